@@ -1,0 +1,16 @@
+"""bitrix_queue → the work queue: put the event in and wake a worker, nothing more."""
+
+import functions_framework
+from flask import Request, Response
+
+from leadline.messages.delivery import receive
+from leadline.runtime.http import endpoint
+from leadline.sync import intake
+
+
+@functions_framework.http
+@endpoint("POST")
+def bitrix_handler(request: Request) -> Response:
+    """202 once Redis has it; 422 for a message that can never be served."""
+    intake.take(receive(request))
+    return Response(status=202)

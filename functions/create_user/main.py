@@ -1,0 +1,18 @@
+"""POST /users: accept a user and promise that Bitrix24 will hear of it."""
+
+import functions_framework
+from flask import Request, Response
+
+from leadline.ledger import accept, door
+from leadline.runtime.http import at_root, endpoint, parse
+from leadline.users.model import NewUser
+
+
+@functions_framework.http
+@endpoint("POST")
+def create_user(request: Request) -> Response:
+    """201 with the user and its place."""
+    at_root(request)
+    new = parse(NewUser, request)
+    accepted = accept.create(new, door.repeat(request, "create", new))
+    return door.written(accepted, created=True)

@@ -1,0 +1,16 @@
+"""GET /users/{id}: the user, and how far Bitrix24 knows of it."""
+
+import functions_framework
+from flask import Request, Response
+
+from leadline.runtime.http import answer, endpoint, user_id
+from leadline.users import read
+from leadline.users.model import UserId
+
+
+@functions_framework.http
+@endpoint("GET", "HEAD")
+def get_user(request: Request) -> Response:
+    """200 with the user and its `sync` block."""
+    user = read.one(UserId(user_id(request)))
+    return answer(user, ETag=f'"{user["sync"]["version"]}"')

@@ -1,0 +1,16 @@
+"""GET /users: users by id, a page at a time."""
+
+import functions_framework
+from flask import Request, Response
+
+from leadline.runtime.http import answer, at_root, endpoint, parse_query
+from leadline.users import read
+
+
+@functions_framework.http
+@endpoint("GET", "HEAD")
+def list_users(request: Request) -> Response:
+    """200 with `items` and the key of the `next` page."""
+    at_root(request)
+    query = parse_query(read.Query, request)
+    return answer(read.page(query))

@@ -1,0 +1,18 @@
+"""POST /users/{id}/move: set the stage."""
+
+import functions_framework
+from flask import Request, Response
+
+from leadline.ledger import accept, door
+from leadline.runtime.http import endpoint, parse, user_id
+from leadline.users.model import Move, UserId
+
+
+@functions_framework.http
+@endpoint("POST")
+def move_user(request: Request) -> Response:
+    """200 with the user; 404 and 412 as the path and If-Match say."""
+    user = UserId(user_id(request, "/move"))
+    move = parse(Move, request)
+    repeat = door.repeat(request, "move", user, move)
+    return door.written(accept.change(user, move, door.expected_version(request), repeat))

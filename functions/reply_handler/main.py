@@ -1,0 +1,18 @@
+"""bitrix.responses → the ledger: note what became of an event."""
+
+import functions_framework
+from flask import Request, Response
+
+from leadline.ledger import outcomes
+from leadline.messages import contract
+from leadline.messages.delivery import OUTCOME, receive
+from leadline.runtime.http import endpoint
+
+
+@functions_framework.http
+@endpoint("POST")
+def reply_handler(request: Request) -> Response:
+    """204 once the ledger has it; 422 for a reply that can never be applied."""
+    delivery = receive(request)
+    outcomes.apply(contract.read_reply(delivery.body), delivery.attributes.get(OUTCOME))
+    return Response(status=204)

@@ -1,0 +1,1 @@
+"""The ledger: every accepted write is one row, open until its outcome is known."""

@@ -1,0 +1,50 @@
+"""Accept a write: store the user with its event, then offer the event to the broker."""
+
+import hashlib
+
+import structlog
+
+from leadline.ledger import publish
+from leadline.users import stages, store
+from leadline.users.model import Changes, Move, NewUser, UserId
+from leadline.users.store import Accepted, Repeat
+
+log = structlog.get_logger()
+
+KEY_MAX = 255
+
+
+def create(new: NewUser, repeat: Repeat | None) -> Accepted:
+    """A new user; raises as `store.create`, and InvalidRequest for a stage that does not exist."""
+    stages.check(new.stage)
+    return _entered(store.create(new, repeat))
+
+
+def change(
+    user_id: UserId, change: Changes | Move, expected_version: int | None, repeat: Repeat | None
+) -> Accepted:
+    """A changed user; raises as `store.change`, and InvalidRequest for an unknown stage."""
+    stages.check(change.stage)
+    return _entered(store.change(user_id, change, expected_version, repeat))
+
+
+def repeat_of(caller: str, key: str | None, *parts: object) -> Repeat | None:
+    """The idempotency key of a request, `parts` being all that the request asked for."""
+    if key is None:
+        return None
+    fingerprint = hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
+    return Repeat(caller, key, fingerprint)
+
+
+def _entered(accepted: Accepted) -> Accepted:
+    event = accepted.event
+    if accepted.is_new:
+        publish.offer(event)  # best effort: the relay is the promise
+    log.info(
+        "write accepted" if accepted.is_new else "write repeated",
+        event_id=str(event.id),
+        user_id=event.user.id,
+        version=event.version,
+        action=event.action,
+    )
+    return accepted

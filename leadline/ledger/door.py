@@ -1,0 +1,50 @@
+"""What the three writing doors share: preconditions and keys in, the user out."""
+
+from http import HTTPStatus
+
+from flask import Request, Response
+
+from leadline.ledger import accept
+from leadline.runtime.errors import InvalidRequest, VersionMismatch
+from leadline.runtime.http import answer, caller_of
+from leadline.users.store import Accepted, Repeat
+
+
+def expected_version(request: Request) -> int | None:
+    """The version named in If-Match (RFC 9110, 13.1.1); None where any will do.
+
+    Raises:
+        VersionMismatch: what is named there can't be a version of ours.
+    """
+    tag = request.headers.get("If-Match", "*").strip()
+    if tag == "*":
+        return None
+    digits = tag.strip('"')
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 18:
+        raise VersionMismatch
+    return int(digits)
+
+
+def repeat(request: Request, *parts: object) -> Repeat | None:
+    """The request's idempotency key, bound to this caller and to what is asked for.
+
+    Raises:
+        InvalidRequest: the key is empty or too long.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= accept.KEY_MAX:
+        raise InvalidRequest(
+            f"An Idempotency-Key has 1 to {accept.KEY_MAX} characters.",
+            status=HTTPStatus.BAD_REQUEST,
+        )
+    return accept.repeat_of(caller_of(request), key, request.headers.get("If-Match"), *parts)
+
+
+def written(accepted: Accepted, *, created: bool = False) -> Response:
+    """The user as it stands after this write, its version as ETag."""
+    event = accepted.event
+    headers = {"ETag": f'"{event.version}"'}
+    if created:
+        headers["Location"] = f"/users/{event.user.id}"
+    status = HTTPStatus.CREATED if created else HTTPStatus.OK
+    return answer(event.user.body(), status, **headers)

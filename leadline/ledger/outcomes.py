@@ -1,0 +1,98 @@
+"""Into the ledger: what became of an event, applied once, in any order, late or repeated."""
+
+from typing import Literal
+
+import structlog
+
+from leadline.messages.contract import Reply
+from leadline.runtime.database import database
+from leadline.runtime.errors import BadMessage
+
+log = structlog.get_logger()
+
+Outcome = Literal["synced", "superseded", "failed"]
+
+# A failure may still turn into a success (a late answer, a later try), never the other way round;
+# an older reply never touches what a newer version has set.
+_SETTLE = """
+WITH settled AS (
+    UPDATE events SET
+        state = :state, reason = :reason, attempts = :attempts, settled_at = now()
+    WHERE id = CAST(:event_id AS uuid) AND user_id = :user_id
+      AND (state = 'open' OR (state = 'failed' AND :state <> 'failed'))
+    RETURNING user_id, version
+), older AS (
+    UPDATE events SET state = 'superseded', settled_at = now()
+    FROM settled
+    WHERE :state = 'synced' AND events.user_id = settled.user_id
+      AND events.version < settled.version AND events.state = 'open'
+)
+UPDATE users SET
+    bitrix_lead_id = CASE WHEN settled.version >= users.synced_version
+        THEN COALESCE(CAST(:lead_id AS bigint), users.bitrix_lead_id)
+        ELSE users.bitrix_lead_id END,
+    synced_version = CASE WHEN :state = 'failed' THEN users.synced_version
+        ELSE GREATEST(users.synced_version, settled.version) END,
+    sync_status = CASE WHEN settled.version < users.version THEN users.sync_status
+        WHEN :state = 'failed' THEN 'failed' ELSE 'synced' END,
+    sync_reason = CASE WHEN settled.version < users.version THEN users.sync_reason
+        ELSE CAST(:reason AS text) END,
+    sync_attempts = CASE WHEN settled.version < users.version THEN users.sync_attempts
+        ELSE :attempts END
+FROM settled WHERE users.id = settled.user_id
+RETURNING users.sync_status
+"""
+
+_OLDEST_OPEN = """
+SELECT id FROM events WHERE user_id = :user_id AND action = :action AND state = 'open'
+ORDER BY version LIMIT 1
+"""
+
+_KNOWN = "SELECT state FROM events WHERE id = CAST(:event_id AS uuid) AND user_id = :user_id"
+
+
+def apply(reply: Reply, outcome: str | None) -> None:
+    """Settle the event that this reply answers; a reply that comes again changes nothing.
+
+    `outcome` is what the sender says beyond the public reply ("superseded"), None from others.
+
+    Raises:
+        BadMessage: there is no such user or event.
+        DatabaseDown: nothing was applied.
+    """
+    event_id = str(reply.event_id) if reply.event_id else _event_without_id(reply)
+    state = _state(reply, outcome)
+    rows = database().run(
+        _SETTLE,
+        event_id=event_id,
+        user_id=reply.user_id,
+        state=state,
+        reason=(reply.reason or "no reason given") if state == "failed" else None,
+        attempts=reply.attempts,
+        lead_id=reply.bitrix_lead_id if state != "failed" else None,
+    )
+    if not rows and not database().run(_KNOWN, event_id=event_id, user_id=reply.user_id):
+        raise BadMessage("the reply answers no event of this user that the ledger knows")
+    log.info(
+        "reply received" if rows else "reply repeated",
+        event_id=event_id,
+        user_id=reply.user_id,
+        status=reply.status,
+        state=state,
+        attempts=reply.attempts,
+        bitrix_lead_id=reply.bitrix_lead_id,
+    )
+
+
+def _state(reply: Reply, outcome: str | None) -> Outcome:
+    if reply.status == "error":
+        return "failed"
+    return "superseded" if outcome == "superseded" else "synced"
+
+
+def _event_without_id(reply: Reply) -> str:
+    """A sender that knows only the public keys answers in order: its oldest open event."""
+    rows = database().run(_OLDEST_OPEN, user_id=reply.user_id, action=reply.action)
+    if not rows:
+        raise BadMessage("the reply names no event, and no event of this user waits for one")
+    return str(rows[0]["id"])

@@ -1,0 +1,143 @@
+"""Out of the ledger: publish an event and mark it when the broker has confirmed it.
+
+Best effort by design: what is not marked in time is published by the relay.
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from multiprocessing import util
+
+import structlog
+
+from leadline.messages import contract, topology
+from leadline.messages.delivery import CHANGED, RESENT, attributes
+from leadline.runtime import context, secrets
+from leadline.runtime.broker import Message, Publisher
+from leadline.runtime.database import database
+from leadline.runtime.errors import DatabaseDown
+from leadline.runtime.settings import settings
+from leadline.users.store import Event
+
+log = structlog.get_logger()
+
+MARK_BATCH = 500
+
+_MARK = """
+UPDATE events SET published_at = COALESCE(published_at, now()), sendings = sendings + 1,
+    due_at = now() + make_interval(secs =>
+        LEAST(CAST(:resend_after_s AS float) * power(2, LEAST(sendings, 20)), :resend_cap_s))
+WHERE id IN (
+    SELECT id FROM events WHERE id = ANY (CAST(:ids AS uuid[]))
+    FOR UPDATE SKIP LOCKED -- being settled right now: no need to mark it
+)
+"""
+
+
+def message_of(event: Event, *, resent: bool = False) -> Message:
+    """The event as a message on `bitrix_queue`; `resent` where an earlier sending may exist."""
+    request = contract.Request(
+        action=event.action,
+        user=contract.WireUser(**event.user.body(), bitrix_lead_id=event.bitrix_lead_id),
+        reply_queue=topology.REPLIES,
+        event_id=event.id,
+        version=event.version,
+        occurred_at=event.occurred_at,
+    )
+    headers = attributes(
+        f"leadline.{contract.PATTERNS[event.action]}",
+        str(event.id),
+        settings().source,
+        contract.timestamp(event.occurred_at),
+    )
+    headers["traceparent"] = event.traceparent
+    headers[f"ce-{CHANGED}"] = ",".join(event.changed)
+    if resent:
+        headers[f"ce-{RESENT}"] = "true"
+    return Message(
+        topology.REQUESTS,
+        contract.request_body(request),
+        str(event.id),
+        event.correlation_id,
+        headers,
+    )
+
+
+def mark_published(ids: list[str]) -> None:
+    """Note that the broker has confirmed these events, and when to ask what became of them.
+
+    Raises:
+        DatabaseDown: nothing was noted; the relay will send them once more.
+    """
+    database().run(
+        _MARK,
+        ids=ids,
+        resend_after_s=settings().resend_after_s,
+        resend_cap_s=settings().resend_cap_s,
+    )
+
+
+class Outbox:
+    """Publishes in the background, and marks what was confirmed in batches."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._confirmed: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._mark, name="outbox", daemon=True).start()
+
+    def offer(self, event: Event) -> None:
+        """Publish soon; never blocks, never fails."""
+        self._publisher.offer(message_of(event), self._done(str(event.id)))
+
+    def _done(self, event_id: str) -> Callable[[bool], None]:
+        def done(confirmed: bool) -> None:  # noqa: FBT001
+            if confirmed:
+                self._confirmed.put(event_id)
+
+        return done
+
+    def _mark(self) -> None:
+        while True:
+            ids = [self._confirmed.get()]
+            with contextlib.suppress(queue.Empty):
+                while len(ids) < MARK_BATCH:
+                    ids.append(self._confirmed.get_nowait())
+            try:
+                mark_published(ids)
+            except DatabaseDown:
+                log.warning("confirmed events not marked, the relay repeats them", events=len(ids))
+
+
+_lock = threading.Lock()
+_publisher: Publisher | None = None
+_outbox: Outbox | None = None
+
+
+def publisher() -> Publisher:
+    """This process's publisher to `bitrix_queue`; it connects at the first message."""
+    global _publisher  # noqa: PLW0603 - one per process, made after any fork
+    with _lock:
+        if _publisher is None:
+            _publisher = Publisher(
+                secrets.require("amqp-url"), topology.queues_of(topology.REQUESTS)
+            )
+            # Server workers are forked: they run these finalizers, not atexit's.
+            util.Finalize(None, _publisher.close, exitpriority=10)
+        return _publisher
+
+
+def outbox() -> Outbox:
+    """This process's outbox."""
+    global _outbox  # noqa: PLW0603 - one per process, made after any fork
+    if _outbox is None:
+        made = publisher()
+        with _lock:
+            _outbox = _outbox or Outbox(made)
+    return _outbox
+
+
+def offer(event: Event) -> None:
+    """Publish this event soon, as part of the current trace."""
+    context.current()
+    outbox().offer(event)

@@ -1,0 +1,1 @@
+"""The contract on the wire: messages, queues, and the connector that delivers them."""

@@ -1,0 +1,197 @@
+"""From RabbitMQ to the event functions: `python -m leadline.messages.connector`.
+
+`LEADLINE_ROUTES` maps queues to functions: `{"bitrix_queue": "http://bitrix-handler:8080/"}`.
+A message is acknowledged only after its function has answered 2xx. When the function can't serve it
+now (429, 5xx, no answer), it waits in a delay queue and comes again, its attempts counted; when it
+never will (another 4xx), or after too many attempts, it goes to the dead letters with the reason.
+Whatever happens to this process, RabbitMQ still has what was not acknowledged.
+"""
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+from typing import Any
+
+import pika
+import structlog
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPError
+
+from leadline.messages import topology
+from leadline.messages.courier import Courier, Verdict
+from leadline.messages.delivery import ATTEMPT
+from leadline.messages.health import serve_health
+from leadline.runtime import broker, log, secrets
+from leadline.runtime.errors import BadConfiguration
+
+logger = structlog.get_logger()
+
+PREFETCH = 16
+MAX_ATTEMPTS = 20
+_BACKOFF_S = (0.2, 1, 2, 5, 10)
+_POLL_S = 0.5
+
+ATTEMPT_HEADER = f"ce-{ATTEMPT}"
+
+
+class Connector:
+    """Consumes every routed queue on one connection, with a few deliveries in flight."""
+
+    def __init__(self, url: str, routes: dict[str, str], prefetch: int = PREFETCH) -> None:
+        self._parameters = broker.parameters(url)
+        self._routes = routes
+        self._prefetch = prefetch
+        self._courier = Courier()
+        self._stopping = threading.Event()
+        self._in_flight = 0
+        self.is_consuming = False
+
+    def stop(self) -> None:
+        """Take nothing new, finish what is under way, then return from `run`."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Consume until stopped; a lost connection is made again, for ever."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                self._consume()
+                failures = 0
+            except (AMQPError, OSError) as error:
+                wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
+                failures = 0 if self.is_consuming else failures + 1
+                self.is_consuming = False
+                logger.warning("broker connection lost", reason=type(error).__name__)
+                self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
+
+    def _consume(self) -> None:
+        connection = pika.BlockingConnection(self._parameters)
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_qos(prefetch_count=self._prefetch)
+        self._in_flight = 0
+        # One pool a connection: a delivery can be settled on the channel it came by only.
+        with ThreadPoolExecutor(self._prefetch * len(self._routes)) as pool:
+            for name, url in self._routes.items():
+                for queue in topology.queues_of(name):
+                    channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+                channel.basic_consume(name, self._on_message(connection, pool, name, url))
+            self.is_consuming = True
+            logger.info("connector consumes", queues=list(self._routes))
+            try:
+                while not self._stopping.is_set():
+                    connection.process_data_events(time_limit=_POLL_S)
+                self._drain(connection, channel)
+            finally:
+                self.is_consuming = False
+        connection.close()
+
+    def _drain(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
+        for tag in list(channel.consumer_tags):
+            channel.basic_cancel(tag)
+        while self._in_flight:
+            connection.process_data_events(time_limit=_POLL_S)
+
+    def _on_message(
+        self, connection: pika.BlockingConnection, pool: ThreadPoolExecutor, queue: str, url: str
+    ) -> Callable[..., None]:
+        def on_message(
+            channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes
+        ) -> None:
+            self._in_flight += 1
+            attempt = attempt_of(properties, redelivered=method.redelivered)
+
+            def deliver() -> None:
+                verdict = self._courier.deliver(url, body, properties, attempt)
+
+                def settle() -> None:
+                    self._in_flight -= 1
+                    _settle(channel, method.delivery_tag, queue, properties, body, attempt, verdict)
+
+                connection.add_callback_threadsafe(settle)
+
+            pool.submit(deliver)
+
+        return on_message
+
+
+def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:
+    """Which delivery of this message this is: 1 only if nobody can have seen it before."""
+    headers = properties.headers or {}
+    counted = headers.get(ATTEMPT_HEADER, 1)
+    attempt = counted if isinstance(counted, int) and counted > 0 else 1
+    return attempt + 1 if redelivered else attempt
+
+
+def _settle(
+    channel: BlockingChannel,
+    tag: int,
+    queue: str,
+    properties: pika.BasicProperties,
+    body: bytes,
+    attempt: int,
+    verdict: Verdict,
+) -> None:
+    """Acknowledge, after a copy is safe in the delay queue or the dead letters where one is due."""
+    if not verdict.is_served:
+        is_over = verdict.is_final or attempt >= MAX_ATTEMPTS
+        headers = dict(properties.headers or {})
+        headers[ATTEMPT_HEADER] = attempt + 1
+        if is_over:
+            headers |= {"x-reason": verdict.reason, "x-origin": queue, "x-died-at": int(time.time())}
+        step = topology.RETRY_STEPS_S[min(attempt, len(topology.RETRY_STEPS_S)) - 1]
+        target = topology.dead_letters(queue) if is_over else topology.delay(queue, step)
+        properties.headers = headers
+        properties.delivery_mode = 2
+        channel.basic_publish("", target, body, properties, mandatory=True)
+        tell = logger.error if is_over else logger.warning
+        tell(
+            "message dead" if is_over else "message delayed",
+            queue=queue,
+            message_id=properties.message_id,
+            correlation_id=properties.correlation_id,
+            attempt=attempt,
+            reason=verdict.reason,
+            retry_in_ms=None if is_over else step * 1000,
+        )
+    channel.basic_ack(tag)
+
+
+def routes() -> dict[str, str]:
+    """Which function serves which queue.
+
+    Raises:
+        BadConfiguration: LEADLINE_ROUTES is not a JSON object of queue names and URLs.
+    """
+    try:
+        found = json.loads(os.environ.get("LEADLINE_ROUTES", ""))
+    except json.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict) or not found:
+        raise BadConfiguration('LEADLINE_ROUTES must look like {"bitrix_queue": "http://…/"}')
+    return {str(queue): str(url) for queue, url in found.items()}
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    log.configure("connector")
+    connector = Connector(secrets.require("amqp-url"), routes())
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        connector.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    serve_health(int(os.environ.get("PORT", "8080")), lambda: connector.is_consuming)
+    connector.run()
+    logger.info("connector stopped")
+
+
+if __name__ == "__main__":
+    main()

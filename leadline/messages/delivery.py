@@ -1,0 +1,82 @@
+"""A message as it reaches an event function by HTTP.
+
+Accepted are a CloudEvent in binary or structured form (https://cloudevents.io, HTTP binding) and a
+plain JSON POST. Extension attributes of ours travel in AMQP as headers `ce-<name>`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from cloudevents.exceptions import GenericException
+from cloudevents.http import from_http
+from flask import Request
+
+from leadline.runtime import context
+from leadline.runtime.errors import BadMessage
+
+#: The fields that a client gave, separated by commas: an update leaves an untouched stage alone.
+CHANGED = "changed"
+#: Present on what the relay sends again: an earlier sending may have been served.
+RESENT = "resent"
+#: How the reply closes the event in the ledger: synced, superseded, or failed.
+OUTCOME = "outcome"
+#: Which delivery this is, 1 for the first; the connector counts.
+ATTEMPT = "attempt"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The message's JSON and what its envelope said."""
+
+    body: Any
+    message_id: str | None
+    attributes: Mapping[str, str]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nobody can have served this message before."""
+        return RESENT not in self.attributes and self.attributes.get(ATTEMPT, "1") == "1"
+
+
+def attributes(event_type: str, event_id: str, source: str, time: str | None) -> dict[str, str]:
+    """CloudEvents attributes as AMQP headers; Knative's RabbitmqSource passes them through."""
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-type": event_type,
+        "ce-id": event_id,
+        "ce-source": source,
+        "traceparent": context.current().traceparent,
+    }
+    if time:
+        headers["ce-time"] = time
+    return headers
+
+
+def receive(request: Request) -> Delivery:
+    """The message in this request.
+
+    Raises:
+        BadMessage: the body is not JSON, or not the CloudEvent that its headers announce.
+    """
+    body = request.get_data()
+    if (
+        "ce-specversion" not in request.headers
+        and request.mimetype != "application/cloudevents+json"
+    ):
+        return Delivery(_json(body), request.headers.get("X-Rabbitmq-Msg-Id"), {})
+    try:
+        event = from_http(dict(request.headers), body)
+    except (GenericException, UnicodeDecodeError):
+        raise BadMessage("not a valid CloudEvent") from None
+    found = {name: str(value) for name, value in event.get_attributes().items()}
+    data = event.data if isinstance(event.data, dict) else _json(body)
+    return Delivery(data, found.get("id"), found)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadMessage("the message is not valid JSON") from None

@@ -1,0 +1,22 @@
+"""A probe for processes that are no functions: `GET` anything answers 200 or 503."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def serve_health(port: int, is_healthy: Callable[[], bool], host: str = "127.0.0.1") -> None:
+    """Answer probes from a thread of its own until the process ends."""
+
+    class Probe(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+            is_ok = is_healthy()
+            self.send_response(200 if is_ok else 503)
+            self.end_headers()
+            self.wfile.write(b"ok" if is_ok else b"not consuming")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Probes are no news."""
+
+    server = ThreadingHTTPServer((host, port), Probe)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

@@ -1,0 +1,47 @@
+"""What belongs together across processes: the correlation id and the W3C trace context.
+
+They arrive by HTTP header, travel in AMQP properties and in the work queue, and stand in every log line.
+"""
+
+import secrets
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import structlog
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One user's request and all that follows from it."""
+
+    correlation_id: str
+    #: https://www.w3.org/TR/trace-context/: version-traceid-parentid-flags
+    traceparent: str
+
+
+_current: ContextVar[Trace | None] = ContextVar("trace", default=None)
+
+
+def begin(correlation_id: str | None = None, traceparent: str | None = None) -> Trace:
+    """Make this the current trace; what is missing or malformed is made anew."""
+    if not traceparent or not _is_traceparent(traceparent):
+        traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    if not correlation_id or len(correlation_id) > 128 or not correlation_id.isprintable():
+        correlation_id = traceparent[3:35]
+    trace = Trace(correlation_id, traceparent)
+    _current.set(trace)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
+    return trace
+
+
+def current() -> Trace:
+    """The trace that `begin` made in this thread, else a new one."""
+    return _current.get() or begin()
+
+
+def _is_traceparent(text: str) -> bool:
+    parts = text.split("-")
+    if [len(part) for part in parts[:4]] != [2, 32, 16, 2] or len(parts) != 4:
+        return False
+    return all(c in "0123456789abcdef" for part in parts for c in part) and parts[0] != "ff"

@@ -1,0 +1,162 @@
+"""Postgres through pg8000: a connection per thread, prepared statements, errors as ours.
+
+pg8000 connections are not thread-safe, a prepared statement takes one round trip instead of three,
+and network trouble arrives as plain OSError (all measured).
+"""
+
+import select
+import socket
+import ssl
+import threading
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pg8000.exceptions import DatabaseError, InterfaceError
+from pg8000.native import Connection, PreparedStatement
+
+from leadline.runtime import secrets
+from leadline.runtime.errors import BadConfiguration, DatabaseDown
+
+CONNECT_TIMEOUT_S = 3
+STATEMENT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 3
+
+#: SQLSTATE classes and codes after which the same statement may well succeed:
+#: connection, resources, operator intervention, read-only standby, serialization, deadlock.
+_PASSING = ("08", "53", "57", "58", "25006", "40001", "40P01")
+
+UNIQUE_VIOLATION = "23505"
+LOCK_NOT_AVAILABLE = "55P03"
+
+Row = dict[str, Any]
+
+
+class StatementError(Exception):
+    """Postgres refused a statement; `code` is its SQLSTATE, `constraint` the name where one bit."""
+
+    def __init__(self, code: str, constraint: str) -> None:
+        super().__init__(f"SQLSTATE {code} {constraint}".strip())
+        self.code = code
+        self.constraint = constraint
+
+
+class Database:
+    """Runs single statements, each its own transaction, for any number of threads."""
+
+    def __init__(self, url: str) -> None:
+        self._options = _connect_options(url)
+        self._local = threading.local()
+
+    def run(self, sql: str, **params: object) -> list[Row]:
+        """The rows that this statement returns, as dictionaries.
+
+        Raises:
+            DatabaseDown: Postgres can't be reached or is busy; the statement may have run.
+            StatementError: Postgres refused the statement.
+        """
+        try:
+            return self._session().run(sql, params)
+        except DatabaseError as error:
+            facts = error.args[0] if isinstance(error.args[0], dict) else {}
+            code = facts.get("C", "")
+            if code.startswith(_PASSING):
+                self._discard()
+                raise DatabaseDown from None
+            raise StatementError(code, facts.get("n", "")) from None
+        except (InterfaceError, OSError):
+            self._discard()
+            raise DatabaseDown from None
+
+    def _session(self) -> "_Session":
+        session: _Session | None = getattr(self._local, "session", None)
+        if session is not None and session.is_stale():
+            self._discard()
+            session = None
+        if session is None:
+            session = self._local.session = _Session(self._options)
+        return session
+
+    def _discard(self) -> None:
+        session: _Session | None = getattr(self._local, "session", None)
+        self._local.session = None
+        if session is not None:
+            session.close()
+
+
+class _Session:
+    """One connection and the statements prepared on it."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        address = (options["host"], options["port"])
+        self._socket = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = Connection(
+            sock=self._socket, application_name="leadline", tcp_keepalive=True, **options
+        )
+        self._connection.run(
+            f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000};"
+            f"SET lock_timeout = {LOCK_TIMEOUT_S * 1000}"
+        )
+        # Longer than the server's own limit, so that its answer tells what happened.
+        self._socket.settimeout(STATEMENT_TIMEOUT_S + 2)
+        self._prepared: dict[str, PreparedStatement] = {}
+
+    def run(self, sql: str, params: dict[str, object]) -> list[Row]:
+        statement = self._prepared.get(sql)
+        if statement is None:
+            statement = self._prepared[sql] = self._connection.prepare(sql)
+        rows = statement.run(**params)
+        if not rows:
+            return []
+        names = [column["name"] for column in statement.columns]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def is_stale(self) -> bool:
+        """Whether the server hung up while the connection was idle: bytes wait that nobody asked for."""
+        readable, _, _ = select.select([self._socket], [], [], 0)
+        return bool(readable)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _connect_options(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
+        raise BadConfiguration(
+            "DATABASE_URL must look like postgresql://user:password@host:5432/db"
+        )
+    return {
+        "host": parts.hostname,
+        "port": parts.port or 5432,
+        "user": unquote(parts.username or "postgres"),
+        "password": unquote(parts.password) if parts.password else None,
+        "database": unquote(parts.path.lstrip("/")) or "postgres",
+        "ssl_context": _ssl_context(parse_qs(parts.query).get("sslmode", ["disable"])[0]),
+    }
+
+
+def _ssl_context(mode: str) -> ssl.SSLContext | bool:
+    """`sslmode` as libpq names it; made once a process, as building a context takes 30 ms."""
+    if mode == "disable":
+        return False
+    if mode not in {"require", "verify-full"}:
+        raise BadConfiguration("sslmode is disable, require or verify-full")
+    context = ssl.create_default_context()
+    if mode == "require":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_database: Database | None = None
+_lock = threading.Lock()
+
+
+def database() -> Database:
+    """This process's database; connections are made at first use."""
+    global _database  # noqa: PLW0603 - one per process, made after any fork
+    with _lock:
+        if _database is None:
+            _database = Database(secrets.require("database-url"))
+        return _database

@@ -1,0 +1,160 @@
+"""What every door has in common: who calls, by which method, and errors as problem+json."""
+
+import functools
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import orjson
+import structlog
+from flask import Request, Response
+from pydantic import BaseModel, ValidationError
+
+from leadline.runtime import auth, context, problem
+from leadline.runtime.errors import (
+    InvalidRequest,
+    LeadlineError,
+    MethodNotAllowed,
+    PathNotFound,
+    UserNotFound,
+)
+
+log = structlog.get_logger()
+
+Door = Callable[[Request], Response]
+Model = TypeVar("Model", bound=BaseModel)
+MAX_ID = 2**63 - 1
+
+
+def endpoint(*methods: str) -> Callable[[Door], Door]:
+    """Let only these methods and known callers in; answer every error as problem+json."""
+
+    def decorate(door: Door) -> Door:
+        @functools.wraps(door)
+        def guarded(request: Request) -> Response:
+            trace = context.begin(
+                request.headers.get("X-Call-Id"), request.headers.get("traceparent")
+            )
+            try:
+                request.environ["leadline.caller"] = auth.caller(
+                    request.headers.get("Authorization")
+                )
+                if request.method not in methods:
+                    raise MethodNotAllowed(", ".join(methods))  # noqa: TRY301
+                response = door(request)
+            except LeadlineError as error:
+                response = _problem(error)
+            except Exception:  # the edge of the process: nobody above can answer
+                log.exception("unexpected error")
+                response = _problem(LeadlineError("An unexpected error; the log has its place."))
+            response.headers["X-Call-Id"] = trace.correlation_id
+            return response
+
+        return guarded
+
+    return decorate
+
+
+def answer(body: object, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response:
+    """A JSON answer; `ETag="1"` and the like become headers."""
+    return Response(orjson.dumps(body), status, headers, content_type="application/json")
+
+
+def parse(model: type[Model], request: Request) -> Model:
+    """The request's JSON body as this model.
+
+    Raises:
+        InvalidRequest: 415 not JSON, 400 malformed JSON, 422 with a list of fields.
+    """
+    if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
+        raise InvalidRequest(
+            "Send JSON with Content-Type: application/json.",
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        )
+    try:
+        return model.model_validate_json(request.get_data())
+    except ValidationError as error:
+        raise explain(error) from None
+
+
+def parse_query(model: type[Model], request: Request) -> Model:
+    """The query string as this model.
+
+    Raises:
+        InvalidRequest: 422 with a list of parameters.
+    """
+    try:
+        return model.model_validate(request.args.to_dict())
+    except ValidationError as error:
+        raise explain(error) from None
+
+
+def explain(error: ValidationError) -> InvalidRequest:
+    """A validation error as an answer: which field and why, without the value."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(one["type"] == "json_invalid" for one in found):
+        return InvalidRequest("The body is not valid JSON.", status=HTTPStatus.BAD_REQUEST)
+    fields = [
+        {"field": ".".join(map(str, one["loc"])) or "body", "message": one["msg"]} for one in found
+    ]
+    return InvalidRequest("Some fields are missing or invalid.", fields=fields)
+
+
+_FUNCTION_PREFIX = re.compile(r"^/function/[a-z0-9.-]+(?=/|$)")
+_USER_PATH = re.compile(r"^(?:/users)?/([0-9]{1,19})(/move)?/?$")
+
+
+def path_of(request: Request) -> str:
+    """The path without the gateway's `/function/<name>` before it."""
+    return _FUNCTION_PREFIX.sub("", request.path) or "/"
+
+
+def at_root(request: Request) -> None:
+    """Let only `/users` and `/` pass.
+
+    Raises:
+        PathNotFound: the path is another one.
+    """
+    if path_of(request).rstrip("/") not in {"", "/users"}:
+        raise PathNotFound
+
+
+def user_id(request: Request, suffix: str = "") -> int:
+    """The user's id from `/users/1`, `/1` or `?id=1`; `suffix` may be `/move`.
+
+    Raises:
+        UserNotFound: the path names no user that could exist.
+    """
+    path = path_of(request)
+    if path.rstrip("/") in {"", "/users", suffix, f"/users{suffix}"}:
+        path = f"/{request.args.get('id', '')}"
+    match = _USER_PATH.match(path)
+    if not match or (match[2] and match[2] != suffix):
+        raise UserNotFound
+    number = int(match[1])
+    if not 1 <= number <= MAX_ID:
+        raise UserNotFound
+    return number
+
+
+def caller_of(request: Request) -> str:
+    """Who calls, as `auth.caller` names it."""
+    name: str = request.environ["leadline.caller"]
+    return name
+
+
+def _problem(error: LeadlineError) -> Response:
+    body, status, headers = problem.of(error)
+    return Response(body, status, headers)
+
+
+def not_served(error: Any) -> Response:
+    """What Flask itself refuses (an unknown method, say) in our shape."""
+    status = HTTPStatus(error.code or 500)
+    headers = (
+        {"Allow": ", ".join(error.valid_methods)} if getattr(error, "valid_methods", 0) else {}
+    )
+    return Response(
+        problem.document(status, None), status, headers, content_type=problem.CONTENT_TYPE
+    )

@@ -1,0 +1,81 @@
+"""One JSON object a line on stdout, or a readable form for a person at a terminal.
+
+At INFO and above a line holds ids, actions, attempts, durations: never a name, a phone or a secret.
+"""
+
+import logging
+import os
+import sys
+from typing import Any
+
+import orjson
+import structlog
+
+from leadline.runtime.settings import settings
+
+
+def configure(service: str) -> None:
+    """Send this process's own and its libraries' log lines to stdout, in the chosen form."""
+    level = logging.getLevelNamesMapping()[settings().log_level]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_service(service),
+    ]
+    final = _console() if settings().log == "console" else [_json]
+    structlog.configure(
+        processors=[*shared, *final],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    _libraries([*shared, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final])
+
+
+def _libraries(processors: list[Any]) -> None:
+    """Lines of libraries (standard logging) in the same form, from WARNING on."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name],
+            processors=processors,
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    # Both tell of every reconnect at ERROR with a stack trace; our own line says it once.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+def _add_service(service: str) -> Any:
+    pid = os.getpid()
+
+    def add(_logger: object, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+        line["service"] = service
+        line["pid"] = pid
+        return line
+
+    return add
+
+
+def _json(_logger: object, _method: str, line: dict[str, Any]) -> str:
+    if line.pop("exc_info", None):
+        line["exception"] = _where_it_failed()
+    return orjson.dumps(line, default=str).decode()
+
+
+def _where_it_failed() -> list[str]:
+    """The stack by file and line, without values: an exception's text may quote personal data."""
+    kind, _, trace = sys.exc_info()
+    places = [kind.__name__ if kind else "?"]
+    while trace:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return places
+
+
+def _console() -> list[Any]:
+    return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]

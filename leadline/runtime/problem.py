@@ -1,0 +1,39 @@
+"""Errors as RFC 9457 problem details: one shape everywhere."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from leadline.runtime.errors import InvalidRequest, LeadlineError, MethodNotAllowed, Unauthorized
+
+CONTENT_TYPE = "application/problem+json"
+
+
+def document(
+    status: HTTPStatus, detail: str | None = None, fields: list[dict[str, str]] | None = None
+) -> bytes:
+    """The body of an error answer; `fields` becomes the `errors` member of a 422."""
+    problem: dict[str, Any] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+    }
+    if detail:
+        problem["detail"] = detail
+    if fields:
+        problem["errors"] = fields
+    return orjson.dumps(problem)
+
+
+def of(error: LeadlineError) -> tuple[bytes, HTTPStatus, dict[str, str]]:
+    """Body, status and headers that tell a client of this error."""
+    headers = {"Content-Type": CONTENT_TYPE}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = error.allowed
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="leadline"'
+    fields = error.fields if isinstance(error, InvalidRequest) else None
+    return document(error.status, error.detail, fields), error.status, headers

@@ -1,0 +1,37 @@
+"""Secrets from files or environment, never from code.
+
+A secret `database-url` is read from the file `/var/openfaas/secrets/database-url` (OpenFaaS, and the
+Knative manifests mount the same path) or `…/database-url/database-url` (what `faas-cli generate` makes
+for Knative: a folder per secret), else from the environment variable `DATABASE_URL`.
+Files are read at each use, so that a rotated secret counts without a restart.
+"""
+
+import os
+from pathlib import Path
+
+from leadline.runtime.errors import BadConfiguration
+
+DEFAULT_FOLDER = "/var/openfaas/secrets"
+
+
+def read(name: str) -> str | None:
+    """The secret's text, stripped, or None where it is neither in a file nor in the environment."""
+    path = Path(os.environ.get("LEADLINE_SECRETS_DIR", DEFAULT_FOLDER)) / name
+    for candidate in (path, path / name):
+        if candidate.is_file():
+            return candidate.read_text(encoding="utf-8").strip()
+    value = os.environ.get(name.replace("-", "_").upper(), "").strip()
+    return value or None
+
+
+def require(name: str) -> str:
+    """Like `read`.
+
+    Raises:
+        BadConfiguration: there is no such secret; names it, never a value.
+    """
+    value = read(name)
+    if value is None:
+        variable = name.replace("-", "_").upper()
+        raise BadConfiguration(f"set {variable} or mount the secret file {name}")
+    return value

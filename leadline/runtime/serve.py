@@ -1,0 +1,117 @@
+"""Serve one function: `python -m leadline.runtime.serve functions/create_user`.
+
+functions-framework builds the WSGI app, granian runs it, and a thin layer around it answers
+`/_/health` and `/_/ready` without entering the function and reads bodies only up to a limit.
+The same entry serves in the image, on OpenFaaS, on Knative and on a laptop.
+"""
+
+import ctypes
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import functions_framework
+import structlog
+from werkzeug.exceptions import HTTPException
+
+from leadline.runtime import auth, log, problem
+from leadline.runtime.http import not_served
+
+BODY_LIMIT = 64 * 1024
+PROBES = frozenset({"/_/health", "/_/ready"})
+
+StartResponse = Callable[..., Any]
+App = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+def build_app(folder: Path) -> App:
+    """The WSGI app of the function in this folder; its target is named as the folder.
+
+    Raises:
+        BadConfiguration: a setting is missing; the function must not start.
+    """
+    target = os.environ.get("FUNCTION_TARGET") or folder.resolve().name
+    log.configure(target.replace("_", "-"))
+    auth.check_configured()
+    flask_app = functions_framework.create_app(target, str(folder / "main.py"), "http")
+    flask_app.register_error_handler(HTTPException, not_served)
+    return guard(flask_app.wsgi_app)
+
+
+def guard(app: App, limit: int = BODY_LIMIT) -> App:
+    """Answer probes at once, refuse bodies over the limit (also chunked ones), pass on the rest."""
+
+    def guarded(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] in PROBES:
+            return _respond(start_response, HTTPStatus.OK, b"ok", "text/plain")
+        body = _read(environ, limit)
+        if body is None:
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            text = problem.document(status, f"A body may have {limit} bytes at most.")
+            return _respond(start_response, status, text, problem.CONTENT_TYPE)
+        environ["wsgi.input"] = io.BytesIO(body)
+        environ["CONTENT_LENGTH"] = str(len(body))
+        return app(environ, start_response)
+
+    return guarded
+
+
+def _read(environ: dict[str, Any], limit: int) -> bytes | None:
+    """The body, or None where it is too long; never holds more than the limit."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    if length.isdigit() and int(length) > limit:
+        return None
+    if not length and "HTTP_TRANSFER_ENCODING" not in environ:
+        return b""
+    body: bytes = environ["wsgi.input"].read(limit + 1)
+    return body if len(body) <= limit else None
+
+
+def _respond(
+    start_response: StartResponse, status: HTTPStatus, body: bytes, content_type: str
+) -> Iterable[bytes]:
+    headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+    start_response(f"{status.value} {status.phrase}", headers)
+    return [body]
+
+
+def _die_with_parent() -> None:
+    """Let the kernel end this worker when the server that forked it is killed with -9."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _load(folder: str) -> App:
+    _die_with_parent()
+    return build_app(Path(folder))
+
+
+def main() -> None:
+    """Serve until SIGTERM; requests under way are finished first."""
+    from granian import Granian  # noqa: PLC0415 - only the server needs it
+    from granian.constants import Interfaces  # noqa: PLC0415
+
+    folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FUNCTION_FOLDER", "function")
+    log.configure(Path(folder).resolve().name.replace("_", "-"))
+    server = Granian(
+        folder,
+        address=os.environ.get("HOST", "127.0.0.1"),
+        port=int(os.environ.get("PORT", "8080")),
+        interface=Interfaces.WSGI,
+        workers=int(os.environ.get("WORKERS", "1")),
+        blocking_threads=int(os.environ.get("THREADS", "8")),
+        workers_kill_timeout=20,
+        log_enabled=False,
+        websockets=False,
+    )
+    structlog.get_logger().info("function starts", port=server.bind_port)
+    server.serve(target_loader=_load)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What an operator can choose, read once from `LEADLINE_*` environment variables.
+
+Addresses with credentials are secrets (see `secrets.py`): `DATABASE_URL`, `AMQP_URL`, `REDIS_URL`,
+`BITRIX_WEBHOOK_URL` and the `API_KEYS`.
+"""
+
+from functools import cache
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Validated at start: a process with a senseless setting does not start."""
+
+    model_config = SettingsConfigDict(env_prefix="LEADLINE_", frozen=True)
+
+    auth: Literal["on", "off"] = "on"
+    log: Literal["json", "console"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    #: ISO 3166 code that completes phones without a country code; empty: they are refused.
+    phone_region: str = ""
+
+    queue_type: Literal["quorum", "classic"] = "quorum"
+    #: Queues that a message may ask to be answered on, separated by commas.
+    reply_queues: str = "bitrix.responses"
+    reply_envelope: Literal["plain", "nestjs"] = "plain"
+    #: CloudEvents `source` of what we publish.
+    source: str = "/leadline"
+
+    #: How long the publishing function itself has before the relay takes an event over.
+    publish_grace_s: float = Field(5, gt=0)
+    #: First deadline for an answer; doubles with each sending, up to the cap.
+    resend_after_s: float = Field(60, gt=0)
+    resend_cap_s: float = Field(3600, gt=0)
+
+    #: Names this portal's keys in Redis, so that portals could share one.
+    portal: str = Field("main", pattern=r"^[a-z0-9-]{1,32}$")
+    originator_id: str = Field("leadline", min_length=1, max_length=255)
+    #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.
+    rate_per_s: float = Field(2, ge=0)
+    burst: int = Field(50, ge=3)
+
+    @property
+    def allowed_reply_queues(self) -> frozenset[str]:
+        """The allow-list as a set."""
+        return frozenset(name.strip() for name in self.reply_queues.split(",") if name.strip())
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        pydantic.ValidationError: a variable makes no sense.
+    """
+    return Settings()

@@ -1,0 +1,1 @@
+"""The user: model, rules and storage, one statement per write."""

@@ -1,0 +1,87 @@
+"""Users as a reader sees them: with what became of their last write."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from leadline.runtime.database import Row, database
+from leadline.runtime.errors import UserNotFound
+from leadline.users.model import UserId
+
+
+
+class Query(BaseModel):
+    """The query of GET /users."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stage: Annotated[str, Field(max_length=50)] | None = None
+    sync: Literal["waiting", "synced", "failed"] | None = None
+    limit: int = Field(50, ge=1, le=200)
+    after: int = Field(0, ge=0, le=2**63 - 1)
+
+
+_USER = """
+id, full_name, phone, stage, version, bitrix_lead_id, sync_status, sync_reason, sync_attempts
+"""
+
+_ONE = f"""
+SELECT {_USER}, (
+    SELECT COALESCE(json_agg(last ORDER BY last.version DESC), CAST('[]' AS json)) FROM (
+        SELECT id AS event_id, version, action, state, reason, attempts, occurred_at,
+               published_at, settled_at
+        FROM events WHERE user_id = users.id ORDER BY version DESC LIMIT 10
+    ) AS last
+) AS events
+FROM users WHERE id = :id
+"""
+
+
+def one(user_id: UserId) -> dict[str, Any]:
+    """The user with its `sync` block, the last ten events in it.
+
+    Raises:
+        UserNotFound: there is none with this id.
+        DatabaseDown: Postgres can't be reached.
+    """
+    rows = database().run(_ONE, id=user_id)
+    if not rows:
+        raise UserNotFound
+    user = _with_sync(rows[0])
+    user["sync"]["events"] = rows[0]["events"]
+    return user
+
+
+def page(query: Query) -> dict[str, Any]:
+    """Users with an id greater than `after`, by id; `next` continues where this page ends.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    # One statement a combination, so that each has a plan of its own.
+    wheres = ["id > :after"]
+    if query.stage is not None:
+        wheres.append("stage = :stage")
+    if query.sync is not None:
+        wheres.append(f"sync_status = '{query.sync}'")  # one of three words, so the index is used
+    sql = f"SELECT {_USER} FROM users WHERE {' AND '.join(wheres)} ORDER BY id LIMIT :limit"
+    params = query.model_dump(include={"after", "stage"}, exclude_none=True)
+    rows = database().run(sql, **params, limit=query.limit + 1)
+    items = [_with_sync(row) for row in rows[: query.limit]]
+    return {"items": items, "next": str(items[-1]["id"]) if len(rows) > query.limit else None}
+
+
+def _with_sync(row: Row) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "full_name": row["full_name"],
+        "phone": row["phone"],
+        "stage": row["stage"],
+        "sync": {
+            "status": row["sync_status"],
+            "reason": row["sync_reason"],
+            "attempts": row["sync_attempts"],
+            "bitrix_lead_id": row["bitrix_lead_id"],
+            "version": row["version"],
+        },
+    }

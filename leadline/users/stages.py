@@ -1,0 +1,70 @@
+"""Which stages exist: the portal's own list where it could be read, else Bitrix24's defaults."""
+
+import threading
+import time
+
+from leadline.runtime.database import database
+from leadline.runtime.errors import InvalidRequest
+from leadline.runtime.settings import settings
+from leadline.users.model import DEFAULT_STAGES
+
+CACHE_S = 60.0
+
+_lock = threading.Lock()
+_cached: tuple[float, tuple[str, ...]] = (-CACHE_S, ())
+
+
+def allowed() -> tuple[str, ...]:
+    """The stages in the portal's order, at most a minute old.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    global _cached  # noqa: PLW0603 - a cache of this process
+    with _lock:
+        read_at, stages = _cached
+    if time.monotonic() - read_at < CACHE_S:
+        return stages
+    rows = database().run(
+        "SELECT stage FROM stages WHERE portal = :portal ORDER BY position",
+        portal=settings().portal,
+    )
+    stages = tuple(row["stage"] for row in rows) or DEFAULT_STAGES
+    with _lock:
+        _cached = (time.monotonic(), stages)
+    return stages
+
+
+def check(stage: str | None) -> None:
+    """Refuse a stage that the portal does not have; None is no stage at all.
+
+    Raises:
+        InvalidRequest: it does not exist; the answer lists those that do.
+        DatabaseDown: Postgres can't be reached.
+    """
+    if stage is not None and stage not in allowed():
+        message = f"must be one of {', '.join(allowed())}"
+        raise InvalidRequest(
+            "Some fields are missing or invalid.", fields=[{"field": "stage", "message": message}]
+        )
+
+
+def replace(stages: list[str]) -> None:
+    """Store the list that was read from the portal.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    database().run(
+        """
+        WITH gone AS (
+            DELETE FROM stages WHERE portal = :portal AND NOT stage = ANY (CAST(:stages AS text[]))
+        )
+        INSERT INTO stages (portal, stage, position)
+        SELECT :portal, stage, position
+        FROM unnest(CAST(:stages AS text[])) WITH ORDINALITY AS new (stage, position)
+        ON CONFLICT (portal, stage) DO UPDATE SET position = excluded.position, read_at = now()
+        """,
+        portal=settings().portal,
+        stages=stages,
+    )
