@@ -1,0 +1,1 @@
+"""The board: leads as cards in columns, live."""

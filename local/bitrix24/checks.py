@@ -1,0 +1,118 @@
+"""What a value from the control API must be; each check returns it or raises ValueError."""
+
+import math
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number between two bounds; null if `optional`."""
+
+    low: float
+    high: float
+    optional: bool = False
+
+    def check(self, value: object) -> float | None:
+        """The number itself, whole numbers left whole."""
+        if value is None and self.optional:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _refused("must be a number" + (" or null" if self.optional else ""))
+        if math.isnan(value) or not self.low <= value <= self.high:
+            raise ValueError(f"must be between {self.low:g} and {self.high:g}")
+        return value
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number between two bounds; null if `optional`."""
+
+    low: int
+    high: int
+    optional: bool = False
+
+    def check(self, value: object) -> int | None:
+        """The number itself."""
+        if value is None and self.optional:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _refused("must be a whole number")
+        if not self.low <= value <= self.high:
+            raise ValueError(f"must be between {self.low} and {self.high}")
+        return value
+
+
+class Choice:
+    """One of a few values."""
+
+    def __init__(self, *values: str | int) -> None:
+        self.values = values
+
+    def check(self, value: object) -> str | int:
+        """The value itself."""
+        for allowed in self.values:
+            if type(value) is type(allowed) and value == allowed:
+                return allowed
+        raise ValueError("must be one of " + ", ".join(str(each) for each in self.values))
+
+
+class Flag:
+    """True or false."""
+
+    def check(self, value: object) -> bool:
+        """The value itself."""
+        if not isinstance(value, bool):
+            raise _refused("must be true or false")
+        return value
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that is not too long."""
+
+    longest: int
+
+    def check(self, value: object) -> str:
+        """The text itself."""
+        if not isinstance(value, str) or len(value) > self.longest:
+            raise ValueError(f"must be a text of at most {self.longest} characters")
+        return value
+
+
+class Names:
+    """A list of names."""
+
+    def check(self, value: object) -> tuple[str, ...]:
+        """The names, as a tuple."""
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ValueError("must be a list of names")
+        return tuple(value)
+
+
+class WebAddress:
+    """An http or https URL, or null."""
+
+    def check(self, value: object) -> str | None:
+        """The URL as given."""
+        if value is None:
+            return None
+        if not is_web_address(value):
+            raise ValueError("must be an http or https URL, or null")
+        return str(value)
+
+
+def _refused(reason: str) -> ValueError:
+    """One error for all checks, wrong types included."""
+    return ValueError(reason)
+
+
+def is_web_address(value: object) -> bool:
+    """Whether `value` is an http(s) URL with a host."""
+    if not isinstance(value, str):
+        return False
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        return False

@@ -1,0 +1,63 @@
+"""The emulator's time: spans may run faster, the time of day stays real.
+
+Buckets drain, baskets age and simulated work finishes `speed` times as fast. Times of day on the
+wire stay real, so that they agree with the client's own clock at any speed.
+"""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta, timezone
+
+PORTAL_ZONE = timezone(timedelta(hours=3))
+
+
+class Clock:
+    """Emulated spans and real times of day from one monotonic source."""
+
+    def __init__(self) -> None:
+        self.speed = 1.0
+        self._wall_zero = time.time() - time.monotonic()
+        self._emulated_zero = 0.0
+        self._real_zero = time.monotonic()
+
+    def now(self) -> float:
+        """Emulated seconds since the start; never goes back."""
+        return self._emulated_zero + (time.monotonic() - self._real_zero) * self.speed
+
+    def wall(self) -> float:
+        """Unix seconds, real, from the monotonic clock: never goes back."""
+        return self._wall_zero + time.monotonic()
+
+    def wall_at(self, moment: float) -> float:
+        """Unix seconds at which `now()` reaches `moment` with the present speed."""
+        return self.wall() + (moment - self.now()) / self.speed
+
+    def set_speed(self, speed: float) -> None:
+        """Run `speed` times as fast from now on; sleeps under way keep their old speed."""
+        self._emulated_zero = self.now()
+        self._real_zero = time.monotonic()
+        self.speed = speed
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for so many emulated seconds."""
+        if seconds > 0:
+            await asyncio.sleep(seconds / self.speed)
+
+
+def iso(unix_s: float) -> str:
+    """A time of day as the portal writes it: ISO 8601 with the portal's offset."""
+    return datetime.fromtimestamp(unix_s, tz=PORTAL_ZONE).isoformat(timespec="seconds")
+
+
+def portal_iso(text: str) -> str | None:
+    """A client's date in the portal's own notation, or None when it is no date."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=PORTAL_ZONE)
+    try:
+        return moment.astimezone(PORTAL_ZONE).isoformat(timespec="seconds")
+    except OverflowError:
+        return moment.astimezone(UTC).isoformat(timespec="seconds") if moment.year > 1 else None

@@ -1,0 +1,80 @@
+"""The REST address: who may come in, in which order that is checked, and what is answered.
+
+Order: webhook code, request limit, portal mode, reading the body, faults, execution. A request
+that is turned away before execution has no side effect.
+"""
+
+from aiohttp import web
+
+from local.bitrix24 import batch, replies
+from local.bitrix24.address import locate
+from local.bitrix24.errors import RestError
+from local.bitrix24.order import Order
+from local.bitrix24.params import read
+from local.bitrix24.portal import Portal, Webhook
+from local.bitrix24.running import Dropped
+from local.bitrix24.sabotage import carry_out
+from local.bitrix24.visit import Visit
+
+PORTAL = web.AppKey("portal", Portal)
+
+
+async def serve(request: web.Request) -> web.StreamResponse:
+    """Answer any request under /rest; never raises for what a client sends."""
+    portal = request.app[PORTAL]
+    calls = portal.calls
+    calls.request(request.method, portal.clock.wall())
+    try:
+        reply = await _admit_and_run(portal, request)
+    except RestError as error:
+        reply = replies.error(error)
+    except web.HTTPRequestEntityTooLarge:
+        reply = replies.error(RestError("INVALID_REQUEST", "Request entity too large", 413))
+    except Dropped:
+        calls.answer("dropped")
+        return _drop(request)
+    calls.answer(str(reply.status))
+    return reply
+
+
+async def _admit_and_run(portal: Portal, request: web.Request) -> web.Response:
+    webhook, method = locate(request.path, portal)
+    _demand_room(portal, webhook, request.remote or "")
+    _demand_open(portal)
+    order = _order(method, await read(request))
+    visit = Visit(portal, webhook)
+    return await carry_out(request, visit, order)
+
+
+def _order(method: str, params: dict[str, object]) -> Order:
+    commands = batch.commands(params) if method == "batch" else []
+    return Order(method, params, commands)
+
+
+def _demand_room(portal: Portal, webhook: Webhook, address: str) -> None:
+    now = portal.clock.now()
+    rate = portal.rates()[webhook.portal]
+    if not portal.buckets.admit((address, webhook.portal), rate, now, portal.settings):
+        portal.calls.refusal(portal.clock.wall())
+        raise RestError("QUERY_LIMIT_EXCEEDED", "Too many requests", 503)
+
+
+def _demand_open(portal: Portal) -> None:
+    closed = {
+        "revoked": RestError("NO_AUTH_FOUND", "Wrong authorization data", 401),
+        "plan_expired": RestError(
+            "ACCESS_DENIED", "REST API is available only on commercial plans", 403
+        ),
+        "deleted": RestError(
+            "PORTAL_DELETED", "Portal was deleted", portal.settings.deleted_status
+        ),
+        "overload": RestError("OVERLOAD_LIMIT", "REST API is blocked due to overload", 503),
+    }.get(portal.settings.mode)
+    if closed is not None:
+        raise closed
+
+
+def _drop(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()

@@ -1,0 +1,36 @@
+"""What a method refuses to do, as the portal words it.
+
+RestError                 status, code, description
+├── not_found             400 "" "Not found": a lead that is not there
+├── invalid_id            400 "" "ID is not defined or invalid."
+└── item_not_found        400 NOT_FOUND, the wording of crm.item.*
+"""
+
+
+class RestError(Exception):
+    """An answer `{"error": code, "error_description": description}` with an HTTP status."""
+
+    def __init__(self, code: str, description: str, status: int = 400) -> None:
+        super().__init__(code, description, status)
+        self.code = code
+        self.description = description
+        self.status = status
+
+    def body(self) -> dict[str, str]:
+        """The error's JSON object; the same inside `result_error` of a batch."""
+        return {"error": self.code, "error_description": self.description}
+
+
+def not_found() -> RestError:
+    """No such lead, as crm.lead.* says it."""
+    return RestError("", "Not found")
+
+
+def invalid_id() -> RestError:
+    """An id that is missing, not a number, or not positive."""
+    return RestError("", "ID is not defined or invalid.")
+
+
+def item_not_found() -> RestError:
+    """No such element, as crm.item.* says it."""
+    return RestError("NOT_FOUND", "Element not found")

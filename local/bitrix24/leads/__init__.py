@@ -1,0 +1,1 @@
+"""Leads as the portal keeps them: fields, stages, multifields, storage, search."""

@@ -1,0 +1,13 @@
+"""What a method gives back when it succeeds."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The `result`, and for lists what stands beside it."""
+
+    result: Any
+    total: int | None = None
+    next: int | None = None

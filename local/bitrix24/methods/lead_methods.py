@@ -1,0 +1,66 @@
+"""crm.lead.*: leads in upper case, ids and amounts as texts."""
+
+from typing import Any
+
+from local.bitrix24 import writing
+from local.bitrix24.errors import invalid_id, not_found
+from local.bitrix24.leads import fields as lead_fields
+from local.bitrix24.leads.multifields import from_lead_fields, whole
+from local.bitrix24.leads.query import argument
+from local.bitrix24.leads.shapes import multifields, scalars
+from local.bitrix24.methods.answer import Answer
+from local.bitrix24.params import Params
+from local.bitrix24.portal import Portal
+from local.bitrix24.writing import Write
+
+
+def add(portal: Portal, params: Params) -> Answer:
+    """crm.lead.add: the new lead's id, a bare integer."""
+    return Answer(writing.add(portal, _write("crm.lead.add", params)).id)
+
+
+def update(portal: Portal, params: Params) -> Answer:
+    """crm.lead.update: true; saves even when nothing changes."""
+    writing.update(portal, _lead_id(params), _write("crm.lead.update", params))
+    return Answer(result=True)
+
+
+def get(portal: Portal, params: Params) -> Answer:
+    """crm.lead.get: all fields and the multifields that have rows."""
+    lead = portal.store.get(_lead_id(params))
+    if lead is None:
+        raise not_found()
+    return Answer({**scalars(lead), **multifields(lead)})
+
+
+def delete(portal: Portal, params: Params) -> Answer:
+    """crm.lead.delete: true."""
+    writing.delete(portal, _lead_id(params))
+    return Answer(result=True)
+
+
+def fields(_: Portal, __: Params) -> Answer:
+    """crm.lead.fields: what a lead consists of."""
+    return Answer(lead_fields.described())
+
+
+def _lead_id(params: Params) -> int:
+    lead_id = whole(argument(params, "id"))
+    if lead_id is None:
+        raise invalid_id()
+    return lead_id
+
+
+def _write(method: str, params: Params) -> Write:
+    sent: Any = argument(params, "fields")
+    known = sent if isinstance(sent, dict) else {}
+    return Write(method, sent if sent is not None else {}, known, from_lead_fields(known))
+
+
+METHODS = {
+    "crm.lead.add": add,
+    "crm.lead.update": update,
+    "crm.lead.get": get,
+    "crm.lead.delete": delete,
+    "crm.lead.fields": fields,
+}

@@ -1,0 +1,95 @@
+"""The emulated portal: everything that one request can see or change."""
+
+import asyncio
+import random
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from local.bitrix24.calls import Calls
+from local.bitrix24.clock import Clock
+from local.bitrix24.events import Announcer
+from local.bitrix24.faults import Faults
+from local.bitrix24.leads.store import Store
+from local.bitrix24.limits.bucket import Buckets, Rate
+from local.bitrix24.limits.operating import Meters
+from local.bitrix24.settings import Settings
+from local.bitrix24.stream import Stream
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """An incoming webhook: its secret code and the portal whose limits it shares."""
+
+    code: str
+    portal: str
+
+
+WEBHOOKS = {
+    each.code: each
+    for each in (
+        Webhook("local-webhook-code", "standard"),
+        Webhook("second-webhook-code", "standard"),
+        Webhook("enterprise-webhook-code", "enterprise"),
+    )
+}
+
+
+class Portal:
+    """Settings, memory, limits, faults and counts of one emulator."""
+
+    def __init__(self, store: Store) -> None:
+        self.clock = Clock()
+        self.store = store
+        self.stream = Stream()
+        self.announcer = Announcer(store, self.clock, self.stream)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self.settings = Settings()
+        self.clock.set_speed(1)
+        self.calls = Calls()
+        self.faults = Faults()
+        self.buckets = Buckets()
+        self.meters = Meters()
+        self.chance = random.Random(0)  # noqa: S311 (simulated latency)
+
+    def configure(self, changes: Mapping[str, Any]) -> None:
+        """Put settings in force; raises InvalidSetting and changes nothing on a bad one."""
+        before, self.settings = self.settings, self.settings.changed(changes)
+        if self.settings.speed != before.speed:
+            self.clock.set_speed(self.settings.speed)
+        if "seed" in changes:
+            self.faults.seed(self.settings.seed)
+            self.chance.seed(self.settings.seed)
+
+    def rates(self) -> dict[str, Rate]:
+        """The request limit of each portal."""
+        now = self.settings
+        return {
+            "standard": Rate(now.rate_per_s, now.burst),
+            "enterprise": Rate(now.enterprise_rate_per_s, now.enterprise_burst),
+        }
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run work that outlives its request until it ends or the portal is reset."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def reset(self) -> None:
+        """Forget everything; work under way is broken off and commits nothing."""
+        await self.stop()
+        self.store.clear()
+        self._start_over()
+        self.stream.send("reset", {})
+
+    async def stop(self) -> None:
+        """Break off all work under way."""
+        tasks = [*self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.announcer.stop()

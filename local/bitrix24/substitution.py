@@ -1,0 +1,47 @@
+"""`$result[key][field]` in a batch: earlier results put into later commands."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_REFERENCE = re.compile(r"\$result((?:\[[^\[\]]*\])+)")
+_STEP = re.compile(r"\[([^\[\]]*)\]")
+_MISSING = object()
+
+
+def substitute(value: Any, results: Mapping[str, Any]) -> Any:
+    """The same tree with references replaced; one that leads nowhere stays as literal text."""
+    if isinstance(value, dict):
+        return {name: substitute(each, results) for name, each in value.items()}
+    if isinstance(value, list):
+        return [substitute(each, results) for each in value]
+    if isinstance(value, str) and "$result[" in value:
+        return _replaced(value, results)
+    return value
+
+
+def _replaced(text: str, results: Mapping[str, Any]) -> Any:
+    whole = _REFERENCE.fullmatch(text)
+    if whole:
+        found = _look_up(whole.group(1), results)
+        return text if found is _MISSING else found
+    return _REFERENCE.sub(lambda match: _as_text(match, results), text)
+
+
+def _as_text(match: re.Match[str], results: Mapping[str, Any]) -> str:
+    found = _look_up(match.group(1), results)
+    if found is _MISSING or isinstance(found, dict | list):
+        return match.group(0)
+    return "" if found is None else str(found)
+
+
+def _look_up(path: str, results: Mapping[str, Any]) -> Any:
+    found: Any = results
+    for step in _STEP.findall(path):
+        if isinstance(found, Mapping) and step in found:
+            found = found[step]
+        elif isinstance(found, list) and step.isdecimal() and int(step[:9]) < len(found):
+            found = found[int(step[:9])]
+        else:
+            return _MISSING
+    return found
