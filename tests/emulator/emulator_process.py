@@ -1,0 +1,102 @@
+"""An emulator of our own on a free port, and a short way to talk to it."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+WEBHOOK = "/rest/1/local-webhook-code/"
+
+
+@dataclass
+class Emulator:
+    """A running emulator process and a session to it."""
+
+    process: subprocess.Popen[str]
+    base: str
+    session: requests.Session
+
+    @property
+    def webhook(self) -> str:
+        """The webhook URL of the standard portal."""
+        return self.base + WEBHOOK
+
+    def post(self, method: str, params: object = None, **kwargs: Any) -> requests.Response:
+        """A REST call with a JSON body; whatever it answers."""
+        options = {"timeout": 20, "allow_redirects": False, **kwargs}
+        return self.session.post(self.webhook + method, json=params or {}, **options)
+
+    def call(self, method: str, params: object = None) -> Any:
+        """The body of a REST call that must answer 200."""
+        response = self.post(method, params)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def result(self, method: str, params: object = None) -> Any:
+        """The result of a REST call that must succeed."""
+        return self.call(method, params)["result"]
+
+    def add(self, **fields: Any) -> int:
+        """A new lead's id."""
+        return int(self.result("crm.lead.add", {"fields": fields}))
+
+    def get(self, lead_id: int) -> Any:
+        """A lead as crm.lead.get shows it."""
+        return self.result("crm.lead.get", {"id": lead_id})
+
+    def batch(self, cmd: object, halt: int = 0) -> Any:
+        """The result of a batch."""
+        return self.result("batch", {"halt": halt, "cmd": cmd})
+
+    def control(self, verb: str, path: str, body: object = None) -> Any:
+        """The answer of the control API, which must be 200."""
+        response = self.session.request(
+            verb, f"{self.base}/_emulator/{path}", json=body, timeout=60
+        )
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def set(self, **settings: Any) -> None:
+        """Change settings."""
+        self.control("PUT", "settings", settings)
+
+    def fault(self, method: str, action: str, **rule: Any) -> None:
+        """Add a fault rule."""
+        self.control("POST", "faults", [{"method": method, "action": action, **rule}])
+
+    def leads(self) -> Any:
+        """All leads as the control API shows them."""
+        return self.control("GET", "leads")
+
+    def calls(self) -> Any:
+        """The counts."""
+        return self.control("GET", "calls")
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
+        """End the process; its exit code."""
+        self.process.send_signal(by)
+        code = self.process.wait(timeout=10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.session.close()
+        return code
+
+
+def start(state: Path, *options: str) -> Emulator:
+    """A new emulator process over a state file, ready to answer."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local.bitrix24", "--port", "0", "--state", str(state), *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": ""},
+    )
+    assert process.stdout is not None
+    words = process.stdout.readline().split()
+    session = requests.Session()
+    session.trust_env = False
+    return Emulator(process, words[2].removesuffix(WEBHOOK), session)

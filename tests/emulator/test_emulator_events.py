@@ -1,0 +1,152 @@
+"""Outgoing events: E47."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+import pytest
+
+from tests.emulator.emulator_process import Emulator
+
+Event = dict[str, str]
+
+
+class Receiver:
+    """A handler that remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.events: queue.Queue[Event] = queue.Queue()
+        self.status = 200
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                event = {name: values[0] for name, values in parse_qs(body).items()}
+                event["type"] = self.headers["Content-Type"]
+                receiver.events.put(event)
+                self.send_response(receiver.status)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+
+    def next(self) -> Event:
+        return self.events.get(timeout=5)
+
+    def names(self, count: int) -> list[tuple[str, str]]:
+        return [
+            (event["event"], event["data[FIELDS][ID]"]) for event in map(self._any, range(count))
+        ]
+
+    def _any(self, _: int) -> Event:
+        return self.next()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    thread = threading.Thread(target=receiver.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield receiver
+    receiver.server.shutdown()
+    thread.join()
+    receiver.server.server_close()
+
+
+@pytest.fixture
+def told(emulator: Emulator, receiver: Receiver) -> Emulator:
+    emulator.set(outgoing_webhook_url=receiver.url, application_token="s3cret")
+    return emulator
+
+
+def test_writes_are_told_as_a_form_with_the_id_only(told: Emulator, receiver: Receiver) -> None:
+    """E47."""
+    told.add(NAME="Gleb")
+    event = receiver.next()
+    assert event["type"] == "application/x-www-form-urlencoded"
+    assert event["event"] == "ONCRMLEADADD"
+    assert event["data[FIELDS][ID]"] == "1"
+    assert event["auth[application_token]"] == "s3cret"
+    assert "auth[access_token]" not in event
+    assert "Gleb" not in str(event)
+    assert int(event["ts"]) > 0
+
+
+def test_our_own_writes_and_a_persons_are_told_in_order(told: Emulator, receiver: Receiver) -> None:
+    """E47, E16: a crm.item.update that changes nothing is not told."""
+    told.add(NAME="Gleb")
+    told.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Gleb"}})
+    same = {"entityTypeId": 1, "id": 1, "fields": {"name": "Gleb"}}
+    told.result("crm.item.update", same)
+    told.control("PATCH", "leads/1", {"STATUS_ID": "JUNK"})
+    told.result("crm.lead.delete", {"id": 1})
+    assert receiver.names(4) == [
+        ("ONCRMLEADADD", "1"),
+        ("ONCRMLEADUPDATE", "1"),
+        ("ONCRMLEADUPDATE", "1"),
+        ("ONCRMLEADDELETE", "1"),
+    ]
+    assert receiver.events.empty()
+
+
+def test_an_event_is_never_sent_again(told: Emulator, receiver: Receiver) -> None:
+    """E47: whatever the handler answers."""
+    receiver.status = 500
+    told.add()
+    told.add()
+    assert receiver.names(2) == [("ONCRMLEADADD", "1"), ("ONCRMLEADADD", "2")]
+    assert receiver.events.empty()
+
+
+def test_events_may_come_more_than_once(told: Emulator, receiver: Receiver) -> None:
+    """E47."""
+    told.set(event_copies=3)
+    told.add()
+    assert receiver.names(3) == [("ONCRMLEADADD", "1")] * 3
+
+
+def test_events_may_be_late_and_out_of_order(told: Emulator, receiver: Receiver) -> None:
+    """E47: shuffled over an emulated second."""
+    told.set(event_order="shuffled", event_delay_ms=200, speed=4, rate_per_s=0)
+    for _ in range(20):
+        told.add()
+    order = [int(lead_id) for _, lead_id in receiver.names(20)]
+    assert sorted(order) == list(range(1, 21))
+    assert order != sorted(order)
+
+
+def test_handlers_are_bound_and_unbound(emulator: Emulator, receiver: Receiver) -> None:
+    """E47."""
+    params = {"event": "onCrmLeadAdd", "handler": receiver.url}
+    assert emulator.result("event.bind", params) is True
+    assert emulator.post("event.bind", params).status_code == 400
+    assert emulator.result("event.get") == [
+        {"event": "ONCRMLEADADD", "handler": receiver.url, "auth_type": "0"}
+    ]
+    emulator.add()
+    emulator.result("crm.lead.update", {"id": 1, "fields": {}})
+    assert receiver.names(1) == [("ONCRMLEADADD", "1")]
+    assert emulator.result("event.unbind", params) == {"count": 1}
+    assert emulator.result("event.get") == []
+
+
+def test_an_unknown_event_cannot_be_bound(emulator: Emulator) -> None:
+    """The documented answer."""
+    response = emulator.post("event.bind", {"event": "NOSUCH", "handler": "https://x/h"})
+    assert response.status_code == 400
+    assert response.json() == {
+        "error": "ERROR_EVENT_NOT_FOUND",
+        "error_description": "Event not found",
+    }
+
+
+def test_a_webhook_may_be_the_wrong_authorization_to_bind(emulator: Emulator) -> None:
+    """As on a real portal, by the switch."""
+    emulator.set(event_bind="wrong_auth_type")
+    assert emulator.post("event.get").status_code == 403

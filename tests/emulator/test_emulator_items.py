@@ -1,0 +1,106 @@
+"""crm.item.* with entityTypeId 1: E15 and E16."""
+
+from typing import Any
+
+import pytest
+
+from tests.emulator.emulator_process import Emulator
+
+WORK = {"typeId": "PHONE", "valueType": "WORK", "value": "+493012345678"}
+SHOWN = {"id": 1, **WORK}
+
+
+def add(emulator: Emulator, **fields: Any) -> Any:
+    return emulator.result("crm.item.add", {"entityTypeId": 1, "fields": fields})["item"]
+
+
+def update(emulator: Emulator, lead_id: int, **fields: Any) -> Any:
+    params = {"entityTypeId": 1, "id": lead_id, "fields": fields}
+    return emulator.result("crm.item.update", params)["item"]
+
+
+def test_add_answers_the_lead_with_the_ids_of_its_rows(emulator: Emulator) -> None:
+    """E15."""
+    item = add(emulator, name="Klaus", originId="7", originatorId="core", fm=[WORK])
+    assert (item["id"], item["title"], item["name"], item["stageId"]) == (
+        1,
+        "Lead #1",
+        "Klaus",
+        "NEW",
+    )
+    assert (item["originatorId"], item["originId"], item["hasPhone"]) == ("core", "7", "Y")
+    assert item["fm"] == [SHOWN]
+
+
+def test_both_apis_see_the_same_lead(emulator: Emulator) -> None:
+    """E15."""
+    add(emulator, name="Klaus", stageId="IN_PROCESS", fm=[WORK])
+    lead = emulator.get(1)
+    assert (lead["NAME"], lead["STATUS_ID"]) == ("Klaus", "IN_PROCESS")
+    assert lead["PHONE"][0]["VALUE"] == WORK["value"]
+    emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Karl"}})
+    item = emulator.result("crm.item.get", {"entityTypeId": 1, "id": 1})["item"]
+    assert (item["name"], item["fm"]) == ("Karl", [SHOWN])
+
+
+def test_fm_as_an_object_changes_deletes_and_leaves_alone(emulator: Emulator) -> None:
+    """E15."""
+    add(emulator, fm=[WORK, {**WORK, "value": "2"}, {**WORK, "value": "3"}])
+    fm = {
+        "1": {"typeId": "PHONE", "valueType": "MOBILE", "value": "one"},
+        "2": {"typeId": "PHONE", "value": ""},
+        "n0": {"typeId": "EMAIL", "valueType": "HOME", "value": "klaus@example.com"},
+    }
+    assert update(emulator, 1, fm=fm)["fm"] == [
+        {"id": 1, "valueType": "MOBILE", "value": "one", "typeId": "PHONE"},
+        {"id": 3, "valueType": "WORK", "value": "3", "typeId": "PHONE"},
+        {"id": 4, "valueType": "HOME", "value": "klaus@example.com", "typeId": "EMAIL"},
+    ]
+
+
+def test_fm_as_a_list_adds(emulator: Emulator) -> None:
+    """E15."""
+    add(emulator, fm=[WORK])
+    assert [row["id"] for row in update(emulator, 1, fm=[WORK])["fm"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "fm", [{"1": {"valueType": "WORK", "value": "9"}}, "+7700", {"99": WORK}, {"0": WORK}], ids=str
+)
+def test_fm_that_says_nothing_saves_without_phones_and_without_error(
+    emulator: Emulator, fm: Any
+) -> None:
+    """E15."""
+    add(emulator, fm=[WORK])
+    item = update(emulator, 1, name="Karl", fm=fm)
+    assert (item["name"], item["fm"]) == ("Karl", [SHOWN])
+
+
+@pytest.mark.parametrize("method", ["crm.item.get", "crm.item.update", "crm.item.delete"])
+def test_a_missing_item_is_not_found(emulator: Emulator, method: str) -> None:
+    """E15."""
+    response = emulator.post(method, {"entityTypeId": 1, "id": 9, "fields": {}})
+    assert (response.status_code, response.json()["error"]) == (400, "NOT_FOUND")
+
+
+def test_only_leads_are_here(emulator: Emulator) -> None:
+    """E15."""
+    response = emulator.post("crm.item.add", {"entityTypeId": 2, "fields": {}})
+    assert (response.status_code, response.json()["error"]) == (400, "NOT_FOUND")
+    response = emulator.post("crm.item.add", {"fields": {}})
+    assert (response.status_code, response.json()["error"]) == (400, "100")
+
+
+def test_delete_removes_the_lead(emulator: Emulator) -> None:
+    """E15."""
+    add(emulator)
+    assert emulator.result("crm.item.delete", {"entityTypeId": 1, "id": 1}) == []
+    assert emulator.leads() == []
+
+
+def test_an_update_that_changes_nothing_saves_nothing(emulator: Emulator) -> None:
+    """E16: neither a later DATE_MODIFY nor a write in the history (nor an event: E47's file)."""
+    before = add(emulator, name="Klaus", fm=[WORK])
+    fm = {"1": {"typeId": "PHONE", "valueType": "WORK", "value": WORK["value"]}}
+    assert update(emulator, 1, name="Klaus", fm=fm) == before
+    assert [write["method"] for write in emulator.leads()[0]["history"]] == ["crm.item.add"]

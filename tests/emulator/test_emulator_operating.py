@@ -1,0 +1,180 @@
+"""The execution-time budget, the time object and the cut: E32 to E34, E37."""
+
+import time
+from typing import Any
+
+import pytest
+
+from local.bitrix24.limits.operating import Meter, Meters
+from tests.emulator.emulator_process import Emulator
+
+TIME_KEYS = {
+    "start",
+    "finish",
+    "duration",
+    "processing",
+    "date_start",
+    "date_finish",
+    "operating_reset_at",
+    "operating",
+}
+BLOCKED = {
+    "error": "OPERATION_TIME_LIMIT",
+    "error_description": "Method is blocked due to operation time limit.",
+}
+
+
+def spend(emulator: Emulator, method: str = "crm.lead.add", seconds: float = 1) -> None:
+    """One call that costs so many simulated seconds, in little real time."""
+    emulator.set(command_ms=seconds * 1000, speed=1000)
+    emulator.result(method, {"id": 1})
+    emulator.set(command_ms=0, speed=1)
+
+
+def other_webhook(emulator: Emulator, method: str) -> int:
+    url = f"{emulator.base}/rest/1/second-webhook-code/{method}"
+    return emulator.session.post(url, timeout=5).status_code
+
+
+def test_baskets_leave_ten_minutes_after_their_first_call() -> None:
+    """E32."""
+    meter = Meter()
+    for moment, seconds in ((0, 1.0), (59, 2.0), (61, 4.0)):
+        meter.open(moment)
+        meter.bill(seconds)
+    assert (meter.operating, meter.reset_at) == (7.0, 600.0)
+    meter.open(599.9)
+    assert meter.operating == 7.0
+    meter.open(600)
+    assert (meter.operating, meter.reset_at) == (4.0, 661.0)
+
+
+def test_each_method_of_each_payer_has_its_own_meter() -> None:
+    """E33."""
+    meters = Meters()
+    meters.open("a", "crm.lead.add", 0).bill(5)
+    assert meters.open("a", "crm.lead.get", 0).operating == 0
+    assert meters.open("b", "crm.lead.add", 0).operating == 0
+    assert meters.open("a", "crm.lead.add", 1).operating == 5
+
+
+def test_every_result_has_a_time_object(emulator: Emulator) -> None:
+    """E32."""
+    before = time.time()
+    answers = [emulator.call("crm.lead.add"), emulator.call("batch", {"cmd": {"a": "profile"}})]
+    answers.append(answers[1]["result"]["result_time"]["a"])
+    for each in (answers[0]["time"], answers[1]["time"], answers[2]):
+        assert set(each) == TIME_KEYS
+        assert abs(each["start"] - before) < 5
+        assert each["start"] <= each["finish"]
+        assert each["operating_reset_at"] - int(before) in (600, 601, 602)
+
+
+def test_operating_accumulates_per_method_above_the_floor(emulator: Emulator) -> None:
+    """E32: commands of less than 0.1 s are free."""
+    spend(emulator, seconds=2)
+    spend(emulator, seconds=3)
+    spend(emulator, seconds=0.09)
+    assert emulator.call("crm.lead.add")["time"]["operating"] == 5
+    assert emulator.call("crm.lead.get", {"id": 1})["time"]["operating"] == 0
+
+
+@pytest.mark.parametrize(
+    ("shown", "missing"),
+    [
+        ("operating", {"operating_reset_at"}),
+        ("none", {"operating", "operating_reset_at"}),
+    ],
+)
+def test_the_budget_may_be_absent(emulator: Emulator, shown: str, missing: set[str]) -> None:
+    """E32."""
+    emulator.set(operating_fields=shown)
+    assert set(emulator.call("profile")["time"]) == TIME_KEYS - missing
+
+
+def test_a_method_over_its_budget_is_blocked_alone(emulator: Emulator) -> None:
+    """E33, E35: the call that crosses the limit still ends well."""
+    emulator.set(operating_limit_s=2)
+    spend(emulator, seconds=3)
+    response = emulator.post("crm.lead.add")
+    assert (response.status_code, response.json()) == (429, BLOCKED)
+    assert "Retry-After" not in response.headers
+    assert emulator.get(1)["ID"] == "1"
+    assert other_webhook(emulator, "crm.lead.add") == 200
+    assert len(emulator.leads()) == 2
+
+
+def test_the_budget_may_be_the_whole_portals(emulator: Emulator) -> None:
+    """E33."""
+    emulator.set(operating_limit_s=2, operating_scope="portal")
+    spend(emulator, seconds=3)
+    assert other_webhook(emulator, "crm.lead.add") == 429
+    assert other_webhook(emulator, "profile") == 200
+
+
+def test_a_blocked_method_is_free_again_when_its_baskets_have_left(emulator: Emulator) -> None:
+    """E33: `operating_reset_at` is when, on the client's own clock, even when time runs faster."""
+    emulator.set(operating_limit_s=2)
+    spend(emulator, seconds=3)
+    assert emulator.post("crm.lead.add").status_code == 429
+    emulator.set(speed=10_000)
+    deadline = time.monotonic() + 5
+    while emulator.post("crm.lead.add").status_code == 429:
+        assert time.monotonic() < deadline
+    assert abs(emulator.call("profile")["time"]["operating_reset_at"] - time.time()) < 5
+
+
+def batch_time(emulator: Emulator) -> tuple[Any, Any]:
+    answer = emulator.call("batch", {"cmd": {"a": "crm.lead.add", "b": "crm.lead.get?id=1"}})
+    return answer["result"], answer["time"]
+
+
+def test_a_batch_is_billed_to_its_commands(emulator: Emulator) -> None:
+    """E33."""
+    emulator.set(command_ms=2000, speed=1000)
+    result, outer = batch_time(emulator)
+    assert outer["operating"] == 0
+    assert {key: each["operating"] for key, each in result["result_time"].items()} == {
+        "a": 2,
+        "b": 2,
+    }
+
+
+def test_a_batch_may_be_billed_to_itself(emulator: Emulator) -> None:
+    """E33: as the official JavaScript SDK measured it."""
+    emulator.set(command_ms=2000, speed=1000, batch_billing="batch", operating_limit_s=3)
+    _, outer = batch_time(emulator)
+    assert outer["operating"] == 4
+    assert emulator.post("batch", {"cmd": {"a": "profile"}}).status_code == 429
+    assert emulator.call("crm.lead.get", {"id": 1})["time"]["operating"] == 2
+
+
+def test_a_blocked_command_fails_alone_in_its_batch(emulator: Emulator) -> None:
+    """E34."""
+    emulator.set(operating_limit_s=2)
+    spend(emulator, seconds=3)
+    result, _ = batch_time(emulator)
+    assert result["result_error"] == {"a": BLOCKED}
+    assert list(result["result"]) == ["b"]
+
+
+def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
+    """E37: what ran before stays, what ran at the cut is gone, the answer is the gateway's."""
+    emulator.set(command_ms=25_000, speed=1000)
+    response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(4)}})
+    assert (response.status_code, response.headers["Content-Type"]) == (
+        504,
+        "text/html; charset=utf-8",
+    )
+    assert len(emulator.leads()) == 2
+
+
+def test_a_cut_request_may_go_on_unseen(emulator: Emulator) -> None:
+    """E37: the switch for a portal that does not interrupt."""
+    emulator.set(command_ms=25_000, speed=200, cut="finish")
+    response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(4)}})
+    assert response.status_code == 504
+    assert len(emulator.leads()) == 2
+    deadline = time.monotonic() + 5
+    while len(emulator.leads()) < 4:
+        assert time.monotonic() < deadline

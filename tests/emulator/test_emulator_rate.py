@@ -1,0 +1,132 @@
+"""The request limit and the portal's modes: E31, E35, E36."""
+
+from dataclasses import replace
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from local.bitrix24.limits.bucket import Buckets, Rate
+from local.bitrix24.settings import Settings
+from tests.emulator.emulator_process import Emulator
+
+STANDARD = Rate(2, 50)
+REFUSED = b'{"error":"QUERY_LIMIT_EXCEEDED","error_description":"Too many requests"}'
+
+
+def admitted(moments: list[float], rate: Rate = STANDARD, **switches: object) -> list[bool]:
+    buckets, settings = Buckets(), replace(Settings(), **switches)  # type: ignore[arg-type]
+    return [buckets.admit(("::1", "p"), rate, moment, settings) for moment in moments]
+
+
+def test_fifty_pass_at_once_and_the_next_is_refused() -> None:
+    """E31."""
+    assert admitted([0.0] * 52) == [True] * 50 + [False] * 2
+
+
+def test_two_a_second_pass_for_ever() -> None:
+    """E31."""
+    assert all(admitted([0.0] * 50 + [0.5 + each / 2 for each in range(1000)]))
+
+
+def test_the_bucket_drains_continuously_or_in_steps() -> None:
+    """E31: the documentation says `once per second`, and leaves open what that means."""
+    moments = [0.0] * 50 + [0.5, 0.5, 1.0]
+    assert admitted(moments)[50:] == [True, False, True]
+    assert admitted(moments, drain="stepped")[50:] == [False, False, True]
+
+
+def test_refused_requests_may_count_too() -> None:
+    """E31."""
+    moments = [0.0] * 52 + [1.0]
+    assert admitted(moments)[-1] is True
+    assert admitted(moments, refused_counts=True)[-1] is False
+
+
+def test_no_rate_is_no_limit() -> None:
+    """E31."""
+    assert all(admitted([0.0] * 500, Rate(0, 50)))
+    assert all(admitted([0.0] * 500, Rate(None, 50)))
+
+
+def test_a_refusal_has_the_documented_body_and_no_side_effect(emulator: Emulator) -> None:
+    """E31, E35."""
+    emulator.set(rate_per_s=0.001, burst=1)
+    emulator.add()
+    response = emulator.post("crm.lead.add")
+    assert (response.status_code, response.content) == (503, REFUSED)
+    assert "Retry-After" not in response.headers
+    assert len(emulator.leads()) == 1
+    calls = emulator.calls()
+    assert (calls["requests"], calls["refused"], calls["commands"]) == (2, 1, 1)
+
+
+def test_each_portal_has_its_own_limit(emulator: Emulator) -> None:
+    """E31: the Enterprise portal takes 250 at once."""
+    url = emulator.base + "/rest/1/enterprise-webhook-code/profile"
+    statuses = [emulator.session.get(url, timeout=5).status_code for _ in range(251)]
+    assert statuses[:250] == [200] * 250
+    emulator.set(enterprise_burst=1)
+    assert emulator.session.get(url, timeout=5).status_code == 503
+    assert emulator.post("profile").status_code == 200
+
+
+def test_webhooks_of_one_portal_share_its_limit(emulator: Emulator) -> None:
+    """E31: counted per portal and source address, not per webhook."""
+    emulator.set(rate_per_s=0.001, burst=1)
+    assert emulator.post("profile").status_code == 200
+    other = emulator.base + "/rest/1/second-webhook-code/profile"
+    assert emulator.session.get(other, timeout=5).status_code == 503
+
+
+class FromAddress(HTTPAdapter):
+    """Sends from another address of this machine."""
+
+    def init_poolmanager(self, *args: object, **kwargs: object) -> None:
+        super().init_poolmanager(*args, **kwargs, source_address=("127.0.0.2", 0))  # type: ignore[arg-type]
+
+
+def test_each_source_address_has_its_own_bucket(emulator: Emulator) -> None:
+    """E31."""
+    emulator.set(rate_per_s=0.001, burst=1)
+    emulator.post("profile")
+    assert emulator.post("profile").status_code == 503
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", FromAddress())
+        assert session.get(emulator.webhook + "profile", timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "code"),
+    [
+        ("revoked", 401, "NO_AUTH_FOUND"),
+        ("plan_expired", 403, "ACCESS_DENIED"),
+        ("deleted", 500, "PORTAL_DELETED"),
+        ("overload", 503, "OVERLOAD_LIMIT"),
+    ],
+)
+def test_a_mode_closes_the_whole_portal(
+    emulator: Emulator, mode: str, status: int, code: str
+) -> None:
+    """E36."""
+    emulator.set(mode=mode)
+    for method in ("crm.lead.add", "profile", "batch"):
+        response = emulator.post(method)
+        assert (response.status_code, response.json()["error"]) == (status, code)
+    assert emulator.calls()["requests"] == 3
+    emulator.set(mode="ok")
+    assert emulator.leads() == []
+    assert emulator.add() == 1
+
+
+def test_a_deleted_portal_may_answer_410(emulator: Emulator) -> None:
+    """E36."""
+    emulator.set(mode="deleted", deleted_status=410)
+    assert emulator.post("profile").status_code == 410
+
+
+def test_speed_makes_the_bucket_drain_faster(emulator: Emulator) -> None:
+    """E31: at a thousand times the speed a second is a millisecond."""
+    emulator.set(burst=1, speed=1000)
+    assert all(emulator.post("profile").status_code == 200 for _ in range(20))
