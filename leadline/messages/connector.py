@@ -62,11 +62,10 @@ class Connector:
         while not self._stopping.is_set():
             try:
                 self._consume()
-                failures = 0
             except (AMQPError, OSError) as error:
-                wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
                 failures = 0 if self.is_consuming else failures + 1
                 self.is_consuming = False
+                wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
                 logger.warning("broker connection lost", reason=type(error).__name__)
                 self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
@@ -77,20 +76,20 @@ class Connector:
         channel.basic_qos(prefetch_count=self._prefetch)
         self._in_flight = 0
         # One pool a connection: a delivery can be settled on the channel it came by only.
-        with ThreadPoolExecutor(self._prefetch * len(self._routes)) as pool:
+        pool = ThreadPoolExecutor(self._prefetch * len(self._routes))
+        try:
             for name, url in self._routes.items():
                 for queue in topology.queues_of(name):
                     channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
                 channel.basic_consume(name, self._on_message(connection, pool, name, url))
             self.is_consuming = True
             logger.info("connector consumes", queues=list(self._routes))
-            try:
-                while not self._stopping.is_set():
-                    connection.process_data_events(time_limit=_POLL_S)
-                self._drain(connection, channel)
-            finally:
-                self.is_consuming = False
-        connection.close()
+            while not self._stopping.is_set():
+                connection.process_data_events(time_limit=_POLL_S)
+            self._drain(connection, channel)
+            connection.close()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _drain(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
         for tag in list(channel.consumer_tags):
@@ -144,7 +143,11 @@ def _settle(
         headers = dict(properties.headers or {})
         headers[ATTEMPT_HEADER] = attempt + 1
         if is_over:
-            headers |= {"x-reason": verdict.reason, "x-origin": queue, "x-died-at": int(time.time())}
+            headers |= {
+                "x-reason": verdict.reason,
+                "x-origin": queue,
+                "x-died-at": int(time.time()),
+            }
         step = topology.RETRY_STEPS_S[min(attempt, len(topology.RETRY_STEPS_S)) - 1]
         target = topology.dead_letters(queue) if is_over else topology.delay(queue, step)
         properties.headers = headers
@@ -188,7 +191,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    serve_health(int(os.environ.get("PORT", "8080")), lambda: connector.is_consuming)
+    serve_health(lambda: connector.is_consuming)
     connector.run()
     logger.info("connector stopped")
 

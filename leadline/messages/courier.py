@@ -8,6 +8,7 @@ import requests
 
 from leadline.messages.delivery import ATTEMPT
 from leadline.runtime import auth
+from leadline.runtime.settings import settings
 
 #: Longer than any function's own time-outs together, shorter than a gateway's 60 s.
 TIMEOUT_S = (3.0, 50.0)
@@ -34,6 +35,9 @@ class Courier:
         self, url: str, body: bytes, properties: pika.BasicProperties, attempt: int
     ) -> Verdict:
         """Post one message; an answer of any kind is a verdict, so is none."""
+        if len(body) > settings().body_limit:
+            reason = f"the message has {len(body)} bytes, {settings().body_limit} are allowed"
+            return Verdict(is_served=False, is_final=True, reason=reason)
         try:
             answer = self._session().post(
                 url,

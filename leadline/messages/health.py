@@ -1,12 +1,13 @@
 """A probe for processes that are no functions: `GET` anything answers 200 or 503."""
 
+import os
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-def serve_health(port: int, is_healthy: Callable[[], bool], host: str = "127.0.0.1") -> None:
-    """Answer probes from a thread of its own until the process ends."""
+def serve_health(is_healthy: Callable[[], bool]) -> None:
+    """Answer probes on `HOST` and `PORT` from a thread of its own until the process ends."""
 
     class Probe(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
@@ -18,5 +19,6 @@ def serve_health(port: int, is_healthy: Callable[[], bool], host: str = "127.0.0
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Probes are no news."""
 
-    server = ThreadingHTTPServer((host, port), Probe)
+    address = (os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8080")))
+    server = ThreadingHTTPServer(address, Probe)
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

@@ -45,8 +45,9 @@ def _libraries(processors: list[Any]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    # Both tell of every reconnect at ERROR with a stack trace; our own line says it once.
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
+    # They tell of each reconnect or failed job with a stack trace; our own line says it once.
+    for library in ("pika", "rq.worker"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _add_service(service: str) -> Any:

@@ -21,8 +21,8 @@ from werkzeug.exceptions import HTTPException
 
 from leadline.runtime import auth, log, problem
 from leadline.runtime.http import not_served
+from leadline.runtime.settings import settings
 
-BODY_LIMIT = 64 * 1024
 PROBES = frozenset({"/_/health", "/_/ready"})
 
 StartResponse = Callable[..., Any]
@@ -38,12 +38,14 @@ def build_app(folder: Path) -> App:
     target = os.environ.get("FUNCTION_TARGET") or folder.resolve().name
     log.configure(target.replace("_", "-"))
     auth.check_configured()
-    flask_app = functions_framework.create_app(target, str(folder / "main.py"), "http")
+    flask_app: Any = functions_framework.create_app(  # type: ignore[no-untyped-call]
+        target, str(folder / "main.py"), "http"
+    )
     flask_app.register_error_handler(HTTPException, not_served)
-    return guard(flask_app.wsgi_app)
+    return guard(flask_app.wsgi_app, settings().body_limit)
 
 
-def guard(app: App, limit: int = BODY_LIMIT) -> App:
+def guard(app: App, limit: int) -> App:
     """Answer probes at once, refuse bodies over the limit (also chunked ones), pass on the rest."""
 
     def guarded(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

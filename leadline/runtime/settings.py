@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     #: ISO 3166 code that completes phones without a country code; empty: they are refused.
     phone_region: str = ""
 
+    #: Longest body that a function or a message may have, in bytes.
+    body_limit: int = Field(64 * 1024, ge=1024)
+
     queue_type: Literal["quorum", "classic"] = "quorum"
     #: Queues that a message may ask to be answered on, separated by commas.
     reply_queues: str = "bitrix.responses"

@@ -9,7 +9,6 @@ from leadline.runtime.errors import UserNotFound
 from leadline.users.model import UserId
 
 
-
 class Query(BaseModel):
     """The query of GET /users."""
 

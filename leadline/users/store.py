@@ -127,7 +127,7 @@ def create(new: NewUser, repeat: Repeat | None) -> Accepted:
         StillServed: the idempotency key is being served right now.
         DatabaseDown: nothing was stored, or nobody can say; repeat with the same key.
     """
-    fields = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
+    fields: dict[str, object] = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
     accepted = _write(_CREATE, "create_card", tuple(fields), fields, repeat)
     if accepted is None:
         raise DatabaseDown

@@ -1,0 +1,54 @@
+"""The portal's request rate: one token bucket in Redis, asked by every worker before each request.
+
+Bitrix24 counts requests per portal and source address, up to a burst, and forgets some each second
+(https://apidocs.bitrix24.com/limits.html): 2 a second and 50, Enterprise 5 and 250.
+Redis' own clock counts, so that machines need not agree on the time.
+"""
+
+import time
+from pathlib import Path
+
+import redis
+
+_LUA = Path(__file__).parent / "lua"
+#: Slots of the burst left unused: requests reach the portal not quite as evenly as they were sent.
+MARGIN = 2
+#: How long nobody calls after a refusal, which should not happen.
+HOLD_S = 2.0
+
+
+class TokenBucket:
+    """Spaces out the requests of all workers of all machines."""
+
+    def __init__(self, client: redis.Redis, key: str, *, rate_per_s: float, burst: int) -> None:
+        self._key = key
+        self._rate = rate_per_s
+        self._capacity = burst - MARGIN
+        self._take = client.register_script((_LUA / "take.lua").read_text(encoding="utf-8"))
+        self._empty = client.register_script((_LUA / "empty.lua").read_text(encoding="utf-8"))
+
+    def wait(self) -> float:
+        """Take a token and wait until it is there; returns the seconds waited.
+
+        Raises:
+            redis.RedisError: Redis can't be reached.
+        """
+        wait_s = self._run(1)
+        if wait_s:
+            time.sleep(wait_s)
+        return wait_s
+
+    def give_back(self) -> None:
+        """Return a token that was not used."""
+        self._run(-1)
+
+    def empty(self) -> None:
+        """A request was refused: nobody calls for a moment."""
+        if self._rate:
+            self._empty(keys=[self._key], args=[self._rate, HOLD_S])
+
+    def _run(self, tokens: int) -> float:
+        if not self._rate:
+            return 0.0
+        wait_us: int = self._take(keys=[self._key], args=[self._rate, self._capacity, tokens])
+        return wait_us / 1_000_000

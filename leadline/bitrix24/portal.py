@@ -1,0 +1,168 @@
+"""One portal of Bitrix24, reached by its webhook: many commands in one request.
+
+Every call is a `batch`, also for a single command: one way to send, one way to read an answer
+(https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import requests
+from pydantic import SecretStr
+
+from leadline.bitrix24 import errors
+from leadline.runtime import secrets
+from leadline.runtime.errors import (
+    BadConfiguration,
+    BitrixError,
+    OutcomeUnknown,
+    PortalDown,
+    Unavailable,
+)
+
+#: Bitrix24 lets a request run for 60 s: who hangs up earlier does not know what it did.
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 65.0
+REQUEST_LIMIT_S = 60.0
+MAX_COMMANDS = 50
+MAX_ANSWER_BYTES = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One method with its parameters."""
+
+    method: str
+    params: Mapping[str, Any]
+
+    def as_query(self) -> str:
+        """`method?query`, as a batch wants it."""
+        return f"{self.method}?{urlencode(list(_flatten(self.params)))}"
+
+
+Answer = Any | BitrixError
+
+
+class Portal:
+    """Sends commands through one kept connection; not for several threads at once."""
+
+    def __init__(self, webhook_url: str) -> None:
+        self._webhook = SecretStr(_checked(webhook_url))
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def call(self, commands: Mapping[str, Command]) -> dict[str, Answer]:
+        """Send all in one request; for each command its result or its own error.
+
+        Keys must not be numbers: a batch then answers with a list, and errors lose their command.
+
+        Raises:
+            BitrixError: the request as a whole was not served; its class says what may have run.
+        """
+        cmd = {key: command.as_query() for key, command in commands.items()}
+        answer = self._post("batch", {"halt": 0, "cmd": cmd})
+        results = _as_map(answer.get("result"))
+        failed = _as_map(results.get("result_error"))
+        done = _as_map(results.get("result"))
+        return {key: _outcome(key, done, failed) for key in commands}
+
+    def probe(self) -> None:
+        """Ask for next to nothing, to see whether the portal serves us.
+
+        Raises:
+            BitrixError: it does not.
+        """
+        self._post("profile", {})
+
+    def _post(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
+        try:
+            answer = self._session.post(
+                f"{self._webhook.get_secret_value()}{method}.json",
+                json=body,
+                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                allow_redirects=False,  # a followed redirect becomes an empty GET
+            )
+        # `from None`: the library's text holds the URL, and the URL is a credential.
+        except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
+            raise Unavailable(_text(error)) from None
+        except requests.ConnectionError as error:
+            if _never_connected(error):
+                raise Unavailable(_text(error)) from None
+            raise OutcomeUnknown(_text(error), may_still_run=True) from None
+        except requests.RequestException as error:
+            raise OutcomeUnknown(_text(error), may_still_run=True) from None
+        return _read(answer)
+
+
+def portal() -> Portal:
+    """The portal of the secret `bitrix-webhook-url`.
+
+    Raises:
+        BadConfiguration: there is none, or it does not look like a webhook.
+    """
+    return Portal(secrets.require("bitrix-webhook-url"))
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url.strip())
+    segments = [segment for segment in parts.path.split("/") if segment]
+    if parts.scheme not in {"http", "https"} or not parts.hostname or len(segments) != 3:
+        raise BadConfiguration(
+            "BITRIX_WEBHOOK_URL must look like https://your-domain.bitrix24.com/rest/USER_ID/WEBHOOK_CODE/"
+        )
+    return f"{parts.scheme}://{parts.netloc}/{'/'.join(segments)}/"
+
+
+def _read(answer: requests.Response) -> dict[str, Any]:
+    if answer.is_redirect or answer.is_permanent_redirect:
+        host = urlsplit(answer.headers.get("Location", "")).hostname
+        raise PortalDown(f"the portal has moved to {host}: set the webhook's new address")
+    try:
+        body = answer.json()
+    except requests.JSONDecodeError:
+        raise errors.unreadable(answer.status_code) from None
+    if not isinstance(body, dict):
+        raise errors.unreadable(answer.status_code)
+    error = body.get("error")
+    if isinstance(error, dict):  # REST 3.0 nests it
+        raise errors.classify(answer.status_code, error.get("code"), error.get("message"))
+    if "error" in body or not answer.ok:
+        raise errors.classify(answer.status_code, error, body.get("error_description"))
+    return body
+
+
+def _outcome(key: str, done: dict[str, Any], failed: dict[str, Any]) -> Answer:
+    if key in failed:
+        error = failed[key] if isinstance(failed[key], dict) else {}
+        return errors.classify(400, error.get("error"), error.get("error_description"))
+    if key in done:
+        return done[key]
+    return OutcomeUnknown("the batch says nothing of this command")
+
+
+def _as_map(value: object) -> dict[str, Any]:
+    """An empty map comes as `[]`."""
+    return value if isinstance(value, dict) else {}
+
+
+def _never_connected(error: requests.ConnectionError) -> bool:
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}
+
+
+def _text(error: requests.RequestException) -> str:
+    return f"no answer from Bitrix24: {type(error).__name__}"
+
+
+def _flatten(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """PHP's way to write nested values: `fields[PHONE][0][VALUE]=…`."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{name}[{key}]" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _flatten(inner, f"{name}[{index}]")
+    else:
+        yield name, "" if value is None else str(value)

@@ -1,0 +1,61 @@
+"""RQ drives the work queue: one job on `bitrix_jobs` is one call to Bitrix24.
+
+A job carries nothing but the portal's name. Users, their states and attempts are in the work queue,
+so that a lost or doubled job means nothing: the next one does what is due.
+"""
+
+from functools import cache
+
+from rq import Queue
+from rq.registry import FailedJobRegistry, FinishedJobRegistry
+from rq.serializers import JSONSerializer
+
+from leadline.runtime.redis import client
+from leadline.runtime.settings import settings
+from leadline.sync.queue import JOBS
+
+JOB = "leadline.sync.jobs.call_bitrix24"
+#: Above the longest call with its waits; the lease has ended before.
+JOB_TIMEOUT_S = 120
+KEEP_FINISHED = 10
+KEEP_FAILED = 5
+_WEEK_S = 7 * 24 * 3600
+
+
+@cache
+def jobs() -> Queue:
+    """RQ's queue; JSON, because whoever can write to Redis could run code through a pickle."""
+    return Queue(JOBS, connection=client(), serializer=JSONSerializer)
+
+
+def enqueue() -> str:
+    """Enqueue a job; returns its id.
+
+    Raises:
+        redis.RedisError: Redis can't be reached.
+    """
+    job = jobs().enqueue(
+        JOB,
+        kwargs={"portal": settings().portal},
+        job_timeout=JOB_TIMEOUT_S,
+        result_ttl=_WEEK_S,
+        failure_ttl=_WEEK_S,
+    )
+    return str(job.id)
+
+
+def wake() -> None:
+    """Enqueue a job unless one is waiting: that one will see what is due."""
+    if jobs().count == 0:
+        enqueue()
+
+
+def trim_history() -> None:
+    """Forget all but the last finished and failed jobs; called by a job that will join them."""
+    for registry, keep in (
+        (FinishedJobRegistry(queue=jobs()), KEEP_FINISHED - 1),
+        (FailedJobRegistry(queue=jobs()), KEEP_FAILED - 1),
+    ):
+        ids = registry.get_job_ids()
+        for job_id in ids[: max(0, len(ids) - keep)]:
+            registry.remove(job_id, delete_job=True)

@@ -1,0 +1,126 @@
+"""What is owed to Bitrix24 for one user, as the work queue keeps it."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import orjson
+
+from leadline.bitrix24.leads import Agreed, State
+
+Outcome = Literal["synced", "superseded", "failed"]
+#: Fields of an entry to write; an empty text deletes one.
+Fields = dict[str, str | bytes | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An event's end, kept until its reply is confirmed."""
+
+    outcome: Outcome
+    attempts: int
+    lead_id: int | None = None
+    reason: str | None = None
+    #: Whether a later try could succeed without anybody's help.
+    is_passing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An event that waits for its reply."""
+
+    event_id: str
+    action: str
+    #: The user as the message had it, for the reply.
+    user: dict[str, Any]
+    reply_queue: str
+    #: As the message had them; a message with only the public keys has neither.
+    given_event_id: str | None
+    version: int | None
+    correlation_id: str
+    traceparent: str
+    attempts: int = 0
+    answered: Answered | None = None
+    #: Its place in the user's sequence; the work queue gives it.
+    order: int = 0
+
+    def dumps(self) -> bytes:
+        """The event as the work queue stores it, without its place."""
+        content = asdict(self)
+        del content["order"]
+        return orjson.dumps(content)
+
+    def stored(self) -> bytes:
+        """The event with its place."""
+        return b"%d %s" % (self.order, self.dumps())
+
+    @classmethod
+    def loads(cls, stored: bytes) -> "Owed":
+        """An event out of the work queue."""
+        order, _, text = stored.partition(b" ")
+        content = orjson.loads(text)
+        answered = content.pop("answered")
+        return cls(**content, answered=Answered(**answered) if answered else None, order=int(order))
+
+    def after_attempt(self) -> "Owed":
+        """The event with one attempt more."""
+        return replace(self, attempts=self.attempts + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A leased user."""
+
+    user_id: int
+    #: Counts the leases; what an earlier lessee writes is refused.
+    fence: str
+    #: Newest state that any message carried, and its place in the user's sequence.
+    state: State | None
+    order: int
+    #: Place of the newest message that touched the stage.
+    stage_order: int
+    #: The lead as both sides last knew it, and what had been applied then.
+    agreed: Agreed | None
+    agreed_order: int
+    agreed_stage_order: int
+    #: A lead id that a message named, not seen by us yet.
+    hint: int | None
+    #: A lead may exist that we don't know of: look before creating.
+    is_doubtful: bool
+    #: Until then (ms of Redis' clock) a lost create may still be running on the portal.
+    wait_until_ms: int
+    events: tuple[Owed, ...]
+
+    @classmethod
+    def loads(cls, user: bytes, content: dict[bytes, bytes], events: list[bytes]) -> "Entry":
+        """An entry out of the work queue."""
+
+        def number(name: bytes) -> int:
+            return int(content.get(name, b"0"))
+
+        state, agreed = content.get(b"state"), content.get(b"agreed")
+        return cls(
+            user_id=int(user),
+            fence=content[b"fence"].decode(),
+            state=State(**orjson.loads(state)) if state else None,
+            order=number(b"order"),
+            stage_order=number(b"stage_order"),
+            agreed=Agreed(**orjson.loads(agreed)) if agreed else None,
+            agreed_order=number(b"agreed_order"),
+            agreed_stage_order=number(b"agreed_stage_order"),
+            hint=number(b"hint") or None,
+            is_doubtful=b"doubt" in content,
+            wait_until_ms=number(b"wait_until"),
+            events=tuple(sorted(map(Owed.loads, events), key=lambda event: -event.order)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is written down of a leased user."""
+
+    entry: Entry
+    fields: Fields = field(default_factory=dict)
+    #: Events as they are now.
+    events: tuple[Owed, ...] = ()
+    #: When the user is due again if anything is left to do.
+    delay_ms: int = 0

@@ -1,0 +1,66 @@
+"""A message from `bitrix_queue` into the work queue, and a job for it unless one waits already."""
+
+import orjson
+import structlog
+
+from leadline.messages import contract
+from leadline.messages.delivery import CHANGED, Delivery
+from leadline.runtime import context
+from leadline.sync import driver
+from leadline.sync.entry import Answered, Owed
+from leadline.sync.queue import work_queue
+
+log = structlog.get_logger()
+
+
+def take(delivery: Delivery) -> None:
+    """Put the event in and wake a worker.
+
+    Raises:
+        BadMessage: the message can never be served.
+        QueueDown: Redis can't be reached; the message must come again.
+    """
+    request = contract.read_request(delivery.body)
+    user = request.user
+    event = _owed(request, delivery)
+    has_phone = user.phone is not None
+    state = {"full_name": user.full_name, "phone": user.phone, "stage": user.stage}
+    waiting_jobs = work_queue().put(
+        user.id,
+        event,
+        orjson.dumps(state) if has_phone else b"",
+        touches_stage=_touches_stage(request, delivery) if has_phone else False,
+        is_first=delivery.is_first,
+        lead_id=user.bitrix_lead_id,
+    )
+    log.info("event received", event_id=event.event_id, user_id=user.id, action=event.action)
+    if waiting_jobs == 0:
+        job_id = driver.enqueue()
+        log.info("job enqueued", job_id=job_id, event_id=event.event_id, user_id=user.id)
+
+
+def _owed(request: contract.Request, delivery: Delivery) -> Owed:
+    trace = context.current()
+    user = request.user.model_dump(exclude={"bitrix_lead_id"}, exclude_none=True)
+    no_phone = Answered("failed", attempts=1, reason=contract.MISSING_PHONE)
+    return Owed(
+        event_id=request.identity(delivery.message_id),
+        action=request.action,
+        user=user,
+        reply_queue=request.reply_queue,
+        given_event_id=str(request.event_id) if request.event_id else None,
+        version=request.version,
+        correlation_id=trace.correlation_id,
+        traceparent=trace.traceparent,
+        answered=no_phone if request.user.phone is None else None,
+    )
+
+
+def _touches_stage(request: contract.Request, delivery: Delivery) -> bool | None:
+    """Whether the stage was set by this write; None where the message does not say."""
+    if request.user.stage is None:
+        return False
+    if request.action != "update_card":
+        return True
+    changed = delivery.attributes.get(CHANGED)
+    return None if changed is None else "stage" in changed.split(",")

@@ -1,0 +1,78 @@
+"""The portal serves nobody: nothing is sent but a slow probe, until it answers again."""
+
+import time
+from dataclasses import dataclass
+
+import redis
+import structlog
+
+from leadline.bitrix24.portal import Portal
+from leadline.runtime.errors import BitrixError, PortalDown
+
+log = structlog.get_logger()
+
+#: Seconds between probes; the last repeats.
+PROBE_STEPS_S = (5, 10, 20, 30, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Since when (unix seconds) and why, and when the next probe is due."""
+
+    since: float
+    reason: str
+    probes: int
+    next_probe_at: float
+
+
+class Pause:
+    """The portal's state, shared by all workers through Redis."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._key = f"{prefix}paused"
+
+    def state(self) -> Paused | None:
+        """The pause in force, None where the portal serves us."""
+        found: dict[bytes, bytes] = self._redis.hgetall(self._key)  # type: ignore[assignment]
+        if not found:
+            return None
+        text = {name.decode(): value.decode() for name, value in found.items()}
+        return Paused(
+            float(text.get("since", 0)),
+            text.get("reason", ""),
+            int(text.get("probes", 0)),
+            float(text.get("next_probe_at", 0)),
+        )
+
+    def begin(self, error: PortalDown) -> None:
+        """Pause, or go on pausing; the reason is told once."""
+        now = time.time()
+        values: dict[str, str | float] = {"since": now, "reason": error.detail}
+        values["next_probe_at"] = now + PROBE_STEPS_S[0]
+        if self._redis.hsetnx(self._key, "probes", 0):
+            self._redis.hset(self._key, mapping=values)  # type: ignore[arg-type]
+            log.error("portal paused", reason=error.detail, code=error.code)
+
+    def is_over(self, portal: Portal) -> bool:
+        """Whether calls may be made: no pause, or the probe that was due has been answered."""
+        state = self.state()
+        if state is None:
+            return True
+        if time.time() < state.next_probe_at or not self._claim_probe(state):
+            return False
+        try:
+            portal.probe()
+        except BitrixError as error:
+            log.warning("portal still paused", reason=error.detail, probes=state.probes + 1)
+            return False
+        self._redis.delete(self._key)
+        log.info("portal resumed", paused_for_s=round(time.time() - state.since))
+        return True
+
+    def _claim_probe(self, state: Paused) -> bool:
+        """Set the next probe's time; True for the one worker that may make this one."""
+        probes = int(self._redis.hincrby(self._key, "probes", 1))
+        step = PROBE_STEPS_S[min(probes, len(PROBE_STEPS_S) - 1)]
+        self._redis.hset(self._key, "next_probe_at", time.time() + step)
+        return probes == state.probes + 1

@@ -1,0 +1,171 @@
+"""What to do for a leased user, and what its outcome means: pure rules, no I/O.
+
+Applying a message means: make the lead look like this, unless something newer was applied. So an
+entry's newest state is compared with what both sides last agreed on, and the events of an entry are
+answered together, the older ones as superseded.
+"""
+
+from dataclasses import dataclass, replace
+
+import orjson
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.leads import Agreed, Found
+from leadline.bitrix24.portal import REQUEST_LIMIT_S, Command
+from leadline.runtime.errors import (
+    BitrixError,
+    LeadGone,
+    OutcomeUnknown,
+    PortalDown,
+    Refused,
+    Rejected,
+)
+from leadline.sync.entry import Answered, Entry, Fields, Outcome, Owed, Settlement
+
+#: Waits after the first and the second failed attempt; the third is the last.
+RETRY_DELAYS_MS = (2000, 4000)
+MAX_ATTEMPTS = len(RETRY_DELAYS_MS) + 1
+#: How soon a refused command is tried again; the token bucket spaces out the requests.
+REFUSED_DELAY_MS = 1000
+#: How often a lost create is looked for while it may still be running.
+LOOK_AGAIN_MS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The lead is as it should be: only replies are owed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Find or read the lead first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Create or update the lead."""
+
+    command: Command
+    is_create: bool
+
+
+Plan = Nothing | LookUp | Write
+
+#: No doubt is left of which lead is the user's.
+_CERTAIN: Fields = {"doubt": "", "hint": "", "wait_until": ""}
+
+
+def plan(entry: Entry, originator: str) -> Plan:
+    """The next step for this user."""
+    unanswered = [event for event in entry.events if event.answered is None]
+    if entry.state is None or not unanswered:
+        return Nothing()
+    if entry.agreed is None:
+        if entry.is_doubtful or entry.hint is not None:
+            return LookUp()
+        return Write(leads.create(entry.user_id, entry.state, originator), is_create=True)
+    if entry.agreed_order >= entry.order and entry.agreed_stage_order >= entry.stage_order:
+        return Nothing()
+    with_stage = entry.stage_order > entry.agreed_stage_order
+    command = leads.update(entry.agreed, entry.state, with_stage=with_stage)
+    return Write(command, is_create=False) if command else Nothing()
+
+
+def applied(entry: Entry, agreed: Agreed | None, *, is_create: bool = False) -> Settlement:
+    """The lead looks as the entry's newest state says: answer every event of the entry.
+
+    `agreed` None: nothing was called, what was agreed on before still holds.
+    """
+    agreed = agreed or entry.agreed
+    unanswered = [event.order for event in entry.events if event.answered is None]
+    if agreed is None or not unanswered:
+        # Only events that carried their answer with them (a message without a phone).
+        return Settlement(entry, events=entry.events)
+    fields: Fields = {
+        "agreed": orjson.dumps(agreed.as_dict()),
+        "agreed_order": entry.order,
+        # A create wrote the stage of the whole state; an update only one that was touched, and an
+        # older message that touched it may still be on its way.
+        "agreed_stage_order": entry.order if is_create else entry.stage_order,
+        **_CERTAIN,
+    }
+    newest = max(unanswered)
+    return Settlement(
+        entry, fields, tuple(_success(event, agreed.lead_id, newest) for event in entry.events)
+    )
+
+
+def looked_up(entry: Entry, lead: Found | None, now_ms: int) -> Settlement:
+    """The look-up is done: with a lead go on from there, without one create it when that is safe."""
+    if lead is None:
+        if entry.wait_until_ms > now_ms:
+            rest_ms = entry.wait_until_ms - now_ms
+            return Settlement(entry, delay_ms=min(rest_ms, LOOK_AGAIN_MS))
+        return Settlement(entry, dict(_CERTAIN))
+    if entry.state is None:
+        return Settlement(entry)
+    fields: Fields = {
+        "agreed": orjson.dumps(lead.agreed(entry.state.phone).as_dict()),
+        "agreed_order": 0,
+        "agreed_stage_order": entry.stage_order if lead.stage == entry.state.stage else 0,
+        **_CERTAIN,
+    }
+    return Settlement(entry, fields)
+
+
+def conflicting(entry: Entry, lead: Found) -> Settlement:
+    """The lead that a message named belongs to somebody else."""
+    error = Rejected(f"lead {lead.lead_id} belongs to another user")
+    return failed(entry, error, now_ms=0)
+
+
+def failed(entry: Entry, error: BitrixError, now_ms: int) -> Settlement:
+    """The call failed: the class of the error says whether to wait, to try again or to give up."""
+    if isinstance(error, Refused | PortalDown):
+        return Settlement(entry, delay_ms=REFUSED_DELAY_MS)
+    if isinstance(error, Rejected) and not isinstance(error, LeadGone):
+        return Settlement(entry, events=tuple(_failure(one, error) for one in entry.events))
+    fields: Fields = {}
+    if isinstance(error, OutcomeUnknown | LeadGone):
+        fields = _doubt(entry, error, now_ms)
+    events = tuple(_attempted(event, error) for event in entry.events)
+    waits = [RETRY_DELAYS_MS[event.attempts - 1] for event in events if event.answered is None]
+    return Settlement(entry, fields, events, delay_ms=max(waits, default=0))
+
+
+def _doubt(entry: Entry, error: BitrixError, now_ms: int) -> Fields:
+    """After an unknown outcome the lead is looked up before anything is written again."""
+    fields: Fields = {"doubt": 1, "agreed": ""}
+    if entry.agreed is not None and not isinstance(error, LeadGone):
+        fields["hint"] = entry.agreed.lead_id
+    if isinstance(error, OutcomeUnknown) and error.may_still_run and entry.agreed is None:
+        fields["wait_until"] = now_ms + int(REQUEST_LIMIT_S * 1000)
+    return fields
+
+
+def _success(event: Owed, lead_id: int, newest: int) -> Owed:
+    if event.answered is not None:
+        return event
+    outcome: Outcome = "synced" if event.order == newest else "superseded"
+    return replace(event, answered=Answered(outcome, event.attempts + 1, lead_id))
+
+
+def _attempted(event: Owed, error: BitrixError) -> Owed:
+    """One attempt more; after the last one the event has failed."""
+    if event.answered is not None:
+        return event
+    if event.attempts + 1 >= MAX_ATTEMPTS:
+        return _failure(event, error)
+    return event.after_attempt()
+
+
+def _failure(event: Owed, error: BitrixError) -> Owed:
+    if event.answered is not None:
+        return event
+    answered = Answered(
+        "failed",
+        event.attempts + 1,
+        reason=error.detail,
+        is_passing=not isinstance(error, Rejected) or isinstance(error, LeadGone),
+    )
+    return replace(event, answered=answered)

@@ -1,0 +1,194 @@
+"""The work queue by user, in Redis: put, lease, settle.
+
+It works like a Kubernetes controller's work queue. A user waits once, however many events came; is
+leased to one worker at a time, with an expiry and a fencing token; and comes back with a new due
+time when a call failed. Each step is one Lua script, so no step is ever half done.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from leadline.runtime.errors import QueueDown
+from leadline.runtime.redis import client
+from leadline.runtime.settings import settings
+from leadline.sync.entry import Entry, Owed, Settlement
+
+_LUA = Path(__file__).parent / "lua"
+
+#: RQ's queue, and the Redis list it is kept in.
+JOBS = "bitrix_jobs"
+JOBS_KEY = f"rq:queue:{JOBS}"
+
+#: Longer than a call can take (3 s to connect, 65 s to answer), so that whoever takes an expired
+#: lease over can see all that the lost call did; short enough for the promised 90 s.
+LEASE_MS = 80_000
+IDLE_S = 30 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """What a worker got."""
+
+    entries: list[Entry]
+    #: Leases that had expired: their workers died or hang.
+    expired: int
+    #: Users that are due and not leased.
+    still_due: int
+    #: Redis' clock.
+    now_ms: int
+
+
+class WorkQueue:
+    """One portal's users that are owed a call."""
+
+    def __init__(self, connection: redis.Redis, portal: str) -> None:
+        self._redis = connection
+        # The braces keep all keys of a portal on one node of a Redis cluster.
+        self.prefix = f"{{leadline:{portal}}}:"
+        self._due = f"{self.prefix}due"
+        self._leases = f"{self.prefix}leases"
+        self._memory = f"{self.prefix}memory"
+        self._put = connection.register_script(_script("put"))
+        self._lease = connection.register_script(_script("lease"))
+        self._settle = connection.register_script(_script("settle"))
+
+    def put(
+        self,
+        user_id: int,
+        event: Owed,
+        state: bytes,
+        *,
+        touches_stage: bool | None,
+        is_first: bool,
+        lead_id: int | None,
+    ) -> int:
+        """Put an event in; returns how many jobs wait in RQ.
+
+        `state` is the user's whole state as JSON, empty where the event carries none that could be
+        applied. `touches_stage` None: only if the stage differs from the one before.
+
+        Raises:
+            QueueDown: Redis can't be reached; nothing was put, or nobody can say.
+        """
+        keys = [self._due, self._leases, *self._entry_keys(user_id), JOBS_KEY]
+        touches = {True: "1", False: "0", None: "?"}[touches_stage]
+        args: list[Any] = [user_id, event.event_id, event.dumps(), state, event.version or ""]
+        args += [touches, "1" if is_first else "0", lead_id or ""]
+        with _reachable():
+            return int(self._put(keys=keys, args=args))
+
+    def lease(self, limit: int) -> Leased:
+        """Lease up to `limit` due users, the longest waiting first.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        with _reachable():
+            expired, still_due, users, now_ms = self._lease(
+                keys=[self._due, self._leases, self._memory], args=[self.prefix, limit, LEASE_MS]
+            )
+        entries = [
+            Entry.loads(user, _pairs(entry), list(_pairs(events).values()))
+            for user, entry, events in users
+        ]
+        return Leased(entries, expired, still_due, now_ms)
+
+    def write_down(self, settlements: Iterable[Settlement]) -> list[bool]:
+        """Write what became of leased users and keep the leases; False where a lease was lost.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        return self._settle_all(settlements, release=False)
+
+    def release(self, settlements: Iterable[Settlement]) -> list[bool]:
+        """Write what became of leased users and end the leases.
+
+        Answered events are forgotten. A user with events left is due after its delay.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        return self._settle_all(settlements, release=True)
+
+    def count_due(self) -> int:
+        """How many users are due now.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        with _reachable():
+            return int(self._redis.zcount(self._due, "-inf", self._now_ms()))
+
+    def next_due_in_s(self) -> float | None:
+        """Seconds until a user is due or a lease expires; None where nothing waits.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        with _reachable():
+            heads: list[Any] = [
+                self._redis.zrange(key, 0, 0, withscores=True) for key in (self._due, self._leases)
+            ]
+            first = [score for head in heads for _, score in head]
+            return max(0.0, (min(first) - self._now_ms()) / 1000) if first else None
+
+    def _settle_all(self, settlements: Iterable[Settlement], *, release: bool) -> list[bool]:
+        with _reachable(), self._redis.pipeline(transaction=False) as pipe:
+            for one in settlements:
+                self._settle(
+                    keys=[self._due, self._leases, *self._entry_keys(one.entry.user_id)],
+                    args=_settle_args(one, release=release),
+                    client=pipe,
+                )
+            return [bool(kept) for kept in pipe.execute()]
+
+    def _entry_keys(self, user_id: int) -> list[str]:
+        return [f"{self.prefix}user:{user_id}", f"{self.prefix}user:{user_id}:events"]
+
+    def _now_ms(self) -> int:
+        now: Any = self._redis.time()
+        return int(now[0] * 1000 + now[1] // 1000)
+
+
+def work_queue() -> WorkQueue:
+    """This process's work queue, of the portal that the settings name."""
+    return WorkQueue(client(), settings().portal)
+
+
+def _settle_args(one: Settlement, *, release: bool) -> list[Any]:
+    args: list[Any] = [one.entry.user_id, one.entry.fence, one.delay_ms if release else "", IDLE_S]
+    args.append(2 * len(one.fields))
+    for name, text in one.fields.items():
+        args += [name, text]
+    for event in one.events:
+        args += [event.event_id, "" if release and event.answered else event.stored()]
+    return args
+
+
+def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _script(name: str) -> str:
+    return (_LUA / f"{name}.lua").read_text(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+        if isinstance(error, redis.ResponseError) and not _is_passing(error):
+            raise
+        raise QueueDown from None
+
+
+def _is_passing(error: redis.ResponseError) -> bool:
+    """Redis is loading, out of memory or read-only: later it serves."""
+    return str(error).startswith(("OOM", "LOADING", "READONLY", "BUSY", "MISCONF", "MASTERDOWN"))

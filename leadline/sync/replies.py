@@ -1,0 +1,65 @@
+"""Answers to events, as messages on the queue that asked."""
+
+import threading
+from typing import Any
+
+import structlog
+
+from leadline.messages import contract, topology
+from leadline.messages.delivery import OUTCOME, attributes
+from leadline.runtime import secrets
+from leadline.runtime.broker import Message, Publisher
+from leadline.runtime.settings import settings
+from leadline.sync.entry import Answered, Entry, Owed
+
+log = structlog.get_logger()
+
+_lock = threading.Lock()
+_publisher: Publisher | None = None
+
+
+def send(answers: list[tuple[Entry, Owed]]) -> list[bool]:
+    """Publish the replies of answered events; for each whether the broker has confirmed it."""
+    messages = [message_of(entry, event) for entry, event in answers]
+    confirmed = _publishing().publish(messages) if messages else []
+    for (entry, event), is_sent in zip(answers, confirmed, strict=True):
+        tell = log.info if is_sent else log.warning
+        tell(
+            "reply sent" if is_sent else "reply not sent, it is tried again",
+            event_id=event.event_id,
+            user_id=entry.user_id,
+            correlation_id=event.correlation_id,
+            status=_status(event.answered),
+        )
+    return confirmed
+
+
+def message_of(entry: Entry, event: Owed) -> Message:
+    """The reply to an answered event; how it closes the ledger's row travels as a header."""
+    answered = event.answered
+    if answered is None:
+        raise ValueError("the event has no answer yet")
+    reply: dict[str, Any] = {"status": _status(answered)}
+    if answered.reason is not None:
+        reply["reason"] = answered.reason
+    reply |= {"action": event.action, "user": event.user, "user_id": entry.user_id}
+    if answered.lead_id is not None:
+        reply["bitrix_lead_id"] = answered.lead_id
+    reply |= {"attempts": answered.attempts, "event_id": event.event_id, "version": event.version}
+    headers = attributes("leadline.reply", event.event_id, settings().source, None)
+    headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": answered.outcome}
+    body = contract.reply_body(reply, event.reply_queue)
+    return Message(event.reply_queue, body, event.event_id, event.correlation_id, headers)
+
+
+def _status(answered: Answered | None) -> str:
+    return "error" if answered is None or answered.outcome == "failed" else "success"
+
+
+def _publishing() -> Publisher:
+    global _publisher  # noqa: PLW0603 - one per process, made at the first reply
+    with _lock:
+        if _publisher is None:
+            queues = topology.queues_of(topology.REPLIES)
+            _publisher = Publisher(secrets.require("amqp-url"), queues)
+        return _publisher

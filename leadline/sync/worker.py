@@ -1,0 +1,96 @@
+"""An RQ worker: `python -m leadline.sync.worker`. Run as many as calls shall be in flight.
+
+It runs jobs in its own process (RQ's SimpleWorker), so that the connections to Bitrix24, RabbitMQ and
+Redis are kept between jobs. Beside it an alarm wakes jobs for users whose time has come.
+"""
+
+import os
+import threading
+import time
+
+import redis
+import structlog
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+
+from leadline.runtime import log, secrets
+from leadline.runtime.errors import QueueDown
+from leadline.runtime.redis import connect
+from leadline.sync import driver, jobs
+from leadline.sync.queue import JOBS, work_queue
+
+logger = structlog.get_logger()
+
+#: How long an idle worker waits before it reports that it lives; RQ waits 15 s less.
+WORKER_TTL_S = 60
+MAINTENANCE_S = 60
+#: Longest sleep of the alarm: how late it may notice a user that was put meanwhile.
+ALARM_S = 1.0
+#: The job that was woken needs a moment to lease what is due.
+AFTER_WAKE_S = 0.25
+
+
+def alarm(stop: threading.Event) -> None:
+    """Wake a job whenever a user is due and none is waiting, until told to stop.
+
+    This is what makes retries punctual, and what repairs a wake-up or a job that was lost.
+    """
+    while not stop.is_set():
+        wait_s = ALARM_S
+        try:
+            due_in_s = _next_call_in_s()
+            if due_in_s is not None and due_in_s <= 0:
+                driver.wake()
+                wait_s = AFTER_WAKE_S
+            elif due_in_s is not None:
+                wait_s = min(wait_s, due_in_s)
+        except (QueueDown, redis.RedisError):
+            logger.warning("alarm can't reach Redis")
+        stop.wait(wait_s)
+
+
+def _next_call_in_s() -> float | None:
+    """Seconds until a user is due and may be served; None where nothing waits."""
+    due_in_s = work_queue().next_due_in_s()
+    if due_in_s is None:
+        return None
+    pause = jobs.paused().state()
+    return max(due_in_s, pause.next_probe_at - time.time()) if pause else due_in_s
+
+
+def main() -> None:
+    """Work until SIGTERM; the job under way is finished first."""
+    log.configure("worker")
+    connection = connect(secrets.require("redis-url"))
+    _wait_for(connection)
+    stop = threading.Event()
+    threading.Thread(target=alarm, args=[stop], name="alarm", daemon=True).start()
+    worker = SimpleWorker(
+        [JOBS],
+        name=f"{JOBS}-{os.uname().nodename}-{os.getpid()}",
+        connection=connection,
+        serializer=JSONSerializer,
+        worker_ttl=WORKER_TTL_S,
+        maintenance_interval=MAINTENANCE_S,
+        log_job_description=False,
+    )
+    logger.info("worker starts")
+    worker.work(logging_level="WARNING")
+    stop.set()
+    logger.info("worker stopped")
+
+
+def _wait_for(connection: redis.Redis) -> None:
+    """RQ registers a worker once, at its start: wait until Redis is there."""
+    while True:
+        try:
+            connection.ping()
+        except redis.RedisError:
+            logger.warning("waiting for Redis")
+            time.sleep(1)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    main()
