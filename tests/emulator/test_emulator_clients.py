@@ -1,0 +1,117 @@
+"""Real clients, unmodified: E50."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from b24pysdk import BitrixWebhook, Client
+from b24pysdk.errors import BitrixAPIError
+from fast_bitrix24 import Bitrix
+
+from tests.emulator.emulator_process import Emulator, start
+
+OPENSSL = [
+    "openssl",
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-days",
+    "1",
+    "-subj",
+    "/CN=localhost",
+    "-addext",
+    "subjectAltName=DNS:localhost,IP:127.0.0.1",
+]
+
+
+@pytest.fixture(scope="module")
+def over_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path]]:
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        [*OPENSSL, "-keyout", str(key), "-out", str(cert)],
+        check=True,
+        capture_output=True,
+    )
+    options = ("--tls-cert", str(cert), "--tls-key", str(key))
+    emulator = start(folder / "state.sqlite3", *options)
+    emulator.session.verify = str(cert)
+    yield emulator, cert
+    assert emulator.stop() == 0
+
+
+@pytest.fixture
+def b24(over_tls: tuple[Emulator, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[Emulator, Any]:
+    emulator, cert = over_tls
+    emulator.control("POST", "reset")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(cert))
+    domain = emulator.base.removeprefix("https://").replace("127.0.0.1", "localhost")
+    token = BitrixWebhook(domain=domain, webhook_token="1/local-webhook-code")
+    return emulator, Client(token)
+
+
+def test_b24pysdk_creates_updates_lists_and_deletes_leads(b24: tuple[Emulator, Any]) -> None:
+    """E50."""
+    emulator, client = b24
+    lead_id = client.crm.lead.add(fields={"NAME": "Gleb", "PHONE": [{"VALUE": "+7700"}]}).result
+    assert lead_id == 1
+    assert client.crm.lead.update(bitrix_id=1, fields={"STATUS_ID": "JUNK"}).result is True
+    assert client.crm.lead.get(bitrix_id=1).result["STATUS_ID"] == "JUNK"
+    assert [lead["ID"] for lead in client.crm.lead.list().result] == ["1"]
+    assert client.crm.lead.delete(bitrix_id=1).result is True
+    assert emulator.leads() == []
+
+
+def test_b24pysdk_batches(b24: tuple[Emulator, Any]) -> None:
+    """E50: 120 commands make three requests."""
+    emulator, client = b24
+    requests = {f"k{n}": client.crm.lead.add(fields={"NAME": f"Name {n} & Co"}) for n in range(120)}
+    result = client.call_batches(requests).result
+    assert sorted(result.result.values()) == list(range(1, 121))
+    assert emulator.calls()["methods"] == {"batch": 3, "crm.lead.add": 120}
+    assert emulator.leads()[7]["NAME"] == "Name 7 & Co"
+    assert len(list(client.crm.lead.list().as_list().result)) == 120
+
+
+def test_b24pysdk_is_refused_as_by_the_real_portal(b24: tuple[Emulator, Any]) -> None:
+    """E50."""
+    emulator, client = b24
+    with pytest.raises(BitrixAPIError):
+        _ = client.crm.lead.get(bitrix_id=9).result
+    emulator.set(mode="revoked")
+    with pytest.raises(BitrixAPIError):
+        _ = client.crm.lead.list().result
+
+
+@pytest.fixture
+def fast(emulator: Emulator) -> Bitrix:
+    return Bitrix(emulator.webhook, verbose=False)
+
+
+def test_fast_bitrix24_creates_updates_and_lists_leads(emulator: Emulator, fast: Bitrix) -> None:
+    """E50: 120 leads, of which `get_all` needs three pages."""
+    items = [{"fields": {"NAME": f"Имя {n}", "PHONE": [{"VALUE": f"+{n}"}]}} for n in range(120)]
+    assert len(fast.call("crm.lead.add", items)) == 120
+    assert fast.call("crm.lead.update", {"ID": 5, "fields": {"STATUS_ID": "JUNK"}}) is True
+    found = fast.get_all(
+        "crm.lead.list", {"select": ["ID", "NAME"], "filter": {"!STATUS_ID": "JUNK"}}
+    )
+    assert len(found) == 119
+    by_id = fast.get_by_ID("crm.lead.get", ["7", "8"])
+    assert {each["ID"] for each in by_id.values()} == {"7", "8"}
+    assert emulator.calls()["refused"] == 0
+    assert emulator.control("GET", "phones") == {"1": 120}
+
+
+def test_fast_bitrix24_doubles_what_it_does_not_know_of(emulator: Emulator, fast: Bitrix) -> None:
+    """E50: as with the real portal, a lost answer makes a naive client repeat a whole batch."""
+    emulator.fault("batch", "drop_after", count=1)
+    fast.call("crm.lead.add", [{"fields": {"ORIGIN_ID": n}} for n in range(50)])
+    assert len(emulator.leads()) == 100
+    assert len(emulator.control("GET", "duplicates")) == 50

@@ -1,0 +1,175 @@
+"""No nonsense of a client makes the emulator crash, hang or lie about its state."""
+
+import json
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.emulator.emulator_process import Emulator
+
+METHODS = [
+    "crm.lead.add",
+    "crm.lead.update",
+    "crm.lead.get",
+    "crm.lead.list",
+    "crm.lead.delete",
+    "crm.lead.fields",
+    "crm.item.add",
+    "crm.item.update",
+    "crm.item.get",
+    "crm.item.list",
+    "crm.item.delete",
+    "crm.item.fields",
+    "crm.status.list",
+    "crm.duplicate.findbycomm",
+    "batch",
+    "event.bind",
+    "event.unbind",
+    "event.get",
+    "profile",
+    "scope",
+    "methods",
+    "server.time",
+    "user.current",
+]
+NAMES = [
+    "id",
+    "ID",
+    "fields",
+    "filter",
+    "order",
+    "select",
+    "start",
+    "entityTypeId",
+    "cmd",
+    "halt",
+    "type",
+    "values",
+    "entity_type",
+    "event",
+    "handler",
+    "NAME",
+    "PHONE",
+    "ORIGIN_ID",
+    "STATUS_ID",
+    "DATE_MODIFY",
+    "OPPORTUNITY",
+    "fm",
+    "VALUE",
+    "typeId",
+    "value",
+    "@ORIGIN_ID",
+    ">=DATE_MODIFY",
+    "!@ID",
+    "%NAME",
+    ">ID",
+    "n0",
+    "1",
+    "0",
+]
+
+texts = st.one_of(
+    st.text(max_size=20), st.sampled_from(["1", "-1", "PHONE", "$result[a][b]", "\x00"])
+)
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), texts, st.integers(2**62, 2**70)
+)
+names = st.one_of(st.sampled_from(NAMES), texts)
+trees = st.recursive(
+    scalars,
+    lambda below: st.lists(below, max_size=4) | st.dictionaries(names, below, max_size=5),
+    max_leaves=12,
+)
+bodies = st.dictionaries(names, trees, max_size=6)
+
+
+def check(response: requests.Response) -> None:
+    assert response.status_code in {200, 400, 404}, response.text
+    body = response.json()
+    assert ("result" in body) != ("error" in body)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_any_parameters_get_a_proper_answer(emulator: Emulator, method: str) -> None:
+    emulator.set(rate_per_s=0)
+    emulator.add(NAME="a", PHONE=[{"VALUE": "1"}])
+
+    @settings(
+        max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
+    @given(bodies, st.booleans())
+    def attempt(body: dict[str, Any], lead: bool) -> None:  # noqa: FBT001 (hypothesis gives it)
+        params = {**body, "entityTypeId": 1, "id": 1} if lead else body
+        data = json.dumps(params).encode()
+        url = emulator.webhook + method
+        headers = {"Content-Type": "application/json"}
+        check(emulator.session.post(url, data=data, headers=headers, timeout=10))
+
+    attempt()
+    emulator.leads()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(st.text(alphabet="&=[]%$?+.aAbB012{}\"'", max_size=40))
+def test_any_query_or_form_gets_a_proper_answer(running: Emulator, text: str) -> None:
+    running.set(rate_per_s=0)
+    url = running.webhook + "crm.lead.add"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    check(running.session.post(url, data=text.encode(), headers=headers, timeout=10))
+    check(running.session.get(url + "?" + text.replace("#", ""), timeout=10))
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"{", "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b"\xff\xfe", "application/json"),
+        (b"9" * 10_000, "application/json"),
+        (b"nonsense", "multipart/form-data"),
+        (b"--x\r\n", "multipart/form-data; boundary=x"),
+    ],
+    ids=["cut", "deep", "binary", "huge number", "no boundary", "cut multipart"],
+)
+def test_an_unreadable_body_is_a_bad_request(
+    emulator: Emulator, body: bytes, content_type: str
+) -> None:
+    url, headers = emulator.webhook + "crm.lead.add", {"Content-Type": content_type}
+    response = emulator.session.post(url, data=body, headers=headers, timeout=10)
+    assert (response.status_code, response.json()["error"]) == (400, "INVALID_REQUEST")
+    assert emulator.leads() == []
+
+
+@pytest.mark.parametrize("body", ["[]", "7", "null", '"x"', ""])
+def test_a_body_that_is_no_object_has_no_parameters(emulator: Emulator, body: str) -> None:
+    url, headers = emulator.webhook + "crm.lead.add", {"Content-Type": "application/json"}
+    assert emulator.session.post(url, data=body, headers=headers, timeout=10).json()["result"] == 1
+
+
+def test_a_body_that_is_too_large_is_413(emulator: Emulator) -> None:
+    url = emulator.webhook + "crm.lead.add"
+    response = requests.post(url, data=b"x" * (17 * 1024 * 1024), timeout=10)
+    assert response.status_code == 413
+    assert response.json()["error"] == "INVALID_REQUEST"
+
+
+def test_lone_surrogates_and_nul_are_stored_as_something(emulator: Emulator) -> None:
+    data = b'{"fields": {"NAME": "a\\ud800b", "TITLE": "a\\u0000b", "ORIGIN_ID": "\\udfff"}}'
+    headers = {"Content-Type": "application/json"}
+    url = emulator.webhook + "crm.lead.add"
+    assert emulator.session.post(url, data=data, headers=headers, timeout=10).json()["result"] == 1
+    assert emulator.leads()[0]["NAME"] == "a?b"
+
+
+@pytest.mark.parametrize("verb", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("path", ["settings", "faults", "reset", "leads", "leads/1", "calls", "x"])
+def test_any_body_on_the_control_api_is_a_plain_refusal(
+    emulator: Emulator, verb: str, path: str
+) -> None:
+    for body in (b"{", b"[1]", b'{"a": {"b": []}}', b'{"speed": 1e999}', b"\xff", b"[[" * 50_000):
+        url = f"{emulator.base}/_emulator/{path}"
+        response = emulator.session.request(verb, url, data=body, timeout=10)
+        assert response.status_code in {200, 404, 405, 422}
