@@ -1,0 +1,32 @@
+.PHONY: help run stop reset logs demo test lint setup
+.DEFAULT_GOAL := help
+# The runner stops when make is killed, however that happens.
+RUN := setpriv --pdeathsig TERM .venv/bin/python -m
+
+help: ## what there is to do
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile
+
+run: setup ## start everything and stay in the foreground; Ctrl-C stops it
+	@$(RUN) local.runner
+
+stop: setup ## stop what `make run` started, from another terminal
+	@.venv/bin/python -m local.runner stop
+
+reset: setup ## forget everything: data, passwords, logs
+	@.venv/bin/python -m local.runner reset
+
+logs: ## follow all logs
+	@tail -n 20 -F "$${LEADLINE_STATE:-.local}"/logs/*.log
+
+demo: setup ## follow one user from HTTP to its lead
+	@$(RUN) local.demo
+
+test: setup ## every test, on private servers of its own
+	@$(RUN) pytest
+
+lint: setup ## everything that is checked without running
+	@scripts/lint
+
+setup:
+	@scripts/venv
+	@scripts/packages

@@ -1,0 +1,106 @@
+"""One check per kind of part: returns when it works, raises Ailing with the reason when not."""
+
+import time
+from datetime import UTC, datetime
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import pg8000.exceptions
+import pg8000.native
+import pika
+import pika.exceptions
+import redis
+from rq import Worker
+
+from local.edge.config import Relay
+
+#: For everything a check does together.
+TIMEOUT_S = 1.5
+_STEP_S = 1.2
+#: An idle worker of ours reports every 15 s.
+_WORKER_SILENCE_S = 60
+_RELAY_PATIENCE_S = 5
+
+
+class Ailing(Exception):
+    """The part does not work; the text says why and holds no secret."""
+
+
+async def responds(session: aiohttp.ClientSession, url: str) -> None:
+    """GET answers 200."""
+    try:
+        async with session.get(url, allow_redirects=False) as answer:
+            if answer.status != 200:
+                raise Ailing(f"status {answer.status}")
+    except (aiohttp.ClientError, OSError) as error:
+        raise Ailing(type(error).__name__) from None
+
+
+def postgres_works(url: str) -> None:
+    """SELECT 1 on a connection of its own."""
+    parts = urlsplit(url)
+    try:
+        with pg8000.native.Connection(
+            unquote(parts.username or "postgres"),
+            host=parts.hostname or "localhost",
+            port=parts.port or 5432,
+            database=unquote(parts.path.lstrip("/")) or None,
+            password=unquote(parts.password or "") or None,
+            timeout=_STEP_S,
+        ) as connection:
+            connection.run("SELECT 1")
+    except (pg8000.exceptions.Error, OSError) as error:
+        raise Ailing(type(error).__name__) from None
+
+
+def rabbitmq_works(url: str) -> None:
+    """A client can log in and open a channel."""
+    parameters = pika.URLParameters(url)
+    parameters.socket_timeout = parameters.stack_timeout = _STEP_S
+    parameters.blocked_connection_timeout = _STEP_S
+    parameters.connection_attempts = 1
+    try:
+        connection = pika.BlockingConnection(parameters)
+        connection.channel()
+        connection.close()
+    except (pika.exceptions.AMQPError, OSError) as error:
+        raise Ailing(type(error).__name__) from None
+
+
+def redis_works(url: str) -> None:
+    """PING."""
+    try:
+        with _redis(url) as client:
+            client.ping()
+    except redis.RedisError as error:
+        raise Ailing(type(error).__name__) from None
+
+
+def a_worker_works(url: str) -> None:
+    """At least one RQ worker has reported lately."""
+    try:
+        with _redis(url) as client:
+            heartbeats = [worker.last_heartbeat for worker in Worker.all(connection=client)]
+    except redis.RedisError as error:
+        raise Ailing(type(error).__name__) from None
+    now = datetime.now(UTC)
+    ages = [(now - beat.astimezone(UTC)).total_seconds() for beat in heartbeats if beat]
+    if not ages:
+        raise Ailing("no worker is registered")
+    if min(ages) > _WORKER_SILENCE_S:
+        raise Ailing(f"no heartbeat for {min(ages):.0f} s")
+
+
+def relay_ticks(relay: Relay) -> None:
+    """The schedule has ticked lately."""
+    try:
+        silence_s = time.time() - relay.tick.stat().st_mtime
+    except FileNotFoundError:
+        raise Ailing("no tick yet") from None
+    # A tick may wait for a slow function; a few are enough to call it late.
+    if silence_s > 3 * relay.every_s + _RELAY_PATIENCE_S:
+        raise Ailing(f"no tick for {silence_s:.0f} s")
+
+
+def _redis(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_connect_timeout=_STEP_S, socket_timeout=_STEP_S)

@@ -1,0 +1,82 @@
+"""GET /healthz: every part checked at once, the answer kept for a second."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from local.edge import checks
+from local.edge.config import Config, ConfigFile
+
+_KEPT_S = 1.0
+
+Part = dict[str, str]
+
+
+class Health:
+    """Knows the parts from the configuration, the servers from the environment."""
+
+    def __init__(self, config: ConfigFile) -> None:
+        self._config = config
+        self._one_at_a_time = asyncio.Lock()
+        self._checked_at = float("-inf")
+        self._parts: dict[str, Part] = {}
+
+    async def handle(self, _request: web.Request) -> web.Response:
+        """200 when every part works; 503 with the names of those that don't."""
+        async with self._one_at_a_time:
+            if time.monotonic() - self._checked_at >= _KEPT_S:
+                self._parts = await _check_all(self._config.current)
+                self._checked_at = time.monotonic()
+        failing = [name for name, part in self._parts.items() if part["status"] == "failing"]
+        body: dict[str, Any] = {"status": "failing" if failing else "ok", "parts": self._parts}
+        if failing:
+            body["failing"] = failing
+        return web.json_response(body, status=503 if failing else 200)
+
+
+async def _check_all(config: Config) -> dict[str, Part]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        pending = _checks(config, session)
+        results = await asyncio.gather(*(_outcome(check) for check in pending.values()))
+    parts = dict(zip(pending, results, strict=True))
+    if not config.emulator:
+        # Asking a real portal would spend its limits and write its webhook into more places.
+        parts["bitrix24"] = {"status": "not checked"}
+    return parts
+
+
+def _checks(config: Config, session: aiohttp.ClientSession) -> dict[str, Awaitable[None]]:
+    found: dict[str, Awaitable[None]] = {
+        name: checks.responds(session, f"{url}/_/ready") for name, url in config.functions.items()
+    }
+    database, amqp, redis = (os.environ.get(n) for n in ("DATABASE_URL", "AMQP_URL", "REDIS_URL"))
+    if database:
+        found["postgres"] = asyncio.to_thread(checks.postgres_works, database)
+    if amqp:
+        found["rabbitmq"] = asyncio.to_thread(checks.rabbitmq_works, amqp)
+    if redis:
+        found["redis"] = asyncio.to_thread(checks.redis_works, redis)
+    if redis and config.workers:
+        found["worker"] = asyncio.to_thread(checks.a_worker_works, redis)
+    if config.connector:
+        found["connector"] = checks.responds(session, f"{config.connector}/healthz")
+    if config.emulator:
+        found["bitrix24"] = checks.responds(session, f"{config.emulator}/_emulator/settings")
+    if config.relay:
+        found["relay"] = asyncio.to_thread(checks.relay_ticks, config.relay)
+    return found
+
+
+async def _outcome(check: Awaitable[None]) -> Part:
+    try:
+        await asyncio.wait_for(check, checks.TIMEOUT_S)
+    except checks.Ailing as error:
+        return {"status": "failing", "reason": str(error)}
+    except TimeoutError:
+        return {"status": "failing", "reason": f"no answer within {checks.TIMEOUT_S} s"}
+    return {"status": "ok"}

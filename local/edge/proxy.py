@@ -1,0 +1,143 @@
+"""Pass a request on to a function and its answer back, as a gateway does."""
+
+import asyncio
+import uuid
+from collections.abc import Iterable
+from http import HTTPStatus
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from local.edge.answers import refuse
+from local.edge.config import ConfigFile
+from local.edge.routes import Refusal, route
+
+CALL_ID = "X-Call-Id"
+_BODY_LIMIT = 1024 * 1024
+_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=3)
+#: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
+_HOP_BY_HOP = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-connection", "proxy-authenticate"),
+        *("proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "expect"),
+    }
+)
+
+
+class Proxy:
+    """Forwards to the functions over kept connections."""
+
+    def __init__(self, config: ConfigFile) -> None:
+        self._config = config
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self, _app: web.Application) -> None:
+        """Make the session; closed by `close`."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=_TIMEOUT,
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self, _app: web.Application) -> None:
+        """Let go of the connections."""
+        if self._session:
+            await self._session.close()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serve one request; every trouble on the way is an answer too."""
+        call_id = request.headers.get(CALL_ID) or str(uuid.uuid4())
+        try:
+            return await self._forward(request, call_id)
+        except aiohttp.ClientConnectorError:
+            status, detail = HTTPStatus.SERVICE_UNAVAILABLE, "The function can't be reached."
+        except TimeoutError:
+            status, detail = HTTPStatus.GATEWAY_TIMEOUT, "The function took too long."
+        except aiohttp.ClientError:
+            status, detail = HTTPStatus.BAD_GATEWAY, "The function broke off its answer."
+        return refuse(status, detail, Retry_After="1", X_Call_Id=call_id)
+
+    async def _forward(self, request: web.Request, call_id: str) -> web.StreamResponse:
+        target = route(request.method, request.raw_path)
+        if isinstance(target, Refusal):
+            return refuse(target.status, target.detail, Allow=target.allow, X_Call_Id=call_id)
+        base = self._config.current.functions.get(target.function)
+        if base is None:
+            detail = "There is no function of this name."
+            return refuse(HTTPStatus.NOT_FOUND, detail, X_Call_Id=call_id)
+        headers = _request_headers(request, call_id)
+        if headers is None:
+            return refuse(HTTPStatus.BAD_REQUEST, "A header is not UTF-8.")
+        body = await _read(request)
+        if body is None:
+            detail = f"The edge takes {_BODY_LIMIT} bytes at most."
+            return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, X_Call_Id=call_id)
+        return await self._exchange(request, base + target.path, headers, body)
+
+    async def _exchange(
+        self, request: web.Request, url: str, headers: CIMultiDict[str], body: bytes
+    ) -> web.StreamResponse:
+        assert self._session  # noqa: S101 - opened at start
+        async with self._session.request(
+            request.method,
+            URL(url, encoded=True),
+            headers=headers,
+            data=body or None,
+            allow_redirects=False,
+        ) as answer:
+            response = web.StreamResponse(
+                status=answer.status,
+                reason=answer.reason,
+                headers=_kept(answer.headers),
+            )
+            response.headers[CALL_ID] = answer.headers.get(CALL_ID) or headers[CALL_ID]
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response
+
+
+async def _read(request: web.Request) -> bytes | None:
+    """The body, or None where it is over the limit; holds no more than that."""
+    if (request.content_length or 0) > _BODY_LIMIT:
+        return None
+    body = bytearray()
+    async with asyncio.timeout(_TIMEOUT.total):
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > _BODY_LIMIT:
+                return None
+    return bytes(body)
+
+
+def _request_headers(request: web.Request, call_id: str) -> CIMultiDict[str] | None:
+    """What the function gets to see; None where a header can't be passed on."""
+    headers = _kept(request.headers)
+    headers.popall("Content-Length", None)
+    headers[CALL_ID] = call_id
+    client = request.remote or "unknown"
+    known = headers.get("X-Forwarded-For")
+    headers["X-Forwarded-For"] = f"{known}, {client}" if known else client
+    headers["X-Forwarded-Host"] = request.host
+    headers["X-Forwarded-Proto"] = request.scheme
+    return headers if _is_text(headers.values()) else None
+
+
+def _is_text(values: Iterable[str]) -> bool:
+    try:
+        "".join(values).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kept(headers: CIMultiDictProxy[str] | CIMultiDict[str]) -> CIMultiDict[str]:
+    """Without the headers that concern one connection only, also those it names itself."""
+    named = headers.get("Connection", "").lower().split(",")
+    dropped = _HOP_BY_HOP | {name.strip() for name in named}
+    return CIMultiDict((key, value) for key, value in headers.items() if key.lower() not in dropped)

@@ -1,0 +1,53 @@
+"""Which function answers which request: REST paths by method, /function/<name> by name."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+_USERS = {"POST": "create-user", "GET": "list-users"}
+_USER = {"GET": "get-user", "PATCH": "update-user"}
+_MOVE = {"POST": "move-user"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function's name and the path and query it gets to see."""
+
+    function: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer without asking any function."""
+
+    status: HTTPStatus
+    detail: str
+    allow: str = ""
+
+
+def route(method: str, raw: str) -> Target | Refusal:
+    """Decide by method and the undecoded path; what is passed on stays as it came."""
+    path, mark, query = raw.partition("?")
+    segments = path.split("/")[1:]
+    if len(segments) >= 2 and segments[0] == "function" and segments[1]:
+        # As the OpenFaaS gateway does: the function sees what follows its name.
+        return Target(segments[1], "/" + "/".join(segments[2:]) + mark + query)
+    methods = _methods(segments)
+    if methods is None:
+        return Refusal(HTTPStatus.NOT_FOUND, "There is nothing at this path.")
+    function = methods.get("GET" if method == "HEAD" else method)
+    if function is None:
+        allow = ", ".join(methods)
+        return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"This path takes {allow}.", allow)
+    return Target(function, raw)
+
+
+def _methods(segments: list[str]) -> dict[str, str] | None:
+    match segments:
+        case ["users"]:
+            return _USERS
+        case ["users", user] if user:
+            return _USER
+        case ["users", user, "move"] if user:
+            return _MOVE
+    return None

@@ -1,0 +1,1 @@
+"""The native runner: private servers, every process of Leadline, one command, no containers."""

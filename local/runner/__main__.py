@@ -1,0 +1,27 @@
+"""`python -m local.runner [stop | reset]`: run everything, end that, or forget it."""
+
+import sys
+
+from local.runner.choices import Choices
+from local.runner.console import Console
+from local.runner.runner import run
+from local.runner.state import State
+from local.runner.stop import reset, stop
+
+
+def main() -> int:
+    """The exit code."""
+    console = Console(sys.stdout)
+    commands = {"stop": stop, "reset": reset}
+    if sys.argv[1:]:
+        return commands[sys.argv[1]](State.default(), console)
+    try:
+        choices = Choices.read()
+    except ValueError as error:
+        console.error(f"PORT, BITRIX_PORT, WORKERS and THREADS are numbers: {error}")
+        return 1
+    return run(State.default(), choices, console)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

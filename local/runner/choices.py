@@ -1,0 +1,40 @@
+"""What a person may choose by environment variables for a local run."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The variables of `make run`; empty ones count as not given."""
+
+    port: int | None
+    bitrix_port: int | None
+    database_url: str | None
+    amqp_url: str | None
+    redis_url: str | None
+    webhook_url: str | None
+    workers: int
+    threads: int
+    relay_every_s: float
+
+    @classmethod
+    def read(cls, env: Mapping[str, str] = os.environ) -> "Choices":
+        """From the environment.
+
+        Raises:
+            ValueError: a number is none.
+        """
+        port, bitrix_port = env.get("PORT"), env.get("BITRIX_PORT")
+        return cls(
+            port=int(port) if port else None,
+            bitrix_port=int(bitrix_port) if bitrix_port else None,
+            database_url=env.get("DATABASE_URL") or None,
+            amqp_url=env.get("AMQP_URL") or None,
+            redis_url=env.get("REDIS_URL") or None,
+            webhook_url=env.get("BITRIX_WEBHOOK_URL") or None,
+            workers=int(env.get("WORKERS") or 4),
+            threads=int(env.get("THREADS") or 8),
+            relay_every_s=float(env.get("LEADLINE_RELAY_EVERY_S") or 2),
+        )

@@ -1,0 +1,97 @@
+"""The text of supervisord.conf."""
+
+import os
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from local.runner.program import Group, Program
+from local.runner.state import State
+
+_HEAD = """\
+[unix_http_server]
+file = {socket}
+chmod = 0600
+
+[supervisord]
+nodaemon = true
+silent = true
+logfile = {logs}/supervisord.log
+logfile_maxbytes = 5MB
+logfile_backups = 1
+pidfile = {root}/supervisord.pid
+childlogdir = {logs}
+minfds = 1024
+{user}
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+"""
+
+# startretries: whatever dies is started again, for ever.
+# autorestart = true: also one that left with exit code 0.
+_PROGRAM = """
+[program:{name}]
+command = {command}
+directory = {folder}
+environment = {environment}
+autostart = {autostart}
+autorestart = true
+startsecs = 1
+startretries = 1000000
+stopsignal = {stop_signal}
+stopwaitsecs = {stop_wait_s}
+stopasgroup = false
+killasgroup = true
+redirect_stderr = true
+stdout_logfile = {logs}/{name}.log
+stdout_logfile_maxbytes = 10MB
+stdout_logfile_backups = 2
+"""
+
+_GROUP = """
+[group:{label}]
+programs = {names}
+priority = {order}
+"""
+
+
+def configuration(programs: Iterable[Program], state: State, socket: Path) -> str:
+    """Everything supervisord must know: groups in order, logs cut by size, retries without end."""
+    known = list(programs)
+    paths = {"logs": _plain(state.logs), "root": _plain(state.root), "socket": _plain(socket)}
+    user = "user = root" if os.geteuid() == 0 else ""
+    sections = [_HEAD.format(user=user, **paths)]
+    sections += [_program(each, paths["logs"]) for each in known]
+    sections += [_group(group, known) for group in Group]
+    return "".join(sections)
+
+
+def _program(program: Program, logs: str) -> str:
+    environment = ",".join(f"{key}={_quoted(value)}" for key, value in program.env.items())
+    return _PROGRAM.format(
+        name=program.name,
+        command=_plain(shlex.join(program.command)),
+        folder=_plain(program.folder),
+        environment=environment,
+        autostart="true" if program.group is Group.SERVERS else "false",
+        stop_signal=program.stop_signal,
+        stop_wait_s=program.stop_wait_s,
+        logs=logs,
+    )
+
+
+def _group(group: Group, programs: list[Program]) -> str:
+    names = ",".join(program.name for program in programs if program.group is group)
+    return _GROUP.format(label=group.label, names=names, order=group.value) if names else ""
+
+
+def _plain(value: object) -> str:
+    """Supervisord expands %(…)s in every value."""
+    return str(value).replace("%", "%%")
+
+
+def _quoted(value: str) -> str:
+    # Its reader knows no escapes: one kind of quotes outside, the other kind inside.
+    quote = "'" if '"' in value else '"'
+    return f"{quote}{_plain(value)}{quote}"

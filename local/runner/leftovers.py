@@ -1,0 +1,54 @@
+"""Every process of a system carries a mark, so that none outlives it unseen."""
+
+import contextlib
+from pathlib import Path
+
+import psutil
+
+from local.runner.state import State
+
+#: Environment variable with the state folder's path, set by the runner for its processes only.
+MARK = "LEADLINE_RUN"
+
+#: These rewrite the memory that holds their environment to show a title in `ps`; they work in a
+#: folder of ours, and that tells whose they are.
+_SERVERS = ("postgres", "redis-server", "beam.smp", "epmd")
+_SUPERVISOR = "supervisor.supervisord"
+_GRACE_S = 3.0
+
+
+def find(state: State) -> list[psutil.Process]:
+    """The processes of this state folder, whoever their parent is."""
+    return [process for process in psutil.process_iter() if _belongs(process, state.root)]
+
+
+def end(state: State) -> int:
+    """End them all, the supervisor first so that it starts nothing again; how many there were."""
+    found = find(state)
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            if _SUPERVISOR in process.cmdline():
+                process.kill()
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(found, timeout=_GRACE_S)
+    while alive:
+        for process in alive:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(alive, timeout=_GRACE_S)
+        # What was being started while we looked is found at the next look.
+        alive = find(state)
+    return len(found)
+
+
+def _belongs(process: psutil.Process, root: Path) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if process.name() in _SERVERS:
+            return Path(process.cwd()).is_relative_to(root)
+        return process.environ().get(MARK) == str(root)
+    except (psutil.Error, OSError):
+        return False

@@ -1,0 +1,36 @@
+"""A process as the runner, the supervisor and the tests see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class Group(Enum):
+    """Processes that start and stop together; the value is the order of starting."""
+
+    SERVERS = 1
+    FUNCTIONS = 2
+    FLOW = 3
+    EDGE = 4
+
+    @property
+    def label(self) -> str:
+        """The group's name in the supervisor's configuration."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command that stays in the foreground; its pid is the pid of the thing itself."""
+
+    name: str
+    command: tuple[str, ...]
+    group: Group
+    env: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = CHECKOUT
+    stop_signal: str = "TERM"
+    #: How long it may take to stop before it is killed.
+    stop_wait_s: int = 3

@@ -1,0 +1,47 @@
+"""A JSON log line as one line for people; a plain line only if it sounds like trouble."""
+
+import datetime as dt
+import re
+from typing import Any
+
+import orjson
+
+_TROUBLE = re.compile(r"error|warning|critical|traceback|exception|denied|refused", re.IGNORECASE)
+_COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
+_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+#: Told by the line's shape already, or of use to machines only.
+_HIDDEN = frozenset({"timestamp", "level", "event", "logger", "service", "pid"})
+
+
+def readable(name: str, line: str, *, colours: bool) -> str | None:
+    """Time, process, message and fields; None for a line nobody needs to see."""
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        fields = None
+    if not isinstance(fields, dict) or "event" not in fields:
+        is_trouble = _TROUBLE.search(line)
+        return _paint(f"         {name:<15} {line}", _DIM, colours) if is_trouble else None
+    level = str(fields.get("level", "info"))
+    told = (f"{key}={_short(value)}" for key, value in fields.items() if _is_told(key, value))
+    text = f"{_clock(fields.get('timestamp'))} {name:<15} {fields['event']}"
+    return _paint(f"{text:<70} {'  '.join(told)}".rstrip(), _COLOURS.get(level, ""), colours)
+
+
+def _is_told(key: str, value: Any) -> bool:
+    return key not in _HIDDEN and value is not None
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+
+
+def _clock(timestamp: Any) -> str:
+    try:
+        return dt.datetime.fromisoformat(str(timestamp)).astimezone().strftime("%H:%M:%S")
+    except ValueError:
+        return "--:--:--"
+
+
+def _paint(text: str, colour: str, colours: bool) -> str:  # noqa: FBT001 - passed on
+    return f"{colour}{text}{_PLAIN}" if colours and colour else text

@@ -1,0 +1,89 @@
+"""The runner's life: start, watch, tell, stop; nothing of it remains afterwards."""
+
+import signal
+import time
+from types import FrameType
+
+from local.runner import leftovers, lock
+from local.runner.choices import Choices
+from local.runner.console import Console
+from local.runner.follow import Follower
+from local.runner.ports import PortTaken
+from local.runner.runfile import RunFile
+from local.runner.start import NotStarted, start
+from local.runner.state import State
+from local.runner.supervision import Supervisor, SupervisorLost
+from local.runner.system import System, plan
+
+_LOOK_EVERY_S = 0.25
+_STOP_WITHIN_S = 8.0
+
+
+class Stopped(BaseException):
+    """Somebody asked for the end: SIGINT or SIGTERM."""
+
+
+def run(state: State, choices: Choices, console: Console) -> int:
+    """Run a whole system until told to stop; the exit code."""
+    state.create()
+    try:
+        held = lock.acquire(state)
+    except lock.AlreadyRuns as error:
+        console.error(str(error))
+        return 1
+    with held:
+        _stop_on_signals()
+        try:
+            return _run(state, choices, console)
+        except Stopped:
+            return 0
+
+
+def _run(state: State, choices: Choices, console: Console) -> int:
+    run_file = RunFile(state)
+    run_file.remove()
+    ended = leftovers.end(state)
+    if ended:
+        console.step(f"ended {ended} processes of an earlier run")
+    supervisor = Supervisor(state)
+    try:
+        system = plan(state, choices)
+        ailing = start(system, supervisor, console.step)
+        console.banner(system, ailing)
+        _watch(system, supervisor, run_file, Follower(state, system.programs, console))
+    except (NotStarted, PortTaken) as error:
+        console.error(str(error))
+    except SupervisorLost:
+        console.error("supervisord is gone, so nothing would be started again: stopping")
+    finally:
+        _ignore_signals()
+        run_file.remove()
+        console.step("stopping")
+        supervisor.stop(_STOP_WITHIN_S)
+        leftovers.end(state)
+        console.step("stopped")
+    return 1
+
+
+def _watch(system: System, supervisor: Supervisor, run_file: RunFile, follower: Follower) -> None:
+    """Keep run.json true and show what the processes tell, until a signal or a loss."""
+    while supervisor.is_alive():
+        run_file.update(system, supervisor.statuses())
+        follower.show_new_lines()
+        time.sleep(_LOOK_EVERY_S)
+    raise SupervisorLost
+
+
+def _stop_on_signals() -> None:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        _ignore_signals()
+        raise Stopped
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, stop)
+
+
+def _ignore_signals() -> None:
+    """A second Ctrl-C must not leave half of the processes behind."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)

@@ -1,0 +1,43 @@
+"""The emulator of Bitrix24 as a server beside the others."""
+
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+from local.runner.program import Group, Program
+from local.runner.state import State
+
+_WEBHOOK_PATH = "/rest/1/local-webhook-code/"
+
+
+@dataclass(frozen=True)
+class Bitrix24:
+    """One emulated portal; its leads are a file in the state folder."""
+
+    state: State
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its board and its control API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def webhook_url(self) -> str:
+        """What Leadline calls."""
+        return self.url + _WEBHOOK_PATH
+
+    def programs(self) -> tuple[Program, ...]:
+        """The emulator."""
+        leads = self.state.root / "bitrix24.sqlite3"
+        command = (sys.executable, "-m", "local.bitrix24", "--port", str(self.port))
+        return (Program("bitrix24", (*command, "--state", str(leads)), Group.SERVERS),)
+
+    def is_ready(self) -> bool:
+        """Whether its control API answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/_emulator/settings", timeout=2):  # noqa: S310 - loopback
+                return True
+        except (urllib.error.URLError, OSError):
+            return False

@@ -1,0 +1,112 @@
+"""Which servers are ours and which ones a person brought along."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from local.runner.choices import Choices
+from local.runner.ports import Ports
+from local.runner.program import Program
+from local.runner.servers.bitrix24 import Bitrix24
+from local.runner.servers.postgres import Postgres
+from local.runner.servers.rabbitmq import RabbitMQ
+from local.runner.servers.redis import Redis
+from local.runner.state import State
+
+BITRIX_PORT = 3024
+
+
+class Server(Protocol):
+    """What each server here can do."""
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        ...
+
+    def programs(self) -> tuple[Program, ...]:
+        """What has to run, prepared on disk."""
+        ...
+
+    def is_ready(self) -> bool:
+        """Whether it serves clients now."""
+        ...
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The servers of one system; None stands for one that somebody else runs."""
+
+    choices: Choices
+    postgres: Postgres | None
+    rabbitmq: RabbitMQ | None
+    redis: Redis | None
+    bitrix24: Bitrix24 | None
+
+    @classmethod
+    def choose(cls, state: State, choices: Choices, ports: Ports) -> "Servers":
+        """Ours, except where a URL was given."""
+        return cls(
+            choices,
+            None if choices.database_url else postgres(state, ports),
+            None if choices.amqp_url else rabbitmq(state, ports),
+            None if choices.redis_url else redis(state, ports),
+            None if choices.webhook_url else bitrix24(state, ports, choices.bitrix_port),
+        )
+
+    def ours(self) -> dict[str, Server]:
+        """Those that we start, the slowest first."""
+        every: dict[str, Server | None] = {
+            "rabbitmq": self.rabbitmq,
+            "postgres": self.postgres,
+            "redis": self.redis,
+            "bitrix24": self.bitrix24,
+        }
+        return {name: server for name, server in every.items() if server}
+
+    def addresses(self) -> dict[str, str]:
+        """The environment by which every process finds the servers; holds passwords."""
+        choices = self.choices
+        return {
+            "DATABASE_URL": self.postgres.url if self.postgres else choices.database_url or "",
+            "AMQP_URL": self.rabbitmq.url if self.rabbitmq else choices.amqp_url or "",
+            "REDIS_URL": self.redis.url if self.redis else choices.redis_url or "",
+            "BITRIX_WEBHOOK_URL": (
+                self.bitrix24.webhook_url if self.bitrix24 else choices.webhook_url or ""
+            ),
+        }
+
+    def bitrix24_origin(self) -> str:
+        """Scheme and host of the portal: the rest of a webhook's URL is a secret."""
+        if self.bitrix24:
+            return self.bitrix24.url
+        parts = urlsplit(self.choices.webhook_url or "")
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def postgres(state: State, ports: Ports) -> Postgres:
+    """A private Postgres in this state folder."""
+    return Postgres(state, ports.choose("postgres", 5432))
+
+
+def rabbitmq(state: State, ports: Ports) -> RabbitMQ:
+    """A private RabbitMQ in this state folder."""
+    return RabbitMQ(
+        state,
+        ports.choose("rabbitmq", 5672),
+        ports.choose("rabbitmq-management", 15672),
+        ports.choose("rabbitmq-distribution"),
+        ports.choose("epmd"),
+    )
+
+
+def redis(state: State, ports: Ports) -> Redis:
+    """A private Redis in this state folder."""
+    return Redis(state, ports.choose("redis", 6379))
+
+
+def bitrix24(state: State, ports: Ports, wanted: int | None = None) -> Bitrix24:
+    """An emulated portal in this state folder."""
+    if wanted:
+        return Bitrix24(state, ports.insist("bitrix24", wanted, "BITRIX_PORT"))
+    return Bitrix24(state, ports.choose("bitrix24", BITRIX_PORT))

@@ -1,0 +1,110 @@
+"""A private RabbitMQ with its own epmd, cookie, user and management page."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pika
+import pika.exceptions
+
+from local.runner.program import Group, Program
+from local.runner.state import State, write
+
+USER = "leadline"
+#: Debian's wrapper in /usr/sbin refuses every user but root and rabbitmq; this is the real one.
+_SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+# Erlang terms and not the newer key = value form: there is nothing to translate at each start.
+_CONFIG = """[
+ {{rabbit, [
+   {{tcp_listeners, [{{"127.0.0.1", {port}}}]}},
+   {{default_user, <<"{user}">>}},
+   {{default_pass, <<"{password}">>}},
+   {{log, [{{console, [{{enabled, true}}, {{level, info}}]}}, {{file, [{{file, false}}]}}]}}
+ ]}},
+ {{rabbitmq_management, [{{tcp_config, [{{ip, "127.0.0.1"}}, {{port, {management_port}}}]}}]}}
+].
+"""
+# Finds localhost without asking any name server.
+_NAMES = '{lookup, [file, native]}.\n{host, {127,0,0,1}, ["localhost"]}.\n'
+
+
+@dataclass(frozen=True)
+class RabbitMQ:
+    """One broker in the state folder, on four ports of the loopback."""
+
+    state: State
+    port: int
+    management_port: int
+    distribution_port: int
+    epmd_port: int
+
+    @property
+    def url(self) -> str:
+        """Where clients connect; the vhost is the default one, spelt so that all clients agree."""
+        return f"amqp://{USER}:{self._password}@127.0.0.1:{self.port}/%2F"
+
+    @property
+    def management_url(self) -> str:
+        """The page and API of the management plugin."""
+        return f"http://127.0.0.1:{self.management_port}"
+
+    def programs(self) -> tuple[Program, ...]:
+        """Erlang's port mapper and the broker; each its own process, so that each is restarted."""
+        folder = self.state.folder("rabbitmq")
+        env = self._prepare(folder)
+        script = str(_SCRIPT) if _SCRIPT.exists() else shutil.which("rabbitmq-server")
+        epmd = (shutil.which("epmd") or "epmd", "-port", str(self.epmd_port))
+        return (
+            Program("epmd", (*epmd, "-address", "127.0.0.1"), Group.SERVERS, folder=folder),
+            Program(
+                "rabbitmq",
+                (script or "rabbitmq-server",),
+                Group.SERVERS,
+                env,
+                folder,
+            ),
+        )
+
+    def is_ready(self) -> bool:
+        """Whether a client can log in."""
+        parameters = pika.URLParameters(f"{self.url}?blocked_connection_timeout=5")
+        parameters.socket_timeout = parameters.stack_timeout = 3
+        try:
+            pika.BlockingConnection(parameters).close()
+        except (pika.exceptions.AMQPError, OSError):
+            return False
+        return True
+
+    @property
+    def _password(self) -> str:
+        return self.state.password("rabbitmq")
+
+    def _prepare(self, folder: Path) -> dict[str, str]:
+        config = folder / "rabbitmq.config"
+        write(
+            config,
+            _CONFIG.format(
+                port=self.port,
+                management_port=self.management_port,
+                user=USER,
+                password=self._password,
+            ),
+        )
+        write(folder / "enabled_plugins", "[rabbitmq_management].\n")
+        write(folder / "names", _NAMES)
+        return {
+            "HOME": str(folder),
+            "RABBITMQ_NODENAME": "rabbit@localhost",
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_CONFIG_FILE": str(config),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_DIST_PORT": str(self.distribution_port),
+            "ERL_EPMD_PORT": str(self.epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_INETRC": str(folder / "names"),
+            # The script then becomes the broker instead of waiting for it as its child.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }

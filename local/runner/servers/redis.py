@@ -1,0 +1,53 @@
+"""A private Redis that writes everything to disk and forgets nothing under memory pressure."""
+
+import shutil
+from dataclasses import dataclass
+
+import redis
+
+from local.runner.program import Group, Program
+from local.runner.state import State, write
+
+
+@dataclass(frozen=True)
+class Redis:
+    """One Redis in the state folder, on one port of the loopback."""
+
+    state: State
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"redis://:{self.state.password('redis')}@127.0.0.1:{self.port}/0"
+
+    def programs(self) -> tuple[Program, ...]:
+        """The server; its password stands in a file, not in the list of processes."""
+        folder = self.state.folder("redis")
+        settings = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(folder),
+            "requirepass": self.state.password("redis"),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+            "save": '""',
+            "daemonize": "no",
+        }
+        config = folder / "redis.conf"
+        write(config, "".join(f"{key} {_quoted(value)}\n" for key, value in settings.items()))
+        binary = shutil.which("redis-server") or "redis-server"
+        return (Program("redis", (binary, str(config)), Group.SERVERS, folder=folder),)
+
+    def is_ready(self) -> bool:
+        """Whether it answers, having read its data."""
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=2) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if " " in value else value

@@ -1,0 +1,83 @@
+"""The folder that holds everything of one running system: data, passwords, logs, run.json."""
+
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.runner.program import CHECKOUT
+
+#: A socket's path may have 107 bytes (unix(7)); the longest name we add is ".s.PGSQL.65535.lock".
+_LONGEST_SOCKET_FOLDER = 85
+
+
+class State:
+    """Paths inside the state folder, and the small files that outlive a run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.logs = self.root / "logs"
+        self.run_file = self.root / "run.json"
+        self.lock_file = self.root / "lock"
+        self._ports_file = self.root / "ports.json"
+
+    @classmethod
+    def default(cls) -> "State":
+        """`.local` in the checkout, or what LEADLINE_STATE says."""
+        return cls(Path(os.environ.get("LEADLINE_STATE") or CHECKOUT / ".local"))
+
+    def create(self) -> None:
+        """Make the folders; other users may pass, to their own folder, and not look."""
+        self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.logs.mkdir(exist_ok=True)
+
+    def folder(self, name: str) -> Path:
+        """A folder inside, made if it does not exist."""
+        path = self.root / name
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    def sockets(self) -> Path:
+        """A folder for unix sockets, short enough for the kernel."""
+        if len(os.fsencode(self.root)) <= _LONGEST_SOCKET_FOLDER:
+            return self.root
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        path = Path(tempfile.gettempdir()) / f"leadline-{os.getuid()}-{digest}"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def password(self, name: str) -> str:
+        """The password of a private server, made up at first use."""
+        path = self.folder("passwords") / name
+        if not path.exists():
+            write(path, secrets.token_hex(16))
+        return path.read_text(encoding="ascii")
+
+    def ports(self) -> dict[str, int]:
+        """The ports of the last run, so that a restart keeps them."""
+        try:
+            return dict(json.loads(self._ports_file.read_text(encoding="utf-8")))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+
+    def keep_ports(self, ports: Mapping[str, int]) -> None:
+        """Remember the ports for the next run."""
+        write_json(self._ports_file, ports)
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file at once, readable by its owner only."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Like `write`, for people too."""
+    write(path, json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,40 @@
+"""`make stop` and `make reset`: end the system of a state folder, and forget it."""
+
+import os
+import shutil
+import signal
+import time
+
+from local.runner import leftovers, lock
+from local.runner.console import Console
+from local.runner.state import State
+
+_WITHIN_S = 15
+
+
+def stop(state: State, console: Console) -> int:
+    """Ask the runner to stop and wait for it; then end what a killed runner left. The exit code."""
+    pid = lock.holder(state)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _WITHIN_S
+    while lock.holder(state) is not None:
+        if time.monotonic() > deadline:
+            console.error(f"the runner (process {pid}) does not stop")
+            return 1
+        time.sleep(0.1)
+    ended = leftovers.end(state)
+    state.run_file.unlink(missing_ok=True)
+    console.step("stopped" if pid is not None or ended else "nothing runs here")
+    return 0
+
+
+def reset(state: State, console: Console) -> int:
+    """Remove the state folder, if nothing works in it. The exit code."""
+    pid = lock.holder(state)
+    if pid is not None or leftovers.find(state):
+        console.error("something still runs here; `make stop` first")
+        return 1
+    shutil.rmtree(state.root)
+    console.step(f"removed {state.root}")
+    return 0

@@ -1,0 +1,120 @@
+"""supervisord keeps the programs alive; the runner writes its configuration and talks to it."""
+
+import http.client
+import shutil
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from local.runner.configuration import configuration
+from local.runner.program import Group, Program
+from local.runner.state import State, write
+
+_ANSWERS_WITHIN_S = 10
+
+
+@dataclass(frozen=True)
+class Status:
+    """One program as the supervisor sees it now; pid 0 while it does not run."""
+
+    name: str
+    state: str
+    pid: int
+
+
+class Supervisor:
+    """One supervisord, our child: it stops in good order when it gets SIGTERM or loses us."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._socket = state.sockets() / "supervisor.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, programs: Iterable[Program], env: Mapping[str, str]) -> None:
+        """Start the daemon; the servers start with it, the other groups when told to.
+
+        Raises:
+            SupervisorLost: it does not answer.
+        """
+        config = self._state.root / "supervisord.conf"
+        write(config, configuration(programs, self._state, self._socket))
+        self._process = subprocess.Popen(  # noqa: S603 - our own words
+            (*_dies_with_us(), sys.executable, "-m", "supervisor.supervisord", "-c", str(config)),
+            env=dict(env),
+            cwd=self._state.root,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + _ANSWERS_WITHIN_S
+        while not self._answers():
+            if not self.is_alive() or time.monotonic() > deadline:
+                raise SupervisorLost
+            time.sleep(0.05)
+
+    def start_group(self, group: Group) -> None:
+        """Start these too, without waiting for them."""
+        self._call("startProcessGroup", group.label, False)  # noqa: FBT003 - XML-RPC has no names
+
+    def statuses(self) -> list[Status]:
+        """What runs now.
+
+        Raises:
+            SupervisorLost: it is gone.
+        """
+        found = self._call("getAllProcessInfo")
+        return [Status(each["name"], each["statename"], each["pid"]) for each in found]
+
+    def is_alive(self) -> bool:
+        """Whether the daemon still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self, within_s: float) -> None:
+        """Stop group after group, the servers last; who is too slow is killed later by mark."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            self._call("getState")
+        except SupervisorLost:
+            return False
+        return True
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        # A transport of its own for each call: one that failed once refuses to be used again.
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        proxy: Any = xmlrpc.client.ServerProxy("http://localhost", transport)
+        try:
+            return getattr(proxy.supervisor, method)(*arguments)
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            raise SupervisorLost from error
+        finally:
+            transport.close()
+
+
+class SupervisorLost(Exception):
+    """supervisord died or does not answer, so nothing would be started again."""
+
+
+def _dies_with_us() -> tuple[str, ...]:
+    """Its kernel gives it SIGTERM when the runner dies, however that happens."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
+
+
+def log_file(state: State, name: str) -> Path:
+    """Where a program's output goes."""
+    return state.logs / f"{name}.log"

@@ -1,0 +1,144 @@
+"""The whole system as a list of programs: who runs, on which port, with which environment."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from local.runner.choices import Choices
+from local.runner.leftovers import MARK
+from local.runner.ports import Ports
+from local.runner.program import CHECKOUT, Group, Program
+from local.runner.servers.choice import Servers
+from local.runner.state import State, write_json
+
+EDGE_PORT = 3000
+#: Which function serves which queue.
+_ROUTES = {"bitrix_queue": "bitrix-handler", "bitrix.responses": "reply-handler"}
+_RELAY = "outbox-relay"
+#: Would redirect our private servers to somebody else's files.
+_FOREIGN = ("PG", "RABBITMQ_", "ERL_")
+
+
+@dataclass(frozen=True)
+class System:
+    """One system that can run: its servers, programs and addresses."""
+
+    state: State
+    servers: Servers
+    programs: tuple[Program, ...]
+    functions: Mapping[str, str]
+    edge_url: str
+
+    def urls(self) -> dict[str, str | None]:
+        """What runs where, as run.json tells it."""
+        addresses = self.servers.addresses()
+        rabbitmq = self.servers.rabbitmq
+        return {
+            "edge": self.edge_url,
+            "bitrix24": self.servers.bitrix24_origin(),
+            "database": addresses["DATABASE_URL"],
+            "amqp": addresses["AMQP_URL"],
+            "redis": addresses["REDIS_URL"],
+            "rabbitmq_management": rabbitmq.management_url if rabbitmq else None,
+        }
+
+    def environment(self) -> dict[str, str]:
+        """What every process gets: the user's own variables, the addresses, and our mark."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+        has_keys = "API_KEYS" in kept or "LEADLINE_SECRETS_DIR" in kept
+        defaults = {"LEADLINE_LOG": "json", "LEADLINE_AUTH": "on" if has_keys else "off"}
+        kept.pop("PORT", None)
+        return {
+            **defaults,
+            **kept,
+            **self.servers.addresses(),
+            "PYTHONUNBUFFERED": "1",
+            MARK: str(self.state.root),
+        }
+
+
+def plan(state: State, choices: Choices) -> System:
+    """Choose ports and put the list together; files that programs read are written.
+
+    Raises:
+        PortTaken: PORT or BITRIX_PORT was given and can't be had.
+    """
+    ports = Ports(state.ports())
+    edge = (
+        ports.insist("edge", choices.port, "PORT")
+        if choices.port
+        else ports.choose("edge", EDGE_PORT)
+    )
+    servers = Servers.choose(state, choices, ports)
+    functions = {name: ports.choose(name) for name in function_names()}
+    connector = ports.choose("connector")
+    state.keep_ports(ports.chosen)
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in functions.items()}
+    programs = (
+        *(program for server in servers.ours().values() for program in server.programs()),
+        *(_function(name, port, choices.threads) for name, port in functions.items()),
+        *_workers(choices.workers),
+        _connector(connector, urls),
+        *_relay(state, urls, choices),
+        _edge(state, edge, _edge_config(state, servers, urls, connector, choices)),
+    )
+    return System(state, servers, programs, urls, f"http://127.0.0.1:{edge}")
+
+
+def function_names() -> list[str]:
+    """Every folder in functions/ with a main.py: folder create_user is function create-user."""
+    doors = sorted((CHECKOUT / "functions").glob("*/main.py"))
+    return [door.parent.name.replace("_", "-") for door in doors]
+
+
+def _python(module: str, *words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *words)
+
+
+def _function(name: str, port: int, threads: int) -> Program:
+    folder = f"functions/{name.replace('-', '_')}"
+    env = {"HOST": "127.0.0.1", "PORT": str(port), "THREADS": str(threads), "WORKERS": "1"}
+    return Program(name, _python("leadline.runtime.serve", folder), Group.FUNCTIONS, env)
+
+
+def _workers(count: int) -> list[Program]:
+    names = ["worker", *(f"worker-{number}" for number in range(2, count + 1))][:count]
+    return [Program(name, _python("leadline.sync.worker"), Group.FUNCTIONS) for name in names]
+
+
+def _connector(port: int, urls: Mapping[str, str]) -> Program:
+    routes = {queue: f"{urls[name]}/" for queue, name in _ROUTES.items() if name in urls}
+    env = {"PORT": str(port), "LEADLINE_ROUTES": json.dumps(routes)}
+    return Program("connector", _python("leadline.messages.connector"), Group.FLOW, env)
+
+
+def _relay(state: State, urls: Mapping[str, str], choices: Choices) -> list[Program]:
+    if _RELAY not in urls:
+        return []
+    words = ("--every", str(choices.relay_every_s), "--tick", str(state.root / "relay.tick"))
+    return [Program("relay", _python("local.schedule", urls[_RELAY], *words), Group.FLOW)]
+
+
+def _edge(state: State, port: int, config: Mapping[str, Any]) -> Program:
+    path = state.root / "edge.json"
+    write_json(path, config)
+    env = {"LEADLINE_EDGE": str(path), "HOST": "127.0.0.1", "PORT": str(port)}
+    return Program("edge", _python("local.edge"), Group.EDGE, env, stop_wait_s=1)
+
+
+def _edge_config(
+    state: State, servers: Servers, urls: Mapping[str, str], connector: int, choices: Choices
+) -> dict[str, Any]:
+    return {
+        "functions": dict(urls),
+        "connector": f"http://127.0.0.1:{connector}",
+        "emulator": servers.bitrix24.url if servers.bitrix24 else None,
+        "workers": choices.workers > 0,
+        "relay": {
+            "tick": str(state.root / "relay.tick"),
+            "every_s": choices.relay_every_s,
+        },
+    }

@@ -1,0 +1,50 @@
+"""Programs that refuse root are run as another user, also in a folder only root may enter."""
+
+import os
+import pwd
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+_CANDIDATES = ("postgres", "nobody")
+
+
+@cache
+def account() -> pwd.struct_passwd | None:
+    """The user for such programs; None if we are not root ourselves."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return next(known[name] for name in _CANDIDATES if name in known)
+
+
+def give(folder: Path) -> None:
+    """Make that user the owner of a folder and of what is in it."""
+    user = account()
+    if user is None:
+        return
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
+def command(folder: Path, *words: str) -> tuple[str, ...]:
+    """The words, run as that user if we are root; setpriv execs, so the pid is the program's."""
+    user = account()
+    if user is None:
+        return words
+    plain = _setpriv(user)
+    # A checkout below /root: may pass closed folders, and nothing else of root's rights.
+    if not _can_enter(plain, folder):
+        plain = (*plain, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
+    return (*plain, "--", *words)
+
+
+def _setpriv(user: pwd.struct_passwd) -> tuple[str, ...]:
+    setpriv = shutil.which("setpriv") or "setpriv"
+    return (setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
+
+
+def _can_enter(prefix: tuple[str, ...], folder: Path) -> bool:
+    probe = (*prefix, "--", "test", "-w", str(folder))
+    return subprocess.run(probe, check=False).returncode == 0  # noqa: S603 - our own words

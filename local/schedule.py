@@ -1,0 +1,81 @@
+"""A schedule for one machine: POST to a function every few seconds, whatever it answers.
+
+On OpenFaaS the cron connector does this, on Knative a PingSource, on Kubernetes a CronJob.
+"""
+
+import argparse
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from leadline.runtime import auth, log
+
+_TIMEOUT_S = 55
+
+logger = structlog.get_logger()
+
+
+def main() -> int:
+    """Tick until SIGTERM or SIGINT; the exit code."""
+    options = _options()
+    log.configure("relay")
+    _leave_on_signals()
+    logger.info("schedule starts", every_s=options.every)
+    trouble = ""
+    while True:
+        started = time.monotonic()
+        trouble = _tell(trouble, post(options.url))
+        options.tick.touch()
+        time.sleep(max(0.0, options.every - (time.monotonic() - started)))
+
+
+def post(url: str) -> str:
+    """Call the function once; what went wrong, or ""."""
+    headers = {"Content-Type": "application/json"}
+    key = auth.own_key()
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(url, b"{}", headers, method="POST")  # noqa: S310 - our own URL
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310 - our own URL
+            return ""
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"status {error.code}"
+    except OSError as error:
+        return type(getattr(error, "reason", error)).__name__
+
+
+def _tell(before: str, now: str) -> str:
+    """Log a change only: an outage of an hour is not two thousand lines."""
+    if now and now != before:
+        logger.warning("scheduled call failed", reason=now)
+    if before and not now:
+        logger.info("scheduled call works again")
+    return now
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.schedule", description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--every", type=float, default=2.0, help="seconds")
+    parser.add_argument("--tick", type=Path, required=True, help="touched after each call")
+    return parser.parse_args()
+
+
+def _leave_on_signals() -> None:
+    def leave(_signal: int, _frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, leave)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
