@@ -1,6 +1,6 @@
 """What each of Bitrix24's errors means for us: the table, as data, in one place.
 
-Sources: https://apidocs.bitrix24.com/error-codes.html, …/limits.html and the CRM methods' own pages.
+Sources: https://apidocs.bitrix24.com/error-codes.html, …/limits.html and the CRM methods' pages.
 Codes come in any case; `""` with a sentence is the lead methods' habit.
 """
 
@@ -78,4 +78,5 @@ def _class_of(status: int, code: str, description: str) -> type[BitrixError]:
         return LeadGone
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    return OutcomeUnknown if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Rejected
+    is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return Rejected if is_client_error else OutcomeUnknown

@@ -1,8 +1,9 @@
 """What a user is as a lead: commands out, answers in.
 
-Written through `crm.item.*` (entityTypeId 1), the current API: its answers hold the ids of the phone
-rows, so that a phone can be replaced instead of added. Looked up through `crm.lead.list`, which can
-select phones.
+Written through `crm.item.*` (entityTypeId 1), the current API: its answers hold the ids of the
+phone rows, so that a phone can be replaced instead of added. Looked up through `crm.lead.list`,
+which
+can select phones.
 """
 
 from dataclasses import asdict, dataclass

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -66,7 +67,7 @@ class Connector:
                 failures = 0 if self.is_consuming else failures + 1
                 self.is_consuming = False
                 wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
-                logger.warning("broker connection lost", reason=type(error).__name__)
+                logger.warning("no connection to the broker", reason=type(error).__name__)
                 self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     def _consume(self) -> None:
@@ -105,13 +106,14 @@ class Connector:
         ) -> None:
             self._in_flight += 1
             attempt = attempt_of(properties, redelivered=method.redelivered)
+            received = Received(channel, method.delivery_tag, queue, properties, body, attempt)
 
             def deliver() -> None:
                 verdict = self._courier.deliver(url, body, properties, attempt)
 
                 def settle() -> None:
                     self._in_flight -= 1
-                    _settle(channel, method.delivery_tag, queue, properties, body, attempt, verdict)
+                    received.settle(verdict)
 
                 connection.add_callback_threadsafe(settle)
 
@@ -128,42 +130,51 @@ def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:
     return attempt + 1 if redelivered else attempt
 
 
-def _settle(
-    channel: BlockingChannel,
-    tag: int,
-    queue: str,
-    properties: pika.BasicProperties,
-    body: bytes,
-    attempt: int,
-    verdict: Verdict,
-) -> None:
-    """Acknowledge, after a copy is safe in the delay queue or the dead letters where one is due."""
-    if not verdict.is_served:
-        is_over = verdict.is_final or attempt >= MAX_ATTEMPTS
-        headers = dict(properties.headers or {})
-        headers[ATTEMPT_HEADER] = attempt + 1
-        if is_over:
-            headers |= {
-                "x-reason": verdict.reason,
-                "x-origin": queue,
-                "x-died-at": int(time.time()),
-            }
-        step = topology.RETRY_STEPS_S[min(attempt, len(topology.RETRY_STEPS_S)) - 1]
-        target = topology.dead_letters(queue) if is_over else topology.delay(queue, step)
-        properties.headers = headers
-        properties.delivery_mode = 2
-        channel.basic_publish("", target, body, properties, mandatory=True)
-        tell = logger.error if is_over else logger.warning
-        tell(
-            "message dead" if is_over else "message delayed",
-            queue=queue,
-            message_id=properties.message_id,
-            correlation_id=properties.correlation_id,
-            attempt=attempt,
-            reason=verdict.reason,
-            retry_in_ms=None if is_over else step * 1000,
-        )
-    channel.basic_ack(tag)
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as it came, and the one channel where it can be acknowledged."""
+
+    channel: BlockingChannel
+    tag: int
+    queue: str
+    properties: pika.BasicProperties
+    body: bytes
+    attempt: int
+
+    def settle(self, verdict: Verdict) -> None:
+        """Acknowledge; first a copy goes where it can wait or rest, if it was not served."""
+        if not verdict.is_served:
+            if verdict.is_final or self.attempt >= MAX_ATTEMPTS:
+                self._bury(verdict.reason)
+            else:
+                self._delay(verdict.reason)
+        self.channel.basic_ack(self.tag)
+
+    def _bury(self, reason: str) -> None:
+        """Into the dead letters, with the reason and the origin."""
+        grave = {"x-reason": reason, "x-origin": self.queue, "x-died-at": int(time.time())}
+        self._copy_to(topology.dead_letters(self.queue), grave)
+        logger.error("message dead", reason=reason, **self._about())
+
+    def _delay(self, reason: str) -> None:
+        """Into a delay queue, which gives it back after its time."""
+        step_s = topology.RETRY_STEPS_S[min(self.attempt, len(topology.RETRY_STEPS_S)) - 1]
+        self._copy_to(topology.delay(self.queue, step_s), {ATTEMPT_HEADER: self.attempt + 1})
+        logger.warning("message delayed", reason=reason, retry_in_s=step_s, **self._about())
+
+    def _copy_to(self, queue: str, headers: dict[str, Any]) -> None:
+        self.properties.headers = {**(self.properties.headers or {}), **headers}
+        self.properties.delivery_mode = 2
+        # Returns once the broker has confirmed the copy; raises if it has not.
+        self.channel.basic_publish("", queue, self.body, self.properties, mandatory=True)
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "queue": self.queue,
+            "message_id": self.properties.message_id,
+            "correlation_id": self.properties.correlation_id,
+            "attempt": self.attempt,
+        }
 
 
 def routes() -> dict[str, str]:

@@ -68,7 +68,7 @@ class Request(_Message):
         """The event's id: given, else the message's, else derived from the content."""
         if self.event_id is not None:
             return str(self.event_id)
-        if message_id and len(message_id) <= 128:  # noqa: PLR2004
+        if message_id and len(message_id) <= 128:
             return message_id
         content = orjson.dumps(
             self.model_dump(mode="json", include={"action", "user", "reply_queue"}),

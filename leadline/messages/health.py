@@ -10,7 +10,7 @@ def serve_health(is_healthy: Callable[[], bool]) -> None:
     """Answer probes on `HOST` and `PORT` from a thread of its own until the process ends."""
 
     class Probe(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+        def do_GET(self) -> None:
             is_ok = is_healthy()
             self.send_response(200 if is_ok else 503)
             self.end_headers()

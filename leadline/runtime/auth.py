@@ -1,4 +1,4 @@
-"""Who may call: `Authorization: Bearer <key>` against the keys of the secret `api-keys`, one a line."""
+"""Who may call: `Authorization: Bearer <key>`, one of the keys in the secret `api-keys`."""
 
 import hashlib
 import hmac

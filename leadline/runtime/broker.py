@@ -90,7 +90,7 @@ def parameters(url: str) -> pika.URLParameters:
 class Publisher:
     """Hands messages to RabbitMQ and says of each whether the broker has taken it over.
 
-    `offer` never blocks and never fails: with the broker away a message is reported as not published.
+    `offer` never blocks and never fails: without the broker a message is reported as not sent.
     """
 
     def __init__(
@@ -274,7 +274,7 @@ class Publisher:
                 item.done(acked and not returned)
 
     def _on_return(self, _channel: object, method: Any, properties: Any, _body: bytes) -> None:
-        """The broker has no such queue: it is declared anew, the message counts as not published."""
+        """The broker has no such queue: declare it anew, the message counts as not published."""
         log.error("message unroutable", queue=method.routing_key, message_id=properties.message_id)
         self._returned.add(properties.message_id)
         for queue in self._queues:
@@ -299,7 +299,7 @@ class Publisher:
     def _on_lost(self, connection: Any, reason: Exception) -> None:
         self._ready = False
         if not self._closing:
-            log.warning("broker connection lost", reason=type(reason).__name__)
+            log.warning("no connection to the broker", reason=type(reason).__name__)
         connection.ioloop.stop()
 
     def _tick(self) -> None:

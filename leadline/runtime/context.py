@@ -1,6 +1,7 @@
 """What belongs together across processes: the correlation id and the W3C trace context.
 
-They arrive by HTTP header, travel in AMQP properties and in the work queue, and stand in every log line.
+They arrive by HTTP header, travel in AMQP properties and in the work queue, and stand in every
+log line.
 """
 
 import secrets

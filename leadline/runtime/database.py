@@ -112,7 +112,7 @@ class _Session:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def is_stale(self) -> bool:
-        """Whether the server hung up while the connection was idle: bytes wait that nobody asked for."""
+        """Whether the server hung up while the connection was idle: unasked bytes wait."""
         readable, _, _ = select.select([self._socket], [], [], 0)
         return bool(readable)
 

@@ -1,8 +1,8 @@
 """Secrets from files or environment, never from code.
 
-A secret `database-url` is read from the file `/var/openfaas/secrets/database-url` (OpenFaaS, and the
-Knative manifests mount the same path) or `…/database-url/database-url` (what `faas-cli generate` makes
-for Knative: a folder per secret), else from the environment variable `DATABASE_URL`.
+A secret `database-url` is read from the file `/var/openfaas/secrets/database-url` (OpenFaaS; the
+Knative manifests mount the same path) or `…/database-url/database-url` (what `faas-cli generate`
+makes for Knative: a folder per secret), else from the environment variable `DATABASE_URL`.
 Files are read at each use, so that a rotated secret counts without a restart.
 """
 

@@ -67,6 +67,22 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event on its way into the work queue."""
+
+    user_id: int
+    event: Owed
+    #: The user's whole state as JSON; empty where the message has none that could be applied.
+    state: bytes
+    #: Whether this write set the stage; None: it did if the stage differs from the one before.
+    touches_stage: bool | None
+    #: Nobody can have served this event before.
+    is_first: bool
+    #: The lead's id as the sender knows it.
+    lead_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A leased user."""
 

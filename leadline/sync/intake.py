@@ -7,7 +7,7 @@ from leadline.messages import contract
 from leadline.messages.delivery import CHANGED, Delivery
 from leadline.runtime import context
 from leadline.sync import driver
-from leadline.sync.entry import Answered, Owed
+from leadline.sync.entry import Answered, Arrival, Owed
 from leadline.sync.queue import work_queue
 
 log = structlog.get_logger()
@@ -20,23 +20,27 @@ def take(delivery: Delivery) -> None:
         BadMessage: the message can never be served.
         QueueDown: Redis can't be reached; the message must come again.
     """
-    request = contract.read_request(delivery.body)
+    arrival = _arrival(contract.read_request(delivery.body), delivery)
+    event = arrival.event
+    about = {"event_id": event.event_id, "user_id": arrival.user_id}
+    waiting_jobs = work_queue().put(arrival)
+    log.info("event received", action=event.action, **about)
+    if waiting_jobs == 0:
+        log.info("job enqueued", job_id=driver.enqueue(), **about)
+
+
+def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
     user = request.user
-    event = _owed(request, delivery)
-    has_phone = user.phone is not None
     state = {"full_name": user.full_name, "phone": user.phone, "stage": user.stage}
-    waiting_jobs = work_queue().put(
-        user.id,
-        event,
-        orjson.dumps(state) if has_phone else b"",
+    has_phone = user.phone is not None
+    return Arrival(
+        user_id=user.id,
+        event=_owed(request, delivery),
+        state=orjson.dumps(state) if has_phone else b"",
         touches_stage=_touches_stage(request, delivery) if has_phone else False,
         is_first=delivery.is_first,
         lead_id=user.bitrix_lead_id,
     )
-    log.info("event received", event_id=event.event_id, user_id=user.id, action=event.action)
-    if waiting_jobs == 0:
-        job_id = driver.enqueue()
-        log.info("job enqueued", job_id=job_id, event_id=event.event_id, user_id=user.id)
 
 
 def _owed(request: contract.Request, delivery: Delivery) -> Owed:

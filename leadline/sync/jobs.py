@@ -5,7 +5,6 @@ from functools import cache
 import structlog
 
 from leadline.bitrix24 import leads
-from leadline.bitrix24.leads import Found
 from leadline.bitrix24.limits import TokenBucket
 from leadline.bitrix24.portal import MAX_COMMANDS, Answer, Command, Portal, portal
 from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown, Refused
@@ -117,8 +116,8 @@ class Call:
 
     def _looked_up(self, entry: Entry, answers: dict[str, Answer]) -> Settlement:
         now_ms = self._leased.now_ms
-        by_origin: list[Found] = []
-        by_id: list[Found] = []
+        by_origin: list[leads.Found] = []
+        by_id: list[leads.Found] = []
         for key in answers:
             if key.startswith(_BY_ORIGIN):
                 by_origin += leads.found(_result(answers, key))
@@ -155,7 +154,9 @@ class Call:
             for event in entry.events:
                 if event.answered is None:
                     log.info(
-                        f"Processing bitrix_job (attempt {event.attempts + 1}/{MAX_ATTEMPTS})",
+                        "Processing bitrix_job (attempt %d/%d)",
+                        event.attempts + 1,
+                        MAX_ATTEMPTS,
                         event_id=event.event_id,
                         user_id=entry.user_id,
                         action=event.action,
@@ -240,7 +241,7 @@ def _tell_end(one: Settlement) -> None:
             "correlation_id": event.correlation_id,
         }
         if event.answered is None:
-            log.warning(f"retry in {one.delay_ms} ms", attempts=event.attempts, **about)
+            log.warning("retry in %d ms", one.delay_ms, attempts=event.attempts, **about)
         elif event.answered.outcome == "failed":
             log.error("failed", attempts=event.answered.attempts, **about)
         else:

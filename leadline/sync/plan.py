@@ -96,7 +96,7 @@ def applied(entry: Entry, agreed: Agreed | None, *, is_create: bool = False) -> 
 
 
 def looked_up(entry: Entry, lead: Found | None, now_ms: int) -> Settlement:
-    """The look-up is done: with a lead go on from there, without one create it when that is safe."""
+    """The look-up is done: with a lead go on from there, without one create when that is safe."""
     if lead is None:
         if entry.wait_until_ms > now_ms:
             rest_ms = entry.wait_until_ms - now_ms

@@ -16,7 +16,7 @@ import redis
 from leadline.runtime.errors import QueueDown
 from leadline.runtime.redis import client
 from leadline.runtime.settings import settings
-from leadline.sync.entry import Entry, Owed, Settlement
+from leadline.sync.entry import Arrival, Entry, Settlement
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -57,30 +57,19 @@ class WorkQueue:
         self._lease = connection.register_script(_script("lease"))
         self._settle = connection.register_script(_script("settle"))
 
-    def put(
-        self,
-        user_id: int,
-        event: Owed,
-        state: bytes,
-        *,
-        touches_stage: bool | None,
-        is_first: bool,
-        lead_id: int | None,
-    ) -> int:
-        """Put an event in; returns how many jobs wait in RQ.
-
-        `state` is the user's whole state as JSON, empty where the event carries none that could be
-        applied. `touches_stage` None: only if the stage differs from the one before.
+    def put(self, arrival: Arrival) -> int:
+        """Put an event into its user's entry; returns how many jobs wait in RQ.
 
         Raises:
             QueueDown: Redis can't be reached; nothing was put, or nobody can say.
         """
+        user_id, event = arrival.user_id, arrival.event
+        touches = {True: "1", False: "0", None: "?"}[arrival.touches_stage]
+        args: list[Any] = [user_id, event.event_id, event.dumps(), arrival.state]
+        args += [event.version or "", touches, "1" if arrival.is_first else "0"]
         keys = [self._due, self._leases, *self._entry_keys(user_id), JOBS_KEY]
-        touches = {True: "1", False: "0", None: "?"}[touches_stage]
-        args: list[Any] = [user_id, event.event_id, event.dumps(), state, event.version or ""]
-        args += [touches, "1" if is_first else "0", lead_id or ""]
         with _reachable():
-            return int(self._put(keys=keys, args=args))
+            return int(self._put(keys=keys, args=[*args, arrival.lead_id or ""]))
 
     def lease(self, limit: int) -> Leased:
         """Lease up to `limit` due users, the longest waiting first.

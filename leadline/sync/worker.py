@@ -1,7 +1,7 @@
 """An RQ worker: `python -m leadline.sync.worker`. Run as many as calls shall be in flight.
 
-It runs jobs in its own process (RQ's SimpleWorker), so that the connections to Bitrix24, RabbitMQ and
-Redis are kept between jobs. Beside it an alarm wakes jobs for users whose time has come.
+It runs jobs in its own process (RQ's SimpleWorker), so that the connections to Bitrix24, RabbitMQ
+and Redis are kept between jobs. Beside it an alarm wakes jobs for users whose time has come.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Users in Postgres: each write is one statement that also enters its event in the ledger.
 
-One statement is one transaction: there is never a user without its event, nor an event without its user.
+One statement is one transaction: never a user without its event, nor an event without its user.
 """
 
 from dataclasses import dataclass

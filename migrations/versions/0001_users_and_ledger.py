@@ -27,7 +27,8 @@ UP = (
         created_at timestamptz NOT NULL DEFAULT now(),
         updated_at timestamptz NOT NULL DEFAULT now(),
         CHECK (synced_version BETWEEN 0 AND version),
-        CHECK (sync_status <> 'synced' OR (synced_version = version AND bitrix_lead_id IS NOT NULL)),
+        CHECK (sync_status <> 'synced'
+            OR (synced_version = version AND bitrix_lead_id IS NOT NULL)),
         CHECK ((sync_status = 'failed') = (sync_reason IS NOT NULL))
     )
     """,
