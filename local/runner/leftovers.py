@@ -22,7 +22,7 @@ def find(state: State) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _belongs(process, state.root)]
 
 
-def end(state: State) -> int:
+def end(state: State, grace_s: float = _GRACE_S) -> int:
     """End them all, the supervisor first so that it starts nothing again; how many there were."""
     found = find(state)
     for process in found:
@@ -32,7 +32,7 @@ def end(state: State) -> int:
     for process in found:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(found, timeout=_GRACE_S)
+    _, alive = psutil.wait_procs(found, timeout=grace_s)
     while alive:
         for process in alive:
             with contextlib.suppress(psutil.Error):

@@ -8,13 +8,21 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+class Stage(Enum):
+    """When a process is started: as soon as it can work, so that its log tells no false trouble."""
+
+    SERVERS = "at once"
+    FUNCTIONS = "with the database migrated"
+    FLOW = "with RabbitMQ up"
+    MORE = "with the whole system up"
+
+
 class Group(Enum):
-    """Processes that start and stop together; the value is the order of starting."""
+    """Processes that stop together; the highest value stops first."""
 
     SERVERS = 1
     FUNCTIONS = 2
-    FLOW = 3
-    EDGE = 4
+    EDGE = 3
 
     @property
     def label(self) -> str:
@@ -29,6 +37,7 @@ class Program:
     name: str
     command: tuple[str, ...]
     group: Group
+    stage: Stage
     env: Mapping[str, str] = field(default_factory=dict)
     folder: Path = CHECKOUT
     stop_signal: str = "TERM"

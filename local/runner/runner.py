@@ -16,7 +16,9 @@ from local.runner.supervision import Supervisor, SupervisorLost
 from local.runner.system import System, plan
 
 _LOOK_EVERY_S = 0.25
-_STOP_WITHIN_S = 8.0
+#: Together below the 10 s that stopping may take.
+_STOP_WITHIN_S = 7.5
+_LAST_GRACE_S = 0.5
 
 
 class Stopped(BaseException):
@@ -60,7 +62,7 @@ def _run(state: State, choices: Choices, console: Console) -> int:
         run_file.remove()
         console.step("stopping")
         supervisor.stop(_STOP_WITHIN_S)
-        leftovers.end(state)
+        leftovers.end(state, _LAST_GRACE_S)
         console.step("stopped")
     return 1
 

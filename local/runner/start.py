@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import orjson
 
-from local.runner.program import CHECKOUT, Group
+from local.runner.program import CHECKOUT, Stage
 from local.runner.supervision import Supervisor, SupervisorLost, log_file
 from local.runner.system import System
 
@@ -25,7 +25,7 @@ class NotStarted(Exception):
 
 
 def start(system: System, supervisor: Supervisor, say: Say) -> list[str]:
-    """Start group after group; returns the parts that don't work yet after a fair time.
+    """Start stage after stage; returns the parts that don't work yet after a fair time.
 
     Raises:
         NotStarted: a server does not come up, or the migrations fail.
@@ -37,14 +37,19 @@ def start(system: System, supervisor: Supervisor, say: Say) -> list[str]:
     for name in ("postgres", "redis"):
         _await_server(system, supervisor, name, say)
     _migrate(system)
-    say("database migrated; starting functions and workers")
-    supervisor.start_group(Group.FUNCTIONS)
+    say("database migrated; starting functions, worker and edge")
+    _start_stage(system, supervisor, Stage.FUNCTIONS)
     _await_server(system, supervisor, "bitrix24", say)
     _await_server(system, supervisor, "rabbitmq", say)
-    supervisor.start_group(Group.FLOW)
-    supervisor.start_group(Group.EDGE)
-    say("starting connector, relay and edge")
-    return _await_all(system, supervisor)
+    _start_stage(system, supervisor, Stage.FLOW)
+    say("starting connector and relay")
+    ailing = _await_all(system, supervisor)
+    _start_stage(system, supervisor, Stage.MORE)
+    return ailing
+
+
+def _start_stage(system: System, supervisor: Supervisor, stage: Stage) -> None:
+    supervisor.start_more(program for program in system.programs if program.stage is stage)
 
 
 def _await_server(system: System, supervisor: Supervisor, name: str, say: Say) -> None:

@@ -35,6 +35,10 @@ class State:
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.logs.mkdir(exist_ok=True)
 
+    def is_ours(self) -> bool:
+        """Whether a system ever ran here."""
+        return self._ports_file.is_file()
+
     def folder(self, name: str) -> Path:
         """A folder inside, made if it does not exist."""
         path = self.root / name

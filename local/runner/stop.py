@@ -35,6 +35,9 @@ def reset(state: State, console: Console) -> int:
     if pid is not None or leftovers.find(state):
         console.error("something still runs here; `make stop` first")
         return 1
+    if not state.is_ours():
+        console.error(f"{state.root} is no state folder of Leadline; nothing was removed")
+        return 1
     shutil.rmtree(state.root)
     console.step(f"removed {state.root}")
     return 0

@@ -14,7 +14,7 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport
 
 from local.runner.configuration import configuration
-from local.runner.program import Group, Program
+from local.runner.program import Program
 from local.runner.state import State, write
 
 _ANSWERS_WITHIN_S = 10
@@ -38,7 +38,7 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, programs: Iterable[Program], env: Mapping[str, str]) -> None:
-        """Start the daemon; the servers start with it, the other groups when told to.
+        """Start the daemon; the servers start with it, the others when told to.
 
         Raises:
             SupervisorLost: it does not answer.
@@ -58,9 +58,11 @@ class Supervisor:
                 raise SupervisorLost
             time.sleep(0.05)
 
-    def start_group(self, group: Group) -> None:
+    def start_more(self, programs: Iterable[Program]) -> None:
         """Start these too, without waiting for them."""
-        self._call("startProcessGroup", group.label, False)  # noqa: FBT003 - XML-RPC has no names
+        for program in programs:
+            name = f"{program.group.label}:{program.name}"
+            self._call("startProcess", name, False)  # noqa: FBT003 - XML-RPC has no names
 
     def statuses(self) -> list[Status]:
         """What runs now.

@@ -10,7 +10,7 @@ from typing import Any
 from local.runner.choices import Choices
 from local.runner.leftovers import MARK
 from local.runner.ports import Ports
-from local.runner.program import CHECKOUT, Group, Program
+from local.runner.program import CHECKOUT, Group, Program, Stage
 from local.runner.servers.choice import Servers
 from local.runner.state import State, write_json
 
@@ -101,32 +101,41 @@ def _python(module: str, *words: str) -> tuple[str, ...]:
 def _function(name: str, port: int, threads: int) -> Program:
     folder = f"functions/{name.replace('-', '_')}"
     env = {"HOST": "127.0.0.1", "PORT": str(port), "THREADS": str(threads), "WORKERS": "1"}
-    return Program(name, _python("leadline.runtime.serve", folder), Group.FUNCTIONS, env)
+    command = _python("leadline.runtime.serve", folder)
+    return Program(name, command, Group.FUNCTIONS, Stage.FUNCTIONS, env)
 
 
 def _workers(count: int) -> list[Program]:
+    """One at first: the others would only compete for the processors while the system starts."""
+    command = _python("leadline.sync.worker")
     names = ["worker", *(f"worker-{number}" for number in range(2, count + 1))][:count]
-    return [Program(name, _python("leadline.sync.worker"), Group.FUNCTIONS) for name in names]
+    return [
+        Program(name, command, Group.FUNCTIONS, Stage.FUNCTIONS if name == "worker" else Stage.MORE)
+        for name in names
+    ]
 
 
 def _connector(port: int, urls: Mapping[str, str]) -> Program:
     routes = {queue: f"{urls[name]}/" for queue, name in _ROUTES.items() if name in urls}
     env = {"PORT": str(port), "LEADLINE_ROUTES": json.dumps(routes)}
-    return Program("connector", _python("leadline.messages.connector"), Group.FLOW, env)
+    command = _python("leadline.messages.connector")
+    return Program("connector", command, Group.FUNCTIONS, Stage.FLOW, env)
 
 
 def _relay(state: State, urls: Mapping[str, str], choices: Choices) -> list[Program]:
     if _RELAY not in urls:
         return []
     words = ("--every", str(choices.relay_every_s), "--tick", str(state.root / "relay.tick"))
-    return [Program("relay", _python("local.schedule", urls[_RELAY], *words), Group.FLOW)]
+    command = _python("local.schedule", urls[_RELAY], *words)
+    return [Program("relay", command, Group.FUNCTIONS, Stage.FLOW)]
 
 
 def _edge(state: State, port: int, config: Mapping[str, Any]) -> Program:
     path = state.root / "edge.json"
     write_json(path, config)
     env = {"LEADLINE_EDGE": str(path), "HOST": "127.0.0.1", "PORT": str(port)}
-    return Program("edge", _python("local.edge"), Group.EDGE, env, stop_wait_s=1)
+    command = _python("local.edge")
+    return Program("edge", command, Group.EDGE, Stage.FUNCTIONS, env, stop_wait_s=1)
 
 
 def _edge_config(

@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
-from local.runner.program import Group, Program
+from local.runner.program import Group, Program, Stage
 from local.runner.state import State
 
 _WEBHOOK_PATH = "/rest/1/local-webhook-code/"
@@ -31,8 +31,9 @@ class Bitrix24:
     def programs(self) -> tuple[Program, ...]:
         """The emulator."""
         leads = self.state.root / "bitrix24.sqlite3"
-        command = (sys.executable, "-m", "local.bitrix24", "--port", str(self.port))
-        return (Program("bitrix24", (*command, "--state", str(leads)), Group.SERVERS),)
+        words = ("--port", str(self.port), "--state", str(leads))
+        command = (sys.executable, "-m", "local.bitrix24", *words)
+        return (Program("bitrix24", command, Group.SERVERS, Stage.SERVERS),)
 
     def is_ready(self) -> bool:
         """Whether its control API answers."""

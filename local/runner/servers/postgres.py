@@ -10,7 +10,7 @@ import pg8000.exceptions
 import pg8000.native
 
 from local.runner import unprivileged
-from local.runner.program import Group, Program
+from local.runner.program import Group, Program, Stage
 from local.runner.state import State, write
 
 USER = "leadline"
@@ -41,7 +41,11 @@ class Postgres:
         }
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         command = unprivileged.command(data, *words, *options)
-        return (Program("postgres", command, Group.SERVERS, folder=data, stop_signal="INT"),)
+        return (
+            Program(
+                "postgres", command, Group.SERVERS, Stage.SERVERS, folder=data, stop_signal="INT"
+            ),
+        )
 
     def is_ready(self) -> bool:
         """Whether it takes connections; makes our database when it does for the first time."""

@@ -1,13 +1,15 @@
 """A private RabbitMQ with its own epmd, cookie, user and management page."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pika
 import pika.exceptions
 
-from local.runner.program import Group, Program
+from local.runner.program import Group, Program, Stage
+from local.runner.servers.erlang import lean_home
 from local.runner.state import State, write
 
 USER = "leadline"
@@ -53,17 +55,16 @@ class RabbitMQ:
         """Erlang's port mapper and the broker; each its own process, so that each is restarted."""
         folder = self.state.folder("rabbitmq")
         env = self._prepare(folder)
-        script = str(_SCRIPT) if _SCRIPT.exists() else shutil.which("rabbitmq-server")
         epmd = (shutil.which("epmd") or "epmd", "-port", str(self.epmd_port))
         return (
-            Program("epmd", (*epmd, "-address", "127.0.0.1"), Group.SERVERS, folder=folder),
             Program(
-                "rabbitmq",
-                (script or "rabbitmq-server",),
+                "epmd",
+                (*epmd, "-address", "127.0.0.1"),
                 Group.SERVERS,
-                env,
-                folder,
+                Stage.SERVERS,
+                folder=folder,
             ),
+            Program("rabbitmq", (_script(env),), Group.SERVERS, Stage.SERVERS, env, folder),
         )
 
     def is_ready(self) -> bool:
@@ -93,7 +94,17 @@ class RabbitMQ:
         )
         write(folder / "enabled_plugins", "[rabbitmq_management].\n")
         write(folder / "names", _NAMES)
+        home = lean_home(folder)
+        lean = (
+            {
+                "RABBITMQ_SCRIPTS_DIR": str(home / "sbin"),
+                "RABBITMQ_PLUGINS_DIR": str(home / "plugins"),
+            }
+            if home
+            else {}
+        )
         return {
+            **lean,
             "HOME": str(folder),
             "RABBITMQ_NODENAME": "rabbit@localhost",
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
@@ -108,3 +119,9 @@ class RabbitMQ:
             # The script then becomes the broker instead of waiting for it as its child.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
+
+
+def _script(env: Mapping[str, str]) -> str:
+    if "RABBITMQ_SCRIPTS_DIR" in env:
+        return f"{env['RABBITMQ_SCRIPTS_DIR']}/rabbitmq-server"
+    return str(_SCRIPT) if _SCRIPT.exists() else shutil.which("rabbitmq-server") or _SCRIPT.name

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import redis
 
-from local.runner.program import Group, Program
+from local.runner.program import Group, Program, Stage
 from local.runner.state import State, write
 
 
@@ -37,8 +37,8 @@ class Redis:
         }
         config = folder / "redis.conf"
         write(config, "".join(f"{key} {_quoted(value)}\n" for key, value in settings.items()))
-        binary = shutil.which("redis-server") or "redis-server"
-        return (Program("redis", (binary, str(config)), Group.SERVERS, folder=folder),)
+        command = (shutil.which("redis-server") or "redis-server", str(config))
+        return (Program("redis", command, Group.SERVERS, Stage.SERVERS, folder=folder),)
 
     def is_ready(self) -> bool:
         """Whether it answers, having read its data."""

@@ -1,0 +1,52 @@
+"""A RabbitMQ home that holds only what our broker uses; it starts in two thirds of the time.
+
+Erlang looks for each of some thousand modules in the folders of all 70 plugins, one after the
+other. Links to the plugins that are needed, and to the scripts, make a home with 26 of them.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+_HOME = Path("/usr/lib/rabbitmq/lib")
+_SCRIPTS = ("rabbitmq-server", "rabbitmq-env", "rabbitmq-defaults")
+_ROOTS = ("rabbit", "rabbitmq_prelaunch", "rabbitmq_management")
+_APPLICATIONS = re.compile(r"\{\s*(?:included_)?applications\s*,\s*\[(.*?)\]", re.DOTALL)
+
+
+def lean_home(folder: Path) -> Path | None:
+    """The folder's `home`, made anew; None where this RabbitMQ is packed in another way."""
+    installed = max(_HOME.glob("rabbitmq_server-*"), default=None)
+    if installed is None:
+        return None
+    plugins = _needed(installed / "plugins")
+    scripts = [installed / "sbin" / name for name in _SCRIPTS]
+    if plugins is None or not all(script.is_file() for script in scripts):
+        return None
+    home = folder / "home"
+    shutil.rmtree(home, ignore_errors=True)
+    for target in (*scripts, *plugins):
+        link = home / target.relative_to(installed)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+    (home / "escript").symlink_to(installed / "escript")
+    return home
+
+
+def _needed(plugins: Path) -> list[Path] | None:
+    """The folders of the broker, of its management plugin, and of all that these name."""
+    known = {path.name.rpartition("-")[0]: path for path in plugins.glob("*-*") if path.is_dir()}
+    if not known.keys() >= set(_ROOTS):
+        return None
+    waiting, found = list(_ROOTS), dict[str, Path]()
+    while waiting:
+        name = waiting.pop()
+        if name in known and name not in found:
+            found[name] = known[name]
+            waiting += _applications(known[name] / "ebin" / f"{name}.app")
+    return list(found.values())
+
+
+def _applications(description: Path) -> list[str]:
+    lists = _APPLICATIONS.findall(description.read_text(encoding="utf-8"))
+    return [name for each in lists for name in re.findall(r"\w+", each)]
