@@ -1,10 +1,11 @@
-"""A schedule's tick: publish what is due in the ledger."""
+"""A schedule's tick: publish what is due in the ledger; now and then read the stages."""
 
 import functions_framework
 from flask import Request, Response
 
 from leadline.ledger import relay
 from leadline.runtime.http import answer, endpoint
+from leadline.sync import stages
 
 
 @functions_framework.http
@@ -12,4 +13,5 @@ from leadline.runtime.http import answer, endpoint
 def outbox_relay(_request: Request) -> Response:
     """200 with what was done; 503 while Postgres or RabbitMQ is away."""
     swept = relay.run()
+    stages.refresh()
     return answer({"published": swept.published, "pruned": swept.pruned})

@@ -2,8 +2,7 @@
 
 Written through `crm.item.*` (entityTypeId 1), the current API: its answers hold the ids of the
 phone rows, so that a phone can be replaced instead of added. Looked up through `crm.lead.list`,
-which
-can select phones.
+which can select phones.
 """
 
 from dataclasses import asdict, dataclass
@@ -158,6 +157,24 @@ def _found(row: dict[str, Any]) -> Found:
         str(row.get("ORIGIN_ID") or ""),
         str(row.get("ORIGINATOR_ID") or ""),
     )
+
+
+def stages() -> Command:
+    """Read the stages that leads of this portal can have, in their order."""
+    return Command("crm.status.list", {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}})
+
+
+def stage_ids(answer: Any) -> list[str]:
+    """The ids of `stages`.
+
+    Raises:
+        OutcomeUnknown: the answer is not a list of stages.
+    """
+    rows = [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
+    found = [str(row["STATUS_ID"]) for row in rows if row.get("STATUS_ID")]
+    if not found:
+        raise OutcomeUnknown("the answer is no list of stages")
+    return found
 
 
 def _list(where: dict[str, Any]) -> Command:

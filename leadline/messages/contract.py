@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -37,6 +38,8 @@ Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Text = Annotated[str, StringConstraints(max_length=1000)]
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True, max_length=250)]
 Blank = BeforeValidator(lambda value: value or None)
+#: Postgres can't store NUL; in a reason nobody misses it.
+Reason = Annotated[Text, AfterValidator(lambda text: text.replace("\x00", ""))]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -85,7 +88,7 @@ class Reply(_Message):
     user_id: Id
     user: dict[str, Any] | None = None
     bitrix_lead_id: Id | None = None
-    reason: Text | None = None
+    reason: Reason | None = None
     attempts: int = Field(1, ge=0)
     event_id: UUID | None = None
     version: int | None = None

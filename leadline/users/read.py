@@ -1,12 +1,12 @@
 """Users as a reader sees them: with what became of their last write."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from leadline.runtime.database import Row, database
 from leadline.runtime.errors import UserNotFound
-from leadline.users.model import UserId
+from leadline.users.model import Stage, UserId
 
 
 class Query(BaseModel):
@@ -14,7 +14,7 @@ class Query(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    stage: Annotated[str, Field(max_length=50)] | None = None
+    stage: Stage | None = None
     sync: Literal["waiting", "synced", "failed"] | None = None
     limit: int = Field(50, ge=1, le=200)
     after: int = Field(0, ge=0, le=2**63 - 1)

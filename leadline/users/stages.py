@@ -49,6 +49,21 @@ def check(stage: str | None) -> None:
         )
 
 
+def are_fresh() -> bool:
+    """Whether the portal's list was read within the last hour.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return bool(
+        database().run(
+            "SELECT 1 AS one FROM stages "
+            "WHERE portal = :portal AND read_at > now() - interval '1 hour' LIMIT 1",
+            portal=settings().portal,
+        )
+    )
+
+
 def replace(stages: list[str]) -> None:
     """Store the list that was read from the portal.
 
