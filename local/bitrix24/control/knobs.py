@@ -23,7 +23,6 @@ async def change_settings(request: web.Request) -> web.Response:
         portal.configure(changes)
     except (Unreadable, InvalidSetting) as error:
         return problem(422, str(error))
-    portal.stream.send("settings", portal.settings.as_json())
     return answer(portal.settings.as_json())
 
 

@@ -1,0 +1,61 @@
+// The board: load once, then follow the portal's news.
+
+import * as api from "./api.js";
+import * as columns from "./columns.js";
+import * as details from "./details.js";
+import { byId, say } from "./dom.js";
+import * as drag from "./drag.js";
+import * as faults from "./faults.js";
+import * as plot from "./plot.js";
+
+let pending = [];
+
+async function loadAll() {
+  pending = [];
+  const board = await api.load();
+  columns.build(board.stages);
+  plot.clear();
+  for (const card of board.cards.sort((one, other) => one.id - other.id)) columns.put(card);
+  tick(board);
+}
+
+function tick(news) {
+  columns.count(news.counts);
+  plot.draw(news);
+  faults.show(news);
+  const total = Object.values(news.counts).reduce((sum, each) => sum + each, 0);
+  byId("leads").textContent = total.toLocaleString("en");
+}
+
+// At a hundred leads a second, one update of the page per frame is enough.
+function later(act) {
+  if (pending.push(act) === 1) {
+    requestAnimationFrame(() => {
+      const due = pending;
+      pending = [];
+      for (const each of due) each();
+    });
+  }
+}
+
+function live(on) {
+  byId("live").textContent = on ? "live" : "connection lost, trying again";
+  byId("live").classList.toggle("on", on);
+}
+
+byId("webhook").textContent = `${location.origin}/rest/1/local-webhook-code/`;
+faults.build();
+drag.enable({
+  onMove: (id, stage) => api.move(id, stage).catch((error) => say(error.message)),
+  onOpen: (id) => details.open(id, columns.names()),
+  stageBeside: columns.stageBeside,
+});
+api.listen({
+  open: () => { live(true); loadAll().catch((error) => say(error.message)); },
+  error: () => live(false),
+  tick,
+  reset: () => loadAll().catch((error) => say(error.message)),
+  ONCRMLEADADD: (card) => later(() => columns.put(card, { fresh: true })),
+  ONCRMLEADUPDATE: (card) => later(() => columns.put(card, { fresh: true })),
+  ONCRMLEADDELETE: (card) => later(() => columns.remove(card)),
+});

@@ -1,0 +1,120 @@
+"""A headless Chromium, driven over its DevTools protocol."""
+
+import asyncio
+import base64
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+
+class Browser:
+    """One page of one browser; every call waits for its answer."""
+
+    def __init__(self, program: str, profile: Path, size: tuple[int, int] = (1360, 900)) -> None:
+        self._runner = asyncio.Runner()
+        self._process = subprocess.Popen(
+            [
+                program,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={profile}",
+                f"--window-size={size[0]},{size[1]}",
+                "about:blank",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._calls = 0
+        self.problems: list[str] = []
+
+    def __enter__(self) -> Self:
+        assert self._process.stderr is not None
+        port = next(
+            line.split("127.0.0.1:")[1].split("/")[0]
+            for line in self._process.stderr
+            if "DevTools listening" in line
+        )
+        self._runner.run(self._connect(f"http://127.0.0.1:{port}/json/list"))
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._runner.run(self._session.close())
+        self._runner.close()
+        self._process.terminate()
+        self._process.wait(timeout=10)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+    def call(self, method: str, **params: Any) -> Any:
+        """The result of one DevTools command."""
+        return self._runner.run(self._call(method, params))
+
+    def eval(self, script: str) -> Any:
+        """The value of a script in the page."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        return answer["result"].get("value")
+
+    def wait_for(self, script: str, timeout_s: float = 10) -> Any:
+        """The script's value as soon as it is one; an element counts, as an empty object."""
+        deadline = time.monotonic() + timeout_s
+        while (value := self.eval(script)) in (None, False, ""):
+            assert time.monotonic() < deadline, f"still not: {script}; {self.problems}"
+        return value
+
+    def open(self, url: str) -> None:
+        """Go to a page."""
+        self.call("Page.navigate", url=url)
+
+    def mouse(self, kind: str, x: float, y: float) -> None:
+        """A mouse event with the left button."""
+        self.call(
+            "Input.dispatchMouseEvent",
+            type=f"mouse{kind}",
+            x=x,
+            y=y,
+            button="left",
+            buttons=0 if kind == "Released" else 1,
+            clickCount=1,
+        )
+
+    def screenshot(self, path: Path) -> None:
+        """What the page looks like."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
+    async def _connect(self, listing: str) -> None:
+        self._session = aiohttp.ClientSession()
+        async with self._session.get(listing) as response:
+            pages = [each for each in await response.json() if each["type"] == "page"]
+        address = pages[0]["webSocketDebuggerUrl"]
+        self._socket = await self._session.ws_connect(address, max_msg_size=0)
+
+    async def _call(self, method: str, params: dict[str, Any]) -> Any:
+        self._calls += 1
+        await self._socket.send_json({"id": self._calls, "method": method, "params": params})
+        while True:
+            message = await self._socket.receive_json(timeout=20)
+            if message.get("id") == self._calls:
+                assert "error" not in message, message
+                return message["result"]
+            self._note(message)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        entry = message.get("params", {}).get("entry", {})
+        if message.get("method") == "Runtime.exceptionThrown":
+            self.problems.append(str(message["params"]["exceptionDetails"]))
+        elif entry.get("level") == "error":
+            self.problems.append(str(entry))

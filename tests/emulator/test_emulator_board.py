@@ -1,0 +1,138 @@
+"""The board: what it serves, and that a person can watch and move leads on it."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator.browser import Browser
+from tests.emulator.emulator_process import Emulator
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "text/html"),
+        ("/board/main.js", "text/javascript"),
+        ("/board/board.css", "text/css"),
+        ("/board/icon.svg", "image/svg+xml"),
+    ],
+)
+def test_the_page_may_load_nothing_from_elsewhere(emulator: Emulator, path: str, kind: str) -> None:
+    response = emulator.session.get(emulator.base + path, timeout=5)
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith(kind)
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert "unsafe" not in response.headers["Content-Security-Policy"]
+    assert "http" not in response.text.replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.parametrize("name", ["live.py", "..%2Flive.py", "page", "%2Fetc%2Fpasswd", "x.js"])
+def test_no_other_file_is_served(emulator: Emulator, name: str) -> None:
+    assert emulator.session.get(f"{emulator.base}/board/{name}", timeout=5).status_code == 404
+
+
+def test_the_stream_tells_of_writes_and_figures(emulator: Emulator) -> None:
+    url = emulator.base + "/_emulator/stream"
+    with emulator.session.get(url, stream=True, timeout=5) as stream:
+        lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
+        assert next(lines) == "event: tick"
+        figures = json.loads(next(lines).removeprefix("data: "))
+        assert figures["limits"]["standard"] == {"per_s": 2, "burst": 50}
+        emulator.add(TITLE="Gleb")
+        while next(lines) != "event: ONCRMLEADADD":
+            pass
+        card = json.loads(next(lines).removeprefix("data: "))
+        assert (card["id"], card["title"], card["stage"]) == (1, "Gleb", "NEW")
+
+
+def test_the_snapshot_holds_the_newest_cards_of_each_stage(emulator: Emulator) -> None:
+    for _ in range(2):
+        emulator.batch({f"c{each}": "crm.lead.add" for each in range(50)})
+    emulator.add(STATUS_ID="SOMETHING_ELSE")
+    board = emulator.control("GET", "board")
+    assert board["counts"] == {"NEW": 100, "SOMETHING_ELSE": 1}
+    assert sorted(card["id"] for card in board["cards"]) == list(range(41, 102))
+
+
+@pytest.fixture
+def page(emulator: Emulator, tmp_path: Path) -> Iterator[tuple[Emulator, Browser]]:
+    with Browser(CHROMIUM, tmp_path / "profile") as browser:
+        browser.open(emulator.base + "/")
+        browser.wait_for("document.querySelectorAll('.column').length === 6")
+        yield emulator, browser
+        assert browser.problems == []
+
+
+def center(browser: Browser, selector: str) -> Any:
+    box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+    return browser.wait_for(
+        f"document.querySelector({json.dumps(selector)}) && (() => {{ const b = {box};"
+        " return [b.x + b.width / 2, b.y + b.height / 2] })()"
+    )
+
+
+@needs_chromium
+def test_a_person_watches_and_moves_leads(page: tuple[Emulator, Browser]) -> None:
+    emulator, browser = page
+    emulator.add(TITLE="<img src=x onerror=alert(1)>", PHONE=[{"VALUE": "+7700"}])
+    card = browser.wait_for("document.querySelector('.card')?.innerText")
+    assert "<img src=x onerror=alert(1)>" in card
+    assert "+7700" in card
+
+    start, end = center(browser, ".card"), center(browser, "[data-stage=JUNK] .cards")
+    browser.mouse("Pressed", *start)
+    browser.mouse("Moved", start[0] + 20, start[1] + 5)
+    browser.mouse("Moved", *end)
+    browser.mouse("Released", *end)
+    browser.wait_for("document.querySelector('[data-stage=JUNK] .card')")
+    assert emulator.get(1)["STATUS_ID"] == "JUNK"
+    assert emulator.leads()[0]["history"][-1]["method"] == "user"
+
+    browser.mouse("Pressed", *center(browser, ".card"))
+    browser.mouse("Released", *center(browser, ".card"))
+    assert "crm.lead.add" in browser.wait_for("document.getElementById('lead-history').innerText")
+    browser.eval("document.querySelector('#lead-stages button').click()")
+    browser.wait_for("document.querySelector('[data-stage=NEW] .card')")
+    emulator.result("crm.lead.delete", {"id": 1})
+    browser.wait_for("!document.querySelector('.card')")
+
+
+@needs_chromium
+def test_arrow_keys_move_a_card_and_keep_the_focus(page: tuple[Emulator, Browser]) -> None:
+    emulator, browser = page
+    emulator.add()
+    browser.wait_for("document.querySelector('.card')")
+    browser.eval("document.querySelector('.card').focus()")
+    for stage in ("IN_PROCESS", "PROCESSED"):
+        browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight")
+        browser.wait_for(f"document.activeElement.dataset.stage === '{stage}'")
+    assert emulator.get(1)["STATUS_ID"] == "PROCESSED"
+
+
+@needs_chromium
+def test_buttons_break_and_mend_the_portal(page: tuple[Emulator, Browser]) -> None:
+    emulator, browser = page
+
+    def click(name: str) -> None:
+        browser.eval(
+            "[...document.querySelectorAll('#faults button')]"
+            f".find((each) => each.textContent === {json.dumps(name)}).click()"
+        )
+
+    click("500 to everything")
+    browser.wait_for("document.getElementById('active').innerText.includes('error on all calls')")
+    assert emulator.post("profile").status_code == 500
+    click("Webhook revoked")
+    browser.wait_for("document.querySelector('#faults [aria-pressed=true]')")
+    assert emulator.post("profile").status_code == 401
+    click("All well again")
+    browser.wait_for("!document.querySelector('#faults [aria-pressed=true]')")
+    assert emulator.post("profile").status_code == 200
+    browser.wait_for("document.getElementById('requests').innerText === '3'")
