@@ -1,9 +1,11 @@
 """The web application: REST calls, the control API and the board."""
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from local.bitrix24.board import pages
 from local.bitrix24.control import knobs, ledger, oracles
+from local.bitrix24.control.body import problem
 from local.bitrix24.door import PORTAL, serve
 from local.bitrix24.portal import Portal
 
@@ -12,7 +14,7 @@ _LARGEST_BODY = 16 * 1024 * 1024
 
 def build(portal: Portal) -> web.Application:
     """The application over one portal."""
-    app = web.Application(client_max_size=_LARGEST_BODY)
+    app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_from_here])
     app[PORTAL] = portal
     app.router.add_route("*", "/rest", serve)
     app.router.add_route("*", "/rest/{tail:.*}", serve)
@@ -20,6 +22,16 @@ def build(portal: Portal) -> web.Application:
     app.add_routes(pages.routes())
     app.on_shutdown.append(_stop)
     return app
+
+
+@web.middleware
+async def _from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keep other sites' pages in the same browser from steering this portal."""
+    if request.path.startswith("/_emulator") and request.headers.get(
+        "Sec-Fetch-Site", "none"
+    ) not in {"none", "same-origin"}:
+        return problem(403, "the control API is not for other sites")
+    return await handler(request)
 
 
 def _control() -> list[web.RouteDef]:

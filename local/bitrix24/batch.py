@@ -84,7 +84,7 @@ def demand_allowed(index: int, entry: Command, faults: Mapping[int, Rule]) -> No
     if entry.method == "batch":
         raise RestError("ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage")
     if index in faults:
-        raise RestError(faults[index].code, faults[index].description)
+        raise RestError(faults[index].code, faults[index].error_description)
 
 
 async def _run_one(visit: Visit, entry: Command, into: Collected, meter: Meter | None) -> None:

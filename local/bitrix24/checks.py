@@ -69,12 +69,15 @@ class Flag:
 
 @dataclass(frozen=True)
 class Text:
-    """A text that is not too long."""
+    """A text that is not too long; null if `optional`."""
 
     longest: int
+    optional: bool = False
 
-    def check(self, value: object) -> str:
+    def check(self, value: object) -> str | None:
         """The text itself."""
+        if value is None and self.optional:
+            return None
         if not isinstance(value, str) or len(value) > self.longest:
             raise ValueError(f"must be a text of at most {self.longest} characters")
         return value

@@ -27,6 +27,16 @@ _ACTIONS = (
     "error_200",
 )
 
+_DESCRIPTIONS = {
+    "QUERY_LIMIT_EXCEEDED": "Too many requests",
+    "OPERATION_TIME_LIMIT": "Method is blocked due to operation time limit.",
+    "OVERLOAD_LIMIT": "REST API is blocked due to overload",
+    "NO_AUTH_FOUND": "Wrong authorization data",
+    "ACCESS_DENIED": "Access denied.",
+    "PORTAL_DELETED": "Portal was deleted",
+    "ERROR_UNEXPECTED_ANSWER": "Server returned an unexpected response",
+}
+
 
 class InvalidRule(ValueError):
     """A fault rule cannot be read."""
@@ -40,7 +50,7 @@ class Rule:
     action: Annotated[str, Choice(*_ACTIONS)]
     status: Annotated[int | None, Whole(200, 599, optional=True)] = None
     code: Annotated[str, Text(200)] = "INTERNAL_SERVER_ERROR"
-    description: Annotated[str, Text(2000)] = "Internal server error"
+    description: Annotated[str | None, Text(2000, optional=True)] = None
     delay_ms: Annotated[float, Number(0, 1e7)] = 0
     share: Annotated[float, Number(0, 1)] = 1
     count: Annotated[int | None, Whole(0, 10**12, optional=True)] = None
@@ -66,6 +76,13 @@ class Rule:
             return False
         self.bitten += 1
         return True
+
+    @property
+    def error_description(self) -> str:
+        """The rule's own words, or the portal's for a code that it knows."""
+        if self.description is not None:
+            return self.description
+        return _DESCRIPTIONS.get(self.code, "Internal server error")
 
     def as_json(self) -> dict[str, Any]:
         """The rule as it was given, defaults filled in, with `seen` and `bitten`."""

@@ -34,11 +34,11 @@ async def carry_out(request: web.Request, visit: Visit, order: Order) -> web.Res
 
 async def _error(case: Case) -> web.Response:
     rule = case.rule
-    return replies.error(RestError(rule.code, rule.description, rule.status or 500))
+    return replies.error(RestError(rule.code, rule.error_description, rule.status or 500))
 
 
 async def _error_200(case: Case) -> web.Response:
-    return replies.error(RestError(case.rule.code, case.rule.description, 200))
+    return replies.error(RestError(case.rule.code, case.rule.error_description, 200))
 
 
 async def _drop_before(_: Case) -> web.Response:

@@ -17,6 +17,7 @@ class Visit:
     portal: Portal
     webhook: Webhook
     spent_s: float = 0.0
+    began: float | None = None
     cut: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -27,17 +28,22 @@ class Visit:
 
     async def work(self, seconds: float) -> None:
         """Spend simulated time; past the limit, break off or go on unseen (switch `cut`)."""
-        left = self.portal.settings.request_limit_s - self.spent_s
-        if seconds <= left:
-            self.spent_s += seconds
-            await self.portal.clock.sleep(seconds)
-            return
+        limit = self.portal.settings.request_limit_s
         self.spent_s += seconds
-        await self.portal.clock.sleep(left)
+        await self._sleep_until(min(self.spent_s, limit))
+        if self.spent_s <= limit:
+            return
         self.cut.set()
         if self.portal.settings.cut == "interrupt":
             raise Interrupted
-        await self.portal.clock.sleep(seconds - max(left, 0.0))
+        await self._sleep_until(self.spent_s)
+
+    async def _sleep_until(self, spent_s: float) -> None:
+        """Sleep to a moment of the request's own time: overheads of fifty commands don't add up."""
+        clock = self.portal.clock
+        if self.began is None:
+            self.began = clock.now()
+        await clock.sleep(self.began + spent_s - clock.now())
 
     def latency_s(self) -> float:
         """How long the next command takes."""

@@ -155,4 +155,4 @@ def test_commands_run_one_after_the_other_and_requests_side_by_side(emulator: Em
     assert time.monotonic() - began >= 0.2
     times = [lead["history"][0]["time"] for lead in emulator.leads()]
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert all(gap >= 0.038 for gap in gaps)
+    assert all(gap >= 0.03 for gap in gaps)

@@ -161,3 +161,10 @@ def test_a_person_can_only_move_a_lead(emulator: Emulator, body: object) -> None
     good = {"STATUS_ID": "JUNK"}
     assert emulator.session.patch(url + "9", json=good, timeout=5).status_code == 404
     assert emulator.session.patch(url + "x", json=good, timeout=5).status_code == 404
+
+
+def test_other_sites_pages_cannot_steer_the_portal(emulator: Emulator) -> None:
+    """A browser tells where a request comes from."""
+    url = emulator.base + "/_emulator/reset"
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    assert emulator.session.post(url, headers=headers, timeout=5).status_code == 403

@@ -1,0 +1,30 @@
+"""The emulator's page in the documentation names everything that there is."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+from local.bitrix24.faults import Rule
+from local.bitrix24.methods import METHODS
+from local.bitrix24.settings import Settings
+
+PAGE = (Path(__file__).parents[2] / "docs/emulator.md").read_text(encoding="utf-8")
+
+
+def test_every_setting_and_its_default_is_documented() -> None:
+    for name, default in Settings().as_json().items():
+        rows = (row for row in PAGE.splitlines() if row.startswith("|"))
+        line = next((row for row in rows if f"`{name}`" in row.split("|")[1]), None)
+        assert line is not None, name
+        shown = default if isinstance(default, str) else json.dumps(default)
+        assert shown in line, name
+
+
+def test_every_key_of_a_fault_is_documented() -> None:
+    for each in fields(Rule):
+        assert f"`{each.name}`" in PAGE
+
+
+def test_every_method_is_documented() -> None:
+    for name in METHODS:
+        assert f"`{name}`" in PAGE
