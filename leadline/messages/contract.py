@@ -5,7 +5,7 @@ Unknown fields are ignored on reading; only the public keys (`pattern`, `data.ac
 """
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
@@ -77,7 +77,7 @@ class Request(_Message):
             self.model_dump(mode="json", include={"action", "user", "reply_queue"}),
             option=orjson.OPT_SORT_KEYS,
         )
-        return str(UUID(bytes=hashlib.sha256(content).digest()[:16], version=8))
+        return str(_uuid8(hashlib.sha256(content).digest()[:16]))
 
 
 class Reply(_Message):
@@ -147,7 +147,14 @@ def read_reply(body: object) -> Reply:
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-01-31T12:00:00.000Z`."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    in_utc = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return in_utc.replace("+00:00", "Z")
+
+
+def _uuid8(custom: bytes) -> UUID:
+    """RFC 9562, 5.8; Python's own constructor knows no version 8 before 3.14."""
+    number = int.from_bytes(custom) & ~(0xF << 76) & ~(0x3 << 62)
+    return UUID(int=number | 8 << 76 | 2 << 62)
 
 
 def _read(model: type[Model], body: object) -> Model:
