@@ -89,7 +89,8 @@ def applied(entry: Entry, agreed: Agreed | None, *, is_create: bool = False) -> 
         "agreed_stage_order": entry.order if is_create else entry.stage_order,
         **_CERTAIN,
     }
-    newest = max(unanswered)
+    # An older message may come after a newer one was applied and answered.
+    newest = max(*unanswered, entry.agreed_order)
     return Settlement(
         entry, fields, tuple(_success(event, agreed.lead_id, newest) for event in entry.events)
     )
