@@ -1,0 +1,41 @@
+"""Unit tests see no environment but their own."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from leadline.runtime import context
+from leadline.runtime.settings import settings
+
+SECRETS = ("API_KEYS", "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
+
+Configure = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in list(os.environ):
+        if name.startswith("LEADLINE_") or name in SECRETS:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path / "no-secrets"))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+    context._current.set(None)  # noqa: SLF001 - as a new thread has it
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """Set `LEADLINE_*` variables and read the settings anew."""
+
+    def set_variables(**variables: str) -> None:
+        for name, text in variables.items():
+            monkeypatch.setenv(f"LEADLINE_{name.upper()}", text)
+        settings.cache_clear()
+
+    return set_variables

@@ -1,0 +1,154 @@
+"""What the outcome of a call means for a user and its events."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadline.runtime.errors import (
+    BitrixError,
+    LeadGone,
+    OutcomeUnknown,
+    PortalDown,
+    Refused,
+    Rejected,
+    Unavailable,
+)
+from leadline.sync.entry import Owed
+from leadline.sync.plan import applied, conflicting, failed, looked_up
+from tests.unit.entries import MILLION, entry, found, known, owed
+
+NOW = 1_000_000_000
+COUNTED = (Unavailable, OutcomeUnknown, LeadGone)
+AGREED = found().agreed("+77001112233")
+
+EVENTS = st.lists(
+    st.tuples(st.integers(1, 30), st.integers(0, 2)),
+    min_size=1,
+    max_size=6,
+    unique_by=lambda p: p[0],
+).map(lambda pairs: [owed(version, attempts) for version, attempts in pairs])
+
+
+def outcomes(events: tuple[Owed, ...]) -> dict[int, str]:
+    return {one.order // MILLION: one.answered.outcome for one in events if one.answered}
+
+
+@given(EVENTS)
+def test_the_newest_event_is_synced_and_every_older_one_superseded(events: list[Owed]) -> None:
+    settlement = applied(entry(*events), AGREED, is_create=True)
+    told = outcomes(settlement.events)
+    newest = max(told)
+    assert len(told) == len(events)
+    assert {version for version, outcome in told.items() if outcome == "synced"} == {newest}
+    assert all(one.answered and one.answered.lead_id == 55 for one in settlement.events)
+
+
+def test_an_event_that_arrives_after_a_newer_one_was_applied_is_superseded() -> None:
+    late = known(owed(2), order=3 * MILLION, agreed_order=3 * MILLION)
+    assert outcomes(applied(late, None).events) == {2: "superseded"}
+
+
+def test_a_duplicate_of_what_was_applied_is_answered_as_synced_again() -> None:
+    again = known(owed(3), agreed_order=3 * MILLION)
+    assert outcomes(applied(again, None).events) == {3: "synced"}
+
+
+def test_an_answer_counts_the_attempt_that_brought_it() -> None:
+    (event,) = applied(entry(owed(attempts=2)), AGREED, is_create=True).events
+    assert event.answered is not None
+    assert event.answered.attempts == 3
+
+
+@given(EVENTS, st.sampled_from(COUNTED))
+def test_there_are_never_more_than_three_attempts(
+    events: list[Owed], kind: type[BitrixError]
+) -> None:
+    settlement = failed(entry(*events), kind("no"), NOW)
+    for before in events:
+        (after,) = [one for one in settlement.events if one.event_id == before.event_id]
+        attempts = after.answered.attempts if after.answered else after.attempts
+        assert attempts == before.attempts + 1 <= 3
+        assert (after.answered is not None) == (attempts == 3)
+
+
+@given(EVENTS, st.sampled_from(COUNTED))
+def test_a_newer_event_never_shortens_the_wait(events: list[Owed], kind: type[BitrixError]) -> None:
+    settlement = failed(entry(*events), kind("no"), NOW)
+    waiting = [one.attempts for one in settlement.events if one.answered is None]
+    assert settlement.delay_ms == max(({1: 2000, 2: 4000}[tries] for tries in waiting), default=0)
+
+
+@pytest.mark.parametrize("error", [Refused("limit"), PortalDown("no plan")])
+def test_a_refusal_or_a_paused_portal_costs_no_attempt(error: BitrixError) -> None:
+    settlement = failed(entry(owed(attempts=2)), error, NOW)
+    assert settlement.events == ()
+    assert settlement.fields == {}
+    assert settlement.delay_ms > 0
+
+
+def test_a_permanent_error_is_answered_once_with_its_reason() -> None:
+    (event,) = failed(entry(owed()), Rejected("Invalid stage"), NOW).events
+    assert event.answered is not None
+    assert (event.answered.outcome, event.answered.attempts) == ("failed", 1)
+    assert event.answered.reason == "Invalid stage"
+    assert not event.answered.is_passing
+
+
+def test_an_answer_once_given_is_never_changed() -> None:
+    answered = applied(entry(owed()), AGREED, is_create=True).events[0]
+    for error in (Rejected("no"), OutcomeUnknown("?"), Unavailable("away")):
+        assert answered in failed(known(answered, owed(2)), error, NOW).events
+    assert answered in applied(known(answered, owed(2)), AGREED).events
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("reset"), LeadGone("Not found")])
+def test_after_an_unknown_outcome_the_lead_is_looked_up(error: BitrixError) -> None:
+    fields = failed(known(owed(2)), error, NOW).fields
+    assert fields["doubt"] == 1
+    assert fields["agreed"] == ""
+
+
+def test_a_lead_that_is_gone_is_not_looked_for_by_its_id() -> None:
+    assert "hint" not in failed(known(owed(2)), LeadGone("Not found"), NOW).fields
+    assert failed(known(owed(2)), OutcomeUnknown("reset"), NOW).fields["hint"] == 55
+
+
+def test_what_never_reached_the_portal_leaves_no_doubt() -> None:
+    assert failed(entry(owed()), Unavailable("refused"), NOW).fields == {}
+
+
+def test_a_lost_create_is_not_repeated_while_it_may_still_run() -> None:
+    lost = failed(entry(owed()), OutcomeUnknown("time-out", may_still_run=True), NOW)
+    wait_until = int(lost.fields["wait_until"])
+    assert wait_until >= NOW + 60_000
+    doubtful = entry(owed(attempts=1), is_doubtful=True, wait_until_ms=wait_until)
+    early = looked_up(doubtful, None, NOW + 2000)
+    assert early.fields == {}
+    assert early.events == ()
+    assert 0 < early.delay_ms <= wait_until - NOW
+    assert looked_up(doubtful, None, wait_until).fields["doubt"] == ""
+
+
+def test_an_error_that_bitrix24_answered_itself_needs_no_long_wait() -> None:
+    assert "wait_until" not in failed(entry(owed()), OutcomeUnknown("500"), NOW).fields
+
+
+def test_a_lead_that_is_found_is_adopted_and_not_created() -> None:
+    settlement = looked_up(entry(owed(), is_doubtful=True), found(56), NOW)
+    assert orjson.loads(str(settlement.fields["agreed"], "ascii"))["lead_id"] == 56  # type: ignore[arg-type]
+    assert settlement.fields["doubt"] == ""
+    assert settlement.fields["agreed_order"] == 0
+    assert settlement.delay_ms == 0
+
+
+def test_a_look_up_costs_no_attempt() -> None:
+    assert looked_up(entry(owed(), is_doubtful=True), found(), NOW).events == ()
+    assert looked_up(entry(owed(), is_doubtful=True), None, NOW).events == ()
+
+
+def test_a_lead_of_another_user_is_never_taken_over() -> None:
+    (event,) = conflicting(entry(owed(), hint=55), found(origin="8")).events
+    assert event.answered is not None
+    assert event.answered.outcome == "failed"
+    assert "another user" in str(event.answered.reason)

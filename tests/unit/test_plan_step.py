@@ -1,0 +1,79 @@
+"""Which step is next for a leased user."""
+
+from typing import Any
+
+import pytest
+
+from leadline.bitrix24.leads import State
+from leadline.sync.entry import Answered, Entry
+from leadline.sync.plan import LookUp, Nothing, Write, plan
+from tests.unit.entries import MILLION, STATE, entry, known, owed
+
+
+def command_of(leased: Entry) -> tuple[str, dict[str, Any]]:
+    step = plan(leased, "leadline")
+    assert isinstance(step, Write)
+    return step.command.method, dict(step.command.params)
+
+
+def test_a_new_user_is_created_with_its_origin() -> None:
+    method, params = command_of(entry(owed()))
+    assert method == "crm.item.add"
+    assert params["fields"]["originId"] == "7"
+    assert params["fields"]["originatorId"] == "leadline"
+    assert params["fields"]["stageId"] == "NEW"
+
+
+def test_an_update_that_overtakes_its_create_creates_the_lead() -> None:
+    method, params = command_of(entry(owed(2), state=State("New Name", "+77001112233", "JUNK")))
+    assert method == "crm.item.add"
+    assert params["fields"]["title"] == "New Name"
+    assert params["fields"]["stageId"] == "JUNK"
+
+
+@pytest.mark.parametrize("doubt", [{"is_doubtful": True}, {"hint": 55}])
+def test_in_doubt_the_lead_is_looked_up_before_anything_is_created(doubt: dict[str, Any]) -> None:
+    assert plan(entry(owed(), **doubt), "leadline") == LookUp()
+
+
+def test_ten_updates_need_one_call() -> None:
+    events = [owed(version) for version in range(2, 12)]
+    method, params = command_of(known(*events, state=State("Last", STATE.phone, "NEW")))
+    assert (method, params["id"]) == ("crm.item.update", 55)
+    assert params["fields"] == {"title": "Last", "name": "Last", "stageId": "NEW"}
+
+
+def test_an_untouched_stage_is_not_sent() -> None:
+    leased = known(owed(2), stage_order=MILLION, state=State("Other", STATE.phone, "NEW"))
+    _, params = command_of(leased)
+    assert params["fields"] == {"title": "Other", "name": "Other"}
+
+
+def test_a_stage_touched_by_an_older_message_that_arrives_late_is_still_applied() -> None:
+    # Version 3 (a name) was applied first; version 2 (a move) arrives now.
+    state = State("Third", STATE.phone, "PROCESSED")
+    late = known(owed(2), state=state, order=3 * MILLION, stage_order=2 * MILLION)
+    late = known(
+        owed(2),
+        state=state,
+        order=3 * MILLION,
+        stage_order=2 * MILLION,
+        agreed=late.agreed,
+        agreed_order=3 * MILLION,
+    )
+    _, params = command_of(late)
+    assert params["fields"]["stageId"] == "PROCESSED"
+
+
+def test_what_was_applied_already_is_not_sent_again() -> None:
+    assert plan(known(owed(1), order=MILLION, stage_order=MILLION), "leadline") == Nothing()
+
+
+def test_an_update_that_changes_nothing_calls_nobody() -> None:
+    assert plan(known(owed(2), stage_order=MILLION), "leadline") == Nothing()
+
+
+def test_an_event_that_carries_its_answer_calls_nobody() -> None:
+    no_phone = owed(answered=Answered("failed", 1, reason="Missing phone number"))
+    assert plan(entry(no_phone, state=None), "leadline") == Nothing()
+    assert plan(known(no_phone), "leadline") == Nothing()
