@@ -37,7 +37,10 @@ MAX_ID = 2**63 - 1
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Text = Annotated[str, StringConstraints(max_length=1000)]
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True, max_length=250)]
-Blank = BeforeValidator(lambda value: value or None)
+#: An empty or blank text says nothing.
+Blank = BeforeValidator(
+    lambda value: (value.strip() or None) if isinstance(value, str) else value or None
+)
 #: Postgres can't store NUL; in a reason nobody misses it.
 Reason = Annotated[Text, AfterValidator(lambda text: text.replace("\x00", ""))]
 Model = TypeVar("Model", bound=BaseModel)
@@ -71,7 +74,13 @@ class Request(_Message):
         """The event's id: given, else the message's, else derived from the content."""
         if self.event_id is not None:
             return str(self.event_id)
-        if message_id and len(message_id) <= 128:
+        # It goes back as an AMQP short string: 255 bytes at most, or the publisher breaks.
+        if (
+            message_id
+            and len(message_id) <= 128
+            and message_id.isascii()
+            and message_id.isprintable()
+        ):
             return message_id
         content = orjson.dumps(
             self.model_dump(mode="json", include={"action", "user", "reply_queue"}),
@@ -89,7 +98,7 @@ class Reply(_Message):
     user: dict[str, Any] | None = None
     bitrix_lead_id: Id | None = None
     reason: Reason | None = None
-    attempts: int = Field(1, ge=0)
+    attempts: int = Field(1, ge=0, lt=2**31)
     event_id: UUID | None = None
     version: int | None = None
 
