@@ -18,6 +18,8 @@ class Choices:
     workers: int
     threads: int
     relay_every_s: float
+    #: Leave the usual ports to others.
+    with_free_ports: bool
 
     @classmethod
     def read(cls, env: Mapping[str, str] = os.environ) -> "Choices":
@@ -37,4 +39,5 @@ class Choices:
             workers=int(env.get("WORKERS") or 4),
             threads=int(env.get("THREADS") or 8),
             relay_every_s=float(env.get("LEADLINE_RELAY_EVERY_S") or 2),
+            with_free_ports=bool(env.get("LEADLINE_FREE_PORTS")),
         )

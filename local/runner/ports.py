@@ -17,15 +17,16 @@ class PortTaken(Exception):
 
 
 class Ports:
-    """Hands out one port per name, none twice."""
+    """Hands out one port per name, none twice; defaults can be left to others (tests do)."""
 
-    def __init__(self, kept: Mapping[str, int]) -> None:
+    def __init__(self, kept: Mapping[str, int], *, with_defaults: bool = True) -> None:
         self._kept = kept
+        self._with_defaults = with_defaults
         self.chosen: dict[str, int] = {}
 
     def choose(self, name: str, default: int | None = None) -> int:
-        """The port of the last run, else the default, else any; each only if it is free."""
-        for port in (self._kept.get(name), default):
+        """The default, else the port of the last run, else any; each only if it is free."""
+        for port in (default if self._with_defaults else None, self._kept.get(name)):
             if port is not None and self._is_usable(port):
                 return self._take(name, port)
         return self._take(name, self._any())

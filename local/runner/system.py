@@ -66,7 +66,7 @@ def plan(state: State, choices: Choices) -> System:
     Raises:
         PortTaken: PORT or BITRIX_PORT was given and can't be had.
     """
-    ports = Ports(state.ports())
+    ports = Ports(state.ports(), with_defaults=not choices.with_free_ports)
     edge = (
         ports.insist("edge", choices.port, "PORT")
         if choices.port

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pika
 import pika.exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from local.runner.program import Group, Program, Stage
 from local.runner.servers.erlang import lean_home
@@ -64,7 +65,16 @@ class RabbitMQ:
                 Stage.SERVERS,
                 folder=folder,
             ),
-            Program("rabbitmq", (_script(env),), Group.SERVERS, Stage.SERVERS, env, folder),
+            Program(
+                "rabbitmq",
+                (_script(env),),
+                Group.SERVERS,
+                Stage.SERVERS,
+                env,
+                folder,
+                # Its data is on disk within one; then the management plugin idles for five more.
+                stop_wait_s=2,
+            ),
         )
 
     def is_ready(self) -> bool:
@@ -73,7 +83,7 @@ class RabbitMQ:
         parameters.socket_timeout = parameters.stack_timeout = 3
         try:
             pika.BlockingConnection(parameters).close()
-        except (pika.exceptions.AMQPError, OSError):
+        except (pika.exceptions.AMQPError, AMQPConnectorException, OSError):
             return False
         return True
 

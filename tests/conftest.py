@@ -1,0 +1,134 @@
+"""Real servers for all tests: private ones, or those that DATABASE_URL and its like name.
+
+`postgres`, `rabbitmq`, `redis_server` and `emulator` start once, when a test first asks. A test
+takes `database_url`, `amqp_url`, `redis_url` or `webhook_url` to get the same with nothing in it.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pg8000.native
+import pika
+import pytest
+import redis
+import requests
+import sqlalchemy
+
+from leadline.messages import topology
+from tests.servers import PrivateServer, private
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@contextmanager
+def _running(name: str, folder: Path) -> Iterator[PrivateServer]:
+    server = private(name, folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a migrated database."""
+    if given := os.environ.get("DATABASE_URL"):
+        _migrate(given)
+        yield given
+        return
+    with _running("postgres", tmp_path_factory.mktemp("postgres")) as server:
+        _migrate(server.url)
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a broker."""
+    if given := os.environ.get("AMQP_URL"):
+        yield given
+        return
+    with _running("rabbitmq", tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Redis."""
+    if given := os.environ.get("REDIS_URL"):
+        yield given
+        return
+    with _running("redis", tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an emulated portal; always our own: tests break it on purpose."""
+    with _running("bitrix24", tmp_path_factory.mktemp("bitrix24")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def database_url(postgres: str) -> str:
+    """A database with the newest schema and no rows; ids start at 1 again."""
+    parts = sqlalchemy.make_url(postgres)
+    with pg8000.native.Connection(
+        parts.username,
+        host=parts.host,
+        port=parts.port or 5432,
+        database=parts.database,
+        password=parts.password,
+    ) as connection:
+        names = connection.run(
+            "SELECT quote_ident(tablename) FROM pg_tables"
+            " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        )
+        tables = ", ".join(name for (name,) in names)
+        connection.run(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    return postgres
+
+
+@pytest.fixture
+def amqp_url(rabbitmq: str) -> str:
+    """A broker without any of our queues."""
+    connection = pika.BlockingConnection(pika.URLParameters(rabbitmq))
+    channel = connection.channel()
+    for queue in topology.all_queues():
+        channel.queue_delete(queue.name)
+    connection.close()
+    return rabbitmq
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """An empty Redis."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture
+def portal(emulator: str) -> str:
+    """The URL of an emulated portal without leads, faults or counts."""
+    requests.post(f"{emulator}/_emulator/reset", timeout=10).raise_for_status()
+    return emulator
+
+
+@pytest.fixture
+def webhook_url(portal: str) -> str:
+    """The webhook of that portal."""
+    return f"{portal}/rest/1/local-webhook-code/"
+
+
+def _migrate(url: str) -> None:
+    subprocess.run(
+        (sys.executable, "-m", "leadline.runtime.migrate"),
+        check=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "DATABASE_URL": url},
+    )

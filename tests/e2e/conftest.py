@@ -1,0 +1,62 @@
+"""One whole system for all tests here, and the means to start others."""
+
+import sys
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+
+from local.runner.state import State
+from tests.system import System
+
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """Started once, by the real runner."""
+    system = System(State(tmp_path_factory.mktemp("system")))
+    try:
+        system.start()
+        yield system
+    finally:
+        system.end()
+
+
+@pytest.fixture
+def system(running_system: System, request: pytest.FixtureRequest) -> Iterator[System]:
+    """The running system with every part at work; its logs are shown when the test fails."""
+    yield running_system
+    _show_logs(request, running_system)
+
+
+@pytest.fixture
+def new_system(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., System]]:
+    """Make another system, not started yet; extra environment by keyword."""
+    made: list[System] = []
+
+    def make(**env: str) -> System:
+        made.append(System(State(tmp_path_factory.mktemp("system")), env))
+        return made[-1]
+
+    yield make
+    for each in made:
+        _show_logs(request, each)
+        each.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember a failure, for the fixtures that show logs."""
+    report = yield
+    if call.when == "call":
+        item.stash[_FAILED] = report.failed
+    return report
+
+
+def _show_logs(request: pytest.FixtureRequest, system: System) -> None:
+    if request.node.stash.get(_FAILED, False):
+        sys.stdout.write(system.logs())

@@ -1,0 +1,71 @@
+"""`make run` ends cleanly, forgets nothing, and cleans up after a runner that was killed."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.servers import eventually
+from tests.system import System
+
+STOP_WITHIN_S = 10
+
+
+@pytest.mark.timeout(240)
+def test_stopping_leaves_no_process_and_killing_is_cleaned_up(
+    new_system: Callable[..., System],
+) -> None:
+    """One story instead of three tests, as each start takes seconds."""
+    system = new_system(WORKERS="1")
+    system.start()
+    user = system.create(full_name="Кто Остаётся")
+    lead = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
+    edge = system.url("edge")
+
+    begun = time.monotonic()
+    assert system.stop() == 0
+    assert time.monotonic() - begun < STOP_WITHIN_S
+    assert system.processes() == []
+    assert not system.state.run_file.exists()
+
+    system.start()
+    assert system.url("edge") == edge
+    assert system.user(user["id"])["sync"]["bitrix_lead_id"] == lead
+    assert [each["ID"] for each in system.leads()] == [str(lead)]
+
+    old = {process.pid for process in system.processes()}
+    for process in [psutil.Process(_supervisor(system)), system.runner]:
+        assert process is not None
+        process.kill()
+    assert system.runner
+    system.runner.wait(5)
+    system.start()
+    assert not old & {process.pid for process in system.processes()}
+    assert system.user(user["id"])["full_name"] == "Кто Остаётся"
+
+    os.kill(_supervisor(system), signal.SIGKILL)
+    assert system.runner.wait(STOP_WITHIN_S) == 1
+    assert system.processes() == []
+    assert "supervisord is gone" in system.output.read_text(encoding="utf-8")
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error(
+    new_system: Callable[..., System],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        system = new_system(PORT=str(port))
+        runner = system.launch()
+        assert runner.wait(20) == 1
+    assert f"PORT={port} is taken" in system.output.read_text(encoding="utf-8")
+    eventually(lambda: system.processes() == [], 5, "nothing was left running")
+
+
+def _supervisor(system: System) -> int:
+    found = [p.pid for p in system.processes() if "supervisor.supervisord" in p.cmdline()]
+    assert len(found) == 1
+    return found[0]

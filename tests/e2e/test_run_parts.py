@@ -1,0 +1,127 @@
+"""`make run` while it runs: run.json is true, /healthz is honest, what dies is started again."""
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from local.runner.system import function_names
+from tests.servers import eventually
+from tests.system import CHECKOUT, System
+
+SERVERS = {"postgres", "rabbitmq", "redis", "bitrix24", "epmd"}
+OTHERS = {"connector", "relay", "edge", "worker", "worker-2", "worker-3", "worker-4"}
+
+
+def test_run_json_names_every_process_and_each_is_alive(system: System) -> None:
+    every = SERVERS | OTHERS | set(function_names())
+    eventually(lambda: system.run["processes"].keys() == every, 20, "every process is listed")
+    run = system.run
+    assert run.keys() == {"urls", "functions", "processes"}
+    assert run["urls"].keys() == {
+        *("edge", "bitrix24", "database", "amqp", "redis", "rabbitmq_management")
+    }
+    assert run["functions"].keys() == set(function_names())
+    names = {name: psutil.Process(pid).name() for name, pid in run["processes"].items()}
+    servers = {name: names[name] for name in ("postgres", "rabbitmq", "redis", "epmd")}
+    assert servers == {
+        "postgres": "postgres",
+        "rabbitmq": "beam.smp",
+        "redis": "redis-server",
+        "epmd": "epmd",
+    }
+    assert all(names[name].startswith("python") for name in OTHERS)
+
+
+def test_what_holds_passwords_is_for_its_owner_only(system: System) -> None:
+    for name in ("run.json", "supervisord.conf", "passwords/postgres", "redis/redis.conf"):
+        assert (system.state.root / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_a_user_becomes_a_lead(system: System) -> None:
+    user = system.create()
+    synced = system.await_synced(user["id"])
+    leads = [lead for lead in system.leads() if lead["ORIGIN_ID"] == str(user["id"])]
+    assert [lead["ID"] for lead in leads] == [str(synced["sync"]["bitrix_lead_id"])]
+
+
+@pytest.mark.parametrize(
+    "name", ["create-user", "worker", "connector", "edge", "relay", "bitrix24", "redis", "postgres"]
+)
+def test_a_killed_process_is_started_again(system: System, name: str) -> None:
+    eventually(system.is_well, 30, "all is well before")
+    old = system.kill(name)
+    new = system.await_restart(name, old)
+    assert psutil.pid_exists(new)
+    eventually(lambda: _is_well(system), 30, "all is well again")
+
+
+def test_a_killed_rabbitmq_is_started_again_and_the_flow_goes_on(system: System) -> None:
+    eventually(system.is_well, 30, "all is well before")
+    old = system.kill("rabbitmq")
+    assert system.health()[1]["failing"] == ["rabbitmq"]
+    user = system.create()
+    system.await_restart("rabbitmq", old)
+    eventually(system.is_well, 60, "all is well again")
+    system.await_synced(user["id"], within_s=60)
+
+
+@pytest.mark.parametrize("name", ["redis", "rabbitmq", "postgres", "bitrix24", "get-user"])
+def test_healthz_names_a_frozen_part_within_two_seconds(system: System, name: str) -> None:
+    eventually(system.is_well, 30, "all is well before")
+    processes = _family(system.pid(name))
+    for process in processes:
+        process.suspend()
+    try:
+        answer = system.request("GET", "/healthz", headers={"Cache-Control": "no-cache"})
+    finally:
+        for process in processes:
+            process.resume()
+    assert name in answer.json()["failing"]
+    assert answer.elapsed.total_seconds() < 2
+    assert "local-webhook-code" not in answer.text
+    assert system.url("redis").split("@")[0].rpartition(":")[2] not in answer.text
+    eventually(system.is_well, 30, "all is well again")
+
+
+def test_a_second_start_is_refused_and_harms_nothing(system: System) -> None:
+    before = system.run["processes"]
+    second = subprocess.run(
+        (sys.executable, "-m", "local.runner"),
+        cwd=CHECKOUT,
+        env={**os.environ, "LEADLINE_STATE": str(system.state.root)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "already runs" in second.stderr
+    assert system.run["processes"] == before
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def _is_well(system: System) -> bool:
+    """Also while the edge itself is down."""
+    try:
+        return system.is_well()
+    except OSError:
+        return False
+
+
+def test_no_process_is_a_zombie_or_left_from_a_kill(system: System) -> None:
+    eventually(system.is_well, 30, "all is well")
+    known = set(system.run["processes"].values())
+    strangers = [
+        process
+        for process in system.processes()
+        if not known & {process.pid, *(parent.pid for parent in process.parents())}
+        and "supervisor.supervisord" not in process.cmdline()
+    ]
+    assert strangers == []
