@@ -5,8 +5,9 @@ wire stay real, so that they agree with the client's own clock at any speed.
 """
 
 import asyncio
+import contextlib
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 PORTAL_ZONE = timezone(timedelta(hours=3))
 
@@ -16,6 +17,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.speed = 1.0
+        self._changed = asyncio.Event()
         self._wall_zero = time.time() - time.monotonic()
         self._emulated_zero = 0.0
         self._real_zero = time.monotonic()
@@ -33,15 +35,20 @@ class Clock:
         return self.wall() + (moment - self.now()) / self.speed
 
     def set_speed(self, speed: float) -> None:
-        """Run `speed` times as fast from now on; sleeps under way keep their old speed."""
+        """Run `speed` times as fast from now on, sleeps under way included."""
         self._emulated_zero = self.now()
         self._real_zero = time.monotonic()
         self.speed = speed
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
         """Wait for so many emulated seconds."""
-        if seconds > 0:
-            await asyncio.sleep(seconds / self.speed)
+        due = self.now() + seconds
+        while (left := due - self.now()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left / self.speed):
+                    await self._changed.wait()
 
 
 def iso(unix_s: float) -> str:
@@ -60,4 +67,4 @@ def portal_iso(text: str) -> str | None:
     try:
         return moment.astimezone(PORTAL_ZONE).isoformat(timespec="seconds")
     except OverflowError:
-        return moment.astimezone(UTC).isoformat(timespec="seconds") if moment.year > 1 else None
+        return None

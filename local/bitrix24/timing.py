@@ -36,5 +36,5 @@ class Stopwatch:
         if shown == "both":
             time["operating_reset_at"] = int(clock.wall_at(meter.reset_at))
         if shown != "none":
-            time["operating"] = meter.operating
+            time["operating"] = meter.operating or 0
         return time

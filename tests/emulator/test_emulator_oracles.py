@@ -105,12 +105,11 @@ def test_reset_is_as_new(emulator: Emulator) -> None:
 
 def test_a_late_commit_does_not_survive_a_reset(emulator: Emulator) -> None:
     """What one test set in motion does not reach the next."""
-    emulator.set(command_ms=200)
-    emulator.fault("crm.lead.add", "late_commit", delay_ms=1, silent=True)
+    emulator.fault("crm.lead.add", "late_commit", delay_ms=60_000, silent=True)
     with contextlib.suppress(requests.ReadTimeout):
         emulator.post("crm.lead.add", timeout=0.05)
     emulator.control("POST", "reset")
-    emulator.set(command_ms=400)
+    emulator.set(command_ms=120_000, request_limit_s=200, speed=10_000)
     emulator.result("profile")
     assert emulator.leads() == []
 
