@@ -13,12 +13,16 @@ log = structlog.get_logger()
 Outcome = Literal["synced", "superseded", "failed"]
 
 # A failure may still turn into a success (a late answer, a later try), never the other way round;
-# an older reply never touches what a newer version has set.
+# an older reply never touches what a newer version has set. The user is locked first: replies of
+# one user come several at once, and would deadlock over its events.
 _SETTLE = """
-WITH settled AS (
+WITH owner AS (
+    SELECT id FROM users WHERE id = :user_id FOR NO KEY UPDATE
+), settled AS (
     UPDATE events SET
         state = :state, reason = :reason, attempts = :attempts, settled_at = now()
-    WHERE id = CAST(:event_id AS uuid) AND user_id = :user_id
+    FROM owner
+    WHERE events.id = CAST(:event_id AS uuid) AND user_id = owner.id
       AND (state = 'open' OR (state = 'failed' AND :state <> 'failed'))
     RETURNING user_id, version
 ), older AS (
