@@ -1,0 +1,82 @@
+"""Each part against one real server, its per-process state made anew for each test."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pytest
+
+from leadline.ledger import publish
+from leadline.runtime import context, database, redis
+from leadline.runtime.settings import settings
+from leadline.sync import driver, jobs, replies
+from leadline.users import stages
+
+SECRETS = ("API_KEYS", "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
+Result = TypeVar("Result")
+
+
+@pytest.fixture(autouse=True)
+def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No address and nothing cached, as a process has it at its start."""
+    for name in SECRETS:
+        monkeypatch.delenv(name, raising=False)
+    _forget()
+    yield
+    for module in (publish, replies):
+        if module._publisher is not None:  # noqa: SLF001
+            module._publisher.close(0.5)  # noqa: SLF001
+    hang_up()
+    if redis.client.cache_info().currsize:
+        redis.client().close()
+    _forget()
+
+
+@pytest.fixture
+def in_postgres(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """This process works with an empty, migrated database."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    return database_url
+
+
+@pytest.fixture
+def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """This process works with an empty Redis."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    return redis_url
+
+
+def in_threads(times: int, work: Callable[[int], Result]) -> list[Result]:
+    """The results of `work(0)`, `work(1)`, … run side by side."""
+
+    def run(number: int) -> Result:
+        try:
+            return work(number)
+        finally:
+            hang_up()
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(run, range(times)))
+
+
+def hang_up() -> None:
+    """Close this thread's connection to Postgres, or Python complains of it."""
+    if database._database is not None:  # noqa: SLF001
+        database._database._discard()  # noqa: SLF001
+
+
+def rows(sql: str, **params: Any) -> list[dict[str, Any]]:
+    """What is in the database."""
+    return database.database().run(sql, **params)
+
+
+def _forget() -> None:
+    settings.cache_clear()
+    redis.client.cache_clear()
+    driver.jobs.cache_clear()
+    jobs.session.cache_clear()
+    jobs.token_bucket.cache_clear()
+    database._database = None  # noqa: SLF001
+    publish._publisher = publish._outbox = replies._publisher = None  # noqa: SLF001
+    stages._cached = (-stages.CACHE_S, ())  # noqa: SLF001
+    context._current.set(None)  # noqa: SLF001

@@ -1,0 +1,181 @@
+"""Replies into the ledger, in any order, late and repeated."""
+
+from itertools import permutations
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from leadline.ledger import outcomes
+from leadline.messages.contract import Reply
+from leadline.runtime.errors import BadMessage
+from leadline.users import read, store
+from leadline.users.model import Changes, NewUser
+from leadline.users.store import Event
+from tests.integration.conftest import in_threads, rows
+
+pytestmark = pytest.mark.usefixtures("in_postgres")
+
+
+def writes(count: int) -> list[Event]:
+    """A user's first events, oldest first."""
+    event = store.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
+    names = [Changes(full_name=f"Ann {number}") for number in range(2, count + 1)]
+    return [event, *(store.change(event.user.id, name, None, None).event for name in names)]
+
+
+def reply_to(event: Event, **more: Any) -> Reply:
+    success = {"status": "success", "bitrix_lead_id": 456, "attempts": 1}
+    about = {"action": event.action, "user_id": event.user.id, "event_id": event.id}
+    return Reply(**{**success, **about, **more})
+
+
+def failure(event: Event, reason: str = "no") -> Reply:
+    return reply_to(event, status="error", reason=reason, bitrix_lead_id=None, attempts=3)
+
+
+def states() -> list[str]:
+    return [row["state"] for row in rows("SELECT state FROM events ORDER BY version")]
+
+
+def sync(event: Event) -> dict[str, Any]:
+    found: dict[str, Any] = read.one(event.user.id)["sync"]
+    return {name: found[name] for name in ("status", "reason", "attempts", "bitrix_lead_id")}
+
+
+SYNCED = {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": 456}
+
+
+def test_a_success_closes_the_event_and_brings_the_lead_id() -> None:
+    (event,) = writes(1)
+    outcomes.apply(reply_to(event), "synced")
+    assert states() == ["synced"]
+    assert sync(event) == SYNCED
+
+
+def test_a_failure_is_kept_with_reason_and_attempts() -> None:
+    (event,) = writes(1)
+    outcomes.apply(failure(event, "Missing phone number"), None)
+    assert states() == ["failed"]
+    assert sync(event) == {
+        "status": "failed",
+        "reason": "Missing phone number",
+        "attempts": 3,
+        "bitrix_lead_id": None,
+    }
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_replies_in_any_order_and_twice_end_the_same(order: tuple[int, ...]) -> None:
+    events = writes(3)
+    outcome = {0: "superseded", 1: "superseded", 2: "synced"}
+    for at in (*order, *order):
+        outcomes.apply(reply_to(events[at]), outcome[at])
+    assert states() == ["superseded", "superseded", "synced"]
+    assert sync(events[0]) == SYNCED
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_newest_versions_reply_decides_whatever_came_before(order: tuple[int, ...]) -> None:
+    events = writes(3)
+    replies = [reply_to(events[0]), failure(events[1]), reply_to(events[2])]
+    for at in order:
+        outcomes.apply(replies[at], None)
+    assert sync(events[0]) == SYNCED
+    assert "open" not in states()
+
+
+def test_ten_copies_of_a_reply_at_once_change_nothing_more() -> None:
+    (event,) = writes(1)
+    in_threads(10, lambda _: outcomes.apply(reply_to(event), "synced"))
+    (row,) = rows("SELECT state, attempts FROM events")
+    assert row == {"state": "synced", "attempts": 1}
+
+
+def test_an_older_reply_leaves_a_user_that_was_changed_since_waiting() -> None:
+    first, second = writes(2)
+    outcomes.apply(reply_to(first), "synced")
+    assert sync(first)["status"] == "waiting"
+    assert sync(first)["bitrix_lead_id"] == 456
+    outcomes.apply(reply_to(second), "synced")
+    assert sync(first) == SYNCED
+
+
+def test_a_newer_success_supersedes_what_is_still_open() -> None:
+    events = writes(3)
+    outcomes.apply(reply_to(events[2]), "synced")
+    assert states() == ["superseded", "superseded", "synced"]
+
+
+def test_a_newer_failure_supersedes_nothing() -> None:
+    events = writes(2)
+    outcomes.apply(failure(events[1]), None)
+    assert states() == ["open", "failed"]
+
+
+def test_a_failure_may_turn_into_a_success() -> None:
+    (event,) = writes(1)
+    outcomes.apply(failure(event), None)
+    outcomes.apply(reply_to(event), "synced")
+    assert states() == ["synced"]
+    assert sync(event) == SYNCED
+
+
+def test_a_success_never_turns_into_a_failure() -> None:
+    (event,) = writes(1)
+    outcomes.apply(reply_to(event), "synced")
+    outcomes.apply(failure(event), None)
+    assert states() == ["synced"]
+    assert sync(event) == SYNCED
+
+
+def test_the_newest_applied_version_names_the_lead() -> None:
+    events = writes(3)
+    outcomes.apply(reply_to(events[1], bitrix_lead_id=20), "synced")
+    outcomes.apply(reply_to(events[0], bitrix_lead_id=10), "synced")
+    assert sync(events[0])["bitrix_lead_id"] == 20
+    outcomes.apply(reply_to(events[2], bitrix_lead_id=30), "synced")
+    assert sync(events[0])["bitrix_lead_id"] == 30
+
+
+def test_a_failure_does_not_forget_the_lead() -> None:
+    first, second = writes(2)
+    outcomes.apply(reply_to(first), "synced")
+    outcomes.apply(failure(second), None)
+    assert sync(first)["bitrix_lead_id"] == 456
+
+
+def test_a_reply_to_nothing_we_know_is_a_bad_message() -> None:
+    (event,) = writes(1)
+    other = store.create(NewUser(full_name="Bob", phone="+77005556677"), None).event
+    for wrong in ({"event_id": uuid4()}, {"user_id": 999}, {"user_id": other.user.id}):
+        with pytest.raises(BadMessage):
+            outcomes.apply(reply_to(event, **wrong), "synced")
+    assert states() == ["open", "open"]
+
+
+def test_a_reply_without_an_event_id_answers_the_oldest_open_event_of_its_action() -> None:
+    events = writes(3)
+    outcomes.apply(reply_to(events[1], event_id=None), None)
+    assert states() == ["superseded", "synced", "open"]
+    outcomes.apply(reply_to(events[2], event_id=None), None)
+    assert states() == ["superseded", "synced", "synced"]
+    with pytest.raises(BadMessage):
+        outcomes.apply(reply_to(events[2], event_id=None), None)
+
+
+def test_a_failure_without_a_reason_has_one() -> None:
+    (event,) = writes(1)
+    outcomes.apply(reply_to(event, status="error", bitrix_lead_id=None), None)
+    assert sync(event)["reason"] == "no reason given"
+
+
+def test_replies_of_one_user_at_once_never_deadlock() -> None:
+    for _ in range(15):
+        events = writes(6)
+
+        def settle(at: int, events: list[Event] = events) -> None:
+            outcomes.apply(reply_to(events[at]), "synced")
+
+        in_threads(6, settle)
+        assert sync(events[0]) == SYNCED

@@ -1,0 +1,122 @@
+"""The same idempotency key and request: the same answer, and one write."""
+
+import pg8000.native
+import pytest
+import sqlalchemy
+
+from leadline.runtime import database as database_module
+from leadline.runtime.errors import InvalidRequest, StillServed, UserNotFound, VersionMismatch
+from leadline.users import store
+from leadline.users.model import Changes, NewUser, UserId
+from leadline.users.store import Accepted, Repeat
+from tests.integration.conftest import hang_up, in_threads, rows
+
+pytestmark = pytest.mark.usefixtures("in_postgres")
+
+ANN = NewUser(full_name="Ann", phone="+77001112233")
+KEY = Repeat("caller", "key-1", b"asked for Ann")
+
+
+def create(repeat: Repeat = KEY) -> Accepted:
+    return store.create(ANN, repeat)
+
+
+def rename(user: UserId, name: str, repeat: Repeat, version: int | None = None) -> Accepted:
+    return store.change(user, Changes(full_name=name), version, repeat)
+
+
+def count(table: str) -> int:
+    return len(rows(f"SELECT 1 AS one FROM {table}"))  # noqa: S608 - a table of ours
+
+
+def test_a_repeat_gets_the_first_answer_and_writes_nothing() -> None:
+    first, second = create(), create()
+    assert (first.is_new, second.is_new) == (True, False)
+    assert second.event.user == first.event.user
+    assert (second.event.id, second.event.version) == (first.event.id, 1)
+    assert (count("users"), count("events")) == (1, 1)
+
+
+def test_twenty_repeats_at_once_make_one_user() -> None:
+    def attempt(_: int) -> Accepted | None:
+        try:
+            return create()
+        except StillServed:
+            return None
+
+    accepted = [one for one in in_threads(20, attempt) if one]
+    assert [one.is_new for one in accepted].count(True) == 1
+    assert len({one.event.id for one in accepted}) == 1
+    assert (count("users"), count("events")) == (1, 1)
+
+
+def test_a_repeat_answers_with_the_state_right_after_its_write() -> None:
+    user = create().event.user.id
+    first = rename(user, "Bob", Repeat("caller", "key-2", b"bob"))
+    rename(user, "Carl", Repeat("caller", "key-3", b"carl"))
+    again = rename(user, "Bob", Repeat("caller", "key-2", b"bob"))
+    assert not again.is_new
+    assert (again.event.user.full_name, again.event.version) == ("Bob", first.event.version)
+    assert rows("SELECT full_name FROM users") == [{"full_name": "Carl"}]
+
+
+def test_a_repeat_under_if_match_is_no_mismatch() -> None:
+    user = create().event.user.id
+    key = Repeat("caller", "key-2", b"bob")
+    assert rename(user, "Bob", key, version=1).is_new
+    again = rename(user, "Bob", key, version=1)
+    assert (again.is_new, again.event.version) == (False, 2)
+
+
+def test_a_key_with_another_request_is_refused() -> None:
+    user = create().event.user.id
+    with pytest.raises(InvalidRequest):
+        create(Repeat("caller", "key-1", b"asked for Bob"))
+    with pytest.raises(InvalidRequest):
+        rename(user, "Bob", Repeat("caller", "key-1", b"asked for Bob"))
+    assert rows("SELECT full_name, version FROM users") == [{"full_name": "Ann", "version": 1}]
+
+
+def test_another_callers_key_is_another_key() -> None:
+    create()
+    assert create(Repeat("somebody else", "key-1", b"other")).is_new
+    assert count("users") == 2
+
+
+def test_a_key_is_free_again_after_a_day() -> None:
+    create()
+    rows("UPDATE idempotency_keys SET created_at = now() - interval '24 hours'")
+    again = create(Repeat("caller", "key-1", b"asked for Bob"))
+    assert again.is_new
+    assert (count("users"), count("idempotency_keys")) == (2, 1)
+
+
+def test_a_write_that_failed_leaves_its_key_free() -> None:
+    with pytest.raises(UserNotFound):
+        rename(UserId(99), "Bob", KEY)
+    user = create(Repeat("caller", "other", b"x")).event.user.id
+    with pytest.raises(VersionMismatch):
+        rename(user, "Bob", KEY, version=7)
+    assert rename(user, "Bob", KEY, version=1).is_new
+
+
+def test_a_key_that_is_still_being_served_answers_409(
+    in_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "LOCK_TIMEOUT_S", 0.2)
+    event = create(Repeat("caller", "other", b"x")).event
+    hang_up()  # the next connection has the short time-out
+    url = sqlalchemy.make_url(in_postgres)
+    with pg8000.native.Connection(
+        url.username, host=url.host, port=url.port, database=url.database, password=url.password
+    ) as slow:
+        slow.run("START TRANSACTION")
+        slow.run(
+            "INSERT INTO idempotency_keys (caller, key, fingerprint, event_id)"
+            " VALUES ('caller', 'key-1', 'x', CAST(:id AS uuid))",
+            id=str(event.id),
+        )
+        with pytest.raises(StillServed):
+            create()
+        slow.run("ROLLBACK")
+    assert create().is_new

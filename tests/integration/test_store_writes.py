@@ -1,0 +1,154 @@
+"""Writes of users: one statement, one event each, versions without gaps."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from leadline.runtime.database import Database, StatementError, database
+from leadline.runtime.errors import UserNotFound, VersionMismatch
+from leadline.users import store
+from leadline.users.model import Changes, Move, NewUser, UserId
+from tests.integration.conftest import in_threads, rows
+
+pytestmark = pytest.mark.usefixtures("in_postgres")
+
+ANN = NewUser(full_name="Иван Иванов", phone="+77001112233", stage="NEW")
+NOBODY = UserId(2**62)
+
+
+def create() -> store.Event:
+    return store.create(ANN, None).event
+
+
+def move(user: UserId, stage: str, version: int | None = None) -> store.Event:
+    return store.change(user, Move(stage=stage), version, None).event
+
+
+def test_a_created_user_has_one_open_event_with_its_whole_state() -> None:
+    accepted = store.create(ANN, None)
+    event = accepted.event
+    assert accepted.is_new
+    assert (event.version, event.action, event.bitrix_lead_id) == (1, "create_card", None)
+    assert event.changed == ("full_name", "phone", "stage")
+    (row,) = rows("SELECT * FROM events")
+    assert (str(row["id"]), row["user_id"], row["state"]) == (str(event.id), event.user.id, "open")
+    assert (row["full_name"], row["phone"], row["stage"]) == ("Иван Иванов", ANN.phone, "NEW")
+    (user,) = rows("SELECT * FROM users")
+    assert (user["version"], user["sync_status"], user["synced_version"]) == (1, "waiting", 0)
+
+
+def test_each_write_is_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    statements: Counter[str] = Counter()
+    run = Database.run
+
+    def counted(self: Database, sql: str, **params: object) -> list[dict[str, Any]]:
+        statements[sql] += 1
+        return run(self, sql, **params)
+
+    monkeypatch.setattr(Database, "run", counted)
+    user = create().user.id
+    assert statements.total() == 1
+    move(user, "JUNK")
+    assert statements.total() == 2
+    store.change(user, Changes(full_name="Bob"), 2, store.Repeat("a", "k", b"f"))
+    assert statements.total() == 3
+
+
+def test_a_change_carries_the_whole_state_and_names_what_the_client_gave() -> None:
+    user = create().user.id
+    event = store.change(user, Changes(phone="+77005556677"), None, None).event
+    assert (event.version, event.action, event.changed) == (2, "update_card", ("phone",))
+    assert (event.user.full_name, event.user.phone) == ("Иван Иванов", "+77005556677")
+    moved = move(user, "PROCESSED")
+    assert (moved.version, moved.action, moved.changed) == (3, "move_card", ("stage",))
+    assert moved.user.phone == "+77005556677"
+
+
+def test_a_change_makes_a_settled_user_wait_again() -> None:
+    user = create().user.id
+    rows("UPDATE users SET sync_status = 'failed', sync_reason = 'no', sync_attempts = 3")
+    move(user, "JUNK")
+    (row,) = rows("SELECT sync_status, sync_reason, sync_attempts FROM users")
+    assert row == {"sync_status": "waiting", "sync_reason": None, "sync_attempts": 0}
+
+
+def test_versions_have_no_gaps_under_concurrent_updates() -> None:
+    user = create().user.id
+
+    def many(thread: int) -> list[int]:
+        names = [Changes(full_name=f"{thread}-{step}") for step in range(10)]
+        return [store.change(user, name, None, None).event.version for name in names]
+
+    versions = sorted(version for part in in_threads(8, many) for version in part)
+    assert versions == list(range(2, 82))
+    recorded = rows("SELECT version, full_name FROM events ORDER BY version")
+    assert [row["version"] for row in recorded] == list(range(1, 82))
+    (last,) = rows("SELECT version, full_name FROM users")
+    assert last == recorded[-1]
+
+
+def test_of_writers_that_expect_the_same_version_one_wins() -> None:
+    user = create().user.id
+
+    def attempt(number: int) -> bool:
+        try:
+            store.change(user, Changes(full_name=f"n{number}"), 1, None)
+        except VersionMismatch:
+            return False
+        return True
+
+    assert Counter(in_threads(8, attempt)) == {True: 1, False: 7}
+    assert rows("SELECT version FROM users") == [{"version": 2}]
+
+
+def test_another_version_than_the_expected_one_changes_nothing() -> None:
+    user = create().user.id
+    with pytest.raises(VersionMismatch):
+        move(user, "JUNK", version=2)
+    assert move(user, "JUNK", version=1).version == 2
+    assert len(rows("SELECT id FROM events")) == 2
+
+
+def test_an_unknown_user_is_said_to_be_unknown() -> None:
+    for version in (None, 1):
+        with pytest.raises(UserNotFound):
+            move(NOBODY, "JUNK", version)
+    assert rows("SELECT id FROM events") == []
+
+
+def test_the_lead_id_travels_with_later_events() -> None:
+    user = create().user.id
+    rows("UPDATE users SET bitrix_lead_id = 456")
+    assert move(user, "JUNK").bitrix_lead_id == 456
+
+
+IMPOSSIBLE = [
+    "UPDATE users SET sync_status = 'synced'",
+    "UPDATE users SET sync_status = 'failed'",
+    "UPDATE users SET sync_status = 'lost'",
+    "UPDATE users SET synced_version = 2",
+    "UPDATE users SET bitrix_lead_id = 0",
+    "UPDATE users SET version = 0",
+    "UPDATE users SET phone = '87001112233'",
+    "UPDATE users SET full_name = ''",
+    "UPDATE events SET state = 'synced'",
+    "UPDATE events SET state = 'failed', settled_at = now()",
+    "UPDATE events SET settled_at = now()",
+    "UPDATE events SET version = 1, user_id = 77",
+    "UPDATE events SET action = 'drop_card'",
+    (
+        "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
+        " correlation_id, traceparent, due_at) SELECT gen_random_uuid(), user_id, version, action,"
+        " full_name, phone, stage, changed, correlation_id, traceparent, due_at FROM events"
+    ),
+    "DELETE FROM users",
+]
+
+
+@pytest.mark.parametrize("statement", IMPOSSIBLE)
+def test_the_database_refuses_an_impossible_state(statement: str) -> None:
+    create()
+    with pytest.raises(StatementError) as caught:
+        database().run(statement)
+    assert caught.value.code.startswith("23")
