@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class System:
     env: dict[str, str] = field(default_factory=dict)
     http: requests.Session = field(default_factory=requests.Session)
     runner: subprocess.Popen[bytes] | None = None
+    launched_at: float = 0
 
     # What runs
 
@@ -40,6 +42,7 @@ class System:
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the runner without waiting; its output goes to runner.log."""
         self.state.create()
+        self.launched_at = time.time()
         with self.output.open("ab") as output:
             self.runner = subprocess.Popen(
                 (*_dying_with_us(), sys.executable, "-m", "local.runner"),
@@ -60,7 +63,11 @@ class System:
         """Whether run.json is there; the runner writes it when every part works."""
         assert self.runner, "not launched"
         assert self.runner.poll() is None, self.output.read_text(encoding="utf-8")
-        return self.state.run_file.exists()
+        try:
+            # A runner that was killed has left its own.
+            return self.state.run_file.stat().st_mtime > self.launched_at
+        except FileNotFoundError:
+            return False
 
     def stop(self, signal_: signal.Signals = signal.SIGTERM) -> int:
         """Ask the runner to stop; its exit code."""

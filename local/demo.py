@@ -1,0 +1,137 @@
+"""`python -m local.demo`: follow one user from HTTP to its lead, against real processes.
+
+Uses the system that runs in this checkout, or starts one and stops it afterwards. Ends with exit
+code 0 only if the lead that Bitrix24 has equals the user.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+from leadline.runtime import auth
+from local.runner.borrowed import NoSystem, a_system
+from local.runner.state import State
+
+_JOURNEY_WITHIN_S = 60
+_LOOK_EVERY_S = 0.05
+
+
+class Failed(Exception):
+    """The demo can't go on; the text says why."""
+
+
+class Demo:
+    """One user's life, told while it happens."""
+
+    def __init__(self, run: dict[str, Any]) -> None:
+        self._edge = str(run["urls"]["edge"])
+        self._portal = str(run["urls"]["bitrix24"])
+        self._http = requests.Session()
+        if key := auth.own_key():
+            self._http.headers["Authorization"] = f"Bearer {key}"
+
+    def play(self) -> bool:
+        """Create, update and move a user; whether the lead is as the user in the end."""
+        user = self._write("POST", "/users", {"full_name": "Иван Иванов", "phone": "+77001112233"})
+        path = f"/users/{user['id']}"
+        self._follow(path)
+        self._write("PATCH", path, {"full_name": "Иван Петров", "phone": "+77009998877"})
+        self._follow(path)
+        self._write("POST", f"{path}/move", {"stage": "IN_PROCESS"})
+        settled = self._follow(path)
+        lead = self._lead(user["id"])
+        if lead is None:
+            return False
+        tell("the lead as Bitrix24 has it:")
+        sys.stdout.write(json.dumps(lead, ensure_ascii=False, indent=2) + "\n")
+        is_equal = _matches(lead, settled)
+        tell("the lead equals the user" if is_equal else f"the lead differs from {settled}")
+        return is_equal
+
+    def _write(self, method: str, path: str, body: dict[str, str]) -> dict[str, Any]:
+        tell(f"{method} {path} {json.dumps(body, ensure_ascii=False)}")
+        answer = self._http.request(method, self._edge + path, json=body, timeout=30)
+        if not answer.ok:
+            raise Failed(f"{answer.status_code} {answer.text}")
+        tell(f"{answer.status_code} {answer.text}", depth=1)
+        return dict(answer.json())
+
+    def _follow(self, path: str) -> dict[str, Any]:
+        """Tell each change of the newest event until it is settled; the user then."""
+        told: set[str] = set()
+        deadline = time.monotonic() + _JOURNEY_WITHIN_S
+        while time.monotonic() < deadline:
+            user = dict(self._http.get(self._edge + path, timeout=30).json())
+            sync = user["sync"]
+            event = max(sync["events"], key=lambda each: int(each["version"]))
+            for step in _steps(event, sync):
+                if step not in told:
+                    told.add(step)
+                    tell(step, depth=1)
+            if sync["status"] == "synced":
+                return user
+            if sync["status"] == "failed":
+                raise Failed(f"Bitrix24 does not take it: {sync['reason']}")
+            time.sleep(_LOOK_EVERY_S)
+        raise Failed(f"not in step within {_JOURNEY_WITHIN_S} s; see the logs")
+
+    def _lead(self, user_id: int) -> dict[str, Any] | None:
+        answer = self._http.get(f"{self._portal}/_emulator/leads", timeout=30)
+        if answer.status_code != 200:
+            raise Failed("this is a real portal: look at the lead there")
+        found = [lead for lead in answer.json() if lead["ORIGIN_ID"] == str(user_id)]
+        if len(found) != 1:
+            tell(f"{len(found)} leads for user {user_id} instead of one")
+            return None
+        return dict(found[0])
+
+
+def _steps(event: dict[str, Any], sync: dict[str, Any]) -> Iterator[str]:
+    yield f"the ledger has event {event['event_id']} ({event['action']}, open)"
+    if event["published_at"]:
+        yield f"RabbitMQ has taken it over at {_clock(event['published_at'])}"
+    if event["settled_at"]:
+        yield (
+            f"Bitrix24's answer is in the ledger at {_clock(event['settled_at'])}: "
+            f"{event['state']}, attempt {event['attempts']}, lead {sync['bitrix_lead_id']}"
+        )
+
+
+def _clock(timestamp: str) -> str:
+    return timestamp[11:23]
+
+
+def _matches(lead: dict[str, Any], user: dict[str, Any]) -> bool:
+    names = (lead.get("LAST_NAME"), lead.get("NAME"), lead.get("SECOND_NAME"))
+    full_name = sorted(word for name in names if name for word in str(name).split())
+    return (
+        full_name == sorted(user["full_name"].split())
+        and [row["VALUE"] for row in lead["PHONE"]] == [user["phone"]]
+        and lead["STATUS_ID"] == user["stage"]
+        and lead["ID"] == str(user["sync"]["bitrix_lead_id"])
+    )
+
+
+def tell(text: str, depth: int = 0) -> None:
+    """One line with the time."""
+    now = time.strftime("%H:%M:%S")
+    sys.stdout.write(f"{now} {'    ' * depth}{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """The exit code."""
+    try:
+        with a_system(State.default(), tell) as run:
+            return 0 if Demo(run).play() else 1
+    except (Failed, NoSystem, requests.RequestException) as error:
+        sys.stderr.write(f"demo: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

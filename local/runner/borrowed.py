@@ -1,0 +1,48 @@
+"""A running system for something short: the one that runs, or one of its own."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from local.runner import lock
+from local.runner.state import State
+
+_START_WITHIN_S = 120
+
+
+class NoSystem(Exception):
+    """None runs, and none can be started."""
+
+
+@contextmanager
+def a_system(state: State, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    """What run.json says: of the system that runs, else of one that runs for this block only.
+
+    Raises:
+        NoSystem: it does not start.
+    """
+    if lock.holder(state) is not None:
+        yield _await_run_file(state, None)
+        return
+    say("nothing runs here: starting a system for this")
+    state.run_file.unlink(missing_ok=True)
+    runner = subprocess.Popen((sys.executable, "-m", "local.runner"), stdout=subprocess.DEVNULL)
+    try:
+        yield _await_run_file(state, runner)
+    finally:
+        say("stopping it again")
+        runner.terminate()
+        runner.wait()
+
+
+def _await_run_file(state: State, runner: subprocess.Popen[bytes] | None) -> dict[str, Any]:
+    deadline = time.monotonic() + _START_WITHIN_S
+    while not state.run_file.exists():
+        if time.monotonic() > deadline or (runner and runner.poll() is not None):
+            raise NoSystem("the system does not start")
+        time.sleep(0.05)
+    return dict(json.loads(state.run_file.read_text(encoding="utf-8")))
