@@ -14,7 +14,6 @@ import aiohttp
 from local.bitrix24.clock import Clock
 from local.bitrix24.leads.store import Store
 from local.bitrix24.settings import Settings
-from local.bitrix24.stream import Stream
 
 LEAD_EVENTS = ("ONCRMLEADADD", "ONCRMLEADUPDATE", "ONCRMLEADDELETE")
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -30,12 +29,11 @@ class Handler:
 
 
 class Announcer:
-    """Tells handlers and the board about writes."""
+    """Tells handlers about writes."""
 
-    def __init__(self, store: Store, clock: Clock, stream: Stream) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._stream = stream
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._latest: dict[str, asyncio.Task[None]] = {}
@@ -72,6 +70,7 @@ class Announcer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._latest.clear()
+        self.sent = self.failed = 0
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -13,6 +13,7 @@ from local.bitrix24.faults import Faults
 from local.bitrix24.leads.store import Store
 from local.bitrix24.limits.bucket import Buckets, Rate
 from local.bitrix24.limits.operating import Meters
+from local.bitrix24.offline import OfflineQueue
 from local.bitrix24.settings import Settings
 from local.bitrix24.stream import Stream
 
@@ -42,7 +43,8 @@ class Portal:
         self.clock = Clock()
         self.store = store
         self.stream = Stream()
-        self.announcer = Announcer(store, self.clock, self.stream)
+        self.announcer = Announcer(store, self.clock)
+        self.offline = OfflineQueue(store)
         self._tasks: set[asyncio.Task[None]] = set()
         self._start_over()
 

@@ -19,12 +19,16 @@ from local.bitrix24.portal import Portal
 
 @dataclass(frozen=True)
 class Write:
-    """Who writes (`method`), what was sent, and what it means for fields and rows."""
+    """Who writes (`method`), what was sent, and what it means for fields and rows.
+
+    `connector` names the application whose offline queue is not to hear of it.
+    """
 
     method: str
     sent: Any
     fields: Mapping[str, Any]
     rows: Sequence[RowChange] = ()
+    connector: str = ""
 
     def refused(self, code: str, description: str) -> RestError:
         """A refusal: crm.item.* names its reason, crm.lead.* has an empty code."""
@@ -51,7 +55,7 @@ def add(portal: Portal, write: Write) -> Lead:
         lead = _stored(portal, lead_id)
         if _vanishes(portal, data):
             portal.store.delete(lead_id)
-    _announce(portal, "ONCRMLEADADD", lead)
+    _announce(portal, "ONCRMLEADADD", lead, write.connector)
     return lead
 
 
@@ -74,18 +78,18 @@ def update(portal: Portal, lead_id: int, write: Write, *, skip_unchanged: bool =
             _enter_stage(data, now)
         portal.store.save(lead_id, data)
         _record(portal, lead_id, write)
-    _announce(portal, "ONCRMLEADUPDATE", lead)
+    _announce(portal, "ONCRMLEADUPDATE", lead, write.connector)
     return lead
 
 
-def delete(portal: Portal, lead_id: int) -> None:
+def delete(portal: Portal, lead_id: int, connector: str = "") -> None:
     """Remove a lead; raises RestError when there is none."""
     lead = portal.store.get(lead_id)
     if lead is None:
         raise not_found()
     with portal.store.transaction():
         portal.store.delete(lead_id)
-    _announce(portal, "ONCRMLEADDELETE", lead)
+    _announce(portal, "ONCRMLEADDELETE", lead, connector)
 
 
 def _values(portal: Portal, write: Write) -> dict[str, str | None]:
@@ -136,7 +140,8 @@ def _record(portal: Portal, lead_id: int, write: Write) -> None:
     portal.store.record(lead_id, portal.clock.wall(), write.method, write.sent)
 
 
-def _announce(portal: Portal, event: str, lead: Lead) -> None:
+def _announce(portal: Portal, event: str, lead: Lead, connector: str) -> None:
+    portal.offline.add(event, lead.id, connector, portal.clock.wall())
     portal.announcer.announce(event, lead.id, portal.settings)
     if portal.stream.has_listeners:
         portal.stream.send(event, card(lead))

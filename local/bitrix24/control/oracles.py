@@ -11,7 +11,8 @@ from local.bitrix24.portal import Portal
 _DUPLICATES = """
 SELECT json_extract(data, '$.ORIGINATOR_ID'), json_extract(data, '$.ORIGIN_ID') AS origin,
        group_concat(id) FROM lead
-WHERE json_extract(data, '$.ORIGIN_ID') IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY 1, 2
+WHERE coalesce(json_extract(data, '$.ORIGIN_ID'), '') <> ''
+GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY 1, 2
 """
 _PHONE_ROWS = """
 SELECT rows, count(*) FROM (

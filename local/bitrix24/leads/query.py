@@ -54,6 +54,12 @@ def argument(params: Params, name: str) -> Any:
     return next((value for key, value in params.items() if key.lower() == name.lower()), None)
 
 
+def connector(params: Params) -> str:
+    """The `auth_connector` of a call: whose offline events are meant; empty when not given."""
+    sent = argument(params, "auth_connector")
+    return sent if isinstance(sent, str) else ""
+
+
 def _order(order: Any, names: Mapping[str, str]) -> str:
     parts = []
     for name, direction in order.items() if isinstance(order, dict) else ():

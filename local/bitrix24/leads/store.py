@@ -26,9 +26,14 @@ CREATE TABLE IF NOT EXISTS write (
 CREATE INDEX IF NOT EXISTS write_lead ON write (lead_id);
 CREATE TABLE IF NOT EXISTS handler (
     id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, url TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS offline_handler (
+    event TEXT NOT NULL, connector TEXT NOT NULL, PRIMARY KEY (event, connector));
+CREATE TABLE IF NOT EXISTS offline_event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, connector TEXT NOT NULL,
+    lead_id INTEGER NOT NULL, time REAL NOT NULL, process_id TEXT);
 """
 
-_TABLES = ("write", "multifield", "lead", "handler")
+_TABLES = ("write", "multifield", "lead", "handler", "offline_handler", "offline_event")
 
 
 @dataclass

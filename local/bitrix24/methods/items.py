@@ -6,7 +6,7 @@ from local.bitrix24 import writing
 from local.bitrix24.errors import RestError, item_not_found
 from local.bitrix24.leads.fields import BY_CAMEL, FIELDS
 from local.bitrix24.leads.multifields import from_item_fm, whole
-from local.bitrix24.leads.query import argument
+from local.bitrix24.leads.query import argument, connector
 from local.bitrix24.leads.shapes import fm, item
 from local.bitrix24.leads.store import Lead
 from local.bitrix24.methods.answer import Answer
@@ -35,7 +35,7 @@ def get(portal: Portal, params: Params) -> Answer:
 
 def delete(portal: Portal, params: Params) -> Answer:
     """crm.item.delete: an empty list."""
-    writing.delete(portal, _found(portal, params).id)
+    writing.delete(portal, _found(portal, params).id, connector(params))
     return Answer([])
 
 
@@ -84,7 +84,7 @@ def _write(method: str, params: Params) -> Write:
         raise _missing("fields")
     known = sent if isinstance(sent, dict) else {}
     upper = {BY_CAMEL[name].name: value for name, value in known.items() if name in BY_CAMEL}
-    return Write(method, sent, upper, from_item_fm(known.get("fm")))
+    return Write(method, sent, upper, from_item_fm(known.get("fm")), connector(params))
 
 
 METHODS = {

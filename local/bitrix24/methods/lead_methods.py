@@ -6,7 +6,7 @@ from local.bitrix24 import writing
 from local.bitrix24.errors import invalid_id, not_found
 from local.bitrix24.leads import fields as lead_fields
 from local.bitrix24.leads.multifields import from_lead_fields, whole
-from local.bitrix24.leads.query import argument
+from local.bitrix24.leads.query import argument, connector
 from local.bitrix24.leads.shapes import multifields, scalars
 from local.bitrix24.methods.answer import Answer
 from local.bitrix24.params import Params
@@ -35,7 +35,7 @@ def get(portal: Portal, params: Params) -> Answer:
 
 def delete(portal: Portal, params: Params) -> Answer:
     """crm.lead.delete: true."""
-    writing.delete(portal, _lead_id(params))
+    writing.delete(portal, _lead_id(params), connector(params))
     return Answer(result=True)
 
 
@@ -54,7 +54,9 @@ def _lead_id(params: Params) -> int:
 def _write(method: str, params: Params) -> Write:
     sent: Any = argument(params, "fields")
     known = sent if isinstance(sent, dict) else {}
-    return Write(method, sent if sent is not None else {}, known, from_lead_fields(known))
+    return Write(
+        method, sent if sent is not None else {}, known, from_lead_fields(known), connector(params)
+    )
 
 
 METHODS = {

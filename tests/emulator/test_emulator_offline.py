@@ -1,0 +1,60 @@
+"""Offline events: E48."""
+
+from typing import Any
+
+from tests.emulator.emulator_process import Emulator
+
+
+def bind(emulator: Emulator, event: str = "ONCRMLEADUPDATE", connector: str = "") -> None:
+    params = {"event": event, "event_type": "offline", "auth_connector": connector}
+    assert emulator.result("event.bind", params) is True
+
+
+def take(emulator: Emulator, **params: Any) -> tuple[str | None, list[tuple[str, str]]]:
+    answer = emulator.result("event.offline.get", params)
+    events = [(each["EVENT_NAME"], each["EVENT_DATA"]["FIELDS"]["ID"]) for each in answer["events"]]
+    return answer["process_id"], events
+
+
+def test_only_the_last_state_of_a_lead_waits_and_is_read_once(emulator: Emulator) -> None:
+    """E48."""
+    bind(emulator)
+    emulator.add()
+    for name in ("a", "b"):
+        emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": name}})
+    assert take(emulator) == (None, [("ONCRMLEADUPDATE", "1")])
+    assert take(emulator) == (None, [])
+
+
+def test_parallel_readers_get_disjoint_sets_until_they_clear(emulator: Emulator) -> None:
+    """E48."""
+    bind(emulator, "ONCRMLEADADD")
+    for _ in range(3):
+        emulator.add()
+    first, two = take(emulator, clear=0, limit=2)
+    second, one = take(emulator, clear=0, limit=2)
+    assert [lead_id for _, lead_id in two + one] == ["1", "2", "3"]
+    assert first != second
+    for process_id in (first, second):
+        assert emulator.result("event.offline.clear", {"process_id": process_id}) is True
+    assert take(emulator)[1] == []
+
+
+def test_an_applications_own_writes_are_not_in_its_queue(emulator: Emulator) -> None:
+    """E48."""
+    bind(emulator, "ONCRMLEADADD", "mine")
+    bind(emulator, "ONCRMLEADADD", "theirs")
+    emulator.result("crm.lead.add", {"fields": {}, "auth_connector": "mine"})
+    emulator.add()
+    assert [lead_id for _, lead_id in take(emulator, auth_connector="mine")[1]] == ["2"]
+    assert [lead_id for _, lead_id in take(emulator, auth_connector="theirs")[1]] == ["1", "2"]
+
+
+def test_an_offline_handler_is_listed_and_unbound(emulator: Emulator) -> None:
+    """E48."""
+    bind(emulator)
+    listed = [{"event": "ONCRMLEADUPDATE", "connector_id": "", "offline": 1}]
+    assert emulator.result("event.get") == listed
+    params = {"event": "ONCRMLEADUPDATE", "event_type": "offline"}
+    assert emulator.result("event.unbind", params) == {"count": 1}
+    assert emulator.post("event.offline.clear").status_code == 400
