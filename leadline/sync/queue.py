@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from redis.exceptions import MasterDownError
 
 from leadline.runtime.errors import QueueDown
 from leadline.runtime.redis import client
