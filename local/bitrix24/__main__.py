@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import signal
+import sqlite3
 import ssl
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def main() -> int:
     options = _options()
     try:
         asyncio.run(_serve(options))
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         sys.stderr.write(f"bitrix24 emulator: {error}\n")
         return 1
     return 0

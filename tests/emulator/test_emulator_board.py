@@ -122,7 +122,7 @@ def test_buttons_break_and_mend_the_portal(page: tuple[Emulator, Browser]) -> No
 
     def click(name: str) -> None:
         browser.eval(
-            "[...document.querySelectorAll('#faults button')]"
+            "[...document.querySelectorAll('.faults button')]"
             f".find((each) => each.textContent === {json.dumps(name)}).click()"
         )
 

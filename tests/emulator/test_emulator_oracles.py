@@ -160,6 +160,9 @@ def test_a_person_can_only_move_a_lead(emulator: Emulator, body: object) -> None
     good = {"STATUS_ID": "JUNK"}
     assert emulator.session.patch(url + "9", json=good, timeout=5).status_code == 404
     assert emulator.session.patch(url + "x", json=good, timeout=5).status_code == 404
+    emulator.set(unknown_status="reject")
+    unknown = {"STATUS_ID": "NO_SUCH"}
+    assert emulator.session.patch(url + "1", json=unknown, timeout=5).status_code == 422
 
 
 def test_other_sites_pages_cannot_steer_the_portal(emulator: Emulator) -> None:

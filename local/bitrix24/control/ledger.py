@@ -9,6 +9,7 @@ from aiohttp import web
 
 from local.bitrix24.control.body import Unreadable, answer, problem, read_json
 from local.bitrix24.door import PORTAL
+from local.bitrix24.errors import RestError
 from local.bitrix24.leads.multifields import whole
 from local.bitrix24.leads.shapes import multifields, scalars
 from local.bitrix24.leads.store import Lead, Store
@@ -54,7 +55,10 @@ async def move(request: web.Request) -> web.Response:
         return problem(422, 'must be {"STATUS_ID": a stage}')
     if lead_id is None or portal.store.get(lead_id) is None:
         return problem(404, "no such lead")
-    lead = update(portal, lead_id, Write("user", sent, sent))
+    try:
+        lead = update(portal, lead_id, Write("user", sent, sent))
+    except RestError as error:
+        return problem(422, error.description)
     return answer(_shown(lead, _histories(portal.store.db, [lead])[lead.id]))
 
 

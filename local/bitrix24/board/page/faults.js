@@ -31,7 +31,7 @@ export function build() {
     switches.push([made, on]);
     buttons.append(made);
   }
-  buttons.append(
+  byId("mend").append(
     button("All well again", allWell, "clear"),
     button("Empty the portal", () => confirm("Remove all leads?") && reset(), "reset"),
   );
