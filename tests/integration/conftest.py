@@ -1,5 +1,6 @@
 """Each part against one real server, its per-process state made anew for each test."""
 
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -8,8 +9,7 @@ import pytest
 
 from leadline.ledger import publish
 from leadline.runtime import context, database, redis
-from leadline.runtime.settings import settings
-from leadline.sync import driver, jobs, replies
+from leadline.sync import replies
 from leadline.users import stages
 
 SECRETS = ("API_KEYS", "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
@@ -71,11 +71,12 @@ def rows(sql: str, **params: Any) -> list[dict[str, Any]]:
 
 
 def _forget() -> None:
-    settings.cache_clear()
-    redis.client.cache_clear()
-    driver.jobs.cache_clear()
-    jobs.session.cache_clear()
-    jobs.token_bucket.cache_clear()
+    """Everything that a process keeps: `functools.cache` and the singletons made by hand."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("leadline."):
+            for kept in list(vars(module).values()):
+                if hasattr(kept, "cache_clear"):
+                    kept.cache_clear()
     database._database = None  # noqa: SLF001
     publish._publisher = publish._outbox = replies._publisher = None  # noqa: SLF001
     stages._cached = (-stages.CACHE_S, ())  # noqa: SLF001

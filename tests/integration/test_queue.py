@@ -1,0 +1,285 @@
+"""The work queue on a real Redis: put, lease, settle, and what survives a crash."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from leadline.runtime.errors import QueueDown
+from leadline.sync import queue as queue_module
+from leadline.sync.entry import Answered, Arrival, Entry, Settlement
+from leadline.sync.queue import JOBS_KEY, WorkQueue
+from tests.servers import eventually
+from tests.unit.entries import owed
+
+
+@pytest.fixture
+def work(redis_url: str) -> Any:
+    with redis.Redis.from_url(redis_url) as client:
+        yield WorkQueue(client, "test")
+
+
+@pytest.fixture
+def short_lease(monkeypatch: pytest.MonkeyPatch) -> Callable[[WorkQueue], None]:
+    """Leases end at once; returns what waits until one has."""
+    monkeypatch.setattr(queue_module, "LEASE_MS", 30)
+
+    def wait(work: WorkQueue) -> None:
+        eventually(lambda: work.next_due_in_s() == 0, 5, "the lease has expired")
+
+    return wait
+
+
+def put(
+    work: WorkQueue,
+    version: int | None = 1,
+    *,
+    user: int = 7,
+    name: str = "Ann",
+    stage: str | None = "NEW",
+    touches: bool | None = True,
+    first: bool = True,
+    lead: int | None = None,
+    event_id: str | None = None,
+) -> int:
+    state = {"full_name": name, "phone": "+77001112233", "stage": stage}
+    event = replace(owed(event_id=event_id or f"{user}-{version}"), version=version)
+    return work.put(
+        Arrival(
+            user_id=user,
+            event=event,
+            state=orjson.dumps(state),
+            touches_stage=touches,
+            is_first=first,
+            lead_id=lead,
+        )
+    )
+
+
+def lease(work: WorkQueue, limit: int = 50) -> list[Entry]:
+    return work.lease(limit).entries
+
+
+def one(work: WorkQueue) -> Entry:
+    (entry,) = lease(work)
+    return entry
+
+
+def finish(work: WorkQueue, entry: Entry, **fields: Any) -> bool:
+    """Answer every event and release."""
+    events = tuple(replace(event, answered=Answered("synced", 1, 5)) for event in entry.events)
+    kept = work.release([Settlement(entry, fields, events)])
+    return kept == [True]
+
+
+def _let_a_millisecond_pass(work: WorkQueue) -> None:
+    before = work.lease(0).now_ms
+    eventually(lambda: work.lease(0).now_ms > before, 5, "Redis' clock goes on")
+
+
+def name_of(entry: Entry) -> str:
+    assert entry.state is not None
+    return entry.state.full_name
+
+
+def test_an_event_is_due_at_once_with_the_state_it_carried(work: WorkQueue) -> None:
+    put(work)
+    assert work.next_due_in_s() == 0
+    entry = one(work)
+    assert (entry.user_id, name_of(entry), entry.hint) == (7, "Ann", None)
+    assert [event.event_id for event in entry.events] == ["7-1"]
+    assert not entry.is_doubtful
+
+
+def test_a_user_waits_once_however_many_events_came(work: WorkQueue) -> None:
+    for version in range(1, 11):
+        put(work, version, name=f"Ann {version}")
+    assert work.lease(0).still_due == 1
+    entry = one(work)
+    assert name_of(entry) == "Ann 10"
+    assert [event.version for event in entry.events] == list(range(10, 0, -1))
+
+
+def test_an_older_message_that_comes_late_does_not_replace_the_state(work: WorkQueue) -> None:
+    put(work, 2, name="New")
+    put(work, 1, name="Old")
+    assert name_of(one(work)) == "New"
+
+
+def test_messages_without_a_version_count_in_the_order_of_arrival(work: WorkQueue) -> None:
+    put(work, 3, name="Third")
+    put(work, None, name="Fourth", event_id="a")
+    put(work, None, name="Fifth", event_id="b")
+    put(work, None, name="Fifth", event_id="b")
+    entry = one(work)
+    assert name_of(entry) == "Fifth"
+    assert [event.event_id for event in entry.events] == ["b", "a", "7-3"]
+    finish(work, entry)
+    put(work, 4, name="Version 4")
+    assert name_of(one(work)) == "Version 4"
+
+
+def test_a_duplicate_keeps_the_attempts_that_were_made(work: WorkQueue) -> None:
+    put(work)
+    entry = one(work)
+    tried = tuple(event.after_attempt() for event in entry.events)
+    assert work.release([Settlement(entry, {}, tried)]) == [True]
+    put(work)
+    assert [event.attempts for event in one(work).events] == [1]
+
+
+def test_a_leased_user_is_given_to_nobody_else(work: WorkQueue) -> None:
+    put(work)
+    entry = one(work)
+    put(work, 2, name="While leased")
+    assert lease(work) == []
+    assert finish(work, entry)
+    again = one(work)
+    assert name_of(again) == "While leased"
+    assert [event.version for event in again.events] == [2]
+
+
+def test_what_is_answered_and_released_is_forgotten(work: WorkQueue) -> None:
+    put(work)
+    assert finish(work, one(work))
+    assert work.next_due_in_s() is None
+    assert lease(work) == []
+
+
+def test_a_delay_is_kept_and_not_shortened_by_a_newer_event(work: WorkQueue) -> None:
+    put(work)
+    work.release([Settlement(one(work), delay_ms=2000)])
+    before = work.next_due_in_s()
+    put(work, 2)
+    after = work.next_due_in_s()
+    assert before is not None
+    assert after is not None
+    assert 1.5 < after <= before <= 2
+    assert lease(work) == []
+
+
+def test_the_longest_waiting_users_are_leased_first_and_no_more_than_asked_for(
+    work: WorkQueue,
+) -> None:
+    for user in range(1, 8):
+        put(work, user=user)
+        _let_a_millisecond_pass(work)
+    leased = work.lease(3)
+    assert [entry.user_id for entry in leased.entries] == [1, 2, 3]
+    assert leased.still_due == 4
+    assert [entry.user_id for entry in lease(work)] == [4, 5, 6, 7]
+
+
+def test_an_expired_lease_is_taken_up_again(
+    work: WorkQueue, short_lease: Callable[[WorkQueue], None]
+) -> None:
+    put(work)
+    one(work)
+    short_lease(work)
+    leased = work.lease(50)
+    assert leased.expired == 1
+    assert [event.event_id for event in leased.entries[0].events] == ["7-1"]
+
+
+def test_whoever_lost_its_lease_can_write_nothing(
+    work: WorkQueue, short_lease: Callable[[WorkQueue], None]
+) -> None:
+    put(work)
+    zombie = one(work)
+    short_lease(work)
+    heir = one(work)
+    assert not finish(work, zombie)
+    assert work.write_down([Settlement(zombie, {"hint": 666})]) == [False]
+    assert finish(work, heir)
+    put(work, 2)
+    assert one(work).hint is None
+
+
+def test_a_lease_can_not_be_released_twice(work: WorkQueue) -> None:
+    put(work)
+    entry = one(work)
+    assert finish(work, entry)
+    assert not finish(work, entry)
+
+
+def test_a_create_that_was_cut_off_is_doubted(
+    work: WorkQueue, short_lease: Callable[[WorkQueue], None]
+) -> None:
+    put(work)
+    assert not one(work).is_doubtful
+    short_lease(work)
+    assert one(work).is_doubtful
+
+
+def test_an_update_that_was_cut_off_is_simply_repeated(
+    work: WorkQueue, short_lease: Callable[[WorkQueue], None]
+) -> None:
+    put(work)
+    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
+    put(work, 2)
+    one(work)
+    short_lease(work)
+    assert not one(work).is_doubtful
+
+
+def test_a_failed_create_leaves_no_doubt_of_its_own(work: WorkQueue) -> None:
+    put(work)
+    work.release([Settlement(one(work))])
+    assert not one(work).is_doubtful
+
+
+def test_a_redelivery_into_an_empty_memory_is_doubted(work: WorkQueue) -> None:
+    put(work, first=False)
+    assert one(work).is_doubtful
+    put(work, user=8)
+    put(work, user=8, first=False)
+    assert not one(work).is_doubtful
+
+
+def test_the_stage_counts_as_touched_by_the_newest_message_that_touched_it(
+    work: WorkQueue,
+) -> None:
+    put(work, 1, touches=True)
+    put(work, 3, touches=False, name="Third")
+    put(work, 2, touches=True)
+    entry = one(work)
+    assert (entry.order, entry.stage_order) == (3_000_000, 2_000_000)
+
+
+def test_a_message_that_does_not_say_touches_the_stage_only_by_changing_it(
+    work: WorkQueue,
+) -> None:
+    put(work, 1, touches=True, stage="NEW")
+    put(work, 2, touches=None, stage="NEW")
+    put(work, 3, touches=None, stage="JUNK")
+    put(work, 4, touches=None, stage="JUNK")
+    assert one(work).stage_order == 3_000_000
+
+
+def test_a_lead_id_in_a_message_is_a_hint(work: WorkQueue) -> None:
+    put(work, lead=456)
+    assert one(work).hint == 456
+
+
+def test_two_portals_share_nothing(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        put(WorkQueue(client, "one"))
+        assert lease(WorkQueue(client, "two")) == []
+
+
+def test_a_put_says_how_many_jobs_wait(work: WorkQueue, redis_url: str) -> None:
+    assert put(work) == 0
+    with redis.Redis.from_url(redis_url) as client:
+        client.rpush(JOBS_KEY, "a", "b")
+    assert put(work, 2) == 2
+
+
+def test_an_unreachable_redis_is_queue_down() -> None:
+    with redis.Redis.from_url("redis://127.0.0.1:1/0") as client:
+        lost = WorkQueue(client, "test")
+        for call in (lost.next_due_in_s, lambda: lost.lease(1), lambda: put(lost)):
+            with pytest.raises(QueueDown):
+                call()

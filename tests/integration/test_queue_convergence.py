@@ -1,0 +1,187 @@
+"""Whatever order, doubling, interleaving and failures: one lead that equals the newest state."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import orjson
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.portal import Command
+from leadline.runtime.errors import OutcomeUnknown, PortalDown, Refused, Unavailable
+from leadline.sync.entry import Arrival, Entry, Settlement
+from leadline.sync.plan import LookUp, Write, applied, failed, looked_up, plan
+from leadline.sync.queue import WorkQueue
+from tests.unit.entries import owed
+
+STAGES = ("NEW", "IN_PROCESS", "JUNK")
+#: How a call may end; what is lost has run, what is cut has not, and neither tells.
+REFUSED, PAUSED, AWAY, LOST, CUT, OK = "refused", "paused", "away", "lost", "cut", "ok"
+ERRORS = {
+    REFUSED: Refused("limit"),
+    PAUSED: PortalDown("plan"),
+    AWAY: Unavailable("away"),
+    CUT: OutcomeUnknown("cut"),
+}
+FREE, COUNTED = (REFUSED, PAUSED), (AWAY, LOST, CUT)
+
+
+class FakePortal:
+    """Leads of one user, written and listed as Bitrix24 does; no I/O."""
+
+    def __init__(self) -> None:
+        self.leads: dict[int, dict[str, Any]] = {}
+        self._ids = count(100)
+
+    def run(self, command: Command) -> Any:
+        fields = dict(command.params.get("fields", {}))
+        if command.method == "crm.lead.list":
+            return [self._row(lead_id) for lead_id in sorted(self.leads)]
+        lead_id = command.params.get("id") or next(self._ids)
+        lead = self.leads.setdefault(lead_id, {"rows": {}})
+        for phone in self._phones(fields.pop("fm", {})):
+            lead["rows"][phone[0] or next(self._ids)] = phone[1]
+        lead.update(fields)
+        rows = [{"id": at, "typeId": "PHONE", "value": text} for at, text in lead["rows"].items()]
+        return {"item": {"id": lead_id, "fm": rows}}
+
+    def _row(self, lead_id: int) -> dict[str, Any]:
+        lead = self.leads[lead_id]
+        return {
+            "ID": str(lead_id),
+            "TITLE": lead["title"],
+            "NAME": lead["name"],
+            "STATUS_ID": lead.get("stageId", "NEW"),
+            "ORIGIN_ID": lead["originId"],
+            "ORIGINATOR_ID": lead["originatorId"],
+            "PHONE": [{"ID": str(at), "VALUE": text} for at, text in lead["rows"].items()],
+        }
+
+    @staticmethod
+    def _phones(given: Any) -> list[tuple[int | None, str]]:
+        if isinstance(given, list):
+            return [(None, phone["value"]) for phone in given]
+        return [(int(at) if at.isdigit() else None, phone["value"]) for at, phone in given.items()]
+
+
+class Journey:
+    """One user's messages through the work queue to the portal, with a worker of few lines."""
+
+    def __init__(self, work: WorkQueue) -> None:
+        self.work = work
+        self.portal = FakePortal()
+        self.replies: Counter[tuple[str, str]] = Counter()
+        self.attempts: list[int] = []
+
+    def put(self, version: int, state: dict[str, Any], *, touches: bool, first: bool) -> None:
+        event = replace(owed(event_id=f"e{version}"), version=version)
+        self.work.put(
+            Arrival(
+                user_id=7,
+                event=event,
+                state=orjson.dumps(state),
+                touches_stage=touches,
+                is_first=first,
+                lead_id=None,
+            )
+        )
+
+    def serve(self, outcome: str) -> bool:
+        """One job; False where nothing was due."""
+        leased = self.work.lease(50)
+        for entry in leased.entries:
+            settlement = self._settle(entry, outcome)
+            self.work.write_down([settlement])
+            for event in settlement.events:
+                if event.answered:
+                    self.replies[event.event_id, event.answered.outcome] += 1
+                    self.attempts.append(event.answered.attempts)
+            # Time passes as fast as the test likes.
+            sent = tuple(event for event in settlement.events if event.answered)
+            self.work.release([Settlement(entry, {}, sent, delay_ms=0)])
+        return bool(leased.entries)
+
+    def _settle(self, entry: Entry, outcome: str) -> Settlement:
+        step = plan(entry, "leadline")
+        command = step.command if isinstance(step, Write) else leads.look_up([7], "leadline")
+        if not isinstance(step, Write | LookUp):
+            return applied(entry, None)
+        if outcome in ERRORS:
+            return failed(entry, ERRORS[outcome], 0)
+        answer = self.portal.run(command)
+        if outcome == LOST:
+            return failed(entry, OutcomeUnknown("reset", may_still_run=True), 0)
+        if isinstance(step, LookUp):
+            ours = leads.found(answer)
+            return looked_up(entry, ours[0] if ours else None, entry.wait_until_ms)
+        assert entry.state is not None
+        return applied(entry, leads.written(answer, entry.state), is_create=step.is_create)
+
+
+WRITES = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "full_name": st.sampled_from(["Ann", "Bob", "Carl", "D" * 80]),
+            "phone": st.sampled_from(["+77001112233", "+77005556677"]),
+            "stage": st.sampled_from(STAGES),
+        },
+    ),
+    max_size=5,
+)
+
+
+@pytest.fixture(scope="module")
+def client(redis_server: str) -> Any:
+    with redis.Redis.from_url(redis_server) as client:
+        yield client
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(writes=WRITES, data=st.data())
+def test_a_user_ends_as_one_lead_with_its_newest_state_and_each_event_is_answered_once(
+    client: redis.Redis, writes: list[dict[str, str]], data: st.DataObject
+) -> None:
+    client.flushall()
+    journey = Journey(WorkQueue(client, "test"))
+    states = [({"full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}, True)]
+    for write in writes:
+        states.append(({**states[-1][0], **write}, "stage" in write))
+    versions = range(1, len(states) + 1)
+    order = data.draw(st.permutations(versions), label="order of arrival")
+    doubled = data.draw(st.lists(st.sampled_from(versions), max_size=4), label="doubled")
+    may_fail = 2
+    seen: set[int] = set()
+    for version in (*order, *doubled):
+        state, touches = states[version - 1]
+        # What was answered and comes again is answered again: that is tested elsewhere.
+        if f"e{version}" in {event for event, _ in journey.replies}:
+            continue
+        journey.put(version, state, touches=touches, first=version not in seen)
+        seen.add(version)
+        for outcome in data.draw(st.lists(st.sampled_from((*FREE, *COUNTED, OK)), max_size=3)):
+            journey.serve(outcome if outcome not in COUNTED or may_fail > 0 else OK)
+            may_fail -= outcome in COUNTED
+    for _ in range(10):
+        journey.serve(OK)
+    assert not journey.serve(OK)
+
+    newest = states[-1][0]
+    (lead,) = journey.portal.leads.values()
+    assert lead["title"] == newest["full_name"]
+    assert lead["name"] == newest["full_name"][:50]
+    assert list(lead["rows"].values()) == [newest["phone"]]
+    assert lead["stageId"] == newest["stage"]
+    assert Counter(event for event, _ in journey.replies.elements()) == {
+        f"e{version}": 1 for version in versions
+    }
+    assert max(journey.attempts) <= 3
+    synced = {event for event, outcome in journey.replies if outcome == "synced"}
+    assert f"e{len(states)}" in synced
