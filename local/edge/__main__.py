@@ -1,6 +1,8 @@
 """`python -m local.edge`: serve on HOST:PORT what the file LEADLINE_EDGE lists."""
 
+import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,16 +17,27 @@ _LAST_WORDS_S = 0.5
 def main() -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
     log.configure("edge")
-    web.run_app(
+    asyncio.run(_serve())
+    return 0
+
+
+async def _serve() -> None:
+    stopped = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stopped.set)
+    runner = web.AppRunner(
         build(Path(os.environ["LEADLINE_EDGE"])),
-        host=os.environ.get("HOST", "127.0.0.1"),
-        port=int(os.environ.get("PORT", "3000")),
-        print=None,
         access_log=None,
         shutdown_timeout=_LAST_WORDS_S,
         handler_cancellation=True,
+        # A body goes on as it came: what it is packed in is the function's affair.
+        auto_decompress=False,
     )
-    return 0
+    await runner.setup()
+    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "3000"))
+    await web.TCPSite(runner, host, port).start()
+    await stopped.wait()
+    await runner.cleanup()
 
 
 if __name__ == "__main__":

@@ -72,7 +72,11 @@ class Proxy:
         headers = _request_headers(request, call_id)
         if headers is None:
             return refuse(HTTPStatus.BAD_REQUEST, "A header is not UTF-8.")
-        body = await _read(request)
+        try:
+            body = await _read(request)
+        except TimeoutError:
+            detail = "The body did not arrive in time."
+            return refuse(HTTPStatus.REQUEST_TIMEOUT, detail, X_Call_Id=call_id)
         if body is None:
             detail = f"The edge takes {_BODY_LIMIT} bytes at most."
             return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, X_Call_Id=call_id)

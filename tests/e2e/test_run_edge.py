@@ -1,0 +1,97 @@
+"""The edge: REST paths, /function/<name>, answers of its own, and no 5xx for nonsense."""
+
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.system import System
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("DELETE", "/users", 405, {"POST", "GET"}),
+        ("PUT", "/users/1", 405, {"GET", "PATCH"}),
+        ("GET", "/users/1/move", 405, {"POST"}),
+        ("GET", "/", 404, set()),
+        ("GET", "/users/", 404, set()),
+        ("GET", "/users/1/other", 404, set()),
+        ("POST", "/function/no-such-function", 404, set()),
+    ],
+)
+def test_what_is_not_served_is_told_as_a_problem(
+    system: System, method: str, path: str, status: int, allow: set[str]
+) -> None:
+    answer = system.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == PROBLEM
+    assert answer.json()["status"] == status
+    assert {each for each in answer.headers.get("Allow", "").split(", ") if each} == allow
+
+
+def test_a_function_sees_the_path_after_its_name(system: System) -> None:
+    user = system.create()
+    for path in (f"/users/{user['id']}", f"/{user['id']}", f"?id={user['id']}"):
+        answer = system.request("GET", f"/function/get-user{path}")
+        assert (answer.status_code, answer.json()["id"]) == (200, user["id"]), path
+
+
+def test_a_call_keeps_its_id_or_gets_one(system: System) -> None:
+    given = system.request("GET", "/users", headers={"X-Call-Id": "call-1"})
+    assert given.headers["X-Call-Id"] == "call-1"
+    made = {system.request("GET", path).headers["X-Call-Id"] for path in ("/users", "/nothing")}
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("size", [64 * 1024 + 1, 1024 * 1024 + 1, 8 * 1024 * 1024])
+def test_a_body_over_the_limit_is_refused(system: System, size: int) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = system.request("POST", "/users", data=b"x" * size, headers=headers)
+    assert answer.status_code == 413
+    assert answer.headers["Content-Type"] == PROBLEM
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /users/\xff\xfe",
+        b"GET /users/%00",
+        b"GET /users/%ff",
+        b"GET /users/%zz",
+        b"GET //users",
+        b"GET /users/1%2Fmove",
+        b"GET /function/get-user/../../etc/passwd",
+        b"GET /function/get-user/\xd0\x96?\xff=%ff",
+        b"GET /users/" + b"9" * 7000,
+        b"POST /users/1/move\r",
+        b"FOO /users",
+        b"CONNECT /users",
+        b"TRACE /users/1",
+    ],
+)
+@pytest.mark.parametrize(
+    "header", [b"X-A: 1", b"X-A: \xff", b"X-Call-Id: \xff", b"Connection: Host, X-Call-Id"]
+)
+def test_odd_bytes_never_give_a_5xx(system: System, request_line: bytes, header: bytes) -> None:
+    answer = _raw(system, request_line + b" HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n\r\n")
+    version, status = answer.split()[:2]
+    assert version in {b"HTTP/1.0", b"HTTP/1.1"}
+    assert status < b"500", answer
+
+
+def test_a_packed_body_is_not_unpacked_on_the_way(system: System) -> None:
+    head = (
+        b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    assert _raw(system, head)[9:10] == b"4"
+
+
+def _raw(system: System, request: bytes) -> bytes:
+    parts = urlsplit(system.url("edge"))
+    assert parts.port
+    with socket.create_connection(("127.0.0.1", parts.port), timeout=10) as connection:
+        connection.sendall(request)
+        return connection.recv(65536)
