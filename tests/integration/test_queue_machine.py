@@ -1,0 +1,129 @@
+"""The work queue against a model of it, with any sequence of steps."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import orjson
+import pytest
+import redis
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from leadline.sync import queue as queue_module
+from leadline.sync.entry import Answered, Arrival, Entry, Settlement
+from leadline.sync.queue import WorkQueue
+from tests.servers import eventually
+from tests.unit.entries import owed
+
+USERS = st.integers(1, 3)
+VERSIONS = st.integers(1, 9)
+
+
+class Machine(RuleBasedStateMachine):
+    """Users wait, are leased, lose their lease and are settled; the model is three dictionaries."""
+
+    client: redis.Redis
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client.flushall()
+        self.work = WorkQueue(self.client, "test")
+        #: Unanswered versions of a user, and its newest version ever.
+        self.owed: dict[int, set[int]] = {}
+        self.newest: dict[int, int] = {}
+        #: Users that wait for their retry.
+        self.delayed: set[int] = set()
+        self.held: dict[int, Entry] = {}
+        self.lost: list[Entry] = []
+
+    @rule(user=USERS, version=VERSIONS)
+    def put(self, user: int, version: int) -> None:
+        state = {"full_name": str(version), "phone": "+77001112233", "stage": "NEW"}
+        event = replace(owed(event_id=f"{version}"), version=version)
+        self.work.put(
+            Arrival(
+                user_id=user,
+                event=event,
+                state=orjson.dumps(state),
+                touches_stage=True,
+                is_first=True,
+                lead_id=None,
+            )
+        )
+        self.owed.setdefault(user, set()).add(version)
+        self.newest[user] = max(version, self.newest.get(user, 0))
+
+    @rule()
+    def lease(self) -> None:
+        self._lease()
+
+    @rule()
+    def lose_a_lease(self) -> None:
+        """Workers that die at once: their users come back, they themselves may write no more."""
+        before = set(self.held)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(queue_module, "LEASE_MS", 1)
+            self._lease()
+        died = set(self.held) - before
+        if died:
+            eventually(lambda: self.work.next_due_in_s() == 0, 5, "the leases have expired")
+            self.lost += [self.held.pop(user) for user in died]
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), delay=st.sampled_from([0, 60_000]))
+    def settle(self, data: st.DataObject, delay: int) -> None:
+        entry = self.held.pop(data.draw(st.sampled_from(sorted(self.held))))
+        done = data.draw(st.sets(st.sampled_from([event.event_id for event in entry.events])))
+        answered = tuple(
+            replace(event, answered=Answered("synced", 1, 5))
+            for event in entry.events
+            if event.event_id in done
+        )
+        assert self.work.release([Settlement(entry, {}, answered, delay)]) == [True]
+        left = self.owed[entry.user_id] - {int(one) for one in done}
+        self.owed[entry.user_id] = left
+        if left and delay:
+            self.delayed.add(entry.user_id)
+
+    @precondition(lambda self: self.lost)
+    @rule(data=st.data())
+    def a_zombie_writes(self, data: st.DataObject) -> None:
+        zombie = data.draw(st.sampled_from(self.lost))
+        answered = tuple(replace(one, answered=Answered("synced", 1, 5)) for one in zombie.events)
+        settlement = Settlement(zombie, {"hint": 666}, answered)
+        assert self.work.write_down([settlement]) == [False]
+        assert self.work.release([settlement]) == [False]
+
+    @invariant()
+    def nobody_waits_who_is_owed_nothing(self) -> None:
+        due = {user for user, versions in self.owed.items() if versions} - set(self.held)
+        leased = self.work.lease(0)
+        assert leased.still_due == len(due - self.delayed)
+
+    def _lease(self) -> None:
+        expected = {
+            user: versions
+            for user, versions in self.owed.items()
+            if versions and user not in self.held and user not in self.delayed
+        }
+        entries = self.work.lease(50).entries
+        assert {
+            entry.user_id: {int(event.event_id) for event in entry.events} for entry in entries
+        } == expected
+        for entry in entries:
+            assert entry.state is not None
+            assert entry.state.full_name == str(self.newest[entry.user_id])
+            assert entry.hint is None
+            self.held[entry.user_id] = entry
+
+
+@pytest.fixture(scope="module", autouse=True)
+def client(redis_server: str) -> Iterator[None]:
+    with redis.Redis.from_url(redis_server) as client:
+        Machine.client = client
+        yield
+
+
+TestTheWorkQueue = Machine.TestCase
+TestTheWorkQueue.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
