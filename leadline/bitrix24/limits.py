@@ -5,7 +5,6 @@ Bitrix24 counts requests per portal and source address, up to a burst, and forge
 Redis' own clock counts, so that machines need not agree on the time.
 """
 
-import time
 from pathlib import Path
 
 import redis
@@ -27,16 +26,13 @@ class TokenBucket:
         self._take = client.register_script((_LUA / "take.lua").read_text(encoding="utf-8"))
         self._empty = client.register_script((_LUA / "empty.lua").read_text(encoding="utf-8"))
 
-    def wait(self) -> float:
-        """Take a token and wait until it is there; returns the seconds waited.
+    def reserve(self) -> float:
+        """Take a token; returns the seconds until it is there, which the caller must wait.
 
         Raises:
             redis.RedisError: Redis can't be reached.
         """
-        wait_s = self._run(1)
-        if wait_s:
-            time.sleep(wait_s)
-        return wait_s
+        return self._run(1)
 
     def give_back(self) -> None:
         """Return a token that was not used."""

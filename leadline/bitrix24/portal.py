@@ -45,6 +45,27 @@ class Command:
 Answer = Any | BitrixError
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What an answer says of a method's execution time; each part may be missing."""
+
+    commands: int
+    #: Seconds that these commands ran.
+    seconds: float
+    #: Seconds that the method has used in the last ten minutes.
+    used_s: float | None
+    #: Seconds until the oldest minute is forgotten, by the portal's own clock.
+    reset_in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The answer to a batch: by command, and by method."""
+
+    answers: dict[str, Answer]
+    timings: dict[str, Timing]
+
+
 class Portal:
     """Sends commands through one kept connection; not for several threads at once."""
 
@@ -53,7 +74,7 @@ class Portal:
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def call(self, commands: Mapping[str, Command]) -> dict[str, Answer]:
+    def call(self, commands: Mapping[str, Command]) -> Batch:
         """Send all in one request; for each command its result or its own error.
 
         Keys must not be numbers: a batch then answers with a list, and errors lose their command.
@@ -66,7 +87,12 @@ class Portal:
         results = _as_map(answer.get("result"))
         failed = _as_map(results.get("result_error"))
         done = _as_map(results.get("result"))
-        return {key: _outcome(key, done, failed) for key in commands}
+        answers = {key: _outcome(key, done, failed) for key in commands}
+        times = {"batch": [answer.get("time")]}
+        for key, time in _as_map(results.get("result_time")).items():
+            if key in commands:
+                times.setdefault(commands[key].method, []).append(time)
+        return Batch(answers, {method: _timing(rows) for method, rows in times.items()})
 
     def probe(self) -> None:
         """Ask for next to nothing, to see whether the portal serves us.
@@ -145,6 +171,27 @@ def _outcome(key: str, done: dict[str, Any], failed: dict[str, Any]) -> Answer:
 def _as_map(value: object) -> dict[str, Any]:
     """An empty map comes as `[]`."""
     return value if isinstance(value, dict) else {}
+
+
+def _timing(rows: list[Any]) -> Timing:
+    """The `time` objects of one method's commands as one."""
+    found = [row for row in rows if isinstance(row, dict)]
+    used = [_number(row.get("operating")) for row in found if "operating" in row]
+    resets = [
+        _number(row.get("operating_reset_at")) - _number(row.get("finish"))
+        for row in found
+        if "operating_reset_at" in row
+    ]
+    return Timing(
+        commands=len(found),
+        seconds=sum(_number(row.get("duration")) for row in found),
+        used_s=max(used) if used else None,
+        reset_in_s=max(0.0, min(resets)) if resets else 60.0,
+    )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _never_connected(error: requests.ConnectionError) -> bool:

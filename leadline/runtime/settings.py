@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.
     rate_per_s: float = Field(2, ge=0)
     burst: int = Field(50, ge=3)
+    #: Execution time that a method may use in ten minutes (same page).
+    operating_limit_s: float = Field(480, gt=0)
 
     @property
     def allowed_reply_queues(self) -> frozenset[str]:

@@ -120,6 +120,11 @@ def conflicting(entry: Entry, lead: Found) -> Settlement:
     return failed(entry, error, now_ms=0)
 
 
+def deferred(entry: Entry, wait_ms: int) -> Settlement:
+    """The method has used up its execution time: nothing was sent, no attempt is spent."""
+    return Settlement(entry, delay_ms=wait_ms)
+
+
 def failed(entry: Entry, error: BitrixError, now_ms: int) -> Settlement:
     """The call failed: the class of the error says whether to wait, to try again or to give up."""
     if isinstance(error, Refused | PortalDown):

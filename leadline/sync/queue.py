@@ -44,6 +44,16 @@ class Leased:
     now_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much there is to do."""
+
+    #: Users that are due, those of expired leases among them.
+    due: int
+    #: Users in the hands of a worker.
+    leased: int
+
+
 class WorkQueue:
     """One portal's users that are owed a call."""
 
@@ -106,14 +116,19 @@ class WorkQueue:
         """
         return self._settle_all(settlements, release=True)
 
-    def count_due(self) -> int:
-        """How many users are due now.
+    def depth(self) -> Depth:
+        """How many users are due now, and how many are leased.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
-        with _reachable():
-            return int(self._redis.zcount(self._due, "-inf", self._now_ms()))
+        now_ms = self._now_ms()
+        with _reachable(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.zcount(self._due, "-inf", now_ms)
+            pipe.zcount(self._leases, now_ms, "+inf")
+            pipe.zcount(self._leases, "-inf", now_ms)
+            due, leased, expired = pipe.execute()
+        return Depth(due + expired, leased)
 
     def next_due_in_s(self) -> float | None:
         """Seconds until a user is due or a lease expires; None where nothing waits.
@@ -142,7 +157,8 @@ class WorkQueue:
         return [f"{self.prefix}user:{user_id}", f"{self.prefix}user:{user_id}:events"]
 
     def _now_ms(self) -> int:
-        now: Any = self._redis.time()
+        with _reachable():
+            now: Any = self._redis.time()
         return int(now[0] * 1000 + now[1] // 1000)
 
 

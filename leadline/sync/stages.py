@@ -9,7 +9,7 @@ import structlog
 from leadline.bitrix24 import leads
 from leadline.runtime import secrets
 from leadline.runtime.errors import BitrixError
-from leadline.sync import jobs
+from leadline.sync import portals
 from leadline.users import stages
 
 log = structlog.get_logger()
@@ -30,10 +30,10 @@ def refresh() -> None:
     if not _is_time() or secrets.read("bitrix-webhook-url") is None or stages.are_fresh():
         return
     try:
-        if jobs.paused().state() is not None:
+        if portals.paused().state() is not None:
             return
-        jobs.token_bucket().wait()
-        answer = jobs.session().call({"stages": leads.stages()})["stages"]
+        time.sleep(portals.token_bucket().reserve())
+        answer = portals.session().call({"stages": leads.stages()}).answers["stages"]
         if isinstance(answer, BitrixError):
             raise answer
         found = leads.stage_ids(answer)

@@ -16,7 +16,8 @@ from rq.serializers import JSONSerializer
 from leadline.runtime import log, secrets
 from leadline.runtime.errors import QueueDown
 from leadline.runtime.redis import connect
-from leadline.sync import driver, jobs
+from leadline.sync import driver, portals
+from leadline.sync import jobs as _preloaded  # noqa: F401 - the first job shall not wait for it
 from leadline.sync.queue import JOBS, work_queue
 
 logger = structlog.get_logger()
@@ -54,7 +55,7 @@ def _next_call_in_s() -> float | None:
     due_in_s = work_queue().next_due_in_s()
     if due_in_s is None:
         return None
-    pause = jobs.paused().state()
+    pause = portals.paused().state()
     return max(due_in_s, pause.next_probe_at - time.time()) if pause else due_in_s
 
 

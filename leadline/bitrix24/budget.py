@@ -1,0 +1,125 @@
+"""The portal's second limit: execution time of each method, and of one request.
+
+Bitrix24 adds up how long a method ran for a webhook over ten minutes (`time.operating`) and
+blocks it at 480 s until the oldest minute is forgotten (`time.operating_reset_at`); a request may
+take 60 s (https://apidocs.bitrix24.com/limits.html). Some portals bill a batch's commands to their
+own methods, some to `batch`: both are watched, and the tighter one counts.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from leadline.bitrix24.portal import MAX_COMMANDS, Timing
+
+_LUA = Path(__file__).parent / "lua"
+
+#: Part of the limit that is used; the rest is for what runs between two looks.
+SHARE = 0.98
+#: Commands sent to learn what is left after a reset.
+PROBE = 5
+#: A batch shall stay below this, well within the portal's 60 s.
+BATCH_S = 40.0
+#: Commands of the first batches, while nobody knows how long one takes.
+FIRST_BATCH = 25
+#: A reservation that nobody returned by then is lost: its worker died.
+LOST_S = 90
+ANY = "any"
+BATCH = "batch"
+
+
+@dataclass(slots=True)
+class Reserved:
+    """What may be sent, and what to return when the answer is there."""
+
+    #: Commands allowed, by method.
+    allowed: dict[str, int] = field(default_factory=dict)
+    #: How long until more may be allowed.
+    wait_ms: int = 0
+    _held: dict[str, int] = field(default_factory=dict)
+
+
+class Budget:
+    """Execution time as all workers together have used it, in Redis."""
+
+    def __init__(self, client: redis.Redis, prefix: str, *, limit_s: float) -> None:
+        self._redis = client
+        self._prefix = f"{prefix}operating:"
+        self._limit_s = limit_s * SHARE
+        self._reserve = client.register_script((_LUA / "reserve.lua").read_text(encoding="utf-8"))
+        self._record = client.register_script((_LUA / "record.lua").read_text(encoding="utf-8"))
+
+    def batch_size(self) -> int:
+        """How many commands a batch may have, so that it ends in time.
+
+        Raises:
+            redis.RedisError: Redis can't be reached.
+        """
+        per: Any = self._redis.hget(self._prefix + ANY, "per")
+        if per is None:
+            return FIRST_BATCH
+        return max(1, min(MAX_COMMANDS, int(BATCH_S / max(float(per), 0.001))))
+
+    def reserve(self, wanted: Counter[str]) -> Reserved:
+        """Ask for so many commands of each method.
+
+        Raises:
+            redis.RedisError: Redis can't be reached.
+        """
+        reserved = Reserved()
+        in_all = self._ask(BATCH, sum(wanted.values()), reserved)
+        for method, count in wanted.items():
+            reserved.allowed[method] = self._ask(method, min(count, in_all), reserved)
+            in_all -= reserved.allowed[method]
+        return reserved
+
+    def _ask(self, method: str, count: int, reserved: Reserved) -> int:
+        args = [count, self._limit_s, PROBE, LOST_S]
+        allowed, held, wait_ms = self._reserve(keys=[self._prefix + method], args=args)
+        reserved._held[method] = held  # noqa: SLF001 - of this module
+        if allowed < count:
+            reserved.wait_ms = max(reserved.wait_ms, wait_ms)
+        return int(allowed)
+
+    def record(self, reserved: Reserved, timings: Mapping[str, Timing], spent_s: float) -> None:
+        """Return what was reserved, and note what the answer said of each method.
+
+        `spent_s` is how long the request took; it counts where the answer says nothing.
+
+        Raises:
+            redis.RedisError: Redis can't be reached.
+        """
+        with self._redis.pipeline(transaction=False) as pipe:
+            for method, held in reserved._held.items():  # noqa: SLF001 - of this module
+                self._record(
+                    keys=[self._prefix + method],
+                    args=[held, *_facts(timings.get(method))],
+                    client=pipe,
+                )
+            per = _seconds_a_command(reserved, timings, spent_s)
+            self._record(keys=[self._prefix + ANY], args=[0, "", 0, per], client=pipe)
+            pipe.execute()
+
+
+def _seconds_a_command(
+    reserved: Reserved, timings: Mapping[str, Timing], spent_s: float
+) -> float | str:
+    """As the answer tells, else a guess from a call that took too long; "" where neither helps."""
+    told = [timing for method, timing in timings.items() if method != BATCH]
+    commands = sum(timing.commands for timing in told)
+    if commands:
+        return sum(timing.seconds for timing in told) / commands
+    sent = sum(reserved.allowed.values())
+    return spent_s / sent if sent and spent_s > BATCH_S else ""
+
+
+def _facts(timing: Timing | None) -> list[float | str]:
+    """used, seconds until the reset, seconds a command; "" for what is not known."""
+    if timing is None:
+        return ["", 0, ""]
+    per = timing.seconds / timing.commands if timing.commands else ""
+    return ["" if timing.used_s is None else timing.used_s, timing.reset_in_s, per]

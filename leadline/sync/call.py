@@ -1,0 +1,145 @@
+"""One call to Bitrix24: from leased users to settled ones."""
+
+import time
+from dataclasses import replace
+
+import structlog
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.portal import Answer, Batch, Command
+from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown, Refused
+from leadline.runtime.settings import settings
+from leadline.sync import portals, replies, request, story
+from leadline.sync.entry import Entry, Settlement
+from leadline.sync.plan import LookUp, Write, applied, conflicting, deferred, failed, looked_up
+from leadline.sync.queue import Leased, WorkQueue
+from leadline.sync.request import Step
+
+log = structlog.get_logger()
+
+#: One method has used up its execution time; the others go on.
+METHOD_LIMIT = "OPERATION_TIME_LIMIT"
+#: After an unconfirmed reply its user is due again, to answer only.
+REPLY_DELAY_MS = 2000
+
+
+class Call:
+    """What one job does with the users it has leased."""
+
+    def __init__(self, leased: Leased, queue: WorkQueue) -> None:
+        self._leased = leased
+        self._queue = queue
+        self._error: BitrixError | None = None
+
+    def run(self) -> int:
+        """Send one request, write down what became of each user, reply; returns how many users.
+
+        Raises:
+            BitrixError: the request as a whole failed; all is written down.
+            QueueDown: Redis can't be reached; the leases expire.
+        """
+        wanted = request.build(self._leased.entries, settings().originator_id)
+        budget = portals.budget()
+        reserved = budget.reserve(wanted.methods)
+        allowed = wanted.within(reserved.allowed)
+        story.begins(allowed)
+        began = time.monotonic()
+        batch = self._send(allowed.commands)
+        budget.record(reserved, batch.timings, time.monotonic() - began)
+        settlements = [
+            self._settlement(step, batch.answers)
+            if allowed.serves(step)
+            else deferred(step.entry, reserved.wait_ms)
+            for step in wanted.steps
+        ]
+        self._finish(settlements)
+        if self._error is not None:
+            raise self._error
+        return len(settlements)
+
+    def _send(self, commands: dict[str, Command]) -> Batch:
+        if not commands:
+            portals.token_bucket().give_back()
+            return Batch({}, {})
+        try:
+            return portals.session().call(commands)
+        except BitrixError as error:
+            self._error = error
+            self._react(error)
+            return Batch(dict.fromkeys(commands, error), {})
+
+    def _react(self, error: BitrixError) -> None:
+        """What an error means for everybody, not only for its user."""
+        if isinstance(error, PortalDown):
+            portals.paused().begin(error)
+        if isinstance(error, Refused):
+            log.warning("refused", code=error.code)
+            if error.code.upper() != METHOD_LIMIT:
+                portals.token_bucket().empty()
+
+    def _settlement(self, step: Step, answers: dict[str, Answer]) -> Settlement:
+        entry = step.entry
+        try:
+            found = [_result(answers[key]) for key in step.keys]
+            if isinstance(step.plan, Write):
+                agreed = leads.written(found[0], _state(entry))
+                return applied(entry, agreed, is_create=step.plan.is_create)
+            if isinstance(step.plan, LookUp):
+                return self._looked_up(entry, *(leads.found(answer) for answer in found))
+        except BitrixError as error:
+            if self._error is None:
+                self._react(error)
+            return failed(entry, error, self._leased.now_ms)
+        return applied(entry, None)
+
+    def _looked_up(
+        self, entry: Entry, by_origin: list[leads.Found], by_id: list[leads.Found] | None = None
+    ) -> Settlement:
+        now_ms = self._leased.now_ms
+        ours = [lead for lead in by_origin if lead.origin == str(entry.user_id)]
+        if ours:
+            if len(ours) > 1:
+                log.error("leads doubled", user_id=entry.user_id, leads=len(ours))
+            return looked_up(entry, ours[0], now_ms)
+        if len(by_origin) >= leads.PAGE:
+            raise OutcomeUnknown("more leads than a page: ours may be on the next one")
+        named = next((lead for lead in by_id or [] if lead.lead_id == entry.hint), None)
+        if named and named.origin and named.originator == settings().originator_id:
+            return conflicting(entry, named)
+        return looked_up(entry, named, now_ms)
+
+    def _finish(self, settlements: list[Settlement]) -> None:
+        """Write down, reply, release: a crash after any of them loses and doubles nothing."""
+        kept = self._queue.write_down(settlements)
+        ours = [one for one, is_kept in zip(settlements, kept, strict=True) if is_kept]
+        if len(ours) < len(settlements):
+            log.warning("leases lost", users=len(settlements) - len(ours))
+        answered = [(one.entry, event) for one in ours for event in one.events if event.answered]
+        confirmed = {
+            (entry.user_id, event.event_id)
+            for (entry, event), is_sent in zip(answered, replies.send(answered), strict=True)
+            if is_sent
+        }
+        self._queue.release([_released(one, confirmed) for one in ours])
+        for one in ours:
+            story.ends(one)
+
+
+def _result(answer: Answer) -> Answer:
+    if isinstance(answer, BitrixError):
+        raise answer
+    return answer
+
+
+def _state(entry: Entry) -> leads.State:
+    if entry.state is None:
+        raise OutcomeUnknown("an entry without a state was written")
+    return entry.state
+
+
+def _released(one: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:
+    """Forget what was replied; what was not stays, to be replied later."""
+    answered = [event for event in one.events if event.answered]
+    sent = [event for event in answered if (one.entry.user_id, event.event_id) in confirmed]
+    delay_ms = one.delay_ms if len(sent) == len(answered) else max(one.delay_ms, REPLY_DELAY_MS)
+    return replace(one, fields={}, events=tuple(sent), delay_ms=delay_ms)

@@ -1,0 +1,82 @@
+"""One request for many users: which commands it has, and whose they are."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.portal import Command
+from leadline.sync.entry import Entry
+from leadline.sync.plan import LookUp, Plan, Write, plan
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done for one user, and the commands it needs."""
+
+    entry: Entry
+    plan: Plan
+    #: Keys of its commands in the batch; look-ups share theirs.
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The steps of one call and their commands."""
+
+    steps: list[Step]
+    commands: dict[str, Command]
+
+    @property
+    def methods(self) -> Counter[str]:
+        """How many commands of each method."""
+        return Counter(command.method for command in self.commands.values())
+
+    def within(self, allowed: dict[str, int]) -> "Request":
+        """The request with as many commands of each method as are allowed, the first ones."""
+        left = dict(allowed)
+        chosen = {}
+        for key, command in self.commands.items():
+            if left[command.method] > 0:
+                left[command.method] -= 1
+                chosen[key] = command
+        return Request(self.steps, chosen)
+
+    def serves(self, step: Step) -> bool:
+        """Whether the request has all that this step needs."""
+        return all(key in self.commands for key in step.keys)
+
+
+def build(entries: list[Entry], originator: str) -> Request:
+    """One command for each user to write, and few for all users to look up."""
+    plans = [(entry, plan(entry, originator)) for entry in entries]
+    commands = {_write_key(entry): step.command for entry, step in plans if isinstance(step, Write)}
+    shared = _look_ups([entry for entry, step in plans if isinstance(step, LookUp)], originator)
+    for parts in shared.values():
+        commands |= parts
+    steps = []
+    for entry, step in plans:
+        keys: tuple[str, ...] = ()
+        if isinstance(step, Write):
+            keys = (_write_key(entry),)
+        elif isinstance(step, LookUp):
+            keys = tuple(shared[entry.user_id])
+        steps.append(Step(entry, step, keys))
+    return Request(steps, commands)
+
+
+def _look_ups(entries: list[Entry], originator: str) -> dict[int, dict[str, Command]]:
+    """For each user the commands that look it up, shared with others."""
+    found: dict[int, dict[str, Command]] = {}
+    for at in range(0, len(entries), leads.LOOK_UP_MAX):
+        part = entries[at : at + leads.LOOK_UP_MAX]
+        commands = {f"origins{at}": leads.look_up([entry.user_id for entry in part], originator)}
+        hints = [entry.hint for entry in part if entry.hint is not None]
+        if hints:
+            commands[f"ids{at}"] = leads.read(hints)
+        found |= dict.fromkeys([entry.user_id for entry in part], commands)
+    return found
+
+
+def _write_key(entry: Entry) -> str:
+    # Not a bare number: a batch with such keys answers with a list.
+    return f"u{entry.user_id}"

@@ -1,0 +1,47 @@
+"""What the log tells of a job: ids, attempts and outcomes, nothing personal."""
+
+import structlog
+
+from leadline.sync.entry import Entry, Owed, Settlement
+from leadline.sync.plan import MAX_ATTEMPTS
+from leadline.sync.request import Request
+
+log = structlog.get_logger()
+
+
+def begins(request: Request) -> None:
+    """A line for each event that is being served, and one for the call."""
+    for step in request.steps:
+        for event in step.entry.events:
+            if event.answered is None and request.serves(step):
+                log.info(
+                    "Processing bitrix_job (attempt %d/%d)",
+                    event.attempts + 1,
+                    MAX_ATTEMPTS,
+                    step=type(step.plan).__name__,
+                    **_about(step.entry, event),
+                )
+    if request.commands:
+        log.info("calling Bitrix24", commands=len(request.commands))
+
+
+def ends(settlement: Settlement) -> None:
+    """A line for each event: completed, failed, or when it is tried again."""
+    for event in settlement.events:
+        about = _about(settlement.entry, event)
+        if event.answered is None:
+            log.warning("retry in %d ms", settlement.delay_ms, attempts=event.attempts, **about)
+        elif event.answered.outcome == "failed":
+            log.error("failed", attempts=event.answered.attempts, **about)
+        else:
+            lead_id, outcome = event.answered.lead_id, event.answered.outcome
+            log.info("completed", outcome=outcome, bitrix_lead_id=lead_id, **about)
+
+
+def _about(entry: Entry, event: Owed) -> dict[str, object]:
+    return {
+        "event_id": event.event_id,
+        "user_id": entry.user_id,
+        "action": event.action,
+        "correlation_id": event.correlation_id,
+    }
