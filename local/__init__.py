@@ -1,0 +1,1 @@
+"""What makes the whole system run on one machine."""
