@@ -6,6 +6,7 @@ Others hand it messages; it publishes what has gathered and learns of the confir
 
 import contextlib
 import random
+import struct
 import threading
 import time
 from collections import deque
@@ -16,7 +17,7 @@ from typing import Any
 import pika
 import structlog
 from pika.adapters.select_connection import SelectConnection
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ShortStringTooLong, UnsupportedAMQPFieldException
 
 from leadline.runtime.errors import BadConfiguration
 
@@ -29,6 +30,7 @@ CONFIRM_TIMEOUT_S = 5.0
 MAX_WAITING = 10_000
 _TICK_S = 0.5
 _BACKOFF_S = (0.1, 0.5, 1, 2, 5)
+_NOT_ENCODABLE = (ShortStringTooLong, UnsupportedAMQPFieldException, UnicodeError, struct.error)
 
 Done = Callable[[bool], None]
 
@@ -131,7 +133,8 @@ class Publisher:
             if connection is None or not self._ready or self._drain_due:
                 return
             self._drain_due = True
-        connection.ioloop.add_callback_threadsafe(self._drain)
+            # Under the lock: a loop that is closed meanwhile would raise.
+            connection.ioloop.add_callback_threadsafe(self._drain)
 
     def publish(
         self, messages: list[Message], *, timeout_s: float = CONFIRM_TIMEOUT_S
@@ -175,12 +178,16 @@ class Publisher:
             self._wake.wait()
             if self._closing:
                 break
-            self._serve_connection()
+            try:
+                self._serve_connection()
+            except Exception:  # the edge of the thread: without it nothing is published any more
+                log.exception("publisher failed")
             self._fail(list(self._unconfirmed.values()))
             self._unconfirmed.clear()
-            if not self._waiting:
-                self._wake.clear()
-                continue
+            with self._lock:  # or a message offered just now would not wake us
+                if not self._waiting:
+                    self._wake.clear()
+                    continue
             self._back_off()
 
     def _serve_connection(self) -> None:
@@ -251,14 +258,20 @@ class Publisher:
                 continue
             self._unconfirmed[self._next_tag] = item
             self._next_tag += 1
-            # confirm and mandatory: without both an unroutable message vanishes
-            self._channel.basic_publish(
-                "",
-                item.message.queue,
-                item.message.body,
-                item.message.properties(),
-                mandatory=True,
-            )
+            try:
+                # confirm and mandatory: without both an unroutable message vanishes
+                self._channel.basic_publish(
+                    "",
+                    item.message.queue,
+                    item.message.body,
+                    item.message.properties(),
+                    mandatory=True,
+                )
+            except _NOT_ENCODABLE:
+                # Nothing was sent: the broker goes on counting from here.
+                self._next_tag -= 1
+                log.error("message can't be encoded", message_id=item.message.message_id)  # noqa: TRY400
+                self._fail([self._unconfirmed.pop(self._next_tag)])
 
     def _on_confirm(self, frame: Any) -> None:
         acked = type(frame.method).__name__ == "Ack"

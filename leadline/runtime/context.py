@@ -27,7 +27,7 @@ def begin(correlation_id: str | None = None, traceparent: str | None = None) -> 
     """Make this the current trace; what is missing or malformed is made anew."""
     if not traceparent or not _is_traceparent(traceparent):
         traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-    if not correlation_id or len(correlation_id) > 128 or not correlation_id.isprintable():
+    if not correlation_id or not _is_correlation_id(correlation_id):
         correlation_id = traceparent[3:35]
     trace = Trace(correlation_id, traceparent)
     _current.set(trace)
@@ -39,6 +39,11 @@ def begin(correlation_id: str | None = None, traceparent: str | None = None) -> 
 def current() -> Trace:
     """The trace that `begin` made in this thread, else a new one."""
     return _current.get() or begin()
+
+
+def _is_correlation_id(text: str) -> bool:
+    """Whether AMQP can carry it: a short string has 255 bytes."""
+    return len(text) <= 128 and text.isascii() and text.isprintable()
 
 
 def _is_traceparent(text: str) -> bool:
