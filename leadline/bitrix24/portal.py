@@ -13,7 +13,6 @@ import requests
 from pydantic import SecretStr
 
 from leadline.bitrix24 import errors
-from leadline.runtime import secrets
 from leadline.runtime.errors import (
     BadConfiguration,
     BitrixError,
@@ -120,15 +119,6 @@ class Portal:
         except requests.RequestException as error:
             raise OutcomeUnknown(_text(error), may_still_run=True) from None
         return _read(answer)
-
-
-def portal() -> Portal:
-    """The portal of the secret `bitrix-webhook-url`.
-
-    Raises:
-        BadConfiguration: there is none, or it does not look like a webhook.
-    """
-    return Portal(secrets.require("bitrix-webhook-url"))
 
 
 def _checked(url: str) -> str:

@@ -1,6 +1,7 @@
 """Into the ledger: what became of an event, applied once, in any order, late or repeated."""
 
 from typing import Literal
+from uuid import UUID
 
 import structlog
 
@@ -11,6 +12,8 @@ from leadline.runtime.errors import BadMessage
 log = structlog.get_logger()
 
 Outcome = Literal["synced", "superseded", "failed"]
+
+UNKNOWN_EVENT = "the reply answers no event of this user that the ledger knows"
 
 # A failure may still turn into a success (a late answer, a later try), never the other way round;
 # an older reply never touches what a newer version has set. The user is locked first: replies of
@@ -64,7 +67,7 @@ def apply(reply: Reply, outcome: str | None) -> None:
         BadMessage: there is no such user or event.
         DatabaseDown: nothing was applied.
     """
-    event_id = str(reply.event_id) if reply.event_id else _event_without_id(reply)
+    event_id = _ledger_id(reply.event_id) if reply.event_id else _event_without_id(reply)
     state = _state(reply, outcome)
     rows = database().run(
         _SETTLE,
@@ -76,7 +79,7 @@ def apply(reply: Reply, outcome: str | None) -> None:
         lead_id=reply.bitrix_lead_id if state != "failed" else None,
     )
     if not rows and not database().run(_KNOWN, event_id=event_id, user_id=reply.user_id):
-        raise BadMessage("the reply answers no event of this user that the ledger knows")
+        raise BadMessage(UNKNOWN_EVENT)
     log.info(
         "reply received" if rows else "reply repeated",
         event_id=event_id,
@@ -92,6 +95,14 @@ def _state(reply: Reply, outcome: str | None) -> Outcome:
     if reply.status == "error":
         return "failed"
     return "superseded" if outcome == "superseded" else "synced"
+
+
+def _ledger_id(text: str) -> str:
+    """The id as the ledger writes it; ids of other senders' making are none of ours."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise BadMessage(UNKNOWN_EVENT) from None
 
 
 def _event_without_id(reply: Reply) -> str:

@@ -99,7 +99,7 @@ class Reply(_Message):
     bitrix_lead_id: Id | None = None
     reason: Reason | None = None
     attempts: int = Field(1, ge=0, lt=2**31)
-    event_id: UUID | None = None
+    event_id: Text | None = None
     version: int | None = None
 
 

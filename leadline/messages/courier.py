@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pika
 import requests
 
-from leadline.messages.delivery import ATTEMPT
+from leadline.messages.delivery import ATTEMPT, NO_ID
 from leadline.runtime import auth
 from leadline.runtime.settings import settings
 
@@ -70,7 +70,7 @@ def _headers(properties: pika.BasicProperties, attempt: int) -> dict[str, str]:
     if "ce-specversion" not in headers:
         message_id = properties.message_id or ""
         headers |= {"ce-specversion": "1.0", "ce-type": "amqp.message", "ce-source": "/amqp"}
-        headers["ce-id"] = _printable(message_id) or "-"
+        headers["ce-id"] = _printable(message_id) or NO_ID
     headers[f"ce-{ATTEMPT}"] = str(attempt)
     if properties.correlation_id:
         headers["X-Call-Id"] = _printable(properties.correlation_id)

@@ -26,6 +26,10 @@ OUTCOME = "outcome"
 ATTEMPT = "attempt"
 
 
+#: The `id` of a CloudEvent made from a message that has none.
+NO_ID = "-"
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """The message's JSON and what its envelope said."""
@@ -72,7 +76,8 @@ def receive(request: Request) -> Delivery:
         raise BadMessage("not a valid CloudEvent") from None
     found = {name: str(value) for name, value in event.get_attributes().items()}
     data = event.data if isinstance(event.data, dict) else _json(body)
-    return Delivery(data, found.get("id"), found)
+    message_id = found.get("id")
+    return Delivery(data, None if message_id == NO_ID else message_id, found)
 
 
 def _json(body: bytes) -> Any:

@@ -10,7 +10,7 @@ from rq import Queue
 from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
-from leadline.runtime.redis import client
+from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
 from leadline.sync.queue import JOBS
 
@@ -32,15 +32,16 @@ def enqueue() -> str:
     """Enqueue a job; returns its id.
 
     Raises:
-        redis.RedisError: Redis can't be reached.
+        QueueDown: Redis can't be reached.
     """
-    job = jobs().enqueue(
-        JOB,
-        kwargs={"portal": settings().portal},
-        job_timeout=JOB_TIMEOUT_S,
-        result_ttl=_WEEK_S,
-        failure_ttl=_WEEK_S,
-    )
+    with reachable():
+        job = jobs().enqueue(
+            JOB,
+            kwargs={"portal": settings().portal},
+            job_timeout=JOB_TIMEOUT_S,
+            result_ttl=_WEEK_S,
+            failure_ttl=_WEEK_S,
+        )
     return str(job.id)
 
 
@@ -51,10 +52,10 @@ def wake() -> None:
 
 
 def trim_history() -> None:
-    """Forget all but the last finished and failed jobs; called by a job that will join them."""
+    """Forget all but the last finished and failed jobs."""
     for registry, keep in (
-        (FinishedJobRegistry(queue=jobs()), KEEP_FINISHED - 1),
-        (FailedJobRegistry(queue=jobs()), KEEP_FAILED - 1),
+        (FinishedJobRegistry(queue=jobs()), KEEP_FINISHED),
+        (FailedJobRegistry(queue=jobs()), KEEP_FAILED),
     ):
         ids = registry.get_job_ids()
         for job_id in ids[: max(0, len(ids) - keep)]:

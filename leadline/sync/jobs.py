@@ -2,10 +2,11 @@
 
 import structlog
 
+from leadline.runtime.redis import reachable
 from leadline.sync import driver, portals
 from leadline.sync.call import Call
 from leadline.sync.gather import gather
-from leadline.sync.queue import work_queue
+from leadline.sync.queue import WorkQueue, work_queue
 
 log = structlog.get_logger()
 
@@ -17,8 +18,11 @@ def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - says in RQ's history wh
         BitrixError: the call as a whole failed; everything is written down, RQ only counts it.
         QueueDown: Redis can't be reached; leases expire and the users are due again.
     """
-    driver.trim_history()
-    queue = work_queue()
+    with reachable():
+        return _serve(work_queue())
+
+
+def _serve(queue: WorkQueue) -> int:
     if queue.depth().due == 0 or not portals.paused().is_over(portals.session()):
         return 0
     leased = gather(queue)

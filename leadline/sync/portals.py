@@ -1,20 +1,25 @@
 """What all calls to this portal share: its connection, limits and state."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 from leadline.bitrix24.budget import Budget
 from leadline.bitrix24.limits import TokenBucket
-from leadline.bitrix24.portal import Portal, portal
+from leadline.bitrix24.portal import Portal
+from leadline.runtime import secrets
 from leadline.runtime.redis import client
 from leadline.runtime.settings import settings
 from leadline.sync.pause import Pause
 from leadline.sync.queue import work_queue
 
 
-@cache
 def session() -> Portal:
-    """This process's portal, with its kept connection."""
-    return portal()
+    """This process's portal, with its kept connection; a new one when the webhook was changed."""
+    return _session(secrets.require("bitrix-webhook-url"))
+
+
+@lru_cache(maxsize=1)
+def _session(webhook_url: str) -> Portal:
+    return Portal(webhook_url)
 
 
 @cache

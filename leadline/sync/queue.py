@@ -5,17 +5,14 @@ leased to one worker at a time, with an expiry and a fencing token; and comes ba
 time when a call failed. Each step is one Lua script, so no step is ever half done.
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import redis
-from redis.exceptions import MasterDownError
 
-from leadline.runtime.errors import QueueDown
-from leadline.runtime.redis import client
+from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Arrival, Entry, Settlement
 
@@ -79,7 +76,7 @@ class WorkQueue:
         args: list[Any] = [user_id, event.event_id, event.dumps(), arrival.state]
         args += [event.version or "", touches, "1" if arrival.is_first else "0"]
         keys = [self._due, self._leases, *self._entry_keys(user_id), JOBS_KEY]
-        with _reachable():
+        with reachable():
             return int(self._put(keys=keys, args=[*args, arrival.lead_id or ""]))
 
     def lease(self, limit: int) -> Leased:
@@ -88,7 +85,7 @@ class WorkQueue:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        with _reachable():
+        with reachable():
             expired, still_due, users, now_ms = self._lease(
                 keys=[self._due, self._leases, self._memory], args=[self.prefix, limit, LEASE_MS]
             )
@@ -123,7 +120,7 @@ class WorkQueue:
             QueueDown: Redis can't be reached.
         """
         now_ms = self._now_ms()
-        with _reachable(), self._redis.pipeline(transaction=False) as pipe:
+        with reachable(), self._redis.pipeline(transaction=False) as pipe:
             pipe.zcount(self._due, "-inf", now_ms)
             pipe.zcount(self._leases, now_ms, "+inf")
             pipe.zcount(self._leases, "-inf", now_ms)
@@ -136,7 +133,7 @@ class WorkQueue:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        with _reachable():
+        with reachable():
             heads: list[Any] = [
                 self._redis.zrange(key, 0, 0, withscores=True) for key in (self._due, self._leases)
             ]
@@ -144,7 +141,7 @@ class WorkQueue:
             return max(0.0, (min(first) - self._now_ms()) / 1000) if first else None
 
     def _settle_all(self, settlements: Iterable[Settlement], *, release: bool) -> list[bool]:
-        with _reachable(), self._redis.pipeline(transaction=False) as pipe:
+        with reachable(), self._redis.pipeline(transaction=False) as pipe:
             for one in settlements:
                 self._settle(
                     keys=[self._due, self._leases, *self._entry_keys(one.entry.user_id)],
@@ -157,7 +154,7 @@ class WorkQueue:
         return [f"{self.prefix}user:{user_id}", f"{self.prefix}user:{user_id}:events"]
 
     def _now_ms(self) -> int:
-        with _reachable():
+        with reachable():
             now: Any = self._redis.time()
         return int(now[0] * 1000 + now[1] // 1000)
 
@@ -183,20 +180,3 @@ def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
 
 def _script(name: str) -> str:
     return (_LUA / f"{name}.lua").read_text(encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _reachable() -> Iterator[None]:
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
-        if isinstance(error, redis.ResponseError) and not _is_passing(error):
-            raise
-        raise QueueDown from None
-
-
-def _is_passing(error: redis.ResponseError) -> bool:
-    """Redis is out of memory, read-only or busy: later it serves."""
-    # redis-py takes the codes that it has a class for off the text.
-    by_class = redis.OutOfMemoryError | redis.ReadOnlyError | MasterDownError
-    return isinstance(error, by_class) or str(error).startswith(("BUSY", "MISCONF"))

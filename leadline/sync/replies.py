@@ -45,7 +45,9 @@ def message_of(entry: Entry, event: Owed) -> Message:
     reply |= {"action": event.action, "user": event.user, "user_id": entry.user_id}
     if answered.lead_id is not None:
         reply["bitrix_lead_id"] = answered.lead_id
-    reply |= {"attempts": answered.attempts, "event_id": event.event_id, "version": event.version}
+    reply |= {"attempts": answered.attempts, "event_id": event.event_id}
+    if event.version is not None:
+        reply["version"] = event.version
     headers = attributes("leadline.reply", event.event_id, settings().source, None)
     headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": answered.outcome}
     body = contract.reply_body(reply, event.reply_queue)

@@ -7,6 +7,7 @@ and Redis are kept between jobs. Beside it an alarm wakes jobs for users whose t
 import os
 import threading
 import time
+from secrets import token_hex
 
 import redis
 import structlog
@@ -39,6 +40,7 @@ def alarm(stop: threading.Event) -> None:
     while not stop.is_set():
         wait_s = ALARM_S
         try:
+            driver.trim_history()
             due_in_s = _next_call_in_s()
             if due_in_s is not None and due_in_s <= 0:
                 driver.wake()
@@ -68,7 +70,8 @@ def main() -> None:
     threading.Thread(target=alarm, args=[stop], name="alarm", daemon=True).start()
     worker = SimpleWorker(
         [JOBS],
-        name=f"{JOBS}-{os.uname().nodename}-{os.getpid()}",
+        # A name that no worker had before: RQ refuses one that it still believes alive.
+        name=f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}",
         connection=connection,
         serializer=JSONSerializer,
         worker_ttl=WORKER_TTL_S,
