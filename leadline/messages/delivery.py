@@ -72,7 +72,8 @@ def receive(request: Request) -> Delivery:
         return Delivery(_json(body), request.headers.get("X-Rabbitmq-Msg-Id"), {})
     try:
         event = from_http(dict(request.headers), body)
-    except (GenericException, UnicodeDecodeError):
+    except (GenericException, ValueError, TypeError, AttributeError, RecursionError):
+        # The library names few mistakes; on others it stumbles.
         raise BadMessage("not a valid CloudEvent") from None
     found = {name: str(value) for name, value in event.get_attributes().items()}
     data = event.data if isinstance(event.data, dict) else _json(body)

@@ -15,6 +15,9 @@ LeadId = NewType("LeadId", int)
 #: Stages every portal has at first (crm.status.list, ENTITY_ID=STATUS).
 DEFAULT_STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
 
+#: ITU-T E.164, 6.2.1; phonenumbers takes some numbers that are longer.
+E164_DIGITS = 15
+
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -32,7 +35,10 @@ def _e164(text: str) -> str:
         raise ValueError("must be a phone number with country code, like +77001112233") from None
     if not phonenumbers.is_possible_number(number):
         raise ValueError("is not a possible phone number")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    formatted = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if len(formatted) > 1 + E164_DIGITS:
+        raise ValueError(f"must have {E164_DIGITS} digits at most")
+    return formatted
 
 
 FullName = Annotated[
