@@ -26,7 +26,7 @@ def writes(count: int) -> list[Event]:
 
 def reply_to(event: Event, **more: Any) -> Reply:
     success = {"status": "success", "bitrix_lead_id": 456, "attempts": 1}
-    about = {"action": event.action, "user_id": event.user.id, "event_id": event.id}
+    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     return Reply(**{**success, **about, **more})
 
 
