@@ -148,7 +148,12 @@ def test_a_failure_does_not_forget_the_lead() -> None:
 def test_a_reply_to_nothing_we_know_is_a_bad_message() -> None:
     (event,) = writes(1)
     other = store.create(NewUser(full_name="Bob", phone="+77005556677"), None).event
-    for wrong in ({"event_id": uuid4()}, {"user_id": 999}, {"user_id": other.user.id}):
+    for wrong in (
+        {"event_id": str(uuid4())},
+        {"event_id": "7"},
+        {"user_id": 999},
+        {"user_id": other.user.id},
+    ):
         with pytest.raises(BadMessage):
             outcomes.apply(reply_to(event, **wrong), "synced")
     assert states() == ["open", "open"]
