@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -11,8 +12,10 @@ from typing import Any
 
 from local.runner.program import CHECKOUT
 
-#: A socket's path may have 107 bytes (unix(7)); the longest name we add is ".s.PGSQL.65535.lock".
-_LONGEST_SOCKET_FOLDER = 85
+#: A socket's path may have 107 bytes (unix(7)); this leaves room for the names we add.
+_LONGEST_FOLDER = 85
+#: RabbitMQ's scripts take a path with anything else apart.
+_PLAIN = re.compile(r"[\w/.+-]+", re.ASCII)
 
 
 class State:
@@ -45,14 +48,24 @@ class State:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
-    def sockets(self) -> Path:
-        """A folder for unix sockets, short enough for the kernel."""
-        if len(os.fsencode(self.root)) <= _LONGEST_SOCKET_FOLDER:
+    def alias(self) -> Path:
+        """The folder by a path without blanks, short enough for a socket: itself or a link to it.
+
+        Raises:
+            PermissionError: somebody else has put a folder where the link would be.
+        """
+        text = str(self.root)
+        if len(text) <= _LONGEST_FOLDER and _PLAIN.fullmatch(text):
             return self.root
-        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        path = Path(tempfile.gettempdir()) / f"leadline-{os.getuid()}-{digest}"
-        path.mkdir(mode=0o700, exist_ok=True)
-        return path
+        digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:12]
+        folder = Path(tempfile.gettempdir()) / f"leadline-{os.getuid()}-{digest}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            raise PermissionError(folder)
+        link = folder / "state"
+        if not link.is_symlink():
+            link.symlink_to(self.root)
+        return link
 
     def password(self, name: str) -> str:
         """The password of a private server, made up at first use."""

@@ -34,7 +34,7 @@ class Supervisor:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._socket = state.sockets() / "supervisor.sock"
+        self._socket = state.alias() / "supervisor.sock"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, programs: Iterable[Program], env: Mapping[str, str]) -> None:

@@ -54,7 +54,7 @@ class RabbitMQ:
 
     def programs(self) -> tuple[Program, ...]:
         """Erlang's port mapper and the broker; each its own process, so that each is restarted."""
-        folder = self.state.folder("rabbitmq")
+        folder = self.state.alias() / self.state.folder("rabbitmq").name
         env = self._prepare(folder)
         epmd = (shutil.which("epmd") or "epmd", "-port", str(self.epmd_port))
         return (
