@@ -90,13 +90,17 @@ class _Session:
         address = (options["host"], options["port"])
         self._socket = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection = Connection(
-            sock=self._socket, application_name="leadline", tcp_keepalive=True, **options
-        )
-        self._connection.run(
-            f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000};"
-            f"SET lock_timeout = {LOCK_TIMEOUT_S * 1000}"
-        )
+        try:
+            self._connection = Connection(
+                sock=self._socket, application_name="leadline", tcp_keepalive=True, **options
+            )
+            self._connection.run(
+                f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000};"
+                f"SET lock_timeout = {LOCK_TIMEOUT_S * 1000}"
+            )
+        except BaseException:
+            self.close()
+            raise
         # Longer than the server's own limit, so that its answer tells what happened.
         self._socket.settimeout(STATEMENT_TIMEOUT_S + 2)
         self._prepared: dict[str, PreparedStatement] = {}
@@ -122,13 +126,17 @@ class _Session:
 
 def _connect_options(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
-    if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
+    try:
+        port = parts.port or 5432
+    except ValueError:  # its text quotes the URL
+        port = 0
+    if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname or not port:
         raise BadConfiguration(
             "DATABASE_URL must look like postgresql://user:password@host:5432/db"
         )
     return {
         "host": parts.hostname,
-        "port": parts.port or 5432,
+        "port": port,
         "user": unquote(parts.username or "postgres"),
         "password": unquote(parts.password) if parts.password else None,
         "database": unquote(parts.path.lstrip("/")) or "postgres",
