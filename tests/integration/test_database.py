@@ -1,0 +1,163 @@
+"""The connection to Postgres: what passes is DatabaseDown, what doesn't is a StatementError."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pg8000.native
+import pytest
+import sqlalchemy
+
+from leadline.runtime import database as database_module
+from leadline.runtime.database import Database, StatementError
+from leadline.runtime.errors import BadConfiguration, DatabaseDown
+from leadline.runtime.migrate import migrate
+from tests.servers import PrivateServer, private
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
+    server = private("postgres", tmp_path_factory.mktemp("own-postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def db(server: PrivateServer) -> Iterator[Database]:
+    made = Database(server.url)
+    yield made
+    made._discard()  # noqa: SLF001 - Python complains of open sockets
+
+
+def as_admin(url: str, sql: str) -> list[list[object]]:
+    parts = sqlalchemy.make_url(url)
+    with pg8000.native.Connection(
+        parts.username,
+        host=parts.host,
+        port=parts.port,
+        database=parts.database,
+        password=parts.password,
+    ) as connection:
+        found: list[list[object]] = connection.run(sql)
+        return found
+
+
+OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'leadline'"
+)
+
+
+def test_rows_come_as_dictionaries(db: Database) -> None:
+    rows = db.run("SELECT 1 AS one, CAST(:text AS text) AS text", text="Иван 🙂'; DROP TABLE users")
+    assert rows == [{"one": 1, "text": "Иван 🙂'; DROP TABLE users"}]
+
+
+def test_a_connection_that_was_cut_while_idle_is_made_again_unnoticed(
+    db: Database, server: PrivateServer
+) -> None:
+    db.run("SELECT 1 AS one")
+    assert as_admin(server.url, OTHERS)
+    assert db.run("SELECT 1 AS one") == [{"one": 1}]
+
+
+def test_a_restarted_server_is_used_again_unnoticed(db: Database, server: PrivateServer) -> None:
+    db.run("SELECT 1 AS one")
+    server.restart()
+    assert db.run("SELECT 1 AS one") == [{"one": 1}]
+
+
+def test_a_stopped_server_is_down_and_comes_back(db: Database, server: PrivateServer) -> None:
+    db.run("SELECT 1 AS one")
+    server.stop()
+    for _ in range(2):
+        with pytest.raises(DatabaseDown):
+            db.run("SELECT 1 AS one")
+    server.start()
+    assert db.run("SELECT 1 AS one") == [{"one": 1}]
+
+
+def test_a_connection_that_hangs_is_given_up_and_not_used_again(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "STATEMENT_TIMEOUT_S", -1)  # it waits 2 s longer
+    monkeypatch.setattr("pg8000.native.Connection.run", lambda *_: None)  # no limit is set
+    (row,) = db.run("SELECT pg_backend_pid() AS pid")
+    os.kill(row["pid"], signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(DatabaseDown):
+        db.run("SELECT 2 AS stale")
+    assert time.monotonic() - began < 3
+    assert db.run("SELECT 1 AS one") == [{"one": 1}]
+    os.kill(row["pid"], signal.SIGCONT)
+
+
+def test_a_server_that_does_not_answer_at_all_is_down_within_the_time_out(
+    db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "CONNECT_TIMEOUT_S", 0.3)
+    server.freeze()
+    try:
+        with pytest.raises(DatabaseDown):
+            db.run("SELECT 1 AS one")
+    finally:
+        server.thaw()
+    assert db.run("SELECT 1 AS one") == [{"one": 1}]
+
+
+def test_a_read_only_database_is_down_and_not_a_mistake(
+    db: Database, server: PrivateServer
+) -> None:
+    as_admin(server.url, "CREATE TABLE IF NOT EXISTS odd (id int)")
+    db.run("SET default_transaction_read_only = on")
+    with pytest.raises(DatabaseDown):
+        db.run("INSERT INTO odd VALUES (1)")
+    assert db.run("INSERT INTO odd VALUES (1) RETURNING id") == [{"id": 1}]
+
+
+def test_a_refused_statement_tells_its_code_and_constraint_but_no_value(
+    db: Database, server: PrivateServer
+) -> None:
+    as_admin(server.url, "CREATE TABLE IF NOT EXISTS one (name text CONSTRAINT once UNIQUE)")
+    db.run("INSERT INTO one VALUES ('Ivanka') ON CONFLICT DO NOTHING")
+    with pytest.raises(StatementError) as caught:
+        db.run("INSERT INTO one VALUES (:name)", name="Ivanka")
+    assert (caught.value.code, caught.value.constraint) == ("23505", "once")
+    assert "Ivanka" not in str(caught.value)
+    assert db.run("SELECT 1 AS one") == [{"one": 1}]
+
+
+def test_a_slow_statement_is_ended_and_the_connection_serves_on(
+    server: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "STATEMENT_TIMEOUT_S", 0.2)
+    db = Database(server.url)
+    with pytest.raises(DatabaseDown):
+        db.run("SELECT pg_sleep(5)")
+    assert db.run("SELECT 1 AS one") == [{"one": 1}]
+    db._discard()  # noqa: SLF001
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:hunter2@h/d", "hunter2", "postgresql://", "postgresql://u:hunter2@h:x/d"]
+)
+def test_a_url_that_makes_no_sense_is_not_quoted(url: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        Database(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_many_migrations_at_once_apply_each_step_once(server: PrivateServer) -> None:
+    as_admin(server.url, "CREATE DATABASE fresh")
+    url = str(
+        sqlalchemy.make_url(server.url).set(database="fresh").render_as_string(hide_password=False)
+    )
+    with ThreadPoolExecutor(3) as pool:
+        revisions = set(pool.map(migrate, [url] * 3))
+    assert len(revisions) == 1
+    assert as_admin(url, "SELECT count(*) FROM users") == [[0]]
+    as_admin(url, "INSERT INTO users (full_name, phone, stage) VALUES ('A', '+77001112233', 'NEW')")
+    assert {migrate(url)} == revisions
+    assert as_admin(url, "SELECT count(*) FROM users") == [[1]]

@@ -1,0 +1,209 @@
+"""The publisher on a real RabbitMQ: a message counts as published only when the broker has it."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pika
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+
+from leadline.ledger import publish
+from leadline.messages import topology
+from leadline.runtime import context
+from leadline.runtime.broker import Message, Publisher
+from leadline.runtime.errors import BadConfiguration
+from leadline.users.model import LeadId, User, UserId
+from leadline.users.store import Event
+
+QUEUE = topology.REQUESTS
+
+
+def message(number: int = 1, **more: Any) -> Message:
+    return Message(QUEUE, b'{"n": %d}' % number, f"m-{number}", **more)
+
+
+@contextmanager
+def channel_to(url: str) -> Iterator[BlockingChannel]:
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    try:
+        yield connection.channel()
+    finally:
+        connection.close()
+
+
+def waiting(url: str) -> list[str]:
+    """Takes all messages out; their ids."""
+    with channel_to(url) as channel:
+        found: list[str] = []
+        while True:
+            method, properties, _ = channel.basic_get(QUEUE, auto_ack=True)
+            if method is None:
+                return found
+            found.append(properties.message_id)
+
+
+@pytest.fixture
+def publisher(amqp_url: str) -> Iterator[Publisher]:
+    made = Publisher(amqp_url, topology.queues_of(QUEUE))
+    yield made
+    made.close()
+
+
+def test_a_confirmed_message_is_in_its_queue(publisher: Publisher, amqp_url: str) -> None:
+    assert publisher.publish([message(1), message(2)]) == [True, True]
+    assert waiting(amqp_url) == ["m-1", "m-2"]
+
+
+def test_nothing_to_publish_needs_no_broker() -> None:
+    assert Publisher("amqp://127.0.0.1:1/", ()).publish([]) == []
+
+
+def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
+    event = Event(
+        id=UUID("01990000-0000-7000-8000-000000000001"),
+        action="create_card",
+        user=User(UserId(123), "Иван Иванов", "+77001112233", "NEW"),
+        version=1,
+        bitrix_lead_id=LeadId(9),
+        changed=("full_name", "phone", "stage"),
+        occurred_at=datetime(2026, 1, 31, 12, tzinfo=UTC),
+        correlation_id="call-1",
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+    publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
+    assert publisher.publish([publish.message_of(event), publish.message_of(event, resent=True)])
+    publisher.close()
+    with channel_to(amqp_url) as channel:
+        _, properties, body = channel.basic_get(QUEUE, auto_ack=True)
+        _, again, _ = channel.basic_get(QUEUE, auto_ack=True)
+    assert properties.delivery_mode == 2
+    assert properties.content_type == "application/json"
+    assert properties.message_id == str(event.id)
+    assert properties.correlation_id == "call-1"
+    # A quorum queue adds a header of its own.
+    assert properties.headers.pop("x-delivery-count", 0) == 0
+    assert properties.headers == {
+        "ce-specversion": "1.0",
+        "ce-type": "leadline.user_created",
+        "ce-id": str(event.id),
+        "ce-source": "/leadline",
+        "ce-time": "2026-01-31T12:00:00.000Z",
+        "ce-changed": "full_name,phone,stage",
+        "traceparent": event.traceparent,
+    }
+    assert again.headers["ce-resent"] == "true"
+    assert body.decode().startswith(
+        '{"pattern":"user_created","data":{"action":"create_card","user"'
+    )
+    assert list(json.loads(body)["data"]) == [
+        "action",
+        "user",
+        "replyQueue",
+        "event_id",
+        "version",
+        "occurred_at",
+    ]
+
+
+def test_a_deleted_queue_is_reported_and_made_again(publisher: Publisher, amqp_url: str) -> None:
+    assert publisher.publish([message(1)]) == [True]
+    with channel_to(amqp_url) as channel:
+        channel.queue_delete(QUEUE)
+    assert publisher.publish([message(2)]) == [False]
+    assert publisher.publish([message(3)]) == [True]
+    assert waiting(amqp_url) == ["m-3"]
+
+
+def test_an_unroutable_message_does_not_spoil_the_others(
+    publisher: Publisher, amqp_url: str
+) -> None:
+    lost = Message("no.such.queue", b"{}", "lost")
+    assert publisher.publish([message(1), lost, message(2)]) == [True, False, True]
+    assert waiting(amqp_url) == ["m-1", "m-2"]
+
+
+def test_eight_threads_offer_at_once_and_each_message_is_confirmed_once(
+    publisher: Publisher, amqp_url: str
+) -> None:
+    confirmed: list[str] = []
+    done = threading.Semaphore(0)
+
+    def offer(thread: int) -> None:
+        for step in range(100):
+            one = message(thread * 1000 + step)
+
+            def record(is_confirmed: bool, name: str = one.message_id) -> None:  # noqa: FBT001
+                confirmed.append(name if is_confirmed else "lost")
+                done.release()
+
+            publisher.offer(one, record)
+
+    threads = [threading.Thread(target=offer, args=[number]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for _ in range(800):
+        assert done.acquire(timeout=10)
+    assert len(set(confirmed)) == 800
+    assert sorted(waiting(amqp_url)) == sorted(confirmed)
+
+
+def test_close_waits_for_what_is_on_its_way(amqp_url: str) -> None:
+    publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
+    outcomes: list[bool] = []
+    for number in range(300):
+        publisher.offer(message(number), outcomes.append)
+    publisher.close()
+    assert outcomes == [True] * 300
+    assert len(waiting(amqp_url)) == 300
+    publisher.offer(message(), outcomes.append)
+    assert outcomes[-1] is False
+
+
+def test_an_unreachable_broker_is_reported_in_time_and_never_raises() -> None:
+    publisher = Publisher("amqp://127.0.0.1:1/", topology.queues_of(QUEUE))
+    began = time.monotonic()
+    assert publisher.publish([message(1), message(2)], timeout_s=0.5) == [False, False]
+    assert time.monotonic() - began < 2
+    publisher.close(0.2)
+
+
+def test_memory_is_bounded_while_the_broker_is_away() -> None:
+    publisher = Publisher("amqp://127.0.0.1:1/", (), max_waiting=100)
+    outcomes: list[bool] = []
+    for number in range(150):
+        publisher.offer(message(number), outcomes.append, timeout_s=60)
+    assert outcomes == [False] * 50
+    publisher.close(0.2)
+
+
+def test_a_message_that_amqp_can_not_carry_is_reported_and_harms_no_other(
+    publisher: Publisher, amqp_url: str
+) -> None:
+    odd = message(2, correlation_id="я" * 128)
+    assert publisher.publish([message(1), odd, message(3)]) == [True, False, True]
+    assert publisher.publish([message(4)]) == [True]
+    assert waiting(amqp_url) == ["m-1", "m-3", "m-4"]
+
+
+def test_whatever_a_client_sends_as_its_call_id_can_be_carried(
+    publisher: Publisher, amqp_url: str
+) -> None:
+    for sent in ("é" * 128, "Ã©" * 64, "x" * 128, "a\tb", ""):
+        trace = context.begin(sent)
+        (is_confirmed,) = publisher.publish([message(correlation_id=trace.correlation_id)])
+        assert is_confirmed
+    assert len(waiting(amqp_url)) == 5
+
+
+def test_a_url_that_makes_no_sense_is_not_quoted() -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        Publisher("amqp://user:hunter2@host:port/", ())
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,94 @@
+"""The publisher while RabbitMQ freezes, dies and comes back."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from leadline.messages import topology
+from leadline.runtime.broker import Message, Publisher
+from tests.servers import PrivateServer, eventually, private
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
+    folder = tmp_path_factory.mktemp("broker")
+    server = private("rabbitmq", folder)
+    server.start()
+    made = Publisher(server.url, topology.queues_of(topology.REQUESTS))
+    assert publish(made, 0)
+    made.close()
+    # RabbitMQ 3.10 loses a quorum queue for ever when it is killed within a second of its making.
+    server.restart()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def publisher(broker: PrivateServer) -> Iterator[Publisher]:
+    made = Publisher(broker.url, topology.queues_of(topology.REQUESTS))
+    assert publish(made, 0)
+    yield made
+    made.close()
+
+
+def publish(publisher: Publisher, number: int, timeout_s: float = 5.0) -> bool:
+    message = Message(topology.REQUESTS, b"{}", f"m-{number}")
+    return publisher.publish([message], timeout_s=timeout_s) == [True]
+
+
+def test_a_frozen_broker_confirms_nothing_and_holds_nobody_up(
+    broker: PrivateServer, publisher: Publisher
+) -> None:
+    broker.freeze()
+    began = time.monotonic()
+    assert not publish(publisher, 1, timeout_s=1)
+    assert time.monotonic() - began < 3
+    began = time.monotonic()
+    outcomes: list[bool] = []
+    for number in range(2, 50):
+        message = Message(topology.REQUESTS, b"{}", f"m-{number}")
+        publisher.offer(message, outcomes.append, timeout_s=1)
+    assert time.monotonic() - began < 0.5
+    eventually(lambda: outcomes == [False] * 48, 5, "each message has been reported")
+    broker.thaw()
+    eventually(lambda: publish(publisher, 99, 1), 30, "a thawed broker is published to again")
+
+
+def test_a_killed_broker_is_published_to_again_once_it_is_back(
+    broker: PrivateServer, publisher: Publisher
+) -> None:
+    broker.kill()
+    assert not publish(publisher, 1, timeout_s=1)
+    broker.start()
+    eventually(lambda: publish(publisher, 2, 2), 30, "a restarted broker is published to again")
+
+
+def test_no_message_is_forgotten_while_the_broker_dies_under_load(
+    broker: PrivateServer, publisher: Publisher
+) -> None:
+    reported: list[bool] = []
+    stop = threading.Event()
+    offered = [0, 0, 0, 0]
+
+    def load(thread: int) -> None:
+        while not stop.is_set():
+            message = Message(topology.REQUESTS, b"{}", f"{thread}-{offered[thread]}")
+            offered[thread] += 1
+            publisher.offer(message, reported.append, timeout_s=2)
+            stop.wait(0.002)
+
+    threads = [threading.Thread(target=load, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: reported.count(True) > 200, 20, "messages are confirmed")
+    broker.kill()
+    eventually(lambda: reported.count(False) > 20, 20, "messages are reported as not confirmed")
+    broker.start()
+    confirmed = reported.count(True)
+    eventually(lambda: reported.count(True) > confirmed + 200, 30, "it goes on")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    eventually(lambda: len(reported) == sum(offered), 10, "each message was reported once")
