@@ -1,5 +1,6 @@
 """Each part against one real server, its per-process state made anew for each test."""
 
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,18 @@ def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """This process works with an empty Redis."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     return redis_url
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Finds a port that nobody listens on."""
+
+    def find() -> int:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port: int = listening.getsockname()[1]
+            return port
+
+    return find
 
 
 def in_threads(times: int, work: Callable[[int], Result]) -> list[Result]:

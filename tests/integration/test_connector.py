@@ -1,0 +1,272 @@
+"""From RabbitMQ to a function over HTTP, by the connector in its own process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pika
+import pytest
+import requests
+
+from leadline.messages import topology
+from tests.servers import PrivateServer, eventually, private
+
+QUEUE = topology.REQUESTS
+DEAD = topology.dead_letters(QUEUE)
+
+
+@dataclass
+class Function:
+    """A function that answers as told and remembers what it was sent."""
+
+    url: str = ""
+    answers: list[int] = field(default_factory=list)
+    requests: list[tuple[float, dict[str, str], bytes]] = field(default_factory=list)
+    may_answer: threading.Event = field(default_factory=threading.Event)
+
+
+@pytest.fixture
+def function() -> Iterator[Function]:
+    told = Function()
+    told.may_answer.set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            told.requests.append((time.monotonic(), dict(self.headers), body))
+            status = told.answers.pop(0) if told.answers else 202
+            told.may_answer.wait(30)
+            text = b'{"detail": "because"}' if status >= 400 else b""
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    told.url = f"http://127.0.0.1:{server.server_port}/"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield told
+    told.may_answer.set()
+    server.shutdown()
+    server.server_close()
+
+
+@dataclass
+class Process:
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def health(self) -> int:
+        try:
+            return requests.get(f"http://127.0.0.1:{self.port}/healthz", timeout=5).status_code
+        except requests.ConnectionError:
+            return 0
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
+    started: list[Process] = []
+
+    def run(url: str, **env: str) -> Process:
+        port = free_port()
+        routes = json.dumps({QUEUE: function.url})
+        process = subprocess.Popen(
+            [sys.executable, "-m", "leadline.messages.connector"],
+            env={
+                **os.environ,
+                "AMQP_URL": url,
+                "LEADLINE_ROUTES": routes,
+                "LEADLINE_AUTH": "off",
+                "PORT": str(port),
+                **env,
+            },
+            stdout=subprocess.DEVNULL,
+        )
+        started.append(Process(process, port))
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+
+
+@pytest.fixture
+def running(start: Start, amqp_url: str) -> Process:
+    connector = start(amqp_url)
+    eventually(lambda: connector.health() == 200, 20, "the connector consumes")
+    return connector
+
+
+def publish(url: str, *bodies: bytes, **properties: Any) -> None:
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for number, body in enumerate(bodies):
+        about = pika.BasicProperties(message_id=f"m-{number}", **properties)
+        channel.basic_publish("", QUEUE, body, about, mandatory=True)
+    connection.close()
+
+
+def take(url: str, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    found = []
+    while True:
+        method, properties, body = connection.channel().basic_get(queue, auto_ack=True)
+        if method is None:
+            break
+        found.append((properties, body))
+    connection.close()
+    return found
+
+
+def depth(url: str, queue: str = QUEUE) -> int:
+    """Messages that are ready; what is in somebody's hands is not."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    count: int = connection.channel().queue_declare(queue, passive=True).method.message_count
+    connection.close()
+    return count
+
+
+@pytest.mark.usefixtures("running")
+def test_a_message_reaches_its_function_as_a_cloudevent(function: Function, amqp_url: str) -> None:
+    publish(
+        amqp_url, '{"n": "я"}'.encode(), correlation_id="call-1", content_type="application/json"
+    )
+    eventually(lambda: function.requests, 10, "the function is called")
+    _, headers, body = function.requests[0]
+    assert body == '{"n": "я"}'.encode()
+    assert headers["ce-id"] == "m-0"
+    assert headers["ce-specversion"] == "1.0"
+    assert headers["ce-attempt"] == "1"
+    assert headers["X-Call-Id"] == "call-1"
+
+
+def test_a_message_is_acknowledged_only_after_2xx(
+    running: Process, function: Function, amqp_url: str
+) -> None:
+    function.may_answer.clear()
+    publish(amqp_url, b"{}")
+    eventually(lambda: function.requests, 10, "the function is called")
+    running.process.kill()
+    eventually(lambda: depth(amqp_url) == 1, 10, "RabbitMQ still has the message")
+
+
+@pytest.mark.usefixtures("running")
+def test_what_can_never_be_served_is_kept_as_a_dead_letter_with_its_reason(
+    function: Function, amqp_url: str
+) -> None:
+    function.answers = [422]
+    publish(amqp_url, b"nonsense", b"{}")
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
+    ((properties, body),) = take(amqp_url, DEAD)
+    dead = function.requests[0][2]
+    assert (body, properties.message_id) == (dead, f"m-{[b'nonsense', b'{}'].index(dead)}")
+    assert properties.headers["x-reason"] == "422 because"
+    assert properties.headers["x-origin"] == QUEUE
+    eventually(lambda: len(function.requests) == 2, 5, "the other message is served")
+
+
+@pytest.mark.usefixtures("running")
+def test_what_can_not_be_served_now_comes_again_later_with_its_attempts_counted(
+    function: Function, amqp_url: str
+) -> None:
+    function.answers = [503, 429]
+    publish(amqp_url, b"{}", headers={"ce-specversion": "1.0", "ce-id": "e", "ce-resent": "true"})
+    eventually(lambda: len(function.requests) == 3, 20, "the function is called three times")
+    times, headers, _ = zip(*function.requests, strict=True)
+    assert [one["ce-attempt"] for one in headers] == ["1", "2", "3"]
+    assert all(one["ce-resent"] == "true" and one["ce-id"] == "e" for one in headers)
+    assert times[1] - times[0] >= 0.9
+    assert times[2] - times[1] >= 3.9
+    assert depth(amqp_url, DEAD) == 0
+
+
+@pytest.mark.usefixtures("running")
+def test_what_failed_too_often_is_dead(function: Function, amqp_url: str) -> None:
+    function.answers = [500]
+    publish(amqp_url, b"{}", headers={"ce-attempt": 20})
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
+    assert function.requests[0][1]["ce-attempt"] == "20"
+
+
+@pytest.mark.usefixtures("running")
+def test_a_message_over_the_limit_is_dead_and_never_sent(function: Function, amqp_url: str) -> None:
+    publish(amqp_url, b"x" * 70_000)
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
+    assert function.requests == []
+
+
+@pytest.mark.usefixtures("running")
+def test_headers_that_http_could_not_carry_harm_nothing(function: Function, amqp_url: str) -> None:
+    odd = {"ce-specversion": "1.0", "ce-id": "a\r\nX-Evil: 1", "ce-я": "я", "ce-table": {"a": 1}}
+    publish(amqp_url, b"{}", headers=odd, correlation_id="a\r\nb")
+    publish(amqp_url, b"{}")
+    eventually(lambda: depth(amqp_url) == 0, 10, "both are taken")
+    eventually(lambda: len(function.requests) >= 1, 10, "what can be served is served")
+    assert all("X-Evil" not in headers for _, headers, _ in function.requests)
+
+
+def test_sigterm_finishes_what_is_under_way(
+    running: Process, function: Function, amqp_url: str
+) -> None:
+    function.may_answer.clear()
+    publish(amqp_url, b"{}")
+    eventually(lambda: function.requests, 10, "the function is called")
+    running.process.send_signal(signal.SIGTERM)
+    publish(amqp_url, b"{}")
+    function.may_answer.set()
+    assert running.process.wait(20) == 0
+    assert depth(amqp_url) <= 1
+    assert depth(amqp_url) == 2 - len(function.requests)
+
+
+def test_without_a_broker_it_says_so_and_goes_on_trying(start: Start) -> None:
+    connector = start("amqp://127.0.0.1:1/")
+    eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
+    assert connector.stop() == 0
+
+
+@pytest.mark.parametrize("routes", ["", "nonsense", "[]", "{}"])
+def test_without_sensible_routes_it_does_not_start(start: Start, routes: str) -> None:
+    connector = start("amqp://127.0.0.1:1/", LEADLINE_ROUTES=routes)
+    assert connector.process.wait(20) != 0
+
+
+@pytest.fixture
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
+    server = private("rabbitmq", tmp_path_factory.mktemp("broker"))
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_after_a_restart_of_the_broker_it_consumes_again(
+    start: Start, function: Function, broker: PrivateServer
+) -> None:
+    connector = start(broker.url)
+    eventually(lambda: connector.health() == 200, 20, "the connector consumes")
+    broker.stop()
+    eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
+    broker.start()
+    publish(broker.url, b"{}")
+    eventually(lambda: function.requests, 30, "the function is called")
+    assert connector.stop() == 0
