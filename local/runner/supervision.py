@@ -18,6 +18,7 @@ from local.runner.program import Program
 from local.runner.state import State, write
 
 _ANSWERS_WITHIN_S = 10
+_DAEMON = ("-m", "supervisor.supervisord")
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,16 @@ class Supervisor:
         """
         config = self._state.root / "supervisord.conf"
         write(config, configuration(programs, self._state, self._socket))
-        self._process = subprocess.Popen(  # noqa: S603 - our own words
-            (*_dies_with_us(), sys.executable, "-m", "supervisor.supervisord", "-c", str(config)),
-            env=dict(env),
-            cwd=self._state.root,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with log_file(self._state, "supervisord-output").open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own words
+                (*_dies_with_us(), sys.executable, *_DAEMON, "-c", str(config)),
+                env=dict(env),
+                cwd=self._state.root,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + _ANSWERS_WITHIN_S
         while not self._answers():
             if not self.is_alive() or time.monotonic() > deadline:

@@ -1,0 +1,22 @@
+"""`make demo` against a running system."""
+
+import os
+import subprocess
+import sys
+
+from tests.system import CHECKOUT, System
+
+
+def test_the_demo_ends_with_a_lead_that_equals_the_user(system: System) -> None:
+    done = subprocess.run(
+        (sys.executable, "-m", "local.demo"),
+        cwd=CHECKOUT,
+        env={**os.environ, "LEADLINE_STATE": str(system.state.root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the lead equals the user" in done.stdout
+    assert done.stdout.count("Bitrix24's answer is in the ledger") == 3
