@@ -8,7 +8,7 @@ which can select phones.
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from leadline.bitrix24.portal import Command
+from leadline.bitrix24.command import Command
 from leadline.runtime.errors import OutcomeUnknown
 
 LEAD = 1

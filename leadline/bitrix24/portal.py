@@ -4,15 +4,16 @@ Every call is a `batch`, also for a single command: one way to send, one way to 
 (https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from pydantic import SecretStr
 
 from leadline.bitrix24 import errors
+from leadline.bitrix24.command import Command
 from leadline.runtime.errors import (
     BadConfiguration,
     BitrixError,
@@ -27,18 +28,6 @@ READ_TIMEOUT_S = 65.0
 REQUEST_LIMIT_S = 60.0
 MAX_COMMANDS = 50
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One method with its parameters."""
-
-    method: str
-    params: Mapping[str, Any]
-
-    def as_query(self) -> str:
-        """`method?query`, as a batch wants it."""
-        return f"{self.method}?{urlencode(list(_flatten(self.params)))}"
 
 
 Answer = Any | BitrixError
@@ -191,15 +180,3 @@ def _never_connected(error: requests.ConnectionError) -> bool:
 
 def _text(error: requests.RequestException) -> str:
     return f"no answer from Bitrix24: {type(error).__name__}"
-
-
-def _flatten(value: object, name: str = "") -> Iterator[tuple[str, str]]:
-    """PHP's way to write nested values: `fields[PHONE][0][VALUE]=…`."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flatten(inner, f"{name}[{key}]" if name else str(key))
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from _flatten(inner, f"{name}[{index}]")
-    else:
-        yield name, "" if value is None else str(value)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import structlog
 
 from leadline.bitrix24 import leads
-from leadline.bitrix24.portal import Answer, Batch, Command
+from leadline.bitrix24.command import Command
+from leadline.bitrix24.portal import Answer, Batch
 from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown, Refused
 from leadline.runtime.settings import settings
 from leadline.sync import portals, replies, request, story

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import orjson
 
 from leadline.bitrix24 import leads
+from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import Agreed, Found
-from leadline.bitrix24.portal import REQUEST_LIMIT_S, Command
+from leadline.bitrix24.portal import REQUEST_LIMIT_S
 from leadline.runtime.errors import (
     BitrixError,
     LeadGone,

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from leadline.bitrix24 import leads
-from leadline.bitrix24.portal import Command
+from leadline.bitrix24.command import Command
 from leadline.sync.entry import Entry
 from leadline.sync.plan import LookUp, Plan, Write, plan
 

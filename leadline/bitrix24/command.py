@@ -1,0 +1,30 @@
+"""One command of a batch, in a module that needs no HTTP client: a cold start is short."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One method with its parameters."""
+
+    method: str
+    params: Mapping[str, Any]
+
+    def as_query(self) -> str:
+        """`method?query`, as a batch wants it."""
+        return f"{self.method}?{urlencode(list(_flatten(self.params)))}"
+
+
+def _flatten(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """PHP's way to write nested values: `fields[PHONE][0][VALUE]=…`."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{name}[{key}]" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _flatten(inner, f"{name}[{index}]")
+    else:
+        yield name, "" if value is None else str(value)
