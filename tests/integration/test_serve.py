@@ -1,0 +1,246 @@
+"""The server entry as a process, its function in front of dependencies that are away."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.servers import eventually
+
+CHECKOUT = Path(__file__).parents[2]
+NOBODY = {
+    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+    "AMQP_URL": "amqp://127.0.0.1:1/",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+}
+ANN = {"full_name": "Ann", "phone": "+77001112233"}
+
+Start = Callable[..., "Server"]
+
+
+class Server:
+    """One function, served."""
+
+    def __init__(self, folder: str, port: int, env: dict[str, str]) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "leadline.runtime.serve", folder],
+            cwd=CHECKOUT,
+            env={**os.environ, **NOBODY, "PORT": str(port), **env},
+            stdout=subprocess.DEVNULL,
+        )
+
+    def is_up(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/_/health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+
+@pytest.fixture
+def start(free_port: Callable[[], int]) -> Iterator[Start]:
+    started: list[Server] = []
+
+    def run(name: str, **env: str) -> Server:
+        server = Server(f"functions/{name}", free_port(), {"LEADLINE_AUTH": "off", **env})
+        started.append(server)
+        return server
+
+    yield run
+    for one in started:
+        one.process.terminate()
+        try:
+            one.process.wait(10)
+        except subprocess.TimeoutExpired:
+            one.process.kill()
+            one.process.wait()
+
+
+@pytest.fixture(scope="module")
+def create_user() -> Iterator[Server]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    server = Server("functions/create_user", port, {"LEADLINE_AUTH": "off"})
+    eventually(server.is_up, 20, "the function is served")
+    yield server
+    server.process.terminate()
+    assert server.process.wait(10) == 0
+
+
+def assert_problem(answer: requests.Response, status: int) -> None:
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+
+
+@pytest.mark.parametrize("probe", ["/_/health", "/_/ready"])
+def test_probes_are_answered_while_every_server_is_away(create_user: Server, probe: str) -> None:
+    assert requests.get(create_user.url + probe, timeout=5).text == "ok"
+    head = requests.head(create_user.url + probe, timeout=5)
+    assert (head.status_code, head.content) == (200, b"")
+
+
+def test_a_write_without_a_database_is_503_and_says_when_to_come_again(
+    create_user: Server,
+) -> None:
+    answer = requests.post(create_user.url, json=ANN, timeout=10)
+    assert_problem(answer, 503)
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_body_over_the_limit_is_413_also_when_its_length_is_not_said(
+    create_user: Server,
+) -> None:
+    big = b" " * 65_537
+    json_type = {"Content-Type": "application/json"}
+    said = requests.post(create_user.url, data=big, headers=json_type, timeout=10)
+    assert_problem(said, 413)
+    chunked = requests.post(create_user.url, data=iter([big]), headers=json_type, timeout=10)
+    assert_problem(chunked, 413)
+    fits = requests.post(create_user.url, data=iter([b"{}"]), headers=json_type, timeout=10)
+    assert_problem(fits, 422)
+
+
+def test_what_is_not_json_is_415_and_malformed_json_400(create_user: Server) -> None:
+    assert_problem(requests.post(create_user.url, data={"a": "b"}, timeout=10), 415)
+    assert_problem(requests.post(create_user.url, data=b"{}", timeout=10), 415)
+    for body in (b"", b"{", b"\xff", b'{"full_name": "\\ud800"}', b"[" * 60_000):
+        answer = requests.post(
+            create_user.url, data=body, headers={"Content-Type": "application/json"}, timeout=10
+        )
+        assert_problem(answer, 400)
+
+
+def test_a_422_lists_its_fields_without_their_values(create_user: Server) -> None:
+    answer = requests.post(create_user.url, json={"full_name": " Ivanka", "id": 1}, timeout=10)
+    assert_problem(answer, 422)
+    fields = {one["field"] for one in answer.json()["errors"]}
+    assert fields == {"phone", "id"}
+    assert "Ivanka" not in answer.text
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
+def test_another_method_is_405_with_allow(create_user: Server, method: str) -> None:
+    answer = requests.request(method, create_user.url, timeout=10)
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+
+
+def test_an_unknown_method_is_no_server_error(create_user: Server) -> None:
+    for method in ("BREW", "TRACE", "PROPFIND"):
+        answer = requests.request(method, create_user.url, timeout=10)
+        assert 400 <= answer.status_code <= 501
+        assert answer.status_code != 500
+
+
+def test_an_unknown_path_is_404(create_user: Server) -> None:
+    for path in ("/other", "/users/1", "/function/create-user/x", "/../etc/passwd"):
+        assert requests.post(create_user.url + path, json=ANN, timeout=10).status_code == 404, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/users", "/users/", "/function/create-user", "/function/create-user/users"],
+)
+def test_the_path_may_have_a_prefix(create_user: Server, path: str) -> None:
+    assert_problem(requests.post(create_user.url + path, json=ANN, timeout=10), 503)
+
+
+def test_without_keys_a_function_does_not_start(start: Start) -> None:
+    for auth in ({"LEADLINE_AUTH": "on"}, {"LEADLINE_AUTH": "perhaps"}):
+        server = start("create_user", LEADLINE_SECRETS_DIR="/nowhere", **auth)
+        assert server.process.wait(20) != 0
+
+
+def test_keys_are_asked_for(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "api-keys").write_text("old\nnew\n")
+    server = start("create_user", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
+    eventually(server.is_up, 20, "the function is served")
+
+    def status(**headers: str) -> int:
+        return requests.post(server.url, json=ANN, headers=headers, timeout=10).status_code
+
+    assert status() == 401
+    assert status(Authorization="Bearer wrong") == 403
+    assert status(Authorization="Bearer new") == status(Authorization="bearer old") == 503
+    (tmp_path / "api-keys").write_text("newest\n")
+    assert status(Authorization="Bearer old") == 403
+    assert status(Authorization="Bearer newest") == 503
+
+
+def test_sigterm_finishes_the_request_under_way(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never answers
+        url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"
+        server = start("create_user", DATABASE_URL=url)
+        eventually(server.is_up, 20, "the function is served")
+        statuses: list[int] = []
+
+        def post() -> None:
+            statuses.append(requests.post(server.url, json=ANN, timeout=20).status_code)
+
+        thread = threading.Thread(target=post)
+        thread.start()
+        waiting, _ = silent.accept()
+        server.process.send_signal(signal.SIGTERM)
+        thread.join(20)
+        waiting.close()
+    assert statuses == [503]
+    assert server.process.wait(15) == 0
+
+
+def test_kill_9_of_the_server_leaves_no_worker(start: Start) -> None:
+    server = start("create_user")
+    eventually(server.is_up, 20, "the function is served")
+    workers = psutil.Process(server.process.pid).children(recursive=True)
+    assert workers
+    server.process.kill()
+    server.process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+FUNCTIONS = sorted(path.parent.name for path in CHECKOUT.glob("functions/*/main.py"))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_starts_while_every_server_is_away(start: Start, name: str) -> None:
+    server = start(name, BITRIX_WEBHOOK_URL="http://127.0.0.1:1/rest/1/code/")
+    eventually(server.is_up, 20, f"{name} is served")
+
+
+MAY_NOT_IMPORT = {
+    "create_user": {"rq", "redis", "requests", "alembic", "sqlalchemy"},
+    "update_user": {"rq", "redis", "requests"},
+    "move_user": {"rq", "redis", "requests"},
+    "get_user": {"rq", "redis", "requests", "pika"},
+    "list_users": {"rq", "redis", "requests", "pika"},
+    "bitrix_handler": {"requests", "pg8000", "phonenumbers"},
+    "reply_handler": {"rq", "redis", "requests", "phonenumbers"},
+    "outbox_relay": {"rq"},  # it reads the portal's stages
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_imports_only_what_it_uses(name: str) -> None:
+    code = (
+        "import sys; from pathlib import Path; from leadline.runtime.serve import build_app;"
+        f"build_app(Path('functions/{name}')); print(*sys.modules)"
+    )
+    modules = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=CHECKOUT,
+        env={**os.environ, **NOBODY, "LEADLINE_AUTH": "off"},
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.split()
+    assert set(modules) & MAY_NOT_IMPORT[name] == set()
