@@ -22,6 +22,7 @@ from typing import Any
 import pika
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
 from leadline.messages import topology
@@ -35,7 +36,7 @@ logger = structlog.get_logger()
 
 PREFETCH = 16
 MAX_ATTEMPTS = 20
-_BACKOFF_S = (0.2, 1, 2, 5, 10)
+_BACKOFF_S = (0.2, 0.5, 1, 2, 3)
 _POLL_S = 0.5
 
 ATTEMPT_HEADER = f"ce-{ATTEMPT}"
@@ -63,7 +64,7 @@ class Connector:
         while not self._stopping.is_set():
             try:
                 self._consume()
-            except (AMQPError, OSError) as error:
+            except (AMQPError, AMQPConnectorException, OSError) as error:
                 failures = 0 if self.is_consuming else failures + 1
                 self.is_consuming = False
                 wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]

@@ -10,6 +10,9 @@ local used, reset_at = tonumber(account[1] or 0), tonumber(account[2] or 0)
 local per, reserved = tonumber(account[3] or 0), tonumber(account[4] or 0)
 if tonumber(account[5] or 0) < now then reserved = 0 end
 
+-- Sums of fractions leave crumbs.
+if reserved < 0.001 then reserved = 0 end
+
 local allowed, wait_s = wanted, 1
 if per > 0 and used > 0 then
   if now < reset_at then
