@@ -1,5 +1,6 @@
 """Each part against one real server, its per-process state made anew for each test."""
 
+import gc
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +28,10 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for module in (publish, replies):
         if module._publisher is not None:  # noqa: SLF001
             module._publisher.close(0.5)  # noqa: SLF001
-    hang_up()
+    # Other threads, such as the outbox', keep connections too, and Python complains of open ones.
+    for kept in gc.get_objects():
+        if isinstance(kept, database._Session):  # noqa: SLF001
+            kept.close()
     if redis.client.cache_info().currsize:
         redis.client().close()
     _forget()

@@ -1,0 +1,130 @@
+"""The token bucket on a real Redis: no worker, thread or process crosses the portal's rate."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from leadline.bitrix24.limits import HOLD_S, MARGIN, TokenBucket
+from tests.integration.conftest import in_threads
+
+RATE, BURST = 50.0, 12
+CAPACITY = BURST - MARGIN
+MANY = """
+import sys, time, redis
+from leadline.bitrix24.limits import TokenBucket
+bucket = TokenBucket(redis.Redis.from_url(sys.argv[1]), "t", rate_per_s=50, burst=12)
+until = time.monotonic() + 1
+while time.monotonic() < until:
+    began = time.time()
+    print(began + bucket.reserve())
+"""
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+def bucket_of(client: redis.Redis, rate: float = RATE) -> TokenBucket:
+    return TokenBucket(client, "t", rate_per_s=rate, burst=BURST)
+
+
+def assert_never_crossed(moments: list[float], slack: int = 1) -> None:
+    """In no stretch of time were there more calls than the burst and what is forgotten in it."""
+    moments.sort()
+    for first in range(len(moments)):
+        for last in range(first, len(moments)):
+            allowed = CAPACITY + RATE * (moments[last] - moments[first]) + slack
+            assert last - first + 1 <= allowed
+
+
+def test_a_burst_goes_at_once_and_the_rest_at_the_rate(client: redis.Redis) -> None:
+    bucket = bucket_of(client)
+    waits = [bucket.reserve() for _ in range(CAPACITY + 5)]
+    assert waits[:CAPACITY] == [0] * CAPACITY
+    assert all(
+        before < after
+        for before, after in zip(waits[CAPACITY:], waits[CAPACITY + 1 :], strict=False)
+    )
+    assert 3 / RATE < waits[-1] <= 5 / RATE
+
+
+def test_many_threads_never_cross_the_rate(client: redis.Redis) -> None:
+    began = time.time()
+
+    def call(_: int) -> list[float]:
+        bucket = bucket_of(client)
+        moments = []
+        for _ in range(20):
+            now = time.time()
+            moments.append(now + bucket.reserve())
+        return moments
+
+    moments = [moment for part in in_threads(8, call) for moment in part]
+    assert len(moments) == 160
+    assert_never_crossed(moments, slack=3)
+    # And the rate is used to the full.
+    assert max(moments) - began <= (160 - CAPACITY) / RATE + 0.5
+
+
+def test_many_processes_never_cross_the_rate(redis_url: str) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", MANY, redis_url], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    lines = [line for one in processes for line in one.communicate()[0].splitlines()]
+    assert [one.returncode for one in processes] == [0, 0]
+    moments = sorted(map(float, lines))[:400]
+    assert len(moments) > CAPACITY
+    assert_never_crossed(moments, slack=3)
+
+
+def test_a_token_that_was_not_used_can_be_used_by_the_next(client: redis.Redis) -> None:
+    bucket = bucket_of(client, rate=0.01)
+    for _ in range(CAPACITY):
+        assert bucket.reserve() == 0
+    bucket.give_back()
+    assert bucket.reserve() == 0
+    assert bucket.reserve() > 0
+
+
+def test_giving_back_never_makes_the_burst_greater(client: redis.Redis) -> None:
+    bucket = bucket_of(client, rate=0.01)
+    for _ in range(20):
+        bucket.give_back()
+    assert [bucket.reserve() for _ in range(CAPACITY + 1)][:-1] == [0] * CAPACITY
+    assert bucket.reserve() > 0
+
+
+def test_after_a_refusal_nobody_calls_for_a_moment(client: redis.Redis) -> None:
+    bucket = bucket_of(client)
+    bucket.empty()
+    assert HOLD_S - 0.5 < bucket.reserve() <= HOLD_S + 2 / RATE
+
+
+def test_a_refusal_never_shortens_the_wait(client: redis.Redis) -> None:
+    bucket = bucket_of(client, rate=1)
+    for _ in range(CAPACITY + 10):
+        longest = bucket.reserve()
+    bucket.empty()
+    assert bucket.reserve() >= longest - 0.5
+
+
+def test_without_a_rate_nobody_waits(client: redis.Redis) -> None:
+    bucket = bucket_of(client, rate=0)
+    assert [bucket.reserve() for _ in range(1000)] == [0] * 1000
+    bucket.empty()
+    assert bucket.reserve() == 0
+
+
+def test_a_forgotten_bucket_is_a_full_one(client: redis.Redis) -> None:
+    bucket = bucket_of(client, rate=1)
+    for _ in range(CAPACITY + 1):
+        bucket.reserve()
+    client.flushall()
+    assert bucket.reserve() == 0

@@ -1,0 +1,169 @@
+"""The relay: what was never confirmed goes out, what stays unanswered goes out again."""
+
+from datetime import UTC, datetime, timedelta
+
+import pika
+import pytest
+
+from leadline.ledger import accept, outcomes, publish, relay
+from leadline.messages import topology
+from leadline.messages.contract import Reply
+from leadline.runtime.errors import BrokerDown
+from leadline.users import store
+from leadline.users.model import Move, NewUser
+from leadline.users.store import Event, Repeat
+from tests.integration.conftest import in_threads, rows
+from tests.servers import eventually
+
+pytestmark = pytest.mark.usefixtures("in_postgres")
+
+ANN = NewUser(full_name="Ann", phone="+77001112233")
+NO_BROKER = "amqp://127.0.0.1:1/"
+
+
+@pytest.fixture
+def in_rabbitmq(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    return amqp_url
+
+
+def create(key: str | None = None) -> Event:
+    """A user whose event nobody offered to the broker, as after a kill."""
+    repeat = Repeat("caller", key, b"f") if key else None
+    return store.create(ANN, repeat).event
+
+
+def make_due() -> None:
+    rows("UPDATE events SET due_at = now() - interval '1 second' WHERE state = 'open'")
+
+
+def messages(url: str) -> list[pika.BasicProperties]:
+    """Takes all messages out of the queue."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    found = []
+    while True:
+        method, properties, _ = channel.basic_get(topology.REQUESTS, auto_ack=True)
+        if method is None:
+            break
+        found.append(properties)
+    connection.close()
+    return found
+
+
+def test_an_accepted_write_is_published_and_marked(in_rabbitmq: str) -> None:
+    event = accept.create(ANN, None).event
+    eventually(lambda: rows("SELECT 1 AS one FROM events WHERE sendings = 1"), 10, "it is marked")
+    (properties,) = messages(in_rabbitmq)
+    assert properties.message_id == str(event.id)
+    (row,) = rows("SELECT published_at, due_at FROM events")
+    assert row["published_at"] is not None
+    in_a_minute = datetime.now(UTC) + timedelta(seconds=60)
+    assert abs(row["due_at"] - in_a_minute) < timedelta(seconds=10)
+
+
+def test_a_write_is_accepted_without_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", NO_BROKER)
+    assert accept.create(ANN, None).is_new
+    (row,) = rows("SELECT state, published_at, sendings FROM events")
+    assert row == {"state": "open", "published_at": None, "sendings": 0}
+
+
+def test_what_was_never_published_goes_out_once_its_time_has_come(in_rabbitmq: str) -> None:
+    event = create()
+    assert relay.run().published == 0  # the function itself still has a moment
+    make_due()
+    assert relay.run().published == 1
+    assert relay.run().published == 0
+    (properties,) = messages(in_rabbitmq)
+    assert properties.message_id == str(event.id)
+    assert properties.headers["ce-resent"] == "true"
+
+
+def test_what_stays_unanswered_goes_out_again_less_and_less_often(in_rabbitmq: str) -> None:
+    create()
+    waits = []
+    for _ in range(8):
+        make_due()
+        assert relay.run().published == 1
+        (row,) = rows("SELECT extract(epoch FROM due_at - now())::float AS wait_s FROM events")
+        waits.append(row["wait_s"])
+    expected = [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert [round(wait / 10) * 10 for wait in waits] == expected
+    assert len(messages(in_rabbitmq)) == 8
+
+
+def test_what_is_answered_goes_out_no_more(in_rabbitmq: str) -> None:
+    event = create()
+    make_due()
+    relay.run()
+    reply = Reply(
+        status="success",
+        action="create_card",
+        user_id=event.user.id,
+        bitrix_lead_id=5,
+        event_id=str(event.id),
+    )
+    outcomes.apply(reply, "synced")
+    rows("UPDATE events SET due_at = now() - interval '1 day'")
+    assert relay.run().published == 0
+    assert len(messages(in_rabbitmq)) == 1
+
+
+def test_a_resent_event_carries_its_own_state_and_the_lead_known_by_now(in_rabbitmq: str) -> None:
+    event = create()
+    store.change(event.user.id, Move(stage="JUNK"), None, None)
+    rows("UPDATE users SET bitrix_lead_id = 456")
+    make_due()
+    assert relay.run().published == 2
+    assert len(messages(in_rabbitmq)) == 2
+
+
+def test_without_a_broker_everything_stays_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", NO_BROKER)
+    monkeypatch.setattr("leadline.runtime.broker.CONFIRM_TIMEOUT_S", 0.3)
+    create()
+    make_due()
+    publish.publisher()
+    with pytest.raises(BrokerDown):
+        relay.run()
+    assert rows("SELECT sendings FROM events WHERE due_at <= now()") == [{"sendings": 0}]
+
+
+def test_relays_at_once_send_each_event_once(in_rabbitmq: str) -> None:
+    for _ in range(40):
+        create()
+    make_due()
+    assert sum(in_threads(4, lambda _: relay.run().published)) == 40
+    ids = [properties.message_id for properties in messages(in_rabbitmq)]
+    assert len(ids) == len(set(ids)) == 40
+
+
+def test_more_than_a_batch_goes_out_in_one_run(
+    in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "BATCH", 10)
+    for _ in range(25):
+        create()
+    make_due()
+    assert relay.run().published == 25
+    assert len(messages(in_rabbitmq)) == 25
+
+
+@pytest.mark.usefixtures("in_rabbitmq")
+def test_a_claim_that_its_relay_did_not_keep_ends_by_itself() -> None:
+    create()
+    make_due()
+    rows("UPDATE events SET due_at = now() + interval '30 seconds'")  # claimed, then killed
+    assert relay.run().published == 0
+    make_due()
+    assert relay.run().published == 1
+
+
+@pytest.mark.usefixtures("in_rabbitmq")
+def test_keys_are_forgotten_after_a_day() -> None:
+    create("old")
+    rows("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    create("new")
+    assert relay.run().pruned == 1
+    assert rows("SELECT key FROM idempotency_keys") == [{"key": "new"}]
