@@ -110,7 +110,11 @@ class Connector:
             received = Received(channel, method.delivery_tag, queue, properties, body, attempt)
 
             def deliver() -> None:
-                verdict = self._courier.deliver(url, body, properties, attempt)
+                try:
+                    verdict = self._courier.deliver(url, body, properties, attempt)
+                except Exception as error:  # the edge of the thread: a slot would be lost
+                    logger.exception("delivery failed")
+                    verdict = Verdict(is_served=False, reason=f"not sent: {type(error).__name__}")
 
                 def settle() -> None:
                     self._in_flight -= 1

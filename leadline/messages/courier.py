@@ -1,5 +1,6 @@
 """One delivery over HTTP: a message becomes a CloudEvent, the answer becomes a verdict."""
 
+import re
 import threading
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from leadline.runtime.settings import settings
 #: Longer than any function's own time-outs together, shorter than a gateway's 60 s.
 TIMEOUT_S = (3.0, 50.0)
 REASON_MAX = 500
+#: CloudEvents' attribute names; any other name may be one that HTTP can't carry.
+_PASSED_ON = re.compile(r"ce-[a-z0-9]+|traceparent")
 _TRY_AGAIN_BELOW_500 = frozenset({408, 425, 429})
 
 
@@ -63,9 +66,9 @@ class Courier:
 
 def _headers(properties: pika.BasicProperties, attempt: int) -> dict[str, str]:
     """The AMQP envelope as HTTP headers: `ce-*` and the trace as they came, the rest by name."""
-    headers = {"Content-Type": properties.content_type or "application/json"}
+    headers = {"Content-Type": _printable(properties.content_type or "application/json")}
     for name, value in (properties.headers or {}).items():
-        if name.startswith("ce-") or name == "traceparent":
+        if _PASSED_ON.fullmatch(name):
             headers[name] = _printable(value)
     if "ce-specversion" not in headers:
         message_id = properties.message_id or ""
