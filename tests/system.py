@@ -50,6 +50,8 @@ class System:
                 env={
                     **os.environ,
                     "LEADLINE_FREE_PORTS": "1",
+                    # Enough to share the work, few enough to start quickly.
+                    "WORKERS": "3",
                     **self.env,
                     "LEADLINE_STATE": str(self.state.root),
                 },

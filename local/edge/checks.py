@@ -10,6 +10,9 @@ import pika
 import redis
 from rq import Worker
 
+from leadline.runtime.settings import settings
+from leadline.sync.pause import Pause
+from leadline.sync.queue import WorkQueue
 from local.edge.config import Relay
 
 #: For everything a check does together.
@@ -72,6 +75,14 @@ def a_worker_works(url: str) -> None:
         raise Ailing("no worker is registered")
     if min(ages) > _WORKER_SILENCE_S:
         raise Ailing(f"no heartbeat for {min(ages):.0f} s")
+
+
+def portal_serves(url: str) -> None:
+    """The workers have not paused because Bitrix24 serves nobody."""
+    with _redis(url) as client:
+        state = Pause(client, WorkQueue(client, settings().portal).prefix).state()
+    if state is not None:
+        raise Ailing(f"paused for {time.time() - state.since:.0f} s: {state.reason}")
 
 
 def relay_ticks(relay: Relay) -> None:

@@ -67,6 +67,7 @@ def _checks(config: Config, session: aiohttp.ClientSession) -> dict[str, Awaitab
         found["redis"] = asyncio.to_thread(checks.redis_works, redis)
     if redis and config.workers:
         found["worker"] = asyncio.to_thread(checks.a_worker_works, redis)
+        found["portal"] = asyncio.to_thread(checks.portal_serves, redis)
     if config.connector:
         found["connector"] = checks.responds(session, f"{config.connector}/healthz")
     if config.emulator:

@@ -36,7 +36,7 @@ class Choices:
             amqp_url=env.get("AMQP_URL") or None,
             redis_url=env.get("REDIS_URL") or None,
             webhook_url=env.get("BITRIX_WEBHOOK_URL") or None,
-            workers=int(env.get("WORKERS") or 4),
+            workers=int(env.get("WORKERS") or 8),
             threads=int(env.get("THREADS") or 8),
             relay_every_s=float(env.get("LEADLINE_RELAY_EVERY_S") or 2),
             with_free_ports=bool(env.get("LEADLINE_FREE_PORTS")),
