@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pg8000.native
@@ -38,8 +38,9 @@ def _running(name: str, folder: Path) -> Iterator[PrivateServer]:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a migrated database."""
     if given := os.environ.get("DATABASE_URL"):
-        _migrate(given)
-        yield given
+        with _database_of_our_own(given) as url:
+            _migrate(url)
+            yield url
         return
     with _running("postgres", tmp_path_factory.mktemp("postgres")) as server:
         _migrate(server.url)
@@ -50,6 +51,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a broker."""
     if given := os.environ.get("AMQP_URL"):
+        _check_no_messages(given)
         yield given
         return
     with _running("rabbitmq", tmp_path_factory.mktemp("rabbitmq")) as server:
@@ -60,6 +62,8 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Redis."""
     if given := os.environ.get("REDIS_URL"):
+        with redis.Redis.from_url(given) as client:
+            assert client.dbsize() == 0, "tests empty the Redis of REDIS_URL, and it holds data"
         yield given
         return
     with _running("redis", tmp_path_factory.mktemp("redis")) as server:
@@ -108,7 +112,7 @@ def amqp_url(rabbitmq: str) -> str:
 def redis_url(redis_server: str) -> str:
     """An empty Redis."""
     with redis.Redis.from_url(redis_server) as client:
-        client.flushall()
+        client.flushdb()
     return redis_server
 
 
@@ -123,6 +127,35 @@ def portal(emulator: str) -> str:
 def webhook_url(portal: str) -> str:
     """The webhook of that portal."""
     return f"{portal}/rest/1/local-webhook-code/"
+
+
+@contextmanager
+def _database_of_our_own(url: str) -> Iterator[str]:
+    """A database beside the given one, so that nothing of somebody's is emptied."""
+    made = sqlalchemy.make_url(url).set(database=f"leadline_test_{os.getpid()}")
+    admin = sqlalchemy.create_engine(
+        sqlalchemy.make_url(url).set(drivername="postgresql+pg8000"), isolation_level="AUTOCOMMIT"
+    )
+    try:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f'CREATE DATABASE "{made.database}"')
+        yield made.render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f'DROP DATABASE IF EXISTS "{made.database}" WITH (FORCE)')
+        admin.dispose()
+
+
+def _check_no_messages(url: str) -> None:
+    """Tests delete our queues: refuse a broker on which they hold messages."""
+    with closing(pika.BlockingConnection(pika.URLParameters(url))) as connection:
+        for queue in topology.all_queues():
+            channel = connection.channel()
+            try:
+                held = channel.queue_declare(queue.name, passive=True).method.message_count
+            except pika.exceptions.ChannelClosedByBroker:
+                continue  # there is no such queue
+            assert held == 0, f"tests delete the queues of AMQP_URL, and {queue.name} has messages"
 
 
 def _migrate(url: str) -> None:
