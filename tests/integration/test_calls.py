@@ -1,0 +1,218 @@
+"""Calls to Bitrix24, from a filled work queue to leads and replies, on real servers."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pika
+import pytest
+import redis
+import requests
+
+from leadline.bitrix24 import leads
+from leadline.messages import topology
+from leadline.runtime.errors import BitrixError
+from leadline.sync import jobs, portals
+from leadline.sync.entry import Arrival, Owed
+from leadline.sync.queue import work_queue
+from tests.servers import eventually
+
+Control = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    in_redis: str, amqp_url: str, webhook_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_redis
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+
+
+@pytest.fixture
+def control(portal: str) -> Control:
+    """The emulator's control API."""
+
+    def call(path: str, method: str = "GET", body: object = None) -> Any:
+        answer = requests.request(method, f"{portal}/_emulator/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    return call
+
+
+@pytest.fixture
+def workers() -> Iterator[Callable[[int], None]]:
+    """Threads that do jobs as long as there is something due."""
+    stop = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                if not jobs.call_bitrix24("main"):
+                    stop.wait(0.02)
+            except BitrixError:
+                stop.wait(0.02)
+
+    def start(count: int) -> None:
+        threads.extend(threading.Thread(target=work) for _ in range(count))
+        for thread in threads:
+            thread.start()
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def put(user_id: int, version: int = 1, **state: str) -> None:
+    whole = {"full_name": f"User {user_id}", "phone": f"+7700{user_id:07}", "stage": "NEW", **state}
+    event_id = f"{user_id}-{version}"
+    owed = Owed(
+        event_id=event_id,
+        action="create_card" if version == 1 else "update_card",
+        user={"id": user_id, **whole},
+        reply_queue=topology.REPLIES,
+        given_event_id=event_id,
+        version=version,
+        correlation_id="c",
+        traceparent="t",
+    )
+    work_queue().put(
+        Arrival(
+            user_id=user_id,
+            event=owed,
+            state=orjson.dumps(whole),
+            touches_stage=version == 1,
+            is_first=True,
+            lead_id=None,
+        )
+    )
+
+
+def is_idle() -> bool:
+    return work_queue().next_due_in_s() is None
+
+
+def replies(amqp_url: str) -> list[dict[str, Any]]:
+    """Every reply on the queue, taken off it."""
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    channel = connection.channel()
+    found = []
+    while (got := channel.basic_get(topology.REPLIES, auto_ack=True))[2] is not None:
+        found.append(orjson.loads(got[2]))
+    connection.close()
+    return found
+
+
+def test_users_that_wait_share_full_batches(
+    control: Control, workers: Callable[[int], None], amqp_url: str
+) -> None:
+    for user_id in range(1, 1001):
+        put(user_id)
+    workers(4)
+    eventually(is_idle, 60, "all is settled")
+    calls = control("calls")
+    assert calls["refused"] == 0
+    assert calls["methods"]["crm.item.add"] == 1000
+    assert calls["methods"]["batch"] <= 1000 / 50 + 4, "20 full ones, and the careful first"
+    assert control("duplicates") == []
+    assert [one["status"] for one in replies(amqp_url)] == ["success"] * 1000
+
+
+def test_a_single_user_waits_for_nothing(control: Control) -> None:
+    put(1)
+    jobs.call_bitrix24("main")
+    assert [lead["ORIGIN_ID"] for lead in control("leads")] == ["1"]
+
+
+def test_dropped_answers_double_nothing_and_fail_nobody(
+    control: Control, workers: Callable[[int], None], amqp_url: str
+) -> None:
+    control("faults", "POST", [{"method": "batch", "action": "drop_after", "skip": 1, "count": 2}])
+    for user_id in range(1, 301):
+        put(user_id)
+    workers(3)
+    eventually(is_idle, 60, "all is settled")
+    assert control("duplicates") == []
+    assert len(control("leads")) == 300
+    assert [one["status"] for one in replies(amqp_url)] == ["success"] * 300
+
+
+def test_ten_waiting_updates_of_a_user_cost_one_call(control: Control, amqp_url: str) -> None:
+    put(1)
+    jobs.call_bitrix24("main")
+    for version in range(2, 12):
+        put(1, version, full_name=f"Name {version}")
+    jobs.call_bitrix24("main")
+    assert control("calls")["methods"]["crm.item.update"] == 1
+    assert [lead["TITLE"] for lead in control("leads")] == ["Name 11"]
+    assert sorted(one["version"] for one in replies(amqp_url)) == list(range(1, 12))
+
+
+def test_one_bad_command_harms_no_other(control: Control, amqp_url: str) -> None:
+    rule = {"method": "crm.item.add", "action": "error", "code": "CRM_FIELD_ERROR", "status": 400}
+    control("faults", "POST", [rule | {"skip": 3, "count": 1}])
+    for user_id in range(1, 11):
+        put(user_id)
+    jobs.call_bitrix24("main")
+    outcomes = sorted(one["status"] for one in replies(amqp_url))
+    assert outcomes == ["error"] + ["success"] * 9
+    assert len(control("leads")) == 9
+
+
+def test_a_revoked_webhook_pauses_all_and_costs_no_attempt(
+    control: Control, workers: Callable[[int], None], amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leadline.sync.pause.PROBE_STEPS_S", (0.5, 0.5))
+    control("settings", "PUT", {"mode": "revoked"})
+    for user_id in range(1, 101):
+        put(user_id)
+    workers(3)
+    eventually(lambda: portals.paused().state(), 20, "the portal is paused")
+    before = control("calls")["requests"]
+    eventually(lambda: control("calls")["requests"] >= before + 2, 20, "it is probed")
+    assert "crm.item.add" not in control("calls")["methods"]
+    control("settings", "PUT", {"mode": "ok"})
+    eventually(is_idle, 60, "all is settled")
+    assert portals.paused().state() is None
+    assert {one["attempts"] for one in replies(amqp_url)} == {1}
+    assert len(control("leads")) == 100
+
+
+def test_a_method_is_held_before_it_is_blocked(
+    control: Control, workers: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten minutes are 15 s at this speed; 0.5 s a command, 60 s of work allowed in ten minutes."""
+    monkeypatch.setenv("LEADLINE_OPERATING_LIMIT_S", "60")
+    control("settings", "PUT", {"speed": 40, "command_ms": 500, "operating_limit_s": 60})
+    put(1)
+    jobs.call_bitrix24("main")  # so that it is known how long a command takes
+    for user_id in range(2, 201):
+        put(user_id)
+    workers(1)
+    began = time.monotonic()
+    eventually(is_idle, 90, "all is settled")
+    took_s = time.monotonic() - began
+    assert len(control("leads")) == 200
+    assert control("duplicates") == []
+    assert took_s > 10, "60 s of work did not suffice for 200 commands: the rest had to wait"
+
+
+def test_a_lease_that_expired_is_looked_up_before_it_is_created_again(
+    control: Control, in_redis: str
+) -> None:
+    put(1)
+    queue = work_queue()
+    (lost,) = queue.lease(1).entries
+    assert lost.state is not None
+    # Its worker creates the lead and dies before it can say so.
+    portals.session().call({"u1": leads.create(1, lost.state, "leadline")})
+    with redis.Redis.from_url(in_redis) as client:
+        client.zadd(f"{queue.prefix}leases", {"1": 0})
+    eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 20, "it is settled")
+    assert control("duplicates") == []
+    assert len(control("leads")) == 1
