@@ -1,0 +1,223 @@
+"""Requests published by hand: the public keys are enough, and nonsense harms only itself."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.faults import portal
+from tests.faults.wire import DEAD_REPLIES, DEAD_REQUESTS, Wire, plugged_in
+from tests.servers import eventually
+from tests.system import System
+
+#: Users that Postgres does not know, each once.
+_UNKNOWN = count(7_000_000)
+_NO_SUCH_EVENT = "answers no event of this user"
+
+
+@pytest.fixture(autouse=True)
+def _portal_in_order(system: System) -> Iterator[None]:
+    with portal.in_order(system):
+        yield
+
+
+@pytest.fixture
+def wire(system: System) -> Iterator[Wire]:
+    with plugged_in(system) as plugged:
+        yield plugged
+
+
+def _message(action: str, user: dict[str, Any], **more: object) -> dict[str, Any]:
+    pattern = {
+        "create_card": "user_created",
+        "update_card": "user_updated",
+        "move_card": "user_moved",
+    }.get(action, "user_deleted")
+    data = {"action": action, "user": user, "replyQueue": "bitrix.responses", **more}
+    return {"pattern": pattern, "data": data}
+
+
+def _stranger(**more: object) -> dict[str, Any]:
+    return {
+        "id": next(_UNKNOWN),
+        "full_name": "Кто Угодно",
+        "phone": "+77001112233",
+        "stage": "NEW",
+        **more,
+    }
+
+
+def _reply_to(wire: Wire, user_id: int, replies: int = 1) -> dict[str, Any]:
+    """The reply, found among the dead: Postgres does not know this user."""
+    dead = wire.await_letters(DEAD_REPLIES, lambda one: _user_of(one.content) == user_id, replies)
+    assert all(_NO_SUCH_EVENT in letter.reason for letter in dead)
+    assert all(letter.headers["x-origin"] == "bitrix.responses" for letter in dead)
+    return dict(dead[-1].content)
+
+
+def _user_of(content: object) -> object:
+    return content.get("user_id") if isinstance(content, dict) else None
+
+
+def test_a_message_with_only_the_public_keys_is_served(system: System, wire: Wire) -> None:
+    user = _stranger()
+    wire.publish(_message("create_card", user))
+    reply = _reply_to(wire, user["id"])
+    lead = portal.lead_of(system, user["id"])
+    assert portal.looks_like(lead, user)
+    public = {key: reply[key] for key in ("status", "action", "user", "user_id", "attempts")}
+    assert public == {
+        "status": "success",
+        "action": "create_card",
+        "user": user,
+        "user_id": user["id"],
+        "attempts": 1,
+    }
+    assert reply["bitrix_lead_id"] == int(lead["ID"])
+
+
+def test_messages_without_versions_count_in_the_order_of_their_arrival(
+    system: System, wire: Wire
+) -> None:
+    user = _stranger(bitrix_lead_id=None)
+    wire.publish(_message("create_card", user))
+    _reply_to(wire, user["id"])
+    later = {**user, "full_name": "Кто Другой", "phone": "+77009998877"}
+    wire.publish(_message("update_card", later))
+    _reply_to(wire, user["id"], 2)
+    assert portal.looks_like(portal.lead_of(system, user["id"]), later)
+    moved = {**later, "stage": "IN_PROCESS"}
+    wire.publish(_message("move_card", moved))
+    _reply_to(wire, user["id"], 3)
+    assert portal.looks_like(portal.lead_of(system, user["id"]), moved)
+
+
+def test_an_update_or_move_of_a_user_without_a_lead_makes_the_lead(
+    system: System, wire: Wire
+) -> None:
+    for action in ("update_card", "move_card"):
+        user = _stranger(stage="IN_PROCESS")
+        wire.publish(_message(action, user))
+        assert _reply_to(wire, user["id"])["status"] == "success"
+        assert portal.looks_like(portal.lead_of(system, user["id"]), user)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"message_id": "not-a-uuid"},
+        {"message_id": "ж" * 100},
+        {"message_id": "m" * 255, "correlation_id": "c" * 255},
+        {"correlation_id": "\x01\x02\x7f"},
+        {"content_type": "text/plain"},
+        {"content_type": "application/cloudevents+json"},
+        {"content_type": "application/json\r\nX-Evil: 1"},
+        {"content_type": "ж"},
+        {"headers": {"ce-specversion": "1.0"}},
+        {"headers": {"ce-attempt": "nonsense", "traceparent": "nonsense", "ce-x": "\n\r\0"}},
+        {"headers": {"ce-attempt": -5, "ce-attempt2": {"a": [1, 2]}, "x" * 200: "y" * 5000}},
+        {"headers": {"ce-ж": "ж", "ce-with space": "1", "ce-": "2"}},
+        {"priority": 255, "user_id": "leadline", "app_id": "чужой", "type": "\0", "reply_to": "x"},
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_odd_properties_and_headers_do_not_keep_a_good_message_from_its_end(
+    system: System, wire: Wire, properties: dict[str, Any]
+) -> None:
+    """A lead, or a dead letter with a reason; and the next message is served."""
+    user, neighbour = _stranger(), _stranger()
+    wire.publish(_message("create_card", user), **properties)
+    wire.publish(_message("create_card", neighbour))
+    _reply_to(wire, neighbour["id"])
+
+    def has_ended() -> bool:
+        dead = [letter for letter in wire.take(DEAD_REQUESTS) if letter.reason]
+        return bool(portal.leads_of(system, user["id"]) or dead)
+
+    eventually(has_ended, 20, "the odd message has come to an end")
+    assert len(portal.leads_of(system, user["id"])) <= 1
+
+
+@pytest.mark.parametrize("phone", [None, "", "   ", ...])
+def test_a_message_without_a_phone_gets_one_error_and_calls_nobody(
+    system: System, wire: Wire, phone: object
+) -> None:
+    user = _stranger(phone=phone)
+    if phone is ...:
+        del user["phone"]
+    before = system.control("GET", "calls")["requests"]
+    wire.publish(_message("create_card", user))
+    neighbour = _stranger()
+    wire.publish(_message("create_card", neighbour))
+    _reply_to(wire, neighbour["id"])
+    reply = _reply_to(wire, user["id"])
+    assert (reply["status"], reply["reason"]) == ("error", "Missing phone number")
+    assert reply["user"] == {key: user[key] for key in ("id", "full_name", "stage")}
+    assert reply["attempts"] == 1
+    assert "bitrix_lead_id" not in reply
+    mine = [each for each in wire.take(DEAD_REPLIES) if _user_of(each.content) == user["id"]]
+    assert len(mine) == 1
+    assert portal.leads_of(system, user["id"]) == []
+    assert system.control("GET", "calls")["requests"] - before <= 1, "the neighbour's call"
+
+
+def _bad(**more: object) -> dict[str, Any]:
+    return _message("create_card", _stranger(), **more)
+
+
+_NONSENSE: dict[str, tuple[object, str]] = {
+    "a foreign reply queue": (_bad(replyQueue="amq.rabbitmq.trace"), "replyQueue"),
+    "our own queue as reply queue": (_bad(replyQueue="bitrix_queue"), "replyQueue"),
+    "no reply queue": (_bad(replyQueue=None), "replyQueue"),
+    "an unknown action": (_message("delete_card", _stranger()), "action"),
+    "no user": (_message("create_card", {}), "user"),
+    "a user without id": (_message("create_card", {"full_name": "А", "phone": "1"}), "user.id"),
+    "an id that is a text": (_message("create_card", _stranger(id="x")), "user.id"),
+    "an id of 30 digits": (_message("create_card", _stranger(id=10**30)), "user.id"),
+    "a negative id": (_message("create_card", _stranger(id=-1)), "user.id"),
+    "no name": (_message("create_card", _stranger(full_name="")), "full_name"),
+    "an empty object": ({}, "missing or invalid"),
+    "only a pattern": ({"pattern": "user_created"}, "missing or invalid"),
+    "a list": ([1, 2], "not a JSON object"),
+    "a number": (5, "not a JSON object"),
+    "null": (None, "not a JSON object"),
+    "nothing": (b"", "not valid JSON"),
+    "no JSON": (b"not JSON", "not valid JSON"),
+    "no UTF-8": (b'{"pattern": "\xff"}', "not valid JSON"),
+    "NUL bytes": (b"\0" * 100, "not valid JSON"),
+    "deep lists": (b"[" * 50_000, "not a valid CloudEvent"),
+    "deep objects": (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, ""),
+    "five megabytes": (b'"' + b"x" * 5_000_000 + b'"', "bytes"),
+}
+
+
+def test_nonsense_ends_as_dead_letters_with_reasons_and_harms_no_neighbour(
+    system: System, wire: Wire
+) -> None:
+    neighbours: list[dict[str, Any]] = []
+    for message, _ in _NONSENSE.values():
+        wire.publish(message, message_id=f"odd-{len(neighbours)}")
+        neighbours.append(_stranger())
+        wire.publish(_message("create_card", neighbours[-1]))
+    dead = wire.await_letters(
+        DEAD_REQUESTS, lambda one: bool(one.reason), len(_NONSENSE), within_s=40
+    )
+    reasons = {letter.properties.message_id: letter.reason for letter in dead}
+    assert len(dead) == len(_NONSENSE)
+    for number, (name, (_, expected)) in enumerate(_NONSENSE.items()):
+        assert expected in reasons[f"odd-{number}"], name
+        assert "+7700" not in reasons[f"odd-{number}"], name
+    assert all(letter.headers["x-origin"] == "bitrix_queue" for letter in dead)
+    for neighbour in neighbours:
+        _reply_to(wire, neighbour["id"])
+        assert portal.looks_like(portal.lead_of(system, neighbour["id"]), neighbour)
+
+
+def test_a_reply_queue_that_is_allowed_twice_over_does_not_loop(system: System, wire: Wire) -> None:
+    """A request that lands on the reply queue is a dead letter, not a new request."""
+    user = _stranger()
+    wire.publish(_message("create_card", user), "bitrix.responses")
+    dead = wire.await_letters(DEAD_REPLIES, lambda one: "data" in one.content)
+    assert "missing or invalid" in dead[0].reason
+    assert portal.leads_of(system, user["id"]) == []

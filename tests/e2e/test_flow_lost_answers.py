@@ -1,0 +1,74 @@
+"""Answers of Bitrix24 that are lost on the way: never a second lead, never a second phone."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from tests.faults import portal
+from tests.servers import eventually
+from tests.system import System
+
+
+@pytest.fixture(autouse=True)
+def _portal_in_order(system: System) -> Iterator[None]:
+    with portal.in_order(system):
+        yield
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"action": "drop_after"},
+        {"action": "truncate"},
+        {"action": "late_commit", "delay_ms": 500},
+        # Later than the first look: nothing is found, and yet nothing may be created.
+        {"action": "late_commit", "delay_ms": 4000},
+        {"action": "html_502", "execute": True},
+        {"action": "drop_after", "count": 2},
+    ],
+    ids=str,
+)
+def test_a_lost_answer_to_a_create_does_not_make_a_second_lead(
+    system: System, fault: dict[str, object]
+) -> None:
+    portal.breaks(system, **{"method": "crm.item.add", "count": 1, **fault})  # type: ignore[arg-type]
+    user = system.create("Чей Ответ Пропал")
+    sync = system.await_synced(user["id"], within_s=40)["sync"]
+    assert portal.bites(system) == 1
+    lead = portal.lead_of(system, user["id"])
+    assert lead["ID"] == str(sync["bitrix_lead_id"])
+    assert portal.looks_like(lead, user)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"action": "drop_after"}, {"action": "truncate"}, {"action": "drop_before"}],
+    ids=str,
+)
+def test_a_lost_answer_to_an_update_does_not_make_a_second_phone(
+    system: System, fault: dict[str, object]
+) -> None:
+    user = system.create("Прежнее Имя")
+    system.await_synced(user["id"])
+    portal.breaks(system, **{"method": "crm.item.update", "count": 1, **fault})  # type: ignore[arg-type]
+    body = {"full_name": "Новое Имя", "phone": "+77005556677", "stage": "IN_PROCESS"}
+    user = system.request("PATCH", f"/users/{user['id']}", json=body).json()
+    system.await_synced(user["id"], within_s=30)
+    assert portal.bites(system) == 1
+    assert portal.looks_like(portal.lead_of(system, user["id"]), user)
+
+
+def test_a_lost_answer_to_a_full_batch_doubles_nobody(system: System) -> None:
+    # While the first users are served slowly, the others gather.
+    system.control("PUT", "settings", {"request_ms": 800})
+    portal.breaks(system, "drop_after", "batch", count=2)
+    users = [system.create(f"Из Пачки {number}") for number in range(30)]
+    eventually(partial(_are_synced, system, users), 100, "everybody is synced")
+    for user in users:
+        assert portal.looks_like(portal.lead_of(system, user["id"]), user)
+    assert system.control("GET", "duplicates") == []
+
+
+def _are_synced(system: System, users: list[dict[str, object]]) -> bool:
+    return all(system.user(int(str(user["id"])))["sync"]["status"] == "synced" for user in users)

@@ -1,0 +1,198 @@
+"""What lies on the wire is what DESIGN.md says, to the letter."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import requests
+
+from tests.faults import portal
+from tests.faults.wire import (
+    DEAD_REPLIES,
+    REPLIES,
+    REQUESTS,
+    Letter,
+    Wire,
+    held_back,
+    plugged_in,
+)
+from tests.servers import eventually
+from tests.system import System
+
+TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@pytest.fixture(autouse=True)
+def _portal_in_order(system: System) -> Iterator[None]:
+    with portal.in_order(system):
+        yield
+
+
+@pytest.fixture
+def wire(system: System) -> Iterator[Wire]:
+    with plugged_in(system) as plugged:
+        yield plugged
+
+
+def test_each_write_is_published_as_the_contract_says(system: System, wire: Wire) -> None:
+    trace = f"00-{'a1' * 16}-{'b2' * 8}-01"
+    with held_back(system, wire):
+        before = datetime.now(UTC)
+        user = system.create("Иван Иванов", "+77001112233")
+        path = f"/users/{user['id']}"
+        headers = {"X-Call-Id": "the-call-of-the-update", "traceparent": trace}
+        system.request("PATCH", path, json={"full_name": "Пётр"}, headers=headers)
+        system.request("POST", f"{path}/move", json={"stage": "PROCESSED"})
+        letters = wire.await_letters(REQUESTS, _of_user(user["id"]), 3)
+        for letter in letters:
+            wire.send_back(letter, REQUESTS)
+    moved = {"id": user["id"], "full_name": "Пётр", "phone": "+77001112233", "stage": "PROCESSED"}
+    states = [user, {**moved, "stage": "NEW"}, moved]
+    words = ["user_created create_card", "user_updated update_card", "user_moved move_card"]
+    for version, (letter, state, word) in enumerate(zip(letters, states, words, strict=True), 1):
+        pattern, action = word.split()
+        data = letter.content["data"]
+        assert letter.content == {
+            "pattern": pattern,
+            "data": {
+                "action": action,
+                "user": {**state, "bitrix_lead_id": None},
+                "replyQueue": "bitrix.responses",
+                "event_id": data["event_id"],
+                "version": version,
+                "occurred_at": data["occurred_at"],
+            },
+        }
+        assert UUID(data["event_id"]).version == 7
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", data["occurred_at"])
+        occurred_at = datetime.fromisoformat(data["occurred_at"])
+        assert before - timedelta(seconds=1) < occurred_at < datetime.now(UTC)
+        _assert_enveloped(letter, data["event_id"], f"leadline.{pattern}", data["occurred_at"])
+        assert "Иван Иванов".encode() in letters[0].body, "UTF-8, not escaped"
+    update = letters[1]
+    assert update.properties.correlation_id == "the-call-of-the-update"
+    assert update.headers["traceparent"].split("-")[1] == "a1" * 16
+    system.await_synced(user["id"], within_s=30)
+
+
+def test_a_reply_is_published_as_the_contract_says(system: System, wire: Wire) -> None:
+    """The connector is held back, so the event is handed to its function by hand."""
+    with held_back(system, wire):
+        user = system.create("Иван Иванов", "+77001112233")
+        request = wire.await_letters(REQUESTS, _of_user(user["id"]))[0]
+        handler = system.run["functions"]["bitrix-handler"]
+        headers = {"Content-Type": "application/json"}
+        requests.post(handler, data=request.body, headers=headers, timeout=10).raise_for_status()
+        reply = wire.await_letters(REPLIES, lambda one: one.content["user_id"] == user["id"])[0]
+        wire.send_back(reply, REPLIES)
+    event_id = request.content["data"]["event_id"]
+    lead = portal.lead_of(system, user["id"])
+    assert reply.content == {
+        "status": "success",
+        "action": "create_card",
+        "user": user,
+        "user_id": user["id"],
+        "bitrix_lead_id": int(lead["ID"]),
+        "attempts": 1,
+        "event_id": event_id,
+        "version": 1,
+    }
+    _assert_enveloped(reply, event_id, "leadline.reply", None)
+    assert system.await_synced(user["id"])["sync"]["bitrix_lead_id"] == int(lead["ID"])
+
+
+def test_every_queue_is_durable_and_dead_letters_have_a_place(system: System, wire: Wire) -> None:
+    found = _queues(system)
+    for name in (REQUESTS, REPLIES, f"{REQUESTS}.dead", f"{REPLIES}.dead"):
+        assert found[name]["durable"], name
+        assert found[name]["type"] == "quorum", name
+    for name in (REQUESTS, REPLIES):
+        assert found[name]["arguments"]["x-dead-letter-routing-key"] == f"{name}.dead"
+    assert wire.consumers(REQUESTS) == 1
+
+
+@pytest.mark.parametrize("envelope", ["nestjs", "plain"])
+def test_a_reply_of_somebody_elses_service_is_taken_in_either_envelope(
+    system: System, wire: Wire, envelope: str
+) -> None:
+    """An existing bitrix service answers with the public keys only, in order."""
+    with held_back(system, wire):
+        user = system.create("Чужой Ответ")
+        wire.await_letters(REQUESTS, _of_user(user["id"]))  # their service took it
+    reply: dict[str, Any] = {
+        "status": "success",
+        "action": "create_card",
+        "user": user,
+        "user_id": user["id"],
+        "bitrix_lead_id": 10**9 + user["id"],
+    }
+    message = {"pattern": REPLIES, "data": reply} if envelope == "nestjs" else reply
+    wire.publish(message, REPLIES)
+    assert system.await_synced(user["id"])["sync"]["bitrix_lead_id"] == 10**9 + user["id"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (b"\xff not JSON", "not valid JSON"),
+        (b"[" * 20_000, "not a valid CloudEvent"),
+        (["a", "list"], "not a JSON object"),
+        ({"pattern": REPLIES}, "missing or invalid"),
+        ({"status": "success", "action": "create_card", "user_id": 1}, "names no bitrix_lead_id"),
+        ({"status": "maybe", "action": "create_card", "user_id": 1}, "status"),
+        (
+            {"status": "error", "action": "create_card", "user_id": 10**15, "event_id": "x"},
+            "no event of this user",
+        ),
+        (b'{"a": "' + b"x" * 5_000_000 + b'"}', "bytes"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_reply_with_nonsense_is_kept_with_its_reason_and_harms_no_other(
+    system: System, wire: Wire, reply: object, reason: str
+) -> None:
+    wire.publish(reply, REPLIES)
+    user = system.create("Сосед Чепухи")
+    body = len(reply) if isinstance(reply, bytes) else None
+    dead = wire.await_letters(
+        DEAD_REPLIES, lambda one: body == len(one.body) or one.body[:1] != b"\xff", within_s=30
+    )
+    assert len(dead) == 1
+    assert reason in dead[0].reason
+    system.await_synced(user["id"])
+
+
+def _of_user(user_id: int) -> Any:
+    return lambda letter: letter.content["data"]["user"]["id"] == user_id
+
+
+def _assert_enveloped(letter: Letter, event_id: str, kind: str, time: str | None) -> None:
+    properties = letter.properties
+    assert (properties.content_type, properties.delivery_mode) == ("application/json", 2)
+    assert properties.message_id == event_id
+    assert properties.correlation_id
+    headers = letter.headers
+    expected = {"ce-specversion": "1.0", "ce-id": event_id, "ce-type": kind}
+    assert {name: headers.get(name) for name in expected} == expected
+    assert headers["ce-source"]
+    assert headers.get("ce-time") == time if time else True
+    assert TRACE.fullmatch(headers["traceparent"])
+
+
+def _queues(system: System) -> dict[str, dict[str, Any]]:
+    scheme, _, rest = system.url("amqp").partition("://")
+    assert scheme == "amqp"
+    user, _, password = rest.partition("@")[0].partition(":")
+    api = f"{system.url('rabbitmq_management')}/api/queues"
+    found: dict[str, dict[str, Any]] = {}
+
+    def is_listed() -> bool:
+        listed = requests.get(api, auth=(user, password), timeout=10).json()
+        found.update({queue["name"]: queue for queue in listed})
+        return REPLIES in found
+
+    eventually(is_listed, 20, "the broker lists its queues")
+    return found

@@ -1,0 +1,77 @@
+"""The emulated portal as a test's tool: in order before and after, broken in between."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.servers import eventually
+from tests.system import System
+
+_DEFAULTS = {
+    "mode": "ok",
+    "rate_per_s": 2,
+    "burst": 50,
+    "request_ms": 0,
+    "command_ms": 0,
+    "operating_limit_s": 480,
+}
+
+
+@contextmanager
+def in_order(system: System) -> Iterator[None]:
+    """No fault and the usual settings, on a system of which every part works."""
+    _mend(system)
+    eventually(lambda: _is_well(system), 60, "all is well before")
+    try:
+        yield
+    finally:
+        _mend(system)
+
+
+def breaks(system: System, action: str, method: str = "*", **more: object) -> None:
+    """Add one rule to the portal's faults."""
+    system.control("POST", "faults", [{"method": method, "action": action, **more}])
+
+
+def bites(system: System) -> int:
+    """How often the rules in force have bitten."""
+    return sum(rule["bitten"] for rule in system.control("GET", "faults"))
+
+
+def mend(system: System) -> None:
+    """No faults any more."""
+    system.control("DELETE", "faults")
+
+
+def leads_of(system: System, user_id: int) -> list[dict[str, Any]]:
+    """Every lead that carries this user's id."""
+    return list(system.control("GET", f"leads?origin_id={user_id}"))
+
+
+def lead_of(system: System, user_id: int) -> dict[str, Any]:
+    """The one lead of this user."""
+    leads = leads_of(system, user_id)
+    assert len(leads) == 1, leads
+    return leads[0]
+
+
+def looks_like(lead: dict[str, Any], user: dict[str, Any]) -> bool:
+    """Whether the lead is the user, with one phone and no other."""
+    return (
+        lead["TITLE"] == user["full_name"]
+        and lead["NAME"] == user["full_name"][:50]
+        and [row["VALUE"] for row in lead["PHONE"]] == [user["phone"]]
+        and lead["STATUS_ID"] == user["stage"]
+    )
+
+
+def _mend(system: System) -> None:
+    mend(system)
+    system.control("PUT", "settings", _DEFAULTS)
+
+
+def _is_well(system: System) -> bool:
+    try:
+        return system.is_well()
+    except OSError:
+        return False
