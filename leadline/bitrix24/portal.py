@@ -105,13 +105,18 @@ class Portal:
             if _never_connected(error):
                 raise Unavailable(_text(error)) from None
             raise OutcomeUnknown(_text(error), may_still_run=True) from None
-        except requests.RequestException as error:
+        # ValueError: a Location that is no URL
+        except (requests.RequestException, ValueError) as error:
             raise OutcomeUnknown(_text(error), may_still_run=True) from None
         return _read(answer)
 
 
 def _checked(url: str) -> str:
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port  # raises for what is no number
+    except ValueError:  # its text quotes the URL
+        parts = urlsplit("")
     segments = [segment for segment in parts.path.split("/") if segment]
     if parts.scheme not in {"http", "https"} or not parts.hostname or len(segments) != 3:
         raise BadConfiguration(
@@ -126,7 +131,7 @@ def _read(answer: requests.Response) -> dict[str, Any]:
         raise PortalDown(f"the portal has moved to {host}: set the webhook's new address")
     try:
         body = answer.json()
-    except requests.JSONDecodeError:
+    except (requests.JSONDecodeError, RecursionError):
         raise errors.unreadable(answer.status_code) from None
     if not isinstance(body, dict):
         raise errors.unreadable(answer.status_code)
@@ -178,5 +183,5 @@ def _never_connected(error: requests.ConnectionError) -> bool:
     return type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}
 
 
-def _text(error: requests.RequestException) -> str:
+def _text(error: Exception) -> str:
     return f"no answer from Bitrix24: {type(error).__name__}"

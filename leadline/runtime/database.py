@@ -125,12 +125,12 @@ class _Session:
 
 
 def _connect_options(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port or 5432
     except ValueError:  # its text quotes the URL
-        port = 0
-    if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname or not port:
+        parts, port = urlsplit(""), 0
+    if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
         raise BadConfiguration(
             "DATABASE_URL must look like postgresql://user:password@host:5432/db"
         )
