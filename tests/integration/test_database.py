@@ -141,7 +141,14 @@ def test_a_slow_statement_is_ended_and_the_connection_serves_on(
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://u:hunter2@h/d", "hunter2", "postgresql://", "postgresql://u:hunter2@h:x/d"]
+    "url",
+    [
+        "mysql://u:hunter2@h/d",
+        "hunter2",
+        "postgresql://[hunter2",
+        "postgresql://",
+        "postgresql://u:hunter2@h:x/d",
+    ],
 )
 def test_a_url_that_makes_no_sense_is_not_quoted(url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:

@@ -1,0 +1,110 @@
+"""Every error of Bitrix24's table, and which side unknown ones fall on."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadline.bitrix24.errors import classify, unreadable
+from leadline.runtime.errors import (
+    BitrixError,
+    LeadGone,
+    OutcomeUnknown,
+    PortalDown,
+    Refused,
+    Rejected,
+)
+
+#: facts/bitrix24.md, section 2: status, code, description, class.
+TABLE: list[tuple[int, str, str, type[BitrixError]]] = [
+    (503, "QUERY_LIMIT_EXCEEDED", "Too many requests", Refused),
+    (429, "QUERY_LIMIT_EXCEEDED", "Too many requests", Refused),
+    (429, "OPERATION_TIME_LIMIT", "Method is blocked", Refused),
+    (503, "OVERLOAD_LIMIT", "REST API is blocked due to overload.", PortalDown),
+    (500, "INTERNAL_SERVER_ERROR", "Internal server error", OutcomeUnknown),
+    (500, "ERROR_UNEXPECTED_ANSWER", "Server returned an unexpected response", OutcomeUnknown),
+    (401, "NO_AUTH_FOUND", "Wrong authorization data", PortalDown),
+    (401, "expired_token", "The access token has expired", PortalDown),
+    (401, "invalid_token", "Unable to get application by token", PortalDown),
+    (403, "INVALID_CREDENTIALS", "Invalid request credentials", PortalDown),
+    (403, "insufficient_scope", "The request requires higher privileges", PortalDown),
+    (401, "insufficient_scope", "The request requires higher privileges", PortalDown),
+    (403, "user_access_error", "The user does not have access", PortalDown),
+    (403, "WRONG_AUTH_TYPE", "Current authorization type is denied", PortalDown),
+    (403, "ACCESS_DENIED", "REST API is available only on commercial plans", PortalDown),
+    (401, "PAYMENT_REQUIRED", "Subscription has been ended", PortalDown),
+    (500, "PORTAL_DELETED", "Portal was deleted", PortalDown),
+    (410, "PORTAL_DELETED", "Portal was deleted", PortalDown),
+    (403, "PORTAL_DELETED", "Portal was deleted", PortalDown),
+    (400, "ACCESS_DENIED", "Access denied", Rejected),
+    (400, "", "Access denied.", Rejected),
+    (400, "", "Not found", LeadGone),
+    (400, "", "ID is not defined or invalid.", Rejected),
+    (400, "", "The required field 'TITLE' is missing", Rejected),
+    (400, "CRM_FIELD_ERROR_VALUE_NOT_VALID", "Invalid value of field Stage", Rejected),
+    (400, "100", "Invalid value {} to match with parameter", Rejected),
+    (400, "INVALID_ARG_VALUE", "Invalid value", Rejected),
+    (400, "NOT_FOUND", "Smart process not found", Rejected),
+    (400, "ERROR_METHOD_NOT_FOUND", "Method not found!", Rejected),
+    (404, "ERROR_METHOD_NOT_FOUND", "Method not found!", Rejected),
+    (400, "INVALID_REQUEST", "Https required.", PortalDown),
+    (400, "ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded", Rejected),
+    (405, "ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage", Rejected),
+    (403, "allowed_only_intranet_user", "Only intranet users", PortalDown),
+    (404, "ERROR_MANIFEST_IS_NOT_AVAILABLE", "Manifest is not available", Rejected),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "text", "expected"), TABLE)
+def test_each_row_of_the_table_in_any_case(
+    status: int, code: str, text: str, expected: type[BitrixError]
+) -> None:
+    for written in (code, code.lower(), code.upper(), code.title()):
+        error = classify(status, written, text)
+        assert isinstance(error, expected)
+        assert error.detail == text
+        assert error.code == (written or str(status))
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (200, OutcomeUnknown),
+        (400, Rejected),
+        (401, PortalDown),
+        (403, PortalDown),
+        (404, Rejected),
+        (422, Rejected),
+        (429, Refused),
+        (500, OutcomeUnknown),
+        (502, OutcomeUnknown),
+        (503, OutcomeUnknown),
+    ],
+)
+def test_an_unknown_code_is_judged_by_the_status(status: int, expected: type[BitrixError]) -> None:
+    assert type(classify(status, "SOMETHING_NEW", "?")) is expected
+    assert type(classify(status, None, None)) is expected
+
+
+@given(st.integers(200, 599), st.one_of(st.none(), st.text(), st.integers()), st.text())
+def test_any_error_is_classified_and_has_a_text(status: int, code: object, text: str) -> None:
+    error = classify(status, code, text)
+    assert isinstance(error, BitrixError)
+    assert error.detail
+
+
+@given(st.integers(500, 599))
+def test_what_an_error_of_the_server_did_is_never_taken_for_certain(status: int) -> None:
+    assert isinstance(unreadable(status), OutcomeUnknown)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_page_instead_of_an_answer_from_a_closed_portal_pauses(status: int) -> None:
+    assert isinstance(unreadable(status), PortalDown)
+
+
+def test_a_page_instead_of_an_answer_leaves_the_outcome_unknown() -> None:
+    for status in (200, 502, 504):
+        error = unreadable(status)
+        assert isinstance(error, OutcomeUnknown)
+        assert error.may_still_run
+    assert isinstance(unreadable(429), Refused)

@@ -1,0 +1,138 @@
+"""A message as an event function receives it, and how the connector counts deliveries."""
+
+import json
+from typing import Any
+
+import pika
+import pytest
+from flask import Request
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.datastructures import Headers
+from werkzeug.test import EnvironBuilder
+
+from leadline.messages import topology
+from leadline.messages.connector import attempt_of
+from leadline.messages.delivery import Delivery, attributes, receive
+from leadline.runtime.errors import BadMessage
+from tests.unit.conftest import Configure
+
+BODY = {"pattern": "user_created", "data": {"n": "я"}}
+BINARY = {
+    "ce-specversion": "1.0",
+    "ce-id": "e-1",
+    "ce-type": "leadline.user_created",
+    "ce-source": "/leadline",
+    "Content-Type": "application/json",
+}
+
+
+def request(body: Any, **headers: str) -> Request:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    builder = EnvironBuilder(method="POST", data=data, headers=Headers(headers))
+    return Request(builder.get_environ())
+
+
+def test_a_plain_json_post_is_accepted() -> None:
+    delivery = receive(request(BODY, **{"Content-Type": "application/json"}))
+    assert (delivery.body, delivery.message_id) == (BODY, None)
+    assert delivery.is_first
+
+
+def test_a_binary_cloudevent_is_accepted_with_its_attributes() -> None:
+    delivery = receive(request(BODY, **BINARY, **{"ce-changed": "stage"}))
+    assert (delivery.body, delivery.message_id) == (BODY, "e-1")
+    assert delivery.attributes["changed"] == "stage"
+
+
+def test_a_structured_cloudevent_is_accepted() -> None:
+    event = {"specversion": "1.0", "id": "e-1", "type": "t", "source": "/s", "data": BODY}
+    headers = {"Content-Type": "application/cloudevents+json"}
+    delivery = receive(request(event, **headers))
+    assert (delivery.body, delivery.message_id) == (BODY, "e-1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"\xff", b"\x00", b"[" * 60_000, b'{"a":' * 20_000],
+)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "application/json"},
+        BINARY,
+        {"Content-Type": "application/cloudevents+json"},
+    ],
+)
+def test_what_is_no_json_is_a_bad_message(body: bytes, headers: dict[str, str]) -> None:
+    with pytest.raises(BadMessage):
+        receive(request(body, **headers))
+
+
+@pytest.mark.parametrize("missing", ["ce-id", "ce-type", "ce-source"])
+def test_a_cloudevent_without_a_required_attribute_is_a_bad_message(missing: str) -> None:
+    headers = {name: value for name, value in BINARY.items() if name != missing}
+    with pytest.raises(BadMessage):
+        receive(request(BODY, **headers))
+
+
+@given(st.dictionaries(st.sampled_from(["changed", "resent", "attempt", "x"]), st.text(max_size=9)))
+def test_only_the_first_sending_and_delivery_counts_as_first(found: dict[str, str]) -> None:
+    is_first = Delivery({}, None, found).is_first
+    assert is_first == ("resent" not in found and found.get("attempt", "1") == "1")
+
+
+def test_attributes_are_cloudevents_headers() -> None:
+    found = attributes("leadline.reply", "e-1", "/leadline", "2026-01-31T12:00:00.000Z")
+    assert found.pop("traceparent")
+    assert found == {
+        "ce-specversion": "1.0",
+        "ce-type": "leadline.reply",
+        "ce-id": "e-1",
+        "ce-source": "/leadline",
+        "ce-time": "2026-01-31T12:00:00.000Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "redelivered", "attempt"),
+    [
+        (None, False, 1),
+        ({}, False, 1),
+        ({}, True, 2),
+        ({"ce-attempt": 3}, False, 3),
+        ({"ce-attempt": 3}, True, 4),
+        ({"ce-attempt": "7"}, False, 1),
+        ({"ce-attempt": -1}, False, 1),
+        ({"ce-attempt": None}, True, 2),
+    ],
+)
+def test_a_delivery_counts_as_first_only_if_nobody_can_have_seen_the_message(
+    headers: dict[str, Any] | None,
+    redelivered: bool,  # noqa: FBT001
+    attempt: int,
+) -> None:
+    properties = pika.BasicProperties(headers=headers)
+    assert attempt_of(properties, redelivered=redelivered) == attempt
+
+
+def test_dead_letters_exist_before_the_queue_that_sends_to_them() -> None:
+    names = [queue.name for queue in topology.queues_of("bitrix_queue")]
+    assert names[:2] == ["bitrix_queue.dead", "bitrix_queue"]
+    assert names[2:] == [f"bitrix_queue.retry.{step}s" for step in topology.RETRY_STEPS_S]
+
+
+def test_queues_are_of_the_type_that_the_setting_names(configure: Configure) -> None:
+    assert topology.work_queue("q").arguments["x-queue-type"] == "quorum"
+    configure(queue_type="classic")
+    work = topology.work_queue("q").arguments
+    assert work["x-queue-type"] == "classic"
+    assert "x-delivery-limit" not in work
+    assert work["x-dead-letter-routing-key"] == "q.dead"
+
+
+def test_a_delayed_message_comes_back_to_its_queue() -> None:
+    for queue in topology.queues_of("q")[2:]:
+        assert queue.arguments["x-dead-letter-exchange"] == ""
+        assert queue.arguments["x-dead-letter-routing-key"] == "q"
+        assert queue.arguments["x-message-ttl"] > 0

@@ -1,0 +1,215 @@
+"""What every door does: paths, methods, errors as problem details."""
+
+import contextlib
+import json
+from http import HTTPStatus
+
+import pytest
+from flask import Request, Response
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.datastructures import Headers
+from werkzeug.test import EnvironBuilder
+
+from leadline.ledger import door
+from leadline.runtime import problem
+from leadline.runtime.errors import (
+    InvalidRequest,
+    LeadlineError,
+    PathNotFound,
+    StillServed,
+    UserNotFound,
+    VersionMismatch,
+)
+from leadline.runtime.http import at_root, endpoint, parse_query, user_id
+from leadline.users.read import Query
+from tests.unit.conftest import Configure
+
+
+def get(path: str, method: str = "GET", **headers: str) -> Request:
+    return Request(EnvironBuilder(path=path, method=method, headers=Headers(headers)).get_environ())
+
+
+@pytest.mark.parametrize("prefix", ["", "/function/update-user", "/function/move.openfaas-fn"])
+@pytest.mark.parametrize("path", ["/users/1", "/users/1/", "/1", "?id=1", "/?id=1", "/users?id=1"])
+def test_each_form_of_path_names_the_user(prefix: str, path: str) -> None:
+    assert user_id(get(prefix + path if prefix else path.replace("?", "/?", 1))) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/users/1/move", "/1/move", "/users/1", "/move?id=1", "/users/move?id=1", "/?id=1"]
+)
+def test_a_move_may_say_so_in_its_path(path: str) -> None:
+    assert user_id(get(path), "/move") == 1
+    assert user_id(get(f"/function/move-user{path}"), "/move") == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/users",
+        "/users/abc",
+        "/users/0",
+        "/users/-1",
+        "/users/1.0",
+        "/users/1/move",
+        "/users/1/2",
+        "/users//1",
+        "//1",
+        "/users/٣",
+        "/users/1%00",
+        "/users/9223372036854775808",
+        "/users/99999999999999999999999999",
+        "/?id=",
+        "/?id=abc",
+        "/?id=1;DROP",
+        "/other/1",
+    ],
+)
+def test_a_path_that_names_no_possible_user_is_404(path: str) -> None:
+    with pytest.raises(UserNotFound):
+        user_id(get(path))
+
+
+def test_the_greatest_id_is_a_possible_one() -> None:
+    assert user_id(get("/users/9223372036854775807")) == 2**63 - 1
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+def test_any_path_is_a_user_or_404(path: str) -> None:
+    environ = EnvironBuilder(path="/").get_environ()
+    environ["PATH_INFO"] = ("/" + path).encode().decode("latin-1")
+    with contextlib.suppress(UserNotFound):
+        assert 1 <= user_id(Request(environ), "/move") < 2**63
+
+
+@pytest.mark.parametrize("path", ["/", "/users", "/users/", "/function/create-user/users"])
+def test_the_root_has_its_forms_too(path: str) -> None:
+    at_root(get(path))
+    with pytest.raises(PathNotFound):
+        at_root(get(path.rstrip("/") + "/1"))
+
+
+def served(error: Exception | None = None, method: str = "GET", **headers: str) -> Response:
+    @endpoint("GET", "HEAD")
+    def guarded(_request: Request) -> Response:
+        if error is not None:
+            raise error
+        return Response("fine")
+
+    return guarded(get("/", method, **headers))
+
+
+@pytest.fixture
+def open_door(configure: Configure) -> None:
+    configure(auth="off")
+
+
+@pytest.mark.usefixtures("open_door")
+def test_errors_are_problem_details() -> None:
+    fields = [{"field": "phone", "message": "is missing"}]
+    answer = served(InvalidRequest("Some fields are invalid.", fields=fields))
+    assert answer.status_code == 422
+    assert answer.content_type == problem.CONTENT_TYPE
+    assert answer.json == {
+        "type": "about:blank",
+        "title": "Unprocessable Entity",
+        "status": 422,
+        "detail": "Some fields are invalid.",
+        "errors": fields,
+    }
+
+
+@pytest.mark.usefixtures("open_door")
+def test_an_error_without_a_text_says_what_its_class_says() -> None:
+    assert json.loads(served(StillServed()).data)["detail"].startswith("A request with this")
+    assert served(StillServed()).headers["Retry-After"] == "1"
+
+
+@pytest.mark.usefixtures("open_door")
+def test_an_unexpected_error_tells_nothing_of_itself() -> None:
+    answer = served(RuntimeError("secret of Ivanka"))
+    assert answer.status_code == 500
+    assert answer.content_type == problem.CONTENT_TYPE
+    assert b"Ivanka" not in answer.data
+
+
+@pytest.mark.usefixtures("open_door")
+def test_another_method_is_told_which_ones_are_served() -> None:
+    answer = served(method="POST")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.usefixtures("open_door")
+def test_an_answer_names_its_correlation_id() -> None:
+    assert served(None, **{"X-Call-Id": "call-1"}).headers["X-Call-Id"] == "call-1"
+    assert len(served(None, **{"X-Call-Id": "я" * 10}).headers["X-Call-Id"]) == 32
+    assert served(LeadlineError(), **{"X-Call-Id": "call-2"}).headers["X-Call-Id"] == "call-2"
+
+
+@pytest.mark.parametrize(("tag", "version"), [("*", None), ('"3"', 3), ("3", 3), (' "3" ', 3)])
+def test_if_match_names_a_version(tag: str, version: int | None) -> None:
+    assert door.expected_version(get("/", **{"If-Match": tag})) == version
+    assert door.expected_version(get("/")) is None
+
+
+@pytest.mark.parametrize("tag", ["", '"', '""', '"abc"', 'W/"3"', '"1", "2"', "9" * 19, "-1", "٣"])
+def test_a_tag_that_no_version_has_matches_none(tag: str) -> None:
+    environ = EnvironBuilder(path="/").get_environ()
+    environ["HTTP_IF_MATCH"] = tag
+    with pytest.raises(VersionMismatch):
+        door.expected_version(Request(environ))
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256])
+def test_an_idempotency_key_has_a_length(key: str) -> None:
+    request = get("/", **{"Idempotency-Key": key})
+    request.environ["leadline.caller"] = ""
+    with pytest.raises(InvalidRequest) as caught:
+        door.repeat(request, "create")
+    assert caught.value.status == HTTPStatus.BAD_REQUEST
+
+
+def test_a_keys_fingerprint_depends_on_all_that_is_asked_for() -> None:
+    def fingerprint(*parts: object, **headers: str) -> bytes:
+        request = get("/", **{"Idempotency-Key": "k", **headers})
+        request.environ["leadline.caller"] = "me"
+        repeat = door.repeat(request, *parts)
+        assert repeat is not None
+        return repeat.fingerprint
+
+    same = fingerprint("update", 1, "Ann")
+    assert fingerprint("update", 1, "Ann") == same
+    others = [fingerprint("move", 1, "Ann"), fingerprint("update", 2, "Ann")]
+    others += [
+        fingerprint("update", 1, "Bob"),
+        fingerprint("update", 1, "Ann", **{"If-Match": "3"}),
+    ]
+    assert len({same, *others}) == 5
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "after=-1",
+        "after=9223372036854775808",
+        "sync=lost",
+        "stage=%00",
+        "offset=1",
+        "stage=" + "x" * 51,
+    ],
+)
+def test_a_query_that_makes_no_sense_is_422(query: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_query(Query, get(f"/users?{query}"))
+    assert caught.value.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert [one["field"] for one in caught.value.fields] == [query.partition("=")[0]]
+
+
+def test_a_query_has_defaults() -> None:
+    query = parse_query(Query, get("/users?stage=NEW&after=7"))
+    assert query.model_dump() == {"stage": "NEW", "sync": None, "limit": 50, "after": 7}

@@ -1,0 +1,152 @@
+"""Secrets, keys, settings and the trace: what a process has before it serves."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from leadline.runtime import auth, context, secrets
+from leadline.runtime.errors import BadConfiguration, Forbidden, Unauthorized
+from leadline.runtime.settings import settings
+from tests.unit.conftest import Configure
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_a_secret_is_read_from_its_file_before_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "from environment")
+    assert secrets.read("database-url") == "from environment"
+    (folder / "database-url").write_text("from file\n")
+    assert secrets.read("database-url") == "from file"
+
+
+def test_a_secret_may_be_a_folder_of_its_own(folder: Path) -> None:
+    (folder / "database-url").mkdir()
+    (folder / "database-url" / "database-url").write_text(" nested ")
+    assert secrets.read("database-url") == "nested"
+
+
+def test_a_rotated_secret_counts_without_a_restart(folder: Path) -> None:
+    (folder / "redis-url").write_text("old")
+    assert secrets.read("redis-url") == "old"
+    (folder / "redis-url").write_text("new")
+    assert secrets.read("redis-url") == "new"
+
+
+def test_a_missing_secret_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert os.listdir(folder) == []  # noqa: PTH208
+    monkeypatch.setenv("AMQP_URL", "  ")
+    assert secrets.read("amqp-url") is None
+    with pytest.raises(BadConfiguration, match=r"AMQP_URL.*amqp-url"):
+        secrets.require("amqp-url")
+
+
+def test_without_keys_nothing_starts_unless_that_is_wanted(configure: Configure) -> None:
+    with pytest.raises(BadConfiguration):
+        auth.check_configured()
+    configure(auth="off")
+    auth.check_configured()
+    assert auth.caller(None) == ""
+    assert auth.own_key() is None
+
+
+def test_an_empty_key_file_is_no_key(folder: Path) -> None:
+    (folder / "api-keys").write_text("\n \n")
+    with pytest.raises(BadConfiguration):
+        auth.check_configured()
+    with pytest.raises(Forbidden):
+        auth.caller("Bearer anything")
+
+
+def test_each_of_several_keys_opens_and_names_its_caller(folder: Path) -> None:
+    (folder / "api-keys").write_text("first\n\nsecond\n")
+    auth.check_configured()
+    callers = {auth.caller("Bearer first"), auth.caller("bearer  second ")}
+    assert len(callers) == 2
+    assert not any("first" in caller or "second" in caller for caller in callers)
+    assert auth.own_key() == "first"
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic first", "first"])
+def test_without_a_bearer_key_it_is_401(folder: Path, header: str | None) -> None:
+    (folder / "api-keys").write_text("first")
+    with pytest.raises(Unauthorized):
+        auth.caller(header)
+
+
+@pytest.mark.parametrize("key", ["firs", "first1", "FIRST", "ключ", "\udcff", "first first"])
+def test_a_wrong_key_is_403(folder: Path, key: str) -> None:
+    (folder / "api-keys").write_text("first")
+    with pytest.raises(Forbidden):
+        auth.caller(f"Bearer {key}")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"auth": "maybe"},
+        {"log": "xml"},
+        {"log_level": "LOUD"},
+        {"body_limit": "0"},
+        {"queue_type": "lazy"},
+        {"reply_envelope": "soap"},
+        {"publish_grace_s": "0"},
+        {"resend_after_s": "-1"},
+        {"portal": "Main Portal"},
+        {"originator_id": ""},
+        {"rate_per_s": "-1"},
+        {"burst": "2"},
+        {"burst": "many"},
+    ],
+)
+def test_a_senseless_setting_stops_the_start(configure: Configure, wrong: dict[str, str]) -> None:
+    configure(**wrong)
+    with pytest.raises(ValidationError):
+        settings()
+
+
+def test_the_defaults_are_safe() -> None:
+    found = settings()
+    assert (found.auth, found.log, found.queue_type) == ("on", "json", "quorum")
+    assert (found.body_limit, found.rate_per_s, found.burst) == (65_536, 2, 50)
+    assert found.allowed_reply_queues == {"bitrix.responses"}
+
+
+def test_a_trace_that_came_is_gone_on_with() -> None:
+    trace = context.begin("call-1", TRACEPARENT)
+    assert (trace.correlation_id, trace.traceparent) == ("call-1", TRACEPARENT)
+    assert context.current() == trace
+
+
+def test_a_trace_without_a_correlation_id_is_called_by_its_trace_id() -> None:
+    assert context.begin(None, TRACEPARENT).correlation_id == TRACEPARENT[3:35]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["", "x", TRACEPARENT.upper(), TRACEPARENT + "-1", "ff" + TRACEPARENT[2:], TRACEPARENT[:-1]],
+)
+def test_a_malformed_traceparent_is_made_anew(odd: str) -> None:
+    made = context.begin("call-1", odd).traceparent
+    assert made != odd
+    assert [len(part) for part in made.split("-")] == [2, 32, 16, 2]
+
+
+@given(st.text(), st.text())
+def test_whatever_came_a_trace_can_be_carried_by_amqp_and_http(call: str, parent: str) -> None:
+    trace = context.begin(call, parent)
+    for text in (trace.correlation_id, trace.traceparent):
+        assert 1 <= len(text.encode("latin-1")) <= 255
+        assert text.isprintable()
+        assert text.isascii()
