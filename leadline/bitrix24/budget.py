@@ -24,8 +24,6 @@ SHARE = 0.98
 PROBE = 5
 #: A batch shall stay below this, well within the portal's 60 s.
 BATCH_S = 40.0
-#: Commands of the first batches, while nobody knows how long one takes.
-FIRST_BATCH = 25
 #: A reservation that nobody returned by then is lost: its worker died.
 LOST_S = 90
 ANY = "any"
@@ -61,7 +59,7 @@ class Budget:
         """
         per: Any = self._redis.hget(self._prefix + ANY, "per")
         if per is None:
-            return FIRST_BATCH
+            return MAX_COMMANDS
         return max(1, min(MAX_COMMANDS, int(BATCH_S / max(float(per), 0.001))))
 
     def reserve(self, wanted: Counter[str]) -> Reserved:
@@ -114,7 +112,8 @@ def _seconds_a_command(
     if commands:
         return sum(timing.seconds for timing in told) / commands
     sent = sum(reserved.allowed.values())
-    return spent_s / sent if sent and spent_s > BATCH_S else ""
+    # Cut off: nobody knows how many commands had ended, half is a guess on the safe side.
+    return spent_s / (sent / 2) if sent and spent_s > BATCH_S else ""
 
 
 def _facts(timing: Timing | None) -> list[float | str]:
