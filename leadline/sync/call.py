@@ -10,7 +10,7 @@ from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer, Batch
 from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown, Refused
 from leadline.runtime.settings import settings
-from leadline.sync import portals, replies, request, story
+from leadline.sync import metrics, portals, replies, request, story
 from leadline.sync.entry import Entry, Settlement
 from leadline.sync.plan import LookUp, Write, applied, conflicting, deferred, failed, looked_up
 from leadline.sync.queue import Leased, WorkQueue
@@ -62,12 +62,16 @@ class Call:
         if not commands:
             portals.token_bucket().give_back()
             return Batch({}, {})
+        metrics.BATCH.observe(len(commands))
         try:
-            return portals.session().call(commands)
+            batch = portals.session().call(commands)
         except BitrixError as error:
+            metrics.REQUESTS.labels(type(error).__name__).inc()
             self._error = error
             self._react(error)
             return Batch(dict.fromkeys(commands, error), {})
+        metrics.REQUESTS.labels("ok").inc()
+        return batch
 
     def _react(self, error: BitrixError) -> None:
         """What an error means for everybody, not only for its user."""

@@ -2,6 +2,7 @@
 
 import structlog
 
+from leadline.sync import metrics
 from leadline.sync.entry import Entry, Owed, Settlement
 from leadline.sync.plan import MAX_ATTEMPTS
 from leadline.sync.request import Request
@@ -29,6 +30,7 @@ def ends(settlement: Settlement) -> None:
     """A line for each event: completed, failed, or when it is tried again."""
     for event in settlement.events:
         about = _about(settlement.entry, event)
+        metrics.EVENTS.labels(_outcome(event)).inc()
         if event.answered is None:
             log.warning("retry in %d ms", settlement.delay_ms, attempts=event.attempts, **about)
         elif event.answered.outcome == "failed":
@@ -36,6 +38,12 @@ def ends(settlement: Settlement) -> None:
         else:
             lead_id, outcome = event.answered.lead_id, event.answered.outcome
             log.info("completed", outcome=outcome, bitrix_lead_id=lead_id, **about)
+
+
+def _outcome(event: Owed) -> str:
+    if event.answered is None:
+        return "retried"
+    return "completed" if event.answered.outcome == "synced" else event.answered.outcome
 
 
 def _about(entry: Entry, event: Owed) -> dict[str, object]:

@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 from leadline.runtime import log, secrets
 from leadline.runtime.errors import QueueDown
 from leadline.runtime.redis import connect
-from leadline.sync import driver, portals
+from leadline.sync import driver, metrics, portals
 from leadline.sync import jobs as _preloaded  # noqa: F401 - the first job shall not wait for it
 from leadline.sync.queue import JOBS, work_queue
 
@@ -55,10 +55,12 @@ def alarm(stop: threading.Event) -> None:
 def _next_call_in_s() -> float | None:
     """Seconds until a user is due and may be served; None where nothing waits."""
     due_in_s = work_queue().next_due_in_s()
-    if due_in_s is None:
-        return None
+    metrics.DUE.set(work_queue().depth().due)
     pause = portals.paused().state()
-    return max(due_in_s, pause.next_probe_at - time.time()) if pause else due_in_s
+    metrics.PAUSED.set(pause is not None)
+    if due_in_s is None or pause is None:
+        return due_in_s
+    return max(due_in_s, pause.next_probe_at - time.time())
 
 
 def main() -> None:
@@ -66,6 +68,7 @@ def main() -> None:
     log.configure("worker")
     connection = connect(secrets.require("redis-url"))
     _wait_for(connection)
+    metrics.serve()
     stop = threading.Event()
     threading.Thread(target=alarm, args=[stop], name="alarm", daemon=True).start()
     worker = SimpleWorker(

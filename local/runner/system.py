@@ -80,7 +80,7 @@ def plan(state: State, choices: Choices) -> System:
     programs = (
         *(program for server in servers.ours().values() for program in server.programs()),
         *(_function(name, port, choices.threads) for name, port in functions.items()),
-        *_workers(choices.workers),
+        *_workers(choices.workers, ports),
         _connector(connector, urls),
         *_relay(state, urls, choices),
         _edge(state, edge, _edge_config(state, servers, urls, connector, choices)),
@@ -105,12 +105,18 @@ def _function(name: str, port: int, threads: int) -> Program:
     return Program(name, command, Group.FUNCTIONS, Stage.FUNCTIONS, env)
 
 
-def _workers(count: int) -> list[Program]:
+def _workers(count: int, ports: Ports) -> list[Program]:
     """One at first: the others would only compete for the processors while the system starts."""
     command = _python("leadline.sync.worker")
     names = ["worker", *(f"worker-{number}" for number in range(2, count + 1))][:count]
     return [
-        Program(name, command, Group.FUNCTIONS, Stage.FUNCTIONS if name == "worker" else Stage.MORE)
+        Program(
+            name,
+            command,
+            Group.FUNCTIONS,
+            Stage.FUNCTIONS if name == "worker" else Stage.MORE,
+            {"PORT": str(ports.choose(name))},
+        )
         for name in names
     ]
 
