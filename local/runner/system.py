@@ -75,12 +75,13 @@ def plan(state: State, choices: Choices) -> System:
     servers = Servers.choose(state, choices, ports)
     functions = {name: ports.choose(name) for name in function_names()}
     connector = ports.choose("connector")
+    workers = _workers(choices.workers, ports)
     state.keep_ports(ports.chosen)
     urls = {name: f"http://127.0.0.1:{port}" for name, port in functions.items()}
     programs = (
         *(program for server in servers.ours().values() for program in server.programs()),
         *(_function(name, port, choices.threads) for name, port in functions.items()),
-        *_workers(choices.workers, ports),
+        *workers,
         _connector(connector, urls),
         *_relay(state, urls, choices),
         _edge(state, edge, _edge_config(state, servers, urls, connector, choices)),
