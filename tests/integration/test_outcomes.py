@@ -138,6 +138,14 @@ def test_the_newest_applied_version_names_the_lead() -> None:
     assert sync(events[0])["bitrix_lead_id"] == 30
 
 
+def test_an_older_success_that_was_thought_failed_does_not_bring_its_lead_back() -> None:
+    first, second = writes(2)
+    outcomes.apply(failure(first), None)
+    outcomes.apply(reply_to(second, bitrix_lead_id=20), "synced")
+    outcomes.apply(reply_to(first, bitrix_lead_id=10), "synced")
+    assert sync(first)["bitrix_lead_id"] == 20
+
+
 def test_a_failure_does_not_forget_the_lead() -> None:
     first, second = writes(2)
     outcomes.apply(reply_to(first), "synced")

@@ -15,7 +15,7 @@ from leadline.runtime.errors import (
     Unavailable,
 )
 from leadline.sync.entry import Owed
-from leadline.sync.plan import applied, conflicting, failed, looked_up
+from leadline.sync.plan import Nothing, applied, conflicting, failed, looked_up, plan
 from tests.unit.entries import MILLION, entry, found, known, owed
 
 NOW = 1_000_000_000
@@ -152,3 +152,16 @@ def test_a_lead_of_another_user_is_never_taken_over() -> None:
     assert event.answered is not None
     assert event.answered.outcome == "failed"
     assert "another user" in str(event.answered.reason)
+
+
+def test_a_stage_that_the_create_wrote_is_not_written_again_when_its_message_comes_late() -> None:
+    # Version 3 created the lead; the move of version 2 comes afterwards.
+    created = applied(entry(owed(3), stage_order=0), AGREED, is_create=True)
+    late = known(
+        owed(2),
+        order=3 * MILLION,
+        stage_order=2 * MILLION,
+        agreed_order=int(created.fields["agreed_order"]),
+        agreed_stage_order=int(created.fields["agreed_stage_order"]),
+    )
+    assert plan(late, "leadline") == Nothing()

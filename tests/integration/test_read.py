@@ -1,0 +1,76 @@
+"""Users as readers see them: one with its last events, many by pages."""
+
+import pytest
+
+from leadline.ledger import accept
+from leadline.runtime.errors import InvalidRequest, UserNotFound
+from leadline.users import read, stages, store
+from leadline.users.model import Move, NewUser, UserId
+from leadline.users.read import Query
+from tests.integration.conftest import rows
+
+pytestmark = pytest.mark.usefixtures("in_postgres")
+
+
+def create(stage: str = "NEW") -> UserId:
+    return store.create(
+        NewUser(full_name="Ann", phone="+77001112233", stage=stage), None
+    ).event.user.id
+
+
+def ids(query: Query) -> list[int]:
+    return [user["id"] for user in read.page(query)["items"]]
+
+
+def test_a_user_is_shown_with_its_last_ten_events_newest_first() -> None:
+    user = create()
+    for _ in range(11):
+        store.change(user, Move(stage="JUNK"), None, None)
+    events = read.one(user)["sync"]["events"]
+    assert [event["version"] for event in events] == list(range(12, 2, -1))
+    assert events[0]["action"] == "move_card"
+    assert events[0]["state"] == "open"
+
+
+def test_a_user_that_does_not_exist_is_not_found() -> None:
+    with pytest.raises(UserNotFound):
+        read.one(UserId(2**63 - 1))
+
+
+def test_pages_show_each_user_once_though_users_are_added_meanwhile() -> None:
+    made = [create() for _ in range(7)]
+    first = read.page(Query(limit=3))
+    create()
+    second = read.page(Query(limit=3, after=int(first["next"])))
+    third = read.page(Query(limit=3, after=int(second["next"])))
+    seen = [user["id"] for part in (first, second, third) for user in part["items"]]
+    assert seen[:7] == made
+    assert third["next"] is None
+
+
+def test_a_page_that_is_just_full_has_no_next() -> None:
+    for _ in range(3):
+        create()
+    assert read.page(Query(limit=3))["next"] is None
+
+
+def test_users_are_found_by_stage_and_by_what_became_of_them() -> None:
+    new, junk = create(), create("JUNK")
+    rows("UPDATE users SET sync_status = 'failed', sync_reason = 'no' WHERE id = :id", id=junk)
+    assert ids(Query(stage="JUNK")) == [junk]
+    assert ids(Query(sync="failed")) == [junk]
+    assert ids(Query(sync="waiting")) == [new]
+    assert ids(Query(stage="NEW", sync="failed")) == []
+    assert ids(Query(sync="synced")) == []
+
+
+def test_a_portals_own_stages_replace_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "CACHE_S", 0.0)
+    assert stages.allowed() == ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
+    stages.replace(["NEW", "UC_1", "JUNK"])
+    stages.replace(["UC_1", "NEW"])
+    assert stages.allowed() == ("UC_1", "NEW")
+    with pytest.raises(InvalidRequest) as caught:
+        accept.create(NewUser(full_name="Ann", phone="+77001112233", stage="JUNK"), None)
+    assert "UC_1, NEW" in caught.value.fields[0]["message"]
+    assert rows("SELECT id FROM users") == []
