@@ -1,18 +1,21 @@
 -- Lease due users to one worker; take back what leases have expired.
--- KEYS due, leases, memory   ARGV key prefix, how many, lease in ms
+-- KEYS due, leases, memory   ARGV key prefix, how many, lease in ms, longest call in ms
 -- Returns {expired leases, users still due, {user, entry, events}…}
 local due, leases, memory = unpack(KEYS)
-local prefix, limit, lease_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local prefix, limit, lease_ms, call_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- A Redis that was restarted may have forgotten its last second.
+-- A Redis that was restarted may have forgotten its last second, an emptied one everything. Calls
+-- that it has forgotten may be under way: until `quiet` nobody can say that a lead does not exist.
 local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 if redis.call('HGET', memory, 'run_id') ~= run_id then
   local is_restart = redis.call('EXISTS', memory) == 1
   redis.call('HSET', memory, 'run_id', run_id, 'since', is_restart and now or 0)
+  redis.call('HSET', memory, 'quiet', now + call_ms)
 end
 local memory_since = tonumber(redis.call('HGET', memory, 'since'))
+local quiet = tonumber(redis.call('HGET', memory, 'quiet') or 0)
 
 local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 500)
 for _, user in ipairs(expired) do
@@ -27,10 +30,18 @@ for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 
   local entry = prefix .. 'user:' .. user
   redis.call('ZREM', due, user)
   redis.call('ZADD', leases, now + lease_ms, user)
-  redis.call('HINCRBY', entry, 'fence', 1)
+  -- By the clock and not counted: a token from before a memory loss never fits again.
+  local last = tonumber(redis.call('HGET', entry, 'fence') or 0)
+  local fence = math.max(time[1] * 1000000 + time[2], last + 1)
+  redis.call('HSET', entry, 'fence', string.format('%.0f', fence))
   if redis.call('HEXISTS', entry, 'agreed') == 0 then
-    if tonumber(redis.call('HGET', entry, 'since') or 0) < memory_since then
+    if tonumber(redis.call('HGET', entry, 'since') or 0) <= memory_since then
       redis.call('HSET', entry, 'doubt', 1, 'since', now)
+    end
+    local doubt = redis.call('HGET', entry, 'doubt')
+    if now < quiet and doubt and doubt ~= 'unversioned' then
+      local wait_until = math.max(quiet, tonumber(redis.call('HGET', entry, 'wait_until') or 0))
+      redis.call('HSET', entry, 'wait_until', string.format('%.0f', wait_until))
     end
     redis.call('HSET', entry, 'creating', 1)
   end

@@ -9,8 +9,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 if redis.call('EXISTS', entry) == 0 then
   redis.call('HSET', entry, 'since', now)
-  -- Whoever served an earlier delivery may have made a lead that this memory has forgotten.
-  if first == '0' then redis.call('HSET', entry, 'doubt', 1) end
+  -- Whoever served an earlier delivery, or an earlier message, may have made a lead that this
+  -- memory has forgotten.
+  local doubt = first == '0' and '1' or version == '' and 'unversioned' or 'overtaken'
+  if version ~= '1' or first == '0' then redis.call('HSET', entry, 'doubt', doubt) end
 end
 redis.call('PERSIST', entry)
 redis.call('PERSIST', events)
@@ -35,7 +37,16 @@ if touches == '1' and order > tonumber(redis.call('HGET', entry, 'stage_order') 
 end
 if lead ~= '' then redis.call('HSET', entry, 'hint', lead) end
 -- An event that is here already keeps its attempts.
-redis.call('HSETNX', events, event_id, order_text .. ' ' .. event)
+local is_new = redis.call('HSETNX', events, event_id, order_text .. ' ' .. event) == 1
+-- Every version up to the newest has come, each for the first time: nothing was forgotten, the
+-- older ones were only overtaken.
+if is_new and first == '1' and version ~= '' and redis.call('HEXISTS', entry, 'agreed') == 0 then
+  local firsts = redis.call('HINCRBY', entry, 'firsts', 1)
+  local is_whole = firsts * 1000000 == math.max(order, newest)
+  if is_whole and redis.call('HGET', entry, 'doubt') == 'overtaken' then
+    redis.call('HDEL', entry, 'doubt', 'wait_until')
+  end
+end
 
 -- A user that waits for its retry goes on waiting; a leased one comes back by itself.
 if not redis.call('ZSCORE', leases, user) then redis.call('ZADD', due, 'NX', now, user) end

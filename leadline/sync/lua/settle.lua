@@ -18,10 +18,17 @@ if delay ~= '' then
   redis.call('ZREM', leases, user)
   redis.call('HDEL', entry, 'creating')
   if redis.call('HLEN', events) > 0 then
+    if delay == '0' then
+      -- Changed again while being served: from the third time on let changes gather for a while,
+      -- up to a second, so that a user that never rests costs one call a second.
+      local streak = redis.call('HINCRBY', entry, 'streak', 1)
+      delay = streak < 2 and 0 or math.min(1000, 50 * 2 ^ (streak - 1))
+    end
     local time = redis.call('TIME')
     local now = time[1] * 1000 + math.floor(time[2] / 1000)
     redis.call('ZADD', due, now + tonumber(delay), user)
   else
+    redis.call('HDEL', entry, 'streak')
     redis.call('EXPIRE', entry, idle_s)
   end
 end
