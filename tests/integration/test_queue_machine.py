@@ -71,7 +71,7 @@ class Machine(RuleBasedStateMachine):
             self.lost += [self.held.pop(user) for user in died]
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), delay=st.sampled_from([0, 60_000]))
+    @rule(data=st.data(), delay=st.sampled_from([1, 60_000]))
     def settle(self, data: st.DataObject, delay: int) -> None:
         entry = self.held.pop(data.draw(st.sampled_from(sorted(self.held))))
         done = data.draw(st.sets(st.sampled_from([event.event_id for event in entry.events])))
@@ -83,8 +83,12 @@ class Machine(RuleBasedStateMachine):
         assert self.work.release([Settlement(entry, {}, answered, delay)]) == [True]
         left = self.owed[entry.user_id] - {int(one) for one in done}
         self.owed[entry.user_id] = left
-        if left and delay:
+        if left and delay > 1:
             self.delayed.add(entry.user_id)
+        elif left:
+            eventually(lambda: self.work.next_due_in_s() == 0, 5, "the user is due again")
+            before = self.work.lease(0).now_ms
+            eventually(lambda: self.work.lease(0).now_ms > before, 5, "and so is everybody else")
 
     @precondition(lambda self: self.lost)
     @rule(data=st.data())
