@@ -25,6 +25,8 @@ JOBS_KEY = f"rq:queue:{JOBS}"
 #: Longer than a call can take (3 s to connect, 65 s to answer), so that whoever takes an expired
 #: lease over can see all that the lost call did; short enough for the promised 90 s.
 LEASE_MS = 80_000
+#: The longest call, with a margin: what a forgotten one did is visible by then.
+CALL_MS = 70_000
 IDLE_S = 30 * 24 * 3600
 
 
@@ -87,7 +89,8 @@ class WorkQueue:
         """
         with reachable():
             expired, still_due, users, now_ms = self._lease(
-                keys=[self._due, self._leases, self._memory], args=[self.prefix, limit, LEASE_MS]
+                keys=[self._due, self._leases, self._memory],
+                args=[self.prefix, limit, LEASE_MS, CALL_MS],
             )
         entries = [
             Entry.loads(user, _pairs(entry), list(_pairs(events).values()))
