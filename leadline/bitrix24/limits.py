@@ -32,7 +32,15 @@ class TokenBucket:
         Raises:
             redis.RedisError: Redis can't be reached.
         """
-        return self._run(1)
+        return self._run(1)[0]
+
+    def level(self) -> float:
+        """How full the bucket is, from 0 to 1; below 1, waiting loses no request.
+
+        Raises:
+            redis.RedisError: Redis can't be reached.
+        """
+        return self._run(0)[1]
 
     def give_back(self) -> None:
         """Return a token that was not used."""
@@ -43,8 +51,9 @@ class TokenBucket:
         if self._rate:
             self._empty(keys=[self._key], args=[self._rate, HOLD_S])
 
-    def _run(self, tokens: int) -> float:
+    def _run(self, tokens: int) -> tuple[float, float]:
         if not self._rate:
-            return 0.0
-        wait_us: int = self._take(keys=[self._key], args=[self._rate, self._capacity, tokens])
-        return wait_us / 1_000_000
+            return 0.0, 1.0
+        args = [self._rate, self._capacity, tokens]
+        wait_us, level = self._take(keys=[self._key], args=args)
+        return wait_us / 1_000_000, level / 1_000_000

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import requests
 from pydantic import SecretStr
 
@@ -97,7 +98,10 @@ class Portal:
                 json=body,
                 timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
                 allow_redirects=False,  # a followed redirect becomes an empty GET
+                stream=True,
             )
+            with answer:
+                body_text = _bounded(answer)
         # `from None`: the library's text holds the URL, and the URL is a credential.
         except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
             raise Unavailable(_text(error)) from None
@@ -108,7 +112,7 @@ class Portal:
         # ValueError: a Location that is no URL
         except (requests.RequestException, ValueError) as error:
             raise OutcomeUnknown(_text(error), may_still_run=True) from None
-        return _read(answer)
+        return _read(answer, body_text)
 
 
 def _checked(url: str) -> str:
@@ -125,13 +129,23 @@ def _checked(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/{'/'.join(segments)}/"
 
 
-def _read(answer: requests.Response) -> dict[str, Any]:
+def _bounded(answer: requests.Response) -> bytes:
+    """The body, or as much of it as any answer to a batch could need."""
+    text = b""
+    for part in answer.iter_content(64 * 1024):
+        text += part
+        if len(text) > MAX_ANSWER_BYTES:
+            break
+    return text
+
+
+def _read(answer: requests.Response, text: bytes) -> dict[str, Any]:
     if answer.is_redirect or answer.is_permanent_redirect:
         host = urlsplit(answer.headers.get("Location", "")).hostname
         raise PortalDown(f"the portal has moved to {host}: set the webhook's new address")
     try:
-        body = answer.json()
-    except (requests.JSONDecodeError, RecursionError):
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError:
         raise errors.unreadable(answer.status_code) from None
     if not isinstance(body, dict):
         raise errors.unreadable(answer.status_code)

@@ -33,8 +33,7 @@ class Owed:
     #: The user as the message had it, for the reply.
     user: dict[str, Any]
     reply_queue: str
-    #: As the message had them; a message with only the public keys has neither.
-    given_event_id: str | None
+    #: As the message had it; one with only the public keys has none.
     version: int | None
     correlation_id: str
     traceparent: str

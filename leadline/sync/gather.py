@@ -18,8 +18,11 @@ from leadline.sync.queue import Leased, WorkQueue
 log = structlog.get_logger()
 
 #: How long a batch that is not full may wait for more users while other calls are under way.
-#: An idle system has no call under way, so a single user waits for nothing.
+#: An idle system has no call under way and a full bucket, so a single user waits for nothing.
 FILL_S = 0.25
+#: How long it may wait when the bucket is empty; less when it is fuller. Tokens that are saved
+#: meanwhile are not lost, so waiting costs no throughput.
+SCARCE_FILL_S = 1.0
 _LOOK_S = 0.02
 #: A gatherer that was killed blocks the others no longer than this.
 GATHER_MS = 10_000
@@ -57,11 +60,13 @@ def gather(queue: WorkQueue) -> Leased | None:
 
 
 def _fill(queue: WorkQueue, limit: int) -> None:
-    """Wait until the batch is full, or nothing is under way any more, or the time is up."""
-    until = time.monotonic() + FILL_S
-    while time.monotonic() < until:
-        depth = queue.depth()
-        if depth.due >= limit or not depth.leased:
+    """Wait until the batch is full, or as long as waiting is free."""
+    began = time.monotonic()
+    scarce_s = SCARCE_FILL_S * (1 - portals.token_bucket().level())
+    while True:
+        waited_s, depth = time.monotonic() - began, queue.depth()
+        may_wait_s = max(scarce_s, FILL_S) if depth.leased else scarce_s
+        if depth.due >= limit or waited_s >= may_wait_s:
             return
         time.sleep(_LOOK_S)
 

@@ -52,7 +52,6 @@ def _owed(request: contract.Request, delivery: Delivery) -> Owed:
         action=request.action,
         user=user,
         reply_queue=request.reply_queue,
-        given_event_id=str(request.event_id) if request.event_id else None,
         version=request.version,
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,

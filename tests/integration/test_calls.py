@@ -76,7 +76,6 @@ def put(user_id: int, version: int = 1, **state: str) -> None:
         action="create_card" if version == 1 else "update_card",
         user={"id": user_id, **whole},
         reply_queue=topology.REPLIES,
-        given_event_id=event_id,
         version=version,
         correlation_id="c",
         traceparent="t",

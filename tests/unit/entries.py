@@ -17,7 +17,6 @@ def owed(version: int = 1, attempts: int = 0, **more: Any) -> Owed:
         action="create_card" if version == 1 else "update_card",
         user={"id": 7, "full_name": "Ann Lee", "phone": "+77001112233", "stage": "NEW"},
         reply_queue="bitrix.responses",
-        given_event_id=f"event-{version}",
         version=version,
         correlation_id="c",
         traceparent="t",

@@ -1,6 +1,7 @@
 -- Token bucket: take one token, if need be one that is still to come.
 -- KEYS[1] the bucket   ARGV rate per second, capacity, tokens to take (-1 gives one back)
--- Returns the microseconds to wait until the taken token is there.
+-- Returns the microseconds to wait until the taken token is there, and how full the bucket is in
+-- millionths.
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local rate, capacity, take = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -10,5 +11,5 @@ local at = tonumber(bucket[2] or now)
 tokens = math.min(capacity, tokens + math.max(0, now - at) * rate) - take
 redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', string.format('%.6f', now))
 redis.call('EXPIRE', KEYS[1], math.ceil(capacity / rate) + 60)
-if tokens >= 0 then return 0 end
-return math.ceil(-tokens / rate * 1000000)
+local wait_us = tokens < 0 and math.ceil(-tokens / rate * 1000000) or 0
+return {wait_us, math.floor(math.max(0, tokens) / capacity * 1000000)}
