@@ -63,6 +63,19 @@ def _next_call_in_s() -> float | None:
     return max(due_in_s, pause.next_probe_at - time.time())
 
 
+class Worker(SimpleWorker):
+    """Registers again when Redis has forgotten it; RQ does so at its start only."""
+
+    def heartbeat(
+        self, timeout: int | None = None, pipeline: redis.client.Pipeline | None = None
+    ) -> None:
+        """Report that it lives."""
+        if not self.connection.hexists(self.key, "birth"):
+            self.connection.delete(self.key)
+            self.register_birth()  # type: ignore[no-untyped-call]
+        super().heartbeat(timeout, pipeline)
+
+
 def main() -> None:
     """Work until SIGTERM; the job under way is finished first."""
     log.configure("worker")
@@ -71,7 +84,7 @@ def main() -> None:
     metrics.serve()
     stop = threading.Event()
     threading.Thread(target=alarm, args=[stop], name="alarm", daemon=True).start()
-    worker = SimpleWorker(
+    worker = Worker(
         [JOBS],
         # A name that no worker had before: RQ refuses one that it still believes alive.
         name=f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}",
