@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_three_attempts_at_0_2_and_4_seconds_then_one_error(system: System) -> N
     user_id = _create(system, "call-three-attempts")
     sync = _await_failed(system, user_id)
     times = system.control("GET", "calls")["times"][before:]
-    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(times)]
     assert len(times) == 3
     assert 2 <= waits[0] < 3.5
     assert 4 <= waits[1] < 5.5

@@ -1,0 +1,64 @@
+"""RabbitMQ and Redis away: writes are accepted, and everything heals by itself."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.faults import portal
+from tests.servers import eventually
+from tests.system import System
+
+
+@pytest.fixture(autouse=True)
+def _portal_in_order(system: System) -> Iterator[None]:
+    with portal.in_order(system):
+        yield
+
+
+@contextmanager
+def _frozen(system: System, name: str) -> Iterator[None]:
+    server = psutil.Process(system.pid(name))
+    family = [server, *server.children(recursive=True)]
+    for process in family:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in family:
+            process.resume()
+
+
+def _assert_one_lead_each(system: System, users: list[int], within_s: float) -> None:
+    def are_synced() -> bool:
+        return all(system.user(user)["sync"]["status"] == "synced" for user in users)
+
+    eventually(are_synced, within_s, f"{len(users)} users are synced")
+    for user in users:
+        portal.lead_of(system, user)
+
+
+@pytest.mark.parametrize("how", ["frozen", "killed"])
+def test_without_rabbitmq_writes_are_accepted_within_a_second_and_go_out_later(
+    system: System, how: str
+) -> None:
+    system.await_synced(system.create()["id"])  # connections are made
+    users = []
+    with _frozen(system, "rabbitmq"):
+        for _ in range(3):
+            begun = time.monotonic()
+            users.append(int(system.create("Без Брокера")["id"]))
+            assert time.monotonic() - begun < 1
+        if how == "killed":
+            system.kill("rabbitmq")
+    _assert_one_lead_each(system, users, within_s=60)
+
+
+def test_a_frozen_portal_does_not_keep_writes_from_being_accepted(system: System) -> None:
+    with _frozen(system, "bitrix24"):
+        begun = time.monotonic()
+        user = system.create("Без Портала")
+        assert time.monotonic() - begun < 1
+    _assert_one_lead_each(system, [int(user["id"])], within_s=20)

@@ -1,0 +1,191 @@
+"""A system with other settings: keys, NestJS replies, other reply queues, an eager relay."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from local.runner.state import State
+from tests.faults import portal
+from tests.faults.wire import DEAD_REQUESTS, Wire, plugged_in
+from tests.servers import eventually
+from tests.system import System
+
+KEYS = ("first-key-of-the-tests", "second-key-of-the-tests")
+ANSWERS = "answers.of.the.tests"
+
+
+@pytest.fixture(scope="module")
+def _own_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    env = {
+        "API_KEYS": " ".join(KEYS),
+        "LEADLINE_AUTH": "on",
+        "LEADLINE_REPLY_QUEUES": f"bitrix.responses, {ANSWERS}",
+        "LEADLINE_REPLY_ENVELOPE": "nestjs",
+        "LEADLINE_RESEND_AFTER_S": "2",
+        "LEADLINE_PHONE_REGION": "KZ",
+        "LEADLINE_RELAY_EVERY_S": "1",
+        "WORKERS": "2",
+    }
+    system = System(State(Path(tmp_path_factory.mktemp("other"))), env)
+    system.http.headers["Authorization"] = f"Bearer {KEYS[1]}"
+    try:
+        system.start()
+        yield system
+    finally:
+        system.end()
+
+
+@pytest.fixture
+def other(_own_system: System) -> Iterator[System]:
+    with portal.in_order(_own_system):
+        yield _own_system
+
+
+@pytest.fixture
+def wire(other: System) -> Iterator[Wire]:
+    with plugged_in(other) as plugged:
+        plugged.channel.queue_declare(ANSWERS, durable=True)
+        plugged.forget(ANSWERS)
+        yield plugged
+
+
+def test_only_known_keys_are_let_in(other: System) -> None:
+    path = "/users"
+    expected = {
+        None: 401,
+        "": 401,
+        "Bearer": 401,
+        "Bearer ": 401,
+        "Basic Zmlyc3Q6a2V5": 401,
+        "Bearer nonsense": 403,
+        f"Bearer {KEYS[0]}x": 403,
+        f"Bearer {KEYS[0]} {KEYS[1]}": 403,
+        "Bearer \xff\xfe": 403,
+        f"Bearer {KEYS[0]}": 200,
+        f"bearer {KEYS[1]}": 200,
+    }
+    found = {}
+    for header in expected:
+        headers = {"Authorization": None if header is None else header.encode("latin-1")}
+        answer = other.request("GET", path, headers=headers)
+        found[header] = answer.status_code
+        if answer.status_code >= 400:
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.json()["status"] == answer.status_code
+        if answer.status_code == 401:
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert found | {"Bearer \xff\xfe": 403} == expected
+    assert found["Bearer \xff\xfe"] in {400, 403}
+
+
+def test_no_function_is_open_without_a_key(other: System) -> None:
+    for name, url in other.run["functions"].items():
+        answer = other.http.post(url, json={}, headers={"Authorization": None}, timeout=10)
+        assert answer.status_code == 401, name
+
+
+def test_an_idempotency_key_belongs_to_its_caller(other: System) -> None:
+    body = {"full_name": "Чей Ключ", "phone": "+77001112233"}
+    ids = set()
+    for key in (*KEYS, *KEYS):
+        headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "the-same"}
+        ids.add(other.request("POST", "/users", json=body, headers=headers).json()["id"])
+    assert len(ids) == 2
+
+
+def test_the_default_region_completes_a_phone(other: System) -> None:
+    assert other.create(phone="8 700 111 22 33")["phone"] == "+77001112233"
+
+
+def test_the_whole_flow_works_with_nestjs_replies(other: System) -> None:
+    user = other.create("В Конверте")
+    other.await_synced(user["id"])
+    assert portal.looks_like(portal.lead_of(other, user["id"]), user)
+
+
+def test_a_reply_goes_to_the_allowed_queue_that_was_named_in_the_nestjs_envelope(
+    other: System, wire: Wire
+) -> None:
+    user: dict[str, Any] = {
+        "id": 8_000_001,
+        "full_name": "С Ответом",
+        "phone": "+77001112233",
+        "stage": "NEW",
+    }
+    data = {"action": "create_card", "user": user, "replyQueue": ANSWERS}
+    wire.publish({"pattern": "user_created", "data": data})
+    reply = wire.await_letters(ANSWERS, lambda _: True)[0]
+    assert reply.content["pattern"] == ANSWERS
+    answer = reply.content["data"]
+    assert (answer["status"], answer["user"], answer["attempts"]) == ("success", user, 1)
+    assert answer["bitrix_lead_id"] == int(portal.lead_of(other, user["id"])["ID"])
+
+
+def test_the_reply_to_a_message_without_a_phone_is_one_error(wire: Wire) -> None:
+    user = {"id": 8_000_002, "full_name": "Без Телефона", "stage": "NEW"}
+    data = {"action": "create_card", "user": user, "replyQueue": ANSWERS}
+    wire.publish({"pattern": "user_created", "data": data})
+    wire.publish({"pattern": "user_created", "data": {**data, "user": {**user, "id": 8_000_003}}})
+    replies = [one.content["data"] for one in wire.await_letters(ANSWERS, lambda _: True, count=2)]
+    found = {reply["user_id"]: reply for reply in replies}
+    assert set(found[8_000_002]) - {"event_id", "version"} == {
+        *("status", "reason", "action", "user", "user_id", "attempts")
+    }
+    assert found[8_000_002]["user"] == user
+    assert (found[8_000_002]["status"], found[8_000_002]["reason"]) == (
+        *("error", "Missing phone number"),
+    )
+    assert len(replies) == 2
+
+
+def test_a_queue_that_is_not_on_the_list_is_never_answered_on(other: System, wire: Wire) -> None:
+    wire.channel.queue_declare("somebody.elses", durable=False)
+    data = {
+        "action": "create_card",
+        "user": {"id": 8_000_004, "full_name": "А", "phone": "+77001112233", "stage": "NEW"},
+        "replyQueue": "somebody.elses",
+    }
+    wire.publish({"pattern": "user_created", "data": data})
+    wire.await_letters(DEAD_REQUESTS, lambda one: "replyQueue" in one.reason)
+    assert wire.take("somebody.elses") == []
+    assert portal.leads_of(other, 8_000_004) == []
+
+
+def test_a_redis_that_forgets_everything_midway_loses_and_doubles_nothing(other: System) -> None:
+    """Creates are under way when it happens, and the next writes come before they are done."""
+    system = other
+    system.control("PUT", "settings", {"command_ms": 4000})
+    calls = system.control("GET", "calls")["requests"]
+    slow = system.create("Создаётся Долго")
+    eventually(lambda: system.control("GET", "calls")["requests"] > calls, 20, "the call began")
+    with redis.Redis.from_url(system.url("redis")) as memory, ThreadPoolExecutor(8) as pool:
+        memory.flushall()
+        users = [_rename(system, slow)]
+        system.control("PUT", "settings", {"request_ms": 200, "command_ms": 10})
+        many = list(pool.map(lambda number: system.create(f"Забытый {number}"), range(15)))
+        memory.flushall()
+        many += pool.map(lambda number: system.create(f"Забытый {number}"), range(15, 30))
+        eventually(lambda: len(system.leads()) > 3, 20, "some leads are there")
+        memory.flushall()
+        users += pool.map(lambda user: _rename(system, user), many)
+    eventually(lambda: _are_synced(system, users), 100, "everybody is synced")
+    assert system.control("GET", "duplicates") == []
+    for user in users:
+        assert portal.looks_like(portal.lead_of(system, user["id"]), user)
+    eventually(system.is_well, 60, "the workers are known again")
+
+
+def _rename(system: System, user: dict[str, Any]) -> dict[str, Any]:
+    body = {"full_name": f"Снова {user['full_name']}"}
+    answer = system.request("PATCH", f"/users/{user['id']}", json=body)
+    assert answer.status_code == 200, answer.text
+    return dict(json.loads(answer.content))
+
+
+def _are_synced(system: System, users: list[dict[str, Any]]) -> bool:
+    return all(system.user(user["id"])["sync"]["status"] == "synced" for user in users)
