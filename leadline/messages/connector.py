@@ -49,7 +49,7 @@ class Connector:
         self._parameters = broker.parameters(url)
         self._routes = routes
         self._prefetch = prefetch
-        self._courier = Courier()
+        self._courier = Courier(prefetch * len(routes))
         self._stopping = threading.Event()
         self._in_flight = 0
         self.is_consuming = False

@@ -1,18 +1,17 @@
 """One delivery over HTTP: a message becomes a CloudEvent, the answer becomes a verdict."""
 
 import re
-import threading
 from dataclasses import dataclass
 
 import pika
-import requests
+import urllib3
 
 from leadline.messages.delivery import ATTEMPT, NO_ID
 from leadline.runtime import auth
 from leadline.runtime.settings import settings
 
 #: Longer than any function's own time-outs together, shorter than a gateway's 60 s.
-TIMEOUT_S = (3.0, 50.0)
+TIMEOUT = urllib3.Timeout(connect=3.0, read=50.0)
 REASON_MAX = 500
 #: CloudEvents' attribute names; any other name may be one that HTTP can't carry.
 _PASSED_ON = re.compile(r"ce-[a-z0-9]+|traceparent")
@@ -29,10 +28,10 @@ class Verdict:
 
 
 class Courier:
-    """Posts messages to functions, a kept connection a thread."""
+    """Posts messages to functions, on connections that are kept and shared by threads."""
 
-    def __init__(self) -> None:
-        self._local = threading.local()
+    def __init__(self, connections: int) -> None:
+        self._pool = urllib3.PoolManager(maxsize=connections, timeout=TIMEOUT, retries=False)
 
     def deliver(
         self, url: str, body: bytes, properties: pika.BasicProperties, attempt: int
@@ -41,27 +40,15 @@ class Courier:
         if len(body) > settings().body_limit:
             reason = f"the message has {len(body)} bytes, {settings().body_limit} are allowed"
             return Verdict(is_served=False, is_final=True, reason=reason)
+        headers = _headers(properties, attempt)
         try:
-            answer = self._session().post(
-                url,
-                data=body,
-                headers=_headers(properties, attempt),
-                timeout=TIMEOUT_S,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
+            answer = self._pool.request("POST", url, body=body, headers=headers, redirect=False)
+        except urllib3.exceptions.HTTPError as error:
             return Verdict(is_served=False, reason=f"no answer: {type(error).__name__}")
-        if answer.ok and not answer.is_redirect:
+        if 200 <= answer.status < 300:
             return Verdict(is_served=True)
-        is_passing = answer.status_code >= 500 or answer.status_code in _TRY_AGAIN_BELOW_500
+        is_passing = answer.status >= 500 or answer.status in _TRY_AGAIN_BELOW_500
         return Verdict(is_served=False, is_final=not is_passing, reason=_reason(answer))
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = requests.Session()
-            session.trust_env = False  # functions are near: no proxy, no netrc
-        return session
 
 
 def _headers(properties: pika.BasicProperties, attempt: int) -> dict[str, str]:
@@ -88,10 +75,10 @@ def _printable(value: object) -> str:
     return "".join(one for one in str(value) if one.isascii() and one.isprintable())[:1000]
 
 
-def _reason(answer: requests.Response) -> str:
+def _reason(answer: urllib3.BaseHTTPResponse) -> str:
     """The `detail` of a problem document, else the status."""
     try:
         detail = answer.json().get("detail")
-    except (requests.JSONDecodeError, AttributeError):
+    except (ValueError, AttributeError):
         detail = None
-    return f"{answer.status_code} {detail or answer.reason}"[:REASON_MAX]
+    return f"{answer.status} {detail or answer.reason}"[:REASON_MAX]

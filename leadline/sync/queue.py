@@ -7,6 +7,7 @@ time when a call failed. Each step is one Lua script, so no step is ever half do
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,7 @@ class WorkQueue:
         return int(now[0] * 1000 + now[1] // 1000)
 
 
+@cache
 def work_queue() -> WorkQueue:
     """This process's work queue, of the portal that the settings name."""
     return WorkQueue(client(), settings().portal)
