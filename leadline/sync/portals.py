@@ -9,6 +9,7 @@ from leadline.runtime import secrets
 from leadline.runtime.redis import client
 from leadline.runtime.settings import settings
 from leadline.sync.pause import Pause
+from leadline.sync.presence import Presence
 from leadline.sync.queue import work_queue
 
 
@@ -37,6 +38,12 @@ def token_bucket() -> TokenBucket:
 def budget() -> Budget:
     """The portal's execution time."""
     return Budget(client(), work_queue().prefix, limit_s=settings().operating_limit_s)
+
+
+@cache
+def presence() -> Presence:
+    """The portal's workers."""
+    return Presence(client(), work_queue().prefix)
 
 
 @cache

@@ -32,14 +32,15 @@ ALARM_S = 1.0
 AFTER_WAKE_S = 0.25
 
 
-def alarm(stop: threading.Event) -> None:
+def alarm(worker: str, stop: threading.Event) -> None:
     """Wake a job whenever a user is due and none is waiting, until told to stop.
 
-    This is what makes retries punctual, and what repairs a wake-up or a job that was lost.
+    And say each time that this worker lives. This is what makes retries punctual, and what repairs a wake-up or a job that was lost.
     """
     while not stop.is_set():
         wait_s = ALARM_S
         try:
+            portals.presence().report(worker)
             driver.trim_history()
             due_in_s = _next_call_in_s()
             if due_in_s is not None and due_in_s <= 0:
@@ -63,19 +64,6 @@ def _next_call_in_s() -> float | None:
     return max(due_in_s, pause.next_probe_at - time.time())
 
 
-class Worker(SimpleWorker):
-    """Registers again when Redis has forgotten it; RQ does so at its start only."""
-
-    def heartbeat(
-        self, timeout: int | None = None, pipeline: redis.client.Pipeline | None = None
-    ) -> None:
-        """Report that it lives."""
-        if not self.connection.hexists(self.key, "birth"):
-            self.connection.delete(self.key)
-            self.register_birth()  # type: ignore[no-untyped-call]
-        super().heartbeat(timeout, pipeline)
-
-
 def main() -> None:
     """Work until SIGTERM; the job under way is finished first."""
     log.configure("worker")
@@ -83,11 +71,12 @@ def main() -> None:
     _wait_for(connection)
     metrics.serve()
     stop = threading.Event()
-    threading.Thread(target=alarm, args=[stop], name="alarm", daemon=True).start()
-    worker = Worker(
+    # A name that no worker had before: RQ refuses one that it still believes alive.
+    name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"
+    threading.Thread(target=alarm, args=[name, stop], name="alarm", daemon=True).start()
+    worker = SimpleWorker(
         [JOBS],
-        # A name that no worker had before: RQ refuses one that it still believes alive.
-        name=f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}",
+        name=name,
         connection=connection,
         serializer=JSONSerializer,
         worker_ttl=WORKER_TTL_S,

@@ -1,25 +1,24 @@
 """One check per kind of part: returns when it works; raises anything when it does not."""
 
 import time
-from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import pg8000.native
 import pika
 import redis
-from rq import Worker
 
 from leadline.runtime.settings import settings
 from leadline.sync.pause import Pause
+from leadline.sync.presence import Presence
 from leadline.sync.queue import WorkQueue
 from local.edge.config import Relay
 
 #: For everything a check does together.
 TIMEOUT_S = 1.5
 _STEP_S = 1.2
-#: An idle worker of ours reports every 15 s.
-_WORKER_SILENCE_S = 60
+#: Each worker reports every second, also during a call.
+_WORKER_SILENCE_S = 10
 _RELAY_PATIENCE_S = 5
 
 
@@ -66,21 +65,19 @@ def redis_works(url: str) -> None:
 
 
 def a_worker_works(url: str) -> None:
-    """At least one RQ worker has reported lately."""
+    """At least one worker has reported lately."""
     with _redis(url) as client:
-        heartbeats = [worker.last_heartbeat for worker in Worker.all(connection=client)]
-    now = datetime.now(UTC)
-    ages = [(now - beat.astimezone(UTC)).total_seconds() for beat in heartbeats if beat]
-    if not ages:
-        raise Ailing("no worker is registered")
-    if min(ages) > _WORKER_SILENCE_S:
-        raise Ailing(f"no heartbeat for {min(ages):.0f} s")
+        silence_s = Presence(client, _prefix(client)).silence_s()
+    if silence_s is None:
+        raise Ailing("no worker has reported")
+    if silence_s > _WORKER_SILENCE_S:
+        raise Ailing(f"no worker has reported for {silence_s:.0f} s")
 
 
 def portal_serves(url: str) -> None:
     """The workers have not paused because Bitrix24 serves nobody."""
     with _redis(url) as client:
-        state = Pause(client, WorkQueue(client, settings().portal).prefix).state()
+        state = Pause(client, _prefix(client)).state()
     if state is not None:
         raise Ailing(f"paused for {time.time() - state.since:.0f} s: {state.reason}")
 
@@ -94,6 +91,10 @@ def relay_ticks(relay: Relay) -> None:
     # A tick may wait for a slow function; a few are enough to call it late.
     if silence_s > 3 * relay.every_s + _RELAY_PATIENCE_S:
         raise Ailing(f"no tick for {silence_s:.0f} s")
+
+
+def _prefix(client: redis.Redis) -> str:
+    return WorkQueue(client, settings().portal).prefix
 
 
 def _redis(url: str) -> redis.Redis:

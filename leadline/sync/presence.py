@@ -1,0 +1,32 @@
+"""Which workers live: each says so every second.
+
+RQ has a register of its own, but a worker enters it only once, at its start: after Redis has
+forgotten everything it would stay empty.
+"""
+
+import time
+
+import redis
+
+FORGET_AFTER_S = 3600
+
+
+class Presence:
+    """The workers of one portal, with the time when each was last seen."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._key = f"{prefix}workers"
+
+    def report(self, worker: str) -> None:
+        """Say that this worker lives."""
+        now = time.time()
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zadd(self._key, {worker: now})
+            pipe.zremrangebyscore(self._key, "-inf", now - FORGET_AFTER_S)
+            pipe.execute()
+
+    def silence_s(self) -> float | None:
+        """Seconds since any worker was seen; None where there has been none for an hour."""
+        last = self._redis.zrevrange(self._key, 0, 0, withscores=True)
+        return max(0.0, time.time() - last[0][1]) if last else None
