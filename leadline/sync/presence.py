@@ -28,5 +28,7 @@ class Presence:
 
     def silence_s(self) -> float | None:
         """Seconds since any worker was seen; None where there has been none for an hour."""
-        last = self._redis.zrevrange(self._key, 0, 0, withscores=True)
+        last: list[tuple[bytes, float]] = self._redis.zrevrange(  # type: ignore[assignment]
+            self._key, 0, 0, withscores=True
+        )
         return max(0.0, time.time() - last[0][1]) if last else None

@@ -35,7 +35,8 @@ AFTER_WAKE_S = 0.25
 def alarm(worker: str, stop: threading.Event) -> None:
     """Wake a job whenever a user is due and none is waiting, until told to stop.
 
-    And say each time that this worker lives. This is what makes retries punctual, and what repairs a wake-up or a job that was lost.
+    It also says each time that this worker lives. Waking makes retries punctual, and repairs a
+    wake-up or a job that was lost.
     """
     while not stop.is_set():
         wait_s = ALARM_S
