@@ -4,9 +4,11 @@ A job carries nothing but the portal's name. Users, their states and attempts ar
 so that a lost or doubled job means nothing: the next one does what is due.
 """
 
+import contextlib
 from functools import cache
 
 from rq import Queue
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
@@ -59,4 +61,6 @@ def trim_history() -> None:
     ):
         ids = registry.get_job_ids()
         for job_id in ids[: max(0, len(ids) - keep)]:
-            registry.remove(job_id, delete_job=True)
+            # Another worker may be faster.
+            with contextlib.suppress(InvalidJobOperation, NoSuchJobError):
+                registry.remove(job_id, delete_job=True)

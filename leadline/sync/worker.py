@@ -51,6 +51,8 @@ def alarm(worker: str, stop: threading.Event) -> None:
                 wait_s = min(wait_s, due_in_s)
         except (QueueDown, redis.RedisError):
             logger.warning("alarm can't reach Redis")
+        except Exception:  # the edge of the thread: without it no retry is punctual any more
+            logger.exception("alarm failed")
         stop.wait(wait_s)
 
 
