@@ -22,7 +22,7 @@ STARTED_AGAIN_S = 20
 
 @pytest.fixture(autouse=True)
 def _portal_in_order(running_system: System) -> Iterator[None]:
-    with portal.in_order(running_system):
+    with portal.in_order(running_system, at_rest=False):
         yield
 
 

@@ -18,10 +18,12 @@ _DEFAULTS = {
 
 
 @contextmanager
-def in_order(system: System) -> Iterator[None]:
-    """No fault and the usual settings, on a system of which every part works."""
+def in_order(system: System, *, at_rest: bool = True) -> Iterator[None]:
+    """No fault and the usual settings, on a system of which every part works; nobody waits."""
     _mend(system)
     eventually(lambda: _is_well(system), 60, "all is well before")
+    if at_rest:
+        eventually(lambda: not _waiting(system), 100, "nobody waits before")
     try:
         yield
     finally:
@@ -63,6 +65,10 @@ def looks_like(lead: dict[str, Any], user: dict[str, Any]) -> bool:
         and [row["VALUE"] for row in lead["PHONE"]] == [user["phone"]]
         and lead["STATUS_ID"] == user["stage"]
     )
+
+
+def _waiting(system: System) -> list[object]:
+    return list(system.request("GET", "/users?sync=waiting").json()["items"])
 
 
 def _mend(system: System) -> None:

@@ -1,0 +1,166 @@
+"""What the run has written: a story by correlation id, and no personal data or secret in it."""
+
+import json
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from tests.faults import portal, story
+from tests.servers import eventually
+from tests.system import System
+
+LEVELS = {"debug", "info", "warning", "error", "critical"}
+FINISHED, FAILED = "rq:finished:bitrix_jobs", "rq:failed:bitrix_jobs"
+
+
+@pytest.fixture(autouse=True)
+def _portal_in_order(system: System) -> Iterator[None]:
+    with portal.in_order(system):
+        yield
+
+
+@pytest.fixture
+def memory(system: System) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(system.url("redis")) as client:
+        yield client
+
+
+def test_the_whole_journey_is_told_under_the_id_of_the_call(system: System) -> None:
+    portal.breaks(
+        system, "error", "crm.item.add", code="INTERNAL_SERVER_ERROR", status=500, count=1
+    )
+    call = "the-call-whose-story-is-told"
+    answer = system.request(
+        "POST",
+        "/users",
+        json={"full_name": "Герой Рассказа", "phone": "+77011234567"},
+        headers={"X-Call-Id": call},
+    )
+    assert answer.headers["X-Call-Id"] == call
+    user_id = answer.json()["id"]
+    system.await_synced(user_id, within_s=20)
+    wanted = [
+        ("create-user", "write accepted"),
+        ("bitrix-handler", "event received"),
+        ("worker", "Processing bitrix_job (attempt 1/3)"),
+        ("worker", "retry in 2000 ms"),
+        ("worker", "Processing bitrix_job (attempt 2/3)"),
+        ("worker", "reply sent"),
+        ("reply-handler", "reply received"),
+    ]
+
+    def told() -> list[tuple[str, str]]:
+        return [(line["service"], line["event"]) for line in story.of_call(system, call)]
+
+    eventually(lambda: set(wanted) <= set(told()), 10, "the story is written")
+    places = [told().index(line) for line in wanted]
+    assert places == sorted(places)
+    assert ("worker", "completed") in told()
+    lines = [line for line in story.of_call(system, call) if "user_id" in line]
+    assert {line["user_id"] for line in lines} == {user_id}
+    assert len({line["event_id"] for line in lines}) == 1
+    assert "job enqueued" in {line["event"] for line in _lines(system, "bitrix-handler")}
+    assert "calling Bitrix24" in {line["event"] for line in _lines(system, "worker")}
+
+
+def test_each_line_of_ours_is_json_with_time_level_event_and_service(system: System) -> None:
+    wrong = []
+    for name, text in story.raw_lines(system):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            wrong.append(f"{name}: {text[:200]}")
+            continue
+        is_whole = {"timestamp", "level", "event", "service"} <= line.keys()
+        if not is_whole or line["level"] not in LEVELS or not line["timestamp"].endswith("Z"):
+            wrong.append(f"{name}: {text[:200]}")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+def test_no_log_line_holds_a_name_a_phone_or_a_secret(system: System) -> None:
+    """Everybody whom any test of this run has created, and every password of this system."""
+    portal.breaks(system, "error", "*", status=401, code="NO_AUTH_FOUND", count=1)
+    system.await_synced(system.create("Напоследок")["id"], within_s=40)
+    system.request("POST", "/users", json={"full_name": "Не Принятый", "phone": "+7999888777"})
+    secrets = {"Не Принятый", "7999888777", "local-webhook-code"}
+    secrets |= {
+        urlsplit(system.url(name)).password or "?" for name in ("amqp", "redis", "database")
+    }
+    for user in _everybody(system):
+        if len(str(user["phone"])) > 9:  # shorter ones stand in any id
+            secrets.add(str(user["phone"])[1:])
+        if len(str(user["full_name"])) > 8:
+            secrets.add(str(user["full_name"]))
+    assert len(secrets) > 10
+    text = "\n".join(line for _, line in story.raw_lines(system))
+    found = sorted(secret for secret in secrets if _as_logged(secret) in text)
+    lines = [
+        f"{name}: {line[:300]}"
+        for name, line in story.raw_lines(system)
+        if any(_as_logged(secret) in line for secret in found)
+    ]
+    assert not found, "\n".join([str(found[:5]), *lines[:5]])
+
+
+def test_the_last_10_finished_and_5_failed_jobs_are_kept(
+    system: System, memory: redis.Redis
+) -> None:
+    for number in range(14):
+        system.await_synced(system.create(f"Из Очереди {number}")["id"])
+    # Each worker looks once a second.
+    eventually(lambda: 0 < memory.zcard(FINISHED) <= 10, 5, "10 finished jobs are left")
+    portal.breaks(system, "error", "batch", status=503, code="QUERY_LIMIT_EXCEEDED", count=8)
+    users = [system.create(f"Из Очереди {number}")["id"] for number in range(3)]
+    for user in users:
+        system.await_synced(user, within_s=60)
+    eventually(lambda: 0 < memory.zcard(FAILED) <= 5, 5, "5 failed jobs are left")
+    eventually(lambda: 0 < memory.zcard(FINISHED) <= 10, 5, "10 finished jobs are left")
+
+
+def test_jobs_hold_no_personal_data_and_no_pickle(system: System, memory: redis.Redis) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        users = list(pool.map(lambda _: system.create("Не Для Задания", "+77012223344"), range(30)))
+    for user in users:
+        system.await_synced(user["id"], within_s=30)
+    jobs = [key for key in memory.keys("rq:job:*") if memory.type(key) == b"hash"]
+    assert jobs
+    for job in jobs:
+        content: Any = memory.hgetall(job)
+        function, _, args, kwargs = json.loads(zlib.decompress(content[b"data"]))
+        assert function == "leadline.sync.jobs.call_bitrix24"
+        assert (args, kwargs) == ([], {"portal": "main"})
+        text = b" ".join(_unpacked(value) for value in content.values()).decode()
+        assert "Не Для Задания" not in text
+        assert "77012223344" not in text
+        assert "local-webhook-code" not in text
+
+
+def _lines(system: System, service: str) -> Iterator[dict[str, object]]:
+    for _, text in story.raw_lines(system):
+        line = json.loads(text) if text.startswith("{") else {}
+        if line.get("service") == service:
+            yield line
+
+
+def _everybody(system: System) -> Iterator[dict[str, object]]:
+    after = "0"
+    while after:
+        page = system.request("GET", f"/users?limit=200&after={after}").json()
+        yield from page["items"]
+        after = page["next"]
+
+
+def _as_logged(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _unpacked(value: bytes) -> bytes:
+    try:
+        return zlib.decompress(value)
+    except zlib.error:
+        return value
