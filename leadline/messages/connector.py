@@ -12,10 +12,8 @@ import os
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -27,29 +25,27 @@ from pika.exceptions import AMQPError
 
 from leadline.messages import topology
 from leadline.messages.courier import Courier, Verdict
-from leadline.messages.delivery import ATTEMPT
 from leadline.messages.health import serve_health
+from leadline.messages.received import Received, attempt_of
 from leadline.runtime import broker, log, secrets
 from leadline.runtime.errors import BadConfiguration
 
 logger = structlog.get_logger()
 
 PREFETCH = 16
-MAX_ATTEMPTS = 20
 _BACKOFF_S = (0.2, 0.5, 1, 2, 3)
 _POLL_S = 0.5
 
-ATTEMPT_HEADER = f"ce-{ATTEMPT}"
-
 
 class Connector:
-    """Consumes every routed queue on one connection, with a few deliveries in flight."""
+    """Consumes one queue on a connection of its own, with a few deliveries in flight."""
 
-    def __init__(self, url: str, routes: dict[str, str], prefetch: int = PREFETCH) -> None:
+    def __init__(self, url: str, queue: str, function: str, prefetch: int = PREFETCH) -> None:
         self._parameters = broker.parameters(url)
-        self._routes = routes
+        self._queue = queue
+        self._function = function
         self._prefetch = prefetch
-        self._courier = Courier(prefetch * len(routes))
+        self._courier = Courier(prefetch)
         self._stopping = threading.Event()
         self._in_flight = 0
         self.is_consuming = False
@@ -76,16 +72,15 @@ class Connector:
         channel = connection.channel()
         channel.confirm_delivery()
         channel.basic_qos(prefetch_count=self._prefetch)
+        for queue in topology.queues_of(self._queue):
+            channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
         self._in_flight = 0
         # One pool a connection: a delivery can be settled on the channel it came by only.
-        pool = ThreadPoolExecutor(self._prefetch * len(self._routes))
+        pool = ThreadPoolExecutor(self._prefetch)
         try:
-            for name, url in self._routes.items():
-                for queue in topology.queues_of(name):
-                    channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
-                channel.basic_consume(name, self._on_message(connection, pool, name, url))
+            channel.basic_consume(self._queue, self._on_message(connection, pool))
             self.is_consuming = True
-            logger.info("connector consumes", queues=list(self._routes))
+            logger.info("connector consumes", queue=self._queue)
             while not self._stopping.is_set():
                 connection.process_data_events(time_limit=_POLL_S)
             self._drain(connection, channel)
@@ -100,18 +95,19 @@ class Connector:
             connection.process_data_events(time_limit=_POLL_S)
 
     def _on_message(
-        self, connection: pika.BlockingConnection, pool: ThreadPoolExecutor, queue: str, url: str
+        self, connection: pika.BlockingConnection, pool: ThreadPoolExecutor
     ) -> Callable[..., None]:
         def on_message(
             channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes
         ) -> None:
             self._in_flight += 1
             attempt = attempt_of(properties, redelivered=method.redelivered)
-            received = Received(channel, method.delivery_tag, queue, properties, body, attempt)
+            tag = method.delivery_tag
+            received = Received(channel, tag, self._queue, properties, body, attempt)
 
             def deliver() -> None:
                 try:
-                    verdict = self._courier.deliver(url, body, properties, attempt)
+                    verdict = self._courier.deliver(self._function, body, properties, attempt)
                 except Exception as error:  # the edge of the thread: a slot would be lost
                     logger.exception("delivery failed")
                     verdict = Verdict(is_served=False, reason=f"not sent: {type(error).__name__}")
@@ -125,61 +121,6 @@ class Connector:
             pool.submit(deliver)
 
         return on_message
-
-
-def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:
-    """Which delivery of this message this is: 1 only if nobody can have seen it before."""
-    headers = properties.headers or {}
-    counted = headers.get(ATTEMPT_HEADER, 1)
-    attempt = counted if isinstance(counted, int) and counted > 0 else 1
-    return attempt + 1 if redelivered else attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message as it came, and the one channel where it can be acknowledged."""
-
-    channel: BlockingChannel
-    tag: int
-    queue: str
-    properties: pika.BasicProperties
-    body: bytes
-    attempt: int
-
-    def settle(self, verdict: Verdict) -> None:
-        """Acknowledge; first a copy goes where it can wait or rest, if it was not served."""
-        if not verdict.is_served:
-            if verdict.is_final or self.attempt >= MAX_ATTEMPTS:
-                self._bury(verdict.reason)
-            else:
-                self._delay(verdict.reason)
-        self.channel.basic_ack(self.tag)
-
-    def _bury(self, reason: str) -> None:
-        """Into the dead letters, with the reason and the origin."""
-        grave = {"x-reason": reason, "x-origin": self.queue, "x-died-at": int(time.time())}
-        self._copy_to(topology.dead_letters(self.queue), grave)
-        logger.error("message dead", reason=reason, **self._about())
-
-    def _delay(self, reason: str) -> None:
-        """Into a delay queue, which gives it back after its time."""
-        step_s = topology.RETRY_STEPS_S[min(self.attempt, len(topology.RETRY_STEPS_S)) - 1]
-        self._copy_to(topology.delay(self.queue, step_s), {ATTEMPT_HEADER: self.attempt + 1})
-        logger.warning("message delayed", reason=reason, retry_in_s=step_s, **self._about())
-
-    def _copy_to(self, queue: str, headers: dict[str, Any]) -> None:
-        self.properties.headers = {**(self.properties.headers or {}), **headers}
-        self.properties.delivery_mode = 2
-        # Returns once the broker has confirmed the copy; raises if it has not.
-        self.channel.basic_publish("", queue, self.body, self.properties, mandatory=True)
-
-    def _about(self) -> dict[str, Any]:
-        return {
-            "queue": self.queue,
-            "message_id": self.properties.message_id,
-            "correlation_id": self.properties.correlation_id,
-            "attempt": self.attempt,
-        }
 
 
 def routes() -> dict[str, str]:
@@ -198,17 +139,23 @@ def routes() -> dict[str, str]:
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT, a thread for each queue so that none waits for another."""
     log.configure("connector")
-    connector = Connector(secrets.require("amqp-url"), routes())
+    url = secrets.require("amqp-url")
+    connectors = [Connector(url, queue, function) for queue, function in routes().items()]
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        connector.stop()
+        for connector in connectors:
+            connector.stop()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    serve_health(lambda: connector.is_consuming)
-    connector.run()
+    serve_health(lambda: all(connector.is_consuming for connector in connectors))
+    threads = [threading.Thread(target=connector.run) for connector in connectors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     logger.info("connector stopped")
 
 

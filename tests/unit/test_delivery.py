@@ -12,8 +12,8 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
 from leadline.messages import topology
-from leadline.messages.connector import attempt_of
 from leadline.messages.delivery import Delivery, attributes, receive
+from leadline.messages.received import attempt_of
 from leadline.runtime.errors import BadMessage
 from tests.unit.conftest import Configure
 

@@ -1,0 +1,73 @@
+"""A message between its delivery and its acknowledgement."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pika
+import structlog
+from pika.adapters.blocking_connection import BlockingChannel
+
+from leadline.messages import topology
+from leadline.messages.courier import Verdict
+from leadline.messages.delivery import ATTEMPT
+
+logger = structlog.get_logger()
+
+MAX_ATTEMPTS = 20
+ATTEMPT_HEADER = f"ce-{ATTEMPT}"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as it came, and the one channel where it can be acknowledged."""
+
+    channel: BlockingChannel
+    tag: int
+    queue: str
+    properties: pika.BasicProperties
+    body: bytes
+    attempt: int
+
+    def settle(self, verdict: Verdict) -> None:
+        """Acknowledge; first a copy goes where it can wait or rest, if it was not served."""
+        if not verdict.is_served:
+            if verdict.is_final or self.attempt >= MAX_ATTEMPTS:
+                self._bury(verdict.reason)
+            else:
+                self._delay(verdict.reason)
+        self.channel.basic_ack(self.tag)
+
+    def _bury(self, reason: str) -> None:
+        """Into the dead letters, with the reason and the origin."""
+        grave = {"x-reason": reason, "x-origin": self.queue, "x-died-at": int(time.time())}
+        self._copy_to(topology.dead_letters(self.queue), grave)
+        logger.error("message dead", reason=reason, **self._about())
+
+    def _delay(self, reason: str) -> None:
+        """Into a delay queue, which gives it back after its time."""
+        step_s = topology.RETRY_STEPS_S[min(self.attempt, len(topology.RETRY_STEPS_S)) - 1]
+        self._copy_to(topology.delay(self.queue, step_s), {ATTEMPT_HEADER: self.attempt + 1})
+        logger.warning("message delayed", reason=reason, retry_in_s=step_s, **self._about())
+
+    def _copy_to(self, queue: str, headers: dict[str, Any]) -> None:
+        self.properties.headers = {**(self.properties.headers or {}), **headers}
+        self.properties.delivery_mode = 2
+        # Returns once the broker has confirmed the copy; raises if it has not.
+        self.channel.basic_publish("", queue, self.body, self.properties, mandatory=True)
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "queue": self.queue,
+            "message_id": self.properties.message_id,
+            "correlation_id": self.properties.correlation_id,
+            "attempt": self.attempt,
+        }
+
+
+def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:
+    """Which delivery of this message this is: 1 only if nobody can have seen it before."""
+    headers = properties.headers or {}
+    counted = headers.get(ATTEMPT_HEADER, 1)
+    attempt = counted if isinstance(counted, int) and counted > 0 else 1
+    return attempt + 1 if redelivered else attempt
