@@ -14,9 +14,10 @@ import structlog
 from leadline.messages import contract, topology
 from leadline.messages.delivery import CHANGED, RESENT, attributes
 from leadline.runtime import context, secrets
-from leadline.runtime.broker import Message, Publisher
+from leadline.runtime.broker import Message
 from leadline.runtime.database import database
 from leadline.runtime.errors import DatabaseDown
+from leadline.runtime.publisher import Publisher
 from leadline.runtime.settings import settings
 from leadline.users.store import Event
 

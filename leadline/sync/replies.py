@@ -8,7 +8,8 @@ import structlog
 from leadline.messages import contract, topology
 from leadline.messages.delivery import OUTCOME, attributes
 from leadline.runtime import secrets
-from leadline.runtime.broker import Message, Publisher
+from leadline.runtime.broker import Message
+from leadline.runtime.publisher import Publisher
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Answered, Entry, Owed
 

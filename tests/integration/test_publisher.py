@@ -16,8 +16,9 @@ from pika.adapters.blocking_connection import BlockingChannel
 from leadline.ledger import publish
 from leadline.messages import topology
 from leadline.runtime import context
-from leadline.runtime.broker import Message, Publisher
+from leadline.runtime.broker import Message
 from leadline.runtime.errors import BadConfiguration
+from leadline.runtime.publisher import Publisher
 from leadline.users.model import LeadId, User, UserId
 from leadline.users.store import Event
 

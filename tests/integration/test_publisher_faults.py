@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from leadline.messages import topology
-from leadline.runtime.broker import Message, Publisher
+from leadline.runtime.broker import Message
+from leadline.runtime.publisher import Publisher
 from tests.servers import PrivateServer, eventually, private
 
 

@@ -1,0 +1,290 @@
+"""Publishing with confirms and `mandatory`, from a thread that keeps the connection.
+
+A connection belongs to one thread (pika is not thread-safe), so a process has one publisher thread.
+Others hand it messages; it publishes what has gathered and learns of the confirms in batches.
+"""
+
+import contextlib
+import random
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from pika.adapters.select_connection import SelectConnection
+from pika.exceptions import AMQPError, ShortStringTooLong, UnsupportedAMQPFieldException
+
+from leadline.runtime.broker import Message, Queue, parameters
+
+log = structlog.get_logger()
+
+#: Without a confirm by then a message counts as not published; the ledger knows what is owed.
+CONFIRM_TIMEOUT_S = 5.0
+MAX_WAITING = 10_000
+_TICK_S = 0.5
+_BACKOFF_S = (0.1, 0.5, 1, 2, 5)
+_NOT_ENCODABLE = (ShortStringTooLong, UnsupportedAMQPFieldException, UnicodeError, struct.error)
+
+Done = Callable[[bool], None]
+
+
+@dataclass(slots=True)
+class _Item:
+    message: Message
+    done: Done
+    deadline: float
+
+
+class Publisher:
+    """Hands messages to RabbitMQ and says of each whether the broker has taken it over.
+
+    `offer` never blocks and never fails: without the broker a message is reported as not sent.
+    """
+
+    def __init__(
+        self, url: str, queues: Iterable[Queue], *, max_waiting: int = MAX_WAITING
+    ) -> None:
+        self._parameters = parameters(url)
+        self._queues = tuple(queues)
+        self._max_waiting = max_waiting
+        self._waiting: deque[_Item] = deque()
+        self._unconfirmed: dict[int, _Item] = {}
+        self._returned: set[str] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._connection: SelectConnection | None = None
+        self._channel: Any = None
+        self._ready = False
+        self._drain_due = False
+        self._next_tag = 1
+        self._failures = 0
+        self._wake = threading.Event()
+        self._closing = False
+
+    # --- for other threads
+
+    def offer(self, message: Message, done: Done, *, timeout_s: float = CONFIRM_TIMEOUT_S) -> None:
+        """Publish soon; `done(True)` after the confirm, `done(False)` if that can't be said."""
+        item = _Item(message, done, time.monotonic() + timeout_s)
+        if self._closing or len(self._waiting) >= self._max_waiting:
+            done(False)  # noqa: FBT003
+            return
+        self._waiting.append(item)
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+                self._thread.start()
+            self._wake.set()
+            connection = self._connection
+            if connection is None or not self._ready or self._drain_due:
+                return
+            self._drain_due = True
+            # Under the lock: a loop that is closed meanwhile would raise.
+            connection.ioloop.add_callback_threadsafe(self._drain)
+
+    def publish(
+        self, messages: list[Message], *, timeout_s: float = CONFIRM_TIMEOUT_S
+    ) -> list[bool]:
+        """Publish all and wait; for each whether the broker confirmed it in time."""
+        outcomes = [False] * len(messages)
+        left = threading.Semaphore(0)
+
+        def recorder(index: int) -> Done:
+            def record(confirmed: bool) -> None:  # noqa: FBT001
+                outcomes[index] = confirmed
+                left.release()
+
+            return record
+
+        for index, message in enumerate(messages):
+            self.offer(message, recorder(index), timeout_s=timeout_s)
+        deadline = time.monotonic() + timeout_s + 2 * _TICK_S
+        for _ in messages:
+            left.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        return list(outcomes)
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """Wait for what is on its way, as long as `timeout_s`, then hang up."""
+        deadline = time.monotonic() + timeout_s
+        while (self._waiting or self._unconfirmed) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._closing = True
+        self._wake.set()
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(AMQPError, OSError):
+                connection.ioloop.add_callback_threadsafe(self._hang_up)
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    # --- the publisher thread
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait()
+            if self._closing:
+                break
+            try:
+                self._serve_connection()
+            except Exception:  # the edge of the thread: without it nothing is published any more
+                log.exception("publisher failed")
+            self._fail(list(self._unconfirmed.values()))
+            self._unconfirmed.clear()
+            with self._lock:  # or a message offered just now would not wake us
+                if not self._waiting:
+                    self._wake.clear()
+                    continue
+            self._back_off()
+
+    def _serve_connection(self) -> None:
+        """Connect and publish until the connection ends."""
+        connection = SelectConnection(
+            self._parameters,
+            on_open_callback=self._on_open,
+            on_open_error_callback=self._on_lost,
+            on_close_callback=self._on_lost,
+        )
+        self._connection = connection
+        connection.ioloop.call_later(_TICK_S, self._tick)
+        try:
+            connection.ioloop.start()
+        finally:
+            with self._lock:
+                self._ready = self._drain_due = False
+                self._connection = None
+            connection.ioloop.close()
+
+    def _back_off(self) -> None:
+        """Wait with jitter, while messages whose time is up are told so."""
+        step = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
+        self._failures += 1
+        until = time.monotonic() + step * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        while time.monotonic() < until and not self._closing:
+            self._expire()
+            time.sleep(0.05)
+
+    def _on_open(self, connection: Any) -> None:
+        connection.add_on_connection_blocked_callback(self._on_blocked)
+        connection.add_on_connection_unblocked_callback(self._on_unblocked)
+        connection.channel(on_open_callback=self._on_channel)
+
+    def _on_channel(self, channel: Any) -> None:
+        self._channel = channel
+        self._next_tag = 1
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_return_callback(self._on_return)
+        self._declare(list(self._queues))
+
+    def _declare(self, rest: list[Queue]) -> None:
+        """Declare one queue after the other, then begin to publish."""
+        if not rest:
+            self._channel.confirm_delivery(self._on_confirm, callback=self._on_ready)
+            return
+        queue = rest[0]
+        self._channel.queue_declare(
+            queue.name,
+            durable=True,
+            arguments=queue.arguments,
+            callback=lambda _frame: self._declare(rest[1:]),
+        )
+
+    def _on_ready(self, _frame: object) -> None:
+        self._failures = 0
+        with self._lock:
+            self._ready = True
+        self._drain()
+
+    def _drain(self) -> None:
+        with self._lock:
+            self._drain_due = False
+        while self._waiting and self._ready:
+            item = self._waiting.popleft()
+            if item.deadline < time.monotonic():
+                self._fail([item])
+                continue
+            self._unconfirmed[self._next_tag] = item
+            self._next_tag += 1
+            try:
+                # confirm and mandatory: without both an unroutable message vanishes
+                self._channel.basic_publish(
+                    "",
+                    item.message.queue,
+                    item.message.body,
+                    item.message.properties(),
+                    mandatory=True,
+                )
+            except _NOT_ENCODABLE:
+                # Nothing was sent: the broker goes on counting from here.
+                self._next_tag -= 1
+                log.error("message can't be encoded", message_id=item.message.message_id)  # noqa: TRY400
+                self._fail([self._unconfirmed.pop(self._next_tag)])
+
+    def _on_confirm(self, frame: Any) -> None:
+        acked = type(frame.method).__name__ == "Ack"
+        tag = frame.method.delivery_tag
+        tags = [tag]
+        if frame.method.multiple:
+            tags = [one for one in self._unconfirmed if one <= tag or tag == 0]
+        for one in tags:
+            item = self._unconfirmed.pop(one, None)
+            if item is not None:
+                returned = item.message.message_id in self._returned
+                self._returned.discard(item.message.message_id)
+                item.done(acked and not returned)
+
+    def _on_return(self, _channel: object, method: Any, properties: Any, _body: bytes) -> None:
+        """The broker has no such queue: declare it anew, the message counts as not published."""
+        log.error("message unroutable", queue=method.routing_key, message_id=properties.message_id)
+        self._returned.add(properties.message_id)
+        for queue in self._queues:
+            self._channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+
+    def _on_blocked(self, _connection: object, _method: object) -> None:
+        log.warning("broker blocked", reason="RabbitMQ is short of memory or disk")
+        with self._lock:
+            self._ready = False
+
+    def _on_unblocked(self, _connection: object, _method: object) -> None:
+        log.info("broker unblocked")
+        self._on_ready(None)
+
+    def _on_channel_closed(self, _channel: object, reason: Exception) -> None:
+        if not self._closing:
+            log.error("channel closed", reason=str(reason))
+        self._ready = False
+        if self._connection is not None and self._connection.is_open:
+            self._connection.close()
+
+    def _on_lost(self, connection: Any, reason: Exception) -> None:
+        self._ready = False
+        if not self._closing:
+            log.warning("no connection to the broker", reason=type(reason).__name__)
+        connection.ioloop.stop()
+
+    def _tick(self) -> None:
+        self._expire()
+        late = [tag for tag, item in self._unconfirmed.items() if item.deadline < time.monotonic()]
+        self._fail([self._unconfirmed.pop(tag) for tag in late])
+        if self._connection is not None:
+            self._connection.ioloop.call_later(_TICK_S, self._tick)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        while self._waiting and self._waiting[0].deadline < now:
+            self._fail([self._waiting.popleft()])
+
+    def _hang_up(self) -> None:
+        if self._connection is None:
+            return
+        if self._connection.is_open:
+            self._connection.close()
+        else:
+            self._connection.ioloop.stop()
+
+    def _fail(self, items: Iterable[_Item]) -> None:
+        for item in items:
+            item.done(False)  # noqa: FBT003
