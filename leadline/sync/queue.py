@@ -30,6 +30,9 @@ LEASE_MS = 80_000
 CALL_MS = 70_000
 IDLE_S = 30 * 24 * 3600
 
+#: When this process leased for the first time, by key prefix: a memory that is younger was lost.
+_first_leases: dict[str, int] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Leased:
@@ -91,8 +94,9 @@ class WorkQueue:
         with reachable():
             expired, still_due, users, now_ms = self._lease(
                 keys=[self._due, self._leases, self._memory],
-                args=[self.prefix, limit, LEASE_MS, CALL_MS],
+                args=[self.prefix, limit, LEASE_MS, CALL_MS, _first_leases.get(self.prefix, "")],
             )
+        _first_leases.setdefault(self.prefix, now_ms)
         entries = [
             Entry.loads(user, _pairs(entry), list(_pairs(events).values()))
             for user, entry, events in users

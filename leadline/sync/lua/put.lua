@@ -11,7 +11,7 @@ if redis.call('EXISTS', entry) == 0 then
   redis.call('HSET', entry, 'since', now)
   -- Whoever served an earlier delivery, or an earlier message, may have made a lead that this
   -- memory has forgotten.
-  local doubt = first == '0' and '1' or version == '' and 'unversioned' or 'overtaken'
+  local doubt = first == '0' and 'forgotten' or version == '' and 'unversioned' or 'overtaken'
   if version ~= '1' or first == '0' then redis.call('HSET', entry, 'doubt', doubt) end
 end
 redis.call('PERSIST', entry)
