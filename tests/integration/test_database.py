@@ -45,8 +45,10 @@ def as_admin(url: str, sql: str) -> list[list[object]]:
         return found
 
 
+# The second argument: wait until it is gone, in milliseconds.
 OTHERS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'leadline'"
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE application_name = 'leadline'"
 )
 
 
