@@ -15,8 +15,8 @@ from tests.servers import eventually
 from tests.system import System
 
 TAKEN_UP_AGAIN_S = 90
-#: Until the portal can't be at a lost create any more, with the last look after it.
-LOST_CREATE_S = 75
+#: Until the portal can't be at a lost create any more; killing Redis begins that wait anew.
+LOST_CREATE_S = 105
 STARTED_AGAIN_S = 20
 
 

@@ -90,6 +90,7 @@ def test_messages_in_any_order_and_number_end_in_the_newest_state(
             letters = wire.await_letters(
                 REQUESTS, lambda one: one.content["data"]["user"]["id"] == user["id"], 3
             )
+            letters.sort(key=lambda one: int(one.content["data"]["version"]))
             for at in order:
                 wire.send_back(letters[at], REQUESTS)
         system.await_synced(user["id"], within_s=30)
