@@ -12,7 +12,7 @@ from leadline.runtime.errors import BitrixError, PortalDown
 log = structlog.get_logger()
 
 #: Seconds between probes; the last repeats.
-PROBE_STEPS_S = (5, 10, 20, 30, 60)
+PROBE_STEPS_S = (2, 5, 10, 15, 30)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
 SERVERS = {"postgres", "rabbitmq", "redis", "bitrix24", "epmd"}
-OTHERS = {"connector", "relay", "edge", "worker", "worker-2", "worker-3", "worker-4"}
+OTHERS = {"connector", "relay", "edge", "worker", "worker-2", "worker-3"}
 
 
 def test_run_json_names_every_process_and_each_is_alive(system: System) -> None:
@@ -61,7 +61,7 @@ def test_a_killed_process_is_started_again(system: System, name: str) -> None:
 def test_a_killed_rabbitmq_is_started_again_and_the_flow_goes_on(system: System) -> None:
     eventually(system.is_well, 30, "all is well before")
     old = system.kill("rabbitmq")
-    assert system.health()[1]["failing"] == ["rabbitmq"]
+    assert "rabbitmq" in system.health()[1]["failing"]
     user = system.create()
     system.await_restart("rabbitmq", old)
     eventually(system.is_well, 60, "all is well again")
