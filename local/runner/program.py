@@ -13,7 +13,6 @@ class Stage(Enum):
 
     SERVERS = "at once"
     FUNCTIONS = "with the database migrated"
-    FLOW = "with RabbitMQ up"
     MORE = "with the whole system up"
 
 

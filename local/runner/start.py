@@ -37,12 +37,11 @@ def start(system: System, supervisor: Supervisor, say: Say) -> list[str]:
     for name in ("postgres", "redis"):
         _await_server(system, supervisor, name, say)
     _migrate(system)
-    say("database migrated; starting functions, worker and edge")
+    # They wait for RabbitMQ by themselves; imports take as long as it does to come up.
+    say("database migrated; starting functions, connector, worker, relay and edge")
     _start_stage(system, supervisor, Stage.FUNCTIONS)
     _await_server(system, supervisor, "bitrix24", say)
     _await_server(system, supervisor, "rabbitmq", say)
-    _start_stage(system, supervisor, Stage.FLOW)
-    say("starting connector and relay")
     ailing = _await_all(system, supervisor)
     _start_stage(system, supervisor, Stage.MORE)
     return ailing

@@ -126,7 +126,7 @@ def _connector(port: int, urls: Mapping[str, str]) -> Program:
     routes = {queue: f"{urls[name]}/" for queue, name in _ROUTES.items() if name in urls}
     env = {"PORT": str(port), "LEADLINE_ROUTES": json.dumps(routes)}
     command = _python("leadline.messages.connector")
-    return Program("connector", command, Group.FUNCTIONS, Stage.FLOW, env)
+    return Program("connector", command, Group.FUNCTIONS, Stage.FUNCTIONS, env)
 
 
 def _relay(state: State, urls: Mapping[str, str], choices: Choices) -> list[Program]:
@@ -134,7 +134,7 @@ def _relay(state: State, urls: Mapping[str, str], choices: Choices) -> list[Prog
         return []
     words = ("--every", str(choices.relay_every_s), "--tick", str(state.root / "relay.tick"))
     command = _python("local.schedule", urls[_RELAY], *words)
-    return [Program("relay", command, Group.FUNCTIONS, Stage.FLOW)]
+    return [Program("relay", command, Group.FUNCTIONS, Stage.FUNCTIONS)]
 
 
 def _edge(state: State, port: int, config: Mapping[str, Any]) -> Program:
