@@ -5,7 +5,7 @@ Every call is a `batch`, also for a single command: one way to send, one way to 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,7 +81,10 @@ class Portal:
         for key, time in _as_map(results.get("result_time")).items():
             if key in commands:
                 times.setdefault(commands[key].method, []).append(time)
-        return Batch(answers, {method: _timing(rows) for method, rows in times.items()})
+        timings = {method: _timing(rows) for method, rows in times.items()}
+        # One `time` object tells of all that the batch held.
+        timings["batch"] = replace(timings["batch"], commands=len(commands))
+        return Batch(answers, timings)
 
     def probe(self) -> None:
         """Ask for next to nothing, to see whether the portal serves us.
