@@ -38,7 +38,8 @@ class Reserved:
     allowed: dict[str, int] = field(default_factory=dict)
     #: How long until more may be allowed.
     wait_ms: int = 0
-    _held: dict[str, int] = field(default_factory=dict)
+    #: Microseconds held for this call, by method.
+    held: dict[str, int] = field(default_factory=dict)
 
 
 class Budget:
@@ -78,7 +79,7 @@ class Budget:
     def _ask(self, method: str, count: int, reserved: Reserved) -> int:
         args = [count, self._limit_s, PROBE, LOST_S]
         allowed, held, wait_ms = self._reserve(keys=[self._prefix + method], args=args)
-        reserved._held[method] = held  # noqa: SLF001 - of this module
+        reserved.held[method] = held
         if allowed < count:
             reserved.wait_ms = max(reserved.wait_ms, wait_ms)
         return int(allowed)
@@ -92,7 +93,7 @@ class Budget:
             redis.RedisError: Redis can't be reached.
         """
         with self._redis.pipeline(transaction=False) as pipe:
-            for method, held in reserved._held.items():  # noqa: SLF001 - of this module
+            for method, held in reserved.held.items():
                 self._record(
                     keys=[self._prefix + method],
                     args=[held, *_facts(timings.get(method))],

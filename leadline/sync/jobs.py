@@ -1,14 +1,10 @@
 """The job: one call to Bitrix24 for all users that are due, up to a batch of them."""
 
-import structlog
-
 from leadline.runtime.redis import reachable
 from leadline.sync import driver, portals
 from leadline.sync.call import Call
 from leadline.sync.gather import gather
 from leadline.sync.queue import WorkQueue, work_queue
-
-log = structlog.get_logger()
 
 
 def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - says in RQ's history which portal
