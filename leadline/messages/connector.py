@@ -25,10 +25,10 @@ from pika.exceptions import AMQPError
 
 from leadline.messages import topology
 from leadline.messages.courier import Courier, Verdict
-from leadline.messages.health import serve_health
 from leadline.messages.received import Received, attempt_of
 from leadline.runtime import broker, log, secrets
 from leadline.runtime.errors import BadConfiguration
+from leadline.runtime.probes import serve_probes
 
 logger = structlog.get_logger()
 
@@ -150,10 +150,13 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    serve_health(lambda: all(connector.is_consuming for connector in connectors))
     threads = [threading.Thread(target=connector.run) for connector in connectors]
     for thread in threads:
         thread.start()
+    serve_probes(
+        is_alive=lambda: all(thread.is_alive() for thread in threads),
+        is_ready=lambda: all(connector.is_consuming for connector in connectors),
+    )
     for thread in threads:
         thread.join()
     logger.info("connector stopped")

@@ -1,8 +1,6 @@
 """What a worker counts, for Prometheus at `/metrics` of its `PORT`."""
 
-import os
-
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS = Counter(
     "leadline_events", "Events of users by what became of them", ["outcome"]
@@ -19,10 +17,3 @@ STALLED = Counter("leadline_leases_expired", "Users taken up again after their w
 TOKEN_WAIT = Counter("leadline_token_wait_seconds", "Seconds waited for the portal's request rate")
 PAUSED = Gauge("leadline_portal_paused", "1 while Bitrix24 serves nobody and calls are held")
 DUE = Gauge("leadline_users_due", "Users that wait for a call")
-
-
-def serve() -> None:
-    """Answer scrapes in a thread of its own, where `PORT` is set."""
-    port = os.environ.get("PORT")
-    if port:
-        start_http_server(int(port), addr=os.environ.get("HOST", "127.0.0.1"))

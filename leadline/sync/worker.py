@@ -11,11 +11,13 @@ from secrets import token_hex
 
 import redis
 import structlog
+from prometheus_client import generate_latest
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from leadline.runtime import log, secrets
 from leadline.runtime.errors import QueueDown
+from leadline.runtime.probes import Pulse, serve_probes
 from leadline.runtime.redis import connect
 from leadline.sync import driver, metrics, portals
 from leadline.sync import jobs as _preloaded  # noqa: F401 - the first job shall not wait for it
@@ -30,15 +32,18 @@ MAINTENANCE_S = 60
 ALARM_S = 1.0
 #: The job that was woken needs a moment to lease what is due.
 AFTER_WAKE_S = 0.25
+#: One turn of the alarm may wait for several of Redis's time-outs.
+ALARM_PATIENCE_S = 60.0
 
 
-def alarm(worker: str, stop: threading.Event) -> None:
+def alarm(worker: str, stop: threading.Event, pulse: Pulse) -> None:
     """Wake a job whenever a user is due and none is waiting, until told to stop.
 
     It also says each time that this worker lives. Waking makes retries punctual, and repairs a
     wake-up or a job that was lost.
     """
     while not stop.is_set():
+        pulse.beat()
         wait_s = ALARM_S
         try:
             portals.presence().report(worker)
@@ -71,12 +76,14 @@ def main() -> None:
     """Work until SIGTERM; the job under way is finished first."""
     log.configure("worker")
     connection = connect(secrets.require("redis-url"))
-    _wait_for(connection)
-    metrics.serve()
+    pulse = Pulse(ALARM_PATIENCE_S)
+    if "PORT" in os.environ:
+        serve_probes(is_alive=pulse.is_felt, is_ready=pulse.is_felt, metrics=generate_latest)
+    _wait_for(connection, pulse)
     stop = threading.Event()
     # A name that no worker had before: RQ refuses one that it still believes alive.
     name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"
-    threading.Thread(target=alarm, args=[name, stop], name="alarm", daemon=True).start()
+    threading.Thread(target=alarm, args=[name, stop, pulse], name="alarm", daemon=True).start()
     worker = SimpleWorker(
         [JOBS],
         name=name,
@@ -92,9 +99,10 @@ def main() -> None:
     logger.info("worker stopped")
 
 
-def _wait_for(connection: redis.Redis) -> None:
+def _wait_for(connection: redis.Redis, pulse: Pulse) -> None:
     """RQ registers a worker once, at its start: wait until Redis is there."""
     while True:
+        pulse.beat()
         try:
             connection.ping()
         except redis.RedisError:

@@ -1,0 +1,62 @@
+"""Probes of processes that are no functions: `/_/health`, `/_/ready` and `/metrics` on `PORT`.
+
+Health says that a restart would not help; it never depends on a server. Ready says that the process
+does its work now.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Pulse:
+    """Whether a loop still turns: it beats each time round."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._beaten_at = time.monotonic()
+
+    def beat(self) -> None:
+        """Say that the loop came round."""
+        self._beaten_at = time.monotonic()
+
+    def is_felt(self) -> bool:
+        """Whether it came round lately."""
+        return time.monotonic() - self._beaten_at < self._patience_s
+
+
+def serve_probes(
+    *,
+    is_alive: Callable[[], bool],
+    is_ready: Callable[[], bool],
+    metrics: Callable[[], bytes] | None = None,
+) -> None:
+    """Answer on `HOST` and `PORT` from a thread of its own until the process ends.
+
+    `/_/health` is 200 while `is_alive`, `/metrics` is what Prometheus reads, and any other path is
+    200 while `is_ready`.
+    """
+
+    class Probe(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics" and metrics is not None:
+                self._answer(200, metrics(), "text/plain; version=0.0.4; charset=utf-8")
+                return
+            is_well = is_alive() if self.path == "/_/health" else is_ready()
+            self._answer(200 if is_well else 503, b"ok" if is_well else b"failing", "text/plain")
+
+        def _answer(self, status: int, body: bytes, content_type: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Probes are no news."""
+
+    address = (os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8080")))
+    server = ThreadingHTTPServer(address, Probe)
+    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()

@@ -1,0 +1,75 @@
+"""What a cluster asks of connector and worker: restart me only where that would help."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import requests
+
+from leadline.runtime.probes import Pulse
+from tests.servers import eventually
+
+NOWHERE = "127.0.0.1:1"
+
+Start = Callable[..., str]
+
+
+@pytest.fixture
+def start(free_port: Callable[[], int]) -> Iterator[Start]:
+    """Start a module with this environment; the address of its probes."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(module: str, **env: str) -> str:
+        port = free_port()
+        process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            env={**os.environ, "LEADLINE_AUTH": "off", "PORT": str(port), **env},
+            stdout=subprocess.DEVNULL,
+        )
+        started.append(process)
+        return f"http://127.0.0.1:{port}"
+
+    yield run
+    for one in started:
+        one.kill()
+        one.wait()
+
+
+def status(url: str) -> int:
+    try:
+        return requests.get(url, timeout=5).status_code
+    except requests.ConnectionError:
+        return 0
+
+
+def test_a_connector_without_a_broker_is_alive_and_not_ready(start: Start) -> None:
+    url = start(
+        "leadline.messages.connector",
+        AMQP_URL=f"amqp://guest:guest@{NOWHERE}/",
+        LEADLINE_ROUTES='{"bitrix_queue": "http://127.0.0.1:1/"}',
+    )
+    eventually(lambda: status(f"{url}/_/health") == 200, 20, "the connector is alive")
+    assert status(f"{url}/_/ready") == 503
+
+
+def test_a_worker_without_redis_is_alive(start: Start) -> None:
+    url = start("leadline.sync.worker", REDIS_URL=f"redis://{NOWHERE}/0")
+    eventually(lambda: status(f"{url}/_/health") == 200, 20, "the worker is alive")
+
+
+def test_a_worker_tells_prometheus_and_keda_how_many_users_wait(
+    start: Start, redis_url: str
+) -> None:
+    url = start("leadline.sync.worker", REDIS_URL=redis_url)
+    eventually(lambda: status(f"{url}/_/ready") == 200, 20, "the worker is ready")
+    assert "leadline_users_due 0.0" in requests.get(f"{url}/metrics", timeout=5).text.splitlines()
+
+
+def test_a_loop_that_stopped_turning_is_noticed() -> None:
+    pulse = Pulse(patience_s=0.05)
+    assert pulse.is_felt()
+    eventually(lambda: not pulse.is_felt(), 5, "the silence is noticed")
+    pulse.beat()
+    assert pulse.is_felt()
