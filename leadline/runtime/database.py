@@ -60,27 +60,28 @@ class Database:
             facts = error.args[0] if isinstance(error.args[0], dict) else {}
             code = facts.get("C", "")
             if code.startswith(_PASSING):
-                self._discard()
+                self.close()
                 raise DatabaseDown from None
             raise StatementError(code, facts.get("n", "")) from None
         except (InterfaceError, OSError):
-            self._discard()
+            self.close()
             raise DatabaseDown from None
 
-    def _session(self) -> "_Session":
-        session: _Session | None = getattr(self._local, "session", None)
-        if session is not None and session.is_stale():
-            self._discard()
-            session = None
-        if session is None:
-            session = self._local.session = _Session(self._options)
-        return session
-
-    def _discard(self) -> None:
+    def close(self) -> None:
+        """End this thread's connection; its next statement makes a new one."""
         session: _Session | None = getattr(self._local, "session", None)
         self._local.session = None
         if session is not None:
             session.close()
+
+    def _session(self) -> "_Session":
+        session: _Session | None = getattr(self._local, "session", None)
+        if session is not None and session.is_stale():
+            self.close()
+            session = None
+        if session is None:
+            session = self._local.session = _Session(self._options)
+        return session
 
 
 class _Session:

@@ -6,25 +6,55 @@ find nothing to do.
 
 from pathlib import Path
 
-import sqlalchemy
 import structlog
-from alembic import command
-from alembic.config import Config
 
 from leadline.runtime import log, secrets
+from leadline.runtime.database import Database, StatementError
 
 #: Any constant that nothing else in the database uses.
 LOCK = 0x1EAD11E
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
+
+_UNDEFINED_TABLE = "42P01"
 
 
 def migrate(url: str) -> str:
     """Apply what is missing and return the schema's revision.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: the database can't be reached or refuses a migration.
+        DatabaseDown: the database can't be reached.
+        sqlalchemy.exc.SQLAlchemyError: the database refuses a migration.
     """
-    engine = sqlalchemy.create_engine(_with_driver(url), isolation_level="AUTOCOMMIT")
+    present = _present(url)
+    # Most starts find nothing to do, and shall not pay for loading the tool that does it.
+    return present if present == newest() else _upgrade(url)
+
+
+def newest() -> str:
+    """The revision that the code expects: a revision's file begins with it, and they only grow."""
+    return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("*.py"))
+
+
+def _present(url: str) -> str | None:
+    database = Database(url)
+    try:
+        rows = database.run("SELECT version_num FROM alembic_version")
+    except StatementError as error:
+        if error.code != _UNDEFINED_TABLE:
+            raise
+        return None
+    finally:
+        database.close()
+    return str(rows[0]["version_num"]) if rows else None
+
+
+def _upgrade(url: str) -> str:
+    import sqlalchemy  # noqa: PLC0415 - see migrate
+    from alembic import command  # noqa: PLC0415 - see migrate
+    from alembic.config import Config  # noqa: PLC0415 - see migrate
+
+    address = sqlalchemy.make_url(url).set(drivername="postgresql+pg8000", query={})
+    engine = sqlalchemy.create_engine(address, isolation_level="AUTOCOMMIT")
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.connect() as guard:
@@ -35,10 +65,6 @@ def migrate(url: str) -> str:
         revision = guard.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
     engine.dispose()
     return str(revision)
-
-
-def _with_driver(url: str) -> sqlalchemy.URL:
-    return sqlalchemy.make_url(url).set(drivername="postgresql+pg8000", query={})
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import redis
 import structlog
 
-from leadline.bitrix24.portal import Portal
 from leadline.runtime.errors import BitrixError, PortalDown
+
+if TYPE_CHECKING:  # who only looks at the state needs no HTTP client
+    from leadline.bitrix24.portal import Portal
 
 log = structlog.get_logger()
 
@@ -54,7 +57,7 @@ class Pause:
             self._redis.hset(self._key, mapping=values)  # type: ignore[arg-type]
             log.error("portal paused", reason=error.detail, code=error.code)
 
-    def is_over(self, portal: Portal) -> bool:
+    def is_over(self, portal: "Portal") -> bool:
         """Whether calls may be made: no pause, or the probe that was due has been answered."""
         state = self.state()
         if state is None:

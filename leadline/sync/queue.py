@@ -16,6 +16,7 @@ import redis
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Arrival, Entry, Settlement
+from leadline.sync.keys import prefix
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -62,8 +63,7 @@ class WorkQueue:
 
     def __init__(self, connection: redis.Redis, portal: str) -> None:
         self._redis = connection
-        # The braces keep all keys of a portal on one node of a Redis cluster.
-        self.prefix = f"{{leadline:{portal}}}:"
+        self.prefix = prefix(portal)
         self._due = f"{self.prefix}due"
         self._leases = f"{self.prefix}leases"
         self._memory = f"{self.prefix}memory"

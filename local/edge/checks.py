@@ -9,9 +9,9 @@ import pika
 import redis
 
 from leadline.runtime.settings import settings
+from leadline.sync.keys import prefix
 from leadline.sync.pause import Pause
 from leadline.sync.presence import Presence
-from leadline.sync.queue import WorkQueue
 from local.edge.config import Relay
 
 #: For everything a check does together.
@@ -67,7 +67,7 @@ def redis_works(url: str) -> None:
 def a_worker_works(url: str) -> None:
     """At least one worker has reported lately."""
     with _redis(url) as client:
-        silence_s = Presence(client, _prefix(client)).silence_s()
+        silence_s = Presence(client, prefix(settings().portal)).silence_s()
     if silence_s is None:
         raise Ailing("no worker has reported")
     if silence_s > _WORKER_SILENCE_S:
@@ -77,7 +77,7 @@ def a_worker_works(url: str) -> None:
 def portal_serves(url: str) -> None:
     """The workers have not paused because Bitrix24 serves nobody."""
     with _redis(url) as client:
-        state = Pause(client, _prefix(client)).state()
+        state = Pause(client, prefix(settings().portal)).state()
     if state is not None:
         raise Ailing(f"paused for {time.time() - state.since:.0f} s: {state.reason}")
 
@@ -91,10 +91,6 @@ def relay_ticks(relay: Relay) -> None:
     # A tick may wait for a slow function; a few are enough to call it late.
     if silence_s > 3 * relay.every_s + _RELAY_PATIENCE_S:
         raise Ailing(f"no tick for {silence_s:.0f} s")
-
-
-def _prefix(client: redis.Redis) -> str:
-    return WorkQueue(client, settings().portal).prefix
 
 
 def _redis(url: str) -> redis.Redis:

@@ -32,7 +32,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 # autorestart = true: also one that left with exit code 0.
 _PROGRAM = """
 [program:{name}]
-command = {command}
+command = nice -n {niceness} {command}
 directory = {folder}
 environment = {environment}
 autostart = {autostart}
@@ -71,6 +71,7 @@ def _program(program: Program, logs: str) -> str:
     environment = ",".join(f"{key}={_quoted(value)}" for key, value in program.env.items())
     return _PROGRAM.format(
         name=program.name,
+        niceness=program.niceness,
         command=_plain(shlex.join(program.command)),
         folder=_plain(program.folder),
         environment=environment,

@@ -42,3 +42,8 @@ class Program:
     stop_signal: str = "TERM"
     #: How long it may take to stop before it is killed.
     stop_wait_s: int = 3
+
+    @property
+    def niceness(self) -> int:
+        """Servers go first: RabbitMQ's start is the longest, and all others wait for it."""
+        return 0 if self.stage is Stage.SERVERS else 10

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pg8000.native
 import pytest
 import sqlalchemy
+from alembic.script import ScriptDirectory
 
 from leadline.runtime import database as database_module
 from leadline.runtime.database import Database, StatementError
 from leadline.runtime.errors import BadConfiguration, DatabaseDown
-from leadline.runtime.migrate import migrate
+from leadline.runtime.migrate import MIGRATIONS, migrate, newest
 from tests.servers import PrivateServer, private
 
 
@@ -170,3 +171,8 @@ def test_many_migrations_at_once_apply_each_step_once(server: PrivateServer) -> 
     as_admin(url, "INSERT INTO users (full_name, phone, stage) VALUES ('A', '+77001112233', 'NEW')")
     assert {migrate(url)} == revisions
     assert as_admin(url, "SELECT count(*) FROM users") == [[1]]
+
+
+def test_a_database_that_is_up_to_date_is_known_without_the_migration_tool() -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    assert scripts.get_current_head() == newest()
