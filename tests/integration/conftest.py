@@ -79,7 +79,7 @@ def in_threads(times: int, work: Callable[[int], Result]) -> list[Result]:
 def hang_up() -> None:
     """Close this thread's connection to Postgres, or Python complains of it."""
     if database._database is not None:  # noqa: SLF001
-        database._database._discard()  # noqa: SLF001
+        database._database.close()  # noqa: SLF001
 
 
 def rows(sql: str, **params: Any) -> list[dict[str, Any]]:

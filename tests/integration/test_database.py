@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
 def db(server: PrivateServer) -> Iterator[Database]:
     made = Database(server.url)
     yield made
-    made._discard()  # noqa: SLF001 - Python complains of open sockets
+    made.close()
 
 
 def as_admin(url: str, sql: str) -> list[list[object]]:
@@ -140,7 +140,7 @@ def test_a_slow_statement_is_ended_and_the_connection_serves_on(
     with pytest.raises(DatabaseDown):
         db.run("SELECT pg_sleep(5)")
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
-    db._discard()  # noqa: SLF001
+    db.close()
 
 
 @pytest.mark.parametrize(
