@@ -30,12 +30,12 @@ App = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 def build_app(folder: Path) -> App:
-    """The WSGI app of the function in this folder; its target is named as the folder.
+    """The WSGI app of the function in this folder, named FUNCTION_TARGET or as the folder.
 
     Raises:
         BadConfiguration: a setting is missing; the function must not start.
     """
-    target = os.environ.get("FUNCTION_TARGET") or folder.resolve().name
+    target = _target(folder)
     log.configure(target.replace("_", "-"))
     auth.check_configured()
     flask_app: Any = functions_framework.create_app(  # type: ignore[no-untyped-call]
@@ -43,6 +43,10 @@ def build_app(folder: Path) -> App:
     )
     flask_app.register_error_handler(HTTPException, not_served)
     return guard(flask_app.wsgi_app, settings().body_limit)
+
+
+def _target(folder: Path) -> str:
+    return os.environ.get("FUNCTION_TARGET") or folder.resolve().name
 
 
 def guard(app: App, limit: int) -> App:
@@ -99,7 +103,7 @@ def main() -> None:
     from granian.constants import Interfaces  # noqa: PLC0415
 
     folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FUNCTION_FOLDER", "function")
-    log.configure(Path(folder).resolve().name.replace("_", "-"))
+    log.configure(_target(Path(folder)).replace("_", "-"))
     server = Granian(
         folder,
         address=os.environ.get("HOST", "127.0.0.1"),

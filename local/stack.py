@@ -1,0 +1,112 @@
+"""stack.yml read strictly: what faas-cli would ignore or a Community Edition refuse is an error.
+
+faas-cli itself overlooks unknown keys, and finds out about most other mistakes at deployment.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+#: A DNS label, as Kubernetes and the gateway want it.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+#: https://docs.openfaas.com/openfaas-pro/comparison/ and faas-netes' own checks.
+MOST_FUNCTIONS = 15
+MOST_REPLICAS = 5
+_FREE_LABELS = frozenset({"com.openfaas.scale.min", "com.openfaas.scale.max"})
+_PAID_ANNOTATIONS = ("com.openfaas.health.", "com.openfaas.ready.")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Resources(_Strict):
+    """Both, or faas-cli generates an empty quantity."""
+
+    memory: Annotated[str, StringConstraints(pattern=r"^\d+(Mi|Gi)$")]
+    cpu: Annotated[str, StringConstraints(pattern=r"^\d+m$")]
+
+
+class Function(_Strict):
+    """One function as stack.yml has it."""
+
+    lang: Literal["leadline"]
+    handler: str
+    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.:-]+(/[a-z0-9._-]+){2,}:[\w.-]+$")]
+    build_args: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)
+    environment_file: list[str] = Field(default_factory=list)
+    secrets: list[Name] = Field(default_factory=list)
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    requests: Resources | None = None
+    limits: Resources | None = None
+    readonly_root_filesystem: bool = False
+
+    @model_validator(mode="after")
+    def _fits_the_community_edition(self) -> "Function":
+        paid = self.labels.keys() - _FREE_LABELS
+        paid |= {name for name in self.annotations if name.startswith(_PAID_ANNOTATIONS)}
+        if paid:
+            raise ValueError(f"not for the Community Edition: {', '.join(sorted(paid))}")
+        if any(int(count) > MOST_REPLICAS for count in self.labels.values()):
+            raise ValueError(f"the Community Edition runs {MOST_REPLICAS} replicas at most")
+        if "," in self.annotations.get("topic", ""):
+            raise ValueError("the Community Edition takes one topic a function")
+        return self
+
+    @property
+    def most_replicas(self) -> int:
+        """As many as the platform may start."""
+        return int(self.labels.get("com.openfaas.scale.max", MOST_REPLICAS))
+
+    def all_environment(self, root: Path) -> dict[str, str]:
+        """The inline variables and those of the files, which win, as in faas-cli."""
+        found = dict(self.environment)
+        for name in self.environment_file:
+            found |= _Environment.model_validate(yaml.safe_load((root / name).read_text())).values
+        return found
+
+
+class _Environment(_Strict):
+    values: dict[str, str] = Field(alias="environment")
+
+
+class Provider(_Strict):
+    """Where it goes."""
+
+    name: Literal["openfaas"]
+    gateway: str
+
+
+class Configuration(_Strict):
+    """What faas-cli shall copy into each function's build folder."""
+
+    copied: list[str] = Field(alias="copy")
+
+
+class Stack(_Strict):
+    """The whole file."""
+
+    version: Literal["1.0"]
+    provider: Provider
+    configuration: Configuration
+    functions: dict[Name, Function] = Field(max_length=MOST_FUNCTIONS)
+
+
+def read(path: Path, environment: Mapping[str, str] = os.environ) -> Stack:
+    """The file with its `${NAME:-default}` filled in as faas-cli does: in comments too.
+
+    Raises:
+        pydantic.ValidationError: a key is unknown, a value unfit for OpenFaaS.
+    """
+    text = _VARIABLE.sub(
+        lambda match: environment.get(match[1]) or match[2] or "", path.read_text("utf-8")
+    )
+    return Stack.model_validate(yaml.safe_load(text))

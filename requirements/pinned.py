@@ -1,0 +1,50 @@
+"""`pinned.py LOCK REQUIREMENTS`: those lines of the lock that these requirements need, with hashes.
+
+pip takes no hashes from a constraints file (-c) for packages that are not pinned in the
+requirements themselves, so what a function needs is picked out of the lock instead: the packages it
+names and, by the lock's `# via` notes, whatever came into the lock through them. pip then checks
+the hashes, and that nothing is missing. Runs during the image's build: standard library only.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def pinned(lock: str, requirements: str) -> str:
+    """The lock's entries for these requirements and for all they depend on.
+
+    Raises:
+        KeyError: a requirement is not in the lock.
+    """
+    entries = {_name(entry): entry for entry in re.split(r"(?m)^(?=[A-Za-z0-9])", lock)[1:]}
+    wanted = [_name(line) for line in requirements.splitlines() if _NAME.match(line)]
+    needed = {name: entries[name] for name in wanted}
+    grew = True
+    while grew:
+        more = {name for name, entry in entries.items() if _parents(entry) & needed.keys()}
+        grew = not more <= needed.keys()
+        needed |= {name: entries[name] for name in more}
+    return "".join(needed[name] for name in sorted(needed))
+
+
+def _name(line: str) -> str:
+    """The package's name in its normal form (PEP 503)."""
+    match = _NAME.match(line)
+    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
+
+
+def _parents(entry: str) -> set[str]:
+    """What the lock says the package came in through."""
+    notes = re.findall(r"(?m)^ +#(?: via)? +(\S+)$", entry)
+    return {_name(note) for note in notes}
+
+
+if __name__ == "__main__":
+    lock_path, requirements_path = sys.argv[1:]
+    try:
+        sys.stdout.write(pinned(Path(lock_path).read_text(), Path(requirements_path).read_text()))
+    except KeyError as missing:
+        sys.exit(f"{missing} is not in the lock: add it to requirements/run.in, run scripts/lock")
