@@ -22,8 +22,8 @@ _LUA = Path(__file__).parent / "lua"
 SHARE = 0.98
 #: Commands sent to learn what is left after a reset.
 PROBE = 5
-#: A batch shall stay below this, well within the portal's 60 s.
-BATCH_S = 40.0
+#: A batch shall stay below this part of what the portal lets a request run.
+BATCH_SHARE = 2 / 3
 #: A reservation that nobody returned by then is lost: its worker died.
 LOST_S = 90
 ANY = "any"
@@ -45,10 +45,13 @@ class Reserved:
 class Budget:
     """Execution time as all workers together have used it, in Redis."""
 
-    def __init__(self, client: redis.Redis, prefix: str, *, limit_s: float) -> None:
+    def __init__(
+        self, client: redis.Redis, prefix: str, *, limit_s: float, request_limit_s: float = 60
+    ) -> None:
         self._redis = client
         self._prefix = f"{prefix}operating:"
         self._limit_s = limit_s * SHARE
+        self._batch_s = request_limit_s * BATCH_SHARE
         self._reserve = client.register_script((_LUA / "reserve.lua").read_text(encoding="utf-8"))
         self._record = client.register_script((_LUA / "record.lua").read_text(encoding="utf-8"))
 
@@ -61,7 +64,7 @@ class Budget:
         per: Any = self._redis.hget(self._prefix + ANY, "per")
         if per is None:
             return MAX_COMMANDS
-        return max(1, min(MAX_COMMANDS, int(BATCH_S / max(float(per), 0.001))))
+        return max(1, min(MAX_COMMANDS, int(self._batch_s / max(float(per), 0.001))))
 
     def reserve(self, wanted: Counter[str]) -> Reserved:
         """Ask for so many commands of each method.
@@ -99,22 +102,21 @@ class Budget:
                     args=[held, *_facts(timings.get(method))],
                     client=pipe,
                 )
-            per = _seconds_a_command(reserved, timings, spent_s)
+            per = self._seconds_a_command(reserved, timings, spent_s)
             self._record(keys=[self._prefix + ANY], args=[0, "", 0, per], client=pipe)
             pipe.execute()
 
-
-def _seconds_a_command(
-    reserved: Reserved, timings: Mapping[str, Timing], spent_s: float
-) -> float | str:
-    """As the answer tells, else a guess from a call that took too long; "" where neither helps."""
-    told = [timing for method, timing in timings.items() if method != BATCH]
-    commands = sum(timing.commands for timing in told)
-    if commands:
-        return sum(timing.seconds for timing in told) / commands
-    sent = sum(reserved.allowed.values())
-    # Cut off: nobody knows how many commands had ended, half is a guess on the safe side.
-    return spent_s / (sent / 2) if sent and spent_s > BATCH_S else ""
+    def _seconds_a_command(
+        self, reserved: Reserved, timings: Mapping[str, Timing], spent_s: float
+    ) -> float | str:
+        """As the answer tells, else a guess from a call that was too long; "" where none helps."""
+        told = [timing for method, timing in timings.items() if method != BATCH]
+        commands = sum(timing.commands for timing in told)
+        if commands:
+            return sum(timing.seconds for timing in told) / commands
+        sent = sum(reserved.allowed.values())
+        # Cut off: nobody knows how many commands had ended, half is a guess on the safe side.
+        return spent_s / (sent / 2) if sent and spent_s > self._batch_s else ""
 
 
 def _facts(timing: Timing | None) -> list[float | str]:

@@ -22,11 +22,11 @@ from leadline.runtime.errors import (
     PortalDown,
     Unavailable,
 )
+from leadline.runtime.settings import settings
 
-#: Bitrix24 lets a request run for 60 s: who hangs up earlier does not know what it did.
 CONNECT_TIMEOUT_S = 3.0
-READ_TIMEOUT_S = 65.0
-REQUEST_LIMIT_S = 60.0
+#: Beyond the portal's own limit for a request: who hangs up earlier does not know what it did.
+READ_MARGIN_S = 5.0
 MAX_COMMANDS = 50
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
 
@@ -99,7 +99,7 @@ class Portal:
             answer = self._session.post(
                 f"{self._webhook.get_secret_value()}{method}.json",
                 json=body,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                timeout=(CONNECT_TIMEOUT_S, settings().request_limit_s + READ_MARGIN_S),
                 allow_redirects=False,  # a followed redirect becomes an empty GET
                 stream=True,
             )

@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     burst: int = Field(50, ge=3)
     #: Execution time that a method may use in ten minutes (same page).
     operating_limit_s: float = Field(480, gt=0)
+    #: How long the portal lets one request run before its gateway cuts it off (same page).
+    request_limit_s: float = Field(60, ge=1)
 
     @property
     def allowed_reply_queues(self) -> frozenset[str]:

@@ -12,7 +12,6 @@ import orjson
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import Agreed, Found
-from leadline.bitrix24.portal import REQUEST_LIMIT_S
 from leadline.runtime.errors import (
     BitrixError,
     LeadGone,
@@ -21,6 +20,7 @@ from leadline.runtime.errors import (
     Refused,
     Rejected,
 )
+from leadline.runtime.settings import settings
 from leadline.sync.entry import Answered, Entry, Fields, Outcome, Owed, Settlement
 
 #: Waits after the first and the second failed attempt; the third is the last.
@@ -146,7 +146,7 @@ def _doubt(entry: Entry, error: BitrixError, now_ms: int) -> Fields:
     if entry.agreed is not None and not isinstance(error, LeadGone):
         fields["hint"] = entry.agreed.lead_id
     if isinstance(error, OutcomeUnknown) and error.may_still_run and entry.agreed is None:
-        fields["wait_until"] = now_ms + int(REQUEST_LIMIT_S * 1000)
+        fields["wait_until"] = now_ms + int(settings().request_limit_s * 1000)
     return fields
 
 

@@ -37,7 +37,12 @@ def token_bucket() -> TokenBucket:
 @cache
 def budget() -> Budget:
     """The portal's execution time."""
-    return Budget(client(), work_queue().prefix, limit_s=settings().operating_limit_s)
+    return Budget(
+        client(),
+        work_queue().prefix,
+        limit_s=settings().operating_limit_s,
+        request_limit_s=settings().request_limit_s,
+    )
 
 
 @cache

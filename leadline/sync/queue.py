@@ -24,11 +24,12 @@ _LUA = Path(__file__).parent / "lua"
 JOBS = "bitrix_jobs"
 JOBS_KEY = f"rq:queue:{JOBS}"
 
-#: Longer than a call can take (3 s to connect, 65 s to answer), so that whoever takes an expired
-#: lease over can see all that the lost call did; short enough for the promised 90 s.
-LEASE_MS = 80_000
-#: The longest call, with a margin: what a forgotten one did is visible by then.
-CALL_MS = 70_000
+#: The longest call is longer than the portal's limit for a request: to connect takes 3 s, to learn
+#: that no answer comes 5 s more. What a forgotten one did is visible by then.
+CALL_MARGIN_MS = 10_000
+#: Longer than any call, so that whoever takes an expired lease over can see all that the lost call
+#: did; short enough for the promised 90 s.
+LEASE_MARGIN_MS = 20_000
 IDLE_S = 30 * 24 * 3600
 
 #: When this process leased for the first time, by key prefix: a memory that is younger was lost.
@@ -61,9 +62,13 @@ class Depth:
 class WorkQueue:
     """One portal's users that are owed a call."""
 
-    def __init__(self, connection: redis.Redis, portal: str) -> None:
+    def __init__(
+        self, connection: redis.Redis, portal: str, *, request_limit_s: float = 60
+    ) -> None:
         self._redis = connection
         self.prefix = prefix(portal)
+        self.call_ms = int(request_limit_s * 1000) + CALL_MARGIN_MS
+        self.lease_ms = int(request_limit_s * 1000) + LEASE_MARGIN_MS
         self._due = f"{self.prefix}due"
         self._leases = f"{self.prefix}leases"
         self._memory = f"{self.prefix}memory"
@@ -94,7 +99,13 @@ class WorkQueue:
         with reachable():
             expired, still_due, users, now_ms = self._lease(
                 keys=[self._due, self._leases, self._memory],
-                args=[self.prefix, limit, LEASE_MS, CALL_MS, _first_leases.get(self.prefix, "")],
+                args=[
+                    self.prefix,
+                    limit,
+                    self.lease_ms,
+                    self.call_ms,
+                    _first_leases.get(self.prefix, ""),
+                ],
             )
         _first_leases.setdefault(self.prefix, now_ms)
         entries = [
@@ -170,7 +181,7 @@ class WorkQueue:
 @cache
 def work_queue() -> WorkQueue:
     """This process's work queue, of the portal that the settings name."""
-    return WorkQueue(client(), settings().portal)
+    return WorkQueue(client(), settings().portal, request_limit_s=settings().request_limit_s)
 
 
 def _settle_args(one: Settlement, *, release: bool) -> list[Any]:

@@ -9,7 +9,6 @@ import pytest
 import redis
 
 from leadline.runtime.errors import QueueDown
-from leadline.sync import queue as queue_module
 from leadline.sync.entry import Answered, Arrival, Entry, Settlement
 from leadline.sync.queue import JOBS_KEY, WorkQueue
 from tests.servers import eventually
@@ -23,9 +22,9 @@ def work(redis_url: str) -> Any:
 
 
 @pytest.fixture
-def short_lease(monkeypatch: pytest.MonkeyPatch) -> Callable[[WorkQueue], None]:
+def short_lease(work: WorkQueue) -> Callable[[WorkQueue], None]:
     """Leases end at once; returns what waits until one has."""
-    monkeypatch.setattr(queue_module, "LEASE_MS", 30)
+    work.lease_ms = 30
 
     def wait(work: WorkQueue) -> None:
         eventually(lambda: work.next_due_in_s() == 0, 5, "the lease has expired")

@@ -67,11 +67,9 @@ def test_a_restarted_redis_keeps_the_queue_and_doubts_users_without_a_lead(
     assert not next(one for one in work.lease(50).entries if one.user_id == 10).is_doubtful
 
 
-def test_a_killed_redis_loses_no_lease_for_good(
-    server: PrivateServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("leadline.sync.queue.LEASE_MS", 100)
+def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: redis.Redis) -> None:
     work = WorkQueue(client, "test")
+    work.lease_ms = 100
     work.put(arrival(7))
     work.lease(50)
     server.restart()

@@ -10,7 +10,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from leadline.sync import queue as queue_module
 from leadline.sync.entry import Answered, Arrival, Entry, Settlement
 from leadline.sync.queue import WorkQueue
 from tests.servers import eventually
@@ -62,9 +61,9 @@ class Machine(RuleBasedStateMachine):
     def lose_a_lease(self) -> None:
         """Workers that die at once: their users come back, they themselves may write no more."""
         before = set(self.held)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(queue_module, "LEASE_MS", 1)
-            self._lease()
+        usual, self.work.lease_ms = self.work.lease_ms, 1
+        self._lease()
+        self.work.lease_ms = usual
         died = set(self.held) - before
         if died:
             eventually(lambda: self.work.next_due_in_s() == 0, 5, "the leases have expired")
