@@ -41,6 +41,7 @@ class Received:
     def _bury(self, reason: str) -> None:
         """Into the dead letters, with the reason and the origin."""
         grave = {"x-reason": reason, "x-origin": self.queue, "x-died-at": int(time.time())}
+        grave[ATTEMPT_HEADER] = self.attempt
         self._copy_to(topology.dead_letters(self.queue), grave)
         logger.error("message dead", reason=reason, **self._about())
 

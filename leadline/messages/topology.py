@@ -15,6 +15,9 @@ REPLIES = "bitrix.responses"
 RETRY_STEPS_S = (1, 4, 15, 60)
 #: A message that has killed its consumer this often is dead; RabbitMQ counts it (quorum only).
 DELIVERY_LIMIT = 20
+#: Looking at a dead letter counts as a delivery, and RabbitMQ 4 drops a message after 20 of them
+#: where a queue sets no limit (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
+LOOKS = 2**31 - 1
 
 
 def work_queue(name: str) -> Queue:
@@ -37,9 +40,11 @@ def work_queue(name: str) -> Queue:
 
 def queues_of(name: str) -> tuple[Queue, ...]:
     """The work queue with its dead letters and delays, in the order to declare them."""
-    kind = {"x-queue-type": settings().queue_type}
+    grave: dict[str, object] = {"x-queue-type": settings().queue_type}
+    if settings().queue_type == "quorum":
+        grave["x-delivery-limit"] = LOOKS
     return (
-        Queue(dead_letters(name), dict(kind)),
+        Queue(dead_letters(name), grave),
         work_queue(name),
         *(
             Queue(

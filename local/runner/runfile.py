@@ -1,4 +1,4 @@
-"""run.json: what runs where, for people, scripts and tests."""
+"""run.json: what runs where, for people, scripts and tests; environment.json: how to reach it."""
 
 from collections.abc import Iterable
 
@@ -8,10 +8,11 @@ from local.runner.system import System
 
 
 class RunFile:
-    """Exists while a system runs, and is rewritten whenever a process gets another pid."""
+    """Both exist while a system runs; rewritten whenever a process gets another pid."""
 
     def __init__(self, state: State) -> None:
         self._path = state.run_file
+        self._environment = state.environment_file
         self._pids: dict[str, int] = {}
 
     def update(self, system: System, statuses: Iterable[Status]) -> None:
@@ -20,11 +21,18 @@ class RunFile:
         if pids == self._pids:
             return
         self._pids = pids
+        # First: who sees run.json may count on it.
+        write_json(self._environment, system.connections())
         write_json(
             self._path,
-            {"urls": system.urls(), "functions": dict(system.functions), "processes": pids},
+            {
+                "urls": system.urls(),
+                "functions": dict(system.functions),
+                "processes": pids,
+            },
         )
 
     def remove(self) -> None:
         """Nothing runs."""
         self._path.unlink(missing_ok=True)
+        self._environment.unlink(missing_ok=True)

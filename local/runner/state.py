@@ -25,6 +25,7 @@ class State:
         self.root = root.resolve()
         self.logs = self.root / "logs"
         self.run_file = self.root / "run.json"
+        self.environment_file = self.root / "environment.json"
         self.lock_file = self.root / "lock"
         self._ports_file = self.root / "ports.json"
 

@@ -7,6 +7,7 @@ import time
 
 from local.runner import leftovers, lock
 from local.runner.console import Console
+from local.runner.runfile import RunFile
 from local.runner.state import State
 
 _WITHIN_S = 15
@@ -24,7 +25,7 @@ def stop(state: State, console: Console) -> int:
             return 1
         time.sleep(0.1)
     ended = leftovers.end(state)
-    state.run_file.unlink(missing_ok=True)
+    RunFile(state).remove()
     console.step("stopped" if pid is not None or ended else "nothing runs here")
     return 0
 

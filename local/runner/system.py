@@ -20,6 +20,8 @@ _ROUTES = {"bitrix_queue": "bitrix-handler", "bitrix.responses": "reply-handler"
 _RELAY = "outbox-relay"
 #: Would redirect our private servers to somebody else's files.
 _FOREIGN = ("PG", "RABBITMQ_", "ERL_")
+#: Speak of the run, not of the system.
+_RUNNERS_OWN = (MARK, "LEADLINE_STATE", "LEADLINE_FREE_PORTS", "LEADLINE_RELAY_EVERY_S")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,15 @@ class System:
             "PYTHONUNBUFFERED": "1",
             MARK: str(self.state.root),
         }
+
+    def connections(self) -> dict[str, str]:
+        """What the command line needs to work with this system: its addresses and settings."""
+        settings = {
+            name: value
+            for name, value in self.environment().items()
+            if name.startswith("LEADLINE_") and name not in _RUNNERS_OWN
+        }
+        return {**settings, **self.servers.addresses()}
 
 
 def plan(state: State, choices: Choices) -> System:

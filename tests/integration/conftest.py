@@ -1,15 +1,20 @@
 """Each part against one real server, its per-process state made anew for each test."""
 
 import gc
+import io
+import json
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
+import structlog
 
 from leadline.ledger import publish
+from leadline.operate import cli
 from leadline.runtime import context, database, redis
 from leadline.sync import replies
 from leadline.users import stages
@@ -49,6 +54,47 @@ def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """This process works with an empty Redis."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     return redis_url
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its answer for machines."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Its JSON lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def leadline(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> Iterator[Callable[..., Answer]]:
+    """The command line, as in a process of its own: `leadline("status", "--json")`."""
+
+    def run(*words: object, stdin: str = "") -> Answer:
+        monkeypatch.setattr(sys, "argv", ["leadline", *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsysbinary.readouterr()
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        out, err = capsysbinary.readouterr()
+        return Answer(int(str(code or 0)), out, err.decode())
+
+    yield run
+    structlog.reset_defaults()
 
 
 @pytest.fixture

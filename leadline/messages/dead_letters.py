@@ -1,0 +1,195 @@
+"""Dead letters: messages that could not be served, with their reason, until an operator decides.
+
+Nobody consumes these queues. A walk takes the letters with `basic.get`, holds them without
+acknowledgement, and gives back at its end all that were not decided on. So a walk that breaks
+off, however that happens, loses none: RabbitMQ gives back what a closed channel held. While a
+walk lasts, another one sees only what the first has not taken.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError, ChannelClosedByBroker, NackError, UnroutableError
+
+from leadline.messages import topology
+from leadline.messages.delivery import RESENT
+from leadline.messages.received import ATTEMPT_HEADER
+from leadline.runtime import broker
+from leadline.runtime.errors import BrokerDown
+from leadline.runtime.settings import settings
+
+#: What death wrote on a message; a replay goes out without it, its attempts counted anew.
+_MARKS = frozenset({"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER})
+#: RabbitMQ's own: x-death, x-first-death-queue, x-last-death-reason, …
+_MARK_PREFIXES = ("x-death", "x-first-death-", "x-last-death-")
+_NOT_FOUND = 404
+
+
+class Decision(Enum):
+    """What becomes of a dead letter."""
+
+    KEEP = "keep"
+    REPLAY = "replay"
+    DISCARD = "discard"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter as it lies in its queue."""
+
+    queue: str
+    properties: pika.BasicProperties
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        """The same in every walk; letters that are alike in all share it."""
+        parts = (self.queue, self.properties.message_id, self._header("x-died-at"))
+        return hashlib.sha256(repr(parts).encode() + self.body).hexdigest()[:12]
+
+    @property
+    def reason(self) -> str:
+        """Why it could not be served: the connector's words, else RabbitMQ's."""
+        return str(self._header("x-reason") or self._death().get("reason") or "unknown")
+
+    @property
+    def died_at(self) -> datetime | None:
+        """When; None where nobody wrote it down."""
+        at = self._header("x-died-at") or self._death().get("time")
+        if isinstance(at, datetime):
+            return at if at.tzinfo else at.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(at, UTC) if isinstance(at, int) else None
+
+    @property
+    def attempts(self) -> int | None:
+        """How often it was delivered; None where nobody counted."""
+        count = self._header(ATTEMPT_HEADER) or self._header("x-delivery-count")
+        return count if isinstance(count, int) else None
+
+    def _header(self, name: str) -> Any:
+        return (self.properties.headers or {}).get(name)
+
+    def _death(self) -> dict[str, Any]:
+        """What RabbitMQ noted when it gave the message up itself."""
+        deaths = self._header("x-death")
+        return deaths[0] if isinstance(deaths, list) and isinstance(deaths[0], dict) else {}
+
+
+Decide = Callable[[Letter], Decision]
+
+
+def work_queues() -> tuple[str, ...]:
+    """Queues that have dead letters: ours, and those that may be answered on."""
+    return tuple(
+        dict.fromkeys(
+            (topology.REQUESTS, topology.REPLIES, *sorted(settings().allowed_reply_queues))
+        )
+    )
+
+
+def walk(
+    url: str, decide: Decide, queues: Iterable[str], *, limit: int | None = None
+) -> Counter[Decision]:
+    """Ask `decide` about each letter, oldest first, and do as it says; returns how many of each.
+
+    Letters that die meanwhile are left for the next walk; `limit` bounds the letters of a queue.
+    A replay is confirmed by its work queue before it leaves the dead letters: a crash in between
+    makes it come twice, which is harmless, and never loses it.
+
+    Raises:
+        BrokerDown: RabbitMQ can't be reached, or did not take a replay; that letter stays.
+    """
+    done: Counter[Decision] = Counter()
+    with _connected(url) as connection:
+        for queue in queues:
+            for letter, channel, tag in _letters(connection, queue, limit):
+                decision = decide(letter)
+                if decision is Decision.REPLAY:
+                    _replay(channel, letter)
+                if decision is not Decision.KEEP:
+                    channel.basic_ack(tag)
+                done[decision] += 1
+    return done
+
+
+def count(url: str, queues: Iterable[str]) -> dict[str, int]:
+    """How many letters each of these queues has.
+
+    Raises:
+        BrokerDown: RabbitMQ can't be reached.
+    """
+    with _connected(url) as connection:
+        return {queue: _depth(connection, topology.dead_letters(queue)) or 0 for queue in queues}
+
+
+def _letters(
+    connection: pika.BlockingConnection, queue: str, limit: int | None
+) -> Iterator[tuple[Letter, BlockingChannel, int]]:
+    grave = topology.dead_letters(queue)
+    there = _depth(connection, grave)
+    if not there:
+        return
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for _ in range(there if limit is None else min(there, limit)):
+        method, properties, body = channel.basic_get(grave)
+        if method is None or properties is None or body is None:
+            break  # somebody else holds or has decided on the rest
+        yield Letter(queue, properties, body), channel, method.delivery_tag
+    # Tag 0: all that this channel still holds.
+    channel.basic_nack(0, multiple=True, requeue=True)
+    channel.close()
+
+
+def _depth(connection: pika.BlockingConnection, name: str) -> int | None:
+    """How many messages are ready; None where there is no such queue."""
+    channel = connection.channel()
+    try:
+        found: int = channel.queue_declare(name, passive=True).method.message_count
+    except ChannelClosedByBroker as error:
+        if error.reply_code != _NOT_FOUND:
+            raise
+        return None
+    channel.close()
+    return found
+
+
+def _replay(channel: BlockingChannel, letter: Letter) -> None:
+    properties = letter.properties
+    kept = {
+        name: value
+        for name, value in (properties.headers or {}).items()
+        if name not in _MARKS and not name.startswith(_MARK_PREFIXES)
+    }
+    # Whoever served it before may have made a lead: it must be looked for.
+    properties.headers = {**kept, f"ce-{RESENT}": "true"}
+    properties.delivery_mode = 2
+    try:
+        # confirm and mandatory: without both an unroutable message vanishes
+        channel.basic_publish("", letter.queue, letter.body, properties, mandatory=True)
+    except UnroutableError:
+        raise BrokerDown(f"there is no queue {letter.queue}: start the connector") from None
+    except NackError:
+        raise BrokerDown(f"RabbitMQ did not take a message for {letter.queue}") from None
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[pika.BlockingConnection]:
+    try:
+        connection = pika.BlockingConnection(broker.parameters(url))
+        try:
+            yield connection
+        finally:
+            if connection.is_open:
+                connection.close()
+    except (AMQPError, AMQPConnectorException, OSError):
+        raise BrokerDown("RabbitMQ can't be reached") from None

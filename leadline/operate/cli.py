@@ -1,0 +1,89 @@
+"""The program `leadline`: its commands, and the one place where errors become exit codes.
+
+0: all well · 1: well done, but there is something to look at (differences, failed users, …) ·
+2: the call itself was wrong · 3: a server or a setting stands in the way.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import redis
+import structlog
+import typer
+from pydantic import ValidationError
+
+from leadline.operate import dead_letters, local_run
+from leadline.operate.output import complain
+from leadline.runtime.database import StatementError
+from leadline.runtime.errors import InvalidRequest, LeadlineError, UserNotFound
+
+USAGE = 2
+IN_THE_WAY = 3
+_NO_SUCH_TABLE = ("42P01", "42703")
+
+app = typer.Typer(
+    name="leadline",
+    help="Look at Leadline and tell it what to do.",
+    no_args_is_help=True,
+    add_completion=False,
+    # A trace with local variables would show credentials and people's data.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(dead_letters.app, name="dead-letters")
+
+
+@app.callback()
+def before(
+    state: Annotated[
+        Path | None,
+        typer.Option(help="State folder of a local run (make run) to work with."),
+    ] = None,
+) -> None:
+    """Look at Leadline and tell it what to do.
+
+    Connections come from the same secrets and variables as the functions' (DATABASE_URL, AMQP_URL,
+    REDIS_URL, BITRIX_WEBHOOK_URL); where none is set, from the local run.
+    """
+    _quiet_logs()
+    local_run.use(state)
+
+
+def main() -> None:
+    """Run a command; whatever goes wrong is told in a sentence, without values."""
+    try:
+        app()
+    except (InvalidRequest, UserNotFound) as error:
+        _end(str(error), USAGE)
+    except LeadlineError as error:
+        _end(str(error), IN_THE_WAY)
+    except StatementError as error:
+        hint = ": run `python -m leadline.runtime.migrate`" if error.code in _NO_SUCH_TABLE else ""
+        _end(f"Postgres refuses ({error}){hint}", IN_THE_WAY)
+    except ValidationError as error:
+        names = ", ".join(f"LEADLINE_{'.'.join(map(str, e['loc']))}" for e in error.errors())
+        _end(f"these settings make no sense: {names.upper()}", IN_THE_WAY)
+    except redis.RedisError:
+        _end("Redis can't be reached", IN_THE_WAY)
+    except BrokenPipeError:
+        # Whoever read us has seen enough; Python must not complain while it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _end(text: str, code: int) -> NoReturn:
+    complain(text)
+    sys.exit(code)
+
+
+def _quiet_logs() -> None:
+    """Warnings go to stderr: stdout belongs to the command's answer."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )
+    logging.getLogger("pika").setLevel(logging.CRITICAL)

@@ -1,0 +1,222 @@
+"""`leadline dead-letters`: nothing is lost by looking, nothing but by wish."""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pika
+import pytest
+
+from leadline.messages import dead_letters, topology
+from leadline.messages.courier import Verdict
+from leadline.messages.dead_letters import Decision, Letter
+from leadline.messages.received import Received
+from tests.integration.conftest import Answer
+
+Leadline = Callable[..., Answer]
+QUEUE = topology.REQUESTS
+DEAD = topology.dead_letters(QUEUE)
+#: Neither JSON nor text.
+UNREADABLE = b"\xff\x00\xfe" * 5
+
+
+class Broker:
+    """The broker as the connector and its neighbours use it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.connection = pika.BlockingConnection(pika.URLParameters(url))
+        self.channel = self.connection.channel()
+        self.channel.confirm_delivery()
+        for queue in topology.all_queues():
+            self.channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+
+    def bury(
+        self, body: bytes, reason: str = "422 nonsense", queue: str = QUEUE, **properties: Any
+    ) -> None:
+        """Let a message die as the connector lets it."""
+        self.channel.basic_publish("", queue, body, pika.BasicProperties(**properties))
+        method, got, content = self.channel.basic_get(queue)
+        assert method
+        assert got
+        received = Received(self.channel, method.delivery_tag, queue, got, content or b"", 3)
+        received.settle(Verdict(is_served=False, is_final=True, reason=reason))
+
+    def take(self, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:
+        """All messages of a queue, for good."""
+        found: list[tuple[pika.BasicProperties, bytes]] = []
+        while True:
+            method, properties, body = self.channel.basic_get(queue, auto_ack=True)
+            if method is None:
+                return found
+            found.append((properties, body))
+
+
+@pytest.fixture
+def broker(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    made = Broker(amqp_url)
+    yield made
+    made.connection.close()
+
+
+def listed(leadline: Leadline, *words: str) -> list[dict[str, Any]]:
+    answer = leadline("dead-letters", "list", "--json", *words)
+    assert answer.code == 0, answer.err
+    return list(answer.json["dead_letters"])
+
+
+def test_a_list_tells_reason_origin_time_attempts_id_and_size(
+    leadline: Leadline, broker: Broker
+) -> None:
+    broker.bury(b'{"full_name": "Anna"}', message_id="m-1", correlation_id="call-1")
+    broker.bury(b"?", "422 no such event", topology.REPLIES)
+    first, second = listed(leadline)
+    assert first.pop("died_at")[:10] == time.strftime("%Y-%m-%d", time.gmtime())
+    assert first.pop("id") != second["id"]
+    assert first == {
+        "queue": QUEUE,
+        "reason": "422 nonsense",
+        "attempts": 3,
+        "bytes": 21,
+        "message_id": "m-1",
+        "correlation_id": "call-1",
+    }
+    assert (second["queue"], second["reason"]) == (topology.REPLIES, "422 no such event")
+    for_people = leadline("dead-letters", "list").out.decode()
+    assert "422 no such event" in for_people
+    assert "Anna" not in for_people
+
+
+def test_looking_often_loses_nothing_and_changes_nothing(
+    leadline: Leadline, broker: Broker
+) -> None:
+    for number in range(5):
+        broker.bury(b"%d" % number)
+    before = listed(leadline)
+    for _ in range(25):  # RabbitMQ 4 drops after 20 deliveries unless told otherwise
+        dead_letters.walk(broker.url, lambda _: Decision.KEEP, [QUEUE])
+    assert listed(leadline) == before
+    assert [body for _, body in broker.take(DEAD)] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_one_letter_is_shown_in_full(leadline: Leadline, broker: Broker) -> None:
+    broker.bury(b'{"a": [1]}', headers={"ce-id": "7"}, content_type="application/json")
+    broker.bury(UNREADABLE)
+    as_json, unreadable = (one["id"] for one in listed(leadline))
+    shown = leadline("dead-letters", "show", as_json, "--json").json
+    assert (shown["encoding"], shown["body"], shown["headers"]["ce-id"]) == (
+        "json",
+        {"a": [1]},
+        "7",
+    )
+    shown = leadline("dead-letters", "show", unreadable, "--json").json
+    assert (shown["encoding"], base64.b64decode(shown["body"])) == ("base64", UNREADABLE)
+    assert leadline("dead-letters", "show", unreadable, "--raw").out == UNREADABLE
+    assert leadline("dead-letters", "show", "0123456789ab").code == 2
+
+
+def test_a_replay_starts_anew_and_warns_of_what_was_served(
+    leadline: Leadline, broker: Broker
+) -> None:
+    broker.bury(b"one", message_id="m-1", headers={"ce-id": "1", "ce-changed": "phone"})
+    broker.bury(b"two")
+    letter_id = listed(leadline)[0]["id"]
+    assert leadline("dead-letters", "replay", letter_id, "--json").json["replayed"] == 1
+    ((properties, body),) = broker.take(QUEUE)
+    assert (body, properties.message_id, properties.delivery_mode) == (b"one", "m-1", 2)
+    properties.headers.pop("x-delivery-count", None)  # RabbitMQ's own
+    assert properties.headers == {"ce-id": "1", "ce-changed": "phone", "ce-resent": "true"}
+    assert [body for _, body in broker.take(DEAD)] == [b"two"]
+
+
+def test_letters_are_replayed_by_reason_or_all(leadline: Leadline, broker: Broker) -> None:
+    broker.bury(b"a", "422 nonsense")
+    broker.bury(b"b", "503 busy")
+    broker.bury(b"c", "503 busy", topology.REPLIES)
+    assert leadline("dead-letters", "replay").code == 2, "nothing is meant by default"
+    assert leadline("dead-letters", "replay", "--reason", "503").code == 0
+    assert [body for _, body in broker.take(QUEUE)] == [b"b"]
+    assert [body for _, body in broker.take(topology.REPLIES)] == [b"c"]
+    leadline("dead-letters", "replay", "--all")
+    assert [body for _, body in broker.take(QUEUE)] == [b"a"]
+    assert listed(leadline) == []
+
+
+def test_five_megabytes_and_unreadable_bytes_come_back_unchanged(
+    leadline: Leadline, broker: Broker
+) -> None:
+    large = json.dumps({"x": "ы" * 2_500_000}, ensure_ascii=False).encode()
+    broker.bury(large)
+    broker.bury(UNREADABLE)
+    assert [one["bytes"] for one in listed(leadline)] == [len(large), len(UNREADABLE)]
+    leadline("dead-letters", "replay", "--all")
+    assert [body for _, body in broker.take(QUEUE)] == [large, UNREADABLE]
+
+
+def test_a_letter_that_has_nowhere_to_go_stays(leadline: Leadline, broker: Broker) -> None:
+    broker.bury(b"one")
+    broker.channel.queue_delete(QUEUE)
+    answer = leadline("dead-letters", "replay", "--all")
+    assert answer.code == 3
+    assert QUEUE in answer.err
+    assert len(listed(leadline)) == 1
+
+
+def test_a_replay_that_breaks_off_loses_no_letter(leadline: Leadline, broker: Broker) -> None:
+    for body in (b"one", b"two", b"three"):
+        broker.bury(body)
+
+    def decide(letter: Letter) -> Decision:
+        if letter.body == b"two":
+            raise KeyboardInterrupt
+        return Decision.REPLAY
+
+    with pytest.raises(KeyboardInterrupt):
+        dead_letters.walk(broker.url, decide, [QUEUE])
+    assert [body for _, body in broker.take(QUEUE)] == [b"one"]
+    assert len(listed(leadline)) == 2
+
+
+def test_discarding_asks_first(leadline: Leadline, broker: Broker) -> None:
+    broker.bury(b"one", "422 one")
+    broker.bury(b"two", "422 two")
+    answer = leadline("dead-letters", "discard", "--all", stdin="n\n")
+    assert answer.code == 1
+    assert len(listed(leadline)) == 2
+    assert leadline("dead-letters", "discard", "--reason", "one", stdin="y\n").code == 0
+    assert [one["reason"] for one in listed(leadline)] == ["422 two"]
+    assert leadline("dead-letters", "discard", "--all", "--yes").code == 0
+    assert listed(leadline) == []
+    assert broker.take(QUEUE) == []
+
+
+def test_an_id_that_is_not_there_is_told(leadline: Leadline, broker: Broker) -> None:
+    broker.bury(b"one")
+    letter_id = listed(leadline)[0]["id"]
+    answer = leadline("dead-letters", "replay", letter_id, "0123456789ab", "--json")
+    assert (answer.code, answer.json) == (1, {"replayed": 1, "not_found": ["0123456789ab"]})
+
+
+def test_what_rabbitmq_gave_up_itself_is_listed_with_its_reason(
+    leadline: Leadline, broker: Broker
+) -> None:
+    broker.channel.basic_publish("", QUEUE, b"one", pika.BasicProperties())
+    method, _, _ = broker.channel.basic_get(QUEUE)
+    assert method
+    broker.channel.basic_reject(method.delivery_tag, requeue=False)
+    found: list[dict[str, Any]] = []
+    while not found:
+        found = listed(leadline)
+    assert (found[0]["reason"], found[0]["queue"]) == ("rejected", QUEUE)
+    assert found[0]["died_at"]
+
+
+def test_a_broker_that_is_away_is_told_without_its_address(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+) -> None:
+    monkeypatch.setenv("AMQP_URL", f"amqp://someone:geheim@127.0.0.1:{free_port()}/")
+    answer = leadline("dead-letters", "list")
+    assert (answer.code, answer.err) == (3, "leadline: RabbitMQ can't be reached\n")
