@@ -6,6 +6,7 @@ Best effort by design: what is not marked in time is published by the relay.
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing import util
 
@@ -24,6 +25,8 @@ from leadline.users.store import Event
 log = structlog.get_logger()
 
 MARK_BATCH = 500
+#: How long confirms gather before they are marked together.
+MARK_LINGER_S = 0.05
 
 _MARK = """
 UPDATE events SET published_at = COALESCE(published_at, now()), sendings = sendings + 1,
@@ -38,28 +41,23 @@ WHERE id IN (
 
 def message_of(event: Event, *, resent: bool = False) -> Message:
     """The event as a message on `bitrix_queue`; `resent` where an earlier sending may exist."""
-    request = contract.Request(
-        action=event.action,
-        user=contract.WireUser(**event.user.body(), bitrix_lead_id=event.bitrix_lead_id),
-        reply_queue=topology.REPLIES,
-        event_id=event.id,
-        version=event.version,
-        occurred_at=event.occurred_at,
+    event_id, occurred_at = str(event.id), contract.timestamp(event.occurred_at)
+    body = contract.request_body(
+        event.action,
+        {**event.user.body(), "bitrix_lead_id": event.bitrix_lead_id},
+        topology.REPLIES,
+        {"event_id": event_id, "version": event.version, "occurred_at": occurred_at},
     )
-    headers = attributes(
-        f"leadline.{contract.PATTERNS[event.action]}",
-        str(event.id),
-        settings().source,
-        contract.timestamp(event.occurred_at),
-    )
+    kind = f"leadline.{contract.PATTERNS[event.action]}"
+    headers = attributes(kind, event_id, settings().source, occurred_at)
     headers["traceparent"] = event.traceparent
     headers[f"ce-{CHANGED}"] = ",".join(event.changed)
     if resent:
         headers[f"ce-{RESENT}"] = "true"
     return Message(
         topology.REQUESTS,
-        contract.request_body(request),
-        str(event.id),
+        body,
+        event_id,
         event.correlation_id,
         headers,
     )
@@ -101,6 +99,7 @@ class Outbox:
     def _mark(self) -> None:
         while True:
             ids = [self._confirmed.get()]
+            time.sleep(MARK_LINGER_S)
             with contextlib.suppress(queue.Empty):
                 while len(ids) < MARK_BATCH:
                     ids.append(self._confirmed.get_nowait())

@@ -103,24 +103,12 @@ class Reply(_Message):
     version: int | None = None
 
 
-def request_body(request: Request) -> bytes:
-    """The message on `bitrix_queue`."""
-    user = request.user
-    data: dict[str, Any] = {
-        "action": request.action,
-        "user": {
-            "id": user.id,
-            "full_name": user.full_name,
-            "phone": user.phone,
-            "stage": user.stage,
-            "bitrix_lead_id": user.bitrix_lead_id,
-        },
-        "replyQueue": request.reply_queue,
-        "event_id": str(request.event_id),
-        "version": request.version,
-        "occurred_at": timestamp(request.occurred_at) if request.occurred_at else None,
-    }
-    return orjson.dumps({"pattern": PATTERNS[request.action], "data": data})
+def request_body(
+    action: str, user: dict[str, object], reply_queue: str, ledger: dict[str, object]
+) -> bytes:
+    """The message on `bitrix_queue`; `ledger`: our event_id, version and occurred_at."""
+    data = {"action": action, "user": user, "replyQueue": reply_queue, **ledger}
+    return orjson.dumps({"pattern": PATTERNS[action], "data": data})
 
 
 def reply_body(reply: dict[str, Any], queue: str) -> bytes:

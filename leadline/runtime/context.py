@@ -4,7 +4,7 @@ They arrive by HTTP header, travel in AMQP properties and in the work queue, and
 log line.
 """
 
-import secrets
+import random
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -26,7 +26,8 @@ _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 def begin(correlation_id: str | None = None, traceparent: str | None = None) -> Trace:
     """Make this the current trace; what is missing or malformed is made anew."""
     if not traceparent or not _is_traceparent(traceparent):
-        traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        ids = f"{random.getrandbits(192):048x}"
+        traceparent = f"00-{ids[:32]}-{ids[32:]}-01"
     if not correlation_id or not _is_correlation_id(correlation_id):
         correlation_id = traceparent[3:35]
     trace = Trace(correlation_id, traceparent)

@@ -3,10 +3,11 @@
 A secret `database-url` is read from the file `/var/openfaas/secrets/database-url` (OpenFaaS; the
 Knative manifests mount the same path) or `…/database-url/database-url` (what `faas-cli generate`
 makes for Knative: a folder per secret), else from the environment variable `DATABASE_URL`.
-Files are read at each use, so that a rotated secret counts without a restart.
+Files are looked at on each use, so that a rotated secret counts without a restart.
 """
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from leadline.runtime.errors import BadConfiguration
@@ -19,7 +20,8 @@ def read(name: str) -> str | None:
     path = Path(os.environ.get("LEADLINE_SECRETS_DIR", DEFAULT_FOLDER)) / name
     for candidate in (path, path / name):
         if candidate.is_file():
-            return candidate.read_text(encoding="utf-8").strip()
+            found = candidate.stat()
+            return _text(candidate, found.st_ino, found.st_size, found.st_mtime_ns)
     value = os.environ.get(name.replace("-", "_").upper(), "").strip()
     return value or None
 
@@ -35,3 +37,9 @@ def require(name: str) -> str:
         variable = name.replace("-", "_").upper()
         raise BadConfiguration(f"set {variable} or mount the secret file {name}")
     return value
+
+
+@lru_cache(maxsize=32)
+def _text(path: Path, _inode: int, _size: int, _changed_ns: int) -> str:
+    """The file's text, read once for each state of the file: a rotated secret is another one."""
+    return path.read_text(encoding="utf-8").strip()

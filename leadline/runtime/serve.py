@@ -62,9 +62,21 @@ def guard(app: App, limit: int) -> App:
             return _respond(start_response, status, text, problem.CONTENT_TYPE)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
-        return app(environ, start_response)
+        # functions-framework would roll twelve dice for an id that nobody reads here.
+        environ.setdefault("HTTP_FUNCTION_EXECUTION_ID", "-")
+        return _whole(app(environ, start_response))
 
     return guarded
+
+
+def _whole(parts: Iterable[bytes]) -> list[bytes]:
+    """The answer in one piece: a server sends a list at once, but streams any other iterable."""
+    try:
+        return list(parts)
+    finally:
+        close = getattr(parts, "close", None)
+        if close:
+            close()
 
 
 def _read(environ: dict[str, Any], limit: int) -> bytes | None:
