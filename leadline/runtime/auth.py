@@ -38,9 +38,11 @@ def caller(authorization: str | None) -> str:
 
 
 def own_key() -> str | None:
-    """The key that our own processes send to the functions, None where none are wanted."""
-    if settings().auth == "off":
-        return None
+    """The key that our own processes send to the functions, None where there is none.
+
+    It is sent whether or not this process itself would ask for one: each function has a setting
+    of its own.
+    """
     keys = _keys()
     return keys[0].decode() if keys else None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from leadline.runtime import log
+from local.edge.answers import Connection
 from local.edge.app import build
 
 _LAST_WORDS_S = 0.5
@@ -27,17 +28,29 @@ async def _serve() -> None:
         asyncio.get_running_loop().add_signal_handler(each, stopped.set)
     runner = web.AppRunner(
         build(Path(os.environ["LEADLINE_EDGE"])),
-        access_log=None,
         shutdown_timeout=_LAST_WORDS_S,
         handler_cancellation=True,
-        # A body goes on as it came: what it is packed in is the function's affair.
-        auto_decompress=False,
     )
     await runner.setup()
-    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "3000"))
-    await web.TCPSite(runner, host, port).start()
+    listener = await _listen(runner.server)
     await stopped.wait()
+    listener.close()
     await runner.cleanup()
+
+
+async def _listen(server: web.Server | None) -> asyncio.Server:
+    """As web.TCPSite does, with connections of our own kind."""
+    assert server  # noqa: S101 - made by setup()
+    loop = asyncio.get_running_loop()
+    host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "3000"))
+    return await loop.create_server(
+        # A body goes on as it came: what it is packed in is the function's affair.
+        lambda: Connection(server, loop=loop, auto_decompress=False),
+        host,
+        port,
+        reuse_address=True,
+        backlog=128,
+    )
 
 
 if __name__ == "__main__":

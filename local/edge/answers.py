@@ -1,8 +1,9 @@
 """The edge's own answers, in the one shape that errors have everywhere."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
 
 from leadline.runtime import problem
 
@@ -16,3 +17,44 @@ def refuse(status: HTTPStatus, detail: str, **headers: str) -> web.Response:
         content_type=problem.CONTENT_TYPE,
         headers=named,
     )
+
+
+@web.middleware
+async def told_as_problems(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """What aiohttp refuses in plain text (a path it can't match, a body too long) in our shape."""
+    try:
+        return await handler(request)
+    except web.HTTPException as refusal:
+        allow = refusal.headers.get("Allow", "")
+        return refuse(HTTPStatus(refusal.status), refusal.reason, Allow=allow)
+
+
+async def expect(request: web.Request) -> web.StreamResponse | None:
+    """`Expect: 100-continue` is honoured, anything else refused (RFC 9110, 10.1.1)."""
+    if request.version != HttpVersion11:
+        return None
+    if request.headers[hdrs.EXPECT].lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # The answer itself has not begun.
+        request.writer.output_size = 0
+        return None
+    return refuse(HTTPStatus.EXPECTATION_FAILED, "Only 100-continue can be expected here.")
+
+
+class Connection(web.RequestHandler):
+    """One connection of a client; what is no HTTP is refused in our shape too."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer, and close the connection: where its next request would begin is not known."""
+        response = super().handle_error(request, status, exc, message)
+        told = refuse(HTTPStatus(response.status), "This is not HTTP as it should be.")
+        told.force_close()
+        return told

@@ -4,18 +4,28 @@ from pathlib import Path
 
 from aiohttp import web
 
+from local.deployments import Deployments
+from local.edge.answers import expect, told_as_problems
 from local.edge.config import ConfigFile
+from local.edge.functions import Functions
 from local.edge.health import Health
+from local.edge.openfaas.api import Api, refuse_async
 from local.edge.proxy import Proxy
 
 
 def build(config_path: Path) -> web.Application:
     """Everything the edge serves; functions are looked up in this file at each request."""
     config = ConfigFile(config_path)
-    health, proxy = Health(config), Proxy(config)
-    app = web.Application()
+    gateway = config.current.gateway
+    deployments = Deployments(gateway.deployments) if gateway else None
+    functions = Functions(config, deployments)
+    health, proxy = Health(config, functions), Proxy(functions)
+    app = web.Application(middlewares=[told_as_problems])
     app.on_startup.append(proxy.open)
     app.on_cleanup.append(proxy.close)
     app.router.add_get("/healthz", health.handle)
-    app.router.add_route("*", "/{anything:.*}", proxy.handle)
+    if gateway and deployments:
+        Api(gateway, functions, deployments).add_to(app.router)
+    app.router.add_route("*", "/async-function/{anything:.*}", refuse_async, expect_handler=expect)
+    app.router.add_route("*", "/{anything:.*}", proxy.handle, expect_handler=expect)
     return app

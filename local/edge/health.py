@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import aiohttp
@@ -11,6 +11,7 @@ from aiohttp import web
 
 from local.edge import checks
 from local.edge.config import Config, ConfigFile
+from local.edge.functions import Functions
 
 _KEPT_S = 1.0
 
@@ -20,8 +21,9 @@ Part = dict[str, str]
 class Health:
     """Knows the parts from the configuration, the servers from the environment."""
 
-    def __init__(self, config: ConfigFile) -> None:
+    def __init__(self, config: ConfigFile, functions: Functions) -> None:
         self._config = config
+        self._functions = functions
         self._one_at_a_time = asyncio.Lock()
         self._checked_at = float("-inf")
         self._parts: dict[str, Part] = {}
@@ -34,7 +36,7 @@ class Health:
         is_fresh_wanted = "no-cache" in request.headers.get("Cache-Control", "")
         async with self._one_at_a_time:
             if is_fresh_wanted or time.monotonic() - self._checked_at >= _KEPT_S:
-                self._parts = await _check_all(self._config.current)
+                self._parts = await _check_all(self._config.current, self._functions.served)
                 self._checked_at = time.monotonic()
         failing = [name for name, part in self._parts.items() if part["status"] == "failing"]
         body: dict[str, Any] = {"status": "failing" if failing else "ok", "parts": self._parts}
@@ -43,9 +45,9 @@ class Health:
         return web.json_response(body, status=503 if failing else 200)
 
 
-async def _check_all(config: Config) -> dict[str, Part]:
+async def _check_all(config: Config, functions: Mapping[str, str]) -> dict[str, Part]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        pending = _checks(config, session)
+        pending = _checks(config, functions, session)
         results = await asyncio.gather(*(_outcome(check) for check in pending.values()))
     parts = dict(zip(pending, results, strict=True))
     if not config.emulator:
@@ -54,9 +56,11 @@ async def _check_all(config: Config) -> dict[str, Part]:
     return parts
 
 
-def _checks(config: Config, session: aiohttp.ClientSession) -> dict[str, Awaitable[None]]:
+def _checks(
+    config: Config, functions: Mapping[str, str], session: aiohttp.ClientSession
+) -> dict[str, Awaitable[None]]:
     found: dict[str, Awaitable[None]] = {
-        name: checks.responds(session, f"{url}/_/ready") for name, url in config.functions.items()
+        name: checks.responds(session, f"{url}/_/ready") for name, url in functions.items()
     }
     database, amqp, redis = (os.environ.get(n) for n in ("DATABASE_URL", "AMQP_URL", "REDIS_URL"))
     if database:

@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from local.edge.answers import refuse
-from local.edge.config import ConfigFile
+from local.edge.functions import Functions
 from local.edge.routes import Refusal, route
 
 CALL_ID = "X-Call-Id"
@@ -29,8 +29,8 @@ _HOP_BY_HOP = frozenset(
 class Proxy:
     """Forwards to the functions over kept connections."""
 
-    def __init__(self, config: ConfigFile) -> None:
-        self._config = config
+    def __init__(self, functions: Functions) -> None:
+        self._functions = functions
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self, _app: web.Application) -> None:
@@ -65,7 +65,7 @@ class Proxy:
         target = route(request.method, request.raw_path)
         if isinstance(target, Refusal):
             return refuse(target.status, target.detail, Allow=target.allow, X_Call_Id=call_id)
-        base = self._config.current.functions.get(target.function)
+        base = self._functions.address(target.function)
         if base is None:
             detail = "There is no function of this name."
             return refuse(HTTPStatus.NOT_FOUND, detail, X_Call_Id=call_id)
@@ -80,6 +80,7 @@ class Proxy:
         if body is None:
             detail = f"The edge takes {_BODY_LIMIT} bytes at most."
             return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, X_Call_Id=call_id)
+        self._functions.calls[target.function] += 1
         return await self._exchange(request, base + target.path, headers, body)
 
     async def _exchange(

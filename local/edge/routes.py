@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 
+#: Of the functions, as faas-netes calls it; there is no other here.
+NAMESPACE = "openfaas-fn"
+
 _USERS = {"POST": "create-user", "GET": "list-users"}
 _USER = {"GET": "get-user", "PATCH": "update-user"}
 _MOVE = {"POST": "move-user"}
@@ -31,7 +34,9 @@ def route(method: str, raw: str) -> Target | Refusal:
     segments = path.split("/")[1:]
     if len(segments) >= 2 and segments[0] == "function" and segments[1]:
         # As the OpenFaaS gateway does: the function sees what follows its name.
-        return Target(segments[1], "/" + "/".join(segments[2:]) + mark + query)
+        return Target(
+            segments[1].removesuffix(f".{NAMESPACE}"), "/" + "/".join(segments[2:]) + mark + query
+        )
     methods = _methods(segments)
     if methods is None:
         return Refusal(HTTPStatus.NOT_FOUND, "There is nothing at this path.")

@@ -56,6 +56,11 @@ priority = {order}
 """
 
 
+def socket(state: State) -> Path:
+    """Where supervisord listens."""
+    return state.alias() / "supervisor.sock"
+
+
 def configuration(programs: Iterable[Program], state: State, socket: Path) -> str:
     """Everything supervisord must know: groups in order, logs cut by size, retries without end."""
     known = list(programs)

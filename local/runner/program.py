@@ -14,6 +14,7 @@ class Stage(Enum):
     SERVERS = "at once"
     FUNCTIONS = "with the database migrated"
     MORE = "with the whole system up"
+    LATER = "when it is deployed again: it was removed by the OpenFaaS API"
 
 
 class Group(Enum):

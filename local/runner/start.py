@@ -39,6 +39,9 @@ def start(system: System, supervisor: Supervisor, say: Say) -> list[str]:
     _migrate(system)
     # They wait for RabbitMQ by themselves; imports take as long as it does to come up.
     say("database migrated; starting functions, connector, worker, relay and edge")
+    removed = [each.name for each in system.programs if each.stage is Stage.LATER]
+    if removed:
+        say(f"not started, as faas-cli removed them: {', '.join(removed)}")
     _start_stage(system, supervisor, Stage.FUNCTIONS)
     _await_server(system, supervisor, "bitrix24", say)
     _await_server(system, supervisor, "rabbitmq", say)

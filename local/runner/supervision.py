@@ -13,7 +13,7 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from local.runner.configuration import configuration
+from local.runner.configuration import configuration, socket
 from local.runner.program import Program
 from local.runner.state import State, write
 
@@ -35,7 +35,7 @@ class Supervisor:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._socket = state.alias() / "supervisor.sock"
+        self._socket = socket(state)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, programs: Iterable[Program], env: Mapping[str, str]) -> None:

@@ -5,12 +5,16 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from local.deployments import Deployments
 from local.runner.choices import Choices
+from local.runner.configuration import socket
 from local.runner.leftovers import MARK
 from local.runner.ports import Ports
 from local.runner.program import CHECKOUT, Group, Program, Stage
+from local.runner.secrets import mounted
 from local.runner.servers.choice import Servers
 from local.runner.state import State, write_json
 
@@ -18,6 +22,10 @@ EDGE_PORT = 3000
 #: Which function serves which queue.
 _ROUTES = {"bitrix_queue": "bitrix-handler", "bitrix.responses": "reply-handler"}
 _RELAY = "outbox-relay"
+#: Folder in the state folder.
+DEPLOYMENTS = "deployments"
+#: Whose password it is, in passwords/.
+GATEWAY = "gateway"
 #: Would redirect our private servers to somebody else's files.
 _FOREIGN = ("PG", "RABBITMQ_", "ERL_")
 #: Speak of the run, not of the system.
@@ -33,6 +41,7 @@ class System:
     programs: tuple[Program, ...]
     functions: Mapping[str, str]
     edge_url: str
+    secrets: Path
 
     def urls(self) -> dict[str, str | None]:
         """What runs where, as run.json tells it."""
@@ -57,6 +66,8 @@ class System:
             **defaults,
             **kept,
             **self.servers.addresses(),
+            "LEADLINE_SECRETS_DIR": str(self.secrets),
+            "LEADLINE_DEPLOYMENTS": str(self.state.folder(DEPLOYMENTS)),
             "PYTHONUNBUFFERED": "1",
             MARK: str(self.state.root),
         }
@@ -89,15 +100,23 @@ def plan(state: State, choices: Choices) -> System:
     workers = _workers(choices.workers, ports)
     state.keep_ports(ports.chosen)
     urls = {name: f"http://127.0.0.1:{port}" for name, port in functions.items()}
+    secrets = mounted(state, servers.addresses())
     programs = (
         *(program for server in servers.ours().values() for program in server.programs()),
-        *(_function(name, port, choices.threads) for name, port in functions.items()),
+        *(_function(state, name, port, choices.threads) for name, port in functions.items()),
         *workers,
         _connector(connector, urls),
         *_relay(state, urls, choices),
-        _edge(state, edge, _edge_config(state, servers, urls, connector, choices)),
+        _edge(
+            state,
+            edge,
+            {
+                **_edge_config(state, servers, urls, connector, choices),
+                "gateway": _gateway(state, secrets),
+            },
+        ),
     )
-    return System(state, servers, programs, urls, f"http://127.0.0.1:{edge}")
+    return System(state, servers, programs, urls, f"http://127.0.0.1:{edge}", secrets)
 
 
 def function_names() -> list[str]:
@@ -110,11 +129,12 @@ def _python(module: str, *words: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *words)
 
 
-def _function(name: str, port: int, threads: int) -> Program:
+def _function(state: State, name: str, port: int, threads: int) -> Program:
     folder = f"functions/{name.replace('-', '_')}"
     env = {"HOST": "127.0.0.1", "PORT": str(port), "THREADS": str(threads), "WORKERS": "1"}
-    command = _python("leadline.runtime.serve", folder)
-    return Program(name, command, Group.FUNCTIONS, Stage.FUNCTIONS, env)
+    is_removed = Deployments(state.folder(DEPLOYMENTS)).is_removed(name)
+    stage = Stage.LATER if is_removed else Stage.FUNCTIONS
+    return Program(name, _python("local.deployed", folder), Group.FUNCTIONS, stage, env)
 
 
 def _workers(count: int, ports: Ports) -> list[Program]:
@@ -154,6 +174,18 @@ def _edge(state: State, port: int, config: Mapping[str, Any]) -> Program:
     env = {"LEADLINE_EDGE": str(path), "HOST": "127.0.0.1", "PORT": str(port)}
     command = _python("local.edge")
     return Program("edge", command, Group.EDGE, Stage.FUNCTIONS, env, stop_wait_s=1)
+
+
+def _gateway(state: State, secrets: Path) -> dict[str, str]:
+    """What the edge's OpenFaaS API works with."""
+    state.password(GATEWAY)
+    return {
+        "supervisor": str(socket(state)),
+        "deployments": str(state.folder(DEPLOYMENTS)),
+        "secrets": str(secrets),
+        "logs": str(state.logs),
+        "password": str(state.root / "passwords" / GATEWAY),
+    }
 
 
 def _edge_config(

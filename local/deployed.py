@@ -1,0 +1,31 @@
+"""`python -m local.deployed functions/create_user`: serve a function as it was deployed last.
+
+What the edge's OpenFaaS API was given becomes the environment, then the function's own server
+starts in this very process.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from leadline.runtime import serve
+from local.deployments import Deployments
+
+#: A deployed function has the secrets that it names and no others, as on OpenFaaS.
+_SECRETS = ("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL", "API_KEYS")
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    name = Path(sys.argv[1]).name.replace("_", "-")
+    deployments = Deployments(Path(os.environ["LEADLINE_DEPLOYMENTS"]))
+    given = deployments.environment(name, Path(os.environ["LEADLINE_SECRETS_DIR"]))
+    if given:
+        for secret in _SECRETS:
+            os.environ.pop(secret, None)
+        os.environ.update(given)
+    serve.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Which functions are served, and where: those of the configuration, less what was removed."""
+
+from collections import Counter
+
+from local.deployments import Deployments
+from local.edge.config import ConfigFile
+
+
+class Functions:
+    """Looked up by name at each request; also counts the calls."""
+
+    def __init__(self, config: ConfigFile, deployments: Deployments | None = None) -> None:
+        self._config = config
+        self._deployments = deployments
+        self._removed = {name for name in self.known if self._is_removed(name)}
+        #: Calls that came by the edge since it started, by function.
+        self.calls: Counter[str] = Counter()
+
+    @property
+    def known(self) -> dict[str, str]:
+        """Name and address of every function there is, also of those that were removed."""
+        return self._config.current.functions
+
+    @property
+    def served(self) -> dict[str, str]:
+        """Name and address of every function that may be called."""
+        return {name: url for name, url in self.known.items() if name not in self._removed}
+
+    def address(self, name: str) -> str | None:
+        """Where this function is, None where it is not served."""
+        return None if name in self._removed else self.known.get(name)
+
+    def refresh(self, name: str) -> None:
+        """Notice that this function was deployed or removed."""
+        if self._is_removed(name):
+            self._removed.add(name)
+        else:
+            self._removed.discard(name)
+
+    def _is_removed(self, name: str) -> bool:
+        return self._deployments is not None and self._deployments.is_removed(name)

@@ -1,0 +1,222 @@
+"""The calls of the API: who may, what is asked, what is answered."""
+
+import platform as machine
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from leadline import __version__
+from local.deployments import Deployments
+from local.edge.answers import expect, refuse
+from local.edge.functions import Functions
+from local.edge.openfaas import access
+from local.edge.openfaas.deployment import Deployment
+from local.edge.openfaas.gateway import Gateway
+from local.edge.openfaas.inventory import Inventory
+from local.edge.openfaas.platform import LogLine, PlatformDown
+from local.edge.openfaas.requests import LogQuery, Refused, body_of, check_namespace
+from local.edge.openfaas.secrets import NamedSecret, NewSecret, Secrets
+from local.edge.openfaas.supervised import Supervised
+from local.edge.routes import NAMESPACE
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class _Removal(BaseModel):
+    name: str = Field(alias="functionName")
+    namespace: str = ""
+
+
+class _Scale(BaseModel):
+    replicas: int
+
+
+class Api:
+    """GET, POST, PUT and DELETE below /system."""
+
+    def __init__(self, gateway: Gateway, functions: Functions, deployments: Deployments) -> None:
+        self._password = gateway.password
+        self._secrets = Secrets(gateway.secrets)
+        self._platform = Supervised(gateway.supervisor, gateway.logs)
+        self._inventory = Inventory(functions, deployments, self._secrets, self._platform)
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Serve; a path or method that the API does not have is refused in its own shape too."""
+        paths: dict[str, Mapping[str, Handler]] = {
+            "/system/functions": {
+                "GET": self._list,
+                "POST": self._create,
+                "PUT": self._update,
+                "DELETE": self._remove,
+            },
+            "/system/function/{name}": {"GET": self._describe},
+            "/system/scale-function/{name}": {"POST": self._scale},
+            "/system/secrets": {
+                "GET": self._list_secrets,
+                "POST": self._create_secret,
+                "PUT": self._update_secret,
+                "DELETE": self._remove_secret,
+            },
+            "/system/logs": {"GET": self._logs},
+            "/system/info": {"GET": self._info},
+            "/system/namespaces": {"GET": self._namespaces},
+            "/system{rest:(/.*)?}": {},
+        }
+        for path, methods in paths.items():
+            router.add_route("*", path, self._guarded(methods), expect_handler=expect)
+
+    def _guarded(self, methods: Mapping[str, Handler]) -> Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            if not access.is_allowed(request.headers.get("Authorization"), self._password):
+                detail = (
+                    f"Log in as {access.USER}, with the password in the run's passwords/gateway."
+                )
+                challenge = {"WWW_Authenticate": access.CHALLENGE}
+                return refuse(HTTPStatus.UNAUTHORIZED, detail, **challenge)
+            handler = methods.get("GET" if request.method == "HEAD" else request.method)
+            if handler is None:
+                return _not_served(methods)
+            try:
+                check_namespace(request.query.get("namespace", ""))
+                return await handler(request)
+            except Refused as refused:
+                return refuse(refused.status, refused.detail)
+            except PlatformDown as error:
+                return refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.", Retry_After="1")
+
+        return guarded
+
+    # Functions
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        return _json(await self._inventory.all())
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        is_usage_wanted = request.query.get("usage") == "1"
+        return _json(await self._inventory.one(request.match_info["name"], is_usage_wanted))
+
+    async def _create(self, request: web.Request) -> web.Response:
+        deployment = await body_of(request, Deployment)
+        check_namespace(deployment.namespace)
+        await self._inventory.deploy(deployment)
+        return web.Response(status=HTTPStatus.ACCEPTED)
+
+    async def _update(self, request: web.Request) -> web.Response:
+        deployment = await body_of(request, Deployment)
+        check_namespace(deployment.namespace)
+        # faas-cli takes 404 as the sign to create it.
+        self._inventory.check_served(deployment.service)
+        await self._inventory.deploy(deployment)
+        return web.Response(status=HTTPStatus.ACCEPTED)
+
+    async def _remove(self, request: web.Request) -> web.Response:
+        removal = await body_of(request, _Removal)
+        check_namespace(removal.namespace)
+        await self._inventory.remove(removal.name)
+        return web.Response(status=HTTPStatus.ACCEPTED)
+
+    async def _scale(self, request: web.Request) -> web.Response:
+        self._inventory.check_served(request.match_info["name"])
+        if (await body_of(request, _Scale)).replicas != 1:
+            detail = (
+                "The local run keeps one replica of each function; THREADS says how wide it is."
+            )
+            raise Refused(HTTPStatus.BAD_REQUEST, detail)
+        return web.Response(status=HTTPStatus.ACCEPTED)
+
+    # Secrets
+
+    async def _list_secrets(self, _request: web.Request) -> web.Response:
+        return _json([{"name": each, "namespace": NAMESPACE} for each in self._secrets.names()])
+
+    async def _create_secret(self, request: web.Request) -> web.Response:
+        secret = await _secret(request)
+        if self._secrets.exists(secret.name):
+            raise Refused(HTTPStatus.CONFLICT, f"There is a secret {secret.name} already.")
+        self._secrets.put(secret.name, secret.content)
+        return web.Response(status=HTTPStatus.CREATED)
+
+    async def _update_secret(self, request: web.Request) -> web.Response:
+        secret = await _secret(request)
+        self._check_secret(secret.name)
+        self._secrets.put(secret.name, secret.content)
+        return web.Response(status=HTTPStatus.OK)
+
+    async def _remove_secret(self, request: web.Request) -> web.Response:
+        secret = await body_of(request, NamedSecret)
+        check_namespace(secret.namespace)
+        self._check_secret(secret.name)
+        self._secrets.remove(secret.name)
+        return web.Response(status=HTTPStatus.OK)
+
+    def _check_secret(self, name: str) -> None:
+        if not self._secrets.exists(name):
+            raise Refused(HTTPStatus.NOT_FOUND, f"There is no secret {name}.")
+
+    # The rest
+
+    async def _logs(self, request: web.Request) -> web.StreamResponse:
+        query = LogQuery.parse(request)
+        self._inventory.check_served(query.name)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        if request.method != "HEAD":
+            lines = self._platform.logs(
+                query.name, query.since, query.tail, is_followed=query.is_followed
+            )
+            async for line in lines:
+                await response.write(_log_message(query.name, line))
+        await response.write_eof()
+        return response
+
+    async def _info(self, _request: web.Request) -> web.Response:
+        version = {"release": __version__, "sha": ""}
+        provider = {
+            "provider": "leadline-local",
+            "orchestration": self._platform.orchestration,
+            "version": version,
+        }
+        return _json({"provider": provider, "version": version, "arch": machine.machine()})
+
+    async def _namespaces(self, _request: web.Request) -> web.Response:
+        return _json([NAMESPACE])
+
+
+async def refuse_async(_request: web.Request) -> web.Response:
+    """/async-function: to promise a later call takes a queue that survives; here is none."""
+    detail = "There are no asynchronous calls here; call /function/<name>, or send a message."
+    return refuse(HTTPStatus.NOT_IMPLEMENTED, detail)
+
+
+async def _secret(request: web.Request) -> NewSecret:
+    secret = await body_of(request, NewSecret)
+    check_namespace(secret.namespace)
+    if not secret.content:
+        raise Refused(HTTPStatus.BAD_REQUEST, "value: a secret can't be empty.")
+    return secret
+
+
+def _not_served(methods: Mapping[str, Handler]) -> web.Response:
+    if not methods:
+        return refuse(HTTPStatus.NOT_FOUND, "This part of the API is not here.")
+    allow = ", ".join(methods)
+    return refuse(HTTPStatus.METHOD_NOT_ALLOWED, f"This path takes {allow}.", Allow=allow)
+
+
+def _log_message(name: str, line: LogLine) -> bytes:
+    message = {
+        "name": name,
+        "namespace": NAMESPACE,
+        "instance": line.instance,
+        "timestamp": line.at,
+        "text": line.text,
+    }
+    return orjson.dumps(message) + b"\n"
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type="application/json")

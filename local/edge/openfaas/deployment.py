@@ -1,0 +1,55 @@
+"""FunctionDeployment of the OpenFaaS API, checked."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+#: A label of RFC 1123, as Kubernetes wants the names of functions.
+_FUNCTION = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+#: A subdomain of RFC 1123, as Kubernetes wants the names of secrets.
+_SECRETS_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
+#: Not even Linux could pass on a value with a zero byte.
+_VALUE = r"^[^\x00]*$"
+
+SecretName = Annotated[str, Field(pattern=_SECRETS_NAME, max_length=253)]
+#: faas-cli writes null for what stack.yml does not have.
+_OrNoMap = BeforeValidator(lambda given: {} if given is None else given)
+_OrNoList = BeforeValidator(lambda given: [] if given is None else given)
+_Words = Annotated[dict[str, str], _OrNoMap]
+_Variables = Annotated[
+    dict[Annotated[str, Field(pattern=_VARIABLE)], Annotated[str, Field(pattern=_VALUE)]], _OrNoMap
+]
+
+
+class Model(BaseModel):
+    """Names as the API has them, and no value in an error's text; unknown fields are ignored."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, hide_input_in_errors=True
+    )
+
+
+class Resources(Model):
+    """Kubernetes quantities, as the API has them."""
+
+    memory: str | None = None
+    cpu: str | None = None
+
+
+class Deployment(Model):
+    """What a function is deployed with."""
+
+    service: str = Field(pattern=_FUNCTION)
+    image: str = Field(min_length=1)
+    namespace: str = ""
+    env_process: str | None = None
+    env_vars: _Variables = Field(default_factory=dict)
+    constraints: Annotated[list[str], _OrNoList] = Field(default_factory=list)
+    secrets: Annotated[list[SecretName], _OrNoList] = Field(default_factory=list)
+    labels: _Words = Field(default_factory=dict)
+    annotations: _Words = Field(default_factory=dict)
+    limits: Resources | None = None
+    requests: Resources | None = None
+    read_only_root_filesystem: bool = False

@@ -1,0 +1,149 @@
+"""The functions as the API tells of them, and what deploying and removing one means."""
+
+import asyncio
+import datetime as dt
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+
+from local.deployments import Deployments, Record
+from local.edge.functions import Functions
+from local.edge.openfaas.deployment import Deployment
+from local.edge.openfaas.platform import Platform
+from local.edge.openfaas.requests import Refused
+from local.edge.openfaas.secrets import Secrets
+from local.edge.routes import NAMESPACE
+
+_READY_WITHIN = aiohttp.ClientTimeout(total=1)
+#: The run's own: another value would lose the function, or its secrets.
+_RESERVED = frozenset(
+    {"HOST", "PORT", "LEADLINE_DEPLOYMENTS", "LEADLINE_RUN", "LEADLINE_SECRETS_DIR"}
+)
+
+
+class Inventory:
+    """Every function of the run; one change at a time."""
+
+    def __init__(
+        self,
+        functions: Functions,
+        deployments: Deployments,
+        secrets: Secrets,
+        platform: Platform,
+    ) -> None:
+        self._functions = functions
+        self._deployments = deployments
+        self._secrets = secrets
+        self._platform = platform
+        self._one_at_a_time = asyncio.Lock()
+
+    async def all(self) -> list[dict[str, Any]]:
+        """FunctionStatus of each function that is served."""
+        started_at = await self._platform.started_at()
+        names = self._functions.served
+        return list(await asyncio.gather(*(self._status(name, started_at) for name in names)))
+
+    async def one(self, name: str, is_usage_wanted: bool) -> dict[str, Any]:  # noqa: FBT001
+        """FunctionStatus of this function.
+
+        Raises:
+            Refused: 404, it is not served.
+        """
+        self.check_served(name)
+        status = await self._status(name, await self._platform.started_at())
+        usage = await self._platform.usage(name) if is_usage_wanted else None
+        if usage:
+            status["usage"] = {"cpu": usage.millicores, "totalMemoryBytes": usage.memory_bytes}
+        return status
+
+    def check_served(self, name: str) -> None:
+        """Nothing, if this function is served.
+
+        Raises:
+            Refused: 404, it is unknown or was removed.
+        """
+        if name not in self._functions.served:
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no function of this name.")
+
+    async def deploy(self, deployment: Deployment) -> None:
+        """Keep what is given and start the function with it; it is ready when /_/ready answers.
+
+        Raises:
+            Refused: 400, this run can't do that.
+        """
+        self._check(deployment)
+        name = deployment.service
+        async with self._one_at_a_time:
+            now = dt.datetime.now(dt.UTC).isoformat()
+            kept = deployment.model_dump(by_alias=True, exclude_none=True)
+            self._deployments.keep(name, Record(kept, now))
+            await self._platform.restart(name)
+            self._functions.refresh(name)
+
+    async def remove(self, name: str) -> None:
+        """Stop the function and serve it no longer, also after a restart of the run.
+
+        Raises:
+            Refused: 404, it is not served.
+        """
+        async with self._one_at_a_time:
+            self.check_served(name)
+            now = dt.datetime.now(dt.UTC).isoformat()
+            self._deployments.keep(name, Record(None, now))
+            self._functions.refresh(name)
+            await self._platform.stop(name)
+
+    def _check(self, deployment: Deployment) -> None:
+        known = ", ".join(self._functions.known)
+        name, image = deployment.service, function_of(deployment.image)
+        if image not in self._functions.known:
+            raise _refused(f"The image {deployment.image} is none of this run, which has {known}.")
+        if name not in self._functions.known:
+            raise _refused(f"There is no function {name} in this run, which has {known}.")
+        if image != name:
+            raise _refused(f"The image {deployment.image} is that of {image}, not of {name}.")
+        reserved = _RESERVED & deployment.env_vars.keys()
+        if reserved:
+            raise _refused(f"The local run sets {', '.join(sorted(reserved))} itself.")
+        missing = [each for each in deployment.secrets if not self._secrets.exists(each)]
+        if missing:
+            raise _refused(f"There is no secret {missing[0]}; faas-cli secret create makes it.")
+
+    async def _status(self, name: str, started_at: dict[str, dt.datetime]) -> dict[str, Any]:
+        record = self._deployments.find(name)
+        deployment = (record and record.deployment) or {"image": f"{name}:checkout"}
+        since = record.created_at if record else _text(started_at.get(name))
+        return {
+            **{key: value for key, value in deployment.items() if key != "service"},
+            "name": name,
+            "namespace": NAMESPACE,
+            "invocationCount": self._functions.calls[name],
+            "replicas": 1,
+            "availableReplicas": int(await _is_ready(self._functions.known[name])),
+            "createdAt": since,
+        }
+
+
+def function_of(image: str) -> str:
+    """The last part of an image's path: ghcr.io/acme/create-user:0.1.0 is create-user's."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
+def _refused(detail: str) -> Refused:
+    return Refused(HTTPStatus.BAD_REQUEST, detail)
+
+
+def _text(moment: dt.datetime | None) -> str:
+    return (moment or dt.datetime.now(dt.UTC)).isoformat()
+
+
+async def _is_ready(url: str) -> bool:
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_READY_WITHIN) as session,
+            session.get(f"{url}/_/ready", allow_redirects=False) as answer,
+        ):
+            return answer.status == HTTPStatus.OK
+    except (aiohttp.ClientError, TimeoutError):
+        return False

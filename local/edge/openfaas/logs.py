@@ -1,0 +1,80 @@
+"""A function's log file as the API's log lines."""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import orjson
+
+from local.edge.openfaas.platform import LogLine
+from local.runner.tail import Tail
+
+_LOOK_EVERY_S = 0.2
+
+
+async def read(
+    path: Path, name: str, since: dt.datetime | None, tail: int | None, *, is_followed: bool
+) -> AsyncIterator[LogLine]:
+    """The lines of this file and its rotated predecessors; new ones too, without end, if followed.
+
+    `since` leaves out older lines; of what there is already come the last `tail` lines.
+    """
+    growing = Tail(path, from_start=True)
+    parser = _Parser(name, path)
+    texts = await asyncio.to_thread(lambda: [*_rotated(path), *growing.new_lines()])
+    found = [line for line in parser.lines(texts) if since is None or line.at >= since]
+    for line in found[-tail:] if tail else found:
+        yield line
+    while is_followed:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        for line in parser.lines(growing.new_lines()):
+            yield line
+
+
+def _rotated(path: Path) -> list[str]:
+    """The oldest first; supervisord appends .1 to the newest of them."""
+    found = sorted(path.parent.glob(f"{path.name}.[0-9]"), reverse=True)
+    return [
+        line
+        for each in found
+        for line in each.read_text(encoding="utf-8", errors="replace").splitlines()
+    ]
+
+
+class _Parser:
+    """Knows the time of the last line that told it, for those that don't: a stack trace, say."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self._name = name
+        self._at = _changed_at(path)
+
+    def lines(self, texts: Iterable[str]) -> Iterable[LogLine]:
+        for text in texts:
+            fields = _fields(text)
+            self._at = _time(fields.get("timestamp")) or self._at
+            pid = fields.get("pid")
+            yield LogLine(self._at, f"{self._name}-{pid}" if pid else self._name, text)
+
+
+def _changed_at(path: Path) -> dt.datetime:
+    try:
+        return dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
+    except FileNotFoundError:
+        return dt.datetime.now(dt.UTC)
+
+
+def _fields(text: str) -> dict[str, object]:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _time(value: object) -> dt.datetime | None:
+    try:
+        found = dt.datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)

@@ -1,0 +1,76 @@
+"""What a request asks for, checked; everything else is refused with a sentence."""
+
+import datetime as dt
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from local.edge.routes import NAMESPACE
+
+_Body = TypeVar("_Body", bound=BaseModel)
+
+
+class Refused(Exception):
+    """The request can't be served; the text says why."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+async def body_of(request: web.Request, model: type[_Body]) -> _Body:
+    """The body as this model.
+
+    Raises:
+        Refused: it is not that.
+    """
+    try:
+        return model.model_validate_json(await request.read())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Refused(HTTPStatus.BAD_REQUEST, f"{where}: {first['msg']}.".lstrip(": ")) from None
+
+
+def check_namespace(namespace: str) -> None:
+    """Only the one namespace, or none.
+
+    Raises:
+        Refused: it is another one.
+    """
+    if namespace not in {"", NAMESPACE}:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"There is one namespace here, {NAMESPACE}.")
+
+
+@dataclass(frozen=True)
+class LogQuery:
+    """Which lines of which function's log."""
+
+    name: str
+    since: dt.datetime | None
+    #: How many of those that are there already; None: all.
+    tail: int | None
+    is_followed: bool
+
+    @classmethod
+    def parse(cls, request: web.Request) -> "LogQuery":
+        """From the query of GET /system/logs.
+
+        Raises:
+            Refused: a value makes no sense.
+        """
+        query = request.query
+        try:
+            since = dt.datetime.fromisoformat(query["since"]) if query.get("since") else None
+            tail = int(query.get("tail") or 0)
+        except ValueError:
+            detail = "since is a time as in RFC 3339, tail a number."
+            raise Refused(HTTPStatus.BAD_REQUEST, detail) from None
+        if since and not since.tzinfo:
+            since = since.replace(tzinfo=dt.UTC)
+        is_followed = query.get("follow", "").lower() in {"true", "1"}
+        return cls(query.get("name", ""), since, tail if tail > 0 else None, is_followed)

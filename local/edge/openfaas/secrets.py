@@ -1,0 +1,60 @@
+"""The run's secrets: a folder with a file each; values go in and never come out."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from local.edge.openfaas.deployment import Model, SecretName
+from local.runner.state import write
+
+
+class NamedSecret(Model):
+    """Which secret a request is about."""
+
+    name: SecretName
+    namespace: str = ""
+
+
+def _decoded(given: object) -> bytes:
+    try:
+        return base64.b64decode(str(given or ""), validate=True)
+    except binascii.Error as error:
+        raise ValueError("must be base64") from error
+
+
+class NewSecret(NamedSecret):
+    """A secret with its value; `raw_value` counts where there is no `value`, as in the API."""
+
+    value: str = ""
+    raw_value: Annotated[bytes, BeforeValidator(_decoded)] = b""
+
+    @property
+    def content(self) -> bytes:
+        """What its file will hold."""
+        return self.value.encode() or self.raw_value
+
+
+class Secrets:
+    """The files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def names(self) -> list[str]:
+        """Every secret there is, in order."""
+        return sorted(path.name for path in self._folder.glob("[!.]*") if path.is_file())
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a secret of this name."""
+        return (self._folder / name).is_file()
+
+    def put(self, name: str, content: bytes) -> None:
+        """Create or replace; whoever reads meanwhile gets the old or the new one, whole."""
+        write(self._folder / name, content)
+
+    def remove(self, name: str) -> None:
+        """Delete the file."""
+        (self._folder / name).unlink(missing_ok=True)

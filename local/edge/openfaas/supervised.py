@@ -1,0 +1,99 @@
+"""Functions as programs of the run's supervisord, asked over its socket by XML-RPC.
+
+http://supervisord.org/api.html
+"""
+
+import asyncio
+import datetime as dt
+import time
+import xmlrpc.client
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import aiohttp
+
+from local.edge.openfaas.logs import read
+from local.edge.openfaas.platform import LogLine, PlatformDown, Usage
+
+#: Above the time that a function has to finish its requests before it is killed.
+_TIMEOUT = aiohttp.ClientTimeout(total=15)
+_GROUP = "functions"
+#: http://supervisord.org/api.html#supervisor.rpcinterface.SupervisorNamespaceRPCInterface.stopProcess
+_NOT_RUNNING = 70
+
+
+class Supervised:
+    """The platform of `make run`."""
+
+    orchestration = "supervisord"
+
+    def __init__(self, socket: Path, logs: Path) -> None:
+        self._socket = socket
+        self._logs = logs
+
+    async def restart(self, name: str) -> None:
+        """Stop, then start without waiting until it serves."""
+        await self.stop(name)
+        await self._call("startProcess", f"{_GROUP}:{name}", False)  # noqa: FBT003 - XML-RPC
+
+    async def stop(self, name: str) -> None:
+        """SIGTERM, and wait for the end."""
+        await self._call("stopProcess", f"{_GROUP}:{name}", accepted=_NOT_RUNNING)
+
+    async def started_at(self) -> dict[str, dt.datetime]:
+        """Since when each program was started last."""
+        programs = await self._call("getAllProcessInfo")
+        return {
+            each["name"]: dt.datetime.fromtimestamp(each["start"], dt.UTC)
+            for each in programs
+            if each["group"] == _GROUP
+        }
+
+    async def usage(self, name: str) -> Usage | None:
+        """Of the program and its children."""
+        info = await self._call("getProcessInfo", f"{_GROUP}:{name}")
+        return await asyncio.to_thread(_usage, info["pid"]) if info["pid"] else None
+
+    async def logs(
+        self, name: str, since: dt.datetime | None, tail: int | None, *, is_followed: bool
+    ) -> AsyncIterator[LogLine]:
+        """From the program's log file and what rotation has left of earlier ones."""
+        path = self._logs / f"{name}.log"
+        async for line in read(path, name, since, tail, is_followed=is_followed):
+            yield line
+
+    async def _call(self, method: str, *arguments: str | bool, accepted: int | None = None) -> Any:
+        body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
+        connector = aiohttp.UnixConnector(str(self._socket))
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session,
+                session.post("http://localhost/RPC2", data=body) as answer,
+            ):
+                text = await answer.text()
+            (result,), _ = xmlrpc.client.loads(text)
+        except (aiohttp.ClientError, TimeoutError, ExpatError) as error:
+            raise PlatformDown("supervisord does not answer") from error
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != accepted:
+                raise PlatformDown(f"supervisord refuses: {fault.faultString}") from fault
+            return None
+        return result
+
+
+def _usage(pid: int) -> Usage | None:
+    import psutil  # noqa: PLC0415 - only `describe` needs it, and it would delay the start
+
+    memory_bytes, seconds = 0, 0.0
+    try:
+        parent = psutil.Process(pid)
+        age_s = max(time.time() - parent.create_time(), 0.001)
+        for process in (parent, *parent.children(recursive=True)):
+            memory_bytes += process.memory_full_info().pss
+            times = process.cpu_times()
+            seconds += times.user + times.system
+    except psutil.NoSuchProcess:
+        return None
+    return Usage(memory_bytes, 1000 * seconds / age_s)
