@@ -1,4 +1,4 @@
-"""`pinned.py LOCK REQUIREMENTS`: those lines of the lock that these requirements need, with hashes.
+"""`pinned.py LOCK REQUIREMENTS...`: those lines of the lock that these requirements need, with hashes.
 
 pip takes no hashes from a constraints file (-c) for packages that are not pinned in the
 requirements themselves, so what a function needs is picked out of the lock instead: the packages it
@@ -43,8 +43,8 @@ def _parents(entry: str) -> set[str]:
 
 
 if __name__ == "__main__":
-    lock_path, requirements_path = sys.argv[1:]
+    lock_text, *requirement_texts = (Path(name).read_text("utf-8") for name in sys.argv[1:])
     try:
-        sys.stdout.write(pinned(Path(lock_path).read_text(), Path(requirements_path).read_text()))
+        sys.stdout.write(pinned(lock_text, "\n".join(requirement_texts)))
     except KeyError as missing:
         sys.exit(f"{missing} is not in the lock: add it to requirements/run.in, run scripts/lock")

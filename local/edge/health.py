@@ -1,7 +1,6 @@
 """GET /healthz: every part checked at once, the answer kept for a second."""
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Mapping
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from leadline.runtime import secrets
 from local.edge import checks
 from local.edge.config import Config, ConfigFile
 from local.edge.functions import Functions
@@ -19,7 +19,7 @@ Part = dict[str, str]
 
 
 class Health:
-    """Knows the parts from the configuration, the servers from the environment."""
+    """Knows the parts from the configuration, the servers from the secrets."""
 
     def __init__(self, config: ConfigFile, functions: Functions) -> None:
         self._config = config
@@ -50,7 +50,7 @@ async def _check_all(config: Config, functions: Mapping[str, str]) -> dict[str, 
         pending = _checks(config, functions, session)
         results = await asyncio.gather(*(_outcome(check) for check in pending.values()))
     parts = dict(zip(pending, results, strict=True))
-    if not config.emulator:
+    if not _is_emulated(config):
         # Asking a real portal would spend its limits and write its webhook into more places.
         parts["bitrix24"] = {"status": "not checked"}
     return parts
@@ -62,7 +62,7 @@ def _checks(
     found: dict[str, Awaitable[None]] = {
         name: checks.responds(session, f"{url}/_/ready") for name, url in functions.items()
     }
-    database, amqp, redis = (os.environ.get(n) for n in ("DATABASE_URL", "AMQP_URL", "REDIS_URL"))
+    database, amqp, redis = (secrets.read(n) for n in ("database-url", "amqp-url", "redis-url"))
     if database:
         found["postgres"] = asyncio.to_thread(checks.postgres_works, database)
     if amqp:
@@ -74,11 +74,17 @@ def _checks(
         found["portal"] = asyncio.to_thread(checks.portal_serves, redis)
     if config.connector:
         found["connector"] = checks.responds(session, f"{config.connector}/healthz")
-    if config.emulator:
+    if _is_emulated(config):
         found["bitrix24"] = checks.responds(session, f"{config.emulator}/_emulator/settings")
     if config.relay:
         found["relay"] = asyncio.to_thread(checks.relay_ticks, config.relay)
     return found
+
+
+def _is_emulated(config: Config) -> bool:
+    """Whether the workers call the emulator: beside a real portal it may run unused."""
+    webhook = secrets.read("bitrix-webhook-url") or ""
+    return bool(config.emulator) and webhook.startswith(f"{config.emulator}/")
 
 
 async def _outcome(check: Awaitable[None]) -> Part:

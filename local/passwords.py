@@ -1,0 +1,63 @@
+"""`python -m local.passwords`: the secrets of a compose system, made at its first start.
+
+Passwords are random and stay as they are while their volume lives. What is the operator's comes
+from the environment at each start: `BITRIX_WEBHOOK_URL` (default: the emulator) and `API_KEYS`. The
+servers' files and the functions' secrets lie in two folders, so that each sees its own only.
+"""
+
+import os
+import sys
+from pathlib import Path
+from secrets import token_urlsafe
+
+from leadline.runtime.secrets import DEFAULT_FOLDER
+
+SERVERS = Path("/run/leadline")
+EMULATOR = "http://bitrix24:3024/rest/1/local-webhook-code/"
+
+
+def prepare(servers: Path, functions: Path, webhook: str, keys: str) -> None:
+    """Write what is missing or has changed; the passwords stay."""
+    postgres, rabbitmq, redis = (
+        _kept(servers / f"{name}-password") for name in ("postgres", "rabbitmq", "redis")
+    )
+    _write(servers / "rabbitmq.conf", f"default_user = leadline\ndefault_pass = {rabbitmq}\n")
+    _write(servers / "redis.conf", f"requirepass {redis}\n")
+    _write(functions / "database-url", f"postgresql://leadline:{postgres}@postgres:5432/leadline")
+    _write(functions / "amqp-url", f"amqp://leadline:{rabbitmq}@rabbitmq:5672/%2F")
+    _write(functions / "redis-url", f"redis://:{redis}@redis:6379/0")
+    _write(functions / "bitrix-webhook-url", webhook or EMULATOR)
+    if keys:
+        _write(functions / "api-keys", keys)
+    else:
+        _kept(functions / "api-keys")
+
+
+def _kept(path: Path) -> str:
+    if not path.exists():
+        _write(path, token_urlsafe(24))
+    return path.read_text("utf-8")
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file whole: functions read their secrets at any moment."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    # The volume is the fence; servers and functions run as users of their own choice.
+    new.chmod(0o444)
+    new.replace(path)
+
+
+def main() -> int:
+    """The exit code."""
+    keys = os.environ.get("API_KEYS", "")
+    if keys and os.environ.get("LEADLINE_AUTH") == "off":
+        sys.stderr.write("API_KEYS are given, but LEADLINE_AUTH=off asks for none\n")
+        return 1
+    webhook = os.environ.get("BITRIX_WEBHOOK_URL", "")
+    prepare(SERVERS, Path(DEFAULT_FOLDER), webhook, keys)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
