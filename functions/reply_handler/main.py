@@ -5,7 +5,7 @@ from flask import Request, Response
 
 from leadline.ledger import outcomes
 from leadline.messages import contract
-from leadline.messages.delivery import OUTCOME, receive
+from leadline.messages.delivery import OUTCOME, PASSING, receive
 from leadline.runtime.http import endpoint
 
 
@@ -14,5 +14,9 @@ from leadline.runtime.http import endpoint
 def reply_handler(request: Request) -> Response:
     """204 once the ledger has it; 422 for a reply that can never be applied."""
     delivery = receive(request)
-    outcomes.apply(contract.read_reply(delivery.body), delivery.attributes.get(OUTCOME))
+    outcomes.apply(
+        contract.read_reply(delivery.body),
+        delivery.attributes.get(OUTCOME),
+        is_passing=PASSING in delivery.attributes,
+    )
     return Response(status=204)

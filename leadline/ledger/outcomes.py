@@ -8,6 +8,7 @@ import structlog
 from leadline.messages.contract import Reply
 from leadline.runtime.database import database
 from leadline.runtime.errors import BadMessage
+from leadline.runtime.settings import settings
 
 log = structlog.get_logger()
 
@@ -18,18 +19,24 @@ UNKNOWN_EVENT = "the reply answers no event of this user that the ledger knows"
 # A failure may still turn into a success (a late answer, a later try), never the other way round;
 # an older reply never touches what a newer version has set. The user is locked first: replies of
 # one user come several at once, and would deadlock over its events.
+# Due stays only what failed for a passing reason: its next try is when an answer was due anyway,
+# at a distance that has grown with each sending. So a repeated reply changes nothing here either.
 _SETTLE = """
 WITH owner AS (
     SELECT id FROM users WHERE id = :user_id FOR NO KEY UPDATE
 ), settled AS (
     UPDATE events SET
-        state = :state, reason = :reason, attempts = :attempts, settled_at = now()
+        state = :state, reason = :reason, attempts = :attempts,
+        settled_at = CASE WHEN state = :state THEN settled_at ELSE now() END,
+        due_at = CASE WHEN :is_passing
+            AND now() < COALESCE(settled_at, now()) + make_interval(secs => :retry_for_s)
+            THEN due_at END
     FROM owner
     WHERE events.id = CAST(:event_id AS uuid) AND user_id = owner.id
-      AND (state = 'open' OR (state = 'failed' AND :state <> 'failed'))
+      AND state IN ('open', 'failed')
     RETURNING user_id, version
 ), older AS (
-    UPDATE events SET state = 'superseded', settled_at = now()
+    UPDATE events SET state = 'superseded', settled_at = now(), due_at = NULL
     FROM settled
     WHERE :state = 'synced' AND events.user_id = settled.user_id
       AND events.version < settled.version AND events.state = 'open'
@@ -58,10 +65,11 @@ ORDER BY version LIMIT 1
 _KNOWN = "SELECT state FROM events WHERE id = CAST(:event_id AS uuid) AND user_id = :user_id"
 
 
-def apply(reply: Reply, outcome: str | None) -> None:
+def apply(reply: Reply, outcome: str | None, *, is_passing: bool = False) -> None:
     """Settle the event that this reply answers; a reply that comes again changes nothing.
 
     `outcome` is what the sender says beyond the public reply ("superseded"), None from others.
+    `is_passing`: the sender says that a later try may succeed; the relay will make it.
 
     Raises:
         BadMessage: there is no such user or event.
@@ -77,6 +85,8 @@ def apply(reply: Reply, outcome: str | None) -> None:
         reason=(reply.reason or "no reason given") if state == "failed" else None,
         attempts=reply.attempts,
         lead_id=reply.bitrix_lead_id if state != "failed" else None,
+        is_passing=is_passing and state == "failed",
+        retry_for_s=settings().retry_for_s,
     )
     if not rows and not database().run(_KNOWN, event_id=event_id, user_id=reply.user_id):
         raise BadMessage(UNKNOWN_EVENT)

@@ -30,8 +30,9 @@ MARK_LINGER_S = 0.05
 
 _MARK = """
 UPDATE events SET published_at = COALESCE(published_at, now()), sendings = sendings + 1,
-    due_at = now() + make_interval(secs =>
-        LEAST(CAST(:resend_after_s AS float) * power(2, LEAST(sendings, 20)), :resend_cap_s))
+    -- A reply that was faster than this mark has decided whether there is anything left to do.
+    due_at = CASE WHEN due_at IS NOT NULL THEN now() + make_interval(secs =>
+        LEAST(CAST(:resend_after_s AS float) * power(2, LEAST(sendings, 20)), :resend_cap_s)) END
 WHERE id IN (
     SELECT id FROM events WHERE id = ANY (CAST(:ids AS uuid[]))
     FOR UPDATE SKIP LOCKED -- being settled right now: no need to mark it

@@ -1,4 +1,7 @@
-"""The relay: publish what was never confirmed, send again what stays unanswered.
+"""The relay: publish what was never confirmed, send again what stays unanswered or may now succeed.
+
+A row is due as long as its `due_at` says so: an open one until its reply is there, one that failed
+for a passing reason until it succeeds, its user has a newer version, or it was tried long enough.
 
 Any number of relays may run at once: each claims its rows for a while (`SKIP LOCKED`), and a claim
 that is not kept, because the relay was killed, ends by itself.
@@ -9,10 +12,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from leadline.ledger import publish
+from leadline.ledger import prune, publish
 from leadline.runtime.database import database
 from leadline.runtime.errors import BrokerDown
-from leadline.users.store import KEY_LIFETIME, event_of
+from leadline.users.store import Event, event_of
 
 log = structlog.get_logger()
 
@@ -22,31 +25,26 @@ BUDGET_S = 20.0
 
 _CLAIM = """
 WITH claimed AS (
-    UPDATE events SET due_at = now() + make_interval(secs => :claim_s)
+    UPDATE events SET due_at = CASE
+        -- A failure is history once its user has a newer version, which carries all of it.
+        WHEN state = 'failed' AND version < (SELECT version FROM users WHERE id = user_id) THEN NULL
+        ELSE now() + make_interval(secs => :claim_s) END
     WHERE id IN (
-        SELECT id FROM events WHERE state = 'open' AND due_at <= now()
+        SELECT id FROM events WHERE due_at <= now()
         ORDER BY due_at LIMIT :batch FOR UPDATE SKIP LOCKED
     )
     RETURNING *
 )
 SELECT claimed.id AS event_id, claimed.user_id AS id, claimed.full_name, claimed.phone,
        claimed.stage, claimed.version, claimed.action, claimed.changed, claimed.occurred_at,
-       claimed.correlation_id, claimed.traceparent, users.bitrix_lead_id
+       claimed.correlation_id, claimed.traceparent, users.bitrix_lead_id,
+       claimed.due_at IS NOT NULL AS is_owed
 FROM claimed JOIN users ON users.id = claimed.user_id
 ORDER BY claimed.id
 """
 
 _GIVE_BACK = """
-UPDATE events SET due_at = now() WHERE id = ANY (CAST(:ids AS uuid[])) AND state = 'open'
-"""
-
-_PRUNE_KEYS = f"""
-DELETE FROM idempotency_keys WHERE (caller, key) IN (
-    SELECT caller, key FROM idempotency_keys
-    WHERE created_at <= now() - interval '{KEY_LIFETIME}'
-    ORDER BY created_at LIMIT :batch FOR UPDATE SKIP LOCKED
-)
-RETURNING key
+UPDATE events SET due_at = now() WHERE id = ANY (CAST(:ids AS uuid[])) AND due_at IS NOT NULL
 """
 
 
@@ -59,29 +57,29 @@ class Swept:
 
 
 def run(budget_s: float = BUDGET_S) -> Swept:
-    """Publish until nothing is due or the time is used up.
+    """Publish until nothing is due or the time is used up, then delete what is kept long enough.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
         BrokerDown: RabbitMQ did not confirm; what it didn't stays due.
     """
-    swept = Swept(pruned=len(database().run(_PRUNE_KEYS, batch=BATCH)))
+    swept = Swept()
     until = time.monotonic() + budget_s
     while time.monotonic() < until:
-        claimed = _publish_due()
-        swept.published += claimed
-        if claimed < BATCH:
+        claimed = database().run(_CLAIM, claim_s=CLAIM_S, batch=BATCH)
+        owed = [event_of(row) for row in claimed if row["is_owed"]]
+        _publish(owed)
+        swept.published += len(owed)
+        if len(claimed) < BATCH:
             break
+    swept.pruned = prune.run(until)
     if swept.published:
         log.info("events sent again", events=swept.published)
     return swept
 
 
-def _publish_due() -> int:
-    """Claim a batch, publish it and say how many events it had."""
-    events = [event_of(row) for row in database().run(_CLAIM, claim_s=CLAIM_S, batch=BATCH)]
-    if not events:
-        return 0
+def _publish(events: list[Event]) -> None:
+    """Publish claimed events and mark them; what the broker does not confirm is due at once."""
     confirmed = publish.publisher().publish(
         [publish.message_of(event, resent=True) for event in events]
     )
@@ -93,4 +91,3 @@ def _publish_due() -> int:
     if ids[False]:
         database().run(_GIVE_BACK, ids=ids[False])
         raise BrokerDown(f"RabbitMQ did not confirm {len(ids[False])} of {len(events)} events")
-    return len(events)

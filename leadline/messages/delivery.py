@@ -22,6 +22,8 @@ CHANGED = "changed"
 RESENT = "resent"
 #: How the reply closes the event in the ledger: synced, superseded, or failed.
 OUTCOME = "outcome"
+#: Present on an error reply whose reason may pass by itself: the ledger asks again later.
+PASSING = "passing"
 #: Which delivery this is, 1 for the first; the connector counts.
 ATTEMPT = "attempt"
 

@@ -7,17 +7,21 @@ and network trouble arrives as plain OSError (all measured).
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+import structlog
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection, PreparedStatement
 
 from leadline.runtime import secrets
 from leadline.runtime.errors import BadConfiguration, DatabaseDown
+
+log = structlog.get_logger()
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 5
@@ -52,7 +56,7 @@ class Database:
     """Runs single statements, each its own transaction, for any number of threads."""
 
     def __init__(self, url: str) -> None:
-        self._options = _connect_options(url)
+        self._options = connect_options(url)
         self._local = threading.local()
 
     def run(self, sql: str, **params: object) -> list[Row]:
@@ -100,8 +104,13 @@ class _Session:
         self._socket = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
+            if options["ssl_context"]:
+                self._socket = _with_tls(self._socket, options["ssl_context"], options["host"])
             self._connection = Connection(
-                sock=self._socket, application_name="leadline", tcp_keepalive=True, **options
+                sock=self._socket,
+                application_name="leadline",
+                tcp_keepalive=True,
+                **{**options, "ssl_context": False},  # it has TLS by now, if any
             )
             self._connection.run(
                 f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000};"
@@ -139,7 +148,25 @@ class _Session:
         self._socket.close()
 
 
-def _connect_options(url: str) -> dict[str, Any]:
+def _with_tls(plain: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    """Ask for TLS (https://www.postgresql.org/docs/current/protocol-flow.html, SSLRequest)."""
+    plain.sendall(struct.pack("!ii", 8, 80877103))
+    if plain.recv(1) != b"S":
+        log.error("Postgres refuses TLS")
+        raise ConnectionRefusedError
+    try:
+        return context.wrap_socket(plain, server_hostname=host)
+    except ssl.SSLError as error:
+        log.error("no TLS to Postgres", reason=error.reason)  # noqa: TRY400 - no stack needed
+        raise
+
+
+def connect_options(url: str) -> dict[str, Any]:
+    """What pg8000 needs to connect as this URL says, TLS by libpq's `sslmode` and `sslrootcert`.
+
+    Raises:
+        BadConfiguration: it makes no sense; the URL itself is not quoted.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port or 5432
@@ -155,19 +182,26 @@ def _connect_options(url: str) -> dict[str, Any]:
         "user": unquote(parts.username or "postgres"),
         "password": unquote(parts.password) if parts.password else None,
         "database": unquote(parts.path.lstrip("/")) or "postgres",
-        "ssl_context": _ssl_context(parse_qs(parts.query).get("sslmode", ["disable"])[0]),
+        "ssl_context": _ssl_context(dict(parse_qsl(parts.query))),
     }
 
 
-def _ssl_context(mode: str) -> ssl.SSLContext | bool:
-    """`sslmode` as libpq names it; made once a process, as building a context takes 30 ms."""
+def _ssl_context(query: dict[str, str]) -> ssl.SSLContext | bool:
+    """https://www.postgresql.org/docs/current/libpq-ssl.html; `require` trusts any certificate.
+
+    Made once a process, as building a context takes 30 ms.
+    """
+    mode, roots = query.get("sslmode", "disable"), query.get("sslrootcert", "system")
     if mode == "disable":
         return False
-    if mode not in {"require", "verify-full"}:
-        raise BadConfiguration("sslmode is disable, require or verify-full")
-    context = ssl.create_default_context()
+    if mode not in {"require", "verify-ca", "verify-full"}:
+        raise BadConfiguration("sslmode is disable, require, verify-ca or verify-full")
+    try:
+        context = ssl.create_default_context(cafile=None if roots == "system" else roots)
+    except OSError:  # ssl.SSLError is one too
+        raise BadConfiguration("sslrootcert is not a readable file of certificates") from None
+    context.check_hostname = mode == "verify-full"
     if mode == "require":
-        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 

@@ -4,30 +4,37 @@ Safe to run many at once: an advisory lock lets one of them work while the other
 find nothing to do.
 """
 
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from leadline.runtime import log, secrets
-from leadline.runtime.database import Database, StatementError
+from leadline.runtime.database import Database, StatementError, connect_options
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 #: Any constant that nothing else in the database uses.
 LOCK = 0x1EAD11E
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
+_LOOK_AGAIN_S = 0.2
 
 _UNDEFINED_TABLE = "42P01"
 
 
-def migrate(url: str) -> str:
-    """Apply what is missing and return the schema's revision.
+def migrate(url: str, to: str | None = None) -> str:
+    """Apply what is missing up to revision `to`, by default the newest; returns the revision.
 
     Raises:
+        BadConfiguration: the URL makes no sense.
         DatabaseDown: the database can't be reached.
         sqlalchemy.exc.SQLAlchemyError: the database refuses a migration.
     """
-    present = _present(url)
+    wanted, present = to or newest(), _present(url)
     # Most starts find nothing to do, and shall not pay for loading the tool that does it.
-    return present if present == newest() else _upgrade(url)
+    return present if present == wanted else _upgrade(url, wanted)
 
 
 def newest() -> str:
@@ -48,23 +55,34 @@ def _present(url: str) -> str | None:
     return str(rows[0]["version_num"]) if rows else None
 
 
-def _upgrade(url: str) -> str:
+def _upgrade(url: str, to: str) -> str:
     import sqlalchemy  # noqa: PLC0415 - see migrate
     from alembic import command  # noqa: PLC0415 - see migrate
     from alembic.config import Config  # noqa: PLC0415 - see migrate
 
-    address = sqlalchemy.make_url(url).set(drivername="postgresql+pg8000", query={})
-    engine = sqlalchemy.create_engine(address, isolation_level="AUTOCOMMIT")
+    engine = sqlalchemy.create_engine(
+        "postgresql+pg8000://",
+        connect_args=connect_options(url),
+        isolation_level="AUTOCOMMIT",
+        poolclass=sqlalchemy.NullPool,  # a kept connection would keep the lock
+    )
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.connect() as guard:
-        guard.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
+        _lock(guard)
         with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
         revision = guard.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-    engine.dispose()
     return str(revision)
+
+
+def _lock(guard: "sqlalchemy.Connection") -> None:
+    """Wait for our turn; the lock ends with the connection."""
+    # Not by a statement that waits: CREATE INDEX CONCURRENTLY waits for every running statement,
+    # so the migration would wait for those who wait for it.
+    while not guard.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar_one():
+        time.sleep(_LOOK_AGAIN_S)
 
 
 if __name__ == "__main__":

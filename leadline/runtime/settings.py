@@ -35,9 +35,14 @@ class Settings(BaseSettings):
 
     #: How long the publishing function itself has before the relay takes an event over.
     publish_grace_s: float = Field(5, gt=0)
-    #: First deadline for an answer; doubles with each sending, up to the cap.
+    #: First deadline for an answer, and first wait after a failure that may pass; doubles with
+    #: each sending, up to the cap.
     resend_after_s: float = Field(60, gt=0)
     resend_cap_s: float = Field(3600, gt=0)
+    #: How long after its first failure a write is tried again by itself; then it stays failed.
+    retry_for_s: float = Field(14 * 86400, ge=0)
+    #: How long the ledger keeps settled events; longer than idempotency keys live (24 hours).
+    keep_events_s: float = Field(30 * 86400, ge=2 * 86400)
 
     #: Names this portal's keys in Redis, so that portals could share one.
     portal: str = Field("main", pattern=r"^[a-z0-9-]{1,32}$")

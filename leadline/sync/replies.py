@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from leadline.messages import contract, topology
-from leadline.messages.delivery import OUTCOME, attributes
+from leadline.messages.delivery import OUTCOME, PASSING, attributes
 from leadline.runtime import secrets
 from leadline.runtime.broker import Message
 from leadline.runtime.publisher import Publisher
@@ -36,7 +36,7 @@ def send(answers: list[tuple[Entry, Owed]]) -> list[bool]:
 
 
 def message_of(entry: Entry, event: Owed) -> Message:
-    """The reply to an answered event; how it closes the ledger's row travels as a header."""
+    """The reply to an answered event; what it means for the ledger's row travels in headers."""
     answered = event.answered
     if answered is None:
         raise ValueError("the event has no answer yet")
@@ -51,6 +51,8 @@ def message_of(entry: Entry, event: Owed) -> Message:
         reply["version"] = event.version
     headers = attributes("leadline.reply", event.event_id, settings().source, None)
     headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": answered.outcome}
+    if answered.is_passing:
+        headers[f"ce-{PASSING}"] = "true"
     body = contract.reply_body(reply, event.reply_queue)
     return Message(event.reply_queue, body, event.event_id, event.correlation_id, headers)
 

@@ -26,6 +26,9 @@ id, full_name, phone, stage, version, bitrix_lead_id, sync_status, sync_reason, 
 
 _ONE = f"""
 SELECT {_USER}, (
+    SELECT due_at FROM events
+    WHERE user_id = users.id AND version = users.version AND state = 'failed'
+) AS retry_at, (
     SELECT COALESCE(json_agg(last ORDER BY last.version DESC), CAST('[]' AS json)) FROM (
         SELECT id AS event_id, version, action, state, reason, attempts, occurred_at,
                published_at, settled_at
@@ -37,7 +40,9 @@ FROM users WHERE id = :id
 
 
 def one(user_id: UserId) -> dict[str, Any]:
-    """The user with its `sync` block, the last ten events in it.
+    """The user with its `sync` block, in it the last ten events that the ledger still keeps.
+
+    `retry_at` is when a failed write is tried again by itself; None: never, or it did not fail.
 
     Raises:
         UserNotFound: there is none with this id.
@@ -47,7 +52,7 @@ def one(user_id: UserId) -> dict[str, Any]:
     if not rows:
         raise UserNotFound
     user = _with_sync(rows[0])
-    user["sync"]["events"] = rows[0]["events"]
+    user["sync"] |= {"retry_at": rows[0]["retry_at"], "events": rows[0]["events"]}
     return user
 
 

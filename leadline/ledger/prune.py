@@ -1,0 +1,51 @@
+"""Delete what the ledger has kept long enough: in small batches, so that nobody waits for a lock.
+
+A user's state and how far Bitrix24 knows of it stand in `users`; events are its history.
+"""
+
+import time
+
+from leadline.runtime.database import database
+from leadline.runtime.settings import settings
+from leadline.users.store import KEY_LIFETIME
+
+BATCH = 500
+
+_KEYS = f"""
+DELETE FROM idempotency_keys WHERE (caller, key) IN (
+    SELECT caller, key FROM idempotency_keys
+    WHERE created_at <= now() - interval '{KEY_LIFETIME}'
+    ORDER BY created_at LIMIT :batch FOR UPDATE SKIP LOCKED
+)
+RETURNING 1 AS one
+"""
+
+# A user's newest event stays if it failed: an operator has to see it.
+_EVENTS = """
+DELETE FROM events WHERE id IN (
+    SELECT id FROM events
+    WHERE settled_at <= now() - make_interval(secs => :keep_s)
+      AND (state <> 'failed' OR version < (SELECT version FROM users WHERE id = user_id))
+    ORDER BY settled_at LIMIT :batch FOR UPDATE SKIP LOCKED
+)
+RETURNING 1 AS one
+"""
+
+
+def run(until: float) -> int:
+    """Delete batch after batch until nothing is left or `until` (monotonic); returns how many rows.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return _delete(until, _KEYS) + _delete(until, _EVENTS, keep_s=settings().keep_events_s)
+
+
+def _delete(until: float, sql: str, **params: object) -> int:
+    """At least one batch: a relay with much to publish must not let the tables grow."""
+    deleted = 0
+    while True:
+        batch = len(database().run(sql, batch=BATCH, **params))
+        deleted += batch
+        if batch < BATCH or time.monotonic() >= until:
+            return deleted

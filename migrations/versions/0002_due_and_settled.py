@@ -1,0 +1,88 @@
+"""What is due, what is settled, and what can't be stored any more.
+
+For a database in use: nothing here holds a lock for longer than a moment. Indexes are built
+CONCURRENTLY. Constraints are added NOT VALID, which checks new rows only, and validated afterwards
+under a lock that lets reads and writes pass. Rows are changed in batches. Whatever is interrupted
+can be run again.
+
+From the first constraint on, reply handlers of the version before can't settle events: their
+replies wait in the delay queues for the new ones.
+"""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+#: Table, name and rule of what can't be stored any more.
+RULES = (
+    # Due is what the relay has to do something with: failed rows only as long as they may pass.
+    ("events", "events_open_is_due", "state <> 'open' OR due_at IS NOT NULL"),
+    ("events", "events_settled_is_not_due", "due_at IS NULL OR state IN ('open', 'failed')"),
+    ("events", "events_sendings_published", "(sendings = 0) = (published_at IS NULL)"),
+    ("events", "events_attempts_settled", "state <> 'open' OR attempts = 0"),
+    ("events", "events_changed_something", "changed <> ''"),
+    ("users", "users_synced_is_newest", "(sync_status = 'synced') = (synced_version = version)"),
+    ("users", "users_waiting_is_fresh", "sync_status <> 'waiting' OR sync_attempts = 0"),
+)
+
+FORGET_DUE = """
+DO $$
+DECLARE last uuid := '00000000-0000-0000-0000-000000000000';
+BEGIN
+    LOOP
+        WITH part AS (
+            SELECT id FROM events WHERE id > last ORDER BY id LIMIT 10000
+        ), changed AS (
+            UPDATE events SET due_at = NULL FROM part
+            WHERE events.id = part.id AND state <> 'open' AND due_at IS NOT NULL
+        )
+        SELECT max(id::text)::uuid FROM part INTO last;
+        EXIT WHEN last IS NULL;
+        COMMIT;
+    END LOOP;
+END $$
+"""
+
+INDEXES = {
+    # What the relay has to send: few rows, however long the table is.
+    "events_due": "ON events (due_at) WHERE due_at IS NOT NULL",
+    # What the relay may delete, the oldest first.
+    "events_settled": "ON events (settled_at) WHERE settled_at IS NOT NULL",
+}
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        # Looking at the isolation level has made pg8000 begin a transaction.
+        op.execute("COMMIT")
+        # Rather fail, and be run again, than hold up everybody who queues behind us.
+        op.execute("SET lock_timeout = '5s'")
+        op.execute("ALTER TABLE events ALTER due_at DROP NOT NULL")
+        for table, name, rule in RULES:
+            op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+            op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({rule}) NOT VALID")
+        # Each event is changed twice: by default vacuum would wait for a fifth of the table.
+        op.execute("ALTER TABLE events SET (autovacuum_vacuum_scale_factor = 0.02)")
+        op.execute("RESET lock_timeout")
+        op.execute(FORGET_DUE)
+        for table, name, _ in RULES:
+            op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+        for name, what in INDEXES.items():
+            # One that was interrupted is left behind, and is of no use.
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+            op.execute(f"CREATE INDEX CONCURRENTLY {name} {what}")
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS events_open")
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE events RESET (autovacuum_vacuum_scale_factor)")
+    op.execute("CREATE INDEX events_open ON events (due_at) WHERE state = 'open'")
+    for name in INDEXES:
+        op.execute(f"DROP INDEX {name}")
+    for table, name, _ in RULES:
+        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    op.execute("UPDATE events SET due_at = settled_at WHERE due_at IS NULL")
+    op.execute("ALTER TABLE events ALTER due_at SET NOT NULL")
