@@ -180,6 +180,29 @@ def test_a_redis_that_forgets_everything_midway_loses_and_doubles_nothing(other:
     eventually(system.is_well, 60, "the workers are known again")
 
 
+def test_an_outage_heals_without_anybodys_help(other: System) -> None:
+    portal.breaks(other, "error", status=500)
+    users = [other.create(f"В Простое {number}") for number in range(10)]
+    eventually(
+        lambda: all(_sync(other, user)["status"] == "failed" for user in users), 60, "all failed"
+    )
+    for user in users:
+        assert (_sync(other, user)["attempts"], _sync(other, user)["retry_at"] is None) == (
+            3,
+            False,
+        )
+    portal.mend(other)
+    eventually(lambda: _are_synced(other, users), 90, "everybody is synced")
+    assert other.control("GET", "duplicates") == []
+    for user in users:
+        assert portal.looks_like(portal.lead_of(other, user["id"]), user)
+        assert _sync(other, user)["retry_at"] is None
+
+
+def _sync(system: System, user: dict[str, Any]) -> dict[str, Any]:
+    return dict(system.user(user["id"])["sync"])
+
+
 def _rename(system: System, user: dict[str, Any]) -> dict[str, Any]:
     body = {"full_name": f"Снова {user['full_name']}"}
     answer = system.request("PATCH", f"/users/{user['id']}", json=body)
@@ -188,4 +211,4 @@ def _rename(system: System, user: dict[str, Any]) -> dict[str, Any]:
 
 
 def _are_synced(system: System, users: list[dict[str, Any]]) -> bool:
-    return all(system.user(user["id"])["sync"]["status"] == "synced" for user in users)
+    return all(_sync(system, user)["status"] == "synced" for user in users)

@@ -1,5 +1,6 @@
 """Replies into the ledger, in any order, late and repeated."""
 
+from datetime import datetime
 from itertools import permutations
 from typing import Any
 from uuid import uuid4
@@ -38,6 +39,10 @@ def states() -> list[str]:
     return [row["state"] for row in rows("SELECT state FROM events ORDER BY version")]
 
 
+def due() -> list[datetime | None]:
+    return [row["due_at"] for row in rows("SELECT due_at FROM events ORDER BY version")]
+
+
 def sync(event: Event) -> dict[str, Any]:
     found: dict[str, Any] = read.one(event.user.id)["sync"]
     return {name: found[name] for name in ("status", "reason", "attempts", "bitrix_lead_id")}
@@ -57,6 +62,7 @@ def test_a_failure_is_kept_with_reason_and_attempts() -> None:
     (event,) = writes(1)
     outcomes.apply(failure(event, "Missing phone number"), None)
     assert states() == ["failed"]
+    assert due() == [None]
     assert sync(event) == {
         "status": "failed",
         "reason": "Missing phone number",
@@ -119,6 +125,45 @@ def test_a_failure_may_turn_into_a_success() -> None:
     outcomes.apply(reply_to(event), "synced")
     assert states() == ["synced"]
     assert sync(event) == SYNCED
+
+
+def test_what_failed_for_a_passing_reason_stays_due_and_says_when() -> None:
+    (event,) = writes(1)
+    (before,) = due()
+    assert read.one(event.user.id)["sync"]["retry_at"] is None
+    for _ in range(3):  # the reply may come again
+        outcomes.apply(failure(event, "HTTP 500"), "failed", is_passing=True)
+    assert due() == [before]
+    assert sync(event)["status"] == "failed"
+    assert read.one(event.user.id)["sync"]["retry_at"] == before
+
+
+def test_nothing_is_due_after_a_later_try_has_succeeded() -> None:
+    (event,) = writes(1)
+    outcomes.apply(failure(event), "failed", is_passing=True)
+    outcomes.apply(reply_to(event), "synced")
+    outcomes.apply(failure(event), "failed", is_passing=True)
+    assert due() == [None]
+    assert sync(event) == SYNCED
+
+
+def test_a_later_try_that_fails_for_good_is_the_last() -> None:
+    (event,) = writes(1)
+    outcomes.apply(failure(event, "HTTP 500"), "failed", is_passing=True)
+    outcomes.apply(failure(event, "no such field"), "failed")
+    outcomes.apply(failure(event, "HTTP 500"), "failed", is_passing=True)
+    assert due() == [None]
+    assert states() == ["failed"]
+
+
+def test_what_fails_for_too_long_is_left_to_an_operator() -> None:
+    (event,) = writes(1)
+    outcomes.apply(failure(event), "failed", is_passing=True)
+    for days, is_due in ((13, True), (15, False)):
+        rows("UPDATE events SET settled_at = now() - make_interval(days => :days)", days=days)
+        outcomes.apply(failure(event, "still down"), "failed", is_passing=True)
+        assert (due() != [None]) == is_due
+    assert sync(event)["reason"] == "still down"
 
 
 def test_a_success_never_turns_into_a_failure() -> None:

@@ -1,6 +1,7 @@
 """The relay: what was never confirmed goes out, what stays unanswered goes out again."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pika
 import pytest
@@ -11,7 +12,7 @@ from leadline.messages.contract import Reply
 from leadline.runtime.errors import BrokerDown
 from leadline.users import store
 from leadline.users.model import Move, NewUser
-from leadline.users.store import Event, Repeat
+from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows
 from tests.servers import eventually
 
@@ -27,14 +28,27 @@ def in_rabbitmq(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return amqp_url
 
 
-def create(key: str | None = None) -> Event:
+def create() -> Event:
     """A user whose event nobody offered to the broker, as after a kill."""
-    repeat = Repeat("caller", key, b"f") if key else None
-    return store.create(ANN, repeat).event
+    return store.create(ANN, None).event
 
 
 def make_due() -> None:
-    rows("UPDATE events SET due_at = now() - interval '1 second' WHERE state = 'open'")
+    rows("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
+
+
+def succeed(event: Event) -> None:
+    """Bitrix24's side has answered."""
+    answer(event, "synced", status="success", bitrix_lead_id=5)
+
+
+def fail(event: Event, *, is_passing: bool) -> None:
+    answer(event, "failed", status="error", reason="HTTP 500", is_passing=is_passing)
+
+
+def answer(event: Event, outcome: str, *, is_passing: bool = False, **more: Any) -> None:
+    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    outcomes.apply(Reply(**about, **more), outcome, is_passing=is_passing)
 
 
 def messages(url: str) -> list[pika.BasicProperties]:
@@ -97,17 +111,61 @@ def test_what_is_answered_goes_out_no_more(in_rabbitmq: str) -> None:
     event = create()
     make_due()
     relay.run()
-    reply = Reply(
-        status="success",
-        action="create_card",
-        user_id=event.user.id,
-        bitrix_lead_id=5,
-        event_id=str(event.id),
-    )
-    outcomes.apply(reply, "synced")
-    rows("UPDATE events SET due_at = now() - interval '1 day'")
+    succeed(event)
+    make_due()
     assert relay.run().published == 0
     assert len(messages(in_rabbitmq)) == 1
+
+
+def test_what_failed_for_a_passing_reason_goes_out_again_until_it_succeeds(
+    in_rabbitmq: str,
+) -> None:
+    event = create()
+    make_due()
+    assert relay.run().published == 1
+    for _ in range(2):
+        fail(event, is_passing=True)
+        assert relay.run().published == 0
+        make_due()
+        assert relay.run().published == 1
+        assert rows("SELECT state, sendings >= 2 AS again FROM events") == [
+            {"state": "failed", "again": True}
+        ]
+    succeed(event)
+    make_due()
+    assert relay.run().published == 0
+    assert [one.headers.get("ce-resent") for one in messages(in_rabbitmq)] == ["true"] * 3
+
+
+def test_what_failed_for_good_goes_out_no_more(in_rabbitmq: str) -> None:
+    event = create()
+    make_due()
+    relay.run()
+    fail(event, is_passing=False)
+    make_due()
+    assert relay.run().published == 0
+    assert len(messages(in_rabbitmq)) == 1
+
+
+def test_a_failure_is_history_once_its_user_has_a_newer_version(in_rabbitmq: str) -> None:
+    event = create()
+    fail(event, is_passing=True)
+    newer = store.change(event.user.id, Move(stage="JUNK"), None, None).event
+    make_due()
+    assert relay.run().published == 1
+    assert [one.message_id for one in messages(in_rabbitmq)] == [str(newer.id)]
+    assert rows("SELECT state, due_at FROM events WHERE version = 1") == [
+        {"state": "failed", "due_at": None}
+    ]
+
+
+def test_an_event_that_is_answered_before_it_is_marked_stays_answered() -> None:
+    event = create()
+    succeed(event)
+    publish.mark_published([str(event.id)])
+    assert rows("SELECT state, sendings, due_at FROM events") == [
+        {"state": "synced", "sendings": 1, "due_at": None}
+    ]
 
 
 def test_a_resent_event_carries_its_own_state_and_the_lead_known_by_now(in_rabbitmq: str) -> None:
@@ -158,12 +216,3 @@ def test_a_claim_that_its_relay_did_not_keep_ends_by_itself() -> None:
     assert relay.run().published == 0
     make_due()
     assert relay.run().published == 1
-
-
-@pytest.mark.usefixtures("in_rabbitmq")
-def test_keys_are_forgotten_after_a_day() -> None:
-    create("old")
-    rows("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
-    create("new")
-    assert relay.run().pruned == 1
-    assert rows("SELECT key FROM idempotency_keys") == [{"key": "new"}]

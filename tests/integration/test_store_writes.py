@@ -137,6 +137,15 @@ IMPOSSIBLE = [
     "UPDATE events SET settled_at = now()",
     "UPDATE events SET version = 1, user_id = 77",
     "UPDATE events SET action = 'drop_card'",
+    "UPDATE events SET due_at = NULL",
+    "UPDATE events SET state = 'synced', settled_at = now()",
+    "UPDATE events SET state = 'superseded', settled_at = now()",
+    "UPDATE events SET sendings = 1",
+    "UPDATE events SET published_at = now()",
+    "UPDATE events SET attempts = 3",
+    "UPDATE events SET changed = ''",
+    "UPDATE users SET synced_version = version, bitrix_lead_id = 1",
+    "UPDATE users SET sync_attempts = 1",
     (
         "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
         " correlation_id, traceparent, due_at) SELECT gen_random_uuid(), user_id, version, action,"

@@ -1,0 +1,103 @@
+"""What the ledger has kept long enough is deleted, and nothing else."""
+
+import time
+
+import pytest
+
+from leadline.ledger import outcomes, prune
+from leadline.messages.contract import Reply
+from leadline.users import read, store
+from leadline.users.model import Move, NewUser
+from leadline.users.store import Event, Repeat
+from tests.integration.conftest import in_threads, rows
+
+pytestmark = pytest.mark.usefixtures("in_postgres")
+
+ANN = NewUser(full_name="Ann", phone="+77001112233")
+
+
+def create(key: str | None = None) -> Event:
+    return store.create(ANN, Repeat("caller", key, b"f") if key else None).event
+
+
+def move(event: Event) -> Event:
+    return store.change(event.user.id, Move(stage="JUNK"), None, None).event
+
+
+def settle(event: Event, *, is_synced: bool = True) -> Event:
+    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    ends = {"status": "success", "bitrix_lead_id": 5} if is_synced else {"status": "error"}
+    outcomes.apply(Reply(**about, **ends), None)
+    return event
+
+
+def age(days: int) -> None:
+    rows(
+        "UPDATE events SET settled_at = now() - make_interval(days => :days) WHERE state <> 'open'",
+        days=days,
+    )
+
+
+def run() -> int:
+    return prune.run(time.monotonic() + 10)
+
+
+def kept() -> list[str]:
+    return [row["state"] for row in rows("SELECT state FROM events ORDER BY user_id, version")]
+
+
+def test_settled_events_are_deleted_after_their_time_and_the_user_stays_as_it_was() -> None:
+    event = create()
+    settle(move(settle(event)))
+    before = read.one(event.user.id)
+    age(29)
+    assert run() == 0
+    age(31)
+    assert run() == 2
+    after = read.one(event.user.id)
+    assert after["sync"].pop("events") == []
+    before["sync"].pop("events")
+    assert after == before
+
+
+def test_open_events_stay_however_old() -> None:
+    create()
+    rows("UPDATE events SET occurred_at = now() - interval '1 year'")
+    assert run() == 0
+
+
+def test_a_failure_stays_until_its_user_has_a_newer_version() -> None:
+    event = settle(create(), is_synced=False)
+    age(365)
+    assert run() == 0
+    assert read.one(event.user.id)["sync"]["events"][0]["reason"] == "no reason given"
+    move(event)
+    assert run() == 1
+    assert kept() == ["open"]
+
+
+def test_keys_are_forgotten_after_a_day() -> None:
+    create("old")
+    rows("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
+    create("new")
+    assert run() == 1
+    assert rows("SELECT key FROM idempotency_keys") == [{"key": "new"}]
+
+
+def test_batch_after_batch_is_deleted_by_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "BATCH", 5)
+    for _ in range(33):
+        settle(create())
+    age(31)
+    create()
+    # One skips what another has locked, and may find nothing else.
+    assert sum(in_threads(3, lambda _: run())) + run() == 33
+    assert kept() == ["open"]
+
+
+def test_one_batch_is_deleted_even_when_no_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "BATCH", 5)
+    for _ in range(12):
+        settle(create())
+    age(31)
+    assert prune.run(time.monotonic() - 1) == 5
