@@ -1,5 +1,6 @@
 """The edge: REST paths, /function/<name>, answers of its own, and no 5xx for nonsense."""
 
+import json
 import socket
 from urllib.parse import urlsplit
 
@@ -95,3 +96,36 @@ def _raw(system: System, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", parts.port), timeout=10) as connection:
         connection.sendall(request)
         return connection.recv(65536)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"NONSENSE\r\n\r\n", 400),
+        (b"GET /users HTTP/9.9\r\n\r\n", 400),
+        (b"GET /users HTTP/1.1\r\nHost x\r\n\r\n", 400),
+        (b"GET /users HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n", 400),
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /users HTTP/1.1\r\nHost: x\r\nExpect: the-unexpected\r\n\r\n", 417),
+        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    ],
+)
+def test_broken_http_is_told_as_a_problem_too(system: System, request_: bytes, status: int) -> None:
+    head, _, body = _raw(system, request_).partition(b"\r\n\r\n")
+    assert head.split()[1] == str(status).encode()
+    assert b"Content-Type: " + PROBLEM.encode() in head
+    assert json.loads(body)["status"] == status
+
+
+def test_a_body_may_wait_until_it_is_wanted(system: System) -> None:
+    body = b'{"full_name": ""}'
+    head = (
+        b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    parts = urlsplit(system.url("edge"))
+    with socket.create_connection(("127.0.0.1", parts.port or 0), timeout=10) as connection:
+        connection.sendall(head)
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 422 ")

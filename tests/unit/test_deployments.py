@@ -1,0 +1,43 @@
+"""What faas-cli deployed or removed stays so in the next local run."""
+
+from pathlib import Path
+
+from local.deployments import Deployments, Record
+from local.runner.choices import Choices
+from local.runner.program import Stage
+from local.runner.state import State
+from local.runner.system import DEPLOYMENTS, plan
+
+
+def test_a_removed_function_is_not_started_by_the_next_run(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.create()
+    choices = Choices.read({"LEADLINE_FREE_PORTS": "1"})
+    Deployments(state.folder(DEPLOYMENTS)).keep("get-user", Record(None, "2026-01-31T12:00:00Z"))
+    stages = {program.name: program.stage for program in plan(state, choices).programs}
+    assert stages["get-user"] is Stage.LATER
+    assert stages["list-users"] is Stage.FUNCTIONS
+
+
+def test_a_function_sees_the_secrets_it_names_also_when_they_change(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in ("mine", "other"):
+        (secrets / name).write_text("old")
+    deployments = Deployments(tmp_path)
+    for named in (["other"], ["mine"]):
+        spec = {"envVars": {"A": "1"}, "secrets": named}
+        deployments.keep("get-user", Record(spec, "2026-01-31T12:00:00Z"))
+        env = deployments.environment("get-user", secrets)
+    mounted = Path(env.pop("LEADLINE_SECRETS_DIR"))
+    assert env == {"A": "1"}
+    assert [path.name for path in mounted.iterdir()] == ["mine"]
+    (secrets / "mine").unlink()
+    (secrets / "mine").write_text("new")
+    assert (mounted / "mine").read_text() == "new"
+
+
+def test_a_function_that_was_never_deployed_gets_nothing_more(tmp_path: Path) -> None:
+    deployments = Deployments(tmp_path)
+    assert deployments.environment("get-user", tmp_path) == {}
+    assert not deployments.is_removed("get-user")
