@@ -109,6 +109,11 @@ def read(lead_ids: list[int]) -> Command:
     return _list({"@ID": lead_ids})
 
 
+def walk(after: str, originator: str) -> Command:
+    """The next page of the leads that bear our name, by id."""
+    return _list({"=ORIGINATOR_ID": originator, ">ID": after})
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A row of a look-up."""

@@ -18,6 +18,8 @@ from leadline.runtime.errors import BadMessage
 
 #: The fields that a client gave, separated by commas: an update leaves an untouched stage alone.
 CHANGED = "changed"
+#: Among them, or instead of them: look whether the lead really is as both sides last agreed.
+LOOK = "look"
 #: Present on what the relay sends again: an earlier sending may have been served.
 RESENT = "resent"
 #: How the reply closes the event in the ledger: synced, superseded, or failed.

@@ -15,7 +15,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from leadline.operate import dead_letters, local_run
+from leadline.operate import dead_letters, local_run, reconcile
 from leadline.operate.output import complain
 from leadline.runtime.database import StatementError
 from leadline.runtime.errors import InvalidRequest, LeadlineError, UserNotFound
@@ -34,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(dead_letters.app, name="dead-letters")
+app.command()(reconcile.reconcile)
 
 
 @app.callback()

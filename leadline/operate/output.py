@@ -77,6 +77,8 @@ def progress() -> Progress:
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
+        # Lines for a terminal go above the bar; what is piped stays in the pipe.
+        redirect_stdout=sys.stdout.isatty(),
     )
 
 

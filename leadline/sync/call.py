@@ -8,7 +8,7 @@ import structlog
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer, Batch
-from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown, Refused
+from leadline.runtime.errors import BitrixError, OutcomeUnknown
 from leadline.runtime.settings import settings
 from leadline.sync import metrics, portals, replies, request, story
 from leadline.sync.entry import Entry, Settlement
@@ -18,8 +18,6 @@ from leadline.sync.request import Step
 
 log = structlog.get_logger()
 
-#: One method has used up its execution time; the others go on.
-METHOD_LIMIT = "OPERATION_TIME_LIMIT"
 #: After an unconfirmed reply its user is due again, to answer only.
 REPLY_DELAY_MS = 2000
 
@@ -68,19 +66,10 @@ class Call:
         except BitrixError as error:
             metrics.REQUESTS.labels(type(error).__name__).inc()
             self._error = error
-            self._react(error)
+            portals.react(error)
             return Batch(dict.fromkeys(commands, error), {})
         metrics.REQUESTS.labels("ok").inc()
         return batch
-
-    def _react(self, error: BitrixError) -> None:
-        """What an error means for everybody, not only for its user."""
-        if isinstance(error, PortalDown):
-            portals.paused().begin(error)
-        if isinstance(error, Refused):
-            log.warning("refused", code=error.code)
-            if error.code.upper() != METHOD_LIMIT:
-                portals.token_bucket().empty()
 
     def _settlement(self, step: Step, answers: dict[str, Answer]) -> Settlement:
         entry = step.entry
@@ -93,7 +82,7 @@ class Call:
                 return self._looked_up(entry, *(leads.found(answer) for answer in found))
         except BitrixError as error:
             if self._error is None:
-                self._react(error)
+                portals.react(error)
             return failed(entry, error, self._leased.now_ms)
         return applied(entry, None)
 
@@ -105,10 +94,11 @@ class Call:
         if ours:
             if len(ours) > 1:
                 log.error("leads doubled", user_id=entry.user_id, leads=len(ours))
-            return looked_up(entry, ours[0], now_ms)
+            known = (lead for lead in ours if lead.lead_id == entry.known_id)
+            return looked_up(entry, next(known, ours[0]), now_ms)
         if len(by_origin) >= leads.PAGE:
             raise OutcomeUnknown("more leads than a page: ours may be on the next one")
-        named = next((lead for lead in by_id or [] if lead.lead_id == entry.hint), None)
+        named = next((lead for lead in by_id or [] if lead.lead_id == entry.known_id), None)
         if named and named.origin and named.originator == settings().originator_id:
             return conflicting(entry, named)
         return looked_up(entry, named, now_ms)

@@ -79,6 +79,8 @@ class Arrival:
     is_first: bool
     #: The lead's id as the sender knows it.
     lead_id: int | None
+    #: Somebody doubts that the lead still is what both sides agreed on.
+    wants_look: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,20 @@ class Entry:
     #: Until then (ms of Redis' clock) a lost create may still be running on the portal.
     wait_until_ms: int
     events: tuple[Owed, ...]
+    #: Place of the newest message that wants the lead to be looked at, and of the newest such one
+    #: for which that was done.
+    look_order: int = 0
+    looked_order: int = 0
+
+    @property
+    def wants_look(self) -> bool:
+        """What was agreed on may not hold any more."""
+        return self.look_order > self.looked_order
+
+    @property
+    def known_id(self) -> int | None:
+        """The lead's id as far as anybody knows it."""
+        return self.agreed.lead_id if self.agreed else self.hint
 
     @classmethod
     def loads(cls, user: bytes, content: dict[bytes, bytes], events: list[bytes]) -> "Entry":
@@ -125,6 +141,8 @@ class Entry:
             hint=number(b"hint") or None,
             is_doubtful=b"doubt" in content,
             wait_until_ms=number(b"wait_until"),
+            look_order=number(b"look_order"),
+            looked_order=number(b"looked_order"),
             events=tuple(sorted(map(Owed.loads, events), key=lambda event: -event.order)),
         )
 

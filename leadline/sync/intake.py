@@ -4,7 +4,7 @@ import orjson
 import structlog
 
 from leadline.messages import contract
-from leadline.messages.delivery import CHANGED, Delivery
+from leadline.messages.delivery import CHANGED, LOOK, Delivery
 from leadline.runtime import context
 from leadline.sync import driver
 from leadline.sync.entry import Answered, Arrival, Owed
@@ -40,6 +40,7 @@ def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
         touches_stage=_touches_stage(request, delivery) if has_phone else False,
         is_first=delivery.is_first,
         lead_id=user.bitrix_lead_id,
+        wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),
     )
 
 

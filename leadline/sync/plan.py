@@ -61,6 +61,8 @@ def plan(entry: Entry, originator: str) -> Plan:
     unanswered = [event for event in entry.events if event.answered is None]
     if entry.state is None or not unanswered:
         return Nothing()
+    if entry.wants_look:
+        return LookUp()
     if entry.agreed is None:
         if entry.is_doubtful or entry.hint is not None:
             return LookUp()
@@ -103,16 +105,24 @@ def looked_up(entry: Entry, lead: Found | None, now_ms: int) -> Settlement:
         if entry.wait_until_ms > now_ms:
             rest_ms = entry.wait_until_ms - now_ms
             return Settlement(entry, delay_ms=min(rest_ms, LOOK_AGAIN_MS))
-        return Settlement(entry, dict(_CERTAIN))
+        return Settlement(entry, {"agreed": "", **_CERTAIN, **_looked(entry)})
     if entry.state is None:
         return Settlement(entry)
+    is_same_stage = lead.stage == entry.state.stage
     fields: Fields = {
         "agreed": orjson.dumps(lead.agreed(entry.state.phone).as_dict()),
         "agreed_order": 0,
-        "agreed_stage_order": entry.stage_order if lead.stage == entry.state.stage else 0,
+        # A stage that was agreed on before, and is another now, was set by hand in the CRM.
+        "agreed_stage_order": entry.stage_order if is_same_stage else entry.agreed_stage_order,
         **_CERTAIN,
+        **_looked(entry),
     }
     return Settlement(entry, fields)
+
+
+def _looked(entry: Entry) -> Fields:
+    """The look that was asked for is done."""
+    return {"looked_order": entry.look_order} if entry.wants_look else {}
 
 
 def conflicting(entry: Entry, lead: Found) -> Settlement:
@@ -143,7 +153,9 @@ def failed(entry: Entry, error: BitrixError, now_ms: int) -> Settlement:
 def _doubt(entry: Entry, error: BitrixError, now_ms: int) -> Fields:
     """After an unknown outcome the lead is looked up before anything is written again."""
     fields: Fields = {"doubt": 1, "agreed": ""}
-    if entry.agreed is not None and not isinstance(error, LeadGone):
+    if isinstance(error, LeadGone):
+        fields["agreed_stage_order"] = 0
+    elif entry.agreed is not None:
         fields["hint"] = entry.agreed.lead_id
     if isinstance(error, OutcomeUnknown) and error.may_still_run and entry.agreed is None:
         fields["wait_until"] = now_ms + int(settings().request_limit_s * 1000)

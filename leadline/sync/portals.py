@@ -2,15 +2,23 @@
 
 from functools import cache, lru_cache
 
+import structlog
+
 from leadline.bitrix24.budget import Budget
 from leadline.bitrix24.limits import TokenBucket
 from leadline.bitrix24.portal import Portal
 from leadline.runtime import secrets
+from leadline.runtime.errors import BitrixError, PortalDown, Refused
 from leadline.runtime.redis import client
 from leadline.runtime.settings import settings
 from leadline.sync.pause import Pause
 from leadline.sync.presence import Presence
 from leadline.sync.queue import work_queue
+
+log = structlog.get_logger()
+
+#: One method has used up its execution time; the others go on.
+METHOD_LIMIT = "OPERATION_TIME_LIMIT"
 
 
 def session() -> Portal:
@@ -55,3 +63,13 @@ def presence() -> Presence:
 def paused() -> Pause:
     """The portal's pause."""
     return Pause(client(), work_queue().prefix)
+
+
+def react(error: BitrixError) -> None:
+    """Do what an error means for everybody, not only for its user."""
+    if isinstance(error, PortalDown):
+        paused().begin(error)
+    if isinstance(error, Refused):
+        log.warning("refused", code=error.code)
+        if error.code.upper() != METHOD_LIMIT:
+            token_bucket().empty()

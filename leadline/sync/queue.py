@@ -87,8 +87,9 @@ class WorkQueue:
         args: list[Any] = [user_id, event.event_id, event.dumps(), arrival.state]
         args += [event.version or "", touches, "1" if arrival.is_first else "0"]
         keys = [self._due, self._leases, *self._entry_keys(user_id), JOBS_KEY]
+        args += [arrival.lead_id or "", "1" if arrival.wants_look else "0"]
         with reachable():
-            return int(self._put(keys=keys, args=[*args, arrival.lead_id or ""]))
+            return int(self._put(keys=keys, args=args))
 
     def lease(self, limit: int) -> Leased:
         """Lease up to `limit` due users, the longest waiting first.

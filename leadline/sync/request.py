@@ -70,7 +70,7 @@ def _look_ups(entries: list[Entry], originator: str) -> dict[int, dict[str, Comm
     for at in range(0, len(entries), leads.LOOK_UP_MAX):
         part = entries[at : at + leads.LOOK_UP_MAX]
         commands = {f"origins{at}": leads.look_up([entry.user_id for entry in part], originator)}
-        hints = [entry.hint for entry in part if entry.hint is not None]
+        hints = [entry.known_id for entry in part if entry.known_id is not None]
         if hints:
             commands[f"ids{at}"] = leads.read(hints)
         found |= dict.fromkeys([entry.user_id for entry in part], commands)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
-from tests.faults import wire
+from tests.faults import portal, wire
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
@@ -71,3 +72,86 @@ def test_where_nothing_runs_it_says_so(system: System, tmp_path: Path) -> None:
     answer = leadline(system, "--state", str(tmp_path), "dead-letters", "list")
     assert answer.returncode == 3
     assert "nothing runs" in answer.stderr
+
+
+def rest(system: System, method: str, **params: Any) -> Any:
+    """A call of somebody else to the portal."""
+    url = f"{system.url('bitrix24')}/rest/1/local-webhook-code/{method}.json"
+    answer = system.http.post(url, json=params, timeout=30)
+    answer.raise_for_status()
+    return answer.json()["result"]
+
+
+def reconciled(system: System, *words: str) -> dict[int, dict[str, Any]]:
+    """What reconcile says of each user that differs."""
+    answer = leadline(system, "reconcile", "--json", *words)
+    assert answer.returncode in {0, 1}, answer.stderr
+    lines = [json.loads(line) for line in answer.stdout.splitlines()]
+    return {line["user_id"]: line for line in lines if line.get("user_id")}
+
+
+def test_a_repair_mends_what_others_broke_in_the_crm_and_nothing_else(system: System) -> None:
+    with portal.in_order(system):
+        users = [system.create(f"Сверка {number}") for number in range(7)]
+        ids = [user["id"] for user in users]
+        lead = {user: system.await_synced(user)["sync"]["bitrix_lead_id"] for user in ids}
+        gone, renamed, renumbered, moved, both, doubled, unharmed = ids
+        rest(system, "crm.lead.delete", id=lead[gone])
+        rest(system, "crm.lead.update", id=lead[renamed], fields={"TITLE": "X", "NAME": "X"})
+        (row,) = portal.lead_of(system, renumbered)["PHONE"]
+        phone = {"ID": row["ID"], "VALUE": "+77000000000"}
+        rest(system, "crm.lead.update", id=lead[renumbered], fields={"PHONE": [phone]})
+        for one in (moved, both):
+            rest(system, "crm.lead.update", id=lead[one], fields={"STATUS_ID": "JUNK"})
+        rest(system, "crm.lead.update", id=lead[both], fields={"TITLE": "X", "NAME": "X"})
+        origin = {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": str(doubled)}
+        double = rest(system, "crm.lead.add", fields=origin)
+
+        found = reconciled(system, "--repair")
+        kinds = {user: found[user]["kind"] for user in ids if user in found}
+        assert kinds == {
+            gone: "missing",
+            renamed: "drifted",
+            renumbered: "drifted",
+            moved: "moved",
+            both: "drifted",
+            doubled: "doubled",
+        }
+        assert found[doubled]["lead_ids"] == [lead[doubled], double]
+
+        for user in ids:
+            system.await_synced(user, within_s=30)
+        for user in users:
+            if user["id"] != doubled:
+                stage = "JUNK" if user["id"] in {moved, both} else user["stage"]
+                assert portal.looks_like(
+                    portal.lead_of(system, user["id"]), user | {"stage": stage}
+                )
+        assert system.user(gone)["sync"]["bitrix_lead_id"] != lead[gone]
+        writes = len(portal.lead_of(system, unharmed)["history"])
+        assert writes == 1, "nobody touched it"
+
+        found = reconciled(system, "--repair", "--stages")
+        assert {user: found[user]["kind"] for user in ids if user in found} == {
+            moved: "moved",
+            both: "moved",
+            doubled: "doubled",
+        }
+        for user in users[:5]:
+            system.await_synced(user["id"], within_s=30)
+            assert portal.looks_like(portal.lead_of(system, user["id"]), user)
+        rest(system, "crm.lead.delete", id=double)
+        assert not set(ids) & reconciled(system).keys()
+
+
+def test_a_repair_holds_when_redis_has_forgotten_all(system: System) -> None:
+    with portal.in_order(system):
+        user = system.create("Забытый")
+        lead_id = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
+        rest(system, "crm.lead.update", id=lead_id, fields={"TITLE": "X", "STATUS_ID": "JUNK"})
+        with redis.Redis.from_url(system.url("redis")) as client:
+            client.flushall()
+        assert reconciled(system, "--repair")[user["id"]]["kind"] == "drifted"
+        system.await_synced(user["id"], within_s=100)
+        lead = portal.lead_of(system, user["id"])
+        assert portal.looks_like(lead, user | {"stage": "JUNK"})

@@ -1,9 +1,9 @@
 -- Put an event into its user's entry; the user waits once, however many events came.
 -- KEYS due, leases, entry, events, RQ's list   ARGV user, event id, event, state, version, touches
--- stage ('1', '0', '?'), first delivery ('1', '0'), lead id
+-- stage ('1', '0', '?'), first delivery ('1', '0'), lead id, wants the lead looked at ('1', '0')
 -- Returns how many jobs wait in RQ.
 local due, leases, entry, events, jobs = unpack(KEYS)
-local user, event_id, event, state, version, touches, first, lead = unpack(ARGV)
+local user, event_id, event, state, version, touches, first, lead, look = unpack(ARGV)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -34,6 +34,9 @@ if state ~= '' and order > newest then
 end
 if touches == '1' and order > tonumber(redis.call('HGET', entry, 'stage_order') or 0) then
   redis.call('HSET', entry, 'stage_order', order_text)
+end
+if look == '1' and order > tonumber(redis.call('HGET', entry, 'look_order') or 0) then
+  redis.call('HSET', entry, 'look_order', order_text)
 end
 if lead ~= '' then redis.call('HSET', entry, 'hint', lead) end
 -- An event that is here already keeps its attempts.

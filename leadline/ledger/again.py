@@ -1,0 +1,68 @@
+"""Ask for a user's lead once more: an event that changes nothing and has the lead looked at.
+
+It goes the way of every write: a version of its own in the ledger, published by the relay, applied
+by a worker, answered. So nothing that holds for writes needs to be shown again for repairs.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from uuid_utils.compat import uuid7
+
+from leadline.messages.delivery import LOOK
+from leadline.runtime import context
+from leadline.runtime.database import database
+
+_ENTER = """
+WITH asked AS (
+    SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[]),
+                         CAST(:event_ids AS uuid[]), CAST(:changed AS text[]))
+        AS asked (user_id, seen_version, event_id, changed)
+), written AS (
+    UPDATE users SET version = version + 1,
+        sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0
+    FROM asked
+    WHERE users.id = asked.user_id AND users.version = asked.seen_version
+      AND sync_status <> 'waiting'
+    RETURNING id, version, full_name, phone, stage, event_id, changed
+)
+INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
+                    correlation_id, traceparent, due_at)
+SELECT event_id, id, version, 'update_card', full_name, phone, stage, changed,
+       :correlation_id, :traceparent, now()
+FROM written
+RETURNING user_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A user whose lead is in doubt."""
+
+    user_id: int
+    #: As it was seen; a user that was written since needs no help.
+    version: int
+    #: The stage is written too, whatever it is in the CRM.
+    with_stage: bool = False
+
+
+def ask(users: Iterable[Again]) -> list[int]:
+    """Enter the events; returns the ids of the users that were neither changed nor waiting.
+
+    Raises:
+        DatabaseDown: nothing was entered, or nobody can say; asking again is harmless.
+    """
+    asked = list(users)
+    if not asked:
+        return []
+    trace = context.current()
+    rows = database().run(
+        _ENTER,
+        ids=[one.user_id for one in asked],
+        versions=[one.version for one in asked],
+        event_ids=[str(uuid7()) for _ in asked],
+        changed=[f"{LOOK},stage" if one.with_stage else LOOK for one in asked],
+        correlation_id=trace.correlation_id,
+        traceparent=trace.traceparent,
+    )
+    return sorted(int(row["user_id"]) for row in rows)

@@ -1,0 +1,95 @@
+"""Calls that only read, made beside the workers and within the same limits.
+
+Reading may be repeated, so every passing trouble is waited out here. Whoever reads gives way to the
+workers: while users are due, it leaves them most of the portal's requests.
+"""
+
+import time
+from collections import Counter
+
+from leadline.bitrix24.command import Command
+from leadline.bitrix24.portal import Answer, Batch
+from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown, Refused, Unavailable
+from leadline.sync import portals
+from leadline.sync.queue import work_queue
+from leadline.sync.request import Request
+
+#: While users are due, a call is made this often only.
+GIVE_WAY_S = 2.0
+_LOOK_S = 0.1
+#: Waits after a failed call; after the last one it is given up.
+RETRY_S = (2.0, 4.0, 8.0)
+REFUSED_S = 1.0
+
+
+def read(commands: dict[str, Command]) -> dict[str, Answer]:
+    """The answer to each command, however many calls and waits that takes.
+
+    Raises:
+        BitrixError: the portal serves nobody, or can't be reached for long, or rejects a command.
+        QueueDown, redis.RedisError: Redis can't be reached.
+    """
+    answers: dict[str, Answer] = {}
+    failures = 0
+    while missing := {key: one for key, one in commands.items() if key not in answers}:
+        _give_way()
+        try:
+            answers |= _part(missing)
+            failures = 0
+        except (OutcomeUnknown, Unavailable):
+            if failures == len(RETRY_S):
+                raise
+            time.sleep(RETRY_S[failures])
+            failures += 1
+        except Refused:
+            time.sleep(REFUSED_S)
+    return answers
+
+
+def _give_way() -> None:
+    """Wait while workers have something to do, but not for ever."""
+    until = time.monotonic() + GIVE_WAY_S
+    while work_queue().depth().due and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+
+
+def _part(wanted: dict[str, Command]) -> dict[str, Answer]:
+    """One call with as many of these commands as may be sent now; what was answered."""
+    pause = portals.paused().state()
+    if pause is not None:
+        raise PortalDown(f"the portal is paused: {pause.reason}")
+    time.sleep(portals.token_bucket().reserve())
+    budget = portals.budget()
+    batch_size = budget.batch_size()
+    first = dict(list(wanted.items())[:batch_size])
+    reserved = budget.reserve(Counter(one.method for one in first.values()))
+    allowed = Request([], first).within(reserved.allowed).commands
+    batch, began = Batch({}, {}), time.monotonic()
+    try:
+        if allowed:
+            batch = portals.session().call(allowed)
+    except BitrixError as error:
+        portals.react(error)
+        raise
+    finally:
+        budget.record(reserved, batch.timings, time.monotonic() - began)
+    if not allowed:
+        portals.token_bucket().give_back()
+        time.sleep(reserved.wait_ms / 1000)
+    return _answered(batch)
+
+
+def _answered(batch: Batch) -> dict[str, Answer]:
+    """Without the commands that were refused: they are asked again."""
+    answered = {}
+    for key, answer in batch.answers.items():
+        if isinstance(answer, Refused):
+            portals.react(answer)
+        elif isinstance(answer, BitrixError):
+            portals.react(answer)
+            raise answer
+        else:
+            answered[key] = answer
+    if batch.answers and not answered:
+        raise Refused
+    return answered

@@ -1,0 +1,163 @@
+"""Every user beside its lead, then every lead of ours beside its user.
+
+The first walk finds what is missing, doubled or different; the second one leads that claim to be of
+a user who does not exist. Both go in parts, so that a run can be resumed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.command import Command
+from leadline.bitrix24.leads import Found
+from leadline.runtime.settings import settings
+from leadline.sync import compare, reading
+from leadline.sync.compare import Finding
+from leadline.users import kept
+from leadline.users.kept import Kept
+
+#: Look-ups in a call: few enough that it ends within a second or two.
+LOOK_UPS = 20
+USERS_A_CALL = LOOK_UPS * leads.LOOK_UP_MAX
+#: Pages of leads in a call.
+PAGES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a run has come: the last user or lead that is done."""
+
+    walk: Literal["users", "leads", "done"] = "users"
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one part found, and from where to go on."""
+
+    findings: list[Finding]
+    #: Users or leads that were looked at.
+    seen: int
+    next: Position
+
+
+def parts(position: Position) -> Iterator[Part]:
+    """The parts that are left, each a few calls.
+
+    Raises:
+        BitrixError: as `reading.read`.
+        DatabaseDown, QueueDown: Postgres or Redis can't be reached.
+    """
+    while position.walk != "done":
+        part = _users(position.after) if position.walk == "users" else _leads(position.after)
+        yield part
+        position = part.next
+
+
+def _users(after: int) -> Part:
+    users = kept.after(after, USERS_A_CALL)
+    if not users:
+        return Part([], 0, Position("leads"))
+    findings = _compared([user for user in users if user.status != "waiting"])
+    now = kept.these([one.user_id for one in findings if one.kind != "ok" and one.user_id])
+    seen = {user.id: user for user in users}
+    # What was written while we looked proves nothing about the lead.
+    settled = [
+        one
+        if one.kind == "ok" or one.user_id is None or now.get(one.user_id) == seen[one.user_id]
+        else Finding("waiting", one.user_id)
+        for one in findings
+    ]
+    waiting = [Finding("waiting", user.id) for user in users if user.status == "waiting"]
+    return Part([*settled, *waiting], len(users), Position("users", users[-1].id))
+
+
+def _compared(users: list[Kept]) -> list[Finding]:
+    by_origin = _by_origin([user.id for user in users])
+    unseen = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
+    by_id = _by_id(unseen)
+    originator = settings().originator_id
+    return [
+        compare.compare(user, by_origin.get(user.id, ()), by_id.get(user.lead_id or 0), originator)
+        for user in users
+    ]
+
+
+def _by_origin(user_ids: list[int]) -> dict[int, list[Found]]:
+    """All leads of these users."""
+    found: dict[int, list[Found]] = {}
+    crowded: list[int] = []
+    for group, page in _pages(user_ids, leads.LOOK_UP_MAX):
+        if len(page) >= leads.PAGE and len(group) > 1:
+            crowded += group  # there may be more than a page: each by itself
+            continue
+        for lead in page:
+            found.setdefault(int(lead.origin), []).append(lead)
+    for group, page in _pages(crowded, 1):
+        if page:
+            found[group[0]] = page
+    return found
+
+
+def _pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[Found]]]:
+    originator = settings().originator_id
+    groups = {f"g{at}": list(group) for at, group in enumerate(_groups(user_ids, size))}
+    answers = reading.read({key: leads.look_up(group, originator) for key, group in groups.items()})
+    for key, group in groups.items():
+        theirs = {str(user_id) for user_id in group}
+        yield group, [lead for lead in leads.found(answers[key]) if lead.origin in theirs]
+
+
+def _by_id(lead_ids: list[int]) -> dict[int, Found]:
+    groups = {f"i{at}": leads.read(ids) for at, ids in enumerate(_groups(lead_ids, leads.PAGE))}
+    return {
+        lead.lead_id: lead for page in reading.read(groups).values() for lead in leads.found(page)
+    }
+
+
+def _leads(after: int) -> Part:
+    """The next leads that bear our name, by id."""
+    found = _next_leads(after)
+    if not found:
+        return Part([], 0, Position("done"))
+    claimed = {int(lead.origin) for lead in found if _is_user_id(lead.origin)}
+    there = kept.these(sorted(claimed))
+    foreign = [
+        Finding("foreign", None, (lead.lead_id,))
+        for lead in found
+        if not _is_user_id(lead.origin) or int(lead.origin) not in there
+    ]
+    return Part(foreign, len(found), Position("leads", found[-1].lead_id))
+
+
+def _next_leads(after: int) -> list[Found]:
+    """Several pages of a call, as far as each continues the one before it.
+
+    A page that refers to one that was not full, or went out in another call, is anything.
+    """
+    answers = reading.read(_walk(after))
+    found: list[Found] = []
+    for number in range(PAGES):
+        page = leads.found(answers[f"p{number}"])
+        if not page or page[0].lead_id <= (found[-1].lead_id if found else after):
+            break
+        found += page
+        if len(page) < leads.PAGE:
+            break
+    return found
+
+
+def _walk(after: int) -> dict[str, Command]:
+    """Each page begins where the one before it ends, within one batch."""
+    originator = settings().originator_id
+    starts = [str(after), *(f"$result[p{one}][{leads.PAGE - 1}][ID]" for one in range(PAGES - 1))]
+    return {f"p{at}": leads.walk(start, originator) for at, start in enumerate(starts)}
+
+
+def _is_user_id(origin: str) -> bool:
+    return origin.isascii() and origin.isdigit() and 0 < int(origin) < 2**63 and origin[0] != "0"
+
+
+def _groups(ids: list[int], size: int) -> list[list[int]]:
+    return [ids[at : at + size] for at in range(0, len(ids), size)]

@@ -1,0 +1,247 @@
+"""`leadline reconcile` beside an emulated portal: what it finds, how far it got, what it costs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.command import Command
+from leadline.sync import compare, portals, reading
+from leadline.users.kept import Kept
+from tests.integration.conftest import Answer, rows
+
+Leadline = Callable[..., Answer]
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    in_postgres: str,
+    in_redis: str,
+    webhook_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    assert in_postgres
+    assert in_redis
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
+
+
+@pytest.fixture
+def control(portal: str) -> Callable[[str], Any]:
+    return lambda path: requests.get(f"{portal}/_emulator/{path}", timeout=30).json()
+
+
+def in_step(number: int) -> None:
+    """Users 1 to `number`, each with its lead, as after a first synchronisation."""
+    rows(
+        """
+        INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, synced_version, sync_status)
+        SELECT n, 'User ' || n, '+7700' || (1000000 + n), 'NEW', n, 1, 'synced'
+        FROM generate_series(1, :number) AS n
+        """,
+        number=number,
+    )
+    for first in range(1, number + 1, 50):
+        ids = range(first, min(first + 50, number + 1))
+        portals.session().call(
+            {f"u{one}": leads.create(one, state(one), "leadline") for one in ids}
+        )
+
+
+def state(user_id: int) -> leads.State:
+    return leads.State(f"User {user_id}", f"+7700{1_000_000 + user_id}", "NEW")
+
+
+def crm(method: str, **params: object) -> Any:
+    """A call of somebody else to the portal."""
+    return portals.session().call({"one": Command(method, params)}).answers["one"]
+
+
+def findings(answer: Answer) -> dict[int | None, dict[str, Any]]:
+    return {one["user_id"]: one for one in answer.lines if "kind" in one}
+
+
+def test_users_in_step_differ_in_nothing(leadline: Leadline, tmp_path: Path) -> None:
+    in_step(60)
+    answer = leadline("reconcile", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    (line,) = answer.lines
+    assert line["summary"].pop("ok") == 60
+    assert set(line["summary"].values()) == {0}
+    assert list(tmp_path.iterdir()) == [], "nothing is left to resume"
+
+
+def test_each_kind_of_difference_is_told_apart(leadline: Leadline) -> None:
+    in_step(12)
+    crm("crm.lead.delete", id=1)
+    double = crm("crm.lead.add", fields={"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "2"})
+    crm("crm.lead.update", id=3, fields={"TITLE": "Somebody Else"})
+    crm("crm.lead.update", id=4, fields={"STATUS_ID": "JUNK"})
+    foreign = crm("crm.lead.add", fields={"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "900"})
+    strange = crm("crm.lead.add", fields={"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "u-7"})
+    crm("crm.lead.add", fields={"ORIGINATOR_ID": "another", "ORIGIN_ID": "901"})
+    rows(
+        "UPDATE users SET bitrix_lead_id = NULL, sync_status = 'failed', sync_reason = 'x',"
+        " synced_version = 0 WHERE id = 5"
+    )
+    rows("UPDATE users SET phone = '+77005554433' WHERE id IN (6, 7)")
+    rows("UPDATE users SET sync_status = 'waiting', version = 2 WHERE id = 7")
+    answer = leadline("reconcile", "--json")
+    assert answer.code == 1
+    told = [
+        (one["kind"], one["user_id"], one["lead_ids"], one["fields"])
+        for one in answer.lines
+        if "kind" in one
+    ]
+    assert sorted(told, key=str) == sorted(
+        [
+            ("missing", 1, [], []),
+            ("doubled", 2, [2, double], []),
+            ("drifted", 3, [3], ["full_name"]),
+            ("moved", 4, [4], []),
+            ("unlinked", 5, [5], []),
+            ("drifted", 6, [6], ["phone"]),
+            ("foreign", None, [foreign], []),
+            ("foreign", None, [strange], []),
+        ],
+        key=str,
+    )
+    summary = answer.lines[-1]["summary"]
+    assert (summary["ok"], summary["waiting"], summary["asked_again"]) == (5, 1, 0)
+
+
+def test_a_report_names_nobody(leadline: Leadline) -> None:
+    in_step(3)
+    crm("crm.lead.update", id=3, fields={"TITLE": "Somebody Else"})
+    said = leadline("reconcile")
+    assert b"drifted   user 3" in said.out
+    assert b"full_name" in said.out
+    assert b"Somebody" not in said.out + said.err.encode()
+    assert b"User 3" not in said.out
+
+
+def test_a_lead_that_a_person_made_and_we_were_told_of_is_the_users(leadline: Leadline) -> None:
+    in_step(1)
+    crm("crm.lead.update", id=1, fields={"ORIGINATOR_ID": "", "ORIGIN_ID": ""})
+    assert leadline("reconcile", "--json").code == 0
+
+
+def test_a_stage_that_a_failed_write_set_is_owed(leadline: Leadline) -> None:
+    in_step(2)
+    rows(
+        "UPDATE users SET stage = 'JUNK', version = 2, sync_status = 'failed', sync_reason = 'x'"
+        " WHERE id IN (1, 2)"
+    )
+    for user_id, changed in ((1, "stage"), (2, "full_name")):
+        rows(
+            "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
+            " correlation_id, traceparent, due_at, state, reason, settled_at)"
+            " SELECT gen_random_uuid(), id, 2, 'update_card', full_name, phone, stage,"
+            " :changed, 'c', 't', now(), 'failed', 'x', now() FROM users WHERE id = :id",
+            id=user_id,
+            changed=changed,
+        )
+    found = findings(leadline("reconcile", "--json"))
+    assert (found[1]["kind"], found[1]["fields"]) == ("drifted", ["stage"])
+    assert found[2]["kind"] == "moved"
+
+
+def test_more_doubles_than_a_page_are_all_found(leadline: Leadline) -> None:
+    in_step(30)
+    adds = {
+        f"a{n}": Command(
+            "crm.lead.add", {"fields": {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": str(n % 20 + 1)}}
+        )
+        for n in range(40)
+    }
+    portals.session().call(adds)
+    found = findings(leadline("reconcile", "--json"))
+    assert {user: len(one["lead_ids"]) for user, one in found.items()} == dict.fromkeys(
+        range(1, 21), 3
+    )
+
+
+def test_what_is_written_meanwhile_is_no_difference(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_step(3)
+    look = reading.read
+
+    def write_and_look(commands: dict[str, Command]) -> dict[str, Any]:
+        rows("UPDATE users SET version = 2, synced_version = 2 WHERE id = 2")
+        crm("crm.lead.update", id=2, fields={"TITLE": "A newer name"})
+        return look(commands)
+
+    monkeypatch.setattr(reading, "read", write_and_look)
+    answer = leadline("reconcile", "--json")
+    assert (answer.code, answer.lines[-1]["summary"]["waiting"]) == (0, 1)
+
+
+def test_a_broken_off_run_goes_on_where_it_was_within_the_limits(
+    leadline: Leadline,
+    monkeypatch: pytest.MonkeyPatch,
+    control: Callable[[str], Any],
+) -> None:
+    in_step(1200)
+    crm("crm.lead.delete", id=10)
+    crm("crm.lead.delete", id=1190)
+    compared: list[int] = []
+    whole = compare.compare
+
+    def break_off(user: Kept, *rest: Any) -> Any:
+        compared.append(user.id)
+        if user.id == 700:
+            raise KeyboardInterrupt
+        return whole(user, *rest)
+
+    before = control("calls")["requests"]
+    monkeypatch.setattr(compare, "compare", break_off)
+    first = leadline("reconcile", "--json")
+    assert first.code != 0
+    assert list(findings(first)) == [10]
+    monkeypatch.setattr(compare, "compare", whole)
+    second = leadline("reconcile", "--json")
+    assert (second.code, list(findings(second))) == (1, [1190])
+    assert "continuing after user 500" in second.err
+    summary = second.lines[-1]["summary"]
+    assert (summary["ok"], summary["missing"]) == (1198, 2)
+    calls = control("calls")
+    assert calls["refused"] == 0
+    assert calls["requests"] - before < 1200 / 50
+    assert leadline("reconcile", "--json").lines[-1]["summary"]["missing"] == 2, "a new run"
+
+
+def test_a_refusal_is_waited_out_and_a_paused_portal_is_told(
+    leadline: Leadline, portal: str
+) -> None:
+    in_step(2)
+    faults = f"{portal}/_emulator/faults"
+    refusal = {"method": "*", "action": "error", "code": "QUERY_LIMIT_EXCEEDED", "status": 503}
+    requests.post(faults, json=[refusal | {"count": 1}], timeout=10).raise_for_status()
+    assert leadline("reconcile", "--json").code == 0
+    requests.put(f"{portal}/_emulator/settings", json={"mode": "revoked"}, timeout=10)
+    for _ in range(2):
+        answer = leadline("reconcile", "--json")
+        assert answer.code == 3
+        assert "local-webhook-code" not in answer.err
+
+
+def test_a_repair_is_a_new_event_for_users_that_need_one_only(leadline: Leadline) -> None:
+    in_step(5)
+    crm("crm.lead.delete", id=1)
+    crm("crm.lead.update", id=2, fields={"STATUS_ID": "JUNK"})
+    crm("crm.lead.update", id=3, fields={"STATUS_ID": "JUNK", "TITLE": "Somebody Else"})
+    assert leadline("reconcile", "--repair", "--json").lines[-1]["summary"]["asked_again"] == 2
+    events = "SELECT user_id, version, action, changed, state FROM events ORDER BY user_id"
+    entered = [tuple(row.values()) for row in rows(events)]
+    assert entered == [
+        (1, 2, "update_card", "look", "open"),
+        (3, 2, "update_card", "look", "open"),
+    ]
+    again = leadline("reconcile", "--repair", "--stages", "--json").lines[-1]["summary"]
+    assert (again["waiting"], again["moved"], again["asked_again"]) == (2, 1, 1)
+    assert [row["changed"] for row in rows(events)] == ["look", "look,stage", "look"]
