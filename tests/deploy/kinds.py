@@ -1,0 +1,350 @@
+"""Strict models of the custom kinds that we use, after their public definitions.
+
+They take only the fields that we have a use for: a typo or a field that moved is an error. Core
+kinds are checked against Kubernetes' own schemas instead.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[str, StringConstraints(pattern=r"^\d+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Metadata(_Strict):
+    """`name` and `namespace` are DNS labels."""
+
+    name: Label
+    namespace: Label | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+
+# https://knative.dev/docs/reference/api/serving-api/
+
+
+class Autoscaling(_Strict):
+    """Annotations of a revision; on the Service itself they would count for nothing."""
+
+    min_scale: Count = Field(alias="autoscaling.knative.dev/min-scale")
+    max_scale: Count = Field(alias="autoscaling.knative.dev/max-scale")
+
+
+class RevisionMetadata(_Strict):
+    """Of the template."""
+
+    labels: dict[str, str]
+    annotations: Autoscaling
+
+
+class RevisionSpec(_Strict):
+    """The part of a pod that Knative lets through, and its own fields."""
+
+    container_concurrency: Annotated[int, Field(ge=1, le=1000, alias="containerConcurrency")]
+    timeout_s: Annotated[int, Field(ge=1, le=600, alias="timeoutSeconds")]
+    automount: Literal[False] = Field(alias="automountServiceAccountToken")
+    service_links: Literal[False] = Field(alias="enableServiceLinks")
+    #: A pod's, checked as such.
+    containers: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1)]
+    volumes: list[dict[str, Any]]
+
+
+class RevisionTemplate(_Strict):
+    """What makes a new revision when it changes."""
+
+    metadata: RevisionMetadata
+    spec: RevisionSpec
+
+
+class ServiceSpec(_Strict):
+    """Traffic goes to the newest revision."""
+
+    template: RevisionTemplate
+
+
+class KnativeService(_Strict):
+    """serving.knative.dev/v1 Service."""
+
+    api_version: Literal["serving.knative.dev/v1"] = Field(alias="apiVersion")
+    kind: Literal["Service"]
+    metadata: Metadata
+    spec: ServiceSpec
+
+
+# https://knative.dev/docs/eventing/reference/eventing-api/ and eventing-rabbitmq's types
+
+
+class SinkRef(_Strict):
+    """A function."""
+
+    api_version: Literal["serving.knative.dev/v1"] = Field(alias="apiVersion")
+    kind: Literal["Service"]
+    name: Label
+
+
+class Sink(_Strict):
+    """Where events go."""
+
+    ref: SinkRef
+
+
+class PingSourceSpec(_Strict):
+    """`schedule` with seconds or a descriptor; the parser is robfig/cron's."""
+
+    schedule: Annotated[str, StringConstraints(pattern=r"^@every \d+s$")]
+    content_type: Literal["application/json"] = Field(alias="contentType")
+    data: str
+    sink: Sink
+
+
+class PingSource(_Strict):
+    """sources.knative.dev/v1 PingSource."""
+
+    api_version: Literal["sources.knative.dev/v1"] = Field(alias="apiVersion")
+    kind: Literal["PingSource"]
+    metadata: Metadata
+    spec: PingSourceSpec
+
+
+class ConnectionSecret(_Strict):
+    """Has `username`, `password`, `uri` (of the management API) and `port`."""
+
+    name: Label
+
+
+class ClusterReference(_Strict):
+    """A RabbitMQ that no operator runs."""
+
+    connection_secret: ConnectionSecret = Field(alias="connectionSecret")
+
+
+class Queue(_Strict):
+    """Predeclared, or the source would make one without dead letters."""
+
+    queue_name: str = Field(alias="queueName")
+    predeclared: Literal[True]
+    parallelism: Annotated[int, Field(ge=1, le=1000)]
+
+
+class Delivery(_Strict):
+    """`retry` counts those after the first; delays in ISO 8601."""
+
+    retry: Annotated[int, Field(ge=1)]
+    backoff_policy: Literal["linear", "exponential"] = Field(alias="backoffPolicy")
+    backoff_delay: Annotated[str, StringConstraints(pattern=r"^PT\d+S$")] = Field(
+        alias="backoffDelay"
+    )
+
+
+class RabbitmqSourceSpec(_Strict):
+    """Can't be changed once it is there."""
+
+    cluster: ClusterReference = Field(alias="rabbitmqClusterReference")
+    queue: Queue = Field(alias="rabbitmqResourcesConfig")
+    delivery: Delivery
+    sink: Sink
+
+
+class RabbitmqSource(_Strict):
+    """sources.knative.dev/v1alpha1 RabbitmqSource."""
+
+    api_version: Literal["sources.knative.dev/v1alpha1"] = Field(alias="apiVersion")
+    kind: Literal["RabbitmqSource"]
+    metadata: Metadata
+    spec: RabbitmqSourceSpec
+
+
+# https://keda.sh/docs/latest/reference/scaledobject-spec/ and its scaler "Metrics API"
+
+
+class MetricsApi(_Strict):
+    """Numbers are strings here."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^http://[\w.-]+:\d+/metrics$")]
+    format: Literal["prometheus"]
+    value_location: str = Field(alias="valueLocation")
+    target_value: Count = Field(alias="targetValue")
+
+
+class Trigger(_Strict):
+    """One reason to scale."""
+
+    type: Literal["metrics-api"]
+    metadata: MetricsApi
+
+
+class ScaleTarget(_Strict):
+    """A Deployment of the same namespace."""
+
+    name: Label
+
+
+class Fallback(_Strict):
+    """While the metric can't be had."""
+
+    failure_threshold: Annotated[int, Field(ge=1, alias="failureThreshold")]
+    replicas: Annotated[int, Field(ge=1)]
+
+
+class ScaledObjectSpec(_Strict):
+    """Never to zero: retries and wake-ups are a worker's own alarm."""
+
+    target: ScaleTarget = Field(alias="scaleTargetRef")
+    least: Annotated[int, Field(ge=1, alias="minReplicaCount")]
+    most: Annotated[int, Field(ge=1, alias="maxReplicaCount")]
+    polling_s: Annotated[int, Field(ge=1, alias="pollingInterval")]
+    cooldown_s: Annotated[int, Field(ge=0, alias="cooldownPeriod")]
+    fallback: Fallback
+    triggers: Annotated[list[Trigger], Field(min_length=1)]
+
+
+class ScaledObject(_Strict):
+    """keda.sh/v1alpha1 ScaledObject."""
+
+    api_version: Literal["keda.sh/v1alpha1"] = Field(alias="apiVersion")
+    kind: Literal["ScaledObject"]
+    metadata: Metadata
+    spec: ScaledObjectSpec
+
+
+# https://gateway-api.sigs.k8s.io/reference/spec/
+
+
+class ParentRef(_Strict):
+    """The Gateway that takes the requests in."""
+
+    name: Label
+    namespace: Label
+
+
+class PathMatch(_Strict):
+    """Exact goes before any prefix, a longer prefix before a shorter one."""
+
+    type: Literal["Exact", "PathPrefix"]
+    value: Annotated[str, StringConstraints(pattern=r"^/")]
+
+
+class Match(_Strict):
+    """Path and method must both match."""
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
+    path: PathMatch
+
+
+class PathRewrite(_Strict):
+    """Either the whole path or the prefix that was matched."""
+
+    type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
+    full: str | None = Field(None, alias="replaceFullPath")
+    prefix: str | None = Field(None, alias="replacePrefixMatch")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "PathRewrite":
+        is_full = self.type == "ReplaceFullPath"
+        if (self.full is None) == is_full or (self.prefix is None) != is_full:
+            raise ValueError("the type names another field than the one given")
+        return self
+
+
+class Rewrite(_Strict):
+    """Host name, path or both."""
+
+    hostname: Host | None = None
+    path: PathRewrite | None = None
+
+
+class Filter(_Strict):
+    """One change on the way."""
+
+    type: Literal["URLRewrite"]
+    rewrite: Rewrite = Field(alias="urlRewrite")
+
+
+class Backend(_Strict):
+    """A Service; another namespace's only by a ReferenceGrant there."""
+
+    name: Label
+    namespace: Label | None = None
+    port: Port
+
+
+class Rule(_Strict):
+    """Any match will do."""
+
+    matches: Annotated[list[Match], Field(min_length=1, max_length=64)]
+    filters: Annotated[list[Filter], Field(min_length=1, max_length=1)]
+    backends: Annotated[list[Backend], Field(min_length=1, max_length=1, alias="backendRefs")]
+
+    @model_validator(mode="after")
+    def _a_prefix_is_replaced_for_one_match(self) -> "Rule":
+        rewritten = self.filters[0].rewrite.path
+        replaces_prefix = rewritten is not None and rewritten.prefix is not None
+        if replaces_prefix and [one.path.type for one in self.matches] != ["PathPrefix"]:
+            raise ValueError("ReplacePrefixMatch goes with exactly one match, of a PathPrefix")
+        return self
+
+
+class HttpRouteSpec(_Strict):
+    """At most 16 rules."""
+
+    parents: Annotated[list[ParentRef], Field(min_length=1, alias="parentRefs")]
+    hostnames: list[Host]
+    rules: Annotated[list[Rule], Field(min_length=1, max_length=16)]
+
+
+class HttpRoute(_Strict):
+    """gateway.networking.k8s.io/v1 HTTPRoute."""
+
+    api_version: Literal["gateway.networking.k8s.io/v1"] = Field(alias="apiVersion")
+    kind: Literal["HTTPRoute"]
+    metadata: Metadata
+    spec: HttpRouteSpec
+
+
+class GrantedFrom(_Strict):
+    """Who may refer."""
+
+    group: Literal["gateway.networking.k8s.io"]
+    kind: Literal["HTTPRoute"]
+    namespace: Label
+
+
+class GrantedTo(_Strict):
+    """To what; the core group's name is empty."""
+
+    group: Literal[""]
+    kind: Literal["Service"]
+    name: Label
+
+
+class GrantSpec(_Strict):
+    """From any of these to any of those."""
+
+    sources: Annotated[list[GrantedFrom], Field(min_length=1, alias="from")]
+    targets: Annotated[list[GrantedTo], Field(min_length=1, alias="to")]
+
+
+class ReferenceGrant(_Strict):
+    """gateway.networking.k8s.io/v1beta1 ReferenceGrant."""
+
+    api_version: Literal["gateway.networking.k8s.io/v1beta1"] = Field(alias="apiVersion")
+    kind: Literal["ReferenceGrant"]
+    metadata: Metadata
+    spec: GrantSpec
+
+
+CUSTOM: dict[tuple[str, str], type[BaseModel]] = {
+    ("serving.knative.dev/v1", "Service"): KnativeService,
+    ("sources.knative.dev/v1", "PingSource"): PingSource,
+    ("sources.knative.dev/v1alpha1", "RabbitmqSource"): RabbitmqSource,
+    ("keda.sh/v1alpha1", "ScaledObject"): ScaledObject,
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"): HttpRoute,
+    ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant"): ReferenceGrant,
+}

@@ -1,0 +1,137 @@
+"""What the tests of deploy/ share: the manifests as documents, and who they say runs how."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local.stack import Function, Stack, read
+
+CHECKOUT = Path(__file__).parents[2]
+DEPLOY = CHECKOUT / "deploy"
+#: Folders of Kubernetes manifests; environment/ and processes/ belong to faas-cli.
+FOLDERS = ("base", "components", "knative", "kubernetes")
+SECRETS = "/var/openfaas/secrets"
+SERVING = "serving.knative.dev/v1"
+
+Document = dict[str, Any]
+
+
+def files() -> list[Path]:
+    """Every YAML file of the manifests."""
+    found = [path for folder in FOLDERS for path in (DEPLOY / folder).rglob("*.yaml")]
+    return sorted([*found, DEPLOY / "secrets.example.yaml"])
+
+
+def kustomizations() -> list[Path]:
+    """Every kustomization.yaml."""
+    return [path for path in files() if path.name == "kustomization.yaml"]
+
+
+def documents(path: Path) -> list[Document]:
+    """What a file holds; none of it is empty."""
+    found = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    assert all(found), f"{path} has an empty document"
+    return found
+
+
+@cache
+def resources() -> list[tuple[Path, Document]]:
+    """What a cluster would get, with its file; kustomize's own kinds are left out."""
+    own = ("kustomize.config.k8s.io/", "builtin")
+    return [
+        (path, document)
+        for path in files()
+        for document in documents(path)
+        if not str(document.get("apiVersion", "builtin")).startswith(own)
+    ]
+
+
+def of_kind(kind: str, below: Path = DEPLOY) -> list[Document]:
+    """The manifests of this kind in a folder."""
+    return [one for path, one in resources() if one["kind"] == kind and path.is_relative_to(below)]
+
+
+@cache
+def stack() -> Stack:
+    """stack.yml with its defaults."""
+    return read(CHECKOUT / "stack.yml", {})
+
+
+def processes() -> Function:
+    """The image of worker, connector and migrations."""
+    return read(DEPLOY / "processes" / "stack.yml", {}).functions["processes"]
+
+
+def compose() -> Document:
+    """The services of docker compose, without its variables filled in."""
+    text = (CHECKOUT / "local" / "docker-compose.yml").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text)["services"])
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of ours, whatever kind of manifest holds it."""
+
+    name: str
+    kind: str
+    pod: Document
+    body: Document
+
+    @property
+    def secrets(self) -> set[str]:
+        """The files below /var/openfaas/secrets, by name; a Secret has one, named as itself."""
+        mounts = {one["name"]: one["mountPath"] for one in self.body.get("volumeMounts", [])}
+        return {
+            source["secret"]["name"]
+            for volume in self.pod.get("volumes", [])
+            if mounts.get(volume["name"]) == SECRETS
+            for source in volume["projected"]["sources"]
+        }
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What is set here, beside the settings that all have."""
+        return {one["name"]: one["value"] for one in self.body.get("env", [])}
+
+
+@cache
+def functions() -> dict[str, Container]:
+    """The functions as Knative runs them."""
+    return {one.name: one for one in _containers() if one.kind == SERVING}
+
+
+@cache
+def workloads() -> dict[str, Container]:
+    """migrate, connector and worker as any cluster runs them."""
+    found = {one.name: one for one in _containers() if one.kind != SERVING}
+    return {name.removeprefix("leadline-"): one for name, one in found.items()}
+
+
+def _containers() -> Iterator[Container]:
+    for path, document in resources():
+        is_ours = path.is_relative_to(DEPLOY / "base") or document["apiVersion"] == SERVING
+        if is_ours and "template" in document.get("spec", {}):
+            kind = document["apiVersion"]
+            pod = document["spec"]["template"]["spec"]
+            yield Container(document["metadata"]["name"], kind, pod, pod["containers"][0])
+
+
+def settings_env() -> dict[str, str]:
+    """The settings that all pods get from the ConfigMap."""
+    lines = (DEPLOY / "base" / "settings.env").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
+    return {name: value for name, value in pairs}  # noqa: C416 - says what the two are
+
+
+def routes_env(platform: str) -> dict[str, str]:
+    """LEADLINE_ROUTES as this platform's kustomization sets it."""
+    (kustomization,) = documents(DEPLOY / platform / "base" / "kustomization.yaml")
+    (literal,) = kustomization["configMapGenerator"][0]["literals"]
+    name, _, value = literal.partition("=")
+    assert name == "LEADLINE_ROUTES"
+    return dict(json.loads(value))

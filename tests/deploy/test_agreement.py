@@ -1,0 +1,246 @@
+"""stack.yml and the manifests tell of the same system, and the code reads just that."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from leadline.messages import topology
+from leadline.runtime.settings import Settings
+from tests.deploy.manifests import (
+    CHECKOUT,
+    DEPLOY,
+    Container,
+    documents,
+    functions,
+    of_kind,
+    processes,
+    routes_env,
+    settings_env,
+    stack,
+    workloads,
+)
+
+FOLDERS = {path.parent.name for path in (CHECKOUT / "functions").glob("*/main.py")}
+NAMES = sorted(folder.replace("_", "-") for folder in FOLDERS)
+PROCESSES = {
+    "migrate": "leadline.runtime.migrate",
+    "connector": "leadline.messages.connector",
+    "worker": "leadline.sync.worker",
+}
+#: Of these threads of a function one more may hold a connection: it marks what was confirmed.
+MARKERS = {"create-user", "update-user", "move-user"}
+#: A migration takes its lock on one connection and works on another.
+MIGRATION = 2
+#: max_connections of Postgres by default, less those kept for superusers.
+CONNECTIONS = 100 - 3
+
+
+def modules_of(source: Path) -> set[Path]:
+    """This file and every file of `leadline` that it imports, directly or not."""
+    found: set[Path] = set()
+    waiting = [source]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path)
+    return found
+
+
+@cache
+def _imported(path: Path) -> list[Path]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [one.name for one in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+    files = [CHECKOUT / f"{name.replace('.', '/')}.py" for name in names]
+    return [one for one in files if one.is_file() and one.is_relative_to(CHECKOUT / "leadline")]
+
+
+def secrets_read_by(source: Path) -> set[str]:
+    """The names given to `secrets.read` and `secrets.require` in all that this file imports."""
+    text = "".join(path.read_text(encoding="utf-8") for path in modules_of(source))
+    return set(re.findall(r'secrets\.(?:read|require)\("([a-z-]+)"\)', text))
+
+
+def source_of(name: str) -> Path:
+    if name in PROCESSES:
+        return CHECKOUT / f"{PROCESSES[name].replace('.', '/')}.py"
+    return CHECKOUT / "functions" / name.replace("-", "_") / "main.py"
+
+
+# Who there is
+
+
+def test_every_function_is_everywhere() -> None:
+    assert sorted(stack().functions) == NAMES
+    assert sorted(functions()) == NAMES
+
+
+def test_openfaas_lets_the_gateway_call_every_function() -> None:
+    for kind in ("NetworkPolicy", "PodDisruptionBudget"):
+        (one,) = [
+            one
+            for one in of_kind(kind, DEPLOY / "kubernetes")
+            if one["metadata"]["name"] == "leadline-functions"
+        ]
+        selector = one["spec"].get("podSelector") or one["spec"]["selector"]
+        assert sorted(selector["matchExpressions"][0]["values"]) == NAMES
+
+
+# Which image
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_function_has_one_image(name: str) -> None:
+    assert functions()[name].body["image"] == stack().functions[name].image
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_process_has_one_image_and_one_command(name: str) -> None:
+    body = workloads()[name].body
+    assert body["image"] == processes().image
+    assert body["command"] == ["python", "-m", PROCESSES[name]]
+
+
+def test_the_images_component_names_every_image() -> None:
+    (component,) = documents(DEPLOY / "components" / "images" / "kustomization.yaml")
+    named = {f"{one['name']}:{one['newTag']}" for one in component["images"]}
+    assert named == {one.image for one in [*stack().functions.values(), processes()]}
+
+
+# Which secrets
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_function_gets_the_same_secrets_on_openfaas_and_knative(name: str) -> None:
+    assert functions()[name].secrets == set(stack().functions[name].secrets)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *PROCESSES])
+def test_what_runs_gets_the_secrets_that_its_code_reads(name: str) -> None:
+    container = {**functions(), **workloads()}[name]
+    needed = secrets_read_by(source_of(name))
+    if container.env.get("LEADLINE_AUTH") == "off" or not _checks_keys(name):
+        needed -= {"api-keys"}
+    assert container.secrets == needed
+
+
+def _checks_keys(name: str) -> bool:
+    """Functions let callers in by key, the connector is let in by one."""
+    return name in NAMES or name == "connector"
+
+
+# Which settings
+
+
+def test_every_setting_can_be_chosen_and_none_is_unknown() -> None:
+    known = {f"LEADLINE_{name.upper()}" for name in Settings.model_fields}
+    # Who may call is decided for each function.
+    assert settings_env().keys() == known - {"LEADLINE_AUTH"}
+
+
+def test_settings_are_those_of_openfaas() -> None:
+    for name, function in stack().functions.items():
+        environment = function.all_environment(CHECKOUT)
+        common = {key for key in environment if key.startswith("LEADLINE_")} - {"LEADLINE_AUTH"}
+        here = settings_env()
+        assert {key: environment[key] for key in common} == {key: here[key] for key in common}
+        own = {key: environment[key] for key in environment.keys() - common}
+        assert own == functions()[name].env, name
+
+
+def test_settings_make_sense() -> None:
+    values = {
+        name.removeprefix("LEADLINE_").lower(): value for name, value in settings_env().items()
+    }
+    Settings.model_validate(values)
+
+
+# Who calls whom
+
+
+def test_each_queue_goes_to_its_function() -> None:
+    topics = {
+        one.annotations["topic"]: name
+        for name, one in stack().functions.items()
+        if one.annotations.get("topic") in {topology.REQUESTS, topology.REPLIES}
+    }
+    assert topics.keys() == {topology.REQUESTS, topology.REPLIES}
+    knative, kubernetes = routes_env("knative"), routes_env("kubernetes")
+    for queue, name in topics.items():
+        assert knative[queue] == f"http://{name}.leadline.svc.cluster.local/"
+        gateway = "http://gateway.openfaas.svc.cluster.local:8080"
+        assert kubernetes[queue] == f"{gateway}/function/{name}"
+    sources = of_kind("RabbitmqSource")
+    assert topics == {
+        one["spec"]["rabbitmqResourcesConfig"]["queueName"]: one["spec"]["sink"]["ref"]["name"]
+        for one in sources
+    }
+
+
+def test_the_relay_is_called_as_often_by_openfaas_as_by_knative() -> None:
+    (source,) = of_kind("PingSource")
+    relay = stack().functions[source["spec"]["sink"]["ref"]["name"]]
+    assert relay.annotations == {"topic": "cron-function", "schedule": source["spec"]["schedule"]}
+
+
+def test_who_is_called_by_a_schedule_asks_for_no_key() -> None:
+    # Neither the cron connector nor a PingSource can send one.
+    for name, function in stack().functions.items():
+        is_scheduled = "schedule" in function.annotations
+        auth = function.all_environment(CHECKOUT).get("LEADLINE_AUTH", "on")
+        assert (auth == "off") == is_scheduled, name
+
+
+# How much
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_function_has_the_same_room_on_openfaas_and_knative(name: str) -> None:
+    function, container = stack().functions[name], functions()[name]
+    assert function.requests
+    assert function.limits
+    resources = {
+        "requests": function.requests.model_dump(),
+        "limits": function.limits.model_dump(),
+    }
+    assert container.body["resources"] == resources
+    assert _most_replicas(name) == function.most_replicas
+
+
+def test_a_knative_function_gets_as_many_requests_as_it_has_threads() -> None:
+    for container in functions().values():
+        assert str(container.pod["containerConcurrency"]) == container.env["THREADS"]
+
+
+def _most_replicas(name: str) -> int:
+    (service,) = [one for one in of_kind("Service") if one["metadata"]["name"] == name]
+    annotations = service["spec"]["template"]["metadata"]["annotations"]
+    return int(annotations["autoscaling.knative.dev/max-scale"])
+
+
+def _connections(name: str, container: Container) -> int:
+    """What a function may hold of Postgres' connections, all its replicas together."""
+    if "database-url" not in container.secrets:
+        return 0
+    threads = int(container.env["THREADS"]) + (name in MARKERS)
+    return _most_replicas(name) * threads
+
+
+def test_all_functions_together_fit_into_postgres() -> None:
+    taken = MIGRATION + sum(_connections(name, one) for name, one in functions().items())
+    assert taken <= CONNECTIONS
+    # The guide says the same number.
+    guide = (CHECKOUT / "docs" / "deploy" / "README.md").read_text(encoding="utf-8")
+    assert f"**{taken} connections**" in guide
+
+
+def test_only_who_writes_marks_what_was_confirmed() -> None:
+    marking = CHECKOUT / "leadline" / "ledger" / "accept.py"
+    assert {name for name in NAMES if marking in modules_of(source_of(name))} == MARKERS

@@ -1,0 +1,139 @@
+"""kustomize finds all that it is told of, and what it renders is complete."""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.deploy.kinds import CUSTOM
+from tests.deploy.manifests import CHECKOUT, DEPLOY, Document, documents, files, kustomizations
+
+OVERLAYS = sorted(path.parent for path in DEPLOY.glob("*/overlays/*/kustomization.yaml"))
+#: What a kustomization may name files or folders by.
+LISTS = ("resources", "components", "transformers", "configurations")
+
+
+def _id(path: Path) -> str:
+    return str(path.relative_to(DEPLOY).parent if path.is_file() else path.relative_to(DEPLOY))
+
+
+def _named(kustomization: Path) -> list[Path]:
+    (content,) = documents(kustomization)
+    names = [name for each in LISTS for name in content.get(each, [])]
+    names += [name for one in content.get("configMapGenerator", []) for name in one.get("envs", [])]
+    names += [one["path"] for one in content.get("patches", []) if "path" in one]
+    return [(kustomization.parent / name).resolve() for name in names]
+
+
+@pytest.mark.parametrize("kustomization", kustomizations(), ids=_id)
+def test_what_a_kustomization_names_exists(kustomization: Path) -> None:
+    for path in _named(kustomization):
+        found = path / "kustomization.yaml" if path.is_dir() else path
+        assert found.is_file(), f"{path} is missing"
+
+
+def test_no_manifest_is_forgotten() -> None:
+    named = {path for one in kustomizations() for path in _named(one)}
+    own = {path for path in files() if path.name != "kustomization.yaml"}
+    assert own - named == {DEPLOY / "secrets.example.yaml"}
+
+
+# The rest needs kustomize itself, which no Python package ships.
+
+needs_kubectl = pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="kubectl is not installed"
+)
+
+
+@cache
+def _rendered(overlay: Path) -> list[Document]:
+    text = subprocess.run(
+        ["kubectl", "kustomize", str(overlay)], check=True, capture_output=True, text=True
+    ).stdout
+    return list(yaml.load_all(text, yaml.CSafeLoader))
+
+
+def _names(documents: list[Document], kind: str) -> set[str]:
+    return {one["metadata"]["name"] for one in documents if one["kind"] == kind}
+
+
+def _values(value: Any, key: str) -> list[Any]:
+    """Everything below this key, however deep."""
+    if isinstance(value, list):
+        return [found for one in value for found in _values(one, key)]
+    if not isinstance(value, dict):
+        return []
+    below = [found for one in value.values() for found in _values(one, key)]
+    return [value[key], *below] if key in value else below
+
+
+@needs_kubectl
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=_id)
+def test_an_overlay_renders_to_valid_manifests(overlay: Path) -> None:
+    for document in _rendered(overlay):
+        custom = CUSTOM.get((document["apiVersion"], document["kind"]))
+        if custom:
+            custom.model_validate(document)
+        else:
+            kubernetes_validate.validate(document, "1.32", strict=True)
+
+
+@needs_kubectl
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=_id)
+def test_every_pod_gets_the_settings_as_they_are_now(overlay: Path) -> None:
+    rendered = _rendered(overlay)
+    used = {one["name"] for one in _values(rendered, "configMapRef")}
+    # The name has the content's hash: a changed setting restarts what reads it.
+    assert used == _names(rendered, "ConfigMap")
+    assert re.fullmatch(r"leadline-settings-[a-z0-9]+", used.pop())
+
+
+@needs_kubectl
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=_id)
+def test_everything_has_the_namespace_where_it_belongs(overlay: Path) -> None:
+    homeless = [
+        one["metadata"]["name"]
+        for one in _rendered(overlay)
+        if "namespace" not in one["metadata"] and one["kind"] != "Namespace"
+    ]
+    assert not homeless
+    assert "NAMESPACE" not in yaml.safe_dump(_rendered(overlay))
+
+
+@needs_kubectl
+def test_every_image_is_renamed_in_one_place(tmp_path: Path) -> None:
+    deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
+    images = deploy / "components" / "images" / "kustomization.yaml"
+    images.write_text(images.read_text().replace("newTag: 0.1.0", "newTag: 9.9.9"))
+    for overlay in OVERLAYS:
+        rendered = _rendered(deploy / overlay.relative_to(DEPLOY))
+        tags = {image for image in _values(rendered, "image") if "/leadline/" in image}
+        assert tags
+        assert all(image.endswith(":9.9.9") for image in tags)
+
+
+@needs_kubectl
+def test_the_source_of_knative_takes_the_connectors_place(tmp_path: Path) -> None:
+    deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
+    overlay = deploy / "knative" / "overlays" / "production"
+    kustomization = overlay / "kustomization.yaml"
+    line = "  - ../../components/rabbitmq-source"
+    assert f"#{line}" in kustomization.read_text()
+    kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
+    rendered = _rendered(overlay)
+    assert len(_names(rendered, "RabbitmqSource")) == 2
+    assert "leadline-connector" not in _names(rendered, "Deployment")
+
+
+def test_the_overlays_are_there() -> None:
+    assert {str(one.relative_to(CHECKOUT)) for one in OVERLAYS} == {
+        f"deploy/{platform}/overlays/{kind}"
+        for platform in ("knative", "kubernetes")
+        for kind in ("development", "production")
+    }

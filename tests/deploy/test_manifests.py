@@ -1,0 +1,101 @@
+"""Each manifest is what its kind allows, and gives a container no right that it does not need."""
+
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from leadline.messages import courier
+from leadline.sync import driver
+from tests.deploy.kinds import CUSTOM
+from tests.deploy.manifests import (
+    SERVING,
+    Container,
+    Document,
+    functions,
+    of_kind,
+    resources,
+    workloads,
+)
+
+#: The oldest and the newest Kubernetes that the manifests are for.
+VERSIONS = ("1.32", "1.37")
+
+
+def _name(value: Any) -> str | None:
+    if isinstance(value, dict) and "metadata" in value:
+        return f"{value['kind']}-{value['metadata']['name']}"
+    return value.name if isinstance(value, Container) else None
+
+
+ALL = [document for _, document in resources()]
+CORE = [one for one in ALL if (one["apiVersion"], one["kind"]) not in CUSTOM]
+OURS = [*functions().values(), *workloads().values()]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("document", CORE, ids=_name)
+def test_a_core_manifest_is_valid_for_kubernetes(document: Document, version: str) -> None:
+    kubernetes_validate.validate(document, version, strict=True)
+
+
+@pytest.mark.parametrize("document", [one for one in ALL if one not in CORE], ids=_name)
+def test_a_custom_manifest_is_valid_for_its_kind(document: Document) -> None:
+    CUSTOM[document["apiVersion"], document["kind"]].model_validate(document)
+
+
+@pytest.mark.parametrize("container", functions().values(), ids=_name)
+def test_a_knative_function_is_a_valid_pod(container: Container) -> None:
+    body = {"name": container.name, **container.body}
+    spec = {"containers": [body], "volumes": container.pod["volumes"]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": container.name}, "spec": spec}
+    kubernetes_validate.validate(pod, VERSIONS[0], strict=True)
+
+
+@pytest.mark.parametrize("container", OURS, ids=_name)
+def test_a_container_has_no_rights_that_it_does_not_need(container: Container) -> None:
+    # Knative takes these of the container, Kubernetes some of the pod.
+    security = container.pod.get("securityContext", {}) | container.body["securityContext"]
+    assert security == {
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container.pod["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("container", OURS, ids=_name)
+def test_a_container_asks_for_memory_and_has_a_limit(container: Container) -> None:
+    resources = container.body["resources"]
+    assert {"memory", "cpu"} <= resources["requests"].keys()
+    assert "memory" in resources["limits"]
+
+
+@pytest.mark.parametrize("name", [*functions(), "connector", "worker"])
+def test_what_keeps_running_is_probed_on_paths_that_ask_no_server(name: str) -> None:
+    body = {**functions(), **workloads()}[name].body
+    assert body["livenessProbe"]["httpGet"]["path"] == "/_/health"
+    assert body["readinessProbe"]["httpGet"]["path"] == "/_/ready"
+
+
+def test_a_worker_may_finish_its_job_and_a_connector_its_deliveries() -> None:
+    timeout: Any = courier.TIMEOUT
+    delivery_s = timeout.connect_timeout + timeout.read_timeout
+    for name, longest_s in {"worker": driver.JOB_TIMEOUT_S, "connector": delivery_s}.items():
+        assert workloads()[name].pod["terminationGracePeriodSeconds"] > longest_s
+
+
+def test_a_function_on_knative_is_not_reached_from_outside_but_by_the_route() -> None:
+    services = [one for one in of_kind("Service") if one["apiVersion"] == SERVING]
+    assert {
+        one["metadata"]["labels"].get("networking.knative.dev/visibility") for one in services
+    } == {"cluster-local"}
+
+
+def test_the_example_holds_no_secret() -> None:
+    for one in of_kind("Secret"):
+        ((name, value),) = one["stringData"].items()
+        assert name == one["metadata"]["name"], "the file is named as the secret"
+        assert "CHANGE-ME" in value or "WEBHOOK_CODE" in value

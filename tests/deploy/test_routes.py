@@ -1,0 +1,94 @@
+"""The same calls everywhere: a cluster's routes lead to the function that the local edge picks."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from local.edge.routes import Refusal, Target, route
+from tests.deploy.kinds import HttpRoute, PathRewrite, Rule
+from tests.deploy.manifests import DEPLOY, of_kind
+
+METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
+PATHS = ("/users", "/users/42", "/users/42/move", "/users/42/other", "/users/", "/", "/healthz")
+PATHS_OF_THE_GATEWAY = ("/function/create-user", "/function/outbox-relay", "/system/functions")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An HTTPRoute, followed as the Gateway API says."""
+
+    rules: list[Rule]
+
+    def route(self, method: str, path: str) -> Target | None:
+        """The function and the path that it gets to see."""
+        found = [
+            (match.path.type == "Exact", len(match.path.value), rule, match.path.value)
+            for rule in self.rules
+            for match in rule.matches
+            if match.method == method and _matches(match.path.type, match.path.value, path)
+        ]
+        if not found:
+            return None
+        # Of equal ones the first in the list goes first.
+        _, _, rule, matched = max(found, key=lambda one: one[:2])
+        rewrite = rule.filters[0].rewrite
+        if rewrite.hostname:  # Knative finds the function by its name
+            return Target(rewrite.hostname.split(".")[0], path)
+        assert rewrite.path
+        return _behind_the_gateway(_rewritten(rewrite.path, matched, path))
+
+
+def _matches(kind: str, value: str, path: str) -> bool:
+    if kind == "Exact":
+        return path == value
+    return path == value or path.startswith(value.rstrip("/") + "/")
+
+
+def _rewritten(rewrite: PathRewrite, matched: str, path: str) -> str:
+    return rewrite.full or f"{rewrite.prefix}{path.removeprefix(matched)}"
+
+
+def _behind_the_gateway(path: str) -> Target:
+    _, function, name, rest = path.split("/", 3)
+    assert function == "function"
+    return Target(name, f"/{rest}")
+
+
+def _cluster(platform: str) -> Cluster:
+    (document,) = of_kind("HTTPRoute", DEPLOY / platform)
+    return Cluster(HttpRoute.model_validate(document).spec.rules)
+
+
+@pytest.fixture(params=["knative", "kubernetes"])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    return _cluster(request.param)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_call_reaches_the_same_function_as_locally(
+    cluster: Cluster, method: str, path: str
+) -> None:
+    here, there = route(method, path), cluster.route(method, path)
+    if isinstance(here, Refusal):
+        # A prefix lets more through than the edge does: there the function itself decides.
+        assert there is None or path.startswith("/users")
+    else:
+        assert there == here
+
+
+@pytest.mark.parametrize("path", PATHS_OF_THE_GATEWAY)
+def test_only_the_rest_paths_are_let_in(cluster: Cluster, path: str) -> None:
+    assert not [method for method in METHODS if cluster.route(method, path)]
+
+
+def test_knative_lets_the_route_use_its_ingress() -> None:
+    (document,) = of_kind("HTTPRoute", DEPLOY / "knative")
+    (grant,) = of_kind("ReferenceGrant", DEPLOY / "knative")
+    spec = HttpRoute.model_validate(document).spec
+    backends = {(one.namespace, one.name) for rule in spec.rules for one in rule.backends}
+    granted = {(grant["metadata"]["namespace"], one["name"]) for one in grant["spec"]["to"]}
+    assert backends == granted
+    assert [one["namespace"] for one in grant["spec"]["from"]] == [
+        document["metadata"]["namespace"]
+    ]
