@@ -1,0 +1,112 @@
+"""One server of our own: started by the runner's code, stopped, killed and frozen at will."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local.private.waiting import eventually
+from local.runner.leftovers import MARK
+from local.runner.ports import Ports
+from local.runner.program import Program
+from local.runner.servers import choice
+from local.runner.servers.choice import Server
+from local.runner.state import State
+
+READY_WITHIN_S = 60
+
+_MAKERS: dict[str, Callable[[State, Ports], Server]] = {
+    "postgres": choice.postgres,
+    "rabbitmq": choice.rabbitmq,
+    "redis": choice.redis,
+    "bitrix24": choice.bitrix24,
+}
+
+
+@dataclass
+class PrivateServer:
+    """One server of our own; ends with this process, however that ends."""
+
+    server: Server
+    state: State
+    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return self.server.url
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._processes[-1].pid
+
+    def start(self) -> None:
+        """Start it and wait until it serves; its data is what it was."""
+        self._processes = [self._spawn(program) for program in self.server.programs()]
+        eventually(self.server.is_ready, READY_WITHIN_S, f"{self.url.partition(':')[0]} is ready")
+
+    def stop(self) -> None:
+        """End it in good order."""
+        for process, program in zip(self._processes, self.server.programs(), strict=True):
+            process.send_signal(getattr(signal, f"SIG{program.stop_signal}"))
+            process.send_signal(signal.SIGCONT)
+            try:
+                process.wait(program.stop_wait_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def kill(self) -> None:
+        """As kill -9 does, or a power cut."""
+        self._processes[-1].kill()
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """Keep its connections open and answer nothing, as a hanging machine does."""
+        self._processes[-1].send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        self._processes[-1].send_signal(signal.SIGCONT)
+
+    def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
+        with (self.state.logs / f"{program.name}.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own server
+                dying_with_us(program),
+                env={**os.environ, **program.env, MARK: str(self.state.root)},
+                cwd=program.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def dying_with_us(program: Program) -> tuple[str, ...]:
+    """The command, to be ended by the kernel when this process is gone."""
+    setpriv = shutil.which("setpriv") or "setpriv"
+    # A kill would leave Postgres's shared memory behind.
+    last = program.stop_signal if program.name == "postgres" else "KILL"
+    rest = program.command[1:] if program.command[0] == setpriv else ("--", *program.command)
+    return (setpriv, "--pdeathsig", last, *rest)
+
+
+def private(name: str, folder: Path) -> PrivateServer:
+    """One server by its name in run.json, not started yet, on ports that are free now."""
+    state = State(folder)
+    state.create()
+    ports = Ports(state.ports(), with_defaults=False)
+    server = _MAKERS[name](state, ports)
+    state.keep_ports(ports.chosen)
+    return PrivateServer(server, state)
