@@ -1,0 +1,51 @@
+"""docker compose runs the same images with the same commands, settings and routes as a cluster."""
+
+import json
+import re
+
+import pytest
+
+from leadline.runtime.settings import Settings
+from tests.deploy.manifests import compose, functions, routes_env, stack, workloads
+
+#: Read by the connector and by the edge themselves.
+READ_BESIDE_THE_SETTINGS = {"LEADLINE_ROUTES", "LEADLINE_EDGE"}
+RUNNING = {**functions(), **workloads()}
+
+
+def _without_variables(text: str) -> str:
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_it_is_the_image_that_a_cluster_runs(name: str) -> None:
+    service, body = compose()[name], RUNNING[name].body
+    assert _without_variables(service["image"]) == body["image"]
+    assert service.get("command") == body.get("command")
+
+
+def test_nothing_is_set_that_is_not_read() -> None:
+    read = {f"LEADLINE_{name.upper()}" for name in Settings.model_fields}
+    for name, service in compose().items():
+        environment = service.get("environment") or {}
+        leadlines = {key for key in environment if key.startswith("LEADLINE_")}
+        assert leadlines <= read | READ_BESIDE_THE_SETTINGS, name
+
+
+def test_each_queue_goes_to_its_function() -> None:
+    routes = json.loads(compose()["connector"]["environment"]["LEADLINE_ROUTES"])
+    assert {queue: url.split("/")[2].split(":")[0] for queue, url in routes.items()} == {
+        queue: url.split("/")[2].split(".")[0] for queue, url in routes_env("knative").items()
+    }
+
+
+def test_all_functions_together_fit_into_its_postgres() -> None:
+    services = compose()
+    (limit,) = re.findall(r"max_connections=(\d+)", " ".join(services["postgres"]["command"]))
+    taken = sum(
+        int(services[name]["environment"]["THREADS"]) + 1
+        for name, function in stack().functions.items()
+        if "database-url" in function.secrets
+    )
+    # One replica of each by default; --scale may double them.
+    assert 2 * taken + 2 <= int(limit) - 3
