@@ -9,14 +9,15 @@ from local.edge.answers import expect, told_as_problems
 from local.edge.config import ConfigFile
 from local.edge.functions import Functions
 from local.edge.health import Health
-from local.edge.openfaas.api import Api, refuse_async
+from local.edge.openfaas.api import Api, refuse_api, refuse_async
+from local.edge.openfaas.gateway import Gateway
 from local.edge.proxy import Proxy
 
 
 def build(config_path: Path) -> web.Application:
     """Everything the edge serves; functions are looked up in this file at each request."""
     config = ConfigFile(config_path)
-    gateway = config.current.gateway
+    gateway = Gateway.read()
     deployments = Deployments(gateway.deployments) if gateway else None
     functions = Functions(config, deployments)
     health, proxy = Health(config, functions), Proxy(functions)
@@ -26,6 +27,8 @@ def build(config_path: Path) -> web.Application:
     app.router.add_get("/healthz", health.handle)
     if gateway and deployments:
         Api(gateway, functions, deployments).add_to(app.router)
+    else:
+        app.router.add_route("*", "/system{rest:(/.*)?}", refuse_api, expect_handler=expect)
     app.router.add_route("*", "/async-function/{anything:.*}", refuse_async, expect_handler=expect)
     app.router.add_route("*", "/{anything:.*}", proxy.handle, expect_handler=expect)
     return app

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.edge.openfaas.gateway import Gateway
-
 _LOOK_EVERY_S = 0.5
 
 
@@ -29,19 +27,17 @@ class Config:
     emulator: str | None = None
     workers: bool = False
     relay: Relay | None = None
-    gateway: Gateway | None = None
 
     @classmethod
     def parse(cls, document: dict[str, Any]) -> "Config":
         """From the file's JSON."""
-        relay, gateway = document.get("relay"), document.get("gateway")
+        relay = document.get("relay")
         return cls(
             functions={str(name): str(url) for name, url in document["functions"].items()},
             connector=document.get("connector"),
             emulator=document.get("emulator"),
             workers=bool(document.get("workers")),
             relay=Relay(Path(relay["tick"]), float(relay["every_s"])) if relay else None,
-            gateway=Gateway.parse(gateway) if gateway else None,
         )
 
 

@@ -87,12 +87,13 @@ class State:
         write_json(self._ports_file, ports)
 
 
-def write(path: Path, content: str | bytes) -> None:
-    """Replace a file at once, readable by its owner only."""
+def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:
+    """Replace a file at once; readable by its owner only, unless told otherwise."""
     data = content.encode() if isinstance(content, str) else content
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
         file.write(data)
     draft.replace(path)
 

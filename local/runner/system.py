@@ -24,8 +24,6 @@ _ROUTES = {"bitrix_queue": "bitrix-handler", "bitrix.responses": "reply-handler"
 _RELAY = "outbox-relay"
 #: Folder in the state folder.
 DEPLOYMENTS = "deployments"
-#: Whose password it is, in passwords/.
-GATEWAY = "gateway"
 #: Would redirect our private servers to somebody else's files.
 _FOREIGN = ("PG", "RABBITMQ_", "ERL_")
 #: Speak of the run, not of the system.
@@ -110,10 +108,8 @@ def plan(state: State, choices: Choices) -> System:
         _edge(
             state,
             edge,
-            {
-                **_edge_config(state, servers, urls, connector, choices),
-                "gateway": _gateway(state, secrets),
-            },
+            _edge_config(state, servers, urls, connector, choices),
+            _gateway(state, secrets),
         ),
     )
     return System(state, servers, programs, urls, f"http://127.0.0.1:{edge}", secrets)
@@ -168,23 +164,27 @@ def _relay(state: State, urls: Mapping[str, str], choices: Choices) -> list[Prog
     return [Program("relay", command, Group.FUNCTIONS, Stage.FUNCTIONS)]
 
 
-def _edge(state: State, port: int, config: Mapping[str, Any]) -> Program:
+def _edge(state: State, port: int, config: Mapping[str, Any], gateway: object) -> Program:
     path = state.root / "edge.json"
     write_json(path, config)
-    env = {"LEADLINE_EDGE": str(path), "HOST": "127.0.0.1", "PORT": str(port)}
+    env = {
+        "LEADLINE_EDGE": str(path),
+        # Quoted once more in supervisord.conf: no apostrophe of a path may end that.
+        "LEADLINE_GATEWAY": json.dumps(gateway).replace("'", "\\u0027"),
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+    }
     command = _python("local.edge")
     return Program("edge", command, Group.EDGE, Stage.FUNCTIONS, env, stop_wait_s=1)
 
 
-def _gateway(state: State, secrets: Path) -> dict[str, str]:
+def _gateway(state: State, secrets: Path) -> dict[str, Any]:
     """What the edge's OpenFaaS API works with."""
-    state.password(GATEWAY)
     return {
-        "supervisor": str(socket(state)),
+        "platform": {"supervisor": str(socket(state)), "logs": str(state.logs)},
         "deployments": str(state.folder(DEPLOYMENTS)),
         "secrets": str(secrets),
-        "logs": str(state.logs),
-        "password": str(state.root / "passwords" / GATEWAY),
+        "password": str(state.root / "passwords" / "gateway"),
     }
 
 

@@ -3,10 +3,20 @@
 import base64
 import binascii
 import hmac
+import secrets
 from pathlib import Path
+
+from local.runner.state import write
 
 USER = "admin"
 CHALLENGE = 'Basic realm="Restricted"'
+
+
+def make_password(path: Path) -> None:
+    """Make one up where there is none."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write(path, secrets.token_hex(16))
 
 
 def is_allowed(authorization: str | None, password_file: Path) -> bool:

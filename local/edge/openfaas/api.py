@@ -20,7 +20,6 @@ from local.edge.openfaas.inventory import Inventory
 from local.edge.openfaas.platform import LogLine, PlatformDown
 from local.edge.openfaas.requests import LogQuery, Refused, body_of, check_namespace
 from local.edge.openfaas.secrets import NamedSecret, NewSecret, Secrets
-from local.edge.openfaas.supervised import Supervised
 from local.edge.routes import NAMESPACE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -40,12 +39,13 @@ class Api:
 
     def __init__(self, gateway: Gateway, functions: Functions, deployments: Deployments) -> None:
         self._password = gateway.password
-        self._secrets = Secrets(gateway.secrets)
-        self._platform = Supervised(gateway.supervisor, gateway.logs)
+        self._secrets = Secrets(gateway.secrets, gateway.secrets_mode)
+        self._platform = gateway.platform
         self._inventory = Inventory(functions, deployments, self._secrets, self._platform)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Serve; a path or method that the API does not have is refused in its own shape too."""
+        access.make_password(self._password)
         paths: dict[str, Mapping[str, Handler]] = {
             "/system/functions": {
                 "GET": self._list,
@@ -72,9 +72,7 @@ class Api:
     def _guarded(self, methods: Mapping[str, Handler]) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
             if not access.is_allowed(request.headers.get("Authorization"), self._password):
-                detail = (
-                    f"Log in as {access.USER}, with the password in the run's passwords/gateway."
-                )
+                detail = f"Log in as {access.USER}; docs/faas-cli.md says where the password is."
                 challenge = {"WWW_Authenticate": access.CHALLENGE}
                 return refuse(HTTPStatus.UNAUTHORIZED, detail, **challenge)
             handler = methods.get("GET" if request.method == "HEAD" else request.method)
@@ -122,10 +120,7 @@ class Api:
     async def _scale(self, request: web.Request) -> web.Response:
         self._inventory.check_served(request.match_info["name"])
         if (await body_of(request, _Scale)).replicas != 1:
-            detail = (
-                "The local run keeps one replica of each function; THREADS says how wide it is."
-            )
-            raise Refused(HTTPStatus.BAD_REQUEST, detail)
+            raise Refused(HTTPStatus.BAD_REQUEST, self._platform.scaling)
         return web.Response(status=HTTPStatus.ACCEPTED)
 
     # Secrets
@@ -184,6 +179,12 @@ class Api:
 
     async def _namespaces(self, _request: web.Request) -> web.Response:
         return _json([NAMESPACE])
+
+
+async def refuse_api(_request: web.Request) -> web.Response:
+    """/system, where the run was started without LEADLINE_GATEWAY."""
+    detail = "This run has no OpenFaaS API; with docker compose, add local/compose.faas-cli.yml."
+    return refuse(HTTPStatus.NOT_IMPLEMENTED, detail)
 
 
 async def refuse_async(_request: web.Request) -> web.Response:

@@ -1,28 +1,49 @@
-"""Where the API finds what it works with; a part of the edge's configuration."""
+"""Where the API finds what it works with: LEADLINE_GATEWAY, a JSON object in the environment."""
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from local.edge.openfaas.platform import Platform
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """Files and folders of one run."""
+    """Files and folders of one run, and what runs its functions."""
 
-    #: supervisord's socket.
-    supervisor: Path
+    platform: Platform
+    #: Records of what was deployed.
     deployments: Path
     secrets: Path
-    logs: Path
-    #: Holds the password of the user admin.
+    #: Who may read a secret's file.
+    secrets_mode: int
+    #: Holds the password of the user admin; made up if there is none.
     password: Path
 
     @classmethod
-    def parse(cls, document: dict[str, Any]) -> "Gateway":
-        """From the file's JSON."""
+    def read(cls) -> "Gateway | None":
+        """From the environment; None where this run offers no API."""
+        text = os.environ.get("LEADLINE_GATEWAY")
+        if not text:
+            return None
+        document = json.loads(text)
+        deployments = Path(document["deployments"])
         return cls(
-            *(
-                Path(document[name])
-                for name in ("supervisor", "deployments", "secrets", "logs", "password")
-            )
+            _platform(document["platform"], deployments),
+            deployments,
+            Path(document["secrets"]),
+            int(document.get("secrets_mode", "600"), 8),
+            Path(document["password"]),
         )
+
+
+def _platform(document: dict[str, str], deployments: Path) -> Platform:
+    # Each loads what the other has no use for.
+    if "project" in document:
+        from local.edge.openfaas.containers import Containers  # noqa: PLC0415
+
+        return Containers(document["project"], deployments)
+    from local.edge.openfaas.supervised import Supervised  # noqa: PLC0415
+
+    return Supervised(Path(document["supervisor"]), Path(document["logs"]))

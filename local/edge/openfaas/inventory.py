@@ -10,7 +10,7 @@ import aiohttp
 from local.deployments import Deployments, Record
 from local.edge.functions import Functions
 from local.edge.openfaas.deployment import Deployment
-from local.edge.openfaas.platform import Platform
+from local.edge.openfaas.platform import Instances, Platform
 from local.edge.openfaas.requests import Refused
 from local.edge.openfaas.secrets import Secrets
 from local.edge.routes import NAMESPACE
@@ -40,9 +40,10 @@ class Inventory:
 
     async def all(self) -> list[dict[str, Any]]:
         """FunctionStatus of each function that is served."""
-        started_at = await self._platform.started_at()
+        instances = await self._platform.instances()
         names = self._functions.served
-        return list(await asyncio.gather(*(self._status(name, started_at) for name in names)))
+        statuses = (self._status(name, instances.get(name)) for name in names)
+        return list(await asyncio.gather(*statuses))
 
     async def one(self, name: str, is_usage_wanted: bool) -> dict[str, Any]:  # noqa: FBT001
         """FunctionStatus of this function.
@@ -51,7 +52,7 @@ class Inventory:
             Refused: 404, it is not served.
         """
         self.check_served(name)
-        status = await self._status(name, await self._platform.started_at())
+        status = await self._status(name, (await self._platform.instances()).get(name))
         usage = await self._platform.usage(name) if is_usage_wanted else None
         if usage:
             status["usage"] = {"cpu": usage.millicores, "totalMemoryBytes": usage.memory_bytes}
@@ -73,6 +74,8 @@ class Inventory:
             Refused: 400, this run can't do that.
         """
         self._check(deployment)
+        if reason := await self._platform.refusal(deployment.image):
+            raise _refused(reason)
         name = deployment.service
         async with self._one_at_a_time:
             now = dt.datetime.now(dt.UTC).isoformat()
@@ -110,18 +113,20 @@ class Inventory:
         if missing:
             raise _refused(f"There is no secret {missing[0]}; faas-cli secret create makes it.")
 
-    async def _status(self, name: str, started_at: dict[str, dt.datetime]) -> dict[str, Any]:
+    async def _status(self, name: str, instances: Instances | None) -> dict[str, Any]:
         record = self._deployments.find(name)
         deployment = (record and record.deployment) or {"image": f"{name}:checkout"}
-        since = record.created_at if record else _text(started_at.get(name))
+        count = instances.count if instances else 0
+        since = instances.since if instances else dt.datetime.now(dt.UTC)
+        is_ready = await _is_ready(self._functions.known[name])
         return {
             **{key: value for key, value in deployment.items() if key != "service"},
             "name": name,
             "namespace": NAMESPACE,
             "invocationCount": self._functions.calls[name],
-            "replicas": 1,
-            "availableReplicas": int(await _is_ready(self._functions.known[name])),
-            "createdAt": since,
+            "replicas": count,
+            "availableReplicas": count if is_ready else 0,
+            "createdAt": record.created_at if record else since.isoformat(),
         }
 
 
@@ -132,10 +137,6 @@ def function_of(image: str) -> str:
 
 def _refused(detail: str) -> Refused:
     return Refused(HTTPStatus.BAD_REQUEST, detail)
-
-
-def _text(moment: dt.datetime | None) -> str:
-    return (moment or dt.datetime.now(dt.UTC)).isoformat()
 
 
 async def _is_ready(url: str) -> bool:

@@ -11,6 +11,14 @@ class PlatformDown(Exception):
 
 
 @dataclass(frozen=True)
+class Instances:
+    """What there is of one function."""
+
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Usage:
     """What a function's processes take: memory now, processor since they started."""
 
@@ -32,6 +40,11 @@ class Platform(Protocol):
 
     #: As `faas-cli version` shows it.
     orchestration: str
+    #: Why the API does not change the number of replicas.
+    scaling: str
+
+    async def refusal(self, image: str) -> str | None:
+        """Why this image of a known function can't be run, None if it can."""
 
     async def restart(self, name: str) -> None:
         """Start the function with its newest deployment; what ran before finishes its requests."""
@@ -39,8 +52,8 @@ class Platform(Protocol):
     async def stop(self, name: str) -> None:
         """End the function; nothing starts it again until `restart`."""
 
-    async def started_at(self) -> dict[str, datetime]:
-        """Since when each function runs."""
+    async def instances(self) -> dict[str, Instances]:
+        """How many of each function there are, and since when."""
 
     async def usage(self, name: str) -> Usage | None:
         """What the function takes, None while it does not run."""

@@ -40,8 +40,9 @@ class NewSecret(NamedSecret):
 class Secrets:
     """The files of a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: int) -> None:
         self._folder = folder
+        self._mode = mode
 
     def names(self) -> list[str]:
         """Every secret there is, in order."""
@@ -53,7 +54,7 @@ class Secrets:
 
     def put(self, name: str, content: bytes) -> None:
         """Create or replace; whoever reads meanwhile gets the old or the new one, whole."""
-        write(self._folder / name, content)
+        write(self._folder / name, content, self._mode)
 
     def remove(self, name: str) -> None:
         """Delete the file."""

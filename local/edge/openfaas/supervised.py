@@ -15,7 +15,7 @@ from xml.parsers.expat import ExpatError
 import aiohttp
 
 from local.edge.openfaas.logs import read
-from local.edge.openfaas.platform import LogLine, PlatformDown, Usage
+from local.edge.openfaas.platform import Instances, LogLine, PlatformDown, Usage
 
 #: Above the time that a function has to finish its requests before it is killed.
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
@@ -28,10 +28,15 @@ class Supervised:
     """The platform of `make run`."""
 
     orchestration = "supervisord"
+    scaling = "make run keeps one replica of each function; THREADS says how wide it is."
 
     def __init__(self, socket: Path, logs: Path) -> None:
         self._socket = socket
         self._logs = logs
+
+    async def refusal(self, image: str) -> str | None:  # noqa: ARG002 - the checkout is what runs
+        """None: whatever tag is named, the code of the checkout runs."""
+        return None
 
     async def restart(self, name: str) -> None:
         """Stop, then start without waiting until it serves."""
@@ -42,11 +47,11 @@ class Supervised:
         """SIGTERM, and wait for the end."""
         await self._call("stopProcess", f"{_GROUP}:{name}", accepted=_NOT_RUNNING)
 
-    async def started_at(self) -> dict[str, dt.datetime]:
-        """Since when each program was started last."""
+    async def instances(self) -> dict[str, Instances]:
+        """One of each, since it was started last."""
         programs = await self._call("getAllProcessInfo")
         return {
-            each["name"]: dt.datetime.fromtimestamp(each["start"], dt.UTC)
+            each["name"]: Instances(1, dt.datetime.fromtimestamp(each["start"], dt.UTC))
             for each in programs
             if each["group"] == _GROUP
         }

@@ -1,0 +1,208 @@
+"""Functions as containers of a docker compose project, by the Docker Engine's API.
+
+A container's environment can't change, so that deploying makes a new one in the place of the old,
+from what compose gave it and what the API was given.
+"""
+
+import asyncio
+import datetime as dt
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiodocker
+import aiohttp
+from aiodocker.containers import DockerContainer
+
+from local.deployments import Deployments
+from local.edge.openfaas.platform import Instances, LogLine, PlatformDown, Usage
+
+_PROJECT = "com.docker.compose.project"
+_SERVICE = "com.docker.compose.service"
+#: What compose set, kept on a container of ours: the next deployment starts from it again.
+_BASE = "leadline.environment"
+_TIMEOUT = aiohttp.ClientTimeout(total=20)
+#: Above what a function needs to finish its requests.
+_STOP_WITHIN_S = 10
+_REPLACED = "replaced"
+
+
+class Containers:
+    """The platform of a compose project."""
+
+    orchestration = "docker"
+    scaling = "docker compose decides on replicas: up -d --scale create-user=2 makes two."
+
+    def __init__(self, project: str, deployments: Path) -> None:
+        self._project = project
+        self._deployments = Deployments(deployments)
+
+    async def refusal(self, image: str) -> str | None:
+        """An image must be there: nothing is pulled."""
+        async with _engine() as docker:
+            try:
+                await docker.images.inspect(image)
+            except aiodocker.DockerError as error:
+                if error.status == 404:
+                    return f"There is no image {image} on this engine; faas-cli build makes it."
+                raise PlatformDown(f"Docker refuses: {error.message}") from error
+        return None
+
+    async def restart(self, name: str) -> None:
+        """A new container in the place of each old one."""
+        record = self._deployments.find(name)
+        deployment = record.deployment if record else None
+        async with _engine() as docker:
+            for container in await self._find(docker, name):
+                await _replace(docker, container, deployment or {})
+
+    async def stop(self, name: str) -> None:
+        """Stop the containers and keep them, for a deployment to start from."""
+        async with _engine() as docker:
+            for container in await self._find(docker, name):
+                await container.stop(t=_STOP_WITHIN_S, timeout=_TIMEOUT)
+
+    async def instances(self) -> dict[str, Instances]:
+        """Of each service of the project."""
+        found: dict[str, Instances] = {}
+        async with _engine() as docker:
+            for container in await self._find(docker):
+                service = container["Labels"][_SERVICE]
+                since = dt.datetime.fromtimestamp(container["Created"], dt.UTC)
+                known = found.get(service)
+                found[service] = Instances(known.count + 1 if known else 1, since)
+        return found
+
+    async def usage(self, name: str) -> Usage | None:
+        """As `docker stats` counts it, of all containers together."""
+        async with _engine() as docker:
+            running = [
+                each for each in await self._find(docker, name) if each["State"] == "running"
+            ]
+            samples = await asyncio.gather(*(each.stats(stream=False) for each in running))
+        used = [_used(sample[0]) for sample in samples]
+        if not used:
+            return None
+        return Usage(sum(one[0] for one in used), sum(one[1] for one in used))
+
+    async def logs(
+        self, name: str, since: dt.datetime | None, tail: int | None, *, is_followed: bool
+    ) -> AsyncIterator[LogLine]:
+        """Of all containers, by time; followed, as they come."""
+        options = {"since": since.timestamp() if since else 0, "tail": tail or "all"}
+        async with _engine() as docker:
+            containers = await self._find(docker, name)
+            if is_followed:
+                async for line in _merged(containers, options):
+                    yield line
+                return
+            texts = await asyncio.gather(*(_history(each, options) for each in containers))
+        for line in sorted((line for lines in texts for line in lines), key=lambda each: each.at):
+            yield line
+
+    async def _find(self, docker: aiodocker.Docker, name: str = "") -> list[DockerContainer]:
+        labels = [f"{_PROJECT}={self._project}", "com.docker.compose.oneoff=False"]
+        if name:
+            labels.append(f"{_SERVICE}={name}")
+        return await docker.containers.list(all=1, filters=json.dumps({"label": labels}))
+
+
+class _engine:  # noqa: N801 - used as a context, like contextlib's
+    """The engine of DOCKER_HOST or its usual socket; its troubles become PlatformDown."""
+
+    async def __aenter__(self) -> aiodocker.Docker:
+        try:
+            self._docker = aiodocker.Docker(timeout=_TIMEOUT)
+        except ValueError as error:
+            raise PlatformDown("There is no Docker Engine here") from error
+        return self._docker
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        await self._docker.close()
+        if isinstance(error, aiodocker.DockerError):
+            raise PlatformDown(f"Docker refuses: {error.message}") from error
+        if isinstance(error, (aiohttp.ClientError, TimeoutError)):
+            raise PlatformDown("Docker does not answer") from error
+
+
+async def _replace(
+    docker: aiodocker.Docker, old: DockerContainer, deployment: dict[str, Any]
+) -> None:
+    """Make the new one first: whatever fails leaves the old one at work."""
+    shown = await old.show()
+    name = shown["Name"].lstrip("/")
+    await old.rename(f"{name}-{_REPLACED}")
+    try:
+        new = await docker.containers.create(_config(shown, deployment), name=name)
+    except aiodocker.DockerError:
+        await old.rename(name)
+        raise
+    await old.stop(t=_STOP_WITHIN_S, timeout=_TIMEOUT)
+    await new.start()
+    await old.delete(force=True)
+
+
+def _config(shown: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]:
+    """What to create, from what the old container shows."""
+    config = dict(shown["Config"])
+    base = json.loads(config["Labels"].get(_BASE) or json.dumps(config["Env"]))
+    environment = dict(each.split("=", 1) for each in base) | deployment.get("envVars", {})
+    networks = shown["NetworkSettings"]["Networks"]
+    # Its name is the old container's id.
+    config.pop("Hostname", None)
+    return {
+        **config,
+        "Image": deployment.get("image", config["Image"]),
+        "Env": [f"{key}={value}" for key, value in environment.items()],
+        "Labels": {**config["Labels"], _BASE: json.dumps(base)},
+        "HostConfig": shown["HostConfig"],
+        "NetworkingConfig": {
+            "EndpointsConfig": {
+                network: {"Aliases": [config["Labels"][_SERVICE]]} for network in networks
+            }
+        },
+    }
+
+
+def _used(sample: dict[str, Any]) -> tuple[int, float]:
+    """Bytes and millicores, as `docker stats` counts them."""
+    memory, now, before = sample["memory_stats"], sample["cpu_stats"], sample["precpu_stats"]
+    bytes_ = memory.get("usage", 0) - memory.get("stats", {}).get("inactive_file", 0)
+    seconds = now["cpu_usage"]["total_usage"] - before["cpu_usage"]["total_usage"]
+    total = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
+    return bytes_, 1000 * now.get("online_cpus", 1) * seconds / total if total > 0 else 0.0
+
+
+async def _history(container: DockerContainer, options: dict[str, Any]) -> list[LogLine]:
+    texts = await container.log(
+        stdout=True, stderr=True, timestamps=True, timeout=_TIMEOUT, **options
+    )
+    return [_line(container, text) for text in texts]
+
+
+async def _merged(
+    containers: list[DockerContainer], options: dict[str, Any]
+) -> AsyncIterator[LogLine]:
+    lines: asyncio.Queue[LogLine] = asyncio.Queue(1000)
+
+    async def follow(container: DockerContainer) -> None:
+        texts = container.log(
+            stdout=True, stderr=True, follow=True, timestamps=True, timeout=None, **options
+        )
+        async for text in texts:
+            await lines.put(_line(container, text))
+
+    tasks = [asyncio.create_task(follow(each)) for each in containers]
+    try:
+        while True:
+            yield await lines.get()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _line(container: DockerContainer, text: str) -> LogLine:
+    """`2026-01-31T12:00:00.123456789Z text`, as the engine writes it."""
+    at, _, rest = text.rstrip("\n").partition(" ")
+    return LogLine(dt.datetime.fromisoformat(at), container.id[:12], rest)
