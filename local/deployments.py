@@ -43,6 +43,7 @@ class Deployments:
 
     def keep(self, name: str, record: Record) -> None:
         """Write the record, for this run and the next."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_json(self._path(name), asdict(record))
 
     def environment(self, name: str, secrets: Path) -> dict[str, str]:

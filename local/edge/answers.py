@@ -55,6 +55,8 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer, and close the connection: where its next request would begin is not known."""
         response = super().handle_error(request, status, exc, message)
-        told = refuse(HTTPStatus(response.status), "This is not HTTP as it should be.")
+        is_ours = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        detail = "The edge failed." if is_ours else "This is not HTTP as it should be."
+        told = refuse(HTTPStatus(response.status), detail)
         told.force_close()
         return told

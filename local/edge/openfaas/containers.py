@@ -71,7 +71,8 @@ class Containers:
                 service = container["Labels"][_SERVICE]
                 since = dt.datetime.fromtimestamp(container["Created"], dt.UTC)
                 known = found.get(service)
-                found[service] = Instances(known.count + 1 if known else 1, since)
+                count = known.count + 1 if known else 1
+                found[service] = Instances(container["Image"], count, since)
         return found
 
     async def usage(self, name: str) -> Usage | None:
@@ -200,6 +201,7 @@ async def _merged(
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _line(container: DockerContainer, text: str) -> LogLine:

@@ -41,9 +41,8 @@ class Inventory:
     async def all(self) -> list[dict[str, Any]]:
         """FunctionStatus of each function that is served."""
         instances = await self._platform.instances()
-        names = self._functions.served
-        statuses = (self._status(name, instances.get(name)) for name in names)
-        return list(await asyncio.gather(*statuses))
+        known = [name for name in self._functions.served if name in instances]
+        return list(await asyncio.gather(*(self._status(name, instances[name]) for name in known)))
 
     async def one(self, name: str, is_usage_wanted: bool) -> dict[str, Any]:  # noqa: FBT001
         """FunctionStatus of this function.
@@ -52,7 +51,10 @@ class Inventory:
             Refused: 404, it is not served.
         """
         self.check_served(name)
-        status = await self._status(name, (await self._platform.instances()).get(name))
+        instances = await self._platform.instances()
+        if name not in instances:
+            raise Refused(HTTPStatus.NOT_FOUND, f"Nothing of {name} is there to run.")
+        status = await self._status(name, instances[name])
         usage = await self._platform.usage(name) if is_usage_wanted else None
         if usage:
             status["usage"] = {"cpu": usage.millicores, "totalMemoryBytes": usage.memory_bytes}
@@ -113,21 +115,25 @@ class Inventory:
         if missing:
             raise _refused(f"There is no secret {missing[0]}; faas-cli secret create makes it.")
 
-    async def _status(self, name: str, instances: Instances | None) -> dict[str, Any]:
+    async def _status(self, name: str, instances: Instances) -> dict[str, Any]:
         record = self._deployments.find(name)
-        deployment = (record and record.deployment) or {"image": f"{name}:checkout"}
-        count = instances.count if instances else 0
-        since = instances.since if instances else dt.datetime.now(dt.UTC)
         is_ready = await _is_ready(self._functions.known[name])
         return {
-            **{key: value for key, value in deployment.items() if key != "service"},
+            "image": instances.image,
+            **_told(record),
             "name": name,
             "namespace": NAMESPACE,
             "invocationCount": self._functions.calls[name],
-            "replicas": count,
-            "availableReplicas": count if is_ready else 0,
-            "createdAt": record.created_at if record else since.isoformat(),
+            "replicas": instances.count,
+            "availableReplicas": instances.count if is_ready else 0,
+            "createdAt": record.created_at if record else instances.since.isoformat(),
         }
+
+
+def _told(record: Record | None) -> dict[str, Any]:
+    """What a function was deployed with; nothing of one that was not deployed by the API."""
+    deployment = (record and record.deployment) or {}
+    return {key: value for key, value in deployment.items() if key != "service"}
 
 
 def function_of(image: str) -> str:

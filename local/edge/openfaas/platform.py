@@ -14,6 +14,7 @@ class PlatformDown(Exception):
 class Instances:
     """What there is of one function."""
 
+    image: str
     count: int
     since: datetime
 

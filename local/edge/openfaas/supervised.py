@@ -51,7 +51,9 @@ class Supervised:
         """One of each, since it was started last."""
         programs = await self._call("getAllProcessInfo")
         return {
-            each["name"]: Instances(1, dt.datetime.fromtimestamp(each["start"], dt.UTC))
+            each["name"]: Instances(
+                f"{each['name']}:checkout", 1, dt.datetime.fromtimestamp(each["start"], dt.UTC)
+            )
             for each in programs
             if each["group"] == _GROUP
         }
