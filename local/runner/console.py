@@ -19,6 +19,7 @@ Leadline runs: {edge}   (Ctrl-C stops everything)
               -d '{{"full_name": "Без Телефона"}}'
 {portal}
   health    curl {edge}/healthz
+  faas-cli  faas-cli login -g {edge} -u admin --password-stdin < {password}
 {management}  logs      {logs}
 """
 
@@ -58,6 +59,7 @@ class Console:
                 portal=portal,
                 management=management,
                 logs=system.state.logs,
+                password=system.state.root / "passwords" / "gateway",
             )
         )
         if ailing:
