@@ -1,10 +1,10 @@
-.PHONY: help run stop reset logs demo test lint setup
+.PHONY: help run stop reset logs demo test test-containers lint setup
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
 
 help: ## what there is to do
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile
 
 run: setup ## start everything and stay in the foreground; Ctrl-C stops it
 	@$(RUN) local.runner
@@ -23,6 +23,9 @@ demo: setup ## follow one user from HTTP to its lead
 
 test: setup ## every test, on private servers of its own
 	@$(RUN) pytest
+
+test-containers: setup ## the images and the compose system; needs a Docker Engine with Compose
+	@$(RUN) pytest -m containers --timeout 900 tests/containers
 
 lint: setup ## everything that is checked without running
 	@scripts/lint

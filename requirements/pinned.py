@@ -1,4 +1,4 @@
-"""`pinned.py LOCK REQUIREMENTS...`: those lines of the lock that these requirements need, with hashes.
+"""`pinned.py LOCK REQUIREMENTS...`: the part of the lock that these requirements need.
 
 pip takes no hashes from a constraints file (-c) for packages that are not pinned in the
 requirements themselves, so what a function needs is picked out of the lock instead: the packages it
@@ -19,8 +19,8 @@ def pinned(lock: str, requirements: str) -> str:
     Raises:
         KeyError: a requirement is not in the lock.
     """
-    entries = {_name(entry): entry for entry in re.split(r"(?m)^(?=[A-Za-z0-9])", lock)[1:]}
-    wanted = [_name(line) for line in requirements.splitlines() if _NAME.match(line)]
+    entries = {name_of(entry): entry for entry in re.split(r"(?m)^(?=[A-Za-z0-9])", lock)[1:]}
+    wanted = [name_of(line) for line in requirements.splitlines() if _NAME.match(line)]
     needed = {name: entries[name] for name in wanted}
     grew = True
     while grew:
@@ -30,7 +30,7 @@ def pinned(lock: str, requirements: str) -> str:
     return "".join(needed[name] for name in sorted(needed))
 
 
-def _name(line: str) -> str:
+def name_of(line: str) -> str:
     """The package's name in its normal form (PEP 503)."""
     match = _NAME.match(line)
     return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
@@ -39,7 +39,7 @@ def _name(line: str) -> str:
 def _parents(entry: str) -> set[str]:
     """What the lock says the package came in through."""
     notes = re.findall(r"(?m)^ +#(?: via)? +(\S+)$", entry)
-    return {_name(note) for note in notes}
+    return {name_of(note) for note in notes}
 
 
 if __name__ == "__main__":

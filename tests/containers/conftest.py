@@ -1,0 +1,27 @@
+"""One compose system for all tests of this folder: built, started, taken down again."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.runner.ports import Ports
+from tests.containers.engine import MEASURED, Compose
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Report what was measured."""
+    for what, how_much in MEASURED.items():
+        terminalreporter.write_line(f"{what}: {how_much}")
+
+
+@pytest.fixture(scope="session")
+def compose() -> Iterator[Compose]:
+    ports = Ports({}, with_defaults=False)
+    env = {name: str(ports.choose(name)) for name in ("PORT", "BITRIX_PORT", "RABBITMQ_UI_PORT")}
+    system = Compose("leadline-test", {**env, "OWNER": "leadline-test", "LEADLINE_AUTH": "off"})
+    system.run("down", "--volumes")
+    try:
+        system.up("--build")
+        yield system
+    finally:
+        system.run("down", "--volumes")

@@ -1,0 +1,95 @@
+"""Docker as the tests use it: the whole compose system, and single containers of its images."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[2]
+COMPOSE_FILE = CHECKOUT / "local/docker-compose.yml"
+UP_WITHIN_S = 540
+
+#: Shown at the end of the run.
+MEASURED: dict[str, str] = {}
+
+
+def docker(*words: str, within_s: float = 60) -> str:
+    """What the command prints; its errors are the test's."""
+    done = subprocess.run(
+        ["docker", *words], check=False, capture_output=True, text=True, timeout=within_s
+    )
+    assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr or done.stdout}"
+    return done.stdout.strip()
+
+
+def inspect(thing: str) -> Any:
+    """Everything that Docker knows of a container or an image."""
+    return json.loads(docker("inspect", thing))[0]
+
+
+@dataclass(frozen=True)
+class Compose:
+    """The whole system as one compose project of its own, on ports of its own."""
+
+    project: str
+    env: dict[str, str]
+
+    @property
+    def edge(self) -> str:
+        return f"http://127.0.0.1:{self.env['PORT']}"
+
+    @property
+    def portal(self) -> str:
+        return f"http://127.0.0.1:{self.env['BITRIX_PORT']}"
+
+    def run(self, *words: str, within_s: float = 120) -> str:
+        """`docker compose …` on this project."""
+        command = ("docker", "compose", "-p", self.project, "-f", str(COMPOSE_FILE), *words)
+        done = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=within_s,
+            env={**os.environ, **self.env},
+        )
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stderr[-3000:]}"
+        return done.stdout.strip()
+
+    def up(self, *words: str) -> None:
+        """All of it, until all of it is healthy."""
+        self.run("up", "-d", "--wait", *words, within_s=UP_WITHIN_S)
+
+    def containers(self, service: str) -> list[str]:
+        """The ids of a service's containers, running or not."""
+        return self.run("ps", "--all", "--quiet", service).split()
+
+    def images(self) -> dict[str, str]:
+        """The image of each service."""
+        services = json.loads(self.run("config", "--format", "json"))["services"]
+        return {name: str(service["image"]) for name, service in services.items()}
+
+    def left_over(self) -> list[str]:
+        """Containers, volumes and networks that belong to this project."""
+        label = f"label=com.docker.compose.project={self.project}"
+        lists = (["ps", "--all"], ["volume", "ls"], ["network", "ls"])
+        return [
+            each
+            for words in lists
+            for each in docker(*words, "--quiet", "--filter", label).splitlines()
+        ]
+
+
+def kill_9(container: str, helper_image: str) -> None:
+    """End its first process as the kernel does; `docker kill` would count as asked for.
+
+    From a container in the machine's own process namespace, so that the tests need no root.
+    """
+    pid = int(inspect(container)["State"]["Pid"])
+    assert pid
+    docker(
+        *("run", "--rm", "--pid=host", "--user=0:0", "--network=none", helper_image),
+        *("python", "-c", f"import os; os.kill({pid}, 9)"),
+    )

@@ -1,0 +1,131 @@
+"""Each image as a strict platform runs it: any user, nothing writable, little memory."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import stack
+from tests.containers.engine import CHECKOUT, MEASURED, Compose, docker, inspect
+from tests.servers import eventually
+
+pytestmark = pytest.mark.containers
+
+FUNCTIONS = stack.read(CHECKOUT / "stack.yml", {}).functions
+BASE = "python:3.13-slim"
+MIB = 1024 * 1024
+_PROBE = (
+    "import sys, urllib.request as r, time; s = time.perf_counter();"
+    "r.urlopen('http://127.0.0.1:' + sys.argv[1] + sys.argv[2]).read();"
+    "print(time.perf_counter() - s)"
+)
+_USAGE = "cat /sys/fs/cgroup/memory.current /sys/fs/cgroup/memory/memory.usage_in_bytes 2>&-; true"
+
+
+def probe(container: str, path: str, port: str = "8080") -> float:
+    """Seconds that the answer took; an error if it is none."""
+    return float(docker("exec", container, "python", "-c", _PROBE, port, path))
+
+
+def is_ready(container: str, port: str = "8080") -> bool:
+    try:
+        return probe(container, "/_/ready", port) > 0
+    except AssertionError:
+        return False
+
+
+def start(image: str, *words: str) -> str:
+    """A container as OpenFaaS with a read-only root runs it, but without its /tmp."""
+    return docker(
+        *("run", "--detach", "--read-only", "--user=12000", "--memory=128m", "--network=none"),
+        *("--cap-drop=ALL", "--security-opt=no-new-privileges", "--env=LEADLINE_AUTH=off"),
+        *(*words, image),
+    )
+
+
+@pytest.fixture(scope="module")
+def containers(compose: Compose) -> Iterator[dict[str, str]]:
+    """Every function, run so."""
+    images = compose.images()
+    running = {name: start(images[name]) for name in FUNCTIONS}
+    yield running
+    docker("rm", "--force", *running.values())
+
+
+def test_every_function_serves_probes_with_no_right_and_no_disk(
+    containers: dict[str, str],
+) -> None:
+    for name, container in containers.items():
+        eventually(lambda one=container: is_ready(one), 60, f"{name} is ready")  # type: ignore[misc]
+        assert min(probe(container, "/_/health") for _ in range(3)) < 0.05, name
+
+
+def test_an_idle_function_takes_less_than_100_mib(
+    containers: dict[str, str],
+) -> None:
+    for name, container in containers.items():
+        eventually(lambda one=container: is_ready(one), 60, f"{name} is ready")  # type: ignore[misc]
+        used = int(docker("exec", container, "sh", "-c", _USAGE).split()[0])
+        MEASURED[f"memory of {name}"] = f"{used / MIB:.0f} MiB"
+        assert used < 100 * MIB, f"{name} takes {used / MIB:.0f} MiB"
+
+
+def test_the_server_is_pid_1_and_ends_with_0(containers: dict[str, str]) -> None:
+    for name, container in containers.items():
+        first = docker("exec", container, "cat", "/proc/1/cmdline")
+        assert first.startswith("python\0-m\0leadline.runtime.serve"), name
+        started = time.monotonic()
+        docker("stop", "--time", "30", container)
+        assert inspect(container)["State"]["ExitCode"] == 0, name
+        assert time.monotonic() - started < 25, f"{name} had to be killed"
+
+
+def test_the_port_is_the_platforms_choice(compose: Compose) -> None:
+    container = start(compose.images()["get-user"], "--env=PORT=9191")
+    try:
+        eventually(lambda: is_ready(container, "9191"), 60, "it serves on PORT")
+    finally:
+        docker("rm", "--force", container)
+
+
+def test_an_image_adds_less_than_200_mib_to_python(
+    compose: Compose,
+) -> None:
+    base = inspect(BASE)["Size"]
+    for image in sorted({image for image in compose.images().values() if "leadline" in image}):
+        added = (inspect(image)["Size"] - base) / MIB
+        MEASURED[f"image {image} above its base"] = f"{added:.0f} MiB"
+        assert added < 200, f"{image} adds {added:.0f} MiB"
+
+
+def test_an_image_runs_as_a_numbered_user_and_says_what_it_is(compose: Compose) -> None:
+    for name in (*FUNCTIONS, "worker", "edge"):
+        config = inspect(compose.images()[name])["Config"]
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["User"]), name
+        assert config["Labels"]["org.opencontainers.image.version"]
+        assert "8080/tcp" in config["ExposedPorts"]
+
+
+def test_an_image_holds_bytecode_and_only_its_own_packages(compose: Compose) -> None:
+    look = (
+        "import importlib.util as u, pathlib as p, json.decoder as j, leadline.runtime.http as h;"
+        "print(all(p.Path(m.__cached__).exists() for m in (j, h)),"
+        " *(n for n in ('rq', 'redis', 'requests', 'pytest') if u.find_spec(n)))"
+    )
+    command = ("run", "--rm", "--read-only", "--network=none")
+    image = compose.images()["create-user"]
+    assert docker(*command, image, "python", "-c", look) == "True"
+
+
+def test_no_image_holds_a_secret(compose: Compose) -> None:
+    secret = docker(
+        *("run", "--rm", "--network=none", f"--volume={compose.project}_secrets:/secrets:ro"),
+        *(compose.images()["worker"], "cat", "/secrets/database-url"),
+    )
+    password = re.findall(r":([^:@]+)@", secret)[0]
+    for image in sorted(set(compose.images().values())):
+        assert password not in docker("history", "--no-trunc", image)
+        assert password not in str(inspect(image))
+    assert not list(Path(CHECKOUT).glob(".secrets"))

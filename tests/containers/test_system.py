@@ -1,0 +1,140 @@
+"""The whole system under docker compose: the README's calls, deaths of containers, more of them."""
+
+import random
+import re
+import subprocess
+from typing import Any
+
+import pytest
+import requests
+
+from local import stack
+from tests.containers.engine import CHECKOUT, Compose, docker, inspect, kill_9
+from tests.servers import eventually
+
+pytestmark = pytest.mark.containers
+
+#: What comes back within; a restarted RabbitMQ takes longest.
+WITHIN_S = 120
+OURS = ("create-user", "bitrix-handler", "reply-handler", "connector", "worker", "relay")
+FUNCTIONS = stack.read(CHECKOUT / "stack.yml", {}).functions
+SERVERS = ("postgres", "redis", "rabbitmq")
+
+
+def readme_calls() -> str:
+    """The commands of the README's section "Try it"."""
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Try it\n")[2].partition("\n## ")[0]
+    return "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
+
+
+def user(compose: Compose, user_id: int) -> dict[str, Any]:
+    answer = requests.get(f"{compose.edge}/users/{user_id}", timeout=30)
+    answer.raise_for_status()
+    return dict(answer.json())
+
+
+def lead(compose: Compose, user_id: int) -> dict[str, Any]:
+    leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=10).json()
+    (found,) = (one for one in leads if one["ORIGIN_ID"] == str(user_id))
+    return dict(found)
+
+
+def is_synced(compose: Compose, user_id: int) -> bool:
+    return bool(user(compose, user_id)["sync"]["status"] == "synced")
+
+
+def create(compose: Compose) -> requests.Response:
+    body = {"full_name": "Ann", "phone": "+77001112233"}
+    return requests.post(f"{compose.edge}/users", json=body, timeout=30)
+
+
+def is_well(compose: Compose) -> bool:
+    return requests.get(f"{compose.edge}/healthz", timeout=10).ok
+
+
+def created(compose: Compose) -> int:
+    """A user's id; a caller repeats what was answered 5xx."""
+    answers: list[requests.Response] = []
+
+    def try_once() -> bool:
+        answers.append(create(compose))
+        return answers[-1].status_code == 201
+
+    eventually(try_once, WITHIN_S, "a user is accepted")
+    return int(answers[-1].json()["id"])
+
+
+def test_the_readmes_calls_end_with_a_lead(compose: Compose) -> None:
+    calls = readme_calls().replace("http://127.0.0.1:3000", compose.edge)
+    calls = calls.replace("http://127.0.0.1:3024", compose.portal)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", calls],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "201 Created" in done.stdout
+    assert '"field":"phone"' in done.stdout
+    eventually(lambda: is_synced(compose, 1), WITHIN_S, "the user is in Bitrix24")
+    found = lead(compose, 1)
+    assert found["NAME"] == "Иван Иванов"
+    assert found["STATUS_ID"] == "IN_PROCESS"
+    assert [phone["VALUE"] for phone in found["PHONE"]] == ["+77009998877"]
+
+
+def test_only_loopback_is_published(compose: Compose) -> None:
+    label = f"label=com.docker.compose.project={compose.project}"
+    published = docker("ps", "--filter", label, "--format", "{{.Ports}}")
+    hosts = set(re.findall(r"(\S+):\d+->", published))
+    assert hosts == {"127.0.0.1"}
+
+
+def test_the_brokers_page_is_served(compose: Compose) -> None:
+    page = f"http://127.0.0.1:{compose.env['RABBITMQ_UI_PORT']}/"
+    assert "RabbitMQ" in requests.get(page, timeout=10).text
+
+
+@pytest.mark.parametrize("kind", [OURS, SERVERS], ids=["ours", "a server"])
+def test_a_container_killed_at_random_comes_back(compose: Compose, kind: tuple[str, ...]) -> None:
+    service = random.choice(kind)  # noqa: S311 - the failure names it
+    victim = compose.containers(service)[0]
+    kill_9(victim, compose.images()["worker"])
+    user_id = created(compose)
+    eventually(
+        lambda: inspect(victim)["RestartCount"] >= 1 and inspect(victim)["State"]["Running"],
+        WITHIN_S,
+        f"{service} is started again",
+    )
+    eventually(lambda: is_synced(compose, user_id), WITHIN_S, f"in step after {service} was killed")
+    assert lead(compose, user_id)["NAME"] == "Ann"
+    eventually(lambda: is_well(compose), WITHIN_S, f"all is well after {service} was killed")
+
+
+def test_functions_and_workers_scale(compose: Compose) -> None:
+    compose.up("--no-recreate", "--scale", "create-user=2", "--scale", "worker=4")
+    assert len(compose.containers("worker")) == 4
+    replicas = {
+        network["IPAddress"]
+        for container in compose.containers("create-user")
+        for network in inspect(container)["NetworkSettings"]["Networks"].values()
+    }
+    assert len(replicas) == 2
+    clients = "SELECT DISTINCT client_addr FROM pg_stat_activity WHERE client_addr IS NOT NULL"
+    psql = ("exec", "-T", "postgres", "psql", "-U", "leadline", "-Atc", clients)
+
+    def both_serve() -> bool:
+        assert create(compose).status_code == 201
+        return replicas <= set(compose.run(*psql).split())
+
+    eventually(both_serve, WITHIN_S, "both replicas have served")
+
+
+def test_all_of_ours_stop_in_good_order_and_down_leaves_nothing(compose: Compose) -> None:
+    compose.run("stop")
+    for service in (*FUNCTIONS, "connector", "worker", "relay", "bitrix24", "edge"):
+        for container in compose.containers(service):
+            assert inspect(container)["State"]["ExitCode"] == 0, service
+    compose.run("down", "--volumes")
+    assert compose.left_over() == []

@@ -1,0 +1,154 @@
+"""Every function, served from the build folder that its image is made of, with its packages only.
+
+No Docker here: the folder is what the image holds, and what the function has not listed is hidden.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+
+from local import stack
+from local.shrinkwrap import build_command, shrinkwrap
+from tests.deploy.packages import hide_all_but, pinned_for
+from tests.servers import eventually
+
+CHECKOUT = Path(__file__).parents[2]
+STACK = stack.read(CHECKOUT / "stack.yml", {})
+PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
+NOBODY = {
+    "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+    "AMQP_URL": "amqp://127.0.0.1:1/",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "BITRIX_WEBHOOK_URL": "http://127.0.0.1:1/rest/1/code/",
+}
+
+
+def python(context: Path, tmp_path: Path, *words: str, **env: str) -> subprocess.Popen[str]:
+    """Python as in the image of this build folder: its code, its packages, its variables."""
+    pinned = pinned_for(context / "function/requirements.txt")
+    hidden = hide_all_but(pinned, tmp_path / "hide")
+    return subprocess.Popen(
+        [sys.executable, *words],
+        cwd=context,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{hidden}:{context / 'function'}",
+            "LEADLINE_AUTH": "off",
+            **NOBODY,
+            **env,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The checkout as shrinkwrap sees it, with a build folder of its own."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for each in ("template", "functions", "deploy", "leadline", "migrations", "requirements"):
+        (root / each).symlink_to(CHECKOUT / each)
+    return root
+
+
+@pytest.fixture
+def port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        number: int = listening.getsockname()[1]
+    return number
+
+
+def serves(process: subprocess.Popen[str], url: str) -> bool:
+    assert process.poll() is None, process.communicate()[0]
+    try:
+        return requests.get(f"{url}/_/health", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize("name", STACK.functions)
+def test_a_function_serves_from_its_build_folder_while_every_server_is_away(
+    name: str, root: Path, tmp_path: Path, port: int
+) -> None:
+    context = shrinkwrap(STACK, name, root)
+    target = STACK.functions[name].build_args["FUNCTION_TARGET"]
+    serve = ("-m", "leadline.runtime.serve", "function")
+    process = python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET=target)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        eventually(lambda: serves(process, url), 30, f"{name} is served")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        output = process.communicate(timeout=20)[0]
+    assert process.returncode == 0, output
+    assert f'"service":"{name}"' in output
+
+
+def test_what_faas_cli_new_makes_is_a_working_function(
+    root: Path, tmp_path: Path, port: int
+) -> None:
+    handler = tmp_path / "greeting"
+    handler.mkdir()
+    for file in (CHECKOUT / "template/leadline/function").iterdir():
+        (handler / file.name).write_bytes(file.read_bytes())
+    function = STACK.functions["get-user"].model_copy(update={"handler": str(handler)})
+    extended = STACK.model_copy(update={"functions": {"greeting": function}})
+    context = shrinkwrap(extended, "greeting", root)
+    # As the Dockerfile sets it where no build argument says otherwise.
+    serve = ("-m", "leadline.runtime.serve", "function")
+    process = python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET="handle")
+    url = f"http://127.0.0.1:{port}"
+    try:
+        eventually(lambda: serves(process, url), 30, "the function is served")
+        assert requests.post(url, json={}, timeout=10).json() == {"message": "It works."}
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_all_processes_have_their_packages(root: Path, tmp_path: Path) -> None:
+    context = shrinkwrap(PROCESSES, "processes", root)
+    code = (
+        "import leadline.sync.worker, leadline.messages.connector, leadline.runtime.migrate,"
+        "leadline.operate.cli, alembic.command, sqlalchemy;"
+        "print(leadline.runtime.migrate.newest())"
+    )
+    process = python(context, tmp_path, "-c", code)
+    output = process.communicate(timeout=60)[0]
+    assert (process.returncode, output[:3]) == (0, "000"), output
+
+
+def test_a_package_that_is_not_listed_is_not_there(root: Path, tmp_path: Path) -> None:
+    context = shrinkwrap(STACK, "create-user", root)
+    process = python(context, tmp_path, "-c", "import rq")
+    assert "ModuleNotFoundError" in process.communicate(timeout=60)[0]
+
+
+def test_the_folder_builds_by_a_plain_docker_build(root: Path) -> None:
+    function = STACK.functions["create-user"]
+    context = shrinkwrap(STACK, "create-user", root)
+    assert build_command(function, context) == (
+        "docker build -t ghcr.io/leadline/create-user:0.1.0"
+        f" --build-arg FUNCTION_TARGET=create_user {context}"
+    )
+    arguments = set()
+    for line in (context / "Dockerfile").read_text().splitlines():
+        if line.startswith("ARG "):
+            arguments.add(line.removeprefix("ARG ").partition("=")[0])
+    assert function.build_args.keys() <= arguments
+
+
+def test_a_second_time_leaves_nothing_of_the_first(root: Path) -> None:
+    context = shrinkwrap(STACK, "create-user", root)
+    (context / "function/left.py").touch()
+    shrinkwrap(STACK, "create-user", root)
+    assert not (context / "function/left.py").exists()

@@ -1,0 +1,190 @@
+"""local/docker-compose.yml says the same as stack.yml and as the code, and keeps to itself."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from leadline.runtime import database, secrets
+from leadline.runtime.settings import Settings
+from local import passwords, stack
+from local.edge.config import Config
+
+CHECKOUT = Path(__file__).parents[2]
+TEXT = (CHECKOUT / "local/docker-compose.yml").read_text(encoding="utf-8")
+STACK = stack.read(CHECKOUT / "stack.yml", {})
+PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
+_VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?\}")
+#: What may differ: compose runs one replica of each, on a machine of its own.
+COMPOSES_OWN = {"THREADS", "LEADLINE_AUTH"}
+
+
+def _document() -> dict[str, Any]:
+    filled = _VARIABLE.sub(lambda match: match[2] or "", TEXT).replace("$$", "$")
+    return dict(yaml.safe_load(filled))
+
+
+COMPOSE = _document()
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: each for name, each in SERVICES.items() if each["image"].startswith("ghcr.io/")}
+LASTING = {name for name, each in SERVICES.items() if each["restart"] != "no"}
+
+
+@pytest.mark.parametrize("name", STACK.functions)
+def test_a_function_is_built_and_named_as_in_the_stack(name: str) -> None:
+    service, function = SERVICES[name], STACK.functions[name]
+    assert service["image"] == function.image
+    arguments = service["build"]["args"]
+    assert arguments["FUNCTION"] == function.handler.removeprefix("./")
+    assert arguments.items() >= function.build_args.items()
+
+
+def test_processes_are_built_once_and_named_as_in_their_stack() -> None:
+    (image,) = (function.image for function in PROCESSES.functions.values())
+    users = {name for name, each in SERVICES.items() if each["image"] == image}
+    assert users >= {"worker", "connector", "migrate"}
+    builders = {name for name in users if "build" in SERVICES[name]}
+    assert len(builders) == 1
+    arguments = SERVICES[builders.pop()]["build"]["args"]
+    assert (CHECKOUT / arguments["FUNCTION"] / "requirements.txt").exists()
+
+
+def test_build_arguments_are_those_of_the_one_dockerfile() -> None:
+    dockerfile = CHECKOUT / "template/leadline/Dockerfile"
+    known = set(re.findall(r"(?m)^ARG (\w+)", dockerfile.read_text()))
+    for name, service in OURS.items():
+        if build := service.get("build"):
+            assert (CHECKOUT / "local" / build["context"]).resolve() == CHECKOUT
+            assert (CHECKOUT / build["dockerfile"]) == dockerfile, name
+            assert build["args"].keys() <= known
+
+
+def test_what_the_build_copies_is_sent_to_the_engine() -> None:
+    sent = set(re.findall(r"(?m)^!(.+)$", (CHECKOUT / ".dockerignore").read_text()))
+    handlers = {"functions", "deploy/processes", "local", "template/leadline/Dockerfile"}
+    assert sent == set(STACK.configuration.copied) | handlers
+
+
+@pytest.mark.parametrize("name", STACK.functions)
+def test_a_functions_environment_is_the_stacks(name: str) -> None:
+    given = {key: str(value) for key, value in SERVICES[name]["environment"].items()}
+    for key, value in STACK.functions[name].all_environment(CHECKOUT).items():
+        if key not in COMPOSES_OWN:
+            assert given[key] == value, key
+
+
+def test_every_variable_is_one_that_the_code_reads() -> None:
+    known = {f"LEADLINE_{field}".upper() for field in Settings.model_fields}
+    known |= {"THREADS", "PORT", "LEADLINE_ROUTES", "LEADLINE_EDGE"}
+    known |= {"BITRIX_WEBHOOK_URL", "API_KEYS"}  # local.passwords
+    for name, service in OURS.items():
+        assert service.get("environment", {}).keys() <= known, name
+
+
+def test_the_example_offers_each_choice_with_its_default() -> None:
+    example = (CHECKOUT / "local/.env.example").read_text(encoding="utf-8")
+    offered = dict(re.findall(r"(?m)^#([A-Z_]+)=(.*)$", example))
+    defaults = dict(_VARIABLE.findall(TEXT))
+    assert offered.keys() == defaults.keys()
+    # Those whose default is another than "as shown", as their comments say.
+    shown = offered.keys() - {"BITRIX_WEBHOOK_URL", "LEADLINE_AUTH", "API_KEYS"}
+    assert {name: offered[name] for name in shown} == {name: defaults[name] for name in shown}
+
+
+def test_ports_are_published_on_loopback_only() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert {port.rpartition(":")[2] for port in published} == {"3000", "3024", "15672"}
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_everything_lasting_is_watched_limited_and_started_again() -> None:
+    for name in LASTING:
+        service = SERVICES[name]
+        assert service["restart"] == "unless-stopped", name
+        assert service["healthcheck"]["test"], name
+        assert service["deploy"]["resources"]["limits"].keys() == {"memory", "cpus"}, name
+        assert service["logging"]["options"]["max-size"], name
+
+
+def test_our_containers_have_no_rights_and_write_nothing_but_their_volumes() -> None:
+    for name, service in OURS.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["ALL"]
+        assert "tmpfs" not in service
+        assert service.get("user") is None or name == "secrets"
+
+
+def test_volumes_are_named_and_secrets_are_where_the_code_looks() -> None:
+    for name, service in SERVICES.items():
+        mounts = dict(each.split(":")[:2] for each in service.get("volumes", ()))
+        assert mounts.keys() <= COMPOSE["volumes"].keys(), name
+        assert mounts.get("secrets", secrets.DEFAULT_FOLDER) == secrets.DEFAULT_FOLDER, name
+        assert mounts.get("servers", str(passwords.SERVERS)) == str(passwords.SERVERS), name
+        if name != "secrets":
+            assert not {"secrets", "servers"} <= mounts.keys(), name
+
+
+def test_the_edge_and_the_connector_know_all_that_they_need() -> None:
+    edge = Config.parse(json.loads((CHECKOUT / "local/compose.edge.json").read_text()))
+    assert edge.functions == {name: f"http://{name}:8080" for name in STACK.functions}
+    assert edge.emulator
+    assert passwords.EMULATOR.startswith(edge.emulator)
+    assert edge.relay
+    assert str(edge.relay.tick) in SERVICES["relay"]["command"]
+    routes = json.loads(SERVICES["connector"]["environment"]["LEADLINE_ROUTES"])
+    topics = {
+        topic: f"http://{name}:8080/"
+        for name, function in STACK.functions.items()
+        if (topic := function.annotations.get("topic")) and topic != "cron-function"
+    }
+    assert routes == topics
+
+
+def test_redis_keeps_all_that_it_is_given() -> None:
+    command = " ".join(SERVICES["redis"]["command"])
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    servers, functions = tmp_path / "servers", tmp_path / "functions"
+    servers.mkdir()
+    functions.mkdir()
+    return servers, functions
+
+
+def test_every_secret_is_made_and_stays(folders: tuple[Path, Path]) -> None:
+    servers, functions = folders
+    passwords.prepare(servers, functions, "", "")
+    made = {path.name: path.read_text() for path in functions.iterdir()}
+    declared = {name for function in STACK.functions.values() for name in function.secrets}
+    assert made.keys() == declared
+    assert made["bitrix-webhook-url"] == passwords.EMULATOR
+    password = (servers / "postgres-password").read_text()
+    assert password in made["database-url"]
+    database.Database(made["database-url"]).close()
+    passwords.prepare(servers, functions, "", "")
+    assert {path.name: path.read_text() for path in functions.iterdir()} == made
+
+
+def test_what_is_the_operators_changes_with_each_start(folders: tuple[Path, Path]) -> None:
+    servers, functions = folders
+    passwords.prepare(servers, functions, "", "")
+    before = (functions / "database-url").read_text()
+    passwords.prepare(servers, functions, "https://portal.example/rest/1/code/", "old new")
+    assert (functions / "bitrix-webhook-url").read_text() == "https://portal.example/rest/1/code/"
+    assert (functions / "api-keys").read_text() == "old new"
+    assert (functions / "database-url").read_text() == before
+
+
+def test_keys_that_nobody_would_ask_for_are_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("API_KEYS", "key-of-somebody")
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    assert passwords.main() == 1
+    assert "key-of-somebody" not in capsys.readouterr().err

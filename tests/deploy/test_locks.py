@@ -1,0 +1,77 @@
+"""What images install is a part of the one resolution that everything was tested with."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.packages import REQUIREMENTS, lock, pinned_for, script
+
+CHECKOUT = Path(__file__).parents[2]
+LISTS = (
+    *sorted(CHECKOUT.glob("functions/*/requirements.txt")),
+    CHECKOUT / "deploy/processes/requirements.txt",
+    CHECKOUT / "local/requirements.txt",
+    CHECKOUT / "template/leadline/function/requirements.txt",
+)
+
+
+#: The lock has more, for other systems and Pythons.
+INSTALLED = {script().name_of(each.name) for each in importlib.metadata.distributions()}
+
+
+def pins(text: str) -> dict[str, tuple[str, frozenset[str]]]:
+    """Version (with marker) and hashes of each package."""
+    entries = re.split(r"(?m)^(?=[A-Za-z0-9])", text)[1:]
+    return {
+        entry.partition("==")[0]: (
+            entry.partition("==")[2].partition("\\")[0].strip(),
+            frozenset(re.findall(r"sha256:[0-9a-f]{64}", entry)),
+        )
+        for entry in entries
+    }
+
+
+def test_images_get_the_versions_that_were_tested() -> None:
+    tested, installed = pins(lock("dev.txt")), pins(lock())
+    # A marker may differ: fewer packages ask for it.
+    for name, (version, hashes) in installed.items():
+        assert hashes
+        assert tested[name][0].split()[0] == version.split()[0], name
+        assert tested[name][1] == hashes, name
+
+
+def test_no_tool_of_the_tests_is_in_an_image() -> None:
+    assert not {"pytest", "mypy", "ruff", "hypothesis"} & pins(lock()).keys()
+
+
+@pytest.mark.parametrize("path", LISTS, ids=lambda path: path.parent.name)
+def test_a_list_takes_all_that_it_needs_from_the_lock_and_no_more(path: Path) -> None:
+    chosen = pins(pinned_for(path))
+    for name in chosen.keys() & INSTALLED:
+        # What the package itself says it always needs.
+        needed = importlib.metadata.requires(name) or []
+        for requirement in (one for one in needed if ";" not in one):
+            assert script().name_of(requirement) in chosen, f"{name} needs {requirement}"
+    assert len(chosen) < len(pins(lock()))
+
+
+def test_what_the_lock_lacks_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("no-such-package\n")
+    done = subprocess.run(
+        [
+            sys.executable,
+            REQUIREMENTS / "pinned.py",
+            REQUIREMENTS / "run.txt",
+            tmp_path / "requirements.txt",
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "no-such-package" in done.stderr
+    assert "scripts/lock" in done.stderr

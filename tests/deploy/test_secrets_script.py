@@ -1,0 +1,60 @@
+"""scripts/secrets hands over exactly what stack.yml names, and tells nobody else."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from local import stack
+
+CHECKOUT = Path(__file__).parents[2]
+GIVEN = {
+    "DATABASE_URL": "postgresql://one:p4ss@db/leadline",
+    "AMQP_URL": "amqp://two:p4ss@mq/",
+    "REDIS_URL": "redis://:p4ss@cache/0",
+    "BITRIX_WEBHOOK_URL": "https://portal.example/rest/1/p4ss/",
+}
+
+
+def run(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    scripts = folder / "scripts"
+    scripts.mkdir(exist_ok=True)
+    shutil.copy(CHECKOUT / "scripts/secrets", scripts)
+    return subprocess.run(
+        [scripts / "secrets", *words],
+        check=False,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **env},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_files_for_local_run_are_those_that_the_stack_names(tmp_path: Path) -> None:
+    done = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
+    assert done.returncode == 0, done.stderr
+    named = {
+        secret
+        for function in stack.read(CHECKOUT / "stack.yml", {}).functions.values()
+        for secret in function.secrets
+    }
+    files = {path.name: path.read_text() for path in (tmp_path / ".secrets").iterdir()}
+    assert files.keys() == named
+    assert files["redis-url"] == GIVEN["REDIS_URL"]
+    assert files["api-keys"] == "k3y"
+    assert "p4ss" not in done.stdout + done.stderr
+    assert "k3y" not in done.stdout + done.stderr
+
+
+def test_a_key_is_made_where_none_is_given(tmp_path: Path) -> None:
+    done = run(tmp_path, "files", **GIVEN)
+    key = (tmp_path / ".secrets/api-keys").read_text()
+    assert len(key) == 32
+    assert key in done.stdout
+
+
+def test_what_is_missing_is_named_and_nothing_written(tmp_path: Path) -> None:
+    done = run(tmp_path, "files", DATABASE_URL=GIVEN["DATABASE_URL"])
+    assert done.returncode == 1
+    assert "AMQP_URL REDIS_URL BITRIX_WEBHOOK_URL" in done.stderr
+    assert not (tmp_path / ".secrets").exists()

@@ -1,0 +1,167 @@
+"""stack.yml: what an operator deploys fits the code, OpenFaaS, and its Community Edition."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pydantic
+import pytest
+import yaml
+
+from leadline.messages import topology
+from leadline.runtime.settings import Settings
+from local import stack
+
+CHECKOUT = Path(__file__).parents[2]
+STACK = stack.read(CHECKOUT / "stack.yml", {})
+PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
+#: What leadline.runtime.serve itself reads.
+SERVER = {"HOST", "PORT", "THREADS", "WORKERS"}
+#: Postgres' own default, and what it keeps for superusers.
+MAX_CONNECTIONS, RESERVED = 100, 3
+
+
+def function_folder(name: str) -> Path:
+    return CHECKOUT / STACK.functions[name].handler
+
+
+@cache
+def sources(name: str) -> str:
+    """The code of all our modules that this function loads."""
+    look = (
+        "import sys; from pathlib import Path; from leadline.runtime.serve import build_app;"
+        "build_app(Path(sys.argv[1]));"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('leadline')))"
+    )
+    paths = subprocess.run(
+        [sys.executable, "-c", look, str(function_folder(name))],
+        cwd=CHECKOUT,
+        env={**os.environ, "LEADLINE_AUTH": "off"},
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout.split()
+    return "\n".join(Path(path).read_text(encoding="utf-8") for path in paths)
+
+
+def test_every_function_is_in_the_stack_under_its_folders_name() -> None:
+    folders = {path.parent.name for path in CHECKOUT.glob("functions/*/main.py")}
+    assert {name.replace("-", "_") for name in STACK.functions} == folders
+    for name, function in STACK.functions.items():
+        assert function.handler == f"./functions/{name.replace('-', '_')}"
+        assert function.build_args == {"FUNCTION_TARGET": name.replace("-", "_")}
+        assert function.image.split("/")[-1].split(":")[0] == name
+        assert function.readonly_root_filesystem
+        assert function.limits
+        assert function.requests
+
+
+def test_what_is_copied_into_images_exists_and_is_the_same_for_all() -> None:
+    assert STACK.configuration == PROCESSES.configuration
+    assert all((CHECKOUT / path).exists() for path in STACK.configuration.copied)
+
+
+def test_registry_owner_and_tag_are_variables() -> None:
+    chosen = stack.read(
+        CHECKOUT / "stack.yml", {"REGISTRY": "example.org:5000", "OWNER": "me", "TAG": "2"}
+    )
+    assert chosen.functions["get-user"].image == "example.org:5000/me/get-user:2"
+
+
+@pytest.mark.parametrize("name", STACK.functions)
+def test_a_function_is_given_the_secrets_that_it_reads(name: str) -> None:
+    function = STACK.functions[name]
+    read = set(re.findall(r'secrets\.(?:require|read)\("([a-z0-9-]+)"\)', sources(name)))
+    if function.environment.get("LEADLINE_AUTH") == "off":
+        read -= {"api-keys"}
+    assert set(function.secrets) == read
+
+
+@pytest.mark.parametrize("name", STACK.functions)
+def test_a_function_is_given_variables_that_its_code_reads(name: str) -> None:
+    function = STACK.functions[name]
+    given = function.all_environment(CHECKOUT)
+    known = {f"LEADLINE_{field}".upper() for field in Settings.model_fields}
+    assert given.keys() <= known | SERVER
+    Settings.model_validate(
+        {key.removeprefix("LEADLINE_").lower(): given[key] for key in given.keys() & known}
+    )
+    # What an operator changes in deploy/environment/ reaches every function that it concerns.
+    offered = {key for file in CHECKOUT.glob("deploy/environment/*.yml") for key in _keys(file)}
+    used = set(re.findall(r"settings\(\)\.(\w+)", sources(name)))
+    missing = {f"LEADLINE_{field}".upper() for field in used} & offered - given.keys()
+    assert not missing
+
+
+def _keys(file: Path) -> list[str]:
+    return list(yaml.safe_load(file.read_text())["environment"])
+
+
+def test_all_replicas_together_leave_postgres_connections() -> None:
+    threads = sum(
+        function.most_replicas * int(function.all_environment(CHECKOUT)["THREADS"])
+        for function in STACK.functions.values()
+        if "database-url" in function.secrets
+    )
+    assert threads <= MAX_CONNECTIONS - RESERVED
+
+
+def test_the_event_functions_name_their_queue_as_topic() -> None:
+    topics = {name: each.annotations.get("topic") for name, each in STACK.functions.items()}
+    assert topics["bitrix-handler"] == topology.REQUESTS
+    assert topics["reply-handler"] == topology.REPLIES
+    assert STACK.functions["outbox-relay"].annotations["schedule"]
+
+
+def _broken(**changes: object) -> str:
+    document = yaml.safe_load((CHECKOUT / "stack.yml").read_text())
+    document["functions"]["get-user"] |= changes
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"limit": {"memory": "1Gi", "cpu": "1000m"}},
+        {"build_args": ["FUNCTION_TARGET=get_user"]},
+        {"environment": {"THREADS": 4}},
+        {"limits": {"memory": "128Mi"}},
+        {"secrets": ["api_keys"]},
+        {"labels": {"com.openfaas.scale.zero": "true"}},
+        {"labels": {"com.openfaas.scale.max": "6"}},
+        {"annotations": {"com.openfaas.health.http.path": "/"}},
+        {"annotations": {"topic": "one,two"}},
+        {"image": "get-user"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_openfaas_would_ignore_or_refuse_is_an_error(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    path = tmp_path / "stack.yml"
+    path.write_text(_broken())
+    stack.read(path, {})
+    path.write_text(_broken(**changes))
+    with pytest.raises(pydantic.ValidationError):
+        stack.read(path, {})
+
+
+def test_names_are_dns_labels_and_fifteen_at_most(tmp_path: Path) -> None:
+    path = tmp_path / "stack.yml"
+    document = yaml.safe_load((CHECKOUT / "stack.yml").read_text())
+    one = document["functions"]["get-user"]
+    for functions in ({"get_user": one}, {f"function-{number}": one for number in range(16)}):
+        path.write_text(yaml.safe_dump({**document, "functions": functions}))
+        with pytest.raises(pydantic.ValidationError):
+            stack.read(path, {})
+
+
+def test_the_template_stays_committed_after_faas_cli_new() -> None:
+    lines = (CHECKOUT / ".gitignore").read_text().splitlines()
+    # It appends those of these that it does not find, which would undo the exception.
+    assert {"template", "build", ".secrets"} <= set(lines)
+    assert lines.index("!/template") > lines.index("template")
