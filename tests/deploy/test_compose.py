@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from leadline.runtime import database, secrets
-from leadline.runtime.settings import Settings
 from local import passwords, stack
 from local.edge.config import Config
 
@@ -76,14 +75,6 @@ def test_a_functions_environment_is_the_stacks(name: str) -> None:
             assert given[key] == value, key
 
 
-def test_every_variable_is_one_that_the_code_reads() -> None:
-    known = {f"LEADLINE_{field}".upper() for field in Settings.model_fields}
-    known |= {"THREADS", "PORT", "LEADLINE_ROUTES", "LEADLINE_EDGE"}
-    known |= {"BITRIX_WEBHOOK_URL", "API_KEYS"}  # local.passwords
-    for name, service in OURS.items():
-        assert service.get("environment", {}).keys() <= known, name
-
-
 def test_the_example_offers_each_choice_with_its_default() -> None:
     example = (CHECKOUT / "local/.env.example").read_text(encoding="utf-8")
     offered = dict(re.findall(r"(?m)^#([A-Z_]+)=(.*)$", example))
@@ -127,20 +118,13 @@ def test_volumes_are_named_and_secrets_are_where_the_code_looks() -> None:
             assert not {"secrets", "servers"} <= mounts.keys(), name
 
 
-def test_the_edge_and_the_connector_know_all_that_they_need() -> None:
+def test_the_edge_knows_all_that_it_serves() -> None:
     edge = Config.parse(json.loads((CHECKOUT / "local/compose.edge.json").read_text()))
     assert edge.functions == {name: f"http://{name}:8080" for name in STACK.functions}
     assert edge.emulator
     assert passwords.EMULATOR.startswith(edge.emulator)
     assert edge.relay
     assert str(edge.relay.tick) in SERVICES["relay"]["command"]
-    routes = json.loads(SERVICES["connector"]["environment"]["LEADLINE_ROUTES"])
-    topics = {
-        topic: f"http://{name}:8080/"
-        for name, function in STACK.functions.items()
-        if (topic := function.annotations.get("topic")) and topic != "cron-function"
-    }
-    assert routes == topics
 
 
 def test_redis_keeps_all_that_it_is_given() -> None:

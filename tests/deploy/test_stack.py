@@ -12,7 +12,6 @@ import pydantic
 import pytest
 import yaml
 
-from leadline.messages import topology
 from leadline.runtime.settings import Settings
 from local import stack
 
@@ -21,8 +20,6 @@ STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 #: What leadline.runtime.serve itself reads.
 SERVER = {"HOST", "PORT", "THREADS", "WORKERS"}
-#: Postgres' own default, and what it keeps for superusers.
-MAX_CONNECTIONS, RESERVED = 100, 3
 
 
 def function_folder(name: str) -> Path:
@@ -73,15 +70,6 @@ def test_registry_owner_and_tag_are_variables() -> None:
 
 
 @pytest.mark.parametrize("name", STACK.functions)
-def test_a_function_is_given_the_secrets_that_it_reads(name: str) -> None:
-    function = STACK.functions[name]
-    read = set(re.findall(r'secrets\.(?:require|read)\("([a-z0-9-]+)"\)', sources(name)))
-    if function.environment.get("LEADLINE_AUTH") == "off":
-        read -= {"api-keys"}
-    assert set(function.secrets) == read
-
-
-@pytest.mark.parametrize("name", STACK.functions)
 def test_a_function_is_given_variables_that_its_code_reads(name: str) -> None:
     function = STACK.functions[name]
     given = function.all_environment(CHECKOUT)
@@ -99,22 +87,6 @@ def test_a_function_is_given_variables_that_its_code_reads(name: str) -> None:
 
 def _keys(file: Path) -> list[str]:
     return list(yaml.safe_load(file.read_text())["environment"])
-
-
-def test_all_replicas_together_leave_postgres_connections() -> None:
-    threads = sum(
-        function.most_replicas * int(function.all_environment(CHECKOUT)["THREADS"])
-        for function in STACK.functions.values()
-        if "database-url" in function.secrets
-    )
-    assert threads <= MAX_CONNECTIONS - RESERVED
-
-
-def test_the_event_functions_name_their_queue_as_topic() -> None:
-    topics = {name: each.annotations.get("topic") for name, each in STACK.functions.items()}
-    assert topics["bitrix-handler"] == topology.REQUESTS
-    assert topics["reply-handler"] == topology.REPLIES
-    assert STACK.functions["outbox-relay"].annotations["schedule"]
 
 
 def _broken(**changes: object) -> str:
