@@ -48,7 +48,7 @@ class System:
         return {
             "edge": self.edge_url,
             "bitrix24": self.servers.bitrix24_origin(),
-            "database": addresses["DATABASE_URL"],
+            "database": self.servers.owner_database_url(),
             "amqp": addresses["AMQP_URL"],
             "redis": addresses["REDIS_URL"],
             "rabbitmq_management": rabbitmq.management_url if rabbitmq else None,

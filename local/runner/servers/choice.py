@@ -68,13 +68,19 @@ class Servers:
         """The environment by which every process finds the servers; holds passwords."""
         choices = self.choices
         return {
-            "DATABASE_URL": self.postgres.url if self.postgres else choices.database_url or "",
+            "DATABASE_URL": (
+                self.postgres.functions_url if self.postgres else choices.database_url or ""
+            ),
             "AMQP_URL": self.rabbitmq.url if self.rabbitmq else choices.amqp_url or "",
             "REDIS_URL": self.redis.url if self.redis else choices.redis_url or "",
             "BITRIX_WEBHOOK_URL": (
                 self.bitrix24.webhook_url if self.bitrix24 else choices.webhook_url or ""
             ),
         }
+
+    def owner_database_url(self) -> str:
+        """For migrations: whoever brings a database along gives one URL for all."""
+        return self.postgres.url if self.postgres else self.choices.database_url or ""
 
     def bitrix24_origin(self) -> str:
         """Scheme and host of the portal: the rest of a webhook's URL is a secret."""
