@@ -19,6 +19,7 @@ import requests
 import sqlalchemy
 
 from leadline.messages import topology
+from local.runner.servers.postgres import Postgres
 from tests.servers import PrivateServer, private
 
 CHECKOUT = Path(__file__).parents[1]
@@ -35,16 +36,24 @@ def _running(name: str, folder: Path) -> Iterator[PrivateServer]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a migrated database."""
+def _postgres_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The URLs of a migrated database: its owner's, and the one that functions use."""
     if given := os.environ.get("DATABASE_URL"):
         with _database_of_our_own(given) as url:
             _migrate(url)
-            yield url
+            yield url, url
         return
     with _running("postgres", tmp_path_factory.mktemp("postgres")) as server:
         _migrate(server.url)
-        yield server.url
+        made = server.server
+        assert isinstance(made, Postgres)
+        yield made.url, made.functions_url
+
+
+@pytest.fixture(scope="session")
+def postgres(_postgres_urls: tuple[str, str]) -> str:
+    """The URL of a migrated database, as its owner."""
+    return _postgres_urls[0]
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +87,8 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(postgres: str) -> str:
-    """A database with the newest schema and no rows; ids start at 1 again."""
+def database_url(postgres: str, _postgres_urls: tuple[str, str]) -> str:
+    """A database with the newest schema and no rows, as functions use it; ids start at 1 again."""
     parts = sqlalchemy.make_url(postgres)
     with pg8000.native.Connection(
         parts.username,
@@ -94,7 +103,7 @@ def database_url(postgres: str) -> str:
         )
         tables = ", ".join(name for (name,) in names)
         connection.run(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
-    return postgres
+    return _postgres_urls[1]
 
 
 @pytest.fixture

@@ -151,7 +151,6 @@ IMPOSSIBLE = [
         " correlation_id, traceparent, due_at) SELECT gen_random_uuid(), user_id, version, action,"
         " full_name, phone, stage, changed, correlation_id, traceparent, due_at FROM events"
     ),
-    "DELETE FROM users",
 ]
 
 

@@ -1,0 +1,136 @@
+"""TLS to Postgres as the URL asks for it: never less than that, for functions and migrations."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+import trustme
+
+from leadline.runtime import database as database_module
+from leadline.runtime.database import Database
+from leadline.runtime.errors import BadConfiguration, DatabaseDown
+from leadline.runtime.migrate import migrate
+from local.runner import unprivileged
+from tests.servers import PrivateServer, eventually, private
+
+ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
+    """Its certificate is for `localhost`, not for 127.0.0.1; it takes clients without TLS too."""
+    server = private("postgres", tmp_path_factory.mktemp("tls-postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def roots(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file with the authority that the server's certificate is signed by."""
+    authority, folder = trustme.CA(), tmp_path_factory.mktemp("roots")
+    certificate = authority.issue_cert("localhost")
+    data = server.state.root / "postgres"
+    certificate.private_key_pem.write_to_path(str(data / "server.key"))
+    (data / "server.key").chmod(0o600)
+    certificate.cert_chain_pems[0].write_to_path(str(data / "server.crt"))
+    unprivileged.give(data)
+    plain = Database(server.url)
+    plain.run("ALTER SYSTEM SET ssl = on")
+    plain.run("SELECT pg_reload_conf()")
+    eventually(lambda: plain.run("SHOW ssl") == [{"ssl": "on"}], 10, "the server has TLS")
+    plain.close()
+    authority.cert_pem.write_to_path(str(folder / "roots.pem"))
+    trustme.CA().cert_pem.write_to_path(str(folder / "others.pem"))
+    return folder / "roots.pem"
+
+
+def url(server: PrivateServer, host: str = "127.0.0.1", **query: object) -> str:
+    made = sqlalchemy.make_url(server.url).set(host=host)
+    made = made.update_query_dict({name: str(value) for name, value in query.items()})
+    return str(made.render_as_string(hide_password=False))
+
+
+def is_encrypted(address: str) -> bool:
+    database = Database(address)
+    try:
+        return bool(database.run(ENCRYPTED)[0]["ssl"])
+    finally:
+        database.close()
+
+
+def test_without_tls_on_the_server_none_is_no_answer_to_require(server: PrivateServer) -> None:
+    with pytest.raises(DatabaseDown):
+        is_encrypted(url(server, sslmode="require"))
+    assert not is_encrypted(url(server))
+
+
+def test_require_encrypts_whatever_the_certificate(server: PrivateServer, roots: Path) -> None:
+    assert roots.exists()
+    assert is_encrypted(url(server, sslmode="require"))
+    assert not is_encrypted(url(server, sslmode="disable"))
+
+
+def test_a_certificate_is_checked_against_the_given_authority(
+    server: PrivateServer, roots: Path
+) -> None:
+    assert is_encrypted(url(server, sslmode="verify-ca", sslrootcert=roots))
+    for unknown in (roots.parent / "others.pem", "system"):
+        with pytest.raises(DatabaseDown):
+            is_encrypted(url(server, sslmode="verify-ca", sslrootcert=unknown))
+
+
+def test_verify_full_wants_the_servers_name_too(server: PrivateServer, roots: Path) -> None:
+    assert is_encrypted(url(server, "localhost", sslmode="verify-full", sslrootcert=roots))
+    with pytest.raises(DatabaseDown):
+        is_encrypted(url(server, sslmode="verify-full", sslrootcert=roots))
+
+
+def test_an_encrypted_connection_is_kept_and_made_again_when_it_was_cut(
+    server: PrivateServer, roots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "LOOK_AFTER_S", 0)
+    database = Database(url(server, sslmode="verify-ca", sslrootcert=roots))
+    admin = Database(server.url)
+    (first,) = database.run("SELECT pg_backend_pid() AS pid")
+    assert database.run("SELECT pg_backend_pid() AS pid") == [first]
+    admin.run("SELECT pg_terminate_backend(:pid, 5000)", pid=first["pid"])
+    assert database.run("SELECT pg_backend_pid() AS pid") != [first]
+    database.close()
+    admin.close()
+
+
+def test_migrations_connect_by_the_same_rules(server: PrivateServer, roots: Path) -> None:
+    with pytest.raises(DatabaseDown):
+        migrate(url(server, sslmode="verify-full", sslrootcert=roots))
+    plain = Database(server.url)
+    data = server.state.root / "postgres" / "pg_hba.conf"
+    rules = data.read_text(encoding="utf-8")
+    try:
+        data.write_text(f"hostnossl all leadline all reject\n{rules}", encoding="utf-8")
+        plain.run("SELECT pg_reload_conf()")
+        eventually(lambda: _is_refused(server), 10, "nobody is let in without TLS")
+        migrate(url(server, "localhost", sslmode="verify-full", sslrootcert=roots))
+    finally:
+        data.write_text(rules, encoding="utf-8")
+        plain.run("SELECT pg_reload_conf()")
+        plain.close()
+
+
+def _is_refused(server: PrivateServer) -> bool:
+    try:
+        is_encrypted(url(server))
+    except Exception:  # noqa: BLE001 - by whichever error
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "query", [{"sslmode": "prefer"}, {"sslmode": "verify-ca", "sslrootcert": "/no/such/file"}]
+)
+def test_tls_that_makes_no_sense_is_a_bad_configuration(query: dict[str, str]) -> None:
+    made = sqlalchemy.make_url("postgresql://u:hunter2@127.0.0.1/d").update_query_dict(query)
+    with pytest.raises(BadConfiguration) as caught:
+        Database(made.render_as_string(hide_password=False))
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,183 @@
+"""From any schema with data to the newest: nothing is lost, and only the owner may do it."""
+
+from collections.abc import Iterator
+
+import pg8000.native
+import pytest
+import sqlalchemy
+import structlog
+
+from leadline.runtime.database import Database, StatementError
+from leadline.runtime.migrate import migrate, newest
+from tests.servers import PrivateServer, private
+
+INSUFFICIENT_PRIVILEGE = "42501"
+
+#: One user and event for each state that version 0001 may have stored.
+USERS_OF_0001 = """
+INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, synced_version, sync_status,
+                   sync_reason, sync_attempts)
+VALUES (1, 'A', '+77001112233', 'NEW', NULL, 0, 'waiting', NULL, 0),
+       (2, 'B', '+77001112233', 'NEW', 5, 1, 'synced', NULL, 1),
+       (3, 'C', '+77001112233', 'NEW', NULL, 0, 'failed', 'no', 3)
+"""
+EVENTS_OF_0001 = """
+INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed, correlation_id,
+                    traceparent, state, reason, attempts, published_at, sendings, due_at,
+                    settled_at)
+SELECT gen_random_uuid(), id, 1, 'create_card', full_name, phone, stage, 'phone', 'c', 't',
+       CASE sync_status WHEN 'waiting' THEN 'open' ELSE sync_status END, sync_reason, sync_attempts,
+       now(), 1, now(), CASE sync_status WHEN 'waiting' THEN NULL ELSE now() END
+FROM users
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
+    server = private("postgres", tmp_path_factory.mktemp("migrated-postgres"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def fresh(server: PrivateServer) -> Iterator[str]:
+    """The URL of a database with nothing in it."""
+    with _connected(server.url) as admin:
+        admin.run("CREATE DATABASE fresh")
+        yield _url(server, database="fresh")
+        admin.run("DROP DATABASE fresh WITH (FORCE)")
+
+
+def _url(server: PrivateServer, **parts: str) -> str:
+    made = sqlalchemy.make_url(server.url).set(**parts)  # type: ignore[arg-type]
+    return str(made.render_as_string(hide_password=False))
+
+
+def _connected(url: str) -> pg8000.native.Connection:
+    parts = sqlalchemy.make_url(url)
+    return pg8000.native.Connection(
+        parts.username,
+        host=parts.host,
+        port=parts.port or 5432,
+        database=parts.database,
+        password=parts.password,
+    )
+
+
+def _rows(url: str, sql: str) -> list[list[object]]:
+    with _connected(url) as connection:
+        found: list[list[object]] = connection.run(sql)
+        return found
+
+
+def _fill_0001(url: str) -> None:
+    assert migrate(url, "0001") == "0001"
+    with _connected(url) as connection:
+        connection.run(USERS_OF_0001)
+        connection.run(EVENTS_OF_0001)
+
+
+def test_the_data_of_the_first_schema_is_kept(fresh: str) -> None:
+    _fill_0001(fresh)
+    assert migrate(fresh) == newest()
+    assert _rows(
+        fresh, "SELECT user_id, state, reason, attempts, due_at IS NULL FROM events ORDER BY 1"
+    ) == [
+        [1, "open", None, 0, False],
+        [2, "synced", None, 1, True],
+        # Why it failed is not known well enough to try it again by itself.
+        [3, "failed", "no", 3, True],
+    ]
+    assert _rows(fresh, "SELECT count(*) FROM users") == [[3]]
+
+
+def test_every_rule_and_index_is_in_force_afterwards(fresh: str) -> None:
+    _fill_0001(fresh)
+    migrate(fresh)
+    assert _rows(fresh, "SELECT conname FROM pg_constraint WHERE NOT convalidated") == []
+    assert _rows(fresh, "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid") == []
+
+
+def test_a_migration_that_was_cut_off_is_finished_by_the_next_run(fresh: str) -> None:
+    _fill_0001(fresh)
+    with _connected(fresh) as connection:
+        connection.run("ALTER TABLE events ALTER due_at DROP NOT NULL")
+        connection.run(
+            "ALTER TABLE events ADD CONSTRAINT events_open_is_due CHECK (state <> 'x') NOT VALID"
+        )
+        connection.run("CREATE INDEX events_due ON events (due_at)")
+    assert migrate(fresh) == newest()
+    (row,) = _rows(
+        fresh,
+        "SELECT pg_get_expr(indpred, indrelid) FROM pg_index"
+        " WHERE indexrelid = 'events_due'::regclass",
+    )
+    assert row == ["(due_at IS NOT NULL)"]
+
+
+def test_it_waits_no_longer_than_a_moment_for_others_to_finish(fresh: str) -> None:
+    """Whoever queues behind a waiting ALTER TABLE would wait as long."""
+    _fill_0001(fresh)
+    with _connected(fresh) as reader:
+        reader.run("BEGIN")
+        reader.run("SELECT 1 FROM events LIMIT 1")
+        with pytest.raises(sqlalchemy.exc.SQLAlchemyError, match="lock timeout"):
+            migrate(fresh)
+        reader.run("COMMIT")
+    assert migrate(fresh) == newest()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE stages",
+        "TRUNCATE stages",
+        "ALTER TABLE users ADD COLUMN odd text",
+        "CREATE INDEX odd ON users (phone)",
+        "DELETE FROM users",
+        "UPDATE alembic_version SET version_num = '0'",
+        "CREATE ROLE odd",
+        "CREATE DATABASE odd",
+        "COPY users TO PROGRAM 'true'",
+    ],
+)
+def test_functions_can_not_do_what_they_need_not(in_postgres: str, statement: str) -> None:
+    database = Database(in_postgres)
+    with pytest.raises(StatementError) as caught:
+        database.run(statement)
+    assert caught.value.code == INSUFFICIENT_PRIVILEGE
+    database.close()
+
+
+def test_readers_can_only_read(fresh: str) -> None:
+    migrate(fresh)
+    with _connected(fresh) as connection:
+        connection.run("SET ROLE leadline_read")
+        assert connection.run("SELECT count(*) FROM users, events, stages") == [[0]]
+        for statement in ("DELETE FROM events", "SELECT 1 FROM idempotency_keys"):
+            with pytest.raises(pg8000.exceptions.DatabaseError, match=INSUFFICIENT_PRIVILEGE):
+                connection.run(statement)
+
+
+def test_an_owner_that_may_make_no_roles_migrates_without_them(
+    server: PrivateServer, fresh: str
+) -> None:
+    with _connected(server.url) as admin:
+        admin.run("CREATE ROLE plain LOGIN PASSWORD 'p'")
+        admin.run("ALTER DATABASE fresh OWNER TO plain")
+        groups = admin.run("SELECT rolname FROM pg_roles WHERE rolname ~ '^leadline_(app|read)$'")
+        for (name,) in groups:
+            admin.run(f"ALTER ROLE {name} RENAME TO {name}_away")
+        try:
+            with structlog.testing.capture_logs() as logs:
+                revision = migrate(
+                    _url(server, database="fresh", username="plain", password="plain")
+                )
+        finally:
+            for (name,) in groups:
+                admin.run(f"ALTER ROLE {name}_away RENAME TO {name}")
+    assert revision == newest()
+    told = [line["role"] for line in logs if line["log_level"] == "warning"]
+    assert told == ["leadline_app", "leadline_read"]
+    assert _rows(fresh, "SELECT count(*) FROM users") == [[0]]
