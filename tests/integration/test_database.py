@@ -59,8 +59,9 @@ def test_rows_come_as_dictionaries(db: Database) -> None:
 
 
 def test_a_connection_that_was_cut_while_idle_is_made_again_unnoticed(
-    db: Database, server: PrivateServer
+    db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(database_module, "LOOK_AFTER_S", 0)
     db.run("SELECT 1 AS one")
     assert as_admin(server.url, OTHERS)
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
