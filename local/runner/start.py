@@ -89,7 +89,7 @@ def _migrate(system: System) -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=CHECKOUT,
-            env={**system.environment(), "DATABASE_URL": system.servers.owner_database_url()},
+            env=system.owner_environment(),
         )
     if done.returncode != 0:
         raise NotStarted(f"the database can't be migrated; see {log}")

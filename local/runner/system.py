@@ -16,12 +16,13 @@ from local.runner.ports import Ports
 from local.runner.program import CHECKOUT, Group, Program, Stage
 from local.runner.secrets import mounted
 from local.runner.servers.choice import Servers
-from local.runner.state import State, write_json
+from local.runner.state import State, write, write_json
 
 EDGE_PORT = 3000
 #: Which function serves which queue.
 _ROUTES = {"bitrix_queue": "bitrix-handler", "bitrix.responses": "reply-handler"}
 _RELAY = "outbox-relay"
+_DATABASE = "database-url"
 #: Folder in the state folder.
 DEPLOYMENTS = "deployments"
 #: Would redirect our private servers to somebody else's files.
@@ -69,6 +70,16 @@ class System:
             "PYTHONUNBUFFERED": "1",
             MARK: str(self.state.root),
         }
+
+    def owner_environment(self) -> dict[str, str]:
+        """As `environment`, for migrations: a private Postgres knows its owner by another login."""
+        postgres, mounted = self.servers.postgres, self.secrets / _DATABASE
+        is_other = mounted.exists() and postgres and mounted.read_text() != postgres.functions_url
+        if postgres is None or is_other:
+            return self.environment()
+        folder = self.state.folder("secrets-of-owner")
+        write(folder / _DATABASE, postgres.url)
+        return {**self.environment(), "LEADLINE_SECRETS_DIR": str(folder)}
 
     def connections(self) -> dict[str, str]:
         """What the command line needs to work with this system: its addresses and settings."""
