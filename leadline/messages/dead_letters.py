@@ -9,7 +9,6 @@ walk lasts, another one sees only what the first has not taken.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -17,13 +16,12 @@ from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.adapters.utils.connection_workflow import AMQPConnectorException
-from pika.exceptions import AMQPError, ChannelClosedByBroker, NackError, UnroutableError
+from pika.exceptions import NackError, UnroutableError
 
 from leadline.messages import topology
 from leadline.messages.delivery import RESENT
+from leadline.messages.depths import connected, depth
 from leadline.messages.received import ATTEMPT_HEADER
-from leadline.runtime import broker
 from leadline.runtime.errors import BrokerDown
 from leadline.runtime.settings import settings
 
@@ -31,7 +29,6 @@ from leadline.runtime.settings import settings
 _MARKS = frozenset({"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER})
 #: RabbitMQ's own: x-death, x-first-death-queue, x-last-death-reason, …
 _MARK_PREFIXES = ("x-death", "x-first-death-", "x-last-death-")
-_NOT_FOUND = 404
 
 
 class Decision(Enum):
@@ -109,7 +106,7 @@ def walk(
         BrokerDown: RabbitMQ can't be reached, or did not take a replay; that letter stays.
     """
     done: Counter[Decision] = Counter()
-    with _connected(url) as connection:
+    with connected(url) as connection:
         for queue in queues:
             for letter, channel, tag in _letters(connection, queue, limit):
                 decision = decide(letter)
@@ -121,26 +118,16 @@ def walk(
     return done
 
 
-def count(url: str, queues: Iterable[str]) -> dict[str, int]:
-    """How many letters each of these queues has.
-
-    Raises:
-        BrokerDown: RabbitMQ can't be reached.
-    """
-    with _connected(url) as connection:
-        return {queue: _depth(connection, topology.dead_letters(queue)) or 0 for queue in queues}
-
-
 def _letters(
     connection: pika.BlockingConnection, queue: str, limit: int | None
 ) -> Iterator[tuple[Letter, BlockingChannel, int]]:
     grave = topology.dead_letters(queue)
-    there = _depth(connection, grave)
-    if not there:
+    there = depth(connection, grave)
+    if there is None:
         return
     channel = connection.channel()
     channel.confirm_delivery()
-    for _ in range(there if limit is None else min(there, limit)):
+    for _ in range(there.messages if limit is None else min(there.messages, limit)):
         method, properties, body = channel.basic_get(grave)
         if method is None or properties is None or body is None:
             break  # somebody else holds or has decided on the rest
@@ -148,19 +135,6 @@ def _letters(
     # Tag 0: all that this channel still holds.
     channel.basic_nack(0, multiple=True, requeue=True)
     channel.close()
-
-
-def _depth(connection: pika.BlockingConnection, name: str) -> int | None:
-    """How many messages are ready; None where there is no such queue."""
-    channel = connection.channel()
-    try:
-        found: int = channel.queue_declare(name, passive=True).method.message_count
-    except ChannelClosedByBroker as error:
-        if error.reply_code != _NOT_FOUND:
-            raise
-        return None
-    channel.close()
-    return found
 
 
 def _replay(channel: BlockingChannel, letter: Letter) -> None:
@@ -180,16 +154,3 @@ def _replay(channel: BlockingChannel, letter: Letter) -> None:
         raise BrokerDown(f"there is no queue {letter.queue}: start the connector") from None
     except NackError:
         raise BrokerDown(f"RabbitMQ did not take a message for {letter.queue}") from None
-
-
-@contextmanager
-def _connected(url: str) -> Iterator[pika.BlockingConnection]:
-    try:
-        connection = pika.BlockingConnection(broker.parameters(url))
-        try:
-            yield connection
-        finally:
-            if connection.is_open:
-                connection.close()
-    except (AMQPError, AMQPConnectorException, OSError):
-        raise BrokerDown("RabbitMQ can't be reached") from None

@@ -15,7 +15,17 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from leadline.operate import dead_letters, local_run, reconcile
+from leadline.operate import (
+    dead_letters,
+    doctor,
+    export,
+    imports,
+    local_run,
+    portal,
+    reconcile,
+    status,
+    users,
+)
 from leadline.operate.output import complain
 from leadline.runtime.database import StatementError
 from leadline.runtime.errors import InvalidRequest, LeadlineError, UserNotFound
@@ -34,7 +44,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(dead_letters.app, name="dead-letters")
-app.command()(reconcile.reconcile)
+app.add_typer(portal.app, name="portal")
+for command in (
+    status.status,
+    doctor.doctor,
+    users.users,
+    users.show,
+    users.failed,
+    users.resync,
+    reconcile.reconcile,
+):
+    app.command()(command)
+app.command("import")(imports.import_file)
+app.command()(export.export)
 
 
 @app.callback()

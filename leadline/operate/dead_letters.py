@@ -9,8 +9,9 @@ from typing import Annotated, Any, TypeVar
 import orjson
 import typer
 
-from leadline.messages import dead_letters
+from leadline.messages import topology
 from leadline.messages.dead_letters import Decision, Letter, walk, work_queues
+from leadline.messages.depths import depths
 from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.runtime import secrets
 from leadline.runtime.errors import InvalidRequest
@@ -56,9 +57,10 @@ def show_list(
 ) -> None:
     """List dead letters, the oldest of each queue first. They stay where they are."""
     choice = Choice(frozenset(), queue, reason)
-    there = dead_letters.count(_url(), choice.queues())
+    graves = [topology.dead_letters(name) for name in choice.queues()]
+    there = depths(_url(), graves).values()
     found = _look(choice, _summary, limit)
-    unseen = sum(max(0, number - limit) for number in there.values())
+    unseen = sum(max(0, one.messages - limit) for one in there if one)
     if json:
         as_json({"dead_letters": found, "not_looked_at": unseen})
         return

@@ -69,9 +69,13 @@ class Pause:
         except BitrixError as error:
             log.warning("portal still paused", reason=error.detail, probes=state.probes + 1)
             return False
+        self.end(state)
+        return True
+
+    def end(self, state: Paused) -> None:
+        """The portal has answered."""
         self._redis.delete(self._key)
         log.info("portal resumed", paused_for_s=round(time.time() - state.since))
-        return True
 
     def _claim_probe(self, state: Paused) -> bool:
         """Set the next probe's time; True for the one worker that may make this one."""

@@ -29,6 +29,15 @@ def read(commands: dict[str, Command]) -> dict[str, Answer]:
         BitrixError: the portal serves nobody, or can't be reached for long, or rejects a command.
         QueueDown, redis.RedisError: Redis can't be reached.
     """
+    answers = ask(commands)
+    for answer in answers.values():
+        if isinstance(answer, BitrixError):
+            raise answer
+    return answers
+
+
+def ask(commands: dict[str, Command]) -> dict[str, Answer]:
+    """Like `read`; a command that is rejected has its error as its answer."""
     answers: dict[str, Answer] = {}
     failures = 0
     while missing := {key: one for key, one in commands.items() if key not in answers}:
@@ -83,12 +92,9 @@ def _answered(batch: Batch) -> dict[str, Answer]:
     """Without the commands that were refused: they are asked again."""
     answered = {}
     for key, answer in batch.answers.items():
-        if isinstance(answer, Refused):
+        if isinstance(answer, BitrixError):
             portals.react(answer)
-        elif isinstance(answer, BitrixError):
-            portals.react(answer)
-            raise answer
-        else:
+        if not isinstance(answer, Refused):
             answered[key] = answer
     if batch.answers and not answered:
         raise Refused

@@ -42,6 +42,16 @@ def after(user_id: int, limit: int) -> list[Kept]:
     return [Kept(**row) for row in database().run(sql, after=user_id, limit=limit)]
 
 
+def failed_after(user_id: int, limit: int) -> list[Kept]:
+    """The next users by id whose last write has failed.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    sql = f"{_KEPT} WHERE id > :after AND sync_status = 'failed' ORDER BY id LIMIT :limit"
+    return [Kept(**row) for row in database().run(sql, after=user_id, limit=limit)]
+
+
 def these(user_ids: Sequence[int]) -> dict[int, Kept]:
     """These users by id; those that don't exist are left out.
 

@@ -1,0 +1,54 @@
+"""The ledger in figures."""
+
+from dataclasses import dataclass
+
+from leadline.runtime.database import database
+
+# Rows in order need no count of their own: all that are neither waiting nor failed.
+_COUNTS = """
+SELECT (SELECT count(*) FROM users) AS users,
+       (SELECT count(*) FROM users WHERE sync_status = 'waiting') AS waiting,
+       (SELECT count(*) FROM users WHERE sync_status = 'failed') AS failed,
+       open.events AS open_events, open.unpublished, open.retrying, open.oldest_s, open.overdue_s
+FROM (
+    SELECT count(*) FILTER (WHERE state = 'open') AS events,
+           count(*) FILTER (WHERE state = 'open' AND published_at IS NULL) AS unpublished,
+           count(*) FILTER (WHERE state = 'failed') AS retrying,
+           CAST(extract(epoch FROM now() - min(occurred_at) FILTER (WHERE state = 'open'))
+                AS float) AS oldest_s,
+           CAST(extract(epoch FROM now() - min(due_at)) AS float) AS overdue_s
+    FROM events WHERE due_at IS NOT NULL
+) AS open
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Users by what became of their last write, and what is still to be done."""
+
+    users: int
+    waiting: int
+    failed: int
+    #: Writes without an answer; those of them that RabbitMQ has not confirmed yet.
+    open_events: int
+    unpublished: int
+    #: Failed writes that are tried again by themselves.
+    retrying: int
+    #: Age of the oldest write without an answer.
+    oldest_s: float | None
+    #: For how long the relay has had something to do; negative or None: nothing is due.
+    overdue_s: float | None
+
+    @property
+    def synced(self) -> int:
+        """Users whose lead is as it should be."""
+        return self.users - self.waiting - self.failed
+
+
+def counts() -> Counts:
+    """The ledger as it stands now.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return Counts(**database().run(_COUNTS)[0])

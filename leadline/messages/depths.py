@@ -1,0 +1,60 @@
+"""How many messages lie in a queue, asked of RabbitMQ without touching any."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError, ChannelClosedByBroker
+
+from leadline.runtime import broker
+from leadline.runtime.errors import BrokerDown
+
+_NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """A queue as RabbitMQ describes it."""
+
+    #: Messages that nobody holds.
+    messages: int
+    consumers: int
+
+
+def depths(url: str, names: Iterable[str]) -> dict[str, Depth | None]:
+    """For each queue its depth, None where it does not exist.
+
+    Raises:
+        BrokerDown: RabbitMQ can't be reached.
+    """
+    with connected(url) as connection:
+        return {name: depth(connection, name) for name in names}
+
+
+def depth(connection: pika.BlockingConnection, name: str) -> Depth | None:
+    """One queue's depth, None where it does not exist."""
+    channel = connection.channel()
+    try:
+        found = channel.queue_declare(name, passive=True).method
+    except ChannelClosedByBroker as error:
+        if error.reply_code != _NOT_FOUND:
+            raise
+        return None
+    channel.close()
+    return Depth(found.message_count, found.consumer_count)
+
+
+@contextmanager
+def connected(url: str) -> Iterator[pika.BlockingConnection]:
+    """A connection for this block; what goes wrong in it is BrokerDown."""
+    try:
+        connection = pika.BlockingConnection(broker.parameters(url))
+        try:
+            yield connection
+        finally:
+            if connection.is_open:
+                connection.close()
+    except (AMQPError, AMQPConnectorException, OSError):
+        raise BrokerDown("RabbitMQ can't be reached") from None

@@ -1,0 +1,169 @@
+"""`leadline doctor`: every setting and connection, and how to mend what is wrong."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import phonenumbers
+import redis
+import typer
+
+from leadline.ledger.counts import counts
+from leadline.messages import topology
+from leadline.messages.depths import depths
+from leadline.operate import portal
+from leadline.operate.output import FOUND, Json, as_json, table
+from leadline.runtime import auth, migrate, secrets
+from leadline.runtime.database import StatementError, database
+from leadline.runtime.errors import LeadlineError
+from leadline.runtime.redis import client
+from leadline.runtime.settings import settings
+from leadline.sync import portals
+
+#: Workers say each second that they live.
+SILENT_S = 30.0
+#: The relay comes every few seconds.
+OVERDUE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    is_well: bool
+    told: str
+    #: What to do about it.
+    mend: str = ""
+
+
+def doctor(*, json: Json = False) -> None:
+    """Check every setting and connection, and say how to mend what is wrong.
+
+    Exit code 1: something is not well.
+    """
+    checks = [check for examine in _EXAMINATIONS for check in _safely(examine)]
+    is_well = all(check.is_well for check in checks)
+    if json:
+        as_json({"is_well": is_well, "checks": [asdict(check) for check in checks]})
+    else:
+        rows = (["ok" if one.is_well else "!!", one.name, one.told, one.mend] for one in checks)
+        table(("", "what", "how it is", "mend"), rows)
+    if not is_well:
+        raise typer.Exit(FOUND)
+
+
+def _settings() -> Iterator[Check]:
+    chosen = settings()
+    region = chosen.phone_region
+    is_region = not region or region in phonenumbers.SUPPORTED_REGIONS
+    yield Check(
+        "LEADLINE_PHONE_REGION",
+        is_region,
+        region or "none: phones need a country code",
+        "" if is_region else "an ISO 3166 code such as KZ",
+    )
+    has_keys = chosen.auth == "off" or auth.own_key() is not None
+    yield Check(
+        "API keys",
+        has_keys,
+        "none are asked for (LEADLINE_AUTH=off)" if chosen.auth == "off" else f"given: {has_keys}",
+        "" if has_keys else "mount the secret api-keys, or set LEADLINE_AUTH=off",
+    )
+
+
+def _database() -> Iterator[Check]:
+    database().run("SELECT 1 AS one")
+    yield Check("Postgres", is_well=True, told="answers")
+    try:
+        (row,) = database().run("SELECT version_num AS revision FROM alembic_version")
+        found = str(row["revision"])
+    except StatementError:
+        found = "none"
+    is_newest = found == migrate.newest()
+    mend = "" if is_newest else "python -m leadline.runtime.migrate"
+    yield Check("schema", is_newest, f"revision {found} of {migrate.newest()}", mend)
+    if found == "none":
+        return
+    overdue_s = counts().overdue_s or 0.0
+    is_swept = overdue_s < OVERDUE_S
+    told = (
+        "nothing waits for it"
+        if overdue_s <= 0
+        else f"has had something to do for {overdue_s:.0f} s"
+    )
+    yield Check("relay", is_swept, told, "" if is_swept else "call outbox-relay every few seconds")
+
+
+def _broker() -> Iterator[Check]:
+    found = depths(secrets.require("amqp-url"), [one.name for one in topology.all_queues()])
+    yield Check("RabbitMQ", is_well=True, told="answers")
+    missing = [name for name, depth in found.items() if depth is None]
+    mend = "start the connector: it declares them" if missing else ""
+    yield Check(
+        "queues", not missing, f"missing: {', '.join(missing)}" if missing else "all there", mend
+    )
+    for name in (topology.REQUESTS, topology.REPLIES):
+        depth = found[name]
+        if depth is not None:
+            mend = (
+                "" if depth.consumers else "start the connector, and give it a route for this queue"
+            )
+            told = f"{depth.consumers} consumers, {depth.messages} messages"
+            yield Check(name, depth.consumers > 0, told, mend)
+        dead = found[topology.dead_letters(name)]
+        if dead is not None:
+            mend = "leadline dead-letters list" if dead.messages else ""
+            yield Check(
+                topology.dead_letters(name), not dead.messages, f"{dead.messages} messages", mend
+            )
+
+
+def _redis() -> Iterator[Check]:
+    facts: dict[str, Any] = client().info()
+    yield Check("Redis", is_well=True, told="answers")
+    policy = str(facts.get("maxmemory_policy"))
+    mend = "" if policy == "noeviction" else "CONFIG SET maxmemory-policy noeviction"
+    yield Check("Redis' memory", policy == "noeviction", f"maxmemory-policy {policy}", mend)
+    is_kept = bool(facts.get("aof_enabled"))
+    told = "appendonly yes" if is_kept else "appendonly no: a restart costs look-ups, no data"
+    yield Check("Redis' persistence", is_well=True, told=told)
+    silence_s = portals.presence().silence_s()
+    is_alive = silence_s is not None and silence_s < SILENT_S
+    told = "none was ever seen" if silence_s is None else f"seen {silence_s:.0f} s ago"
+    yield Check("workers", is_alive, told, "" if is_alive else "python -m leadline.sync.worker")
+
+
+def _portal() -> Iterator[Check]:
+    told, trouble = portal.examine()
+    mend = "" if told["alive"] else "a new webhook with the right crm as BITRIX_WEBHOOK_URL"
+    yield Check("Bitrix24", told["alive"], "answers" if told["alive"] else trouble[0], mend)
+    for text in trouble if told["alive"] else ():
+        yield Check("portal", is_well=False, told=text, mend="in the portal's settings")
+    pause = portals.paused().state()
+    if pause is not None:
+        text = f"since its last refusal: {pause.reason}"
+        yield Check(
+            "pause", is_well=False, told=text, mend="mend the reason; it ends with the next probe"
+        )
+
+
+_EXAMINATIONS: tuple[Callable[[], Iterator[Check]], ...] = (
+    _settings,
+    _database,
+    _broker,
+    _redis,
+    _portal,
+)
+_NAMES = ("settings", "Postgres", "RabbitMQ", "Redis", "Bitrix24")
+_MENDS = ("", "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
+
+
+def _safely(examine: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """The checks of one part; one that can't be reached must not hide the others."""
+    at = _EXAMINATIONS.index(examine)
+    try:
+        yield from examine()
+    except (LeadlineError, StatementError, redis.RedisError) as error:
+        told = str(error) if not isinstance(error, redis.RedisError) else "Redis can't be reached"
+        yield Check(_NAMES[at], is_well=False, told=told, mend=f"is it up, and {_MENDS[at]} right?")

@@ -1,0 +1,46 @@
+"""`leadline export`: all users with what became of them, as CSV or JSON lines."""
+
+import csv
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from leadline.operate.output import Json, as_json, progress
+from leadline.operate.users import Sync
+from leadline.users import kept, read
+from leadline.users.read import Query
+
+_PAGE = 200
+_COLUMNS = ("id", "full_name", "phone", "stage")
+_SYNC = ("status", "reason", "bitrix_lead_id", "version")
+
+
+def export(
+    *,
+    sync: Annotated[Sync | None, typer.Option(help="Only users in this state.")] = None,
+    json: Json = False,
+) -> None:
+    """Write all users to stdout: CSV, or JSON lines with --json. What it writes can be imported."""
+    with progress() as bar:
+        task = bar.add_task("exporting", total=kept.count())
+        writer = csv.writer(sys.stdout)
+        if not json:
+            writer.writerow((*_COLUMNS, *_SYNC))
+        for user in _all(Query(sync=sync, limit=_PAGE)):
+            bar.update(task, advance=1)
+            if json:
+                as_json(user)
+            else:
+                own = [user[name] for name in _COLUMNS]
+                writer.writerow([*own, *(user["sync"][name] for name in _SYNC)])
+
+
+def _all(query: Query) -> Iterator[dict[str, Any]]:
+    while True:
+        page = read.page(query)
+        yield from page["items"]
+        if page["next"] is None:
+            return
+        query = query.model_copy(update={"after": int(page["next"])})

@@ -1,0 +1,105 @@
+"""`leadline import`: many users out of a file, each once, however often one has to begin again."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leadline.ledger import bulk
+from leadline.operate.output import FOUND, Json, as_json, note, progress, say
+from leadline.operate.records import File, Rejected
+from leadline.operate.resumable import Bookmark
+from leadline.runtime import context
+from leadline.runtime.errors import InvalidRequest
+
+PART = 1000
+_SHOWN = 10
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(help="CSV with a header line, or JSON lines (.jsonl).")],
+    *,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="FIELD=COLUMN, for full_name, phone and stage."),
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Of lines that name none.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Check all lines, import none.")] = False,
+    skip_rejected: Annotated[
+        bool, typer.Option("--skip-rejected", help="Import the lines that are in order.")
+    ] = False,
+    rejected: Annotated[
+        Path | None, typer.Option(help="File for the lines that are not in order.")
+    ] = None,
+    bookmark: Annotated[
+        Path | None, typer.Option(help="File that remembers how far this import has come.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Create a user for each line of a file.
+
+    All lines are checked first; if one is not in order, nothing is imported. Those are written to
+    a file of their own (FILE.rejected), to be mended and imported by itself. Interrupted, the same
+    command goes on where it was; no line becomes two users, as far as it is repeated within a day.
+    """
+    source = File(file, _mapping(columns or []), stage)
+    digest = source.digest()
+    refused = rejected or file.with_name(f"{file.stem}.rejected{file.suffix}")
+    good, bad = _check(source, Rejected(refused, is_json=source.is_json))
+    created = 0
+    if good and not check and (skip_rejected or not bad):
+        created = _enter(source, good, digest, Bookmark.of(f"import-{digest[:8]}", bookmark))
+    told = {"in_order": good, "rejected": bad, "created": created}
+    if json:
+        as_json({**told, "rejected_file": str(refused) if bad else None})
+    else:
+        say(", ".join(f"{name.replace('_', ' ')}: {number}" for name, number in told.items()))
+    if bad:
+        note(f"rejected lines, and why: {refused}")
+        raise typer.Exit(FOUND)
+
+
+def _mapping(columns: list[str]) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in columns]
+    if not all(name and column for name, _, column in pairs):
+        raise InvalidRequest("--map is FIELD=COLUMN")
+    return {name: column for name, _, column in pairs}
+
+
+def _check(source: File, refused: Rejected) -> tuple[int, int]:
+    """How many lines are in order, and how many are not."""
+    good = 0
+    with progress() as bar:
+        task = bar.add_task("checking", total=None)
+        for record in source.records():
+            bar.update(task, advance=1)
+            if record.user is not None:
+                good += 1
+                continue
+            if refused.count < _SHOWN:
+                note(f"line {record.line}: {record.error}")
+            refused.add(record)
+    refused.close()
+    return good, refused.count
+
+
+def _enter(source: File, number: int, digest: str, mark: Bookmark) -> int:
+    """Store all that is in order; returns how many of them are new."""
+    before = mark.read() or {}
+    done = int(before.get("done", 0))
+    if done:
+        note(f"continuing after {done} lines")
+    context.begin()
+    users = ((record.line, record.user) for record in source.records() if record.user)
+    rest = islice(users, done, None)
+    created = 0
+    with progress() as bar:
+        task = bar.add_task("importing", total=number, completed=done)
+        while part := list(islice(rest, PART)):
+            created += bulk.create([(f"{digest}:{line}", user) for line, user in part])
+            done += len(part)
+            mark.keep({"done": done})
+            bar.update(task, completed=done)
+    mark.forget()
+    return created

@@ -1,0 +1,103 @@
+"""`leadline portal check`: does the portal serve us, and as Leadline expects it?"""
+
+import time
+from typing import Any
+
+import typer
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.command import Command
+from leadline.bitrix24.portal import Answer
+from leadline.operate.output import FOUND, Json, as_json, facts
+from leadline.runtime.errors import BitrixError
+from leadline.runtime.settings import settings
+from leadline.sync import portals, reading
+
+#: crm.settings.mode.get
+_MODES = {1: "classic", 2: "simple"}
+
+app = typer.Typer(no_args_is_help=True, help="The portal of Bitrix24.")
+
+_QUESTIONS = {
+    "rights": Command("scope", {}),
+    "mode": Command("crm.settings.mode.get", {}),
+    "stages": leads.stages(),
+    "user": Command("profile", {}),
+    "leads": leads.walk("0", "-"),
+}
+
+
+@app.callback()
+def portal() -> None:
+    """The portal of Bitrix24."""
+
+
+@app.command()
+def check(*, json: Json = False) -> None:
+    """Ask the portal: is the webhook alive, what may it do, which stages, which mode.
+
+    Exit code 1: something is not as Leadline needs it; the line `trouble` says what.
+    """
+    told, trouble = examine()
+    if json:
+        as_json({**told, "trouble": trouble})
+    else:
+        lists = (
+            (name, ", ".join(one) if isinstance(one, list) else one) for name, one in told.items()
+        )
+        facts([*lists, *(("trouble", text) for text in trouble)])
+    if trouble:
+        raise typer.Exit(FOUND)
+
+
+def examine() -> tuple[dict[str, Any], list[str]]:
+    """What the portal says of itself, and what of that is in the way.
+
+    Raises:
+        BadConfiguration: there is no webhook, or it is none.
+        QueueDown, redis.RedisError: Redis can't be reached.
+    """
+    chosen = settings()
+    told: dict[str, Any] = {
+        "requests_per_s": chosen.rate_per_s,
+        "requests_at_once": chosen.burst,
+        "operating_limit_s": chosen.operating_limit_s,
+        "originator_id": chosen.originator_id,
+    }
+    try:
+        # Also while it is paused: whoever mended the webhook wants to know at once.
+        time.sleep(portals.token_bucket().reserve())
+        portals.session().probe()
+        pause = portals.paused().state()
+        if pause is not None:
+            portals.paused().end(pause)
+        answers = reading.ask(_QUESTIONS)
+    except BitrixError as error:
+        return {"alive": False, **told}, [error.detail]
+    told = {"alive": True, **told, **_facts(answers)}
+    return told, _trouble(told, answers)
+
+
+def _facts(answers: dict[str, Answer]) -> dict[str, Any]:
+    rights, mode, user = answers["rights"], answers["mode"], answers["user"]
+    stages = answers["stages"]
+    return {
+        "rights": sorted(map(str, rights)) if isinstance(rights, list) else None,
+        "administrator": user.get("ADMIN") if isinstance(user, dict) else None,
+        "crm_mode": _MODES.get(mode) if isinstance(mode, int) else None,
+        "stages": None if isinstance(stages, BitrixError) else leads.stage_ids(stages),
+    }
+
+
+def _trouble(told: dict[str, Any], answers: dict[str, Answer]) -> list[str]:
+    found = [
+        f"{name}: {answer.detail}"
+        for name, answer in answers.items()
+        # A webhook may be refused what it does not need to know.
+        if isinstance(answer, BitrixError) and name in {"stages", "leads"}
+    ]
+    if told["rights"] is not None and "crm" not in told["rights"]:
+        found.append("the webhook has no right `crm`: give it one in the portal")
+    if told["crm_mode"] == "simple":
+        found.append("the CRM is in simple mode, where leads become deals at once: switch leads on")
+    return found

@@ -1,0 +1,153 @@
+"""Records of a file that somebody wants imported: CSV with a header line, or JSON lines."""
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import orjson
+from pydantic import ValidationError
+
+from leadline.runtime.errors import InvalidRequest
+from leadline.users import stages
+from leadline.users.model import NewUser
+
+FIELDS = tuple(NewUser.model_fields)
+#: What a record may have more than its fields, for a person to read.
+ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line that says what a user shall be."""
+
+    line: int
+    #: As it stands in the file; empty where it can't be read.
+    content: Mapping[str, Any]
+    user: NewUser | None
+    #: What is wrong with it, by field and without values.
+    error: str = ""
+
+
+class File:
+    """A file of records, which can be read as often as one likes."""
+
+    def __init__(self, path: Path, columns: Mapping[str, str], stage: str | None) -> None:
+        self.path = path
+        self.is_json = path.suffix.lower() in {".jsonl", ".ndjson", ".json"}
+        self._columns = {name: columns.get(name, name) for name in FIELDS}
+        self._stage = stage
+        unknown = columns.keys() - set(FIELDS)
+        if unknown:
+            raise InvalidRequest(f"--map names {', '.join(FIELDS)}, not {', '.join(unknown)}")
+
+    def digest(self) -> str:
+        """Names the content: the same file is recognised wherever it lies.
+
+        Raises:
+            InvalidRequest: it can't be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        except OSError as error:
+            raise InvalidRequest(f"{self.path} can't be read: {error.strerror}") from None
+
+    def records(self) -> Iterator[Record]:
+        """Each line with its user, or with what is wrong.
+
+        Raises:
+            InvalidRequest: the file as a whole can't be read.
+            DatabaseDown: the stages that exist can't be asked for.
+        """
+        allowed = frozenset(stages.allowed())
+        try:
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                for line, content in self._json(file) if self.is_json else self._csv(file):
+                    yield self._record(line, content, allowed)
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"{self.path} is not UTF-8") from None
+        except csv.Error as error:
+            raise InvalidRequest(f"{self.path} is no CSV: {error}") from None
+
+    def _csv(self, file: TextIO) -> Iterator[tuple[int, Any]]:
+        header = file.readline()
+        delimiter = max(",;\t", key=header.count)
+        file.seek(0)
+        reader = csv.DictReader(file, delimiter=delimiter, strict=True)
+        names = reader.fieldnames or []
+        missing = [
+            one for name, one in self._columns.items() if name != "stage" and one not in names
+        ]
+        if missing:
+            raise InvalidRequest(f"there is no column {', '.join(missing)}: see --map")
+        for content in reader:
+            yield reader.line_num, content
+
+    def _json(self, file: TextIO) -> Iterator[tuple[int, Any]]:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    yield number, orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    yield number, None
+
+    def _record(self, line: int, content: Any, allowed: frozenset[str]) -> Record:
+        if not isinstance(content, dict):
+            return Record(line, {}, None, "is not a JSON object")
+        given = {name: content.get(column) for name, column in self._columns.items()}
+        if not given["stage"]:
+            given["stage"] = self._stage
+        given = {name: value for name, value in given.items() if value not in (None, "")}
+        try:
+            user = NewUser.model_validate(given)
+        except ValidationError as error:
+            return Record(line, content, None, _told(error))
+        if user.stage not in allowed:
+            return Record(
+                line, content, None, f"stage: must be one of {', '.join(sorted(allowed))}"
+            )
+        return Record(line, content, user)
+
+
+class Rejected:
+    """The records that can't be imported, in a file of the same kind, with what is wrong."""
+
+    def __init__(self, path: Path, *, is_json: bool) -> None:
+        self.path = path
+        self.count = 0
+        self._is_json = is_json
+        self._file: TextIO | None = None
+        self._writer: csv.DictWriter[str] | None = None
+
+    def add(self, record: Record) -> None:
+        """One more; the file is made for the first one."""
+        self.count += 1
+        if self._file is None:
+            self.path.touch(mode=0o600)
+            self._file = self.path.open("w", encoding="utf-8", newline="")
+        text = f"line {record.line}: {record.error}"
+        row = {**{str(name): value for name, value in record.content.items()}, ERROR: text}
+        if self._is_json:
+            self._file.write(orjson.dumps(row).decode() + "\n")
+            return
+        row.pop("None", None)  # cells beyond the header
+        if self._writer is None:
+            self._writer = csv.DictWriter(self._file, list(row))
+            self._writer.writeheader()
+        self._writer.writerow(row)
+
+    def close(self) -> None:
+        """The last one has been added."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _told(error: ValidationError) -> str:
+    """Each field with what is wrong; the value stays with its owner."""
+    return "; ".join(
+        f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+        for each in error.errors(include_url=False, include_input=False, include_context=False)
+    )

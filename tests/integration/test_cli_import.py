@@ -1,0 +1,166 @@
+"""`leadline import` and `export`: each line one user, whatever is wrong and however often begun."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadline.ledger import bulk
+from tests.integration.conftest import Answer, rows
+
+Leadline = Callable[..., Answer]
+USERS = "SELECT id, full_name, phone, stage, version, sync_status FROM users ORDER BY id"
+
+
+@pytest.fixture(autouse=True)
+def connected(in_postgres: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert in_postgres
+    monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+Write = Callable[[str, str], Path]
+
+
+def test_each_line_becomes_a_user_with_its_event(leadline: Leadline, write: Write) -> None:
+    file = write(
+        "people.csv", "full_name,phone,stage\nАнна,+7 700 111 22 33,\nBo,+77001112234,JUNK\n"
+    )
+    answer = leadline("import", file, "--json")
+    assert (answer.code, answer.json["created"]) == (0, 2)
+    assert [tuple(row.values()) for row in rows(USERS)] == [
+        (1, "Анна", "+77001112233", "NEW", 1, "waiting"),
+        (2, "Bo", "+77001112234", "JUNK", 1, "waiting"),
+    ]
+    events = rows("SELECT user_id, action, state, full_name, due_at <= now() AS due FROM events")
+    assert [tuple(row.values()) for row in events] == [
+        (1, "create_card", "open", "Анна", True),
+        (2, "create_card", "open", "Bo", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "\ufeffИмя;Телефон;x\nАнна;+77001112233;1\n"),
+        ("a.csv", "x\tИмя\tТелефон\n1\tАнна\t+77001112233\n"),
+        ("a.jsonl", '{"Имя": "Анна", "Телефон": "+77001112233", "x": [1]}\n\n'),
+    ],
+)
+def test_columns_may_have_any_name(leadline: Leadline, write: Write, name: str, text: str) -> None:
+    words = ("--map", "full_name=Имя", "--map", "phone=Телефон", "--stage", "IN_PROCESS")
+    assert leadline("import", write(name, text), *words).code == 0
+    ((_, full_name, phone, stage, *_),) = [tuple(row.values()) for row in rows(USERS)]
+    assert (full_name, phone, stage) == ("Анна", "+77001112233", "IN_PROCESS")
+
+
+def test_nothing_is_imported_while_a_line_is_wrong(
+    leadline: Leadline, write: Write, tmp_path: Path
+) -> None:
+    text = "full_name,phone,stage\nAnna,+77001112233,NEW\nBo,secret,NEW\nCy,+77001112235,NOPE\n"
+    file = write("people.csv", text)
+    answer = leadline("import", file, "--json")
+    assert answer.code == 1
+    assert answer.json["rejected"] == 2
+    assert rows(USERS) == []
+    assert "line 3: phone" in answer.err
+    assert "secret" not in answer.err
+    with (tmp_path / "people.rejected.csv").open(encoding="utf-8") as rejected:
+        found = list(csv.DictReader(rejected))
+    assert [(row["full_name"], row["error"][:14]) for row in found] == [
+        ("Bo", "line 3: phone:"),
+        ("Cy", "line 4: stage:"),
+    ]
+
+
+def test_rejected_lines_are_mended_and_imported_by_themselves(
+    leadline: Leadline, write: Write, tmp_path: Path
+) -> None:
+    file = write(
+        "a.jsonl", '{"full_name": "Anna", "phone": "+77001112233"}\n{"phone": 1}\nnonsense\n'
+    )
+    assert leadline("import", file, "--skip-rejected", "--json").json["created"] == 1
+    rejected = tmp_path / "a.rejected.jsonl"
+    first, second = (json.loads(line) for line in rejected.read_text().splitlines())
+    assert (first["phone"], second) == (1, {"error": "line 3: is not a JSON object"})
+    mended = write("mended.jsonl", json.dumps(first | {"full_name": "Bo", "phone": "+77001112234"}))
+    assert leadline("import", mended).code == 0
+    assert [row["full_name"] for row in rows(USERS)] == ["Anna", "Bo"]
+
+
+def test_a_check_alone_imports_nothing(leadline: Leadline, write: Write) -> None:
+    file = write("people.csv", "full_name,phone\nAnna,+77001112233\n")
+    answer = leadline("import", file, "--check", "--json")
+    assert (answer.code, answer.json["in_order"], answer.json["created"]) == (0, 1, 0)
+    assert rows(USERS) == []
+
+
+@pytest.mark.parametrize("is_bookmark_lost", [False, True])
+def test_an_import_that_broke_off_goes_on_without_a_double(
+    leadline: Leadline,
+    write: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_bookmark_lost: bool,
+) -> None:
+    lines = "".join(f"User {n},+7700{1_000_000 + n}\n" for n in range(3500))
+    file = write("people.csv", f"full_name,phone\n{lines}")
+    whole, parts = bulk.create, []
+
+    def break_off(users: Any) -> int:
+        parts.append(whole(users))
+        if len(parts) == 2:
+            raise KeyboardInterrupt  # stored, and nobody has noted it
+        return parts[-1]
+
+    monkeypatch.setattr(bulk, "create", break_off)
+    assert leadline("import", file).code != 0
+    assert len(rows(USERS)) == 2000
+    monkeypatch.setattr(bulk, "create", whole)
+    if is_bookmark_lost:
+        for kept in tmp_path.glob("leadline-import-*"):
+            kept.unlink()
+    assert leadline("import", file, "--json").json["created"] == 1500
+    assert leadline("import", file, "--json").json["created"] == 0
+    found = [row["full_name"] for row in rows(USERS)]
+    assert found == [f"User {n}" for n in range(3500)]
+
+
+def test_a_file_that_can_not_be_read_is_told(
+    leadline: Leadline, write: Write, tmp_path: Path
+) -> None:
+    for file, text in (
+        (tmp_path / "none.csv", "can't be read"),
+        (write("a.csv", "name,phone\nAnna,+77001112233\n"), "no column full_name"),
+    ):
+        answer = leadline("import", file)
+        assert answer.code == 2
+        assert text in answer.err
+    (tmp_path / "latin.csv").write_bytes("full_name,phone\nZoë,+77001112233\n".encode("latin-1"))
+    assert "UTF-8" in leadline("import", tmp_path / "latin.csv").err
+
+
+def test_what_is_exported_can_be_imported(leadline: Leadline, write: Write, tmp_path: Path) -> None:
+    lines = "".join(f'"User, ""{n}""",+7700{1_000_000 + n}\n' for n in range(450))
+    leadline("import", write("people.csv", f"full_name,phone\n{lines}"))
+    before = rows("SELECT full_name, phone, stage FROM users ORDER BY id")
+    for words, name in (((), "out.csv"), (("--json",), "out.jsonl")):
+        (tmp_path / name).write_bytes(leadline("export", *words).out)
+        rows("DELETE FROM idempotency_keys")
+        rows("DELETE FROM events")
+        rows("DELETE FROM users")
+        assert leadline("import", tmp_path / name, "--json").json["created"] == 450
+        assert rows("SELECT full_name, phone, stage FROM users ORDER BY id") == before

@@ -1,0 +1,212 @@
+"""What operators ask: status, users, failed, show, resync, portal check, doctor."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pika
+import pytest
+import requests
+
+from leadline.messages import topology
+from leadline.sync import portals
+from tests.integration.conftest import Answer, rows
+
+Leadline = Callable[..., Answer]
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    in_postgres: str,
+    in_redis: str,
+    amqp_url: str,
+    webhook_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert in_postgres
+    assert in_redis
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+
+
+@pytest.fixture
+def queues(amqp_url: str) -> None:
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    channel = connection.channel()
+    for queue in topology.all_queues():
+        channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+    channel.basic_publish("", topology.dead_letters(topology.REQUESTS), b"x")
+    connection.close()
+
+
+@pytest.fixture
+def set_portal(portal: str) -> Callable[..., None]:
+    def put(**settings: Any) -> None:
+        answer = requests.put(f"{portal}/_emulator/settings", json=settings, timeout=10)
+        answer.raise_for_status()
+
+    return put
+
+
+def users() -> None:
+    """One synced, one waiting for its first answer, one failed over its stage."""
+    rows(
+        "INSERT INTO users (id, full_name, phone, stage, version, synced_version, bitrix_lead_id,"
+        " sync_status, sync_reason, sync_attempts) VALUES"
+        " (1, 'Anna', '+77001112231', 'NEW', 1, 1, 11, 'synced', NULL, 1),"
+        " (2, 'Bo', '+77001112232', 'NEW', 1, 0, NULL, 'waiting', NULL, 0),"
+        " (3, 'Cy', '+77001112233', 'JUNK', 2, 1, 13, 'failed', 'no such stage', 1)"
+    )
+    rows(
+        "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
+        " correlation_id, traceparent, occurred_at, due_at, state, reason, attempts, settled_at)"
+        " VALUES (gen_random_uuid(), 2, 1, 'create_card', 'Bo', '+77001112232', 'NEW', 'phone',"
+        " 'c', 't', now() - interval '1 hour', now() - interval '10 min', 'open', NULL, 0, NULL),"
+        " (gen_random_uuid(), 3, 2, 'move_card', 'Cy', '+77001112233', 'JUNK', 'stage',"
+        " 'c', 't', now(), NULL, 'failed', 'no such stage', 1, now())"
+    )
+
+
+@pytest.mark.usefixtures("queues")
+def test_status_counts_and_names_what_waits(leadline: Leadline) -> None:
+    users()
+    answer = leadline("status", "--json")
+    assert answer.code == 0
+    ledger = answer.json["ledger"]
+    assert [ledger[name] for name in ("users", "synced", "waiting", "failed")] == [3, 1, 1, 1]
+    assert (ledger["open_events"], ledger["unpublished"], ledger["retrying"]) == (1, 1, 0)
+    assert ledger["oldest_s"] >= 3600
+    assert answer.json["queues"]["bitrix_queue.dead"] == 1
+    assert answer.json["portal"]["paused"] is False
+    assert b"ledger waiting" in leadline("status").out
+
+
+def test_status_tells_of_a_part_that_is_away_and_of_the_others(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+) -> None:
+    monkeypatch.setenv("AMQP_URL", f"amqp://someone:geheim@127.0.0.1:{free_port()}/")
+    answer = leadline("status", "--json")
+    assert answer.code == 3
+    assert answer.json["queues"] == {"error": "RabbitMQ can't be reached"}
+    assert answer.json["ledger"]["users"] == 0
+
+
+def test_users_are_listed_by_page_stage_and_state(leadline: Leadline) -> None:
+    users()
+    page = leadline("users", "--limit", 2, "--json").json
+    assert ([user["id"] for user in page["items"]], page["next"]) == ([1, 2], "2")
+    page = leadline("users", "--after", 2, "--json").json
+    assert ([user["id"] for user in page["items"]], page["next"]) == ([3], None)
+    assert [one["id"] for one in leadline("users", "--stage", "JUNK", "--json").json["items"]] == [
+        3
+    ]
+    assert "Anna" in leadline("users", "--sync", "synced").out.decode()
+    assert leadline("users", "--stage", "a'b").code == 2
+
+
+def test_failed_users_are_listed_with_their_reasons(leadline: Leadline) -> None:
+    assert leadline("failed").code == 0
+    users()
+    answer = leadline("failed")
+    assert answer.code == 1
+    assert b"no such stage" in answer.out
+    (user,) = leadline("failed", "--json").json["items"]
+    assert (user["id"], user["sync"]["reason"]) == (3, "no such stage")
+
+
+def test_a_user_is_shown_with_the_journey_of_its_events(leadline: Leadline) -> None:
+    users()
+    sync = leadline("show", 3, "--json").json["sync"]
+    assert [(event["version"], event["state"]) for event in sync["events"]] == [(2, "failed")]
+    text = leadline("show", 3).out.decode()
+    assert "move_card" in text
+    assert "no such stage" in text
+    assert leadline("show", 99).code == 2
+
+
+def test_users_are_asked_for_again(leadline: Leadline) -> None:
+    users()
+    answer = leadline("resync", 1, 2, 99, "--json")
+    assert answer.code == 1
+    assert answer.json == {"asked_again": 1, "waiting_already": [2], "not_found": [99]}
+    assert leadline("resync", "--all-failed", "--json").json["asked_again"] == 1
+    assert leadline("resync", "--all-failed", "--json").json["asked_again"] == 0
+    asked = "SELECT user_id, version, changed FROM events WHERE changed LIKE 'look%' ORDER BY 1"
+    assert [tuple(row.values()) for row in rows(asked)] == [
+        (1, 2, "look"),
+        (3, 3, "look,stage"),  # the stage that has never arrived
+    ]
+    assert leadline("resync").code == 2
+
+
+def test_the_portal_is_described(leadline: Leadline) -> None:
+    answer = leadline("portal", "check", "--json")
+    assert answer.code == 0
+    told = answer.json
+    assert (told["alive"], told["crm_mode"], told["rights"]) == (True, "classic", ["crm", "user"])
+    assert told["stages"][:2] == ["NEW", "IN_PROCESS"]
+    assert told["trouble"] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"crm_mode": "simple"}, "simple mode"),
+        ({"scope": ["user"]}, "crm"),
+        ({"mode": "revoked"}, ""),
+        ({"mode": "plan_expired"}, ""),
+    ],
+)
+def test_what_is_wrong_with_the_portal_is_told(
+    leadline: Leadline, set_portal: Callable[..., None], settings: dict[str, Any], word: str
+) -> None:
+    set_portal(**settings)
+    answer = leadline("portal", "check", "--json")
+    assert answer.code == 1
+    assert word in " ".join(answer.json["trouble"])
+    assert "local-webhook-code" not in answer.out.decode() + answer.err
+
+
+def test_a_portal_that_serves_again_is_resumed_by_the_check(
+    leadline: Leadline, set_portal: Callable[..., None]
+) -> None:
+    set_portal(mode="revoked")
+    leadline("reconcile", "--json")
+    users()
+    leadline("reconcile", "--restart", "--json")
+    assert portals.paused().state()
+    set_portal(mode="ok")
+    assert leadline("portal", "check").code == 0
+    assert portals.paused().state() is None
+
+
+@pytest.mark.usefixtures("queues")
+def test_the_doctor_says_how_to_mend_what_is_wrong(leadline: Leadline) -> None:
+    users()
+    answer = leadline("doctor", "--json")
+    assert answer.code == 1
+    checks = {one["name"]: one for one in answer.json["checks"]}
+    wrong = {name for name, one in checks.items() if not one["is_well"]}
+    assert {"relay", "workers", "bitrix_queue", "bitrix_queue.dead"} <= wrong
+    assert all(checks[name]["mend"] for name in wrong)
+    assert not wrong & {"Postgres", "schema", "RabbitMQ", "queues", "Redis", "Bitrix24"}
+    portals.presence().report("one")
+    again = leadline("doctor", "--json").json["checks"]
+    assert next(one for one in again if one["name"] == "workers")["is_well"]
+
+
+def test_the_doctor_examines_all_when_nothing_is_set(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    for name in ("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
+    answer = leadline("doctor", "--json")
+    assert answer.code == 1
+    wrong = {one["name"] for one in answer.json["checks"] if not one["is_well"]}
+    assert wrong == {"API keys", "Postgres", "RabbitMQ", "Redis", "Bitrix24"}
+
+
+def test_a_check_costs_two_requests(leadline: Leadline, portal: str) -> None:
+    leadline("portal", "check")
+    calls = requests.get(f"{portal}/_emulator/calls", timeout=10).json()
+    assert (calls["requests"], calls["refused"]) == (2, 0)
