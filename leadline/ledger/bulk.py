@@ -18,20 +18,23 @@ WITH line AS (
                          CAST(:stages AS text[]), CAST(:event_ids AS uuid[])) WITH ORDINALITY
         AS line (key, full_name, phone, stage, event_id, position)
 ), fresh AS (
-    SELECT nextval(pg_get_serial_sequence('users', 'id')) AS id, line.* FROM line
+    SELECT row_number() OVER (ORDER BY position) AS rank, line.* FROM line
     WHERE NOT EXISTS (
         SELECT FROM idempotency_keys AS known WHERE known.caller = :caller AND known.key = line.key
     )
-    ORDER BY position
 ), written AS (
-    INSERT INTO users (id, full_name, phone, stage)
-    SELECT id, full_name, phone, stage FROM fresh
+    INSERT INTO users (full_name, phone, stage)
+    SELECT full_name, phone, stage FROM fresh ORDER BY rank
+    RETURNING id, full_name, phone, stage
+), ranked AS (
+    -- Any pairing of users with event ids and keys would do: neither says anything of its user.
+    SELECT row_number() OVER (ORDER BY id) AS rank, written.* FROM written
 ), event AS (
     INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
                         correlation_id, traceparent, due_at)
-    SELECT event_id, id, 1, 'create_card', full_name, phone, stage, 'full_name,phone,stage',
-           :correlation_id, :traceparent, now()
-    FROM fresh
+    SELECT fresh.event_id, ranked.id, 1, 'create_card', ranked.full_name, ranked.phone,
+           ranked.stage, 'full_name,phone,stage', :correlation_id, :traceparent, now()
+    FROM ranked JOIN fresh USING (rank)
 )
 INSERT INTO idempotency_keys (caller, key, fingerprint, event_id)
 SELECT :caller, key, :fingerprint, event_id FROM fresh

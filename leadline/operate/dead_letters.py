@@ -207,7 +207,9 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    return value if isinstance(value, int | float | str | bool | None) else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)  # pika has an integer of its own
+    return value if isinstance(value, float | str | bool | None) else str(value)
 
 
 def _url() -> str:

@@ -86,6 +86,12 @@ def printable(value: object) -> str:
     """As text that cannot command a terminal."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    if isinstance(value, dict | list | tuple):
+        value = orjson.dumps(value, default=str).decode()
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     return "".join("�" if unicodedata.category(one) == "Cc" else one for one in str(value))

@@ -32,7 +32,7 @@ def status(*, json: Json = False) -> None:
     if json:
         as_json(told)
     else:
-        facts((name.replace("_", " "), _text(value)) for name, value in _flat(told))
+        facts(_flat(told))
     if any("error" in part for part in told.values()):
         raise typer.Exit(UNREACHABLE)
 
@@ -84,11 +84,5 @@ def _portal() -> dict[str, Any]:
 
 def _flat(told: dict[str, dict[str, Any]]) -> list[tuple[str, Any]]:
     return [
-        (f"{part} {name}", value) for part, all_ in told.items() for name, value in all_.items()
+        (f"{part}: {name}", value) for part, each in told.items() for name, value in each.items()
     ]
-
-
-def _text(value: object) -> object:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.1f}" if isinstance(value, float) else value

@@ -77,7 +77,7 @@ def test_status_counts_and_names_what_waits(leadline: Leadline) -> None:
     assert ledger["oldest_s"] >= 3600
     assert answer.json["queues"]["bitrix_queue.dead"] == 1
     assert answer.json["portal"]["paused"] is False
-    assert b"ledger waiting" in leadline("status").out
+    assert b"ledger: waiting" in leadline("status").out
 
 
 def test_status_tells_of_a_part_that_is_away_and_of_the_others(
