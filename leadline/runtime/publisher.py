@@ -25,6 +25,8 @@ log = structlog.get_logger()
 #: Without a confirm by then a message counts as not published; the ledger knows what is owed.
 CONFIRM_TIMEOUT_S = 5.0
 MAX_WAITING = 10_000
+#: More are not handed to pika before the broker has confirmed some: it would keep them in memory.
+MAX_UNCONFIRMED = 1000
 #: The first message after a pause leaves at once; under load the next ones gather this long, so
 #: that the thread wakes, and takes the interpreter from a request, 200 times a second at most.
 LINGER_S = 0.005
@@ -179,6 +181,7 @@ class Publisher:
     def _on_channel(self, channel: Any) -> None:
         self._channel = channel
         self._next_tag = 1
+        self._returned.clear()  # their confirms went down with the channel before
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_return)
         self._declare(list(self._queues))
@@ -213,7 +216,7 @@ class Publisher:
         with self._lock:
             self._drain_due = False
         self._drained_at = time.monotonic()
-        while self._waiting and self._ready:
+        while self._waiting and self._ready and len(self._unconfirmed) < MAX_UNCONFIRMED:
             item = self._waiting.popleft()
             if item.deadline < time.monotonic():
                 self._fail([item])
@@ -239,6 +242,7 @@ class Publisher:
         acked = type(frame.method).__name__ == "Ack"
         tag = frame.method.delivery_tag
         tags = [tag]
+        was_full = len(self._unconfirmed) >= MAX_UNCONFIRMED
         if frame.method.multiple:
             tags = [one for one in self._unconfirmed if one <= tag or tag == 0]
         for one in tags:
@@ -247,6 +251,8 @@ class Publisher:
                 returned = item.message.message_id in self._returned
                 self._returned.discard(item.message.message_id)
                 item.done(acked and not returned)
+        if was_full:
+            self._drain()
 
     def _on_return(self, _channel: object, method: Any, properties: Any, _body: bytes) -> None:
         """The broker has no such queue: declare it anew, the message counts as not published."""
@@ -281,6 +287,7 @@ class Publisher:
         self._expire()
         late = [tag for tag, item in self._unconfirmed.items() if item.deadline < time.monotonic()]
         self._fail([self._unconfirmed.pop(tag) for tag in late])
+        self._drain()
         if self._connection is not None:
             self._connection.ioloop.call_later(_TICK_S, self._tick)
 

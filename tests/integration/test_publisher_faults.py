@@ -1,9 +1,14 @@
 """The publisher while RabbitMQ freezes, dies and comes back."""
 
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import pika
+import psutil
 import pytest
 
 from leadline.messages import topology
@@ -34,6 +39,28 @@ def publisher(broker: PrivateServer) -> Iterator[Publisher]:
     made.close()
 
 
+def empty(broker: PrivateServer) -> int:
+    """Take all messages out of the queue; how many there were."""
+    connection = pika.BlockingConnection(pika.URLParameters(broker.url))
+    purged = connection.channel().queue_purge(topology.REQUESTS)
+    connection.close()
+    return int(purged.method.message_count)
+
+
+def set_memory_limit(broker: PrivateServer, *limit: str) -> None:
+    """Beyond it the broker blocks whoever publishes."""
+    # The one on the PATH becomes another user and forgets the environment.
+    program = max(Path("/usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmqctl"), default="rabbitmqctl")
+    names = ("HOME", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "ERL_INETRC", "RABBITMQ_NODENAME")
+    of_broker = psutil.Process(broker.pid).environ()
+    subprocess.run(
+        (str(program), "set_vm_memory_high_watermark", *limit),
+        check=True,
+        env={**os.environ, **{name: of_broker[name] for name in names}},
+        timeout=60,
+    )
+
+
 def publish(publisher: Publisher, number: int, timeout_s: float = 5.0) -> bool:
     message = Message(topology.REQUESTS, b"{}", f"m-{number}")
     return publisher.publish([message], timeout_s=timeout_s) == [True]
@@ -55,6 +82,36 @@ def test_a_frozen_broker_confirms_nothing_and_holds_nobody_up(
     eventually(lambda: outcomes == [False] * 48, 5, "each message has been reported")
     broker.thaw()
     eventually(lambda: publish(publisher, 99, 1), 30, "a thawed broker is published to again")
+
+
+def test_what_a_frozen_broker_does_not_confirm_waits_here_and_not_on_its_way(
+    broker: PrivateServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was handed over costs memory until the connection is given up."""
+    monkeypatch.setattr("leadline.runtime.publisher.MAX_UNCONFIRMED", 10)
+    empty(broker)
+    broker.freeze()
+    many = [Message(topology.REQUESTS, b"{}", f"m-{number}") for number in range(100)]
+    assert publisher.publish(many, timeout_s=0.4) == [False] * 100
+    broker.thaw()
+    eventually(lambda: publish(publisher, 100, 1), 30, "a thawed broker is published to again")
+    assert empty(broker) <= 10 + 1
+    assert publisher.publish(many) == [True] * 100
+
+
+def test_a_broker_short_of_memory_is_waited_for(
+    broker: PrivateServer, publisher: Publisher
+) -> None:
+    set_memory_limit(broker, "absolute", "1")
+    try:
+        # The first one tells us: the broker stops reading once somebody publishes.
+        assert not publish(publisher, 1, timeout_s=1)
+        began = time.monotonic()
+        assert not publish(publisher, 2, timeout_s=1)
+        assert time.monotonic() - began < 3
+    finally:
+        set_memory_limit(broker, "0.6")
+    eventually(lambda: publish(publisher, 3, 2), 30, "it goes on once there is memory")
 
 
 def test_a_killed_broker_is_published_to_again_once_it_is_back(
