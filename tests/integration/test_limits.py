@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from leadline.bitrix24.limits import HOLD_S, MARGIN, TokenBucket
 from tests.integration.conftest import in_threads
@@ -99,6 +101,29 @@ def test_giving_back_never_makes_the_burst_greater(client: redis.Redis) -> None:
         bucket.give_back()
     assert [bucket.reserve() for _ in range(CAPACITY + 1)][:-1] == [0] * CAPACITY
     assert bucket.reserve() > 0
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    steps=st.lists(st.sampled_from(["call", "call", "call", "give back", "refused"]), max_size=80)
+)
+def test_whatever_workers_do_the_rate_is_never_crossed(
+    client: redis.Redis, steps: list[str]
+) -> None:
+    client.flushdb()
+    bucket, calls = bucket_of(client), list[float]()
+    for step in steps:
+        if step == "call":
+            calls.append(time.time() + bucket.reserve())
+        elif step == "give back" and calls:
+            calls.pop()  # whoever has waited for a token and found nothing to do
+            bucket.give_back()
+        elif step == "refused":
+            bucket.empty()
+            assert 0 <= bucket.level() <= 1
+    assert_never_crossed(calls)
 
 
 def test_after_a_refusal_nobody_calls_for_a_moment(client: redis.Redis) -> None:
