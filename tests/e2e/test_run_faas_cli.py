@@ -21,7 +21,7 @@ NAME = "list-users"
 
 @pytest.fixture
 def cli(system: System) -> FaasCli:
-    return FaasCli(system)
+    return FaasCli.of(system)
 
 
 @pytest.fixture

@@ -1,0 +1,92 @@
+"""faas-cli against the compose system, by the file that gives the edge the engine's socket."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.containers.engine import CHECKOUT, Compose, docker, inspect
+from tests.e2e.faas_cli import FaasCli
+
+pytestmark = pytest.mark.containers
+
+NAME = "list-users"
+WITH_SOCKET = CHECKOUT / "local" / "compose.faas-cli.yml"
+
+
+@pytest.fixture(scope="module")
+def cli(compose: Compose) -> Iterator[FaasCli]:
+    """Logged in to the edge, which is made anew for it and put back afterwards."""
+    assert requests.get(f"{compose.edge}/system/functions", timeout=10).status_code == 501
+    socket = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
+    more = dataclasses.replace(compose, env={**compose.env, "DOCKER_SOCKET": socket})
+    more.run("-f", str(WITH_SOCKET), "up", "-d", "--wait", "--no-deps", "edge")
+    try:
+        password = compose.run("exec", "-T", "edge", "cat", "/var/lib/gateway/password")
+        yield FaasCli(compose.edge, password)
+    finally:
+        compose.run("up", "-d", "--wait", "--no-deps", "--force-recreate", "edge")
+        docker("volume", "rm", f"{compose.project}_gateway")
+
+
+def test_a_deployed_function_is_a_new_container_with_its_environment(
+    compose: Compose, cli: FaasCli
+) -> None:
+    (before,) = compose.containers(NAME)
+    image = compose.images()[NAME]
+    secrets = ["api-keys", "database-url"]
+
+    def deploy(env: dict[str, str]) -> None:
+        body = {"service": NAME, "image": image, "envVars": env, "secrets": secrets}
+        assert cli.send("PUT", "/system/functions", json.dumps(body)).status_code == 202
+        cli.await_ready(NAME)
+
+    deploy({"LEADLINE_AUTH": "on"})
+    (after,) = compose.containers(NAME)
+    assert after != before
+    assert inspect(after)["Config"]["Image"] == image
+    told = cli.describe(NAME)
+    assert (told["image"], told["replicas"]) == (image, 1)
+    assert told["usage"]["totalMemoryBytes"] > 1024 * 1024
+    assert cli.invoke(NAME) == 401
+    known = compose.run("exec", "-T", "edge", "cat", "/var/openfaas/secrets/api-keys")
+    try:
+        assert cli.put_secret("PUT", "api-keys", "a-key-that-was-rotated") == 200
+        assert cli.invoke(NAME, key=known) == 403
+        assert cli.invoke(NAME, key="a-key-that-was-rotated") == 200
+    finally:
+        cli.put_secret("PUT", "api-keys", known)
+    # What an earlier deployment set is gone with the next.
+    deploy({})
+    assert cli.invoke(NAME) == 200
+
+
+def test_an_image_that_is_not_there_is_refused(cli: FaasCli) -> None:
+    body = {"service": NAME, "image": f"nowhere.example/{NAME}:1"}
+    answer = cli.send("PUT", "/system/functions", json.dumps(body))
+    assert answer.status_code == 400
+    assert "nowhere.example" in answer.json()["detail"]
+    assert cli.invoke(NAME) == 200
+
+
+def test_a_removed_function_is_gone_until_it_is_deployed(compose: Compose, cli: FaasCli) -> None:
+    assert cli.remove(NAME).status_code == 202
+    assert cli.invoke(NAME) == 404
+    assert NAME not in cli.names()
+    assert inspect(compose.containers(NAME)[0])["State"]["Status"] == "exited"
+    body = {"service": NAME, "image": compose.images()[NAME]}
+    assert cli.send("POST", "/system/functions", json.dumps(body)).status_code == 202
+    cli.await_ready(NAME)
+    assert cli.invoke(NAME) == 200
+
+
+def test_logs_come_from_the_engine(cli: FaasCli) -> None:
+    path = "/system/logs?follow={}&name=create-user"
+    lines = [json.loads(line) for line in cli.ask(path.format("false")).iter_lines()]
+    assert any("function starts" in line["text"] for line in lines)
+    assert lines == sorted(lines, key=lambda line: line["timestamp"])
+    with cli.ask(f"{path.format('true')}&tail=1", stream=True) as followed:
+        assert json.loads(next(followed.iter_lines()))["name"] == "create-user"
