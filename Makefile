@@ -25,7 +25,7 @@ test: setup ## every test, on private servers of its own
 	@$(RUN) pytest
 
 test-containers: setup ## the images and the compose system; needs a Docker Engine with Compose
-	@$(RUN) pytest -m containers --timeout 900 tests/containers
+	@$(RUN) pytest -m containers --timeout 1500 tests/containers
 
 lint: setup ## everything that is checked without running
 	@scripts/lint

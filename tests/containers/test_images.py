@@ -16,16 +16,22 @@ pytestmark = pytest.mark.containers
 FUNCTIONS = stack.read(CHECKOUT / "stack.yml", {}).functions
 BASE = "python:3.13-slim"
 MIB = 1024 * 1024
-_PROBE = (
-    "import sys, urllib.request as r, time; s = time.perf_counter();"
-    "r.urlopen('http://127.0.0.1:' + sys.argv[1] + sys.argv[2]).read();"
-    "print(time.perf_counter() - s)"
-)
+#: Prints the seconds that the quickest of a few answers took.
+_PROBE = """
+import sys, time, urllib.request
+
+def once():
+    started = time.perf_counter()
+    urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}{sys.argv[2]}", timeout=5).read()
+    return time.perf_counter() - started
+
+print(min(once() for _ in range(20)))
+"""
 _USAGE = "cat /sys/fs/cgroup/memory.current /sys/fs/cgroup/memory/memory.usage_in_bytes 2>&-; true"
 
 
 def probe(container: str, path: str, port: str = "8080") -> float:
-    """Seconds that the answer took; an error if it is none."""
+    """Seconds until the answer came, undisturbed by others; an error if it is none."""
     return float(docker("exec", container, "python", "-c", _PROBE, port, path))
 
 
@@ -59,7 +65,7 @@ def test_every_function_serves_probes_with_no_right_and_no_disk(
 ) -> None:
     for name, container in containers.items():
         eventually(lambda one=container: is_ready(one), 60, f"{name} is ready")  # type: ignore[misc]
-        assert min(probe(container, "/_/health") for _ in range(3)) < 0.05, name
+        assert probe(container, "/_/health") < 0.05, name
 
 
 def test_an_idle_function_takes_less_than_100_mib(

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from local import stack
-from tests.containers.engine import CHECKOUT, Compose, docker, inspect, kill_9
+from tests.containers.engine import CHECKOUT, STOPPED_WITHIN_S, Compose, docker, inspect, kill_9
 from tests.servers import eventually
 
 pytestmark = pytest.mark.containers
@@ -132,9 +132,9 @@ def test_functions_and_workers_scale(compose: Compose) -> None:
 
 
 def test_all_of_ours_stop_in_good_order_and_down_leaves_nothing(compose: Compose) -> None:
-    compose.run("stop")
+    compose.run("stop", within_s=STOPPED_WITHIN_S)
     for service in (*FUNCTIONS, "connector", "worker", "relay", "bitrix24", "edge"):
         for container in compose.containers(service):
             assert inspect(container)["State"]["ExitCode"] == 0, service
-    compose.run("down", "--volumes")
+    compose.run("down", "--volumes", within_s=STOPPED_WITHIN_S)
     assert compose.left_over() == []

@@ -12,6 +12,7 @@ import pydantic
 import pytest
 import yaml
 
+import leadline
 from leadline.runtime.settings import Settings
 from local import stack
 
@@ -87,6 +88,14 @@ def test_a_function_is_given_variables_that_its_code_reads(name: str) -> None:
 
 def _keys(file: Path) -> list[str]:
     return list(yaml.safe_load(file.read_text())["environment"])
+
+
+def test_images_say_which_version_they_are() -> None:
+    dockerfile = (CHECKOUT / "template/leadline/Dockerfile").read_text()
+    assert f"\nARG VERSION={leadline.__version__}\n" in dockerfile
+    assert {each.image.rpartition(":")[2] for each in STACK.functions.values()} == {
+        leadline.__version__
+    }
 
 
 def _broken(**changes: object) -> str:
