@@ -131,6 +131,20 @@ def test_the_source_of_knative_takes_the_connectors_place(tmp_path: Path) -> Non
     assert "leadline-connector" not in _names(rendered, "Deployment")
 
 
+@needs_kubectl
+def test_migrations_may_have_a_login_of_their_own(tmp_path: Path) -> None:
+    deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
+    for platform in ("knative", "kubernetes"):
+        overlay = deploy / platform / "overlays" / "production"
+        kustomization = overlay / "kustomization.yaml"
+        line = "  - ../../../components/owner"
+        assert f"#{line}" in kustomization.read_text()
+        kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
+        (job,) = [one for one in _rendered(overlay) if one["kind"] == "Job"]
+        (source,) = _values(job, "sources")[0]
+        assert source["secret"]["items"] == [{"key": "database-owner-url", "path": "database-url"}]
+
+
 def test_the_overlays_are_there() -> None:
     assert {str(one.relative_to(CHECKOUT)) for one in OVERLAYS} == {
         f"deploy/{platform}/overlays/{kind}"
