@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo test test-containers lint setup
+.PHONY: help run stop reset logs demo test test-containers bench lint setup
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -26,6 +26,10 @@ test: setup ## every test, on private servers of its own
 
 test-containers: setup ## the images and the compose system; needs a Docker Engine with Compose
 	@$(RUN) pytest -m containers --timeout 1500 tests/containers
+
+bench: setup ## measure against baselines; QUICK=1 to try it, SECTIONS="writes burst" for parts
+	@scripts/packages wrk
+	@$(RUN) benchmarks $(if $(QUICK),--quick) $(SECTIONS)
 
 lint: setup ## everything that is checked without running
 	@scripts/lint

@@ -1,0 +1,62 @@
+"""`python -m benchmarks [--quick] [SECTION...]`: measure, keep the data, write the report anew."""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.machine import facts
+from benchmarks.report import RESULTS, SECTIONS, data_file
+from benchmarks.scale import FULL, QUICK, Scale
+from benchmarks.sections import Section
+from local.runner.program import CHECKOUT
+
+OUTPUT = CHECKOUT / "benchmarks"
+#: Never in the way of the record: what a quick run says counts for nothing.
+QUICK_OUTPUT = CHECKOUT / ".local" / "benchmarks"
+#: Servers with their data, deleted after each section.
+WORK = CHECKOUT / ".local" / "bench"
+
+
+def main() -> int:
+    """The exit code: 0 when everything could be measured, whether or not it met expectations."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--quick", action="store_true", help="small figures, to try it out")
+    parser.add_argument("--report", action="store_true", help="only write the report anew")
+    options = parser.parse_args()
+    unknown = set(options.sections) - SECTIONS.keys()
+    if unknown:
+        parser.error(f"there is no section {', '.join(sorted(unknown))}")
+    output = QUICK_OUTPUT if options.quick else OUTPUT
+    (output / RESULTS).mkdir(parents=True, exist_ok=True)
+    if not options.report:
+        for name in options.sections or SECTIONS:
+            _run(SECTIONS[name], QUICK if options.quick else FULL, output)
+    path = report.write(output)
+    sys.stdout.write(f"written: {path.relative_to(CHECKOUT)}\n")
+    return 0
+
+
+def _run(section: Section, scale: Scale, output: Path) -> None:
+    sys.stdout.write(f"· {section.name}: {section.title.lower()}\n")
+    sys.stdout.flush()
+    work = WORK / section.name
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    about, started = facts(), time.time()
+    data = section.measure(scale, work)
+    took_s = time.time() - started
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started))
+    about |= {"scale": scale.name, "started": when, "took": f"{took_s:.0f} s"}
+    text = json.dumps({"about": about, "data": data}, indent=1)
+    data_file(output, section.name).write_text(text + "\n", encoding="utf-8")
+    shutil.rmtree(work)
+    sys.stdout.write(f"  {took_s:.0f} s\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Cold start: from the start of a function's process until it has done its work for the first time.
+
+Bytecode is compiled, as in the images: each function has been started once before.
+"""
+
+import http.client
+import json
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks import plot, tables
+from benchmarks.figures import Figure, table
+from benchmarks.laboratory import Laboratory
+from benchmarks.scale import Scale
+from benchmarks.sections import Chapter, Data, Judged, Section
+from benchmarks.writes import calls
+from benchmarks.wrk import Call
+from leadline.messages import topology
+
+RATIO = 2.0
+RATIO_AIM = 1.5
+_USERS = 1_000
+_WITHIN_S = 60
+_LOOK_EVERY_S = 0.001
+_NOT_DUE_S = 3_600.0
+
+_NEXT_EVENT = "SELECT id, user_id FROM events WHERE state = 'open' AND due_at > now() LIMIT 1"
+
+
+def measure(scale: Scale, folder: Path) -> Data:
+    """All functions one after the other, as often as the scale says."""
+    runs: list[Data] = []
+    servers = ("postgres", "rabbitmq", "redis", "bitrix24")
+    with Laboratory(folder).running(*servers) as laboratory:
+        tables.fill(laboratory.url("postgres"), _USERS)
+        for repeat in range(-1, scale.cold_starts):
+            for name in ("hello", *_FIRST_CALLS):
+                ms = _start(laboratory, name)
+                if repeat >= 0:  # the first one compiles
+                    runs.append({"function": name, "repeat": repeat, "ms": ms})
+    return {"runs": runs}
+
+
+def _start(laboratory: Laboratory, name: str) -> float:
+    """Milliseconds from the start of the process to the first answer to a real request."""
+    call = _call(laboratory, name)
+    started = time.perf_counter()
+    served = laboratory.launch(name)
+    try:
+        status = _first_answer(served.url, call)
+        took_s = time.perf_counter() - started
+    finally:
+        laboratory.end_all()
+    if not 200 <= status < 300:
+        raise RuntimeError(f"{name} answered {status}")
+    return took_s * 1000
+
+
+def _first_answer(url: str, call: Call) -> int:
+    """Knock until the door opens; the status of the answer."""
+    address = urlsplit(url).netloc
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {call.key}"}
+    path = call.path.replace("{id}", "1")
+    deadline = time.monotonic() + _WITHIN_S
+    while True:
+        connection = http.client.HTTPConnection(address, timeout=_WITHIN_S)
+        try:
+            connection.request(call.method, path, call.body.encode() or None, headers)
+            return connection.getresponse().status
+        except ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_EVERY_S)
+        finally:
+            connection.close()
+
+
+_FIRST_CALLS = (
+    *("create_user", "update_user", "move_user", "get_user", "list_users"),
+    *("bitrix_handler", "reply_handler", "outbox_relay"),
+)
+
+
+def _call(laboratory: Laboratory, name: str) -> Call:
+    """Something to do: a user to write or read, a message to take, a reply, an event to publish."""
+    database, key = laboratory.url("postgres"), laboratory.key
+    if name == "outbox_relay":
+        tables.add_waiting(database, 1, due_in_s=0)
+        return Call("POST", "/", key=key)
+    if name == "reply_handler":
+        tables.add_waiting(database, 1, due_in_s=_NOT_DUE_S)
+        [[event, user]] = tables.rows(database, _NEXT_EVENT)
+        reply = {"status": "success", "action": "create_card", "user_id": user, "version": 1}
+        reply |= {"bitrix_lead_id": user, "event_id": str(event), "attempts": 1}
+        return Call("POST", "/", json.dumps(reply), key)
+    if name == "bitrix_handler":
+        user = {"id": 1, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
+        data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES}
+        return Call("POST", "/", json.dumps({"pattern": "user_created", "data": data}), key)
+    if name == "list_users":
+        return Call("GET", "/users", key=key)
+    return calls(key, 1)[name.removesuffix("_user")]
+
+
+def tell(data: Data) -> Chapter:
+    """Each function, and how many times the bare hello that is."""
+    runs = data["runs"]
+    hello = {run["repeat"]: run["ms"] for run in runs if run["function"] == "hello"}
+    lines, judged, bars = [], [], {}
+    for name in ("hello", *_FIRST_CALLS):
+        own = [run for run in runs if run["function"] == name]
+        ms = Figure.of(run["ms"] for run in own)
+        ratio = Figure.of(run["ms"] / hello[run["repeat"]] for run in own)
+        lines.append((name, ms.text(), ratio.text(2)))
+        bars[name] = {"ms": ms}
+        if name != "hello":
+            bound = f"cold start <= {RATIO:.0f} x hello (aim {RATIO_AIM})"
+            judged.append(Judged(name, bound, ratio.text(2), ratio.median <= RATIO))
+    text = (
+        f"{len(hello)} starts of each, in turn. The first answer is that of a real request: a user"
+        " written or read, a message put into the work queue, a reply recorded, an event published."
+        " Bytecode is compiled, as in the images.\n\n"
+        + table(("function", "ms", "of hello in the same turn"), lines)
+    )
+    return Chapter(text, {"cold.svg": plot.bars("Cold start", "ms", bars)}, judged)
+
+
+SECTION = Section("cold", "Cold start to the first real answer", measure, tell)

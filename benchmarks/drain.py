@@ -1,0 +1,104 @@
+"""How near to the ideal a long queue is worked off at the portal's standard limits."""
+
+from math import ceil
+from pathlib import Path
+
+from benchmarks import ledger, plot, tables, wrk
+from benchmarks.figures import table
+from benchmarks.laboratory import BenchSystem, whole_system
+from benchmarks.scale import Scale
+from benchmarks.sections import Chapter, Data, Judged, Section
+from benchmarks.writes import calls
+from local.private.waiting import eventually
+
+#: https://apidocs.bitrix24.com/limits.html: requests a second and burst, commands a request.
+RATE_PER_S = 2
+BURST = 50
+COMMANDS = 50
+#: Promise P4: the share of the limit that is used while there is work.
+USED = 0.95
+_CONNECTIONS = 16
+_FILL_WITHIN_S = 300
+
+
+def ideal_s(users: int) -> float:
+    """A full bucket, then the rate, each request full: nobody could be faster."""
+    return max(0.0, (ceil(users / COMMANDS) - BURST) / RATE_PER_S)
+
+
+def measure(scale: Scale, folder: Path) -> Data:
+    """Workers are held until all users wait, then the time runs until the last reply."""
+    with whole_system(folder) as system:
+        database = system.url("database")
+        system.suspend("worker")
+        since = ledger.now(database)
+        create = calls(system.key, 1)["create"]
+        wrk.send(system.function("create-user"), create, _CONNECTIONS, scale.drain_users)
+        eventually(lambda: _all_wait(system), _FILL_WITHIN_S, "all users wait")
+        before = system.control("GET", "calls")
+        started = ledger.now(database)
+        system.resume("worker")
+        settled = ledger.await_settled(database, since, 4 * ideal_s(scale.drain_users) + 300)
+        after = system.control("GET", "calls")
+        through = ledger.deciles(database, "settled_at", since)
+        doubled = len(system.control("GET", "duplicates"))
+    return {
+        "users": settled.events,
+        "failed": settled.failed,
+        "sendings": settled.sendings,
+        "took_s": settled.last_at - started,
+        "ideal_s": ideal_s(settled.events),
+        "requests": after["requests"] - before["requests"],
+        "commands": after["commands"] - before["commands"],
+        "refused": after["refused"] - before["refused"],
+        "doubled": doubled,
+        "deciles_s": [moment - started for moment in through],
+    }
+
+
+def _all_wait(system: BenchSystem) -> bool:
+    """Whether every user of the table is due in the work queue."""
+    [[users]] = tables.rows(system.url("database"), "SELECT count(*) FROM users")
+    return system.waiting() == int(users)
+
+
+def tell(data: Data) -> Chapter:
+    """Time against the ideal, and what was asked of the portal."""
+    took, ideal = data["took_s"], data["ideal_s"]
+    used = ideal / took
+    lines = [
+        ("users", f"{data['users']:,}"),
+        ("seconds", f"{took:.1f}"),
+        ("ideal seconds", f"{ideal:.1f}"),
+        ("ideal / measured", f"{used:.1%}"),
+        ("requests", data["requests"]),
+        ("requests, ideal", ceil(data["users"] / COMMANDS)),
+        ("commands", data["commands"]),
+        ("refused", data["refused"]),
+        ("failed", data["failed"]),
+        ("users with two leads", data["doubled"]),
+        ("events sent more than once", data["sendings"] - data["users"]),
+    ]
+    text = (
+        f"All users wait in the work queue, then the workers begin. Ideal: (ceil(users/{COMMANDS})"
+        f" - {BURST}) / {RATE_PER_S} a second, a full bucket of {BURST} requests first.\n\n"
+        + table(("", "measured"), lines)
+    )
+    done = [(0.0, 0.0), *((at, share / 10) for share, at in enumerate(data["deciles_s"], 1))]
+    first = min(1.0, BURST * COMMANDS / data["users"])
+    best = [(0.0, 0.0), (0.0, first), (ideal, 1.0)]
+    shown = {
+        name: [(x, y * data["users"]) for x, y in points]
+        for name, points in {"measured": done, "ideal": best}.items()
+    }
+    svg = plot.lines("Users done", "users", "seconds", shown)
+    clean = not (data["refused"] or data["doubled"] or data["failed"])
+    seen = f"{data['refused']} refused, {data['doubled']} doubled, {data['failed']} failed"
+    judged = [
+        Judged("drain", f"ideal / measured >= {USED:.0%}", f"{used:.1%}", used >= USED),
+        Judged("drain", "nothing refused, doubled or failed", seen, clean),
+    ]
+    return Chapter(text, {"drain.svg": svg}, judged)
+
+
+SECTION = Section("drain", "Drain of a long queue at the standard limits", measure, tell)

@@ -1,0 +1,38 @@
+"""Medians and spreads, as the report writes them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Repeats of one measurement."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Figure":
+        """From one value or more."""
+        known = sorted(values)
+        return cls(median(known), known[0], known[-1])
+
+    def text(self, digits: int = 0) -> str:
+        """`1,234 [1,200..1,300]`."""
+        return f"{self.median:,.{digits}f} [{self.lowest:,.{digits}f}..{self.highest:,.{digits}f}]"
+
+
+def percentile(values: Iterable[float], percent: int) -> float:
+    """The value that so many percent do not exceed."""
+    known = list(values)
+    return quantiles(known, n=100, method="inclusive")[percent - 1] if known[1:] else known[0]
+
+
+def table(head: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
+    """A Markdown table; the first column to the left, figures to the right."""
+    names = list(head)
+    ruler = ["---", *("---:" for _ in names[1:])]
+    every = [names, ruler, *([str(cell) for cell in line] for line in lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in every) + "\n"

@@ -1,0 +1,94 @@
+"""Whether rates stay what they are while the tables grow a thousandfold."""
+
+from contextlib import ExitStack
+from itertools import product
+from pathlib import Path
+
+from benchmarks import burst, plot, tables, writes
+from benchmarks.figures import Figure, table
+from benchmarks.laboratory import NO_LIMITS, Laboratory, whole_system
+from benchmarks.scale import Scale
+from benchmarks.sections import Chapter, Data, Judged, Section
+
+WITHIN = 0.10
+_CONNECTIONS = 16
+_FUNCTIONS = {"create": "create_user", "update": "update_user", "get": "get_user"}
+
+
+def measure(scale: Scale, folder: Path) -> Data:
+    """A database of each size in one Postgres; the sizes take turns."""
+    runs: list[Data] = []
+    with ExitStack() as stack:
+        laboratory = Laboratory(folder / "laboratory")
+        stack.enter_context(laboratory.running("postgres", "rabbitmq"))
+        server = laboratory.url("postgres")
+        urls = {users: tables.make(server, f"users_{users}", users) for users in scale.growth_users}
+        sizes = {users: tables.size_mib(url) for users, url in urls.items()}
+        runs += _functions(laboratory, urls, scale)
+        for repeat, (users, url) in product(range(scale.repeats), urls.items()):
+            place, database = folder / f"system-{users}-{repeat}", laboratory.functions_url(url)
+            with whole_system(place, **NO_LIMITS, DATABASE_URL=database) as system:
+                burst.once(system, scale.burst_users // 10)
+                found = burst.once(system, scale.burst_users)
+            about = {"target": "events", "users": users, "repeat": repeat}
+            runs.append({**about, "rate": found["rate"]})
+    return {"runs": runs, "size_mib": {str(users): size for users, size in sizes.items()}}
+
+
+def _functions(laboratory: Laboratory, urls: dict[int, str], scale: Scale) -> list[Data]:
+    """Rates of single functions, each with a process of its own for each size."""
+    served = {
+        (users, name): laboratory.serve(function, DATABASE_URL=url)
+        for users, url in urls.items()
+        for name, function in _FUNCTIONS.items()
+    }
+    runs = []
+    for repeat in range(scale.repeats):
+        for (users, name), one in served.items():
+            call = writes.calls(laboratory.key, users)[name]
+            found = writes.block(laboratory, one, call, _CONNECTIONS, scale)
+            runs.append({"target": name, "users": users, "repeat": repeat, **found})
+    laboratory.end_all()
+    return runs
+
+
+def tell(data: Data) -> Chapter:
+    """The rates at each size, and the largest against the smallest."""
+    runs = data["runs"]
+    sizes = sorted({run["users"] for run in runs})
+    targets = list(dict.fromkeys(run["target"] for run in runs))
+    rates = {target: {users: _figure(runs, target, users) for users in sizes} for target in targets}
+    lines, judged = [], []
+    for target in targets:
+        ratio = _ratio(runs, target, sizes[0], sizes[-1])
+        lines.append((target, *(rates[target][u].text() for u in sizes), ratio.text(2)))
+        what = f"{target}, {sizes[-1]:,} users against {sizes[0]:,}"
+        bound = f"within {WITHIN:.0%}"
+        judged.append(Judged(what, bound, ratio.text(2), ratio.median >= 1 - WITHIN))
+    head = ("a second", *(f"{users:,} users" for users in sizes), "last / first, same repeat")
+    disk = ", ".join(f"{data['size_mib'][str(u)]:,.0f} MiB with {u:,}" for u in sizes)
+    text = (
+        f"As many settled events as users. Requests by {_CONNECTIONS} connections for random users;"
+        f" events: the burst through a whole system. On disk: {disk}.\n\n" + table(head, lines)
+    )
+    bars = {
+        target: {f"{users:,}": figure for users, figure in known.items()}
+        for target, known in rates.items()
+    }
+    svg = plot.bars("Rates by users in the tables", "a second", bars)
+    return Chapter(text, {"growth.svg": svg}, judged)
+
+
+def _figure(runs: list[Data], target: str, users: int) -> Figure:
+    return Figure.of(
+        run["rate"] for run in runs if (run["target"], run["users"]) == (target, users)
+    )
+
+
+def _ratio(runs: list[Data], target: str, first: int, last: int) -> Figure:
+    by_key = {(run["users"], run["repeat"]): run["rate"] for run in runs if run["target"] == target}
+    repeats = {run["repeat"] for run in runs}
+    return Figure.of(by_key[last, one] / by_key[first, one] for one in repeats)
+
+
+SECTION = Section("growth", "Growth of the tables", measure, tell)

@@ -1,0 +1,1 @@
+"""The bare function that all others are measured against, and its server."""

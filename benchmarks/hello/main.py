@@ -1,0 +1,10 @@
+"""The baseline: what a bare function costs."""
+
+import functions_framework
+from flask import Request
+
+
+@functions_framework.http
+def hello(_request: Request) -> str:
+    """200 with a word."""
+    return "hello"

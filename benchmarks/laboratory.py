@@ -1,0 +1,222 @@
+"""Private servers and single functions for a measurement, and whole systems; all end with it."""
+
+import os
+import secrets
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+
+from benchmarks import processes
+from leadline.runtime.migrate import migrate
+from leadline.runtime.settings import settings
+from leadline.sync.queue import WorkQueue
+from local.private.servers import PrivateServer, dying_with_us, private
+from local.private.system import PrivateSystem
+from local.private.waiting import eventually
+from local.runner.choices import Choices
+from local.runner.ports import Ports
+from local.runner.program import CHECKOUT, Group, Program, Stage
+from local.runner.servers.bitrix24 import Bitrix24
+from local.runner.servers.postgres import Postgres
+from local.runner.state import State, write
+
+READY_WITHIN_S = 60
+#: What `make run` gives each function; the baseline has the same.
+THREADS = Choices.read({}).threads
+#: Nobody's settings but ours count in a benchmark.
+_FOREIGN = ("LEADLINE_", "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_", "API_KEYS", "WORKERS")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A process that serves one function."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def end(self) -> None:
+        """Stop it in good order."""
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Laboratory:
+    """Postgres, RabbitMQ and Redis of our own, and the functions that a measurement asks for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._state = State(folder / "functions")
+        self._state.create()
+        self._folder = folder
+        self.key = secrets.token_urlsafe(24)
+        self.servers: dict[str, PrivateServer] = {}
+        self._served: list[Served] = []
+
+    @contextmanager
+    def running(self, *names: str) -> Iterator["Laboratory"]:
+        """With these servers: postgres (migrated), rabbitmq, redis, bitrix24."""
+        with ExitStack() as stack:
+            for name in names:
+                server = private(name, self._folder / name)
+                stack.callback(server.stop)
+                server.start()
+                self.servers[name] = server
+            if "postgres" in names:
+                migrate(self.url("postgres"))
+            stack.callback(self.end_all)
+            yield self
+
+    def url(self, server: str) -> str:
+        """Where its clients connect; Postgres's owner."""
+        return self.servers[server].url
+
+    def functions_url(self, database_url: str) -> str:
+        """The same database as functions reach it: by a login that may neither drop nor alter."""
+        made = self.servers["postgres"].server
+        if not isinstance(made, Postgres):
+            raise TypeError(f"{type(made).__name__} is no Postgres")
+        return urlsplit(database_url)._replace(netloc=urlsplit(made.functions_url).netloc).geturl()
+
+    def command(self, name: str) -> tuple[str, ...]:
+        """What serves this function; `hello` is the baseline."""
+        if name == "hello":
+            return (sys.executable, "-m", "benchmarks.hello")
+        return (sys.executable, "-m", "leadline.runtime.serve", f"functions/{name}")
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What a function gets: as in production, the secrets are files, auth and log are on."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN)}
+        return {
+            **kept,
+            "LEADLINE_SECRETS_DIR": str(self._secrets(more.pop("DATABASE_URL", None))),
+            "HOST": "127.0.0.1",
+            "WORKERS": "1",
+            "THREADS": str(THREADS),
+            **more,
+        }
+
+    def launch(self, name: str, **env: str) -> Served:
+        """Start serving a function, without waiting; its log goes to a file."""
+        port = Ports({}, with_defaults=False).choose(name)
+        program = Program(name, self.command(name), Group.FUNCTIONS, Stage.FUNCTIONS)
+        with (self._state.logs / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own function
+                dying_with_us(program),
+                cwd=CHECKOUT,
+                env=self.environment(**env, PORT=str(port)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        served = Served(f"http://127.0.0.1:{port}", process)
+        self._served.append(served)
+        return served
+
+    def serve(self, name: str, **env: str) -> Served:
+        """Serve a function, and wait until it listens."""
+        served = self.launch(name, **env)
+        eventually(lambda: _listens(f"{served.url}/_/health"), READY_WITHIN_S, f"{name} listens")
+        return served
+
+    def end_all(self) -> None:
+        """Stop every function."""
+        while self._served:
+            self._served.pop().end()
+
+    def _secrets(self, database_url: str | None) -> Path:
+        """Addresses and key as files; one folder for each database."""
+        known = {name: server.url for name, server in self.servers.items()}
+        owners = database_url or known.get("postgres")
+        database = self.functions_url(owners) if owners else ""
+        folder = self._state.folder(f"secrets-{database.rpartition('/')[2] or 'none'}")
+        texts = {
+            "database-url": database,
+            "amqp-url": known.get("rabbitmq", ""),
+            "redis-url": known.get("redis", ""),
+            "bitrix-webhook-url": self._webhook(),
+            "api-keys": self.key,
+        }
+        for name, text in texts.items():
+            if text and not (folder / name).exists():
+                write(folder / name, text)
+        return folder
+
+    def _webhook(self) -> str:
+        portal = self.servers.get("bitrix24")
+        return portal.server.webhook_url if portal and isinstance(portal.server, Bitrix24) else ""
+
+
+def _listens(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+class BenchSystem(PrivateSystem):
+    """A whole system with auth on, its costs readable by process."""
+
+    @property
+    def key(self) -> str:
+        """What its functions ask for."""
+        return self.env["API_KEYS"]
+
+    def function(self, name: str) -> str:
+        """The address of a function: requests go to it straight, as gateways differ."""
+        return str(self.run["functions"][name])
+
+    def pids(self) -> dict[str, int]:
+        """Every process of the system by name, except the supervisor."""
+        return {name: int(pid) for name, pid in self.run["processes"].items()}
+
+    def waiting(self) -> int:
+        """How many users are due in the work queue."""
+        with redis.Redis.from_url(self.url("redis")) as client:
+            queue = WorkQueue(client, "main", request_limit_s=settings().request_limit_s)
+            return queue.depth().due
+
+    def suspend(self, prefix: str) -> None:
+        """Hold the processes whose names begin so, as if they were not there; until `resume`."""
+        self._each(prefix, "suspend")
+
+    def resume(self, prefix: str) -> None:
+        """Let them work again."""
+        self._each(prefix, "resume")
+
+    def _each(self, prefix: str, what: str) -> None:
+        for name, pid in self.pids().items():
+            if name.startswith(prefix):
+                for process in processes.tree(pid):
+                    getattr(process, what)()
+
+
+#: No limit of the portal's, neither kept by us nor by it.
+NO_LIMITS = {"LEADLINE_RATE_PER_S": "0", "LEADLINE_OPERATING_LIMIT_S": "1000000"}
+
+
+@contextmanager
+def whole_system(folder: Path, **env: str) -> Iterator[BenchSystem]:
+    """A system that runs while the block does; with NO_LIMITS the emulator has none either."""
+    given = {"WORKERS": str(Choices.read({}).workers), "API_KEYS": secrets.token_urlsafe(24), **env}
+    system = BenchSystem(State(folder), given)
+    try:
+        system.start()
+        if "LEADLINE_RATE_PER_S" in env:
+            system.control("PUT", "settings", {"rate_per_s": None, "operating_limit_s": None})
+        yield system
+    finally:
+        system.end()

@@ -1,0 +1,63 @@
+"""What the ledger says of the events since a moment: the clock of every whole-system measurement.
+
+Times are those of Postgres: `occurred_at` when a write was accepted, `settled_at` when its reply
+was recorded.
+"""
+
+from dataclasses import dataclass
+
+from benchmarks import tables
+from local.private.waiting import eventually
+
+_LOOK_EVERY_S = 0.1
+
+_OPEN = "SELECT count(*) FROM events WHERE state = 'open' AND due_at IS NOT NULL"
+_SUMMARY = """
+SELECT count(*), count(*) FILTER (WHERE state = 'failed'), COALESCE(sum(sendings), 0),
+       EXTRACT(epoch FROM max(settled_at)) FROM events
+WHERE occurred_at >= to_timestamp(:since)
+"""
+_DECILES = """
+SELECT EXTRACT(epoch FROM max({column})) FROM (
+    SELECT {column}, ntile(10) OVER (ORDER BY {column}) AS part FROM events
+    WHERE occurred_at >= to_timestamp(:since)
+) AS parts GROUP BY part ORDER BY part
+"""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Events that occurred since a moment and have their replies."""
+
+    events: int
+    failed: int
+    #: How often they were published in all.
+    sendings: int
+    #: When the last reply was recorded (Unix time).
+    last_at: float
+
+
+def now(url: str) -> float:
+    """Postgres's clock, as Unix time."""
+    [[moment]] = tables.rows(url, "SELECT EXTRACT(epoch FROM clock_timestamp())")
+    return float(moment)
+
+
+def await_settled(url: str, since: float, within_s: float) -> Settled:
+    """Wait until nothing is open; what has become of the events since then."""
+    with tables.connection(url) as connection:
+        eventually(
+            lambda: connection.run(_OPEN) == [[0]],
+            within_s,
+            "every event has its reply",
+            _LOOK_EVERY_S,
+        )
+        [[events, failed, sendings, last_at]] = connection.run(_SUMMARY, since=since)
+    return Settled(int(events), int(failed), int(sendings), float(last_at))
+
+
+def deciles(url: str, column: str, since: float) -> list[float]:
+    """When each tenth of the events since then was through: `published_at` or `settled_at`."""
+    return [
+        float(moment) for [moment] in tables.rows(url, _DECILES.format(column=column), since=since)
+    ]

@@ -1,0 +1,127 @@
+"""Two kinds of plots as SVG: bars with their spread, and lines over time or size."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from math import ceil, floor, log10
+
+from benchmarks.figures import Figure
+
+_WIDTH, _HEIGHT = 720, 360
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 60, 50
+_COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+_INNER_W = _WIDTH - _LEFT - _RIGHT
+_INNER_H = _HEIGHT - _TOP - _BOTTOM
+
+Groups = Mapping[str, Mapping[str, Figure]]
+Lines = Mapping[str, Sequence[tuple[float, float]]]
+
+
+def bars(title: str, unit: str, groups: Groups) -> str:
+    """A group of bars for each name, a bar for each of its figures; a whisker shows the spread."""
+    names = list(dict.fromkeys(name for group in groups.values() for name in group))
+    top = max(figure.highest for group in groups.values() for figure in group.values())
+    scale = _Axis(0, top)
+    slot = _INNER_W / len(groups)
+    wide = slot * 0.8 / len(names)
+    parts = [*_frame(title, unit, scale), *_legend(names)]
+    for place, (label, group) in enumerate(groups.items()):
+        left = _LEFT + slot * place + slot * 0.1
+        parts.append(_text(left + slot * 0.4, _HEIGHT - _BOTTOM + 18, label, "middle"))
+        for name, figure in group.items():
+            x = left + wide * names.index(name)
+            y = scale.y(figure.median)
+            colour = _colour(names.index(name))
+            height = _HEIGHT - _BOTTOM - y
+            parts.append(
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide * 0.9:.1f}" height="{height:.1f}"'
+                f' fill="{colour}"/>'
+            )
+            middle = x + wide * 0.45
+            parts.append(_line(middle, scale.y(figure.lowest), middle, scale.y(figure.highest)))
+    return _svg(parts)
+
+
+def lines(title: str, unit: str, x_unit: str, known: Lines) -> str:
+    """A line for each name through its points."""
+    xs = [x for points in known.values() for x, _ in points]
+    scale = _Axis(0, max(y for points in known.values() for _, y in points))
+    across = (max(xs) - min(xs)) or 1
+
+    def place(point: tuple[float, float]) -> str:
+        return f"{_LEFT + (point[0] - min(xs)) / across * _INNER_W:.1f},{scale.y(point[1]):.1f}"
+
+    parts = [*_frame(title, unit, scale), *_legend(list(known))]
+    for number, points in enumerate(known.values()):
+        path = " ".join(map(place, points))
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{_colour(number)}" stroke-width="2"/>'
+        )
+    under = _HEIGHT - _BOTTOM + 18
+    parts += [
+        _text(_LEFT, under, f"{min(xs):,.4g}", "middle"),
+        _text(_WIDTH - _RIGHT, under, f"{max(xs):,.4g}", "end"),
+        _text(_LEFT + _INNER_W / 2, under, x_unit, "middle"),
+    ]
+    return _svg(parts)
+
+
+class _Axis:
+    """From values to heights, with round marks."""
+
+    def __init__(self, low: float, high: float) -> None:
+        step = 10.0 ** floor(log10((high - low) or 1))
+        self.step: float = step if (high - low) / step > 4 else step / 2
+        if (high - low) / self.step < 3:
+            self.step /= 2
+        self.high = ceil(high / self.step or 1) * self.step
+        self.low = low
+
+    def y(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return _HEIGHT - _BOTTOM - share * _INNER_H
+
+    def marks(self) -> list[float]:
+        return [
+            self.low + self.step * n for n in range(round((self.high - self.low) / self.step) + 1)
+        ]
+
+
+def _frame(title: str, unit: str, scale: _Axis) -> list[str]:
+    parts = [_text(_LEFT, 20, f"{title} ({unit})", "start", bold=True)]
+    for mark in scale.marks():
+        y = scale.y(mark)
+        parts.append(_line(_LEFT, y, _WIDTH - _RIGHT, y, "#dddddd"))
+        parts.append(_text(_LEFT - 6, y + 4, f"{mark:,g}", "end"))
+    return parts
+
+
+def _legend(names: Sequence[str]) -> list[str]:
+    parts, x = [], float(_LEFT)
+    for number, name in enumerate(names):
+        parts.append(f'<rect x="{x:.0f}" y="32" width="10" height="10" fill="{_colour(number)}"/>')
+        parts.append(_text(x + 14, 41, name, "start"))
+        x += 14 + 7.5 * len(name) + 16
+    return parts
+
+
+def _colour(number: int) -> str:
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str = "#333333") -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str, *, bold: bool = False) -> str:
+    weight = ' font-weight="bold"' if bold else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{weight}>{escape(text)}</text>'
+
+
+def _svg(parts: Sequence[str]) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
+        ' font-family="sans-serif" font-size="12">\n'
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
+    )

@@ -1,0 +1,66 @@
+"""What processes cost: CPU time and resident memory, each with all that it has started."""
+
+import contextlib
+import time
+from collections.abc import Iterable, Mapping
+
+import psutil
+
+MIB = 1024 * 1024
+_QUIET_LOOK_S = 0.1
+_QUIET_SHARE = 0.05
+_QUIET_WITHIN_S = 5
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time used so far by this process, its living descendants and those that have ended."""
+    used = 0.0
+    for process in tree(pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            used += times.user + times.system + times.children_user + times.children_system
+    return used
+
+
+def rss_mib(pid: int) -> float:
+    """Resident MiB of the largest process of this tree: a server's worker, not its parent."""
+    return max(one.memory_info().rss for one in tree(pid)) / MIB
+
+
+def pss_mib(pid: int) -> float:
+    """MiB that this tree holds, pages shared among processes counted once (Linux's PSS)."""
+    return sum(one.memory_full_info().pss for one in tree(pid)) / MIB
+
+
+class CpuMeter:
+    """CPU time of named processes since it was made."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = dict(pids)
+        self._before = {name: cpu_s(pid) for name, pid in self._pids.items()}
+
+    def used_s(self) -> dict[str, float]:
+        """Seconds by name."""
+        return {name: cpu_s(pid) - self._before[name] for name, pid in self._pids.items()}
+
+
+def await_quiet(pids: Iterable[int]) -> None:
+    """Wait until what follows a load (publishing, marking) is done: these use no CPU any more."""
+    known = list(pids)
+    deadline = time.monotonic() + _QUIET_WITHIN_S
+    before = sum(map(cpu_s, known))
+    while time.monotonic() < deadline:
+        time.sleep(_QUIET_LOOK_S)
+        now = sum(map(cpu_s, known))
+        if now - before <= _QUIET_SHARE * _QUIET_LOOK_S:
+            return
+        before = now
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """A process and all that it has started; empty when it has ended."""
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

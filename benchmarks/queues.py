@@ -1,0 +1,168 @@
+"""The three queues apart: bare RQ jobs, messages into the work queue, replies into the ledger."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from benchmarks import tables
+from benchmarks.figures import Figure, table
+from benchmarks.laboratory import BenchSystem, Laboratory, whole_system
+from benchmarks.scale import Scale
+from benchmarks.sections import Chapter, Data, Section
+from leadline.messages import contract, topology
+from leadline.messages.delivery import OUTCOME
+from leadline.runtime.broker import Message
+from leadline.runtime.publisher import Publisher
+from leadline.sync import driver
+from leadline.sync.queue import JOBS
+from local.private.servers import dying_with_us
+from local.private.waiting import NotInTime, eventually
+from local.runner.program import CHECKOUT, Group, Program, Stage
+
+_LOOK_EVERY_S = 0.01
+_WITHIN_S = 600
+_CHUNK = 500
+
+_OPEN_EVENTS = "SELECT id, user_id, full_name, phone, stage FROM events WHERE state = 'open'"
+
+
+def nothing() -> None:
+    """A job that only costs what RQ costs."""
+
+
+def measure(scale: Scale, folder: Path) -> Data:
+    """Each queue is filled while nobody works on it, then timed until it is empty."""
+    with Laboratory(folder / "rq").running("redis") as laboratory:
+        rq = [_jobs(laboratory, scale.rq_jobs) for _ in range(scale.repeats)]
+    # Without workers nothing is taken out of the work queue again.
+    with whole_system(folder / "system", WORKERS="0") as system:
+        publisher = Publisher(system.url("amqp"), topology.all_queues())
+        intake, replies = [], []
+        for _ in range(scale.repeats):
+            events = _open_events(system, scale.messages)
+            intake.append(_intake(system, publisher, events))
+            replies.append(_replies(system, publisher, events))
+        publisher.close(5)
+    return {"rq": rq, "intake": intake, "replies": replies, "messages": scale.messages}
+
+
+def _jobs(laboratory: Laboratory, jobs: int) -> float:
+    """Jobs a second of one worker of ours, from the first to the last."""
+    with redis.Redis.from_url(laboratory.url("redis")) as client:
+        queue = Queue(JOBS, connection=client, serializer=JSONSerializer)
+        for _ in range(jobs):
+            queue.enqueue(
+                f"{__name__}.nothing", job_timeout=driver.JOB_TIMEOUT_S, result_ttl=_WITHIN_S
+            )
+        worker = _worker(laboratory)
+        try:
+            return _rate(jobs, lambda: queue.count)
+        finally:
+            worker.terminate()
+            worker.wait(30)
+
+
+def _worker(laboratory: Laboratory) -> subprocess.Popen[bytes]:
+    command = (sys.executable, "-m", "leadline.sync.worker")
+    program = Program("worker", command, Group.FUNCTIONS, Stage.FUNCTIONS)
+    return subprocess.Popen(  # noqa: S603 - our own worker
+        dying_with_us(program),
+        cwd=CHECKOUT,
+        env={**os.environ, **laboratory.environment()},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _rate(total: int, left: Callable[[], int]) -> float:
+    """How many a second leave a queue, from when the first has left until it is empty."""
+    eventually(lambda: left() < total, _WITHIN_S, "the first is taken", _LOOK_EVERY_S)
+    first, at_first = time.perf_counter(), left()
+    eventually(lambda: left() == 0, _WITHIN_S, "all are taken", _LOOK_EVERY_S)
+    return at_first / (time.perf_counter() - first)
+
+
+def _open_events(system: BenchSystem, count: int) -> list[list[Any]]:
+    """New users, each with an event that waits for its reply; the relay leaves them alone."""
+    database = system.url("database")
+    tables.add_waiting(database, count, due_in_s=_WITHIN_S * 10)
+    return tables.rows(database, _OPEN_EVENTS)
+
+
+def _intake(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) -> float:
+    """Messages a second from `bitrix_queue` through the connector and bitrix_handler to Redis."""
+    system.suspend("connector")
+    before = system.waiting()
+    _publish(publisher, (_request(*event) for event in events))
+    system.resume("connector")
+    return _rate(len(events), lambda: before + len(events) - system.waiting())
+
+
+def _replies(system: BenchSystem, publisher: Publisher, events: list[list[Any]]) -> float:
+    """Replies a second from `bitrix.responses` through reply_handler into the ledger."""
+    system.suspend("connector")
+    _publish(publisher, (_reply(*event) for event in events))
+    system.resume("connector")
+    with tables.connection(system.url("database")) as database:
+        count = "SELECT count(*) FROM events WHERE state = 'open' AND due_at IS NOT NULL"
+        return _rate(len(events), lambda: int(database.run(count)[0][0]))
+
+
+def _publish(publisher: Publisher, messages: Iterable[Message]) -> None:
+    waiting = list(messages)
+    for start in range(0, len(waiting), _CHUNK):
+        if not all(publisher.publish(waiting[start : start + _CHUNK])):
+            raise NotInTime("RabbitMQ confirms every message")
+
+
+def _request(event: object, user: object, full_name: str, phone: str, stage: str) -> Message:
+    about = {"id": user, "full_name": full_name, "phone": phone, "stage": stage}
+    ledger: dict[str, object] = {"event_id": str(event), "version": 1}
+    body = contract.request_body(
+        "create_card", {**about, "bitrix_lead_id": None}, topology.REPLIES, ledger
+    )
+    return Message(topology.REQUESTS, body, str(event), headers=_headers("request", event))
+
+
+def _reply(event: object, user: object, full_name: str, phone: str, stage: str) -> Message:
+    about = {"id": user, "full_name": full_name, "phone": phone, "stage": stage}
+    reply = {"status": "success", "action": "create_card", "user": about, "user_id": user}
+    reply |= {"bitrix_lead_id": user, "attempts": 1, "event_id": str(event), "version": 1}
+    headers = {**_headers("reply", event), f"ce-{OUTCOME}": "synced"}
+    body = contract.reply_body(reply, topology.REPLIES)
+    return Message(topology.REPLIES, body, str(event), headers=headers)
+
+
+def _headers(kind: str, event: object) -> dict[str, str]:
+    return {
+        "ce-specversion": "1.0",
+        "ce-type": f"leadline.{kind}",
+        "ce-id": str(event),
+        "ce-source": "/benchmark",
+    }
+
+
+def tell(data: Data) -> Chapter:
+    """A rate for each."""
+    names = {
+        "rq": "bare RQ jobs, one worker",
+        "intake": "messages: bitrix_queue to the work queue",
+        "replies": "replies: bitrix.responses to the ledger",
+    }
+    lines = [(name, Figure.of(data[key]).text()) for key, name in names.items()]
+    text = (
+        f"{data['messages']:,} messages wait before the connector begins; a job of ours does up to"
+        " 50 users, so the rate of bare jobs is no limit.\n\n" + table(("", "a second"), lines)
+    )
+    return Chapter(text)
+
+
+SECTION = Section("queues", "The queues apart", measure, tell)

@@ -1,0 +1,101 @@
+"""Databases with as many users as a measurement wants, all settled, as after years of work."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pg8000.native
+
+from leadline.runtime.database import connect_options
+from leadline.runtime.migrate import migrate
+
+#: Events settled within this time are kept (LEADLINE_KEEP_EVENTS_S), so the relay prunes none.
+_SETTLED_WITHIN = "20 days"
+
+_USERS = """
+INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, synced_version, sync_status,
+                   sync_attempts)
+SELECT id, 'Пользователь ' || id, '+7' || (7000000000 + id),
+       (ARRAY['NEW', 'IN_PROCESS', 'PROCESSED'])[1 + id % 3], id, 1, 'synced', 1
+FROM generate_series(1, CAST(:users AS bigint)) AS id
+"""
+
+_EVENTS = f"""
+INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed, correlation_id,
+                    traceparent, state, attempts, occurred_at, published_at, sendings, due_at,
+                    settled_at)
+SELECT gen_random_uuid(), id, 1, 'create_card', full_name, phone, stage, 'full_name,phone,stage',
+       gen_random_uuid(), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+       'synced', 1, moment, moment, 1, NULL, moment
+FROM users, LATERAL (
+    SELECT now() - id * interval '{_SETTLED_WITHIN}' / CAST(:users AS bigint) AS moment
+) AS at
+"""  # noqa: S608 - a constant
+
+#: Users whose first event waits to be published by the relay.
+_WAITING = """
+WITH new AS (
+    INSERT INTO users (full_name, phone, stage)
+    SELECT 'Пользователь ' || number, '+7' || (7000000000 + number), 'NEW'
+    FROM generate_series(1, CAST(:users AS bigint)) AS number
+    RETURNING id, full_name, phone, stage
+)
+INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed, correlation_id,
+                    traceparent, due_at)
+SELECT gen_random_uuid(), id, 1, 'create_card', full_name, phone, stage, 'full_name,phone,stage',
+       gen_random_uuid(), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+       now() + make_interval(secs => CAST(:due_in_s AS double precision))
+FROM new
+"""
+
+
+@contextmanager
+def connection(url: str) -> Iterator[pg8000.native.Connection]:
+    """A connection that may take its time."""
+    with pg8000.native.Connection(**connect_options(url)) as opened:
+        yield opened
+
+
+def rows(url: str, sql: str, **params: object) -> list[list[Any]]:
+    """What a statement finds."""
+    with connection(url) as opened:
+        return [list(row) for row in opened.run(sql, **params) or ()]
+
+
+def make(server_url: str, name: str, users: int) -> str:
+    """A new, migrated database with so many settled users and events; its URL."""
+    with connection(server_url) as opened:
+        opened.run(f"CREATE DATABASE {name}")
+    parts = urlsplit(server_url)
+    url = urlunsplit(parts._replace(path=f"/{name}"))
+    migrate(url)
+    fill(url, users)
+    return url
+
+
+def fill(url: str, users: int) -> None:
+    """So many users, ids from 1, each with one event, all settled."""
+    with connection(url) as opened:
+        # The foreign key is not looked up ten million times.
+        opened.run("SET session_replication_role = replica")
+        opened.run(_USERS, users=users)
+        opened.run(_EVENTS, users=users)
+        opened.run("SELECT setval('users_id_seq', :users)", users=users)
+        opened.run("VACUUM ANALYZE users")
+        opened.run("VACUUM ANALYZE events")
+        opened.run("CHECKPOINT")
+
+
+def add_waiting(url: str, users: int, due_in_s: float) -> None:
+    """So many new users, whose events nobody has published yet; they are due then."""
+    with connection(url) as opened:
+        opened.run(_WAITING, users=users, due_in_s=due_in_s)
+        opened.run("ANALYZE users")
+        opened.run("ANALYZE events")
+
+
+def size_mib(url: str) -> float:
+    """Tables and indexes on disk."""
+    [[size]] = rows(url, "SELECT pg_database_size(current_database())")
+    return float(size) / 1024 / 1024

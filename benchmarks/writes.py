@@ -1,0 +1,192 @@
+"""Each function alone under load, against a bare hello on the same server and against pgbench."""
+
+from itertools import product
+from pathlib import Path
+
+import pika
+
+from benchmarks import pgbench, plot, tables, wrk
+from benchmarks.figures import Figure, table
+from benchmarks.laboratory import THREADS, Laboratory, Served
+from benchmarks.processes import CpuMeter, await_quiet, pss_mib, rss_mib
+from benchmarks.scale import Scale
+from benchmarks.sections import Chapter, Data, Judged, Section
+from leadline.messages import topology
+
+RATIO = 0.30
+RATIO_AIM = 0.38
+P99_FACTOR = 4
+RSS_MIB = 110
+_WRITES = ("create", "update", "move")
+_FUNCTIONS = {
+    "hello": "hello",
+    "create": "create_user",
+    "update": "update_user",
+    "move": "move_user",
+    "get": "get_user",
+}
+
+
+def calls(key: str, users: int) -> dict[str, wrk.Call]:
+    """The request that loads each function."""
+    new = '{"full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}'
+    return {
+        "hello": wrk.Call("GET", "/"),
+        "create": wrk.Call("POST", "/users", new, key),
+        "update": wrk.Call("PATCH", "/users/{id}", '{"full_name": "Иван Петров"}', key, users),
+        "move": wrk.Call("POST", "/users/{id}/move", '{"stage": "IN_PROCESS"}', key, users),
+        "get": wrk.Call("GET", "/users/{id}", "", key, users),
+    }
+
+
+def measure(scale: Scale, folder: Path) -> Data:
+    """Blocks of load, one function after the other, as often as the scale says."""
+    runs: list[Data] = []
+    with Laboratory(folder).running("postgres", "rabbitmq") as laboratory:
+        tables.fill(laboratory.url("postgres"), scale.users)
+        served = {name: laboratory.serve(function) for name, function in _FUNCTIONS.items()}
+        requests = calls(laboratory.key, scale.users)
+        for repeat, connections in product(range(scale.repeats), scale.connections):
+            about = {"repeat": repeat, "connections": connections}
+            for name, one in served.items():
+                found = block(laboratory, one, requests[name], connections, scale)
+                runs.append({"target": name, **about, **found})
+            for name in pgbench.STATEMENTS:
+                rate, mean_ms = pgbench.run(
+                    laboratory.url("postgres"), name, connections, scale.load_s, scale.users
+                )
+                runs.append(
+                    {"target": f"pgbench {name}", **about, "rate": rate, "mean_ms": mean_ms}
+                )
+    return {"runs": runs, "threads": THREADS, "users": scale.users}
+
+
+def block(
+    laboratory: Laboratory, served: Served, call: wrk.Call, connections: int, scale: Scale
+) -> Data:
+    """One function under load for a while: rate, latencies, CPU by request, memory."""
+    wrk.load(served.url, call, connections, scale.warm_up_s)
+    pids = {
+        "app": served.process.pid,
+        **{name: laboratory.servers[name].pid for name in ("postgres", "rabbitmq")},
+    }
+    await_quiet(pids.values())
+    meter = CpuMeter(pids)
+    load = wrk.load(served.url, call, connections, scale.load_s)
+    memory = {"rss_mib": rss_mib(served.process.pid), "tree_mib": pss_mib(served.process.pid)}
+    await_quiet(pids.values())
+    used = meter.used_s()
+    _purge(laboratory.url("rabbitmq"))
+    return {
+        "rate": load.rate,
+        "p50_ms": load.p50_ms,
+        "p99_ms": load.p99_ms,
+        "errors": load.errors,
+        **{f"{name}_cpu_ms": used[name] / load.requests * 1000 for name in pids},
+        **memory,
+    }
+
+
+def _purge(amqp_url: str) -> None:
+    """Nobody consumes here: the queue would grow from block to block."""
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        channel = connection.channel()
+        for queue in topology.queues_of(topology.REQUESTS):
+            channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+        channel.queue_purge(topology.REQUESTS)
+
+
+def tell(data: Data) -> Chapter:
+    """Rates, ratios to hello in the same repeat, latencies, CPU and memory."""
+    runs = data["runs"]
+    seen = sorted({run["connections"] for run in runs})
+    functions = [name for name in _FUNCTIONS if any(run["target"] == name for run in runs)]
+    head = (
+        *("function", "c", "req/s", "of hello", "p50 ms", "p99 ms", "app CPU ms/req"),
+        *("Postgres", "RabbitMQ", "RSS MiB", "errors"),
+    )
+    lines = [_line(runs, name, c) for name, c in product(functions, seen)]
+    limits = [
+        (name, c, _figure(runs, f"pgbench {name}", c, "rate").text(), _mean(runs, name, c))
+        for name, c in product(pgbench.STATEMENTS, seen)
+    ]
+    text = (
+        f"Each function by its own server: 1 worker, {data['threads']} threads, auth and log on,"
+        f" secrets in files, {data['users']:,} users in the table, all on the same machine as wrk."
+        " `of hello`: requests a second by those of the bare hello in the same repeat. RSS: the"
+        " serving process; its small parent comes on top.\n\n"
+        + table(head, lines)
+        + "\nThe same statements by pgbench (prepared, one thread): what the database allows.\n\n"
+        + table(("statement", "c", "tps", "mean ms"), limits)
+    )
+    rates = {name: {f"c={c}": _figure(runs, name, c, "rate") for c in seen} for name in functions}
+    p99 = {name: {f"c={c}": _figure(runs, name, c, "p99_ms") for c in seen} for name in functions}
+    plots = {
+        "writes-rate.svg": plot.bars(
+            "Requests a second", "median, whisker: lowest..highest", rates
+        ),
+        "writes-p99.svg": plot.bars("99th percentile of the latency", "ms", p99),
+    }
+    return Chapter(text, plots, _judge(runs, functions, seen))
+
+
+def _judge(runs: list[Data], functions: list[str], seen: list[int]) -> list[Judged]:
+    judged = []
+    for name, c in product(_WRITES, [c for c in seen if c > 1]):
+        ratio = _ratio(runs, name, c)
+        bound = f">= {RATIO:.2f} of hello's req/s (aim {RATIO_AIM})"
+        judged.append(Judged(f"{name}, c={c}", bound, ratio.text(2), ratio.median >= RATIO))
+        tails = [
+            run["p99_ms"] / run["p50_ms"]
+            for run in runs
+            if run["target"] == name and run["connections"] == c
+        ]
+        tail = Figure.of(tails)
+        judged.append(
+            Judged(
+                f"{name}, c={c}",
+                f"p99 <= {P99_FACTOR} x median latency",
+                tail.text(1),
+                tail.median <= P99_FACTOR,
+            )
+        )
+    for name in functions[1:]:
+        rss = Figure.of(run["rss_mib"] for run in runs if run["target"] == name)
+        bound = f"RSS under load < {RSS_MIB} MiB"
+        judged.append(Judged(name, bound, f"{rss.highest:.0f}", rss.highest < RSS_MIB))
+    errors = sum(run.get("errors", 0) for run in runs)
+    judged.append(Judged("all of these", "no error", str(errors), errors == 0))
+    return judged
+
+
+def _line(runs: list[Data], name: str, c: int) -> tuple[object, ...]:
+    def cell(field: str, digits: int) -> str:
+        return _figure(runs, name, c, field).text(digits)
+
+    return (
+        *(name, c, cell("rate", 0), _ratio(runs, name, c).text(2)),
+        *(cell("p50_ms", 2), cell("p99_ms", 1), cell("app_cpu_ms", 3)),
+        *(cell("postgres_cpu_ms", 3), cell("rabbitmq_cpu_ms", 3), cell("rss_mib", 0)),
+        sum(run["errors"] for run in _of(runs, name, c)),
+    )
+
+
+def _of(runs: list[Data], target: str, c: int) -> list[Data]:
+    return [run for run in runs if run["target"] == target and run["connections"] == c]
+
+
+def _figure(runs: list[Data], target: str, c: int, field: str) -> Figure:
+    return Figure.of(run[field] for run in _of(runs, target, c))
+
+
+def _mean(runs: list[Data], name: str, c: int) -> str:
+    return _figure(runs, f"pgbench {name}", c, "mean_ms").text(2)
+
+
+def _ratio(runs: list[Data], name: str, c: int) -> Figure:
+    """To hello in the same repeat."""
+    hello = {run["repeat"]: run["rate"] for run in _of(runs, "hello", c)}
+    return Figure.of(run["rate"] / hello[run["repeat"]] for run in _of(runs, name, c))
+
+
+SECTION = Section("writes", "One function under load", measure, tell)

@@ -1,0 +1,85 @@
+"""The load generator: wrk, one thread, its requests made by wrk.lua."""
+
+import json
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCRIPT = Path(__file__).with_suffix(".lua")
+_LONGEST_S = 300
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request; `{id}` in the path stands for a random user."""
+
+    method: str
+    path: str
+    body: str = ""
+    key: str = ""
+    #: How many users there are to choose from, ids from 1.
+    users: int = 1
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a load came to."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    requests: int
+    #: Answers with a status of 400 and above, and connections that failed.
+    errors: int
+
+
+def load(url: str, call: Call, connections: int, seconds: int) -> Load:
+    """Call as fast as so many connections can, for so long."""
+    done = subprocess.run(  # noqa: S603
+        _command(url, call, connections, seconds, limit=0),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=seconds + 60,
+    )
+    found = _result(done.stdout)
+    return Load(
+        found["requests"] / found["seconds"],
+        found["p50_ms"],
+        found["p99_ms"],
+        found["requests"],
+        found["not_2xx"] + found["socket_errors"],
+    )
+
+
+def send(url: str, call: Call, connections: int, requests: int) -> None:
+    """Send at least so many requests, as fast as possible.
+
+    The answers to the last ones, one a connection, are not awaited.
+
+    Raises:
+        RuntimeError: some were refused.
+    """
+    command = _command(url, call, connections, _LONGEST_S, limit=requests + connections)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        said = process.stdout
+        while said and said.readline() not in {"sent\n", ""}:
+            pass
+        # Its threads have ended, but it would wait until its time is over.
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    refused = _result(output)["not_2xx"]
+    if refused:
+        raise RuntimeError(f"{refused} of {requests} requests were refused")
+
+
+def _command(url: str, call: Call, connections: int, seconds: int, limit: int) -> tuple[str, ...]:
+    words = ("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=20s", "-s", str(SCRIPT))
+    arguments = (call.method, call.path, call.body, call.key, str(call.users), str(limit))
+    return (*words, url, "--", *arguments)
+
+
+def _result(output: str) -> dict[str, Any]:
+    return dict(json.loads(output.splitlines()[-1]))
