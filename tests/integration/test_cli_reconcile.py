@@ -9,7 +9,7 @@ import requests
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
-from leadline.sync import compare, portals, reading
+from leadline.sync import compare, portals, reading, reconcile
 from leadline.users.kept import Kept
 from tests.integration.conftest import Answer, rows
 
@@ -213,6 +213,27 @@ def test_a_broken_off_run_goes_on_where_it_was_within_the_limits(
     assert calls["refused"] == 0
     assert calls["requests"] - before < 1200 / 50
     assert leadline("reconcile", "--json").lines[-1]["summary"]["missing"] == 2, "a new run"
+
+
+def test_it_takes_its_turn_in_the_bucket_that_it_shares_with_the_workers(
+    leadline: Leadline,
+    monkeypatch: pytest.MonkeyPatch,
+    portal: str,
+    control: Callable[[str], Any],
+) -> None:
+    """A portal that takes three requests at once, and then three a second."""
+    monkeypatch.setenv("LEADLINE_RATE_PER_S", "3")
+    monkeypatch.setenv("LEADLINE_BURST", "3")
+    monkeypatch.setattr(reconcile, "USERS_A_CALL", 25)
+    settings = f"{portal}/_emulator/settings"
+    requests.put(settings, json={"rate_per_s": 0}, timeout=10).raise_for_status()
+    in_step(150)
+    requests.put(settings, json={"rate_per_s": 3, "burst": 3}, timeout=10).raise_for_status()
+    before = control("calls")["requests"]
+    assert leadline("reconcile", "--json").lines[-1]["summary"]["ok"] == 150
+    calls = control("calls")
+    assert calls["requests"] - before > 6
+    assert calls["refused"] == 0
 
 
 def test_a_refusal_is_waited_out_and_a_paused_portal_is_told(
