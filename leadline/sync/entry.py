@@ -77,6 +77,8 @@ class Arrival:
     touches_stage: bool | None
     #: Nobody can have served this event before.
     is_first: bool
+    #: When the write was accepted, in unix ms; None where the message does not say.
+    occurred_at_ms: int | None
     #: The lead's id as the sender knows it.
     lead_id: int | None
     #: Somebody doubts that the lead still is what both sides agreed on.

@@ -39,6 +39,7 @@ def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
         state=orjson.dumps(state) if has_phone else b"",
         touches_stage=_touches_stage(request, delivery) if has_phone else False,
         is_first=delivery.is_first,
+        occurred_at_ms=int(request.occurred_at.timestamp() * 1000) if request.occurred_at else None,
         lead_id=user.bitrix_lead_id,
         wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),
     )

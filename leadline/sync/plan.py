@@ -12,6 +12,7 @@ import orjson
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import Agreed, Found
+from leadline.bitrix24.portal import CALL_MARGIN_S
 from leadline.runtime.errors import (
     BitrixError,
     LeadGone,
@@ -105,7 +106,9 @@ def looked_up(entry: Entry, lead: Found | None, now_ms: int) -> Settlement:
         if entry.wait_until_ms > now_ms:
             rest_ms = entry.wait_until_ms - now_ms
             return Settlement(entry, delay_ms=min(rest_ms, LOOK_AGAIN_MS))
-        return Settlement(entry, {"agreed": "", **_CERTAIN, **_looked(entry)})
+        return Settlement(
+            entry, {"agreed": "", **_CERTAIN, **_looked(entry), "known_since": now_ms}
+        )
     if entry.state is None:
         return Settlement(entry)
     is_same_stage = lead.stage == entry.state.stage
@@ -153,12 +156,17 @@ def failed(entry: Entry, error: BitrixError, now_ms: int) -> Settlement:
 def _doubt(entry: Entry, error: BitrixError, now_ms: int) -> Fields:
     """After an unknown outcome the lead is looked up before anything is written again."""
     fields: Fields = {"doubt": 1, "agreed": ""}
+    may_still_run = isinstance(error, OutcomeUnknown) and error.may_still_run
+    over_ms = now_ms + int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
     if isinstance(error, LeadGone):
         fields["agreed_stage_order"] = 0
     elif entry.agreed is not None:
         fields["hint"] = entry.agreed.lead_id
-    if isinstance(error, OutcomeUnknown) and error.may_still_run and entry.agreed is None:
-        fields["wait_until"] = now_ms + int(settings().request_limit_s * 1000)
+    if may_still_run and entry.agreed is None:
+        fields["wait_until"] = over_ms
+    elif may_still_run:
+        # Nothing newer may be written until then, or it would be overwritten.
+        fields |= {"running_until": over_ms, "running_order": entry.order}
     return fields
 
 

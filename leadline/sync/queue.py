@@ -5,6 +5,7 @@ leased to one worker at a time, with an expiry and a fencing token; and comes ba
 time when a call failed. Each step is one Lua script, so no step is ever half done.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 
 import redis
 
+from leadline.bitrix24.portal import CALL_MARGIN_S
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Arrival, Entry, Settlement
@@ -24,16 +26,12 @@ _LUA = Path(__file__).parent / "lua"
 JOBS = "bitrix_jobs"
 JOBS_KEY = f"rq:queue:{JOBS}"
 
-#: The longest call is longer than the portal's limit for a request: to connect takes 3 s, to learn
-#: that no answer comes 5 s more. What a forgotten one did is visible by then.
-CALL_MARGIN_MS = 10_000
 #: Longer than any call, so that whoever takes an expired lease over can see all that the lost call
 #: did; short enough for the promised 90 s.
-LEASE_MARGIN_MS = 20_000
+LEASE_MARGIN_S = CALL_MARGIN_S + 10
+#: Who leased longer ago than this (frozen, or waiting for Redis) does not send any more.
+SEND_WITHIN_S = 5.0
 IDLE_S = 30 * 24 * 3600
-
-#: When this process leased for the first time, by key prefix: a memory that is younger was lost.
-_first_leases: dict[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,8 @@ class Leased:
     still_due: int
     #: Redis' clock.
     now_ms: int
+    #: Until when (`time.monotonic`) a call may begin that is over before the lease is.
+    send_until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,14 @@ class WorkQueue:
     ) -> None:
         self._redis = connection
         self.prefix = prefix(portal)
-        self.call_ms = int(request_limit_s * 1000) + CALL_MARGIN_MS
-        self.lease_ms = int(request_limit_s * 1000) + LEASE_MARGIN_MS
+        self.call_ms = int((request_limit_s + CALL_MARGIN_S) * 1000)
+        self.lease_ms = int((request_limit_s + LEASE_MARGIN_S) * 1000)
         self._due = f"{self.prefix}due"
         self._leases = f"{self.prefix}leases"
         self._memory = f"{self.prefix}memory"
         self._put = connection.register_script(_script("put"))
-        self._lease = connection.register_script(_script("lease"))
+        self._lease = connection.register_script(_script("memory") + _script("lease"))
+        self._remember = connection.register_script(_script("memory") + "return born(KEYS[1], now)")
         self._settle = connection.register_script(_script("settle"))
 
     def put(self, arrival: Arrival) -> int:
@@ -86,6 +87,7 @@ class WorkQueue:
         touches = {True: "1", False: "0", None: "?"}[arrival.touches_stage]
         args: list[Any] = [user_id, event.event_id, event.dumps(), arrival.state]
         args += [event.version or "", touches, "1" if arrival.is_first else "0"]
+        args.append(arrival.occurred_at_ms or "")
         keys = [self._due, self._leases, *self._entry_keys(user_id), JOBS_KEY]
         args += [arrival.lead_id or "", "1" if arrival.wants_look else "0"]
         with reachable():
@@ -97,23 +99,26 @@ class WorkQueue:
         Raises:
             QueueDown: Redis can't be reached.
         """
+        send_until = time.monotonic() + SEND_WITHIN_S
         with reachable():
             expired, still_due, users, now_ms = self._lease(
                 keys=[self._due, self._leases, self._memory],
-                args=[
-                    self.prefix,
-                    limit,
-                    self.lease_ms,
-                    self.call_ms,
-                    _first_leases.get(self.prefix, ""),
-                ],
+                args=[self.prefix, limit, self.lease_ms, self.call_ms],
             )
-        _first_leases.setdefault(self.prefix, now_ms)
         entries = [
             Entry.loads(user, _pairs(entry), list(_pairs(events).values()))
             for user, entry, events in users
         ]
-        return Leased(entries, expired, still_due, now_ms)
+        return Leased(entries, expired, still_due, now_ms, send_until)
+
+    def remembers_since_ms(self) -> int:
+        """Since when Redis remembers everything; asked often, for an empty one begins then.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        with reachable():
+            return int(self._remember(keys=[self._memory]))
 
     def write_down(self, settlements: Iterable[Settlement]) -> list[bool]:
         """Write what became of leased users and keep the leases; False where a lease was lost.

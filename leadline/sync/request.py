@@ -31,9 +31,9 @@ class Request:
         """How many commands of each method."""
         return Counter(command.method for command in self.commands.values())
 
-    def within(self, allowed: dict[str, int]) -> "Request":
+    def within(self, allowed: Counter[str]) -> "Request":
         """The request with as many commands of each method as are allowed, the first ones."""
-        left = dict(allowed)
+        left = Counter(allowed)
         chosen = {}
         for key, command in self.commands.items():
             if left[command.method] > 0:

@@ -47,6 +47,7 @@ def alarm(worker: str, stop: threading.Event, pulse: Pulse) -> None:
         wait_s = ALARM_S
         try:
             portals.presence().report(worker)
+            work_queue().remembers_since_ms()
             driver.trim_history()
             due_in_s = _next_call_in_s()
             if due_in_s is not None and due_in_s <= 0:

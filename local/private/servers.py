@@ -60,11 +60,17 @@ class PrivateServer:
                 process.kill()
                 process.wait()
 
-    def kill(self) -> None:
-        """As kill -9 does, or a power cut."""
-        self._processes[-1].kill()
-        for process in self._processes:
-            process.kill()
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
+        return bool(self._processes) and self._processes[-1].poll() is None
+
+    def kill(self, signal_: signal.Signals = signal.SIGKILL) -> None:
+        """As kill -9 does, or a power cut; another signal for the server itself."""
+        self._processes[-1].send_signal(signal_)
+        self.thaw()
+        for process in reversed(self._processes):
+            if process is not self._processes[-1]:
+                process.kill()
             process.wait()
 
     def restart(self) -> None:
@@ -78,7 +84,8 @@ class PrivateServer:
 
     def thaw(self) -> None:
         """Go on after `freeze`."""
-        self._processes[-1].send_signal(signal.SIGCONT)
+        if self._processes:
+            self._processes[-1].send_signal(signal.SIGCONT)
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
         with (self.state.logs / f"{program.name}.log").open("ab") as log:

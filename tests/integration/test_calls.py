@@ -29,6 +29,7 @@ def connected(
     assert in_redis
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    work_queue().remembers_since_ms()  # as every worker asks all the time
 
 
 @pytest.fixture
@@ -87,6 +88,7 @@ def put(user_id: int, version: int = 1, **state: str) -> None:
             state=orjson.dumps(whole),
             touches_stage=version == 1,
             is_first=True,
+            occurred_at_ms=int(time.time() * 1000),
             lead_id=None,
         )
     )

@@ -1,5 +1,6 @@
 """The work queue on a real Redis: put, lease, settle, and what survives a crash."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,8 +9,11 @@ import orjson
 import pytest
 import redis
 
-from leadline.runtime.errors import QueueDown
+from leadline.bitrix24.portal import CALL_MARGIN_S
+from leadline.runtime.errors import OutcomeUnknown, QueueDown
+from leadline.runtime.settings import settings
 from leadline.sync.entry import Answered, Arrival, Entry, Settlement
+from leadline.sync.plan import failed, looked_up
 from leadline.sync.queue import JOBS_KEY, WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import owed
@@ -18,7 +22,11 @@ from tests.unit.entries import owed
 @pytest.fixture
 def work(redis_url: str) -> Any:
     with redis.Redis.from_url(redis_url) as client:
-        yield WorkQueue(client, "test")
+        queue = WorkQueue(client, "test")
+        queue.remembers_since_ms()
+        # As if it had remembered for longer than any call lasts.
+        queue.call_ms = 0
+        yield queue
 
 
 @pytest.fixture
@@ -41,6 +49,7 @@ def put(
     stage: str | None = "NEW",
     touches: bool | None = True,
     first: bool = True,
+    occurred_at_ms: int | None = None,
     lead: int | None = None,
     event_id: str | None = None,
 ) -> int:
@@ -53,6 +62,7 @@ def put(
             state=orjson.dumps(state),
             touches_stage=touches,
             is_first=first,
+            occurred_at_ms=occurred_at_ms or int(time.time() * 1000),
             lead_id=lead,
         )
     )
@@ -230,12 +240,74 @@ def test_a_failed_create_leaves_no_doubt_of_its_own(work: WorkQueue) -> None:
     assert not one(work).is_doubtful
 
 
-def test_a_redelivery_into_an_empty_memory_is_doubted(work: WorkQueue) -> None:
+@pytest.mark.parametrize(
+    "message", [{"first": False}, {"version": 2}, {"version": None}, {"occurred_at_ms": 1}]
+)
+def test_of_whom_a_lead_may_be_forgotten_is_looked_up(work: WorkQueue, message: Any) -> None:
+    put(work, **message)
+    entry = one(work)
+    assert entry.is_doubtful
+    work.release([looked_up(entry, None, work.lease(0).now_ms)])
+    assert not one(work).is_doubtful, "once is enough"
+
+
+def test_a_redelivery_into_a_memory_that_knows_its_user_is_not_doubted(work: WorkQueue) -> None:
+    put(work)
     put(work, first=False)
-    assert one(work).is_doubtful
-    put(work, user=8)
-    put(work, user=8, first=False)
     assert not one(work).is_doubtful
+
+
+@pytest.mark.parametrize("message", [{"first": False}, {"version": 2}, {"occurred_at_ms": 1}])
+def test_a_young_memory_serves_nobody_older_until_all_forgotten_calls_are_over(
+    work: WorkQueue, message: Any
+) -> None:
+    work.call_ms = 70_000
+    put(work, user=8)
+    put(work, **message)
+    assert [entry.user_id for entry in lease(work)] == [8]
+    due_in_s = work.next_due_in_s()
+    assert due_in_s is not None
+    assert 60 < due_in_s <= 70
+
+
+def test_an_update_that_overtakes_its_create_waits_for_nothing_else(work: WorkQueue) -> None:
+    work.call_ms = 70_000
+    put(work, 2, name="New")
+    assert lease(work) == []
+    put(work, 1, name="Old")
+    entry = one(work)
+    assert (name_of(entry), entry.is_doubtful) == ("New", False)
+
+
+def test_an_emptied_memory_is_young_again(work: WorkQueue, redis_url: str) -> None:
+    work.call_ms = 70_000
+    put(work)
+    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
+    before = work.remembers_since_ms()
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    eventually(lambda: work.remembers_since_ms() > before, 5, "it is born again")
+    put(work, 2)
+    assert lease(work) == []
+
+
+def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
+    work: WorkQueue,
+) -> None:
+    put(work)
+    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
+    put(work, 2)
+    leased = work.lease(50)
+    over_in_ms = 500 - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
+    error = OutcomeUnknown("reset", may_still_run=True)
+    settlement = failed(leased.entries[0], error, leased.now_ms + over_in_ms)
+    work.release([replace(settlement, delay_ms=1)])
+    put(work, 3)
+    eventually(lambda: work.next_due_in_s() == 0, 5, "its retry is due")
+    assert lease(work) == []
+    eventually(lambda: work.next_due_in_s() == 0, 5, "the update is over")
+    entry = one(work)
+    assert (entry.is_doubtful, entry.hint) == (True, 5), "the lead is read anew"
 
 
 def test_the_stage_counts_as_touched_by_the_newest_message_that_touched_it(

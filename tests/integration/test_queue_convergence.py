@@ -1,5 +1,6 @@
 """Whatever order, doubling, interleaving and failures: one lead that equals the newest state."""
 
+import time
 from collections import Counter
 from dataclasses import replace
 from itertools import count
@@ -74,6 +75,8 @@ class Journey:
 
     def __init__(self, work: WorkQueue) -> None:
         self.work = work
+        work.remembers_since_ms()
+        work.call_ms = 0
         self.portal = FakePortal()
         self.replies: Counter[tuple[str, str]] = Counter()
         self.attempts: list[int] = []
@@ -87,6 +90,7 @@ class Journey:
                 state=orjson.dumps(state),
                 touches_stage=touches,
                 is_first=first,
+                occurred_at_ms=int(time.time() * 1000),
                 lead_id=None,
             )
         )
@@ -120,7 +124,8 @@ class Journey:
             return failed(entry, OutcomeUnknown("reset", may_still_run=True), 0)
         if isinstance(step, LookUp):
             ours = leads.found(answer)
-            return looked_up(entry, ours[0] if ours else None, entry.wait_until_ms)
+            now_ms = max(entry.wait_until_ms, int(time.time() * 1000))
+            return looked_up(entry, ours[0] if ours else None, now_ms)
         assert entry.state is not None
         return applied(entry, leads.written(answer, entry.state), is_create=step.is_create)
 

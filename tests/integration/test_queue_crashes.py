@@ -1,5 +1,6 @@
 """What the work queue knows after Redis itself was killed."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,15 @@ def client(server: PrivateServer) -> Iterator[redis.Redis]:
 
 def arrival(user: int, version: int = 1) -> Arrival:
     event = replace(owed(event_id=f"{user}-{version}"), version=version)
-    return Arrival(user, event, STATE, touches_stage=True, is_first=True, lead_id=None)
+    return Arrival(
+        user,
+        event,
+        STATE,
+        touches_stage=True,
+        is_first=True,
+        occurred_at_ms=int(time.time() * 1000),
+        lead_id=None,
+    )
 
 
 def know(work: WorkQueue, user: int) -> None:
@@ -46,29 +55,36 @@ def know(work: WorkQueue, user: int) -> None:
     assert work.release([Settlement(entry, fields, done)]) == [True]
 
 
-def test_a_restarted_redis_keeps_the_queue_and_doubts_users_without_a_lead(
+def queue_of(client: redis.Redis) -> WorkQueue:
+    """A queue in a memory that is older than any call."""
+    work = WorkQueue(client, "test")
+    work.remembers_since_ms()
+    work.call_ms = 0
+    return work
+
+
+def test_a_restarted_redis_keeps_the_queue_and_lets_users_without_a_lead_wait(
     server: PrivateServer, client: redis.Redis
 ) -> None:
-    work = WorkQueue(client, "test")
+    work = queue_of(client)
     know(work, 8)
     work.put(arrival(7))
     work.put(arrival(8, version=2))
     server.restart()
+    work.call_ms = 70_000
+    work.remembers_since_ms()
     work.put(arrival(9))
-    entries = {entry.user_id: entry for entry in work.lease(50).entries}
-    # What it forgot with its last second may have been a lead for 7.
-    assert {user: entry.is_doubtful for user, entry in entries.items()} == {
-        7: True,
-        8: False,
-        9: True,
-    }
-    work.release([Settlement(entry) for entry in entries.values()])
-    work.put(arrival(10))
-    assert not next(one for one in work.lease(50).entries if one.user_id == 10).is_doubtful
+    # What it forgot with its last second may have been a call for 7.
+    entries = work.lease(50).entries
+    assert {entry.user_id: entry.is_doubtful for entry in entries} == {8: False, 9: False}
+    work.release([Settlement(entry, delay_ms=100_000) for entry in entries])
+    due_in_s = work.next_due_in_s()
+    assert due_in_s is not None
+    assert 60 < due_in_s <= 70
 
 
 def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: redis.Redis) -> None:
-    work = WorkQueue(client, "test")
+    work = queue_of(client)
     work.lease_ms = 100
     work.put(arrival(7))
     work.lease(50)
@@ -82,17 +98,17 @@ def test_a_redis_that_hangs_is_queue_down_within_seconds(
 ) -> None:
     monkeypatch.setattr("leadline.runtime.redis.ANSWER_TIMEOUT_S", 0.3)
     with connect(server.url) as impatient:
-        work = WorkQueue(impatient, "test")
+        work = queue_of(impatient)
         work.put(arrival(7))
         server.freeze()
         with pytest.raises(QueueDown):
             work.put(arrival(8))
         server.thaw()
-        assert {entry.user_id for entry in WorkQueue(client, "test").lease(50).entries} >= {7}
+        assert {entry.user_id for entry in queue_of(client).lease(50).entries} >= {7}
 
 
 def test_a_full_redis_is_queue_down_and_keeps_what_it_has(client: redis.Redis) -> None:
-    work = WorkQueue(client, "test")
+    work = queue_of(client)
     work.put(arrival(7))
     client.config_set("maxmemory", "1mb")
     client.config_set("maxmemory-policy", "noeviction")

@@ -1,5 +1,6 @@
 """The work queue against a model of it, with any sequence of steps."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -28,6 +29,8 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.client.flushall()
         self.work = WorkQueue(self.client, "test")
+        self.work.remembers_since_ms()
+        self.work.call_ms = 0
         #: Unanswered versions of a user, and its newest version ever.
         self.owed: dict[int, set[int]] = {}
         self.newest: dict[int, int] = {}
@@ -47,6 +50,7 @@ class Machine(RuleBasedStateMachine):
                 state=orjson.dumps(state),
                 touches_stage=True,
                 is_first=True,
+                occurred_at_ms=int(time.time() * 1000),
                 lead_id=None,
             )
         )

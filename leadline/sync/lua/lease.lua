@@ -1,29 +1,41 @@
 -- Lease due users to one worker; take back what leases have expired.
--- KEYS due, leases, memory   ARGV key prefix, how many, lease in ms, longest call in ms,
---                             when this worker leased for the first time ('' never yet)
--- Returns {expired leases, users still due, {user, entry, events}…}
-local due, leases, memory = unpack(KEYS)
-local prefix, limit, lease_ms, call_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- KEYS due, leases, memory   ARGV key prefix, how many, lease in ms, longest call in ms
+-- Returns {expired leases, users still due, {user, entry, events}…, Redis' clock}
+local due, leases = KEYS[1], KEYS[2]
+local prefix, limit = ARGV[1], tonumber(ARGV[2])
+local lease_ms, call_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
+local memory_since = born(KEYS[3], now)
 
--- A Redis that was restarted may have forgotten its last second, an emptied one everything. Calls
--- that it has forgotten may be under way: until `quiet` nobody can say that a lead does not exist.
-local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-if redis.call('HGET', memory, 'run_id') ~= run_id then
-  local is_restart = redis.call('EXISTS', memory) == 1
-  local is_emptied = string.find(redis.call('INFO', 'commandstats'), 'cmdstat_flush')
-  local quiet = (is_restart or is_emptied) and now + call_ms or 0
-  redis.call('HSET', memory, 'run_id', run_id, 'since', is_restart and now or 0)
-  redis.call('HSET', memory, 'born', now, 'quiet', quiet)
+-- Until when this user must not be served, because a call that nobody sees any more may still run
+-- on the portal; nil where nothing is in the way. Raises doubt where the lead may be another.
+local function blocked_until(entry)
+  local agreed, known_since, running_until, running_order, order = unpack(
+    redis.call('HMGET', entry, 'agreed', 'known_since', 'running_until', 'running_order', 'order'))
+  if tonumber(running_until or 0) > now and tonumber(order) > tonumber(running_order) then
+    -- What an unanswered update wrote would come after what is newer; then the lead is read again.
+    redis.call('HSET', entry, 'doubt', 1)
+    if agreed then
+      redis.call('HSET', entry, 'hint', string.format('%.0f', cjson.decode(agreed).lead_id))
+      redis.call('HDEL', entry, 'agreed')
+    end
+    return tonumber(running_until)
+  end
+  if not agreed and tonumber(known_since or 0) < memory_since then
+    -- Older than this memory: somebody may have served it whom we forgot.
+    if now < memory_since + call_ms then return memory_since + call_ms end
+    redis.call('HSET', entry, 'doubt', 1)
+  end
 end
-local born = tonumber(redis.call('HGET', memory, 'born') or 0)
-if ARGV[5] ~= '' and tonumber(ARGV[5]) < born then
-  -- This worker remembers a time that Redis doesn't.
-  redis.call('HSET', memory, 'quiet', math.max(born + call_ms, redis.call('HGET', memory, 'quiet')))
+
+local function lease(user, entry)
+  redis.call('ZADD', leases, now + lease_ms, user)
+  -- By the clock and not counted: a token from before a memory loss never fits again.
+  local last = tonumber(redis.call('HGET', entry, 'fence') or 0)
+  local fence = math.max(time[1] * 1000000 + time[2], last + 1)
+  redis.call('HSET', entry, 'fence', string.format('%.0f', fence))
+  if redis.call('HEXISTS', entry, 'agreed') == 0 then redis.call('HSET', entry, 'creating', 1) end
+  return {user, redis.call('HGETALL', entry), redis.call('HGETALL', entry .. ':events')}
 end
-local memory_since = tonumber(redis.call('HGET', memory, 'since'))
-local quiet = tonumber(redis.call('HGET', memory, 'quiet') or 0)
 
 local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 500)
 for _, user in ipairs(expired) do
@@ -36,25 +48,12 @@ end
 local leased = {}
 for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)) do
   local entry = prefix .. 'user:' .. user
-  redis.call('ZREM', due, user)
-  redis.call('ZADD', leases, now + lease_ms, user)
-  -- By the clock and not counted: a token from before a memory loss never fits again.
-  local last = tonumber(redis.call('HGET', entry, 'fence') or 0)
-  local fence = math.max(time[1] * 1000000 + time[2], last + 1)
-  redis.call('HSET', entry, 'fence', string.format('%.0f', fence))
-  if redis.call('HEXISTS', entry, 'agreed') == 0 then
-    if tonumber(redis.call('HGET', entry, 'since') or 0) <= memory_since then
-      redis.call('HSET', entry, 'doubt', 'forgotten', 'since', now)
-    end
-    local doubt = redis.call('HGET', entry, 'doubt')
-    if now < quiet and (doubt == 'forgotten' or doubt == 'overtaken') then
-      local wait_until = math.max(quiet, tonumber(redis.call('HGET', entry, 'wait_until') or 0))
-      redis.call('HSET', entry, 'wait_until', string.format('%.0f', wait_until))
-    end
-    redis.call('HSET', entry, 'creating', 1)
+  local blocked = blocked_until(entry)
+  if blocked then
+    redis.call('ZADD', due, blocked, user)
+  else
+    redis.call('ZREM', due, user)
+    leased[#leased + 1] = lease(user, entry)
   end
-  leased[#leased + 1] = {
-    user, redis.call('HGETALL', entry), redis.call('HGETALL', entry .. ':events')
-  }
 end
 return {#expired, redis.call('ZCOUNT', due, '-inf', now), leased, now}

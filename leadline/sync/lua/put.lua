@@ -1,18 +1,23 @@
 -- Put an event into its user's entry; the user waits once, however many events came.
 -- KEYS due, leases, entry, events, RQ's list   ARGV user, event id, event, state, version, touches
--- stage ('1', '0', '?'), first delivery ('1', '0'), lead id, wants the lead looked at ('1', '0')
+-- stage ('1', '0', '?'), first delivery ('1', '0'), when it occurred in ms ('' unknown), lead id,
+-- wants the lead looked at ('1', '0')
 -- Returns how many jobs wait in RQ.
 local due, leases, entry, events, jobs = unpack(KEYS)
-local user, event_id, event, state, version, touches, first, lead, look = unpack(ARGV)
+local user, event_id, event, state, version, touches, first, occurred, lead, look = unpack(ARGV)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-if redis.call('EXISTS', entry) == 0 then
-  redis.call('HSET', entry, 'since', now)
-  -- Whoever served an earlier delivery, or an earlier message, may have made a lead that this
-  -- memory has forgotten.
-  local doubt = first == '0' and 'forgotten' or version == '' and 'unversioned' or 'overtaken'
-  if version ~= '1' or first == '0' then redis.call('HSET', entry, 'doubt', doubt) end
+if first == '1' and version == '' and redis.call('EXISTS', entry) == 0 then
+  -- It says nothing of its age: taken for as young as it looks, but looked up.
+  redis.call('HSET', entry, 'known_since', now, 'doubt', 1)
+elseif first == '1' and version == '1' and occurred ~= '' then
+  -- Nobody can have served this user before: what is younger than this memory is known in whole,
+  -- and needs no waiting for calls that were forgotten.
+  local is_proof = redis.call('HSETNX', entry, 'known_since', occurred) == 1
+  if is_proof and redis.call('HEXISTS', entry, 'fence') == 0 then
+    redis.call('ZREM', due, user)
+  end
 end
 redis.call('PERSIST', entry)
 redis.call('PERSIST', events)
@@ -40,16 +45,7 @@ if look == '1' and order > tonumber(redis.call('HGET', entry, 'look_order') or 0
 end
 if lead ~= '' then redis.call('HSET', entry, 'hint', lead) end
 -- An event that is here already keeps its attempts.
-local is_new = redis.call('HSETNX', events, event_id, order_text .. ' ' .. event) == 1
--- Every version up to the newest has come, each for the first time: nothing was forgotten, the
--- older ones were only overtaken.
-if is_new and first == '1' and version ~= '' and redis.call('HEXISTS', entry, 'agreed') == 0 then
-  local firsts = redis.call('HINCRBY', entry, 'firsts', 1)
-  local is_whole = firsts * 1000000 == math.max(order, newest)
-  if is_whole and redis.call('HGET', entry, 'doubt') == 'overtaken' then
-    redis.call('HDEL', entry, 'doubt', 'wait_until')
-  end
-end
+redis.call('HSETNX', events, event_id, order_text .. ' ' .. event)
 
 -- A user that waits for its retry goes on waiting; a leased one comes back by itself.
 if not redis.call('ZSCORE', leases, user) then redis.call('ZADD', due, 'NX', now, user) end

@@ -1,0 +1,234 @@
+"""The laboratory's bench: a whole system whose servers stand behind proxies of ours.
+
+The processes are run by the real runner; Postgres, RabbitMQ, Redis and the portal by us, so that
+each can be killed, frozen, emptied and cut off on its own. What looks on or meddles (`run`, `wire`,
+`control`) goes around the proxies and always gets through.
+"""
+
+import shutil
+import signal
+import subprocess
+import threading
+from collections import defaultdict
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pg8000.native
+import pika
+import psutil
+import redis
+import requests
+
+from local.runner.state import State
+from tests.faults.proxy import Proxy
+from tests.servers import PrivateServer, eventually, private
+from tests.system import System
+
+SERVERS = ("postgres", "rabbitmq", "redis", "bitrix24")
+#: How long the portal lets a request run here; time-outs, leases and waits follow from it.
+REQUEST_LIMIT_S = 3
+#: `leadline.sync.queue`: who is frozen for longer has lost its lease.
+LEASE_S = REQUEST_LIMIT_S + 20
+#: Everything that waits for minutes in earnest waits for seconds here.
+QUICK = {
+    "LEADLINE_REQUEST_LIMIT_S": str(REQUEST_LIMIT_S),
+    "LEADLINE_PUBLISH_GRACE_S": "2",
+    "LEADLINE_RESEND_AFTER_S": "4",
+    "LEADLINE_RESEND_CAP_S": "15",
+    "LEADLINE_RELAY_EVERY_S": "1",
+    "WORKERS": "3",
+}
+#: Debian's wrapper on the PATH refuses every user but root and rabbitmq.
+_RABBITMQCTL = max(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmqctl"))
+#: Not ours, or only the tests' way in.
+_SPARED = {"edge"}
+_PORTAL = {"request_limit_s": REQUEST_LIMIT_S, "command_ms": 20, "request_ms": 0, "mode": "ok"}
+#: A webhook with a rate limit of its own: who deletes leads by hand is somebody else.
+_ELSEWHERE = "rest/1/enterprise-webhook-code"
+
+
+class Bench:
+    """One system to break; `put_right` mends everything."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self.servers = {name: private(name, folder / name) for name in SERVERS}
+        self.proxies: dict[str, Proxy] = {}
+        self.locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._folder = folder
+        self._env = env
+        self._broker_env: dict[str, str] = {}
+        self.system = System(State(folder / "system"))
+
+    def start(self) -> None:
+        """Start servers, proxies and all processes."""
+        self._broker_env = dict(self.servers["rabbitmq"].server.programs()[-1].env)
+        for name, server in self.servers.items():
+            server.start()
+            self.proxies[name] = Proxy(_port(server.url))
+        webhook = f"{self._behind('bitrix24')}/rest/1/local-webhook-code/"
+        self.system.env = {
+            "DATABASE_URL": self._behind("postgres"),
+            "AMQP_URL": self._behind("rabbitmq"),
+            "REDIS_URL": self._behind("redis"),
+            "BITRIX_WEBHOOK_URL": webhook,
+            **QUICK,
+            **self._env,
+        }
+        self.control("PUT", "settings", _PORTAL)
+        self.system.start()
+
+    def end(self) -> None:
+        """Nothing of it runs any longer."""
+        self.system.end()
+        for proxy in self.proxies.values():
+            proxy.close()
+        for server in self.servers.values():
+            server.thaw()
+            server.stop()
+
+    def put_right(self) -> None:
+        """No fault is left: all servers run and can be reached, no process is frozen."""
+        for name, server in self.servers.items():
+            self.proxies[name].heal()
+            with self.locks[name]:
+                server.thaw()
+                self.revive(name)
+        for process in self.system.processes():
+            if process.is_running() and process.status() == psutil.STATUS_STOPPED:
+                process.resume()
+        self.control("DELETE", "faults")
+        self.control("PUT", "settings", _PORTAL)
+
+    # What runs
+
+    @property
+    def edge(self) -> str:
+        """Where clients write."""
+        return self.system.url("edge")
+
+    def process_names(self) -> list[str]:
+        """Processes of ours that may be killed, those that run now."""
+        return sorted(set(self.system.run["processes"]) - _SPARED)
+
+    def send(self, name: str, signal_: signal.Signals) -> None:
+        """To the process of this name, if it runs."""
+        pid = self.system.run["processes"].get(name)
+        try:
+            if pid:
+                psutil.Process(pid).send_signal(signal_)
+        except psutil.NoSuchProcess:
+            return
+
+    def revive(self, name: str) -> None:
+        """Start a server that is down."""
+        server = self.servers[name]
+        if server.is_running():
+            return
+        # A postmaster that was killed leaves backends that hold its memory for a moment.
+        eventually(lambda: _starts(server), 90, f"{name} runs again")
+
+    def crash(self, name: str, signal_: signal.Signals = signal.SIGKILL) -> None:
+        """End a server at once."""
+        self.servers[name].kill(signal_)
+
+    def wipe(self, name: str) -> None:
+        """A server that was crashed loses its data."""
+        state = self.servers[name].state
+        folder = {"rabbitmq": "rabbitmq/mnesia", "redis": "redis/appendonlydir"}[name]
+        shutil.rmtree(state.root / folder, ignore_errors=True)
+
+    # What is in it
+
+    def control(self, method: str, path: str, body: object = None) -> Any:
+        """The portal's control API."""
+        url = f"{self.servers['bitrix24'].url}/_emulator/{path}"
+        answer = requests.request(method, url, json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def leads_of(self, user: int) -> list[dict[str, Any]]:
+        """Every lead that carries this user's id; none while the portal is down."""
+        try:
+            return list(self.control("GET", f"leads?origin_id={user}"))
+        except requests.RequestException:
+            return []
+
+    def delete_lead(self, lead_id: str) -> None:
+        """As a person does in the CRM."""
+        url = f"{self.servers['bitrix24'].url}/{_ELSEWHERE}/crm.lead.delete"
+        try:
+            requests.post(url, json={"id": lead_id}, timeout=10)
+        except requests.RequestException:
+            return
+
+    def rows(self, sql: str, **params: object) -> list[dict[str, Any]]:
+        """What is in the ledger."""
+        parts = urlsplit(self.servers["postgres"].url)
+        with pg8000.native.Connection(
+            parts.username or "",
+            host=parts.hostname or "",
+            port=parts.port or 0,
+            password=parts.password,
+            database=parts.path.lstrip("/"),
+            timeout=20,
+        ) as connection:
+            rows = connection.run(sql, **params) or []
+            names = [column["name"] for column in connection.columns or []]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def redis(self) -> redis.Redis:
+        """A client of Redis itself."""
+        return redis.Redis.from_url(self.servers["redis"].url, socket_timeout=10)
+
+    def channel(self) -> AbstractContextManager[Any]:
+        """A channel to RabbitMQ itself; nothing is published unless it can be routed."""
+        return _Channel(self.servers["rabbitmq"].url)
+
+    def depth(self, queue: str) -> int:
+        """How many messages are ready in a queue."""
+        with self.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).method.message_count)
+
+    def rabbitmqctl(self, *words: str) -> None:
+        """An operator's command to the broker."""
+        subprocess.run(
+            (str(_RABBITMQCTL), *words),
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **self._broker_env},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def _behind(self, name: str) -> str:
+        parts = urlsplit(self.servers[name].url)
+        address = parts.netloc.replace(f":{parts.port}", f":{self.proxies[name].port}")
+        return parts._replace(netloc=address).geturl()
+
+
+class _Channel(AbstractContextManager[Any]):
+    def __init__(self, url: str) -> None:
+        self._connection = pika.BlockingConnection(pika.URLParameters(url))
+
+    def __enter__(self) -> Any:
+        channel = self._connection.channel()
+        channel.confirm_delivery()
+        return channel
+
+    def __exit__(self, *_error: object) -> None:
+        with closing(self._connection):
+            pass
+
+
+def _port(url: str) -> int:
+    return urlsplit(url).port or 0
+
+
+def _starts(server: PrivateServer) -> bool:
+    try:
+        server.start()
+    except AssertionError:
+        server.kill()
+        return False
+    return True

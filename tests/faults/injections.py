@@ -1,0 +1,551 @@
+"""Every fault of the laboratory, each a small function: break, `yield`, mend.
+
+`@fault(target, …)` enters it in `FAULTS`. Faults of one target never overlap, those of different
+ones do. What a fault itself owes the promises (a message that must end in the dead letters, leads
+that may be refused) it writes into the round's `Toll`.
+"""
+
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pg8000.exceptions
+import pika
+import psutil
+import requests
+
+from leadline.ledger.publish import message_of
+from leadline.messages import topology
+from leadline.users.store import event_of
+from tests.faults.bench import LEASE_S, Bench
+
+#: What the portal says to a create that it will never accept.
+REJECTION = "this lead is not wanted"
+
+
+@dataclass
+class Toll:
+    """What the faults of a round change in what may be expected at its end."""
+
+    #: Ids of messages that can't be served, by the queue of dead letters in which they belong.
+    poison: dict[str, str] = field(default_factory=dict)
+    #: The broker has lost queues, with what may have been in them.
+    messages_were_lost: bool = False
+    #: The rate limit's bucket was lost with Redis' memory, or the portal's with the portal.
+    limits_were_lost: bool = False
+    #: How many requests a fault refused with QUERY_LIMIT_EXCEEDED.
+    refusals: int = 0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a fault works on."""
+
+    bench: Bench
+    dice: random.Random
+    toll: Toll
+
+
+Injection = Callable[[Scene], Iterator[None]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault, and how long it may last."""
+
+    name: str
+    #: What it occupies; "" for what may always happen.
+    target: str
+    #: Shortest and longest time between breaking and mending.
+    seconds: tuple[float, float]
+    #: How likely it is among the others.
+    weight: float
+    inject: Injection
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(
+    target: str, seconds: tuple[float, float] = (0, 0), weight: float = 1
+) -> Callable[[Injection], Injection]:
+    """Enter a function as a fault under its own name."""
+
+    def enter(inject: Injection) -> Injection:
+        name = inject.__name__
+        FAULTS[name] = Fault(name, target, seconds, weight, inject)
+        return inject
+
+    return enter
+
+
+# Processes
+
+
+@fault("", weight=6)
+def a_process_killed(scene: Scene) -> Iterator[None]:
+    scene.bench.send(scene.dice.choice(scene.bench.process_names()), signal.SIGKILL)
+    yield
+
+
+@fault("", weight=2)
+def several_processes_killed(scene: Scene) -> Iterator[None]:
+    names = scene.bench.process_names()
+    for name in scene.dice.sample(names, min(5, len(names))):
+        scene.bench.send(name, signal.SIGKILL)
+    yield
+
+
+@fault("processes", weight=1)
+def all_processes_killed(scene: Scene) -> Iterator[None]:
+    for name in scene.bench.process_names():
+        scene.bench.send(name, signal.SIGKILL)
+    yield
+
+
+@fault("", weight=1)
+def a_process_told_to_end(scene: Scene) -> Iterator[None]:
+    scene.bench.send(scene.dice.choice(scene.bench.process_names()), signal.SIGTERM)
+    yield
+
+
+@fault("processes", (1, 6), weight=3)
+def a_process_frozen(scene: Scene) -> Iterator[None]:
+    yield from _frozen(scene, scene.bench.process_names())
+
+
+@fault("processes", (LEASE_S + 2, LEASE_S + 4), weight=1)
+def a_worker_frozen_past_its_lease(scene: Scene) -> Iterator[None]:
+    yield from _frozen(
+        scene, [one for one in scene.bench.process_names() if one.startswith("worker")]
+    )
+
+
+def _frozen(scene: Scene, names: list[str]) -> Iterator[None]:
+    pid = scene.bench.system.run["processes"][scene.dice.choice(names)]
+    family = _family(pid)
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    yield
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+# The network to each server
+
+
+def _network(server: str, weight: float) -> None:
+    def connections_reset(scene: Scene) -> Iterator[None]:
+        scene.bench.proxies[server].cut()
+        yield
+
+    def black_hole(scene: Scene) -> Iterator[None]:
+        scene.bench.proxies[server].stall()
+        yield
+        scene.bench.proxies[server].heal()
+
+    def slow(scene: Scene) -> Iterator[None]:
+        scene.bench.proxies[server].delay_s = scene.dice.uniform(0.02, 0.3)
+        yield
+        scene.bench.proxies[server].heal()
+
+    def answers_lost(scene: Scene) -> Iterator[None]:
+        scene.bench.proxies[server].is_deaf = True
+        yield
+        scene.bench.proxies[server].heal()
+
+    def refusing(scene: Scene) -> Iterator[None]:
+        scene.bench.proxies[server].is_closed = True
+        scene.bench.proxies[server].cut()
+        yield
+        scene.bench.proxies[server].heal()
+
+    def cut_in_mid_word(scene: Scene) -> Iterator[None]:
+        scene.bench.proxies[server].bytes_left = scene.dice.randrange(20_000)
+        yield
+        scene.bench.proxies[server].heal()
+
+    lasting = {black_hole: (0.5, 6), slow: (1, 6), answers_lost: (0.2, 3), refusing: (0.5, 5)}
+    for inject in (connections_reset, cut_in_mid_word, *lasting):
+        inject.__name__ = f"{server}_{inject.__name__}"
+        fault(server, lasting.get(inject, (0, 2)), weight)(inject)
+
+
+for _server in ("postgres", "rabbitmq", "redis", "bitrix24"):
+    _network(_server, weight=0.8)
+
+
+# Servers that end or hang
+
+
+def _crashing(server: str, signal_: signal.Signals, name: str, weight: float) -> None:
+    def crash(scene: Scene) -> Iterator[None]:
+        with scene.bench.locks[server]:
+            scene.bench.crash(server, signal_)
+        scene.toll.limits_were_lost |= server == "bitrix24"
+        yield
+        with scene.bench.locks[server]:
+            scene.bench.revive(server)
+
+    crash.__name__ = f"{server}_{name}"
+    fault(server, (0, 3), weight)(crash)
+
+
+def _freezing(server: str, seconds: tuple[float, float]) -> None:
+    def freeze(scene: Scene) -> Iterator[None]:
+        scene.bench.servers[server].freeze()
+        yield
+        scene.bench.servers[server].thaw()
+
+    freeze.__name__ = f"{server}_frozen"
+    fault(server, seconds)(freeze)
+
+
+_crashing("postgres", signal.SIGQUIT, "stopped_immediately", weight=1)
+_crashing("postgres", signal.SIGKILL, "killed", weight=1)
+_crashing("rabbitmq", signal.SIGTERM, "restarted", weight=0.7)
+_crashing("rabbitmq", signal.SIGKILL, "killed", weight=0.7)
+_crashing("redis", signal.SIGKILL, "killed", weight=1.5)
+_crashing("bitrix24", signal.SIGKILL, "killed", weight=1)
+for _server, _longest_s in (("postgres", 6), ("rabbitmq", 8), ("redis", 6), ("bitrix24", 10)):
+    _freezing(_server, (1, _longest_s))
+
+
+# Memories lost
+
+
+@fault("rabbitmq", (0, 2), weight=0.7)
+def rabbitmq_wiped(scene: Scene) -> Iterator[None]:
+    with scene.bench.locks["rabbitmq"]:
+        scene.bench.crash("rabbitmq")
+        scene.bench.wipe("rabbitmq")
+        scene.toll.messages_were_lost = True
+        yield
+        scene.bench.revive("rabbitmq")
+
+
+@fault("redis", weight=2)
+def redis_flushed(scene: Scene) -> Iterator[None]:
+    scene.toll.limits_were_lost = True
+    with scene.bench.redis() as redis:
+        redis.flushall()
+    yield
+
+
+@fault("redis", (0, 2), weight=1)
+def redis_wiped(scene: Scene) -> Iterator[None]:
+    scene.toll.limits_were_lost = True
+    with scene.bench.locks["redis"]:
+        scene.bench.crash("redis")
+        scene.bench.wipe("redis")
+        yield
+        scene.bench.revive("redis")
+
+
+@fault("redis", (0, 1), weight=1)
+def redis_forgot_its_last_second(scene: Scene) -> Iterator[None]:
+    """As after a power cut with `appendfsync everysec`."""
+    scene.toll.limits_were_lost = True
+    with scene.bench.locks["redis"]:
+        files = sorted((scene.bench.servers["redis"].state.root / "redis").rglob("*.aof"))
+        sizes = {path: path.stat().st_size for path in files}
+        time.sleep(scene.dice.uniform(0.1, 1))
+        scene.bench.crash("redis")
+        for path, size in sizes.items():
+            with path.open("r+b") as file:
+                file.truncate(size)
+        yield
+        scene.bench.revive("redis")
+
+
+@fault("redis", weight=1)
+def redis_flushed_and_all_processes_killed(scene: Scene) -> Iterator[None]:
+    yield from redis_flushed(scene)
+    for name in scene.bench.process_names():
+        scene.bench.send(name, signal.SIGKILL)
+
+
+@fault("rabbitmq", weight=0.5)
+def a_queue_deleted(scene: Scene) -> Iterator[None]:
+    scene.toll.messages_were_lost = True
+    with scene.bench.channel() as channel:
+        channel.queue_delete(scene.dice.choice((topology.REQUESTS, topology.REPLIES)))
+    yield
+
+
+# Servers that are full, read-only or locked
+
+
+@fault("redis", (0.5, 4), weight=1)
+def redis_out_of_memory(scene: Scene) -> Iterator[None]:
+    with scene.bench.redis() as redis:
+        redis.config_set("maxmemory", "1mb")
+        yield
+        redis.config_set("maxmemory", "0")
+
+
+@fault("redis", weight=0.5)
+def redis_forgot_its_scripts(scene: Scene) -> Iterator[None]:
+    with scene.bench.redis() as redis:
+        redis.script_flush()
+    yield
+
+
+@fault("rabbitmq", (2, 6), weight=0.7)
+def rabbitmq_out_of_memory(scene: Scene) -> Iterator[None]:
+    """The alarm blocks every publisher."""
+    scene.bench.rabbitmqctl("set_vm_memory_high_watermark", "0.00001")
+    yield
+    scene.bench.rabbitmqctl("set_vm_memory_high_watermark", "0.4")
+
+
+@fault("rabbitmq", (2, 6), weight=0.7)
+def rabbitmq_out_of_disk(scene: Scene) -> Iterator[None]:
+    scene.bench.rabbitmqctl("set_disk_free_limit", str(10**14))
+    yield
+    scene.bench.rabbitmqctl("set_disk_free_limit", str(10**6))
+
+
+@fault("postgres", (0.5, 4), weight=1)
+def postgres_out_of_space(scene: Scene) -> Iterator[None]:
+    """Postgres' own code for a full disk, raised where a row would be added."""
+    scene.bench.rows(
+        "CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;"
+        "CREATE OR REPLACE TRIGGER full_disk BEFORE INSERT OR UPDATE ON events"
+        " EXECUTE FUNCTION full_disk()"
+    )
+    yield
+    scene.bench.rows("DROP TRIGGER IF EXISTS full_disk ON events")
+
+
+@fault("postgres", (0.5, 4), weight=0.7)
+def postgres_read_only(scene: Scene) -> Iterator[None]:
+    scene.bench.rows("ALTER SYSTEM SET default_transaction_read_only = on")
+    scene.bench.rows("SELECT pg_reload_conf()")
+    yield
+    scene.bench.rows("SET transaction_read_only = off")
+    scene.bench.rows("ALTER SYSTEM RESET default_transaction_read_only")
+    scene.bench.rows("SELECT pg_reload_conf()")
+
+
+@fault("postgres", weight=1)
+def postgres_sessions_ended(scene: Scene) -> Iterator[None]:
+    scene.bench.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND application_name = 'leadline'"
+    )
+    yield
+
+
+@fault("postgres", weight=0.7)
+def a_postgres_backend_killed(scene: Scene) -> Iterator[None]:
+    """The postmaster then ends all sessions and recovers."""
+    sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'leadline'"
+    pids = [row["pid"] for row in scene.bench.rows(sql)]
+    if pids:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(scene.dice.choice(pids)).kill()
+    yield
+
+
+@fault("postgres", weight=0.7)
+def users_locked(scene: Scene) -> Iterator[None]:
+    """Longer than a statement waits for a lock."""
+    with suppress(pg8000.exceptions.Error, OSError):
+        scene.bench.rows(
+            "DO $$ BEGIN LOCK TABLE users IN ACCESS EXCLUSIVE MODE; PERFORM pg_sleep(4); END $$"
+        )
+    yield
+
+
+# The portal's own tempers
+
+
+def _tempers() -> None:
+    refused: dict[str, Any] = {"action": "error", "status": 503, "code": "QUERY_LIMIT_EXCEEDED"}
+    rules: dict[str, dict[str, Any]] = {
+        "portal_drops_before": {"action": "drop_before", "share": 0.3},
+        "portal_drops_after": {"action": "drop_after", "share": 0.3},
+        "portal_drops_midway": {"action": "drop_after", "after_commands": 1, "share": 0.5},
+        "portal_commits_late": {"action": "late_commit", "delay_ms": 2000, "share": 0.4},
+        "portal_commits_silently": {
+            "action": "late_commit",
+            "delay_ms": 2000,
+            "silent": True,
+            "share": 0.4,
+        },
+        "portal_is_slow": {"action": "delay", "delay_ms": 2500, "share": 0.5},
+        "portal_fails": {"action": "error", "status": 500, "share": 0.4},
+        "portal_fails_with_200": {"action": "error_200", "share": 0.4},
+        "portal_shows_html": {"action": "html_502", "share": 0.4},
+        "portal_shows_html_after_all": {"action": "html_502", "execute": True, "share": 0.4},
+        "portal_answers_half": {"action": "truncate", "share": 0.4},
+        "portal_redirects": {"action": "redirect", "count": 1},
+        "portal_refuses": {**refused, "count": 3},
+        "portal_overruns": {
+            "action": "error",
+            "status": 429,
+            "code": "OPERATION_TIME_LIMIT",
+            "count": 3,
+        },
+        "portal_fails_a_create": {"method": "crm.item.add", "action": "error", "share": 0.3},
+        "portal_rejects_a_create": {
+            "method": "crm.item.add",
+            "action": "error",
+            "code": "ERROR_CORE",
+            "description": REJECTION,
+            "count": 1,
+        },
+        "portal_finds_nothing": {"method": "crm.lead.list", "action": "error_200", "share": 0.5},
+    }
+    for name, rule in rules.items():
+        _temper(name, {"method": "batch", **rule})
+
+
+def _temper(name: str, rule: dict[str, Any]) -> None:
+    def bad_temper(scene: Scene) -> Iterator[None]:
+        scene.bench.control("POST", "faults", [rule])
+        yield
+        rules = scene.bench.control("GET", "faults")
+        scene.toll.refusals += sum(
+            one["bitten"] for one in rules if one.get("code") == "QUERY_LIMIT_EXCEEDED"
+        )
+        scene.bench.control("DELETE", "faults")
+
+    bad_temper.__name__ = name
+    fault("bitrix24", (2, 6), weight=0.5)(bad_temper)
+
+
+_tempers()
+
+
+@fault("bitrix24", (1, 5), weight=1)
+def portal_serves_nobody(scene: Scene) -> Iterator[None]:
+    mode = scene.dice.choice(("revoked", "plan_expired", "deleted", "overload"))
+    scene.bench.control("PUT", "settings", {"mode": mode})
+    yield
+    scene.bench.control("PUT", "settings", {"mode": "ok"})
+
+
+# Messages
+
+
+_NONSENSE: tuple[bytes, ...] = (
+    b"",
+    b"not json",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"text"',
+    b"[" * 20_000,
+    b"\xff\xfe\x00",
+    b'{"pattern":"user_created"}',
+    b'{"pattern":"user_created","data":{"action":"drop_card","user":{"id":1}}}',
+    b'{"action":"create_card","user":{"id":"one"},"replyQueue":"bitrix.responses"}',
+    b'{"action":"create_card","user":{"id":1,"full_name":"A"},"replyQueue":"amq.rabbitmq.trace"}',
+    b'{"status":"success","action":"create_card","user_id":1}',
+    b'{"status":"success","action":"create_card","user_id":9,"bitrix_lead_id":1,"event_id":"?"}',
+    b'{"status":"maybe","user_id":[],"bitrix_lead_id":{}}',
+    b" " * 200_000,
+)
+
+
+@fault("", weight=2)
+def poison(scene: Scene) -> Iterator[None]:
+    """A message that nobody can serve, on either queue."""
+    queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
+    message_id = f"poison-{scene.dice.randrange(10**12)}"
+    properties = pika.BasicProperties(message_id=message_id, delivery_mode=2)
+    with scene.bench.channel() as channel:
+        body = scene.dice.choice(_NONSENSE)
+        channel.basic_publish("", queue, body, properties, mandatory=True)
+    scene.toll.poison[message_id] = topology.dead_letters(queue)
+    yield
+
+
+@fault("", weight=3)
+def old_messages_come_again(scene: Scene) -> Iterator[None]:
+    """Any event of the ledger, served or not, in any order, more than once."""
+    rows = scene.bench.rows(
+        "SELECT events.id AS event_id, user_id AS id, events.full_name, events.phone, events.stage,"
+        " events.version, action, changed, occurred_at, correlation_id, traceparent,"
+        " bitrix_lead_id FROM events JOIN users ON users.id = user_id"
+        " ORDER BY events.id DESC LIMIT 60"
+    )
+    chosen = scene.dice.sample(rows, min(12, len(rows))) * 2
+    scene.dice.shuffle(chosen)
+    with scene.bench.channel() as channel:
+        for row in chosen:
+            message = message_of(event_of(row), resent=True)
+            channel.basic_publish("", message.queue, message.body, message.properties())
+    yield
+
+
+@fault("", weight=2)
+def old_replies_come_again(scene: Scene) -> Iterator[None]:
+    """Successes once more, and failures of writes that succeeded later."""
+    rows = scene.bench.rows(
+        "SELECT events.id, user_id, version, action, bitrix_lead_id FROM events"
+        " JOIN users ON users.id = user_id"
+        " WHERE state IN ('synced', 'superseded') AND bitrix_lead_id IS NOT NULL"
+        " ORDER BY events.id DESC LIMIT 40"
+    )
+    with scene.bench.channel() as channel:
+        for row in scene.dice.sample(rows, min(8, len(rows))):
+            reply = {
+                "action": row["action"],
+                "user_id": row["user_id"],
+                "event_id": str(row["id"]),
+                "version": row["version"],
+                **scene.dice.choice(
+                    (
+                        {"status": "success", "bitrix_lead_id": row["bitrix_lead_id"]},
+                        {"status": "error", "reason": "late", "attempts": 3},
+                    )
+                ),
+            }
+            channel.basic_publish("", topology.REPLIES, orjson.dumps(reply))
+    yield
+
+
+@fault("", weight=2)
+def waiting_messages_swapped(scene: Scene) -> Iterator[None]:
+    """What waits in a queue is put back in another order."""
+    queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
+    with scene.bench.channel() as channel:
+        taken: list[tuple[int, pika.BasicProperties, bytes]] = []
+        while len(taken) < 50:
+            method, properties, body = channel.basic_get(queue)
+            if method is None:
+                break
+            taken.append((method.delivery_tag, properties, body))
+        scene.dice.shuffle(taken)
+        for tag, properties, body in taken:
+            channel.basic_publish("", queue, body, properties, mandatory=True)
+            channel.basic_ack(tag)
+    yield
+
+
+#: What a fault meets where another has been before it: the server is down, the queue is not there.
+IN_THE_WAY = (
+    OSError,
+    requests.RequestException,
+    pg8000.exceptions.Error,
+    pika.exceptions.AMQPError,
+    psutil.Error,
+)

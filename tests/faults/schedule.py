@@ -1,0 +1,78 @@
+"""Which fault when, for how long: drawn from a seed, so that a seed tells the whole story."""
+
+import random
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import redis
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+
+from tests.faults.bench import Bench
+from tests.faults.injections import FAULTS, IN_THE_WAY, Fault, Scene, Toll
+
+#: Mean time between two faults.
+EVERY_S = 1.6
+#: How long a target is left alone after a fault of its own: a broker needs that long to come back.
+REST_S = {"rabbitmq": 12.0, "postgres": 4.0}
+
+
+@dataclass
+class Planned:
+    """One fault to come, and what became of it."""
+
+    at_s: float
+    seconds: float
+    fault: Fault
+    seed: int
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lasting = f" for {self.seconds:.1f} s" if self.seconds else ""
+        notes = f" ({'; '.join(self.notes)})" if self.notes else ""
+        return f"{self.at_s:6.1f} s  {self.fault.name}{lasting}{notes}"
+
+
+def draw(seed: int, seconds: float) -> list[Planned]:
+    """The faults of a round: several may be in force at once, of one target only one."""
+    dice = random.Random(seed)  # noqa: S311 - a game, no secret
+    kinds = [one for one in FAULTS.values() if one.seconds[0] < seconds]
+    weights = [one.weight for one in kinds]
+    free_at: dict[str, float] = defaultdict(float)
+    planned: list[Planned] = []
+    at_s = dice.uniform(0.5, 2)
+    while at_s < seconds:
+        (kind,) = dice.choices(kinds, weights)
+        lasts, own_seed = dice.uniform(*kind.seconds), dice.randrange(2**32)
+        if at_s >= free_at[kind.target] or not kind.target:
+            planned.append(Planned(at_s, lasts, kind, own_seed))
+            free_at[kind.target] = at_s + lasts + REST_S.get(kind.target, 1.0)
+        at_s += dice.expovariate(1 / EVERY_S)
+    return planned
+
+
+def play(planned: list[Planned], bench: Bench, seconds: float) -> Toll:
+    """Let them happen; returns when the round's time is over and every fault has been mended."""
+    toll, begun = Toll(), time.monotonic()
+    with ThreadPoolExecutor(len(planned) + 1) as pool:
+        befallen = []
+        for one in planned:
+            time.sleep(max(0.0, begun + one.at_s - time.monotonic()))
+            befallen.append(pool.submit(_befall, one, bench, toll))
+        time.sleep(max(0.0, begun + seconds - time.monotonic()))
+        for each in befallen:
+            each.result()
+    return toll
+
+
+def _befall(one: Planned, bench: Bench, toll: Toll) -> None:
+    """Break, wait, mend; what another fault has made impossible is noted and left."""
+    steps = one.fault.inject(Scene(bench, random.Random(one.seed), toll))  # noqa: S311
+    for wait_s in (one.seconds, 0):
+        try:
+            next(steps, None)
+        except (*IN_THE_WAY, redis.RedisError, AMQPConnectorException) as error:
+            one.notes.append(type(error).__name__)
+            return
+        time.sleep(wait_s)
