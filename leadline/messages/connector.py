@@ -61,11 +61,14 @@ class Connector:
             try:
                 self._consume()
             except (AMQPError, AMQPConnectorException, OSError) as error:
-                failures = 0 if self.is_consuming else failures + 1
-                self.is_consuming = False
-                wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
                 logger.warning("no connection to the broker", reason=type(error).__name__)
-                self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            except Exception:  # the edge of the thread: its queue would never be consumed again
+                # pika has ValueError for a connection that is reset at once.
+                logger.exception("connector failed")
+            failures = 0 if self.is_consuming else failures + 1
+            self.is_consuming = False
+            wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
+            self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     def _consume(self) -> None:
         connection = pika.BlockingConnection(self._parameters)

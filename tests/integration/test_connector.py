@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from leadline.messages import topology
+from leadline.messages.connector import Connector
 from tests.servers import PrivateServer, eventually, private
 
 QUEUE = topology.REQUESTS
@@ -144,6 +145,28 @@ def depth(url: str, queue: str = QUEUE) -> int:
     count: int = connection.channel().queue_declare(queue, passive=True).method.message_count
     connection.close()
     return count
+
+
+def test_a_connection_that_is_reset_while_it_is_made_is_made_again(
+    function: Function, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the laboratory: pika has a ValueError for it, and the queue was left for ever."""
+    connect, errors = pika.BlockingConnection, [ValueError("getpeername() failed")]
+
+    def reset_at_first(parameters: pika.URLParameters) -> pika.BlockingConnection:
+        if errors:
+            raise errors.pop()
+        return connect(parameters)
+
+    monkeypatch.setattr(pika, "BlockingConnection", reset_at_first)
+    connector = Connector(amqp_url, QUEUE, function.url)
+    thread = threading.Thread(target=connector.run)
+    thread.start()
+    try:
+        eventually(lambda: connector.is_consuming, 20, "the connector consumes")
+    finally:
+        connector.stop()
+        thread.join()
 
 
 @pytest.mark.usefixtures("running")
