@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 .PHONY: help run stop reset logs demo test test-containers bench lint setup
+=======
+.PHONY: help run stop reset logs demo test test-containers faults lint setup
+>>>>>>> f50fb3b (A laboratory of faults behind proxies, replayed by seed; who leased too long ago does not call; disasters by name)
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -30,6 +34,9 @@ test-containers: setup ## the images and the compose system; needs a Docker Engi
 bench: setup ## measure against baselines; QUICK=1 to try it, SECTIONS="writes burst" for parts
 	@scripts/packages wrk
 	@$(RUN) benchmarks $(if $(QUICK),--quick) $(SECTIONS)
+
+faults: setup ## random faults for MINUTES (10), or one round again with SEED=n
+	@$(RUN) tests.faults.lab --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## everything that is checked without running
 	@scripts/lint

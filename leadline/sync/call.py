@@ -1,7 +1,6 @@
 """One call to Bitrix24: from leased users to settled ones."""
 
 import time
-from collections import Counter
 from dataclasses import replace
 
 import structlog
@@ -44,7 +43,7 @@ class Call:
         is_late = time.monotonic() > self._leased.send_until
         if is_late:
             log.warning("too late to call", users=len(wanted.steps))
-        allowed = wanted.within(Counter() if is_late else Counter(reserved.allowed))
+        allowed = wanted.within({} if is_late else reserved.allowed)
         story.begins(allowed)
         began = time.monotonic()
         batch = self._send(allowed.commands)

@@ -1,6 +1,7 @@
 """One request for many users: which commands it has, and whose they are."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from leadline.bitrix24 import leads
@@ -31,7 +32,7 @@ class Request:
         """How many commands of each method."""
         return Counter(command.method for command in self.commands.values())
 
-    def within(self, allowed: Counter[str]) -> "Request":
+    def within(self, allowed: Mapping[str, int]) -> "Request":
         """The request with as many commands of each method as are allowed, the first ones."""
         left = Counter(allowed)
         chosen = {}

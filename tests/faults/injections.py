@@ -500,7 +500,7 @@ def old_messages_come_again(scene: Scene) -> Iterator[None]:
 def old_replies_come_again(scene: Scene) -> Iterator[None]:
     """Successes once more, and failures of writes that succeeded later."""
     rows = scene.bench.rows(
-        "SELECT events.id, user_id, version, action, bitrix_lead_id FROM events"
+        "SELECT events.id, user_id, events.version, action, bitrix_lead_id FROM events"
         " JOIN users ON users.id = user_id"
         " WHERE state IN ('synced', 'superseded') AND bitrix_lead_id IS NOT NULL"
         " ORDER BY events.id DESC LIMIT 40"

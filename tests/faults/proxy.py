@@ -30,6 +30,8 @@ class Proxy:
         self.is_closed = False
         #: How many bytes still pass to the server before everything is cut; None: no such limit.
         self.bytes_left: int | None = None
+        #: How many connections were refused.
+        self.refused = 0
         self.port = 0
         started = threading.Event()
         threading.Thread(target=self._run, args=[started], daemon=True).start()
@@ -70,6 +72,7 @@ class Proxy:
     async def _serve(self, from_client: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         try:
             if self.is_closed:
+                self.refused += 1
                 raise ConnectionRefusedError
             from_server, server = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:

@@ -1,0 +1,29 @@
+"""One bench for all tests here: a system whose servers stand behind proxies."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.bench import Bench
+from tests.faults.rest import come_to_rest
+
+
+@pytest.fixture(scope="session")
+def running_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Started once."""
+    made = Bench(tmp_path_factory.mktemp("bench"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def bench(running_bench: Bench) -> Iterator[Bench]:
+    """The running bench, at rest before and mended afterwards."""
+    come_to_rest(running_bench)
+    try:
+        yield running_bench
+    finally:
+        running_bench.put_right()

@@ -1,0 +1,205 @@
+"""The disasters by which the ledger is judged, each by name; README.md says how to run them."""
+
+import signal
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+import pika
+import pytest
+import requests
+
+from leadline.messages import topology
+from tests.faults import portal
+from tests.faults.bench import Bench
+from tests.faults.rest import come_to_rest
+from tests.faults.wire import Letter
+from tests.servers import eventually
+
+CLIENTS = 40
+
+
+def create(bench: Bench, count: int) -> list[dict[str, Any]]:
+    """So many users at the same time, each answered 201."""
+
+    def post(number: int) -> dict[str, Any]:
+        body = {"full_name": f"Один Из {number}", "phone": f"+7701{number:07}"}
+        answer = requests.post(f"{bench.edge}/users", json=body, timeout=30)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return list(pool.map(post, range(count)))
+
+
+def rename(bench: Bench, users: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An update of each user, each answered 200."""
+
+    def patch(user: dict[str, Any]) -> dict[str, Any]:
+        body = {"full_name": f"Снова {user['full_name']}"}
+        answer = requests.patch(f"{bench.edge}/users/{user['id']}", json=body, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return list(pool.map(patch, users))
+
+
+def assert_one_right_lead_each(bench: Bench, users: list[dict[str, Any]]) -> None:
+    leads: dict[str, list[dict[str, Any]]] = {}
+    for lead in bench.control("GET", "leads"):
+        leads.setdefault(lead["ORIGIN_ID"], []).append(lead)
+    for user in users:
+        (lead,) = leads[str(user["id"])]
+        assert portal.looks_like(lead, user), (lead, user)
+    assert bench.control("GET", "duplicates") == []
+    ids = [user["id"] for user in users]
+    rows = bench.rows("SELECT DISTINCT sync_status FROM users WHERE id = ANY(:ids)", ids=ids)
+    assert rows == [{"sync_status": "synced"}]
+
+
+@pytest.mark.timeout(400)
+def test_kill_9_of_everything_right_after_200_writes_gives_200_leads(bench: Bench) -> None:
+    users = create(bench, 200)
+    for name in bench.process_names():
+        bench.send(name, signal.SIGKILL)
+    for server in ("redis", "rabbitmq", "postgres", "bitrix24"):
+        bench.crash(server)
+        bench.revive(server)
+    come_to_rest(bench)
+    assert len({user["id"] for user in users}) == 200
+    assert_one_right_lead_each(bench, users)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_redis_emptied_and_rabbitmq_deleted_amid_2000_events_lose_and_double_nothing(
+    bench: Bench,
+) -> None:
+    users = create(bench, 500)
+    users = rename(bench, users)
+    with bench.redis() as redis:
+        redis.flushall()
+    bench.crash("rabbitmq")
+    bench.wipe("rabbitmq")
+    bench.revive("rabbitmq")
+    users = rename(bench, users)
+    users = rename(bench, users)
+    come_to_rest(bench)
+    assert_one_right_lead_each(bench, users)
+
+
+def _answers_500(bench: Bench) -> None:
+    bench.control("POST", "faults", [{"method": "batch", "action": "error", "status": 500}])
+
+
+def _is_gone(bench: Bench) -> None:
+    bench.crash("bitrix24")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("breaks", [_answers_500, _is_gone])
+def test_an_outage_of_bitrix24_is_told_after_three_attempts_and_heals_by_itself(
+    bench: Bench, breaks: Callable[[Bench], None]
+) -> None:
+    """Where one call at a time fails: each event has its attempts, its error, and a later try."""
+    breaks(bench)
+    users = create(bench, 500)
+    ids = [user["id"] for user in users]
+    told = (
+        "SELECT count(*) FROM events WHERE state = 'failed' AND attempts = 3"
+        " AND reason <> '' AND user_id = ANY(:ids)"
+    )
+    eventually(lambda: bench.rows(told, ids=ids)[0]["count"] == 500, 300, "500 errors are told")
+    bench.put_right()
+    come_to_rest(bench)
+    assert_one_right_lead_each(bench, users)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_portal_that_serves_nobody_costs_no_attempt_and_no_error(bench: Bench) -> None:
+    """Where all calls must fail (plan expired, webhook revoked, overload) everybody waits."""
+    bench.control("PUT", "settings", {"mode": "overload"})
+    users = create(bench, 500)
+    ids = [user["id"] for user in users]
+    until = time.monotonic() + 20  # past the time at which three attempts would be over
+    eventually(lambda: time.monotonic() > until, 30, "the attempts would be over")
+    ended = "SELECT count(*) FROM events WHERE state <> 'open' AND user_id = ANY(:ids)"
+    assert bench.rows(ended, ids=ids) == [{"count": 0}]
+    bench.put_right()
+    come_to_rest(bench)
+    assert_one_right_lead_each(bench, users)
+    attempts = "SELECT DISTINCT attempts FROM events WHERE user_id = ANY(:ids)"
+    assert bench.rows(attempts, ids=ids) == [{"attempts": 1}]
+
+
+HUGE = 5 * 1024 * 1024
+#: For each queue: what nobody can serve, and a word of the reason.
+HOPELESS: tuple[tuple[str, bytes, str], ...] = (
+    (topology.REQUESTS, b"not json", "JSON"),
+    (topology.REQUESTS, b"null", "object"),
+    (topology.REQUESTS, b"[" * 20_000, "CloudEvent"),
+    (topology.REQUESTS, b'{"action": "create_card", "user": {"id": "one"}}', "user.id"),
+    (topology.REQUESTS, b'{"pattern": "x", "data": "' + b"x" * HUGE + b'"}', "bytes"),
+    (topology.REPLIES, b"\xff\xfe", "JSON"),
+    (topology.REPLIES, b'{"status": "maybe"}', "status"),
+    (
+        topology.REPLIES,
+        orjson.dumps(
+            {
+                "status": "success",
+                "action": "create_card",
+                "user_id": 2**62,
+                "bitrix_lead_id": 1,
+                "event_id": "01990000-0000-7000-8000-000000000000",
+            }
+        ),
+        "ledger",
+    ),
+)
+
+
+@pytest.mark.timeout(200)
+def test_what_nobody_can_serve_is_kept_with_its_reason_and_harms_no_neighbour(
+    bench: Bench,
+) -> None:
+    users = create(bench, 5)
+    with bench.channel() as channel:
+        for number, (queue, body, _) in enumerate(HOPELESS):
+            about = pika.BasicProperties(message_id=f"hopeless-{number}", delivery_mode=2)
+            channel.basic_publish("", queue, body, about, mandatory=True)
+    users += create(bench, 5)
+    come_to_rest(bench)
+    assert_one_right_lead_each(bench, users)
+    letters: dict[str, Letter] = {}
+
+    def all_are_kept() -> bool:
+        letters.update(_dead_letters(bench))
+        return len(letters) == len(HOPELESS)
+
+    eventually(all_are_kept, 30, "every one lies in the dead letters")
+    for number, (queue, body, word) in enumerate(HOPELESS):
+        letter = letters[f"hopeless-{number}"]
+        assert letter.body == body
+        assert word in letter.reason, letter.reason
+        assert letter.headers["x-origin"] == queue
+
+
+def _dead_letters(bench: Bench) -> dict[str, Letter]:
+    """By message id, taken out; those of other tests are dropped."""
+    found = {}
+    with bench.channel() as channel:
+        for queue in (topology.REQUESTS, topology.REPLIES):
+            while True:
+                method, properties, body = channel.basic_get(
+                    topology.dead_letters(queue), auto_ack=True
+                )
+                if method is None:
+                    break
+                if str(properties.message_id).startswith("hopeless-"):
+                    found[properties.message_id] = Letter(body, properties)
+    return found

@@ -1,0 +1,19 @@
+"""One short round of the laboratory, the same each time; `make faults` plays others for long."""
+
+import pytest
+
+from tests.faults import schedule
+from tests.faults.bench import Bench
+from tests.faults.lab import play_round
+
+
+@pytest.mark.timeout(420)
+def test_whatever_fails_meanwhile_at_rest_every_promise_holds(bench: Bench) -> None:
+    outcome = play_round(bench, seed=9, seconds=15)
+    assert outcome.schedule
+    assert outcome.acknowledged > 20
+
+
+def test_a_seed_tells_the_whole_schedule() -> None:
+    assert list(map(str, schedule.draw(5, 60))) == list(map(str, schedule.draw(5, 60)))
+    assert list(map(str, schedule.draw(5, 60))) != list(map(str, schedule.draw(6, 60)))
