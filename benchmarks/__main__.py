@@ -15,10 +15,11 @@ from benchmarks.sections import Section
 from local.runner.program import CHECKOUT
 
 OUTPUT = CHECKOUT / "benchmarks"
+#: Servers with their data, deleted after each section; apart from `.local`, whose next start ends
+#: every server that it finds there.
+WORK = CHECKOUT / ".bench"
 #: Never in the way of the record: what a quick run says counts for nothing.
-QUICK_OUTPUT = CHECKOUT / ".local" / "benchmarks"
-#: Servers with their data, deleted after each section.
-WORK = CHECKOUT / ".local" / "bench"
+QUICK_OUTPUT = WORK / "quick"
 
 
 def main() -> int:
@@ -33,9 +34,9 @@ def main() -> int:
         parser.error(f"there is no section {', '.join(sorted(unknown))}")
     output = QUICK_OUTPUT if options.quick else OUTPUT
     (output / RESULTS).mkdir(parents=True, exist_ok=True)
-    if not options.report:
-        for name in options.sections or SECTIONS:
-            _run(SECTIONS[name], QUICK if options.quick else FULL, output)
+    for name in () if options.report else options.sections or SECTIONS:
+        _run(SECTIONS[name], QUICK if options.quick else FULL, output)
+        report.write(output)  # also if the next one fails
     path = report.write(output)
     sys.stdout.write(f"written: {path.relative_to(CHECKOUT)}\n")
     return 0

@@ -26,7 +26,9 @@ def bars(title: str, unit: str, groups: Groups) -> str:
     parts = [*_frame(title, unit, scale), *_legend(names)]
     for place, (label, group) in enumerate(groups.items()):
         left = _LEFT + slot * place + slot * 0.1
-        parts.append(_text(left + slot * 0.4, _HEIGHT - _BOTTOM + 18, label, "middle"))
+        # In two rows, so that long names do not run into each other.
+        under = _HEIGHT - _BOTTOM + 18 + 15 * (place % 2)
+        parts.append(_text(left + slot * 0.4, under, label, "middle"))
         for name, figure in group.items():
             x = left + wide * names.index(name)
             y = scale.y(figure.median)
