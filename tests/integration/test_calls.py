@@ -217,3 +217,15 @@ def test_a_lease_that_expired_is_looked_up_before_it_is_created_again(
     eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 20, "it is settled")
     assert control("duplicates") == []
     assert len(control("leads")) == 1
+
+
+def test_a_worker_that_was_frozen_since_it_leased_does_not_call(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(1)
+    with monkeypatch.context() as frozen:
+        frozen.setattr("leadline.sync.queue.SEND_WITHIN_S", -1.0)
+        jobs.call_bitrix24("main")
+    assert control("calls")["requests"] == 0
+    eventually(lambda: jobs.call_bitrix24("main") == 1, 10, "it is served as if nothing had been")
+    assert len(control("leads")) == 1
