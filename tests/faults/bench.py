@@ -85,8 +85,9 @@ class Bench:
         for proxy in self.proxies.values():
             proxy.close()
         for server in self.servers.values():
-            server.thaw()
-            server.stop()
+            if server.is_running():
+                server.thaw()
+                server.stop()
 
     def put_right(self) -> None:
         """No fault is left: all servers run and can be reached, no process is frozen."""
