@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-.PHONY: help run stop reset logs demo test test-containers bench lint setup
-=======
-.PHONY: help run stop reset logs demo test test-containers faults lint setup
->>>>>>> f50fb3b (A laboratory of faults behind proxies, replayed by seed; who leased too long ago does not call; disasters by name)
+.PHONY: help run stop reset logs demo test test-containers bench faults lint setup
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
