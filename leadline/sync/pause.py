@@ -27,6 +27,11 @@ class Paused:
     probes: int
     next_probe_at: float
 
+    def next_probe_in_s(self) -> float:
+        """Seconds until a probe is due; 0 too where the clock was set back since."""
+        wait_s = self.next_probe_at - time.time()
+        return wait_s if 0 < wait_s <= PROBE_STEPS_S[-1] else 0.0
+
 
 class Pause:
     """The portal's state, shared by all workers through Redis."""
@@ -62,7 +67,7 @@ class Pause:
         state = self.state()
         if state is None:
             return True
-        if time.time() < state.next_probe_at or not self._claim_probe(state):
+        if state.next_probe_in_s() or not self._claim_probe(state):
             return False
         try:
             portal.probe()

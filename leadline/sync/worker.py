@@ -70,7 +70,7 @@ def _next_call_in_s() -> float | None:
     metrics.PAUSED.set(pause is not None)
     if due_in_s is None or pause is None:
         return due_in_s
-    return max(due_in_s, pause.next_probe_at - time.time())
+    return max(due_in_s, pause.next_probe_in_s())
 
 
 def main() -> None:
