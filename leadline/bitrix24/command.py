@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+#: So much longer than the portal runs a request may a call last, from the decision to make it (5 s
+#: to send it, 3 s to connect, some to spare) until nothing of it can happen any more.
+CALL_MARGIN_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Command:

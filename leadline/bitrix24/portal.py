@@ -25,9 +25,6 @@ from leadline.runtime.errors import (
 from leadline.runtime.settings import settings
 
 CONNECT_TIMEOUT_S = 3.0
-#: So much longer than the portal runs a request may a call last, from the decision to make it (5 s
-#: to send it, 3 s to connect, some to spare) until nothing of it can happen any more.
-CALL_MARGIN_S = 10.0
 #: Beyond the portal's own limit for a request: who hangs up earlier does not know what it did.
 READ_MARGIN_S = 5.0
 MAX_COMMANDS = 50

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 import orjson
 
 from leadline.bitrix24 import leads
-from leadline.bitrix24.command import Command
+from leadline.bitrix24.command import CALL_MARGIN_S, Command
 from leadline.bitrix24.leads import Agreed, Found
-from leadline.bitrix24.portal import CALL_MARGIN_S
 from leadline.runtime.errors import (
     BitrixError,
     LeadGone,

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from leadline.bitrix24.portal import CALL_MARGIN_S
+from leadline.bitrix24.command import CALL_MARGIN_S
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Arrival, Entry, Settlement

@@ -9,7 +9,7 @@ import orjson
 import pytest
 import redis
 
-from leadline.bitrix24.portal import CALL_MARGIN_S
+from leadline.bitrix24.command import CALL_MARGIN_S
 from leadline.runtime.errors import OutcomeUnknown, QueueDown
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Answered, Arrival, Entry, Settlement
