@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ class Bench:
         self.servers = {name: private(name, folder / name) for name in SERVERS}
         self.proxies: dict[str, Proxy] = {}
         self.locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
-        self._folder = folder
+        # The kernel ends a server with the thread that started it: this one lasts.
+        self._starter = ThreadPoolExecutor(1)
         self._env = env
         self._broker_env: dict[str, str] = {}
         self.system = System(State(folder / "system"))
@@ -88,6 +90,7 @@ class Bench:
             if server.is_running():
                 server.thaw()
                 server.stop()
+        self._starter.shutdown()
 
     def put_right(self) -> None:
         """No fault is left: all servers run and can be reached, no process is frozen."""
@@ -128,7 +131,7 @@ class Bench:
         if server.is_running():
             return
         # A postmaster that was killed leaves backends that hold its memory for a moment.
-        eventually(lambda: _starts(server), 90, f"{name} runs again")
+        eventually(lambda: self._starter.submit(_starts, server).result(), 90, f"{name} runs again")
 
     def crash(self, name: str, signal_: signal.Signals = signal.SIGKILL) -> None:
         """End a server at once."""
