@@ -19,7 +19,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection, PreparedStatement
 
 from leadline.runtime import secrets
-from leadline.runtime.errors import BadConfiguration, DatabaseDown
+from leadline.runtime.errors import BadConfiguration, DatabaseBusy, DatabaseDown
 
 log = structlog.get_logger()
 
@@ -63,7 +63,8 @@ class Database:
         """The rows that this statement returns, as dictionaries.
 
         Raises:
-            DatabaseDown: Postgres can't be reached or is busy; the statement may have run.
+            DatabaseDown: Postgres can't be reached; the statement may have run.
+            DatabaseBusy: a lock was not to be had in time; the statement has not run.
             StatementError: Postgres refused the statement.
         """
         try:
@@ -74,6 +75,8 @@ class Database:
             if code.startswith(_PASSING):
                 self.close()
                 raise DatabaseDown from None
+            if code == LOCK_NOT_AVAILABLE:
+                raise DatabaseBusy from None
             raise StatementError(code, facts.get("n", "")) from None
         except (InterfaceError, OSError):
             self.close()

@@ -113,6 +113,10 @@ class DatabaseDown(DependencyDown):
     """Postgres can't be reached."""
 
 
+class DatabaseBusy(DatabaseDown):
+    """Somebody else holds a row for longer than we wait; nothing was written."""
+
+
 class BrokerDown(DependencyDown):
     """RabbitMQ can't be reached or did not confirm."""
 

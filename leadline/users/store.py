@@ -11,13 +11,13 @@ from uuid_utils.compat import uuid7
 
 from leadline.runtime import context
 from leadline.runtime.database import (
-    LOCK_NOT_AVAILABLE,
     UNIQUE_VIOLATION,
     Row,
     StatementError,
     database,
 )
 from leadline.runtime.errors import (
+    DatabaseBusy,
     DatabaseDown,
     InvalidRequest,
     StillServed,
@@ -190,9 +190,9 @@ def _write_once(first: str, params: dict[str, object], repeat: Repeat) -> Accept
     sql = first + _EVENT + _KEY + _RESULT
     try:
         rows = database().run(sql, **params, **key, fingerprint=repeat.fingerprint)
+    except DatabaseBusy:
+        raise StillServed from None
     except StatementError as error:
-        if error.code == LOCK_NOT_AVAILABLE:
-            raise StillServed from None
         if error.code != UNIQUE_VIOLATION:
             raise
         rows = []

@@ -1,11 +1,19 @@
 """The same idempotency key and request: the same answer, and one write."""
 
+from collections.abc import Iterator
+
 import pg8000.native
 import pytest
 import sqlalchemy
 
 from leadline.runtime import database as database_module
-from leadline.runtime.errors import InvalidRequest, StillServed, UserNotFound, VersionMismatch
+from leadline.runtime.errors import (
+    DatabaseBusy,
+    InvalidRequest,
+    StillServed,
+    UserNotFound,
+    VersionMismatch,
+)
 from leadline.users import store
 from leadline.users.model import Changes, NewUser, UserId
 from leadline.users.store import Accepted, Repeat
@@ -17,11 +25,11 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 KEY = Repeat("caller", "key-1", b"asked for Ann")
 
 
-def create(repeat: Repeat = KEY) -> Accepted:
+def create(repeat: Repeat | None = KEY) -> Accepted:
     return store.create(ANN, repeat)
 
 
-def rename(user: UserId, name: str, repeat: Repeat, version: int | None = None) -> Accepted:
+def rename(user: UserId, name: str, repeat: Repeat | None, version: int | None = None) -> Accepted:
     return store.change(user, Changes(full_name=name), version, repeat)
 
 
@@ -100,23 +108,40 @@ def test_a_write_that_failed_leaves_its_key_free() -> None:
     assert rename(user, "Bob", KEY, version=1).is_new
 
 
-def test_a_key_that_is_still_being_served_answers_409(
+@pytest.fixture
+def somebody(
     in_postgres: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[pg8000.native.Connection]:
+    """Somebody else at the database, in a transaction; we wait for their locks for 0.2 s."""
     monkeypatch.setattr(database_module, "LOCK_TIMEOUT_S", 0.2)
-    event = create(Repeat("caller", "other", b"x")).event
     hang_up()  # the next connection has the short time-out
     url = sqlalchemy.make_url(in_postgres)
     with pg8000.native.Connection(
         url.username, host=url.host, port=url.port, database=url.database, password=url.password
-    ) as slow:
-        slow.run("START TRANSACTION")
-        slow.run(
-            "INSERT INTO idempotency_keys (caller, key, fingerprint, event_id)"
-            " VALUES ('caller', 'key-1', 'x', CAST(:id AS uuid))",
-            id=str(event.id),
-        )
-        with pytest.raises(StillServed):
-            create()
-        slow.run("ROLLBACK")
+    ) as connection:
+        connection.run("START TRANSACTION")
+        yield connection
+
+
+def test_a_key_that_is_still_being_served_answers_409(somebody: pg8000.native.Connection) -> None:
+    event = create(Repeat("caller", "other", b"x")).event
+    somebody.run(
+        "INSERT INTO idempotency_keys (caller, key, fingerprint, event_id)"
+        " VALUES ('caller', 'key-1', 'x', CAST(:id AS uuid))",
+        id=str(event.id),
+    )
+    with pytest.raises(StillServed):
+        create()
+    somebody.run("ROLLBACK")
     assert create().is_new
+
+
+def test_a_user_that_somebody_holds_is_for_later_and_not_a_mistake(
+    somebody: pg8000.native.Connection,
+) -> None:
+    user = create(None).event.user.id
+    somebody.run("SELECT 1 FROM users WHERE id = :id FOR UPDATE", id=user)
+    with pytest.raises(DatabaseBusy):
+        rename(user, "Bob", None)
+    somebody.run("ROLLBACK")
+    assert rename(user, "Bob", None).is_new
