@@ -42,7 +42,7 @@ FROM users WHERE id = :id
 def one(user_id: UserId) -> dict[str, Any]:
     """The user with its `sync` block, in it the last ten events that the ledger still keeps.
 
-    `retry_at` is when a failed write is tried again by itself; None: never, or it did not fail.
+    `retry_at` is there where a failed write is tried again by itself, and says when.
 
     Raises:
         UserNotFound: there is none with this id.
@@ -52,7 +52,9 @@ def one(user_id: UserId) -> dict[str, Any]:
     if not rows:
         raise UserNotFound
     user = _with_sync(rows[0])
-    user["sync"] |= {"retry_at": rows[0]["retry_at"], "events": rows[0]["events"]}
+    if rows[0]["retry_at"] is not None:
+        user["sync"]["retry_at"] = rows[0]["retry_at"]
+    user["sync"]["events"] = rows[0]["events"]
     return user
 
 

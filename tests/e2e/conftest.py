@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 
 from local.runner.state import State
+from tests.faults.portal import PATIENCE
 from tests.system import System
 
 _FAILED = pytest.StashKey[bool]()
@@ -14,7 +15,7 @@ _FAILED = pytest.StashKey[bool]()
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Started once, by the real runner."""
-    system = System(State(tmp_path_factory.mktemp("system")))
+    system = System(State(tmp_path_factory.mktemp("system")), PATIENCE)
     try:
         system.start()
         yield system

@@ -22,6 +22,7 @@ ANSWERS = "answers.of.the.tests"
 @pytest.fixture(scope="module")
 def _own_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     env = {
+        **portal.PATIENCE,
         "API_KEYS": " ".join(KEYS),
         "LEADLINE_AUTH": "on",
         "LEADLINE_REPLY_QUEUES": f"bitrix.responses, {ANSWERS}",
@@ -188,13 +189,13 @@ def test_an_outage_heals_without_anybodys_help(other: System) -> None:
     )
     for user in users:
         assert _sync(other, user)["attempts"] == 3
-        assert _sync(other, user)["retry_at"] is not None
+        assert "retry_at" in _sync(other, user)
     portal.mend(other)
     eventually(lambda: _are_synced(other, users), 90, "everybody is synced")
     assert other.control("GET", "duplicates") == []
     for user in users:
         assert portal.looks_like(portal.lead_of(other, user["id"]), user)
-        assert _sync(other, user)["retry_at"] is None
+        assert "retry_at" not in _sync(other, user)
 
 
 def _sync(system: System, user: dict[str, Any]) -> dict[str, Any]:

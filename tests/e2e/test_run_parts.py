@@ -1,5 +1,6 @@
 """`make run` while it runs: run.json is true, /healthz is honest, what dies is started again."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_a_killed_rabbitmq_is_started_again_and_the_flow_goes_on(system: System)
     user = system.create()
     system.await_restart("rabbitmq", old)
     eventually(system.is_well, 60, "all is well again")
-    # Redis may have been restarted just before: then a re-sent create waits up to 70 s.
+    # Redis may have been restarted just before: then a re-sent create waits a while.
     system.await_synced(user["id"], within_s=150)
 
 
@@ -79,7 +80,8 @@ def test_healthz_names_a_frozen_part_within_two_seconds(system: System, name: st
         answer = system.request("GET", "/healthz", headers={"Cache-Control": "no-cache"})
     finally:
         for process in processes:
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):  # a backend that was leaving
+                process.resume()
     assert name in answer.json()["failing"]
     assert answer.elapsed.total_seconds() < 2
     assert "local-webhook-code" not in answer.text

@@ -7,8 +7,14 @@ from typing import Any
 from tests.servers import eventually
 from tests.system import System
 
+#: How long the portal lets a request run in these tests, and what the system is told of it: who
+#: waits for a lost call waits for seconds, not for a minute.
+REQUEST_LIMIT_S = 10
+PATIENCE = {"LEADLINE_REQUEST_LIMIT_S": str(REQUEST_LIMIT_S)}
+
 _DEFAULTS = {
     "mode": "ok",
+    "request_limit_s": REQUEST_LIMIT_S,
     "rate_per_s": 2,
     "burst": 50,
     "request_ms": 0,
