@@ -33,7 +33,7 @@ from leadline.runtime.probes import serve_probes
 logger = structlog.get_logger()
 
 PREFETCH = 16
-_BACKOFF_S = (0.2, 0.5, 1, 1, 1, 2, 3)
+_BACKOFF_S = (0.2, 0.5, 1)
 _POLL_S = 0.5
 
 

@@ -47,4 +47,4 @@ class Program:
     @property
     def niceness(self) -> int:
         """Servers go first: RabbitMQ's start is the longest, and all others wait for it."""
-        return 0 if self.stage is Stage.SERVERS else 10
+        return 0 if self.stage is Stage.SERVERS else 19
