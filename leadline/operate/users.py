@@ -101,7 +101,7 @@ def resync(
 
 def _failed() -> Iterator[list[Kept]]:
     after = 0
-    while part := kept.failed_after(after, PART):
+    while part := kept.after(after, PART, only_failed=True):
         yield part
         after = part[-1].id
 

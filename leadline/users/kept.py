@@ -32,23 +32,15 @@ class Kept:
     owes_stage: bool
 
 
-def after(user_id: int, limit: int) -> list[Kept]:
-    """The next users by id.
+def after(user_id: int, limit: int, *, only_failed: bool = False) -> list[Kept]:
+    """The next users by id; `only_failed`: those of them whose last write has failed.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    sql = f"{_KEPT} WHERE id > :after ORDER BY id LIMIT :limit"
-    return [Kept(**row) for row in database().run(sql, after=user_id, limit=limit)]
-
-
-def failed_after(user_id: int, limit: int) -> list[Kept]:
-    """The next users by id whose last write has failed.
-
-    Raises:
-        DatabaseDown: Postgres can't be reached.
-    """
-    sql = f"{_KEPT} WHERE id > :after AND sync_status = 'failed' ORDER BY id LIMIT :limit"
+    # One of two statements, so that the index of the failed is used.
+    which = "AND sync_status = 'failed'" if only_failed else ""
+    sql = f"{_KEPT} WHERE id > :after {which} ORDER BY id LIMIT :limit"
     return [Kept(**row) for row in database().run(sql, after=user_id, limit=limit)]
 
 
