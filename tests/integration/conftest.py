@@ -135,9 +135,9 @@ def rows(sql: str, **params: Any) -> list[dict[str, Any]]:
 
 def _forget() -> None:
     """Everything that a process keeps: `functools.cache` and the singletons made by hand."""
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # in one step: other threads may import
         if name.startswith("leadline."):
-            for kept in list(vars(module).values()):
+            for kept in vars(module).copy().values():
                 if hasattr(kept, "cache_clear"):
                     kept.cache_clear()
     database._database = None  # noqa: SLF001
