@@ -16,19 +16,21 @@ from leadline.runtime.database import database
 _ENTER = """
 WITH asked AS (
     SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[]),
-                         CAST(:event_ids AS uuid[]), CAST(:changed AS text[]))
-        AS asked (user_id, seen_version, event_id, changed)
+                         CAST(:event_ids AS uuid[]), CAST(:with_stage AS boolean[]))
+        AS asked (user_id, seen_version, event_id, with_stage)
 ), written AS (
     UPDATE users SET version = version + 1,
+        stage_version = CASE WHEN with_stage THEN version + 1 ELSE stage_version END,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0
     FROM asked
     WHERE users.id = asked.user_id AND users.version = asked.seen_version
       AND sync_status <> 'waiting'
-    RETURNING id, version, full_name, phone, stage, event_id, changed
+    RETURNING id, version, full_name, phone, stage, stage_version, synced_version, event_id
 )
 INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
-                    correlation_id, traceparent, due_at)
-SELECT event_id, id, version, 'update_card', full_name, phone, stage, changed,
+                    stage_version, correlation_id, traceparent, due_at)
+SELECT event_id, id, version, 'update_card', full_name, phone, stage, :changed,
+       CASE WHEN stage_version > synced_version THEN stage_version END,
        :correlation_id, :traceparent, now()
 FROM written
 RETURNING user_id
@@ -61,7 +63,8 @@ def ask(users: Iterable[Again]) -> list[int]:
         ids=[one.user_id for one in asked],
         versions=[one.version for one in asked],
         event_ids=[str(uuid7()) for _ in asked],
-        changed=[f"{LOOK},stage" if one.with_stage else LOOK for one in asked],
+        with_stage=[one.with_stage for one in asked],
+        changed=LOOK,
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,
     )

@@ -13,7 +13,7 @@ from multiprocessing import util
 import structlog
 
 from leadline.messages import contract, topology
-from leadline.messages.delivery import CHANGED, RESENT, attributes
+from leadline.messages.delivery import CHANGED, RESENT, STAGE_VERSION, attributes
 from leadline.runtime import context, secrets
 from leadline.runtime.broker import Message
 from leadline.runtime.database import database
@@ -53,6 +53,8 @@ def message_of(event: Event, *, resent: bool = False) -> Message:
     headers = attributes(kind, event_id, settings().source, occurred_at)
     headers["traceparent"] = event.traceparent
     headers[f"ce-{CHANGED}"] = ",".join(event.changed)
+    if event.stage_version and event.action == "update_card":
+        headers[f"ce-{STAGE_VERSION}"] = str(event.stage_version)
     if resent:
         headers[f"ce-{RESENT}"] = "true"
     return Message(

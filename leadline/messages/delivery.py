@@ -20,6 +20,9 @@ from leadline.runtime.errors import BadMessage
 CHANGED = "changed"
 #: Among them, or instead of them: look whether the lead really is as both sides last agreed.
 LOOK = "look"
+#: The version that set the stage, as long as nothing says that it has reached the CRM: an update
+#: that left the stage alone then carries what an earlier write, whose message may be lost, set.
+STAGE_VERSION = "stageversion"
 #: Present on what the relay sends again: an earlier sending may have been served.
 RESENT = "resent"
 #: How the reply closes the event in the ledger: synced, superseded, or failed.

@@ -84,7 +84,7 @@ def resync(
     asked: list[int] = []
     seen: dict[int, Kept] = {}
     for part in _failed() if all_failed else [list(kept.these(user_ids or []).values())]:
-        asked += again.ask(Again(one.id, one.version, with_stage=one.owes_stage) for one in part)
+        asked += again.ask(Again(one.id, one.version) for one in part)
         seen |= {} if all_failed else {one.id: one for one in part}
     waiting = sorted(seen.keys() - set(asked))
     missing = sorted(set(user_ids or []) - seen.keys())

@@ -73,7 +73,7 @@ class Arrival:
     event: Owed
     #: The user's whole state as JSON; empty where the message has none that could be applied.
     state: bytes
-    #: Whether this write set the stage; None: it did if the stage differs from the one before.
+    #: Whether the stage is to be written; None: it is if the stage differs from the one before.
     touches_stage: bool | None
     #: Nobody can have served this event before.
     is_first: bool
@@ -83,6 +83,8 @@ class Arrival:
     lead_id: int | None
     #: Somebody doubts that the lead still is what both sides agreed on.
     wants_look: bool = False
+    #: The earlier write that set the stage, where its own message may have been lost.
+    stage_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """A message from `bitrix_queue` into the work queue, and a job for it unless one waits already."""
 
+import re
+
 import orjson
 import structlog
 
 from leadline.messages import contract
-from leadline.messages.delivery import CHANGED, LOOK, Delivery
+from leadline.messages.delivery import CHANGED, LOOK, STAGE_VERSION, Delivery
 from leadline.runtime import context
 from leadline.sync import driver
 from leadline.sync.entry import Answered, Arrival, Owed
@@ -42,6 +44,7 @@ def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
         occurred_at_ms=int(request.occurred_at.timestamp() * 1000) if request.occurred_at else None,
         lead_id=user.bitrix_lead_id,
         wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),
+        stage_version=_stage_version(request, delivery),
     )
 
 
@@ -62,10 +65,18 @@ def _owed(request: contract.Request, delivery: Delivery) -> Owed:
 
 
 def _touches_stage(request: contract.Request, delivery: Delivery) -> bool | None:
-    """Whether the stage was set by this write; None where the message does not say."""
+    """Whether the stage is to be written; None where the message does not say."""
     if request.user.stage is None:
         return False
-    if request.action != "update_card":
+    if request.action != "update_card" or _stage_version(request, delivery):
         return True
     changed = delivery.attributes.get(CHANGED)
     return None if changed is None else "stage" in changed.split(",")
+
+
+def _stage_version(request: contract.Request, delivery: Delivery) -> int | None:
+    """The earlier write that set the stage; a number that can't be one is no news of the stage."""
+    text = delivery.attributes.get(STAGE_VERSION, "")
+    if request.version is None or not re.fullmatch("[1-9][0-9]{0,18}", text):
+        return None
+    return int(text) if int(text) <= request.version else None

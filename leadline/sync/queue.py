@@ -90,6 +90,7 @@ class WorkQueue:
         args.append(arrival.occurred_at_ms or "")
         keys = [self._due, self._leases, *self._entry_keys(user_id), JOBS_KEY]
         args += [arrival.lead_id or "", "1" if arrival.wants_look else "0"]
+        args.append(arrival.stage_version or "")
         with reachable():
             return int(self._put(keys=keys, args=args))
 

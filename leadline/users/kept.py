@@ -9,10 +9,7 @@ from leadline.runtime.database import database
 # A stage that a failed write set has never been agreed on: the lead is not to be blamed for it.
 _KEPT = """
 SELECT id, full_name, phone, stage, version, bitrix_lead_id AS lead_id, sync_status AS status,
-       sync_status = 'failed' AND EXISTS (
-           SELECT FROM events WHERE user_id = users.id AND version > users.synced_version
-           AND (action <> 'update_card' OR 'stage' = ANY (string_to_array(changed, ',')))
-       ) AS owes_stage
+       sync_status = 'failed' AND stage_version > synced_version AS owes_stage
 FROM users
 """
 

@@ -51,12 +51,14 @@ class Event:
     bitrix_lead_id: LeadId | None
     #: The fields that the client gave.
     changed: tuple[str, ...]
+    #: The version that set the stage; None where the CRM is known to have had it.
+    stage_version: int | None
     occurred_at: datetime
     correlation_id: str
     traceparent: str
 
 
-_COLUMNS = "id, full_name, phone, stage, version, bitrix_lead_id"
+_COLUMNS = "id, full_name, phone, stage, version, stage_version, synced_version, bitrix_lead_id"
 
 _CREATE = f"""
 WITH written AS (
@@ -72,6 +74,8 @@ WITH written AS (
         phone = COALESCE(CAST(:phone AS text), phone),
         stage = COALESCE(CAST(:stage AS text), stage),
         version = version + 1,
+        stage_version = CASE WHEN CAST(:stage AS text) IS NULL THEN stage_version
+            ELSE version + 1 END,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0,
         updated_at = now()
     WHERE id = :id
@@ -81,11 +85,13 @@ WITH written AS (
 
 _EVENT = """, event AS (
     INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
-                        correlation_id, traceparent, due_at)
+                        stage_version, correlation_id, traceparent, due_at)
     SELECT CAST(:event_id AS uuid), id, version, :action, full_name, phone, stage, :changed,
+           CASE WHEN stage_version > synced_version THEN stage_version END,
            :correlation_id, :traceparent, now() + make_interval(secs => :grace_s)
     FROM written
-    RETURNING id AS event_id, action, changed, occurred_at, correlation_id, traceparent
+    RETURNING id AS event_id, action, changed, events.stage_version, occurred_at, correlation_id,
+              traceparent
 )"""
 
 _KEY = """, key AS (
@@ -93,12 +99,14 @@ _KEY = """, key AS (
     SELECT :caller, :key, :fingerprint, event_id FROM event
 )"""
 
-_RESULT = "SELECT * FROM written, event"
+_RESULT = """
+SELECT id, full_name, phone, stage, version, bitrix_lead_id, event.* FROM written, event
+"""
 
 _REPEATED = f"""
 SELECT key.fingerprint, event.user_id AS id, event.full_name, event.phone, event.stage,
        event.version, CAST(NULL AS bigint) AS bitrix_lead_id, event.id AS event_id, event.action,
-       event.changed, event.occurred_at, event.correlation_id, event.traceparent
+       event.changed, event.stage_version, event.occurred_at, event.correlation_id, event.traceparent
 FROM idempotency_keys AS key JOIN events AS event ON event.id = key.event_id
 WHERE key.caller = :caller AND key.key = :key
   AND key.created_at > now() - interval '{KEY_LIFETIME}'
@@ -222,6 +230,7 @@ def event_of(row: Row) -> Event:
         version=row["version"],
         bitrix_lead_id=row["bitrix_lead_id"],
         changed=tuple(row["changed"].split(",")),
+        stage_version=row["stage_version"],
         occurred_at=row["occurred_at"],
         correlation_id=row["correlation_id"],
         traceparent=row["traceparent"],

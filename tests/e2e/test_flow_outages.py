@@ -1,5 +1,8 @@
 """RabbitMQ and Redis away: writes are accepted, and everything heals by itself."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,3 +65,26 @@ def test_a_frozen_portal_does_not_keep_writes_from_being_accepted(system: System
         user = system.create("Без Портала")
         assert time.monotonic() - begun < 1
     _assert_one_lead_each(system, [int(user["id"])], within_s=20)
+
+
+#: As move_user, which is gone between its commit and its message.
+_MOVE_AND_DIE = """
+import sys
+from leadline.users import model, store
+store.change(int(sys.argv[1]), model.Move(stage="JUNK"), None, None)
+"""
+
+
+def test_a_move_whose_message_is_lost_goes_with_the_update_after_it(system: System) -> None:
+    user = system.create("Чей Переход Пропал")
+    system.await_synced(user["id"])
+    subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", _MOVE_AND_DIE, str(user["id"])],
+        env={**os.environ, "DATABASE_URL": system.url("database")},
+        check=True,
+        timeout=30,
+    )
+    system.request("PATCH", f"/users/{user['id']}", json={"full_name": "Чей Переход Нашёлся"})
+    shown = system.await_synced(user["id"])
+    assert (shown["stage"], shown["sync"]["version"]) == ("JUNK", 3)
+    assert portal.looks_like(portal.lead_of(system, user["id"]), shown)

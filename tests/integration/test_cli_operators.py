@@ -51,10 +51,10 @@ def users() -> None:
     """One synced, one waiting for its first answer, one failed over its stage."""
     rows(
         "INSERT INTO users (id, full_name, phone, stage, version, synced_version, bitrix_lead_id,"
-        " sync_status, sync_reason, sync_attempts) VALUES"
-        " (1, 'Anna', '+77001112231', 'NEW', 1, 1, 11, 'synced', NULL, 1),"
-        " (2, 'Bo', '+77001112232', 'NEW', 1, 0, NULL, 'waiting', NULL, 0),"
-        " (3, 'Cy', '+77001112233', 'JUNK', 2, 1, 13, 'failed', 'no such stage', 1)"
+        " sync_status, sync_reason, sync_attempts, stage_version) VALUES"
+        " (1, 'Anna', '+77001112231', 'NEW', 1, 1, 11, 'synced', NULL, 1, 1),"
+        " (2, 'Bo', '+77001112232', 'NEW', 1, 0, NULL, 'waiting', NULL, 0, 1),"
+        " (3, 'Cy', '+77001112233', 'JUNK', 2, 1, 13, 'failed', 'no such stage', 1, 2)"
     )
     rows(
         "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
@@ -130,10 +130,10 @@ def test_users_are_asked_for_again(leadline: Leadline) -> None:
     assert answer.json == {"asked_again": 1, "waiting_already": [2], "not_found": [99]}
     assert leadline("resync", "--all-failed", "--json").json["asked_again"] == 1
     assert leadline("resync", "--all-failed", "--json").json["asked_again"] == 0
-    asked = "SELECT user_id, version, changed FROM events WHERE changed LIKE 'look%' ORDER BY 1"
+    asked = "SELECT user_id, version, stage_version FROM events WHERE changed = 'look' ORDER BY 1"
     assert [tuple(row.values()) for row in rows(asked)] == [
-        (1, 2, "look"),
-        (3, 3, "look,stage"),  # the stage that has never arrived
+        (1, 2, None),
+        (3, 3, 2),  # the stage that has never arrived
     ]
     assert leadline("resync").code == 2
 

@@ -73,6 +73,7 @@ def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
         version=1,
         bitrix_lead_id=LeadId(9),
         changed=("full_name", "phone", "stage"),
+        stage_version=1,
         occurred_at=datetime(2026, 1, 31, 12, tzinfo=UTC),
         correlation_id="call-1",
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",

@@ -1,10 +1,11 @@
 -- Put an event into its user's entry; the user waits once, however many events came.
 -- KEYS due, leases, entry, events, RQ's list   ARGV user, event id, event, state, version, touches
 -- stage ('1', '0', '?'), first delivery ('1', '0'), when it occurred in ms ('' unknown), lead id,
--- wants the lead looked at ('1', '0')
+-- wants the lead looked at ('1', '0'), version that set the stage ('' this one)
 -- Returns how many jobs wait in RQ.
 local due, leases, entry, events, jobs = unpack(KEYS)
-local user, event_id, event, state, version, touches, first, occurred, lead, look = unpack(ARGV)
+local user, event_id, event, state, version, touches, first, occurred, lead, look, stage_version =
+  unpack(ARGV)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -37,8 +38,11 @@ end
 if state ~= '' and order > newest then
   redis.call('HSET', entry, 'state', state, 'order', order_text, 'last_event', event_id)
 end
-if touches == '1' and order > tonumber(redis.call('HGET', entry, 'stage_order') or 0) then
-  redis.call('HSET', entry, 'stage_order', order_text)
+if touches == '1' then
+  local stage_order = stage_version ~= '' and tonumber(stage_version) * 1000000 or order
+  if stage_order > tonumber(redis.call('HGET', entry, 'stage_order') or 0) then
+    redis.call('HSET', entry, 'stage_order', string.format('%.0f', stage_order))
+  end
 end
 if look == '1' and order > tonumber(redis.call('HGET', entry, 'look_order') or 0) then
   redis.call('HSET', entry, 'look_order', order_text)
