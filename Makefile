@@ -31,8 +31,8 @@ bench: setup ## measure against baselines; QUICK=1 to try it, SECTIONS="writes b
 	@scripts/packages wrk
 	@$(RUN) benchmarks $(if $(QUICK),--quick) $(SECTIONS)
 
-faults: setup ## random faults for MINUTES (10), or one round again with SEED=n
-	@$(RUN) tests.faults.lab --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+faults: setup ## random faults for MINUTES (10), from SEED on, or one round again with SEED alone
+	@$(RUN) tests.faults.lab $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 lint: setup ## everything that is checked without running
 	@scripts/lint

@@ -6,6 +6,7 @@ all, with the seed, the schedule, and the story of each user concerned.
 """
 
 import argparse
+import itertools
 import random
 import shutil
 import sys
@@ -154,19 +155,20 @@ def _clock(at: float) -> str:
 def main() -> int:
     """Rounds until the time is over; 1 at the first that fails, its story on standard output."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seed", type=int, help="play this one round only")
+    parser.add_argument("--minutes", type=float, help="10, or one round where a seed is given")
+    parser.add_argument("--seed", type=int, help="of the first round; each next one's is one more")
     parser.add_argument("--verbose", action="store_true", help="tell every round's faults")
     parser.add_argument("--seconds", type=float, default=ROUND_S, help="how long faults happen")
     chosen = parser.parse_args()
-    until = time.monotonic() + chosen.minutes * 60
-    seeds = [chosen.seed] if chosen.seed is not None else _fresh_seeds()
+    is_replay = chosen.seed is not None and chosen.minutes is None
+    first = random.SystemRandom().randrange(10**6) if chosen.seed is None else chosen.seed
+    until = time.monotonic() + (0 if is_replay else (chosen.minutes or 10) * 60)
     rounds = 0
     folder = Path(tempfile.mkdtemp(prefix="leadline-faults-"))
     bench = Bench(folder)
     try:
         bench.start()
-        for seed in seeds:
+        for seed in itertools.count(first):
             outcome = play_round(bench, seed, chosen.seconds)
             _say("\n".join((str(outcome), *(outcome.schedule if chosen.verbose else ()))))
             rounds += 1
@@ -180,11 +182,6 @@ def main() -> int:
     shutil.rmtree(folder)
     _say(f"{rounds} rounds, no promise broken")
     return 0
-
-
-def _fresh_seeds() -> Any:
-    while True:
-        yield random.SystemRandom().randrange(10**6)
 
 
 def _say(text: str) -> None:
