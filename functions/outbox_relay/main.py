@@ -9,7 +9,7 @@ from leadline.sync import stages
 
 
 @functions_framework.http
-@endpoint("POST", "GET")
+@endpoint("POST", "GET", reading="operate", writing="operate")
 def outbox_relay(_request: Request) -> Response:
     """200 with what was done; 503 while Postgres or RabbitMQ is away."""
     swept = relay.run()

@@ -10,7 +10,7 @@ from leadline.runtime.http import endpoint
 
 
 @functions_framework.http
-@endpoint("POST")
+@endpoint("POST", writing="operate")
 def reply_handler(request: Request) -> Response:
     """204 once the ledger has it; 422 for a reply that can never be applied."""
     delivery = receive(request)

@@ -4,6 +4,7 @@ LeadlineError
 ├── InvalidRequest            400, 413, 415, 422: the caller must change the request
 ├── Unauthorized              401: no key
 ├── Forbidden                 403: a wrong key
+│   └── MissingScope          403: a key that does not open this
 ├── UserNotFound              404
 ├── MethodNotAllowed          405
 ├── StillServed               409: the same idempotency key is being served, repeat soon
@@ -65,6 +66,15 @@ class Forbidden(LeadlineError):
     """This key is not known."""
 
     status = HTTPStatus.FORBIDDEN
+
+
+class MissingScope(Forbidden):
+    """This key does not open this."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This key does not have the scope `{scope}`.")
+        #: What the key would have to open.
+        self.scope = scope
 
 
 class UserNotFound(LeadlineError):

@@ -12,6 +12,7 @@ from flask import Request, Response
 from pydantic import BaseModel, ValidationError
 
 from leadline.runtime import auth, context, problem
+from leadline.runtime.auth import Scope
 from leadline.runtime.errors import (
     InvalidRequest,
     LeadlineError,
@@ -25,10 +26,17 @@ log = structlog.get_logger()
 Door = Callable[[Request], Response]
 Model = TypeVar("Model", bound=BaseModel)
 MAX_ID = 2**63 - 1
+_SAFE = frozenset({"GET", "HEAD"})
 
 
-def endpoint(*methods: str) -> Callable[[Door], Door]:
-    """Let only these methods and known callers in; answer every error as problem+json."""
+def endpoint(
+    *methods: str, reading: Scope | None = "read", writing: Scope = "write"
+) -> Callable[[Door], Door]:
+    """Let only these methods and known callers in; answer every error as problem+json.
+
+    GET and HEAD ask for a key with the scope `reading` (None: no key, as for a page that holds no
+    data; see `allow`), every other method for one with `writing`.
+    """
 
     def decorate(door: Door) -> Door:
         @functools.wraps(door)
@@ -37,9 +45,9 @@ def endpoint(*methods: str) -> Callable[[Door], Door]:
                 request.headers.get("X-Call-Id"), request.headers.get("traceparent")
             )
             try:
-                request.environ["leadline.caller"] = auth.caller(
-                    request.headers.get("Authorization")
-                )
+                scope = reading if request.method in _SAFE else writing
+                if scope is not None:
+                    allow(request, scope)
                 if request.method not in methods:
                     raise MethodNotAllowed(", ".join(methods))  # noqa: TRY301
                 response = door(request)
@@ -54,6 +62,15 @@ def endpoint(*methods: str) -> Callable[[Door], Door]:
         return guarded
 
     return decorate
+
+
+def allow(request: Request, scope: Scope) -> None:
+    """Let only callers pass whose key opens this.
+
+    Raises:
+        Unauthorized, Forbidden, MissingScope: see `auth.caller`.
+    """
+    request.environ["leadline.caller"] = auth.caller(request.headers.get("Authorization"), scope)
 
 
 def answer(body: object, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response:

@@ -5,7 +5,13 @@ from typing import Any
 
 import orjson
 
-from leadline.runtime.errors import InvalidRequest, LeadlineError, MethodNotAllowed, Unauthorized
+from leadline.runtime.errors import (
+    InvalidRequest,
+    LeadlineError,
+    MethodNotAllowed,
+    MissingScope,
+    Unauthorized,
+)
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -35,5 +41,9 @@ def of(error: LeadlineError) -> tuple[bytes, HTTPStatus, dict[str, str]]:
         headers["Allow"] = error.allowed
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="leadline"'
+    if isinstance(error, MissingScope):  # RFC 6750, 3.1
+        headers["WWW-Authenticate"] = (
+            f'Bearer realm="leadline", error="insufficient_scope", scope="{error.scope}"'
+        )
     fields = error.fields if isinstance(error, InvalidRequest) else None
     return document(error.status, error.detail, fields), error.status, headers

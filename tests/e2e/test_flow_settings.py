@@ -16,6 +16,7 @@ from tests.servers import eventually
 from tests.system import System
 
 KEYS = ("first-key-of-the-tests", "second-key-of-the-tests")
+READER = "key-that-reads-only"
 ANSWERS = "answers.of.the.tests"
 
 
@@ -23,7 +24,7 @@ ANSWERS = "answers.of.the.tests"
 def _own_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     env = {
         **portal.PATIENCE,
-        "API_KEYS": " ".join(KEYS),
+        "API_KEYS": " ".join([*KEYS, f"read:{READER}"]),
         "LEADLINE_AUTH": "on",
         "LEADLINE_REPLY_QUEUES": f"bitrix.responses, {ANSWERS}",
         "LEADLINE_REPLY_ENVELOPE": "nestjs",
@@ -88,6 +89,22 @@ def test_no_function_is_open_without_a_key(other: System) -> None:
     for name, url in other.run["functions"].items():
         answer = other.http.post(url, json={}, headers={"Authorization": None}, timeout=10)
         assert answer.status_code == 401, name
+
+
+def test_a_key_opens_no_more_than_its_scope(other: System) -> None:
+    user = other.create("Только Прочитан")
+    path, headers = f"/users/{user['id']}", {"Authorization": f"Bearer {READER}"}
+    assert other.request("GET", path, headers=headers).status_code == 200
+    for method, where in (("POST", "/users"), ("PATCH", path), ("POST", f"{path}/move")):
+        answer = other.request(method, where, json={"full_name": "Другой"}, headers=headers)
+        assert answer.status_code == 403
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert "`write`" in answer.json()["detail"]
+    for name in ("bitrix-handler", "reply-handler", "outbox-relay"):
+        url = other.run["functions"][name]
+        answer = other.http.post(url, json={}, headers=headers, timeout=10)
+        assert (answer.status_code, "`operate`" in answer.text) == (403, True), name
+    assert other.user(user["id"])["full_name"] == "Только Прочитан"
 
 
 def test_an_idempotency_key_belongs_to_its_caller(other: System) -> None:

@@ -13,6 +13,7 @@ from werkzeug.test import EnvironBuilder
 
 from leadline.ledger import door
 from leadline.runtime import problem
+from leadline.runtime.auth import Scope
 from leadline.runtime.errors import (
     InvalidRequest,
     LeadlineError,
@@ -21,7 +22,7 @@ from leadline.runtime.errors import (
     UserNotFound,
     VersionMismatch,
 )
-from leadline.runtime.http import at_root, endpoint, parse_query, user_id
+from leadline.runtime.http import allow, at_root, endpoint, parse_query, user_id
 from leadline.users.read import Query
 from tests.unit.conftest import Configure
 
@@ -139,6 +140,55 @@ def test_an_unexpected_error_tells_nothing_of_itself() -> None:
 def test_another_method_is_told_which_ones_are_served() -> None:
     answer = served(method="POST")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    ("key", "method", "scopes", "status"),
+    [
+        ("read:k", "GET", {}, 200),
+        ("read:k", "HEAD", {}, 200),
+        ("read:k", "POST", {}, 403),
+        ("write:k", "GET", {}, 403),
+        ("write:k", "POST", {}, 200),
+        ("read,write:k", "POST", {"writing": "operate"}, 403),
+        ("operate:k", "POST", {"writing": "operate"}, 200),
+        ("operate:k", "GET", {"reading": "operate"}, 200),
+        ("k", "DELETE", {}, 405),
+    ],
+)
+def test_a_method_asks_for_its_scope(
+    monkeypatch: pytest.MonkeyPatch, key: str, method: str, scopes: dict[str, Scope], status: int
+) -> None:
+    monkeypatch.setenv("API_KEYS", key)
+
+    @endpoint("GET", "HEAD", "POST", **scopes)
+    def guarded(_request: Request) -> Response:
+        return Response("fine")
+
+    answer = guarded(get("/", method, Authorization="Bearer k"))
+    assert answer.status_code == status
+    assert guarded(get("/", method)).status_code == 401
+    if status == 403:
+        assert answer.content_type == problem.CONTENT_TYPE
+        said = answer.headers["WWW-Authenticate"].split('"')
+        assert "insufficient_scope" in said
+        assert f"scope `{said[-2]}`" in answer.get_json()["detail"]
+
+
+def test_a_page_without_data_asks_for_no_key_but_its_data_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("API_KEYS", "read:k")
+
+    @endpoint("GET", reading=None)
+    def page(request: Request) -> Response:
+        if request.path == "/data":
+            allow(request, "read")
+        return Response("fine")
+
+    assert page(get("/")).status_code == 200
+    assert page(get("/data")).status_code == 401
+    assert page(get("/data", Authorization="Bearer k")).status_code == 200
 
 
 @pytest.mark.usefixtures("open_door")
