@@ -5,6 +5,7 @@ import io
 import json
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,7 +40,11 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             kept.close()
     if redis.client.cache_info().currsize:
         redis.client().close()
-    _forget()
+    with warnings.catch_warnings():
+        # pika leaves the socket of a connection that was just being made to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        _forget()
+        gc.collect()
 
 
 @pytest.fixture
