@@ -84,8 +84,12 @@ class Connector:
             channel.basic_consume(self._queue, self._on_message(connection, pool))
             self.is_consuming = True
             logger.info("connector consumes", queue=self._queue)
-            while not self._stopping.is_set():
+            # RabbitMQ takes the consumer away with its queue, and nothing raises.
+            while channel.consumer_tags and not self._stopping.is_set():
                 connection.process_data_events(time_limit=_POLL_S)
+            self.is_consuming = bool(channel.consumer_tags)
+            if not self.is_consuming:
+                logger.warning("the queue is gone, it is declared anew", queue=self._queue)
             self._drain(connection, channel)
             connection.close()
         finally:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -260,6 +261,26 @@ def test_sigterm_finishes_what_is_under_way(
     assert running.process.wait(20) == 0
     assert depth(amqp_url) <= 1
     assert depth(amqp_url) == 2 - len(function.requests)
+
+
+def test_a_queue_that_is_deleted_is_declared_and_consumed_anew(
+    running: Process, function: Function, amqp_url: str
+) -> None:
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        channel = connection.channel()
+        channel.queue_delete(QUEUE)
+        channel.confirm_delivery()
+        eventually(partial(_is_routed, channel), 20, "the queue is there again")
+    eventually(lambda: function.requests, 20, "the function is called")
+    assert running.stop() == 0
+
+
+def _is_routed(channel: Any) -> bool:
+    try:
+        channel.basic_publish("", QUEUE, b"{}", mandatory=True)
+    except pika.exceptions.UnroutableError:
+        return False
+    return True
 
 
 def test_without_a_broker_it_says_so_and_goes_on_trying(start: Start) -> None:
