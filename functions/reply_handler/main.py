@@ -4,8 +4,8 @@ import functions_framework
 from flask import Request, Response
 
 from leadline.ledger import outcomes
-from leadline.messages import contract
-from leadline.messages.delivery import OUTCOME, PASSING, receive
+from leadline.messages import contract, journey
+from leadline.messages.delivery import JOURNEY, OUTCOME, PASSING, receive
 from leadline.runtime.http import endpoint
 
 
@@ -18,5 +18,6 @@ def reply_handler(request: Request) -> Response:
         contract.read_reply(delivery.body),
         delivery.attributes.get(OUTCOME),
         is_passing=PASSING in delivery.attributes,
+        journey=journey.of_header(delivery.attributes.get(JOURNEY)),
     )
     return Response(status=204)

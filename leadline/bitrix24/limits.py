@@ -6,6 +6,7 @@ Redis' own clock counts, so that machines need not agree on the time.
 """
 
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -14,12 +15,16 @@ _LUA = Path(__file__).parent / "lua"
 MARGIN = 2
 #: How long nobody calls after a refusal, which should not happen.
 HOLD_S = 2.0
+#: Requests are counted for so many seconds together, and for how long they are told.
+SLOT_S = 5
+TOLD_S = 300
 
 
 class TokenBucket:
     """Spaces out the requests of all workers of all machines."""
 
     def __init__(self, client: redis.Redis, key: str, *, rate_per_s: float, burst: int) -> None:
+        self._redis = client
         self._key = key
         self._rate = rate_per_s
         self._capacity = burst - MARGIN
@@ -41,6 +46,18 @@ class TokenBucket:
             redis.RedisError: Redis can't be reached.
         """
         return self._run(0)[1]
+
+    def sent(self) -> list[int]:
+        """Requests of the last TOLD_S seconds, SLOT_S together, the newest last.
+
+        Raises:
+            redis.RedisError: Redis can't be reached.
+        """
+        now: Any = self._redis.time()
+        last = int(now[0]) // SLOT_S
+        slots = range(last - TOLD_S // SLOT_S + 1, last + 1)
+        counts: Any = self._redis.mget([f"{self._key}:sent:{slot}" for slot in slots])
+        return [max(0, int(count or 0)) for count in counts]
 
     def give_back(self) -> None:
         """Return a token that was not used."""

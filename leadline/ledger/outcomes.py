@@ -6,6 +6,7 @@ from uuid import UUID
 import structlog
 
 from leadline.messages.contract import Reply
+from leadline.messages.journey import Journey
 from leadline.runtime.database import database
 from leadline.runtime.errors import BadMessage
 from leadline.runtime.settings import settings
@@ -28,6 +29,7 @@ WITH owner AS (
     UPDATE events SET
         state = :state, reason = :reason, attempts = :attempts,
         settled_at = CASE WHEN state = :state THEN settled_at ELSE now() END,
+        journey = COALESCE(CAST(:journey AS jsonb), journey),
         due_at = CASE WHEN :is_passing
             AND now() < COALESCE(settled_at, now()) + make_interval(secs => :retry_for_s)
             THEN due_at END
@@ -65,11 +67,14 @@ ORDER BY version LIMIT 1
 _KNOWN = "SELECT state FROM events WHERE id = CAST(:event_id AS uuid) AND user_id = :user_id"
 
 
-def apply(reply: Reply, outcome: str | None, *, is_passing: bool = False) -> None:
+def apply(
+    reply: Reply, outcome: str | None, *, is_passing: bool = False, journey: Journey | None = None
+) -> None:
     """Settle the event that this reply answers; a reply that comes again changes nothing.
 
     `outcome` is what the sender says beyond the public reply ("superseded"), None from others.
     `is_passing`: the sender says that a later try may succeed; the relay will make it.
+    `journey`: how the event fared, kept for whoever asks why.
 
     Raises:
         BadMessage: there is no such user or event.
@@ -77,16 +82,18 @@ def apply(reply: Reply, outcome: str | None, *, is_passing: bool = False) -> Non
     """
     event_id = _ledger_id(reply.event_id) if reply.event_id else _event_without_id(reply)
     state = _state(reply, outcome)
+    reason = (reply.reason or "no reason given") if state == "failed" else None
     rows = database().run(
         _SETTLE,
         event_id=event_id,
         user_id=reply.user_id,
         state=state,
-        reason=(reply.reason or "no reason given") if state == "failed" else None,
+        reason=reason,
         attempts=reply.attempts,
         lead_id=reply.bitrix_lead_id if state != "failed" else None,
         is_passing=is_passing and state == "failed",
         retry_for_s=settings().retry_for_s,
+        journey=journey.ended(reason).dumps() if journey else None,
     )
     if not rows and not database().run(_KNOWN, event_id=event_id, user_id=reply.user_id):
         raise BadMessage(UNKNOWN_EVENT)

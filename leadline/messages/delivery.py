@@ -29,6 +29,8 @@ RESENT = "resent"
 OUTCOME = "outcome"
 #: Present on an error reply whose reason may pass by itself: the ledger asks again later.
 PASSING = "passing"
+#: How the event fared before its reply: see `journey`.
+JOURNEY = "journey"
 #: Which delivery this is, 1 for the first; the connector counts.
 ATTEMPT = "attempt"
 

@@ -80,13 +80,16 @@ class Call:
             found = [_result(answers[key]) for key in step.keys]
             if isinstance(step.plan, Write):
                 agreed = leads.written(found[0], _state(entry))
-                return applied(entry, agreed, is_create=step.plan.is_create)
+                settled = applied(entry, agreed, is_create=step.plan.is_create)
+                return settled.noted(self._leased.now_ms)
             if isinstance(step.plan, LookUp):
-                return self._looked_up(entry, *(leads.found(answer) for answer in found))
+                looked = self._looked_up(entry, *(leads.found(answer) for answer in found))
+                return looked.noted(self._leased.now_ms)
         except BitrixError as error:
             if self._error is None:
                 portals.react(error)
-            return failed(entry, error, self._leased.now_ms)
+            settled = failed(entry, error, self._leased.now_ms)
+            return settled.noted(self._leased.now_ms, error.detail)
         return applied(entry, None)
 
     def _looked_up(

@@ -6,6 +6,8 @@ from typing import Any, Literal
 import orjson
 
 from leadline.bitrix24.leads import Agreed, State
+from leadline.messages import journey
+from leadline.messages.journey import Journey
 
 Outcome = Literal["synced", "superseded", "failed"]
 #: Fields of an entry to write; an empty text deletes one.
@@ -39,6 +41,7 @@ class Owed:
     traceparent: str
     attempts: int = 0
     answered: Answered | None = None
+    journey: Journey = field(default_factory=Journey)
     #: Its place in the user's sequence; the work queue gives it.
     order: int = 0
 
@@ -57,8 +60,18 @@ class Owed:
         """An event out of the work queue."""
         order, _, text = stored.partition(b" ")
         content = orjson.loads(text)
-        answered = content.pop("answered")
-        return cls(**content, answered=Answered(**answered) if answered else None, order=int(order))
+        answered, way = content.pop("answered"), content.pop("journey", {})
+        return cls(
+            **content,
+            answered=Answered(**answered) if answered else None,
+            journey=journey.read(way),
+            order=int(order),
+        )
+
+    @property
+    def attempts_made(self) -> int:
+        """Attempts so far, the last one among them."""
+        return self.answered.attempts if self.answered else self.attempts
 
     def after_attempt(self) -> "Owed":
         """The event with one attempt more."""
@@ -161,3 +174,14 @@ class Settlement:
     events: tuple[Owed, ...] = ()
     #: When the user is due again if anything is left to do.
     delay_ms: int = 0
+
+    def noted(self, now_ms: int, error: str | None = None) -> "Settlement":
+        """With the attempt that an event has just had, in that event's journey."""
+        before = {event.event_id: event.attempts_made for event in self.entry.events}
+        events = tuple(
+            replace(event, journey=event.journey.tried(now_ms, None if event.answered else error))
+            if event.attempts_made > before.get(event.event_id, 0)
+            else event
+            for event in self.events
+        )
+        return replace(self, events=events)

@@ -1,12 +1,14 @@
 """A message from `bitrix_queue` into the work queue, and a job for it unless one waits already."""
 
 import re
+import time
 
 import orjson
 import structlog
 
 from leadline.messages import contract
 from leadline.messages.delivery import CHANGED, LOOK, STAGE_VERSION, Delivery
+from leadline.messages.journey import Journey
 from leadline.runtime import context
 from leadline.sync import driver
 from leadline.sync.entry import Answered, Arrival, Owed
@@ -61,6 +63,7 @@ def _owed(request: contract.Request, delivery: Delivery) -> Owed:
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,
         answered=no_phone if request.user.phone is None else None,
+        journey=Journey(received_ms=int(time.time() * 1000)),
     )
 
 

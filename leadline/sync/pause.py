@@ -1,5 +1,10 @@
-"""The portal serves nobody: nothing is sent but a slow probe, until it answers again."""
+"""No calls for a while: the portal serves nobody, or an operator said so.
 
+While the portal serves nobody, nothing is sent but a slow probe, until it answers again. What an
+operator has paused is not probed, and only an operator resumes it.
+"""
+
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +19,11 @@ if TYPE_CHECKING:  # who only looks at the state needs no HTTP client
 
 log = structlog.get_logger()
 
+#: Ends a pause, but not one that an operator began meanwhile.
+_END = """
+if redis.call('HEXISTS', KEYS[1], 'held') == 1 then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
 #: Seconds between probes; the last repeats.
 PROBE_STEPS_S = (2, 5, 10, 15, 30)
 
@@ -26,9 +36,13 @@ class Paused:
     reason: str
     probes: int
     next_probe_at: float
+    #: An operator has paused, and must resume.
+    is_held: bool = False
 
     def next_probe_in_s(self) -> float:
         """Seconds until a probe is due; 0 too where the clock was set back since."""
+        if self.is_held:
+            return math.inf
         wait_s = self.next_probe_at - time.time()
         return wait_s if 0 < wait_s <= PROBE_STEPS_S[-1] else 0.0
 
@@ -51,6 +65,7 @@ class Pause:
             text.get("reason", ""),
             int(text.get("probes", 0)),
             float(text.get("next_probe_at", 0)),
+            is_held="held" in text,
         )
 
     def begin(self, error: PortalDown) -> None:
@@ -61,6 +76,20 @@ class Pause:
         if self._redis.hsetnx(self._key, "probes", 0):
             self._redis.hset(self._key, mapping=values)  # type: ignore[arg-type]
             log.error("portal paused", reason=error.detail, code=error.code)
+
+    def hold(self, reason: str) -> None:
+        """An operator pauses, whether or not the portal serves us."""
+        values: dict[str, str | float] = {"held": 1, "reason": reason, "probes": 0}
+        self._redis.hset(self._key, mapping=values)  # type: ignore[arg-type]
+        self._redis.hsetnx(self._key, "since", time.time())
+        log.warning("calls paused by an operator")
+
+    def release(self) -> bool:
+        """An operator resumes: calls are made at once, whatever the reason was; False: no pause."""
+        was_paused = bool(self._redis.delete(self._key))
+        if was_paused:
+            log.warning("calls resumed by an operator")
+        return was_paused
 
     def is_over(self, portal: "Portal") -> bool:
         """Whether calls may be made: no pause, or the probe that was due has been answered."""
@@ -79,8 +108,8 @@ class Pause:
 
     def end(self, state: Paused) -> None:
         """The portal has answered."""
-        self._redis.delete(self._key)
-        log.info("portal resumed", paused_for_s=round(time.time() - state.since))
+        if self._redis.eval(_END, 1, self._key):
+            log.info("portal resumed", paused_for_s=round(time.time() - state.since))
 
     def _claim_probe(self, state: Paused) -> bool:
         """Set the next probe's time; True for the one worker that may make this one."""

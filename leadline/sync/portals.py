@@ -5,15 +5,15 @@ from functools import cache, lru_cache
 import structlog
 
 from leadline.bitrix24.budget import Budget
-from leadline.bitrix24.limits import TokenBucket
 from leadline.bitrix24.portal import Portal
 from leadline.runtime import secrets
 from leadline.runtime.errors import BitrixError, PortalDown, Refused
 from leadline.runtime.redis import client
 from leadline.runtime.settings import settings
-from leadline.sync.pause import Pause
-from leadline.sync.presence import Presence
 from leadline.sync.queue import work_queue
+from leadline.sync.shared import paused, presence, token_bucket
+
+__all__ = ["budget", "paused", "presence", "react", "session", "token_bucket"]
 
 log = structlog.get_logger()
 
@@ -32,17 +32,6 @@ def _session(webhook_url: str) -> Portal:
 
 
 @cache
-def token_bucket() -> TokenBucket:
-    """The portal's request rate."""
-    return TokenBucket(
-        client(),
-        f"{work_queue().prefix}tokens",
-        rate_per_s=settings().rate_per_s,
-        burst=settings().burst,
-    )
-
-
-@cache
 def budget() -> Budget:
     """The portal's execution time."""
     return Budget(
@@ -51,18 +40,6 @@ def budget() -> Budget:
         limit_s=settings().operating_limit_s,
         request_limit_s=settings().request_limit_s,
     )
-
-
-@cache
-def presence() -> Presence:
-    """The portal's workers."""
-    return Presence(client(), work_queue().prefix)
-
-
-@cache
-def paused() -> Pause:
-    """The portal's pause."""
-    return Pause(client(), work_queue().prefix)
 
 
 def react(error: BitrixError) -> None:

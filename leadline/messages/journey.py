@@ -1,0 +1,79 @@
+"""An event's way between its publication and its reply, as the worker's side saw it.
+
+It is kept with the event in the work queue and travels with the reply, in a header, into the
+ledger. Bounded on the way: a few attempts, and of each error what fits into a header.
+"""
+
+import base64
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated
+
+import orjson
+from pydantic import Field, StringConstraints, TypeAdapter
+
+#: Attempts that are kept; a worker makes three.
+MAX_TRIES = 5
+#: Characters of an error that are kept; the last one stands in the reply in full.
+MAX_ERROR = 150
+#: Courier and gateways shorten long headers; a longer journey is not told.
+MAX_HEADER = 1000
+
+Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt: when it began, in unix ms, and its error; None: none, or the reply's reason."""
+
+    at_ms: Milliseconds
+    error: Annotated[str, StringConstraints(max_length=1000)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """When the work queue got the event, in unix ms, and what was tried."""
+
+    received_ms: Milliseconds | None = None
+    tries: Annotated[tuple[Try, ...], Field(max_length=MAX_TRIES)] = ()
+
+    def tried(self, at_ms: int, error: str | None) -> "Journey":
+        """With one attempt more."""
+        kept = error[:MAX_ERROR] if error else None
+        return replace(self, tries=(*self.tries, Try(at_ms, kept))[-MAX_TRIES:])
+
+    def ended(self, reason: str | None) -> "Journey":
+        """With the reply's reason as the last attempt's error."""
+        if not self.tries or reason is None:
+            return self
+        return replace(self, tries=(*self.tries[:-1], replace(self.tries[-1], error=reason)))
+
+    def dumps(self) -> str:
+        """As JSON."""
+        return orjson.dumps(asdict(self)).decode()
+
+    def header(self) -> str | None:
+        """As a header's value, which no gateway alters; None where it would be too long."""
+        text = base64.urlsafe_b64encode(self.dumps().encode()).decode()
+        return text if len(text) <= MAX_HEADER else None
+
+
+_JOURNEY: TypeAdapter[Journey] = TypeAdapter(Journey)
+
+
+def read(value: object) -> Journey:
+    """A journey out of parsed JSON.
+
+    Raises:
+        pydantic.ValidationError: it is none.
+    """
+    return _JOURNEY.validate_python(value)
+
+
+def of_header(value: str | None) -> Journey | None:
+    """The journey in a header; None where there is none, or nothing that makes sense."""
+    if value is None:
+        return None
+    try:
+        return _JOURNEY.validate_json(base64.urlsafe_b64decode(value).replace(b"\\u0000", b""))
+    except ValueError:  # pydantic's and base64's own are such
+        return None
