@@ -29,10 +29,10 @@ from leadline.messages.received import Received, attempt_of
 from leadline.runtime import broker, log, secrets
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.probes import serve_probes
+from leadline.runtime.settings import settings
 
 logger = structlog.get_logger()
 
-PREFETCH = 16
 _BACKOFF_S = (0.2, 0.5, 1)
 _POLL_S = 0.5
 
@@ -40,12 +40,12 @@ _POLL_S = 0.5
 class Connector:
     """Consumes one queue on a connection of its own, with a few deliveries in flight."""
 
-    def __init__(self, url: str, queue: str, function: str, prefetch: int = PREFETCH) -> None:
+    def __init__(self, url: str, queue: str, function: str) -> None:
         self._parameters = broker.parameters(url)
         self._queue = queue
         self._function = function
-        self._prefetch = prefetch
-        self._courier = Courier(prefetch)
+        self._prefetch = settings().prefetch
+        self._courier = Courier(self._prefetch)
         self._stopping = threading.Event()
         self._in_flight = 0
         self.is_consuming = False

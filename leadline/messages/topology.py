@@ -21,21 +21,26 @@ LOOKS = 2**31 - 1
 
 
 def work_queue(name: str) -> Queue:
-    """A queue that is consumed; what RabbitMQ itself gives up on goes to its dead letters."""
-    arguments: dict[str, object] = {
-        "x-queue-type": settings().queue_type,
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": dead_letters(name),
-    }
-    if settings().queue_type == "quorum":
-        arguments |= {
+    """A queue that is consumed; what RabbitMQ itself gives up on goes to its dead letters.
+
+    A classic one is as plain as other clients declare it: RabbitMQ refuses whoever declares a queue
+    with other arguments. It gives up on nothing by itself.
+    """
+    if settings().queue_type == "classic":
+        return Queue(name, {})
+    return Queue(
+        name,
+        {
+            "x-queue-type": "quorum",
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": dead_letters(name),
             "x-delivery-limit": DELIVERY_LIMIT,
             # At-least-once dead lettering needs reject-publish:
             # https://www.rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
-        }
-    return Queue(name, arguments)
+        },
+    )
 
 
 def queues_of(name: str) -> tuple[Queue, ...]:

@@ -1,5 +1,6 @@
 """`leadline import`: many users out of a file, each once, however often one has to begin again."""
 
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,9 @@ def import_file(
     *,
     columns: Annotated[
         list[str] | None,
-        typer.Option("--map", help="FIELD=COLUMN, for full_name, phone and stage."),
+        typer.Option(
+            "--map", help="FIELD=COLUMN, for full_name, phone, stage, id and bitrix_lead_id."
+        ),
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Of lines that name none.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Check all lines, import none.")] = False,
@@ -42,13 +45,19 @@ def import_file(
     All lines are checked first; if one is not in order, nothing is imported. Those are written to
     a file of their own (FILE.rejected), to be mended and imported by itself. Interrupted, the same
     command goes on where it was; no line becomes two users, as far as it is repeated within a day.
+
+    Users of another system keep their ids where --map names the column; lines go by ascending id.
+    One with a bitrix_lead_id is taken for synced, and nothing is sent: see `leadline reconcile`.
     """
     source = File(file, _mapping(columns or []), stage)
     digest = source.digest()
     refused = rejected or file.with_name(f"{file.stem}.rejected{file.suffix}")
-    good, bad = _check(source, Rejected(refused, is_json=source.is_json))
+    found = _check(source, Rejected(refused, is_json=source.is_json))
+    good, bad = found.good, found.bad
     created = 0
     if good and not check and (skip_rejected or not bad):
+        if found.last_id:
+            bulk.reserve(found.last_id)
         created = _enter(source, good, digest, Bookmark.of(f"import-{digest[:8]}", bookmark))
     told = {"in_order": good, "rejected": bad, "created": created}
     if json:
@@ -67,27 +76,37 @@ def _mapping(columns: list[str]) -> dict[str, str]:
     return {name: column for name, _, column in pairs}
 
 
-def _check(source: File, refused: Rejected) -> tuple[int, int]:
-    """How many lines are in order, and how many are not."""
-    good = 0
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """How many lines are in order and how many are not, and the greatest id, if they have any."""
+
+    good: int
+    bad: int
+    last_id: int
+
+
+def _check(source: File, refused: Rejected) -> _Checked:
+    """Look at all lines; those that are not in order are written down."""
+    good = last_id = 0
     with progress() as bar:
         task = bar.add_task("checking", total=None)
         for record in source.records():
             bar.update(task, advance=1)
             if record.user is not None:
                 good += 1
+                last_id = record.user.id or 0
                 continue
             if refused.count < _SHOWN:
                 note(f"line {record.line}: {record.error}")
             refused.add(record)
     refused.close()
-    return good, refused.count
+    return _Checked(good, refused.count, last_id)
 
 
 def _enter(source: File, number: int, digest: str, mark: Bookmark) -> int:
     """Store all that is in order; returns how many of them are new."""
     before = mark.read() or {}
-    done = int(before.get("done", 0))
+    done = begun = int(before.get("done", 0))
     if done:
         note(f"continuing after {done} lines")
     context.begin()
@@ -102,4 +121,6 @@ def _enter(source: File, number: int, digest: str, mark: Bookmark) -> int:
             mark.keep({"done": done})
             bar.update(task, completed=done)
     mark.forget()
+    if already := done - begun - created:
+        note(f"{already} lines were users already")
     return created

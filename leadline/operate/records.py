@@ -10,11 +10,14 @@ from typing import Any, TextIO
 import orjson
 from pydantic import ValidationError
 
+from leadline.ledger.bulk import Line
 from leadline.runtime.errors import InvalidRequest
 from leadline.users import stages
 from leadline.users.model import NewUser
 
+#: Found by their names; the ids of another system only where `--map` names their columns.
 FIELDS = tuple(NewUser.model_fields)
+IDS = tuple(Line.model_fields.keys() - NewUser.model_fields.keys())
 #: What a record may have more than its fields, for a person to read.
 ERROR = "error"
 
@@ -26,7 +29,7 @@ class Record:
     line: int
     #: As it stands in the file; empty where it can't be read.
     content: Mapping[str, Any]
-    user: NewUser | None
+    user: Line | None
     #: What is wrong with it, by field and without values.
     error: str = ""
 
@@ -37,11 +40,11 @@ class File:
     def __init__(self, path: Path, columns: Mapping[str, str], stage: str | None) -> None:
         self.path = path
         self.is_json = path.suffix.lower() in {".jsonl", ".ndjson", ".json"}
-        self._columns = {name: columns.get(name, name) for name in FIELDS}
+        self._columns = {name: name for name in FIELDS} | dict(columns)
         self._stage = stage
-        unknown = columns.keys() - set(FIELDS)
-        if unknown:
-            raise InvalidRequest(f"--map names {', '.join(FIELDS)}, not {', '.join(unknown)}")
+        known = (*FIELDS, *sorted(IDS))
+        if unknown := columns.keys() - set(known):
+            raise InvalidRequest(f"--map names {', '.join(known)}, not {', '.join(unknown)}")
 
     def digest(self) -> str:
         """Names the content: the same file is recognised wherever it lies.
@@ -63,10 +66,14 @@ class File:
             DatabaseDown: the stages that exist can't be asked for.
         """
         allowed = frozenset(stages.allowed())
+        last_id = 0
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 for line, content in self._json(file) if self.is_json else self._csv(file):
-                    yield self._record(line, content, allowed)
+                    record = self._record(line, content, allowed, last_id)
+                    if record.user and record.user.id:
+                        last_id = record.user.id
+                    yield record
         except UnicodeDecodeError:
             raise InvalidRequest(f"{self.path} is not UTF-8") from None
         except csv.Error as error:
@@ -94,7 +101,7 @@ class File:
                 except orjson.JSONDecodeError:
                     yield number, None
 
-    def _record(self, line: int, content: Any, allowed: frozenset[str]) -> Record:
+    def _record(self, line: int, content: Any, allowed: frozenset[str], last_id: int) -> Record:
         if not isinstance(content, dict):
             return Record(line, {}, None, "is not a JSON object")
         given = {name: content.get(column) for name, column in self._columns.items()}
@@ -102,14 +109,22 @@ class File:
             given["stage"] = self._stage
         given = {name: value for name, value in given.items() if value not in (None, "")}
         try:
-            user = NewUser.model_validate(given)
+            user = Line.model_validate(given)
         except ValidationError as error:
             return Record(line, content, None, _told(error))
+        wrong = self._wrong(user, allowed, last_id)
+        return Record(line, content, None if wrong else user, wrong)
+
+    def _wrong(self, user: Line, allowed: frozenset[str], last_id: int) -> str:
+        """What its fields alone don't tell; nothing where it is in order."""
         if user.stage not in allowed:
-            return Record(
-                line, content, None, f"stage: must be one of {', '.join(sorted(allowed))}"
-            )
-        return Record(line, content, user)
+            return f"stage: must be one of {', '.join(sorted(allowed))}"
+        if "id" in self._columns and user.id is None:
+            return "id: Field required"
+        # So none can come twice, however long the file is.
+        if user.id is not None and user.id <= last_id:
+            return "id: must be greater than in the lines before"
+        return ""
 
 
 class Rejected:

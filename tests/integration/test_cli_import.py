@@ -139,6 +139,61 @@ def test_an_import_that_broke_off_goes_on_without_a_double(
     assert found == [f"User {n}" for n in range(3500)]
 
 
+EXISTING = "id,full_name,phone,stage,lead\n7,Anna,+77001112233,NEW,501\n9,Bo,+77001112234,JUNK,\n"
+KEEP_IDS = ("--map", "id=id", "--map", "bitrix_lead_id=lead")
+LEADS = "SELECT id, bitrix_lead_id, sync_status, stage FROM users ORDER BY id"
+
+
+def test_users_of_another_system_keep_their_ids_and_leads(
+    leadline: Leadline, write: Write, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres)
+    file = write("people.csv", EXISTING)
+    assert leadline("import", file, *KEEP_IDS, "--json").json["created"] == 2
+    assert [tuple(row.values()) for row in rows(LEADS)] == [
+        (7, 501, "synced", "NEW"),
+        (9, None, "waiting", "JUNK"),
+    ]
+    # Only the one without a lead is sent to Bitrix24.
+    open_events = rows("SELECT user_id FROM events WHERE due_at IS NOT NULL")
+    assert [row["user_id"] for row in open_events] == [9]
+    again = leadline(
+        "import", write("again.csv", EXISTING + "8,Late,+77001112235,NEW,\n"), *KEEP_IDS
+    )
+    assert "line 4: id" in again.err
+    rows("DELETE FROM idempotency_keys")  # a day later
+    again = leadline("import", file, *KEEP_IDS, "--json")
+    assert (again.json["created"], len(rows(LEADS))) == (0, 2)
+    assert "2 lines were users already" in again.err
+    leadline("import", write("new.csv", "full_name,phone\nCy,+77001112236\n"))
+    assert rows(LEADS)[-1]["id"] == 10
+
+
+def test_ids_of_another_system_are_taken_from_the_owner_only_and_if_they_are_named(
+    leadline: Leadline, write: Write
+) -> None:
+    file = write("people.csv", EXISTING)
+    refused = leadline("import", file, *KEEP_IDS)
+    assert refused.code == 3
+    assert "owns the tables" in refused.err
+    assert rows(LEADS) == []
+    assert leadline("import", file, "--json").json["created"] == 2
+    assert [row["bitrix_lead_id"] for row in rows(LEADS)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [(",1", "id: Field required"), ("x,1", "id: "), ("5,-1", "bitrix_lead_id: "), ("0,1", "id: ")],
+)
+def test_ids_that_make_no_sense_are_rejected(
+    leadline: Leadline, write: Write, cells: str, told: str
+) -> None:
+    file = write("people.csv", f"full_name,phone,id,lead\nAnna,+77001112233,{cells}\n")
+    answer = leadline("import", file, *KEEP_IDS)
+    assert (answer.code, rows(LEADS)) == (1, [])
+    assert f"line 2: {told}" in answer.err
+
+
 def test_a_file_that_can_not_be_read_is_told(
     leadline: Leadline, write: Write, tmp_path: Path
 ) -> None:

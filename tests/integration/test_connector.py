@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -168,6 +169,27 @@ def test_a_connection_that_is_reset_while_it_is_made_is_made_again(
     finally:
         connector.stop()
         thread.join()
+
+
+def test_beside_a_nestjs_peer_queues_are_plain_and_messages_keep_their_order(
+    start: Start, function: Function, amqp_url: str
+) -> None:
+    """NestJS declares its queues as durable and no more, before and after us, and gives no ids."""
+    with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
+        peer = connection.channel()
+        peer.queue_declare(QUEUE, durable=True)
+        connector = start(amqp_url, LEADLINE_QUEUE_TYPE="classic", LEADLINE_PREFETCH="1")
+        eventually(lambda: connector.health() == 200, 20, "the connector consumes")
+        peer.queue_declare(QUEUE, durable=True)
+        function.may_answer.clear()
+        for number in range(3):
+            peer.basic_publish("", QUEUE, b'{"n": %d}' % number)
+        eventually(lambda: function.requests, 10, "the function is called")
+        eventually(lambda: depth(amqp_url) == 2, 10, "the others wait")
+        function.may_answer.set()
+        eventually(lambda: len(function.requests) == 3, 10, "all are delivered")
+    bodies = [body for _, _, body in function.requests]
+    assert bodies == [b'{"n": 0}', b'{"n": 1}', b'{"n": 2}']
 
 
 @pytest.mark.usefixtures("running")

@@ -124,11 +124,14 @@ def test_dead_letters_exist_before_the_queue_that_sends_to_them() -> None:
 
 def test_queues_are_of_the_type_that_the_setting_names(configure: Configure) -> None:
     assert topology.work_queue("q").arguments["x-queue-type"] == "quorum"
+    assert topology.work_queue("q").arguments["x-dead-letter-routing-key"] == "q.dead"
+
+
+def test_a_classic_queue_is_as_plain_as_others_declare_it(configure: Configure) -> None:
     configure(queue_type="classic")
-    work = topology.work_queue("q").arguments
-    assert work["x-queue-type"] == "classic"
-    assert "x-delivery-limit" not in work
-    assert work["x-dead-letter-routing-key"] == "q.dead"
+    grave, work, *_ = topology.queues_of("q")
+    assert work.arguments == {}
+    assert grave.arguments == {"x-queue-type": "classic"}
 
 
 def test_a_delayed_message_comes_back_to_its_queue() -> None:
