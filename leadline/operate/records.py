@@ -76,8 +76,6 @@ class File:
                     yield record
         except UnicodeDecodeError:
             raise InvalidRequest(f"{self.path} is not UTF-8") from None
-        except csv.Error as error:
-            raise InvalidRequest(f"{self.path} is no CSV: {error}") from None
 
     def _csv(self, file: TextIO) -> Iterator[tuple[int, Any]]:
         header = file.readline()
@@ -90,8 +88,13 @@ class File:
         ]
         if missing:
             raise InvalidRequest(f"there is no column {', '.join(missing)}: see --map")
-        for content in reader:
-            yield reader.line_num, content
+        try:
+            for content in reader:
+                yield reader.line_num, content
+        except csv.Error as error:
+            raise InvalidRequest(
+                f"{self.path} is no CSV after line {reader.line_num}: {error}"
+            ) from None
 
     def _json(self, file: TextIO) -> Iterator[tuple[int, Any]]:
         for number, line in enumerate(file, 1):
@@ -163,6 +166,6 @@ class Rejected:
 def _told(error: ValidationError) -> str:
     """Each field with what is wrong; the value stays with its owner."""
     return "; ".join(
-        f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+        f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
         for each in error.errors(include_url=False, include_input=False, include_context=False)
     )

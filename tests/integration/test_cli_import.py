@@ -200,6 +200,7 @@ def test_a_file_that_can_not_be_read_is_told(
     for file, text in (
         (tmp_path / "none.csv", "can't be read"),
         (write("a.csv", "name,phone\nAnna,+77001112233\n"), "no column full_name"),
+        (write("b.csv", 'full_name,phone\nAnna,+77001112233\n"B"o,+7700\n'), "after line 2"),
     ):
         answer = leadline("import", file)
         assert answer.code == 2
