@@ -11,8 +11,6 @@ from leadline.users.store import Accepted, Repeat
 
 log = structlog.get_logger()
 
-KEY_MAX = 255
-
 
 def create(new: NewUser, repeat: Repeat | None) -> Accepted:
     """A new user; raises as `store.create`, and InvalidRequest for a stage that does not exist."""

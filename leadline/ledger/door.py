@@ -6,7 +6,7 @@ from flask import Request, Response
 
 from leadline.ledger import accept
 from leadline.runtime.errors import InvalidRequest, VersionMismatch
-from leadline.runtime.http import answer, caller_of
+from leadline.runtime.http import KEY_MAX, answer, caller_of
 from leadline.users.store import Accepted, Repeat
 
 
@@ -32,9 +32,9 @@ def repeat(request: Request, *parts: object) -> Repeat | None:
         InvalidRequest: the key is empty or too long.
     """
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not 1 <= len(key) <= accept.KEY_MAX:
+    if key is not None and not 1 <= len(key) <= KEY_MAX:
         raise InvalidRequest(
-            f"An Idempotency-Key has 1 to {accept.KEY_MAX} characters.",
+            f"An Idempotency-Key has 1 to {KEY_MAX} characters.",
             status=HTTPStatus.BAD_REQUEST,
         )
     return accept.repeat_of(caller_of(request), key, request.headers.get("If-Match"), *parts)

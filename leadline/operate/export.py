@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +10,7 @@ import typer
 from leadline.operate.output import Json, as_json, progress
 from leadline.operate.users import Sync
 from leadline.users import kept, read
-from leadline.users.read import Query
+from leadline.users.shown import Query
 
 _PAGE = 200
 _COLUMNS = ("id", "full_name", "phone", "stage")
@@ -37,7 +37,7 @@ def export(
                 writer.writerow([*own, *(user["sync"][name] for name in _SYNC)])
 
 
-def _all(query: Query) -> Iterator[dict[str, Any]]:
+def _all(query: Query) -> Iterator[Mapping[str, Any]]:
     while True:
         page = read.page(query)
         yield from page["items"]

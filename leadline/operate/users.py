@@ -1,6 +1,6 @@
 """`leadline users`, `failed`, `show`, `resync`: who is in step, who is not, and once more."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import typer
@@ -14,7 +14,7 @@ from leadline.runtime.errors import InvalidRequest
 from leadline.users import kept, read
 from leadline.users.kept import Kept
 from leadline.users.model import UserId
-from leadline.users.read import Query
+from leadline.users.shown import Query
 
 PART = 500
 
@@ -58,17 +58,25 @@ def show(
     user_id: Annotated[int, typer.Argument(help="The user's id.")], *, json: Json = False
 ) -> None:
     """Show a user, its lead, and the journey of its last events."""
-    user = read.one(UserId(user_id))
+    user: Mapping[str, Any] = read.one(UserId(user_id))
     if json:
         as_json(user)
         return
-    sync = user.pop("sync")
-    events = sync.pop("events")
-    facts([*user.items(), *((name, value) for name, value in sync.items() if value is not None)])
+    sync: Mapping[str, Any] = user["sync"]
+    facts(
+        [
+            *((name, value) for name, value in user.items() if name != "sync"),
+            *(
+                (name, value)
+                for name, value in sync.items()
+                if name != "events" and value is not None
+            ),
+        ]
+    )
     say("")
     times = ("occurred_at", "published_at", "settled_at")
     columns = ("version", "action", *times, "state", "attempts", "reason")
-    table(columns, [[event[name] for name in columns] for event in events])
+    table(columns, [[event[name] for name in columns] for event in sync["events"]])
 
 
 def resync(
@@ -106,7 +114,7 @@ def _failed() -> Iterator[list[Kept]]:
         after = part[-1].id
 
 
-def _list(page: dict[str, Any], own: tuple[str, ...], synced: tuple[str, ...]) -> None:
+def _list(page: Mapping[str, Any], own: tuple[str, ...], synced: tuple[str, ...]) -> None:
     rows = [
         [*(user[name] for name in own), *(user["sync"][name] for name in synced)]
         for user in page["items"]

@@ -26,6 +26,15 @@ LeadlineError
 
 from http import HTTPStatus
 
+from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
+
+
+class FieldError(TypedDict):
+    """A field that is missing or invalid, and why; never its value."""
+
+    field: str
+    message: str
+
 
 class LeadlineError(Exception):
     """Something went wrong; the class says what can be done about it."""
@@ -48,11 +57,11 @@ class InvalidRequest(LeadlineError):
         detail: str | None = None,
         *,
         status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY,
-        fields: list[dict[str, str]] | None = None,
+        fields: list[FieldError] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
-        #: One entry a field: `{"field": "phone", "message": "…"}`; never the value itself.
+        #: One entry a field.
         self.fields = fields or []
 
 

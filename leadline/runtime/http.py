@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from leadline.runtime import auth, context, problem
 from leadline.runtime.auth import Scope
 from leadline.runtime.errors import (
+    FieldError,
     InvalidRequest,
     LeadlineError,
     MethodNotAllowed,
@@ -26,6 +27,8 @@ log = structlog.get_logger()
 Door = Callable[[Request], Response]
 Model = TypeVar("Model", bound=BaseModel)
 MAX_ID = 2**63 - 1
+#: Longest Idempotency-Key, in characters.
+KEY_MAX = 255
 _SAFE = frozenset({"GET", "HEAD"})
 
 
@@ -112,7 +115,7 @@ def explain(error: ValidationError) -> InvalidRequest:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     if any(one["type"] == "json_invalid" for one in found):
         return InvalidRequest("The body is not valid JSON.", status=HTTPStatus.BAD_REQUEST)
-    fields = [
+    fields: list[FieldError] = [
         {"field": ".".join(map(str, one["loc"])) or "body", "message": one["msg"]} for one in found
     ]
     return InvalidRequest("Some fields are missing or invalid.", fields=fields)

@@ -1,11 +1,14 @@
 """Errors as RFC 9457 problem details: one shape everywhere."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, NotRequired
 
 import orjson
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
 
 from leadline.runtime.errors import (
+    FieldError,
     InvalidRequest,
     LeadlineError,
     MethodNotAllowed,
@@ -16,11 +19,22 @@ from leadline.runtime.errors import (
 CONTENT_TYPE = "application/problem+json"
 
 
+@with_config(ConfigDict(extra="forbid"))
+class Problem(TypedDict):
+    """An error as RFC 9457 tells it."""
+
+    type: str
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: NotRequired[str]
+    errors: Annotated[NotRequired[list[FieldError]], Field(description="Where the status is 422.")]
+
+
 def document(
-    status: HTTPStatus, detail: str | None = None, fields: list[dict[str, str]] | None = None
+    status: HTTPStatus, detail: str | None = None, fields: list[FieldError] | None = None
 ) -> bytes:
     """The body of an error answer; `fields` becomes the `errors` member of a 422."""
-    problem: dict[str, Any] = {
+    problem: Problem = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,

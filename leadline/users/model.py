@@ -2,10 +2,18 @@
 
 import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, NewType
+from typing import Annotated, Any, NewType
 
 import phonenumbers
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from leadline.runtime.settings import settings
 
@@ -19,6 +27,13 @@ DEFAULT_STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
 E164_DIGITS = 15
 
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+# The rule of full_name as a regular expression of JSON Schema (ECMA-262): what is trimmed
+# (Unicode's White_Space), and between that no control characters.
+_BLANK = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+_SEEN = rf"[^{_BLANK}{_CONTROL}]"
+_NAME = rf"^[{_BLANK}]*{_SEEN}(?:[^{_CONTROL}]{{0,98}}{_SEEN})?[{_BLANK}]*$"
 
 
 def _printable(text: str) -> str:
@@ -45,9 +60,26 @@ FullName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     AfterValidator(_printable),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "1 to 100 characters after trimming, no control characters",
+            "pattern": _NAME,
+            "examples": ["Иван Иванов"],
+        }
+    ),
 ]
-Phone = Annotated[str, StringConstraints(max_length=40), AfterValidator(_e164)]
-Stage = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_:]{1,50}$")]
+Phone = Annotated[
+    str,
+    StringConstraints(max_length=40),
+    AfterValidator(_e164),
+    Field(examples=["+77001112233"], json_schema_extra={"format": "phone"}),
+]
+Stage = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Z0-9_:]{1,50}$"),
+    Field(examples=["NEW"], json_schema_extra={"format": "stage"}),
+]
 
 
 class _Body(BaseModel):
@@ -62,8 +94,17 @@ class NewUser(_Body):
     stage: Stage = DEFAULT_STAGES[0]
 
 
+def _given_or_absent(schema: dict[str, Any]) -> None:
+    """None marks a field that is absent; a client can't send it."""
+    for name, field in schema["properties"].items():
+        schema["properties"][name] = field["anyOf"][0]
+    schema["minProperties"] = 1
+
+
 class Changes(_Body):
     """The body of PATCH /users/{id}: only what is given changes."""
+
+    model_config = ConfigDict(json_schema_extra=_given_or_absent)
 
     full_name: FullName | None = None
     phone: Phone | None = None

@@ -1,24 +1,11 @@
 """Users as a reader sees them: with what became of their last write."""
 
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import cast
 
 from leadline.runtime.database import Row, database
 from leadline.runtime.errors import UserNotFound
-from leadline.users.model import Stage, UserId
-
-
-class Query(BaseModel):
-    """The query of GET /users."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    stage: Stage | None = None
-    sync: Literal["waiting", "synced", "failed"] | None = None
-    limit: int = Field(50, ge=1, le=200)
-    after: int = Field(0, ge=0, le=2**63 - 1)
-
+from leadline.users.model import UserId
+from leadline.users.shown import History, Listed, Page, Query, Shown
 
 _USER = """
 id, full_name, phone, stage, version, bitrix_lead_id, sync_status, sync_reason, sync_attempts
@@ -39,7 +26,7 @@ FROM users WHERE id = :id
 """
 
 
-def one(user_id: UserId) -> dict[str, Any]:
+def one(user_id: UserId) -> Shown:
     """The user with its `sync` block, in it the last ten events that the ledger still keeps.
 
     `retry_at` is there where a failed write is tried again by itself, and says when.
@@ -52,13 +39,13 @@ def one(user_id: UserId) -> dict[str, Any]:
     if not rows:
         raise UserNotFound
     user = _with_sync(rows[0])
+    history = cast("History", {**user["sync"], "events": rows[0]["events"]})
     if rows[0]["retry_at"] is not None:
-        user["sync"]["retry_at"] = rows[0]["retry_at"]
-    user["sync"]["events"] = rows[0]["events"]
-    return user
+        history["retry_at"] = rows[0]["retry_at"]
+    return {**user, "sync": history}
 
 
-def page(query: Query) -> dict[str, Any]:
+def page(query: Query) -> Page:
     """Users with an id greater than `after`, by id; `next` continues where this page ends.
 
     Raises:
@@ -77,7 +64,7 @@ def page(query: Query) -> dict[str, Any]:
     return {"items": items, "next": str(items[-1]["id"]) if len(rows) > query.limit else None}
 
 
-def _with_sync(row: Row) -> dict[str, Any]:
+def _with_sync(row: Row) -> Listed:
     return {
         "id": row["id"],
         "full_name": row["full_name"],

@@ -6,9 +6,15 @@ from http import HTTPStatus
 #: Of the functions, as faas-netes calls it; there is no other here.
 NAMESPACE = "openfaas-fn"
 
-_USERS = {"POST": "create-user", "GET": "list-users"}
-_USER = {"GET": "get-user", "PATCH": "update-user"}
-_MOVE = {"POST": "move-user"}
+#: Path and method of every call, and the function that answers it; GET serves HEAD too.
+ROUTES = {
+    "/users": {"POST": "create-user", "GET": "list-users"},
+    "/users/{id}": {"GET": "get-user", "PATCH": "update-user"},
+    "/users/{id}/move": {"POST": "move-user"},
+    "/openapi.json": {"GET": "openapi"},
+    "/docs": {"GET": "openapi"},
+    "/docs/{file}": {"GET": "openapi"},
+}
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,12 @@ def route(method: str, raw: str) -> Target | Refusal:
 
 
 def _methods(segments: list[str]) -> dict[str, str] | None:
-    match segments:
-        case ["users"]:
-            return _USERS
-        case ["users", user] if user:
-            return _USER
-        case ["users", user, "move"] if user:
-            return _MOVE
+    for path, methods in ROUTES.items():
+        pattern = path.split("/")[1:]
+        if len(pattern) == len(segments) and all(map(_fits, pattern, segments)):
+            return methods
     return None
+
+
+def _fits(pattern: str, segment: str) -> bool:
+    return bool(segment) if pattern.startswith("{") else segment == pattern

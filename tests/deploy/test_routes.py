@@ -9,7 +9,10 @@ from tests.deploy.kinds import HttpRoute, PathRewrite, Rule
 from tests.deploy.manifests import DEPLOY, of_kind
 
 METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
-PATHS = ("/users", "/users/42", "/users/42/move", "/users/42/other", "/users/", "/", "/healthz")
+PATHS = (
+    *("/users", "/users/42", "/users/42/move", "/users/42/other", "/users/", "/", "/healthz"),
+    *("/openapi.json", "/docs", "/docs/swagger-ui.css"),
+)
 PATHS_OF_THE_GATEWAY = ("/function/create-user", "/function/outbox-relay", "/system/functions")
 
 

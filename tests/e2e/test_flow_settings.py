@@ -1,6 +1,10 @@
 """A system with other settings: keys, NestJS replies, other reply queues, an eager relay."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,12 +14,14 @@ import pytest
 import redis
 
 from local.runner.state import State
+from tests.emulator.browser import Browser
 from tests.faults import portal
 from tests.faults.wire import DEAD_REQUESTS, Wire, plugged_in
 from tests.servers import eventually
-from tests.system import System
+from tests.system import CHECKOUT, System
 
 KEYS = ("first-key-of-the-tests", "second-key-of-the-tests")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 READER = "key-that-reads-only"
 ANSWERS = "answers.of.the.tests"
 
@@ -105,6 +111,38 @@ def test_a_key_opens_no_more_than_its_scope(other: System) -> None:
         answer = other.http.post(url, json={}, headers=headers, timeout=10)
         assert (answer.status_code, "`operate`" in answer.text) == (403, True), name
     assert other.user(user["id"])["full_name"] == "Только Прочитан"
+
+
+def test_every_call_keeps_to_the_document(other: System) -> None:
+    """Examples, edge values, random and malformed requests, and calls in a row, by schemathesis."""
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("schemathesis"),
+            f"--config-file={CHECKOUT / 'tests/e2e/schemathesis.toml'}",
+            *("run", f"{other.url('edge')}/openapi.json", "--max-examples=8", "--no-color"),
+        ],
+        cwd=CHECKOUT,
+        env={**os.environ, "API_KEY": KEYS[0]},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "5 selected / 5 total" in done.stdout
+    for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
+        assert f"✅ {phase}" in done.stdout, done.stdout
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+def test_the_page_shows_every_call_and_can_try_it(other: System, tmp_path: Path) -> None:
+    with Browser(CHROMIUM, tmp_path / "profile") as browser:
+        browser.open(f"{other.url('edge')}/docs")
+        browser.wait_for("document.querySelectorAll('.opblock').length === 5", timeout_s=30)
+        script = """fetch("users?limit=1").then(answer => window.status = String(answer.status))"""
+        browser.eval(script)
+        browser.wait_for("window.status === '401'")
+        problems = [one for one in browser.problems if "401" not in one]
+        assert problems == []
 
 
 def test_an_idempotency_key_belongs_to_its_caller(other: System) -> None:

@@ -44,7 +44,7 @@ def due() -> list[datetime | None]:
 
 
 def sync(event: Event) -> dict[str, Any]:
-    found: dict[str, Any] = read.one(event.user.id)["sync"]
+    found = read.one(event.user.id)["sync"]
     return {name: found[name] for name in ("status", "reason", "attempts", "bitrix_lead_id")}
 
 

@@ -6,7 +6,7 @@ from leadline.ledger import accept
 from leadline.runtime.errors import InvalidRequest, UserNotFound
 from leadline.users import read, stages, store
 from leadline.users.model import Move, NewUser, UserId
-from leadline.users.read import Query
+from leadline.users.shown import Query
 from tests.integration.conftest import rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -41,8 +41,8 @@ def test_pages_show_each_user_once_though_users_are_added_meanwhile() -> None:
     made = [create() for _ in range(7)]
     first = read.page(Query(limit=3))
     create()
-    second = read.page(Query(limit=3, after=int(first["next"])))
-    third = read.page(Query(limit=3, after=int(second["next"])))
+    second = read.page(Query(limit=3, after=int(first["next"] or 0)))
+    third = read.page(Query(limit=3, after=int(second["next"] or 0)))
     seen = [user["id"] for part in (first, second, third) for user in part["items"]]
     assert seen[:7] == made
     assert third["next"] is None

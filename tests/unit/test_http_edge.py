@@ -15,6 +15,7 @@ from leadline.ledger import door
 from leadline.runtime import problem
 from leadline.runtime.auth import Scope
 from leadline.runtime.errors import (
+    FieldError,
     InvalidRequest,
     LeadlineError,
     PathNotFound,
@@ -23,7 +24,7 @@ from leadline.runtime.errors import (
     VersionMismatch,
 )
 from leadline.runtime.http import allow, at_root, endpoint, parse_query, user_id
-from leadline.users.read import Query
+from leadline.users.shown import Query
 from tests.unit.conftest import Configure
 
 
@@ -109,7 +110,7 @@ def open_door(configure: Configure) -> None:
 
 @pytest.mark.usefixtures("open_door")
 def test_errors_are_problem_details() -> None:
-    fields = [{"field": "phone", "message": "is missing"}]
+    fields: list[FieldError] = [{"field": "phone", "message": "is missing"}]
     answer = served(InvalidRequest("Some fields are invalid.", fields=fields))
     assert answer.status_code == 422
     assert answer.content_type == problem.CONTENT_TYPE

@@ -1,0 +1,24 @@
+"""GET /openapi.json and /docs: what the API takes and answers, for programs and for people."""
+
+import functions_framework
+from flask import Request, Response
+
+from leadline.describe import page
+from leadline.describe.openapi import document
+from leadline.runtime.errors import PathNotFound
+from leadline.runtime.http import endpoint, path_of
+
+
+@functions_framework.http
+@endpoint("GET", "HEAD", reading=None)
+def openapi(request: Request) -> Response:
+    """200 with the document, the page, or a file that the page asks for."""
+    match path_of(request).strip("/").split("/"):
+        case [""] | ["openapi.json"]:
+            return Response(document(), content_type="application/json")
+        case ["docs"]:
+            return Response(page.html(), headers=page.SECURITY)
+        case ["docs", name]:
+            body, kind = page.asset(name)
+            return Response(body, headers=page.SECURITY, content_type=kind)
+    raise PathNotFound

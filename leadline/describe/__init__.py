@@ -1,0 +1,1 @@
+"""The contracts as documents that programs read: OpenAPI for HTTP, AsyncAPI for the messages."""

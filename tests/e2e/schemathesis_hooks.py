@@ -1,0 +1,22 @@
+"""What schemathesis can't read from the document: formats of ours, and that a key is used once."""
+
+import uuid
+from typing import Any
+
+import schemathesis
+from hypothesis import strategies as st
+
+STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
+
+schemathesis.openapi.format("stage", st.sampled_from(STAGES))
+schemathesis.openapi.format("phone", st.integers(0, 9_999_999).map(lambda n: f"+7701{n:07}"))
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
+    """A valid idempotency key stands for one request, so each request gets its own."""
+    for name, value in case.headers.items():
+        # A user's id, taken over by a link, is a number, which the client can't send.
+        case.headers[name] = str(value) if isinstance(value, int) else value
+    if 1 <= len(case.headers.get("Idempotency-Key", "")) <= 255:
+        case.headers["Idempotency-Key"] = str(uuid.uuid4())
