@@ -26,7 +26,10 @@ BLANKS = "\t\n\r \x85\xa0\u2003\u2028\u3000"
 
 
 @pytest.fixture
-def client() -> FlaskClient:
+def client(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    # functions-framework would leave these behind.
+    monkeypatch.setenv("FUNCTION_TARGET", "openapi")
+    monkeypatch.setenv("FUNCTION_SIGNATURE_TYPE", "http")
     app: Any = functions_framework.create_app(  # type: ignore[no-untyped-call]
         "openapi", str(CHECKOUT / "functions/openapi/main.py"), "http"
     )
