@@ -5,7 +5,7 @@ from flask import Request, Response
 
 from leadline.ledger import outcomes
 from leadline.messages import contract, journey
-from leadline.messages.delivery import JOURNEY, OUTCOME, PASSING, receive
+from leadline.messages.delivery import FENCE, JOURNEY, OUTCOME, PASSING, receive
 from leadline.runtime.http import endpoint
 
 
@@ -17,6 +17,7 @@ def reply_handler(request: Request) -> Response:
     outcomes.apply(
         contract.read_reply(delivery.body),
         delivery.attributes.get(OUTCOME),
+        fence=delivery.attributes.get(FENCE),
         is_passing=PASSING in delivery.attributes,
         journey=journey.of_header(delivery.attributes.get(JOURNEY)),
     )

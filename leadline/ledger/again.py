@@ -16,15 +16,16 @@ from leadline.runtime.database import database
 _ENTER = """
 WITH asked AS (
     SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[]),
-                         CAST(:event_ids AS uuid[]), CAST(:with_stage AS boolean[]))
-        AS asked (user_id, seen_version, event_id, with_stage)
+                         CAST(:event_ids AS uuid[]), CAST(:with_stage AS boolean[]),
+                         CAST(:is_certain AS boolean[]))
+        AS asked (user_id, seen_version, event_id, with_stage, is_certain)
 ), written AS (
     UPDATE users SET version = version + 1,
         stage_version = CASE WHEN with_stage THEN version + 1 ELSE stage_version END,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0
     FROM asked
-    WHERE users.id = asked.user_id AND users.version = asked.seen_version
-      AND sync_status <> 'waiting'
+    WHERE users.id = asked.user_id
+      AND (users.version = asked.seen_version AND sync_status <> 'waiting' OR is_certain)
     RETURNING id, version, full_name, phone, stage, stage_version, synced_version, event_id
 )
 INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
@@ -46,6 +47,8 @@ class Again:
     version: int
     #: The stage is written too, whatever it is in the CRM.
     with_stage: bool = False
+    #: No write that comes meanwhile, or waits already, would mend it.
+    is_certain: bool = False
 
 
 def ask(users: Iterable[Again]) -> list[int]:
@@ -64,6 +67,7 @@ def ask(users: Iterable[Again]) -> list[int]:
         versions=[one.version for one in asked],
         event_ids=[str(uuid7()) for _ in asked],
         with_stage=[one.with_stage for one in asked],
+        is_certain=[one.is_certain for one in asked],
         changed=LOOK,
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,

@@ -1,11 +1,15 @@
 """Into the ledger: what became of an event, applied once, in any order, late or repeated."""
 
+import re
 from typing import Literal
 from uuid import UUID
 
 import structlog
 
+from leadline.ledger import again
+from leadline.ledger.again import Again
 from leadline.messages.contract import Reply
+from leadline.messages.delivery import LOOK
 from leadline.messages.journey import Journey
 from leadline.runtime.database import database
 from leadline.runtime.errors import BadMessage
@@ -17,14 +21,23 @@ Outcome = Literal["synced", "superseded", "failed"]
 
 UNKNOWN_EVENT = "the reply answers no event of this user that the ledger knows"
 
+# Bitrix24's side may forget which version it has written: a message that comes late then takes the
+# lead back to an older state. The fencing tokens tell, as they grow with each lease: the older of
+# two versions was written last. What was looked at before it was written is right by itself.
+_OVERWRITES = f"""
+:state = 'synced' AND COALESCE(CASE
+    WHEN settled.version < settled.before THEN CAST(:fence AS bigint) > settled.applied_fence
+    ELSE CAST(:fence AS bigint) < settled.applied_fence AND settled.changed <> '{LOOK}'
+END, false)"""
+
 # A failure may still turn into a success (a late answer, a later try), never the other way round;
 # an older reply never touches what a newer version has set. The user is locked first: replies of
 # one user come several at once, and would deadlock over its events.
 # Due stays only what failed for a passing reason: its next try is when an answer was due anyway,
 # at a distance that has grown with each sending. So a repeated reply changes nothing here either.
-_SETTLE = """
+_SETTLE = f"""
 WITH owner AS (
-    SELECT id FROM users WHERE id = :user_id FOR NO KEY UPDATE
+    SELECT id, synced_version, applied_fence FROM users WHERE id = :user_id FOR NO KEY UPDATE
 ), settled AS (
     UPDATE events SET
         state = :state, reason = :reason, attempts = :attempts,
@@ -36,7 +49,7 @@ WITH owner AS (
     FROM owner
     WHERE events.id = CAST(:event_id AS uuid) AND user_id = owner.id
       AND state IN ('open', 'failed')
-    RETURNING user_id, version
+    RETURNING user_id, version, changed, owner.synced_version AS before, applied_fence
 ), older AS (
     UPDATE events SET state = 'superseded', settled_at = now(), due_at = NULL
     FROM settled
@@ -47,6 +60,8 @@ UPDATE users SET
     bitrix_lead_id = CASE WHEN settled.version >= users.synced_version
         THEN COALESCE(CAST(:lead_id AS bigint), users.bitrix_lead_id)
         ELSE users.bitrix_lead_id END,
+    applied_fence = CASE WHEN :state = 'synced' AND settled.version >= settled.before
+        THEN GREATEST(users.applied_fence, CAST(:fence AS bigint)) ELSE users.applied_fence END,
     synced_version = CASE WHEN :state = 'failed' THEN users.synced_version
         ELSE GREATEST(users.synced_version, settled.version) END,
     sync_status = CASE WHEN settled.version < users.version THEN users.sync_status
@@ -56,7 +71,7 @@ UPDATE users SET
     sync_attempts = CASE WHEN settled.version < users.version THEN users.sync_attempts
         ELSE :attempts END
 FROM settled WHERE users.id = settled.user_id
-RETURNING users.sync_status
+RETURNING users.version, {_OVERWRITES} AS overwrites
 """
 
 _OLDEST_OPEN = """
@@ -64,15 +79,29 @@ SELECT id FROM events WHERE user_id = :user_id AND action = :action AND state = 
 ORDER BY version LIMIT 1
 """
 
-_KNOWN = "SELECT state FROM events WHERE id = CAST(:event_id AS uuid) AND user_id = :user_id"
+_REPEATED = f"""
+SELECT users.version, {_OVERWRITES} AS overwrites
+FROM users, LATERAL (
+    SELECT version, changed, synced_version AS before, applied_fence
+    FROM events WHERE id = CAST(:event_id AS uuid) AND user_id = users.id
+) AS settled
+WHERE users.id = :user_id
+"""
 
 
 def apply(
-    reply: Reply, outcome: str | None, *, is_passing: bool = False, journey: Journey | None = None
+    reply: Reply,
+    outcome: str | None,
+    *,
+    fence: str | None = None,
+    is_passing: bool = False,
+    journey: Journey | None = None,
 ) -> None:
     """Settle the event that this reply answers; a reply that comes again changes nothing.
 
     `outcome` is what the sender says beyond the public reply ("superseded"), None from others.
+    `fence`: the token of the lease that applied it. Where an older state was written over a newer
+    one, the newest is sent once more.
     `is_passing`: the sender says that a later try may succeed; the relay will make it.
     `journey`: how the event fared, kept for whoever asks why.
 
@@ -83,11 +112,10 @@ def apply(
     event_id = _ledger_id(reply.event_id) if reply.event_id else _event_without_id(reply)
     state = _state(reply, outcome)
     reason = (reply.reason or "no reason given") if state == "failed" else None
+    about = {"event_id": event_id, "user_id": reply.user_id, "state": state, "fence": _token(fence)}
     rows = database().run(
         _SETTLE,
-        event_id=event_id,
-        user_id=reply.user_id,
-        state=state,
+        **about,
         reason=reason,
         attempts=reply.attempts,
         lead_id=reply.bitrix_lead_id if state != "failed" else None,
@@ -95,10 +123,14 @@ def apply(
         retry_for_s=settings().retry_for_s,
         journey=journey.ended(reason).dumps() if journey else None,
     )
-    if not rows and not database().run(_KNOWN, event_id=event_id, user_id=reply.user_id):
+    is_repeated = not rows
+    if is_repeated and not (rows := database().run(_REPEATED, **about)):
         raise BadMessage(UNKNOWN_EVENT)
+    if rows[0]["overwrites"]:
+        log.warning("an older state was written over a newer one", user_id=reply.user_id)
+        again.ask([Again(reply.user_id, rows[0]["version"], with_stage=True, is_certain=True)])
     log.info(
-        "reply received" if rows else "reply repeated",
+        "reply repeated" if is_repeated else "reply received",
         event_id=event_id,
         user_id=reply.user_id,
         status=reply.status,
@@ -120,6 +152,10 @@ def _ledger_id(text: str) -> str:
         return str(UUID(text))
     except ValueError:
         raise BadMessage(UNKNOWN_EVENT) from None
+
+
+def _token(text: str | None) -> int | None:
+    return int(text) if text and re.fullmatch("[1-9][0-9]{0,17}", text) else None
 
 
 def _event_without_id(reply: Reply) -> str:

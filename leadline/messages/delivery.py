@@ -27,6 +27,9 @@ STAGE_VERSION = "stageversion"
 RESENT = "resent"
 #: How the reply closes the event in the ledger: synced, superseded, or failed.
 OUTCOME = "outcome"
+#: On a success: the fencing token of the lease that applied it. They grow, so they tell which of two
+#: versions was written last.
+FENCE = "fence"
 #: Present on an error reply whose reason may pass by itself: the ledger asks again later.
 PASSING = "passing"
 #: How the event fared before its reply: see `journey`.

@@ -24,6 +24,8 @@ class Answered:
     reason: str | None = None
     #: Whether a later try could succeed without anybody's help.
     is_passing: bool = False
+    #: The lease under which it was applied.
+    fence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

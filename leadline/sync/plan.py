@@ -95,7 +95,7 @@ def applied(entry: Entry, agreed: Agreed | None, *, is_create: bool = False) -> 
     # An older message may come after a newer one was applied and answered.
     newest = max(*unanswered, entry.agreed_order)
     return Settlement(
-        entry, fields, tuple(_success(event, agreed.lead_id, newest) for event in entry.events)
+        entry, fields, tuple(_success(entry, event, agreed.lead_id, newest) for event in entry.events)
     )
 
 
@@ -169,11 +169,12 @@ def _doubt(entry: Entry, error: BitrixError, now_ms: int) -> Fields:
     return fields
 
 
-def _success(event: Owed, lead_id: int, newest: int) -> Owed:
+def _success(entry: Entry, event: Owed, lead_id: int, newest: int) -> Owed:
     if event.answered is not None:
         return event
     outcome: Outcome = "synced" if event.order == newest else "superseded"
-    return replace(event, answered=Answered(outcome, event.attempts + 1, lead_id))
+    answered = Answered(outcome, event.attempts + 1, lead_id, fence=entry.fence)
+    return replace(event, answered=answered)
 
 
 def _attempted(event: Owed, error: BitrixError) -> Owed:

@@ -483,8 +483,8 @@ def old_messages_come_again(scene: Scene) -> Iterator[None]:
     """Any event of the ledger, served or not, in any order, more than once."""
     rows = scene.bench.rows(
         "SELECT events.id AS event_id, user_id AS id, events.full_name, events.phone, events.stage,"
-        " events.version, action, changed, occurred_at, correlation_id, traceparent,"
-        " bitrix_lead_id FROM events JOIN users ON users.id = user_id"
+        " events.version, action, changed, events.stage_version, occurred_at, correlation_id,"
+        " traceparent, bitrix_lead_id FROM events JOIN users ON users.id = user_id"
         " ORDER BY events.id DESC LIMIT 60"
     )
     chosen = scene.dice.sample(rows, min(12, len(rows))) * 2

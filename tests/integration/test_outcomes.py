@@ -237,3 +237,56 @@ def test_replies_of_one_user_at_once_never_deadlock() -> None:
 
         in_threads(6, settle)
         assert sync(events[0]) == SYNCED
+
+
+def applied(event: Event, fence: int, outcome: str = "synced") -> None:
+    outcomes.apply(reply_to(event), outcome, fence=str(fence))
+
+
+def asked_again() -> list[tuple[int, str, int | None]]:
+    found = rows(
+        "SELECT version, changed, stage_version FROM events WHERE changed = 'look' ORDER BY version"
+    )
+    return [(row["version"], row["changed"], row["stage_version"]) for row in found]
+
+
+def test_an_older_state_that_was_written_over_a_newer_one_is_mended() -> None:
+    """As when Redis has forgotten all, and a message comes that was late."""
+    events = writes(3)
+    applied(events[2], fence=30)
+    applied(events[1], fence=40)
+    assert asked_again() == [(4, "look", 4)], "with the stage, which that message may have set"
+    assert sync(events[0])["status"] == "waiting"
+
+
+def test_so_it_is_when_the_replies_come_the_other_way_round() -> None:
+    events = writes(3)
+    applied(events[1], fence=40)
+    applied(events[2], fence=30)
+    assert asked_again() == [(4, "look", 4)]
+
+
+def test_so_it_is_when_the_user_waits_for_something_else_already() -> None:
+    events = writes(3)
+    applied(events[1], fence=30)
+    applied(events[0], fence=40)
+    assert asked_again() == [(4, "look", 4)]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_replies_in_any_order_to_what_was_written_in_order_need_no_mending(
+    order: tuple[int, ...],
+) -> None:
+    events = writes(3)
+    for at in (*order, *order):
+        applied(events[at], fence=10 * (at + 1))
+    applied(events[0], fence=30, outcome="superseded")
+    assert asked_again() == []
+
+
+@pytest.mark.parametrize("fence", ["", "x", "-1", "9" * 40])
+def test_a_token_that_is_none_says_nothing(fence: str) -> None:
+    events = writes(2)
+    applied(events[1], fence=30)
+    outcomes.apply(reply_to(events[0]), "synced", fence=fence)
+    assert asked_again() == []
