@@ -37,7 +37,8 @@ WITH claimed AS (
 )
 SELECT claimed.id AS event_id, claimed.user_id AS id, claimed.full_name, claimed.phone,
        claimed.stage, claimed.version, claimed.action, claimed.changed,
-       claimed.stage_version, claimed.occurred_at, claimed.correlation_id, claimed.traceparent, users.bitrix_lead_id,
+       claimed.stage_version, claimed.occurred_at, claimed.correlation_id, claimed.traceparent,
+       users.bitrix_lead_id,
        claimed.due_at IS NOT NULL AS is_owed
 FROM claimed JOIN users ON users.id = claimed.user_id
 ORDER BY claimed.id

@@ -27,8 +27,8 @@ STAGE_VERSION = "stageversion"
 RESENT = "resent"
 #: How the reply closes the event in the ledger: synced, superseded, or failed.
 OUTCOME = "outcome"
-#: On a success: the fencing token of the lease that applied it. They grow, so they tell which of two
-#: versions was written last.
+#: On a success: the fencing token of the lease that applied it. As they grow, they tell which of
+#: two versions was written last.
 FENCE = "fence"
 #: Present on an error reply whose reason may pass by itself: the ledger asks again later.
 PASSING = "passing"

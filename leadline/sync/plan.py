@@ -95,7 +95,9 @@ def applied(entry: Entry, agreed: Agreed | None, *, is_create: bool = False) -> 
     # An older message may come after a newer one was applied and answered.
     newest = max(*unanswered, entry.agreed_order)
     return Settlement(
-        entry, fields, tuple(_success(entry, event, agreed.lead_id, newest) for event in entry.events)
+        entry,
+        fields,
+        tuple(_success(entry, event, agreed.lead_id, newest) for event in entry.events),
     )
 
 

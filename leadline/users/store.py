@@ -106,7 +106,8 @@ SELECT id, full_name, phone, stage, version, bitrix_lead_id, event.* FROM writte
 _REPEATED = f"""
 SELECT key.fingerprint, event.user_id AS id, event.full_name, event.phone, event.stage,
        event.version, CAST(NULL AS bigint) AS bitrix_lead_id, event.id AS event_id, event.action,
-       event.changed, event.stage_version, event.occurred_at, event.correlation_id, event.traceparent
+       event.changed, event.stage_version, event.occurred_at, event.correlation_id,
+       event.traceparent
 FROM idempotency_keys AS key JOIN events AS event ON event.id = key.event_id
 WHERE key.caller = :caller AND key.key = :key
   AND key.created_at > now() - interval '{KEY_LIFETIME}'

@@ -1,4 +1,4 @@
-"""Under which lease a user's newest state was applied: tells when an older one was written since."""
+"""Under which lease a user's newest state was applied: tells when an older one was written after."""
 
 from alembic import op
 
