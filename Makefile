@@ -35,7 +35,7 @@ faults: setup ## random faults for MINUTES (10), from SEED on, or one round agai
 	@$(RUN) tests.faults.lab $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 api-check: setup ## look long for a call of URL (a system that runs) that breaks the API's document; API_KEY=...
-	@.venv/bin/schemathesis --config-file tests/e2e/schemathesis.toml run $(or $(URL),http://127.0.0.1:3000)/openapi.json \
+	@SCHEMATHESIS_HOOKS=tests/e2e/schemathesis_hooks.py .venv/bin/schemathesis --config-file tests/e2e/schemathesis.toml run $(or $(URL),http://127.0.0.1:3000)/openapi.json \
 	  --max-examples $(or $(EXAMPLES),300)
 
 lint: setup ## everything that is checked without running

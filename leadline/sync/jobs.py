@@ -1,5 +1,6 @@
 """The job: one call to Bitrix24 for all users that are due, up to a batch of them."""
 
+from leadline.runtime.errors import BitrixError
 from leadline.runtime.redis import reachable
 from leadline.sync import driver, portals
 from leadline.sync.call import Call
@@ -14,8 +15,12 @@ def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - says in RQ's history wh
         BitrixError: the call as a whole failed; everything is written down, RQ only counts it.
         QueueDown: Redis can't be reached; leases expire and the users are due again.
     """
-    with reachable():
-        return _serve(work_queue())
+    try:
+        with reachable():
+            return _serve(work_queue())
+    except BitrixError as error:
+        # RQ keeps the text of what it catches, and Bitrix24 may quote a person in its own.
+        raise type(error)(code=error.code) from None
 
 
 def _serve(queue: WorkQueue) -> int:

@@ -95,7 +95,7 @@ def main() -> None:
         log_job_description=False,
     )
     logger.info("worker starts")
-    worker.work(logging_level="WARNING")
+    worker.work(logging_level="CRITICAL")  # RQ would set its own level, see runtime/log.py
     stop.set()
     logger.info("worker stopped")
 

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 import redis
+from rq.job import Job
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
 
 from local.runner.state import State
 from tests.emulator.browser import Browser
-from tests.faults import portal
-from tests.faults.wire import DEAD_REQUESTS, Wire, plugged_in
+from tests.faults import portal, story
+from tests.faults.wire import DEAD_REQUESTS, REPLIES, Wire, plugged_in
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
@@ -113,16 +116,21 @@ def test_a_key_opens_no_more_than_its_scope(other: System) -> None:
     assert other.user(user["id"])["full_name"] == "Только Прочитан"
 
 
-def test_every_call_keeps_to_the_document(other: System) -> None:
+def test_every_call_keeps_to_the_document(other: System, tmp_path: Path) -> None:
     """Examples, edge values, random and malformed requests, and calls in a row, by schemathesis."""
+    own = CHECKOUT / "tests/e2e"
     done = subprocess.run(
         [
             Path(sys.executable).with_name("schemathesis"),
-            f"--config-file={CHECKOUT / 'tests/e2e/schemathesis.toml'}",
+            f"--config-file={own / 'schemathesis.toml'}",
             *("run", f"{other.url('edge')}/openapi.json", "--max-examples=8", "--no-color"),
         ],
-        cwd=CHECKOUT,
-        env={**os.environ, "API_KEY": KEYS[0]},
+        cwd=tmp_path,  # it keeps what it found for its next run
+        env={
+            **os.environ,
+            "API_KEY": KEYS[0],
+            "SCHEMATHESIS_HOOKS": str(own / "schemathesis_hooks.py"),
+        },
         capture_output=True,
         check=False,
         text=True,
@@ -251,6 +259,91 @@ def test_an_outage_heals_without_anybodys_help(other: System) -> None:
     for user in users:
         assert portal.looks_like(portal.lead_of(other, user["id"]), user)
         assert "retry_at" not in _sync(other, user)
+
+
+def test_no_log_line_holds_a_name_a_phone_or_a_credential_whatever_goes_wrong(
+    other: System, wire: Wire
+) -> None:
+    name, phone, wrong_key = "Нигде Не Записанный", "+77019998877", "a-key-that-nobody-has"
+    _ask_wrongly(other, name, phone, wrong_key)
+    dead = _publish_nonsense(wire, name, phone)
+    failing: list[dict[str, Any]] = []
+    faults: tuple[dict[str, Any], ...] = (
+        {"status": 400, "code": "INVALID_FIELD", "description": f"{name} {phone} is invalid"},
+        {"status": 500, "description": f"SQL error near {name!r}"},
+        {"status": 401, "code": "NO_AUTH_FOUND"},
+    )
+    for fault in faults:
+        portal.mend(other)
+        portal.breaks(other, "error", count=3, **fault)
+        failing.append(other.create(f"{name} {len(failing)}", phone))
+        eventually(lambda: portal.bites(other) > 0, 20, f"the portal says {fault}")
+    wire.await_letters(DEAD_REQUESTS, lambda _: True, count=dead)
+    portal.mend(other)
+    eventually(lambda: all(_is_settled(other, user) for user in failing), 60, "all is settled")
+    histories = _failures_in_rq(other)
+    assert "Rejected" in histories
+    assert name not in histories
+    assert phone not in histories
+    leaks = story.leaks(other, {name, phone[1:], wrong_key, "only-for-idempotency"})
+    assert not leaks, leaks
+
+
+def _ask_wrongly(system: System, name: str, phone: str, wrong_key: str) -> None:
+    """Every call with every kind of mistake in it."""
+    user = system.create(name, phone)
+    path = f"/users/{user['id']}"
+    whole = {"full_name": name, "phone": phone}
+    for method, where in (("POST", "/users"), ("PATCH", path), ("POST", f"{path}/move")):
+        for body in (
+            {**whole, "stage": name},
+            {**whole, "phone": phone * 3},
+            {name: phone},
+            [name, phone],
+        ):
+            assert system.request(method, where, json=body).status_code == 422
+        half = json.dumps(whole, ensure_ascii=False)[:-3].encode()
+        headers = {"Content-Type": "application/json"}
+        assert system.request(method, where, data=half, headers=headers).status_code == 400
+        headers = {"Content-Type": "text/plain", "Idempotency-Key": "only-for-idempotency"}
+        assert system.request(method, where, data=half, headers=headers).status_code == 415
+    for where in ("/users", path, f"/users/{name}", f"/{phone}", f"/users?stage={name}"):
+        headers = {"Authorization": f"Bearer {wrong_key}"}
+        assert system.request("GET", where, headers=headers).status_code in {403, 404}
+        assert system.request("GET", where, params={"id": name}).status_code < 500
+    headers = {"If-Match": '"9"', "Idempotency-Key": "only-for-idempotency"}
+    body = {"full_name": name}
+    assert system.request("PATCH", path, json=body, headers=headers).status_code == 412
+
+
+def _publish_nonsense(wire: Wire, name: str, phone: str) -> int:
+    """Messages that can never be served; how many."""
+    user = {"id": 8_000_009, "full_name": name, "phone": phone, "stage": "NEW"}
+    data = {"action": "create_card", "user": user, "replyQueue": ANSWERS}
+    messages: list[object] = [
+        json.dumps({"pattern": "user_created", "data": data}).encode()[:-5],
+        f"{name} {phone}".encode(),
+        {"pattern": name, "data": {**data, "action": name}},
+        {"pattern": "user_created", "data": {**data, "replyQueue": f"{name}.{phone}"}},
+        {"pattern": "user_created", "data": {**data, "user": {**user, "id": name}}},
+    ]
+    for message in messages:
+        wire.publish(message)
+        wire.publish(message, REPLIES)
+    return len(messages)
+
+
+def _failures_in_rq(system: System) -> str:
+    """What RQ keeps of the last failed jobs, for its own tools to show."""
+    with redis.Redis.from_url(system.url("redis")) as memory:
+        failed = FailedJobRegistry("bitrix_jobs", memory, serializer=JSONSerializer)
+        jobs = Job.fetch_many(failed.get_job_ids(), memory, JSONSerializer)
+        results = [job.latest_result() for job in jobs if job]
+        return "\n".join(result.exc_string or "" for result in results if result)
+
+
+def _is_settled(system: System, user: dict[str, Any]) -> bool:
+    return str(_sync(system, user)["status"]) != "waiting"
 
 
 def _sync(system: System, user: dict[str, Any]) -> dict[str, Any]:

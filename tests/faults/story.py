@@ -1,8 +1,9 @@
 """What our processes have written, line by line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from tests.system import System
 
@@ -27,3 +28,48 @@ def of_call(system: System, correlation_id: str) -> list[dict[str, Any]]:
     ]
     mine = [line for line in found if line.get("correlation_id") == correlation_id]
     return sorted(mine, key=lambda line: str(line["timestamp"]))
+
+
+def leaks(system: System, more: Iterable[str] = ()) -> str:
+    """The lines that tell a name, a phone or a credential: of anybody in the system, or of `more`.
+
+    "" where there is none. A secret is looked for as it is, and as JSON and as URLs would have it.
+    """
+    wanted = {
+        form: secret
+        for secret in {*_people(system), *_credentials(system), *more}
+        for form in {secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe="")}
+    }
+    lines = [*raw_lines(system)]
+    text = "\n".join(line for _, line in lines)
+    found = {form for form in wanted if form in text}
+    told = [f"{name}: {line[:300]}" for name, line in lines if any(form in line for form in found)]
+    return "\n".join([*sorted(wanted[form] for form in found)[:5], *told[:5]])
+
+
+def _people(system: System) -> Iterator[str]:
+    """Names and phones; short ones stand in any id or word."""
+    after = "0"
+    while after:
+        page = system.request("GET", f"/users?limit=200&after={after}").json()
+        for user in page["items"]:
+            if len(user["phone"]) > 9:
+                yield user["phone"][1:]
+            if len(user["full_name"]) > 8:
+                yield user["full_name"]
+        after = page["next"]
+
+
+def _credentials(system: System) -> Iterator[str]:
+    """Every password and key that this system was given or has made, and the webhook's code."""
+    for folder in ("passwords", "secrets"):
+        for path in (system.state.root / folder).iterdir():
+            for one in path.read_text(encoding="ascii").split():
+                parts = urlsplit(one)
+                if parts.password:
+                    yield parts.password
+                elif parts.scheme in {"http", "https"}:
+                    yield parts.path
+                elif not parts.netloc:
+                    yield one.rpartition(":")[2]  # a key, its scopes before it
+    yield "local-webhook-code"
