@@ -1,4 +1,4 @@
-"""Under which lease a user's newest state was applied: tells when an older one was written after."""
+"""Under which lease a user's newest state was applied: tells when an older one came after."""
 
 from alembic import op
 

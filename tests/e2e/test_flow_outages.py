@@ -78,7 +78,7 @@ store.change(int(sys.argv[1]), model.Move(stage="JUNK"), None, None)
 def test_a_move_whose_message_is_lost_goes_with_the_update_after_it(system: System) -> None:
     user = system.create("Чей Переход Пропал")
     system.await_synced(user["id"])
-    subprocess.run(  # noqa: S603 - our own code
+    subprocess.run(
         [sys.executable, "-c", _MOVE_AND_DIE, str(user["id"])],
         env={**os.environ, "DATABASE_URL": system.url("database")},
         check=True,
