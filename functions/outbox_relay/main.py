@@ -4,8 +4,11 @@ import functions_framework
 from flask import Request, Response
 
 from leadline.ledger import relay
+from leadline.operate import gauges
 from leadline.runtime.http import answer, endpoint
 from leadline.sync import stages
+
+gauges.register()
 
 
 @functions_framework.http

@@ -6,8 +6,9 @@ take 60 s (https://apidocs.bitrix24.com/limits.html). Some portals bill a batch'
 own methods, some to `batch`: both are watched, and the tighter one counts.
 """
 
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,23 @@ class Budget:
             reserved.allowed[method] = self._ask(method, min(count, in_all), reserved)
             in_all -= reserved.allowed[method]
         return reserved
+
+    def used_s(self, methods: Iterable[str]) -> dict[str, float]:
+        """Execution time that each method has used, as an answer has told less than a minute ago.
+
+        Raises:
+            redis.RedisError: Redis can't be reached.
+        """
+        names = [*methods, BATCH]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hmget(self._prefix + name, "used", "reset_at")
+            accounts = pipe.execute()
+        return {
+            name: float(used)
+            for name, (used, reset_at) in zip(names, accounts, strict=True)
+            if used is not None and float(reset_at) > time.time()
+        }
 
     def _ask(self, method: str, count: int, reserved: Reserved) -> int:
         args = [count, self._limit_s, PROBE, LOST_S]

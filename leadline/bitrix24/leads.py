@@ -12,6 +12,9 @@ from leadline.bitrix24.command import Command
 from leadline.runtime.errors import OutcomeUnknown
 
 LEAD = 1
+ADD, UPDATE, LIST = "crm.item.add", "crm.item.update", "crm.lead.list"
+#: What the calls for users consist of.
+METHODS = (ADD, UPDATE, LIST)
 #: Lengths of the columns; what is longer Bitrix24 may cut or refuse.
 TITLE_MAX = 255
 NAME_MAX = 50
@@ -54,7 +57,7 @@ def create(user_id: int, state: State, originator: str) -> Command:
     }
     if state.stage:
         fields["stageId"] = state.stage
-    return Command("crm.item.add", {"entityTypeId": LEAD, "fields": fields})
+    return Command(ADD, {"entityTypeId": LEAD, "fields": fields})
 
 
 def update(agreed: Agreed, state: State, *, with_stage: bool) -> Command | None:
@@ -70,9 +73,7 @@ def update(agreed: Agreed, state: State, *, with_stage: bool) -> Command | None:
         fields["stageId"] = state.stage
     if not fields:
         return None
-    return Command(
-        "crm.item.update", {"entityTypeId": LEAD, "id": agreed.lead_id, "fields": fields}
-    )
+    return Command(UPDATE, {"entityTypeId": LEAD, "id": agreed.lead_id, "fields": fields})
 
 
 def written(answer: Any, state: State) -> Agreed:
@@ -185,7 +186,7 @@ def stage_ids(answer: Any) -> list[str]:
 def _list(where: dict[str, Any]) -> Command:
     columns = ["ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PHONE"]
     return Command(
-        "crm.lead.list",
+        LIST,
         # start -1 spares the portal the counting
         {"filter": where, "select": columns, "order": {"ID": "ASC"}, "start": -1},
     )

@@ -59,6 +59,14 @@ class TokenBucket:
         counts: Any = self._redis.mget([f"{self._key}:sent:{slot}" for slot in slots])
         return [max(0, int(count or 0)) for count in counts]
 
+    def tokens(self) -> float:
+        """How many requests may be sent at once; 0 too where the rate has no limit.
+
+        Raises:
+            redis.RedisError: Redis can't be reached.
+        """
+        return self.level() * self._capacity if self._rate else 0.0
+
     def give_back(self) -> None:
         """Return a token that was not used."""
         self._run(-1)

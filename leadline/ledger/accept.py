@@ -5,11 +5,16 @@ import hashlib
 import structlog
 
 from leadline.ledger import publish
+from leadline.runtime import metrics
 from leadline.users import stages, store
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.users.store import Accepted, Repeat
 
 log = structlog.get_logger()
+
+ACCEPTED = metrics.Counter(
+    "leadline_writes_accepted_total", "Writes entered in the ledger, by what they did", "action"
+)
 
 
 def create(new: NewUser, repeat: Repeat | None) -> Accepted:
@@ -37,6 +42,7 @@ def repeat_of(caller: str, key: str | None, *parts: object) -> Repeat | None:
 def _entered(accepted: Accepted) -> Accepted:
     event = accepted.event
     if accepted.is_new:
+        ACCEPTED.inc(event.action)
         publish.offer(event)  # best effort: the relay is the promise
     log.info(
         "write accepted" if accepted.is_new else "write repeated",

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from leadline.runtime.database import database
 
-# Rows in order need no count of their own: all that are neither waiting nor failed.
-_COUNTS = """
-SELECT (SELECT count(*) FROM users) AS users,
-       (SELECT count(*) FROM users WHERE sync_status = 'waiting') AS waiting,
+# Answered from two small indexes, however long the tables are.
+_BACKLOG = """
+SELECT (SELECT count(*) FROM users WHERE sync_status = 'waiting') AS waiting,
        (SELECT count(*) FROM users WHERE sync_status = 'failed') AS failed,
        open.events AS open_events, open.unpublished, open.retrying, open.oldest_s, open.overdue_s
 FROM (
@@ -22,11 +21,17 @@ FROM (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Users by what became of their last write, and what is still to be done."""
+# Rows in order need no count of their own: all that are neither waiting nor failed.
+_COUNTS = f"""
+SELECT (SELECT count(*) FROM users) AS users, backlog.* FROM ({_BACKLOG}) AS backlog
+"""
 
-    users: int
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """What is still to be done."""
+
+    #: Users whose last write was not answered yet, or has failed.
     waiting: int
     failed: int
     #: Writes without an answer; those of them that RabbitMQ has not confirmed yet.
@@ -39,14 +44,30 @@ class Counts:
     #: For how long the relay has had something to do; negative or None: nothing is due.
     overdue_s: float | None
 
+
+@dataclass(frozen=True, kw_only=True)
+class Counts(Backlog):
+    """Users by what became of their last write, and what is still to be done."""
+
+    users: int
+
     @property
     def synced(self) -> int:
         """Users whose lead is as it should be."""
         return self.users - self.waiting - self.failed
 
 
+def backlog() -> Backlog:
+    """What is still to be done, quick enough to be asked often.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return Backlog(**database().run(_BACKLOG)[0])
+
+
 def counts() -> Counts:
-    """The ledger as it stands now.
+    """The ledger as it stands now; counts all users.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

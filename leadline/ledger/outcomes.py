@@ -1,7 +1,7 @@
 """Into the ledger: what became of an event, applied once, in any order, late or repeated."""
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 import structlog
@@ -11,13 +11,27 @@ from leadline.ledger.again import Again
 from leadline.messages.contract import Reply
 from leadline.messages.delivery import LOOK
 from leadline.messages.journey import Journey
-from leadline.runtime.database import database
+from leadline.runtime import metrics
+from leadline.runtime.database import Row, database
 from leadline.runtime.errors import BadMessage
 from leadline.runtime.settings import settings
 
 log = structlog.get_logger()
 
 Outcome = Literal["synced", "superseded", "failed"]
+
+SETTLED = metrics.Counter(
+    "leadline_events_settled_total",
+    "Events closed in the ledger, by how they ended",
+    "state",
+    known=get_args(Outcome),
+)
+TIME_TO_LEAD = metrics.Histogram(
+    "leadline_time_to_lead_seconds",
+    "From the acceptance of a write to its success in the ledger",
+    "action",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400),
+)
 
 UNKNOWN_EVENT = "the reply answers no event of this user that the ledger knows"
 
@@ -49,12 +63,15 @@ WITH owner AS (
     FROM owner
     WHERE events.id = CAST(:event_id AS uuid) AND user_id = owner.id
       AND state IN ('open', 'failed')
-    RETURNING user_id, version, changed, owner.synced_version AS before, applied_fence
+    RETURNING user_id, version, changed, owner.synced_version AS before, applied_fence,
+        settled_at = now() AS is_change,
+        CAST(extract(epoch FROM now() - occurred_at) AS float) AS age_s
 ), older AS (
     UPDATE events SET state = 'superseded', settled_at = now(), due_at = NULL
     FROM settled
     WHERE :state = 'synced' AND events.user_id = settled.user_id
       AND events.version < settled.version AND events.state = 'open'
+    RETURNING 1
 )
 UPDATE users SET
     bitrix_lead_id = CASE WHEN settled.version >= users.synced_version
@@ -71,7 +88,8 @@ UPDATE users SET
     sync_attempts = CASE WHEN settled.version < users.version THEN users.sync_attempts
         ELSE :attempts END
 FROM settled WHERE users.id = settled.user_id
-RETURNING users.version, {_OVERWRITES} AS overwrites
+RETURNING users.version, {_OVERWRITES} AS overwrites,
+    settled.is_change, settled.age_s, (SELECT count(*) FROM older) AS older
 """
 
 _OLDEST_OPEN = """
@@ -126,6 +144,8 @@ def apply(
     is_repeated = not rows
     if is_repeated and not (rows := database().run(_REPEATED, **about)):
         raise BadMessage(UNKNOWN_EVENT)
+    if not is_repeated:
+        _count(rows[0], state, reply.action)
     if rows[0]["overwrites"]:
         log.warning("an older state was written over a newer one", user_id=reply.user_id)
         again.ask([Again(reply.user_id, rows[0]["version"], with_stage=True, is_certain=True)])
@@ -138,6 +158,15 @@ def apply(
         attempts=reply.attempts,
         bitrix_lead_id=reply.bitrix_lead_id,
     )
+
+
+def _count(settled: Row, state: Outcome, action: str) -> None:
+    if settled["older"]:
+        SETTLED.inc("superseded", by=settled["older"])
+    if settled["is_change"]:  # not a failure that is told once more
+        SETTLED.inc(state)
+    if state == "synced":
+        TIME_TO_LEAD.observe(settled["age_s"], action)
 
 
 def _state(reply: Reply, outcome: str | None) -> Outcome:

@@ -13,11 +13,17 @@ from dataclasses import dataclass
 import structlog
 
 from leadline.ledger import prune, publish
+from leadline.runtime import metrics
 from leadline.runtime.database import database
 from leadline.runtime.errors import BrokerDown
 from leadline.users.store import Event, event_of
 
 log = structlog.get_logger()
+
+RESENT = metrics.Counter(
+    "leadline_events_resent_total", "Events published by the relay: unconfirmed or unanswered"
+)
+PRUNED = metrics.Counter("leadline_rows_pruned_total", "Old events and keys that were deleted")
 
 BATCH = 200
 CLAIM_S = 30
@@ -71,9 +77,11 @@ def run(budget_s: float = BUDGET_S) -> Swept:
         owed = [event_of(row) for row in claimed if row["is_owed"]]
         _publish(owed)
         swept.published += len(owed)
+        RESENT.inc(by=len(owed))
         if len(claimed) < BATCH:
             break
     swept.pruned = prune.run(until)
+    PRUNED.inc(by=swept.pruned)
     if swept.published:
         log.info("events sent again", events=swept.published)
     return swept

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
@@ -26,12 +27,28 @@ from pika.exceptions import AMQPError
 from leadline.messages import topology
 from leadline.messages.courier import Courier, Verdict
 from leadline.messages.received import Received, attempt_of
-from leadline.runtime import broker, log, secrets
+from leadline.runtime import broker, log, metrics, secrets
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.probes import serve_probes
 from leadline.runtime.settings import settings
 
 logger = structlog.get_logger()
+
+DELIVERIES = metrics.Counter(
+    "leadline_deliveries_total",
+    "Messages by queue and what their function said",
+    "queue",
+    "verdict",
+)  # served, not now, never
+DURATION = metrics.Histogram(
+    "leadline_delivery_duration_seconds",
+    "Time that the function of a queue took to answer",
+    "queue",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 50),
+)
+CONSUMING = metrics.Gauge(
+    "leadline_connector_consuming", "1 while this connector consumes the queue", "queue"
+)
 
 _BACKOFF_S = (0.2, 0.5, 1)
 _POLL_S = 0.5
@@ -42,7 +59,7 @@ class Connector:
 
     def __init__(self, url: str, queue: str, function: str) -> None:
         self._parameters = broker.parameters(url)
-        self._queue = queue
+        self.queue = queue
         self._function = function
         self._prefetch = settings().prefetch
         self._courier = Courier(self._prefetch)
@@ -75,21 +92,21 @@ class Connector:
         channel = connection.channel()
         channel.confirm_delivery()
         channel.basic_qos(prefetch_count=self._prefetch)
-        for queue in topology.queues_of(self._queue):
+        for queue in topology.queues_of(self.queue):
             channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
         self._in_flight = 0
         # One pool a connection: a delivery can be settled on the channel it came by only.
         pool = ThreadPoolExecutor(self._prefetch)
         try:
-            channel.basic_consume(self._queue, self._on_message(connection, pool))
+            channel.basic_consume(self.queue, self._on_message(connection, pool))
             self.is_consuming = True
-            logger.info("connector consumes", queue=self._queue)
+            logger.info("connector consumes", queue=self.queue)
             # RabbitMQ takes the consumer away with its queue, and nothing raises.
             while channel.consumer_tags and not self._stopping.is_set():
                 connection.process_data_events(time_limit=_POLL_S)
             self.is_consuming = bool(channel.consumer_tags)
             if not self.is_consuming:
-                logger.warning("the queue is gone, it is declared anew", queue=self._queue)
+                logger.warning("the queue is gone, it is declared anew", queue=self.queue)
             self._drain(connection, channel)
             connection.close()
         finally:
@@ -110,14 +127,18 @@ class Connector:
             self._in_flight += 1
             attempt = attempt_of(properties, redelivered=method.redelivered)
             tag = method.delivery_tag
-            received = Received(channel, tag, self._queue, properties, body, attempt)
+            received = Received(channel, tag, self.queue, properties, body, attempt)
 
             def deliver() -> None:
+                began = time.monotonic()
                 try:
                     verdict = self._courier.deliver(self._function, body, properties, attempt)
                 except Exception as error:  # the edge of the thread: a slot would be lost
                     logger.exception("delivery failed")
                     verdict = Verdict(is_served=False, reason=f"not sent: {type(error).__name__}")
+
+                DELIVERIES.inc(self.queue, verdict.name)
+                DURATION.observe(time.monotonic() - began, self.queue)
 
                 def settle() -> None:
                     self._in_flight -= 1
@@ -160,6 +181,9 @@ def main() -> None:
     threads = [threading.Thread(target=connector.run) for connector in connectors]
     for thread in threads:
         thread.start()
+    metrics.read_at_scrape(
+        lambda: CONSUMING.replace({(one.queue,): one.is_consuming for one in connectors})
+    )
     serve_probes(
         is_alive=lambda: all(thread.is_alive() for thread in threads),
         is_ready=lambda: all(connector.is_consuming for connector in connectors),

@@ -26,6 +26,13 @@ class Verdict:
     is_final: bool = False
     reason: str = ""
 
+    @property
+    def name(self) -> str:
+        """The verdict in a word, for counting."""
+        if self.is_served:
+            return "served"
+        return "never" if self.is_final else "not now"
+
 
 class Courier:
     """Posts messages to functions, on connections that are kept and shared by threads."""

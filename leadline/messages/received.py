@@ -11,8 +11,13 @@ from pika.adapters.blocking_connection import BlockingChannel
 from leadline.messages import topology
 from leadline.messages.courier import Verdict
 from leadline.messages.delivery import ATTEMPT
+from leadline.runtime import metrics
 
 logger = structlog.get_logger()
+
+DEAD = metrics.Counter(
+    "leadline_messages_died_total", "Messages put into the dead letters, by their queue", "queue"
+)
 
 MAX_ATTEMPTS = 20
 ATTEMPT_HEADER = f"ce-{ATTEMPT}"
@@ -43,6 +48,7 @@ class Received:
         grave = {"x-reason": reason, "x-origin": self.queue, "x-died-at": int(time.time())}
         grave[ATTEMPT_HEADER] = self.attempt
         self._copy_to(topology.dead_letters(self.queue), grave)
+        DEAD.inc(self.queue)
         logger.error("message dead", reason=reason, **self._about())
 
     def _delay(self, reason: str) -> None:

@@ -49,7 +49,7 @@ def _part(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _ledger() -> dict[str, Any]:
     found = counts()
-    return {"synced": found.synced, **asdict(found)}
+    return {"users": found.users, "synced": found.synced, **asdict(found)}
 
 
 def _queues() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from leadline.runtime.errors import (
     PathNotFound,
     UserNotFound,
 )
+from leadline.runtime.traffic import ROUTE
 
 log = structlog.get_logger()
 
@@ -138,6 +139,7 @@ def at_root(request: Request) -> None:
     """
     if path_of(request).rstrip("/") not in {"", "/users"}:
         raise PathNotFound
+    request.environ[ROUTE] = "/users"
 
 
 def user_id(request: Request, suffix: str = "") -> int:
@@ -155,6 +157,7 @@ def user_id(request: Request, suffix: str = "") -> int:
     number = int(match[1])
     if not 1 <= number <= MAX_ID:
         raise UserNotFound
+    request.environ[ROUTE] = "/users/{id}" + suffix
     return number
 
 

@@ -1,4 +1,4 @@
-"""Probes of processes that are no functions: `/_/health`, `/_/ready` and `/metrics` on `PORT`.
+"""What processes that are no functions answer: `/_/health`, `/_/ready` and `/metrics` on `PORT`.
 
 Health says that a restart would not help; it never depends on a server. Ready says that the process
 does its work now.
@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from leadline.runtime import metrics
 
 
 class Pulse:
@@ -31,7 +33,6 @@ def serve_probes(
     *,
     is_alive: Callable[[], bool],
     is_ready: Callable[[], bool],
-    metrics: Callable[[], bytes] | None = None,
 ) -> None:
     """Answer on `HOST` and `PORT` from a thread of its own until the process ends.
 
@@ -41,8 +42,8 @@ def serve_probes(
 
     class Probe(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path == "/metrics" and metrics is not None:
-                self._answer(200, metrics(), "text/plain; version=0.0.4; charset=utf-8")
+            if self.path == metrics.PATH:
+                self._answer(200, metrics.exposition(), metrics.CONTENT_TYPE)
                 return
             is_well = is_alive() if self.path == "/_/health" else is_ready()
             self._answer(200 if is_well else 503, b"ok" if is_well else b"failing", "text/plain")

@@ -9,6 +9,7 @@ import random
 import struct
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,9 +19,20 @@ import structlog
 from pika.adapters.select_connection import SelectConnection
 from pika.exceptions import AMQPError, ShortStringTooLong, UnsupportedAMQPFieldException
 
+from leadline.runtime import metrics
 from leadline.runtime.broker import Message, Queue, parameters
 
 log = structlog.get_logger()
+
+PUBLISHED = metrics.Counter(
+    "leadline_messages_published_total",
+    "Messages by what the broker made of them",
+    "result",
+    known=("confirmed", "failed"),
+)
+LAG = metrics.Gauge(
+    "leadline_publisher_messages", "Messages on their way to the broker", "state"
+)  # waiting, unconfirmed
 
 #: Without a confirm by then a message counts as not published; the ledger knows what is owed.
 CONFIRM_TIMEOUT_S = 5.0
@@ -70,6 +82,7 @@ class Publisher:
         self._failures = 0
         self._wake = threading.Event()
         self._closing = False
+        _publishers.add(self)
 
     # --- for other threads
 
@@ -77,7 +90,7 @@ class Publisher:
         """Publish soon; `done(True)` after the confirm, `done(False)` if that can't be said."""
         item = _Item(message, done, time.monotonic() + timeout_s)
         if self._closing or len(self._waiting) >= self._max_waiting:
-            done(False)  # noqa: FBT003
+            self._fail([item])
             return
         self._waiting.append(item)
         with self._lock:
@@ -112,6 +125,10 @@ class Publisher:
         for _ in messages:
             left.acquire(timeout=max(0.0, deadline - time.monotonic()))
         return list(outcomes)
+
+    def lag(self) -> tuple[int, int]:
+        """How many messages wait to be sent, and how many for their confirm."""
+        return len(self._waiting), len(self._unconfirmed)
 
     def close(self, timeout_s: float = 3.0) -> None:
         """Wait for what is on its way, as long as `timeout_s`, then hang up."""
@@ -250,7 +267,11 @@ class Publisher:
             if item is not None:
                 returned = item.message.message_id in self._returned
                 self._returned.discard(item.message.message_id)
-                item.done(acked and not returned)
+                if acked and not returned:
+                    PUBLISHED.inc("confirmed")
+                    item.done(True)  # noqa: FBT003
+                else:
+                    self._fail([item])
         if was_full:
             self._drain()
 
@@ -306,4 +327,15 @@ class Publisher:
 
     def _fail(self, items: Iterable[_Item]) -> None:
         for item in items:
+            PUBLISHED.inc("failed")
             item.done(False)  # noqa: FBT003
+
+
+def _read_lag() -> None:
+    lags = [one.lag() for one in list(_publishers)]
+    LAG.set(sum(waiting for waiting, _ in lags), "waiting")
+    LAG.set(sum(unconfirmed for _, unconfirmed in lags), "unconfirmed")
+
+
+_publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
+metrics.read_at_scrape(_read_lag)

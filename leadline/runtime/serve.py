@@ -1,7 +1,8 @@
 """Serve one function: `python -m leadline.runtime.serve functions/create_user`.
 
 functions-framework builds the WSGI app, granian runs it, and a thin layer around it answers
-`/_/health` and `/_/ready` without entering the function and reads bodies only up to a limit.
+`/_/health`, `/_/ready` and `/metrics` without entering the function, reads bodies only up to a
+limit and counts requests.
 The same entry serves in the image, on OpenFaaS, on Knative and on a laptop.
 """
 
@@ -10,7 +11,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,12 @@ import functions_framework
 import structlog
 from werkzeug.exceptions import HTTPException
 
-from leadline.runtime import auth, log, problem
+from leadline.runtime import auth, log, metrics, problem, traffic
 from leadline.runtime.http import not_served
 from leadline.runtime.settings import settings
+from leadline.runtime.traffic import App, StartResponse
 
 PROBES = frozenset({"/_/health", "/_/ready"})
-
-StartResponse = Callable[..., Any]
-App = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 def build_app(folder: Path) -> App:
@@ -42,19 +41,31 @@ def build_app(folder: Path) -> App:
         target, str(folder / "main.py"), "http"
     )
     flask_app.register_error_handler(HTTPException, not_served)
-    return guard(flask_app.wsgi_app, settings().body_limit)
+    guarded = guard(flask_app.wsgi_app, settings().body_limit)
+    return probed(traffic.counted(guarded, target.replace("_", "-")))
 
 
 def _target(folder: Path) -> str:
     return os.environ.get("FUNCTION_TARGET") or folder.resolve().name
 
 
-def guard(app: App, limit: int) -> App:
-    """Answer probes at once, refuse bodies over the limit (also chunked ones), pass on the rest."""
+def probed(app: App) -> App:
+    """Answer probes and scrapes at once, pass on the rest."""
 
-    def guarded(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def answering(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] in PROBES:
             return _respond(start_response, HTTPStatus.OK, b"ok", "text/plain")
+        if traffic.is_scrape(environ):
+            return _respond(start_response, *traffic.scrape(), metrics.CONTENT_TYPE)
+        return app(environ, start_response)
+
+    return answering
+
+
+def guard(app: App, limit: int) -> App:
+    """Refuse bodies over the limit (also chunked ones), pass on the rest."""
+
+    def guarded(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         body = _read(environ, limit)
         if body is None:
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE

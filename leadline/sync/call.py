@@ -64,14 +64,17 @@ class Call:
             portals.token_bucket().give_back()
             return Batch({}, {})
         metrics.BATCH.observe(len(commands))
+        began = time.monotonic()
         try:
             batch = portals.session().call(commands)
         except BitrixError as error:
-            metrics.REQUESTS.labels(type(error).__name__).inc()
+            metrics.REQUESTS.inc(type(error).__name__)
             self._error = error
             portals.react(error)
             return Batch(dict.fromkeys(commands, error), {})
-        metrics.REQUESTS.labels("ok").inc()
+        finally:
+            metrics.DURATION.observe(time.monotonic() - began)
+        metrics.REQUESTS.inc("ok")
         return batch
 
     def _settlement(self, step: Step, answers: dict[str, Answer]) -> Settlement:
@@ -99,6 +102,7 @@ class Call:
         ours = [lead for lead in by_origin if lead.origin == str(entry.user_id)]
         if ours:
             if len(ours) > 1:
+                metrics.DOUBLED.inc()
                 log.error("leads doubled", user_id=entry.user_id, leads=len(ours))
             known = (lead for lead in ours if lead.lead_id == entry.known_id)
             return looked_up(entry, next(known, ours[0]), now_ms)

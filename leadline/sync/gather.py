@@ -47,11 +47,11 @@ def gather(queue: WorkQueue) -> Leased | None:
         wait_s = portals.token_bucket().reserve()
         if wait_s:
             client().pexpire(_key(queue), GATHER_MS + int(wait_s * 1000))
-            metrics.TOKEN_WAIT.inc(wait_s)
+            metrics.TOKEN_WAIT.inc(by=wait_s)
             time.sleep(wait_s)
         leased = queue.lease(limit)
     if leased.expired:
-        metrics.STALLED.inc(leased.expired)
+        metrics.STALLED.inc(by=leased.expired)
         log.warning("leases expired, their users are taken up again", stalled=leased.expired)
     if not leased.entries:
         portals.token_bucket().give_back()

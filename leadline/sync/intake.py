@@ -9,12 +9,17 @@ import structlog
 from leadline.messages import contract
 from leadline.messages.delivery import CHANGED, LOOK, STAGE_VERSION, Delivery
 from leadline.messages.journey import Journey
-from leadline.runtime import context
+from leadline.runtime import context, metrics
 from leadline.sync import driver
 from leadline.sync.entry import Answered, Arrival, Owed
 from leadline.sync.queue import work_queue
 
 log = structlog.get_logger()
+
+RECEIVED = metrics.Counter(
+    "leadline_events_received_total", "Events put into the work queue, by what they ask", "action"
+)
+JOBS = metrics.Counter("leadline_jobs_enqueued_total", "Jobs made because none was waiting")
 
 
 def take(delivery: Delivery) -> None:
@@ -28,8 +33,10 @@ def take(delivery: Delivery) -> None:
     event = arrival.event
     about = {"event_id": event.event_id, "user_id": arrival.user_id}
     waiting_jobs = work_queue().put(arrival)
+    RECEIVED.inc(event.action)
     log.info("event received", action=event.action, **about)
     if waiting_jobs == 0:
+        JOBS.inc()
         log.info("job enqueued", job_id=driver.enqueue(), **about)
 
 

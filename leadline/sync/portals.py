@@ -10,6 +10,7 @@ from leadline.runtime import secrets
 from leadline.runtime.errors import BitrixError, PortalDown, Refused
 from leadline.runtime.redis import client
 from leadline.runtime.settings import settings
+from leadline.sync import metrics
 from leadline.sync.queue import work_queue
 from leadline.sync.shared import paused, presence, token_bucket
 
@@ -48,5 +49,7 @@ def react(error: BitrixError) -> None:
         paused().begin(error)
     if isinstance(error, Refused):
         log.warning("refused", code=error.code)
-        if error.code.upper() != METHOD_LIMIT:
+        is_rate = error.code.upper() != METHOD_LIMIT
+        metrics.REFUSALS.inc("rate" if is_rate else "operating")
+        if is_rate:
             token_bucket().empty()

@@ -15,6 +15,7 @@ def begins(request: Request) -> None:
     for step in request.steps:
         for event in step.entry.events:
             if event.answered is None and request.serves(step):
+                metrics.ATTEMPTS.inc(str(event.attempts + 1))
                 log.info(
                     "Processing bitrix_job (attempt %d/%d)",
                     event.attempts + 1,
@@ -30,7 +31,7 @@ def ends(settlement: Settlement) -> None:
     """A line for each event: completed, failed, or when it is tried again."""
     for event in settlement.events:
         about = _about(settlement.entry, event)
-        metrics.EVENTS.labels(_outcome(event)).inc()
+        metrics.EVENTS.inc(_outcome(event))
         if event.answered is None:
             log.warning("retry in %d ms", settlement.delay_ms, attempts=event.attempts, **about)
         elif event.answered.outcome == "failed":

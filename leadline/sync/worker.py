@@ -11,7 +11,6 @@ from secrets import token_hex
 
 import redis
 import structlog
-from prometheus_client import generate_latest
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
@@ -67,7 +66,7 @@ def _next_call_in_s() -> float | None:
     due_in_s = work_queue().next_due_in_s()
     metrics.DUE.set(work_queue().depth().due)
     pause = portals.paused().state()
-    metrics.PAUSED.set(pause is not None)
+    metrics.tell_pause(pause)
     if due_in_s is None or pause is None:
         return due_in_s
     return max(due_in_s, pause.next_probe_in_s())
@@ -79,7 +78,7 @@ def main() -> None:
     connection = connect(secrets.require("redis-url"))
     pulse = Pulse(ALARM_PATIENCE_S)
     if "PORT" in os.environ:
-        serve_probes(is_alive=pulse.is_felt, is_ready=pulse.is_felt, metrics=generate_latest)
+        serve_probes(is_alive=pulse.is_felt, is_ready=pulse.is_felt)
     _wait_for(connection, pulse)
     stop = threading.Event()
     # A name that no worker had before: RQ refuses one that it still believes alive.

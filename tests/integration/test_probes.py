@@ -64,7 +64,12 @@ def test_a_worker_tells_prometheus_and_keda_how_many_users_wait(
 ) -> None:
     url = start("leadline.sync.worker", REDIS_URL=redis_url)
     eventually(lambda: status(f"{url}/_/ready") == 200, 20, "the worker is ready")
-    assert "leadline_users_due 0.0" in requests.get(f"{url}/metrics", timeout=5).text.splitlines()
+
+    def is_told() -> bool:
+        told = requests.get(f"{url}/metrics", timeout=5).text.splitlines()
+        return "leadline_users_due 0.0" in told
+
+    eventually(is_told, 20, "the number of users is told")
 
 
 def test_a_loop_that_stopped_turning_is_noticed() -> None:

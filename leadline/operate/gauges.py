@@ -1,0 +1,126 @@
+"""The state of the whole system as gauges, read when Prometheus asks the one process that tells it.
+
+What is in Postgres, RabbitMQ and Redis belongs to no process; outbox-relay tells of it, since it
+knows all three. A server that can't be reached is told as such, and what it would say is left out.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import redis
+
+from leadline.bitrix24 import leads
+from leadline.ledger.counts import backlog
+from leadline.messages import topology
+from leadline.messages.depths import depths
+from leadline.runtime import metrics, secrets
+from leadline.runtime.errors import LeadlineError
+from leadline.runtime.metrics import Gauge
+from leadline.runtime.settings import settings
+from leadline.sync import portals, shared
+from leadline.sync.metrics import DUE, PAUSED, tell_pause
+from leadline.sync.presence import FORGET_AFTER_S
+from leadline.sync.queue import work_queue
+
+#: However many ask, the servers are asked this often at most.
+KEEP_S = 5.0
+
+REACHABLE = Gauge("leadline_server_reachable", "1 while outbox-relay reaches this server", "server")
+USERS = Gauge("leadline_ledger_users", "Users that are not in step, by why", "sync")
+EVENTS = Gauge(
+    "leadline_ledger_events", "Events that are still to be done, by how far they are", "state"
+)
+OLDEST = Gauge(
+    "leadline_oldest_open_event_age_seconds", "Age of the oldest write without an answer"
+)
+OVERDUE = Gauge(
+    "leadline_relay_overdue_seconds", "For how long the relay has had something to publish"
+)
+MESSAGES = Gauge("leadline_queue_messages", "Messages in a queue of RabbitMQ", "queue")
+CONSUMERS = Gauge("leadline_queue_consumers", "Consumers of a queue that is consumed", "queue")
+IN_CALL = Gauge("leadline_users_in_call", "Users in the hands of a worker")
+SILENCE = Gauge(
+    "leadline_worker_silence_seconds", "Time since any worker was seen, an hour at most"
+)
+TOKENS = Gauge("leadline_bitrix24_tokens", "Requests that may be sent at once: tokens left")
+USED = Gauge("leadline_bitrix24_operating_seconds", "Execution time used in ten minutes", "method")
+LIMIT = Gauge("leadline_bitrix24_operating_limit_seconds", "Execution time that a method may use")
+
+_FROM_POSTGRES = (USERS, EVENTS, OLDEST, OVERDUE)
+_FROM_RABBITMQ = (MESSAGES, CONSUMERS)
+_FROM_REDIS = (DUE, IN_CALL, SILENCE, PAUSED, TOKENS, USED)
+
+_lock = threading.Lock()
+_read_at = -KEEP_S
+
+
+def register() -> None:
+    """Have this process tell of the whole system."""
+    metrics.read_at_scrape(_read)
+
+
+def _read() -> None:
+    global _read_at  # noqa: PLW0603 - a clock of this process
+    with _lock:
+        if time.monotonic() - _read_at < KEEP_S:
+            return
+        with ThreadPoolExecutor(2) as pool:
+            pool.submit(_part, "rabbitmq", _rabbitmq, _FROM_RABBITMQ)
+            pool.submit(_part, "redis", _redis, _FROM_REDIS)
+            # In this thread: it has its connection already.
+            _part("postgres", _postgres, _FROM_POSTGRES)
+        _read_at = time.monotonic()
+
+
+def _part(server: str, read: Callable[[], None], told: tuple[Gauge, ...]) -> None:
+    """Read what this server tells; where it doesn't answer, its gauges are left out."""
+    try:
+        read()
+    except (LeadlineError, redis.RedisError):
+        for gauge in told:
+            gauge.replace({})
+        REACHABLE.set(0, server)
+    else:
+        REACHABLE.set(1, server)
+
+
+def _postgres() -> None:
+    found = backlog()
+    USERS.replace({("waiting",): found.waiting, ("failed",): found.failed})
+    published = found.open_events - found.unpublished
+    EVENTS.replace(
+        {
+            ("unpublished",): found.unpublished,
+            ("published",): published,
+            ("retrying",): found.retrying,
+        }
+    )
+    OLDEST.set(found.oldest_s or 0.0)
+    OVERDUE.set(max(0.0, found.overdue_s or 0.0))
+
+
+def _rabbitmq() -> None:
+    found = depths(secrets.require("amqp-url"), [queue.name for queue in topology.all_queues()])
+    there = {name: depth for name, depth in found.items() if depth is not None}
+    MESSAGES.replace({(name,): depth.messages for name, depth in there.items()})
+    CONSUMERS.replace(
+        {
+            (name,): there[name].consumers
+            for name in (topology.REQUESTS, topology.REPLIES)
+            if name in there
+        }
+    )
+
+
+def _redis() -> None:
+    depth, silence_s = work_queue().depth(), shared.presence().silence_s()
+    DUE.set(depth.due)
+    IN_CALL.set(depth.leased)
+    SILENCE.set(FORGET_AFTER_S if silence_s is None else silence_s)
+    tell_pause(shared.paused().state())
+    TOKENS.set(shared.token_bucket().tokens())
+    LIMIT.set(settings().operating_limit_s)
+    used = portals.budget().used_s(leads.METHODS)
+    USED.replace({(method,): used_s for method, used_s in used.items()})

@@ -1,0 +1,110 @@
+"""`/metrics` of every process of a running system, and what the papers say of it."""
+
+import re
+from collections.abc import Mapping
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.servers import eventually
+from tests.system import CHECKOUT, System
+
+FROM_OUTSIDE = ("/metrics", "/function/create-user/metrics", "/function/outbox-relay/metrics")
+
+
+def addresses(system: System) -> dict[str, str]:
+    """Every process that counts, once all of them answer."""
+    ports = system.state.ports()
+    others = [name for name in system.run["processes"] if name.startswith(("worker", "connector"))]
+    found = {
+        **system.run["functions"],
+        **{name: f"http://127.0.0.1:{ports[name]}" for name in others},
+    }
+    eventually(lambda: all(map(answers, found.values())), 30, "every process answers")
+    return found
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/_/health", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def scrape(url: str) -> str:
+    answer = requests.get(f"{url}/metrics", timeout=10)
+    assert answer.status_code == 200
+    return answer.text
+
+
+def value(url: str, name: str, **labels: str) -> float:
+    """The sum over all series of this name that have these labels."""
+    families = text_string_to_metric_families(scrape(url))
+    return sum(
+        one.value
+        for family in families
+        for one in family.samples
+        if one.name == name and labels.items() <= one.labels.items()
+    )
+
+
+def documented() -> set[str]:
+    """The names in the first column of the tables."""
+    text = (CHECKOUT / "docs/metrics.md").read_text(encoding="utf-8")
+    columns = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    return {name for column in columns for name in re.findall(r"`(\w+)`", column)}
+
+
+def test_the_list_of_metrics_is_what_a_running_system_tells(system: System) -> None:
+    told = {
+        line.split()[2]
+        for url in addresses(system).values()
+        for line in scrape(url).splitlines()
+        if line.startswith("# TYPE ")
+    }
+    assert told == documented()
+
+
+def test_the_edge_shows_nobody_the_metrics(system: System) -> None:
+    for path in FROM_OUTSIDE:
+        for headers in ({}, {"X-Forwarded-For": ""}, {"Connection": "X-Forwarded-For"}):
+            answer = system.request("GET", path, headers=headers)
+            assert "process_start_time_seconds" not in answer.text, path
+
+
+def test_a_write_is_counted_at_each_of_its_stations(system: System) -> None:
+    stations = [
+        ("create-user", "leadline_http_requests_total", {"route": "/users", "status": "201"}),
+        ("create-user", "leadline_writes_accepted_total", {"action": "create_card"}),
+        ("create-user", "leadline_messages_published_total", {"result": "confirmed"}),
+        ("connector", "leadline_deliveries_total", {"queue": "bitrix_queue", "verdict": "served"}),
+        ("bitrix-handler", "leadline_events_received_total", {"action": "create_card"}),
+        ("reply-handler", "leadline_events_settled_total", {"state": "synced"}),
+        ("reply-handler", "leadline_time_to_lead_seconds_count", {"action": "create_card"}),
+    ]
+    eventually(system.is_well, 30, "all is well")
+    urls = addresses(system)
+    before = [value(urls[process], name, **labels) for process, name, labels in stations]
+    calls = _calls(urls)
+    user = system.create()
+    system.await_synced(user["id"])
+    for (process, name, labels), was in zip(stations, before, strict=True):
+        is_now = value(urls[process], name, **labels)
+        assert is_now > was, (process, name, labels)
+    assert _calls(urls) > calls
+
+
+def test_the_relay_tells_the_state_of_the_whole_system(system: System) -> None:
+    eventually(system.is_well, 30, "all is well")
+    text = scrape(addresses(system)["outbox-relay"])
+    for line in (
+        *(f'leadline_server_reachable{{server="{one}"}} 1.0' for one in ("postgres", "redis")),
+        'leadline_queue_consumers{queue="bitrix_queue"} 1.0',
+        'leadline_portal_paused{by="portal"} 0.0',
+    ):
+        assert line in text.splitlines()
+
+
+def _calls(urls: Mapping[str, str]) -> float:
+    workers = [url for name, url in urls.items() if name.startswith("worker")]
+    return sum(value(url, "leadline_bitrix24_requests_total", answer="ok") for url in workers)

@@ -1,0 +1,141 @@
+"""Counting for Prometheus: cheap, exact, and no burden on a cold start."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from leadline.runtime import metrics, traffic
+from leadline.runtime.serve import probed
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def told() -> dict[tuple[str, tuple[str, ...]], float]:
+    """What a scrape tells: by name and label values, in the order of the labels' names."""
+    families = text_string_to_metric_families(metrics.exposition().decode())
+    return {
+        (one.name, tuple(text for _, text in sorted(one.labels.items()))): one.value
+        for family in families
+        for one in family.samples
+    }
+
+
+def ask(app: traffic.App, **environ: str) -> tuple[str, bytes]:
+    """Status and body of a request."""
+    statuses = []
+
+    def start(line: str, _headers: Any) -> None:
+        statuses.append(line[:3])
+
+    body = app({"REQUEST_METHOD": "GET", "PATH_INFO": "/", **environ}, start)
+    return statuses[0], b"".join(body)
+
+
+def answering(line: str, route: str | None = None) -> traffic.App:
+    def app(environ: dict[str, Any], start: traffic.StartResponse) -> list[bytes]:
+        if route:
+            environ[traffic.ROUTE] = route
+        start(line, [])
+        return [b"the function"]
+
+    return app
+
+
+def inc_often(counter: metrics.Counter) -> None:
+    for _ in range(5000):
+        counter.inc("a")
+
+
+def test_no_count_is_lost_between_threads() -> None:
+    counter = metrics.Counter("test_threads_total", "Counts", "kind")
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: inc_often(counter), range(8)))
+    finally:
+        sys.setswitchinterval(before)
+    assert told()["test_threads_total", ("a",)] == 40_000
+
+
+def test_buckets_hold_all_that_is_not_above_their_bound() -> None:
+    histogram = metrics.Histogram("test_spread_seconds", "Spread", buckets=(0.1, 1))
+    for value in (0.05, 0.1, 0.5, 7):
+        histogram.observe(value)
+    found = told()
+    buckets = [found["test_spread_seconds_bucket", (bound,)] for bound in ("0.1", "1.0", "+Inf")]
+    assert buckets == [2, 3, 4]
+    assert found["test_spread_seconds_count", ()] == 4
+    assert found["test_spread_seconds_sum", ()] == pytest.approx(7.65)
+
+
+def test_what_nobody_knows_is_not_told() -> None:
+    gauge = metrics.Gauge("test_level", "Level", "of")
+    gauge.set(3, "milk")
+    assert told()["test_level", ("milk",)] == 3
+    gauge.replace({})
+    assert ("test_level", ("milk",)) not in told()
+
+
+def test_a_request_is_counted_by_route_method_and_status() -> None:
+    app = traffic.counted(answering("201 CREATED", "/users"), "test-function")
+    ask(app, REQUEST_METHOD="POST")
+    found = told()
+    labels = ("test-function", "POST", "/users")
+    assert found["leadline_http_requests_total", (*labels, "201")] == 1
+    assert found["leadline_http_request_duration_seconds_count", labels] == 1
+
+
+def test_a_client_can_not_make_up_labels() -> None:
+    app = traffic.counted(answering("405 METHOD NOT ALLOWED"), "test-labels")
+    for number in range(50):
+        ask(app, REQUEST_METHOD=f"BREW{number}", PATH_INFO=f"/{number}")
+    mine = [
+        labels
+        for name, labels in told()
+        if name == "leadline_http_requests_total" and labels[0] == "test-labels"
+    ]
+    assert mine == [("test-labels", "other", "-", "405")]
+
+
+def test_a_request_that_broke_the_function_counts_as_500() -> None:
+    def broken(_environ: dict[str, Any], _start: traffic.StartResponse) -> list[bytes]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        ask(traffic.counted(broken, "test-broken"))
+    assert told()["leadline_http_requests_total", ("test-broken", "GET", "-", "500")] == 1
+
+
+def test_metrics_are_for_those_who_do_not_come_through_a_gateway() -> None:
+    app = probed(answering("404 NOT FOUND"))
+    assert ask(app, PATH_INFO="/metrics")[0] == "200"
+    forwarded = ask(app, PATH_INFO="/metrics", HTTP_X_FORWARDED_FOR="192.0.2.1")
+    assert forwarded == ("404", b"the function")
+    assert ask(app, PATH_INFO="/metrics", HTTP_X_FORWARDED_FOR="")[0] == "404"
+
+
+def test_one_of_several_servers_behind_a_port_does_not_speak_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORKERS", "2")
+    assert ask(probed(answering("200 OK")), PATH_INFO="/metrics")[0] == "501"
+
+
+@pytest.mark.parametrize("folder", ["create_user", "outbox_relay"])
+def test_a_function_starts_without_the_library_that_writes_metrics(folder: str) -> None:
+    code = (
+        "import sys; from pathlib import Path; from leadline.runtime.serve import build_app;"
+        f"build_app(Path('functions/{folder}'));"
+        "sys.exit('prometheus_client' in sys.modules)"
+    )
+    env = {"LEADLINE_AUTH": "off", "PATH": ""}
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, env=env, check=False).returncode
+        == 0
+    )
