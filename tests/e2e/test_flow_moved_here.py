@@ -1,0 +1,57 @@
+"""A user who comes from another system with an id and a lead keeps both."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leadline.ledger.bulk import Line
+from tests.faults import portal
+from tests.system import CHECKOUT, System
+
+WEBHOOK = "rest/1/local-webhook-code"
+
+
+@pytest.fixture
+def moved(system: System, tmp_path: Path) -> Line:
+    """Imported as docs/migrate-from-nestjs.md says; the lead has no origin, as others make it."""
+    fields = {"TITLE": "Заявка с сайта", "NAME": "Анна", "PHONE": [{"VALUE": "+77001112233"}]}
+    url = f"{system.url('bitrix24')}/{WEBHOOK}/crm.lead.add"
+    lead_id = int(system.http.post(url, json={"fields": fields}, timeout=10).json()["result"])
+    user = Line(
+        id=system.create()["id"] + 100,
+        full_name="Анна",
+        phone="+77001112233",
+        bitrix_lead_id=lead_id,
+    )
+    file = tmp_path / "users.jsonl"
+    file.write_text(user.model_dump_json(), encoding="utf-8")
+    words = ("import", str(file), "--map", "id=id", "--map", "bitrix_lead_id=bitrix_lead_id")
+    environment = {
+        **os.environ,
+        "DATABASE_URL": system.url("database"),
+        "LEADLINE_STATE": str(tmp_path),
+    }
+    subprocess.run(
+        (sys.executable, "-m", "leadline", *words), cwd=CHECKOUT, env=environment, check=True
+    )
+    return user
+
+
+def test_a_user_who_was_moved_here_keeps_id_and_lead(system: System, moved: Line) -> None:
+    with portal.in_order(system):
+        there = system.user(moved.id or 0)
+        assert there["sync"]["status"] == "synced"
+        assert there["sync"]["bitrix_lead_id"] == moved.bitrix_lead_id
+        before = len(system.leads())
+        system.request("PATCH", f"/users/{moved.id}", json={"full_name": "Анна Новая"})
+        # Longer where the workers' memory is still young.
+        now = system.await_synced(moved.id or 0, within_s=60)
+        assert now["sync"]["bitrix_lead_id"] == moved.bitrix_lead_id
+        leads = system.leads()
+        lead = next(each for each in leads if int(each["ID"]) == moved.bitrix_lead_id)
+        assert portal.looks_like(lead, now)
+        assert len(leads) == before
+        assert system.create()["id"] > (moved.id or 0)
