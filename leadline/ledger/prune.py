@@ -7,7 +7,7 @@ import time
 
 from leadline.runtime.database import database
 from leadline.runtime.settings import settings
-from leadline.users.store import KEY_LIFETIME
+from leadline.users.statements import KEY_LIFETIME
 
 BATCH = 500
 

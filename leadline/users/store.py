@@ -3,10 +3,13 @@
 One statement is one transaction: never a user without its event, nor an event without its user.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
+import orjson
 from uuid_utils.compat import uuid7
 
 from leadline.runtime import context
@@ -25,10 +28,9 @@ from leadline.runtime.errors import (
     VersionMismatch,
 )
 from leadline.runtime.settings import settings
+from leadline.runtime.together import Together
+from leadline.users import statements
 from leadline.users.model import Changes, LeadId, Move, NewUser, User, UserId
-
-#: How long an idempotency key answers with its first answer.
-KEY_LIFETIME = "24 hours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,66 +60,8 @@ class Event:
     traceparent: str
 
 
-_COLUMNS = "id, full_name, phone, stage, version, stage_version, synced_version, bitrix_lead_id"
-
-_CREATE = f"""
-WITH written AS (
-    INSERT INTO users (full_name, phone, stage)
-    VALUES (:full_name, :phone, :stage)
-    RETURNING {_COLUMNS}
-)"""
-
-_CHANGE = f"""
-WITH written AS (
-    UPDATE users SET
-        full_name = COALESCE(CAST(:full_name AS text), full_name),
-        phone = COALESCE(CAST(:phone AS text), phone),
-        stage = COALESCE(CAST(:stage AS text), stage),
-        version = version + 1,
-        stage_version = CASE WHEN CAST(:stage AS text) IS NULL THEN stage_version
-            ELSE version + 1 END,
-        sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0,
-        updated_at = now()
-    WHERE id = :id
-      AND (CAST(:expected_version AS bigint) IS NULL OR version = CAST(:expected_version AS bigint))
-    RETURNING {_COLUMNS}
-)"""
-
-_EVENT = """, event AS (
-    INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
-                        stage_version, correlation_id, traceparent, due_at)
-    SELECT CAST(:event_id AS uuid), id, version, :action, full_name, phone, stage, :changed,
-           CASE WHEN stage_version > synced_version THEN stage_version END,
-           :correlation_id, :traceparent, now() + make_interval(secs => :grace_s)
-    FROM written
-    RETURNING id AS event_id, action, changed, events.stage_version, occurred_at, correlation_id,
-              traceparent
-)"""
-
-_KEY = """, key AS (
-    INSERT INTO idempotency_keys (caller, key, fingerprint, event_id)
-    SELECT :caller, :key, :fingerprint, event_id FROM event
-)"""
-
-_RESULT = """
-SELECT id, full_name, phone, stage, version, bitrix_lead_id, event.* FROM written, event
-"""
-
-_REPEATED = f"""
-SELECT key.fingerprint, event.user_id AS id, event.full_name, event.phone, event.stage,
-       event.version, CAST(NULL AS bigint) AS bitrix_lead_id, event.id AS event_id, event.action,
-       event.changed, event.stage_version, event.occurred_at, event.correlation_id,
-       event.traceparent
-FROM idempotency_keys AS key JOIN events AS event ON event.id = key.event_id
-WHERE key.caller = :caller AND key.key = :key
-  AND key.created_at > now() - interval '{KEY_LIFETIME}'
-"""
-
-_FORGET_EXPIRED = f"""
-DELETE FROM idempotency_keys
-WHERE caller = :caller AND key = :key AND created_at <= now() - interval '{KEY_LIFETIME}'
-RETURNING key
-"""
+#: What Postgres is told of a write.
+_Write = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +80,12 @@ def create(new: NewUser, repeat: Repeat | None) -> Accepted:
         StillServed: the idempotency key is being served right now.
         DatabaseDown: nothing was stored, or nobody can say; repeat with the same key.
     """
-    fields: dict[str, object] = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
-    accepted = _write(_CREATE, "create_card", tuple(fields), fields, repeat)
+    fields = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
+    write = _write_of("create_card", tuple(fields), fields)
+    if repeat is None:
+        accepted = _with_others(_creates, statements.CREATE, write)
+    else:
+        accepted = _under_key(statements.CREATE_ONCE, write, repeat)
     if accepted is None:
         raise DatabaseDown
     return accepted
@@ -154,67 +102,82 @@ def change(
         InvalidRequest, StillServed, DatabaseDown: as `create`.
     """
     given = change.model_dump(exclude_unset=True)
-    params = {
-        "id": user_id,
-        "full_name": given.get("full_name"),
-        "phone": given.get("phone"),
-        "stage": given.get("stage"),
-        "expected_version": expected_version,
-    }
     action = "move_card" if isinstance(change, Move) else "update_card"
-    accepted = _write(_CHANGE, action, tuple(given), params, repeat)
+    about = {"id": user_id, "expected_version": expected_version}
+    write = _write_of(action, tuple(given), {**about, **given})
+    if repeat is None:
+        accepted = _with_others(_changes, statements.CHANGE, write)
+    else:
+        accepted = _under_key(statements.CHANGE_ONCE, write, repeat)
     if accepted is None:
         exists = database().run("SELECT 1 AS one FROM users WHERE id = :id", id=user_id)
         raise VersionMismatch if exists else UserNotFound
     return accepted
 
 
-def _write(
-    first: str,
-    action: str,
-    changed: tuple[str, ...],
-    params: dict[str, object],
-    repeat: Repeat | None,
-) -> Accepted | None:
-    """Run the statement; None where it found no row to write."""
+def _write_of(action: str, changed: tuple[str, ...], fields: Mapping[str, object]) -> _Write:
     trace = context.current()
-    all_params = {
-        **params,
+    return {
+        **fields,
         "event_id": str(uuid7()),
         "action": action,
         "changed": ",".join(changed),
         "correlation_id": trace.correlation_id,
         "traceparent": trace.traceparent,
-        "grace_s": settings().publish_grace_s,
     }
-    if repeat is None:
-        rows = database().run(first + _EVENT + _RESULT, **all_params)
-        return Accepted(event_of(rows[0]), is_new=True) if rows else None
-    return _write_once(first, all_params, repeat)
 
 
-def _write_once(first: str, params: dict[str, object], repeat: Repeat) -> Accepted | None:
-    """As `_write`, under an idempotency key: a key that exists rolls the whole statement back."""
-    key = {"caller": repeat.caller, "key": repeat.key}
-    sql = first + _EVENT + _KEY + _RESULT
+def _together(sql: str, writes: Sequence[_Write]) -> list[Event | None]:
+    """The events of these writes; None for those that were not done, or not like this."""
     try:
-        rows = database().run(sql, **params, **key, fingerprint=repeat.fingerprint)
+        events = _run(sql, writes)
+    except StatementError:  # nothing was written: whose fault it was shows when each goes alone
+        return [None] * len(writes)
+    return [events.get(str(write["event_id"])) for write in writes]
+
+
+_creates = Together(partial(_together, statements.CREATE), statements.AT_MOST)
+_changes = Together(partial(_together, statements.CHANGE_AT_ONCE), statements.AT_MOST)
+
+
+def _with_others(
+    together: Together[_Write, Event | None], alone: str, write: _Write
+) -> Accepted | None:
+    """Write with all who write just now, else `alone`; None where there was no row to write."""
+    event = together.ask(write) or next(iter(_run(alone, [write]).values()), None)
+    return Accepted(event, is_new=True) if event else None
+
+
+def _under_key(sql: str, write: _Write, repeat: Repeat) -> Accepted | None:
+    """Write under an idempotency key; None where it found no row to write."""
+    key = {"caller": repeat.caller, "key": repeat.key}
+    try:
+        for event in _run(sql, [write], **key, fingerprint=repeat.fingerprint).values():
+            return Accepted(event, is_new=True)
     except DatabaseBusy:
         raise StillServed from None
     except StatementError as error:
         if error.code != UNIQUE_VIOLATION:
             raise
-        rows = []
-    if rows:
-        return Accepted(event_of(rows[0]), is_new=True)
     earlier = _earlier_answer(repeat)
-    if earlier is None and database().run(_FORGET_EXPIRED, **key):
-        return _write_once(first, params, repeat)
+    if earlier is None and database().run(statements.FORGET_EXPIRED, **key):
+        return _under_key(sql, write, repeat)
     return earlier
 
 
+def _run(sql: str, writes: Sequence[_Write], **params: object) -> dict[str, Event]:
+    rows = database().run(
+        sql,
+        writes=orjson.dumps(writes).decode(),
+        grace_s=settings().publish_grace_s,
+        **params,
+    )
+    events = map(event_of, rows)
+    return {str(event.id): event for event in events}
+
+
 def _earlier_answer(repeat: Repeat) -> Accepted | None:
-    rows = database().run(_REPEATED, caller=repeat.caller, key=repeat.key)
+    rows = database().run(statements.REPEATED, caller=repeat.caller, key=repeat.key)
     if not rows:
         return None
     if bytes(rows[0]["fingerprint"]) != repeat.fingerprint:

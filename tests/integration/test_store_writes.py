@@ -1,14 +1,21 @@
 """Writes of users: one statement, one event each, versions without gaps."""
 
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
+import pg8000.native
 import pytest
 
-from leadline.runtime.database import Database, StatementError, database
+from leadline.runtime.database import Database, StatementError, connect_options, database
 from leadline.runtime.errors import UserNotFound, VersionMismatch
 from leadline.users import store
 from leadline.users.model import Changes, Move, NewUser, UserId
+from leadline.users.statements import CREATE
+from local.private.waiting import eventually
 from tests.integration.conftest import in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -160,3 +167,77 @@ def test_the_database_refuses_an_impossible_state(statement: str) -> None:
     with pytest.raises(StatementError) as caught:
         database().run(statement)
     assert caught.value.code.startswith("23")
+
+
+@contextmanager
+def holding(url: str, lock: str) -> Iterator[None]:
+    """Somebody else holds this in Postgres until the block ends; statements wait for it by then."""
+    with pg8000.native.Connection(**connect_options(url)) as other:
+        other.run("BEGIN")
+        other.run(lock)
+        yield
+        other.run("COMMIT")
+
+
+def one_waits() -> bool:
+    return bool(rows("SELECT 1 AS one FROM pg_locks WHERE NOT granted"))
+
+
+def test_writers_that_come_together_share_a_statement_and_get_their_own_user(
+    in_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    run = Database.run
+
+    def counted(self: Database, sql: str, **params: object) -> list[dict[str, Any]]:
+        statements.append(sql)
+        return run(self, sql, **params)
+
+    monkeypatch.setattr(Database, "run", counted)
+    start = threading.Barrier(20)
+
+    def one(number: int) -> tuple[str, tuple[int, str]]:
+        name = f"n{number % 5}"  # each of them four times
+        start.wait(10)
+        event = store.create(NewUser(full_name=name, phone=ANN.phone), None).event
+        moved = move(event.user.id, "JUNK")
+        assert (moved.user.full_name, moved.version) == (name, 2)
+        return str(event.id), (event.user.id, name)
+
+    with ThreadPoolExecutor(1) as pool:
+        with holding(in_postgres, "LOCK TABLE users IN SHARE MODE"):
+            answers = pool.submit(in_threads, 20, one)
+            eventually(one_waits, 10, "the first waits for the table")
+        told = dict(answers.result(30))
+    assert statements.count(CREATE) < 20
+    stored = rows("SELECT id, user_id, full_name FROM events WHERE version = 1")
+    assert {str(row["id"]): (row["user_id"], row["full_name"]) for row in stored} == told
+    assert len({row["user_id"] for row in stored}) == 20
+
+
+def test_a_write_that_postgres_refuses_harms_none_that_came_with_it() -> None:
+    users = [create().user.id for _ in range(8)]
+    refused = Changes.model_construct(full_name="")  # past what a client could send
+
+    def one(number: int) -> int:
+        if number % 4 == 0:
+            with pytest.raises(StatementError):
+                store.change(users[number], refused, None, None)
+            return 1
+        return store.change(users[number], Changes(full_name="Bob"), None, None).event.version
+
+    for _ in range(5):
+        rows("UPDATE users SET version = 1")
+        rows("DELETE FROM events WHERE version > 1")
+        assert in_threads(8, one) == [1, 2, 2, 2, 1, 2, 2, 2]
+
+
+def test_who_waits_for_a_row_holds_up_nobody_else(in_postgres: str) -> None:
+    held, free = create().user.id, create().user.id
+    with ThreadPoolExecutor(1) as pool:
+        with holding(in_postgres, f"SELECT FROM users WHERE id = {held} FOR UPDATE"):
+            waiting = pool.submit(in_threads, 1, lambda _: move(held, "JUNK").version)
+            eventually(one_waits, 10, "one waits for the row")
+            assert move(free, "JUNK").version == 2
+            assert not waiting.done()
+        assert waiting.result(10) == [2]
