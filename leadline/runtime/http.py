@@ -4,7 +4,7 @@ import functools
 import re
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import orjson
 import structlog
@@ -170,14 +170,3 @@ def caller_of(request: Request) -> str:
 def _problem(error: LeadlineError) -> Response:
     body, status, headers = problem.of(error)
     return Response(body, status, headers)
-
-
-def not_served(error: Any) -> Response:
-    """What Flask itself refuses (an unknown method, say) in our shape."""
-    status = HTTPStatus(error.code or 500)
-    headers = (
-        {"Allow": ", ".join(error.valid_methods)} if getattr(error, "valid_methods", 0) else {}
-    )
-    return Response(
-        problem.document(status, None), status, headers, content_type=problem.CONTENT_TYPE
-    )
