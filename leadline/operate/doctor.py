@@ -143,9 +143,10 @@ def _portal() -> Iterator[Check]:
     pause = portals.paused().state()
     if pause is not None:
         text = f"since its last refusal: {pause.reason}"
-        yield Check(
-            "pause", is_well=False, told=text, mend="mend the reason; it ends with the next probe"
-        )
+        mend = "mend the reason; it ends with the next probe"
+        if pause.is_held:
+            text, mend = f"by an operator: {pause.reason or 'no reason given'}", "portal resume"
+        yield Check("pause", is_well=False, told=text, mend=mend)
 
 
 _EXAMINATIONS: tuple[Callable[[], Iterator[Check]], ...] = (

@@ -1,20 +1,23 @@
 """`leadline portal check`: does the portal serve us, and as Leadline expects it?"""
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer
-from leadline.operate.output import FOUND, Json, as_json, facts
+from leadline.operate.output import FOUND, Json, as_json, facts, say
 from leadline.runtime.errors import BitrixError
+from leadline.runtime.redis import reachable
 from leadline.runtime.settings import settings
 from leadline.sync import portals, reading
 
 #: crm.settings.mode.get
 _MODES = {1: "classic", 2: "simple"}
+
+HELD = "an operator has paused all calls: leadline portal resume"
 
 app = typer.Typer(no_args_is_help=True, help="The portal of Bitrix24.")
 
@@ -50,6 +53,29 @@ def check(*, json: Json = False) -> None:
         raise typer.Exit(FOUND)
 
 
+@app.command()
+def pause(
+    *,
+    reason: Annotated[str, typer.Option(help="Why, for whoever finds it paused.")] = "",
+    json: Json = False,
+) -> None:
+    """Make no calls to Bitrix24 until `resume`. Those under way are finished, writes are kept."""
+    with reachable():
+        portals.paused().hold(reason)
+    as_json({"paused": True}) if json else say("paused: no calls are made until `portal resume`")
+
+
+@app.command()
+def resume(*, json: Json = False) -> None:
+    """Make calls again, whyever they were paused; a portal that still fails pauses them anew."""
+    with reachable():
+        was_paused = portals.paused().release()
+    if json:
+        as_json({"paused": False, "was_paused": was_paused})
+    else:
+        say("resumed" if was_paused else "nothing was paused")
+
+
 def examine() -> tuple[dict[str, Any], list[str]]:
     """What the portal says of itself, and what of that is in the way.
 
@@ -69,6 +95,8 @@ def examine() -> tuple[dict[str, Any], list[str]]:
         time.sleep(portals.token_bucket().reserve())
         portals.session().probe()
         pause = portals.paused().state()
+        if pause is not None and pause.is_held:
+            return {"alive": True, **told}, [HELD]
         if pause is not None:
             portals.paused().end(pause)
         answers = reading.ask(_QUESTIONS)

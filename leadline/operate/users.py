@@ -1,22 +1,18 @@
 """`leadline users`, `failed`, `show`, `resync`: who is in step, who is not, and once more."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
 
-from leadline.ledger import again
-from leadline.ledger.again import Again
 from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.runtime import context
 from leadline.runtime.errors import InvalidRequest
-from leadline.users import kept, read
-from leadline.users.kept import Kept
+from leadline.users import read
 from leadline.users.model import UserId
 from leadline.users.shown import Query
-
-PART = 500
+from leadline.watch.resync import everybody_who_failed, once_more
 
 Limit = Annotated[int, typer.Option(min=1, max=200, help="At most so many.")]
 After = Annotated[int, typer.Option(min=0, help="Go on after this user.")]
@@ -89,29 +85,20 @@ def resync(
     if bool(user_ids) == all_failed:
         raise InvalidRequest("name users, or --all-failed")
     context.begin()
-    asked: list[int] = []
-    seen: dict[int, Kept] = {}
-    for part in _failed() if all_failed else [list(kept.these(user_ids or []).values())]:
-        asked += again.ask(Again(one.id, one.version) for one in part)
-        seen |= {} if all_failed else {one.id: one for one in part}
-    waiting = sorted(seen.keys() - set(asked))
-    missing = sorted(set(user_ids or []) - seen.keys())
-    if json:
-        as_json({"asked_again": len(asked), "waiting_already": waiting, "not_found": missing})
+    if all_failed:
+        asked = sum(part.asked for part in everybody_who_failed())
+        waiting, missing = list[int](), list[int]()
     else:
-        say(f"asked again: {len(asked)}")
+        asked, waiting, missing = once_more(user_ids or [])
+    if json:
+        as_json({"asked_again": asked, "waiting_already": waiting, "not_found": missing})
+    else:
+        say(f"asked again: {asked}")
         for user_id in waiting:
             say(f"user {user_id} is waiting already")
     if missing:
         complain(f"not found: {', '.join(map(str, missing))}")
         raise typer.Exit(FOUND)
-
-
-def _failed() -> Iterator[list[Kept]]:
-    after = 0
-    while part := kept.after(after, PART, only_failed=True):
-        yield part
-        after = part[-1].id
 
 
 def _list(page: Mapping[str, Any], own: tuple[str, ...], synced: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ import redis
 from leadline.bitrix24.command import CALL_MARGIN_S
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
-from leadline.sync.entry import Arrival, Entry, Settlement
+from leadline.sync.entry import Arrival, Entry, Owed, Settlement
 from leadline.sync.keys import prefix
 
 _LUA = Path(__file__).parent / "lua"
@@ -152,6 +152,18 @@ class WorkQueue:
             pipe.zcount(self._leases, "-inf", now_ms)
             due, leased, expired = pipe.execute()
         return Depth(due + expired, leased)
+
+    def look(self, user_id: int) -> tuple[list[Owed], int | None]:
+        """A user's events that are still to be answered, and when (unix ms) they are served next.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        with reachable(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hvals(self._entry_keys(user_id)[1])
+            pipe.zscore(self._due, str(user_id))
+            events, due_ms = pipe.execute()
+        return [Owed.loads(event) for event in events], None if due_ms is None else int(due_ms)
 
     def next_due_in_s(self) -> float | None:
         """Seconds until a user is due or a lease expires; None where nothing waits.

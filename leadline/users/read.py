@@ -7,12 +7,12 @@ from leadline.runtime.errors import UserNotFound
 from leadline.users.model import UserId
 from leadline.users.shown import History, Listed, Page, Query, Shown
 
-_USER = """
+COLUMNS = """
 id, full_name, phone, stage, version, bitrix_lead_id, sync_status, sync_reason, sync_attempts
 """
 
 _ONE = f"""
-SELECT {_USER}, (
+SELECT {COLUMNS}, (
     SELECT due_at FROM events
     WHERE user_id = users.id AND version = users.version AND state = 'failed'
 ) AS retry_at, (
@@ -38,7 +38,7 @@ def one(user_id: UserId) -> Shown:
     rows = database().run(_ONE, id=user_id)
     if not rows:
         raise UserNotFound
-    user = _with_sync(rows[0])
+    user = with_sync(rows[0])
     history = cast("History", {**user["sync"], "events": rows[0]["events"]})
     if rows[0]["retry_at"] is not None:
         history["retry_at"] = rows[0]["retry_at"]
@@ -57,14 +57,20 @@ def page(query: Query) -> Page:
         wheres.append("stage = :stage")
     if query.sync is not None:
         wheres.append(f"sync_status = '{query.sync}'")  # one of three words, so the index is used
-    sql = f"SELECT {_USER} FROM users WHERE {' AND '.join(wheres)} ORDER BY id LIMIT :limit"
+    sql = f"SELECT {COLUMNS} FROM users WHERE {' AND '.join(wheres)} ORDER BY id LIMIT :limit"
     params = query.model_dump(include={"after", "stage"}, exclude_none=True)
     rows = database().run(sql, **params, limit=query.limit + 1)
-    items = [_with_sync(row) for row in rows[: query.limit]]
-    return {"items": items, "next": str(items[-1]["id"]) if len(rows) > query.limit else None}
+    return as_page(rows, query.limit)
 
 
-def _with_sync(row: Row) -> Listed:
+def as_page(rows: list[Row], limit: int) -> Page:
+    """A page out of rows of COLUMNS, one more than `limit` of them where there is a next page."""
+    items = [with_sync(row) for row in rows[:limit]]
+    return {"items": items, "next": str(items[-1]["id"]) if len(rows) > limit else None}
+
+
+def with_sync(row: Row) -> Listed:
+    """A row of COLUMNS as readers see it."""
     return {
         "id": row["id"],
         "full_name": row["full_name"],

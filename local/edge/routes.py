@@ -15,6 +15,9 @@ ROUTES = {
     "/docs": {"GET": "openapi"},
     "/docs/{file}": {"GET": "openapi"},
 }
+#: Everything below it too: the page asks for its files and figures beside itself.
+CONSOLE = "console"
+_CONSOLE = {"GET": CONSOLE, "POST": CONSOLE}
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ def route(method: str, raw: str) -> Target | Refusal:
 
 
 def _methods(segments: list[str]) -> dict[str, str] | None:
+    if segments[0] == CONSOLE:
+        return _CONSOLE
     for path, methods in ROUTES.items():
         pattern = path.split("/")[1:]
         if len(pattern) == len(segments) and all(map(_fits, pattern, segments)):

@@ -12,6 +12,7 @@ METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
 PATHS = (
     *("/users", "/users/42", "/users/42/move", "/users/42/other", "/users/", "/", "/healthz"),
     *("/openapi.json", "/docs", "/docs/swagger-ui.css"),
+    *("/console", "/console/", "/console/api/status", "/consoles"),
 )
 PATHS_OF_THE_GATEWAY = ("/function/create-user", "/function/outbox-relay", "/system/functions")
 

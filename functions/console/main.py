@@ -1,0 +1,22 @@
+"""GET /console: the system on one page, and what its buttons do."""
+
+from pathlib import Path
+
+import functions_framework
+from flask import Request, Response
+
+from leadline.runtime.http import endpoint
+from leadline.watch.console import inside, serve
+from leadline.watch.pages import Pages
+
+PAGES = Pages(Path(__file__).parent / "page")
+
+
+@functions_framework.http
+@endpoint("GET", "HEAD", "POST", reading=None, writing="operate")
+def console(request: Request) -> Response:
+    """The page to anybody; under `api/` figures for `read` and orders for `operate`."""
+    path = inside(request)
+    if path.startswith("api/"):
+        return serve(request, path)
+    return PAGES.answer(request, path)

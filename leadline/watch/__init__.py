@@ -1,0 +1,1 @@
+"""What operators see and decide, whoever asks for them: the command line or the console."""

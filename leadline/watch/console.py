@@ -1,0 +1,203 @@
+"""What the console's page asks and tells the system, as JSON under `api/`.
+
+Each answer loads what it needs when it is first asked for: the page itself needs no server.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import structlog
+from flask import Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from leadline.runtime.errors import Forbidden, MethodNotAllowed, PathNotFound
+from leadline.runtime.http import MAX_ID, allow, answer, caller_of, parse, parse_query, path_of
+
+log = structlog.get_logger()
+
+#: A page of another origin can't send it: without keys it is what shows that ours is asking.
+OWN_HEADER = "X-Leadline-Console"
+#: How long one request goes on asking for those who failed; the page asks for the rest.
+ALL_FAILED_S = 5.0
+LETTERS_MAX = 200
+
+_OURS = re.compile(r"^(?:/console(?=/|$))*/?")
+
+Id = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Nothing(_Body):
+    """{}: the path says all."""
+
+
+class Reason(_Body):
+    """Why an operator pauses."""
+
+    reason: str = Field("", max_length=200)
+
+
+class After(_Body):
+    """Where the last part has ended."""
+
+    after: int = Field(0, ge=0, le=MAX_ID)
+
+
+class Letters(_Body):
+    """Which dead letters."""
+
+    ids: list[Id] = Field(min_length=1, max_length=1000)
+
+
+def inside(request: Request) -> str:
+    """What follows the console's own place, with the gateway's prefix or without."""
+    return _OURS.sub("", path_of(request))
+
+
+def serve(request: Request, path: str) -> Response:
+    """The answer to a question of the page, or what became of an order.
+
+    Raises:
+        PathNotFound, MethodNotAllowed: there is no such question.
+        Forbidden: without keys, an order that some other page may have sent.
+        InvalidRequest: it makes no sense.
+        DependencyDown: a server that it needs can't be reached.
+    """
+    method = "GET" if request.method == "HEAD" else request.method
+    if method == "GET":
+        allow(request, "read")
+    elif not caller_of(request) and OWN_HEADER not in request.headers:
+        raise Forbidden(f"Without keys, an order needs the header {OWN_HEADER}.")
+    for verb, pattern, tell in _ROUTES:
+        match = re.fullmatch(pattern, path)
+        if match and verb != method:
+            raise MethodNotAllowed("GET, HEAD" if verb == "GET" else verb)
+        if match:
+            response = answer(tell(request, *match.groups()))
+            response.headers["Cache-Control"] = "no-store"
+            return response
+    raise PathNotFound
+
+
+def status(_request: Request) -> object:
+    """All figures at once; a part that can't be asked has only an `error`."""
+    from leadline.watch.figures import figures  # noqa: PLC0415
+
+    return figures().told()
+
+
+def users(request: Request) -> object:
+    """A page of users: `find`, `sync`, `stage`, `after`, `limit`."""
+    from leadline.users import find  # noqa: PLC0415
+
+    return find.page(parse_query(find.Search, request))
+
+
+def user(_request: Request, number: str) -> object:
+    """One user, each of its last events with its steps."""
+    from leadline.users.model import UserId  # noqa: PLC0415
+    from leadline.watch import story  # noqa: PLC0415
+
+    return story.told(UserId(min(int(number), MAX_ID)))
+
+
+def again(request: Request, number: str) -> object:
+    """Send this user again."""
+    from leadline.watch.resync import once_more  # noqa: PLC0415
+
+    parse(Nothing, request)
+    asked, waiting, missing = once_more([min(int(number), MAX_ID)])
+    _note(request, "user sent again", user_id=int(number), asked=asked)
+    return {"asked_again": asked, "waiting_already": waiting, "not_found": missing}
+
+
+def all_failed_again(request: Request) -> object:
+    """Send those who failed again, as many as fit into a request; `next` is where to go on."""
+    from leadline.watch.resync import everybody_who_failed  # noqa: PLC0415
+
+    after = parse(After, request).after
+    asked, until, rest = 0, time.monotonic() + ALL_FAILED_S, None
+    for part in everybody_who_failed(after):
+        asked += part.asked
+        if time.monotonic() > until:
+            rest = part.up_to
+            break
+    _note(request, "failed users sent again", asked=asked)
+    return {"asked_again": asked, "next": rest}
+
+
+def pause(request: Request) -> object:
+    """No calls to Bitrix24 until somebody resumes them; those under way are finished."""
+    from leadline.runtime.redis import reachable  # noqa: PLC0415
+    from leadline.sync.shared import paused  # noqa: PLC0415
+
+    reason = parse(Reason, request).reason.strip()
+    with reachable():
+        paused().hold(reason)
+    _note(request, "calls paused")
+    return {"paused": True}
+
+
+def resume(request: Request) -> object:
+    """Calls are made again, whyever they were paused."""
+    from leadline.runtime.redis import reachable  # noqa: PLC0415
+    from leadline.sync.shared import paused  # noqa: PLC0415
+
+    parse(Nothing, request)
+    with reachable():
+        was_paused = paused().release()
+    _note(request, "calls resumed")
+    return {"paused": False, "was_paused": was_paused}
+
+
+def dead_letters(_request: Request) -> object:
+    """The oldest dead letters of each queue, without their contents."""
+    from leadline.watch.letters import EVERY_ONE, look, summary  # noqa: PLC0415
+
+    return {"items": look(EVERY_ONE, summary, LETTERS_MAX), "at_most": LETTERS_MAX}
+
+
+def dead_letter(_request: Request, letter_id: str) -> object:
+    """One dead letter in full."""
+    from leadline.watch.letters import Choice, content, look, summary  # noqa: PLC0415
+
+    found = look(Choice(frozenset({letter_id})), lambda one: summary(one) | content(one))
+    if not found:
+        raise PathNotFound("There is no such dead letter any more.")
+    return found[0]
+
+
+def decide(request: Request, order: str) -> object:
+    """Replay or discard these dead letters."""
+    from leadline.messages.dead_letters import Decision  # noqa: PLC0415
+    from leadline.watch.letters import Choice, carry_out  # noqa: PLC0415
+
+    ids = parse(Letters, request).ids
+    number, missing = carry_out(Choice(frozenset(ids)), Decision(order))
+    _note(request, f"dead letters: {order}", letters=number)
+    return {"done": number, "not_found": missing}
+
+
+def _note(request: Request, what: str, **about: object) -> None:
+    """Who has ordered what, for whoever wonders later."""
+    log.info("console", order=what, caller=caller_of(request), **about)
+
+
+_Route = tuple[str, str, Callable[..., object]]
+_ROUTES: tuple[_Route, ...] = (
+    ("GET", r"api/status", status),
+    ("GET", r"api/users", users),
+    ("GET", r"api/users/([0-9]{1,19})", user),
+    ("POST", r"api/users/([0-9]{1,19})/again", again),
+    ("POST", r"api/failed/again", all_failed_again),
+    ("POST", r"api/pause", pause),
+    ("POST", r"api/resume", resume),
+    ("GET", r"api/dead-letters", dead_letters),
+    ("GET", r"api/dead-letters/([0-9a-f]{12})", dead_letter),
+    ("POST", r"api/dead-letters/(replay|discard)", decide),
+)

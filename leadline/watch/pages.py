@@ -1,0 +1,63 @@
+"""The console's page and its files. They hold no data, so they are served to anybody."""
+
+from pathlib import Path
+
+from flask import Request, Response
+
+from leadline.runtime.errors import MethodNotAllowed, PathNotFound
+
+PAGE = "index.html"
+LANGUAGES = ("en", "ru")
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+        " require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    # Asked each time whether it is still the same: a new version counts at once.
+    "Cache-Control": "no-cache",
+}
+
+
+class Pages:
+    """The files of a folder, and none besides."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {
+            path.name: path.read_bytes()
+            for path in sorted(folder.iterdir())
+            if path.suffix in _TYPES
+        }
+
+    def answer(self, request: Request, name: str) -> Response:
+        """The file of this name, the page where there is none.
+
+        Raises:
+            MethodNotAllowed: a file is only read.
+            PathNotFound: there is no such file.
+        """
+        if request.method not in {"GET", "HEAD"}:
+            raise MethodNotAllowed("GET, HEAD")
+        name = name or PAGE
+        body = self._files.get(name)
+        if body is None:
+            raise PathNotFound
+        kind = _TYPES[Path(name).suffix]
+        response = Response(headers=_HEADERS, content_type=f"{kind}; charset=utf-8")
+        if name == PAGE:
+            language = request.accept_languages.best_match(LANGUAGES, LANGUAGES[0])
+            body = body.replace(b'<html lang="en"', f'<html lang="{language}"'.encode(), 1)
+            response.vary.add("Accept-Language")
+        response.set_data(body)
+        response.add_etag()
+        response.make_conditional(request)
+        return response

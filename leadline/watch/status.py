@@ -1,0 +1,78 @@
+"""Is everything in step, and if not, where does it wait?"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+
+from leadline.bitrix24 import limits
+from leadline.ledger.counts import Counts, counts
+from leadline.messages import topology
+from leadline.messages.depths import depths
+from leadline.runtime import secrets
+from leadline.runtime.errors import LeadlineError
+from leadline.runtime.settings import settings
+from leadline.sync import shared
+from leadline.sync.queue import work_queue
+
+
+def part(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is told of one part; another one's trouble must not hide it."""
+    try:
+        return ask()
+    except LeadlineError as error:
+        return {"error": str(error)}
+    except redis.RedisError:
+        return {"error": "Redis can't be reached"}
+
+
+def ledger(counts: Callable[[], Counts] = counts) -> dict[str, Any]:
+    """Users by what became of their last write, and writes that wait."""
+    found = counts()
+    return {"users": found.users, "synced": found.synced, **asdict(found)}
+
+
+def queues() -> dict[str, Any]:
+    """Messages in each queue of RabbitMQ; None where it does not exist."""
+    names = [queue.name for queue in topology.all_queues()]
+    found = depths(secrets.require("amqp-url"), names)
+    return {name: depth.messages if depth else None for name, depth in found.items()}
+
+
+def work() -> dict[str, Any]:
+    """What waits for calls to Bitrix24, and whether anybody makes them."""
+    depth, next_s = work_queue().depth(), work_queue().next_due_in_s()
+    silence_s = shared.presence().silence_s()
+    return {
+        "users_due": depth.due,
+        "users_in_a_call": depth.leased,
+        "next_call_in_s": next_s,
+        "worker_seen_s_ago": silence_s,
+    }
+
+
+def portal() -> dict[str, Any]:
+    """Whether calls are made, and if not why; how much of the request limit is free."""
+    pause = shared.paused().state()
+    told: dict[str, Any] = {"paused": pause is not None}
+    if pause is not None:
+        probe = None if pause.is_held else datetime.fromtimestamp(pause.next_probe_at, UTC)
+        told |= {
+            "by_operator": pause.is_held,
+            "reason": pause.reason,
+            "since": datetime.fromtimestamp(pause.since, UTC),
+            "next_probe": probe,
+        }
+    return told | {"requests_left": round(shared.token_bucket().level(), 2)}
+
+
+def rate() -> dict[str, Any]:
+    """Requests to Bitrix24 against its limit: `sent` in each `slot_s` seconds, the newest last."""
+    return {
+        "limit_per_s": settings().rate_per_s,
+        "burst": settings().burst,
+        "slot_s": limits.SLOT_S,
+        "sent": shared.token_bucket().sent(),
+    }

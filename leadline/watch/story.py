@@ -1,0 +1,63 @@
+"""One user and the way of its last writes, step by step: what an operator wants to know of it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from leadline.ledger.journeys import last_events
+from leadline.messages import journey
+from leadline.messages.journey import Journey
+from leadline.runtime.errors import QueueDown
+from leadline.sync.queue import work_queue
+from leadline.users import read
+from leadline.users.model import UserId
+
+Step = dict[str, Any]
+
+
+def told(user_id: UserId) -> dict[str, Any]:
+    """The user as its readers see it, each of its last events with its `steps`.
+
+    `next_try_at`: when the work queue serves it next; `error`: the work queue can't be asked, so
+    that steps of events which are not answered yet may be missing.
+
+    Raises:
+        UserNotFound: there is none with this id.
+        DatabaseDown: Postgres can't be reached.
+    """
+    user = read.one(user_id)
+    try:
+        owed, due_ms = work_queue().look(user_id)
+    except QueueDown as error:
+        owed, due_ms = [], None
+        user["error"] = str(error)
+    under_way = {event.event_id: event.journey for event in owed}
+    user["sync"]["next_try_at"] = _at(due_ms)
+    user["sync"]["events"] = [
+        {**event, "steps": list(_steps(event, under_way.get(event["event_id"]) or _kept(way)))}
+        for event, way in ((event, event.pop("journey")) for event in last_events(user_id))
+    ]
+    return user
+
+
+def _kept(way: Any) -> Journey:
+    return journey.read(way) if way else Journey()
+
+
+def _steps(event: dict[str, Any], way: Journey) -> Iterator[Step]:
+    """In their order in time, as far as they were taken."""
+    yield {"step": "accepted", "at": event["occurred_at"]}
+    if event["published_at"]:
+        yield {"step": "published", "at": event["published_at"], "times": event["sendings"]}
+    if way.received_ms is not None:
+        yield {"step": "received", "at": _at(way.received_ms)}
+    # After a failure that may pass the write is sent again: kept are the tries of the last sending.
+    for number, one in enumerate(way.tries, 1):
+        yield {"step": "attempt", "number": number, "at": _at(one.at_ms), "error": one.error}
+    if event["settled_at"]:
+        reply = {"step": "replied", "at": event["settled_at"], "outcome": event["state"]}
+        yield {**reply, "error": event["reason"]}
+
+
+def _at(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
