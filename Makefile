@@ -22,6 +22,7 @@ demo: setup ## follow one user from HTTP to its lead
 	@$(RUN) local.demo
 
 test: setup ## every test, on private servers of its own
+	@scripts/browser
 	@$(RUN) pytest
 
 test-containers: setup ## the images and the compose system; needs a Docker Engine with Compose

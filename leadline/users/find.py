@@ -21,9 +21,12 @@ _NUMBER = re.compile(r"\+?[0-9][0-9 ()./-]*")
 # prefixes are used, also by a plan that is made before the text is known.
 _NAME = """
 lower(full_name) ~>=~ lower(CAST(:text AS text))
-AND lower(full_name) ~<~ lower(CAST(:text AS text)) || CAST(:last AS text)
+AND lower(full_name) ~<~ (lower(CAST(:text AS text)) || CAST(:last AS text))
 """
-_PHONE = "SELECT id FROM users WHERE phone ~>=~ :phone AND phone ~<~ :phone || CAST(:last AS text)"
+_PHONE = """
+SELECT id FROM users
+WHERE phone ~>=~ CAST(:phone AS text) AND phone ~<~ (CAST(:phone AS text) || CAST(:last AS text))
+"""
 _ID = "SELECT id FROM users WHERE id = :number"
 _LEAD = "SELECT id FROM users WHERE bitrix_lead_id = :number"
 

@@ -38,6 +38,10 @@ class Calm(Generic[Figure]):
         finally:
             self._lock.release()
 
+    def forget(self) -> None:
+        """The next one who asks shall see what has just been done."""
+        self._fresh_until = 0.0
+
     def _renew(self) -> None:
         began = time.monotonic()
         self._last = (self._ask(),)

@@ -112,7 +112,7 @@ def again(request: Request, number: str) -> object:
 
     parse(Nothing, request)
     asked, waiting, missing = once_more([min(int(number), MAX_ID)])
-    _note(request, "user sent again", user_id=int(number), asked=asked)
+    _done(request, "user sent again", user_id=int(number), asked=asked)
     return {"asked_again": asked, "waiting_already": waiting, "not_found": missing}
 
 
@@ -127,7 +127,7 @@ def all_failed_again(request: Request) -> object:
         if time.monotonic() > until:
             rest = part.up_to
             break
-    _note(request, "failed users sent again", asked=asked)
+    _done(request, "failed users sent again", asked=asked)
     return {"asked_again": asked, "next": rest}
 
 
@@ -139,7 +139,7 @@ def pause(request: Request) -> object:
     reason = parse(Reason, request).reason.strip()
     with reachable():
         paused().hold(reason)
-    _note(request, "calls paused")
+    _done(request, "calls paused")
     return {"paused": True}
 
 
@@ -151,7 +151,7 @@ def resume(request: Request) -> object:
     parse(Nothing, request)
     with reachable():
         was_paused = paused().release()
-    _note(request, "calls resumed")
+    _done(request, "calls resumed")
     return {"paused": False, "was_paused": was_paused}
 
 
@@ -179,12 +179,15 @@ def decide(request: Request, order: str) -> object:
 
     ids = parse(Letters, request).ids
     number, missing = carry_out(Choice(frozenset(ids)), Decision(order))
-    _note(request, f"dead letters: {order}", letters=number)
+    _done(request, f"dead letters: {order}", letters=number)
     return {"done": number, "not_found": missing}
 
 
-def _note(request: Request, what: str, **about: object) -> None:
-    """Who has ordered what, for whoever wonders later."""
+def _done(request: Request, what: str, **about: object) -> None:
+    """An order was carried out: the figures show it, and the log tells by whom."""
+    from leadline.watch.figures import figures  # noqa: PLC0415
+
+    figures().forget()
     log.info("console", order=what, caller=caller_of(request), **about)
 
 

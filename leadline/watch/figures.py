@@ -32,6 +32,11 @@ class Figures:
         parts: dict[str, Any] = {name: part.figure() for name, part in self._parts.items()}
         return {"now": datetime.now(UTC), **parts}
 
+    def forget(self) -> None:
+        """Whoever gives an order sees at once what it did; the costly figures may be late."""
+        for name in ("ledger", "work", "portal"):
+            self._parts[name].forget()
+
 
 @cache
 def figures() -> Figures:

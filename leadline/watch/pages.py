@@ -54,10 +54,16 @@ class Pages:
         kind = _TYPES[Path(name).suffix]
         response = Response(headers=_HEADERS, content_type=f"{kind}; charset=utf-8")
         if name == PAGE:
-            language = request.accept_languages.best_match(LANGUAGES, LANGUAGES[0])
+            language = _language(request)
             body = body.replace(b'<html lang="en"', f'<html lang="{language}"'.encode(), 1)
             response.vary.add("Accept-Language")
         response.set_data(body)
         response.add_etag()
         response.make_conditional(request)
         return response
+
+
+def _language(request: Request) -> str:
+    """The reader's first choice of those that we have; `ru-KZ` is Russian."""
+    wanted = (tag.partition("-")[0] for tag in request.accept_languages.values())
+    return next((tag for tag in wanted if tag in LANGUAGES), LANGUAGES[0])

@@ -1,0 +1,142 @@
+// Users: found, opened with the journey of their last writes, and sent again.
+
+import { get, post } from "./api.js";
+import { ask, byId, element, say } from "./dom.js";
+import { number, t, when } from "./texts.js";
+
+const KINDS = { synced: "good", waiting: "warn", failed: "bad" };
+let wanted = { find: "", sync: "" };
+let next = null;
+let searches = 0;
+let shown = [];
+let opened = null;
+let status = {};
+
+export const state = (name) => element("span", { class: `state ${KINDS[name]}` }, t(name));
+export const know = (told) => { status = told; };
+
+export async function search(fresh = true) {
+  searches += 1;
+  const mine = searches;
+  const page = await get("users", { ...wanted, limit: 20, after: fresh ? null : next });
+  // A search that was begun later has the say, whichever is answered first.
+  if (mine !== searches) return;
+  shown = fresh ? page.items : [...shown, ...page.items];
+  next = page.next;
+  list();
+}
+
+export function list() {
+  byId("found").textContent = shown.length ? t(next ? "foundMore" : "foundSome", { n: number(shown.length) }) : t("foundNone");
+  byId("more").hidden = next === null;
+  byId("list").replaceChildren(...shown.map((user) => element("li", {},
+    element("b", {}, `${user.id}`),
+    element("span", { class: "grow" }, `${user.full_name} · ${user.phone} · ${user.stage}`),
+    element("span", {}, user.sync.bitrix_lead_id ? `${t("lead")} ${user.sync.bitrix_lead_id}` : t("noLead")),
+    state(user.sync.status),
+    element("button", { type: "button", "aria-label": t("openUser", { id: user.id }), onclick: () => open(user.id) }, t("open")),
+    user.sync.reason ? element("span", { class: "why bad" }, user.sync.reason) : null,
+  )));
+}
+
+export async function open(id) {
+  opened = await get(`users/${id}`);
+  show();
+  if (!byId("one").open) byId("one").showModal();
+  byId("one-title").focus();
+}
+
+// While it is open and not settled, it is looked at again; focus stays where it is.
+export async function refresh() {
+  if (!opened || !byId("one").open || opened.sync.status === "synced") return;
+  const told = await get(`users/${opened.id}`);
+  const before = opened.sync.status;
+  opened = told;
+  show();
+  if (before !== told.sync.status) await search();
+}
+
+export const close = () => { opened = null; };
+
+export function show() {
+  if (!opened) return;
+  const { sync } = opened;
+  byId("one-title").textContent = `${t("user")} ${opened.id} · ${opened.full_name}`;
+  const button = element("button", { type: "button", class: "primary", id: "again", disabled: sync.status === "waiting", onclick: again }, t("again"));
+  const had = document.activeElement?.id === "again";
+  byId("one-body").replaceChildren(
+    element("p", { class: "bar" },
+      element("span", {}, state(sync.status), ` · ${sync.bitrix_lead_id ? `${t("lead")} ${sync.bitrix_lead_id}` : t("noLead")}`), button),
+    element("p", { class: "quiet" }, `${t("phone")} ${opened.phone} · ${t("stage")} ${opened.stage}`),
+    verdict(opened),
+    element("h3", {}, t("journey")),
+    ...(sync.events.length ? sync.events.map(event) : [element("p", { class: "quiet" }, t("noEvents"))]),
+  );
+  if (had) (button.disabled ? byId("one-title") : button).focus();
+}
+
+// In a sentence: what is in the way, and what to do about it.
+function verdict({ sync }) {
+  if (sync.status === "synced") return element("div", { class: "reason good" }, element("h3", {}, t("allWell")));
+  const isFailed = sync.status === "failed";
+  return element("div", { class: `reason ${KINDS[sync.status]}` },
+    element("h3", {}, t(isFailed ? "why" : "waitsWhy")),
+    isFailed ? element("p", {}, element("b", {}, sync.reason)) : null,
+    element("p", {}, isFailed ? failed(sync) : waits(sync)));
+}
+
+const failed = (sync) => sync.retry_at ? t("whyPassing", { at: when(sync.retry_at) }) : t("whyLasting");
+
+function waits(sync) {
+  const steps = sync.events[0]?.steps.map((each) => each.step) ?? [];
+  if (status.portal?.paused) return t("whyPaused");
+  if (!steps.includes("published")) return t("whyUnpublished");
+  if (!steps.includes("received")) return t("whyUnreceived");
+  if (!sync.next_try_at) return t("whyInCall");
+  return t(steps.includes("attempt") ? "whyTried" : "whyUntried", { at: when(sync.next_try_at) });
+}
+
+function event(one) {
+  const action = one.changed.startsWith("look") ? "looked" : one.action;
+  return element("section", { class: "event" },
+    element("h3", {}, `${t(action)} · ${t("version", { n: one.version })}`),
+    element("ol", { class: "steps" }, ...one.steps.map(step),
+      one.state === "open" ? element("li", { class: "warn" }, element("b", {}, t("replied")), ` ${t("notYet")}`) : null),
+    element("p", { class: "quiet" }, `${t("correlation")}: ${one.correlation_id}`));
+}
+
+function step(one) {
+  const name = one.step === "published" && one.times > 1 ? t("publishedTimes", { n: one.times }) : t(one.step, { n: one.number });
+  const outcome = one.outcome ? `: ${t(`outcome_${one.outcome}`)}` : "";
+  return element("li", { class: one.error ? "bad" : "good" },
+    element("b", {}, name + outcome),
+    " ",
+    element("time", { datetime: one.at }, when(one.at, true)),
+    one.error ? element("p", { class: "bad" }, one.error) : null);
+}
+
+async function again() {
+  const { id } = opened;
+  const told = await post(`users/${id}/again`);
+  say(t(told.asked_again ? "againDone" : "againWaits", { id }));
+  opened = await get(`users/${id}`);
+  show();
+  await search();
+}
+
+export async function allFailedAgain() {
+  const words = t("allWords", { n: number(status.ledger?.failed) });
+  if (await ask({ title: t("allTitle"), words, yes: t("allFailed") }) === null) return;
+  let [asked, after] = [0, 0];
+  while (after !== null) {
+    const part = await post("failed/again", { after });
+    [asked, after] = [asked + part.asked_again, part.next];
+    say(t("allDone", { n: number(asked) }));
+  }
+  await search();
+}
+
+export function wish(form) {
+  wanted = Object.fromEntries(new FormData(form));
+  return search();
+}

@@ -1,0 +1,261 @@
+"""The console's API: what it tells agrees with the ledger, and each order does what it says."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pg8000.native
+import pytest
+import requests
+
+from leadline.runtime.database import connect_options
+from tests.faults import portal, wire
+from tests.servers import eventually
+from tests.system import System
+
+ORDER = {"X-Leadline-Console": "1"}
+
+
+@pytest.fixture(autouse=True)
+def _portal_in_order(system: System) -> Iterator[None]:
+    with portal.in_order(system):
+        yield
+
+
+def ask(system: System, path: str) -> Any:
+    answer = system.request("GET", f"/console/api/{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def order(system: System, path: str, body: object = None, **headers: str) -> requests.Response:
+    return system.request(
+        "POST", f"/console/api/{path}", json={} if body is None else body, headers=ORDER | headers
+    )
+
+
+def rows(system: System, sql: str) -> list[Any]:
+    with pg8000.native.Connection(**connect_options(system.url("database"))) as connection:
+        return list(connection.run(sql))
+
+
+def await_status(system: System, user_id: int, status: str) -> None:
+    eventually(
+        lambda: system.user(user_id)["sync"]["status"] == status, 30, f"{user_id} is {status}"
+    )
+
+
+def rejected(system: System, name: str) -> int:
+    """A user whom the portal refuses."""
+    portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE")
+    user_id = int(system.create(name)["id"])
+    await_status(system, user_id, "failed")
+    portal.mend(system)
+    return user_id
+
+
+def test_every_figure_agrees_with_the_ledger(system: System) -> None:
+    rejected(system, "Фигура Один")
+    system.await_synced(system.create("Фигура Два")["id"])
+    users = dict(rows(system, "SELECT sync_status, count(*) FROM users GROUP BY 1"))
+    events = dict(
+        rows(
+            system,
+            "SELECT state, count(*) FROM events WHERE settled_at > now() - interval '1 hour'"
+            " GROUP BY 1",
+        )
+    )
+
+    def is_told() -> bool:
+        told = ask(system, "status")
+        ledger, hour = told["ledger"], told["hour"]
+        states = ("synced", "superseded", "failed")
+        assert all(
+            sum(minute[state] for minute in hour["minutes"]) == hour[state] for state in states
+        )
+        return (
+            {state: ledger[state] for state in ("synced", "waiting", "failed")}
+            == {state: users.get(state, 0) for state in ("synced", "waiting", "failed")}
+            and ledger["users"] == sum(users.values())
+            and {state: hour[state] for state in states}
+            == {state: events.get(state, 0) for state in states}
+        )
+
+    eventually(is_told, 70, "the console tells what the ledger holds")
+
+
+def test_the_rate_counts_what_the_portal_was_sent(system: System) -> None:
+    def sent() -> int:
+        return sum(ask(system, "status")["rate"]["sent"])
+
+    before, calls = sent(), len(system.control("GET", "calls")["times"])
+    system.await_synced(system.create("Счёт Запросов")["id"])
+    called = len(system.control("GET", "calls")["times"]) - calls
+    assert called >= 1
+    eventually(lambda: sent() >= before + called, 10, "the requests are counted")
+
+
+def test_the_oldest_waiting_write_and_the_work_are_told_while_calls_are_paused(
+    system: System,
+) -> None:
+    assert order(system, "pause", {"reason": "a test"}).json() == {"paused": True}
+    try:
+        calls = len(system.control("GET", "calls")["times"])
+        user_id = system.create("Ждёт Паузы")["id"]
+        eventually(
+            lambda: ask(system, "status")["work"]["users_due"] >= 1,
+            10,
+            "somebody is due for a call",
+        )
+        told = ask(system, "status")
+        assert told["portal"]["paused"]
+        assert told["portal"]["by_operator"]
+        assert told["portal"]["reason"] == "a test"
+        eventually(
+            lambda: (ask(system, "status")["ledger"]["oldest_s"] or 0) > 1, 10, "its age is told"
+        )
+        (event,) = ask(system, f"users/{user_id}")["sync"]["events"]
+        assert [step["step"] for step in event["steps"]] == ["accepted", "published", "received"]
+        assert len(system.control("GET", "calls")["times"]) == calls
+    finally:
+        assert order(system, "resume").json() == {"paused": False, "was_paused": True}
+    system.await_synced(user_id)
+    assert order(system, "resume").json()["was_paused"] is False
+
+
+def test_a_journey_tells_each_attempt_with_its_time_and_error(system: System) -> None:
+    portal.breaks(system, "error", status=500, description="Портал устал")
+    user_id = system.create("Долгий Путь")["id"]
+    eventually(lambda: attempts(system, user_id), 20, "an attempt is told while others follow")
+    assert ask(system, f"users/{user_id}")["sync"]["status"] == "waiting"
+    await_status(system, user_id, "failed")
+    (event,) = ask(system, f"users/{user_id}")["sync"]["events"]
+    names = [step["step"] for step in event["steps"]]
+    assert names == ["accepted", "published", "received", *["attempt"] * 3, "replied"]
+    assert [step["error"] for step in event["steps"][3:]] == ["Портал устал"] * 4
+    moments = [datetime.fromisoformat(one["at"]) for one in attempts(system, user_id)]
+    assert 2 <= (moments[1] - moments[0]).total_seconds() < 4
+    assert 4 <= (moments[2] - moments[1]).total_seconds() < 6
+
+
+def attempts(system: System, user_id: int) -> list[dict[str, Any]]:
+    (event,) = ask(system, f"users/{user_id}")["sync"]["events"]
+    return [step for step in event["steps"] if step["step"] == "attempt"]
+
+
+def test_a_user_is_found_by_id_phone_lead_and_how_the_name_begins(system: System) -> None:
+    answer = system.request(
+        "POST", "/users", json={"full_name": "Ёжик Найденный", "phone": "+77059998811"}
+    )
+    user_id = answer.json()["id"]
+    lead_id = system.await_synced(user_id)["sync"]["bitrix_lead_id"]
+    texts = (user_id, lead_id, "+7705999", "7 (705) 999-88-11", "ёжик н", "ЁЖИК Найденный")
+    for text in texts:
+        found = system.request("GET", "/console/api/users", params={"find": text}).json()
+        assert user_id in [user["id"] for user in found["items"]], text
+    for text in ("Найденный", "+7705999881122", "%", "0"):
+        found = system.request("GET", "/console/api/users", params={"find": text}).json()
+        assert user_id not in [user["id"] for user in found["items"]], text
+
+
+def test_users_are_filtered_by_state_and_paged_by_key(system: System) -> None:
+    ids = [rejected(system, f"Страница {number}") for number in range(2)]
+    synced = system.create("Страница 3")["id"]
+    system.await_synced(synced)
+    query = {"find": "страница", "sync": "failed", "limit": "1"}
+    seen: list[int] = []
+    after: str | None = "0"
+    while after is not None:
+        page = system.request("GET", "/console/api/users", params={**query, "after": after}).json()
+        seen += [user["id"] for user in page["items"]]
+        after = page["next"]
+    assert [one for one in seen if one in ids] == ids
+    assert synced not in seen
+    assert len(seen) == len(set(seen))
+
+
+def test_a_user_is_sent_again(system: System) -> None:
+    user_id = rejected(system, "Ещё Раз")
+    told = order(system, f"users/{user_id}/again").json()
+    assert told == {"asked_again": 1, "waiting_already": [], "not_found": []}
+    system.await_synced(user_id)
+    assert len(portal.leads_of(system, user_id)) == 1
+    assert order(system, "users/9223372036854775807/again").json()["not_found"]
+
+
+def test_all_who_failed_are_sent_again(system: System) -> None:
+    ids = [rejected(system, f"Все Снова {number}") for number in range(2)]
+    told = order(system, "failed/again").json()
+    assert told["asked_again"] >= len(ids)
+    assert told["next"] is None
+    for user_id in ids:
+        system.await_synced(user_id)
+
+
+def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
+    def letters() -> list[dict[str, Any]]:
+        return list(ask(system, "dead-letters")["items"])
+
+    with wire.plugged_in(system) as plugged:
+        plugged.publish({"pattern": "user_created", "data": {"note": "для консоли"}})
+        eventually(letters, 20, "the nonsense is a dead letter")
+        (letter,) = letters()
+        assert letter["queue"] == "bitrix_queue"
+        assert "replyQueue" in letter["reason"]
+        whole = ask(system, f"dead-letters/{letter['id']}")
+        assert whole["body"]["data"] == {"note": "для консоли"}
+        replayed = order(system, "dead-letters/replay", {"ids": [letter["id"]]}).json()
+        assert replayed == {"done": 1, "not_found": []}
+        eventually(letters, 20, "it died again")
+        (again,) = letters()
+        discarded = order(system, "dead-letters/discard", {"ids": [again["id"], "0" * 12]}).json()
+        assert discarded == {"done": 1, "not_found": ["0" * 12]}
+        assert letters() == []
+        assert system.request("GET", f"/console/api/dead-letters/{again['id']}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("pause", {"X-Leadline-Console": None}, 403),
+        ("pause", {"Content-Type": "text/plain"}, 415),
+        ("pause", {}, 422),
+        ("users/1/again", {}, 422),
+        ("dead-letters/discard", {}, 422),
+        ("status", {}, 405),
+        ("users/x/again", {}, 404),
+        ("dead-letters/keep", {}, 404),
+    ],
+)
+def test_an_order_of_another_page_or_without_sense_changes_nothing(
+    system: System, path: str, headers: dict[str, str | None], status: int
+) -> None:
+    sent = {"Content-Type": "application/json", **ORDER, **headers}
+    given = {name: value for name, value in sent.items() if value is not None}
+    answer = system.request("POST", f"/console/api/{path}", data=b'{"no": "sense"}', headers=given)
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert not ask(system, "status")["portal"]["paused"]
+
+
+@pytest.mark.parametrize("place", ["/console", "/console/", "/function/console"])
+def test_the_page_loads_nothing_from_elsewhere(system: System, place: str) -> None:
+    page = system.request("GET", place, headers={"Accept-Language": "ru-RU,en;q=0.5"})
+    assert '<html lang="ru"' in page.text
+    assert "http" not in page.text
+    for name in ("main.js", "console.css", "icon.svg"):
+        # As a browser resolves `console/…` beside the page.
+        answer = system.request("GET", f"{place.rpartition('/')[0]}/console/{name}")
+        assert answer.status_code == 200, name
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+    etag = page.headers["ETag"]
+    assert system.request("GET", place, headers={"If-None-Match": etag}).status_code in {200, 304}
+
+
+@pytest.mark.parametrize(
+    "name", ["main.py", "..%2Fmain.py", "page", "x.js", "api", "console.css/x"]
+)
+def test_no_other_file_is_served(system: System, name: str) -> None:
+    assert system.request("GET", f"/console/{name}").status_code == 404

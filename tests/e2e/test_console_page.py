@@ -1,0 +1,204 @@
+"""The console as a person meets it, in a headless Chromium."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import requests
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.faults import portal, wire
+from tests.servers import eventually
+from tests.system import CHECKOUT, System
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM, reason="no Chromium here, and scripts/browser found none that apt could install"
+)
+SERIOUS = {"serious", "critical"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Ends with this file: while it runs, no other test could have an event loop."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(autouse=True)
+def _portal_in_order(system: System) -> Iterator[None]:
+    with portal.in_order(system):
+        yield
+        order = {"X-Leadline-Console": "1"}
+        system.request("POST", "/console/api/resume", json={}, headers=order).raise_for_status()
+
+
+@contextmanager
+def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
+    """The console in a window of its own; nothing may go wrong in it."""
+    context = browser.new_context(**{"locale": "en-US", **options})
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.goto(url)
+    yield page
+    context.close()
+    assert problems == []
+
+
+def is_accessible(page: Page) -> bool:
+    """Whether axe finds nothing serious; what it found is printed."""
+    found = Axe().run(page)
+    serious = [one for one in found.response["violations"] if one["impact"] in SERIOUS]
+    sys.stdout.write("".join(f"{one['id']}: {one['help']}\n" for one in serious))
+    return not serious
+
+
+def rejected(system: System, name: str) -> int:
+    portal.breaks(
+        system, "error", "crm.item.add", status=400, code="ERROR_CORE", description="Нет поля"
+    )
+    user_id = int(system.create(name)["id"])
+    eventually(lambda: system.user(user_id)["sync"]["status"] == "failed", 20, "it has failed")
+    return user_id
+
+
+def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_mends_it(
+    system: System, browser: Browser
+) -> None:
+    user_id = rejected(system, "Кого Не Видно")
+    with opened(browser, f"{system.url('edge')}/console") as page:
+        page.get_by_label("Id, phone, lead id, or how the name begins").fill("кого не")
+        page.get_by_role("button", name="Search").click()
+        page.get_by_role("button", name=f"Open user {user_id}", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("Why this user is not in Bitrix24")
+        expect(dialog).to_contain_text("Нет поля")
+        steps = dialog.get_by_role("listitem").all_inner_texts()
+        assert [step.split("\t")[0].split(" ")[0] for step in steps] == [
+            *("Accepted", "Confirmed", "Received", "Attempt", "Replied:")
+        ]
+        assert is_accessible(page)
+        portal.mend(system)
+        dialog.get_by_role("button", name="Send again").click()
+        expect(dialog).to_contain_text("In step with Bitrix24", timeout=15_000)
+    assert system.user(user_id)["sync"]["status"] == "synced"
+
+
+def test_calls_are_paused_and_resumed_by_the_keyboard_alone(
+    system: System, browser: Browser
+) -> None:
+    with opened(browser, f"{system.url('edge')}/console") as page:
+        page.get_by_role("button", name="Pause").focus()
+        page.keyboard.press("Enter")
+        page.keyboard.type("so it shall be")
+        page.keyboard.press("Enter")
+        expect(page.locator("#portal-state")).to_contain_text("so it shall be")
+        expect(page.get_by_role("button", name="Resume now")).to_be_focused()
+        assert is_accessible(page)
+        page.keyboard.press("Enter")
+        expect(page.locator("#portal-state")).to_have_text("Running.")
+    assert system.is_well()
+
+
+def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -> None:
+    with wire.plugged_in(system) as plugged:
+        plugged.publish({"pattern": "user_created", "data": "<img src=x onerror=alert(1)>"})
+        dead = "/console/api/dead-letters"
+        eventually(lambda: system.request("GET", dead).json()["items"], 20, "it is dead")
+    with opened(browser, f"{system.url('edge')}/console") as page:
+        page.get_by_role("button", name="Look").click()
+        page.get_by_role("button", name="Read").first.click()
+        expect(page.get_by_role("dialog")).to_contain_text("<img src=x onerror=alert(1)>")
+        assert is_accessible(page)
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Discard").first.click()
+        page.get_by_role("dialog").get_by_role("button", name="Discard").click()
+        expect(page.get_by_text("There are none.")).to_be_visible()
+    assert system.request("GET", dead).json()["items"] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_of_it_in_the_readers_language(
+    system: System, browser: Browser, scheme: str
+) -> None:
+    phone = {"width": 360, "height": 740}
+    options = {"viewport": phone, "color_scheme": scheme, "reduced_motion": "reduce"}
+    with opened(browser, f"{system.url('edge')}/console", locale="ru-RU", **options) as page:
+        expect(page.locator("#portal-state")).to_have_text("Идут.")
+        expect(page.locator("#figure-synced")).not_to_have_text("–")
+        assert page.evaluate("document.documentElement.scrollWidth") == phone["width"]
+        assert is_accessible(page)
+        page.get_by_role("button", name="English").click()
+        expect(page.locator("#portal-state")).to_have_text("Running.")
+        page.reload()
+        expect(page.locator("#portal-state")).to_have_text("Running.")
+
+
+def test_where_keys_are_wanted_the_page_asks_for_one_and_keeps_it_in_its_tab(
+    browser: Browser,
+) -> None:
+    with (
+        console_with_keys("read:looking operate,read:mending") as url,
+        opened_with_refusals(browser, url) as page,
+    ):
+        for key, told in (("wrong", "This key is not known."), ("looking", "live")):
+            page.get_by_role("textbox", name="Key").fill(key)
+            page.keyboard.press("Enter")
+            expect(page.get_by_text(told, exact=True).first).to_be_visible()
+        assert page.evaluate("localStorage.length") == 0
+        page.reload()
+        expect(page.locator("#live")).to_have_text("live")
+        page.get_by_role("button", name="Send all failed again").click()
+        page.get_by_role("dialog").get_by_role("button", name="Send all failed again").click()
+        expect(page.locator("#toast")).to_contain_text("operate")
+
+
+@contextmanager
+def opened_with_refusals(browser: Browser, url: str) -> Iterator[Page]:
+    """The browser itself notes each refusal as an error; here they are wanted."""
+    context = browser.new_context(locale="en-US")
+    page = context.new_page()
+    page.goto(url)
+    yield page
+    context.close()
+
+
+@contextmanager
+def console_with_keys(keys: str) -> Iterator[str]:
+    """The function alone, without any server behind it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    servers = ("DATABASE_URL", "AMQP_URL", "REDIS_URL")
+    environment = {name: value for name, value in os.environ.items() if name not in servers}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "leadline.runtime.serve", "functions/console"],
+        cwd=CHECKOUT,
+        env={**environment, "PORT": str(port), "LEADLINE_AUTH": "on", "API_KEYS": keys},
+        stdout=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        eventually(lambda: _answers(url), 30, "the console serves")
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/_/health", timeout=5).ok
+    except requests.ConnectionError:
+        return False
