@@ -44,4 +44,4 @@ def everybody_who_failed(after: int = 0) -> Iterator[Part]:
 
 
 def _ask(users: list[Kept]) -> list[int]:
-    return again.ask(Again(one.id, one.version, with_stage=one.owes_stage) for one in users)
+    return again.ask(Again(one.id, one.version) for one in users)

@@ -26,18 +26,19 @@ def told(user_id: UserId) -> dict[str, Any]:
         DatabaseDown: Postgres can't be reached.
     """
     user = read.one(user_id)
+    under_way: dict[str, Journey] = {}
+    due_ms, error = None, None
     try:
         owed, due_ms = work_queue().look(user_id)
-    except QueueDown as error:
-        owed, due_ms = [], None
-        user["error"] = str(error)
-    under_way = {event.event_id: event.journey for event in owed}
-    user["sync"]["next_try_at"] = _at(due_ms)
-    user["sync"]["events"] = [
+        under_way = {event.event_id: event.journey for event in owed}
+    except QueueDown as down:
+        error = str(down)
+    events = [
         {**event, "steps": list(_steps(event, under_way.get(event["event_id"]) or _kept(way)))}
         for event, way in ((event, event.pop("journey")) for event in last_events(user_id))
     ]
-    return user
+    sync = {**user["sync"], "next_try_at": _at(due_ms), "events": events}
+    return {**user, "sync": sync, "error": error}
 
 
 def _kept(way: Any) -> Journey:
