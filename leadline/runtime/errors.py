@@ -9,6 +9,7 @@ LeadlineError
 ├── MethodNotAllowed          405
 ├── StillServed               409: the same idempotency key is being served, repeat soon
 ├── VersionMismatch           412: somebody was faster
+├── TooManyRequests           429: this key writes too fast
 ├── DependencyDown            503: safe to repeat
 │   ├── DatabaseDown
 │   ├── BrokerDown
@@ -119,6 +120,16 @@ class VersionMismatch(LeadlineError):
     """The user was changed since the version named in If-Match."""
 
     status = HTTPStatus.PRECONDITION_FAILED
+
+
+class TooManyRequests(LeadlineError):
+    """This key writes too fast."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
 
 
 class DependencyDown(LeadlineError):

@@ -11,7 +11,7 @@ import structlog
 from flask import Request, Response
 from pydantic import BaseModel, ValidationError
 
-from leadline.runtime import auth, context, problem
+from leadline.runtime import auth, context, problem, throttle
 from leadline.runtime.auth import Scope
 from leadline.runtime.errors import (
     FieldError,
@@ -54,6 +54,8 @@ def endpoint(
                     allow(request, scope)
                 if request.method not in methods:
                     raise MethodNotAllowed(", ".join(methods))  # noqa: TRY301
+                if scope == "write":
+                    throttle.writes().take(caller_of(request))
                 response = door(request)
             except LeadlineError as error:
                 response = _problem(error)

@@ -54,6 +54,8 @@ _BODIES: list[bytes] = [
     *(
         b"[" * 60_000,
         b'{"a":' * 10_000,
+        *(b'{"a":' * deep + b"1" + b"}" * deep for deep in (120, 250, 900, 9000)),
+        *(b'{"user":' * deep + b"[]" + b"}" * deep for deep in (120, 250, 900, 7000)),
         b'{"full_name":' + b"9" * 5000 + b"}",
         b"<x/>",
         b"\x1f\x8b",

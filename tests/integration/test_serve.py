@@ -113,7 +113,8 @@ def test_a_body_over_the_limit_is_413_also_when_its_length_is_not_said(
 def test_what_is_not_json_is_415_and_malformed_json_400(create_user: Server) -> None:
     assert_problem(requests.post(create_user.url, data={"a": "b"}, timeout=10), 415)
     assert_problem(requests.post(create_user.url, data=b"{}", timeout=10), 415)
-    for body in (b"", b"{", b"\xff", b'{"full_name": "\\ud800"}', b"[" * 60_000):
+    too_deep = (b"[" * 60_000, b'{"a":' * 9000 + b"1" + b"}" * 9000, b"[" * 300 + b"]" * 300)
+    for body in (b"", b"{", b"\xff", b'{"full_name": "\\ud800"}', *too_deep):
         answer = requests.post(
             create_user.url, data=body, headers={"Content-Type": "application/json"}, timeout=10
         )
@@ -175,6 +176,24 @@ def test_keys_are_asked_for(start: Start, tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text("newest\n")
     assert status(Authorization="Bearer old") == 403
     assert status(Authorization="Bearer newest") == 503
+
+
+def test_a_key_that_writes_too_fast_is_told_when_to_come_back(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "api-keys").write_text("hasty\ncalm\n")
+    limits = {"LEADLINE_WRITE_RATE_PER_S": "0.05", "LEADLINE_WRITE_BURST": "3"}
+    server = start("create_user", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path), **limits)
+    eventually(server.is_up, 20, "the function is served")
+
+    def post(key: str) -> requests.Response:
+        headers = {"Authorization": f"Bearer {key}"}
+        return requests.post(server.url, json=ANN, headers=headers, timeout=10)
+
+    assert [post("wrong").status_code for _ in range(5)] == [403] * 5
+    assert [post("hasty").status_code for _ in range(3)] == [503] * 3
+    refused = post("hasty")
+    assert_problem(refused, 429)
+    assert 1 <= int(refused.headers["Retry-After"]) <= 20
+    assert post("calm").status_code == 503
 
 
 def test_sigterm_finishes_the_request_under_way(start: Start) -> None:

@@ -1,0 +1,69 @@
+"""How fast a key may write, by a clock of the test."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadline.runtime import throttle
+from leadline.runtime.errors import TooManyRequests
+from leadline.runtime.throttle import Throttle
+
+
+class Clock:
+    """What time.monotonic says."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(throttle, "time", clock)
+    return clock
+
+
+def passes(limit: Throttle, caller: str = "me") -> bool:
+    try:
+        limit.take(caller)
+    except TooManyRequests:
+        return False
+    return True
+
+
+def test_a_burst_passes_and_then_the_rate(clock: Clock) -> None:
+    limit = Throttle(2, 5)
+    assert [passes(limit) for _ in range(7)] == [True] * 5 + [False] * 2
+    clock.now += 1
+    assert [passes(limit) for _ in range(3)] == [True, True, False]
+    clock.now += 3600
+    assert [passes(limit) for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_each_caller_has_its_own(clock: Clock) -> None:
+    limit = Throttle(1, 1)
+    assert passes(limit, "a")
+    assert not passes(limit, "a")
+    assert passes(limit, "b")
+    assert clock.now == 1000
+
+
+@given(per_s=st.floats(0.01, 1000), burst=st.integers(1, 50))
+def test_who_comes_back_when_told_is_let_in_and_not_before(per_s: float, burst: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        clock = Clock()
+        patch.setattr(throttle, "time", clock)
+        limit = Throttle(per_s, burst)
+        assert all(passes(limit) for _ in range(burst))
+        with pytest.raises(TooManyRequests) as refused:
+            limit.take("me")
+        assert refused.value.retry_after_s is not None
+        clock.now += refused.value.retry_after_s
+        assert passes(limit)
+
+
+def test_no_rate_is_no_limit() -> None:
+    limit = Throttle(0, 1)
+    assert all(passes(limit) for _ in range(1000))
