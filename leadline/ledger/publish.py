@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 MARK_BATCH = 500
 #: How long confirms gather before they are marked together.
-MARK_LINGER_S = 0.05
+MARK_LINGER_S = 0.2
 
 _MARK = """
 UPDATE events SET published_at = COALESCE(published_at, now()), sendings = sendings + 1,

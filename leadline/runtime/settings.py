@@ -4,17 +4,19 @@ Addresses with credentials are secrets (see `secrets.py`): `DATABASE_URL`, `AMQP
 `BITRIX_WEBHOOK_URL` and the `API_KEYS`.
 """
 
+import os
 from functools import cache
 from typing import Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+PREFIX = "LEADLINE_"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Validated at start: a process with a senseless setting does not start."""
 
-    model_config = SettingsConfigDict(env_prefix="LEADLINE_", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     auth: Literal["on", "off"] = "on"
     log: Literal["json", "console"] = "json"
@@ -74,4 +76,9 @@ def settings() -> Settings:
     Raises:
         pydantic.ValidationError: a variable makes no sense.
     """
-    return Settings()
+    given = {
+        name.removeprefix(PREFIX).lower(): text
+        for name, text in os.environ.items()
+        if name.startswith(PREFIX)
+    }
+    return Settings.model_validate(given)
