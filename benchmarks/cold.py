@@ -78,7 +78,7 @@ def _first_answer(url: str, call: Call) -> int:
 
 _FIRST_CALLS = (
     *("create_user", "update_user", "move_user", "get_user", "list_users"),
-    *("bitrix_handler", "reply_handler", "outbox_relay"),
+    *("bitrix_handler", "reply_handler", "outbox_relay", "console"),
 )
 
 
@@ -98,6 +98,8 @@ def _call(laboratory: Laboratory, name: str) -> Call:
         user = {"id": 1, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
         data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES}
         return Call("POST", "/", json.dumps({"pattern": "user_created", "data": data}), key)
+    if name == "console":
+        return Call("GET", "/console/api/users", key=key)
     if name == "list_users":
         return Call("GET", "/users", key=key)
     return calls(key, 1)[name.removesuffix("_user")]

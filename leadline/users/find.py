@@ -11,24 +11,16 @@ from leadline.users.shown import Page, Query
 
 #: Fewer digits begin too many phones.
 PHONE_DIGITS = 5
+#: So many are found by their index and then put in the order of ids; more are met soon enough by
+#: going through all users in that order.
+FEW = 2000
 MAX_ID = 2**63 - 1
 #: Sorts after every other character.
 _LAST = chr(0x10FFFF)
 
 _NUMBER = re.compile(r"\+?[0-9][0-9 ()./-]*")
-
-# The operators are those of text_pattern_ops: character by character, so that the indexes of the
-# prefixes are used, also by a plan that is made before the text is known.
-_NAME = """
-lower(full_name) ~>=~ lower(CAST(:text AS text))
-AND lower(full_name) ~<~ (lower(CAST(:text AS text)) || CAST(:last AS text))
-"""
-_PHONE = """
-SELECT id FROM users
-WHERE phone ~>=~ CAST(:phone AS text) AND phone ~<~ (CAST(:phone AS text) || CAST(:last AS text))
-"""
-_ID = "SELECT id FROM users WHERE id = :number"
-_LEAD = "SELECT id FROM users WHERE bitrix_lead_id = :number"
+_EXACT = "SELECT id FROM users WHERE id = :number OR bitrix_lead_id = :number"
+_AMONG = "id = ANY (CAST(:ids AS bigint[]))"
 
 
 class Search(Query):
@@ -47,23 +39,40 @@ def page(search: Search) -> Page:
     wheres = ["id > :after", where]
     if search.sync is not None:
         wheres.append(f"sync_status = '{search.sync}'")  # one of three words
+    if search.stage is not None:
+        wheres.append("stage = :stage")
+        params["stage"] = search.stage
     sql = f"SELECT {read.COLUMNS} FROM users WHERE {' AND '.join(wheres)} ORDER BY id LIMIT :limit"
     rows = database().run(sql, **params, after=search.after, limit=search.limit + 1)
     return read.as_page(rows, search.limit)
 
 
 def _meant(text: str) -> tuple[str, dict[str, Any]]:
+    """A condition and its parameters."""
     if not text:
         return "true", {}
     if not _NUMBER.fullmatch(text):
-        return _NAME, {"text": text, "last": _LAST}
+        return _beginning("lower(full_name)", text, [])
     digits = re.sub(r"[^0-9]", "", text)
-    found: list[str] = []
-    params: dict[str, Any] = {}
+    ids: list[int] = []
     if not text.startswith("+") and int(digits) <= MAX_ID:
-        found += [_ID, _LEAD]
-        params["number"] = int(digits)
-    if len(digits) >= PHONE_DIGITS:
-        found.append(_PHONE)
-        params |= {"phone": f"+{digits}", "last": _LAST}
-    return f"id IN ({' UNION '.join(found)})" if found else "false", params
+        ids = [row["id"] for row in database().run(_EXACT, number=int(digits))]
+    if len(digits) < PHONE_DIGITS:
+        return _AMONG, {"ids": ids}
+    return _beginning("phone", f"+{digits}", ids)
+
+
+def _beginning(column: str, text: str, ids: list[int]) -> tuple[str, dict[str, Any]]:
+    """Those where it begins like this, and these."""
+    # The operators of text_pattern_ops compare character by character: so the indexes for prefixes
+    # serve, also by a plan that is made before the text is known.
+    begins = (
+        f"{column} ~>=~ lower(CAST(:text AS text))"
+        f" AND {column} ~<~ (lower(CAST(:text AS text)) || CAST(:last AS text))"
+    )
+    params: dict[str, Any] = {"text": text, "last": _LAST}
+    few = f"SELECT id FROM users WHERE {begins} ORDER BY {column} USING ~<~ LIMIT {FEW}"
+    found = [row["id"] for row in database().run(few, **params)]
+    if len(found) < FEW:
+        return _AMONG, {"ids": [*ids, *found]}
+    return f"(({begins}) OR {_AMONG})", {**params, "ids": ids}

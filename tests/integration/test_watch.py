@@ -1,0 +1,69 @@
+"""What the console asks of the ledger and of Redis, piece by piece."""
+
+import pytest
+
+from leadline.ledger.counts import Counter, counts
+from leadline.runtime.errors import PortalDown
+from leadline.sync.shared import paused
+from leadline.users import find, store
+from leadline.users.find import Search
+from leadline.users.model import NewUser
+from tests.integration.conftest import rows
+
+
+def create(name: str = "Ann", phone: str = "+77001112233") -> int:
+    return store.create(NewUser(full_name=name, phone=phone), None).event.user.id
+
+
+def age(user_id: int) -> None:
+    sql = "UPDATE users SET created_at = now() - interval '2 minutes' WHERE id = :id"
+    rows(sql, id=user_id)
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_who_counts_all_the_time_counts_the_same() -> None:
+    counter = Counter()
+    assert counter.counts() == counts()
+    for number in range(6):
+        user_id = create()
+        if number % 2:
+            age(user_id)
+        assert counter.counts().users == number + 1
+        assert counter.counts().users == counts().users
+
+
+@pytest.mark.usefixtures("in_postgres")
+@pytest.mark.parametrize("few", [1, 2000])
+def test_users_are_found_whether_few_or_many_are_meant(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "FEW", few)
+    ids = [create("Анна Ким"), create("анна Ли", "+77009998877"), create("Ян")]
+
+    def found(text: str, after: int = 0) -> list[int]:
+        return [user["id"] for user in find.page(Search(find=text, after=after))["items"]]
+
+    assert found("АННА") == ids[:2]
+    assert found("анна", after=ids[0]) == ids[1:2]
+    assert found("+7 700 111") == [ids[0], ids[2]]
+    assert found("77009") == [ids[1]]
+    assert found(str(ids[2])) == [ids[2]]
+    assert found("") == ids
+
+
+@pytest.mark.usefixtures("in_redis")
+def test_what_an_operator_has_paused_only_an_operator_resumes() -> None:
+    pause = paused()
+    pause.begin(PortalDown("the webhook was revoked"))
+    refused = pause.state()
+    assert refused
+    pause.hold("by hand")
+    pause.end(refused)
+    pause.begin(PortalDown("again"))
+    held = pause.state()
+    assert held
+    assert (held.is_held, held.reason) == (True, "by hand")
+    assert held.next_probe_in_s() > 1e9
+    assert pause.release()
+    assert pause.state() is None
+    assert not pause.release()

@@ -1,0 +1,54 @@
+"""An event's journey: noted attempt by attempt, small enough for a header, harmless when broken."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadline.messages import journey
+from leadline.messages.journey import MAX_ERROR, MAX_HEADER, MAX_TRIES, Journey
+
+
+def test_a_journey_goes_through_a_header_unchanged() -> None:
+    told = Journey(1).tried(2, "Портал не отвечает").tried(3, None)
+    assert journey.of_header(told.header()) == told
+
+
+@given(st.lists(st.text(st.characters(max_codepoint=0x7FF, exclude_categories=["Cs"])), max_size=3))
+def test_three_attempts_fit_into_a_header_whatever_their_errors(errors: list[str]) -> None:
+    told = Journey(2**52)
+    for error in errors:
+        told = told.tried(2**52, error)
+    header = told.header()
+    if header is not None:
+        assert len(header) <= MAX_HEADER
+        assert journey.of_header(header) is not None
+
+
+def test_two_long_russian_errors_and_a_last_attempt_are_told() -> None:
+    told = Journey(2**41).tried(2**41, "я" * 500).tried(2**41, "я" * 500).tried(2**41, None)
+    assert told.header() is not None
+    assert [len(one.error or "") for one in told.tries] == [MAX_ERROR, MAX_ERROR, 0]
+
+
+def test_no_more_than_the_last_attempts_are_kept() -> None:
+    told = Journey()
+    for at_ms in range(50):
+        told = told.tried(at_ms, None)
+    assert [one.at_ms for one in told.tries] == list(range(50 - MAX_TRIES, 50))
+
+
+def test_the_replys_reason_is_the_last_attempts_error() -> None:
+    told = Journey().tried(1, "first").tried(2, None).ended("last")
+    assert [one.error for one in told.tries] == ["first", "last"]
+    assert Journey().ended("never tried") == Journey()
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "#", "bm90IGpzb24", base64.urlsafe_b64encode(b'{"tries": [{"at_ms": -1}]}').decode()],
+)
+def test_what_makes_no_sense_tells_nothing(header: str) -> None:
+    assert journey.of_header(header) is None
+    assert journey.of_header(None) is None
