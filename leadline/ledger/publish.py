@@ -13,7 +13,7 @@ from multiprocessing import util
 import structlog
 
 from leadline.messages import contract, topology
-from leadline.messages.delivery import CHANGED, RESENT, STAGE_VERSION, attributes
+from leadline.messages.delivery import CHANGED, RESENT, SENT, STAGE_VERSION, attributes
 from leadline.runtime import context, secrets
 from leadline.runtime.broker import Message
 from leadline.runtime.database import database
@@ -52,6 +52,7 @@ def message_of(event: Event, *, resent: bool = False) -> Message:
     kind = f"leadline.{contract.PATTERNS[event.action]}"
     headers = attributes(kind, event_id, settings().source, occurred_at)
     headers["traceparent"] = event.traceparent
+    headers[f"ce-{SENT}"] = str(int(time.time() * 1000))
     headers[f"ce-{CHANGED}"] = ",".join(event.changed)
     if event.stage_version and event.action == "update_card":
         headers[f"ce-{STAGE_VERSION}"] = str(event.stage_version)

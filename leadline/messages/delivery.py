@@ -23,6 +23,9 @@ LOOK = "look"
 #: The version that set the stage, as long as nothing says that it has reached the CRM: an update
 #: that left the stage alone then carries what an earlier write, whose message may be lost, set.
 STAGE_VERSION = "stageversion"
+#: When this sending was made, in unix ms. Who sets it sends again what stays unanswered: one that
+#: comes late, to a Redis that has forgotten what it knew, need not be believed.
+SENT = "sent"
 #: Present on what the relay sends again: an earlier sending may have been served.
 RESENT = "resent"
 #: How the reply closes the event in the ledger: synced, superseded, or failed.

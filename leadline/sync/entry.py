@@ -100,6 +100,8 @@ class Arrival:
     wants_look: bool = False
     #: The earlier write that set the stage, where its own message may have been lost.
     stage_version: int | None = None
+    #: When it was sent, in unix ms, by a sender that will send it again; else None.
+    sent_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

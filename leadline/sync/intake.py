@@ -7,7 +7,7 @@ import orjson
 import structlog
 
 from leadline.messages import contract
-from leadline.messages.delivery import CHANGED, LOOK, STAGE_VERSION, Delivery
+from leadline.messages.delivery import CHANGED, LOOK, SENT, STAGE_VERSION, Delivery
 from leadline.messages.journey import Journey
 from leadline.runtime import context, metrics
 from leadline.sync import driver
@@ -34,6 +34,9 @@ def take(delivery: Delivery) -> None:
     about = {"event_id": event.event_id, "user_id": arrival.user_id}
     waiting_jobs = work_queue().put(arrival)
     RECEIVED.inc(event.action)
+    if waiting_jobs is None:
+        log.warning("event older than Redis' memory, not taken: its sender asks again", **about)
+        return
     log.info("event received", action=event.action, **about)
     if waiting_jobs == 0:
         JOBS.inc()
@@ -54,6 +57,7 @@ def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
         lead_id=user.bitrix_lead_id,
         wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),
         stage_version=_stage_version(request, delivery),
+        sent_at_ms=_number(delivery.attributes.get(SENT, "")),
     )
 
 
@@ -86,7 +90,9 @@ def _touches_stage(request: contract.Request, delivery: Delivery) -> bool | None
 
 def _stage_version(request: contract.Request, delivery: Delivery) -> int | None:
     """The earlier write that set the stage; a number that can't be one is no news of the stage."""
-    text = delivery.attributes.get(STAGE_VERSION, "")
-    if request.version is None or not re.fullmatch("[1-9][0-9]{0,18}", text):
-        return None
-    return int(text) if int(text) <= request.version else None
+    version = _number(delivery.attributes.get(STAGE_VERSION, ""))
+    return version if version and version <= (request.version or 0) else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch("[1-9][0-9]{0,18}", text) else None

@@ -72,13 +72,16 @@ class WorkQueue:
         self._due = f"{self.prefix}due"
         self._leases = f"{self.prefix}leases"
         self._memory = f"{self.prefix}memory"
-        self._put = connection.register_script(_script("put"))
+        self._put = connection.register_script(_script("memory") + _script("put"))
         self._lease = connection.register_script(_script("memory") + _script("lease"))
         self._remember = connection.register_script(_script("memory") + "return born(KEYS[1], now)")
         self._settle = connection.register_script(_script("settle"))
 
-    def put(self, arrival: Arrival) -> int:
+    def put(self, arrival: Arrival) -> int | None:
         """Put an event into its user's entry; returns how many jobs wait in RQ.
+
+        None: it was sent before Redis forgot what it knew of this user, perhaps something newer. If
+        it is still owed, its sender will send it again.
 
         Raises:
             QueueDown: Redis can't be reached; nothing was put, or nobody can say.
@@ -88,11 +91,12 @@ class WorkQueue:
         args: list[Any] = [user_id, event.event_id, event.dumps(), arrival.state]
         args += [event.version or "", touches, "1" if arrival.is_first else "0"]
         args.append(arrival.occurred_at_ms or "")
-        keys = [self._due, self._leases, *self._entry_keys(user_id), JOBS_KEY]
+        keys = [self._due, self._leases, *self._entry_keys(user_id), JOBS_KEY, self._memory]
         args += [arrival.lead_id or "", "1" if arrival.wants_look else "0"]
-        args.append(arrival.stage_version or "")
+        args += [arrival.stage_version or "", arrival.sent_at_ms or ""]
         with reachable():
-            return int(self._put(keys=keys, args=args))
+            waiting_jobs = int(self._put(keys=keys, args=args))
+        return None if waiting_jobs < 0 else waiting_jobs
 
     def lease(self, limit: int) -> Leased:
         """Lease up to `limit` due users, the longest waiting first.

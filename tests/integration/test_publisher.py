@@ -90,6 +90,8 @@ def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
     assert properties.correlation_id == "call-1"
     # A quorum queue adds a header of its own.
     assert properties.headers.pop("x-delivery-count", 0) == 0
+    age_ms = time.time() * 1000 - int(properties.headers.pop("ce-sent"))
+    assert 0 <= age_ms < 60_000
     assert properties.headers == {
         "ce-specversion": "1.0",
         "ce-type": "leadline.user_created",

@@ -83,6 +83,21 @@ def test_a_restarted_redis_keeps_the_queue_and_lets_users_without_a_lead_wait(
     assert 60 < due_in_s <= 70
 
 
+def test_what_was_sent_before_redis_forgot_all_is_taken_only_when_it_is_sent_again(
+    client: redis.Redis,
+) -> None:
+    """Something newer may have been applied; what is still owed comes again."""
+    work = queue_of(client)
+    late = replace(arrival(7, version=2), sent_at_ms=int(time.time() * 1000) - 1)
+    client.flushall()
+    work.remembers_since_ms()
+    assert work.put(late) is None
+    assert work.next_due_in_s() is None
+    assert work.put(replace(late, sent_at_ms=int(time.time() * 1000) + 1)) is not None
+    assert work.put(late) is not None, "the user is known by now"
+    assert work.put(arrival(8, version=2)) is not None, "nobody would send it again"
+
+
 def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: redis.Redis) -> None:
     work = queue_of(client)
     work.lease_ms = 100

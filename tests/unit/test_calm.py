@@ -1,7 +1,6 @@
 """A figure is asked for once for many, and again when it is old or an order was given."""
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,7 +24,7 @@ def test_an_old_figure_is_asked_for_again() -> None:
 
 
 def test_who_can_not_be_asked_is_asked_again() -> None:
-    answers: Iterator[DatabaseDown | int] = iter([DatabaseDown(), 7])
+    answers = iter((DatabaseDown(), 7))
 
     def ask() -> int:
         answer = next(answers)

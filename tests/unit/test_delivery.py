@@ -123,6 +123,7 @@ def test_dead_letters_exist_before_the_queue_that_sends_to_them() -> None:
 
 
 def test_queues_are_of_the_type_that_the_setting_names(configure: Configure) -> None:
+    configure()
     assert topology.work_queue("q").arguments["x-queue-type"] == "quorum"
     assert topology.work_queue("q").arguments["x-dead-letter-routing-key"] == "q.dead"
 

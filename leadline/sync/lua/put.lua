@@ -1,13 +1,18 @@
 -- Put an event into its user's entry; the user waits once, however many events came.
--- KEYS due, leases, entry, events, RQ's list   ARGV user, event id, event, state, version, touches
+-- KEYS due, leases, entry, events, RQ's list, memory   ARGV user, event id, event, state, version, touches
 -- stage ('1', '0', '?'), first delivery ('1', '0'), when it occurred in ms ('' unknown), lead id,
--- wants the lead looked at ('1', '0'), version that set the stage ('' this one)
--- Returns how many jobs wait in RQ.
-local due, leases, entry, events, jobs = unpack(KEYS)
-local user, event_id, event, state, version, touches, first, occurred, lead, look, stage_version =
-  unpack(ARGV)
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- wants the lead looked at ('1', '0'), version that set the stage ('' this one), when it was sent in
+-- ms ('' by somebody who will not send it again)
+-- Returns how many jobs wait in RQ, or -1 where the event was not taken.
+local due, leases, entry, events, jobs, memory = unpack(KEYS)
+local user, event_id, event, state, version, touches, first, occurred, lead, look, stage_version,
+  sent = unpack(ARGV)
+
+-- Sent before this memory began, for a user that it does not know: something newer may have been
+-- applied and answered, and forgotten. What is still owed is sent again.
+if sent ~= '' and redis.call('EXISTS', entry) == 0 and tonumber(sent) < born(memory, now) then
+  return -1
+end
 
 if first == '1' and version == '' and redis.call('EXISTS', entry) == 0 then
   -- It says nothing of its age: taken for as young as it looks, but looked up.
