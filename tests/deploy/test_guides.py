@@ -10,17 +10,10 @@ from tests.deploy.manifests import CHECKOUT
 GUIDES = sorted((CHECKOUT / "docs" / "deploy").glob("*.md"))
 _IN_CODE = re.compile(r"`((?:tests|deploy|scripts|local|docs)/[\w./-]+?)(?:::(\w+))?`")
 _COMMAND = re.compile(r"(?:-k|-f|\./|^ *)((?:deploy|scripts|local)/[\w./-]+)", re.MULTILINE)
-_LINK = re.compile(r"\]\(((?!https?:)[^)#]*)(?:#([\w-]+))?\)")
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
-
-
-def _anchors(path: Path) -> set[str]:
-    """Of its headings, as they are linked to."""
-    titles = re.findall(r"^#+ (.+)$", _text(path), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def _id(path: Path) -> str:
@@ -42,14 +35,6 @@ def test_files_and_tests_that_are_named_exist(guide: Path) -> None:
 def test_commands_name_files_that_exist(guide: Path) -> None:
     for name in _COMMAND.findall(_text(guide)):
         assert (CHECKOUT / name).exists(), name
-
-
-@pytest.mark.parametrize("guide", GUIDES, ids=_id)
-def test_links_lead_somewhere(guide: Path) -> None:
-    for name, anchor in _LINK.findall(_text(guide)):
-        path = (guide.parent / name).resolve() if name else guide
-        assert path.exists(), name
-        assert not anchor or anchor in _anchors(path), f"{path.name} has no heading {anchor}"
 
 
 def test_every_expectation_has_its_row() -> None:

@@ -1,0 +1,92 @@
+"""The pages agree with each other: links lead somewhere, and both READMEs tell the same."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_ELSEWHERE = {".venv", ".git", ".local", ".bench", "node_modules"}
+PAGES = sorted(
+    path for path in ROOT.rglob("*.md") if not _ELSEWHERE & set(path.relative_to(ROOT).parts)
+)
+_CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_SPAN = re.compile(r"`[^`\n]*`")
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def links(text: str) -> list[str]:
+    return _LINK.findall(_SPAN.sub("``", _CODE.sub("", text)))
+
+
+def headings(text: str) -> list[tuple[str, str]]:
+    return _HEADING.findall(_CODE.sub("", text))
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings: the second of the same name has -1, and so on."""
+    found: set[str] = set()
+    for _, title in headings(text):
+        name = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        number = sum(one == name or re.fullmatch(rf"{name}-\d+", one) is not None for one in found)
+        found.add(f"{name}-{number}" if number else name)
+    return found
+
+
+def _name(value: Any) -> str:
+    return str(value.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for link in links(text_of(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(text_of(target)), link
+
+
+ENGLISH, RUSSIAN = text_of(ROOT / "README.md"), text_of(ROOT / "README.ru.md")
+
+
+def test_both_readmes_have_the_same_sections() -> None:
+    assert [level for level, _ in headings(ENGLISH)] == [level for level, _ in headings(RUSSIAN)]
+
+
+def test_both_readmes_have_the_same_commands() -> None:
+    assert commands(ENGLISH) == commands(RUSSIAN)
+
+
+def test_both_readmes_have_the_same_links() -> None:
+    assert targets(ENGLISH) == targets(RUSSIAN)
+
+
+def test_both_readmes_have_the_same_tables_and_lists() -> None:
+    assert rows(ENGLISH) == rows(RUSSIAN)
+
+
+def commands(text: str) -> list[str]:
+    """Blocks of shell commands, without what is said about them."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [re.sub(r" +# .*$", "", block, flags=re.MULTILINE) for block in blocks]
+
+
+def targets(text: str) -> list[str]:
+    """Where links go, anchors within the page and the other language aside."""
+    return sorted(
+        link for link in links(text) if not link.startswith("#") and not link.startswith("README")
+    )
+
+
+def rows(text: str) -> list[str]:
+    """The kind of each line that is one of several."""
+    return [line[0] for line in _CODE.sub("", text).splitlines() if re.match(r"[|\-] ?\S?", line)]
