@@ -30,9 +30,11 @@ class Metadata(_Strict):
 # https://knative.dev/docs/reference/api/serving-api/
 
 
-class Autoscaling(_Strict):
+class RevisionAnnotations(_Strict):
     """Annotations of a revision; on the Service itself they would count for nothing."""
 
+    scrape: Literal["true"] = Field(alias="prometheus.io/scrape")
+    port: Literal["8080"] = Field(alias="prometheus.io/port")
     min_scale: Count = Field(alias="autoscaling.knative.dev/min-scale")
     max_scale: Count = Field(alias="autoscaling.knative.dev/max-scale")
 
@@ -41,7 +43,7 @@ class RevisionMetadata(_Strict):
     """Of the template."""
 
     labels: dict[str, str]
-    annotations: Autoscaling
+    annotations: RevisionAnnotations
 
 
 class RevisionSpec(_Strict):
