@@ -52,7 +52,7 @@ def put(
     occurred_at_ms: int | None = None,
     lead: int | None = None,
     event_id: str | None = None,
-) -> int:
+) -> int | None:
     state = {"full_name": name, "phone": "+77001112233", "stage": stage}
     event = replace(owed(event_id=event_id or f"{user}-{version}"), version=version)
     return work.put(
