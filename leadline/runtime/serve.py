@@ -80,7 +80,9 @@ def guard(app: App, limit: int) -> App:
         if body is None:
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             text = problem.document(status, f"A body may have {limit} bytes at most.")
-            return _respond(start_response, status, text, problem.CONTENT_TYPE)
+            # What was not read is still in the connection: no other request may follow on it.
+            closing = ("Connection", "close")
+            return _respond(start_response, status, text, problem.CONTENT_TYPE, closing)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
         return app(environ, start_response)
@@ -100,9 +102,13 @@ def _read(environ: dict[str, Any], limit: int) -> bytes | None:
 
 
 def _respond(
-    start_response: StartResponse, status: HTTPStatus, body: bytes, content_type: str
+    start_response: StartResponse,
+    status: HTTPStatus,
+    body: bytes,
+    content_type: str,
+    *more: tuple[str, str],
 ) -> Iterable[bytes]:
-    headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+    headers = [("Content-Type", content_type), ("Content-Length", str(len(body))), *more]
     start_response(f"{status.value} {status.phrase}", headers)
     return [body]
 

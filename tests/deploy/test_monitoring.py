@@ -38,7 +38,7 @@ def expressions() -> list[str]:
 def selectors(node: Any) -> Iterator[tuple[str, set[str]]]:
     """Each metric that a query selects, and the labels it names there."""
     if isinstance(node, promql_parser.VectorSelector):
-        yield node.name, {one.name for one in node.matchers.matchers}
+        yield str(node.name), {one.name for one in node.matchers.matchers}
     for name in ("expr", "lhs", "rhs", "vector_selector", "args", "param"):
         part = getattr(node, name, None)
         for each in part if isinstance(part, list) else [part] if part is not None else []:
