@@ -56,7 +56,11 @@ def rejected(system: System, name: str) -> int:
 
 def test_every_figure_agrees_with_the_ledger(system: System) -> None:
     rejected(system, "Фигура Один")
-    system.await_synced(system.create("Фигура Два")["id"])
+    order(system, "pause")
+    user_id = system.create("Фигура Два")["id"]
+    system.request("POST", f"/users/{user_id}/move", json={"stage": "IN_PROCESS"})
+    order(system, "resume")
+    system.await_synced(user_id)
     users = dict(rows(system, "SELECT sync_status, count(*) FROM users GROUP BY 1"))
     events = dict(
         rows(
@@ -65,6 +69,8 @@ def test_every_figure_agrees_with_the_ledger(system: System) -> None:
             " GROUP BY 1",
         )
     )
+
+    assert events["superseded"]
 
     def is_told() -> bool:
         told = ask(system, "status")
