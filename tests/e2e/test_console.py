@@ -54,11 +54,18 @@ def rejected(system: System, name: str) -> int:
     return user_id
 
 
+def received(system: System, user_id: int) -> int:
+    """How many of a user's writes the work queue has got."""
+    events = ask(system, f"users/{user_id}")["sync"]["events"]
+    return sum(step["step"] == "received" for event in events for step in event["steps"])
+
+
 def test_every_figure_agrees_with_the_ledger(system: System) -> None:
     rejected(system, "Фигура Один")
     order(system, "pause")
     user_id = system.create("Фигура Два")["id"]
     system.request("POST", f"/users/{user_id}/move", json={"stage": "IN_PROCESS"})
+    eventually(lambda: received(system, user_id) == 2, 20, "both writes wait for one call")
     order(system, "resume")
     system.await_synced(user_id)
     users = dict(rows(system, "SELECT sync_status, count(*) FROM users GROUP BY 1"))
