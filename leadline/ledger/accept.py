@@ -5,6 +5,7 @@ import hashlib
 import structlog
 
 from leadline.ledger import publish
+from leadline.messages import contract
 from leadline.runtime import metrics
 from leadline.users import stages, store
 from leadline.users.model import Changes, Move, NewUser, UserId
@@ -13,7 +14,10 @@ from leadline.users.store import Accepted, Repeat
 log = structlog.get_logger()
 
 ACCEPTED = metrics.Counter(
-    "leadline_writes_accepted_total", "Writes entered in the ledger, by what they did", "action"
+    "leadline_writes_accepted_total",
+    "Writes entered in the ledger, by what they did",
+    "action",
+    known=contract.PATTERNS,
 )
 
 

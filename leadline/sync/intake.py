@@ -17,7 +17,10 @@ from leadline.sync.queue import work_queue
 log = structlog.get_logger()
 
 RECEIVED = metrics.Counter(
-    "leadline_events_received_total", "Events put into the work queue, by what they ask", "action"
+    "leadline_events_received_total",
+    "Events put into the work queue, by what they ask",
+    "action",
+    known=contract.PATTERNS,
 )
 JOBS = metrics.Counter("leadline_jobs_enqueued_total", "Jobs made because none was waiting")
 
