@@ -4,9 +4,9 @@ import functions_framework
 from flask import Request, Response
 
 from leadline.ledger import relay
-from leadline.operate import gauges
 from leadline.runtime.http import answer, endpoint
 from leadline.sync import stages
+from leadline.watch import gauges
 
 gauges.register()
 
