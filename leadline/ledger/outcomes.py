@@ -1,6 +1,5 @@
 """Into the ledger: what became of an event, applied once, in any order, late or repeated."""
 
-import re
 from typing import Literal, get_args
 from uuid import UUID
 
@@ -9,7 +8,7 @@ import structlog
 from leadline.ledger import again
 from leadline.ledger.again import Again
 from leadline.messages.contract import Reply
-from leadline.messages.delivery import LOOK
+from leadline.messages.delivery import LOOK, number
 from leadline.messages.journey import Journey
 from leadline.runtime import metrics
 from leadline.runtime.database import Row, database
@@ -130,7 +129,7 @@ def apply(
     event_id = _ledger_id(reply.event_id) if reply.event_id else _event_without_id(reply)
     state = _state(reply, outcome)
     reason = (reply.reason or "no reason given") if state == "failed" else None
-    about = {"event_id": event_id, "user_id": reply.user_id, "state": state, "fence": _token(fence)}
+    about = {"event_id": event_id, "user_id": reply.user_id, "state": state, "fence": number(fence)}
     rows = database().run(
         _SETTLE,
         **about,
@@ -181,10 +180,6 @@ def _ledger_id(text: str) -> str:
         return str(UUID(text))
     except ValueError:
         raise BadMessage(UNKNOWN_EVENT) from None
-
-
-def _token(text: str | None) -> int | None:
-    return int(text) if text and re.fullmatch("[1-9][0-9]{0,17}", text) else None
 
 
 def _event_without_id(reply: Reply) -> str:

@@ -4,6 +4,7 @@ Accepted are a CloudEvent in binary or structured form (https://cloudevents.io, 
 plain JSON POST. Extension attributes of ours travel in AMQP as headers `ce-<name>`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -101,3 +102,8 @@ def _json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         raise BadMessage("the message is not valid JSON") from None
+
+
+def number(text: str | None) -> int | None:
+    """An attribute that is a positive number of 18 digits at most; None where it is not."""
+    return int(text) if text and re.fullmatch("[1-9][0-9]{0,17}", text) else None

@@ -1,13 +1,12 @@
 """A message from `bitrix_queue` into the work queue, and a job for it unless one waits already."""
 
-import re
 import time
 
 import orjson
 import structlog
 
 from leadline.messages import contract
-from leadline.messages.delivery import CHANGED, LOOK, SENT, STAGE_VERSION, Delivery
+from leadline.messages.delivery import CHANGED, LOOK, SENT, STAGE_VERSION, Delivery, number
 from leadline.messages.journey import Journey
 from leadline.runtime import context, metrics
 from leadline.sync import driver
@@ -48,19 +47,20 @@ def take(delivery: Delivery) -> None:
 
 def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
     user = request.user
+    stage_version = _stage_version(request, delivery)
     state = {"full_name": user.full_name, "phone": user.phone, "stage": user.stage}
     has_phone = user.phone is not None
     return Arrival(
         user_id=user.id,
         event=_owed(request, delivery),
         state=orjson.dumps(state) if has_phone else b"",
-        touches_stage=_touches_stage(request, delivery) if has_phone else False,
+        touches_stage=_touches_stage(request, delivery, stage_version) if has_phone else False,
         is_first=delivery.is_first,
         occurred_at_ms=int(request.occurred_at.timestamp() * 1000) if request.occurred_at else None,
         lead_id=user.bitrix_lead_id,
         wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),
-        stage_version=_stage_version(request, delivery),
-        sent_at_ms=_number(delivery.attributes.get(SENT, "")),
+        stage_version=stage_version,
+        sent_at_ms=number(delivery.attributes.get(SENT)),
     )
 
 
@@ -81,11 +81,13 @@ def _owed(request: contract.Request, delivery: Delivery) -> Owed:
     )
 
 
-def _touches_stage(request: contract.Request, delivery: Delivery) -> bool | None:
+def _touches_stage(
+    request: contract.Request, delivery: Delivery, stage_version: int | None
+) -> bool | None:
     """Whether the stage is to be written; None where the message does not say."""
     if request.user.stage is None:
         return False
-    if request.action != "update_card" or _stage_version(request, delivery):
+    if request.action != "update_card" or stage_version:
         return True
     changed = delivery.attributes.get(CHANGED)
     return None if changed is None else "stage" in changed.split(",")
@@ -93,9 +95,5 @@ def _touches_stage(request: contract.Request, delivery: Delivery) -> bool | None
 
 def _stage_version(request: contract.Request, delivery: Delivery) -> int | None:
     """The earlier write that set the stage; a number that can't be one is no news of the stage."""
-    version = _number(delivery.attributes.get(STAGE_VERSION, ""))
+    version = number(delivery.attributes.get(STAGE_VERSION))
     return version if version and version <= (request.version or 0) else None
-
-
-def _number(text: str) -> int | None:
-    return int(text) if re.fullmatch("[1-9][0-9]{0,18}", text) else None
