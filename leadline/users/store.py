@@ -136,8 +136,11 @@ def _together(sql: str, writes: Sequence[_Write]) -> list[Event | None]:
     return [events.get(str(write["event_id"])) for write in writes]
 
 
-_creates = Together(partial(_together, statements.CREATE), statements.AT_MOST)
-_changes = Together(partial(_together, statements.CHANGE_AT_ONCE), statements.AT_MOST)
+# Two at once: while one waits for the disk, the next one gathers and goes.
+_creates = Together(partial(_together, statements.CREATE), at_most=statements.AT_MOST, groups=2)
+_changes = Together(
+    partial(_together, statements.CHANGE_AT_ONCE), at_most=statements.AT_MOST, groups=2
+)
 
 
 def _with_others(

@@ -27,7 +27,7 @@ class Bakery:
 
 def test_who_comes_while_others_are_served_is_served_with_all_who_came() -> None:
     bakery = Bakery()
-    together = Together(bakery.serve, at_most=3)
+    together = Together(bakery.serve, at_most=3, groups=1)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(together.ask, 0)
         eventually(lambda: bool(bakery.served), 10, "the first is being served")
@@ -43,7 +43,7 @@ def test_who_comes_while_others_are_served_is_served_with_all_who_came() -> None
 def test_an_error_is_raised_for_all_whom_it_concerns_and_for_nobody_else() -> None:
     bakery = Bakery()
     bakery.opened.set()
-    together = Together(bakery.serve, at_most=3)
+    together = Together(bakery.serve, at_most=3, groups=1)
     with pytest.raises(ValueError, match="-1"):
         together.ask(-1)
     assert together.ask(1) == 10
@@ -51,7 +51,7 @@ def test_an_error_is_raised_for_all_whom_it_concerns_and_for_nobody_else() -> No
 
 def test_an_error_reaches_those_who_were_served_together() -> None:
     bakery = Bakery()
-    together = Together(bakery.serve, at_most=3)
+    together = Together(bakery.serve, at_most=3, groups=1)
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(together.ask, 0)
         eventually(lambda: bool(bakery.served), 10, "the first is being served")
@@ -60,3 +60,18 @@ def test_an_error_reaches_those_who_were_served_together() -> None:
         bakery.opened.set()
         assert first.result(10) == 0
         assert [type(one.exception(10)) for one in others] == [ValueError, ValueError]
+
+
+def test_another_group_goes_while_the_first_waits() -> None:
+    bakery = Bakery()
+    together = Together(bakery.serve, at_most=3, groups=2)
+    with ThreadPoolExecutor(3) as pool:
+        answers = []
+        for number in range(2):
+            answers.append(pool.submit(together.ask, number))
+            eventually(lambda: len(bakery.served) == len(answers), 10, "each is being served")
+        answers.append(pool.submit(together.ask, 2))
+        eventually(lambda: together.waiting() == 1, 10, "the third waits")
+        bakery.opened.set()
+        assert [one.result(10) for one in answers] == [0, 10, 20]
+    assert bakery.served == [[0], [1], [2]]
