@@ -1,7 +1,9 @@
 """RabbitMQ: what goes out, what it goes into, and how to connect."""
 
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pika
 
@@ -9,6 +11,7 @@ from leadline.runtime.errors import BadConfiguration
 
 HEARTBEAT_S = 20
 CONNECT_TIMEOUT_S = 3
+_TLS = ("cacertfile", "verify")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +44,41 @@ class Queue:
 
 
 def parameters(url: str) -> pika.URLParameters:
-    """Connection parameters with our time-outs.
+    """Connection parameters with our time-outs; `amqps://` with RabbitMQ's own query for TLS.
+
+    https://www.rabbitmq.com/docs/uri-query-parameters: `cacertfile` names the authorities (default:
+    the system's), `verify=verify_none` trusts any certificate. There is no way back to no TLS.
 
     Raises:
-        BadConfiguration: the URL is not an AMQP one; the URL itself is not quoted.
+        BadConfiguration: the URL is not an AMQP one, or its TLS makes no sense; it is not quoted.
     """
     try:
-        params = pika.URLParameters(url)
+        parts = urlsplit(url)
+        query = dict(parse_qsl(parts.query))
+        tls = {name: query.pop(name) for name in _TLS if name in query}
+        params = pika.URLParameters(parts._replace(query=urlencode(query)).geturl())
     except (ValueError, TypeError):
         raise BadConfiguration("AMQP_URL must look like amqp://user:password@host:5672/") from None
+    if params.ssl_options:
+        params.ssl_options = pika.SSLOptions(_context(**tls), params.host)
+    elif tls:
+        raise BadConfiguration("AMQP_URL asks for TLS by its query, but is not amqps://")
     params.heartbeat = HEARTBEAT_S
     params.socket_timeout = CONNECT_TIMEOUT_S
     params.stack_timeout = CONNECT_TIMEOUT_S * 2
     params.blocked_connection_timeout = 60
     params.connection_attempts = 1
     return params
+
+
+def _context(cacertfile: str | None = None, verify: str = "verify_peer") -> ssl.SSLContext:
+    if verify not in {"verify_peer", "verify_none"}:
+        raise BadConfiguration("verify is verify_peer or verify_none")
+    try:
+        context = ssl.create_default_context(cafile=cacertfile)
+    except OSError:  # ssl.SSLError is one too
+        raise BadConfiguration("cacertfile is not a readable file of certificates") from None
+    if verify == "verify_none":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

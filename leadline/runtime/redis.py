@@ -1,6 +1,7 @@
 """Redis: one client per process, with time-outs on everything."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from functools import cache
 
@@ -8,20 +9,36 @@ import redis
 from redis.exceptions import MasterDownError
 
 from leadline.runtime import secrets
-from leadline.runtime.errors import QueueDown
+from leadline.runtime.errors import BadConfiguration, QueueDown
 
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 5
 
 
 def connect(url: str) -> redis.Redis:
-    """A client that connects at first use and again when a connection was lost."""
-    return redis.Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=ANSWER_TIMEOUT_S,
-        health_check_interval=30,
-    )
+    """A client that connects at first use and again when a connection was lost.
+
+    `rediss://` is TLS, by redis-py's own query: `ssl_ca_certs` names a file of authorities
+    (default: the system's), `ssl_cert_reqs=none` trusts any certificate.
+
+    Raises:
+        BadConfiguration: the URL makes no sense; it is not quoted.
+    """
+    try:
+        client = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            health_check_interval=30,
+        )
+        # redis-py looks at the rest no sooner than it connects, and would take no TLS for a typo.
+        client.connection_pool.make_connection()
+    except (ValueError, TypeError, redis.RedisError):
+        raise BadConfiguration("REDIS_URL must look like redis://:password@host:6379/0") from None
+    roots = client.connection_pool.connection_kwargs.get("ssl_ca_certs")
+    if roots is not None and not os.access(roots, os.R_OK):
+        raise BadConfiguration("ssl_ca_certs is not a readable file of certificates")
+    return client
 
 
 @cache

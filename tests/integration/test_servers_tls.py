@@ -1,0 +1,164 @@
+"""TLS to RabbitMQ and Redis as the URL asks for it: never less than that."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pika
+import pytest
+import redis
+import trustme
+from pika.exceptions import AMQPError
+
+from leadline.runtime import broker
+from leadline.runtime.errors import BadConfiguration
+from leadline.runtime.redis import connect
+from local.runner import unprivileged
+from local.runner.program import Program
+from local.runner.servers.choice import Server
+from tests.servers import PrivateServer, private
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A server's key and certificate, for `localhost`, not for 127.0.0.1; and two authorities."""
+    folder, authority = tmp_path_factory.mktemp("certificates"), trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(folder / "certificate.pem"))
+    authority.cert_pem.write_to_path(str(folder / "roots.pem"))
+    trustme.CA().cert_pem.write_to_path(str(folder / "others.pem"))
+    unprivileged.give(folder)
+    return folder
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _address(url: str, scheme: str, port: int) -> str:
+    """The same server by TLS, its host to be put in for HOST."""
+    parts = urlsplit(url)
+    return f"{scheme}://{parts.username or ''}:{parts.password}@HOST:{port}{parts.path}"
+
+
+@dataclass(frozen=True)
+class WithTls:
+    """A private RabbitMQ that listens by TLS on another port too."""
+
+    plain: Server
+    config: Path
+    terms: str
+
+    @property
+    def url(self) -> str:
+        return self.plain.url
+
+    def programs(self) -> tuple[Program, ...]:
+        programs = self.plain.programs()
+        text = self.config.read_text("utf-8")
+        self.config.write_text(text.replace("{tcp_listeners", f"{self.terms}, {{tcp_listeners", 1))
+        return programs
+
+    def is_ready(self) -> bool:
+        return self.plain.is_ready()
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port, names = _free_port(), {"cacert": "roots", "cert": "certificate", "key": "key"}
+    files = ",".join(f'{{{one}file, "{certificates}/{name}.pem"}}' for one, name in names.items())
+    terms = f'{{ssl_listeners, [{{"127.0.0.1", {port}}}]}}, {{ssl_options, [{files}]}}'
+    plain = private("rabbitmq", tmp_path_factory.mktemp("tls-rabbitmq"))
+    config = plain.state.root / "rabbitmq" / "rabbitmq.config"
+    server = PrivateServer(WithTls(plain.server, config, terms), plain.state)
+    server.start()
+    yield _address(server.url, "amqps", port)
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def redis_server(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server, port = private("redis", tmp_path_factory.mktemp("tls-redis")), _free_port()
+    server.start()
+    with redis.Redis.from_url(server.url) as plain:
+        plain.config_set("tls-auth-clients", "no")
+        plain.config_set("tls-ca-cert-file", str(certificates / "roots.pem"))
+        files = {"cert": certificates / "certificate.pem", "key": certificates / "key.pem"}
+        plain.execute_command(
+            "CONFIG",
+            "SET",
+            *(part for name, file in files.items() for part in (f"tls-{name}-file", str(file))),
+        )
+        plain.config_set("tls-port", port)
+    yield _address(server.url, "rediss", port)
+    server.stop()
+
+
+def _talks_to_rabbitmq(url: str) -> bool:
+    try:
+        pika.BlockingConnection(broker.parameters(url)).close()
+    except (AMQPError, OSError):
+        return False
+    return True
+
+
+def _talks_to_redis(url: str) -> bool:
+    try:
+        with connect(url) as client:
+            return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def test_rabbitmq_is_believed_by_its_authority_and_name(rabbitmq: str, certificates: Path) -> None:
+    roots, others = certificates / "roots.pem", certificates / "others.pem"
+    assert _talks_to_rabbitmq(f"{rabbitmq.replace('HOST', 'localhost')}?cacertfile={roots}")
+    assert not _talks_to_rabbitmq(f"{rabbitmq.replace('HOST', '127.0.0.1')}?cacertfile={roots}")
+    assert not _talks_to_rabbitmq(f"{rabbitmq.replace('HOST', 'localhost')}?cacertfile={others}")
+    assert not _talks_to_rabbitmq(rabbitmq.replace("HOST", "localhost"))
+    assert _talks_to_rabbitmq(f"{rabbitmq.replace('HOST', '127.0.0.1')}?verify=verify_none")
+
+
+def test_redis_is_believed_by_its_authority_and_name(redis_server: str, certificates: Path) -> None:
+    roots, others = certificates / "roots.pem", certificates / "others.pem"
+    assert _talks_to_redis(f"{redis_server.replace('HOST', 'localhost')}?ssl_ca_certs={roots}")
+    assert not _talks_to_redis(f"{redis_server.replace('HOST', '127.0.0.1')}?ssl_ca_certs={roots}")
+    assert not _talks_to_redis(f"{redis_server.replace('HOST', 'localhost')}?ssl_ca_certs={others}")
+    assert not _talks_to_redis(redis_server.replace("HOST", "localhost"))
+    assert _talks_to_redis(f"{redis_server.replace('HOST', '127.0.0.1')}?ssl_cert_reqs=none")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://u:hunter2@h/?cacertfile=/etc/hosts",
+        "amqps://u:hunter2@h/?cacertfile=/no/such/file",
+        "amqps://u:hunter2@h/?cacertfile=/etc/hosts",
+        "amqps://u:hunter2@h/?verify=perhaps",
+        "amqps://u:hunter2@h:port/",
+    ],
+)
+def test_an_amqp_url_that_makes_no_sense_is_a_bad_configuration(url: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        broker.parameters(url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2@h/0?ssl_ca_certs=/etc/hosts",
+        "rediss://:hunter2@h/0?ssl_ca_certs=/no/such/file",
+        "rediss://:hunter2@h/0?ssl_cert_reqs=perhaps",
+        "rediss://:hunter2@h/0?ssl_ca_cert=/etc/hosts",
+        "http://:hunter2@h/0",
+    ],
+)
+def test_a_redis_url_that_makes_no_sense_is_a_bad_configuration(url: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        connect(url)
+    assert "hunter2" not in str(caught.value)
