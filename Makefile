@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo test test-containers bench faults lint setup api-check
+.PHONY: help run stop reset logs demo test test-containers bench faults lint setup api-check audit
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -38,6 +38,9 @@ faults: setup ## random faults for MINUTES (10), from SEED on, or one round agai
 api-check: setup ## look long for a call of URL (a system that runs) that breaks the API's document; API_KEY=...
 	@SCHEMATHESIS_HOOKS=tests/e2e/schemathesis_hooks.py .venv/bin/schemathesis --config-file tests/e2e/schemathesis.toml run $(or $(URL),http://127.0.0.1:3000)/openapi.json \
 	  --max-examples $(or $(EXAMPLES),300)
+
+audit: ## known holes in what images install; needs uv and PyPI's own advisories
+	@uvx pip-audit --strict --disable-pip --require-hashes --requirement requirements/run.txt
 
 lint: setup ## everything that is checked without running
 	@scripts/lint

@@ -1,11 +1,13 @@
 """What lies on the wire is what DESIGN.md says, to the letter."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import jsonschema
 import pytest
 import requests
 
@@ -20,7 +22,7 @@ from tests.faults.wire import (
     plugged_in,
 )
 from tests.servers import eventually
-from tests.system import System
+from tests.system import CHECKOUT, System
 
 TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -172,6 +174,7 @@ def _of_user(user_id: int) -> Any:
 
 
 def _assert_enveloped(letter: Letter, event_id: str, kind: str, time: str | None) -> None:
+    _assert_described(letter, "reply" if kind == "leadline.reply" else "request")
     properties = letter.properties
     assert (properties.content_type, properties.delivery_mode) == ("application/json", 2)
     assert properties.message_id == event_id
@@ -182,6 +185,17 @@ def _assert_enveloped(letter: Letter, event_id: str, kind: str, time: str | None
     assert headers["ce-source"]
     assert headers.get("ce-time") == time if time else True
     assert TRACE.fullmatch(headers["traceparent"])
+
+
+def _assert_described(letter: Letter, name: str) -> None:
+    """By the document that is given to others, docs/asyncapi.json."""
+    document = json.loads((CHECKOUT / "docs/asyncapi.json").read_text("utf-8"))
+    message = document["components"]["messages"][name]
+    for found, schema in (
+        (letter.content, message["payload"]),
+        (dict(letter.headers), message["headers"]),
+    ):
+        jsonschema.validate(found, {**schema, "components": document["components"]})
 
 
 def _queues(system: System) -> dict[str, dict[str, Any]]:

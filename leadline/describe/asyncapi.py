@@ -1,0 +1,169 @@
+"""The two messages as an AsyncAPI 3.0 document, drawn from the models that they are read by.
+
+https://www.asyncapi.com/docs/reference/specification/v3.0.0. `python -m leadline.describe.asyncapi`
+prints it; docs/asyncapi.json is what it printed last.
+"""
+
+import sys
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+import leadline
+from leadline.messages import topology
+from leadline.messages.contract import Reply, Request
+from leadline.messages.delivery import (
+    CHANGED,
+    OUTCOME,
+    PASSING,
+    RESENT,
+    SENT,
+    STAGE_VERSION,
+)
+
+Json = dict[str, Any]
+
+_TEXT: Json = {"type": "string"}
+#: CloudEvents attributes, https://github.com/cloudevents/spec, as AMQP headers; a message by hand
+#: may lack them.
+_COMMON: Json = {
+    "ce-specversion": {"const": "1.0"},
+    "ce-id": {**_TEXT, "description": "The event's id."},
+    "ce-type": _TEXT,
+    "ce-source": _TEXT,
+    "traceparent": {**_TEXT, "description": "W3C Trace Context."},
+}
+_OF_REQUESTS: Json = {
+    "ce-time": {**_TEXT, "format": "date-time"},
+    f"ce-{CHANGED}": {**_TEXT, "description": "The fields that a client gave, by commas."},
+    f"ce-{STAGE_VERSION}": {**_TEXT, "description": "The version that set the stage."},
+    f"ce-{SENT}": {**_TEXT, "description": "When it was sent, in unix ms."},
+    f"ce-{RESENT}": {"const": "true", "description": "An earlier sending may have been served."},
+}
+_OF_REPLIES: Json = {
+    f"ce-{OUTCOME}": {"enum": ["synced", "superseded", "failed"]},
+    f"ce-{PASSING}": {"const": "true", "description": "It is tried again; a reply will follow."},
+}
+_EXAMPLE_USER = {"id": 123, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
+_EXAMPLE_EVENT = {"event_id": "01a20904-edc6-7729-a816-5943b5169ce7", "version": 1}
+_EXAMPLES: dict[str, Json] = {
+    "request": {
+        "pattern": "user_created",
+        "data": {
+            "action": "create_card",
+            "user": {**_EXAMPLE_USER, "bitrix_lead_id": None},
+            "replyQueue": topology.REPLIES,
+            **_EXAMPLE_EVENT,
+            "occurred_at": "2026-01-31T12:00:00.000Z",
+        },
+    },
+    "reply": {
+        "status": "success",
+        "action": "create_card",
+        "user": _EXAMPLE_USER,
+        "user_id": 123,
+        "bitrix_lead_id": 456,
+        "attempts": 1,
+        **_EXAMPLE_EVENT,
+    },
+}
+
+
+def build() -> Json:
+    """The whole document."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Leadline",
+            "version": leadline.__version__,
+            "description": "What is asked of Bitrix24, and what became of it. Unknown fields are "
+            "ignored on reading; messages may come twice, late and in any order.",
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "requests": _channel(topology.REQUESTS, "request"),
+            "replies": _channel(topology.REPLIES, "reply"),
+        },
+        "operations": {
+            "takeRequest": {
+                "action": "receive",
+                "channel": _reference("channels/requests"),
+                "summary": "Make the user's lead look like this.",
+                "reply": {"channel": _reference("channels/replies")},
+            },
+            "takeReply": {
+                "action": "receive",
+                "channel": _reference("channels/replies"),
+                "summary": "Note in the ledger what became of an event.",
+            },
+        },
+        "components": {
+            "messages": {
+                "request": _message("request", _either_way(Request, bare=False), _OF_REQUESTS),
+                "reply": _message("reply", _either_way(Reply, bare=True), _OF_REPLIES),
+            },
+            "schemas": _schemas(),
+        },
+    }
+
+
+def text() -> str:
+    """The document as it is kept in docs/."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps(build(), option=options).decode()
+
+
+def _channel(queue: str, message: str) -> Json:
+    return {
+        "address": queue,
+        "messages": {message: _reference(f"components/messages/{message}")},
+        "bindings": {
+            "amqp": {
+                "is": "queue",
+                "queue": {"name": queue, "durable": True, "exclusive": False, "autoDelete": False},
+            }
+        },
+    }
+
+
+def _message(name: str, payload: Json, headers: Json) -> Json:
+    return {
+        "name": name,
+        "contentType": "application/json",
+        "correlationId": {"location": "$message.header#/correlation_id"},
+        "headers": {"type": "object", "properties": {**_COMMON, **headers}},
+        "payload": payload,
+        "bindings": {"amqp": {"contentEncoding": "utf-8", "messageType": name}},
+        "examples": [{"name": name, "payload": _EXAMPLES[name]}],
+    }
+
+
+def _either_way(model: type[BaseModel], *, bare: bool) -> Json:
+    """The model in the envelope of NestJS, or bare; the form that is sent by default first."""
+    plain = _reference(f"components/schemas/{model.__name__}")
+    enveloped: Json = {
+        "type": "object",
+        "required": ["pattern", "data"],
+        "properties": {"pattern": _TEXT, "data": plain},
+    }
+    alone: Json = {"allOf": [plain, {"not": {"required": ["pattern"]}}]}
+    return {"oneOf": [alone, enveloped] if bare else [enveloped, alone]}
+
+
+def _schemas() -> Json:
+    _, found = models_json_schema(
+        [(Request, "validation"), (Reply, "validation")],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas: Json = found["$defs"]
+    return schemas
+
+
+def _reference(place: str) -> Json:
+    return {"$ref": f"#/{place}"}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
