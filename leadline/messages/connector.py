@@ -27,7 +27,7 @@ from pika.exceptions import AMQPError
 from leadline.messages import topology
 from leadline.messages.courier import Courier, Verdict
 from leadline.messages.received import Received, attempt_of
-from leadline.runtime import broker, log, metrics, secrets
+from leadline.runtime import broker, log, metrics, secrets, tracing
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.probes import serve_probes
 from leadline.runtime.settings import settings
@@ -169,6 +169,7 @@ def routes() -> dict[str, str]:
 def main() -> None:
     """Run until SIGTERM or SIGINT, a thread for each queue so that none waits for another."""
     log.configure("connector")
+    tracing.is_on()  # what can't be traced does not start
     url = secrets.require("amqp-url")
     connectors = [Connector(url, queue, function) for queue, function in routes().items()]
 

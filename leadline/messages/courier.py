@@ -7,8 +7,9 @@ import pika
 import urllib3
 
 from leadline.messages.delivery import ATTEMPT, NO_ID
-from leadline.runtime import auth
+from leadline.runtime import auth, tracing
 from leadline.runtime.settings import settings
+from leadline.runtime.tracing import Span
 
 #: Longer than any function's own time-outs together, shorter than a gateway's 60 s.
 TIMEOUT = urllib3.Timeout(connect=3.0, read=50.0)
@@ -48,6 +49,14 @@ class Courier:
             reason = f"the message has {len(body)} bytes, {settings().body_limit} are allowed"
             return Verdict(is_served=False, is_final=True, reason=reason)
         headers = _headers(properties, attempt)
+        if not tracing.is_on():
+            return self._post(url, body, headers)
+        span = Span("deliver", "CONSUMER", headers.get("traceparent"), attempt=attempt)
+        verdict = self._post(url, body, {**headers, "traceparent": span.traceparent})
+        span.end("" if verdict.is_served else verdict.name)
+        return verdict
+
+    def _post(self, url: str, body: bytes, headers: dict[str, str]) -> Verdict:
         try:
             answer = self._pool.request("POST", url, body=body, headers=headers, redirect=False)
         except urllib3.exceptions.HTTPError as error:

@@ -12,15 +12,16 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 from pika.adapters.select_connection import SelectConnection
 from pika.exceptions import AMQPError, ShortStringTooLong, UnsupportedAMQPFieldException
 
-from leadline.runtime import metrics
+from leadline.runtime import metrics, tracing
 from leadline.runtime.broker import Message, Queue, parameters
+from leadline.runtime.tracing import Span
 
 log = structlog.get_logger()
 
@@ -92,6 +93,9 @@ class Publisher:
         self._offer([_Item(message, done, time.monotonic() + timeout_s)])
 
     def _offer(self, items: list[_Item]) -> None:
+        if tracing.is_on():
+            for item in items:
+                _trace(item)
         room = 0 if self._closing else max(0, self._max_waiting - len(self._waiting))
         self._fail(items[room:])
         if not items[:room]:
@@ -333,6 +337,21 @@ class Publisher:
         for item in items:
             PUBLISHED.inc("failed")
             item.done(False)  # noqa: FBT003
+
+
+def _trace(item: _Item) -> None:
+    """Let the message's way to the broker be a step of its trace, and what follows its children."""
+    message, done = item.message, item.done
+    parent = message.headers.get("traceparent")
+    name = f"publish {message.queue}"
+    span = Span(name, "PRODUCER", parent, message_id=message.message_id)
+    item.message = replace(message, headers={**message.headers, "traceparent": span.traceparent})
+
+    def told(confirmed: bool) -> None:  # noqa: FBT001
+        span.end("" if confirmed else "not confirmed")
+        done(confirmed)
+
+    item.done = told
 
 
 def _read_lag() -> None:

@@ -21,7 +21,7 @@ import functions_framework
 import structlog
 from flask import Request, Response
 
-from leadline.runtime import auth, log, metrics, problem, traffic
+from leadline.runtime import auth, log, metrics, problem, tracing, traffic
 from leadline.runtime.settings import settings
 from leadline.runtime.traffic import App, StartResponse
 
@@ -41,7 +41,9 @@ def build_app(folder: Path) -> App:
     functions_framework.create_app(target, str(source), "http")  # type: ignore[no-untyped-call]
     function = _calling(getattr(sys.modules[source.stem], target))
     guarded = guard(function, settings().body_limit)
-    return probed(traffic.counted(guarded, target.replace("_", "-")))
+    name = target.replace("_", "-")
+    traced = tracing.served(guarded, name) if tracing.is_on() else guarded
+    return probed(traffic.counted(traced, name))
 
 
 def _target(folder: Path) -> str:

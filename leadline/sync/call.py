@@ -6,6 +6,7 @@ from dataclasses import replace
 import structlog
 
 from leadline.bitrix24 import leads
+from leadline.bitrix24.budget import Reserved
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer, Batch
 from leadline.runtime.errors import BitrixError, OutcomeUnknown
@@ -14,7 +15,8 @@ from leadline.sync import metrics, portals, replies, request, story
 from leadline.sync.entry import Entry, Settlement
 from leadline.sync.plan import LookUp, Write, applied, conflicting, deferred, failed, looked_up
 from leadline.sync.queue import Leased, WorkQueue
-from leadline.sync.request import Step
+from leadline.sync.request import Request, Step
+from leadline.sync.spans import Spans
 
 log = structlog.get_logger()
 
@@ -38,16 +40,25 @@ class Call:
             QueueDown: Redis can't be reached; the leases expire.
         """
         wanted = request.build(self._leased.entries, settings().originator_id)
-        budget = portals.budget()
-        reserved = budget.reserve(wanted.methods)
+        reserved = portals.budget().reserve(wanted.methods)
         is_late = time.monotonic() > self._leased.send_until
         if is_late:
             log.warning("too late to call", users=len(wanted.steps))
         allowed = wanted.within({} if is_late else reserved.allowed)
         story.begins(allowed)
+        self._spans = Spans(allowed)
+        try:
+            self._serve(wanted, allowed, reserved)
+        finally:
+            self._spans.close()
+        if self._error is not None:
+            raise self._error
+        return len(wanted.steps)
+
+    def _serve(self, wanted: Request, allowed: Request, reserved: Reserved) -> None:
         began = time.monotonic()
         batch = self._send(allowed.commands)
-        budget.record(reserved, batch.timings, time.monotonic() - began)
+        portals.budget().record(reserved, batch.timings, time.monotonic() - began)
         settlements = [
             self._settlement(step, batch.answers)
             if allowed.serves(step)
@@ -55,9 +66,6 @@ class Call:
             for step in wanted.steps
         ]
         self._finish(settlements)
-        if self._error is not None:
-            raise self._error
-        return len(settlements)
 
     def _send(self, commands: dict[str, Command]) -> Batch:
         if not commands:
@@ -66,7 +74,8 @@ class Call:
         metrics.BATCH.observe(len(commands))
         began = time.monotonic()
         try:
-            batch = portals.session().call(commands)
+            with self._spans.request(len(commands)):
+                batch = portals.session().call(commands)
         except BitrixError as error:
             metrics.REQUESTS.inc(type(error).__name__)
             self._error = error
@@ -119,7 +128,12 @@ class Call:
         ours = [one for one, is_kept in zip(settlements, kept, strict=True) if is_kept]
         if len(ours) < len(settlements):
             log.warning("leases lost", users=len(settlements) - len(ours))
-        answered = [(one.entry, event) for one in ours for event in one.events if event.answered]
+        answered = [
+            (one.entry, self._spans.within(one.entry, event))
+            for one in ours
+            for event in one.events
+            if event.answered
+        ]
         confirmed = {
             (entry.user_id, event.event_id)
             for (entry, event), is_sent in zip(answered, replies.send(answered), strict=True)
@@ -128,6 +142,7 @@ class Call:
         self._queue.release([_released(one, confirmed) for one in ours])
         for one in ours:
             story.ends(one)
+            self._spans.end(one)
 
 
 def _result(answer: Answer) -> Answer:

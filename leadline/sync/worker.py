@@ -14,7 +14,7 @@ import structlog
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from leadline.runtime import log, secrets
+from leadline.runtime import log, secrets, tracing
 from leadline.runtime.errors import QueueDown
 from leadline.runtime.probes import Pulse, serve_probes
 from leadline.runtime.redis import connect
@@ -75,6 +75,7 @@ def _next_call_in_s() -> float | None:
 def main() -> None:
     """Work until SIGTERM; the job under way is finished first."""
     log.configure("worker")
+    tracing.is_on()  # what can't be traced does not start
     connection = connect(secrets.require("redis-url"))
     pulse = Pulse(ALARM_PATIENCE_S)
     if "PORT" in os.environ:

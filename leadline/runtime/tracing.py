@@ -1,0 +1,157 @@
+"""Traces by OpenTelemetry, where OTEL_* variables ask for them; else nothing of it is imported.
+
+A trace goes with its write, by W3C traceparent: from the HTTP request into the ledger, through
+RabbitMQ and the work queue to Bitrix24, and back with the reply. Parents are given by that text and
+never taken from a thread: what a write is made of happens in many. Attributes hold ids and counts,
+nothing personal and no address.
+
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+"""
+
+import os
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from multiprocessing import util
+from typing import TYPE_CHECKING, Any, Literal
+
+from leadline.runtime.errors import BadConfiguration
+from leadline.runtime.traffic import ROUTE, App, StartResponse
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.trace import SpanContext, Tracer
+
+Kind = Literal["SERVER", "CLIENT", "PRODUCER", "CONSUMER", "INTERNAL"]
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+_tracer: "Tracer | None" = None
+
+
+@cache
+def is_on() -> bool:
+    """Whether anybody wants traces.
+
+    Raises:
+        BadConfiguration: somebody does, and what makes them is not installed.
+    """
+    is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    is_off |= os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
+    if is_off or not any(os.environ.get(name) for name in _ENDPOINTS):
+        return False
+    if find_spec("opentelemetry") is None:
+        raise BadConfiguration(f"{_ENDPOINTS[0]} asks for traces: install requirements/otel.txt")
+    return True
+
+
+class Span:
+    """One step of a trace, until `end` is called."""
+
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        parent: str | None,
+        *,
+        links: Iterable[str] = (),
+        **attributes: str | int,
+    ) -> None:
+        from opentelemetry import trace  # noqa: PLC0415 - see the module
+
+        context = trace.set_span_in_context(trace.NonRecordingSpan(_context(parent)))
+        self._span = _made_tracer().start_span(
+            name,
+            context,
+            trace.SpanKind[kind],
+            {f"leadline.{key}": value for key, value in attributes.items()},
+            [trace.Link(_context(one)) for one in links],
+        )
+
+    @property
+    def traceparent(self) -> str:
+        """What makes another span this one's child."""
+        own = self._span.get_span_context()
+        return f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}"
+
+    def end(self, error: str = "", name: str = "", **attributes: str | int) -> None:
+        """What came of it: `error` in a word, nothing where all is well."""
+        from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - see the module
+
+        for key, value in attributes.items():
+            self._span.set_attribute(key.replace("__", "."), value)
+        if name:
+            self._span.update_name(name)
+        if error:
+            self._span.set_status(Status(StatusCode.ERROR, error))
+        self._span.end()
+
+
+def served(app: App, function: str) -> App:
+    """A span for each request that this app answers; the function sees it as the caller's trace."""
+
+    def tracing(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        status = "500"
+
+        def start(line: str, *rest: Any) -> Any:
+            nonlocal status
+            status = line[:3]
+            return start_response(line, *rest)
+
+        method = environ["REQUEST_METHOD"]
+        span = Span(function, "SERVER", environ.get("HTTP_TRACEPARENT"), function=function)
+        environ["HTTP_TRACEPARENT"] = span.traceparent
+        try:
+            return app(environ, start)
+        finally:
+            route = environ.get(ROUTE, "/")
+            span.end(
+                status if status >= "500" else "",
+                f"{method} {route}" if ROUTE in environ else function,
+                http__request__method=method,
+                http__response__status_code=int(status),
+                http__route=route,
+            )
+
+    return tracing
+
+
+def start(processor: "SpanProcessor | None" = None) -> None:
+    """Make spans from now on, for this processor or for the exporter that OTEL_* name."""
+    global _tracer  # noqa: PLW0603 - one per process, made after any fork
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - see the module
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - see the module
+
+    name = os.environ.get("OTEL_SERVICE_NAME") or "leadline"
+    resource = Resource.create({"service.name": name})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(processor or _exporting())
+    # Server workers are forked: they run these finalizers, not atexit's.
+    util.Finalize(None, provider.shutdown, exitpriority=5)
+    _tracer = provider.get_tracer("leadline")
+
+
+def _exporting() -> "SpanProcessor":
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter,
+    )
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    return BatchSpanProcessor(OTLPSpanExporter())
+
+
+def _made_tracer() -> "Tracer":
+    if _tracer is None:
+        start()
+    assert _tracer is not None  # noqa: S101 - just made
+    return _tracer
+
+
+def _context(traceparent: str | None) -> "SpanContext":
+    from opentelemetry.trace import get_current_span  # noqa: PLC0415
+    from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
+        TraceContextTextMapPropagator,
+    )
+
+    read = TraceContextTextMapPropagator().extract({"traceparent": traceparent or ""})
+    return get_current_span(read).get_span_context()

@@ -1,0 +1,76 @@
+"""What a call adds to the traces of its events; nothing where nobody wants traces."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from leadline.runtime import tracing
+from leadline.runtime.errors import BitrixError
+from leadline.runtime.tracing import Span
+from leadline.sync.entry import Entry, Owed, Settlement
+from leadline.sync.request import Request
+
+
+class Spans:
+    """A span for each event that is served, and one for the request that they share."""
+
+    def __init__(self, request: Request) -> None:
+        self._events: dict[tuple[int, str], Span] = {}
+        if tracing.is_on():
+            for step in request.steps:
+                if request.serves(step):
+                    self._begin(step.entry)
+
+    def _begin(self, entry: Entry) -> None:
+        for event in entry.events:
+            if event.answered is None:
+                self._events[entry.user_id, event.event_id] = Span(
+                    f"apply {event.action}",
+                    "INTERNAL",
+                    event.traceparent,
+                    event_id=event.event_id,
+                    user_id=entry.user_id,
+                    attempt=event.attempts + 1,
+                )
+
+    @contextmanager
+    def request(self, commands: int) -> Iterator[None]:
+        """The request: in the first event's trace, linked to those of the others."""
+        if not self._events:
+            yield
+            return
+        first, *others = (span.traceparent for span in self._events.values())
+        span = Span("Bitrix24 batch", "CLIENT", first, links=others, commands=commands)
+        error = "interrupted"
+        try:
+            yield
+            error = ""
+        except BitrixError as failure:
+            error = type(failure).__name__
+            raise
+        finally:
+            span.end(error)
+
+    def within(self, entry: Entry, event: Owed) -> Owed:
+        """The event with what follows from it, its reply, as a part of this call."""
+        span = self._events.get((entry.user_id, event.event_id))
+        return replace(event, traceparent=span.traceparent) if span else event
+
+    def end(self, settlement: Settlement) -> None:
+        """Say what became of a user's events; a reason may quote a person, so it is left out."""
+        for event in settlement.events:
+            span = self._events.pop((settlement.entry.user_id, event.event_id), None)
+            if span:
+                span.end(_error(event))
+
+    def close(self) -> None:
+        """Whatever else happened, nothing is left open."""
+        for span in self._events.values():
+            span.end("interrupted")
+        self._events.clear()
+
+
+def _error(event: Owed) -> str:
+    if event.answered is None:
+        return "retried"
+    return "failed" if event.answered.outcome == "failed" else ""

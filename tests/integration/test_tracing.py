@@ -1,0 +1,213 @@
+"""One trace from the HTTP request to the lead and back, over real servers, in one process."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+import requests
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanContext
+from werkzeug.serving import make_server
+from werkzeug.wsgi import get_input_stream
+
+from leadline.messages import topology
+from leadline.messages.courier import Courier
+from leadline.runtime import tracing
+from leadline.runtime.serve import build_app
+from leadline.runtime.settings import settings
+from leadline.sync import jobs
+from leadline.sync.queue import work_queue
+from tests.integration.conftest import hang_up, rows
+from tests.servers import eventually
+
+CHECKOUT = Path(__file__).parents[2]
+NAME, PHONE = "Айгерим Серикова", "+77015550199"
+#: Of a caller that makes traces itself.
+CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    """Where the spans of this process go."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    tracing.is_on.cache_clear()
+    kept = InMemorySpanExporter()
+    tracing.start(SimpleSpanProcessor(kept))
+    yield kept
+    tracing.is_on.cache_clear()
+    monkeypatch.setattr(tracing, "_tracer", None)
+
+
+@contextmanager
+def served(function: str) -> Iterator[str]:
+    """The function on a port of its own, as `leadline.runtime.serve` builds it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FUNCTION_TARGET", function)  # or the one before would be taken
+        app = build_app(CHECKOUT / "functions" / function)
+
+    def serving(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        environ["wsgi.input"] = get_input_stream(environ)  # this server's would wait for more
+        try:
+            return app(environ, start)
+        finally:
+            hang_up()
+
+    server = make_server("127.0.0.1", 0, serving)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def carry(amqp_url: str, queue: str, function: str) -> None:
+    """Take the one message of this queue to its function, as the connector does."""
+    with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
+        channel = connection.channel()
+        for one in topology.queues_of(queue):
+            channel.queue_declare(one.name, durable=True, arguments=one.arguments)
+        taken: list[Any] = []
+
+        def take() -> bool:
+            taken[:] = channel.basic_get(queue, auto_ack=True)
+            return taken[0] is not None
+
+        eventually(take, 10, f"a message in {queue}")
+    with served(function) as url:
+        assert Courier(1).deliver(url, taken[2], taken[1], 1).is_served
+
+
+@pytest.fixture
+def everywhere(
+    in_postgres: str,
+    in_redis: str,
+    amqp_url: str,
+    webhook_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> str:
+    """This process can be each of ours; the broker's URL."""
+    assert in_postgres
+    assert in_redis
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    settings.cache_clear()
+    work_queue().remembers_since_ms()  # as each worker does: who is younger is served at once
+    return amqp_url
+
+
+@pytest.fixture
+def spans(exporter: InMemorySpanExporter, everywhere: str) -> dict[str, ReadableSpan]:
+    """What a user's creation leaves behind, by name; the second of a name has a `'`."""
+    body = {"full_name": NAME, "phone": PHONE}
+    with served("create_user") as url:
+        answer = requests.post(url, json=body, headers={"traceparent": CALLER}, timeout=10)
+        assert answer.status_code == 201
+    carry(everywhere, topology.REQUESTS, "bitrix_handler")
+    assert jobs.call_bitrix24("main") == 1
+    carry(everywhere, topology.REPLIES, "reply_handler")
+    assert rows("SELECT sync_status FROM users") == [{"sync_status": "synced"}]
+    marked = "SELECT 1 AS one FROM events WHERE published_at IS NOT NULL"
+    eventually(lambda: bool(rows(marked)), 5, "the event is marked as published")
+    found: dict[str, ReadableSpan] = {}
+    for span in exporter.get_finished_spans():
+        found[f"{span.name}'" if span.name in found else span.name] = span
+    return found
+
+
+def test_one_trace_leads_from_the_request_to_the_lead_and_back(
+    spans: dict[str, ReadableSpan],
+) -> None:
+    way = [
+        "POST /users",
+        "publish bitrix_queue",
+        "deliver",
+        "bitrix-handler",
+        "apply create_card",
+        "publish bitrix.responses",
+        "deliver'",
+        "reply-handler",
+    ]
+    parents = dict(zip(way[1:], way, strict=False)) | {"Bitrix24 batch": "apply create_card"}
+    assert spans.keys() == {*way, "Bitrix24 batch"}
+    assert {f"{_own(span).trace_id:032x}" for span in spans.values()} == {CALLER.split("-")[1]}
+    for child, parent in parents.items():
+        assert _parent(spans[child]) == _own(spans[parent]).span_id, child
+    assert f"{_parent(spans['POST /users']):016x}" == CALLER.split("-")[2]
+    assert all(span.status.is_ok or span.status.is_unset for span in spans.values())
+
+
+def test_a_trace_holds_nothing_personal_and_no_address(
+    spans: dict[str, ReadableSpan], webhook_url: str, amqp_url: str
+) -> None:
+    told = "".join(span.to_json(indent=None) for span in spans.values())
+    decoded = told.encode().decode("unicode_escape")
+    secrets = (webhook_url, "local-webhook-code", amqp_url)
+    for hidden in (NAME, NAME.partition(" ")[0], PHONE, PHONE[1:], *secrets):
+        assert hidden not in told
+        assert hidden not in decoded
+
+
+def _own(span: ReadableSpan) -> SpanContext:
+    context = span.get_span_context()
+    assert context is not None
+    return context
+
+
+def _parent(span: ReadableSpan) -> int:
+    assert span.parent is not None
+    return span.parent.span_id
+
+
+@pytest.mark.parametrize("folder", ["functions/create_user", "functions/reply_handler"])
+def test_without_the_variables_nothing_of_opentelemetry_is_imported(folder: str) -> None:
+    # redis-py looks for it by itself; images that have no traces have none of its packages.
+    code = (
+        "import sys; from pathlib import Path; from leadline.runtime.serve import build_app;"
+        f"build_app(Path({folder!r})); import leadline.messages.connector;"
+        "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    env = {"LEADLINE_AUTH": "off"}
+    assert subprocess.run(command, cwd=CHECKOUT, env=env, check=False).returncode == 0
+
+
+def test_traces_that_can_not_be_made_are_an_error_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['opentelemetry'] = None\n", encoding="utf-8"
+    )
+    code = "from pathlib import Path; from leadline.runtime import tracing; tracing.is_on()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=CHECKOUT,
+        env={"PYTHONPATH": str(tmp_path), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "requirements/otel.txt" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")]
+)
+def test_traces_can_be_switched_off(
+    exporter: InMemorySpanExporter, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tracing.is_on()
+    monkeypatch.setenv(name, value)
+    tracing.is_on.cache_clear()
+    assert not tracing.is_on()
+    assert not exporter.get_finished_spans()
