@@ -50,7 +50,7 @@ def _entered(accepted: Accepted) -> Accepted:
         publish.offer(event)  # best effort: the relay is the promise
     log.info(
         "write accepted" if accepted.is_new else "write repeated",
-        event_id=str(event.id),
+        event_id=event.id,
         user_id=event.user.id,
         version=event.version,
         action=event.action,

@@ -42,7 +42,7 @@ WHERE id IN (
 
 def message_of(event: Event, *, resent: bool = False) -> Message:
     """The event as a message on `bitrix_queue`; `resent` where an earlier sending may exist."""
-    event_id, occurred_at = str(event.id), contract.timestamp(event.occurred_at)
+    event_id, occurred_at = event.id, contract.timestamp(event.occurred_at)
     body = contract.request_body(
         event.action,
         {**event.user.body(), "bitrix_lead_id": event.bitrix_lead_id},
@@ -91,7 +91,7 @@ class Outbox:
 
     def offer(self, event: Event) -> None:
         """Publish soon; never blocks, never fails."""
-        self._publisher.offer(message_of(event), self._done(str(event.id)))
+        self._publisher.offer(message_of(event), self._done(event.id))
 
     def _done(self, event_id: str) -> Callable[[bool], None]:
         def done(confirmed: bool) -> None:  # noqa: FBT001

@@ -16,7 +16,8 @@ from leadline.ledger import prune, publish
 from leadline.runtime import metrics
 from leadline.runtime.database import database
 from leadline.runtime.errors import BrokerDown
-from leadline.users.store import Event, event_of
+from leadline.users.statements import as_json
+from leadline.users.store import Event, event_of, found
 
 log = structlog.get_logger()
 
@@ -29,7 +30,16 @@ BATCH = 200
 CLAIM_S = 30
 BUDGET_S = 20.0
 
-_CLAIM = """
+_OWED = as_json("""
+    SELECT claimed.id AS event_id, claimed.user_id AS id, claimed.full_name, claimed.phone,
+           claimed.stage, claimed.version, claimed.action, claimed.changed, claimed.stage_version,
+           claimed.occurred_at, claimed.correlation_id, claimed.traceparent, users.bitrix_lead_id,
+           claimed.due_at IS NOT NULL AS is_owed
+    FROM claimed JOIN users ON users.id = claimed.user_id
+    ORDER BY claimed.id
+""")
+
+_CLAIM = f"""
 WITH claimed AS (
     UPDATE events SET due_at = CASE
         -- A failure is history once its user has a newer version, which carries all of it.
@@ -41,13 +51,7 @@ WITH claimed AS (
     )
     RETURNING *
 )
-SELECT claimed.id AS event_id, claimed.user_id AS id, claimed.full_name, claimed.phone,
-       claimed.stage, claimed.version, claimed.action, claimed.changed,
-       claimed.stage_version, claimed.occurred_at, claimed.correlation_id, claimed.traceparent,
-       users.bitrix_lead_id,
-       claimed.due_at IS NOT NULL AS is_owed
-FROM claimed JOIN users ON users.id = claimed.user_id
-ORDER BY claimed.id
+{_OWED}
 """
 
 _GIVE_BACK = """
@@ -73,7 +77,7 @@ def run(budget_s: float = BUDGET_S) -> Swept:
     swept = Swept()
     until = time.monotonic() + budget_s
     while time.monotonic() < until:
-        claimed = database().run(_CLAIM, claim_s=CLAIM_S, batch=BATCH)
+        claimed = found(_CLAIM, claim_s=CLAIM_S, batch=BATCH)
         owed = [event_of(row) for row in claimed if row["is_owed"]]
         _publish(owed)
         swept.published += len(owed)
@@ -94,7 +98,7 @@ def _publish(events: list[Event]) -> None:
     )
     ids = {True: [], False: []}  # type: dict[bool, list[str]]
     for event, is_confirmed in zip(events, confirmed, strict=True):
-        ids[is_confirmed].append(str(event.id))
+        ids[is_confirmed].append(event.id)
     if ids[True]:
         publish.mark_published(ids[True])
     if ids[False]:

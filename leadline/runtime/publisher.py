@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from pika.adapters.select_connection import SelectConnection
 from pika.exceptions import AMQPError, ShortStringTooLong, UnsupportedAMQPFieldException
 
 from leadline.runtime import metrics, tracing
 from leadline.runtime.broker import Message, Queue, parameters
+from leadline.runtime.lots import LotConnection
 from leadline.runtime.tracing import Span
 
 log = structlog.get_logger()
@@ -75,7 +75,7 @@ class Publisher:
         self._returned: set[str] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._connection: SelectConnection | None = None
+        self._connection: LotConnection | None = None
         self._channel: Any = None
         self._ready = False
         self._drain_due = False
@@ -173,7 +173,7 @@ class Publisher:
 
     def _serve_connection(self) -> None:
         """Connect and publish until the connection ends."""
-        connection = SelectConnection(
+        connection = LotConnection(
             self._parameters,
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_lost,
@@ -241,6 +241,12 @@ class Publisher:
         with self._lock:
             self._drain_due = False
         self._drained_at = time.monotonic()
+        if self._connection is not None:
+            with self._connection.as_one():
+                self._publish_waiting()
+
+    def _publish_waiting(self) -> None:
+        """As many as may be unconfirmed at once."""
         while self._waiting and self._ready and len(self._unconfirmed) < MAX_UNCONFIRMED:
             item = self._waiting.popleft()
             if item.deadline < time.monotonic():

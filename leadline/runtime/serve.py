@@ -86,6 +86,7 @@ def guard(app: App, limit: int) -> App:
             closing = ("Connection", "close")
             return _respond(start_response, status, text, problem.CONTENT_TYPE, closing)
         environ["wsgi.input"] = io.BytesIO(body)
+        environ["wsgi.input_terminated"] = True  # it ends by itself: werkzeug need not wrap it
         environ["CONTENT_LENGTH"] = str(len(body))
         return app(environ, start_response)
 

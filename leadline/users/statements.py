@@ -8,6 +8,12 @@ KEY_LIFETIME = "24 hours"
 #: Writes in one statement: more make it longer for each and hardly cheaper for all.
 AT_MOST = 64
 
+
+def as_json(select: str) -> str:
+    """This query's rows as one JSON text, `found`: ten times as fast to read as rows of columns."""
+    return f"SELECT COALESCE(json_agg(found), '[]')::text AS found FROM ({select}) AS found"
+
+
 _ASKED = """
 WITH asked AS (
     SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS one (
@@ -32,10 +38,12 @@ _CREATE = f"""{_ASKED}, made AS (
     USING (full_name, phone, stage, alike)
 )"""
 
-# Locked in the order of ids, so that statements never wait for each other in a ring.
+# Locked in the order of ids, so that statements never wait for each other in a ring. The arrays say
+# that there are few: the planner takes JSON for 100 rows, and would read a small table as a whole.
 _CHANGE = f"""{_ASKED}, held AS (
     SELECT users.id FROM users JOIN asked ON asked.id = users.id
-    WHERE expected_version IS NULL OR version = expected_version
+    WHERE users.id = ANY (ARRAY (SELECT id FROM asked))
+      AND (expected_version IS NULL OR version = expected_version)
     ORDER BY users.id FOR NO KEY UPDATE OF users {{locked}}
 ), written AS (
     UPDATE users SET
@@ -68,7 +76,7 @@ _KEY = """, key AS (
     SELECT :caller, :key, :fingerprint, event_id FROM event
 )"""
 
-_RESULT = "SELECT event.*, bitrix_lead_id FROM event JOIN written USING (event_id)"
+_RESULT = as_json("SELECT event.*, bitrix_lead_id FROM event JOIN written USING (event_id)")
 
 #: New users.
 CREATE = _CREATE + _EVENT + _RESULT
@@ -81,15 +89,16 @@ CREATE_ONCE = _CREATE + _EVENT + _KEY + _RESULT
 CHANGE_ONCE = _CHANGE.format(locked="") + _EVENT + _KEY + _RESULT
 
 #: The first answer under an idempotency key.
-REPEATED = f"""
-SELECT key.fingerprint, event.user_id AS id, event.full_name, event.phone, event.stage,
+REPEATED = as_json(f"""
+SELECT encode(key.fingerprint, 'hex') AS fingerprint, event.user_id AS id,
+       event.full_name, event.phone, event.stage,
        event.version, CAST(NULL AS bigint) AS bitrix_lead_id, event.id AS event_id, event.action,
        event.changed, event.stage_version, event.occurred_at, event.correlation_id,
        event.traceparent
 FROM idempotency_keys AS key JOIN events AS event ON event.id = key.event_id
 WHERE key.caller = :caller AND key.key = :key
   AND key.created_at > now() - interval '{KEY_LIFETIME}'
-"""
+""")
 
 #: Its time is over: it may be used again.
 FORGET_EXPIRED = f"""

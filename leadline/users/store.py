@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from uuid import UUID
 
 import orjson
 from uuid_utils.compat import uuid7
@@ -46,7 +45,7 @@ class Repeat:
 class Event:
     """A write as the ledger holds it: the user's whole state right after it."""
 
-    id: UUID
+    id: str
     action: str
     user: User
     version: int
@@ -169,36 +168,43 @@ def _under_key(sql: str, write: _Write, repeat: Repeat) -> Accepted | None:
 
 
 def _run(sql: str, writes: Sequence[_Write], **params: object) -> dict[str, Event]:
-    rows = database().run(
+    rows = found(
         sql,
         writes=orjson.dumps(writes).decode(),
         grace_s=settings().publish_grace_s,
         **params,
     )
     events = map(event_of, rows)
-    return {str(event.id): event for event in events}
+    return {event.id: event for event in events}
 
 
 def _earlier_answer(repeat: Repeat) -> Accepted | None:
-    rows = database().run(statements.REPEATED, caller=repeat.caller, key=repeat.key)
+    rows = found(statements.REPEATED, caller=repeat.caller, key=repeat.key)
     if not rows:
         return None
-    if bytes(rows[0]["fingerprint"]) != repeat.fingerprint:
+    if rows[0]["fingerprint"] != repeat.fingerprint.hex():
         raise InvalidRequest("This idempotency key was used for another request.")
     return Accepted(event_of(rows[0]), is_new=False)
 
 
+def found(sql: str, **params: object) -> list[Row]:
+    """The rows of a query made by `statements.as_json`; raises as `Database.run`."""
+    (row,) = database().run(sql, **params)
+    rows: list[Row] = orjson.loads(row["found"])
+    return rows
+
+
 def event_of(row: Row) -> Event:
-    """A ledger row, joined with the user's lead id, as an Event."""
+    """A ledger row by `found`, joined with the user's lead id, as an Event."""
     return Event(
-        id=UUID(str(row["event_id"])),
+        id=row["event_id"],
         action=row["action"],
         user=User(UserId(row["id"]), row["full_name"], row["phone"], row["stage"]),
         version=row["version"],
         bitrix_lead_id=row["bitrix_lead_id"],
         changed=tuple(row["changed"].split(",")),
         stage_version=row["stage_version"],
-        occurred_at=row["occurred_at"],
+        occurred_at=datetime.fromisoformat(row["occurred_at"]),
         correlation_id=row["correlation_id"],
         traceparent=row["traceparent"],
     )

@@ -21,6 +21,7 @@ import requests
 
 from leadline.ledger.publish import message_of
 from leadline.messages import topology
+from leadline.users.statements import as_json
 from leadline.users.store import event_of
 from tests.faults.bench import LEASE_S, Bench
 
@@ -483,12 +484,13 @@ def poison(scene: Scene) -> Iterator[None]:
 @fault("", weight=3)
 def old_messages_come_again(scene: Scene) -> Iterator[None]:
     """Any event of the ledger, served or not, in any order, more than once."""
-    rows = scene.bench.rows(
+    query = as_json(
         "SELECT events.id AS event_id, user_id AS id, events.full_name, events.phone, events.stage,"
         " events.version, action, changed, events.stage_version, occurred_at, correlation_id,"
         " traceparent, bitrix_lead_id FROM events JOIN users ON users.id = user_id"
         " ORDER BY events.id DESC LIMIT 60"
     )
+    rows = orjson.loads(scene.bench.rows(query)[0]["found"])
     chosen = scene.dice.sample(rows, min(12, len(rows))) * 2
     scene.dice.shuffle(chosen)
     with scene.bench.channel() as channel:
