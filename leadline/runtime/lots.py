@@ -7,7 +7,7 @@ from typing import Any
 from pika.adapters.select_connection import SelectConnection
 
 
-class LotConnection(SelectConnection):  # type: ignore[misc] - pika has no types
+class LotConnection(SelectConnection):  # type: ignore[misc]  # pika has no types
     """By itself pika sends each frame alone: three pieces for a message, three calls of the kernel.
 
     Each of them costs more than making the frame, and hands the interpreter to another thread.
