@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -13,13 +14,21 @@ from local.runner.program import CHECKOUT
 __all__ = ["CHECKOUT", "System"]
 
 
+@dataclass
 class System(PrivateSystem):
     """One system under test."""
+
+    #: Names and phones as they were sent, taken or not.
+    sent: set[str] = field(default_factory=set)
 
     # What it does
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         """A request to the edge, whatever it answers."""
+        body = options.get("json")
+        if isinstance(body, dict):
+            told = (body.get("full_name"), body.get("phone"))
+            self.sent.update(text.lstrip("+") for text in told if isinstance(text, str))
         return self.http.request(method, f"{self.url('edge')}{path}", **{"timeout": 30, **options})
 
     def health(self) -> tuple[int, dict[str, Any]]:

@@ -146,8 +146,8 @@ def apply(
     if not is_repeated:
         _count(rows[0], state, reply.action)
     if rows[0]["overwrites"]:
-        log.warning("an older state was written over a newer one", user_id=reply.user_id)
         again.ask([Again(reply.user_id, rows[0]["version"], with_stage=True, is_certain=True)])
+        log.warning("an older state was written over a newer one", user_id=reply.user_id)
     log.info(
         "reply repeated" if is_repeated else "reply received",
         event_id=event_id,

@@ -2,6 +2,7 @@
 
 A row is due as long as its `due_at` says so: an open one until its reply is there, one that failed
 for a passing reason until it succeeds, its user has a newer version, or it was tried long enough.
+Of a user's open events that were published, only the newest goes out again; its success closes all.
 
 Any number of relays may run at once: each claims its rows for a while (`SKIP LOCKED`), and a claim
 that is not kept, because the relay was killed, ends by itself.
@@ -34,7 +35,14 @@ _OWED = as_json("""
     SELECT claimed.id AS event_id, claimed.user_id AS id, claimed.full_name, claimed.phone,
            claimed.stage, claimed.version, claimed.action, claimed.changed, claimed.stage_version,
            claimed.occurred_at, claimed.correlation_id, claimed.traceparent, users.bitrix_lead_id,
-           claimed.due_at IS NOT NULL AS is_owed
+           -- A newer state that is under way carries all of an older one. Sent again, the older
+           -- one could only come late, and take back a lead whose versions Redis has forgotten.
+           claimed.due_at IS NOT NULL AND NOT (
+               claimed.published_at IS NOT NULL AND EXISTS (
+                   SELECT FROM events AS newer
+                   WHERE newer.user_id = claimed.user_id AND newer.version > claimed.version
+                     AND newer.state = 'open'
+           )) AS is_owed
     FROM claimed JOIN users ON users.id = claimed.user_id
     ORDER BY claimed.id
 """)

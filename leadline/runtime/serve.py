@@ -9,6 +9,7 @@ The same entry serves in the image, on OpenFaaS, on Knative and on a laptop.
 
 import ctypes
 import io
+import multiprocessing
 import os
 import signal
 import sys
@@ -116,14 +117,20 @@ def _respond(
     return [body]
 
 
-def _die_with_parent() -> None:
-    """Let the kernel end this worker when the server that forked it is killed with -9."""
+def end_with_parent() -> None:
+    """Let the kernel end this worker when the server that started it is killed with -9.
+
+    An orphan would go on taking requests, beside the workers of the next server on its port.
+    """
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent and os.getppid() != parent.pid:  # killed before the kernel was asked
+        os._exit(1)
 
 
 def _load(folder: str) -> App:
-    _die_with_parent()
+    end_with_parent()
     return build_app(Path(folder))
 
 

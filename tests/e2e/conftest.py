@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 
 from local.runner.state import State
+from tests.faults import story
 from tests.faults.portal import PATIENCE
 from tests.system import System
 
@@ -15,12 +16,8 @@ _FAILED = pytest.StashKey[bool]()
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Started once, by the real runner."""
-    system = System(State(tmp_path_factory.mktemp("system")), PATIENCE)
-    try:
-        system.start()
+    with story.running(System(State(tmp_path_factory.mktemp("system")), PATIENCE)) as system:
         yield system
-    finally:
-        system.end()
 
 
 @pytest.fixture
@@ -45,6 +42,8 @@ def new_system(
     for each in made:
         _show_logs(request, each)
         each.end()
+    for each in made:
+        assert not (found := story.leaks(each)), found
 
 
 @pytest.hookimpl(wrapper=True)

@@ -44,11 +44,8 @@ def _own_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     }
     system = System(State(Path(tmp_path_factory.mktemp("other"))), env)
     system.http.headers["Authorization"] = f"Bearer {KEYS[1]}"
-    try:
-        system.start()
+    with story.running(system):
         yield system
-    finally:
-        system.end()
 
 
 @pytest.fixture

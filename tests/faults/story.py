@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -30,14 +31,26 @@ def of_call(system: System, correlation_id: str) -> list[dict[str, Any]]:
     return sorted(mine, key=lambda line: str(line["timestamp"]))
 
 
+@contextmanager
+def running(system: System) -> Iterator[System]:
+    """The system from its start to its end; after that nothing of anybody is found in its logs."""
+    try:
+        system.start()
+        yield system
+        people = {*_people(system)}
+    finally:
+        system.end()
+    assert not (found := leaks(system, people)), found
+
+
 def leaks(system: System, more: Iterable[str] = ()) -> str:
-    """The lines that tell a name, a phone or a credential: of anybody in the system, or of `more`.
+    """The lines that tell a name, a phone or a credential: one sent to the system, or of `more`.
 
     "" where there is none. A secret is looked for as it is, and as JSON and as URLs would have it.
     """
     wanted = {
         form: secret
-        for secret in {*_people(system), *_credentials(system), *more}
+        for secret in {*filter(_is_telling, system.sent), *_credentials(system), *more}
         for form in {secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe="")}
     }
     lines = [*raw_lines(system)]
@@ -47,23 +60,25 @@ def leaks(system: System, more: Iterable[str] = ()) -> str:
     return "\n".join([*sorted(wanted[form] for form in found)[:5], *told[:5]])
 
 
+def _is_telling(text: str) -> bool:
+    """Whether a name or a phone is long enough to stand in no id and no word by chance."""
+    return len(text.strip()) > 8
+
+
 def _people(system: System) -> Iterator[str]:
-    """Names and phones; short ones stand in any id or word."""
+    """Names and phones of everybody whom the system knows, whoever sent them."""
     after = "0"
     while after:
         page = system.request("GET", f"/users?limit=200&after={after}").json()
         for user in page["items"]:
-            if len(user["phone"]) > 9:
-                yield user["phone"][1:]
-            if len(user["full_name"]) > 8:
-                yield user["full_name"]
+            yield from filter(_is_telling, (user["full_name"], user["phone"][1:]))
         after = page["next"]
 
 
 def _credentials(system: System) -> Iterator[str]:
     """Every password and key that this system was given or has made, and the webhook's code."""
     for folder in ("passwords", "secrets"):
-        for path in (system.state.root / folder).iterdir():
+        for path in (system.state.root / folder).glob("*"):
             for one in path.read_text(encoding="ascii").split():
                 parts = urlsplit(one)
                 if parts.password:

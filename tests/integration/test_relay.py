@@ -65,6 +65,13 @@ def messages(url: str) -> list[pika.BasicProperties]:
     return found
 
 
+def sent(url: str) -> list[str]:
+    """The events that the relay sends when all are due."""
+    make_due()
+    relay.run()
+    return [str(properties.message_id) for properties in messages(url)]
+
+
 def test_an_accepted_write_is_published_and_marked(in_rabbitmq: str) -> None:
     event = accept.create(ANN, None).event
     eventually(lambda: rows("SELECT 1 AS one FROM events WHERE sendings = 1"), 10, "it is marked")
@@ -157,6 +164,17 @@ def test_a_failure_is_history_once_its_user_has_a_newer_version(in_rabbitmq: str
     assert rows("SELECT state, due_at FROM events WHERE version = 1") == [
         {"state": "failed", "due_at": None}
     ]
+
+
+def test_an_older_state_goes_out_again_only_where_the_newer_one_came_to_nothing(
+    in_rabbitmq: str,
+) -> None:
+    older = create()
+    newer = store.change(older.user.id, Move(stage="JUNK"), None, None).event
+    assert sent(in_rabbitmq) == [older.id, newer.id]  # each of them once, in any case
+    assert sent(in_rabbitmq) == [newer.id]
+    fail(newer, is_passing=False)
+    assert sent(in_rabbitmq) == [older.id]
 
 
 def test_an_event_that_is_answered_before_it_is_marked_stays_answered() -> None:

@@ -1,18 +1,22 @@
 """The server entry as a process, its function in front of dependencies that are away."""
 
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import requests
 
+from leadline.runtime import serve
 from tests.servers import eventually
 
 CHECKOUT = Path(__file__).parents[2]
@@ -225,3 +229,32 @@ def test_kill_9_of_the_server_leaves_no_worker(start: Start) -> None:
     server.process.wait()
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_a_worker_whose_server_was_killed_while_it_started_ends() -> None:
+    """An orphan would answer requests that are meant for the next server on its port."""
+    context = multiprocessing.get_context("fork")
+    reading, writing = context.Pipe(duplex=False)
+    server = context.Process(target=_starts_a_worker, args=(context, writing))
+    server.start()
+    writing.close()
+    assert reading.recv() == "started"
+    server.join(10)
+    assert server.exitcode == -signal.SIGKILL
+    with pytest.raises(EOFError):  # the worker has ended, and its end of the pipe with it
+        reading.recv()
+
+
+def _starts_a_worker(context: Any, writing: Any) -> None:
+    context.Process(target=_is_orphaned, args=(writing,)).start()
+    signal.pause()
+
+
+def _is_orphaned(writing: Any) -> None:
+    server = os.getppid()
+    writing.send("started")
+    os.kill(server, signal.SIGKILL)
+    while os.getppid() == server:
+        time.sleep(0.001)
+    serve.end_with_parent()
+    writing.send("still there")
