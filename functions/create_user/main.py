@@ -5,10 +5,12 @@ from flask import Request, Response
 
 from leadline.ledger import accept, door
 from leadline.runtime.http import at_root, endpoint, parse
+from leadline.runtime.turns import by_turns
 from leadline.users.model import NewUser
 
 
 @functions_framework.http
+@by_turns
 @endpoint("POST")
 def create_user(request: Request) -> Response:
     """201 with the user and its place."""

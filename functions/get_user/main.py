@@ -4,11 +4,13 @@ import functions_framework
 from flask import Request, Response
 
 from leadline.runtime.http import answer, endpoint, user_id
+from leadline.runtime.turns import by_turns
 from leadline.users import read
 from leadline.users.model import UserId
 
 
 @functions_framework.http
+@by_turns
 @endpoint("GET", "HEAD")
 def get_user(request: Request) -> Response:
     """200 with the user and its `sync` block."""

@@ -4,10 +4,12 @@ import functions_framework
 from flask import Request, Response
 
 from leadline.runtime.http import answer, at_root, endpoint, parse_query
+from leadline.runtime.turns import by_turns
 from leadline.users import read
 
 
 @functions_framework.http
+@by_turns
 @endpoint("GET", "HEAD")
 def list_users(request: Request) -> Response:
     """200 with `items` and the key of the `next` page."""

@@ -5,10 +5,12 @@ from flask import Request, Response
 
 from leadline.ledger import accept, door
 from leadline.runtime.http import endpoint, parse, user_id
+from leadline.runtime.turns import by_turns
 from leadline.users.model import Changes, UserId
 
 
 @functions_framework.http
+@by_turns
 @endpoint("PATCH")
 def update_user(request: Request) -> Response:
     """200 with the user; 404 and 412 as the path and If-Match say."""

@@ -16,7 +16,7 @@ def expected_version(request: Request) -> int | None:
     Raises:
         VersionMismatch: what is named there can't be a version of ours.
     """
-    tag = request.headers.get("If-Match", "*").strip()
+    tag = request.environ.get("HTTP_IF_MATCH", "*").strip()
     if tag == "*":
         return None
     digits = tag.strip('"')
@@ -31,13 +31,13 @@ def repeat(request: Request, *parts: object) -> Repeat | None:
     Raises:
         InvalidRequest: the key is empty or too long.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not 1 <= len(key) <= KEY_MAX:
         raise InvalidRequest(
             f"An Idempotency-Key has 1 to {KEY_MAX} characters.",
             status=HTTPStatus.BAD_REQUEST,
         )
-    return accept.repeat_of(caller_of(request), key, request.headers.get("If-Match"), *parts)
+    return accept.repeat_of(caller_of(request), key, request.environ.get("HTTP_IF_MATCH"), *parts)
 
 
 def written(accepted: Accepted, *, created: bool = False) -> Response:

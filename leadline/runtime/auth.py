@@ -26,6 +26,8 @@ class Key:
 
     secret: bytes
     scopes: frozenset[str]
+    #: Its holder's name, which tells nothing of the key.
+    caller: str
 
 
 def check_configured() -> None:
@@ -68,7 +70,7 @@ def caller(authorization: str | None, scope: Scope) -> str:
         raise Forbidden
     if not any(scope in known.scopes for known in found):
         raise MissingScope(scope)
-    return hashlib.sha256(sent).hexdigest()[:16]
+    return found[0].caller
 
 
 def own_key() -> str | None:
@@ -92,6 +94,11 @@ def _parsed(text: str) -> tuple[Key, ...]:
 def _key(entry: str) -> Key:
     head, colon, key = entry.rpartition(":")
     if not colon:
-        return Key(entry.encode(), SCOPES)
+        return _named(entry, SCOPES)
     scopes = frozenset(head.split(","))
-    return Key(key.encode(), scopes if key and scopes <= SCOPES else frozenset())
+    return _named(key, scopes if key and scopes <= SCOPES else frozenset())
+
+
+def _named(key: str, scopes: frozenset[str]) -> Key:
+    secret = key.encode()
+    return Key(secret, scopes, hashlib.sha256(secret).hexdigest()[:16])

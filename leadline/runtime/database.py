@@ -18,7 +18,7 @@ import structlog
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection, PreparedStatement
 
-from leadline.runtime import secrets
+from leadline.runtime import secrets, turns
 from leadline.runtime.errors import BadConfiguration, DatabaseBusy, DatabaseDown
 
 log = structlog.get_logger()
@@ -67,6 +67,9 @@ class Database:
             DatabaseBusy: a lock was not to be had in time; the statement has not run.
             StatementError: Postgres refused the statement.
         """
+        return turns.aside(lambda: self._run(sql, params))
+
+    def _run(self, sql: str, params: dict[str, object]) -> list[Row]:
         try:
             return self._session().run(sql, params)
         except DatabaseError as error:

@@ -3,14 +3,16 @@
 At INFO and above a line holds ids, actions, attempts, durations: never a name, a phone or a secret.
 """
 
+import asyncio
 import logging
 import os
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
 
+from leadline.runtime import turns
 from leadline.runtime.settings import settings
 
 
@@ -27,7 +29,7 @@ def configure(service: str) -> None:
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Stdout())),
         cache_logger_on_first_use=True,
     )
     _libraries([*shared, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final])
@@ -48,6 +50,36 @@ def _libraries(processors: list[Any]) -> None:
     # They tell of each reconnect or failed job with a stack trace; our own line says it once.
     for library in ("pika", "rq.worker"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
+class _Stdout:
+    """Lines that are written in one round of turns leave in one piece, at its end.
+
+    Each system call hands the interpreter to another thread, and that costs more than the line.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[str] = []  # touched in turns only
+
+    def write(self, line: str) -> None:
+        """Write this line, or in a turn hold it."""
+        if turns.is_turn():
+            self._held.append(line)
+        else:
+            sys.stdout.write(line)
+
+    def flush(self) -> None:
+        """Let what was written leave: at once, or in a turn soon."""
+        if not turns.is_turn():
+            sys.stdout.flush()
+        elif len(self._held) == 1:
+            asyncio.get_running_loop().call_soon(self._leave)
+
+    def _leave(self) -> None:
+        lines = "".join(self._held)
+        self._held.clear()
+        sys.stdout.write(lines)
+        sys.stdout.flush()
 
 
 def _add_service(service: str) -> Any:

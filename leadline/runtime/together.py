@@ -1,76 +1,73 @@
 """Group commit: who comes while others are being served is served with all who came meanwhile."""
 
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
+
+from leadline.runtime import turns
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
 
+#: The first one after a pause goes at once; under load those who come next gather so long. Each
+#: group has its own costs, and a larger one divides them among more.
+LINGER_S = 0.006
 
-@dataclass(slots=True)
-class _Turn(Generic[Ask, Answer]):
-    ask: Ask
-    #: Held until there is an answer or an error.
-    unserved: threading.Lock = field(default_factory=threading.Lock)
-    is_taken: bool = False
-    answer: Answer | None = None
-    error: Exception | None = None
+_Group = list[tuple[Ask, asyncio.Future[Answer]]]
 
 
 class Together(Generic[Ask, Answer]):
-    """Serves what threads ask for at the same time in one go; who comes alone waits for nothing.
+    """Serves what turns ask for at the same time in one go; who comes alone waits for nothing.
 
-    One of the threads does it for all of its group; `groups` of them may be under way at once.
-    `serve` gives an answer for each ask, in order.
+    `serve` gives an answer for each ask, in order; it runs on a thread, one group after the
+    other. Outside of a turn each ask is served by itself.
     """
 
-    def __init__(
-        self, serve: Callable[[Sequence[Ask]], Sequence[Answer]], *, at_most: int, groups: int
-    ) -> None:
+    def __init__(self, serve: Callable[[Sequence[Ask]], Sequence[Answer]], *, at_most: int) -> None:
         self._serve = serve
         self._at_most = at_most
-        self._waiting: deque[_Turn[Ask, Answer]] = deque()
-        self._groups = threading.Semaphore(groups)
+        # All of it is touched on the loop's thread only.
+        self._waiting: _Group[Ask, Answer] = []
+        self._is_busy = False
+        self._went_at = float("-inf")
 
     def ask(self, ask: Ask) -> Answer:
         """The answer to this ask; what `serve` raises is raised for all whom it served."""
-        mine = _Turn[Ask, Answer](ask)
-        mine.unserved.acquire()
-        self._waiting.append(mine)
-        with self._groups:
-            while not mine.is_taken:
-                self._serve_some()
-        mine.unserved.acquire()
-        if mine.error is not None:
-            raise mine.error
-        return mine.answer  # type: ignore[return-value]
+        if not turns.is_turn():
+            return self._serve([ask])[0]
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((ask, answer))
+        self._gather(loop)
+        return turns.wait(answer)
 
-    def waiting(self) -> int:
-        """How many are not being served yet."""
-        return len(self._waiting)
+    def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have those who wait served soon, unless somebody is being served or it is due already."""
+        if self._is_busy or not self._waiting:
+            return
+        self._is_busy = True
+        wait_s = self._went_at + LINGER_S - loop.time()
+        if wait_s > 0:
+            loop.call_later(wait_s, self._go)
+        else:
+            loop.call_soon(self._go)  # whose turn is in the same round of the loop comes along
 
-    def _serve_some(self) -> None:
+    def _go(self) -> None:
         """Serve those who wait, in order of arrival."""
-        turns = list(self._take())
-        try:
-            answers = self._serve([turn.ask for turn in turns]) if turns else []
-            for turn, answer in zip(turns, answers, strict=True):
-                turn.answer = answer
-        except Exception as error:  # noqa: BLE001 - each of them raises it
-            for turn in turns:
-                turn.error = error
-        for turn in turns:
-            turn.unserved.release()
+        loop = asyncio.get_running_loop()
+        self._went_at = loop.time()
+        group, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
+        served = loop.run_in_executor(turns.threads(), self._serve, [ask for ask, _ in group])
+        served.add_done_callback(partial(self._served, group))
 
-    def _take(self) -> Iterator[_Turn[Ask, Answer]]:
-        """Those who wait, as many as a group may have; nobody else takes them too."""
-        for _ in range(self._at_most):
-            try:
-                turn = self._waiting.popleft()
-            except IndexError:  # another group may have taken the last one
-                return
-            turn.is_taken = True
-            yield turn
+    def _served(self, group: _Group[Ask, Answer], served: asyncio.Future[Sequence[Answer]]) -> None:
+        self._is_busy = False
+        self._gather(asyncio.get_running_loop())
+        error = served.exception()
+        if error is not None:
+            for _, future in group:
+                future.set_exception(error)
+            return
+        for (_, future), answer in zip(group, served.result(), strict=True):
+            future.set_result(answer)

@@ -37,7 +37,7 @@ _NAME = rf"^[{_BLANK}]*{_SEEN}(?:[^{_CONTROL}]{{0,98}}{_SEEN})?[{_BLANK}]*$"
 
 
 def _printable(text: str) -> str:
-    if any(unicodedata.category(character) in _UNSEEN for character in text):
+    if not text.isprintable() and any(unicodedata.category(one) in _UNSEEN for one in text):
         raise ValueError("must not contain control characters")
     return text
 

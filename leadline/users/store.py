@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 
 import orjson
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from leadline.runtime import context
 from leadline.runtime.database import (
@@ -135,11 +135,8 @@ def _together(sql: str, writes: Sequence[_Write]) -> list[Event | None]:
     return [events.get(str(write["event_id"])) for write in writes]
 
 
-# Two at once: while one waits for the disk, the next one gathers and goes.
-_creates = Together(partial(_together, statements.CREATE), at_most=statements.AT_MOST, groups=2)
-_changes = Together(
-    partial(_together, statements.CHANGE_AT_ONCE), at_most=statements.AT_MOST, groups=2
-)
+_creates = Together(partial(_together, statements.CREATE), at_most=statements.AT_MOST)
+_changes = Together(partial(_together, statements.CHANGE_AT_ONCE), at_most=statements.AT_MOST)
 
 
 def _with_others(

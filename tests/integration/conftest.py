@@ -1,5 +1,6 @@
 """Each part against one real server, its per-process state made anew for each test."""
 
+import asyncio
 import gc
 import io
 import json
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -16,7 +18,7 @@ import structlog
 
 from leadline.ledger import publish
 from leadline.operate import cli
-from leadline.runtime import context, database, redis
+from leadline.runtime import context, database, redis, turns
 from leadline.sync import replies
 from leadline.users import stages
 
@@ -112,6 +114,15 @@ def free_port() -> Callable[[], int]:
             return port
 
     return find
+
+
+def by_turns(times: int, work: Callable[[int], Result]) -> list[Result]:
+    """The results of so many requests that go by turns, as a function serves them."""
+
+    async def all_of_them() -> list[Result]:
+        return await asyncio.gather(*(turns.take(partial(work, one)) for one in range(times)))
+
+    return asyncio.run(all_of_them())
 
 
 def in_threads(times: int, work: Callable[[int], Result]) -> list[Result]:

@@ -1,6 +1,5 @@
 """Writes of users: one statement, one event each, versions without gaps."""
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from leadline.users import store
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.users.statements import CREATE
 from local.private.waiting import eventually
-from tests.integration.conftest import in_threads, rows
+from tests.integration.conftest import by_turns, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -194,11 +193,9 @@ def test_writers_that_come_together_share_a_statement_and_get_their_own_user(
         return run(self, sql, **params)
 
     monkeypatch.setattr(Database, "run", counted)
-    start = threading.Barrier(20)
 
     def one(number: int) -> tuple[str, tuple[int, str]]:
         name = f"n{number % 5}"  # each of them four times
-        start.wait(10)
         event = store.create(NewUser(full_name=name, phone=ANN.phone), None).event
         moved = move(event.user.id, "JUNK")
         assert (moved.user.full_name, moved.version) == (name, 2)
@@ -206,7 +203,7 @@ def test_writers_that_come_together_share_a_statement_and_get_their_own_user(
 
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, "LOCK TABLE users IN SHARE MODE"):
-            answers = pool.submit(in_threads, 20, one)
+            answers = pool.submit(by_turns, 20, one)
             eventually(one_waits, 10, "the first waits for the table")
         told = dict(answers.result(30))
     assert statements.count(CREATE) < 20
@@ -229,14 +226,14 @@ def test_a_write_that_postgres_refuses_harms_none_that_came_with_it() -> None:
     for _ in range(5):
         rows("UPDATE users SET version = 1")
         rows("DELETE FROM events WHERE version > 1")
-        assert in_threads(8, one) == [1, 2, 2, 2, 1, 2, 2, 2]
+        assert by_turns(8, one) == [1, 2, 2, 2, 1, 2, 2, 2]
 
 
 def test_who_waits_for_a_row_holds_up_nobody_else(in_postgres: str) -> None:
     held, free = create().user.id, create().user.id
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, f"SELECT FROM users WHERE id = {held} FOR UPDATE"):
-            waiting = pool.submit(in_threads, 1, lambda _: move(held, "JUNK").version)
+            waiting = pool.submit(by_turns, 1, lambda _: move(held, "JUNK").version)
             eventually(one_waits, 10, "one waits for the row")
             assert move(free, "JUNK").version == 2
             assert not waiting.done()

@@ -1,0 +1,106 @@
+"""From granian to the function: RSGI on one side, WSGI on the other.
+
+RSGI (https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md) lets a request be
+answered from a loop; functions are WSGI (PEP 3333), as functions-framework has them.
+"""
+
+import asyncio
+import io
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from leadline.runtime import turns
+from leadline.runtime.traffic import App
+
+_Headers = list[tuple[str, str]]
+_Answer = tuple[int, _Headers, bytes]
+
+_ALWAYS = {
+    "SCRIPT_NAME": "",
+    "wsgi.version": (1, 0),
+    "wsgi.errors": sys.stderr,
+    "wsgi.input_terminated": True,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": False,
+    "wsgi.run_once": False,
+}
+_NAMES = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+
+
+class _Scope(Protocol):
+    """What granian says of a request."""
+
+    http_version: str
+    server: str
+    client: str
+    scheme: str
+    method: str
+    path: str
+    query_string: str
+    headers: Any
+
+
+def served(app: App, body_limit: int, *, by_turns: bool) -> Callable[..., Any]:
+    """The RSGI app that has each request answered by this WSGI app.
+
+    `by_turns`: it blocks nowhere but in `turns`, so that its requests share the loop's thread;
+    otherwise each is given one. Of a body it is given `body_limit` bytes and one more, which tells
+    that there were too many.
+    """
+
+    async def serve(scope: _Scope, protocol: Any) -> None:
+        environ = _environ(scope)
+        environ["wsgi.input"] = io.BytesIO(await _body(environ, protocol, body_limit))
+        run = partial(_answer, app, environ)
+        if by_turns:
+            status, headers, body = await turns.take(run)
+        else:
+            loop = asyncio.get_running_loop()
+            status, headers, body = await loop.run_in_executor(turns.threads(), run)
+        protocol.response_bytes(status, headers, body)
+
+    return serve
+
+
+def _answer(app: App, environ: dict[str, Any]) -> _Answer:
+    told: list[Any] = []
+    chunks = app(environ, lambda status, headers, _error=None: told.extend((status, headers)))
+    status, headers = told
+    return int(status[:3]), headers, b"".join(chunks)
+
+
+def _environ(scope: _Scope) -> dict[str, Any]:
+    name, _, port = scope.server.rpartition(":")
+    environ = {
+        **_ALWAYS,
+        "REQUEST_METHOD": scope.method,
+        "PATH_INFO": scope.path.encode().decode("latin-1"),  # PEP 3333 wants bytes in a str
+        "QUERY_STRING": scope.query_string,
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "SERVER_NAME": name,
+        "SERVER_PORT": port,
+        "REMOTE_ADDR": scope.client.rpartition(":")[0],
+        "wsgi.url_scheme": scope.scheme,
+    }
+    for header, value in scope.headers.items():
+        key = _NAMES.get(header) or "HTTP_" + header.upper().replace("-", "_")
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    return environ
+
+
+async def _body(environ: dict[str, Any], protocol: Any, limit: int) -> bytes:
+    """The body, or so much of it that it is seen to be too long."""
+    length = environ.get("CONTENT_LENGTH", "")
+    if length.isdigit():
+        whole: bytes = await protocol() if 0 < int(length) <= limit else b""
+        return whole
+    if "HTTP_TRANSFER_ENCODING" not in environ:
+        return b""
+    read = bytearray()
+    async for chunk in protocol:
+        read += chunk
+        if len(read) > limit:
+            break
+    return bytes(read[: limit + 1])

@@ -1,0 +1,60 @@
+"""Requests by turns: one that waits gives way, and each keeps its own result and error."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from leadline.runtime import context, turns
+
+
+def by_turns(*requests: Callable[[], object]) -> list[object]:
+    """What these requests come to when all are under way at once on one loop."""
+
+    async def all_of_them() -> list[object]:
+        return await asyncio.gather(*map(turns.take, requests), return_exceptions=True)
+
+    return asyncio.run(all_of_them())
+
+
+def test_one_that_waits_gives_way_to_the_others() -> None:
+    opened = threading.Event()
+
+    def opens() -> str:
+        opened.set()
+        return "opened"
+
+    assert by_turns(lambda: turns.aside(partial(opened.wait, 10)), opens) == [True, "opened"]
+
+
+def test_each_gets_its_own_error() -> None:
+    def fails() -> None:
+        raise KeyError("mine")
+
+    def mends() -> str:
+        try:
+            turns.aside(fails)
+        except KeyError:
+            return "mended"
+        return "nothing to mend"
+
+    failed, mended, direct = by_turns(partial(turns.aside, fails), mends, fails)
+    assert (type(failed), mended, type(direct)) == (KeyError, "mended", KeyError)
+
+
+def test_a_turn_keeps_its_trace_while_others_have_theirs() -> None:
+    def traced(name: str) -> str:
+        context.begin(name)
+        turns.aside(lambda: None)
+        return context.current().correlation_id
+
+    names = ["a", "b", "c"]
+    assert by_turns(*(partial(traced, name) for name in names)) == names
+
+
+def test_outside_of_a_turn_the_same_call_blocks() -> None:
+    assert turns.aside(threading.get_ident) == threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        turns.aside(lambda: 1 // 0)
