@@ -18,11 +18,16 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":  # before the imports that it makes cheaper
+    from leadline.runtime import lean
+
+    lean.begin()
+
 import functions_framework
 import structlog
 from flask import Request, Response
 
-from leadline.runtime import auth, log, metrics, problem, tracing, traffic
+from leadline.runtime import auth, lean, log, metrics, problem, tracing, traffic
 from leadline.runtime.settings import settings
 from leadline.runtime.traffic import App, StartResponse
 
@@ -131,7 +136,9 @@ def end_with_parent() -> None:
 
 def _load(folder: str) -> App:
     end_with_parent()
-    return build_app(Path(folder))
+    app = build_app(Path(folder))
+    lean.end()
+    return app
 
 
 def main() -> None:
