@@ -9,6 +9,7 @@ from leadline.messages import contract
 from leadline.messages.delivery import CHANGED, LOOK, SENT, STAGE_VERSION, Delivery, number
 from leadline.messages.journey import Journey
 from leadline.runtime import context, metrics
+from leadline.sync import driver
 from leadline.sync.entry import Answered, Arrival, Owed
 from leadline.sync.queue import work_queue
 
@@ -40,8 +41,6 @@ def take(delivery: Delivery) -> None:
         return
     log.info("event received", action=event.action, **about)
     if waiting_jobs == 0:
-        from leadline.sync import driver  # noqa: PLC0415 - RQ is costly, and most find a job there
-
         JOBS.inc()
         log.info("job enqueued", job_id=driver.enqueue(), **about)
 

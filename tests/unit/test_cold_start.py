@@ -23,7 +23,7 @@ LOADED = {
     "move_user": {"pg8000", "pika"},
     "get_user": {"pg8000"},
     "list_users": {"pg8000"},
-    "bitrix_handler": {"redis"},
+    "bitrix_handler": {"redis", "rq"},
     "reply_handler": {"pg8000"},
     "outbox_relay": {"pg8000", "pika"},
     "console": set[str](),
