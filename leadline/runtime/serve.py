@@ -19,11 +19,16 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":  # before the imports that it makes cheaper
+    from leadline.runtime import lean
+
+    lean.begin()
+
 import functions_framework
 import structlog
 from flask import Request, Response
 
-from leadline.runtime import auth, log, metrics, problem, rsgi, tracing, traffic, turns
+from leadline.runtime import auth, lean, log, metrics, problem, rsgi, tracing, traffic, turns
 from leadline.runtime.http import BODY
 from leadline.runtime.settings import settings
 from leadline.runtime.traffic import App, StartResponse
@@ -149,6 +154,7 @@ def _load(folder: str) -> Callable[..., Any]:
     sys.setswitchinterval(SWITCH_S)
     function = _function(Path(folder))
     app = _app(function, _target(Path(folder)).replace("_", "-"))
+    lean.end()
     return rsgi.served(app, settings().body_limit, by_turns=turns.goes_by_turns(function))
 
 

@@ -29,6 +29,13 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 _tracer: "Tracer | None" = None
 
 
+def is_wanted() -> bool:
+    """Whether the environment asks for traces."""
+    is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    is_off |= os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
+    return not is_off and any(os.environ.get(name) for name in _ENDPOINTS)
+
+
 @cache
 def is_on() -> bool:
     """Whether anybody wants traces.
@@ -36,9 +43,7 @@ def is_on() -> bool:
     Raises:
         BadConfiguration: somebody does, and what makes them is not installed.
     """
-    is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    is_off |= os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
-    if is_off or not any(os.environ.get(name) for name in _ENDPOINTS):
+    if not is_wanted():
         return False
     if find_spec("opentelemetry") is None:
         raise BadConfiguration(f"{_ENDPOINTS[0]} asks for traces: install requirements/otel.txt")

@@ -3,13 +3,9 @@
 import threading
 import time
 
-import redis
 import structlog
 
-from leadline.bitrix24 import leads
 from leadline.runtime import secrets
-from leadline.runtime.errors import BitrixError
-from leadline.sync import portals
 from leadline.users import stages
 
 log = structlog.get_logger()
@@ -29,19 +25,13 @@ def refresh() -> None:
     """
     if not _is_time() or secrets.read("bitrix-webhook-url") is None or stages.are_fresh():
         return
-    try:
-        if portals.paused().state() is not None:
-            return
-        time.sleep(portals.token_bucket().reserve())
-        answer = portals.session().call({"stages": leads.stages()}).answers["stages"]
-        if isinstance(answer, BitrixError):
-            raise answer
-        found = leads.stage_ids(answer)
-    except (BitrixError, redis.RedisError) as error:
-        log.warning("stages not read", reason=type(error).__name__)
-        return
-    stages.replace(found)
-    log.info("stages read", stages=len(found))
+    # Once an hour of all the ticks: HTTP and Redis take longer to import than all else of a tick.
+    from leadline.sync import portal_stages  # noqa: PLC0415
+
+    found = portal_stages.read()
+    if found is not None:
+        stages.replace(found)
+        log.info("stages read", stages=len(found))
 
 
 def _is_time() -> bool:

@@ -4,7 +4,6 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Annotated, Any, NewType
 
-import phonenumbers
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -44,6 +43,8 @@ def _printable(text: str) -> str:
 
 def _e164(text: str) -> str:
     """The number in the form of ITU-T E.164: `+77001112233`."""
+    import phonenumbers  # noqa: PLC0415 - costly, and most functions are never given a phone
+
     try:
         number = phonenumbers.parse(text, settings().phone_region or None)
     except phonenumbers.NumberParseException:

@@ -15,7 +15,7 @@ from leadline.bitrix24 import leads
 from leadline.ledger.counts import backlog
 from leadline.messages import topology
 from leadline.messages.depths import depths
-from leadline.runtime import metrics, secrets
+from leadline.runtime import secrets
 from leadline.runtime.errors import LeadlineError
 from leadline.runtime.metrics import Gauge
 from leadline.runtime.settings import settings
@@ -56,12 +56,8 @@ _lock = threading.Lock()
 _read_at = -KEEP_S
 
 
-def register() -> None:
-    """Have this process tell of the whole system."""
-    metrics.read_at_scrape(_read)
-
-
-def _read() -> None:
+def read() -> None:
+    """Set the gauges anew, unless that was done just now."""
     global _read_at  # noqa: PLW0603 - a clock of this process
     with _lock:
         if time.monotonic() - _read_at < KEEP_S:

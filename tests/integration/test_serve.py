@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import pytest
 import requests
 
-from leadline.runtime import serve
+from leadline.runtime import lean, serve
 from tests.servers import eventually
 
 CHECKOUT = Path(__file__).parents[2]
@@ -33,7 +34,9 @@ Start = Callable[..., "Server"]
 class Server:
     """One function, served."""
 
-    def __init__(self, folder: str, port: int, env: dict[str, str]) -> None:
+    def __init__(
+        self, folder: str, port: int, env: dict[str, str], stderr: IO[str] | None = None
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self.port = port
         self.process = subprocess.Popen(
@@ -41,6 +44,7 @@ class Server:
             cwd=CHECKOUT,
             env={**os.environ, **NOBODY, "PORT": str(port), **env},
             stdout=subprocess.DEVNULL,
+            stderr=stderr,
         )
 
     def is_up(self) -> bool:
@@ -198,6 +202,24 @@ def test_a_key_that_writes_too_fast_is_told_when_to_come_back(start: Start, tmp_
     assert_problem(refused, 429)
     assert 1 <= int(refused.headers["Retry-After"]) <= 20
     assert post("calm").status_code == 503
+
+
+def test_server_and_worker_import_once_and_nothing_unused(
+    free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    told = tmp_path / "imports"
+    with told.open("w", encoding="utf-8") as file:
+        env = {"LEADLINE_AUTH": "off", "PYTHONPROFILEIMPORTTIME": "1"}
+        server = Server("functions/create_user", free_port(), env, file)
+        eventually(server.is_up, 20, "the function is served")
+        server.process.terminate()
+        server.process.wait(10)
+    lines = told.read_text(encoding="utf-8").splitlines()
+    imports = Counter(line.rpartition("|")[2].strip() for line in lines)
+    assert imports["flask"] == imports["pydantic"] == imports["leadline.ledger.accept"] == 1
+    # A package by itself may be a vain attempt: what it consists of tells that it was there.
+    parts = tuple(f"{name}." for name in (*lean.UNUSED, lean.TRACES))
+    assert not [name for name in imports if name.startswith(parts)]
 
 
 def test_sigterm_finishes_the_request_under_way(start: Start) -> None:

@@ -1,0 +1,72 @@
+"""What the process of a function may load before it serves: a cold start is little else."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+FUNCTIONS = sorted(path.parent.name for path in CHECKOUT.glob("functions/*/main.py"))
+
+#: 10 to 100 ms each; pydantic, structlog and functions-framework are in every function.
+COSTLY = {
+    *("pg8000", "phonenumbers", "pika", "prometheus_client", "redis", "requests", "rq"),
+    *("opentelemetry", "rich"),
+}
+#: Of these, what the first answer can't do without, or not without a change of the design.
+LOADED = {
+    "create_user": {"pg8000", "pika"},
+    "update_user": {"pg8000", "pika"},
+    "move_user": {"pg8000", "pika"},
+    "get_user": {"pg8000"},
+    "list_users": {"pg8000"},
+    "bitrix_handler": {"redis", "rq"},
+    "reply_handler": {"pg8000"},
+    "outbox_relay": {"pg8000", "pika"},
+    "console": set[str](),
+    "openapi": set[str](),
+}
+
+BUILT = """
+import gc, json, sys
+from pathlib import Path
+from leadline.runtime import lean
+lean.begin()
+from leadline.runtime.serve import build_app
+build_app(Path(sys.argv[1]))
+lean.end()
+loaded = sorted(name for name, module in sys.modules.items() if module)
+print(json.dumps({"loaded": loaded, "collects": gc.isenabled(), "frozen": gc.get_freeze_count()}))
+"""
+
+
+def built(function: str, **env: str) -> Any:
+    """A process in which this function has been made ready to serve."""
+    done = subprocess.run(
+        [sys.executable, "-c", BUILT, f"functions/{function}"],
+        cwd=CHECKOUT,
+        env={"LEADLINE_AUTH": "off", **env},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_starts_with_what_its_first_answer_needs(function: str) -> None:
+    assert COSTLY & set(built(function)["loaded"]) == LOADED[function]
+
+
+def test_a_function_collects_garbage_once_it_is_loaded() -> None:
+    found = built("console")
+    assert found["collects"]
+    assert found["frozen"] > 10_000
+
+
+def test_traces_that_are_wanted_are_there() -> None:
+    wanted = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    assert "opentelemetry" in built("bitrix_handler", **wanted)["loaded"]
