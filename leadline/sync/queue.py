@@ -82,7 +82,7 @@ class WorkQueue:
         self._remember = script(connection, "memory", "remember")
 
     def put(self, arrival: Arrival) -> int | None:
-        """Put an event into its user's entry; returns how many will look at what is due.
+        """Put an event into its user's entry; returns how many will look at it in time.
 
         0: the caller must enqueue a job, nobody else is told so. None: it was sent before Redis
         forgot what it knew of this user, perhaps something newer. If it is still owed, its sender

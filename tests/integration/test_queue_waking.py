@@ -96,6 +96,17 @@ def test_whoever_is_put_after_the_lease_or_the_turn_gets_a_job(
         assert put(work, 2) == 0
 
 
+def test_changes_of_users_in_a_call_or_before_a_retry_make_no_jobs(work: WorkQueue) -> None:
+    put(work, 1)
+    work.turns.claim("a", LONG_MS)
+    (entry,) = work.lease(50).entries
+    work.turns.leave("a")
+    assert put(work, 1, 2) == 1
+    work.release([Settlement(entry, delay_ms=LONG_MS)])
+    assert put(work, 1, 3) == 1
+    assert put(work, 2) == 0
+
+
 def test_a_job_that_found_nobody_leaves_nobody_uncalled(work: WorkQueue) -> None:
     put(work, 1)
     work.lease(50)
