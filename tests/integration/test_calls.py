@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
@@ -14,6 +14,8 @@ import redis
 import requests
 
 from leadline.bitrix24 import leads
+from leadline.bitrix24.command import Command
+from leadline.bitrix24.portal import Batch, Portal
 from leadline.messages import topology
 from leadline.runtime.errors import BitrixError
 from leadline.runtime.redis import client
@@ -161,6 +163,29 @@ def test_users_that_come_one_by_one_share_calls_and_jobs(
     assert len(control("leads")) == 300
     assert calls <= 300 / 10
     assert len(enqueued) <= 2 * calls
+
+
+def test_a_job_calls_the_next_one_before_it_is_busy_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    enqueued: list[str] = []
+    before_each_call = []
+    call = Portal.call
+
+    def enqueue() -> str:
+        enqueued.append("job")
+        return "job"
+
+    def observed(portal: Portal, commands: Mapping[str, Command]) -> Batch:
+        before_each_call.append(len(enqueued))
+        return call(portal, commands)
+
+    monkeypatch.setattr(driver, "enqueue", enqueue)
+    monkeypatch.setattr(Portal, "call", observed)
+    for user_id in range(1, 61):
+        put(user_id)
+    jobs.call_bitrix24("main")
+    assert before_each_call == [1]
 
 
 def test_a_single_user_waits_for_nothing(control: Control) -> None:
