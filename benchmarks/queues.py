@@ -22,7 +22,7 @@ from leadline.messages.delivery import OUTCOME
 from leadline.runtime.broker import Message
 from leadline.runtime.publisher import Publisher
 from leadline.sync import driver
-from leadline.sync.queue import JOBS
+from leadline.sync.keys import JOBS
 from local.private.servers import dying_with_us
 from local.private.waiting import NotInTime, eventually
 from local.runner.program import CHECKOUT, Group, Program, Stage

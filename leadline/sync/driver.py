@@ -14,13 +14,15 @@ from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
-from leadline.sync.queue import JOBS
+from leadline.sync.keys import JOBS
+from leadline.sync.queue import work_queue
 
 JOB = "leadline.sync.jobs.call_bitrix24"
 #: Above the longest call with its waits; the lease has ended before.
 JOB_TIMEOUT_S = 120
 KEEP_FINISHED = 10
 KEEP_FAILED = 5
+TRIM_EVERY_MS = 1000
 _WEEK_S = 7 * 24 * 3600
 
 
@@ -48,13 +50,19 @@ def enqueue() -> str:
 
 
 def wake() -> None:
-    """Enqueue a job unless one is waiting: that one will see what is due."""
-    if jobs().count == 0:
+    """Enqueue a job if users are due whom nobody will look at.
+
+    Raises:
+        QueueDown: Redis can't be reached.
+    """
+    if work_queue().turns.needs_job():
         enqueue()
 
 
 def trim_history() -> None:
-    """Forget all but the last finished and failed jobs."""
+    """Forget all but the last finished and failed jobs; one of all workers does, now and then."""
+    if not client().set(f"{work_queue().prefix}trimmed", 1, nx=True, px=TRIM_EVERY_MS):
+        return
     for registry, keep in (
         (FinishedJobRegistry(queue=jobs()), KEEP_FINISHED),
         (FailedJobRegistry(queue=jobs()), KEEP_FAILED),

@@ -1,6 +1,6 @@
 """What is owed to Bitrix24 for one user, as the work queue keeps it."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import orjson
@@ -49,9 +49,7 @@ class Owed:
 
     def dumps(self) -> bytes:
         """The event as the work queue stores it, without its place."""
-        content = asdict(self)
-        del content["order"]
-        return orjson.dumps(content)
+        return orjson.dumps({name: getattr(self, name) for name in _STORED})
 
     def stored(self) -> bytes:
         """The event with its place."""
@@ -78,6 +76,9 @@ class Owed:
     def after_attempt(self) -> "Owed":
         """The event with one attempt more."""
         return replace(self, attempts=self.attempts + 1)
+
+
+_STORED = tuple(one.name for one in fields(Owed) if one.name != "order")
 
 
 @dataclass(frozen=True, slots=True)

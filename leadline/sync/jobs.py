@@ -4,7 +4,7 @@ from leadline.runtime.errors import BitrixError
 from leadline.runtime.redis import reachable
 from leadline.sync import driver, portals
 from leadline.sync.call import Call
-from leadline.sync.gather import gather
+from leadline.sync.gather import gather, turn
 from leadline.sync.queue import WorkQueue, work_queue
 
 
@@ -24,19 +24,15 @@ def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - says in RQ's history wh
 
 
 def _serve(queue: WorkQueue) -> int:
-    if queue.depth().due == 0 or not portals.paused().is_over(portals.session()):
+    with turn(queue) as is_ours:
+        if not is_ours or not portals.paused().is_over(portals.session()):
+            return 0
+        leased = gather(queue)
+    # Who came while this batch was gathered belongs to the next job.
+    driver.wake()
+    if not leased.entries:
         return 0
-    leased = gather(queue)
-    if leased is None:
-        return 0
-    # What came while this batch was gathered belongs to the next job.
-    _wake_for_the_rest()
     try:
         return Call(leased, queue).run()
     finally:
-        _wake_for_the_rest()
-
-
-def _wake_for_the_rest() -> None:
-    if work_queue().depth().due:
         driver.wake()

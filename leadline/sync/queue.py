@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import redis
@@ -19,12 +18,8 @@ from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Arrival, Entry, Owed, Settlement
 from leadline.sync.keys import prefix
-
-_LUA = Path(__file__).parent / "lua"
-
-#: RQ's queue, and the Redis list it is kept in.
-JOBS = "bitrix_jobs"
-JOBS_KEY = f"rq:queue:{JOBS}"
+from leadline.sync.scripts import script
+from leadline.sync.turns import Turns
 
 #: Longer than any call, so that whoever takes an expired lease over can see all that the lost call
 #: did; short enough for the promised 90 s.
@@ -32,6 +27,8 @@ LEASE_MARGIN_S = CALL_MARGIN_S + 10
 #: Who leased longer ago than this (frozen, or waiting for Redis) does not send any more.
 SEND_WITHIN_S = 5.0
 IDLE_S = 30 * 24 * 3600
+#: How long users count as leased just now.
+RECENT_MS = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +54,10 @@ class Depth:
     due: int
     #: Users in the hands of a worker.
     leased: int
+    #: Seconds until the next user is due or lease expires; None where nobody else waits.
+    next_in_s: float | None
+    #: A batch has gone less than `RECENT_MS` ago.
+    is_busy: bool
 
 
 class WorkQueue:
@@ -72,16 +73,20 @@ class WorkQueue:
         self._due = f"{self.prefix}due"
         self._leases = f"{self.prefix}leases"
         self._memory = f"{self.prefix}memory"
-        self._put = connection.register_script(_script("memory") + _script("put"))
-        self._lease = connection.register_script(_script("memory") + _script("lease"))
-        self._remember = connection.register_script(_script("memory") + "return born(KEYS[1], now)")
-        self._settle = connection.register_script(_script("settle"))
+        self._recent = f"{self.prefix}recent"
+        self.turns = Turns(connection, self.prefix)
+        self._put = script(connection, "memory", "comers", "put")
+        self._lease = script(connection, "memory", "lease")
+        self._settle = script(connection, "settle")
+        self._depth = script(connection, "comers", "depth")
+        self._remember = script(connection, "memory", "remember")
 
     def put(self, arrival: Arrival) -> int | None:
-        """Put an event into its user's entry; returns how many jobs wait in RQ.
+        """Put an event into its user's entry; returns how many will look at it in time.
 
-        None: it was sent before Redis forgot what it knew of this user, perhaps something newer. If
-        it is still owed, its sender will send it again.
+        0: the caller must enqueue a job, nobody else is told so. None: it was sent before Redis
+        forgot what it knew of this user, perhaps something newer. If it is still owed, its sender
+        will send it again.
 
         Raises:
             QueueDown: Redis can't be reached; nothing was put, or nobody can say.
@@ -91,12 +96,13 @@ class WorkQueue:
         args: list[Any] = [user_id, event.event_id, event.dumps(), arrival.state]
         args += [event.version or "", touches, "1" if arrival.is_first else "0"]
         args.append(arrival.occurred_at_ms or "")
-        keys = [self._due, self._leases, *self._entry_keys(user_id), JOBS_KEY, self._memory]
+        keys = [self._due, self._leases, *self._entry_keys(user_id), self._memory]
+        keys += self.turns.keys
         args += [arrival.lead_id or "", "1" if arrival.wants_look else "0"]
         args += [arrival.stage_version or "", arrival.sent_at_ms or ""]
         with reachable():
-            waiting_jobs = int(self._put(keys=keys, args=args))
-        return None if waiting_jobs < 0 else waiting_jobs
+            comers = int(self._put(keys=keys, args=args))
+        return None if comers < 0 else comers
 
     def lease(self, limit: int) -> Leased:
         """Lease up to `limit` due users, the longest waiting first.
@@ -107,8 +113,8 @@ class WorkQueue:
         send_until = time.monotonic() + SEND_WITHIN_S
         with reachable():
             expired, still_due, users, now_ms = self._lease(
-                keys=[self._due, self._leases, self._memory],
-                args=[self.prefix, limit, self.lease_ms, self.call_ms],
+                keys=[self._due, self._leases, self._memory, self._recent],
+                args=[self.prefix, limit, self.lease_ms, self.call_ms, RECENT_MS],
             )
         entries = [
             Entry.loads(user, _pairs(entry), list(_pairs(events).values()))
@@ -149,13 +155,11 @@ class WorkQueue:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        now_ms = self._now_ms()
-        with reachable(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.zcount(self._due, "-inf", now_ms)
-            pipe.zcount(self._leases, now_ms, "+inf")
-            pipe.zcount(self._leases, "-inf", now_ms)
-            due, leased, expired = pipe.execute()
-        return Depth(due + expired, leased)
+        with reachable():
+            due, leased, next_ms, is_busy = self._depth(
+                keys=[self._due, self._leases, self._recent]
+            )
+        return Depth(due, leased, None if next_ms < 0 else next_ms / 1000, bool(is_busy))
 
     def look(self, user_id: int) -> tuple[list[Owed], int | None]:
         """A user's events that are still to be answered, and when (unix ms) they are served next.
@@ -175,30 +179,20 @@ class WorkQueue:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        with reachable():
-            heads: list[Any] = [
-                self._redis.zrange(key, 0, 0, withscores=True) for key in (self._due, self._leases)
-            ]
-            first = [score for head in heads for _, score in head]
-            return max(0.0, (min(first) - self._now_ms()) / 1000) if first else None
+        depth = self.depth()
+        return 0.0 if depth.due else depth.next_in_s
 
     def _settle_all(self, settlements: Iterable[Settlement], *, release: bool) -> list[bool]:
-        with reachable(), self._redis.pipeline(transaction=False) as pipe:
-            for one in settlements:
-                self._settle(
-                    keys=[self._due, self._leases, *self._entry_keys(one.entry.user_id)],
-                    args=_settle_args(one, release=release),
-                    client=pipe,
-                )
-            return [bool(kept) for kept in pipe.execute()]
+        keys = [self._due, self._leases]
+        args: list[Any] = [IDLE_S]
+        for one in settlements:
+            keys += self._entry_keys(one.entry.user_id)
+            args += _settle_args(one, release=release)
+        with reachable():
+            return [bool(kept) for kept in self._settle(keys=keys, args=args)]
 
     def _entry_keys(self, user_id: int) -> list[str]:
         return [f"{self.prefix}user:{user_id}", f"{self.prefix}user:{user_id}:events"]
-
-    def _now_ms(self) -> int:
-        with reachable():
-            now: Any = self._redis.time()
-        return int(now[0] * 1000 + now[1] // 1000)
 
 
 @cache
@@ -208,8 +202,8 @@ def work_queue() -> WorkQueue:
 
 
 def _settle_args(one: Settlement, *, release: bool) -> list[Any]:
-    args: list[Any] = [one.entry.user_id, one.entry.fence, one.delay_ms if release else "", IDLE_S]
-    args.append(2 * len(one.fields))
+    args: list[Any] = [one.entry.user_id, one.entry.fence, one.delay_ms if release else ""]
+    args += [len(one.fields), len(one.events)]
     for name, text in one.fields.items():
         args += [name, text]
     for event in one.events:
@@ -219,7 +213,3 @@ def _settle_args(one: Settlement, *, release: bool) -> list[Any]:
 
 def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _script(name: str) -> str:
-    return (_LUA / f"{name}.lua").read_text(encoding="utf-8")

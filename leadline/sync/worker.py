@@ -20,7 +20,8 @@ from leadline.runtime.probes import Pulse, serve_probes
 from leadline.runtime.redis import connect
 from leadline.sync import driver, metrics, portals
 from leadline.sync import jobs as _preloaded  # noqa: F401 - the first job shall not wait for it
-from leadline.sync.queue import JOBS, work_queue
+from leadline.sync.keys import JOBS
+from leadline.sync.queue import work_queue
 
 logger = structlog.get_logger()
 
@@ -29,14 +30,14 @@ WORKER_TTL_S = 60
 MAINTENANCE_S = 60
 #: Longest sleep of the alarm: how late it may notice a user that was put meanwhile.
 ALARM_S = 1.0
-#: The job that was woken needs a moment to lease what is due.
+#: Who becomes due one after the other is looked at together.
 AFTER_WAKE_S = 0.25
 #: One turn of the alarm may wait for several of Redis's time-outs.
 ALARM_PATIENCE_S = 60.0
 
 
 def alarm(worker: str, stop: threading.Event, pulse: Pulse) -> None:
-    """Wake a job whenever a user is due and none is waiting, until told to stop.
+    """Wake a job whenever a user is due and nobody will look at it, until told to stop.
 
     It also says each time that this worker lives. Waking makes retries punctual, and repairs a
     wake-up or a job that was lost.
@@ -48,12 +49,7 @@ def alarm(worker: str, stop: threading.Event, pulse: Pulse) -> None:
             portals.presence().report(worker)
             work_queue().remembers_since_ms()
             driver.trim_history()
-            due_in_s = _next_call_in_s()
-            if due_in_s is not None and due_in_s <= 0:
-                driver.wake()
-                wait_s = AFTER_WAKE_S
-            elif due_in_s is not None:
-                wait_s = min(wait_s, due_in_s)
+            wait_s = min(wait_s, _look())
         except (QueueDown, redis.RedisError):
             logger.warning("alarm can't reach Redis")
         except Exception:  # the edge of the thread: without it no retry is punctual any more
@@ -61,15 +57,18 @@ def alarm(worker: str, stop: threading.Event, pulse: Pulse) -> None:
         stop.wait(wait_s)
 
 
-def _next_call_in_s() -> float | None:
-    """Seconds until a user is due and may be served; None where nothing waits."""
-    due_in_s = work_queue().next_due_in_s()
-    metrics.DUE.set(work_queue().depth().due)
-    pause = portals.paused().state()
+def _look() -> float:
+    """Wake a job if one is needed; returns the seconds until another look is worth it."""
+    depth, pause = work_queue().depth(), portals.paused().state()
+    metrics.DUE.set(depth.due)
     metrics.tell_pause(pause)
-    if due_in_s is None or pause is None:
-        return due_in_s
-    return max(due_in_s, pause.next_probe_in_s())
+    next_in_s = ALARM_S if depth.next_in_s is None else depth.next_in_s
+    if not depth.due:
+        return next_in_s
+    if pause is not None and (probe_in_s := pause.next_probe_in_s()):
+        return probe_in_s
+    driver.wake()
+    return max(AFTER_WAKE_S, next_in_s)
 
 
 def main() -> None:

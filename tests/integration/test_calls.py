@@ -2,7 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import orjson
@@ -12,10 +14,14 @@ import redis
 import requests
 
 from leadline.bitrix24 import leads
+from leadline.bitrix24.command import Command
+from leadline.bitrix24.portal import Batch, Portal
 from leadline.messages import topology
 from leadline.runtime.errors import BitrixError
-from leadline.sync import jobs, portals
+from leadline.runtime.redis import client
+from leadline.sync import driver, jobs, portals
 from leadline.sync.entry import Arrival, Owed
+from leadline.sync.keys import JOBS_KEY
 from leadline.sync.queue import work_queue
 from tests.servers import eventually
 
@@ -69,7 +75,7 @@ def workers() -> Iterator[Callable[[int], None]]:
         thread.join()
 
 
-def put(user_id: int, version: int = 1, **state: str) -> None:
+def put(user_id: int, version: int = 1, **state: str) -> int | None:
     whole = {"full_name": f"User {user_id}", "phone": f"+7700{user_id:07}", "stage": "NEW", **state}
     event_id = f"{user_id}-{version}"
     owed = Owed(
@@ -81,7 +87,7 @@ def put(user_id: int, version: int = 1, **state: str) -> None:
         correlation_id="c",
         traceparent="t",
     )
-    work_queue().put(
+    return work_queue().put(
         Arrival(
             user_id=user_id,
             event=owed,
@@ -122,6 +128,64 @@ def test_users_that_wait_share_full_batches(
     assert calls["methods"]["batch"] <= 1000 / 50 + 2, "full ones but for the last"
     assert control("duplicates") == []
     assert [one["status"] for one in replies(amqp_url)] == ["success"] * 1000
+
+
+def test_users_that_come_one_by_one_share_calls_and_jobs(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No alarm runs here: whoever is put is served because of the jobs that puts and jobs made."""
+    monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
+    waiting = SimpleQueue[str | None]()
+    enqueued = []
+
+    def enqueue() -> str:
+        client().rpush(JOBS_KEY, "job")
+        enqueued.append("job")
+        waiting.put("job")
+        return "job"
+
+    def work(_: int) -> None:
+        while waiting.get():
+            client().lpop(JOBS_KEY)
+            jobs.call_bitrix24("main")
+
+    monkeypatch.setattr(driver, "enqueue", enqueue)
+    with ThreadPoolExecutor(4) as pool:
+        served = pool.map(work, range(4))
+        for user_id in range(1, 301):
+            if put(user_id) == 0:
+                driver.enqueue()
+        eventually(is_idle, 60, "all is settled")
+        for _ in range(4):
+            waiting.put(None)
+        list(served)
+    calls = control("calls")["methods"]["batch"]
+    assert len(control("leads")) == 300
+    assert calls <= 300 / 10
+    assert len(enqueued) <= 2 * calls
+
+
+def test_a_job_calls_the_next_one_before_it_is_busy_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    enqueued: list[str] = []
+    before_each_call = []
+    call = Portal.call
+
+    def enqueue() -> str:
+        enqueued.append("job")
+        return "job"
+
+    def observed(portal: Portal, commands: Mapping[str, Command]) -> Batch:
+        before_each_call.append(len(enqueued))
+        return call(portal, commands)
+
+    monkeypatch.setattr(driver, "enqueue", enqueue)
+    monkeypatch.setattr(Portal, "call", observed)
+    for user_id in range(1, 61):
+        put(user_id)
+    jobs.call_bitrix24("main")
+    assert before_each_call == [1]
 
 
 def test_a_single_user_waits_for_nothing(control: Control) -> None:

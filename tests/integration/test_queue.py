@@ -14,7 +14,7 @@ from leadline.runtime.errors import OutcomeUnknown, QueueDown
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Answered, Arrival, Entry, Settlement
 from leadline.sync.plan import failed, looked_up
-from leadline.sync.queue import JOBS_KEY, WorkQueue
+from leadline.sync.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import owed
 
@@ -339,13 +339,6 @@ def test_two_portals_share_nothing(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         put(WorkQueue(client, "one"))
         assert lease(WorkQueue(client, "two")) == []
-
-
-def test_a_put_says_how_many_jobs_wait(work: WorkQueue, redis_url: str) -> None:
-    assert put(work) == 0
-    with redis.Redis.from_url(redis_url) as client:
-        client.rpush(JOBS_KEY, "a", "b")
-    assert put(work, 2) == 2
 
 
 def test_an_unreachable_redis_is_queue_down() -> None:

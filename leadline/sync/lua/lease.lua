@@ -1,5 +1,6 @@
 -- Lease due users to one worker; take back what leases have expired.
--- KEYS due, leases, memory   ARGV key prefix, how many, lease in ms, longest call in ms
+-- KEYS due, leases, memory, recent   ARGV key prefix, how many, lease in ms, longest call in ms, for
+-- how many ms it is told that users were leased just now
 -- Returns {expired leases, users still due, {user, entry, events}…, Redis' clock}
 local due, leases = KEYS[1], KEYS[2]
 local prefix, limit = ARGV[1], tonumber(ARGV[2])
@@ -56,4 +57,5 @@ for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 
     leased[#leased + 1] = lease(user, entry)
   end
 end
+if #leased > 0 then redis.call('SET', KEYS[4], 1, 'PX', ARGV[5]) end
 return {#expired, redis.call('ZCOUNT', due, '-inf', now), leased, now}

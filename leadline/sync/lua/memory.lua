@@ -7,6 +7,3 @@ local function born(memory, now)
   end
   return tonumber(redis.call('HGET', memory, 'born'))
 end
-
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)

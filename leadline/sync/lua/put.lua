@@ -1,10 +1,10 @@
 -- Put an event into its user's entry; the user waits once, however many events came.
--- KEYS due, leases, entry, events, RQ's list, memory   ARGV user, event id, event, state, version, touches
--- stage ('1', '0', '?'), first delivery ('1', '0'), when it occurred in ms ('' unknown), lead id,
--- wants the lead looked at ('1', '0'), version that set the stage ('' this one), when it was sent in
--- ms ('' by somebody who will not send it again)
--- Returns how many jobs wait in RQ, or -1 where the event was not taken.
-local due, leases, entry, events, jobs, memory = unpack(KEYS)
+-- KEYS due, leases, entry, events, memory, RQ's list, gatherer, called   ARGV user, event id, event,
+-- state, version, touches stage ('1', '0', '?'), first delivery ('1', '0'), when it occurred in ms (''
+-- unknown), lead id, wants the lead looked at ('1', '0'), version that set the stage ('' this one),
+-- when it was sent in ms ('' by somebody who will not send it again)
+-- Returns how many will look at the user (0: enqueue a job), or -1 where the event was not taken.
+local due, leases, entry, events, memory, jobs, gatherer, called = unpack(KEYS)
 local user, event_id, event, state, version, touches, first, occurred, lead, look, stage_version,
   sent = unpack(ARGV)
 
@@ -56,6 +56,8 @@ if lead ~= '' then redis.call('HSET', entry, 'hint', lead) end
 -- An event that is here already keeps its attempts.
 redis.call('HSETNX', events, event_id, order_text .. ' ' .. event)
 
--- A user that waits for its retry goes on waiting; a leased one comes back by itself.
-if not redis.call('ZSCORE', leases, user) then redis.call('ZADD', due, 'NX', now, user) end
-return redis.call('LLEN', jobs)
+-- A leased user comes back by itself; one that waits for its retry goes on waiting.
+if redis.call('ZSCORE', leases, user) then return 1 end
+redis.call('ZADD', due, 'NX', now, user)
+if tonumber(redis.call('ZSCORE', due, user)) > now then return 1 end
+return count_comers(jobs, gatherer, called)

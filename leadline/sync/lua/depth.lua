@@ -1,0 +1,17 @@
+-- How much there is to do.
+-- KEYS due, leases, recent
+-- Returns {users due, users leased, ms until the next one is due or -1 where nobody waits, whether
+-- users were leased just now}
+local due, leases, recent = unpack(KEYS)
+local expired = redis.call('ZCOUNT', leases, '-inf', now)
+local wait = -1
+for _, key in ipairs({due, leases}) do
+  local score = redis.call('ZRANGEBYSCORE', key, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  if score and (wait < 0 or score - now < wait) then wait = score - now end
+end
+return {
+  count_due(due, leases),
+  redis.call('ZCARD', leases) - expired,
+  wait,
+  redis.call('EXISTS', recent),
+}

@@ -1,0 +1,215 @@
+"""Who is told to enqueue a job: enough that nobody is left waiting, and not one for each event."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import orjson
+import pytest
+import redis
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from leadline.sync.entry import Answered, Arrival, Entry, Settlement
+from leadline.sync.keys import JOBS_KEY
+from leadline.sync.queue import WorkQueue
+from tests.servers import eventually
+from tests.unit.entries import owed
+
+LONG_MS = 60_000
+
+
+def put(work: WorkQueue, user: int, version: int = 1) -> int | None:
+    return work.put(
+        Arrival(
+            user_id=user,
+            event=replace(owed(event_id=f"{user}-{version}"), version=version),
+            state=orjson.dumps({"full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}),
+            touches_stage=True,
+            is_first=True,
+            occurred_at_ms=int(time.time() * 1000),
+            lead_id=None,
+        )
+    )
+
+
+def queue_of(client: redis.Redis) -> WorkQueue:
+    """A queue in a memory that is older than any call."""
+    work = WorkQueue(client, "test")
+    work.remembers_since_ms()
+    work.call_ms = 0
+    return work
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def work(client: redis.Redis) -> WorkQueue:
+    return queue_of(client)
+
+
+def test_only_the_first_who_puts_is_told_to_enqueue_a_job(work: WorkQueue) -> None:
+    assert put(work, 1) == 0
+    assert put(work, 2) == 1
+    assert not work.turns.needs_job()
+
+
+def test_nobody_enqueues_while_a_job_waits(work: WorkQueue, client: redis.Redis) -> None:
+    client.rpush(JOBS_KEY, "a", "b")
+    assert put(work, 1) == 2
+    assert not work.turns.needs_job()
+
+
+def test_whoever_was_told_and_did_not_is_replaced(work: WorkQueue) -> None:
+    put(work, 1)
+    eventually(work.turns.needs_job, 5, "the alarm is told")
+
+
+def test_nobody_enqueues_while_another_one_gathers(work: WorkQueue) -> None:
+    put(work, 1)
+    assert work.turns.claim("a", LONG_MS)
+    assert put(work, 2) == 1
+    assert not work.turns.needs_job()
+    assert not work.turns.claim("b", LONG_MS)
+    assert [entry.user_id for entry in work.lease(50).entries] == [1, 2]
+
+
+@pytest.mark.parametrize("has_leased", [False, True])
+def test_whoever_is_put_after_the_lease_or_the_turn_gets_a_job(
+    work: WorkQueue, *, has_leased: bool
+) -> None:
+    put(work, 1)
+    work.turns.claim("a", LONG_MS)
+    work.lease(50)
+    if has_leased:
+        assert put(work, 2) == 1
+        work.turns.leave("a")
+        assert work.turns.needs_job()
+    else:
+        work.turns.leave("a")
+        assert not work.turns.needs_job()
+        assert put(work, 2) == 0
+
+
+def test_changes_of_users_in_a_call_or_before_a_retry_make_no_jobs(work: WorkQueue) -> None:
+    put(work, 1)
+    work.turns.claim("a", LONG_MS)
+    (entry,) = work.lease(50).entries
+    work.turns.leave("a")
+    assert put(work, 1, 2) == 1
+    work.release([Settlement(entry, delay_ms=LONG_MS)])
+    assert put(work, 1, 3) == 1
+    assert put(work, 2) == 0
+
+
+def test_a_job_that_found_nobody_leaves_nobody_uncalled(work: WorkQueue) -> None:
+    put(work, 1)
+    work.lease(50)
+    assert not work.turns.claim("late", LONG_MS)
+    assert put(work, 2) == 0
+
+
+def test_a_gatherer_that_was_killed_is_replaced(work: WorkQueue) -> None:
+    put(work, 1)
+    work.turns.claim("killed", 50)
+    put(work, 2)
+    eventually(work.turns.needs_job, 5, "the alarm is told")
+    assert work.turns.claim("heir", LONG_MS)
+    work.turns.leave("killed")
+    assert put(work, 3) == 1, "the heir goes on gathering"
+
+
+def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
+    work.lease_ms = 30
+    put(work, 1)
+    work.turns.claim("a", LONG_MS)
+    work.lease(50)
+    work.turns.leave("a")
+    eventually(work.turns.needs_job, 5, "the lease has expired")
+    assert work.turns.claim("b", LONG_MS)
+
+
+class Machine(RuleBasedStateMachine):
+    """Whoever is due is always known to somebody who is still going to act."""
+
+    client: redis.Redis
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client.flushall()
+        self.work = queue_of(self.client)
+        self.version = 0
+        #: Who were told to enqueue a job and have not yet.
+        self.told = 0
+        #: Who gather; who have leased or released and have not yet looked who else is due.
+        self.gatherers: list[str] = []
+        self.looking = 0
+        self.held: list[Entry] = []
+
+    @rule(user=st.integers(1, 4))
+    def put(self, user: int) -> None:
+        self.version += 1
+        self.told += put(self.work, user, self.version) == 0
+
+    @precondition(lambda self: self.told)
+    @rule()
+    def enqueue(self) -> None:
+        self.told -= 1
+        self.client.rpush(JOBS_KEY, "job")
+
+    @precondition(lambda self: self.client.llen(JOBS_KEY))
+    @rule()
+    def begin_a_job(self) -> None:
+        self.client.lpop(JOBS_KEY)
+        self.version += 1
+        if self.work.turns.claim(f"{self.version}", LONG_MS):
+            self.gatherers.append(f"{self.version}")
+        assert len(self.gatherers) <= 1
+
+    @precondition(lambda self: self.gatherers)
+    @rule()
+    def lease(self) -> None:
+        self.held += self.work.lease(2).entries
+
+    @precondition(lambda self: self.gatherers)
+    @rule()
+    def leave(self) -> None:
+        self.work.turns.leave(self.gatherers.pop())
+        self.looking += 1
+
+    @precondition(lambda self: self.held)
+    @rule(is_done=st.booleans())
+    def release(self, *, is_done: bool) -> None:
+        entry = self.held.pop()
+        # Whoever changes again and again is delayed, and delays are the alarm's business.
+        self.client.hdel(f"{self.work.prefix}user:{entry.user_id}", "streak")
+        answered = tuple(replace(one, answered=Answered("synced", 1, 5)) for one in entry.events)
+        self.work.release([Settlement(entry, {}, answered if is_done else ())])
+        self.looking += 1
+
+    @precondition(lambda self: self.looking)
+    @rule()
+    def look(self) -> None:
+        self.looking -= 1
+        self.told += self.work.turns.needs_job()
+
+    @invariant()
+    def nobody_is_left_waiting(self) -> None:
+        acting = self.told + len(self.gatherers) + self.looking
+        assert not self.work.depth().due or acting or self.client.llen(JOBS_KEY)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def machines_client(redis_server: str) -> Iterator[None]:
+    with redis.Redis.from_url(redis_server) as client:
+        Machine.client = client
+        yield
+
+
+TestWaking = Machine.TestCase
+TestWaking.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
