@@ -8,6 +8,7 @@ import asyncio
 import io
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
@@ -49,6 +50,7 @@ def served(app: App, body_limit: int, *, by_turns: bool) -> Callable[..., Any]:
     otherwise each is given one. Of a body it is given `body_limit` bytes and one more, which tells
     that there were too many.
     """
+    threads = ThreadPoolExecutor(turns.THREADS, "request")
 
     async def serve(scope: _Scope, protocol: Any) -> None:
         environ = _environ(scope)
@@ -58,7 +60,7 @@ def served(app: App, body_limit: int, *, by_turns: bool) -> Callable[..., Any]:
             status, headers, body = await turns.take(run)
         else:
             loop = asyncio.get_running_loop()
-            status, headers, body = await loop.run_in_executor(turns.threads(), run)
+            status, headers, body = await loop.run_in_executor(threads, run)
         protocol.response_bytes(status, headers, body)
 
     return serve

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -27,6 +28,8 @@ class Together(Generic[Ask, Answer]):
     def __init__(self, serve: Callable[[Sequence[Ask]], Sequence[Answer]], *, at_most: int) -> None:
         self._serve = serve
         self._at_most = at_most
+        # One: its connection, and the server's memory of its statements, stay warm.
+        self._thread = ThreadPoolExecutor(1, "together")
         # All of it is touched on the loop's thread only.
         self._waiting: _Group[Ask, Answer] = []
         self._is_busy = False
@@ -58,7 +61,7 @@ class Together(Generic[Ask, Answer]):
         loop = asyncio.get_running_loop()
         self._went_at = loop.time()
         group, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
-        served = loop.run_in_executor(turns.threads(), self._serve, [ask for ask, _ in group])
+        served = loop.run_in_executor(self._thread, self._serve, [ask for ask, _ in group])
         served.add_done_callback(partial(self._served, group))
 
     def _served(self, group: _Group[Ask, Answer], served: asyncio.Future[Sequence[Answer]]) -> None:

@@ -17,6 +17,9 @@ from greenlet import getcurrent, greenlet
 
 T = TypeVar("T")
 
+#: How many requests a process may have at what blocks; each of them may hold a connection.
+THREADS = int(os.environ.get("THREADS", "8"))
+
 
 def by_turns(door: T) -> T:
     """Mark a door that waits nowhere but here, so that its requests may go by turns."""
@@ -59,10 +62,10 @@ def aside(blocking: Callable[[], T]) -> T:
     """What this call returns or raises; in a turn it runs on a thread, and others go on."""
     if not is_turn():
         return blocking()
-    return wait(asyncio.get_running_loop().run_in_executor(threads(), blocking))
+    return wait(asyncio.get_running_loop().run_in_executor(_threads(), blocking))
 
 
 @cache
-def threads() -> ThreadPoolExecutor:
-    """This process's threads for what blocks."""
-    return ThreadPoolExecutor(int(os.environ.get("THREADS", "8")), "aside")
+def _threads() -> ThreadPoolExecutor:
+    """This process's threads for what blocks: all but the one on which groups are served."""
+    return ThreadPoolExecutor(max(1, THREADS - 1), "aside")
