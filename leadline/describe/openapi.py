@@ -15,6 +15,7 @@ import leadline
 from leadline.runtime import problem
 from leadline.runtime.auth import Scope
 from leadline.runtime.http import KEY_MAX, MAX_ID
+from leadline.runtime.settings import settings
 from leadline.users.model import Changes, Move, NewUser, User
 from leadline.users.shown import Page, Query, Shown
 
@@ -44,6 +45,13 @@ _WHEN = {
     422: "Some fields are invalid or unknown, or the Idempotency-Key was used for another request.",
     429: "This key writes too fast.",
     503: "Postgres can't be reached; repeating is safe.",
+}
+_KEYS = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "One of the operator's keys; scopes: read, write, operate.",
+    }
 }
 
 
@@ -81,15 +89,16 @@ CALLS = (
 
 @cache
 def document() -> bytes:
-    """The whole document as JSON."""
-    return orjson.dumps(build())
+    """The whole document of this system, which may want no keys, as JSON."""
+    return orjson.dumps(build(with_keys=settings().auth == "on"))
 
 
-def build() -> Json:
+def build(*, with_keys: bool = True) -> Json:
     """The whole document."""
     paths: Json = {}
     for call in CALLS:
-        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call)
+        operation = _operation(call) | _security(call, with_keys=with_keys)
+        paths.setdefault(call.path, {})[call.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
@@ -105,13 +114,7 @@ def build() -> Json:
             "parameters": _parameters(),
             "headers": _headers(),
             "responses": {_error_name(status): _error(status) for status in sorted(_WHEN)},
-            "securitySchemes": {
-                "key": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "One of the operator's keys; scopes: read, write, operate.",
-                }
-            },
+            "securitySchemes": _KEYS if with_keys else {},
         },
     }
 
@@ -120,7 +123,6 @@ def _operation(call: Call) -> Json:
     operation: Json = {
         "operationId": call.name,
         "summary": call.summary,
-        "security": [{"key": [call.scope]}],
         "parameters": [*_parameters_of(call)],
         "responses": {
             str(call.status): _success(call),
@@ -136,6 +138,10 @@ def _operation(call: Call) -> Json:
             "content": {"application/json": {"schema": _reference(call.body)}},
         }
     return operation
+
+
+def _security(call: Call, *, with_keys: bool) -> Json:
+    return {"security": [{"key": [call.scope]}]} if with_keys else {}
 
 
 def _parameters_of(call: Call) -> list[Json]:

@@ -15,7 +15,7 @@ from leadline.operate import portal
 from leadline.operate.output import FOUND, Json, as_json, table
 from leadline.runtime import auth, migrate, secrets
 from leadline.runtime.database import StatementError, database
-from leadline.runtime.errors import LeadlineError
+from leadline.runtime.errors import LeadlineError, QueueDown
 from leadline.runtime.redis import client
 from leadline.runtime.settings import settings
 from leadline.sync import portals
@@ -136,7 +136,11 @@ def _redis() -> Iterator[Check]:
 
 def _portal() -> Iterator[Check]:
     told, trouble = portal.examine()
-    mend = "" if told["alive"] else "a new webhook with the right crm as BITRIX_WEBHOOK_URL"
+    mend = (
+        ""
+        if told["alive"]
+        else "is BITRIX_WEBHOOK_URL the portal's address? Else a new webhook with the right crm"
+    )
     yield Check("Bitrix24", told["alive"], "answers" if told["alive"] else trouble[0], mend)
     for text in trouble if told["alive"] else ():
         yield Check("portal", is_well=False, told=text, mend="in the portal's settings")
@@ -145,7 +149,8 @@ def _portal() -> Iterator[Check]:
         text = f"since its last refusal: {pause.reason}"
         mend = "mend the reason; it ends with the next probe"
         if pause.is_held:
-            text, mend = f"by an operator: {pause.reason or 'no reason given'}", "portal resume"
+            text = f"by an operator: {pause.reason or 'no reason given'}"
+            mend = "leadline portal resume"
         yield Check("pause", is_well=False, told=text, mend=mend)
 
 
@@ -165,6 +170,9 @@ def _safely(examine: Callable[[], Iterator[Check]]) -> Iterator[Check]:
     at = _EXAMINATIONS.index(examine)
     try:
         yield from examine()
-    except (LeadlineError, StatementError, redis.RedisError) as error:
-        told = str(error) if not isinstance(error, redis.RedisError) else "Redis can't be reached"
-        yield Check(_NAMES[at], is_well=False, told=told, mend=f"is it up, and {_MENDS[at]} right?")
+    except (QueueDown, redis.RedisError):
+        told, mend = "Redis can't be reached", "is Redis up, and REDIS_URL right?"
+        yield Check(_NAMES[at], is_well=False, told=told, mend=mend)
+    except (LeadlineError, StatementError) as error:
+        mend = f"is it up, and {_MENDS[at]} right?"
+        yield Check(_NAMES[at], is_well=False, told=str(error), mend=mend)

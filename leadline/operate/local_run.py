@@ -28,6 +28,7 @@ def use(state: Path | None) -> None:
         return
     if state is not None:
         os.environ.pop("LEADLINE_SECRETS_DIR", None)
+        os.environ["LEADLINE_STATE"] = str(state)  # bookmarks are kept there too
     os.environ.update(environment)
 
 

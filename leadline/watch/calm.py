@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 Figure = TypeVar("Figure")
@@ -10,6 +11,8 @@ Figure = TypeVar("Figure")
 #: A figure that took so long is kept this many times as long: asking takes 5 % of a server at most.
 REST = 20
 LONGEST_S = 60.0
+#: Whoever would wait longer for a new figure gets the last one.
+PATIENCE_S = 0.1
 
 
 class Calm(Generic[Figure]):
@@ -18,32 +21,43 @@ class Calm(Generic[Figure]):
     def __init__(self, ask: Callable[[], Figure], at_least_s: float) -> None:
         self._ask = ask
         self._at_least_s = at_least_s
+        self._asker = ThreadPoolExecutor(1)
         self._lock = threading.Lock()
         self._last: tuple[Figure] | None = None
         self._fresh_until = 0.0
+        self._pending: Future[Figure] | None = None
+        self._orders = 0
 
     def figure(self) -> Figure:
         """The figure, if need be as it was a moment ago; raises what asking raises."""
-        last = self._last
-        if last is not None and time.monotonic() < self._fresh_until:
+        with self._lock:
+            last = self._last
+            if last is not None and time.monotonic() < self._fresh_until:
+                return last[0]
+            if self._pending is None:
+                self._pending = self._asker.submit(self._renew, self._orders)
+            pending = self._pending
+        if last is not None and not wait([pending], PATIENCE_S).done:
             return last[0]
-        # While one asks, the others are content with what was before.
-        if not self._lock.acquire(blocking=last is None):
-            assert last is not None  # noqa: S101 - else it had waited
-            return last[0]
-        try:
-            if self._last is None or time.monotonic() >= self._fresh_until:
-                self._renew()
-            return self._last[0]  # type: ignore[index]  # just renewed
-        finally:
-            self._lock.release()
+        return pending.result()
 
     def forget(self) -> None:
         """The next one who asks shall see what has just been done."""
-        self._fresh_until = 0.0
+        with self._lock:
+            self._orders += 1
+            self._last = self._pending = None
 
-    def _renew(self) -> None:
+    def _renew(self, orders: int) -> Figure:
         began = time.monotonic()
-        self._last = (self._ask(),)
-        now = time.monotonic()
-        self._fresh_until = now + min(LONGEST_S, max(self._at_least_s, REST * (now - began)))
+        figure: tuple[Figure] | None = None
+        try:
+            figure = (self._ask(),)
+            return figure[0]
+        finally:
+            now = time.monotonic()
+            with self._lock:
+                if orders == self._orders:
+                    self._pending = None
+                    self._last = figure or self._last
+                    rest_s = max(self._at_least_s, REST * (now - began))
+                    self._fresh_until = now + min(LONGEST_S, rest_s) if figure else 0.0

@@ -34,7 +34,7 @@ def told(user_id: UserId) -> dict[str, Any]:
     except QueueDown as down:
         error = str(down)
     events = [
-        {**event, "steps": list(_steps(event, under_way.get(event["event_id"]) or _kept(way)))}
+        {**event, "steps": list(steps(event, under_way.get(event["event_id"]) or _kept(way)))}
         for event, way in ((event, event.pop("journey")) for event in last_events(user_id))
     ]
     sync = {**user["sync"], "next_try_at": _at(due_ms), "events": events}
@@ -45,13 +45,15 @@ def _kept(way: Any) -> Journey:
     return journey.read(way) if way else Journey()
 
 
-def _steps(event: dict[str, Any], way: Journey) -> Iterator[Step]:
-    """In their order in time, as far as they were taken."""
+def steps(event: dict[str, Any], way: Journey) -> Iterator[Step]:
+    """Of an event of the ledger, in their order in time, as far as they were taken."""
     yield {"step": "accepted", "at": event["occurred_at"]}
-    if event["published_at"]:
-        yield {"step": "published", "at": event["published_at"], "times": event["sendings"]}
-    if way.received_ms is not None:
-        yield {"step": "received", "at": _at(way.received_ms)}
+    received_at = _at(way.received_ms)
+    # Confirms are noted a moment later: RabbitMQ had by then what was received out of it.
+    if had := [moment for moment in (event["published_at"], received_at) if moment]:
+        yield {"step": "published", "at": min(had), "times": event["sendings"]}
+    if received_at:
+        yield {"step": "received", "at": received_at}
     # After a failure that may pass the write is sent again: kept are the tries of the last sending.
     for number, one in enumerate(way.tries, 1):
         yield {"step": "attempt", "number": number, "at": _at(one.at_ms), "error": one.error}

@@ -1,4 +1,4 @@
-"""The console as a person meets it, in a headless Chromium."""
+"""The console as a person meets it, in a headless Chromium, and the other pages for everybody."""
 
 import os
 import shutil
@@ -127,6 +127,38 @@ def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -
         page.get_by_role("dialog").get_by_role("button", name="Discard").click()
         expect(page.get_by_text("There are none.")).to_be_visible()
     assert system.request("GET", dead).json()["items"] == []
+
+
+def test_millions_fit_where_they_are_shown(system: System, browser: Browser) -> None:
+    for width in (360, 700, 1280):
+        size = {"width": width, "height": 740}
+        with opened(browser, f"{system.url('edge')}/console", viewport=size) as page:
+            figure = page.locator("#figure-synced")
+            expect(figure).not_to_have_text("–")
+            figure.evaluate("one => { one.textContent = '9,999,999'; }")
+            assert figure.evaluate("one => one.scrollWidth <= one.clientWidth"), width
+
+
+def test_the_page_of_the_api_is_for_everybody(system: System, browser: Browser) -> None:
+    with opened(browser, f"{system.url('edge')}/docs") as page:
+        operations = page.locator(".opblock-summary-control")
+        expect(operations.first).to_be_visible()
+        assert is_accessible(page)
+        operations.first.click()
+        page.get_by_role("button", name="Try it out").click()
+        expect(page.get_by_role("combobox", name="sync")).to_be_visible()
+        assert is_accessible(page)
+        page.get_by_role("button", name="Execute").click()
+        expect(page.get_by_text("Server response")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_emulators_board_is_for_everybody(
+    system: System, browser: Browser, scheme: str
+) -> None:
+    with opened(browser, system.url("bitrix24"), color_scheme=scheme) as page:
+        expect(page.get_by_role("heading").first).to_be_visible()
+        assert is_accessible(page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

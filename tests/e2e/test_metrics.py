@@ -48,21 +48,31 @@ def value(url: str, name: str, **labels: str) -> float:
     )
 
 
-def documented() -> set[str]:
-    """The names in the first column of the tables."""
+def documented() -> dict[str, set[str]]:
+    """The names in the first column of the tables, with the labels in the second."""
     text = (CHECKOUT / "docs/metrics.md").read_text(encoding="utf-8")
-    columns = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    return {name for column in columns for name in re.findall(r"`(\w+)`", column)}
+    columns = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")]
+    return {
+        name: set(re.findall(r"`(\w+)`", labels))
+        for names, labels in columns
+        for name in re.findall(r"`(\w+)`", names)
+    }
 
 
 def test_the_list_of_metrics_is_what_a_running_system_tells(system: System) -> None:
-    told = {
-        line.split()[2]
-        for url in addresses(system).values()
-        for line in scrape(url).splitlines()
-        if line.startswith("# TYPE ")
-    }
-    assert told == documented()
+    system.await_synced(system.create()["id"])
+    listed = documented()
+    told: set[str] = set()
+    labels: dict[str, set[str]] = {}
+    for url in addresses(system).values():
+        text = scrape(url)
+        told |= {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+        for family in text_string_to_metric_families(text):
+            for one in family.samples:
+                name = re.sub("_(bucket|sum|count)$", "", one.name)
+                labels.setdefault(name, set()).update(one.labels.keys() - {"le"})
+    assert told == listed.keys()
+    assert labels == {name: listed[name] for name in labels}
 
 
 def test_the_edge_shows_nobody_the_metrics(system: System) -> None:

@@ -1,6 +1,7 @@
 """`leadline import` and `export`: each line one user, whatever is wrong and however often begun."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +138,24 @@ def test_an_import_that_broke_off_goes_on_without_a_double(
     assert leadline("import", file, "--json").json["created"] == 0
     found = [row["full_name"] for row in rows(USERS)]
     assert found == [f"User {n}" for n in range(3500)]
+
+
+def test_how_far_it_has_come_is_kept_in_the_state_folder_that_was_named(
+    leadline: Leadline, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(_users: Any) -> int:
+        assert [each.name for each in named.glob("leadline-import-*")] == kept
+        kept.append(f"leadline-import-{digest}.json")
+        return 0
+
+    named = tmp_path / "named"
+    named.mkdir()
+    (named / "environment.json").write_text("{}")
+    file = write("a.csv", "full_name,phone\n" + "".join(f"U,+7700{n:07}\n" for n in range(2000)))
+    digest, kept = hashlib.sha256(file.read_bytes()).hexdigest()[:8], list[str]()
+    monkeypatch.setattr(bulk, "create", break_off)
+    assert leadline("--state", named, "import", file).code == 0
+    assert len(kept) == 2
 
 
 EXISTING = "id,full_name,phone,stage,lead\n7,Anna,+77001112233,NEW,501\n9,Bo,+77001112234,JUNK,\n"

@@ -206,6 +206,30 @@ def test_the_doctor_examines_all_when_nothing_is_set(
     assert wrong == {"API keys", "Postgres", "RabbitMQ", "Redis", "Bitrix24"}
 
 
+@pytest.mark.usefixtures("queues")
+@pytest.mark.parametrize(
+    ("variable", "nowhere", "parts"),
+    [
+        ("DATABASE_URL", "postgresql://u:hidden@127.0.0.1:1/x", {"Postgres"}),
+        ("AMQP_URL", "amqp://u:hidden@127.0.0.1:1/", {"RabbitMQ"}),
+        ("REDIS_URL", "redis://:hidden@127.0.0.1:1/0", {"Redis", "Bitrix24"}),
+        ("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/hidden/", {"Bitrix24"}),
+    ],
+)
+def test_the_doctor_names_the_setting_of_what_can_not_be_reached(
+    leadline: Leadline,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    nowhere: str,
+    parts: set[str],
+) -> None:
+    monkeypatch.setenv(variable, nowhere)
+    answer = leadline("doctor", "--json")
+    assert "hidden" not in f"{answer.json}{answer.err}"
+    mends = {one["name"]: one["mend"] for one in answer.json["checks"]}
+    assert {name for name, mend in mends.items() if variable in mend} == parts
+
+
 def test_a_check_costs_two_requests(leadline: Leadline, portal: str) -> None:
     leadline("portal", "check")
     calls = requests.get(f"{portal}/_emulator/calls", timeout=10).json()

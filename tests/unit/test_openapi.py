@@ -15,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter, ValidationError
 
 from leadline.describe import openapi
+from leadline.runtime.settings import settings
 from leadline.users.model import Changes, NewUser
 from local.edge.routes import ROUTES
 
@@ -105,11 +106,23 @@ def test_the_document_is_served_without_a_key(client: FlaskClient) -> None:
         assert answer.get_json() == openapi.build()
 
 
+def test_where_no_key_is_wanted_none_is_asked_for(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    settings.cache_clear()
+    openapi.document.cache_clear()
+    document = client.get("/openapi.json").get_json()
+    OpenAPIV31SpecValidator(document).validate()
+    assert "security" not in json.dumps(document["paths"])
+    openapi.document.cache_clear()
+
+
 def test_the_page_has_all_its_parts_here(client: FlaskClient) -> None:
     page = client.get("/docs")
     assert page.content_type.startswith("text/html")
     parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert len(parts) == 4
+    assert len(parts) == 5
     for part in parts:
         answer = client.get(f"/{part}")
         assert (answer.status_code, bool(answer.data)) == (200, True), part

@@ -8,6 +8,8 @@ const HEIGHT = 130;
 const FOOT = 18;
 const MINUTES = 60;
 const PLOT = HEIGHT - FOOT;
+//: As much of a plot is filled; above it stands what its top means.
+const ROOM = 0.88;
 
 export function rate({ limit_per_s: limit, burst, slot_s: slot, sent }, left) {
   const perSecond = sent.map((count) => count / slot);
@@ -37,11 +39,13 @@ export function hour({ synced, superseded, failed, median_s: median, p95_s: p95,
 
 function settled(placed) {
   const most = Math.max(1, ...placed.map((each) => each.synced + each.superseded + each.failed));
+  // The number above the highest bar stays readable.
+  const top = most / ROOM;
   const shapes = [];
   for (const each of placed) {
     let below = 0;
     for (const kind of ["failed", "superseded", "synced"]) {
-      if (each[kind]) shapes.push(bar(each.place, MINUTES, below / most, each[kind] / most, kind));
+      if (each[kind]) shapes.push(bar(each.place, MINUTES, below / top, each[kind] / top, kind));
       below += each[kind];
     }
   }
@@ -53,10 +57,10 @@ function timeToLead(placed) {
   const most = Math.max(1, ...placed.map((each) => each.p95_s));
   const line = (kind, value) => shape("polyline", {
     class: kind,
-    points: placed.map((each) => `${(each.place + 0.5) * (WIDTH / MINUTES)},${PLOT * (1 - (0.9 * each[value]) / most)}`).join(" "),
+    points: placed.map((each) => `${(each.place + 0.5) * (WIDTH / MINUTES)},${PLOT * (1 - (ROOM * each[value]) / most)}`).join(" "),
   });
   // A line needs two points: one minute alone is a bar.
-  const alone = placed.length === 1 ? [bar(placed[0].place, MINUTES, 0, 0.9 * placed[0].median_s / most)] : [];
+  const alone = placed.length === 1 ? [bar(placed[0].place, MINUTES, 0, ROOM * placed[0].median_s / most)] : [];
   draw("lead-plot", [line("slow", "p95_s"), line("usual", "median_s"), ...alone, shape("text", { x: 2, y: 12 }, placed.length ? span(most) : "")], "−60");
 }
 

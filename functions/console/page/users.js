@@ -12,7 +12,7 @@ let shown = [];
 let opened = null;
 let status = {};
 
-export const state = (name) => element("span", { class: `state ${KINDS[name]}` }, t(name));
+const state = (name) => element("span", { class: `state ${KINDS[name]}` }, t(`is_${name}`));
 export const know = (told) => { status = told; };
 
 export async function search(fresh = true) {
@@ -89,7 +89,7 @@ const failed = (sync) => sync.retry_at ? t("whyPassing", { at: when(sync.retry_a
 
 function waits(sync) {
   const steps = sync.events[0]?.steps.map((each) => each.step) ?? [];
-  if (status.portal?.paused) return t("whyPaused");
+  if (status.portal?.paused) return t("whyPaused", { why: status.portal.reason || t("byOperator") });
   if (!steps.includes("published")) return t("whyUnpublished");
   if (!steps.includes("received")) return t("whyUnreceived");
   if (!sync.next_try_at) return t("whyInCall");

@@ -1,0 +1,43 @@
+"""The steps of a write stand in their order in time, whatever was noted late."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from leadline.messages.journey import Journey
+from leadline.watch.story import steps
+
+ACCEPTED_AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+def event(published_ms: int | None) -> dict[str, Any]:
+    return {
+        "occurred_at": ACCEPTED_AT,
+        "published_at": None if published_ms is None else after(published_ms),
+        "sendings": int(published_ms is not None),
+        "settled_at": None,
+    }
+
+
+def after(ms: int) -> datetime:
+    return ACCEPTED_AT + timedelta(milliseconds=ms)
+
+
+def told(published_ms: int | None, received_ms: int | None) -> dict[str, int]:
+    """Each step and its milliseconds after acceptance."""
+    way = Journey(
+        received_ms=None if received_ms is None else int(after(received_ms).timestamp() * 1000)
+    )
+    return {
+        one["step"]: round((one["at"] - ACCEPTED_AT) / timedelta(milliseconds=1))
+        for one in steps(event(published_ms), way)
+    }
+
+
+def test_a_confirm_that_was_noted_late_came_no_later_than_the_message() -> None:
+    assert told(published_ms=207, received_ms=9) == {"accepted": 0, "published": 9, "received": 9}
+    assert told(published_ms=5, received_ms=9) == {"accepted": 0, "published": 5, "received": 9}
+
+
+def test_what_was_received_was_published_even_if_nobody_has_noted_it() -> None:
+    assert told(published_ms=None, received_ms=9) == {"accepted": 0, "published": 9, "received": 9}
+    assert told(published_ms=None, received_ms=None) == {"accepted": 0}
