@@ -6,7 +6,7 @@ time when a call failed. Each step is one Lua script, so no step is ever half do
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -78,7 +78,12 @@ class WorkQueue:
         self._settle = connection.register_script(_script("settle"))
 
     def put(self, arrival: Arrival) -> int | None:
-        """Put an event into its user's entry; returns how many jobs wait in RQ.
+        """Put an event into its user's entry; as `put_all`."""
+        (waiting_jobs,) = self.put_all([arrival])
+        return waiting_jobs
+
+    def put_all(self, arrivals: Sequence[Arrival]) -> list[int | None]:
+        """Put events into their users' entries; returns for each how many jobs wait in RQ.
 
         None: it was sent before Redis forgot what it knew of this user, perhaps something newer. If
         it is still owed, its sender will send it again.
@@ -86,17 +91,14 @@ class WorkQueue:
         Raises:
             QueueDown: Redis can't be reached; nothing was put, or nobody can say.
         """
-        user_id, event = arrival.user_id, arrival.event
-        touches = {True: "1", False: "0", None: "?"}[arrival.touches_stage]
-        args: list[Any] = [user_id, event.event_id, event.dumps(), arrival.state]
-        args += [event.version or "", touches, "1" if arrival.is_first else "0"]
-        args.append(arrival.occurred_at_ms or "")
-        keys = [self._due, self._leases, *self._entry_keys(user_id), JOBS_KEY, self._memory]
-        args += [arrival.lead_id or "", "1" if arrival.wants_look else "0"]
-        args += [arrival.stage_version or "", arrival.sent_at_ms or ""]
+        keys = [self._due, self._leases, JOBS_KEY, self._memory]
+        args: list[Any] = []
+        for arrival in arrivals:
+            keys += self._entry_keys(arrival.user_id)
+            args += _put_args(arrival)
         with reachable():
-            waiting_jobs = int(self._put(keys=keys, args=args))
-        return None if waiting_jobs < 0 else waiting_jobs
+            waiting_jobs: list[int] = self._put(keys=keys, args=args)
+        return [None if jobs < 0 else jobs for jobs in waiting_jobs]
 
     def lease(self, limit: int) -> Leased:
         """Lease up to `limit` due users, the longest waiting first.
@@ -205,6 +207,25 @@ class WorkQueue:
 def work_queue() -> WorkQueue:
     """This process's work queue, of the portal that the settings name."""
     return WorkQueue(client(), settings().portal, request_limit_s=settings().request_limit_s)
+
+
+def _put_args(arrival: Arrival) -> list[Any]:
+    event = arrival.event
+    touches = {True: "1", False: "0", None: "?"}[arrival.touches_stage]
+    return [
+        arrival.user_id,
+        event.event_id,
+        event.dumps(),
+        arrival.state,
+        event.version or "",
+        touches,
+        "1" if arrival.is_first else "0",
+        arrival.occurred_at_ms or "",
+        arrival.lead_id or "",
+        "1" if arrival.wants_look else "0",
+        arrival.stage_version or "",
+        arrival.sent_at_ms or "",
+    ]
 
 
 def _settle_args(one: Settlement, *, release: bool) -> list[Any]:
