@@ -1,4 +1,4 @@
-"""bitrix_queue → the work queue: put the event in and wake a worker, nothing more."""
+"""bitrix_queue → the work queue: put the events in and wake a worker, nothing more."""
 
 import functions_framework
 from flask import Request, Response
@@ -11,6 +11,6 @@ from leadline.sync import intake
 @functions_framework.http
 @endpoint("POST", writing="operate")
 def bitrix_handler(request: Request) -> Response:
-    """202 once Redis has it; 422 for a message that can never be served."""
+    """202 once Redis has it all; 422 for a message that can never be served."""
     intake.take(receive(request))
     return Response(status=202)

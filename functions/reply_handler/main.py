@@ -1,24 +1,29 @@
-"""bitrix.responses → the ledger: note what became of an event."""
+"""bitrix.responses → the ledger: note what became of events."""
 
 import functions_framework
 from flask import Request, Response
 
 from leadline.ledger import outcomes
+from leadline.ledger.outcomes import Answer
 from leadline.messages import contract, journey
-from leadline.messages.delivery import FENCE, JOURNEY, OUTCOME, PASSING, receive
+from leadline.messages.delivery import FENCE, JOURNEY, OUTCOME, PASSING, Delivery, receive
 from leadline.runtime.http import endpoint
 
 
 @functions_framework.http
 @endpoint("POST", writing="operate")
 def reply_handler(request: Request) -> Response:
-    """204 once the ledger has it; 422 for a reply that can never be applied."""
-    delivery = receive(request)
-    outcomes.apply(
+    """204 once the ledger has it all; 422 for a reply that can never be applied."""
+    outcomes.apply([_answer(delivery) for delivery in receive(request)])
+    return Response(status=204)
+
+
+def _answer(delivery: Delivery) -> Answer:
+    return Answer(
         contract.read_reply(delivery.body),
         delivery.attributes.get(OUTCOME),
-        fence=delivery.attributes.get(FENCE),
+        delivery.attributes.get(FENCE),
         is_passing=PASSING in delivery.attributes,
         journey=journey.of_header(delivery.attributes.get(JOURNEY)),
+        trace=delivery.trace,
     )
-    return Response(status=204)

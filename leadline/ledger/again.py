@@ -19,14 +19,18 @@ WITH asked AS (
                          CAST(:event_ids AS uuid[]), CAST(:with_stage AS boolean[]),
                          CAST(:is_certain AS boolean[]))
         AS asked (user_id, seen_version, event_id, with_stage, is_certain)
+), held AS (
+    -- In the order of ids, so that statements never wait for each other in a ring.
+    SELECT users.id, with_stage, event_id FROM users JOIN asked ON asked.user_id = users.id
+    WHERE users.version = seen_version AND sync_status <> 'waiting' OR is_certain
+    ORDER BY users.id FOR NO KEY UPDATE OF users
 ), written AS (
     UPDATE users SET version = version + 1,
         stage_version = CASE WHEN with_stage THEN version + 1 ELSE stage_version END,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0
-    FROM asked
-    WHERE users.id = asked.user_id
-      AND (users.version = asked.seen_version AND sync_status <> 'waiting' OR is_certain)
-    RETURNING id, version, full_name, phone, stage, stage_version, synced_version, event_id
+    FROM held
+    WHERE users.id = held.id
+    RETURNING users.id, version, full_name, phone, stage, stage_version, synced_version, event_id
 )
 INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
                     stage_version, correlation_id, traceparent, due_at)

@@ -12,9 +12,7 @@ import os
 import random
 import signal
 import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -25,7 +23,8 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
 from leadline.messages import topology
-from leadline.messages.courier import Courier, Verdict
+from leadline.messages.courier import Courier
+from leadline.messages.deliveries import THREADS, Deliveries
 from leadline.messages.received import Received, attempt_of
 from leadline.runtime import broker, log, metrics, secrets, tracing
 from leadline.runtime.errors import BadConfiguration
@@ -34,18 +33,6 @@ from leadline.runtime.settings import settings
 
 logger = structlog.get_logger()
 
-DELIVERIES = metrics.Counter(
-    "leadline_deliveries_total",
-    "Messages by queue and what their function said",
-    "queue",
-    "verdict",
-)  # served, not now, never
-DURATION = metrics.Histogram(
-    "leadline_delivery_duration_seconds",
-    "Time that the function of a queue took to answer",
-    "queue",
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 50),
-)
 CONSUMING = metrics.Gauge(
     "leadline_connector_consuming", "1 while this connector consumes the queue", "queue"
 )
@@ -55,16 +42,14 @@ _POLL_S = 0.5
 
 
 class Connector:
-    """Consumes one queue on a connection of its own, with a few deliveries in flight."""
+    """Consumes one queue on a connection of its own, for one function."""
 
     def __init__(self, url: str, queue: str, function: str) -> None:
         self._parameters = broker.parameters(url)
         self.queue = queue
-        self._function = function
         self._prefetch = settings().prefetch
-        self._courier = Courier(self._prefetch)
+        self._courier = Courier(queue, function, connections=THREADS)
         self._stopping = threading.Event()
-        self._in_flight = 0
         self.is_consuming = False
 
     def stop(self) -> None:
@@ -94,61 +79,38 @@ class Connector:
         channel.basic_qos(prefetch_count=self._prefetch)
         for queue in topology.queues_of(self.queue):
             channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
-        self._in_flight = 0
-        # One pool a connection: a delivery can be settled on the channel it came by only.
-        pool = ThreadPoolExecutor(self._prefetch)
+        deliveries = Deliveries(connection, channel, self._courier, prefetch=self._prefetch)
         try:
-            channel.basic_consume(self.queue, self._on_message(connection, pool))
+            channel.basic_consume(self.queue, partial(self._received, deliveries))
             self.is_consuming = True
             logger.info("connector consumes", queue=self.queue)
             # RabbitMQ takes the consumer away with its queue, and nothing raises.
             while channel.consumer_tags and not self._stopping.is_set():
                 connection.process_data_events(time_limit=_POLL_S)
+                deliveries.post()
             self.is_consuming = bool(channel.consumer_tags)
             if not self.is_consuming:
                 logger.warning("the queue is gone, it is declared anew", queue=self.queue)
-            self._drain(connection, channel)
+            for tag in list(channel.consumer_tags):
+                channel.basic_cancel(tag)
+            while not deliveries.is_done:
+                deliveries.post()
+                connection.process_data_events(time_limit=_POLL_S)
             connection.close()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            deliveries.close()
 
-    def _drain(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
-        for tag in list(channel.consumer_tags):
-            channel.basic_cancel(tag)
-        while self._in_flight:
-            connection.process_data_events(time_limit=_POLL_S)
-
-    def _on_message(
-        self, connection: pika.BlockingConnection, pool: ThreadPoolExecutor
-    ) -> Callable[..., None]:
-        def on_message(
-            channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes
-        ) -> None:
-            self._in_flight += 1
-            attempt = attempt_of(properties, redelivered=method.redelivered)
-            tag = method.delivery_tag
-            received = Received(channel, tag, self.queue, properties, body, attempt)
-
-            def deliver() -> None:
-                began = time.monotonic()
-                try:
-                    verdict = self._courier.deliver(self._function, body, properties, attempt)
-                except Exception as error:  # the edge of the thread: a slot would be lost
-                    logger.exception("delivery failed")
-                    verdict = Verdict(is_served=False, reason=f"not sent: {type(error).__name__}")
-
-                DELIVERIES.inc(self.queue, verdict.name)
-                DURATION.observe(time.monotonic() - began, self.queue)
-
-                def settle() -> None:
-                    self._in_flight -= 1
-                    received.settle(verdict)
-
-                connection.add_callback_threadsafe(settle)
-
-            pool.submit(deliver)
-
-        return on_message
+    def _received(
+        self,
+        deliveries: Deliveries,
+        channel: BlockingChannel,
+        method: Any,
+        properties: pika.BasicProperties,
+        body: bytes,
+    ) -> None:
+        attempt = attempt_of(properties, redelivered=method.redelivered)
+        tag = method.delivery_tag
+        deliveries.add(Received(channel, tag, self.queue, properties, body, attempt))
 
 
 def routes() -> dict[str, str]:

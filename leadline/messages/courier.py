@@ -1,94 +1,137 @@
-"""One delivery over HTTP: a message becomes a CloudEvent, the answer becomes a verdict."""
+"""Deliveries over HTTP: messages become CloudEvents, the answer becomes a verdict."""
 
-import re
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
 
-import pika
+import orjson
 import urllib3
 
-from leadline.messages.delivery import ATTEMPT, NO_ID
-from leadline.runtime import auth, tracing
+from leadline.messages import envelope
+from leadline.messages.delivery import TRACEPARENT
+from leadline.messages.envelope import Event
+from leadline.messages.received import SERVED, Received, Verdict
+from leadline.runtime import metrics, tracing
 from leadline.runtime.settings import settings
 from leadline.runtime.tracing import Span
+
+DURATION = metrics.Histogram(
+    "leadline_delivery_duration_seconds",
+    "Time that the function of a queue took to answer",
+    "queue",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 50),
+)
+
+BATCHES = metrics.Histogram(
+    "leadline_delivery_messages",
+    "Messages that went to the function of a queue in one request",
+    "queue",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+)
 
 #: Longer than any function's own time-outs together, shorter than a gateway's 60 s.
 TIMEOUT = urllib3.Timeout(connect=3.0, read=50.0)
 REASON_MAX = 500
-#: CloudEvents' attribute names; any other name may be one that HTTP can't carry.
-_PASSED_ON = re.compile(r"ce-[a-z0-9]+|traceparent")
 _TRY_AGAIN_BELOW_500 = frozenset({408, 425, 429})
+#: A comma, and a trace of our own where the message has none.
+_ROOM = 80
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the function said: served, not now, or never."""
-
-    is_served: bool
-    is_final: bool = False
-    reason: str = ""
-
-    @property
-    def name(self) -> str:
-        """The verdict in a word, for counting."""
-        if self.is_served:
-            return "served"
-        return "never" if self.is_final else "not now"
+_Sent = tuple[Received, Event]
 
 
 class Courier:
-    """Posts messages to functions, on connections that are kept and shared by threads."""
+    """Posts a queue's messages to its function, on connections that are kept, from any thread."""
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self, queue: str, url: str, connections: int) -> None:
+        self._queue = queue
+        self._url = url
         self._pool = urllib3.PoolManager(maxsize=connections, timeout=TIMEOUT, retries=False)
 
-    def deliver(
-        self, url: str, body: bytes, properties: pika.BasicProperties, attempt: int
-    ) -> Verdict:
+    def deliver(self, message: Received) -> Verdict:
         """Post one message; an answer of any kind is a verdict, so is none."""
-        if len(body) > settings().body_limit:
-            reason = f"the message has {len(body)} bytes, {settings().body_limit} are allowed"
+        limit = settings().body_limit
+        if len(message.body) > limit:
+            reason = f"the message has {len(message.body)} bytes, {limit} are allowed"
             return Verdict(is_served=False, is_final=True, reason=reason)
-        headers = _headers(properties, attempt)
+        headers = envelope.alone(message)
         if not tracing.is_on():
-            return self._post(url, body, headers)
-        span = Span("deliver", "CONSUMER", headers.get("traceparent"), attempt=attempt)
-        verdict = self._post(url, body, {**headers, "traceparent": span.traceparent})
-        span.end("" if verdict.is_served else verdict.name)
+            return self._post(message.body, headers)
+        span = _span(message, headers.get(TRACEPARENT))
+        verdict = self._post(message.body, {**headers, TRACEPARENT: span.traceparent})
+        span.end(_error(verdict))
         return verdict
 
-    def _post(self, url: str, body: bytes, headers: dict[str, str]) -> Verdict:
+    def deliver_together(self, messages: Sequence[Received]) -> list[Received]:
+        """Post messages as batches; returns those that were not served, to be delivered alone.
+
+        A batch was served if all of it was; for its messages any other answer is no verdict.
+        """
+        events = [(message, envelope.event(message)) for message in messages]
+        left = [message for message, event in events if event is None]
+        for lot in _lots([(message, event) for message, event in events if event is not None]):
+            batch = [message for message, _ in lot]
+            if len(batch) == 1:
+                left += batch
+                continue
+            verdict = self._post_batch(lot)
+            if verdict.is_served:
+                continue
+            # Who refuses a batch for good has taken nothing of it.
+            left += batch if verdict.is_final else [message.in_doubt() for message in batch]
+        return left
+
+    def _post_batch(self, lot: Sequence[_Sent]) -> Verdict:
+        events, headers = [event for _, event in lot], envelope.batched()
+        if not tracing.is_on():
+            return self._post(orjson.dumps(events), headers, len(lot))
+        spans = [_span(message, event.get(TRACEPARENT)) for message, event in lot]
+        for event, span in zip(events, spans, strict=True):
+            event[TRACEPARENT] = span.traceparent
+        first, *others = (span.traceparent for span in spans)
+        whole = Span("deliver batch", "CLIENT", first, links=others, messages=len(lot))
+        headers[TRACEPARENT] = whole.traceparent
+        verdict = self._post(orjson.dumps(events), headers, len(lot))
+        for span in (whole, *spans):
+            span.end(_error(verdict))
+        return verdict
+
+    def _post(self, body: bytes, headers: dict[str, str], messages: int = 1) -> Verdict:
+        BATCHES.observe(messages, self._queue)
+        began = time.monotonic()
         try:
-            answer = self._pool.request("POST", url, body=body, headers=headers, redirect=False)
+            answer = self._pool.request(
+                "POST", self._url, body=body, headers=headers, redirect=False
+            )
         except urllib3.exceptions.HTTPError as error:
             return Verdict(is_served=False, reason=f"no answer: {type(error).__name__}")
+        finally:
+            DURATION.observe(time.monotonic() - began, self._queue)
         if 200 <= answer.status < 300:
-            return Verdict(is_served=True)
+            return SERVED
         is_passing = answer.status >= 500 or answer.status in _TRY_AGAIN_BELOW_500
         return Verdict(is_served=False, is_final=not is_passing, reason=_reason(answer))
 
 
-def _headers(properties: pika.BasicProperties, attempt: int) -> dict[str, str]:
-    """The AMQP envelope as HTTP headers: `ce-*` and the trace as they came, the rest by name."""
-    headers = {"Content-Type": _printable(properties.content_type or "application/json")}
-    for name, value in (properties.headers or {}).items():
-        if _PASSED_ON.fullmatch(name):
-            headers[name] = _printable(value)
-    if "ce-specversion" not in headers:
-        message_id = properties.message_id or ""
-        headers |= {"ce-specversion": "1.0", "ce-type": "amqp.message", "ce-source": "/amqp"}
-        headers["ce-id"] = _printable(message_id) or NO_ID
-    headers[f"ce-{ATTEMPT}"] = str(attempt)
-    if properties.correlation_id:
-        headers["X-Call-Id"] = _printable(properties.correlation_id)
-    key = auth.own_key()
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    return headers
+def _lots(sent: Sequence[_Sent]) -> Iterator[list[_Sent]]:
+    """Batches that the function's limit of a body lets through."""
+    lot: list[_Sent] = []
+    size = 0
+    for message, event in sent:
+        more = len(orjson.dumps(event)) + _ROOM
+        if lot and size + more > settings().body_limit:
+            yield lot
+            lot, size = [], 0
+        lot.append((message, event))
+        size += more
+    if lot:
+        yield lot
 
 
-def _printable(value: object) -> str:
-    """A header value that no odd byte can break."""
-    return "".join(one for one in str(value) if one.isascii() and one.isprintable())[:1000]
+def _span(message: Received, parent: str | None) -> Span:
+    return Span("deliver", "CONSUMER", parent, attempt=message.attempt)
+
+
+def _error(verdict: Verdict) -> str:
+    return "" if verdict.is_served else verdict.name
 
 
 def _reason(answer: urllib3.BaseHTTPResponse) -> str:

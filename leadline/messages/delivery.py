@@ -1,20 +1,22 @@
 """A message as it reaches an event function by HTTP.
 
-Accepted are a CloudEvent in binary or structured form (https://cloudevents.io, HTTP binding) and a
-plain JSON POST. Extension attributes of ours travel in AMQP as headers `ce-<name>`.
+Accepted are a CloudEvent in binary or structured form (https://cloudevents.io, HTTP binding), a
+batch of structured ones, and a plain JSON POST. Extension attributes of ours travel in AMQP as
+headers `ce-<name>`.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 from cloudevents.exceptions import GenericException
-from cloudevents.http import from_http
+from cloudevents.http import CloudEvent, from_dict, from_http
 from flask import Request
 
 from leadline.runtime import context
+from leadline.runtime.context import Trace
 from leadline.runtime.errors import BadMessage
 
 #: The fields that a client gave, separated by commas: an update leaves an untouched stage alone.
@@ -41,9 +43,15 @@ JOURNEY = "journey"
 #: Which delivery this is, 1 for the first; the connector counts.
 ATTEMPT = "attempt"
 
-
 #: The `id` of a CloudEvent made from a message that has none.
 NO_ID = "-"
+#: What every CloudEvent has beside its `specversion`.
+REQUIRED = frozenset({"id", "source", "type"})
+#: https://github.com/cloudevents/spec/blob/main/cloudevents/formats/json-format.md, 4
+BATCHED = "application/cloudevents-batch+json"
+#: Of an event in a batch; one that comes alone has them as headers of HTTP's
+#: (https://github.com/cloudevents/spec/tree/main/cloudevents/extensions, the same names).
+CORRELATION_ID, TRACEPARENT = "correlationid", "traceparent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,7 @@ class Delivery:
     body: Any
     message_id: str | None
     attributes: Mapping[str, str]
+    trace: Trace = field(default_factory=context.current)
 
     @property
     def is_first(self) -> bool:
@@ -74,25 +83,49 @@ def attributes(event_type: str, event_id: str, source: str, time: str | None) ->
     return headers
 
 
-def receive(request: Request) -> Delivery:
-    """The message in this request.
+def receive(request: Request) -> list[Delivery]:
+    """The messages in this request: one, or those of a batch.
 
     Raises:
-        BadMessage: the body is not JSON, or not the CloudEvent that its headers announce.
+        BadMessage: one of them is not JSON, or not the CloudEvent that the headers announce.
     """
     body = request.get_data()
-    if (
-        "ce-specversion" not in request.headers
-        and request.mimetype != "application/cloudevents+json"
-    ):
-        return Delivery(_json(body), request.headers.get("X-Rabbitmq-Msg-Id"), {})
+    if request.mimetype == BATCHED:
+        return [_batched(event) for event in _events(body)]
+    if "ce-specversion" in request.headers or request.mimetype == "application/cloudevents+json":
+        return [_alone(request, body)]
+    return [Delivery(_json(body), request.headers.get("X-Rabbitmq-Msg-Id"), {})]
+
+
+def _alone(request: Request, body: bytes) -> Delivery:
+    event = _event(from_http, dict(request.headers), body)
+    return _delivery(event, event.data if isinstance(event.data, dict) else _json(body))
+
+
+def _events(body: bytes) -> list[Any]:
+    events = _json(body)
+    if not isinstance(events, list):
+        raise BadMessage("a batch is an array of CloudEvents")
+    return events
+
+
+def _batched(content: Any) -> Delivery:
+    event = _event(from_dict, content)
+    delivery = _delivery(event, event.data)
+    sent = delivery.attributes
+    return replace(delivery, trace=context.made(sent.get(CORRELATION_ID), sent.get(TRACEPARENT)))
+
+
+def _event(read: Callable[..., CloudEvent], *given: Any) -> CloudEvent:
     try:
-        event = from_http(dict(request.headers), body)
+        return read(*given)
     except (GenericException, ValueError, TypeError, AttributeError, RecursionError):
         # The library names few mistakes; on others it stumbles.
         raise BadMessage("not a valid CloudEvent") from None
+
+
+def _delivery(event: CloudEvent, data: Any) -> Delivery:
     found = {name: str(value) for name, value in event.get_attributes().items()}
-    data = event.data if isinstance(event.data, dict) else _json(body)
     message_id = found.get("id")
     return Delivery(data, None if message_id == NO_ID else message_id, found)
 

@@ -1,7 +1,7 @@
 """A message between its delivery and its acknowledgement."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pika
@@ -9,7 +9,6 @@ import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 
 from leadline.messages import topology
-from leadline.messages.courier import Verdict
 from leadline.messages.delivery import ATTEMPT
 from leadline.runtime import metrics
 
@@ -24,6 +23,25 @@ ATTEMPT_HEADER = f"ce-{ATTEMPT}"
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the function said: served, not now, or never."""
+
+    is_served: bool
+    is_final: bool = False
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The verdict in a word, for counting."""
+        if self.is_served:
+            return "served"
+        return "never" if self.is_final else "not now"
+
+
+SERVED = Verdict(is_served=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A message as it came, and the one channel where it can be acknowledged."""
 
@@ -33,15 +51,19 @@ class Received:
     properties: pika.BasicProperties
     body: bytes
     attempt: int
+    #: It was in a batch of which nobody knows whether it was served.
+    may_be_served: bool = False
 
-    def settle(self, verdict: Verdict) -> None:
-        """Acknowledge; first a copy goes where it can wait or rest, if it was not served."""
-        if not verdict.is_served:
-            if verdict.is_final or self.attempt >= MAX_ATTEMPTS:
-                self._bury(verdict.reason)
-            else:
-                self._delay(verdict.reason)
-        self.channel.basic_ack(self.tag)
+    def in_doubt(self) -> "Received":
+        """The message after such a batch."""
+        return replace(self, may_be_served=True)
+
+    def put_aside(self, verdict: Verdict) -> None:
+        """Publish a copy to where what was not served waits or rests; to be acknowledged then."""
+        if verdict.is_final or self.attempt >= MAX_ATTEMPTS:
+            self._bury(verdict.reason)
+        else:
+            self._delay(verdict.reason)
 
     def _bury(self, reason: str) -> None:
         """Into the dead letters, with the reason and the origin."""

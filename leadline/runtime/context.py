@@ -25,15 +25,24 @@ _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
 def begin(correlation_id: str | None = None, traceparent: str | None = None) -> Trace:
     """Make this the current trace; what is missing or malformed is made anew."""
+    return resume(made(correlation_id, traceparent))
+
+
+def made(correlation_id: str | None, traceparent: str | None) -> Trace:
+    """The trace of somebody who sent these; what is missing or malformed is made anew."""
     if not traceparent or not _is_traceparent(traceparent):
         ids = f"{random.getrandbits(192):048x}"
         traceparent = f"00-{ids[:32]}-{ids[32:]}-01"
     if not correlation_id or not _is_correlation_id(correlation_id):
         correlation_id = traceparent[3:35]
-    trace = Trace(correlation_id, traceparent)
+    return Trace(correlation_id, traceparent)
+
+
+def resume(trace: Trace) -> Trace:
+    """Make this the current trace of this thread."""
     _current.set(trace)
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
+    structlog.contextvars.bind_contextvars(correlation_id=trace.correlation_id)
     return trace
 
 

@@ -36,8 +36,8 @@ class Settings(BaseModel):
     #: Queues that a message may ask to be answered on, separated by commas.
     reply_queues: str = "bitrix.responses"
     reply_envelope: Literal["plain", "nestjs"] = "plain"
-    #: How many deliveries of a queue are under way at once; 1 keeps the order of arrival.
-    prefetch: int = Field(16, ge=1, le=1000)
+    #: How many messages of a queue a connector has in hand; 1 keeps the order of arrival.
+    prefetch: int = Field(64, ge=1, le=1000)
     #: CloudEvents `source` of what we publish.
     source: str = "/leadline"
 

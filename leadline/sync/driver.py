@@ -55,7 +55,7 @@ def wake() -> None:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    if work_queue().turns.needs_job():
+    if work_queue().comers.needs_job():
         enqueue()
 
 

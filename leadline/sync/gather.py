@@ -37,12 +37,12 @@ def turn(queue: WorkQueue) -> Iterator[bool]:
         QueueDown: Redis can't be reached.
     """
     mine = secrets.token_hex(8)
-    is_mine = queue.turns.claim(mine, GATHER_MS)
+    is_mine = queue.comers.claim(mine, GATHER_MS)
     try:
         yield is_mine
     finally:
         if is_mine:
-            queue.turns.leave(mine)
+            queue.comers.leave(mine)
 
 
 def gather(queue: WorkQueue) -> Leased:
@@ -55,7 +55,7 @@ def gather(queue: WorkQueue) -> Leased:
     _fill(queue, limit)
     wait_s = portals.token_bucket().reserve()
     if wait_s:
-        queue.turns.stay(GATHER_MS + int(wait_s * 1000))
+        queue.comers.stay(GATHER_MS + int(wait_s * 1000))
         metrics.TOKEN_WAIT.inc(by=wait_s)
         time.sleep(wait_s)
     leased = queue.lease(limit)

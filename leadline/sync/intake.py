@@ -1,6 +1,7 @@
-"""A message from `bitrix_queue` into the work queue, and a job for it unless one waits already."""
+"""Messages from `bitrix_queue` into the work queue, and a job for them unless one waits already."""
 
 import time
+from collections.abc import Sequence
 
 import orjson
 import structlog
@@ -24,25 +25,31 @@ RECEIVED = metrics.Counter(
 JOBS = metrics.Counter("leadline_jobs_enqueued_total", "Jobs made because none was waiting")
 
 
-def take(delivery: Delivery) -> None:
-    """Put the event in and wake a worker.
+def take(deliveries: Sequence[Delivery]) -> None:
+    """Put the events in and wake a worker.
 
     Raises:
-        BadMessage: the message can never be served.
-        QueueDown: Redis can't be reached; the message must come again.
+        BadMessage: one of the messages can never be served; nothing was put in.
+        QueueDown: Redis can't be reached; the messages must come again.
     """
-    arrival = _arrival(contract.read_request(delivery.body), delivery)
-    event = arrival.event
-    about = {"event_id": event.event_id, "user_id": arrival.user_id}
-    waiting_jobs = work_queue().put(arrival)
-    RECEIVED.inc(event.action)
-    if waiting_jobs is None:
-        log.warning("event older than Redis' memory, not taken: its sender asks again", **about)
-        return
-    log.info("event received", action=event.action, **about)
-    if waiting_jobs == 0:
+    arrivals = [_arrival(contract.read_request(one.body), one) for one in deliveries]
+    waiting = work_queue().put_all(arrivals)
+    for delivery, arrival, waiting_jobs in zip(deliveries, arrivals, waiting, strict=True):
+        context.resume(delivery.trace)
+        _tell(arrival, is_taken=waiting_jobs is not None)
+    if 0 in waiting:
         JOBS.inc()
-        log.info("job enqueued", job_id=driver.enqueue(), **about)
+        log.info("job enqueued", job_id=driver.enqueue())
+
+
+def _tell(arrival: Arrival, *, is_taken: bool) -> None:
+    event = arrival.event
+    RECEIVED.inc(event.action)
+    about = {"event_id": event.event_id, "user_id": arrival.user_id}
+    if is_taken:
+        log.info("event received", action=event.action, **about)
+    else:
+        log.warning("event older than Redis' memory, not taken: its sender asks again", **about)
 
 
 def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
@@ -65,7 +72,6 @@ def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
 
 
 def _owed(request: contract.Request, delivery: Delivery) -> Owed:
-    trace = context.current()
     user = request.user.model_dump(exclude={"bitrix_lead_id"}, exclude_none=True)
     no_phone = Answered("failed", attempts=1, reason=contract.MISSING_PHONE)
     return Owed(
@@ -74,8 +80,8 @@ def _owed(request: contract.Request, delivery: Delivery) -> Owed:
         user=user,
         reply_queue=request.reply_queue,
         version=request.version,
-        correlation_id=trace.correlation_id,
-        traceparent=trace.traceparent,
+        correlation_id=delivery.trace.correlation_id,
+        traceparent=delivery.trace.traceparent,
         answered=no_phone if request.user.phone is None else None,
         journey=Journey(received_ms=int(time.time() * 1000)),
     )

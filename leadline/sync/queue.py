@@ -6,7 +6,7 @@ time when a call failed. Each step is one Lua script, so no step is ever half do
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,10 +16,10 @@ import redis
 from leadline.bitrix24.command import CALL_MARGIN_S
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
+from leadline.sync.comers import Comers
 from leadline.sync.entry import Arrival, Entry, Owed, Settlement
 from leadline.sync.keys import prefix
 from leadline.sync.scripts import script
-from leadline.sync.turns import Turns
 
 #: Longer than any call, so that whoever takes an expired lease over can see all that the lost call
 #: did; short enough for the promised 90 s.
@@ -74,7 +74,7 @@ class WorkQueue:
         self._leases = f"{self.prefix}leases"
         self._memory = f"{self.prefix}memory"
         self._recent = f"{self.prefix}recent"
-        self.turns = Turns(connection, self.prefix)
+        self.comers = Comers(connection, self.prefix)
         self._put = script(connection, "memory", "comers", "put")
         self._lease = script(connection, "memory", "lease")
         self._settle = script(connection, "settle")
@@ -82,7 +82,12 @@ class WorkQueue:
         self._remember = script(connection, "memory", "remember")
 
     def put(self, arrival: Arrival) -> int | None:
-        """Put an event into its user's entry; returns how many will look at it in time.
+        """Put an event into its user's entry; as `put_all`."""
+        (comers,) = self.put_all([arrival])
+        return comers
+
+    def put_all(self, arrivals: Sequence[Arrival]) -> list[int | None]:
+        """Put events into their users' entries; returns for each how many will look at it in time.
 
         0: the caller must enqueue a job, nobody else is told so. None: it was sent before Redis
         forgot what it knew of this user, perhaps something newer. If it is still owed, its sender
@@ -91,18 +96,14 @@ class WorkQueue:
         Raises:
             QueueDown: Redis can't be reached; nothing was put, or nobody can say.
         """
-        user_id, event = arrival.user_id, arrival.event
-        touches = {True: "1", False: "0", None: "?"}[arrival.touches_stage]
-        args: list[Any] = [user_id, event.event_id, event.dumps(), arrival.state]
-        args += [event.version or "", touches, "1" if arrival.is_first else "0"]
-        args.append(arrival.occurred_at_ms or "")
-        keys = [self._due, self._leases, *self._entry_keys(user_id), self._memory]
-        keys += self.turns.keys
-        args += [arrival.lead_id or "", "1" if arrival.wants_look else "0"]
-        args += [arrival.stage_version or "", arrival.sent_at_ms or ""]
+        keys = [self._due, self._leases, self._memory, *self.comers.keys]
+        args: list[Any] = []
+        for arrival in arrivals:
+            keys += self._entry_keys(arrival.user_id)
+            args += _put_args(arrival)
         with reachable():
-            comers = int(self._put(keys=keys, args=args))
-        return None if comers < 0 else comers
+            comers: list[int] = self._put(keys=keys, args=args)
+        return [None if each < 0 else each for each in comers]
 
     def lease(self, limit: int) -> Leased:
         """Lease up to `limit` due users, the longest waiting first.
@@ -199,6 +200,25 @@ class WorkQueue:
 def work_queue() -> WorkQueue:
     """This process's work queue, of the portal that the settings name."""
     return WorkQueue(client(), settings().portal, request_limit_s=settings().request_limit_s)
+
+
+def _put_args(arrival: Arrival) -> list[Any]:
+    event = arrival.event
+    touches = {True: "1", False: "0", None: "?"}[arrival.touches_stage]
+    return [
+        arrival.user_id,
+        event.event_id,
+        event.dumps(),
+        arrival.state,
+        event.version or "",
+        touches,
+        "1" if arrival.is_first else "0",
+        arrival.occurred_at_ms or "",
+        arrival.lead_id or "",
+        "1" if arrival.wants_look else "0",
+        arrival.stage_version or "",
+        arrival.sent_at_ms or "",
+    ]
 
 
 def _settle_args(one: Settlement, *, release: bool) -> list[Any]:

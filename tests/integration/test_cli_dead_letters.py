@@ -10,9 +10,8 @@ import pika
 import pytest
 
 from leadline.messages import dead_letters, topology
-from leadline.messages.courier import Verdict
 from leadline.messages.dead_letters import Decision, Letter
-from leadline.messages.received import Received
+from leadline.messages.received import Received, Verdict
 from tests.integration.conftest import Answer
 
 Leadline = Callable[..., Answer]
@@ -42,7 +41,8 @@ class Broker:
         assert method
         assert got
         received = Received(self.channel, method.delivery_tag, queue, got, content or b"", 3)
-        received.settle(Verdict(is_served=False, is_final=True, reason=reason))
+        received.put_aside(Verdict(is_served=False, is_final=True, reason=reason))
+        self.channel.basic_ack(received.tag)
 
     def take(self, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:
         """All messages of a queue, for good."""

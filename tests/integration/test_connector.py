@@ -285,6 +285,128 @@ def test_sigterm_finishes_what_is_under_way(
     assert depth(amqp_url) == 2 - len(function.requests)
 
 
+BATCH = "application/cloudevents-batch+json"
+HELD = (b'{"held": 1}', b'{"held": 2}')
+
+
+def await_requests(function: Function, count: int) -> None:
+    eventually(lambda: len(function.requests) == count, 10, f"{count} requests have come")
+
+
+def hold(function: Function, url: str) -> None:
+    """Have all requests of the connector under way, until the function may answer."""
+    function.may_answer.clear()
+    for number, body in enumerate(HELD, start=1):
+        publish(url, body)
+        await_requests(function, number)
+
+
+def publish_while_held(function: Function, url: str, *bodies: bytes, **properties: Any) -> None:
+    """Publish messages that have to wait for others, then let the function answer."""
+    hold(function, url)
+    publish(url, *bodies, **properties)
+    eventually(lambda: depth(url) == 0, 10, "the connector has all")
+    function.may_answer.set()
+
+
+def batches(function: Function) -> list[list[dict[str, Any]]]:
+    """The batches that came, event by event."""
+    found = [(headers, body) for _, headers, body in function.requests]
+    return [json.loads(body) for headers, body in found if headers["Content-Type"] == BATCH]
+
+
+def alone(function: Function) -> list[tuple[dict[str, str], bytes]]:
+    """What came alone, after what was held."""
+    found = [(headers, body) for _, headers, body in function.requests[len(HELD) :]]
+    return [(headers, body) for headers, body in found if headers["Content-Type"] != BATCH]
+
+
+def test_what_comes_while_others_are_under_way_leaves_together(
+    running: Process, function: Function, amqp_url: str
+) -> None:
+    bodies = [b'{"n": %d}' % number for number in range(10)]
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    headers = {"traceparent": trace, "ce-changed": "stage"}
+    publish_while_held(function, amqp_url, *bodies, headers=headers, correlation_id="c")
+    await_requests(function, 3)
+    (batch,) = batches(function)
+    assert [(one["id"], one["data"]) for one in batch] == [
+        (f"m-{number}", {"n": number}) for number in range(10)
+    ]
+    for event in batch:
+        assert (event["correlationid"], event["traceparent"]) == ("c", trace)
+        assert (event["attempt"], event["changed"], event["specversion"]) == ("1", "stage", "1.0")
+    assert running.stop() == 0
+    assert depth(amqp_url) == 0, "all are acknowledged"
+
+
+@pytest.mark.usefixtures("running")
+@pytest.mark.parametrize(("answer", "is_in_doubt"), [(422, False), (503, True)])
+def test_what_a_batch_was_not_served_with_is_delivered_alone(
+    function: Function,
+    amqp_url: str,
+    answer: int,
+    is_in_doubt: bool,  # noqa: FBT001
+) -> None:
+    """One of them can't be served: it is kept as a dead letter, and the others are served."""
+    function.answers = [202, 202, answer, 202, 422]
+    publish_while_held(function, amqp_url, *(b'{"n": %d}' % number for number in range(4)))
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
+    await_requests(function, 3 + 4)
+    assert sorted(body for _, body in alone(function)) == [b'{"n": %d}' % n for n in range(4)]
+    for headers, _ in alone(function):
+        assert headers["ce-attempt"] == "1"
+        assert ("ce-resent" in headers) == is_in_doubt
+    ((_, dead),) = take(amqp_url, DEAD)
+    assert dead == alone(function)[1][1]
+
+
+@pytest.mark.usefixtures("running")
+def test_what_is_odd_harms_no_batch(function: Function, amqp_url: str) -> None:
+    odd = [b"nonsense", b'{},{"specversion": "1.0"}', b"x" * 70_000]
+    publish_while_held(function, amqp_url, b'{"n": 1}', *odd, b'{"n": 2}')
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message over the limit is dead")
+    eventually(lambda: len(function.requests) == 5, 10, "all others are delivered")
+    (batch,) = batches(function)
+    assert [event["data"] for event in batch] == [{"n": 1}, {"n": 2}]
+    assert sorted(body for _, body in alone(function)) == sorted(odd[:2])
+
+
+def test_a_batch_keeps_within_the_limit_of_a_body(
+    start: Start, function: Function, amqp_url: str
+) -> None:
+    limit = 2000
+    connector = start(amqp_url, LEADLINE_BODY_LIMIT=str(limit))
+    eventually(lambda: connector.health() == 200, 20, "the connector consumes")
+    publish_while_held(function, amqp_url, *[b'{"n": "%s"}' % (b"x" * 300)] * 20)
+    assert connector.stop() == 0
+    assert depth(amqp_url) == 0
+    sizes = [len(body) for _, _, body in function.requests]
+    assert max(sizes) <= limit
+    assert sum(map(len, batches(function))) + len(alone(function)) == 20
+    assert len(sizes) < len(HELD) + 10
+
+
+def test_sigterm_finishes_what_waits_too(
+    running: Process, function: Function, amqp_url: str
+) -> None:
+    hold(function, amqp_url)
+    publish(amqp_url, *[b"{}"] * 5)
+    eventually(lambda: depth(amqp_url) == 0, 10, "the connector has all")
+    running.process.send_signal(signal.SIGTERM)
+    function.may_answer.set()
+    assert running.process.wait(20) == 0
+    assert depth(amqp_url) == 0
+
+
+@pytest.mark.usefixtures("running")
+def test_functions_that_take_long_hold_nobody_up(function: Function, amqp_url: str) -> None:
+    function.may_answer.clear()
+    for number in range(1, 5):
+        publish(amqp_url, b"{}")
+        await_requests(function, number)
+
+
 def test_a_queue_that_is_deleted_is_declared_and_consumed_anew(
     running: Process, function: Function, amqp_url: str
 ) -> None:

@@ -1,7 +1,6 @@
-"""The ledger against a model of it: one user, any writes and any replies, in any order."""
+"""The ledger against a model of it: any writes and any replies, in any order and together."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from leadline.ledger import outcomes, publish
+from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
 from leadline.users import read, store
 from leadline.users.model import Move, NewUser
@@ -27,33 +27,16 @@ class Fate:
     sendings: int = 0
 
 
-class Machine(RuleBasedStateMachine):
-    """The model: the fate of each version, and the lead of the newest one that was applied."""
+@dataclass
+class Owner:
+    """A user: the fate of each version, and the lead of the newest one that was applied."""
 
-    @initialize()
-    def create(self) -> None:
-        event = store.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
-        self.fates = [Fate(event)]
-        self.synced = 0
-        self.lead: int | None = None
+    fates: list[Fate]
+    synced: int = 0
+    lead: int | None = None
 
-    @rule()
-    def move(self) -> None:
-        user = self.fates[0].event.user.id
-        self.fates.append(Fate(store.change(user, Move(stage="JUNK"), None, None).event))
-
-    @rule(data=st.data())
-    def publish(self, data: st.DataObject) -> None:
-        """The broker's confirm may be noted at any time, also after the reply."""
-        fate = data.draw(st.sampled_from(self.fates))
-        publish.mark_published([str(fate.event.id)])
-        fate.sendings += 1
-
-    @rule(data=st.data(), outcome=st.sampled_from(["synced", "superseded"]))
-    def succeed(self, data: st.DataObject, outcome: str) -> None:
-        fate = data.draw(st.sampled_from(self.fates))
-        lead = 100 + fate.event.version
-        self._reply(fate, outcome, status="success", bitrix_lead_id=lead)
+    def succeed(self, fate: Fate, outcome: str, lead: int) -> None:
+        """What a success means."""
         if fate.state not in {"open", "failed"}:
             return
         fate.state, fate.is_due = outcome, False
@@ -63,42 +46,77 @@ class Machine(RuleBasedStateMachine):
             if outcome == "synced" and older.state == "open":
                 older.state, older.is_due = "superseded", False
 
-    @rule(data=st.data(), is_passing=st.booleans())
-    def fail(self, data: st.DataObject, is_passing: bool) -> None:  # noqa: FBT001
-        fate = data.draw(st.sampled_from(self.fates))
-        self._reply(fate, "failed", is_passing=is_passing, status="error", reason="no")
-        if fate.state in {"open", "failed"}:
-            fate.state, fate.is_due = "failed", fate.is_due and is_passing
+
+class Machine(RuleBasedStateMachine):
+    """The model: users that know nothing of each other, each answered in order."""
+
+    @initialize(users=st.integers(1, 3))
+    def create(self, users: int) -> None:
+        new = NewUser(full_name="Ann", phone="+77001112233")
+        self.owners = [Owner([Fate(store.create(new, None).event)]) for _ in range(users)]
+
+    @rule(data=st.data())
+    def move(self, data: st.DataObject) -> None:
+        owner = data.draw(st.sampled_from(self.owners))
+        user = owner.fates[0].event.user.id
+        owner.fates.append(Fate(store.change(user, Move(stage="JUNK"), None, None).event))
+
+    @rule(data=st.data())
+    def publish(self, data: st.DataObject) -> None:
+        """The broker's confirm may be noted at any time, also after the reply."""
+        _, fate = self._any(data)
+        publish.mark_published([str(fate.event.id)])
+        fate.sendings += 1
+
+    @rule(data=st.data(), count=st.integers(1, 6))
+    def answer(self, data: st.DataObject, count: int) -> None:
+        """Any replies, some perhaps to the same event, in one lot."""
+        outcomes.apply([self._answer(data) for _ in range(count)])
 
     @invariant()
     def each_event_has_its_fate(self) -> None:
-        found = rows(
-            "SELECT version, state, due_at IS NOT NULL AS is_due, sendings FROM events"
-            " WHERE user_id = :id ORDER BY version",
-            id=self.fates[0].event.user.id,
-        )
-        assert found == [
-            {
-                "version": fate.event.version,
-                "state": fate.state,
-                "is_due": fate.is_due,
-                "sendings": fate.sendings,
-            }
-            for fate in self.fates
-        ]
+        for owner in self.owners:
+            found = rows(
+                "SELECT version, state, due_at IS NOT NULL AS is_due, sendings FROM events"
+                " WHERE user_id = :id ORDER BY version",
+                id=owner.fates[0].event.user.id,
+            )
+            assert found == [
+                {
+                    "version": fate.event.version,
+                    "state": fate.state,
+                    "is_due": fate.is_due,
+                    "sendings": fate.sendings,
+                }
+                for fate in owner.fates
+            ]
 
     @invariant()
     def the_user_shows_the_newest(self) -> None:
-        newest = self.fates[-1]
-        shown = {"open": "waiting", "failed": "failed"}.get(newest.state, "synced")
-        sync = read.one(newest.event.user.id)["sync"]
-        assert (sync["status"], sync["bitrix_lead_id"]) == (shown, self.lead)
-        assert ("retry_at" in sync) == (newest.state == "failed" and newest.is_due)
+        for owner in self.owners:
+            newest = owner.fates[-1]
+            shown = {"open": "waiting", "failed": "failed"}.get(newest.state, "synced")
+            sync = read.one(newest.event.user.id)["sync"]
+            assert (sync["status"], sync["bitrix_lead_id"]) == (shown, owner.lead)
+            assert ("retry_at" in sync) == (newest.state == "failed" and newest.is_due)
 
-    def _reply(self, fate: Fate, outcome: str, *, is_passing: bool = False, **more: Any) -> None:
+    def _any(self, data: st.DataObject) -> tuple[Owner, Fate]:
+        owner = data.draw(st.sampled_from(self.owners))
+        return owner, data.draw(st.sampled_from(owner.fates))
+
+    def _answer(self, data: st.DataObject) -> Answer:
+        owner, fate = self._any(data)
         event = fate.event
         about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-        outcomes.apply(Reply(**about, **more), outcome, is_passing=is_passing)
+        outcome = data.draw(st.sampled_from(["synced", "superseded", "failed", "passing"]))
+        if outcome in {"synced", "superseded"}:
+            lead = 100 + event.version
+            owner.succeed(fate, outcome, lead)
+            return Answer(Reply(**about, status="success", bitrix_lead_id=lead), outcome)
+        if fate.state in {"open", "failed"}:
+            fate.state, fate.is_due = "failed", fate.is_due and outcome == "passing"
+        failure = Reply(**about, status="error", reason="no")
+        return Answer(failure, "failed", is_passing=outcome == "passing")
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,9 @@ from uuid import uuid4
 import pytest
 
 from leadline.ledger import outcomes
+from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
+from leadline.runtime import context
 from leadline.runtime.errors import BadMessage
 from leadline.users import read, store
 from leadline.users.model import Changes, NewUser
@@ -23,6 +25,10 @@ def writes(count: int) -> list[Event]:
     event = store.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
     names = [Changes(full_name=f"Ann {number}") for number in range(2, count + 1)]
     return [event, *(store.change(event.user.id, name, None, None).event for name in names)]
+
+
+def apply(reply: Reply, outcome: str | None, **more: Any) -> None:
+    outcomes.apply([Answer(reply, outcome, **more)])
 
 
 def reply_to(event: Event, **more: Any) -> Reply:
@@ -53,14 +59,14 @@ SYNCED = {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": 4
 
 def test_a_success_closes_the_event_and_brings_the_lead_id() -> None:
     (event,) = writes(1)
-    outcomes.apply(reply_to(event), "synced")
+    apply(reply_to(event), "synced")
     assert states() == ["synced"]
     assert sync(event) == SYNCED
 
 
 def test_a_failure_is_kept_with_reason_and_attempts() -> None:
     (event,) = writes(1)
-    outcomes.apply(failure(event, "Missing phone number"), None)
+    apply(failure(event, "Missing phone number"), None)
     assert states() == ["failed"]
     assert due() == [None]
     assert sync(event) == {
@@ -76,7 +82,7 @@ def test_replies_in_any_order_and_twice_end_the_same(order: tuple[int, ...]) -> 
     events = writes(3)
     outcome = {0: "superseded", 1: "superseded", 2: "synced"}
     for at in (*order, *order):
-        outcomes.apply(reply_to(events[at]), outcome[at])
+        apply(reply_to(events[at]), outcome[at])
     assert states() == ["superseded", "superseded", "synced"]
     assert sync(events[0]) == SYNCED
 
@@ -86,43 +92,43 @@ def test_the_newest_versions_reply_decides_whatever_came_before(order: tuple[int
     events = writes(3)
     replies = [reply_to(events[0]), failure(events[1]), reply_to(events[2])]
     for at in order:
-        outcomes.apply(replies[at], None)
+        apply(replies[at], None)
     assert sync(events[0]) == SYNCED
     assert "open" not in states()
 
 
 def test_ten_copies_of_a_reply_at_once_change_nothing_more() -> None:
     (event,) = writes(1)
-    in_threads(10, lambda _: outcomes.apply(reply_to(event), "synced"))
+    in_threads(10, lambda _: apply(reply_to(event), "synced"))
     (row,) = rows("SELECT state, attempts FROM events")
     assert row == {"state": "synced", "attempts": 1}
 
 
 def test_an_older_reply_leaves_a_user_that_was_changed_since_waiting() -> None:
     first, second = writes(2)
-    outcomes.apply(reply_to(first), "synced")
+    apply(reply_to(first), "synced")
     assert sync(first)["status"] == "waiting"
     assert sync(first)["bitrix_lead_id"] == 456
-    outcomes.apply(reply_to(second), "synced")
+    apply(reply_to(second), "synced")
     assert sync(first) == SYNCED
 
 
 def test_a_newer_success_supersedes_what_is_still_open() -> None:
     events = writes(3)
-    outcomes.apply(reply_to(events[2]), "synced")
+    apply(reply_to(events[2]), "synced")
     assert states() == ["superseded", "superseded", "synced"]
 
 
 def test_a_newer_failure_supersedes_nothing() -> None:
     events = writes(2)
-    outcomes.apply(failure(events[1]), None)
+    apply(failure(events[1]), None)
     assert states() == ["open", "failed"]
 
 
 def test_a_failure_may_turn_into_a_success() -> None:
     (event,) = writes(1)
-    outcomes.apply(failure(event), None)
-    outcomes.apply(reply_to(event), "synced")
+    apply(failure(event), None)
+    apply(reply_to(event), "synced")
     assert states() == ["synced"]
     assert sync(event) == SYNCED
 
@@ -132,7 +138,7 @@ def test_what_failed_for_a_passing_reason_stays_due_and_says_when() -> None:
     (before,) = due()
     assert "retry_at" not in read.one(event.user.id)["sync"]
     for _ in range(3):  # the reply may come again
-        outcomes.apply(failure(event, "HTTP 500"), "failed", is_passing=True)
+        apply(failure(event, "HTTP 500"), "failed", is_passing=True)
     assert due() == [before]
     assert sync(event)["status"] == "failed"
     assert read.one(event.user.id)["sync"]["retry_at"] == before
@@ -140,61 +146,61 @@ def test_what_failed_for_a_passing_reason_stays_due_and_says_when() -> None:
 
 def test_nothing_is_due_after_a_later_try_has_succeeded() -> None:
     (event,) = writes(1)
-    outcomes.apply(failure(event), "failed", is_passing=True)
-    outcomes.apply(reply_to(event), "synced")
-    outcomes.apply(failure(event), "failed", is_passing=True)
+    apply(failure(event), "failed", is_passing=True)
+    apply(reply_to(event), "synced")
+    apply(failure(event), "failed", is_passing=True)
     assert due() == [None]
     assert sync(event) == SYNCED
 
 
 def test_a_later_try_that_fails_for_good_is_the_last() -> None:
     (event,) = writes(1)
-    outcomes.apply(failure(event, "HTTP 500"), "failed", is_passing=True)
-    outcomes.apply(failure(event, "no such field"), "failed")
-    outcomes.apply(failure(event, "HTTP 500"), "failed", is_passing=True)
+    apply(failure(event, "HTTP 500"), "failed", is_passing=True)
+    apply(failure(event, "no such field"), "failed")
+    apply(failure(event, "HTTP 500"), "failed", is_passing=True)
     assert due() == [None]
     assert states() == ["failed"]
 
 
 def test_what_fails_for_too_long_is_left_to_an_operator() -> None:
     (event,) = writes(1)
-    outcomes.apply(failure(event), "failed", is_passing=True)
+    apply(failure(event), "failed", is_passing=True)
     for days, is_due in ((13, True), (15, False)):
         rows("UPDATE events SET settled_at = now() - make_interval(days => :days)", days=days)
-        outcomes.apply(failure(event, "still down"), "failed", is_passing=True)
+        apply(failure(event, "still down"), "failed", is_passing=True)
         assert (due() != [None]) == is_due
     assert sync(event)["reason"] == "still down"
 
 
 def test_a_success_never_turns_into_a_failure() -> None:
     (event,) = writes(1)
-    outcomes.apply(reply_to(event), "synced")
-    outcomes.apply(failure(event), None)
+    apply(reply_to(event), "synced")
+    apply(failure(event), None)
     assert states() == ["synced"]
     assert sync(event) == SYNCED
 
 
 def test_the_newest_applied_version_names_the_lead() -> None:
     events = writes(3)
-    outcomes.apply(reply_to(events[1], bitrix_lead_id=20), "synced")
-    outcomes.apply(reply_to(events[0], bitrix_lead_id=10), "synced")
+    apply(reply_to(events[1], bitrix_lead_id=20), "synced")
+    apply(reply_to(events[0], bitrix_lead_id=10), "synced")
     assert sync(events[0])["bitrix_lead_id"] == 20
-    outcomes.apply(reply_to(events[2], bitrix_lead_id=30), "synced")
+    apply(reply_to(events[2], bitrix_lead_id=30), "synced")
     assert sync(events[0])["bitrix_lead_id"] == 30
 
 
 def test_an_older_success_that_was_thought_failed_does_not_bring_its_lead_back() -> None:
     first, second = writes(2)
-    outcomes.apply(failure(first), None)
-    outcomes.apply(reply_to(second, bitrix_lead_id=20), "synced")
-    outcomes.apply(reply_to(first, bitrix_lead_id=10), "synced")
+    apply(failure(first), None)
+    apply(reply_to(second, bitrix_lead_id=20), "synced")
+    apply(reply_to(first, bitrix_lead_id=10), "synced")
     assert sync(first)["bitrix_lead_id"] == 20
 
 
 def test_a_failure_does_not_forget_the_lead() -> None:
     first, second = writes(2)
-    outcomes.apply(reply_to(first), "synced")
-    outcomes.apply(failure(second), None)
+    apply(reply_to(first), "synced")
+    apply(failure(second), None)
     assert sync(first)["bitrix_lead_id"] == 456
 
 
@@ -208,23 +214,23 @@ def test_a_reply_to_nothing_we_know_is_a_bad_message() -> None:
         {"user_id": other.user.id},
     ):
         with pytest.raises(BadMessage):
-            outcomes.apply(reply_to(event, **wrong), "synced")
+            apply(reply_to(event, **wrong), "synced")
     assert states() == ["open", "open"]
 
 
 def test_a_reply_without_an_event_id_answers_the_oldest_open_event_of_its_action() -> None:
     events = writes(3)
-    outcomes.apply(reply_to(events[1], event_id=None), None)
+    apply(reply_to(events[1], event_id=None), None)
     assert states() == ["superseded", "synced", "open"]
-    outcomes.apply(reply_to(events[2], event_id=None), None)
+    apply(reply_to(events[2], event_id=None), None)
     assert states() == ["superseded", "synced", "synced"]
     with pytest.raises(BadMessage):
-        outcomes.apply(reply_to(events[2], event_id=None), None)
+        apply(reply_to(events[2], event_id=None), None)
 
 
 def test_a_failure_without_a_reason_has_one() -> None:
     (event,) = writes(1)
-    outcomes.apply(reply_to(event, status="error", bitrix_lead_id=None), None)
+    apply(reply_to(event, status="error", bitrix_lead_id=None), None)
     assert sync(event)["reason"] == "no reason given"
 
 
@@ -233,14 +239,14 @@ def test_replies_of_one_user_at_once_never_deadlock() -> None:
         events = writes(6)
 
         def settle(at: int, events: list[Event] = events) -> None:
-            outcomes.apply(reply_to(events[at]), "synced")
+            apply(reply_to(events[at]), "synced")
 
         in_threads(6, settle)
         assert sync(events[0]) == SYNCED
 
 
 def applied(event: Event, fence: int, outcome: str = "synced") -> None:
-    outcomes.apply(reply_to(event), outcome, fence=str(fence))
+    apply(reply_to(event), outcome, fence=str(fence))
 
 
 def asked_again() -> list[tuple[int, str, int | None]]:
@@ -288,5 +294,85 @@ def test_replies_in_any_order_to_what_was_written_in_order_need_no_mending(
 def test_a_token_that_is_none_says_nothing(fence: str) -> None:
     events = writes(2)
     applied(events[1], fence=30)
-    outcomes.apply(reply_to(events[0]), "synced", fence=fence)
+    apply(reply_to(events[0]), "synced", fence=fence)
     assert asked_again() == []
+
+
+def users(count: int) -> list[Event]:
+    """The first event of each of so many users."""
+    return [writes(1)[0] for _ in range(count)]
+
+
+def test_replies_of_many_users_are_applied_together_each_as_alone() -> None:
+    events = [event for _ in range(3) for event in writes(3)]
+    first, second, third = events[:3], events[3:6], events[6:]
+    outcomes.apply(
+        [
+            Answer(failure(first[2], "no such field")),
+            Answer(reply_to(second[2], bitrix_lead_id=2), "synced", fence="5"),
+            Answer(failure(third[0], "HTTP 500"), "failed", is_passing=True),
+            Answer(reply_to(first[0], bitrix_lead_id=1), "superseded"),
+            Answer(failure(second[2])),
+            Answer(reply_to(third[0], bitrix_lead_id=3), "synced"),
+            Answer(reply_to(third[0], bitrix_lead_id=3), "synced"),
+        ]
+    )
+    found = rows("SELECT state FROM events ORDER BY user_id, version")
+    assert [row["state"] for row in found] == [
+        *("superseded", "open", "failed"),
+        *("superseded", "superseded", "synced"),
+        *("synced", "open", "open"),
+    ]
+    assert sync(first[0])["reason"] == "no such field"
+    assert [sync(one[0])["bitrix_lead_id"] for one in (first, second, third)] == [1, 2, 3]
+    assert rows("SELECT applied_fence FROM users ORDER BY id")[1] == {"applied_fence": 5}
+
+
+def test_a_reply_to_nothing_we_know_leaves_the_others_of_its_lot_applied() -> None:
+    one, other = users(2)
+    lot = [
+        Answer(reply_to(one)),
+        Answer(reply_to(other, event_id=str(uuid4()))),
+        Answer(reply_to(other)),
+    ]
+    with pytest.raises(BadMessage):
+        outcomes.apply(lot)
+    assert sync(one) == SYNCED
+    outcomes.apply([lot[2], lot[0]])  # alone, as the connector delivers them then
+    assert sync(other) == SYNCED
+
+
+def test_replies_without_an_event_id_answer_one_event_after_the_other() -> None:
+    events = writes(3)
+    outcomes.apply([Answer(reply_to(events[2], event_id=None)) for _ in range(2)])
+    assert states() == ["superseded", "synced", "synced"]
+
+
+def test_each_mended_user_keeps_the_trace_of_its_reply() -> None:
+    lot = []
+    for number in range(2):
+        events = writes(2)
+        applied(events[1], fence=30)
+        trace = context.made(f"call-{number}", None)
+        lot.append(Answer(reply_to(events[0]), "synced", fence="40", trace=trace))
+    outcomes.apply(lot)
+    found = rows(
+        "SELECT correlation_id, traceparent FROM events WHERE changed = 'look' ORDER BY user_id"
+    )
+    assert found == [
+        {"correlation_id": one.trace.correlation_id, "traceparent": one.trace.traceparent}
+        for one in lot
+    ]
+
+
+def test_lots_of_the_same_users_in_any_order_never_deadlock() -> None:
+    events = users(40)
+
+    def settle(seed: int) -> None:
+        turned = [*events[seed * 7 :], *events[: seed * 7]][:: 1 if seed % 2 else -1]
+        outcomes.apply([Answer(reply_to(event)) for event in turned])
+
+    for _ in range(5):
+        rows("UPDATE events SET state = 'failed', reason = 'no', settled_at = now()")
+        in_threads(6, settle)
+    assert {row["state"] for row in rows("SELECT state FROM events")} == {"synced"}

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from leadline.ledger import outcomes, prune
+from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
 from leadline.users import read, store
 from leadline.users.model import Move, NewUser
@@ -27,7 +28,7 @@ def move(event: Event) -> Event:
 def settle(event: Event, *, is_synced: bool = True) -> Event:
     about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     ends = {"status": "success", "bitrix_lead_id": 5} if is_synced else {"status": "error"}
-    outcomes.apply(Reply(**about, **ends), None)
+    outcomes.apply([Answer(Reply(**about, **ends))])
     return event
 
 

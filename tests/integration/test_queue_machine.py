@@ -39,23 +39,12 @@ class Machine(RuleBasedStateMachine):
         self.held: dict[int, Entry] = {}
         self.lost: list[Entry] = []
 
-    @rule(user=USERS, version=VERSIONS)
-    def put(self, user: int, version: int) -> None:
-        state = {"full_name": str(version), "phone": "+77001112233", "stage": "NEW"}
-        event = replace(owed(event_id=f"{version}"), version=version)
-        self.work.put(
-            Arrival(
-                user_id=user,
-                event=event,
-                state=orjson.dumps(state),
-                touches_stage=True,
-                is_first=True,
-                occurred_at_ms=int(time.time() * 1000),
-                lead_id=None,
-            )
-        )
-        self.owed.setdefault(user, set()).add(version)
-        self.newest[user] = max(version, self.newest.get(user, 0))
+    @rule(events=st.lists(st.tuples(USERS, VERSIONS), min_size=1, max_size=5))
+    def put(self, events: list[tuple[int, int]]) -> None:
+        assert self.work.put_all([_arrival(*event) for event in events]) == [0] * len(events)
+        for user, version in events:
+            self.owed.setdefault(user, set()).add(version)
+            self.newest[user] = max(version, self.newest.get(user, 0))
 
     @rule()
     def lease(self) -> None:
@@ -123,6 +112,19 @@ class Machine(RuleBasedStateMachine):
             assert entry.state.full_name == str(self.newest[entry.user_id])
             assert entry.hint is None
             self.held[entry.user_id] = entry
+
+
+def _arrival(user: int, version: int) -> Arrival:
+    state = {"full_name": str(version), "phone": "+77001112233", "stage": "NEW"}
+    return Arrival(
+        user_id=user,
+        event=replace(owed(event_id=f"{version}"), version=version),
+        state=orjson.dumps(state),
+        touches_stage=True,
+        is_first=True,
+        occurred_at_ms=int(time.time() * 1000),
+        lead_id=None,
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)

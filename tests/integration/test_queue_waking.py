@@ -56,26 +56,26 @@ def work(client: redis.Redis) -> WorkQueue:
 def test_only_the_first_who_puts_is_told_to_enqueue_a_job(work: WorkQueue) -> None:
     assert put(work, 1) == 0
     assert put(work, 2) == 1
-    assert not work.turns.needs_job()
+    assert not work.comers.needs_job()
 
 
 def test_nobody_enqueues_while_a_job_waits(work: WorkQueue, client: redis.Redis) -> None:
     client.rpush(JOBS_KEY, "a", "b")
     assert put(work, 1) == 2
-    assert not work.turns.needs_job()
+    assert not work.comers.needs_job()
 
 
 def test_whoever_was_told_and_did_not_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
-    eventually(work.turns.needs_job, 5, "the alarm is told")
+    eventually(work.comers.needs_job, 5, "the alarm is told")
 
 
 def test_nobody_enqueues_while_another_one_gathers(work: WorkQueue) -> None:
     put(work, 1)
-    assert work.turns.claim("a", LONG_MS)
+    assert work.comers.claim("a", LONG_MS)
     assert put(work, 2) == 1
-    assert not work.turns.needs_job()
-    assert not work.turns.claim("b", LONG_MS)
+    assert not work.comers.needs_job()
+    assert not work.comers.claim("b", LONG_MS)
     assert [entry.user_id for entry in work.lease(50).entries] == [1, 2]
 
 
@@ -84,23 +84,23 @@ def test_whoever_is_put_after_the_lease_or_the_turn_gets_a_job(
     work: WorkQueue, *, has_leased: bool
 ) -> None:
     put(work, 1)
-    work.turns.claim("a", LONG_MS)
+    work.comers.claim("a", LONG_MS)
     work.lease(50)
     if has_leased:
         assert put(work, 2) == 1
-        work.turns.leave("a")
-        assert work.turns.needs_job()
+        work.comers.leave("a")
+        assert work.comers.needs_job()
     else:
-        work.turns.leave("a")
-        assert not work.turns.needs_job()
+        work.comers.leave("a")
+        assert not work.comers.needs_job()
         assert put(work, 2) == 0
 
 
 def test_changes_of_users_in_a_call_or_before_a_retry_make_no_jobs(work: WorkQueue) -> None:
     put(work, 1)
-    work.turns.claim("a", LONG_MS)
+    work.comers.claim("a", LONG_MS)
     (entry,) = work.lease(50).entries
-    work.turns.leave("a")
+    work.comers.leave("a")
     assert put(work, 1, 2) == 1
     work.release([Settlement(entry, delay_ms=LONG_MS)])
     assert put(work, 1, 3) == 1
@@ -110,28 +110,28 @@ def test_changes_of_users_in_a_call_or_before_a_retry_make_no_jobs(work: WorkQue
 def test_a_job_that_found_nobody_leaves_nobody_uncalled(work: WorkQueue) -> None:
     put(work, 1)
     work.lease(50)
-    assert not work.turns.claim("late", LONG_MS)
+    assert not work.comers.claim("late", LONG_MS)
     assert put(work, 2) == 0
 
 
 def test_a_gatherer_that_was_killed_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
-    work.turns.claim("killed", 50)
+    work.comers.claim("killed", 50)
     put(work, 2)
-    eventually(work.turns.needs_job, 5, "the alarm is told")
-    assert work.turns.claim("heir", LONG_MS)
-    work.turns.leave("killed")
+    eventually(work.comers.needs_job, 5, "the alarm is told")
+    assert work.comers.claim("heir", LONG_MS)
+    work.comers.leave("killed")
     assert put(work, 3) == 1, "the heir goes on gathering"
 
 
 def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
     work.lease_ms = 30
     put(work, 1)
-    work.turns.claim("a", LONG_MS)
+    work.comers.claim("a", LONG_MS)
     work.lease(50)
-    work.turns.leave("a")
-    eventually(work.turns.needs_job, 5, "the lease has expired")
-    assert work.turns.claim("b", LONG_MS)
+    work.comers.leave("a")
+    eventually(work.comers.needs_job, 5, "the lease has expired")
+    assert work.comers.claim("b", LONG_MS)
 
 
 class Machine(RuleBasedStateMachine):
@@ -167,7 +167,7 @@ class Machine(RuleBasedStateMachine):
     def begin_a_job(self) -> None:
         self.client.lpop(JOBS_KEY)
         self.version += 1
-        if self.work.turns.claim(f"{self.version}", LONG_MS):
+        if self.work.comers.claim(f"{self.version}", LONG_MS):
             self.gatherers.append(f"{self.version}")
         assert len(self.gatherers) <= 1
 
@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.gatherers)
     @rule()
     def leave(self) -> None:
-        self.work.turns.leave(self.gatherers.pop())
+        self.work.comers.leave(self.gatherers.pop())
         self.looking += 1
 
     @precondition(lambda self: self.held)
@@ -196,7 +196,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         self.looking -= 1
-        self.told += self.work.turns.needs_job()
+        self.told += self.work.comers.needs_job()
 
     @invariant()
     def nobody_is_left_waiting(self) -> None:

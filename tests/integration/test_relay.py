@@ -7,6 +7,7 @@ import pika
 import pytest
 
 from leadline.ledger import accept, outcomes, publish, relay
+from leadline.ledger.outcomes import Answer
 from leadline.messages import topology
 from leadline.messages.contract import Reply
 from leadline.runtime.errors import BrokerDown
@@ -48,7 +49,7 @@ def fail(event: Event, *, is_passing: bool) -> None:
 
 def answer(event: Event, outcome: str, *, is_passing: bool = False, **more: Any) -> None:
     about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    outcomes.apply(Reply(**about, **more), outcome, is_passing=is_passing)
+    outcomes.apply([Answer(Reply(**about, **more), outcome, is_passing=is_passing)])
 
 
 def messages(url: str) -> list[pika.BasicProperties]:

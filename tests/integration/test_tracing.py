@@ -20,6 +20,7 @@ from werkzeug.wsgi import get_input_stream
 
 from leadline.messages import topology
 from leadline.messages.courier import Courier
+from leadline.messages.received import Received
 from leadline.runtime import tracing
 from leadline.runtime.serve import build_app
 from leadline.runtime.settings import settings
@@ -71,21 +72,27 @@ def served(function: str) -> Iterator[str]:
         server.server_close()
 
 
-def carry(amqp_url: str, queue: str, function: str) -> None:
-    """Take the one message of this queue to its function, as the connector does."""
+def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
+    """Take so many messages of this queue to its function, as the connector does."""
     with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
         channel = connection.channel()
         for one in topology.queues_of(queue):
             channel.queue_declare(one.name, durable=True, arguments=one.arguments)
-        taken: list[Any] = []
+        taken: list[Received] = []
 
         def take() -> bool:
-            taken[:] = channel.basic_get(queue, auto_ack=True)
-            return taken[0] is not None
+            method, properties, body = channel.basic_get(queue, auto_ack=True)
+            if method is not None:
+                taken.append(Received(channel, method.delivery_tag, queue, properties, body, 1))
+            return len(taken) == messages
 
-        eventually(take, 10, f"a message in {queue}")
+        eventually(take, 10, f"{messages} in {queue}")
     with served(function) as url:
-        assert Courier(1).deliver(url, taken[2], taken[1], 1).is_served
+        courier = Courier(queue, url, 1)
+        if messages == 1:
+            assert courier.deliver(taken[0]).is_served
+        else:
+            assert courier.deliver_together(taken) == []
 
 
 @pytest.fixture
@@ -146,6 +153,39 @@ def test_one_trace_leads_from_the_request_to_the_lead_and_back(
         assert _parent(spans[child]) == _own(spans[parent]).span_id, child
     assert f"{_parent(spans['POST /users']):016x}" == CALLER.split("-")[2]
     assert all(span.status.is_ok or span.status.is_unset for span in spans.values())
+
+
+def test_each_message_of_a_batch_stays_in_its_own_trace(
+    exporter: InMemorySpanExporter, everywhere: str
+) -> None:
+    callers = [CALLER, CALLER.replace("4bf92f", "5cf92f")]
+    body = {"full_name": NAME, "phone": PHONE}
+    with served("create_user") as url:
+        for caller in callers:
+            requests.post(url, json=body, headers={"traceparent": caller}, timeout=10)
+    carry(everywhere, topology.REQUESTS, "bitrix_handler", messages=2)
+    assert jobs.call_bitrix24("main") == 2
+    carry(everywhere, topology.REPLIES, "reply_handler", messages=2)
+    assert rows("SELECT DISTINCT sync_status FROM users") == [{"sync_status": "synced"}]
+    spans = exporter.get_finished_spans()
+    way = ["POST /users", "publish bitrix_queue", "deliver", "apply create_card"]
+    way += ["publish bitrix.responses", "deliver"]
+    for caller in callers:
+        trace = [one for one in spans if f"{_own(one).trace_id:032x}" == caller.split("-")[1]]
+        by_id = {_own(one).span_id: one for one in trace}
+        (last,) = (
+            one
+            for one in trace
+            if one.name == "deliver" and by_id[_parent(one)].name == "publish bitrix.responses"
+        )
+        names = [last.name]
+        while _parent(last) in by_id:
+            last = by_id[_parent(last)]
+            names.append(last.name)
+        assert names == way[::-1]
+    for batch in (one for one in spans if one.name == "deliver batch"):
+        (other,) = batch.links
+        assert other.context.trace_id != _own(batch).trace_id
 
 
 def test_a_trace_holds_nothing_personal_and_no_address(

@@ -14,6 +14,8 @@ from werkzeug.test import EnvironBuilder
 from leadline.messages import topology
 from leadline.messages.delivery import Delivery, attributes, receive
 from leadline.messages.received import attempt_of
+from leadline.runtime import context
+from leadline.runtime.context import Trace
 from leadline.runtime.errors import BadMessage
 from tests.unit.conftest import Configure
 
@@ -34,13 +36,13 @@ def request(body: Any, **headers: str) -> Request:
 
 
 def test_a_plain_json_post_is_accepted() -> None:
-    delivery = receive(request(BODY, **{"Content-Type": "application/json"}))
+    (delivery,) = receive(request(BODY, **{"Content-Type": "application/json"}))
     assert (delivery.body, delivery.message_id) == (BODY, None)
     assert delivery.is_first
 
 
 def test_a_binary_cloudevent_is_accepted_with_its_attributes() -> None:
-    delivery = receive(request(BODY, **BINARY, **{"ce-changed": "stage"}))
+    (delivery,) = receive(request(BODY, **BINARY, **{"ce-changed": "stage"}))
     assert (delivery.body, delivery.message_id) == (BODY, "e-1")
     assert delivery.attributes["changed"] == "stage"
 
@@ -48,8 +50,54 @@ def test_a_binary_cloudevent_is_accepted_with_its_attributes() -> None:
 def test_a_structured_cloudevent_is_accepted() -> None:
     event = {"specversion": "1.0", "id": "e-1", "type": "t", "source": "/s", "data": BODY}
     headers = {"Content-Type": "application/cloudevents+json"}
-    delivery = receive(request(event, **headers))
+    (delivery,) = receive(request(event, **headers))
     assert (delivery.body, delivery.message_id) == (BODY, "e-1")
+
+
+BATCH = {"Content-Type": "application/cloudevents-batch+json"}
+EVENT = {"specversion": "1.0", "id": "e-1", "type": "t", "source": "/s", "data": BODY}
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_each_event_of_a_batch_is_a_delivery_of_its_own() -> None:
+    second = {**EVENT, "id": "e-2", "attempt": "3", "correlationid": "call", "traceparent": PARENT}
+    one, two = receive(request([EVENT, second], **BATCH))
+    assert (one.body, one.message_id, one.is_first) == (BODY, "e-1", True)
+    assert (two.body, two.message_id, two.is_first) == (BODY, "e-2", False)
+    assert two.trace == Trace("call", PARENT)
+    assert one.trace.traceparent not in {PARENT, context.current().traceparent}
+
+
+def test_a_batch_may_be_empty() -> None:
+    assert receive(request([], **BATCH)) == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        1,
+        "x",
+        None,
+        [],
+        {},
+        {**EVENT, "specversion": "9"},
+        {name: value for name, value in EVENT.items() if name != "type"},
+    ],
+)
+def test_a_batch_with_something_that_is_no_event_is_bad_as_a_whole(odd: object) -> None:
+    with pytest.raises(BadMessage):
+        receive(request([EVENT, odd], **BATCH))
+
+
+def test_a_batch_is_an_array() -> None:
+    with pytest.raises(BadMessage):
+        receive(request(EVENT, **BATCH))
+
+
+@given(st.dictionaries(st.sampled_from(["correlationid", "traceparent"]), st.integers()))
+def test_a_trace_that_is_none_is_made_anew(odd: dict[str, int]) -> None:
+    (delivery,) = receive(request([{**EVENT, **odd}], **BATCH))
+    assert delivery.trace.traceparent.startswith("00-")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +110,7 @@ def test_a_structured_cloudevent_is_accepted() -> None:
         {"Content-Type": "application/json"},
         BINARY,
         {"Content-Type": "application/cloudevents+json"},
+        BATCH,
     ],
 )
 def test_what_is_no_json_is_a_bad_message(body: bytes, headers: dict[str, str]) -> None:

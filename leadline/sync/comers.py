@@ -11,7 +11,7 @@ from leadline.sync.keys import JOBS_KEY
 from leadline.sync.scripts import script
 
 
-class Turns:
+class Comers:
     """Of one portal's workers."""
 
     def __init__(self, connection: redis.Redis, prefix: str) -> None:

@@ -1,0 +1,117 @@
+"""Which messages leave together, and in how few words RabbitMQ is told of it."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from unittest.mock import Mock, call
+
+import pika
+import pytest
+
+from leadline.messages.deliveries import Deliveries
+from leadline.messages.received import SERVED, Received, Verdict
+
+WAIT_S = 10
+
+
+class Lab:
+    """A channel, and a function that notes what it is asked; it keeps `held` tags waiting."""
+
+    def __init__(self) -> None:
+        self.channel, self.connection, self.courier = Mock(), Mock(), Mock()
+        self.callbacks: queue.Queue[Callable[[], None]] = queue.Queue()
+        self.connection.add_callback_threadsafe = self.callbacks.put
+        self.courier.deliver = self._deliver
+        self.courier.deliver_together = self._deliver_together
+        self.held: dict[int, threading.Event] = {}
+        self.verdicts: dict[int, Verdict] = {}
+        self.posted: list[list[int]] = []
+        self.deliveries = Deliveries(self.connection, self.channel, self.courier, prefetch=8)
+
+    def receive(self, *tags: int) -> None:
+        for tag in tags:
+            properties = pika.BasicProperties()
+            self.deliveries.add(Received(self.channel, tag, "q", properties, b"{}", 1))
+        self.deliveries.post()
+
+    def work(self, times: int) -> None:
+        """Let the connection do so many callbacks."""
+        for _ in range(times):
+            self.callbacks.get(timeout=WAIT_S)()
+            self.deliveries.post()
+
+    def acknowledged(self) -> list[object]:
+        found = [*self.channel.basic_ack.mock_calls]
+        self.channel.basic_ack.reset_mock()
+        return found
+
+    def _deliver(self, message: Received) -> Verdict:
+        self.posted.append([message.tag])
+        if message.tag in self.held:
+            assert self.held[message.tag].wait(WAIT_S)
+        return self.verdicts.get(message.tag, SERVED)
+
+    def _deliver_together(self, messages: list[Received]) -> list[Received]:
+        self.posted.append([message.tag for message in messages])
+        return [message for message in messages if message.tag in self.verdicts]
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    made = Lab()
+    yield made
+    for event in made.held.values():
+        event.set()
+    made.deliveries.close()
+
+
+def test_what_comes_at_once_leaves_at_once_and_is_acknowledged_in_one_word(lab: Lab) -> None:
+    lab.receive(1, 2, 3)
+    lab.work(1)
+    assert lab.posted == [[1, 2, 3]]
+    assert lab.acknowledged() == [call(3, multiple=True)]
+    assert lab.deliveries.is_done
+
+
+def test_nothing_is_acknowledged_by_what_came_after_it(lab: Lab) -> None:
+    lab.held[1] = threading.Event()
+    lab.receive(1)
+    lab.receive(2, 3)
+    lab.work(1)
+    assert lab.acknowledged() == [call(2), call(3)]
+    lab.receive(4)
+    lab.work(1)
+    lab.held[1].set()
+    lab.work(1)
+    assert lab.acknowledged() == [call(4), call(1, multiple=True)]
+    assert lab.deliveries.is_done
+
+
+def test_what_was_not_served_is_acknowledged_after_its_own_verdict(lab: Lab) -> None:
+    lab.verdicts[2] = Verdict(is_served=False, is_final=True, reason="no")
+    lab.receive(1, 2, 3, 4)
+    lab.work(1)
+    assert lab.acknowledged() == [call(1, multiple=True), call(3), call(4)]
+    lab.work(1)
+    assert lab.posted == [[1, 2, 3, 4], [2]]
+    (grave,) = lab.channel.basic_publish.mock_calls
+    assert grave.args[1] == "q.dead"
+    assert lab.acknowledged() == [call(2, multiple=True)]
+
+
+def test_two_requests_are_under_way_and_the_rest_gathers(lab: Lab) -> None:
+    lab.held = {1: threading.Event(), 2: threading.Event()}
+    lab.receive(1)
+    lab.receive(2)
+    lab.receive(3)
+    lab.receive(4)
+    lab.held[1].set()
+    lab.work(2)
+    assert sorted(lab.posted) == [[1], [2], [3, 4]]
+
+
+def test_half_of_what_may_be_in_hand_goes_in_one_request_at_most(lab: Lab) -> None:
+    lab.receive(*range(1, 9))
+    lab.work(2)
+    assert sorted(lab.posted) == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert lab.deliveries.is_done

@@ -1,0 +1,107 @@
+"""A message of RabbitMQ's on its way to a function: alone, or in a batch."""
+
+from typing import Any
+from unittest.mock import Mock
+
+import orjson
+import pika
+import pytest
+from flask import Request
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.datastructures import Headers
+from werkzeug.test import EnvironBuilder
+
+from leadline.messages import envelope
+from leadline.messages.delivery import Delivery, attributes, receive
+from leadline.messages.received import Received
+from leadline.runtime import context
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+
+
+def received(body: bytes = b"{}", **properties: Any) -> Received:
+    return Received(Mock(), 1, "q", pika.BasicProperties(**properties), body, 1)
+
+
+def by_http(body: bytes, headers: dict[str, str]) -> list[Delivery]:
+    """What a function receives."""
+    builder = EnvironBuilder(method="POST", data=body, headers=Headers(headers))
+    request = Request(builder.get_environ())
+    context.begin(request.headers.get("X-Call-Id"), request.headers.get("traceparent"))
+    return receive(request)
+
+
+def batched(*messages: Received) -> list[Delivery]:
+    body = orjson.dumps([envelope.event(message) for message in messages])
+    return by_http(body, envelope.batched())
+
+
+OURS = attributes("leadline.reply", "e-1", "/leadline", "2026-01-31T12:00:00.000Z")
+TEXTS = st.text(max_size=9) | st.sampled_from(["a\r\nb: c", "я", '"\\', "-", PARENT])
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        ["ce-changed", "ce-attempt", "ce-resent", "ce-x", "x", "ce-я", "traceparent", "ce-data"]
+    ),
+    TEXTS | st.integers() | st.none(),
+)
+
+
+@given(
+    content=st.dictionaries(st.text(max_size=5), TEXTS),
+    headers=HEADERS,
+    base=st.sampled_from([OURS, {"traceparent": PARENT}]),
+    message_id=st.none() | TEXTS,
+    correlation_id=st.none() | TEXTS,
+)
+def test_a_message_says_the_same_in_a_batch_as_alone(
+    content: dict[str, str],
+    headers: dict[str, Any],
+    base: dict[str, str],
+    message_id: str | None,
+    correlation_id: str | None,
+) -> None:
+    message = received(
+        orjson.dumps(content),
+        headers={**base, **headers},
+        message_id=message_id,
+        correlation_id=correlation_id,
+    )
+    (alone,) = by_http(message.body, envelope.alone(message))
+    first, second = batched(message, message)
+    assert first.body == second.body == alone.body == content
+    assert first.message_id == alone.message_id
+    assert first.is_first == alone.is_first
+    for name in ("changed", "attempt", "resent", "x"):
+        assert first.attributes.get(name, "").strip() == alone.attributes.get(name, "").strip()
+    if headers.get("traceparent", PARENT) == PARENT:
+        assert first.trace.correlation_id == alone.trace.correlation_id
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        received(b"nonsense"),
+        received(b""),
+        received(b'{},{"specversion": "1.0"}'),
+        received(b"[" * 60_000),
+        received(content_type="application/cloudevents+json"),
+        received(content_type="text/plain"),
+        received(headers={"ce-specversion": "0.3", "ce-id": "1", "ce-type": "t", "ce-source": "s"}),
+        received(headers={"ce-specversion": "1.0", "ce-id": "1"}),
+    ],
+)
+def test_what_is_odd_is_never_in_a_batch(odd: Received) -> None:
+    assert envelope.event(odd) is None
+
+
+def test_after_a_batch_in_doubt_a_message_does_not_count_as_first() -> None:
+    message = received().in_doubt()
+    (alone,) = by_http(message.body, envelope.alone(message))
+    assert not alone.is_first
+    assert alone.attributes["attempt"] == "1"
