@@ -34,8 +34,8 @@ def test_many_events_are_put_in_at_once_and_wake_one_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logged = structlog.testing.LogCapture()
-    processors = [structlog.contextvars.merge_contextvars, logged]
-    monkeypatch.setattr(intake, "log", structlog.wrap_logger(None, processors))
+    bound = structlog.wrap_logger(None, [structlog.contextvars.merge_contextvars, logged])
+    monkeypatch.setattr(intake, "log", bound)
     work_queue().remembers_since_ms()
     intake.take([delivery(user, call=f"call-{user}") for user in range(1, 21)])
     assert driver.jobs().count == 1
