@@ -29,6 +29,7 @@ from leadline.messages.received import Received, attempt_of
 from leadline.runtime import broker, log, metrics, secrets, tracing
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.probes import serve_probes
+from leadline.runtime.secrets import Address
 from leadline.runtime.settings import settings
 
 logger = structlog.get_logger()
@@ -44,8 +45,9 @@ _POLL_S = 0.5
 class Connector:
     """Consumes one queue on a connection of its own, for one function."""
 
-    def __init__(self, url: str, queue: str, function: str) -> None:
-        self._parameters = broker.parameters(url)
+    def __init__(self, address: Address, queue: str, function: str) -> None:
+        self._address = address
+        broker.parameters(secrets.now(address))  # what makes no sense is told at once
         self.queue = queue
         self._prefetch = settings().prefetch
         self._courier = Courier(queue, function, connections=THREADS)
@@ -73,7 +75,7 @@ class Connector:
             self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     def _consume(self) -> None:
-        connection = pika.BlockingConnection(self._parameters)
+        connection = pika.BlockingConnection(broker.parameters(secrets.now(self._address)))
         channel = connection.channel()
         channel.confirm_delivery()
         channel.basic_qos(prefetch_count=self._prefetch)
@@ -132,8 +134,8 @@ def main() -> None:
     """Run until SIGTERM or SIGINT, a thread for each queue so that none waits for another."""
     log.configure("connector")
     tracing.is_on()  # what can't be traced does not start
-    url = secrets.require("amqp-url")
-    connectors = [Connector(url, queue, function) for queue, function in routes().items()]
+    address = secrets.address("amqp-url")
+    connectors = [Connector(address, queue, function) for queue, function in routes().items()]
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         for connector in connectors:

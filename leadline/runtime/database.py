@@ -10,7 +10,9 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -20,6 +22,7 @@ from pg8000.native import Connection, PreparedStatement
 
 from leadline.runtime import secrets, turns
 from leadline.runtime.errors import BadConfiguration, DatabaseBusy, DatabaseDown
+from leadline.runtime.secrets import Address
 
 log = structlog.get_logger()
 
@@ -55,8 +58,9 @@ class StatementError(Exception):
 class Database:
     """Runs single statements, each its own transaction, for any number of threads."""
 
-    def __init__(self, url: str) -> None:
-        self._options = connect_options(url)
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        connect_options(secrets.now(address))  # what makes no sense is told at once
         self._local = threading.local()
 
     def run(self, sql: str, **params: object) -> list[Row]:
@@ -98,14 +102,14 @@ class Database:
             self.close()
             session = None
         if session is None:
-            session = self._local.session = _Session(self._options)
+            session = self._local.session = _Session(connect_options(secrets.now(self._address)))
         return session
 
 
 class _Session:
     """One connection and the statements prepared on it."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any]) -> None:
         address = (options["host"], options["port"])
         self._socket = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -167,7 +171,8 @@ def _with_tls(plain: socket.socket, context: ssl.SSLContext, host: str) -> ssl.S
         raise
 
 
-def connect_options(url: str) -> dict[str, Any]:
+@lru_cache(maxsize=4)
+def connect_options(url: str) -> Mapping[str, Any]:
     """What pg8000 needs to connect as this URL says, TLS by libpq's `sslmode` and `sslrootcert`.
 
     Raises:
@@ -195,7 +200,7 @@ def connect_options(url: str) -> dict[str, Any]:
 def _ssl_context(query: dict[str, str]) -> ssl.SSLContext | bool:
     """https://www.postgresql.org/docs/current/libpq-ssl.html; `require` trusts any certificate.
 
-    Made once a process, as building a context takes 30 ms.
+    Made once for each URL, as building a context takes 30 ms.
     """
     mode, roots = query.get("sslmode", "disable"), query.get("sslrootcert", "system")
     if mode == "disable":
@@ -221,5 +226,5 @@ def database() -> Database:
     global _database  # noqa: PLW0603 - one per process, made after any fork
     with _lock:
         if _database is None:
-            _database = Database(secrets.require("database-url"))
+            _database = Database(secrets.address("database-url"))
         return _database

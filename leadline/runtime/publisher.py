@@ -18,9 +18,10 @@ from typing import Any
 import structlog
 from pika.exceptions import AMQPError, ShortStringTooLong, UnsupportedAMQPFieldException
 
-from leadline.runtime import metrics, tracing
+from leadline.runtime import metrics, secrets, tracing
 from leadline.runtime.broker import Message, Queue, parameters
 from leadline.runtime.lots import LotConnection
+from leadline.runtime.secrets import Address
 from leadline.runtime.tracing import Span
 
 log = structlog.get_logger()
@@ -65,9 +66,10 @@ class Publisher:
     """
 
     def __init__(
-        self, url: str, queues: Iterable[Queue], *, max_waiting: int = MAX_WAITING
+        self, address: Address, queues: Iterable[Queue], *, max_waiting: int = MAX_WAITING
     ) -> None:
-        self._parameters = parameters(url)
+        self._address = address
+        parameters(secrets.now(address))  # what makes no sense is told at once
         self._queues = tuple(queues)
         self._max_waiting = max_waiting
         self._waiting: deque[_Item] = deque()
@@ -174,7 +176,7 @@ class Publisher:
     def _serve_connection(self) -> None:
         """Connect and publish until the connection ends."""
         connection = LotConnection(
-            self._parameters,
+            parameters(secrets.now(self._address)),
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_lost,
             on_close_callback=self._on_lost,

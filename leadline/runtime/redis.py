@@ -4,18 +4,32 @@ import contextlib
 import os
 from collections.abc import Iterator
 from functools import cache
+from urllib.parse import unquote, urlsplit
 
 import redis
 from redis.exceptions import MasterDownError
 
 from leadline.runtime import secrets
 from leadline.runtime.errors import BadConfiguration, QueueDown
+from leadline.runtime.secrets import Address
 
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 5
 
 
-def connect(url: str) -> redis.Redis:
+class _Credentials(redis.CredentialProvider):
+    """The user and password that the address has when a connection is made."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        parts = urlsplit(secrets.now(self._address))
+        password = unquote(parts.password or "")
+        return (unquote(parts.username), password) if parts.username else (password,)
+
+
+def connect(address: Address) -> redis.Redis:
     """A client that connects at first use and again when a connection was lost.
 
     `rediss://` is TLS, by redis-py's own query: `ssl_ca_certs` names a file of authorities
@@ -25,8 +39,11 @@ def connect(url: str) -> redis.Redis:
         BadConfiguration: the URL makes no sense; it is not quoted.
     """
     try:
+        url = secrets.now(address)
+        _, at, host = url.rpartition("@")
         client = redis.Redis.from_url(
-            url,
+            f"{urlsplit(url).scheme}://{host}" if at else url,
+            credential_provider=_Credentials(address) if at else None,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=ANSWER_TIMEOUT_S,
             health_check_interval=30,
@@ -44,7 +61,7 @@ def connect(url: str) -> redis.Redis:
 @cache
 def client() -> redis.Redis:
     """This process's client."""
-    return connect(secrets.require("redis-url"))
+    return connect(secrets.address("redis-url"))
 
 
 @contextlib.contextmanager

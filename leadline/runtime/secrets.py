@@ -8,10 +8,14 @@ Files are looked at on each use, so that a rotated secret counts without a resta
 
 import os
 import stat
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 
 from leadline.runtime.errors import BadConfiguration
+
+#: The address of a server, or how to learn it: a password that was rotated is part of it.
+Address = str | Callable[[], str]
 
 DEFAULT_FOLDER = "/var/openfaas/secrets"
 
@@ -41,6 +45,16 @@ def require(name: str) -> str:
         variable = name.replace("-", "_").upper()
         raise BadConfiguration(f"set {variable} or mount the secret file {name}")
     return value
+
+
+def address(name: str) -> Address:
+    """The address in this secret, read anew for each connection; raises as `require` when read."""
+    return partial(require, name)
+
+
+def now(address: Address) -> str:
+    """What this address is at the moment."""
+    return address if isinstance(address, str) else address()
 
 
 @lru_cache(maxsize=32)

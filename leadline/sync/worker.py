@@ -75,7 +75,7 @@ def main() -> None:
     """Work until SIGTERM; the job under way is finished first."""
     log.configure("worker")
     tracing.is_on()  # what can't be traced does not start
-    connection = connect(secrets.require("redis-url"))
+    connection = connect(secrets.address("redis-url"))
     pulse = Pulse(ALARM_PATIENCE_S)
     if "PORT" in os.environ:
         serve_probes(is_alive=pulse.is_felt, is_ready=pulse.is_felt)

@@ -85,6 +85,7 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_mends_it(
         dialog = page.get_by_role("dialog")
         expect(dialog).to_contain_text("Why this user is not in Bitrix24")
         expect(dialog).to_contain_text("Нет поля")
+        expect(dialog.get_by_role("listitem")).to_have_count(5)  # a confirm is noted a little later
         steps = dialog.get_by_role("listitem").all_inner_texts()
         assert [step.split("\t")[0].split(" ")[0] for step in steps] == [
             *("Accepted", "Confirmed", "Received", "Attempt", "Replied:")

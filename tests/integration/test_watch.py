@@ -33,11 +33,12 @@ def test_who_counts_all_the_time_counts_the_same() -> None:
 
 
 @pytest.mark.usefixtures("in_postgres")
-@pytest.mark.parametrize("few", [1, 2000])
-def test_users_are_found_whether_few_or_many_are_meant(
-    few: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("few", "near"), [(1, 1), (1, 2000), (2000, 2000)])
+def test_users_are_found_whether_few_or_many_are_meant_near_or_far(
+    few: int, near: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(find, "FEW", few)
+    monkeypatch.setattr(find, "NEAR", near)
     ids = [create("Анна Ким"), create("анна Ли", "+77009998877"), create("Ян")]
 
     def found(text: str, after: int = 0) -> list[int]:

@@ -1,0 +1,59 @@
+"""A password that was rotated: the next connection is made with the new one, without a restart."""
+
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from leadline.messages import topology
+from leadline.runtime.broker import Message
+from leadline.runtime.database import Database, StatementError
+from leadline.runtime.publisher import Publisher
+from leadline.runtime.redis import connect
+
+QUEUE = topology.REQUESTS
+
+
+class Rotated:
+    """An address with a password that is not valid yet, until it `is_valid`."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        self._right = url
+        self._wrong = parts._replace(netloc=f"{parts.username or ''}:wrong@{host}").geturl()
+        self.is_valid = False
+
+    def __call__(self) -> str:
+        return self._right if self.is_valid else self._wrong
+
+
+def test_of_postgres(database_url: str) -> None:
+    address = Rotated(database_url)
+    database = Database(address)
+    with pytest.raises(StatementError):
+        database.run("SELECT 1 AS one")
+    address.is_valid = True
+    assert database.run("SELECT 1 AS one") == [{"one": 1}]
+    database.close()
+
+
+def test_of_redis(redis_url: str) -> None:
+    address = Rotated(redis_url)
+    client = connect(address)
+    with pytest.raises(redis.AuthenticationError):
+        client.ping()
+    address.is_valid = True
+    assert client.ping()
+    client.close()
+
+
+def test_of_rabbitmq_for_a_publisher(amqp_url: str) -> None:
+    address = Rotated(amqp_url)
+    publisher = Publisher(address, topology.queues_of(QUEUE))
+    try:
+        assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=1) == [False]
+        address.is_valid = True
+        assert publisher.publish([Message(QUEUE, b"{}", "m")]) == [True]
+    finally:
+        publisher.close()
