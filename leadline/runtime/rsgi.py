@@ -9,7 +9,7 @@ import io
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from leadline.runtime import turns
@@ -87,9 +87,17 @@ def _environ(scope: _Scope) -> dict[str, Any]:
         "wsgi.url_scheme": scope.scheme,
     }
     for header, value in scope.headers.items():
-        key = _NAMES.get(header) or "HTTP_" + header.upper().replace("-", "_")
+        key = _key(header)
         environ[key] = f"{environ[key]},{value}" if key in environ else value
+    for header in scope.headers.keys():  # noqa: SIM118 - no dictionary
+        environ.setdefault(_key(header), "")  # granian keeps back a value that is not ASCII
     return environ
+
+
+@lru_cache(maxsize=256)
+def _key(header: str) -> str:
+    """Where WSGI has this header."""
+    return _NAMES.get(header) or "HTTP_" + header.upper().replace("-", "_")
 
 
 async def _body(environ: dict[str, Any], protocol: Any, limit: int) -> bytes:
