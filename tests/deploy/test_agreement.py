@@ -63,9 +63,9 @@ def _imported(path: Path) -> list[Path]:
 
 
 def secrets_read_by(source: Path) -> set[str]:
-    """The names given to `secrets.read` and `secrets.require` in all that this file imports."""
+    """The names given to `secrets.read`, `require` and `address` in all that this file imports."""
     text = "".join(path.read_text(encoding="utf-8") for path in modules_of(source))
-    return set(re.findall(r'secrets\.(?:read|require)\("([a-z-]+)"\)', text))
+    return set(re.findall(r'secrets\.(?:read|require|address)\("([a-z-]+)"\)', text))
 
 
 def source_of(name: str) -> Path:
