@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
+from leadline.bitrix24.portal import MAX_COMMANDS
 from leadline.sync.entry import Entry
 from leadline.sync.plan import LookUp, Plan, Write, plan
 
@@ -48,12 +50,19 @@ class Request:
 
 
 def build(entries: list[Entry], originator: str) -> Request:
-    """One command for each user to write, and few for all users to look up."""
+    """One command for each user to write, and few for all users to look up, a batch of them at most.
+
+    Look-ups come first: a user may need two commands, and one who is written waits for the next call.
+    """
     plans = [(entry, plan(entry, originator)) for entry in entries]
-    commands = {_write_key(entry): step.command for entry, step in plans if isinstance(step, Write)}
     shared = _look_ups([entry for entry, step in plans if isinstance(step, LookUp)], originator)
+    commands: dict[str, Command] = {}
     for parts in shared.values():
         commands |= parts
+    commands |= {
+        _write_key(entry): step.command for entry, step in plans if isinstance(step, Write)
+    }
+    commands = dict(islice(commands.items(), MAX_COMMANDS))
     steps = []
     for entry, step in plans:
         keys: tuple[str, ...] = ()
