@@ -50,9 +50,9 @@ class Request:
 
 
 def build(entries: list[Entry], originator: str) -> Request:
-    """One command for each user to write, and few for all users to look up, a batch of them at most.
+    """One command for each user to write, and few for all to look up: a batch of them at most.
 
-    Look-ups come first: a user may need two commands, and one who is written waits for the next call.
+    Look-ups come first, as a user may need two commands; whose write is left waits for the next.
     """
     plans = [(entry, plan(entry, originator)) for entry in entries]
     shared = _look_ups([entry for entry, step in plans if isinstance(step, LookUp)], originator)
