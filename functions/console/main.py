@@ -5,7 +5,7 @@ from pathlib import Path
 import functions_framework
 from flask import Request, Response
 
-from leadline.runtime.http import endpoint
+from leadline.runtime.http import Answer, endpoint
 from leadline.watch.console import inside, serve
 from leadline.watch.pages import Pages
 
@@ -14,7 +14,7 @@ PAGES = Pages(Path(__file__).parent / "page")
 
 @functions_framework.http
 @endpoint("GET", "HEAD", "POST", reading=None, writing="operate")
-def console(request: Request) -> Response:
+def console(request: Request) -> Response | Answer:
     """The page to anybody; under `api/` figures for `read` and orders for `operate`."""
     path = inside(request)
     if path.startswith("api/"):

@@ -1,10 +1,10 @@
 """POST /users: accept a user and promise that Bitrix24 will hear of it."""
 
 import functions_framework
-from flask import Request, Response
+from flask import Request
 
 from leadline.ledger import accept, door
-from leadline.runtime.http import at_root, endpoint, parse
+from leadline.runtime.http import Answer, at_root, endpoint, parse
 from leadline.runtime.turns import by_turns
 from leadline.users.model import NewUser
 
@@ -12,7 +12,7 @@ from leadline.users.model import NewUser
 @functions_framework.http
 @by_turns
 @endpoint("POST")
-def create_user(request: Request) -> Response:
+def create_user(request: Request) -> Answer:
     """201 with the user and its place."""
     at_root(request)
     new = parse(NewUser, request)

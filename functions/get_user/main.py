@@ -1,9 +1,9 @@
 """GET /users/{id}: the user, and how far Bitrix24 knows of it."""
 
 import functions_framework
-from flask import Request, Response
+from flask import Request
 
-from leadline.runtime.http import answer, endpoint, user_id
+from leadline.runtime.http import Answer, answer, endpoint, user_id
 from leadline.runtime.turns import by_turns
 from leadline.users import read
 from leadline.users.model import UserId
@@ -12,7 +12,7 @@ from leadline.users.model import UserId
 @functions_framework.http
 @by_turns
 @endpoint("GET", "HEAD")
-def get_user(request: Request) -> Response:
+def get_user(request: Request) -> Answer:
     """200 with the user and its `sync` block."""
     user = read.one(UserId(user_id(request)))
     return answer(user, ETag=f'"{user["sync"]["version"]}"')

@@ -1,9 +1,9 @@
 """GET /users: users by id, a page at a time."""
 
 import functions_framework
-from flask import Request, Response
+from flask import Request
 
-from leadline.runtime.http import answer, at_root, endpoint, parse_query
+from leadline.runtime.http import Answer, answer, at_root, endpoint, parse_query
 from leadline.runtime.turns import by_turns
 from leadline.users import read
 
@@ -11,7 +11,7 @@ from leadline.users import read
 @functions_framework.http
 @by_turns
 @endpoint("GET", "HEAD")
-def list_users(request: Request) -> Response:
+def list_users(request: Request) -> Answer:
     """200 with `items` and the key of the `next` page."""
     at_root(request)
     query = parse_query(read.Query, request)

@@ -1,10 +1,10 @@
 """POST /users/{id}/move: set the stage."""
 
 import functions_framework
-from flask import Request, Response
+from flask import Request
 
 from leadline.ledger import accept, door
-from leadline.runtime.http import endpoint, parse, user_id
+from leadline.runtime.http import Answer, endpoint, parse, user_id
 from leadline.runtime.turns import by_turns
 from leadline.users.model import Move, UserId
 
@@ -12,7 +12,7 @@ from leadline.users.model import Move, UserId
 @functions_framework.http
 @by_turns
 @endpoint("POST")
-def move_user(request: Request) -> Response:
+def move_user(request: Request) -> Answer:
     """200 with the user; 404 and 412 as the path and If-Match say."""
     user = UserId(user_id(request, "/move"))
     move = parse(Move, request)

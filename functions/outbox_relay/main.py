@@ -1,11 +1,11 @@
 """A schedule's tick: publish what is due in the ledger; now and then read the stages."""
 
 import functions_framework
-from flask import Request, Response
+from flask import Request
 
 from leadline.ledger import relay
 from leadline.runtime import metrics
-from leadline.runtime.http import answer, endpoint
+from leadline.runtime.http import Answer, answer, endpoint
 from leadline.sync import stages
 
 
@@ -20,7 +20,7 @@ metrics.read_at_scrape(_read_gauges)
 
 @functions_framework.http
 @endpoint("POST", "GET", reading="operate", writing="operate")
-def outbox_relay(_request: Request) -> Response:
+def outbox_relay(_request: Request) -> Answer:
     """200 with what was done; 503 while Postgres or RabbitMQ is away."""
     swept = relay.run()
     stages.refresh()

@@ -1,10 +1,10 @@
 """PATCH /users/{id}: change what is given, leave the rest."""
 
 import functions_framework
-from flask import Request, Response
+from flask import Request
 
 from leadline.ledger import accept, door
-from leadline.runtime.http import endpoint, parse, user_id
+from leadline.runtime.http import Answer, endpoint, parse, user_id
 from leadline.runtime.turns import by_turns
 from leadline.users.model import Changes, UserId
 
@@ -12,7 +12,7 @@ from leadline.users.model import Changes, UserId
 @functions_framework.http
 @by_turns
 @endpoint("PATCH")
-def update_user(request: Request) -> Response:
+def update_user(request: Request) -> Answer:
     """200 with the user; 404 and 412 as the path and If-Match say."""
     user = UserId(user_id(request))
     changes = parse(Changes, request)

@@ -2,11 +2,11 @@
 
 from http import HTTPStatus
 
-from flask import Request, Response
+from flask import Request
 
 from leadline.ledger import accept
 from leadline.runtime.errors import InvalidRequest, VersionMismatch
-from leadline.runtime.http import KEY_MAX, answer, caller_of
+from leadline.runtime.http import KEY_MAX, Answer, answer, caller_of
 from leadline.users.store import Accepted, Repeat
 
 
@@ -40,7 +40,7 @@ def repeat(request: Request, *parts: object) -> Repeat | None:
     return accept.repeat_of(caller_of(request), key, request.environ.get("HTTP_IF_MATCH"), *parts)
 
 
-def written(accepted: Accepted, *, created: bool = False) -> Response:
+def written(accepted: Accepted, *, created: bool = False) -> Answer:
     """The user as it stands after this write, its version as ETag."""
     event = accepted.event
     headers = {"ETag": f'"{event.version}"'}

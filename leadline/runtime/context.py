@@ -8,8 +8,6 @@ import random
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-import structlog
-
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -39,16 +37,20 @@ def made(correlation_id: str | None, traceparent: str | None) -> Trace:
 
 
 def resume(trace: Trace) -> Trace:
-    """Make this the current trace of this thread."""
+    """Make this the current trace of this thread or turn."""
     _current.set(trace)
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(correlation_id=trace.correlation_id)
     return trace
 
 
 def current() -> Trace:
-    """The trace that `begin` made in this thread, else a new one."""
+    """The trace that `begin` made in this thread or turn, else a new one."""
     return _current.get() or begin()
+
+
+def correlation_id() -> str | None:
+    """What log lines name; None where nothing has begun."""
+    trace = _current.get()
+    return trace.correlation_id if trace else None
 
 
 def _is_correlation_id(text: str) -> bool:

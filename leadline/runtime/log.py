@@ -12,7 +12,7 @@ from typing import Any, TextIO, cast
 import orjson
 import structlog
 
-from leadline.runtime import turns
+from leadline.runtime import context, turns
 from leadline.runtime.settings import settings
 
 
@@ -20,10 +20,9 @@ def configure(service: str) -> None:
     """Send this process's own and its libraries' log lines to stdout, in the chosen form."""
     level = logging.getLevelNamesMapping()[settings().log_level]
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_service(service),
+        _about(service),
     ]
     final = _console() if settings().log == "console" else [_json]
     structlog.configure(
@@ -82,12 +81,16 @@ class _Stdout:
         sys.stdout.flush()
 
 
-def _add_service(service: str) -> Any:
+def _about(service: str) -> Any:
+    """Add who writes a line, and for whose request."""
     pid = os.getpid()
 
     def add(_logger: object, _method: str, line: dict[str, Any]) -> dict[str, Any]:
         line["service"] = service
         line["pid"] = pid
+        correlation_id = context.correlation_id()
+        if correlation_id is not None:
+            line.setdefault("correlation_id", correlation_id)
         return line
 
     return add

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from leadline.runtime import log, secrets
-from leadline.runtime.database import Database, StatementError, connect_options
+from leadline.runtime.database import Database, StatementError
+from leadline.runtime.session import connect_options
 
 if TYPE_CHECKING:
     import sqlalchemy

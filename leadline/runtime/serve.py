@@ -26,18 +26,15 @@ if __name__ == "__main__":  # before the imports that it makes cheaper
 
 import functions_framework
 import structlog
-from flask import Request, Response
+from flask import Request
 
 from leadline.runtime import auth, lean, log, metrics, problem, rsgi, tracing, traffic, turns
 from leadline.runtime.http import BODY
 from leadline.runtime.settings import settings
 from leadline.runtime.traffic import App, StartResponse
 
-Function = Callable[[Request], Response]
+Function = Callable[[Request], App]
 
-#: How long the loop may keep the interpreter from a thread that has an answer for it: Python's own
-#: 5 ms are as long as a group of writes takes.
-SWITCH_S = 0.0005
 PROBES = frozenset({"/_/health", "/_/ready"})
 
 
@@ -74,9 +71,7 @@ def _calling(function: Function) -> App:
     """The function as a WSGI app."""
 
     def call(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        response = function(Request(environ))
-        start_response(response.status, response.headers.to_wsgi_list())
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.get_data()]
+        return function(Request(environ))(environ, start_response)
 
     return call
 
@@ -151,7 +146,6 @@ def end_with_parent() -> None:
 
 def _load(folder: str) -> Callable[..., Any]:
     end_with_parent()
-    sys.setswitchinterval(SWITCH_S)
     function = _function(Path(folder))
     app = _app(function, _target(Path(folder)).replace("_", "-"))
     lean.end()

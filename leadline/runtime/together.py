@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -13,7 +12,7 @@ Answer = TypeVar("Answer")
 
 #: The first one after a pause goes at once; under load those who come next gather so long. Each
 #: group has its own costs, and a larger one divides them among more.
-LINGER_S = 0.006
+LINGER_S = 0.003
 
 _Group = list[tuple[Ask, asyncio.Future[Answer]]]
 
@@ -21,15 +20,13 @@ _Group = list[tuple[Ask, asyncio.Future[Answer]]]
 class Together(Generic[Ask, Answer]):
     """Serves what turns ask for at the same time in one go; who comes alone waits for nothing.
 
-    `serve` gives an answer for each ask, in order; it runs on a thread, one group after the
-    other. Outside of a turn each ask is served by itself.
+    `serve` gives an answer for each ask, in order; it runs in a turn of its own, one group after
+    the other. Outside of a turn each ask is served by itself.
     """
 
     def __init__(self, serve: Callable[[Sequence[Ask]], Sequence[Answer]], *, at_most: int) -> None:
         self._serve = serve
         self._at_most = at_most
-        # One: its connection, and the server's memory of its statements, stay warm.
-        self._thread = ThreadPoolExecutor(1, "together")
         # All of it is touched on the loop's thread only.
         self._waiting: _Group[Ask, Answer] = []
         self._is_busy = False
@@ -61,7 +58,8 @@ class Together(Generic[Ask, Answer]):
         loop = asyncio.get_running_loop()
         self._went_at = loop.time()
         group, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
-        served = loop.run_in_executor(self._thread, self._serve, [ask for ask, _ in group])
+        asks = [ask for ask, _ in group]
+        served = loop.create_task(turns.take(lambda: self._serve(asks)))
         served.add_done_callback(partial(self._served, group))
 
     def _served(self, group: _Group[Ask, Answer], served: asyncio.Future[Sequence[Answer]]) -> None:

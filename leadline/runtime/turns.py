@@ -8,8 +8,13 @@ command or a worker, the same calls simply block.
 
 import asyncio
 import os
+import socket
+import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
@@ -17,8 +22,12 @@ from greenlet import getcurrent, greenlet
 
 T = TypeVar("T")
 
-#: How many requests a process may have at what blocks; each of them may hold a connection.
+#: How many requests of a process may be at what they wait for; each may hold a connection.
 THREADS = int(os.environ.get("THREADS", "8"))
+
+
+#: So many turns are kept for the next requests.
+AT_REST = 64
 
 
 def by_turns(door: T) -> T:
@@ -34,17 +43,50 @@ def goes_by_turns(door: object) -> bool:
 
 async def take(request: Callable[[], T]) -> T:
     """What this request comes to, by turns with others; raises what it raises."""
-    turn = greenlet(request)
-    came_to: Any = turn.switch()
-    while not turn.dead:
+    turn = _resting.turns.pop() if _resting.turns else greenlet(_serve)
+    came_to: Any = turn.switch(request)
+    while type(came_to) is not _End:
         try:
             found = await came_to
         except Exception as error:  # noqa: BLE001 - the request's own affair
             came_to = turn.throw(error)
         else:
             came_to = turn.switch(found)
-    result: T = came_to
+    if len(_resting.turns) < AT_REST:
+        _resting.turns.append(turn)
+    if came_to.error is not None:
+        raise came_to.error
+    result: T = came_to.result
     return result
+
+
+@dataclass(slots=True)
+class _End:
+    """How a request ended."""
+
+    result: Any = None
+    error: Exception | None = None
+
+
+def _serve(request: Callable[[], Any] | None) -> None:
+    """One request after the other; between two of them the turn rests."""
+    while request is not None:
+        try:
+            end = _End(Context().run(request))
+        except Exception as error:  # noqa: BLE001 - the request's own affair
+            end = _End(error=error)
+        request = None  # a body may be large
+        request = getcurrent().parent.switch(end)
+
+
+class _Resting(threading.local):
+    """Turns that have no request just now, of this thread: making one costs three system calls."""
+
+    def __init__(self) -> None:
+        self.turns: list[greenlet] = []
+
+
+_resting = _Resting()
 
 
 def is_turn() -> bool:
@@ -65,7 +107,64 @@ def aside(blocking: Callable[[], T]) -> T:
     return wait(asyncio.get_running_loop().run_in_executor(_threads(), blocking))
 
 
+def wait_readable(connection: socket.socket) -> None:
+    """In a turn, wait until there is something to read, and others go on.
+
+    Raises:
+        TimeoutError: nothing came within the connection's own time-out.
+    """
+    if not is_turn():
+        return
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[None] = loop.create_future()
+    number = connection.fileno()
+    loop.add_reader(number, _settle, came, None)
+    timeout_s = connection.gettimeout()
+    late = None if timeout_s is None else loop.call_later(timeout_s, _settle, came, TimeoutError())
+    try:
+        wait(came)
+    finally:
+        loop.remove_reader(number)
+        if late:
+            late.cancel()
+
+
+def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error:
+        future.set_exception(error)
+    else:
+        future.set_result(None)
+
+
+class Seats:
+    """As many turns at a time, the others in order after them; outside of a turn nobody waits."""
+
+    def __init__(self, seats: int) -> None:
+        self._free = seats  # all of it is touched on the loop's thread only
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def __enter__(self) -> None:
+        if not is_turn():
+            return
+        if self._free:
+            self._free -= 1
+            return
+        seat: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(seat)
+        wait(seat)
+
+    def __exit__(self, *_: object) -> None:
+        if not is_turn():
+            return
+        if self._waiting:
+            self._waiting.popleft().set_result(None)
+        else:
+            self._free += 1
+
+
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """This process's threads for what blocks: all but the one on which groups are served."""
-    return ThreadPoolExecutor(max(1, THREADS - 1), "aside")
+    """This process's threads for what blocks."""
+    return ThreadPoolExecutor(THREADS, "aside")

@@ -9,11 +9,20 @@ from collections.abc import Callable
 from typing import Annotated
 
 import structlog
-from flask import Request, Response
+from flask import Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from leadline.runtime.errors import Forbidden, MethodNotAllowed, PathNotFound
-from leadline.runtime.http import MAX_ID, allow, answer, caller_of, parse, parse_query, path_of
+from leadline.runtime.http import (
+    MAX_ID,
+    Answer,
+    allow,
+    answer,
+    caller_of,
+    parse,
+    parse_query,
+    path_of,
+)
 
 log = structlog.get_logger()
 
@@ -59,7 +68,7 @@ def inside(request: Request) -> str:
     return _OURS.sub("", path_of(request))
 
 
-def serve(request: Request, path: str) -> Response:
+def serve(request: Request, path: str) -> Answer:
     """The answer to a question of the page, or what became of an order.
 
     Raises:

@@ -19,6 +19,7 @@ import structlog
 from leadline.ledger import publish
 from leadline.operate import cli
 from leadline.runtime import context, database, redis, turns
+from leadline.runtime.session import Session
 from leadline.sync import replies
 from leadline.users import stages
 
@@ -38,7 +39,7 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             module._publisher.close(0.5)  # noqa: SLF001
     # Other threads, such as the outbox', keep connections too, and Python complains of open ones.
     for kept in gc.get_objects():
-        if isinstance(kept, database._Session):  # noqa: SLF001
+        if isinstance(kept, Session):
             kept.close()
     if redis.client.cache_info().currsize:
         redis.client().close()
@@ -114,6 +115,14 @@ def free_port() -> Callable[[], int]:
             return port
 
     return find
+
+
+class ByTurns(database.Database):
+    """A database whose statements run in turns."""
+
+    def run(self, sql: str, **params: object) -> list[database.Row]:
+        """As `Database.run`."""
+        return asyncio.run(turns.take(lambda: database.Database.run(self, sql, **params)))
 
 
 def by_turns(times: int, work: Callable[[int], Result]) -> list[Result]:

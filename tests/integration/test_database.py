@@ -11,10 +11,11 @@ import pytest
 import sqlalchemy
 from alembic.script import ScriptDirectory
 
-from leadline.runtime import database as database_module
+from leadline.runtime import session, turns
 from leadline.runtime.database import Database, StatementError
 from leadline.runtime.errors import BadConfiguration, DatabaseDown
 from leadline.runtime.migrate import MIGRATIONS, migrate, newest
+from tests.integration.conftest import ByTurns, by_turns
 from tests.servers import PrivateServer, private
 
 
@@ -26,9 +27,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     server.stop()
 
 
-@pytest.fixture
-def db(server: PrivateServer) -> Iterator[Database]:
-    made = Database(server.url)
+@pytest.fixture(params=[Database, ByTurns])
+def db(server: PrivateServer, request: pytest.FixtureRequest) -> Iterator[Database]:
+    made: Database = request.param(server.url)
     yield made
     made.close()
 
@@ -61,7 +62,7 @@ def test_rows_come_as_dictionaries(db: Database) -> None:
 def test_a_connection_that_was_cut_while_idle_is_made_again_unnoticed(
     db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "LOOK_AFTER_S", 0)
+    monkeypatch.setattr(session, "LOOK_AFTER_S", 0)
     db.run("SELECT 1 AS one")
     assert as_admin(server.url, OTHERS)
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
@@ -86,7 +87,7 @@ def test_a_stopped_server_is_down_and_comes_back(db: Database, server: PrivateSe
 def test_a_connection_that_hangs_is_given_up_and_not_used_again(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "STATEMENT_TIMEOUT_S", -1)  # it waits 2 s longer
+    monkeypatch.setattr(session, "STATEMENT_TIMEOUT_S", -1)  # it waits 2 s longer
     monkeypatch.setattr("pg8000.native.Connection.run", lambda *_: None)  # no limit is set
     (row,) = db.run("SELECT pg_backend_pid() AS pid")
     os.kill(row["pid"], signal.SIGSTOP)
@@ -101,7 +102,7 @@ def test_a_connection_that_hangs_is_given_up_and_not_used_again(
 def test_a_server_that_does_not_answer_at_all_is_down_within_the_time_out(
     db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(session, "CONNECT_TIMEOUT_S", 0.3)
     server.freeze()
     try:
         with pytest.raises(DatabaseDown):
@@ -136,11 +137,22 @@ def test_a_refused_statement_tells_its_code_and_constraint_but_no_value(
 def test_a_slow_statement_is_ended_and_the_connection_serves_on(
     server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "STATEMENT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(session, "STATEMENT_TIMEOUT_S", 0.2)
     db = Database(server.url)
     with pytest.raises(DatabaseDown):
         db.run("SELECT pg_sleep(5)")
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
+    db.close()
+
+
+def test_turns_wait_for_postgres_at_the_same_time_each_with_its_own_connection(
+    server: PrivateServer,
+) -> None:
+    db = Database(server.url)
+    sql = "SELECT pg_backend_pid() AS pid, CAST(:number AS int) AS number FROM pg_sleep(0.05)"
+    found = by_turns(3 * turns.THREADS, lambda number: db.run(sql, number=number)[0])
+    assert [row["number"] for row in found] == list(range(3 * turns.THREADS))
+    assert 1 < len({row["pid"] for row in found}) <= turns.THREADS
     db.close()
 
 

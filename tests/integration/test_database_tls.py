@@ -7,11 +7,12 @@ import pytest
 import sqlalchemy
 import trustme
 
-from leadline.runtime import database as database_module
+from leadline.runtime import session
 from leadline.runtime.database import Database
 from leadline.runtime.errors import BadConfiguration, DatabaseDown
 from leadline.runtime.migrate import migrate
 from local.runner import unprivileged
+from tests.integration.conftest import ByTurns
 from tests.servers import PrivateServer, eventually, private
 
 ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
@@ -53,11 +54,15 @@ def url(server: PrivateServer, host: str = "127.0.0.1", **query: object) -> str:
 
 
 def is_encrypted(address: str) -> bool:
-    database = Database(address)
-    try:
-        return bool(database.run(ENCRYPTED)[0]["ssl"])
-    finally:
-        database.close()
+    found = set()
+    for kind in (Database, ByTurns):
+        database = kind(address)
+        try:
+            found.add(bool(database.run(ENCRYPTED)[0]["ssl"]))
+        finally:
+            database.close()
+    assert len(found) == 1
+    return found.pop()
 
 
 def test_without_tls_on_the_server_none_is_no_answer_to_require(server: PrivateServer) -> None:
@@ -70,6 +75,14 @@ def test_require_encrypts_whatever_the_certificate(server: PrivateServer, roots:
     assert roots.exists()
     assert is_encrypted(url(server, sslmode="require"))
     assert not is_encrypted(url(server, sslmode="disable"))
+
+
+def test_a_long_answer_arrives_whole_in_a_turn(server: PrivateServer, roots: Path) -> None:
+    assert roots.exists()
+    database = ByTurns(url(server, sslmode="require"))
+    rows = database.run("SELECT repeat('x', 1000) AS text FROM generate_series(1, 1000)")
+    assert rows == [{"text": "x" * 1000}] * 1000
+    database.close()
 
 
 def test_a_certificate_is_checked_against_the_given_authority(
@@ -90,7 +103,7 @@ def test_verify_full_wants_the_servers_name_too(server: PrivateServer, roots: Pa
 def test_an_encrypted_connection_is_kept_and_made_again_when_it_was_cut(
     server: PrivateServer, roots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "LOOK_AFTER_S", 0)
+    monkeypatch.setattr(session, "LOOK_AFTER_S", 0)
     database = Database(url(server, sslmode="verify-ca", sslrootcert=roots))
     admin = Database(server.url)
     (first,) = database.run("SELECT pg_backend_pid() AS pid")

@@ -9,8 +9,9 @@ from typing import Any
 import pg8000.native
 import pytest
 
-from leadline.runtime.database import Database, StatementError, connect_options, database
+from leadline.runtime.database import Database, StatementError, database
 from leadline.runtime.errors import UserNotFound, VersionMismatch
+from leadline.runtime.session import connect_options
 from leadline.users import store
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.users.statements import CREATE

@@ -5,6 +5,7 @@ import json
 from http import HTTPStatus
 
 import pytest
+import werkzeug
 from flask import Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,9 +24,14 @@ from leadline.runtime.errors import (
     UserNotFound,
     VersionMismatch,
 )
-from leadline.runtime.http import allow, at_root, endpoint, parse_query, user_id
+from leadline.runtime.http import Door, allow, at_root, endpoint, parse_query, user_id
 from leadline.users.shown import Query
 from tests.unit.conftest import Configure
+
+
+def at(door: Door, request: Request) -> werkzeug.Response:
+    """The door's answer to this request."""
+    return werkzeug.Response.from_app(door(request), request.environ)
 
 
 def get(path: str, method: str = "GET", **headers: str) -> Request:
@@ -93,14 +99,16 @@ def test_the_root_has_its_forms_too(path: str) -> None:
         at_root(get(path.rstrip("/") + "/1"))
 
 
-def served(error: Exception | None = None, method: str = "GET", **headers: str) -> Response:
+def served(
+    error: Exception | None = None, method: str = "GET", **headers: str
+) -> werkzeug.Response:
     @endpoint("GET", "HEAD")
     def guarded(_request: Request) -> Response:
         if error is not None:
             raise error
         return Response("fine")
 
-    return guarded(get("/", method, **headers))
+    return at(guarded, get("/", method, **headers))
 
 
 @pytest.fixture
@@ -166,14 +174,14 @@ def test_a_method_asks_for_its_scope(
     def guarded(_request: Request) -> Response:
         return Response("fine")
 
-    answer = guarded(get("/", method, Authorization="Bearer k"))
+    answer = at(guarded, get("/", method, Authorization="Bearer k"))
     assert answer.status_code == status
-    assert guarded(get("/", method)).status_code == 401
+    assert at(guarded, get("/", method)).status_code == 401
     if status == 403:
         assert answer.content_type == problem.CONTENT_TYPE
         said = answer.headers["WWW-Authenticate"].split('"')
         assert "insufficient_scope" in said
-        assert f"scope `{said[-2]}`" in answer.get_json()["detail"]
+        assert f"scope `{said[-2]}`" in json.loads(answer.data)["detail"]
 
 
 def test_a_page_without_data_asks_for_no_key_but_its_data_does(
@@ -187,9 +195,9 @@ def test_a_page_without_data_asks_for_no_key_but_its_data_does(
             allow(request, "read")
         return Response("fine")
 
-    assert page(get("/")).status_code == 200
-    assert page(get("/data")).status_code == 401
-    assert page(get("/data", Authorization="Bearer k")).status_code == 200
+    assert at(page, get("/")).status_code == 200
+    assert at(page, get("/data")).status_code == 401
+    assert at(page, get("/data", Authorization="Bearer k")).status_code == 200
 
 
 @pytest.mark.usefixtures("open_door")

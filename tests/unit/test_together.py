@@ -22,7 +22,7 @@ class Bakery:
     def serve(self, asks: Sequence[int]) -> list[int]:
         self.served.append(list(asks))
         self.has_begun.set()
-        assert self.opened.wait(10)
+        assert turns.aside(partial(self.opened.wait, 10))
         if -1 in asks:
             raise ValueError(asks)
         return [ask * 10 for ask in asks]

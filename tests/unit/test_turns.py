@@ -54,6 +54,14 @@ def test_a_turn_keeps_its_trace_while_others_have_theirs() -> None:
     assert by_turns(*(partial(traced, name) for name in names)) == names
 
 
+def test_a_request_sees_nothing_of_the_one_before_it() -> None:
+    def begins() -> None:
+        context.begin("before")
+
+    for _ in range(2):
+        assert by_turns(context.correlation_id, begins, context.correlation_id) == [None] * 3
+
+
 def test_outside_of_a_turn_the_same_call_blocks() -> None:
     assert turns.aside(threading.get_ident) == threading.get_ident()
     with pytest.raises(ZeroDivisionError):

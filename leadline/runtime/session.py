@@ -1,0 +1,163 @@
+"""A connection to Postgres: TLS, time-outs, prepared statements, and what its URL says."""
+
+import select
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import structlog
+from pg8000.native import Connection, PreparedStatement
+
+from leadline.runtime import turns
+from leadline.runtime.errors import BadConfiguration
+
+log = structlog.get_logger()
+
+CONNECT_TIMEOUT_S = 3
+STATEMENT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 3
+#: A connection used within this time is not looked at: no server restarts as fast (0.14 s).
+LOOK_AFTER_S = 0.05
+
+#: https://www.postgresql.org/docs/current/catalog-pg-type.html
+_TIMESTAMPTZ_OID = 1184
+
+
+class _Socket(socket.socket):
+    """Where it waits for the other side in a turn, other turns go on."""
+
+    def recv_into(self, *args: Any) -> int:
+        turns.wait_readable(self)
+        return super().recv_into(*args)
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """The same with TLS."""
+
+    def recv_into(self, *args: Any) -> int:
+        if not self.pending():
+            turns.wait_readable(self)
+        return super().recv_into(*args)
+
+
+class Session:
+    """One connection and the statements prepared on it; for one thread or turn at a time."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Connect; it blocks, and raises what pg8000 does, or OSError."""
+        address = (options["host"], options["port"])
+        plain = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
+        self._socket: socket.socket = _Socket(fileno=plain.detach())
+        self._socket.settimeout(CONNECT_TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            if options["ssl_context"]:
+                self._socket = _with_tls(self._socket, options["ssl_context"], options["host"])
+            self._connection = Connection(
+                sock=self._socket,
+                application_name="leadline",
+                tcp_keepalive=True,
+                **{**options, "ssl_context": False},  # it has TLS by now, if any
+            )
+            self._connection.run(
+                f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000};"
+                f"SET lock_timeout = {LOCK_TIMEOUT_S * 1000}"
+            )
+        except BaseException:
+            self.close()
+            raise
+        # Longer than the server's own limit, so that its answer tells what happened.
+        self._socket.settimeout(STATEMENT_TIMEOUT_S + 2)
+        # pg8000 reads the pattern of a time anew for each value, at ten times the price.
+        self._connection.register_in_adapter(_TIMESTAMPTZ_OID, datetime.fromisoformat)
+        self._prepared: dict[str, PreparedStatement] = {}
+        self._used_at = float("-inf")
+
+    def run(self, sql: str, params: Mapping[str, object]) -> list[dict[str, Any]]:
+        """The rows that this statement returns; raises what pg8000 does, or OSError."""
+        statement = self._prepared.get(sql)
+        if statement is None:
+            statement = self._prepared[sql] = self._connection.prepare(sql)
+        rows = statement.run(**params)
+        self._used_at = time.monotonic()
+        if not rows:
+            return []
+        names = [column["name"] for column in statement.columns]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def is_stale(self) -> bool:
+        """Whether the server hung up while the connection was idle: unasked bytes wait."""
+        if time.monotonic() - self._used_at < LOOK_AFTER_S:
+            return False
+        readable, _, _ = select.select([self._socket], [], [], 0)
+        return bool(readable)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+
+def _with_tls(plain: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    """Ask for TLS (https://www.postgresql.org/docs/current/protocol-flow.html, SSLRequest)."""
+    plain.sendall(struct.pack("!ii", 8, 80877103))
+    if plain.recv(1) != b"S":
+        log.error("Postgres refuses TLS")
+        raise ConnectionRefusedError
+    try:
+        return context.wrap_socket(plain, server_hostname=host)
+    except ssl.SSLError as error:
+        log.error("no TLS to Postgres", reason=error.reason)  # noqa: TRY400 - no stack needed
+        raise
+
+
+@lru_cache(maxsize=4)
+def connect_options(url: str) -> Mapping[str, Any]:
+    """What pg8000 needs to connect as this URL says, TLS by libpq's `sslmode` and `sslrootcert`.
+
+    Raises:
+        BadConfiguration: it makes no sense; the URL itself is not quoted.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 5432
+    except ValueError:  # its text quotes the URL
+        parts, port = urlsplit(""), 0
+    if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
+        raise BadConfiguration(
+            "DATABASE_URL must look like postgresql://user:password@host:5432/db"
+        )
+    return {
+        "host": parts.hostname,
+        "port": port,
+        "user": unquote(parts.username or "postgres"),
+        "password": unquote(parts.password) if parts.password else None,
+        "database": unquote(parts.path.lstrip("/")) or "postgres",
+        "ssl_context": _ssl_context(dict(parse_qsl(parts.query))),
+    }
+
+
+def _ssl_context(query: dict[str, str]) -> ssl.SSLContext | bool:
+    """https://www.postgresql.org/docs/current/libpq-ssl.html; `require` trusts any certificate.
+
+    Made once for each URL, as building a context takes 30 ms.
+    """
+    mode, roots = query.get("sslmode", "disable"), query.get("sslrootcert", "system")
+    if mode == "disable":
+        return False
+    if mode not in {"require", "verify-ca", "verify-full"}:
+        raise BadConfiguration("sslmode is disable, require, verify-ca or verify-full")
+    try:
+        context = ssl.create_default_context(cafile=None if roots == "system" else roots)
+    except OSError:  # ssl.SSLError is one too
+        raise BadConfiguration("sslrootcert is not a readable file of certificates") from None
+    context.sslsocket_class = _TlsSocket
+    context.check_hostname = mode == "verify-full"
+    if mode == "require":
+        context.verify_mode = ssl.CERT_NONE
+    return context
