@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pika.adapters.select_connection import SelectConnection
+from pika.adapters.asyncio_connection import AsyncioConnection
 
 
-class LotConnection(SelectConnection):  # type: ignore[misc]  # pika has no types
+class LotConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
     """By itself pika sends each frame alone: three pieces for a message, three calls of the kernel.
 
     Each of them costs more than making the frame, and hands the interpreter to another thread.

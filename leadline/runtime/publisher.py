@@ -1,10 +1,12 @@
-"""Publishing with confirms and `mandatory`, from a thread that keeps the connection.
+"""Publishing with confirms and `mandatory`, from a loop that keeps the connection.
 
-A connection belongs to one thread (pika is not thread-safe), so a process has one publisher thread.
-Others hand it messages; it publishes what has gathered and learns of the confirms in batches.
+A connection belongs to one thread (pika is not thread-safe). Where requests go by turns it lives
+on their loop: a thread beside would have to win the interpreter from them for each confirm. Else it
+has a loop of its own, on a thread. Others hand it messages; it publishes what has gathered, and
+learns of the confirms in batches.
 """
 
-import contextlib
+import asyncio
 import random
 import struct
 import threading
@@ -12,13 +14,14 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from pika.exceptions import AMQPError, ShortStringTooLong, UnsupportedAMQPFieldException
+from pika.exceptions import ShortStringTooLong, UnsupportedAMQPFieldException
 
-from leadline.runtime import metrics, secrets, tracing
+from leadline.runtime import metrics, secrets, tracing, turns
 from leadline.runtime.broker import Message, Queue, parameters
 from leadline.runtime.lots import LotConnection
 from leadline.runtime.secrets import Address
@@ -76,19 +79,22 @@ class Publisher:
         self._unconfirmed: dict[int, _Item] = {}
         self._returned: set[str] = set()
         self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0  # its number, where it is not ours
         self._thread: threading.Thread | None = None
         self._connection: LotConnection | None = None
+        self._lost: asyncio.Future[None] | None = None
         self._channel: Any = None
         self._ready = False
         self._drain_due = False
         self._drained_at = float("-inf")
         self._next_tag = 1
         self._failures = 0
-        self._wake = threading.Event()
+        self._wake = asyncio.Event()
         self._closing = False
         _publishers.add(self)
 
-    # --- for other threads
+    # --- for any thread
 
     def offer(self, message: Message, done: Done, *, timeout_s: float = CONFIRM_TIMEOUT_S) -> None:
         """Publish soon; `done(True)` after the confirm, `done(False)` if that can't be said."""
@@ -104,21 +110,45 @@ class Publisher:
             return
         self._waiting.extend(items[:room])
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-                self._thread.start()
-            self._wake.set()
-            connection = self._connection
-            if connection is None or not self._ready or self._drain_due:
-                return
+            loop = self._loop = self._loop or self._started()
+        if self._connection is None:
+            self._soon(loop, self._wake.set)
+        elif self._ready and not self._drain_due:
             self._drain_due = True
-            # Under the lock: a loop that is closed meanwhile would raise.
-            connection.ioloop.add_callback_threadsafe(self._drain_soon)
+            self._soon(loop, self._drain_soon)
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        """The loop on which we live from now on: that of whose turn it is, else one of our own."""
+        if turns.is_turn():
+            self._loop_thread = threading.get_ident()
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._run(), context=Context())
+            return loop
+        loop = asyncio.new_event_loop()
+        self._task = loop.create_task(self._run())
+        self._thread = threading.Thread(
+            target=self._live, args=[loop], name="publisher", daemon=True
+        )
+        self._thread.start()
+        return loop
+
+    def _live(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_until_complete(self._task)
+        loop.close()
+
+    def _soon(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+        if threading.get_ident() == self._loop_thread:
+            loop.call_soon(callback)
+        else:
+            loop.call_soon_threadsafe(callback)
 
     def publish(
         self, messages: list[Message], *, timeout_s: float = CONFIRM_TIMEOUT_S
     ) -> list[bool]:
-        """Publish all and wait; for each whether the broker confirmed it in time."""
+        """Publish all and wait; for each whether the broker confirmed it in time.
+
+        Not in a turn: the confirms would wait for us.
+        """
         outcomes = [False] * len(messages)
         left = threading.Semaphore(0)
 
@@ -142,63 +172,74 @@ class Publisher:
 
     def close(self, timeout_s: float = 3.0) -> None:
         """Wait for what is on its way, as long as `timeout_s`, then hang up."""
-        deadline = time.monotonic() + timeout_s
-        while (self._waiting or self._unconfirmed) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        self._closing = True
-        self._wake.set()
-        connection = self._connection
-        if connection is not None:
-            with contextlib.suppress(AMQPError, OSError):
-                connection.ioloop.add_callback_threadsafe(self._hang_up)
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            self._closing = True
+        elif self._thread is not None:
+            asyncio.run_coroutine_threadsafe(self._end(timeout_s), loop)
+            self._thread.join(2 * timeout_s)
+        elif not loop.is_running():  # the server has ended
+            loop.run_until_complete(self._end(timeout_s))
 
-    # --- the publisher thread
+    # --- on the loop
 
-    def _run(self) -> None:
+    async def _run(self) -> None:
         while not self._closing:
-            self._wake.wait()
+            await self._wake.wait()
             if self._closing:
                 break
             try:
-                self._serve_connection()
-            except Exception:  # the edge of the thread: without it nothing is published any more
+                await self._serve_connection()
+            except Exception:  # nobody above could tell: without us nothing is published any more
                 log.exception("publisher failed")
             self._fail(list(self._unconfirmed.values()))
             self._unconfirmed.clear()
-            with self._lock:  # or a message offered just now would not wake us
-                if not self._waiting:
-                    self._wake.clear()
-                    continue
-            self._back_off()
+            if not self._waiting:
+                self._wake.clear()
+                continue
+            await self._back_off()
 
-    def _serve_connection(self) -> None:
+    async def _end(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self._waiting or self._unconfirmed:
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.02)
+        self._closing = True
+        self._wake.set()
+        if self._connection is not None and self._connection.is_open:
+            self._connection.close()
+        else:
+            self._hang_up()
+        await asyncio.wait([self._task], timeout=timeout_s)
+
+    async def _serve_connection(self) -> None:
         """Connect and publish until the connection ends."""
-        connection = LotConnection(
+        loop = asyncio.get_running_loop()
+        self._lost = loop.create_future()
+        self._connection = LotConnection(
             parameters(secrets.now(self._address)),
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_lost,
             on_close_callback=self._on_lost,
+            custom_ioloop=loop,
         )
-        self._connection = connection
-        connection.ioloop.call_later(_TICK_S, self._tick)
+        ticking = loop.create_task(self._tick())
         try:
-            connection.ioloop.start()
+            await self._lost
         finally:
-            with self._lock:
-                self._ready = self._drain_due = False
-                self._connection = None
-            connection.ioloop.close()
+            ticking.cancel()
+            self._ready = self._drain_due = False
+            self._connection = None
 
-    def _back_off(self) -> None:
+    async def _back_off(self) -> None:
         """Wait with jitter, while messages whose time is up are told so."""
         step = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
         self._failures += 1
         until = time.monotonic() + step * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
         while time.monotonic() < until and not self._closing:
             self._expire()
-            time.sleep(0.05)
+            await asyncio.sleep(0.05)
 
     def _on_open(self, connection: Any) -> None:
         connection.add_on_connection_blocked_callback(self._on_blocked)
@@ -228,20 +269,15 @@ class Publisher:
 
     def _on_ready(self, _frame: object) -> None:
         self._failures = 0
-        with self._lock:
-            self._ready = True
+        self._ready = True
         self._drain()
 
     def _drain_soon(self) -> None:
         wait_s = self._drained_at + LINGER_S - time.monotonic()
-        if wait_s <= 0:
-            self._drain()
-        elif self._connection is not None:
-            self._connection.ioloop.call_later(wait_s, self._drain)
+        asyncio.get_running_loop().call_later(max(0.0, wait_s), self._drain)
 
     def _drain(self) -> None:
-        with self._lock:
-            self._drain_due = False
+        self._drain_due = False
         self._drained_at = time.monotonic()
         if self._connection is not None:
             with self._connection.as_one():
@@ -300,8 +336,7 @@ class Publisher:
 
     def _on_blocked(self, _connection: object, _method: object) -> None:
         log.warning("broker blocked", reason="RabbitMQ is short of memory or disk")
-        with self._lock:
-            self._ready = False
+        self._ready = False
 
     def _on_unblocked(self, _connection: object, _method: object) -> None:
         log.info("broker unblocked")
@@ -314,32 +349,29 @@ class Publisher:
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
 
-    def _on_lost(self, connection: Any, reason: Exception) -> None:
+    def _on_lost(self, _connection: object, reason: Exception) -> None:
         self._ready = False
         if not self._closing:
             log.warning("no connection to the broker", reason=type(reason).__name__)
-        connection.ioloop.stop()
+        self._hang_up()
 
-    def _tick(self) -> None:
-        self._expire()
-        late = [tag for tag, item in self._unconfirmed.items() if item.deadline < time.monotonic()]
-        self._fail([self._unconfirmed.pop(tag) for tag in late])
-        self._drain()
-        if self._connection is not None:
-            self._connection.ioloop.call_later(_TICK_S, self._tick)
+    def _hang_up(self) -> None:
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(None)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self._expire()
+            now = time.monotonic()
+            late = [tag for tag, item in self._unconfirmed.items() if item.deadline < now]
+            self._fail([self._unconfirmed.pop(tag) for tag in late])
+            self._drain()
 
     def _expire(self) -> None:
         now = time.monotonic()
         while self._waiting and self._waiting[0].deadline < now:
             self._fail([self._waiting.popleft()])
-
-    def _hang_up(self) -> None:
-        if self._connection is None:
-            return
-        if self._connection.is_open:
-            self._connection.close()
-        else:
-            self._connection.ioloop.stop()
 
     def _fail(self, items: Iterable[_Item]) -> None:
         for item in items:

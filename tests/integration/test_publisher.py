@@ -1,11 +1,13 @@
 """The publisher on a real RabbitMQ: a message counts as published only when the broker has it."""
 
+import asyncio
 import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pika
@@ -14,7 +16,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from leadline.ledger import publish
 from leadline.messages import topology
-from leadline.runtime import context
+from leadline.runtime import context, turns
 from leadline.runtime.broker import Message
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.publisher import Publisher
@@ -168,6 +170,21 @@ def test_close_waits_for_what_is_on_its_way(amqp_url: str) -> None:
     assert len(waiting(amqp_url)) == 300
     publisher.offer(message(), outcomes.append)
     assert outcomes[-1] is False
+
+
+def test_close_sends_what_turns_have_offered_though_their_loop_runs_no_more(amqp_url: str) -> None:
+    publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
+    outcomes: list[bool] = []
+
+    async def offer_all() -> None:
+        for number in range(300):
+            await turns.take(partial(publisher.offer, message(number), outcomes.append))
+
+    with asyncio.Runner() as runner:
+        runner.run(offer_all())
+        publisher.close()
+    assert outcomes == [True] * 300
+    assert len(waiting(amqp_url)) == 300
 
 
 def test_an_unreachable_broker_is_reported_in_time_and_never_raises() -> None:
