@@ -63,7 +63,10 @@ WITH claimed AS (
 """
 
 _GIVE_BACK = """
-UPDATE events SET due_at = now() WHERE id = ANY (CAST(:ids AS uuid[])) AND due_at IS NOT NULL
+UPDATE events SET due_at = now() WHERE id IN (
+    SELECT id FROM events WHERE id = ANY (CAST(:ids AS uuid[])) AND due_at IS NOT NULL
+    FOR UPDATE SKIP LOCKED -- who is being settled right now is owed nothing; to wait may deadlock
+)
 """
 
 

@@ -106,21 +106,21 @@ def _check(source: File, refused: Rejected) -> _Checked:
 def _enter(source: File, number: int, digest: str, mark: Bookmark) -> int:
     """Store all that is in order; returns how many of them are new."""
     before = mark.read() or {}
-    done = begun = int(before.get("done", 0))
-    if done:
-        note(f"continuing after {done} lines")
+    # Not by their number: which lines are in order may change meanwhile, as the stages do.
+    last, done = int(before.get("line", 0)), int(before.get("done", 0))
+    if last:
+        note(f"continuing after line {last}")
     context.begin()
-    users = ((record.line, record.user) for record in source.records() if record.user)
-    rest = islice(users, done, None)
-    created = 0
+    users = ((one.line, one.user) for one in source.records() if one.user and one.line > last)
+    created = entered = 0
     with progress() as bar:
         task = bar.add_task("importing", total=number, completed=done)
-        while part := list(islice(rest, PART)):
+        while part := list(islice(users, PART)):
             created += bulk.create([(f"{digest}:{line}", user) for line, user in part])
-            done += len(part)
-            mark.keep({"done": done})
-            bar.update(task, completed=done)
+            entered += len(part)
+            mark.keep({"line": part[-1][0], "done": done + entered})
+            bar.update(task, completed=done + entered)
     mark.forget()
-    if already := done - begun - created:
+    if already := entered - created:
         note(f"{already} lines were users already")
     return created

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from leadline.ledger import bulk
+from leadline.users import stages
 from tests.integration.conftest import Answer, rows
 
 Leadline = Callable[..., Answer]
@@ -108,6 +109,18 @@ def test_a_check_alone_imports_nothing(leadline: Leadline, write: Write) -> None
     assert rows(USERS) == []
 
 
+def break_off_after_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, parts = bulk.create, []
+
+    def break_off(users: Any) -> int:
+        parts.append(whole(users))
+        if len(parts) == 2:
+            raise KeyboardInterrupt  # stored, and nobody has noted it
+        return parts[-1]
+
+    monkeypatch.setattr(bulk, "create", break_off)
+
+
 @pytest.mark.parametrize("is_bookmark_lost", [False, True])
 def test_an_import_that_broke_off_goes_on_without_a_double(
     leadline: Leadline,
@@ -119,18 +132,10 @@ def test_an_import_that_broke_off_goes_on_without_a_double(
 ) -> None:
     lines = "".join(f"User {n},+7700{1_000_000 + n}\n" for n in range(3500))
     file = write("people.csv", f"full_name,phone\n{lines}")
-    whole, parts = bulk.create, []
-
-    def break_off(users: Any) -> int:
-        parts.append(whole(users))
-        if len(parts) == 2:
-            raise KeyboardInterrupt  # stored, and nobody has noted it
-        return parts[-1]
-
-    monkeypatch.setattr(bulk, "create", break_off)
-    assert leadline("import", file).code != 0
+    with monkeypatch.context() as broken:
+        break_off_after_two_parts(broken)
+        assert leadline("import", file).code != 0
     assert len(rows(USERS)) == 2000
-    monkeypatch.setattr(bulk, "create", whole)
     if is_bookmark_lost:
         for kept in tmp_path.glob("leadline-import-*"):
             kept.unlink()
@@ -138,6 +143,21 @@ def test_an_import_that_broke_off_goes_on_without_a_double(
     assert leadline("import", file, "--json").json["created"] == 0
     found = [row["full_name"] for row in rows(USERS)]
     assert found == [f"User {n}" for n in range(3500)]
+
+
+def test_an_import_that_broke_off_misses_nobody_though_a_stage_is_gone_meanwhile(
+    leadline: Leadline, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "CACHE_S", 0)
+    stages.replace(["NEW", "OLD"])
+    lines = (f"User {n},+7700{n:07},{'OLD' if n < 1500 else 'NEW'}\n" for n in range(2500))
+    file = write("people.csv", "full_name,phone,stage\n" + "".join(lines))
+    with monkeypatch.context() as broken:
+        break_off_after_two_parts(broken)
+        assert leadline("import", file).code != 0
+    stages.replace(["NEW"])
+    assert leadline("import", file, "--skip-rejected", "--json").json["created"] == 500
+    assert [row["full_name"] for row in rows(USERS)] == [f"User {n}" for n in range(2500)]
 
 
 def test_how_far_it_has_come_is_kept_in_the_state_folder_that_was_named(
