@@ -44,12 +44,12 @@ def build_app(folder: Path) -> App:
     Raises:
         BadConfiguration: a setting is missing; the function must not start.
     """
-    return _app(_function(folder), _target(folder).replace("_", "-"))
+    return _app(_function(folder), _name(folder))
 
 
 def _function(folder: Path) -> Function:
     target = _target(folder)
-    log.configure(target.replace("_", "-"))
+    log.configure(_name(folder))
     auth.check_configured()
     source = folder / "main.py"
     functions_framework.create_app(target, str(source), "http")  # type: ignore[no-untyped-call]
@@ -65,6 +65,11 @@ def _app(function: Function, name: str) -> App:
 
 def _target(folder: Path) -> str:
     return os.environ.get("FUNCTION_TARGET") or folder.resolve().name
+
+
+def _name(folder: Path) -> str:
+    """As the function is called in logs, metrics and traces."""
+    return _target(folder).replace("_", "-")
 
 
 def _calling(function: Function) -> App:
@@ -147,7 +152,7 @@ def end_with_parent() -> None:
 def _load(folder: str) -> Callable[..., Any]:
     end_with_parent()
     function = _function(Path(folder))
-    app = _app(function, _target(Path(folder)).replace("_", "-"))
+    app = _app(function, _name(Path(folder)))
     lean.end()
     return rsgi.served(app, settings().body_limit, by_turns=turns.goes_by_turns(function))
 
@@ -158,7 +163,7 @@ def main() -> None:
     from granian.constants import Interfaces, Loops  # noqa: PLC0415
 
     folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FUNCTION_FOLDER", "function")
-    log.configure(_target(Path(folder)).replace("_", "-"))
+    log.configure(_name(Path(folder)))
     server = Granian(
         folder,
         address=os.environ.get("HOST", "127.0.0.1"),
