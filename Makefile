@@ -23,6 +23,7 @@ demo: setup ## follow one user from HTTP to its lead
 
 test: setup ## every test, on private servers of its own
 	@scripts/browser
+	@scripts/packages prometheus
 	@$(RUN) pytest
 
 test-containers: setup ## the images and the compose system; needs a Docker Engine with Compose

@@ -1,0 +1,242 @@
+"""Each alert by Prometheus' own tool: it fires when it should, says so, and is quiet otherwise."""
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploy.test_monitoring import MONITORING, rules
+
+#: Series and their values, a minute apart, as promtool has them: `0+6x20` is 0, 6, 12, … 120.
+#: https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/
+Series = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """When an alert fires, with what labels and text, and what looks alike and is no reason."""
+
+    alert: str
+    series: Series
+    minute: int
+    says: str
+    labels: dict[str, str] = field(default_factory=dict)
+    quiet: tuple[Series, ...] = ()
+
+
+PAUSED = {'leadline_portal_paused{by="portal"}': "1x60"}
+SETTLED = 'leadline_events_settled_total{state="%s"}'
+HTTP = 'leadline_http_requests_total{function="create-user",status="%d"}'
+SLOW = 'leadline_http_request_duration_seconds_bucket{function="%s",le="%s"}'
+LATE = 'leadline_time_to_lead_seconds_bucket{le="%s"}'
+CALLS = 'leadline_bitrix24_requests_total{answer="%s"}'
+OLD = {"leadline_oldest_open_event_age_seconds": "700x60", SETTLED % "synced": "100x60"}
+LATE_LEADS = {LATE % "60": "0x60", LATE % "300": "0+10x60", LATE % "+Inf": "0+10x60"}
+LIMIT = {"leadline_bitrix24_operating_limit_seconds": "480x60"}
+
+CASES = (
+    Case(
+        "LeadlineServerUnreachable",
+        {'leadline_server_reachable{server="redis"}': "0x9"},
+        2,
+        "redis can't be reached",
+        {"server": "redis"},
+        ({'leadline_server_reachable{server="redis"}': "1x9"},),
+    ),
+    Case(
+        "LeadlineStateUnknown",
+        {"up": "1x9"},
+        6,
+        "outbox-relay tells nothing of the system's state",
+        quiet=({'leadline_server_reachable{server="redis"}': "0x9"},),
+    ),
+    Case(
+        "LeadlinePortalPaused",
+        PAUSED,
+        3,
+        "Bitrix24 serves nobody, calls are held",
+        quiet=({'leadline_portal_paused{by="operator"}': "1x9"},),
+    ),
+    Case(
+        "LeadlineHeld",
+        {'leadline_portal_paused{by="operator"}': "1x90"},
+        61,
+        "an operator has paused the calls to Bitrix24",
+        quiet=({'leadline_portal_paused{by="operator"}': "1x50 0x40"}, PAUSED),
+    ),
+    Case(
+        "LeadlineNoWorker",
+        {"leadline_worker_silence_seconds": "45x9"},
+        2,
+        "no worker has been seen for 45s",
+        quiet=({"leadline_worker_silence_seconds": "20x9"},),
+    ),
+    Case(
+        "LeadlineNoConsumer",
+        {'leadline_queue_consumers{queue="bitrix_queue"}': "0x9"},
+        3,
+        "nobody consumes bitrix_queue",
+        {"queue": "bitrix_queue"},
+        ({'leadline_queue_consumers{queue="bitrix_queue"}': "1x9"},),
+    ),
+    Case(
+        "LeadlineRelayLate",
+        {"leadline_relay_overdue_seconds": "90x9"},
+        3,
+        "the relay has had something to publish for 1m 30s",
+        quiet=({"leadline_relay_overdue_seconds": "30x9"},),
+    ),
+    Case(
+        "LeadlineNoProgress",
+        OLD,
+        20,
+        "nothing was answered for ten minutes, and the oldest write waits for 11m 40s",
+        quiet=(OLD | PAUSED, OLD | {SETTLED % "synced": "100+1x60"}),
+    ),
+    Case(
+        "LeadlineErrors",
+        {HTTP % 503: "0+6x30", HTTP % 201: "0+54x30"},
+        15,
+        "10% of the requests to create-user fail",
+        {"function": "create-user"},
+        (
+            {HTTP % 503: "0+6x30", HTTP % 201: "0+594x30"},
+            {HTTP % 503: "0+1x30", HTTP % 201: "0+1x30"},
+            {HTTP % 422: "0+6x30", HTTP % 201: "0+54x30"},
+        ),
+    ),
+    Case(
+        "LeadlineSlow",
+        {
+            SLOW % ("create-user", "0.5"): "0x30",
+            SLOW % ("create-user", "1"): "0+60x30",
+            SLOW % ("create-user", "+Inf"): "0+60x30",
+        },
+        20,
+        "one of 20 requests to create-user takes longer than 975ms",
+        {"function": "create-user"},
+        (
+            {SLOW % ("create-user", "0.1"): "0+60x30", SLOW % ("create-user", "+Inf"): "0+60x30"},
+            {SLOW % ("outbox-relay", "30"): "0+1x30", SLOW % ("outbox-relay", "+Inf"): "0+1x30"},
+        ),
+    ),
+    Case(
+        "LeadlineLate",
+        LATE_LEADS,
+        35,
+        "one of 20 writes takes longer than 4m 48s to its lead",
+        quiet=(LATE_LEADS | PAUSED, {LATE % "60": "0+9x60", LATE % "+Inf": "0+9x60"}),
+    ),
+    Case(
+        "LeadlineRestarts",
+        {'process_start_time_seconds{job="leadline-worker",instance="a:1"}': "1+1x4"},
+        4,
+        "leadline-worker a:1 has started 4 times in half an hour",
+        {"job": "leadline-worker", "instance": "a:1"},
+        (
+            {'process_start_time_seconds{job="leadline-worker",instance="a:1"}': "1+1x3 4x9"},
+            {'process_start_time_seconds{job="other",instance="a:1"}': "1+1x9"},
+        ),
+    ),
+    Case(
+        "LeadlineRefused",
+        {'leadline_bitrix24_refusals_total{limit="rate"}': "0 0 1x9"},
+        5,
+        "Bitrix24 refused for its rate limit, which Leadline keeps",
+        {"limit": "rate"},
+        ({'leadline_bitrix24_refusals_total{limit="rate"}': "0x9"},),
+    ),
+    Case(
+        "LeadlineOperatingLimit",
+        LIMIT | {'leadline_bitrix24_operating_seconds{method="crm.lead.add"}': "470x60"},
+        31,
+        "crm.lead.add has used up its execution time for half an hour",
+        {"method": "crm.lead.add"},
+        (LIMIT | {'leadline_bitrix24_operating_seconds{method="crm.lead.add"}': "440x60"},),
+    ),
+    Case(
+        "LeadlineCallsFail",
+        {CALLS % "ok": "0+8x30", CALLS % "timeout": "0+2x30"},
+        25,
+        "20% of the requests to Bitrix24 fail",
+        quiet=({CALLS % "ok": "0+19x30", CALLS % "timeout": "0+1x30"},),
+    ),
+    Case(
+        "LeadlineLeadsDoubled",
+        {"leadline_leads_doubled_total": "0 0 1x9"},
+        5,
+        "users with more than one lead of ours",
+        quiet=({"leadline_leads_doubled_total": "1x9"},),
+    ),
+    Case(
+        "LeadlineUsersFail",
+        {SETTLED % "failed": "0+1x30", SETTLED % "synced": "0+9x30"},
+        30,
+        "30 writes failed in half an hour",
+        quiet=(
+            {SETTLED % "failed": "0+1x30", SETTLED % "synced": "0+99x30"},
+            {SETTLED % "failed": "0 1x30", SETTLED % "synced": "0 1x30"},
+        ),
+    ),
+    Case(
+        "LeadlineDeadLetters",
+        {'leadline_queue_messages{queue="bitrix_queue.dead"}': "2x9"},
+        6,
+        "2 messages in bitrix_queue.dead",
+        {"queue": "bitrix_queue.dead"},
+        ({'leadline_queue_messages{queue="bitrix_queue"}': "2x9"},),
+    ),
+    Case(
+        "LeadlineNotPublished",
+        {'leadline_messages_published_total{result="failed"}': "0+60x30"},
+        15,
+        "RabbitMQ does not confirm what is published",
+        quiet=({'leadline_messages_published_total{result="confirmed"}': "0+60x30"},),
+    ),
+    Case(
+        "LeadlineLeasesExpire",
+        {"leadline_leases_expired_total": "0+10x40"},
+        35,
+        "workers are lost in the middle of their calls",
+        quiet=({"leadline_leases_expired_total": "0+1x40"},),
+    ),
+)
+
+
+def expected(case: Case) -> dict[str, object]:
+    (rule,) = [one for one in rules() if one["alert"] == case.alert]
+    return {
+        "exp_labels": {**rule["labels"], **case.labels},
+        "exp_annotations": {**rule["annotations"], "summary": case.says},
+    }
+
+
+def unit(case: Case, series: Series, alerts: list[dict[str, object]]) -> dict[str, object]:
+    """A test as promtool reads it."""
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [
+            {"eval_time": f"{case.minute}m", "alertname": case.alert, "exp_alerts": alerts}
+        ],
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_an_alert_fires_when_it_should_and_only_then(case: Case, tmp_path: Path) -> None:
+    tests = [unit(case, case.series, [expected(case)])]
+    tests += [unit(case, series, []) for series in case.quiet]
+    file = tmp_path / "alerts_test.yml"
+    file.write_text(
+        yaml.safe_dump({"rule_files": [str(MONITORING / "alerts.yml")], "tests": tests}),
+        encoding="utf-8",
+    )
+    command = ("promtool", "test", "rules", str(file))
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_every_alert_is_tried() -> None:
+    assert sorted(case.alert for case in CASES) == sorted(rule["alert"] for rule in rules())
