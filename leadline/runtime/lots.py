@@ -10,7 +10,7 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 class LotConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
     """By itself pika sends each frame alone: three pieces for a message, three calls of the kernel.
 
-    Each of them costs more than making the frame, and hands the interpreter to another thread.
+    Each of them costs more than making the frame.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

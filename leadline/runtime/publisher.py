@@ -44,9 +44,8 @@ CONFIRM_TIMEOUT_S = 5.0
 MAX_WAITING = 10_000
 #: More are not handed to pika before the broker has confirmed some: it would keep them in memory.
 MAX_UNCONFIRMED = 1000
-#: The first message after a pause leaves at once; under load the next ones gather this long, so
-#: that the thread wakes, and takes the interpreter from a request, 50 times a second at most. The
-#: broker, too, writes and confirms what comes together in one go.
+#: The first message after a pause leaves at once; under load the next ones gather this long: they
+#: share the system calls, and the broker, too, writes and confirms in one go what comes together.
 LINGER_S = 0.02
 _TICK_S = 0.5
 _BACKOFF_S = (0.1, 0.5, 1, 2, 5)
