@@ -32,6 +32,7 @@ class PrivateServer:
 
     server: Server
     state: State
+    _programs: tuple[Program, ...] = ()
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -46,12 +47,14 @@ class PrivateServer:
 
     def start(self) -> None:
         """Start it and wait until it serves; its data is what it was."""
-        self._processes = [self._spawn(program) for program in self.server.programs()]
+        # Asking for them prepares their data, which must not be touched while they run.
+        self._programs = self.server.programs()
+        self._processes = [self._spawn(program) for program in self._programs]
         eventually(self.server.is_ready, READY_WITHIN_S, f"{self.url.partition(':')[0]} is ready")
 
     def stop(self) -> None:
         """End it in good order."""
-        for process, program in zip(self._processes, self.server.programs(), strict=True):
+        for process, program in zip(self._processes, self._programs, strict=True):
             process.send_signal(getattr(signal, f"SIG{program.stop_signal}"))
             process.send_signal(signal.SIGCONT)
             try:

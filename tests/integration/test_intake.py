@@ -1,5 +1,8 @@
 """Messages into the work queue, one or many at once."""
 
+from collections.abc import MutableMapping
+from typing import Any
+
 import pytest
 import structlog
 
@@ -34,7 +37,11 @@ def test_many_events_are_put_in_at_once_and_wake_one_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logged = structlog.testing.LogCapture()
-    bound = structlog.wrap_logger(None, [structlog.contextvars.merge_contextvars, logged])
+
+    def with_call(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Any:
+        return {**line, "correlation_id": context.correlation_id()}
+
+    bound = structlog.wrap_logger(None, [with_call, logged])
     monkeypatch.setattr(intake, "log", bound)
     work_queue().remembers_since_ms()
     intake.take([delivery(user, call=f"call-{user}") for user in range(1, 21)])

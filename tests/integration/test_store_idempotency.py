@@ -6,7 +6,7 @@ import pg8000.native
 import pytest
 import sqlalchemy
 
-from leadline.runtime import database as database_module
+from leadline.runtime import session
 from leadline.runtime.errors import (
     DatabaseBusy,
     InvalidRequest,
@@ -113,7 +113,7 @@ def somebody(
     in_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pg8000.native.Connection]:
     """Somebody else at the database, in a transaction; we wait for their locks for 0.2 s."""
-    monkeypatch.setattr(database_module, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(session, "LOCK_TIMEOUT_S", 0.2)
     hang_up()  # the next connection has the short time-out
     url = sqlalchemy.make_url(in_postgres)
     with pg8000.native.Connection(

@@ -26,7 +26,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     settings.cache_clear()
     context._current.set(None)  # noqa: SLF001 - as a new thread has it
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture
