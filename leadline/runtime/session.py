@@ -95,8 +95,9 @@ class Session:
         """Whether the server hung up while the connection was idle: unasked bytes wait."""
         if time.monotonic() - self._used_at < LOOK_AFTER_S:
             return False
-        readable, _, _ = select.select([self._socket], [], [], 0)
-        return bool(readable)
+        look = select.poll()  # unlike select, for a socket of any number
+        look.register(self._socket, select.POLLIN)
+        return bool(look.poll(0))
 
     def close(self) -> None:
         """Hang up."""
