@@ -2,6 +2,8 @@
 
 import ssl
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -75,9 +77,16 @@ def _context(cacertfile: str | None = None, verify: str = "verify_peer") -> ssl.
     if verify not in {"verify_peer", "verify_none"}:
         raise BadConfiguration("verify is verify_peer or verify_none")
     try:
-        context = ssl.create_default_context(cafile=cacertfile)
+        changed_ns = Path(cacertfile).stat().st_mtime_ns if cacertfile else 0
+        return _made_context(cacertfile, verify, changed_ns)
     except OSError:  # ssl.SSLError is one too
         raise BadConfiguration("cacertfile is not a readable file of certificates") from None
+
+
+@lru_cache(maxsize=4)
+def _made_context(cacertfile: str | None, verify: str, _changed_ns: int) -> ssl.SSLContext:
+    """Made once for each state of the file, as building a context holds a loop up for 30 ms."""
+    context = ssl.create_default_context(cafile=cacertfile)
     if verify == "verify_none":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -5,6 +5,7 @@ OSError (both measured).
 """
 
 import threading
+from functools import partial
 from typing import Any
 
 from pg8000.exceptions import DatabaseError, InterfaceError
@@ -43,8 +44,9 @@ class Database:
         self._address = address
         connect_options(secrets.now(address))  # what makes no sense is told at once
         self._seats = turns.Seats(turns.THREADS)
-        #: The one used last comes first: its statements are warm, and surplus ones stay at rest.
-        self._idle: list[Session] = []
+        #: Those for turns and those for threads. The one used last comes first: its statements
+        #: are warm, and surplus ones stay at rest.
+        self._idle: dict[bool, list[Session]] = {True: [], False: []}
 
     def run(self, sql: str, **params: object) -> list[Row]:
         """The rows that this statement returns, as dictionaries.
@@ -64,11 +66,13 @@ class Database:
 
     def close(self) -> None:
         """End the connections that nobody uses; the next statement makes a new one."""
-        while self._idle:
-            self._idle.pop().close()
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
 
     def _run(self, sql: str, params: dict[str, object]) -> list[Row]:
-        session = self._session()
+        idle = self._idle[turns.is_turn()]
+        session = self._session(idle)
         is_usable = False
         try:
             rows = session.run(sql, params)
@@ -78,24 +82,24 @@ class Database:
             raise
         finally:
             if is_usable:
-                self._idle.append(session)
+                idle.append(session)
             else:
                 session.close()
         return rows
 
-    def _session(self) -> Session:
+    def _session(self, idle: list[Session]) -> Session:
         """A connection that nobody else uses."""
         while True:
             try:
-                session = self._idle.pop()
+                session = idle.pop()
             except IndexError:
-                return turns.aside(self._connected)
+                return turns.aside(partial(self._connected, by_turns=turns.is_turn()))
             if not session.is_stale():
                 return session
             session.close()
 
-    def _connected(self) -> Session:
-        return Session(connect_options(secrets.now(self._address)))
+    def _connected(self, *, by_turns: bool) -> Session:
+        return Session(connect_options(secrets.now(self._address)), by_turns=by_turns)
 
 
 def _told(error: DatabaseError) -> Exception:

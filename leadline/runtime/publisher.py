@@ -81,6 +81,7 @@ class Publisher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0  # its number, where it is not ours
         self._thread: threading.Thread | None = None
+        self._context = Context()  # ours: no request's, whose messages are not all that we send
         self._connection: LotConnection | None = None
         self._lost: asyncio.Future[None] | None = None
         self._channel: Any = None
@@ -103,13 +104,16 @@ class Publisher:
         if tracing.is_on():
             for item in items:
                 _trace(item)
-        room = 0 if self._closing else max(0, self._max_waiting - len(self._waiting))
+        with self._lock:  # who closes takes it too: the loop lives as long as it takes anything
+            room = 0 if self._closing else max(0, self._max_waiting - len(self._waiting))
+            if items[:room]:
+                self._waiting.extend(items[:room])
+                self._call()
         self._fail(items[room:])
-        if not items[:room]:
-            return
-        self._waiting.extend(items[:room])
-        with self._lock:
-            loop = self._loop = self._loop or self._started()
+
+    def _call(self) -> None:
+        """Have the loop look at what waits."""
+        loop = self._loop = self._loop or self._started()
         if self._connection is None:
             self._soon(loop, self._wake.set)
         elif self._ready and not self._drain_due:
@@ -121,10 +125,10 @@ class Publisher:
         if turns.is_turn():
             self._loop_thread = threading.get_ident()
             loop = asyncio.get_running_loop()
-            self._task = loop.create_task(self._run(), context=Context())
+            self._task = loop.create_task(self._run(), context=self._context)
             return loop
         loop = asyncio.new_event_loop()
-        self._task = loop.create_task(self._run())
+        self._task = loop.create_task(self._run(), context=self._context)
         self._thread = threading.Thread(
             target=self._live, args=[loop], name="publisher", daemon=True
         )
@@ -137,9 +141,9 @@ class Publisher:
 
     def _soon(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
         if threading.get_ident() == self._loop_thread:
-            loop.call_soon(callback)
+            loop.call_soon(callback, context=self._context)
         else:
-            loop.call_soon_threadsafe(callback)
+            loop.call_soon_threadsafe(callback, context=self._context)
 
     def publish(
         self, messages: list[Message], *, timeout_s: float = CONFIRM_TIMEOUT_S
@@ -179,6 +183,7 @@ class Publisher:
             self._thread.join(2 * timeout_s)
         elif not loop.is_running():  # the server has ended
             loop.run_until_complete(self._end(timeout_s))
+            loop.run_until_complete(asyncio.wait([self._task], timeout=timeout_s))
 
     # --- on the loop
 
@@ -197,6 +202,8 @@ class Publisher:
                 self._wake.clear()
                 continue
             await self._back_off()
+        while self._waiting:
+            self._fail([self._waiting.popleft()])
 
     async def _end(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -204,13 +211,13 @@ class Publisher:
             if time.monotonic() > deadline:
                 break
             await asyncio.sleep(0.02)
-        self._closing = True
+        with self._lock:
+            self._closing = True
         self._wake.set()
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
         else:
             self._hang_up()
-        await asyncio.wait([self._task], timeout=timeout_s)
 
     async def _serve_connection(self) -> None:
         """Connect and publish until the connection ends."""

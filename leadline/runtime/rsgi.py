@@ -70,7 +70,10 @@ def _answer(app: App, environ: dict[str, Any]) -> _Answer:
     told: list[Any] = []
     chunks = app(environ, lambda status, headers, _error=None: told.extend((status, headers)))
     status, headers = told
-    return int(status[:3]), headers, b"".join(chunks)
+    try:
+        return int(status[:3]), headers, b"".join(chunks)
+    finally:
+        getattr(chunks, "close", bool)()  # PEP 3333
 
 
 def _environ(scope: _Scope) -> dict[str, Any]:

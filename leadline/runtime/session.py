@@ -1,11 +1,12 @@
 """A connection to Postgres: TLS, time-outs, prepared statements, and what its URL says."""
 
+import os
 import select
 import socket
 import ssl
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -30,27 +31,55 @@ _TIMESTAMPTZ_OID = 1184
 
 
 class _Socket(socket.socket):
-    """Where it waits for the other side in a turn, other turns go on."""
+    """One that does not block lets other turns go on where it would."""
 
     def recv_into(self, *args: Any) -> int:
-        turns.wait_readable(self)
-        return super().recv_into(*args)
+        return _patiently(turns.wait_readable, self, super().recv_into, *args)
+
+    def send(self, *args: Any) -> int:
+        return _patiently(turns.wait_writable, self, super().send, *args)
 
 
 class _TlsSocket(ssl.SSLSocket):
     """The same with TLS."""
 
     def recv_into(self, *args: Any) -> int:
-        if not self.pending():
-            turns.wait_readable(self)
-        return super().recv_into(*args)
+        return _patiently(turns.wait_readable, self, super().recv_into, *args)
+
+    def send(self, *args: Any) -> int:
+        return _patiently(turns.wait_writable, self, super().send, *args)
+
+
+def _patiently(
+    wait: Callable[[socket.socket, float], None],
+    connection: socket.socket,
+    attempt: Callable[..., int],
+    *args: Any,
+) -> int:
+    while True:
+        try:
+            return attempt(*args)
+        except BlockingIOError:
+            wait(connection, _patience_s())
+        except ssl.SSLWantReadError:
+            turns.wait_readable(connection, _patience_s())
+        except ssl.SSLWantWriteError:
+            turns.wait_writable(connection, _patience_s())
+
+
+def _patience_s() -> float:
+    """Longer than the server's own limit, so that its answer tells what happened."""
+    return STATEMENT_TIMEOUT_S + 2
 
 
 class Session:
     """One connection and the statements prepared on it; for one thread or turn at a time."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        """Connect; it blocks, and raises what pg8000 does, or OSError."""
+    def __init__(self, options: Mapping[str, Any], *, by_turns: bool) -> None:
+        """Connect; it blocks, and raises what pg8000 does, or OSError.
+
+        `by_turns`: afterwards it is used in turns only, else outside of them.
+        """
         address = (options["host"], options["port"])
         plain = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
         self._socket: socket.socket = _Socket(fileno=plain.detach())
@@ -72,8 +101,7 @@ class Session:
         except BaseException:
             self.close()
             raise
-        # Longer than the server's own limit, so that its answer tells what happened.
-        self._socket.settimeout(STATEMENT_TIMEOUT_S + 2)
+        self._socket.settimeout(0 if by_turns else _patience_s())
         # pg8000 reads the pattern of a time anew for each value, at ten times the price.
         self._connection.register_in_adapter(_TIMESTAMPTZ_OID, datetime.fromisoformat)
         self._prepared: dict[str, PreparedStatement] = {}
@@ -100,8 +128,10 @@ class Session:
         return bool(look.poll(0))
 
     def close(self) -> None:
-        """Hang up."""
-        self._socket.close()
+        """Hang up at once: pg8000 holds on to its socket, and the server would serve on."""
+        number = self._socket.detach()
+        if number >= 0:
+            os.close(number)
 
 
 def _with_tls(plain: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:

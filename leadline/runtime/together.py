@@ -66,9 +66,11 @@ class Together(Generic[Ask, Answer]):
         self._is_busy = False
         self._gather(asyncio.get_running_loop())
         error = served.exception()
-        if error is not None:
-            for _, future in group:
+        answers = served.result() if error is None else ()
+        for number, (_, future) in enumerate(group):
+            if future.done():  # its request was cancelled
+                continue
+            if error is None:
+                future.set_result(answers[number])
+            else:
                 future.set_exception(error)
-            return
-        for (_, future), answer in zip(group, served.result(), strict=True):
-            future.set_result(answer)

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
 
@@ -48,16 +48,17 @@ async def take(request: Callable[[], T]) -> T:
     while type(came_to) is not _End:
         try:
             found = await came_to
-        except Exception as error:  # noqa: BLE001 - the request's own affair
+        except BaseException as error:  # noqa: BLE001 - the request's own affair, cancelled or not
             came_to = turn.throw(error)
         else:
             came_to = turn.switch(found)
     if len(_resting.turns) < AT_REST:
         _resting.turns.append(turn)
-    if came_to.error is not None:
-        raise came_to.error
-    result: T = came_to.result
-    return result
+    result, failure = came_to.result, came_to.error
+    came_to.result = came_to.error = None  # a turn at rest keeps nothing
+    if failure is not None:
+        raise failure
+    return cast("T", result)
 
 
 @dataclass(slots=True)
@@ -107,29 +108,41 @@ def aside(blocking: Callable[[], T]) -> T:
     return wait(asyncio.get_running_loop().run_in_executor(_threads(), blocking))
 
 
-def wait_readable(connection: socket.socket) -> None:
-    """In a turn, wait until there is something to read, and others go on.
+def wait_readable(connection: socket.socket, timeout_s: float) -> None:
+    """In a turn, let others go on until there is something to read.
 
     Raises:
-        TimeoutError: nothing came within the connection's own time-out.
+        TimeoutError: nothing came in this time.
     """
-    if not is_turn():
-        return
     loop = asyncio.get_running_loop()
-    came: asyncio.Future[None] = loop.create_future()
-    number = connection.fileno()
-    loop.add_reader(number, _settle, came, None)
-    timeout_s = connection.gettimeout()
-    late = None if timeout_s is None else loop.call_later(timeout_s, _settle, came, TimeoutError())
+    _wait_within(timeout_s, connection.fileno(), loop.add_reader, loop.remove_reader)
+
+
+def wait_writable(connection: socket.socket, timeout_s: float) -> None:
+    """In a turn, let others go on until there is room to write.
+
+    Raises:
+        TimeoutError: there was none in this time.
+    """
+    loop = asyncio.get_running_loop()
+    _wait_within(timeout_s, connection.fileno(), loop.add_writer, loop.remove_writer)
+
+
+def _wait_within(
+    timeout_s: float, number: int, add: Callable[..., object], remove: Callable[[int], object]
+) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    add(number, _settle, ready)
+    late = loop.call_later(timeout_s, _settle, ready, TimeoutError())
     try:
-        wait(came)
+        wait(ready)
     finally:
-        loop.remove_reader(number)
-        if late:
-            late.cancel()
+        remove(number)
+        late.cancel()
 
 
-def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
+def _settle(future: asyncio.Future[None], error: Exception | None = None) -> None:
     if future.done():
         return
     if error:
@@ -158,10 +171,12 @@ class Seats:
     def __exit__(self, *_: object) -> None:
         if not is_turn():
             return
-        if self._waiting:
-            self._waiting.popleft().set_result(None)
-        else:
-            self._free += 1
+        while self._waiting:
+            seat = self._waiting.popleft()
+            if not seat.done():  # as one is whose request was cancelled
+                seat.set_result(None)
+                return
+        self._free += 1
 
 
 @cache

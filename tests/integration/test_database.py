@@ -16,7 +16,7 @@ from leadline.runtime.database import Database, StatementError
 from leadline.runtime.errors import BadConfiguration, DatabaseDown
 from leadline.runtime.migrate import MIGRATIONS, migrate, newest
 from tests.integration.conftest import ByTurns, by_turns
-from tests.servers import PrivateServer, private
+from tests.servers import PrivateServer, eventually, private
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,14 @@ def test_a_refused_statement_tells_its_code_and_constraint_but_no_value(
     assert (caught.value.code, caught.value.constraint) == ("23505", "once")
     assert "Ivanka" not in str(caught.value)
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
+
+
+def test_a_connection_that_is_given_up_is_hung_up(db: Database, server: PrivateServer) -> None:
+    (row,) = db.run("SELECT pg_backend_pid() AS pid")
+    with pytest.raises(DatabaseDown):  # one that passes: the next attempt has a new connection
+        db.run("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")
+    gone = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {row['pid']}"  # noqa: S608 - ours
+    eventually(lambda: as_admin(server.url, gone) == [[0]], 5, "its backend has ended")
 
 
 def test_a_slow_statement_is_ended_and_the_connection_serves_on(

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any
 
 import pika
 import pytest
+import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 
 from leadline.ledger import publish
@@ -202,6 +203,32 @@ def test_memory_is_bounded_while_the_broker_is_away() -> None:
         publisher.offer(message(number), outcomes.append, timeout_s=60)
     assert outcomes == [False] * 50
     publisher.close(0.2)
+
+
+def test_what_close_leaves_unsent_is_reported() -> None:
+    publisher = Publisher("amqp://127.0.0.1:1/", ())
+    outcomes: list[bool] = []
+    publisher.offer(message(), outcomes.append, timeout_s=60)
+    publisher.close(0.2)
+    assert outcomes == [False]
+
+
+def test_the_publisher_tells_of_its_connection_in_nobodys_name() -> None:
+    logged = structlog.testing.LogCapture()
+    publisher = Publisher("amqp://127.0.0.1:1/", ())
+
+    def with_call(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Any:
+        return {**line, "correlation_id": context.correlation_id()}
+
+    context.begin("somebody")
+    structlog.configure(processors=[with_call, logged])
+    try:
+        assert publisher.publish([message()], timeout_s=0.5) == [False]
+        publisher.close(0.2)
+    finally:
+        structlog.reset_defaults()
+    told = [line for line in logged.entries if line["event"] == "no connection to the broker"]
+    assert {line["correlation_id"] for line in told} == {None}
 
 
 def test_a_message_that_amqp_can_not_carry_is_reported_and_harms_no_other(

@@ -57,6 +57,20 @@ def test_an_error_is_raised_for_all_whom_it_concerns_and_for_nobody_else() -> No
     assert [type(one) for one in found] == [int, ValueError, ValueError, ValueError, int]
 
 
+def test_one_whose_request_is_cancelled_holds_up_nobody_of_its_group() -> None:
+    bakery = Bakery()
+    together = Together(bakery.serve, at_most=3)
+
+    async def cancels() -> list[int]:
+        tasks = [asyncio.create_task(turns.take(partial(together.ask, ask))) for ask in (1, 2, 3)]
+        await asyncio.to_thread(bakery.has_begun.wait, 10)
+        tasks[0].cancel()
+        bakery.opened.set()
+        return await asyncio.wait_for(asyncio.gather(*tasks[1:]), 10)
+
+    assert asyncio.run(cancels()) == [20, 30]
+
+
 def test_outside_of_a_turn_each_is_served_by_itself() -> None:
     bakery = Bakery()
     bakery.opened.set()

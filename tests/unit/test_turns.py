@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -60,6 +61,38 @@ def test_a_request_sees_nothing_of_the_one_before_it() -> None:
 
     for _ in range(2):
         assert by_turns(context.correlation_id, begins, context.correlation_id) == [None] * 3
+
+
+def test_one_whose_request_is_cancelled_gives_its_seat_to_the_next() -> None:
+    seats = turns.Seats(1)
+
+    def sits(until: asyncio.Future[str]) -> str:
+        with seats:
+            return turns.wait(until)
+
+    async def cancels() -> list[str]:
+        loop = asyncio.get_running_loop()
+        ends: list[asyncio.Future[str]] = [loop.create_future() for _ in range(4)]
+        tasks = [asyncio.create_task(turns.take(partial(sits, end))) for end in ends]
+        await asyncio.sleep(0)
+        for cancelled in (tasks[1], tasks[0]):  # one that waits for the seat, then who sits there
+            cancelled.cancel()
+        for end in ends[2:]:
+            end.set_result("sat")
+        return await asyncio.wait_for(asyncio.gather(*tasks[2:]), 10)
+
+    assert asyncio.run(cancels()) == ["sat", "sat"]
+
+
+def test_a_turn_at_rest_keeps_nothing_of_its_answer() -> None:
+    class Body:
+        pass
+
+    async def answers() -> bool:
+        kept = weakref.ref(await turns.take(Body))
+        return kept() is None
+
+    assert asyncio.run(answers())
 
 
 def test_outside_of_a_turn_the_same_call_blocks() -> None:
