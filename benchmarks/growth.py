@@ -25,6 +25,8 @@ def measure(scale: Scale, folder: Path) -> Data:
         urls = {users: tables.make(server, f"users_{users}", users) for users in scale.growth_users}
         sizes = {users: tables.size_mib(url) for users, url in urls.items()}
         runs += _functions(laboratory, urls, scale)
+        for url in urls.values():
+            tables.settle(url)  # or the relay would send it amid the bursts
         for repeat, (users, url) in product(range(scale.repeats), urls.items()):
             place, database = folder / f"system-{users}-{repeat}", laboratory.functions_url(url)
             with whole_system(place, **NO_LIMITS, DATABASE_URL=database) as system:
