@@ -193,5 +193,4 @@ def caller_of(request: Request) -> str:
 
 
 def _problem(error: LeadlineError) -> Answer:
-    body, status, headers = problem.of(error)
-    return Answer(body, status, headers)
+    return Answer(*problem.of(error))

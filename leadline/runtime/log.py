@@ -22,7 +22,8 @@ def configure(service: str) -> None:
     shared: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _about(service),
+        _add_service(service),
+        add_correlation_id,
     ]
     final = _console() if settings().log == "console" else [_json]
     structlog.configure(
@@ -81,16 +82,20 @@ class _Stdout:
         sys.stdout.flush()
 
 
-def _about(service: str) -> Any:
-    """Add who writes a line, and for whose request."""
+def add_correlation_id(_logger: object, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+    """Say for whose request a line is written, unless it says so itself or it is nobody's."""
+    correlation_id = context.correlation_id()
+    if correlation_id is not None:
+        line.setdefault("correlation_id", correlation_id)
+    return line
+
+
+def _add_service(service: str) -> Any:
     pid = os.getpid()
 
     def add(_logger: object, _method: str, line: dict[str, Any]) -> dict[str, Any]:
         line["service"] = service
         line["pid"] = pid
-        correlation_id = context.correlation_id()
-        if correlation_id is not None:
-            line.setdefault("correlation_id", correlation_id)
         return line
 
     return add

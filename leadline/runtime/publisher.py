@@ -202,8 +202,8 @@ class Publisher:
                 self._wake.clear()
                 continue
             await self._back_off()
-        while self._waiting:
-            self._fail([self._waiting.popleft()])
+        self._fail(list(self._waiting))
+        self._waiting.clear()
 
     async def _end(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -362,8 +362,8 @@ class Publisher:
         self._hang_up()
 
     def _hang_up(self) -> None:
-        if self._lost is not None and not self._lost.done():
-            self._lost.set_result(None)
+        if self._lost is not None:
+            turns.settle(self._lost)
 
     async def _tick(self) -> None:
         while True:

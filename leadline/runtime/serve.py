@@ -29,7 +29,7 @@ import structlog
 from flask import Request
 
 from leadline.runtime import auth, lean, log, metrics, problem, rsgi, tracing, traffic, turns
-from leadline.runtime.http import BODY
+from leadline.runtime.http import BODY, Answer
 from leadline.runtime.settings import settings
 from leadline.runtime.traffic import App, StartResponse
 
@@ -86,9 +86,12 @@ def probed(app: App) -> App:
 
     def answering(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] in PROBES:
-            return _respond(start_response, HTTPStatus.OK, b"ok", "text/plain")
+            ok = Answer(b"ok", HTTPStatus.OK, {"Content-Type": "text/plain"})
+            return ok(environ, start_response)
         if traffic.is_scrape(environ):
-            return _respond(start_response, *traffic.scrape(), metrics.CONTENT_TYPE)
+            status, text = traffic.scrape()
+            told = Answer(text, status, {"Content-Type": metrics.CONTENT_TYPE})
+            return told(environ, start_response)
         return app(environ, start_response)
 
     return answering
@@ -103,8 +106,8 @@ def guard(app: App, limit: int) -> App:
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             text = problem.document(status, f"A body may have {limit} bytes at most.")
             # What was not read is still in the connection: no other request may follow on it.
-            closing = ("Connection", "close")
-            return _respond(start_response, status, text, problem.CONTENT_TYPE, closing)
+            headers = {"Content-Type": problem.CONTENT_TYPE, "Connection": "close"}
+            return Answer(text, status, headers)(environ, start_response)
         environ[BODY] = body
         environ["wsgi.input"] = io.BytesIO(body)
         environ["wsgi.input_terminated"] = True  # it ends by itself: werkzeug need not wrap it
@@ -123,18 +126,6 @@ def _read(environ: dict[str, Any], limit: int) -> bytes | None:
         return b""
     body: bytes = environ["wsgi.input"].read(limit + 1)
     return body if len(body) <= limit else None
-
-
-def _respond(
-    start_response: StartResponse,
-    status: HTTPStatus,
-    body: bytes,
-    content_type: str,
-    *more: tuple[str, str],
-) -> Iterable[bytes]:
-    headers = [("Content-Type", content_type), ("Content-Length", str(len(body))), *more]
-    start_response(f"{status.value} {status.phrase}", headers)
-    return [body]
 
 
 def end_with_parent() -> None:

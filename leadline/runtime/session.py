@@ -40,14 +40,8 @@ class _Socket(socket.socket):
         return _patiently(turns.wait_writable, self, super().send, *args)
 
 
-class _TlsSocket(ssl.SSLSocket):
+class _TlsSocket(_Socket, ssl.SSLSocket):
     """The same with TLS."""
-
-    def recv_into(self, *args: Any) -> int:
-        return _patiently(turns.wait_readable, self, super().recv_into, *args)
-
-    def send(self, *args: Any) -> int:
-        return _patiently(turns.wait_writable, self, super().send, *args)
 
 
 def _patiently(

@@ -66,11 +66,6 @@ class Together(Generic[Ask, Answer]):
         self._is_busy = False
         self._gather(asyncio.get_running_loop())
         error = served.exception()
-        answers = served.result() if error is None else ()
-        for number, (_, future) in enumerate(group):
-            if future.done():  # its request was cancelled
-                continue
-            if error is None:
-                future.set_result(answers[number])
-            else:
-                future.set_exception(error)
+        answers = served.result() if error is None else [None] * len(group)
+        for (_, future), answer in zip(group, answers, strict=True):
+            turns.settle(future, answer, error)

@@ -25,7 +25,6 @@ T = TypeVar("T")
 #: How many requests of a process may be at what they wait for; each may hold a connection.
 THREADS = int(os.environ.get("THREADS", "8"))
 
-
 #: So many turns are kept for the next requests.
 AT_REST = 64
 
@@ -133,8 +132,8 @@ def _wait_within(
 ) -> None:
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
-    add(number, _settle, ready)
-    late = loop.call_later(timeout_s, _settle, ready, TimeoutError())
+    add(number, settle, ready)
+    late = loop.call_later(timeout_s, settle, ready, None, TimeoutError())
     try:
         wait(ready)
     finally:
@@ -142,13 +141,17 @@ def _wait_within(
         late.cancel()
 
 
-def _settle(future: asyncio.Future[None], error: Exception | None = None) -> None:
+def settle(
+    future: asyncio.Future[Any], result: object = None, error: BaseException | None = None
+) -> bool:
+    """End this future so; False where it has ended already, as one whose request was cancelled."""
     if future.done():
-        return
-    if error:
+        return False
+    if error is not None:
         future.set_exception(error)
     else:
-        future.set_result(None)
+        future.set_result(result)
+    return True
 
 
 class Seats:
@@ -172,9 +175,7 @@ class Seats:
         if not is_turn():
             return
         while self._waiting:
-            seat = self._waiting.popleft()
-            if not seat.done():  # as one is whose request was cancelled
-                seat.set_result(None)
+            if settle(self._waiting.popleft()):
                 return
         self._free += 1
 

@@ -1,6 +1,5 @@
 """Messages into the work queue, one or many at once."""
 
-from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from leadline.messages import topology
 from leadline.messages.delivery import Delivery
 from leadline.runtime import context
 from leadline.runtime.errors import BadMessage
+from leadline.runtime.log import add_correlation_id
 from leadline.sync import driver, intake
 from leadline.sync.queue import work_queue
 
@@ -37,11 +37,8 @@ def test_many_events_are_put_in_at_once_and_wake_one_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logged = structlog.testing.LogCapture()
-
-    def with_call(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Any:
-        return {**line, "correlation_id": context.correlation_id()}
-
-    bound = structlog.wrap_logger(None, [with_call, logged])
+    processors: list[Any] = [add_correlation_id, logged]
+    bound = structlog.wrap_logger(None, processors)
     monkeypatch.setattr(intake, "log", bound)
     work_queue().remembers_since_ms()
     intake.take([delivery(user, call=f"call-{user}") for user in range(1, 21)])

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +20,7 @@ from leadline.messages import topology
 from leadline.runtime import context, turns
 from leadline.runtime.broker import Message
 from leadline.runtime.errors import BadConfiguration
+from leadline.runtime.log import add_correlation_id
 from leadline.runtime.publisher import Publisher
 from leadline.users.model import LeadId, User, UserId
 from leadline.users.store import Event
@@ -216,19 +217,16 @@ def test_what_close_leaves_unsent_is_reported() -> None:
 def test_the_publisher_tells_of_its_connection_in_nobodys_name() -> None:
     logged = structlog.testing.LogCapture()
     publisher = Publisher("amqp://127.0.0.1:1/", ())
-
-    def with_call(_logger: object, _method: str, line: MutableMapping[str, Any]) -> Any:
-        return {**line, "correlation_id": context.correlation_id()}
-
+    processors: list[Any] = [add_correlation_id, logged]
     context.begin("somebody")
-    structlog.configure(processors=[with_call, logged])
+    structlog.configure(processors=processors)
     try:
         assert publisher.publish([message()], timeout_s=0.5) == [False]
         publisher.close(0.2)
     finally:
         structlog.reset_defaults()
     told = [line for line in logged.entries if line["event"] == "no connection to the broker"]
-    assert {line["correlation_id"] for line in told} == {None}
+    assert {line.get("correlation_id") for line in told} == {None}
 
 
 def test_a_message_that_amqp_can_not_carry_is_reported_and_harms_no_other(

@@ -26,7 +26,7 @@ from leadline.runtime.serve import build_app
 from leadline.runtime.settings import settings
 from leadline.sync import jobs
 from leadline.sync.queue import work_queue
-from tests.integration.conftest import hang_up, rows
+from tests.integration.conftest import rows
 from tests.servers import eventually
 
 CHECKOUT = Path(__file__).parents[2]
@@ -56,10 +56,7 @@ def served(function: str) -> Iterator[str]:
 
     def serving(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         environ["wsgi.input"] = get_input_stream(environ)  # this server's would wait for more
-        try:
-            return app(environ, start)
-        finally:
-            hang_up()
+        return app(environ, start)
 
     server = make_server("127.0.0.1", 0, serving)
     thread = threading.Thread(target=server.serve_forever)
