@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -31,7 +31,9 @@ def _frozen(system: System, name: str) -> Iterator[None]:
         yield
     finally:
         for process in family:
-            process.resume()
+            # One that was killed may be reaped by now; the others must not stay stopped for it.
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def _assert_one_lead_each(system: System, users: list[int], within_s: float) -> None:
