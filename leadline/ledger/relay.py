@@ -3,20 +3,23 @@
 A row is due as long as its `due_at` says so: an open one until its reply is there, one that failed
 for a passing reason until it succeeds, its user has a newer version, or it was tried long enough.
 Of a user's open events that were published, only the newest goes out again; its success closes all.
+It doesn't while it is known to wait for its turn, or a long backlog would be sent over and over.
 
 Any number of relays may run at once: each claims its rows for a while (`SKIP LOCKED`), and a claim
 that is not kept, because the relay was killed, ends by itself.
 """
 
 import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from leadline.ledger import prune, publish
 from leadline.runtime import metrics
-from leadline.runtime.database import database
+from leadline.runtime.database import Row, database
 from leadline.runtime.errors import BrokerDown
+from leadline.runtime.settings import settings
 from leadline.users.statements import as_json
 from leadline.users.store import Event, event_of, found
 
@@ -42,7 +45,8 @@ _OWED = as_json("""
                    SELECT FROM events AS newer
                    WHERE newer.user_id = claimed.user_id AND newer.version > claimed.version
                      AND newer.state = 'open'
-           )) AS is_owed
+           )) AS is_owed,
+           claimed.published_at IS NOT NULL AND claimed.state = 'open' AS is_unanswered
     FROM claimed JOIN users ON users.id = claimed.user_id
     ORDER BY claimed.id
 """)
@@ -62,12 +66,21 @@ WITH claimed AS (
 {_OWED}
 """
 
-_GIVE_BACK = """
-UPDATE events SET due_at = now() WHERE id IN (
+_DUE = """
+UPDATE events SET due_at = {when} WHERE id IN (
     SELECT id FROM events WHERE id = ANY (CAST(:ids AS uuid[])) AND due_at IS NOT NULL
     FOR UPDATE SKIP LOCKED -- who is being settled right now is owed nothing; to wait may deadlock
 )
 """
+_GIVE_BACK = _DUE.format(when="now()")
+# After as long as it has waited already, as if it had been sent each time.
+_WAIT_ON = _DUE.format(
+    when="""now() + LEAST(make_interval(secs => :resend_cap_s),
+        GREATEST(make_interval(secs => :resend_after_s), now() - published_at))"""
+)
+
+#: Of events that were sent and not answered: the ids of those that need no sending again.
+Waiting = Callable[[Sequence[Event]], Collection[str]]
 
 
 @dataclass(slots=True)
@@ -78,8 +91,10 @@ class Swept:
     pruned: int = 0
 
 
-def run(budget_s: float = BUDGET_S) -> Swept:
+def run(waiting: Waiting = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     """Publish until nothing is due or the time is used up, then delete what is kept long enough.
+
+    What is `waiting` for its turn is not sent, and looked at again later.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -89,7 +104,7 @@ def run(budget_s: float = BUDGET_S) -> Swept:
     until = time.monotonic() + budget_s
     while time.monotonic() < until:
         claimed = found(_CLAIM, claim_s=CLAIM_S, batch=BATCH)
-        owed = [event_of(row) for row in claimed if row["is_owed"]]
+        owed = _without_waiting([row for row in claimed if row["is_owed"]], waiting)
         _publish(owed)
         swept.published += len(owed)
         RESENT.inc(by=len(owed))
@@ -100,6 +115,19 @@ def run(budget_s: float = BUDGET_S) -> Swept:
     if swept.published:
         log.info("events sent again", events=swept.published)
     return swept
+
+
+def _without_waiting(owed: list[Row], waiting: Waiting) -> list[Event]:
+    """The events of these rows but those that wait for their turn; these are due later."""
+    ids = waiting([event_of(row) for row in owed if row["is_unanswered"]])
+    if ids:
+        database().run(
+            _WAIT_ON,
+            ids=list(ids),
+            resend_after_s=settings().resend_after_s,
+            resend_cap_s=settings().resend_cap_s,
+        )
+    return [event_of(row) for row in owed if row["event_id"] not in ids]
 
 
 def _publish(events: list[Event]) -> None:

@@ -174,6 +174,25 @@ class WorkQueue:
             events, due_ms = pipe.execute()
         return [Owed.loads(event) for event in events], None if due_ms is None else int(due_ms)
 
+    def holds(self, events: Sequence[tuple[int, str]]) -> list[bool]:
+        """Which of these (user, event) will be answered without being put again.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        users = [str(user) for user, _ in events]
+        with reachable(), self._redis.pipeline(transaction=False) as pipe:
+            for user, event_id in events:
+                pipe.hexists(self._entry_keys(user)[1], event_id)
+            pipe.zmscore(self._due, users)
+            pipe.zmscore(self._leases, users)
+            *known, due, leased = pipe.execute()
+        # Who changes hands meanwhile may seem to be in none: put again, that does no harm.
+        return [
+            bool(is_known) and (due_at is not None or lease is not None)
+            for is_known, due_at, lease in zip(known, due, leased, strict=True)
+        ]
+
     def next_due_in_s(self) -> float | None:
         """Seconds until a user is due or a lease expires; None where nothing waits.
 

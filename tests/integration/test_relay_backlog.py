@@ -1,0 +1,123 @@
+"""A long backlog is not sent over and over; what was forgotten is."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+import redis
+
+from leadline.ledger import publish, relay
+from leadline.messages.delivery import Delivery
+from leadline.runtime import context
+from leadline.runtime.redis import client
+from leadline.sync import intake, waiting
+from leadline.sync.entry import Answered, Settlement
+from leadline.sync.queue import work_queue
+from leadline.users import store
+from leadline.users.model import Move, NewUser
+from leadline.users.store import Event
+from tests.integration.conftest import rows
+
+pytestmark = pytest.mark.usefixtures("in_postgres", "in_redis")
+
+ANN = NewUser(full_name="Ann", phone="+77001112233")
+
+
+@pytest.fixture(autouse=True)
+def in_rabbitmq(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+
+
+def accepted(count: int = 1) -> list[Event]:
+    """New users, whose events were published and have come into the work queue."""
+    work_queue().remembers_since_ms()
+    events = [store.create(ANN, None).event for _ in range(count)]
+    arrive(events)
+    return events
+
+
+def arrive(events: list[Event]) -> None:
+    publish.mark_published([event.id for event in events])
+    messages = [publish.message_of(event) for event in events]
+    trace = context.made("call", None)
+    intake.take([Delivery(orjson.loads(one.body), one.message_id, {}, trace) for one in messages])
+
+
+def sent_when_due() -> int:
+    """How many the relay sends."""
+    rows("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
+    return relay.run(waiting.of).published
+
+
+def test_what_waits_for_its_turn_is_not_sent_again() -> None:
+    accepted(30)
+    assert sent_when_due() == 0
+    assert rows("SELECT DISTINCT state, sendings FROM events") == [{"state": "open", "sendings": 1}]
+
+
+def test_what_is_in_a_workers_hands_is_not_sent_again() -> None:
+    accepted()
+    assert len(work_queue().lease(50).entries) == 1
+    assert sent_when_due() == 0
+
+
+@pytest.mark.parametrize(("age_s", "wait_s"), [(61, 61), (900, 900), (100_000, 3600), (3, 60)])
+def test_it_is_looked_at_again_less_and_less_often(age_s: int, wait_s: int) -> None:
+    accepted()
+    rows("UPDATE events SET published_at = now() - make_interval(secs => :s)", s=age_s)
+    sent_when_due()
+    (row,) = rows("SELECT due_at FROM events")
+    assert abs(row["due_at"] - datetime.now(UTC) - timedelta(seconds=wait_s)) < timedelta(seconds=5)
+
+
+def test_what_redis_has_forgotten_is_sent_again(redis_url: str) -> None:
+    accepted(3)
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.flushall()
+    assert sent_when_due() == 3
+
+
+def test_what_was_answered_without_our_hearing_of_it_is_sent_again() -> None:
+    (event,) = accepted()
+    (entry,) = work_queue().lease(50).entries
+    (owed,) = entry.events
+    assert owed.event_id == event.id
+    answered = replace(owed, answered=Answered("synced", attempts=1, lead_id=5))
+    assert work_queue().release([Settlement(entry, events=(answered,))]) == [True]
+    assert sent_when_due() == 1
+
+
+def test_what_nobody_would_ever_serve_is_sent_again(redis_url: str) -> None:
+    accepted()
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.delete(f"{work_queue().prefix}due")
+    assert sent_when_due() == 1
+
+
+def test_a_newer_write_that_has_not_arrived_is_sent_though_an_older_one_waits() -> None:
+    (event,) = accepted()
+    newer = store.change(event.user.id, Move(stage="JUNK"), None, None).event
+    publish.mark_published([newer.id])
+    assert sent_when_due() == 1
+
+
+def test_what_was_never_confirmed_is_sent_wherever_it_is() -> None:
+    accepted()
+    rows("UPDATE events SET published_at = NULL, sendings = 0")
+    assert sent_when_due() == 1
+
+
+def test_without_redis_everything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted(2)
+    monkeypatch.delenv("REDIS_URL")
+    assert sent_when_due() == 2
+
+
+def test_while_redis_is_away_everything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted(2)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    client().close()
+    client.cache_clear()
+    work_queue.cache_clear()
+    assert sent_when_due() == 2
