@@ -6,7 +6,8 @@ from flask import Request
 from leadline.ledger import relay
 from leadline.runtime import metrics
 from leadline.runtime.http import Answer, answer, endpoint
-from leadline.sync import stages, waiting
+from leadline.sync import stages
+from leadline.sync.waiting import Waiting
 
 
 def _read_gauges() -> None:
@@ -22,6 +23,6 @@ metrics.read_at_scrape(_read_gauges)
 @endpoint("POST", "GET", reading="operate", writing="operate")
 def outbox_relay(_request: Request) -> Answer:
     """200 with what was done; 503 while Postgres or RabbitMQ is away."""
-    swept = relay.run(waiting.of)
+    swept = relay.run(Waiting().of)
     stages.refresh()
     return answer({"published": swept.published, "pruned": swept.pruned})

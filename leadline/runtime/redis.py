@@ -79,4 +79,6 @@ def _is_passing(error: redis.ResponseError) -> bool:
     """Redis is out of memory, read-only or busy: later it serves."""
     # redis-py takes the codes that it has a class for off the text.
     by_class = redis.OutOfMemoryError | redis.ReadOnlyError | MasterDownError
-    return isinstance(error, by_class) or str(error).startswith(("BUSY", "MISCONF"))
+    # In a pipeline the text begins with the command.
+    text = str(error).rpartition("caused error: ")[2]
+    return isinstance(error, by_class) or text.startswith(("BUSY", "MISCONF"))

@@ -183,14 +183,18 @@ class WorkQueue:
         users = [str(user) for user, _ in events]
         with reachable(), self._redis.pipeline(transaction=False) as pipe:
             for user, event_id in events:
-                pipe.hexists(self._entry_keys(user)[1], event_id)
+                entry, owed = self._entry_keys(user)
+                pipe.hexists(owed, event_id)
+                pipe.hexists(entry, "state")  # without it an event can't be served
             pipe.zmscore(self._due, users)
             pipe.zmscore(self._leases, users)
             *known, due, leased = pipe.execute()
         # Who changes hands meanwhile may seem to be in none: put again, that does no harm.
         return [
-            bool(is_known) and (due_at is not None or lease is not None)
-            for is_known, due_at, lease in zip(known, due, leased, strict=True)
+            bool(is_owed and has_state) and (due_at is not None or lease is not None)
+            for is_owed, has_state, due_at, lease in zip(
+                known[::2], known[1::2], due, leased, strict=True
+            )
         ]
 
     def next_due_in_s(self) -> float | None:

@@ -5,25 +5,43 @@ from collections.abc import Sequence
 import structlog
 
 from leadline.runtime import secrets
-from leadline.runtime.errors import QueueDown
+from leadline.runtime.errors import BadConfiguration, QueueDown
 from leadline.users.store import Event
 
 log = structlog.get_logger()
 
+#: A work queue whose workers have been silent for longer may be one that everybody has left.
+TRUSTED_S = 300.0
 
-def of(events: Sequence[Event]) -> set[str]:
-    """The ids of those that wait in the work queue; none where nobody can say.
 
-    So it is too where the work queue is none of ours: without an address of Redis.
+class Waiting:
+    """What waits in the work queue, for one run of the relay.
+
+    Nothing is taken to wait where nobody can say: Redis does not answer as it should, no worker
+    serves this queue, or there is no address of Redis, as the work queue is none of ours.
     """
-    if not events or secrets.read("redis-url") is None:
-        return set()
-    # Ticks that find nothing unanswered need no Redis, which takes its time to import.
-    from leadline.sync.queue import work_queue  # noqa: PLC0415
 
-    try:
-        held = work_queue().holds([(event.user.id, event.id) for event in events])
-    except QueueDown:
-        log.warning("Redis can't be asked what waits, all that is unanswered is sent again")
+    def __init__(self) -> None:
+        self._can_say = secrets.read("redis-url") is not None
+
+    def of(self, events: Sequence[Event]) -> set[str]:
+        """The ids of those of these events that will be answered without being sent again."""
+        if not events or not self._can_say:
+            return set()
+        # Ticks that find nothing unanswered need no Redis, which takes its time to import.
+        import redis  # noqa: PLC0415
+
+        from leadline.sync.queue import work_queue  # noqa: PLC0415
+        from leadline.sync.shared import presence  # noqa: PLC0415
+
+        try:
+            silence_s = presence().silence_s()
+            if silence_s is not None and silence_s <= TRUSTED_S:
+                held = work_queue().holds([(event.user.id, event.id) for event in events])
+                return {event.id for event, is_held in zip(events, held, strict=True) if is_held}
+            log.warning("no worker serves the work queue, all that is unanswered is sent again")
+        except (QueueDown, BadConfiguration, redis.RedisError) as error:
+            kind = type(error).__name__
+            log.warning("Redis can't say what waits, it is sent again", error=kind)
+        self._can_say = False  # nor later in this run: it may have cost a time-out
         return set()
-    return {event.id for event, is_held in zip(events, held, strict=True) if is_held}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -11,9 +12,10 @@ from leadline.ledger import publish, relay
 from leadline.messages.delivery import Delivery
 from leadline.runtime import context
 from leadline.runtime.redis import client
-from leadline.sync import intake, waiting
+from leadline.sync import intake, shared
 from leadline.sync.entry import Answered, Settlement
 from leadline.sync.queue import work_queue
+from leadline.sync.waiting import Waiting
 from leadline.users import store
 from leadline.users.model import Move, NewUser
 from leadline.users.store import Event
@@ -30,7 +32,8 @@ def in_rabbitmq(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def accepted(count: int = 1) -> list[Event]:
-    """New users, whose events were published and have come into the work queue."""
+    """New users, whose events were published and have come into a work queue that is served."""
+    shared.presence().report("worker")
     work_queue().remembers_since_ms()
     events = [store.create(ANN, None).event for _ in range(count)]
     arrive(events)
@@ -47,13 +50,25 @@ def arrive(events: list[Event]) -> None:
 def sent_when_due() -> int:
     """How many the relay sends."""
     rows("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
-    return relay.run(waiting.of).published
+    return relay.run(Waiting().of).published
 
 
 def test_what_waits_for_its_turn_is_not_sent_again() -> None:
     accepted(30)
     assert sent_when_due() == 0
     assert rows("SELECT DISTINCT state, sendings FROM events") == [{"state": "open", "sendings": 1}]
+
+
+def test_of_many_exactly_those_are_sent_that_nobody_would_serve(redis_url: str) -> None:
+    events = accepted(4)
+    with redis.Redis.from_url(redis_url) as connection:
+        users = [f"{work_queue().prefix}user:{event.user.id}" for event in events]
+        connection.hdel(f"{users[0]}:events", events[0].id)
+        connection.delete(users[1])
+        connection.zrem(f"{work_queue().prefix}due", events[2].user.id)
+    assert sent_when_due() == 3
+    sendings = {row["id"]: row["sendings"] for row in rows("SELECT id::text, sendings FROM events")}
+    assert [sendings[event.id] for event in events] == [2, 2, 2, 1]
 
 
 def test_what_is_in_a_workers_hands_is_not_sent_again() -> None:
@@ -76,6 +91,24 @@ def test_what_redis_has_forgotten_is_sent_again(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as connection:
         connection.flushall()
     assert sent_when_due() == 3
+
+
+def test_what_waited_at_first_is_sent_once_it_was_forgotten(redis_url: str) -> None:
+    accepted()
+    assert sent_when_due() == 0
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.flushall()
+    assert sent_when_due() == 1
+
+
+@pytest.mark.parametrize("silence_s", [301, 4000])
+def test_what_waits_where_no_worker_has_been_seen_for_long_is_sent_again(
+    redis_url: str, silence_s: int
+) -> None:
+    accepted()
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.zincrby(f"{work_queue().prefix}workers", -silence_s, "worker")
+    assert sent_when_due() == 1
 
 
 def test_what_was_answered_without_our_hearing_of_it_is_sent_again() -> None:
@@ -114,10 +147,31 @@ def test_without_redis_everything_is_sent(monkeypatch: pytest.MonkeyPatch) -> No
     assert sent_when_due() == 2
 
 
-def test_while_redis_is_away_everything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("address", ["redis://127.0.0.1:1/0", "no address"])
+def test_while_redis_can_not_be_asked_everything_is_sent(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     accepted(2)
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-    client().close()
-    client.cache_clear()
-    work_queue.cache_clear()
+    monkeypatch.setenv("REDIS_URL", address)
+    forget_redis()
     assert sent_when_due() == 2
+
+
+def test_a_redis_that_forbids_to_ask_keeps_nothing_from_being_sent(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted(2)
+    parts = urlsplit(redis_url)
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.acl_setuser("mute", enabled=True, passwords=["+mute"], commands=["+ping"])
+        monkeypatch.setenv("REDIS_URL", f"redis://mute:mute@{parts.hostname}:{parts.port}/0")
+        forget_redis()
+        assert sent_when_due() == 2
+        connection.acl_deluser("mute")
+
+
+def forget_redis() -> None:
+    """As a process that starts now."""
+    client().close()
+    for made in (client, work_queue, shared.presence):
+        made.cache_clear()
