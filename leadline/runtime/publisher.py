@@ -137,6 +137,11 @@ class Publisher:
 
     def _live(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(self._task)
+        # A connection that was just being made, too, ends before its loop does.
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left))
         loop.close()
 
     def _soon(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
