@@ -12,6 +12,7 @@ that is not kept, because the relay was killed, ends by itself.
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import structlog
 
@@ -80,7 +81,7 @@ _WAIT_ON = _DUE.format(
 )
 
 #: Of events that were sent and not answered: the ids of those that need no sending again.
-Waiting = Callable[[Sequence[Event]], Collection[str]]
+WhatWaits = Callable[[Sequence[Event]], Collection[str]]
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ class Swept:
     pruned: int = 0
 
 
-def run(waiting: Waiting = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
+def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     """Publish until nothing is due or the time is used up, then delete what is kept long enough.
 
     What is `waiting` for its turn is not sent, and looked at again later.
@@ -117,9 +118,11 @@ def run(waiting: Waiting = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     return swept
 
 
-def _without_waiting(owed: list[Row], waiting: Waiting) -> list[Event]:
+def _without_waiting(owed: list[Row], waiting: WhatWaits) -> list[Event]:
     """The events of these rows but those that wait for their turn; these are due later."""
-    ids = waiting([event_of(row) for row in owed if row["is_unanswered"]])
+    events = [event_of(row) for row in owed]
+    unanswered = [row["is_unanswered"] for row in owed]
+    ids = waiting([*compress(events, unanswered)])
     if ids:
         database().run(
             _WAIT_ON,
@@ -127,7 +130,7 @@ def _without_waiting(owed: list[Row], waiting: Waiting) -> list[Event]:
             resend_after_s=settings().resend_after_s,
             resend_cap_s=settings().resend_cap_s,
         )
-    return [event_of(row) for row in owed if row["event_id"] not in ids]
+    return [event for event in events if event.id not in ids]
 
 
 def _publish(events: list[Event]) -> None:
