@@ -58,6 +58,13 @@ def in_postgres(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
+def in_rabbitmq(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """This process publishes to a real broker."""
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    return amqp_url
+
+
+@pytest.fixture
 def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """This process works with an empty Redis."""
     monkeypatch.setenv("REDIS_URL", redis_url)

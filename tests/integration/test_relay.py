@@ -23,12 +23,6 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 NO_BROKER = "amqp://127.0.0.1:1/"
 
 
-@pytest.fixture
-def in_rabbitmq(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("AMQP_URL", amqp_url)
-    return amqp_url
-
-
 def create() -> Event:
     """A user whose event nobody offered to the broker, as after a kill."""
     return store.create(ANN, None).event

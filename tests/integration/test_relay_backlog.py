@@ -21,14 +21,9 @@ from leadline.users.model import Move, NewUser
 from leadline.users.store import Event
 from tests.integration.conftest import rows
 
-pytestmark = pytest.mark.usefixtures("in_postgres", "in_redis")
+pytestmark = pytest.mark.usefixtures("in_postgres", "in_redis", "in_rabbitmq")
 
 ANN = NewUser(full_name="Ann", phone="+77001112233")
-
-
-@pytest.fixture(autouse=True)
-def in_rabbitmq(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMQP_URL", amqp_url)
 
 
 def accepted(count: int = 1) -> list[Event]:
