@@ -21,6 +21,7 @@ from leadline.runtime import metrics
 from leadline.runtime.database import Row, database
 from leadline.runtime.errors import BrokerDown
 from leadline.runtime.settings import settings
+from leadline.users import terms
 from leadline.users.statements import as_json
 from leadline.users.store import Event, event_of, found
 
@@ -103,6 +104,18 @@ def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     """
     swept = Swept()
     until = time.monotonic() + budget_s
+    try:
+        _sweep(swept, waiting, until)
+    finally:
+        terms.catch_up(until)  # searches get slower without it, also while the broker is away
+    swept.pruned = prune.run(until)
+    PRUNED.inc(by=swept.pruned)
+    if swept.published:
+        log.info("events sent again", events=swept.published)
+    return swept
+
+
+def _sweep(swept: Swept, waiting: WhatWaits, until: float) -> None:
     while time.monotonic() < until:
         claimed = found(_CLAIM, claim_s=CLAIM_S, batch=BATCH)
         owed = _without_waiting([row for row in claimed if row["is_owed"]], waiting)
@@ -111,11 +124,6 @@ def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
         RESENT.inc(by=len(owed))
         if len(claimed) < BATCH:
             break
-    swept.pruned = prune.run(until)
-    PRUNED.inc(by=swept.pruned)
-    if swept.published:
-        log.info("events sent again", events=swept.published)
-    return swept
 
 
 def _without_waiting(owed: list[Row], waiting: WhatWaits) -> list[Event]:

@@ -1,17 +1,18 @@
 """Users found by what somebody knows of one: id, phone, lead id, or how the name begins."""
 
 import re
-from typing import Any
+from dataclasses import replace
 
 from pydantic import Field
 
-from leadline.runtime.database import Row, database
-from leadline.users import read
+from leadline.runtime.database import database
+from leadline.users import among, read
+from leadline.users.among import Wanted
 from leadline.users.shown import Page, Query
 
 #: Fewer digits begin too many phones.
 PHONE_DIGITS = 5
-#: So many are found by their index and then put in the order of ids.
+#: So many are looked at one by one.
 FEW = 2000
 #: Of more, a page is most often met by going through so many ids.
 NEAR = 20_000
@@ -20,8 +21,21 @@ MAX_ID = 2**63 - 1
 _LAST = chr(0x10FFFF)
 
 _NUMBER = re.compile(r"\+?[0-9][0-9 ()./-]*")
-_EXACT = "SELECT id FROM users WHERE id = :number OR bitrix_lead_id = :number"
-_AMONG = "id = ANY (CAST(:ids AS bigint[]))"
+_EXACT = "id = :number OR bitrix_lead_id = :number"
+# The operators of text_pattern_ops compare character by character, as "C" does: so the indexes for
+# prefixes serve, also by a plan that is made before the text is known.
+_FROM, _UP_TO = "lower(CAST(:text AS text))", "(lower(CAST(:text AS text)) || CAST(:last AS text))"
+_NAMED = f"lower(full_name) ~>=~ {_FROM} AND lower(full_name) ~<~ {_UP_TO}"
+_PHONED = f"phone ~>=~ {_FROM} AND phone ~<~ {_UP_TO}"
+
+_NAMES = f"FROM user_terms WHERE kind = 'name' AND term >= {_FROM} AND term < {_UP_TO}"
+_PHONES = f"FROM users WHERE {_PHONED}"
+_FEW_NAMES = f"SELECT 1 AS one {_NAMES} ORDER BY term LIMIT {{few}}"
+_FEW_PHONES = f"SELECT 1 AS one {_PHONES} ORDER BY phone USING ~<~ LIMIT {{few}}"
+# The sum keeps the planner from going through the ids to the end.
+_WITH_PHONE = f"SELECT id + 0 AS user_id {_PHONES}"
+_WITH_NUMBER = f"SELECT id + 0 AS user_id FROM users WHERE {_EXACT}"
+_WITH_NAME = f"SELECT user_id {_NAMES}"
 
 
 class Search(Query):
@@ -36,55 +50,37 @@ def page(search: Search) -> Page:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    where, params = _meant(search.find.strip().replace("\x00", ""))
-    wheres = ["id > :after", where]
-    if search.sync is not None:
-        wheres.append(f"sync_status = '{search.sync}'")  # one of three words
-    if search.stage is not None:
-        wheres.append("stage = :stage")
-        params["stage"] = search.stage
-    params |= {"after": search.after, "limit": search.limit + 1}
-    found = f"SELECT {read.COLUMNS} FROM users WHERE {' AND '.join(wheres)}"
-    if "text" not in params:  # few, or everybody
-        return read.as_page(_run(f"{found} ORDER BY id", params), search.limit)
-    near = {**params, "last_near": min(search.after + NEAR, MAX_ID)}
-    rows = _run(f"{found} AND id <= :last_near ORDER BY id", near)
-    if len(rows) <= search.limit:
-        # They may all be far: the sum keeps the planner from going through the ids to the end.
-        rows = _run(f"{found} ORDER BY id + 0", params)
-    return read.as_page(rows, search.limit)
+    limit, after = search.limit + 1, search.after
+    wanted = among.wanted(search)
+    text = search.find.strip().replace("\x00", "")
+    if text:
+        meant, are_many = _meant(text)
+        wanted = [*wanted, meant] if are_many else [meant, *wanted]
+        if are_many:
+            near = Wanted("id <= :last_near", {"last_near": min(after + NEAR, MAX_ID)})
+            all_of_them = [near, *(replace(one, candidates=()) for one in wanted)]
+            rows = among.first(limit, after, all_of_them)
+            if len(rows) == limit:
+                return read.as_page(rows, search.limit)
+    return read.as_page(among.first(limit, after, wanted), search.limit)
 
 
-def _run(sql: str, params: dict[str, Any]) -> list[Row]:
-    return database().run(f"{sql} LIMIT :limit", **params)
-
-
-def _meant(text: str) -> tuple[str, dict[str, Any]]:
-    """A condition and its parameters."""
-    if not text:
-        return "true", {}
-    if not _NUMBER.fullmatch(text):
-        return _beginning("lower(full_name)", text, [])
+def _meant(text: str) -> tuple[Wanted, bool]:
+    """Whom this text means, and whether they are many."""
     digits = re.sub(r"[^0-9]", "", text)
-    ids: list[int] = []
-    if not text.startswith("+") and int(digits) <= MAX_ID:
-        ids = [row["id"] for row in database().run(_EXACT, number=int(digits))]
+    if not _NUMBER.fullmatch(text):
+        params = {"text": text, "last": _LAST}
+        meant = Wanted(_NAMED, params, (_WITH_NAME, among.WRITTEN_SINCE))
+        return meant, _are_many(_FEW_NAMES, params)
+    number = None if text.startswith("+") or int(digits) > MAX_ID else int(digits)
     if len(digits) < PHONE_DIGITS:
-        return _AMONG, {"ids": ids}
-    return _beginning("phone", f"+{digits}", ids)
-
-
-def _beginning(column: str, text: str, ids: list[int]) -> tuple[str, dict[str, Any]]:
-    """Those where it begins like this, and these."""
-    # The operators of text_pattern_ops compare character by character: so the indexes for prefixes
-    # serve, also by a plan that is made before the text is known.
-    begins = (
-        f"{column} ~>=~ lower(CAST(:text AS text))"
-        f" AND {column} ~<~ (lower(CAST(:text AS text)) || CAST(:last AS text))"
+        return Wanted(f"({_EXACT})", {"number": number}, (_WITH_NUMBER,)), False
+    phone = {"text": f"+{digits}", "last": _LAST}
+    meant = Wanted(
+        f"({_EXACT} OR {_PHONED})", {"number": number, **phone}, (_WITH_NUMBER, _WITH_PHONE)
     )
-    params: dict[str, Any] = {"text": text, "last": _LAST}
-    few = f"SELECT id FROM users WHERE {begins} ORDER BY {column} USING ~<~ LIMIT {FEW}"
-    found = [row["id"] for row in database().run(few, **params)]
-    if len(found) < FEW:
-        return _AMONG, {"ids": [*ids, *found]}
-    return f"(({begins}) OR {_AMONG})", {**params, "ids": ids}
+    return meant, _are_many(_FEW_PHONES, phone)
+
+
+def _are_many(sql: str, params: dict[str, str]) -> bool:
+    return len(database().run(sql.format(few=FEW), **params)) == FEW

@@ -35,9 +35,8 @@ def after(user_id: int, limit: int, *, only_failed: bool = False) -> list[Kept]:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    # One of two statements, so that the index of the failed is used.
-    which = "AND sync_status = 'failed'" if only_failed else ""
-    sql = f"{_KEPT} WHERE id > :after {which} ORDER BY id LIMIT :limit"
+    failed = "JOIN unsynced_users ON user_id = id AND status = 'failed'" if only_failed else ""
+    sql = f"{_KEPT} {failed} WHERE id > :after ORDER BY id LIMIT :limit"
     return [Kept(**row) for row in database().run(sql, after=user_id, limit=limit)]
 
 

@@ -4,15 +4,12 @@ from typing import cast
 
 from leadline.runtime.database import Row, database
 from leadline.runtime.errors import UserNotFound
+from leadline.users import among
 from leadline.users.model import UserId
 from leadline.users.shown import History, Listed, Page, Query, Shown
 
-COLUMNS = """
-id, full_name, phone, stage, version, bitrix_lead_id, sync_status, sync_reason, sync_attempts
-"""
-
 _ONE = f"""
-SELECT {COLUMNS}, (
+SELECT {among.COLUMNS}, (
     SELECT due_at FROM events
     WHERE user_id = users.id AND version = users.version AND state = 'failed'
 ) AS retry_at, (
@@ -51,26 +48,18 @@ def page(query: Query) -> Page:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    # One statement a combination, so that each has a plan of its own.
-    wheres = ["id > :after"]
-    if query.stage is not None:
-        wheres.append("stage = :stage")
-    if query.sync is not None:
-        wheres.append(f"sync_status = '{query.sync}'")  # one of three words, so the index is used
-    sql = f"SELECT {COLUMNS} FROM users WHERE {' AND '.join(wheres)} ORDER BY id LIMIT :limit"
-    params = query.model_dump(include={"after", "stage"}, exclude_none=True)
-    rows = database().run(sql, **params, limit=query.limit + 1)
+    rows = among.first(query.limit + 1, query.after, among.wanted(query))
     return as_page(rows, query.limit)
 
 
 def as_page(rows: list[Row], limit: int) -> Page:
-    """A page out of rows of COLUMNS, one more than `limit` of them where there is a next page."""
+    """A page out of rows of `among`, one more than `limit` of them where there is a next page."""
     items = [with_sync(row) for row in rows[:limit]]
     return {"items": items, "next": str(items[-1]["id"]) if len(rows) > limit else None}
 
 
 def with_sync(row: Row) -> Listed:
-    """A row of COLUMNS as readers see it."""
+    """A row of `among` as readers see it."""
     return {
         "id": row["id"],
         "full_name": row["full_name"],

@@ -116,6 +116,31 @@ def test_a_migration_that_was_cut_off_is_finished_by_the_next_run(fresh: str) ->
     assert row == ["(due_at IS NOT NULL)"]
 
 
+def test_users_of_before_are_found_by_what_they_are(fresh: str) -> None:
+    _fill_0001(fresh)
+    migrate(fresh, "0006")
+    with _connected(fresh) as connection:
+        # As it is left behind when it is cut off amid the filling.
+        connection.run("CREATE TABLE user_terms (term text)")
+        connection.run("CREATE TABLE users_to_index (user_id bigint)")
+        connection.run("CREATE TABLE unsynced_users (user_id bigint)")
+        connection.run("INSERT INTO unsynced_users VALUES (2)")
+    migrate(fresh)
+    assert _rows(fresh, "SELECT * FROM unsynced_users ORDER BY user_id") == [
+        ["waiting", 1],
+        ["failed", 3],
+    ]
+    assert _rows(fresh, "SELECT * FROM user_terms ORDER BY kind, user_id") == [
+        ["name", "a", 1],
+        ["name", "b", 2],
+        ["name", "c", 3],
+        ["stage", "NEW", 1],
+        ["stage", "NEW", 2],
+        ["stage", "NEW", 3],
+    ]
+    assert _rows(fresh, "SELECT * FROM users_to_index") == []
+
+
 def test_it_waits_no_longer_than_a_moment_for_others_to_finish(fresh: str) -> None:
     """Whoever queues behind a waiting ALTER TABLE would wait as long."""
     _fill_0001(fresh)

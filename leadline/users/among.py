@@ -1,0 +1,86 @@
+"""The users that meet conditions, by id: candidates first, then a look at each of them.
+
+No column of `users` that writes change is indexed, so that a write stays on its page (migration
+0007). Names and stages are in `user_terms`, users that wait or have failed in `unsynced_users`.
+Terms are brought up to date a little later; who was written meanwhile is in `users_to_index`, and a
+candidate whatever is looked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leadline.runtime.database import Row, database
+from leadline.users.shown import Query
+
+COLUMNS = """
+id, full_name, phone, stage, version, bitrix_lead_id, sync_status, sync_reason, sync_attempts
+"""
+#: Candidates that are looked at together, once the first were not enough.
+MANY = 2000
+
+WRITTEN_SINCE = "SELECT user_id FROM users_to_index"
+_AT_STAGE = "SELECT user_id FROM user_terms WHERE kind = 'stage' AND term = :stage"
+_UNSYNCED = "SELECT user_id FROM unsynced_users WHERE status = :status"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A condition on users, with its parameters."""
+
+    condition: str
+    params: dict[str, Any]
+    #: Queries of `user_id`s, among which are all who meet it; without any, everybody may.
+    candidates: tuple[str, ...] = ()
+
+
+def wanted(query: Query) -> list[Wanted]:
+    """What a reader asks for, the fewest candidates first."""
+    found = []
+    if query.sync is not None:
+        # Most users are synced, but for the first minutes of an installation.
+        few = () if query.sync == "synced" else (_UNSYNCED,)
+        found.append(Wanted("sync_status = :status", {"status": query.sync}, few))
+    if query.stage is not None:
+        found.append(Wanted("stage = :stage", {"stage": query.stage}, (_AT_STAGE, WRITTEN_SINCE)))
+    return found
+
+
+def first(limit: int, after: int, wanted: Sequence[Wanted]) -> list[Row]:
+    """The first of those who meet all conditions, with an id greater than `after`: their COLUMNS.
+
+    Candidates are those of the first condition that has any.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    condition = " AND ".join(["true", *(one.condition for one in wanted)])
+    params = {name: value for one in wanted for name, value in one.params.items()}
+    candidates = next((one.candidates for one in wanted if one.candidates), None)
+    if candidates is None:
+        return _run(f"id > :after AND {condition}", after=after, limit=limit, **params)
+    rows: list[Row] = []
+    size = limit
+    while len(rows) < limit:
+        ids = _ids(candidates, params, after, size)
+        among = f"id = ANY (CAST(:ids AS bigint[])) AND {condition}"
+        rows += _run(among, ids=ids, limit=limit - len(rows), **params)
+        if len(ids) < size:
+            break
+        after, size = ids[-1], MANY
+    return rows
+
+
+def _run(condition: str, **params: object) -> list[Row]:
+    sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id LIMIT :limit"
+    return database().run(sql, **params)
+
+
+def _ids(candidates: Sequence[str], params: dict[str, Any], after: int, size: int) -> list[int]:
+    sql = f"""
+        SELECT user_id FROM ({" UNION ALL ".join(candidates)}) AS candidate
+        WHERE user_id > :after ORDER BY user_id LIMIT :size
+    """
+    return [
+        row["user_id"] for row in database().run(sql, **{**params, "after": after, "size": size})
+    ]

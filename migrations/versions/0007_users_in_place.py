@@ -1,0 +1,182 @@
+"""What users are looked for by moves out of their table, so that a write touches fewer pages.
+
+As long as no indexed column changes, Postgres puts a row's new version beside the old one and
+enters no index (a heap-only tuple, HOT: its documentation, "Heap-Only Tuples"). Name, stage and
+status change all the time; with their indexes every write of a user entered six, and in a large
+table each is a page that was not touched since the last checkpoint and goes to the WAL whole.
+
+Triggers keep the tables that stand in for these indexes:
+
+- `unsynced_users` holds users that wait or have failed, in step with every write: few, on few
+  pages.
+- `user_terms` holds names and stages. It is brought up to date later, many users at once
+  (`index_users`, by the relay). Who was written since is in `users_to_index`, with what it was
+  called before, and is looked at by every search.
+
+For a database in use: writers wait for a moment while the triggers are made. Filling `user_terms`
+holds up nobody; if it is interrupted, it can be run again.
+"""
+
+from alembic import op
+from sqlalchemy import text
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+TABLES = {
+    "unsynced_users": "status text, user_id bigint, PRIMARY KEY (status, user_id)",
+    # In the order of bytes, which knows prefixes.
+    "user_terms": """
+        kind text, term text COLLATE "C", user_id bigint, PRIMARY KEY (kind, term, user_id)
+    """,
+    # Without name and stage: the user is new.
+    "users_to_index": """
+        user_id bigint, number bigint GENERATED ALWAYS AS IDENTITY, full_name text, stage text,
+        PRIMARY KEY (user_id, number)
+    """,
+}
+
+# Plans are kept, and may have been made while these tables were empty: never read them as a whole.
+FUNCTIONS = {
+    "users_were_written() RETURNS trigger": """
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO users_to_index (user_id) SELECT id FROM became;
+        INSERT INTO unsynced_users
+        SELECT sync_status, id FROM became WHERE sync_status <> 'synced';
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO users_to_index (user_id, full_name, stage) SELECT id, full_name, stage FROM was;
+        DELETE FROM unsynced_users
+        WHERE status IN ('waiting', 'failed') AND user_id = ANY (ARRAY (SELECT id FROM was));
+    ELSE
+        WITH changed AS (
+            SELECT was.id, was.full_name, was.stage, became.sync_status AS status,
+                   was.sync_status <> became.sync_status AS is_other_status,
+                   (was.full_name, was.stage) <> (became.full_name, became.stage) AS is_other_term
+            FROM was JOIN became USING (id)
+        ), queued AS (
+            INSERT INTO users_to_index (user_id, full_name, stage)
+            SELECT id, full_name, stage FROM changed WHERE is_other_term
+        ), gone AS (
+            DELETE FROM unsynced_users WHERE status IN ('waiting', 'failed')
+                AND user_id = ANY (ARRAY (SELECT id FROM changed WHERE is_other_status))
+        )
+        INSERT INTO unsynced_users
+        SELECT status, id FROM changed WHERE is_other_status AND status <> 'synced';
+    END IF;
+    RETURN NULL;
+END
+""",
+    # How many entries it took. One at a time: two would not see each other's terms, and one could
+    # leave behind what the other has just made out of date.
+    "index_users(at_most integer) RETURNS bigint": """
+DECLARE entries bigint := 0;
+BEGIN
+    IF pg_try_advisory_xact_lock(hashtext('index_users')) THEN
+        WITH taken AS (
+            DELETE FROM users_to_index WHERE (user_id, number) IN (
+                SELECT user_id, number FROM users_to_index ORDER BY user_id, number LIMIT at_most
+            )
+            RETURNING user_id, full_name, stage
+        ), was AS (
+            SELECT DISTINCT kind, term, user_id FROM taken,
+            LATERAL (VALUES ('name', lower(full_name)), ('stage', stage)) AS one (kind, term)
+        ), now AS (
+            SELECT kind, term, id AS user_id FROM users,
+            LATERAL (VALUES ('name', lower(full_name)), ('stage', stage)) AS one (kind, term)
+            WHERE id = ANY (ARRAY (SELECT user_id FROM taken))
+        ), gone AS (
+            DELETE FROM user_terms USING (TABLE was EXCEPT TABLE now) AS past
+            WHERE user_terms.kind = past.kind AND user_terms.term = past.term
+              AND user_terms.user_id = past.user_id
+        ), entered AS (
+            INSERT INTO user_terms TABLE now ON CONFLICT DO NOTHING
+        )
+        SELECT count(*) FROM taken INTO entries;
+    END IF;
+    RETURN entries;
+END
+""",
+}
+
+TRIGGERS = {
+    "INSERT": "NEW TABLE AS became",
+    "UPDATE": "OLD TABLE AS was NEW TABLE AS became",
+    "DELETE": "OLD TABLE AS was",
+}
+
+GRANTS = {
+    "leadline_app": f"SELECT, INSERT, DELETE ON {', '.join(TABLES)}",
+    "leadline_read": f"SELECT ON {', '.join(TABLES)}",
+}
+
+FILL = """
+DO $$ BEGIN
+    WHILE index_users(10000) > 0 LOOP
+        COMMIT;
+    END LOOP;
+END $$
+"""
+
+INDEXES = {
+    "users_by_stage": "ON users (stage, id)",
+    "users_by_name": "ON users (lower(full_name) text_pattern_ops)",
+    "users_not_synced": "ON users (sync_status, id) WHERE sync_status <> 'synced'",
+}
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.execute("COMMIT")  # see 0002
+        op.execute("SET lock_timeout = '5s'")
+        op.execute("BEGIN")
+        _make()
+        op.execute("COMMIT")
+        op.execute("RESET lock_timeout")
+        op.execute("INSERT INTO users_to_index (user_id) SELECT id FROM users")
+        op.execute(FILL)
+        op.execute("ANALYZE user_terms")
+        for name in INDEXES:
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+
+def _make() -> None:
+    """Tables and triggers, and who is not in step by now; all of it or nothing."""
+    op.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+    for table, columns in TABLES.items():
+        op.execute(f"DROP TABLE IF EXISTS {table}")
+        op.execute(f"CREATE TABLE {table} ({columns})")
+    for function, body in FUNCTIONS.items():
+        op.execute(
+            f"CREATE OR REPLACE FUNCTION {function}"
+            f" LANGUAGE plpgsql SET enable_seqscan = off AS $${body}$$"
+        )
+    for event, tables in TRIGGERS.items():
+        name = f"users_{event.lower()}"
+        op.execute(f"DROP TRIGGER IF EXISTS {name} ON users")
+        op.execute(
+            f"CREATE TRIGGER {name} AFTER {event} ON users REFERENCING {tables}"
+            " FOR EACH STATEMENT EXECUTE FUNCTION users_were_written()"
+        )
+    op.execute(
+        "INSERT INTO unsynced_users SELECT sync_status, id FROM users WHERE sync_status <> 'synced'"
+    )
+    # Room for a row's new version on the page of the old one.
+    op.execute("ALTER TABLE users SET (fillfactor = 85)")
+    for role, grants in GRANTS.items():
+        if op.get_bind().execute(text("SELECT to_regrole(:role)"), {"role": role}).scalar():
+            op.execute(f"GRANT {grants} TO {role}")
+
+
+def downgrade() -> None:
+    for name, what in INDEXES.items():
+        op.execute(f"CREATE INDEX {name} {what}")
+    for event in TRIGGERS:
+        op.execute(f"DROP TRIGGER users_{event.lower()} ON users")
+    for function in FUNCTIONS:
+        op.execute(f"DROP FUNCTION {function.partition('(')[0]}")
+    for table in TABLES:
+        op.execute(f"DROP TABLE {table}")
+    op.execute("ALTER TABLE users RESET (fillfactor)")

@@ -1,0 +1,238 @@
+"""Searches tell what users are now, however lately they were written, answered and indexed."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+import pg8000.native
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from leadline.ledger import outcomes, relay
+from leadline.ledger.outcomes import Answer
+from leadline.messages.contract import Reply
+from leadline.runtime.errors import BrokerDown
+from leadline.runtime.session import connect_options
+from leadline.users import among, find, kept, store, terms
+from leadline.users.find import Search
+from leadline.users.model import Changes, Move, NewUser
+from leadline.users.store import Event
+from tests.integration.conftest import in_threads, rows
+
+pytestmark = pytest.mark.usefixtures("in_postgres")
+
+PHONE = "+77001112233"
+NAMES = ("Ян", "яна", "Ян Ли", "Bo")
+STAGES = ("NEW", "JUNK")
+
+
+@dataclass
+class Known:
+    """A user as it was written last, and what became of that."""
+
+    event: Event
+    sync: str = "waiting"
+
+    def is_named(self, beginning: str) -> bool:
+        return self.event.user.full_name.lower().startswith(beginning.lower())
+
+
+def catch_up() -> None:
+    terms.catch_up(time.monotonic() + 60)
+
+
+def create(name: str = "Ann", stage: str = "NEW") -> Event:
+    return store.create(NewUser(full_name=name, phone=PHONE, stage=stage), None).event
+
+
+def change(event: Event, request: Changes | Move) -> Event:
+    return store.change(event.user.id, request, None, None).event
+
+
+def answer(event: Event, *, is_synced: bool) -> None:
+    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    ends = {"status": "success", "bitrix_lead_id": 5} if is_synced else {"status": "error"}
+    outcomes.apply([Answer(Reply(**about, **ends))])
+
+
+def found(after: int = 0, **query: object) -> list[int]:
+    """The ids on all pages."""
+    ids, more = list[int](), str(after)  # type: tuple[list[int], str | None]
+    while more is not None:
+        page = find.page(Search(**query, limit=2, after=int(more)))
+        ids += [user["id"] for user in page["items"]]
+        more = page["next"]
+    return ids
+
+
+class Machine(RuleBasedStateMachine):
+    """Users that are written, answered and indexed in any order, against a plain list of them."""
+
+    @initialize()
+    def nobody(self) -> None:
+        self.users: list[Known] = []
+        self.after = rows("SELECT COALESCE(max(id), 0) AS id FROM users")[0]["id"]
+
+    @rule(name=st.sampled_from(NAMES), stage=st.sampled_from(STAGES))
+    def create(self, name: str, stage: str) -> None:
+        self.users.append(Known(create(name, stage)))
+
+    @rule(
+        data=st.data(),
+        request=st.one_of(
+            st.sampled_from(NAMES).map(lambda name: Changes(full_name=name)),
+            st.sampled_from(STAGES).map(lambda stage: Move(stage=stage)),
+        ),
+    )
+    def change(self, data: st.DataObject, request: Changes | Move) -> None:
+        for user in self._one(data):
+            user.event, user.sync = change(user.event, request), "waiting"
+
+    @rule(data=st.data(), is_synced=st.booleans())
+    def answer(self, data: st.DataObject, *, is_synced: bool) -> None:
+        for user in self._one(data):
+            answer(user.event, is_synced=is_synced)
+            if user.sync != "synced":
+                user.sync = "synced" if is_synced else "failed"
+
+    @rule()
+    def index(self) -> None:
+        catch_up()
+
+    @invariant()
+    def everybody_is_found_by_what_they_are(self) -> None:
+        for name in ("я", "ЯН", "ян ли", "bo"):
+            self._finds(lambda user, name=name: user.is_named(name), find=name)
+        for stage in STAGES:
+            self._finds(lambda user, stage=stage: user.event.user.stage == stage, stage=stage)
+        for sync in ("waiting", "synced", "failed"):
+            self._finds(lambda user, sync=sync: user.sync == sync, sync=sync)
+        self._finds(
+            lambda user: user.sync == "failed" and user.is_named("ян"), sync="failed", find="ян"
+        )
+        self._finds(
+            lambda user: user.event.user.stage == "JUNK" and user.is_named("я"),
+            stage="JUNK",
+            find="Я",
+        )
+
+    @invariant()
+    def who_failed_is_listed(self) -> None:
+        failed = [user.event.user.id for user in self.users if user.sync == "failed"]
+        assert [one.id for one in kept.after(self.after, 100, only_failed=True)] == failed
+
+    def _one(self, data: st.DataObject) -> list[Known]:
+        """One of them, if there is any."""
+        return [data.draw(st.sampled_from(self.users))] if self.users else []
+
+    def _finds(self, meant: Callable[..., bool], **query: object) -> None:
+        expected = [user.event.user.id for user in self.users if meant(user)]
+        assert found(self.after, **query) == expected, query
+
+
+@pytest.mark.parametrize(
+    ("few", "near", "many"), [(2000, 20_000, 2000), (1, 1, 1)], ids=["few", "many"]
+)
+def test_users_are_found_by_what_they_are_whatever_happened(
+    few: int, near: int, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find, "FEW", few)
+    monkeypatch.setattr(find, "NEAR", near)
+    monkeypatch.setattr(among, "MANY", many)
+    run_state_machine_as_test(
+        Machine, settings=settings(max_examples=25, stateful_step_count=12, deadline=None)
+    )
+
+
+def test_what_somebody_was_called_is_forgotten() -> None:
+    first = create("Ann")
+    change(first, Changes(full_name="Bo"))
+    catch_up()
+    change(change(first, Changes(full_name="Ann")), Changes(full_name="Cy", stage="JUNK"))
+    change(create("Di"), Changes(full_name="Ed"))
+    catch_up()
+    assert rows("SELECT term FROM user_terms ORDER BY term") == [
+        {"term": term} for term in ("JUNK", "NEW", "cy", "ed")
+    ]
+    assert rows("SELECT * FROM users_to_index") == []
+
+
+def test_nothing_is_lost_while_many_write_and_index_at_once() -> None:
+    users = [create(), create()]
+
+    def work(number: int) -> None:
+        for turn in range(20):
+            user = users[turn % 2]
+            if number < 2:
+                terms.catch_up(time.monotonic())
+            elif number < 4:
+                change(user, Changes(full_name=f"N{(turn + number) % 3}", stage="JUNK"))
+            else:
+                answer(change(user, Move(stage="NEW")), is_synced=number % 2 == 0)
+
+    in_threads(6, work)
+    catch_up()
+    assert rows("SELECT kind, term, user_id FROM user_terms ORDER BY kind, user_id") == rows(
+        "SELECT 'name' AS kind, lower(full_name) AS term, id AS user_id FROM users"
+        " UNION ALL SELECT 'stage', stage, id FROM users ORDER BY kind, user_id"
+    )
+    assert rows("SELECT * FROM unsynced_users ORDER BY user_id") == rows(
+        "SELECT sync_status AS status, id AS user_id FROM users"
+        " WHERE sync_status <> 'synced' ORDER BY id"
+    )
+
+
+def test_the_relay_indexes_also_while_the_broker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
+    monkeypatch.setattr("leadline.runtime.publisher.CONFIRM_TIMEOUT_S", 0.3)
+    create()
+    rows("UPDATE events SET due_at = now()")
+    with pytest.raises(BrokerDown):
+        relay.run()
+    assert rows("SELECT * FROM users_to_index") == []
+
+
+def test_who_is_deleted_by_hand_is_found_no_more(in_postgres: str, postgres: str) -> None:
+    assert in_postgres
+    user = create().user.id
+    catch_up()
+    with _owner(postgres) as owner:
+        owner.run("DELETE FROM events")
+        owner.run("DELETE FROM users")
+    assert user not in found(find="Ann")
+    catch_up()
+    assert rows("SELECT user_id FROM user_terms UNION SELECT user_id FROM unsynced_users") == []
+
+
+@pytest.mark.parametrize("request_", [Changes(full_name="Bo"), Move(stage="JUNK")])
+def test_a_write_and_its_answer_enter_no_index_of_users(request_: Changes | Move) -> None:
+    """Each would be a page somewhere in a large table: docs/operations.md, "Millions of users"."""
+    event = create()
+    answer(event, is_synced=True)  # the first answer brings the lead's id, which is indexed
+    rows("BEGIN")  # on the connection that the others use too
+    before = _updates()
+    answer(change(event, request_), is_synced=True)
+    after = _updates()
+    rows("COMMIT")
+    assert {name: after[name] - before[name] for name in after} == {"all": 2, "in_place": 2}
+
+
+def _updates() -> dict[str, int]:
+    (counted,) = rows("""
+        SELECT pg_stat_get_xact_tuples_updated(CAST('users' AS regclass)) AS all,
+               pg_stat_get_xact_tuples_hot_updated(CAST('users' AS regclass)) AS in_place
+    """)
+    return counted
+
+
+def _owner(url: str) -> closing[pg8000.native.Connection]:
+    return closing(pg8000.native.Connection(**connect_options(url)))
