@@ -94,9 +94,10 @@ class Swept:
 
 
 def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
-    """Publish until nothing is due or the time is used up, then delete what is kept long enough.
+    """Publish until nothing is due or the time is used up, then tidy up.
 
-    What is `waiting` for its turn is not sent, and looked at again later.
+    Users are indexed for searches, and what is kept long enough is deleted. What is `waiting` for
+    its turn is not sent, and looked at again later.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -105,9 +106,9 @@ def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     swept = Swept()
     until = time.monotonic() + budget_s
     try:
-        _sweep(swept, waiting, until)
+        _publish_due(swept, waiting, until)
     finally:
-        terms.catch_up(until)  # searches get slower without it, also while the broker is away
+        terms.catch_up(until)  # also while the broker is away, or searches get slower
     swept.pruned = prune.run(until)
     PRUNED.inc(by=swept.pruned)
     if swept.published:
@@ -115,7 +116,7 @@ def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     return swept
 
 
-def _sweep(swept: Swept, waiting: WhatWaits, until: float) -> None:
+def _publish_due(swept: Swept, waiting: WhatWaits, until: float) -> None:
     while time.monotonic() < until:
         claimed = found(_CLAIM, claim_s=CLAIM_S, batch=BATCH)
         owed = _without_waiting([row for row in claimed if row["is_owed"]], waiting)

@@ -34,11 +34,11 @@ class Wanted:
     candidates: tuple[str, ...] = ()
 
 
-def wanted(query: Query) -> list[Wanted]:
+def of(query: Query) -> list[Wanted]:
     """What a reader asks for, the fewest candidates first."""
     found = []
     if query.sync is not None:
-        # Most users are synced, but for the first minutes of an installation.
+        # Most users are synced: these are no fewer candidates than everybody.
         few = () if query.sync == "synced" else (_UNSYNCED,)
         found.append(Wanted("sync_status = :status", {"status": query.sync}, few))
     if query.stage is not None:
@@ -77,10 +77,12 @@ def _run(condition: str, **params: object) -> list[Row]:
 
 
 def _ids(candidates: Sequence[str], params: dict[str, Any], after: int, size: int) -> list[int]:
-    sql = f"""
-        SELECT user_id FROM ({" UNION ALL ".join(candidates)}) AS candidate
-        WHERE user_id > :after ORDER BY user_id LIMIT :size
-    """
-    return [
-        row["user_id"] for row in database().run(sql, **{**params, "after": after, "size": size})
+    # Each for itself, so that each may end early: to append them and sort all may take seconds.
+    first = [
+        f"(SELECT * FROM ({one}) AS one WHERE user_id > :after ORDER BY user_id LIMIT :size)"
+        for one in candidates
     ]
+    union = " UNION ALL ".join(first)
+    sql = f"SELECT user_id FROM ({union}) AS candidate ORDER BY user_id LIMIT :size"
+    found = database().run(sql, **{**params, "after": after, "size": size})
+    return [row["user_id"] for row in found]

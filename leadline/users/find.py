@@ -51,7 +51,7 @@ def page(search: Search) -> Page:
         DatabaseDown: Postgres can't be reached.
     """
     limit, after = search.limit + 1, search.after
-    wanted = among.wanted(search)
+    wanted = among.of(search)
     text = search.find.strip().replace("\x00", "")
     if text:
         meant, are_many = _meant(text)

@@ -48,7 +48,7 @@ def page(query: Query) -> Page:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    rows = among.first(query.limit + 1, query.after, among.wanted(query))
+    rows = among.first(query.limit + 1, query.after, among.of(query))
     return as_page(rows, query.limit)
 
 

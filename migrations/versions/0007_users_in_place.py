@@ -13,8 +13,8 @@ Triggers keep the tables that stand in for these indexes:
   (`index_users`, by the relay). Who was written since is in `users_to_index`, with what it was
   called before, and is looked at by every search.
 
-For a database in use: writers wait for a moment while the triggers are made. Filling `user_terms`
-holds up nobody; if it is interrupted, it can be run again.
+For a database in use: writers wait for a moment while the triggers are made; filling `user_terms`
+holds up nobody. Whatever is interrupted can be run again.
 """
 
 from alembic import op
@@ -112,12 +112,13 @@ GRANTS = {
     "leadline_read": f"SELECT ON {', '.join(TABLES)}",
 }
 
+# In the order of its index. Who is written meanwhile is in `users_to_index`; nobody works that off
+# before this is there, as what it says of the past would be entered afterwards.
 FILL = """
-DO $$ BEGIN
-    WHILE index_users(10000) > 0 LOOP
-        COMMIT;
-    END LOOP;
-END $$
+INSERT INTO user_terms
+SELECT 'name', lower(full_name), id FROM users UNION ALL SELECT 'stage', stage, id FROM users
+ORDER BY 1, 2, 3
+ON CONFLICT DO NOTHING
 """
 
 INDEXES = {
@@ -135,8 +136,10 @@ def upgrade() -> None:
         _make()
         op.execute("COMMIT")
         op.execute("RESET lock_timeout")
-        op.execute("INSERT INTO users_to_index (user_id) SELECT id FROM users")
+        op.execute("BEGIN")
+        op.execute("SELECT pg_advisory_xact_lock(hashtext('index_users'))")
         op.execute(FILL)
+        op.execute("COMMIT")
         op.execute("ANALYZE user_terms")
         for name in INDEXES:
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
