@@ -35,6 +35,7 @@ PRUNED = metrics.Counter("leadline_rows_pruned_total", "Old events and keys that
 BATCH = 200
 CLAIM_S = 30
 BUDGET_S = 20.0
+INDEX_S = 4.0
 
 _OWED = as_json("""
     SELECT claimed.id AS event_id, claimed.user_id AS id, claimed.full_name, claimed.phone,
@@ -108,7 +109,8 @@ def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     try:
         _publish_due(swept, waiting, until)
     finally:
-        terms.catch_up(until)  # also while the broker is away, or searches get slower
+        # Also while the broker is away or much is due, or searches would get slower and slower.
+        terms.catch_up(time.monotonic() + INDEX_S)
     swept.pruned = prune.run(until)
     PRUNED.inc(by=swept.pruned)
     if swept.published:

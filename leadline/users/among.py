@@ -16,8 +16,8 @@ from leadline.users.shown import Query
 COLUMNS = """
 id, full_name, phone, stage, version, bitrix_lead_id, sync_status, sync_reason, sync_attempts
 """
-#: Candidates that are looked at together, once the first were not enough.
-MANY = 2000
+#: As long as these candidates were not enough, so many times as many are looked at.
+TIMES = 16
 
 WRITTEN_SINCE = "SELECT user_id FROM users_to_index"
 _AT_STAGE = "SELECT user_id FROM user_terms WHERE kind = 'stage' AND term = :stage"
@@ -67,7 +67,7 @@ def first(limit: int, after: int, wanted: Sequence[Wanted]) -> list[Row]:
         rows += _run(among, ids=ids, limit=limit - len(rows), **params)
         if len(ids) < size:
             break
-        after, size = ids[-1], MANY
+        after, size = ids[-1], size * TIMES
     return rows
 
 
@@ -78,11 +78,11 @@ def _run(condition: str, **params: object) -> list[Row]:
 
 def _ids(candidates: Sequence[str], params: dict[str, Any], after: int, size: int) -> list[int]:
     # Each for itself, so that each may end early: to append them and sort all may take seconds.
-    first = [
+    each = [
         f"(SELECT * FROM ({one}) AS one WHERE user_id > :after ORDER BY user_id LIMIT :size)"
         for one in candidates
     ]
-    union = " UNION ALL ".join(first)
+    union = " UNION ALL ".join(each)
     sql = f"SELECT user_id FROM ({union}) AS candidate ORDER BY user_id LIMIT :size"
     found = database().run(sql, **{**params, "after": after, "size": size})
     return [row["user_id"] for row in found]

@@ -30,8 +30,9 @@ _PHONED = f"phone ~>=~ {_FROM} AND phone ~<~ {_UP_TO}"
 
 _NAMES = f"FROM user_terms WHERE kind = 'name' AND term >= {_FROM} AND term < {_UP_TO}"
 _PHONES = f"FROM users WHERE {_PHONED}"
-_FEW_NAMES = f"SELECT 1 AS one {_NAMES} ORDER BY term LIMIT {{few}}"
-_FEW_PHONES = f"SELECT 1 AS one {_PHONES} ORDER BY phone USING ~<~ LIMIT {{few}}"
+_COUNT = "SELECT count(*) AS found FROM (SELECT {} LIMIT :few) AS few"
+_COUNT_NAMES = _COUNT.format(f"{_NAMES} ORDER BY term")
+_COUNT_PHONES = _COUNT.format(f"{_PHONES} ORDER BY phone USING ~<~")
 # The sum keeps the planner from going through the ids to the end.
 _WITH_PHONE = f"SELECT id + 0 AS user_id {_PHONES}"
 _WITH_NUMBER = f"SELECT id + 0 AS user_id FROM users WHERE {_EXACT}"
@@ -58,8 +59,9 @@ def page(search: Search) -> Page:
         wanted = [*wanted, meant] if are_many else [meant, *wanted]
         if are_many:
             near = Wanted("id <= :last_near", {"last_near": min(after + NEAR, MAX_ID)})
-            all_of_them = [near, *(replace(one, candidates=()) for one in wanted)]
-            rows = among.first(limit, after, all_of_them)
+            # Go through the ids, not through candidates.
+            plain = [replace(one, candidates=()) for one in (near, *wanted)]
+            rows = among.first(limit, after, plain)
             if len(rows) == limit:
                 return read.as_page(rows, search.limit)
     return read.as_page(among.first(limit, after, wanted), search.limit)
@@ -71,7 +73,7 @@ def _meant(text: str) -> tuple[Wanted, bool]:
     if not _NUMBER.fullmatch(text):
         params = {"text": text, "last": _LAST}
         meant = Wanted(_NAMED, params, (_WITH_NAME, among.WRITTEN_SINCE))
-        return meant, _are_many(_FEW_NAMES, params)
+        return meant, _are_many(_COUNT_NAMES, params)
     number = None if text.startswith("+") or int(digits) > MAX_ID else int(digits)
     if len(digits) < PHONE_DIGITS:
         return Wanted(f"({_EXACT})", {"number": number}, (_WITH_NUMBER,)), False
@@ -79,8 +81,8 @@ def _meant(text: str) -> tuple[Wanted, bool]:
     meant = Wanted(
         f"({_EXACT} OR {_PHONED})", {"number": number, **phone}, (_WITH_NUMBER, _WITH_PHONE)
     )
-    return meant, _are_many(_FEW_PHONES, phone)
+    return meant, _are_many(_COUNT_PHONES, phone)
 
 
 def _are_many(sql: str, params: dict[str, str]) -> bool:
-    return len(database().run(sql.format(few=FEW), **params)) == FEW
+    return bool(database().run(sql, few=FEW, **params)[0]["found"] == FEW)

@@ -35,8 +35,10 @@ def after(user_id: int, limit: int, *, only_failed: bool = False) -> list[Kept]:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    failed = "JOIN unsynced_users ON user_id = id AND status = 'failed'" if only_failed else ""
-    sql = f"{_KEPT} {failed} WHERE id > :after ORDER BY id LIMIT :limit"
+    which, by = "", "id"
+    if only_failed:
+        which, by = "JOIN unsynced_users ON user_id = id AND status = 'failed'", "user_id"
+    sql = f"{_KEPT} {which} WHERE {by} > :after ORDER BY {by} LIMIT :limit"
     return [Kept(**row) for row in database().run(sql, after=user_id, limit=limit)]
 
 

@@ -4,7 +4,7 @@ import time
 
 from leadline.runtime.database import database
 
-BATCH = 2000
+BATCH = 500
 _INDEX = "SELECT index_users(:at_most) AS entries"
 
 

@@ -38,19 +38,19 @@ TABLES = {
     """,
 }
 
-# Plans are kept, and may have been made while these tables were empty: never read them as a whole.
+# By the owner's rights: whoever may write users need not have any on these tables.
+_RIGHTS = "LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp"
+
+# Plans are kept, and may have been made when the tables were empty and one user was written.
 FUNCTIONS = {
-    "users_were_written() RETURNS trigger": """
+    f"users_were_written() RETURNS trigger {_RIGHTS} SET enable_seqscan = off"
+    " SET enable_nestloop = off": """
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO users_to_index (user_id) SELECT id FROM became;
         INSERT INTO unsynced_users
-        SELECT sync_status, id FROM became WHERE sync_status <> 'synced';
-    ELSIF TG_OP = 'DELETE' THEN
-        INSERT INTO users_to_index (user_id, full_name, stage) SELECT id, full_name, stage FROM was;
-        DELETE FROM unsynced_users
-        WHERE status IN ('waiting', 'failed') AND user_id = ANY (ARRAY (SELECT id FROM was));
-    ELSE
+        SELECT sync_status, id FROM became WHERE sync_status <> 'synced' ON CONFLICT DO NOTHING;
+    ELSIF TG_OP = 'UPDATE' THEN
         WITH changed AS (
             SELECT was.id, was.full_name, was.stage, became.sync_status AS status,
                    was.sync_status <> became.sync_status AS is_other_status,
@@ -60,18 +60,31 @@ BEGIN
             INSERT INTO users_to_index (user_id, full_name, stage)
             SELECT id, full_name, stage FROM changed WHERE is_other_term
         ), gone AS (
-            DELETE FROM unsynced_users WHERE status IN ('waiting', 'failed')
+            DELETE FROM unsynced_users AS known WHERE status IN ('waiting', 'failed')
                 AND user_id = ANY (ARRAY (SELECT id FROM changed WHERE is_other_status))
+                AND NOT EXISTS (
+                    SELECT FROM changed WHERE id = known.user_id AND status = known.status
+                )
         )
         INSERT INTO unsynced_users
-        SELECT status, id FROM changed WHERE is_other_status AND status <> 'synced';
+        SELECT status, id FROM changed WHERE is_other_status AND status <> 'synced'
+        ON CONFLICT DO NOTHING;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO users_to_index (user_id, full_name, stage) SELECT id, full_name, stage FROM was;
+        DELETE FROM unsynced_users
+        WHERE status IN ('waiting', 'failed') AND user_id = ANY (ARRAY (SELECT id FROM was));
+    ELSE
+        DELETE FROM unsynced_users; -- TRUNCATE must not touch what it was called with, too
+        DELETE FROM user_terms;
+        DELETE FROM users_to_index;
     END IF;
     RETURN NULL;
 END
 """,
     # How many entries it took. One at a time: two would not see each other's terms, and one could
     # leave behind what the other has just made out of date.
-    "index_users(at_most integer) RETURNS bigint": """
+    f"index_users(at_most integer) RETURNS bigint {_RIGHTS} SET enable_seqscan = off"
+    " SET enable_hashjoin = off SET enable_mergejoin = off": """
 DECLARE entries bigint := 0;
 BEGIN
     IF pg_try_advisory_xact_lock(hashtext('index_users')) THEN
@@ -102,15 +115,13 @@ END
 }
 
 TRIGGERS = {
-    "INSERT": "NEW TABLE AS became",
-    "UPDATE": "OLD TABLE AS was NEW TABLE AS became",
-    "DELETE": "OLD TABLE AS was",
+    "INSERT": "REFERENCING NEW TABLE AS became",
+    "UPDATE": "REFERENCING OLD TABLE AS was NEW TABLE AS became",
+    "DELETE": "REFERENCING OLD TABLE AS was",
+    "TRUNCATE": "",
 }
 
-GRANTS = {
-    "leadline_app": f"SELECT, INSERT, DELETE ON {', '.join(TABLES)}",
-    "leadline_read": f"SELECT ON {', '.join(TABLES)}",
-}
+GRANT = f"SELECT ON {', '.join(TABLES)}"
 
 # In the order of its index. Who is written meanwhile is in `users_to_index`; nobody works that off
 # before this is there, as what it says of the past would be entered afterwards.
@@ -151,16 +162,13 @@ def _make() -> None:
     for table, columns in TABLES.items():
         op.execute(f"DROP TABLE IF EXISTS {table}")
         op.execute(f"CREATE TABLE {table} ({columns})")
+    schema = op.get_bind().execute(text("SELECT quote_ident(current_schema())")).scalar()
     for function, body in FUNCTIONS.items():
-        op.execute(
-            f"CREATE OR REPLACE FUNCTION {function}"
-            f" LANGUAGE plpgsql SET enable_seqscan = off AS $${body}$$"
-        )
+        op.execute(f"CREATE OR REPLACE FUNCTION {function.format(schema=schema)} AS $${body}$$")
     for event, tables in TRIGGERS.items():
-        name = f"users_{event.lower()}"
-        op.execute(f"DROP TRIGGER IF EXISTS {name} ON users")
+        # To drop one that is there would take a lock that deadlocks with writers who wait for ours.
         op.execute(
-            f"CREATE TRIGGER {name} AFTER {event} ON users REFERENCING {tables}"
+            f"CREATE OR REPLACE TRIGGER users_{event.lower()} AFTER {event} ON users {tables}"
             " FOR EACH STATEMENT EXECUTE FUNCTION users_were_written()"
         )
     op.execute(
@@ -168,18 +176,18 @@ def _make() -> None:
     )
     # Room for a row's new version on the page of the old one.
     op.execute("ALTER TABLE users SET (fillfactor = 85)")
-    for role, grants in GRANTS.items():
+    for role in ("leadline_app", "leadline_read"):
         if op.get_bind().execute(text("SELECT to_regrole(:role)"), {"role": role}).scalar():
-            op.execute(f"GRANT {grants} TO {role}")
+            op.execute(f"GRANT {GRANT} TO {role}")
 
 
 def downgrade() -> None:
-    for name, what in INDEXES.items():
-        op.execute(f"CREATE INDEX {name} {what}")
     for event in TRIGGERS:
         op.execute(f"DROP TRIGGER users_{event.lower()} ON users")
     for function in FUNCTIONS:
         op.execute(f"DROP FUNCTION {function.partition('(')[0]}")
     for table in TABLES:
         op.execute(f"DROP TABLE {table}")
+    for name, what in INDEXES.items():
+        op.execute(f"CREATE INDEX IF NOT EXISTS {name} {what}")
     op.execute("ALTER TABLE users RESET (fillfactor)")

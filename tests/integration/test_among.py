@@ -140,14 +140,14 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("few", "near", "many"), [(2000, 20_000, 2000), (1, 1, 1)], ids=["few", "many"]
+    ("few", "near", "times"), [(2000, 20_000, 16), (1, 1, 1)], ids=["few", "many"]
 )
 def test_users_are_found_by_what_they_are_whatever_happened(
-    few: int, near: int, many: int, monkeypatch: pytest.MonkeyPatch
+    few: int, near: int, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(find, "FEW", few)
     monkeypatch.setattr(find, "NEAR", near)
-    monkeypatch.setattr(among, "MANY", many)
+    monkeypatch.setattr(among, "TIMES", times)
     run_state_machine_as_test(
         Machine, settings=settings(max_examples=25, stateful_step_count=12, deadline=None)
     )
@@ -211,6 +211,27 @@ def test_who_is_deleted_by_hand_is_found_no_more(in_postgres: str, postgres: str
     assert user not in found(find="Ann")
     catch_up()
     assert rows("SELECT user_id FROM user_terms UNION SELECT user_id FROM unsynced_users") == []
+
+
+def test_what_was_written_past_the_triggers_stops_no_write(postgres: str) -> None:
+    event = create()
+    answer(event, is_synced=True)
+    with _owner(postgres) as owner:
+        owner.run("INSERT INTO unsynced_users VALUES ('waiting', :id)", id=event.user.id)
+    assert change(event, Move(stage="JUNK")).version == 2
+    assert found(sync="waiting") == [event.user.id]
+
+
+def test_an_emptied_table_leaves_nobody_behind(postgres: str) -> None:
+    create()
+    catch_up()
+    create()
+    with _owner(postgres) as owner:
+        owner.run("TRUNCATE users RESTART IDENTITY CASCADE")
+    kept = "SELECT user_id FROM {}".format
+    sql = " UNION ALL ".join(map(kept, ("user_terms", "unsynced_users", "users_to_index")))
+    assert rows(sql) == []
+    assert create().user.id == 1
 
 
 @pytest.mark.parametrize("request_", [Changes(full_name="Bo"), Move(stage="JUNK")])

@@ -1,6 +1,8 @@
 """From any schema with data to the newest: nothing is lost, and only the owner may do it."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pg8000.native
 import pytest
@@ -141,6 +143,49 @@ def test_users_of_before_are_found_by_what_they_are(fresh: str) -> None:
     assert _rows(fresh, "SELECT * FROM users_to_index") == []
 
 
+def test_who_writes_users_needs_no_rights_on_what_triggers_keep(fresh: str) -> None:
+    migrate(fresh)
+    with _connected(fresh) as connection:
+        connection.run("CREATE ROLE writer")
+        connection.run("GRANT SELECT, INSERT, UPDATE ON users TO writer")
+        connection.run("SET ROLE writer")
+        connection.run("CREATE TEMPORARY TABLE users_to_index (user_id bigint)")
+        connection.run("SET search_path = ''")
+        connection.run(
+            "INSERT INTO public.users (full_name, phone, stage) VALUES ('A', '+77001112233', 'NEW')"
+        )
+        connection.run("UPDATE public.users SET stage = 'JUNK'")
+        connection.run("RESET ROLE")
+        assert connection.run("SELECT status FROM public.unsynced_users") == [["waiting"]]
+        assert connection.run("SELECT stage FROM public.users_to_index ORDER BY number") == [
+            [None],
+            ["NEW"],
+        ]
+        connection.run("REVOKE ALL ON public.users FROM writer; DROP TABLE pg_temp.users_to_index")
+        connection.run("DROP ROLE writer")
+
+
+def test_a_migration_is_run_again_while_writers_go_on(fresh: str) -> None:
+    """A lock that it took only then would deadlock with those who wait for the one that it has."""
+    migrate(fresh)
+    with _connected(fresh) as connection, _connected(fresh) as writer:
+        connection.run("UPDATE alembic_version SET version_num = '0006'")
+        stop = threading.Event()
+
+        def write() -> None:
+            while not stop.is_set():
+                writer.run(
+                    "WITH held AS (SELECT id FROM users ORDER BY id FOR NO KEY UPDATE)"
+                    " UPDATE users SET stage = 'JUNK' FROM held WHERE users.id = held.id"
+                )
+
+        with ThreadPoolExecutor() as pool:
+            writing = pool.submit(write)
+            assert migrate(fresh) == newest()
+            stop.set()
+            writing.result(30)
+
+
 def test_it_waits_no_longer_than_a_moment_for_others_to_finish(fresh: str) -> None:
     """Whoever queues behind a waiting ALTER TABLE would wait as long."""
     _fill_0001(fresh)
@@ -161,6 +206,8 @@ def test_it_waits_no_longer_than_a_moment_for_others_to_finish(fresh: str) -> No
         "ALTER TABLE users ADD COLUMN odd text",
         "CREATE INDEX odd ON users (phone)",
         "DELETE FROM users",
+        "DELETE FROM unsynced_users",
+        "INSERT INTO users_to_index (user_id) VALUES (1)",
         "UPDATE alembic_version SET version_num = '0'",
         "CREATE ROLE odd",
         "CREATE DATABASE odd",
