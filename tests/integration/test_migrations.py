@@ -181,8 +181,10 @@ def test_a_migration_is_run_again_while_writers_go_on(fresh: str) -> None:
 
         with ThreadPoolExecutor() as pool:
             writing = pool.submit(write)
-            assert migrate(fresh) == newest()
-            stop.set()
+            try:
+                assert migrate(fresh) == newest()
+            finally:
+                stop.set()
             writing.result(30)
 
 
