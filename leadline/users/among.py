@@ -54,26 +54,30 @@ def first(limit: int, after: int, wanted: Sequence[Wanted]) -> list[Row]:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    condition = " AND ".join(["true", *(one.condition for one in wanted)])
-    params = {name: value for one in wanted for name, value in one.params.items()}
     candidates = next((one.candidates for one in wanted if one.candidates), None)
     if candidates is None:
-        return _run(f"id > :after AND {condition}", after=after, limit=limit, **params)
+        return through(limit, after, wanted)
     rows: list[Row] = []
     size = limit
     while len(rows) < limit:
-        ids = _ids(candidates, params, after, size)
-        among = f"id = ANY (CAST(:ids AS bigint[])) AND {condition}"
-        rows += _run(among, ids=ids, limit=limit - len(rows), **params)
+        ids = _ids(candidates, _params(wanted), after, size)
+        among = Wanted("id = ANY (CAST(:ids AS bigint[]))", {"ids": ids})
+        rows += through(limit - len(rows), after, [among, *wanted])
         if len(ids) < size:
             break
         after, size = ids[-1], size * TIMES
     return rows
 
 
-def _run(condition: str, **params: object) -> list[Row]:
+def through(limit: int, after: int, wanted: Sequence[Wanted]) -> list[Row]:
+    """The same by going through the ids, whatever the candidates; raises the same."""
+    condition = " AND ".join(["id > :after", *(one.condition for one in wanted)])
     sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id LIMIT :limit"
-    return database().run(sql, **params)
+    return database().run(sql, **{**_params(wanted), "after": after, "limit": limit})
+
+
+def _params(wanted: Sequence[Wanted]) -> dict[str, Any]:
+    return {name: value for one in wanted for name, value in one.params.items()}
 
 
 def _ids(candidates: Sequence[str], params: dict[str, Any], after: int, size: int) -> list[int]:

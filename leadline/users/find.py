@@ -1,7 +1,6 @@
 """Users found by what somebody knows of one: id, phone, lead id, or how the name begins."""
 
 import re
-from dataclasses import replace
 
 from pydantic import Field
 
@@ -59,9 +58,7 @@ def page(search: Search) -> Page:
         wanted = [*wanted, meant] if are_many else [meant, *wanted]
         if are_many:
             near = Wanted("id <= :last_near", {"last_near": min(after + NEAR, MAX_ID)})
-            # Go through the ids, not through candidates.
-            plain = [replace(one, candidates=()) for one in (near, *wanted)]
-            rows = among.first(limit, after, plain)
+            rows = among.through(limit, after, [near, *wanted])
             if len(rows) == limit:
                 return read.as_page(rows, search.limit)
     return read.as_page(among.first(limit, after, wanted), search.limit)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 
 import pg8000.native
@@ -255,5 +254,5 @@ def _updates() -> dict[str, int]:
     return counted
 
 
-def _owner(url: str) -> closing[pg8000.native.Connection]:
-    return closing(pg8000.native.Connection(**connect_options(url)))
+def _owner(url: str) -> pg8000.native.Connection:
+    return pg8000.native.Connection(**connect_options(url))
