@@ -39,19 +39,19 @@ class Together(Generic[Ask, Answer]):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((ask, answer))
-        self._gather(loop)
+        if not self._is_busy:
+            self._is_busy = True
+            loop.call_soon(self._gather)  # whose turn is in the same round of the loop comes along
         return turns.wait(answer)
 
-    def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have those who wait served soon, unless somebody is being served or it is due already."""
-        if self._is_busy or not self._waiting:
-            return
-        self._is_busy = True
+    def _gather(self) -> None:
+        """Have those who wait served: now, or when others had time to come along."""
+        loop = asyncio.get_running_loop()
         wait_s = self._went_at + LINGER_S - loop.time()
         if wait_s > 0:
             loop.call_later(wait_s, self._go)
         else:
-            loop.call_soon(self._go)  # whose turn is in the same round of the loop comes along
+            self._go()
 
     def _go(self) -> None:
         """Serve those who wait, in order of arrival."""
@@ -63,8 +63,10 @@ class Together(Generic[Ask, Answer]):
         served.add_done_callback(partial(self._served, group))
 
     def _served(self, group: _Group[Ask, Answer], served: asyncio.Future[Sequence[Answer]]) -> None:
-        self._is_busy = False
-        self._gather(asyncio.get_running_loop())
+        # First the next group is sent on its way, then this one goes on while that is being served.
+        self._is_busy = bool(self._waiting)
+        if self._is_busy:
+            self._gather()
         error = served.exception()
         answers = served.result() if error is None else [None] * len(group)
         for (_, future), answer in zip(group, answers, strict=True):
