@@ -73,9 +73,10 @@ def mark_published(ids: list[str]) -> None:
     Raises:
         DatabaseDown: nothing was noted; the relay will send them once more.
     """
+    # As Postgres writes an array: pg8000 looks at each character of one, beside requests that wait.
     database().run(
         _MARK,
-        ids=ids,
+        ids=f"{{{','.join(ids)}}}",
         resend_after_s=settings().resend_after_s,
         resend_cap_s=settings().resend_cap_s,
     )
