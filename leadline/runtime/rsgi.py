@@ -61,6 +61,8 @@ def served(app: App, body_limit: int, *, by_turns: bool) -> Callable[..., Any]:
         else:
             loop = asyncio.get_running_loop()
             status, headers, body = await loop.run_in_executor(threads, run)
+        # Those of one round of the loop leave in a row: granian's thread is woken once for all.
+        await asyncio.sleep(0)
         protocol.response_bytes(status, headers, body)
 
     return serve
