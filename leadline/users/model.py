@@ -15,15 +15,13 @@ from pydantic import (
 )
 
 from leadline.runtime.settings import settings
+from leadline.users import phones
 
 UserId = NewType("UserId", int)
 LeadId = NewType("LeadId", int)
 
 #: Stages every portal has at first (crm.status.list, ENTITY_ID=STATUS).
 DEFAULT_STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
-
-#: ITU-T E.164, 6.2.1; phonenumbers takes some numbers that are longer.
-E164_DIGITS = 15
 
 _UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -42,19 +40,7 @@ def _printable(text: str) -> str:
 
 
 def _e164(text: str) -> str:
-    """The number in the form of ITU-T E.164: `+77001112233`."""
-    import phonenumbers  # noqa: PLC0415 - costly, and most functions are never given a phone
-
-    try:
-        number = phonenumbers.parse(text, settings().phone_region or None)
-    except phonenumbers.NumberParseException:
-        raise ValueError("must be a phone number with country code, like +77001112233") from None
-    if not phonenumbers.is_possible_number(number):
-        raise ValueError("is not a possible phone number")
-    formatted = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    if len(formatted) > 1 + E164_DIGITS:
-        raise ValueError(f"must have {E164_DIGITS} digits at most")
-    return formatted
+    return phones.e164(text, settings().phone_region)
 
 
 FullName = Annotated[

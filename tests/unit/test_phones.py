@@ -1,0 +1,41 @@
+"""Phones in E.164: one that is written so already comes out as the library would have it."""
+
+import phonenumbers
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
+from leadline.users import phones
+
+
+def outcome(text: str) -> str:
+    """The number, or why it is none."""
+    try:
+        return phones.e164(text, "")
+    except ValueError as error:
+        return str(error)
+
+
+def as_spaced(text: str) -> str:
+    """The same number as only the library reads it."""
+    return f"{text[:2]} {text[2:]}"
+
+
+@given(st.from_regex(r"\+[0-9]{5,17}", fullmatch=True))
+@example("+4402079460000")  # the 0 is dialled in Britain only
+@example("+390236618300")  # this 0 is a part of the number
+@example("+77001112233")
+@example("+870773111632")  # satellites: a code of no country
+@example("+999123456789")  # no code at all
+def test_a_plain_number_comes_out_as_it_does_with_spaces(text: str) -> None:
+    assert outcome(text) == outcome(as_spaced(text))
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_each_country_s_numbers_come_out_as_they_do_with_spaces(region: str) -> None:
+    for kind in PhoneNumberType.values():
+        number = phonenumbers.example_number_for_type(region, kind)
+        if number:
+            text = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+            assert outcome(text) == outcome(as_spaced(text))
