@@ -66,7 +66,7 @@ def _plan(code: str) -> _Plan | None:
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(
         int(code), region_code_for_country_code(int(code))
     )
-    if metadata is None:
+    if metadata is None or metadata.general_desc is None:
         return None
     prefix = metadata.national_prefix_for_parsing
     # A zero in front belongs to the number in some countries: the library knows where.
