@@ -292,9 +292,9 @@ class Publisher:
         self._drained_at = time.monotonic()
         if self._connection is not None:
             with self._connection.as_one():
-                self._publish_waiting(self._connection)
+                self._publish_waiting()
 
-    def _publish_waiting(self, connection: LotConnection) -> None:
+    def _publish_waiting(self) -> None:
         """As many as may be unconfirmed at once."""
         while self._waiting and self._ready and len(self._unconfirmed) < MAX_UNCONFIRMED:
             item = self._waiting.popleft()
@@ -304,7 +304,14 @@ class Publisher:
             self._unconfirmed[self._next_tag] = item
             self._next_tag += 1
             try:
-                connection.publish(self._channel.channel_number, item.message)
+                # confirm and mandatory: without both an unroutable message vanishes
+                self._channel.basic_publish(
+                    "",
+                    item.message.queue,
+                    item.message.body,
+                    item.message.properties(),
+                    mandatory=True,
+                )
             except _NOT_ENCODABLE:
                 # Nothing was sent: the broker goes on counting from here.
                 self._next_tag -= 1
