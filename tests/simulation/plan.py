@@ -1,0 +1,320 @@
+"""What a history consists of: writes and faults, all drawn from its seed before it is played.
+
+A plan is a list, so that a failing one can be shrunk: what is left out changes nothing else.
+Few users, few values: a change that is taken back is the usual case. Faults are aimed at moments that
+are dangerous: when the portal has just executed, between writing down and replying, shortly before
+Redis starts again.
+"""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+NAMES = ("Иван Иванов", "Пётр Петров", "Анна Каренина")
+PHONES = ("+77001112233", "+77002223344", "+77003334455")
+STAGES = ("NEW", "IN_PROCESS", "PROCESSED")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A client's request."""
+
+    at_s: float
+    kind: Literal["create", "update", "move", "foreign", "poison"]
+    #: Which of the history's users.
+    user: int
+    #: Which of the API's processes serves it.
+    api: int = 0
+    name: int | None = None
+    phone: int | None = None
+    stage: int | None = None
+    #: Only if nobody has changed the user since this client saw it.
+    if_match: bool = False
+    #: With an idempotency key, and again until an answer comes.
+    with_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong, at a time or at the n-th occurrence of a moment."""
+
+    kind: str
+    at_s: float | None = None
+    moment: str = ""
+    nth: int = 1
+    #: How long after that moment.
+    delay_s: float = 0.0
+    #: For how long, how much: as the kind means it.
+    amount: float = 0.0
+    #: Which process, which user, or which of several forms.
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the system is set up."""
+
+    workers: int
+    intakes: int
+    repliers: int
+    burst: int
+    #: How long after the last write faults still happen.
+    calm_after_s: float
+    #: How far the clocks of Redis, of Postgres and of the processes are off.
+    redis_ahead_s: float = 0.0
+    postgres_ahead_s: float = 0.0
+    processes_ahead_s: tuple[float, ...] = (0.0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A history before it is played."""
+
+    seed: int
+    shape: Shape
+    items: tuple[Write | Fault, ...]
+
+    @property
+    def writes(self) -> list[Write]:
+        """In the order of time."""
+        return sorted((i for i in self.items if isinstance(i, Write)), key=lambda one: one.at_s)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """As drawn."""
+        return [one for one in self.items if isinstance(one, Fault)]
+
+
+#: Where processes are dangerous to hit, and how often each is drawn.
+WORKER_MOMENTS = (
+    ("portal did update", 6),
+    ("portal did add", 4),
+    ("portal did list", 1),
+    ("redis lease done", 2),
+    ("redis settle asked", 3),
+    ("redis settle done", 4),
+    ("publish bitrix.responses asked", 1),
+    ("publish bitrix.responses done", 3),
+    ("portal sent", 1),
+    ("redis take done", 1),
+    ("redis claim done", 1),
+)
+OTHER_MOMENTS = (
+    ("redis put asked", 1),
+    ("redis put done", 3),
+    ("sql settle asked", 1),
+    ("sql settle done", 3),
+    ("ack bitrix_queue asked", 2),
+    ("ack bitrix.responses asked", 2),
+    ("publish bitrix_queue asked", 2),
+    ("publish bitrix_queue done", 3),
+    ("sql claim done", 2),
+    ("sql mark done", 1),
+    ("sql create_once done", 1),
+    ("sql change_at_once done", 1),
+)
+PORTAL_TROUBLES = (
+    ("lost answer", 4),
+    ("no answer", 2),
+    ("not arrived", 2),
+    ("late", 4),
+    ("late and cut", 3),
+    ("5xx run", 2),
+    ("5xx unrun", 1),
+    ("damaged", 2),
+    ("tls broke", 2),
+    ("dripping", 1),
+    ("refused", 2),
+    ("refused connection", 2),
+    ("slow way", 1),
+    ("command error", 4),
+    ("malformed", 3),
+    ("silent", 1),
+    ("long error", 1),
+)
+FAULTS = (
+    ("portal", 10),
+    ("kill worker", 8),
+    ("freeze worker", 3),
+    ("suspend worker", 2),
+    ("kill other", 4),
+    ("freeze other", 2),
+    ("redis loses", 7),
+    ("redis flushed", 3),
+    ("redis restarted", 2),
+    ("redis switched over", 3),
+    ("redis away", 4),
+    ("postgres away", 3),
+    ("broker away", 2),
+    ("broker forgets", 2),
+    ("confirm lost", 3),
+    ("deliveries shuffled", 2),
+    ("stage by hand", 2),
+    ("name by hand", 1),
+    ("lead deleted", 2),
+    ("portal down", 1),
+)
+#: Those that the code is not able to bear yet; empty when all is done.
+UNBORNE: frozenset[str] = frozenset()
+
+
+def draw(seed: int) -> Plan:
+    """The plan of this seed."""
+    random = Random(f"plan/{seed}")  # noqa: S311 - to be repeated
+    writes = _writes(random)
+    last_s = max(one.at_s for one in writes)
+    count = random.choices((0, 1, 2, 3, 4), (1, 10, 8, 4, 2))[0]
+    faults: list[Fault] = []
+    while len(faults) < count:
+        fault = _fault(random, last_s)
+        if fault.kind not in UNBORNE:
+            faults.append(fault)
+    return Plan(seed, _shape(random), (*writes, *faults))
+
+
+def _shape(random: Random) -> Shape:
+    workers = random.choice((1, 2, 2, 3))
+    burst = random.choice((5, 8, 50))
+    calm_after_s = random.choice((3.0, 20.0, 100.0))
+    if random.random() < 0.5:
+        return Shape(workers, random.choice((1, 2)), random.choice((1, 2)), burst, calm_after_s)
+    return Shape(
+        workers,
+        random.choice((1, 2)),
+        random.choice((1, 2)),
+        burst,
+        calm_after_s,
+        random.uniform(-5, 5),
+        random.uniform(-5, 5),
+        tuple(random.uniform(-5, 5) for _ in range(5)),
+    )
+
+
+def _gap(random: Random) -> float:
+    """How long after one write the next one comes."""
+    kind = random.choices(("race", "soon", "after", "later", "much later"), (2, 3, 6, 3, 1))[0]
+    return {
+        "race": 0.0,
+        "soon": random.uniform(0.01, 0.4),
+        "after": random.uniform(0.4, 4),
+        "later": random.uniform(4, 30),
+        "much later": random.uniform(60, 110),
+    }[kind]
+
+
+def _writes(random: Random) -> list[Write]:
+    writes: list[Write] = []
+    users = random.choices((1, 2, 3, 4), (10, 5, 2, 1))[0]
+    for user in range(users):
+        at_s = 0.0 if user == 0 else random.choice((0.0, random.uniform(0, 5)))
+        is_foreign = random.random() < 0.08
+        kind: Literal["create", "foreign"] = "foreign" if is_foreign else "create"
+        states = [(random.randrange(2), random.randrange(2), random.randrange(2))]
+        name, phone, stage = states[0]
+        with_key = random.random() < 0.3
+        writes.append(Write(at_s, kind, user, random.randrange(2), name, phone, stage,
+                            with_key=with_key))
+        for _ in range(random.choices((1, 2, 3, 4, 5), (3, 6, 5, 2, 1))[0]):
+            at_s += _gap(random)
+            writes.append(_change(random, at_s, user, states, is_foreign=is_foreign))
+    if random.random() < 0.04:
+        writes.append(Write(random.uniform(0, 5), "poison", 0, random.randrange(8)))
+    return writes
+
+
+def _change(
+    random: Random, at_s: float, user: int, states: list[tuple[int, int, int]], *, is_foreign: bool
+) -> Write:
+    """The next write of a user, which often takes back the last one."""
+    before = states[-1]
+    name, phone, stage = before
+    if len(states) > 1 and random.random() < 0.6:
+        name, phone, stage = states[-2]
+    else:
+        what = random.choices(("name", "phone", "stage", "two"), (4, 4, 3, 2))[0]
+        if what in {"name", "two"}:
+            name = (name + 1) % 2
+        if what in {"phone", "two"}:
+            phone = (phone + 1) % 2
+        if what == "stage":
+            stage = (stage + 1) % 2
+    states.append((name, phone, stage))
+    if is_foreign:
+        return Write(at_s, "foreign", user, 0, name, phone, stage)
+    if_match = random.random() < 0.2
+    api = random.randrange(2)
+    if (name, phone) == before[:2]:
+        return Write(at_s, "move", user, api, stage=stage, if_match=if_match)
+    return Write(
+        at_s,
+        "update",
+        user,
+        api,
+        name if name != before[0] else None,
+        phone if phone != before[1] else None,
+        stage if stage != before[2] else None,
+        if_match=if_match,
+        with_key=random.random() < 0.1,
+    )
+
+
+def _fault(random: Random, last_s: float) -> Fault:
+    kind = random.choices(*zip(*FAULTS, strict=True))[0]
+    if kind == "portal":
+        trouble = random.choices(*zip(*PORTAL_TROUBLES, strict=True))[0]
+        return Fault(
+            f"portal: {trouble}",
+            nth=random.choices((1, 2, 3, 4, 5, 6), (5, 6, 5, 3, 2, 1))[0],
+            amount=_amount(random, trouble),
+        )
+    duration_s = random.choice(
+        (random.uniform(0.2, 3), random.uniform(3, 12), random.uniform(60, 110))
+    )
+    if kind == "kill worker":
+        return _at_moment(random, kind, WORKER_MOMENTS)
+    if kind in {"freeze worker", "suspend worker"}:
+        return _at_moment(random, kind, WORKER_MOMENTS, duration_s)
+    if kind == "kill other":
+        return _at_moment(random, kind, OTHER_MOMENTS)
+    if kind == "freeze other":
+        return _at_moment(random, kind, OTHER_MOMENTS, duration_s)
+    if kind.startswith("redis"):
+        moments = (*WORKER_MOMENTS, ("redis put done", 3), ("redis put asked", 1))
+        amount = random.uniform(0.2, 1.2)
+        if kind == "redis away":
+            amount = min(duration_s, 20)
+        delay_s = random.choice((0.0, 0.0, random.uniform(0, 0.8), random.uniform(0, 3)))
+        return _at_moment(random, kind, moments, amount, delay_s)
+    if kind in {"postgres away", "broker away"}:
+        return _at_moment(random, kind, OTHER_MOMENTS, min(duration_s, 15))
+    if kind in {"broker forgets", "confirm lost", "deliveries shuffled"}:
+        return _at_moment(random, kind, (*OTHER_MOMENTS, *WORKER_MOMENTS))
+    return Fault(
+        kind,
+        at_s=random.uniform(0.3, last_s + 3),
+        amount=random.uniform(1, 40),
+        choice=random.randrange(12),
+    )
+
+
+def _at_moment(
+    random: Random,
+    kind: str,
+    moments: tuple[tuple[str, int], ...],
+    amount: float = 0.0,
+    delay_s: float = 0.0,
+) -> Fault:
+    moment = random.choices(*zip(*moments, strict=True))[0]
+    nth = random.choices((1, 2, 3, 4, 5), (6, 5, 3, 2, 1))[0]
+    return Fault(kind, None, moment, nth, delay_s, amount, random.randrange(12))
+
+
+def _amount(random: Random, trouble: str) -> float:
+    """How late, how long, or which form."""
+    if trouble in {"late", "late and cut", "dripping"}:
+        return random.choice((random.uniform(0.5, 8), random.uniform(8, 60)))
+    if trouble == "slow way":
+        return random.uniform(0.1, 1.5)
+    if trouble == "long error":
+        return random.choice((0.0, 900.0, 1100.0, 30_000.0, 100_000.0))
+    return float(random.randrange(12))

@@ -1,0 +1,462 @@
+"""Bitrix24 as a model: leads, its request limit, and all that may go wrong on the way there and back.
+
+It stands where `requests` would: a request leaves, arrives after a while, runs (perhaps late) and is
+answered, or not. What was planned for a request is its `Trouble`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import requests
+import urllib3
+
+from tests.simulation.world import EPOCH, Mailbox, Process, World
+
+STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "JUNK")
+#: The portal's gateway gives up a request that runs longer.
+LIMIT_S = 60.0
+_PART = re.compile(r"\[([^\]]*)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What happens to one request."""
+
+    kind: str
+    #: How long, how late, how large: as the kind means it.
+    amount: float = 0.0
+
+
+@dataclass
+class Lead:
+    """A lead with its phone rows."""
+
+    lead_id: int
+    title: str
+    name: str
+    stage: str
+    originator: str
+    origin: str
+    phones: dict[int, str] = field(default_factory=dict)
+    is_deleted: bool = False
+    #: Fields that a person has set by hand, and when.
+    by_hand: dict[str, float] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """As crm.lead.list has it."""
+        row: dict[str, Any] = {
+            "ID": str(self.lead_id),
+            "TITLE": self.title,
+            "NAME": self.name,
+            "STATUS_ID": self.stage,
+            "ORIGINATOR_ID": self.originator,
+            "ORIGIN_ID": self.origin,
+        }
+        if self.phones:
+            row["PHONE"] = [
+                {"ID": str(number), "VALUE_TYPE": "WORK", "VALUE": value, "TYPE_ID": "PHONE"}
+                for number, value in self.phones.items()
+            ]
+        return row
+
+    def item(self) -> dict[str, Any]:
+        """As crm.item.* answers."""
+        return {
+            "id": self.lead_id,
+            "title": self.title,
+            "name": self.name,
+            "stageId": self.stage,
+            "originatorId": self.originator,
+            "originId": self.origin,
+            "fm": [
+                {"id": number, "typeId": "PHONE", "valueType": "WORK", "value": value}
+                for number, value in self.phones.items()
+            ],
+        }
+
+
+@dataclass
+class Request:
+    """One request as the portal's log has it."""
+
+    number: int
+    sent_at: float
+    arrived_at: float
+    sender: str
+    method: str
+    is_refused: bool = False
+
+
+class Failure(Exception):  # noqa: N818 - a command's error in Bitrix24's own form
+    """A command's error."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.error = {"error": code, "error_description": text}
+
+
+class PortalModel:
+    """One portal."""
+
+    def __init__(self, world: World, *, rate_per_s: float, burst: int) -> None:
+        self._world = world
+        self._rate = rate_per_s
+        self._burst = burst
+        self.leads: dict[int, Lead] = {}
+        self.requests: list[Request] = []
+        #: Each create by its origin: when it was made.
+        self.creates: list[tuple[float, str, str, int]] = []
+        #: What happens to the n-th request.
+        self.troubles: dict[int, Trouble] = {}
+        #: Until when all are refused, and how.
+        self.down_until = 0.0
+        self.down_code = "OVERLOAD_LIMIT"
+        self._counter = 0.0
+        self._counted_at = world.now
+        self._next_row = 101
+
+    # --- the way there and back
+
+    def post(self, method: str, body: dict[str, Any], timeout_s: float) -> "Answer":
+        """As `requests.Session.post`."""
+        world, process = self._world, self._world.process
+        number = len(self.requests) + 1 if world.now >= EPOCH else 0
+        trouble = self.troubles.get(number, Trouble(""))
+        world.moment("portal connects")
+        if trouble.kind == "refused connection":
+            world.wait(0.001)
+            world.tell(process.name, "finds the portal's port closed")
+            self.requests.append(Request(number, world.now, 0.0, process.name, "none"))
+            reason = urllib3.exceptions.NewConnectionError(_POOL, "refused")
+            raise requests.ConnectionError(urllib3.exceptions.MaxRetryError(_POOL, "/", reason))
+        request = Request(number, world.now, 0.0, process.name, method)
+        if number:
+            self.requests.append(request)
+        commands = {
+            key: _command(text) for key, text in (body.get("cmd") or {}).items()
+        }
+        world.tell(
+            process.name,
+            "sends the portal a request",
+            number=number,
+            commands={key: f"{one} {_brief(params)}" for key, (one, params) in commands.items()},
+            **({"trouble": trouble.kind} if trouble.kind else {}),
+        )
+        world.moment("portal sent")
+        answer = Mailbox(world)
+        delay_s = process.random.uniform(0.02, 0.1)
+        if trouble.kind == "not arrived":
+            delay_s = 1e9
+        elif trouble.kind == "slow way":
+            delay_s = min(1.5, trouble.amount)
+        if delay_s < 1e6:
+            world.after(
+                delay_s,
+                lambda: self._arrive(request, method, commands, trouble, answer, process),
+            )
+        return _received(answer.take(timeout_s))
+
+    def _arrive(
+        self,
+        request: Request,
+        method: str,
+        commands: dict[str, tuple[str, dict[str, Any]]],
+        trouble: Trouble,
+        answer: Mailbox,
+        process: Process,
+    ) -> None:
+        world = self._world
+        request.arrived_at = world.now
+        refusal = self._refusal(trouble)
+        if refusal:
+            request.is_refused = True
+            world.tell("portal", "refuses request", number=request.number, why=refusal[1])
+            world.after(0.03, lambda: answer.put(refusal))
+            return
+        late_s = min(trouble.amount, LIMIT_S) if trouble.kind in {"late", "late and cut"} else 0.0
+        if trouble.kind == "late and cut":
+            world.after(min(late_s, LIMIT_S) / 2, lambda: answer.put((504, b"<html>gateway</html>")))
+
+        def run() -> None:
+            content = self._run(request, method, commands, trouble, process)
+            self._answer(content, trouble, answer)
+
+        world.after(late_s + process.random.uniform(0.01, 0.1), run)
+
+    def _refusal(self, trouble: Trouble) -> tuple[int, bytes] | None:
+        """Why nothing of a request runs."""
+        world = self._world
+        elapsed = world.now - self._counted_at
+        self._counter = max(0.0, self._counter - elapsed * self._rate)
+        self._counted_at = world.now
+        if world.now < self.down_until:
+            return 503 if self.down_code == "OVERLOAD_LIMIT" else 401, _error(self.down_code, "down")
+        if trouble.kind == "refused":
+            return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
+        if self._counter + 1 > self._burst + 0.001:
+            world.tell("portal", "is asked too often")
+            return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
+        self._counter += 1
+        if trouble.kind == "5xx unrun":
+            return 500, b"<html>trouble</html>"
+        if trouble.kind == "long error":
+            return 400, _error("", "x" * int(trouble.amount))
+        return None
+
+    def _answer(self, content: dict[str, Any], trouble: Trouble, answer: Mailbox) -> None:
+        kind, text = trouble.kind, json.dumps(content).encode()
+        if kind == "late and cut":
+            return
+        if kind == "lost answer":
+            self._world.after(0.02, lambda: answer.put(requests.ConnectionError("reset")))
+        elif kind == "no answer":
+            return
+        elif kind == "5xx run":
+            answer.put((502, b"<html>bad gateway</html>"))
+        elif kind == "damaged":
+            answer.put((200, text[: len(text) // 2]))
+        elif kind == "tls broke":
+            answer.put(requests.exceptions.SSLError("DECRYPTION_FAILED_OR_BAD_RECORD_MAC"))
+        elif kind == "dripping":
+            self._world.after(trouble.amount, lambda: answer.put((200, text)))
+        else:
+            answer.put((200, text))
+
+    # --- commands
+
+    def _run(
+        self,
+        request: Request,
+        method: str,
+        commands: dict[str, tuple[str, dict[str, Any]]],
+        trouble: Trouble,
+        process: Process,
+    ) -> dict[str, Any]:
+        now = self._world.now
+        took = {"start": now, "finish": now + 0.05, "duration": 0.05, "processing": 0.04}
+        took |= {"operating": 0.04, "operating_reset_at": int(now) + 600}
+        if method != "batch":
+            return {"result": {"ID": "1"}, "time": took}
+        done: dict[str, Any] = {}
+        failed: dict[str, Any] = {}
+        for key, (name, params) in commands.items():
+            try:
+                if trouble.kind == "command error":
+                    raise Failure(*_COMMAND_ERRORS[int(trouble.amount) % len(_COMMAND_ERRORS)])
+                done[key] = self._command(name, params)
+            except Failure as failure:
+                failed[key] = failure.error
+            self._world.tell(
+                "portal",
+                "runs" if key in done else "refuses command",
+                number=request.number,
+                method=name,
+                of=_brief(params),
+                **({} if key in done else {"why": str(failed[key])[:80]}),
+            )
+            self._did(name, process)
+        if trouble.kind == "malformed":
+            done = {key: _malformed(value, int(trouble.amount)) for key, value in done.items()}
+        if trouble.kind == "silent":
+            done.pop(next(iter(done), ""), None)
+        result = {
+            "result": done or [],
+            "result_error": failed or [],
+            "result_time": dict.fromkeys(done, took),
+        }
+        return {"result": result, "time": took}
+
+    def _did(self, name: str, process: Process) -> None:
+        """A moment of whoever sent it."""
+        world = self._world
+        short = name.rsplit(".", 1)[-1]
+        planned = []
+        for label in (f"portal did {short}", "portal did"):
+            world._counts[label] += 1  # noqa: SLF001 - as World.moment, for a process that waits
+            planned += world.planned.get((label, world._counts[label]), [])  # noqa: SLF001 - same
+        for happen in planned:
+            happen(process)
+
+    def _command(self, name: str, params: dict[str, Any]) -> Any:
+        if name == "crm.item.add":
+            return {"item": self._add(params.get("fields") or {})}
+        if name == "crm.item.update":
+            return {"item": self._update(params)}
+        if name == "crm.lead.list":
+            return self._list(params.get("filter") or {})
+        if name == "crm.status.list":
+            return [{"STATUS_ID": stage, "SORT": str(at)} for at, stage in enumerate(STAGES)]
+        if name == "crm.settings.mode.get":
+            return 1
+        raise Failure("ERROR_METHOD_NOT_FOUND", "Method not found!")
+
+    def _add(self, fields: dict[str, Any]) -> dict[str, Any]:
+        lead = Lead(
+            len(self.leads) + 1,
+            str(fields.get("title") or ""),
+            str(fields.get("name") or ""),
+            str(fields.get("stageId") or "NEW"),
+            str(fields.get("originatorId") or ""),
+            str(fields.get("originId") or ""),
+        )
+        for row in _values(fields.get("fm")):
+            lead.phones[self._row()] = str(row.get("value"))
+        self.leads[lead.lead_id] = lead
+        self.creates.append((self._world.now, lead.originator, lead.origin, lead.lead_id))
+        return lead.item()
+
+    def _update(self, params: dict[str, Any]) -> dict[str, Any]:
+        lead = self.leads.get(int(params.get("id") or 0))
+        if lead is None or lead.is_deleted:
+            raise Failure("NOT_FOUND", "Not found")
+        fields = params.get("fields") or {}
+        for key, name in (("title", "title"), ("name", "name"), ("stageId", "stage")):
+            if key in fields:
+                setattr(lead, name, str(fields[key]))
+                lead.by_hand.pop({"title": "name"}.get(name, name), None)
+        fm = fields.get("fm") or {}
+        for key, row in fm.items() if isinstance(fm, dict) else enumerate(fm):
+            value = str(row.get("value") or "")
+            if str(key).isdigit() and int(key) in lead.phones:
+                lead.phones[int(key)] = value
+                if not value:
+                    del lead.phones[int(key)]
+            elif not str(key).isdigit():
+                lead.phones[self._row()] = value
+        return lead.item()
+
+    def _list(self, where: dict[str, Any]) -> list[dict[str, Any]]:
+        found = [lead for lead in self.leads.values() if not lead.is_deleted]
+        for name, value in where.items():
+            if name == "=ORIGINATOR_ID":
+                found = [lead for lead in found if lead.originator == value]
+            elif name == "@ORIGIN_ID":
+                found = [lead for lead in found if lead.origin in _texts(value)]
+            elif name == "@ID":
+                found = [lead for lead in found if str(lead.lead_id) in _texts(value)]
+            elif name == ">ID":
+                found = [lead for lead in found if lead.lead_id > int(value or 0)]
+            elif name == "!ORIGINATOR_ID":
+                found = [lead for lead in found if lead.originator != value]
+            else:
+                raise Failure("", f"unknown filter {name}")
+        return [lead.row() for lead in found[:50]]
+
+    def _row(self) -> int:
+        self._next_row += 1
+        return self._next_row
+
+    # --- by hand
+
+    def of_user(self, user_id: int) -> list[Lead]:
+        """Leads with this user as their origin that are there."""
+        return [
+            lead
+            for lead in self.leads.values()
+            if lead.origin == str(user_id) and not lead.is_deleted
+        ]
+
+
+_POOL: Any = None
+
+_COMMAND_ERRORS = (
+    ("", "Required field is missing"),
+    ("ERROR_CORE", "Something is wrong " * 400),
+    ("INTERNAL_SERVER_ERROR", "internal"),
+    ("NOT_FOUND", "Not found"),
+    ("SOMETHING_NEW", "nobody knows this code"),
+    ("", "Not found"),
+    ("ACCESS_DENIED", "Access denied."),
+    ("QUERY_LIMIT_EXCEEDED", "Too many requests"),
+    ("OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit."),
+)
+
+
+class Answer:
+    """What our client sees of `requests.Response`."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status_code = status
+        self._body = body
+        self.headers: dict[str, str] = {}
+        self.ok = status < 400
+        self.is_redirect = self.is_permanent_redirect = False
+
+    def __enter__(self) -> "Answer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is kept."""
+
+    def iter_content(self, _size: int) -> Iterator[bytes]:
+        """The body in one piece."""
+        yield self._body
+
+
+class Session:
+    """Stands for `requests.Session`."""
+
+    def __init__(self, portal: PortalModel) -> None:
+        self._portal = portal
+
+    def post(
+        self, url: str, *, json: dict[str, Any], timeout: tuple[float, float], **_: object
+    ) -> Answer:
+        """One request."""
+        method = url.rsplit("/", 1)[-1].removesuffix(".json")
+        return self._portal.post(method, json, timeout[1])
+
+
+def _received(found: Any) -> Answer:
+    if found is None:
+        raise requests.ReadTimeout("no answer in time")
+    if isinstance(found, Exception):
+        raise found
+    return Answer(*found)
+
+
+def _error(code: str, text: str) -> bytes:
+    return json.dumps({"error": code, "error_description": text}).encode()
+
+
+def _malformed(value: Any, kind: int) -> Any:
+    """An answer of another form than the documented one."""
+    if kind % 4 == 0:
+        return 5
+    if kind % 4 == 1 and isinstance(value, dict):
+        return {"item": {**value["item"], "fm": 5}} if "item" in value else value
+    if kind % 4 == 2 and isinstance(value, dict):
+        return {"item": {**value.get("item", {}), "id": "x"}}
+    return None
+
+
+def _command(text: str) -> tuple[str, dict[str, Any]]:
+    """A batch's command out of `method?query`, nested as PHP does."""
+    method, _, query = text.partition("?")
+    params: dict[str, Any] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        first, *rest = name.partition("[")
+        path = [first, *_PART.findall("".join(rest))]
+        place = params
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
+        place[path[-1]] = value
+    return method, params
+
+
+def _values(value: Any) -> list[dict[str, Any]]:
+    return list(value.values()) if isinstance(value, dict) else list(value or [])
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(one) for one in value.values()] if isinstance(value, dict) else [str(value)]
+
+
+def _brief(params: dict[str, Any]) -> str:
+    """What a command is about."""
+    fields = params.get("fields") or params.get("filter") or {}
+    return json.dumps({**({"id": params["id"]} if "id" in params else {}), **fields}, ensure_ascii=False)

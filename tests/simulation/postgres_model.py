@@ -1,0 +1,252 @@
+"""Postgres: the real server and our real statements, with a clock, losses and forks of our own.
+
+`now()` is a function of the simulation's schema, first in the search path. Each statement is one
+step; those of several processes follow one another.
+"""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pg8000.native
+
+from leadline.runtime.database import Database
+from leadline.runtime.errors import DatabaseDown
+from local.runner import unprivileged
+from local.runner.servers.postgres import binary
+from tests.simulation.world import World
+
+COPY_EVERY_S = 0.4
+COPIES = 4
+_CLOCK = """
+CREATE FUNCTION sim.now() RETURNS timestamptz LANGUAGE sql STABLE AS
+$$ SELECT to_timestamp(CAST(current_setting('sim.now') AS float8)) $$
+"""
+
+
+def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
+    """A server that may lose everything with the machine, and the URL of an empty database."""
+    data = folder / "postgres"
+    data.mkdir(parents=True)
+    unprivileged.give(data)
+    subprocess.run(  # noqa: S603 - our own server
+        unprivileged.command(
+            data,
+            *(binary("initdb"), "-D", str(data), "-U", "sim", "--auth=trust", "--no-sync"),
+            *("--encoding=UTF8", "--locale=C.UTF-8"),
+        ),
+        check=True,
+        capture_output=True,
+        cwd=data,
+    )
+    settings = {
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "autovacuum": "off",
+        "shared_buffers": "32MB",
+        "max_connections": "10",
+        "jit": "off",
+        "sim.now": "0",
+    }
+    options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+    command = unprivileged.command(
+        data, binary("postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", *options
+    )
+    rest = command[1:] if command[0] == (shutil.which("setpriv") or "setpriv") else ("--", *command)
+    server = subprocess.Popen(  # noqa: S603 - our own server
+        ("setpriv", "--pdeathsig", "INT", *rest),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=data,
+    )
+    for _ in range(200):
+        try:
+            with pg8000.native.Connection(
+                "sim", host="127.0.0.1", port=port, database="postgres"
+            ) as admin:
+                admin.run("CREATE DATABASE sim")
+                # Defaults of columns bind to the function when tables are made.
+                admin.run("ALTER DATABASE sim SET search_path = sim, public, pg_catalog")
+            break
+        except (pg8000.native.InterfaceError, pg8000.native.DatabaseError):
+            time.sleep(0.05)
+    url = f"postgresql://sim@127.0.0.1:{port}/sim"
+    with _connected(port) as connection:
+        connection.run("CREATE SCHEMA sim")
+        connection.run(_CLOCK)
+    return server, url
+
+
+def _connected(port: int) -> pg8000.native.Connection:
+    return pg8000.native.Connection("sim", host="127.0.0.1", port=port, database="sim")
+
+
+class Store:
+    """The database of this machine's process, used by one history after the other."""
+
+    def __init__(self, url: str, port: int) -> None:
+        self.database = Database(url)
+        self.admin = _connected(port)
+        self.admin.run("SET session_replication_role = replica")
+        self.tables = [
+            str(name)
+            for (name,) in self.admin.run(
+                "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'sim'"
+                " AND tablename <> 'alembic_version' ORDER BY 1"
+            )
+        ]
+        self.sequences = [
+            str(name)
+            for (name,) in self.admin.run(
+                "SELECT quote_ident(sequencename) FROM pg_sequences WHERE schemaname = 'sim'"
+                " ORDER BY 1"
+            )
+        ]
+        self._make_copies()
+        self._fresh = self._contents()
+        self._histories = 0
+
+    def _make_copies(self) -> None:
+        for number in range(COPIES + 1):
+            self.admin.run(f"CREATE SCHEMA IF NOT EXISTS copy{number}")
+            for table in self.tables:
+                self.admin.run(
+                    f"CREATE TABLE IF NOT EXISTS copy{number}.{table} (LIKE sim.{table})"
+                )
+
+    def _contents(self) -> list[str]:
+        """Keep what the migrations have put in."""
+        self._copy("sim", f"copy{COPIES}")
+        return [name for name in self.tables if self.admin.run(f"SELECT 1 FROM {name} LIMIT 1")]  # noqa: S608 - ours
+
+    def _copy(self, source: str, target: str) -> None:
+        statements = []
+        for table in self.tables:
+            statements.append(f"DELETE FROM {target}.{table}")  # noqa: S608 - ours
+            statements.append(
+                f"INSERT INTO {target}.{table} OVERRIDING SYSTEM VALUE"  # noqa: S608 - ours
+                f" SELECT * FROM {source}.{table}"
+            )
+        self.admin.run(";".join(statements))
+
+    def reset(self) -> None:
+        """As the migrations left it."""
+        self._histories += 1
+        if self._histories % 50 == 1:
+            self.admin.run(f"TRUNCATE {', '.join(self.tables)} CASCADE")
+        self._copy(f"copy{COPIES}", "sim")
+        restarts = (f"SELECT setval('sim.{name}', 1, false)" for name in self.sequences)
+        self.admin.run(";".join(restarts))
+
+    def save(self, number: int) -> list[Any]:
+        """Copy all rows; returns where the sequences are."""
+        self._copy("sim", f"copy{number}")
+        return [
+            self.admin.run(f"SELECT last_value, is_called FROM sim.{name}")[0]  # noqa: S608 - ours
+            for name in self.sequences
+        ]
+
+    def load(self, number: int, sequences: list[Any]) -> None:
+        """Be what was copied."""
+        self._copy(f"copy{number}", "sim")
+        for name, (value, is_called) in zip(self.sequences, sequences, strict=True):
+            self.admin.run(
+                "SELECT setval(CAST(:name AS regclass), :value, :is_called)",
+                name=f"sim.{name}",
+                value=value,
+                is_called=is_called,
+            )
+
+
+class PostgresModel:
+    """One simulated Postgres of one history."""
+
+    def __init__(self, world: World, store: Store, names: dict[str, str]) -> None:
+        self._world = world
+        self._store = store
+        self._names = names
+        self.ahead_s = 0.0
+        self.is_away = False
+        self.breaks = 0
+        self._clock = -1.0
+        self._copies: list[tuple[float, int, list[Any]]] = []
+        #: Whether its last moments may be lost: then it is copied now and then.
+        self.may_lose = False
+        self.on_fork: list[Callable[[], None]] = []
+        store.reset()
+
+    def run(self, sql: str, **params: object) -> list[dict[str, Any]]:
+        """One statement, as `Database.run`."""
+        world, process = self._world, self._world.process
+        name = self._names.get(sql) or "statement"
+        world.moment(f"sql {name} asked")
+        world.moment("sql asked")
+        breaks = self.breaks
+        world.wait(process.random.uniform(0.0005, 0.003))
+        self._check(breaks)
+        self._copy()
+        try:
+            rows = self.run_now(sql, **params)
+        finally:
+            world.moment(f"sql {name} done")
+            world.moment("sql done")
+            world.wait(process.random.uniform(0.0005, 0.003))
+        self._check(breaks)
+        return rows
+
+    def run_now(self, sql: str, **params: object) -> list[dict[str, Any]]:
+        """One statement that is no step."""
+        now = self._world.now + self.ahead_s
+        database = self._store.database
+        if now != self._clock:
+            database.run("SELECT set_config('sim.now', :now, false)", now=f"{now:.6f}")
+            self._clock = now
+        return database.run(sql, **params)
+
+    def _check(self, breaks: int) -> None:
+        if self.is_away or breaks != self.breaks:
+            self._world.wait(0.01)
+            raise DatabaseDown
+
+    def away(self, seconds: float) -> None:
+        """Out of reach for a while; what runs just now is cut off."""
+        self.is_away = True
+        self.breaks += 1
+        self._world.after(seconds, self._back)
+
+    def _back(self) -> None:
+        self.is_away = False
+
+    def fork(self, lose_s: float) -> float:
+        """Go on from an earlier state, as a replica that lagged behind; returns what was lost."""
+        after = [one for one in self._copies if one[0] >= self._world.now - lose_s]
+        if not after:
+            return 0.0
+        at, number, sequences = after[0]
+        self._store.load(number, sequences)
+        self.breaks += 1
+        for happen in self.on_fork:
+            happen()
+        return self._world.now - at
+
+    def _copy(self) -> None:
+        """Keep what is there before the next statement, now and then."""
+        now = self._world.now
+        if not self.may_lose or (self._copies and now < self._copies[-1][0] + COPY_EVERY_S):
+            return
+        number = len(self._copies)
+        if number == COPIES:
+            _, number, _ = self._copies.pop(0)
+        self._copies.append((now, number, self._store.save(number)))
+
+    def due_at(self) -> float:
+        """When (the world's time) the relay has something to do."""
+        (row,) = self.run_now(
+            "SELECT CAST(extract(epoch FROM min(due_at)) AS float) AS due FROM events"
+        )
+        return float("inf") if row["due"] is None else float(row["due"]) - self.ahead_s
