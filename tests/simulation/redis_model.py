@@ -16,7 +16,7 @@ import redis
 from redis.client import Pipeline
 from redis.commands.core import Script
 
-from tests.simulation.world import EPOCH, World
+from tests.simulation.world import World
 
 #: Part of a second between two copies of everything, and how many are kept.
 COPY_EVERY_S = 0.2
@@ -239,7 +239,7 @@ class RedisModel:
 
     def due_at(self, prefix: str) -> float:
         """When (the world's time) a user is due, a lease expires or a probe is to be made."""
-        found = [EPOCH + 1e12]
+        found = [float("inf")]
         for key in (f"{prefix}due", f"{prefix}leases"):
             first: Any = self._raw.zrange(key, 0, 0, withscores=True)
             found += [score / 1000 - self.ahead_s for _, score in first]

@@ -32,7 +32,7 @@ from tests.simulation.plan import NAMES, PHONES, STAGES, Plan, Write
 from tests.simulation.portal_model import PortalModel, Session
 from tests.simulation.postgres_model import PostgresModel, Store
 from tests.simulation.redis_model import Client, RedisModel, Server
-from tests.simulation.world import EPOCH, Process, Signal, World
+from tests.simulation.world import EPOCH, Process, Signal, Stuck, World
 
 FOREIGN = 9000
 FOREIGN_QUEUE = "nest.responses"
@@ -190,7 +190,7 @@ class System:
 
     def _relay(self) -> None:
         world = self.world
-        world.poll(world.process.random.uniform(0, RELAY_EVERY_S))
+        world.wait(world.process.random.uniform(0, RELAY_EVERY_S))
         while True:
             try:
                 swept = relay.run(Waiting().of)
@@ -344,9 +344,14 @@ class System:
         world = self.world
         last_s = max((one.at_s for one in self.plan.writes), default=0.0)
         try:
-            world.run(EPOCH + last_s + self.plan.shape.calm_after_s, max_steps=MAX_STEPS)
+            calm_at = EPOCH + last_s + self.plan.shape.calm_after_s
+            world.run(calm_at, max_steps=MAX_STEPS)
+            world.now = calm_at
             self._calm()
-            world.run(world.now + REST_WITHIN_S, max_steps=MAX_STEPS)
+            rest_by = calm_at + REST_WITHIN_S
+            world.run(rest_by, max_steps=MAX_STEPS)
+            if world.now >= rest_by:
+                raise Stuck(f"not within {REST_WITHIN_S / 3600:.0f} h")
         finally:
             world.end()
 

@@ -201,8 +201,12 @@ class World:
             process.suspended_s += seconds
 
     def run(self, until: float, *, max_steps: int) -> None:
-        """Go on until then, or until all is at rest."""
-        while not self.is_over:
+        """Go on until then, or until all is at rest.
+
+        Raises:
+            Stuck: it takes too many steps.
+        """
+        while True:
             entry = self._next(until)
             if entry is None:
                 return
@@ -260,11 +264,12 @@ class World:
         if poll_at < event_at and event_at - max(poll_at, self.now) > SKIP_S:
             due = min(self.next_due(), event_at)
             if due > self.now + SKIP_S and due > poll_at:
-                if min(due, until) == float("inf"):
+                if due == float("inf"):
                     return None
                 self._skip_to(min(due, until))
                 poll_at = self._polls[0][0]
         if min(event_at, poll_at) > until:
+            self.now = until
             return None
         return heappop(self._events if event_at <= poll_at else self._polls)
 
