@@ -11,6 +11,8 @@ from typing import Literal
 
 Action = Literal["create_card", "update_card", "move_card"]
 EventState = Literal["open", "synced", "superseded", "failed"]
+#: From when to when.
+Window = tuple[float, float]
 #: Names of a user's fields, as clients and the ledger's `changed` have them.
 FULL_NAME, PHONE, STAGE = "full_name", "phone", "stage"
 FIELDS = (FULL_NAME, PHONE, STAGE)
@@ -165,6 +167,8 @@ class Command:
     at: float | None = None
     #: Whether the sender read the answer; None where the harness can't tell.
     is_answer_read: bool | None = None
+    #: Of an `error`: whether no other try would help.
+    is_final: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,8 +193,8 @@ class LeadWrite:
     #: `us`: through our webhook; `hand`: a person or anybody else.
     by: Literal["us", "hand"]
     kind: Literal["create", "update", "delete"]
-    #: What was set, by a user's field names. `phone` replaces our row ("" removes it), `phone_added`
-    #: adds another row.
+    #: What was set, by a user's field names; `phone` is our row ("" removes it), and what a person
+    #: adds in a row of its own is `phone_added`.
     fields: Mapping[str, str] = field(default_factory=dict)
     #: (history, version) of the state; None where the harness can't tell.
     written: tuple[int, int] | None = None
@@ -205,6 +209,8 @@ class Lead:
     user: int
     #: How it looks at rest; meaningless once it is deleted.
     title: str = ""
+    #: The short name; None where the harness does not look at it.
+    name: str | None = None
     phones: tuple[str, ...] = ()
     stage: str = ""
     is_deleted: bool = False
@@ -245,15 +251,16 @@ class Injected:
     poison: Mapping[str, str] = field(default_factory=dict)
     #: The broker lost queues with what may have been in them.
     messages_were_lost: bool = False
-    #: A process was killed, a server or its memory was lost: what was sent may be sent twice.
-    anything_was_lost: bool = False
+    #: From when to when a process or server other than the portal was killed, frozen, cut off or
+    #: lost its memory: what was sent may be sent twice, and an attempt may be made uncounted.
+    losses: tuple[Window, ...] = ()
     #: Events that the harness had delivered or answered by itself, besides the system.
     replayed: frozenset[str] = frozenset()
     #: When Redis lost memory, all or its last second: attempts start again.
     redis_losses: tuple[float, ...] = ()
     #: From when to when the way to the portal was so disturbed that arrivals say little about when
     #: requests were sent, or that some did not arrive.
-    blurs: tuple[tuple[float, float], ...] = ()
+    blurs: tuple[Window, ...] = ()
 
 
 # What can be read by people
