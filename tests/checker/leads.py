@@ -23,16 +23,19 @@ def a_user_has_one_lead(history: History) -> Iterator[Broken]:
     Counted are creates that ran, whether or not they were answered or their lead is still there.
     At rest no origin has two leads, and each belongs to a user that is, or that a fork lost.
     """
-    deleted: dict[int, list[float]] = defaultdict(list)
-    for lead in history.leads:
-        deleted[lead.user] += [
-            write.at for write in lead.writes if (write.kind, write.by) == ("delete", "hand")
+    for user, creates in _creates(history).items():
+        deletes = [
+            write.at
+            for lead in history.leads
+            for write in lead.writes
+            if lead.user == user and _is_deletion_by_hand(write)
         ]
-    for user, moments in _creates(history).items():
-        for earlier, moment in enumerate(sorted(moments)):
-            if earlier > sum(one <= moment for one in deleted[user]):
-                yield Broken("one lead", "P2", f"created at {sorted(moments)}", user)
+        alive = 0
+        for at, is_create in sorted([(at, 1) for at in creates] + [(at, 0) for at in deletes]):
+            if is_create and alive:
+                yield Broken("one lead", "P2", f"created again at {at}: {sorted(creates)}", user)
                 break
+            alive = is_create
     yield from _leads_at_rest(history)
 
 
