@@ -56,6 +56,8 @@ class Broker:
             for queue in (topology.REQUESTS, topology.REPLIES)
             for step in topology.RETRY_STEPS_S
         }
+        #: All that was ever published, but for the copies in delay queues and dead letters.
+        self.published: list[tuple[float, str, Stored]] = []
         #: The next confirms that nobody hears.
         self.lose_confirms = 0
 
@@ -88,6 +90,8 @@ class Broker:
         if self.is_away or breaks != self.breaks:
             return False
         self.put(queue, stored)
+        if process.kind != "connector":
+            self.published.append((self._world.now, queue, stored))
         is_confirmed = self.lose_confirms == 0
         if not is_confirmed:
             self.lose_confirms -= 1

@@ -4,7 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.simulation.plan import STAGES, Fault
-from tests.simulation.portal_model import Lead, Trouble
+from tests.simulation.portal_model import Lead, Trouble, Written
 from tests.simulation.world import EPOCH, Process
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ def _happen(system: "System", fault: Fault, process: Process | None) -> None:
             _on_process(system, kind, process, amount)
         return
     world.tell("fault", kind, amount=round(amount, 3), moment=fault.moment)
+    if not kind.endswith("by hand") and kind not in {"lead deleted", "portal down"}:
+        lasts_s = amount if kind.endswith("away") else 6.0 if kind == "confirm lost" else 0.1
+        system.losses.append((world.now, world.now + lasts_s))
+    if kind in _REDIS_LOSES:
+        system.redis_losses.append(world.now)
     if kind == "redis loses":
         world.tell("fault", "was lost", seconds=round(system.redis.restart(amount), 3))
     elif kind == "redis flushed":
@@ -77,6 +82,7 @@ def _happen(system: "System", fault: Fault, process: Process | None) -> None:
         _by_hand(system, fault)
 
 
+_REDIS_LOSES = {"redis loses", "redis flushed", "redis restarted", "redis switched over"}
 _ON_PROCESSES = {
     "kill worker",
     "kill other",
@@ -93,11 +99,14 @@ def _on_process(system: "System", kind: str, process: Process, amount: float) ->
     if kind.startswith("kill"):
         world.tell("fault", f"kills {process.name}")
         world.kill(process)
-        world.after(process.random.uniform(0.3, 3), partial(system.start_again, process))
+        again_s = process.random.uniform(0.3, 3)
+        system.losses.append((world.now, world.now + again_s))
+        world.after(again_s, partial(system.start_again, process))
         return
     is_suspend = kind.startswith("suspend")
     verb = "suspends" if is_suspend else "freezes"
     world.tell("fault", f"{verb} {process.name}", seconds=round(amount, 3))
+    system.losses.append((world.now, world.now + amount))
     world.freeze(process, amount, suspend=is_suspend)
 
 
@@ -110,10 +119,11 @@ def _by_hand(system: "System", fault: Fault) -> None:
     system.world.tell("a person", fault.kind, lead=lead.lead_id)
     if fault.kind == "stage by hand":
         lead.stage = (*STAGES, "JUNK")[fault.choice % 4]
-        lead.by_hand["stage"] = now
+        lead.writes.append(Written(now, False, "update", {"stage": lead.stage}))
     elif fault.kind == "name by hand":
         lead.title = lead.name = "Кто-то Другой"
-        lead.by_hand["name"] = now
+        lead.writes.append(Written(now, False, "update", {"full_name": lead.title}))
     elif fault.kind == "lead deleted":
         lead.is_deleted = True
+        lead.writes.append(Written(now, False, "delete", {}))
         system.deleted.add(lead.origin)

@@ -256,9 +256,17 @@ def _logs(modules: list[ModuleType]) -> None:
 def _servers(modules: list[ModuleType]) -> None:
     from leadline.ledger import prune, publish
     from leadline.runtime import database, redis as leadline_redis, turns
-    from leadline.sync import driver, portals, replies
+    from leadline.sync import driver, portals, replies, request
     from leadline.users import store, terms
 
+    build = request.build
+
+    def noted(entries: list[Any]) -> Any:
+        """Who sends a request is asked for which events it is."""
+        active().note_leased(entries)
+        return build(entries)
+
+    request.build = noted
     turns.is_turn = lambda: False
     _everywhere(modules, database.database, lambda: active().postgres)
     _everywhere(modules, leadline_redis.client, lambda: active().client)

@@ -32,6 +32,75 @@ class Trouble:
 
 
 @dataclass
+class Done:
+    """A command of a request, and what became of it."""
+
+    method: str
+    params: dict[str, Any]
+    #: done, error, refused, or cut: it never ran.
+    result: str = "cut"
+    at: float | None = None
+    lead: int | None = None
+    is_final: bool = False
+    #: Whether its sender could read what became of it.
+    is_read: bool = False
+
+
+@dataclass
+class Request:
+    """One request as the portal's log has it."""
+
+    number: int
+    sent_at: float
+    arrived_at: float
+    sender: str
+    method: str
+    trouble: Trouble
+    fate: str = "unsent"
+    commands: dict[str, Done] = field(default_factory=dict)
+    #: The entries that its sender had leased, by user.
+    leased: dict[int, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write on a lead."""
+
+    at: float
+    is_ours: bool
+    kind: str
+    #: By the names that users have: full_name, phone, stage.
+    fields: dict[str, str]
+    #: The place of the state that was written, where its sender is known.
+    written: tuple[int, int] | None = None
+
+
+class Failure(Exception):  # noqa: N818 - a command's error in Bitrix24's own form
+    """A command's error."""
+
+    def __init__(self, code: str, text: str, *, is_final: bool = False) -> None:
+        super().__init__(text)
+        self.error = {"error": code, "error_description": text}
+        #: No other try would help.
+        self.is_final = is_final
+        #: It was turned away before it ran.
+        self.is_refusal = code in {"QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT"}
+
+
+COMMAND_ERRORS = (
+    Failure("", "Required field is missing", is_final=True),
+    Failure("ERROR_CORE", "Something is wrong " * 400),
+    Failure("INTERNAL_SERVER_ERROR", "internal"),
+    Failure("NOT_FOUND", "Not found"),
+    Failure("SOMETHING_NEW", "a code that came up yesterday"),
+    Failure("", "Not found"),
+    Failure("ACCESS_DENIED", "Access denied.", is_final=True),
+    Failure("QUERY_LIMIT_EXCEEDED", "Too many requests"),
+    Failure("OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit."),
+)
+
+
+@dataclass
 class Lead:
     """A lead with its phone rows."""
 
@@ -43,8 +112,7 @@ class Lead:
     origin: str
     phones: dict[int, str] = field(default_factory=dict)
     is_deleted: bool = False
-    #: Fields that a person has set by hand, and when.
-    by_hand: dict[str, float] = field(default_factory=dict)
+    writes: list[Written] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
         """As crm.lead.list has it."""
@@ -79,26 +147,6 @@ class Lead:
         }
 
 
-@dataclass
-class Request:
-    """One request as the portal's log has it."""
-
-    number: int
-    sent_at: float
-    arrived_at: float
-    sender: str
-    method: str
-    is_refused: bool = False
-
-
-class Failure(Exception):  # noqa: N818 - a command's error in Bitrix24's own form
-    """A command's error."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.error = {"error": code, "error_description": text}
-
-
 class PortalModel:
     """One portal."""
 
@@ -127,84 +175,80 @@ class PortalModel:
         number = len(self.requests) + 1 if world.now >= EPOCH else 0
         trouble = self.troubles.get(number, Trouble(""))
         world.moment("portal connects")
-        if trouble.kind == "refused connection":
-            world.wait(0.001)
-            world.tell(process.name, "finds the portal's port closed")
-            self.requests.append(Request(number, world.now, 0.0, process.name, "none"))
-            reason = urllib3.exceptions.NewConnectionError(_POOL, "refused")
-            raise requests.ConnectionError(urllib3.exceptions.MaxRetryError(_POOL, "/", reason))
-        request = Request(number, world.now, 0.0, process.name, method)
+        request = Request(number, world.now, 0.0, process.name, method, trouble)
+        request.leased = process.memory.pop("leased", {})
+        for key, text in (body.get("cmd") or {}).items():
+            request.commands[key] = Done(*_command(text))
         if number:
             self.requests.append(request)
-        commands = {
-            key: _command(text) for key, text in (body.get("cmd") or {}).items()
-        }
+        if trouble.kind == "refused connection":
+            world.tell(process.name, "finds the portal's port closed", number=number)
+            world.wait(0.001)
+            reason = urllib3.exceptions.NewConnectionError(_POOL, "refused")
+            raise requests.ConnectionError(urllib3.exceptions.MaxRetryError(_POOL, "/", reason))
         world.tell(
             process.name,
             "sends the portal a request",
             number=number,
-            commands={key: f"{one} {_brief(params)}" for key, (one, params) in commands.items()},
+            commands={k: f"{one.method} {_brief(one.params)}" for k, one in request.commands.items()},
             **({"trouble": trouble.kind} if trouble.kind else {}),
         )
         world.moment("portal sent")
         answer = Mailbox(world)
-        delay_s = process.random.uniform(0.02, 0.1)
-        if trouble.kind == "not arrived":
-            delay_s = 1e9
-        elif trouble.kind == "slow way":
-            delay_s = min(1.5, trouble.amount)
-        if delay_s < 1e6:
-            world.after(
-                delay_s,
-                lambda: self._arrive(request, method, commands, trouble, answer, process),
-            )
-        return _received(answer.take(timeout_s))
+        if trouble.kind != "not arrived":
+            delay_s = process.random.uniform(0.02, 0.1)
+            if trouble.kind == "slow way":
+                delay_s = min(1.5, trouble.amount)
+            world.after(delay_s, lambda: self._arrive(request, answer, process))
+        found = answer.take(timeout_s)
+        self._note_read(request, found)
+        return _received(found)
 
-    def _arrive(
-        self,
-        request: Request,
-        method: str,
-        commands: dict[str, tuple[str, dict[str, Any]]],
-        trouble: Trouble,
-        answer: Mailbox,
-        process: Process,
-    ) -> None:
-        world = self._world
+    def _note_read(self, request: Request, found: Any) -> None:
+        """Whether the sender could read what became of its commands."""
+        kind = request.trouble.kind
+        if found is None or isinstance(found, Exception) or kind in {"damaged", "malformed", "silent"}:
+            return
+        for one in request.commands.values():
+            one.is_read = request.fate == "executed" and found[0] == 200
+
+    def _arrive(self, request: Request, answer: Mailbox, process: Process) -> None:
+        world, trouble = self._world, request.trouble
         request.arrived_at = world.now
-        refusal = self._refusal(trouble)
+        refusal = self._refusal(request)
         if refusal:
-            request.is_refused = True
-            world.tell("portal", "refuses request", number=request.number, why=refusal[1])
+            world.tell("portal", "answers without running", number=request.number, how=refusal[0])
             world.after(0.03, lambda: answer.put(refusal))
             return
+        request.fate = "executed"
         late_s = min(trouble.amount, LIMIT_S) if trouble.kind in {"late", "late and cut"} else 0.0
         if trouble.kind == "late and cut":
-            world.after(min(late_s, LIMIT_S) / 2, lambda: answer.put((504, b"<html>gateway</html>")))
+            gateway = (504, b"<html>gateway</html>")
+            world.after(late_s / 2, lambda: answer.put(gateway))
+        after_s = late_s + process.random.uniform(0.01, 0.1)
+        world.after(after_s, lambda: self._answer(self._run(request, process), trouble, answer))
 
-        def run() -> None:
-            content = self._run(request, method, commands, trouble, process)
-            self._answer(content, trouble, answer)
-
-        world.after(late_s + process.random.uniform(0.01, 0.1), run)
-
-    def _refusal(self, trouble: Trouble) -> tuple[int, bytes] | None:
+    def _refusal(self, request: Request) -> tuple[int, bytes] | None:
         """Why nothing of a request runs."""
-        world = self._world
+        world, kind = self._world, request.trouble.kind
         elapsed = world.now - self._counted_at
         self._counter = max(0.0, self._counter - elapsed * self._rate)
         self._counted_at = world.now
+        request.fate = "refused"
         if world.now < self.down_until:
-            return 503 if self.down_code == "OVERLOAD_LIMIT" else 401, _error(self.down_code, "down")
-        if trouble.kind == "refused":
+            status = 503 if self.down_code == "OVERLOAD_LIMIT" else 401
+            return status, _error(self.down_code, "down")
+        if kind == "refused":
             return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
         if self._counter + 1 > self._burst + 0.001:
-            world.tell("portal", "is asked too often")
+            world.tell("portal", "is asked too often", number=request.number)
             return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
         self._counter += 1
-        if trouble.kind == "5xx unrun":
+        request.fate = "failed"
+        if kind == "5xx unrun":
             return 500, b"<html>trouble</html>"
-        if trouble.kind == "long error":
-            return 400, _error("", "x" * int(trouble.amount))
+        if kind == "long error":
+            return 400, _error("", "x" * int(request.trouble.amount))
         return None
 
     def _answer(self, content: dict[str, Any], trouble: Trouble, answer: Mailbox) -> None:
@@ -228,37 +272,34 @@ class PortalModel:
 
     # --- commands
 
-    def _run(
-        self,
-        request: Request,
-        method: str,
-        commands: dict[str, tuple[str, dict[str, Any]]],
-        trouble: Trouble,
-        process: Process,
-    ) -> dict[str, Any]:
-        now = self._world.now
+    def _run(self, request: Request, process: Process) -> dict[str, Any]:
+        now, trouble = self._world.now, request.trouble
         took = {"start": now, "finish": now + 0.05, "duration": 0.05, "processing": 0.04}
         took |= {"operating": 0.04, "operating_reset_at": int(now) + 600}
-        if method != "batch":
+        if request.method != "batch":
             return {"result": {"ID": "1"}, "time": took}
         done: dict[str, Any] = {}
         failed: dict[str, Any] = {}
-        for key, (name, params) in commands.items():
+        for key, command in request.commands.items():
+            command.at = now
             try:
                 if trouble.kind == "command error":
-                    raise Failure(*_COMMAND_ERRORS[int(trouble.amount) % len(_COMMAND_ERRORS)])
-                done[key] = self._command(name, params)
+                    raise COMMAND_ERRORS[int(trouble.amount) % len(COMMAND_ERRORS)]
+                done[key] = self._command(command, request)
+                command.result = "done"
             except Failure as failure:
                 failed[key] = failure.error
+                command.result = "refused" if failure.is_refusal else "error"
+                command.is_final = failure.is_final
             self._world.tell(
                 "portal",
                 "runs" if key in done else "refuses command",
                 number=request.number,
-                method=name,
-                of=_brief(params),
+                method=command.method,
+                of=_brief(command.params),
                 **({} if key in done else {"why": str(failed[key])[:80]}),
             )
-            self._did(name, process)
+            self._did(command.method, process)
         if trouble.kind == "malformed":
             done = {key: _malformed(value, int(trouble.amount)) for key, value in done.items()}
         if trouble.kind == "silent":
@@ -281,11 +322,14 @@ class PortalModel:
         for happen in planned:
             happen(process)
 
-    def _command(self, name: str, params: dict[str, Any]) -> Any:
+    def _command(self, command: Done, request: Request) -> Any:
+        name, params = command.method, command.params
         if name == "crm.item.add":
-            return {"item": self._add(params.get("fields") or {})}
+            lead = self._add(params.get("fields") or {})
+            self.creates.append((self._world.now, lead.originator, lead.origin, lead.lead_id))
+            return self._wrote(lead, "create", command, request)
         if name == "crm.item.update":
-            return {"item": self._update(params)}
+            return self._wrote(self._update(params), "update", command, request)
         if name == "crm.lead.list":
             return self._list(params.get("filter") or {})
         if name == "crm.status.list":
@@ -294,7 +338,17 @@ class PortalModel:
             return 1
         raise Failure("ERROR_METHOD_NOT_FOUND", "Method not found!")
 
-    def _add(self, fields: dict[str, Any]) -> dict[str, Any]:
+    def _wrote(self, lead: Lead, kind: str, command: Done, request: Request) -> dict[str, Any]:
+        """Note a write of ours."""
+        command.lead = lead.lead_id
+        place = None
+        if lead.origin.isdigit() and int(lead.origin) in request.leased:
+            place = request.leased[int(lead.origin)][0]
+        fields = written_fields(command.params)
+        lead.writes.append(Written(self._world.now, True, kind, fields, place))
+        return {"item": lead.item()}
+
+    def _add(self, fields: dict[str, Any]) -> Lead:
         lead = Lead(
             len(self.leads) + 1,
             str(fields.get("title") or ""),
@@ -306,10 +360,9 @@ class PortalModel:
         for row in _values(fields.get("fm")):
             lead.phones[self._row()] = str(row.get("value"))
         self.leads[lead.lead_id] = lead
-        self.creates.append((self._world.now, lead.originator, lead.origin, lead.lead_id))
-        return lead.item()
+        return lead
 
-    def _update(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _update(self, params: dict[str, Any]) -> Lead:
         lead = self.leads.get(int(params.get("id") or 0))
         if lead is None or lead.is_deleted:
             raise Failure("NOT_FOUND", "Not found")
@@ -317,7 +370,6 @@ class PortalModel:
         for key, name in (("title", "title"), ("name", "name"), ("stageId", "stage")):
             if key in fields:
                 setattr(lead, name, str(fields[key]))
-                lead.by_hand.pop({"title": "name"}.get(name, name), None)
         fm = fields.get("fm") or {}
         for key, row in fm.items() if isinstance(fm, dict) else enumerate(fm):
             value = str(row.get("value") or "")
@@ -325,9 +377,9 @@ class PortalModel:
                 lead.phones[int(key)] = value
                 if not value:
                     del lead.phones[int(key)]
-            elif not str(key).isdigit():
+            elif not str(key).isdigit() and value:
                 lead.phones[self._row()] = value
-        return lead.item()
+        return lead
 
     def _list(self, where: dict[str, Any]) -> list[dict[str, Any]]:
         found = [lead for lead in self.leads.values() if not lead.is_deleted]
@@ -362,19 +414,6 @@ class PortalModel:
 
 
 _POOL: Any = None
-
-_COMMAND_ERRORS = (
-    ("", "Required field is missing"),
-    ("ERROR_CORE", "Something is wrong " * 400),
-    ("INTERNAL_SERVER_ERROR", "internal"),
-    ("NOT_FOUND", "Not found"),
-    ("SOMETHING_NEW", "nobody knows this code"),
-    ("", "Not found"),
-    ("ACCESS_DENIED", "Access denied."),
-    ("QUERY_LIMIT_EXCEEDED", "Too many requests"),
-    ("OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit."),
-)
-
 
 class Answer:
     """What our client sees of `requests.Response`."""
@@ -460,3 +499,17 @@ def _brief(params: dict[str, Any]) -> str:
     """What a command is about."""
     fields = params.get("fields") or params.get("filter") or {}
     return json.dumps({**({"id": params["id"]} if "id" in params else {}), **fields}, ensure_ascii=False)
+
+
+def written_fields(params: dict[str, Any]) -> dict[str, str]:
+    """What a command sets, by the names that users have."""
+    fields = params.get("fields") or {}
+    found = {}
+    if "title" in fields:
+        found["full_name"] = str(fields["title"])
+    if "stageId" in fields:
+        found["stage"] = str(fields["stageId"])
+    for row in _values(fields.get("fm")):
+        if row.get("value"):
+            found["phone"] = str(row["value"])
+    return found

@@ -26,6 +26,7 @@ from leadline.sync import intake, jobs, stages, worker
 from leadline.sync.keys import JOBS_KEY, prefix
 from leadline.sync.waiting import Waiting
 from leadline.users.model import Changes, Move, NewUser, UserId
+from tests.checker.history import Fork
 from tests.simulation import faults, patches
 from tests.simulation.broker import Broker, Connector, Handlers, SimPublisher, Stored
 from tests.simulation.plan import NAMES, PHONES, STAGES, Plan, Write
@@ -52,6 +53,9 @@ class Answered:
     write: Write
     at: float
     status: int
+    answered_at: float | None = None
+    #: How many forks of Postgres came before the answer.
+    era: int = 0
     user_id: int | None = None
     version: int | None = None
     state: tuple[str, str, str] | None = None
@@ -77,6 +81,12 @@ class System:
     logs: list[tuple[float, str, str, str, tuple[object, ...], dict[str, Any]]] = field(
         default_factory=list
     )
+    forks: list[Fork] = field(default_factory=list)
+    #: Messages that can't be served, by the queue of dead letters in which they belong.
+    poison: dict[str, str] = field(default_factory=dict)
+    #: From when to when something was killed, frozen or out of reach; when Redis lost memory.
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    redis_losses: list[float] = field(default_factory=list)
     is_calm: bool = False
 
     def __post_init__(self) -> None:
@@ -210,6 +220,26 @@ class System:
         self._jobs.fire()
         return "job"
 
+    def note_leased(self, entries: list[Any]) -> None:
+        """What the worker that runs has leased, for the portal's log."""
+        self.world.process.memory["leased"] = {
+            entry.user_id: (
+                (self._history_of(entry.user_id), int(entry.order)),
+                tuple(one.event_id for one in entry.events if one.answered is None),
+            )
+            for entry in entries
+        }
+
+    def _history_of(self, user_id: int) -> int:
+        if not any(fault.kind == "postgres forked" for fault in self.plan.faults):
+            return 0
+        key = f"{prefix(settings().portal)}user:{user_id}"
+        return int(self.redis.peek("HGET", key, "history") or 0)
+
+    def history_number(self) -> int | None:
+        """The number of Postgres' history; None as long as the ledger knows none."""
+        return None
+
     def publisher(self) -> SimPublisher:
         """The publisher of this process."""
         process = self.world.process
@@ -245,7 +275,9 @@ class System:
         elif write.kind == "poison":
             queue = (topology.REQUESTS, topology.REPLIES)[(write.api or 0) % 2]
             body = _UNREADABLE[(write.name or 0) % len(_UNREADABLE)]
-            self.broker.put(queue, Stored(body, pika.BasicProperties()))
+            message_id = f"poison-{write.at_s}"
+            self.poison[message_id] = topology.dead_letters(queue)
+            self.broker.put(queue, Stored(body, pika.BasicProperties(message_id=message_id)))
         else:
             process = self._apis[write.api % len(self._apis)]
             if process.is_dead:
@@ -268,11 +300,13 @@ class System:
             process.on_death.append(again)
         expected = self._versions.get(write.user) if write.if_match else None
         answered = Answered(write, world.now, 0, expected_version=expected, is_repeat=attempt > 1)
+        answered.user_id = user_id
         self.answered.append(answered)
         try:
             accepted = self._written(write, user_id, expected)
         except LeadlineError as error:
-            answered.status, answered.at = int(error.status), world.now
+            answered.status, answered.answered_at = int(error.status), world.now
+            answered.user_id, answered.era = user_id, len(self.forks)
             world.tell("client", f"{write.kind} answered {int(error.status)}", user=user_id)
             if write.with_key:
                 process.on_death.remove(again)
@@ -284,7 +318,8 @@ class System:
             return
         event = accepted.event
         world.wait(world.process.random.uniform(0.0005, 0.002))
-        answered.status, answered.at = 200, world.now
+        answered.status, answered.answered_at = 200, world.now
+        answered.era = len(self.forks)
         answered.user_id, answered.version = event.user.id, event.version
         answered.state = (event.user.full_name, event.user.phone, event.user.stage)
         answered.event_id = event.id
@@ -335,7 +370,9 @@ class System:
         message_id = f"foreign-{user_id}-{len(sent)}" if write.user % 2 else None
         properties = pika.BasicProperties(message_id=message_id)
         self.world.tell("foreign sender", f"sends {action}", user=user_id, state=user)
-        self.broker.put(topology.REQUESTS, Stored(body, properties))
+        stored = Stored(body, properties)
+        self.broker.published.append((self.world.now, topology.REQUESTS, stored))
+        self.broker.put(topology.REQUESTS, stored)
 
     # --- the whole history
 
