@@ -43,9 +43,15 @@ SCRIPTS: dict[str, str] = {}
 STATEMENTS: dict[str, str] = {}
 
 
+#: What modules remember, as it was at the beginning.
+_remembered: list[tuple[ModuleType, str, Any]] = []
+
+
 def activate(system: "System") -> None:
-    """Our code runs in this system from now on."""
+    """Our code runs in this system from now on, and remembers nothing of others."""
     _active[:] = [system]
+    for module, name, value in _remembered:
+        setattr(module, name, value)
 
 
 def active() -> "System":
@@ -68,6 +74,12 @@ def install(raw: redis.Redis) -> None:
     _names(modules)
     _servers(modules)
     _threads()
+    _remembered.extend(
+        (module, name, value)
+        for module in modules
+        for name, value in vars(module).items()
+        if value is None or isinstance(value, bool | int | float | str | tuple)
+    )
 
 
 def _modules() -> Iterator[ModuleType]:

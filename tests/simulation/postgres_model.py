@@ -206,7 +206,10 @@ class PostgresModel:
         if now != self._clock:
             database.run("SELECT set_config('sim.now', :now, false)", now=f"{now:.6f}")
             self._clock = now
-        return database.run(sql, **params)
+        rows = database.run(sql, **params)
+        if len(rows) > 1 and " ORDER BY " not in sql:
+            rows.sort(key=repr)  # any order is right, the same one each time is wanted
+        return rows
 
     def _check(self, breaks: int) -> None:
         if self.is_away or breaks != self.breaks:

@@ -147,7 +147,7 @@ def _request(one: portal_model.Request) -> PortalRequest:
 
 
 def _command(done: portal_model.Done, request: portal_model.Request) -> Command:
-    users = tuple(user for user in _users(done, request) if user < FOREIGN)
+    users = _users(done, request)
     events = [event for user in users for event in request.leased.get(user, ((), ()))[1]]
     is_write = done.method in {"crm.item.add", "crm.item.update"}
     result: Any = done.result
@@ -155,7 +155,7 @@ def _command(done: portal_model.Done, request: portal_model.Request) -> Command:
         done.method,
         result,
         done.lead,
-        users,
+        tuple(user for user in users if user < FOREIGN),
         portal_model.written_fields(done.params),
         tuple(events),
         request.leased[users[0]][0] if is_write and users and users[0] in request.leased else None,
