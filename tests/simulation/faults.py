@@ -66,7 +66,7 @@ def _happen(system: "System", fault: Fault, process: Process | None) -> None:
     elif kind == "postgres away":
         system.postgres.away(amount)
     elif kind == "postgres forked":
-        world.tell("fault", "was lost", seconds=round(system.postgres.fork(amount), 3))
+        system.fork(amount)
     elif kind == "broker away":
         system.broker.away(amount)
     elif kind == "broker forgets":

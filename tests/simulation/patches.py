@@ -22,6 +22,9 @@ import redis
 import structlog
 
 import leadline
+from functions.bitrix_handler import main as bitrix_handler
+from functions.outbox_relay import main as outbox_relay
+from functions.reply_handler import main as reply_handler
 from leadline.runtime import lua
 from tests.simulation import redis_model
 from tests.simulation.world import Mailbox, Signal, World
@@ -45,6 +48,12 @@ STATEMENTS: dict[str, str] = {}
 
 #: What modules remember, as it was at the beginning.
 _remembered: list[tuple[ModuleType, str, Any]] = []
+
+
+#: The functions without HTTP: what would be received is what they are called with.
+BITRIX_HANDLER: Callable[[Any], object] = inspect.unwrap(bitrix_handler.bitrix_handler)
+REPLY_HANDLER: Callable[[Any], object] = inspect.unwrap(reply_handler.reply_handler)
+OUTBOX_RELAY: Callable[[Any], object] = inspect.unwrap(outbox_relay.outbox_relay)
 
 
 def activate(system: "System") -> None:
@@ -279,6 +288,8 @@ def _servers(modules: list[ModuleType]) -> None:
         return build(entries)
 
     request.build = noted
+    for function in (bitrix_handler, reply_handler):
+        function.receive = lambda deliveries: deliveries
     turns.is_turn = lambda: False
     _everywhere(modules, database.database, lambda: active().postgres)
     _everywhere(modules, leadline_redis.client, lambda: active().client)
@@ -395,8 +406,19 @@ class _Queue:
         def put(self, content: object) -> None:
             self._mailbox.put(content)
 
-        def get(self) -> Any:
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - as queue's
+            if not self._mailbox.has_some() and (not block or timeout is not None):
+                found = self._mailbox.take(timeout) if block else None
+                if found is None:
+                    raise queue.Empty
+                return found
             return self._mailbox.take()
+
+        def qsize(self) -> int:
+            return self._mailbox.size()
+
+        def empty(self) -> bool:
+            return not self._mailbox.has_some()
 
         def get_nowait(self) -> Any:
             if not self._mailbox.has_some():

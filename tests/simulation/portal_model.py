@@ -94,7 +94,7 @@ COMMAND_ERRORS = (
     Failure("NOT_FOUND", "Not found"),
     Failure("SOMETHING_NEW", "a code that came up yesterday"),
     Failure("", "Not found"),
-    Failure("ACCESS_DENIED", "Access denied.", is_final=True),
+    Failure("", "The field is not valid: " + "y" * 30_000, is_final=True),
     Failure("QUERY_LIMIT_EXCEEDED", "Too many requests"),
     Failure("OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit."),
 )
@@ -248,7 +248,7 @@ class PortalModel:
         if kind == "5xx unrun":
             return 500, b"<html>trouble</html>"
         if kind == "long error":
-            return 400, _error("", "x" * int(request.trouble.amount))
+            return 500, _error("ERROR_UNEXPECTED_ANSWER", "x" * int(request.trouble.amount))
         return None
 
     def _answer(self, content: dict[str, Any], trouble: Trouble, answer: Mailbox) -> None:

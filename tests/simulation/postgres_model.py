@@ -7,7 +7,7 @@ step; those of several processes follow one another.
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,35 @@ from leadline.runtime.database import Database
 from leadline.runtime.errors import DatabaseDown
 from local.runner import unprivileged
 from local.runner.servers.postgres import binary
-from tests.simulation.world import World
+from tests.simulation.world import EPOCH, World
 
 COPY_EVERY_S = 0.4
 COPIES = 4
-_CLOCK = """
-CREATE FUNCTION sim.now() RETURNS timestamptz LANGUAGE sql STABLE AS
-$$ SELECT to_timestamp(CAST(current_setting('sim.now') AS float8)) $$
+#: What a database says of itself; found before the functions of Postgres' own.
+_OWN = (
+    """
+    CREATE FUNCTION sim.now() RETURNS timestamptz LANGUAGE sql STABLE AS
+    $$ SELECT to_timestamp(CAST(current_setting('sim.now') AS float8)) $$
+    """,
+    """
+    CREATE FUNCTION sim.pg_current_wal_flush_lsn() RETURNS pg_lsn LANGUAGE sql STABLE AS
+    $$ SELECT CAST('0/0' AS pg_lsn) + CAST(current_setting('sim.written') AS numeric) $$
+    """,
+)
+_FINGERPRINT = """
+CREATE OR REPLACE FUNCTION sim.leadline_fingerprint() RETURNS text LANGUAGE sql STABLE AS
+$$ SELECT current_setting('sim.fingerprint') $$
 """
+#: Functions that set their own search path find Postgres' clock first.
+_CLOCKED = """
+SELECT pg_get_functiondef(oid) FROM pg_proc
+WHERE pronamespace = 'sim'::regnamespace AND prosrc LIKE '%clock_timestamp()%'
+"""
+_SETTINGS = (
+    "SELECT set_config('sim.now', :now, false), set_config('sim.written', :written, false),"
+    " set_config('sim.fingerprint', :fingerprint, false)"
+)
+ORIGINATOR = "simulated"
 
 
 def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
@@ -52,6 +73,8 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
         "max_connections": "10",
         "jit": "off",
         "sim.now": "0",
+        "sim.written": "0",
+        "sim.fingerprint": "0",
     }
     options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
     command = unprivileged.command(
@@ -78,7 +101,8 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
     url = f"postgresql://sim@127.0.0.1:{port}/sim"
     with _connected(port) as connection:
         connection.run("CREATE SCHEMA sim")
-        connection.run(_CLOCK)
+        for function in _OWN:
+            connection.run(function)
     return server, url
 
 
@@ -107,9 +131,23 @@ class Store:
                 " ORDER BY 1"
             )
         ]
+        self._make_deterministic()
         self._make_copies()
-        self._fresh = self._contents()
+        self._copy("sim", f"copy{COPIES}")
         self._histories = 0
+
+    def _make_deterministic(self) -> None:
+        """What the migrations took from the clock or by chance is always the same."""
+        for (definition,) in self.admin.run(_CLOCKED):
+            self.admin.run(definition.replace("clock_timestamp()", "sim.now()"))
+        if "installation" in self.tables:
+            self.admin.run(_FINGERPRINT)
+            self.admin.run(
+                "UPDATE installation SET originator_id = :originator, history = :history,"
+                " fingerprint = '0'",
+                originator=ORIGINATOR,
+                history=int((EPOCH - 1e6) * 1000),
+            )
 
     def _make_copies(self) -> None:
         for number in range(COPIES + 1):
@@ -118,11 +156,6 @@ class Store:
                 self.admin.run(
                     f"CREATE TABLE IF NOT EXISTS copy{number}.{table} (LIKE sim.{table})"
                 )
-
-    def _contents(self) -> list[str]:
-        """Keep what the migrations have put in."""
-        self._copy("sim", f"copy{COPIES}")
-        return [name for name in self.tables if self.admin.run(f"SELECT 1 FROM {name} LIMIT 1")]  # noqa: S608 - ours
 
     def _copy(self, source: str, target: str) -> None:
         statements = []
@@ -163,6 +196,16 @@ class Store:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """A copy of all rows, and what was true then."""
+
+    at: float
+    number: int
+    sequences: list[Any]
+    written: int
+
+
 class PostgresModel:
     """One simulated Postgres of one history."""
 
@@ -173,11 +216,13 @@ class PostgresModel:
         self.ahead_s = 0.0
         self.is_away = False
         self.breaks = 0
-        self._clock = -1.0
-        self._copies: list[tuple[float, int, list[Any]]] = []
+        self._told: tuple[float, int] = (0.0, 0)
+        #: How far its log has come, and how often it has forked.
+        self._written = 0
+        self._forks = 0
+        self._copies: list[_Copied] = []
         #: Whether its last moments may be lost: then it is copied now and then.
         self.may_lose = False
-        self.on_fork: list[Callable[[], None]] = []
         store.reset()
 
     def run(self, sql: str, **params: object) -> list[dict[str, Any]]:
@@ -203,9 +248,15 @@ class PostgresModel:
         """One statement that is no step."""
         now = self._world.now + self.ahead_s
         database = self._store.database
-        if now != self._clock:
-            database.run("SELECT set_config('sim.now', :now, false)", now=f"{now:.6f}")
-            self._clock = now
+        self._written += 1
+        if (now, self._forks) != self._told or "leadline_present" in sql:
+            database.run(
+                _SETTINGS,
+                now=f"{now:.6f}",
+                written=str(self._written),
+                fingerprint=str(self._forks),
+            )
+            self._told = (now, self._forks)
         rows = database.run(sql, **params)
         if len(rows) > 1 and " ORDER BY " not in sql:
             rows.sort(key=repr)  # any order is right, the same one each time is wanted
@@ -227,25 +278,28 @@ class PostgresModel:
 
     def fork(self, lose_s: float) -> float:
         """Go on from an earlier state, as a replica that lagged behind; returns what was lost."""
-        after = [one for one in self._copies if one[0] >= self._world.now - lose_s]
+        after = [one for one in self._copies if one.at >= self._world.now - lose_s]
+        self.breaks += 1
+        self._forks += 1
         if not after:
             return 0.0
-        at, number, sequences = after[0]
-        self._store.load(number, sequences)
-        self.breaks += 1
-        for happen in self.on_fork:
-            happen()
-        return self._world.now - at
+        self._store.load(after[0].number, after[0].sequences)
+        self._written = after[0].written
+        return self._world.now - after[0].at
+
+    def events(self) -> set[tuple[int, int]]:
+        """User and version of all that the ledger holds."""
+        rows = self._store.admin.run("SELECT user_id, version FROM events")
+        return {(user, version) for user, version in rows}
 
     def _copy(self) -> None:
         """Keep what is there before the next statement, now and then."""
         now = self._world.now
-        if not self.may_lose or (self._copies and now < self._copies[-1][0] + COPY_EVERY_S):
+        if not self.may_lose or (self._copies and now < self._copies[-1].at + COPY_EVERY_S):
             return
-        number = len(self._copies)
-        if number == COPIES:
-            _, number, _ = self._copies.pop(0)
-        self._copies.append((now, number, self._store.save(number)))
+        number = self._copies.pop(0).number if len(self._copies) == COPIES else len(self._copies)
+        sequences = self._store.save(number)
+        self._copies.append(_Copied(now, number, sequences, self._written))
 
     def due_at(self) -> float:
         """When (the world's time) the relay has something to do."""

@@ -33,6 +33,10 @@ _ACTIONS: Any = {"create": "create_card", "update": "update_card", "move": "move
 
 def history(system: System) -> History:
     """What clients, ledger, broker and portal saw."""
+    events = tuple(
+        _ledger_event(row)
+        for row in system.postgres.run_now("SELECT * FROM events ORDER BY user_id, version")
+    )
     return History(
         writes=tuple(_client_write(one) for one in system.answered),
         users={
@@ -46,10 +50,7 @@ def history(system: System) -> History:
             )
             for row in system.postgres.run_now("SELECT * FROM users ORDER BY id")
         },
-        events=tuple(
-            _ledger_event(row)
-            for row in system.postgres.run_now("SELECT * FROM events ORDER BY user_id, version")
-        ),
+        events=events,
         history_number=system.history_number(),
         publications=tuple(
             Publication(_event_of(stored), at)
@@ -74,9 +75,9 @@ def history(system: System) -> History:
         requests=tuple(_request(one) for one in system.portal.requests),
         rate=Rate(RATE_PER_S, system.plan.shape.burst),
         leads=tuple(
-            _lead(one) for one in system.portal.leads.values() if int(one.origin) < FOREIGN
+            _lead(one) for one in system.portal.leads.values() if int(one.origin) not in FOREIGN
         ),
-        injected=_injected(system),
+        injected=_injected(system, events),
         texts=[
             Text(who, f"{level} {text} {facts}") for _, who, level, text, _, facts in system.logs
         ],
@@ -155,7 +156,7 @@ def _command(done: portal_model.Done, request: portal_model.Request) -> Command:
         done.method,
         result,
         done.lead,
-        tuple(user for user in users if user < FOREIGN),
+        tuple(user for user in users if user not in FOREIGN),
         portal_model.written_fields(done.params),
         tuple(events),
         request.leased[users[0]][0] if is_write and users and users[0] in request.leased else None,
@@ -192,11 +193,13 @@ def _lead_write(one: portal_model.Written) -> LeadWrite:
     return LeadWrite(one.at, "us" if one.is_ours else "hand", kind, one.fields, one.written)
 
 
-def _injected(system: System) -> Injected:
+def _injected(system: System, events: tuple[LedgerEvent, ...]) -> Injected:
+    texts = [str(one)[:30] for one in portal_model.COMMAND_ERRORS if one.is_final] + [VANISHED[:30]]
     return Injected(
         forks=tuple(system.forks),
+        # What an operator reads is as much of the portal's own text as a reply holds.
         rejections=frozenset(
-            {str(one) for one in portal_model.COMMAND_ERRORS if one.is_final} | {VANISHED}
+            one.reason for one in events if one.reason and one.reason.startswith(tuple(texts))
         ),
         poison=system.poison,
         messages_were_lost=any(one.kind == "broker forgets" for one in system.plan.faults),

@@ -1,5 +1,6 @@
 """The whole system in one world: our processes, the servers, the portal and the clients."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,8 +10,7 @@ import orjson
 import pika
 import redis
 
-from functions.reply_handler.main import _answer as reply_of
-from leadline.ledger import accept, outcomes, relay
+from leadline.ledger import accept
 from leadline.messages import contract, topology
 from leadline.messages.delivery import Delivery
 from leadline.messages.received import SERVED, Verdict
@@ -22,9 +22,8 @@ from leadline.runtime.errors import (
 )
 from leadline.runtime.redis import reachable
 from leadline.runtime.settings import settings
-from leadline.sync import intake, jobs, stages, worker
+from leadline.sync import jobs, worker
 from leadline.sync.keys import JOBS_KEY, prefix
-from leadline.sync.waiting import Waiting
 from leadline.users.model import Changes, Move, NewUser, UserId
 from tests.checker.history import Fork
 from tests.simulation import faults, patches
@@ -35,7 +34,8 @@ from tests.simulation.postgres_model import PostgresModel, Store
 from tests.simulation.redis_model import Client, RedisModel, Server
 from tests.simulation.world import EPOCH, Process, Signal, Stuck, World
 
-FOREIGN = 9000
+#: Ids of users that a sender without versions has.
+FOREIGN = range(9000, 9100)
 FOREIGN_QUEUE = "nest.responses"
 RELAY_EVERY_S = 5.0
 RATE_PER_S = 2.0
@@ -196,17 +196,15 @@ class System:
 
     def _alarm(self, process: Process) -> None:
         stop: Any = _Stop(self.world)
-        worker.alarm(process.name, stop, _Pulse())  # type: ignore[arg-type]
+        pulses: Any = [_Pulse() for one in inspect.signature(worker.alarm).parameters][2:]
+        worker.alarm(process.name, stop, *pulses)
 
     def _relay(self) -> None:
         world = self.world
         world.wait(world.process.random.uniform(0, RELAY_EVERY_S))
         while True:
             try:
-                swept = relay.run(Waiting().of)
-                if swept.published:
-                    world.tell(world.process.name, "sent events again", events=swept.published)
-                stages.refresh()
+                patches.OUTBOX_RELAY(None)
             except DependencyDown as error:
                 world.tell(world.process.name, "tick failed", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
@@ -237,8 +235,19 @@ class System:
         return int(self.redis.peek("HGET", key, "history") or 0)
 
     def history_number(self) -> int | None:
-        """The number of Postgres' history; None as long as the ledger knows none."""
-        return None
+        """The number of Postgres' history; None where the ledger knows none."""
+        if "installation" not in self.store.tables:
+            return None
+        (row,) = self.postgres.run_now("SELECT history FROM installation")
+        return int(row["history"])
+
+    def fork(self, lose_s: float) -> None:
+        """Postgres loses its newest writes."""
+        before, number = self.postgres.events(), self.history_number()
+        lost_s = self.postgres.fork(lose_s)
+        lost = frozenset(before - self.postgres.events())
+        self.forks.append(Fork(self.world.now, lost, number))
+        self.world.tell("fault", "was lost", seconds=round(lost_s, 3), versions=sorted(lost))
 
     def publisher(self) -> SimPublisher:
         """The publisher of this process."""
@@ -251,10 +260,10 @@ class System:
     # --- functions
 
     def _take(self, deliveries: list[Delivery]) -> Verdict:
-        return self._served(lambda: intake.take(deliveries))
+        return self._served(lambda: patches.BITRIX_HANDLER(deliveries))
 
     def _apply(self, deliveries: list[Delivery]) -> Verdict:
-        return self._served(lambda: outcomes.apply([reply_of(one) for one in deliveries]))
+        return self._served(lambda: patches.REPLY_HANDLER(deliveries))
 
     def _served(self, serve: Callable[[], object]) -> Verdict:
         try:
@@ -317,9 +326,9 @@ class System:
             self.unexpected(error)
             return
         event = accepted.event
+        answered.era = len(self.forks)
         world.wait(world.process.random.uniform(0.0005, 0.002))
         answered.status, answered.answered_at = 200, world.now
-        answered.era = len(self.forks)
         answered.user_id, answered.version = event.user.id, event.version
         answered.state = (event.user.full_name, event.user.phone, event.user.stage)
         answered.event_id = event.id
@@ -359,7 +368,7 @@ class System:
 
     def _send_foreign(self, write: Write) -> None:
         """A sender that knows only the public keys of a message."""
-        user_id = FOREIGN + write.user
+        user_id = FOREIGN[write.user]
         name, phone, stage = NAMES[write.name or 0], PHONES[write.phone or 0], STAGES[write.stage or 0]
         sent = self.foreign.setdefault(user_id, [])
         action = "update_card" if sent else "create_card"

@@ -313,6 +313,10 @@ class Mailbox:
             self._waiting = None
         return self._content.pop(0) if self._content else None
 
+    def size(self) -> int:
+        """How many things are there."""
+        return len(self._content)
+
     def has_some(self) -> bool:
         """Whether `take` would return at once."""
         return bool(self._content)
