@@ -60,6 +60,7 @@ class Broker:
         self.published: list[tuple[float, str, Stored]] = []
         #: The next confirms that nobody hears.
         self.lose_confirms = 0
+        self.on_lost_confirm: Callable[[], None] = lambda: None
 
     def signal(self, queue: str) -> Signal:
         """Fires when a message comes into this queue."""
@@ -95,6 +96,7 @@ class Broker:
         is_confirmed = self.lose_confirms == 0
         if not is_confirmed:
             self.lose_confirms -= 1
+            self.on_lost_confirm()
         self._world.moment(f"publish {queue} done")
         self._world.wait(process.random.uniform(0.001, 0.004))
         return is_confirmed and breaks == self.breaks

@@ -48,8 +48,7 @@ def _happen(system: "System", fault: Fault, process: Process | None) -> None:
         return
     world.tell("fault", kind, amount=round(amount, 3), moment=fault.moment)
     if not kind.endswith("by hand") and kind not in {"lead deleted", "portal down"}:
-        lasts_s = amount if kind.endswith("away") else 6.0 if kind == "confirm lost" else 0.1
-        system.losses.append((world.now, world.now + lasts_s))
+        system.note_loss(amount if kind.endswith("away") else 0.1)
     if kind in _REDIS_LOSES:
         system.redis_losses.append(world.now)
     if kind == "redis loses":
@@ -100,13 +99,13 @@ def _on_process(system: "System", kind: str, process: Process, amount: float) ->
         world.tell("fault", f"kills {process.name}")
         world.kill(process)
         again_s = process.random.uniform(0.3, 3)
-        system.losses.append((world.now, world.now + again_s))
+        system.note_loss(again_s)
         world.after(again_s, partial(system.start_again, process))
         return
     is_suspend = kind.startswith("suspend")
     verb = "suspends" if is_suspend else "freezes"
     world.tell("fault", f"{verb} {process.name}", seconds=round(amount, 3))
-    system.losses.append((world.now, world.now + amount))
+    system.note_loss(amount)
     world.freeze(process, amount, suspend=is_suspend)
 
 

@@ -303,7 +303,16 @@ class PostgresModel:
 
     def due_at(self) -> float:
         """When (the world's time) the relay has something to do."""
+        if self._forks and self._is_unaware():
+            return self._world.now
         (row,) = self.run_now(
             "SELECT CAST(extract(epoch FROM min(due_at)) AS float) AS due FROM events"
         )
         return float("inf") if row["due"] is None else float(row["due"]) - self.ahead_s
+
+    def _is_unaware(self) -> bool:
+        """Whether the relay has not noticed a fork yet, or not looked at all users since."""
+        if "installation" not in self._store.tables:
+            return False
+        (row,) = self.run_now("SELECT fingerprint, swept_to < sweep_to AS sweeps FROM installation")
+        return bool(row["fingerprint"] != str(self._forks) or row["sweeps"])

@@ -27,7 +27,7 @@ from leadline.sync.keys import JOBS_KEY, prefix
 from leadline.users.model import Changes, Move, NewUser, UserId
 from tests.checker.history import Fork
 from tests.simulation import faults, patches
-from tests.simulation.broker import Broker, Connector, Handlers, SimPublisher, Stored
+from tests.simulation.broker import CONFIRM_S, Broker, Connector, Handlers, SimPublisher, Stored
 from tests.simulation.plan import NAMES, PHONES, STAGES, Plan, Write
 from tests.simulation.portal_model import PortalModel, Session
 from tests.simulation.postgres_model import PostgresModel, Store
@@ -102,6 +102,7 @@ class System:
         self.postgres.ahead_s = shape.postgres_ahead_s
         self.broker = Broker(world)
         self.broker.queues[FOREIGN_QUEUE] = []
+        self.broker.on_lost_confirm = partial(self.note_loss, CONFIRM_S + 3)
         self.portal = PortalModel(world, rate_per_s=RATE_PER_S, burst=shape.burst)
         self.session = Session(self.portal)
         self._jobs = Signal(world)
@@ -233,6 +234,10 @@ class System:
             return 0
         key = f"{prefix(settings().portal)}user:{user_id}"
         return int(self.redis.peek("HGET", key, "history") or 0)
+
+    def note_loss(self, seconds: float) -> None:
+        """Something other than the portal is disturbed from now on for so long."""
+        self.losses.append((self.world.now, self.world.now + seconds))
 
     def history_number(self) -> int | None:
         """The number of Postgres' history; None where the ledger knows none."""
