@@ -54,7 +54,8 @@ class Settings(BaseModel):
 
     #: Names this portal's keys in Redis, so that portals could share one.
     portal: str = Field("main", pattern=r"^[a-z0-9-]{1,32}$")
-    originator_id: str = Field("leadline", min_length=1, max_length=255)
+    #: What our leads bear as their origin; None: the one that the database keeps (`installation`).
+    originator_id: str | None = Field(None, min_length=1, max_length=255)
     #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.
     rate_per_s: float = Field(2, ge=0)
     burst: int = Field(50, ge=3)

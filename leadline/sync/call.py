@@ -39,7 +39,7 @@ class Call:
             BitrixError: the request as a whole failed; all is written down.
             QueueDown: Redis can't be reached; the leases expire.
         """
-        wanted = request.build(self._leased.entries, settings().originator_id)
+        wanted = request.build(self._leased.entries, settings().originator_id or "leadline")
         reserved = portals.budget().reserve(wanted.methods)
         is_late = time.monotonic() > self._leased.send_until
         if is_late:
@@ -118,7 +118,7 @@ class Call:
         if len(by_origin) >= leads.PAGE:
             raise OutcomeUnknown("more leads than a page: ours may be on the next one")
         named = next((lead for lead in by_id or [] if lead.lead_id == entry.known_id), None)
-        if named and named.origin and named.originator == settings().originator_id:
+        if named and named.origin and named.originator == (settings().originator_id or "leadline"):
             return conflicting(entry, named)
         return looked_up(entry, named, now_ms)
 
