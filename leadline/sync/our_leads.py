@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import redis
 import structlog
@@ -9,7 +10,7 @@ import structlog
 from leadline.bitrix24 import leads
 from leadline.bitrix24.leads import Found
 from leadline.runtime.errors import BitrixError
-from leadline.sync import portals, reconcile
+from leadline.sync import portals, reading, reconcile
 from leadline.users import kept
 
 log = structlog.get_logger()
@@ -61,8 +62,8 @@ def greatest_user_ids() -> Iterator[int]:
         BitrixError: as `reading.read`.
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
-    after = 0
-    while found := reconcile.next_leads(after, while_held=True):
+    after, read = 0, partial(reading.read, while_held=True)
+    while found := reconcile.next_leads(after, read):
         after = found[-1].lead_id
         ids = [int(lead.origin) for lead in found if reconcile.is_user_id(lead.origin)]
         yield max((one for one in ids if one <= GREATEST_ID), default=0)

@@ -4,13 +4,14 @@ The first walk finds what is missing, doubled or different; the second one leads
 a user who does not exist. Both go in parts, so that a run can be resumed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import Found
+from leadline.bitrix24.portal import Answer
 from leadline.runtime import installation
 from leadline.sync import compare, reading
 from leadline.sync.compare import Finding
@@ -118,7 +119,7 @@ def _by_id(lead_ids: list[int]) -> dict[int, Found]:
 
 def _leads(after: int) -> Part:
     """The next leads that bear our name, by id."""
-    found = next_leads(after)
+    found = next_leads(after, reading.read)
     if not found:
         return Part([], 0, Position("done"))
     claimed = {int(lead.origin) for lead in found if is_user_id(lead.origin)}
@@ -131,12 +132,12 @@ def _leads(after: int) -> Part:
     return Part(foreign, len(found), Position("leads", found[-1].lead_id))
 
 
-def next_leads(after: int, *, while_held: bool = False) -> list[Found]:
+def next_leads(after: int, read: Callable[[dict[str, Command]], dict[str, Answer]]) -> list[Found]:
     """Several pages of a call, as far as each continues the one before it.
 
-    `while_held`: also while an operator has paused all calls. A page that refers to one that was not full, or went out in another call, is anything.
+    A page that refers to one that was not full, or went out in another call, is anything.
     """
-    answers = reading.read(_walk(after), while_held=while_held)
+    answers = read(_walk(after))
     found: list[Found] = []
     for number in range(PAGES):
         page = leads.found(answers[f"p{number}"])
