@@ -268,25 +268,6 @@ def reply_to(event: Event, **more: Any) -> Answer:
 # --- What each way of writing does -------------------------------------------------------------
 
 
-@pytest.fixture
-def forked(in_postgres: str, _postgres_urls: tuple[str, str]) -> Callable[[], None]:
-    """Make it look as if Postgres had failed over."""
-    assert in_postgres
-
-    def fork() -> None:
-        parts = sqlalchemy.make_url(_postgres_urls[0])
-        with pg8000.native.Connection(
-            parts.username,
-            host=parts.host,
-            port=parts.port or 5432,
-            database=parts.database,
-            password=parts.password,
-        ) as connection:
-            connection.run("UPDATE installation SET fingerprint = 'another timeline'")
-
-    return fork
-
-
 Fork = Callable[[], None]
 
 
