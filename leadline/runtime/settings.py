@@ -56,7 +56,7 @@ class Settings(BaseModel):
 
     #: Names this portal's keys in Redis, so that portals could share one.
     portal: str = Field("main", pattern=r"^[a-z0-9-]{1,32}$")
-    #: What our leads bear as ORIGINATOR_ID; None (`auto`): what the database keeps (`installation`).
+    #: What our leads bear as ORIGINATOR_ID; None (`auto`): the database has it.
     originator_id: Annotated[str | None, _AUTO] = Field(None, min_length=1, max_length=255)
     #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.
     rate_per_s: float = Field(2, ge=0)
