@@ -6,6 +6,7 @@ from leadline.operate.output import Json, as_json, facts
 from leadline.runtime import installation
 from leadline.runtime.redis import reachable
 from leadline.sync import our_leads
+from leadline.sync.originator import originator_id
 
 
 def restored(*, json: Json = False) -> None:
@@ -22,7 +23,7 @@ def restored(*, json: Json = False) -> None:
         greatest = max(our_leads.greatest_user_ids(), default=0)
         installation.reserve_ids(greatest)
         installation.note_portal_checked()
-        was_held = our_leads.release(installation.originator_id())
+        was_held = our_leads.release(originator_id())
     told = {
         "history_since": datetime.fromtimestamp(history / 1000, UTC),
         "greatest_id_on_a_lead": greatest,

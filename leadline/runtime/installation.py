@@ -12,7 +12,6 @@ import structlog
 
 from leadline.runtime import metrics
 from leadline.runtime.database import Row, StatementError, database
-from leadline.runtime.settings import settings
 
 log = structlog.get_logger()
 
@@ -112,15 +111,6 @@ def check() -> Installation:
     """
     (row,) = guarded(f"{_STORED}, leadline_present()")
     return Installation(**row)
-
-
-def originator_id() -> str:
-    """What our leads bear as their origin: the setting, else the database's own name.
-
-    Raises:
-        DatabaseDown: Postgres can't be reached.
-    """
-    return settings().originator_id or stored().originator_id
 
 
 def reserve_ids(last_id: int) -> None:

@@ -10,6 +10,7 @@ import time
 import structlog
 
 from leadline.runtime import installation, secrets
+from leadline.sync.originator import originator_id
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ def run() -> None:
     # Once for an installation: HTTP and Redis take longer to import than all else of a tick.
     from leadline.sync import our_leads  # noqa: PLC0415
 
-    originator = installation.originator_id()
+    originator = originator_id()
     is_known = our_leads.are_known(originator)
     if is_known:
         installation.note_portal_checked()

@@ -12,9 +12,9 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import Found
 from leadline.bitrix24.portal import Answer
-from leadline.runtime import installation
 from leadline.sync import compare, reading
 from leadline.sync.compare import Finding
+from leadline.sync.originator import originator_id
 from leadline.users import kept
 from leadline.users.kept import Kept
 
@@ -78,7 +78,7 @@ def _compared(users: list[Kept]) -> list[Finding]:
     by_origin = _by_origin([user.id for user in users])
     unseen = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
     by_id = _by_id(unseen)
-    originator = installation.originator_id()
+    originator = originator_id()
     return [
         compare.compare(user, by_origin.get(user.id, ()), by_id.get(user.lead_id or 0), originator)
         for user in users
@@ -102,7 +102,7 @@ def _by_origin(user_ids: list[int]) -> dict[int, list[Found]]:
 
 
 def _pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[Found]]]:
-    originator = installation.originator_id()
+    originator = originator_id()
     groups = {f"g{at}": list(group) for at, group in enumerate(_groups(user_ids, size))}
     answers = reading.read({key: leads.look_up(group, originator) for key, group in groups.items()})
     for key, group in groups.items():
@@ -151,7 +151,7 @@ def next_leads(after: int, read: Callable[[dict[str, Command]], dict[str, Answer
 
 def _walk(after: int) -> dict[str, Command]:
     """Each page begins where the one before it ends, within one batch."""
-    originator = installation.originator_id()
+    originator = originator_id()
     starts = [str(after), *(f"$result[p{one}][{leads.PAGE - 1}][ID]" for one in range(PAGES - 1))]
     return {f"p{at}": leads.walk(start, originator) for at, start in enumerate(starts)}
 
