@@ -222,7 +222,7 @@ def _rounds(folder: Path, first: int, seconds: float, until: float) -> Iterator[
 
 
 def skew_of(seed: int) -> int:
-    """How many seconds Postgres' clock is ahead of the others: the same for a few seeds in a row."""
+    """How many seconds Postgres' clock is ahead of the others; a few seeds in a row share it."""
     return (0, 5, -5)[seed // _SAME_CLOCK % 3]
 
 
