@@ -35,7 +35,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=int(os.environ.get("BITRIX_PORT", "3024")))
     parser.add_argument("--state", type=Path, default=Path(".local/bitrix24.sqlite3"))
-    parser.add_argument("--journal", type=Path, help="append what is asked and done to this file")
+    parser.add_argument(
+        "--journal",
+        type=Path,
+        default=os.environ.get("BITRIX_JOURNAL"),
+        help="append what is asked and done to this file",
+    )
     parser.add_argument("--tls-cert", type=Path, help="serve https with this certificate")
     parser.add_argument("--tls-key", type=Path)
     return parser.parse_args()

@@ -205,6 +205,11 @@ BREAK: dict[Rule, dict[str, History]] = {
             users=user(1, A, sync_status="failed"),
             injected=Injected(rejections=frozenset({"not wanted"})),
         ),
+        "failed for a reason that only begins alike": one_user(
+            events=(event(1, A, outcome="failed", reason="not wanted at all"),),
+            users=user(1, A, sync_status="failed"),
+            injected=Injected(rejections=frozenset({"not wanted", "not wanted at al"})),
+        ),
         "its user waits": well(users=user(4, MOVED, sync_status="waiting")),
         "its user failed": well(users=user(4, MOVED, sync_status="failed")),
     },
@@ -581,6 +586,11 @@ KEEP: dict[Rule, dict[str, History]] = {
             events=(event(1, A, outcome="failed", reason="not wanted"),),
             users=user(1, A, sync_status="failed"),
             injected=Injected(rejections=frozenset({"not wanted"})),
+        ),
+        "rejected for good in a long text": one_user(
+            events=(event(1, A, outcome="failed", reason="x" * 500),),
+            users=user(1, A, sync_status="failed"),
+            injected=Injected(rejections=frozenset({"x" * 9000})),
         ),
         "an older one failed for what passes": one_user(
             events=(event(1, A, outcome="failed", reason="HTTP 502"), event(2, B, "full_name"))
