@@ -1,7 +1,7 @@
 """`make simulate`: play many seeds on all cores, or one seed as a story.
 
-    python -m tests.simulation --seeds 10000 --from 1
-    python -m tests.simulation --seed 37
+python -m tests.simulation --seeds 10000 --from 1
+python -m tests.simulation --seed 37
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """RabbitMQ as a model: queues, acknowledgements, confirms, delay queues; and who moves messages.
 
-The connector's threads and connections are modelled here; what it makes of a message (its CloudEvent
-attributes, its attempts, delay queue or dead letters) is our real code.
+The connector's threads and connections are modelled here; what it makes of a message (CloudEvent
+attributes, attempts, delay queue or dead letters) is our real code.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class Stored:
     redelivered: bool = False
 
 
-class Lost(Exception):  # noqa: N818 - as pika's errors, it says what happened
+class Lost(Exception):
     """The connection to the broker has ended."""
 
 
@@ -293,7 +293,7 @@ def delivery_of(message: Received) -> Delivery:
     Raises:
         BadMessage: it is not JSON.
     """
-    attributes = envelope._attributes(message)  # noqa: SLF001 - HTTP is left out
+    attributes = envelope._attributes(message)
     headers = message.properties.headers or {}
     try:
         body = orjson.loads(message.body)

@@ -5,6 +5,7 @@ A function here is called in a playing process before its first history (`many.p
 
 from collections.abc import Callable
 
+from leadline.sync import queue, replies
 from tests.simulation import patches
 
 
@@ -39,7 +40,9 @@ def occurred_is_believed() -> None:
 
 def bucket_is_full_after_a_loss() -> None:
     """A Redis that has forgotten the requests of the last moments takes the bucket for full."""
-    patches.edit("take", "tokens, at = math.min(tokens, 0), began_ms / 1000", "tokens, at = capacity, now_s")
+    patches.edit(
+        "take", "tokens, at = math.min(tokens, 0), began_ms / 1000", "tokens, at = capacity, now_s"
+    )
 
 
 def fence_is_not_checked() -> None:
@@ -49,8 +52,6 @@ def fence_is_not_checked() -> None:
 
 def late_calls_are_made() -> None:
     """A worker that was frozen after it leased calls nevertheless."""
-    from leadline.sync import queue
-
     queue.SEND_WITHIN_S = 1e9
 
 
@@ -66,8 +67,6 @@ def running_update_is_not_waited_for() -> None:
 
 def reply_is_forgotten_unconfirmed() -> None:
     """A reply that the broker did not confirm counts as sent."""
-    from leadline.sync import replies
-
     send = replies.send
     replies.send = lambda answers: [True] * len(send(answers))
 

@@ -1,5 +1,6 @@
 """Faults of a plan, brought about in the world."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,10 @@ from tests.simulation.world import EPOCH, Process
 
 if TYPE_CHECKING:
     from tests.simulation.system import System
+
+
+#: What takes no time counts as a loss for so long.
+MOMENT_S = 0.1
 
 
 def arrange(system: "System", fault: Fault) -> None:
@@ -38,57 +43,17 @@ def _when_it_comes(system: "System", fault: Fault, process: Process) -> None:
 
 def _happen(system: "System", fault: Fault, process: Process | None) -> None:
     """Bring it about; `process`: where the moment was."""
-    world = system.world
     if system.is_calm:
         return
-    kind, amount = fault.kind, fault.amount
-    if kind in _ON_PROCESSES:
+    if fault.kind in _ON_PROCESSES:
         if process is not None and process.kind != "client":
-            _on_process(system, kind, process, amount)
+            _on_process(system, fault.kind, process, fault.amount)
         return
-    world.tell("fault", kind, amount=round(amount, 3), moment=fault.moment)
-    if not kind.endswith("by hand") and kind not in {"lead deleted", "portal down"}:
-        system.note_loss(amount if kind.endswith("away") else 0.1)
-    if kind in _REDIS_LOSES:
-        system.redis_losses.append(world.now)
-    if kind == "redis loses":
-        world.tell("fault", "was lost", seconds=round(system.redis.restart(amount), 3))
-    elif kind == "redis flushed":
-        system.redis.flush()
-    elif kind == "redis restarted":
-        system.redis.restart(None)
-    elif kind == "redis switched over":
-        lose_s = amount if fault.choice % 2 else None
-        system.redis.restart(lose_s, (fault.choice - 5.5) / 1.1)
-    elif kind == "redis away":
-        system.redis.away(amount)
-    elif kind == "postgres away":
-        system.postgres.away(amount)
-    elif kind == "postgres forked":
-        system.fork(amount)
-    elif kind == "broker away":
-        system.broker.away(amount)
-    elif kind == "broker forgets":
-        system.broker.forget()
-    elif kind == "confirm lost":
-        system.broker.lose_confirms += 1
-    elif kind == "deliveries shuffled":
-        system.broker.shuffle(system.somebody)
-    elif kind == "portal down":
-        system.portal.down_until = world.now + amount
-        system.portal.down_code = ("OVERLOAD_LIMIT", "NO_AUTH_FOUND")[fault.choice % 2]
-    else:
-        _by_hand(system, fault)
+    system.world.tell("fault", fault.kind, amount=round(fault.amount, 3), moment=fault.moment)
+    _ON_SERVERS[fault.kind](system, fault)
 
 
-_REDIS_LOSES = {"redis loses", "redis flushed", "redis restarted", "redis switched over"}
-_ON_PROCESSES = {
-    "kill worker",
-    "kill other",
-    "freeze worker",
-    "freeze other",
-    "suspend worker",
-}
+_ON_PROCESSES = {"kill worker", "kill other", "freeze worker", "freeze other", "suspend worker"}
 
 
 def _on_process(system: "System", kind: str, process: Process, amount: float) -> None:
@@ -109,20 +74,118 @@ def _on_process(system: "System", kind: str, process: Process, amount: float) ->
     world.freeze(process, amount, suspend=is_suspend)
 
 
-def _by_hand(system: "System", fault: Fault) -> None:
-    leads = [lead for lead in system.portal.leads.values() if not lead.is_deleted]
-    if not leads:
-        return
-    lead: Lead = leads[fault.choice % len(leads)]
-    now = system.world.now
-    system.world.tell("a person", fault.kind, lead=lead.lead_id)
-    if fault.kind == "stage by hand":
+def _redis_loses(system: "System", fault: Fault) -> None:
+    system.note_redis_loss()
+    lost_s = system.redis.restart(fault.amount)
+    system.world.tell("fault", "was lost", seconds=round(lost_s, 3))
+
+
+def _redis_flushed(system: "System", _: Fault) -> None:
+    system.note_redis_loss()
+    system.redis.flush()
+
+
+def _redis_restarted(system: "System", _: Fault) -> None:
+    system.note_redis_loss()
+    system.redis.restart(None)
+
+
+def _redis_switched_over(system: "System", fault: Fault) -> None:
+    """To a replica with another clock, which may lack the last moments."""
+    system.note_redis_loss()
+    lose_s = fault.amount if fault.choice % 2 else None
+    system.redis.restart(lose_s, ahead_s=(fault.choice - 5.5) / 1.1)
+
+
+def _redis_away(system: "System", fault: Fault) -> None:
+    system.note_loss(fault.amount)
+    system.redis.away(fault.amount)
+
+
+def _redis_entry_damaged(system: "System", fault: Fault) -> None:
+    """A field of a user's entry becomes what nobody could have written."""
+    system.note_redis_loss()
+    system.redis.damage(fault.choice)
+
+
+def _postgres_away(system: "System", fault: Fault) -> None:
+    system.note_loss(fault.amount)
+    system.postgres.away(fault.amount)
+
+
+def _postgres_forked(system: "System", fault: Fault) -> None:
+    system.note_loss(MOMENT_S)
+    system.fork(fault.amount)
+
+
+def _broker_away(system: "System", fault: Fault) -> None:
+    system.note_loss(fault.amount)
+    system.broker.away(fault.amount)
+
+
+def _broker_forgets(system: "System", _: Fault) -> None:
+    system.note_loss(MOMENT_S)
+    system.broker.forget()
+
+
+def _confirm_lost(system: "System", _: Fault) -> None:
+    system.broker.lose_confirms += 1
+
+
+def _deliveries_shuffled(system: "System", _: Fault) -> None:
+    system.broker.shuffle(system.somebody)
+
+
+def _portal_down(system: "System", fault: Fault) -> None:
+    system.portal.down_until = system.world.now + fault.amount
+    system.portal.down_code = ("OVERLOAD_LIMIT", "NO_AUTH_FOUND")[fault.choice % 2]
+
+
+def _stage_by_hand(system: "System", fault: Fault) -> None:
+    for lead in _some_lead(system, fault):
         lead.stage = (*STAGES, "JUNK")[fault.choice % 4]
-        lead.writes.append(Written(now, False, "update", {"stage": lead.stage}))
-    elif fault.kind == "name by hand":
+        _wrote(system, lead, "update", {"stage": lead.stage})
+
+
+def _name_by_hand(system: "System", fault: Fault) -> None:
+    for lead in _some_lead(system, fault):
         lead.title = lead.name = "Кто-то Другой"
-        lead.writes.append(Written(now, False, "update", {"full_name": lead.title}))
-    elif fault.kind == "lead deleted":
+        _wrote(system, lead, "update", {"full_name": lead.title})
+
+
+def _lead_deleted(system: "System", fault: Fault) -> None:
+    for lead in _some_lead(system, fault):
         lead.is_deleted = True
-        lead.writes.append(Written(now, False, "delete", {}))
-        system.deleted.add(lead.origin)
+        _wrote(system, lead, "delete", {})
+
+
+def _some_lead(system: "System", fault: Fault) -> list[Lead]:
+    """One that is there, if any."""
+    leads = [lead for lead in system.portal.leads.values() if not lead.is_deleted]
+    return [leads[fault.choice % len(leads)]] if leads else []
+
+
+def _wrote(system: "System", lead: Lead, kind: str, fields: dict[str, str]) -> None:
+    now = system.world.now
+    lead.writes.append(Written(now, is_ours=False, kind=kind, fields=fields))
+    system.world.tell("a person", f"{kind}s lead {lead.lead_id} by hand", **fields)
+
+
+_ON_SERVERS: dict[str, Callable[["System", Fault], None]] = {
+    "redis loses": _redis_loses,
+    "redis flushed": _redis_flushed,
+    "redis restarted": _redis_restarted,
+    "redis switched over": _redis_switched_over,
+    "redis away": _redis_away,
+    "redis entry damaged": _redis_entry_damaged,
+    "postgres away": _postgres_away,
+    "postgres forked": _postgres_forked,
+    "broker away": _broker_away,
+    "broker forgets": _broker_forgets,
+    "confirm lost": _confirm_lost,
+    "deliveries shuffled": _deliveries_shuffled,
+    "portal down": _portal_down,
+    "stage by hand": _stage_by_hand,
+    "name by hand": _name_by_hand,
+    "lead deleted": _lead_deleted,
+}

@@ -1,13 +1,20 @@
 """Many seeds on all cores: a process with servers of its own for each core."""
 
+import importlib
 import multiprocessing
 import os
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from typing import Any
+
+from tests.simulation.plan import draw
+from tests.simulation.play import Player
 
 #: Seeds that a process takes at a time.
 CHUNK = 20
@@ -46,8 +53,10 @@ def play(
         if failed and not go_on:
             break
     spent_s = time.monotonic() - began
-    tell(f"\n{done} histories in {spent_s:.0f} s, {done / spent_s:.1f} a second: "
-         + (f"{len(failed)} failed" if failed else "no rule broken"))
+    tell(
+        f"\n{done} histories in {spent_s:.0f} s, {done / spent_s:.1f} a second: "
+        + (f"{len(failed)} failed" if failed else "no rule broken")
+    )
     return sorted(failed, key=lambda one: one.seed)
 
 
@@ -86,37 +95,23 @@ def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[in
 
 def _next(results: Any, processes: list[SpawnProcess]) -> tuple[int, list[Failed]]:
     found: Any = results.get(timeout=PATIENCE_S)
-    if isinstance(found, str):
-        raise RuntimeError(f"a playing process has failed ({len(processes)} in all):\n{found}")
+    if isinstance(found, str):  # what it wrote before it ended
+        raise ChildProcessError(f"one of {len(processes)} processes has failed:\n{found}")
     result: tuple[int, list[Failed]] = found
     return result
 
 
 def _work(chunks: Any, results: Any, prepare: str) -> None:
     """One process: its servers, and chunk after chunk."""
-    import importlib
-    import signal
-    import traceback
-
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    from tests.simulation.play import Player
-
     try:
-        player = Player()
-        try:
-            from tests.simulation.plan import draw
-
+        with closing(Player()) as player:
             if prepare:
                 module, _, name = prepare.partition(":")
                 getattr(importlib.import_module(module), name)()
             while (seeds := chunks.get()) is not None:
-                failed = []
-                for seed in seeds:
-                    result = player.play(draw(seed))
-                    if result.broken:
-                        failed.append(Failed(seed, tuple(result.broken)))
+                played = [(seed, player.play(draw(seed)).broken) for seed in seeds]
+                failed = [Failed(seed, tuple(broken)) for seed, broken in played if broken]
                 results.put((len(seeds), failed))
-        finally:
-            player.close()
     except Exception:  # noqa: BLE001 - the edge of the process
         results.put(traceback.format_exc())

@@ -22,10 +22,11 @@ import redis
 import structlog
 
 import leadline
-from functions.bitrix_handler import main as bitrix_handler
-from functions.outbox_relay import main as outbox_relay
-from functions.reply_handler import main as reply_handler
-from leadline.runtime import lua
+from leadline.ledger import prune, publish
+from leadline.runtime import database, lua, turns
+from leadline.runtime import redis as leadline_redis
+from leadline.sync import driver, portals, replies, request
+from leadline.users import store, terms
 from tests.simulation import redis_model
 from tests.simulation.world import Mailbox, Signal, World
 
@@ -53,9 +54,7 @@ _remembered: list[tuple[ModuleType, str, Any]] = []
 
 
 #: The functions without HTTP: what would be received is what they are called with.
-BITRIX_HANDLER: Callable[[Any], object] = inspect.unwrap(bitrix_handler.bitrix_handler)
-REPLY_HANDLER: Callable[[Any], object] = inspect.unwrap(reply_handler.reply_handler)
-OUTBOX_RELAY: Callable[[Any], object] = inspect.unwrap(outbox_relay.outbox_relay)
+FUNCTIONS: dict[str, Callable[[Any], object]] = {}
 
 
 def activate(system: "System") -> None:
@@ -85,6 +84,7 @@ def install(raw: redis.Redis) -> None:
     _names(modules)
     _servers(modules)
     _threads()
+    _functions()
     _remembered.extend(
         (module, name, value)
         for module in modules
@@ -112,7 +112,7 @@ def _everywhere(modules: list[ModuleType], old: object, new: object) -> None:
 
 def _scripts(raw: redis.Redis) -> None:
     """Scripts ask the simulation for the clock and for Redis' identity."""
-    lua.SERVER = redis_model.SERVER
+    _set(lua, "SERVER", redis_model.SERVER)
     put_together = lua.script
     known: dict[str, Any] = {}
 
@@ -129,7 +129,7 @@ def _scripts(raw: redis.Redis) -> None:
         # Each call goes through the client of whose turn it is.
         return functools.partial(_call, known[text].sha)
 
-    lua.script = script  # type: ignore[assignment]
+    _set(lua, "script", script)
 
 
 def edit(name: str, old: str, new: str) -> None:
@@ -228,7 +228,7 @@ def _caches(modules: list[ModuleType]) -> None:
     """What a process keeps in a cache, each simulated process keeps for itself."""
     for module in modules:
         for name, value in list(vars(module).items()):
-            if not isinstance(value, functools._lru_cache_wrapper) or name in SHARED:  # noqa: SLF001 - no other name
+            if not isinstance(value, functools._lru_cache_wrapper) or name in SHARED:
                 continue
             if not inspect.signature(value.__wrapped__).parameters or name == "_session":
                 _everywhere(modules, value, _per_process(value.__wrapped__))
@@ -287,11 +287,6 @@ def _logs(modules: list[ModuleType]) -> None:
 
 
 def _servers(modules: list[ModuleType]) -> None:
-    from leadline.ledger import prune, publish
-    from leadline.runtime import database, redis as leadline_redis, turns
-    from leadline.sync import driver, portals, replies, request
-    from leadline.users import store, terms
-
     build = request.build
 
     def noted(entries: list[Any]) -> Any:
@@ -299,29 +294,41 @@ def _servers(modules: list[ModuleType]) -> None:
         active().note_leased(entries)
         return build(entries)
 
-    request.build = noted
-    for function in (bitrix_handler, reply_handler):
-        function.receive = lambda deliveries: deliveries
-    turns.is_turn = lambda: False
+    _set(request, "build", noted)
+    _set(turns, "is_turn", lambda: False)
     _everywhere(modules, database.database, lambda: active().postgres)
     _everywhere(modules, leadline_redis.client, lambda: active().client)
     _everywhere(modules, publish.publisher, _publisher)
-    replies._publishing = _publisher  # type: ignore[assignment] # noqa: SLF001 - its one door
-    publish.outbox = _outbox
-    make_session = portals._session  # noqa: SLF001 - where requests leave
+    _set(replies, "_publishing", _publisher)
+    _set(publish, "outbox", _outbox)
+    make_session = portals._session
 
     def session(webhook_url: str) -> Any:
-        made = make_session(webhook_url)
+        made: Any = make_session(webhook_url)
         made._session = active().session
         return made
 
-    portals._session = session  # type: ignore[assignment] # noqa: SLF001 - same
-    driver.enqueue = lambda: active().enqueue()
-    driver.trim_history = lambda: None
-    terms.catch_up = lambda _until: 0
-    prune.run = lambda _until: 0
-    store._creates = _Together(store._creates._serve, store._creates._at_most)  # type: ignore[assignment] # noqa: SLF001 - same code, other waiting
-    store._changes = _Together(store._changes._serve, store._changes._at_most)  # type: ignore[assignment] # noqa: SLF001 - same
+    _set(portals, "_session", session)
+    _set(driver, "enqueue", lambda: active().enqueue())
+    _set(driver, "trim_history", lambda: None)
+    _set(terms, "catch_up", lambda _until: 0)
+    _set(prune, "run", lambda _until: 0)
+    for name in ("_creates", "_changes"):
+        group: Any = getattr(store, name)
+        _set(store, name, _Together(group._serve, group._at_most))
+
+
+def _set(module: ModuleType, name: str, new: object) -> None:
+    """Replace what a module has by this name; it must have it."""
+    getattr(module, name)
+    setattr(module, name, new)
+
+
+def _functions() -> None:
+    for name in ("bitrix_handler", "reply_handler", "outbox_relay"):
+        module: Any = importlib.import_module(f"functions.{name}.main")
+        module.receive = lambda deliveries: deliveries
+        FUNCTIONS[name] = inspect.unwrap(getattr(module, name))
 
 
 def _publisher() -> Any:
@@ -329,8 +336,6 @@ def _publisher() -> Any:
 
 
 def _outbox() -> Any:
-    from leadline.ledger import publish
-
     memory = world().process.memory
     if "outbox" not in memory:
         memory["outbox"] = publish.Outbox(_publisher())
@@ -439,7 +444,5 @@ class _Queue:
 
 
 def _threads() -> None:
-    from leadline.ledger import publish
-
-    publish.threading = _Threading()  # type: ignore[assignment]
-    publish.queue = _Queue()  # type: ignore[assignment]
+    _set(publish, "threading", _Threading())
+    _set(publish, "queue", _Queue())

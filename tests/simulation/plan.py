@@ -1,9 +1,9 @@
 """What a history consists of: writes and faults, all drawn from its seed before it is played.
 
 A plan is a list, so that a failing one can be shrunk: what is left out changes nothing else.
-Few users, few values: a change that is taken back is the usual case. Faults are aimed at moments that
-are dangerous: when the portal has just executed, between writing down and replying, shortly before
-Redis starts again.
+Few users, few values: a change that is taken back is the usual case. Faults are aimed at dangerous
+moments: when the portal has just executed, between writing down and replying, shortly before Redis
+starts again.
 """
 
 import os
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+#: Ids of users that a sender without versions has.
+FOREIGN = range(9000, 9100)
 NAMES = ("Иван Иванов", "Пётр Петров", "Анна Каренина")
 PHONES = ("+77001112233", "+77002223344", "+77003334455")
 STAGES = ("NEW", "IN_PROCESS", "PROCESSED")
@@ -111,6 +113,7 @@ OTHER_MOMENTS = (
     ("publish bitrix_queue done", 3),
     ("sql claim done", 2),
     ("sql mark done", 1),
+    ("sql create done", 1),
     ("sql create_once done", 1),
     ("sql change_at_once done", 1),
 )
@@ -145,6 +148,7 @@ FAULTS = (
     ("redis restarted", 2),
     ("redis switched over", 3),
     ("redis away", 4),
+    ("redis entry damaged", 1),
     ("postgres away", 3),
     ("postgres forked", 3),
     ("broker away", 2),
@@ -162,14 +166,15 @@ WITHOUT = "LEADLINE_SIMULATE_WITHOUT"
 
 def draw(seed: int) -> Plan:
     """The plan of this seed."""
-    random = Random(f"plan/{seed}")  # noqa: S311 - to be repeated
+    random = Random(f"plan/{seed}")
     writes = _writes(random)
     last_s = max(one.at_s for one in writes)
     count = random.choices((0, 1, 2, 3, 4), (1, 10, 8, 4, 2))[0]
     faults = [_fault(random, last_s) for _ in range(count)]
     shape = _shape(random)
     without = os.environ.get(WITHOUT, "").split(",")
-    kept = [one for one in (*writes, *faults) if one.kind not in without]
+    items: list[Write | Fault] = [*writes, *faults]
+    kept = [one for one in items if one.kind not in without]
     return Plan(seed, shape, tuple(kept))
 
 
@@ -213,8 +218,9 @@ def _writes(random: Random) -> list[Write]:
         states = [(random.randrange(2), random.randrange(2), random.randrange(2))]
         name, phone, stage = states[0]
         with_key = random.random() < 0.3
-        writes.append(Write(at_s, kind, user, random.randrange(2), name, phone, stage,
-                            with_key=with_key))
+        writes.append(
+            Write(at_s, kind, user, random.randrange(2), name, phone, stage, with_key=with_key)
+        )
         for _ in range(random.choices((1, 2, 3, 4, 5), (3, 6, 5, 2, 1))[0]):
             at_s += _gap(random)
             writes.append(_change(random, at_s, user, states, is_foreign=is_foreign))
@@ -260,54 +266,61 @@ def _change(
 
 
 def _fault(random: Random, last_s: float) -> Fault:
-    kind = random.choices(*zip(*FAULTS, strict=True))[0]
+    kind: str = random.choices(*zip(*FAULTS, strict=True))[0]
     if kind == "portal":
-        trouble = random.choices(*zip(*PORTAL_TROUBLES, strict=True))[0]
+        return _trouble(random)
+    if kind in _AT_TIMES:
         return Fault(
-            f"portal: {trouble}",
-            nth=random.choices((1, 2, 3, 4, 5, 6), (5, 6, 5, 3, 2, 1))[0],
-            amount=_amount(random, trouble),
+            kind,
+            at_s=random.uniform(0.3, last_s + 3),
+            amount=random.uniform(1, 40),
+            choice=random.randrange(12),
         )
     duration_s = random.choice(
         (random.uniform(0.2, 3), random.uniform(3, 12), random.uniform(60, 110))
     )
-    if kind == "kill worker":
-        return _at_moment(random, kind, WORKER_MOMENTS)
-    if kind in {"freeze worker", "suspend worker"}:
-        return _at_moment(random, kind, WORKER_MOMENTS, duration_s)
-    if kind == "kill other":
-        return _at_moment(random, kind, OTHER_MOMENTS)
-    if kind == "freeze other":
-        return _at_moment(random, kind, OTHER_MOMENTS, duration_s)
-    if kind.startswith("redis"):
-        moments = (*WORKER_MOMENTS, ("redis put done", 3), ("redis put asked", 1))
-        amount = random.uniform(0.2, 1.2)
-        if kind == "redis away":
-            amount = min(duration_s, 20)
+    if kind.endswith("away"):
+        duration_s = min(duration_s, 15.0)
+    if kind in _LOSES_S:
+        duration_s = random.uniform(*_LOSES_S[kind])
+    delay_s = 0.0
+    if kind.startswith(("redis", "postgres")):
         delay_s = random.choice((0.0, 0.0, random.uniform(0, 0.8), random.uniform(0, 3)))
-        return _at_moment(random, kind, moments, amount, delay_s)
-    if kind == "postgres forked":
-        return _at_moment(random, kind, OTHER_MOMENTS, random.uniform(0.1, 1.5), random.choice((0.0, 0.3)))
-    if kind in {"postgres away", "broker away"}:
-        return _at_moment(random, kind, OTHER_MOMENTS, min(duration_s, 15))
-    if kind in {"broker forgets", "confirm lost", "deliveries shuffled"}:
-        return _at_moment(random, kind, (*OTHER_MOMENTS, *WORKER_MOMENTS))
-    return Fault(
-        kind,
-        at_s=random.uniform(0.3, last_s + 3),
-        amount=random.uniform(1, 40),
-        choice=random.randrange(12),
-    )
+    moments = next(moments for kinds, moments in _WHERE if kind.startswith(kinds))
+    return _at_moment(random, kind, moments, duration_s, delay_s)
+
+
+#: Faults that happen at a time, whatever happens there.
+_AT_TIMES = {"stage by hand", "name by hand", "lead deleted", "portal down"}
+#: Of how many seconds the memory may be lost.
+_LOSES_S = {
+    "redis loses": (0.2, 1.2),
+    "redis switched over": (0.2, 1.2),
+    "postgres forked": (0.1, 1.5),
+}
+#: At which moments each kind of fault is dangerous.
+_WHERE: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = (
+    (("kill worker", "freeze worker", "suspend worker"), WORKER_MOMENTS),
+    (("redis",), (*WORKER_MOMENTS, ("redis put done", 3), ("redis put asked", 1))),
+    (("broker forgets", "confirm", "deliveries"), (*OTHER_MOMENTS, *WORKER_MOMENTS)),
+    (("kill other", "freeze other", "postgres", "broker away"), OTHER_MOMENTS),
+)
+
+
+def _trouble(random: Random) -> Fault:
+    trouble: str = random.choices(*zip(*PORTAL_TROUBLES, strict=True))[0]
+    nth = random.choices((1, 2, 3, 4, 5, 6), (5, 6, 5, 3, 2, 1))[0]
+    return Fault(f"portal: {trouble}", nth=nth, amount=_amount(random, trouble))
 
 
 def _at_moment(
     random: Random,
     kind: str,
     moments: tuple[tuple[str, int], ...],
-    amount: float = 0.0,
-    delay_s: float = 0.0,
+    amount: float,
+    delay_s: float,
 ) -> Fault:
-    moment = random.choices(*zip(*moments, strict=True))[0]
+    moment: str = random.choices(*zip(*moments, strict=True))[0]
     nth = random.choices((1, 2, 3, 4, 5), (6, 5, 3, 2, 1))[0]
     return Fault(kind, None, moment, nth, delay_s, amount, random.randrange(12))
 

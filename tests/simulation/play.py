@@ -5,10 +5,17 @@ import resource
 import socket
 import subprocess
 import tempfile
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import psutil
+
+from leadline.runtime import migrate
+from leadline.runtime.settings import settings
+from tests.simulation import patches, postgres_model, redis_model, rules
+from tests.simulation.plan import Plan
+from tests.simulation.system import System
+from tests.simulation.world import Stuck
 
 ENVIRONMENT = {
     "LEADLINE_AUTH": "off",
@@ -23,14 +30,15 @@ ENVIRONMENT = {
 class Result:
     """How a history ended."""
 
-    plan: Any
+    plan: Plan
     broken: list[str]
-    system: Any
+    system: System
 
     def trace(self) -> str:
         """All that happened, line by line."""
-        return "\n".join(f"{line.at:.6f} {line.who} {line.what} {line.facts}"
-                         for line in self.system.world.story)
+        return "\n".join(
+            f"{line.at:.6f} {line.who} {line.what} {line.facts}" for line in self.system.world.story
+        )
 
 
 class Player:
@@ -38,33 +46,23 @@ class Player:
 
     def __init__(self) -> None:
         os.environ.update(ENVIRONMENT)
+        settings.cache_clear()
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-simulation-")
         folder = Path(self._folder.name)
         folder.chmod(0o755)
-        from tests.simulation import patches, postgres_model, redis_model
-
         port = _free_port()
         self._postgres, url = postgres_model.start(folder, port)
         os.environ["DATABASE_URL"] = url
-        from leadline.runtime import migrate
-
         migrate.migrate(url)
         self._server = redis_model.start(folder / "redis")
         self._store = postgres_model.Store(url, port)
         patches.install(self._server.raw)
-        self._system: Any = None
 
-    def play(self, plan: Any) -> Result:
+    def play(self, plan: Plan) -> Result:
         """Play this plan."""
-        from leadline.runtime.settings import settings
-        from tests.simulation import rules
-        from tests.simulation.system import System
-        from tests.simulation.world import Stuck
-
         os.environ["LEADLINE_BURST"] = str(plan.shape.burst)
         settings.cache_clear()
         system = System(plan, self._server, self._store)
-        self._system = system
         try:
             system.play()
         except Stuck as error:
@@ -92,8 +90,6 @@ def _free_port() -> int:
 
 def _cpu_s(*servers: subprocess.Popen[bytes]) -> float:
     """CPU time of this process and of its servers."""
-    import psutil
-
     own = resource.getrusage(resource.RUSAGE_SELF)
     total = own.ru_utime + own.ru_stime
     for server in servers:
@@ -102,6 +98,3 @@ def _cpu_s(*servers: subprocess.Popen[bytes]) -> float:
             times = one.cpu_times()
             total += times.user + times.system
     return total
-
-
-__all__ = ["Player", "replace", "time"]

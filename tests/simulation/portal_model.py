@@ -1,14 +1,14 @@
-"""Bitrix24 as a model: leads, its request limit, and all that may go wrong on the way there and back.
+"""Bitrix24 as a model: leads, its request limit, and what may go wrong on the way to it and back.
 
-It stands where `requests` would: a request leaves, arrives after a while, runs (perhaps late) and is
-answered, or not. What was planned for a request is its `Trouble`.
+It stands where `requests` would: a request leaves, arrives after a while, runs (perhaps late) and
+is answered, or not. What was planned for a request is its `Trouble`.
 """
 
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl
 
 import requests
@@ -75,7 +75,7 @@ class Written:
     written: tuple[int, int] | None = None
 
 
-class Failure(Exception):  # noqa: N818 - a command's error in Bitrix24's own form
+class Failure(Exception):
     """A command's error."""
 
     def __init__(self, code: str, text: str, *, is_final: bool = False) -> None:
@@ -190,7 +190,9 @@ class PortalModel:
             process.name,
             "sends the portal a request",
             number=number,
-            commands={k: f"{one.method} {_brief(one.params)}" for k, one in request.commands.items()},
+            commands={
+                k: f"{one.method} {_brief(one.params)}" for k, one in request.commands.items()
+            },
             **({"trouble": trouble.kind} if trouble.kind else {}),
         )
         world.moment("portal sent")
@@ -207,7 +209,11 @@ class PortalModel:
     def _note_read(self, request: Request, found: Any) -> None:
         """Whether the sender could read what became of its commands."""
         kind = request.trouble.kind
-        if found is None or isinstance(found, Exception) or kind in {"damaged", "malformed", "silent"}:
+        if (
+            found is None
+            or isinstance(found, Exception)
+            or kind in {"damaged", "malformed", "silent"}
+        ):
             return
         for one in request.commands.values():
             one.is_read = request.fate == "executed" and found[0] == 200
@@ -304,7 +310,7 @@ class PortalModel:
             done = {key: _malformed(value, int(trouble.amount)) for key, value in done.items()}
         if trouble.kind == "silent":
             done.pop(next(iter(done), ""), None)
-        result = {
+        result: dict[str, Any] = {
             "result": done or [],
             "result_error": failed or [],
             "result_time": dict.fromkeys(done, took),
@@ -317,8 +323,8 @@ class PortalModel:
         short = name.rsplit(".", 1)[-1]
         planned = []
         for label in (f"portal did {short}", "portal did"):
-            world._counts[label] += 1  # noqa: SLF001 - as World.moment, for a process that waits
-            planned += world.planned.get((label, world._counts[label]), [])  # noqa: SLF001 - same
+            world._counts[label] += 1
+            planned += world.planned.get((label, world._counts[label]), [])
         for happen in planned:
             happen(process)
 
@@ -345,7 +351,9 @@ class PortalModel:
         if lead.origin.isdigit() and int(lead.origin) in request.leased:
             place = request.leased[int(lead.origin)][0]
         fields = written_fields(command.params)
-        lead.writes.append(Written(self._world.now, True, kind, fields, place))
+        lead.writes.append(
+            Written(self._world.now, is_ours=True, kind=kind, fields=fields, written=place)
+        )
         return {"item": lead.item()}
 
     def _add(self, fields: dict[str, Any]) -> Lead:
@@ -370,16 +378,18 @@ class PortalModel:
         for key, name in (("title", "title"), ("name", "name"), ("stageId", "stage")):
             if key in fields:
                 setattr(lead, name, str(fields[key]))
-        fm = fields.get("fm") or {}
-        for key, row in fm.items() if isinstance(fm, dict) else enumerate(fm):
-            value = str(row.get("value") or "")
-            if str(key).isdigit() and int(key) in lead.phones:
-                lead.phones[int(key)] = value
-                if not value:
-                    del lead.phones[int(key)]
-            elif not str(key).isdigit() and value:
-                lead.phones[self._row()] = value
+        for key, row in (fields.get("fm") or {}).items():
+            self._set_phone(lead, key, str(row.get("value") or ""))
         return lead
+
+    def _set_phone(self, lead: Lead, row: str, value: str) -> None:
+        """A row by its id is changed, or deleted by an empty value; another key adds one."""
+        if row.isdigit() and int(row) in lead.phones:
+            lead.phones[int(row)] = value
+            if not value:
+                del lead.phones[int(row)]
+        elif not row.isdigit() and value:
+            lead.phones[self._row()] = value
 
     def _list(self, where: dict[str, Any]) -> list[dict[str, Any]]:
         found = [lead for lead in self.leads.values() if not lead.is_deleted]
@@ -415,6 +425,7 @@ class PortalModel:
 
 _POOL: Any = None
 
+
 class Answer:
     """What our client sees of `requests.Response`."""
 
@@ -425,7 +436,7 @@ class Answer:
         self.ok = status < 400
         self.is_redirect = self.is_permanent_redirect = False
 
-    def __enter__(self) -> "Answer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -498,7 +509,9 @@ def _texts(value: Any) -> list[str]:
 def _brief(params: dict[str, Any]) -> str:
     """What a command is about."""
     fields = params.get("fields") or params.get("filter") or {}
-    return json.dumps({**({"id": params["id"]} if "id" in params else {}), **fields}, ensure_ascii=False)
+    return json.dumps(
+        {**({"id": params["id"]} if "id" in params else {}), **fields}, ensure_ascii=False
+    )
 
 
 def written_fields(params: dict[str, Any]) -> dict[str, str]:

@@ -53,7 +53,7 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
     data = folder / "postgres"
     data.mkdir(parents=True)
     unprivileged.give(data)
-    subprocess.run(  # noqa: S603 - our own server
+    subprocess.run(
         unprivileged.command(
             data,
             *(binary("initdb"), "-D", str(data), "-U", "sim", "--auth=trust", "--no-sync"),
@@ -81,7 +81,7 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
         data, binary("postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", *options
     )
     rest = command[1:] if command[0] == (shutil.which("setpriv") or "setpriv") else ("--", *command)
-    server = subprocess.Popen(  # noqa: S603 - our own server
+    server = subprocess.Popen(
         ("setpriv", "--pdeathsig", "INT", *rest),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

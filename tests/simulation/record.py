@@ -25,8 +25,8 @@ from tests.checker.history import (
 )
 from tests.simulation import portal_model
 from tests.simulation.broker import Stored, letters
-from tests.simulation.plan import NAMES, PHONES, STAGES
-from tests.simulation.system import FOREIGN, FOREIGN_QUEUE, RATE_PER_S, Answered, System
+from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES
+from tests.simulation.system import FOREIGN_QUEUE, RATE_PER_S, Answered, System
 
 _ACTIONS: Any = {"create": "create_card", "update": "update_card", "move": "move_card"}
 
@@ -87,8 +87,11 @@ def history(system: System) -> History:
 
 def _client_write(one: Answered) -> ClientWrite:
     write = one.write
-    pools = (("full_name", NAMES, write.name), ("phone", PHONES, write.phone),
-             ("stage", STAGES, write.stage))
+    pools = (
+        ("full_name", NAMES, write.name),
+        ("phone", PHONES, write.phone),
+        ("stage", STAGES, write.stage),
+    )
     return ClientWrite(
         one.at,
         _ACTIONS[write.kind],

@@ -16,6 +16,7 @@ import redis
 from redis.client import Pipeline
 from redis.commands.core import Script
 
+from tests.simulation.plan import FOREIGN
 from tests.simulation.world import World
 
 #: Part of a second between two copies of everything, and how many are kept.
@@ -95,7 +96,7 @@ def start(folder: Path) -> Server:
     socket = folder / "redis.sock"
     command = (shutil.which("redis-server") or "redis-server", "--port", "0")
     options = ("--unixsocket", str(socket), "--save", "", "--appendonly", "no")
-    server = subprocess.Popen(  # noqa: S603 - our own server
+    server = subprocess.Popen(
         ("setpriv", "--pdeathsig", "KILL", "--", *command, *options, "--dir", str(folder)),
         stdout=subprocess.DEVNULL,
     )
@@ -180,7 +181,7 @@ class RedisModel:
 
     def peek(self, *command: Any) -> Any:
         """An answer that is no step: nobody of the simulated looks."""
-        return self._raw.execute_command(*command)
+        return self._raw.execute_command(*command)  # type: ignore[no-untyped-call]
 
     # --- what may happen to it
 
@@ -197,9 +198,11 @@ class RedisModel:
     def restart(self, lose_s: float | None, ahead_s: float | None = None) -> float:
         """Start again, without what was written in the last `lose_s`; returns what was lost."""
         lost_s = 0.0
-        after = [] if lose_s is None else [
-            one for one in self._copies if one[0] >= self._world.now - lose_s
-        ]
+        after = (
+            []
+            if lose_s is None
+            else [one for one in self._copies if one[0] >= self._world.now - lose_s]
+        )
         if after:
             at, database = after[0]
             lost_s = self._world.now - at
@@ -225,6 +228,21 @@ class RedisModel:
         self._world.after(1.5, lambda: None)
         for happen in self.on_return:
             happen()
+
+    def damage(self, choice: int) -> None:
+        """Something of a user's entry becomes what nobody could have written."""
+        raw, pattern = self._raw, "*:user:[0-9]*"
+        found: list[bytes] = raw.keys(pattern)  # type: ignore[assignment]
+        entries = [key for key in found if not key.endswith(b":events")]
+        ours = sorted(key for key in entries if int(key.rsplit(b":", 1)[1]) not in FOREIGN)
+        if not ours:
+            return
+        entry = ours[choice % len(ours)]
+        if choice % 4 == 0:
+            raw.delete(entry)
+            raw.set(entry, "a text")
+        else:
+            raw.hset(entry, ("state", "order", "agreed")[choice % 4 - 1], "{")
 
     def _copy(self) -> None:
         """Keep what is there before the next command, a few times a second."""
@@ -263,20 +281,20 @@ class Client(redis.Redis):
         if isinstance(answer, Exception):
             raise answer
         options.pop("keys", None)
-        callback = self.response_callbacks.get(name)
+        callback = dict(self.response_callbacks).get(name)
         return callback(answer, **options) if callback else answer
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "Commands":  # noqa: FBT001, FBT002 - redis-py's signature
         """Several commands that go together."""
         made = Commands(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-        made.client = self
+        made.of = self
         return made
 
 
 class Commands(Pipeline):
     """A pipeline; ours hold no transactions that matter."""
 
-    client: Client
+    of: Client
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - redis-py's signature
         """All commands in one step."""
@@ -284,14 +302,14 @@ class Commands(Pipeline):
         self.reset()
         if not stack:
             return []
-        name = self.client.model.name_of(stack[-1][0])
-        answers = self.client.model.ask(name, [_timed(args) for args, _ in stack])
+        name = self.of.model.name_of(stack[-1][0])
+        answers = self.of.model.ask(name, [_timed(args) for args, _ in stack])
         found = []
         for (args, options), answer in zip(stack, answers, strict=True):
             if isinstance(answer, Exception) and not raise_on_error:
                 found.append(answer)
             else:
-                found.append(self.client._read(args[0], answer, options))  # noqa: SLF001 - ours
+                found.append(self.of._read(args[0], answer, options))
         return found
 
 

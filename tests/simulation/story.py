@@ -9,8 +9,20 @@ from tests.simulation.world import EPOCH
 #: Log lines that tell nothing in a story.
 _QUIET = ("calling Bitrix24", "event received", "write accepted", "reply received", "stages read")
 _SHOWN = (
-    "user_id", "version", "outcome", "status", "state", "attempts", "step", "reason", "code", "error",
-    "stalled", "users", "exception", "retry_in_s",
+    "user_id",
+    "version",
+    "outcome",
+    "status",
+    "state",
+    "attempts",
+    "step",
+    "reason",
+    "code",
+    "error",
+    "stalled",
+    "users",
+    "exception",
+    "retry_in_s",
 )
 
 
@@ -24,20 +36,24 @@ def written(result: Result) -> str:
         if not text.startswith(_QUIET)
     ]
     lines.sort(key=lambda one: one[0])
-    return "\n".join((
-        *_planned(result.plan),
-        "",
-        *(_line(*one) for one in lines if one[0] >= EPOCH),
-        "",
-        *(f"BROKEN: {text}" for text in result.broken or ["nothing"]),
-    ))
+    return "\n".join(
+        (
+            *_planned(result.plan),
+            "",
+            *(_line(*one) for one in lines if one[0] >= EPOCH),
+            "",
+            *(f"BROKEN: {text}" for text in result.broken or ["nothing"]),
+        )
+    )
 
 
 def _planned(plan: Plan) -> list[str]:
     shape = plan.shape
     lines = [
-        f"Seed {plan.seed}: {shape.workers} workers, {shape.intakes} intake handlers,"
-        f" {shape.repliers} reply handlers, burst {shape.burst}",
+        (
+            f"Seed {plan.seed}: {shape.workers} workers, {shape.intakes} intake handlers,"
+            f" {shape.repliers} reply handlers, burst {shape.burst}"
+        ),
         f"Clocks: Redis {shape.redis_ahead_s:+.1f} s, Postgres {shape.postgres_ahead_s:+.1f} s",
     ]
     lines += [f"  {_write(one)}" for one in plan.writes]
@@ -46,11 +62,15 @@ def _planned(plan: Plan) -> list[str]:
 
 
 def _write(write: Write) -> str:
-    values = [
-        pool[number]
-        for pool, number in ((NAMES, write.name), (PHONES, write.phone), (STAGES, write.stage))
-        if number is not None
-    ] if write.kind != "poison" else []
+    values = (
+        [
+            pool[number]
+            for pool, number in ((NAMES, write.name), (PHONES, write.phone), (STAGES, write.stage))
+            if number is not None
+        ]
+        if write.kind != "poison"
+        else []
+    )
     extras = [
         text
         for text, is_so in (("If-Match", write.if_match), ("Idempotency-Key", write.with_key))

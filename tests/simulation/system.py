@@ -1,6 +1,7 @@
 """The whole system in one world: our processes, the servers, the portal and the clients."""
 
 import inspect
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,14 +29,12 @@ from leadline.users.model import Changes, Move, NewUser, UserId
 from tests.checker.history import Fork
 from tests.simulation import faults, patches
 from tests.simulation.broker import CONFIRM_S, Broker, Connector, Handlers, SimPublisher, Stored
-from tests.simulation.plan import NAMES, PHONES, STAGES, Plan, Write
+from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES, Plan, Write
 from tests.simulation.portal_model import PortalModel, Session
 from tests.simulation.postgres_model import PostgresModel, Store
 from tests.simulation.redis_model import Client, RedisModel, Server
 from tests.simulation.world import EPOCH, Process, Signal, Stuck, World
 
-#: Ids of users that a sender without versions has.
-FOREIGN = range(9000, 9100)
 FOREIGN_QUEUE = "nest.responses"
 RELAY_EVERY_S = 5.0
 RATE_PER_S = 2.0
@@ -76,8 +75,6 @@ class System:
     answered: list[Answered] = field(default_factory=list)
     #: Messages of a sender that knows only the public keys, as they were sent.
     foreign: dict[int, list[tuple[float, tuple[str, str, str]]]] = field(default_factory=dict)
-    #: Origins of leads that a person deleted.
-    deleted: set[str] = field(default_factory=set)
     logs: list[tuple[float, str, str, str, tuple[object, ...], dict[str, Any]]] = field(
         default_factory=list
     )
@@ -205,7 +202,7 @@ class System:
         world.wait(world.process.random.uniform(0, RELAY_EVERY_S))
         while True:
             try:
-                patches.OUTBOX_RELAY(None)
+                patches.FUNCTIONS["outbox_relay"](None)
             except DependencyDown as error:
                 world.tell(world.process.name, "tick failed", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
@@ -239,6 +236,11 @@ class System:
         """Something other than the portal is disturbed from now on for so long."""
         self.losses.append((self.world.now, self.world.now + seconds))
 
+    def note_redis_loss(self) -> None:
+        """Redis loses memory, or counts as having lost some, as after any restart."""
+        self.redis_losses.append(self.world.now)
+        self.note_loss(faults.MOMENT_S)
+
     def history_number(self) -> int | None:
         """The number of Postgres' history; None where the ledger knows none."""
         if "installation" not in self.store.tables:
@@ -265,10 +267,10 @@ class System:
     # --- functions
 
     def _take(self, deliveries: list[Delivery]) -> Verdict:
-        return self._served(lambda: patches.BITRIX_HANDLER(deliveries))
+        return self._served(lambda: patches.FUNCTIONS["bitrix_handler"](deliveries))
 
     def _apply(self, deliveries: list[Delivery]) -> Verdict:
-        return self._served(lambda: patches.REPLY_HANDLER(deliveries))
+        return self._served(lambda: patches.FUNCTIONS["reply_handler"](deliveries))
 
     def _served(self, serve: Callable[[], object]) -> Verdict:
         try:
@@ -374,7 +376,11 @@ class System:
     def _send_foreign(self, write: Write) -> None:
         """A sender that knows only the public keys of a message."""
         user_id = FOREIGN[write.user]
-        name, phone, stage = NAMES[write.name or 0], PHONES[write.phone or 0], STAGES[write.stage or 0]
+        name, phone, stage = (
+            NAMES[write.name or 0],
+            PHONES[write.phone or 0],
+            STAGES[write.stage or 0],
+        )
         sent = self.foreign.setdefault(user_id, [])
         action = "update_card" if sent else "create_card"
         sent.append((self.world.now, (name, phone, stage)))
@@ -419,20 +425,18 @@ class System:
     def _next_due(self) -> float:
         return min(self.redis.due_at(prefix(settings().portal)), self.postgres.due_at())
 
-    def log(
-        self, level: str, text: str, args: tuple[object, ...], facts: dict[str, Any]
-    ) -> None:
+    def log(self, level: str, text: str, args: tuple[object, ...], facts: dict[str, Any]) -> None:
         """A line of a process's log."""
         who = self.world.process.name if self.world.is_inside() else "-"
         self.logs.append((self.world.now, who, level, text, args, facts))
 
     def unexpected(self, error: BaseException | None) -> None:
         """An error that our code does not expect."""
-        import traceback
-
         place = traceback.extract_tb(error.__traceback__)[-1] if error else None
         where = f"{place.filename.rsplit('/', 1)[-1]}:{place.lineno}" if place else ""
-        self.world.broken.append(f"unexpected {type(error).__name__} at {where}: {str(error)[:200]}")
+        self.world.broken.append(
+            f"unexpected {type(error).__name__} at {where}: {str(error)[:200]}"
+        )
 
 
 class _Stop:
