@@ -7,10 +7,9 @@ the identity from a key; expiries count by that clock, not by the machine's.
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.client import Pipeline
@@ -18,6 +17,9 @@ from redis.commands.core import Script
 
 from tests.simulation.plan import FOREIGN
 from tests.simulation.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Part of a second between two copies of everything, and how many are kept.
 COPY_EVERY_S = 0.2
