@@ -5,17 +5,22 @@ from itertools import permutations
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from leadline.ledger import outcomes
 from leadline.ledger.outcomes import Answer
+from leadline.messages import contract
 from leadline.messages.contract import Reply
 from leadline.runtime import context
 from leadline.runtime.errors import BadMessage
+from leadline.sync import replies
+from leadline.sync.entry import Answered
 from leadline.users import read, store
 from leadline.users.model import Changes, NewUser
 from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows
+from tests.unit.entries import entry, owed
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -75,6 +80,19 @@ def test_a_failure_is_kept_with_reason_and_attempts() -> None:
         "attempts": 3,
         "bitrix_lead_id": None,
     }
+
+
+@pytest.mark.parametrize("reason", ["Ё" * 100_000, "a\x00\ud800\u2028'😀", "\x1b[2J" * 5000])
+def test_whatever_the_portal_said_our_reply_settles_its_event(reason: str) -> None:
+    (event,) = writes(1)
+    answered = owed(
+        event_id=event.id, user=event.user.body(), answered=Answered("failed", 3, reason=reason)
+    )
+    message = replies.message_of(entry(answered, user_id=event.user.id), answered)
+    apply(contract.read_reply(orjson.loads(message.body)), None)
+    assert (states(), due()) == (["failed"], [None])
+    kept = sync(event)["reason"]
+    assert (len(kept), kept.isprintable()) == (min(len(reason), 1000), "\u2028" not in reason)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
