@@ -10,6 +10,8 @@ from typing import Any
 
 import redis
 
+from leadline.runtime import lua
+
 _LUA = Path(__file__).parent / "lua"
 #: Slots of the burst left unused: requests reach the portal not quite as evenly as they were sent.
 MARGIN = 2
@@ -28,8 +30,8 @@ class TokenBucket:
         self._key = key
         self._rate = rate_per_s
         self._capacity = burst - MARGIN
-        self._take = client.register_script((_LUA / "take.lua").read_text(encoding="utf-8"))
-        self._empty = client.register_script((_LUA / "empty.lua").read_text(encoding="utf-8"))
+        self._take = lua.script(client, _LUA, "take")
+        self._empty = lua.script(client, _LUA, "empty")
 
     def reserve(self) -> float:
         """Take a token; returns the seconds until it is there, which the caller must wait.

@@ -3,17 +3,16 @@
 -- Counts what is taken for the seconds in which it may be sent, in KEYS[1]:sent:<unix seconds / 5>.
 -- Returns the microseconds to wait until the taken token is there, and how full the bucket is in
 -- millionths.
-local time = redis.call('TIME')
-local now = time[1] + time[2] / 1000000
+local now_s = time[1] + time[2] / 1000000
 local rate, capacity, take = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
 local tokens = tonumber(bucket[1] or capacity)
-local at = tonumber(bucket[2] or now)
-tokens = math.min(capacity, tokens + math.max(0, now - at) * rate) - take
-redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', string.format('%.6f', now))
+local at = tonumber(bucket[2] or now_s)
+tokens = math.min(capacity, tokens + math.max(0, now_s - at) * rate) - take
+redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', string.format('%.6f', now_s))
 redis.call('EXPIRE', KEYS[1], math.ceil(capacity / rate) + 60)
 if take ~= 0 then
-  local sent = KEYS[1] .. ':sent:' .. math.floor((now + math.max(0, -tokens / rate)) / 5)
+  local sent = KEYS[1] .. ':sent:' .. math.floor((now_s + math.max(0, -tokens / rate)) / 5)
   redis.call('INCRBY', sent, take)
   redis.call('EXPIRE', sent, 900)
 end
