@@ -14,6 +14,7 @@ from leadline.messages.contract import Id
 from leadline.runtime import context
 from leadline.runtime.database import UNIQUE_VIOLATION, StatementError, database
 from leadline.runtime.errors import BadConfiguration, InvalidRequest
+from leadline.runtime.installation import guarded
 from leadline.users.model import NewUser
 
 #: In whose name idempotency keys are kept; no caller of the HTTP API has such a one.
@@ -36,7 +37,7 @@ WITH line AS (
                          CAST(:ids AS bigint[]), CAST(:lead_ids AS bigint[])) WITH ORDINALITY
         AS line (key, full_name, phone, stage, event_id, id, lead_id, position)
 ), fresh AS (
-    SELECT row_number() OVER (ORDER BY position) AS rank, line.* FROM line
+    SELECT row_number() OVER (ORDER BY position) AS rank, line.* FROM line, leadline_present()
     WHERE NOT EXISTS (
         SELECT FROM idempotency_keys AS known WHERE known.caller = :caller AND known.key = line.key
     ) AND NOT EXISTS (SELECT FROM users WHERE users.id = line.id)
@@ -130,7 +131,7 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
     trace = context.current()
     has_ids = any(user.id for _, user in users)
     try:
-        rows = database().run(
+        rows = guarded(
             _ENTER_WITH_IDS if has_ids else _ENTER_NEW,
             keys=[key for key, _ in users],
             names=[user.full_name for _, user in users],

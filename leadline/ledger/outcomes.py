@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 import structlog
 
-from leadline.ledger import again, statements
+from leadline.ledger import again, lost, statements
 from leadline.ledger.again import Again
 from leadline.messages.contract import Reply
 from leadline.messages.delivery import number
@@ -37,6 +37,10 @@ TIME_TO_LEAD = metrics.Histogram(
 )
 
 UNKNOWN_EVENT = "the reply answers no event of this user that the ledger knows"
+LOST_EVENT = (
+    "the reply answers an event that Postgres has lost, by a failover or a restore; if it still has"
+    " the user, the lead is compared with it"
+)
 
 #: What Postgres is told of an answer.
 _Told = dict[str, object]
@@ -51,6 +55,8 @@ class Answer:
     outcome: str | None = None
     #: The token of the lease that applied it.
     fence: str | None = None
+    #: The history of Postgres that the event belongs to, None from senders that know of none.
+    history: str | None = None
     #: The sender says that a later try may succeed; the relay will make it.
     is_passing: bool = False
     #: How the event fared, kept for whoever asks why.
@@ -96,8 +102,10 @@ def _apply_together(answers: Mapping[int, Answer]) -> None:
     for user_id, row in {**settled, **repeated}.items():
         context.resume(answers[user_id].trace)
         _note(answers[user_id], told[user_id], row, is_repeated=user_id in repeated)
-    if len(settled) + len(repeated) < len(answers):
-        raise BadMessage(UNKNOWN_EVENT)
+    unknown = answers.keys() - settled.keys() - repeated.keys()
+    are_lost = [lost.is_lost(answers[one].reply, answers[one].history) for one in unknown]
+    if unknown:
+        raise BadMessage(LOST_EVENT if any(are_lost) else UNKNOWN_EVENT)
 
 
 def _settled(told: Iterable[_Told]) -> dict[int, Row]:

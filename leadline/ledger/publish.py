@@ -13,7 +13,15 @@ from multiprocessing import util
 import structlog
 
 from leadline.messages import contract, topology
-from leadline.messages.delivery import CHANGED, RESENT, SENT, STAGE_VERSION, attributes
+from leadline.messages.delivery import (
+    CHANGED,
+    HISTORY,
+    ORIGINATOR,
+    RESENT,
+    SENT,
+    STAGE_VERSION,
+    attributes,
+)
 from leadline.runtime import context, metrics, secrets
 from leadline.runtime.broker import Message
 from leadline.runtime.database import database
@@ -63,6 +71,10 @@ def message_of(event: Event, *, resent: bool = False) -> Message:
     headers[f"ce-{CHANGED}"] = ",".join(event.changed)
     if event.stage_version and event.action == "update_card":
         headers[f"ce-{STAGE_VERSION}"] = str(event.stage_version)
+    if event.history is not None:
+        headers[f"ce-{HISTORY}"] = str(event.history)
+    if originator_id := settings().originator_id or event.originator_id:
+        headers[f"ce-{ORIGINATOR}"] = originator_id
     if resent:
         headers[f"ce-{RESENT}"] = "true"
     return Message(

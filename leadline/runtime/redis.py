@@ -31,6 +31,7 @@ ANSWER_TIMEOUT_S = 5
 #: How long a command that a replica refuses is repeated, until the address leads to a master.
 FAILOVER_S = 2.0
 _FAILOVER_STEP_S = 0.25
+_DEMOTED = ("READONLY", "UNBLOCKED", "NOREPLICAS")
 
 
 class Demoted(redis.ConnectionError):
@@ -54,12 +55,12 @@ class _Following(_Base):
 def _is_demotion(error: redis.ResponseError) -> bool:
     """https://redis.io/docs/latest/develop/reference/protocol-spec/: the text begins with a code.
 
-    UNBLOCKED is how a blocking command ends when its server becomes a replica; before Redis 7 a
-    script quotes the error of its command.
+    UNBLOCKED is how a blocking command ends when its server becomes a replica; a script that passes
+    the error of its command on leaves the code in the text, before Redis 7 amid it.
     """
     is_by_class = isinstance(error, redis.ReadOnlyError | MasterDownError)
     text = str(error)
-    return is_by_class or text.startswith(("UNBLOCKED", "NOREPLICAS")) or " -READONLY " in text
+    return is_by_class or text.startswith(_DEMOTED) or " -READONLY " in text
 
 
 class _Credentials(redis.CredentialProvider):
@@ -135,4 +136,5 @@ def _is_passing(error: redis.ResponseError) -> bool:
     is_full = isinstance(error, redis.OutOfMemoryError)
     # In a pipeline the text begins with the command.
     text = str(error).rpartition("caused error: ")[2]
-    return is_full or text.startswith(("BUSY", "MISCONF"))
+    # A script that passes an error on leaves its code in the text.
+    return is_full or text.startswith(("BUSY", "MISCONF", "OOM"))

@@ -14,16 +14,17 @@ def as_json(select: str) -> str:
     return f"SELECT COALESCE(json_agg(found), '[]')::text AS found FROM ({select}) AS found"
 
 
+# It refuses where Postgres has forked: run what is made of it by `installation.guarded`.
 _ASKED = """
 WITH asked AS (
     SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS one (
         id bigint, expected_version bigint, full_name text, phone text, stage text,
         event_id uuid, action text, changed text, correlation_id text, traceparent text
-    )
+    ), leadline_present()
 )"""
 
 _USER = "id, full_name, phone, stage, version, stage_version, synced_version, bitrix_lead_id"
-_WRITE = "event_id, action, changed, correlation_id, traceparent"
+_WRITE = "event_id, action, changed, correlation_id, traceparent, history, originator_id"
 
 # Which of several new users of the same content is whose does not matter.
 _ALIKE = "row_number() OVER (PARTITION BY full_name, phone, stage) AS alike"
@@ -77,7 +78,9 @@ _KEY = """, key AS (
     SELECT :caller, :key, :fingerprint, event_id FROM event
 )"""
 
-_RESULT = as_json("SELECT event.*, bitrix_lead_id FROM event JOIN written USING (event_id)")
+_RESULT = as_json("""
+SELECT event.*, bitrix_lead_id, history, originator_id FROM event JOIN written USING (event_id)
+""")
 
 #: New users.
 CREATE = _CREATE + _EVENT + _RESULT
@@ -95,8 +98,9 @@ SELECT encode(key.fingerprint, 'hex') AS fingerprint, event.user_id AS id,
        event.full_name, event.phone, event.stage,
        event.version, CAST(NULL AS bigint) AS bitrix_lead_id, event.id AS event_id, event.action,
        event.changed, event.stage_version, event.occurred_at, event.correlation_id,
-       event.traceparent
-FROM idempotency_keys AS key JOIN events AS event ON event.id = key.event_id
+       event.traceparent, history, originator_id
+FROM leadline_present(),
+     idempotency_keys AS key JOIN events AS event ON event.id = key.event_id
 WHERE key.caller = :caller AND key.key = :key
   AND key.created_at > now() - interval '{KEY_LIFETIME}'
 """)

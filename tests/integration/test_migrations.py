@@ -1,5 +1,6 @@
 """From any schema with data to the newest: nothing is lost, and only the owner may do it."""
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import structlog
 
 from leadline.runtime.database import Database, StatementError
 from leadline.runtime.migrate import migrate, newest
+from leadline.runtime.settings import settings
 from tests.servers import PrivateServer, private
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -143,6 +145,38 @@ def test_users_of_before_are_found_by_what_they_are(fresh: str) -> None:
     assert _rows(fresh, "SELECT * FROM users_to_index") == []
 
 
+def test_a_database_in_use_keeps_the_originator_that_its_leads_bear(fresh: str) -> None:
+    _fill_0001(fresh)
+    migrate(fresh)
+    assert _rows(fresh, "SELECT originator_id, is_portal_checked FROM installation") == [
+        ["leadline", True]
+    ]
+
+
+def test_an_empty_database_gets_an_originator_of_its_own_and_keeps_it(fresh: str) -> None:
+    migrate(fresh)
+    ((name, is_checked),) = _rows(
+        fresh, "SELECT originator_id, is_portal_checked FROM installation"
+    )
+    assert re.fullmatch("leadline-[0-9a-f]{8}", str(name))
+    assert is_checked is False
+    with _connected(fresh) as connection:
+        connection.run("UPDATE alembic_version SET version_num = '0007'")
+    migrate(fresh)
+    assert _rows(fresh, "SELECT originator_id FROM installation") == [[name]]
+    with _connected(fresh) as connection:
+        connection.run("TRUNCATE installation")  # with users: ids begin at 1 again
+    assert _rows(fresh, "SELECT originator_id FROM installation") != [[name]]
+
+
+def test_a_chosen_originator_is_written_down(fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", "acme")
+    settings.cache_clear()
+    _fill_0001(fresh)
+    migrate(fresh)
+    assert _rows(fresh, "SELECT originator_id FROM installation") == [["acme"]]
+
+
 #: Users 1 to 5 claim lead 5, users 6 and 7 lead 6; when they were synced last, and under which
 #: token.
 SHARED_LEADS = """
@@ -273,6 +307,11 @@ def test_it_waits_no_longer_than_a_moment_for_others_to_finish(fresh: str) -> No
         "DELETE FROM unsynced_users",
         "INSERT INTO users_to_index (user_id) VALUES (1)",
         "UPDATE alembic_version SET version_num = '0'",
+        "UPDATE installation SET history = 1",
+        "UPDATE installation SET originator_id = 'another'",
+        "INSERT INTO installation (originator_id, history, fingerprint) VALUES ('a', 1, 'f')",
+        "DELETE FROM installation",
+        "SELECT setval('users_id_seq', 1)",
         "CREATE ROLE odd",
         "CREATE DATABASE odd",
         "COPY users TO PROGRAM 'true'",
