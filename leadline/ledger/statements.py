@@ -5,12 +5,32 @@ Those that come together cost little more than one: most of it is the statement 
 
 from leadline.messages.delivery import LOOK
 
-_ANSWERS = """
-WITH answer AS (
+_GIVEN = """
+WITH {name} AS (
     SELECT * FROM json_to_recordset(CAST(:answers AS json)) AS one (
         event_id uuid, user_id bigint, state text, reason text, attempts integer, lead_id bigint,
         fence bigint, is_passing boolean, journey jsonb
     )
+)"""
+
+# A lead belongs to one user: a reply that names another user's has failed, and its holder is left
+# alone. Of several users without a lead that name the same one in a statement one gets it.
+_JUDGED = f"""{_GIVEN.format(name="given")}, claim AS (
+    SELECT given.*, (SELECT id FROM users WHERE bitrix_lead_id = given.lead_id) AS holder
+    FROM given
+), judged AS (
+    SELECT claim.*, lead_id IS NOT NULL AND user_id <> COALESCE(
+        holder, min(user_id) OVER (PARTITION BY lead_id)
+    ) AS is_anothers
+    FROM claim
+), answer AS (
+    SELECT event_id, user_id, attempts, fence, journey,
+        CASE WHEN is_anothers THEN 'failed' ELSE state END AS state,
+        CASE WHEN is_anothers THEN 'lead ' || lead_id || ' belongs to another user'
+            ELSE reason END AS reason,
+        CASE WHEN NOT is_anothers THEN lead_id END AS lead_id,
+        is_passing AND NOT is_anothers AS is_passing
+    FROM judged
 )"""
 
 # Bitrix24's side may forget which version it has written: a message that comes late then takes the
@@ -32,7 +52,7 @@ END, false)"""
 # at a distance that has grown with each sending. So a repeated reply changes nothing here either.
 # The arrays say that there are few: the planner takes JSON for 100 rows, and would read a small
 # table as a whole.
-SETTLE = f"""{_ANSWERS}, owner AS (
+SETTLE = f"""{_JUDGED}, owner AS (
     SELECT id, synced_version, applied_fence FROM users
     WHERE id = ANY (ARRAY (SELECT user_id FROM answer))
     ORDER BY id FOR NO KEY UPDATE
@@ -74,12 +94,13 @@ UPDATE users SET
         ELSE settled.attempts END
 FROM settled WHERE users.id = settled.user_id
 RETURNING users.id, users.version, {_OVERWRITES} AS overwrites, settled.is_change, settled.age_s,
+    settled.state, settled.reason,
     (SELECT count(*) FROM older WHERE older.user_id = users.id) AS older
 """
 
 # A version that was answered before may have been written once more since, over a newer one that is
 # not answered yet: its later fence counts.
-REPEATED = f"""{_ANSWERS}, owner AS (
+REPEATED = f"""{_GIVEN.format(name="answer")}, owner AS (
     SELECT id, version, synced_version, applied_fence FROM users
     WHERE id = ANY (ARRAY (SELECT user_id FROM answer))
     ORDER BY id FOR NO KEY UPDATE
