@@ -15,7 +15,7 @@ from leadline.messages.delivery import number
 from leadline.messages.journey import Journey
 from leadline.runtime import context, metrics
 from leadline.runtime.context import Trace
-from leadline.runtime.database import Row, database
+from leadline.runtime.database import UNIQUE_VIOLATION, Row, StatementError, database
 from leadline.runtime.errors import BadMessage
 from leadline.runtime.settings import settings
 
@@ -96,7 +96,7 @@ def apply(answers: Sequence[Answer]) -> None:
 def _apply_together(answers: Mapping[int, Answer]) -> None:
     """Apply one answer for each user, by its id."""
     told = {user_id: _told(answer) for user_id, answer in answers.items()}
-    settled = _run(statements.SETTLE, told.values(), retry_for_s=settings().retry_for_s)
+    settled = _settled(told.values())
     others = [one for user_id, one in told.items() if user_id not in settled]
     repeated = _run(statements.REPEATED, others) if others else {}
     for user_id, row in {**settled, **repeated}.items():
@@ -106,6 +106,17 @@ def _apply_together(answers: Mapping[int, Answer]) -> None:
     are_lost = [lost.is_lost(answers[one].reply, answers[one].history) for one in unknown]
     if unknown:
         raise BadMessage(LOST_EVENT if any(are_lost) else UNKNOWN_EVENT)
+
+
+def _settled(told: Iterable[_Told]) -> dict[int, Row]:
+    """What became of these answers, by user, where they settled anything."""
+    try:
+        return _run(statements.SETTLE, told, retry_for_s=settings().retry_for_s)
+    except StatementError as error:
+        if error.code != UNIQUE_VIOLATION:
+            raise
+        # Somebody has just given one of these leads to another user; by now that can be seen.
+        return _run(statements.SETTLE, told, retry_for_s=settings().retry_for_s)
 
 
 def _run(sql: str, told: Iterable[_Told], **params: object) -> dict[int, Row]:
@@ -134,8 +145,11 @@ def _told(answer: Answer) -> _Told:
 
 def _note(answer: Answer, told: _Told, row: Row, *, is_repeated: bool) -> None:
     reply = answer.reply
+    state = answer.state if is_repeated else row["state"]
     if not is_repeated:
-        _count(row, answer.state, reply.action)
+        _count(row, state, reply.action)
+    if state != answer.state:
+        log.error("the lead of a reply is another user's", user_id=reply.user_id)
     if row["overwrites"]:
         again.ask([Again(reply.user_id, row["version"], with_stage=True, is_certain=True)])
         log.warning("an older state was written over a newer one", user_id=reply.user_id)
@@ -144,7 +158,7 @@ def _note(answer: Answer, told: _Told, row: Row, *, is_repeated: bool) -> None:
         event_id=told["event_id"],
         user_id=reply.user_id,
         status=reply.status,
-        state=answer.state,
+        state=state,
         attempts=reply.attempts,
         bitrix_lead_id=reply.bitrix_lead_id,
     )

@@ -132,9 +132,13 @@ def _write_of(action: str, changed: tuple[str, ...], fields: Mapping[str, object
 
 
 def _together(sql: str, writes: Sequence[_Write]) -> list[Event | None]:
-    """The events of these writes; None for those that were not done, or not like this."""
+    """The events of these writes; None for those that were not done, or not like this.
+
+    Of several writes of one user the first in order of arrival is done, the others go alone.
+    """
+    first = {write.get("id", write["event_id"]): write for write in reversed(writes)}
     try:
-        events = _run(sql, writes)
+        events = _run(sql, list(first.values()))
     except StatementError:  # nothing was written: whose fault it was shows when each goes alone
         return [None] * len(writes)
     return [events.get(str(write["event_id"])) for write in writes]
