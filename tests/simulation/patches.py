@@ -305,7 +305,7 @@ def _servers(modules: list[ModuleType]) -> None:
 
     def session(webhook_url: str) -> Any:
         made: Any = make_session(webhook_url)
-        made._session = active().session
+        made._session._connected = active().portal.connect
         return made
 
     _set(portals, "_session", session)

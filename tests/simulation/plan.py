@@ -99,6 +99,7 @@ WORKER_MOMENTS = (
     ("publish bitrix.responses asked", 1),
     ("publish bitrix.responses done", 3),
     ("portal sent", 1),
+    ("portal connects", 2),
     ("redis take done", 1),
     ("redis claim done", 1),
 )
@@ -126,6 +127,8 @@ PORTAL_TROUBLES = (
     ("5xx run", 2),
     ("5xx unrun", 1),
     ("damaged", 2),
+    ("cut off", 1),
+    ("slow connect", 1),
     ("tls broke", 2),
     ("dripping", 1),
     ("refused", 2),
@@ -329,6 +332,8 @@ def _amount(random: Random, trouble: str) -> float:
     """How late, how long, or which form."""
     if trouble in {"late", "late and cut", "dripping"}:
         return random.choice((random.uniform(0.5, 8), random.uniform(8, 60)))
+    if trouble == "slow connect":
+        return random.uniform(0.5, 4)
     if trouble == "slow way":
         return random.uniform(0.1, 1.5)
     if trouble == "long error":

@@ -1,19 +1,18 @@
 """Bitrix24 as a model: leads, its request limit, and what may go wrong on the way to it and back.
 
-It stands where `requests` would: a request leaves, arrives after a while, runs (perhaps late) and
-is answered, or not. What was planned for a request is its `Trouble`.
+It stands where the connection of our client would: a request leaves, arrives after a while, runs
+(perhaps late) and is answered, or not. What was planned for a request is its `Trouble`.
 """
 
+import http.client
 import json
 import re
-from collections.abc import Iterator
+import ssl
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl
 
-import requests
-import urllib3
-
+from leadline.bitrix24.session import Reply
 from tests.simulation.world import EPOCH, Mailbox, Process, World
 
 STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "JUNK")
@@ -169,29 +168,53 @@ class PortalModel:
 
     # --- the way there and back
 
-    def post(self, method: str, body: dict[str, Any], timeout_s: float) -> "Answer":
-        """As `requests.Session.post`."""
+    def connect(self, until: float) -> "Connection":
+        """This process's connection, kept or new; raises OSError where it can't be made in time."""
         world, process = self._world, self._world.process
-        number = len(self.requests) + 1 if world.now >= EPOCH else 0
-        trouble = self.troubles.get(number, Trouble(""))
+        kept: Connection | None = process.memory.get(Connection)
+        if kept is not None:
+            return kept
+        trouble = self.troubles.get(self._next_number(), Trouble(""))
         world.moment("portal connects")
-        request = Request(number, world.now, 0.0, process.name, method, trouble)
+        if trouble.kind == "refused connection":
+            world.wait(0.001)
+            self._log("none", trouble)
+            world.tell(process.name, "finds the portal's port closed")
+            raise ConnectionRefusedError
+        takes_s = process.random.uniform(0.01, 0.06)
+        if trouble.kind == "slow connect":
+            takes_s = trouble.amount
+        left_s = until - process.boottime()
+        world.wait(min(takes_s, left_s))
+        if takes_s > left_s:
+            raise TimeoutError
+        process.memory[Connection] = made = Connection(self)
+        return made
+
+    def _next_number(self) -> int:
+        return len(self.requests) + 1 if self._world.now >= EPOCH else 0
+
+    def _log(self, method: str, trouble: Trouble) -> Request:
+        number = self._next_number()
+        request = Request(number, self._world.now, 0.0, self._world.process.name, method, trouble)
+        if number:
+            self.requests.append(request)
+        return request
+
+    def exchange(self, method: str, body: dict[str, Any], timeout_s: float) -> Reply:
+        """Send a request and wait for its answer; raises what a connection does."""
+        world, process = self._world, self._world.process
+        request = self._log(method, self.troubles.get(self._next_number(), Trouble("")))
+        trouble = request.trouble
         request.leased = process.memory.pop("leased", {})
         for key, text in (body.get("cmd") or {}).items():
             request.commands[key] = Done(*_command(text))
-        if number:
-            self.requests.append(request)
-        if trouble.kind == "refused connection":
-            world.tell(process.name, "finds the portal's port closed", number=number)
-            world.wait(0.001)
-            reason = urllib3.exceptions.NewConnectionError(_POOL, "refused")
-            raise requests.ConnectionError(urllib3.exceptions.MaxRetryError(_POOL, "/", reason))
         world.tell(
             process.name,
             "sends the portal a request",
-            number=number,
+            number=request.number,
             commands={
-                k: f"{one.method} {_brief(one.params)}" for k, one in request.commands.items()
+                key: f"{one.method} {_brief(one.params)}" for key, one in request.commands.items()
             },
             **({"trouble": trouble.kind} if trouble.kind else {}),
         )
@@ -204,7 +227,11 @@ class PortalModel:
             world.after(delay_s, lambda: self._arrive(request, answer, process))
         found = answer.take(timeout_s)
         self._note_read(request, found)
-        return _received(found)
+        if found is None:
+            raise TimeoutError
+        if isinstance(found, Exception):
+            raise found
+        return Reply(found[0], "", found[1])
 
     def _note_read(self, request: Request, found: Any) -> None:
         """Whether the sender could read what became of its commands."""
@@ -262,15 +289,17 @@ class PortalModel:
         if kind == "late and cut":
             return
         if kind == "lost answer":
-            self._world.after(0.02, lambda: answer.put(requests.ConnectionError("reset")))
+            self._world.after(0.02, lambda: answer.put(ConnectionResetError()))
         elif kind == "no answer":
             return
         elif kind == "5xx run":
             answer.put((502, b"<html>bad gateway</html>"))
         elif kind == "damaged":
             answer.put((200, text[: len(text) // 2]))
+        elif kind == "cut off":
+            answer.put(http.client.IncompleteRead(b""))
         elif kind == "tls broke":
-            answer.put(requests.exceptions.SSLError("DECRYPTION_FAILED_OR_BAD_RECORD_MAC"))
+            answer.put(ssl.SSLError("DECRYPTION_FAILED_OR_BAD_RECORD_MAC"))
         elif kind == "dripping":
             self._world.after(trouble.amount, lambda: answer.put((200, text)))
         else:
@@ -423,50 +452,21 @@ class PortalModel:
         ]
 
 
-_POOL: Any = None
-
-
-class Answer:
-    """What our client sees of `requests.Response`."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status_code = status
-        self._body = body
-        self.headers: dict[str, str] = {}
-        self.ok = status < 400
-        self.is_redirect = self.is_permanent_redirect = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is kept."""
-
-    def iter_content(self, _size: int) -> Iterator[bytes]:
-        """The body in one piece."""
-        yield self._body
-
-
-class Session:
-    """Stands for `requests.Session`."""
+class Connection:
+    """Stands for the HTTP connection that a process keeps."""
 
     def __init__(self, portal: PortalModel) -> None:
         self._portal = portal
 
-    def post(
-        self, url: str, *, json: dict[str, Any], timeout: tuple[float, float], **_: object
-    ) -> Answer:
-        """One request."""
-        method = url.rsplit("/", 1)[-1].removesuffix(".json")
-        return self._portal.post(method, json, timeout[1])
+    def exchange(self, method: str, body: bytes, until: float) -> Reply:
+        """Send a request and read its answer; raises what the layers of a connection do."""
+        world = self._portal._world
+        timeout_s = until - world.process.boottime()
+        return self._portal.exchange(method, json.loads(body), timeout_s)
 
-
-def _received(found: Any) -> Answer:
-    if found is None:
-        raise requests.ReadTimeout("no answer in time")
-    if isinstance(found, Exception):
-        raise found
-    return Answer(*found)
+    def abort(self) -> None:
+        """Hang up: the next request needs another connection."""
+        self._portal._world.process.memory.pop(Connection, None)
 
 
 def _error(code: str, text: str) -> bytes:

@@ -30,7 +30,7 @@ from tests.checker.history import Fork
 from tests.simulation import faults, patches
 from tests.simulation.broker import CONFIRM_S, Broker, Connector, Handlers, SimPublisher, Stored
 from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES, Plan, Write
-from tests.simulation.portal_model import PortalModel, Session
+from tests.simulation.portal_model import PortalModel
 from tests.simulation.postgres_model import PostgresModel, Store
 from tests.simulation.redis_model import Client, RedisModel, Server
 from tests.simulation.world import EPOCH, Process, Signal, Stuck, World
@@ -101,7 +101,6 @@ class System:
         self.broker.queues[FOREIGN_QUEUE] = []
         self.broker.on_lost_confirm = partial(self.note_loss, CONFIRM_S + 3)
         self.portal = PortalModel(world, rate_per_s=RATE_PER_S, burst=shape.burst)
-        self.session = Session(self.portal)
         self._jobs = Signal(world)
         self.redis.on_return.append(self._jobs.fire)
         self._handlers = {
