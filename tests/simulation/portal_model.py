@@ -16,6 +16,8 @@ from leadline.bitrix24.session import Reply
 from tests.simulation.world import EPOCH, Mailbox, Process, World
 
 STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "JUNK")
+#: The method of what was not sent.
+UNSENT = "unsent"
 #: The portal's gateway gives up a request that runs longer.
 LIMIT_S = 60.0
 _PART = re.compile(r"\[([^\]]*)\]")
@@ -178,8 +180,7 @@ class PortalModel:
         world.moment("portal connects")
         if trouble.kind == "refused connection":
             world.wait(0.001)
-            self._log("none", trouble)
-            world.tell(process.name, "finds the portal's port closed")
+            self._note_unsent(trouble)
             raise ConnectionRefusedError
         takes_s = process.random.uniform(0.01, 0.06)
         if trouble.kind == "slow connect":
@@ -187,9 +188,19 @@ class PortalModel:
         left_s = until - process.boottime()
         world.wait(min(takes_s, left_s))
         if takes_s > left_s:
+            self._note_unsent(trouble)
             raise TimeoutError
         process.memory[Connection] = made = Connection(self)
         return made
+
+    def _note_unsent(self, trouble: Trouble) -> None:
+        """A request that did not leave: whom it would have been for."""
+        process = self._world.process
+        request = self._log(UNSENT, trouble)
+        request.leased = process.memory.pop("leased", {})
+        for user in request.leased:
+            request.commands[f"u{user}"] = Done(UNSENT, {})
+        self._world.tell(process.name, "can't connect to the portal", number=request.number)
 
     def _next_number(self) -> int:
         return len(self.requests) + 1 if self._world.now >= EPOCH else 0

@@ -171,7 +171,7 @@ def _command(done: portal_model.Done, request: portal_model.Request) -> Command:
 
 def _users(done: portal_model.Done, request: portal_model.Request) -> tuple[int, ...]:
     """Whom a command is for: a write's key names its user."""
-    if done.method in {"crm.item.add", "crm.item.update"}:
+    if done.method in {"crm.item.add", "crm.item.update", portal_model.UNSENT}:
         key = next(key for key, one in request.commands.items() if one is done)
         return (int(key.removeprefix("u")),)
     where = done.params.get("filter") or {}
