@@ -76,7 +76,7 @@ def _on_process(system: "System", kind: str, process: Process, amount: float) ->
 
 def _redis_loses(system: "System", fault: Fault) -> None:
     system.note_redis_loss()
-    lost_s = system.redis.restart(fault.amount)
+    lost_s = system.redis.restart(fault.amount, fault.choice)
     system.world.tell("fault", "was lost", seconds=round(lost_s, 3))
 
 
@@ -94,7 +94,7 @@ def _redis_switched_over(system: "System", fault: Fault) -> None:
     """To a replica with another clock, which may lack the last moments."""
     system.note_redis_loss()
     lose_s = fault.amount if fault.choice % 2 else None
-    system.redis.restart(lose_s, ahead_s=(fault.choice - 5.5) / 1.1)
+    system.redis.restart(lose_s, fault.choice, ahead_s=(fault.choice - 5.5) / 1.1)
 
 
 def _redis_away(system: "System", fault: Fault) -> None:
@@ -115,7 +115,7 @@ def _postgres_away(system: "System", fault: Fault) -> None:
 
 def _postgres_forked(system: "System", fault: Fault) -> None:
     system.note_loss(MOMENT_S)
-    system.fork(fault.amount)
+    system.fork(fault.amount, fault.choice)
 
 
 def _broker_away(system: "System", fault: Fault) -> None:

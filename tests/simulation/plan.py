@@ -174,6 +174,8 @@ def draw(seed: int) -> Plan:
     last_s = max(one.at_s for one in writes)
     count = random.choices((0, 1, 2, 3, 4), (1, 10, 8, 4, 2))[0]
     faults = [_fault(random, last_s) for _ in range(count)]
+    if random.random() < 0.3:
+        faults += _pair(random)
     shape = _shape(random)
     without = os.environ.get(WITHOUT, "").split(",")
     items: list[Write | Fault] = [*writes, *faults]
@@ -308,6 +310,20 @@ _WHERE: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = (
     (("broker forgets", "confirm", "deliveries"), (*OTHER_MOMENTS, *WORKER_MOMENTS)),
     (("kill other", "freeze other", "postgres", "broker away"), OTHER_MOMENTS),
 )
+
+
+def _pair(random: Random) -> list[Fault]:
+    """A call whose end nobody sees, and at the same moment the loss of what was known of it."""
+    nth = random.choices((1, 2, 3, 4), (6, 6, 3, 1))[0]
+    trouble = random.choice(("late", "late and cut", "lost answer", "no answer", "late"))
+    call = Fault(f"portal: {trouble}", nth=nth, amount=_amount(random, trouble))
+    kind = random.choice(
+        ("kill worker", "redis loses", "redis loses", "redis flushed", "redis switched over")
+    )
+    delay_s = 0.0 if kind == "kill worker" else random.choice((0.0, random.uniform(0, 0.9)))
+    choice = random.randrange(12)
+    loss = Fault(kind, None, "portal sent", nth, delay_s, random.uniform(0.2, 1.2), choice)
+    return [call, loss]
 
 
 def _trouble(random: Random) -> Fault:

@@ -20,7 +20,9 @@ from local.runner.servers.postgres import binary
 from tests.simulation.world import EPOCH, World
 
 COPY_EVERY_S = 0.4
-COPIES = 4
+#: There is a copy before each of these statements.
+COPY_BEFORE = {"create", "create_once", "change", "change_at_once", "change_once", "settle"}
+COPIES = 6
 #: What a database says of itself; found before the functions of Postgres' own.
 _OWN = (
     """
@@ -234,7 +236,7 @@ class PostgresModel:
         breaks = self.breaks
         world.wait(process.random.uniform(0.0005, 0.003))
         self._check(breaks)
-        self._copy()
+        self._copy(name)
         try:
             rows = self.run_now(sql, **params)
         finally:
@@ -276,26 +278,28 @@ class PostgresModel:
     def _back(self) -> None:
         self.is_away = False
 
-    def fork(self, lose_s: float) -> float:
-        """Go on from an earlier state, as a replica that lagged behind; returns what was lost."""
+    def fork(self, lose_s: float, choice: int) -> float:
+        """Go on as a replica that lagged behind by up to this; returns how much was lost."""
         after = [one for one in self._copies if one.at >= self._world.now - lose_s]
         self.breaks += 1
         self._forks += 1
         if not after:
             return 0.0
-        self._store.load(after[0].number, after[0].sequences)
-        self._written = after[0].written
-        return self._world.now - after[0].at
+        found = after[choice % len(after)]
+        self._store.load(found.number, found.sequences)
+        self._written = found.written
+        return self._world.now - found.at
 
     def events(self) -> set[tuple[int, int]]:
         """User and version of all that the ledger holds."""
         rows = self._store.admin.run("SELECT user_id, version FROM events")
         return {(user, version) for user, version in rows}
 
-    def _copy(self) -> None:
+    def _copy(self, name: str) -> None:
         """Keep what is there before the next statement, now and then."""
         now = self._world.now
-        if not self.may_lose or (self._copies and now < self._copies[-1].at + COPY_EVERY_S):
+        is_fresh = self._copies and now < self._copies[-1].at + COPY_EVERY_S
+        if not self.may_lose or (is_fresh and name not in COPY_BEFORE):
             return
         number = self._copies.pop(0).number if len(self._copies) == COPIES else len(self._copies)
         sequences = self._store.save(number)

@@ -21,9 +21,11 @@ from tests.simulation.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Part of a second between two copies of everything, and how many are kept.
+#: Part of a second between two copies of everything, before which scripts there is one in any case,
+#: and how many are kept.
 COPY_EVERY_S = 0.2
-COPIES = 7
+COPY_BEFORE = {"put", "lease", "settle"}
+COPIES = 14
 
 #: In the place of `leadline/runtime/lua/server.lua`.
 SERVER = """
@@ -143,7 +145,7 @@ class RedisModel:
         breaks = self.breaks
         world.wait(process.random.uniform(0.0002, 0.002))
         self._check(breaks)
-        self._copy()
+        self._copy(name)
         answers = self._run(commands)
         world.moment(f"redis {name} done")
         world.moment("redis done")
@@ -197,8 +199,8 @@ class RedisModel:
         self._raw.flushdb()
         self._returned()
 
-    def restart(self, lose_s: float | None, ahead_s: float | None = None) -> float:
-        """Start again, without what was written in the last `lose_s`; returns what was lost."""
+    def restart(self, lose_s: float | None, choice: int = 0, ahead_s: float | None = None) -> float:
+        """Start again from some moment of the last `lose_s`; returns how much was lost."""
         lost_s = 0.0
         after = (
             []
@@ -206,7 +208,7 @@ class RedisModel:
             else [one for one in self._copies if one[0] >= self._world.now - lose_s]
         )
         if after:
-            at, database = after[0]
+            at, database = after[choice % len(after)]
             lost_s = self._world.now - at
             self._raw.eval(_COPY, 0, database, 0)
         if ahead_s is not None:
@@ -246,10 +248,11 @@ class RedisModel:
         else:
             raw.hset(entry, ("state", "order", "agreed")[choice % 4 - 1], "{")
 
-    def _copy(self) -> None:
+    def _copy(self, name: str) -> None:
         """Keep what is there before the next command, a few times a second."""
         now = self._world.now
-        if not self.may_lose or (self._copies and now < self._copies[-1][0] + COPY_EVERY_S):
+        is_fresh = self._copies and now < self._copies[-1][0] + COPY_EVERY_S
+        if not self.may_lose or (is_fresh and name not in COPY_BEFORE):
             return
         database = len(self._copies) + 1
         if len(self._copies) == COPIES:

@@ -247,10 +247,10 @@ class System:
         (row,) = self.postgres.run_now("SELECT history FROM installation")
         return int(row["history"])
 
-    def fork(self, lose_s: float) -> None:
+    def fork(self, lose_s: float, choice: int) -> None:
         """Postgres loses its newest writes."""
         before, number = self.postgres.events(), self.history_number()
-        lost_s = self.postgres.fork(lose_s)
+        lost_s = self.postgres.fork(lose_s, choice)
         lost = frozenset(before - self.postgres.events())
         self.forks.append(Fork(self.world.now, lost, number))
         self.world.tell("fault", "was lost", seconds=round(lost_s, 3), versions=sorted(lost))
