@@ -4,8 +4,15 @@ A function here is called in a playing process before its first history (`many.p
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from leadline.sync import queue, replies
+from leadline.bitrix24 import errors
+from leadline.bitrix24.session import Session
+from leadline.runtime import clock
+from leadline.runtime.errors import OutcomeUnknown, Rejected, Unavailable
+from leadline.sync import plan, queue, replies
+from leadline.users import statements, store
 from tests.simulation import patches
 
 
@@ -71,6 +78,59 @@ def reply_is_forgotten_unconfirmed() -> None:
     replies.send = lambda answers: [True] * len(send(answers))
 
 
+def default_originator_is_shared() -> None:
+    """All installations bear the same name in their leads."""
+    plan.originator_of = lambda _entry: plan.DEFAULT_ORIGINATOR
+
+
+def suspended_time_is_not_counted() -> None:
+    """The last moment for a call is kept by a clock that a suspended machine stops."""
+    clock.now_s = lambda: patches.world().process.monotonic()
+
+
+def precondition_is_of_the_user() -> None:
+    """A precondition is checked where a user is locked, and not for each write that shares it."""
+    wrong = statements.CHANGE_AT_ONCE
+    for old, new in (
+        ("SELECT asked.* FROM users", "SELECT users.id FROM users"),
+        ("held.", "asked."),
+        ("FROM held WHERE users.id", "FROM held JOIN asked ON asked.id = held.id WHERE users.id"),
+    ):
+        if old not in wrong:
+            raise ValueError(f"CHANGE_AT_ONCE has no more: {old}")
+        wrong = wrong.replace(old, new)
+    patches.STATEMENTS[wrong] = "change_at_once"
+    statements.CHANGE_AT_ONCE = wrong
+    group: Any = store._changes
+    group._serve = partial(store._together, wrong)
+
+
+def tls_breaks_before_the_request() -> None:
+    """Every error of TLS counts as if nothing had been sent."""
+    post = Session.post
+
+    def wrong(self: Session, *args: Any, **options: Any) -> Any:
+        try:
+            return post(self, *args, **options)
+        except OutcomeUnknown as error:
+            if "SSL" in error.detail:
+                raise Unavailable(error.detail) from None
+            raise
+
+    Session.post = wrong  # type: ignore[method-assign]
+
+
+def unknown_codes_are_final() -> None:
+    """An error that nobody knows is not tried again."""
+    known = errors._class_of
+
+    def wrong(status: int, code: str, description: str) -> Any:
+        found = known(status, code, description)
+        return Rejected if found is OutcomeUnknown and status == 400 else found
+
+    errors._class_of = wrong
+
+
 ALL: dict[str, Callable[[], None]] = {
     one.__name__: one
     for one in (
@@ -84,5 +144,10 @@ ALL: dict[str, Callable[[], None]] = {
         history_is_ignored,
         running_update_is_not_waited_for,
         reply_is_forgotten_unconfirmed,
+        default_originator_is_shared,
+        suspended_time_is_not_counted,
+        precondition_is_of_the_user,
+        tls_breaks_before_the_request,
+        unknown_codes_are_final,
     )
 }

@@ -161,7 +161,11 @@ def _lead_deleted(system: "System", fault: Fault) -> None:
 
 def _some_lead(system: "System", fault: Fault) -> list[Lead]:
     """One that is there, if any."""
-    leads = [lead for lead in system.portal.leads.values() if not lead.is_deleted]
+    leads = [
+        lead
+        for lead in system.portal.leads.values()
+        if not lead.is_deleted and not lead.is_neighbours
+    ]
     return [leads[fault.choice % len(leads)]] if leads else []
 
 

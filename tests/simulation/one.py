@@ -56,11 +56,11 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
     for at in reversed(range(len(plan.items))):
         yield replace(plan, items=plan.items[:at] + plan.items[at + 1 :])
     shape = plan.shape
-    plain = Shape(1, 1, 1, shape.burst, shape.calm_after_s)
+    plain = Shape(1, 1, 1, shape.burst, has_neighbours=False, calm_after_s=shape.calm_after_s)
     for name in ("workers", "intakes", "repliers"):
         if getattr(shape, name) > 1:
             yield replace(plan, shape=replace(shape, **{name: getattr(shape, name) - 1}))
-    for name in ("redis_ahead_s", "postgres_ahead_s", "processes_ahead_s"):
+    for name in ("has_neighbours", "redis_ahead_s", "postgres_ahead_s", "processes_ahead_s"):
         if getattr(shape, name) != getattr(plain, name):
             yield replace(plan, shape=replace(shape, **{name: getattr(plain, name)}))
     for at, item in enumerate(plan.items):

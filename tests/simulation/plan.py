@@ -7,7 +7,7 @@ starts again.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
@@ -61,6 +61,8 @@ class Shape:
     intakes: int
     repliers: int
     burst: int
+    #: Another installation has leads in the same portal.
+    has_neighbours: bool
     #: How long after the last write faults still happen.
     calm_after_s: float
     #: How far the clocks of Redis, of Postgres and of the processes are off.
@@ -184,20 +186,21 @@ def draw(seed: int) -> Plan:
 
 
 def _shape(random: Random) -> Shape:
-    workers = random.choice((1, 2, 2, 3))
-    burst = random.choice((5, 8, 50))
-    calm_after_s = random.choice((3.0, 20.0, 100.0))
+    shape = Shape(
+        workers=random.choice((1, 2, 2, 3)),
+        intakes=random.choice((1, 2)),
+        repliers=random.choice((1, 2)),
+        burst=random.choice((5, 8, 50)),
+        has_neighbours=random.random() < 0.1,
+        calm_after_s=random.choice((3.0, 20.0, 100.0)),
+    )
     if random.random() < 0.5:
-        return Shape(workers, random.choice((1, 2)), random.choice((1, 2)), burst, calm_after_s)
-    return Shape(
-        workers,
-        random.choice((1, 2)),
-        random.choice((1, 2)),
-        burst,
-        calm_after_s,
-        random.uniform(-5, 5),
-        random.uniform(-5, 5),
-        tuple(random.uniform(-5, 5) for _ in range(5)),
+        return shape
+    return replace(
+        shape,
+        redis_ahead_s=random.uniform(-5, 5),
+        postgres_ahead_s=random.uniform(-5, 5),
+        processes_ahead_s=tuple(random.uniform(-5, 5) for _ in range(5)),
     )
 
 

@@ -16,6 +16,8 @@ from leadline.bitrix24.session import Reply
 from tests.simulation.world import EPOCH, Mailbox, Process, World
 
 STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "JUNK")
+#: What the leads of another installation are called.
+NEIGHBOUR = "Сосед"
 #: The method of what was not sent.
 UNSENT = "unsent"
 #: The portal's gateway gives up a request that runs longer.
@@ -113,6 +115,8 @@ class Lead:
     origin: str
     phones: dict[int, str] = field(default_factory=dict)
     is_deleted: bool = False
+    #: Of another installation in the same portal, whose users have the same ids.
+    is_neighbours: bool = False
     writes: list[Written] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
@@ -452,14 +456,21 @@ class PortalModel:
         self._next_row += 1
         return self._next_row
 
-    # --- by hand
+    # --- not by us
+
+    def add_neighbours(self) -> None:
+        """Leads of another installation, which bears the name that was everybody's default."""
+        for origin in range(1, 4):
+            lead = Lead(len(self.leads) + 1, NEIGHBOUR, NEIGHBOUR, "NEW", "leadline", str(origin))
+            lead.is_neighbours = True
+            self.leads[lead.lead_id] = lead
 
     def of_user(self, user_id: int) -> list[Lead]:
         """Leads with this user as their origin that are there."""
         return [
             lead
             for lead in self.leads.values()
-            if lead.origin == str(user_id) and not lead.is_deleted
+            if lead.origin == str(user_id) and not lead.is_deleted and not lead.is_neighbours
         ]
 
 

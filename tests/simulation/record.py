@@ -75,7 +75,9 @@ def history(system: System) -> History:
         requests=tuple(_request(one) for one in system.portal.requests),
         rate=Rate(RATE_PER_S, system.plan.shape.burst),
         leads=tuple(
-            _lead(one) for one in system.portal.leads.values() if int(one.origin) not in FOREIGN
+            _lead(one)
+            for one in system.portal.leads.values()
+            if not one.is_neighbours and int(one.origin) not in FOREIGN
         ),
         injected=_injected(system, events),
         texts=[

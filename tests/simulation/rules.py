@@ -18,6 +18,7 @@ def broken(system: System) -> list[str]:
         *_checked(system),
         *_foreign(system),
         *_left(system),
+        *_neighbours(system),
     ]
 
 
@@ -53,6 +54,13 @@ def _foreign(system: System) -> Iterator[str]:
             by_hand = any(not one.is_ours for one in lead.writes)
             if (lead.title, tuple(lead.phones.values())) not in states and not by_hand:
                 yield f"foreign user {user_id} has a lead that nobody sent"
+
+
+def _neighbours(system: System) -> Iterator[str]:
+    """Leads of another installation are not touched, whatever their origin."""
+    for lead in system.portal.leads.values():
+        if lead.is_neighbours and lead.writes:
+            yield f"lead {lead.lead_id} of another installation was written: {lead.writes[-1]}"
 
 
 def _left(system: System) -> Iterator[str]:

@@ -101,6 +101,8 @@ class System:
         self.broker.queues[FOREIGN_QUEUE] = []
         self.broker.on_lost_confirm = partial(self.note_loss, CONFIRM_S + 3)
         self.portal = PortalModel(world, rate_per_s=RATE_PER_S, burst=shape.burst)
+        if shape.has_neighbours:
+            self.portal.add_neighbours()
         self._jobs = Signal(world)
         self.redis.on_return.append(self._jobs.fire)
         self._handlers = {
