@@ -80,12 +80,16 @@ def reply_is_forgotten_unconfirmed() -> None:
 
 def default_originator_is_shared() -> None:
     """All installations bear the same name in their leads."""
-    plan.originator_of = lambda _entry: plan.DEFAULT_ORIGINATOR
+    plan.originator_of = lambda entry: plan.DEFAULT_ORIGINATOR  # noqa: ARG005 - same signature
 
 
 def suspended_time_is_not_counted() -> None:
     """The last moment for a call is kept by a clock that a suspended machine stops."""
-    clock.now_s = lambda: patches.world().process.monotonic()
+
+    def wrong() -> float:
+        return patches.world().process.monotonic()
+
+    clock.now_s = wrong
 
 
 def precondition_is_of_the_user() -> None:
