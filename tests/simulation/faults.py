@@ -118,6 +118,10 @@ def _postgres_forked(system: "System", fault: Fault) -> None:
     system.fork(fault.amount, fault.choice)
 
 
+def _rows_locked(system: "System", _: Fault) -> None:
+    system.postgres.lock_next = True
+
+
 def _broker_away(system: "System", fault: Fault) -> None:
     system.note_loss(fault.amount)
     system.broker.away(fault.amount)
@@ -184,6 +188,7 @@ _ON_SERVERS: dict[str, Callable[["System", Fault], None]] = {
     "redis entry damaged": _redis_entry_damaged,
     "postgres away": _postgres_away,
     "postgres forked": _postgres_forked,
+    "rows locked": _rows_locked,
     "broker away": _broker_away,
     "broker forgets": _broker_forgets,
     "confirm lost": _confirm_lost,

@@ -156,6 +156,7 @@ FAULTS = (
     ("redis entry damaged", 1),
     ("postgres away", 3),
     ("postgres forked", 3),
+    ("rows locked", 2),
     ("broker away", 2),
     ("broker forgets", 2),
     ("confirm lost", 3),
@@ -312,6 +313,10 @@ _WHERE: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = (
     (("redis",), (*WORKER_MOMENTS, ("redis put done", 3), ("redis put asked", 1))),
     (("broker forgets", "confirm", "deliveries"), (*OTHER_MOMENTS, *WORKER_MOMENTS)),
     (("kill other", "freeze other", "postgres", "broker away"), OTHER_MOMENTS),
+    (
+        ("rows locked",),
+        (("sql mark asked", 2), ("sql claim asked", 2), ("sql change_at_once asked", 3)),
+    ),
 )
 
 

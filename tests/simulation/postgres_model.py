@@ -178,6 +178,14 @@ class Store:
         restarts = (f"SELECT setval('sim.{name}', 1, false)" for name in self.sequences)
         self.admin.run(";".join(restarts))
 
+    def lock(self) -> None:
+        """Hold all users and events, as other statements would just now."""
+        self.admin.run("BEGIN; SELECT FROM users FOR UPDATE; SELECT FROM events FOR UPDATE")
+
+    def unlock(self) -> None:
+        """Let them go."""
+        self.admin.run("ROLLBACK")
+
     def save(self, number: int) -> list[Any]:
         """Copy all rows; returns where the sequences are."""
         self._copy("sim", f"copy{number}")
@@ -223,6 +231,8 @@ class PostgresModel:
         self._written = 0
         self._forks = 0
         self._copies: list[_Copied] = []
+        #: The next statement that skips locked rows finds all of them locked.
+        self.lock_next = False
         #: Whether its last moments may be lost: then it is copied now and then.
         self.may_lose = False
         store.reset()
@@ -237,9 +247,15 @@ class PostgresModel:
         world.wait(process.random.uniform(0.0005, 0.003))
         self._check(breaks)
         self._copy(name)
+        is_locked = self.lock_next and "SKIP LOCKED" in sql
+        if is_locked:
+            self.lock_next = False
+            self._store.lock()
         try:
             rows = self.run_now(sql, **params)
         finally:
+            if is_locked:
+                self._store.unlock()
             world.moment(f"sql {name} done")
             world.moment("sql done")
             world.wait(process.random.uniform(0.0005, 0.003))
