@@ -3,7 +3,6 @@
 import importlib
 import multiprocessing
 import os
-import signal
 import sys
 import time
 import traceback
@@ -20,6 +19,8 @@ from tests.simulation.play import Player
 CHUNK = 20
 #: Without a result for so long something hangs.
 PATIENCE_S = 120.0
+#: How long a process may take to end after the history it is at.
+END_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[in
     context = multiprocessing.get_context("spawn")
     chunks: Any = context.Queue()
     results: Any = context.Queue()
+    stop: Any = context.Event()
     count = 0
     for at in range(0, len(seeds), CHUNK):
         chunks.put(list(seeds[at : at + CHUNK]))
@@ -78,7 +80,7 @@ def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[in
     for _ in range(jobs):
         chunks.put(None)
     processes = [
-        context.Process(target=_work, args=(chunks, results, prepare), daemon=True)
+        context.Process(target=_work, args=(chunks, results, stop, prepare), daemon=True)
         for _ in range(jobs)
     ]
     for process in processes:
@@ -87,9 +89,12 @@ def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[in
         for _ in range(count):
             yield _next(results, processes)
     finally:
+        stop.set()
+        for queue in (chunks, results):
+            queue.cancel_join_thread()
         for process in processes:
-            process.terminate()
-        for process in processes:
+            process.join(END_S)
+            process.kill()
             process.join()
 
 
@@ -101,17 +106,22 @@ def _next(results: Any, processes: list[SpawnProcess]) -> tuple[int, list[Failed
     return result
 
 
-def _work(chunks: Any, results: Any, prepare: str) -> None:
+def _work(chunks: Any, results: Any, stop: Any, prepare: str) -> None:
     """One process: its servers, and chunk after chunk."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    parent = os.getppid()
     try:
         with closing(Player()) as player:
             if prepare:
                 module, _, name = prepare.partition(":")
                 getattr(importlib.import_module(module), name)()
             while (seeds := chunks.get()) is not None:
-                played = [(seed, player.play(draw(seed)).broken) for seed in seeds]
-                failed = [Failed(seed, tuple(broken)) for seed, broken in played if broken]
+                failed = []
+                for seed in seeds:
+                    if stop.is_set() or os.getppid() != parent:
+                        return
+                    broken = player.play(draw(seed)).broken
+                    if broken:
+                        failed.append(Failed(seed, tuple(broken)))
                 results.put((len(seeds), failed))
     except Exception:  # noqa: BLE001 - the edge of the process
         results.put(traceback.format_exc())
