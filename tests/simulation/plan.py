@@ -331,7 +331,12 @@ def _pair(random: Random) -> list[Fault]:
     delay_s = 0.0 if kind == "kill worker" else random.choice((0.0, random.uniform(0, 0.9)))
     choice = random.randrange(12)
     loss = Fault(kind, None, "portal sent", nth, delay_s, random.uniform(0.2, 1.2), choice)
-    return [call, loss]
+    if random.random() < 0.75:
+        return [call, loss]
+    # A message that is held up meanwhile: what came after it is served before it.
+    moment = random.choice(("redis put asked", "redis put asked", "publish bitrix_queue asked"))
+    held_s = random.uniform(0.2, 8)
+    return [call, loss, Fault("freeze other", None, moment, 1, 0.0, held_s)]
 
 
 def _trouble(random: Random) -> Fault:
