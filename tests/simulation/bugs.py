@@ -125,7 +125,7 @@ def tls_breaks_before_the_request() -> None:
 
 
 def unknown_codes_are_final() -> None:
-    """An error that nobody knows is not tried again."""
+    """An error of an unknown code is not tried again."""
     known = errors._class_of
 
     def wrong(status: int, code: str, description: str) -> Any:

@@ -184,7 +184,7 @@ class RedisModel:
         return str(args[0]).lower()
 
     def peek(self, *command: Any) -> Any:
-        """An answer that is no step: nobody of the simulated looks."""
+        """An answer that is no step: it takes no virtual time."""
         return self._raw.execute_command(*command)  # type: ignore[no-untyped-call]
 
     # --- what may happen to it
@@ -234,7 +234,7 @@ class RedisModel:
             happen()
 
     def damage(self, choice: int) -> None:
-        """Something of a user's entry becomes what nobody could have written."""
+        """Something of a user's entry becomes what our code never writes."""
         raw, pattern = self._raw, "*:user:[0-9]*"
         found: list[bytes] = raw.keys(pattern)  # type: ignore[assignment]
         entries = [key for key in found if not key.endswith(b":events")]
