@@ -53,7 +53,7 @@ def bucket_is_full_after_a_loss() -> None:
 
 
 def fence_is_not_checked() -> None:
-    """Whoever has lost the lease settles nevertheless."""
+    """A worker that has lost the lease settles nevertheless."""
     patches.edit("settle", "redis.call('HGET', entry, 'fence') == fence and ", "")
 
 

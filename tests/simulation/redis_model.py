@@ -155,7 +155,7 @@ class RedisModel:
 
     def _check(self, breaks: int) -> None:
         if self.is_away or breaks != self.breaks:
-            # Nobody can say whether the command took effect.
+            # The command may have taken effect.
             self._world.wait(0.01)
             raise redis.ConnectionError("Redis is away")
 
@@ -228,7 +228,7 @@ class RedisModel:
         self._returned()
 
     def _returned(self) -> None:
-        # Whoever looks only now and then looks within the next second, as it would.
+        # Those who poll look within the next second, as they would.
         self._world.after(1.5, lambda: None)
         for happen in self.on_return:
             happen()

@@ -36,7 +36,7 @@ def _checked(system: System) -> Iterator[str]:
 def _foreign(system: System) -> Iterator[str]:
     """A sender without versions gets its answers, and its lead is one of the states it sent.
 
-    Nobody sends its messages again: what a broker forgets, and a Redis with it, is lost.
+    Its messages are sent once: what a broker forgets, and a Redis with it, is lost.
     """
     if any(fault.kind == "broker forgets" for fault in system.plan.faults):
         return
