@@ -45,7 +45,7 @@ _BY_CODE: dict[str, type[BitrixError]] = {
 #: A value was refused, if the status says so too; `""` then comes with a sentence.
 _OF_VALUE = frozenset({"", "100", "invalid_arg_value", "error_argument"})
 #: The same: CRM_FIELD_ERROR_VALUE_NOT_VALID, CRM_FIELD_ERROR_REQUIRED and others.
-_OF_FIELD = "crm_field_error_"
+_OF_FIELD = "crm_field_error"
 
 _BY_STATUS: dict[int, type[BitrixError]] = {
     HTTPStatus.UNAUTHORIZED: PortalDown,
