@@ -43,7 +43,7 @@ _HEADERS = {
 }
 
 
-# It prints paths, at WARNING too (one malformed header line is enough), and the path is a credential.
+# It prints paths, at WARNING too (one malformed header line will do), and the path is a credential.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
