@@ -232,7 +232,7 @@ def test_one_bad_command_harms_no_other(control: Control, amqp_url: str) -> None
 def test_a_revoked_webhook_pauses_all_and_costs_no_attempt(
     control: Control, workers: Callable[[int], None], amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.sync.pause.PROBE_STEPS_S", (0.5, 0.5))
+    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.5, 0.5))
     control("settings", "PUT", {"mode": "revoked"})
     for user_id in range(1, 101):
         put(user_id)
