@@ -23,15 +23,14 @@ class Pause:
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._key, self._resumed = f"{prefix}paused", f"{prefix}resumed"
-        self._memory = f"{prefix}memory"
         self._record = OutageRecord(client, self._key)
-        self._look = script(client, "memory", "restore_hold", "look_pause")
+        self._look = script(client, "restore_hold", "look_pause")
         self._hold = script(client, "hold")
         self._release = script(client, "release")
         self._restore = script(client, "restore_hold", "restore")
         self._lock = threading.Lock()
-        #: The hold that was in force when this process looked last, and in which memory of Redis.
-        self._seen: tuple[int, Outage] | None = None
+        #: The hold that was in force when this process looked last.
+        self._seen: Outage | None = None
 
     def state(self) -> Outage | None:
         """The pause in force, None where calls may be made.
@@ -40,13 +39,10 @@ class Pause:
             redis.RedisError: Redis can't be reached.
         """
         with self._lock:  # or what was seen first could replace what was seen last
-            seen_in, hold = self._seen or (0, None)
-            hold_args = [_seconds(hold.since), hold.reason] if hold else ["", ""]
-            whole_since, now_ms, found = self._look(
-                keys=[self._key, self._resumed, self._memory], args=[seen_in, *hold_args]
-            )
+            seen = [_seconds(self._seen.since), self._seen.reason] if self._seen else ["", ""]
+            now_ms, found = self._look(keys=[self._key, self._resumed], args=seen)
             state = read(found, now_ms)
-            self._seen = (whole_since, state) if state and state.is_held else None
+            self._seen = state if state and state.is_held else None
         return state
 
     def begin(self, error: PortalDown) -> None:
