@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pytest
+import requests
 import structlog
 
 from leadline.ledger import publish
@@ -25,6 +26,7 @@ from leadline.users import stages
 
 SECRETS = ("API_KEYS", "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
 Result = TypeVar("Result")
+Control = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +71,18 @@ def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """This process works with an empty Redis."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     return redis_url
+
+
+@pytest.fixture
+def control(portal: str) -> Control:
+    """The emulator's control API."""
+
+    def call(path: str, method: str = "GET", body: object = None) -> Any:
+        answer = requests.request(method, f"{portal}/_emulator/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    return call
 
 
 @dataclass(frozen=True)

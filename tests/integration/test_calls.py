@@ -11,7 +11,6 @@ import orjson
 import pika
 import pytest
 import redis
-import requests
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
@@ -23,9 +22,8 @@ from leadline.sync import driver, jobs, portals
 from leadline.sync.entry import Arrival, Owed
 from leadline.sync.keys import JOBS_KEY
 from leadline.sync.queue import work_queue
+from tests.integration.conftest import Control
 from tests.servers import eventually
-
-Control = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
@@ -36,18 +34,6 @@ def connected(
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     work_queue().remembers_since_ms()  # as every worker asks all the time
-
-
-@pytest.fixture
-def control(portal: str) -> Control:
-    """The emulator's control API."""
-
-    def call(path: str, method: str = "GET", body: object = None) -> Any:
-        answer = requests.request(method, f"{portal}/_emulator/{path}", json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
-
-    return call
 
 
 @pytest.fixture
