@@ -62,6 +62,7 @@ def portal() -> dict[str, Any]:
         told |= {
             "by_operator": pause.is_held,
             "reason": pause.reason,
+            "code": pause.code,
             "since": datetime.fromtimestamp(pause.since, UTC),
             "next_probe": probe,
         }
