@@ -16,7 +16,7 @@ GRANTS = {
 
 def upgrade() -> None:
     op.execute(
-        "CREATE TABLE held_portals"
+        "CREATE TABLE IF NOT EXISTS held_portals"
         " (portal text PRIMARY KEY, since timestamptz NOT NULL, reason text NOT NULL)"
     )
     for role, grant in GRANTS.items():
