@@ -37,10 +37,10 @@ def probe_bitrix24(portal: str) -> bool:  # noqa: ARG001 - as above
 
 
 def _serve(queue: WorkQueue) -> int:
-    with turn(queue) as is_ours:
-        if not is_ours or not portals.is_open():
+    with turn(queue) as name:
+        if name is None or not portals.is_open():
             return 0
-        leased = gather(queue)
+        leased = gather(queue, name)
     # Who came while this batch was gathered belongs to the next job.
     driver.wake()
     if not leased.entries:
