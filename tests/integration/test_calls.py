@@ -11,6 +11,7 @@ import orjson
 import pika
 import pytest
 import redis
+import requests
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
