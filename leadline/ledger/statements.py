@@ -22,6 +22,16 @@ settled.state = 'synced' AND COALESCE(CASE
     ELSE settled.fence < settled.applied_fence AND settled.changed <> '{LOOK}'
 END, false)"""
 
+# Whether the older write, which came last, can have written a stage: only one whose event carries a
+# stage later than the first. Else the stage that the lead has was agreed on, or a person's choice.
+_OVERWRITES_STAGE = f"""
+CASE WHEN NOT ({_OVERWRITES}) THEN false
+     WHEN settled.version < settled.before THEN COALESCE(settled.stage_version, 1) > 1
+     ELSE COALESCE((
+         SELECT COALESCE(events.stage_version, 1) > 1 FROM events
+         WHERE events.user_id = users.id AND events.version = settled.before
+     ), true) END"""
+
 # A failure may still turn into a success (a late answer, a later try), never the other way round;
 # an older reply never touches what a newer version has set. The users are locked first: replies of
 # one user come several at once, and would deadlock over its events; and in the order of ids, so
@@ -47,8 +57,9 @@ SETTLE = f"""{_ANSWERS}, owner AS (
     WHERE events.id = ANY (ARRAY (SELECT event_id FROM answer))
       AND events.id = answer.event_id AND events.user_id = owner.id
       AND events.state IN ('open', 'failed')
-    RETURNING events.user_id, version, changed, answer.state, answer.reason, answer.attempts,
-        lead_id, fence, owner.synced_version AS before, applied_fence,
+    RETURNING events.user_id, version, changed, stage_version,
+        answer.state, answer.reason, answer.attempts, lead_id, fence,
+        owner.synced_version AS before, applied_fence,
         settled_at = now() AS is_change,
         CAST(extract(epoch FROM now() - occurred_at) AS float) AS age_s
 ), older AS (
@@ -72,14 +83,17 @@ UPDATE users SET
     sync_attempts = CASE WHEN settled.version < users.version THEN users.sync_attempts
         ELSE settled.attempts END
 FROM settled WHERE users.id = settled.user_id
-RETURNING users.id, users.version, {_OVERWRITES} AS overwrites, settled.is_change, settled.age_s,
+RETURNING users.id, users.version, {_OVERWRITES} AS overwrites,
+    {_OVERWRITES_STAGE} AS overwrites_stage, settled.is_change, settled.age_s,
     (SELECT count(*) FROM older WHERE older.user_id = users.id) AS older
 """
 
 REPEATED = f"""{_ANSWERS}
-SELECT users.id, users.version, {_OVERWRITES} AS overwrites
+SELECT users.id, users.version, {_OVERWRITES} AS overwrites,
+    {_OVERWRITES_STAGE} AS overwrites_stage
 FROM answer JOIN users ON users.id = answer.user_id, LATERAL (
-    SELECT answer.state, fence, events.version, changed, synced_version AS before, applied_fence
+    SELECT answer.state, fence, events.version, changed, events.stage_version,
+        synced_version AS before, applied_fence
     FROM events WHERE events.id = answer.event_id AND events.user_id = users.id
 ) AS settled
 WHERE users.id = ANY (ARRAY (SELECT user_id FROM answer))

@@ -1,13 +1,10 @@
 """What an operator has paused stays paused, whatever Redis forgets, until an operator resumes."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import functions_framework
 import pytest
 import requests
-from flask.testing import FlaskClient
 
 from leadline.ledger import holds
 from leadline.runtime.errors import PortalDown
@@ -18,10 +15,8 @@ from leadline.sync.pause import Pause
 from leadline.sync.queue import work_queue
 from leadline.sync.shared import paused
 from leadline.watch import hold
-from tests.integration.conftest import Answer
+from tests.integration.conftest import Answer, served
 from tests.integration.test_calls import put
-
-FUNCTIONS = Path(__file__).parents[2] / "functions"
 
 Forget = Callable[[], None]
 
@@ -67,14 +62,6 @@ def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         assert relay.post("/").status_code == 200
 
     return call
-
-
-def served(function: str) -> FlaskClient:
-    """This function in this process."""
-    source = FUNCTIONS / function / "main.py"
-    app: Any = functions_framework.create_app(function, str(source), "http")  # type: ignore[no-untyped-call]
-    client: FlaskClient = app.test_client()
-    return client
 
 
 def another_process() -> Pause:
