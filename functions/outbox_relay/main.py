@@ -1,4 +1,4 @@
-"""A schedule's tick: publish what is due in the ledger; now and then read the stages.
+"""A schedule's tick: publish what is due in the ledger; now and then look at what is around it.
 
 It also tells Redis again that an operator has paused calls, where Redis may have forgotten that.
 """
@@ -9,7 +9,7 @@ from flask import Request
 from leadline.ledger import holds, relay
 from leadline.runtime import metrics
 from leadline.runtime.http import Answer, answer, endpoint
-from leadline.sync import stages
+from leadline.sync import portal_check, stages, witness
 from leadline.sync.waiting import Waiting
 
 
@@ -35,6 +35,8 @@ metrics.read_at_scrape(_read_gauges)
 def outbox_relay(_request: Request) -> Answer:
     """200 with what was done; 503 while Postgres or RabbitMQ is away."""
     _restore_hold()
+    witness.check()
     swept = relay.run(Waiting().of)
     stages.refresh()
+    portal_check.run()
     return answer({"published": swept.published, "pruned": swept.pruned})

@@ -19,6 +19,7 @@ from leadline.runtime.errors import (
     OutcomeUnknown,
     PortalDown,
     Refused,
+    TooLate,
     Unavailable,
 )
 from leadline.runtime.redis import client
@@ -56,11 +57,16 @@ _PROBE = {"user": Command("profile", {}), "mode": modes.COMMAND}
 class _Recorded(Portal):
     """Records with each request whether the portal can be reached."""
 
-    def call(self, commands: Mapping[str, Command]) -> Batch:
+    def call(self, commands: Mapping[str, Command], *, send_until: float | None = None) -> Batch:
         try:
-            batch = super().call(commands)
-        except BitrixError as error:
-            _record(error if isinstance(error, Unavailable | OutcomeUnknown) else None)
+            batch = super().call(commands, send_until=send_until)
+        except TooLate:
+            raise  # nothing was sent: it says nothing of the portal
+        except (Unavailable, OutcomeUnknown) as error:
+            _record(error)
+            raise
+        except BitrixError:
+            _record(None)
             raise
         _record(None)
         return batch
@@ -119,7 +125,7 @@ def react(error: BitrixError) -> None:
         paused().begin(error)
     if isinstance(error, LeadGone) or error.code == modes.SIMPLE_MODE:
         crm_mode().doubt()
-    if isinstance(error, Refused):
+    if isinstance(error, Refused) and not isinstance(error, TooLate):
         log.warning("refused", code=error.code)
         is_rate = error.code.upper() != METHOD_LIMIT
         metrics.REFUSALS.inc("rate" if is_rate else "operating")

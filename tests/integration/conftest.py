@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import functions_framework
+import pg8000.native
 import pytest
 import requests
+import sqlalchemy
 import structlog
 from flask.testing import FlaskClient
 
@@ -87,6 +89,25 @@ def control(portal: str) -> Control:
         return answer.json() if answer.content else None
 
     return call
+
+
+@pytest.fixture
+def forked(in_postgres: str, _postgres_urls: tuple[str, str]) -> Callable[[], None]:
+    """Makes it look as if Postgres had failed over."""
+    assert in_postgres
+
+    def fork() -> None:
+        parts = sqlalchemy.make_url(_postgres_urls[0])
+        with pg8000.native.Connection(
+            parts.username,
+            host=parts.host,
+            port=parts.port or 5432,
+            database=parts.database,
+            password=parts.password,
+        ) as connection:
+            connection.run("UPDATE installation SET fingerprint = 'another timeline'")
+
+    return fork
 
 
 @dataclass(frozen=True)
