@@ -92,14 +92,6 @@ class Portal:
         timings["batch"] = replace(timings["batch"], commands=len(commands))
         return Batch(answers, timings)
 
-    def probe(self) -> None:
-        """Ask for next to nothing, to see whether the portal serves us.
-
-        Raises:
-            BitrixError: it does not.
-        """
-        self._post("profile", {})
-
     def _post(
         self, method: str, body: dict[str, Any], send_until: float | None = None
     ) -> dict[str, Any]:

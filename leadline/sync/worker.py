@@ -71,15 +71,18 @@ def alarm(worker: str, stop: threading.Event, pulse: Pulse, reported: Pulse) -> 
 
 
 def _look() -> float:
-    """Wake a job if one is needed; returns the seconds until another look is worth it."""
+    """Wake a job or a probe if one is needed; returns the seconds until the next look."""
     depth, pause = work_queue().depth(), portals.paused().state()
     metrics.DUE.set(depth.due)
     metrics.tell_pause(pause)
+    metrics.tell_reach(portals.reach().state())
     next_in_s = ALARM_S if depth.next_in_s is None else depth.next_in_s
-    if not depth.due:
+    if not portals.has_webhook():
+        return ALARM_S
+    if portals.claim_probe(pause):
+        driver.enqueue(driver.PROBE, at_front=True)
+    if not depth.due or pause is not None:
         return next_in_s
-    if pause is not None and (probe_in_s := pause.next_probe_in_s()):
-        return probe_in_s
     driver.wake()
     return max(AFTER_WAKE_S, next_in_s)
 
