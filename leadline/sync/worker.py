@@ -14,8 +14,9 @@ import structlog
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
+from leadline.bitrix24.webhook import Webhook
 from leadline.runtime import log, secrets, tracing
-from leadline.runtime.errors import QueueDown
+from leadline.runtime.errors import BadConfiguration, QueueDown
 from leadline.runtime.probes import Pulse, serve_probes
 from leadline.runtime.redis import connect
 from leadline.sync import driver, metrics, portals
@@ -36,15 +37,42 @@ AFTER_WAKE_S = 0.25
 ALARM_PATIENCE_S = 60.0
 
 
-def alarm(worker: str, stop: threading.Event, pulse: Pulse) -> None:
+class GivenWebhook:
+    """Whether the secret is a webhook's address; a file of it may be replaced at any time."""
+
+    def __init__(self) -> None:
+        #: As it was at the last look.
+        self.is_usable = False
+        self._trouble: str | None = None
+
+    def look(self) -> bool:
+        """Whether it is now; says once why it is not, and once that it is again."""
+        trouble = None
+        try:
+            Webhook.parse(secrets.require("bitrix-webhook-url"))
+        except BadConfiguration as error:
+            trouble = error.detail
+        if trouble and trouble != self._trouble:
+            logger.error("no calls without a webhook", reason=trouble)
+        elif self._trouble and not trouble:
+            logger.info("webhook is usable")
+        self._trouble = trouble
+        self.is_usable = trouble is None
+        return self.is_usable
+
+
+def alarm(worker: str, stop: threading.Event, pulse: Pulse, webhook: GivenWebhook) -> None:
     """Wake a job whenever a user is due and nobody will look at it, until told to stop.
 
     It also says each time that this worker lives. Waking makes retries punctual, and repairs a
-    wake-up or a job that was lost.
+    wake-up or a job that was lost. Without a webhook it does neither.
     """
     while not stop.is_set():
         pulse.beat()
         wait_s = ALARM_S
+        if not webhook.look():
+            stop.wait(wait_s)
+            continue
         try:
             portals.presence().report(worker)
             work_queue().remembers_since_ms()
@@ -76,14 +104,19 @@ def main() -> None:
     log.configure("worker")
     tracing.is_on()  # what can't be traced does not start
     connection = connect(secrets.address("redis-url"))
-    pulse = Pulse(ALARM_PATIENCE_S)
+    pulse, webhook = Pulse(ALARM_PATIENCE_S), GivenWebhook()
     if "PORT" in os.environ:
-        serve_probes(is_alive=pulse.is_felt, is_ready=pulse.is_felt)
-    _wait_for(connection, pulse)
+        serve_probes(
+            is_alive=pulse.is_felt,
+            is_ready=lambda: pulse.is_felt() and webhook.is_usable,
+        )
+    _wait_for(connection, webhook, pulse)
     stop = threading.Event()
     # A name that no worker had before: RQ refuses one that it still believes alive.
     name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"
-    threading.Thread(target=alarm, args=[name, stop, pulse], name="alarm", daemon=True).start()
+    threading.Thread(
+        target=alarm, args=[name, stop, pulse, webhook], name="alarm", daemon=True
+    ).start()
     worker = SimpleWorker(
         [JOBS],
         name=name,
@@ -99,17 +132,20 @@ def main() -> None:
     logger.info("worker stopped")
 
 
-def _wait_for(connection: redis.Redis, pulse: Pulse) -> None:
-    """RQ registers a worker once, at its start: wait until Redis is there."""
-    while True:
+def _wait_for(connection: redis.Redis, webhook: GivenWebhook, pulse: Pulse) -> None:
+    """Take no job without a webhook. And RQ registers a worker once: wait until Redis is there."""
+    while not webhook.look() or not _answers(connection):
         pulse.beat()
-        try:
-            connection.ping()
-        except redis.RedisError:
-            logger.warning("waiting for Redis")
-            time.sleep(1)
-        else:
-            return
+        time.sleep(1)
+
+
+def _answers(connection: redis.Redis) -> bool:
+    try:
+        connection.ping()
+    except redis.RedisError:
+        logger.warning("waiting for Redis")
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from leadline.bitrix24.webhook import Webhook
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -27,7 +29,10 @@ class Choices:
 
         Raises:
             ValueError: a number is none.
+            BadConfiguration: the webhook's URL is none; it is not quoted.
         """
+        if env.get("BITRIX_WEBHOOK_URL"):
+            Webhook.parse(env["BITRIX_WEBHOOK_URL"])
         port, bitrix_port = env.get("PORT"), env.get("BITRIX_PORT")
         return cls(
             port=int(port) if port else None,

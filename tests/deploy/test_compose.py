@@ -172,3 +172,13 @@ def test_keys_that_nobody_would_ask_for_are_an_error(
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     assert passwords.main() == 1
     assert "key-of-somebody" not in capsys.readouterr().err
+
+
+def test_what_is_no_webhook_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", "https://portal.example/s3cr3tc0de")
+    assert passwords.main() == 1
+    said = capsys.readouterr().err
+    assert "BITRIX_WEBHOOK_URL must look like" in said
+    assert "s3cr3tc0de" not in said
