@@ -35,46 +35,60 @@ ALARM_S = 1.0
 AFTER_WAKE_S = 0.25
 #: One turn of the alarm may wait for several of Redis's time-outs.
 ALARM_PATIENCE_S = 60.0
+#: A worker that Redis has taken no report from for longer is not ready.
+SILENT_S = 10.0
+#: How long RQ repeats what a replica refuses, and how long it waits between attempts to connect: in
+#: the middle of a job it would end the worker, and without a connection wait for up to a minute.
+RQ_FAILOVER_S = 15.0
+RQ_RECONNECT_S = 2.0
+
+
+class Worker(SimpleWorker):
+    """RQ's, which runs jobs in its own process, with less patience for a Redis that is away."""
+
+    max_connection_wait_time = RQ_RECONNECT_S
 
 
 class GivenWebhook:
-    """Whether the secret is a webhook's address; a file of it may be replaced at any time."""
+    """Whether the secret is a webhook's address; its file may be replaced at any time."""
 
     def __init__(self) -> None:
-        #: As it was at the last look.
-        self.is_usable = False
         self._trouble: str | None = None
 
-    def look(self) -> bool:
-        """Whether it is now; says once why it is not, and once that it is again."""
+    def is_usable(self) -> bool:
+        """Whether it is now; logs once why it is not, and once that it is again."""
         trouble = None
         try:
             Webhook.parse(secrets.require("bitrix-webhook-url"))
         except BadConfiguration as error:
             trouble = error.detail
-        if trouble and trouble != self._trouble:
-            logger.error("no calls without a webhook", reason=trouble)
-        elif self._trouble and not trouble:
-            logger.info("webhook is usable")
-        self._trouble = trouble
-        self.is_usable = trouble is None
-        return self.is_usable
+        if trouble != self._trouble:
+            self._trouble = trouble
+            if trouble:
+                logger.error("no calls without a webhook", reason=trouble)
+            else:
+                logger.info("the webhook is usable")
+        return trouble is None
 
 
-def alarm(worker: str, stop: threading.Event, pulse: Pulse, webhook: GivenWebhook) -> None:
+def alarm(
+    worker: str, stop: threading.Event, pulse: Pulse, reported: Pulse, webhook: GivenWebhook
+) -> None:
     """Wake a job whenever a user is due and nobody will look at it, until told to stop.
 
     It also says each time that this worker lives. Waking makes retries punctual, and repairs a
-    wake-up or a job that was lost. Without a webhook it does neither.
+    wake-up or a job that was lost. `reported` beats with each report that Redis has taken. Without
+    a webhook it does none of that, so that the worker is seen to be missing.
     """
     while not stop.is_set():
         pulse.beat()
         wait_s = ALARM_S
-        if not webhook.look():
+        if not webhook.is_usable():
             stop.wait(wait_s)
             continue
         try:
             portals.presence().report(worker)
+            reported.beat()
             work_queue().remembers_since_ms()
             driver.trim_history()
             wait_s = min(wait_s, _look())
@@ -103,21 +117,20 @@ def main() -> None:
     """Work until SIGTERM; the job under way is finished first."""
     log.configure("worker")
     tracing.is_on()  # what can't be traced does not start
-    connection = connect(secrets.address("redis-url"))
-    pulse, webhook = Pulse(ALARM_PATIENCE_S), GivenWebhook()
+    connection = connect(secrets.address("redis-url"), failover_s=RQ_FAILOVER_S)
+    pulse, reported = Pulse(ALARM_PATIENCE_S), Pulse(SILENT_S, has_begun=False)
     if "PORT" in os.environ:
-        serve_probes(
-            is_alive=pulse.is_felt,
-            is_ready=lambda: pulse.is_felt() and webhook.is_usable,
-        )
-    _wait_for(connection, webhook, pulse)
-    stop = threading.Event()
+        serve_probes(is_alive=pulse.is_felt, is_ready=reported.is_felt)
     # A name that no worker had before: RQ refuses one that it still believes alive.
     name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"
+    webhook = GivenWebhook()
+    _wait_for_webhook(webhook, pulse)
+    _wait_for_redis(name, pulse)
+    stop = threading.Event()
     threading.Thread(
-        target=alarm, args=[name, stop, pulse, webhook], name="alarm", daemon=True
+        target=alarm, args=[name, stop, pulse, reported, webhook], name="alarm", daemon=True
     ).start()
-    worker = SimpleWorker(
+    worker = Worker(
         [JOBS],
         name=name,
         connection=connection,
@@ -132,20 +145,24 @@ def main() -> None:
     logger.info("worker stopped")
 
 
-def _wait_for(connection: redis.Redis, webhook: GivenWebhook, pulse: Pulse) -> None:
-    """Take no job without a webhook. And RQ registers a worker once: wait until Redis is there."""
-    while not webhook.look() or not _answers(connection):
+def _wait_for_webhook(webhook: GivenWebhook, pulse: Pulse) -> None:
+    """A worker without one would only fail jobs."""
+    while not webhook.is_usable():
         pulse.beat()
         time.sleep(1)
 
 
-def _answers(connection: redis.Redis) -> bool:
-    try:
-        connection.ping()
-    except redis.RedisError:
-        logger.warning("waiting for Redis")
-        return False
-    return True
+def _wait_for_redis(name: str, pulse: Pulse) -> None:
+    """RQ registers a worker once, at its start: wait until Redis takes what is written."""
+    while True:
+        pulse.beat()
+        try:
+            portals.presence().report(name)
+        except redis.RedisError:
+            logger.warning("waiting for Redis")
+            time.sleep(1)
+        else:
+            return
 
 
 if __name__ == "__main__":
