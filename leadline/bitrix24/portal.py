@@ -53,7 +53,7 @@ class Batch:
 
 
 class Portal:
-    """Sends commands through one kept connection; not for several threads at once."""
+    """Sends commands through kept connections."""
 
     def __init__(self, webhook_url: str) -> None:
         """Connects at the first call.

@@ -1,4 +1,4 @@
-"""One kept HTTP connection to a portal, whose every exchange ends in time and in one of two ways.
+"""HTTP connections to a portal, which are kept; each exchange ends in time, in one of two ways.
 
 Either nothing of the request has left, which is proven: the name was not resolved, the connection
 refused, the TLS handshake failed. Or its first byte was sent: from then on any error, of whatever
@@ -49,12 +49,12 @@ class Reply:
 
 
 class Session:
-    """Posts to one portal; not for several threads at once."""
+    """Posts to one portal, from any thread: each takes a connection that is idle, or a new one."""
 
     def __init__(self, webhook: Webhook) -> None:
         self._webhook = webhook
         self._resolver = _Resolver(webhook.host, webhook.port)
-        self._kept: _Http | None = None
+        self._idle: list[_Http] = []
 
     def post(
         self,
@@ -78,6 +78,7 @@ class Session:
         except OSError as error:  # of DNS, TCP and TLS alike
             raise Unavailable(_text(error)) from None
         if send_until is not None and clock.now_s() > send_until:
+            self._idle.append(connection)
             raise TooLate
         is_whole = False
         try:
@@ -88,21 +89,28 @@ class Session:
         finally:
             if not is_whole:
                 connection.abort()
+        self._idle.append(connection)
         return reply
 
     def close(self) -> None:
-        """Hang up."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        """Hang up what is idle."""
+        while (connection := self._taken()) is not None:
+            connection.close()
 
     __del__ = close
 
     def _connected(self, until: float) -> "_Http":
-        if self._kept is None or self._kept.is_stale():
-            self.close()
-            self._kept = _Http(self._webhook, self._dialled(until))
-        return self._kept
+        while (connection := self._taken()) is not None:
+            if not connection.is_stale():
+                return connection
+            connection.close()
+        return _Http(self._webhook, self._dialled(until))
+
+    def _taken(self) -> "_Http | None":
+        try:
+            return self._idle.pop()  # one step: no other thread takes the same
+        except IndexError:
+            return None
 
     def _dialled(self, until: float) -> "_Socket":
         """A socket to the portal, TLS and all."""
