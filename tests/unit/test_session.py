@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -340,6 +341,24 @@ def test_an_answer_after_the_answer_is_not_taken_for_the_next_one(opened: Open) 
         assert client.call(COMMANDS).answers == {"u1": 1}
         assert said.wait(5)
         assert client.call(COMMANDS).answers == {"u1": 1}
+
+
+def test_calls_of_several_threads_get_their_own_answers(opened: Open) -> None:
+    def behave(connection: Connection) -> None:
+        while request := connection.read_request():
+            number = request.rpartition(b"profile?n=")[2].partition(b'"')[0]
+            connection.peer.sendall(answer(b'{"result": {"result": {"u1": %s}}}' % number))
+
+    with server(behave) as portal, ThreadPoolExecutor(8) as threads:
+        client = opened(portal.url)
+
+        def call(number: int) -> bool:
+            answers = client.call({"u1": Command("profile", {"n": number})}).answers
+            return answers == {"u1": number}
+
+        assert all(threads.map(call, range(400)))
+        client.close()
+    assert portal.connections <= 8
 
 
 def chunked(size: bytes, text: bytes) -> bytes:
