@@ -75,7 +75,7 @@ def workers() -> Iterator[Callable[[int], None]]:
         thread.join()
 
 
-def put(user_id: int, version: int = 1, **state: str) -> int | None:
+def put(user_id: int, version: int = 1, *, first: bool = True, **state: str) -> int | None:
     whole = {"full_name": f"User {user_id}", "phone": f"+7700{user_id:07}", "stage": "NEW", **state}
     event_id = f"{user_id}-{version}"
     owed = Owed(
@@ -93,7 +93,7 @@ def put(user_id: int, version: int = 1, **state: str) -> int | None:
             event=owed,
             state=orjson.dumps(whole),
             touches_stage=version == 1,
-            is_first=True,
+            is_first=first,
             occurred_at_ms=int(time.time() * 1000),
             lead_id=None,
         )
@@ -264,6 +264,7 @@ def test_a_method_is_held_before_it_is_blocked(
     took_s = time.monotonic() - began
     assert len(control("leads")) == 200
     assert control("duplicates") == []
+    assert control("calls")["refused"] == 0
     assert took_s > 10, "60 s of work did not suffice for 200 commands: the rest had to wait"
 
 
@@ -293,3 +294,39 @@ def test_a_worker_that_was_frozen_since_it_leased_does_not_call(
     assert control("calls")["requests"] == 0
     eventually(lambda: jobs.call_bitrix24("main") == 1, 10, "it is served as if nothing had been")
     assert len(control("leads")) == 1
+
+
+def test_a_reply_that_was_not_confirmed_is_sent_later_and_the_lead_left_alone(
+    control: Control, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leadline.sync.call.REPLY_DELAY_MS", 50)
+    put(1)
+    jobs.call_bitrix24("main")
+    assert len(replies(amqp_url)) == 1
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    connection.channel().queue_delete(topology.REPLIES)  # it is made again, too late for this one
+    connection.close()
+    put(2)
+    jobs.call_bitrix24("main")
+    assert len(control("leads")) == 2
+    assert replies(amqp_url) == []
+    eventually(lambda: jobs.call_bitrix24("main") == 1, 10, "the user is due again")
+    assert [one["user_id"] for one in replies(amqp_url)] == [2]
+    assert is_idle()
+    calls = control("calls")["methods"]
+    assert calls == {"batch": 2, "crm.item.add": 2}, "nothing was asked for or written once more"
+
+
+def test_a_full_page_is_no_proof_that_a_lead_does_not_exist(control: Control) -> None:
+    """Users are looked up together: what one of them has too many of must not hide another's."""
+    queue = work_queue()
+    queue.call_ms = 0
+    session, state = portals.session(), leads.State("Ann", "+77001112233", "NEW")
+    crowd = {f"u{number}": leads.create(1, state, "leadline") for number in range(leads.PAGE)}
+    session.call(crowd)
+    session.call({"u": leads.create(2, state, "leadline")})
+    put(1, first=False)
+    put(2, first=False)
+    for _ in range(3):
+        jobs.call_bitrix24("main")
+    assert [lead["ORIGIN_ID"] for lead in control("leads")].count("2") == 1

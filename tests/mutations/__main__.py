@@ -1,0 +1,132 @@
+"""Make each mistake of the table in a copy of the tree and see its tests fail.
+
+`python -m tests.mutations [WORD...]`: those whose description has one of the words, else all.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from tests.mutations.table import MUTATIONS, Mutation
+
+CHECKOUT = Path(__file__).parents[2]
+#: What the tests need of it.
+PARTS = ("leadline", "functions", "local", "migrations", "tests", "pyproject.toml")
+TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of some tests; `failed` and `passed` hold the ids of all cases."""
+
+    failed: frozenset[str]
+    passed: frozenset[str]
+    output: str
+
+
+def main(words: Sequence[str]) -> int:
+    """Returns 0 when every mistake is noticed by each of its tests."""
+    chosen = [one for one in MUTATIONS if not words or any(word in one.mistake for word in words)]
+    if not chosen:
+        _say("no mistake has such a word in its description")
+        return 2
+    began = time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        unchanged = pool.submit(_run, None, sorted({test for one in chosen for test in one.tests}))
+        troubles = list(pool.map(_trouble, chosen))
+    if unchanged.result().failed or not unchanged.result().passed:
+        _say(f"tests fail without any mistake:\n{unchanged.result().output}")
+        return 1
+    noticed = troubles.count("")
+    _say(f"{noticed} of {len(chosen)} mistakes noticed, {time.monotonic() - began:.0f} s")
+    return 0 if noticed == len(chosen) else 1
+
+
+def _trouble(mutation: Mutation) -> str:
+    """Say and return what is wrong with this mutation or its tests; empty where nothing is."""
+    trouble = _found(mutation)
+    _say(f"{'NOT NOTICED' if trouble else 'noticed'}: {mutation.mistake}{trouble}")
+    return trouble
+
+
+def _found(mutation: Mutation) -> str:
+    occurrences = (CHECKOUT / mutation.file).read_text("utf-8").count(mutation.old)
+    if occurrences != 1:
+        return f"\n  its old text occurs {occurrences} times in {mutation.file}"
+    run = _run(mutation, mutation.tests)
+    still_pass = [test for test in mutation.tests if not _is_in(test, run.failed)]
+    if not still_pass:
+        return ""
+    if not any(_is_in(test, run.passed) for test in still_pass):
+        return f"\n  its tests could not be run:\n{run.output}"
+    return "".join(f"\n  passes all the same: {test}" for test in still_pass)
+
+
+def _is_in(test: str, cases: Iterable[str]) -> bool:
+    """Whether a test, or one of its cases, is among these."""
+    return any(case == test or case.startswith(f"{test}[") for case in cases)
+
+
+def _run(mutation: Mutation | None, tests: Sequence[str]) -> Run:
+    """Run tests in a copy of the tree that has this mistake."""
+    with tempfile.TemporaryDirectory(prefix="leadline-mutation-") as folder:
+        copy = Path(folder)
+        _copy(copy)
+        if mutation is not None:
+            place = copy / mutation.file
+            text = place.read_text("utf-8").replace(mutation.old, mutation.new)
+            place.write_text(text, "utf-8")
+        report = copy / "report.xml"
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
+                *("-o", "junit_family=xunit1", f"--junitxml={report}", *tests),
+            ],
+            cwd=copy,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        return _read(report, done.stdout)
+
+
+def _copy(to: Path) -> None:
+    for part in PARTS:
+        place = CHECKOUT / part
+        if place.is_dir():
+            shutil.copytree(place, to / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(place, to / part)
+
+
+def _read(report: Path, output: str) -> Run:
+    """An error outside of a test (a server that did not start) is neither failed nor passed."""
+    failed, passed = set(), set()
+    cases = ET.parse(report).iter("testcase") if report.exists() else ()  # noqa: S314
+    for case in cases:
+        name = f"{case.get('file')}::{case.get('name')}"
+        if case.find("failure") is not None:
+            failed.add(name)
+        elif case.find("error") is None and case.find("skipped") is None:
+            passed.add(name)
+    return Run(frozenset(failed), frozenset(passed), output)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
