@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.leads import Agreed, State
+from leadline.bitrix24.leads import Agreed, Found, State
 from leadline.runtime.errors import OutcomeUnknown
 
 STATE = State("Ann Lee", "+77001112233", "NEW")
@@ -32,6 +32,22 @@ def test_a_create_carries_the_origin_the_phone_and_the_stage() -> None:
         "stageId": "NEW",
     }
     assert "stageId" not in fields(leads.create(7, State("Ann", "+77", None), "leadline"))
+
+
+def test_a_create_and_an_update_say_that_it_is_a_lead_and_which() -> None:
+    created = leads.create(7, STATE, "leadline")
+    assert created.method == "crm.item.add"
+    assert created.params.keys() == {"entityTypeId", "fields"}
+    changed = leads.update(AGREED, STATE, with_stage=True)
+    assert changed is not None
+    assert changed.method == "crm.item.update"
+    assert changed.params == {"entityTypeId": 1, "id": 55, "fields": {"stageId": "NEW"}}
+    assert created.params["entityTypeId"] == 1
+
+
+def test_all_that_changed_is_sent_at_once() -> None:
+    changed = leads.update(AGREED, State("Bob", "+77005556677", "JUNK"), with_stage=True)
+    assert fields(changed).keys() == {"title", "name", "fm", "stageId"}
 
 
 def test_only_what_changed_is_sent() -> None:
@@ -75,7 +91,7 @@ def test_a_written_lead_is_agreed_on_with_the_row_of_its_phone() -> None:
     "answer", [None, [], {}, True, 55, "55", {"item": None}, {"item": {}}, {"item": {"id": 0}}]
 )
 def test_an_answer_that_names_no_lead_proves_nothing(answer: object) -> None:
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown, match=r"^the answer names no lead$"):
         leads.written(answer, STATE)
 
 
@@ -94,6 +110,23 @@ def test_a_lead_that_is_found_is_known_as_it_is() -> None:
     (lead,) = leads.found([ROW])
     assert lead.agreed("+77001112233") == AGREED
     assert (lead.origin, lead.originator, lead.stage) == ("7", "leadline", "NEW")
+
+
+def test_what_a_lead_does_not_have_is_empty() -> None:
+    (bare,) = leads.found([{"ID": "55"}])
+    assert bare == Found(55, None, (), "", "", "")
+    assert bare.agreed("+77001112233") == Agreed(55)
+
+
+def test_a_lead_whose_name_is_longer_than_its_column_is_known_by_its_title() -> None:
+    name = "A" * 60
+    (lead,) = leads.found([{**ROW, "TITLE": name, "NAME": name[:50]}])
+    assert lead.full_name == name
+
+
+def test_a_lead_without_a_title_has_no_name_that_we_know() -> None:
+    (lead,) = leads.found([{**ROW, "TITLE": "", "NAME": ""}])
+    assert lead.full_name is None
 
 
 def test_of_several_phones_ours_is_the_one_to_replace_else_the_first() -> None:
@@ -115,10 +148,16 @@ def test_the_oldest_of_doubled_leads_comes_first() -> None:
     assert [lead.lead_id for lead in leads.found(rows)] == [9, 55, 70]
 
 
-@pytest.mark.parametrize("answer", [None, {}, "x", {"items": []}, [{"TITLE": "no id"}]])
+@pytest.mark.parametrize("answer", [None, {}, "x", {"items": []}])
 def test_an_answer_that_is_no_list_of_leads_proves_nothing(answer: object) -> None:
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of leads$"):
         leads.found(answer)
+
+
+@pytest.mark.parametrize("lead_id", [None, "", "0", "-1", "x", "٣", 5.5])
+def test_a_lead_without_an_id_proves_nothing(lead_id: object) -> None:
+    with pytest.raises(OutcomeUnknown, match=r"^a lead without an ID$"):
+        leads.found([{**ROW, "ID": lead_id}])
 
 
 def test_nobody_found_is_an_answer_too() -> None:
@@ -131,13 +170,40 @@ def query(command: Command) -> list[tuple[str, str]]:
     return parse_qsl(text, keep_blank_values=True)
 
 
-def test_a_look_up_asks_for_the_origins_and_everything_it_needs() -> None:
-    asked = query(leads.look_up([7, 8], "leadline"))
-    assert ("filter[=ORIGINATOR_ID]", "leadline") in asked
-    assert ("filter[@ORIGIN_ID][0]", "7") in asked
-    assert ("filter[@ORIGIN_ID][1]", "8") in asked
-    assert ("start", "-1") in asked
-    assert "PHONE" in {value for name, value in asked if name.startswith("select")}
+COLUMNS = ["ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PHONE"]
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        (leads.look_up([7, 8], "me"), {"=ORIGINATOR_ID": "me", "@ORIGIN_ID": ["7", "8"]}),
+        (leads.read([55, 56]), {"@ID": [55, 56]}),
+        (leads.walk("99", "me"), {"=ORIGINATOR_ID": "me", ">ID": "99"}),
+    ],
+)
+def test_a_look_up_asks_for_everything_it_needs_in_order_and_not_for_the_total(
+    command: Command, where: dict[str, Any]
+) -> None:
+    assert command.method == "crm.lead.list"
+    order = {"ID": "ASC"}
+    expected = {"filter": where, "select": COLUMNS, "order": order, "start": -1}
+    assert command.params == expected
+
+
+def test_the_stages_of_leads_are_asked_for_in_the_portals_order() -> None:
+    asked = {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}}
+    assert leads.stages() == Command("crm.status.list", asked)
+
+
+def test_the_stages_of_an_answer_are_their_ids() -> None:
+    rows = [{"STATUS_ID": "NEW"}, {"STATUS_ID": 5}, {"STATUS_ID": ""}, {}, None, "x"]
+    assert leads.stage_ids(rows) == ["NEW", "5"]
+
+
+@pytest.mark.parametrize("answer", [None, {}, "x", [], [{}], ["x"]])
+def test_an_answer_without_stages_changes_nothing(answer: object) -> None:
+    with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of stages$"):
+        leads.stage_ids(answer)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
