@@ -4,7 +4,6 @@
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from tests.mutations import tree
 from tests.mutations.table import MUTATIONS, Mutation
 
-CHECKOUT = Path(__file__).parents[2]
-#: What the tests need of it.
-PARTS = ("leadline", "functions", "local", "migrations", "tests", "pyproject.toml")
 TIMEOUT_S = 300
 
 
@@ -58,7 +55,7 @@ def _trouble(mutation: Mutation) -> str:
 
 
 def _found(mutation: Mutation) -> str:
-    occurrences = (CHECKOUT / mutation.file).read_text("utf-8").count(mutation.old)
+    occurrences = (tree.CHECKOUT / mutation.file).read_text("utf-8").count(mutation.old)
     if occurrences != 1:
         return f"\n  its old text occurs {occurrences} times in {mutation.file}"
     run = _run(mutation, mutation.tests)
@@ -78,20 +75,19 @@ def _is_in(test: str, cases: Iterable[str]) -> bool:
 def _run(mutation: Mutation | None, tests: Sequence[str]) -> Run:
     """Run tests in a copy of the tree that has this mistake."""
     with tempfile.TemporaryDirectory(prefix="leadline-mutation-") as folder:
-        copy = Path(folder)
-        _copy(copy)
+        tree.copy(Path(folder))
         if mutation is not None:
-            place = copy / mutation.file
+            place = Path(folder, mutation.file)
             text = place.read_text("utf-8").replace(mutation.old, mutation.new)
             place.write_text(text, "utf-8")
-        report = copy / "report.xml"
+        report = Path(folder, "report.xml")
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
                 *("-o", "junit_family=xunit1", f"--junitxml={report}", *tests),
             ],
-            cwd=copy,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd=folder,
+            env=tree.ENVIRONMENT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -99,15 +95,6 @@ def _run(mutation: Mutation | None, tests: Sequence[str]) -> Run:
             check=False,
         )
         return _read(report, done.stdout)
-
-
-def _copy(to: Path) -> None:
-    for part in PARTS:
-        place = CHECKOUT / part
-        if place.is_dir():
-            shutil.copytree(place, to / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(place, to / part)
 
 
 def _read(report: Path, output: str) -> Run:
