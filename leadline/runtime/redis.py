@@ -81,4 +81,5 @@ def _is_passing(error: redis.ResponseError) -> bool:
     by_class = redis.OutOfMemoryError | redis.ReadOnlyError | MasterDownError
     # In a pipeline the text begins with the command.
     text = str(error).rpartition("caused error: ")[2]
-    return isinstance(error, by_class) or text.startswith(("BUSY", "MISCONF"))
+    # A script that passes an error on leaves its code in the text.
+    return isinstance(error, by_class) or text.startswith(("BUSY", "MISCONF", "OOM", "READONLY"))

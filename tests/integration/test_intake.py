@@ -94,7 +94,7 @@ def leased() -> Entry:
 
 def next_step() -> Plan:
     """What is to be done for the one user that is due."""
-    return plan(leased(), "leadline")
+    return plan(leased())
 
 
 def agree_on_version_1() -> None:

@@ -132,9 +132,19 @@ MUTATIONS = (
     ),
     Mutation(
         "a full page without our lead counts as proof that there is none",
+        "leadline/bitrix24/leads.py",
+        "is_whole = len(read) == len(answer) < PAGE",
+        "is_whole = len(read) == len(answer)",
+        (
+            _CALLS + "test_a_full_page_is_no_proof_that_a_lead_does_not_exist",
+            "tests/unit/test_bitrix_leads.py::test_a_full_page_may_have_left_out_a_lead",
+        ),
+    ),
+    Mutation(
+        "a look-up that may have left our lead out counts as one that has it not",
         "leadline/sync/call.py",
-        "if len(by_origin) >= leads.PAGE:",
-        "if len(by_origin) > leads.PAGE:",
+        "if not by_origin.is_whole or (by_id",
+        "if False or (by_id",
         (_CALLS + "test_a_full_page_is_no_proof_that_a_lead_does_not_exist",),
     ),
     Mutation(

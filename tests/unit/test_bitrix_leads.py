@@ -13,7 +13,8 @@ from leadline.bitrix24.leads import Agreed, Found, State
 from leadline.runtime.errors import OutcomeUnknown
 
 STATE = State("Ann Lee", "+77001112233", "NEW")
-AGREED = Agreed(55, "Ann Lee", "+77001112233", 9)
+AGREED = Agreed(55, "Ann Lee", "+77001112233", 9, "NEW")
+UPDATE = Command(leads.UPDATE, {"entityTypeId": 1, "id": 55, "fields": {"title": "Ann Lee"}})
 
 
 def fields(command: Command | None) -> dict[str, Any]:
@@ -81,10 +82,36 @@ def test_a_written_lead_is_agreed_on_with_the_row_of_its_phone() -> None:
         {"id": "8", "typeId": "EMAIL", "value": "+77001112233"},
         {"id": 9, "typeId": "PHONE", "value": "+77001112233"},
     ]
-    assert leads.written({"item": {"id": "55", "fm": rows}}, STATE) == AGREED
-    without: list[dict[str, Any]] = [{}, {"fm": None}, {"fm": []}, {"fm": ["x"]}]
-    for none in (*without, {"fm": [{"typeId": "PHONE"}]}):
-        assert leads.written({"item": {"id": 55, **none}}, STATE).phone_row is None
+    assert leads.written({"item": {"id": "55", "fm": rows}}, UPDATE, STATE) == AGREED
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [None, [], 5, "x", ["x"], {"9": {}}, [{"typeId": "PHONE"}], [{"typeId": "PHONE", "id": 9}]],
+)
+def test_a_phone_whose_row_is_not_answered_is_looked_up_before_it_is_changed(rows: object) -> None:
+    """Without its row's id a phone is added, not replaced."""
+    written = leads.written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    assert (written.phone, written.phone_row) == (STATE.phone, None)
+    assert leads.needs_rows(written, State("Ann Lee", "+77005556677", "NEW"))
+    assert not leads.needs_rows(written, STATE)
+
+
+def test_what_the_portal_answers_wins_over_what_was_asked() -> None:
+    rows = [{"id": 9, "typeId": "PHONE", "value": "+7 700"}]
+    item = {"id": 55, "title": "ANN LEE", "name": "ANN LEE", "stageId": "JUNK", "fm": rows}
+    answered = leads.written({"item": item}, UPDATE, STATE)
+    assert answered == Agreed(55, "ANN LEE", "+7 700", 9, "JUNK")
+    command = leads.update(answered, STATE, with_stage=False)
+    assert set(fields(command)) == {"title", "name", "fm"}
+
+
+@pytest.mark.parametrize("item", [{"id": 56}, {"id": 55, "originId": "8"}])
+def test_the_answer_of_another_lead_proves_nothing(item: dict[str, Any]) -> None:
+    create = leads.create(7, STATE, "leadline")
+    command = create if "originId" in item else UPDATE
+    with pytest.raises(OutcomeUnknown):
+        leads.written({"item": item}, command, STATE)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +119,7 @@ def test_a_written_lead_is_agreed_on_with_the_row_of_its_phone() -> None:
 )
 def test_an_answer_that_names_no_lead_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer names no lead$"):
-        leads.written(answer, STATE)
+        leads.written(answer, UPDATE, STATE)
 
 
 ROW = {
@@ -134,6 +161,9 @@ def test_of_several_phones_ours_is_the_one_to_replace_else_the_first() -> None:
     (lead,) = leads.found([{**ROW, "PHONE": phones}])
     assert lead.agreed("+2").phone_row == 2
     assert lead.agreed("+3").phone_row == 1
+    assert lead.agreed("+3", Agreed(55, None, "+2", None)).phone_row == 2
+    assert lead.agreed("+3", Agreed(55, None, "+9", 2)).phone_row == 2
+    assert lead.agreed("+1", Agreed(55, None, "+2", 2)).phone_row == 1
     (bare,) = leads.found([{**ROW, "PHONE": None}])
     assert bare.agreed("+3").phone is None
 
@@ -156,12 +186,28 @@ def test_an_answer_that_is_no_list_of_leads_proves_nothing(answer: object) -> No
 
 @pytest.mark.parametrize("lead_id", [None, "", "0", "-1", "x", "٣", 5.5])
 def test_a_lead_without_an_id_proves_nothing(lead_id: object) -> None:
-    with pytest.raises(OutcomeUnknown, match=r"^a lead without an ID$"):
-        leads.found([{**ROW, "ID": lead_id}])
+    with pytest.raises(OutcomeUnknown, match=r"^a lead can't be read$"):
+        leads.found([ROW, {**ROW, "ID": lead_id}])
 
 
 def test_nobody_found_is_an_answer_too() -> None:
     assert leads.found([]) == []
+    assert leads.page([]) == leads.Page([], is_whole=True)
+
+
+UNREADABLE: list[Any] = [None, 5, "x", [], {}, {**ROW, "ID": "9" * 40}, {**ROW, "PHONE": 5}]
+UNREADABLE += [{**ROW, "PHONE": [{"VALUE": "+7"}]}, {**ROW, "PHONE": {"9": {"VALUE": "+7"}}}]
+
+
+@pytest.mark.parametrize("row", UNREADABLE)
+def test_a_row_that_can_not_be_read_harms_no_other(row: object) -> None:
+    page = leads.page([ROW, row])
+    assert ([lead.lead_id for lead in page.leads], page.is_whole) == ([55], False)
+
+
+def test_a_full_page_may_have_left_out_a_lead() -> None:
+    assert leads.page([ROW] * 49).is_whole
+    assert not leads.page([ROW] * 50).is_whole
 
 
 def query(command: Command) -> list[tuple[str, str]]:

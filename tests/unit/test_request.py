@@ -16,7 +16,7 @@ def test_a_batch_never_has_more_commands_than_bitrix24_takes() -> None:
     """Found by the laboratory: two commands to look one user up, beside 49 users to write."""
     written = [entry(owed(), user_id=number) for number in range(1, MOST)]
     doubtful = entry(owed(), user_id=MOST, hint=55)
-    wanted = request.build([*written, doubtful], "leadline")
+    wanted = request.build([*written, doubtful])
     assert len(wanted.commands) == MOST
     served = Counter(wanted.serves(step) for step in wanted.steps)
     assert served == {True: MOST - 1, False: 1}
@@ -28,7 +28,7 @@ def test_each_step_has_its_own_command_and_look_ups_share_theirs() -> None:
     doubtful = [entry(owed(), user_id=number, is_doubtful=True) for number in (2, 3)]
     hinted = entry(owed(), user_id=4, hint=55)
     done = known(owed(), user_id=5)
-    wanted = request.build([fresh, *doubtful, hinted, done], "leadline")
+    wanted = request.build([fresh, *doubtful, hinted, done])
     kinds = [type(step.plan) for step in wanted.steps]
     assert kinds == [Write, LookUp, LookUp, LookUp, Nothing]
     assert [step.entry.user_id for step in wanted.steps] == [1, 2, 3, 4, 5]
@@ -42,15 +42,15 @@ def test_each_step_has_its_own_command_and_look_ups_share_theirs() -> None:
 
 
 def test_the_agreed_lead_of_a_user_is_read_with_the_look_up() -> None:
-    doubted = known(owed(version=2), look_order=2, looked_order=1)
-    wanted = request.build([doubted], "leadline")
+    doubted = known(owed(version=2), is_doubtful=True)
+    wanted = request.build([doubted])
     assert list(wanted.commands.values()) == [leads.look_up([7], "leadline"), leads.read([55])]
 
 
 def test_users_are_looked_up_in_parts_that_fit_a_page_though_some_have_two_leads() -> None:
     numbers = list(range(1, 41))
     doubtful = [entry(owed(), user_id=one, is_doubtful=True, hint=100 + one) for one in numbers]
-    wanted = request.build(doubtful, "leadline")
+    wanted = request.build(doubtful)
     asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
     for part in (numbers[:25], numbers[25:]):
         ids = [100 + one for one in part]
@@ -62,7 +62,7 @@ def test_users_are_looked_up_in_parts_that_fit_a_page_though_some_have_two_leads
 def test_look_ups_come_first_so_that_none_of_them_is_cut_off() -> None:
     written = [entry(owed(), user_id=number) for number in range(1, MOST + 1)]
     doubtful = entry(owed(), user_id=99, is_doubtful=True)
-    wanted = request.build([*written, doubtful], "leadline")
+    wanted = request.build([*written, doubtful])
     assert next(iter(wanted.commands.values())).method == "crm.lead.list"
     assert [wanted.serves(step) for step in wanted.steps].count(False) == 1
 
@@ -70,7 +70,7 @@ def test_look_ups_come_first_so_that_none_of_them_is_cut_off() -> None:
 def test_no_key_of_a_batch_is_a_number() -> None:
     """Bitrix24 would answer with a list."""
     doubtful = entry(owed(), user_id=8, hint=55)
-    wanted = request.build([entry(owed()), doubtful], "leadline")
+    wanted = request.build([entry(owed()), doubtful])
     assert not [key for key in wanted.commands if key.isdigit()]
 
 
@@ -89,7 +89,7 @@ def test_of_each_method_only_so_many_commands_as_are_allowed_are_sent_the_first_
 
 
 def test_a_step_is_served_only_where_all_its_commands_are_sent() -> None:
-    wanted = request.build([entry(owed(), hint=55)], "leadline")
+    wanted = request.build([entry(owed(), hint=55)])
     (step,) = wanted.steps
     assert wanted.serves(step)
     assert not wanted.within({"crm.lead.list": 1}).serves(step)

@@ -1,0 +1,163 @@
+"""Versions of a database that was failed over or restored: a number may name another state."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from leadline.sync.entry import Answered, Arrival, Entry, Settlement
+from leadline.sync.plan import Nothing, Write, applied, plan
+from leadline.sync.queue import WorkQueue
+from tests.servers import eventually
+from tests.unit.entries import found, owed
+
+FIRST, SECOND = 1000, 2000
+
+
+@pytest.fixture
+def work(redis_url: str) -> Iterator[WorkQueue]:
+    with redis.Redis.from_url(redis_url) as client:
+        work = WorkQueue(client, "test")
+        work.remembers_since_ms()
+        work.call_ms = 0
+        yield work
+
+
+def put(
+    work: WorkQueue,
+    version: int,
+    history: int | None,
+    name: str = "Ann",
+    stage: str = "NEW",
+    *,
+    touches: bool = False,
+) -> None:
+    event = replace(owed(version), event_id=f"{history}-{version}", history=history)
+    work.put(
+        Arrival(
+            user_id=7,
+            event=event,
+            state=orjson.dumps({"full_name": name, "phone": "+77001112233", "stage": stage}),
+            touches_stage=touches,
+            is_first=True,
+            occurred_at_ms=int(time.time() * 1000),
+            lead_id=None,
+        )
+    )
+
+
+def one(work: WorkQueue) -> Entry:
+    (entry,) = work.lease(50).entries
+    return entry
+
+
+def apply(work: WorkQueue, *, is_create: bool = False) -> Entry:
+    """Serve the user; its lead then looks like its state."""
+    entry = one(work)
+    assert entry.state is not None
+    lead = replace(found(5), full_name=entry.state.full_name, stage=entry.state.stage or "")
+    settled = applied(entry, lead.agreed(entry.state.phone), is_create=is_create)
+    assert work.write_down([settled]) == [True]
+    sent = tuple(one for one in settled.events if one.answered)
+    assert work.release([Settlement(entry, {}, sent)]) == [True]
+    return entry
+
+
+def fields(entry: Entry) -> Any:
+    step = plan(entry)
+    assert isinstance(step, Write), step
+    return step.command.params["fields"]
+
+
+def outcomes(entry: Entry) -> dict[str, str]:
+    settled = applied(entry, None)
+    return {one.event_id: one.answered.outcome for one in settled.events if one.answered}
+
+
+def test_a_version_that_was_given_out_twice_means_the_state_of_the_newer_history(
+    work: WorkQueue,
+) -> None:
+    put(work, 1, FIRST)
+    apply(work, is_create=True)
+    put(work, 2, FIRST, name="Lost")
+    apply(work)
+    put(work, 2, SECOND, name="Bob")
+    assert fields(one(work))["title"] == "Bob"
+
+
+def test_a_greater_version_of_a_lost_history_is_superseded(work: WorkQueue) -> None:
+    put(work, 1, FIRST)
+    apply(work, is_create=True)
+    put(work, 2, SECOND, name="Bob")
+    apply(work)
+    put(work, 9, FIRST, name="Lost", stage="JUNK", touches=True)
+    entry = one(work)
+    assert plan(entry) == Nothing()
+    assert outcomes(entry) == {"1000-9": "superseded"}
+
+
+def test_what_waits_of_a_lost_history_is_superseded_by_the_first_of_the_newer_one(
+    work: WorkQueue,
+) -> None:
+    put(work, 1, FIRST)
+    apply(work, is_create=True)
+    put(work, 8, FIRST, name="Lost")
+    put(work, 2, SECOND, name="Bob")
+    assert outcomes(one(work)) == {"1000-8": "superseded", "2000-2": "synced"}
+
+
+def test_a_stage_that_a_lost_move_has_set_is_set_back(work: WorkQueue) -> None:
+    put(work, 1, FIRST)
+    apply(work, is_create=True)
+    put(work, 2, FIRST, stage="JUNK", touches=True)
+    apply(work)
+    put(work, 2, SECOND, name="Bob")
+    assert fields(one(work)) == {"title": "Bob", "name": "Bob", "stageId": "NEW"}
+
+
+def test_a_stage_that_was_not_moved_is_left_as_it_is_in_the_crm(work: WorkQueue) -> None:
+    """Somebody may have set it by hand."""
+    put(work, 1, FIRST)
+    apply(work, is_create=True)
+    put(work, 2, SECOND, name="Bob")
+    assert fields(one(work)) == {"title": "Bob", "name": "Bob"}
+
+
+def test_a_worker_that_leased_in_the_lost_history_writes_nothing_down(work: WorkQueue) -> None:
+    put(work, 1, FIRST)
+    apply(work, is_create=True)
+    put(work, 8, FIRST, name="Lost")
+    held = one(work)
+    put(work, 2, SECOND, name="Bob")
+    assert work.write_down([applied(held, found(5).agreed("+77001112233"))]) == [False]
+    work.lease_ms = 1
+    assert work.lease(50).entries == []  # its call may still run
+
+
+def test_a_call_of_the_lost_history_is_over_before_its_user_is_served_again(
+    work: WorkQueue,
+) -> None:
+    work.lease_ms = 30
+    put(work, 1, FIRST)
+    one(work)
+    put(work, 2, SECOND, name="Bob")
+    eventually(lambda: work.next_due_in_s() == 0, 5, "the lease has expired")
+    assert one(work).is_doubtful
+
+
+def test_messages_without_a_history_belong_to_the_present_one(work: WorkQueue) -> None:
+    put(work, 1, SECOND)
+    apply(work, is_create=True)
+    put(work, 2, None, name="Bob")
+    assert fields(one(work))["title"] == "Bob"
+
+
+def test_the_reply_can_name_the_history(work: WorkQueue) -> None:
+    put(work, 1, SECOND)
+    (event,) = one(work).events
+    assert event.history == SECOND
+    assert replace(event, answered=Answered("synced", 1, 5)).history == SECOND
