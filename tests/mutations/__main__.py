@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from tests.mutations import tree
+from tests.mutations.servers import Servers
 from tests.mutations.table import MUTATIONS, Mutation
 
 TIMEOUT_S = 300
@@ -35,10 +37,15 @@ def main(words: Sequence[str]) -> int:
     if not chosen:
         _say("no mistake has such a word in its description")
         return 2
-    began = time.monotonic()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        unchanged = pool.submit(_run, None, sorted({test for one in chosen for test in one.tests}))
-        troubles = list(pool.map(_trouble, chosen))
+    began, jobs = time.monotonic(), os.cpu_count() or 1
+    with (
+        tempfile.TemporaryDirectory(prefix="leadline-servers-") as folder,
+        Servers(Path(folder), jobs) as servers,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        tests = sorted({test for one in chosen for test in one.tests})
+        unchanged = pool.submit(_run, servers, None, tests)
+        troubles = list(pool.map(partial(_trouble, servers), chosen))
     if unchanged.result().failed or not unchanged.result().passed:
         _say(f"tests fail without any mistake:\n{unchanged.result().output}")
         return 1
@@ -47,18 +54,18 @@ def main(words: Sequence[str]) -> int:
     return 0 if noticed == len(chosen) else 1
 
 
-def _trouble(mutation: Mutation) -> str:
+def _trouble(servers: Servers, mutation: Mutation) -> str:
     """Say and return what is wrong with this mutation or its tests; empty where nothing is."""
-    trouble = _found(mutation)
+    trouble = _found(servers, mutation)
     _say(f"{'NOT NOTICED' if trouble else 'noticed'}: {mutation.mistake}{trouble}")
     return trouble
 
 
-def _found(mutation: Mutation) -> str:
+def _found(servers: Servers, mutation: Mutation) -> str:
     occurrences = (tree.CHECKOUT / mutation.file).read_text("utf-8").count(mutation.old)
     if occurrences != 1:
         return f"\n  its old text occurs {occurrences} times in {mutation.file}"
-    run = _run(mutation, mutation.tests)
+    run = _run(servers, mutation, mutation.tests)
     still_pass = [test for test in mutation.tests if not _is_in(test, run.failed)]
     if not still_pass:
         return ""
@@ -72,9 +79,12 @@ def _is_in(test: str, cases: Iterable[str]) -> bool:
     return any(case == test or case.startswith(f"{test}[") for case in cases)
 
 
-def _run(mutation: Mutation | None, tests: Sequence[str]) -> Run:
+def _run(servers: Servers, mutation: Mutation | None, tests: Sequence[str]) -> Run:
     """Run tests in a copy of the tree that has this mistake."""
-    with tempfile.TemporaryDirectory(prefix="leadline-mutation-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="leadline-mutation-") as folder,
+        servers.lent() as addresses,
+    ):
         tree.copy(Path(folder))
         if mutation is not None:
             place = Path(folder, mutation.file)
@@ -87,7 +97,7 @@ def _run(mutation: Mutation | None, tests: Sequence[str]) -> Run:
                 *("-o", "junit_family=xunit1", f"--junitxml={report}", *tests),
             ],
             cwd=folder,
-            env=tree.ENVIRONMENT,
+            env={**tree.ENVIRONMENT, **addresses},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
