@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from leadline.sync.entry import Answered, Arrival, Entry, Settlement
-from leadline.sync.plan import Nothing, Write, applied, plan
+from leadline.sync.plan import LookUp, Nothing, Write, applied, looked_up, plan
 from leadline.sync.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import found, owed
@@ -35,6 +35,7 @@ def put(
     stage: str = "NEW",
     *,
     touches: bool = False,
+    originator: str | None = None,
 ) -> None:
     event = replace(owed(version), event_id=f"{history}-{version}", history=history)
     work.put(
@@ -46,6 +47,7 @@ def put(
             is_first=True,
             occurred_at_ms=int(time.time() * 1000),
             lead_id=None,
+            originator=originator,
         )
     )
 
@@ -147,6 +149,20 @@ def test_a_call_of_the_lost_history_is_over_before_its_user_is_served_again(
     put(work, 2, SECOND, name="Bob")
     eventually(lambda: work.next_due_in_s() == 0, 5, "the lease has expired")
     assert one(work).is_doubtful
+
+
+def test_a_new_installation_does_not_take_over_the_lead_of_the_one_before(
+    work: WorkQueue,
+) -> None:
+    """Postgres was wiped and Redis was not: the same id is another person."""
+    put(work, 1, FIRST, originator="leadline-1")
+    apply(work, is_create=True)
+    put(work, 1, SECOND, name="Somebody Else", originator="leadline-2")
+    entry = one(work)
+    assert (plan(entry), entry.known_id) == (LookUp(), None)
+    work.release([looked_up(entry, None, 0)])
+    created = fields(one(work))
+    assert (created["originatorId"], created["title"]) == ("leadline-2", "Somebody Else")
 
 
 def test_messages_without_a_history_belong_to_the_present_one(work: WorkQueue) -> None:

@@ -49,6 +49,16 @@ local function differs_in_stage(entry, field, state)
   return type(stage) == 'string' and stage ~= cjson.decode(state).stage
 end
 
+-- The entry of another installation is of another user with the same id, whose lead is none of ours.
+local function name_originator(entry, originator)
+  local before = redis.call('HGET', entry, 'originator')
+  redis.call('HSET', entry, 'originator', originator)
+  if before and before ~= originator then
+    redis.call('HDEL', entry, 'agreed', 'hint', 'vanished')
+    redis.call('HSET', entry, 'doubt', 1)
+  end
+end
+
 local function put(entry, events, user, event_id, event, state, version, touches, first, occurred, lead,
     look, stage_version, sent, history, originator)
   local is_new = redis.call('EXISTS', entry) == 0
@@ -66,7 +76,7 @@ local function put(entry, events, user, event_id, event, state, version, touches
     redis.call('ZREM', due, user)
   end
   local is_lost, is_other_history = is_of_lost_history(entry, events, user, history)
-  if originator ~= '' and not is_lost then redis.call('HSET', entry, 'originator', originator) end
+  if originator ~= '' and not is_lost then name_originator(entry, originator) end
   redis.call('PERSIST', entry)
   redis.call('PERSIST', events)
 
