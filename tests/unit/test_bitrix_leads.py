@@ -1,5 +1,6 @@
 """A user as a lead: what is sent, and what answers mean."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -110,8 +111,29 @@ def test_what_the_portal_answers_wins_over_what_was_asked() -> None:
 def test_the_answer_of_another_lead_proves_nothing(item: dict[str, Any]) -> None:
     create = leads.create(7, STATE, "leadline")
     command = create if "originId" in item else UPDATE
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown, match=r"^the answer is another lead's$"):
         leads.written({"item": item}, command, STATE)
+
+
+@pytest.mark.parametrize("origin", [{}, {"originId": None}, {"originId": ""}, {"originId": "7"}])
+def test_a_created_lead_has_any_id_and_need_not_say_its_origin(origin: dict[str, Any]) -> None:
+    create = leads.create(7, STATE, "leadline")
+    assert leads.written({"item": {"id": 99, **origin}}, create, STATE).lead_id == 99
+
+
+def test_an_updated_lead_may_have_any_origin() -> None:
+    """A message can name a lead that somebody else has made."""
+    item = {"id": 55, "originId": "8"}
+    assert leads.written({"item": item}, UPDATE, STATE).lead_id == 55
+
+
+def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
+    rows = [
+        {"id": 8, "typeId": "PHONE", "value": "+77005556677"},
+        {"id": 9, "typeId": "PHONE", "value": STATE.phone},
+    ]
+    answered = leads.written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    assert (answered.phone, answered.phone_row) == (STATE.phone, 9)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +190,12 @@ def test_of_several_phones_ours_is_the_one_to_replace_else_the_first() -> None:
     assert bare.agreed("+3").phone is None
 
 
+def test_a_row_of_another_kind_is_no_phone() -> None:
+    rows = [{"ID": "8", "TYPE_ID": "EMAIL", "VALUE": "+1"}, {"ID": "9", "VALUE": "+2"}]
+    (lead,) = leads.found([{**ROW, "PHONE": rows}])
+    assert lead.phones == (("+2", 9),)
+
+
 def test_a_name_that_was_edited_by_hand_counts_as_unknown() -> None:
     (lead,) = leads.found([{**ROW, "NAME": "Anna"}])
     assert lead.agreed("+77001112233").full_name is None
@@ -220,16 +248,17 @@ COLUMNS = ["ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PH
 
 
 @pytest.mark.parametrize(
-    ("command", "where"),
+    ("ask", "where"),
     [
-        (leads.look_up([7, 8], "me"), {"=ORIGINATOR_ID": "me", "@ORIGIN_ID": ["7", "8"]}),
-        (leads.read([55, 56]), {"@ID": [55, 56]}),
-        (leads.walk("99", "me"), {"=ORIGINATOR_ID": "me", ">ID": "99"}),
+        (lambda: leads.look_up([7, 8], "me"), {"=ORIGINATOR_ID": "me", "@ORIGIN_ID": ["7", "8"]}),
+        (lambda: leads.read([55, 56]), {"@ID": [55, 56]}),
+        (lambda: leads.walk("99", "me"), {"=ORIGINATOR_ID": "me", ">ID": "99"}),
     ],
 )
 def test_a_look_up_asks_for_everything_it_needs_in_order_and_not_for_the_total(
-    command: Command, where: dict[str, Any]
+    ask: Callable[[], Command], where: dict[str, Any]
 ) -> None:
+    command = ask()
     assert command.method == "crm.lead.list"
     order = {"ID": "ASC"}
     expected = {"filter": where, "select": COLUMNS, "order": order, "start": -1}

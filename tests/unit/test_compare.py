@@ -92,6 +92,7 @@ def test_a_lead_that_the_ledger_does_not_name_is_unlinked(lead_id: int | None) -
 def test_doubled_leads_are_told_with_the_one_that_the_ledger_names_first_then_by_age() -> None:
     leads = [found(90), found(20), found(55)]
     assert compared(USER, *leads) == Finding("doubled", 7, (55, 20, 90), version=3)
+    assert compared(USER, *leads[1:]).kind == "doubled"
     unlinked = compared(replace(USER, lead_id=None), *leads)
     assert (unlinked.kind, unlinked.lead_ids) == ("doubled", (20, 55, 90))
     assert unlinked.is_repairable, "its lead can be named all the same"

@@ -47,6 +47,24 @@ def test_the_agreed_lead_of_a_user_is_read_with_the_look_up() -> None:
     assert list(wanted.commands.values()) == [leads.look_up([7], "leadline"), leads.read([55])]
 
 
+def test_users_of_two_installations_do_not_share_a_look_up() -> None:
+    ours = [entry(owed(), user_id=one, is_doubtful=True) for one in (1, 3)]
+    theirs = entry(owed(), user_id=2, is_doubtful=True, originator="staging")
+    wanted = request.build([ours[0], theirs, ours[1]])
+    asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
+    first, other = leads.look_up([1, 3], "leadline"), leads.look_up([2], "staging")
+    assert asked == [[first], [other], [first]]
+
+
+def test_a_user_that_is_to_be_looked_up_alone_is() -> None:
+    doubtful = [entry(owed(), user_id=one, is_doubtful=True) for one in (1, 3)]
+    crowded = entry(owed(), user_id=2, is_doubtful=True, is_alone=True, originator="staging")
+    wanted = request.build([doubtful[0], crowded, doubtful[1]])
+    asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
+    first = leads.look_up([1, 3], "leadline")
+    assert asked == [[first], [leads.look_up([2], "staging")], [first]]
+
+
 def test_users_are_looked_up_in_parts_that_fit_a_page_though_some_have_two_leads() -> None:
     numbers = list(range(1, 41))
     doubtful = [entry(owed(), user_id=one, is_doubtful=True, hint=100 + one) for one in numbers]
