@@ -67,7 +67,6 @@ def _mutmut(folder: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         (sys.executable, "-m", "mutmut", *words),
         cwd=folder,
-        env=tree.ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -21,6 +21,8 @@ _CALLS = "tests/integration/test_calls.py::"
 _RATE = "tests/integration/test_rate.py::"
 _BUDGET = "tests/integration/test_budget.py::"
 _PUBLISHER = "tests/integration/test_publisher.py::"
+_OUTCOMES = "tests/unit/test_plan_outcomes.py::"
+_ENTRY = "tests/unit/test_entry.py::"
 _CONNECTOR = "tests/integration/test_connector.py::"
 
 MUTATIONS = (
@@ -173,5 +175,41 @@ MUTATIONS = (
             _PUBLISHER + "test_a_deleted_queue_is_reported_and_made_again",
             _PUBLISHER + "test_an_unroutable_message_does_not_spoil_the_others",
         ),
+    ),
+    # Constants and properties, which the generated changes leave alone.
+    Mutation(
+        "the third attempt comes after two seconds too",
+        "leadline/sync/plan.py",
+        "RETRY_DELAYS_MS = (2000, 4000)",
+        "RETRY_DELAYS_MS = (2000, 2000)",
+        (_OUTCOMES + "test_a_newer_event_never_shortens_the_wait",),
+    ),
+    Mutation(
+        "a lead may vanish three times in a row",
+        "leadline/sync/plan.py",
+        "VANISHED_MAX = 2",
+        "VANISHED_MAX = 3",
+        (_OUTCOMES + "test_a_lead_that_vanishes_twice_in_a_row_is_its_users_error",),
+    ),
+    Mutation(
+        "a refusal of the portal counts as an error of the user",
+        "leadline/bitrix24/errors.py",
+        '"query_limit_exceeded": Refused',
+        '"query_limit_exceeded": Rejected',
+        ("tests/unit/test_bitrix_errors.py::test_each_row_of_the_table_in_any_case",),
+    ),
+    Mutation(
+        "a lead is read again though that was done",
+        "leadline/sync/entry.py",
+        "return self.look_order > self.looked_order",
+        "return self.look_order >= self.looked_order",
+        (_ENTRY + "test_a_look_is_wanted_until_it_is_done",),
+    ),
+    Mutation(
+        "the lead that a message names counts before the one that was last applied",
+        "leadline/sync/entry.py",
+        "return self.agreed.lead_id if self.agreed else self.hint",
+        "return self.hint or (self.agreed.lead_id if self.agreed else None)",
+        (_ENTRY + "test_the_lead_that_both_sides_know_counts_before_one_that_a_message_names",),
     ),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[2]
 #: What tests need of it.
 PARTS = ("leadline", "functions", "local", "migrations", "tests", "pyproject.toml")
-#: For processes that run there: compiled files are recognised by their time in whole seconds.
+#: Compiled files are told from those of a changed source by whole seconds only: none are made.
 ENVIRONMENT: Mapping[str, str] = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
