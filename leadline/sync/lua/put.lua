@@ -41,11 +41,11 @@ local function is_of_lost_history(entry, events, user, history)
   return false
 end
 
--- Whether the state has another stage than a stored field says; nothing can be said where that says
--- none.
-local function differs_in_stage(entry, field, state)
+-- Whether the state has another stage than a part of a stored field says; nothing can be said where
+-- that says none.
+local function differs_in_stage(entry, field, part, state)
   local stored = redis.call('HGET', entry, field)
-  local stage = stored and cjson.decode(stored).stage
+  local stage = stored and cjson.decode(stored)[part]
   return type(stage) == 'string' and stage ~= cjson.decode(state).stage
 end
 
@@ -90,10 +90,10 @@ local function put(entry, events, user, event_id, event, state, version, touches
   local order_text = string.format('%.0f', order)
 
   if is_other_history and touches ~= '1' and state ~= '' then
-    -- A move that was lost may have reached the lead.
-    touches = differs_in_stage(entry, 'agreed', state) and '1' or '0'
+    -- A move that was lost has reached the lead; a stage that a person set stays.
+    touches = differs_in_stage(entry, 'agreed', 'stage_written', state) and '1' or '0'
   elseif touches == '?' and state ~= '' then
-    touches = differs_in_stage(entry, 'state', state) and '1' or '0'
+    touches = differs_in_stage(entry, 'state', 'stage', state) and '1' or '0'
   end
   if state ~= '' and order > newest then
     redis.call('HSET', entry, 'state', state, 'order', order_text, 'last_event', event_id)
