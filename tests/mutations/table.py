@@ -66,7 +66,7 @@ MUTATIONS = (
         "leadline/sync/queue.py",
         "return Leased(entries, expired, still_due, now_ms, send_until)",
         "return Leased(\n"
-        "            entries, expired, still_due, now_ms, time.monotonic() + SEND_WITHIN_S\n"
+        "            entries, expired, still_due, now_ms, clock.now_s() + SEND_WITHIN_S\n"
         "        )",
         (_QUEUE + "test_the_time_to_send_counts_from_before_the_lease_was_asked_for",),
     ),

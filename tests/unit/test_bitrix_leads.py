@@ -138,6 +138,15 @@ def test_an_updated_lead_may_have_any_origin() -> None:
     assert leads.written({"item": item}, UPDATE, STATE).lead_id == 55
 
 
+def test_the_stage_that_was_written_is_kept_until_another_one_is() -> None:
+    item = {"item": {"id": 55, "stageId": "WON"}}
+    before = Agreed(55, stage_written="NEW")
+    move = Command(leads.UPDATE, {"entityTypeId": 1, "id": 55, "fields": {"stageId": "JUNK"}})
+    assert leads.written(item, move, STATE, before).stage_written == "JUNK"
+    assert leads.written(item, UPDATE, STATE, before).stage_written == "NEW"
+    assert leads.written(item, UPDATE, STATE).stage_written is None
+
+
 def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
     rows = [
         {"id": 8, "typeId": "PHONE", "value": "+77005556677"},
@@ -221,6 +230,12 @@ def test_the_oldest_of_doubled_leads_comes_first() -> None:
 def test_an_answer_that_is_no_list_of_leads_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of leads$"):
         leads.found(answer)
+
+
+def test_a_lead_id_has_as_many_digits_as_the_ledger_can_keep() -> None:
+    assert leads.found([{**ROW, "ID": "9" * 18}])[0].lead_id == 10**18 - 1
+    with pytest.raises(OutcomeUnknown):
+        leads.found([{**ROW, "ID": "9" * 19}])
 
 
 @pytest.mark.parametrize("lead_id", [None, "", "0", "-1", "x", "٣", 5.5])
