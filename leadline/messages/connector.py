@@ -98,9 +98,12 @@ class Connector:
             while not deliveries.is_done:
                 deliveries.post()
                 connection.process_data_events(time_limit=_POLL_S)
-            connection.close()
         finally:
             deliveries.close()
+            # Also after an error: what is not acknowledged comes again at once, and not when
+            # RabbitMQ misses our heartbeats.
+            if connection.is_open:
+                connection.close()
 
     def _received(
         self,

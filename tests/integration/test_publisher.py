@@ -18,7 +18,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from leadline.ledger import publish
 from leadline.messages import topology
 from leadline.runtime import context, turns
-from leadline.runtime.broker import Message
+from leadline.runtime.broker import Message, Queue
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.log import add_correlation_id
 from leadline.runtime.publisher import Publisher
@@ -125,6 +125,17 @@ def test_a_deleted_queue_is_reported_and_made_again(publisher: Publisher, amqp_u
     assert publisher.publish([message(2)]) == [False]
     assert publisher.publish([message(3)]) == [True]
     assert waiting(amqp_url) == ["m-3"]
+
+
+def test_what_the_broker_refuses_is_not_confirmed(amqp_url: str) -> None:
+    """A queue that is full answers with a nack; so does one whose replicas are away."""
+    full = Queue("test.full", {"x-max-length": 1, "x-overflow": "reject-publish"})
+    publisher = Publisher(amqp_url, [full])
+    outcomes = publisher.publish([Message(full.name, b"{}", f"m-{number}") for number in range(3)])
+    publisher.close()
+    with channel_to(amqp_url) as channel:
+        channel.queue_delete(full.name)
+    assert outcomes == [True, False, False]
 
 
 def test_an_unroutable_message_does_not_spoil_the_others(
