@@ -639,7 +639,8 @@ def old_messages_come_again(scene: Scene) -> Iterator[None]:
     query = as_json(
         "SELECT events.id AS event_id, user_id AS id, events.full_name, events.phone, events.stage,"
         " events.version, action, changed, events.stage_version, occurred_at, correlation_id,"
-        " traceparent, bitrix_lead_id FROM events JOIN users ON users.id = user_id"
+        " traceparent, bitrix_lead_id, history, originator_id"
+        " FROM events JOIN users ON users.id = user_id, installation"
         " ORDER BY events.id DESC LIMIT 60"
     )
     rows = orjson.loads(scene.bench.rows(query)[0]["found"])
