@@ -34,6 +34,7 @@ bench: setup ## measure against baselines; QUICK=1 to try it, SECTIONS="writes b
 	@$(RUN) benchmarks $(if $(QUICK),--quick) $(SECTIONS)
 
 faults: setup ## random faults for MINUTES (10), from SEED on, or one round again with SEED alone
+	@scripts/packages faketime
 	@$(RUN) tests.faults.lab $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 mutants: setup ## break the code on purpose: tests must notice, see tests/mutations/README.md
