@@ -35,6 +35,7 @@ def measure(scale: Scale, folder: Path) -> Data:
         create = calls(system.key, 1)["create"]
         wrk.send(system.function("create-user"), create, _CONNECTIONS, scale.drain_users)
         eventually(lambda: _all_wait(system), _FILL_WITHIN_S, "all users wait")
+        eventually(system.has_burst, BURST / RATE_PER_S + 10, "the burst has filled up")
         before = system.control("GET", "calls")
         started = ledger.now(database)
         system.resume("worker")

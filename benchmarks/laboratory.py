@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import redis
 
 from benchmarks import processes
+from leadline.bitrix24.limits import TokenBucket
 from leadline.runtime.migrate import migrate
 from leadline.runtime.settings import settings
 from leadline.sync.queue import WorkQueue
@@ -188,6 +189,14 @@ class BenchSystem(PrivateSystem):
         with redis.Redis.from_url(self.url("redis")) as client:
             queue = WorkQueue(client, "main", request_limit_s=settings().request_limit_s)
             return queue.depth().due
+
+    def has_burst(self) -> bool:
+        """Whether the request rate's burst has filled up, as it does after a start of Redis."""
+        with redis.Redis.from_url(self.url("redis")) as client:
+            queue = WorkQueue(client, "main", request_limit_s=settings().request_limit_s)
+            rate, burst = settings().rate_per_s, settings().burst
+            bucket = TokenBucket(client, queue.prefix, rate_per_s=rate, burst=burst)
+            return bucket.level() == 1
 
     def suspend(self, prefix: str) -> None:
         """Hold the processes whose names begin so, as if they were not there; until `resume`."""

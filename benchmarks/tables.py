@@ -17,7 +17,8 @@ _USERS = """
 INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, synced_version, sync_status,
                    sync_attempts)
 SELECT id, 'Пользователь ' || id, '+7' || (7000000000 + id),
-       (ARRAY['NEW', 'IN_PROCESS', 'PROCESSED'])[1 + id % 3], id, 1, 'synced', 1
+       (ARRAY['NEW', 'IN_PROCESS', 'PROCESSED'])[1 + id % 3], 1000000000000 + id, 1,
+       'synced', 1 -- leads that no portal of a benchmark will ever make
 FROM generate_series(1, CAST(:users AS bigint)) AS id
 """
 
@@ -44,7 +45,8 @@ UPDATE events SET state = 'synced', attempts = 1, settled_at = now(), due_at = N
 WHERE state = 'open'
 """
 _SETTLE_USERS = """
-UPDATE users SET bitrix_lead_id = COALESCE(bitrix_lead_id, id), synced_version = version,
+UPDATE users SET bitrix_lead_id = COALESCE(bitrix_lead_id, 1000000000000 + id),
+                 synced_version = version,
                  sync_status = 'synced', sync_attempts = 1
 WHERE synced_version IS DISTINCT FROM version
 """

@@ -1,4 +1,4 @@
-"""A schedule's tick: publish what is due in the ledger; now and then read the stages."""
+"""A schedule's tick: publish what is due in the ledger; now and then look at what is around it."""
 
 import functions_framework
 from flask import Request
@@ -6,7 +6,7 @@ from flask import Request
 from leadline.ledger import relay
 from leadline.runtime import metrics
 from leadline.runtime.http import Answer, answer, endpoint
-from leadline.sync import stages
+from leadline.sync import portal_check, stages, witness
 from leadline.sync.waiting import Waiting
 
 
@@ -23,6 +23,8 @@ metrics.read_at_scrape(_read_gauges)
 @endpoint("POST", "GET", reading="operate", writing="operate")
 def outbox_relay(_request: Request) -> Answer:
     """200 with what was done; 503 while Postgres or RabbitMQ is away."""
+    witness.check()
     swept = relay.run(Waiting().of)
     stages.refresh()
+    portal_check.run()
     return answer({"published": swept.published, "pruned": swept.pruned})

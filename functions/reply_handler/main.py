@@ -6,7 +6,7 @@ from flask import Request, Response
 from leadline.ledger import outcomes
 from leadline.ledger.outcomes import Answer
 from leadline.messages import contract, journey
-from leadline.messages.delivery import FENCE, JOURNEY, OUTCOME, PASSING, Delivery, receive
+from leadline.messages.delivery import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, Delivery, receive
 from leadline.runtime.http import endpoint
 
 
@@ -23,6 +23,7 @@ def _answer(delivery: Delivery) -> Answer:
         contract.read_reply(delivery.body),
         delivery.attributes.get(OUTCOME),
         delivery.attributes.get(FENCE),
+        delivery.attributes.get(HISTORY),
         is_passing=PASSING in delivery.attributes,
         journey=journey.of_header(delivery.attributes.get(JOURNEY)),
         trace=delivery.trace,

@@ -16,6 +16,7 @@ from typing import Any
 import redis
 
 from leadline.bitrix24.portal import MAX_COMMANDS, Timing
+from leadline.runtime import lua
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -53,8 +54,8 @@ class Budget:
         self._prefix = f"{prefix}operating:"
         self._limit_s = limit_s * SHARE
         self._batch_s = request_limit_s * BATCH_SHARE
-        self._reserve = client.register_script((_LUA / "reserve.lua").read_text(encoding="utf-8"))
-        self._record = client.register_script((_LUA / "record.lua").read_text(encoding="utf-8"))
+        self._reserve = lua.script(client, _LUA, "reserve")
+        self._record = lua.script(client, _LUA, "record")
 
     def batch_size(self) -> int:
         """How many commands a batch may have, so that it ends in time.

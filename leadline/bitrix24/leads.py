@@ -18,6 +18,8 @@ METHODS = (ADD, UPDATE, LIST)
 #: Lengths of the columns; what is longer Bitrix24 may cut or refuse.
 TITLE_MAX = 255
 NAME_MAX = 50
+#: Of the longest number that is read.
+_DIGITS = 18
 #: A page of crm.lead.list.
 PAGE = 50
 #: Fewer than a page, so that doubled leads still fit on it.
@@ -35,12 +37,16 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """A lead as both sides last knew it; None where that isn't known."""
+    """A lead as it was last applied, in the portal's words; None where that isn't known."""
 
     lead_id: int
     full_name: str | None = None
+    #: None: it has no phone.
     phone: str | None = None
+    #: The id of the phone's row; None though there is a phone: to be looked up before a change.
     phone_row: int | None = None
+    #: The stage that was last written; a person may have set another one since.
+    stage_written: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For storage as JSON."""
@@ -66,8 +72,7 @@ def update(agreed: Agreed, state: State, *, with_stage: bool) -> Command | None:
     if state.full_name != agreed.full_name:
         fields |= _name(state.full_name)
     if state.phone != agreed.phone:
-        # Without its row's id a phone is added, not replaced.
-        row = str(agreed.phone_row) if agreed.phone_row else "n0"
+        row = str(agreed.phone_row) if agreed.phone_row else "n0"  # n0 adds a row
         fields["fm"] = {row: {"typeId": "PHONE", "valueType": "WORK", "value": state.phone}}
     if with_stage and state.stage:
         fields["stageId"] = state.stage
@@ -76,28 +81,45 @@ def update(agreed: Agreed, state: State, *, with_stage: bool) -> Command | None:
     return Command(UPDATE, {"entityTypeId": LEAD, "id": agreed.lead_id, "fields": fields})
 
 
-def written(answer: Any, state: State) -> Agreed:
-    """What both sides agree on after a create or an update.
+def needs_rows(agreed: Agreed, state: State) -> bool:
+    """Whether the phone's row must be looked up: without its id a phone is added, not replaced."""
+    return state.phone != agreed.phone and agreed.phone is not None and agreed.phone_row is None
+
+
+def written(answer: Any, command: Command, state: State, before: Agreed | None = None) -> Agreed:
+    """The lead after a create or an update, as answered; `before`: as it was last applied.
+
+    The answer of a portal wins over what was asked: it may have cut a name. What the answer leaves
+    out is taken as asked.
 
     Raises:
-        OutcomeUnknown: the answer is not a lead.
+        OutcomeUnknown: the answer is not the lead that was written.
     """
     item = answer.get("item") if isinstance(answer, dict) else None
     lead_id = _positive(item.get("id")) if isinstance(item, dict) else None
-    if lead_id is None:
+    if not isinstance(item, dict) or lead_id is None:
         raise OutcomeUnknown("the answer names no lead")
-    rows = item.get("fm") if isinstance(item, dict) else None
-    row = next(
-        (
-            _positive(row.get("id"))
-            for row in rows or []
-            if isinstance(row, dict)
-            and row.get("typeId") == "PHONE"
-            and row.get("value") == state.phone
-        ),
-        None,
+    _check_identity(item, lead_id, command)
+    phones = _phones(item.get("fm"), "typeId", "value", "id")
+    phone, row = _pick(phones or (), state.phone, None) or (state.phone, None)
+    title, name = _text(item, "title"), _text(item, "name")
+    asked = state.full_name
+    return Agreed(
+        lead_id,
+        _full_name(asked if title is None else title, asked[:NAME_MAX] if name is None else name),
+        phone,
+        row,
+        command.params["fields"].get("stageId", before.stage_written if before else None),
     )
-    return Agreed(lead_id, state.full_name, state.phone, row)
+
+
+def _check_identity(item: dict[str, Any], lead_id: int, command: Command) -> None:
+    """Raise OutcomeUnknown where another lead was answered than the one that was written."""
+    asked_id = command.params.get("id", lead_id)
+    asked_origin = command.params["fields"].get("originId")
+    origin = _text(item, "originId")
+    if lead_id != asked_id or (asked_origin and origin and origin != asked_origin):
+        raise OutcomeUnknown("the answer is another lead's")
 
 
 def look_up(origins: list[int], originator: str) -> Command:
@@ -115,54 +137,118 @@ def walk(after: str, originator: str) -> Command:
     return _list({"=ORIGINATOR_ID": originator, ">ID": after})
 
 
+Phone = tuple[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A row of a look-up."""
 
     lead_id: int
+    #: None where title and name say two things.
     full_name: str | None
     #: Phone numbers with the ids of their rows.
-    phones: tuple[tuple[str, int | None], ...]
+    phones: tuple[Phone, ...]
     stage: str
     origin: str
     originator: str
 
-    def agreed(self, phone: str) -> Agreed:
-        """The lead as it is; of several phones the one that is ours, else the first."""
-        ours = [row for row in self.phones if row[0] == phone] or self.phones
-        number, row_id = ours[0] if ours else (None, None)
-        return Agreed(self.lead_id, self.full_name, number, row_id)
+    def agreed(self, phone: str, before: Agreed | None = None) -> Agreed:
+        """The lead as it is.
+
+        Of several phones the user's own, else the one that was last applied, else the first.
+        """
+        number, row = _pick(self.phones, phone, before) or (None, None)
+        stage = before.stage_written if before else None
+        return Agreed(self.lead_id, self.full_name, number, row, stage)
 
 
-def found(answer: Any) -> list[Found]:
-    """The leads of a look-up, oldest first.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The answer to a look-up."""
+
+    #: Oldest first.
+    leads: list[Found]
+    #: Nothing can be missing: the page is not full, and each of its rows could be read.
+    is_whole: bool
+
+
+def page(answer: Any) -> Page:
+    """The leads of a look-up; a row that can't be read is left out.
 
     Raises:
         OutcomeUnknown: the answer is not a list of leads.
     """
     if not isinstance(answer, list):
         raise OutcomeUnknown("the answer is no list of leads")
-    leads = [_found(row) for row in answer if isinstance(row, dict)]
-    return sorted(leads, key=lambda lead: lead.lead_id)
+    read = [lead for lead in map(_found, answer) if lead]
+    is_whole = len(read) == len(answer) < PAGE
+    return Page(sorted(read, key=lambda lead: lead.lead_id), is_whole)
 
 
-def _found(row: dict[str, Any]) -> Found:
-    lead_id = _positive(row.get("ID"))
+def found(answer: Any) -> list[Found]:
+    """The leads of a look-up, oldest first.
+
+    Raises:
+        OutcomeUnknown: the answer is not a list of leads, or one of them can't be read.
+    """
+    leads = page(answer).leads
+    if len(leads) < len(answer):
+        raise OutcomeUnknown("a lead can't be read")
+    return leads
+
+
+def _found(row: Any) -> Found | None:
+    """A row of crm.lead.list; None where it can't be read."""
+    lead_id = _positive(row.get("ID")) if isinstance(row, dict) else None
     if lead_id is None:
-        raise OutcomeUnknown("a lead without an ID")
-    title, name = str(row.get("TITLE") or ""), str(row.get("NAME") or "")
+        return None
+    phones = _phones(row.get("PHONE"), "TYPE_ID", "VALUE", "ID")
+    if phones is None:
+        return None
     return Found(
         lead_id,
-        title if title and name == title[:NAME_MAX] else None,
-        tuple(
-            (str(phone.get("VALUE")), _positive(phone.get("ID")))
-            for phone in row.get("PHONE") or []
-            if isinstance(phone, dict)
-        ),
-        str(row.get("STATUS_ID") or ""),
-        str(row.get("ORIGIN_ID") or ""),
-        str(row.get("ORIGINATOR_ID") or ""),
+        _full_name(_text(row, "TITLE") or "", _text(row, "NAME") or "") or None,
+        phones,
+        _text(row, "STATUS_ID") or "",
+        _text(row, "ORIGIN_ID") or "",
+        _text(row, "ORIGINATOR_ID") or "",
     )
+
+
+def _full_name(title: str, name: str) -> str | None:
+    """The name of a lead whose title and name are these; None where they say two things."""
+    return title if name == title[:NAME_MAX] else None
+
+
+def _phones(rows: Any, kind: str, value: str, row_id: str) -> tuple[Phone, ...] | None:
+    """The phones of a lead's rows, which name their parts so; None where one can't be read.
+
+    A lead without any has none, an empty text or null in their place.
+    """
+    if not rows:
+        return ()
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return None
+    phones = [row for row in rows if row.get(kind, "PHONE") == "PHONE"]
+    read = tuple((_text(row, value), _positive(row.get(row_id))) for row in phones)
+    whole = tuple((number, number_id) for number, number_id in read if number and number_id)
+    return whole if len(whole) == len(read) else None
+
+
+def _pick(phones: tuple[Phone, ...], phone: str, before: Agreed | None) -> Phone | None:
+    """The user's own phone, else the one that was last applied, else the first."""
+    row, number = (before.phone_row, before.phone) if before else (None, None)
+
+    def rank(one: Phone) -> tuple[bool, bool, bool]:
+        return one[0] != phone, one[1] != row, one[0] != number
+
+    return min(phones, key=rank, default=None)
+
+
+def _text(row: dict[str, Any], name: str) -> str | None:
+    value = row.get(name)
+    return str(value) if isinstance(value, str | int) else None
 
 
 def stages() -> Command:
@@ -198,4 +284,5 @@ def _name(full_name: str) -> dict[str, Any]:
 
 def _positive(value: object) -> int | None:
     text = str(value)
-    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None
+    is_number = len(text) <= _DIGITS and text.isascii() and text.isdigit()
+    return (int(text) or None) if is_number else None

@@ -10,6 +10,8 @@ from typing import Any
 
 import redis
 
+from leadline.runtime import lua
+
 _LUA = Path(__file__).parent / "lua"
 #: Slots of the burst left unused: requests reach the portal not quite as evenly as they were sent.
 MARGIN = 2
@@ -23,13 +25,14 @@ TOLD_S = 300
 class TokenBucket:
     """Spaces out the requests of all workers of all machines."""
 
-    def __init__(self, client: redis.Redis, key: str, *, rate_per_s: float, burst: int) -> None:
+    def __init__(self, client: redis.Redis, prefix: str, *, rate_per_s: float, burst: int) -> None:
         self._redis = client
-        self._key = key
+        self._key = f"{prefix}tokens"
+        self._epoch = f"{prefix}memory"
         self._rate = rate_per_s
         self._capacity = burst - MARGIN
-        self._take = client.register_script((_LUA / "take.lua").read_text(encoding="utf-8"))
-        self._empty = client.register_script((_LUA / "empty.lua").read_text(encoding="utf-8"))
+        self._take = lua.script(client, _LUA, "take")
+        self._empty = lua.script(client, _LUA, "empty")
 
     def reserve(self) -> float:
         """Take a token; returns the seconds until it is there, which the caller must wait.
@@ -74,11 +77,11 @@ class TokenBucket:
     def empty(self) -> None:
         """A request was refused: nobody calls for a moment."""
         if self._rate:
-            self._empty(keys=[self._key], args=[self._rate, HOLD_S])
+            self._empty(keys=[self._key, self._epoch], args=[self._rate, HOLD_S])
 
     def _run(self, tokens: int) -> tuple[float, float]:
         if not self._rate:
             return 0.0, 1.0
         args = [self._rate, self._capacity, tokens]
-        wait_us, level = self._take(keys=[self._key], args=args)
+        wait_us, level = self._take(keys=[self._key, self._epoch], args=args)
         return wait_us / 1_000_000, level / 1_000_000

@@ -16,6 +16,8 @@ from leadline.messages import topology
 from leadline.messages.contract import Reply, Request
 from leadline.messages.delivery import (
     CHANGED,
+    HISTORY,
+    ORIGINATOR,
     OUTCOME,
     PASSING,
     RESENT,
@@ -35,14 +37,21 @@ _COMMON: Json = {
     "ce-source": _TEXT,
     "traceparent": {**_TEXT, "description": "W3C Trace Context."},
 }
+_HISTORY: Json = {
+    **_TEXT,
+    "description": "The history of Postgres that the version belongs to, in unix ms.",
+}
 _OF_REQUESTS: Json = {
     "ce-time": {**_TEXT, "format": "date-time"},
     f"ce-{CHANGED}": {**_TEXT, "description": "The fields that a client gave, by commas."},
+    f"ce-{HISTORY}": _HISTORY,
+    f"ce-{ORIGINATOR}": {**_TEXT, "description": "What our leads bear as ORIGINATOR_ID."},
     f"ce-{STAGE_VERSION}": {**_TEXT, "description": "The version that set the stage."},
     f"ce-{SENT}": {**_TEXT, "description": "When it was sent, in unix ms."},
     f"ce-{RESENT}": {"const": "true", "description": "An earlier sending may have been served."},
 }
 _OF_REPLIES: Json = {
+    f"ce-{HISTORY}": _HISTORY,
     f"ce-{OUTCOME}": {"enum": ["synced", "superseded", "failed"]},
     f"ce-{PASSING}": {"const": "true", "description": "It is tried again; a reply will follow."},
 }

@@ -11,15 +11,10 @@ from uuid_utils.compat import uuid7
 
 from leadline.messages.delivery import LOOK
 from leadline.runtime import context
-from leadline.runtime.database import database
+from leadline.runtime.database import Row
+from leadline.runtime.installation import guarded
 
-_ENTER = """
-WITH asked AS (
-    SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[]),
-                         CAST(:event_ids AS uuid[]), CAST(:with_stage AS boolean[]),
-                         CAST(:is_certain AS boolean[]))
-        AS asked (user_id, seen_version, event_id, with_stage, is_certain)
-), held AS (
+_ENTER = """{asked}, held AS (
     -- In the order of ids, so that statements never wait for each other in a ring.
     SELECT users.id, with_stage, event_id FROM users JOIN asked ON asked.user_id = users.id
     WHERE users.version = seen_version AND sync_status <> 'waiting' OR is_certain
@@ -40,6 +35,14 @@ SELECT event_id, id, version, 'update_card', full_name, phone, stage, :changed,
 FROM written
 RETURNING user_id
 """
+
+_ASKED = """
+WITH asked AS (
+    SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[]),
+                         CAST(:event_ids AS uuid[]), CAST(:with_stage AS boolean[]),
+                         CAST(:is_certain AS boolean[]))
+        AS asked (user_id, seen_version, event_id, with_stage, is_certain), leadline_present()
+)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +67,28 @@ def ask(users: Iterable[Again]) -> list[int]:
     asked = list(users)
     if not asked:
         return []
-    trace = context.current()
-    rows = database().run(
-        _ENTER,
+    rows = enter(
+        _ASKED,
         ids=[one.user_id for one in asked],
         versions=[one.version for one in asked],
         event_ids=[str(uuid7()) for _ in asked],
         with_stage=[one.with_stage for one in asked],
         is_certain=[one.is_certain for one in asked],
+    )
+    return sorted(int(row["user_id"]) for row in rows)
+
+
+def enter(asked: str, **params: object) -> list[Row]:
+    """Enter the events of the users in the table `asked`, which this SQL makes; their `user_id`s.
+
+    Raises:
+        DatabaseDown: as `ask`.
+    """
+    trace = context.current()
+    return guarded(
+        _ENTER.format(asked=asked),
         changed=LOOK,
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,
+        **params,
     )
-    return sorted(int(row["user_id"]) for row in rows)

@@ -12,8 +12,9 @@ from uuid_utils.compat import uuid7
 
 from leadline.messages.contract import Id
 from leadline.runtime import context
-from leadline.runtime.database import StatementError, database
-from leadline.runtime.errors import BadConfiguration
+from leadline.runtime.database import UNIQUE_VIOLATION, StatementError, database
+from leadline.runtime.errors import BadConfiguration, InvalidRequest
+from leadline.runtime.installation import guarded
 from leadline.users.model import NewUser
 
 #: In whose name idempotency keys are kept; no caller of the HTTP API has such a one.
@@ -36,7 +37,7 @@ WITH line AS (
                          CAST(:ids AS bigint[]), CAST(:lead_ids AS bigint[])) WITH ORDINALITY
         AS line (key, full_name, phone, stage, event_id, id, lead_id, position)
 ), fresh AS (
-    SELECT row_number() OVER (ORDER BY position) AS rank, line.* FROM line
+    SELECT row_number() OVER (ORDER BY position) AS rank, line.* FROM line, leadline_present()
     WHERE NOT EXISTS (
         SELECT FROM idempotency_keys AS known WHERE known.caller = :caller AND known.key = line.key
     ) AND NOT EXISTS (SELECT FROM users WHERE users.id = line.id)
@@ -64,6 +65,17 @@ RETURNING 1 AS one
 """
 _ENTER_NEW, _ENTER_WITH_IDS = _ENTER.format(id=""), _ENTER.format(id="id,")
 
+# A line that was entered before is known by its key, or by its id.
+_LEADS_OF_OTHERS = """
+SELECT line.key FROM unnest(
+    CAST(:keys AS text[]), CAST(:ids AS bigint[]), CAST(:lead_ids AS bigint[])
+) AS line (key, id, lead_id)
+JOIN users ON users.bitrix_lead_id = line.lead_id
+WHERE users.id IS DISTINCT FROM line.id AND NOT EXISTS (
+    SELECT FROM idempotency_keys AS known WHERE known.caller = :caller AND known.key = line.key
+)
+"""
+
 _RESERVE = """
 SELECT setval(CAST(pg_get_serial_sequence('users', 'id') AS regclass),
               GREATEST(:last_id, (SELECT last_value FROM users_id_seq)))
@@ -87,6 +99,25 @@ def reserve(last_id: int) -> None:
         ) from None
 
 
+def leads_of_others(users: Sequence[tuple[str, Line]]) -> frozenset[str]:
+    """The keys of those of these users whose lead belongs to a user that is there already.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    named = [(key, user) for key, user in users if user.bitrix_lead_id]
+    if not named:
+        return frozenset()
+    rows = database().run(
+        _LEADS_OF_OTHERS,
+        keys=[key for key, _ in named],
+        ids=[user.id for _, user in named],
+        lead_ids=[user.bitrix_lead_id for _, user in named],
+        caller=CALLER,
+    )
+    return frozenset(row["key"] for row in rows)
+
+
 def create(users: Sequence[tuple[str, Line]]) -> int:
     """Store these users, each under a key; returns how many were new. All have an id or none has.
 
@@ -94,22 +125,30 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
     does an id.
 
     Raises:
+        InvalidRequest: a lead was given to another user since it was looked at; nothing was stored.
         DatabaseDown: nothing was stored, or nobody can say; doing it again is harmless.
     """
     trace = context.current()
     has_ids = any(user.id for _, user in users)
-    rows = database().run(
-        _ENTER_WITH_IDS if has_ids else _ENTER_NEW,
-        keys=[key for key, _ in users],
-        names=[user.full_name for _, user in users],
-        phones=[user.phone for _, user in users],
-        stages=[user.stage for _, user in users],
-        event_ids=[str(uuid7()) for _ in users],
-        ids=[user.id for _, user in users],
-        lead_ids=[user.bitrix_lead_id for _, user in users],
-        caller=CALLER,
-        fingerprint=hashlib.sha256(CALLER.encode()).digest(),
-        correlation_id=trace.correlation_id,
-        traceparent=trace.traceparent,
-    )
+    try:
+        rows = guarded(
+            _ENTER_WITH_IDS if has_ids else _ENTER_NEW,
+            keys=[key for key, _ in users],
+            names=[user.full_name for _, user in users],
+            phones=[user.phone for _, user in users],
+            stages=[user.stage for _, user in users],
+            event_ids=[str(uuid7()) for _ in users],
+            ids=[user.id for _, user in users],
+            lead_ids=[user.bitrix_lead_id for _, user in users],
+            caller=CALLER,
+            fingerprint=hashlib.sha256(CALLER.encode()).digest(),
+            correlation_id=trace.correlation_id,
+            traceparent=trace.traceparent,
+        )
+    except StatementError as error:
+        if (error.code, error.constraint) != (UNIQUE_VIOLATION, "users_unique_lead"):
+            raise
+        raise InvalidRequest(
+            "a lead of this file was just given to another user: begin again, and all is checked"
+        ) from None
     return len(rows)

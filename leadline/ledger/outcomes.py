@@ -8,14 +8,14 @@ from uuid import UUID
 import orjson
 import structlog
 
-from leadline.ledger import again, statements
+from leadline.ledger import again, lost, statements
 from leadline.ledger.again import Again
 from leadline.messages.contract import Reply
 from leadline.messages.delivery import number
 from leadline.messages.journey import Journey
 from leadline.runtime import context, metrics
 from leadline.runtime.context import Trace
-from leadline.runtime.database import Row, database
+from leadline.runtime.database import UNIQUE_VIOLATION, Row, StatementError, database
 from leadline.runtime.errors import BadMessage
 from leadline.runtime.settings import settings
 
@@ -37,6 +37,10 @@ TIME_TO_LEAD = metrics.Histogram(
 )
 
 UNKNOWN_EVENT = "the reply answers no event of this user that the ledger knows"
+LOST_EVENT = (
+    "the reply answers an event that Postgres has lost, by a failover or a restore; if it still has"
+    " the user, the lead is compared with it"
+)
 
 #: What Postgres is told of an answer.
 _Told = dict[str, object]
@@ -51,6 +55,8 @@ class Answer:
     outcome: str | None = None
     #: The token of the lease that applied it.
     fence: str | None = None
+    #: The history of Postgres that the event belongs to, None from senders that know of none.
+    history: str | None = None
     #: The sender says that a later try may succeed; the relay will make it.
     is_passing: bool = False
     #: How the event fared, kept for whoever asks why.
@@ -90,14 +96,27 @@ def apply(answers: Sequence[Answer]) -> None:
 def _apply_together(answers: Mapping[int, Answer]) -> None:
     """Apply one answer for each user, by its id."""
     told = {user_id: _told(answer) for user_id, answer in answers.items()}
-    settled = _run(statements.SETTLE, told.values(), retry_for_s=settings().retry_for_s)
+    settled = _settled(told.values())
     others = [one for user_id, one in told.items() if user_id not in settled]
     repeated = _run(statements.REPEATED, others) if others else {}
     for user_id, row in {**settled, **repeated}.items():
         context.resume(answers[user_id].trace)
         _note(answers[user_id], told[user_id], row, is_repeated=user_id in repeated)
-    if len(settled) + len(repeated) < len(answers):
-        raise BadMessage(UNKNOWN_EVENT)
+    unknown = answers.keys() - settled.keys() - repeated.keys()
+    are_lost = [lost.is_lost(answers[one].reply, answers[one].history) for one in unknown]
+    if unknown:
+        raise BadMessage(LOST_EVENT if any(are_lost) else UNKNOWN_EVENT)
+
+
+def _settled(told: Iterable[_Told]) -> dict[int, Row]:
+    """What became of these answers, by user, where they settled anything."""
+    try:
+        return _run(statements.SETTLE, told, retry_for_s=settings().retry_for_s)
+    except StatementError as error:
+        if error.code != UNIQUE_VIOLATION:
+            raise
+        # Somebody has just given one of these leads to another user; by now that can be seen.
+        return _run(statements.SETTLE, told, retry_for_s=settings().retry_for_s)
 
 
 def _run(sql: str, told: Iterable[_Told], **params: object) -> dict[int, Row]:
@@ -126,8 +145,11 @@ def _told(answer: Answer) -> _Told:
 
 def _note(answer: Answer, told: _Told, row: Row, *, is_repeated: bool) -> None:
     reply = answer.reply
+    state = answer.state if is_repeated else row["state"]
     if not is_repeated:
-        _count(row, answer.state, reply.action)
+        _count(row, state, reply.action)
+    if state != answer.state:
+        log.error("the lead of a reply is another user's", user_id=reply.user_id)
     if row["overwrites"]:
         again.ask([Again(reply.user_id, row["version"], with_stage=True, is_certain=True)])
         log.warning("an older state was written over a newer one", user_id=reply.user_id)
@@ -136,7 +158,7 @@ def _note(answer: Answer, told: _Told, row: Row, *, is_repeated: bool) -> None:
         event_id=told["event_id"],
         user_id=reply.user_id,
         status=reply.status,
-        state=answer.state,
+        state=state,
         attempts=reply.attempts,
         bitrix_lead_id=reply.bitrix_lead_id,
     )

@@ -13,8 +13,16 @@ from multiprocessing import util
 import structlog
 
 from leadline.messages import contract, topology
-from leadline.messages.delivery import CHANGED, RESENT, SENT, STAGE_VERSION, attributes
-from leadline.runtime import context, secrets
+from leadline.messages.delivery import (
+    CHANGED,
+    HISTORY,
+    ORIGINATOR,
+    RESENT,
+    SENT,
+    STAGE_VERSION,
+    attributes,
+)
+from leadline.runtime import context, metrics, secrets
 from leadline.runtime.broker import Message
 from leadline.runtime.database import database
 from leadline.runtime.errors import DatabaseDown
@@ -24,9 +32,16 @@ from leadline.users.store import Event
 
 log = structlog.get_logger()
 
+UNMARKED = metrics.Counter(
+    "leadline_confirms_unmarked_total",
+    "Events that the broker has confirmed and the ledger does not know of: the relay repeats them",
+)
+
 MARK_BATCH = 500
 #: How long confirms gather before they are marked together.
 MARK_LINGER_S = 0.2
+#: Confirms that wait to be marked, while Postgres is slow or away; more are left to the relay.
+MAX_CONFIRMED = 10_000
 
 _MARK = """
 UPDATE events SET published_at = COALESCE(published_at, now()), sendings = sendings + 1,
@@ -56,6 +71,10 @@ def message_of(event: Event, *, resent: bool = False) -> Message:
     headers[f"ce-{CHANGED}"] = ",".join(event.changed)
     if event.stage_version and event.action == "update_card":
         headers[f"ce-{STAGE_VERSION}"] = str(event.stage_version)
+    if event.history is not None:
+        headers[f"ce-{HISTORY}"] = str(event.history)
+    if originator_id := settings().originator_id or event.originator_id:
+        headers[f"ce-{ORIGINATOR}"] = originator_id
     if resent:
         headers[f"ce-{RESENT}"] = "true"
     return Message(
@@ -96,22 +115,37 @@ class Outbox:
 
     def _done(self, event_id: str) -> Callable[[bool], None]:
         def done(confirmed: bool) -> None:  # noqa: FBT001
-            if confirmed:
+            if not confirmed:
+                return
+            if self._confirmed.qsize() < MAX_CONFIRMED:
                 self._confirmed.put(event_id)
+            else:
+                UNMARKED.inc()
 
         return done
 
     def _mark(self) -> None:
         while True:
-            ids = [self._confirmed.get()]
-            time.sleep(MARK_LINGER_S)
-            with contextlib.suppress(queue.Empty):
-                while len(ids) < MARK_BATCH:
-                    ids.append(self._confirmed.get_nowait())
+            ids = self._gathered()
             try:
                 mark_published(ids)
             except DatabaseDown:
+                UNMARKED.inc(by=len(ids))
                 log.warning("confirmed events not marked, the relay repeats them", events=len(ids))
+            except Exception:  # the edge of the thread: without it each event would be sent twice
+                UNMARKED.inc(by=len(ids))
+                log.exception(
+                    "confirmed events not marked, the relay repeats them", events=len(ids)
+                )
+
+    def _gathered(self) -> list[str]:
+        """The confirms of a moment; waits for the first one."""
+        ids = [self._confirmed.get()]
+        time.sleep(MARK_LINGER_S)
+        with contextlib.suppress(queue.Empty):
+            while len(ids) < MARK_BATCH:
+                ids.append(self._confirmed.get_nowait())
+        return ids
 
 
 _lock = threading.Lock()

@@ -16,8 +16,8 @@ from itertools import compress
 
 import structlog
 
-from leadline.ledger import prune, publish
-from leadline.runtime import metrics
+from leadline.ledger import prune, publish, sweep
+from leadline.runtime import installation, metrics
 from leadline.runtime.database import Row, database
 from leadline.runtime.errors import BrokerDown
 from leadline.runtime.settings import settings
@@ -41,6 +41,7 @@ _OWED = as_json("""
     SELECT claimed.id AS event_id, claimed.user_id AS id, claimed.full_name, claimed.phone,
            claimed.stage, claimed.version, claimed.action, claimed.changed, claimed.stage_version,
            claimed.occurred_at, claimed.correlation_id, claimed.traceparent, users.bitrix_lead_id,
+           history, originator_id,
            -- A newer state that is under way carries all of an older one. Sent again, the older
            -- one could only come late, and take back a lead whose versions Redis has forgotten.
            claimed.due_at IS NOT NULL AND NOT (
@@ -50,7 +51,7 @@ _OWED = as_json("""
                      AND newer.state = 'open'
            )) AS is_owed,
            claimed.published_at IS NOT NULL AND claimed.state = 'open' AS is_unanswered
-    FROM claimed JOIN users ON users.id = claimed.user_id
+    FROM leadline_present(), claimed JOIN users ON users.id = claimed.user_id
     ORDER BY claimed.id
 """)
 
@@ -98,7 +99,7 @@ def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     """Publish until nothing is due or the time is used up, then tidy up.
 
     Users are indexed for searches, and what is kept long enough is deleted. What is `waiting` for
-    its turn is not sent, and looked at again later.
+    its turn is not sent, and looked at again later. After a fork of Postgres, leads are compared.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -106,6 +107,8 @@ def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     """
     swept = Swept()
     until = time.monotonic() + budget_s
+    if installation.check().is_sweeping:
+        sweep.step()
     try:
         _publish_due(swept, waiting, until)
     finally:

@@ -5,12 +5,32 @@ Those that come together cost little more than one: most of it is the statement 
 
 from leadline.messages.delivery import LOOK
 
-_ANSWERS = """
-WITH answer AS (
+_GIVEN = """
+WITH {name} AS (
     SELECT * FROM json_to_recordset(CAST(:answers AS json)) AS one (
         event_id uuid, user_id bigint, state text, reason text, attempts integer, lead_id bigint,
         fence bigint, is_passing boolean, journey jsonb
     )
+)"""
+
+# A lead belongs to one user: a reply that names another user's has failed, and its holder is left
+# alone. Of several users without a lead that name the same one in a statement one gets it.
+_JUDGED = f"""{_GIVEN.format(name="given")}, claim AS (
+    SELECT given.*, (SELECT id FROM users WHERE bitrix_lead_id = given.lead_id) AS holder
+    FROM given
+), judged AS (
+    SELECT claim.*, lead_id IS NOT NULL AND user_id <> COALESCE(
+        holder, min(user_id) OVER (PARTITION BY lead_id)
+    ) AS is_anothers
+    FROM claim
+), answer AS (
+    SELECT event_id, user_id, attempts, fence, journey,
+        CASE WHEN is_anothers THEN 'failed' ELSE state END AS state,
+        CASE WHEN is_anothers THEN 'lead ' || lead_id || ' belongs to another user'
+            ELSE reason END AS reason,
+        CASE WHEN NOT is_anothers THEN lead_id END AS lead_id,
+        is_passing AND NOT is_anothers AS is_passing
+    FROM judged
 )"""
 
 # Bitrix24's side may forget which version it has written: a message that comes late then takes the
@@ -19,7 +39,8 @@ WITH answer AS (
 _OVERWRITES = f"""
 settled.state = 'synced' AND COALESCE(CASE
     WHEN settled.version < settled.before THEN settled.fence > settled.applied_fence
-    ELSE settled.fence < settled.applied_fence AND settled.changed <> '{LOOK}'
+    WHEN settled.version > settled.before
+    THEN settled.fence < settled.applied_fence AND settled.changed <> '{LOOK}'
 END, false)"""
 
 # A failure may still turn into a success (a late answer, a later try), never the other way round;
@@ -31,7 +52,7 @@ END, false)"""
 # at a distance that has grown with each sending. So a repeated reply changes nothing here either.
 # The arrays say that there are few: the planner takes JSON for 100 rows, and would read a small
 # table as a whole.
-SETTLE = f"""{_ANSWERS}, owner AS (
+SETTLE = f"""{_JUDGED}, owner AS (
     SELECT id, synced_version, applied_fence FROM users
     WHERE id = ANY (ARRAY (SELECT user_id FROM answer))
     ORDER BY id FOR NO KEY UPDATE
@@ -61,7 +82,7 @@ SETTLE = f"""{_ANSWERS}, owner AS (
 UPDATE users SET
     bitrix_lead_id = CASE WHEN settled.version >= users.synced_version
         THEN COALESCE(settled.lead_id, users.bitrix_lead_id) ELSE users.bitrix_lead_id END,
-    applied_fence = CASE WHEN settled.state = 'synced' AND settled.version >= settled.before
+    applied_fence = CASE WHEN settled.state = 'synced'
         THEN GREATEST(users.applied_fence, settled.fence) ELSE users.applied_fence END,
     synced_version = CASE WHEN settled.state = 'failed' THEN users.synced_version
         ELSE GREATEST(users.synced_version, settled.version) END,
@@ -73,16 +94,28 @@ UPDATE users SET
         ELSE settled.attempts END
 FROM settled WHERE users.id = settled.user_id
 RETURNING users.id, users.version, {_OVERWRITES} AS overwrites, settled.is_change, settled.age_s,
+    settled.state, settled.reason,
     (SELECT count(*) FROM older WHERE older.user_id = users.id) AS older
 """
 
-REPEATED = f"""{_ANSWERS}
-SELECT users.id, users.version, {_OVERWRITES} AS overwrites
-FROM answer JOIN users ON users.id = answer.user_id, LATERAL (
-    SELECT answer.state, fence, events.version, changed, synced_version AS before, applied_fence
-    FROM events WHERE events.id = answer.event_id AND events.user_id = users.id
-) AS settled
-WHERE users.id = ANY (ARRAY (SELECT user_id FROM answer))
+# A version that was answered before may have been written once more since, over a newer one that is
+# not answered yet: its later fence counts.
+REPEATED = f"""{_GIVEN.format(name="answer")}, owner AS (
+    SELECT id, version, synced_version, applied_fence FROM users
+    WHERE id = ANY (ARRAY (SELECT user_id FROM answer))
+    ORDER BY id FOR NO KEY UPDATE
+), settled AS (
+    SELECT owner.id, owner.version AS newest, answer.state, fence, events.version, changed,
+           synced_version AS before, applied_fence
+    FROM owner JOIN answer ON answer.user_id = owner.id
+    JOIN events ON events.id = answer.event_id AND events.user_id = owner.id
+    WHERE events.id = ANY (ARRAY (SELECT event_id FROM answer))
+), raised AS (
+    UPDATE users SET applied_fence = settled.fence FROM settled
+    WHERE users.id = settled.id AND settled.state = 'synced'
+      AND settled.fence > COALESCE(users.applied_fence, 0)
+)
+SELECT id, newest AS version, {_OVERWRITES} AS overwrites FROM settled
 """
 
 OLDEST_OPEN = """

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import orjson
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -33,6 +32,10 @@ PATTERNS: dict[str, str] = {
 
 MISSING_PHONE = "Missing phone number"
 MAX_ID = 2**63 - 1
+#: Characters of a reason; what a portal or another sender says beyond them is cut off.
+MAX_REASON = 1000
+#: Characters of a reason in a reply that would be larger than a message may be.
+SHORT_REASON = 100
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Text = Annotated[str, StringConstraints(max_length=1000)]
@@ -41,9 +44,23 @@ Trimmed = Annotated[str, StringConstraints(strip_whitespace=True, max_length=250
 Blank = BeforeValidator(
     lambda value: (value.strip() or None) if isinstance(value, str) else value or None
 )
-#: Postgres can't store NUL; in a reason nobody misses it.
-Reason = Annotated[Text, AfterValidator(lambda text: text.replace("\x00", ""))]
+#: Control characters, C0, DEL and C1: Postgres can't store NUL, and none belongs in a log line.
+_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def readable(text: str, at_most: int = MAX_REASON) -> str:
+    """A text from outside as JSON, Postgres and a log line can carry it: cut, on one line."""
+    cut = text if len(text) <= at_most else f"{text[: at_most - 1]}…"
+    # Half of a surrogate pair is no character: JSON may escape one, UTF-8 can't encode it.
+    return cut.encode("utf-8", "replace").decode().translate(_CONTROLS)
+
+
+Reason = Annotated[
+    str,
+    BeforeValidator(lambda value: readable(value) if isinstance(value, str) else value),
+    Field(description=f"Longer than {MAX_REASON} characters, it is cut."),
+]
 
 
 class _Message(BaseModel):
@@ -112,7 +129,20 @@ def request_body(
 
 
 def reply_body(reply: dict[str, Any], queue: str) -> bytes:
-    """The message on a reply queue, in the NestJS envelope where a setting says so."""
+    """The message on a reply queue, in the NestJS envelope where a setting says so.
+
+    `read_reply` accepts it, whatever its reason and its user: a long reason is cut, and a reply
+    that would be larger than a message may be goes without its user, which `user_id` names.
+    """
+    body = _reply_body(reply, queue, MAX_REASON)
+    if len(body) > settings().body_limit:
+        body = _reply_body({**reply, "user": None}, queue, SHORT_REASON)
+    return body
+
+
+def _reply_body(reply: dict[str, Any], queue: str, max_reason: int) -> bytes:
+    if reason := reply.get("reason"):
+        reply = {**reply, "reason": readable(reason, max_reason)}
     if settings().reply_envelope == "nestjs":
         return orjson.dumps({"pattern": queue, "data": reply})
     return orjson.dumps(reply)

@@ -31,6 +31,11 @@ STAGE_VERSION = "stageversion"
 SENT = "sent"
 #: Present on what the relay sends again: an earlier sending may have been served.
 RESENT = "resent"
+#: In which history of the sender's database the version counts, in unix ms; a greater one follows
+#: a failover or a restore that has lost versions. The reply carries it too.
+HISTORY = "history"
+#: What the leads of the sender's installation bear as ORIGINATOR_ID.
+ORIGINATOR = "originator"
 #: How the reply closes the event in the ledger: synced, superseded, or failed.
 OUTCOME = "outcome"
 #: On a success: the fencing token of the lease that applied it. As they grow, they tell which of

@@ -11,6 +11,8 @@ from typing import Annotated
 import orjson
 from pydantic import Field, StringConstraints, TypeAdapter
 
+from leadline.messages.contract import readable
+
 #: Attempts that are kept; a worker makes three.
 MAX_TRIES = 5
 #: Characters of an error that are kept; the last one stands in the reply in full.
@@ -38,7 +40,7 @@ class Journey:
 
     def tried(self, at_ms: int, error: str | None) -> "Journey":
         """With one attempt more."""
-        kept = error[:MAX_ERROR] if error else None
+        kept = readable(error, MAX_ERROR) if error else None
         return replace(self, tries=(*self.tries, Try(at_ms, kept))[-MAX_TRIES:])
 
     def ended(self, reason: str | None) -> "Journey":

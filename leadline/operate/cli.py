@@ -23,6 +23,7 @@ from leadline.operate import (
     local_run,
     portal,
     reconcile,
+    restored,
     status,
     users,
 )
@@ -53,6 +54,7 @@ for command in (
     users.failed,
     users.resync,
     reconcile.reconcile,
+    restored.restored,
 ):
     app.command()(command)
 app.command("import")(imports.import_file)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import phonenumbers
@@ -13,7 +14,7 @@ from leadline.messages import topology
 from leadline.messages.depths import depths
 from leadline.operate import portal
 from leadline.operate.output import FOUND, Json, as_json, table
-from leadline.runtime import auth, migrate, secrets
+from leadline.runtime import auth, installation, migrate, secrets
 from leadline.runtime.database import StatementError, database
 from leadline.runtime.errors import LeadlineError, QueueDown
 from leadline.runtime.redis import client
@@ -93,6 +94,21 @@ def _database() -> Iterator[Check]:
         else f"has had something to do for {overdue_s:.0f} s"
     )
     yield Check("relay", is_swept, told, "" if is_swept else "call outbox-relay every few seconds")
+    if is_newest:
+        yield from _installation()
+
+
+def _installation() -> Iterator[Check]:
+    one = installation.stored()
+    told = settings().originator_id or one.originator_id
+    if told != one.originator_id:
+        told += f" by LEADLINE_ORIGINATOR_ID; the database keeps {one.originator_id}"
+    yield Check("originator", is_well=True, told=told)
+    since = datetime.fromtimestamp(one.history / 1000).astimezone()
+    told = f"of Postgres, {one.history}, since {since:%Y-%m-%d %H:%M:%S}"
+    if one.is_sweeping:
+        told += f"; leads are compared: users up to {one.swept_to} of {one.sweep_to}"
+    yield Check("history", is_well=True, told=told)
 
 
 def _broker() -> Iterator[Check]:

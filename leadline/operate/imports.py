@@ -1,6 +1,7 @@
 """`leadline import`: many users out of a file, each once, however often one has to begin again."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ import typer
 
 from leadline.ledger import bulk
 from leadline.operate.output import FOUND, Json, as_json, note, progress, say
-from leadline.operate.records import File, Rejected
+from leadline.operate.records import File, Record, Rejected
 from leadline.operate.resumable import Bookmark
 from leadline.runtime import context
 from leadline.runtime.errors import InvalidRequest
@@ -52,13 +53,13 @@ def import_file(
     source = File(file, _mapping(columns or []), stage)
     digest = source.digest()
     refused = rejected or file.with_name(f"{file.stem}.rejected{file.suffix}")
-    found = _check(source, Rejected(refused, is_json=source.is_json))
+    found = _check(source, digest, Rejected(refused, is_json=source.is_json))
     good, bad = found.good, found.bad
     created = 0
     if good and not check and (skip_rejected or not bad):
         if found.last_id:
             bulk.reserve(found.last_id)
-        created = _enter(source, good, digest, Bookmark.of(f"import-{digest[:8]}", bookmark))
+        created = _enter(source, found, digest, Bookmark.of(f"import-{digest[:8]}", bookmark))
     told = {"in_order": good, "rejected": bad, "created": created}
     if json:
         as_json({**told, "rejected_file": str(refused) if bad else None})
@@ -83,27 +84,48 @@ class _Checked:
     good: int
     bad: int
     last_id: int
+    #: Lines whose lead belongs to a user that is there already.
+    held: frozenset[int]
 
 
-def _check(source: File, refused: Rejected) -> _Checked:
+def _check(source: File, digest: str, refused: Rejected) -> _Checked:
     """Look at all lines; those that are not in order are written down."""
     good = last_id = 0
+    held = set[int]()
     with progress() as bar:
         task = bar.add_task("checking", total=None)
-        for record in source.records():
+        for record in _compared(source.records(), digest):
             bar.update(task, advance=1)
-            if record.user is not None:
+            if not record.error and record.user is not None:
                 good += 1
                 last_id = record.user.id or 0
                 continue
+            if record.user is not None:
+                held.add(record.line)
             if refused.count < _SHOWN:
                 note(f"line {record.line}: {record.error}")
             refused.add(record)
     refused.close()
-    return _Checked(good, refused.count, last_id)
+    return _Checked(good, refused.count, last_id, frozenset(held))
 
 
-def _enter(source: File, number: int, digest: str, mark: Bookmark) -> int:
+def _compared(records: Iterator[Record], digest: str) -> Iterator[Record]:
+    """The records; those in order that name the lead of a user that is there already say so."""
+    while part := list(islice(records, PART)):
+        keys = bulk.leads_of_others(
+            [(_key(digest, one.line), one.user) for one in part if one.user]
+        )
+        for one in part:
+            is_held = _key(digest, one.line) in keys
+            yield replace(one, error="bitrix_lead_id: another user has it") if is_held else one
+
+
+def _key(digest: str, line: int) -> str:
+    """The idempotency key of a line."""
+    return f"{digest}:{line}"
+
+
+def _enter(source: File, found: _Checked, digest: str, mark: Bookmark) -> int:
     """Store all that is in order; returns how many of them are new."""
     before = mark.read() or {}
     # Not by their number: which lines are in order may change meanwhile, as the stages do.
@@ -111,12 +133,13 @@ def _enter(source: File, number: int, digest: str, mark: Bookmark) -> int:
     if last:
         note(f"continuing after line {last}")
     context.begin()
-    users = ((one.line, one.user) for one in source.records() if one.user and one.line > last)
+    records = (one for one in source.records() if one.line > last and one.line not in found.held)
+    users = ((one.line, one.user) for one in records if one.user)
     created = entered = 0
     with progress() as bar:
-        task = bar.add_task("importing", total=number, completed=done)
+        task = bar.add_task("importing", total=found.good, completed=done)
         while part := list(islice(users, PART)):
-            created += bulk.create([(f"{digest}:{line}", user) for line, user in part])
+            created += bulk.create([(_key(digest, line), user) for line, user in part])
             entered += len(part)
             mark.keep({"line": part[-1][0], "done": done + entered})
             bar.update(task, completed=done + entered)

@@ -88,7 +88,7 @@ def examine() -> tuple[dict[str, Any], list[str]]:
         "requests_per_s": chosen.rate_per_s,
         "requests_at_once": chosen.burst,
         "operating_limit_s": chosen.operating_limit_s,
-        "originator_id": chosen.originator_id,
+        "originator_id": chosen.originator_id or "the installation's own: leadline doctor",
     }
     try:
         # Also while it is paused: whoever mended the webhook wants to know at once.

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -65,14 +65,13 @@ class File:
             InvalidRequest: the file as a whole can't be read.
             DatabaseDown: the stages that exist can't be asked for.
         """
-        allowed = frozenset(stages.allowed())
-        last_id = 0
+        before = _Before(frozenset(stages.allowed()))
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 for line, content in self._json(file) if self.is_json else self._csv(file):
-                    record = self._record(line, content, allowed, last_id)
-                    if record.user and record.user.id:
-                        last_id = record.user.id
+                    record = self._record(line, content, before)
+                    if record.user:
+                        before.add(record.user)
                     yield record
         except UnicodeDecodeError:
             raise InvalidRequest(f"{self.path} is not UTF-8") from None
@@ -104,7 +103,7 @@ class File:
                 except orjson.JSONDecodeError:
                     yield number, None
 
-    def _record(self, line: int, content: Any, allowed: frozenset[str], last_id: int) -> Record:
+    def _record(self, line: int, content: Any, before: "_Before") -> Record:
         if not isinstance(content, dict):
             return Record(line, {}, None, "is not a JSON object")
         given = {name: content.get(column) for name, column in self._columns.items()}
@@ -115,19 +114,36 @@ class File:
             user = Line.model_validate(given)
         except ValidationError as error:
             return Record(line, content, None, _told(error))
-        wrong = self._wrong(user, allowed, last_id)
+        wrong = self._wrong(user, before)
         return Record(line, content, None if wrong else user, wrong)
 
-    def _wrong(self, user: Line, allowed: frozenset[str], last_id: int) -> str:
+    def _wrong(self, user: Line, before: "_Before") -> str:
         """What its fields alone don't tell; nothing where it is in order."""
-        if user.stage not in allowed:
-            return f"stage: must be one of {', '.join(sorted(allowed))}"
+        if user.stage not in before.allowed:
+            return f"stage: must be one of {', '.join(sorted(before.allowed))}"
         if "id" in self._columns and user.id is None:
             return "id: Field required"
         # So none can come twice, however long the file is.
-        if user.id is not None and user.id <= last_id:
+        if user.id is not None and user.id <= before.last_id:
             return "id: must be greater than in the lines before"
+        if user.bitrix_lead_id in before.lead_ids:
+            return "bitrix_lead_id: a line before has it"
         return ""
+
+
+@dataclass(slots=True)
+class _Before:
+    """What a line is compared with: the stages that exist, and the ids of the lines before."""
+
+    allowed: frozenset[str]
+    last_id: int = 0
+    lead_ids: set[int] = field(default_factory=set)
+
+    def add(self, user: Line) -> None:
+        """A line that is in order."""
+        self.last_id = user.id or self.last_id
+        if user.bitrix_lead_id:
+            self.lead_ids.add(user.bitrix_lead_id)
 
 
 class Rejected:

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from leadline.operate.output import Json, as_json, facts
-from leadline.watch.status import ledger, part, portal, queues, work
+from leadline.watch.status import history, ledger, part, portal, queues, work
 
 #: A part could not be asked.
 UNREACHABLE = 3
@@ -15,6 +15,7 @@ def status(*, json: Json = False) -> None:
     """Users by state, the oldest that waits, queues, workers, and whether the portal serves us."""
     told = {
         "ledger": part(ledger),
+        "history": part(history),
         "queues": part(queues),
         "work": part(work),
         "portal": part(portal),

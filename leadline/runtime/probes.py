@@ -16,9 +16,9 @@ from leadline.runtime import metrics
 class Pulse:
     """Whether a loop still turns: it beats each time round."""
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, patience_s: float, *, has_begun: bool = True) -> None:
         self._patience_s = patience_s
-        self._beaten_at = time.monotonic()
+        self._beaten_at = time.monotonic() if has_begun else float("-inf")
 
     def beat(self) -> None:
         """Say that the loop came round."""

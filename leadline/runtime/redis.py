@@ -1,20 +1,66 @@
-"""Redis: one client per process, with time-outs on everything."""
+"""Redis: one client per process, with time-outs on everything.
+
+A master can become a replica without a restart, as in a failover by Sentinel: its connections stay
+open, pings succeed, and every write is refused. Such a connection is dropped, so that the next one
+goes where the address leads by now.
+"""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from functools import cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import redis
+from redis.backoff import ConstantBackoff
 from redis.exceptions import MasterDownError
+from redis.retry import Retry
 
 from leadline.runtime import secrets
 from leadline.runtime.errors import BadConfiguration, QueueDown
 from leadline.runtime.secrets import Address
 
+if TYPE_CHECKING:
+    _Base = redis.Connection
+else:
+    _Base = object
+
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 5
+#: How long a command that a replica refuses is repeated, until the address leads to a master.
+FAILOVER_S = 2.0
+_FAILOVER_STEP_S = 0.25
+_DEMOTED = ("READONLY", "UNBLOCKED", "NOREPLICAS")
+
+
+class Demoted(redis.ConnectionError):
+    """This Redis takes no writes: it is not the master, or cut off from its replicas."""
+
+
+class _Following(_Base):
+    """A connection that ends when its server is no master any more; for any kind of connection."""
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's; raises Demoted where the command was refused for that."""
+        try:
+            return super().read_response(*args, **options)
+        except redis.ResponseError as error:
+            if not _is_demotion(error):
+                raise
+            self.disconnect()  # type: ignore[no-untyped-call]
+            raise Demoted("this Redis takes no writes") from None
+
+
+def _is_demotion(error: redis.ResponseError) -> bool:
+    """https://redis.io/docs/latest/develop/reference/protocol-spec/: the text begins with a code.
+
+    UNBLOCKED is how a blocking command ends when its server becomes a replica; a script that passes
+    the error of its command on leaves the code in the text, before Redis 7 amid it.
+    """
+    is_by_class = isinstance(error, redis.ReadOnlyError | MasterDownError)
+    text = str(error)
+    return is_by_class or text.startswith(_DEMOTED) or " -READONLY " in text
 
 
 class _Credentials(redis.CredentialProvider):
@@ -29,8 +75,10 @@ class _Credentials(redis.CredentialProvider):
         return (unquote(parts.username), password) if parts.username else (password,)
 
 
-def connect(address: Address) -> redis.Redis:
+def connect(address: Address, *, failover_s: float = FAILOVER_S) -> redis.Redis:
     """A client that connects at first use and again when a connection was lost.
+
+    A command that was refused by a replica has not run, and is repeated for `failover_s`.
 
     `rediss://` is TLS, by redis-py's own query: `ssl_ca_certs` names a file of authorities
     (default: the system's), `ssl_cert_reqs=none` trusts any certificate.
@@ -47,7 +95,14 @@ def connect(address: Address) -> redis.Redis:
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             socket_timeout=ANSWER_TIMEOUT_S,
             health_check_interval=30,
+            retry=Retry(
+                ConstantBackoff(_FAILOVER_STEP_S),
+                int(failover_s / _FAILOVER_STEP_S),
+                supported_errors=(Demoted,),
+            ),
         )
+        kind = client.connection_pool.connection_class
+        client.connection_pool.connection_class = type(kind.__name__, (_Following, kind), {})
         # redis-py looks at the rest no sooner than it connects, and would take no TLS for a typo.
         client.connection_pool.make_connection()
     except (ValueError, TypeError, redis.RedisError):
@@ -76,9 +131,10 @@ def reachable() -> Iterator[None]:
 
 
 def _is_passing(error: redis.ResponseError) -> bool:
-    """Redis is out of memory, read-only or busy: later it serves."""
+    """Redis is out of memory or busy: later it serves."""
     # redis-py takes the codes that it has a class for off the text.
-    by_class = redis.OutOfMemoryError | redis.ReadOnlyError | MasterDownError
+    is_full = isinstance(error, redis.OutOfMemoryError)
     # In a pipeline the text begins with the command.
     text = str(error).rpartition("caused error: ")[2]
-    return isinstance(error, by_class) or text.startswith(("BUSY", "MISCONF"))
+    # A script that passes an error on leaves its code in the text.
+    return is_full or text.startswith(("BUSY", "MISCONF", "OOM"))

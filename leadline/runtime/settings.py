@@ -6,11 +6,13 @@ Addresses with credentials are secrets (see `secrets.py`): `DATABASE_URL`, `AMQP
 
 import os
 from functools import cache
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 PREFIX = "LEADLINE_"
+
+_AUTO = BeforeValidator(lambda text: None if text == "auto" else text)
 
 
 class Settings(BaseModel):
@@ -54,7 +56,8 @@ class Settings(BaseModel):
 
     #: Names this portal's keys in Redis, so that portals could share one.
     portal: str = Field("main", pattern=r"^[a-z0-9-]{1,32}$")
-    originator_id: str = Field("leadline", min_length=1, max_length=255)
+    #: What our leads bear as ORIGINATOR_ID; None (`auto`): the database has it.
+    originator_id: Annotated[str | None, _AUTO] = Field(None, min_length=1, max_length=255)
     #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.
     rate_per_s: float = Field(2, ge=0)
     burst: int = Field(50, ge=3)

@@ -9,11 +9,21 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.budget import Reserved
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer, Batch
-from leadline.runtime.errors import BitrixError, OutcomeUnknown
-from leadline.runtime.settings import settings
+from leadline.runtime import clock
+from leadline.runtime.errors import BitrixError, OutcomeUnknown, TooLate
 from leadline.sync import metrics, portals, replies, request, story
 from leadline.sync.entry import Entry, Settlement
-from leadline.sync.plan import LookUp, Write, applied, conflicting, deferred, failed, looked_up
+from leadline.sync.plan import (
+    LookUp,
+    Write,
+    applied,
+    conflicting,
+    deferred,
+    failed,
+    looked_up,
+    originator_of,
+    unclear,
+)
 from leadline.sync.queue import Leased, WorkQueue
 from leadline.sync.request import Request, Step
 from leadline.sync.spans import Spans
@@ -39,9 +49,9 @@ class Call:
             BitrixError: the request as a whole failed; all is written down.
             QueueDown: Redis can't be reached; the leases expire.
         """
-        wanted = request.build(self._leased.entries, settings().originator_id)
+        wanted = request.build(self._leased.entries)
         reserved = portals.budget().reserve(wanted.methods)
-        is_late = time.monotonic() > self._leased.send_until
+        is_late = clock.now_s() > self._leased.send_until
         if is_late:
             log.warning("too late to call", users=len(wanted.steps))
         allowed = wanted.within({} if is_late else reserved.allowed)
@@ -75,7 +85,11 @@ class Call:
         began = time.monotonic()
         try:
             with self._spans.request(len(commands)):
-                batch = portals.session().call(commands)
+                batch = portals.session().call(commands, send_until=self._leased.send_until)
+        except TooLate as error:
+            log.warning("too late to call", users=len(self._leased.entries))
+            portals.token_bucket().give_back()
+            return Batch(dict.fromkeys(commands, error), {})
         except BitrixError as error:
             metrics.REQUESTS.inc(type(error).__name__)
             self._error = error
@@ -91,34 +105,38 @@ class Call:
         try:
             found = [_result(answers[key]) for key in step.keys]
             if isinstance(step.plan, Write):
-                agreed = leads.written(found[0], _state(entry))
+                agreed = leads.written(found[0], step.plan.command, _state(entry), entry.agreed)
                 settled = applied(entry, agreed, is_create=step.plan.is_create)
                 return settled.noted(self._leased.now_ms)
             if isinstance(step.plan, LookUp):
-                looked = self._looked_up(entry, *(leads.found(answer) for answer in found))
+                looked = self._looked_up(entry, *map(leads.page, found))
                 return looked.noted(self._leased.now_ms)
         except BitrixError as error:
-            if self._error is None:
+            if self._error is None and not isinstance(error, TooLate):
                 portals.react(error)
-            settled = failed(entry, error, self._leased.now_ms)
+            was_written = isinstance(step.plan, Write)
+            settled = failed(entry, error, self._leased.now_ms, was_written=was_written)
             return settled.noted(self._leased.now_ms, error.detail)
         return applied(entry, None)
 
     def _looked_up(
-        self, entry: Entry, by_origin: list[leads.Found], by_id: list[leads.Found] | None = None
+        self, entry: Entry, by_origin: leads.Page, by_id: leads.Page | None = None
     ) -> Settlement:
         now_ms = self._leased.now_ms
-        ours = [lead for lead in by_origin if lead.origin == str(entry.user_id)]
+        ours = [lead for lead in by_origin.leads if lead.origin == str(entry.user_id)]
         if ours:
             if len(ours) > 1:
                 metrics.DOUBLED.inc()
                 log.error("leads doubled", user_id=entry.user_id, leads=len(ours))
             known = (lead for lead in ours if lead.lead_id == entry.known_id)
             return looked_up(entry, next(known, ours[0]), now_ms)
-        if len(by_origin) >= leads.PAGE:
-            raise OutcomeUnknown("more leads than a page: ours may be on the next one")
-        named = next((lead for lead in by_id or [] if lead.lead_id == entry.known_id), None)
-        if named and named.origin and named.originator == settings().originator_id:
+        named_leads = by_id.leads if by_id else []
+        named = next((lead for lead in named_leads if lead.lead_id == entry.known_id), None)
+        if not by_origin.is_whole or (by_id and not named and not by_id.is_whole):
+            if entry.is_alone:
+                raise OutcomeUnknown("the look-up can't be read")
+            return unclear(entry)
+        if named and named.origin and named.originator == originator_of(entry):
             return conflicting(entry, named)
         return looked_up(entry, named, now_ms)
 

@@ -14,6 +14,10 @@ Outcome = Literal["synced", "superseded", "failed"]
 Fields = dict[str, str | bytes | int]
 
 
+class UnreadableEntry(Exception):
+    """An entry of the work queue that can't be read; its text names the kind of mistake only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """An event's end, kept until its reply is confirmed."""
@@ -46,6 +50,8 @@ class Owed:
     journey: Journey = field(default_factory=Journey)
     #: Its place in the user's sequence; the work queue gives it.
     order: int = 0
+    #: The history of the sender's database, in which `version` counts; its reply names it.
+    history: int | None = None
 
     def dumps(self) -> bytes:
         """The event as the work queue stores it, without its place."""
@@ -103,6 +109,8 @@ class Arrival:
     stage_version: int | None = None
     #: When it was sent, in unix ms, by a sender that will send it again; else None.
     sent_at_ms: int | None = None
+    #: What the leads of the sender's installation bear; None: it does not say.
+    originator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +125,14 @@ class Entry:
     order: int
     #: Place of the newest message that touched the stage.
     stage_order: int
-    #: The lead as both sides last knew it, and what had been applied then.
+    #: The lead as it was last applied, and the places of what had been applied then. A hint only
+    #: while the entry is doubtful.
     agreed: Agreed | None
     agreed_order: int
     agreed_stage_order: int
     #: A lead id that a message named, not seen by us yet.
     hint: int | None
-    #: A lead may exist that we don't know of: look before creating.
+    #: The lead may differ from what was last applied, or exist unknown to us: look it up first.
     is_doubtful: bool
     #: Until then (ms of Redis' clock) a lost create may still be running on the portal.
     wait_until_ms: int
@@ -132,6 +141,14 @@ class Entry:
     #: for which that was done.
     look_order: int = 0
     looked_order: int = 0
+    #: Redis' epoch in which it was leased.
+    epoch: str = ""
+    #: What leads of this user bear; "": the setting decides.
+    originator: str = ""
+    #: How often in a row its lead had vanished when it was to be updated.
+    vanished: int = 0
+    #: Its leads, or those of users looked up with it, fill a page: it is looked up alone.
+    is_alone: bool = False
 
     @property
     def wants_look(self) -> bool:
@@ -144,8 +161,23 @@ class Entry:
         return self.agreed.lead_id if self.agreed else self.hint
 
     @classmethod
-    def loads(cls, user: bytes, content: dict[bytes, bytes], events: list[bytes]) -> "Entry":
-        """An entry out of the work queue."""
+    def loads(
+        cls, user: bytes, content: dict[bytes, bytes], events: list[bytes], epoch: bytes = b""
+    ) -> "Entry":
+        """An entry out of the work queue, leased in this epoch of Redis.
+
+        Raises:
+            UnreadableEntry: it is none that we could have written.
+        """
+        try:
+            return cls._loads(user, content, events, epoch)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UnreadableEntry(type(error).__name__) from None
+
+    @classmethod
+    def _loads(
+        cls, user: bytes, content: dict[bytes, bytes], events: list[bytes], epoch: bytes
+    ) -> "Entry":
 
         def number(name: bytes) -> int:
             return int(content.get(name, b"0"))
@@ -165,6 +197,10 @@ class Entry:
             wait_until_ms=number(b"wait_until"),
             look_order=number(b"look_order"),
             looked_order=number(b"looked_order"),
+            epoch=epoch.decode(),
+            originator=content.get(b"originator", b"").decode(),
+            vanished=number(b"vanished"),
+            is_alone=b"alone" in content,
             events=tuple(sorted(map(Owed.loads, events), key=lambda event: -event.order)),
         )
 

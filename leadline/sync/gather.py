@@ -30,8 +30,8 @@ GATHER_MS = 10_000
 
 
 @contextmanager
-def turn(queue: WorkQueue) -> Iterator[bool]:
-    """A turn at gathering; False where another worker is gathering, or nobody is due.
+def turn(queue: WorkQueue) -> Iterator[str | None]:
+    """A turn at gathering, by its name; None where another worker gathers, or nobody is due.
 
     Raises:
         QueueDown: Redis can't be reached.
@@ -39,13 +39,13 @@ def turn(queue: WorkQueue) -> Iterator[bool]:
     mine = secrets.token_hex(8)
     is_mine = queue.comers.claim(mine, GATHER_MS)
     try:
-        yield is_mine
+        yield mine if is_mine else None
     finally:
         if is_mine:
             queue.comers.leave(mine)
 
 
-def gather(queue: WorkQueue) -> Leased:
+def gather(queue: WorkQueue, turn_name: str) -> Leased:
     """Lease the users of the next call, within a turn; nobody where all of them must wait.
 
     Raises:
@@ -55,7 +55,7 @@ def gather(queue: WorkQueue) -> Leased:
     _fill(queue, limit)
     wait_s = portals.token_bucket().reserve()
     if wait_s:
-        queue.comers.stay(GATHER_MS + int(wait_s * 1000))
+        queue.comers.stay(turn_name, GATHER_MS + int(wait_s * 1000))
         metrics.TOKEN_WAIT.inc(by=wait_s)
         time.sleep(wait_s)
     leased = queue.lease(limit)

@@ -7,7 +7,16 @@ import orjson
 import structlog
 
 from leadline.messages import contract
-from leadline.messages.delivery import CHANGED, LOOK, SENT, STAGE_VERSION, Delivery, number
+from leadline.messages.delivery import (
+    CHANGED,
+    HISTORY,
+    LOOK,
+    ORIGINATOR,
+    SENT,
+    STAGE_VERSION,
+    Delivery,
+    number,
+)
 from leadline.messages.journey import Journey
 from leadline.runtime import context, metrics
 from leadline.sync import driver
@@ -68,6 +77,7 @@ def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
         wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),
         stage_version=stage_version,
         sent_at_ms=number(delivery.attributes.get(SENT)),
+        originator=delivery.attributes.get(ORIGINATOR),
     )
 
 
@@ -84,6 +94,7 @@ def _owed(request: contract.Request, delivery: Delivery) -> Owed:
         traceparent=delivery.trace.traceparent,
         answered=no_phone if request.user.phone is None else None,
         journey=Journey(received_ms=int(time.time() * 1000)),
+        history=number(delivery.attributes.get(HISTORY)),
     )
 
 

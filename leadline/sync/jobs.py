@@ -24,10 +24,10 @@ def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - says in RQ's history wh
 
 
 def _serve(queue: WorkQueue) -> int:
-    with turn(queue) as is_ours:
-        if not is_ours or not portals.paused().is_over(portals.session()):
+    with turn(queue) as name:
+        if name is None or not portals.paused().is_over(portals.session()):
             return 0
-        leased = gather(queue)
+        leased = gather(queue, name)
     # Who came while this batch was gathered belongs to the next job.
     driver.wake()
     if not leased.entries:

@@ -11,7 +11,7 @@ import orjson
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import CALL_MARGIN_S, Command
-from leadline.bitrix24.leads import Agreed, Found
+from leadline.bitrix24.leads import Agreed, Found, State
 from leadline.runtime.errors import (
     BitrixError,
     LeadGone,
@@ -52,21 +52,30 @@ class Write:
 
 Plan = Nothing | LookUp | Write
 
-#: No doubt is left of which lead is the user's.
-_CERTAIN: Fields = {"doubt": "", "hint": "", "wait_until": ""}
+#: It is known which lead is the user's, if any.
+_CERTAIN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
+#: How often in a row a lead may vanish before its user fails: in simple CRM mode each one does.
+VANISHED_MAX = 2
+VANISHED = "its lead vanished twice in a row: is it deleted at once, or is the CRM in simple mode?"
+#: What leads bear where neither the setting nor the sender says.
+DEFAULT_ORIGINATOR = "leadline"
 
 
-def plan(entry: Entry, originator: str) -> Plan:
+def originator_of(entry: Entry) -> str:
+    """What the leads of this user bear: the setting, else what the sender's installation says."""
+    return settings().originator_id or entry.originator or DEFAULT_ORIGINATOR
+
+
+def plan(entry: Entry) -> Plan:
     """The next step for this user."""
     unanswered = [event for event in entry.events if event.answered is None]
     if entry.state is None or not unanswered:
         return Nothing()
-    if entry.wants_look:
+    if _must_look_up(entry, entry.state):
         return LookUp()
     if entry.agreed is None:
-        if entry.is_doubtful or entry.hint is not None:
-            return LookUp()
-        return Write(leads.create(entry.user_id, entry.state, originator), is_create=True)
+        create = leads.create(entry.user_id, entry.state, originator_of(entry))
+        return Write(create, is_create=True)
     if entry.agreed_order >= entry.order and entry.agreed_stage_order >= entry.stage_order:
         return Nothing()
     with_stage = entry.stage_order > entry.agreed_stage_order
@@ -74,11 +83,21 @@ def plan(entry: Entry, originator: str) -> Plan:
     return Write(command, is_create=False) if command else Nothing()
 
 
+def _must_look_up(entry: Entry, state: State) -> bool:
+    """Whether the lead must be read before anything is concluded."""
+    if entry.wants_look or entry.is_doubtful:
+        return True
+    if entry.agreed is None:
+        return entry.hint is not None
+    return leads.needs_rows(entry.agreed, state)
+
+
 def applied(entry: Entry, agreed: Agreed | None, *, is_create: bool = False) -> Settlement:
     """The lead looks as the entry's newest state says: answer every event of the entry.
 
     `agreed` None: nothing was called, what was agreed on before still holds.
     """
+    was_updated = agreed is not None and not is_create
     agreed = agreed or entry.agreed
     unanswered = [event.order for event in entry.events if event.answered is None]
     if agreed is None or not unanswered:
@@ -90,8 +109,11 @@ def applied(entry: Entry, agreed: Agreed | None, *, is_create: bool = False) -> 
         # A create wrote the stage of the whole state; an update only one that was touched, and an
         # older message that touched it may still be on its way.
         "agreed_stage_order": entry.order if is_create else entry.stage_order,
+        "epoch": entry.epoch,
         **_CERTAIN,
     }
+    if was_updated:
+        fields["vanished"] = ""
     # An older message may come after a newer one was applied and answered.
     newest = max(*unanswered, entry.agreed_order)
     return Settlement(
@@ -107,15 +129,18 @@ def looked_up(entry: Entry, lead: Found | None, now_ms: int) -> Settlement:
         if entry.wait_until_ms > now_ms:
             rest_ms = entry.wait_until_ms - now_ms
             return Settlement(entry, delay_ms=min(rest_ms, LOOK_AGAIN_MS))
-        return Settlement(
-            entry, {"agreed": "", **_CERTAIN, **_looked(entry), "known_since": now_ms}
-        )
+        if entry.vanished >= VANISHED_MAX and not entry.wants_look:
+            return failed(entry, Rejected(VANISHED), now_ms)
+        fields: Fields = {"agreed": "", "epoch": entry.epoch, **_CERTAIN, **_looked(entry)}
+        return Settlement(entry, fields)
     if entry.state is None:
         return Settlement(entry)
     is_same_stage = lead.stage == entry.state.stage
-    fields: Fields = {
-        "agreed": orjson.dumps(lead.agreed(entry.state.phone).as_dict()),
+    fields = {
+        "agreed": orjson.dumps(lead.agreed(entry.state.phone, entry.agreed).as_dict()),
         "agreed_order": 0,
+        "epoch": entry.epoch,
+        "vanished": "",
         # A stage that was agreed on before, and is another now, was set by hand in the CRM.
         "agreed_stage_order": entry.stage_order if is_same_stage else entry.agreed_stage_order,
         **_CERTAIN,
@@ -140,32 +165,46 @@ def deferred(entry: Entry, wait_ms: int) -> Settlement:
     return Settlement(entry, delay_ms=wait_ms)
 
 
-def failed(entry: Entry, error: BitrixError, now_ms: int) -> Settlement:
-    """The call failed: the class of the error says whether to wait, to try again or to give up."""
+def unclear(entry: Entry) -> Settlement:
+    """The page of a look-up that others share does not say whether there is a lead."""
+    return Settlement(entry, {"alone": 1})
+
+
+def failed(
+    entry: Entry, error: BitrixError, now_ms: int, *, was_written: bool = False
+) -> Settlement:
+    """The call failed: the class of the error says whether to wait, to try again or to give up.
+
+    `was_written`: a create or an update failed, so that the lead may have been changed.
+    """
     if isinstance(error, Refused | PortalDown):
         return Settlement(entry, delay_ms=REFUSED_DELAY_MS)
-    if isinstance(error, Rejected) and not isinstance(error, LeadGone):
-        return Settlement(entry, events=tuple(_failure(one, error) for one in entry.events))
     fields: Fields = {}
-    if isinstance(error, OutcomeUnknown | LeadGone):
+    if isinstance(error, LeadGone):
+        fields = _gone(entry)
+        if entry.vanished + 1 >= VANISHED_MAX:
+            error = Rejected(VANISHED)
+    elif was_written and isinstance(error, OutcomeUnknown):
         fields = _doubt(entry, error, now_ms)
+    if isinstance(error, Rejected) and not isinstance(error, LeadGone):
+        return Settlement(entry, fields, tuple(_failure(one, error) for one in entry.events))
     events = tuple(_attempted(event, error) for event in entry.events)
     waits = [RETRY_DELAYS_MS[event.attempts - 1] for event in events if event.answered is None]
     return Settlement(entry, fields, events, delay_ms=max(waits, default=0))
 
 
-def _doubt(entry: Entry, error: BitrixError, now_ms: int) -> Fields:
+def _gone(entry: Entry) -> Fields:
+    """The lead is not in the portal any more: look for another one, then create it again."""
+    return {"doubt": 1, "agreed": "", "agreed_stage_order": 0, "vanished": entry.vanished + 1}
+
+
+def _doubt(entry: Entry, error: OutcomeUnknown, now_ms: int) -> Fields:
     """After an unknown outcome the lead is looked up before anything is written again."""
-    fields: Fields = {"doubt": 1, "agreed": ""}
-    may_still_run = isinstance(error, OutcomeUnknown) and error.may_still_run
+    fields: Fields = {"doubt": 1}
     over_ms = now_ms + int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
-    if isinstance(error, LeadGone):
-        fields["agreed_stage_order"] = 0
-    elif entry.agreed is not None:
-        fields["hint"] = entry.agreed.lead_id
-    if may_still_run and entry.agreed is None:
+    if error.may_still_run and entry.agreed is None:
         fields["wait_until"] = over_ms
-    elif may_still_run:
+    elif error.may_still_run:
         # Nothing newer may be written until then, or it would be overwritten.
         fields |= {"running_until": over_ms, "running_order": entry.order}
     return fields

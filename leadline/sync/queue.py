@@ -5,21 +5,28 @@ leased to one worker at a time, with an expiry and a fencing token; and comes ba
 time when a call failed. Each step is one Lua script, so no step is ever half done.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import redis
+import structlog
 
 from leadline.bitrix24.command import CALL_MARGIN_S
+from leadline.runtime import clock, metrics
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
 from leadline.sync.comers import Comers
-from leadline.sync.entry import Arrival, Entry, Owed, Settlement
+from leadline.sync.entry import Arrival, Entry, Owed, Settlement, UnreadableEntry
 from leadline.sync.keys import prefix
 from leadline.sync.scripts import script
+
+log = structlog.get_logger()
+
+UNREADABLE = metrics.Counter(
+    "leadline_entries_unreadable_total", "Users set aside because their entry could not be read"
+)
 
 #: Longer than any call, so that whoever takes an expired lease over can see all that the lost call
 #: did; short enough for the promised 90 s.
@@ -42,7 +49,7 @@ class Leased:
     still_due: int
     #: Redis' clock.
     now_ms: int
-    #: Until when (`time.monotonic`) a call may begin that is over before the lease is.
+    #: Until when (`runtime.clock`) a call may begin that is over before the lease is.
     send_until: float
 
 
@@ -75,11 +82,12 @@ class WorkQueue:
         self._memory = f"{self.prefix}memory"
         self._recent = f"{self.prefix}recent"
         self.comers = Comers(connection, self.prefix)
-        self._put = script(connection, "memory", "comers", "put")
-        self._lease = script(connection, "memory", "lease")
+        self._put = script(connection, "entry", "comers", "put")
+        self._lease = script(connection, "entry", "comers", "lease")
         self._settle = script(connection, "settle")
         self._depth = script(connection, "comers", "depth")
-        self._remember = script(connection, "memory", "remember")
+        self._remember = script(connection, "remember")
+        self._set_aside = script(connection, "entry", "set_aside")
 
     def put(self, arrival: Arrival) -> int | None:
         """Put an event into its user's entry; as `put_all`."""
@@ -111,17 +119,34 @@ class WorkQueue:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        send_until = time.monotonic() + SEND_WITHIN_S
+        send_until = clock.now_s() + SEND_WITHIN_S
         with reachable():
-            expired, still_due, users, now_ms = self._lease(
+            expired, still_due, users, now_ms, epoch = self._lease(
                 keys=[self._due, self._leases, self._memory, self._recent],
                 args=[self.prefix, limit, self.lease_ms, self.call_ms, RECENT_MS],
             )
-        entries = [
-            Entry.loads(user, _pairs(entry), list(_pairs(events).values()))
-            for user, entry, events in users
-        ]
+        entries = []
+        for user, entry, events in users:
+            try:
+                read = Entry.loads(user, _pairs(entry), list(_pairs(events).values()), epoch)
+            except UnreadableEntry as error:
+                self.set_aside(int(user), str(error))
+            else:
+                entries.append(read)
         return Leased(entries, expired, still_due, now_ms, send_until)
+
+    def set_aside(self, user_id: int, reason: str) -> None:
+        """Keep an entry that can't be read as `unreadable:<user>`; its sender repeats its events.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        entry, _ = self._entry_keys(user_id)
+        kept = f"{self.prefix}unreadable:{user_id}"
+        with reachable():
+            self._set_aside(keys=[self._due, self._leases, entry, kept], args=[user_id])
+        UNREADABLE.inc()
+        log.error("entry unreadable, set aside", user_id=user_id, reason=reason, key=kept)
 
     def remembers_since_ms(self) -> int:
         """Since when Redis remembers everything; asked often, for an empty one begins then.
@@ -130,7 +155,7 @@ class WorkQueue:
             QueueDown: Redis can't be reached.
         """
         with reachable():
-            return int(self._remember(keys=[self._memory]))
+            return int(self._remember(keys=[self._memory])[1])
 
     def write_down(self, settlements: Iterable[Settlement]) -> list[bool]:
         """Write what became of leased users and keep the leases; False where a lease was lost.
@@ -241,6 +266,8 @@ def _put_args(arrival: Arrival) -> list[Any]:
         "1" if arrival.wants_look else "0",
         arrival.stage_version or "",
         arrival.sent_at_ms or "",
+        event.history or "",
+        arrival.originator or "",
     ]
 
 

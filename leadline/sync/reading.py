@@ -22,28 +22,30 @@ RETRY_S = (2.0, 4.0, 8.0)
 REFUSED_S = 1.0
 
 
-def read(commands: dict[str, Command]) -> dict[str, Answer]:
+def read(commands: dict[str, Command], *, while_held: bool = False) -> dict[str, Answer]:
     """The answer to each command, however many calls and waits that takes.
+
+    `while_held`: also while an operator has paused all calls.
 
     Raises:
         BitrixError: the portal serves nobody, or can't be reached for long, or rejects a command.
         QueueDown, redis.RedisError: Redis can't be reached.
     """
-    answers = ask(commands)
+    answers = ask(commands, while_held=while_held)
     for answer in answers.values():
         if isinstance(answer, BitrixError):
             raise answer
     return answers
 
 
-def ask(commands: dict[str, Command]) -> dict[str, Answer]:
+def ask(commands: dict[str, Command], *, while_held: bool = False) -> dict[str, Answer]:
     """Like `read`; a command that is rejected has its error as its answer."""
     answers: dict[str, Answer] = {}
     failures = 0
     while missing := {key: one for key, one in commands.items() if key not in answers}:
         _give_way()
         try:
-            answers |= _part(missing)
+            answers |= _part(missing, while_held=while_held)
             failures = 0
         except (OutcomeUnknown, Unavailable):
             if failures == len(RETRY_S):
@@ -62,10 +64,10 @@ def _give_way() -> None:
         time.sleep(_LOOK_S)
 
 
-def _part(wanted: dict[str, Command]) -> dict[str, Answer]:
+def _part(wanted: dict[str, Command], *, while_held: bool) -> dict[str, Answer]:
     """One call with as many of these commands as may be sent now; what was answered."""
     pause = portals.paused().state()
-    if pause is not None:
+    if pause is not None and not (while_held and pause.is_held):
         raise PortalDown(f"the portal is paused: {pause.reason}")
     time.sleep(portals.token_bucket().reserve())
     budget = portals.budget()

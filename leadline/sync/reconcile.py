@@ -4,16 +4,17 @@ The first walk finds what is missing, doubled or different; the second one leads
 a user who does not exist. Both go in parts, so that a run can be resumed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import Found
-from leadline.runtime.settings import settings
+from leadline.bitrix24.portal import Answer
 from leadline.sync import compare, reading
 from leadline.sync.compare import Finding
+from leadline.sync.originator import originator_id
 from leadline.users import kept
 from leadline.users.kept import Kept
 
@@ -77,7 +78,7 @@ def _compared(users: list[Kept]) -> list[Finding]:
     by_origin = _by_origin([user.id for user in users])
     unseen = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
     by_id = _by_id(unseen)
-    originator = settings().originator_id
+    originator = originator_id()
     return [
         compare.compare(user, by_origin.get(user.id, ()), by_id.get(user.lead_id or 0), originator)
         for user in users
@@ -101,7 +102,7 @@ def _by_origin(user_ids: list[int]) -> dict[int, list[Found]]:
 
 
 def _pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[Found]]]:
-    originator = settings().originator_id
+    originator = originator_id()
     groups = {f"g{at}": list(group) for at, group in enumerate(_groups(user_ids, size))}
     answers = reading.read({key: leads.look_up(group, originator) for key, group in groups.items()})
     for key, group in groups.items():
@@ -118,25 +119,25 @@ def _by_id(lead_ids: list[int]) -> dict[int, Found]:
 
 def _leads(after: int) -> Part:
     """The next leads that bear our name, by id."""
-    found = _next_leads(after)
+    found = next_leads(after, reading.read)
     if not found:
         return Part([], 0, Position("done"))
-    claimed = {int(lead.origin) for lead in found if _is_user_id(lead.origin)}
+    claimed = {int(lead.origin) for lead in found if is_user_id(lead.origin)}
     there = kept.these(sorted(claimed))
     foreign = [
         Finding("foreign", None, (lead.lead_id,))
         for lead in found
-        if not _is_user_id(lead.origin) or int(lead.origin) not in there
+        if not is_user_id(lead.origin) or int(lead.origin) not in there
     ]
     return Part(foreign, len(found), Position("leads", found[-1].lead_id))
 
 
-def _next_leads(after: int) -> list[Found]:
+def next_leads(after: int, read: Callable[[dict[str, Command]], dict[str, Answer]]) -> list[Found]:
     """Several pages of a call, as far as each continues the one before it.
 
     A page that refers to one that was not full, or went out in another call, is anything.
     """
-    answers = reading.read(_walk(after))
+    answers = read(_walk(after))
     found: list[Found] = []
     for number in range(PAGES):
         page = leads.found(answers[f"p{number}"])
@@ -150,12 +151,13 @@ def _next_leads(after: int) -> list[Found]:
 
 def _walk(after: int) -> dict[str, Command]:
     """Each page begins where the one before it ends, within one batch."""
-    originator = settings().originator_id
+    originator = originator_id()
     starts = [str(after), *(f"$result[p{one}][{leads.PAGE - 1}][ID]" for one in range(PAGES - 1))]
     return {f"p{at}": leads.walk(start, originator) for at, start in enumerate(starts)}
 
 
-def _is_user_id(origin: str) -> bool:
+def is_user_id(origin: str) -> bool:
+    """Whether a lead's origin can be a user of ours."""
     return origin.isascii() and origin.isdigit() and 0 < int(origin) < 2**63 and origin[0] != "0"
 
 

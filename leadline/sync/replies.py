@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from leadline.messages import contract, topology
-from leadline.messages.delivery import FENCE, JOURNEY, OUTCOME, PASSING, attributes
+from leadline.messages.delivery import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, attributes
 from leadline.runtime import secrets
 from leadline.runtime.broker import Message
 from leadline.runtime.publisher import Publisher
@@ -53,6 +53,8 @@ def message_of(entry: Entry, event: Owed) -> Message:
     headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": answered.outcome}
     if answered.is_passing:
         headers[f"ce-{PASSING}"] = "true"
+    if event.history:
+        headers[f"ce-{HISTORY}"] = str(event.history)
     if answered.fence:
         headers[f"ce-{FENCE}"] = answered.fence
     if way := event.journey.header():

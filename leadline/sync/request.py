@@ -1,7 +1,7 @@
 """One request for many users: which commands it has, and whose they are."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -9,7 +9,7 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import MAX_COMMANDS
 from leadline.sync.entry import Entry
-from leadline.sync.plan import LookUp, Plan, Write, plan
+from leadline.sync.plan import LookUp, Plan, Write, originator_of, plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ class Request:
         return all(key in self.commands for key in step.keys)
 
 
-def build(entries: list[Entry], originator: str) -> Request:
+def build(entries: list[Entry]) -> Request:
     """One command for each user to write, and few for all to look up: a batch of them at most.
 
     Look-ups come first, as a user may need two commands; whose write is left waits for the next.
     """
-    plans = [(entry, plan(entry, originator)) for entry in entries]
-    shared = _look_ups([entry for entry, step in plans if isinstance(step, LookUp)], originator)
+    plans = [(entry, plan(entry)) for entry in entries]
+    shared = _look_ups([entry for entry, step in plans if isinstance(step, LookUp)])
     commands: dict[str, Command] = {}
     for parts in shared.values():
         commands |= parts
@@ -74,17 +74,29 @@ def build(entries: list[Entry], originator: str) -> Request:
     return Request(steps, commands)
 
 
-def _look_ups(entries: list[Entry], originator: str) -> dict[int, dict[str, Command]]:
+def _look_ups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
     """For each user the commands that look it up, shared with others."""
     found: dict[int, dict[str, Command]] = {}
-    for at in range(0, len(entries), leads.LOOK_UP_MAX):
-        part = entries[at : at + leads.LOOK_UP_MAX]
-        commands = {f"origins{at}": leads.look_up([entry.user_id for entry in part], originator)}
+    for number, part in enumerate(_parts(entries)):
+        users = [entry.user_id for entry in part]
+        commands = {f"origins{number}": leads.look_up(users, originator_of(part[0]))}
         hints = [entry.known_id for entry in part if entry.known_id is not None]
         if hints:
-            commands[f"ids{at}"] = leads.read(hints)
-        found |= dict.fromkeys([entry.user_id for entry in part], commands)
+            commands[f"ids{number}"] = leads.read(hints)
+        found |= dict.fromkeys(users, commands)
     return found
+
+
+def _parts(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """Entries that may share a look-up: of one originator, as many as leave room on its page."""
+    yield from ([entry] for entry in entries if entry.is_alone)
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if not entry.is_alone:
+            groups.setdefault(originator_of(entry), []).append(entry)
+    for group in groups.values():
+        for at in range(0, len(group), leads.LOOK_UP_MAX):
+            yield group[at : at + leads.LOOK_UP_MAX]
 
 
 def _write_key(entry: Entry) -> str:

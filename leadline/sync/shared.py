@@ -18,7 +18,7 @@ def token_bucket() -> TokenBucket:
     """The portal's request rate."""
     return TokenBucket(
         client(),
-        f"{work_queue().prefix}tokens",
+        work_queue().prefix,
         rate_per_s=settings().rate_per_s,
         burst=settings().burst,
     )

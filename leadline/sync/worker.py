@@ -34,19 +34,32 @@ ALARM_S = 1.0
 AFTER_WAKE_S = 0.25
 #: One turn of the alarm may wait for several of Redis's time-outs.
 ALARM_PATIENCE_S = 60.0
+#: A worker that Redis has taken no report from for longer is not ready.
+SILENT_S = 10.0
+#: How long RQ repeats what a replica refuses, and how long it waits between attempts to connect: in
+#: the middle of a job it would end the worker, and without a connection wait for up to a minute.
+RQ_FAILOVER_S = 15.0
+RQ_RECONNECT_S = 2.0
 
 
-def alarm(worker: str, stop: threading.Event, pulse: Pulse) -> None:
+class Worker(SimpleWorker):
+    """RQ's, which runs jobs in its own process, with less patience for a Redis that is away."""
+
+    max_connection_wait_time = RQ_RECONNECT_S
+
+
+def alarm(worker: str, stop: threading.Event, pulse: Pulse, reported: Pulse) -> None:
     """Wake a job whenever a user is due and nobody will look at it, until told to stop.
 
     It also says each time that this worker lives. Waking makes retries punctual, and repairs a
-    wake-up or a job that was lost.
+    wake-up or a job that was lost. `reported` beats with each report that Redis has taken.
     """
     while not stop.is_set():
         pulse.beat()
         wait_s = ALARM_S
         try:
             portals.presence().report(worker)
+            reported.beat()
             work_queue().remembers_since_ms()
             driver.trim_history()
             wait_s = min(wait_s, _look())
@@ -75,16 +88,18 @@ def main() -> None:
     """Work until SIGTERM; the job under way is finished first."""
     log.configure("worker")
     tracing.is_on()  # what can't be traced does not start
-    connection = connect(secrets.address("redis-url"))
-    pulse = Pulse(ALARM_PATIENCE_S)
+    connection = connect(secrets.address("redis-url"), failover_s=RQ_FAILOVER_S)
+    pulse, reported = Pulse(ALARM_PATIENCE_S), Pulse(SILENT_S, has_begun=False)
     if "PORT" in os.environ:
-        serve_probes(is_alive=pulse.is_felt, is_ready=pulse.is_felt)
-    _wait_for(connection, pulse)
-    stop = threading.Event()
+        serve_probes(is_alive=pulse.is_felt, is_ready=reported.is_felt)
     # A name that no worker had before: RQ refuses one that it still believes alive.
     name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"
-    threading.Thread(target=alarm, args=[name, stop, pulse], name="alarm", daemon=True).start()
-    worker = SimpleWorker(
+    _wait_for_redis(name, pulse)
+    stop = threading.Event()
+    threading.Thread(
+        target=alarm, args=[name, stop, pulse, reported], name="alarm", daemon=True
+    ).start()
+    worker = Worker(
         [JOBS],
         name=name,
         connection=connection,
@@ -99,12 +114,12 @@ def main() -> None:
     logger.info("worker stopped")
 
 
-def _wait_for(connection: redis.Redis, pulse: Pulse) -> None:
-    """RQ registers a worker once, at its start: wait until Redis is there."""
+def _wait_for_redis(name: str, pulse: Pulse) -> None:
+    """RQ registers a worker once, at its start: wait until Redis takes what is written."""
     while True:
         pulse.beat()
         try:
-            connection.ping()
+            portals.presence().report(name)
         except redis.RedisError:
             logger.warning("waiting for Redis")
             time.sleep(1)

@@ -14,16 +14,17 @@ def as_json(select: str) -> str:
     return f"SELECT COALESCE(json_agg(found), '[]')::text AS found FROM ({select}) AS found"
 
 
+# It refuses where Postgres has forked: run what is made of it by `installation.guarded`.
 _ASKED = """
 WITH asked AS (
     SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS one (
         id bigint, expected_version bigint, full_name text, phone text, stage text,
         event_id uuid, action text, changed text, correlation_id text, traceparent text
-    )
+    ), leadline_present()
 )"""
 
 _USER = "id, full_name, phone, stage, version, stage_version, synced_version, bitrix_lead_id"
-_WRITE = "event_id, action, changed, correlation_id, traceparent"
+_WRITE = "event_id, action, changed, correlation_id, traceparent, history, originator_id"
 
 # Which of several new users of the same content is whose does not matter.
 _ALIKE = "row_number() OVER (PARTITION BY full_name, phone, stage) AS alike"
@@ -40,22 +41,23 @@ _CREATE = f"""{_ASKED}, made AS (
 
 # Locked in the order of ids, so that statements never wait for each other in a ring. The arrays say
 # that there are few: the planner takes JSON for 100 rows, and would read a small table as a whole.
+# A precondition holds for its own write only: the row that passed it under the lock is applied, and
+# no other write of the same user.
 _CHANGE = f"""{_ASKED}, held AS (
-    SELECT users.id FROM users JOIN asked ON asked.id = users.id
+    SELECT asked.* FROM users JOIN asked ON asked.id = users.id
     WHERE users.id = ANY (ARRAY (SELECT id FROM asked))
       AND (expected_version IS NULL OR version = expected_version)
     ORDER BY users.id FOR NO KEY UPDATE OF users {{locked}}
 ), written AS (
     UPDATE users SET
-        full_name = COALESCE(asked.full_name, users.full_name),
-        phone = COALESCE(asked.phone, users.phone),
-        stage = COALESCE(asked.stage, users.stage),
+        full_name = COALESCE(held.full_name, users.full_name),
+        phone = COALESCE(held.phone, users.phone),
+        stage = COALESCE(held.stage, users.stage),
         version = version + 1,
-        stage_version = CASE WHEN asked.stage IS NULL THEN stage_version ELSE version + 1 END,
+        stage_version = CASE WHEN held.stage IS NULL THEN stage_version ELSE version + 1 END,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0,
         updated_at = now()
-    FROM held JOIN asked ON asked.id = held.id
-    WHERE users.id = held.id
+    FROM held WHERE users.id = held.id
     RETURNING users.id, users.full_name, users.phone, users.stage, version, stage_version,
               synced_version, bitrix_lead_id, {_WRITE}
 )"""
@@ -76,13 +78,15 @@ _KEY = """, key AS (
     SELECT :caller, :key, :fingerprint, event_id FROM event
 )"""
 
-_RESULT = as_json("SELECT event.*, bitrix_lead_id FROM event JOIN written USING (event_id)")
+_RESULT = as_json("""
+SELECT event.*, bitrix_lead_id, history, originator_id FROM event JOIN written USING (event_id)
+""")
 
 #: New users.
 CREATE = _CREATE + _EVENT + _RESULT
 #: Changes, one after the other where they are of the same user.
 CHANGE = _CHANGE.format(locked="") + _EVENT + _RESULT
-#: Changes of users that nobody else is changing; one for each user, the others are left out.
+#: Changes of users that nobody else is changing; of one user one at most, the others are left out.
 CHANGE_AT_ONCE = _CHANGE.format(locked="SKIP LOCKED") + _EVENT + _RESULT
 #: One write under an idempotency key: a key that exists rolls all of it back.
 CREATE_ONCE = _CREATE + _EVENT + _KEY + _RESULT
@@ -94,8 +98,9 @@ SELECT encode(key.fingerprint, 'hex') AS fingerprint, event.user_id AS id,
        event.full_name, event.phone, event.stage,
        event.version, CAST(NULL AS bigint) AS bitrix_lead_id, event.id AS event_id, event.action,
        event.changed, event.stage_version, event.occurred_at, event.correlation_id,
-       event.traceparent
-FROM idempotency_keys AS key JOIN events AS event ON event.id = key.event_id
+       event.traceparent, history, originator_id
+FROM leadline_present(),
+     idempotency_keys AS key JOIN events AS event ON event.id = key.event_id
 WHERE key.caller = :caller AND key.key = :key
   AND key.created_at > now() - interval '{KEY_LIFETIME}'
 """)

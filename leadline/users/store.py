@@ -26,6 +26,7 @@ from leadline.runtime.errors import (
     UserNotFound,
     VersionMismatch,
 )
+from leadline.runtime.installation import guarded
 from leadline.runtime.settings import settings
 from leadline.runtime.together import Together
 from leadline.users import statements
@@ -57,6 +58,10 @@ class Event:
     occurred_at: datetime
     correlation_id: str
     traceparent: str
+    #: The history of Postgres in which it is sent, and what its lead bears as its origin; None in
+    #: an event that no ledger holds.
+    history: int | None = None
+    originator_id: str | None = None
 
 
 #: What Postgres is told of a write.
@@ -127,9 +132,13 @@ def _write_of(action: str, changed: tuple[str, ...], fields: Mapping[str, object
 
 
 def _together(sql: str, writes: Sequence[_Write]) -> list[Event | None]:
-    """The events of these writes; None for those that were not done, or not like this."""
+    """The events of these writes; None for those that were not done, or not like this.
+
+    Of several writes of one user the first in order of arrival is done, the others go alone.
+    """
+    first = {write.get("id", write["event_id"]): write for write in reversed(writes)}
     try:
-        events = _run(sql, writes)
+        events = _run(sql, list(first.values()))
     except StatementError:  # nothing was written: whose fault it was shows when each goes alone
         return [None] * len(writes)
     return [events.get(str(write["event_id"])) for write in writes]
@@ -185,8 +194,8 @@ def _earlier_answer(repeat: Repeat) -> Accepted | None:
 
 
 def found(sql: str, **params: object) -> list[Row]:
-    """The rows of a query made by `statements.as_json`; raises as `Database.run`."""
-    (row,) = database().run(sql, **params)
+    """The rows of a query made by `statements.as_json`; raises as `installation.guarded`."""
+    (row,) = guarded(sql, **params)
     rows: list[Row] = orjson.loads(row["found"])
     return rows
 
@@ -204,4 +213,6 @@ def event_of(row: Row) -> Event:
         occurred_at=datetime.fromisoformat(row["occurred_at"]),
         correlation_id=row["correlation_id"],
         traceparent=row["traceparent"],
+        history=row["history"],
+        originator_id=row["originator_id"],
     )

@@ -15,7 +15,7 @@ from leadline.bitrix24 import leads
 from leadline.ledger.counts import backlog
 from leadline.messages import topology
 from leadline.messages.depths import depths
-from leadline.runtime import secrets
+from leadline.runtime import installation, secrets
 from leadline.runtime.errors import LeadlineError
 from leadline.runtime.metrics import Gauge
 from leadline.runtime.settings import settings
@@ -38,6 +38,9 @@ OLDEST = Gauge(
 OVERDUE = Gauge(
     "leadline_relay_overdue_seconds", "For how long the relay has had something to publish"
 )
+SWEEP = Gauge(
+    "leadline_sweep_ids_left", "User ids that the sweep after a fork of Postgres has yet to reach"
+)
 MESSAGES = Gauge("leadline_queue_messages", "Messages in a queue of RabbitMQ", "queue")
 CONSUMERS = Gauge("leadline_queue_consumers", "Consumers of a queue that is consumed", "queue")
 IN_CALL = Gauge("leadline_users_in_call", "Users in the hands of a worker")
@@ -48,7 +51,7 @@ TOKENS = Gauge("leadline_bitrix24_tokens", "Requests that may be sent at once: t
 USED = Gauge("leadline_bitrix24_operating_seconds", "Execution time used in ten minutes", "method")
 LIMIT = Gauge("leadline_bitrix24_operating_limit_seconds", "Execution time that a method may use")
 
-_FROM_POSTGRES = (USERS, EVENTS, OLDEST, OVERDUE)
+_FROM_POSTGRES = (USERS, EVENTS, OLDEST, OVERDUE, SWEEP)
 _FROM_RABBITMQ = (MESSAGES, CONSUMERS)
 _FROM_REDIS = (DUE, IN_CALL, SILENCE, PAUSED, TOKENS, USED)
 
@@ -95,6 +98,8 @@ def _postgres() -> None:
     )
     OLDEST.set(found.oldest_s or 0.0)
     OVERDUE.set(max(0.0, found.overdue_s or 0.0))
+    known = installation.stored()
+    SWEEP.set(max(0, known.sweep_to - known.swept_to))
 
 
 def _rabbitmq() -> None:

@@ -11,7 +11,7 @@ from leadline.bitrix24 import limits
 from leadline.ledger.counts import Counts, counts
 from leadline.messages import topology
 from leadline.messages.depths import depths
-from leadline.runtime import secrets
+from leadline.runtime import installation, secrets
 from leadline.runtime.errors import LeadlineError
 from leadline.runtime.settings import settings
 from leadline.sync import shared
@@ -32,6 +32,18 @@ def ledger(counts: Callable[[], Counts] = counts) -> dict[str, Any]:
     """Users by what became of their last write, and writes that wait."""
     found = counts()
     return {"users": found.users, "synced": found.synced, **asdict(found)}
+
+
+def history() -> dict[str, Any]:
+    """Since when Postgres has lost nothing, and how far leads were compared since it did."""
+    found = installation.stored()
+    return {
+        "originator_id": settings().originator_id or found.originator_id,
+        "since": datetime.fromtimestamp(found.history / 1000, UTC),
+        "sweeping": found.is_sweeping,
+        "swept_to": found.swept_to,
+        "sweep_to": found.sweep_to,
+    }
 
 
 def queues() -> dict[str, Any]:

@@ -59,9 +59,10 @@ def rabbitmq_works(url: str) -> None:
 
 
 def redis_works(url: str) -> None:
-    """PING."""
+    """It is a master: a replica answers, and refuses every write."""
     with _redis(url) as client:
-        client.ping()
+        if client.info("replication")["role"] != "master":
+            raise Ailing("it is a replica, and takes no writes")
 
 
 def a_worker_works(url: str) -> None:

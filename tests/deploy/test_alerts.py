@@ -202,6 +202,13 @@ CASES = (
         "workers are lost in the middle of their calls",
         quiet=({"leadline_leases_expired_total": "0+1x40"},),
     ),
+    Case(
+        "LeadlineHistoryForked",
+        {"leadline_histories_begun_total": "0x4 1x20"},
+        10,
+        "Postgres failed over or was restored, all leads are compared",
+        quiet=({"leadline_histories_begun_total": "1x40"},),
+    ),
 )
 
 

@@ -104,7 +104,8 @@ def test_a_repair_mends_what_others_broke_in_the_crm_and_nothing_else(system: Sy
         for one in (moved, both):
             rest(system, "crm.lead.update", id=lead[one], fields={"STATUS_ID": "JUNK"})
         rest(system, "crm.lead.update", id=lead[both], fields={"TITLE": "X", "NAME": "X"})
-        origin = {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": str(doubled)}
+        ours = portal.lead_of(system, doubled)["ORIGINATOR_ID"]
+        origin = {"ORIGINATOR_ID": ours, "ORIGIN_ID": str(doubled)}
         double = rest(system, "crm.lead.add", fields=origin)
 
         found = reconciled(system, "--repair")

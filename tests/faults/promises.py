@@ -41,7 +41,7 @@ class Evidence:
         for row in self.bench.rows("SELECT * FROM events ORDER BY user_id, version"):
             self.events[row["user_id"]].append(row)
         for lead in self.bench.control("GET", "leads"):
-            if lead["ORIGINATOR_ID"] == "leadline":
+            if lead["ORIGINATOR_ID"].startswith("leadline"):  # the installation's own name
                 self.leads[int(lead["ORIGIN_ID"])].append(lead)
 
     @cached_property

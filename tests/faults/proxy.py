@@ -41,6 +41,10 @@ class Proxy:
         """Reset every connection."""
         self._loop.call_soon_threadsafe(self._cut)
 
+    def lead_to(self, target: int) -> None:
+        """Pass new connections on to another server; those that are open stay where they are."""
+        self._target = target
+
     def stall(self) -> None:
         """Let nothing through, as when a cable is pulled: nobody learns of it."""
         self._loop.call_soon_threadsafe(self._flows.clear)

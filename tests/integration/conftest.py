@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+import pg8000.native
 import pytest
+import sqlalchemy
 import structlog
 
 from leadline.ledger import publish
@@ -69,6 +71,25 @@ def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """This process works with an empty Redis."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     return redis_url
+
+
+@pytest.fixture
+def forked(in_postgres: str, _postgres_urls: tuple[str, str]) -> Callable[[], None]:
+    """Makes it look as if Postgres had failed over."""
+    assert in_postgres
+
+    def fork() -> None:
+        parts = sqlalchemy.make_url(_postgres_urls[0])
+        with pg8000.native.Connection(
+            parts.username,
+            host=parts.host,
+            port=parts.port or 5432,
+            database=parts.database,
+            password=parts.password,
+        ) as connection:
+            connection.run("UPDATE installation SET fingerprint = 'another timeline'")
+
+    return fork
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,9 @@ def change(event: Event, request: Changes | Move) -> Event:
 
 def answer(event: Event, *, is_synced: bool) -> None:
     about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    ends = {"status": "success", "bitrix_lead_id": 5} if is_synced else {"status": "error"}
+    ends = (
+        {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
+    )
     outcomes.apply([Answer(Reply(**about, **ends))])
 
 

@@ -22,6 +22,7 @@ from leadline.runtime.redis import client
 from leadline.sync import driver, jobs, portals
 from leadline.sync.entry import Arrival, Owed
 from leadline.sync.keys import JOBS_KEY
+from leadline.sync.plan import Write, plan
 from leadline.sync.queue import work_queue
 from tests.servers import eventually
 
@@ -176,9 +177,9 @@ def test_a_job_calls_the_next_one_before_it_is_busy_itself(
         enqueued.append("job")
         return "job"
 
-    def observed(portal: Portal, commands: Mapping[str, Command]) -> Batch:
+    def observed(portal: Portal, commands: Mapping[str, Command], **more: Any) -> Batch:
         before_each_call.append(len(enqueued))
-        return call(portal, commands)
+        return call(portal, commands, **more)
 
     monkeypatch.setattr(driver, "enqueue", enqueue)
     monkeypatch.setattr(Portal, "call", observed)
@@ -281,6 +282,83 @@ def test_a_lease_that_expired_is_looked_up_before_it_is_created_again(
     eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 20, "it is settled")
     assert control("duplicates") == []
     assert len(control("leads")) == 1
+
+
+def test_a_change_that_is_taken_back_after_its_worker_was_lost_reaches_the_lead(
+    control: Control, in_redis: str, amqp_url: str
+) -> None:
+    """A, B, A: the worker was killed after B had reached the portal."""
+    put(1, full_name="Ann")
+    jobs.call_bitrix24("main")
+    put(1, 2, full_name="Bob")
+    queue = work_queue()
+    (lost,) = queue.lease(1).entries
+    step = plan(lost)
+    assert isinstance(step, Write)
+    portals.session().call({"u1": step.command})
+    put(1, 3, full_name="Ann")
+    with redis.Redis.from_url(in_redis) as client:
+        client.zadd(f"{queue.prefix}leases", {"1": 0})
+    eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 20, "it is settled")
+    assert [lead["TITLE"] for lead in control("leads")] == ["Ann"]
+    assert {one["version"]: one["status"] for one in replies(amqp_url)}[3] == "success"
+
+
+def test_a_user_with_a_page_of_leads_harms_no_other(control: Control, amqp_url: str) -> None:
+    fields = {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "2", "TITLE": "Copy"}
+    copy = Command("crm.lead.add", {"fields": fields})
+    for _ in range(2):
+        portals.session().call({f"c{number}": copy for number in range(30)})
+    work_queue().call_ms = 0  # as if Redis had been up for longer than any call
+    for user_id in range(1, 6):
+        put(user_id, version=2)  # whose leads are not known: they are looked up together
+    eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 30, "all is settled")
+    answered = replies(amqp_url)
+    assert {one["user_id"]: one["attempts"] for one in answered} == dict.fromkeys(range(1, 6), 1)
+    assert len({lead["ORIGIN_ID"] for lead in control("leads")}) == 5
+    assert len(control("leads")) == 60 + 4
+
+
+@pytest.mark.parametrize("part", [{"fm": 5}, {"fm": ["x"]}, {"id": []}, {"title": {}}])
+def test_an_item_that_can_not_be_read_harms_no_other(
+    monkeypatch: pytest.MonkeyPatch, amqp_url: str, part: dict[str, Any]
+) -> None:
+    call = Portal.call
+
+    def damaged(portal: Portal, commands: Mapping[str, Command], **more: Any) -> Batch:
+        batch = call(portal, commands, **more)
+        if "u2" in batch.answers:
+            answer: Any = batch.answers["u2"]
+            batch.answers["u2"] = {"item": {**answer["item"], **part}}
+        return batch
+
+    monkeypatch.setattr(Portal, "call", damaged)
+    for user_id in range(1, 6):
+        put(user_id)
+    jobs.call_bitrix24("main")
+    assert {one["user_id"] for one in replies(amqp_url)} >= {1, 3, 4, 5}
+    assert work_queue().depth().leased == 0
+
+
+def test_a_portal_in_simple_mode_gets_no_lead_for_each_update(
+    control: Control, webhook_url: str, amqp_url: str
+) -> None:
+    put(1)
+    jobs.call_bitrix24("main")
+    for version in range(2, 7):
+        (lead,) = [one["ID"] for one in control("leads")]
+        requests.post(f"{webhook_url}crm.lead.delete", json={"id": lead}, timeout=10)
+        put(1, version, full_name=f"Name {version}")
+        eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 30, "it is settled")
+        if not control("leads"):
+            break
+    assert control("calls")["methods"]["crm.item.add"] == 2
+    put(1, 9, full_name="Name 9")
+    eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 30, "it is settled")
+    assert control("calls")["methods"]["crm.item.add"] == 2
+    errors = [one["reason"] for one in replies(amqp_url) if one["status"] == "error"]
+    assert len(errors) == 2
+    assert all("simple mode" in reason for reason in errors)
 
 
 def test_a_worker_that_was_frozen_since_it_leased_does_not_call(

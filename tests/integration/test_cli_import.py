@@ -233,6 +233,57 @@ def test_ids_that_make_no_sense_are_rejected(
     assert f"line 2: {told}" in answer.err
 
 
+LEADS_ONLY = ("--map", "bitrix_lead_id=lead")
+
+
+def test_a_lead_that_two_lines_name_is_rejected_where_it_comes_again(
+    leadline: Leadline, write: Write
+) -> None:
+    lines = "Anna,+77001112233,501\nBo,+77001112234,502\nCy,+77001112235,501\n"
+    file = write("people.csv", f"full_name,phone,lead\n{lines}")
+    answer = leadline("import", file, *LEADS_ONLY)
+    assert (answer.code, rows(LEADS)) == (1, [])
+    assert "line 4: bitrix_lead_id: a line before has it" in answer.err
+    assert leadline("import", file, *LEADS_ONLY, "--skip-rejected", "--json").json["created"] == 2
+    assert [row["bitrix_lead_id"] for row in rows(LEADS)] == [501, 502]
+
+
+def test_a_lead_of_a_user_that_is_there_is_rejected_and_the_rest_may_be_imported(
+    leadline: Leadline, write: Write
+) -> None:
+    first = write("first.csv", "full_name,phone,lead\nAnna,+77001112233,501\n")
+    assert leadline("import", first, *LEADS_ONLY).code == 0
+    lines = "Bo,+77001112234,502\nCy,+77001112235,501\nDee,+77001112236,\n"
+    second = write("second.csv", f"full_name,phone,lead\n{lines}")
+    answer = leadline("import", second, *LEADS_ONLY)
+    assert (answer.code, len(rows(LEADS))) == (1, 1)
+    assert "line 3: bitrix_lead_id: another user has it" in answer.err
+    for created in (2, 0):  # a repetition finds its own users there
+        answer = leadline("import", second, *LEADS_ONLY, "--skip-rejected", "--json")
+        assert (answer.json["created"], answer.json["rejected"]) == (created, 1)
+    assert [row["bitrix_lead_id"] for row in rows(LEADS)] == [501, 502, None]
+    assert leadline("import", first, *LEADS_ONLY, "--json").json["created"] == 0
+
+
+def test_a_lead_that_is_given_away_during_an_import_leaves_nothing_half_done(
+    leadline: Leadline, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows("INSERT INTO users (full_name, phone, stage) VALUES ('Zed', '+77001112239', 'NEW')")
+    whole = bulk.create
+
+    def late(users: Any) -> int:
+        rows("UPDATE users SET bitrix_lead_id = 501")
+        return whole(users)
+
+    monkeypatch.setattr(bulk, "create", late)
+    lines = "Anna,+77001112233,500\nBo,+77001112234,501\n"
+    file = write("people.csv", f"full_name,phone,lead\n{lines}")
+    answer = leadline("import", file, *LEADS_ONLY)
+    assert answer.code == 2
+    assert "begin again" in answer.err
+    assert (len(rows(LEADS)), rows("SELECT 1 AS one FROM idempotency_keys")) == (1, [])
+
+
 def test_a_file_that_can_not_be_read_is_told(
     leadline: Leadline, write: Write, tmp_path: Path
 ) -> None:

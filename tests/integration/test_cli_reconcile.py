@@ -28,6 +28,7 @@ def connected(
     assert in_redis
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
+    monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", "leadline")
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ class Machine(RuleBasedStateMachine):
         about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
         outcome = data.draw(st.sampled_from(["synced", "superseded", "failed", "passing"]))
         if outcome in {"synced", "superseded"}:
-            lead = 100 + event.version
+            lead = 1000 * event.user.id + event.version
             owner.succeed(fate, outcome, lead)
             return Answer(Reply(**about, status="success", bitrix_lead_id=lead), outcome)
         if fate.state in {"open", "failed"}:

@@ -33,7 +33,12 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 def bucket_of(client: redis.Redis, rate: float = RATE) -> TokenBucket:
-    return TokenBucket(client, "t", rate_per_s=rate, burst=BURST)
+    """A bucket of a Redis that has been up for longer than a burst takes to fill."""
+    bucket = TokenBucket(client, "t", rate_per_s=rate, burst=BURST)
+    bucket.level()
+    client.hset("tmemory", "born", 1)
+    client.delete("ttokens")
+    return bucket
 
 
 def assert_never_crossed(moments: list[float], slack: int = 1) -> None:
@@ -57,10 +62,10 @@ def test_a_burst_goes_at_once_and_the_rest_at_the_rate(client: redis.Redis) -> N
 
 
 def test_many_threads_never_cross_the_rate(client: redis.Redis) -> None:
+    bucket = bucket_of(client)
     began = time.time()
 
     def call(_: int) -> list[float]:
-        bucket = bucket_of(client)
         moments = []
         for _ in range(20):
             now = time.time()
@@ -147,9 +152,29 @@ def test_without_a_rate_nobody_waits(client: redis.Redis) -> None:
     assert bucket.reserve() == 0
 
 
-def test_a_forgotten_bucket_is_a_full_one(client: redis.Redis) -> None:
-    bucket = bucket_of(client, rate=1)
-    for _ in range(CAPACITY + 1):
-        bucket.reserve()
+def test_after_a_loss_the_rate_goes_on_as_if_the_burst_were_used_up(client: redis.Redis) -> None:
+    """What was sent just before is forgotten, and may have been all that the portal allows."""
+    bucket = bucket_of(client)
+    moments = [time.time() + bucket.reserve() for _ in range(CAPACITY)]
     client.flushall()
-    assert bucket.reserve() == 0
+    moments += [time.time() + bucket.reserve() for _ in range(CAPACITY)]
+    assert_never_crossed(moments)
+
+
+def test_a_restored_bucket_is_believed_no_more_than_a_lost_one(client: redis.Redis) -> None:
+    bucket = bucket_of(client)
+    bucket.reserve()
+    copy = client.dump("ttokens")
+    assert isinstance(copy, bytes)
+    moments = [time.time() + bucket.reserve() for _ in range(CAPACITY - 1)]
+    client.restore("ttokens", 0, copy, replace=True)
+    client.hset("tmemory", "run_id", "of the server before")
+    moments += [time.time() + bucket.reserve() for _ in range(CAPACITY)]
+    assert_never_crossed(moments)
+
+
+def test_a_hold_after_a_refusal_counts_in_a_new_epoch_too(client: redis.Redis) -> None:
+    bucket = bucket_of(client)
+    client.flushall()
+    bucket.empty()
+    assert bucket.reserve() > HOLD_S - 0.5

@@ -1,5 +1,6 @@
 """From any schema with data to the newest: nothing is lost, and only the owner may do it."""
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import structlog
 
 from leadline.runtime.database import Database, StatementError
 from leadline.runtime.migrate import migrate, newest
+from leadline.runtime.settings import settings
 from tests.servers import PrivateServer, private
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -143,6 +145,100 @@ def test_users_of_before_are_found_by_what_they_are(fresh: str) -> None:
     assert _rows(fresh, "SELECT * FROM users_to_index") == []
 
 
+def test_a_database_in_use_keeps_the_originator_that_its_leads_bear(fresh: str) -> None:
+    _fill_0001(fresh)
+    migrate(fresh)
+    assert _rows(fresh, "SELECT originator_id, is_portal_checked FROM installation") == [
+        ["leadline", True]
+    ]
+
+
+def test_an_empty_database_gets_an_originator_of_its_own_and_keeps_it(fresh: str) -> None:
+    migrate(fresh)
+    ((name, is_checked),) = _rows(
+        fresh, "SELECT originator_id, is_portal_checked FROM installation"
+    )
+    assert re.fullmatch("leadline-[0-9a-f]{8}", str(name))
+    assert is_checked is False
+    with _connected(fresh) as connection:
+        connection.run("UPDATE alembic_version SET version_num = '0007'")
+    migrate(fresh)
+    assert _rows(fresh, "SELECT originator_id FROM installation") == [[name]]
+    with _connected(fresh) as connection:
+        connection.run("TRUNCATE installation")  # with users: ids begin at 1 again
+    assert _rows(fresh, "SELECT originator_id FROM installation") != [[name]]
+
+
+def test_a_chosen_originator_is_written_down(fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", "acme")
+    settings.cache_clear()
+    _fill_0001(fresh)
+    migrate(fresh)
+    assert _rows(fresh, "SELECT originator_id FROM installation") == [["acme"]]
+
+
+#: Users 1 to 5 claim lead 5, users 6 and 7 lead 6; when they were synced last, and under which
+#: token.
+SHARED_LEADS = """
+INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, version, synced_version,
+                   sync_status, sync_reason, sync_attempts, applied_fence)
+VALUES (1, 'A', '+77001112233', 'NEW', 5, 3, 3, 'synced', NULL, 1, 10),
+       (2, 'B', '+77001112233', 'NEW', 5, 2, 2, 'synced', NULL, 1, 20),
+       (3, 'C', '+77001112233', 'NEW', 5, 2, 1, 'waiting', NULL, 0, 30),
+       (4, 'D', '+77001112233', 'NEW', 5, 2, 1, 'failed', 'no', 3, NULL),
+       (5, 'E', '+77001112233', 'NEW', 5, 1, 1, 'synced', NULL, 1, NULL),
+       (6, 'F', '+77001112233', 'NEW', 6, 1, 1, 'synced', NULL, 1, 50),
+       (7, 'G', '+77001112233', 'NEW', 6, 1, 1, 'synced', NULL, 1, 40),
+       (8, 'H', '+77001112233', 'NEW', 7, 1, 1, 'synced', NULL, 1, NULL)
+"""
+SYNCED_AT = """
+INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed, correlation_id,
+                    traceparent, state, settled_at)
+SELECT gen_random_uuid(), id, 1, 'create_card', full_name, phone, stage, 'phone', 'c', 't',
+       'synced', now() - make_interval(mins => CASE id WHEN 2 THEN 5 ELSE 10 END)
+FROM users WHERE id <= 5
+"""
+
+
+def test_a_lead_that_several_users_share_stays_with_the_one_that_was_synced_last(
+    fresh: str,
+) -> None:
+    migrate(fresh, "0007")
+    with _connected(fresh) as connection:
+        connection.run(SHARED_LEADS)
+        connection.run(SYNCED_AT)
+        # As it is left behind when it is cut off amid the building.
+        connection.run("CREATE INDEX users_unique_lead ON users (phone)")
+    migrate(fresh)
+    anothers = "lead 5 belongs to another user"
+    assert _rows(
+        fresh,
+        "SELECT id, bitrix_lead_id, sync_status, sync_reason, synced_version FROM users"
+        " ORDER BY id",
+    ) == [
+        [1, None, "failed", anothers, 0],
+        [2, 5, "synced", None, 2],
+        [3, None, "waiting", None, 0],
+        [4, None, "failed", anothers, 0],
+        [5, None, "failed", anothers, 0],
+        [6, 6, "synced", None, 1],
+        [7, None, "failed", "lead 6 belongs to another user", 0],
+        [8, 7, "synced", None, 1],
+    ]
+    assert _rows(fresh, "SELECT user_id FROM unsynced_users ORDER BY user_id") == [
+        [1],
+        [3],
+        [4],
+        [5],
+        [7],
+    ]
+    with (
+        _connected(fresh) as connection,
+        pytest.raises(pg8000.exceptions.DatabaseError, match="users_unique_lead"),
+    ):
+        connection.run("UPDATE users SET bitrix_lead_id = 7 WHERE id = 4")
+
+
 def test_who_writes_users_needs_no_rights_on_what_triggers_keep(fresh: str) -> None:
     migrate(fresh)
     with _connected(fresh) as connection:
@@ -211,6 +307,11 @@ def test_it_waits_no_longer_than_a_moment_for_others_to_finish(fresh: str) -> No
         "DELETE FROM unsynced_users",
         "INSERT INTO users_to_index (user_id) VALUES (1)",
         "UPDATE alembic_version SET version_num = '0'",
+        "UPDATE installation SET history = 1",
+        "UPDATE installation SET originator_id = 'another'",
+        "INSERT INTO installation (originator_id, history, fingerprint) VALUES ('a', 1, 'f')",
+        "DELETE FROM installation",
+        "SELECT setval('users_id_seq', 1)",
         "CREATE ROLE odd",
         "CREATE DATABASE odd",
         "COPY users TO PROGRAM 'true'",

@@ -5,17 +5,22 @@ from itertools import permutations
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from leadline.ledger import outcomes
 from leadline.ledger.outcomes import Answer
+from leadline.messages import contract
 from leadline.messages.contract import Reply
 from leadline.runtime import context
 from leadline.runtime.errors import BadMessage
+from leadline.sync import replies
+from leadline.sync.entry import Answered
 from leadline.users import read, store
 from leadline.users.model import Changes, NewUser
 from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows
+from tests.unit.entries import entry, owed
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -32,7 +37,7 @@ def apply(reply: Reply, outcome: str | None, **more: Any) -> None:
 
 
 def reply_to(event: Event, **more: Any) -> Reply:
-    success = {"status": "success", "bitrix_lead_id": 456, "attempts": 1}
+    success = {"status": "success", "bitrix_lead_id": 455 + event.user.id, "attempts": 1}
     about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     return Reply(**{**success, **about, **more})
 
@@ -54,6 +59,12 @@ def sync(event: Event) -> dict[str, Any]:
     return {name: found[name] for name in ("status", "reason", "attempts", "bitrix_lead_id")}
 
 
+def synced(event: Event) -> dict[str, Any]:
+    lead_id = 455 + event.user.id
+    return {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": lead_id}
+
+
+#: The first user's.
 SYNCED = {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": 456}
 
 
@@ -75,6 +86,19 @@ def test_a_failure_is_kept_with_reason_and_attempts() -> None:
         "attempts": 3,
         "bitrix_lead_id": None,
     }
+
+
+@pytest.mark.parametrize("reason", ["Ё" * 100_000, "a\x00\ud800\u2028'😀", "\x1b[2J" * 5000])
+def test_whatever_the_portal_said_our_reply_settles_its_event(reason: str) -> None:
+    (event,) = writes(1)
+    answered = owed(
+        event_id=event.id, user=event.user.body(), answered=Answered("failed", 3, reason=reason)
+    )
+    message = replies.message_of(entry(answered, user_id=event.user.id), answered)
+    apply(contract.read_reply(orjson.loads(message.body)), None)
+    assert (states(), due()) == (["failed"], [None])
+    kept = sync(event)["reason"]
+    assert (len(kept), kept.isprintable()) == (min(len(reason), 1000), "\u2028" not in reason)
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
@@ -242,7 +266,7 @@ def test_replies_of_one_user_at_once_never_deadlock() -> None:
             apply(reply_to(events[at]), "synced")
 
         in_threads(6, settle)
-        assert sync(events[0]) == SYNCED
+        assert sync(events[0]) == synced(events[0])
 
 
 def applied(event: Event, fence: int, outcome: str = "synced") -> None:
@@ -277,6 +301,31 @@ def test_so_it_is_when_the_user_waits_for_something_else_already() -> None:
     applied(events[1], fence=30)
     applied(events[0], fence=40)
     assert asked_again() == [(4, "look", 4)]
+
+
+def test_a_version_that_was_written_once_more_may_have_overwritten_one_not_answered_yet() -> None:
+    """Redis lost its last second and served version 1 again; found by the model."""
+    events = writes(3)
+    applied(events[0], fence=10)
+    applied(events[0], fence=30)
+    assert asked_again() == []
+    applied(events[1], fence=20)
+    assert asked_again() == [(4, "look", 4)]
+
+
+def test_the_same_version_applied_under_two_leases_needs_no_look() -> None:
+    events = writes(3)
+    applied(events[1], fence=30)
+    applied(events[1], fence=20)
+    assert asked_again() == []
+
+
+def test_a_late_old_state_is_looked_at_once_however_often_it_is_answered() -> None:
+    events = writes(3)
+    applied(events[1], fence=30)
+    for _ in range(3):
+        applied(events[0], fence=40)
+    assert len(asked_again()) == 1
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
@@ -337,9 +386,9 @@ def test_a_reply_to_nothing_we_know_leaves_the_others_of_its_lot_applied() -> No
     ]
     with pytest.raises(BadMessage):
         outcomes.apply(lot)
-    assert sync(one) == SYNCED
+    assert sync(one) == synced(one)
     outcomes.apply([lot[2], lot[0]])  # alone, as the connector delivers them then
-    assert sync(other) == SYNCED
+    assert sync(other) == synced(other)
 
 
 def test_replies_without_an_event_id_answer_one_event_after_the_other() -> None:
@@ -376,3 +425,57 @@ def test_lots_of_the_same_users_in_any_order_never_deadlock() -> None:
         rows("UPDATE events SET state = 'failed', reason = 'no', settled_at = now()")
         in_threads(6, settle)
     assert {row["state"] for row in rows("SELECT state FROM events")} == {"synced"}
+
+
+ANOTHERS = "lead 456 belongs to another user"
+
+
+def test_a_reply_that_names_another_users_lead_fails_for_good_and_leaves_that_user_alone() -> None:
+    (holder,), (other,) = writes(1), writes(1)
+    apply(reply_to(holder), "synced")
+    for _ in range(2):  # the reply may come again
+        apply(reply_to(other, bitrix_lead_id=456), "synced", is_passing=True)
+        assert sync(holder) == SYNCED
+        assert sync(other) == {
+            "status": "failed",
+            "reason": ANOTHERS,
+            "attempts": 1,
+            "bitrix_lead_id": None,
+        }
+        assert (states(), due()) == (["synced", "failed"], [None, None])
+    changed = store.change(other.user.id, Changes(full_name="Bo"), None, None).event
+    apply(reply_to(changed), "synced")
+    assert sync(other)["status"] == "synced"
+    assert sync(other)["bitrix_lead_id"] == 457
+
+
+def test_of_two_replies_in_one_lot_that_name_the_same_lead_one_has_it() -> None:
+    first, second, third = (writes(1)[0] for _ in range(3))
+    lot = [Answer(reply_to(one, bitrix_lead_id=77), "synced") for one in (third, second)]
+    outcomes.apply([*lot, Answer(reply_to(first), "synced")])
+    assert sorted(states()) == ["failed", "synced", "synced"]
+    holders = rows("SELECT id, bitrix_lead_id FROM users WHERE sync_status = 'synced' ORDER BY id")
+    assert [row["bitrix_lead_id"] for row in holders] == [456, 77]
+
+
+def test_the_holder_keeps_its_lead_whoever_names_it_in_the_same_lot() -> None:
+    other, holder = writes(1)[0], writes(1)[0]
+    apply(reply_to(holder, bitrix_lead_id=9), "synced")
+    newer = store.change(holder.user.id, Changes(full_name="Bo"), None, None).event
+    lot = [reply_to(other, bitrix_lead_id=9), reply_to(newer, bitrix_lead_id=9)]
+    outcomes.apply([Answer(one, "synced") for one in lot])
+    assert sync(holder) == {**SYNCED, "bitrix_lead_id": 9}
+    assert sync(other)["reason"] == "lead 9 belongs to another user"
+
+
+def test_replies_at_once_never_give_a_lead_to_two_users() -> None:
+    events = [writes(1)[0] for _ in range(40)]
+
+    def settle(thread: int) -> None:
+        for event in events[thread::4]:
+            apply(reply_to(event, bitrix_lead_id=1 + event.user.id % 5), "synced")
+
+    in_threads(4, settle)
+    assert sorted(states()) == ["failed"] * 35 + ["synced"] * 5
+    leads = rows("SELECT bitrix_lead_id AS id FROM users WHERE bitrix_lead_id IS NOT NULL")
+    assert sorted(row["id"] for row in leads) == [1, 2, 3, 4, 5]

@@ -27,7 +27,9 @@ def move(event: Event) -> Event:
 
 def settle(event: Event, *, is_synced: bool = True) -> Event:
     about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    ends = {"status": "success", "bitrix_lead_id": 5} if is_synced else {"status": "error"}
+    ends = (
+        {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
+    )
     outcomes.apply([Answer(Reply(**about, **ends))])
     return event
 

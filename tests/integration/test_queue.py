@@ -13,10 +13,10 @@ from leadline.bitrix24.command import CALL_MARGIN_S
 from leadline.runtime.errors import OutcomeUnknown, QueueDown
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Answered, Arrival, Entry, Settlement
-from leadline.sync.plan import failed, looked_up
+from leadline.sync.plan import LookUp, failed, looked_up, plan
 from leadline.sync.queue import WorkQueue
 from tests.servers import eventually
-from tests.unit.entries import owed
+from tests.unit.entries import found, owed
 
 
 @pytest.fixture
@@ -214,24 +214,22 @@ def test_a_lease_can_not_be_released_twice(work: WorkQueue) -> None:
     assert not finish(work, entry)
 
 
-def test_a_create_that_was_cut_off_is_doubted(
-    work: WorkQueue, short_lease: Callable[[WorkQueue], None]
+@pytest.mark.parametrize("is_known", [False, True])
+def test_whatever_was_cut_off_is_looked_up(
+    work: WorkQueue, short_lease: Callable[[WorkQueue], None], *, is_known: bool
 ) -> None:
+    """The lead may have been changed: last applied is a hint, and the change may be taken back."""
     put(work)
-    assert not one(work).is_doubtful
+    entry = one(work)
+    if is_known:
+        finish(work, entry, agreed=orjson.dumps({"lead_id": 5}))
+        put(work, 2)
+        entry = one(work)
+    assert not entry.is_doubtful
     short_lease(work)
-    assert one(work).is_doubtful
-
-
-def test_an_update_that_was_cut_off_is_simply_repeated(
-    work: WorkQueue, short_lease: Callable[[WorkQueue], None]
-) -> None:
-    put(work)
-    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
-    put(work, 2)
-    one(work)
-    short_lease(work)
-    assert not one(work).is_doubtful
+    cut_off = one(work)
+    assert (cut_off.is_doubtful, cut_off.known_id) == (True, 5 if is_known else None)
+    assert plan(cut_off) == LookUp()
 
 
 def test_a_failed_create_leaves_no_doubt_of_its_own(work: WorkQueue) -> None:
@@ -300,14 +298,34 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
     leased = work.lease(50)
     over_in_ms = 500 - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
     error = OutcomeUnknown("reset", may_still_run=True)
-    settlement = failed(leased.entries[0], error, leased.now_ms + over_in_ms)
+    settlement = failed(leased.entries[0], error, leased.now_ms + over_in_ms, was_written=True)
     work.release([replace(settlement, delay_ms=1)])
     put(work, 3)
     eventually(lambda: work.next_due_in_s() == 0, 5, "its retry is due")
     assert lease(work) == []
     eventually(lambda: work.next_due_in_s() == 0, 5, "the update is over")
     entry = one(work)
-    assert (entry.is_doubtful, entry.hint) == (True, 5), "the lead is read anew"
+    assert (entry.is_doubtful, entry.known_id) == (True, 5), "the lead is read first"
+
+
+def test_what_was_read_while_an_unanswered_update_may_still_run_is_not_believed_later(
+    work: WorkQueue,
+) -> None:
+    """It reads A, then the lost B lands, and then the user takes B back: found by the model."""
+    put(work)
+    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
+    put(work, 2, name="Bob")
+    leased = work.lease(50)
+    error = OutcomeUnknown("reset", may_still_run=True)
+    long_ago_ms = leased.now_ms - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
+    lost = failed(leased.entries[0], error, long_ago_ms, was_written=True)
+    work.release([replace(lost, delay_ms=1)])
+    eventually(lambda: work.next_due_in_s() == 0, 5, "its retry is due")
+    entry = one(work)
+    work.release([replace(looked_up(entry, found(5), 0), delay_ms=1)])
+    put(work, 3)
+    eventually(lambda: work.next_due_in_s() == 0, 5, "it goes on")
+    assert plan(one(work)) == LookUp()
 
 
 def test_the_stage_counts_as_touched_by_the_newest_message_that_touched_it(

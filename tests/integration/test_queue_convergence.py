@@ -113,21 +113,22 @@ class Journey:
         return bool(leased.entries)
 
     def _settle(self, entry: Entry, outcome: str) -> Settlement:
-        step = plan(entry, "leadline")
+        step = plan(entry)
         command = step.command if isinstance(step, Write) else leads.look_up([7], "leadline")
         if not isinstance(step, Write | LookUp):
             return applied(entry, None)
         if outcome in ERRORS:
-            return failed(entry, ERRORS[outcome], 0)
+            return failed(entry, ERRORS[outcome], 0, was_written=isinstance(step, Write))
         answer = self.portal.run(command)
         if outcome == LOST:
-            return failed(entry, OutcomeUnknown("reset", may_still_run=True), 0)
+            error = OutcomeUnknown("reset", may_still_run=True)
+            return failed(entry, error, 0, was_written=isinstance(step, Write))
         if isinstance(step, LookUp):
             ours = leads.found(answer)
             now_ms = max(entry.wait_until_ms, int(time.time() * 1000))
             return looked_up(entry, ours[0] if ours else None, now_ms)
         assert entry.state is not None
-        return applied(entry, leads.written(answer, entry.state), is_create=step.is_create)
+        return applied(entry, leads.written(answer, command, entry.state), is_create=step.is_create)
 
 
 WRITES = st.lists(

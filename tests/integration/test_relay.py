@@ -34,7 +34,7 @@ def make_due() -> None:
 
 def succeed(event: Event) -> None:
     """Bitrix24's side has answered."""
-    answer(event, "synced", status="success", bitrix_lead_id=5)
+    answer(event, "synced", status="success", bitrix_lead_id=event.user.id)
 
 
 def fail(event: Event, *, is_passing: bool) -> None:

@@ -14,6 +14,7 @@ from leadline.runtime.errors import OutcomeUnknown
 
 STATE = State("Ann Lee", "+77001112233", "NEW")
 AGREED = Agreed(55, "Ann Lee", "+77001112233", 9)
+UPDATE = Command(leads.UPDATE, {"entityTypeId": 1, "id": 55, "fields": {"title": "Ann Lee"}})
 
 
 def fields(command: Command | None) -> dict[str, Any]:
@@ -65,10 +66,47 @@ def test_a_written_lead_is_agreed_on_with_the_row_of_its_phone() -> None:
         {"id": "8", "typeId": "EMAIL", "value": "+77001112233"},
         {"id": 9, "typeId": "PHONE", "value": "+77001112233"},
     ]
-    assert leads.written({"item": {"id": "55", "fm": rows}}, STATE) == AGREED
-    without: list[dict[str, Any]] = [{}, {"fm": None}, {"fm": []}, {"fm": ["x"]}]
-    for none in (*without, {"fm": [{"typeId": "PHONE"}]}):
-        assert leads.written({"item": {"id": 55, **none}}, STATE).phone_row is None
+    assert leads.written({"item": {"id": "55", "fm": rows}}, UPDATE, STATE) == AGREED
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [None, [], 5, "x", ["x"], {"9": {}}, [{"typeId": "PHONE"}], [{"typeId": "PHONE", "id": 9}]],
+)
+def test_a_phone_whose_row_is_not_answered_is_looked_up_before_it_is_changed(rows: object) -> None:
+    """Without its row's id a phone is added, not replaced."""
+    written = leads.written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    assert (written.phone, written.phone_row) == (STATE.phone, None)
+    assert leads.needs_rows(written, State("Ann Lee", "+77005556677", "NEW"))
+    assert not leads.needs_rows(written, STATE)
+
+
+def test_what_the_portal_answers_wins_over_what_was_asked() -> None:
+    rows = [{"id": 9, "typeId": "PHONE", "value": "+7 700"}]
+    item = {"id": 55, "title": "ANN LEE", "name": "ANN LEE", "stageId": "JUNK", "fm": rows}
+    answered = leads.written({"item": item}, UPDATE, STATE)
+    assert answered == Agreed(55, "ANN LEE", "+7 700", 9)
+    command = leads.update(answered, STATE, with_stage=False)
+    assert set(fields(command)) == {"title", "name", "fm"}
+
+
+def test_the_stage_that_was_written_is_remembered_whatever_a_person_sets() -> None:
+    item = {"item": {"id": 55, "stageId": "JUNK"}}
+    created = leads.written(item, leads.create(7, STATE, "leadline"), STATE)
+    assert created.stage_written == "NEW"
+    renamed = leads.written(item, UPDATE, STATE, created)
+    assert renamed.stage_written == "NEW"
+    (lead,) = leads.found([{**ROW, "STATUS_ID": "JUNK"}])
+    assert lead.agreed(STATE.phone, renamed).stage_written == "NEW"
+    assert lead.agreed(STATE.phone).stage_written is None
+
+
+@pytest.mark.parametrize("item", [{"id": 56}, {"id": 55, "originId": "8"}])
+def test_the_answer_of_another_lead_proves_nothing(item: dict[str, Any]) -> None:
+    create = leads.create(7, STATE, "leadline")
+    command = create if "originId" in item else UPDATE
+    with pytest.raises(OutcomeUnknown):
+        leads.written({"item": item}, command, STATE)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +114,7 @@ def test_a_written_lead_is_agreed_on_with_the_row_of_its_phone() -> None:
 )
 def test_an_answer_that_names_no_lead_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown):
-        leads.written(answer, STATE)
+        leads.written(answer, UPDATE, STATE)
 
 
 ROW = {
@@ -101,6 +139,9 @@ def test_of_several_phones_ours_is_the_one_to_replace_else_the_first() -> None:
     (lead,) = leads.found([{**ROW, "PHONE": phones}])
     assert lead.agreed("+2").phone_row == 2
     assert lead.agreed("+3").phone_row == 1
+    assert lead.agreed("+3", Agreed(55, None, "+2", None)).phone_row == 2
+    assert lead.agreed("+3", Agreed(55, None, "+9", 2)).phone_row == 2
+    assert lead.agreed("+1", Agreed(55, None, "+2", 2)).phone_row == 1
     (bare,) = leads.found([{**ROW, "PHONE": None}])
     assert bare.agreed("+3").phone is None
 
@@ -123,6 +164,22 @@ def test_an_answer_that_is_no_list_of_leads_proves_nothing(answer: object) -> No
 
 def test_nobody_found_is_an_answer_too() -> None:
     assert leads.found([]) == []
+    assert leads.page([]) == leads.Page([], is_whole=True)
+
+
+UNREADABLE: list[Any] = [None, 5, "x", [], {}, {**ROW, "ID": "9" * 40}, {**ROW, "PHONE": 5}]
+UNREADABLE += [{**ROW, "PHONE": [{"VALUE": "+7"}]}, {**ROW, "PHONE": {"9": {"VALUE": "+7"}}}]
+
+
+@pytest.mark.parametrize("row", UNREADABLE)
+def test_a_row_that_can_not_be_read_harms_no_other(row: object) -> None:
+    page = leads.page([ROW, row])
+    assert ([lead.lead_id for lead in page.leads], page.is_whole) == ([55], False)
+
+
+def test_a_full_page_may_have_left_out_a_lead() -> None:
+    assert leads.page([ROW] * 49).is_whole
+    assert not leads.page([ROW] * 50).is_whole
 
 
 def query(command: Command) -> list[tuple[str, str]]:

@@ -43,19 +43,17 @@ def _stored(fields: Fields) -> dict[str, object]:
 
 
 def test_a_lead_is_looked_at_when_asked_though_nothing_has_changed() -> None:
-    assert isinstance(plan(asking(), "leadline"), LookUp)
-    assert isinstance(plan(asking(look_order=0), "leadline"), Nothing)
+    assert isinstance(plan(asking()), LookUp)
+    assert isinstance(plan(asking(look_order=0)), Nothing)
 
 
 def test_one_look_is_enough() -> None:
-    assert isinstance(plan(after_look(asking()), "leadline"), Nothing)
-    assert isinstance(
-        plan(replace(after_look(asking()), look_order=3 * MILLION), "leadline"), LookUp
-    )
+    assert isinstance(plan(after_look(asking())), Nothing)
+    assert isinstance(plan(replace(after_look(asking()), look_order=3 * MILLION)), LookUp)
 
 
 def test_what_the_look_shows_is_mended() -> None:
-    step = plan(after_look(asking(), full_name="Somebody Else"), "leadline")
+    step = plan(after_look(asking(), full_name="Somebody Else"))
     assert isinstance(step, Write)
     assert step.command.params["fields"] == {"title": STATE.full_name, "name": STATE.full_name}
 
@@ -64,7 +62,7 @@ def test_what_the_look_shows_is_mended() -> None:
 def test_a_stage_set_by_hand_stays_unless_a_write_sets_it(
     *, stage_order: int, is_written: bool
 ) -> None:
-    step = plan(after_look(asking(stage_order=stage_order), stage="JUNK"), "leadline")
+    step = plan(after_look(asking(stage_order=stage_order), stage="JUNK"))
     assert isinstance(step, Write) is is_written
     if isinstance(step, Write):
         assert step.command.params["fields"] == {"stageId": "NEW"}
@@ -73,10 +71,10 @@ def test_a_stage_set_by_hand_stays_unless_a_write_sets_it(
 def test_a_lead_that_is_gone_is_created_anew() -> None:
     fields = looked_up(asking(), None, NOW).fields
     assert (fields["agreed"], fields["looked_order"]) == ("", 2 * MILLION)
-    step = plan(asking(agreed=None, looked_order=2 * MILLION), "leadline")
+    step = plan(asking(agreed=None, looked_order=2 * MILLION))
     assert isinstance(step, Write)
     assert step.is_create
 
 
 def test_a_user_without_a_known_lead_is_looked_up_too() -> None:
-    assert isinstance(plan(entry(owed(2), look_order=2 * MILLION), "leadline"), LookUp)
+    assert isinstance(plan(entry(owed(2), look_order=2 * MILLION)), LookUp)

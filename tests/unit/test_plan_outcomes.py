@@ -1,5 +1,7 @@
 """What the outcome of a call means for a user and its events."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from hypothesis import given
@@ -104,14 +106,36 @@ def test_an_answer_once_given_is_never_changed() -> None:
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("reset"), LeadGone("Not found")])
 def test_after_an_unknown_outcome_the_lead_is_looked_up(error: BitrixError) -> None:
-    fields = failed(known(owed(2)), error, NOW).fields
-    assert fields["doubt"] == 1
-    assert fields["agreed"] == ""
+    assert failed(known(owed(2)), error, NOW, was_written=True).fields["doubt"] == 1
 
 
 def test_a_lead_that_is_gone_is_not_looked_for_by_its_id() -> None:
-    assert "hint" not in failed(known(owed(2)), LeadGone("Not found"), NOW).fields
-    assert failed(known(owed(2)), OutcomeUnknown("reset"), NOW).fields["hint"] == 55
+    assert failed(known(owed(2)), LeadGone("Not found"), NOW).fields["agreed"] == ""
+    lost = failed(known(owed(2)), OutcomeUnknown("reset"), NOW, was_written=True)
+    assert "agreed" not in lost.fields
+
+
+def test_a_look_up_that_is_lost_makes_nobody_wait_as_after_a_lost_create() -> None:
+    lost = failed(entry(owed(), hint=55), OutcomeUnknown("time-out", may_still_run=True), NOW)
+    assert lost.fields == {}
+    assert lost.delay_ms == 2000
+
+
+def test_a_lead_that_vanishes_twice_in_a_row_is_its_users_error() -> None:
+    """In simple CRM mode each update would make one lead more."""
+    once = failed(known(owed(2)), LeadGone("Not found"), NOW)
+    assert (once.fields["vanished"], outcomes(once.events)) == (1, {})
+    twice = failed(known(owed(3), vanished=1), LeadGone("Not found"), NOW)
+    assert outcomes(twice.events) == {3: "failed"}
+    later = entry(owed(4), is_doubtful=True, vanished=int(twice.fields["vanished"]))
+    assert outcomes(looked_up(later, None, NOW).events) == {4: "failed"}
+    assert outcomes(looked_up(replace(later, look_order=4 * MILLION), None, NOW).events) == {}
+
+
+def test_a_lead_that_was_updated_or_found_has_not_vanished() -> None:
+    assert applied(known(owed(2), vanished=1), AGREED).fields["vanished"] == ""
+    assert looked_up(entry(owed(2), vanished=2), found(), NOW).fields["vanished"] == ""
+    assert "vanished" not in applied(entry(owed(2), vanished=1), AGREED, is_create=True).fields
 
 
 def test_what_never_reached_the_portal_leaves_no_doubt() -> None:
@@ -119,7 +143,8 @@ def test_what_never_reached_the_portal_leaves_no_doubt() -> None:
 
 
 def test_a_lost_create_is_not_repeated_while_it_may_still_run() -> None:
-    lost = failed(entry(owed()), OutcomeUnknown("time-out", may_still_run=True), NOW)
+    error = OutcomeUnknown("time-out", may_still_run=True)
+    lost = failed(entry(owed()), error, NOW, was_written=True)
     wait_until = int(lost.fields["wait_until"])
     assert wait_until >= NOW + 60_000
     doubtful = entry(owed(attempts=1), is_doubtful=True, wait_until_ms=wait_until)
@@ -131,7 +156,8 @@ def test_a_lost_create_is_not_repeated_while_it_may_still_run() -> None:
 
 
 def test_an_error_that_bitrix24_answered_itself_needs_no_long_wait() -> None:
-    assert "wait_until" not in failed(entry(owed()), OutcomeUnknown("500"), NOW).fields
+    answered = failed(entry(owed()), OutcomeUnknown("500"), NOW, was_written=True)
+    assert "wait_until" not in answered.fields
 
 
 def test_a_lead_that_is_found_is_adopted_and_not_created() -> None:
@@ -164,4 +190,4 @@ def test_a_stage_that_the_create_wrote_is_not_written_again_when_its_message_com
         agreed_order=int(created.fields["agreed_order"]),
         agreed_stage_order=int(created.fields["agreed_stage_order"]),
     )
-    assert plan(late, "leadline") == Nothing()
+    assert plan(late) == Nothing()

@@ -11,7 +11,7 @@ from tests.unit.entries import MILLION, STATE, entry, known, owed
 
 
 def command_of(leased: Entry) -> tuple[str, dict[str, Any]]:
-    step = plan(leased, "leadline")
+    step = plan(leased)
     assert isinstance(step, Write)
     return step.command.method, dict(step.command.params)
 
@@ -33,7 +33,7 @@ def test_an_update_that_overtakes_its_create_creates_the_lead() -> None:
 
 @pytest.mark.parametrize("doubt", [{"is_doubtful": True}, {"hint": 55}])
 def test_in_doubt_the_lead_is_looked_up_before_anything_is_created(doubt: dict[str, Any]) -> None:
-    assert plan(entry(owed(), **doubt), "leadline") == LookUp()
+    assert plan(entry(owed(), **doubt)) == LookUp()
 
 
 def test_ten_updates_need_one_call() -> None:
@@ -66,14 +66,14 @@ def test_a_stage_touched_by_an_older_message_that_arrives_late_is_still_applied(
 
 
 def test_what_was_applied_already_is_not_sent_again() -> None:
-    assert plan(known(owed(1), order=MILLION, stage_order=MILLION), "leadline") == Nothing()
+    assert plan(known(owed(1), order=MILLION, stage_order=MILLION)) == Nothing()
 
 
 def test_an_update_that_changes_nothing_calls_nobody() -> None:
-    assert plan(known(owed(2), stage_order=MILLION), "leadline") == Nothing()
+    assert plan(known(owed(2), stage_order=MILLION)) == Nothing()
 
 
 def test_an_event_that_carries_its_answer_calls_nobody() -> None:
     no_phone = owed(answered=Answered("failed", 1, reason="Missing phone number"))
-    assert plan(entry(no_phone, state=None), "leadline") == Nothing()
-    assert plan(known(no_phone), "leadline") == Nothing()
+    assert plan(entry(no_phone, state=None)) == Nothing()
+    assert plan(known(no_phone)) == Nothing()

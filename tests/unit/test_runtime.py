@@ -155,6 +155,7 @@ def test_our_own_processes_send_the_first_key_that_may_operate(folder: Path) -> 
         {"resend_after_s": "-1"},
         {"portal": "Main Portal"},
         {"originator_id": ""},
+        {"originator_id": "x" * 256},
         {"rate_per_s": "-1"},
         {"burst": "2"},
         {"burst": "many"},
@@ -166,11 +167,20 @@ def test_a_senseless_setting_stops_the_start(configure: Configure, wrong: dict[s
         settings()
 
 
+def test_what_leads_bear_can_be_chosen_or_left_to_the_database(configure: Configure) -> None:
+    configure(originator_id="auto")
+    assert settings().originator_id is None
+    settings.cache_clear()
+    configure(originator_id="acme")
+    assert settings().originator_id == "acme"
+
+
 def test_the_defaults_are_safe() -> None:
     found = settings()
     assert (found.auth, found.log, found.queue_type) == ("on", "json", "quorum")
     assert (found.body_limit, found.rate_per_s, found.burst) == (65_536, 2, 50)
     assert found.allowed_reply_queues == {"bitrix.responses"}
+    assert found.originator_id is None
 
 
 def test_a_trace_that_came_is_gone_on_with() -> None:

@@ -1,8 +1,8 @@
 -- Token bucket: a call was refused, so the portal's bucket is full; hold for a while.
--- KEYS[1] the bucket   ARGV rate per second, seconds to hold
-local time = redis.call('TIME')
-local now = time[1] + time[2] / 1000000
+-- KEYS the bucket, Redis' epoch   ARGV rate per second, seconds to hold
+local now_s = time[1] + time[2] / 1000000
 local debt = -tonumber(ARGV[1]) * tonumber(ARGV[2])
 local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or 0)
-redis.call('HSET', KEYS[1], 'tokens', tostring(math.min(tokens, debt)), 'at', string.format('%.6f', now))
+redis.call('HSET', KEYS[1], 'tokens', tostring(math.min(tokens, debt)),
+  'at', string.format('%.6f', now_s), 'epoch', (epoch_of(KEYS[2])))
 return 1

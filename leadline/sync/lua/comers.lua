@@ -3,10 +3,22 @@ local function count_due(due, leases)
   return redis.call('ZCOUNT', due, '-inf', now) + redis.call('ZCOUNT', leases, '-inf', now)
 end
 
--- How many will look at what is due: jobs that wait in RQ, one who gathers a batch, and one whom
--- somebody was just told to call. Where there is none the caller is told so, and must enqueue a job.
-local function count_comers(jobs, gatherer, called)
-  local found = redis.call('LLEN', jobs) + redis.call('EXISTS', gatherer)
-  if found == 0 and not redis.call('SET', called, 1, 'NX', 'PX', 250) then return 1 end
-  return found
+-- Marks that end by themselves hold the time of their end. Redis forgets them later: it need not do
+-- so in time.
+local function mark(key, for_ms, name)
+  redis.call('SET', key, string.format('%.0f', now + for_ms) .. ' ' .. (name or ''), 'PX', 60000 + for_ms)
+end
+
+-- Returns the mark's name while it lasts.
+local function marked(key)
+  local ends_at, name = string.match(redis.call('GET', key) or '', '^(%d+) (.*)$')
+  return ends_at and tonumber(ends_at) > now and name
+end
+
+-- Whether a worker will look at what is due: one gathers a batch, or a job was enqueued lately that
+-- no worker has begun. If not the caller must enqueue a job, and counts as having done so.
+local function is_worker_coming(gatherer, called)
+  if marked(gatherer) or marked(called) then return true end
+  mark(called, 1000)
+  return false
 end

@@ -13,5 +13,5 @@ return {
   count_due(due, leases),
   redis.call('ZCARD', leases) - expired,
   wait,
-  redis.call('EXISTS', recent),
+  marked(recent) and 1 or 0,
 }

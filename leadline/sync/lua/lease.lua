@@ -1,40 +1,48 @@
 -- Lease due users to one worker; take back what leases have expired.
 -- KEYS due, leases, memory, recent   ARGV key prefix, how many, lease in ms, longest call in ms, for
 -- how many ms it is told that users were leased just now
--- Returns {expired leases, users still due, {user, entry, events}…, Redis' clock}
+-- Returns {expired leases, users still due, {user, entry, events}…, Redis' clock, Redis' epoch}
 local due, leases = KEYS[1], KEYS[2]
 local prefix, limit = ARGV[1], tonumber(ARGV[2])
 local lease_ms, call_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
-local memory_since = born(KEYS[3], now)
+local epoch, began = epoch_of(KEYS[3])
 
--- Until when this user must not be served, because a call that nobody sees any more may still run
--- on the portal; nil where nothing is in the way. Raises doubt where the lead may be another.
+-- The lead may look different from what was last applied: that is a hint from here on, and the lead
+-- is looked up before anything is concluded.
+local function doubt(entry)
+  if redis.call('EXISTS', entry) == 1 then redis.call('HSET', entry, 'doubt', 1) end
+end
+
+-- Until when this user must not be served, because a call without a known end may still run on the
+-- portal; nil where nothing is in the way.
 local function blocked_until(entry)
-  local agreed, known_since, running_until, running_order, order = unpack(
-    redis.call('HMGET', entry, 'agreed', 'known_since', 'running_until', 'running_order', 'order'))
-  if tonumber(running_until or 0) > now and tonumber(order) > tonumber(running_order) then
-    -- What an unanswered update wrote would come after what is newer; then the lead is read again.
-    redis.call('HSET', entry, 'doubt', 1)
-    if agreed then
-      redis.call('HSET', entry, 'hint', string.format('%.0f', cjson.decode(agreed).lead_id))
-      redis.call('HDEL', entry, 'agreed')
-    end
-    return tonumber(running_until)
+  local known_epoch, running_until, running_order, order = unpack(
+    redis.call('HMGET', entry, 'epoch', 'running_until', 'running_order', 'order'))
+  if known_epoch ~= epoch then
+    -- A call of this user may have been forgotten with the epoch before.
+    if now < began + call_ms then return began + call_ms end
+    doubt(entry)
   end
-  if not agreed and tonumber(known_since or 0) < memory_since then
-    -- Older than this memory: somebody may have served it whom we forgot.
-    if now < memory_since + call_ms then return memory_since + call_ms end
-    redis.call('HSET', entry, 'doubt', 1)
+  if running_until and number(order) > number(running_order) then
+    -- What an unanswered update wrote comes after what is newer, and after whatever was read meanwhile.
+    doubt(entry)
+    if number(running_until) > now then return number(running_until) end
+    redis.call('HDEL', entry, 'running_until', 'running_order')
   end
 end
 
 local function lease(user, entry)
+  local blocked = blocked_until(entry)
+  if blocked then
+    redis.call('ZADD', due, blocked, user)
+    return nil
+  end
+  redis.call('ZREM', due, user)
   redis.call('ZADD', leases, now + lease_ms, user)
   -- By the clock and not counted: a token from before a memory loss never fits again.
-  local last = tonumber(redis.call('HGET', entry, 'fence') or 0)
+  local last = number(redis.call('HGET', entry, 'fence'))
   local fence = math.max(time[1] * 1000000 + time[2], last + 1)
   redis.call('HSET', entry, 'fence', string.format('%.0f', fence))
-  if redis.call('HEXISTS', entry, 'agreed') == 0 then redis.call('HSET', entry, 'creating', 1) end
   return {user, redis.call('HGETALL', entry), redis.call('HGETALL', entry .. ':events')}
 end
 
@@ -42,20 +50,16 @@ local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 500
 for _, user in ipairs(expired) do
   redis.call('ZREM', leases, user)
   redis.call('ZADD', due, 'NX', now, user)
-  local entry = prefix .. 'user:' .. user
-  if redis.call('HDEL', entry, 'creating') == 1 then redis.call('HSET', entry, 'doubt', 1) end
+  -- Its call may have reached the portal, whatever it was; by now it has ended there.
+  attempt(doubt, prefix .. 'user:' .. user)
 end
 
 local leased = {}
 for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)) do
   local entry = prefix .. 'user:' .. user
-  local blocked = blocked_until(entry)
-  if blocked then
-    redis.call('ZADD', due, blocked, user)
-  else
-    redis.call('ZREM', due, user)
-    leased[#leased + 1] = lease(user, entry)
-  end
+  local is_readable, found = attempt(lease, user, entry)
+  if is_readable then leased[#leased + 1] = found
+  else set_aside(due, leases, user, entry, prefix .. 'unreadable:' .. user) end
 end
-if #leased > 0 then redis.call('SET', KEYS[4], 1, 'PX', ARGV[5]) end
-return {#expired, redis.call('ZCOUNT', due, '-inf', now), leased, now}
+if #leased > 0 then mark(KEYS[4], tonumber(ARGV[5])) end
+return {#expired, redis.call('ZCOUNT', due, '-inf', now), leased, now, epoch}

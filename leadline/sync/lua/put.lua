@@ -1,59 +1,110 @@
 -- Put events into their users' entries; a user waits once, however many events came.
--- KEYS due, leases, memory, RQ's list, gatherer, called, and for each event its user's entry and
--- events   ARGV for each event user, event id, event, state, version, touches stage ('1', '0', '?'),
--- first delivery ('1', '0'), when it occurred in ms ('' unknown), lead id, wants the lead looked at
--- ('1', '0'), version that set the stage ('' this one), when it was sent in ms ('' by somebody who
--- will not send it again)
--- Returns for each how many will look at the user (0, for one at most: enqueue a job), or -1 where
--- the event was not taken.
-local due, leases, memory, jobs, gatherer, called = unpack(KEYS)
-local since, is_seen_to
+-- KEYS due, leases, memory, gatherer, called, and for each event its user's entry and events
+-- ARGV for each event user, event id, event, state, version, touches stage ('1', '0', '?'), first
+-- delivery ('1', '0'), when it occurred in ms ('' unknown), lead id, wants the lead looked at ('1',
+-- '0'), version that set the stage ('' this one), when it was sent in ms ('' by somebody who will not
+-- send it again), history of the sender's database, originator of the leads ('' unknown)
+-- Returns for each whether a worker will look at the user (0: enqueue a job), or -1 where the event
+-- was not taken.
+local due, leases, memory, gatherer, called = unpack(KEYS)
+local epoch, began = epoch_of(memory)
+local is_seen_to
+
+-- The sender's database has lost its newest versions: numbers are given to other states from here on.
+-- What was last applied still holds; what was the newest version does not.
+local function begin_history(entry, events, user, history)
+  redis.call('HSET', entry, 'history', history, 'order', 0, 'agreed_order', 0, 'stage_order', 0,
+    'agreed_stage_order', 0, 'look_order', 0, 'looked_order', 0, 'running_order', 0)
+  redis.call('HDEL', entry, 'last_event')
+  local stored = redis.call('HGETALL', events)
+  for at = 1, #stored, 2 do
+    redis.call('HSET', events, stored[at], '-1 ' .. (string.match(stored[at + 1], '^%S+ (.*)$') or ''))
+  end
+  -- A worker that has leased the user counts in the numbers before: its settlement is refused.
+  if redis.call('ZSCORE', leases, user) then
+    local fence = number(redis.call('HGET', entry, 'fence'))
+    redis.call('HSET', entry, 'fence', string.format('%.0f', fence + 1))
+  end
+end
+
+-- Whether the message belongs to a history that was lost; a newer history begins with it.
+local function is_of_lost_history(entry, events, user, history)
+  if history == '' then return false end
+  local present = redis.call('HGET', entry, 'history')
+  if present and tonumber(history) < number(present) then return true end
+  if not present then
+    redis.call('HSET', entry, 'history', history)
+  elseif tonumber(history) > number(present) then
+    begin_history(entry, events, user, history)
+    return false, true
+  end
+  return false
+end
+
+-- Whether the state has another stage than a part of a stored field says; nothing can be said where
+-- that says none.
+local function differs_in_stage(entry, field, part, state)
+  local stored = redis.call('HGET', entry, field)
+  local stage = stored and cjson.decode(stored)[part]
+  return type(stage) == 'string' and stage ~= cjson.decode(state).stage
+end
+
+-- The entry of another installation is of another user with the same id, whose lead is none of ours.
+local function name_originator(entry, originator)
+  local before = redis.call('HGET', entry, 'originator')
+  redis.call('HSET', entry, 'originator', originator)
+  if before and before ~= originator then
+    redis.call('HDEL', entry, 'agreed', 'hint', 'vanished')
+    redis.call('HSET', entry, 'doubt', 1)
+  end
+end
 
 local function put(entry, events, user, event_id, event, state, version, touches, first, occurred, lead,
-    look, stage_version, sent)
-  -- Sent before this memory began, for a user that it does not know: something newer may have been
-  -- applied and answered, and forgotten. What is still owed is sent again.
-  if sent ~= '' and redis.call('EXISTS', entry) == 0 then
-    since = since or born(memory, now)
-    if tonumber(sent) < since then return -1 end
-  end
+    look, stage_version, sent, history, originator)
+  local is_new = redis.call('EXISTS', entry) == 0
+  -- Sent before this epoch, for a user that is not known: something newer may have been applied and
+  -- answered, and forgotten. What is still unanswered is sent again.
+  if is_new and sent ~= '' and tonumber(sent) < began then return -1 end
 
-  if first == '1' and version == '' and redis.call('EXISTS', entry) == 0 then
-    -- It says nothing of its age: taken for as young as it looks, but looked up.
-    redis.call('HSET', entry, 'known_since', now, 'doubt', 1)
-  elseif first == '1' and version == '1' and occurred ~= '' then
-    -- Nobody can have served this user before: what is younger than this memory is known in whole,
-    -- and needs no waiting for calls that were forgotten.
-    local is_proof = redis.call('HSETNX', entry, 'known_since', occurred) == 1
-    if is_proof and redis.call('HEXISTS', entry, 'fence') == 0 then
-      redis.call('ZREM', due, user)
-    end
+  if first == '1' and version == '' and is_new then
+    -- No version: assume new, but look the lead up first.
+    redis.call('HSET', entry, 'epoch', epoch, 'doubt', 1)
+  elseif first == '1' and version == '1' and occurred ~= '' and redis.call('HEXISTS', entry, 'fence') == 0
+      and math.min(tonumber(occurred), now) >= began then
+    -- Never delivered before and written in this epoch: no call of this user can have been forgotten.
+    redis.call('HSET', entry, 'epoch', epoch)
+    redis.call('ZREM', due, user)
   end
+  local is_lost, is_other_history = is_of_lost_history(entry, events, user, history)
+  if originator ~= '' and not is_lost then name_originator(entry, originator) end
   redis.call('PERSIST', entry)
   redis.call('PERSIST', events)
 
   -- Versions are a million apart; messages without one line up behind the newest, as they arrive.
-  local newest = tonumber(redis.call('HGET', entry, 'order') or 0)
+  local newest = number(redis.call('HGET', entry, 'order'))
   local order
-  if version ~= '' then order = tonumber(version) * 1000000
+  if is_lost then order = -1
+  elseif version ~= '' then order = tonumber(version) * 1000000
   elseif redis.call('HGET', entry, 'last_event') == event_id then order = newest
   else order = newest + 1 end
   local order_text = string.format('%.0f', order)
 
-  if touches == '?' and state ~= '' then
-    local before = redis.call('HGET', entry, 'state')
-    touches = before and cjson.decode(before).stage ~= cjson.decode(state).stage and '1' or '0'
+  if is_other_history and touches ~= '1' and state ~= '' then
+    -- A move that was lost has reached the lead; a stage that a person set stays.
+    touches = differs_in_stage(entry, 'agreed', 'stage_written', state) and '1' or '0'
+  elseif touches == '?' and state ~= '' then
+    touches = differs_in_stage(entry, 'state', 'stage', state) and '1' or '0'
   end
   if state ~= '' and order > newest then
     redis.call('HSET', entry, 'state', state, 'order', order_text, 'last_event', event_id)
   end
-  if touches == '1' then
+  if touches == '1' and not is_lost then
     local stage_order = stage_version ~= '' and tonumber(stage_version) * 1000000 or order
-    if stage_order > tonumber(redis.call('HGET', entry, 'stage_order') or 0) then
+    if stage_order > number(redis.call('HGET', entry, 'stage_order')) then
       redis.call('HSET', entry, 'stage_order', string.format('%.0f', stage_order))
     end
   end
-  if look == '1' and order > tonumber(redis.call('HGET', entry, 'look_order') or 0) then
+  if look == '1' and order > number(redis.call('HGET', entry, 'look_order')) then
     redis.call('HSET', entry, 'look_order', order_text)
   end
   if lead ~= '' then redis.call('HSET', entry, 'hint', lead) end
@@ -65,12 +116,19 @@ local function put(entry, events, user, event_id, event, state, version, touches
   redis.call('ZADD', due, 'NX', now, user)
   if is_seen_to or tonumber(redis.call('ZSCORE', due, user)) > now then return 1 end
   is_seen_to = true
-  return count_comers(jobs, gatherer, called)
+  return is_worker_coming(gatherer, called) and 1 or 0
 end
 
+local FIELDS = 14
 local answers = {}
-for at = 1, #ARGV / 12 do
-  local entry, events = KEYS[5 + 2 * at], KEYS[6 + 2 * at]
-  answers[at] = put(entry, events, unpack(ARGV, 12 * at - 11, 12 * at))
+for at = 1, #ARGV / FIELDS do
+  local entry, events = KEYS[4 + 2 * at], KEYS[5 + 2 * at]
+  local first = FIELDS * (at - 1) + 1
+  local is_readable, answer = attempt(put, entry, events, unpack(ARGV, first, first + FIELDS - 1))
+  if not is_readable then
+    set_aside(due, leases, ARGV[first], entry, string.gsub(entry, 'user:', 'unreadable:', 1))
+    answer = put(entry, events, unpack(ARGV, first, first + FIELDS - 1))
+  end
+  answers[at] = answer
 end
 return answers

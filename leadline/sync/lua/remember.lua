@@ -1,3 +1,3 @@
--- Since when Redis remembers everything, in ms of the unix clock.
+-- Since when Redis remembers everything: the epoch's id, and when it began in ms of the unix clock.
 -- KEYS memory
-return born(KEYS[1], now)
+return {epoch_of(KEYS[1])}

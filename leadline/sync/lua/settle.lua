@@ -18,7 +18,6 @@ end
 
 local function release(user, entry, events, delay)
   redis.call('ZREM', leases, user)
-  redis.call('HDEL', entry, 'creating')
   if redis.call('HLEN', events) == 0 then
     redis.call('HDEL', entry, 'streak')
     redis.call('EXPIRE', entry, idle_s)

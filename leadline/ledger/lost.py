@@ -1,0 +1,45 @@
+"""Replies to events that the ledger does not know: they may show that Postgres has lost them."""
+
+import time
+
+from leadline.ledger import again
+from leadline.ledger.again import Again
+from leadline.messages.contract import Reply
+from leadline.messages.delivery import number
+from leadline.runtime import installation
+from leadline.runtime.database import database
+from leadline.users import kept
+
+#: A history that is further ahead of this clock is none of ours.
+CREDIBLE_AHEAD_MS = 86_400_000
+
+
+def is_lost(reply: Reply, told: str | None) -> bool:
+    """Whether this answers an event that Postgres has lost; then the user's lead is looked at.
+
+    `told` is the reply's word of its history. An event of the present one that is newer than its
+    user shows that Postgres has gone back without a trace: a new history begins.
+
+    Raises:
+        DatabaseDown: nothing was done, or nobody can say; doing it again is harmless.
+    """
+    history = number(told)
+    if history is None or history > time.time() * 1000 + CREDIBLE_AHEAD_MS:
+        return False
+    present = installation.check().history
+    if history > present or (history == present and _is_ahead(reply)):
+        installation.begin_history(lost=history)
+    elif history == present:
+        return False
+    users = kept.these([reply.user_id])
+    again.ask(Again(one.id, one.version) for one in users.values())
+    return True
+
+
+def _is_ahead(reply: Reply) -> bool:
+    """Whether the event is one that the present history has not come to yet."""
+    users = kept.these([reply.user_id])
+    if users:
+        return (reply.version or 0) > users[reply.user_id].version
+    (row,) = database().run("SELECT COALESCE(max(id), 0) AS newest FROM users")
+    return reply.user_id > int(row["newest"])

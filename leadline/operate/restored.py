@@ -1,0 +1,32 @@
+"""`leadline restored`: Postgres was put back to an earlier time, and goes on from here."""
+
+from datetime import UTC, datetime
+
+from leadline.operate.output import Json, as_json, facts
+from leadline.runtime import installation
+from leadline.runtime.redis import reachable
+from leadline.sync import our_leads
+from leadline.sync.originator import originator_id
+
+
+def restored(*, json: Json = False) -> None:
+    """Say that Postgres was put back to an earlier time, or takes over the leads of a portal.
+
+    A new history begins: versions and ids that Postgres has lost count no more, and every user's
+    lead is compared and made what the user is. New users get ids that no lead bears. Calls that
+    were held because the portal has leads of unknown users are made again.
+
+    A failover and a dump restored by pg_restore are noticed by themselves; this does no harm then.
+    """
+    history = installation.begin_history(lost=installation.check().history)
+    with reachable():
+        greatest = max(our_leads.greatest_user_ids(), default=0)
+        installation.reserve_ids(greatest)
+        installation.note_portal_checked()
+        was_held = our_leads.release(originator_id())
+    told = {
+        "history_since": datetime.fromtimestamp(history / 1000, UTC),
+        "greatest_id_on_a_lead": greatest,
+        "calls_resumed": was_held,
+    }
+    as_json(told) if json else facts(told.items())

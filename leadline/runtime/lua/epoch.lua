@@ -1,0 +1,11 @@
+-- Redis' epoch: since when its memory is whole. A server that was emptied, restarted or switched over
+-- has lost all, or its last second. Returns the epoch's id, which never comes back, and when it began
+-- in ms.
+local function epoch_of(memory)
+  local server, began = run_id(), redis.call('HGET', memory, 'born')
+  if not began or redis.call('HGET', memory, 'run_id') ~= server then
+    began = string.format('%.0f', now)
+    redis.call('HSET', memory, 'run_id', server, 'born', began)
+  end
+  return began .. '-' .. string.sub(server, 1, 8), tonumber(began)
+end

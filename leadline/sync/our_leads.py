@@ -1,0 +1,77 @@
+"""The leads that bear our origin, as the portal lists them, beside the users that we have."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import redis
+import structlog
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.leads import Found
+from leadline.runtime.errors import BitrixError
+from leadline.sync import portals, reading, reconcile
+from leadline.users import kept
+
+log = structlog.get_logger()
+
+UNKNOWN = (
+    "the portal has leads of the origin {originator} whose users this database does not have."
+    " Was Postgres restored, or lost? Then run `leadline restored`. Is this another installation?"
+    " Then give it a LEADLINE_ORIGINATOR_ID of its own"
+)
+
+
+#: A greater id on a lead is taken for a slip: ids after it would come to an end.
+GREATEST_ID = 2**62
+
+
+def are_known(originator: str) -> bool | None:
+    """Whether the first of our leads are of our users; where not, calls are held.
+
+    None where the portal is paused or can't be read now.
+    """
+    try:
+        if portals.paused().state() is not None:
+            return None
+        time.sleep(portals.token_bucket().reserve())
+        answer = portals.session().call({"ours": leads.walk("0", originator)}).answers["ours"]
+        if isinstance(answer, BitrixError):
+            raise answer
+        unknown = unknown_origins(leads.found(answer))
+        if unknown:
+            log.error("leads of our origin without a user", leads=len(unknown))
+            portals.paused().hold(UNKNOWN.format(originator=originator))
+    except (BitrixError, redis.RedisError) as error:
+        log.warning("leads of our origin not read", reason=type(error).__name__)
+        return None
+    return not unknown
+
+
+def unknown_origins(found: list[Found]) -> list[int]:
+    """The users of these leads that do not exist; origins that no user can have are left out."""
+    claimed = sorted({int(lead.origin) for lead in found if reconcile.is_user_id(lead.origin)})
+    there = kept.these(claimed)
+    return [user_id for user_id in claimed if user_id not in there]
+
+
+def greatest_user_ids() -> Iterator[int]:
+    """The greatest user id on each part of our leads; also while calls are held.
+
+    Raises:
+        BitrixError: as `reading.read`.
+        DatabaseDown, QueueDown: Postgres or Redis can't be reached.
+    """
+    after, read = 0, partial(reading.read, while_held=True)
+    while found := reconcile.next_leads(after, read):
+        after = found[-1].lead_id
+        ids = [int(lead.origin) for lead in found if reconcile.is_user_id(lead.origin)]
+        yield max((one for one in ids if one <= GREATEST_ID), default=0)
+
+
+def release(originator: str) -> bool:
+    """Make the calls that `are_known` has held; False where they were not held by it."""
+    pause = portals.paused().state()
+    if pause is None or not pause.is_held or pause.reason != UNKNOWN.format(originator=originator):
+        return False
+    return portals.paused().release()

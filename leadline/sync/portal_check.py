@@ -1,0 +1,52 @@
+"""An installation looks once whether the portal has leads of its origin that it does not know.
+
+They show that this is an empty or an old database where another one has been: calls are held, or
+new users would take over the leads of others. An operator decides: `leadline restored`.
+"""
+
+import threading
+import time
+
+import structlog
+
+from leadline.runtime import installation, secrets
+from leadline.sync.originator import originator_id
+
+log = structlog.get_logger()
+
+#: How often a process looks, until the portal could be read and has no such leads.
+LOOK_EVERY_S = 15.0
+
+_lock = threading.Lock()
+_looked_at = -LOOK_EVERY_S
+
+
+def run() -> None:
+    """Compare a page of our leads with our users, if that was never done; hold calls if need be.
+
+    A portal that can't be read now is looked at later.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    if secrets.read("bitrix-webhook-url") is None or not _is_time():
+        return
+    if installation.stored().is_portal_checked:
+        return
+    # Once for an installation: HTTP and Redis take longer to import than all else of a tick.
+    from leadline.sync import our_leads  # noqa: PLC0415
+
+    originator = originator_id()
+    is_known = our_leads.are_known(originator)
+    if is_known:
+        installation.note_portal_checked()
+        log.info("the portal has no leads of ours without a user", originator_id=originator)
+
+
+def _is_time() -> bool:
+    global _looked_at  # noqa: PLW0603 - a clock of this process
+    with _lock:
+        if time.monotonic() - _looked_at < LOOK_EVERY_S:
+            return False
+        _looked_at = time.monotonic()
+        return True

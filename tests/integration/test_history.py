@@ -1,0 +1,353 @@
+"""Postgres that lost its newest transactions: noticed, and nothing of the lost history counts."""
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pg8000.native
+import pytest
+import sqlalchemy
+import structlog
+
+from leadline.ledger import again, bulk, outcomes, publish, relay
+from leadline.ledger.again import Again
+from leadline.ledger.outcomes import Answer
+from leadline.messages.contract import Reply
+from leadline.runtime import database, installation
+from leadline.runtime.errors import BadMessage
+from leadline.runtime.migrate import migrate
+from leadline.sync import witness
+from leadline.users import store
+from leadline.users.model import Move, NewUser
+from leadline.users.store import Event
+from local.runner.servers.postgres import Postgres, binary
+from tests.integration.conftest import in_threads, rows
+from tests.integration.test_relay import messages
+from tests.servers import PrivateServer, private
+
+ANN = NewUser(full_name="Ann", phone="+77001112233", stage="NEW")
+#: Ids that the lost history may have given.
+GAP = 1_000_000
+
+Use = Callable[[str], None]
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Use:
+    """Work with this database from now on, as a process that has lost its connections."""
+
+    def use(url: str) -> None:
+        if database._database is not None:  # noqa: SLF001
+            database._database.close()  # noqa: SLF001
+        database._database = None  # noqa: SLF001
+        monkeypatch.setenv("DATABASE_URL", url)
+
+    return use
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[PrivateServer]:
+    server = private("postgres", folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.is_running():
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
+    with running(tmp_path_factory.mktemp("forked-postgres")) as server:
+        migrate(server.url)
+        yield server
+
+
+def functions_url(server: PrivateServer, name: str = "leadline") -> str:
+    """Where functions connect: they own nothing."""
+    assert isinstance(server.server, Postgres)
+    return url_of(server.server.functions_url, name)
+
+
+def url_of(url: str, name: str) -> str:
+    parts = sqlalchemy.make_url(url).set(database=name)
+    return str(parts.render_as_string(hide_password=False))
+
+
+@contextmanager
+def owner(server: PrivateServer, name: str = "leadline") -> Iterator[pg8000.native.Connection]:
+    parts = sqlalchemy.make_url(server.url)
+    with pg8000.native.Connection(
+        parts.username,
+        host=parts.host,
+        port=parts.port or 5432,
+        database=name,
+        password=parts.password,
+    ) as connection:
+        yield connection
+
+
+@pytest.fixture
+def fresh(server: PrivateServer) -> Iterator[str]:
+    """The name of a migrated database with nothing in it."""
+    with owner(server) as connection:
+        connection.run("CREATE DATABASE fresh")
+    migrate(url_of(server.url, "fresh"))
+    yield "fresh"
+    with owner(server) as connection:
+        connection.run("DROP DATABASE IF EXISTS fresh WITH (FORCE)")
+        connection.run("DROP DATABASE IF EXISTS restored WITH (FORCE)")
+
+
+def create() -> Event:
+    return store.create(ANN, None).event
+
+
+def move(event: Event, stage: str) -> Event:
+    return store.change(event.user.id, Move(stage=stage), None, None).event
+
+
+def tool(server: PrivateServer, name: str, *words: str) -> None:
+    """A program of Postgres, as the owner."""
+    parts = sqlalchemy.make_url(server.url)
+    where = ("-h", str(parts.host), "-p", str(parts.port), "-U", str(parts.username))
+    subprocess.run(
+        (binary(name), *where, *words),
+        check=True,
+        env={"PGPASSWORD": str(parts.password)},
+        timeout=60,
+    )
+
+
+@contextmanager
+def forks() -> Iterator[list[Any]]:
+    """The log lines of forks that are noticed meanwhile."""
+    noticed: list[Any] = []
+    with structlog.testing.capture_logs() as lines:
+        yield noticed
+    noticed += [line for line in lines if line["event"] == "history of Postgres forked"]
+
+
+def check_lost(known: Event, lost_move: Event, lost_user: Event) -> None:
+    """A version is given twice, in two histories; an id is given once."""
+    with forks() as noticed:
+        moved, newcomer = move(known, "PROCESSED"), create()
+    assert moved.version == lost_move.version
+    assert (moved.history or 0) > (lost_move.history or 0) > 0
+    assert newcomer.history == moved.history
+    assert newcomer.user.id >= lost_user.user.id + GAP
+    assert len(noticed) == 1
+
+
+def test_a_standby_takes_over_that_lacks_the_newest_transactions(tmp_path: Path, use: Use) -> None:
+    with running(tmp_path / "primary") as primary:
+        migrate(primary.url)
+        use(functions_url(primary))
+        known = create()
+        tool(primary, "pg_basebackup", "-R", "-c", "fast", "-D", str(tmp_path / "copy"))
+        with running(data_in(tmp_path / "standby", tmp_path / "copy", primary)) as standby:
+            standby.stop()
+            lost_move, lost_user = move(known, "JUNK"), create()
+            primary.kill(signal.SIGQUIT)
+            standby.start()
+            with owner(standby) as connection:
+                assert connection.run("SELECT pg_is_in_recovery(), pg_promote()") == [[True, True]]
+            use(functions_url(standby))
+            check_lost(known, lost_move, lost_user)
+
+
+def data_in(folder: Path, data: Path, of: PrivateServer) -> Path:
+    """A state folder with this data and the passwords of the server that it is of."""
+    shutil.copytree(of.state.root / "passwords", folder / "passwords")
+    data.rename(folder / "postgres")
+    return folder
+
+
+def test_a_dump_is_restored_into_another_database(
+    server: PrivateServer, fresh: str, use: Use, tmp_path: Path
+) -> None:
+    use(functions_url(server, fresh))
+    known = create()
+    dump = str(tmp_path / "dump")
+    tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
+    lost_move, lost_user = move(known, "JUNK"), create()
+    with owner(server) as connection:
+        connection.run("CREATE DATABASE restored")
+    tool(server, "pg_restore", "--exit-on-error", "-d", "restored", dump)
+    use(functions_url(server, "restored"))
+    check_lost(known, lost_move, lost_user)
+
+
+def test_a_dump_is_restored_in_place(
+    server: PrivateServer, fresh: str, use: Use, tmp_path: Path
+) -> None:
+    use(functions_url(server, fresh))
+    known = create()
+    dump = str(tmp_path / "dump")
+    tool(server, "pg_dump", "-Fc", "-f", dump, fresh)
+    lost_move, lost_user = move(known, "JUNK"), create()
+    clean = ("--clean", "--if-exists", "--exit-on-error", "--single-transaction")
+    tool(server, "pg_restore", *clean, "-d", fresh, dump)
+    check_lost(known, lost_move, lost_user)
+
+
+@pytest.fixture
+def put_back(tmp_path: Path, use: Use) -> Iterator[tuple[Event, Event, Event]]:
+    """A data folder was copied, written to and put back: a user, a lost move, a lost user."""
+    with running(tmp_path / "postgres") as one:
+        migrate(one.url)
+        use(functions_url(one))
+        known = create()
+        witness.check()
+        one.stop()
+        data, copy = one.state.root / "postgres", tmp_path / "copy"
+        shutil.copytree(data, copy)
+        one.start()
+        use(functions_url(one))
+        lost_move, lost_user = move(known, "JUNK"), create()
+        witness.check()
+        one.stop()
+        shutil.rmtree(data)
+        copy.rename(data)
+        one.start()
+        use(functions_url(one))
+        yield known, lost_move, lost_user
+
+
+@pytest.fixture
+def at_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(witness, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(witness, "_look_at", 0)
+
+
+@pytest.mark.usefixtures("in_redis", "at_each_tick")
+def test_a_data_folder_is_put_back_and_redis_remembers_more(
+    put_back: tuple[Event, Event, Event],
+) -> None:
+    known, lost_move, lost_user = put_back
+    witness.check()
+    moved, newcomer = move(known, "PROCESSED"), create()
+    assert moved.version == lost_move.version
+    assert (moved.history or 0) > (lost_move.history or 0)
+    assert newcomer.user.id >= lost_user.user.id + GAP
+
+
+def test_a_data_folder_is_put_back_and_a_reply_tells(put_back: tuple[Event, Event, Event]) -> None:
+    known, lost_move, lost_user = put_back
+    with forks() as noticed, pytest.raises(BadMessage, match="Postgres has lost"):
+        outcomes.apply([reply_to(lost_move)])
+    assert len(noticed) == 1
+    moved = move(known, "PROCESSED")
+    assert (moved.history or 0) > (lost_move.history or 0)
+    assert create().user.id >= lost_user.user.id + GAP
+
+
+def test_a_data_folder_is_put_back_and_a_reply_tells_of_a_lost_user(
+    put_back: tuple[Event, Event, Event],
+) -> None:
+    _, _, lost_user = put_back
+    with forks() as noticed, pytest.raises(BadMessage):
+        outcomes.apply([reply_to(lost_user)])
+    assert len(noticed) == 1
+    assert create().user.id >= lost_user.user.id + GAP
+
+
+def reply_to(event: Event, **more: Any) -> Answer:
+    """Bitrix24's side has applied it."""
+    about = {"action": event.action, "user_id": event.user.id, "event_id": event.id}
+    success = {"status": "success", "bitrix_lead_id": 5, "version": event.version}
+    history = more.pop("history", event.history)
+    return Answer(Reply(**{**about, **success, **more}), "synced", history=str(history))
+
+
+# --- What each way of writing does -------------------------------------------------------------
+
+
+Fork = Callable[[], None]
+
+
+def history() -> int:
+    return int(rows("SELECT history FROM installation")[0]["history"])
+
+
+WRITES: dict[str, Callable[[Event], object]] = {
+    "create": lambda _: create(),
+    "create under a key": lambda _: store.create(ANN, store.Repeat("a", "k", b"f")),
+    "change": lambda event: move(event, "JUNK"),
+    "change under a key": lambda event: store.change(
+        event.user.id, Move(stage="JUNK"), 1, store.Repeat("a", "k", b"f")
+    ),
+    "look again": lambda event: again.ask([Again(event.user.id, 1, is_certain=True)]),
+    "import": lambda _: bulk.create([("one", bulk.Line(full_name="A", phone="+77001112233"))]),
+    "import with ids": lambda _: bulk.create(
+        [("one", bulk.Line(id=9, full_name="A", phone="+77001112233"))]
+    ),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_every_write_belongs_to_the_new_history(
+    forked: Fork, write: Callable[[Event], object]
+) -> None:
+    event = create()
+    before = history()
+    forked()
+    with forks() as noticed:
+        write(event)
+    assert len(noticed) == 1
+    assert history() > before
+    (events,) = rows("SELECT count(*) AS events FROM events")
+    assert events == {"events": 2}, "it was written, and once"
+
+
+def test_nothing_is_sent_that_names_the_lost_history(forked: Fork, in_rabbitmq: str) -> None:
+    event = create()
+    forked()
+    rows("UPDATE events SET due_at = now()")
+    relay.run()
+    (headers,) = [properties.headers for properties in messages(in_rabbitmq)][:1]
+    assert int(headers["ce-history"]) == history() > (event.history or 0)
+    assert headers["ce-originator"] == event.originator_id
+
+
+def test_of_many_that_notice_a_fork_at_once_one_begins_the_history(forked: Fork) -> None:
+    create()
+    forked()
+    with forks() as noticed:
+        events = in_threads(8, lambda _: create())
+    assert len(noticed) == 1
+    assert {event.history for event in events} == {history()}
+    assert len({event.user.id for event in events}) == 8
+    assert min(event.user.id for event in events) >= GAP
+
+
+def test_a_clock_that_was_set_back_does_not_make_an_older_history(forked: Fork) -> None:
+    create()
+    late = int(time.time() * 1000) + 3_600_000
+    assert installation.begin_history(lost=late) == late + 1
+    forked()
+    assert (create().history or 0) == late + 2
+
+
+def test_a_version_is_part_of_a_history_that_the_message_names(in_postgres: str) -> None:
+    assert in_postgres
+    event = create()
+    headers = publish.message_of(event).headers
+    assert headers["ce-history"] == str(history())
+    assert (
+        headers["ce-originator"]
+        == rows("SELECT originator_id FROM installation")[0]["originator_id"]
+    )
+
+
+def test_the_setting_wins_over_the_databases_own_originator(
+    in_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_postgres
+    monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", "acme")
+    assert publish.message_of(create()).headers["ce-originator"] == "acme"

@@ -1,0 +1,119 @@
+"""The outbox: what the broker has confirmed is marked in the ledger, whatever went wrong before."""
+
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pg8000.native
+import pytest
+
+from leadline.ledger import publish
+from leadline.messages import topology
+from leadline.runtime.broker import Message
+from leadline.runtime.publisher import Done, Publisher
+from leadline.runtime.session import connect_options
+from leadline.users import store
+from leadline.users.model import NewUser
+from leadline.users.store import Event
+from local.private.waiting import eventually
+from tests.integration.conftest import rows
+
+pytestmark = pytest.mark.usefixtures("in_postgres", "in_rabbitmq")
+
+
+def write() -> Event:
+    event = store.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
+    publish.offer(event)
+    return event
+
+
+def is_marked(event: Event) -> bool:
+    found = rows("SELECT published_at FROM events WHERE id = CAST(:id AS uuid)", id=event.id)
+    return found[0]["published_at"] is not None
+
+
+def unmarked() -> float:
+    """What the counter of confirms that could not be marked says."""
+    (sample,) = [
+        one for one in publish.UNMARKED.collect().samples if one.name.endswith("unmarked_total")
+    ]
+    return float(sample.value)
+
+
+@contextmanager
+def refused(owner_url: str) -> Iterator[None]:
+    """Postgres refuses every mark until the block ends."""
+    with pg8000.native.Connection(**connect_options(owner_url)) as owner:
+        owner.run(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN RAISE EXCEPTION 'no'; END$$"
+        )
+        owner.run(
+            "CREATE TRIGGER refuse BEFORE UPDATE OF published_at ON events"
+            " FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+        try:
+            yield
+        finally:
+            owner.run("DROP FUNCTION refuse CASCADE")
+
+
+def test_a_mark_that_postgres_refuses_does_not_end_the_marking_of_later_ones(
+    postgres: str,
+) -> None:
+    before = unmarked()
+    with refused(postgres):
+        first = write()
+        eventually(lambda: unmarked() == before + 1, 10, "the refused mark is counted")
+    assert not is_marked(first)
+    second = write()
+    eventually(lambda: is_marked(second), 10, "a later confirm is marked")
+
+
+def test_a_driver_that_stumbles_over_an_answer_does_not_end_the_marking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stumble(_ids: list[str]) -> None:
+        struct.unpack("!i", b"")
+
+    before = unmarked()
+    with monkeypatch.context() as patched:
+        patched.setattr(publish, "mark_published", stumble)
+        write()
+        eventually(lambda: unmarked() == before + 1, 10, "the failed mark is counted")
+    second = write()
+    eventually(lambda: is_marked(second), 10, "a later confirm is marked")
+
+
+class ConfirmsAtOnce(Publisher):
+    """A publisher whose broker confirms each message as it is offered."""
+
+    def offer(self, message: Message, done: Done, *, timeout_s: float = 5) -> None:
+        """As `Publisher.offer`."""
+        done(bool(message and timeout_s))
+
+
+def test_confirms_that_nobody_can_mark_take_a_bounded_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    marked: list[str] = []
+    may_mark, began = threading.Event(), threading.Event()
+
+    def slow(ids: list[str]) -> None:
+        began.set()
+        assert may_mark.wait(20)
+        marked.extend(ids)
+
+    monkeypatch.setattr(publish, "mark_published", slow)
+    monkeypatch.setattr(publish, "MAX_CONFIRMED", 50)
+    event = store.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
+    outbox = publish.Outbox(ConfirmsAtOnce("amqp://127.0.0.1:1/", topology.all_queues()))
+    before = unmarked()
+    outbox.offer(event)
+    assert began.wait(10)
+    for _ in range(1000):
+        outbox.offer(event)
+    assert unmarked() == before + 950
+    may_mark.set()
+    eventually(lambda: len(marked) == 51, 10, "what there was room for is marked")

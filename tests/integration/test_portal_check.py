@@ -1,0 +1,170 @@
+"""An empty database where another one has been: refused, and `leadline restored` decides."""
+
+from collections.abc import Callable
+
+import pytest
+import requests
+import structlog
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.command import Command
+from leadline.runtime import installation
+from leadline.sync import portal_check, portals
+from leadline.sync.originator import originator_id
+from leadline.users import store
+from leadline.users.model import NewUser
+from tests.integration.conftest import Answer, rows
+
+Leadline = Callable[..., Answer]
+Crm = Callable[..., None]
+
+OURS = "acme"
+ANN = NewUser(full_name="Ann", phone="+77001112233", stage="NEW")
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    in_postgres: str, in_redis: str, webhook_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_postgres
+    assert in_redis
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    monkeypatch.setattr(portal_check, "LOOK_EVERY_S", 0)
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator has chosen the name that the leads bear."""
+    monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", OURS)
+
+
+def lead(origin: object, originator: str = OURS) -> None:
+    fields = {"ORIGINATOR_ID": originator, "ORIGIN_ID": str(origin), "TITLE": "Ann"}
+    command = Command("crm.lead.add", {"fields": fields})
+    portals.session().call({"one": command})
+
+
+def held() -> str | None:
+    pause = portals.paused().state()
+    return pause.reason if pause and pause.is_held else None
+
+
+@pytest.mark.usefixtures("ours")
+def test_an_empty_database_beside_leads_of_its_origin_makes_no_calls() -> None:
+    lead(5)
+    with structlog.testing.capture_logs() as logs:
+        portal_check.run()
+    assert "leadline restored" in (held() or "")
+    assert OURS in (held() or "")
+    assert [line["event"] for line in logs if line["log_level"] == "error"]
+    portals.paused().release()
+    portal_check.run()
+    assert held(), "to resume is no decision: it would be held by the next look"
+
+
+@pytest.mark.usefixtures("ours")
+def test_restored_takes_the_leads_over_and_new_users_get_ids_of_their_own(
+    leadline: Leadline,
+) -> None:
+    for origin in (5, 2_000_012, "u-7", 7, 10**19, 2**63 - 1):
+        lead(origin)
+    lead(9_000_000, "another")
+    before = installation.stored().history
+    portal_check.run()
+    answer = leadline("restored", "--json")
+    assert (answer.code, answer.json["calls_resumed"]) == (0, True)
+    assert answer.json["greatest_id_on_a_lead"] == 2_000_012
+    assert held() is None
+    portal_check.run()
+    assert held() is None
+    assert installation.stored().history > before
+    assert 2_000_012 < store.create(ANN, None).event.user.id < 9_000_000
+
+
+@pytest.mark.usefixtures("ours")
+def test_restored_reads_all_leads_whatever_their_number(leadline: Leadline) -> None:
+    for first in range(1, 601, 50):
+        made = range(first, first + 50)
+        state = leads.State("Ann", "+77001112233", "NEW")
+        portals.session().call({f"u{n}": leads.create(3_000_600 - n, state, OURS) for n in made})
+    assert leadline("restored", "--json").json["greatest_id_on_a_lead"] == 3_000_599
+
+
+@pytest.mark.usefixtures("ours")
+def test_a_hold_by_an_operator_stays_one(leadline: Leadline) -> None:
+    portals.paused().hold("maintenance")
+    lead(5)
+    portal_check.run()
+    answer = leadline("restored", "--json")
+    assert (answer.code, answer.json["calls_resumed"]) == (0, False)
+    assert held() == "maintenance"
+
+
+@pytest.mark.usefixtures("ours")
+def test_restored_says_which_server_is_away_and_can_be_repeated(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch, webhook_url: str
+) -> None:
+    lead(5)
+    portal_check.run()
+    monkeypatch.setattr("leadline.sync.reading.RETRY_S", ())
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/geheim/")
+    answer = leadline("restored")
+    assert answer.code == 3
+    assert "geheim" not in answer.err
+    assert held()
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    assert leadline("restored").code == 0
+    assert held() is None
+
+
+@pytest.mark.usefixtures("ours")
+def test_leads_of_our_users_are_no_trouble_and_looked_at_once(portal: str) -> None:
+    event = store.create(ANN, None).event
+    lead(event.user.id)
+    lead("")
+    portal_check.run()
+    assert held() is None
+    assert installation.stored().is_portal_checked
+    calls = requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"]
+    lead(77)  # somebody's copy, later
+    portal_check.run()
+    assert held() is None
+    assert requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"] == calls + 1
+
+
+def test_an_installation_without_a_chosen_name_has_one_of_its_own() -> None:
+    """So a second one at the same portal neither takes leads over nor is in the way."""
+    lead(1, "leadline")
+    lead(2, "leadline-0badcafe")
+    portal_check.run()
+    assert held() is None
+    assert installation.stored().is_portal_checked
+    assert originator_id() not in {"leadline", "leadline-0badcafe"}
+
+
+@pytest.mark.usefixtures("ours")
+def test_a_portal_that_can_not_be_read_is_looked_at_later(
+    monkeypatch: pytest.MonkeyPatch, webhook_url: str
+) -> None:
+    lead(5)
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/x/")
+    portal_check.run()
+    assert held() is None
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    portal_check.run()
+    assert held()
+
+
+def test_the_doctor_and_the_status_show_originator_and_history(leadline: Leadline) -> None:
+    own, since = installation.stored().originator_id, installation.stored().history
+    checks = {one["name"]: one for one in leadline("doctor", "--json").json["checks"]}
+    assert checks["originator"]["told"] == own
+    assert str(since) in checks["history"]["told"]
+    assert "compared" not in checks["history"]["told"]
+    store.create(ANN, None)
+    installation.begin_history(lost=since)
+    checks = {one["name"]: one for one in leadline("doctor", "--json").json["checks"]}
+    assert "users up to 0 of 1" in checks["history"]["told"]
+    told = leadline("status", "--json").json["history"]
+    assert (told["originator_id"], told["sweeping"]) == (own, True)
+    assert rows("SELECT count(*) AS one FROM installation") == [{"one": 1}]

@@ -1,0 +1,134 @@
+"""If-Match under races: each accepted conditional write follows the very version it expected."""
+
+import multiprocessing
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from leadline.runtime.errors import VersionMismatch
+from leadline.users import store
+from leadline.users.model import Changes, NewUser, UserId
+from tests.integration.conftest import by_turns, rows
+
+pytestmark = pytest.mark.usefixtures("in_postgres")
+
+ROUNDS = 60
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write and its answer: the version it made, None where the precondition failed."""
+
+    user: UserId
+    expected: int | None
+    made: int | None
+    name: str
+
+
+def create() -> UserId:
+    return store.create(NewUser(full_name="Ann", phone="+77001112233"), None).event.user.id
+
+
+def write(user: UserId, expected: int | None, name: str, *, has_key: bool = False) -> Write:
+    repeat = store.Repeat("caller", name, name.encode()) if has_key else None
+    try:
+        event = store.change(user, Changes(full_name=name), expected, repeat).event
+    except VersionMismatch:
+        return Write(user, expected, None, name)
+    assert event.user.full_name == name
+    return Write(user, expected, event.version, name)
+
+
+def at_once(writes: Sequence[Callable[[], Write]]) -> list[Write]:
+    """The answers of requests that arrive in the same moment, in this order."""
+    return by_turns(len(writes), lambda number: writes[number]())
+
+
+def stale(writes: Iterable[Write]) -> list[Write]:
+    """Accepted writes that did not follow the version they expected."""
+    return [one for one in writes if one.expected and one.made not in (None, one.expected + 1)]
+
+
+def test_a_stale_precondition_is_refused_whatever_is_written_in_the_same_moment() -> None:
+    user, version = create(), 1
+    for round_ in range(ROUNDS):
+        expectations = [None, version - 1, None, version, version, version + 1]
+        random.Random(round_).shuffle(expectations)  # noqa: S311 - no secret
+        answers = at_once(
+            [
+                partial(write, user, expected, f"{round_}-{number}")
+                for number, expected in enumerate(expectations)
+            ]
+        )
+        assert stale(answers) == []
+        made = sorted(one.made for one in answers if one.made)
+        assert made == list(range(version + 1, version + 1 + len(made)))
+        accepted = Counter(one.expected for one in answers if one.made)
+        assert (accepted[None], accepted[version - 1]) == (2, 0)
+        assert accepted[version] <= 1
+        version = made[-1]
+
+
+def test_of_conditional_writes_that_share_a_statement_the_first_wins() -> None:
+    users = [create() for _ in range(5)]
+    for round_ in range(ROUNDS // 3):
+        version = round_ + 1
+        writes = [
+            partial(write, user, version, f"{round_}-{number}-{user}")
+            for number in range(3)
+            for user in users
+        ]
+        answers = at_once(writes)
+        assert [one.made for one in answers] == [version + 1] * 5 + [None] * 10
+
+
+def test_a_precondition_under_an_idempotency_key_holds_against_others_without_one() -> None:
+    user = create()
+    for round_ in range(ROUNDS // 3):
+        version = round_ + 1
+        answers = at_once(
+            [
+                partial(write, user, version, f"{round_}-{number}", has_key=bool(number % 2))
+                for number in range(6)
+            ]
+        )
+        assert [one.made for one in answers if one.made] == [version + 1]
+
+
+def race(seed: int, users: Sequence[UserId]) -> list[Write]:
+    """What one process was answered that guesses at versions while others write the same users."""
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    answers: list[Write] = []
+    for round_ in range(ROUNDS):
+        newest = {one.user: one.made for one in answers if one.made}
+
+        def attempt(number: int, newest: dict[UserId, int] = newest, round_: int = round_) -> Write:
+            user = dice.choice(users)
+            guess = max(1, newest.get(user, 1) + dice.choice((-1, 0, 0, 1, 2)))
+            expected = dice.choice((None, guess, guess))
+            name = f"{seed}-{round_}-{number}"
+            return write(user, expected, name, has_key=dice.random() < 0.2)
+
+        answers += by_turns(12, attempt)
+    return answers
+
+
+def test_conditional_writes_of_several_processes_form_a_chain() -> None:
+    users = [create() for _ in range(3)]
+    with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
+        parts = pool.map(partial(race, users=users), range(3))
+        answers = [one for part in parts for one in part]
+    assert stale(answers) == []
+    accepted = {(one.user, one.made): one.name for one in answers if one.made}
+    assert len(accepted) == sum(one.made is not None for one in answers)
+    recorded = rows("SELECT user_id, version, full_name FROM events WHERE version > 1")
+    assert {(row["user_id"], row["version"]): row["full_name"] for row in recorded} == accepted
+    for row in rows("SELECT id, version, full_name FROM users"):
+        assert accepted[row["id"], row["version"]] == row["full_name"]
+    conditional = [one for one in answers if one.expected]
+    assert 20 < sum(one.made is not None for one in conditional) < len(conditional)

@@ -1,0 +1,92 @@
+"""What can't be read in the work queue harms itself only."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from leadline.sync.entry import Arrival
+from leadline.sync.queue import WorkQueue
+from tests.unit.entries import owed
+
+USER = "{leadline:test}:user:7"
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def work(client: redis.Redis) -> WorkQueue:
+    work = WorkQueue(client, "test")
+    work.remembers_since_ms()
+    work.call_ms = 0
+    return work
+
+
+def arrival(user: int, version: int = 1) -> Arrival:
+    state = {"full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}
+    return Arrival(
+        user_id=user,
+        event=replace(owed(event_id=f"{user}-{version}"), version=version, history=5),
+        state=orjson.dumps(state),
+        touches_stage=None,
+        is_first=True,
+        occurred_at_ms=int(time.time() * 1000),
+        lead_id=None,
+    )
+
+
+def string_instead(client: redis.Redis, key: str) -> None:
+    client.delete(key)
+    client.set(key, "x")
+
+
+DAMAGES: list[Any] = [
+    lambda client: client.hset(USER, "state", "{"),
+    lambda client: client.hset(USER, "state", "[]"),
+    lambda client: client.hset(USER, "state", '{"full_name": 1}'),
+    lambda client: client.hset(USER, "agreed", '"x"'),
+    lambda client: client.hset(USER, "order", "many"),
+    lambda client: client.hset(USER, "history", "many"),
+    lambda client: client.hset(USER, "running_until", "late"),
+    lambda client: client.hset(USER, "wait_until", "late"),
+    lambda client: client.hset(USER, "originator", b"\xff"),
+    lambda client: client.hset(f"{USER}:events", "e", "no event"),
+    lambda client: client.hset(f"{USER}:events", "e", '1 {"event_id": "e"}'),
+    lambda client: string_instead(client, USER),
+    lambda client: string_instead(client, f"{USER}:events"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_entry_that_can_not_be_read_harms_no_other(
+    work: WorkQueue, client: redis.Redis, damage: Any
+) -> None:
+    work.put_all([arrival(user) for user in (6, 7, 8)])
+    damage(client)
+    assert {entry.user_id for entry in work.lease(50).entries} >= {6, 8}
+    assert work.lease(50).expired == 0
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_its_user_is_served_when_its_events_are_sent_again(
+    work: WorkQueue, client: redis.Redis, damage: Any
+) -> None:
+    work.put(arrival(7))
+    damage(client)
+    work.lease(50)
+    assert work.put_all([arrival(6), replace(arrival(7, 2), is_first=False)]) != [None, None]
+    work.lease_ms = 1
+    users = {entry.user_id for entry in work.lease(50).entries}
+    assert 6 in users
+    kept = list(client.scan_iter("*unreadable:7"))
+    if kept:
+        assert 7 in users
+        assert client.ttl(kept[0]) > 0

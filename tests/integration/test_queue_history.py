@@ -1,0 +1,193 @@
+"""Versions of a database that was failed over or restored: a number may name another state."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+import redis
+
+from leadline.bitrix24 import leads
+from leadline.sync.entry import Answered, Arrival, Entry, Settlement
+from leadline.sync.plan import LookUp, Nothing, Write, applied, looked_up, plan
+from leadline.sync.queue import WorkQueue
+from tests.servers import eventually
+from tests.unit.entries import found, owed
+
+FIRST, SECOND = 1000, 2000
+
+
+@pytest.fixture
+def work(redis_url: str) -> Iterator[WorkQueue]:
+    with redis.Redis.from_url(redis_url) as client:
+        work = WorkQueue(client, "test")
+        work.remembers_since_ms()
+        work.call_ms = 0
+        yield work
+
+
+def put(
+    work: WorkQueue,
+    version: int,
+    history: int | None,
+    name: str = "Ann",
+    stage: str = "NEW",
+    *,
+    touches: bool = False,
+    originator: str | None = None,
+) -> None:
+    event = replace(owed(version), event_id=f"{history}-{version}", history=history)
+    work.put(
+        Arrival(
+            user_id=7,
+            event=event,
+            state=orjson.dumps({"full_name": name, "phone": "+77001112233", "stage": stage}),
+            touches_stage=touches,
+            is_first=True,
+            occurred_at_ms=int(time.time() * 1000),
+            lead_id=None,
+            originator=originator,
+        )
+    )
+
+
+def one(work: WorkQueue) -> Entry:
+    (entry,) = work.lease(50).entries
+    return entry
+
+
+def apply(work: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
+    """Serve the user; its lead then looks like its state."""
+    entry = one(work)
+    assert entry.state is not None
+    step = plan(entry)
+    assert isinstance(step, Write)
+    item = {"item": {"id": 5, "stageId": stage_by_hand or entry.state.stage}}
+    agreed = leads.written(item, step.command, entry.state, entry.agreed)
+    settled = applied(entry, agreed, is_create=step.is_create)
+    assert work.write_down([settled]) == [True]
+    sent = tuple(one for one in settled.events if one.answered)
+    assert work.release([Settlement(entry, {}, sent)]) == [True]
+    return entry
+
+
+def fields(entry: Entry) -> Any:
+    step = plan(entry)
+    assert isinstance(step, Write), step
+    return step.command.params["fields"]
+
+
+def outcomes(entry: Entry) -> dict[str, str]:
+    settled = applied(entry, None)
+    return {one.event_id: one.answered.outcome for one in settled.events if one.answered}
+
+
+def test_a_version_that_was_given_out_twice_means_the_state_of_the_newer_history(
+    work: WorkQueue,
+) -> None:
+    put(work, 1, FIRST)
+    apply(work)
+    put(work, 2, FIRST, name="Lost")
+    apply(work)
+    put(work, 2, SECOND, name="Bob")
+    assert fields(one(work))["title"] == "Bob"
+
+
+def test_a_greater_version_of_a_lost_history_is_superseded(work: WorkQueue) -> None:
+    put(work, 1, FIRST)
+    apply(work)
+    put(work, 2, SECOND, name="Bob")
+    apply(work)
+    put(work, 9, FIRST, name="Lost", stage="JUNK", touches=True)
+    entry = one(work)
+    assert plan(entry) == Nothing()
+    assert outcomes(entry) == {"1000-9": "superseded"}
+
+
+def test_what_waits_of_a_lost_history_is_superseded_by_the_first_of_the_newer_one(
+    work: WorkQueue,
+) -> None:
+    put(work, 1, FIRST)
+    apply(work)
+    put(work, 8, FIRST, name="Lost")
+    put(work, 2, SECOND, name="Bob")
+    assert outcomes(one(work)) == {"1000-8": "superseded", "2000-2": "synced"}
+
+
+def test_a_stage_that_a_lost_move_has_set_is_set_back(work: WorkQueue) -> None:
+    put(work, 1, FIRST)
+    apply(work)
+    put(work, 2, FIRST, stage="JUNK", touches=True)
+    apply(work)
+    put(work, 2, SECOND, name="Bob")
+    assert fields(one(work)) == {"title": "Bob", "name": "Bob", "stageId": "NEW"}
+
+
+def test_a_stage_that_a_person_set_stays_though_a_version_was_lost(work: WorkQueue) -> None:
+    """Found by the simulation: the lost version had changed the name only."""
+    put(work, 1, FIRST)
+    apply(work)
+    put(work, 2, FIRST, name="Lost")
+    apply(work, stage_by_hand="JUNK")
+    put(work, 2, SECOND)
+    assert fields(one(work)) == {"title": "Ann", "name": "Ann"}
+
+
+def test_a_stage_that_was_not_moved_is_left_as_it_is_in_the_crm(work: WorkQueue) -> None:
+    """Somebody may have set it by hand."""
+    put(work, 1, FIRST)
+    apply(work)
+    put(work, 2, SECOND, name="Bob")
+    assert fields(one(work)) == {"title": "Bob", "name": "Bob"}
+
+
+def test_a_worker_that_leased_in_the_lost_history_writes_nothing_down(work: WorkQueue) -> None:
+    put(work, 1, FIRST)
+    apply(work)
+    put(work, 8, FIRST, name="Lost")
+    held = one(work)
+    put(work, 2, SECOND, name="Bob")
+    assert work.write_down([applied(held, found(5).agreed("+77001112233"))]) == [False]
+    work.lease_ms = 1
+    assert work.lease(50).entries == []  # its call may still run
+
+
+def test_a_call_of_the_lost_history_is_over_before_its_user_is_served_again(
+    work: WorkQueue,
+) -> None:
+    work.lease_ms = 30
+    put(work, 1, FIRST)
+    one(work)
+    put(work, 2, SECOND, name="Bob")
+    eventually(lambda: work.next_due_in_s() == 0, 5, "the lease has expired")
+    assert one(work).is_doubtful
+
+
+def test_a_new_installation_does_not_take_over_the_lead_of_the_one_before(
+    work: WorkQueue,
+) -> None:
+    """Postgres was wiped and Redis was not: the same id is another person."""
+    put(work, 1, FIRST, originator="leadline-1")
+    apply(work)
+    put(work, 1, SECOND, name="Somebody Else", originator="leadline-2")
+    entry = one(work)
+    assert (plan(entry), entry.known_id) == (LookUp(), None)
+    work.release([looked_up(entry, None, 0)])
+    created = fields(one(work))
+    assert (created["originatorId"], created["title"]) == ("leadline-2", "Somebody Else")
+
+
+def test_messages_without_a_history_belong_to_the_present_one(work: WorkQueue) -> None:
+    put(work, 1, SECOND)
+    apply(work)
+    put(work, 2, None, name="Bob")
+    assert fields(one(work))["title"] == "Bob"
+
+
+def test_the_reply_can_name_the_history(work: WorkQueue) -> None:
+    put(work, 1, SECOND)
+    (event,) = one(work).events
+    assert event.history == SECOND
+    assert replace(event, answered=Answered("synced", 1, 5)).history == SECOND

@@ -1,0 +1,259 @@
+"""Redis switches over without a restart: the old master keeps its connections and refuses writes.
+
+Two servers behind one address, as behind a service of Kubernetes or Sentinel's.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+import requests
+
+from leadline.runtime.errors import QueueDown
+from leadline.runtime.redis import client, connect
+from leadline.sync import driver, portals
+from leadline.sync.entry import Settlement
+from leadline.sync.queue import work_queue
+from local.edge import checks
+from local.private.servers import PrivateServer, private
+from local.private.waiting import eventually
+from tests.faults.proxy import Proxy
+from tests.integration.test_calls import put
+
+#: Longer than a failover needs from the first refused write on, far shorter than any time-out.
+SOON_S = 8
+
+
+class Pair:
+    """A master and its replica, and the address that leads to the master."""
+
+    def __init__(self, master: PrivateServer, replica: PrivateServer) -> None:
+        self._password = urlsplit(master.url).password or ""
+        self.master, self.replica = (self._client(one.url) for one in (master, replica))
+        self._ports = [urlsplit(one.url).port or 0 for one in (master, replica)]
+        for one in (self.master, self.replica):
+            one.config_set("masterauth", self._password)
+        self.replica.config_set("requirepass", self._password)
+        self.replica.config_set("repl-diskless-sync-delay", 0)
+        self.master.config_set("repl-diskless-sync-delay", 0)
+        self.replica.replicaof("127.0.0.1", str(self._ports[0]))
+        self._await_link(self.replica)
+        self.proxy = Proxy(self._ports[0])
+        self.url = f"redis://:{self._password}@127.0.0.1:{self.proxy.port}/0"
+
+    def promote(self) -> None:
+        """The replica becomes the master, and the master a replica of it; no connection is cut."""
+        self.master.set("last", 1)
+        assert self.master.wait(1, 5000) == 1  # what was answered has arrived: nothing gets lost
+        self.replica.replicaof("NO", "ONE")
+        self.master.replicaof("127.0.0.1", str(self._ports[1]))
+
+    def lead_to_new_master(self) -> None:
+        """The address leads there for connections that are made from now on."""
+        self.proxy.lead_to(self._ports[1])
+
+    def switch_over(self) -> None:
+        """Both at once."""
+        self.promote()
+        self.lead_to_new_master()
+
+    def close(self) -> None:
+        self.proxy.close()
+        self.master.close()
+        self.replica.close()
+
+    def _client(self, url: str) -> redis.Redis:
+        """A client that logs in with the one password as soon as a server knows it."""
+        other = urlsplit(url).password or ""
+        made = redis.Redis.from_url(url)
+        made.connection_pool.connection_kwargs["password"] = other
+        return made
+
+    def _await_link(self, replica: redis.Redis) -> None:
+        def is_up() -> bool:
+            found: Any = replica.info("replication")
+            return bool(found["master_link_status"] == "up")
+
+        eventually(is_up, 15, "the replica has all")
+
+
+def remember() -> None:
+    """Begin the memory of a server, as every worker does all the time.
+
+    Users that are created from then on are served at once; others wait for calls that may have
+    been forgotten.
+    """
+    portals.presence().report("a worker of this test")
+    work_queue().remembers_since_ms()
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    servers = [private("redis", tmp_path / name) for name in ("a", "b")]
+    for one in servers:
+        one.start()
+    made = Pair(*servers)
+    monkeypatch.setenv("REDIS_URL", made.url)
+    remember()
+    yield made
+    made.close()
+    for one in servers:
+        one.stop()
+
+
+def test_the_work_queue_goes_on_with_the_new_master(pair: Pair) -> None:
+    put(1)
+    pair.switch_over()
+    before = time.monotonic()
+    remember()
+    put(2)
+    leased = work_queue().lease(10)
+    assert [entry.user_id for entry in leased.entries] == [2]
+    settlements = [Settlement(entry, {"hint": 5}) for entry in leased.entries]
+    assert work_queue().write_down(settlements) == [True]
+    assert driver.enqueue()
+    assert time.monotonic() - before < SOON_S
+    assert client().info("replication")["role"] == "master"
+
+
+def test_an_address_that_leads_to_the_old_master_for_long_is_a_queue_that_is_down(
+    pair: Pair,
+) -> None:
+    pair.promote()
+    for _ in range(2):
+        before = time.monotonic()
+        with pytest.raises(QueueDown):
+            put(1)
+        assert time.monotonic() - before < SOON_S
+    pair.lead_to_new_master()
+    remember()
+    put(1)
+    assert len(work_queue().lease(10).entries) == 1
+
+
+def test_pipelines_and_scripts_that_were_refused_are_repeated_as_a_whole(pair: Pair) -> None:
+    old = connect(pair.url)
+    double = old.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    for transaction in (True, False):
+        with old.pipeline(transaction=transaction) as pipe:
+            pipe.incr("n")
+            pipe.incr("n")
+            assert pipe.execute()
+    assert double(keys=["m"], args=[2]) == 2
+    pair.switch_over()
+    for transaction in (True, False):
+        with old.pipeline(transaction=transaction) as pipe:
+            pipe.incr("n")
+            pipe.incr("n")
+            assert pipe.execute()
+    assert double(keys=["m"], args=[2]) == 4
+    assert int(pair.replica.get("n") or 0) == 8
+    old.close()
+
+
+class Process:
+    """A worker of RQ's in a process of its own."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "leadline.sync.worker"],
+            env={**os.environ, "LEADLINE_AUTH": "off", "PORT": str(port)},
+        )
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self._url}/_/ready", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def worker(
+    pair: Pair,
+    in_rabbitmq: str,
+    webhook_url: str,
+    free_port: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Process]:
+    assert pair
+    assert in_rabbitmq
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    made = Process(free_port())
+    eventually(made.is_ready, 30, "the worker is ready")
+    yield made
+    made.kill()
+
+
+def is_done() -> bool:
+    return work_queue().next_due_in_s() is None
+
+
+def test_a_worker_in_the_middle_of_a_job_survives_the_switch(
+    pair: Pair, worker: Process, portal: str
+) -> None:
+    rule = {"method": "crm.lead.add", "action": "delay", "delay_ms": 1500, "count": 1}
+    requests.post(f"{portal}/_emulator/faults", json=[rule], timeout=5).raise_for_status()
+    put(1)
+    driver.enqueue()
+    eventually(lambda: work_queue().depth().leased, 10, "the worker calls")
+    pair.promote()
+    time.sleep(2.5)  # the call ends and can't be written down
+    pair.lead_to_new_master()
+    remember()
+    eventually(worker.is_ready, SOON_S, "the worker goes on")
+    put(2)
+    driver.enqueue()
+    eventually(lambda: not work_queue().look(2)[0], SOON_S, "it does the next job")
+    assert worker.is_alive()
+
+
+@pytest.mark.parametrize("late_s", [0, 3], ids=["at once", "late"])
+def test_a_running_worker_goes_on_with_the_new_master(
+    pair: Pair, worker: Process, late_s: float
+) -> None:
+    put(1)
+    driver.enqueue()
+    eventually(is_done, 20, "the worker works")
+    pair.promote()
+    time.sleep(late_s)
+    pair.lead_to_new_master()
+    remember()
+    put(2)
+    driver.enqueue()
+    eventually(is_done, SOON_S, "the worker goes on with the new master")
+    assert worker.is_alive()
+    assert worker.is_ready()
+
+
+def test_a_worker_whose_redis_refuses_writes_is_alive_and_not_ready(
+    pair: Pair, worker: Process
+) -> None:
+    pair.promote()
+    eventually(lambda: not worker.is_ready(), 20, "the worker says that it is not ready")
+    assert worker.is_alive()
+    pair.lead_to_new_master()
+    eventually(worker.is_ready, SOON_S, "the worker is ready again")
+
+
+def test_the_local_health_check_names_a_redis_that_became_a_replica(pair: Pair) -> None:
+    checks.redis_works(pair.url)
+    pair.promote()
+    with pytest.raises(checks.Ailing, match="replica"):
+        checks.redis_works(pair.url)
+    pair.lead_to_new_master()
+    checks.redis_works(pair.url)

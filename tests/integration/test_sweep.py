@@ -1,0 +1,205 @@
+"""After a fork of Postgres: replies to lost events, and the sweep that looks at every lead."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from leadline.ledger import outcomes, relay, sweep
+from leadline.ledger.outcomes import Answer
+from leadline.messages.contract import Reply
+from leadline.runtime import installation
+from leadline.runtime.errors import BadMessage
+from leadline.users.model import UserId
+from leadline.users.store import Event
+from tests.integration.conftest import in_threads, rows
+from tests.integration.test_history import create, history, move, reply_to
+from tests.integration.test_relay import messages
+
+Fork = Callable[[], None]
+
+
+# --- Replies of the lost history ----------------------------------------------------------------
+
+
+def looks() -> list[tuple[int, str]]:
+    """Users and states of the events that only have the lead looked at."""
+    found = rows("SELECT user_id, state FROM events WHERE changed = 'look' ORDER BY version")
+    return [(row["user_id"], row["state"]) for row in found]
+
+
+def settled(event: Event) -> None:
+    outcomes.apply([reply_to(event)])
+
+
+def lost_event_of(event: Event) -> Event:
+    """One that Postgres has lost, and with it its history."""
+    return replace(event, id=str(uuid4()), version=event.version + 1)
+
+
+@pytest.mark.usefixtures("in_postgres")
+@pytest.mark.parametrize("status", ["success", "error"])
+def test_the_lead_that_a_lost_write_reached_is_looked_at_once(forked: Fork, status: str) -> None:
+    event = create()
+    forked()
+    relay_sweeps_all()
+    settled(event)
+    lost = reply_to(lost_event_of(event), status=status, reason="HTTP 500")
+    before = looks()
+    for _ in range(3):  # it may come again
+        with pytest.raises(BadMessage, match="Postgres has lost"):
+            outcomes.apply([lost])
+    assert looks() == [*before, (event.user.id, "open")]
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_a_lost_reply_harms_no_other_one_that_comes_with_it(forked: Fork) -> None:
+    first, second = create(), create()
+    forked()
+    installation.check()
+    with pytest.raises(BadMessage):
+        outcomes.apply([reply_to(lost_event_of(first)), reply_to(second)])
+    (row,) = rows("SELECT state FROM events WHERE user_id = :id", id=second.user.id)
+    assert row == {"state": "synced"}
+
+
+@pytest.mark.usefixtures("in_postgres")
+@pytest.mark.parametrize(
+    "told",
+    [None, "", "0", "-1", "odd", "9" * 30, str(int(time.time() + 10 * 86400) * 1000)],
+)
+def test_a_reply_with_no_credible_history_is_a_dead_letter_as_ever(told: str | None) -> None:
+    event = create()
+    settled(event)
+    before = history()
+    reply = replace(reply_to(lost_event_of(event)), history=told)
+    with pytest.raises(BadMessage, match="answers no event"):
+        outcomes.apply([reply])
+    assert (history(), looks()) == (before, [])
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_a_reply_to_an_event_that_was_pruned_means_no_fork() -> None:
+    event = create()
+    settled(event)
+    before = history()
+    settled(move(event, "JUNK"))
+    pruned = replace(event, id=str(uuid4()))
+    for one in (pruned, replace(pruned, version=2)):
+        with pytest.raises(BadMessage, match="answers no event"):
+            outcomes.apply([reply_to(one)])
+    assert (history(), looks()) == (before, [])
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_a_reply_of_a_user_that_does_not_exist_enters_nothing(forked: Fork) -> None:
+    event = create()
+    forked()
+    installation.check()
+    nobody = replace(event, id=str(uuid4()), user=replace(event.user, id=UserId(77)))
+    with pytest.raises(BadMessage):
+        outcomes.apply([reply_to(nobody)])
+    assert looks() == []
+
+
+# --- The sweep ------------------------------------------------------------------------------------
+
+
+def relay_sweeps_all() -> None:
+    """Ticks of the relay, whose events are answered, until the sweep is done."""
+    while installation.check().is_sweeping:
+        sweep.step()
+        for row in rows("SELECT id, user_id, version FROM events WHERE state = 'open'"):
+            about = {"action": "update_card", "user_id": row["user_id"], "attempts": 1}
+            reply = Reply(**about, status="success", bitrix_lead_id=5, event_id=str(row["id"]))
+            outcomes.apply([Answer(reply, "synced")])
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_after_a_fork_the_lead_of_every_user_is_looked_at_once(
+    forked: Fork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "AT_MOST", 3)
+    users = [create() for _ in range(7)]
+    settled(users[0])
+    forked()
+    move(users[3], "JUNK")  # written since, it waits; its lead may show a lost state all the same
+    newcomer = create()
+    relay_sweeps_all()
+    assert sorted(looks()) == [(event.user.id, "synced") for event in users]
+    assert newcomer.user.id not in {user for user, _ in looks()}
+    before = len(looks())
+    sweep.step()
+    assert len(looks()) == before
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_the_sweep_waits_while_clients_have_much_open(
+    forked: Fork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "AT_MOST", 3)
+    users = [create() for _ in range(5)]
+    forked()
+    assert installation.check().is_sweeping
+    assert sweep.step() == 0
+    for event in users[:3]:
+        settled(event)
+    assert sweep.step() == 1, "one more may be open"
+    assert sweep.step() == 0
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_failures_that_are_tried_later_do_not_hold_up_the_sweep(
+    forked: Fork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "AT_MOST", 2)
+    for _ in range(3):
+        event = create()
+        failed = reply_to(event, status="error", reason="HTTP 500", bitrix_lead_id=None)
+        outcomes.apply([replace(failed, outcome="failed", is_passing=True)])
+    forked()
+    assert installation.check().is_sweeping
+    assert sweep.step() == 2
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_relays_that_sweep_at_once_do_not_look_twice(
+    forked: Fork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "AT_MOST", 10)
+    users = [create() for _ in range(40)]
+    for event in users:
+        settled(event)
+    forked()
+    installation.check()
+    in_threads(8, lambda _: sweep.step())
+    found = [user for user, _ in looks()]
+    assert len(found) == len(set(found)) >= 10
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_a_fork_amid_a_sweep_begins_it_anew(forked: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "AT_MOST", 2)
+    users = [create() for _ in range(3)]
+    for event in users:
+        settled(event)
+    forked()
+    installation.check()
+    assert sweep.step() == 2
+    forked()
+    relay_sweeps_all()
+    assert {user for user, _ in looks()} == {event.user.id for event in users}
+    assert installation.stored().swept_to == users[-1].user.id
+
+
+def test_a_tick_of_the_relay_notices_a_fork_and_sends_looks(forked: Fork, in_rabbitmq: str) -> None:
+    event = create()
+    settled(event)
+    forked()
+    relay.run()
+    (properties,) = messages(in_rabbitmq)
+    assert properties.headers["ce-changed"] == "look"
+    assert int(properties.headers["ce-history"]) == history() > (event.history or 0)
+    assert "ce-stageversion" not in properties.headers, "a stage set by hand stays"
