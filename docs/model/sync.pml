@@ -1,93 +1,95 @@
 /*
- * One user on its way into the CRM: the rules of leadline/sync and leadline/ledger that keep its lead right,
- * against killed workers, lost answers, calls that land late, and a Redis that loses its last second.
- * README.md explains it. `make model` searches every order in which these steps can happen.
+ * One user on its way into the CRM, searched in every order in which the steps below can happen: `make model`.
+ * Names are those of leadline/sync and leadline/ledger; README.md next to this file explains them.
  *
- * Time is not counted. What a deadline promises is a condition instead: a lease expires when its worker
- * cannot begin a call any more and the call that it began has ended.
+ * Time is not counted. What a deadline guarantees is a condition instead: a lease expires only when its worker
+ * can begin no call any more and the call that it began has ended; wait_until is over when the lost create has
+ * ended. Each #ifdef WITHOUT... takes out one rule; spin then finds how a promise breaks.
  */
 
 /* Bounds. */
 #ifndef WRITES
-#define WRITES   3	/* of the user: A, B, and A again */
+#define WRITES   3	/* of the client: A, B, and A again */
 #endif
 #ifndef LOSSES
 #define LOSSES   1	/* of Redis' last second, or of all it knew */
 #endif
-#define CALLS    2	/* that run on the portal at once */
-#define MESSAGES 2	/* in the broker at once */
+#ifndef MESSAGES
+#define MESSAGES 2	/* in bitrix_queue at once */
+#endif
+#define CALLS    2	/* on their way at once, lost ones among them */
 #define VERSIONS (WRITES + 1)	/* the ledger adds one that has the lead looked at */
 
-/* Values of the lead. */
+/* What the lead shows. */
 #define NONE 0
 #define A    1
 #define B    2
+#define letter(v) (64 + v)
 
-/* What a worker is at. */
+/* A worker's state. */
 #define IDLE     0
-#define LEASED   1	/* it has a plan, its call has not begun */
+#define LEASED   1	/* it has a plan, and no call yet */
 #define CALLING  2	/* it waits for the answer */
 #define ENDED    3	/* it knows the outcome */
-#define WRITTEN  4	/* last applied is written down, the reply is not sent */
+#define WRITTEN  4	/* and has written it down */
 #define REPLIED  5	/* the reply is in the ledger, the lease still stands */
-#define RELEASED 6	/* the lease has ended, the broker has the reply */
+#define RELEASED 6	/* the lease has ended, the reply is with the broker */
 
-/* plan.py: Nothing, LookUp, Write. */
-#define REPLY   0	/* Nothing: the answer is there already */
-#define NOTHING 1	/* the lead is as it should be */
+/* Its plan: plan.py has Nothing for the first two and Write for the last two. */
+#define REPLY   0	/* the answer is written down already, and was not sent */
+#define NOTHING 1
 #define LOOK_UP 2
 #define CREATE  3
 #define UPDATE  4
 
-/* Who holds a lease, beside workers 1 and 2. */
-#define FREE   0
-#define ORPHAN 3	/* a worker that was killed, or whose lease had expired before Redis went back */
+/* Who holds a lease, other than workers 1 and 2. */
+#define FREE 0
+#define DEAD 3
 
-typedef Entry {			/* the user in the work queue: entry.py, lua/ */
+typedef Entry {			/* the user in the work queue */
   unsigned order : 3;		/* version of the desired state */
-  unsigned applied_order : 3;
-  unsigned last_applied : 2;	/* NONE in doubt: then it only is a hint for the look-up */
+  unsigned agreed : 2;		/* last applied; in doubt it is a hint only, kept as NONE */
+  unsigned agreed_order : 3;
   bit doubt;
-  bit whole;			/* its epoch mark is Redis' epoch */
-  bit events;			/* some wait for their answer */
-  unsigned answered : 3;	/* fence of an answer that is written down and not sent, or 0 */
-  bit wait_until;		/* an unanswered create: over when that call has ended */
-  unsigned running_order : 3;	/* running_until of an unanswered update of this version */
-  unsigned look : 2;		/* 1: a message wants the lead looked at, 2: done */
-  unsigned lessee : 2;
-  bit written			/* the result of this lease is written down */
+  bit known_epoch;		/* its epoch is that of Redis */
+  bit events;			/* some wait for their reply */
+  unsigned answered : 3;	/* the fence of an answer that was not sent, or 0 */
+  bit wait_until;		/* a create got no answer */
+  unsigned running_order : 3;	/* an update of this version got no answer: running_until */
+  unsigned look : 2;		/* 1: a message wants the lead looked at, 2: that is done */
+  unsigned lessee : 2
 }
 
 typedef Worker {
-  unsigned at : 3;
+  unsigned state : 3;
   unsigned plan : 3;
-  unsigned order : 3;		/* of the desired state when it leased */
-  unsigned result : 2;		/* of a look-up the value, of a write whether it was answered */
-  bit in_time;			/* less than SEND_WITHIN_S since its lease */
-  bit waits;			/* wait_until was not over when it leased */
+  unsigned order : 3;		/* of the desired state that it leased */
+  unsigned fence : 3;
+  bit in_time;			/* send_until has not passed */
+  bit must_wait;		/* wait_until had not passed when it leased */
   bit looks;			/* the wish to look was there when it leased */
-  unsigned fence : 3
+  unsigned result : 2		/* what a look-up has read; whether a write was answered */
 }
 
-typedef Call {			/* a create or update that was sent */
+typedef Call {			/* a create or an update that was sent */
   unsigned kind : 3;
   unsigned order : 3;
   unsigned waiter : 2;
-  bit late			/* begun when the lease may have ended: no deadline covers it */
+  bit late			/* begun after send_until: no deadline covers it */
 }
 
 /* The ledger. */
 byte value[VERSIONS + 1];	/* of each version */
 unsigned writes : 2;
-unsigned version : 3;
-unsigned synced : 3;		/* the newest version that was answered */
-unsigned look : 3;		/* the version that wants the lead looked at */
-unsigned applied_fence : 3;	/* the greatest fence of an answer */
+unsigned version : 3;		/* the newest one */
+unsigned synced : 3;		/* the newest one that was answered */
+unsigned look : 3;		/* the one that wants the lead looked at */
+unsigned applied_fence : 3;
 
-/* Version, whether it is the first delivery of a new user, epoch in which it was sent. Sorted, since any may be next. */
+/* Version, whether it is the first delivery of a new user, the epoch of Redis in which it was sent. */
 chan bitrix_queue = [MESSAGES] of { byte, bool, byte };
 
-/* Redis. */
+/* Redis. Its epoch is the number of its losses. */
 Entry entry, saved;
 bit is_saved;
 unsigned losses : 2;
@@ -99,67 +101,84 @@ Call call[CALLS];
 unsigned leads : 2;
 unsigned lead : 2;
 
-/* Fences grow with the clock. Only their order matters: 1 + the number of smaller ones in use. */
-#define is_used(f) (applied_fence == f || worker[1].fence == f || worker[2].fence == f \
-                    || entry.answered == f || saved.answered == f)
-#define lower(it, f) if :: it > f -> it-- :: else fi
-#define close_gap(f) if :: is_used(f) :: else -> lower(applied_fence, f); lower(worker[1].fence, f); \
-                        lower(worker[2].fence, f); lower(entry.answered, f); lower(saved.answered, f) fi
+/* With -DCALM faults stop at some moment, and each version must be answered then. */
+#ifdef CALM
+bit is_calm;
+#else
+#define is_calm false
+#endif
+
+/* Fences grow by the clock. Only their order matters, so numbers that are not in use are closed up. */
+
+#define is_used(f) (applied_fence == f || worker[1].fence == f || worker[2].fence == f || \
+                    entry.answered == f || saved.answered == f)
+#define lower(fence, f) if :: fence > f -> fence-- :: else fi
+#define close_gap(f) if \
+  :: is_used(f) \
+  :: else -> lower(applied_fence, f); lower(worker[1].fence, f); lower(worker[2].fence, f); \
+             lower(entry.answered, f); lower(saved.answered, f) \
+  fi
+#define NEXT_FENCE 7
 
 inline close_gaps() { close_gap(6); close_gap(5); close_gap(4); close_gap(3); close_gap(2); close_gap(1) }
 
-/* Calls and deadlines. */
+/* Deadlines. */
 
-#define runs(c)       (call[c].kind && !call[c].late)
-#define a_call_runs   (runs(0) || runs(1))
+#define runs(c) (call[c].kind && !call[c].late)
+#define a_call_runs (runs(0) || runs(1))
 #define a_create_runs (runs(0) && call[0].kind == CREATE || runs(1) && call[1].kind == CREATE)
 #define an_update_runs (runs(0) && call[0].kind == UPDATE || runs(1) && call[1].kind == UPDATE)
-#define may_begin(w)  (worker[w].at == LEASED && worker[w].in_time)
+#define may_begin(w) (worker[w].state == LEASED && worker[w].in_time)
 
-/* The lease outlives the call. After Redis has gone back nothing is known of a lease's calls. */
-#define may_expire    (entry.lessee != FREE && (!entry.whole || !a_call_runs && \
-                       (entry.lessee == ORPHAN || !may_begin(entry.lessee))))
+/* lease_ms is longer than SEND_WITHIN_S and call_ms; of a lease that an older copy names nothing is certain. */
+#define may_expire (entry.lessee != FREE && (!entry.known_epoch || \
+                    !a_call_runs && (entry.lessee == DEAD || !may_begin(entry.lessee))))
+#define is_abandoned (entry.lessee == DEAD || worker[entry.lessee].state == IDLE || worker[entry.lessee].state == RELEASED)
 
+/* began + call_ms has passed. */
 #ifdef WITHOUT_EPOCH_WAIT
-#define lost_calls_are_over true
+#define forgotten_calls_are_over true
 #else
-#define lost_calls_are_over (!a_call_runs && !may_begin(1) && !may_begin(2))
+#define forgotten_calls_are_over (!a_call_runs && !may_begin(1) && !may_begin(2))
 #endif
 
+#define is_newer_than_running (entry.running_order && entry.order > entry.running_order)
 #ifdef WITHOUT_RUNNING_UNTIL
-#define is_blocked    false
+#define is_blocked false
 #else
-#define is_blocked    (entry.running_order && entry.order > entry.running_order && an_update_runs)
+#define is_blocked (is_newer_than_running && an_update_runs)
 #endif
 
 #ifdef WITHOUT_FENCE
-#define owns(w)       (entry.lessee != FREE)
+#define is_ours(w) (entry.lessee != FREE)
 #else
-#define owns(w)       (entry.lessee == w)
+#define is_ours(w) (entry.lessee == w)
 #endif
 
-/* The user and the ledger. */
+/* The client and the ledger. */
 
 #define is_open(v) (v <= version && v > synced)
 
-/* again.py: an older state was written over a newer one. The code asks each time, this only while none waits. */
+/* outcomes.py: an older state was written over a newer one. The code asks each time, this once for all. */
 inline ask_again() {
-#ifndef WITHOUT_OVERWRITES
+#ifdef WITHOUT_OVERWRITES
+  skip
+#else
   if
   :: look && is_open(look)
   :: else ->
-     assert(version < VERSIONS && !look);	/* else the bound is too small */
+     assert(version < VERSIONS && !look);	/* the bound suffices */
      version++;
      value[version] = value[version - 1];
      look = version;
-     printf("ledger: an older state was written last: version %d looks at the lead\n", version)
+     printf("ledger: an older state was written last, version %d has the lead looked at\n", version)
   fi
 #endif
 }
 
-/* outcomes.py, apply; statements.py, SETTLE and _OVERWRITES. */
-inline settle(w) {
-  printf("ledger: version %d is answered, fence %d\n", worker[w].order, worker[w].fence);
+/* ledger/statements.py: SETTLE, _OVERWRITES */
+inline settle_in_ledger(w) {
+  printf("ledger: version %d is synced, fence %d\n", worker[w].order, worker[w].fence);
   if
   :: worker[w].order < synced && worker[w].fence > applied_fence -> ask_again()
   :: worker[w].order > synced && worker[w].fence < applied_fence && worker[w].order != look -> ask_again()
@@ -167,7 +186,7 @@ inline settle(w) {
   fi;
   if
 #ifdef WITHOUT_FENCE_OF_REPEATED
-  :: worker[w].order > synced && worker[w].fence > applied_fence -> applied_fence = worker[w].fence
+  :: worker[w].fence > applied_fence && worker[w].order > synced -> applied_fence = worker[w].fence
 #else
   :: worker[w].fence > applied_fence -> applied_fence = worker[w].fence
 #endif
@@ -179,45 +198,52 @@ inline settle(w) {
 active proctype client() {
   do
   :: d_step { writes < WRITES ->
-       writes++; version++;
+       writes++;
+       version++;
        value[version] = (writes == 2 -> B : A);
-       printf("client: writes version %d, value %d\n", version, value[version]);
+       printf("client: writes version %d, %c\n", version, letter(value[version]));
        if
        :: nfull(bitrix_queue) -> bitrix_queue!!version, (version == 1), losses
-       :: full(bitrix_queue) -> printf("publisher: no confirm\n")
+       :: full(bitrix_queue) -> printf("broker: does not confirm it\n")
        fi
      }
   :: writes == WRITES -> break
   od
 }
 
-#define is_sent (bitrix_queue??[eval(version), false, eval(losses)] || bitrix_queue??[eval(version), true, eval(losses)])
+#define is_sent (bitrix_queue??[eval(version), true, eval(losses)] || bitrix_queue??[eval(version), false, eval(losses)])
 
 /* relay.py: the newest version, if it is open and does not wait in the work queue. */
 active proctype relay() {
 end:
   do
+#ifndef WITHOUT_RELAY
   :: d_step { is_open(version) && !is_sent && !(entry.events && entry.order == version) && nfull(bitrix_queue) ->
        bitrix_queue!!version, false, losses;
-       printf("relay: sends version %d\n", version)
+       printf("relay: sends version %d again\n", version)
      }
+#else
+  :: false
+#endif
   od
 }
 
-/* The way into the work queue. */
+/* Into the work queue. */
 
 /* lua/put.lua */
 inline put(v, is_first, sent) {
   if
-  :: sent < losses && entry.order == 0 -> printf("put: version %d is older than Redis' memory\n", v)
+  :: sent < losses && entry.order == 0 -> printf("put: version %d was sent before this epoch\n", v)
   :: else ->
      printf("put: version %d\n", v);
-     /* Never delivered before, and sent in this epoch: nothing of this user can be forgotten. */
+     if
 #ifdef WITHOUT_FIRST_DELIVERY
-     if :: entry.order == 0 && sent == losses -> entry.whole = 1 :: else fi;
+     :: entry.order == 0 && sent == losses -> entry.known_epoch = 1
 #else
-     if :: v == 1 && is_first && sent == losses -> entry.whole = 1 :: else fi;
+     :: is_first && sent == losses -> entry.known_epoch = 1
 #endif
+     :: else
+     fi;
      if :: v > entry.order -> entry.order = v; entry.answered = 0; close_gaps() :: else fi;
      if :: v == look && entry.look == 0 -> entry.look = 1 :: else fi;
      entry.events = 1
@@ -225,8 +251,9 @@ inline put(v, is_first, sent) {
 }
 
 #define receive(v, is_first) bitrix_queue??eval(v), eval(is_first), sent
+#define is_waiting(v, is_first) (bitrix_queue??[eval(v), eval(is_first), 0] || bitrix_queue??[eval(v), eval(is_first), 1])
 #define deliver(v, is_first) d_step { receive(v, is_first) -> put(v, is_first, sent); sent = 0 }
-#define lose(v, is_first) d_step { receive(v, is_first) -> sent = 0; printf("broker: loses version %d\n", v) }
+#define lose(v, is_first) d_step { !is_calm && is_waiting(v, is_first) -> receive(v, is_first); sent = 0; printf("broker: loses version %d\n", v) }
 
 active proctype connector() {
   byte sent;
@@ -242,17 +269,17 @@ end:
   :: lose(2, false)
   :: lose(3, false)
   :: lose(4, false)
-     /* Killed before it has put the message, or after it. */
-  :: d_step { receive(1, true) -> bitrix_queue!!1, false, sent; sent = 0; printf("connector: no ack\n") }
-  :: d_step { receive(1, true) -> bitrix_queue!!1, false, sent; put(1, true, sent); sent = 0; printf("connector: no ack\n") }
+     /* Killed before it has put the message, or after it: delivered again. */
+  :: d_step { receive(1, true) -> bitrix_queue!!1, false, sent; sent = 0; printf("connector: is killed\n") }
+  :: d_step { receive(1, true) -> bitrix_queue!!1, false, sent; put(1, true, sent); sent = 0; printf("connector: is killed\n") }
   od
 }
 
 /* Redis. */
 
-inline raise_doubt() { entry.doubt = 1; entry.last_applied = NONE; entry.applied_order = 0 }
+inline raise_doubt() { entry.doubt = 1; entry.agreed = NONE; entry.agreed_order = 0 }
 
-/* plan.py, plan */
+/* plan.py: plan */
 inline decide(w) {
   if
   :: entry.answered -> worker[w].plan = REPLY; worker[w].fence = entry.answered
@@ -263,110 +290,143 @@ inline decide(w) {
 #endif
   :: else ->
      if
-     :: entry.last_applied == NONE -> worker[w].plan = CREATE
-     :: entry.last_applied != NONE && entry.applied_order < entry.order &&
-        entry.last_applied != value[entry.order] -> worker[w].plan = UPDATE
+     :: entry.agreed == NONE -> worker[w].plan = CREATE
+     :: entry.agreed != NONE && entry.agreed_order < entry.order && entry.agreed != value[entry.order] -> worker[w].plan = UPDATE
      :: else -> worker[w].plan = NOTHING
      fi
+  fi;
+  if
+  :: worker[w].plan == REPLY -> printf("worker %d: leases version %d, to reply\n", w, entry.order)
+  :: worker[w].plan == NOTHING -> printf("worker %d: leases version %d, nothing to do\n", w, entry.order)
+  :: worker[w].plan == LOOK_UP -> printf("worker %d: leases version %d, to look up\n", w, entry.order)
+  :: worker[w].plan == CREATE -> printf("worker %d: leases version %d, to create\n", w, entry.order)
+  :: worker[w].plan == UPDATE -> printf("worker %d: leases version %d, to update\n", w, entry.order)
   fi
 }
 
-/* lua/lease.lua */
+/* lua/lease.lua: blocked_until, lease */
 inline lease(w) {
   if
-  :: !entry.whole ->
-     entry.whole = 1;
-#ifndef WITHOUT_EPOCH_MARK
+  :: !entry.known_epoch ->
+     entry.known_epoch = 1;
+#ifdef WITHOUT_EPOCH_MARK
+     if :: entry.agreed == NONE -> raise_doubt() :: else fi
+#else
      raise_doubt()
 #endif
   :: else
   fi;
   if
-  :: entry.running_order && entry.order > entry.running_order ->
-     entry.running_order = 0;	/* it is over, see is_blocked */
+  :: is_newer_than_running ->
+     entry.running_order = 0;
 #ifndef WITHOUT_DOUBT_AFTER_RUNNING_UNTIL
-     raise_doubt()		/* what was read meanwhile may be overwritten */
+     raise_doubt()
 #endif
   :: else
   fi;
   entry.lessee = w;
-  entry.written = 0;
-  worker[w].at = LEASED;
-  worker[w].in_time = 1;
-  worker[w].fence = 7; close_gaps();
+  worker[w].state = LEASED;
   worker[w].order = entry.order;
-#ifndef WITHOUT_WAIT_UNTIL
-  worker[w].waits = entry.wait_until && a_create_runs;
-#endif
+  worker[w].fence = NEXT_FENCE;
+  worker[w].in_time = 1;
   worker[w].looks = (entry.look == 1);
+#ifndef WITHOUT_WAIT_UNTIL
+  worker[w].must_wait = entry.wait_until && a_create_runs;
+#endif
   decide(w);
-  if :: worker[w].plan <= NOTHING -> worker[w].at = ENDED; worker[w].in_time = 0 :: else fi;
-  printf("worker %d: leases version %d, plan %d\n", w, worker[w].order, worker[w].plan)
+  if :: worker[w].plan <= NOTHING -> worker[w].state = ENDED; worker[w].in_time = 0 :: else fi;
+  close_gaps()
 }
 
-/* lua/lease.lua, expired */
+/* lua/lease.lua: expired */
 inline expire() {
-  printf("redis: lease of %d expires\n", entry.lessee);
 #ifdef WITHOUT_DOUBT_AFTER_LOST_LEASE
-  if :: !entry.written && entry.last_applied == NONE -> raise_doubt() :: else fi;
+  if :: entry.agreed == NONE -> raise_doubt() :: else fi;
 #else
-  if :: !entry.written -> raise_doubt() :: else fi;
+  raise_doubt();
 #endif
-  if :: saved.lessee == entry.lessee -> saved.lessee = ORPHAN :: else fi;
   entry.lessee = FREE;
-  entry.written = 0
+  printf("redis: the lease expires\n")
+}
+
+/* lua/settle.lua: release */
+inline release(w, are_events_left) {
+  if
+  :: is_ours(w) ->
+     entry.lessee = FREE;
+     entry.events = are_events_left;
+     if :: !are_events_left -> entry.answered = 0 :: else fi
+  :: else
+  fi
 }
 
 inline copy(to, from) {
-  to.order = from.order; to.applied_order = from.applied_order; to.last_applied = from.last_applied;
-  to.doubt = from.doubt; to.events = from.events; to.answered = from.answered; to.wait_until = from.wait_until;
-  to.running_order = from.running_order; to.look = from.look; to.lessee = from.lessee; to.written = from.written
+  to.order = from.order; to.agreed = from.agreed; to.agreed_order = from.agreed_order; to.doubt = from.doubt;
+  to.events = from.events; to.answered = from.answered; to.wait_until = from.wait_until;
+  to.running_order = from.running_order; to.look = from.look; to.lessee = from.lessee
 }
 
-inline forget(it) {
-  it.order = 0; it.applied_order = 0; it.last_applied = NONE; it.doubt = 0; it.events = 0; it.answered = 0; it.wait_until = 0;
-  it.running_order = 0; it.look = 0; it.lessee = FREE; it.written = 0
+inline save() {
+  copy(saved, entry);
+  is_saved = 1;
+#if !defined(WITHOUT_EPOCH_MARK) && !defined(WITHOUT_EPOCH_WAIT)
+  /* Another epoch neither believes nor needs these. */
+  saved.agreed = NONE; saved.agreed_order = 0; saved.doubt = 1; saved.wait_until = 0; saved.running_order = 0;
+#endif
+  printf("redis: its memory is on disk\n")
+}
+
+/* Back to what was on disk, or to nothing. */
+inline start_again() {
+  copy(entry, saved);
+  entry.known_epoch = 0;
+  saved.order = 0; saved.agreed = NONE; saved.agreed_order = 0; saved.doubt = 0; saved.events = 0; saved.answered = 0;
+  saved.wait_until = 0; saved.running_order = 0; saved.look = 0; saved.lessee = FREE;
+  is_saved = 0;
+  losses++;
+  close_gaps();
+  printf("redis: starts again with version %d\n", entry.order)
 }
 
 active proctype redis() {
 end:
   do
-  :: d_step { may_expire -> expire() }
-  :: d_step { losses < LOSSES && !is_saved && version -> copy(saved, entry); is_saved = 1;
-#if !defined(WITHOUT_EPOCH_MARK) && !defined(WITHOUT_EPOCH_WAIT)
-       saved.last_applied = NONE; saved.applied_order = 0; saved.doubt = 1;
-       saved.wait_until = 0; saved.running_order = 0; saved.written = 0;
-#endif
- printf("redis: is on disk\n") }
-     /* Back to what was on disk, or to nothing. Not one message says when it was put. */
-  :: d_step { losses < LOSSES && version ->
-       losses++;
-       copy(entry, saved); close_gaps();
-       entry.whole = 0;
-       forget(saved);
-       is_saved = 0;
-       printf("redis: starts again with version %d, last applied %d\n", entry.order, entry.last_applied)
-     }
+  :: d_step { may_expire && (!is_calm || is_abandoned) -> expire() }
+  :: d_step { !is_calm && losses < LOSSES && version && !is_saved -> save() }
+  :: d_step { !is_calm && losses < LOSSES && version -> start_again() }
   od
 }
 
 /* The worker: call.py. */
 
 inline go_idle(w) {
-  if :: saved.lessee == w -> saved.lessee = ORPHAN :: else fi;
-  worker[w].at = IDLE; worker[w].plan = 0; worker[w].order = 0; worker[w].result = 0; worker[w].in_time = 0;
-  worker[w].waits = 0; worker[w].looks = 0; worker[w].fence = 0;
+  if :: saved.lessee == w -> saved.lessee = DEAD :: else fi;
+  worker[w].state = IDLE; worker[w].plan = 0; worker[w].order = 0; worker[w].fence = 0; worker[w].in_time = 0;
+  worker[w].must_wait = 0; worker[w].looks = 0; worker[w].result = 0;
   close_gaps()
 }
 
 inline begin(w, c) {
-  call[c].kind = worker[w].plan; call[c].order = worker[w].order; call[c].waiter = w;
+  call[c].kind = worker[w].plan;
+  call[c].order = worker[w].order;
+  call[c].waiter = w;
   call[c].late = !worker[w].in_time;
-  worker[w].at = CALLING; worker[w].in_time = 0;
+  worker[w].state = CALLING;
+  worker[w].in_time = 0;
   printf("worker %d: its call begins\n", w)
 }
 
-inline wait_no_more(w) {
+inline read(w) {
+  worker[w].result = lead;
+  worker[w].state = ENDED;
+  worker[w].in_time = 0;
+  if
+  :: lead -> printf("worker %d: reads %c\n", w, letter(lead))
+  :: else -> printf("worker %d: finds no lead\n", w)
+  fi
+}
+
+inline wait_no_longer(w) {
   if
   :: call[0].waiter == w -> call[0].waiter = 0
   :: call[1].waiter == w -> call[1].waiter = 0
@@ -374,94 +434,86 @@ inline wait_no_more(w) {
   fi
 }
 
-/* lua/settle.lua, release */
-inline release(w, events_left) {
-  if
-  :: owns(w) -> entry.lessee = FREE; entry.written = 0; entry.events = events_left;
-     if :: !events_left -> entry.answered = 0 :: else fi
-  :: else
-  fi
-}
-
-/* plan.py: applied, looked_up, failed; lua/settle.lua */
+/* plan.py: applied, looked_up, failed */
 inline write_down(w) {
   if
-  :: !owns(w) -> printf("worker %d: has lost its lease\n", w); go_idle(w)
+  :: !is_ours(w) -> printf("worker %d: has lost its lease\n", w); go_idle(w)
   :: else ->
      if
-     :: worker[w].plan == REPLY -> worker[w].at = WRITTEN
+     :: worker[w].plan == REPLY -> worker[w].state = WRITTEN
      :: worker[w].plan == NOTHING || worker[w].plan >= CREATE && worker[w].result ->
-        if :: worker[w].plan != NOTHING -> entry.last_applied = value[worker[w].order] :: else fi;
-        entry.applied_order = worker[w].order; entry.doubt = 0; entry.wait_until = 0;
-        entry.written = 1;
+        if :: worker[w].plan >= CREATE -> entry.agreed = value[worker[w].order] :: else fi;
+        entry.agreed_order = worker[w].order;
+        entry.doubt = 0;
+        entry.wait_until = 0;
         if :: entry.order == worker[w].order -> entry.answered = worker[w].fence :: else fi;
-        worker[w].at = WRITTEN; worker[w].plan = 0; worker[w].result = 0;
-        worker[w].waits = 0; worker[w].looks = 0;
-        printf("worker %d: writes down last applied %d\n", w, entry.last_applied)
+        worker[w].state = WRITTEN; worker[w].plan = 0; worker[w].result = 0; worker[w].must_wait = 0; worker[w].looks = 0;
+        printf("worker %d: writes down %c\n", w, letter(entry.agreed))
      :: worker[w].plan == LOOK_UP ->
         if
-        :: worker[w].result || !worker[w].waits ->
-           entry.last_applied = worker[w].result; entry.applied_order = 0;
-           entry.doubt = 0; entry.wait_until = 0;
+        :: worker[w].result || !worker[w].must_wait ->
+           entry.agreed = worker[w].result;
+           entry.agreed_order = 0;
+           entry.doubt = 0;
+           entry.wait_until = 0;
            if :: worker[w].looks -> entry.look = 2 :: else fi;
-           printf("worker %d: has found %d\n", w, entry.last_applied)
-        :: else -> printf("worker %d: has found nothing yet\n", w)
+           printf("worker %d: writes down what it has found\n", w)
+        :: else -> printf("worker %d: will look again\n", w)
         fi;
         release(w, true);
         go_idle(w)
      :: else ->
+        raise_doubt();
         if
         :: worker[w].plan == CREATE -> entry.wait_until = 1
         :: else -> entry.running_order = worker[w].order
         fi;
-        raise_doubt();
-        printf("worker %d: outcome unknown\n", w);
+        printf("worker %d: writes down that the outcome is unknown\n", w);
         release(w, true);
         go_idle(w)
      fi
   fi
 }
 
-#define begins(w, c) (worker[w].plan >= CREATE && call[c].kind == 0 && (c == 0 || call[0].kind))
+/* LOOK_AGAIN_MS: in calm a look-up waits for the lost create, or it might be repeated without end. */
+#define looks_too_early (is_calm && entry.wait_until && a_create_runs)
+#define is_due (entry.events && entry.lessee == FREE && !is_blocked && !looks_too_early && \
+                (entry.known_epoch || forgotten_calls_are_over))
+#define has_place(c) (call[c].kind == 0 && (c == 0 || call[0].kind))
 #ifdef WITHOUT_SEND_UNTIL
-#define is_allowed(w) (worker[w].at == LEASED)
+#define is_allowed(w) (worker[w].state == LEASED)
 #else
 #define is_allowed(w) may_begin(w)
 #endif
 
-#define me (_pid - 3)	/* 1 or 2: the processes are numbered as they stand here */
+#define me (_pid - 3)	/* 1 and 2: processes are numbered in the order of this file */
 
 active [2] proctype work() {
 end:
   do
-     /* Idle workers are alike: the second one leases only while the first is at work. */
-  :: d_step { worker[me].at == IDLE && (me == 1 || worker[1].at != IDLE) &&
-              entry.events && entry.lessee == FREE && (entry.whole || lost_calls_are_over) && !is_blocked -> lease(me) }
-#ifdef WITHOUT_DOUBT_AFTER_RUNNING_UNTIL
-     /* Raised only if somebody wanted to lease the user meanwhile. */
-  :: d_step { worker[me].at == IDLE && entry.events && entry.lessee == FREE && entry.whole && is_blocked && !entry.doubt -> raise_doubt() }
-#endif
+     /* Idle workers are alike: the second one leases only while the first is busy. */
+  :: d_step { worker[me].state == IDLE && is_due && (me == 1 || worker[1].state != IDLE) -> lease(me) }
 #ifdef WITHOUT_SEND_UNTIL
   :: d_step { may_begin(me) -> worker[me].in_time = 0; printf("worker %d: is slow\n", me) }
 #endif
-  :: d_step { is_allowed(me) && begins(me, 0) -> begin(me, 0) }
-  :: d_step { is_allowed(me) && begins(me, 1) -> begin(me, 1) }
-  :: d_step { is_allowed(me) && worker[me].plan == LOOK_UP ->
-              worker[me].result = lead; worker[me].in_time = 0; worker[me].at = ENDED; printf("worker %d: reads %d\n", me, lead) }
-     /* Too late, no token, or a call that ran nothing. */
-  :: d_step { worker[me].at == LEASED && worker[me].plan >= LOOK_UP -> release(me, true); go_idle(me); printf("worker %d: defers\n", me) }
-  :: d_step { worker[me].at == CALLING -> wait_no_more(me); worker[me].at = ENDED; printf("worker %d: gets no answer\n", me) }
-  :: d_step { worker[me].at == ENDED -> write_down(me) }
+  :: d_step { is_allowed(me) && worker[me].plan >= CREATE && has_place(0) -> begin(me, 0) }
+  :: d_step { is_allowed(me) && worker[me].plan >= CREATE && has_place(1) -> begin(me, 1) }
+  :: d_step { is_allowed(me) && worker[me].plan == LOOK_UP -> read(me) }
+     /* Too late, no budget, or refused: nothing was sent. */
+  :: d_step { !is_calm && worker[me].state == LEASED -> release(me, true); go_idle(me); printf("worker %d: defers\n", me) }
+  :: d_step { !is_calm && worker[me].state == CALLING -> wait_no_longer(me); worker[me].state = ENDED; printf("worker %d: gets no answer\n", me) }
+  :: d_step { worker[me].state == ENDED -> write_down(me) }
      /* The ledger has the reply before the lease ends, or after it. */
-  :: d_step { worker[me].at == WRITTEN -> settle(me); worker[me].at = REPLIED }
-  :: d_step { worker[me].at == REPLIED -> release(me, entry.order > worker[me].order); go_idle(me) }
-  :: d_step { worker[me].at == WRITTEN -> release(me, entry.order > worker[me].order); worker[me].at = RELEASED }
-  :: d_step { worker[me].at == RELEASED -> settle(me); go_idle(me) }
-  :: d_step { worker[me].at != IDLE && worker[me].at != RELEASED ->
-              wait_no_more(me);
-              if :: entry.lessee == me -> entry.lessee = ORPHAN :: else fi;
-              go_idle(me);
-              printf("worker %d: is killed\n", me) }
+  :: d_step { worker[me].state == WRITTEN -> settle_in_ledger(me); worker[me].state = REPLIED }
+  :: d_step { worker[me].state == REPLIED -> release(me, entry.order > worker[me].order); go_idle(me) }
+  :: d_step { worker[me].state == WRITTEN -> release(me, entry.order > worker[me].order); worker[me].state = RELEASED }
+  :: d_step { worker[me].state == RELEASED -> settle_in_ledger(me); go_idle(me) }
+  :: d_step { !is_calm && worker[me].state != IDLE && worker[me].state != RELEASED ->
+       wait_no_longer(me);
+       if :: entry.lessee == me -> entry.lessee = DEAD :: else fi;
+       go_idle(me);
+       printf("worker %d: is killed\n", me)
+     }
   od
 }
 
@@ -472,12 +524,8 @@ inline move_call(to, from) {
   call[to].waiter = call[from].waiter; call[to].late = call[from].late
 }
 
-inline end_call(c, is_answered) {
-  if
-  :: call[c].waiter -> worker[call[c].waiter].result = is_answered; worker[call[c].waiter].at = ENDED
-  :: else
-  fi;
-  /* The calls are alike: the first place is filled first. */
+inline end_call(c) {
+  /* Calls are alike: the first place is filled first. */
   if :: c == 0 -> move_call(0, 1) :: else fi;
   call[1].kind = 0; call[1].order = 0; call[1].waiter = 0; call[1].late = 0
 }
@@ -487,30 +535,46 @@ inline land(c) {
   :: call[c].kind == CREATE -> leads++; assert(leads <= 1)	/* P2 */
   :: else
   fi;
+  assert(losses || call[c].order >= synced);	/* no older state comes after a newer one was answered */
   lead = value[call[c].order];
-  printf("portal: call %d of version %d lands, the lead is %d\n", call[c].kind, call[c].order, lead);
-  end_call(c, true)
+  printf("portal: the call of version %d lands, the lead is %c\n", call[c].order, letter(lead));
+  if
+  :: call[c].waiter -> worker[call[c].waiter].result = 1; worker[call[c].waiter].state = ENDED
+  :: else
+  fi;
+  end_call(c)
 }
+
+#define vanish(c) d_step { !is_calm && call[c].kind && !call[c].waiter -> end_call(c); printf("portal: a call never comes\n") }
 
 active proctype portal() {
 end:
   do
   :: d_step { call[0].kind -> land(0) }
   :: d_step { call[1].kind -> land(1) }
-  :: d_step { call[0].kind -> printf("portal: a call vanishes\n"); end_call(0, false) }
-  :: d_step { call[1].kind -> printf("portal: a call vanishes\n"); end_call(1, false) }
+  :: vanish(0)
+  :: vanish(1)
   od
 }
 
-/* What must hold. */
+/* The promises. */
 
-#define at_rest (version && synced == version && worker[1].at == IDLE && worker[2].at == IDLE \
-                 && !call[0].kind && !call[1].kind && entry.lessee == FREE && !entry.events && empty(bitrix_queue))
+#define is_at_rest (version && synced == version && len(bitrix_queue) == 0 && !entry.events && entry.lessee == FREE && \
+                    worker[1].state == IDLE && worker[2].state == IDLE && !call[0].kind)
+#define is_in_step (leads == 1 && lead == value[version])
 
+#ifdef CALM
+active proctype promises() {
+  is_calm = 1
+}
+
+ltl P1 { [] (is_calm && writes == WRITES -> <> (synced == version)) }
+#else
 active proctype promises() {
 end:
   do
-  :: d_step { at_rest && (lead != value[version] || leads != 1) -> assert(false) }	/* P3 */
-  :: d_step { timeout && synced != version -> assert(false) }	/* P1 */
+  :: is_at_rest && !is_in_step -> assert(is_in_step)	/* P3 */
+  :: timeout && synced != version -> assert(synced == version)	/* P1 */
   od
 }
+#endif
