@@ -15,7 +15,9 @@ from functools import partial
 import pika
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import NackError, UnroutableError
 
+from leadline.messages.auxiliary import AuxiliaryQueues
 from leadline.messages.courier import Courier
 from leadline.messages.received import SERVED, Received, Verdict
 from leadline.runtime import metrics
@@ -45,16 +47,20 @@ class Deliveries:
         connection: pika.BlockingConnection,
         channel: BlockingChannel,
         courier: Courier,
+        auxiliary: AuxiliaryQueues,
         *,
         prefetch: int,
     ) -> None:
         self._connection = connection
         self._channel = channel
         self._courier = courier
+        self._auxiliary = auxiliary
         self._at_most = max(1, prefetch // POSTS)
         self._waiting: deque[Received] = deque()
         #: Tags of all that is not acknowledged.
         self._unsettled: set[int] = set()
+        #: Those of them that could not be put aside, and wait here until they are delivered again.
+        self._held: set[int] = set()
         #: When the requests under way began, by their first message's tag.
         self._posts: dict[int, float] = {}
         # One pool a connection: a delivery can be settled on the channel it came by only.
@@ -62,8 +68,8 @@ class Deliveries:
 
     @property
     def is_done(self) -> bool:
-        """Whether all is acknowledged."""
-        return not self._unsettled
+        """Whether all is acknowledged, but for what RabbitMQ may as well give to others."""
+        return self._unsettled == self._held
 
     def add(self, message: Received) -> None:
         """Deliver this message with the next `post`."""
@@ -126,9 +132,39 @@ class Deliveries:
     def _settle(self, message: Received, verdict: Verdict) -> None:
         self._posts.pop(message.tag, None)
         DELIVERIES.inc(message.queue, verdict.name)
-        if not verdict.is_served:
+        if verdict.is_served or self._is_put_aside(message, verdict):
+            self._acknowledge([message])
+        else:
+            self._hold(message, verdict)
+
+    def _is_put_aside(self, message: Received, verdict: Verdict) -> bool:
+        """Whether the broker has a copy of it where it waits or rests."""
+        refuge = message.refuge(verdict)
+        if not self._auxiliary.can_take(refuge):
+            return False
+        try:
             message.put_aside(verdict)
-        self._acknowledge([message])
+        except (UnroutableError, NackError) as error:
+            logger.error("queue takes no message", queue=refuge, reason=type(error).__name__)  # noqa: TRY400
+            self._auxiliary.miss(refuge)
+            return False
+        return True
+
+    def _hold(self, message: Received, verdict: Verdict) -> None:
+        """Keep it without acknowledgement until its delay is over, then deliver it again."""
+        self._held.add(message.tag)
+        self._connection.call_later(message.delay_s, partial(self._again, message))
+        logger.warning(
+            "message held, as it can't be put aside",
+            refuge=message.refuge(verdict),
+            reason=verdict.reason,
+            retry_in_s=message.delay_s,
+            **message.about(),
+        )
+
+    def _again(self, message: Received) -> None:
+        self._held.discard(message.tag)
+        self._waiting.append(message.again())
 
     def _acknowledge(self, messages: Sequence[Received]) -> None:
         """In one go those that nothing unsettled came before, the others one by one."""

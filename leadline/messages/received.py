@@ -1,6 +1,7 @@
 """A message between its delivery and its acknowledgement."""
 
 import time
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,40 +59,65 @@ class Received:
         """The message after such a batch."""
         return replace(self, may_be_served=True)
 
+    @property
+    def delay_s(self) -> int:
+        """How long it waits until it is delivered again."""
+        return topology.RETRY_STEPS_S[min(self.attempt, len(topology.RETRY_STEPS_S)) - 1]
+
+    def refuge(self, verdict: Verdict) -> str:
+        """The queue where it waits or rests after this verdict."""
+        if self._is_dead(verdict):
+            return topology.dead_letters(self.queue)
+        return topology.delay(self.queue, self.delay_s)
+
     def put_aside(self, verdict: Verdict) -> None:
-        """Publish a copy to where what was not served waits or rests; to be acknowledged then."""
-        if verdict.is_final or self.attempt >= MAX_ATTEMPTS:
-            self._bury(verdict.reason)
+        """Publish a copy to where what was not served waits or rests; to be acknowledged then.
+
+        Raises:
+            UnroutableError, NackError: the broker has not taken the copy.
+        """
+        if self._is_dead(verdict):
+            self._bury(verdict)
         else:
-            self._delay(verdict.reason)
+            self._delay(verdict)
 
-    def _bury(self, reason: str) -> None:
-        """Into the dead letters, with the reason and the origin."""
-        grave = {"x-reason": reason, "x-origin": self.queue, "x-died-at": int(time.time())}
-        grave[ATTEMPT_HEADER] = self.attempt
-        self._copy_to(topology.dead_letters(self.queue), grave)
-        DEAD.inc(self.queue)
-        logger.error("message dead", reason=reason, **self._about())
+    def again(self) -> "Received":
+        """The message as it is delivered once more by this very connector."""
+        return replace(self, attempt=self.attempt + 1)
 
-    def _delay(self, reason: str) -> None:
-        """Into a delay queue, which gives it back after its time."""
-        step_s = topology.RETRY_STEPS_S[min(self.attempt, len(topology.RETRY_STEPS_S)) - 1]
-        self._copy_to(topology.delay(self.queue, step_s), {ATTEMPT_HEADER: self.attempt + 1})
-        logger.warning("message delayed", reason=reason, retry_in_s=step_s, **self._about())
-
-    def _copy_to(self, queue: str, headers: dict[str, Any]) -> None:
-        self.properties.headers = {**(self.properties.headers or {}), **headers}
-        self.properties.delivery_mode = 2
-        # Returns once the broker has confirmed the copy; raises if it has not.
-        self.channel.basic_publish("", queue, self.body, self.properties, mandatory=True)
-
-    def _about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
+        """What a log line says of it."""
         return {
             "queue": self.queue,
             "message_id": self.properties.message_id,
             "correlation_id": self.properties.correlation_id,
             "attempt": self.attempt,
         }
+
+    def _is_dead(self, verdict: Verdict) -> bool:
+        return verdict.is_final or self.attempt >= MAX_ATTEMPTS
+
+    def _bury(self, verdict: Verdict) -> None:
+        """Into the dead letters, with the reason and the origin."""
+        grave = {"x-reason": verdict.reason, "x-origin": self.queue, "x-died-at": int(time.time())}
+        grave[ATTEMPT_HEADER] = self.attempt
+        self._copy_to(self.refuge(verdict), grave)
+        DEAD.inc(self.queue)
+        logger.error("message dead", reason=verdict.reason, **self.about())
+
+    def _delay(self, verdict: Verdict) -> None:
+        """Into a delay queue, which gives it back after its time."""
+        self._copy_to(self.refuge(verdict), {ATTEMPT_HEADER: self.attempt + 1})
+        logger.warning(
+            "message delayed", reason=verdict.reason, retry_in_s=self.delay_s, **self.about()
+        )
+
+    def _copy_to(self, queue: str, headers: dict[str, Any]) -> None:
+        properties = copy(self.properties)
+        properties.headers = {**(properties.headers or {}), **headers}
+        properties.delivery_mode = 2
+        # Returns once the broker has confirmed the copy; raises if it has not.
+        self.channel.basic_publish("", queue, self.body, properties, mandatory=True)
 
 
 def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:

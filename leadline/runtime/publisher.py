@@ -16,10 +16,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
-from pika.exceptions import ShortStringTooLong, UnsupportedAMQPFieldException
+from pika.exceptions import (
+    ChannelClosedByBroker,
+    ShortStringTooLong,
+    UnsupportedAMQPFieldException,
+)
 
 from leadline.runtime import metrics, secrets, tracing, turns
 from leadline.runtime.broker import Message, Queue, parameters
@@ -72,7 +77,9 @@ class Publisher:
     ) -> None:
         self._address = address
         parameters(secrets.now(address))  # what makes no sense is told at once
-        self._queues = tuple(queues)
+        queues = tuple(queues)
+        self._queues = [one for one in queues if not one.is_auxiliary]
+        self._auxiliary = [one for one in queues if one.is_auxiliary]
         self._max_waiting = max_waiting
         self._waiting: deque[_Item] = deque()
         self._unconfirmed: dict[int, _Item] = {}
@@ -256,6 +263,8 @@ class Publisher:
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         connection.channel(on_open_callback=self._on_channel)
+        for queue in self._auxiliary:
+            connection.channel(on_open_callback=partial(_declare_auxiliary, queue))
 
     def _on_channel(self, channel: Any) -> None:
         self._channel = channel
@@ -263,7 +272,7 @@ class Publisher:
         self._returned.clear()  # their confirms went down with the channel before
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_return)
-        self._declare(list(self._queues))
+        self._declare(self._queues)
 
     def _declare(self, rest: list[Queue]) -> None:
         """Declare one queue after the other, then begin to publish."""
@@ -388,6 +397,22 @@ class Publisher:
         for item in items:
             PUBLISHED.inc("failed")
             item.done(False)  # noqa: FBT003
+
+
+def _declare_auxiliary(queue: Queue, channel: Any) -> None:
+    """Declare a queue that nothing here is published to, on a channel that may fail."""
+    channel.add_on_close_callback(partial(_on_auxiliary_closed, queue))
+    channel.queue_declare(
+        queue.name,
+        durable=True,
+        arguments=queue.arguments,
+        callback=lambda _frame: channel.close(),
+    )
+
+
+def _on_auxiliary_closed(queue: Queue, _channel: object, reason: Exception) -> None:
+    if isinstance(reason, ChannelClosedByBroker):
+        log.error("queue can't be had, publishing goes on", queue=queue.name, reason=str(reason))
 
 
 def _trace(item: _Item) -> None:

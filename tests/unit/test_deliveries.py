@@ -7,6 +7,7 @@ from unittest.mock import Mock, call
 
 import pika
 import pytest
+from pika.exceptions import NackError, UnroutableError
 
 from leadline.messages.deliveries import Deliveries
 from leadline.messages.received import SERVED, Received, Verdict
@@ -26,7 +27,12 @@ class Lab:
         self.held: dict[int, threading.Event] = {}
         self.verdicts: dict[int, Verdict] = {}
         self.posted: list[list[int]] = []
-        self.deliveries = Deliveries(self.connection, self.channel, self.courier, prefetch=8)
+        self.auxiliary = Mock()
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.connection.call_later = lambda delay_s, work: self.timers.append((delay_s, work))
+        self.deliveries = Deliveries(
+            self.connection, self.channel, self.courier, self.auxiliary, prefetch=8
+        )
 
     def receive(self, *tags: int) -> None:
         for tag in tags:
@@ -115,3 +121,47 @@ def test_half_of_what_may_be_in_hand_goes_in_one_request_at_most(lab: Lab) -> No
     lab.work(2)
     assert sorted(lab.posted) == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert lab.deliveries.is_done
+
+
+def test_what_can_not_be_put_aside_is_held_and_delivered_again_with_its_attempts_counted(
+    lab: Lab,
+) -> None:
+    lab.verdicts[1] = Verdict(is_served=False, reason="no")
+    lab.auxiliary.can_take.return_value = False
+    lab.receive(1)
+    lab.work(1)
+    lab.receive(2)
+    lab.work(1)
+    assert lab.acknowledged() == [call(2)]
+    assert lab.channel.basic_publish.mock_calls == []
+    assert lab.deliveries.is_done  # RabbitMQ may give the held one to others
+    for expected_s in (1, 4, 15):
+        ((delay_s, again),) = lab.timers
+        assert delay_s == expected_s
+        lab.timers.clear()
+        again()
+        lab.deliveries.post()
+        lab.work(1)
+    assert lab.posted == [[1], [2], [1], [1], [1]]
+    lab.verdicts.clear()
+    lab.timers.pop()[1]()
+    lab.deliveries.post()
+    assert not lab.deliveries.is_done
+    lab.work(1)
+    assert lab.acknowledged() == [call(1, multiple=True)]
+
+
+@pytest.mark.parametrize("error", [UnroutableError([]), NackError([])])
+def test_a_copy_that_the_broker_does_not_take_costs_no_message(lab: Lab, error: Exception) -> None:
+    lab.verdicts[1] = Verdict(is_served=False, is_final=True, reason="no")
+    lab.channel.basic_publish.side_effect = error
+    lab.receive(1)
+    lab.work(1)
+    assert lab.acknowledged() == []
+    assert lab.auxiliary.miss.mock_calls == [call("q.dead")]
+    lab.channel.basic_publish.side_effect = None
+    lab.timers.pop()[1]()
+    lab.deliveries.post()
+    lab.work(1)
+    assert lab.channel.basic_publish.mock_calls[-1].args[1] == "q.dead"
+    assert lab.acknowledged() == [call(1, multiple=True)]
