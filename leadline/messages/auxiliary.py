@@ -1,7 +1,7 @@
-"""The queues beside a work queue, its dead letters and delay queues, declared without waiting.
+"""The queues beside a work queue, its dead letters and delay queues, and what is put into them.
 
-They have a thread and connections of their own, and are declared again now and then. So one that
-can't be had, because its nodes are down or somebody has declared it otherwise, keeps nobody from
+All of it has threads and connections of its own. So one that can't be had, because its nodes are
+down or somebody has declared it otherwise, or one that confirms nothing, keeps nobody from
 consuming: what would go there is held by the connector meanwhile.
 """
 
@@ -15,8 +15,9 @@ from pika.exceptions import ChannelClosedByBroker
 from leadline.messages import topology
 from leadline.messages.depths import connected
 from leadline.runtime import secrets
-from leadline.runtime.broker import Queue
+from leadline.runtime.broker import Message, Queue
 from leadline.runtime.errors import BrokerDown
+from leadline.runtime.publisher import Done, Publisher
 from leadline.runtime.secrets import Address
 
 logger = structlog.get_logger()
@@ -31,6 +32,7 @@ class AuxiliaryQueues:
 
     def __init__(self, address: Address, name: str) -> None:
         self._address = address
+        self._publisher = Publisher(address, ())
         self._queues = topology.auxiliary_queues(name)
         self._retired = set(topology.retired(name))
         #: What the broker last said of those that can't be had.
@@ -59,14 +61,25 @@ class AuxiliaryQueues:
         self._is_wanted.set()
         self._was_looked.wait(timeout_s)
 
-    def can_take(self, name: str) -> bool:
-        """Whether this queue is there and as it should be, as far as anybody knows."""
-        return name in self._usable
+    def put(self, message: Message, done: Done) -> None:
+        """Publish a message to one of them; `done(True)` once it is there, else `done(False)`."""
+        name = message.queue
+        if name not in self._usable:
+            done(False)  # noqa: FBT003
+            return
 
-    def miss(self, name: str) -> None:
-        """Say that this queue did not take a message."""
-        self._usable.discard(name)
+        def told(is_confirmed: bool) -> None:  # noqa: FBT001
+            if not is_confirmed:
+                self._usable.discard(name)
+                self._is_wanted.set()
+            done(is_confirmed)
+
+        self._publisher.offer(message, told)
+
+    def close(self) -> None:
+        """End once what is under way is confirmed; `keep` has been told to stop."""
         self._is_wanted.set()
+        self._publisher.close()
 
     def _declare(self, queue: Queue) -> None:
         # A connection for each: some refusals end it.

@@ -79,12 +79,11 @@ class Connector:
             self.is_consuming = False
             wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
             self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
-        self._auxiliary.look()  # so that its thread sees that it may end
+        self._auxiliary.close()
 
     def _consume(self) -> None:
         connection = pika.BlockingConnection(broker.parameters(secrets.now(self._address)))
         channel = connection.channel()
-        channel.confirm_delivery()
         channel.basic_qos(prefetch_count=self._prefetch)
         queue = topology.work_queue(self.queue)
         channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)

@@ -10,12 +10,13 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import pika
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import NackError, UnroutableError
+from pika.exceptions import ConnectionWrongStateError
 
 from leadline.messages.auxiliary import AuxiliaryQueues
 from leadline.messages.courier import Courier
@@ -116,6 +117,13 @@ class Deliveries:
     def _afterwards(self, work: Callable[[], None]) -> None:
         self._connection.add_callback_threadsafe(work)
 
+    # --- in the thread of the publisher
+
+    def _put(self, message: Received, verdict: Verdict, is_confirmed: bool) -> None:  # noqa: FBT001
+        # Where the connection is gone, RabbitMQ gives the message to others.
+        with suppress(ConnectionWrongStateError):
+            self._afterwards(partial(self._put_aside, message, verdict, is_confirmed=is_confirmed))
+
     # --- in the connection's thread again
 
     def _split(self, lot: list[Received], left: list[Received]) -> None:
@@ -132,23 +140,19 @@ class Deliveries:
     def _settle(self, message: Received, verdict: Verdict) -> None:
         self._posts.pop(message.tag, None)
         DELIVERIES.inc(message.queue, verdict.name)
-        if verdict.is_served or self._is_put_aside(message, verdict):
+        if verdict.is_served:
+            self._acknowledge([message])
+        else:
+            done = partial(self._put, message, verdict)
+            self._auxiliary.put(message.copy(verdict), done)
+
+    def _put_aside(self, message: Received, verdict: Verdict, *, is_confirmed: bool) -> None:
+        """A copy of it waits or rests in another queue, unless the broker has not confirmed it."""
+        if is_confirmed:
+            message.note(verdict)
             self._acknowledge([message])
         else:
             self._hold(message, verdict)
-
-    def _is_put_aside(self, message: Received, verdict: Verdict) -> bool:
-        """Whether the broker has a copy of it where it waits or rests."""
-        refuge = message.refuge(verdict)
-        if not self._auxiliary.can_take(refuge):
-            return False
-        try:
-            message.put_aside(verdict)
-        except (UnroutableError, NackError) as error:
-            logger.error("queue takes no message", queue=refuge, reason=type(error).__name__)  # noqa: TRY400
-            self._auxiliary.miss(refuge)
-            return False
-        return True
 
     def _hold(self, message: Received, verdict: Verdict) -> None:
         """Keep it without acknowledgement until its delay is over, then deliver it again."""

@@ -2,7 +2,7 @@
 
 import time
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pika
@@ -12,6 +12,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from leadline.messages import topology
 from leadline.messages.delivery import ATTEMPT
 from leadline.runtime import metrics
+from leadline.runtime.broker import Message
 
 logger = structlog.get_logger()
 
@@ -43,6 +44,17 @@ SERVED = Verdict(is_served=True)
 
 
 @dataclass(frozen=True, slots=True)
+class Copy(Message):
+    """A message for another queue, with all that its sender said of it."""
+
+    kept: pika.BasicProperties = field(kw_only=True)
+
+    def properties(self) -> pika.BasicProperties:
+        """As they came, with the headers of the copy."""
+        return self.kept
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A message as it came, and the one channel where it can be acknowledged."""
 
@@ -70,16 +82,21 @@ class Received:
             return topology.dead_letters(self.queue)
         return topology.delay(self.queue, self.delay_s)
 
-    def put_aside(self, verdict: Verdict) -> None:
-        """Publish a copy to where what was not served waits or rests; to be acknowledged then.
+    def copy(self, verdict: Verdict) -> Copy:
+        """What waits or rests there; acknowledge this message once the broker has it."""
+        properties = copy(self.properties)
+        properties.headers = {**(properties.headers or {}), **self._marks(verdict)}
+        properties.delivery_mode = 2
+        return Copy(self.refuge(verdict), self.body, properties.message_id or "", kept=properties)
 
-        Raises:
-            UnroutableError, NackError: the broker has not taken the copy.
-        """
+    def note(self, verdict: Verdict) -> None:
+        """Log and count that it waits or rests now."""
+        about = {"reason": verdict.reason, **self.about()}
         if self._is_dead(verdict):
-            self._bury(verdict)
+            DEAD.inc(self.queue)
+            logger.error("message dead", **about)
         else:
-            self._delay(verdict)
+            logger.warning("message delayed", retry_in_s=self.delay_s, **about)
 
     def again(self) -> "Received":
         """The message as it is delivered once more by this very connector."""
@@ -97,27 +114,16 @@ class Received:
     def _is_dead(self, verdict: Verdict) -> bool:
         return verdict.is_final or self.attempt >= MAX_ATTEMPTS
 
-    def _bury(self, verdict: Verdict) -> None:
-        """Into the dead letters, with the reason and the origin."""
-        grave = {"x-reason": verdict.reason, "x-origin": self.queue, "x-died-at": int(time.time())}
-        grave[ATTEMPT_HEADER] = self.attempt
-        self._copy_to(self.refuge(verdict), grave)
-        DEAD.inc(self.queue)
-        logger.error("message dead", reason=verdict.reason, **self.about())
-
-    def _delay(self, verdict: Verdict) -> None:
-        """Into a delay queue, which gives it back after its time."""
-        self._copy_to(self.refuge(verdict), {ATTEMPT_HEADER: self.attempt + 1})
-        logger.warning(
-            "message delayed", reason=verdict.reason, retry_in_s=self.delay_s, **self.about()
-        )
-
-    def _copy_to(self, queue: str, headers: dict[str, Any]) -> None:
-        properties = copy(self.properties)
-        properties.headers = {**(properties.headers or {}), **headers}
-        properties.delivery_mode = 2
-        # Returns once the broker has confirmed the copy; raises if it has not.
-        self.channel.basic_publish("", queue, self.body, properties, mandatory=True)
+    def _marks(self, verdict: Verdict) -> dict[str, Any]:
+        """Headers: how often it was delivered, and of a dead letter its reason and its origin."""
+        if not self._is_dead(verdict):
+            return {ATTEMPT_HEADER: self.attempt + 1}
+        return {
+            "x-reason": verdict.reason,
+            "x-origin": self.queue,
+            "x-died-at": int(time.time()),
+            ATTEMPT_HEADER: self.attempt,
+        }
 
 
 def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:

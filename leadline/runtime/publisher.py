@@ -57,6 +57,8 @@ _BACKOFF_S = (0.1, 0.5, 1, 2, 5)
 _NOT_ENCODABLE = (ShortStringTooLong, UnsupportedAMQPFieldException, UnicodeError, struct.error)
 
 Done = Callable[[bool], None]
+#: Tells a returned message from others: one with the same queue, id and body would do as well.
+_Key = tuple[str, str | None, bytes]
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ class Publisher:
         self._max_waiting = max_waiting
         self._waiting: deque[_Item] = deque()
         self._unconfirmed: dict[int, _Item] = {}
-        self._returned: set[str] = set()
+        self._returned: set[_Key] = set()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0  # its number, where it is not ours
@@ -337,9 +339,7 @@ class Publisher:
         for one in tags:
             item = self._unconfirmed.pop(one, None)
             if item is not None:
-                returned = item.message.message_id in self._returned
-                self._returned.discard(item.message.message_id)
-                if acked and not returned:
+                if acked and not self._was_returned(item.message):
                     PUBLISHED.inc("confirmed")
                     item.done(True)  # noqa: FBT003
                 else:
@@ -347,10 +347,18 @@ class Publisher:
         if was_full:
             self._drain()
 
-    def _on_return(self, _channel: object, method: Any, properties: Any, _body: bytes) -> None:
+    def _was_returned(self, message: Message) -> bool:
+        if not self._returned:
+            return False
+        key = (message.queue, message.message_id or None, message.body)
+        is_returned = key in self._returned
+        self._returned.discard(key)
+        return is_returned
+
+    def _on_return(self, _channel: object, method: Any, properties: Any, body: bytes) -> None:
         """The broker has no such queue: declare it anew, the message counts as not published."""
         log.error("message unroutable", queue=method.routing_key, message_id=properties.message_id)
-        self._returned.add(properties.message_id)
+        self._returned.add((method.routing_key, properties.message_id or None, body))
         for queue in self._queues:
             self._channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
 
@@ -419,6 +427,8 @@ def _trace(item: _Item) -> None:
     """Let the message's way to the broker be a step of its trace, and what follows its children."""
     message, done = item.message, item.done
     parent = message.headers.get("traceparent")
+    if parent is None:
+        return
     name = f"publish {message.queue}"
     span = Span(name, "PRODUCER", parent, message_id=message.message_id)
     item.message = replace(message, headers={**message.headers, "traceparent": span.traceparent})
