@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 #: So much longer than the portal runs a request may a call last, from the decision to make it (5 s
-#: to send it, 3 s to connect, some to spare) until nothing of it can happen any more.
+#: until the first byte, 3 s to arrive, some to spare) until nothing of it can happen any more.
 CALL_MARGIN_S = 10.0
 
 

@@ -35,13 +35,17 @@ _BY_CODE: dict[str, type[BitrixError]] = {
     "portal_deleted": PortalDown,
     "invalid_request": PortalDown,
     "allowed_only_intranet_user": PortalDown,
-    # This record, or a mistake of ours: the same call fails for ever.
+    # This record, or a mistake of ours: the same call fails each time.
     "not_found": LeadGone,
     "error_method_not_found": Rejected,
     "error_batch_length_exceeded": Rejected,
     "error_batch_method_not_allowed": Rejected,
     "error_manifest_is_not_available": Rejected,
 }
+#: A value was refused, if the status says so too; `""` then comes with a sentence.
+_OF_VALUE = frozenset({"", "100", "invalid_arg_value", "error_argument"})
+#: The same: CRM_FIELD_ERROR_VALUE_NOT_VALID, CRM_FIELD_ERROR_REQUIRED and others.
+_OF_FIELD = "crm_field_error_"
 
 _BY_STATUS: dict[int, type[BitrixError]] = {
     HTTPStatus.UNAUTHORIZED: PortalDown,
@@ -49,15 +53,30 @@ _BY_STATUS: dict[int, type[BitrixError]] = {
     HTTPStatus.TOO_MANY_REQUESTS: Refused,
 }
 
+#: A reply with a longer reason is refused by its reader.
+TEXT_MAX = 500
+CODE_MAX = 100
+
 
 def classify(status: int, code: object, description: object) -> BitrixError:
-    """The error of a JSON answer as one of our classes; unknown ones fall on the safe side.
+    """The error of a JSON answer as one of our classes; unknown ones may have run.
 
     `status` is the HTTP status; a command inside a batch has none of its own, give 400.
     """
-    name = str(code or "")
-    text = str(description or "") or name or f"HTTP {status}"
-    return _class_of(status, name.lower(), text.lower())(text, code=name or str(status))
+    name = bounded(code, CODE_MAX) or ("?" if code else "")
+    sentence = bounded(description, TEXT_MAX)
+    text = sentence or name or f"HTTP {status}"
+    return _class_of(status, name.lower(), sentence.lower())(text, code=name or str(status))
+
+
+def bounded(value: object, length: int) -> str:
+    """A portal's text cut to this length, one line, printable; "" for what is no text or number."""
+    if isinstance(value, int) and value:
+        value = str(value)
+    if not isinstance(value, str):
+        return ""
+    printable = (char if char.isprintable() else " " for char in value[: 4 * length])
+    return " ".join("".join(printable).split())[:length]
 
 
 def unreadable(status: int) -> BitrixError:
@@ -79,4 +98,7 @@ def _class_of(status: int, code: str, description: str) -> type[BitrixError]:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return Rejected if is_client_error else OutcomeUnknown
+    is_of_value = code in _OF_VALUE or code.startswith(_OF_FIELD)
+    if is_client_error and is_of_value and (code or description):
+        return Rejected
+    return OutcomeUnknown

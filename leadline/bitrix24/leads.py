@@ -45,7 +45,8 @@ class Agreed:
     phone: str | None = None
     #: The id of the phone's row; None though there is a phone: to be looked up before a change.
     phone_row: int | None = None
-    stage: str | None = None
+    #: The stage that was last written; a person may have set another one since.
+    stage_written: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For storage as JSON."""
@@ -85,11 +86,11 @@ def needs_rows(agreed: Agreed, state: State) -> bool:
     return state.phone != agreed.phone and agreed.phone is not None and agreed.phone_row is None
 
 
-def written(answer: Any, command: Command, state: State) -> Agreed:
-    """The lead after a create or an update, as answered.
+def written(answer: Any, command: Command, state: State, before: Agreed | None = None) -> Agreed:
+    """The lead after a create or an update, as answered; `before`: as it was last applied.
 
-    The answer of a portal wins over what was asked: it may have cut a name or moved a stage. What
-    the answer leaves out is taken as asked.
+    The answer of a portal wins over what was asked: it may have cut a name. What the answer leaves
+    out is taken as asked.
 
     Raises:
         OutcomeUnknown: the answer is not the lead that was written.
@@ -108,7 +109,7 @@ def written(answer: Any, command: Command, state: State) -> Agreed:
         _full_name(asked if title is None else title, asked[:NAME_MAX] if name is None else name),
         phone,
         row,
-        _text(item, "stageId") or state.stage,
+        command.params["fields"].get("stageId", before.stage_written if before else None),
     )
 
 
@@ -158,7 +159,8 @@ class Found:
         Of several phones the user's own, else the one that was last applied, else the first.
         """
         number, row = _pick(self.phones, phone, before) or (None, None)
-        return Agreed(self.lead_id, self.full_name, number, row, self.stage or None)
+        stage = before.stage_written if before else None
+        return Agreed(self.lead_id, self.full_name, number, row, stage)
 
 
 @dataclass(frozen=True, slots=True)

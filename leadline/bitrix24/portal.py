@@ -6,30 +6,27 @@ Every call is a `batch`, also for a single command: one way to send, one way to 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from math import isfinite
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 import orjson
-import requests
-from pydantic import SecretStr
 
 from leadline.bitrix24 import errors
 from leadline.bitrix24.command import Command
-from leadline.runtime.errors import (
-    BadConfiguration,
-    BitrixError,
-    OutcomeUnknown,
-    PortalDown,
-    Unavailable,
-)
+from leadline.bitrix24.session import Reply, Session
+from leadline.bitrix24.webhook import Webhook
+from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown
 from leadline.runtime.settings import settings
 
+#: Name resolution, TCP and TLS together.
 CONNECT_TIMEOUT_S = 3.0
 #: Beyond the portal's own limit for a request: who hangs up earlier does not know what it did.
 READ_MARGIN_S = 5.0
 MAX_COMMANDS = 50
-MAX_ANSWER_BYTES = 10 * 1024 * 1024
-
+#: Over so many seconds the portal adds up a method's execution time.
+OPERATING_WINDOW_S = 600.0
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Answer = Any | BitrixError
 
@@ -59,20 +56,29 @@ class Portal:
     """Sends commands through one kept connection; not for several threads at once."""
 
     def __init__(self, webhook_url: str) -> None:
-        self._webhook = SecretStr(_checked(webhook_url))
-        self._session = requests.Session()
-        self._session.trust_env = False
+        """Connects at the first call.
 
-    def call(self, commands: Mapping[str, Command]) -> Batch:
+        Raises:
+            BadConfiguration: the URL is no webhook's.
+        """
+        self._session = Session(Webhook.parse(webhook_url))
+
+    def close(self) -> None:
+        """Hang up."""
+        self._session.close()
+
+    def call(self, commands: Mapping[str, Command], *, send_until: float | None = None) -> Batch:
         """Send all in one request; for each command its result or its own error.
 
         Keys must not be numbers: a batch then answers with a list, and errors lose their command.
+        `send_until` is the last moment (`runtime.clock`) for the first byte of the request.
 
         Raises:
+            TooLate: that moment had passed when the connection stood; nothing was sent.
             BitrixError: the request as a whole was not served; its class says what may have run.
         """
         cmd = {key: command.as_query() for key, command in commands.items()}
-        answer = self._post("batch", {"halt": 0, "cmd": cmd})
+        answer = self._post("batch", {"halt": 0, "cmd": cmd}, send_until)
         results = _as_map(answer.get("result"))
         failed = _as_map(results.get("result_error"))
         done = _as_map(results.get("result"))
@@ -94,70 +100,42 @@ class Portal:
         """
         self._post("profile", {})
 
-    def _post(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
-        try:
-            answer = self._session.post(
-                f"{self._webhook.get_secret_value()}{method}.json",
-                json=body,
-                timeout=(CONNECT_TIMEOUT_S, settings().request_limit_s + READ_MARGIN_S),
-                allow_redirects=False,  # a followed redirect becomes an empty GET
-                stream=True,
-            )
-            with answer:
-                body_text = _bounded(answer)
-        # `from None`: the library's text holds the URL, and the URL is a credential.
-        except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
-            raise Unavailable(_text(error)) from None
-        except requests.ConnectionError as error:
-            if _never_connected(error):
-                raise Unavailable(_text(error)) from None
-            raise OutcomeUnknown(_text(error), may_still_run=True) from None
-        # ValueError: a Location that is no URL
-        except (requests.RequestException, ValueError) as error:
-            raise OutcomeUnknown(_text(error), may_still_run=True) from None
-        return _read(answer, body_text)
-
-
-def _checked(url: str) -> str:
-    try:
-        parts = urlsplit(url.strip())
-        _ = parts.port  # raises for what is no number
-    except ValueError:  # its text quotes the URL
-        parts = urlsplit("")
-    segments = [segment for segment in parts.path.split("/") if segment]
-    if parts.scheme not in {"http", "https"} or not parts.hostname or len(segments) != 3:
-        raise BadConfiguration(
-            "BITRIX_WEBHOOK_URL must look like https://your-domain.bitrix24.com/rest/USER_ID/WEBHOOK_CODE/"
+    def _post(
+        self, method: str, body: dict[str, Any], send_until: float | None = None
+    ) -> dict[str, Any]:
+        reply = self._session.post(
+            method,
+            orjson.dumps(body),
+            connect_s=CONNECT_TIMEOUT_S,
+            answer_s=settings().request_limit_s + READ_MARGIN_S,
+            send_until=send_until,
         )
-    return f"{parts.scheme}://{parts.netloc}/{'/'.join(segments)}/"
+        return _read(reply)
 
 
-def _bounded(answer: requests.Response) -> bytes:
-    """The body, or as much of it as any answer to a batch could need."""
-    text = b""
-    for part in answer.iter_content(64 * 1024):
-        text += part
-        if len(text) > MAX_ANSWER_BYTES:
-            break
-    return text
-
-
-def _read(answer: requests.Response, text: bytes) -> dict[str, Any]:
-    if answer.is_redirect or answer.is_permanent_redirect:
-        host = urlsplit(answer.headers.get("Location", "")).hostname
-        raise PortalDown(f"the portal has moved to {host}: set the webhook's new address")
+def _read(reply: Reply) -> dict[str, Any]:
+    if reply.status in _REDIRECTS and reply.location:
+        # A followed redirect would become an empty GET.
+        raise PortalDown(f"the portal has moved to {_host(reply)}: set the webhook's new address")
     try:
-        body = orjson.loads(text)
+        body = orjson.loads(reply.body)
     except orjson.JSONDecodeError:
-        raise errors.unreadable(answer.status_code) from None
+        raise errors.unreadable(reply.status) from None
     if not isinstance(body, dict):
-        raise errors.unreadable(answer.status_code)
+        raise errors.unreadable(reply.status)
     error = body.get("error")
     if isinstance(error, dict):  # REST 3.0 nests it
-        raise errors.classify(answer.status_code, error.get("code"), error.get("message"))
-    if "error" in body or not answer.ok:
-        raise errors.classify(answer.status_code, error, body.get("error_description"))
+        raise errors.classify(reply.status, error.get("code"), error.get("message"))
+    if "error" in body or reply.status >= 400:
+        raise errors.classify(reply.status, error, body.get("error_description"))
     return body
+
+
+def _host(redirect: Reply) -> str:
+    try:
+        return errors.bounded(urlsplit(redirect.location).hostname, 253)
+    except ValueError:
+        raise errors.unreadable(redirect.status) from None
 
 
 def _outcome(key: str, done: dict[str, Any], failed: dict[str, Any]) -> Answer:
@@ -175,30 +153,27 @@ def _as_map(value: object) -> dict[str, Any]:
 
 
 def _timing(rows: list[Any]) -> Timing:
-    """The `time` objects of one method's commands as one."""
+    """The `time` objects of one method's commands as one; an odd value counts as missing."""
     found = [row for row in rows if isinstance(row, dict)]
-    used = [_number(row.get("operating")) for row in found if "operating" in row]
-    resets = [
-        _number(row.get("operating_reset_at")) - _number(row.get("finish"))
-        for row in found
-        if "operating_reset_at" in row
-    ]
+    used = [_seconds(row.get("operating")) for row in found]
+    resets = [_reset_in_s(row.get("operating_reset_at"), row.get("finish")) for row in found]
     return Timing(
         commands=len(found),
-        seconds=sum(_number(row.get("duration")) for row in found),
-        used_s=max(used) if used else None,
-        reset_in_s=max(0.0, min(resets)) if resets else 60.0,
+        seconds=sum(min(_seconds(row.get("duration")) or 0, OPERATING_WINDOW_S) for row in found),
+        used_s=max((one for one in used if one is not None), default=None),
+        reset_in_s=min((one for one in resets if one is not None), default=60.0),
     )
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+def _reset_in_s(reset_at: object, finish: object) -> float | None:
+    if not _is_number(reset_at) or not _is_number(finish):
+        return None
+    return min(max(0.0, reset_at - finish), OPERATING_WINDOW_S)
 
 
-def _never_connected(error: requests.ConnectionError) -> bool:
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return type(reason).__name__ in {"NewConnectionError", "NameResolutionError"}
+def _seconds(value: object) -> float | None:
+    return float(value) if _is_number(value) and value >= 0 else None
 
 
-def _text(error: Exception) -> str:
-    return f"no answer from Bitrix24: {type(error).__name__}"
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

@@ -39,7 +39,8 @@ _JUDGED = f"""{_GIVEN.format(name="given")}, claim AS (
 _OVERWRITES = f"""
 settled.state = 'synced' AND COALESCE(CASE
     WHEN settled.version < settled.before THEN settled.fence > settled.applied_fence
-    ELSE settled.fence < settled.applied_fence AND settled.changed <> '{LOOK}'
+    WHEN settled.version > settled.before
+    THEN settled.fence < settled.applied_fence AND settled.changed <> '{LOOK}'
 END, false)"""
 
 # A failure may still turn into a success (a late answer, a later try), never the other way round;
@@ -81,7 +82,7 @@ SETTLE = f"""{_JUDGED}, owner AS (
 UPDATE users SET
     bitrix_lead_id = CASE WHEN settled.version >= users.synced_version
         THEN COALESCE(settled.lead_id, users.bitrix_lead_id) ELSE users.bitrix_lead_id END,
-    applied_fence = CASE WHEN settled.state = 'synced' AND settled.version >= settled.before
+    applied_fence = CASE WHEN settled.state = 'synced'
         THEN GREATEST(users.applied_fence, settled.fence) ELSE users.applied_fence END,
     synced_version = CASE WHEN settled.state = 'failed' THEN users.synced_version
         ELSE GREATEST(users.synced_version, settled.version) END,
@@ -97,13 +98,24 @@ RETURNING users.id, users.version, {_OVERWRITES} AS overwrites, settled.is_chang
     (SELECT count(*) FROM older WHERE older.user_id = users.id) AS older
 """
 
-REPEATED = f"""{_GIVEN.format(name="answer")}
-SELECT users.id, users.version, {_OVERWRITES} AS overwrites
-FROM answer JOIN users ON users.id = answer.user_id, LATERAL (
-    SELECT answer.state, fence, events.version, changed, synced_version AS before, applied_fence
-    FROM events WHERE events.id = answer.event_id AND events.user_id = users.id
-) AS settled
-WHERE users.id = ANY (ARRAY (SELECT user_id FROM answer))
+# A version that was answered before may have been written once more since, over a newer one that is
+# not answered yet: its later fence counts.
+REPEATED = f"""{_GIVEN.format(name="answer")}, owner AS (
+    SELECT id, version, synced_version, applied_fence FROM users
+    WHERE id = ANY (ARRAY (SELECT user_id FROM answer))
+    ORDER BY id FOR NO KEY UPDATE
+), settled AS (
+    SELECT owner.id, owner.version AS newest, answer.state, fence, events.version, changed,
+           synced_version AS before, applied_fence
+    FROM owner JOIN answer ON answer.user_id = owner.id
+    JOIN events ON events.id = answer.event_id AND events.user_id = owner.id
+    WHERE events.id = ANY (ARRAY (SELECT event_id FROM answer))
+), raised AS (
+    UPDATE users SET applied_fence = settled.fence FROM settled
+    WHERE users.id = settled.id AND settled.state = 'synced'
+      AND settled.fence > COALESCE(users.applied_fence, 0)
+)
+SELECT id, newest AS version, {_OVERWRITES} AS overwrites FROM settled
 """
 
 OLDEST_OPEN = """

@@ -18,6 +18,7 @@ LeadlineError
 ├── BadConfiguration          a setting is missing or senseless: the process does not start
 └── BitrixError
     ├── Refused               nothing ran: wait, not an attempt
+    │   └── TooLate           by our own choice: the lease might have ended before the call
     ├── Unavailable           nothing ran: try again
     ├── OutcomeUnknown        may have run: look the lead up first
     ├── Rejected              this record can never be accepted as it is
@@ -176,6 +177,10 @@ class BitrixError(LeadlineError):
 
 class Refused(BitrixError):
     """Bitrix24 refused the call before running it."""
+
+
+class TooLate(Refused):
+    """The lease may be over before the call would be; nothing was sent."""
 
 
 class Unavailable(BitrixError):

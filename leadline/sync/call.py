@@ -9,7 +9,8 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.budget import Reserved
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer, Batch
-from leadline.runtime.errors import BitrixError, OutcomeUnknown
+from leadline.runtime import clock
+from leadline.runtime.errors import BitrixError, OutcomeUnknown, TooLate
 from leadline.sync import metrics, portals, replies, request, story
 from leadline.sync.entry import Entry, Settlement
 from leadline.sync.plan import (
@@ -50,7 +51,7 @@ class Call:
         """
         wanted = request.build(self._leased.entries)
         reserved = portals.budget().reserve(wanted.methods)
-        is_late = time.monotonic() > self._leased.send_until
+        is_late = clock.now_s() > self._leased.send_until
         if is_late:
             log.warning("too late to call", users=len(wanted.steps))
         allowed = wanted.within({} if is_late else reserved.allowed)
@@ -84,7 +85,11 @@ class Call:
         began = time.monotonic()
         try:
             with self._spans.request(len(commands)):
-                batch = portals.session().call(commands)
+                batch = portals.session().call(commands, send_until=self._leased.send_until)
+        except TooLate as error:
+            log.warning("too late to call", users=len(self._leased.entries))
+            portals.token_bucket().give_back()
+            return Batch(dict.fromkeys(commands, error), {})
         except BitrixError as error:
             metrics.REQUESTS.inc(type(error).__name__)
             self._error = error
@@ -100,14 +105,14 @@ class Call:
         try:
             found = [_result(answers[key]) for key in step.keys]
             if isinstance(step.plan, Write):
-                agreed = leads.written(found[0], step.plan.command, _state(entry))
+                agreed = leads.written(found[0], step.plan.command, _state(entry), entry.agreed)
                 settled = applied(entry, agreed, is_create=step.plan.is_create)
                 return settled.noted(self._leased.now_ms)
             if isinstance(step.plan, LookUp):
                 looked = self._looked_up(entry, *map(leads.page, found))
                 return looked.noted(self._leased.now_ms)
         except BitrixError as error:
-            if self._error is None:
+            if self._error is None and not isinstance(error, TooLate):
                 portals.react(error)
             was_written = isinstance(step.plan, Write)
             settled = failed(entry, error, self._leased.now_ms, was_written=was_written)

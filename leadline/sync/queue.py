@@ -5,7 +5,6 @@ leased to one worker at a time, with an expiry and a fencing token; and comes ba
 time when a call failed. Each step is one Lua script, so no step is ever half done.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +14,7 @@ import redis
 import structlog
 
 from leadline.bitrix24.command import CALL_MARGIN_S
-from leadline.runtime import metrics
+from leadline.runtime import clock, metrics
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
 from leadline.sync.comers import Comers
@@ -50,7 +49,7 @@ class Leased:
     still_due: int
     #: Redis' clock.
     now_ms: int
-    #: Until when (`time.monotonic`) a call may begin that is over before the lease is.
+    #: Until when (`runtime.clock`) a call may begin that is over before the lease is.
     send_until: float
 
 
@@ -120,7 +119,7 @@ class WorkQueue:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        send_until = time.monotonic() + SEND_WITHIN_S
+        send_until = clock.now_s() + SEND_WITHIN_S
         with reachable():
             expired, still_due, users, now_ms, epoch = self._lease(
                 keys=[self._due, self._leases, self._memory, self._recent],

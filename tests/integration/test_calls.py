@@ -177,9 +177,9 @@ def test_a_job_calls_the_next_one_before_it_is_busy_itself(
         enqueued.append("job")
         return "job"
 
-    def observed(portal: Portal, commands: Mapping[str, Command]) -> Batch:
+    def observed(portal: Portal, commands: Mapping[str, Command], **more: Any) -> Batch:
         before_each_call.append(len(enqueued))
-        return call(portal, commands)
+        return call(portal, commands, **more)
 
     monkeypatch.setattr(driver, "enqueue", enqueue)
     monkeypatch.setattr(Portal, "call", observed)

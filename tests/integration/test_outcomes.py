@@ -303,6 +303,31 @@ def test_so_it_is_when_the_user_waits_for_something_else_already() -> None:
     assert asked_again() == [(4, "look", 4)]
 
 
+def test_a_version_that_was_written_once_more_may_have_overwritten_one_not_answered_yet() -> None:
+    """Redis lost its last second and served version 1 again; found by the model."""
+    events = writes(3)
+    applied(events[0], fence=10)
+    applied(events[0], fence=30)
+    assert asked_again() == []
+    applied(events[1], fence=20)
+    assert asked_again() == [(4, "look", 4)]
+
+
+def test_the_same_version_applied_under_two_leases_needs_no_look() -> None:
+    events = writes(3)
+    applied(events[1], fence=30)
+    applied(events[1], fence=20)
+    assert asked_again() == []
+
+
+def test_a_late_old_state_is_looked_at_once_however_often_it_is_answered() -> None:
+    events = writes(3)
+    applied(events[1], fence=30)
+    for _ in range(3):
+        applied(events[0], fence=40)
+    assert len(asked_again()) == 1
+
+
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_replies_in_any_order_to_what_was_written_in_order_need_no_mending(
     order: tuple[int, ...],

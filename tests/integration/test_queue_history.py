@@ -9,8 +9,9 @@ import orjson
 import pytest
 import redis
 
+from leadline.bitrix24 import leads
 from leadline.sync.entry import Answered, Arrival, Entry, Settlement
-from leadline.sync.plan import Nothing, Write, applied, plan
+from leadline.sync.plan import LookUp, Nothing, Write, applied, looked_up, plan
 from leadline.sync.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import found, owed
@@ -35,6 +36,7 @@ def put(
     stage: str = "NEW",
     *,
     touches: bool = False,
+    originator: str | None = None,
 ) -> None:
     event = replace(owed(version), event_id=f"{history}-{version}", history=history)
     work.put(
@@ -46,6 +48,7 @@ def put(
             is_first=True,
             occurred_at_ms=int(time.time() * 1000),
             lead_id=None,
+            originator=originator,
         )
     )
 
@@ -55,12 +58,15 @@ def one(work: WorkQueue) -> Entry:
     return entry
 
 
-def apply(work: WorkQueue, *, is_create: bool = False) -> Entry:
+def apply(work: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
     """Serve the user; its lead then looks like its state."""
     entry = one(work)
     assert entry.state is not None
-    lead = replace(found(5), full_name=entry.state.full_name, stage=entry.state.stage or "")
-    settled = applied(entry, lead.agreed(entry.state.phone), is_create=is_create)
+    step = plan(entry)
+    assert isinstance(step, Write)
+    item = {"item": {"id": 5, "stageId": stage_by_hand or entry.state.stage}}
+    agreed = leads.written(item, step.command, entry.state, entry.agreed)
+    settled = applied(entry, agreed, is_create=step.is_create)
     assert work.write_down([settled]) == [True]
     sent = tuple(one for one in settled.events if one.answered)
     assert work.release([Settlement(entry, {}, sent)]) == [True]
@@ -82,7 +88,7 @@ def test_a_version_that_was_given_out_twice_means_the_state_of_the_newer_history
     work: WorkQueue,
 ) -> None:
     put(work, 1, FIRST)
-    apply(work, is_create=True)
+    apply(work)
     put(work, 2, FIRST, name="Lost")
     apply(work)
     put(work, 2, SECOND, name="Bob")
@@ -91,7 +97,7 @@ def test_a_version_that_was_given_out_twice_means_the_state_of_the_newer_history
 
 def test_a_greater_version_of_a_lost_history_is_superseded(work: WorkQueue) -> None:
     put(work, 1, FIRST)
-    apply(work, is_create=True)
+    apply(work)
     put(work, 2, SECOND, name="Bob")
     apply(work)
     put(work, 9, FIRST, name="Lost", stage="JUNK", touches=True)
@@ -104,7 +110,7 @@ def test_what_waits_of_a_lost_history_is_superseded_by_the_first_of_the_newer_on
     work: WorkQueue,
 ) -> None:
     put(work, 1, FIRST)
-    apply(work, is_create=True)
+    apply(work)
     put(work, 8, FIRST, name="Lost")
     put(work, 2, SECOND, name="Bob")
     assert outcomes(one(work)) == {"1000-8": "superseded", "2000-2": "synced"}
@@ -112,24 +118,34 @@ def test_what_waits_of_a_lost_history_is_superseded_by_the_first_of_the_newer_on
 
 def test_a_stage_that_a_lost_move_has_set_is_set_back(work: WorkQueue) -> None:
     put(work, 1, FIRST)
-    apply(work, is_create=True)
+    apply(work)
     put(work, 2, FIRST, stage="JUNK", touches=True)
     apply(work)
     put(work, 2, SECOND, name="Bob")
     assert fields(one(work)) == {"title": "Bob", "name": "Bob", "stageId": "NEW"}
 
 
+def test_a_stage_that_a_person_set_stays_though_a_version_was_lost(work: WorkQueue) -> None:
+    """Found by the simulation: the lost version had changed the name only."""
+    put(work, 1, FIRST)
+    apply(work)
+    put(work, 2, FIRST, name="Lost")
+    apply(work, stage_by_hand="JUNK")
+    put(work, 2, SECOND)
+    assert fields(one(work)) == {"title": "Ann", "name": "Ann"}
+
+
 def test_a_stage_that_was_not_moved_is_left_as_it_is_in_the_crm(work: WorkQueue) -> None:
     """Somebody may have set it by hand."""
     put(work, 1, FIRST)
-    apply(work, is_create=True)
+    apply(work)
     put(work, 2, SECOND, name="Bob")
     assert fields(one(work)) == {"title": "Bob", "name": "Bob"}
 
 
 def test_a_worker_that_leased_in_the_lost_history_writes_nothing_down(work: WorkQueue) -> None:
     put(work, 1, FIRST)
-    apply(work, is_create=True)
+    apply(work)
     put(work, 8, FIRST, name="Lost")
     held = one(work)
     put(work, 2, SECOND, name="Bob")
@@ -149,9 +165,23 @@ def test_a_call_of_the_lost_history_is_over_before_its_user_is_served_again(
     assert one(work).is_doubtful
 
 
+def test_a_new_installation_does_not_take_over_the_lead_of_the_one_before(
+    work: WorkQueue,
+) -> None:
+    """Postgres was wiped and Redis was not: the same id is another person."""
+    put(work, 1, FIRST, originator="leadline-1")
+    apply(work)
+    put(work, 1, SECOND, name="Somebody Else", originator="leadline-2")
+    entry = one(work)
+    assert (plan(entry), entry.known_id) == (LookUp(), None)
+    work.release([looked_up(entry, None, 0)])
+    created = fields(one(work))
+    assert (created["originatorId"], created["title"]) == ("leadline-2", "Somebody Else")
+
+
 def test_messages_without_a_history_belong_to_the_present_one(work: WorkQueue) -> None:
     put(work, 1, SECOND)
-    apply(work, is_create=True)
+    apply(work)
     put(work, 2, None, name="Bob")
     assert fields(one(work))["title"] == "Bob"
 

@@ -43,6 +43,9 @@ TABLE: list[tuple[int, str, str, type[BitrixError]]] = [
     (400, "CRM_FIELD_ERROR_VALUE_NOT_VALID", "Invalid value of field Stage", Rejected),
     (400, "100", "Invalid value {} to match with parameter", Rejected),
     (400, "INVALID_ARG_VALUE", "Invalid value", Rejected),
+    (400, "CRM_FIELD_ERROR_REQUIRED", "Required field", Rejected),
+    (400, "ERROR_ARGUMENT", "Argument 'id' is null or empty", Rejected),
+    (400, "", "A sentence that no list has", Rejected),
     (400, "NOT_FOUND", "Smart process not found", Rejected),
     (400, "ERROR_METHOD_NOT_FOUND", "Method not found!", Rejected),
     (404, "ERROR_METHOD_NOT_FOUND", "Method not found!", Rejected),
@@ -69,20 +72,45 @@ def test_each_row_of_the_table_in_any_case(
     ("status", "expected"),
     [
         (200, OutcomeUnknown),
-        (400, Rejected),
+        (400, OutcomeUnknown),
         (401, PortalDown),
         (403, PortalDown),
-        (404, Rejected),
-        (422, Rejected),
+        (404, OutcomeUnknown),
+        (422, OutcomeUnknown),
         (429, Refused),
         (500, OutcomeUnknown),
         (502, OutcomeUnknown),
         (503, OutcomeUnknown),
     ],
 )
-def test_an_unknown_code_is_judged_by_the_status(status: int, expected: type[BitrixError]) -> None:
+def test_an_unknown_code_is_judged_by_the_status_and_never_final(
+    status: int, expected: type[BitrixError]
+) -> None:
     assert type(classify(status, "SOMETHING_NEW", "?")) is expected
+    assert type(classify(status, ["INVALID_ARG_VALUE"], "Invalid value")) is expected
     assert type(classify(status, None, None)) is expected
+
+
+@pytest.mark.parametrize("code", ["", "100", "CRM_FIELD_ERROR_VALUE_NOT_VALID"])
+def test_a_value_is_refused_only_where_the_status_says_so_too(code: str) -> None:
+    assert type(classify(500, code, "Invalid value")) is OutcomeUnknown
+
+
+@given(
+    st.sampled_from([200, 400, 503]),
+    st.one_of(st.text(), st.integers(), st.recursive(st.none(), st.lists)),
+    st.one_of(st.text(), st.integers(), st.recursive(st.none(), st.lists)),
+    st.integers(1, 100_000),
+)
+def test_a_text_of_any_length_fits_into_a_reply(
+    status: int, code: object, text: object, times: int
+) -> None:
+    long = text * times if isinstance(text, str) else text
+    error = classify(status, code, long)
+    assert 0 < len(error.detail) <= 500
+    assert 0 < len(error.code) <= 100
+    assert error.detail.isprintable()
+    assert error.code.isprintable()
 
 
 @given(st.integers(200, 599), st.one_of(st.none(), st.text(), st.integers()), st.text())
@@ -90,6 +118,12 @@ def test_any_error_is_classified_and_has_a_text(status: int, code: object, text:
     error = classify(status, code, text)
     assert isinstance(error, BitrixError)
     assert error.detail
+
+
+def test_a_text_is_one_line_without_control_characters() -> None:
+    assert classify(400, "A\x00B", "one\x00two\r\n\x1b[31mthree\u202e").code == "A B"
+    assert classify(400, "", "one\x00two\r\n\x1b[31m three\u202e").detail == "one two [31m three"
+    assert classify(400, "", "Ошибка в поле «Имя»").detail == "Ошибка в поле «Имя»"
 
 
 @given(st.integers(500, 599))

@@ -13,7 +13,7 @@ from leadline.bitrix24.leads import Agreed, State
 from leadline.runtime.errors import OutcomeUnknown
 
 STATE = State("Ann Lee", "+77001112233", "NEW")
-AGREED = Agreed(55, "Ann Lee", "+77001112233", 9, "NEW")
+AGREED = Agreed(55, "Ann Lee", "+77001112233", 9)
 UPDATE = Command(leads.UPDATE, {"entityTypeId": 1, "id": 55, "fields": {"title": "Ann Lee"}})
 
 
@@ -85,9 +85,20 @@ def test_what_the_portal_answers_wins_over_what_was_asked() -> None:
     rows = [{"id": 9, "typeId": "PHONE", "value": "+7 700"}]
     item = {"id": 55, "title": "ANN LEE", "name": "ANN LEE", "stageId": "JUNK", "fm": rows}
     answered = leads.written({"item": item}, UPDATE, STATE)
-    assert answered == Agreed(55, "ANN LEE", "+7 700", 9, "JUNK")
+    assert answered == Agreed(55, "ANN LEE", "+7 700", 9)
     command = leads.update(answered, STATE, with_stage=False)
     assert set(fields(command)) == {"title", "name", "fm"}
+
+
+def test_the_stage_that_was_written_is_remembered_whatever_a_person_sets() -> None:
+    item = {"item": {"id": 55, "stageId": "JUNK"}}
+    created = leads.written(item, leads.create(7, STATE, "leadline"), STATE)
+    assert created.stage_written == "NEW"
+    renamed = leads.written(item, UPDATE, STATE, created)
+    assert renamed.stage_written == "NEW"
+    (lead,) = leads.found([{**ROW, "STATUS_ID": "JUNK"}])
+    assert lead.agreed(STATE.phone, renamed).stage_written == "NEW"
+    assert lead.agreed(STATE.phone).stage_written is None
 
 
 @pytest.mark.parametrize("item", [{"id": 56}, {"id": 55, "originId": "8"}])

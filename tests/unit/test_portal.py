@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Portal
@@ -70,7 +72,7 @@ def answering() -> Iterator[Answering]:
 def portal(answering: Answering) -> Iterator[Portal]:
     made = Portal(answering.url)
     yield made
-    made._session.close()  # noqa: SLF001 - Python complains of open sockets
+    made.close()
 
 
 def error_of(portal: Portal) -> BitrixError:
@@ -175,6 +177,13 @@ def test_a_redirect_is_not_followed_and_pauses(
     assert len(answering.asked) == 1
 
 
+def test_the_address_of_a_redirect_is_cut(portal: Portal, answering: Answering) -> None:
+    answering.says(b"", 302, Location=f"https://{'x' * 60_000}/")
+    error = error_of(portal)
+    assert isinstance(error, PortalDown)
+    assert len(error.detail) < 500
+
+
 def test_a_redirect_to_nowhere_is_an_error_like_others(
     portal: Portal, answering: Answering
 ) -> None:
@@ -208,12 +217,107 @@ def test_odd_times_spoil_no_answer(portal: Portal, answering: Answering, times: 
     assert portal.call(COMMANDS).answers == {"u1": 1, "u2": 2}
 
 
+@pytest.mark.parametrize("odd", ["abc", None, True, -1, [], {}, "1e400", 1e300, 10**18], ids=repr)
+@pytest.mark.parametrize("name", ["operating", "operating_reset_at", "finish", "duration"])
+def test_an_odd_time_holds_no_method_for_long(
+    portal: Portal, answering: Answering, name: str, odd: Any
+) -> None:
+    good = {"operating": 1.5, "operating_reset_at": 1600, "finish": 1500.0, "duration": 0.5}
+    times = {"u1": good | {name: odd}}
+    answering.says({"result": {"result": {"u1": 1, "u2": 2}, "result_time": times}})
+    timing = portal.call(COMMANDS).timings["crm.item.add"]
+    assert 0 <= timing.reset_in_s <= 600
+    assert 0 <= timing.seconds <= 600
+    assert timing.used_s is None or timing.used_s >= 0
+    if name != "operating":
+        assert timing.used_s == 1.5
+
+
+def test_a_time_of_reset_alone_says_nothing(portal: Portal, answering: Answering) -> None:
+    times = {"u1": {"operating": 1.5, "operating_reset_at": 1757425271}}
+    answering.says({"result": {"result": {"u1": 1}, "result_time": times}})
+    assert portal.call(COMMANDS).timings["crm.item.add"].reset_in_s == 60
+
+
+def json_of(floats: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | floats | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.just("u1"), inner),
+    )
+
+
+JSON = json_of(st.floats())
+#: JSON itself, without Python's NaN.
+FINITE = json_of(st.floats(allow_nan=False, allow_infinity=False))
+#: By the names that an answer has, with anything under them.
+ANSWERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "error": JSON,
+        "error_description": JSON,
+        "time": JSON,
+        "result": JSON
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "result": JSON | st.fixed_dictionaries({}, optional={"u2": JSON}),
+                "result_error": JSON
+                | st.fixed_dictionaries(
+                    {"u1": st.fixed_dictionaries({"error": JSON, "error_description": JSON}) | JSON}
+                ),
+                "result_time": JSON
+                | st.fixed_dictionaries(
+                    {
+                        "u1": st.fixed_dictionaries(
+                            {},
+                            optional=dict.fromkeys(
+                                ("operating", "operating_reset_at", "finish", "duration"), JSON
+                            ),
+                        )
+                    }
+                ),
+            },
+        ),
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(body=ANSWERS | JSON, status=st.sampled_from([200, 400, 403, 500]))
+def test_any_json_gives_each_command_an_answer_or_is_an_error_of_the_call(
+    portal: Portal, answering: Answering, body: Any, status: int
+) -> None:
+    answering.says(body, status)
+    errors: list[Any] = []
+    try:
+        batch = portal.call(COMMANDS)
+    except BitrixError as error:
+        errors.append(error)
+    else:
+        assert batch.answers.keys() == COMMANDS.keys()
+        assert all(0 <= timing.reset_in_s <= 600 for timing in batch.timings.values())
+        errors += (one for one in batch.answers.values() if isinstance(one, BitrixError))
+    assert all(len(one.detail) <= 500 and len(one.code) <= 100 for one in errors)
+
+
+@pytest.mark.parametrize("place", ["result", "result_error", "result_time"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(odd=FINITE)
+def test_what_is_odd_about_one_command_harms_no_other(
+    portal: Portal, answering: Answering, place: str, odd: Any
+) -> None:
+    parts: dict[str, dict[str, Any]] = {"result": {"u2": 2}, "result_error": {}}
+    parts[place] = {**parts.get(place, {}), "u1": odd}
+    answering.says({"result": parts})
+    assert portal.call(COMMANDS).answers["u2"] == 2
+
+
 @pytest.mark.parametrize("end", ["", "/", "//", " \n"])
 def test_a_webhook_may_end_with_a_slash_or_not(answering: Answering, end: str) -> None:
     answering.says({"result": {}})
     made = Portal(answering.url.rstrip("/") + end)
     made.probe()
-    made._session.close()  # noqa: SLF001
+    made.close()
     assert answering.asked[0][0] == f"/rest/1/{SECRET}/profile.json"
 
 

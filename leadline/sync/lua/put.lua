@@ -41,12 +41,22 @@ local function is_of_lost_history(entry, events, user, history)
   return false
 end
 
--- Whether the state has another stage than a stored field says; nothing can be said where that says
--- none.
-local function differs_in_stage(entry, field, state)
+-- Whether the state has another stage than a part of a stored field says; nothing can be said where
+-- that says none.
+local function differs_in_stage(entry, field, part, state)
   local stored = redis.call('HGET', entry, field)
-  local stage = stored and cjson.decode(stored).stage
+  local stage = stored and cjson.decode(stored)[part]
   return type(stage) == 'string' and stage ~= cjson.decode(state).stage
+end
+
+-- The entry of another installation is of another user with the same id, whose lead is none of ours.
+local function name_originator(entry, originator)
+  local before = redis.call('HGET', entry, 'originator')
+  redis.call('HSET', entry, 'originator', originator)
+  if before and before ~= originator then
+    redis.call('HDEL', entry, 'agreed', 'hint', 'vanished')
+    redis.call('HSET', entry, 'doubt', 1)
+  end
 end
 
 local function put(entry, events, user, event_id, event, state, version, touches, first, occurred, lead,
@@ -66,7 +76,7 @@ local function put(entry, events, user, event_id, event, state, version, touches
     redis.call('ZREM', due, user)
   end
   local is_lost, is_other_history = is_of_lost_history(entry, events, user, history)
-  if originator ~= '' and not is_lost then redis.call('HSET', entry, 'originator', originator) end
+  if originator ~= '' and not is_lost then name_originator(entry, originator) end
   redis.call('PERSIST', entry)
   redis.call('PERSIST', events)
 
@@ -80,10 +90,10 @@ local function put(entry, events, user, event_id, event, state, version, touches
   local order_text = string.format('%.0f', order)
 
   if is_other_history and touches ~= '1' and state ~= '' then
-    -- A move that was lost may have reached the lead.
-    touches = differs_in_stage(entry, 'agreed', state) and '1' or '0'
+    -- A move that was lost has reached the lead; a stage that a person set stays.
+    touches = differs_in_stage(entry, 'agreed', 'stage_written', state) and '1' or '0'
   elseif touches == '?' and state ~= '' then
-    touches = differs_in_stage(entry, 'state', state) and '1' or '0'
+    touches = differs_in_stage(entry, 'state', 'stage', state) and '1' or '0'
   end
   if state ~= '' and order > newest then
     redis.call('HSET', entry, 'state', state, 'order', order_text, 'last_event', event_id)

@@ -1,0 +1,59 @@
+"""The address of a portal's incoming webhook, checked: its path is a credential."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from leadline.runtime.errors import BadConfiguration
+
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[a-z0-9._:%-]+")
+#: `/rest/USER_ID/WEBHOOK_CODE`, with any number of slashes between and after.
+_PATH = re.compile(r"/+([!-.0-~]+)/+([!-.0-~]+)/+([!-.0-~]+)/*")
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where a portal is called."""
+
+    is_https: bool
+    #: In ASCII, as DNS and certificates have it.
+    host: str
+    port: int
+    #: Before a method's name; ends with a slash.
+    path: SecretStr
+
+    @classmethod
+    def parse(cls, url: str) -> "Webhook":
+        """The address in this URL.
+
+        Raises:
+            BadConfiguration: it is no webhook's; the text does not quote it.
+        """
+        try:
+            parts = urlsplit(url.strip())
+            # Either raises for what is none.
+            host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+        except ValueError:  # its text quotes the URL
+            parts, host, port = urlsplit(""), "", None
+        path = _PATH.fullmatch(parts.path)
+        is_host = _HOST.fullmatch(host) and "@" not in parts.netloc
+        if parts.scheme not in _PORTS or not is_host or path is None:
+            raise BadConfiguration(
+                "BITRIX_WEBHOOK_URL must look like https://your-domain.bitrix24.com/rest/USER_ID/WEBHOOK_CODE/"
+            )
+        return cls(
+            is_https=parts.scheme == "https",
+            host=host,
+            port=_PORTS[parts.scheme] if port is None else port,
+            path=SecretStr(f"/{'/'.join(path.groups())}/"),
+        )
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header has them (RFC 9112, 3.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        is_usual = self.port == _PORTS["https" if self.is_https else "http"]
+        return host if is_usual else f"{host}:{self.port}"

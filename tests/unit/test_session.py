@@ -1,0 +1,459 @@
+"""A portal's connection against servers that misbehave: what was sent, and when it ends."""
+
+import gzip
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadline.bitrix24 import portal as portal_module
+from leadline.bitrix24 import session as session_module
+from leadline.bitrix24.command import Command
+from leadline.bitrix24.portal import Portal
+from leadline.bitrix24.session import MAX_ANSWER_BYTES
+from leadline.runtime import clock
+from leadline.runtime.errors import BitrixError, OutcomeUnknown, Refused, TooLate, Unavailable
+from tests.unit.conftest import Configure
+from tests.unit.misbehaving import SECRET, Behave, Connection, answer, server
+
+COMMANDS = {"u1": Command("profile", {})}
+DONE = b'{"result": {"result": {"u1": 1}}}'
+#: The whole of a call in these tests, and what a busy machine may add.
+CONNECT_S, ANSWER_S, SPARE_S = 0.5, 0.5, 1.5
+
+Open = Callable[[str], Portal]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(request_limit_s="1")
+    monkeypatch.setattr(portal_module, "READ_MARGIN_S", ANSWER_S - 1)
+    monkeypatch.setattr(portal_module, "CONNECT_TIMEOUT_S", CONNECT_S)
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's; this process trusts its authority."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    portals: list[Portal] = []
+
+    def open_portal(url: str) -> Portal:
+        portals.append(Portal(url))
+        return portals[-1]
+
+    yield open_portal
+    for portal in portals:
+        portal.close()
+
+
+def error_of(portal: Portal) -> BitrixError:
+    """The error of a call, which ended in time and quotes no secret."""
+    began = time.monotonic()
+    with pytest.raises(BitrixError) as caught:
+        portal.call(COMMANDS)
+    assert time.monotonic() - began < CONNECT_S + ANSWER_S + SPARE_S
+    assert SECRET not in f"{caught.value} {caught.value!r} {caught.value.__cause__}"
+    return caught.value
+
+
+def is_in_doubt(error: BitrixError) -> bool:
+    return isinstance(error, OutcomeUnknown) and error.may_still_run
+
+
+def breaks_a_record(connection: Connection) -> None:
+    connection.read_request()
+    connection.raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+
+
+def answers_in_plain_text(connection: Connection) -> None:
+    connection.read_request()
+    connection.raw.sendall(answer(b"Bad Gateway", b"502 Bad Gateway"))
+
+
+def breaks_a_record_of_the_body(connection: Connection) -> None:
+    connection.read_request()
+    connection.peer.sendall(answer(DONE)[:-5])
+    connection.raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+
+
+def hangs_up_in_the_body(connection: Connection) -> None:
+    connection.read_request()
+    connection.peer.sendall(answer(DONE)[:-5])
+
+
+def hangs_up_after_the_request(connection: Connection) -> None:
+    connection.read_request()
+
+
+def resets_after_the_request(connection: Connection) -> None:
+    connection.read_request()
+    connection.reset()
+
+
+def resets_in_the_body(connection: Connection) -> None:
+    connection.read_request()
+    connection.peer.sendall(answer(DONE)[:-5])
+    connection.ended.wait(0.1)
+    connection.reset()
+
+
+def says_nothing(connection: Connection) -> None:
+    connection.read_request()
+    connection.ended.wait()
+
+
+BROKEN = [
+    breaks_a_record,
+    answers_in_plain_text,
+    breaks_a_record_of_the_body,
+    hangs_up_in_the_body,
+    hangs_up_after_the_request,
+    resets_after_the_request,
+    resets_in_the_body,
+    says_nothing,
+]
+
+
+@pytest.mark.parametrize("behave", BROKEN)
+def test_any_error_after_a_request_with_tls_leaves_the_outcome_unknown(
+    opened: Open, tls: ssl.SSLContext, behave: Behave
+) -> None:
+    with server(behave, tls) as portal:
+        assert is_in_doubt(error_of(opened(portal.url)))
+
+
+@pytest.mark.parametrize("behave", BROKEN[3:])
+def test_any_error_after_a_request_without_tls_leaves_the_outcome_unknown(
+    opened: Open, behave: Behave
+) -> None:
+    with server(behave) as portal:
+        assert is_in_doubt(error_of(opened(portal.url)))
+
+
+def test_a_good_answer_comes_through_tls(opened: Open, tls: ssl.SSLContext) -> None:
+    def behave(connection: Connection) -> None:
+        while connection.read_request():
+            connection.peer.sendall(answer(DONE))
+
+    with server(behave, tls) as portal:
+        client = opened(portal.url)
+        for _ in range(3):
+            assert client.call(COMMANDS).answers == {"u1": 1}
+        client.close()
+    assert portal.connections == 1
+
+
+def test_a_certificate_of_a_stranger_was_sent_nothing(opened: Open, tls: ssl.SSLContext) -> None:
+    trustme.CA().issue_cert("localhost").configure_cert(tls)
+    seen = []
+    with server(lambda connection: seen.append(connection.read_request()), tls) as portal:
+        error = error_of(opened(portal.url))
+    assert isinstance(error, Unavailable)
+    assert seen == []
+
+
+def test_a_certificate_for_another_name_was_sent_nothing(opened: Open, tls: ssl.SSLContext) -> None:
+    with server(says_nothing, tls) as portal:
+        error = error_of(opened(portal.url.replace("localhost", "127.0.0.1")))
+    assert isinstance(error, Unavailable)
+
+
+@pytest.mark.parametrize(
+    "said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02", b""]
+)
+def test_what_fails_in_the_handshake_was_sent_nothing(opened: Open, said: bytes) -> None:
+    def behave(connection: Connection) -> None:
+        connection.peer.recv(65536)
+        connection.peer.sendall(said)
+
+    with server(behave) as portal:
+        error = error_of(opened(portal.url.replace("http:", "https:")))
+    assert isinstance(error, Unavailable)
+
+
+def test_a_handshake_that_nobody_answers_was_sent_nothing(opened: Open) -> None:
+    with server(lambda connection: connection.drip(b"\x16\x03\x03\x40\x00" * 100)) as portal:
+        error = error_of(opened(portal.url.replace("http:", "https:")))
+    assert isinstance(error, Unavailable)
+
+
+def test_a_name_that_is_not_resolved_in_time_was_sent_nothing(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, asked, real = threading.Event(), [], socket.getaddrinfo
+
+    def hang(*args: object, **named: object) -> object:
+        asked.append(args)
+        over.wait(10)
+        return real(*args, **named)  # type: ignore[arg-type]
+
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        connection.peer.sendall(answer(DONE))
+
+    with server(behave) as portal:
+        monkeypatch.setattr(socket, "getaddrinfo", hang)
+        client = opened(portal.url)
+        assert isinstance(error_of(client), Unavailable)
+        assert isinstance(error_of(client), Unavailable)
+        assert len(asked) == 1, "one question at a time"
+        over.set()
+        assert client.call(COMMANDS).answers == {"u1": 1}
+
+
+def dripping(text: bytes) -> Behave:
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        connection.drip(text)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        answer(DONE + b" " * 1000),
+        b"HTTP/1.1 200 OK" + b" " * 1000,
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000,
+        b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 1000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 1000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 1000,
+    ],
+    ids=["body", "status", "header", "headers", "continue", "chunks"],
+)
+def test_an_answer_that_drips_ends_at_the_deadline(opened: Open, text: bytes) -> None:
+    with server(dripping(text)) as portal:
+        assert is_in_doubt(error_of(opened(portal.url)))
+
+
+def test_an_answer_that_drips_through_tls_ends_at_the_deadline(
+    opened: Open, tls: ssl.SSLContext
+) -> None:
+    with server(dripping(answer(DONE + b" " * 1000)), tls) as portal:
+        assert is_in_doubt(error_of(opened(portal.url)))
+
+
+def large(size: int) -> dict[str, Command]:
+    return {"u1": Command("crm.item.add", {"title": "x" * size})}
+
+
+def test_what_was_given_up_is_not_delivered_later(opened: Open) -> None:
+    """A portal that is stuck must not run it when it goes on."""
+    given_up, received = threading.Event(), []
+
+    def behave(connection: Connection) -> None:
+        given_up.wait(10)
+        received.append(connection.read_request())
+
+    with server(behave, receive_buffer=4096) as portal:
+        with pytest.raises(OutcomeUnknown):
+            opened(portal.url).call(large(100_000))
+        given_up.set()
+    assert received == [], "it was reset"
+
+
+def test_a_request_leaves_soon_or_not_at_all(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "SEND_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(portal_module, "READ_MARGIN_S", 30)
+    began = time.monotonic()
+    with (
+        server(lambda connection: connection.ended.wait(), receive_buffer=4096) as portal,
+        pytest.raises(OutcomeUnknown) as caught,
+    ):
+        opened(portal.url).call(large(10_000_000))
+    assert time.monotonic() - began < 10
+    assert caught.value.may_still_run
+
+
+def test_a_call_that_is_late_once_it_is_connected_sends_nothing(
+    opened: Open, tls: ssl.SSLContext
+) -> None:
+    received = []
+
+    def behave(connection: Connection) -> None:
+        while request := connection.read_request():
+            received.append(request)
+            connection.peer.sendall(answer(DONE))
+
+    def slow_handshake(*_: object) -> None:
+        time.sleep(0.3)
+
+    tls.sni_callback = slow_handshake
+    with server(behave, tls) as portal:
+        client = opened(portal.url)
+        with pytest.raises(TooLate):
+            client.call(COMMANDS, send_until=clock.now_s() + 0.1)
+        assert client.call(COMMANDS, send_until=clock.now_s() + 5).answers == {"u1": 1}
+        with pytest.raises(TooLate):
+            client.call(COMMANDS, send_until=clock.now_s() - 0.01)
+        client.close()
+    assert portal.connections == 1, "what is connected is kept"
+    assert len(received) == 1
+
+
+def test_a_connection_that_was_closed_meanwhile_is_not_used_again(opened: Open) -> None:
+    closed = threading.Event()
+
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        connection.peer.sendall(answer(DONE))
+        connection.peer.shutdown(socket.SHUT_RDWR)
+        closed.set()
+
+    with server(behave) as portal:
+        client = opened(portal.url)
+        for _ in range(3):
+            closed.clear()
+            assert client.call(COMMANDS).answers == {"u1": 1}
+            assert closed.wait(5)
+    assert portal.connections == 3
+
+
+def test_an_answer_after_the_answer_is_not_taken_for_the_next_one(opened: Open) -> None:
+    said = threading.Event()
+
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        connection.peer.sendall(answer(DONE) + answer(b'{"result": {"result": {"u1": 666}}}'))
+        said.set()
+        connection.read_request()
+        connection.peer.sendall(answer(DONE))
+
+    with server(behave) as portal:
+        client = opened(portal.url)
+        assert client.call(COMMANDS).answers == {"u1": 1}
+        assert said.wait(5)
+        assert client.call(COMMANDS).answers == {"u1": 1}
+
+
+def chunked(size: bytes, text: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + size + b"\r\n" + text
+
+
+LONG = DONE + b" " * MAX_ANSWER_BYTES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        answer(LONG),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1" + b"0" * 30 + b"\r\n\r\n" + LONG,
+        b"HTTP/1.1 200 OK\r\n\r\n" + LONG,
+        chunked(b"%x" % len(LONG), LONG + b"\r\n0\r\n\r\n"),
+        chunked(b"f" * 15, LONG),
+        chunked(b"-1", LONG),
+        chunked(b"-5", DONE),
+        chunked(b"%x" % len(DONE), DONE),
+        b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 2_000_000,
+        answer(gzip.compress(LONG), headers=b"Content-Encoding: gzip\r\n"),
+        answer(gzip.compress(DONE)[:-9], headers=b"Content-Encoding: gzip\r\n"),
+        answer(DONE, headers=b"Content-Encoding: gzip\r\n"),
+    ],
+    ids=[
+        *("long", "huge", "no length", "chunk", "huge chunk", "chunk below 0", "odd chunk"),
+        *("unfinished", "headers", "gzip bomb", "gzip cut off", "no gzip"),
+    ],
+)
+def test_an_answer_that_is_too_long_or_broken_leaves_the_outcome_unknown(
+    opened: Open, text: bytes
+) -> None:
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        connection.peer.sendall(text)
+
+    with server(behave) as portal:
+        assert is_in_doubt(error_of(opened(portal.url)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        answer(gzip.compress(DONE), headers=b"Content-Encoding: gzip\r\n"),
+        chunked(b"%x" % len(DONE), DONE + b"\r\n0\r\n\r\n"),
+        b"HTTP/1.0 200 OK\r\n\r\n" + DONE,
+        answer(DONE + b" " * (MAX_ANSWER_BYTES // 2)),
+    ],
+    ids=["gzip", "chunks", "until closed", "5 MB"],
+)
+def test_an_answer_may_come_in_any_form_of_http(opened: Open, text: bytes) -> None:
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        connection.peer.sendall(text)
+
+    with server(behave) as portal:
+        assert opened(portal.url).call(COMMANDS).answers == {"u1": 1}
+
+
+@pytest.mark.parametrize(
+    "line", [b"no colon\r\n", b": no name\r\n", b"\x00\xff\r\n", b" folded\r\n"]
+)
+def test_a_malformed_header_line_tells_no_log_the_address(
+    opened: Open, caplog: pytest.LogCaptureFixture, line: bytes
+) -> None:
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        connection.peer.sendall(answer(DONE).replace(b"\r\n\r\n", b"\r\n" + line + b"\r\n"))
+
+    with caplog.at_level(logging.DEBUG), server(behave) as portal:
+        assert opened(portal.url).call(COMMANDS).answers == {"u1": 1}
+    assert SECRET not in caplog.text
+
+
+HEADERS = st.one_of(
+    st.just(b""),
+    st.binary(max_size=20),
+    st.builds(
+        bytes.__add__,
+        st.sampled_from([b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"Location: "]),
+        st.sampled_from([b"5", b"-1", b"0"]) | st.binary(max_size=20),
+    ),
+)
+BYTES = st.binary(max_size=200) | st.builds(
+    lambda headers, body: b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n\r\n" + body,
+    HEADERS,
+    st.binary(max_size=100) | st.just(DONE) | st.just(b"5\r\nabcde\r\n0\r\n\r\n"),
+)
+
+
+def test_any_bytes_are_an_answer_or_an_unknown_outcome() -> None:
+    said: list[bytes] = []
+
+    def behave(connection: Connection) -> None:
+        connection.read_request()
+        connection.peer.sendall(said[-1])
+
+    with server(behave) as portal:
+
+        @settings(max_examples=200, deadline=None)
+        @given(BYTES)
+        def check(text: bytes) -> None:
+            said.append(text)
+            client = Portal(portal.url)
+            error = None
+            try:
+                assert client.call(COMMANDS).answers.keys() == COMMANDS.keys()
+            except BitrixError as raised:
+                error = raised
+            client.close()
+            assert error is None or len(error.detail) <= 500
+            assert not isinstance(error, Unavailable | Refused)
+
+        check()
