@@ -290,7 +290,6 @@ class Publisher:
         )
 
     def _on_ready(self, _frame: object) -> None:
-        self._failures = 0
         self._ready = True
         self._drain()
 
@@ -340,12 +339,26 @@ class Publisher:
             item = self._unconfirmed.pop(one, None)
             if item is not None:
                 if acked and not self._was_returned(item.message):
+                    self._failures = 0
                     PUBLISHED.inc("confirmed")
                     item.done(True)  # noqa: FBT003
                 else:
                     self._fail([item])
-        if was_full:
+        if not acked:
+            self._renew()
+        elif was_full:
             self._drain()
+
+    def _renew(self) -> None:
+        """Connect again after a refusal.
+
+        RabbitMQ 3.10 asks the leader that a channel first knew of before it takes a message for a
+        quorum queue; where that node has died, the channel refuses each message from then on.
+        """
+        log.warning("message refused by the broker, connecting again")
+        self._ready = False
+        if self._connection is not None and self._connection.is_open:
+            self._connection.close()
 
     def _was_returned(self, message: Message) -> bool:
         if not self._returned:
