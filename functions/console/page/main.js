@@ -60,7 +60,7 @@ function depths(queues, work) {
   const known = [
     ...(work.error ? [] : [[t("due"), work.users_due], [t("inCall"), work.users_in_a_call]]),
     // Delays matter only while something waits there.
-    ...(queues.error ? [] : Object.entries(queues).filter(([name, depth]) => depth || !name.includes(".retry."))),
+    ...(queues.error ? [] : Object.entries(queues).filter(([name, depth]) => depth || !name.includes(".delay."))),
   ];
   byId("queues").replaceChildren(...known.flatMap(([name, depth]) => [element("dt", {}, name),
     element("dd", { class: depth && name.endsWith(".dead") ? "bad" : "" }, depth === null ? t("gone") : number(depth))]));
