@@ -179,9 +179,11 @@ def _network(server: str, weight: float) -> None:
         scene.bench.proxies[server].heal()
 
     def answers_lost(scene: Scene) -> Iterator[None]:
-        scene.bench.proxies[server].is_deaf = True
+        # Where TLS is spoken, a deaf proxy in front would let no new connection come about.
+        proxy = scene.bench.proxies[UNSEALED if server == "bitrix24" else server]
+        proxy.is_deaf = True
         yield
-        scene.bench.proxies[server].heal()
+        proxy.heal()
 
     def refusing(scene: Scene) -> Iterator[None]:
         scene.bench.proxies[server].is_closed = True
@@ -291,12 +293,12 @@ def redis_forgot_its_last_second(scene: Scene) -> Iterator[None]:
 
 @fault("redis", (0, 1), weight=1)
 def redis_restored_from_a_copy(scene: Scene) -> Iterator[None]:
-    """As from a snapshot of its disk that is a few seconds old."""
+    """As from a snapshot of its disk; no older than a second, which is all that may be lost."""
     folder = scene.bench.servers["redis"].state.root / "redis"
     copy = folder.with_name("redis-copy")
     with scene.bench.locks["redis"]:
         shutil.copytree(folder, copy)
-        time.sleep(scene.dice.uniform(0.5, 3))
+        time.sleep(scene.dice.uniform(0, 0.5))
         scene.bench.crash("redis")
         scene.toll.redis_losses.append(time.time())
         shutil.rmtree(folder)
@@ -531,30 +533,30 @@ def answers_drip(scene: Scene) -> Iterator[None]:
 @fault("bitrix24", (0.2, 1), weight=3, excuse="both")
 def an_update_is_cut_off_and_taken_back(scene: Scene) -> Iterator[None]:
     """An update reaches the portal; its worker, or what Redis knows of it, is lost."""
-    users = scene.workload.users
+    users = _synced(scene)
     if not users:
         return
-    user = scene.dice.choice(sorted(users))
-    before = users[user][1]
+    user = scene.dice.choice(users)
+    before = scene.workload.users[user][1]
     name = scene.dice.choice([one for one in NAMES if one != before.full_name])
     client = Client(scene.workload, scene.dice)
-    scene.bench.proxies["bitrix24"].is_deaf = True
+    scene.bench.proxies[UNSEALED].is_deaf = True
     client.change(user, {FULL_NAME: name})
     _await_title(scene.bench, user, name)
     _lose_the_result(scene)
     yield
-    scene.bench.proxies["bitrix24"].heal()
+    scene.bench.proxies[UNSEALED].heal()
     client.change(user, {FULL_NAME: before.full_name})
 
 
 @fault("", weight=2)
 def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
     """The same with a stage, and without holding up its answer: which comes first is chance."""
-    users = scene.workload.users
+    users = _synced(scene)
     if not users:
         return
-    user = scene.dice.choice(sorted(users))
-    before = users[user][1]
+    user = scene.dice.choice(users)
+    before = scene.workload.users[user][1]
     client = Client(scene.workload, scene.dice)
     client.change(user, {STAGE: scene.dice.choice([one for one in STAGES if one != before.stage])})
     time.sleep(scene.dice.uniform(0, 0.1))
@@ -562,6 +564,13 @@ def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
         scene.bench.send(name, signal.SIGKILL)
     client.change(user, {STAGE: before.stage})
     yield
+
+
+def _synced(scene: Scene) -> list[int]:
+    """Users of this round for whom nothing is under way; the older half, left alone by most."""
+    sql = "SELECT id FROM users WHERE id = ANY (:ids) AND sync_status = 'synced' ORDER BY id"
+    rows = scene.bench.rows(sql, ids=list(scene.workload.users))
+    return [row["id"] for row in rows[: (len(rows) + 1) // 2]]
 
 
 def _await_title(bench: Bench, user: int, title: str) -> None:
@@ -630,7 +639,8 @@ def old_messages_come_again(scene: Scene) -> Iterator[None]:
     query = as_json(
         "SELECT events.id AS event_id, user_id AS id, events.full_name, events.phone, events.stage,"
         " events.version, action, changed, events.stage_version, occurred_at, correlation_id,"
-        " traceparent, bitrix_lead_id FROM events JOIN users ON users.id = user_id"
+        " traceparent, bitrix_lead_id, history, originator_id"
+        " FROM events JOIN users ON users.id = user_id, installation"
         " ORDER BY events.id DESC LIMIT 60"
     )
     rows = orjson.loads(scene.bench.rows(query)[0]["found"])

@@ -24,7 +24,7 @@ PHONES = tuple(f"+7700555100{digit}" for digit in range(4))
 #: What nobody but a person in the CRM writes.
 NAME_BY_HAND, PHONE_BY_HAND = f"{MARK} Рукой", "+77005559999"
 CLIENTS = 4
-#: How many write at the same moment under the same precondition.
+#: How many write to one user at the same moment.
 RACERS = 6
 #: How often an unanswered write with an idempotency key is repeated.
 REPEATS = 3
@@ -39,7 +39,7 @@ _WEIGHTS = {
     "update": 25,
     "move": 15,
     "take_back": 12,
-    "race": 5,
+    "race": 8,
     "burst": 3,
     "by_hand": 6,
     "delete": 2,
@@ -214,12 +214,16 @@ class Workload:
             client.change(user, changes, if_match)
 
     def _race(self, user: int, dice: random.Random) -> None:
-        """Several writes under the same precondition at the same moment: one may pass."""
+        """Writes of one user at the same moment: of those with the last version one may pass.
+
+        Others have a stale precondition, or none.
+        """
         clients = [Client(self, random.Random(dice.random())) for _ in range(RACERS)]  # noqa: S311
         version = self.users[user][0]
+        wanted = dice.choices((version, version - 1 or None, None), (3, 2, 1), k=RACERS)
         with ThreadPoolExecutor(RACERS) as pool:
-            for client in clients:
-                pool.submit(client.change, user, None, version)
+            for client, if_match in zip(clients, wanted, strict=True):
+                pool.submit(client.change, user, None, if_match)
 
     def _change_by_hand(self, user: int, dice: random.Random) -> None:
         """A person gives the lead another stage or name, or one more phone."""

@@ -12,6 +12,7 @@ import pika
 import pytest
 import redis
 import requests
+import structlog
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
@@ -19,14 +20,14 @@ from leadline.bitrix24.portal import Batch, Portal
 from leadline.messages import topology
 from leadline.runtime.errors import BitrixError
 from leadline.runtime.redis import client
+from leadline.runtime.settings import settings
 from leadline.sync import driver, jobs, portals
 from leadline.sync.entry import Arrival, Owed
 from leadline.sync.keys import JOBS_KEY
 from leadline.sync.plan import Write, plan
 from leadline.sync.queue import work_queue
+from tests.integration.conftest import Control
 from tests.servers import eventually
-
-Control = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
@@ -37,18 +38,6 @@ def connected(
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     work_queue().remembers_since_ms()  # as every worker asks all the time
-
-
-@pytest.fixture
-def control(portal: str) -> Control:
-    """The emulator's control API."""
-
-    def call(path: str, method: str = "GET", body: object = None) -> Any:
-        answer = requests.request(method, f"{portal}/_emulator/{path}", json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
-
-    return call
 
 
 @pytest.fixture
@@ -76,7 +65,7 @@ def workers() -> Iterator[Callable[[int], None]]:
         thread.join()
 
 
-def put(user_id: int, version: int = 1, **state: str) -> int | None:
+def put(user_id: int, version: int = 1, *, first: bool = True, **state: str) -> int | None:
     whole = {"full_name": f"User {user_id}", "phone": f"+7700{user_id:07}", "stage": "NEW", **state}
     event_id = f"{user_id}-{version}"
     owed = Owed(
@@ -94,7 +83,7 @@ def put(user_id: int, version: int = 1, **state: str) -> int | None:
             event=owed,
             state=orjson.dumps(whole),
             touches_stage=version == 1,
-            is_first=True,
+            is_first=first,
             occurred_at_ms=int(time.time() * 1000),
             lead_id=None,
         )
@@ -136,6 +125,7 @@ def test_users_that_come_one_by_one_share_calls_and_jobs(
 ) -> None:
     """No alarm runs here: whoever is put is served because of the jobs that puts and jobs made."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
+    settings.cache_clear()
     waiting = SimpleQueue[str | None]()
     enqueued = []
 
@@ -233,7 +223,7 @@ def test_one_bad_command_harms_no_other(control: Control, amqp_url: str) -> None
 def test_a_revoked_webhook_pauses_all_and_costs_no_attempt(
     control: Control, workers: Callable[[int], None], amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.sync.pause.PROBE_STEPS_S", (0.5, 0.5))
+    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.5, 0.5))
     control("settings", "PUT", {"mode": "revoked"})
     for user_id in range(1, 101):
         put(user_id)
@@ -254,17 +244,20 @@ def test_a_method_is_held_before_it_is_blocked(
 ) -> None:
     """Ten minutes are 15 s at this speed; 0.5 s a command, 60 s of work allowed in ten minutes."""
     monkeypatch.setenv("LEADLINE_OPERATING_LIMIT_S", "60")
+    settings.cache_clear()
     control("settings", "PUT", {"speed": 40, "command_ms": 500, "operating_limit_s": 60})
     put(1)
     jobs.call_bitrix24("main")  # so that it is known how long a command takes
     for user_id in range(2, 201):
         put(user_id)
-    workers(1)
     began = time.monotonic()
-    eventually(is_idle, 90, "all is settled")
+    with structlog.testing.capture_logs() as lines:
+        workers(1)
+        eventually(is_idle, 90, "all is settled")
     took_s = time.monotonic() - began
     assert len(control("leads")) == 200
     assert control("duplicates") == []
+    assert "refused" not in {line["event"] for line in lines}
     assert took_s > 10, "60 s of work did not suffice for 200 commands: the rest had to wait"
 
 
@@ -371,3 +364,44 @@ def test_a_worker_that_was_frozen_since_it_leased_does_not_call(
     assert control("calls")["requests"] == 0
     eventually(lambda: jobs.call_bitrix24("main") == 1, 10, "it is served as if nothing had been")
     assert len(control("leads")) == 1
+
+
+def test_a_reply_that_was_not_confirmed_is_sent_later_and_the_lead_left_alone(
+    control: Control, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
+    settings.cache_clear()
+    monkeypatch.setattr("leadline.sync.call.REPLY_DELAY_MS", 50)
+    put(1)
+    jobs.call_bitrix24("main")
+    assert len(replies(amqp_url)) == 1
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    connection.channel().queue_delete(topology.REPLIES)  # it is made again, too late for this one
+    connection.close()
+    put(2)
+    jobs.call_bitrix24("main")
+    assert len(control("leads")) == 2
+    assert replies(amqp_url) == []
+    eventually(lambda: jobs.call_bitrix24("main") == 1, 10, "the user is due again")
+    assert [one["user_id"] for one in replies(amqp_url)] == [2]
+    assert is_idle()
+    calls = control("calls")["methods"]
+    assert calls == {"batch": 2, "crm.item.add": 2}, "nothing was asked for or written once more"
+
+
+def test_a_full_page_is_no_proof_that_a_lead_does_not_exist(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Users are looked up together: what one of them has too many of must not hide another's."""
+    monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
+    settings.cache_clear()
+    queue = work_queue()
+    queue.call_ms = 0
+    session, state = portals.session(), leads.State("Ann", "+77001112233", "NEW")
+    crowd = {f"u{number}": leads.create(1, state, "leadline") for number in range(leads.PAGE)}
+    session.call(crowd)
+    session.call({"u": leads.create(2, state, "leadline")})
+    put(1, first=False)
+    put(2, first=False)
+    eventually(lambda: jobs.call_bitrix24("main") == 0 and is_idle(), 20, "all is settled")
+    assert [lead["ORIGIN_ID"] for lead in control("leads")].count("2") == 1

@@ -1,16 +1,20 @@
 """Messages into the work queue, one or many at once."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import structlog
 
+from leadline.bitrix24.leads import Agreed
 from leadline.messages import topology
-from leadline.messages.delivery import Delivery
+from leadline.messages.delivery import ATTEMPT, CHANGED, RESENT, SENT, STAGE_VERSION, Delivery
 from leadline.runtime import context
 from leadline.runtime.errors import BadMessage
 from leadline.runtime.log import add_correlation_id
 from leadline.sync import driver, intake
+from leadline.sync.entry import Entry
+from leadline.sync.plan import LookUp, Nothing, Plan, Write, applied, plan
 from leadline.sync.queue import work_queue
 
 pytestmark = pytest.mark.usefixtures("in_redis")
@@ -64,3 +68,96 @@ def test_events_of_one_user_without_versions_keep_their_order() -> None:
     assert entry.state is not None
     assert entry.state.full_name == "Cid"
     assert [event.correlation_id for event in entry.events] == ["Cid", "Bob", "Ann"]
+
+
+def versioned(version: int, *, name: str = "Ann", stage: str = "NEW", **sent: str) -> Delivery:
+    """A message of ours about user 7, with CloudEvents attributes by name."""
+    user = {"id": 7, "full_name": name, "phone": "+77001112233", "stage": stage}
+    action = "create_card" if version == 1 else "update_card"
+    about = {"version": version, "occurred_at": datetime.now(UTC).isoformat()}
+    data = {"action": action, "user": user, "replyQueue": topology.REPLIES, **about}
+    return Delivery(data, f"m-{version}", sent)
+
+
+@pytest.fixture
+def old_memory(in_redis: str) -> None:
+    """A Redis that has remembered everything for longer than any call lasts."""
+    assert in_redis
+    work_queue().remembers_since_ms()
+    work_queue().call_ms = 0
+
+
+def leased() -> Entry:
+    (entry,) = work_queue().lease(50).entries
+    return entry
+
+
+def next_step() -> Plan:
+    """What is to be done for the one user that is due."""
+    return plan(leased())
+
+
+def agree_on_version_1() -> None:
+    """Both sides agree on the lead of user 7 as its first version had it."""
+    intake.take([versioned(1, **{CHANGED: "full_name,phone,stage"})])
+    created = applied(leased(), Agreed(5, "Ann", "+77001112233", 9), is_create=True)
+    assert work_queue().release([created]) == [True]
+
+
+def test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender() -> None:
+    since_ms = work_queue().remembers_since_ms()
+    intake.take([versioned(2, **{SENT: str(since_ms - 1)})])
+    assert waiting() == {}
+    assert driver.jobs().count == 0
+    intake.take([versioned(2, **{SENT: str(since_ms + 1)})])
+    assert driver.jobs().count == 1
+
+
+@pytest.mark.usefixtures("old_memory")
+@pytest.mark.parametrize("again", [{ATTEMPT: "2"}, {RESENT: "true"}])
+def test_a_delivery_that_may_have_been_served_is_looked_up_first(again: dict[str, str]) -> None:
+    intake.take([versioned(1, **again)])
+    assert isinstance(next_step(), LookUp)
+
+
+@pytest.mark.usefixtures("old_memory")
+def test_a_first_delivery_of_a_first_version_needs_no_look_up() -> None:
+    intake.take([versioned(1, **{ATTEMPT: "1"})])
+    step = next_step()
+    assert isinstance(step, Write)
+    assert step.is_create
+
+
+@pytest.mark.usefixtures("old_memory")
+def test_a_message_can_have_the_lead_read_though_nothing_seems_to_differ() -> None:
+    agree_on_version_1()
+    intake.take([versioned(2, **{CHANGED: "look"})])
+    assert isinstance(next_step(), LookUp)
+
+
+@pytest.mark.usefixtures("old_memory")
+def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None:
+    agree_on_version_1()
+    changed = {CHANGED: "full_name", STAGE_VERSION: "2"}
+    intake.take([versioned(3, name="Bob", stage="JUNK", **changed)])
+    step = next_step()
+    assert isinstance(step, Write)
+    assert step.command.params["fields"] == {"title": "Bob", "name": "Bob", "stageId": "JUNK"}
+
+
+@pytest.mark.usefixtures("old_memory")
+def test_an_older_change_of_the_stage_stays_one_of_its_own_version() -> None:
+    """What it set is in the CRM already, and a person may have moved the lead since."""
+    agree_on_version_1()
+    changed = {CHANGED: "full_name", STAGE_VERSION: "1"}
+    intake.take([versioned(2, **changed)])
+    assert isinstance(next_step(), Nothing)
+
+
+@pytest.mark.parametrize("stage_version", ["4", "0", "-1", "x", "9" * 30])
+@pytest.mark.usefixtures("old_memory")
+def test_a_stage_version_that_can_not_be_one_says_nothing(stage_version: str) -> None:
+    agree_on_version_1()
+    changed = {CHANGED: "full_name", STAGE_VERSION: stage_version}
+    intake.take([versioned(3, stage="JUNK", **changed)])
+    assert isinstance(next_step(), Nothing)

@@ -18,7 +18,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from leadline.ledger import publish
 from leadline.messages import topology
 from leadline.runtime import context, turns
-from leadline.runtime.broker import Message
+from leadline.runtime.broker import Message, Queue
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.log import add_correlation_id
 from leadline.runtime.publisher import Publisher
@@ -127,12 +127,41 @@ def test_a_deleted_queue_is_reported_and_made_again(publisher: Publisher, amqp_u
     assert waiting(amqp_url) == ["m-3"]
 
 
+def test_what_the_broker_refuses_is_not_confirmed(amqp_url: str) -> None:
+    """A queue that is full answers with a nack; so does one whose replicas are away."""
+    full = Queue("test.full", {"x-max-length": 1, "x-overflow": "reject-publish"})
+    publisher = Publisher(amqp_url, [full])
+    outcomes = publisher.publish([Message(full.name, b"{}", f"m-{number}") for number in range(3)])
+    publisher.close()
+    with channel_to(amqp_url) as channel:
+        channel.queue_delete(full.name)
+    assert outcomes == [True, False, False]
+
+
 def test_an_unroutable_message_does_not_spoil_the_others(
     publisher: Publisher, amqp_url: str
 ) -> None:
-    lost = Message("no.such.queue", b"{}", "lost")
-    assert publisher.publish([message(1), lost, message(2)]) == [True, False, True]
-    assert waiting(amqp_url) == ["m-1", "m-2"]
+    # Other senders' messages may have no id, or the same one.
+    lost = [
+        Message("no.such.queue", b"%d" % number, id_) for number, id_ in enumerate(["x", "", ""])
+    ]
+    there = [Message(QUEUE, b"{}", ""), message(1), message(2)]
+    both = [one for pair in zip(there, lost, strict=True) for one in pair]
+    assert publisher.publish(both) == [True, False] * 3
+    assert waiting(amqp_url) == ["", "m-1", "m-2"]
+
+
+def test_a_publisher_needs_only_the_queue_that_it_publishes_to(amqp_url: str) -> None:
+    others = [one for one in topology.all_queues() if one.name not in (QUEUE, topology.REPLIES)]
+    with channel_to(amqp_url) as channel:
+        for queue in others:  # as somebody else has declared them
+            channel.queue_declare(queue.name, durable=True, arguments={"x-max-length": 7})
+    made = Publisher(amqp_url, topology.queues_of(QUEUE))
+    try:
+        assert made.publish([message(1)]) == [True]
+    finally:
+        made.close()
+    assert waiting(amqp_url) == ["m-1"]
 
 
 def test_eight_threads_offer_at_once_and_each_message_is_confirmed_once(

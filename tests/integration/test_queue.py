@@ -10,11 +10,12 @@ import pytest
 import redis
 
 from leadline.bitrix24.command import CALL_MARGIN_S
+from leadline.runtime import clock
 from leadline.runtime.errors import OutcomeUnknown, QueueDown
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Answered, Arrival, Entry, Settlement
 from leadline.sync.plan import LookUp, failed, looked_up, plan
-from leadline.sync.queue import WorkQueue
+from leadline.sync.queue import SEND_WITHIN_S, WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import found, owed
 
@@ -212,6 +213,50 @@ def test_a_lease_can_not_be_released_twice(work: WorkQueue) -> None:
     entry = one(work)
     assert finish(work, entry)
     assert not finish(work, entry)
+
+
+def test_a_lease_outlives_no_later_one_though_redis_clock_was_set_back(
+    work: WorkQueue, redis_url: str, short_lease: Callable[[WorkQueue], None]
+) -> None:
+    put(work)
+    # As a lease has it that was made when Redis' clock was an hour ahead.
+    ahead = str(int(time.time() + 3600) * 1_000_000)
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(f"{work.prefix}user:7", "fence", ahead)
+    zombie = replace(one(work), fence=ahead)
+    short_lease(work)
+    heir = one(work)
+    assert not finish(work, zombie)
+    assert int(heir.fence) > int(ahead), "or the ledger takes what came later for older"
+    assert finish(work, heir)
+
+
+def test_the_time_to_send_counts_from_before_the_lease_was_asked_for(
+    work: WorkQueue, redis_url: str
+) -> None:
+    """What Redis takes to answer is gone: the lease may have begun at its first moment."""
+    put(work)
+    with redis.Redis.from_url(redis_url) as client:
+        client.client_pause(500)
+    asked_at = clock.now_s()
+    leased = work.lease(50)
+    assert clock.now_s() - asked_at > 0.4
+    assert leased.send_until < asked_at + SEND_WITHIN_S + 0.2
+
+
+def test_a_user_that_was_idle_is_kept_once_an_event_waits(
+    work: WorkQueue, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leadline.sync.queue.IDLE_S", 1)
+    for user in (7, 8):
+        put(work, user=user)
+        finish(work, one(work), agreed=orjson.dumps({"lead_id": user}))
+    put(work, 2, user=7)
+    with redis.Redis.from_url(redis_url) as client:
+        eventually(lambda: not client.exists(f"{work.prefix}user:8"), 5, "idle users are forgotten")
+    entry = one(work)
+    assert [event.event_id for event in entry.events] == ["7-2"]
+    assert entry.known_id == 7
 
 
 @pytest.mark.parametrize("is_known", [False, True])

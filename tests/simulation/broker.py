@@ -283,7 +283,11 @@ class Connector:
             verdict = self._post(self._queue, [delivery])
         if not verdict.is_served:
             channel.check()
-            message.put_aside(verdict)
+            copied = message.copy(verdict)
+            channel.basic_publish(
+                "", copied.queue, copied.body, copied.properties(), mandatory=True
+            )
+            message.note(verdict)
         channel.acknowledge(message.tag)
 
 

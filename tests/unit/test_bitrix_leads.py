@@ -1,5 +1,6 @@
 """A user as a lead: what is sent, and what answers mean."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.leads import Agreed, State
+from leadline.bitrix24.leads import Agreed, Found, State
 from leadline.runtime.errors import OutcomeUnknown
 
 STATE = State("Ann Lee", "+77001112233", "NEW")
@@ -33,6 +34,22 @@ def test_a_create_carries_the_origin_the_phone_and_the_stage() -> None:
         "stageId": "NEW",
     }
     assert "stageId" not in fields(leads.create(7, State("Ann", "+77", None), "leadline"))
+
+
+def test_a_create_and_an_update_say_that_it_is_a_lead_and_which() -> None:
+    created = leads.create(7, STATE, "leadline")
+    assert created.method == "crm.item.add"
+    assert created.params.keys() == {"entityTypeId", "fields"}
+    changed = leads.update(AGREED, STATE, with_stage=True)
+    assert changed is not None
+    assert changed.method == "crm.item.update"
+    assert changed.params == {"entityTypeId": 1, "id": 55, "fields": {"stageId": "NEW"}}
+    assert created.params["entityTypeId"] == 1
+
+
+def test_all_that_changed_is_sent_at_once() -> None:
+    changed = leads.update(AGREED, State("Bob", "+77005556677", "JUNK"), with_stage=True)
+    assert fields(changed).keys() == {"title", "name", "fm", "stageId"}
 
 
 def test_only_what_changed_is_sent() -> None:
@@ -105,15 +122,45 @@ def test_the_stage_that_was_written_is_remembered_whatever_a_person_sets() -> No
 def test_the_answer_of_another_lead_proves_nothing(item: dict[str, Any]) -> None:
     create = leads.create(7, STATE, "leadline")
     command = create if "originId" in item else UPDATE
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown, match=r"^the answer is another lead's$"):
         leads.written({"item": item}, command, STATE)
+
+
+@pytest.mark.parametrize("origin", [{}, {"originId": None}, {"originId": ""}, {"originId": "7"}])
+def test_a_created_lead_has_any_id_and_need_not_say_its_origin(origin: dict[str, Any]) -> None:
+    create = leads.create(7, STATE, "leadline")
+    assert leads.written({"item": {"id": 99, **origin}}, create, STATE).lead_id == 99
+
+
+def test_an_updated_lead_may_have_any_origin() -> None:
+    """A message can name a lead that somebody else has made."""
+    item = {"id": 55, "originId": "8"}
+    assert leads.written({"item": item}, UPDATE, STATE).lead_id == 55
+
+
+def test_the_stage_that_was_written_is_kept_until_another_one_is() -> None:
+    item = {"item": {"id": 55, "stageId": "WON"}}
+    before = Agreed(55, stage_written="NEW")
+    move = Command(leads.UPDATE, {"entityTypeId": 1, "id": 55, "fields": {"stageId": "JUNK"}})
+    assert leads.written(item, move, STATE, before).stage_written == "JUNK"
+    assert leads.written(item, UPDATE, STATE, before).stage_written == "NEW"
+    assert leads.written(item, UPDATE, STATE).stage_written is None
+
+
+def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
+    rows = [
+        {"id": 8, "typeId": "PHONE", "value": "+77005556677"},
+        {"id": 9, "typeId": "PHONE", "value": STATE.phone},
+    ]
+    answered = leads.written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    assert (answered.phone, answered.phone_row) == (STATE.phone, 9)
 
 
 @pytest.mark.parametrize(
     "answer", [None, [], {}, True, 55, "55", {"item": None}, {"item": {}}, {"item": {"id": 0}}]
 )
 def test_an_answer_that_names_no_lead_proves_nothing(answer: object) -> None:
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown, match=r"^the answer names no lead$"):
         leads.written(answer, UPDATE, STATE)
 
 
@@ -134,6 +181,23 @@ def test_a_lead_that_is_found_is_known_as_it_is() -> None:
     assert (lead.origin, lead.originator, lead.stage) == ("7", "leadline", "NEW")
 
 
+def test_what_a_lead_does_not_have_is_empty() -> None:
+    (bare,) = leads.found([{"ID": "55"}])
+    assert bare == Found(55, None, (), "", "", "")
+    assert bare.agreed("+77001112233") == Agreed(55)
+
+
+def test_a_lead_whose_name_is_longer_than_its_column_is_known_by_its_title() -> None:
+    name = "A" * 60
+    (lead,) = leads.found([{**ROW, "TITLE": name, "NAME": name[:50]}])
+    assert lead.full_name == name
+
+
+def test_a_lead_without_a_title_has_no_name_that_we_know() -> None:
+    (lead,) = leads.found([{**ROW, "TITLE": "", "NAME": ""}])
+    assert lead.full_name is None
+
+
 def test_of_several_phones_ours_is_the_one_to_replace_else_the_first() -> None:
     phones = [{"ID": "1", "VALUE": "+1"}, {"ID": "2", "VALUE": "+2"}]
     (lead,) = leads.found([{**ROW, "PHONE": phones}])
@@ -146,6 +210,12 @@ def test_of_several_phones_ours_is_the_one_to_replace_else_the_first() -> None:
     assert bare.agreed("+3").phone is None
 
 
+def test_a_row_of_another_kind_is_no_phone() -> None:
+    rows = [{"ID": "8", "TYPE_ID": "EMAIL", "VALUE": "+1"}, {"ID": "9", "VALUE": "+2"}]
+    (lead,) = leads.found([{**ROW, "PHONE": rows}])
+    assert lead.phones == (("+2", 9),)
+
+
 def test_a_name_that_was_edited_by_hand_counts_as_unknown() -> None:
     (lead,) = leads.found([{**ROW, "NAME": "Anna"}])
     assert lead.agreed("+77001112233").full_name is None
@@ -156,10 +226,22 @@ def test_the_oldest_of_doubled_leads_comes_first() -> None:
     assert [lead.lead_id for lead in leads.found(rows)] == [9, 55, 70]
 
 
-@pytest.mark.parametrize("answer", [None, {}, "x", {"items": []}, [{"TITLE": "no id"}]])
+@pytest.mark.parametrize("answer", [None, {}, "x", {"items": []}])
 def test_an_answer_that_is_no_list_of_leads_proves_nothing(answer: object) -> None:
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of leads$"):
         leads.found(answer)
+
+
+def test_a_lead_id_has_as_many_digits_as_the_ledger_can_keep() -> None:
+    assert leads.found([{**ROW, "ID": "9" * 18}])[0].lead_id == 10**18 - 1
+    with pytest.raises(OutcomeUnknown):
+        leads.found([{**ROW, "ID": "9" * 19}])
+
+
+@pytest.mark.parametrize("lead_id", [None, "", "0", "-1", "x", "٣", 5.5])
+def test_a_lead_without_an_id_proves_nothing(lead_id: object) -> None:
+    with pytest.raises(OutcomeUnknown, match=r"^a lead can't be read$"):
+        leads.found([ROW, {**ROW, "ID": lead_id}])
 
 
 def test_nobody_found_is_an_answer_too() -> None:
@@ -188,13 +270,41 @@ def query(command: Command) -> list[tuple[str, str]]:
     return parse_qsl(text, keep_blank_values=True)
 
 
-def test_a_look_up_asks_for_the_origins_and_everything_it_needs() -> None:
-    asked = query(leads.look_up([7, 8], "leadline"))
-    assert ("filter[=ORIGINATOR_ID]", "leadline") in asked
-    assert ("filter[@ORIGIN_ID][0]", "7") in asked
-    assert ("filter[@ORIGIN_ID][1]", "8") in asked
-    assert ("start", "-1") in asked
-    assert "PHONE" in {value for name, value in asked if name.startswith("select")}
+COLUMNS = ["ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PHONE"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "where"),
+    [
+        (lambda: leads.look_up([7, 8], "me"), {"=ORIGINATOR_ID": "me", "@ORIGIN_ID": ["7", "8"]}),
+        (lambda: leads.read([55, 56]), {"@ID": [55, 56]}),
+        (lambda: leads.walk("99", "me"), {"=ORIGINATOR_ID": "me", ">ID": "99"}),
+    ],
+)
+def test_a_look_up_asks_for_everything_it_needs_in_order_and_not_for_the_total(
+    ask: Callable[[], Command], where: dict[str, Any]
+) -> None:
+    command = ask()
+    assert command.method == "crm.lead.list"
+    order = {"ID": "ASC"}
+    expected = {"filter": where, "select": COLUMNS, "order": order, "start": -1}
+    assert command.params == expected
+
+
+def test_the_stages_of_leads_are_asked_for_in_the_portals_order() -> None:
+    asked = {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}}
+    assert leads.stages() == Command("crm.status.list", asked)
+
+
+def test_the_stages_of_an_answer_are_their_ids() -> None:
+    rows = [{"STATUS_ID": "NEW"}, {"STATUS_ID": 5}, {"STATUS_ID": ""}, {}, None, "x"]
+    assert leads.stage_ids(rows) == ["NEW", "5"]
+
+
+@pytest.mark.parametrize("answer", [None, {}, "x", [], [{}], ["x"]])
+def test_an_answer_without_stages_changes_nothing(answer: object) -> None:
+    with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of stages$"):
+        leads.stage_ids(answer)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))

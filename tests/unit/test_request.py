@@ -2,8 +2,12 @@
 
 from collections import Counter
 
+from leadline.bitrix24 import leads
+from leadline.bitrix24.command import Command
 from leadline.sync import request
-from tests.unit.entries import entry, owed
+from leadline.sync.plan import LookUp, Nothing, Write
+from leadline.sync.request import Request
+from tests.unit.entries import entry, known, owed
 
 MOST = 50  # https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
 
@@ -17,3 +21,94 @@ def test_a_batch_never_has_more_commands_than_bitrix24_takes() -> None:
     served = Counter(wanted.serves(step) for step in wanted.steps)
     assert served == {True: MOST - 1, False: 1}
     assert wanted.serves(wanted.steps[-1])
+
+
+def test_each_step_has_its_own_command_and_look_ups_share_theirs() -> None:
+    fresh = entry(owed(), user_id=1)
+    doubtful = [entry(owed(), user_id=number, is_doubtful=True) for number in (2, 3)]
+    hinted = entry(owed(), user_id=4, hint=55)
+    done = known(owed(), user_id=5)
+    wanted = request.build([fresh, *doubtful, hinted, done])
+    kinds = [type(step.plan) for step in wanted.steps]
+    assert kinds == [Write, LookUp, LookUp, LookUp, Nothing]
+    assert [step.entry.user_id for step in wanted.steps] == [1, 2, 3, 4, 5]
+    asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
+    look_up, read = leads.look_up([2, 3, 4], "leadline"), leads.read([55])
+    assert asked[1] == asked[2] == asked[3] == [look_up, read]
+    assert [command.method for command in asked[0]] == ["crm.item.add"]
+    assert asked[4] == []
+    assert wanted.methods == {"crm.item.add": 1, "crm.lead.list": 2}
+    assert all(wanted.serves(step) for step in wanted.steps)
+
+
+def test_the_agreed_lead_of_a_user_is_read_with_the_look_up() -> None:
+    doubted = known(owed(version=2), is_doubtful=True)
+    wanted = request.build([doubted])
+    assert list(wanted.commands.values()) == [leads.look_up([7], "leadline"), leads.read([55])]
+
+
+def test_users_of_two_installations_do_not_share_a_look_up() -> None:
+    ours = [entry(owed(), user_id=one, is_doubtful=True) for one in (1, 3)]
+    theirs = entry(owed(), user_id=2, is_doubtful=True, originator="staging")
+    wanted = request.build([ours[0], theirs, ours[1]])
+    asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
+    first, other = leads.look_up([1, 3], "leadline"), leads.look_up([2], "staging")
+    assert asked == [[first], [other], [first]]
+
+
+def test_a_user_that_is_to_be_looked_up_alone_is() -> None:
+    doubtful = [entry(owed(), user_id=one, is_doubtful=True) for one in (1, 3)]
+    crowded = entry(owed(), user_id=2, is_doubtful=True, is_alone=True, originator="staging")
+    wanted = request.build([doubtful[0], crowded, doubtful[1]])
+    asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
+    first = leads.look_up([1, 3], "leadline")
+    assert asked == [[first], [leads.look_up([2], "staging")], [first]]
+
+
+def test_users_are_looked_up_in_parts_that_fit_a_page_though_some_have_two_leads() -> None:
+    numbers = list(range(1, 41))
+    doubtful = [entry(owed(), user_id=one, is_doubtful=True, hint=100 + one) for one in numbers]
+    wanted = request.build(doubtful)
+    asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
+    for part in (numbers[:25], numbers[25:]):
+        ids = [100 + one for one in part]
+        expected = [leads.look_up(part, "leadline"), leads.read(ids)]
+        assert all(asked[one - 1] == expected for one in part)
+    assert len(wanted.commands) == 4
+
+
+def test_look_ups_come_first_so_that_none_of_them_is_cut_off() -> None:
+    written = [entry(owed(), user_id=number) for number in range(1, MOST + 1)]
+    doubtful = entry(owed(), user_id=99, is_doubtful=True)
+    wanted = request.build([*written, doubtful])
+    assert next(iter(wanted.commands.values())).method == "crm.lead.list"
+    assert [wanted.serves(step) for step in wanted.steps].count(False) == 1
+
+
+def test_no_key_of_a_batch_is_a_number() -> None:
+    """Bitrix24 would answer with a list."""
+    doubtful = entry(owed(), user_id=8, hint=55)
+    wanted = request.build([entry(owed()), doubtful])
+    assert not [key for key in wanted.commands if key.isdigit()]
+
+
+def test_of_each_method_only_so_many_commands_as_are_allowed_are_sent_the_first_ones() -> None:
+    commands = {
+        "a": Command("add", {"n": 1}),
+        "b": Command("update", {}),
+        "c": Command("add", {"n": 2}),
+        "d": Command("add", {"n": 3}),
+        "e": Command("list", {}),
+    }
+    wanted = Request([], commands)
+    assert list(wanted.within({"add": 2, "update": 0, "list": 5}).commands) == ["a", "c", "e"]
+    assert wanted.within({}).commands == {}
+    assert wanted.within(wanted.methods).commands == commands
+
+
+def test_a_step_is_served_only_where_all_its_commands_are_sent() -> None:
+    wanted = request.build([entry(owed(), hint=55)])
+    (step,) = wanted.steps
+    assert wanted.serves(step)
+    assert not wanted.within({"crm.lead.list": 1}).serves(step)
+    assert wanted.within({"crm.lead.list": 1}).steps == [step]

@@ -1,0 +1,53 @@
+"""The portal's execution time, as all workers together use it, in a real Redis."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from leadline.bitrix24.budget import Budget
+from leadline.bitrix24.portal import Timing
+
+LIMIT_S = 480.0
+METHOD = "crm.item.add"
+
+
+@pytest.fixture
+def budget(redis_url: str) -> Iterator[Budget]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield Budget(client, "test:", limit_s=LIMIT_S)
+
+
+def answered(budget: Budget, used_s: float) -> None:
+    """An answer said that the method has used so much, one second for each command."""
+    reserved = budget.reserve(Counter({METHOD: 10}))
+    budget.record(reserved, {METHOD: Timing(10, 10, used_s, reset_in_s=600)}, 10)
+
+
+def allowed(budget: Budget, wanted: int = 50) -> int:
+    return budget.reserve(Counter({METHOD: wanted})).allowed[METHOD]
+
+
+@pytest.mark.parametrize("used_s", [1, 440, 455.5, 460, 471, 479, 480, 600])
+def test_a_method_is_used_up_to_its_limit_and_never_beyond(budget: Budget, used_s: float) -> None:
+    answered(budget, used_s)
+    commands = allowed(budget)
+    assert used_s + commands <= max(LIMIT_S, used_s)
+    assert commands == 50 or used_s + commands + 1 > 0.95 * LIMIT_S
+
+
+def test_what_others_are_about_to_use_counts(budget: Budget) -> None:
+    answered(budget, LIMIT_S - 60)
+    assert allowed(budget, 30) == 30
+    assert 10 <= allowed(budget, 50) <= 30
+    assert allowed(budget, 50) == 0
+
+
+def test_what_was_reserved_and_not_used_is_returned(budget: Budget) -> None:
+    answered(budget, LIMIT_S - 60)
+    reserved = budget.reserve(Counter({METHOD: 40}))
+    assert allowed(budget, 40) < 40
+    budget.record(reserved, {}, 0)
+    budget.record(reserved, {}, 0)
+    assert allowed(budget, 40) == 40

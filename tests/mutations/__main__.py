@@ -1,0 +1,129 @@
+"""Make each mistake of the table in a copy of the tree and see its tests fail.
+
+`python -m tests.mutations [WORD...]`: those whose description has one of the words, else all.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from tests.mutations import tree
+from tests.mutations.servers import Servers
+from tests.mutations.table import MUTATIONS, Mutation
+
+TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of some tests; `failed` and `passed` hold the ids of all cases."""
+
+    failed: frozenset[str]
+    passed: frozenset[str]
+    output: str
+
+
+def main(words: Sequence[str]) -> int:
+    """Returns 0 when every mistake is noticed by each of its tests."""
+    chosen = [one for one in MUTATIONS if not words or any(word in one.mistake for word in words)]
+    if not chosen:
+        _say("no mistake has such a word in its description")
+        return 2
+    began, jobs = time.monotonic(), os.cpu_count() or 1
+    with (
+        tempfile.TemporaryDirectory(prefix="leadline-servers-") as folder,
+        Servers(Path(folder), jobs) as servers,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        tests = sorted({test for one in chosen for test in one.tests})
+        unchanged = pool.submit(_run, servers, None, tests)
+        troubles = list(pool.map(partial(_trouble, servers), chosen))
+    if unchanged.result().failed or not unchanged.result().passed:
+        _say(f"tests fail without any mistake:\n{unchanged.result().output}")
+        return 1
+    noticed = troubles.count("")
+    _say(f"{noticed} of {len(chosen)} mistakes noticed, {time.monotonic() - began:.0f} s")
+    return 0 if noticed == len(chosen) else 1
+
+
+def _trouble(servers: Servers, mutation: Mutation) -> str:
+    """Say and return what is wrong with this mutation or its tests; empty where nothing is."""
+    trouble = _found(servers, mutation)
+    _say(f"{'NOT NOTICED' if trouble else 'noticed'}: {mutation.mistake}{trouble}")
+    return trouble
+
+
+def _found(servers: Servers, mutation: Mutation) -> str:
+    occurrences = (tree.CHECKOUT / mutation.file).read_text("utf-8").count(mutation.old)
+    if occurrences != 1:
+        return f"\n  its old text occurs {occurrences} times in {mutation.file}"
+    run = _run(servers, mutation, mutation.tests)
+    still_pass = [test for test in mutation.tests if not _is_in(test, run.failed)]
+    if not still_pass:
+        return ""
+    if not any(_is_in(test, run.passed) for test in still_pass):
+        return f"\n  its tests could not be run:\n{run.output}"
+    return "".join(f"\n  passes all the same: {test}" for test in still_pass)
+
+
+def _is_in(test: str, cases: Iterable[str]) -> bool:
+    """Whether a test, or one of its cases, is among these."""
+    return any(case == test or case.startswith(f"{test}[") for case in cases)
+
+
+def _run(servers: Servers, mutation: Mutation | None, tests: Sequence[str]) -> Run:
+    """Run tests in a copy of the tree that has this mistake."""
+    with (
+        tempfile.TemporaryDirectory(prefix="leadline-mutation-") as folder,
+        servers.lent() as addresses,
+    ):
+        tree.copy(Path(folder))
+        if mutation is not None:
+            place = Path(folder, mutation.file)
+            text = place.read_text("utf-8").replace(mutation.old, mutation.new)
+            place.write_text(text, "utf-8")
+        report = Path(folder, "report.xml")
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
+                *("-o", "junit_family=xunit1", f"--junitxml={report}", *tests),
+            ],
+            cwd=folder,
+            env={**tree.ENVIRONMENT, **addresses},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        return _read(report, done.stdout)
+
+
+def _read(report: Path, output: str) -> Run:
+    """An error outside of a test (a server that did not start) is neither failed nor passed."""
+    failed, passed = set(), set()
+    cases = ET.parse(report).iter("testcase") if report.exists() else ()  # noqa: S314
+    for case in cases:
+        name = f"{case.get('file')}::{case.get('name')}"
+        if case.find("failure") is not None:
+            failed.add(name)
+        elif case.find("error") is None and case.find("skipped") is None:
+            passed.add(name)
+    return Run(frozenset(failed), frozenset(passed), output)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

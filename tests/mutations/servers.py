@@ -1,0 +1,57 @@
+"""RabbitMQ and Redis for many runs of tests: each run finds them empty."""
+
+import queue
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import pika
+import redis
+
+from leadline.messages import topology
+from tests.servers import PrivateServer, private
+
+
+class Servers:
+    """So many pairs of them, each for one run at a time."""
+
+    def __init__(self, folder: Path, pairs: int) -> None:
+        self._free: queue.SimpleQueue[list[PrivateServer]] = queue.SimpleQueue()
+        self._all = [
+            [private(name, folder / f"{name}{number}") for name in ("rabbitmq", "redis")]
+            for number in range(pairs)
+        ]
+
+    def __enter__(self) -> Self:
+        for pair in self._all:
+            for server in pair:  # in this thread: a server ends with the thread that started it
+                server.start()
+            self._free.put(pair)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pair in self._all:
+            for server in pair:
+                server.stop()
+
+    @contextmanager
+    def lent(self) -> Iterator[Mapping[str, str]]:
+        """An empty pair, as variables for a run's environment."""
+        pair = self._free.get()
+        broker, memory = (server.url for server in pair)
+        try:
+            _empty(broker, memory)
+            yield {"AMQP_URL": broker, "REDIS_URL": memory}
+        finally:
+            self._free.put(pair)
+
+
+def _empty(broker: str, memory: str) -> None:
+    connection = pika.BlockingConnection(pika.URLParameters(broker))
+    channel = connection.channel()
+    for one in topology.all_queues():
+        channel.queue_delete(one.name)
+    connection.close()
+    with redis.Redis.from_url(memory) as client:
+        client.flushall()

@@ -1,0 +1,215 @@
+"""Small mistakes in the code, and for each the tests that must notice it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One change of one file; `old` occurs in it exactly once."""
+
+    mistake: str
+    file: str
+    old: str
+    new: str
+    #: Ids of tests; each of them must fail.
+    tests: tuple[str, ...]
+
+
+_INTAKE = "tests/integration/test_intake.py::"
+_QUEUE = "tests/integration/test_queue.py::"
+_CALLS = "tests/integration/test_calls.py::"
+_RATE = "tests/integration/test_rate.py::"
+_BUDGET = "tests/integration/test_budget.py::"
+_PUBLISHER = "tests/integration/test_publisher.py::"
+_OUTCOMES = "tests/unit/test_plan_outcomes.py::"
+_ENTRY = "tests/unit/test_entry.py::"
+_CONNECTOR = "tests/integration/test_connector.py::"
+
+MUTATIONS = (
+    Mutation(
+        "a message says nothing of when it was sent",
+        "leadline/sync/intake.py",
+        "sent_at_ms=number(delivery.attributes.get(SENT)),",
+        "sent_at_ms=None,",
+        (_INTAKE + "test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender",),
+    ),
+    Mutation(
+        "every delivery counts as the first",
+        "leadline/sync/intake.py",
+        "is_first=delivery.is_first,",
+        "is_first=True,",
+        (_INTAKE + "test_a_delivery_that_may_have_been_served_is_looked_up_first",),
+    ),
+    Mutation(
+        "the wish to look is lost",
+        "leadline/sync/intake.py",
+        'wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),',
+        "wants_look=False,",
+        (_INTAKE + "test_a_message_can_have_the_lead_read_though_nothing_seems_to_differ",),
+    ),
+    Mutation(
+        "the stage's version is lost",
+        "leadline/sync/intake.py",
+        "stage_version=stage_version,",
+        "stage_version=None,",
+        (_INTAKE + "test_an_older_change_of_the_stage_stays_one_of_its_own_version",),
+    ),
+    Mutation(
+        "a name's change does not carry the stage that an earlier write set",
+        "leadline/sync/intake.py",
+        'if request.action != "update_card" or stage_version:',
+        'if request.action != "update_card":',
+        (_INTAKE + "test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one",),
+    ),
+    Mutation(
+        "the moment until which a call may begin counts from the end of the lease",
+        "leadline/sync/queue.py",
+        "return Leased(entries, expired, still_due, now_ms, send_until)",
+        "return Leased(\n"
+        "            entries, expired, still_due, now_ms, clock.now_s() + SEND_WITHIN_S\n"
+        "        )",
+        (_QUEUE + "test_the_time_to_send_counts_from_before_the_lease_was_asked_for",),
+    ),
+    Mutation(
+        "a nack counts as a confirm",
+        "leadline/runtime/publisher.py",
+        'acked = type(frame.method).__name__ == "Ack"',
+        "acked = True",
+        (_PUBLISHER + "test_what_the_broker_refuses_is_not_confirmed",),
+    ),
+    Mutation(
+        "a reply is forgotten though the broker did not confirm it",
+        "leadline/sync/call.py",
+        "if (one.entry.user_id, event.event_id) in confirmed]",
+        "if confirmed is not None]",
+        (_CALLS + "test_a_reply_that_was_not_confirmed_is_sent_later_and_the_lead_left_alone",),
+    ),
+    Mutation(
+        "a worker takes no token",
+        "leadline/sync/gather.py",
+        "wait_s = portals.token_bucket().reserve()",
+        "wait_s = 0.0",
+        (_RATE + "test_each_request_takes_a_token[worker]",),
+    ),
+    Mutation(
+        "a worker does not wait for its token",
+        "leadline/sync/gather.py",
+        "        time.sleep(wait_s)\n",
+        "",
+        (_RATE + "test_no_request_leaves_before_its_token_is_there[worker]",),
+    ),
+    Mutation(
+        "the stages are read without a token",
+        "leadline/sync/portal_stages.py",
+        "time.sleep(portals.token_bucket().reserve())",
+        "time.sleep(0)",
+        (
+            _RATE + "test_each_request_takes_a_token[stages]",
+            _RATE + "test_no_request_leaves_before_its_token_is_there[stages]",
+        ),
+    ),
+    Mutation(
+        "the reconciler reads without a token",
+        "leadline/sync/reading.py",
+        "time.sleep(portals.token_bucket().reserve())",
+        "time.sleep(0)",
+        (
+            _RATE + "test_each_request_takes_a_token[reading]",
+            _RATE + "test_no_request_leaves_before_its_token_is_there[reading]",
+        ),
+    ),
+    Mutation(
+        "half more than the operating limit is used",
+        "leadline/bitrix24/budget.py",
+        "SHARE = 0.98",
+        "SHARE = 1.5",
+        (_BUDGET + "test_a_method_is_used_up_to_its_limit_and_never_beyond",),
+    ),
+    Mutation(
+        "fencing tokens follow Redis' clock when it is set back",
+        "leadline/sync/lua/lease.lua",
+        "math.max(time[1] * 1000000 + time[2], last + 1)",
+        "time[1] * 1000000 + time[2]",
+        (_QUEUE + "test_a_lease_outlives_no_later_one_though_redis_clock_was_set_back",),
+    ),
+    Mutation(
+        "a full page without our lead counts as proof that there is none",
+        "leadline/bitrix24/leads.py",
+        "is_whole = len(read) == len(answer) < PAGE",
+        "is_whole = len(read) == len(answer)",
+        (
+            _CALLS + "test_a_full_page_is_no_proof_that_a_lead_does_not_exist",
+            "tests/unit/test_bitrix_leads.py::test_a_full_page_may_have_left_out_a_lead",
+        ),
+    ),
+    Mutation(
+        "a look-up that may have left our lead out counts as one that has it not",
+        "leadline/sync/call.py",
+        "if not by_origin.is_whole or (by_id",
+        "if False or (by_id",
+        (_CALLS + "test_a_full_page_is_no_proof_that_a_lead_does_not_exist",),
+    ),
+    Mutation(
+        "an entry that was about to expire does so though an event waits",
+        "leadline/sync/lua/put.lua",
+        "  redis.call('PERSIST', entry)\n",
+        "",
+        (_QUEUE + "test_a_user_that_was_idle_is_kept_once_an_event_waits",),
+    ),
+    Mutation(
+        "a copy for later may go nowhere",
+        "leadline/messages/received.py",
+        'self.channel.basic_publish("", queue, self.body, self.properties, mandatory=True)',
+        'self.channel.basic_publish("", queue, self.body, self.properties)',
+        (
+            _CONNECTOR + "test_a_message_is_not_lost_with_the_queue_where_it_should_wait"
+            "[422-bitrix_queue.dead]",
+        ),
+    ),
+    Mutation(
+        "a message may go nowhere",
+        "leadline/runtime/publisher.py",
+        "mandatory=True,",
+        "mandatory=False,",
+        (
+            _PUBLISHER + "test_a_deleted_queue_is_reported_and_made_again",
+            _PUBLISHER + "test_an_unroutable_message_does_not_spoil_the_others",
+        ),
+    ),
+    # Constants and properties, which the generated changes leave alone.
+    Mutation(
+        "the third attempt comes after two seconds too",
+        "leadline/sync/plan.py",
+        "RETRY_DELAYS_MS = (2000, 4000)",
+        "RETRY_DELAYS_MS = (2000, 2000)",
+        (_OUTCOMES + "test_a_newer_event_never_shortens_the_wait",),
+    ),
+    Mutation(
+        "a lead may vanish three times in a row",
+        "leadline/sync/plan.py",
+        "VANISHED_MAX = 2",
+        "VANISHED_MAX = 3",
+        (_OUTCOMES + "test_a_lead_that_vanishes_twice_in_a_row_is_its_users_error",),
+    ),
+    Mutation(
+        "a refusal of the portal counts as an error of the user",
+        "leadline/bitrix24/errors.py",
+        '"query_limit_exceeded": Refused',
+        '"query_limit_exceeded": Rejected',
+        ("tests/unit/test_bitrix_errors.py::test_each_row_of_the_table_in_any_case",),
+    ),
+    Mutation(
+        "a lead is read again though that was done",
+        "leadline/sync/entry.py",
+        "return self.look_order > self.looked_order",
+        "return self.look_order >= self.looked_order",
+        (_ENTRY + "test_a_look_is_wanted_until_it_is_done",),
+    ),
+    Mutation(
+        "the lead that a message names counts before the one that was last applied",
+        "leadline/sync/entry.py",
+        "return self.agreed.lead_id if self.agreed else self.hint",
+        "return self.hint or (self.agreed.lead_id if self.agreed else None)",
+        (_ENTRY + "test_the_lead_that_both_sides_know_counts_before_one_that_a_message_names",),
+    ),
+)

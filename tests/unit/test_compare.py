@@ -1,0 +1,122 @@
+"""A user and its leads: which difference is whose business."""
+
+from dataclasses import replace
+
+import pytest
+
+from leadline.bitrix24.leads import Found
+from leadline.sync.compare import DIFFERENCES, Finding, compare
+from leadline.users.kept import Kept
+from tests.unit.entries import found
+
+USER = Kept(
+    id=7,
+    full_name="Ann Lee",
+    phone="+77001112233",
+    stage="NEW",
+    version=3,
+    lead_id=55,
+    status="synced",
+    owes_stage=False,
+)
+LEAD = found()
+
+
+def compared(user: Kept, *by_origin: Found, by_id: Found | None = None) -> Finding:
+    return compare(user, by_origin, by_id, "leadline")
+
+
+def test_a_lead_that_looks_like_its_user_is_ok() -> None:
+    assert compared(USER, LEAD) == Finding("ok", 7, (55,), version=3)
+
+
+def test_a_user_that_waits_for_bitrix24_is_not_judged() -> None:
+    waiting = replace(USER, status="waiting", full_name="Bob")
+    assert compared(waiting, LEAD) == Finding("waiting", 7, version=3)
+    assert compared(waiting) == Finding("waiting", 7, version=3)
+
+
+def test_a_user_without_a_lead_is_missing_and_can_be_repaired() -> None:
+    assert compared(USER) == Finding("missing", 7, version=3, is_repairable=True)
+
+
+@pytest.mark.parametrize(
+    ("lead", "field"),
+    [
+        (replace(LEAD, full_name="Bob"), "full_name"),
+        (replace(LEAD, full_name=None), "full_name"),
+        (replace(LEAD, phones=()), "phone"),
+        (replace(LEAD, phones=(("+77005556677", 9),)), "phone"),
+    ],
+)
+def test_another_name_or_phone_is_drift_and_can_be_repaired(lead: Found, field: str) -> None:
+    expected = Finding("drifted", 7, (55,), (field,), version=3, is_repairable=True)
+    assert compared(USER, lead) == expected
+
+
+def test_all_that_differs_is_named() -> None:
+    lead = replace(LEAD, full_name="Bob", phones=(), stage="JUNK")
+    finding = compared(replace(USER, owes_stage=True), lead)
+    assert finding.fields == ("full_name", "phone", "stage")
+
+
+def test_another_phone_next_to_ours_is_no_drift() -> None:
+    lead = replace(LEAD, phones=(("+77005556677", 8), (USER.phone, 9)))
+    assert compared(USER, lead).kind == "ok"
+
+
+def test_a_stage_that_was_set_in_the_crm_is_kept() -> None:
+    finding = compared(USER, replace(LEAD, stage="JUNK"))
+    assert finding == Finding("moved", 7, (55,), is_moved=True, version=3)
+    assert finding.kind not in DIFFERENCES
+
+
+def test_a_stage_that_never_reached_the_crm_is_drift() -> None:
+    owing = replace(USER, owes_stage=True)
+    finding = compared(owing, replace(LEAD, stage="JUNK"))
+    assert finding == Finding("drifted", 7, (55,), ("stage",), version=3, is_repairable=True)
+    assert compared(owing, LEAD).kind == "ok"
+
+
+def test_a_drifted_lead_that_was_moved_is_both() -> None:
+    finding = compared(USER, replace(LEAD, full_name="Bob", stage="JUNK"))
+    assert (finding.kind, finding.fields, finding.is_moved) == ("drifted", ("full_name",), True)
+
+
+@pytest.mark.parametrize("lead_id", [None, 99])
+def test_a_lead_that_the_ledger_does_not_name_is_unlinked(lead_id: int | None) -> None:
+    finding = compared(replace(USER, lead_id=lead_id), LEAD)
+    assert finding == Finding("unlinked", 7, (55,), version=3, is_repairable=True)
+
+
+def test_doubled_leads_are_told_with_the_one_that_the_ledger_names_first_then_by_age() -> None:
+    leads = [found(90), found(20), found(55)]
+    assert compared(USER, *leads) == Finding("doubled", 7, (55, 20, 90), version=3)
+    assert compared(USER, *leads[1:]).kind == "doubled"
+    unlinked = compared(replace(USER, lead_id=None), *leads)
+    assert (unlinked.kind, unlinked.lead_ids) == ("doubled", (20, 55, 90))
+    assert unlinked.is_repairable, "its lead can be named all the same"
+
+
+def test_a_user_that_failed_and_is_in_order_only_needs_a_success() -> None:
+    finding = compared(replace(USER, status="failed"), LEAD)
+    assert finding == Finding("ok", 7, (55,), version=3, is_repairable=True)
+
+
+@pytest.mark.parametrize(
+    ("origin", "originator"), [("", ""), ("8", "another system"), ("", "leadline")]
+)
+def test_a_lead_without_our_origin_is_the_users_where_the_ledger_names_it(
+    origin: str, originator: str
+) -> None:
+    named = found(origin=origin, originator=originator)
+    assert compared(USER, by_id=named) == Finding("ok", 7, (55,), version=3)
+
+
+def test_a_lead_of_another_user_is_not_the_users_though_the_ledger_names_it() -> None:
+    assert compared(USER, by_id=found(origin="8")).kind == "missing"
+
+
+def test_the_lead_with_the_users_origin_counts_before_the_one_that_the_ledger_names() -> None:
+    finding = compared(replace(USER, lead_id=99), LEAD, by_id=found(99, origin="", originator=""))
+    assert (finding.kind, finding.lead_ids) == ("unlinked", (55,))

@@ -1,0 +1,37 @@
+"""The lists of tests/mutations speak of the code as it is."""
+
+import re
+import tomllib
+
+import pytest
+
+from tests.mutations import score, tree
+from tests.mutations.table import MUTATIONS, Mutation
+
+MUTMUT = tomllib.loads((tree.CHECKOUT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.mistake)
+def test_a_mistake_changes_one_place_and_names_tests_that_exist(mutation: Mutation) -> None:
+    text = (tree.CHECKOUT / mutation.file).read_text("utf-8")
+    assert text.count(mutation.old) == 1
+    assert mutation.new != mutation.old
+    for test in mutation.tests:
+        place, _, name = test.partition("::")
+        function = re.escape(name.partition("[")[0])
+        assert re.search(
+            rf"^def {function}\(", (tree.CHECKOUT / place).read_text("utf-8"), re.MULTILINE
+        )
+
+
+def test_what_is_mutated_and_its_tests_exist() -> None:
+    for place in (*MUTMUT["only_mutate"], *MUTMUT["pytest_add_cli_args_test_selection"]):
+        assert (tree.CHECKOUT / place).is_file()
+
+
+def test_each_change_that_is_not_noticed_has_a_reason_and_is_of_a_module_that_is_mutated() -> None:
+    survivors = tomllib.loads(score.SURVIVORS.read_text("utf-8"))["survivors"]
+    for one in survivors:
+        assert len(one["reason"]) > 20
+        assert one["changes"]
+        assert one["in"].partition(": ")[0] in MUTMUT["only_mutate"]

@@ -1,0 +1,259 @@
+"""What is written down of each outcome, field by field: the work queue decides by it."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from leadline.bitrix24.leads import Agreed
+from leadline.runtime.errors import (
+    BitrixError,
+    LeadGone,
+    OutcomeUnknown,
+    Refused,
+    Rejected,
+    Unavailable,
+)
+from leadline.sync.entry import Answered, Fields, Settlement
+from leadline.sync.plan import (
+    VANISHED,
+    applied,
+    conflicting,
+    deferred,
+    failed,
+    looked_up,
+    originator_of,
+    unclear,
+)
+from tests.unit.conftest import Configure
+from tests.unit.entries import MILLION, STATE, entry, found, known, owed
+
+NOW = 1_000_000_000
+AGREED = Agreed(55, "Ann Lee", "+77001112233", 9, "NEW")
+#: Whatever was in doubt is known.
+CERTAIN = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
+#: From the decision to send until nothing of the call can happen any more.
+LONGEST_CALL_MS = 70_000
+
+
+def dumped(agreed: Agreed) -> bytes:
+    return orjson.dumps(agreed.as_dict())
+
+
+def test_after_a_create_all_of_the_newest_state_is_agreed_on() -> None:
+    leased = entry(owed(3), stage_order=MILLION, epoch="e")
+    assert applied(leased, AGREED, is_create=True) == Settlement(
+        leased,
+        {
+            "agreed": dumped(AGREED),
+            "agreed_order": 3 * MILLION,
+            "agreed_stage_order": 3 * MILLION,
+            "epoch": "e",
+            **CERTAIN,
+        },
+        (owed(3, answered=Answered("synced", 1, 55, fence="1")),),
+    )
+
+
+def test_after_an_update_only_a_stage_that_was_touched_is_agreed_on() -> None:
+    leased = known(owed(3), owed(2), stage_order=2 * MILLION, epoch="e")
+    assert applied(leased, AGREED) == Settlement(
+        leased,
+        {
+            "agreed": dumped(AGREED),
+            "agreed_order": 3 * MILLION,
+            "agreed_stage_order": 2 * MILLION,
+            "epoch": "e",
+            **CERTAIN,
+            "vanished": "",
+        },
+        (
+            owed(3, answered=Answered("synced", 1, 55, fence="1")),
+            owed(2, answered=Answered("superseded", 1, 55, fence="1")),
+        ),
+    )
+
+
+def test_where_nothing_was_to_do_what_was_agreed_on_holds_and_nothing_more_is_known() -> None:
+    leased = known(owed(2), vanished=1)
+    assert leased.agreed
+    settlement = applied(leased, None)
+    assert settlement.fields["agreed"] == dumped(leased.agreed)
+    assert "vanished" not in settlement.fields
+
+
+@pytest.mark.parametrize(
+    "leased", [entry(owed(answered=Answered("failed", 1))), known(), entry(owed())]
+)
+def test_where_nothing_was_called_and_nothing_is_known_nothing_changes(leased: Any) -> None:
+    assert applied(leased, None) == Settlement(leased, events=leased.events)
+
+
+@pytest.mark.parametrize(("rest_ms", "delay_ms"), [(1, 1), (3000, 3000), (60_000, 5000)])
+def test_a_create_that_may_still_run_is_looked_for_again_soon_and_when_it_is_over(
+    rest_ms: int, delay_ms: int
+) -> None:
+    leased = entry(owed(), is_doubtful=True, wait_until_ms=NOW + rest_ms)
+    assert looked_up(leased, None, NOW) == Settlement(leased, delay_ms=delay_ms)
+
+
+@pytest.mark.parametrize("wait_until_ms", [0, NOW - 1, NOW])
+def test_a_user_without_a_lead_is_certain_to_have_none(wait_until_ms: int) -> None:
+    leased = known(owed(2), is_doubtful=True, wait_until_ms=wait_until_ms, epoch="e")
+    assert looked_up(leased, None, NOW) == Settlement(
+        leased, {"agreed": "", "epoch": "e", **CERTAIN}
+    )
+
+
+def test_a_look_that_was_asked_for_is_done_whether_or_not_there_is_a_lead() -> None:
+    leased = known(owed(2), look_order=2 * MILLION, looked_order=MILLION)
+    for lead in (found(), None):
+        assert looked_up(leased, lead, NOW).fields["looked_order"] == 2 * MILLION
+    done = replace(leased, looked_order=2 * MILLION)
+    assert "looked_order" not in looked_up(done, found(), NOW).fields
+
+
+@pytest.mark.parametrize(("stage", "agreed_stage_order"), [("NEW", 2), ("JUNK", 1)])
+def test_a_lead_that_is_found_is_agreed_on_as_it_is_and_compared_with_the_state(
+    stage: str, agreed_stage_order: int
+) -> None:
+    before = Agreed(55, STATE.full_name, STATE.phone, 9, "WON")
+    leased = known(owed(2), agreed=before, is_doubtful=True, hint=8, vanished=1, epoch="e")
+    lead = replace(found(), full_name="Bob", stage=stage)
+    assert looked_up(leased, lead, NOW) == Settlement(
+        leased,
+        {
+            "agreed": dumped(Agreed(55, "Bob", STATE.phone, 9, "WON")),
+            "agreed_order": 0,
+            "agreed_stage_order": agreed_stage_order * MILLION,
+            "epoch": "e",
+            "vanished": "",
+            **CERTAIN,
+        },
+    )
+
+
+def test_of_several_phones_the_users_own_is_agreed_on_else_the_one_last_applied() -> None:
+    leased = known(owed(2), agreed=Agreed(55, None, "+2", 2))
+    others = (("+1", 1), ("+2", 2), ("+3", 3))
+    for phones, row in (((*others, (STATE.phone, 9)), 9), (others, 2)):
+        fields = looked_up(leased, replace(found(), phones=phones), NOW).fields
+        assert orjson.loads(fields["agreed"])["phone_row"] == row  # type: ignore[arg-type]
+
+
+def test_a_lead_that_is_found_for_a_user_without_a_state_changes_nothing() -> None:
+    leased = entry(owed(), state=None)
+    assert looked_up(leased, found(), NOW) == Settlement(leased)
+
+
+def test_a_lead_that_vanished_twice_and_is_not_found_is_answered_with_the_reason() -> None:
+    leased = entry(owed(), is_doubtful=True, vanished=2)
+    answered = Answered("failed", 1, reason=VANISHED)
+    assert looked_up(leased, None, NOW) == Settlement(leased, {}, (owed(answered=answered),))
+    assert looked_up(replace(leased, vanished=1), None, NOW).events == ()
+
+
+def test_a_lead_of_another_user_is_named_in_the_reason() -> None:
+    leased = entry(owed(), hint=55)
+    answered = Answered("failed", 1, reason="lead 55 belongs to another user")
+    assert conflicting(leased, found(origin="8")) == Settlement(
+        leased, {}, (owed(answered=answered),)
+    )
+
+
+def test_what_was_not_sent_waits_for_its_method_and_is_as_it_was() -> None:
+    leased = entry(owed())
+    assert deferred(leased, 1234) == Settlement(leased, delay_ms=1234)
+
+
+def test_a_page_that_says_nothing_of_a_user_has_it_looked_up_alone_at_once() -> None:
+    leased = entry(owed(), is_doubtful=True)
+    assert unclear(leased) == Settlement(leased, {"alone": 1})
+
+
+def test_a_refused_command_is_repeated_after_a_second() -> None:
+    leased = entry(owed(attempts=2))
+    assert failed(leased, Refused("limit"), NOW, was_written=True) == Settlement(
+        leased, delay_ms=1000
+    )
+
+
+def test_a_lost_create_is_waited_for_as_long_as_it_can_run() -> None:
+    leased = entry(owed())
+    lost = OutcomeUnknown("reset", may_still_run=True)
+    assert failed(leased, lost, NOW, was_written=True) == Settlement(
+        leased,
+        {"doubt": 1, "wait_until": NOW + LONGEST_CALL_MS},
+        (owed(attempts=1),),
+        delay_ms=2000,
+    )
+
+
+def test_a_lost_update_holds_back_what_is_newer_as_long_as_it_can_run() -> None:
+    leased = known(owed(2, attempts=1))
+    lost = OutcomeUnknown("reset", may_still_run=True)
+    assert failed(leased, lost, NOW, was_written=True) == Settlement(
+        leased,
+        {"doubt": 1, "running_until": NOW + LONGEST_CALL_MS, "running_order": 2 * MILLION},
+        (owed(2, attempts=2),),
+        delay_ms=4000,
+    )
+
+
+def test_a_longer_limit_of_the_portal_is_a_longer_wait(configure: Configure) -> None:
+    configure(request_limit_s="300")
+    lost = OutcomeUnknown("reset", may_still_run=True)
+    fields = failed(entry(owed()), lost, NOW, was_written=True).fields
+    assert fields["wait_until"] == NOW + LONGEST_CALL_MS + 240_000
+
+
+def test_an_unknown_outcome_that_has_ended_is_only_doubted() -> None:
+    leased = known(owed(2))
+    assert failed(leased, OutcomeUnknown("500"), NOW, was_written=True).fields == {"doubt": 1}
+
+
+def test_a_lead_that_is_gone_is_looked_for_as_if_nothing_were_known_of_it() -> None:
+    leased = known(owed(2))
+    gone: Fields = {"doubt": 1, "agreed": "", "agreed_stage_order": 0}
+    assert failed(leased, LeadGone("Not found"), NOW, was_written=True) == Settlement(
+        leased, {**gone, "vanished": 1}, (owed(2, attempts=1),), delay_ms=2000
+    )
+    again = known(owed(3), vanished=1)
+    answered = Answered("failed", 1, reason=VANISHED)
+    assert failed(again, LeadGone("Not found"), NOW, was_written=True) == Settlement(
+        again, {**gone, "vanished": 2}, (owed(3, answered=answered),)
+    )
+
+
+@pytest.mark.parametrize("kind", [Unavailable, OutcomeUnknown, LeadGone])
+def test_the_third_failure_is_answered_with_its_reason_and_may_pass_by_itself(
+    kind: type[BitrixError],
+) -> None:
+    leased = known(owed(2, attempts=2))
+    answered = Answered("failed", 3, reason="away", is_passing=True)
+    settlement = failed(leased, kind("away"), NOW)
+    assert settlement.events == (owed(2, attempts=2, answered=answered),)
+    assert settlement.delay_ms == 0
+
+
+def test_what_is_rejected_is_answered_at_once_and_does_not_pass() -> None:
+    leased = known(owed(2), owed(1, attempts=1))
+    assert failed(leased, Rejected("no"), NOW, was_written=True) == Settlement(
+        leased,
+        {},
+        (
+            owed(2, answered=Answered("failed", 1, reason="no")),
+            owed(1, attempts=1, answered=Answered("failed", 2, reason="no")),
+        ),
+    )
+
+
+def test_leads_bear_what_the_setting_says_else_the_sender_else_a_default(
+    configure: Configure,
+) -> None:
+    assert originator_of(entry(owed())) == "leadline"
+    assert originator_of(entry(owed(), originator="staging")) == "staging"
+    configure(originator_id="chosen")
+    assert originator_of(entry(owed(), originator="staging")) == "chosen"
+    assert originator_of(entry(owed())) == "chosen"
