@@ -403,6 +403,8 @@ class PortalModel:
             return [{"STATUS_ID": stage, "SORT": str(at)} for at, stage in enumerate(STAGES)]
         if name == "crm.settings.mode.get":
             return 1
+        if name == "profile":
+            return {"ID": "1"}
         raise Failure("ERROR_METHOD_NOT_FOUND", "Method not found!")
 
     def _wrote(self, lead: Lead, kind: str, command: Done, request: Request) -> dict[str, Any]:
