@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: The rooms whose modules run in histories.
 ROOMS = ("bitrix24", "ledger", "messages", "runtime", "sync", "users")
 #: Caches that all processes may share: they hold nothing that a process learns.
-SHARED = {"settings", "is_on", "is_wanted"}
+SHARED = {"settings", "is_on", "is_wanted", "_tls"}
 
 #: They serve real connections to a real server.
 REAL_TIME = {"leadline.runtime.session"}
