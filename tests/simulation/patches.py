@@ -22,6 +22,7 @@ import redis
 import structlog
 
 import leadline
+from leadline.bitrix24 import session as session_module
 from leadline.ledger import prune, publish
 from leadline.runtime import database, lua, turns
 from leadline.runtime import redis as leadline_redis
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 #: The rooms whose modules run in histories.
 ROOMS = ("bitrix24", "ledger", "messages", "runtime", "sync", "users")
 #: Caches that all processes may share: they hold nothing that a process learns.
-SHARED = {"settings", "is_on", "is_wanted", "_tls"}
+SHARED = {"settings", "is_on", "is_wanted"}
 
 #: They serve real connections to a real server.
 REAL_TIME = {"leadline.runtime.session"}
@@ -309,6 +310,7 @@ def _servers(modules: list[ModuleType]) -> None:
         return made
 
     _set(portals, "_session", session)
+    _set(session_module, "_tls", lambda: None)  # never used, and costly to make
     _set(driver, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
     _set(driver, "trim_history", lambda: None)
     _set(terms, "catch_up", lambda _until: 0)
