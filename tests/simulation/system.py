@@ -23,7 +23,8 @@ from leadline.runtime.errors import (
 )
 from leadline.runtime.redis import reachable
 from leadline.runtime.settings import settings
-from leadline.sync import driver, jobs, worker
+from leadline.sync import jobs, worker
+from leadline.sync.call_job import JOB
 from leadline.sync.keys import JOBS_KEY, prefix
 from leadline.users.model import Changes, Move, NewUser, UserId
 from tests.checker.history import Fork
@@ -210,7 +211,7 @@ class System:
                 self.unexpected(error)
             world.poll(RELAY_EVERY_S)
 
-    def enqueue(self, job: str = driver.JOB, *, at_front: bool = False) -> str:
+    def enqueue(self, job: str = JOB, *, at_front: bool = False) -> str:
         """Stands for RQ: a job is an item of its list, the name of a function."""
         with reachable():
             (self.client.lpush if at_front else self.client.rpush)(JOBS_KEY, job)
