@@ -142,3 +142,10 @@ def test_a_page_instead_of_an_answer_leaves_the_outcome_unknown() -> None:
         assert isinstance(error, OutcomeUnknown)
         assert error.may_still_run
     assert isinstance(unreadable(429), Refused)
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 429, 502])
+def test_a_page_instead_of_an_answer_is_told_by_its_status(status: int) -> None:
+    error = unreadable(status)
+    assert error.detail == f"HTTP {status} without a readable answer"
+    assert error.code == str(status)
