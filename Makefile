@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo test test-containers bench faults mutants lint setup api-check audit
+.PHONY: help run stop reset logs demo test test-containers bench faults mutants simulate model lint setup api-check audit
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -23,7 +23,7 @@ demo: setup ## follow one user from HTTP to its lead
 
 test: setup ## every test, on private servers of its own
 	@scripts/browser
-	@scripts/packages prometheus
+	@scripts/packages prometheus spin gcc
 	@$(RUN) pytest
 
 test-containers: setup ## the images and the compose system; needs a Docker Engine with Compose
@@ -34,11 +34,20 @@ bench: setup ## measure against baselines; QUICK=1 to try it, SECTIONS="writes b
 	@$(RUN) benchmarks $(if $(QUICK),--quick) $(SECTIONS)
 
 faults: setup ## random faults for MINUTES (10), from SEED on, or one round again with SEED alone
+	@scripts/packages faketime
 	@$(RUN) tests.faults.lab $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 mutants: setup ## break the code on purpose: tests must notice, see tests/mutations/README.md
 	@$(RUN) tests.mutations
 	@$(RUN) tests.mutations.score
+
+simulate: setup ## play SEEDS (1000) histories under virtual time, FROM a seed (1) on, or tell one by SEED
+	@$(RUN) tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM)) $(if $(SEED),--seed $(SEED))
+
+model: ## search the model of the rules in every order (docs/model)
+	@scripts/packages spin gcc
+	@scripts/model
+	@scripts/model -DCALM -DWRITES=2 -DMESSAGES=1
 
 api-check: setup ## look long for a call of URL (a system that runs) that breaks the API's document; API_KEY=...
 	@SCHEMATHESIS_HOOKS=tests/e2e/schemathesis_hooks.py .venv/bin/schemathesis --config-file tests/e2e/schemathesis.toml run $(or $(URL),http://127.0.0.1:3000)/openapi.json \

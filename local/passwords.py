@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from secrets import token_urlsafe
 
+from leadline.bitrix24.webhook import Webhook
+from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.secrets import DEFAULT_FOLDER
 
 SERVERS = Path("/run/leadline")
@@ -55,6 +57,12 @@ def main() -> int:
         sys.stderr.write("API_KEYS are given, but LEADLINE_AUTH=off asks for none\n")
         return 1
     webhook = os.environ.get("BITRIX_WEBHOOK_URL", "")
+    if webhook:
+        try:
+            Webhook.parse(webhook)
+        except BadConfiguration as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
     prepare(SERVERS, Path(DEFAULT_FOLDER), webhook, keys)
     return 0
 

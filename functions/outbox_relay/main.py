@@ -1,9 +1,12 @@
-"""A schedule's tick: publish what is due in the ledger; now and then look at what is around it."""
+"""A schedule's tick: publish what is due in the ledger; now and then look at what is around it.
+
+It also tells Redis again that an operator has paused calls, where Redis may have forgotten that.
+"""
 
 import functions_framework
 from flask import Request
 
-from leadline.ledger import relay
+from leadline.ledger import holds, relay
 from leadline.runtime import metrics
 from leadline.runtime.http import Answer, answer, endpoint
 from leadline.sync import portal_check, stages, witness
@@ -16,6 +19,14 @@ def _read_gauges() -> None:
     gauges.read()
 
 
+def _restore_hold() -> None:
+    kept = holds.kept()
+    if kept is not None:
+        from leadline.watch import hold  # noqa: PLC0415 - holds are rare, and Redis' client is costly
+
+        hold.restore(kept)
+
+
 metrics.read_at_scrape(_read_gauges)
 
 
@@ -23,6 +34,7 @@ metrics.read_at_scrape(_read_gauges)
 @endpoint("POST", "GET", reading="operate", writing="operate")
 def outbox_relay(_request: Request) -> Answer:
     """200 with what was done; 503 while Postgres or RabbitMQ is away."""
+    _restore_hold()
     witness.check()
     swept = relay.run(Waiting().of)
     stages.refresh()

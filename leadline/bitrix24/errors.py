@@ -43,9 +43,9 @@ _BY_CODE: dict[str, type[BitrixError]] = {
     "error_manifest_is_not_available": Rejected,
 }
 #: A value was refused, if the status says so too; `""` then comes with a sentence.
-_OF_VALUE = frozenset({"", "100", "invalid_arg_value", "error_argument"})
-#: The same: CRM_FIELD_ERROR_VALUE_NOT_VALID, CRM_FIELD_ERROR_REQUIRED and others.
-_OF_FIELD = "crm_field_error_"
+_OF_VALUE = frozenset({"", "100", "invalid_arg_value", "error_argument", "error_core"})
+#: The same: CRM_FIELD_ERROR_VALUE_NOT_VALID and others.
+_OF_FIELD = "crm_field_error"
 
 _BY_STATUS: dict[int, type[BitrixError]] = {
     HTTPStatus.UNAUTHORIZED: PortalDown,

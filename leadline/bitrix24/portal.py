@@ -53,7 +53,7 @@ class Batch:
 
 
 class Portal:
-    """Sends commands through one kept connection; not for several threads at once."""
+    """Sends commands through connections that are kept."""
 
     def __init__(self, webhook_url: str) -> None:
         """Connects at the first call.
@@ -91,14 +91,6 @@ class Portal:
         # One `time` object tells of all that the batch held.
         timings["batch"] = replace(timings["batch"], commands=len(commands))
         return Batch(answers, timings)
-
-    def probe(self) -> None:
-        """Ask for next to nothing, to see whether the portal serves us.
-
-        Raises:
-            BitrixError: it does not.
-        """
-        self._post("profile", {})
 
     def _post(
         self, method: str, body: dict[str, Any], send_until: float | None = None

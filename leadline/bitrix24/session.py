@@ -1,26 +1,30 @@
-"""One kept HTTP connection to a portal, whose every exchange ends in time and in one of two ways.
+"""One portal's HTTP connections, whose every exchange ends in time and in one of two ways.
 
 Either nothing of the request has left, which is proven: the name was not resolved, the connection
 refused, the TLS handshake failed. Or its first byte was sent: from then on any error, of whatever
 layer, leaves the outcome unknown.
 
-`http.client` reads and writes HTTP; the sockets under it are ours, since a library's time-outs hold
-for each piece of an answer and not for the whole.
+`requests` reads, writes and keeps connections; the sockets under it are ours, since a library's
+time-outs hold for each piece of an answer and not for the whole.
 """
 
 import contextlib
-import http.client
+import logging
 import socket
 import ssl
 import struct
 import threading
-import zlib
 from concurrent.futures import Future
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
 from leadline.bitrix24.webhook import Webhook
 from leadline.runtime import clock
@@ -30,12 +34,17 @@ from leadline.runtime.errors import OutcomeUnknown, TooLate, Unavailable
 #: then is not received later, see `CALL_MARGIN_S`.
 SEND_TIMEOUT_S = 3.0
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
+_PIECE_BYTES = 64 * 1024
 _HEADERS = {
     "Content-Type": "application/json",
     "Accept": "application/json",
-    "Accept-Encoding": "gzip",
+    "Accept-Encoding": "identity",  # answers are short, and can't grow when they are read
     "User-Agent": "leadline",
 }
+
+
+# It prints paths, at WARNING too (one malformed header line will do), and the path is a credential.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +57,33 @@ class Reply:
     body: bytes
 
 
+@dataclass(slots=True)
+class Exchange:
+    """A request and its answer, in the making."""
+
+    #: How long connecting may take, and all the rest.
+    connect_s: float
+    answer_s: float
+    #: The last moment for the first byte; None: there is none.
+    send_until: float | None
+    #: None: without TLS.
+    tls: ssl.SSLContext | None
+    was_sent: bool = False
+    is_whole: bool = False
+
+
+_exchange: ContextVar[Exchange] = ContextVar("exchange")
+
+
 class Session:
-    """Posts to one portal; not for several threads at once."""
+    """Posts to one portal."""
 
     def __init__(self, webhook: Webhook) -> None:
         self._webhook = webhook
-        self._resolver = _Resolver(webhook.host, webhook.port)
-        self._kept: _Http | None = None
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.mount(f"{_scheme(webhook)}://", _Adapter())
+        self._tls = _tls() if webhook.is_https else None
 
     def post(
         self,
@@ -72,55 +101,47 @@ class Session:
             TooLate: the same; the clock had passed `send_until` when all was ready.
             OutcomeUnknown: the request, or a part of it, was sent.
         """
+        exchange = Exchange(connect_s, answer_s, send_until, self._tls)
+        token = _exchange.set(exchange)
         # `from None`: errors of libraries may quote the path, and the path is a credential.
         try:
-            connection = self._connected(clock.now_s() + connect_s)
-        except OSError as error:  # of DNS, TCP and TLS alike
-            raise Unavailable(_text(error)) from None
-        if send_until is not None and clock.now_s() > send_until:
-            raise TooLate
-        is_whole = False
-        try:
-            reply = connection.exchange(method, body, clock.now_s() + answer_s)
-            is_whole = True
-        except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
-            raise OutcomeUnknown(_text(error), may_still_run=True) from None
+            return self._posted(method, body, exchange)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            text = f"no answer from Bitrix24: {type(error).__name__}"
+            if exchange.was_sent:
+                raise OutcomeUnknown(text, may_still_run=True) from None
+            raise Unavailable(text) from None
         finally:
-            if not is_whole:
-                connection.abort()
-        return reply
+            _exchange.reset(token)
+
+    def _posted(self, method: str, body: bytes, exchange: Exchange) -> Reply:
+        path = self._webhook.path.get_secret_value()
+        with self._session.post(
+            f"{_scheme(self._webhook)}://{self._webhook.authority}{path}{method}.json",
+            data=body,
+            headers=_HEADERS,
+            allow_redirects=False,  # a followed redirect becomes an empty GET
+            stream=True,
+        ) as response:
+            text = b""
+            for piece in response.iter_content(_PIECE_BYTES):
+                text += piece
+                if len(text) > MAX_ANSWER_BYTES:
+                    raise _TooLong
+            exchange.is_whole = True
+            return Reply(response.status_code, response.headers.get("Location", ""), text)
 
     def close(self) -> None:
         """Hang up."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        self._session.close()
 
-    __del__ = close
 
-    def _connected(self, until: float) -> "_Http":
-        if self._kept is None or self._kept.is_stale():
-            self.close()
-            self._kept = _Http(self._webhook, self._dialled(until))
-        return self._kept
+def _scheme(webhook: Webhook) -> str:
+    return "https" if webhook.is_https else "http"
 
-    def _dialled(self, until: float) -> "_Socket":
-        """A socket to the portal, TLS and all."""
-        connection = _dial(self._resolver.addresses(until), until)
-        if not self._webhook.is_https:
-            return connection
-        with contextlib.closing(connection):  # TLS takes its descriptor over
-            connection.settimeout(_left_s(until))
-            secured: Any = self._tls.wrap_socket(connection, server_hostname=self._webhook.host)
-        return secured  # type: ignore[no-any-return]
 
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        """Trusts the system's authorities (or SSL_CERT_FILE) and those that Mozilla does."""
-        context = ssl.create_default_context()
-        context.load_verify_locations(certifi.where())
-        context.sslsocket_class = _TlsSocket
-        return context
+class _TooLong(OSError):
+    """An answer is longer than any to a batch could be."""
 
 
 class _Socket(socket.socket):
@@ -150,96 +171,116 @@ class _TlsSocket(_Socket, ssl.SSLSocket):
     """The same with TLS."""
 
 
-class _TooLong(http.client.HTTPException):
-    """An answer is longer than any to a batch could be."""
+class _Timed:
+    """A connection of urllib3's that keeps to the exchange it serves."""
 
+    host: str
+    port: int
+    sock: Any
+    _of: Exchange | None = None
 
-class _Http(http.client.HTTPConnection):
-    """HTTP on a socket that is connected already."""
+    def connect(self) -> None:
+        """Connect within the exchange's time."""
+        exchange = _exchange.get()
+        until = clock.now_s() + exchange.connect_s
+        self.sock = _dial(_resolver.addresses(self.host, self.port, until), until)
+        if exchange.tls is not None:
+            self.sock = _secured(self.sock, exchange.tls, self.host, until)
 
-    auto_open = 0
-    sock: _Socket | None
-
-    def __init__(self, webhook: Webhook, connection: _Socket) -> None:
-        super().__init__(webhook.host, webhook.port)
-        self.sock = connection
-        self._path = webhook.path
-        self._headers = {"Host": webhook.authority, **_HEADERS}
-
-    def is_stale(self) -> bool:
-        """Whether the portal hung up, or sent something without a request."""
+    def request(self, *args: Any, **options: Any) -> None:
+        """Send, unless the last moment for that has passed."""
+        exchange = self._of = _exchange.get()
         if self.sock is None:
-            return True
-        self.sock.settimeout(0)
-        try:
-            self.sock.recv(1)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return False
-        except OSError:
-            return True
-        return True
-
-    def exchange(self, method: str, body: bytes, until: float) -> Reply:
-        """Send a request and read its answer; raises what its layers do."""
-        if self.sock is None:
-            raise http.client.NotConnected
-        self.sock.until = min(until, clock.now_s() + SEND_TIMEOUT_S)
+            self.connect()
+        now_s = clock.now_s()
+        if exchange.send_until is not None and now_s > exchange.send_until:
+            raise TooLate
+        exchange.was_sent = True
         self.sock.room = MAX_ANSWER_BYTES
-        path = f"{self._path.get_secret_value()}{method}.json"
-        self.request("POST", path, body, self._headers)
-        self.sock.until = until
-        with self.getresponse() as response:
-            text = _unzipped(response, _whole(response))
-            return Reply(response.status, response.getheader("Location") or "", text)
+        self.sock.until = now_s + min(SEND_TIMEOUT_S, exchange.answer_s)
+        super().request(*args, **options)  # type: ignore[misc]
+        self.sock.until = now_s + exchange.answer_s
 
-    def abort(self) -> None:
-        """Hang up so that nothing of what was written leaves any more."""
-        if self.sock is not None:
+    def close(self) -> None:
+        """Hang up; so that nothing of what was written leaves any more where no answer came."""
+        exchange = self._of
+        if self.sock is not None and exchange and exchange.was_sent and not exchange.is_whole:
             with contextlib.suppress(OSError):
                 reset = struct.pack("ii", 1, 0)
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-        self.close()
+        super().close()  # type: ignore[misc]
 
 
-def _whole(response: http.client.HTTPResponse) -> bytes:
-    """The body as it was sent."""
-    if response.length is None:  # in chunks, or until the portal hangs up
-        return response.read(MAX_ANSWER_BYTES)
-    if response.length > MAX_ANSWER_BYTES:
-        raise _TooLong
-    return response.read()
+class _Connection(_Timed, HTTPConnection):
+    """To a portal without TLS, such as the emulator."""
 
 
-def _unzipped(response: http.client.HTTPResponse, body: bytes) -> bytes:
-    if not body or "gzip" not in (response.getheader("Content-Encoding") or "").lower():
-        return body
-    unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    text = unzip.decompress(body, MAX_ANSWER_BYTES)
-    if not unzip.eof:
-        raise _TooLong
-    return text
+class _TlsConnection(_Timed, HTTPSConnection):
+    """To a portal with TLS, whose certificate was checked when it connected."""
+
+    is_verified = True
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Has requests use our connections."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """As requests, with connections of ours."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+
+def _tls() -> ssl.SSLContext:
+    """Trusts the system's authorities (or SSL_CERT_FILE) and those that Mozilla does."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    context.sslsocket_class = _TlsSocket
+    return context
+
+
+def _secured(connection: _Socket, tls: ssl.SSLContext, host: str, until: float) -> _Socket:
+    with contextlib.closing(connection):  # TLS takes its descriptor over
+        connection.settimeout(_left_s(until))
+        secured: Any = tls.wrap_socket(connection, server_hostname=host)
+    return secured  # type: ignore[no-any-return]
 
 
 class _Resolver:
     """Asks for a host's addresses; `getaddrinfo` knows no time-out, so a thread waits for it."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._asked = (host, port)
-        self._found: Future[list[Any]] | None = None
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: Questions that have no answer yet: one thread waits for each.
+        self._asked: dict[tuple[str, int], Future[list[Any]]] = {}
 
-    def addresses(self, until: float) -> list[Any]:
+    def addresses(self, host: str, port: int, until: float) -> list[Any]:
         """As `getaddrinfo` has them; raises what it does, or TimeoutError."""
-        if self._found is None or self._found.done():
-            self._found = Future()
-            ask = threading.Thread(target=self._ask, args=[self._found], name="dns", daemon=True)
-            ask.start()
-        return self._found.result(_left_s(until))
+        with self._lock:
+            found = self._asked.get((host, port))
+            if found is None:
+                found = self._asked[host, port] = Future()
+                args = (host, port, found)
+                threading.Thread(target=self._ask, args=args, name="dns", daemon=True).start()
+        return found.result(_left_s(until))
 
-    def _ask(self, found: Future[list[Any]]) -> None:
+    def _ask(self, host: str, port: int, found: Future[list[Any]]) -> None:
         try:
-            found.set_result(socket.getaddrinfo(*self._asked, type=socket.SOCK_STREAM))
+            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except OSError as error:
             found.set_exception(error)
+        with self._lock:
+            del self._asked[host, port]
+
+
+_resolver = _Resolver()
 
 
 def _dial(addresses: list[Any], until: float) -> _Socket:
@@ -267,7 +308,3 @@ def _left_s(until: float) -> float:
     if left <= 0:
         raise TimeoutError
     return left
-
-
-def _text(error: Exception) -> str:
-    return f"no answer from Bitrix24: {type(error).__name__}"

@@ -151,7 +151,8 @@ def _note(answer: Answer, told: _Told, row: Row, *, is_repeated: bool) -> None:
     if state != answer.state:
         log.error("the lead of a reply is another user's", user_id=reply.user_id)
     if row["overwrites"]:
-        again.ask([Again(reply.user_id, row["version"], with_stage=True, is_certain=True)])
+        with_stage = row["overwrites_stage"]
+        again.ask([Again(reply.user_id, row["version"], with_stage=with_stage, is_certain=True)])
         log.warning("an older state was written over a newer one", user_id=reply.user_id)
     log.info(
         "reply repeated" if is_repeated else "reply received",

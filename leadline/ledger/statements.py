@@ -43,6 +43,16 @@ settled.state = 'synced' AND COALESCE(CASE
     THEN settled.fence < settled.applied_fence AND settled.changed <> '{LOOK}'
 END, false)"""
 
+# Whether the older write, which came last, can have written a stage: only one whose event carries a
+# stage later than the first. Else the stage that the lead has was agreed on, or a person's choice.
+_OVERWRITES_STAGE = f"""
+CASE WHEN NOT ({_OVERWRITES}) THEN false
+     WHEN settled.version < settled.before THEN COALESCE(settled.stage_version, 1) > 1
+     ELSE COALESCE((
+         SELECT COALESCE(events.stage_version, 1) > 1 FROM events
+         WHERE events.user_id = settled.user_id AND events.version = settled.before
+     ), true) END"""
+
 # A failure may still turn into a success (a late answer, a later try), never the other way round;
 # an older reply never touches what a newer version has set. The users are locked first: replies of
 # one user come several at once, and would deadlock over its events; and in the order of ids, so
@@ -68,8 +78,9 @@ SETTLE = f"""{_JUDGED}, owner AS (
     WHERE events.id = ANY (ARRAY (SELECT event_id FROM answer))
       AND events.id = answer.event_id AND events.user_id = owner.id
       AND events.state IN ('open', 'failed')
-    RETURNING events.user_id, version, changed, answer.state, answer.reason, answer.attempts,
-        lead_id, fence, owner.synced_version AS before, applied_fence,
+    RETURNING events.user_id, version, changed, stage_version,
+        answer.state, answer.reason, answer.attempts, lead_id, fence,
+        owner.synced_version AS before, applied_fence,
         settled_at = now() AS is_change,
         CAST(extract(epoch FROM now() - occurred_at) AS float) AS age_s
 ), older AS (
@@ -93,7 +104,8 @@ UPDATE users SET
     sync_attempts = CASE WHEN settled.version < users.version THEN users.sync_attempts
         ELSE settled.attempts END
 FROM settled WHERE users.id = settled.user_id
-RETURNING users.id, users.version, {_OVERWRITES} AS overwrites, settled.is_change, settled.age_s,
+RETURNING users.id, users.version, {_OVERWRITES} AS overwrites,
+    {_OVERWRITES_STAGE} AS overwrites_stage, settled.is_change, settled.age_s,
     settled.state, settled.reason,
     (SELECT count(*) FROM older WHERE older.user_id = users.id) AS older
 """
@@ -105,17 +117,19 @@ REPEATED = f"""{_GIVEN.format(name="answer")}, owner AS (
     WHERE id = ANY (ARRAY (SELECT user_id FROM answer))
     ORDER BY id FOR NO KEY UPDATE
 ), settled AS (
-    SELECT owner.id, owner.version AS newest, answer.state, fence, events.version, changed,
-           synced_version AS before, applied_fence
+    SELECT owner.id AS user_id, owner.version AS newest, answer.state, fence, events.version,
+           changed, events.stage_version, synced_version AS before, applied_fence
     FROM owner JOIN answer ON answer.user_id = owner.id
     JOIN events ON events.id = answer.event_id AND events.user_id = owner.id
     WHERE events.id = ANY (ARRAY (SELECT event_id FROM answer))
 ), raised AS (
     UPDATE users SET applied_fence = settled.fence FROM settled
-    WHERE users.id = settled.id AND settled.state = 'synced'
+    WHERE users.id = settled.user_id AND settled.state = 'synced'
       AND settled.fence > COALESCE(users.applied_fence, 0)
 )
-SELECT id, newest AS version, {_OVERWRITES} AS overwrites FROM settled
+SELECT user_id AS id, newest AS version, {_OVERWRITES} AS overwrites,
+    {_OVERWRITES_STAGE} AS overwrites_stage
+FROM settled
 """
 
 OLDEST_OPEN = """

@@ -4,6 +4,7 @@
 A message is acknowledged only after its function has answered 2xx. When the function can't serve it
 now (429, 5xx, no answer), it waits in a delay queue and comes again, its attempts counted; when it
 never will (another 4xx), or after too many attempts, it goes to the dead letters with the reason.
+While such a queue can't be had, the message is held here without acknowledgement.
 Whatever happens to this process, RabbitMQ still has what was not acknowledged.
 """
 
@@ -23,6 +24,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
 from leadline.messages import topology
+from leadline.messages.auxiliary import AuxiliaryQueues
 from leadline.messages.courier import Courier
 from leadline.messages.deliveries import THREADS, Deliveries
 from leadline.messages.received import Received, attempt_of
@@ -40,6 +42,8 @@ CONSUMING = metrics.Gauge(
 
 _BACKOFF_S = (0.2, 0.5, 1)
 _POLL_S = 0.5
+#: How long to wait for the queues beside the work queue before consuming without them.
+_AUXILIARY_S = 5.0
 
 
 class Connector:
@@ -51,6 +55,7 @@ class Connector:
         self.queue = queue
         self._prefetch = settings().prefetch
         self._courier = Courier(queue, function, connections=THREADS)
+        self._auxiliary = AuxiliaryQueues(address, queue)
         self._stopping = threading.Event()
         self.is_consuming = False
 
@@ -61,6 +66,7 @@ class Connector:
     def run(self) -> None:
         """Consume until stopped; a lost connection is made again, for ever."""
         failures = 0
+        threading.Thread(target=self._auxiliary.keep, args=[self._stopping], daemon=True).start()
         while not self._stopping.is_set():
             try:
                 self._consume()
@@ -73,15 +79,18 @@ class Connector:
             self.is_consuming = False
             wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
             self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        self._auxiliary.close()
 
     def _consume(self) -> None:
         connection = pika.BlockingConnection(broker.parameters(secrets.now(self._address)))
         channel = connection.channel()
-        channel.confirm_delivery()
         channel.basic_qos(prefetch_count=self._prefetch)
-        for queue in topology.queues_of(self.queue):
-            channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
-        deliveries = Deliveries(connection, channel, self._courier, prefetch=self._prefetch)
+        queue = topology.work_queue(self.queue)
+        channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+        self._auxiliary.look(timeout_s=_AUXILIARY_S)
+        deliveries = Deliveries(
+            connection, channel, self._courier, self._auxiliary, prefetch=self._prefetch
+        )
         try:
             channel.basic_consume(self.queue, partial(self._received, deliveries))
             self.is_consuming = True

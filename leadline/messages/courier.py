@@ -7,6 +7,7 @@ import orjson
 import urllib3
 
 from leadline.messages import envelope
+from leadline.messages.contract import readable
 from leadline.messages.delivery import TRACEPARENT
 from leadline.messages.envelope import Event
 from leadline.messages.received import SERVED, Received, Verdict
@@ -140,4 +141,4 @@ def _reason(answer: urllib3.BaseHTTPResponse) -> str:
         detail = answer.json().get("detail")
     except (ValueError, AttributeError):
         detail = None
-    return f"{answer.status} {detail or answer.reason}"[:REASON_MAX]
+    return readable(f"{answer.status} {detail or answer.reason}", REASON_MAX)

@@ -10,12 +10,15 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import pika
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ConnectionWrongStateError
 
+from leadline.messages.auxiliary import AuxiliaryQueues
 from leadline.messages.courier import Courier
 from leadline.messages.received import SERVED, Received, Verdict
 from leadline.runtime import metrics
@@ -45,16 +48,20 @@ class Deliveries:
         connection: pika.BlockingConnection,
         channel: BlockingChannel,
         courier: Courier,
+        auxiliary: AuxiliaryQueues,
         *,
         prefetch: int,
     ) -> None:
         self._connection = connection
         self._channel = channel
         self._courier = courier
+        self._auxiliary = auxiliary
         self._at_most = max(1, prefetch // POSTS)
         self._waiting: deque[Received] = deque()
         #: Tags of all that is not acknowledged.
         self._unsettled: set[int] = set()
+        #: Those of them that could not be put aside, and wait here until they are delivered again.
+        self._held: set[int] = set()
         #: When the requests under way began, by their first message's tag.
         self._posts: dict[int, float] = {}
         # One pool a connection: a delivery can be settled on the channel it came by only.
@@ -62,8 +69,8 @@ class Deliveries:
 
     @property
     def is_done(self) -> bool:
-        """Whether all is acknowledged."""
-        return not self._unsettled
+        """Whether all is acknowledged, but for what RabbitMQ may as well give to others."""
+        return self._unsettled == self._held
 
     def add(self, message: Received) -> None:
         """Deliver this message with the next `post`."""
@@ -110,6 +117,13 @@ class Deliveries:
     def _afterwards(self, work: Callable[[], None]) -> None:
         self._connection.add_callback_threadsafe(work)
 
+    # --- in the thread of the publisher
+
+    def _put(self, message: Received, verdict: Verdict, is_confirmed: bool) -> None:  # noqa: FBT001
+        # Where the connection is gone, RabbitMQ gives the message to others.
+        with suppress(ConnectionWrongStateError):
+            self._afterwards(partial(self._put_aside, message, verdict, is_confirmed=is_confirmed))
+
     # --- in the connection's thread again
 
     def _split(self, lot: list[Received], left: list[Received]) -> None:
@@ -126,9 +140,35 @@ class Deliveries:
     def _settle(self, message: Received, verdict: Verdict) -> None:
         self._posts.pop(message.tag, None)
         DELIVERIES.inc(message.queue, verdict.name)
-        if not verdict.is_served:
-            message.put_aside(verdict)
-        self._acknowledge([message])
+        if verdict.is_served:
+            self._acknowledge([message])
+        else:
+            done = partial(self._put, message, verdict)
+            self._auxiliary.put(message.copy(verdict), done)
+
+    def _put_aside(self, message: Received, verdict: Verdict, *, is_confirmed: bool) -> None:
+        """A copy of it waits or rests in another queue, unless the broker has not confirmed it."""
+        if is_confirmed:
+            message.note(verdict)
+            self._acknowledge([message])
+        else:
+            self._hold(message, verdict)
+
+    def _hold(self, message: Received, verdict: Verdict) -> None:
+        """Keep it without acknowledgement until its delay is over, then deliver it again."""
+        self._held.add(message.tag)
+        self._connection.call_later(message.delay_s, partial(self._again, message))
+        logger.warning(
+            "message held, as it can't be put aside",
+            refuge=message.refuge(verdict),
+            reason=verdict.reason,
+            retry_in_s=message.delay_s,
+            **message.about(),
+        )
+
+    def _again(self, message: Received) -> None:
+        self._held.discard(message.tag)
+        self._waiting.append(message.again())
 
     def _acknowledge(self, messages: Sequence[Received]) -> None:
         """In one go those that nothing unsettled came before, the others one by one."""

@@ -1,7 +1,8 @@
 """A message between its delivery and its acknowledgement."""
 
 import time
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pika
@@ -11,6 +12,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from leadline.messages import topology
 from leadline.messages.delivery import ATTEMPT
 from leadline.runtime import metrics
+from leadline.runtime.broker import Message
 
 logger = structlog.get_logger()
 
@@ -42,6 +44,17 @@ SERVED = Verdict(is_served=True)
 
 
 @dataclass(frozen=True, slots=True)
+class Copy(Message):
+    """A message for another queue, with all that its sender said of it."""
+
+    kept: pika.BasicProperties = field(kw_only=True)
+
+    def properties(self) -> pika.BasicProperties:
+        """As they came, with the headers of the copy."""
+        return self.kept
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A message as it came, and the one channel where it can be acknowledged."""
 
@@ -58,39 +71,58 @@ class Received:
         """The message after such a batch."""
         return replace(self, may_be_served=True)
 
-    def put_aside(self, verdict: Verdict) -> None:
-        """Publish a copy to where what was not served waits or rests; to be acknowledged then."""
-        if verdict.is_final or self.attempt >= MAX_ATTEMPTS:
-            self._bury(verdict.reason)
+    @property
+    def delay_s(self) -> int:
+        """How long it waits until it is delivered again."""
+        return topology.RETRY_STEPS_S[min(self.attempt, len(topology.RETRY_STEPS_S)) - 1]
+
+    def refuge(self, verdict: Verdict) -> str:
+        """The queue where it waits or rests after this verdict."""
+        if self._is_dead(verdict):
+            return topology.dead_letters(self.queue)
+        return topology.delay(self.queue, self.delay_s)
+
+    def copy(self, verdict: Verdict) -> Copy:
+        """What waits or rests there; acknowledge this message once the broker has it."""
+        properties = copy(self.properties)
+        properties.headers = {**(properties.headers or {}), **self._marks(verdict)}
+        properties.delivery_mode = 2
+        return Copy(self.refuge(verdict), self.body, properties.message_id or "", kept=properties)
+
+    def note(self, verdict: Verdict) -> None:
+        """Log and count that it waits or rests now."""
+        about = {"reason": verdict.reason, **self.about()}
+        if self._is_dead(verdict):
+            DEAD.inc(self.queue)
+            logger.error("message dead", **about)
         else:
-            self._delay(verdict.reason)
+            logger.warning("message delayed", retry_in_s=self.delay_s, **about)
 
-    def _bury(self, reason: str) -> None:
-        """Into the dead letters, with the reason and the origin."""
-        grave = {"x-reason": reason, "x-origin": self.queue, "x-died-at": int(time.time())}
-        grave[ATTEMPT_HEADER] = self.attempt
-        self._copy_to(topology.dead_letters(self.queue), grave)
-        DEAD.inc(self.queue)
-        logger.error("message dead", reason=reason, **self._about())
+    def again(self) -> "Received":
+        """The message as it is delivered once more by this very connector."""
+        return replace(self, attempt=self.attempt + 1)
 
-    def _delay(self, reason: str) -> None:
-        """Into a delay queue, which gives it back after its time."""
-        step_s = topology.RETRY_STEPS_S[min(self.attempt, len(topology.RETRY_STEPS_S)) - 1]
-        self._copy_to(topology.delay(self.queue, step_s), {ATTEMPT_HEADER: self.attempt + 1})
-        logger.warning("message delayed", reason=reason, retry_in_s=step_s, **self._about())
-
-    def _copy_to(self, queue: str, headers: dict[str, Any]) -> None:
-        self.properties.headers = {**(self.properties.headers or {}), **headers}
-        self.properties.delivery_mode = 2
-        # Returns once the broker has confirmed the copy; raises if it has not.
-        self.channel.basic_publish("", queue, self.body, self.properties, mandatory=True)
-
-    def _about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
+        """What a log line says of it."""
         return {
             "queue": self.queue,
             "message_id": self.properties.message_id,
             "correlation_id": self.properties.correlation_id,
             "attempt": self.attempt,
+        }
+
+    def _is_dead(self, verdict: Verdict) -> bool:
+        return verdict.is_final or self.attempt >= MAX_ATTEMPTS
+
+    def _marks(self, verdict: Verdict) -> dict[str, Any]:
+        """Headers: how often it was delivered, and of a dead letter its reason and its origin."""
+        if not self._is_dead(verdict):
+            return {ATTEMPT_HEADER: self.attempt + 1}
+        return {
+            "x-reason": verdict.reason,
+            "x-origin": self.queue,
+            "x-died-at": int(time.time()),
+            ATTEMPT_HEADER: self.attempt,
         }
 
 

@@ -151,6 +151,7 @@ def _redis() -> Iterator[Check]:
 
 
 def _portal() -> Iterator[Check]:
+    unreachable = portals.reach().state()  # before an answer that we get ends it
     told, trouble = portal.examine()
     mend = (
         ""
@@ -160,6 +161,10 @@ def _portal() -> Iterator[Check]:
     yield Check("Bitrix24", told["alive"], "answers" if told["alive"] else trouble[0], mend)
     for text in trouble if told["alive"] else ():
         yield Check("portal", is_well=False, told=text, mend="in the portal's settings")
+    if unreachable is not None:
+        text = f"{unreachable.code} for {unreachable.lasts_s:.0f} s: {unreachable.reason}"
+        mend = "is the webhook's host right, and reachable from the workers?"
+        yield Check("workers' calls", is_well=False, told=text, mend=mend)
     pause = portals.paused().state()
     if pause is not None:
         text = f"since its last refusal: {pause.reason}"

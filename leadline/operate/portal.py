@@ -1,6 +1,5 @@
 """`leadline portal check`: does the portal serve us, and as Leadline expects it?"""
 
-import time
 from typing import Annotated, Any
 
 import typer
@@ -10,12 +9,12 @@ from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer
 from leadline.operate.output import FOUND, Json, as_json, facts, say
 from leadline.runtime.errors import BitrixError
-from leadline.runtime.redis import reachable
 from leadline.runtime.settings import settings
-from leadline.sync import portals, reading
+from leadline.sync import crm_mode, portals, reading
+from leadline.watch import hold
 
 #: crm.settings.mode.get
-_MODES = {1: "classic", 2: "simple"}
+_MODES = {1: "classic", crm_mode.SIMPLE: "simple"}
 
 HELD = "an operator has paused all calls: leadline portal resume"
 
@@ -23,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="The portal of Bitrix24.")
 
 _QUESTIONS = {
     "rights": Command("scope", {}),
-    "mode": Command("crm.settings.mode.get", {}),
+    "mode": crm_mode.COMMAND,
     "stages": leads.stages(),
     "user": Command("profile", {}),
     "leads": leads.walk("0", "-"),
@@ -60,16 +59,14 @@ def pause(
     json: Json = False,
 ) -> None:
     """Make no calls to Bitrix24 until `resume`. Those under way are finished, writes are kept."""
-    with reachable():
-        portals.paused().hold(reason)
+    hold.hold(reason)
     as_json({"paused": True}) if json else say("paused: no calls are made until `portal resume`")
 
 
 @app.command()
 def resume(*, json: Json = False) -> None:
     """Make calls again, whyever they were paused; a portal that still fails pauses them anew."""
-    with reachable():
-        was_paused = portals.paused().release()
+    was_paused = hold.release()
     if json:
         as_json({"paused": False, "was_paused": was_paused})
     else:
@@ -91,17 +88,15 @@ def examine() -> tuple[dict[str, Any], list[str]]:
         "originator_id": chosen.originator_id or "the installation's own: leadline doctor",
     }
     try:
-        # Also while it is paused: whoever mended the webhook wants to know at once.
-        time.sleep(portals.token_bucket().reserve())
-        portals.session().probe()
+        # Also while it is paused: whoever repaired the webhook wants to know at once.
+        portals.ask_for_service()
         pause = portals.paused().state()
         if pause is not None and pause.is_held:
             return {"alive": True, **told}, [HELD]
-        if pause is not None:
-            portals.paused().end(pause)
         answers = reading.ask(_QUESTIONS)
     except BitrixError as error:
-        return {"alive": False, **told}, [error.detail]
+        is_simple = error.code == crm_mode.SIMPLE_MODE
+        return {"alive": is_simple, **told}, [error.detail]
     told = {"alive": True, **told, **_facts(answers)}
     return told, _trouble(told, answers)
 
@@ -126,6 +121,4 @@ def _trouble(told: dict[str, Any], answers: dict[str, Answer]) -> list[str]:
     ]
     if told["rights"] is not None and "crm" not in told["rights"]:
         found.append("the webhook has no right `crm`: give it one in the portal")
-    if told["crm_mode"] == "simple":
-        found.append("the CRM is in simple mode, where leads become deals at once: switch leads on")
     return found

@@ -43,6 +43,8 @@ class Queue:
 
     name: str
     arguments: dict[str, Any]
+    #: Work goes on while it can't be had.
+    is_auxiliary: bool = False
 
 
 def parameters(url: str) -> pika.URLParameters:

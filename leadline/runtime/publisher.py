@@ -16,10 +16,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
-from pika.exceptions import ShortStringTooLong, UnsupportedAMQPFieldException
+from pika.exceptions import (
+    ChannelClosedByBroker,
+    ShortStringTooLong,
+    UnsupportedAMQPFieldException,
+)
 
 from leadline.runtime import metrics, secrets, tracing, turns
 from leadline.runtime.broker import Message, Queue, parameters
@@ -52,6 +57,8 @@ _BACKOFF_S = (0.1, 0.5, 1, 2, 5)
 _NOT_ENCODABLE = (ShortStringTooLong, UnsupportedAMQPFieldException, UnicodeError, struct.error)
 
 Done = Callable[[bool], None]
+#: Tells a returned message from others: one with the same queue, id and body would do as well.
+_Key = tuple[str, str | None, bytes]
 
 
 @dataclass(slots=True)
@@ -72,11 +79,13 @@ class Publisher:
     ) -> None:
         self._address = address
         parameters(secrets.now(address))  # what makes no sense is told at once
-        self._queues = tuple(queues)
+        queues = tuple(queues)
+        self._queues = [one for one in queues if not one.is_auxiliary]
+        self._auxiliary = [one for one in queues if one.is_auxiliary]
         self._max_waiting = max_waiting
         self._waiting: deque[_Item] = deque()
         self._unconfirmed: dict[int, _Item] = {}
-        self._returned: set[str] = set()
+        self._returned: set[_Key] = set()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0  # its number, where it is not ours
@@ -256,6 +265,8 @@ class Publisher:
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         connection.channel(on_open_callback=self._on_channel)
+        for queue in self._auxiliary:
+            connection.channel(on_open_callback=partial(_declare_auxiliary, queue))
 
     def _on_channel(self, channel: Any) -> None:
         self._channel = channel
@@ -263,7 +274,7 @@ class Publisher:
         self._returned.clear()  # their confirms went down with the channel before
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_return)
-        self._declare(list(self._queues))
+        self._declare(self._queues)
 
     def _declare(self, rest: list[Queue]) -> None:
         """Declare one queue after the other, then begin to publish."""
@@ -279,7 +290,6 @@ class Publisher:
         )
 
     def _on_ready(self, _frame: object) -> None:
-        self._failures = 0
         self._ready = True
         self._drain()
 
@@ -328,20 +338,40 @@ class Publisher:
         for one in tags:
             item = self._unconfirmed.pop(one, None)
             if item is not None:
-                returned = item.message.message_id in self._returned
-                self._returned.discard(item.message.message_id)
-                if acked and not returned:
+                if acked and not self._was_returned(item.message):
+                    self._failures = 0
                     PUBLISHED.inc("confirmed")
                     item.done(True)  # noqa: FBT003
                 else:
                     self._fail([item])
-        if was_full:
+        if not acked:
+            self._renew()
+        elif was_full:
             self._drain()
 
-    def _on_return(self, _channel: object, method: Any, properties: Any, _body: bytes) -> None:
+    def _renew(self) -> None:
+        """Connect again after a refusal.
+
+        RabbitMQ 3.10 asks the leader that a channel first knew of before it takes a message for a
+        quorum queue; where that node has died, the channel refuses each message from then on.
+        """
+        log.warning("message refused by the broker, connecting again")
+        self._ready = False
+        if self._connection is not None and self._connection.is_open:
+            self._connection.close()
+
+    def _was_returned(self, message: Message) -> bool:
+        if not self._returned:
+            return False
+        key = (message.queue, message.message_id or None, message.body)
+        is_returned = key in self._returned
+        self._returned.discard(key)
+        return is_returned
+
+    def _on_return(self, _channel: object, method: Any, properties: Any, body: bytes) -> None:
         """The broker has no such queue: declare it anew, the message counts as not published."""
         log.error("message unroutable", queue=method.routing_key, message_id=properties.message_id)
-        self._returned.add(properties.message_id)
+        self._returned.add((method.routing_key, properties.message_id or None, body))
         for queue in self._queues:
             self._channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
 
@@ -390,10 +420,28 @@ class Publisher:
             item.done(False)  # noqa: FBT003
 
 
+def _declare_auxiliary(queue: Queue, channel: Any) -> None:
+    """Declare a queue that nothing here is published to, on a channel that may fail."""
+    channel.add_on_close_callback(partial(_on_auxiliary_closed, queue))
+    channel.queue_declare(
+        queue.name,
+        durable=True,
+        arguments=queue.arguments,
+        callback=lambda _frame: channel.close(),
+    )
+
+
+def _on_auxiliary_closed(queue: Queue, _channel: object, reason: Exception) -> None:
+    if isinstance(reason, ChannelClosedByBroker):
+        log.error("queue can't be had, publishing goes on", queue=queue.name, reason=str(reason))
+
+
 def _trace(item: _Item) -> None:
     """Let the message's way to the broker be a step of its trace, and what follows its children."""
     message, done = item.message, item.done
     parent = message.headers.get("traceparent")
+    if parent is None:
+        return
     name = f"publish {message.queue}"
     span = Span(name, "PRODUCER", parent, message_id=message.message_id)
     item.message = replace(message, headers={**message.headers, "traceparent": span.traceparent})

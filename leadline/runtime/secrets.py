@@ -6,11 +6,15 @@ makes for Knative: a folder per secret), else from the environment variable `DAT
 Files are looked at on each use, so that a rotated secret counts without a restart.
 """
 
+import json
 import os
+import re
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from leadline.runtime.errors import BadConfiguration
 
@@ -31,6 +35,8 @@ def read(name: str) -> str | None:
         if stat.S_ISREG(found.st_mode):
             return _text(candidate, found.st_ino, found.st_size, found.st_mtime_ns)
     value = os.environ.get(name.replace("-", "_").upper(), "").strip()
+    if value and value not in _read:
+        _remember(value)
     return value or None
 
 
@@ -57,7 +63,53 @@ def now(address: Address) -> str:
     return address if isinstance(address, str) else address()
 
 
+def confidential() -> tuple[str, ...]:
+    """Texts that no log line may hold: passwords, keys and codes that this process has read."""
+    return _confidential
+
+
 @lru_cache(maxsize=32)
 def _text(path: str, _inode: int, _size: int, _changed_ns: int) -> str:
     """The file's text, read once for each state of the file: a rotated secret is another one."""
-    return Path(path).read_text(encoding="utf-8").strip()
+    value = Path(path).read_text(encoding="utf-8").strip()
+    _remember(value)
+    return value
+
+
+#: A shorter password would be found in ordinary words.
+_SHORTEST = 8
+#: Values that were read, the oldest ones forgotten after some rotations.
+_READ_MAX = 32
+_read: dict[str, set[str]] = {}
+_confidential: tuple[str, ...] = ()
+_lock = threading.Lock()
+
+
+def _remember(value: str) -> None:
+    global _confidential  # noqa: PLW0603 - what this process has read
+    with _lock:
+        parts = {one for one in _parts(value) if len(one) >= _SHORTEST}
+        # Also as a rendered line quotes it.
+        quoted = {json.dumps(one, ensure_ascii=False)[1:-1] for one in parts}
+        _read[value] = parts | quoted | {repr(one)[1:-1] for one in parts}
+        if len(_read) > _READ_MAX:
+            del _read[next(iter(_read))]
+        # The longest first: one may be a part of another.
+        _confidential = tuple(sorted(set().union(*_read.values()), key=len, reverse=True))
+
+
+def _parts(value: str) -> Iterator[str]:
+    """What of this secret gives access."""
+    try:
+        url = urlsplit(value)
+        password, is_url = url.password, bool(url.scheme and url.hostname)
+    except ValueError:
+        password, is_url = None, False
+    if not is_url:
+        yield from re.split(r"[\s,:/]+", value)
+        return
+    if password and password != url.username:
+        yield from (password, unquote(password))
+    segments = [one for one in url.path.split("/") if one]
+    if len(segments) > 1:  # a webhook's; a server's address has at most a database's name
+        yield segments[-1]

@@ -116,7 +116,7 @@ class Call:
                 portals.react(error)
             was_written = isinstance(step.plan, Write)
             settled = failed(entry, error, self._leased.now_ms, was_written=was_written)
-            return settled.noted(self._leased.now_ms, error.detail)
+            return replace(settled, error=error).noted(self._leased.now_ms, error.detail)
         return applied(entry, None)
 
     def _looked_up(

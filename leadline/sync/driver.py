@@ -18,6 +18,7 @@ from leadline.sync.keys import JOBS
 from leadline.sync.queue import work_queue
 
 JOB = "leadline.sync.jobs.call_bitrix24"
+PROBE = "leadline.sync.jobs.probe_bitrix24"
 #: Above the longest call with its waits; the lease has ended before.
 JOB_TIMEOUT_S = 120
 KEEP_FINISHED = 10
@@ -32,21 +33,22 @@ def jobs() -> Queue:
     return Queue(JOBS, connection=client(), serializer=JSONSerializer)
 
 
-def enqueue() -> str:
+def enqueue(job: str = JOB, *, at_front: bool = False) -> str:
     """Enqueue a job; returns its id.
 
     Raises:
         QueueDown: Redis can't be reached.
     """
     with reachable():
-        job = jobs().enqueue(
-            JOB,
+        made = jobs().enqueue(
+            job,
             kwargs={"portal": settings().portal},
+            at_front=at_front,
             job_timeout=JOB_TIMEOUT_S,
             result_ttl=_WEEK_S,
             failure_ttl=_WEEK_S,
         )
-    return str(job.id)
+    return str(made.id)
 
 
 def wake() -> None:

@@ -8,6 +8,7 @@ import orjson
 from leadline.bitrix24.leads import Agreed, State
 from leadline.messages import journey
 from leadline.messages.journey import Journey
+from leadline.runtime.errors import BitrixError
 
 Outcome = Literal["synced", "superseded", "failed"]
 #: Fields of an entry to write; an empty text deletes one.
@@ -215,6 +216,8 @@ class Settlement:
     events: tuple[Owed, ...] = ()
     #: When the user is due again if anything is left to do.
     delay_ms: int = 0
+    #: Why the call failed, if it did.
+    error: BitrixError | None = None
 
     def noted(self, now_ms: int, error: str | None = None) -> "Settlement":
         """With the attempt that an event has just had, in that event's journey."""

@@ -25,6 +25,8 @@ from leadline.sync.queue import work_queue
 
 log = structlog.get_logger()
 
+FIRST_VERSION = 1
+
 RECEIVED = metrics.Counter(
     "leadline_events_received_total",
     "Events put into the work queue, by what they ask",
@@ -103,6 +105,9 @@ def _touches_stage(
 ) -> bool | None:
     """Whether the stage is to be written; None where the message does not say."""
     if request.user.stage is None:
+        return False
+    if (stage_version or request.version) == FIRST_VERSION:
+        # Its create writes it; on a lead that is there already another stage is a person's choice.
         return False
     if request.action != "update_card" or stage_version:
         return True

@@ -1,7 +1,8 @@
 """What a worker counts."""
 
 from leadline.runtime.metrics import Counter, Gauge, Histogram
-from leadline.sync.pause import Paused
+from leadline.sync.outage import Outage
+from leadline.sync.reach import KINDS
 
 EVENTS = Counter(
     "leadline_events_total",
@@ -46,10 +47,21 @@ PAUSED = Gauge(
     "1 while no calls are made: Bitrix24 serves nobody, or an operator said so",
     "by",
 )  # portal, operator
+UNREACHABLE = Gauge(
+    "leadline_portal_unreachable",
+    "1 while no request to Bitrix24 gets an answer, by the kind of trouble",
+    "why",
+)
 DUE = Gauge("leadline_users_due", "Users that wait for a call")
 
 
-def tell_pause(pause: Paused | None) -> None:
+def tell_pause(pause: Outage | None) -> None:
     """Say whether calls are made, and who wants it so."""
     PAUSED.set(pause is not None and not pause.is_held, "portal")
     PAUSED.set(pause is not None and pause.is_held, "operator")
+
+
+def tell_reach(unreachable: Outage | None) -> None:
+    """Say whether the portal can be reached, and if not why."""
+    code = unreachable and unreachable.code
+    UNREACHABLE.replace({(kind,): float(kind == code) for kind in KINDS})

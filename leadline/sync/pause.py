@@ -1,119 +1,84 @@
 """No calls for a while: the portal serves nobody, or an operator said so.
 
 While the portal serves nobody, nothing is sent but a slow probe, until it answers again. What an
-operator has paused is not probed, and only an operator resumes it.
+operator holds is not probed, and only an operator resumes it. A hold outlives Redis' memory: every
+process that has seen it puts it back before it makes another call, and the ledger keeps it for
+those that start later (`leadline.watch.hold`).
 """
 
-import math
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import threading
 
 import redis
 import structlog
 
-from leadline.runtime.errors import BitrixError, PortalDown
-
-if TYPE_CHECKING:  # who only looks at the state needs no HTTP client
-    from leadline.bitrix24.portal import Portal
+from leadline.runtime.errors import PortalDown
+from leadline.sync.outage import Outage, OutageRecord, read
+from leadline.sync.scripts import script
 
 log = structlog.get_logger()
 
-#: Ends a pause, but not one that an operator began meanwhile.
-_END = """
-if redis.call('HEXISTS', KEYS[1], 'held') == 1 then return 0 end
-return redis.call('DEL', KEYS[1])
-"""
-#: Seconds between probes; the last repeats.
-PROBE_STEPS_S = (2, 5, 10, 15, 30)
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """Since when (unix seconds) and why, and when the next probe is due."""
-
-    since: float
-    reason: str
-    probes: int
-    next_probe_at: float
-    #: An operator has paused, and must resume.
-    is_held: bool = False
-
-    def next_probe_in_s(self) -> float:
-        """Seconds until a probe is due; 0 too where the clock was set back since."""
-        if self.is_held:
-            return math.inf
-        wait_s = self.next_probe_at - time.time()
-        return wait_s if 0 < wait_s <= PROBE_STEPS_S[-1] else 0.0
-
 
 class Pause:
-    """The portal's state, shared by all workers through Redis."""
+    """The portal's pause, shared by all workers through Redis."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._redis = client
-        self._key = f"{prefix}paused"
+        self._key, self._resumed = f"{prefix}paused", f"{prefix}resumed"
+        self._record = OutageRecord(client, self._key)
+        self._look = script(client, "restore_hold", "look_pause")
+        self._hold = script(client, "hold")
+        self._release = script(client, "release")
+        self._restore = script(client, "restore_hold", "restore")
+        self._lock = threading.Lock()
+        #: The hold that was in force when this process looked last.
+        self._seen: Outage | None = None
 
-    def state(self) -> Paused | None:
-        """The pause in force, None where the portal serves us."""
-        found: dict[bytes, bytes] = self._redis.hgetall(self._key)  # type: ignore[assignment]
-        if not found:
-            return None
-        text = {name.decode(): value.decode() for name, value in found.items()}
-        return Paused(
-            float(text.get("since", 0)),
-            text.get("reason", ""),
-            int(text.get("probes", 0)),
-            float(text.get("next_probe_at", 0)),
-            is_held="held" in text,
-        )
+    def state(self) -> Outage | None:
+        """The pause in force, None where calls may be made.
+
+        Raises:
+            redis.RedisError: Redis can't be reached.
+        """
+        with self._lock:  # or what was seen first could replace what was seen last
+            seen = [_seconds(self._seen.since), self._seen.reason] if self._seen else ["", ""]
+            now_ms, found = self._look(keys=[self._key, self._resumed], args=seen)
+            state = read(found, now_ms)
+            self._seen = state if state and state.is_held else None
+        return state
 
     def begin(self, error: PortalDown) -> None:
-        """Pause, or go on pausing; the reason is told once."""
-        now = time.time()
-        values: dict[str, str | float] = {"since": now, "reason": error.detail}
-        values["next_probe_at"] = now + PROBE_STEPS_S[0]
-        if self._redis.hsetnx(self._key, "probes", 0):
-            self._redis.hset(self._key, mapping=values)  # type: ignore[arg-type]
+        """Pause, or go on pausing for the newest reason."""
+        if self._record.record(error.code, error.detail):
             log.error("portal paused", reason=error.detail, code=error.code)
 
-    def hold(self, reason: str) -> None:
-        """An operator pauses, whether or not the portal serves us."""
-        values: dict[str, str | float] = {"held": 1, "reason": reason, "probes": 0}
-        self._redis.hset(self._key, mapping=values)  # type: ignore[arg-type]
-        self._redis.hsetnx(self._key, "since", time.time())
+    def hold(self, reason: str) -> float:
+        """An operator pauses, whether or not the portal serves us; returns since when."""
+        since = float(self._hold(keys=[self._key, self._resumed], args=[reason]))
         log.warning("calls paused by an operator")
+        return since
+
+    def restore(self, since: float, reason: str) -> None:
+        """Hold as an operator has said before, unless one has resumed since."""
+        if self._restore(keys=[self._key, self._resumed], args=[_seconds(since), reason]):
+            log.warning("Redis has forgotten that an operator paused calls: paused again")
 
     def release(self) -> bool:
         """An operator resumes: calls are made at once, whatever the reason was; False: no pause."""
-        was_paused = bool(self._redis.delete(self._key))
+        was_paused = bool(self._release(keys=[self._key, self._resumed]))
         if was_paused:
             log.warning("calls resumed by an operator")
         return was_paused
 
-    def is_over(self, portal: "Portal") -> bool:
-        """Whether calls may be made: no pause, or the probe that was due has been answered."""
-        state = self.state()
-        if state is None:
-            return True
-        if state.next_probe_in_s() or not self._claim_probe(state):
-            return False
-        try:
-            portal.probe()
-        except BitrixError as error:
-            log.warning("portal still paused", reason=error.detail, probes=state.probes + 1)
-            return False
-        self.end(state)
-        return True
+    def claim_probe(self) -> bool:
+        """True for the one worker that may make the probe that is due."""
+        return self._record.claim_probe()
 
-    def end(self, state: Paused) -> None:
-        """The portal has answered."""
-        if self._redis.eval(_END, 1, self._key):
-            log.info("portal resumed", paused_for_s=round(time.time() - state.since))
+    def end(self) -> None:
+        """The portal serves us; a pause that an operator holds goes on."""
+        paused_for_s = self._record.clear()
+        if paused_for_s is not None:
+            log.info("portal resumed", paused_for_s=round(paused_for_s))
 
-    def _claim_probe(self, state: Paused) -> bool:
-        """Set the next probe's time; True for the one worker that may make this one."""
-        probes = int(self._redis.hincrby(self._key, "probes", 1))
-        step = PROBE_STEPS_S[min(probes, len(PROBE_STEPS_S) - 1)]
-        self._redis.hset(self._key, "next_probe_at", time.time() + step)
-        return probes == state.probes + 1
+
+def _seconds(since: float) -> str:
+    """As the scripts write it."""
+    return f"{since:.3f}"

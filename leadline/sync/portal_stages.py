@@ -1,27 +1,41 @@
-"""The stages as the portal itself lists them."""
-
-import time
+"""The stages as the portal itself lists them, and whether it keeps leads at all."""
 
 import redis
 import structlog
 
 from leadline.bitrix24 import leads
-from leadline.runtime.errors import BitrixError
-from leadline.sync import portals
+from leadline.runtime.errors import BadConfiguration, BitrixError
+from leadline.sync import crm_mode, portals
 
 log = structlog.get_logger()
 
+_QUESTIONS = {"stages": leads.stages(), "mode": crm_mode.COMMAND}
+
 
 def read() -> list[str] | None:
-    """Their ids in the portal's order; None where it is paused or can't be read now."""
+    """Their ids in the portal's order; None where it is paused or can't be read now.
+
+    A portal that serves nobody, or keeps no leads, is paused.
+    """
     try:
         if portals.paused().state() is not None:
             return None
-        time.sleep(portals.token_bucket().reserve())
-        answer = portals.session().call({"stages": leads.stages()}).answers["stages"]
-        if isinstance(answer, BitrixError):
-            raise answer
-        return leads.stage_ids(answer)
-    except (BitrixError, redis.RedisError) as error:
+        portals.wait_for_token()
+        return _read()
+    except (BitrixError, BadConfiguration, redis.RedisError) as error:
         log.warning("stages not read", reason=type(error).__name__)
         return None
+
+
+def _read() -> list[str]:
+    try:
+        answers = portals.session().call(_QUESTIONS).answers
+        crm_mode.check(answers["mode"])
+    except BitrixError as error:
+        portals.react(error)
+        raise
+    portals.crm_mode().learned()
+    # Its own error is that of one command, and no reason to stop calls.
+    if isinstance(answers["stages"], BitrixError):
+        raise answers["stages"]
+    return leads.stage_ids(answers["stages"])

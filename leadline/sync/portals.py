@@ -1,35 +1,102 @@
 """What all calls to this portal share: its connection, limits and state."""
 
+import contextlib
+import time
+from collections.abc import Mapping
 from functools import cache, lru_cache
 
+import redis
 import structlog
 
 from leadline.bitrix24.budget import Budget
-from leadline.bitrix24.portal import Portal
+from leadline.bitrix24.command import Command
+from leadline.bitrix24.portal import Batch, Portal
 from leadline.runtime import secrets
-from leadline.runtime.errors import BitrixError, PortalDown, Refused
+from leadline.runtime.errors import (
+    BadConfiguration,
+    BitrixError,
+    LeadGone,
+    OutcomeUnknown,
+    PortalDown,
+    Refused,
+    TooLate,
+    Unavailable,
+)
 from leadline.runtime.redis import client
 from leadline.runtime.settings import settings
+from leadline.sync import crm_mode as modes
 from leadline.sync import metrics
+from leadline.sync.outage import Outage
 from leadline.sync.queue import work_queue
-from leadline.sync.shared import paused, presence, token_bucket
+from leadline.sync.shared import crm_mode, paused, presence, reach, token_bucket
 
-__all__ = ["budget", "paused", "presence", "react", "session", "token_bucket"]
+__all__ = [
+    "budget",
+    "claim_probe",
+    "crm_mode",
+    "has_webhook",
+    "is_open",
+    "paused",
+    "presence",
+    "probe",
+    "reach",
+    "react",
+    "session",
+    "token_bucket",
+    "wait_for_token",
+]
 
 log = structlog.get_logger()
 
 #: One method has used up its execution time; the others go on.
 METHOD_LIMIT = "OPERATION_TIME_LIMIT"
+#: Next to nothing, to see whether the portal serves us.
+_PROBE = {"user": Command("profile", {}), "mode": modes.COMMAND}
+
+
+class _Recorded(Portal):
+    """Records with each request whether the portal can be reached."""
+
+    def call(self, commands: Mapping[str, Command], *, send_until: float | None = None) -> Batch:
+        try:
+            batch = super().call(commands, send_until=send_until)
+        except TooLate:
+            raise  # nothing was sent: it says nothing of the portal
+        except (Unavailable, OutcomeUnknown) as error:
+            _record(error)
+            raise
+        except BitrixError:
+            _record(None)
+            raise
+        _record(None)
+        return batch
 
 
 def session() -> Portal:
-    """This process's portal, with its kept connection; a new one when the webhook was changed."""
-    return _session(secrets.require("bitrix-webhook-url"))
+    """This process's portal, with its kept connection; a new one when the webhook was changed.
+
+    Raises:
+        BadConfiguration: there is no webhook, or it is none.
+    """
+    try:
+        return _session(secrets.require("bitrix-webhook-url"))
+    except BadConfiguration as error:
+        _record(error)
+        raise
 
 
 @lru_cache(maxsize=1)
 def _session(webhook_url: str) -> Portal:
-    return Portal(webhook_url)
+    return _Recorded(webhook_url)
+
+
+def _record(trouble: BitrixError | BadConfiguration | None) -> None:
+    # A call that was made must be settled, also where Redis can't record this.
+    with contextlib.suppress(redis.RedisError):
+        if trouble is None:
+            reach().answered()
+        else:
+            reach().failed(trouble)
 
 
 @cache
@@ -43,13 +110,97 @@ def budget() -> Budget:
     )
 
 
+def wait_for_token() -> None:
+    """Wait until one more request may be sent.
+
+    Raises:
+        redis.RedisError: Redis can't be reached.
+    """
+    time.sleep(token_bucket().reserve())
+
+
 def react(error: BitrixError) -> None:
     """Do what an error means for everybody, not only for its user."""
     if isinstance(error, PortalDown):
         paused().begin(error)
-    if isinstance(error, Refused):
+    if isinstance(error, LeadGone) or error.code == modes.SIMPLE_MODE:
+        crm_mode().doubt()
+    if isinstance(error, Refused) and not isinstance(error, TooLate):
         log.warning("refused", code=error.code)
         is_rate = error.code.upper() != METHOD_LIMIT
         metrics.REFUSALS.inc("rate" if is_rate else "operating")
         if is_rate:
             token_bucket().empty()
+
+
+def is_open() -> bool:
+    """Whether calls may be made now; makes the probe that is due.
+
+    Raises:
+        redis.RedisError: Redis can't be reached.
+    """
+    if not has_webhook():
+        return False
+    if paused().state() is not None:
+        return paused().claim_probe() and probe()
+    if crm_mode().is_doubtful():
+        probe()
+        return paused().state() is None
+    return True
+
+
+def claim_probe(pause: Outage | None) -> bool:
+    """True for the one worker that shall probe the portal now, while this pause lasts or none.
+
+    Raises:
+        redis.RedisError: Redis can't be reached.
+    """
+    if pause is not None:
+        return paused().claim_probe()
+    return reach().claim_probe() or crm_mode().claim_question()
+
+
+def probe() -> bool:
+    """Whether the portal serves us, for which it is asked for next to nothing; ends a pause if so.
+
+    Raises:
+        BadConfiguration: there is no webhook, or it is none.
+        redis.RedisError: Redis can't be reached.
+    """
+    try:
+        ask_for_service()
+    except BitrixError as error:
+        log.warning("probe failed", reason=error.detail, kind=type(error).__name__)
+        return False
+    return True
+
+
+def ask_for_service() -> None:
+    """As `probe`.
+
+    Raises:
+        BitrixError: why it does not serve us.
+        BadConfiguration, redis.RedisError: as `probe`.
+    """
+    wait_for_token()
+    try:
+        answers = session().call(_PROBE).answers
+        if isinstance(answers["user"], BitrixError):
+            raise answers["user"]
+        modes.check(answers["mode"])
+    except BitrixError as error:
+        react(error)
+        if not isinstance(error, PortalDown):
+            crm_mode().ask_later()
+        raise
+    crm_mode().learned()
+    paused().end()
+
+
+def has_webhook() -> bool:
+    """Whether there is a webhook that looks like one; where not, that is recorded."""
+    try:
+        session()
+    except BadConfiguration:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""What all who deal with this portal share in Redis: its request rate, its pause, its workers.
+"""What all who deal with this portal share in Redis: its request rate, its state, its workers.
 
 Apart from `portals`, so that whoever only looks needs neither an HTTP client nor the webhook.
 """
@@ -8,9 +8,11 @@ from functools import cache
 from leadline.bitrix24.limits import TokenBucket
 from leadline.runtime.redis import client
 from leadline.runtime.settings import settings
+from leadline.sync.crm_mode import CrmMode
 from leadline.sync.pause import Pause
 from leadline.sync.presence import Presence
 from leadline.sync.queue import work_queue
+from leadline.sync.reach import Reach
 
 
 @cache
@@ -34,3 +36,15 @@ def presence() -> Presence:
 def paused() -> Pause:
     """The portal's pause."""
     return Pause(client(), work_queue().prefix)
+
+
+@cache
+def reach() -> Reach:
+    """Whether the portal can be reached."""
+    return Reach(client(), work_queue().prefix)
+
+
+@cache
+def crm_mode() -> CrmMode:
+    """What is known of the portal's CRM mode."""
+    return CrmMode(client(), work_queue().prefix)

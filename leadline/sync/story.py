@@ -2,6 +2,7 @@
 
 import structlog
 
+from leadline.runtime.errors import BitrixError
 from leadline.sync import metrics
 from leadline.sync.entry import Entry, Owed, Settlement
 from leadline.sync.plan import MAX_ATTEMPTS
@@ -29,8 +30,9 @@ def begins(request: Request) -> None:
 
 def ends(settlement: Settlement) -> None:
     """A line for each event: completed, failed, or when it is tried again."""
+    why = _why(settlement.error)
     for event in settlement.events:
-        about = _about(settlement.entry, event)
+        about = _about(settlement.entry, event) | why
         metrics.EVENTS.inc(_outcome(event))
         if event.answered is None:
             log.warning("retry in %d ms", settlement.delay_ms, attempts=event.attempts, **about)
@@ -45,6 +47,11 @@ def _outcome(event: Owed) -> str:
     if event.answered is None:
         return "retried"
     return "completed" if event.answered.outcome == "synced" else event.answered.outcome
+
+
+def _why(error: BitrixError | None) -> dict[str, object]:
+    """The class of the error and Bitrix24's code; its text may quote a person."""
+    return {"error": type(error).__name__, "code": error.code} if error else {}
 
 
 def _about(entry: Entry, event: Owed) -> dict[str, object]:

@@ -14,8 +14,9 @@ import structlog
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
+from leadline.bitrix24.webhook import Webhook
 from leadline.runtime import log, secrets, tracing
-from leadline.runtime.errors import QueueDown
+from leadline.runtime.errors import BadConfiguration, QueueDown
 from leadline.runtime.probes import Pulse, serve_probes
 from leadline.runtime.redis import connect
 from leadline.sync import driver, metrics, portals
@@ -48,15 +49,43 @@ class Worker(SimpleWorker):
     max_connection_wait_time = RQ_RECONNECT_S
 
 
-def alarm(worker: str, stop: threading.Event, pulse: Pulse, reported: Pulse) -> None:
+class GivenWebhook:
+    """Whether the secret is a webhook's address; its file may be replaced at any time."""
+
+    def __init__(self) -> None:
+        self._trouble: str | None = None
+
+    def is_usable(self) -> bool:
+        """Whether it is now; logs once why it is not, and once that it is again."""
+        trouble = None
+        try:
+            Webhook.parse(secrets.require("bitrix-webhook-url"))
+        except BadConfiguration as error:
+            trouble = error.detail
+        if trouble != self._trouble:
+            self._trouble = trouble
+            if trouble:
+                logger.error("no calls without a webhook", reason=trouble)
+            else:
+                logger.info("the webhook is usable")
+        return trouble is None
+
+
+def alarm(
+    worker: str, stop: threading.Event, pulse: Pulse, reported: Pulse, webhook: GivenWebhook
+) -> None:
     """Wake a job whenever a user is due and nobody will look at it, until told to stop.
 
     It also says each time that this worker lives. Waking makes retries punctual, and repairs a
-    wake-up or a job that was lost. `reported` beats with each report that Redis has taken.
+    wake-up or a job that was lost. `reported` beats with each report that Redis has taken. Without
+    a webhook it does none of that, so that the worker is seen to be missing.
     """
     while not stop.is_set():
         pulse.beat()
         wait_s = ALARM_S
+        if not webhook.is_usable():
+            stop.wait(wait_s)
+            continue
         try:
             portals.presence().report(worker)
             reported.beat()
@@ -71,15 +100,18 @@ def alarm(worker: str, stop: threading.Event, pulse: Pulse, reported: Pulse) -> 
 
 
 def _look() -> float:
-    """Wake a job if one is needed; returns the seconds until another look is worth it."""
+    """Wake a job or a probe if one is needed; returns the seconds until the next look."""
     depth, pause = work_queue().depth(), portals.paused().state()
     metrics.DUE.set(depth.due)
     metrics.tell_pause(pause)
+    metrics.tell_reach(portals.reach().state())
     next_in_s = ALARM_S if depth.next_in_s is None else depth.next_in_s
-    if not depth.due:
+    if not portals.has_webhook():
+        return ALARM_S
+    if portals.claim_probe(pause):
+        driver.enqueue(driver.PROBE, at_front=True)
+    if not depth.due or pause is not None:
         return next_in_s
-    if pause is not None and (probe_in_s := pause.next_probe_in_s()):
-        return probe_in_s
     driver.wake()
     return max(AFTER_WAKE_S, next_in_s)
 
@@ -94,10 +126,12 @@ def main() -> None:
         serve_probes(is_alive=pulse.is_felt, is_ready=reported.is_felt)
     # A name that no worker had before: RQ refuses one that it still believes alive.
     name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"
+    webhook = GivenWebhook()
+    _wait_for_webhook(webhook, pulse)
     _wait_for_redis(name, pulse)
     stop = threading.Event()
     threading.Thread(
-        target=alarm, args=[name, stop, pulse, reported], name="alarm", daemon=True
+        target=alarm, args=[name, stop, pulse, reported, webhook], name="alarm", daemon=True
     ).start()
     worker = Worker(
         [JOBS],
@@ -112,6 +146,13 @@ def main() -> None:
     worker.work(logging_level="CRITICAL")  # RQ would set its own level, see runtime/log.py
     stop.set()
     logger.info("worker stopped")
+
+
+def _wait_for_webhook(webhook: GivenWebhook, pulse: Pulse) -> None:
+    """A worker without one would only fail jobs."""
+    while not webhook.is_usable():
+        pulse.beat()
+        time.sleep(1)
 
 
 def _wait_for_redis(name: str, pulse: Pulse) -> None:

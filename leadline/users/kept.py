@@ -6,10 +6,11 @@ from typing import Literal
 
 from leadline.runtime.database import database
 
-# A stage that a failed write set has never been agreed on: the lead is not to be blamed for it.
+# A stage that a failed write set has never been agreed on: the lead is not to be blamed for it. The
+# first version's is never owed to a lead that is there: it was created with it.
 _KEPT = """
 SELECT id, full_name, phone, stage, version, bitrix_lead_id AS lead_id, sync_status AS status,
-       sync_status = 'failed' AND stage_version > synced_version AS owes_stage
+       sync_status = 'failed' AND stage_version > GREATEST(synced_version, 1) AS owes_stage
 FROM users
 """
 

@@ -142,24 +142,19 @@ def all_failed_again(request: Request) -> object:
 
 def pause(request: Request) -> object:
     """No calls to Bitrix24 until somebody resumes them; those under way are finished."""
-    from leadline.runtime.redis import reachable  # noqa: PLC0415
-    from leadline.sync.shared import paused  # noqa: PLC0415
+    from leadline.watch import hold  # noqa: PLC0415
 
-    reason = parse(Reason, request).reason.strip()
-    with reachable():
-        paused().hold(reason)
+    hold.hold(parse(Reason, request).reason.strip())
     _done(request, "calls paused")
     return {"paused": True}
 
 
 def resume(request: Request) -> object:
     """Calls are made again, whyever they were paused."""
-    from leadline.runtime.redis import reachable  # noqa: PLC0415
-    from leadline.sync.shared import paused  # noqa: PLC0415
+    from leadline.watch import hold  # noqa: PLC0415
 
     parse(Nothing, request)
-    with reachable():
-        was_paused = paused().release()
+    was_paused = hold.release()
     _done(request, "calls resumed")
     return {"paused": False, "was_paused": was_paused}
 

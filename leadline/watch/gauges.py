@@ -20,7 +20,7 @@ from leadline.runtime.errors import LeadlineError
 from leadline.runtime.metrics import Gauge
 from leadline.runtime.settings import settings
 from leadline.sync import portals, shared
-from leadline.sync.metrics import DUE, PAUSED, tell_pause
+from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, tell_pause, tell_reach
 from leadline.sync.presence import FORGET_AFTER_S
 from leadline.sync.queue import work_queue
 
@@ -53,7 +53,7 @@ LIMIT = Gauge("leadline_bitrix24_operating_limit_seconds", "Execution time that 
 
 _FROM_POSTGRES = (USERS, EVENTS, OLDEST, OVERDUE, SWEEP)
 _FROM_RABBITMQ = (MESSAGES, CONSUMERS)
-_FROM_REDIS = (DUE, IN_CALL, SILENCE, PAUSED, TOKENS, USED)
+_FROM_REDIS = (DUE, IN_CALL, SILENCE, PAUSED, UNREACHABLE, TOKENS, USED)
 
 _lock = threading.Lock()
 _read_at = -KEEP_S
@@ -121,6 +121,7 @@ def _redis() -> None:
     IN_CALL.set(depth.leased)
     SILENCE.set(FORGET_AFTER_S if silence_s is None else silence_s)
     tell_pause(shared.paused().state())
+    tell_reach(shared.reach().state())
     TOKENS.set(shared.token_bucket().tokens())
     LIMIT.set(settings().operating_limit_s)
     used = portals.budget().used_s(leads.METHODS)

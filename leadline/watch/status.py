@@ -66,16 +66,24 @@ def work() -> dict[str, Any]:
 
 
 def portal() -> dict[str, Any]:
-    """Whether calls are made, and if not why; how much of the request limit is free."""
-    pause = shared.paused().state()
+    """Whether calls are made and answered, if not why, and how much of the limit is free."""
+    pause, unreachable = shared.paused().state(), shared.reach().state()
     told: dict[str, Any] = {"paused": pause is not None}
     if pause is not None:
         probe = None if pause.is_held else datetime.fromtimestamp(pause.next_probe_at, UTC)
         told |= {
             "by_operator": pause.is_held,
             "reason": pause.reason,
+            "code": pause.code,
             "since": datetime.fromtimestamp(pause.since, UTC),
             "next_probe": probe,
+        }
+    told["reachable"] = unreachable is None
+    if unreachable is not None:
+        told |= {
+            "unreachable_since": datetime.fromtimestamp(unreachable.since, UTC),
+            "unreachable_kind": unreachable.code,
+            "unreachable_reason": unreachable.reason,
         }
     return told | {"requests_left": round(shared.token_bucket().level(), 2)}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from local.bitrix24.app import build
+from local.bitrix24.journal import Journal
 from local.bitrix24.leads.store import Store
 from local.bitrix24.portal import Portal
 
@@ -34,6 +35,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=int(os.environ.get("BITRIX_PORT", "3024")))
     parser.add_argument("--state", type=Path, default=Path(".local/bitrix24.sqlite3"))
+    parser.add_argument(
+        "--journal",
+        type=Path,
+        default=os.environ.get("BITRIX_JOURNAL"),
+        help="append what is asked and done to this file",
+    )
     parser.add_argument("--tls-cert", type=Path, help="serve https with this certificate")
     parser.add_argument("--tls-key", type=Path)
     return parser.parse_args()
@@ -43,9 +50,9 @@ async def _serve(options: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopped.set)
-    store = Store(options.state)
+    store, journal = Store(options.state), Journal(options.journal)
     runner = web.AppRunner(
-        build(Portal(store)),
+        build(Portal(store, journal)),
         access_log=None,
         shutdown_timeout=_LAST_WORDS_S,
         handler_cancellation=False,
@@ -59,6 +66,7 @@ async def _serve(options: argparse.Namespace) -> None:
     finally:
         await runner.cleanup()
         store.close()
+        journal.close()
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:

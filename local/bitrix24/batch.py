@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.bitrix24.errors import RestError
-from local.bitrix24.execution import affordable, execute
+from local.bitrix24.execution import Done, affordable, execute
 from local.bitrix24.faults import Rule
 from local.bitrix24.leads.query import argument
 from local.bitrix24.limits.operating import Meter
@@ -69,8 +69,10 @@ async def run(
     for index, entry in enumerate(entries[:stop_after]):
         try:
             demand_allowed(index, entry, faults)
-            await _run_one(visit, entry, collected, meter if pays_itself else None)
+            done = await _run_one(visit, entry, collected, meter if pays_itself else None)
+            visit.note("ran", key=entry.key, lead=done.answer.lead)
         except RestError as error:
+            visit.note("ran", key=entry.key, error=error.code)
             collected.result_error[entry.key] = error.body()
             if halt:
                 break
@@ -87,7 +89,7 @@ def demand_allowed(index: int, entry: Command, faults: Mapping[int, Rule]) -> No
         raise RestError(faults[index].code, faults[index].error_description)
 
 
-async def _run_one(visit: Visit, entry: Command, into: Collected, meter: Meter | None) -> None:
+async def _run_one(visit: Visit, entry: Command, into: Collected, meter: Meter | None) -> Done:
     params = substitute(entry.params, into.result)
     done = await execute(visit, entry.method, params, Stopwatch(visit.portal), meter)
     into.result[entry.key] = done.answer.result
@@ -96,6 +98,7 @@ async def _run_one(visit: Visit, entry: Command, into: Collected, meter: Meter |
         into.result_total[entry.key] = done.answer.total
     if done.answer.next is not None:
         into.result_next[entry.key] = done.answer.next
+    return done
 
 
 def _demand_length(visit: Visit, entries: Sequence[Command]) -> None:

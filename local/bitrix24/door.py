@@ -23,26 +23,32 @@ async def serve(request: web.Request) -> web.StreamResponse:
     """Answer any request under /rest; never raises for what a client sends."""
     portal = request.app[PORTAL]
     calls = portal.calls
-    calls.request(request.method, portal.clock.wall())
+    name, at = portal.journal.number(), portal.clock.wall()
+    calls.request(request.method, at)
+    code = request.path.split("/")[3:4]
+    portal.journal.note("arrived", name, at, address=request.remote, code="".join(code))
     try:
-        reply = await _admit_and_run(portal, request)
-    except RestError as error:
-        reply = replies.error(error)
+        reply, error = await _admit_and_run(portal, request, name), ""
+    except RestError as refusal:
+        reply, error = replies.error(refusal), refusal.code
     except web.HTTPRequestEntityTooLarge:
-        reply = replies.error(RestError("INVALID_REQUEST", "Request entity too large", 413))
+        error = "INVALID_REQUEST"
+        reply = replies.error(RestError(error, "Request entity too large", 413))
     except Dropped:
+        portal.journal.note("answered", name, portal.clock.wall(), status=0, error="")
         calls.answer("dropped")
         return _drop(request)
+    portal.journal.note("answered", name, portal.clock.wall(), status=reply.status, error=error)
     calls.answer(str(reply.status))
     return reply
 
 
-async def _admit_and_run(portal: Portal, request: web.Request) -> web.Response:
+async def _admit_and_run(portal: Portal, request: web.Request, name: str) -> web.Response:
     webhook, method = locate(request.path, portal)
     _demand_room(portal, webhook, request.remote or "")
     _demand_open(portal)
     order = _order(method, await read(request))
-    visit = Visit(portal, webhook)
+    visit = Visit(portal, webhook, name)
     return await carry_out(request, visit, order)
 
 

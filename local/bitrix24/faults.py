@@ -50,7 +50,7 @@ class Rule:
     action: Annotated[str, Choice(*_ACTIONS)]
     status: Annotated[int | None, Whole(200, 599, optional=True)] = None
     code: Annotated[str, Text(200)] = "INTERNAL_SERVER_ERROR"
-    description: Annotated[str | None, Text(2000, optional=True)] = None
+    description: Annotated[str | None, Text(200_000, optional=True)] = None
     delay_ms: Annotated[float, Number(0, 1e7)] = 0
     share: Annotated[float, Number(0, 1)] = 1
     count: Annotated[int | None, Whole(0, 10**12, optional=True)] = None

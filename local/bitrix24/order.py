@@ -19,6 +19,11 @@ class Order:
     commands: Sequence[Command] = ()
 
     @property
+    def steps(self) -> Sequence[Command]:
+        """What is to be run: its commands, or the method itself."""
+        return self.commands if self.method == "batch" else [Command("", self.method, self.params)]
+
+    @property
     def name(self) -> str:
         """The method as fault rules know it."""
         return _name(self.method, self.params)

@@ -10,6 +10,7 @@ from local.bitrix24.calls import Calls
 from local.bitrix24.clock import Clock
 from local.bitrix24.events import Announcer
 from local.bitrix24.faults import Faults
+from local.bitrix24.journal import Journal
 from local.bitrix24.leads.store import Store
 from local.bitrix24.limits.bucket import Buckets, Rate
 from local.bitrix24.limits.operating import Meters
@@ -39,8 +40,9 @@ WEBHOOKS = {
 class Portal:
     """Settings, memory, limits, faults and counts of one emulator."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, journal: Journal | None = None) -> None:
         self.clock = Clock()
+        self.journal = journal or Journal()
         self.store = store
         self.stream = Stream()
         self.announcer = Announcer(store, self.clock)

@@ -66,7 +66,12 @@ async def _answer(job: Job) -> web.Response:
         return replies.ok(
             await batch.run(visit, order.params, order.commands, job.plan.commands, job.stop_after)
         )
-    done = await execute(visit, order.method, order.params, stopwatch)
+    try:
+        done = await execute(visit, order.method, order.params, stopwatch)
+    except RestError as error:
+        visit.note("ran", key="", error=error.code)
+        raise
+    visit.note("ran", key="", lead=done.answer.lead)
     beside = {"next": done.answer.next, "total": done.answer.total}
     shown = {name: value for name, value in beside.items() if value is not None}
     return replies.ok({"result": done.answer.result, **shown, "time": done.time})

@@ -27,6 +27,12 @@ async def carry_out(request: web.Request, visit: Visit, order: Order) -> web.Res
     """The answer to an admitted request; raises Dropped when there is to be none."""
     plan = visit.portal.faults.plan(order.name, order.command_names)
     job = Job(visit, order, plan)
+    visit.note(
+        "asked",
+        method=order.method,
+        commands=[vars(command) for command in order.steps],
+        fault=plan.whole and {"action": plan.whole.action, "code": plan.whole.code},
+    )
     if plan.whole is None:
         return await run(job)
     return await _FAULTS[plan.whole.action](Case(request, job, plan.whole))

@@ -16,6 +16,8 @@ class Visit:
 
     portal: Portal
     webhook: Webhook
+    #: Its name in the journal.
+    name: str = ""
     spent_s: float = 0.0
     began: float | None = None
     cut: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,6 +46,10 @@ class Visit:
         if self.began is None:
             self.began = clock.now()
         await clock.sleep(self.began + spent_s - clock.now())
+
+    def note(self, what: str, **more: object) -> None:
+        """A line in the journal."""
+        self.portal.journal.note(what, self.name, self.portal.clock.wall(), **more)
 
     def latency_s(self) -> float:
         """How long the next command takes."""

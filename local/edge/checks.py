@@ -9,9 +9,12 @@ import pika
 import redis
 
 from leadline.runtime.settings import settings
+from leadline.sync.crm_mode import SIMPLE_MODE
 from leadline.sync.keys import prefix
+from leadline.sync.outage import Outage
 from leadline.sync.pause import Pause
 from leadline.sync.presence import Presence
+from leadline.sync.reach import Reach
 from local.edge.config import Relay
 
 #: For everything a check does together.
@@ -76,11 +79,22 @@ def a_worker_works(url: str) -> None:
 
 
 def portal_serves(url: str) -> None:
-    """The workers have not paused because Bitrix24 serves nobody."""
+    """Calls are made, and get answers. Why not is public, so it quotes nothing that came in."""
+    key = prefix(settings().portal)
     with _redis(url) as client:
-        state = Pause(client, prefix(settings().portal)).state()
-    if state is not None:
-        raise Ailing(f"paused for {time.time() - state.since:.0f} s: {state.reason}")
+        pause, unreachable = Pause(client, key).state(), Reach(client, key).state()
+    if pause is not None:
+        raise Ailing(f"paused for {pause.lasts_s:.0f} s: {_why(pause)}")
+    if unreachable is not None:
+        raise Ailing(f"unreachable for {unreachable.lasts_s:.0f} s: {unreachable.code}")
+
+
+def _why(pause: Outage) -> str:
+    if pause.is_held:
+        return "by an operator"
+    if pause.code == SIMPLE_MODE:
+        return "simple CRM mode"
+    return "Bitrix24 serves nobody"
 
 
 def relay_ticks(relay: Relay) -> None:

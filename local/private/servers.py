@@ -32,6 +32,8 @@ class PrivateServer:
 
     server: Server
     state: State
+    #: More environment for its processes.
+    env: dict[str, str] = field(default_factory=dict)
     _programs: tuple[Program, ...] = ()
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -94,7 +96,7 @@ class PrivateServer:
         with (self.state.logs / f"{program.name}.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own server
                 dying_with_us(program),
-                env={**os.environ, **program.env, MARK: str(self.state.root)},
+                env={**os.environ, **program.env, **self.env, MARK: str(self.state.root)},
                 cwd=program.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -2,6 +2,7 @@
 
 import sys
 
+from leadline.runtime.errors import BadConfiguration
 from local.runner.choices import Choices
 from local.runner.console import Console
 from local.runner.runner import run
@@ -19,6 +20,9 @@ def main() -> int:
         choices = Choices.read()
     except ValueError as error:
         console.error(f"PORT, BITRIX_PORT, WORKERS and THREADS are numbers: {error}")
+        return 1
+    except BadConfiguration as error:
+        console.error(str(error))
         return 1
     return run(State.default(), choices, console)
 

@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from leadline.bitrix24.webhook import Webhook
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -27,7 +29,10 @@ class Choices:
 
         Raises:
             ValueError: a number is none.
+            BadConfiguration: the webhook is no URL of one.
         """
+        if webhook := env.get("BITRIX_WEBHOOK_URL"):
+            Webhook.parse(webhook)
         port, bitrix_port = env.get("PORT"), env.get("BITRIX_PORT")
         return cls(
             port=int(port) if port else None,

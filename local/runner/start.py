@@ -96,29 +96,35 @@ def _migrate(system: System) -> None:
 
 
 def _await_all(system: System, supervisor: Supervisor) -> list[str]:
-    ailing = ["edge"]
+    ailing = {"edge": ""}
 
     def is_well() -> bool:
-        ailing[:] = ailing_parts(system.edge_url)
-        return not ailing
+        ailing.clear()
+        ailing.update(ailing_parts(system.edge_url))
+        # The portal is not started here: there is nothing to wait for.
+        return not ailing.keys() - {"portal"}
 
     wait_until(is_well, supervisor, _ALL_WITHIN_S)
-    return ailing
+    return [f"{name} ({reason})" if reason else name for name, reason in ailing.items()]
 
 
-def ailing_parts(edge_url: str) -> list[str]:
-    """What the edge's /healthz says does not work; the edge itself if it says nothing."""
+def ailing_parts(edge_url: str) -> dict[str, str]:
+    """What the edge's /healthz says does not work, and why; the edge itself if it says nothing."""
     now = urllib.request.Request(  # noqa: S310 - loopback
         f"{edge_url}/healthz", headers={"Cache-Control": "no-cache"}
     )
     try:
         with urllib.request.urlopen(now, timeout=5):  # noqa: S310 - loopback
-            return []
+            return {}
     except urllib.error.HTTPError as error:
         try:
             parts = orjson.loads(error.read())["parts"]
         except (orjson.JSONDecodeError, KeyError, OSError):
-            return ["edge"]
-        return [name for name, state in parts.items() if state["status"] != "ok"]
+            return {"edge": ""}
+        return {
+            name: state.get("reason", "")
+            for name, state in parts.items()
+            if state["status"] == "failing"
+        }
     except OSError:
-        return ["edge"]
+        return {"edge": ""}

@@ -27,6 +27,7 @@ class Case:
 
 
 PAUSED = {'leadline_portal_paused{by="portal"}': "1x60"}
+UNREACHABLE = 'leadline_portal_unreachable{why="%s"}'
 SETTLED = 'leadline_events_settled_total{state="%s"}'
 HTTP = 'leadline_http_requests_total{function="create-user",status="%d"}'
 SLOW = 'leadline_http_request_duration_seconds_bucket{function="%s",le="%s"}'
@@ -58,6 +59,14 @@ CASES = (
         3,
         "Bitrix24 serves nobody, calls are held",
         quiet=({'leadline_portal_paused{by="operator"}': "1x9"},),
+    ),
+    Case(
+        "LeadlinePortalUnreachable",
+        {UNREACHABLE % "no connection": "1x9", UNREACHABLE % "no answer": "0x9"},
+        3,
+        "no request to Bitrix24 gets an answer: no connection",
+        {"why": "no connection"},
+        ({UNREACHABLE % "no answer": "1 0 1 0 1 0 1 0 1 0"}, PAUSED),
     ),
     Case(
         "LeadlineHeld",

@@ -172,3 +172,13 @@ def test_keys_that_nobody_would_ask_for_are_an_error(
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     assert passwords.main() == 1
     assert "key-of-somebody" not in capsys.readouterr().err
+
+
+def test_a_webhook_that_is_none_is_refused_at_the_start_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", "secret-but-no-url")
+    assert passwords.main() == 1
+    told = capsys.readouterr().err
+    assert "BITRIX_WEBHOOK_URL" in told
+    assert "secret-but-no-url" not in told

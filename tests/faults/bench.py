@@ -5,8 +5,10 @@ each can be killed, frozen, emptied and cut off on its own. What looks on or med
 `control`) goes around the proxies and always gets through.
 """
 
+import os
 import shutil
 import signal
+import ssl
 import subprocess
 import threading
 from collections import defaultdict
@@ -21,17 +23,24 @@ import pika
 import psutil
 import redis
 import requests
+import trustme
 
 from local.runner.state import State
+from tests.checker.history import Rate
 from tests.faults.proxy import Proxy
+from tests.faults.tap import Published
 from tests.servers import PrivateServer, eventually, private
 from tests.system import System
 
 SERVERS = ("postgres", "rabbitmq", "redis", "bitrix24")
+#: Behind the portal's proxy one more: it ends the TLS that our processes speak with the portal.
+UNSEALED = "bitrix24 unsealed"
 #: How long the portal lets a request run here; time-outs, leases and waits follow from it.
 REQUEST_LIMIT_S = 3
 #: `leadline.sync.queue`: who is frozen for longer has lost its lease.
 LEASE_S = REQUEST_LIMIT_S + 20
+#: The portal's request limit here: low enough to be reached.
+RATE = Rate(per_s=2, burst=12)
 #: Everything that waits for minutes in earnest waits for seconds here.
 QUICK = {
     "LEADLINE_REQUEST_LIMIT_S": str(REQUEST_LIMIT_S),
@@ -39,27 +48,47 @@ QUICK = {
     "LEADLINE_RESEND_AFTER_S": "4",
     "LEADLINE_RESEND_CAP_S": "15",
     "LEADLINE_RELAY_EVERY_S": "1",
+    "LEADLINE_BURST": str(RATE.burst),
     "WORKERS": "3",
 }
 #: Debian's wrapper on the PATH refuses every user but root and rabbitmq.
 _RABBITMQCTL = max(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmqctl"))
 #: Not ours, or only the tests' way in.
 _SPARED = {"edge"}
-_PORTAL = {"request_limit_s": REQUEST_LIMIT_S, "command_ms": 20, "request_ms": 0, "mode": "ok"}
-#: A webhook with a rate limit of its own: who deletes leads by hand is somebody else.
-_ELSEWHERE = "rest/1/enterprise-webhook-code"
+_PORTAL = {
+    "request_limit_s": REQUEST_LIMIT_S,
+    "command_ms": 20,
+    "request_ms": 0,
+    "mode": "ok",
+    "rate_per_s": RATE.per_s,
+    "burst": RATE.burst,
+}
+#: The code in our webhook, and one of another user with a rate limit of its own: who changes leads
+#: by hand is somebody else.
+OUR_CODE, OTHER_CODE = "local-webhook-code", "enterprise-webhook-code"
+_TRUSTING = Path(__file__).parent / "trusting"
 
 
 class Bench:
-    """One system to break; `put_right` mends everything."""
+    """One system to break; `put_right` repairs everything.
 
-    def __init__(self, folder: Path, **env: str) -> None:
+    `skew_s`: how far Postgres' clock is ahead of all others.
+    """
+
+    def __init__(self, folder: Path, skew_s: int = 0, **env: str) -> None:
         self.servers = {name: private(name, folder / name) for name in SERVERS}
+        self.servers["postgres"].env = _clock_ahead(skew_s) if skew_s else {}
+        self.servers["bitrix24"].env = {"BITRIX_JOURNAL": str(self.journal)}
+        self.skew_s = skew_s
+        #: In front of each server, seen by all processes and by all that they publish.
         self.proxies: dict[str, Proxy] = {}
+        self.published = Published()
+        self._authority = trustme.CA()
+        self._authority.cert_pem.write_to_path(str(folder / "authority.pem"))
         self.locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         # The kernel ends a server with the thread that started it: this one lasts.
         self._starter = ThreadPoolExecutor(1)
-        self._env = env
+        self._env, self._folder = env, folder
         self._broker_env: dict[str, str] = {}
         self.system = System(State(folder / "system"))
 
@@ -68,13 +97,16 @@ class Bench:
         self._broker_env = dict(self.servers["rabbitmq"].server.programs()[-1].env)
         for name, server in self.servers.items():
             server.start()
-            self.proxies[name] = Proxy(_port(server.url))
-        webhook = f"{self._behind('bitrix24')}/rest/1/local-webhook-code/"
+            taps = self.published.tap if name == "rabbitmq" else None
+            self.proxies[name] = Proxy(self._target(name), taps=taps)
+        webhook = f"{self._behind('bitrix24')}/rest/1/{OUR_CODE}/"
         self.system.env = {
+            "PYTHONPATH": f"{_TRUSTING}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+            "BENCH_AUTHORITY": str(self._folder / "authority.pem"),
             "DATABASE_URL": self._behind("postgres"),
             "AMQP_URL": self._behind("rabbitmq"),
             "REDIS_URL": self._behind("redis"),
-            "BITRIX_WEBHOOK_URL": webhook,
+            "BITRIX_WEBHOOK_URL": webhook.replace("http:", "https:"),
             **QUICK,
             **self._env,
         }
@@ -94,8 +126,9 @@ class Bench:
 
     def put_right(self) -> None:
         """No fault is left: all servers run and can be reached, no process is frozen."""
+        for proxy in self.proxies.values():
+            proxy.heal()
         for name, server in self.servers.items():
-            self.proxies[name].heal()
             with self.locks[name]:
                 server.thaw()
                 self.revive(name)
@@ -132,6 +165,8 @@ class Bench:
             return
         # A postmaster that was killed leaves backends that hold its memory for a moment.
         eventually(lambda: self._starter.submit(_starts, server).result(), 90, f"{name} runs again")
+        if name == "bitrix24":
+            self.control("PUT", "settings", _PORTAL)
 
     def crash(self, name: str, signal_: signal.Signals = signal.SIGKILL) -> None:
         """End a server at once."""
@@ -159,13 +194,18 @@ class Bench:
         except requests.RequestException:
             return []
 
-    def delete_lead(self, lead_id: str) -> None:
-        """As a person does in the CRM."""
-        url = f"{self.servers['bitrix24'].url}/{_ELSEWHERE}/crm.lead.delete"
+    def by_hand(self, method: str, **params: object) -> None:
+        """As a person does in the CRM, if the portal is there."""
+        url = f"{self.servers['bitrix24'].url}/rest/1/{OTHER_CODE}/{method}"
         try:
-            requests.post(url, json={"id": lead_id}, timeout=10)
+            requests.post(url, json=params, timeout=10)
         except requests.RequestException:
             return
+
+    @property
+    def journal(self) -> Path:
+        """Where the portal writes what it was asked and what it did."""
+        return self.servers["bitrix24"].state.root / "journal"
 
     def rows(self, sql: str, **params: object) -> list[dict[str, Any]]:
         """What is in the ledger."""
@@ -205,6 +245,16 @@ class Bench:
             timeout=60,
         )
 
+    def _target(self, name: str) -> int:
+        """Where a server's proxy passes on to."""
+        port = _port(self.servers[name].url)
+        if name != "bitrix24":
+            return port
+        sealing = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._authority.issue_cert("127.0.0.1").configure_cert(sealing)
+        self.proxies[UNSEALED] = Proxy(port, tls=sealing)
+        return self.proxies[UNSEALED].port
+
     def _behind(self, name: str) -> str:
         parts = urlsplit(self.servers[name].url)
         address = parts.netloc.replace(f":{parts.port}", f":{self.proxies[name].port}")
@@ -223,6 +273,15 @@ class _Channel(AbstractContextManager[Any]):
     def __exit__(self, *_error: object) -> None:
         with closing(self._connection):
             pass
+
+
+def _clock_ahead(seconds: int) -> dict[str, str]:
+    """The environment of a process whose clock is ahead, or behind; needs Debian's `faketime`."""
+    return {
+        "LD_PRELOAD": str(next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))),
+        "FAKETIME": f"{seconds:+}s",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def _port(url: str) -> int:

@@ -1,17 +1,18 @@
-"""Every fault of the laboratory, each a small function: break, `yield`, mend.
+"""Every fault of the laboratory, each a small function: break, `yield`, repair.
 
 `@fault(target, …)` enters it in `FAULTS`. Faults of one target never overlap, those of different
-ones do. What a fault itself owes the promises (a message that must end in the dead letters, leads
-that may be refused) it writes into the round's `Toll`.
+ones do. What a fault changes in what may be expected (a message that must end in the dead letters,
+leads that may be refused) it writes into the round's `Toll`.
 """
 
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pg8000.exceptions
@@ -23,7 +24,10 @@ from leadline.ledger.publish import message_of
 from leadline.messages import topology
 from leadline.users.statements import as_json
 from leadline.users.store import event_of
-from tests.faults.bench import LEASE_S, Bench
+from tests.checker.history import FULL_NAME, STAGE, Window
+from tests.faults.bench import LEASE_S, UNSEALED, Bench
+from tests.faults.damage import CLEAR, SEALED, Damage
+from tests.faults.workload import NAMES, STAGES, Client, Workload
 
 #: What the portal says to a create that it will never accept.
 REJECTION = "this lead is not wanted"
@@ -37,10 +41,15 @@ class Toll:
     poison: dict[str, str] = field(default_factory=dict)
     #: The broker has lost queues, with what may have been in them.
     messages_were_lost: bool = False
-    #: The rate limit's bucket was lost with Redis' memory, or the portal's with the portal.
-    limits_were_lost: bool = False
-    #: How many requests a fault refused with QUERY_LIMIT_EXCEEDED.
-    refusals: int = 0
+    #: Reasons for which users may stay failed; "late" is a forged reply's.
+    rejections: set[str] = field(default_factory=lambda: {REJECTION, "late"})
+    #: Events that were delivered or answered by a fault.
+    replayed: set[str] = field(default_factory=set)
+    #: When Redis lost memory.
+    redis_losses: list[float] = field(default_factory=list)
+    #: When something of ours was killed or cut off, and when the way to the portal was disturbed.
+    losses: list[Window] = field(default_factory=list)
+    blurs: list[Window] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,12 @@ class Scene:
     bench: Bench
     dice: random.Random
     toll: Toll
+    workload: Workload
 
 
 Injection = Callable[[Scene], Iterator[None]]
+#: What a fault excuses while it lasts: see `Injected` of the checker.
+Excuse = Literal["loss", "blur", "both", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,7 @@ class Fault:
     seconds: tuple[float, float]
     #: How likely it is among the others.
     weight: float
+    excuse: Excuse
     inject: Injection
 
 
@@ -73,13 +86,16 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    target: str, seconds: tuple[float, float] = (0, 0), weight: float = 1
+    target: str,
+    seconds: tuple[float, float] = (0, 0),
+    weight: float = 1,
+    excuse: Excuse = "loss",
 ) -> Callable[[Injection], Injection]:
     """Enter a function as a fault under its own name."""
 
     def enter(inject: Injection) -> Injection:
         name = inject.__name__
-        FAULTS[name] = Fault(name, target, seconds, weight, inject)
+        FAULTS[name] = Fault(name, target, seconds, weight, excuse, inject)
         return inject
 
     return enter
@@ -122,9 +138,7 @@ def a_process_frozen(scene: Scene) -> Iterator[None]:
 
 @fault("processes", (LEASE_S + 2, LEASE_S + 4), weight=1)
 def a_worker_frozen_past_its_lease(scene: Scene) -> Iterator[None]:
-    yield from _frozen(
-        scene, [one for one in scene.bench.process_names() if one.startswith("worker")]
-    )
+    yield from _frozen(scene, _workers(scene.bench))
 
 
 def _frozen(scene: Scene, names: list[str]) -> Iterator[None]:
@@ -165,9 +179,11 @@ def _network(server: str, weight: float) -> None:
         scene.bench.proxies[server].heal()
 
     def answers_lost(scene: Scene) -> Iterator[None]:
-        scene.bench.proxies[server].is_deaf = True
+        # Where TLS is spoken, a deaf proxy in front would let no new connection come about.
+        proxy = scene.bench.proxies[UNSEALED if server == "bitrix24" else server]
+        proxy.is_deaf = True
         yield
-        scene.bench.proxies[server].heal()
+        proxy.heal()
 
     def refusing(scene: Scene) -> Iterator[None]:
         scene.bench.proxies[server].is_closed = True
@@ -181,9 +197,10 @@ def _network(server: str, weight: float) -> None:
         scene.bench.proxies[server].heal()
 
     lasting = {black_hole: (0.5, 6), slow: (1, 6), answers_lost: (0.2, 3), refusing: (0.5, 5)}
+    excuse: Excuse = "blur" if server == "bitrix24" else "loss"
     for inject in (connections_reset, cut_in_mid_word, *lasting):
         inject.__name__ = f"{server}_{inject.__name__}"
-        fault(server, lasting.get(inject, (0, 2)), weight)(inject)
+        fault(server, lasting.get(inject, (0, 2)), weight, excuse)(inject)
 
 
 for _server in ("postgres", "rabbitmq", "redis", "bitrix24"):
@@ -197,7 +214,6 @@ def _crashing(server: str, signal_: signal.Signals, name: str, weight: float) ->
     def crash(scene: Scene) -> Iterator[None]:
         with scene.bench.locks[server]:
             scene.bench.crash(server, signal_)
-        scene.toll.limits_were_lost |= server == "bitrix24"
         # What RabbitMQ itself was moving from a delay queue into its queue is not confirmed to it.
         scene.toll.messages_were_lost |= (server, signal_) == ("rabbitmq", signal.SIGKILL)
         yield
@@ -205,7 +221,7 @@ def _crashing(server: str, signal_: signal.Signals, name: str, weight: float) ->
             scene.bench.revive(server)
 
     crash.__name__ = f"{server}_{name}"
-    fault(server, (0, 3), weight)(crash)
+    fault(server, (0, 3), weight, "blur" if server == "bitrix24" else "loss")(crash)
 
 
 def _freezing(server: str, seconds: tuple[float, float]) -> None:
@@ -215,7 +231,7 @@ def _freezing(server: str, seconds: tuple[float, float]) -> None:
         scene.bench.servers[server].thaw()
 
     freeze.__name__ = f"{server}_frozen"
-    fault(server, seconds)(freeze)
+    fault(server, seconds, excuse="blur" if server == "bitrix24" else "loss")(freeze)
 
 
 _crashing("postgres", signal.SIGQUIT, "stopped_immediately", weight=1)
@@ -243,7 +259,7 @@ def rabbitmq_wiped(scene: Scene) -> Iterator[None]:
 
 @fault("redis", weight=2)
 def redis_flushed(scene: Scene) -> Iterator[None]:
-    scene.toll.limits_were_lost = True
+    scene.toll.redis_losses.append(time.time())
     with scene.bench.redis() as redis:
         redis.flushall()
     yield
@@ -251,7 +267,7 @@ def redis_flushed(scene: Scene) -> Iterator[None]:
 
 @fault("redis", (0, 2), weight=1)
 def redis_wiped(scene: Scene) -> Iterator[None]:
-    scene.toll.limits_were_lost = True
+    scene.toll.redis_losses.append(time.time())
     with scene.bench.locks["redis"]:
         scene.bench.crash("redis")
         scene.bench.wipe("redis")
@@ -262,17 +278,42 @@ def redis_wiped(scene: Scene) -> Iterator[None]:
 @fault("redis", (0, 1), weight=1)
 def redis_forgot_its_last_second(scene: Scene) -> Iterator[None]:
     """As after a power cut with `appendfsync everysec`."""
-    scene.toll.limits_were_lost = True
     with scene.bench.locks["redis"]:
         files = sorted((scene.bench.servers["redis"].state.root / "redis").rglob("*.aof"))
         sizes = {path: path.stat().st_size for path in files}
         time.sleep(scene.dice.uniform(0.1, 1))
         scene.bench.crash("redis")
+        scene.toll.redis_losses.append(time.time())
         for path, size in sizes.items():
             with path.open("r+b") as file:
                 file.truncate(size)
         yield
         scene.bench.revive("redis")
+
+
+@fault("redis", (0, 1), weight=1)
+def redis_restored_from_a_copy(scene: Scene) -> Iterator[None]:
+    """As from a snapshot of its disk; no older than a second, which is all that may be lost."""
+    folder = scene.bench.servers["redis"].state.root / "redis"
+    copy = folder.with_name("redis-copy")
+    with scene.bench.locks["redis"]:
+        shutil.copytree(folder, copy)
+        time.sleep(scene.dice.uniform(0, 0.5))
+        scene.bench.crash("redis")
+        scene.toll.redis_losses.append(time.time())
+        shutil.rmtree(folder)
+        copy.rename(folder)
+        yield
+        scene.bench.revive("redis")
+
+
+@fault("redis", (0.5, 4), weight=1)
+def redis_demoted(scene: Scene) -> Iterator[None]:
+    """It answers every ping and refuses every write, as a master that another has replaced."""
+    with scene.bench.redis() as redis:
+        redis.replicaof("127.0.0.1", "1")
+        yield
+        redis.replicaof("NO", "ONE")
 
 
 @fault("redis", weight=1)
@@ -424,25 +465,136 @@ def _temper(name: str, rule: dict[str, Any]) -> None:
     def bad_temper(scene: Scene) -> Iterator[None]:
         scene.bench.control("POST", "faults", [rule])
         yield
-        rules = scene.bench.control("GET", "faults")
-        scene.toll.refusals += sum(
-            one["bitten"] for one in rules if one.get("code") == "QUERY_LIMIT_EXCEEDED"
-        )
         scene.bench.control("DELETE", "faults")
 
     bad_temper.__name__ = name
-    fault("bitrix24", (2, 6), weight=0.5)(bad_temper)
+    fault("bitrix24", (2, 6), weight=0.5, excuse="nothing")(bad_temper)
 
 
 _tempers()
 
 
-@fault("bitrix24", (1, 5), weight=1)
+@fault("bitrix24", (2, 6), weight=1, excuse="nothing")
+def portal_fails_at_length(scene: Scene) -> Iterator[None]:
+    """Each second command, with more text than any reply could carry."""
+    words = "Ошибка " * scene.dice.randrange(150, 14_000)
+    rule = {"method": "crm.item.add", "action": "error", "share": 0.5, "description": words}
+    scene.bench.control("POST", "faults", [rule])
+    yield
+    scene.bench.control("DELETE", "faults")
+
+
+@fault("bitrix24", (2, 6), weight=1, excuse="nothing")
+def portal_rejects_a_create_at_length(scene: Scene) -> Iterator[None]:
+    words = f"{REJECTION}, {'und so weiter ' * scene.dice.randrange(70, 7_000)}"
+    scene.toll.rejections.add(words)
+    rule = {"method": "crm.item.add", "action": "error", "code": "ERROR_CORE", "count": 1}
+    scene.bench.control("POST", "faults", [{**rule, "description": words}])
+    yield
+    scene.bench.control("DELETE", "faults")
+
+
+@fault("bitrix24", (1, 5), weight=1, excuse="nothing")
 def portal_serves_nobody(scene: Scene) -> Iterator[None]:
     mode = scene.dice.choice(("revoked", "plan_expired", "deleted", "overload"))
     scene.bench.control("PUT", "settings", {"mode": mode})
     yield
     scene.bench.control("PUT", "settings", {"mode": "ok"})
+
+
+# Answers that are damaged on their way
+
+
+def _damaging(proxy: str, name: str, damage: Damage) -> None:
+    def spoil(scene: Scene) -> Iterator[None]:
+        scene.bench.proxies[proxy].damage = damage
+        yield
+        scene.bench.proxies[proxy].heal()
+
+    spoil.__name__ = f"answers_have_{name}"
+    fault("bitrix24", (0.5, 3), weight=0.4, excuse="blur")(spoil)
+
+
+for _proxy, _damages in ((UNSEALED, CLEAR), ("bitrix24", SEALED)):
+    for _name, _damage in _damages.items():
+        _damaging(_proxy, _name, _damage)
+
+
+@fault("bitrix24", (3, 10), weight=1, excuse="blur")
+def answers_drip(scene: Scene) -> Iterator[None]:
+    scene.bench.proxies[UNSEALED].is_dripping = True
+    yield
+    scene.bench.proxies[UNSEALED].heal()
+
+
+# What is known of a call gets lost, and its user is taken back to what it was
+
+
+@fault("bitrix24", (0.2, 1), weight=3, excuse="both")
+def an_update_is_cut_off_and_taken_back(scene: Scene) -> Iterator[None]:
+    """An update reaches the portal; its worker, or what Redis knows of it, is lost."""
+    users = _synced(scene)
+    if not users:
+        return
+    user = scene.dice.choice(users)
+    before = scene.workload.users[user][1]
+    name = scene.dice.choice([one for one in NAMES if one != before.full_name])
+    client = Client(scene.workload, scene.dice)
+    scene.bench.proxies[UNSEALED].is_deaf = True
+    client.change(user, {FULL_NAME: name})
+    _await_title(scene.bench, user, name)
+    _lose_the_result(scene)
+    yield
+    scene.bench.proxies[UNSEALED].heal()
+    client.change(user, {FULL_NAME: before.full_name})
+
+
+@fault("", weight=2)
+def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
+    """The same with a stage, and without holding up its answer: which comes first is chance."""
+    users = _synced(scene)
+    if not users:
+        return
+    user = scene.dice.choice(users)
+    before = scene.workload.users[user][1]
+    client = Client(scene.workload, scene.dice)
+    client.change(user, {STAGE: scene.dice.choice([one for one in STAGES if one != before.stage])})
+    time.sleep(scene.dice.uniform(0, 0.1))
+    for name in _workers(scene.bench):
+        scene.bench.send(name, signal.SIGKILL)
+    client.change(user, {STAGE: before.stage})
+    yield
+
+
+def _synced(scene: Scene) -> list[int]:
+    """Users of this round for whom nothing is under way; the older half, left alone by most."""
+    sql = "SELECT id FROM users WHERE id = ANY (:ids) AND sync_status = 'synced' ORDER BY id"
+    rows = scene.bench.rows(sql, ids=list(scene.workload.users))
+    return [row["id"] for row in rows[: (len(rows) + 1) // 2]]
+
+
+def _await_title(bench: Bench, user: int, title: str) -> None:
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        if any(lead["TITLE"] == title for lead in bench.leads_of(user)):
+            return
+        time.sleep(0.02)
+
+
+def _lose_the_result(scene: Scene) -> None:
+    """Of the call that is under way."""
+    how = scene.dice.choice(("kill", "kill", "flush", "both"))
+    if how != "flush":
+        for name in _workers(scene.bench):
+            scene.bench.send(name, signal.SIGKILL)
+    if how != "kill":
+        scene.toll.redis_losses.append(time.time())
+        with scene.bench.redis() as redis:
+            redis.flushall()
+
+
+def _workers(bench: Bench) -> list[str]:
+    return [name for name in bench.process_names() if name.startswith("worker")]
 
 
 # Messages
@@ -468,7 +620,7 @@ _NONSENSE: tuple[bytes, ...] = (
 )
 
 
-@fault("", weight=2)
+@fault("", weight=2, excuse="nothing")
 def poison(scene: Scene) -> Iterator[None]:
     """A message that nobody can serve, on either queue."""
     queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
@@ -481,18 +633,20 @@ def poison(scene: Scene) -> Iterator[None]:
     yield
 
 
-@fault("", weight=3)
+@fault("", weight=3, excuse="nothing")
 def old_messages_come_again(scene: Scene) -> Iterator[None]:
     """Any event of the ledger, served or not, in any order, more than once."""
     query = as_json(
         "SELECT events.id AS event_id, user_id AS id, events.full_name, events.phone, events.stage,"
         " events.version, action, changed, events.stage_version, occurred_at, correlation_id,"
-        " traceparent, bitrix_lead_id FROM events JOIN users ON users.id = user_id"
+        " traceparent, bitrix_lead_id, history, originator_id"
+        " FROM events JOIN users ON users.id = user_id, installation"
         " ORDER BY events.id DESC LIMIT 60"
     )
     rows = orjson.loads(scene.bench.rows(query)[0]["found"])
     chosen = scene.dice.sample(rows, min(12, len(rows))) * 2
     scene.dice.shuffle(chosen)
+    scene.toll.replayed.update(str(row["event_id"]) for row in chosen)
     with scene.bench.channel() as channel:
         for row in chosen:
             message = message_of(event_of(row), resent=True)
@@ -500,7 +654,7 @@ def old_messages_come_again(scene: Scene) -> Iterator[None]:
     yield
 
 
-@fault("", weight=2)
+@fault("", weight=2, excuse="nothing")
 def old_replies_come_again(scene: Scene) -> Iterator[None]:
     """Successes once more, and failures of writes that succeeded later."""
     rows = scene.bench.rows(
@@ -511,6 +665,7 @@ def old_replies_come_again(scene: Scene) -> Iterator[None]:
     )
     with scene.bench.channel() as channel:
         for row in scene.dice.sample(rows, min(8, len(rows))):
+            scene.toll.replayed.add(str(row["id"]))
             reply = {
                 "action": row["action"],
                 "user_id": row["user_id"],
@@ -527,7 +682,7 @@ def old_replies_come_again(scene: Scene) -> Iterator[None]:
     yield
 
 
-@fault("", weight=2)
+@fault("", weight=2, excuse="nothing")
 def waiting_messages_swapped(scene: Scene) -> Iterator[None]:
     """What waits in a queue is put back in another order."""
     queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
@@ -540,6 +695,7 @@ def waiting_messages_swapped(scene: Scene) -> Iterator[None]:
             taken.append((method.delivery_tag, properties, body))
         scene.dice.shuffle(taken)
         for tag, properties, body in taken:
+            scene.toll.replayed.add(str(properties.message_id))
             channel.basic_publish("", queue, body, properties, mandatory=True)
             channel.basic_ack(tag)
     yield

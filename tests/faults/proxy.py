@@ -3,23 +3,53 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.faults.damage import UNDAMAGED, Damage
 
 _CHUNK = 64 * 1024
+#: A request has more bytes than what is said before the first one.
+_REQUEST_BYTES = 200
+#: The first byte of a TLS handshake; what is said afterwards begins with another.
+_HANDSHAKE = 0x16
 #: Closing with it sends a reset and no orderly end.
 _RESET = struct.pack("ii", 1, 0)
+#: Between two bytes of an answer that drips.
+_DRIP_S = 0.3
 
-Ends = tuple[asyncio.StreamWriter, asyncio.StreamWriter]
+#: Given every byte of a connection that goes to the server.
+Tap = Callable[[bytes], None]
+
+
+@dataclass(eq=False)
+class _Connection:
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    watch: Tap | None = None
+    #: Whether a request was passed on whose answer has not begun.
+    is_asked: bool = False
+
+    def reset(self) -> None:
+        for end in (self.client, self.server):
+            _reset(end)
 
 
 class Proxy:
-    """Listens on `port` and passes everything on to `target`, for as long as it is told to."""
+    """Listens on `port` and passes everything on to `target`, for as long as it is told to.
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    `tls`: with clients it speaks TLS, with the server it does not.
+    """
+
+    def __init__(
+        self, target: int, tls: ssl.SSLContext | None = None, taps: Callable[[], Tap] | None = None
+    ) -> None:
+        self._target, self._tls, self._taps = target, tls, taps
         self._loop = asyncio.new_event_loop()
-        self._connections: set[Ends] = set()
+        self._connections: set[_Connection] = set()
         self._flows = asyncio.Event()
         self._flows.set()
         #: Seconds by which each piece of data is late, in both directions.
@@ -30,6 +60,10 @@ class Proxy:
         self.is_closed = False
         #: How many bytes still pass to the server before everything is cut; None: no such limit.
         self.bytes_left: int | None = None
+        #: What becomes of answers.
+        self.damage: Damage = UNDAMAGED
+        #: Whether answers come byte by byte.
+        self.is_dripping = False
         #: How many connections were refused.
         self.refused = 0
         self.port = 0
@@ -54,6 +88,7 @@ class Proxy:
         if self.is_deaf:
             self.cut()
         self.delay_s, self.is_deaf, self.is_closed, self.bytes_left = 0.0, False, False, None
+        self.damage, self.is_dripping = UNDAMAGED, False
         self._loop.call_soon_threadsafe(self._flows.set)
 
     def close(self) -> None:
@@ -63,7 +98,9 @@ class Proxy:
 
     def _run(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        server = self._loop.run_until_complete(
+            asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        )
         self.port = server.sockets[0].getsockname()[1]
         started.set()
         self._loop.run_forever()
@@ -82,41 +119,63 @@ class Proxy:
         except OSError:
             _reset(client)
             return
-        ends = (client, server)
-        self._connections.add(ends)
+        connection = _Connection(client, server, self._taps() if self._taps else None)
+        self._connections.add(connection)
         try:
             await asyncio.gather(
-                self._pump(from_client, server, is_request=True),
-                self._pump(from_server, client, is_request=False),
+                self._pass_requests(from_client, connection),
+                self._pass_answers(from_server, connection),
             )
         except OSError:
             pass
         finally:
-            self._connections.discard(ends)
-            for end in ends:
-                _reset(end)
+            self._connections.discard(connection)
+            connection.reset()
 
-    async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_request: bool
-    ) -> None:
+    async def _pass_requests(self, source: asyncio.StreamReader, to: _Connection) -> None:
         while data := await source.read(_CHUNK):
-            await self._flows.wait()
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
-            if is_request and self.bytes_left is not None:
+            await self._on_its_way()
+            if self.bytes_left is not None:
                 data = data[: self.bytes_left]
                 self.bytes_left -= len(data)
-            if is_request or not self.is_deaf:
-                sink.write(data)
-                await sink.drain()
+            if to.watch:
+                to.watch(data)
+            to.is_asked |= len(data) > _REQUEST_BYTES and data[0] != _HANDSHAKE
+            to.server.write(data)
+            await to.server.drain()
             if self.bytes_left == 0:
                 self._cut()
         raise ConnectionResetError  # one end has hung up, so must the other
 
+    async def _pass_answers(self, source: asyncio.StreamReader, to: _Connection) -> None:
+        while data := await source.read(_CHUNK):
+            await self._on_its_way()
+            if self.is_deaf:
+                continue
+            damage = self.damage if to.is_asked else UNDAMAGED
+            to.is_asked = False
+            await self._answer(to.client, damage.spoil(data))
+            if damage.is_cut:
+                to.client.close()
+                break
+        raise ConnectionResetError
+
+    async def _answer(self, client: asyncio.StreamWriter, data: bytes) -> None:
+        while data and self.is_dripping:
+            client.write(data[:1])
+            data = data[1:]
+            await asyncio.sleep(_DRIP_S)
+        client.write(data)
+        await client.drain()
+
+    async def _on_its_way(self) -> None:
+        await self._flows.wait()
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+
     def _cut(self) -> None:
-        for ends in list(self._connections):
-            for end in ends:
-                _reset(end)
+        for connection in list(self._connections):
+            connection.reset()
 
 
 def _reset(end: asyncio.StreamWriter) -> None:

@@ -11,11 +11,14 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from tests.faults.bench import Bench
 from tests.faults.injections import FAULTS, IN_THE_WAY, Fault, Scene, Toll
+from tests.faults.workload import Workload
 
 #: Mean time between two faults.
 EVERY_S = 1.6
 #: How long a target is left alone after a fault of its own: a broker needs that long to come back.
 REST_S = {"rabbitmq": 12.0, "postgres": 4.0}
+#: How long what a fault has held up may keep arriving.
+_AFTERMATH_S = 1.0
 
 
 @dataclass
@@ -52,27 +55,32 @@ def draw(seed: int, seconds: float) -> list[Planned]:
     return planned
 
 
-def play(planned: list[Planned], bench: Bench, seconds: float) -> Toll:
-    """Let them happen; returns when the round's time is over and every fault has been mended."""
+def play(planned: list[Planned], bench: Bench, seconds: float, workload: Workload) -> Toll:
+    """Let them happen; returns when the round's time is over and every fault has been repaired."""
     toll, begun = Toll(), time.monotonic()
     with ThreadPoolExecutor(len(planned) + 1) as pool:
         befallen = []
         for one in planned:
             time.sleep(max(0.0, begun + one.at_s - time.monotonic()))
-            befallen.append(pool.submit(_befall, one, bench, toll))
+            befallen.append(pool.submit(_befall, one, bench, toll, workload))
         time.sleep(max(0.0, begun + seconds - time.monotonic()))
         for each in befallen:
             each.result()
     return toll
 
 
-def _befall(one: Planned, bench: Bench, toll: Toll) -> None:
-    """Break, wait, mend; what another fault has made impossible is noted and left."""
-    steps = one.fault.inject(Scene(bench, random.Random(one.seed), toll))  # noqa: S311
-    for wait_s in (one.seconds, 0):
-        try:
+def _befall(one: Planned, bench: Bench, toll: Toll, workload: Workload) -> None:
+    """Break, wait, repair; what another fault has made impossible is noted and left."""
+    dice = random.Random(one.seed)  # noqa: S311 - a game, no secret
+    steps, begun = one.fault.inject(Scene(bench, dice, toll, workload)), time.time()
+    try:
+        for wait_s in (one.seconds, 0):
             next(steps, None)
-        except (*IN_THE_WAY, redis.RedisError, AMQPConnectorException) as error:
-            one.notes.append(type(error).__name__)
-            return
-        time.sleep(wait_s)
+            time.sleep(wait_s)
+    except (*IN_THE_WAY, redis.RedisError, AMQPConnectorException) as error:
+        one.notes.append(type(error).__name__)
+    lasted = begun, time.time() + _AFTERMATH_S
+    if one.fault.excuse in {"loss", "both"}:
+        toll.losses.append(lasted)
+    if one.fault.excuse in {"blur", "both"}:
+        toll.blurs.append(lasted)

@@ -1,71 +1,149 @@
-"""Clients that write at random, and remember exactly what they were promised."""
+"""Clients that write at random, and remember exactly what they were promised.
+
+Names, phones and stages are few, so that they come back: a user is what it was a moment ago, or
+what another one is. A write is known by its user and version, or by its idempotency key.
+"""
 
 import random
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import Any
 
 import requests
 
+from tests.checker.history import FIELDS, FULL_NAME, PHONE, STAGE, Action, ClientWrite, State
 from tests.faults.bench import Bench
 
 STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
 #: In every name: what of it is found in a log has leaked.
 MARK = "Тайна"
+_LONG = f"{MARK} {'Долгая ' * 20}"
+NAMES = (*(f"{MARK} {word}" for word in ("Первая", "Вторая", "Третья")), _LONG[:99] + "а")
+PHONES = tuple(f"+7700555100{digit}" for digit in range(4))
+#: What nobody but a person in the CRM writes.
+NAME_BY_HAND, PHONE_BY_HAND = f"{MARK} Рукой", "+77005559999"
 CLIENTS = 4
+#: How many write to one user at the same moment.
+RACERS = 6
 #: How often an unanswered write with an idempotency key is repeated.
 REPEATS = 3
+_VALUES = {FULL_NAME: NAMES, PHONE: PHONES, STAGE: STAGES}
+_PATHS: dict[Action, tuple[str, str]] = {
+    "create_card": ("POST", "/users"),
+    "update_card": ("PATCH", "/users/{}"),
+    "move_card": ("POST", "/users/{}/move"),
+}
+_WEIGHTS = {
+    "create": 35,
+    "update": 25,
+    "move": 15,
+    "take_back": 12,
+    "race": 8,
+    "burst": 3,
+    "by_hand": 6,
+    "delete": 2,
+}
 
 
-@dataclass
-class Write:
-    """One write as its client saw it."""
+class Client:
+    """One client with a connection of its own; enters what it sees in `writes`."""
 
-    at: float
-    action: str
-    body: dict[str, Any]
-    user: int | None = None
-    key: str | None = None
-    if_match: int | None = None
-    #: HTTP status of each try; 0 where none came.
-    statuses: list[int] = field(default_factory=list)
-    #: What the client was promised: the user, and the version that the write made.
-    promised: dict[str, Any] | None = None
-    version: int | None = None
+    def __init__(self, workload: "Workload", dice: random.Random) -> None:
+        self._workload, self._dice = workload, dice
+        self._http = requests.Session()
 
-    @property
-    def is_unsure(self) -> bool:
-        """Nobody can say whether it was stored."""
-        return self.promised is None and any(one == 0 or one >= 500 for one in self.statuses)
+    def create(self) -> None:
+        """A new user of any name and phone."""
+        changes = {name: self._dice.choice(_VALUES[name]) for name in (FULL_NAME, PHONE)}
+        self._send("create_card", changes)
 
-    def __str__(self) -> str:
-        asked = {**self.body, **({"If-Match": self.if_match} if self.if_match else {})}
-        promised = f"promised version {self.version}" if self.promised else "no promise"
-        return f"{self.action} {asked} key={self.key} → {self.statuses}, {promised}"
+    def change(
+        self, user: int, changes: dict[str, str] | None = None, if_match: int | None = None
+    ) -> None:
+        """A change of some fields, any if none are given."""
+        changes = changes or self._any_change()
+        is_move = set(changes) == {STAGE} and self._dice.random() < 0.8
+        self._send("move_card" if is_move else "update_card", changes, user, if_match)
+
+    def take_back(self, user: int) -> None:
+        """A change, and within a second what was before."""
+        before = self._workload.users[user][1]
+        changes = self._any_change()
+        self.change(user, changes)
+        self._workload.pause(self._dice.uniform(0, 1))
+        self.change(user, {name: getattr(before, name) for name in changes})
+
+    def _any_change(self) -> dict[str, str]:
+        names = self._dice.choice(((FULL_NAME,), (PHONE,), (STAGE,), (FULL_NAME, PHONE), FIELDS))
+        return {name: self._dice.choice(_VALUES[name]) for name in names}
+
+    def _send(
+        self,
+        action: Action,
+        changes: dict[str, str],
+        user: int | None = None,
+        if_match: int | None = None,
+    ) -> None:
+        """Send it, with a key as often as it takes; sometimes once more though it was answered."""
+        key = self._workload.new_key() if self._dice.random() < 0.4 else None
+        repeats_anyway = self._dice.random() < 0.2
+        for _ in range(REPEATS if key else 1):
+            sent = ClientWrite(time.time(), action, changes, 0, user, if_match, key)
+            write = self._try(sent)
+            self._workload.note(write)
+            if not (write.is_unsure or (write.is_acknowledged and repeats_anyway)):
+                return
+
+    def _try(self, write: ClientWrite) -> ClientWrite:
+        method, path = _PATHS[write.action]
+        headers = {"Idempotency-Key": write.key} if write.key else {}
+        if write.if_match:
+            headers["If-Match"] = f'"{write.if_match}"'
+        url = f"{self._workload.bench.edge}{path.format(write.user)}"
+        try:
+            answer = self._http.request(
+                method, url, json=write.changes, headers=headers, timeout=20
+            )
+        except requests.RequestException:
+            return write
+        return _answered(write, answer)
+
+
+def _answered(write: ClientWrite, answer: requests.Response) -> ClientWrite:
+    seen = vars(write) | {"status": answer.status_code, "answered_at": time.time()}
+    if answer.ok:
+        user = answer.json()
+        seen |= {
+            "user": user["id"],
+            "version": int(answer.headers["ETag"].strip('"')),
+            "answered": State(*(user[name] for name in FIELDS)),
+        }
+    return ClientWrite(**seen)
 
 
 class Workload:
-    """Random creates, updates, moves, repeats and races; leads deleted in the CRM."""
+    """Random creates, changes, repeats, bursts and races; leads changed and deleted in the CRM."""
 
     def __init__(self, bench: Bench, seed: int) -> None:
         self.bench = bench
         self.seed = seed
-        self.writes: list[Write] = []
-        #: Newest known version of each user of this round.
-        self.users: dict[int, int] = {}
+        self.writes: list[ClientWrite] = []
+        #: Newest known version of each user of this round, and how it looks.
+        self.users: dict[int, tuple[int, State]] = {}
         #: Users whose lead somebody deleted.
         self.deleted: set[int] = set()
-        #: Promises that broke before the client's own eyes.
-        self.broken: list[str] = []
         self._stop = threading.Event()
-        self._numbers = count()
+        self._keys = count()
+        self._lock = threading.Lock()
         self._threads = [
-            threading.Thread(target=self._write_on, args=[random.Random(f"{seed}/{number}")])  # noqa: S311 - a game, no secret
+            threading.Thread(target=self._write_on, args=[self.dice(number)])
             for number in range(CLIENTS)
         ]
+
+    def dice(self, name: object) -> random.Random:
+        """Chances of their own for each part of the round."""
+        return random.Random(f"{self.seed}/{name}")  # noqa: S311 - a game, no secret
 
     def start(self) -> None:
         """Begin to write."""
@@ -73,109 +151,96 @@ class Workload:
             thread.start()
 
     def stop(self) -> None:
-        """End, and have the last word on every user whose lead was deleted."""
+        """End."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
+    def pause(self, seconds: float) -> None:
+        """Wait, or until the end."""
+        self._stop.wait(seconds)
+
     def speak_last(self) -> None:
         """A last write of every user whose lead was deleted: it must make the lead again."""
-        dice = random.Random(self.seed)  # noqa: S311
-        with requests.Session() as http:
-            for user in sorted(self.deleted):
-                self._update(http, dice, user, if_match=False)
+        client = Client(self, self.dice("last"))
+        for user in sorted(self.deleted):
+            seen = requests.get(f"{self.bench.edge}/users/{user}", timeout=20).json()
+            others = {name: _another(_VALUES[name], seen[name]) for name in (FULL_NAME, STAGE)}
+            client.change(user, others)
+
+    def new_key(self) -> str:
+        """An idempotency key that was never used."""
+        return f"key-{self.seed}-{next(self._keys)}"
+
+    def note(self, write: ClientWrite) -> None:
+        """What a client saw."""
+        with self._lock:
+            self.writes.append(write)
+            if write.user is None or write.version is None or write.answered is None:
+                return
+            version, _ = self.users.get(write.user, (0, None))
+            if write.version > version:
+                self.users[write.user] = write.version, write.answered
 
     def _write_on(self, dice: random.Random) -> None:
-        with requests.Session() as http:
-            while not self._stop.is_set():
-                self._one(http, dice)
-                self._stop.wait(dice.uniform(0.02, 0.2))
+        client = Client(self, dice)
+        while not self._stop.is_set():
+            self._one(client, dice)
+            self._stop.wait(dice.uniform(0.02, 0.2))
 
-    def _one(self, http: requests.Session, dice: random.Random) -> None:
-        kind = dice.choices(("create", "update", "move", "burst", "delete"), (40, 35, 25, 3, 3))[0]
+    def _one(self, client: Client, dice: random.Random) -> None:
+        kind = dice.choices([*_WEIGHTS], [*_WEIGHTS.values()])[0]
         pick = dice.random()
         users = sorted(self.users)
         if kind == "create" or not users:
-            self._create(http, dice)
+            client.create()
             return
         # Most often somebody new: the dangerous time of a user is its first minute.
         user = users[int(len(users) * pick**0.3)]
-        if kind == "update":
-            self._update(http, dice, user, if_match=dice.random() < 0.2)
-        elif kind == "move":
-            self._move(http, dice, user)
+        if kind == "take_back":
+            client.take_back(user)
+        elif kind == "race":
+            self._race(user, dice)
         elif kind == "burst":
             for _ in range(8):
-                self._update(http, dice, user, if_match=False)
-        else:
+                client.change(user)
+        elif kind == "by_hand":
+            self._change_by_hand(user, dice)
+        elif kind == "delete":
             self._delete_lead(user)
+        else:
+            changes = {STAGE: dice.choice(STAGES)} if kind == "move" else None
+            if_match = self.users[user][0] if dice.random() < 0.2 else None
+            client.change(user, changes, if_match)
 
-    def _create(self, http: requests.Session, dice: random.Random) -> None:
-        self._send(http, dice, Write(time.time(), "create_card", self._person(dice)))
+    def _race(self, user: int, dice: random.Random) -> None:
+        """Writes of one user at the same moment: of those with the last version one may pass.
 
-    def _update(
-        self, http: requests.Session, dice: random.Random, user: int, *, if_match: bool
-    ) -> None:
-        body = self._person(dice)
-        if dice.random() < 0.3:
-            body["stage"] = dice.choice(STAGES)
-        write = Write(time.time(), "update_card", body, user)
-        write.if_match = self.users[user] if if_match else None
-        self._send(http, dice, write)
+        Others have a stale precondition, or none.
+        """
+        clients = [Client(self, random.Random(dice.random())) for _ in range(RACERS)]  # noqa: S311
+        version = self.users[user][0]
+        wanted = dice.choices((version, version - 1 or None, None), (3, 2, 1), k=RACERS)
+        with ThreadPoolExecutor(RACERS) as pool:
+            for client, if_match in zip(clients, wanted, strict=True):
+                pool.submit(client.change, user, None, if_match)
 
-    def _move(self, http: requests.Session, dice: random.Random, user: int) -> None:
-        body = {"stage": dice.choice(STAGES)}
-        self._send(http, dice, Write(time.time(), "move_card", body, user))
-
-    def _person(self, dice: random.Random) -> dict[str, Any]:
-        name = f"{MARK} {self.seed}-{next(self._numbers)}"
-        return {"full_name": name, "phone": f"+7700{dice.randrange(10**7):07}"}
+    def _change_by_hand(self, user: int, dice: random.Random) -> None:
+        """A person gives the lead another stage or name, or one more phone."""
+        choices: tuple[dict[str, object], ...] = (
+            {"STATUS_ID": dice.choice(STAGES)},
+            {"TITLE": NAME_BY_HAND, "NAME": NAME_BY_HAND},
+            {"PHONE": [{"VALUE": PHONE_BY_HAND, "VALUE_TYPE": "HOME"}]},
+        )
+        fields = dice.choice(choices)
+        for lead in self.bench.leads_of(user):
+            self.bench.by_hand("crm.lead.update", id=lead["ID"], fields=fields)
 
     def _delete_lead(self, user: int) -> None:
         for lead in self.bench.leads_of(user):
             self.deleted.add(user)
-            self.bench.delete_lead(lead["ID"])
-
-    def _send(self, http: requests.Session, dice: random.Random, write: Write) -> None:
-        """Send it, with a key as often as it takes; sometimes once more though it was answered."""
-        write.key = f"key-{self.seed}-{next(self._numbers)}" if dice.random() < 0.4 else None
-        repeats_anyway = dice.random() < 0.2
-        self.writes.append(write)
-        for _ in range(REPEATS if write.key else 1):
-            self._try(http, write)
-            if not (write.is_unsure or (write.promised and repeats_anyway)):
-                return
-
-    def _try(self, http: requests.Session, write: Write) -> None:
-        paths = {
-            "create_card": ("POST", "/users"),
-            "update_card": ("PATCH", f"/users/{write.user}"),
-            "move_card": ("POST", f"/users/{write.user}/move"),
-        }
-        method, path = paths[write.action]
-        headers = {"Idempotency-Key": write.key} if write.key else {}
-        if write.if_match:
-            headers["If-Match"] = f'"{write.if_match}"'
-        url = f"{self.bench.edge}{path}"
-        try:
-            answer = http.request(method, url, json=write.body, headers=headers, timeout=20)
-        except requests.RequestException:
-            write.statuses.append(0)
-            return
-        write.statuses.append(answer.status_code)
-        if answer.ok:
-            self._note(write, answer)
-
-    def _note(self, write: Write, answer: requests.Response) -> None:
-        user, version = answer.json(), int(answer.headers["ETag"].strip('"'))
-        if write.promised and (write.promised, write.version) != (user, version):
-            self.broken.append(f"P1 a repeat was answered otherwise: {write}, {user} {version}")
-        if write.if_match and version != write.if_match + 1:
-            self.broken.append(f"P1 If-Match let another version pass: {write}, {version}")
-        write.promised, write.version, write.user = user, version, user["id"]
-        self.users[user["id"]] = max(version, self.users.get(user["id"], 0))
+            self.bench.by_hand("crm.lead.delete", id=lead["ID"])
 
 
-def by_user(writes: list[Write], user: int) -> Iterator[Write]:
-    """The writes of one user, in the order in which they were sent."""
-    return (write for write in writes if write.user == user)
+def _another(values: tuple[str, ...], value: str) -> str:
+    return next(one for one in values if one != value)

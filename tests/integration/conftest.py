@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
+import functions_framework
 import pg8000.native
 import pytest
+import requests
 import sqlalchemy
 import structlog
+from flask.testing import FlaskClient
 
 from leadline.ledger import publish
 from leadline.operate import cli
@@ -25,8 +29,10 @@ from leadline.runtime.session import Session
 from leadline.sync import replies
 from leadline.users import stages
 
+FUNCTIONS = Path(__file__).parents[2] / "functions"
 SECRETS = ("API_KEYS", "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
 Result = TypeVar("Result")
+Control = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +77,18 @@ def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """This process works with an empty Redis."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     return redis_url
+
+
+@pytest.fixture
+def control(portal: str) -> Control:
+    """The emulator's control API."""
+
+    def call(path: str, method: str = "GET", body: object = None) -> Any:
+        answer = requests.request(method, f"{portal}/_emulator/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    return call
 
 
 @pytest.fixture
@@ -172,6 +190,14 @@ def hang_up() -> None:
     """Close the idle connections to Postgres: the next one is made as the settings are then."""
     if database._database is not None:  # noqa: SLF001
         database._database.close()  # noqa: SLF001
+
+
+def served(function: str) -> FlaskClient:
+    """This function in this process."""
+    source = FUNCTIONS / function / "main.py"
+    app: Any = functions_framework.create_app(function, str(source), "http")  # type: ignore[no-untyped-call]
+    client: FlaskClient = app.test_client()
+    return client
 
 
 def rows(sql: str, **params: Any) -> list[dict[str, Any]]:

@@ -26,9 +26,8 @@ from leadline.sync.entry import Arrival, Owed
 from leadline.sync.keys import JOBS_KEY
 from leadline.sync.plan import Write, plan
 from leadline.sync.queue import work_queue
+from tests.integration.conftest import Control
 from tests.servers import eventually
-
-Control = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
@@ -39,18 +38,6 @@ def connected(
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     work_queue().remembers_since_ms()  # as every worker asks all the time
-
-
-@pytest.fixture
-def control(portal: str) -> Control:
-    """The emulator's control API."""
-
-    def call(path: str, method: str = "GET", body: object = None) -> Any:
-        answer = requests.request(method, f"{portal}/_emulator/{path}", json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
-
-    return call
 
 
 @pytest.fixture
@@ -236,7 +223,7 @@ def test_one_bad_command_harms_no_other(control: Control, amqp_url: str) -> None
 def test_a_revoked_webhook_pauses_all_and_costs_no_attempt(
     control: Control, workers: Callable[[int], None], amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.sync.pause.PROBE_STEPS_S", (0.5, 0.5))
+    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.5, 0.5))
     control("settings", "PUT", {"mode": "revoked"})
     for user_id in range(1, 101):
         put(user_id)

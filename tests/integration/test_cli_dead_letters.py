@@ -41,7 +41,8 @@ class Broker:
         assert method
         assert got
         received = Received(self.channel, method.delivery_tag, queue, got, content or b"", 3)
-        received.put_aside(Verdict(is_served=False, is_final=True, reason=reason))
+        copy = received.copy(Verdict(is_served=False, is_final=True, reason=reason))
+        self.channel.basic_publish("", copy.queue, copy.body, copy.properties(), mandatory=True)
         self.channel.basic_ack(received.tag)
 
     def take(self, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:

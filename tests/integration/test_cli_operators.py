@@ -150,7 +150,7 @@ def test_the_portal_is_described(leadline: Leadline) -> None:
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        ({"crm_mode": "simple"}, "simple mode"),
+        ({"crm_mode": "simple"}, "simple CRM mode"),
         ({"scope": ["user"]}, "crm"),
         ({"mode": "revoked"}, ""),
         ({"mode": "plan_expired"}, ""),

@@ -439,6 +439,103 @@ def _is_routed(channel: Any) -> bool:
     return True
 
 
+def declare(url: str, name: str, arguments: dict[str, Any], body: bytes | None = None) -> None:
+    """Make a queue as somebody else does, with a message in it where there is a body."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare(name, durable=True, arguments=arguments)
+        if body is not None:
+            channel.confirm_delivery()
+            channel.basic_publish("", name, body, mandatory=True)
+
+
+def exists(url: str, name: str) -> bool:
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        try:
+            connection.channel().queue_declare(name, passive=True)
+        except pika.exceptions.ChannelClosedByBroker:
+            return False
+        return True
+
+
+@pytest.fixture
+def odd(amqp_url: str) -> Iterator[list[str]]:
+    """Queues beside the work queue that somebody has declared otherwise."""
+    # The one of an earlier version is for the code of that version.
+    names = [*(f"{QUEUE}.{kind}" for kind in ("delay.1s", "delay.4s", "retry.1s")), DEAD]
+    for name in names:
+        declare(amqp_url, name, {"x-max-length": 7})
+    yield names
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        for name in names:
+            connection.channel().queue_delete(name)
+
+
+@pytest.mark.parametrize("answer", [503, 422])
+def test_queues_beside_that_can_not_be_had_keep_nobody_from_consuming(
+    start: Start, function: Function, amqp_url: str, odd: list[str], answer: int
+) -> None:
+    connector = start(amqp_url)
+    eventually(lambda: connector.health() == 200, 20, "the connector consumes")
+    function.answers = [answer]
+    publish(amqp_url, b"held")
+    await_requests(function, 1)
+    publish(amqp_url, b"now")
+    await_requests(function, 3)
+    (first, second), (others,) = (
+        [(at, headers["ce-attempt"]) for at, headers, body in function.requests if body == wanted]
+        for wanted in (b"held", b"now")
+    )
+    assert [first[1], second[1], others[1]] == ["1", "2", "1"]
+    assert second[0] - first[0] >= 0.9
+    assert [depth(amqp_url, name) for name in odd if exists(amqp_url, name)] == [0, 0, 0]
+    assert connector.stop() == 0
+    assert depth(amqp_url) == 0
+
+
+def test_a_message_that_is_held_goes_back_to_the_broker_when_the_connector_ends(
+    start: Start, function: Function, amqp_url: str, odd: list[str]
+) -> None:
+    assert odd
+    connector = start(amqp_url)
+    eventually(lambda: connector.health() == 200, 20, "the connector consumes")
+    function.answers = [503] * 9
+    publish(amqp_url, b"{}")
+    await_requests(function, 2)
+    assert connector.stop() == 0
+    assert depth(amqp_url) == 1
+
+
+@pytest.mark.usefixtures("running")
+def test_queues_beside_that_are_deleted_are_made_again_and_cost_no_message(
+    function: Function, amqp_url: str
+) -> None:
+    for answer, name in ((503, f"{QUEUE}.delay.1s"), (422, DEAD)):
+        with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+            connection.channel().queue_delete(name)
+        function.answers = [answer]
+        before = len(function.requests)
+        publish(amqp_url, b"{}")
+        eventually(partial(exists, amqp_url, name), 20, "the queue is there again")
+        await_requests(function, before + 2)
+
+
+def test_delay_queues_of_earlier_versions_go_once_they_are_empty(
+    start: Start, amqp_url: str
+) -> None:
+    empty, full = f"{QUEUE}.retry.1s", f"{QUEUE}.retry.60s"
+    declare(amqp_url, empty, {})
+    declare(amqp_url, full, {}, b"old")
+    for is_taken in (False, True):
+        connector = start(amqp_url)
+        eventually(lambda: connector.health() == 200, 20, "the connector consumes")  # noqa: B023
+        assert not exists(amqp_url, empty)
+        assert exists(amqp_url, full) is not is_taken
+        assert connector.stop() == 0
+        if not is_taken:
+            assert [body for _, body in take(amqp_url, full)] == [b"old"]
+
+
 def test_without_a_broker_it_says_so_and_goes_on_trying(start: Start) -> None:
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")

@@ -17,7 +17,7 @@ from leadline.runtime.errors import BadMessage
 from leadline.sync import replies
 from leadline.sync.entry import Answered
 from leadline.users import read, store
-from leadline.users.model import Changes, NewUser
+from leadline.users.model import Changes, Move, NewUser
 from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows
 from tests.unit.entries import entry, owed
@@ -285,22 +285,39 @@ def test_an_older_state_that_was_written_over_a_newer_one_is_mended() -> None:
     events = writes(3)
     applied(events[2], fence=30)
     applied(events[1], fence=40)
-    assert asked_again() == [(4, "look", 4)], "with the stage, which that message may have set"
+    assert asked_again() == [(4, "look", None)]
     assert sync(events[0])["status"] == "waiting"
+
+
+@pytest.mark.parametrize("is_late", [True, False], ids=["late", "first"])
+@pytest.mark.parametrize(("older", "stage_version"), [("move", 4), ("name", None)])
+def test_the_stage_is_written_again_only_where_the_older_write_can_have_set_it(
+    older: str, stage_version: int | None, *, is_late: bool
+) -> None:
+    """Else a person may have set the one that the lead has."""
+    (first,) = writes(1)
+    applied(first, fence=10)
+    change = Move(stage="JUNK") if older == "move" else Changes(full_name="Ann Lee")
+    second = store.change(first.user.id, change, None, None).event
+    third = store.change(first.user.id, Changes(full_name="Ann Lim"), None, None).event
+    in_order = [(third, 30), (second, 40)] if is_late else [(second, 40), (third, 30)]
+    for event, fence in (*in_order, in_order[-1]):
+        applied(event, fence=fence)
+    assert asked_again()[0] == (4, "look", stage_version)
 
 
 def test_so_it_is_when_the_replies_come_the_other_way_round() -> None:
     events = writes(3)
     applied(events[1], fence=40)
     applied(events[2], fence=30)
-    assert asked_again() == [(4, "look", 4)]
+    assert asked_again() == [(4, "look", None)]
 
 
 def test_so_it_is_when_the_user_waits_for_something_else_already() -> None:
     events = writes(3)
     applied(events[1], fence=30)
     applied(events[0], fence=40)
-    assert asked_again() == [(4, "look", 4)]
+    assert asked_again() == [(4, "look", None)]
 
 
 def test_a_version_that_was_written_once_more_may_have_overwritten_one_not_answered_yet() -> None:
@@ -310,7 +327,7 @@ def test_a_version_that_was_written_once_more_may_have_overwritten_one_not_answe
     applied(events[0], fence=30)
     assert asked_again() == []
     applied(events[1], fence=20)
-    assert asked_again() == [(4, "look", 4)]
+    assert asked_again() == [(4, "look", None)]
 
 
 def test_the_same_version_applied_under_two_leases_needs_no_look() -> None:

@@ -4,14 +4,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import redis
 import requests
 
 from leadline.runtime.probes import Pulse
+from leadline.sync.keys import prefix
+from leadline.sync.presence import Presence
 from tests.servers import eventually
 
 NOWHERE = "127.0.0.1:1"
+WEBHOOK = f"http://{NOWHERE}/rest/1/s3cr3tc0de/"
 
 Start = Callable[..., str]
 
@@ -21,13 +26,14 @@ def start(free_port: Callable[[], int]) -> Iterator[Start]:
     """Start a module with this environment; the address of its probes."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def run(module: str, **env: str) -> str:
+    def run(module: str, log: Path = Path(os.devnull), **env: str) -> str:
         port = free_port()
-        process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            env={**os.environ, "LEADLINE_AUTH": "off", "PORT": str(port), **env},
-            stdout=subprocess.DEVNULL,
-        )
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                env={**os.environ, "LEADLINE_AUTH": "off", "PORT": str(port), **env},
+                stdout=output,
+            )
         started.append(process)
         return f"http://127.0.0.1:{port}"
 
@@ -62,7 +68,7 @@ def test_a_worker_without_redis_is_alive(start: Start) -> None:
 def test_a_worker_tells_prometheus_and_keda_how_many_users_wait(
     start: Start, redis_url: str
 ) -> None:
-    url = start("leadline.sync.worker", REDIS_URL=redis_url)
+    url = start("leadline.sync.worker", REDIS_URL=redis_url, BITRIX_WEBHOOK_URL=WEBHOOK)
     eventually(lambda: status(f"{url}/_/ready") == 200, 20, "the worker is ready")
 
     def is_told() -> bool:
@@ -70,6 +76,32 @@ def test_a_worker_tells_prometheus_and_keda_how_many_users_wait(
         return "leadline_users_due 0.0" in told
 
     eventually(is_told, 20, "the number of users is told")
+
+
+@pytest.mark.parametrize("nonsense", [None, "s3cr3tc0de", "https://portal.example/s3cr3tc0de"])
+def test_a_worker_without_a_webhook_says_so_once_and_waits_for_one(
+    start: Start, redis_url: str, tmp_path: Path, nonsense: str | None
+) -> None:
+    """The secret is a file, which can be replaced without a restart, for worse too."""
+    secret, log = tmp_path / "bitrix-webhook-url", tmp_path / "log"
+    (tmp_path / "redis-url").write_text(redis_url)
+    if nonsense:
+        secret.write_text(nonsense)
+    url = start("leadline.sync.worker", log, LEADLINE_SECRETS_DIR=str(tmp_path))
+    eventually(lambda: status(f"{url}/_/health") == 200, 20, "the worker is alive")
+    eventually(lambda: b"webhook" in log.read_bytes(), 5, "it says why it does not work")
+    assert status(f"{url}/_/ready") == 503
+    with redis.Redis.from_url(redis_url) as client:
+        assert Presence(client, prefix("main")).silence_s() is None, "it is no worker yet"
+        secret.write_text(WEBHOOK)
+        eventually(lambda: status(f"{url}/_/ready") == 200, 20, "the worker is ready")
+        eventually(
+            lambda: Presence(client, prefix("main")).silence_s() is not None, 5, "it reports"
+        )
+    secret.write_text("nonsense")
+    eventually(lambda: status(f"{url}/_/ready") == 503, 20, "the worker is not ready")
+    eventually(lambda: log.read_bytes().count(b"no calls without a webhook") == 2, 5, "it says so")
+    assert b"s3cr3tc0de" not in log.read_bytes()
 
 
 def test_a_loop_that_stopped_turning_is_noticed() -> None:

@@ -141,9 +141,27 @@ def test_what_the_broker_refuses_is_not_confirmed(amqp_url: str) -> None:
 def test_an_unroutable_message_does_not_spoil_the_others(
     publisher: Publisher, amqp_url: str
 ) -> None:
-    lost = Message("no.such.queue", b"{}", "lost")
-    assert publisher.publish([message(1), lost, message(2)]) == [True, False, True]
-    assert waiting(amqp_url) == ["m-1", "m-2"]
+    # Other senders' messages may have no id, or the same one.
+    lost = [
+        Message("no.such.queue", b"%d" % number, id_) for number, id_ in enumerate(["x", "", ""])
+    ]
+    there = [Message(QUEUE, b"{}", ""), message(1), message(2)]
+    both = [one for pair in zip(there, lost, strict=True) for one in pair]
+    assert publisher.publish(both) == [True, False] * 3
+    assert waiting(amqp_url) == ["", "m-1", "m-2"]
+
+
+def test_a_publisher_needs_only_the_queue_that_it_publishes_to(amqp_url: str) -> None:
+    others = [one for one in topology.all_queues() if one.name not in (QUEUE, topology.REPLIES)]
+    with channel_to(amqp_url) as channel:
+        for queue in others:  # as somebody else has declared them
+            channel.queue_declare(queue.name, durable=True, arguments={"x-max-length": 7})
+    made = Publisher(amqp_url, topology.queues_of(QUEUE))
+    try:
+        assert made.publish([message(1)]) == [True]
+    finally:
+        made.close()
+    assert waiting(amqp_url) == ["m-1"]
 
 
 def test_eight_threads_offer_at_once_and_each_message_is_confirmed_once(

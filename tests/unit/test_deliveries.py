@@ -7,9 +7,11 @@ from unittest.mock import Mock, call
 
 import pika
 import pytest
+from pika.exceptions import ConnectionWrongStateError
 
 from leadline.messages.deliveries import Deliveries
 from leadline.messages.received import SERVED, Received, Verdict
+from leadline.runtime.broker import Message
 
 WAIT_S = 10
 
@@ -26,7 +28,15 @@ class Lab:
         self.held: dict[int, threading.Event] = {}
         self.verdicts: dict[int, Verdict] = {}
         self.posted: list[list[int]] = []
-        self.deliveries = Deliveries(self.connection, self.channel, self.courier, prefetch=8)
+        self.auxiliary = Mock()
+        self.auxiliary.put = self._put
+        self.is_confirmed = True
+        self.put_into: list[str] = []
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.connection.call_later = lambda delay_s, work: self.timers.append((delay_s, work))
+        self.deliveries = Deliveries(
+            self.connection, self.channel, self.courier, self.auxiliary, prefetch=8
+        )
 
     def receive(self, *tags: int) -> None:
         for tag in tags:
@@ -44,6 +54,10 @@ class Lab:
         found = [*self.channel.basic_ack.mock_calls]
         self.channel.basic_ack.reset_mock()
         return found
+
+    def _put(self, message: Message, done: Callable[[bool], None]) -> None:
+        self.put_into.append(message.queue)
+        done(self.is_confirmed)
 
     def _deliver(self, message: Received) -> Verdict:
         self.posted.append([message.tag])
@@ -94,8 +108,8 @@ def test_what_was_not_served_is_acknowledged_after_its_own_verdict(lab: Lab) -> 
     assert lab.acknowledged() == [call(1, multiple=True), call(3), call(4)]
     lab.work(1)
     assert lab.posted == [[1, 2, 3, 4], [2]]
-    (grave,) = lab.channel.basic_publish.mock_calls
-    assert grave.args[1] == "q.dead"
+    lab.work(1)
+    assert lab.put_into == ["q.dead"]
     assert lab.acknowledged() == [call(2, multiple=True)]
 
 
@@ -115,3 +129,41 @@ def test_half_of_what_may_be_in_hand_goes_in_one_request_at_most(lab: Lab) -> No
     lab.work(2)
     assert sorted(lab.posted) == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert lab.deliveries.is_done
+
+
+def test_what_can_not_be_put_aside_is_held_and_delivered_again_with_its_attempts_counted(
+    lab: Lab,
+) -> None:
+    lab.verdicts[1] = Verdict(is_served=False, reason="no")
+    lab.is_confirmed = False
+    lab.receive(1)
+    lab.work(2)
+    lab.receive(2)
+    lab.work(1)
+    assert lab.acknowledged() == [call(2)]
+    assert lab.deliveries.is_done  # RabbitMQ may give the held one to others
+    for expected_s in (1, 4, 15):
+        ((delay_s, again),) = lab.timers
+        assert delay_s == expected_s
+        lab.timers.clear()
+        again()
+        lab.deliveries.post()
+        assert not lab.deliveries.is_done
+        lab.work(2)
+    assert lab.posted == [[1], [2], [1], [1], [1]]
+    assert lab.put_into == ["q.delay.1s", "q.delay.4s", "q.delay.15s", "q.delay.60s"]
+    lab.is_confirmed = True
+    lab.timers.pop()[1]()
+    lab.deliveries.post()
+    lab.work(2)
+    assert lab.acknowledged() == [call(1, multiple=True)]
+
+
+def test_a_copy_that_is_confirmed_when_the_connection_is_gone_is_no_mistake(lab: Lab) -> None:
+    lab.verdicts[1] = Verdict(is_served=False, is_final=True, reason="no")
+    lab.receive(1)
+    settle = lab.callbacks.get(timeout=WAIT_S)
+    lab.connection.add_callback_threadsafe = Mock(side_effect=ConnectionWrongStateError)
+    settle()
+    assert lab.put_into == ["q.dead"]
+    assert lab.acknowledged() == []

@@ -167,25 +167,36 @@ def test_a_delivery_counts_as_first_only_if_nobody_can_have_seen_the_message(
 
 def test_dead_letters_exist_before_the_queue_that_sends_to_them() -> None:
     names = [queue.name for queue in topology.queues_of("bitrix_queue")]
-    assert names[:2] == ["bitrix_queue.dead", "bitrix_queue"]
-    assert names[2:] == [f"bitrix_queue.retry.{step}s" for step in topology.RETRY_STEPS_S]
+    assert names == ["bitrix_queue.dead", "bitrix_queue"]
 
 
 def test_queues_are_of_the_type_that_the_setting_names(configure: Configure) -> None:
-    configure()
+    for kind in ("quorum", "classic"):
+        configure(queue_type=kind)
+        others = [one for one in topology.all_queues() if one.is_auxiliary]
+        assert len(others) == 2 * (1 + len(topology.RETRY_STEPS_S))
+        assert {one.arguments["x-queue-type"] for one in others} == {kind}
+    configure(queue_type="quorum")
     assert topology.work_queue("q").arguments["x-queue-type"] == "quorum"
     assert topology.work_queue("q").arguments["x-dead-letter-routing-key"] == "q.dead"
 
 
 def test_a_classic_queue_is_as_plain_as_others_declare_it(configure: Configure) -> None:
     configure(queue_type="classic")
-    grave, work, *_ = topology.queues_of("q")
+    grave, work = topology.queues_of("q")
     assert work.arguments == {}
     assert grave.arguments == {"x-queue-type": "classic"}
 
 
-def test_a_delayed_message_comes_back_to_its_queue() -> None:
-    for queue in topology.queues_of("q")[2:]:
-        assert queue.arguments["x-dead-letter-exchange"] == ""
-        assert queue.arguments["x-dead-letter-routing-key"] == "q"
-        assert queue.arguments["x-message-ttl"] > 0
+def test_a_delayed_message_comes_back_to_its_queue_for_certain() -> None:
+    queues = topology.delay_queues("q")
+    assert [one.name for one in queues] == [f"q.delay.{step}s" for step in topology.RETRY_STEPS_S]
+    for queue, step_s in zip(queues, topology.RETRY_STEPS_S, strict=True):
+        assert queue.arguments == {
+            "x-queue-type": "quorum",
+            "x-message-ttl": step_s * 1000,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": "q",
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }

@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 BEGIN = """
 import logging, structlog
@@ -76,3 +79,83 @@ def test_the_readable_form_is_for_people() -> None:
     text = printed("logger.info('retry in %d ms', 2000, user_id=7)", LEADLINE_LOG="console")
     assert "retry in 2000 ms" in text
     assert "user_id=7" in text
+
+
+SECRETS = {
+    "DATABASE_URL": "postgresql://leadline:pgpassw0rd@db:5432/leadline",
+    "AMQP_URL": "amqp://leadline:am%22qp%5Cpass@broker:5672/%2F",
+    "REDIS_URL": "redis://:12345678@redis:6379/0",
+    "BITRIX_WEBHOOK_URL": "https://portal.example/crm/7/webhookc0de/",
+    "API_KEYS": "key-of-all\nread,write:key-of-some",
+}
+HIDDEN = ("pgpassw0rd", 'am"qp\\pass', "am%22qp", "12345678", "webhookc0de", "key-of-")
+READ = f"""
+from leadline.runtime import secrets
+read = [secrets.read(name.lower().replace("_", "-")) for name in {list(SECRETS)}]
+"""
+
+
+def secrets_in(text: str) -> list[str]:
+    """Secrets in a line, however it is quoted."""
+    return [one for one in HIDDEN for form in (one, json.dumps(one)[1:-1]) if form in text]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize(
+    "speak",
+    [
+        "logger.warning('odd', addresses=read)",
+        "logger.warning('odd', deep={'list': [{one: 1} for one in read]})",
+        "logger.warning('odd: ' + ' '.join(read))",
+        r"""logger.warning('odd', own=['am"qp\\pass', 12345678, 'x12345678x', b'12345678'])""",
+        "logger.warning('odd', error=ValueError(*read))",
+        "logging.getLogger('some.library').warning('bad headers (url=%s)', read)",
+        "logging.getLogger('some.library').error('bad', exc_info=ValueError(*read))",
+        "try: raise ValueError(*read)\nexcept ValueError: logger.exception('odd')",
+    ],
+)
+def test_a_secret_that_was_read_is_blanked_in_every_line(speak: str, form: str) -> None:
+    text = printed(READ + speak, LEADLINE_LOG=form, **SECRETS)
+    assert "odd" in text or "bad" in text
+    assert secrets_in(text) == []
+    if form == "json":
+        assert [json.loads(line)["service"] for line in text.splitlines()] == ["some-service"]
+
+
+def test_a_secret_from_a_file_is_blanked_also_once_it_was_replaced(tmp_path: Path) -> None:
+    replaced = """
+from pathlib import Path
+from leadline.runtime import secrets
+for code in ("firstc0de", "secondc0de"):
+    Path(secrets.os.environ["LEADLINE_SECRETS_DIR"], "bitrix-webhook-url").write_text(
+        f"https://portal.example/rest/1/{code}/"
+    )
+    secrets.read("bitrix-webhook-url")
+    logger.info("codes firstc0de secondc0de")
+"""
+    first, second = lines(replaced, LEADLINE_SECRETS_DIR=str(tmp_path))
+    assert first["event"] == "codes [hidden] secondc0de"
+    assert second["event"] == "codes [hidden] [hidden]"
+
+
+def test_what_looks_like_a_webhook_is_blanked_though_it_was_never_read() -> None:
+    (line,) = lines("logger.info('moved', url='https://portal.example/rest/1/abc/batch.json?x=1')")
+    assert line["url"] == "https://portal.example/rest/1/[hidden]/batch.json?x=1"
+
+
+def test_libraries_that_quote_addresses_do_not_warn() -> None:
+    names = "('urllib3.connectionpool', 'redis', 'requests')"
+    speak = f"for name in {names}: logging.getLogger(name).{{}}"
+    assert lines(speak.format("warning('Failed to parse headers (url=%s)', 1)")) == []
+    assert len(lines(speak.format("error('it broke')"))) == 3
+
+
+def test_a_line_without_secrets_stays_as_it_is() -> None:
+    """A password as short as a word, or equal to the user's name, is no secret."""
+    weak = {
+        "DATABASE_URL": "postgresql://leadline:leadline@db/leadline",
+        "REDIS_URL": "redis://:pass@r",
+    }
+    (line,) = lines(READ + "logger.info('leadline: pass', count=7, share=0.5, on=True)", **weak)
+    assert line["event"] == "leadline: pass"
+    assert (line["count"], line["share"], line["on"]) == (7, 0.5, True)

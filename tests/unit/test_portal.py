@@ -202,15 +202,6 @@ def test_a_portal_that_nobody_knows_was_sent_nothing() -> None:
         Portal(f"http://no-such-portal.invalid/rest/1/{SECRET}/").call(COMMANDS)
 
 
-def test_a_probe_asks_for_next_to_nothing(portal: Portal, answering: Answering) -> None:
-    answering.says({"result": {"ID": "1"}})
-    portal.probe()
-    assert answering.asked == [(f"/rest/1/{SECRET}/profile.json", {})]
-    answering.says({"error": "NO_AUTH_FOUND"}, 401)
-    with pytest.raises(PortalDown):
-        portal.probe()
-
-
 @pytest.mark.parametrize("times", [None, [], {}, "x", {"u1": None}, {"u1": {"operating": "x"}}])
 def test_odd_times_spoil_no_answer(portal: Portal, answering: Answering, times: Any) -> None:
     answering.says({"result": {"result": {"u1": 1, "u2": 2}, "result_time": times}, "time": times})
@@ -316,9 +307,9 @@ def test_what_is_odd_about_one_command_harms_no_other(
 def test_a_webhook_may_end_with_a_slash_or_not(answering: Answering, end: str) -> None:
     answering.says({"result": {}})
     made = Portal(answering.url.rstrip("/") + end)
-    made.probe()
+    made.call(COMMANDS)
     made.close()
-    assert answering.asked[0][0] == f"/rest/1/{SECRET}/profile.json"
+    assert answering.asked[0][0] == f"/rest/1/{SECRET}/batch.json"
 
 
 @pytest.mark.parametrize(

@@ -42,15 +42,17 @@ function state(portal, work) {
     set("portal-state", portal.error);
     return;
   }
-  byId("portal").classList.toggle("stopped", portal.paused);
+  byId("portal").classList.toggle("stopped", portal.paused || !portal.reachable);
   byId("pause").hidden = portal.paused && portal.by_operator;
   byId("resume").hidden = !portal.paused;
   const at = when(portal.since);
   const held = () => `${t("heldBy", { at })}${portal.reason ? ` ${t("reasonIs", { why: portal.reason })}` : ""}`;
-  const down = () => t("pausedBy", { at, why: portal.reason, next: when(portal.next_probe) });
+  const down = () => t(portal.code === "SIMPLE_CRM_MODE" ? "pausedSimple" : "pausedBy", { at, why: portal.reason, next: when(portal.next_probe) });
+  const unreachable = () => t("unreachable", { at: when(portal.unreachable_since), kind: t(portal.unreachable_kind), why: portal.unreachable_reason });
   if (portal.paused) set("portal-state", portal.by_operator ? held() : down());
   else if (work.worker_seen_s_ago === null) set("portal-state", t("noWorkerEver"));
   else if (work.worker_seen_s_ago > SILENT_S) set("portal-state", t("noWorker", { ago: span(work.worker_seen_s_ago) }));
+  else if (!portal.reachable) set("portal-state", unreachable());
   else set("portal-state", t("running"));
 }
 
@@ -58,7 +60,7 @@ function depths(queues, work) {
   const known = [
     ...(work.error ? [] : [[t("due"), work.users_due], [t("inCall"), work.users_in_a_call]]),
     // Delays matter only while something waits there.
-    ...(queues.error ? [] : Object.entries(queues).filter(([name, depth]) => depth || !name.includes(".retry."))),
+    ...(queues.error ? [] : Object.entries(queues).filter(([name, depth]) => depth || !name.includes(".delay."))),
   ];
   byId("queues").replaceChildren(...known.flatMap(([name, depth]) => [element("dt", {}, name),
     element("dd", { class: depth && name.endsWith(".dead") ? "bad" : "" }, depth === null ? t("gone") : number(depth))]));

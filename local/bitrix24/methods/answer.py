@@ -11,3 +11,5 @@ class Answer:
     result: Any
     total: int | None = None
     next: int | None = None
+    #: The lead that was written, for the journal.
+    lead: int | None = None

@@ -35,8 +35,9 @@ def get(portal: Portal, params: Params) -> Answer:
 
 def delete(portal: Portal, params: Params) -> Answer:
     """crm.item.delete: an empty list."""
-    writing.delete(portal, _found(portal, params).id, connector(params))
-    return Answer([])
+    lead = _found(portal, params)
+    writing.delete(portal, lead.id, connector(params))
+    return Answer([], lead=lead.id)
 
 
 def fields(_: Portal, params: Params) -> Answer:
@@ -75,7 +76,7 @@ def _missing(name: str) -> RestError:
 
 
 def _shown(lead: Lead) -> Answer:
-    return Answer({"item": {**item(lead), "fm": fm(lead)}})
+    return Answer({"item": {**item(lead), "fm": fm(lead)}}, lead=lead.id)
 
 
 def _write(method: str, params: Params) -> Write:

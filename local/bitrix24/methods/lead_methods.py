@@ -16,13 +16,14 @@ from local.bitrix24.writing import Write
 
 def add(portal: Portal, params: Params) -> Answer:
     """crm.lead.add: the new lead's id, a bare integer."""
-    return Answer(writing.add(portal, _write("crm.lead.add", params)).id)
+    lead = writing.add(portal, _write("crm.lead.add", params))
+    return Answer(lead.id, lead=lead.id)
 
 
 def update(portal: Portal, params: Params) -> Answer:
     """crm.lead.update: true; saves even when nothing changes."""
-    writing.update(portal, _lead_id(params), _write("crm.lead.update", params))
-    return Answer(result=True)
+    lead = writing.update(portal, _lead_id(params), _write("crm.lead.update", params))
+    return Answer(result=True, lead=lead.id)
 
 
 def get(portal: Portal, params: Params) -> Answer:
@@ -35,8 +36,9 @@ def get(portal: Portal, params: Params) -> Answer:
 
 def delete(portal: Portal, params: Params) -> Answer:
     """crm.lead.delete: true."""
-    writing.delete(portal, _lead_id(params), connector(params))
-    return Answer(result=True)
+    lead_id = _lead_id(params)
+    writing.delete(portal, lead_id, connector(params))
+    return Answer(result=True, lead=lead_id)
 
 
 def fields(_: Portal, __: Params) -> Answer:

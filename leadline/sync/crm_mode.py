@@ -1,0 +1,65 @@
+"""The CRM's mode: a portal in simple mode turns each lead into a deal, and keeps no leads.
+
+There an update finds no lead and would create one more, so no calls are made until the mode is
+classic again. It is asked for when a worker starts, each hour, and after a lead was gone: that may
+be the first sign of a mode that was changed.
+"""
+
+from typing import Any
+
+import redis
+
+from leadline.bitrix24.command import Command
+from leadline.runtime.errors import PortalDown
+
+#: https://apidocs.bitrix24.com/api-reference/crm/how-to-add-objects-with-crm-mode.html
+COMMAND = Command("crm.settings.mode.get", {})
+SIMPLE = 2
+#: What we call it where Bitrix24 has a code for an error.
+SIMPLE_MODE = "SIMPLE_CRM_MODE"
+ASK_EVERY_S = 3600
+ASK_AGAIN_S = 30
+
+_IN_DOUBT = b"in doubt"
+
+
+def check(answer: Any) -> None:
+    """Judge the answer to COMMAND; one that names no mode (no right, no such method) stops nothing.
+
+    Raises:
+        PortalDown: the portal keeps no leads.
+    """
+    if str(answer) == str(SIMPLE):
+        raise PortalDown(
+            "the portal is in simple CRM mode, it keeps no leads:"
+            " switch to classic CRM mode in the portal's CRM settings",
+            code=SIMPLE_MODE,
+        )
+
+
+class CrmMode:
+    """What is known of the mode, shared by all workers through Redis."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._key = f"{prefix}crm_mode"
+
+    def learned(self) -> None:
+        """The portal has just been asked, and keeps leads as far as it says."""
+        self._redis.set(self._key, "asked", ex=ASK_EVERY_S)
+
+    def ask_later(self) -> None:
+        """The portal did not answer; it is not asked before each call."""
+        self._redis.set(self._key, "not answered", ex=ASK_AGAIN_S)
+
+    def doubt(self) -> None:
+        """A lead was gone, or the mode was simple: ask before the next call is made."""
+        self._redis.set(self._key, _IN_DOUBT)
+
+    def is_doubtful(self) -> bool:
+        """Whether the portal must be asked before the next call."""
+        return self._redis.get(self._key) == _IN_DOUBT
+
+    def claim_question(self) -> bool:
+        """True for the one worker that shall ask, as nobody did for an hour."""
+        return bool(self._redis.set(self._key, "being asked", nx=True, ex=60))

@@ -1,0 +1,70 @@
+"""An operator's pause, in Redis where the workers see it, and in Postgres where it is kept.
+
+Redis may be emptied, or restart without its last second; then the relay's next tick restores what
+the ledger says. Where no database is at hand (the side of Bitrix24 stands alone) Redis keeps it.
+"""
+
+import redis
+import structlog
+
+from leadline.ledger import holds
+from leadline.ledger.holds import Hold
+from leadline.runtime import secrets
+from leadline.runtime.errors import BadConfiguration, DatabaseDown, QueueDown
+from leadline.runtime.redis import reachable
+from leadline.sync.shared import paused
+
+log = structlog.get_logger()
+
+
+def hold(reason: str) -> None:
+    """Make no calls until `release`, whatever Redis forgets.
+
+    Raises:
+        QueueDown, DatabaseDown: what is said of the hold is done in one place only.
+    """
+    try:
+        with reachable():
+            since = paused().hold(reason)
+    except QueueDown:
+        if not _has_database():
+            raise
+        holds.keep(None, reason)
+        raise QueueDown(
+            "Redis can't be reached: calls are paused by the relay once it can"
+        ) from None
+    if _has_database():
+        try:
+            holds.keep(since, reason)
+        except DatabaseDown:
+            raise DatabaseDown(
+                "calls are paused, but Postgres can't be reached to keep that: repeat it later"
+            ) from None
+
+
+def release() -> bool:
+    """Make calls again, whatever paused them; False: nothing was paused.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached; a hold goes on.
+        QueueDown: Redis can't be reached; a hold goes on until this is repeated.
+    """
+    # First where it is kept, or the relay would restore it.
+    was_kept = _has_database() and holds.forget()
+    with reachable():
+        return paused().release() or was_kept
+
+
+def restore(kept: Hold) -> None:
+    """Tell Redis again what the ledger has kept, unless an operator has resumed meanwhile."""
+    if secrets.read("redis-url") is None:
+        return
+    try:
+        with reachable():
+            paused().restore(kept.since, kept.reason)
+    except (QueueDown, BadConfiguration, redis.RedisError) as error:
+        log.warning("Redis can't be told that calls are held", error=type(error).__name__)
+
+
+def _has_database() -> bool:
+    return secrets.read("database-url") is not None

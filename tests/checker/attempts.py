@@ -1,0 +1,219 @@
+"""P5: three attempts, two and four seconds apart, none spent on a refusal, one for what won't pass.
+
+An attempt is a request that carried a command for an event and was not refused, whether it was
+carried out, failed or got lost. Where the harness can't tell for which events a command was, its
+user is judged, with every count of attempts that is possible.
+"""
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.checker.history import Broken, Command, History, PortalRequest, Window
+
+MAX_ATTEMPTS = 3
+#: At least so long after the first and after the second failed attempt.
+WAITS_S = {1: 2.0, 2: 4.0}
+#: Clocks are read a moment after what they time.
+_TOLERANCE_S = 0.02
+
+#: How an attempt looked to its sender. `maybe`: done, and the answer may have been lost.
+_Seen = Literal["done", "maybe", "failed", "final"]
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    at: float
+    seen: _Seen
+    is_lookup: bool
+    #: Whether `at` is when it was sent.
+    is_exact: bool
+
+
+def attempts_keep_their_distance(history: History) -> Iterator[Broken]:
+    """After the first failed attempt of an event two seconds pass, after the second four.
+
+    Excused where Redis lost memory in between or the count may be lost, and where only arrivals
+    are known and the way was disturbed.
+    """
+    replied: dict[str, list[float]] = defaultdict(list)
+    for reply in history.replies:
+        replied[reply.event_id].append(reply.at)
+    for event, attempts in _by_event(history).items():
+        for moment in _too_early(attempts, history, replied[event]):
+            yield _broken("distance", f"{event} at {moment}: {attempts}")
+    for user, attempts in _by_user(history).items():
+        for moment in _too_early(attempts, history):
+            yield _broken("distance", f"at {moment}: {attempts}", user)
+
+
+def _too_early(
+    attempts: list[_Attempt], history: History, replied: list[float] | None = None
+) -> Iterator[float]:
+    """When an attempt came before its time.
+
+    `replied`: when the event was answered, after which another sending begins; None: the attempts
+    are of a user, whose events are not known.
+    """
+    counts = {0}
+    for one, following in itertools.pairwise(attempts):
+        between = (one.at, following.at)
+        counts, wait_s = _after(one, counts, joins=replied is None)
+        if _fall_into(between, replied or ()) or _fall_into(between, history.injected.redis_losses):
+            counts = {0}
+        elif _overlap(between, history.injected.losses):
+            counts |= {max(0, count - 1) for count in counts} | {0}
+        elif following.at - one.at < wait_s - _TOLERANCE_S:
+            is_exact = one.is_exact and following.is_exact
+            if is_exact or not _overlap(between, history.injected.blurs):
+                yield following.at
+
+
+def _after(one: _Attempt, counts: set[int], *, joins: bool) -> tuple[set[int], float]:
+    """How many attempts may be spent after this one, and how long it is at least to the next."""
+    spent = {count + 1 for count in counts}
+    wait_s = min(WAITS_S.get(count, 0.0) for count in spent)
+    if MAX_ATTEMPTS in spent:
+        # The next is of another sending, or of another event, which may have been there before.
+        spent = (spent - {MAX_ATTEMPTS}) | ({0, 1, 2} if joins else {0})
+    if one.seen == "failed":
+        return spent, wait_s
+    # A look-up is followed by a write at once; it may also have shown that nothing is to do.
+    kept = counts if one.is_lookup else {0}
+    lost = spent if one.seen == "maybe" else set()
+    return kept | lost | ({0} if joins else set()), 0.0
+
+
+def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
+    """A reply counts no more attempts than failed, and on a success the last one.
+
+    What was refused is not among them.
+    """
+    by_event, by_user = _by_event(history), _by_user(history)
+    for reply in history.replies:
+        if reply.event_id in history.injected.replayed:
+            continue
+        attempts = by_event.get(reply.event_id)
+        if attempts is None:
+            if history.injected.blurs or not history.requests:
+                continue  # what was sent and did not arrive is not known
+            attempts = by_user.get(reply.user, [])
+        failed = sum(one.seen != "done" for one in attempts)
+        if reply.attempts > failed + (reply.status == "success"):
+            yield _broken("refusals", f"{failed} attempts failed, but {reply}", reply.user)
+
+
+def three_attempts_are_made(history: History) -> Iterator[Broken]:
+    """An event has three attempts at most for each sending, and not fewer before it fails for now.
+
+    One more is possible for each loss, which may have swallowed the count of one.
+    """
+    for event in history.events:
+        if event.attempts > MAX_ATTEMPTS:
+            yield _broken("three", f"{event.attempts} attempts: {event}", event.user)
+    for reply in history.replies:
+        is_early = reply.is_passing and reply.attempts < MAX_ATTEMPTS
+        if is_early and reply.event_id not in history.injected.replayed:
+            yield _broken("three", f"gave up too early: {reply}", reply.user)
+    if not history.is_broker_complete:
+        return
+    sent = Counter(one.event_id for one in history.publications)
+    losses = len(history.injected.losses) + MAX_ATTEMPTS * len(history.injected.redis_losses)
+    for event_id, attempts in _by_event(history).items():
+        failed = [one for one in attempts if one.seen in {"failed", "final"}]
+        if len(failed) > MAX_ATTEMPTS * max(1, sent[event_id]) + losses:
+            yield _broken("three", f"{event_id}, sent {sent[event_id]} times: {attempts}")
+
+
+def what_will_not_pass_is_tried_once(history: History) -> Iterator[Broken]:
+    """After the portal rejected a command for good, its event is not tried again.
+
+    Excused are events that were sent again, and losses, which make the rejection forgotten.
+    """
+    if not history.is_broker_complete or history.injected.losses or history.injected.redis_losses:
+        return
+    sent = Counter(one.event_id for one in history.publications)
+    for event_id, attempts in _by_event(history).items():
+        if sent[event_id] < 2 and any(one.seen == "final" for one in attempts[:-1]):
+            yield _broken("once", f"{event_id} was tried again: {attempts}")
+
+
+def _by_event(history: History) -> dict[str, list[_Attempt]]:
+    """Attempts of each event, where the harness knows them."""
+    found: dict[str, list[_Attempt]] = defaultdict(list)
+    for request in _in_order(history):
+        commands: dict[str, list[Command]] = defaultdict(list)
+        for command in request.commands:
+            for event in command.events:
+                commands[event].append(command)
+        for event, its in commands.items():
+            if (attempt := _attempt(request, its)) is not None:
+                found[event].append(attempt)
+    return found
+
+
+def _by_user(history: History) -> dict[int, list[_Attempt]]:
+    """Attempts of each user, of commands of which no event is known."""
+    found: dict[int, list[_Attempt]] = defaultdict(list)
+    for request in _in_order(history):
+        commands: dict[int, list[Command]] = defaultdict(list)
+        for command in request.commands:
+            for user in command.users if not command.events else ():
+                commands[user].append(command)
+        for user, its in commands.items():
+            if (attempt := _attempt(request, its)) is not None:
+                found[user].append(attempt)
+    return found
+
+
+def _in_order(history: History) -> list[PortalRequest]:
+    return sorted(history.requests, key=_moment)
+
+
+def _moment(request: PortalRequest) -> float:
+    return request.at if request.sent_at is None else request.sent_at
+
+
+def _attempt(request: PortalRequest, commands: list[Command]) -> _Attempt | None:
+    """The commands of one event or user in one request; None where they were refused."""
+    results = {command.result for command in commands}
+    if request.fate == "refused" or results == {"refused"}:
+        return None
+    return _Attempt(
+        _moment(request),
+        _seen(request, commands),
+        is_lookup=not any(command.method.endswith((".add", ".update")) for command in commands),
+        is_exact=request.sent_at is not None,
+    )
+
+
+def _seen(request: PortalRequest, commands: list[Command]) -> _Seen:
+    if any(command.result == "error" and command.is_final for command in commands):
+        return "final"
+    read = {command.is_answer_read for command in commands}
+    is_done = request.fate == "executed" and all(one.result == "done" for one in commands)
+    if not is_done or False in read:
+        return "failed"
+    return "maybe" if None in read else "done"
+
+
+def _overlap(between: Window, windows: Collection[Window]) -> bool:
+    return any(begin <= between[1] and end >= between[0] for begin, end in windows)
+
+
+def _fall_into(between: Window, moments: Collection[float]) -> bool:
+    return any(between[0] <= moment <= between[1] for moment in moments)
+
+
+def _broken(rule: str, what: str, user: int | None = None) -> Broken:
+    return Broken(f"attempts: {rule}", "P5", what, user)
+
+
+RULES = (
+    attempts_keep_their_distance,
+    refusals_cost_no_attempt,
+    three_attempts_are_made,
+    what_will_not_pass_is_tried_once,
+)

@@ -1,0 +1,243 @@
+"""P2 and P3: one lead for each user, and at rest it looks like its user."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from tests.checker.history import (
+    FULL_NAME,
+    PHONE,
+    STAGE,
+    Broken,
+    History,
+    Lead,
+    LeadWrite,
+    LedgerEvent,
+    LedgerUser,
+)
+from tests.checker.reading import acknowledged, events_of_users, is_lost
+
+
+def a_user_has_one_lead(history: History) -> Iterator[Broken]:
+    """Of each origin at most one create is carried out; each lead deleted by hand allows one more.
+
+    Counted are creates that ran, whether or not they were answered or their lead is still there.
+    At rest no origin has two leads, and each belongs to a user that is, or that a fork lost.
+    """
+    for user, creates in _creates(history).items():
+        deletes = [
+            write.at
+            for lead in history.leads
+            for write in lead.writes
+            if lead.user == user and _is_deletion_by_hand(write)
+        ]
+        alive = 0
+        for at, is_create in sorted([(at, 1) for at in creates] + [(at, 0) for at in deletes]):
+            if is_create and alive:
+                yield Broken("one lead", "P2", f"created again at {at}: {sorted(creates)}", user)
+                break
+            alive = is_create
+    yield from _leads_at_rest(history)
+
+
+def _creates(history: History) -> dict[int, list[float]]:
+    """When leads were created for each user: as requests say, else as the leads themselves do."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for request in history.requests:
+        for command in request.commands:
+            if command.method.endswith(".add") and command.result == "done":
+                at = request.at if command.at is None else command.at
+                for user in command.users:
+                    found[user].append(at)
+    by_leads: dict[int, list[float]] = defaultdict(list)
+    for lead in history.leads:
+        for write in lead.writes:
+            if (write.kind, write.by) == ("create", "us"):
+                by_leads[lead.user].append(write.at)
+    more = {user: moments for user, moments in by_leads.items() if len(moments) > len(found[user])}
+    return found | more
+
+
+def _leads_at_rest(history: History) -> Iterator[Broken]:
+    there = Counter(lead.user for lead in history.leads if not lead.is_deleted)
+    lost = {user for fork in history.injected.forks for user, _ in fork.lost}
+    for user, count in there.items():
+        if count > 1:
+            yield Broken("one lead", "P2", f"{count} leads at rest", user)
+        if user not in history.users and user not in lost:
+            yield Broken("one lead", "P2", "a lead of no user", user)
+
+
+def the_lead_is_its_user(history: History) -> Iterator[Broken]:
+    """At rest the lead of a synced user has its name, its phone in the only row of ours, its stage.
+
+    A value set by hand in the CRM may stay where no later write of a client's changed it: for a
+    stage, none that gave a stage; for name and phone, none that made it differ from what we had
+    written before. A lead deleted by hand may be missing until a later write has to reach it.
+    """
+    leads = {lead.user: lead for lead in history.leads if not lead.is_deleted}
+    for user_id, user in history.users.items():
+        if user.sync_status != "synced":
+            continue
+        lead = leads.get(user_id)
+        if lead is None:
+            if not _may_be_missing(user, history):
+                yield Broken("lead is user", "P3", "no lead", user_id)
+            continue
+        if user.lead_id != lead.id:
+            yield Broken("lead is user", "P3", f"{user} has another lead: {lead.id}", user_id)
+        for name in _differing(lead, user):
+            if not _may_stay(name, lead, user, history):
+                yield Broken("lead is user", "P3", f"{name} of {lead} is not {user}", user_id)
+
+
+def _differing(lead: Lead, user: LedgerUser) -> Iterator[str]:
+    name = user.state.full_name
+    if lead.title != name or lead.name not in {None, name[:50]}:
+        yield FULL_NAME
+    if _own_rows(lead) != [user.state.phone]:
+        yield PHONE
+    if lead.stage != user.state.stage:
+        yield STAGE
+
+
+def _own_rows(lead: Lead) -> list[str]:
+    """The lead's phones without those that a person has added."""
+    added = Counter(
+        write.fields["phone_added"] for write in lead.writes if "phone_added" in write.fields
+    )
+    rows = []
+    for phone in reversed(lead.phones):  # who adds, adds at the end
+        if added[phone]:
+            added[phone] -= 1
+        else:
+            rows.append(phone)
+    return rows[::-1]
+
+
+def _shown(name: str, lead: Lead) -> str | None:
+    if name == PHONE:
+        rows = _own_rows(lead)
+        return (rows or [""])[0] if len(rows) < 2 else None
+    return lead.title if name == FULL_NAME else lead.stage
+
+
+def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool:
+    """Whether the lead differs from its user by hand, and nothing later had to change that."""
+    writes = [write for write in lead.writes if name in write.fields]
+    if not writes or writes[-1].by != "hand" or writes[-1].fields[name] != _shown(name, lead):
+        return False
+    own = [write.fields[name] for write in writes if write.by == "us"]
+    if not own or own[-1] != getattr(user.state, name):
+        return False
+    return name != STAGE or not any(
+        write.user == user.id and STAGE in write.changes and write.at > writes[-1].at
+        for write in acknowledged(history)
+        if not is_lost(write, history)
+    )
+
+
+def _may_be_missing(user: LedgerUser, history: History) -> bool:
+    """Whether a person deleted the lead, and no write of a client's since then had to reach it."""
+    gone = [
+        (lead.writes[-1].at, lead)
+        for lead in history.leads
+        if lead.user == user.id and lead.writes and _is_deletion_by_hand(lead.writes[-1])
+    ]
+    if not gone:
+        return False
+    at, lead = max(gone, key=lambda one: one[0])
+    written: dict[str, str] = {}
+    for write in lead.writes:
+        if write.by == "us":
+            written |= write.fields
+    later = [
+        write
+        for write in acknowledged(history)
+        if write.user == user.id and write.at > at and not is_lost(write, history)
+    ]
+    is_touched = any(STAGE in write.changes for write in later)
+    is_same = all(written.get(key, value) == value for key, value in vars(user.state).items())
+    return not later or (is_same and not is_touched)
+
+
+def _is_deletion_by_hand(write: LeadWrite) -> bool:
+    return (write.kind, write.by) == ("delete", "hand")
+
+
+def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
+    """We write a stage over one that a person set only for a write that gave a stage.
+
+    It must be one whose success had not been answered before the person's change: a retry, a
+    repair or an update that did not touch the stage leaves it alone.
+    """
+    if not history.is_broker_complete:
+        return
+    settled: dict[str, float] = {}
+    for reply in history.replies:
+        if reply.status == "success":
+            settled[reply.event_id] = min(reply.at, settled.get(reply.event_id, reply.at))
+    touches: dict[int, list[LedgerEvent]] = defaultdict(list)
+    for event in history.events:
+        if STAGE in event.changed or event.action == "create_card":
+            touches[event.user].append(event)
+    losses = history.injected.redis_losses
+    for lead in history.leads:
+        for by_hand, ours in _stages_overwritten(lead):
+            ends = [settled.get(event.id, ours) for event in touches[lead.user]]
+            is_late = not any(end > by_hand for end in ends)
+            if is_late and not any(min(ends, default=0) <= one <= ours for one in losses):
+                what = f"the stage of {by_hand} was overwritten at {ours}: {lead}"
+                yield Broken("stage by hand", "P3", what, lead.user)
+
+
+def _stages_overwritten(lead: Lead) -> Iterator[tuple[float, float]]:
+    """When a person set a stage and when we wrote another over it."""
+    by_hand: LeadWrite | None = None
+    for write in lead.writes:
+        if STAGE not in write.fields:
+            continue
+        if write.by == "us" and by_hand and by_hand.fields[STAGE] != write.fields[STAGE]:
+            yield by_hand.at, write.at
+        by_hand = write if write.by == "hand" else None
+
+
+def leads_never_go_back(history: History) -> Iterator[Broken]:
+    """The versions that we wrote to a lead never go down, by (history, version).
+
+    Where the harness can't tell which version a write was for, there must at least be an ascending
+    row of versions that could have been written.
+    """
+    events = events_of_users(history)
+    for lead in history.leads:
+        ours = [write for write in lead.writes if write.by == "us" and write.kind != "delete"]
+        known = [write.written for write in ours if write.written is not None]
+        if known != sorted(known):
+            yield Broken("never back", "P3", f"written in the order {known}", lead.user)
+        elif len(known) < len(ours) and not history.injected.forks:
+            yield from _impossible_order(lead, ours, events.get(lead.user, []))
+
+
+def _impossible_order(
+    lead: Lead, writes: list[LeadWrite], events: list[LedgerEvent]
+) -> Iterator[Broken]:
+    """The first write that no version from the last one's on can explain: greedy is enough."""
+    at = 0
+    for write in writes:
+        while at < len(events) and not _may_have_written(events[at], write):
+            at += 1
+        if at == len(events):
+            what = f"no ascending versions explain {[one.fields for one in writes]}"
+            yield Broken("never back", "P3", what, lead.user)
+            return
+
+
+def _may_have_written(event: LedgerEvent, write: LeadWrite) -> bool:
+    return all(getattr(event.state, name) == value for name, value in write.fields.items())
+
+
+RULES = (
+    a_user_has_one_lead,
+    the_lead_is_its_user,
+    a_stage_set_by_hand_is_kept,
+    leads_never_go_back,
+)

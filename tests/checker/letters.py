@@ -1,0 +1,30 @@
+"""P6: what can't be served is kept where an operator finds it, and nothing else is there."""
+
+from collections.abc import Iterator
+
+from tests.checker.history import Broken, History
+
+
+def dead_letters_hold_only_what_cannot_be_served(history: History) -> Iterator[Broken]:
+    """Each dead letter says why it is there, and none is an event of the ledger or its reply."""
+    known = {event.id: event for event in history.events}
+    for letter in history.dead_letters:
+        if not letter.reason:
+            yield Broken("dead letters", "P6", f"without a reason: {letter}")
+        event = known.get(letter.event_id or "")
+        is_poison = letter.message_id in history.injected.poison
+        if event is not None and not is_poison and event.id not in history.injected.replayed:
+            yield Broken("dead letters", "P6", f"{letter} is {event}", event.user)
+
+
+def poison_is_kept(history: History) -> Iterator[Broken]:
+    """Each message that can't be served lies in its dead letters, unless queues were lost."""
+    if history.injected.messages_were_lost:
+        return
+    there = {(letter.message_id, letter.queue) for letter in history.dead_letters}
+    for message_id, queue in history.injected.poison.items():
+        if (message_id, queue) not in there:
+            yield Broken("dead letters", "P6", f"{message_id} is not in {queue}")
+
+
+RULES = (dead_letters_hold_only_what_cannot_be_served, poison_is_kept)

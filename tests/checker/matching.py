@@ -1,0 +1,25 @@
+"""Pairs of two kinds of things where several choices are possible."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def matched(left: Sequence[A], right: Sequence[B], fits: Callable[[A, B], bool]) -> list[A]:
+    """As many of `left` as can each have one of `right` of its own (a maximum matching)."""
+    choices = [[at for at, other in enumerate(right) if fits(one, other)] for one in left]
+    taken_by: dict[int, int] = {}
+
+    def finds_place(one: int, tried: set[int]) -> bool:
+        for place in choices[one]:
+            if place in tried:
+                continue
+            tried.add(place)
+            if place not in taken_by or finds_place(taken_by[place], tried):
+                taken_by[place] = one
+                return True
+        return False
+
+    return [left[one] for one in range(len(left)) if finds_place(one, set())]

@@ -1,0 +1,67 @@
+"""P4: requests never come faster than the portal takes them."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tests.checker.history import Broken, History, PortalRequest, Rate
+
+_TOLERANCE = 1e-6
+#: How long what was held up keeps arriving after the way is free again.
+_TAIL_S = 1.0
+
+#: From when to when a request may have been sent.
+_Sent = tuple[float, float]
+
+
+def requests_stay_within_the_limit(history: History) -> Iterator[Broken]:
+    """In every window at most burst + rate times its length are sent from one source.
+
+    Judged by when they were sent, else by when they arrived, whatever was lost meanwhile; a request
+    that a disturbed way held up counts only in windows in which it was sent for certain.
+    """
+    by_source: dict[str, list[_Sent]] = defaultdict(list)
+    for request in history.requests:
+        if request.fate != "unsent":
+            by_source[request.source].append(_sent(request, history))
+    for source, sent in by_source.items():
+        if (window := _exceeded(sorted(sent), history.rate)) is not None:
+            begin, end, count = window
+            what = f"{count} requests from {source} in {end - begin:.3f} s from {begin} on"
+            yield Broken("rate", "P4", what)
+
+
+def _sent(request: PortalRequest, history: History) -> _Sent:
+    if request.sent_at is not None:
+        return request.sent_at, request.sent_at
+    held_up = [
+        begin for begin, end in history.injected.blurs if begin <= request.at <= end + _TAIL_S
+    ]
+    return min(held_up, default=request.at), request.at
+
+
+def _exceeded(sent: list[_Sent], rate: Rate) -> tuple[float, float, int] | None:
+    """The first window with too many: begin, end, how many."""
+    if all(earliest == latest for earliest, latest in sent):
+        return _overflow([moment for moment, _ in sent], rate)
+    for begin in sorted({earliest for earliest, _ in sent}):
+        ends = sorted(latest for earliest, latest in sent if earliest >= begin)
+        for count, end in enumerate(ends, 1):
+            if count > rate.burst + rate.per_s * (end - begin) + _TOLERANCE:
+                return begin, end, count
+    return None
+
+
+def _overflow(moments: list[float], rate: Rate) -> tuple[float, float, int] | None:
+    """The same for known moments, as a bucket that leaks: what overflows began when it was dry."""
+    level, last, begin, count = 0.0, float("-inf"), 0.0, 0
+    for moment in moments:
+        level -= (moment - last) * rate.per_s
+        if level <= 0:
+            level, begin, count = 0.0, moment, 0
+        level, last, count = level + 1, moment, count + 1
+        if level > rate.burst + _TOLERANCE:
+            return begin, moment, count
+    return None
+
+
+RULES = (requests_stay_within_the_limit,)

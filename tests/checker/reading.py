@@ -1,0 +1,45 @@
+"""Questions about a history that several rules ask."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from tests.checker.history import ClientWrite, History, LedgerEvent
+
+
+def acknowledged(history: History) -> list[ClientWrite]:
+    """The writes whose clients were promised that they are stored."""
+    return [write for write in history.writes if write.is_acknowledged]
+
+
+def distinct(writes: Iterable[ClientWrite]) -> list[ClientWrite]:
+    """Writes without their repeats: of one idempotency key and the same answer only the first."""
+    first: dict[object, ClientWrite] = {}
+    for place, write in enumerate(writes):
+        first.setdefault((write.key, write.user, write.version) if write.key else place, write)
+    return list(first.values())
+
+
+def is_lost(write: ClientWrite, history: History) -> bool:
+    """Whether a fork after the answer lost the version that it made."""
+    return after_fork(write, history) > 0
+
+
+def after_fork(write: ClientWrite, history: History) -> int:
+    """Which fork, counted from 1, lost the version that this write made; 0: none."""
+    for number, fork in enumerate(history.injected.forks[write.era :], write.era + 1):
+        if (write.user, write.version) in fork.lost:
+            return number
+    return 0
+
+
+def by_version(history: History) -> dict[tuple[int | None, int | None], LedgerEvent]:
+    """The ledger's events by user and version."""
+    return {(event.user, event.version): event for event in history.events}
+
+
+def events_of_users(history: History) -> dict[int, list[LedgerEvent]]:
+    """Each user's events, by version."""
+    found: dict[int, list[LedgerEvent]] = defaultdict(list)
+    for event in sorted(history.events, key=lambda one: one.version):
+        found[event.user].append(event)
+    return found

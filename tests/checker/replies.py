@@ -1,0 +1,66 @@
+"""P1, seen at the broker: each event has one final reply, and the ledger ends as it says."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tests.checker.history import Broken, History, Reply
+
+
+def an_event_has_one_final_reply(history: History) -> Iterator[Broken]:
+    """An event that was sent once is answered once; none is answered oftener than it was sent.
+
+    Excused is what was lost between its first sending and its last reply: a copy that was not
+    settled, an event that was forgotten. A failure that may pass is no end.
+    """
+    if not history.is_broker_complete:
+        return
+    sent: dict[str, list[float]] = defaultdict(list)
+    for one in history.publications:
+        sent[one.event_id].append(one.at)
+    by_event: dict[str, list[Reply]] = defaultdict(list)
+    for reply in history.replies:
+        if reply.event_id not in history.injected.replayed:
+            by_event[reply.event_id].append(reply)
+    for event, replies in by_event.items():
+        ends = sorted({one.outcome for one in replies if not one.is_passing})
+        is_contradictory = len(ends) > 1 and len(sent[event]) < 2
+        if not is_contradictory and len(replies) <= len(sent[event]):
+            continue
+        if not _is_excused(min(sent[event], default=0), max(one.at for one in replies), history):
+            what = f"{event}, sent {len(sent[event])} times, ended as {ends}: {replies}"
+            yield _broken(what, replies[0].user)
+
+
+def _is_excused(begin: float, end: float, history: History) -> bool:
+    moments = [(one, one) for one in history.injected.redis_losses]
+    return any(one[0] <= end and one[1] >= begin for one in (*moments, *history.injected.losses))
+
+
+def the_ledger_ends_as_was_replied(history: History) -> Iterator[Broken]:
+    """A synced event had a success as its reply, a failed one an error and never a success.
+
+    Each reply has its event's version. A success may be lost with the broker's queues.
+    """
+    replied: dict[str, set[str]] = defaultdict(set)
+    versions = {event.id: event.version for event in history.events}
+    for reply in history.replies:
+        replied[reply.event_id].add(reply.status)
+        version = versions.get(reply.event_id, reply.version)
+        if reply.version not in {None, version}:
+            yield _broken(f"of version {version}, not as it says: {reply}", reply.user)
+    for event in history.events:
+        if event.id in history.injected.replayed:
+            continue
+        wanted = {"synced": "success", "failed": "error"}.get(event.outcome)
+        if history.is_broker_complete and wanted and wanted not in replied[event.id]:
+            yield _broken(f"no {wanted} was replied to {event}", event.user)
+        was_lost = history.injected.messages_were_lost
+        if event.outcome == "failed" and "success" in replied[event.id] and not was_lost:
+            yield _broken(f"a success was replied to {event}", event.user)
+
+
+def _broken(what: str, user: int) -> Broken:
+    return Broken("one reply", "P1", what, user)
+
+
+RULES = (an_event_has_one_final_reply, the_ledger_ends_as_was_replied)

@@ -1,0 +1,49 @@
+"""The state of the portal, as a running system shows it, and what comes of it."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.test_cli import leadline, rest
+from tests.faults import portal
+from tests.servers import eventually
+from tests.system import System
+
+
+@pytest.fixture(autouse=True)
+def _portal_in_order(system: System) -> Iterator[None]:
+    with portal.in_order(system):
+        yield
+    system.control("PUT", "settings", {"crm_mode": "classic"})
+
+
+def part(system: System) -> dict[str, str]:
+    answer = system.request("GET", "/healthz", headers={"Cache-Control": "no-cache"})
+    return dict(answer.json()["parts"]["portal"])
+
+
+def test_a_portal_without_an_answer_is_shown_until_it_answers_again(system: System) -> None:
+    portal.breaks(system, "drop_before", "batch")
+    user = system.create()
+    eventually(lambda: "unreachable" in part(system).get("reason", ""), 60, "healthz shows it")
+    told = json.loads(leadline(system, "status", "--json").stdout)["portal"]
+    assert (told["paused"], told["reachable"]) == (False, False)
+    assert told["unreachable_kind"] == "no answer"
+    portal.mend(system)
+    eventually(lambda: part(system) == {"status": "ok"}, 60, "it is over")
+    system.await_synced(user["id"], within_s=100)
+
+
+def test_simple_crm_mode_pauses_and_its_end_resumes(system: System) -> None:
+    user = system.create()
+    system.await_synced(user["id"])
+    system.control("PUT", "settings", {"crm_mode": "simple", "simple_mode_leads": "gone"})
+    rest(system, "crm.lead.delete", id=portal.lead_of(system, user["id"])["ID"])
+    system.request("PATCH", f"/users/{user['id']}", json={"full_name": "Другое Имя"})
+    eventually(lambda: "simple CRM mode" in part(system).get("reason", ""), 60, "it is recognised")
+    assert portal.leads_of(system, user["id"]) == []
+    system.control("PUT", "settings", {"crm_mode": "classic"})
+    eventually(lambda: part(system) == {"status": "ok"}, 60, "it resumes")
+    system.await_synced(user["id"], within_s=60)
+    assert portal.lead_of(system, user["id"])["TITLE"] == "Другое Имя"

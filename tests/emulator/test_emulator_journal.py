@@ -1,0 +1,86 @@
+"""The journal: what was asked and what became of it, also after the emulator was killed."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.emulator.emulator_process import start
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+def lines(journal: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
+
+
+def of(journal: Path, what: str) -> list[dict[str, Any]]:
+    return [line for line in lines(journal) if line["what"] == what]
+
+
+def test_a_batch_is_told_from_its_arrival_to_its_answer(tmp_path: Path, journal: Path) -> None:
+    emulator = start(tmp_path / "state", "--journal", str(journal))
+    emulator.batch({"one": "crm.lead.add?fields[TITLE]=A", "two": "crm.lead.update?id=99"})
+    emulator.stop(signal.SIGKILL)
+    arrived, asked, one, two, answered = lines(journal)
+    assert (arrived["address"], arrived["code"]) == ("127.0.0.1", "local-webhook-code")
+    assert [each["method"] for each in asked["commands"]] == ["crm.lead.add", "crm.lead.update"]
+    assert asked["commands"][0]["params"] == {"fields": {"TITLE": "A"}}
+    assert asked["fault"] is None
+    assert (one["key"], one["lead"]) == ("one", 1)
+    assert two["key"] == "two"
+    assert "error" in two
+    assert answered["status"] == 200
+    assert len({line["request"] for line in lines(journal)}) == 1
+    assert [line["at"] for line in lines(journal)] == sorted(line["at"] for line in lines(journal))
+
+
+def test_a_single_call_is_told_as_a_command_without_a_key(tmp_path: Path, journal: Path) -> None:
+    emulator = start(tmp_path / "state", "--journal", str(journal))
+    emulator.add(TITLE="A")
+    emulator.post("crm.lead.delete", {"id": 1})
+    emulator.post("crm.lead.get", {"id": 1})
+    emulator.stop()
+    assert [(line["key"], line.get("lead")) for line in of(journal, "ran")] == [
+        ("", 1),
+        ("", 1),
+        ("", None),
+    ]
+
+
+def test_a_refused_request_is_told_and_asks_nothing(tmp_path: Path, journal: Path) -> None:
+    emulator = start(tmp_path / "state", "--journal", str(journal))
+    emulator.set(burst=1, rate_per_s=0.001)
+    for _ in range(2):
+        emulator.post("profile")
+    emulator.stop()
+    assert len(of(journal, "arrived")) == 2
+    assert len(of(journal, "asked")) == 1
+    assert of(journal, "answered")[1]["error"] == "QUERY_LIMIT_EXCEEDED"
+
+
+def test_what_runs_after_its_connection_was_broken_off_is_told(
+    tmp_path: Path, journal: Path
+) -> None:
+    emulator = start(tmp_path / "state", "--journal", str(journal))
+    emulator.fault("crm.lead.add", "late_commit", delay_ms=100, silent=True)
+    with pytest.raises(OSError, match="aborted"):
+        emulator.post("crm.lead.add")
+    emulator.stop()
+    (asked,), (ran,), (answered,) = (of(journal, what) for what in ("asked", "ran", "answered"))
+    assert asked["fault"]["action"] == "late_commit"
+    assert ran["lead"] == 1
+    assert answered["status"] == 0
+
+
+def test_a_new_process_goes_on_with_other_names(tmp_path: Path, journal: Path) -> None:
+    for _ in range(2):
+        emulator = start(tmp_path / "state", "--journal", str(journal))
+        emulator.post("profile")
+        emulator.stop()
+    assert len({line["request"] for line in of(journal, "arrived")}) == 2

@@ -1,0 +1,65 @@
+"""How an answer is damaged on its way: each takes what arrives first and gives what is passed on.
+
+Those of `CLEAR` work on an HTTP answer that can be read, those of `SEALED` on records of TLS. A
+damaged answer ends its connection, unless it is to be read to its end.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What becomes of the first bytes of an answer, and whether the connection then ends."""
+
+    spoil: Callable[[bytes], bytes]
+    is_cut: bool = True
+
+
+UNDAMAGED = Damage(bytes, is_cut=False)
+
+
+def _without_colon(answer: bytes) -> bytes:
+    """A header line that is none."""
+    return answer.replace(b"\r\n", b"\r\nthis is no header\r\n", 1)
+
+
+def _without_status(answer: bytes) -> bytes:
+    return b"HTTP/banana\r\n" + answer.partition(b"\r\n")[2]
+
+
+def _too_many_headers(answer: bytes) -> bytes:
+    more = b"".join(b"X-%d: 1\r\n" % number for number in range(200))
+    return answer.replace(b"\r\n", b"\r\n" + more, 1)
+
+
+def _another_length(answer: bytes) -> bytes:
+    return answer.replace(b"Content-Length: ", b"Content-Length: 9")
+
+
+def _half(answer: bytes) -> bytes:
+    return answer[: len(answer) // 2]
+
+
+def _flipped(answer: bytes) -> bytes:
+    """A bit of the last byte: the record's check fails."""
+    return answer[:-1] + bytes([answer[-1] ^ 1])
+
+
+def _plain(_: bytes) -> bytes:
+    """A balancer that answers without TLS."""
+    return b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+CLEAR = {
+    "malformed_header": Damage(_without_colon, is_cut=False),
+    "malformed_status": Damage(_without_status),
+    "too_many_headers": Damage(_too_many_headers),
+    "another_length": Damage(_another_length),
+    "half": Damage(_half),
+}
+SEALED = {
+    "half_a_record": Damage(_half),
+    "flipped_bit": Damage(_flipped),
+    "plain_text_in_tls": Damage(_plain),
+}

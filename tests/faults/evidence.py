@@ -1,0 +1,199 @@
+"""A round on the bench as a `History`, read once at rest for the checker."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import orjson
+import requests
+
+from leadline.messages import topology
+from tests.checker.history import (
+    FIELDS,
+    DeadLetter,
+    History,
+    Injected,
+    LedgerEvent,
+    LedgerUser,
+    State,
+    Text,
+)
+from tests.faults import story
+from tests.faults.bench import OUR_CODE, RATE, Bench
+from tests.faults.injections import IN_THE_WAY, Toll
+from tests.faults.portal_log import PortalLog
+from tests.faults.wire import Letter
+from tests.faults.workload import MARK, PHONE_BY_HAND, PHONES, Workload
+from tests.system import CHECKOUT
+
+_EVENTS = "SELECT * FROM events WHERE user_id > :after ORDER BY user_id, version"
+_USERS = "SELECT * FROM users WHERE id > :after"
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where the bench stood when the round began: what is later is the round's."""
+
+    last_user: int
+    journal_bytes: int
+
+    @classmethod
+    def now(cls, bench: Bench) -> "Beginning":
+        """At rest before the first write."""
+        bench.published.clear()
+        (row,) = bench.rows("SELECT COALESCE(max(id), 0) AS last FROM users")
+        return cls(int(row["last"]), bench.journal.stat().st_size)
+
+
+@dataclass
+class Evidence:
+    """Everything that can be known of a round."""
+
+    bench: Bench
+    workload: Workload
+    toll: Toll
+    beginning: Beginning
+    users: dict[int, dict[str, Any]] = field(init=False)
+    events: list[dict[str, Any]] = field(init=False)
+    leads: dict[int, dict[str, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        after = self.beginning.last_user
+        self.users = {row["id"]: row for row in self.bench.rows(_USERS, after=after)}
+        self.events = self.bench.rows(_EVENTS, after=after)
+        self.leads = {int(lead["ID"]): lead for lead in self.bench.control("GET", "leads")}
+
+    @cached_property
+    def dead(self) -> dict[str, list[Letter]]:
+        """The dead letters of both queues, taken out."""
+        found: dict[str, list[Letter]] = {}
+        with self.bench.channel() as channel:
+            for queue in (topology.REQUESTS, topology.REPLIES):
+                letters = found.setdefault(topology.dead_letters(queue), [])
+                while True:
+                    method, properties, body = channel.basic_get(
+                        topology.dead_letters(queue), auto_ack=True
+                    )
+                    if method is None:
+                        break
+                    letters.append(Letter(body, properties))
+        return found
+
+    @cached_property
+    def portal_log(self) -> PortalLog:
+        """What the portal was asked in this round."""
+        with self.bench.journal.open("rb") as journal:
+            journal.seek(self.beginning.journal_bytes)
+            return PortalLog(map(orjson.loads, journal), tuple(self.toll.blurs))
+
+    @cached_property
+    def history(self) -> History:
+        """The round."""
+        texts = [*self._texts()]  # the listing is of dead letters that are still there
+        after = self.beginning.last_user
+        return History(
+            writes=tuple(self.workload.writes),
+            users={row["id"]: _user(row) for row in self.users.values()},
+            events=tuple(map(_event, self.events)),
+            publications=tuple(self.bench.published.requests),
+            replies=tuple(one for one in self.bench.published.replies if one.user > after),
+            is_broker_complete=True,
+            dead_letters=tuple(
+                _letter(queue, one) for queue, letters in self.dead.items() for one in letters
+            ),
+            requests=self.portal_log.requests(),
+            rate=RATE,
+            leads=self.portal_log.leads(self.leads),
+            injected=self._injected(),
+            texts=texts,
+            secrets=frozenset(self._secrets()),
+        )
+
+    def _injected(self) -> Injected:
+        return Injected(
+            rejections=frozenset(self.toll.rejections),
+            poison=self.toll.poison,
+            messages_were_lost=self.toll.messages_were_lost,
+            losses=tuple(self.toll.losses),
+            replayed=frozenset(self.toll.replayed),
+            redis_losses=tuple(self.toll.redis_losses),
+            blurs=tuple(self.toll.blurs),
+        )
+
+    def _texts(self) -> Iterator[Text]:
+        """Every line of our logs, the listing of the dead letters, and all metrics."""
+        for name, line in story.raw_lines(self.bench.system):
+            yield Text(name, line)
+        listed = subprocess.run(
+            (sys.executable, "-m", "leadline", "dead-letters", "list"),
+            cwd=CHECKOUT,
+            env={**os.environ, "LEADLINE_STATE": str(self.bench.system.state.root)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        for line in listed.stdout.splitlines():
+            yield Text("dead letters", line)
+        for name, port in self.bench.system.state.ports().items():
+            yield from _metrics(name, port)
+
+    def _secrets(self) -> Iterator[str]:
+        yield from (MARK, OUR_CODE, PHONE_BY_HAND, *PHONES)
+        for server in self.bench.servers.values():
+            for path in (server.state.root / "passwords").glob("*"):
+                yield path.read_text(encoding="ascii")
+
+
+def _metrics(name: str, port: int) -> Iterator[Text]:
+    """The metrics of one process; not every port is one of ours."""
+    try:
+        answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
+    except IN_THE_WAY:
+        return
+    for line in answer.text.splitlines():
+        yield Text(f"metrics of {name}", line)
+
+
+def _state(row: dict[str, Any]) -> State:
+    return State(*(row[name] for name in FIELDS))
+
+
+def _user(row: dict[str, Any]) -> LedgerUser:
+    return LedgerUser(
+        row["id"],
+        row["version"],
+        _state(row),
+        row["sync_status"],
+        row["sync_reason"],
+        row["bitrix_lead_id"],
+    )
+
+
+def _event(row: dict[str, Any]) -> LedgerEvent:
+    return LedgerEvent(
+        id=str(row["id"]),
+        user=row["user_id"],
+        version=row["version"],
+        action=row["action"],
+        changed=frozenset(row["changed"].split(",")) & {*FIELDS},
+        state=_state(row),
+        outcome=row["state"],
+        reason=row["reason"],
+        attempts=row["attempts"],
+    )
+
+
+def _letter(queue: str, letter: Letter) -> DeadLetter:
+    try:
+        content = letter.content
+    except ValueError:
+        content = None
+    data = content.get("data", content) if isinstance(content, dict) else None
+    event_id = data.get("event_id") if isinstance(data, dict) else None
+    reason = letter.reason or str(letter.headers.get("x-death", ""))
+    return DeadLetter(queue, letter.properties.message_id, event_id, reason)

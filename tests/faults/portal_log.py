@@ -1,0 +1,214 @@
+"""The portal's journal as the checker reads it: requests of ours, and the lives of leads."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tests.checker.history import (
+    FULL_NAME,
+    PHONE,
+    STAGE,
+    Command,
+    Fate,
+    Lead,
+    LeadWrite,
+    PortalRequest,
+    Result,
+    Window,
+)
+from tests.faults.bench import OUR_CODE
+
+#: Nothing ran, for now: the rate, an operating limit, a portal that is closed or has moved.
+REFUSALS = {
+    "QUERY_LIMIT_EXCEEDED",
+    "OPERATION_TIME_LIMIT",
+    "NO_AUTH_FOUND",
+    "ACCESS_DENIED",
+    "PORTAL_DELETED",
+    "OVERLOAD_LIMIT",
+}
+#: Errors of a command after which another try may help; any other is for good.
+_PASSING = {"INTERNAL_SERVER_ERROR", "NOT_FOUND", ""}
+#: Faults of the portal whose answer may or may not arrive in time.
+_LATE = {"delay"}
+_TITLES = {"title": FULL_NAME, "TITLE": FULL_NAME, "stageId": STAGE, "STATUS_ID": STAGE}
+_KINDS: dict[str, Literal["create", "update", "delete"]] = {
+    "add": "create",
+    "update": "update",
+    "delete": "delete",
+}
+
+
+@dataclass
+class _Visit:
+    """The lines of one request."""
+
+    arrived: dict[str, Any]
+    asked: dict[str, Any] = field(default_factory=dict)
+    ran: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answered: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def commands(self) -> list[dict[str, Any]]:
+        return list(self.asked.get("commands", ()))
+
+    @property
+    def fault(self) -> dict[str, Any]:
+        return self.asked.get("fault") or {}
+
+
+class PortalLog:
+    """One round of the journal."""
+
+    def __init__(self, lines: Iterable[dict[str, Any]], blurs: tuple[Window, ...]) -> None:
+        self._visits: dict[str, _Visit] = {}
+        for line in lines:
+            if line["what"] == "arrived":
+                self._visits[line["request"]] = _Visit(line)
+            elif visit := self._visits.get(line["request"]):
+                if line["what"] == "ran":
+                    visit.ran[line["key"]] = line
+                else:
+                    setattr(visit, line["what"], line)
+        self._blurs = blurs
+        #: Whose each lead is, by its id.
+        self.users = dict(self._origins())
+
+    def requests(self) -> tuple[PortalRequest, ...]:
+        """Every request of ours, in the order of arrival."""
+        return tuple(
+            PortalRequest(
+                at=visit.arrived["at"],
+                source=f"{visit.arrived['address']} {visit.arrived['code']}",
+                fate=_fate(visit),
+                commands=tuple(self._command(visit, one) for one in visit.commands),
+            )
+            for visit in self._visits.values()
+            if visit.arrived["code"] == OUR_CODE
+        )
+
+    def leads(self, at_rest: Mapping[int, dict[str, Any]]) -> tuple[Lead, ...]:
+        """Every lead that was made in this round; `at_rest`: those that are there, by id."""
+        lives = self._lives()
+        return tuple(
+            _lead(lead_id, user, lives[lead_id], at_rest.get(lead_id))
+            for lead_id, user in self.users.items()
+        )
+
+    def _origins(self) -> Iterable[tuple[int, int]]:
+        for visit in self._visits.values():
+            for command in visit.commands:
+                lead = visit.ran.get(command["key"], {}).get("lead")
+                if lead is not None and command["method"].endswith(".add"):
+                    yield lead, int(_fields(command)["originId"])
+
+    def _lives(self) -> dict[int, list[LeadWrite]]:
+        """What was done to each lead, in order."""
+        found: dict[int, list[LeadWrite]] = defaultdict(list)
+        for visit in self._visits.values():
+            is_ours = visit.arrived["code"] == OUR_CODE
+            for command in visit.commands:
+                ran = visit.ran.get(command["key"], {})
+                kind = _KINDS.get(command["method"].rpartition(".")[2])
+                if ran.get("lead") is None or kind is None:
+                    continue
+                by: Literal["us", "hand"] = "us" if is_ours else "hand"
+                written = _written(command, is_ours=is_ours)
+                found[ran["lead"]].append(LeadWrite(ran["at"], by, kind, written))
+        for writes in found.values():
+            writes.sort(key=lambda write: write.at)
+        return found
+
+    def _command(self, visit: _Visit, command: dict[str, Any]) -> Command:
+        ran = visit.ran.get(command["key"])
+        error = None if ran is None else ran.get("error")
+        return Command(
+            method=command["method"],
+            result=_result(ran),
+            lead=None if ran is None else ran.get("lead"),
+            users=tuple(self._concerned(command, ran or {})),
+            fields=_written(command, is_ours=True),
+            at=None if ran is None else ran["at"],
+            is_answer_read=self._is_read(visit),
+            is_final=error is not None and error not in _PASSING | REFUSALS,
+        )
+
+    def _concerned(self, command: dict[str, Any], ran: dict[str, Any]) -> Iterable[int]:
+        """The users for whom a command is."""
+        params = command["params"]
+        if "originId" in _fields(command):
+            yield int(_fields(command)["originId"])
+        elif command["method"].endswith(".list"):
+            wanted = params.get("filter") or {}
+            yield from map(int, _items(wanted.get("@ORIGIN_ID")))
+            yield from filter(None, map(self._user, _items(wanted.get("@ID"))))
+        elif user := self._user(ran.get("lead") or params.get("id")):
+            yield user
+
+    def _user(self, lead: object) -> int | None:
+        text = str(lead)
+        return self.users.get(int(text)) if text.isdigit() else None
+
+    def _is_read(self, visit: _Visit) -> bool | None:
+        """Whether the answer was read; None where nobody can say."""
+        if visit.answered.get("status") != 200 or visit.fault.get("action") not in {None, *_LATE}:
+            return False
+        begin, end = visit.arrived["at"], visit.answered["at"] + 1
+        is_blurred = any(one[0] <= end and one[1] >= begin for one in self._blurs)
+        return None if is_blurred or visit.fault else True
+
+
+def _fate(visit: _Visit) -> Fate:
+    code = visit.answered.get("error") or visit.fault.get("code", "")
+    is_error = visit.fault.get("action") in {None, "error", "error_200"} and not visit.ran
+    status = visit.answered.get("status")
+    is_refused = code in REFUSALS or status in {302, 429}
+    if is_error and is_refused and status != 200:
+        return "refused"
+    if visit.fault.get("action") == "redirect":
+        return "refused"  # the portal has moved: nothing ran
+    return "executed" if visit.ran or status == 200 else "failed"
+
+
+def _result(ran: dict[str, Any] | None) -> Result:
+    if ran is None:
+        return "cut"
+    if "error" not in ran:
+        return "done"
+    return "refused" if ran["error"] in REFUSALS else "error"
+
+
+def _lead(lead_id: int, user: int, writes: list[LeadWrite], shown: dict[str, Any] | None) -> Lead:
+    if shown is None:
+        return Lead(lead_id, user, is_deleted=True, writes=tuple(writes))
+    return Lead(
+        lead_id,
+        user,
+        title=shown["TITLE"],
+        phones=tuple(row["VALUE"] for row in shown["PHONE"]),
+        stage=shown["STATUS_ID"],
+        name=shown["NAME"],
+        writes=tuple(writes),
+    )
+
+
+def _fields(command: dict[str, Any]) -> dict[str, Any]:
+    found = command["params"].get("fields")
+    return found if isinstance(found, dict) else {}
+
+
+def _written(command: dict[str, Any], *, is_ours: bool) -> dict[str, str]:
+    """What a command sets, by a user's field names."""
+    sent = _fields(command)
+    written = {_TITLES[name]: str(value) for name, value in sent.items() if name in _TITLES}
+    for row in _items(sent.get("fm") or sent.get("PHONE")):
+        written[PHONE if is_ours else "phone_added"] = str(row.get("value", row.get("VALUE")))
+    return written
+
+
+def _items(value: object) -> list[Any]:
+    """A list as PHP has it: as such, or as a map of its places."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list) else []

@@ -1,0 +1,12 @@
+"""On the PYTHONPATH of the bench's processes: they trust the portal's private authority too.
+
+The client of Bitrix24 takes no authorities from its environment, as a webhook must not be sent
+where a variable says.
+"""
+
+import os
+
+import certifi
+
+_authority = os.environ["BENCH_AUTHORITY"]
+certifi.where = lambda: _authority

@@ -1,0 +1,86 @@
+"""Three nodes of RabbitMQ in a cluster, behind one address."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from local.private.servers import PrivateServer
+from local.runner.ports import Ports
+from local.runner.program import Program
+from local.runner.servers import choice
+from local.runner.servers.rabbitmq import RabbitMQ
+from local.runner.state import State, write
+from tests.faults.proxy import Proxy
+
+NODES = 3
+
+
+@dataclass(frozen=True)
+class Node(RabbitMQ):
+    """One of several brokers that find each other by a port mapper that they share."""
+
+    number: int = 0
+
+    def programs(self) -> tuple[Program, ...]:
+        """The broker; the port mapper is nobody's, so that each node can be killed alone."""
+        _, broker = super().programs()
+        names = ", ".join(f"'rabbit{number}@localhost'" for number in range(NODES))
+        config = Path(broker.env["RABBITMQ_CONFIG_FILE"])
+        text = config.read_text(encoding="utf-8")
+        found = f"{{rabbit, [\n   {{cluster_nodes, {{[{names}], disc}}}},"
+        write(config, text.replace("{rabbit, [", found, 1))
+        named = {**broker.env, "RABBITMQ_NODENAME": f"rabbit{self.number}@localhost"}
+        return (replace(broker, env=named),)
+
+
+class Cluster:
+    """The nodes; clients reach one that lives, by an address that stays."""
+
+    def __init__(self, nodes: list[PrivateServer]) -> None:
+        self.nodes = nodes
+        self._ports = [urlsplit(one.url).port or 0 for one in nodes]
+        self.proxy = Proxy(self._ports[0])
+        self.url = nodes[0].url.replace(f":{self._ports[0]}/", f":{self.proxy.port}/")
+
+    def lead_to(self, number: int) -> None:
+        """The address leads to this node, for everybody."""
+        self.proxy.lead_to(self._ports[number])
+        self.proxy.cut()
+
+    def kill(self, number: int) -> None:
+        """Kill this node; whoever was connected to it finds another one at the address."""
+        self.nodes[number].kill()
+        self.lead_to((number + 1) % NODES)
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """Nodes that have found each other."""
+    nodes: list[PrivateServer] = []
+    secret = State(folder / "node0").password("rabbitmq")
+    mapper = choice.rabbitmq(State(folder / "node0"), Ports({}, with_defaults=False)).epmd_port
+    command = (shutil.which("epmd") or "epmd", "-port", str(mapper), "-address", "127.0.0.1")
+    epmd = subprocess.Popen(command)
+    try:
+        for number in range(NODES):
+            state = State(folder / f"node{number}")
+            state.create()
+            write(state.folder("passwords") / "rabbitmq", secret)
+            cookie = state.folder("rabbitmq") / ".erlang.cookie"
+            write(cookie, secret)
+            cookie.chmod(0o400)
+            made = choice.rabbitmq(state, Ports({}, with_defaults=False))
+            ports = (made.port, made.management_port, made.distribution_port, mapper)
+            nodes.append(PrivateServer(Node(state, *ports, number=number), state))
+            nodes[-1].start()
+        yield Cluster(nodes)
+    finally:
+        for one in nodes:
+            if one.is_running():
+                one.kill()
+        epmd.kill()
+        epmd.wait()

@@ -1,0 +1,141 @@
+"""A portal in simple CRM mode turns leads into deals: it is recognised, and nothing is doubled."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from leadline.runtime.errors import PortalDown
+from leadline.sync import driver, jobs, portal_stages, portals, worker
+from leadline.sync.crm_mode import SIMPLE_MODE
+from leadline.sync.queue import work_queue
+from tests.integration.conftest import Control
+from tests.integration.test_calls import is_idle, put
+from tests.servers import eventually
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    in_redis: str, amqp_url: str, webhook_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_redis
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.1, 0.1))
+    work_queue().remembers_since_ms()
+
+
+@pytest.fixture(params=["converted", "gone"])
+def simple(request: pytest.FixtureRequest, control: Control) -> Iterator[None]:
+    """The portal keeps no leads; what becomes of those that are made differs."""
+    control("settings", "PUT", {"crm_mode": "simple", "simple_mode_leads": request.param})
+    yield
+    control("settings", "PUT", {"crm_mode": "classic"})
+
+
+def created(control: Control) -> int:
+    return int(control("calls")["methods"].get("crm.item.add", 0))
+
+
+def is_paused_for_it() -> bool:
+    pause = portals.paused().state()
+    return pause is not None and pause.code == SIMPLE_MODE
+
+
+def do_jobs() -> None:
+    """What RQ's workers would do: all jobs that have been enqueued."""
+    while jobs_left := driver.jobs().jobs:
+        for job in jobs_left:
+            driver.jobs().remove(job)
+            job.perform()
+
+
+def let_a_worker_look() -> bool:
+    """A round of its alarm, and the jobs that this wakes; whether calls may be made then."""
+    worker._look()  # noqa: SLF001 - the alarm itself is a thread without end
+    do_jobs()
+    return portals.paused().state() is None
+
+
+def test_five_versions_of_a_user_make_one_lead_though_nobody_has_asked_before(
+    control: Control,
+) -> None:
+    control("settings", "PUT", {"crm_mode": "simple", "simple_mode_leads": "gone"})
+    for version in range(1, 6):
+        put(1, version, full_name=f"Name {version}")
+        for _ in range(3):
+            jobs.call_bitrix24("main")
+    # An update that found no lead comes again after two seconds, when the mode is known.
+    eventually(lambda: not jobs.call_bitrix24("main") and is_paused_for_it(), 10, "it is paused")
+    eventually(lambda: work_queue().depth().due, 10, "the update is due again")
+    assert jobs.call_bitrix24("main") == 0
+    assert created(control) == 1
+
+
+@pytest.mark.usefixtures("simple")
+def test_a_worker_recognises_it_before_its_first_call(control: Control) -> None:
+    put(1)
+    let_a_worker_look()
+    assert is_paused_for_it()
+    assert created(control) == 0
+    assert work_queue().depth().due == 1, "it waits, and no attempt is spent"
+
+
+@pytest.mark.usefixtures("simple")
+def test_who_reads_the_stages_recognises_it() -> None:
+    portal_stages.read()
+    assert is_paused_for_it()
+
+
+@pytest.mark.usefixtures("simple")
+def test_a_pause_does_not_end_while_the_portal_only_answers_who_we_are(control: Control) -> None:
+    portals.paused().begin(PortalDown("the plan has expired", code="ACCESS_DENIED"))
+    put(1)
+    eventually(lambda: portals.is_open() or is_paused_for_it(), 10, "it is probed")
+    assert is_paused_for_it(), "the newest reason is the one that is told"
+    assert jobs.call_bitrix24("main") == 0
+    assert created(control) == 0
+
+
+def test_it_resumes_by_itself_once_the_mode_is_classic_though_nobody_is_due(
+    control: Control,
+) -> None:
+    control("settings", "PUT", {"crm_mode": "simple"})
+    portal_stages.read()
+    let_a_worker_look()
+    assert is_paused_for_it()
+    control("settings", "PUT", {"crm_mode": "classic"})
+    eventually(let_a_worker_look, 10, "it resumes")
+    put(1)
+    eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 10, "the user is served")
+    assert created(control) == 1
+
+
+@pytest.mark.usefixtures("simple")
+def test_an_operator_who_resumes_does_not_have_leads_made_there(control: Control) -> None:
+    portal_stages.read()
+    put(1)
+    portals.paused().release()
+    assert jobs.call_bitrix24("main") == 0
+    assert is_paused_for_it()
+    assert created(control) == 0
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["ERROR_METHOD_NOT_FOUND", "ACCESS_DENIED", "insufficient_scope", "INTERNAL_SERVER_ERROR"],
+)
+def test_a_portal_that_does_not_say_its_mode_is_served(control: Control, code: str) -> None:
+    rule = {"method": "crm.settings.mode.get", "action": "error", "code": code, "status": 400}
+    control("faults", "POST", [rule])
+    put(1)
+    let_a_worker_look()
+    assert portal_stages.read()
+    assert jobs.call_bitrix24("main") == 1
+    assert portals.paused().state() is None
+    assert created(control) == 1
+
+
+def test_the_mode_is_asked_for_once_an_hour_and_not_by_each_worker(control: Control) -> None:
+    for _ in range(5):
+        let_a_worker_look()
+    assert control("calls")["methods"]["crm.settings.mode.get"] == 1

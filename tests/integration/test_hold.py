@@ -1,0 +1,220 @@
+"""What an operator has paused stays paused, whatever Redis forgets, until an operator resumes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from leadline.ledger import holds
+from leadline.runtime.errors import PortalDown
+from leadline.runtime.redis import client
+from leadline.runtime.settings import settings
+from leadline.sync import jobs, keys
+from leadline.sync.pause import Pause
+from leadline.sync.queue import work_queue
+from leadline.sync.shared import paused
+from leadline.watch import hold
+from tests.integration.conftest import Answer, served
+from tests.integration.test_calls import put
+
+Forget = Callable[[], None]
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    in_postgres: str,
+    in_redis: str,
+    amqp_url: str,
+    webhook_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert in_postgres
+    assert in_redis
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    settings.cache_clear()
+    work_queue().remembers_since_ms()
+
+
+@pytest.fixture(params=["emptied", "restarted without its last second"])
+def forget(request: pytest.FixtureRequest) -> Forget:
+    """Redis loses the hold, and with it the memory that it was part of."""
+
+    def emptied() -> None:
+        client().flushall()
+
+    def restarted() -> None:
+        client().delete(f"{work_queue().prefix}paused")
+        client().hset(f"{work_queue().prefix}memory", "run_id", "of another process")
+
+    return emptied if request.param == "emptied" else restarted
+
+
+@pytest.fixture
+def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """One tick of the relay's schedule."""
+    monkeypatch.delenv("BITRIX_WEBHOOK_URL")
+    relay = served("outbox_relay")
+
+    def call() -> None:
+        assert relay.post("/").status_code == 200
+
+    return call
+
+
+def another_process() -> Pause:
+    return Pause(client(), keys.prefix("main"))
+
+
+def connect_anew() -> None:
+    """The next use of Redis connects to what REDIS_URL says then."""
+    for kept in (client, work_queue, paused):
+        kept.cache_clear()
+
+
+def is_held() -> bool:
+    state = another_process().state()
+    return state is not None and state.is_held
+
+
+def test_a_worker_that_saw_a_hold_makes_no_call_though_redis_forgot_it(
+    forget: Forget, portal: str
+) -> None:
+    put(1)
+    another_process().hold("a migration")
+    assert jobs.call_bitrix24("main") == 0
+    forget()
+    put(1)
+    assert jobs.call_bitrix24("main") == 0
+    assert requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"] == 0
+    state = another_process().state()
+    assert state is not None
+    assert (state.is_held, state.reason) == (True, "a migration")
+
+
+def test_a_hold_outlives_several_losses(forget: Forget) -> None:
+    paused().hold("")
+    for _ in range(3):
+        assert paused().state()
+        forget()
+    assert paused().state()
+
+
+def test_what_was_resumed_after_the_loss_is_not_held_again(forget: Forget) -> None:
+    worker = another_process()
+    paused().hold("")
+    assert worker.state()
+    forget()
+    hold.release()
+    assert worker.state() is None
+    assert worker.state() is None
+
+
+def test_what_was_resumed_before_the_loss_is_not_held_again(forget: Forget) -> None:
+    worker = another_process()
+    paused().hold("")
+    assert worker.state()
+    hold.release()
+    assert worker.state() is None
+    forget()
+    assert worker.state() is None
+
+
+def test_only_holds_are_put_back_the_portals_refusals_are_not(forget: Forget) -> None:
+    paused().begin(PortalDown("the plan has expired"))
+    assert paused().state()
+    forget()
+    assert paused().state() is None
+
+
+def test_the_relay_restores_a_hold_that_nobody_saw(
+    leadline: Callable[..., Answer], tick: Callable[[], None], forget: Forget
+) -> None:
+    assert leadline("portal", "pause", "--reason", "a migration").code == 0
+    forget()
+    tick()
+    state = another_process().state()
+    assert state is not None
+    assert (state.is_held, state.reason) == (True, "a migration")
+    assert leadline("portal", "resume").code == 0
+    tick()
+    forget()
+    tick()
+    assert not is_held()
+
+
+def test_a_hold_that_is_resumed_while_the_relay_restores_it_ends() -> None:
+    hold.hold("")
+    kept = holds.kept()
+    assert kept is not None
+    hold.release()
+    hold.restore(kept)
+    assert not is_held()
+    hold.hold("once more")
+    assert is_held()
+
+
+def test_since_when_is_restored_as_it_was(forget: Forget) -> None:
+    hold.hold("")
+    before, kept = another_process().state(), holds.kept()
+    assert before is not None
+    assert kept is not None
+    forget()
+    hold.restore(kept)
+    after = another_process().state()
+    assert after is not None
+    assert after.since == before.since
+
+
+def test_the_console_and_the_command_line_end_each_others_holds(
+    leadline: Callable[..., Answer],
+) -> None:
+    console = served("console")
+    own = {"X-Leadline-Console": "1"}
+    assert console.post("/api/pause", json={"reason": "x"}, headers=own).status_code == 200
+    assert holds.kept() is not None
+    assert leadline("portal", "resume", "--json").json == {"paused": False, "was_paused": True}
+    assert holds.kept() is None
+    assert leadline("portal", "pause").code == 0
+    resumed: Any = console.post("/api/resume", json={}, headers=own).json
+    assert resumed["was_paused"]
+    assert not is_held()
+
+
+def test_without_a_database_redis_keeps_it(
+    leadline: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    assert leadline("portal", "pause").code == 0
+    assert is_held()
+    assert leadline("portal", "resume").code == 0
+    assert not is_held()
+
+
+def test_with_postgres_away_calls_are_paused_and_the_command_says_that_it_is_not_kept(
+    leadline: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    answer = leadline("portal", "pause")
+    assert answer.code == 3
+    assert "calls are paused" in answer.err
+    assert is_held()
+    # What can't be taken out of the ledger would be restored: it stays as it is.
+    assert leadline("portal", "resume").code == 3
+    assert is_held()
+
+
+def test_with_redis_away_the_relay_pauses_later(
+    leadline: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, tick: Callable[[], None]
+) -> None:
+    with monkeypatch.context() as away:
+        away.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+        connect_anew()
+        assert leadline("portal", "pause", "--reason", "x").code == 3
+        tick()  # does its work all the same
+    connect_anew()
+    assert not is_held()
+    tick()
+    assert is_held()

@@ -1,0 +1,222 @@
+"""While the portal does not serve us it is probed, within its limits, and everyone sees why."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from leadline.runtime.errors import PortalDown
+from leadline.runtime.redis import client
+from leadline.sync import jobs, keys, portal_stages, portals, reach
+from leadline.sync.pause import Pause
+from leadline.sync.queue import work_queue
+from local.edge import checks
+from tests.integration.conftest import Control
+from tests.integration.test_calls import put
+from tests.integration.test_crm_mode import let_a_worker_look
+from tests.servers import eventually
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    in_redis: str, amqp_url: str, webhook_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_redis
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    work_queue().remembers_since_ms()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed request counts at once."""
+    monkeypatch.setattr(reach, "PATIENCE_S", 0.0)
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> None:
+    """The webhook names a host that refuses connections."""
+    url = f"http://127.0.0.1:{free_port()}/rest/1/hidden-code/"
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", url)
+
+
+def what_healthz_says(url: str) -> str:
+    try:
+        checks.portal_serves(url)
+    except checks.Ailing as error:
+        return str(error)
+    return "ok"
+
+
+def test_clocks_of_workers_that_differ_do_not_make_more_probes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.2, 30))
+    portals.paused().begin(PortalDown("the plan has expired"))
+    time.sleep(0.3)  # the first probe is due, and the next one half a minute later
+    workers = [Pause(client(), keys.prefix("main")) for _ in range(8)]
+
+    def claims(number: int) -> bool:
+        return workers[number % 8].claim_probe()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(claims, range(64))) == 1
+    ahead = time.time() + 30
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    assert not any(claims(number) for number in range(8))
+
+
+def test_a_redis_whose_clock_was_set_back_does_not_prolong_a_pause() -> None:
+    portals.paused().begin(PortalDown("the plan has expired"))
+    assert not portals.paused().claim_probe()
+    client().hset(f"{work_queue().prefix}paused", "next_probe_at", time.time() + 3600)
+    state = portals.paused().state()
+    assert state is not None
+    assert state.next_probe_in_s == 0
+    assert portals.paused().claim_probe()
+
+
+@pytest.mark.parametrize("mode", ["revoked", "plan_expired"])
+def test_each_request_has_a_token_probes_and_stages_too(
+    control: Control, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.1, 0.1))
+    portal_stages.read()
+    control("settings", "PUT", {"mode": mode})
+    for user_id in range(1, 21):
+        put(user_id)
+    with pytest.raises(PortalDown):
+        jobs.call_bitrix24("main")
+    before = control("calls")["requests"]
+    eventually(
+        lambda: jobs.call_bitrix24("main") or control("calls")["requests"] >= before + 5,
+        20,
+        "it is probed",
+    )
+    assert sum(portals.token_bucket().sent()) == control("calls")["requests"]
+
+
+def test_a_probe_waits_for_its_token(control: Control) -> None:
+    portals.paused().begin(PortalDown("the plan has expired"))
+    while not portals.token_bucket().reserve():
+        pass
+    began = time.monotonic()
+    assert portals.probe()
+    assert time.monotonic() - began > 0.3
+    assert control("calls")["requests"] == 1
+
+
+@pytest.mark.usefixtures("nowhere", "impatient")
+def test_a_portal_that_refuses_connections_is_seen_as_unreachable(in_redis: str) -> None:
+    put(1)
+    with pytest.raises(Exception, match="Bitrix24"):
+        jobs.call_bitrix24("main")
+    found = portals.reach().state()
+    assert found is not None
+    assert found.code == reach.NO_CONNECTION
+    assert "unreachable" in what_healthz_says(in_redis)
+    assert reach.NO_CONNECTION in what_healthz_says(in_redis)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_one_lost_answer_does_not_make_a_portal_unreachable() -> None:
+    assert not portals.probe()
+    assert portals.reach().state() is None
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        ("drop_after", reach.NO_ANSWER),
+        ("html_502", reach.NO_ANSWER),
+        ("truncate", reach.NO_ANSWER),
+        ("error", reach.SERVER_ERRORS),
+    ],
+)
+def test_what_kind_of_trouble_it_is_is_recorded_and_ends_with_the_next_answer(
+    control: Control, in_redis: str, action: str, kind: str
+) -> None:
+    secret = "of a person"
+    rule = {"method": "batch", "action": action, "count": 2, "status": 500, "description": secret}
+    control("faults", "POST", [rule if action == "error" else {**rule, "status": None}])
+    assert not portals.probe()
+    found = portals.reach().state()
+    assert found is not None
+    assert found.code == kind
+    assert secret not in what_healthz_says(in_redis)
+    assert not portals.probe()
+    again = portals.reach().state()
+    assert again is not None
+    assert again.since == found.since, "it lasts since the first failure"
+    assert portals.probe()
+    assert portals.reach().state() is None
+    assert what_healthz_says(in_redis) == "ok"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_answer_to_another_worker_ends_it_for_all(
+    webhook_url: str, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+) -> None:
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", f"http://127.0.0.1:{free_port()}/rest/1/hidden/")
+    assert not portals.probe()
+    assert portals.reach().state()
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    put(1)
+    jobs.call_bitrix24("main")
+    assert portals.reach().state() is None
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("webhook", ["see the vault", "http://", "https://a/rest/1/", ""])
+def test_a_webhook_that_is_no_url_is_seen_and_nothing_is_leased_until_it_is_one(
+    webhook: str, webhook_url: str, in_redis: str, monkeypatch: pytest.MonkeyPatch, control: Control
+) -> None:
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook)
+    put(1)
+    let_a_worker_look()
+    assert jobs.call_bitrix24("main") == 0
+    assert work_queue().depth().due == 1
+    assert reach.CONFIGURATION in what_healthz_says(in_redis)
+    assert webhook not in what_healthz_says(in_redis) or not webhook
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    let_a_worker_look()
+    jobs.call_bitrix24("main")
+    assert what_healthz_says(in_redis) == "ok"
+    assert len(control("leads")) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_portal_that_answers_again_is_seen_though_nobody_is_due(
+    control: Control, in_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.1, 0.1))
+    control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 2}])
+    assert not portals.probe()
+    assert what_healthz_says(in_redis) != "ok"
+    eventually(
+        lambda: let_a_worker_look() and what_healthz_says(in_redis) == "ok", 10, "it is seen"
+    )
+
+
+def test_healthz_quotes_nothing_that_the_portal_or_an_operator_wrote(in_redis: str) -> None:
+    portals.paused().begin(PortalDown("secret words of the portal", code="secret code"))
+    assert what_healthz_says(in_redis) == "paused for 0 s: Bitrix24 serves nobody"
+    portals.paused().hold("secret words of an operator")
+    assert what_healthz_says(in_redis) == "paused for 0 s: by an operator"
+
+
+def test_what_an_operator_holds_is_not_probed(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.1, 0.1))
+    control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 1}])
+    assert not portals.probe()
+    portals.paused().hold("")
+    time.sleep(0.3)
+    put(1)
+    for _ in range(3):
+        let_a_worker_look()
+        jobs.call_bitrix24("main")
+    assert control("calls")["requests"] == 1

@@ -1,0 +1,80 @@
+"""A cluster of three nodes of RabbitMQ: each may be killed, and everything goes on.
+
+Minutes on a busy machine: `pytest -m long tests/integration/test_rabbitmq_nodes.py`.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from leadline.messages import topology
+from leadline.runtime.broker import Message
+from leadline.runtime.publisher import Publisher
+from local.private.waiting import eventually
+from tests.integration.rabbit_cluster import NODES, Cluster, cluster
+
+# The connector in its own process, and a function that answers as told.
+from tests.integration.test_connector import Function, Start, function, start
+
+pytestmark = pytest.mark.long
+__all__ = ["function", "start"]
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Cluster]:
+    with cluster(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def publish(nodes: Cluster) -> Iterator[Callable[[bytes], None]]:
+    """Publish a message, again until it is confirmed, as the relay does."""
+    publisher = Publisher(nodes.url, topology.queues_of(topology.REQUESTS))
+
+    def until_confirmed(body: bytes) -> None:
+        message = Message(topology.REQUESTS, body, body.decode())
+        eventually(lambda: publisher.publish([message]) == [True], 40, f"{body!r} is published")
+
+    yield until_confirmed
+    publisher.close()
+
+
+def bodies(function: Function) -> set[bytes]:
+    return {body for _, _, body in function.requests}
+
+
+def test_each_node_may_be_killed_and_messages_are_published_consumed_and_delayed(
+    nodes: Cluster, start: Start, function: Function, publish: Callable[[bytes], None]
+) -> None:
+    connector = start(nodes.url)
+    eventually(lambda: connector.health() == 200, 60, "the connector consumes")
+    publish(b"first")
+    eventually(lambda: b"first" in bodies(function), 20, "the first is consumed")
+    time.sleep(
+        3
+    )  # RabbitMQ 3.10 may lose a quorum queue whose node is killed right after its making
+    for number in range(NODES):
+        nodes.lead_to(number)
+        eventually(lambda: connector.health() == 200, 60, "the connector consumes by this node")
+        nodes.kill(number)
+        began = time.monotonic()
+        for name in (b"served", b"delayed"):
+            function.answers = [503] if name == b"delayed" else []
+            before = len(function.requests)
+            body = b"%s-%d" % (name, number)
+            publish(body)
+            wanted = before + 1 + (name == b"delayed")
+            eventually(
+                lambda body=body, wanted=wanted: (
+                    body in bodies(function)  # type: ignore[misc]
+                    and len(function.requests) >= wanted
+                ),
+                40,
+                f"{body!r} is served without node {number}",
+            )
+        print(f"without node {number}: {time.monotonic() - began:.1f} s")  # noqa: T201
+        nodes.nodes[number].start()
+        time.sleep(2)  # its queues catch up
+    assert connector.stop() == 0

@@ -1,0 +1,222 @@
+"""A repair writes what is owed, and leaves a stage that a person has set in the CRM as it is."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+
+from leadline.bitrix24.command import Command
+from leadline.ledger import accept, relay
+from leadline.messages import envelope, topology
+from leadline.messages.received import Received
+from leadline.runtime.errors import BitrixError
+from leadline.runtime.redis import client
+from leadline.runtime.settings import settings
+from leadline.sync import jobs, portals
+from leadline.sync.queue import work_queue
+from leadline.users.model import Changes, Move, NewUser, UserId
+from leadline.watch import resync
+from tests.integration.conftest import Answer, Control, rows, served
+from tests.servers import eventually
+
+Leadline = Callable[..., Answer]
+Repair = Callable[[UserId], None]
+
+ROUTES = {topology.REQUESTS: "bitrix_handler", topology.REPLIES: "reply_handler"}
+BY_HAND, FIRST, OURS = "PROCESSED", "NEW", "IN_PROCESS"
+
+
+@pytest.fixture
+def servers(in_postgres: str, in_redis: str, in_rabbitmq: str) -> None:
+    assert all((in_postgres, in_redis, in_rabbitmq))
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert servers is None
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
+    monkeypatch.setenv("LEADLINE_REQUEST_LIMIT_S", "1")
+    settings.cache_clear()
+    # No call goes on unseen here, so none has to be waited for.
+    monkeypatch.setattr("leadline.sync.plan.CALL_MARGIN_S", 0)
+    monkeypatch.setattr(work_queue(), "call_ms", 0)
+    work_queue().remembers_since_ms()
+
+
+@pytest.fixture
+def settle(amqp_url: str) -> Callable[[], None]:
+    """Everything is carried on its way until all that was written is settled."""
+    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+        channel = connection.channel()
+        for queue in topology.all_queues():
+            channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+    functions = {queue: served(name) for queue, name in ROUTES.items()}
+
+    def carry(queue: str) -> None:
+        with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+            channel = connection.channel()
+            while (got := channel.basic_get(queue))[0] is not None:
+                method, properties, body = got
+                message = Received(channel, method.delivery_tag, queue, properties, body, 1)
+                answer = functions[queue].post("/", data=body, headers=envelope.alone(message))
+                assert answer.status_code < 300, answer.text
+                channel.basic_ack(method.delivery_tag)
+
+    def once() -> bool:
+        rows("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL AND published_at IS NULL")
+        relay.run()
+        carry(topology.REQUESTS)
+        with contextlib.suppress(BitrixError):  # its users come again, or have failed
+            jobs.call_bitrix24("main")
+        carry(topology.REPLIES)
+        return not rows("SELECT 1 AS one FROM events WHERE state = 'open'")
+
+    return lambda: eventually(once, 60, "all is settled")
+
+
+def created(**more: str) -> UserId:
+    return accept.create(NewUser(full_name="Ann", phone="+77001112233", **more), None).event.user.id
+
+
+def crm(method: str, **params: object) -> Any:
+    """A call of somebody else to the portal."""
+    answer = portals.session().call({"one": Command(method, params)}).answers["one"]
+    assert not isinstance(answer, BitrixError), answer.detail
+    return answer
+
+
+def lead_of(user_id: UserId) -> dict[str, Any]:
+    (lead,) = crm("crm.lead.list", filter={"=ORIGIN_ID": str(user_id)}, select=["*"])
+    return dict(lead)
+
+
+def moved_by_hand(user_id: UserId) -> None:
+    crm("crm.lead.update", id=lead_of(user_id)["ID"], fields={"STATUS_ID": BY_HAND})
+
+
+def lose_memory() -> None:
+    client().flushall()
+    work_queue().remembers_since_ms()  # as every worker asks all the time
+
+
+@pytest.fixture(params=["Redis remembers", "Redis has forgotten"])
+def forget(request: pytest.FixtureRequest) -> Callable[[], None]:
+    return lose_memory if "forgotten" in request.param else lambda: None
+
+
+@pytest.fixture(params=["reconcile", "resync", "console"])
+def repair(request: pytest.FixtureRequest, leadline: Leadline) -> Repair:
+    """Each way to have a user's lead repaired."""
+
+    def reconcile(_user_id: UserId) -> None:
+        assert leadline("reconcile", "--repair", "--restart").code in {0, 1}
+
+    def by_id(user_id: UserId) -> None:
+        assert leadline("resync", user_id).code == 0
+
+    def console(user_id: UserId) -> None:
+        own = {"X-Leadline-Console": "1"}
+        path = f"/api/users/{user_id}/again"
+        assert served("console").post(path, json={}, headers=own).status_code == 200
+
+    ways: dict[str, Repair] = {"reconcile": reconcile, "resync": by_id, "console": console}
+    return ways[str(request.param)]
+
+
+def test_a_stage_set_by_hand_outlives_a_repair_of_the_name(
+    settle: Callable[[], None], repair: Repair, forget: Callable[[], None]
+) -> None:
+    user_id = created()
+    settle()
+    moved_by_hand(user_id)
+    crm("crm.lead.update", id=lead_of(user_id)["ID"], fields={"TITLE": "X", "NAME": "X"})
+    forget()
+    repair(user_id)
+    settle()
+    assert (lead_of(user_id)["STATUS_ID"], lead_of(user_id)["TITLE"]) == (BY_HAND, "Ann")
+
+
+def failed_create(control: Control, settle: Callable[[], None]) -> UserId:
+    """Its lead was created, but the answer never came, nor did one to any attempt that followed."""
+    user_id = created()
+    control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 3}])
+    settle()
+    rows("UPDATE events SET due_at = NULL WHERE state = 'failed'")
+    assert rows("SELECT sync_status FROM users") == [{"sync_status": "failed"}]
+    return user_id
+
+
+def test_a_stage_set_by_hand_outlives_a_create_that_seemed_to_fail(
+    control: Control, settle: Callable[[], None], repair: Repair, forget: Callable[[], None]
+) -> None:
+    user_id = failed_create(control, settle)
+    moved_by_hand(user_id)
+    forget()
+    repair(user_id)
+    settle()
+    assert lead_of(user_id)["STATUS_ID"] == BY_HAND
+    assert rows("SELECT sync_status FROM users") == [{"sync_status": "synced"}]
+
+
+def test_nor_does_an_update_that_leaves_the_stage_alone_take_it_back(
+    control: Control, settle: Callable[[], None]
+) -> None:
+    user_id = failed_create(control, settle)
+    moved_by_hand(user_id)
+    lose_memory()
+    accept.change(user_id, Changes(full_name="Ann Lee"), None, None)
+    settle()
+    assert (lead_of(user_id)["STATUS_ID"], lead_of(user_id)["TITLE"]) == (BY_HAND, "Ann Lee")
+
+
+def test_a_stage_that_never_reached_the_crm_is_written(
+    control: Control, settle: Callable[[], None], repair: Repair, forget: Callable[[], None]
+) -> None:
+    user_id = created()
+    settle()
+    rule = {"method": "crm.item.update", "action": "error", "code": "NO_WAY", "status": 400}
+    control("faults", "POST", [rule])
+    accept.change(user_id, Move(stage=OURS), None, None)
+    settle()
+    assert lead_of(user_id)["STATUS_ID"] == FIRST
+    control("faults", "DELETE")
+    forget()
+    repair(user_id)
+    settle()
+    assert lead_of(user_id)["STATUS_ID"] == OURS
+
+
+def test_a_lead_that_is_missing_gets_its_stage(settle: Callable[[], None], repair: Repair) -> None:
+    user_id = created(stage=OURS)
+    settle()
+    crm("crm.lead.delete", id=lead_of(user_id)["ID"])
+    repair(user_id)
+    settle()
+    assert lead_of(user_id)["STATUS_ID"] == OURS
+
+
+def test_who_asks_for_stages_gets_them(leadline: Leadline, settle: Callable[[], None]) -> None:
+    user_id = created()
+    settle()
+    moved_by_hand(user_id)
+    assert leadline("reconcile", "--repair", "--stages").code == 0
+    settle()
+    assert lead_of(user_id)["STATUS_ID"] == FIRST
+
+
+def test_all_who_failed_at_once_keep_stages_set_by_hand(
+    control: Control, settle: Callable[[], None]
+) -> None:
+    user_id = failed_create(control, settle)
+    moved_by_hand(user_id)
+    assert [part.asked for part in resync.everybody_who_failed()] == [1]
+    settle()
+    assert lead_of(user_id)["STATUS_ID"] == BY_HAND

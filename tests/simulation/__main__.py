@@ -1,0 +1,38 @@
+"""`make simulate`: play many seeds on all cores, or one seed as a story.
+
+python -m tests.simulation --seeds 10000 --from 1
+python -m tests.simulation --seed 37
+"""
+
+import argparse
+import os
+import sys
+
+from tests.simulation import many, one
+
+
+def main() -> int:
+    """Play as asked; 1 where a rule was broken."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The order of a set of texts differs from process to process otherwise.
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, (sys.executable, "-m", "tests.simulation", *sys.argv[1:]))  # noqa: S606 - ourselves
+    parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many histories")
+    parser.add_argument("--from", type=int, default=1, dest="first", help="the first seed")
+    parser.add_argument("--jobs", type=int, default=0, help="processes; 0: one a core")
+    parser.add_argument("--go-on", action="store_true", help="do not stop at the first failure")
+    parser.add_argument("--seed", type=int, help="one history, as a story")
+    parser.add_argument("--whole", action="store_true", help="with --seed: do not shrink it")
+    given = parser.parse_args()
+    if given.seed is not None:
+        return one.tell(given.seed, shrink=not given.whole)
+    seeds = range(given.first, given.first + given.seeds)
+    failed = many.play(seeds, jobs=given.jobs, go_on=given.go_on)
+    if failed and not given.go_on:
+        return one.tell(failed[0].seed, shrink=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,353 @@
+"""RabbitMQ as a model: queues, acknowledgements, confirms, delay queues; and who moves messages.
+
+The connector's threads and connections are modelled here; what it makes of a message (CloudEvent
+attributes, attempts, delay queue or dead letters) is our real code.
+"""
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import orjson
+import pika
+
+from leadline.messages import envelope, topology
+from leadline.messages.delivery import CORRELATION_ID, NO_ID, TRACEPARENT, Delivery
+from leadline.messages.received import ATTEMPT_HEADER, SERVED, Received, Verdict, attempt_of
+from leadline.runtime import context
+from leadline.runtime.broker import Message
+from leadline.runtime.errors import BadMessage
+from tests.simulation.world import Mailbox, Process, Signal, World
+
+#: As the connector's: half of the prefetch of 64.
+LOT = 32
+CONFIRM_S = 5.0
+ANSWER_S = 50.0
+
+Post = Callable[[str, list[Delivery]], Verdict]
+
+
+@dataclass(eq=False)
+class Stored:
+    """A message in a queue."""
+
+    body: bytes
+    properties: pika.BasicProperties
+    redelivered: bool = False
+
+
+class Lost(Exception):
+    """The connection to the broker has ended."""
+
+
+class Broker:
+    """All queues."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.queues: dict[str, list[Stored]] = {one.name: [] for one in topology.all_queues()}
+        self.is_away = False
+        self.breaks = 0
+        self.arrived: dict[str, Signal] = {}
+        self._delays = {
+            topology.delay(queue, step): (queue, step)
+            for queue in (topology.REQUESTS, topology.REPLIES)
+            for step in topology.RETRY_STEPS_S
+        }
+        #: All that was ever published, but for the copies in delay queues and dead letters.
+        self.published: list[tuple[float, str, Stored]] = []
+        #: The next confirms that nobody hears.
+        self.lose_confirms = 0
+        self.on_lost_confirm: Callable[[], None] = lambda: None
+
+    def signal(self, queue: str) -> Signal:
+        """Fires when a message comes into this queue."""
+        return self.arrived.setdefault(queue, Signal(self._world))
+
+    def put(self, queue: str, stored: Stored, *, first: bool = False) -> None:
+        """A message comes into this queue."""
+        waiting = self.queues.setdefault(queue, [])
+        if first:
+            waiting.insert(0, stored)
+        else:
+            waiting.append(stored)
+        if queue in self._delays:
+            back, step_s = self._delays[queue]
+            self._world.after(step_s, partial(self._expire, queue, back, stored))
+        self.signal(queue).fire()
+
+    def _expire(self, queue: str, back: str, stored: Stored) -> None:
+        if stored in self.queues[queue]:
+            self.queues[queue].remove(stored)
+            self.put(back, stored)
+
+    def publish(self, process: Process, queue: str, stored: Stored) -> bool:
+        """One step: into the queue; whether the broker has confirmed it."""
+        breaks = self.breaks
+        self._world.moment(f"publish {queue} asked")
+        self._world.wait(process.random.uniform(0.001, 0.004))
+        if self.is_away or breaks != self.breaks:
+            return False
+        self.put(queue, stored)
+        if process.kind != "connector":
+            self.published.append((self._world.now, queue, stored))
+        is_confirmed = self.lose_confirms == 0
+        if not is_confirmed:
+            self.lose_confirms -= 1
+            self.on_lost_confirm()
+        self._world.moment(f"publish {queue} done")
+        self._world.wait(process.random.uniform(0.001, 0.004))
+        return is_confirmed and breaks == self.breaks
+
+    # --- what may happen to it
+
+    def away(self, seconds: float) -> None:
+        """Out of reach for a while; what was not acknowledged comes again."""
+        self.is_away = True
+        self.breaks += 1
+        for signal in self.arrived.values():
+            signal.fire()
+        self._world.after(seconds, self._back)
+
+    def _back(self) -> None:
+        self.is_away = False
+        for signal in self.arrived.values():
+            signal.fire()
+
+    def forget(self) -> int:
+        """All queues are lost; returns how many messages."""
+        lost = sum(map(len, self.queues.values()))
+        for waiting in self.queues.values():
+            waiting.clear()
+        self.breaks += 1
+        for signal in self.arrived.values():
+            signal.fire()
+        return lost
+
+    def shuffle(self, process: Process) -> None:
+        """Messages change their order."""
+        for waiting in self.queues.values():
+            process.random.shuffle(waiting)
+
+
+class SimPublisher:
+    """Stands for our publisher in one process."""
+
+    def __init__(self, world: World, broker: Broker, process: Process) -> None:
+        self._world = world
+        self._broker = broker
+        self._process = process
+
+    def publish(self, messages: list[Message], *, timeout_s: float = CONFIRM_S) -> list[bool]:
+        """Publish all and wait; for each whether the broker confirmed it."""
+        confirmed = [self._publish(message) for message in messages]
+        if not all(confirmed):
+            self._world.wait(timeout_s)
+        return confirmed
+
+    def offer(self, message: Message, done: Callable[[bool], None]) -> None:
+        """Publish soon."""
+        self._world.spawn(self._process, lambda: done(self._publish(message)))
+
+    def _publish(self, message: Message) -> bool:
+        stored = Stored(message.body, message.properties())
+        return self._broker.publish(self._process, message.queue, stored)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+@dataclass
+class Channel:
+    """What a consumer holds of its queue: deliveries that are not acknowledged."""
+
+    world: World
+    broker: Broker
+    process: Process
+    queue: str
+    breaks: int = 0
+    unsettled: dict[int, Stored] = field(default_factory=dict)
+    next_tag: int = 1
+
+    def __post_init__(self) -> None:
+        self.breaks = self.broker.breaks
+        self.process.on_death.append(self.drop)
+
+    def take(self, at_most: int) -> list[Received]:
+        """The next messages; waits for the first.
+
+        Raises:
+            Lost: the connection has ended.
+        """
+        while True:
+            self.check()
+            waiting = self.broker.queues[self.queue]
+            if waiting and not self.broker.is_away:
+                taken, waiting[:] = waiting[:at_most], waiting[at_most:]
+                return [self._received(stored) for stored in taken]
+            self.broker.signal(self.queue).wait()
+
+    def _received(self, stored: Stored) -> Received:
+        tag, self.next_tag = self.next_tag, self.next_tag + 1
+        self.unsettled[tag] = stored
+        attempt = attempt_of(stored.properties, redelivered=stored.redelivered)
+        channel: Any = self
+        return Received(channel, tag, self.queue, copy(stored.properties), stored.body, attempt)
+
+    def check(self) -> None:
+        """Whether the connection still is there."""
+        if self.breaks != self.broker.breaks:
+            self.drop()
+            raise Lost
+
+    def acknowledge(self, tag: int) -> None:
+        """The broker forgets this delivery."""
+        self.world.moment(f"ack {self.queue} asked")
+        self.world.wait(self.process.random.uniform(0.0005, 0.002))
+        self.check()
+        self.unsettled.pop(tag, None)
+        self.world.moment(f"ack {self.queue} done")
+
+    def basic_publish(
+        self, _exchange: str, queue: str, body: bytes, properties: Any, *, mandatory: bool
+    ) -> None:
+        """As pika's, with confirms."""
+        self.check()
+        stored = Stored(body, copy(properties))
+        if not self.broker.publish(self.process, queue, stored) or not mandatory:
+            self.drop()
+            raise Lost
+
+    def drop(self) -> None:
+        """The connection has ended: what was not acknowledged comes again."""
+        self.breaks = -1
+        if self.drop in self.process.on_death:
+            self.process.on_death.remove(self.drop)
+        for _, stored in sorted(self.unsettled.items(), reverse=True):
+            stored.redelivered = True
+            self.broker.put(self.queue, stored, first=True)
+        self.unsettled.clear()
+
+
+class Connector:
+    """Consumes one queue and posts what comes to a handler."""
+
+    def __init__(self, world: World, broker: Broker, queue: str, post: Post) -> None:
+        self._world = world
+        self._broker = broker
+        self._queue = queue
+        self._post = post
+
+    def run(self) -> None:
+        """Consume; a lost connection is made again."""
+        world = self._world
+        while True:
+            while self._broker.is_away:
+                world.wait(0.5)
+            channel = Channel(world, self._broker, world.process, self._queue)
+            try:
+                while True:
+                    lot = channel.take(LOT)
+                    world.spawn(world.process, partial(self._deliver, channel, lot))
+            except Lost:
+                world.wait(0.2)
+
+    def _deliver(self, channel: Channel, lot: list[Received]) -> None:
+        try:
+            for message in self._together(channel, lot):
+                self._alone(channel, message)
+        except Lost:
+            pass
+
+    def _together(self, channel: Channel, lot: list[Received]) -> list[Received]:
+        """Deliver as a batch; returns those that are to be delivered alone."""
+        fit = [message for message in lot if envelope.event(message) is not None]
+        if len(fit) < 2:
+            return lot
+        odd = [message for message in lot if message not in fit]
+        verdict = self._post(self._queue, [delivery_of(message) for message in fit])
+        if verdict.is_served:
+            for message in fit:
+                channel.acknowledge(message.tag)
+            return odd
+        return odd + (fit if verdict.is_final else [message.in_doubt() for message in fit])
+
+    def _alone(self, channel: Channel, message: Received) -> None:
+        try:
+            delivery = delivery_of(message)
+        except BadMessage as error:
+            verdict = Verdict(is_served=False, is_final=True, reason=str(error))
+        else:
+            verdict = self._post(self._queue, [delivery])
+        if not verdict.is_served:
+            channel.check()
+            copied = message.copy(verdict)
+            channel.basic_publish(
+                "", copied.queue, copied.body, copied.properties(), mandatory=True
+            )
+            message.note(verdict)
+        channel.acknowledge(message.tag)
+
+
+def delivery_of(message: Received) -> Delivery:
+    """The message as a function gets it by HTTP.
+
+    Raises:
+        BadMessage: it is not JSON.
+    """
+    attributes = envelope._attributes(message)
+    headers = message.properties.headers or {}
+    try:
+        body = orjson.loads(message.body)
+    except orjson.JSONDecodeError:
+        raise BadMessage("the message is not valid JSON") from None
+    message_id = attributes.get("id")
+    trace = context.made(message.properties.correlation_id, headers.get(TRACEPARENT))
+    return Delivery(body, None if message_id == NO_ID else message_id, attributes, trace)
+
+
+class Handlers:
+    """The processes behind a function's address: who is free gets the request."""
+
+    def __init__(self, world: World, serve: Callable[[list[Delivery]], Verdict]) -> None:
+        self._world = world
+        self._serve = serve
+        self.processes: list[Process] = []
+
+    def post(self, _queue: str, deliveries: list[Delivery]) -> Verdict:
+        """A request and its answer, or none."""
+        world, caller = self._world, self._world.process
+        alive = [one for one in self.processes if not one.is_dead]
+        if not alive:
+            world.wait(0.05)
+            return Verdict(is_served=False, reason="no answer: refused")
+        handler = caller.random.choice(alive)
+        world.wait(caller.random.uniform(0.0005, 0.003))
+        answer = Mailbox(world)
+        hang_up = partial(answer.put, Verdict(is_served=False, reason="no answer: reset"))
+        handler.on_death.append(hang_up)
+
+        def serve() -> None:
+            verdict = self._serve(deliveries)
+            world.wait(handler.random.uniform(0.0005, 0.003))
+            answer.put(verdict)
+
+        world.spawn(handler, serve)
+        verdict: Verdict | None = answer.take(ANSWER_S)
+        if hang_up in handler.on_death:
+            handler.on_death.remove(hang_up)
+        return verdict or Verdict(is_served=False, reason="no answer: timeout")
+
+
+def letters(broker: Broker) -> Sequence[tuple[str, Stored]]:
+    """The dead letters, with the queue that they come from."""
+    return [
+        (queue, stored)
+        for queue in (topology.REQUESTS, topology.REPLIES)
+        for stored in broker.queues[topology.dead_letters(queue)]
+    ]
+
+
+__all__ = ["ATTEMPT_HEADER", "CORRELATION_ID", "SERVED", "Broker", "Connector", "Handlers"]

@@ -1,0 +1,157 @@
+"""Known mistakes, put back one at a time: the simulation must notice each of them.
+
+A function here is called in a playing process before its first history (`many.play(prepare=…)`).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from leadline.bitrix24 import errors
+from leadline.bitrix24.session import Session
+from leadline.runtime import clock
+from leadline.runtime.errors import OutcomeUnknown, Rejected, Unavailable
+from leadline.sync import plan, queue, replies
+from leadline.users import statements, store
+from tests.simulation import patches
+
+
+def lease_doubts_creates_only() -> None:
+    """A lease that expires after an update leaves last applied as it is."""
+    patches.edit(
+        "lease",
+        "attempt(doubt, prefix .. 'user:' .. user)",
+        "if redis.call('HEXISTS', prefix .. 'user:' .. user, 'agreed') == 0 then"
+        " attempt(doubt, prefix .. 'user:' .. user) end",
+    )
+
+
+def last_applied_outlives_an_epoch() -> None:
+    """What Redis remembers of an earlier epoch is believed, where it remembers anything."""
+    patches.edit(
+        "lease",
+        "if known_epoch ~= epoch then",
+        "if known_epoch ~= epoch and redis.call('HEXISTS', entry, 'agreed') == 0 then",
+    )
+
+
+def no_wait_after_an_epoch() -> None:
+    """A call that was forgotten with the epoch before is not waited for."""
+    patches.edit("lease", "if now < began + call_ms then", "if false then")
+
+
+def occurred_is_believed() -> None:
+    """Postgres' clock alone says whether a user is younger than Redis' epoch."""
+    patches.edit("put", "math.min(tonumber(occurred), now) >= began", "tonumber(occurred) >= began")
+
+
+def bucket_is_full_after_a_loss() -> None:
+    """A Redis that has forgotten the requests of the last moments takes the bucket for full."""
+    patches.edit(
+        "take", "tokens, at = math.min(tokens, 0), began_ms / 1000", "tokens, at = capacity, now_s"
+    )
+
+
+def fence_is_not_checked() -> None:
+    """Whoever has lost the lease settles nevertheless."""
+    patches.edit("settle", "redis.call('HGET', entry, 'fence') == fence and ", "")
+
+
+def late_calls_are_made() -> None:
+    """A worker that was frozen after it leased calls nevertheless."""
+    queue.SEND_WITHIN_S = 1e9
+
+
+def history_is_ignored() -> None:
+    """Versions of another history of Postgres count as those of this one."""
+    patches.edit("put", "if history == '' then return false end", "do return false end")
+
+
+def running_update_is_not_waited_for() -> None:
+    """Something newer is written while an unanswered update may still run."""
+    patches.edit("lease", "if running_until and ", "if false and running_until and ")
+
+
+def reply_is_forgotten_unconfirmed() -> None:
+    """A reply that the broker did not confirm counts as sent."""
+    send = replies.send
+    replies.send = lambda answers: [True] * len(send(answers))
+
+
+def default_originator_is_shared() -> None:
+    """All installations bear the same name in their leads."""
+    plan.originator_of = lambda entry: plan.DEFAULT_ORIGINATOR  # noqa: ARG005 - same signature
+
+
+def suspended_time_is_not_counted() -> None:
+    """The last moment for a call is kept by a clock that a suspended machine stops."""
+
+    def wrong() -> float:
+        return patches.world().process.monotonic()
+
+    clock.now_s = wrong
+
+
+def precondition_is_of_the_user() -> None:
+    """A precondition is checked where a user is locked, and not for each write that shares it."""
+    wrong = statements.CHANGE_AT_ONCE
+    for old, new in (
+        ("SELECT asked.* FROM users", "SELECT users.id FROM users"),
+        ("held.", "asked."),
+        ("FROM held WHERE users.id", "FROM held JOIN asked ON asked.id = held.id WHERE users.id"),
+    ):
+        if old not in wrong:
+            raise ValueError(f"CHANGE_AT_ONCE has no more: {old}")
+        wrong = wrong.replace(old, new)
+    patches.STATEMENTS[wrong] = "change_at_once"
+    statements.CHANGE_AT_ONCE = wrong
+    group: Any = store._changes
+    group._serve = partial(store._together, wrong)
+
+
+def tls_breaks_before_the_request() -> None:
+    """Every error of TLS counts as if nothing had been sent."""
+    post = Session.post
+
+    def wrong(self: Session, *args: Any, **options: Any) -> Any:
+        try:
+            return post(self, *args, **options)
+        except OutcomeUnknown as error:
+            if "SSL" in error.detail:
+                raise Unavailable(error.detail) from None
+            raise
+
+    Session.post = wrong  # type: ignore[method-assign]
+
+
+def unknown_codes_are_final() -> None:
+    """An error that nobody knows is not tried again."""
+    known = errors._class_of
+
+    def wrong(status: int, code: str, description: str) -> Any:
+        found = known(status, code, description)
+        return Rejected if found is OutcomeUnknown and status == 400 else found
+
+    errors._class_of = wrong
+
+
+ALL: dict[str, Callable[[], None]] = {
+    one.__name__: one
+    for one in (
+        lease_doubts_creates_only,
+        last_applied_outlives_an_epoch,
+        no_wait_after_an_epoch,
+        occurred_is_believed,
+        bucket_is_full_after_a_loss,
+        fence_is_not_checked,
+        late_calls_are_made,
+        history_is_ignored,
+        running_update_is_not_waited_for,
+        reply_is_forgotten_unconfirmed,
+        default_originator_is_shared,
+        suspended_time_is_not_counted,
+        precondition_is_of_the_user,
+        tls_breaks_before_the_request,
+        unknown_codes_are_final,
+    )
+}

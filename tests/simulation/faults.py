@@ -1,0 +1,200 @@
+"""Faults of a plan, brought about in the world."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.simulation.plan import STAGES, Fault
+from tests.simulation.portal_model import Lead, Trouble, Written
+from tests.simulation.world import EPOCH, Process
+
+if TYPE_CHECKING:
+    from tests.simulation.system import System
+
+
+#: What takes no time counts as a loss for so long.
+MOMENT_S = 0.1
+
+
+def arrange(system: "System", fault: Fault) -> None:
+    """Let it happen when its time has come."""
+    world = system.world
+    if fault.kind.startswith("portal: "):
+        system.portal.troubles[fault.nth] = Trouble(
+            fault.kind.removeprefix("portal: "), fault.amount
+        )
+    elif fault.at_s is not None:
+        world.at(EPOCH + fault.at_s, partial(_happen, system, fault, None))
+    else:
+        planned = world.planned[fault.moment, fault.nth]
+        planned.append(partial(_when_it_comes, system, fault))
+    if fault.kind in {"redis loses", "redis switched over"}:
+        system.redis.may_lose = True
+    if fault.kind == "postgres forked":
+        system.postgres.may_lose = True
+
+
+def _when_it_comes(system: "System", fault: Fault, process: Process) -> None:
+    if fault.delay_s:
+        system.world.after(fault.delay_s, partial(_happen, system, fault, process))
+    else:
+        _happen(system, fault, process)
+
+
+def _happen(system: "System", fault: Fault, process: Process | None) -> None:
+    """Bring it about; `process`: where the moment was."""
+    if system.is_calm:
+        return
+    if fault.kind in _ON_PROCESSES:
+        if process is not None and process.kind != "client":
+            _on_process(system, fault.kind, process, fault.amount)
+        return
+    system.world.tell("fault", fault.kind, amount=round(fault.amount, 3), moment=fault.moment)
+    _ON_SERVERS[fault.kind](system, fault)
+
+
+_ON_PROCESSES = {"kill worker", "kill other", "freeze worker", "freeze other", "suspend worker"}
+
+
+def _on_process(system: "System", kind: str, process: Process, amount: float) -> None:
+    world = system.world
+    if process.is_dead:
+        return
+    if kind.startswith("kill"):
+        world.tell("fault", f"kills {process.name}")
+        world.kill(process)
+        again_s = process.random.uniform(0.3, 3)
+        system.note_loss(again_s)
+        world.after(again_s, partial(system.start_again, process))
+        return
+    is_suspend = kind.startswith("suspend")
+    verb = "suspends" if is_suspend else "freezes"
+    world.tell("fault", f"{verb} {process.name}", seconds=round(amount, 3))
+    system.note_loss(amount)
+    world.freeze(process, amount, suspend=is_suspend)
+
+
+def _redis_loses(system: "System", fault: Fault) -> None:
+    system.note_redis_loss()
+    lost_s = system.redis.restart(fault.amount, fault.choice)
+    system.world.tell("fault", "was lost", seconds=round(lost_s, 3))
+
+
+def _redis_flushed(system: "System", _: Fault) -> None:
+    system.note_redis_loss()
+    system.redis.flush()
+
+
+def _redis_restarted(system: "System", _: Fault) -> None:
+    system.note_redis_loss()
+    system.redis.restart(None)
+
+
+def _redis_switched_over(system: "System", fault: Fault) -> None:
+    """To a replica with another clock, which may lack the last moments."""
+    system.note_redis_loss()
+    lose_s = fault.amount if fault.choice % 2 else None
+    system.redis.restart(lose_s, fault.choice, ahead_s=(fault.choice - 5.5) / 1.1)
+
+
+def _redis_away(system: "System", fault: Fault) -> None:
+    system.note_loss(fault.amount)
+    system.redis.away(fault.amount)
+
+
+def _redis_entry_damaged(system: "System", fault: Fault) -> None:
+    """A field of a user's entry becomes what nobody could have written."""
+    system.note_redis_loss()
+    system.redis.damage(fault.choice)
+
+
+def _postgres_away(system: "System", fault: Fault) -> None:
+    system.note_loss(fault.amount)
+    system.postgres.away(fault.amount)
+
+
+def _postgres_forked(system: "System", fault: Fault) -> None:
+    system.note_loss(MOMENT_S)
+    system.fork(fault.amount, fault.choice)
+
+
+def _rows_locked(system: "System", _: Fault) -> None:
+    system.postgres.lock_next = True
+
+
+def _broker_away(system: "System", fault: Fault) -> None:
+    system.note_loss(fault.amount)
+    system.broker.away(fault.amount)
+
+
+def _broker_forgets(system: "System", _: Fault) -> None:
+    system.note_loss(MOMENT_S)
+    system.broker.forget()
+
+
+def _confirm_lost(system: "System", _: Fault) -> None:
+    system.broker.lose_confirms += 1
+
+
+def _deliveries_shuffled(system: "System", _: Fault) -> None:
+    system.broker.shuffle(system.somebody)
+
+
+def _portal_down(system: "System", fault: Fault) -> None:
+    system.portal.down_until = system.world.now + fault.amount
+    system.portal.down_code = ("OVERLOAD_LIMIT", "NO_AUTH_FOUND")[fault.choice % 2]
+
+
+def _stage_by_hand(system: "System", fault: Fault) -> None:
+    for lead in _some_lead(system, fault):
+        lead.stage = (*STAGES, "JUNK")[fault.choice % 4]
+        _wrote(system, lead, "update", {"stage": lead.stage})
+
+
+def _name_by_hand(system: "System", fault: Fault) -> None:
+    for lead in _some_lead(system, fault):
+        lead.title = lead.name = "Кто-то Другой"
+        _wrote(system, lead, "update", {"full_name": lead.title})
+
+
+def _lead_deleted(system: "System", fault: Fault) -> None:
+    for lead in _some_lead(system, fault):
+        lead.is_deleted = True
+        _wrote(system, lead, "delete", {})
+
+
+def _some_lead(system: "System", fault: Fault) -> list[Lead]:
+    """One that is there, if any."""
+    leads = [
+        lead
+        for lead in system.portal.leads.values()
+        if not lead.is_deleted and not lead.is_neighbours
+    ]
+    return [leads[fault.choice % len(leads)]] if leads else []
+
+
+def _wrote(system: "System", lead: Lead, kind: str, fields: dict[str, str]) -> None:
+    now = system.world.now
+    lead.writes.append(Written(now, is_ours=False, kind=kind, fields=fields))
+    system.world.tell("a person", f"{kind}s lead {lead.lead_id} by hand", **fields)
+
+
+_ON_SERVERS: dict[str, Callable[["System", Fault], None]] = {
+    "redis loses": _redis_loses,
+    "redis flushed": _redis_flushed,
+    "redis restarted": _redis_restarted,
+    "redis switched over": _redis_switched_over,
+    "redis away": _redis_away,
+    "redis entry damaged": _redis_entry_damaged,
+    "postgres away": _postgres_away,
+    "postgres forked": _postgres_forked,
+    "rows locked": _rows_locked,
+    "broker away": _broker_away,
+    "broker forgets": _broker_forgets,
+    "confirm lost": _confirm_lost,
+    "deliveries shuffled": _deliveries_shuffled,
+    "portal down": _portal_down,
+    "stage by hand": _stage_by_hand,
+    "name by hand": _name_by_hand,
+    "lead deleted": _lead_deleted,
+}

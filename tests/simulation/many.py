@@ -1,0 +1,127 @@
+"""Many seeds on all cores: a process with servers of its own for each core."""
+
+import importlib
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from tests.simulation.plan import draw
+from tests.simulation.play import Player
+
+#: Seeds that a process takes at a time.
+CHUNK = 20
+#: Without a result for so long something hangs.
+PATIENCE_S = 120.0
+#: How long a process may take to end after the history it is at.
+END_S = 20.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A seed whose history broke a rule."""
+
+    seed: int
+    broken: tuple[str, ...]
+
+
+def play(
+    seeds: Sequence[int],
+    *,
+    jobs: int = 0,
+    go_on: bool = False,
+    tell: Callable[[str], None] = print,
+    prepare: str = "",
+) -> list[Failed]:
+    """Play these seeds; returns those that failed, by default at most the first that is found.
+
+    `prepare`: a function (`module:name`) that each process calls before it begins.
+    """
+    began, done = time.monotonic(), 0
+    failed: list[Failed] = []
+    for chunk, found in _results(seeds, jobs or os.cpu_count() or 1, prepare):
+        done += chunk
+        for one in found:
+            failed.append(one)
+            tell(f"\nseed {one.seed}: {'; '.join(one.broken)[:400]}")
+        _progress(done, len(seeds), began)
+        if failed and not go_on:
+            break
+    spent_s = time.monotonic() - began
+    tell(
+        f"\n{done} histories in {spent_s:.0f} s, {done / spent_s:.1f} a second: "
+        + (f"{len(failed)} failed" if failed else "no rule broken")
+    )
+    return sorted(failed, key=lambda one: one.seed)
+
+
+def _progress(done: int, of: int, began: float) -> None:
+    if sys.stdout.isatty() or done % 500 < CHUNK:
+        rate = done / (time.monotonic() - began)
+        print(f"\r{done} of {of} histories, {rate:.1f} a second ", end="", flush=True)
+
+
+def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[int, list[Failed]]]:
+    """From each chunk how many were played and which failed."""
+    context = multiprocessing.get_context("spawn")
+    chunks: Any = context.Queue()
+    results: Any = context.Queue()
+    stop: Any = context.Event()
+    count = 0
+    for at in range(0, len(seeds), CHUNK):
+        chunks.put(list(seeds[at : at + CHUNK]))
+        count += 1
+    for _ in range(jobs):
+        chunks.put(None)
+    processes = [
+        context.Process(target=_work, args=(chunks, results, stop, prepare), daemon=True)
+        for _ in range(jobs)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for _ in range(count):
+            yield _next(results, processes)
+    finally:
+        stop.set()
+        for queue in (chunks, results):
+            queue.cancel_join_thread()
+        for process in processes:
+            process.join(END_S)
+            process.kill()
+            process.join()
+
+
+def _next(results: Any, processes: list[SpawnProcess]) -> tuple[int, list[Failed]]:
+    found: Any = results.get(timeout=PATIENCE_S)
+    if isinstance(found, str):  # what it wrote before it ended
+        raise ChildProcessError(f"one of {len(processes)} processes has failed:\n{found}")
+    result: tuple[int, list[Failed]] = found
+    return result
+
+
+def _work(chunks: Any, results: Any, stop: Any, prepare: str) -> None:
+    """One process: its servers, and chunk after chunk."""
+    parent = os.getppid()
+    try:
+        with closing(Player()) as player:
+            if prepare:
+                module, _, name = prepare.partition(":")
+                getattr(importlib.import_module(module), name)()
+            while (seeds := chunks.get()) is not None:
+                failed = []
+                for seed in seeds:
+                    if stop.is_set() or os.getppid() != parent:
+                        return
+                    broken = player.play(draw(seed)).broken
+                    if broken:
+                        failed.append(Failed(seed, tuple(broken)))
+                results.put((len(seeds), failed))
+    except Exception:  # noqa: BLE001 - the edge of the process
+        results.put(traceback.format_exc())

@@ -1,0 +1,78 @@
+"""One seed as a story that a person can follow, with as few faults and writes as still fail."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tests.simulation.plan import Fault, Plan, Shape, Write, draw
+from tests.simulation.play import Player, Result
+from tests.simulation.story import written
+
+
+def tell(seed: int, *, shrink: bool) -> int:
+    """Print the story of this seed; 1 where a rule was broken."""
+    player = Player()
+    try:
+        plan = draw(seed)
+        result = player.play(plan)
+        if result.broken and shrink:
+            smaller = shrunk(player, result)
+            print(
+                f"seed {seed}, shrunk from {len(plan.items)} writes and faults "
+                f"to {len(smaller.plan.items)}"
+            )
+            result = smaller
+        print(written(result))
+        return 1 if result.broken else 0
+    finally:
+        player.close()
+
+
+def shrunk(player: Player, failed: Result) -> Result:
+    """The failure with all left out that it does not need."""
+    best = failed
+    is_smaller = True
+    while is_smaller:
+        is_smaller = False
+        for plan in _smaller(best.plan):
+            result = player.play(plan)
+            if _is_alike(result, failed):
+                best, is_smaller = result, True
+                break
+    return player.play(best.plan)
+
+
+def _is_alike(result: Result, failed: Result) -> bool:
+    """Whether it breaks a rule that was broken before."""
+    return bool(kinds(result.broken) & kinds(failed.broken))
+
+
+def kinds(broken: list[str]) -> set[str]:
+    """What was broken, without numbers and names."""
+    return {"".join(one for one in text if not one.isdigit())[:40] for text in broken}
+
+
+def _smaller(plan: Plan) -> Iterator[Plan]:
+    """Plans with one thing less."""
+    for at in reversed(range(len(plan.items))):
+        yield replace(plan, items=plan.items[:at] + plan.items[at + 1 :])
+    shape = plan.shape
+    plain = Shape(1, 1, 1, shape.burst, has_neighbours=False, calm_after_s=shape.calm_after_s)
+    for name in ("workers", "intakes", "repliers"):
+        if getattr(shape, name) > 1:
+            yield replace(plan, shape=replace(shape, **{name: getattr(shape, name) - 1}))
+    for name in ("has_neighbours", "redis_ahead_s", "postgres_ahead_s", "processes_ahead_s"):
+        if getattr(shape, name) != getattr(plain, name):
+            yield replace(plan, shape=replace(shape, **{name: getattr(plain, name)}))
+    for at, item in enumerate(plan.items):
+        for simpler in _simpler(item):
+            yield replace(plan, items=(*plan.items[:at], simpler, *plan.items[at + 1 :]))
+
+
+def _simpler(item: Write | Fault) -> Iterator[Write | Fault]:
+    if isinstance(item, Write):
+        if item.with_key:
+            yield replace(item, with_key=False)
+        if item.if_match:
+            yield replace(item, if_match=False)
+    elif item.delay_s:
+        yield replace(item, delay_s=0.0)

@@ -1,0 +1,448 @@
+"""Our code on simulated ground: the names through which it reaches clocks, servers and threads.
+
+Installed once in a process that does nothing but simulate. Everything else in `leadline` runs as it
+is; what is replaced here is replaced wherever it was imported.
+"""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import queue
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import redis
+import structlog
+
+import leadline
+from leadline.ledger import prune, publish
+from leadline.runtime import database, lua, turns
+from leadline.runtime import redis as leadline_redis
+from leadline.sync import driver, portals, replies, request
+from leadline.users import store, terms
+from tests.simulation import redis_model
+from tests.simulation.world import Mailbox, Signal, World
+
+if TYPE_CHECKING:
+    from tests.simulation.system import System
+
+#: The rooms whose modules run in histories.
+ROOMS = ("bitrix24", "ledger", "messages", "runtime", "sync", "users")
+#: Caches that all processes may share: they hold nothing that a process learns.
+SHARED = {"settings", "is_on", "is_wanted"}
+
+#: They serve real connections to a real server.
+REAL_TIME = {"leadline.runtime.session"}
+
+_active: list["System"] = []
+#: What scripts and statements are called in the story.
+SCRIPTS: dict[str, str] = {}
+STATEMENTS: dict[str, str] = {}
+
+
+#: Changes of scripts.
+_edits: list[tuple[str, str, str]] = []
+#: What modules remember, as it was at the beginning.
+_remembered: list[tuple[ModuleType, str, Any]] = []
+
+
+#: The functions without HTTP: what would be received is what they are called with.
+FUNCTIONS: dict[str, Callable[[Any], object]] = {}
+
+
+def activate(system: "System") -> None:
+    """Our code runs in this system from now on, and remembers nothing of others."""
+    _active[:] = [system]
+    for module, name, value in _remembered:
+        setattr(module, name, value)
+
+
+def active() -> "System":
+    """The system in which our code runs."""
+    return _active[0]
+
+
+def world() -> World:
+    """Its world."""
+    return _active[0].world
+
+
+def install(raw: redis.Redis) -> None:
+    """Replace what has to be replaced."""
+    _scripts(raw)
+    modules = list(_modules())
+    _logs(modules)
+    _clocks(modules)
+    _caches(modules)
+    _names(modules)
+    _servers(modules)
+    _threads()
+    _functions()
+    _remembered.extend(
+        (module, name, value)
+        for module in modules
+        for name, value in vars(module).items()
+        if value is None or isinstance(value, bool | int | float | str | tuple)
+    )
+
+
+def _modules() -> Iterator[ModuleType]:
+    folder = Path(leadline.__file__).parent
+    for room in ROOMS:
+        for found in pkgutil.iter_modules([str(folder / room)]):
+            yield importlib.import_module(f"leadline.{room}.{found.name}")
+
+
+def _everywhere(modules: list[ModuleType], old: object, new: object) -> None:
+    for module in modules:
+        for name, value in list(vars(module).items()):
+            if value is old:
+                setattr(module, name, new)
+
+
+# --- scripts and statements
+
+
+def _scripts(raw: redis.Redis) -> None:
+    """Scripts ask the simulation for the clock and for Redis' identity."""
+    _set(lua, "SERVER", redis_model.SERVER)
+    put_together = lua.script
+    known: dict[str, Any] = {}
+
+    def script(_connection: redis.Redis, folder: Path, *names: str) -> Any:
+        text: Any = put_together(_Reading(), folder, *names)  # type: ignore[arg-type]
+        for name, old, new in _edits:
+            if name == names[-1]:
+                if old not in text:
+                    raise ValueError(f"{name}.lua has no more: {old}")
+                text = text.replace(old, new)
+        if text not in known:
+            known[text] = redis_model.load(raw, text)
+            SCRIPTS[known[text].sha] = names[-1]
+        # Each call goes through the client of whose turn it is.
+        return functools.partial(_call, known[text].sha)
+
+    _set(lua, "script", script)
+
+
+def edit(name: str, old: str, new: str) -> None:
+    """Change a script, by the last of its files' names: a mistake is put back."""
+    _edits.append((name, old, new))
+
+
+class _Reading:
+    """Stands for a connection: a script is its text."""
+
+    def register_script(self, text: str) -> str:
+        return text
+
+
+def _call(sha: str, keys: Any = (), args: Any = (), client: Any = None) -> Any:
+    target = client if client is not None else active().client
+    return target.evalsha(sha, len(keys), *keys, *args)
+
+
+def _names(modules: list[ModuleType]) -> None:
+    for module in modules:
+        for name, value in vars(module).items():
+            if isinstance(value, str) and ("SELECT" in value or "UPDATE" in value):
+                STATEMENTS.setdefault(value, name.lower().strip("_"))
+
+
+# --- clocks and chance
+
+
+class _Time:
+    """Stands for the module `time`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def time(self) -> float:
+        return world().process.wall()
+
+    def monotonic(self) -> float:
+        return world().process.monotonic()
+
+    def time_ns(self) -> int:
+        return int(world().process.wall() * 1e9)
+
+    def clock_gettime(self, clock: int) -> float:
+        process = world().process
+        if clock == time.CLOCK_BOOTTIME:
+            return process.boottime()
+        return process.monotonic() if clock == time.CLOCK_MONOTONIC else process.wall()
+
+    def sleep(self, seconds: float) -> None:
+        world().wait(seconds)
+
+
+class _Chance:
+    """Stands for the modules `random` and `secrets`, as far as they are used."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def getrandbits(self, bits: int) -> int:
+        return world().process.random.getrandbits(bits)
+
+    def token_hex(self, size: int) -> str:
+        return f"{world().process.random.getrandbits(8 * size):0{2 * size}x}"
+
+    def uniform(self, low: float, high: float) -> float:
+        return world().process.random.uniform(low, high)
+
+
+def _uuid7() -> uuid.UUID:
+    process = world().process
+    number = int(process.wall() * 1000) << 80 | process.random.getrandbits(76)
+    return uuid.UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
+
+
+def _clocks(modules: list[ModuleType]) -> None:
+    shim = _Time()
+    for module in modules:
+        for name, value in list(vars(module).items()):
+            if value is time and module.__name__ not in REAL_TIME:
+                setattr(module, name, shim)
+            elif isinstance(value, ModuleType) and value.__name__ in {"random", "secrets"}:
+                setattr(module, name, _Chance(value))
+            elif name == "uuid7":
+                setattr(module, name, _uuid7)
+
+
+# --- what each process has for itself
+
+
+def _caches(modules: list[ModuleType]) -> None:
+    """What a process keeps in a cache, each simulated process keeps for itself."""
+    for module in modules:
+        for name, value in list(vars(module).items()):
+            if not isinstance(value, functools._lru_cache_wrapper) or name in SHARED:
+                continue
+            if not inspect.signature(value.__wrapped__).parameters or name == "_session":
+                _everywhere(modules, value, _per_process(value.__wrapped__))
+
+
+def _per_process(make: Callable[..., Any]) -> Callable[..., Any]:
+    def kept(*args: Any) -> Any:
+        memory = world().process.memory
+        key = (make, args)
+        if key not in memory:
+            memory[key] = make(*args)
+        return memory[key]
+
+    return kept
+
+
+# --- logs
+
+
+class _Log:
+    """Stands for a structlog logger."""
+
+    def _line(self, level: str, event: str, *args: object, **facts: Any) -> None:
+        if _active:
+            text = event % args if args else event
+            active().log(level, text, args, facts)
+
+    def debug(self, event: str, *args: object, **facts: Any) -> None:
+        """Not written at INFO."""
+
+    def info(self, event: str, *args: object, **facts: Any) -> None:
+        self._line("info", event, *args, **facts)
+
+    def warning(self, event: str, *args: object, **facts: Any) -> None:
+        self._line("warning", event, *args, **facts)
+
+    def error(self, event: str, *args: object, **facts: Any) -> None:
+        self._line("error", event, *args, **facts)
+
+    def exception(self, event: str, *args: object, **facts: Any) -> None:
+        kind, error, _ = sys.exc_info()
+        active().unexpected(error)
+        self._line("error", event, *args, **facts, exception=kind.__name__ if kind else "")
+
+
+def _logs(modules: list[ModuleType]) -> None:
+    proxy = type(structlog.get_logger())
+    log = _Log()
+    for module in modules:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, proxy):
+                setattr(module, name, log)
+
+
+# --- servers
+
+
+def _servers(modules: list[ModuleType]) -> None:
+    build = request.build
+
+    def noted(entries: list[Any]) -> Any:
+        """Who sends a request is asked for which events it is."""
+        active().note_leased(entries)
+        return build(entries)
+
+    _set(request, "build", noted)
+    _set(turns, "is_turn", lambda: False)
+    _everywhere(modules, database.database, lambda: active().postgres)
+    _everywhere(modules, leadline_redis.client, lambda: active().client)
+    _everywhere(modules, publish.publisher, _publisher)
+    _set(replies, "_publishing", _publisher)
+    _set(publish, "outbox", _outbox)
+    make_session = portals._session
+
+    def session(webhook_url: str) -> Any:
+        made: Any = make_session(webhook_url)
+        made._session._connected = active().portal.connect
+        return made
+
+    _set(portals, "_session", session)
+    _set(driver, "enqueue", lambda: active().enqueue())
+    _set(driver, "trim_history", lambda: None)
+    _set(terms, "catch_up", lambda _until: 0)
+    _set(prune, "run", lambda _until: 0)
+    for name in ("_creates", "_changes"):
+        group: Any = getattr(store, name)
+        _set(store, name, _Together(group._serve, group._at_most))
+
+
+def _set(module: ModuleType, name: str, new: object) -> None:
+    """Replace what a module has by this name; it must have it."""
+    getattr(module, name)
+    setattr(module, name, new)
+
+
+def _functions() -> None:
+    for name in ("bitrix_handler", "reply_handler", "outbox_relay"):
+        module: Any = importlib.import_module(f"functions.{name}.main")
+        module.receive = lambda deliveries: deliveries
+        FUNCTIONS[name] = inspect.unwrap(getattr(module, name))
+
+
+def _publisher() -> Any:
+    return active().publisher()
+
+
+def _outbox() -> Any:
+    memory = world().process.memory
+    if "outbox" not in memory:
+        memory["outbox"] = publish.Outbox(_publisher())
+    return memory["outbox"]
+
+
+class _Together:
+    """Group commit: who writes while others are being served shares the next statement."""
+
+    def __init__(self, serve: Callable[[list[Any]], list[Any]], at_most: int) -> None:
+        self._serve = serve
+        self._at_most = at_most
+
+    def ask(self, ask: Any) -> Any:
+        place = world()
+        memory = place.process.memory
+        group = memory.setdefault((self, "group"), _Group(place))
+        mine = Mailbox(place)
+        group.waiting.append((ask, mine))
+        if not group.is_busy:
+            group.is_busy = True
+            place.spawn(place.process, lambda: self._work(group))
+        found = mine.take()
+        if isinstance(found, Exception):
+            raise found
+        return found[0]
+
+    def _work(self, group: "_Group") -> None:
+        place = world()
+        while group.waiting:
+            place.wait(place.process.random.choice((0.0, 0.003)))
+            part = group.waiting[: self._at_most]
+            del group.waiting[: self._at_most]
+            try:
+                answers = self._serve([ask for ask, _ in part])
+            except Exception as error:  # noqa: BLE001 - for all of the group
+                for _, mailbox in part:
+                    mailbox.put(error)
+            else:
+                for (_, mailbox), answer in zip(part, answers, strict=True):
+                    mailbox.put((answer,))
+        group.is_busy = False
+
+
+class _Group:
+    def __init__(self, place: World) -> None:
+        self.waiting: list[tuple[Any, Mailbox]] = []
+        self.is_busy = False
+        self.signal = Signal(place)
+
+
+# --- threads
+
+
+class _Threading:
+    """Stands for the module `threading` where our code starts threads that histories need."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(threading, name)
+
+    class Thread:
+        """A task of the same process."""
+
+        def __init__(self, target: Callable[..., object], args: Any = (), **_: object) -> None:
+            self._run = functools.partial(target, *args)
+
+        def start(self) -> None:
+            world().spawn(world().process, self._run)
+
+
+class _Queue:
+    """Stands for the module `queue`."""
+
+    Empty = queue.Empty
+
+    class SimpleQueue:
+        """Between tasks of one process."""
+
+        def __class_getitem__(cls, _: object) -> type:
+            return cls
+
+        def __init__(self) -> None:
+            self._mailbox = Mailbox(world())
+
+        def put(self, content: object) -> None:
+            self._mailbox.put(content)
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002 - as queue's
+            if not self._mailbox.has_some() and (not block or timeout is not None):
+                found = self._mailbox.take(timeout) if block else None
+                if found is None:
+                    raise queue.Empty
+                return found
+            return self._mailbox.take()
+
+        def qsize(self) -> int:
+            return self._mailbox.size()
+
+        def empty(self) -> bool:
+            return not self._mailbox.has_some()
+
+        def get_nowait(self) -> Any:
+            if not self._mailbox.has_some():
+                raise queue.Empty
+            return self._mailbox.take()
+
+
+def _threads() -> None:
+    _set(publish, "threading", _Threading())
+    _set(publish, "queue", _Queue())

@@ -1,0 +1,100 @@
+"""Play histories: servers of this process's own, one history after the other."""
+
+import os
+import resource
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from leadline.runtime import migrate
+from leadline.runtime.settings import settings
+from tests.simulation import patches, postgres_model, redis_model, rules
+from tests.simulation.plan import Plan
+from tests.simulation.system import System
+from tests.simulation.world import Stuck
+
+ENVIRONMENT = {
+    "LEADLINE_AUTH": "off",
+    "LEADLINE_REPLY_QUEUES": "bitrix.responses,nest.responses",
+    "AMQP_URL": "amqp://nobody:none@127.0.0.1:1/",
+    "BITRIX_WEBHOOK_URL": "https://portal.example/rest/1/webhook-code/",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+}
+
+
+@dataclass
+class Result:
+    """How a history ended."""
+
+    plan: Plan
+    broken: list[str]
+    system: System
+
+    def trace(self) -> str:
+        """All that happened, line by line."""
+        return "\n".join(
+            f"{line.at:.6f} {line.who} {line.what} {line.facts}" for line in self.system.world.story
+        )
+
+
+class Player:
+    """Plays histories on one Redis and one Postgres."""
+
+    def __init__(self) -> None:
+        os.environ.update(ENVIRONMENT)
+        settings.cache_clear()
+        self._folder = tempfile.TemporaryDirectory(prefix="leadline-simulation-")
+        folder = Path(self._folder.name)
+        folder.chmod(0o755)
+        port = _free_port()
+        self._postgres, url = postgres_model.start(folder, port)
+        os.environ["DATABASE_URL"] = url
+        migrate.migrate(url)
+        self._server = redis_model.start(folder / "redis")
+        self._store = postgres_model.Store(url, port)
+        patches.install(self._server.raw)
+
+    def play(self, plan: Plan) -> Result:
+        """Play this plan."""
+        os.environ["LEADLINE_BURST"] = str(plan.shape.burst)
+        settings.cache_clear()
+        system = System(plan, self._server, self._store)
+        try:
+            system.play()
+        except Stuck as error:
+            return Result(plan, [f"never at rest: {error}"], system)
+        return Result(plan, rules.broken(system), system)
+
+    def cpu_s(self) -> float:
+        """CPU time of this process and of its servers so far."""
+        return _cpu_s(self._server.process, self._postgres)
+
+    def close(self) -> None:
+        """End the servers."""
+        self._server.process.kill()
+        self._postgres.send_signal(2)
+        self._server.process.wait()
+        self._postgres.wait()
+        self._folder.cleanup()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _cpu_s(*servers: subprocess.Popen[bytes]) -> float:
+    """CPU time of this process and of its servers."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    total = own.ru_utime + own.ru_stime
+    for server in servers:
+        process = psutil.Process(server.pid)
+        for one in (process, *process.children(recursive=True)):
+            times = one.cpu_times()
+            total += times.user + times.system
+    return total

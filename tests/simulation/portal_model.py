@@ -1,0 +1,550 @@
+"""Bitrix24 as a model: leads, its request limit, and what may go wrong on the way to it and back.
+
+It stands where the connection of our client would: a request leaves, arrives after a while, runs
+(perhaps late) and is answered, or not. What was planned for a request is its `Trouble`.
+"""
+
+import http.client
+import json
+import re
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from leadline.bitrix24.session import Reply
+from tests.simulation.world import EPOCH, Mailbox, Process, World
+
+STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "JUNK")
+#: What the leads of another installation are called.
+NEIGHBOUR = "Сосед"
+#: The method of what was not sent.
+UNSENT = "unsent"
+#: The portal's gateway gives up a request that runs longer.
+LIMIT_S = 60.0
+_PART = re.compile(r"\[([^\]]*)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What happens to one request."""
+
+    kind: str
+    #: How long, how late, how large: as the kind means it.
+    amount: float = 0.0
+
+
+@dataclass
+class Done:
+    """A command of a request, and what became of it."""
+
+    method: str
+    params: dict[str, Any]
+    #: done, error, refused, or cut: it never ran.
+    result: str = "cut"
+    at: float | None = None
+    lead: int | None = None
+    is_final: bool = False
+    #: Whether its sender could read what became of it.
+    is_read: bool = False
+
+
+@dataclass
+class Request:
+    """One request as the portal's log has it."""
+
+    number: int
+    sent_at: float
+    arrived_at: float
+    sender: str
+    method: str
+    trouble: Trouble
+    fate: str = "unsent"
+    commands: dict[str, Done] = field(default_factory=dict)
+    #: The entries that its sender had leased, by user.
+    leased: dict[int, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write on a lead."""
+
+    at: float
+    is_ours: bool
+    kind: str
+    #: By the names that users have: full_name, phone, stage.
+    fields: dict[str, str]
+    #: The place of the state that was written, where its sender is known.
+    written: tuple[int, int] | None = None
+
+
+class Failure(Exception):
+    """A command's error."""
+
+    def __init__(self, code: str, text: str, *, is_final: bool = False) -> None:
+        super().__init__(text)
+        self.error = {"error": code, "error_description": text}
+        #: No other try would help.
+        self.is_final = is_final
+        #: It was turned away before it ran.
+        self.is_refusal = code in {"QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT"}
+
+
+COMMAND_ERRORS = (
+    Failure("", "Required field is missing", is_final=True),
+    Failure("ERROR_CORE", "Something is wrong " * 400),
+    Failure("INTERNAL_SERVER_ERROR", "internal"),
+    Failure("SOMETHING_LONG", "z" * 100_000),
+    Failure("SOMETHING_NEW", "a code that came up yesterday"),
+    Failure("INVALID_ARG_VALUE", "Invalid value", is_final=True),
+    Failure("", "The field is not valid: " + "y" * 30_000, is_final=True),
+    Failure("QUERY_LIMIT_EXCEEDED", "Too many requests"),
+    Failure("OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit."),
+)
+
+
+@dataclass
+class Lead:
+    """A lead with its phone rows."""
+
+    lead_id: int
+    title: str
+    name: str
+    stage: str
+    originator: str
+    origin: str
+    phones: dict[int, str] = field(default_factory=dict)
+    is_deleted: bool = False
+    #: Of another installation in the same portal, whose users have the same ids.
+    is_neighbours: bool = False
+    writes: list[Written] = field(default_factory=list)
+
+    def row(self) -> dict[str, Any]:
+        """As crm.lead.list has it."""
+        row: dict[str, Any] = {
+            "ID": str(self.lead_id),
+            "TITLE": self.title,
+            "NAME": self.name,
+            "STATUS_ID": self.stage,
+            "ORIGINATOR_ID": self.originator,
+            "ORIGIN_ID": self.origin,
+        }
+        if self.phones:
+            row["PHONE"] = [
+                {"ID": str(number), "VALUE_TYPE": "WORK", "VALUE": value, "TYPE_ID": "PHONE"}
+                for number, value in self.phones.items()
+            ]
+        return row
+
+    def item(self) -> dict[str, Any]:
+        """As crm.item.* answers."""
+        return {
+            "id": self.lead_id,
+            "title": self.title,
+            "name": self.name,
+            "stageId": self.stage,
+            "originatorId": self.originator,
+            "originId": self.origin,
+            "fm": [
+                {"id": number, "typeId": "PHONE", "valueType": "WORK", "value": value}
+                for number, value in self.phones.items()
+            ],
+        }
+
+
+class PortalModel:
+    """One portal."""
+
+    def __init__(self, world: World, *, rate_per_s: float, burst: int) -> None:
+        self._world = world
+        self._rate = rate_per_s
+        self._burst = burst
+        self.leads: dict[int, Lead] = {}
+        self.requests: list[Request] = []
+        #: Each create by its origin: when it was made.
+        self.creates: list[tuple[float, str, str, int]] = []
+        #: What happens to the n-th request.
+        self.troubles: dict[int, Trouble] = {}
+        #: Until when all are refused, and how.
+        self.down_until = 0.0
+        self.down_code = "OVERLOAD_LIMIT"
+        self._counter = 0.0
+        self._counted_at = world.now
+        self._next_row = 101
+
+    # --- the way there and back
+
+    def connect(self, until: float) -> "Connection":
+        """This process's connection, kept or new; raises OSError where it can't be made in time."""
+        world, process = self._world, self._world.process
+        kept: Connection | None = process.memory.get(Connection)
+        if kept is not None:
+            return kept
+        trouble = self.troubles.get(self._next_number(), Trouble(""))
+        world.moment("portal connects")
+        if trouble.kind == "refused connection":
+            world.wait(0.001)
+            self._note_unsent(trouble)
+            raise ConnectionRefusedError
+        takes_s = process.random.uniform(0.01, 0.06)
+        if trouble.kind == "slow connect":
+            takes_s = trouble.amount
+        left_s = until - process.boottime()
+        world.wait(min(takes_s, left_s))
+        if takes_s > left_s:
+            self._note_unsent(trouble)
+            raise TimeoutError
+        process.memory[Connection] = made = Connection(self)
+        return made
+
+    def _note_unsent(self, trouble: Trouble) -> None:
+        """A request that did not leave: whom it would have been for."""
+        process = self._world.process
+        request = self._log(UNSENT, trouble)
+        request.leased = process.memory.pop("leased", {})
+        for user in request.leased:
+            request.commands[f"u{user}"] = Done(UNSENT, {})
+        self._world.tell(process.name, "can't connect to the portal", number=request.number)
+
+    def _next_number(self) -> int:
+        return len(self.requests) + 1 if self._world.now >= EPOCH else 0
+
+    def _log(self, method: str, trouble: Trouble) -> Request:
+        number = self._next_number()
+        request = Request(number, self._world.now, 0.0, self._world.process.name, method, trouble)
+        if number:
+            self.requests.append(request)
+        return request
+
+    def exchange(self, method: str, body: dict[str, Any], timeout_s: float) -> Reply:
+        """Send a request and wait for its answer; raises what a connection does."""
+        world, process = self._world, self._world.process
+        request = self._log(method, self.troubles.get(self._next_number(), Trouble("")))
+        trouble = request.trouble
+        request.leased = process.memory.pop("leased", {})
+        for key, text in (body.get("cmd") or {}).items():
+            request.commands[key] = Done(*_command(text))
+        world.tell(
+            process.name,
+            "sends the portal a request",
+            number=request.number,
+            commands={
+                key: f"{one.method} {_brief(one.params)}" for key, one in request.commands.items()
+            },
+            **({"trouble": trouble.kind} if trouble.kind else {}),
+        )
+        world.moment("portal sent")
+        answer = Mailbox(world)
+        if trouble.kind != "not arrived":
+            delay_s = process.random.uniform(0.02, 0.1)
+            if trouble.kind == "slow way":
+                delay_s = min(1.5, trouble.amount)
+            world.after(delay_s, lambda: self._arrive(request, answer, process))
+        found = answer.take(timeout_s)
+        self._note_read(request, found)
+        if found is None:
+            raise TimeoutError
+        if isinstance(found, Exception):
+            raise found
+        return Reply(found[0], "", found[1])
+
+    def _note_read(self, request: Request, found: Any) -> None:
+        """Whether the sender could read what became of its commands."""
+        kind = request.trouble.kind
+        if (
+            found is None
+            or isinstance(found, Exception)
+            or kind in {"damaged", "malformed", "silent"}
+        ):
+            return
+        for one in request.commands.values():
+            one.is_read = request.fate == "executed" and found[0] == 200
+
+    def _arrive(self, request: Request, answer: Mailbox, process: Process) -> None:
+        world, trouble = self._world, request.trouble
+        request.arrived_at = world.now
+        refusal = self._refusal(request)
+        if refusal:
+            world.tell("portal", "answers without running", number=request.number, how=refusal[0])
+            world.after(0.03, lambda: answer.put(refusal))
+            return
+        request.fate = "executed"
+        late_s = min(trouble.amount, LIMIT_S) if trouble.kind in {"late", "late and cut"} else 0.0
+        if trouble.kind == "late and cut":
+            gateway = (504, b"<html>gateway</html>")
+            world.after(late_s / 2, lambda: answer.put(gateway))
+        after_s = late_s + process.random.uniform(0.01, 0.1)
+        world.after(after_s, lambda: self._answer(self._run(request, process), trouble, answer))
+
+    def _refusal(self, request: Request) -> tuple[int, bytes] | None:
+        """Why nothing of a request runs."""
+        world, kind = self._world, request.trouble.kind
+        elapsed = world.now - self._counted_at
+        self._counter = max(0.0, self._counter - elapsed * self._rate)
+        self._counted_at = world.now
+        request.fate = "refused"
+        if world.now < self.down_until:
+            status = 503 if self.down_code == "OVERLOAD_LIMIT" else 401
+            return status, _error(self.down_code, "down")
+        if kind == "refused":
+            return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
+        if self._counter + 1 > self._burst + 0.001:
+            world.tell("portal", "is asked too often", number=request.number)
+            return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
+        self._counter += 1
+        request.fate = "failed"
+        if kind == "5xx unrun":
+            return 500, b"<html>trouble</html>"
+        if kind == "long error":
+            return 500, _error("ERROR_UNEXPECTED_ANSWER", "x" * int(request.trouble.amount))
+        return None
+
+    def _answer(self, content: dict[str, Any], trouble: Trouble, answer: Mailbox) -> None:
+        kind, text = trouble.kind, json.dumps(content).encode()
+        if kind == "late and cut":
+            return
+        if kind == "lost answer":
+            self._world.after(0.02, lambda: answer.put(ConnectionResetError()))
+        elif kind == "no answer":
+            return
+        elif kind == "5xx run":
+            answer.put((502, b"<html>bad gateway</html>"))
+        elif kind == "damaged":
+            answer.put((200, text[: len(text) // 2]))
+        elif kind == "cut off":
+            answer.put(http.client.IncompleteRead(b""))
+        elif kind == "tls broke":
+            answer.put(ssl.SSLError("DECRYPTION_FAILED_OR_BAD_RECORD_MAC"))
+        elif kind == "dripping":
+            self._world.after(trouble.amount, lambda: answer.put((200, text)))
+        else:
+            answer.put((200, text))
+
+    # --- commands
+
+    def _run(self, request: Request, process: Process) -> dict[str, Any]:
+        now, trouble = self._world.now, request.trouble
+        took = {"start": now, "finish": now + 0.05, "duration": 0.05, "processing": 0.04}
+        took |= {"operating": 0.04, "operating_reset_at": int(now) + 600}
+        if request.method != "batch":
+            return {"result": {"ID": "1"}, "time": took}
+        done: dict[str, Any] = {}
+        failed: dict[str, Any] = {}
+        for key, command in request.commands.items():
+            command.at = now
+            try:
+                if trouble.kind == "command error":
+                    raise COMMAND_ERRORS[int(trouble.amount) % len(COMMAND_ERRORS)]
+                done[key] = self._command(command, request)
+                command.result = "done"
+            except Failure as failure:
+                failed[key] = failure.error
+                command.result = "refused" if failure.is_refusal else "error"
+                command.is_final = failure.is_final
+            self._world.tell(
+                "portal",
+                "runs" if key in done else "refuses command",
+                number=request.number,
+                method=command.method,
+                of=_brief(command.params),
+                **({} if key in done else {"why": str(failed[key])[:80]}),
+            )
+            self._did(command.method, process)
+        if trouble.kind == "malformed":
+            done = {key: _malformed(value, int(trouble.amount)) for key, value in done.items()}
+        if trouble.kind == "silent":
+            done.pop(next(iter(done), ""), None)
+        result: dict[str, Any] = {
+            "result": done or [],
+            "result_error": failed or [],
+            "result_time": dict.fromkeys(done, took),
+        }
+        return {"result": result, "time": took}
+
+    def _did(self, name: str, process: Process) -> None:
+        """A moment of whoever sent it."""
+        world = self._world
+        short = name.rsplit(".", 1)[-1]
+        planned = []
+        for label in (f"portal did {short}", "portal did"):
+            world._counts[label] += 1
+            planned += world.planned.get((label, world._counts[label]), [])
+        for happen in planned:
+            happen(process)
+
+    def _command(self, command: Done, request: Request) -> Any:
+        name, params = command.method, command.params
+        if name == "crm.item.add":
+            lead = self._add(params.get("fields") or {})
+            self.creates.append((self._world.now, lead.originator, lead.origin, lead.lead_id))
+            return self._wrote(lead, "create", command, request)
+        if name == "crm.item.update":
+            return self._wrote(self._update(params), "update", command, request)
+        if name == "crm.lead.list":
+            return self._list(params.get("filter") or {})
+        if name == "crm.status.list":
+            return [{"STATUS_ID": stage, "SORT": str(at)} for at, stage in enumerate(STAGES)]
+        if name == "crm.settings.mode.get":
+            return 1
+        raise Failure("ERROR_METHOD_NOT_FOUND", "Method not found!")
+
+    def _wrote(self, lead: Lead, kind: str, command: Done, request: Request) -> dict[str, Any]:
+        """Note a write of ours."""
+        command.lead = lead.lead_id
+        place = None
+        if lead.origin.isdigit() and int(lead.origin) in request.leased:
+            place = request.leased[int(lead.origin)][0]
+        fields = written_fields(command.params)
+        lead.writes.append(
+            Written(self._world.now, is_ours=True, kind=kind, fields=fields, written=place)
+        )
+        return {"item": lead.item()}
+
+    def _add(self, fields: dict[str, Any]) -> Lead:
+        lead = Lead(
+            len(self.leads) + 1,
+            str(fields.get("title") or ""),
+            str(fields.get("name") or ""),
+            str(fields.get("stageId") or "NEW"),
+            str(fields.get("originatorId") or ""),
+            str(fields.get("originId") or ""),
+        )
+        for row in _values(fields.get("fm")):
+            lead.phones[self._row()] = str(row.get("value"))
+        self.leads[lead.lead_id] = lead
+        return lead
+
+    def _update(self, params: dict[str, Any]) -> Lead:
+        lead = self.leads.get(int(params.get("id") or 0))
+        if lead is None or lead.is_deleted:
+            raise Failure("NOT_FOUND", "Not found")
+        fields = params.get("fields") or {}
+        for key, name in (("title", "title"), ("name", "name"), ("stageId", "stage")):
+            if key in fields:
+                setattr(lead, name, str(fields[key]))
+        for key, row in (fields.get("fm") or {}).items():
+            self._set_phone(lead, key, str(row.get("value") or ""))
+        return lead
+
+    def _set_phone(self, lead: Lead, row: str, value: str) -> None:
+        """A row by its id is changed, or deleted by an empty value; another key adds one."""
+        if row.isdigit() and int(row) in lead.phones:
+            lead.phones[int(row)] = value
+            if not value:
+                del lead.phones[int(row)]
+        elif not row.isdigit() and value:
+            lead.phones[self._row()] = value
+
+    def _list(self, where: dict[str, Any]) -> list[dict[str, Any]]:
+        found = [lead for lead in self.leads.values() if not lead.is_deleted]
+        for name, value in where.items():
+            if name == "=ORIGINATOR_ID":
+                found = [lead for lead in found if lead.originator == value]
+            elif name == "@ORIGIN_ID":
+                found = [lead for lead in found if lead.origin in _texts(value)]
+            elif name == "@ID":
+                found = [lead for lead in found if str(lead.lead_id) in _texts(value)]
+            elif name == ">ID":
+                found = [lead for lead in found if lead.lead_id > int(value or 0)]
+            elif name == "!ORIGINATOR_ID":
+                found = [lead for lead in found if lead.originator != value]
+            else:
+                raise Failure("", f"unknown filter {name}")
+        return [lead.row() for lead in found[:50]]
+
+    def _row(self) -> int:
+        self._next_row += 1
+        return self._next_row
+
+    # --- not by us
+
+    def add_neighbours(self) -> None:
+        """Leads of another installation, which bears the name that was everybody's default."""
+        for origin in range(1, 4):
+            lead = Lead(len(self.leads) + 1, NEIGHBOUR, NEIGHBOUR, "NEW", "leadline", str(origin))
+            lead.is_neighbours = True
+            self.leads[lead.lead_id] = lead
+
+    def of_user(self, user_id: int) -> list[Lead]:
+        """Leads with this user as their origin that are there."""
+        return [
+            lead
+            for lead in self.leads.values()
+            if lead.origin == str(user_id) and not lead.is_deleted and not lead.is_neighbours
+        ]
+
+
+class Connection:
+    """Stands for the HTTP connection that a process keeps."""
+
+    def __init__(self, portal: PortalModel) -> None:
+        self._portal = portal
+
+    def exchange(self, method: str, body: bytes, until: float) -> Reply:
+        """Send a request and read its answer; raises what the layers of a connection do."""
+        world = self._portal._world
+        timeout_s = until - world.process.boottime()
+        return self._portal.exchange(method, json.loads(body), timeout_s)
+
+    def abort(self) -> None:
+        """Hang up: the next request needs another connection."""
+        self._portal._world.process.memory.pop(Connection, None)
+
+
+def _error(code: str, text: str) -> bytes:
+    return json.dumps({"error": code, "error_description": text}).encode()
+
+
+def _malformed(value: Any, kind: int) -> Any:
+    """An answer of another form than the documented one."""
+    if kind % 4 == 0:
+        return 5
+    if kind % 4 == 1 and isinstance(value, dict):
+        return {"item": {**value["item"], "fm": 5}} if "item" in value else value
+    if kind % 4 == 2 and isinstance(value, dict):
+        return {"item": {**value.get("item", {}), "id": "x"}}
+    return None
+
+
+def _command(text: str) -> tuple[str, dict[str, Any]]:
+    """A batch's command out of `method?query`, nested as PHP does."""
+    method, _, query = text.partition("?")
+    params: dict[str, Any] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        first, *rest = name.partition("[")
+        path = [first, *_PART.findall("".join(rest))]
+        place = params
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
+        place[path[-1]] = value
+    return method, params
+
+
+def _values(value: Any) -> list[dict[str, Any]]:
+    return list(value.values()) if isinstance(value, dict) else list(value or [])
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(one) for one in value.values()] if isinstance(value, dict) else [str(value)]
+
+
+def _brief(params: dict[str, Any]) -> str:
+    """What a command is about."""
+    fields = params.get("fields") or params.get("filter") or {}
+    return json.dumps(
+        {**({"id": params["id"]} if "id" in params else {}), **fields}, ensure_ascii=False
+    )
+
+
+def written_fields(params: dict[str, Any]) -> dict[str, str]:
+    """What a command sets, by the names that users have."""
+    fields = params.get("fields") or {}
+    found = {}
+    if "title" in fields:
+        found["full_name"] = str(fields["title"])
+    if "stageId" in fields:
+        found["stage"] = str(fields["stageId"])
+    for row in _values(fields.get("fm")):
+        if row.get("value"):
+            found["phone"] = str(row["value"])
+    return found

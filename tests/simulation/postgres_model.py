@@ -1,0 +1,338 @@
+"""Postgres: the real server and our real statements, with a clock, losses and forks of our own.
+
+`now()` is a function of the simulation's schema, first in the search path. Each statement is one
+step; those of several processes follow one another.
+"""
+
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pg8000.native
+
+from leadline.runtime.database import Database
+from leadline.runtime.errors import DatabaseDown
+from local.runner import unprivileged
+from local.runner.servers.postgres import binary
+from tests.simulation.world import EPOCH, World
+
+COPY_EVERY_S = 0.4
+#: There is a copy before each of these statements.
+COPY_BEFORE = {"create", "create_once", "change", "change_at_once", "change_once", "settle"}
+COPIES = 6
+#: What a database says of itself; found before the functions of Postgres' own.
+_OWN = (
+    """
+    CREATE FUNCTION sim.now() RETURNS timestamptz LANGUAGE sql STABLE AS
+    $$ SELECT to_timestamp(CAST(current_setting('sim.now') AS float8)) $$
+    """,
+    """
+    CREATE FUNCTION sim.pg_current_wal_flush_lsn() RETURNS pg_lsn LANGUAGE sql STABLE AS
+    $$ SELECT CAST('0/0' AS pg_lsn) + CAST(current_setting('sim.written') AS numeric) $$
+    """,
+)
+_FINGERPRINT = """
+CREATE OR REPLACE FUNCTION sim.leadline_fingerprint() RETURNS text LANGUAGE sql STABLE AS
+$$ SELECT current_setting('sim.fingerprint') $$
+"""
+#: Functions that set their own search path find Postgres' clock first.
+_CLOCKED = """
+SELECT pg_get_functiondef(oid) FROM pg_proc
+WHERE pronamespace = 'sim'::regnamespace AND prosrc LIKE '%clock_timestamp()%'
+"""
+_SETTINGS = (
+    "SELECT set_config('sim.now', :now, false), set_config('sim.written', :written, false),"
+    " set_config('sim.fingerprint', :fingerprint, false)"
+)
+ORIGINATOR = "simulated"
+
+
+def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
+    """A server that may lose everything with the machine, and the URL of an empty database."""
+    data = folder / "postgres"
+    data.mkdir(parents=True)
+    unprivileged.give(data)
+    subprocess.run(
+        unprivileged.command(
+            data,
+            *(binary("initdb"), "-D", str(data), "-U", "sim", "--auth=trust", "--no-sync"),
+            *("--encoding=UTF8", "--locale=C.UTF-8"),
+        ),
+        check=True,
+        capture_output=True,
+        cwd=data,
+    )
+    settings = {
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "autovacuum": "off",
+        "shared_buffers": "32MB",
+        "max_connections": "10",
+        "jit": "off",
+        "sim.now": "0",
+        "sim.written": "0",
+        "sim.fingerprint": "0",
+    }
+    options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+    command = unprivileged.command(
+        data, binary("postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", *options
+    )
+    rest = command[1:] if command[0] == (shutil.which("setpriv") or "setpriv") else ("--", *command)
+    server = subprocess.Popen(
+        ("setpriv", "--pdeathsig", "INT", *rest),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=data,
+    )
+    for _ in range(200):
+        try:
+            with pg8000.native.Connection(
+                "sim", host="127.0.0.1", port=port, database="postgres"
+            ) as admin:
+                admin.run("CREATE DATABASE sim")
+                # Defaults of columns bind to the function when tables are made.
+                admin.run("ALTER DATABASE sim SET search_path = sim, public, pg_catalog")
+            break
+        except (pg8000.native.InterfaceError, pg8000.native.DatabaseError):
+            time.sleep(0.05)
+    url = f"postgresql://sim@127.0.0.1:{port}/sim"
+    with _connected(port) as connection:
+        connection.run("CREATE SCHEMA sim")
+        for function in _OWN:
+            connection.run(function)
+    return server, url
+
+
+def _connected(port: int) -> pg8000.native.Connection:
+    return pg8000.native.Connection("sim", host="127.0.0.1", port=port, database="sim")
+
+
+class Store:
+    """The database of this machine's process, used by one history after the other."""
+
+    def __init__(self, url: str, port: int) -> None:
+        self.database = Database(url)
+        self.admin = _connected(port)
+        self.admin.run("SET session_replication_role = replica")
+        self.tables = [
+            str(name)
+            for (name,) in self.admin.run(
+                "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'sim'"
+                " AND tablename <> 'alembic_version' ORDER BY 1"
+            )
+        ]
+        self.sequences = [
+            str(name)
+            for (name,) in self.admin.run(
+                "SELECT quote_ident(sequencename) FROM pg_sequences WHERE schemaname = 'sim'"
+                " ORDER BY 1"
+            )
+        ]
+        self._make_deterministic()
+        self._make_copies()
+        self._copy("sim", f"copy{COPIES}")
+        self._histories = 0
+
+    def _make_deterministic(self) -> None:
+        """What the migrations took from the clock or by chance is always the same."""
+        for (definition,) in self.admin.run(_CLOCKED):
+            self.admin.run(definition.replace("clock_timestamp()", "sim.now()"))
+        if "installation" in self.tables:
+            self.admin.run(_FINGERPRINT)
+            self.admin.run(
+                "UPDATE installation SET originator_id = :originator, history = :history,"
+                " fingerprint = '0'",
+                originator=ORIGINATOR,
+                history=int((EPOCH - 1e6) * 1000),
+            )
+
+    def _make_copies(self) -> None:
+        for number in range(COPIES + 1):
+            self.admin.run(f"CREATE SCHEMA IF NOT EXISTS copy{number}")
+            for table in self.tables:
+                self.admin.run(
+                    f"CREATE TABLE IF NOT EXISTS copy{number}.{table} (LIKE sim.{table})"
+                )
+
+    def _copy(self, source: str, target: str) -> None:
+        statements = []
+        for table in self.tables:
+            statements.append(f"DELETE FROM {target}.{table}")  # noqa: S608 - ours
+            statements.append(
+                f"INSERT INTO {target}.{table} OVERRIDING SYSTEM VALUE"  # noqa: S608 - ours
+                f" SELECT * FROM {source}.{table}"
+            )
+        self.admin.run(";".join(statements))
+
+    def reset(self) -> None:
+        """As the migrations left it."""
+        self._histories += 1
+        if self._histories % 50 == 1:
+            self.admin.run(f"TRUNCATE {', '.join(self.tables)} CASCADE")
+        self._copy(f"copy{COPIES}", "sim")
+        restarts = (f"SELECT setval('sim.{name}', 1, false)" for name in self.sequences)
+        self.admin.run(";".join(restarts))
+
+    def lock(self) -> None:
+        """Hold all users and events, as other statements would just now."""
+        self.admin.run("BEGIN; SELECT FROM users FOR UPDATE; SELECT FROM events FOR UPDATE")
+
+    def unlock(self) -> None:
+        """Let them go."""
+        self.admin.run("ROLLBACK")
+
+    def save(self, number: int) -> list[Any]:
+        """Copy all rows; returns where the sequences are."""
+        self._copy("sim", f"copy{number}")
+        return [
+            self.admin.run(f"SELECT last_value, is_called FROM sim.{name}")[0]  # noqa: S608 - ours
+            for name in self.sequences
+        ]
+
+    def load(self, number: int, sequences: list[Any]) -> None:
+        """Be what was copied."""
+        self._copy(f"copy{number}", "sim")
+        for name, (value, is_called) in zip(self.sequences, sequences, strict=True):
+            self.admin.run(
+                "SELECT setval(CAST(:name AS regclass), :value, :is_called)",
+                name=f"sim.{name}",
+                value=value,
+                is_called=is_called,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Copied:
+    """A copy of all rows, and what was true then."""
+
+    at: float
+    number: int
+    sequences: list[Any]
+    written: int
+
+
+class PostgresModel:
+    """One simulated Postgres of one history."""
+
+    def __init__(self, world: World, store: Store, names: dict[str, str]) -> None:
+        self._world = world
+        self._store = store
+        self._names = names
+        self.ahead_s = 0.0
+        self.is_away = False
+        self.breaks = 0
+        self._told: tuple[float, int] = (0.0, 0)
+        #: How far its log has come, and how often it has forked.
+        self._written = 0
+        self._forks = 0
+        self._copies: list[_Copied] = []
+        #: The next statement that skips locked rows finds all of them locked.
+        self.lock_next = False
+        #: Whether its last moments may be lost: then it is copied now and then.
+        self.may_lose = False
+        store.reset()
+
+    def run(self, sql: str, **params: object) -> list[dict[str, Any]]:
+        """One statement, as `Database.run`."""
+        world, process = self._world, self._world.process
+        name = self._names.get(sql) or "statement"
+        world.moment(f"sql {name} asked")
+        world.moment("sql asked")
+        breaks = self.breaks
+        world.wait(process.random.uniform(0.0005, 0.003))
+        self._check(breaks)
+        self._copy(name)
+        is_locked = self.lock_next and "SKIP LOCKED" in sql
+        if is_locked:
+            self.lock_next = False
+            self._store.lock()
+        try:
+            rows = self.run_now(sql, **params)
+        finally:
+            if is_locked:
+                self._store.unlock()
+            world.moment(f"sql {name} done")
+            world.moment("sql done")
+            world.wait(process.random.uniform(0.0005, 0.003))
+        self._check(breaks)
+        return rows
+
+    def run_now(self, sql: str, **params: object) -> list[dict[str, Any]]:
+        """One statement that is no step."""
+        now = self._world.now + self.ahead_s
+        database = self._store.database
+        self._written += 1
+        if (now, self._forks) != self._told or "leadline_present" in sql:
+            database.run(
+                _SETTINGS,
+                now=f"{now:.6f}",
+                written=str(self._written),
+                fingerprint=str(self._forks),
+            )
+            self._told = (now, self._forks)
+        rows = database.run(sql, **params)
+        if len(rows) > 1 and " ORDER BY " not in sql:
+            rows.sort(key=repr)  # any order is right, the same one each time is wanted
+        return rows
+
+    def _check(self, breaks: int) -> None:
+        if self.is_away or breaks != self.breaks:
+            self._world.wait(0.01)
+            raise DatabaseDown
+
+    def away(self, seconds: float) -> None:
+        """Out of reach for a while; what runs just now is cut off."""
+        self.is_away = True
+        self.breaks += 1
+        self._world.after(seconds, self._back)
+
+    def _back(self) -> None:
+        self.is_away = False
+
+    def fork(self, lose_s: float, choice: int) -> float:
+        """Go on as a replica that lagged behind by up to this; returns how much was lost."""
+        after = [one for one in self._copies if one.at >= self._world.now - lose_s]
+        self.breaks += 1
+        self._forks += 1
+        if not after:
+            return 0.0
+        found = after[choice % len(after)]
+        self._store.load(found.number, found.sequences)
+        self._written = found.written
+        return self._world.now - found.at
+
+    def events(self) -> set[tuple[int, int]]:
+        """User and version of all that the ledger holds."""
+        rows = self._store.admin.run("SELECT user_id, version FROM events")
+        return {(user, version) for user, version in rows}
+
+    def _copy(self, name: str) -> None:
+        """Keep what is there before the next statement, now and then."""
+        now = self._world.now
+        is_fresh = self._copies and now < self._copies[-1].at + COPY_EVERY_S
+        if not self.may_lose or (is_fresh and name not in COPY_BEFORE):
+            return
+        number = self._copies.pop(0).number if len(self._copies) == COPIES else len(self._copies)
+        sequences = self._store.save(number)
+        self._copies.append(_Copied(now, number, sequences, self._written))
+
+    def due_at(self) -> float:
+        """When (the world's time) the relay has something to do."""
+        if self._forks and self._is_unaware():
+            return self._world.now
+        (row,) = self.run_now(
+            "SELECT CAST(extract(epoch FROM min(due_at)) AS float) AS due FROM events"
+        )
+        return float("inf") if row["due"] is None else float(row["due"]) - self.ahead_s
+
+    def _is_unaware(self) -> bool:
+        """Whether the relay has not noticed a fork yet, or not looked at all users since."""
+        if "installation" not in self._store.tables:
+            return False
+        (row,) = self.run_now("SELECT fingerprint, swept_to < sweep_to AS sweeps FROM installation")
+        return bool(row["fingerprint"] != str(self._forks) or row["sweeps"])

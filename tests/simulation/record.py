@@ -1,0 +1,213 @@
+"""A played history as the checker wants it."""
+
+from typing import Any
+
+import orjson
+
+from leadline.messages import contract, topology
+from leadline.sync.plan import VANISHED
+from tests.checker.history import (
+    ClientWrite,
+    Command,
+    DeadLetter,
+    History,
+    Injected,
+    Lead,
+    LeadWrite,
+    LedgerEvent,
+    LedgerUser,
+    PortalRequest,
+    Publication,
+    Rate,
+    Reply,
+    State,
+    Text,
+)
+from tests.simulation import portal_model
+from tests.simulation.broker import Stored, letters
+from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES
+from tests.simulation.system import FOREIGN_QUEUE, RATE_PER_S, Answered, System
+
+_ACTIONS: Any = {"create": "create_card", "update": "update_card", "move": "move_card"}
+
+
+def history(system: System) -> History:
+    """What clients, ledger, broker and portal saw."""
+    events = tuple(
+        _ledger_event(row)
+        for row in system.postgres.run_now("SELECT * FROM events ORDER BY user_id, version")
+    )
+    return History(
+        writes=tuple(_client_write(one) for one in system.answered),
+        users={
+            row["id"]: LedgerUser(
+                row["id"],
+                row["version"],
+                State(row["full_name"], row["phone"], row["stage"]),
+                row["sync_status"],
+                row["sync_reason"],
+                row["bitrix_lead_id"],
+            )
+            for row in system.postgres.run_now("SELECT * FROM users ORDER BY id")
+        },
+        events=events,
+        history_number=system.history_number(),
+        publications=tuple(
+            Publication(_event_of(stored), at)
+            for at, queue, stored in system.broker.published
+            if queue == topology.REQUESTS
+        ),
+        replies=tuple(
+            _reply(at, stored)
+            for at, queue, stored in system.broker.published
+            if queue in {topology.REPLIES, FOREIGN_QUEUE}
+        ),
+        is_broker_complete=True,
+        dead_letters=tuple(
+            DeadLetter(
+                topology.dead_letters(queue),
+                stored.properties.message_id,
+                stored.properties.message_id,
+                str((stored.properties.headers or {}).get("x-reason") or ""),
+            )
+            for queue, stored in letters(system.broker)
+        ),
+        requests=tuple(_request(one) for one in system.portal.requests),
+        rate=Rate(RATE_PER_S, system.plan.shape.burst),
+        leads=tuple(
+            _lead(one)
+            for one in system.portal.leads.values()
+            if not one.is_neighbours and int(one.origin) not in FOREIGN
+        ),
+        injected=_injected(system, events),
+        texts=[
+            Text(who, f"{level} {text} {facts}") for _, who, level, text, _, facts in system.logs
+        ],
+        secrets=frozenset({*NAMES, *PHONES, "webhook-code"}),
+    )
+
+
+def _client_write(one: Answered) -> ClientWrite:
+    write = one.write
+    pools = (
+        ("full_name", NAMES, write.name),
+        ("phone", PHONES, write.phone),
+        ("stage", STAGES, write.stage),
+    )
+    return ClientWrite(
+        one.at,
+        _ACTIONS[write.kind],
+        {name: pool[number] for name, pool, number in pools if number is not None},
+        one.status,
+        one.user_id,
+        one.expected_version,
+        f"{write.user}-{write.at_s}" if write.with_key else None,
+        one.version,
+        State(*one.state) if one.state else None,
+        one.answered_at,
+        one.era,
+    )
+
+
+def _ledger_event(row: dict[str, Any]) -> LedgerEvent:
+    return LedgerEvent(
+        str(row["id"]),
+        row["user_id"],
+        row["version"],
+        row["action"],
+        frozenset(set(row["changed"].split(",")) & {"full_name", "phone", "stage"}),
+        State(row["full_name"], row["phone"], row["stage"]),
+        row["state"],
+        row["reason"],
+        row["attempts"],
+        row.get("history"),
+    )
+
+
+def _event_of(stored: Stored) -> str:
+    """The event that a request is, as the work queue takes it."""
+    request = contract.read_request(orjson.loads(stored.body))
+    return request.identity(stored.properties.message_id)
+
+
+def _reply(at: float, stored: Stored) -> Reply:
+    body = orjson.loads(stored.body)
+    headers = stored.properties.headers or {}
+    return Reply(
+        body["event_id"],
+        body["user_id"],
+        body["status"],
+        headers.get("ce-outcome", ""),
+        body["attempts"],
+        at,
+        body.get("reason"),
+        "ce-passing" in headers,
+        body.get("version"),
+    )
+
+
+def _request(one: portal_model.Request) -> PortalRequest:
+    fate: Any = one.fate
+    commands = tuple(_command(done, one) for done in one.commands.values())
+    return PortalRequest(one.arrived_at or one.sent_at, "ours", fate, commands, one.sent_at)
+
+
+def _command(done: portal_model.Done, request: portal_model.Request) -> Command:
+    users = _users(done, request)
+    events = [event for user in users for event in request.leased.get(user, ((), ()))[1]]
+    is_write = done.method in {"crm.item.add", "crm.item.update"}
+    result: Any = done.result
+    return Command(
+        done.method,
+        result,
+        done.lead,
+        tuple(user for user in users if user not in FOREIGN),
+        portal_model.written_fields(done.params),
+        tuple(events),
+        request.leased[users[0]][0] if is_write and users and users[0] in request.leased else None,
+        done.at,
+        done.is_read,
+        done.is_final,
+    )
+
+
+def _users(done: portal_model.Done, request: portal_model.Request) -> tuple[int, ...]:
+    """Whom a command is for: a write's key names its user."""
+    if done.method in {"crm.item.add", "crm.item.update", portal_model.UNSENT}:
+        key = next(key for key, one in request.commands.items() if one is done)
+        return (int(key.removeprefix("u")),)
+    where = done.params.get("filter") or {}
+    return tuple(int(one) for one in (where.get("@ORIGIN_ID") or {}).values())
+
+
+def _lead(lead: portal_model.Lead) -> Lead:
+    return Lead(
+        lead.lead_id,
+        int(lead.origin),
+        lead.title,
+        lead.name,
+        tuple(lead.phones.values()),
+        lead.stage,
+        lead.is_deleted,
+        tuple(_lead_write(one) for one in lead.writes),
+    )
+
+
+def _lead_write(one: portal_model.Written) -> LeadWrite:
+    kind: Any = one.kind
+    return LeadWrite(one.at, "us" if one.is_ours else "hand", kind, one.fields, one.written)
+
+
+def _injected(system: System, events: tuple[LedgerEvent, ...]) -> Injected:
+    texts = [str(one)[:30] for one in portal_model.COMMAND_ERRORS if one.is_final] + [VANISHED[:30]]
+    return Injected(
+        forks=tuple(system.forks),
+        # What an operator reads is as much of the portal's own text as a reply holds.
+        rejections=frozenset(
+            one.reason for one in events if one.reason and one.reason.startswith(tuple(texts))
+        ),
+        poison=system.poison,
+        messages_were_lost=any(one.kind == "broker forgets" for one in system.plan.faults),
+        losses=tuple(system.losses),
+        redis_losses=tuple(system.redis_losses),
+    )

@@ -1,0 +1,330 @@
+"""Redis: the real server and our real scripts, with a clock, an identity and losses of our own.
+
+All simulated processes share one connection: what each asks is one step. Scripts read the clock and
+the identity from a key; expiries count by that clock, not by the machine's.
+"""
+
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import redis
+from redis.client import Pipeline
+from redis.commands.core import Script
+
+from tests.simulation.plan import FOREIGN
+from tests.simulation.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Part of a second between two copies of everything, before which scripts there is one in any case,
+#: and how many are kept.
+COPY_EVERY_S = 0.2
+COPY_BEFORE = {"put", "lease", "settle"}
+COPIES = 14
+
+#: In the place of `leadline/runtime/lua/server.lua`.
+SERVER = """
+local sim_redis = redis
+local sim = sim_redis.call('HMGET', 'sim:server', 's', 'us', 'id')
+local time = {sim[1], sim[2]}
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function run_id() return sim[3] end
+for _, key in ipairs(sim_redis.call('ZRANGEBYSCORE', 'sim:expiries', '-inf', now)) do
+  sim_redis.call('DEL', key)
+  sim_redis.call('ZREM', 'sim:expiries', key)
+end
+local redis = setmetatable({}, {__index = sim_redis})
+function redis.call(name, ...)
+  local args, command = {...}, string.upper(name)
+  if command == 'TIME' then return {sim[1], sim[2]} end
+  if command == 'EXPIRE' or command == 'PEXPIRE' then
+    if sim_redis.call('EXISTS', args[1]) == 0 then return 0 end
+    local ms = tonumber(args[2]) * (command == 'EXPIRE' and 1000 or 1)
+    sim_redis.call('ZADD', 'sim:expiries', now + ms, args[1])
+    return 1
+  end
+  if command == 'PERSIST' then return sim_redis.call('ZREM', 'sim:expiries', args[1]) end
+  if command == 'SET' then
+    local kept, ms, at = {}, nil, 1
+    while at <= #args do
+      local option = string.upper(tostring(args[at]))
+      if at > 2 and (option == 'PX' or option == 'EX') then
+        ms = tonumber(args[at + 1]) * (option == 'EX' and 1000 or 1)
+        at = at + 2
+      else
+        kept[#kept + 1] = args[at]
+        at = at + 1
+      end
+    end
+    local is_set = sim_redis.call('SET', unpack(kept))
+    if is_set then
+      sim_redis.call('ZREM', 'sim:expiries', args[1])
+      if ms then sim_redis.call('ZADD', 'sim:expiries', now + ms, args[1]) end
+    end
+    return is_set
+  end
+  return sim_redis.call(name, ...)
+end
+"""
+
+_PLAIN = SERVER + "return redis.call(unpack(ARGV))"
+_COPY = """
+redis.call('SELECT', ARGV[2])
+redis.call('FLUSHDB')
+redis.call('SELECT', ARGV[1])
+for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'DB', ARGV[2]) end
+redis.call('SELECT', 0)
+"""
+#: Commands that set an expiry, or see whether one is over.
+_TIMED = {"EXPIRE", "PEXPIRE", "SET", "GET", "EXISTS", "PERSIST"}
+
+
+@dataclass(frozen=True)
+class Server:
+    """The real Redis, used by one history after the other."""
+
+    process: subprocess.Popen[bytes]
+    raw: redis.Redis
+    #: By which all simulated processes ask.
+    connection: Any
+
+
+def start(folder: Path) -> Server:
+    """A server that keeps nothing on disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    socket = folder / "redis.sock"
+    command = (shutil.which("redis-server") or "redis-server", "--port", "0")
+    options = ("--unixsocket", str(socket), "--save", "", "--appendonly", "no")
+    server = subprocess.Popen(
+        ("setpriv", "--pdeathsig", "KILL", "--", *command, *options, "--dir", str(folder)),
+        stdout=subprocess.DEVNULL,
+    )
+    client = redis.Redis(unix_socket_path=str(socket))
+    for _ in range(200):
+        try:
+            client.ping()
+        except redis.RedisError:
+            time.sleep(0.02)
+        else:
+            break
+    return Server(server, client, client.connection_pool.get_connection())
+
+
+class RedisModel:
+    """One simulated Redis of one history."""
+
+    def __init__(self, world: World, server: Server, names: dict[str, str]) -> None:
+        self._world = world
+        self._raw = server.raw
+        self._connection = server.connection
+        self._names = names
+        self.ahead_s = 0.0
+        self.is_away = False
+        #: Grows each time all connections break.
+        self.breaks = 0
+        self._starts = 0
+        #: Whether its last moments may be lost: then it is copied now and then.
+        self.may_lose = False
+        self._copies: list[tuple[float, int]] = []
+        self._raw.flushall()
+        self._restart()
+        self.on_return: list[Callable[[], None]] = []
+
+    # --- commands
+
+    def ask(self, name: str, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """One step: these commands, one after the other; answers as they come from the socket."""
+        world, process = self._world, self._world.process
+        world.moment(f"redis {name} asked")
+        world.moment("redis asked")
+        breaks = self.breaks
+        world.wait(process.random.uniform(0.0002, 0.002))
+        self._check(breaks)
+        self._copy(name)
+        answers = self._run(commands)
+        world.moment(f"redis {name} done")
+        world.moment("redis done")
+        world.wait(process.random.uniform(0.0002, 0.002))
+        self._check(breaks)
+        return answers
+
+    def _check(self, breaks: int) -> None:
+        if self.is_away or breaks != self.breaks:
+            # Nobody can say whether the command took effect.
+            self._world.wait(0.01)
+            raise redis.ConnectionError("Redis is away")
+
+    def _run(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        connection = self._connection
+        connection.send_packed_command(
+            connection.pack_commands([("HSET", "sim:server", *self._clock()), *commands])
+        )
+        connection.read_response()
+        answers = []
+        for _ in commands:
+            try:
+                answers.append(connection.read_response())
+            except redis.ResponseError as error:
+                answers.append(error)
+        return answers
+
+    def _clock(self) -> tuple[Any, ...]:
+        micros = int((self._world.now + self.ahead_s) * 1_000_000)
+        return ("s", micros // 1_000_000, "us", micros % 1_000_000, "id", self._run_id)
+
+    def name_of(self, args: tuple[Any, ...]) -> str:
+        """What a command is called in the story."""
+        if args[0] == "EVALSHA":
+            return self._names.get(str(args[1]), "script")
+        return str(args[0]).lower()
+
+    def peek(self, *command: Any) -> Any:
+        """An answer that is no step: nobody of the simulated looks."""
+        return self._raw.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    # --- what may happen to it
+
+    def _restart(self) -> None:
+        self._starts += 1
+        self._run_id = f"{self._starts:040x}"
+        self.breaks += 1
+
+    def flush(self) -> None:
+        """All is deleted; the server runs on."""
+        self._raw.flushdb()
+        self._returned()
+
+    def restart(self, lose_s: float | None, choice: int = 0, ahead_s: float | None = None) -> float:
+        """Start again from some moment of the last `lose_s`; returns how much was lost."""
+        lost_s = 0.0
+        after = (
+            []
+            if lose_s is None
+            else [one for one in self._copies if one[0] >= self._world.now - lose_s]
+        )
+        if after:
+            at, database = after[choice % len(after)]
+            lost_s = self._world.now - at
+            self._raw.eval(_COPY, 0, database, 0)
+        if ahead_s is not None:
+            self.ahead_s = ahead_s
+        self._restart()
+        self._returned()
+        return lost_s
+
+    def away(self, seconds: float) -> None:
+        """Out of reach for a while."""
+        self.is_away = True
+        self.breaks += 1
+        self._world.after(seconds, self._back)
+
+    def _back(self) -> None:
+        self.is_away = False
+        self._returned()
+
+    def _returned(self) -> None:
+        # Whoever looks only now and then looks within the next second, as it would.
+        self._world.after(1.5, lambda: None)
+        for happen in self.on_return:
+            happen()
+
+    def damage(self, choice: int) -> None:
+        """Something of a user's entry becomes what nobody could have written."""
+        raw, pattern = self._raw, "*:user:[0-9]*"
+        found: list[bytes] = raw.keys(pattern)  # type: ignore[assignment]
+        entries = [key for key in found if not key.endswith(b":events")]
+        ours = sorted(key for key in entries if int(key.rsplit(b":", 1)[1]) not in FOREIGN)
+        if not ours:
+            return
+        entry = ours[choice % len(ours)]
+        if choice % 4 == 0:
+            raw.delete(entry)
+            raw.set(entry, "a text")
+        else:
+            raw.hset(entry, ("state", "order", "agreed")[choice % 4 - 1], "{")
+
+    def _copy(self, name: str) -> None:
+        """Keep what is there before the next command, a few times a second."""
+        now = self._world.now
+        is_fresh = self._copies and now < self._copies[-1][0] + COPY_EVERY_S
+        if not self.may_lose or (is_fresh and name not in COPY_BEFORE):
+            return
+        database = len(self._copies) + 1
+        if len(self._copies) == COPIES:
+            _, database = self._copies.pop(0)
+        self._raw.eval(_COPY, 0, 0, database)
+        self._copies.append((now, database))
+
+    def due_at(self, prefix: str) -> float:
+        """When (the world's time) a user is due, a lease expires or a probe is to be made."""
+        found = [float("inf")]
+        for key in (f"{prefix}due", f"{prefix}leases"):
+            first: Any = self._raw.zrange(key, 0, 0, withscores=True)
+            found += [score / 1000 - self.ahead_s for _, score in first]
+        return min(found)
+
+
+class Client(redis.Redis):
+    """What our code takes for its Redis client."""
+
+    model: RedisModel
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """One command."""
+        name = self.model.name_of(args)
+        (answer,) = self.model.ask(name, [_timed(args)])
+        if isinstance(answer, redis.exceptions.NoScriptError):
+            raise answer
+        return self._read(args[0], answer, options)
+
+    def _read(self, name: str, answer: Any, options: dict[str, Any]) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        options.pop("keys", None)
+        callback = dict(self.response_callbacks).get(name)
+        return callback(answer, **options) if callback else answer
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "Commands":  # noqa: FBT001, FBT002 - redis-py's signature
+        """Several commands that go together."""
+        made = Commands(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        made.of = self
+        return made
+
+
+class Commands(Pipeline):
+    """A pipeline; ours hold no transactions that matter."""
+
+    of: Client
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - redis-py's signature
+        """All commands in one step."""
+        stack = [(args, dict(options)) for args, options in self.command_stack]
+        self.reset()
+        if not stack:
+            return []
+        name = self.of.model.name_of(stack[-1][0])
+        answers = self.of.model.ask(name, [_timed(args) for args, _ in stack])
+        found = []
+        for (args, options), answer in zip(stack, answers, strict=True):
+            if isinstance(answer, Exception) and not raise_on_error:
+                found.append(answer)
+            else:
+                found.append(self.of._read(args[0], answer, options))
+        return found
+
+
+def _timed(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The command, so that expiries count by the simulated clock."""
+    return ("EVAL", _PLAIN, 0, *args) if args[0] in _TIMED else args
+
+
+def load(raw: redis.Redis, text: str) -> Script:
+    """A script that the server knows already."""
+    made = raw.register_script(text)
+    raw.script_load(text)
+    return made

@@ -1,0 +1,71 @@
+"""What must hold when a history has come to rest: the checker's rules, and what it can't know."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import orjson
+
+from leadline.messages import topology
+from tests.checker.check import check
+from tests.simulation.record import history
+from tests.simulation.system import FOREIGN_QUEUE, System
+
+
+def broken(system: System) -> list[str]:
+    """Every rule that was broken."""
+    return [
+        *system.world.broken,
+        *_checked(system),
+        *_foreign(system),
+        *_left(system),
+        *_neighbours(system),
+    ]
+
+
+def _checked(system: System) -> Iterator[str]:
+    """The checker's rules.
+
+    A Redis that lost its last moments may have an older state written once more: the ledger notices
+    (by the fencing token of its reply) and sends the newest again. At rest that must be right.
+    """
+    for one in check(history(system)):
+        if one.rule != "never back" or not system.redis_losses:
+            yield str(one)
+
+
+def _foreign(system: System) -> Iterator[str]:
+    """A sender without versions gets its answers, and its lead is one of the states it sent.
+
+    Nobody sends its messages again: what a broker forgets, and a Redis with it, is lost.
+    """
+    if any(fault.kind == "broker forgets" for fault in system.plan.faults):
+        return
+    answered = Counter(
+        orjson.loads(one.body)["user_id"] for one in system.broker.queues[FOREIGN_QUEUE]
+    )
+    for user_id, sent in system.foreign.items():
+        if not answered[user_id] and not system.redis_losses:
+            yield f"foreign user {user_id} got no answer"
+        leads = system.portal.of_user(user_id)
+        if len(leads) > 1:
+            yield f"foreign user {user_id} has {len(leads)} leads"
+        for lead in leads:
+            states = [(name, (phone,)) for _, (name, phone, _) in sent]
+            by_hand = any(not one.is_ours for one in lead.writes)
+            if (lead.title, tuple(lead.phones.values())) not in states and not by_hand:
+                yield f"foreign user {user_id} has a lead that nobody sent"
+
+
+def _neighbours(system: System) -> Iterator[str]:
+    """Leads of another installation are not touched, whatever their origin."""
+    for lead in system.portal.leads.values():
+        if lead.is_neighbours and lead.writes:
+            yield f"lead {lead.lead_id} of another installation was written: {lead.writes[-1]}"
+
+
+def _left(system: System) -> Iterator[str]:
+    """At rest no message is left but in dead letters."""
+    ends = {FOREIGN_QUEUE, *map(topology.dead_letters, (topology.REQUESTS, topology.REPLIES))}
+    for queue, waiting in system.broker.queues.items():
+        if waiting and queue not in ends:
+            yield f"{len(waiting)} messages are left in {queue}"

@@ -1,0 +1,458 @@
+"""The whole system in one world: our processes, the servers, the portal and the clients."""
+
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import orjson
+import pika
+import redis
+
+from leadline.ledger import accept
+from leadline.messages import contract, topology
+from leadline.messages.delivery import Delivery
+from leadline.messages.received import SERVED, Verdict
+from leadline.runtime.errors import (
+    BitrixError,
+    DependencyDown,
+    LeadlineError,
+    QueueDown,
+)
+from leadline.runtime.redis import reachable
+from leadline.runtime.settings import settings
+from leadline.sync import jobs, worker
+from leadline.sync.keys import JOBS_KEY, prefix
+from leadline.users.model import Changes, Move, NewUser, UserId
+from tests.checker.history import Fork
+from tests.simulation import faults, patches
+from tests.simulation.broker import CONFIRM_S, Broker, Connector, Handlers, SimPublisher, Stored
+from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES, Plan, Write
+from tests.simulation.portal_model import PortalModel
+from tests.simulation.postgres_model import PostgresModel, Store
+from tests.simulation.redis_model import Client, RedisModel, Server
+from tests.simulation.world import EPOCH, Process, Signal, Stuck, World
+
+FOREIGN_QUEUE = "nest.responses"
+RELAY_EVERY_S = 5.0
+RATE_PER_S = 2.0
+#: A history that takes longer than this to come to rest never does.
+REST_WITHIN_S = 8 * 3600.0
+MAX_STEPS = 60_000
+_TRY_AGAIN_BELOW_500 = {408, 425, 429}
+_UNREADABLE = (b"{", b"[]", b'{"pattern": "user_created"}', b"\xff\xfe", b'{"data": 5}')
+
+
+@dataclass
+class Answered:
+    """What a client was answered."""
+
+    write: Write
+    at: float
+    status: int
+    answered_at: float | None = None
+    #: How many forks of Postgres came before the answer.
+    era: int = 0
+    user_id: int | None = None
+    version: int | None = None
+    state: tuple[str, str, str] | None = None
+    event_id: str | None = None
+    expected_version: int | None = None
+    #: The request with its key was sent more than once.
+    is_repeat: bool = False
+
+
+@dataclass
+class System:
+    """One history's system."""
+
+    plan: Plan
+    server: Server
+    store: Store
+    world: World = field(init=False)
+    answered: list[Answered] = field(default_factory=list)
+    #: Messages of a sender that knows only the public keys, as they were sent.
+    foreign: dict[int, list[tuple[float, tuple[str, str, str]]]] = field(default_factory=dict)
+    logs: list[tuple[float, str, str, str, tuple[object, ...], dict[str, Any]]] = field(
+        default_factory=list
+    )
+    forks: list[Fork] = field(default_factory=list)
+    #: Messages that can't be served, by the queue of dead letters in which they belong.
+    poison: dict[str, str] = field(default_factory=dict)
+    #: From when to when something was killed, frozen or out of reach; when Redis lost memory.
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    redis_losses: list[float] = field(default_factory=list)
+    is_calm: bool = False
+
+    def __post_init__(self) -> None:
+        plan = self.plan
+        self.world = world = World(plan.seed)
+        patches.activate(self)
+        shape = plan.shape
+        self.redis = RedisModel(world, self.server, patches.SCRIPTS)
+        self.redis.ahead_s = shape.redis_ahead_s
+        self.client = Client(connection_pool=self.server.raw.connection_pool)
+        self.client.model = self.redis
+        self.postgres = PostgresModel(world, self.store, patches.STATEMENTS)
+        self.postgres.ahead_s = shape.postgres_ahead_s
+        self.broker = Broker(world)
+        self.broker.queues[FOREIGN_QUEUE] = []
+        self.broker.on_lost_confirm = partial(self.note_loss, CONFIRM_S + 3)
+        self.portal = PortalModel(world, rate_per_s=RATE_PER_S, burst=shape.burst)
+        if shape.has_neighbours:
+            self.portal.add_neighbours()
+        self._jobs = Signal(world)
+        self.redis.on_return.append(self._jobs.fire)
+        self._handlers = {
+            "intake": Handlers(world, self._take),
+            "reply": Handlers(world, self._apply),
+        }
+        self._apis: list[Process] = []
+        self._users: dict[int, int] = {}
+        self._versions: dict[int, int] = {}
+        self._names = 0
+        self.somebody = self._process("somebody", "client")
+        world.next_due = self._next_due
+        self._start()
+
+    # --- processes
+
+    def _start(self) -> None:
+        shape = self.plan.shape
+        for number in range(2):
+            self._start_one("api", number)
+        for number in range(shape.intakes):
+            self._start_one("intake", number)
+        for number in range(shape.repliers):
+            self._start_one("reply", number)
+        for number in range(shape.workers):
+            self._start_one("worker", number)
+        self._start_one("connector", 0)
+        self._start_one("relay", 0)
+        for write in self.plan.writes:
+            self.world.at(EPOCH + write.at_s, partial(self._begin, write))
+        self.world.at(EPOCH, self._breaks)
+
+    def _breaks(self) -> None:
+        """From here on faults happen."""
+        self.world.count_from_here()
+        for fault in self.plan.faults:
+            faults.arrange(self, fault)
+
+    def _process(self, name: str, kind: str) -> Process:
+        ahead = self.plan.shape.processes_ahead_s
+        self._names += 1
+        return Process(self.world, name, kind, ahead[self._names % len(ahead)])
+
+    def _start_one(self, kind: str, number: int, life: int = 1) -> None:
+        name = f"{kind}-{number + 1}" + ("" if life == 1 else f"'{life}")
+        process = self._process(name, kind)
+        process.memory["place"] = (number, life)
+        if kind == "api":
+            self._apis[number : number + 1] = [process]
+        elif kind in self._handlers:
+            alive = self._handlers[kind].processes
+            alive[:] = [one for one in alive if not one.is_dead] + [process]
+        elif kind == "connector":
+            for queue, to in ((topology.REQUESTS, "intake"), (topology.REPLIES, "reply")):
+                connector = Connector(self.world, self.broker, queue, self._handlers[to].post)
+                self.world.spawn(process, connector.run)
+        elif kind == "relay":
+            self.world.spawn(process, self._relay)
+        else:
+            self.world.spawn(process, self._work)
+            self.world.spawn(process, partial(self._alarm, process))
+
+    def start_again(self, process: Process) -> None:
+        """What keeps processes running starts another one in the place of a dead one."""
+        number, life = process.memory["place"]
+        self.world.tell("supervisor", f"starts {process.kind}-{number + 1} again")
+        self._start_one(process.kind, number, life + 1)
+
+    def _work(self) -> None:
+        """RQ's worker: a job is one call."""
+        world = self.world
+        world.wait(world.process.random.uniform(0, 0.05))
+        while True:
+            try:
+                job = self.client.lpop(JOBS_KEY)
+            except redis.RedisError:
+                world.wait(1.0)
+                continue
+            if job is None:
+                self._jobs.wait()
+                continue
+            try:
+                jobs.call_bitrix24(settings().portal)
+            except (BitrixError, QueueDown) as error:
+                world.tell(world.process.name, "job failed", error=type(error).__name__)
+            except redis.RedisError as error:
+                world.tell(world.process.name, "job failed", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - as RQ does; judged afterwards
+                self.unexpected(error)
+
+    def _alarm(self, process: Process) -> None:
+        stop: Any = _Stop(self.world)
+        pulses: Any = [_Pulse() for one in inspect.signature(worker.alarm).parameters][2:]
+        worker.alarm(process.name, stop, *pulses)
+
+    def _relay(self) -> None:
+        world = self.world
+        world.wait(world.process.random.uniform(0, RELAY_EVERY_S))
+        while True:
+            try:
+                patches.FUNCTIONS["outbox_relay"](None)
+            except DependencyDown as error:
+                world.tell(world.process.name, "tick failed", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
+                self.unexpected(error)
+            world.poll(RELAY_EVERY_S)
+
+    def enqueue(self) -> str:
+        """Stands for RQ: a job is an item of its list."""
+        with reachable():
+            self.client.rpush(JOBS_KEY, "job")
+        self._jobs.fire()
+        return "job"
+
+    def note_leased(self, entries: list[Any]) -> None:
+        """What the worker that runs has leased, for the portal's log."""
+        self.world.process.memory["leased"] = {
+            entry.user_id: (
+                (self._history_of(entry.user_id), int(entry.order)),
+                tuple(one.event_id for one in entry.events if one.answered is None),
+            )
+            for entry in entries
+        }
+
+    def _history_of(self, user_id: int) -> int:
+        if not any(fault.kind == "postgres forked" for fault in self.plan.faults):
+            return 0
+        key = f"{prefix(settings().portal)}user:{user_id}"
+        return int(self.redis.peek("HGET", key, "history") or 0)
+
+    def note_loss(self, seconds: float) -> None:
+        """Something other than the portal is disturbed from now on for so long."""
+        self.losses.append((self.world.now, self.world.now + seconds))
+
+    def note_redis_loss(self) -> None:
+        """Redis loses memory, or counts as having lost some, as after any restart."""
+        self.redis_losses.append(self.world.now)
+        self.note_loss(faults.MOMENT_S)
+
+    def history_number(self) -> int | None:
+        """The number of Postgres' history; None where the ledger knows none."""
+        if "installation" not in self.store.tables:
+            return None
+        (row,) = self.postgres.run_now("SELECT history FROM installation")
+        return int(row["history"])
+
+    def fork(self, lose_s: float, choice: int) -> None:
+        """Postgres loses its newest writes."""
+        before, number = self.postgres.events(), self.history_number()
+        lost_s = self.postgres.fork(lose_s, choice)
+        lost = frozenset(before - self.postgres.events())
+        self.forks.append(Fork(self.world.now, lost, number))
+        self.world.tell("fault", "was lost", seconds=round(lost_s, 3), versions=sorted(lost))
+
+    def publisher(self) -> SimPublisher:
+        """The publisher of this process."""
+        process = self.world.process
+        if "publisher" not in process.memory:
+            process.memory["publisher"] = SimPublisher(self.world, self.broker, process)
+        made: SimPublisher = process.memory["publisher"]
+        return made
+
+    # --- functions
+
+    def _take(self, deliveries: list[Delivery]) -> Verdict:
+        return self._served(lambda: patches.FUNCTIONS["bitrix_handler"](deliveries))
+
+    def _apply(self, deliveries: list[Delivery]) -> Verdict:
+        return self._served(lambda: patches.FUNCTIONS["reply_handler"](deliveries))
+
+    def _served(self, serve: Callable[[], object]) -> Verdict:
+        try:
+            serve()
+        except LeadlineError as error:
+            is_final = error.status < 500 and error.status not in _TRY_AGAIN_BELOW_500
+            return Verdict(is_served=False, is_final=is_final, reason=f"{error.status} {error}")
+        except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
+            self.unexpected(error)
+            return Verdict(is_served=False, reason="500")
+        return SERVED
+
+    # --- clients
+
+    def _begin(self, write: Write) -> None:
+        if write.kind == "foreign":
+            self._send_foreign(write)
+        elif write.kind == "poison":
+            queue = (topology.REQUESTS, topology.REPLIES)[(write.api or 0) % 2]
+            body = _UNREADABLE[(write.name or 0) % len(_UNREADABLE)]
+            message_id = f"poison-{write.at_s}"
+            self.poison[message_id] = topology.dead_letters(queue)
+            self.broker.put(queue, Stored(body, pika.BasicProperties(message_id=message_id)))
+        else:
+            process = self._apis[write.api % len(self._apis)]
+            if process.is_dead:
+                self.world.after(0.5, partial(self._begin, write))
+                return
+            self.world.spawn(process, partial(self._serve, write, 1))
+
+    def _serve(self, write: Write, attempt: int) -> None:
+        """The API's process serves a request; its client sends it again where it has a key."""
+        world = self.world
+        world.wait(world.process.random.uniform(0.0005, 0.002))
+        user_id = self._users.get(write.user)
+        if write.kind != "create" and user_id is None:
+            if attempt < 60:
+                world.after(0.5, partial(self._again, write, attempt + 1))
+            return
+        if write.with_key:
+            process = world.process
+            again = partial(world.after, 1.0, partial(self._again, write, attempt + 1))
+            process.on_death.append(again)
+        expected = self._versions.get(write.user) if write.if_match else None
+        answered = Answered(write, world.now, 0, expected_version=expected, is_repeat=attempt > 1)
+        answered.user_id = user_id
+        self.answered.append(answered)
+        try:
+            accepted = self._written(write, user_id, expected)
+        except LeadlineError as error:
+            answered.status, answered.answered_at = int(error.status), world.now
+            answered.user_id, answered.era = user_id, len(self.forks)
+            world.tell("client", f"{write.kind} answered {int(error.status)}", user=user_id)
+            if write.with_key:
+                process.on_death.remove(again)
+                if error.status >= 500 or error.status == 409:
+                    again()
+            return
+        except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
+            self.unexpected(error)
+            return
+        event = accepted.event
+        answered.era = len(self.forks)
+        world.wait(world.process.random.uniform(0.0005, 0.002))
+        answered.status, answered.answered_at = 200, world.now
+        answered.user_id, answered.version = event.user.id, event.version
+        answered.state = (event.user.full_name, event.user.phone, event.user.stage)
+        answered.event_id = event.id
+        self._users[write.user] = event.user.id
+        self._versions[write.user] = max(self._versions.get(write.user, 0), event.version)
+        if write.with_key:
+            process.on_death.remove(again)
+        world.tell(
+            "client",
+            f"{write.kind} answered 200",
+            user=event.user.id,
+            version=event.version,
+            state=", ".join(answered.state),
+        )
+
+    def _again(self, write: Write, attempt: int) -> None:
+        alive = [one for one in self._apis if not one.is_dead]
+        if not alive or attempt > 100:
+            self.world.after(0.5, partial(self._again, write, attempt))
+        else:
+            self.world.spawn(alive[0], partial(self._serve, write, attempt))
+
+    def _written(self, write: Write, user_id: int | None, expected: int | None) -> Any:
+        given: dict[str, Any] = {}
+        if write.name is not None:
+            given["full_name"] = NAMES[write.name]
+        if write.phone is not None:
+            given["phone"] = PHONES[write.phone]
+        if write.stage is not None:
+            given["stage"] = STAGES[write.stage]
+        key = f"key-{write.user}-{write.at_s}" if write.with_key else None
+        repeat = accept.repeat_of("client", key, write, expected)
+        if write.kind == "create":
+            return accept.create(NewUser(**given), repeat)
+        change = Move(**given) if write.kind == "move" else Changes(**given)
+        return accept.change(UserId(user_id or 0), change, expected, repeat)
+
+    def _send_foreign(self, write: Write) -> None:
+        """A sender that knows only the public keys of a message."""
+        user_id = FOREIGN[write.user]
+        name, phone, stage = (
+            NAMES[write.name or 0],
+            PHONES[write.phone or 0],
+            STAGES[write.stage or 0],
+        )
+        sent = self.foreign.setdefault(user_id, [])
+        action = "update_card" if sent else "create_card"
+        sent.append((self.world.now, (name, phone, stage)))
+        user = {"id": user_id, "full_name": name, "phone": phone, "stage": stage}
+        data = {"action": action, "user": user, "replyQueue": FOREIGN_QUEUE}
+        body = orjson.dumps({"pattern": contract.PATTERNS[action], "data": data})
+        message_id = f"foreign-{user_id}-{len(sent)}" if write.user % 2 else None
+        properties = pika.BasicProperties(message_id=message_id)
+        self.world.tell("foreign sender", f"sends {action}", user=user_id, state=user)
+        stored = Stored(body, properties)
+        self.broker.published.append((self.world.now, topology.REQUESTS, stored))
+        self.broker.put(topology.REQUESTS, stored)
+
+    # --- the whole history
+
+    def play(self) -> None:
+        """From the first write until all is at rest."""
+        world = self.world
+        last_s = max((one.at_s for one in self.plan.writes), default=0.0)
+        try:
+            calm_at = EPOCH + last_s + self.plan.shape.calm_after_s
+            world.run(calm_at, max_steps=MAX_STEPS)
+            world.now = calm_at
+            self._calm()
+            rest_by = calm_at + REST_WITHIN_S
+            world.run(rest_by, max_steps=MAX_STEPS)
+            if world.now >= rest_by:
+                raise Stuck(f"not within {REST_WITHIN_S / 3600:.0f} h")
+        finally:
+            world.end()
+
+    def _calm(self) -> None:
+        """All faults end."""
+        self.is_calm = True
+        self.world.tell("world", "all faults end")
+        self.world.planned.clear()
+        self.portal.troubles.clear()
+        self.portal.down_until = 0.0
+        self.broker.lose_confirms = 0
+        self.redis.may_lose = self.postgres.may_lose = False
+
+    def _next_due(self) -> float:
+        return min(self.redis.due_at(prefix(settings().portal)), self.postgres.due_at())
+
+    def log(self, level: str, text: str, args: tuple[object, ...], facts: dict[str, Any]) -> None:
+        """A line of a process's log."""
+        who = self.world.process.name if self.world.is_inside() else "-"
+        self.logs.append((self.world.now, who, level, text, args, facts))
+
+    def unexpected(self, error: BaseException | None) -> None:
+        """An error that our code does not expect."""
+        place = traceback.extract_tb(error.__traceback__)[-1] if error else None
+        where = f"{place.filename.rsplit('/', 1)[-1]}:{place.lineno}" if place else ""
+        self.world.broken.append(
+            f"unexpected {type(error).__name__} at {where}: {str(error)[:200]}"
+        )
+
+
+class _Stop:
+    """The alarm's stop: never set, its waits are looks."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, seconds: float) -> None:
+        self._world.poll(seconds)
+
+
+class _Pulse:
+    def beat(self) -> None:
+        """Nobody probes."""

@@ -1,0 +1,64 @@
+"""Histories under virtual time: none breaks a rule, and mistakes that are put back are noticed."""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from tests.simulation import bugs, many
+from tests.simulation.one import kinds
+from tests.simulation.traces import traces
+
+#: As many as continuous integration can afford; `make simulate` plays more.
+SEEDS = range(1, 501)
+#: Enough seeds to find any one mistake that was put back.
+ENOUGH = 2000
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(autouse=True)
+def _same_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Playing processes order sets of texts alike."""
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+
+
+@pytest.fixture
+def played() -> Iterator[ProcessPoolExecutor]:
+    """Processes of their own, as playing replaces what our modules stand on."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+def test_no_history_breaks_a_rule() -> None:
+    failed = many.play(SEEDS)
+    assert not failed, _said(failed)
+
+
+def test_the_same_seed_is_the_same_history(played: ProcessPoolExecutor) -> None:
+    seeds = range(1, 16)
+    forwards, backwards = played.map(traces, (list(seeds), list(reversed(seeds))))
+    assert forwards == backwards
+
+
+@pytest.mark.parametrize("mistake", ["lease_doubts_creates_only", "fence_is_not_checked"])
+def test_a_mistake_that_was_put_back_is_noticed(mistake: str) -> None:
+    assert _found(mistake)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mistake", bugs.ALL)
+def test_every_mistake_is_noticed(mistake: str) -> None:
+    assert _found(mistake), f"{ENOUGH} seeds do not notice {mistake}"
+
+
+def _found(mistake: str) -> Sequence[many.Failed]:
+    return many.play(range(1, ENOUGH + 1), prepare=f"tests.simulation.bugs:{mistake}")
+
+
+def _said(failed: Sequence[many.Failed]) -> str:
+    return "\n".join(
+        f"make simulate SEED={one.seed}: {', '.join(sorted(kinds(list(one.broken))))}"
+        for one in failed
+    )

@@ -1,0 +1,13 @@
+"""Traces of histories, made in a process that does nothing else."""
+
+from collections.abc import Sequence
+from contextlib import closing
+
+from tests.simulation.plan import draw
+from tests.simulation.play import Player
+
+
+def traces(seeds: Sequence[int]) -> dict[int, str]:
+    """All that happened in each of these histories, played in this order."""
+    with closing(Player()) as player:
+        return {seed: player.play(draw(seed)).trace() for seed in seeds}

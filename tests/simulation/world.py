@@ -1,0 +1,346 @@
+"""Virtual time: processes of which one runs at a time, each until its next step.
+
+A simulated process is a few greenlets. Whatever leaves it (a command to Redis, a statement, a
+request, an acknowledgement, a sleep) is a step: the world may let time pass there, and whatever was
+planned for that moment happens. All that is random comes from the seed, so a history can be played
+again.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from random import Random
+from typing import Any, TypeVar
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+T = TypeVar("T")
+
+#: Unix time at which every history begins, and how long the system has run by then.
+EPOCH = 1_800_000_000.0
+RUNS_SINCE_S = 200.0
+#: While nothing but polling goes on, less time than this is not skipped.
+SKIP_S = 2.5
+
+
+class Stuck(AssertionError):
+    """A history does not come to rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the story: when, who, what."""
+
+    at: float
+    who: str
+    what: str
+    facts: tuple[tuple[str, Any], ...] = ()
+
+    def fact(self, name: str) -> Any:
+        """What the line says of this; None where it says nothing."""
+        return dict(self.facts).get(name)
+
+
+@dataclass(eq=False)
+class Process:
+    """A process of ours, or a person who calls: with clocks of its own."""
+
+    world: "World"
+    name: str
+    kind: str
+    #: How far its wall clock is off.
+    ahead_s: float = 0.0
+    frozen_until: float = 0.0
+    #: For how long its machine was suspended: CLOCK_MONOTONIC stood still meanwhile.
+    suspended_s: float = 0.0
+    is_dead: bool = False
+    #: What it keeps in memory: connections, caches.
+    memory: dict[Any, Any] = field(default_factory=dict)
+    #: Its connections, which drop with it.
+    on_death: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = Random(f"{self.world.seed}/{self.name}")
+
+    def wall(self) -> float:
+        """`time.time()` here."""
+        return self.world.now + self.ahead_s
+
+    def monotonic(self) -> float:
+        """`time.monotonic()` here."""
+        return self.world.now - EPOCH + 10_000 - self.suspended_s
+
+    def boottime(self) -> float:
+        """CLOCK_BOOTTIME here."""
+        return self.world.now - EPOCH + 10_000
+
+
+class Task:
+    """One thread of a process."""
+
+    __slots__ = ("greenlet", "process", "turn")
+
+    def __init__(self, process: Process, run: Callable[[], object]) -> None:
+        self.process = process
+        self.greenlet = greenlet(run)
+        #: Which of its waits is the present one.
+        self.turn = 0
+
+
+class World:
+    """Time, processes, and what was planned for which moment."""
+
+    def __init__(self, seed: object) -> None:
+        self.seed = seed
+        self.now = EPOCH - RUNS_SINCE_S
+        self.story: list[Line] = []
+        self.is_over = False
+        self.steps = 0
+        #: What happens at the n-th occurrence of a moment; it gets the process that is there.
+        self.planned: dict[tuple[str, int], list[Callable[[Process], None]]] = defaultdict(list)
+        #: When something is to be done next though nobody moves; infinite where nothing is.
+        self.next_due: Callable[[], float] = lambda: float("inf")
+        self.broken: list[str] = []
+        self._counts: dict[str, int] = defaultdict(int)
+        self._sequence = 0
+        self._events: list[tuple[float, int, Task | Callable[[], None], int]] = []
+        self._polls: list[tuple[float, int, Task | Callable[[], None], int]] = []
+        self._tasks: dict[greenlet, Task] = {}
+        self._hub = getcurrent()
+
+    # --- what processes do
+
+    @property
+    def task(self) -> Task:
+        """Whose turn it is."""
+        return self._tasks[getcurrent()]
+
+    @property
+    def process(self) -> Process:
+        """In which process this runs."""
+        return self.task.process
+
+    def is_inside(self) -> bool:
+        """Whether this runs in a simulated process."""
+        return getcurrent() in self._tasks
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.park(seconds)
+
+    def poll(self, seconds: float) -> None:
+        """Wait before the next look whether there is something to do."""
+        self.park(seconds, is_poll=True)
+
+    def park(self, timeout_s: float | None = None, *, is_poll: bool = False) -> None:
+        """Wait until `wake`, or as long as this."""
+        task = self._tasks.get(getcurrent())
+        if task is None or self.is_over or task.process.is_dead:
+            raise GreenletExit
+        task.turn += 1
+        if timeout_s is not None:
+            self._push(self.now + max(0.0, timeout_s), task, task.turn, is_poll=is_poll)
+        self._hub.switch()
+        if self.is_over or task.process.is_dead:
+            raise GreenletExit
+
+    def wake(self, task: Task, after_s: float = 0.0) -> None:
+        """Let a task that parks go on."""
+        self._push(self.now + after_s, task, task.turn)
+
+    def moment(self, name: str) -> None:
+        """Something that faults can be planned for happens, in this process."""
+        self._counts[name] += 1
+        planned = self.planned.get((name, self._counts[name]))
+        if planned:
+            process = self.process
+            for happen in planned:
+                happen(process)
+        if self._tasks and (task := self._tasks.get(getcurrent())) and task.process.is_dead:
+            raise GreenletExit
+
+    def count_from_here(self) -> None:
+        """The next occurrence of each moment is its first."""
+        self._counts.clear()
+
+    def tell(self, who: str, what: str, **facts: Any) -> None:
+        """A line for the story and the checker."""
+        if not self.is_over:
+            self.story.append(Line(self.now, who, what, tuple(facts.items())))
+
+    # --- what the world does
+
+    def spawn(self, process: Process, run: Callable[[], object]) -> Task:
+        """A new thread of this process."""
+        task = Task(process, lambda: self._guarded(run))
+        task.greenlet.parent = self._hub
+        self._tasks[task.greenlet] = task
+        self._push(self.now, task, 0)
+        return task
+
+    def at(self, when: float, happen: Callable[[], None]) -> None:
+        """Let this happen then."""
+        self._push(max(when, self.now), happen, 0)
+
+    def after(self, seconds: float, happen: Callable[[], None]) -> None:
+        """Let this happen later."""
+        self.at(self.now + seconds, happen)
+
+    def kill(self, process: Process) -> None:
+        """End a process: nothing of it goes on, its connections drop."""
+        if not process.is_dead:
+            process.is_dead = True
+            for drop in process.on_death:
+                drop()
+
+    def freeze(self, process: Process, seconds: float, *, suspend: bool = False) -> None:
+        """Stop a process for a while; suspended, its monotonic clock stands still too."""
+        process.frozen_until = max(process.frozen_until, self.now + seconds)
+        if suspend:
+            process.suspended_s += seconds
+
+    def run(self, until: float, *, max_steps: int) -> None:
+        """Go on until then, or until all is at rest.
+
+        Raises:
+            Stuck: it takes too many steps.
+        """
+        while True:
+            entry = self._next(until)
+            if entry is None:
+                return
+            when, _, target, turn = entry
+            self.now = max(self.now, when)
+            self.steps += 1
+            if self.steps > max_steps:
+                raise Stuck(f"{self.steps} steps, at {self.now - EPOCH:.1f} s")
+            if isinstance(target, Task):
+                self._resume(target, turn)
+            else:
+                target()
+
+    def end(self) -> None:
+        """Drop all that still waits."""
+        self.is_over = True
+        for task in list(self._tasks.values()):
+            if task.greenlet and not task.greenlet.dead:
+                task.greenlet.throw(GreenletExit)
+        self._tasks.clear()
+        self._events.clear()
+        self._polls.clear()
+
+    def _guarded(self, run: Callable[[], object]) -> None:
+        try:
+            run()
+        except GreenletExit:
+            pass
+        finally:
+            self._tasks.pop(getcurrent(), None)
+
+    def _resume(self, task: Task, turn: int) -> None:
+        if turn != task.turn or task.greenlet.dead:
+            return
+        if task.process.is_dead:
+            if task.greenlet:
+                task.greenlet.throw(GreenletExit)
+            self._tasks.pop(task.greenlet, None)
+        elif task.process.frozen_until > self.now:
+            self._push(task.process.frozen_until, task, turn)
+        else:
+            task.greenlet.switch()
+
+    def _push(
+        self, when: float, target: Task | Callable[[], None], turn: int, *, is_poll: bool = False
+    ) -> None:
+        self._sequence += 1
+        heappush(self._polls if is_poll else self._events, (when, self._sequence, target, turn))
+
+    def _next(self, until: float) -> tuple[float, int, Task | Callable[[], None], int] | None:
+        """What happens next; None where nothing does until then."""
+        self._drop_stale()
+        event_at = self._events[0][0] if self._events else float("inf")
+        poll_at = self._polls[0][0] if self._polls else float("inf")
+        if poll_at < event_at and event_at - max(poll_at, self.now) > SKIP_S:
+            due = min(self.next_due(), event_at)
+            if due > self.now + SKIP_S and due > poll_at:
+                if due == float("inf"):
+                    return None
+                self._skip_to(min(due, until))
+                poll_at = self._polls[0][0]
+        if min(event_at, poll_at) > until:
+            self.now = until
+            return None
+        return heappop(self._events if event_at <= poll_at else self._polls)
+
+    def _drop_stale(self) -> None:
+        while self._events:
+            _, _, target, turn = self._events[0]
+            if not isinstance(target, Task) or (turn == target.turn and not target.greenlet.dead):
+                return
+            heappop(self._events)
+
+    def _skip_to(self, when: float) -> None:
+        """Nothing happens until then: who only looks looks again shortly before."""
+        polls = sorted(self._polls)
+        first = polls[0][0]
+        self._polls.clear()
+        for at, sequence, target, turn in polls:
+            ahead = min(1.0, at - first)
+            heappush(self._polls, (max(at, when - 1.0 + ahead), sequence, target, turn))
+
+
+class Mailbox:
+    """Where one task waits for what another one, or a server, brings."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._content: list[Any] = []
+        self._waiting: Task | None = None
+
+    def put(self, content: object) -> None:
+        """Bring something."""
+        self._content.append(content)
+        if self._waiting is not None:
+            self._world.wake(self._waiting)
+            self._waiting = None
+
+    def take(self, timeout_s: float | None = None) -> Any:
+        """The next thing; None where nothing comes in time."""
+        if not self._content:
+            self._waiting = self._world.task
+            self._world.park(timeout_s)
+            self._waiting = None
+        return self._content.pop(0) if self._content else None
+
+    def size(self) -> int:
+        """How many things are there."""
+        return len(self._content)
+
+    def has_some(self) -> bool:
+        """Whether `take` would return at once."""
+        return bool(self._content)
+
+
+class Signal:
+    """Where several tasks wait for one another."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._waiting: list[Task] = []
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Until the next `fire`, or as long as this."""
+        task = self._world.task
+        self._waiting.append(task)
+        try:
+            self._world.park(timeout_s)
+        finally:
+            if task in self._waiting:
+                self._waiting.remove(task)
+
+    def fire(self) -> None:
+        """Let all go on who wait."""
+        waiting, self._waiting = self._waiting, []
+        for task in waiting:
+            self._world.wake(task)

@@ -1,0 +1,782 @@
+"""The checker is checked: a history that keeps every rule, and for each rule some that break it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.checker import attempts, leads, ledger, letters, rate, replies, texts
+from tests.checker.check import RULES, check
+from tests.checker.history import (
+    Broken,
+    ClientWrite,
+    Command,
+    DeadLetter,
+    Fork,
+    History,
+    Injected,
+    Lead,
+    LeadWrite,
+    LedgerEvent,
+    LedgerUser,
+    PortalRequest,
+    Publication,
+    Rate,
+    Reply,
+    State,
+    Text,
+)
+
+Rule = Callable[[History], Iterator[Broken]]
+
+A = State("Алиса Тайная", "+77001112233", "NEW")
+B = State("Борис Тайный", "+77001112233", "NEW")
+MOVED = replace(A, stage="JUNK")
+WHOLE = {"full_name": A.full_name, "phone": A.phone, "stage": A.stage}
+NAME_B, NAME_A, JUNK = {"full_name": B.full_name}, {"full_name": A.full_name}, {"stage": "JUNK"}
+
+
+def create(at: float = 0, user: int = 1, **more: Any) -> ClientWrite:
+    ok: dict[str, Any] = {"status": 201, "version": 1, "answered": A, **more}
+    return ClientWrite(at, "create_card", WHOLE, user=user, **ok)
+
+
+def update(at: float, version: int, changes: dict[str, str], answered: State, **more: Any) -> Any:
+    action: Any = "move_card" if set(changes) == {"stage"} else "update_card"
+    ok: dict[str, Any] = {
+        "status": 200,
+        "version": version,
+        "answered": answered,
+        "user": 1,
+        **more,
+    }
+    return ClientWrite(at, action, changes, **ok)
+
+
+def unanswered(write: ClientWrite) -> ClientWrite:
+    return replace(write, status=0, version=None, answered=None)
+
+
+def event(version: int, state: State, changed: str = "", **more: Any) -> LedgerEvent:
+    action: Any = "create_card" if version == 1 else "update_card"
+    action = "move_card" if changed == "stage" else action
+    its: dict[str, Any] = {"user": 1, "outcome": "synced", "attempts": 1, **more}
+    fields = frozenset(changed.split()) if version > 1 else frozenset(WHOLE)
+    return LedgerEvent(
+        f"e{version}", version=version, action=action, changed=fields, state=state, **its
+    )
+
+
+def user(version: int, state: State, **more: Any) -> dict[int, LedgerUser]:
+    return {1: LedgerUser(1, version, state, **{"sync_status": "synced", "lead_id": 7, **more})}
+
+
+def reply(version: int, at: float = 0, **more: Any) -> Reply:
+    its: dict[str, Any] = {"status": "success", "outcome": "synced", "attempts": 1, **more}
+    return Reply(f"e{version}", 1, at=at, version=version, **its)
+
+
+def command(method: str = "crm.item.update", **more: Any) -> Command:
+    its: dict[str, Any] = {"result": "done", "users": (1,), "is_answer_read": True, **more}
+    return Command(method, **its)
+
+
+def request(at: float, *commands: Command, fate: Any = "executed", **more: Any) -> PortalRequest:
+    return PortalRequest(at, "127.0.0.1 code", fate, commands, **more)
+
+
+def wrote(at: float, fields: dict[str, str], written: tuple[int, int] | None = None) -> LeadWrite:
+    return LeadWrite(at, "us", "update", fields, written)
+
+
+def made(at: float, written: tuple[int, int] | None = None) -> LeadWrite:
+    return LeadWrite(at, "us", "create", WHOLE, written)
+
+
+def by_hand(at: float, **fields: str) -> LeadWrite:
+    return LeadWrite(at, "hand", "update", fields)
+
+
+def deleted(at: float) -> LeadWrite:
+    return LeadWrite(at, "hand", "delete")
+
+
+def lead(state: State, *writes: LeadWrite, **more: Any) -> Lead:
+    its = {"title": state.full_name, "phones": (state.phone,), "stage": state.stage, **more}
+    return Lead(**{"id": 7, "user": 1, "writes": writes, **its})
+
+
+#: A user was created, renamed and renamed back; then moved under a precondition. All went well.
+WELL = History(
+    writes=(
+        create(0, key="k1"),
+        create(1, key="k1"),
+        update(2, 2, NAME_B, B),
+        update(3, 3, NAME_A, A, if_match=2),
+        update(9, 4, JUNK, MOVED, if_match=3),
+        replace(unanswered(update(10, 0, JUNK, A, if_match=3)), status=412),
+    ),
+    users=user(4, MOVED),
+    events=(
+        event(1, A),
+        event(2, B, "full_name", outcome="superseded"),
+        event(3, A, "full_name"),
+        event(4, MOVED, "stage"),
+    ),
+    publications=tuple(Publication(f"e{version}", version) for version in (1, 2, 3, 4)),
+    replies=(
+        reply(1, 1),
+        reply(2, 4, outcome="superseded"),
+        reply(3, 4),
+        reply(4, 19, attempts=3),
+    ),
+    is_broker_complete=True,
+    requests=(
+        request(1, command("crm.item.add", events=("e1",))),
+        request(10, command(events=("e4",)), fate="refused"),
+        request(11, command(events=("e4",), result="error")),
+        request(13, command("crm.lead.list", events=("e4",), is_answer_read=False)),
+        request(17, command("crm.lead.list", events=("e4",))),
+        request(17.1, command(events=("e4",))),
+    ),
+    leads=(lead(MOVED, made(1), wrote(17.1, JUNK)),),
+    texts=(Text("worker.log", '{"event": "completed", "user_id": 1}'),),
+    secrets=frozenset({A.full_name, B.full_name, A.phone, "local-webhook-code"}),
+)
+
+
+def well(**changes: Any) -> History:
+    return replace(WELL, **changes)
+
+
+def injected(**changes: Any) -> Injected:
+    return replace(WELL.injected, **changes)
+
+
+def test_a_history_that_keeps_every_rule_breaks_none() -> None:
+    assert check(WELL) == []
+
+
+def one_user(*writes: ClientWrite, events: tuple[LedgerEvent, ...], **more: Any) -> History:
+    """A history of the ledger only."""
+    last = events[-1]
+    its = {"users": user(last.version, last.state), **more}
+    return History(writes=writes, events=events, **its)
+
+
+def on_portal(*requests: PortalRequest, **more: Any) -> History:
+    """A history of the portal's requests only."""
+    return History(requests=requests, **more)
+
+
+def of_lead(last: State, *leads_: Lead, events: Any = None, **more: Any) -> History:
+    """A history of a lead, whose user looks like `last`."""
+    its = events or (event(1, A), event(2, last, "full_name phone stage"))
+    more = {"users": user(its[-1].version, last), **more}
+    return History(events=its, leads=leads_, **more)
+
+
+FAILED: dict[str, Any] = {"result": "error", "events": ("e4",)}
+LOST_2 = Fork(5, frozenset({(1, 2)}), history_before=3)
+FORKED = Injected(forks=(LOST_2,))
+
+BREAK: dict[Rule, dict[str, History]] = {
+    ledger.acknowledged_writes_are_kept: {
+        "a version is missing": well(events=WELL.events[:3]),
+        "a version has another state": well(
+            events=(*WELL.events[:3], replace(WELL.events[3], state=A))
+        ),
+        "the state of another user": well(
+            writes=(*WELL.writes, create(11, user=2)), users=WELL.users
+        ),
+        "the fork came before the answer": one_user(
+            create(), update(9, 2, NAME_B, B, era=1), events=(event(1, A),), injected=FORKED
+        ),
+        "the fork lost another version": one_user(
+            create(), update(1, 3, NAME_B, B), events=(event(1, A),), injected=FORKED
+        ),
+    },
+    ledger.every_version_ends: {
+        "open": well(events=(replace(WELL.events[0], outcome="open"), *WELL.events[1:])),
+        "the newest is superseded": one_user(events=(event(1, A, outcome="superseded"),)),
+        "failed for what passes": one_user(
+            events=(event(1, A, outcome="failed", reason="HTTP 502"),),
+            users=user(1, A, sync_status="failed"),
+            injected=Injected(rejections=frozenset({"not wanted"})),
+        ),
+        "failed for a reason that only begins alike": one_user(
+            events=(event(1, A, outcome="failed", reason="not wanted at all"),),
+            users=user(1, A, sync_status="failed"),
+            injected=Injected(rejections=frozenset({"not wanted", "not wanted at al"})),
+        ),
+        "its user waits": well(users=user(4, MOVED, sync_status="waiting")),
+        "its user failed": well(users=user(4, MOVED, sync_status="failed")),
+    },
+    ledger.nothing_is_stored_unasked: {
+        "a refused write": one_user(
+            create(), replace(update(1, 2, NAME_B, B), status=412, version=None),
+            events=(event(1, A), event(2, B, "full_name")),
+        ),
+        "an unanswered write twice": one_user(
+            create(), unanswered(update(1, 2, NAME_B, B)),
+            events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
+        ),
+        "repeats of one key twice": one_user(
+            create(), *[unanswered(update(at, 2, NAME_B, B, key="k")) for at in (1, 2)],
+            events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
+        ),
+        "a key that was unsure and then answered, twice": one_user(
+            create(),
+            unanswered(update(1, 2, NAME_B, B, key="k")),
+            update(2, 3, NAME_B, B, key="k"),
+            events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
+        ),
+        "an unanswered write of another user": one_user(
+            create(), unanswered(update(1, 2, NAME_B, B, user=2)),
+            events=(event(1, A), event(2, B, "full_name")),
+        ),
+        "an unanswered precondition of another version": one_user(
+            create(), update(0, 2, JUNK, MOVED), unanswered(update(1, 2, NAME_B, B, if_match=1)),
+            events=(
+                event(1, A), event(2, MOVED, "stage"),
+                event(3, replace(MOVED, full_name=B.full_name), "full_name"),
+            ),
+        ),
+        "two creates, one of them unanswered": History(
+            writes=(unanswered(create()),),
+            events=(event(1, A), event(1, A, user=2)),
+        ),
+    },
+    ledger.repeats_are_answered_alike: {
+        "another version": one_user(
+            create(key="k"), update(1, 2, NAME_B, B, key="j"), update(2, 3, NAME_B, B, key="j"),
+            events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
+        ),
+        "another user": History(writes=(create(key="k"), create(1, user=2, key="k"))),
+        "another state": History(writes=(create(key="k"), create(1, key="k", answered=B))),
+    },
+    ledger.conditional_writes_form_a_chain: {
+        "a stale precondition": one_user(
+            create(), update(1, 2, NAME_B, B, if_match=1), update(2, 3, NAME_A, A, if_match=1),
+            events=(event(1, A), event(2, B, "full_name"), event(3, A, "full_name")),
+        ),
+        "a version answered to two": History(
+            writes=(create(), update(1, 2, NAME_B, B), update(2, 2, JUNK, MOVED))
+        ),
+        "a version answered to two, both lost by a fork": History(
+            writes=(create(), update(1, 2, NAME_B, B), update(2, 2, JUNK, MOVED)), injected=FORKED
+        ),
+        "a version answered again after a fork that had kept it": History(
+            writes=(create(), update(1, 3, NAME_B, B), update(2, 3, JUNK, MOVED, era=1)),
+            injected=FORKED,
+        ),
+        "a precondition on the last version failed": History(
+            writes=(create(), replace(update(1, 2, JUNK, A, if_match=1), status=412)),
+            users=user(1, A),
+        ),
+    },
+    ledger.each_version_is_the_one_before_with_its_changes: {
+        "a gap": one_user(events=(event(1, A), event(3, B, "full_name"))),
+        "a change undone that it did not give": one_user(
+            events=(event(1, A), event(2, B, "full_name"), event(3, MOVED, "stage"))
+        ),
+        "a look that changes": one_user(events=(event(1, A), event(2, B, ""))),
+        "a change that was asked is missing": one_user(
+            create(), update(1, 2, NAME_B, A), events=(event(1, A), event(2, A, "full_name"))
+        ),
+        "the row says that it changed something else": one_user(
+            create(), update(1, 2, NAME_A, A), events=(event(1, A), event(2, A, "phone"))
+        ),
+        "the user is not its last event": well(users=user(4, A)),
+        "the user has a version without event": well(users=user(5, MOVED)),
+        "no user": well(users={}),
+    },
+    ledger.ids_are_not_reissued: {
+        "two clients have one user": History(writes=(create(), create(1))),
+        "after a fork": History(
+            writes=(create(), create(9, era=1)),
+            injected=Injected(forks=(replace(LOST_2, lost=frozenset({(1, 1)})),)),
+        ),
+    },
+    ledger.no_fork_goes_unnoticed: {
+        "the number is as before": History(injected=FORKED, history_number=3),
+        "there is no number": History(injected=FORKED),
+        "versions of an older history come later": one_user(
+            events=(event(1, A, history=4), event(2, B, "full_name", history=3))
+        ),
+    },
+    replies.an_event_has_one_final_reply: {
+        "a success and an error": well(
+            replies=(*WELL.replies, reply(1, 2, status="error", outcome="failed"))
+        ),
+        "synced and superseded": well(replies=(*WELL.replies, reply(3, 5, outcome="superseded"))),
+        "the same twice": well(replies=(*WELL.replies, reply(3, 5))),
+        "the loss came before the event": well(
+            replies=(*WELL.replies, reply(4, 20)), injected=injected(losses=((0, 3.5),))
+        ),
+        "sent twice and answered three times": well(
+            publications=(*WELL.publications, Publication("e4", 15)),
+            replies=(*WELL.replies, reply(4, 20), reply(4, 21)),
+        ),
+    },
+    replies.the_ledger_ends_as_was_replied: {
+        "no reply": well(replies=WELL.replies[:3]),
+        "a success that the ledger has as a failure": well(
+            events=(replace(WELL.events[0], outcome="failed"), *WELL.events[1:]),
+            replies=(reply(1, 0.9, status="error", outcome="failed"), *WELL.replies),
+        ),
+        "an error that the ledger has as a success": well(
+            replies=(*WELL.replies[:3], reply(4, 19, status="error", outcome="failed"))
+        ),
+        "another version": well(replies=(*WELL.replies[:3], replace(WELL.replies[3], version=3))),
+    },
+    leads.a_user_has_one_lead: {
+        "two leads": of_lead(A, lead(A, made(0)), lead(A, made(1), id=8)),
+        "two creates, one lead is gone": of_lead(
+            A,
+            lead(A, made(0)),
+            requests=(request(0, command("crm.item.add")), request(1, command("crm.item.add"))),
+        ),
+        "one request creates twice": on_portal(
+            request(0, command("crm.item.add"), command("crm.item.add"))
+        ),
+        "created again before the first was deleted": of_lead(
+            A, lead(A, made(0), deleted(5), is_deleted=True), lead(A, made(4), id=8)
+        ),
+        "deleted once, created three times": of_lead(
+            A,
+            lead(A, made(0), deleted(1), is_deleted=True),
+            lead(A, made(2), id=8, is_deleted=True),
+            lead(A, made(3), id=9),
+        ),
+        "deleted by ourselves": of_lead(
+            A,
+            lead(A, made(0), LeadWrite(1, "us", "delete"), is_deleted=True),
+            lead(A, made(2), id=8),
+        ),
+        "another user's lead was deleted": of_lead(
+            A,
+            lead(A, made(0)),
+            lead(A, made(2), id=8),
+            lead(A, made(0), deleted(1), user=2, is_deleted=True),
+        ),
+        "late, after the request": on_portal(
+            request(0, command("crm.item.add", at=5)), request(1, command("crm.item.add")),
+            leads=(lead(A, made(1), deleted(0.5), is_deleted=True),),
+        ),
+        "of no user": History(leads=(lead(A, made(0)),)),
+    },
+    leads.the_lead_is_its_user: {
+        "none": of_lead(A),
+        "another name": of_lead(B, lead(A, made(0))),
+        "another short name": of_lead(A, lead(A, made(0), name="Алиса")),
+        "another phone": of_lead(replace(A, phone="+77009998877"), lead(A, made(0))),
+        "another stage": of_lead(MOVED, lead(A, made(0))),
+        "a second phone": of_lead(A, lead(A, made(0), phones=(A.phone, "+77009998877"))),
+        "the same phone twice": of_lead(A, lead(A, made(0), phones=(A.phone, A.phone))),
+        "no phone": of_lead(A, lead(A, made(0), phones=())),
+        "a person added another phone": of_lead(
+            A,
+            lead(
+                A, made(0), by_hand(1, phone_added="+77001110000"),
+                phones=(A.phone, "+77009998877", "+77001110000"),
+            ),
+        ),
+        "taken back, and still as in between": of_lead(
+            A, lead(B, made(0), wrote(1, NAME_B)),
+            events=(event(1, A), event(2, B, "full_name"), event(3, A, "full_name")),
+        ),
+        "another lead's id": of_lead(A, lead(A, made(0), id=8)),
+        "set by hand, and changed by a client since": of_lead(
+            B, lead(replace(A, full_name="Рука"), made(0), by_hand(1, full_name="Рука"))
+        ),
+        "moved by hand, then by a client": of_lead(
+            MOVED, lead(replace(A, stage="NEW"), made(0), wrote(1, JUNK), by_hand(2, stage="NEW")),
+            writes=(update(3, 2, JUNK, MOVED),),
+        ),
+        "moved by hand to what it was not": of_lead(
+            A, lead(replace(A, stage="X"), made(0), by_hand(1, stage="JUNK"))
+        ),
+        "moved by hand, and by us back to what it was not": of_lead(
+            A, lead(MOVED, made(0), by_hand(1, stage="JUNK"), wrote(2, {"stage": "X"}))
+        ),
+        "deleted by hand, then renamed": of_lead(
+            B, lead(A, made(0), deleted(1), is_deleted=True), writes=(update(2, 2, NAME_B, B),)
+        ),
+        "deleted by hand, then moved to where it was": of_lead(
+            MOVED,
+            lead(A, made(0), wrote(1, JUNK), deleted(2), is_deleted=True),
+            writes=(update(3, 2, JUNK, MOVED),),
+        ),
+    },
+    leads.a_stage_set_by_hand_is_kept: {
+        "a retry or a repair": of_lead(
+            A,
+            lead(A, made(0), by_hand(2, stage="JUNK"), wrote(3, {"stage": "NEW"})),
+            events=(event(1, A), event(2, A)),
+            replies=(reply(1, 1),), is_broker_complete=True,
+        ),
+        "an update that did not touch it": of_lead(
+            B,
+            lead(B, made(0), by_hand(2, stage="JUNK"), wrote(3, {**NAME_B, "stage": "NEW"})),
+            events=(event(1, A), event(2, B, "full_name")),
+            replies=(reply(1, 1),), is_broker_complete=True,
+        ),
+    },
+    leads.leads_never_go_back: {
+        "an older version": of_lead(A, lead(A, made(0, (1, 1)), wrote(1, NAME_B, (1, 3)),
+                                            wrote(2, NAME_A, (1, 2)))),
+        "an older history": of_lead(A, lead(A, made(0, (2, 1)), wrote(1, NAME_B, (1, 5)))),
+        "what no later version has": of_lead(
+            A, lead(A, made(0), wrote(1, JUNK), wrote(2, NAME_B), wrote(3, NAME_A)),
+            events=(event(1, A), event(2, B, "full_name"),
+                    event(3, replace(B, stage="JUNK"), "stage")),
+        ),
+    },
+    rate.requests_stay_within_the_limit: {
+        "a burst": on_portal(*[request(0)] * 4, rate=Rate(2, 3)),
+        "too fast for long": on_portal(
+            *[request(at / 3) for at in range(20)], rate=Rate(2, 3)
+        ),
+        "after a loss of Redis": on_portal(
+            *[request(0)] * 3, *[request(0.5)] * 3, rate=Rate(2, 3),
+            injected=Injected(redis_losses=(0.2,), losses=((0.2, 0.2),)),
+        ),
+        "refused ones too": on_portal(*[request(0, fate="refused")] * 4, rate=Rate(2, 3)),
+        "sent fast, arrived slowly": on_portal(
+            *[request(at, sent_at=0.0) for at in range(4)], rate=Rate(2, 3)
+        ),
+        "fast after a disturbance": on_portal(
+            *[request(9)] * 4, rate=Rate(2, 3), injected=Injected(blurs=((1, 2),))
+        ),
+        "faster than a disturbance explains": on_portal(
+            *[request(2)] * 6, rate=Rate(2, 3), injected=Injected(blurs=((1, 2),))
+        ),
+    },
+    attempts.attempts_keep_their_distance: {
+        "the second too early": on_portal(*[request(at, command(**FAILED)) for at in (0, 1.9)]),
+        "the third too early": on_portal(*[request(at, command(**FAILED)) for at in (0, 2, 5)]),
+        "after an answer that was lost": on_portal(
+            request(0, command(events=("e4",), is_answer_read=False)),
+            request(1, command("crm.lead.list", events=("e4",))),
+        ),
+        "after a request that never arrived": on_portal(
+            request(0, command(events=("e4",)), fate="unsent"), request(1, command(events=("e4",)))
+        ),
+        "after a failed look-up": on_portal(
+            request(0, command("crm.lead.list", **FAILED)), request(1, command(**FAILED))
+        ),
+        "a look-up that succeeds in between": on_portal(
+            request(0, command(**FAILED)),
+            request(2, command("crm.lead.list", events=("e4",))),
+            request(2, command(**FAILED)),
+            request(4.1, command(events=("e4",))),
+        ),
+        "of a user": on_portal(request(0, command(result="error")), request(1, command())),
+        "of a user, the second time": on_portal(
+            request(0, command(result="error")), request(2, command(result="error")),
+            request(5, command()),
+        ),
+        "a refusal in between shortens nothing": on_portal(
+            request(0, command(**FAILED)), request(1, command(events=("e4",)), fate="refused"),
+            request(1.5, command(events=("e4",))),
+        ),
+        "sent too early, arrived late": on_portal(
+            request(0.5, command(**FAILED), sent_at=0.0),
+            request(4, command(**FAILED), sent_at=1.0),
+            injected=Injected(blurs=((0, 9),)),
+        ),
+    },
+    attempts.refusals_cost_no_attempt: {
+        "one attempt failed, two refused": on_portal(
+            request(0, command(events=("e4",)), fate="refused"),
+            request(1, command(events=("e4",)), fate="refused"),
+            request(2, command(**FAILED)),
+            replies=(reply(4, 3, attempts=3, status="error", outcome="failed"),),
+        ),
+        "a success after a refusal": on_portal(
+            request(0, command(events=("e4",)), fate="refused"),
+            request(1, command(events=("e4",))),
+            replies=(reply(4, 3, attempts=2),),
+        ),
+        "a refused command of a batch": on_portal(
+            request(0, command(events=("e4",), result="refused")),
+            request(1, command(events=("e4",))),
+            replies=(reply(4, 3, attempts=2),),
+        ),
+        "of a user": on_portal(
+            request(0, command(), fate="refused"), request(1, command(result="error")),
+            replies=(reply(4, 3, attempts=3, status="error", outcome="failed"),),
+        ),
+    },
+    attempts.three_attempts_are_made: {
+        "the ledger counts four": one_user(events=(event(1, A, attempts=4),)),
+        "gave up early": History(
+            replies=(reply(1, attempts=2, status="error", outcome="failed", is_passing=True),)
+        ),
+        "four at the portal": on_portal(
+            *[request(at, command(**FAILED)) for at in (0, 2, 6, 12)],
+            publications=(Publication("e4"),), is_broker_complete=True,
+        ),
+        "more than a loss explains": on_portal(
+            *[request(at, command(**FAILED)) for at in (0, 2, 6, 12, 14)],
+            publications=(Publication("e4"),), is_broker_complete=True,
+            injected=Injected(losses=((1, 1),)),
+        ),
+    },
+    attempts.what_will_not_pass_is_tried_once: {
+        "again": on_portal(
+            request(0, command(**FAILED, is_final=True)), request(9, command(events=("e4",))),
+            publications=(Publication("e4"),), is_broker_complete=True,
+        ),
+    },
+    letters.dead_letters_hold_only_what_cannot_be_served: {
+        "no reason": History(dead_letters=(DeadLetter("q.dead", "m"),)),
+        "an event of the ledger": well(dead_letters=(DeadLetter("q.dead", "m", "e1", "422"),)),
+    },
+    letters.poison_is_kept: {
+        "gone": History(injected=Injected(poison={"m": "q.dead"})),
+        "in another queue": History(
+            dead_letters=(DeadLetter("r.dead", "m", None, "why"),),
+            injected=Injected(poison={"m": "q.dead"}),
+        ),
+    },
+    texts.nothing_personal_or_secret_is_shown: {
+        text: well(texts=(Text("x.log", text),))
+        for text in (
+            f"hello {A.full_name}",
+            A.full_name.upper(),
+            A.full_name.encode("unicode_escape").decode(),
+            "%D0%90%D0%BB%D0%B8%D1%81%D0%B0%20%D0%A2%D0%B0%D0%B9%D0%BD%D0%B0%D1%8F",
+            "%D0%90%D0%BB%D0%B8%D1%81%D0%B0+%D0%A2%D0%B0%D0%B9%D0%BD%D0%B0%D1%8F",
+            "phone=77001112233",
+            "phone=%2B77001112233",
+            "POST https://portal/rest/1/local-webhook-code/batch",
+        )
+    },
+}  # fmt: skip
+
+_CASES = [(rule, case) for rule, cases in BREAK.items() for case in cases]
+
+
+def test_each_rule_is_shown_to_notice() -> None:
+    assert set(BREAK) == set(RULES)
+
+
+@pytest.mark.parametrize(
+    ("rule", "case"), _CASES, ids=[f"{rule.__name__}: {case}" for rule, case in _CASES]
+)
+def test_a_rule_notices(rule: Rule, case: str) -> None:
+    assert [*rule(BREAK[rule][case])]
+
+
+KEEP: dict[Rule, dict[str, History]] = {
+    ledger.acknowledged_writes_are_kept: {
+        "lost by a fork after the answer": one_user(
+            create(), update(1, 2, NAME_B, B), events=(event(1, A),), injected=FORKED
+        ),
+        "lost by a fork, and made again": one_user(
+            create(), update(1, 2, NAME_B, B), update(9, 2, JUNK, MOVED, era=1),
+            events=(event(1, A), event(2, MOVED, "stage")), injected=FORKED,
+        ),
+    },
+    ledger.every_version_ends: {
+        "rejected for good": one_user(
+            events=(event(1, A, outcome="failed", reason="not wanted"),),
+            users=user(1, A, sync_status="failed"),
+            injected=Injected(rejections=frozenset({"not wanted"})),
+        ),
+        "rejected for good in a long text": one_user(
+            events=(event(1, A, outcome="failed", reason="x" * 500),),
+            users=user(1, A, sync_status="failed"),
+            injected=Injected(rejections=frozenset({"x" * 9000})),
+        ),
+        "an older one failed for what passes": one_user(
+            events=(event(1, A, outcome="failed", reason="HTTP 502"), event(2, B, "full_name"))
+        ),
+    },
+    ledger.nothing_is_stored_unasked: {
+        "an unanswered write, stored": one_user(
+            create(), unanswered(update(1, 2, NAME_B, B)),
+            events=(event(1, A), event(2, B, "full_name")),
+        ),
+        "two unanswered writes alike, stored": one_user(
+            create(), *[unanswered(update(at, 2, NAME_B, B)) for at in (1, 2)],
+            events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
+        ),
+        "an unanswered create, stored": History(
+            writes=(unanswered(create()),), events=(event(1, A, user=5),)
+        ),
+        "the system looks at the lead": one_user(create(), events=(event(1, A), event(2, A))),
+        "one write fits two events, another only one": one_user(
+            create(),
+            unanswered(update(1, 2, NAME_B, B)),
+            unanswered(update(2, 2, NAME_B, B, if_match=1)),
+            events=(event(1, A), event(2, B, "full_name"), event(3, B, "full_name")),
+        ),
+    },
+    ledger.repeats_are_answered_alike: {
+        "the first was lost by a fork": History(
+            writes=(create(), update(1, 2, NAME_B, B, key="j"),
+                    update(9, 3, NAME_B, B, key="j", era=1)),
+            injected=FORKED,
+        ),
+    },
+    ledger.conditional_writes_form_a_chain: {
+        "a version made again after a fork that lost it": History(
+            writes=(create(), update(1, 2, NAME_B, B), update(9, 2, JUNK, MOVED, era=1)),
+            injected=FORKED,
+        ),
+        "a repeat in a later era of what was kept": History(
+            writes=(create(key="k"), create(9, key="k", era=1)), injected=FORKED
+        ),
+    },
+    leads.a_user_has_one_lead: {
+        "deleted by hand, created again": of_lead(
+            A, lead(A, made(0), deleted(1), is_deleted=True), lead(A, made(2), id=8)
+        ),
+        "of a user that a fork lost": History(
+            leads=(lead(A, made(0)),),
+            injected=Injected(forks=(replace(LOST_2, lost=frozenset({(1, 1)})),)),
+        ),
+        "refused creates": on_portal(
+            request(0, command("crm.item.add", result="error")),
+            request(1, command("crm.item.add", result="cut")),
+            request(2, command("crm.item.add")),
+        ),
+    },
+    leads.the_lead_is_its_user: {
+        "moved by hand": of_lead(
+            A, lead(MOVED, made(0), by_hand(1, stage="JUNK")), events=(event(1, A),)
+        ),
+        "moved by hand, then renamed by a client": of_lead(
+            B, lead(replace(B, stage="JUNK"), made(0), by_hand(1, stage="JUNK"), wrote(2, NAME_B)),
+            writes=(update(2, 2, NAME_B, B),),
+        ),
+        "renamed by hand": of_lead(
+            A, lead(replace(A, full_name="Рука"), made(0), by_hand(1, full_name="Рука"))
+        ),
+        "a person added a phone": of_lead(
+            A, lead(A, made(0), by_hand(1, phone_added="+77001110000"),
+                    phones=(A.phone, "+77001110000")),
+        ),
+        "a person added our phone once more": of_lead(
+            A, lead(A, made(0), by_hand(1, phone_added=A.phone), phones=(A.phone, A.phone))
+        ),
+        "a person took the phone away": of_lead(
+            A, lead(A, made(0), by_hand(1, phone=""), phones=())
+        ),
+        "deleted by hand": of_lead(
+            A, lead(A, made(0), deleted(1), is_deleted=True), writes=(create(0),)
+        ),
+        "deleted by hand, then taken back to what it was": of_lead(
+            A, lead(A, made(0), deleted(1), is_deleted=True),
+            writes=(update(2, 2, NAME_B, B), update(2.1, 3, NAME_A, A)),
+            events=(event(1, A), event(2, B, "full_name"), event(3, A, "full_name")),
+        ),
+        "a user that failed": of_lead(B, lead(A, made(0)), users=user(2, B, sync_status="failed")),
+    },
+    leads.a_stage_set_by_hand_is_kept: {
+        "a move that was not answered yet": of_lead(
+            MOVED,
+            lead(MOVED, made(0), by_hand(2, stage="NEW2"), wrote(3, JUNK)),
+            events=(event(1, A), event(2, MOVED, "stage")),
+            replies=(reply(1, 1), reply(2, 4)), is_broker_complete=True,
+        ),
+    },
+    leads.leads_never_go_back: {
+        "a value comes back": of_lead(
+            A, lead(A, made(0), wrote(1, NAME_B), wrote(2, NAME_A), wrote(3, NAME_A)),
+            events=(event(1, A), event(2, B, "full_name"), event(3, A, "full_name")),
+        ),
+        "a newer history has lower versions": of_lead(
+            A, lead(A, made(0, (1, 1)), wrote(1, NAME_B, (1, 5)), wrote(2, NAME_A, (2, 2)))
+        ),
+        "by hand to what no version was": of_lead(A, lead(A, made(0), by_hand(1, full_name="X"))),
+    },
+    replies.an_event_has_one_final_reply: {
+        "sent twice, answered twice": well(
+            publications=(*WELL.publications, Publication("e4", 15)),
+            replies=(*WELL.replies, reply(4, 20, outcome="superseded")),
+        ),
+        "a loss after it was sent": well(
+            replies=(*WELL.replies, reply(4, 20)), injected=injected(losses=((18, 18),))
+        ),
+        "failed for now, sent again": well(
+            publications=(*WELL.publications, Publication("e3", 15)),
+            replies=(*WELL.replies, reply(3, 3, attempts=3, status="error", outcome="failed",
+                                          is_passing=True)),
+        ),
+    },
+    rate.requests_stay_within_the_limit: {
+        "a burst, then the rate": on_portal(
+            *[request(0)] * 3, *[request(at / 2) for at in range(1, 20)], rate=Rate(2, 3)
+        ),
+        "from another source": on_portal(
+            *[request(0)] * 3,
+            *[replace(request(0), source="10.0.0.1 code")] * 3, rate=Rate(2, 3),
+        ),
+        "held up together": on_portal(
+            *[request(2)] * 5, rate=Rate(2, 3), injected=Injected(blurs=((1, 2),))
+        ),
+        "never arrived": on_portal(*[request(0, fate="unsent")] * 9, rate=Rate(2, 3)),
+    },
+    attempts.attempts_keep_their_distance: {
+        "in time": on_portal(*[request(at, command(**FAILED)) for at in (0, 2, 6)]),
+        "another sending after the last": on_portal(
+            *[request(at, command(**FAILED)) for at in (0, 2, 6, 6.5, 8.5)]
+        ),
+        "a success, then another event": on_portal(
+            request(0, command()), request(0.1, command()), request(0.2, command())
+        ),
+        "a user's next event after a failure for good": on_portal(
+            request(0, command(result="error", is_final=True)), request(0.1, command())
+        ),
+        "a user's next event after the third failure": on_portal(
+            *[request(at, command(result="error")) for at in (0, 2, 6, 6.1)]
+        ),
+        "an answer that may be lost, two failures, and the next event": on_portal(
+            request(0, command(is_answer_read=None)),
+            *[request(at, command(result="error")) for at in (2, 6, 6.1)],
+        ),
+        "Redis lost it": on_portal(
+            *[request(at, command(**FAILED)) for at in (0, 1)],
+            injected=Injected(redis_losses=(0.5,)),
+        ),
+        "answered in between": on_portal(
+            *[request(at, command(**FAILED)) for at in (0, 1)],
+            replies=(reply(4, 0.5),),
+        ),
+    },
+    attempts.what_will_not_pass_is_tried_once: {
+        "once": on_portal(
+            request(0, command(**FAILED)), request(2, command(**FAILED, is_final=True)),
+            publications=(Publication("e4"),), is_broker_complete=True,
+        ),
+    },
+    letters.dead_letters_hold_only_what_cannot_be_served: {
+        "poison": well(dead_letters=(DeadLetter("q.dead", "m", None, "not JSON"),)),
+    },
+    letters.poison_is_kept: {
+        "kept": History(
+            dead_letters=(DeadLetter("q.dead", "m", None, "why"),),
+            injected=Injected(poison={"m": "q.dead"}),
+        ),
+        "lost with its queue": History(
+            injected=Injected(poison={"m": "q.dead"}, messages_were_lost=True)
+        ),
+    },
+    texts.nothing_personal_or_secret_is_shown: {
+        "ids": well(texts=(Text("x.log", "user 7700, lead 1112233"),)),
+    },
+}  # fmt: skip
+
+_KEPT = [(rule, case) for rule, cases in KEEP.items() for case in cases]
+
+
+@pytest.mark.parametrize(
+    ("rule", "case"), _KEPT, ids=[f"{rule.__name__}: {case}" for rule, case in _KEPT]
+)
+def test_a_rule_has_no_false_alarm(rule: Rule, case: str) -> None:
+    assert [*rule(KEEP[rule][case])] == []

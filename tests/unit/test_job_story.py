@@ -1,0 +1,38 @@
+"""What the log tells of a job: why a call failed, and nothing that the portal said."""
+
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from leadline.runtime.errors import BitrixError, OutcomeUnknown, Rejected, Unavailable
+from leadline.sync import story
+from leadline.sync.plan import failed
+from tests.unit.entries import entry, owed
+
+QUOTE = "The phone of Ann Lee is wrong"
+
+
+@pytest.mark.parametrize(
+    ("attempts", "error", "line", "code"),
+    [
+        (
+            0,
+            OutcomeUnknown(QUOTE, code="INTERNAL_SERVER_ERROR"),
+            "retry in 2000 ms",
+            "INTERNAL_SERVER_ERROR",
+        ),
+        (1, Unavailable(QUOTE), "retry in 4000 ms", ""),
+        (0, Rejected(QUOTE, code="100"), "failed", "100"),
+        (2, OutcomeUnknown(QUOTE, code="502"), "failed", "502"),
+    ],
+)
+def test_a_failure_is_logged_with_its_class_and_code(
+    attempts: int, error: BitrixError, line: str, code: str
+) -> None:
+    settlement = replace(failed(entry(owed(attempts=attempts)), error, now_ms=0), error=error)
+    with capture_logs() as lines:
+        story.ends(settlement)
+    (told,) = lines
+    assert (told["event"], told["error"], told["code"]) == (line, type(error).__name__, code)
+    assert QUOTE not in str(told)

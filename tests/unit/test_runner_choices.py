@@ -1,0 +1,20 @@
+"""What a local run can't be started with is said before anything starts."""
+
+import pytest
+
+from local.runner import __main__ as runner
+
+
+def test_a_local_run_refuses_what_is_no_webhook_and_does_not_quote_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*_: object) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.setattr("sys.argv", ["runner"])
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", "https://portal.example/s3cr3tc0de")
+    assert runner.main() == 1
+    said = "".join(capsys.readouterr())
+    assert "BITRIX_WEBHOOK_URL must look like" in said
+    assert "s3cr3tc0de" not in said
