@@ -45,8 +45,6 @@ class Agreed:
     phone: str | None = None
     #: The id of the phone's row; None though there is a phone: to be looked up before a change.
     phone_row: int | None = None
-    #: The stage that was last written; a person may have set another one since.
-    stage_written: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For storage as JSON."""
@@ -86,8 +84,8 @@ def needs_rows(agreed: Agreed, state: State) -> bool:
     return state.phone != agreed.phone and agreed.phone is not None and agreed.phone_row is None
 
 
-def written(answer: Any, command: Command, state: State, before: Agreed | None = None) -> Agreed:
-    """The lead after a create or an update, as answered; `before`: as it was last applied.
+def written(answer: Any, command: Command, state: State) -> Agreed:
+    """The lead after a create or an update, as answered.
 
     The answer of a portal wins over what was asked: it may have cut a name. What the answer leaves
     out is taken as asked.
@@ -109,7 +107,6 @@ def written(answer: Any, command: Command, state: State, before: Agreed | None =
         _full_name(asked if title is None else title, asked[:NAME_MAX] if name is None else name),
         phone,
         row,
-        command.params["fields"].get("stageId", before.stage_written if before else None),
     )
 
 
@@ -159,8 +156,7 @@ class Found:
         Of several phones the user's own, else the one that was last applied, else the first.
         """
         number, row = _pick(self.phones, phone, before) or (None, None)
-        stage = before.stage_written if before else None
-        return Agreed(self.lead_id, self.full_name, number, row, stage)
+        return Agreed(self.lead_id, self.full_name, number, row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from leadline.messages.delivery import (
     ORIGINATOR,
     RESENT,
     SENT,
+    STAGE_SET,
     STAGE_VERSION,
     attributes,
 )
@@ -71,6 +72,8 @@ def message_of(event: Event, *, resent: bool = False) -> Message:
     headers[f"ce-{CHANGED}"] = ",".join(event.changed)
     if event.stage_version and event.action == "update_card":
         headers[f"ce-{STAGE_VERSION}"] = str(event.stage_version)
+    if event.stage_set is not None:
+        headers[f"ce-{STAGE_SET}"] = str(event.stage_set)
     if event.history is not None:
         headers[f"ce-{HISTORY}"] = str(event.history)
     if originator_id := settings().originator_id or event.originator_id:

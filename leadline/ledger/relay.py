@@ -41,7 +41,7 @@ _OWED = as_json("""
     SELECT claimed.id AS event_id, claimed.user_id AS id, claimed.full_name, claimed.phone,
            claimed.stage, claimed.version, claimed.action, claimed.changed, claimed.stage_version,
            claimed.occurred_at, claimed.correlation_id, claimed.traceparent, users.bitrix_lead_id,
-           history, originator_id,
+           history, originator_id, users.stage_version AS stage_set,
            -- A newer state that is under way carries all of an older one. Sent again, the older
            -- one could only come late, and take back a lead whose versions Redis has forgotten.
            claimed.due_at IS NOT NULL AND NOT (

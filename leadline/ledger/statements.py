@@ -118,12 +118,18 @@ REPEATED = f"""{_GIVEN.format(name="answer")}, owner AS (
     ORDER BY id FOR NO KEY UPDATE
 ), settled AS (
     SELECT owner.id AS user_id, owner.version AS newest, answer.state, fence, events.version,
-           changed, events.stage_version, synced_version AS before, applied_fence
+           changed, events.stage_version, synced_version AS before, applied_fence, lead_id
     FROM owner JOIN answer ON answer.user_id = owner.id
     JOIN events ON events.id = answer.event_id AND events.user_id = owner.id
     WHERE events.id = ANY (ARRAY (SELECT event_id FROM answer))
 ), raised AS (
-    UPDATE users SET applied_fence = settled.fence FROM settled
+    UPDATE users SET
+        applied_fence = settled.fence,
+        -- The lead of the later lease is the user's: the one before may have been deleted since.
+        bitrix_lead_id = CASE WHEN settled.version >= settled.before AND NOT EXISTS (
+            SELECT FROM users AS holder WHERE holder.bitrix_lead_id = settled.lead_id
+        ) THEN COALESCE(settled.lead_id, users.bitrix_lead_id) ELSE users.bitrix_lead_id END
+    FROM settled
     WHERE users.id = settled.user_id AND settled.state = 'synced'
       AND settled.fence > COALESCE(users.applied_fence, 0)
 )

@@ -26,6 +26,9 @@ LOOK = "look"
 #: The version that set the stage, as long as nothing says that it has reached the CRM: an update
 #: that left the stage alone then carries what an earlier write, whose message may be lost, set.
 STAGE_VERSION = "stageversion"
+#: The version that set the stage in the sender's database: after a failover it tells whether
+#: a move was lost.
+STAGE_SET = "stageset"
 #: When this sending was made, in unix ms. Who sets it sends again what stays unanswered: one that
 #: comes late, to a Redis that has forgotten what it knew, need not be believed.
 SENT = "sent"

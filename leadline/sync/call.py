@@ -105,7 +105,7 @@ class Call:
         try:
             found = [_result(answers[key]) for key in step.keys]
             if isinstance(step.plan, Write):
-                agreed = leads.written(found[0], step.plan.command, _state(entry), entry.agreed)
+                agreed = leads.written(found[0], step.plan.command, _state(entry))
                 settled = applied(entry, agreed, is_create=step.plan.is_create)
                 return settled.noted(self._leased.now_ms)
             if isinstance(step.plan, LookUp):

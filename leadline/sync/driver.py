@@ -14,11 +14,10 @@ from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.settings import settings
+from leadline.sync.call_job import JOB, CallJob
 from leadline.sync.keys import JOBS
 from leadline.sync.queue import work_queue
 
-JOB = "leadline.sync.jobs.call_bitrix24"
-PROBE = "leadline.sync.jobs.probe_bitrix24"
 #: Above the longest call with its waits; the lease has ended before.
 JOB_TIMEOUT_S = 120
 KEEP_FINISHED = 10
@@ -29,8 +28,8 @@ _WEEK_S = 7 * 24 * 3600
 
 @cache
 def jobs() -> Queue:
-    """RQ's queue; JSON, because whoever can write to Redis could run code through a pickle."""
-    return Queue(JOBS, connection=client(), serializer=JSONSerializer)
+    """RQ's queue; JSON, since a pickle would run code of anyone who can write to Redis."""
+    return Queue(JOBS, connection=client(), serializer=JSONSerializer, job_class=CallJob)
 
 
 def enqueue(job: str = JOB, *, at_front: bool = False) -> str:

@@ -112,6 +112,8 @@ class Arrival:
     sent_at_ms: int | None = None
     #: What the leads of the sender's installation bear; None: it does not say.
     originator: str | None = None
+    #: The version that set the stage in the sender's database; None: it does not say.
+    stage_set: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

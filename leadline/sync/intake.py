@@ -13,6 +13,7 @@ from leadline.messages.delivery import (
     LOOK,
     ORIGINATOR,
     SENT,
+    STAGE_SET,
     STAGE_VERSION,
     Delivery,
     number,
@@ -80,6 +81,7 @@ def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
         stage_version=stage_version,
         sent_at_ms=number(delivery.attributes.get(SENT)),
         originator=delivery.attributes.get(ORIGINATOR),
+        stage_set=number(delivery.attributes.get(STAGE_SET)),
     )
 
 

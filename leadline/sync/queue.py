@@ -87,6 +87,7 @@ class WorkQueue:
         self._settle = script(connection, "settle")
         self._depth = script(connection, "comers", "depth")
         self._remember = script(connection, "remember")
+        self._first = script(connection, "first")
         self._set_aside = script(connection, "entry", "set_aside")
 
     def put(self, arrival: Arrival) -> int | None:
@@ -156,6 +157,18 @@ class WorkQueue:
         """
         with reachable():
             return int(self._remember(keys=[self._memory])[1])
+
+    def begin_first_epoch(self) -> bool:
+        """Say that this Redis was just made, so that it can have forgotten nothing; if it is empty.
+
+        For whoever makes it. Of a Redis that is found empty nothing is known: it may have been
+        flushed, and users wait until calls that it may have forgotten are over.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        with reachable():
+            return bool(self._first(keys=[self._memory]))
 
     def write_down(self, settlements: Iterable[Settlement]) -> list[bool]:
         """Write what became of leased users and keep the leases; False where a lease was lost.
@@ -268,6 +281,7 @@ def _put_args(arrival: Arrival) -> list[Any]:
         arrival.sent_at_ms or "",
         event.history or "",
         arrival.originator or "",
+        arrival.stage_set or "",
     ]
 
 

@@ -21,6 +21,7 @@ from leadline.runtime.probes import Pulse, serve_probes
 from leadline.runtime.redis import connect
 from leadline.sync import driver, metrics, portals
 from leadline.sync import jobs as _preloaded  # noqa: F401 - the first job shall not wait for it
+from leadline.sync.call_job import PROBE, CallJob
 from leadline.sync.keys import JOBS
 from leadline.sync.queue import work_queue
 
@@ -109,7 +110,7 @@ def _look() -> float:
     if not portals.has_webhook():
         return ALARM_S
     if portals.claim_probe(pause):
-        driver.enqueue(driver.PROBE, at_front=True)
+        driver.enqueue(PROBE, at_front=True)
     if not depth.due or pause is not None:
         return next_in_s
     driver.wake()
@@ -138,6 +139,7 @@ def main() -> None:
         name=name,
         connection=connection,
         serializer=JSONSerializer,
+        job_class=CallJob,
         worker_ttl=WORKER_TTL_S,
         maintenance_interval=MAINTENANCE_S,
         log_job_description=False,

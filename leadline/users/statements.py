@@ -79,7 +79,8 @@ _KEY = """, key AS (
 )"""
 
 _RESULT = as_json("""
-SELECT event.*, bitrix_lead_id, history, originator_id FROM event JOIN written USING (event_id)
+SELECT event.*, bitrix_lead_id, history, originator_id, written.stage_version AS stage_set
+FROM event JOIN written USING (event_id)
 """)
 
 #: New users.

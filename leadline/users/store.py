@@ -62,6 +62,8 @@ class Event:
     #: an event that no ledger holds.
     history: int | None = None
     originator_id: str | None = None
+    #: The version that set the stage, whatever the CRM has.
+    stage_set: int | None = None
 
 
 #: What Postgres is told of a write.
@@ -215,4 +217,5 @@ def event_of(row: Row) -> Event:
         traceparent=row["traceparent"],
         history=row["history"],
         originator_id=row["originator_id"],
+        stage_set=row.get("stage_set"),
     )

@@ -36,6 +36,8 @@ def start(system: System, supervisor: Supervisor, say: Say) -> list[str]:
     supervisor.start(system.programs, system.environment())
     for name in ("postgres", "redis"):
         _await_server(system, supervisor, name, say)
+    if system.servers.redis:
+        system.servers.redis.begin(system.environment().get("LEADLINE_PORTAL", "main"))
     _migrate(system)
     # They wait for RabbitMQ by themselves; imports take as long as it does to come up.
     say("database migrated; starting functions, connector, worker, relay and edge")

@@ -21,12 +21,14 @@ import requests
 import sqlalchemy
 import structlog
 from flask.testing import FlaskClient
+from redis import Redis
 
 from leadline.ledger import publish
 from leadline.operate import cli
 from leadline.runtime import context, database, redis, turns
 from leadline.runtime.session import Session
 from leadline.sync import replies
+from leadline.sync.queue import WorkQueue
 from leadline.users import stages
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
@@ -74,8 +76,10 @@ def in_rabbitmq(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """This process works with an empty Redis."""
+    """This process works with a Redis that was just made."""
     monkeypatch.setenv("REDIS_URL", redis_url)
+    with Redis.from_url(redis_url) as client:
+        WorkQueue(client, "main").begin_first_epoch()
     return redis_url
 
 

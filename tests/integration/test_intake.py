@@ -12,6 +12,7 @@ from leadline.messages.delivery import ATTEMPT, CHANGED, RESENT, SENT, STAGE_VER
 from leadline.runtime import context
 from leadline.runtime.errors import BadMessage
 from leadline.runtime.log import add_correlation_id
+from leadline.runtime.redis import client
 from leadline.sync import driver, intake
 from leadline.sync.entry import Entry
 from leadline.sync.plan import LookUp, Nothing, Plan, Write, applied, plan
@@ -105,6 +106,7 @@ def agree_on_version_1() -> None:
 
 
 def test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender() -> None:
+    client().flushall()
     since_ms = work_queue().remembers_since_ms()
     intake.take([versioned(2, **{SENT: str(since_ms - 1)})])
     assert waiting() == {}

@@ -337,6 +337,16 @@ def test_the_same_version_applied_under_two_leases_needs_no_look() -> None:
     assert asked_again() == []
 
 
+def test_the_lead_of_the_later_lease_is_the_users_in_any_order() -> None:
+    """The first one was deleted, and its reply was late; found by the simulation."""
+    (event,) = writes(1)
+    apply(reply_to(event, bitrix_lead_id=1), "synced", fence="10")
+    apply(reply_to(event, bitrix_lead_id=2), "synced", fence="20")
+    assert sync(event)["bitrix_lead_id"] == 2
+    apply(reply_to(event, bitrix_lead_id=1), "synced", fence="10")
+    assert sync(event)["bitrix_lead_id"] == 2
+
+
 def test_a_late_old_state_is_looked_at_once_however_often_it_is_answered() -> None:
     events = writes(3)
     applied(events[1], fence=30)

@@ -37,6 +37,7 @@ def put(
     *,
     touches: bool = False,
     originator: str | None = None,
+    stage_set: int | None = None,
 ) -> None:
     event = replace(owed(version), event_id=f"{history}-{version}", history=history)
     work.put(
@@ -49,6 +50,7 @@ def put(
             occurred_at_ms=int(time.time() * 1000),
             lead_id=None,
             originator=originator,
+            stage_set=stage_set,
         )
     )
 
@@ -65,7 +67,7 @@ def apply(work: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
     step = plan(entry)
     assert isinstance(step, Write)
     item = {"item": {"id": 5, "stageId": stage_by_hand or entry.state.stage}}
-    agreed = leads.written(item, step.command, entry.state, entry.agreed)
+    agreed = leads.written(item, step.command, entry.state)
     settled = applied(entry, agreed, is_create=step.is_create)
     assert work.write_down([settled]) == [True]
     sent = tuple(one for one in settled.events if one.answered)
@@ -116,12 +118,16 @@ def test_what_waits_of_a_lost_history_is_superseded_by_the_first_of_the_newer_on
     assert outcomes(one(work)) == {"1000-8": "superseded", "2000-2": "synced"}
 
 
-def test_a_stage_that_a_lost_move_has_set_is_set_back(work: WorkQueue) -> None:
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_a_stage_that_a_lost_move_has_set_or_may_set_is_set_back(
+    work: WorkQueue, *, is_applied: bool
+) -> None:
     put(work, 1, FIRST)
     apply(work)
     put(work, 2, FIRST, stage="JUNK", touches=True)
-    apply(work)
-    put(work, 2, SECOND, name="Bob")
+    if is_applied:
+        apply(work)
+    put(work, 2, SECOND, name="Bob", stage_set=1)
     assert fields(one(work)) == {"title": "Bob", "name": "Bob", "stageId": "NEW"}
 
 
@@ -131,7 +137,7 @@ def test_a_stage_that_a_person_set_stays_though_a_version_was_lost(work: WorkQue
     apply(work)
     put(work, 2, FIRST, name="Lost")
     apply(work, stage_by_hand="JUNK")
-    put(work, 2, SECOND)
+    put(work, 2, SECOND, stage_set=1)
     assert fields(one(work)) == {"title": "Ann", "name": "Ann"}
 
 

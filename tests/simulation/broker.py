@@ -58,7 +58,7 @@ class Broker:
         }
         #: All that was ever published, but for the copies in delay queues and dead letters.
         self.published: list[tuple[float, str, Stored]] = []
-        #: The next confirms that nobody hears.
+        #: How many of the next confirms get lost.
         self.lose_confirms = 0
         self.on_lost_confirm: Callable[[], None] = lambda: None
 

@@ -53,7 +53,7 @@ def bucket_is_full_after_a_loss() -> None:
 
 
 def fence_is_not_checked() -> None:
-    """Whoever has lost the lease settles nevertheless."""
+    """A worker that has lost the lease settles nevertheless."""
     patches.edit("settle", "redis.call('HGET', entry, 'fence') == fence and ", "")
 
 
@@ -125,7 +125,7 @@ def tls_breaks_before_the_request() -> None:
 
 
 def unknown_codes_are_final() -> None:
-    """An error that nobody knows is not tried again."""
+    """An error of an unknown code is not tried again."""
     known = errors._class_of
 
     def wrong(status: int, code: str, description: str) -> Any:

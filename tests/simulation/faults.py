@@ -103,7 +103,7 @@ def _redis_away(system: "System", fault: Fault) -> None:
 
 
 def _redis_entry_damaged(system: "System", fault: Fault) -> None:
-    """A field of a user's entry becomes what nobody could have written."""
+    """A field of a user's entry becomes what our code never writes."""
     system.note_redis_loss()
     system.redis.damage(fault.choice)
 

@@ -31,7 +31,7 @@ class Write:
     name: int | None = None
     phone: int | None = None
     stage: int | None = None
-    #: Only if nobody has changed the user since this client saw it.
+    #: Only if the user is still as this client last saw it.
     if_match: bool = False
     #: With an idempotency key, and again until an answer comes.
     with_key: bool = False
@@ -321,7 +321,7 @@ _WHERE: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = (
 
 
 def _pair(random: Random) -> list[Fault]:
-    """A call whose end nobody sees, and at the same moment the loss of what was known of it."""
+    """A call without a known end, and at the same moment the loss of what was known of it."""
     nth = random.choices((1, 2, 3, 4), (6, 6, 3, 1))[0]
     trouble = random.choice(("late", "late and cut", "lost answer", "no answer", "late"))
     call = Fault(f"portal: {trouble}", nth=nth, amount=_amount(random, trouble))
@@ -331,7 +331,12 @@ def _pair(random: Random) -> list[Fault]:
     delay_s = 0.0 if kind == "kill worker" else random.choice((0.0, random.uniform(0, 0.9)))
     choice = random.randrange(12)
     loss = Fault(kind, None, "portal sent", nth, delay_s, random.uniform(0.2, 1.2), choice)
-    return [call, loss]
+    if random.random() < 0.75:
+        return [call, loss]
+    # A message that is held up meanwhile: what came after it is served before it.
+    moment = random.choice(("redis put asked", "redis put asked", "publish bitrix_queue asked"))
+    held_s = random.uniform(0.2, 8)
+    return [call, loss, Fault("freeze other", None, moment, 1, 0.0, held_s)]
 
 
 def _trouble(random: Random) -> Fault:

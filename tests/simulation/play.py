@@ -20,7 +20,7 @@ from tests.simulation.world import Stuck
 ENVIRONMENT = {
     "LEADLINE_AUTH": "off",
     "LEADLINE_REPLY_QUEUES": "bitrix.responses,nest.responses",
-    "AMQP_URL": "amqp://nobody:none@127.0.0.1:1/",
+    "AMQP_URL": "amqp://user:none@127.0.0.1:1/",
     "BITRIX_WEBHOOK_URL": "https://portal.example/rest/1/webhook-code/",
     "REDIS_URL": "redis://127.0.0.1:1/0",
 }

@@ -362,7 +362,7 @@ class PortalModel:
         return {"result": result, "time": took}
 
     def _did(self, name: str, process: Process) -> None:
-        """A moment of whoever sent it."""
+        """A moment of the process that sent it."""
         world = self._world
         short = name.rsplit(".", 1)[-1]
         planned = []

@@ -155,7 +155,7 @@ class RedisModel:
 
     def _check(self, breaks: int) -> None:
         if self.is_away or breaks != self.breaks:
-            # Nobody can say whether the command took effect.
+            # The command may have taken effect.
             self._world.wait(0.01)
             raise redis.ConnectionError("Redis is away")
 
@@ -184,7 +184,7 @@ class RedisModel:
         return str(args[0]).lower()
 
     def peek(self, *command: Any) -> Any:
-        """An answer that is no step: nobody of the simulated looks."""
+        """An answer that is no step: it takes no virtual time."""
         return self._raw.execute_command(*command)  # type: ignore[no-untyped-call]
 
     # --- what may happen to it
@@ -228,13 +228,13 @@ class RedisModel:
         self._returned()
 
     def _returned(self) -> None:
-        # Whoever looks only now and then looks within the next second, as it would.
+        # Those who poll look within the next second, as they would.
         self._world.after(1.5, lambda: None)
         for happen in self.on_return:
             happen()
 
     def damage(self, choice: int) -> None:
-        """Something of a user's entry becomes what nobody could have written."""
+        """Something of a user's entry becomes what our code never writes."""
         raw, pattern = self._raw, "*:user:[0-9]*"
         found: list[bytes] = raw.keys(pattern)  # type: ignore[assignment]
         entries = [key for key in found if not key.endswith(b":events")]

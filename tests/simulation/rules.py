@@ -36,7 +36,7 @@ def _checked(system: System) -> Iterator[str]:
 def _foreign(system: System) -> Iterator[str]:
     """A sender without versions gets its answers, and its lead is one of the states it sent.
 
-    Nobody sends its messages again: what a broker forgets, and a Redis with it, is lost.
+    Its messages are sent once: what a broker forgets, and a Redis with it, is lost.
     """
     if any(fault.kind == "broker forgets" for fault in system.plan.faults):
         return
@@ -53,7 +53,7 @@ def _foreign(system: System) -> Iterator[str]:
             states = [(name, (phone,)) for _, (name, phone, _) in sent]
             by_hand = any(not one.is_ours for one in lead.writes)
             if (lead.title, tuple(lead.phones.values())) not in states and not by_hand:
-                yield f"foreign user {user_id} has a lead that nobody sent"
+                yield f"foreign user {user_id} has a lead in a state that was never sent"
 
 
 def _neighbours(system: System) -> Iterator[str]:

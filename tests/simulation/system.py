@@ -455,4 +455,4 @@ class _Stop:
 
 class _Pulse:
     def beat(self) -> None:
-        """Nobody probes."""
+        """No probes look at it."""

@@ -99,7 +99,7 @@ class World:
         self.steps = 0
         #: What happens at the n-th occurrence of a moment; it gets the process that is there.
         self.planned: dict[tuple[str, int], list[Callable[[Process], None]]] = defaultdict(list)
-        #: When something is to be done next though nobody moves; infinite where nothing is.
+        #: When something is due next if no process moves; infinite where nothing is.
         self.next_due: Callable[[], float] = lambda: float("inf")
         self.broken: list[str] = []
         self._counts: dict[str, int] = defaultdict(int)

@@ -107,17 +107,6 @@ def test_what_the_portal_answers_wins_over_what_was_asked() -> None:
     assert set(fields(command)) == {"title", "name", "fm"}
 
 
-def test_the_stage_that_was_written_is_remembered_whatever_a_person_sets() -> None:
-    item = {"item": {"id": 55, "stageId": "JUNK"}}
-    created = leads.written(item, leads.create(7, STATE, "leadline"), STATE)
-    assert created.stage_written == "NEW"
-    renamed = leads.written(item, UPDATE, STATE, created)
-    assert renamed.stage_written == "NEW"
-    (lead,) = leads.found([{**ROW, "STATUS_ID": "JUNK"}])
-    assert lead.agreed(STATE.phone, renamed).stage_written == "NEW"
-    assert lead.agreed(STATE.phone).stage_written is None
-
-
 @pytest.mark.parametrize("item", [{"id": 56}, {"id": 55, "originId": "8"}])
 def test_the_answer_of_another_lead_proves_nothing(item: dict[str, Any]) -> None:
     create = leads.create(7, STATE, "leadline")
@@ -136,15 +125,6 @@ def test_an_updated_lead_may_have_any_origin() -> None:
     """A message can name a lead that somebody else has made."""
     item = {"id": 55, "originId": "8"}
     assert leads.written({"item": item}, UPDATE, STATE).lead_id == 55
-
-
-def test_the_stage_that_was_written_is_kept_until_another_one_is() -> None:
-    item = {"item": {"id": 55, "stageId": "WON"}}
-    before = Agreed(55, stage_written="NEW")
-    move = Command(leads.UPDATE, {"entityTypeId": 1, "id": 55, "fields": {"stageId": "JUNK"}})
-    assert leads.written(item, move, STATE, before).stage_written == "JUNK"
-    assert leads.written(item, UPDATE, STATE, before).stage_written == "NEW"
-    assert leads.written(item, UPDATE, STATE).stage_written is None
 
 
 def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:

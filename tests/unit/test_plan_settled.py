@@ -30,7 +30,7 @@ from tests.unit.conftest import Configure
 from tests.unit.entries import MILLION, STATE, entry, found, known, owed
 
 NOW = 1_000_000_000
-AGREED = Agreed(55, "Ann Lee", "+77001112233", 9, "NEW")
+AGREED = Agreed(55, "Ann Lee", "+77001112233", 9)
 #: Whatever was in doubt is known.
 CERTAIN = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
 #: From the decision to send until nothing of the call can happen any more.
@@ -118,13 +118,13 @@ def test_a_look_that_was_asked_for_is_done_whether_or_not_there_is_a_lead() -> N
 def test_a_lead_that_is_found_is_agreed_on_as_it_is_and_compared_with_the_state(
     stage: str, agreed_stage_order: int
 ) -> None:
-    before = Agreed(55, STATE.full_name, STATE.phone, 9, "WON")
+    before = Agreed(55, STATE.full_name, STATE.phone, 9)
     leased = known(owed(2), agreed=before, is_doubtful=True, hint=8, vanished=1, epoch="e")
     lead = replace(found(), full_name="Bob", stage=stage)
     assert looked_up(leased, lead, NOW) == Settlement(
         leased,
         {
-            "agreed": dumped(Agreed(55, "Bob", STATE.phone, 9, "WON")),
+            "agreed": dumped(Agreed(55, "Bob", STATE.phone, 9)),
             "agreed_order": 0,
             "agreed_stage_order": agreed_stage_order * MILLION,
             "epoch": "e",

@@ -3,7 +3,8 @@
 -- ARGV for each event user, event id, event, state, version, touches stage ('1', '0', '?'), first
 -- delivery ('1', '0'), when it occurred in ms ('' unknown), lead id, wants the lead looked at ('1',
 -- '0'), version that set the stage ('' this one), when it was sent in ms ('' by somebody who will not
--- send it again), history of the sender's database, originator of the leads ('' unknown)
+-- send it again), history of the sender's database, originator of the leads, version that set the stage
+-- in that database ('' unknown)
 -- Returns for each whether a worker will look at the user (0: enqueue a job), or -1 where the event
 -- was not taken.
 local due, leases, memory, gatherer, called = unpack(KEYS)
@@ -11,8 +12,10 @@ local epoch, began = epoch_of(memory)
 local is_seen_to
 
 -- The sender's database has lost its newest versions: numbers are given to other states from here on.
--- What was last applied still holds; what was the newest version does not.
+-- What was last applied still holds; what was the newest version does not. Returns the place of the
+-- newest message that touched the stage.
 local function begin_history(entry, events, user, history)
+  local stage_order = number(redis.call('HGET', entry, 'stage_order'))
   redis.call('HSET', entry, 'history', history, 'order', 0, 'agreed_order', 0, 'stage_order', 0,
     'agreed_stage_order', 0, 'look_order', 0, 'looked_order', 0, 'running_order', 0)
   redis.call('HDEL', entry, 'last_event')
@@ -25,9 +28,11 @@ local function begin_history(entry, events, user, history)
     local fence = number(redis.call('HGET', entry, 'fence'))
     redis.call('HSET', entry, 'fence', string.format('%.0f', fence + 1))
   end
+  return stage_order
 end
 
--- Whether the message belongs to a history that was lost; a newer history begins with it.
+-- Whether the message belongs to a history that was lost; where a newer history begins with it, also
+-- the place of what had touched the stage before.
 local function is_of_lost_history(entry, events, user, history)
   if history == '' then return false end
   local present = redis.call('HGET', entry, 'history')
@@ -35,17 +40,15 @@ local function is_of_lost_history(entry, events, user, history)
   if not present then
     redis.call('HSET', entry, 'history', history)
   elseif tonumber(history) > number(present) then
-    begin_history(entry, events, user, history)
-    return false, true
+    return false, begin_history(entry, events, user, history)
   end
   return false
 end
 
--- Whether the state has another stage than a part of a stored field says; nothing can be said where
--- that says none.
-local function differs_in_stage(entry, field, part, state)
-  local stored = redis.call('HGET', entry, field)
-  local stage = stored and cjson.decode(stored)[part]
+-- Whether the state has another stage than the newest one before.
+local function differs_in_stage(entry, state)
+  local stored = redis.call('HGET', entry, 'state')
+  local stage = stored and cjson.decode(stored).stage
   return type(stage) == 'string' and stage ~= cjson.decode(state).stage
 end
 
@@ -60,22 +63,20 @@ local function name_originator(entry, originator)
 end
 
 local function put(entry, events, user, event_id, event, state, version, touches, first, occurred, lead,
-    look, stage_version, sent, history, originator)
+    look, stage_version, sent, history, originator, stage_set)
   local is_new = redis.call('EXISTS', entry) == 0
   -- Sent before this epoch, for a user that is not known: something newer may have been applied and
   -- answered, and forgotten. What is still unanswered is sent again.
   if is_new and sent ~= '' and tonumber(sent) < began then return -1 end
 
-  if first == '1' and version == '' and is_new then
-    -- No version: assume new, but look the lead up first.
-    redis.call('HSET', entry, 'epoch', epoch, 'doubt', 1)
-  elseif first == '1' and version == '1' and occurred ~= '' and redis.call('HEXISTS', entry, 'fence') == 0
+  -- Without a version nothing shows that the user is new: it is looked up, and waits as others do.
+  if first == '1' and version == '1' and occurred ~= '' and redis.call('HEXISTS', entry, 'fence') == 0
       and math.min(tonumber(occurred), now) >= began then
     -- Never delivered before and written in this epoch: no call of this user can have been forgotten.
     redis.call('HSET', entry, 'epoch', epoch)
     redis.call('ZREM', due, user)
   end
-  local is_lost, is_other_history = is_of_lost_history(entry, events, user, history)
+  local is_lost, stage_order_before = is_of_lost_history(entry, events, user, history)
   if originator ~= '' and not is_lost then name_originator(entry, originator) end
   redis.call('PERSIST', entry)
   redis.call('PERSIST', events)
@@ -89,11 +90,11 @@ local function put(entry, events, user, event_id, event, state, version, touches
   else order = newest + 1 end
   local order_text = string.format('%.0f', order)
 
-  if is_other_history and touches ~= '1' and state ~= '' then
-    -- A move that was lost has reached the lead; a stage that a person set stays.
-    touches = differs_in_stage(entry, 'agreed', 'stage_written', state) and '1' or '0'
+  if stage_order_before and touches ~= '1' and state ~= '' and stage_set ~= '' then
+    -- A move that was lost may have reached the lead; a stage that a person set stays.
+    touches = stage_order_before > tonumber(stage_set) * 1000000 and '1' or '0'
   elseif touches == '?' and state ~= '' then
-    touches = differs_in_stage(entry, 'state', 'stage', state) and '1' or '0'
+    touches = differs_in_stage(entry, state) and '1' or '0'
   end
   if state ~= '' and order > newest then
     redis.call('HSET', entry, 'state', state, 'order', order_text, 'last_event', event_id)
@@ -119,7 +120,7 @@ local function put(entry, events, user, event_id, event, state, version, touches
   return is_worker_coming(gatherer, called) and 1 or 0
 end
 
-local FIELDS = 14
+local FIELDS = 15
 local answers = {}
 for at = 1, #ARGV / FIELDS do
   local entry, events = KEYS[4 + 2 * at], KEYS[5 + 2 * at]

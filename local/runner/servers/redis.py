@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import redis
 
+from leadline.sync.queue import WorkQueue
 from local.runner.program import Group, Program, Stage
 from local.runner.state import State, write
 
@@ -39,6 +40,11 @@ class Redis:
         write(config, "".join(f"{key} {_quoted(value)}\n" for key, value in settings.items()))
         command = (shutil.which("redis-server") or "redis-server", str(config))
         return (Program("redis", command, Group.SERVERS, Stage.SERVERS, folder=folder),)
+
+    def begin(self, portal: str) -> None:
+        """Have the work queue know that an empty one is new, and was not flushed."""
+        with redis.Redis.from_url(self.url, socket_timeout=5) as client:
+            WorkQueue(client, portal).begin_first_epoch()
 
     def is_ready(self) -> bool:
         """Whether it answers, having read its data."""

@@ -1,0 +1,55 @@
+"""RQ's job, held to the kinds that we enqueue.
+
+RQ imports and runs whatever function a job in Redis names, callbacks and web hooks included. A
+worker that took any job would let anyone who can write to Redis run code in it.
+"""
+
+from typing import Any
+
+import structlog
+from rq.job import Job
+
+from leadline.runtime import metrics
+from leadline.runtime.settings import settings
+
+log = structlog.get_logger()
+
+#: Our jobs' functions, by the names under which RQ imports them.
+JOB = "leadline.sync.jobs.call_bitrix24"
+PROBE = "leadline.sync.jobs.probe_bitrix24"
+
+FOREIGN = metrics.Counter(
+    "leadline_foreign_jobs_total", "Jobs in Redis that are none of ours, refused by a worker"
+)
+
+
+class ForeignJob(Exception):
+    """The job is none of ours; its text quotes nothing of it."""
+
+
+class CallJob(Job):
+    """A job that runs one of our functions with our arguments, and nothing else."""
+
+    def restore(self, raw_data: Any) -> Any:
+        """As RQ, but without callbacks, web hooks and dependencies, which ours never has."""
+        restored = super().restore(raw_data)
+        self._success_callback_name = self._failure_callback_name = None
+        self._stopped_callback_name = None
+        self.webhooks = []
+        self._dependency_ids = []
+        return restored
+
+    @property
+    def func(self) -> Any:
+        """The function to run.
+
+        Raises:
+            ForeignJob: it is another one, or has other arguments than ours.
+        """
+        given = (self.instance, list(self.args), self.kwargs)
+        ours: Any = (None, [], {"portal": settings().portal})
+        if self.func_name not in {JOB, PROBE} or given != ours:
+            FOREIGN.inc()
+            log.error("job refused: it is none of ours", job_id=self.id)
+            raise ForeignJob("the job is none of ours")
+        return super().func

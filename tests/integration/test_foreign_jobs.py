@@ -1,0 +1,77 @@
+"""Whoever can write to Redis runs no code in a worker: it takes our jobs and no others."""
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rq import SimpleWorker
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from leadline.runtime.redis import client
+from leadline.sync import driver
+from leadline.sync.call_job import JOB, CallJob
+from leadline.sync.keys import JOBS
+
+pytestmark = pytest.mark.usefixtures("in_redis")
+
+
+@pytest.fixture
+def enqueue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Puts a job into Redis as anyone could who can write there."""
+    monkeypatch.setattr("leadline.sync.jobs.call_bitrix24", lambda portal: portal)
+
+    def put(call: list[Any], **fields: str) -> str:
+        job: dict[Any, Any] = {"data": zlib.compress(json.dumps(call).encode()), "origin": JOBS}
+        job |= {"created_at": "2026-01-31T12:00:00.000000Z", "status": "queued", **fields}
+        client().hset("rq:job:forged", mapping=job)
+        client().rpush(f"rq:queue:{JOBS}", "forged")
+        return "forged"
+
+    return put
+
+
+def work() -> None:
+    """A worker as ours is made, until the queue is empty."""
+    worker = SimpleWorker(
+        [driver.jobs()], connection=client(), serializer=JSONSerializer, job_class=CallJob
+    )
+    worker.work(burst=True, logging_level="CRITICAL")
+
+
+FORGED: list[list[Any]] = [
+    ["os.system", None, ["touch {file}"], {}],
+    ["os.system", None, [], {"command": "touch {file}"}],
+    ["subprocess.call", None, [["touch", "{file}"]], {}],
+    ["system", "os", ["touch {file}"], {}],
+    [JOB, None, ["main"], {}],
+    [JOB, None, [], {"portal": "another"}],
+    ["leadline.sync.driver.trim_history", None, [], {}],
+]
+
+
+@pytest.mark.parametrize("call", FORGED)
+def test_a_job_that_is_none_of_ours_runs_nothing(
+    enqueue: Callable[..., str], tmp_path: Path, call: list[Any]
+) -> None:
+    file = tmp_path / "ran"
+    job_id = enqueue(json.loads(json.dumps(call).replace("{file}", str(file))))
+    work()
+    assert not file.exists()
+    assert FailedJobRegistry(queue=driver.jobs()).get_job_ids() == [job_id]
+
+
+def test_callbacks_and_web_hooks_of_a_job_are_not_called(
+    enqueue: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    callback = "builtins.print"
+    names = ("success_callback_name", "failure_callback_name", "stopped_callback_name")
+    hooks = json.dumps([{"url": "http://127.0.0.1:1/", "statuses": ["finished", "failed"]}])
+    ours: list[Any] = [JOB, None, [], {"portal": "main"}]
+    enqueue(ours, webhooks=hooks, **dict.fromkeys(names, callback))
+    work()
+    assert "<CallJob" not in capfd.readouterr().out
+    assert FailedJobRegistry(queue=driver.jobs()).get_job_ids() == []
