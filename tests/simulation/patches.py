@@ -22,10 +22,11 @@ import redis
 import structlog
 
 import leadline
+from leadline.bitrix24 import session as session_module
 from leadline.ledger import prune, publish
 from leadline.runtime import database, lua, turns
 from leadline.runtime import redis as leadline_redis
-from leadline.sync import driver, portals, replies, request
+from leadline.sync import driver, pause, portals, replies, request
 from leadline.users import store, terms
 from tests.simulation import redis_model
 from tests.simulation.world import Mailbox, Signal, World
@@ -305,11 +306,12 @@ def _servers(modules: list[ModuleType]) -> None:
 
     def session(webhook_url: str) -> Any:
         made: Any = make_session(webhook_url)
-        made._session._connected = active().portal.connect
+        made._session._posted = active().portal.posted
         return made
 
     _set(portals, "_session", session)
-    _set(driver, "enqueue", lambda: active().enqueue())
+    _set(session_module, "_tls", lambda: None)  # never used, and costly to make
+    _set(driver, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
     _set(driver, "trim_history", lambda: None)
     _set(terms, "catch_up", lambda _until: 0)
     _set(prune, "run", lambda _until: 0)
@@ -390,11 +392,28 @@ class _Group:
 # --- threads
 
 
+class _Lock:
+    """Between tasks of one process: who waits lets the others go on."""
+
+    def __init__(self) -> None:
+        self._is_held = False
+
+    def __enter__(self) -> None:
+        while self._is_held:
+            world().wait(0.001)
+        self._is_held = True
+
+    def __exit__(self, *_: object) -> None:
+        self._is_held = False
+
+
 class _Threading:
     """Stands for the module `threading` where our code starts threads that histories need."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(threading, name)
+
+    Lock = _Lock
 
     class Thread:
         """A task of the same process."""
@@ -446,3 +465,5 @@ class _Queue:
 def _threads() -> None:
     _set(publish, "threading", _Threading())
     _set(publish, "queue", _Queue())
+    # A lock that is held while Redis is asked.
+    _set(pause, "threading", _Threading())

@@ -4,7 +4,6 @@ It stands where the connection of our client would: a request leaves, arrives af
 (perhaps late) and is answered, or not. What was planned for a request is its `Trouble`.
 """
 
-import http.client
 import json
 import re
 import ssl
@@ -12,7 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from leadline.bitrix24.session import Reply
+import requests
+
+from leadline.bitrix24.session import Exchange, Reply
+from leadline.runtime import clock
+from leadline.runtime.errors import TooLate
 from tests.simulation.world import EPOCH, Mailbox, Process, World
 
 STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "JUNK")
@@ -174,6 +177,20 @@ class PortalModel:
 
     # --- the way there and back
 
+    def posted(self, method: str, body: bytes, exchange: Exchange) -> Reply:
+        """As `Session._posted`: connect, look at the clock, send, read the answer."""
+        connection = self.connect(clock.now_s() + exchange.connect_s)
+        if exchange.send_until is not None and clock.now_s() > exchange.send_until:
+            raise TooLate
+        exchange.was_sent = True
+        try:
+            reply = connection.exchange(method, body, clock.now_s() + exchange.answer_s)
+            exchange.is_whole = True
+        finally:
+            if not exchange.is_whole:
+                connection.abort()
+        return reply
+
     def connect(self, until: float) -> "Connection":
         """This process's connection, kept or new; raises OSError where it can't be made in time."""
         world, process = self._world, self._world.process
@@ -312,7 +329,7 @@ class PortalModel:
         elif kind == "damaged":
             answer.put((200, text[: len(text) // 2]))
         elif kind == "cut off":
-            answer.put(http.client.IncompleteRead(b""))
+            answer.put(requests.exceptions.ChunkedEncodingError("IncompleteRead"))
         elif kind == "tls broke":
             answer.put(ssl.SSLError("DECRYPTION_FAILED_OR_BAD_RECORD_MAC"))
         elif kind == "dripping":
@@ -386,6 +403,8 @@ class PortalModel:
             return [{"STATUS_ID": stage, "SORT": str(at)} for at, stage in enumerate(STAGES)]
         if name == "crm.settings.mode.get":
             return 1
+        if name == "profile":
+            return {"ID": "1"}
         raise Failure("ERROR_METHOD_NOT_FOUND", "Method not found!")
 
     def _wrote(self, lead: Lead, kind: str, command: Done, request: Request) -> dict[str, Any]:

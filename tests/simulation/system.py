@@ -24,6 +24,7 @@ from leadline.runtime.errors import (
 from leadline.runtime.redis import reachable
 from leadline.runtime.settings import settings
 from leadline.sync import jobs, worker
+from leadline.sync.call_job import JOB
 from leadline.sync.keys import JOBS_KEY, prefix
 from leadline.users.model import Changes, Move, NewUser, UserId
 from tests.checker.history import Fork
@@ -177,7 +178,7 @@ class System:
         world.wait(world.process.random.uniform(0, 0.05))
         while True:
             try:
-                job = self.client.lpop(JOBS_KEY)
+                job: Any = self.client.lpop(JOBS_KEY)
             except redis.RedisError:
                 world.wait(1.0)
                 continue
@@ -185,7 +186,7 @@ class System:
                 self._jobs.wait()
                 continue
             try:
-                jobs.call_bitrix24(settings().portal)
+                getattr(jobs, job.decode().rpartition(".")[2])(settings().portal)
             except (BitrixError, QueueDown) as error:
                 world.tell(world.process.name, "job failed", error=type(error).__name__)
             except redis.RedisError as error:
@@ -210,12 +211,12 @@ class System:
                 self.unexpected(error)
             world.poll(RELAY_EVERY_S)
 
-    def enqueue(self) -> str:
-        """Stands for RQ: a job is an item of its list."""
+    def enqueue(self, job: str = JOB, *, at_front: bool = False) -> str:
+        """Stands for RQ: a job is an item of its list, the name of a function."""
         with reachable():
-            self.client.rpush(JOBS_KEY, "job")
+            (self.client.lpush if at_front else self.client.rpush)(JOBS_KEY, job)
         self._jobs.fire()
-        return "job"
+        return job
 
     def note_leased(self, entries: list[Any]) -> None:
         """What the worker that runs has leased, for the portal's log."""
@@ -454,5 +455,10 @@ class _Stop:
 
 
 class _Pulse:
+    """Stands for what the alarm is given: pulses, and a webhook that can be used."""
+
+    def is_usable(self) -> bool:
+        return True
+
     def beat(self) -> None:
         """No probes look at it."""
