@@ -16,7 +16,7 @@ from leadline.bitrix24 import errors
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.session import Reply, Session
 from leadline.bitrix24.webhook import Webhook
-from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown, Rejected
+from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown
 from leadline.runtime.settings import settings
 
 #: Name resolution, TCP and TLS together.
@@ -117,16 +117,10 @@ def _read(reply: Reply) -> dict[str, Any]:
         raise errors.unreadable(reply.status)
     error = body.get("error")
     if isinstance(error, dict):  # REST 3.0 nests it
-        raise _of_request(reply.status, error.get("code"), error.get("message"))
+        raise errors.classify(reply.status, error.get("code"), error.get("message"))
     if "error" in body or reply.status >= 400:
-        raise _of_request(reply.status, error, body.get("error_description"))
+        raise errors.classify(reply.status, error, body.get("error_description"))
     return body
-
-
-def _of_request(status: int, code: object, description: object) -> BitrixError:
-    """The error of a request as a whole: it condemns none of the users that share it."""
-    error = errors.classify(status, code, description)
-    return OutcomeUnknown(error.detail, code=error.code) if isinstance(error, Rejected) else error
 
 
 def _host(redirect: Reply) -> str:

@@ -10,6 +10,9 @@ import redis
 from leadline.runtime.redis import reachable
 from leadline.sync.scripts import script
 
+#: After a job that was lost the next one is enqueued within this time and the alarm's second.
+CALLED_MS = 1000
+
 
 class Comers:
     """Of one portal's workers."""
@@ -17,6 +20,8 @@ class Comers:
     def __init__(self, connection: redis.Redis, prefix: str) -> None:
         self._gatherer, called = f"{prefix}gatherer", f"{prefix}called"
         self._waiting = [f"{prefix}due", f"{prefix}leases"]
+        #: How long a caller that enqueues a job counts as coming.
+        self.called_ms = CALLED_MS
         #: What says whether anybody comes.
         self.keys = [self._gatherer, called]
         self._wake = script(connection, "comers", "wake")
@@ -31,7 +36,7 @@ class Comers:
             QueueDown: Redis can't be reached.
         """
         with reachable():
-            return bool(self._wake(keys=[*self._waiting, *self.keys]))
+            return bool(self._wake(keys=[*self._waiting, *self.keys], args=[self.called_ms]))
 
     def claim(self, name: str, for_ms: int) -> bool:
         """Become the one who gathers a batch; False where another one does, or nobody is due.

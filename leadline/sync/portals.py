@@ -149,15 +149,17 @@ def is_open() -> bool:
     return True
 
 
-def claim_probe(pause: Outage | None) -> bool:
+def claim_probe(pause: Outage | None, *, is_idle: bool) -> bool:
     """True for the one worker that shall probe the portal now, while this pause lasts or none.
+
+    `is_idle`: no user waits, whose own calls would show whether the portal answers.
 
     Raises:
         redis.RedisError: Redis can't be reached.
     """
     if pause is not None:
         return paused().claim_probe()
-    return reach().claim_probe() or crm_mode().claim_question()
+    return (is_idle and reach().claim_probe()) or crm_mode().claim_question()
 
 
 def want_probe() -> None:
@@ -188,7 +190,7 @@ def probe() -> bool:
     try:
         ask_for_service()
     except BitrixError as error:
-        log.warning("probe failed", reason=error.detail, kind=type(error).__name__)
+        log.warning("probe failed", error=type(error).__name__, code=error.code)
         return False
     return True
 

@@ -106,7 +106,7 @@ class WorkQueue:
             QueueDown: Redis can't be reached; nothing was put, or nobody can say.
         """
         keys = [self._due, self._leases, self._memory, *self.comers.keys]
-        args: list[Any] = []
+        args: list[Any] = [self.comers.called_ms]
         for arrival in arrivals:
             keys += self._entry_keys(arrival.user_id)
             args += _put_args(arrival)

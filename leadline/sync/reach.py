@@ -41,7 +41,8 @@ class Reach:
         """A request could not be made, or got no answer that Bitrix24 itself would give."""
         kind = _kind(error)
         if self._record.record(kind, error.detail):
-            log.warning("no answer from Bitrix24", kind=kind, reason=error.detail)
+            # Its text may be the portal's, which may quote a person.
+            log.warning("no answer from Bitrix24", kind=kind, error=type(error).__name__)
 
     def answered(self) -> None:
         """A request was answered, whatever the answer was."""

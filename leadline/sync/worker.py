@@ -109,9 +109,8 @@ def _look() -> float:
     next_in_s = ALARM_S if depth.next_in_s is None else depth.next_in_s
     if not portals.has_webhook():
         return ALARM_S
-    # Where users wait, their own calls show whether the portal answers.
     is_idle = not depth.due and not depth.leased and depth.next_in_s is None
-    if (is_idle or pause is not None) and portals.claim_probe(pause):
+    if portals.claim_probe(pause, is_idle=is_idle):
         portals.want_probe()
         driver.enqueue(at_front=True)
     if not depth.due or pause is not None:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import io
 import json
+import os
 import socket
 import sys
 import warnings
@@ -200,6 +201,8 @@ def served(function: str) -> FlaskClient:
     """This function in this process."""
     source = FUNCTIONS / function / "main.py"
     app: Any = functions_framework.create_app(function, str(source), "http")  # type: ignore[no-untyped-call]
+    for name in ("FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE"):
+        os.environ.pop(name, None)  # the framework sets them, and processes of later tests inherit
     client: FlaskClient = app.test_client()
     return client
 

@@ -130,7 +130,7 @@ def test_a_portal_that_does_not_say_its_mode_is_served(control: Control, code: s
     put(1)
     let_a_worker_look()
     assert portal_stages.read()
-    assert jobs.call_bitrix24("main") == 1
+    jobs.call_bitrix24("main")
     assert portals.paused().state() is None
     assert created(control) == 1
 

@@ -136,6 +136,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.client.flushall()
         self.work = queue_of(self.client)
+        self.work.comers.called_ms = LONG_MS  # however slow the machine is
         self.version = 0
         #: Who were told to enqueue a job and have not yet.
         self.told = 0

@@ -60,7 +60,7 @@ def test_a_lost_reply_harms_no_other_one_that_comes_with_it(forked: Fork) -> Non
     forked()
     installation.check()
     with pytest.raises(BadMessage):
-        outcomes.apply([reply_to(lost_event_of(first)), reply_to(second)])
+        outcomes.apply([reply_to(lost_event_of(first)), reply_to(second, bitrix_lead_id=6)])
     (row,) = rows("SELECT state FROM events WHERE user_id = :id", id=second.user.id)
     assert row == {"state": "synced"}
 
@@ -113,7 +113,8 @@ def relay_sweeps_all() -> None:
         sweep.step()
         for row in rows("SELECT id, user_id, version FROM events WHERE state = 'open'"):
             about = {"action": "update_card", "user_id": row["user_id"], "attempts": 1}
-            reply = Reply(**about, status="success", bitrix_lead_id=5, event_id=str(row["id"]))
+            about |= {"status": "success", "bitrix_lead_id": 5 + row["user_id"]}
+            reply = Reply(**about, event_id=str(row["id"]))
             outcomes.apply([Answer(reply, "synced")])
 
 

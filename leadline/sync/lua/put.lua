@@ -1,6 +1,7 @@
 -- Put events into their users' entries; a user waits once, however many events came.
 -- KEYS due, leases, memory, gatherer, called, and for each event its user's entry and events
--- ARGV for each event user, event id, event, state, version, touches stage ('1', '0', '?'), first
+-- ARGV for how many ms the caller counts as coming, and for each event user, event id, event, state,
+-- version, touches stage ('1', '0', '?'), first
 -- delivery ('1', '0'), when it occurred in ms ('' unknown), lead id, wants the lead looked at ('1',
 -- '0'), version that set the stage ('' this one), when it was sent in ms ('' by somebody who will not
 -- send it again), history of the sender's database, originator of the leads, version that set the stage
@@ -117,14 +118,14 @@ local function put(entry, events, user, event_id, event, state, version, touches
   redis.call('ZADD', due, 'NX', now, user)
   if is_seen_to or tonumber(redis.call('ZSCORE', due, user)) > now then return 1 end
   is_seen_to = true
-  return is_worker_coming(gatherer, called) and 1 or 0
+  return is_worker_coming(gatherer, called, ARGV[1]) and 1 or 0
 end
 
 local FIELDS = 15
 local answers = {}
-for at = 1, #ARGV / FIELDS do
+for at = 1, (#ARGV - 1) / FIELDS do
   local entry, events = KEYS[4 + 2 * at], KEYS[5 + 2 * at]
-  local first = FIELDS * (at - 1) + 1
+  local first = FIELDS * (at - 1) + 2
   local is_readable, answer = attempt(put, entry, events, unpack(ARGV, first, first + FIELDS - 1))
   if not is_readable then
     set_aside(due, leases, ARGV[first], entry, string.gsub(entry, 'user:', 'unreadable:', 1))
