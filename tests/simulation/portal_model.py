@@ -95,7 +95,7 @@ class Failure(Exception):
 
 COMMAND_ERRORS = (
     Failure("", "Required field is missing", is_final=True),
-    Failure("ERROR_CORE", "Something is wrong " * 400),
+    Failure("ERROR_CORE", "Something is wrong " * 400, is_final=True),
     Failure("INTERNAL_SERVER_ERROR", "internal"),
     Failure("SOMETHING_LONG", "z" * 100_000),
     Failure("SOMETHING_NEW", "a code that came up yesterday"),
