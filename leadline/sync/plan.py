@@ -155,9 +155,9 @@ def _looked(entry: Entry) -> Fields:
 
 
 def conflicting(entry: Entry, lead: Found) -> Settlement:
-    """The lead that a message named belongs to somebody else."""
+    """The lead that a message named belongs to another user; the next event gets one of its own."""
     error = Rejected(f"lead {lead.lead_id} belongs to another user")
-    return failed(entry, error, now_ms=0)
+    return replace(failed(entry, error, now_ms=0), fields={"agreed": "", "hint": "", "doubt": 1})
 
 
 def deferred(entry: Entry, wait_ms: int) -> Settlement:

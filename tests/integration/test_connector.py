@@ -247,18 +247,6 @@ def test_what_can_not_be_served_now_comes_again_later_with_its_attempts_counted(
 
 
 @pytest.mark.usefixtures("running")
-@pytest.mark.parametrize(("status", "place"), [(503, topology.delay(QUEUE, 1)), (422, DEAD)])
-def test_a_message_is_not_lost_with_the_queue_where_it_should_wait(
-    function: Function, amqp_url: str, status: int, place: str
-) -> None:
-    with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
-        connection.channel().queue_delete(place)
-    function.answers = [status]
-    publish(amqp_url, b"{}")
-    eventually(lambda: len(function.requests) == 2, 8, "the message comes again")
-
-
-@pytest.mark.usefixtures("running")
 def test_what_failed_too_often_is_dead(function: Function, amqp_url: str) -> None:
     function.answers = [500]
     publish(amqp_url, b"{}", headers={"ce-attempt": 20})

@@ -35,8 +35,14 @@ def read_leads() -> None:
     reading.read({"a": leads.read([1]), "b": leads.look_up([1], "leadline")})
 
 
+def probe() -> None:
+    assert jobs.probe_bitrix24("main")
+
+
 every_caller = pytest.mark.parametrize(
-    "call", [work, read_stages, read_leads], ids=["worker", "stages", "reading"]
+    "call",
+    [work, read_stages, read_leads, probe],
+    ids=["worker", "stages", "reading", "probe"],
 )
 
 

@@ -101,11 +101,21 @@ MUTATIONS = (
     Mutation(
         "the stages are read without a token",
         "leadline/sync/portal_stages.py",
-        "time.sleep(portals.token_bucket().reserve())",
-        "time.sleep(0)",
+        "portals.wait_for_token()",
+        "pass",
         (
             _RATE + "test_each_request_takes_a_token[stages]",
             _RATE + "test_no_request_leaves_before_its_token_is_there[stages]",
+        ),
+    ),
+    Mutation(
+        "the portal is probed without a token",
+        "leadline/sync/portals.py",
+        "    wait_for_token()\n",
+        "",
+        (
+            _RATE + "test_each_request_takes_a_token[probe]",
+            _RATE + "test_no_request_leaves_before_its_token_is_there[probe]",
         ),
     ),
     Mutation(
@@ -157,23 +167,14 @@ MUTATIONS = (
         (_QUEUE + "test_a_user_that_was_idle_is_kept_once_an_event_waits",),
     ),
     Mutation(
-        "a copy for later may go nowhere",
-        "leadline/messages/received.py",
-        'self.channel.basic_publish("", queue, self.body, self.properties, mandatory=True)',
-        'self.channel.basic_publish("", queue, self.body, self.properties)',
-        (
-            _CONNECTOR + "test_a_message_is_not_lost_with_the_queue_where_it_should_wait"
-            "[422-bitrix_queue.dead]",
-        ),
-    ),
-    Mutation(
-        "a message may go nowhere",
+        "a message, or a copy for later, may go nowhere",
         "leadline/runtime/publisher.py",
         "mandatory=True,",
         "mandatory=False,",
         (
             _PUBLISHER + "test_a_deleted_queue_is_reported_and_made_again",
             _PUBLISHER + "test_an_unroutable_message_does_not_spoil_the_others",
+            _CONNECTOR + "test_queues_beside_that_are_deleted_are_made_again_and_cost_no_message",
         ),
     ),
     # Constants and properties, which the generated changes leave alone.

@@ -144,3 +144,30 @@ def test_a_page_instead_of_an_answer_leaves_the_outcome_unknown() -> None:
         assert isinstance(error, OutcomeUnknown)
         assert error.may_still_run
     assert isinstance(unreadable(429), Refused)
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 429, 502])
+def test_a_page_instead_of_an_answer_is_told_by_its_status(status: int) -> None:
+    error = unreadable(status)
+    assert error.detail == f"HTTP {status} without a readable answer"
+    assert error.code == str(status)
+
+
+@pytest.mark.parametrize(
+    ("code", "description", "error_code", "detail"),
+    [
+        ("SOME_CODE", "", "SOME_CODE", "SOME_CODE"),
+        ("SOME_CODE", None, "SOME_CODE", "SOME_CODE"),
+        (100, 7, "100", "7"),
+        (0, 0, "400", "HTTP 400"),
+        (None, None, "400", "HTTP 400"),
+        (["x"], {"a": 1}, "?", "?"),
+        (["x"], "no", "?", "no"),
+        (1.5, True, "?", "True"),
+    ],
+)
+def test_an_error_is_told_by_its_sentence_else_its_code_else_the_status(
+    code: object, description: object, error_code: str, detail: str
+) -> None:
+    error = classify(400, code, description)
+    assert (error.code, error.detail) == (error_code, detail)

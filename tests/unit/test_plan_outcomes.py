@@ -174,7 +174,9 @@ def test_a_look_up_costs_no_attempt() -> None:
 
 
 def test_a_lead_of_another_user_is_never_taken_over() -> None:
-    (event,) = conflicting(entry(owed(), hint=55), found(origin="8")).events
+    conflict = conflicting(entry(owed(), hint=55), found(origin="8"))
+    assert conflict.fields == {"agreed": "", "hint": "", "doubt": 1}, "it is not tried once more"
+    (event,) = conflict.events
     assert event.answered is not None
     assert event.answered.outcome == "failed"
     assert "another user" in str(event.answered.reason)

@@ -1,10 +1,11 @@
 """Which step is next for a leased user."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from leadline.bitrix24.leads import State
+from leadline.bitrix24.leads import Agreed, State
 from leadline.sync.entry import Answered, Entry
 from leadline.sync.plan import LookUp, Nothing, Write, plan
 from tests.unit.entries import MILLION, STATE, entry, known, owed
@@ -77,3 +78,22 @@ def test_an_event_that_carries_its_answer_calls_nobody() -> None:
     no_phone = owed(answered=Answered("failed", 1, reason="Missing phone number"))
     assert plan(entry(no_phone, state=None)) == Nothing()
     assert plan(known(no_phone)) == Nothing()
+
+
+def test_a_user_without_a_state_has_nothing_to_be_written() -> None:
+    assert plan(entry(owed(), state=None)) == Nothing()
+
+
+def test_an_update_is_no_create() -> None:
+    step = plan(known(owed(2)))
+    assert isinstance(step, Write)
+    assert step.is_create is False
+
+
+def test_what_was_applied_is_not_written_again_though_the_portal_answered_it_otherwise() -> None:
+    """A portal that cuts a name would be written to with each message that comes twice."""
+    cut = Agreed(55, "Ann", STATE.phone, 9)
+    again = known(owed(1), agreed=cut)
+    assert plan(again) == Nothing()
+    step = plan(replace(again, stage_order=2 * MILLION))
+    assert isinstance(step, Write), "a later move is written"

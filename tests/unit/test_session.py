@@ -28,7 +28,7 @@ from tests.unit.misbehaving import SECRET, Behave, Connection, answer, server
 COMMANDS = {"u1": Command("profile", {})}
 DONE = b'{"result": {"result": {"u1": 1}}}'
 #: The whole of a call in these tests, and what a busy machine may add.
-CONNECT_S, ANSWER_S, SPARE_S = 0.5, 0.5, 1.5
+CONNECT_S, ANSWER_S, SPARE_S = 1.0, 1.0, 1.5
 
 Open = Callable[[str], Portal]
 
