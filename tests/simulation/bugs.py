@@ -1,9 +1,11 @@
 """Known mistakes, put back one at a time: the simulation must notice each of them.
 
 A function here is called in a playing process before its first history (`many.play(prepare=…)`).
+It replaces functions: what modules hold as numbers and texts is put back before each history.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -59,7 +61,12 @@ def fence_is_not_checked() -> None:
 
 def late_calls_are_made() -> None:
     """A worker that was frozen after it leased calls nevertheless."""
-    queue.SEND_WITHIN_S = 1e9
+    lease = queue.WorkQueue.lease
+
+    def wrong(self: queue.WorkQueue, limit: int) -> queue.Leased:
+        return replace(lease(self, limit), send_until=float("inf"))
+
+    queue.WorkQueue.lease = wrong  # type: ignore[method-assign]
 
 
 def history_is_ignored() -> None:

@@ -1,0 +1,101 @@
+"""Histories built around one dangerous pair, for a small share of the seeds.
+
+What is drawn at random seldom brings two rare things to the same moment. Here one write or fault is
+aimed at another one; how long, how far apart and which of several forms is drawn from the seed.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Literal
+
+from tests.simulation import plan
+from tests.simulation.plan import Fault, Plan, Shape, Write
+
+#: Each so many-th seed is of this kind.
+EVERY = 10
+#: Longer than a lease lasts, so that another worker serves the user meanwhile.
+LONGER_THAN_A_LEASE_S = (82.0, 110.0)
+#: Between a worker's lease and the first byte of its request.
+BEFORE_THE_CALL = ("redis lease done", "redis reserve asked", "redis reserve done")
+
+_Items = list[Write | Fault]
+
+
+def draw(seed: int) -> Plan:
+    """The plan of this seed."""
+    if seed % EVERY:
+        return plan.draw(seed)
+    random = Random(f"danger/{seed}")
+    build = _DANGERS[seed // EVERY % len(_DANGERS)]
+    shape, items = build(random)
+    return Plan(seed, shape, tuple(plan.kept(items)))
+
+
+def _shape(random: Random, *, workers: int = 2, burst: int = 50, calm_s: float = 20.0) -> Shape:
+    return Shape(
+        workers=workers,
+        intakes=random.choice((1, 2)),
+        repliers=random.choice((1, 2)),
+        burst=burst,
+        has_neighbours=False,
+        calm_after_s=calm_s,
+    )
+
+
+def _create(user: int, at_s: float, kind: Literal["create", "foreign"] = "create") -> Write:
+    return Write(at_s, kind, user, 0, name=0, phone=user % 3, stage=0)
+
+
+def _stale_precondition(random: Random) -> tuple[Shape, _Items]:
+    """A precondition that no longer holds, in one statement with another write of the same user.
+
+    The first write keeps the statement busy that the next ones then share; its answer is not there
+    yet when their clients state what they last saw.
+    """
+    at_s = random.uniform(1, 3)
+    items: _Items = [_create(0, 0.0), Write(at_s, "update", 0, 0, name=1)]
+    conditions = [True, False]
+    random.shuffle(conditions)
+    for phone, if_match in enumerate(conditions, 1):
+        later_s = at_s + random.uniform(0.0, 0.002)
+        items.append(Write(later_s, "update", 0, 0, phone=phone, if_match=if_match))
+    return _shape(random), items
+
+
+def _worker_stands_still(random: Random) -> tuple[Shape, _Items]:
+    """A worker stands still between its lease and its call for longer than the lease lasts."""
+    kind = random.choice(("freeze worker", "suspend worker"))
+    moment = random.choice((*BEFORE_THE_CALL, "portal connects"))
+    seconds = random.uniform(*LONGER_THAN_A_LEASE_S)
+    items: _Items = [_create(0, 0.0), Fault(kind, None, moment, 1, 0.0, seconds)]
+    if random.random() < 0.7:
+        items.append(Write(random.uniform(0.5, 60), "update", 0, 0, name=1))
+    return _shape(random, calm_s=100.0), items
+
+
+def _bucket_is_forgotten(random: Random) -> tuple[Shape, _Items]:
+    """Redis forgets the requests of the last moments while the bucket is empty and users wait."""
+    items: _Items = []
+    at_s = 0.0
+    for user in range(20):
+        items.append(_create(user, at_s))
+        at_s += random.uniform(0.05, 0.25)
+    kind = random.choice(("redis flushed", "redis restarted"))
+    items.append(Fault(kind, at_s=random.uniform(0.4, 0.7) * at_s))
+    return _shape(random, workers=3, burst=5), items
+
+
+def _reply_does_not_arrive(random: Random) -> tuple[Shape, _Items]:
+    """A reply does not reach the broker, and its sender will not send its message again."""
+    items: _Items = [_create(0, 0.0, "foreign")]
+    seconds = random.uniform(0.2, 15)
+    items.append(Fault("broker away", None, "publish nest.responses asked", 1, 0.0, seconds))
+    return _shape(random), items
+
+
+_DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
+    _stale_precondition,
+    _worker_stands_still,
+    _bucket_is_forgotten,
+    _reply_does_not_arrive,
+)
