@@ -6,7 +6,6 @@ It replaces functions: what modules hold as numbers and texts is put back before
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from leadline.bitrix24 import errors
@@ -100,7 +99,10 @@ def suspended_time_is_not_counted() -> None:
 
 
 def precondition_is_of_the_user() -> None:
-    """A precondition is checked where a user is locked, and not for each write that shares it."""
+    """A precondition is checked where a user is locked, and not for each write that shares it.
+
+    Several writes of one user then go into one statement, too.
+    """
     wrong = statements.CHANGE_AT_ONCE
     for old, new in (
         ("SELECT asked.* FROM users", "SELECT users.id FROM users"),
@@ -112,8 +114,13 @@ def precondition_is_of_the_user() -> None:
         wrong = wrong.replace(old, new)
     patches.STATEMENTS[wrong] = "change_at_once"
     statements.CHANGE_AT_ONCE = wrong
+
+    def together(writes: list[Any]) -> list[Any]:
+        events = store._run(wrong, writes)
+        return [events.get(str(write["event_id"])) for write in writes]
+
     group: Any = store._changes
-    group._serve = partial(store._together, wrong)
+    group._serve = together
 
 
 def tls_breaks_before_the_request() -> None:

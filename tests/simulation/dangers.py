@@ -74,15 +74,20 @@ def _worker_stands_still(random: Random) -> tuple[Shape, _Items]:
 
 
 def _bucket_is_forgotten(random: Random) -> tuple[Shape, _Items]:
-    """Redis forgets the requests of the last moments while the bucket is empty and users wait."""
+    """Redis forgets the latest requests again and again, while the bucket is empty and users wait.
+
+    After one loss alone workers that fill their batches stay within the portal's limit by chance.
+    """
     items: _Items = []
     at_s = 0.0
-    for user in range(20):
+    for user in range(24):
         items.append(_create(user, at_s))
-        at_s += random.uniform(0.05, 0.25)
-    kind = random.choice(("redis flushed", "redis restarted"))
-    items.append(Fault(kind, at_s=random.uniform(0.4, 0.7) * at_s))
-    return _shape(random, workers=3, burst=5), items
+        at_s += random.uniform(0.05, 0.2)
+    lost_at_s = random.uniform(0.8, 1.6)
+    for _ in range(random.randrange(6, 11)):
+        items.append(Fault("redis flushed", at_s=lost_at_s))
+        lost_at_s += random.uniform(0.15, 0.4)
+    return _shape(random, workers=3, burst=5, calm_s=3.0), items
 
 
 def _reply_does_not_arrive(random: Random) -> tuple[Shape, _Items]:
