@@ -5,6 +5,7 @@ aimed at another one; how long, how far apart and which of several forms is draw
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Literal
 
@@ -52,13 +53,14 @@ def _stale_precondition(random: Random) -> tuple[Shape, _Items]:
     The first write keeps the statement busy that the next ones then share; its answer is not there
     yet when their clients state what they last saw.
     """
-    at_s = random.uniform(1, 3)
-    items: _Items = [_create(0, 0.0), Write(at_s, "update", 0, 0, name=1)]
-    conditions = [True, False]
-    random.shuffle(conditions)
-    for phone, if_match in enumerate(conditions, 1):
-        later_s = at_s + random.uniform(0.0, 0.002)
-        items.append(Write(later_s, "update", 0, 0, phone=phone, if_match=if_match))
+    items: _Items = [_create(0, 0.0)]
+    at_s = 0.0
+    for turn in range(3):
+        at_s += random.uniform(1, 3)
+        items.append(Write(at_s, "update", 0, 0, name=1 - turn % 2))
+        for phone, if_match in enumerate(random.sample((True, False), 2), 1):
+            later_s = at_s + random.uniform(0.0, 0.002)
+            items.append(Write(later_s, "update", 0, 0, phone=phone, if_match=if_match))
     return _shape(random), items
 
 
@@ -98,9 +100,23 @@ def _reply_does_not_arrive(random: Random) -> tuple[Shape, _Items]:
     return _shape(random), items
 
 
+def _first_message_is_held_up(random: Random) -> tuple[Shape, _Items]:
+    """Redis forgets a running create, and the same user's first message comes only after that."""
+    held_s = random.uniform(1.0, 3.0)
+    items: _Items = [
+        _create(0, 0.0),
+        Write(random.uniform(0.1, 0.3), "update", 0, 0, name=1),
+        Fault("freeze other", None, "redis put asked", 1, 0.0, held_s),
+        Fault("portal: late", nth=2, amount=random.uniform(5, 40)),
+        Fault("redis flushed", None, "portal sent", 2, random.uniform(0.0, 0.5)),
+    ]
+    return replace(_shape(random), intakes=2), items
+
+
 _DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
     _stale_precondition,
     _worker_stands_still,
     _bucket_is_forgotten,
     _reply_does_not_arrive,
+    _first_message_is_held_up,
 )
