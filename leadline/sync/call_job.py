@@ -1,4 +1,4 @@
-"""RQ's job, held to the kinds that we enqueue.
+"""RQ's job, held to the one kind that we enqueue.
 
 RQ imports and runs whatever function a job in Redis names, callbacks and web hooks included. A
 worker that took any job would let anyone who can write to Redis run code in it.
@@ -14,9 +14,8 @@ from leadline.runtime.settings import settings
 
 log = structlog.get_logger()
 
-#: Our jobs' functions, by the names under which RQ imports them.
+#: The job's function, by the name under which RQ imports it.
 JOB = "leadline.sync.jobs.call_bitrix24"
-PROBE = "leadline.sync.jobs.probe_bitrix24"
 
 FOREIGN = metrics.Counter(
     "leadline_foreign_jobs_total", "Jobs in Redis that are none of ours, refused by a worker"
@@ -28,7 +27,7 @@ class ForeignJob(Exception):
 
 
 class CallJob(Job):
-    """A job that runs one of our functions with our arguments, and nothing else."""
+    """A job that runs our function with our arguments, and nothing else."""
 
     def restore(self, raw_data: Any) -> Any:
         """As RQ, but without callbacks, web hooks and dependencies, which ours never has."""
@@ -46,9 +45,9 @@ class CallJob(Job):
         Raises:
             ForeignJob: it is another one, or has other arguments than ours.
         """
-        given = (self.instance, list(self.args), self.kwargs)
-        ours: Any = (None, [], {"portal": settings().portal})
-        if self.func_name not in {JOB, PROBE} or given != ours:
+        given = (self.func_name, self.instance, list(self.args), self.kwargs)
+        ours: Any = (JOB, None, [], {"portal": settings().portal})
+        if given != ours:
             FOREIGN.inc()
             log.error("job refused: it is none of ours", job_id=self.id)
             raise ForeignJob("the job is none of ours")

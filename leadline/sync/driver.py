@@ -32,7 +32,7 @@ def jobs() -> Queue:
     return Queue(JOBS, connection=client(), serializer=JSONSerializer, job_class=CallJob)
 
 
-def enqueue(job: str = JOB, *, at_front: bool = False) -> str:
+def enqueue(*, at_front: bool = False) -> str:
     """Enqueue a job; returns its id.
 
     Raises:
@@ -40,7 +40,7 @@ def enqueue(job: str = JOB, *, at_front: bool = False) -> str:
     """
     with reachable():
         made = jobs().enqueue(
-            job,
+            JOB,
             kwargs={"portal": settings().portal},
             at_front=at_front,
             job_timeout=JOB_TIMEOUT_S,

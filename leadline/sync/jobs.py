@@ -23,20 +23,9 @@ def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - says in RQ's history wh
         raise type(error)(code=error.code) from None
 
 
-def probe_bitrix24(portal: str) -> bool:  # noqa: ARG001 - as above
-    """See whether the portal serves us, though nobody may be due; returns whether it does.
-
-    Raises:
-        QueueDown: Redis can't be reached.
-    """
-    with reachable():
-        if not portals.has_webhook() or not portals.probe():
-            return False
-    driver.wake()
-    return True
-
-
 def _serve(queue: WorkQueue) -> int:
+    if portals.take_wanted_probe() and portals.has_webhook():
+        portals.probe()
     with turn(queue) as name:
         if name is None or not portals.is_open():
             return 0

@@ -160,6 +160,24 @@ def claim_probe(pause: Outage | None) -> bool:
     return reach().claim_probe() or crm_mode().claim_question()
 
 
+def want_probe() -> None:
+    """Have the next job make a probe.
+
+    Raises:
+        redis.RedisError: Redis can't be reached.
+    """
+    client().set(f"{work_queue().prefix}probe_wanted", 1, px=60_000)
+
+
+def take_wanted_probe() -> bool:
+    """Whether this job shall make a probe.
+
+    Raises:
+        redis.RedisError: Redis can't be reached.
+    """
+    return bool(client().delete(f"{work_queue().prefix}probe_wanted"))
+
+
 def probe() -> bool:
     """Whether the portal serves us, for which it is asked for next to nothing; ends a pause if so.
 

@@ -21,7 +21,7 @@ from leadline.runtime.probes import Pulse, serve_probes
 from leadline.runtime.redis import connect
 from leadline.sync import driver, metrics, portals
 from leadline.sync import jobs as _preloaded  # noqa: F401 - the first job shall not wait for it
-from leadline.sync.call_job import PROBE, CallJob
+from leadline.sync.call_job import CallJob
 from leadline.sync.keys import JOBS
 from leadline.sync.queue import work_queue
 
@@ -109,8 +109,11 @@ def _look() -> float:
     next_in_s = ALARM_S if depth.next_in_s is None else depth.next_in_s
     if not portals.has_webhook():
         return ALARM_S
-    if portals.claim_probe(pause):
-        driver.enqueue(PROBE, at_front=True)
+    # Where users wait, their own calls show whether the portal answers.
+    is_idle = not depth.due and not depth.leased and depth.next_in_s is None
+    if (is_idle or pause is not None) and portals.claim_probe(pause):
+        portals.want_probe()
+        driver.enqueue(at_front=True)
     if not depth.due or pause is not None:
         return next_in_s
     driver.wake()

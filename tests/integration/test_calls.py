@@ -15,6 +15,7 @@ import requests
 import structlog
 
 from leadline.bitrix24 import leads
+from leadline.bitrix24.budget import PROBE
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Batch, Portal
 from leadline.messages import topology
@@ -257,7 +258,8 @@ def test_a_method_is_held_before_it_is_blocked(
     took_s = time.monotonic() - began
     assert len(control("leads")) == 200
     assert control("duplicates") == []
-    assert "refused" not in {line["event"] for line in lines}
+    # What is left after a reset is found out with a few commands.
+    assert sum(line["event"] == "refused" for line in lines) <= PROBE
     assert took_s > 10, "60 s of work did not suffice for 200 commands: the rest had to wait"
 
 

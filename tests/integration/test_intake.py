@@ -98,11 +98,11 @@ def next_step() -> Plan:
     return plan(leased())
 
 
-def agree_on_version_1() -> None:
-    """Both sides agree on the lead of user 7 as its first version had it."""
-    intake.take([versioned(1, **{CHANGED: "full_name,phone,stage"})])
-    created = applied(leased(), Agreed(5, "Ann", "+77001112233", 9), is_create=True)
-    assert work_queue().release([created]) == [True]
+def agree_on(version: int) -> None:
+    """Both sides agree on the lead of user 7 as this version, which set all of it, had it."""
+    intake.take([versioned(version, **{CHANGED: "full_name,phone,stage"})])
+    written = applied(leased(), Agreed(5, "Ann", "+77001112233", 9), is_create=version == 1)
+    assert work_queue().release([written]) == [True]
 
 
 def test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender() -> None:
@@ -132,14 +132,14 @@ def test_a_first_delivery_of_a_first_version_needs_no_look_up() -> None:
 
 @pytest.mark.usefixtures("old_memory")
 def test_a_message_can_have_the_lead_read_though_nothing_seems_to_differ() -> None:
-    agree_on_version_1()
+    agree_on(1)
     intake.take([versioned(2, **{CHANGED: "look"})])
     assert isinstance(next_step(), LookUp)
 
 
 @pytest.mark.usefixtures("old_memory")
 def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None:
-    agree_on_version_1()
+    agree_on(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: "2"}
     intake.take([versioned(3, name="Bob", stage="JUNK", **changed)])
     step = next_step()
@@ -148,18 +148,19 @@ def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None
 
 
 @pytest.mark.usefixtures("old_memory")
-def test_an_older_change_of_the_stage_stays_one_of_its_own_version() -> None:
+@pytest.mark.parametrize("stage_version", [1, 2])
+def test_an_older_change_of_the_stage_stays_one_of_its_own_version(stage_version: int) -> None:
     """What it set is in the CRM already, and a person may have moved the lead since."""
-    agree_on_version_1()
-    changed = {CHANGED: "full_name", STAGE_VERSION: "1"}
-    intake.take([versioned(2, **changed)])
+    agree_on(stage_version)
+    changed = {CHANGED: "full_name", STAGE_VERSION: str(stage_version)}
+    intake.take([versioned(3, **changed)])
     assert isinstance(next_step(), Nothing)
 
 
 @pytest.mark.parametrize("stage_version", ["4", "0", "-1", "x", "9" * 30])
 @pytest.mark.usefixtures("old_memory")
 def test_a_stage_version_that_can_not_be_one_says_nothing(stage_version: str) -> None:
-    agree_on_version_1()
+    agree_on(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: stage_version}
     intake.take([versioned(3, stage="JUNK", **changed)])
     assert isinstance(next_step(), Nothing)

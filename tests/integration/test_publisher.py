@@ -131,7 +131,11 @@ def test_what_the_broker_refuses_is_not_confirmed(amqp_url: str) -> None:
     """A queue that is full answers with a nack; so does one whose replicas are away."""
     full = Queue("test.full", {"x-max-length": 1, "x-overflow": "reject-publish"})
     publisher = Publisher(amqp_url, [full])
-    outcomes = publisher.publish([Message(full.name, b"{}", f"m-{number}") for number in range(3)])
+    outcomes = [
+        is_confirmed
+        for number in range(3)
+        for is_confirmed in publisher.publish([Message(full.name, b"{}", f"m-{number}")])
+    ]
     publisher.close()
     with channel_to(amqp_url) as channel:
         channel.queue_delete(full.name)

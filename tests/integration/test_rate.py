@@ -36,7 +36,7 @@ def read_leads() -> None:
 
 
 def probe() -> None:
-    assert jobs.probe_bitrix24("main")
+    assert portals.probe()
 
 
 every_caller = pytest.mark.parametrize(

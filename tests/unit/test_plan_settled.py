@@ -154,11 +154,11 @@ def test_a_lead_that_vanished_twice_and_is_not_found_is_answered_with_the_reason
     assert looked_up(replace(leased, vanished=1), None, NOW).events == ()
 
 
-def test_a_lead_of_another_user_is_named_in_the_reason() -> None:
+def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
     leased = entry(owed(), hint=55)
     answered = Answered("failed", 1, reason="lead 55 belongs to another user")
     assert conflicting(leased, found(origin="8")) == Settlement(
-        leased, {}, (owed(answered=answered),)
+        leased, {"agreed": "", "hint": "", "doubt": 1}, (owed(answered=answered),)
     )
 
 
