@@ -1,10 +1,11 @@
 """Known mistakes, put back one at a time: the simulation must notice each of them.
 
 A function here is called in a playing process before its first history (`many.play(prepare=…)`).
+It replaces functions: what modules hold as numbers and texts is put back before each history.
 """
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from leadline.bitrix24 import errors
@@ -59,7 +60,12 @@ def fence_is_not_checked() -> None:
 
 def late_calls_are_made() -> None:
     """A worker that was frozen after it leased calls nevertheless."""
-    queue.SEND_WITHIN_S = 1e9
+    lease = queue.WorkQueue.lease
+
+    def wrong(self: queue.WorkQueue, limit: int) -> queue.Leased:
+        return replace(lease(self, limit), send_until=float("inf"))
+
+    queue.WorkQueue.lease = wrong  # type: ignore[method-assign]
 
 
 def history_is_ignored() -> None:
@@ -93,7 +99,10 @@ def suspended_time_is_not_counted() -> None:
 
 
 def precondition_is_of_the_user() -> None:
-    """A precondition is checked where a user is locked, and not for each write that shares it."""
+    """A precondition is checked where a user is locked, and not for each write that shares it.
+
+    Several writes of one user then go into one statement, too.
+    """
     wrong = statements.CHANGE_AT_ONCE
     for old, new in (
         ("SELECT asked.* FROM users", "SELECT users.id FROM users"),
@@ -105,8 +114,13 @@ def precondition_is_of_the_user() -> None:
         wrong = wrong.replace(old, new)
     patches.STATEMENTS[wrong] = "change_at_once"
     statements.CHANGE_AT_ONCE = wrong
+
+    def together(writes: list[Any]) -> list[Any]:
+        events = store._run(wrong, writes)
+        return [events.get(str(write["event_id"])) for write in writes]
+
     group: Any = store._changes
-    group._serve = partial(store._together, wrong)
+    group._serve = together
 
 
 def tls_breaks_before_the_request() -> None:

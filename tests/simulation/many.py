@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from tests.simulation.plan import draw
+from tests.simulation.dangers import draw
 from tests.simulation.play import Player
 
 #: Seeds that a process takes at a time.

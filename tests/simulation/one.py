@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tests.simulation.plan import Fault, Plan, Shape, Write, draw
+from tests.simulation.dangers import draw
+from tests.simulation.plan import Fault, Plan, Shape, Write
 from tests.simulation.play import Player, Result
 from tests.simulation.story import written
 

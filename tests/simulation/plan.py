@@ -180,10 +180,13 @@ def draw(seed: int) -> Plan:
     if random.random() < 0.3:
         faults += _pair(random)
     shape = _shape(random)
+    return Plan(seed, shape, tuple(kept([*writes, *faults])))
+
+
+def kept(items: list[Write | Fault]) -> list[Write | Fault]:
+    """Without those kinds that are to be left out."""
     without = os.environ.get(WITHOUT, "").split(",")
-    items: list[Write | Fault] = [*writes, *faults]
-    kept = [one for one in items if one.kind not in without]
-    return Plan(seed, shape, tuple(kept))
+    return [one for one in items if one.kind not in without]
 
 
 def _shape(random: Random) -> Shape:

@@ -95,7 +95,7 @@ class Failure(Exception):
 
 COMMAND_ERRORS = (
     Failure("", "Required field is missing", is_final=True),
-    Failure("ERROR_CORE", "Something is wrong " * 400),
+    Failure("ERROR_CORE", "Something is wrong " * 400, is_final=True),
     Failure("INTERNAL_SERVER_ERROR", "internal"),
     Failure("SOMETHING_LONG", "z" * 100_000),
     Failure("SOMETHING_NEW", "a code that came up yesterday"),
@@ -206,7 +206,7 @@ class PortalModel:
         takes_s = process.random.uniform(0.01, 0.06)
         if trouble.kind == "slow connect":
             takes_s = trouble.amount
-        left_s = until - process.boottime()
+        left_s = until - clock.now_s()
         world.wait(min(takes_s, left_s))
         if takes_s > left_s:
             self._note_unsent(trouble)
@@ -501,9 +501,7 @@ class Connection:
 
     def exchange(self, method: str, body: bytes, until: float) -> Reply:
         """Send a request and read its answer; raises what the layers of a connection do."""
-        world = self._portal._world
-        timeout_s = until - world.process.boottime()
-        return self._portal.exchange(method, json.loads(body), timeout_s)
+        return self._portal.exchange(method, json.loads(body), until - clock.now_s())
 
     def abort(self) -> None:
         """Hang up: the next request needs another connection."""

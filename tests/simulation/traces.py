@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 
-from tests.simulation.plan import draw
+from tests.simulation.dangers import draw
 from tests.simulation.play import Player
 
 

@@ -1,0 +1,122 @@
+"""Histories built around one dangerous pair, for a small share of the seeds.
+
+What is drawn at random seldom brings two rare things to the same moment. Here one write or fault is
+aimed at another one; how long, how far apart and which of several forms is drawn from the seed.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+from typing import Literal
+
+from tests.simulation import plan
+from tests.simulation.plan import Fault, Plan, Shape, Write
+
+#: Each so many-th seed is of this kind.
+EVERY = 10
+#: Longer than a lease lasts, so that another worker serves the user meanwhile.
+LONGER_THAN_A_LEASE_S = (82.0, 110.0)
+#: Between a worker's lease and the first byte of its request.
+BEFORE_THE_CALL = ("redis lease done", "redis reserve asked", "redis reserve done")
+
+_Items = list[Write | Fault]
+
+
+def draw(seed: int) -> Plan:
+    """The plan of this seed."""
+    if seed % EVERY:
+        return plan.draw(seed)
+    random = Random(f"danger/{seed}")
+    build = _DANGERS[seed // EVERY % len(_DANGERS)]
+    shape, items = build(random)
+    return Plan(seed, shape, tuple(plan.kept(items)))
+
+
+def _shape(random: Random, *, workers: int = 2, burst: int = 50, calm_s: float = 20.0) -> Shape:
+    return Shape(
+        workers=workers,
+        intakes=random.choice((1, 2)),
+        repliers=random.choice((1, 2)),
+        burst=burst,
+        has_neighbours=False,
+        calm_after_s=calm_s,
+    )
+
+
+def _create(user: int, at_s: float, kind: Literal["create", "foreign"] = "create") -> Write:
+    return Write(at_s, kind, user, 0, name=0, phone=user % 3, stage=0)
+
+
+def _stale_precondition(random: Random) -> tuple[Shape, _Items]:
+    """A precondition that no longer holds, in one statement with another write of the same user.
+
+    The first write keeps the statement busy that the next ones then share; its answer is not there
+    yet when their clients state what they last saw.
+    """
+    items: _Items = [_create(0, 0.0)]
+    at_s = 0.0
+    for turn in range(3):
+        at_s += random.uniform(1, 3)
+        items.append(Write(at_s, "update", 0, 0, name=1 - turn % 2))
+        for phone, if_match in enumerate(random.sample((True, False), 2), 1):
+            later_s = at_s + random.uniform(0.0, 0.002)
+            items.append(Write(later_s, "update", 0, 0, phone=phone, if_match=if_match))
+    return _shape(random), items
+
+
+def _worker_stands_still(random: Random) -> tuple[Shape, _Items]:
+    """A worker stands still between its lease and its call for longer than the lease lasts."""
+    kind = random.choice(("freeze worker", "suspend worker"))
+    moment = random.choice((*BEFORE_THE_CALL, "portal connects"))
+    seconds = random.uniform(*LONGER_THAN_A_LEASE_S)
+    items: _Items = [_create(0, 0.0), Fault(kind, None, moment, 1, 0.0, seconds)]
+    if random.random() < 0.7:
+        items.append(Write(random.uniform(0.5, 60), "update", 0, 0, name=1))
+    return _shape(random, calm_s=100.0), items
+
+
+def _bucket_is_forgotten(random: Random) -> tuple[Shape, _Items]:
+    """Redis forgets the latest requests again and again, while the bucket is empty and users wait.
+
+    After one loss alone workers that fill their batches stay within the portal's limit by chance.
+    """
+    items: _Items = []
+    at_s = 0.0
+    for user in range(24):
+        items.append(_create(user, at_s))
+        at_s += random.uniform(0.05, 0.2)
+    lost_at_s = random.uniform(0.8, 1.6)
+    for _ in range(random.randrange(6, 11)):
+        items.append(Fault("redis flushed", at_s=lost_at_s))
+        lost_at_s += random.uniform(0.15, 0.4)
+    return _shape(random, workers=3, burst=5, calm_s=3.0), items
+
+
+def _reply_does_not_arrive(random: Random) -> tuple[Shape, _Items]:
+    """A reply does not reach the broker, and its sender will not send its message again."""
+    items: _Items = [_create(0, 0.0, "foreign")]
+    seconds = random.uniform(0.2, 15)
+    items.append(Fault("broker away", None, "publish nest.responses asked", 1, 0.0, seconds))
+    return _shape(random), items
+
+
+def _first_message_is_held_up(random: Random) -> tuple[Shape, _Items]:
+    """Redis forgets a running create, and the same user's first message comes only after that."""
+    held_s = random.uniform(1.0, 3.0)
+    items: _Items = [
+        _create(0, 0.0),
+        Write(random.uniform(0.1, 0.3), "update", 0, 0, name=1),
+        Fault("freeze other", None, "redis put asked", 1, 0.0, held_s),
+        Fault("portal: late", nth=2, amount=random.uniform(5, 40)),
+        Fault("redis flushed", None, "portal sent", 2, random.uniform(0.0, 0.5)),
+    ]
+    return replace(_shape(random), intakes=2), items
+
+
+_DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
+    _stale_precondition,
+    _worker_stands_still,
+    _bucket_is_forgotten,
+    _reply_does_not_arrive,
+    _first_message_is_held_up,
+)
