@@ -43,7 +43,9 @@ _BY_CODE: dict[str, type[BitrixError]] = {
     "error_manifest_is_not_available": Rejected,
 }
 #: A value was refused, if the status says so too; `""` then comes with a sentence.
-_OF_VALUE = frozenset({"", "100", "invalid_arg_value", "error_argument", "error_core"})
+_OF_VALUE = frozenset(
+    {"", "100", "invalid_arg_value", "invalid_field", "error_argument", "error_core"}
+)
 #: The same: CRM_FIELD_ERROR_VALUE_NOT_VALID and others.
 _OF_FIELD = "crm_field_error"
 
