@@ -1,8 +1,7 @@
 """Names of what the work queue keeps in Redis."""
 
-#: RQ's queue, and the Redis list it is kept in.
+#: RQ's queue.
 JOBS = "bitrix_jobs"
-JOBS_KEY = f"rq:queue:{JOBS}"
 
 
 def prefix(portal: str) -> str:

@@ -20,11 +20,9 @@ from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Batch, Portal
 from leadline.messages import topology
 from leadline.runtime.errors import BitrixError
-from leadline.runtime.redis import client
 from leadline.runtime.settings import settings
 from leadline.sync import driver, jobs, portals
 from leadline.sync.entry import Arrival, Owed
-from leadline.sync.keys import JOBS_KEY
 from leadline.sync.plan import Write, plan
 from leadline.sync.queue import work_queue
 from tests.integration.conftest import Control
@@ -131,14 +129,12 @@ def test_users_that_come_one_by_one_share_calls_and_jobs(
     enqueued = []
 
     def enqueue() -> str:
-        client().rpush(JOBS_KEY, "job")
         enqueued.append("job")
         waiting.put("job")
         return "job"
 
     def work(_: int) -> None:
         while waiting.get():
-            client().lpop(JOBS_KEY)
             jobs.call_bitrix24("main")
 
     monkeypatch.setattr(driver, "enqueue", enqueue)

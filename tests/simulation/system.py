@@ -25,7 +25,7 @@ from leadline.runtime.redis import reachable
 from leadline.runtime.settings import settings
 from leadline.sync import jobs, worker
 from leadline.sync.call_job import JOB
-from leadline.sync.keys import JOBS_KEY, prefix
+from leadline.sync.keys import JOBS, prefix
 from leadline.users.model import Changes, Move, NewUser, UserId
 from tests.checker.history import Fork
 from tests.simulation import faults, patches
@@ -35,6 +35,9 @@ from tests.simulation.portal_model import PortalModel
 from tests.simulation.postgres_model import PostgresModel, Store
 from tests.simulation.redis_model import Client, RedisModel, Server
 from tests.simulation.world import EPOCH, Process, Signal, Stuck, World
+
+#: The list in which RQ keeps the jobs that wait.
+JOBS_KEY = f"rq:queue:{JOBS}"
 
 FOREIGN_QUEUE = "nest.responses"
 RELAY_EVERY_S = 5.0
