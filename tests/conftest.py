@@ -17,6 +17,7 @@ import pytest
 import redis
 import requests
 import sqlalchemy
+import structlog
 
 from leadline.messages import topology
 from local.runner.servers.postgres import Postgres
@@ -33,6 +34,19 @@ def _running(name: str, folder: Path) -> Iterator[PrivateServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loggers_look_up_their_configuration() -> Iterator[None]:
+    """A logger that keeps its first configuration would hide its lines from `capture_logs()`."""
+    configure = structlog.configure
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            structlog,
+            "configure",
+            lambda **chosen: configure(**chosen | {"cache_logger_on_first_use": False}),
+        )
+        yield
 
 
 @pytest.fixture(scope="session")
