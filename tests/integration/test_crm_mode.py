@@ -21,7 +21,6 @@ def connected(
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.1, 0.1))
-    work_queue().remembers_since_ms()
 
 
 @pytest.fixture(params=["converted", "gone"])

@@ -35,7 +35,6 @@ def connected(
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     settings.cache_clear()
-    work_queue().remembers_since_ms()
 
 
 @pytest.fixture(params=["emptied", "restarted without its last second"])

@@ -45,7 +45,6 @@ def test_many_events_are_put_in_at_once_and_wake_one_worker(
     processors: list[Any] = [add_correlation_id, logged]
     bound = structlog.wrap_logger(None, processors)
     monkeypatch.setattr(intake, "log", bound)
-    work_queue().remembers_since_ms()
     intake.take([delivery(user, call=f"call-{user}") for user in range(1, 21)])
     assert driver.jobs().count == 1
     told = [line for line in logged.entries if line["event"] == "event received"]
@@ -62,7 +61,6 @@ def test_where_one_can_never_be_served_none_is_put_in() -> None:
 
 
 def test_events_of_one_user_without_versions_keep_their_order() -> None:
-    work_queue().remembers_since_ms()
     names = ("Ann", "Bob", "Cid")
     intake.take([delivery(7, name=name, call=name) for name in names])
     (entry,) = work_queue().lease(50).entries
@@ -84,7 +82,6 @@ def versioned(version: int, *, name: str = "Ann", stage: str = "NEW", **sent: st
 def old_memory(in_redis: str) -> None:
     """A Redis that has remembered everything for longer than any call lasts."""
     assert in_redis
-    work_queue().remembers_since_ms()
     work_queue().call_ms = 0
 
 

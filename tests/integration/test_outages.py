@@ -25,7 +25,6 @@ def connected(
     assert in_redis
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    work_queue().remembers_since_ms()
 
 
 @pytest.fixture

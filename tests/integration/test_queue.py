@@ -24,7 +24,7 @@ from tests.unit.entries import found, owed
 def work(redis_url: str) -> Any:
     with redis.Redis.from_url(redis_url) as client:
         queue = WorkQueue(client, "test")
-        queue.remembers_since_ms()
+        queue.begin_first_epoch()
         # As if it had remembered for longer than any call lasts.
         queue.call_ms = 0
         yield queue
@@ -300,24 +300,33 @@ def test_a_redelivery_into_a_memory_that_knows_its_user_is_not_doubted(work: Wor
     assert not one(work).is_doubtful
 
 
+@pytest.fixture
+def young(work: WorkQueue, redis_url: str) -> int:
+    """Make the memory begin now; returns when (unix ms) a user was surely made after that."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    work.call_ms = 70_000
+    return work.remembers_since_ms() + 10_000
+
+
 @pytest.mark.parametrize("message", [{"first": False}, {"version": 2}, {"occurred_at_ms": 1}])
 def test_a_young_memory_serves_nobody_older_until_all_forgotten_calls_are_over(
-    work: WorkQueue, message: Any
+    work: WorkQueue, young: int, message: dict[str, Any]
 ) -> None:
-    work.call_ms = 70_000
-    put(work, user=8)
-    put(work, **message)
+    put(work, user=8, occurred_at_ms=young)
+    put(work, **{"occurred_at_ms": young, **message})
     assert [entry.user_id for entry in lease(work)] == [8]
     due_in_s = work.next_due_in_s()
     assert due_in_s is not None
     assert 60 < due_in_s <= 70
 
 
-def test_an_update_that_overtakes_its_create_waits_for_nothing_else(work: WorkQueue) -> None:
-    work.call_ms = 70_000
-    put(work, 2, name="New")
+def test_an_update_that_overtakes_its_create_waits_for_nothing_else(
+    work: WorkQueue, young: int
+) -> None:
+    put(work, 2, name="New", occurred_at_ms=young)
     assert lease(work) == []
-    put(work, 1, name="Old")
+    put(work, 1, name="Old", occurred_at_ms=young)
     entry = one(work)
     assert (name_of(entry), entry.is_doubtful) == ("New", False)
 

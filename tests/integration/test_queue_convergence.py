@@ -75,7 +75,7 @@ class Journey:
 
     def __init__(self, work: WorkQueue) -> None:
         self.work = work
-        work.remembers_since_ms()
+        work.begin_first_epoch()
         work.call_ms = 0
         self.portal = FakePortal()
         self.replies: Counter[tuple[str, str]] = Counter()

@@ -47,6 +47,12 @@ def arrival(user: int, version: int = 1) -> Arrival:
     )
 
 
+def later(one: Arrival, than_now_ms: int) -> Arrival:
+    """The same, written and sent so much later by the clocks of Postgres and of its sender."""
+    at_ms = int(time.time() * 1000) + than_now_ms
+    return replace(one, occurred_at_ms=at_ms, sent_at_ms=at_ms)
+
+
 def know(work: WorkQueue, user: int) -> None:
     """Lease the user and settle it with a lead."""
     work.put(arrival(user))
@@ -59,7 +65,7 @@ def know(work: WorkQueue, user: int) -> None:
 def queue_of(client: redis.Redis) -> WorkQueue:
     """A queue in a memory that is older than any call."""
     work = WorkQueue(client, "test")
-    work.remembers_since_ms()
+    work.begin_first_epoch()
     work.call_ms = 0
     return work
 
@@ -74,7 +80,7 @@ def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
     server.restart()
     work.call_ms = 70_000
     work.remembers_since_ms()
-    work.put(arrival(9))
+    work.put(later(arrival(9), 11_000))
     # What it forgot with its last second may have been a call for 7 or 8.
     entries = work.lease(50).entries
     assert {entry.user_id: entry.is_doubtful for entry in entries} == {9: False}
@@ -114,17 +120,30 @@ def test_an_event_of_the_other_clock_is_not_younger_than_redis_itself(
     assert work.lease(50).entries == []
 
 
+def test_a_user_of_a_clock_that_is_seconds_ahead_is_not_younger_than_redis(
+    client: redis.Redis,
+) -> None:
+    """It may have been created before the loss, and its lead with it."""
+    work = queue_of(client)
+    client.flushall()
+    work.call_ms = 70_000
+    work.remembers_since_ms()
+    work.put(replace(later(arrival(7), 5000), sent_at_ms=None))
+    work.put(replace(later(arrival(8), 11_000), sent_at_ms=None))
+    assert [entry.user_id for entry in work.lease(50).entries] == [8]
+
+
 def test_what_was_sent_before_redis_forgot_all_is_taken_only_when_it_is_sent_again(
     client: redis.Redis,
 ) -> None:
     """Something newer may have been applied; what is still owed comes again."""
     work = queue_of(client)
-    late = replace(arrival(7, version=2), sent_at_ms=int(time.time() * 1000) - 1)
     client.flushall()
     work.remembers_since_ms()
+    late = later(arrival(7, version=2), 5000)  # perhaps: clocks may be so far apart
     assert work.put(late) is None
     assert work.next_due_in_s() is None
-    assert work.put(replace(late, sent_at_ms=int(time.time() * 1000) + 1)) is not None
+    assert work.put(later(late, 11_000)) is not None
     assert work.put(late) is not None, "the user is known by now"
     assert work.put(arrival(8, version=2)) is not None, "nobody would send it again"
 

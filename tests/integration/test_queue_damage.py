@@ -25,7 +25,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 @pytest.fixture
 def work(client: redis.Redis) -> WorkQueue:
     work = WorkQueue(client, "test")
-    work.remembers_since_ms()
+    work.begin_first_epoch()
     work.call_ms = 0
     return work
 

@@ -23,7 +23,7 @@ FIRST, SECOND = 1000, 2000
 def work(redis_url: str) -> Iterator[WorkQueue]:
     with redis.Redis.from_url(redis_url) as client:
         work = WorkQueue(client, "test")
-        work.remembers_since_ms()
+        work.begin_first_epoch()
         work.call_ms = 0
         yield work
 

@@ -29,7 +29,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.client.flushall()
         self.work = WorkQueue(self.client, "test")
-        self.work.remembers_since_ms()
+        self.work.begin_first_epoch()
         self.work.call_ms = 0
         #: Unanswered versions of a user, and its newest version ever.
         self.owed: dict[int, set[int]] = {}

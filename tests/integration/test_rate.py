@@ -12,7 +12,6 @@ from leadline.messages import topology
 from leadline.messages.delivery import Delivery
 from leadline.runtime.settings import settings
 from leadline.sync import intake, jobs, portal_stages, portals, reading
-from leadline.sync.queue import work_queue
 
 WithRate = Callable[[float], None]
 
@@ -63,7 +62,6 @@ def with_rate(monkeypatch: pytest.MonkeyPatch) -> WithRate:
     def set_rate(rate_per_s: float) -> None:
         monkeypatch.setenv("LEADLINE_RATE_PER_S", str(rate_per_s))
         settings.cache_clear()
-        work_queue().remembers_since_ms()
 
     return set_rate
 

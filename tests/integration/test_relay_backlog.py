@@ -29,7 +29,6 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 def accepted(count: int = 1) -> list[Event]:
     """New users, whose events were published and have come into a work queue that is served."""
     shared.presence().report("worker")
-    work_queue().remembers_since_ms()
     events = [store.create(ANN, None).event for _ in range(count)]
     arrive(events)
     return events

@@ -48,7 +48,6 @@ def connected(
     # No call goes on unseen here, so none has to be waited for.
     monkeypatch.setattr("leadline.sync.plan.CALL_MARGIN_S", 0)
     monkeypatch.setattr(work_queue(), "call_ms", 0)
-    work_queue().remembers_since_ms()
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ from leadline.runtime import tracing
 from leadline.runtime.serve import build_app
 from leadline.runtime.settings import settings
 from leadline.sync import jobs
-from leadline.sync.queue import work_queue
 from tests.integration.conftest import rows
 from tests.servers import eventually
 
@@ -107,7 +106,6 @@ def everywhere(
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     settings.cache_clear()
-    work_queue().remembers_since_ms()  # as each worker does: who is younger is served at once
     return amqp_url
 
 

@@ -41,9 +41,9 @@ def no_wait_after_an_epoch() -> None:
     patches.edit("lease", "if now < began + call_ms then", "if false then")
 
 
-def occurred_is_believed() -> None:
-    """Postgres' clock alone says whether a user is younger than Redis' epoch."""
-    patches.edit("put", "math.min(tonumber(occurred), now) >= began", "tonumber(occurred) >= began")
+def clocks_are_taken_for_equal() -> None:
+    """Clocks of Postgres and of senders say to the millisecond what belongs to Redis' epoch."""
+    patches.edit("put", "surely_since = began + CLOCKS_APART_MS", "surely_since = began")
 
 
 def bucket_is_full_after_a_loss() -> None:
@@ -155,7 +155,7 @@ ALL: dict[str, Callable[[], None]] = {
         lease_doubts_creates_only,
         last_applied_outlives_an_epoch,
         no_wait_after_an_epoch,
-        occurred_is_believed,
+        clocks_are_taken_for_equal,
         bucket_is_full_after_a_loss,
         fence_is_not_checked,
         late_calls_are_made,

@@ -101,7 +101,10 @@ def _reply_does_not_arrive(random: Random) -> tuple[Shape, _Items]:
 
 
 def _first_message_is_held_up(random: Random) -> tuple[Shape, _Items]:
-    """Redis forgets a running create, and the same user's first message comes only after that."""
+    """Redis forgets a running create, and the same user's first message comes only after that.
+
+    By the clocks of Postgres and of our processes it may have been written and sent after the loss.
+    """
     held_s = random.uniform(1.0, 3.0)
     items: _Items = [
         _create(0, 0.0),
@@ -110,7 +113,27 @@ def _first_message_is_held_up(random: Random) -> tuple[Shape, _Items]:
         Fault("portal: late", nth=2, amount=random.uniform(5, 40)),
         Fault("redis flushed", None, "portal sent", 2, random.uniform(0.0, 0.5)),
     ]
-    return replace(_shape(random), intakes=2), items
+    ahead_s = random.choice((0.0, random.uniform(3, 5)))
+    shape = replace(_shape(random), postgres_ahead_s=ahead_s, processes_ahead_s=(ahead_s,))
+    return replace(shape, intakes=2), items
+
+
+def _copy_is_held_up(random: Random) -> tuple[Shape, _Items]:
+    """Redis forgets an answered user, and a copy of its first message comes only after that.
+
+    By the clocks of Postgres and of our processes it was written and sent after the loss.
+    """
+    lost_at_s = random.uniform(1.0, 4.0)
+    items: _Items = [
+        _create(0, 0.0),
+        Fault("freeze other", None, "redis put asked", 1, 0.0, lost_at_s + random.uniform(0.1, 1)),
+        Fault("broker away", None, "redis put asked", 1, 0.01, random.uniform(0.05, 0.2)),
+        Write(random.uniform(0.3, 0.8), "update", 0, 0, name=1),
+        Fault("redis flushed", lost_at_s),
+    ]
+    ahead_s = random.uniform(3, 5)
+    shape = replace(_shape(random), postgres_ahead_s=ahead_s, processes_ahead_s=(ahead_s,))
+    return replace(shape, intakes=3), items
 
 
 _DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
@@ -119,4 +142,5 @@ _DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
     _bucket_is_forgotten,
     _reply_does_not_arrive,
     _first_message_is_held_up,
+    _copy_is_held_up,
 )

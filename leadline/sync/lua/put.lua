@@ -11,6 +11,10 @@
 local due, leases, memory, gatherer, called = unpack(KEYS)
 local epoch, began = epoch_of(memory)
 local is_seen_to
+-- So far may the clocks of Redis, of Postgres and of the senders be apart.
+local CLOCKS_APART_MS = 10000
+-- What others date later than this happened in this epoch.
+local surely_since = began + CLOCKS_APART_MS
 
 -- The sender's database has lost its newest versions: numbers are given to other states from here on.
 -- What was last applied still holds; what was the newest version does not. Returns the place of the
@@ -66,13 +70,13 @@ end
 local function put(entry, events, user, event_id, event, state, version, touches, first, occurred, lead,
     look, stage_version, sent, history, originator, stage_set)
   local is_new = redis.call('EXISTS', entry) == 0
-  -- Sent before this epoch, for a user that is not known: something newer may have been applied and
+  -- Perhaps sent before this epoch, for a user that is not known: something newer may have been applied and
   -- answered, and forgotten. What is still unanswered is sent again.
-  if is_new and sent ~= '' and tonumber(sent) < began then return -1 end
+  if is_new and sent ~= '' and tonumber(sent) < surely_since then return -1 end
 
   -- Without a version nothing shows that the user is new: it is looked up, and waits as others do.
   if first == '1' and version == '1' and occurred ~= '' and redis.call('HEXISTS', entry, 'fence') == 0
-      and math.min(tonumber(occurred), now) >= began then
+      and tonumber(occurred) >= surely_since then
     -- Never delivered before and written in this epoch: no call of this user can have been forgotten.
     redis.call('HSET', entry, 'epoch', epoch)
     redis.call('ZREM', due, user)
