@@ -238,10 +238,10 @@ def test_a_revoked_webhook_pauses_all_and_costs_no_attempt(
 def test_a_method_is_held_before_it_is_blocked(
     control: Control, workers: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten minutes are 15 s at this speed; 0.5 s a command, 60 s of work allowed in ten minutes."""
-    monkeypatch.setenv("LEADLINE_OPERATING_LIMIT_S", "60")
+    """Ten minutes are 15 s at this speed; 0.1 s a command, 12 s of work allowed in ten minutes."""
+    monkeypatch.setenv("LEADLINE_OPERATING_LIMIT_S", "12")
     settings.cache_clear()
-    control("settings", "PUT", {"speed": 40, "command_ms": 500, "operating_limit_s": 60})
+    control("settings", "PUT", {"speed": 40, "command_ms": 100, "operating_limit_s": 12})
     put(1)
     jobs.call_bitrix24("main")  # so that it is known how long a command takes
     for user_id in range(2, 201):
@@ -253,9 +253,10 @@ def test_a_method_is_held_before_it_is_blocked(
     took_s = time.monotonic() - began
     assert len(control("leads")) == 200
     assert control("duplicates") == []
-    # What is left after a reset is found out with a few commands.
-    assert sum(line["event"] == "refused" for line in lines) <= PROBE
-    assert took_s > 10, "60 s of work did not suffice for 200 commands: the rest had to wait"
+    # Each forgotten minute that held work is asked for with a few commands. A slow machine spreads
+    # the three batches over as many.
+    assert sum(line["event"] == "refused" for line in lines) <= 3 * PROBE
+    assert took_s > 10, "12 s of work did not suffice for 200 commands: the rest had to wait"
 
 
 def test_a_lease_that_expired_is_looked_up_before_it_is_created_again(
