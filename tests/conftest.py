@@ -25,6 +25,9 @@ from tests.servers import PrivateServer, private
 
 CHECKOUT = Path(__file__).parents[1]
 
+#: A process that is sent SIGABRT tells where its threads stand.
+os.environ.setdefault("PYTHONFAULTHANDLER", "1")
+
 
 @contextmanager
 def _running(name: str, folder: Path) -> Iterator[PrivateServer]:

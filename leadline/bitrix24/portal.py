@@ -16,7 +16,14 @@ from leadline.bitrix24 import errors
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.session import Reply, Session
 from leadline.bitrix24.webhook import Webhook
-from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown
+from leadline.runtime.errors import (
+    BitrixError,
+    LeadGone,
+    OutcomeUnknown,
+    PortalDown,
+    Rejected,
+    RequestRejected,
+)
 from leadline.runtime.settings import settings
 
 #: Name resolution, TCP and TLS together.
@@ -78,7 +85,10 @@ class Portal:
             BitrixError: the request as a whole was not served; its class says what may have run.
         """
         cmd = {key: command.as_query() for key, command in commands.items()}
-        answer = self._post("batch", {"halt": 0, "cmd": cmd}, send_until)
+        try:
+            answer = self._post("batch", {"halt": 0, "cmd": cmd}, send_until)
+        except Rejected as error:
+            raise _of_request(error, len(commands)) from None
         results = _as_map(answer.get("result"))
         failed = _as_map(results.get("result_error"))
         done = _as_map(results.get("result"))
@@ -121,6 +131,13 @@ def _read(reply: Reply) -> dict[str, Any]:
     if "error" in body or reply.status >= 400:
         raise errors.classify(reply.status, error, body.get("error_description"))
     return body
+
+
+def _of_request(error: Rejected, commands: int) -> BitrixError:
+    """What a verdict on a whole batch says of its records: something of a single one only."""
+    if commands == 1 and not isinstance(error, LeadGone):
+        return error
+    return RequestRejected(error.detail, code=error.code)
 
 
 def _host(redirect: Reply) -> str:

@@ -21,6 +21,7 @@ LeadlineError
     │   └── TooLate           by our own choice: the lease might have ended before the call
     ├── Unavailable           nothing ran: try again
     ├── OutcomeUnknown        may have run: look the lead up first
+    ├── RequestRejected       the whole request, by one of its records: try each alone
     ├── Rejected              this record can never be accepted as it is
     │   └── LeadGone          the lead is not in the portal any more
     └── PortalDown            concerns the whole portal: pause everything
@@ -196,6 +197,10 @@ class OutcomeUnknown(BitrixError):
         super().__init__(detail, code=code)
         #: No answer came from Bitrix24 itself: the portal may be at it for up to 60 s more.
         self.may_still_run = may_still_run
+
+
+class RequestRejected(BitrixError):
+    """Bitrix24 did not accept the request as a whole, so no one record is known to be at fault."""
 
 
 class Rejected(BitrixError):

@@ -20,8 +20,8 @@ from leadline.sync.plan import (
     conflicting,
     deferred,
     failed,
+    is_of_others,
     looked_up,
-    originator_of,
     unclear,
 )
 from leadline.sync.queue import Leased, WorkQueue
@@ -136,7 +136,7 @@ class Call:
             if entry.is_alone:
                 raise OutcomeUnknown("the look-up can't be read")
             return unclear(entry)
-        if named and named.origin and named.originator == originator_of(entry):
+        if named and is_of_others(entry, named):
             return conflicting(entry, named)
         return looked_up(entry, named, now_ms)
 

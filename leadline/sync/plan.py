@@ -19,6 +19,7 @@ from leadline.runtime.errors import (
     PortalDown,
     Refused,
     Rejected,
+    RequestRejected,
 )
 from leadline.runtime.settings import settings
 from leadline.sync.entry import Answered, Entry, Fields, Outcome, Owed, Settlement
@@ -54,6 +55,8 @@ Plan = Nothing | LookUp | Write
 
 #: It is known which lead is the user's, if any.
 _CERTAIN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
+#: The next request serves this user and nobody else.
+_ALONE: Fields = {"alone": 1}
 #: How often in a row a lead may vanish before its user fails: in simple CRM mode each one does.
 VANISHED_MAX = 2
 VANISHED = "its lead vanished twice in a row: is it deleted at once, or is the CRM in simple mode?"
@@ -154,9 +157,15 @@ def _looked(entry: Entry) -> Fields:
     return {"looked_order": entry.look_order} if entry.wants_look else {}
 
 
+def is_of_others(entry: Entry, lead: Found) -> bool:
+    """Whether a lead that is not this user's by its origin is somebody else's: it bears another."""
+    return bool(lead.origin) or lead.originator not in {"", originator_of(entry)}
+
+
 def conflicting(entry: Entry, lead: Found) -> Settlement:
-    """The lead that a message named belongs to another user; the next event gets one of its own."""
-    error = Rejected(f"lead {lead.lead_id} belongs to another user")
+    """The lead that a message named is somebody else's; the next event gets one of its own."""
+    of = "user" if lead.originator == originator_of(entry) else "installation"
+    error = Rejected(f"lead {lead.lead_id} belongs to another {of}")
     return replace(failed(entry, error, now_ms=0), fields={"agreed": "", "hint": "", "doubt": 1})
 
 
@@ -167,7 +176,7 @@ def deferred(entry: Entry, wait_ms: int) -> Settlement:
 
 def unclear(entry: Entry) -> Settlement:
     """The page of a look-up that others share does not say whether there is a lead."""
-    return Settlement(entry, {"alone": 1})
+    return Settlement(entry, _ALONE)
 
 
 def failed(
@@ -184,6 +193,8 @@ def failed(
         fields = _gone(entry)
         if entry.vanished + 1 >= VANISHED_MAX:
             error = Rejected(VANISHED)
+    elif isinstance(error, RequestRejected):
+        fields = _ALONE
     elif was_written and isinstance(error, OutcomeUnknown):
         fields = _doubt(entry, error, now_ms)
     if isinstance(error, Rejected) and not isinstance(error, LeadGone):

@@ -52,7 +52,8 @@ class Request:
 def build(entries: list[Entry]) -> Request:
     """One command for each user to write, and few for all to look up: a batch of them at most.
 
-    Look-ups come first, as a user may need two commands; whose write is left waits for the next.
+    Look-ups come first, as a user may need two commands; whose write is left waits for the next. So
+    do all others where a user must be served alone.
     """
     plans = [(entry, plan(entry)) for entry in entries]
     shared = _look_ups([entry for entry, step in plans if isinstance(step, LookUp)])
@@ -62,7 +63,6 @@ def build(entries: list[Entry]) -> Request:
     commands |= {
         _write_key(entry): step.command for entry, step in plans if isinstance(step, Write)
     }
-    commands = dict(islice(commands.items(), MAX_COMMANDS))
     steps = []
     for entry, step in plans:
         keys: tuple[str, ...] = ()
@@ -71,7 +71,10 @@ def build(entries: list[Entry]) -> Request:
         elif isinstance(step, LookUp):
             keys = tuple(shared[entry.user_id])
         steps.append(Step(entry, step, keys))
-    return Request(steps, commands)
+    alone = next((step for step in steps if step.entry.is_alone and step.keys), None)
+    if alone:
+        commands = {key: commands[key] for key in alone.keys}
+    return Request(steps, dict(islice(commands.items(), MAX_COMMANDS)))
 
 
 def _look_ups(entries: list[Entry]) -> dict[int, dict[str, Command]]:

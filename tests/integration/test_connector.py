@@ -20,7 +20,7 @@ import requests
 
 from leadline.messages import topology
 from leadline.messages.connector import Connector
-from tests.servers import PrivateServer, eventually, private
+from tests.servers import PrivateServer, ended, eventually, private
 
 QUEUE = topology.REQUESTS
 DEAD = topology.dead_letters(QUEUE)
@@ -78,7 +78,7 @@ class Process:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return ended(self.process)
 
 
 Start = Callable[..., Process]
@@ -280,7 +280,7 @@ def test_sigterm_finishes_what_is_under_way(
     running.process.send_signal(signal.SIGTERM)
     publish(amqp_url, b"{}")
     function.may_answer.set()
-    assert running.process.wait(20) == 0
+    assert ended(running.process) == 0
     assert depth(amqp_url) <= 1
     assert depth(amqp_url) == 2 - len(function.requests)
 
@@ -395,7 +395,7 @@ def test_sigterm_finishes_what_waits_too(
     eventually(lambda: depth(amqp_url) == 0, 10, "the connector has all")
     running.process.send_signal(signal.SIGTERM)
     function.may_answer.set()
-    assert running.process.wait(20) == 0
+    assert ended(running.process) == 0
     assert depth(amqp_url) == 0
 
 
@@ -533,7 +533,7 @@ def test_without_a_broker_it_says_so_and_goes_on_trying(start: Start) -> None:
 @pytest.mark.parametrize("routes", ["", "nonsense", "[]", "{}"])
 def test_without_sensible_routes_it_does_not_start(start: Start, routes: str) -> None:
     connector = start("amqp://127.0.0.1:1/", LEADLINE_ROUTES=routes)
-    assert connector.process.wait(20) != 0
+    assert ended(connector.process) != 0
 
 
 @pytest.fixture

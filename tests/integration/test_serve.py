@@ -21,7 +21,7 @@ import requests
 
 from leadline.messages import topology
 from leadline.runtime import lean, serve
-from tests.servers import eventually
+from tests.servers import ended, eventually
 
 CHECKOUT = Path(__file__).parents[2]
 NOBODY = {
@@ -84,7 +84,7 @@ def create_user() -> Iterator[Server]:
     eventually(server.is_up, 20, "the function is served")
     yield server
     server.process.terminate()
-    assert server.process.wait(10) == 0
+    assert ended(server.process, 10) == 0
 
 
 def assert_problem(answer: requests.Response, status: int) -> None:
@@ -170,7 +170,7 @@ def test_the_path_may_have_a_prefix(create_user: Server, path: str) -> None:
 def test_without_keys_a_function_does_not_start(start: Start) -> None:
     for auth in ({"LEADLINE_AUTH": "on"}, {"LEADLINE_AUTH": "perhaps"}):
         server = start("create_user", LEADLINE_SECRETS_DIR="/nowhere", **auth)
-        assert server.process.wait(20) != 0
+        assert ended(server.process) != 0
 
 
 def test_keys_are_asked_for(start: Start, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_server_and_worker_import_once_and_nothing_unused(
         server = Server("functions/create_user", free_port(), env, file)
         eventually(server.is_up, 20, "the function is served")
         server.process.terminate()
-        server.process.wait(10)
+        ended(server.process, 10)
     lines = told.read_text(encoding="utf-8").splitlines()
     imports = Counter(line.rpartition("|")[2].strip() for line in lines)
     assert imports["flask"] == imports["pydantic"] == imports["leadline.ledger.accept"] == 1
@@ -242,7 +242,7 @@ def test_sigterm_finishes_the_request_under_way(start: Start) -> None:
         thread.join(20)
         waiting.close()
     assert statuses == [503]
-    assert server.process.wait(15) == 0
+    assert ended(server.process, 15) == 0
 
 
 def test_sigterm_leaves_nothing_unpublished(start: Start, database_url: str, amqp_url: str) -> None:
@@ -251,7 +251,7 @@ def test_sigterm_leaves_nothing_unpublished(start: Start, database_url: str, amq
     # The first one has to wait for a connection to the broker.
     assert requests.post(server.url, json=ANN, timeout=20).status_code == HTTPStatus.CREATED
     server.process.terminate()
-    assert server.process.wait(15) == 0
+    assert ended(server.process, 15) == 0
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         assert connection.channel().queue_purge(topology.REQUESTS).method.message_count == 1
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from leadline.bitrix24 import errors
+from leadline.bitrix24 import errors, portal
 from leadline.bitrix24.session import Session
 from leadline.runtime import clock
 from leadline.runtime.errors import OutcomeUnknown, Rejected, Unavailable
@@ -149,6 +149,11 @@ def unknown_codes_are_final() -> None:
     errors._class_of = wrong
 
 
+def rejected_requests_are_final() -> None:
+    """A verdict on a whole batch is one on each of its records."""
+    portal._of_request = lambda error, commands: error  # noqa: ARG005 - same signature
+
+
 ALL: dict[str, Callable[[], None]] = {
     one.__name__: one
     for one in (
@@ -167,5 +172,6 @@ ALL: dict[str, Callable[[], None]] = {
         precondition_is_of_the_user,
         tls_breaks_before_the_request,
         unknown_codes_are_final,
+        rejected_requests_are_final,
     )
 }

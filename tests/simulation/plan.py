@@ -140,6 +140,7 @@ PORTAL_TROUBLES = (
     ("malformed", 3),
     ("silent", 1),
     ("long error", 1),
+    ("request rejected", 2),
 )
 FAULTS = (
     ("portal", 10),

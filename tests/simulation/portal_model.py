@@ -310,11 +310,7 @@ class PortalModel:
             return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
         self._counter += 1
         request.fate = "failed"
-        if kind == "5xx unrun":
-            return 500, b"<html>trouble</html>"
-        if kind == "long error":
-            return 500, _error("ERROR_UNEXPECTED_ANSWER", "x" * int(request.trouble.amount))
-        return None
+        return _failure(request)
 
     def _answer(self, content: dict[str, Any], trouble: Trouble, answer: Mailbox) -> None:
         kind, text = trouble.kind, json.dumps(content).encode()
@@ -506,6 +502,19 @@ class Connection:
     def abort(self) -> None:
         """Hang up: the next request needs another connection."""
         self._portal._world.process.memory.pop(Connection, None)
+
+
+def _failure(request: Request) -> tuple[int, bytes] | None:
+    """What a request that was counted fails with as a whole."""
+    kind, form = request.trouble.kind, int(request.trouble.amount)
+    if kind == "5xx unrun":
+        return 500, b"<html>trouble</html>"
+    if kind == "long error":
+        return 500, _error("ERROR_UNEXPECTED_ANSWER", "x" * form)
+    if kind == "request rejected" and len(request.commands) > 1:
+        code = ("NOT_FOUND", "100", "ERROR_ARGUMENT")[form % 3]
+        return 400, _error(code, "One of the records is not accepted")
+    return None
 
 
 def _error(code: str, text: str) -> bytes:

@@ -14,6 +14,7 @@ from leadline.runtime.errors import (
     PortalDown,
     Refused,
     Rejected,
+    RequestRejected,
     Unavailable,
 )
 from leadline.sync.entry import Owed
@@ -95,6 +96,16 @@ def test_a_permanent_error_is_answered_once_with_its_reason() -> None:
     assert (event.answered.outcome, event.answered.attempts) == ("failed", 1)
     assert event.answered.reason == "Invalid stage"
     assert not event.answered.is_passing
+
+
+def test_a_request_that_is_rejected_as_a_whole_is_no_verdict_on_any_of_its_users() -> None:
+    settlement = failed(entry(owed()), RequestRejected("One is not accepted"), NOW)
+    assert settlement.fields == {"alone": 1}
+    assert (outcomes(settlement.events), settlement.delay_ms) == ({}, 2000)
+    last = failed(entry(owed(attempts=2)), RequestRejected("One is not accepted"), NOW)
+    (event,) = last.events
+    assert event.answered is not None
+    assert event.answered.is_passing
 
 
 def test_an_answer_once_given_is_never_changed() -> None:

@@ -19,6 +19,7 @@ from leadline.runtime.errors import (
     PortalDown,
     Refused,
     Rejected,
+    RequestRejected,
     Unavailable,
 )
 
@@ -120,6 +121,18 @@ def test_a_command_that_the_answer_does_not_speak_of_may_have_run(
     answering.says(body)
     answers = portal.call(COMMANDS).answers
     assert [type(one) for one in answers.values()] == [OutcomeUnknown, OutcomeUnknown]
+
+
+@pytest.mark.parametrize("code", ["NOT_FOUND", "100", "ERROR_METHOD_NOT_FOUND"])
+def test_a_verdict_on_the_whole_batch_is_none_on_each_of_its_records(
+    portal: Portal, answering: Answering, code: str
+) -> None:
+    answering.says({"error": code, "error_description": "One is not accepted"}, 400)
+    assert type(error_of(portal)) is RequestRejected
+    one = dict(list(COMMANDS.items())[:1])
+    expected = RequestRejected if code == "NOT_FOUND" else Rejected
+    with pytest.raises(expected):
+        portal.call(one)
 
 
 def test_an_error_of_odd_shape_is_still_an_error(portal: Portal, answering: Answering) -> None:

@@ -2,9 +2,12 @@
 
 from collections import Counter
 
+import pytest
+
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.sync import request
+from leadline.sync.entry import Answered
 from leadline.sync.plan import LookUp, Nothing, Write
 from leadline.sync.request import Request
 from tests.unit.entries import entry, known, owed
@@ -56,13 +59,22 @@ def test_users_of_two_installations_do_not_share_a_look_up() -> None:
     assert asked == [[first], [other], [first]]
 
 
-def test_a_user_that_is_to_be_looked_up_alone_is() -> None:
-    doubtful = [entry(owed(), user_id=one, is_doubtful=True) for one in (1, 3)]
-    crowded = entry(owed(), user_id=2, is_doubtful=True, is_alone=True, originator="staging")
-    wanted = request.build([doubtful[0], crowded, doubtful[1]])
-    asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
-    first = leads.look_up([1, 3], "leadline")
-    assert asked == [[first], [leads.look_up([2], "staging")], [first]]
+@pytest.mark.parametrize("is_doubtful", [True, False])
+def test_a_user_that_is_to_be_served_alone_has_a_request_of_its_own(*, is_doubtful: bool) -> None:
+    others = [
+        entry(owed(), user_id=1, is_doubtful=True),
+        *(entry(owed(), user_id=one) for one in range(3, 60)),
+    ]
+    alone = entry(owed(), user_id=2, is_doubtful=is_doubtful, is_alone=True)
+    wanted = request.build([*others, alone])
+    assert request.build([alone]).commands == wanted.commands
+    assert [step.entry for step in wanted.steps if wanted.serves(step)] == [alone]
+
+
+def test_whose_reply_alone_is_owed_waits_for_no_request_of_its_own() -> None:
+    answered = entry(owed(answered=Answered("failed", 1)), user_id=2, is_alone=True)
+    wanted = request.build([entry(owed(), user_id=1), answered])
+    assert all(wanted.serves(step) for step in wanted.steps)
 
 
 def test_users_are_looked_up_in_parts_that_fit_a_page_though_some_have_two_leads() -> None:
