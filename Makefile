@@ -3,6 +3,9 @@
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
 
+# Test files side by side, each process with private servers; two a core, as half of the time is waiting.
+SIDE_BY_SIDE := $(if $(DATABASE_URL)$(AMQP_URL)$(REDIS_URL),,-n $(shell expr 2 '*' $$(nproc)) --dist loadfile)
+
 help: ## what there is to do
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile
 
@@ -24,7 +27,7 @@ demo: setup ## follow one user from HTTP to its lead
 test: setup ## every test, on private servers of its own
 	@scripts/browser
 	@scripts/packages prometheus spin gcc
-	@$(RUN) pytest
+	@$(RUN) pytest $(SIDE_BY_SIDE)
 
 test-containers: setup ## the images and the compose system; needs a Docker Engine with Compose
 	@$(RUN) pytest -m containers --timeout 1500 tests/containers

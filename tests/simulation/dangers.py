@@ -136,6 +136,15 @@ def _copy_is_held_up(random: Random) -> tuple[Shape, _Items]:
     return replace(shape, intakes=3), items
 
 
+def _batch_is_rejected(random: Random) -> tuple[Shape, _Items]:
+    """A request for several users is turned down as a whole, whoever of them is to blame."""
+    items: _Items = [_create(user, 0.0) for user in range(random.randrange(2, 6))]
+    items += [Write(random.uniform(1, 10), "update", user, 0, name=1) for user in range(2)]
+    for nth in random.sample(range(1, 6), 3):
+        items.append(Fault("portal: request rejected", nth=nth, amount=random.randrange(3)))
+    return _shape(random), items
+
+
 _DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
     _stale_precondition,
     _worker_stands_still,
@@ -143,4 +152,5 @@ _DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
     _reply_does_not_arrive,
     _first_message_is_held_up,
     _copy_is_held_up,
+    _batch_is_rejected,
 )

@@ -22,6 +22,7 @@ from leadline.sync.plan import (
     conflicting,
     deferred,
     failed,
+    is_of_others,
     looked_up,
     originator_of,
     unclear,
@@ -160,6 +161,28 @@ def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
     assert conflicting(leased, found(origin="8")) == Settlement(
         leased, {"agreed": "", "hint": "", "doubt": 1}, (owed(answered=answered),)
     )
+
+
+@pytest.mark.parametrize(
+    ("origin", "originator", "of"),
+    [
+        ("8", "leadline", "user"),
+        ("7", "staging", "installation"),
+        ("", "staging", "installation"),
+        ("7", "", "installation"),
+        ("", "", None),
+    ],
+)
+def test_a_lead_that_bears_somebody_elses_origin_is_not_taken(
+    origin: str, originator: str, of: str | None
+) -> None:
+    leased = entry(owed(), hint=55)
+    lead = replace(found(origin=origin), originator=originator)
+    assert is_of_others(leased, lead) == (of is not None)
+    if of:
+        (event,) = conflicting(leased, lead).events
+        assert event.answered is not None
+        assert event.answered.reason == f"lead 55 belongs to another {of}"
 
 
 def test_what_was_not_sent_waits_for_its_method_and_is_as_it_was() -> None:
