@@ -52,6 +52,7 @@ class Budget:
     ) -> None:
         self._redis = client
         self._prefix = f"{prefix}operating:"
+        self._epoch = f"{prefix}memory"
         self._limit_s = limit_s * SHARE
         self._batch_s = request_limit_s * BATCH_SHARE
         self._reserve = lua.script(client, _LUA, "reserve")
@@ -100,7 +101,7 @@ class Budget:
 
     def _ask(self, method: str, count: int, reserved: Reserved) -> int:
         args = [count, self._limit_s, PROBE, LOST_S]
-        allowed, held, wait_ms = self._reserve(keys=[self._prefix + method], args=args)
+        allowed, held, wait_ms = self._reserve(keys=self._keys(method), args=args)
         reserved.held[method] = held
         if allowed < count:
             reserved.wait_ms = max(reserved.wait_ms, wait_ms)
@@ -114,16 +115,17 @@ class Budget:
         Raises:
             redis.RedisError: Redis can't be reached.
         """
+        is_answered = int(bool(timings))
         with self._redis.pipeline(transaction=False) as pipe:
             for method, held in reserved.held.items():
-                self._record(
-                    keys=[self._prefix + method],
-                    args=[held, *_facts(timings.get(method))],
-                    client=pipe,
-                )
+                facts = _facts(timings.get(method))
+                self._record(keys=self._keys(method), args=[held, *facts, is_answered], client=pipe)
             per = self._seconds_a_command(reserved, timings, spent_s)
-            self._record(keys=[self._prefix + ANY], args=[0, "", 0, per], client=pipe)
+            self._record(keys=self._keys(ANY), args=[0, "", 0, per, is_answered], client=pipe)
             pipe.execute()
+
+    def _keys(self, method: str) -> list[str]:
+        return [self._prefix + method, self._epoch]
 
     def _seconds_a_command(
         self, reserved: Reserved, timings: Mapping[str, Timing], spent_s: float

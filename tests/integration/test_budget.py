@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from leadline.bitrix24.budget import Budget
+from leadline.bitrix24.budget import BATCH, PROBE, Budget
 from leadline.bitrix24.portal import Timing
+from leadline.sync.queue import WorkQueue
 
 LIMIT_S = 480.0
 METHOD = "crm.item.add"
@@ -16,7 +17,9 @@ METHOD = "crm.item.add"
 @pytest.fixture
 def budget(redis_url: str) -> Iterator[Budget]:
     with redis.Redis.from_url(redis_url) as client:
-        yield Budget(client, "test:", limit_s=LIMIT_S)
+        queue = WorkQueue(client, "test")
+        queue.begin_first_epoch()
+        yield Budget(client, queue.prefix, limit_s=LIMIT_S)
 
 
 def answered(budget: Budget, used_s: float) -> None:
@@ -51,3 +54,21 @@ def test_what_was_reserved_and_not_used_is_returned(budget: Budget) -> None:
     budget.record(reserved, {}, 0)
     budget.record(reserved, {}, 0)
     assert allowed(budget, 40) == 40
+
+
+@pytest.mark.parametrize("timings", [{}, {METHOD: Timing(5, 5, 455, reset_in_s=600)}, None])
+def test_what_redis_forgot_was_used_is_asked_for_with_a_few_commands(
+    budget: Budget, redis_url: str, timings: dict[str, Timing] | None
+) -> None:
+    answered(budget, 450)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    reserved = budget.reserve(Counter({METHOD: 50}))
+    assert reserved.allowed == {METHOD: PROBE}
+    if timings is None:  # a portal that tells nothing of its times has no such limit
+        timings = {BATCH: Timing(5, 0, None, reset_in_s=60)}
+        expected = range(50, 51)
+    else:
+        expected = range(1, 17) if timings else range(PROBE, PROBE + 1)
+    budget.record(reserved, timings, 5)
+    assert allowed(budget) in expected

@@ -1,6 +1,7 @@
 -- Execution time of one method: what an answer said of it.
--- KEYS[1] the method's account
--- ARGV reserved microseconds, used seconds ('' unknown), seconds until the reset, seconds a command
+-- KEYS the method's account, Redis' epoch
+-- ARGV reserved microseconds, used seconds ('' unknown), seconds until the reset, seconds a command,
+-- whether there was an answer ('1', '0')
 local now_s = time[1] + time[2] / 1000000
 local account = redis.call('HMGET', KEYS[1], 'reserved', 'per', 'used', 'reset_at')
 local reserved = math.max(0, tonumber(account[1] or 0) - tonumber(ARGV[1]) / 1000000)
@@ -16,5 +17,6 @@ if ARGV[4] ~= '' then
   if account[2] then per = 0.5 * per + 0.5 * tonumber(account[2]) end
   redis.call('HSET', KEYS[1], 'per', tostring(per))
 end
+if ARGV[5] == '1' then redis.call('HSET', KEYS[1], 'epoch', (epoch_of(KEYS[2]))) end
 redis.call('EXPIRE', KEYS[1], 86400)
 return 1
