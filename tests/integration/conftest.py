@@ -84,6 +84,12 @@ def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return redis_url
 
 
+def outlive_clocks(queue: WorkQueue) -> None:
+    """Let the first ten seconds of Redis' epoch be over, in which clocks may deceive."""
+    began_ms = queue.remembers_since_ms() - 10_000
+    queue._redis.hset(f"{queue.prefix}memory", "born", str(began_ms))  # noqa: SLF001
+
+
 @pytest.fixture
 def control(portal: str) -> Control:
     """The emulator's control API."""

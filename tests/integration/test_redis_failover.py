@@ -25,6 +25,7 @@ from local.edge import checks
 from local.private.servers import PrivateServer, private
 from local.private.waiting import eventually
 from tests.faults.proxy import Proxy
+from tests.integration.conftest import outlive_clocks
 from tests.integration.test_calls import put
 
 #: Longer than a failover needs from the first refused write on, far shorter than any time-out.
@@ -85,13 +86,13 @@ class Pair:
 
 
 def remember() -> None:
-    """Begin the memory of a server, as every worker does all the time.
+    """Begin the memory of a server, as every worker does all the time, and outlive ten seconds.
 
     Users that are created from then on are served at once; others wait for calls that may have
     been forgotten.
     """
     portals.presence().report("a worker of this test")
-    work_queue().remembers_since_ms()
+    outlive_clocks(work_queue())
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from leadline.sync import jobs, portals
 from leadline.sync.queue import work_queue
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.watch import resync
-from tests.integration.conftest import Answer, Control, rows, served
+from tests.integration.conftest import Answer, Control, outlive_clocks, rows, served
 from tests.servers import eventually
 
 Leadline = Callable[..., Answer]
@@ -103,7 +103,7 @@ def moved_by_hand(user_id: UserId) -> None:
 
 def lose_memory() -> None:
     client().flushall()
-    work_queue().remembers_since_ms()  # as every worker asks all the time
+    outlive_clocks(work_queue())
 
 
 @pytest.fixture(params=["Redis remembers", "Redis has forgotten"])
