@@ -8,15 +8,23 @@ import pytest
 from local.runner.state import State
 from tests.faults import story
 from tests.faults.portal import PATIENCE
+from tests.servers import eventually
 from tests.system import System
 
+#: What a system asks the portal when it starts, in three requests.
+_AT_START = {"profile", "crm.settings.mode.get", "crm.status.list", "crm.lead.list"}
 _FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Started once, by the real runner."""
+    """Started once, by the real runner; what it asks the portal first has been asked."""
     with story.running(System(State(tmp_path_factory.mktemp("system")), PATIENCE)) as system:
+        eventually(
+            lambda: system.control("GET", "calls")["methods"].keys() >= _AT_START,
+            30,
+            "the portal is asked about itself",
+        )
         yield system
 
 
