@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext
+from pika.exceptions import AMQPConnectionError
 from werkzeug.serving import make_server
 from werkzeug.wsgi import get_input_stream
 
@@ -70,19 +71,26 @@ def served(function: str) -> Iterator[str]:
 
 def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
     """Take so many messages of this queue to its function, as the connector does."""
-    with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
-        channel = connection.channel()
-        for one in topology.queues_of(queue):
-            channel.queue_declare(one.name, durable=True, arguments=one.arguments)
-        taken: list[Received] = []
+    taken: list[Received] = []
 
-        def take() -> bool:
-            method, properties, body = channel.basic_get(queue, auto_ack=True)
-            if method is not None:
+    def take() -> bool:
+        # The broker ends a connection about a queue that was made a moment ago; the connector makes
+        # another one then.
+        with (
+            suppress(AMQPConnectionError),
+            closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection,
+        ):
+            channel = connection.channel()
+            for one in topology.queues_of(queue):
+                channel.queue_declare(one.name, durable=True, arguments=one.arguments)
+            while len(taken) < messages:
+                method, properties, body = channel.basic_get(queue, auto_ack=True)
+                if method is None:
+                    break
                 taken.append(Received(channel, method.delivery_tag, queue, properties, body, 1))
-            return len(taken) == messages
+        return len(taken) == messages
 
-        eventually(take, 10, f"{messages} in {queue}")
+    eventually(take, 10, f"{messages} in {queue}")
     with served(function) as url:
         courier = Courier(queue, url, 1)
         if messages == 1:
