@@ -4,12 +4,10 @@ They show that this is an empty or an old database where another one has been: c
 new users would take over the leads of others. An operator decides: `leadline restored`.
 """
 
-import threading
-import time
-
 import structlog
 
 from leadline.runtime import installation, secrets
+from leadline.runtime.interval import Interval
 from leadline.sync.originator import originator_id
 
 log = structlog.get_logger()
@@ -17,8 +15,7 @@ log = structlog.get_logger()
 #: How often a process looks, until the portal could be read and has no such leads.
 LOOK_EVERY_S = 15.0
 
-_lock = threading.Lock()
-_looked_at = -LOOK_EVERY_S
+_looks = Interval(LOOK_EVERY_S)
 
 
 def run() -> None:
@@ -29,7 +26,7 @@ def run() -> None:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if secrets.read("bitrix-webhook-url") is None or not _is_time():
+    if secrets.read("bitrix-webhook-url") is None or not _looks.begin():
         return
     if installation.stored().is_portal_checked:
         return
@@ -41,12 +38,3 @@ def run() -> None:
     if is_known:
         installation.note_portal_checked()
         log.info("the portal has no leads of ours without a user", originator_id=originator)
-
-
-def _is_time() -> bool:
-    global _looked_at  # noqa: PLW0603 - a clock of this process
-    with _lock:
-        if time.monotonic() - _looked_at < LOOK_EVERY_S:
-            return False
-        _looked_at = time.monotonic()
-        return True

@@ -1,11 +1,9 @@
 """The portal's own stages, read now and then so that clients are held to what really exists."""
 
-import threading
-import time
-
 import structlog
 
 from leadline.runtime import secrets
+from leadline.runtime.interval import Interval
 from leadline.users import stages
 
 log = structlog.get_logger()
@@ -13,8 +11,7 @@ log = structlog.get_logger()
 #: How often a process looks whether the list is stale, and tries again after a failure.
 LOOK_EVERY_S = 300.0
 
-_lock = threading.Lock()
-_looked_at = -LOOK_EVERY_S
+_looks = Interval(LOOK_EVERY_S)
 
 
 def refresh() -> None:
@@ -23,7 +20,7 @@ def refresh() -> None:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if not _is_time() or secrets.read("bitrix-webhook-url") is None or stages.are_fresh():
+    if not _looks.begin() or secrets.read("bitrix-webhook-url") is None or stages.are_fresh():
         return
     # Once an hour of all the ticks: HTTP and Redis take longer to import than all else of a tick.
     from leadline.sync import portal_stages  # noqa: PLC0415
@@ -32,12 +29,3 @@ def refresh() -> None:
     if found is not None:
         stages.replace(found)
         log.info("stages read", stages=len(found))
-
-
-def _is_time() -> bool:
-    global _looked_at  # noqa: PLW0603 - a clock of this process
-    with _lock:
-        if time.monotonic() - _looked_at < LOOK_EVERY_S:
-            return False
-        _looked_at = time.monotonic()
-        return True

@@ -4,14 +4,12 @@ A data folder that is put back to an earlier time (a volume's snapshot) is the s
 same history by all that it says of itself. Only somebody outside knows that it had been further.
 """
 
-import threading
-import time
-
 import structlog
 
 from leadline.runtime import installation, secrets
 from leadline.runtime.errors import BadConfiguration, QueueDown
 from leadline.runtime.installation import Position
+from leadline.runtime.interval import Interval
 
 log = structlog.get_logger()
 
@@ -19,8 +17,7 @@ log = structlog.get_logger()
 LOOK_EVERY_S = 15.0
 AFTER_TROUBLE_S = 60.0
 
-_lock = threading.Lock()
-_look_at = 0.0
+_looks = Interval(LOOK_EVERY_S)
 
 
 def check() -> None:
@@ -31,7 +28,7 @@ def check() -> None:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if secrets.read("redis-url") is None or not _is_time():
+    if secrets.read("redis-url") is None or not _looks.begin():
         return
     import redis  # noqa: PLC0415 - a relay is ready to serve without it, see test_cold_start
 
@@ -39,7 +36,7 @@ def check() -> None:
         _compare()
     except (QueueDown, BadConfiguration, redis.RedisError) as error:
         log.warning("Redis can't say how far Postgres was", error=type(error).__name__)
-        _rest(AFTER_TROUBLE_S)
+        _looks.postpone(AFTER_TROUBLE_S)
 
 
 def _compare() -> None:
@@ -55,20 +52,6 @@ def _compare() -> None:
         installation.begin_history(lost=remembered.history)
         now = installation.position()
     client().hset(key, mapping={"history": now.history, "written": now.written})
-
-
-def _is_time() -> bool:
-    with _lock:
-        if time.monotonic() < _look_at:
-            return False
-    _rest(LOOK_EVERY_S)
-    return True
-
-
-def _rest(wait_s: float) -> None:
-    global _look_at  # noqa: PLW0603 - a clock of this process
-    with _lock:
-        _look_at = time.monotonic() + wait_s
 
 
 def _remembered(values: object) -> Position | None:

@@ -20,6 +20,7 @@ from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
 from leadline.runtime import database, installation
 from leadline.runtime.errors import BadMessage
+from leadline.runtime.interval import Interval
 from leadline.runtime.migrate import migrate
 from leadline.sync import witness
 from leadline.users import store
@@ -221,8 +222,7 @@ def put_back(tmp_path: Path, use: Use) -> Iterator[tuple[Event, Event, Event]]:
 
 @pytest.fixture
 def at_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(witness, "LOOK_EVERY_S", 0)
-    monkeypatch.setattr(witness, "_look_at", 0)
+    monkeypatch.setattr(witness, "_looks", Interval(0))
 
 
 @pytest.mark.usefixtures("in_redis", "at_each_tick")

@@ -9,6 +9,7 @@ import structlog
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.runtime import installation
+from leadline.runtime.interval import Interval
 from leadline.sync import portal_check, portals
 from leadline.sync.originator import originator_id
 from leadline.users import store
@@ -29,7 +30,7 @@ def connected(
     assert in_postgres
     assert in_redis
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    monkeypatch.setattr(portal_check, "LOOK_EVERY_S", 0)
+    monkeypatch.setattr(portal_check, "_looks", Interval(0))
 
 
 @pytest.fixture
