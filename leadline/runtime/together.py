@@ -1,4 +1,4 @@
-"""Group commit: who comes while others are being served is served with all who came meanwhile."""
+"""Group commit: requests that arrive while one is in flight share the next statement."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,8 +10,9 @@ from leadline.runtime import turns
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
 
-#: The first one after a pause goes at once; under load those who come next gather so long. Each
-#: group has its own costs, and a larger one divides them among more.
+#: How long after the last group a group may wait for company. Each group has its own costs, and a
+#: larger one divides them among more. A request lingers only where the last group was of several:
+#: one client alone, which asks again as soon as it has its answer, never waits.
 LINGER_S = 0.003
 
 _Group = list[tuple[Ask, asyncio.Future[Answer]]]
@@ -31,6 +32,7 @@ class Together(Generic[Ask, Answer]):
         self._waiting: _Group[Ask, Answer] = []
         self._is_busy = False
         self._went_at = float("-inf")
+        self._had_company = False
 
     def ask(self, ask: Ask) -> Answer:
         """The answer to this ask; what `serve` raises is raised for all whom it served."""
@@ -48,7 +50,7 @@ class Together(Generic[Ask, Answer]):
         """Have those who wait served: now, or when others had time to come along."""
         loop = asyncio.get_running_loop()
         wait_s = self._went_at + LINGER_S - loop.time()
-        if wait_s > 0:
+        if wait_s > 0 and (self._had_company or len(self._waiting) > 1):
             loop.call_later(wait_s, self._go)
         else:
             self._go()
@@ -58,6 +60,7 @@ class Together(Generic[Ask, Answer]):
         loop = asyncio.get_running_loop()
         self._went_at = loop.time()
         group, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
+        self._had_company = len(group) > 1
         asks = [ask for ask, _ in group]
         served = loop.create_task(turns.take(lambda: self._serve(asks)))
         served.add_done_callback(partial(self._served, group))
