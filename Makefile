@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo test test-containers bench faults mutants simulate model lint setup api-check audit
+.PHONY: help run stop reset logs demo check test test-containers bench faults mutants simulate model lint setup api-check audit
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -23,6 +23,9 @@ logs: ## follow all logs
 
 demo: setup ## follow one user from HTTP to its lead
 	@$(RUN) local.demo
+
+check: setup ## lint, types, unit tests and the test files that were changed: for each commit
+	@scripts/check
 
 test: setup ## every test, on private servers of its own
 	@scripts/browser
