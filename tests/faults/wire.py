@@ -1,12 +1,12 @@
 """A plain AMQP client beside the system: publishes by hand, reads what lies in a queue."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import orjson
 import pika
 import psutil
 import requests
@@ -30,7 +30,7 @@ class Letter:
     @property
     def content(self) -> Any:
         """The body as JSON."""
-        return json.loads(self.body)
+        return orjson.loads(self.body)
 
     @property
     def headers(self) -> Mapping[str, Any]:
