@@ -52,7 +52,7 @@ class Wire:
 
     def publish(self, message: object, queue: str = REQUESTS, **properties: object) -> None:
         """Publish JSON, or bytes as they are; returns once the broker has it."""
-        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        body = message if isinstance(message, bytes) else orjson.dumps(message)
         properties = {"content_type": "application/json", "delivery_mode": 2, **properties}
         self.channel.basic_publish(
             "", queue, body, pika.BasicProperties(**properties), mandatory=True
