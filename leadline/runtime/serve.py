@@ -28,7 +28,18 @@ import functions_framework
 import structlog
 from flask import Request
 
-from leadline.runtime import auth, lean, log, metrics, problem, rsgi, tracing, traffic, turns
+from leadline.runtime import (
+    auth,
+    cleartext,
+    lean,
+    log,
+    metrics,
+    problem,
+    rsgi,
+    tracing,
+    traffic,
+    turns,
+)
 from leadline.runtime.http import BODY, Answer
 from leadline.runtime.settings import settings
 from leadline.runtime.traffic import App, StartResponse
@@ -51,6 +62,7 @@ def _function(folder: Path) -> Function:
     target = _target(folder)
     log.configure(_name(folder))
     auth.check_configured()
+    cleartext.refuse_configured()
     source = folder / "main.py"
     functions_framework.create_app(target, str(source), "http")  # type: ignore[no-untyped-call]
     function: Function = getattr(sys.modules[source.stem], target)
