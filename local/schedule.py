@@ -29,7 +29,8 @@ class _Unmoved(urllib.request.HTTPRedirectHandler):
         """None: the answer is an error."""
 
 
-_opener = urllib.request.build_opener(_Unmoved)
+#: Nor does the key go to a proxy that the environment names.
+_opener = urllib.request.build_opener(_Unmoved, urllib.request.ProxyHandler({}))
 
 
 def main() -> int:
