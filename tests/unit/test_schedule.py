@@ -40,7 +40,7 @@ def _serving(place: Place) -> ThreadingHTTPServer:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        do_GET = do_POST
+        do_GET = do_POST  # noqa: N815 - what a redirect would become
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Say nothing."""
