@@ -13,6 +13,7 @@ from secrets import token_urlsafe
 from leadline.bitrix24.webhook import Webhook
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.secrets import DEFAULT_FOLDER
+from local.runner.servers.rabbitmq import message_max
 
 SERVERS = Path("/run/leadline")
 EMULATOR = "http://bitrix24:3024/rest/1/local-webhook-code/"
@@ -23,7 +24,15 @@ def prepare(servers: Path, functions: Path, webhook: str, keys: str) -> None:
     postgres, rabbitmq, redis = (
         _kept(servers / f"{name}-password") for name in ("postgres", "rabbitmq", "redis")
     )
-    _write(servers / "rabbitmq.conf", f"default_user = leadline\ndefault_pass = {rabbitmq}\n")
+    broker = {
+        "default_user": "leadline",
+        "default_pass": rabbitmq,
+        "max_message_size": message_max(),
+    }
+    _write(
+        servers / "rabbitmq.conf",
+        "".join(f"{name} = {value}\n" for name, value in broker.items()),
+    )
     _write(servers / "redis.conf", f"requirepass {redis}\n")
     _write(functions / "database-url", f"postgresql://leadline:{postgres}@postgres:5432/leadline")
     _write(functions / "amqp-url", f"amqp://leadline:{rabbitmq}@rabbitmq:5672/%2F")

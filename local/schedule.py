@@ -11,20 +11,33 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import structlog
 
-from leadline.runtime import auth, log
+from leadline.runtime import auth, cleartext, log
 
 _TIMEOUT_S = 55
 
 logger = structlog.get_logger()
 
 
+class _Unmoved(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect, which would take the key along to wherever it leads."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None: the answer is an error."""
+
+
+#: Nor does the key go to a proxy that the environment names.
+_opener = urllib.request.build_opener(_Unmoved, urllib.request.ProxyHandler({}))
+
+
 def main() -> int:
     """Tick until SIGTERM or SIGINT; the exit code."""
     options = _options()
     log.configure("relay")
+    cleartext.refuse("functions", options.url)
     _leave_on_signals()
     logger.info("schedule starts", every_s=options.every)
     trouble = ""
@@ -43,7 +56,7 @@ def post(url: str) -> str:
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(url, b"{}", headers, method="POST")  # noqa: S310 - our own URL
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310 - our own URL
+        with _opener.open(request, timeout=_TIMEOUT_S):
             return ""
     except urllib.error.HTTPError as error:
         error.close()

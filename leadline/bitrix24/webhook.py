@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from leadline.runtime import cleartext
 from leadline.runtime.errors import BadConfiguration
 
 _PORTS = {"http": 80, "https": 443}
@@ -30,7 +31,7 @@ class Webhook:
         """The address in this URL.
 
         Raises:
-            BadConfiguration: it is no webhook's; the text does not quote it.
+            BadConfiguration: it is no webhook's, or would go in clear; the text does not quote it.
         """
         try:
             parts = urlsplit(url.strip())
@@ -44,6 +45,7 @@ class Webhook:
             raise BadConfiguration(
                 "BITRIX_WEBHOOK_URL must look like https://your-domain.bitrix24.com/rest/USER_ID/WEBHOOK_CODE/"
             )
+        cleartext.refuse("bitrix24", url)
         return cls(
             is_https=parts.scheme == "https",
             host=host,

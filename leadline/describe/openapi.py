@@ -22,7 +22,7 @@ from leadline.users.shown import Page, Query, Shown
 Json = dict[str, Any]
 
 _READING = (401, 403, 503)
-_WRITING = (400, 401, 403, 409, 413, 415, 422, 429, 503)
+_WRITING = (400, 401, 403, 408, 409, 413, 415, 422, 429, 503)
 
 #: Headers beside X-Call-Id, by status.
 _HEADERS_OF = {
@@ -38,6 +38,7 @@ _WHEN = {
     401: "No key was sent.",
     403: "The key is not known, or does not have the scope.",
     404: "There is no such user.",
+    408: "The body took longer than 20 s.",
     409: "A request with this Idempotency-Key is still being served.",
     412: "`If-Match` names another version: somebody was faster.",
     413: "The body is longer than 64 KiB.",

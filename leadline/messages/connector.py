@@ -28,7 +28,7 @@ from leadline.messages.auxiliary import AuxiliaryQueues
 from leadline.messages.courier import Courier
 from leadline.messages.deliveries import THREADS, Deliveries
 from leadline.messages.received import Received, attempt_of
-from leadline.runtime import broker, log, metrics, secrets, tracing
+from leadline.runtime import broker, cleartext, log, metrics, secrets, tracing
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.probes import serve_probes
 from leadline.runtime.secrets import Address
@@ -52,6 +52,7 @@ class Connector:
     def __init__(self, address: Address, queue: str, function: str) -> None:
         self._address = address
         broker.parameters(secrets.now(address))  # what makes no sense is told at once
+        cleartext.refuse("functions", function)
         self.queue = queue
         self._prefetch = settings().prefetch
         self._courier = Courier(queue, function, connections=THREADS)

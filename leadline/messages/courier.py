@@ -49,8 +49,8 @@ class Courier:
 
     def deliver(self, message: Received) -> Verdict:
         """Post one message; an answer of any kind is a verdict, so is none."""
-        limit = settings().body_limit
-        if len(message.body) > limit:
+        if _is_too_long(message):
+            limit = settings().body_limit
             reason = f"the message has {len(message.body)} bytes, {limit} are allowed"
             return Verdict(is_served=False, is_final=True, reason=reason)
         headers = envelope.alone(message)
@@ -66,7 +66,11 @@ class Courier:
 
         A batch was served if all of it was; for its messages any other answer is no verdict.
         """
-        events = [(message, envelope.event(message)) for message in messages]
+        # What is too long is not even parsed: alone, it is refused.
+        events = [
+            (message, None if _is_too_long(message) else envelope.event(message))
+            for message in messages
+        ]
         left = [message for message, event in events if event is None]
         for lot in _lots([(message, event) for message, event in events if event is not None]):
             batch = [message for message, _ in lot]
@@ -110,6 +114,10 @@ class Courier:
             return SERVED
         is_passing = answer.status >= 500 or answer.status in _TRY_AGAIN_BELOW_500
         return Verdict(is_served=False, is_final=not is_passing, reason=_reason(answer))
+
+
+def _is_too_long(message: Received) -> bool:
+    return len(message.body) > settings().body_limit
 
 
 def _lots(sent: Sequence[_Sent]) -> Iterator[list[_Sent]]:

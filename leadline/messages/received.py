@@ -8,6 +8,7 @@ from typing import Any
 import pika
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.data import encode_table
 
 from leadline.messages import topology
 from leadline.messages.delivery import ATTEMPT
@@ -21,6 +22,8 @@ DEAD = metrics.Counter(
 )
 
 MAX_ATTEMPTS = 20
+#: Of what a sender may have in the headers of a message, half of a frame (RabbitMQ's frame_max).
+HEADERS_MAX_BYTES = 64 * 1024
 ATTEMPT_HEADER = f"ce-{ATTEMPT}"
 
 
@@ -85,9 +88,16 @@ class Received:
     def copy(self, verdict: Verdict) -> Copy:
         """What waits or rests there; acknowledge this message once the broker has it."""
         properties = copy(self.properties)
-        properties.headers = {**(properties.headers or {}), **self._marks(verdict)}
+        properties.headers = {**self._kept_headers(), **self._marks(verdict)}
         properties.delivery_mode = 2
         return Copy(self.refuge(verdict), self.body, properties.message_id or "", kept=properties)
+
+    def _kept_headers(self) -> dict[str, Any]:
+        """Those of its sender, none of them where the copy's would be more than a frame holds: the
+        broker would hang up on that, and again each time that the message comes.
+        """
+        headers = self.properties.headers or {}
+        return headers if encode_table([], headers) <= HEADERS_MAX_BYTES else {}
 
     def note(self, verdict: Verdict) -> None:
         """Log and count that it waits or rests now."""

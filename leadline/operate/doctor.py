@@ -64,6 +64,9 @@ def _settings() -> Iterator[Check]:
         region or "none: phones need a country code",
         "" if is_region else "an ISO 3166 code such as KZ",
     )
+    in_clear = ", ".join(sorted(chosen.cleartext))
+    told = f"{in_clear} may be reached without TLS" if in_clear else "nothing beyond this machine"
+    yield Check("LEADLINE_CLEARTEXT", is_well=True, told=told)
     has_keys = chosen.auth == "off" or auth.own_key() is not None
     yield Check(
         "API keys",

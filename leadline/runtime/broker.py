@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pika
 
+from leadline.runtime import cleartext
 from leadline.runtime.errors import BadConfiguration
 
 HEARTBEAT_S = 20
@@ -54,7 +55,8 @@ def parameters(url: str) -> pika.URLParameters:
     the system's), `verify=verify_none` trusts any certificate. There is no way back to no TLS.
 
     Raises:
-        BadConfiguration: the URL is not an AMQP one, or its TLS makes no sense; it is not quoted.
+        BadConfiguration: the URL is not an AMQP one, its TLS makes no sense, or it would go in
+            clear; it is not quoted.
     """
     try:
         parts = urlsplit(url)
@@ -67,6 +69,7 @@ def parameters(url: str) -> pika.URLParameters:
         params.ssl_options = pika.SSLOptions(_context(**tls), params.host)
     elif tls:
         raise BadConfiguration("AMQP_URL asks for TLS by its query, but is not amqps://")
+    cleartext.refuse("rabbitmq", url)
     params.heartbeat = HEARTBEAT_S
     params.socket_timeout = CONNECT_TIMEOUT_S
     params.stack_timeout = CONNECT_TIMEOUT_S * 2

@@ -4,13 +4,59 @@ Health says that a restart would not help; it never depends on a server. Ready s
 does its work now.
 """
 
+import contextlib
 import os
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from leadline.runtime import metrics
+
+#: How long a caller has for a request and its answer as a whole.
+WITHIN_S = 5.0
+#: Callers that are served at once; others are hung up on. Probes and scrapes are a few.
+CALLERS = 64
+
+
+class _Server(ThreadingHTTPServer):
+    """Hangs up on who is slow, and on who is one too many."""
+
+    daemon_threads = True
+    request_queue_size = CALLERS
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._free = threading.BoundedSemaphore(CALLERS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        # A time-out of the socket would begin anew with each byte.
+        end = threading.Timer(WITHIN_S, _hang_up, [request])
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who hangs up, or is hung up on, is no news."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class Pulse:
@@ -59,5 +105,5 @@ def serve_probes(
             """Probes are no news."""
 
     address = (os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8080")))
-    server = ThreadingHTTPServer(address, Probe)
+    server = _Server(address, Probe)
     threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()

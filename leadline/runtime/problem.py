@@ -17,6 +17,11 @@ from leadline.runtime.errors import (
 )
 
 CONTENT_TYPE = "application/problem+json"
+#: Characters of what an error says: however much of a request it names, its body stays below 8 kB.
+DETAIL_MAX = 500
+FIELD_MAX = 100
+#: Bytes of the fields that are listed; how many more there are stands in the detail.
+FIELDS_MAX_BYTES = 4000
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -33,17 +38,34 @@ class Problem(TypedDict):
 def document(
     status: HTTPStatus, detail: str | None = None, fields: list[FieldError] | None = None
 ) -> bytes:
-    """The body of an error answer; `fields` becomes the `errors` member of a 422."""
+    """The body of an error answer; `fields` becomes the `errors` member of a 422, cut to the first
+    ones where they are many.
+    """
     problem: Problem = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
     }
+    listed = _first(fields or [])
+    more = len(fields or []) - len(listed)
     if detail:
-        problem["detail"] = detail
-    if fields:
-        problem["errors"] = fields
+        problem["detail"] = detail[:DETAIL_MAX] + (f" {more} more are not listed." if more else "")
+    if listed:
+        problem["errors"] = listed
     return orjson.dumps(problem)
+
+
+def _first(fields: list[FieldError]) -> list[FieldError]:
+    """So many of them as fit, each with its name and message cut."""
+    listed: list[FieldError] = []
+    left = FIELDS_MAX_BYTES
+    for one in fields:
+        cut = FieldError(field=one["field"][:FIELD_MAX], message=one["message"][:DETAIL_MAX])
+        left -= len(orjson.dumps(cut))
+        if left < 0:
+            break
+        listed.append(cut)
+    return listed
 
 
 def of(error: LeadlineError) -> tuple[bytes, HTTPStatus, dict[str, str]]:

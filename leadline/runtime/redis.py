@@ -17,7 +17,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import MasterDownError
 from redis.retry import Retry
 
-from leadline.runtime import secrets
+from leadline.runtime import cleartext, secrets
 from leadline.runtime.errors import BadConfiguration, QueueDown
 from leadline.runtime.secrets import Address
 
@@ -75,25 +75,31 @@ class _Credentials(redis.CredentialProvider):
         return (unquote(parts.username), password) if parts.username else (password,)
 
 
-def connect(address: Address, *, failover_s: float = FAILOVER_S) -> redis.Redis:
+def connect(
+    address: Address, *, failover_s: float = FAILOVER_S, timeout_s: float | None = None
+) -> redis.Redis:
     """A client that connects at first use and again when a connection was lost.
 
     A command that was refused by a replica has not run, and is repeated for `failover_s`.
+    `timeout_s` is for connecting and for each answer, in place of ours.
 
     `rediss://` is TLS, by redis-py's own query: `ssl_ca_certs` names a file of authorities
     (default: the system's), `ssl_cert_reqs=none` trusts any certificate.
 
     Raises:
-        BadConfiguration: the URL makes no sense; it is not quoted.
+        BadConfiguration: the URL makes no sense, or would go in clear; it is not quoted.
     """
     try:
         url = secrets.now(address)
         _, at, host = url.rpartition("@")
+        # Without the credentials, which are read for each connection.
+        bare = f"{urlsplit(url).scheme}://{host}" if at else url
+        cleartext.refuse("redis", bare)
         client = redis.Redis.from_url(
-            f"{urlsplit(url).scheme}://{host}" if at else url,
+            bare,
             credential_provider=_Credentials(address) if at else None,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=ANSWER_TIMEOUT_S,
+            socket_connect_timeout=timeout_s or CONNECT_TIMEOUT_S,
+            socket_timeout=timeout_s or ANSWER_TIMEOUT_S,
             health_check_interval=30,
             retry=Retry(
                 ConstantBackoff(_FAILOVER_STEP_S),

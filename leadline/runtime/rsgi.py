@@ -18,6 +18,11 @@ from leadline.runtime.traffic import App
 _Headers = list[tuple[str, str]]
 _Answer = tuple[int, _Headers, bytes]
 
+#: How long a body may take as a whole, however small the pieces are that it comes in.
+BODY_WITHIN_S = 20
+#: In the environ of a request whose body took longer.
+TOO_SLOW = "leadline.too_slow"
+
 _ALWAYS = {
     "SCRIPT_NAME": "",
     "wsgi.version": (1, 0),
@@ -48,13 +53,18 @@ def served(app: App, body_limit: int, *, by_turns: bool) -> Callable[..., Any]:
 
     `by_turns`: it blocks nowhere but in `turns`, so that its requests share the loop's thread;
     otherwise each is given one. Of a body it is given `body_limit` bytes and one more, which tells
-    that there were too many.
+    that there were too many; of one that is not there in time nothing, and TOO_SLOW.
     """
     threads = ThreadPoolExecutor(turns.THREADS, "request")
 
     async def serve(scope: _Scope, protocol: Any) -> None:
         environ = _environ(scope)
-        environ["wsgi.input"] = io.BytesIO(await _body(environ, protocol, body_limit))
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S):
+                body = await _body(environ, protocol, body_limit)
+        except TimeoutError:
+            body, environ[TOO_SLOW] = b"", True
+        environ["wsgi.input"] = io.BytesIO(body)
         run = partial(_answer, app, environ)
         if by_turns:
             status, headers, body = await turns.take(run)

@@ -28,12 +28,31 @@ import functions_framework
 import structlog
 from flask import Request
 
-from leadline.runtime import auth, lean, log, metrics, problem, rsgi, tracing, traffic, turns
+from leadline.runtime import (
+    auth,
+    cleartext,
+    lean,
+    log,
+    metrics,
+    problem,
+    rsgi,
+    tracing,
+    traffic,
+    turns,
+)
 from leadline.runtime.http import BODY, Answer
 from leadline.runtime.settings import settings
 from leadline.runtime.traffic import App, StartResponse
 
 Function = Callable[[Request], App]
+
+#: How long the head of a request may take, and a connection may be idle before it. Longer than the
+#: edge keeps idle connections (15 s), so that none is closed while a request is on its way.
+HEAD_WITHIN_S = 30
+#: Bytes of a head, with its path and query, give or take a read.
+HEAD_MAX = 32 * 1024
+#: Connections of a serving process; others wait to be accepted. Each may hold a head and a body.
+CONNECTIONS = 512
 
 PROBES = frozenset({"/_/health", "/_/ready"})
 
@@ -51,6 +70,7 @@ def _function(folder: Path) -> Function:
     target = _target(folder)
     log.configure(_name(folder))
     auth.check_configured()
+    cleartext.refuse_configured()
     source = folder / "main.py"
     functions_framework.create_app(target, str(source), "http")  # type: ignore[no-untyped-call]
     function: Function = getattr(sys.modules[source.stem], target)
@@ -98,16 +118,16 @@ def probed(app: App) -> App:
 
 
 def guard(app: App, limit: int) -> App:
-    """Refuse bodies over the limit (also chunked ones), pass on the rest."""
+    """Refuse bodies over the limit (also chunked ones) and slow ones, pass on the rest."""
 
     def guarded(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if rsgi.TOO_SLOW in environ:
+            detail = f"A body must be sent within {rsgi.BODY_WITHIN_S} s."
+            return _unread(HTTPStatus.REQUEST_TIMEOUT, detail)(environ, start_response)
         body = _read(environ, limit)
         if body is None:
-            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            text = problem.document(status, f"A body may have {limit} bytes at most.")
-            # What was not read is still in the connection: no other request may follow on it.
-            headers = {"Content-Type": problem.CONTENT_TYPE, "Connection": "close"}
-            return Answer(text, status, headers)(environ, start_response)
+            detail = f"A body may have {limit} bytes at most."
+            return _unread(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)(environ, start_response)
         environ[BODY] = body
         environ["wsgi.input"] = io.BytesIO(body)
         environ["wsgi.input_terminated"] = True  # it ends by itself: werkzeug need not wrap it
@@ -115,6 +135,12 @@ def guard(app: App, limit: int) -> App:
         return app(environ, start_response)
 
     return guarded
+
+
+def _unread(status: HTTPStatus, detail: str) -> Answer:
+    # What was not read is still in the connection: no other request may follow on it.
+    headers = {"Content-Type": problem.CONTENT_TYPE, "Connection": "close"}
+    return Answer(problem.document(status, detail), status, headers)
 
 
 def _read(environ: dict[str, Any], limit: int) -> bytes | None:
@@ -151,7 +177,8 @@ def _load(folder: str) -> Callable[..., Any]:
 def main() -> None:
     """Serve until SIGTERM; requests under way are finished first."""
     from granian import Granian  # noqa: PLC0415 - only the server needs it
-    from granian.constants import Interfaces, Loops  # noqa: PLC0415
+    from granian.constants import HTTPModes, Interfaces, Loops  # noqa: PLC0415
+    from granian.http import HTTP1Settings  # noqa: PLC0415
 
     folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FUNCTION_FOLDER", "function")
     log.configure(_name(Path(folder)))
@@ -165,6 +192,11 @@ def main() -> None:
         workers_kill_timeout=20,
         log_enabled=False,
         websockets=False,
+        http=HTTPModes.http1,  # by HTTP/2 one connection is any number of requests
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEAD_WITHIN_S * 1000, max_buffer_size=HEAD_MAX
+        ),
+        backpressure=CONNECTIONS,
     )
     structlog.get_logger().info("function starts", port=server.bind_port)
     server.serve(target_loader=_load)

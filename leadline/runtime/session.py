@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import structlog
 from pg8000.native import Connection, PreparedStatement
 
-from leadline.runtime import turns
+from leadline.runtime import cleartext, turns
 from leadline.runtime.errors import BadConfiguration
 
 log = structlog.get_logger()
@@ -69,15 +69,19 @@ def _patience_s() -> float:
 class Session:
     """One connection and the statements prepared on it; for one thread or turn at a time."""
 
-    def __init__(self, options: Mapping[str, Any], *, by_turns: bool) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], *, by_turns: bool, timeout_s: float | None = None
+    ) -> None:
         """Connect; it blocks, and raises what pg8000 does, or OSError.
 
-        `by_turns`: afterwards it is used in turns only, else outside of them.
+        `by_turns`: afterwards it is used in turns only, else outside of them. `timeout_s` is for
+        connecting and, outside of turns, for each answer, in place of ours.
         """
+        connect_s = timeout_s or CONNECT_TIMEOUT_S
         address = (options["host"], options["port"])
-        plain = socket.create_connection(address, timeout=CONNECT_TIMEOUT_S)
+        plain = socket.create_connection(address, timeout=connect_s)
         self._socket: socket.socket = _Socket(fileno=plain.detach())
-        self._socket.settimeout(CONNECT_TIMEOUT_S)
+        self._socket.settimeout(connect_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             if options["ssl_context"]:
@@ -98,7 +102,7 @@ class Session:
         except BaseException:
             self.close()
             raise
-        self._socket.settimeout(0 if by_turns else _patience_s())
+        self._socket.settimeout(0 if by_turns else timeout_s or _patience_s())
         # pg8000 reads the pattern of a time anew for each value, at ten times the price.
         self._connection.register_in_adapter(_TIMESTAMPTZ_OID, datetime.fromisoformat)
         self._prepared: dict[str, PreparedStatement] = {}
@@ -149,7 +153,7 @@ def connect_options(url: str) -> Mapping[str, Any]:
     """What pg8000 needs to connect as this URL says, TLS by libpq's `sslmode` and `sslrootcert`.
 
     Raises:
-        BadConfiguration: it makes no sense; the URL itself is not quoted.
+        BadConfiguration: it makes no sense, or would go in clear; the URL itself is not quoted.
     """
     try:
         parts = urlsplit(url)
@@ -160,6 +164,7 @@ def connect_options(url: str) -> Mapping[str, Any]:
         raise BadConfiguration(
             "DATABASE_URL must look like postgresql://user:password@host:5432/db"
         )
+    cleartext.refuse("postgres", url)
     return {
         "host": parts.hostname,
         "port": port,
@@ -178,7 +183,7 @@ def _ssl_context(query: dict[str, str]) -> ssl.SSLContext | bool:
     mode, roots = query.get("sslmode", "disable"), query.get("sslrootcert", "system")
     if mode == "disable":
         return False
-    if mode not in {"require", "verify-ca", "verify-full"}:
+    if mode not in cleartext.TLS_MODES:
         raise BadConfiguration("sslmode is disable, require, verify-ca or verify-full")
     try:
         context = ssl.create_default_context(cafile=None if roots == "system" else roots)

@@ -12,7 +12,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 PREFIX = "LEADLINE_"
 
+#: What a process talks to.
+Part = Literal["postgres", "rabbitmq", "redis", "bitrix24", "functions", "otlp"]
+
 _AUTO = BeforeValidator(lambda text: None if text == "auto" else text)
+
+
+_NAMES = BeforeValidator(
+    lambda text: frozenset(name.strip() for name in text.split(",") if name.strip())
+)
 
 
 class Settings(BaseModel):
@@ -21,6 +29,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     auth: Literal["on", "off"] = "on"
+    #: Parts that may be reached without TLS beyond this machine, separated by commas.
+    cleartext: Annotated[frozenset[Part], _NAMES] = frozenset()
     log: Literal["json", "console"] = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

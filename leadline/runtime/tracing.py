@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from multiprocessing import util
 from typing import TYPE_CHECKING, Any, Literal
 
+from leadline.runtime import cleartext
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.traffic import ROUTE, App, StartResponse
 
@@ -41,12 +42,16 @@ def is_on() -> bool:
     """Whether anybody wants traces.
 
     Raises:
-        BadConfiguration: somebody does, and what makes them is not installed.
+        BadConfiguration: somebody does, and what makes them is not installed, or they would go in
+            clear.
     """
     if not is_wanted():
         return False
     if find_spec("opentelemetry") is None:
         raise BadConfiguration(f"{_ENDPOINTS[0]} asks for traces: install requirements/otel.txt")
+    for name in _ENDPOINTS:
+        if endpoint := os.environ.get(name):
+            cleartext.refuse("otlp", endpoint)
     return True
 
 

@@ -1,13 +1,14 @@
 """One check per kind of part: returns when it works; raises anything when it does not."""
 
 import time
-from urllib.parse import unquote, urlsplit
 
 import aiohttp
-import pg8000.native
 import pika
 import redis
 
+from leadline.runtime import broker
+from leadline.runtime.redis import connect
+from leadline.runtime.session import Session, connect_options
 from leadline.runtime.settings import settings
 from leadline.sync.crm_mode import SIMPLE_MODE
 from leadline.sync.keys import prefix
@@ -38,24 +39,18 @@ async def responds(session: aiohttp.ClientSession, url: str) -> None:
 
 def postgres_works(url: str) -> None:
     """SELECT 1 on a connection of its own."""
-    parts = urlsplit(url)
-    with pg8000.native.Connection(
-        unquote(parts.username or "postgres"),
-        host=parts.hostname or "localhost",
-        port=parts.port or 5432,
-        database=unquote(parts.path.lstrip("/")) or None,
-        password=unquote(parts.password or "") or None,
-        timeout=_STEP_S,
-    ) as connection:
-        connection.run("SELECT 1")
+    session = Session(connect_options(url), by_turns=False, timeout_s=_STEP_S)
+    try:
+        session.run("SELECT 1", {})
+    finally:
+        session.close()
 
 
 def rabbitmq_works(url: str) -> None:
     """A client can log in and open a channel."""
-    parameters = pika.URLParameters(url)
+    parameters = broker.parameters(url)
     parameters.socket_timeout = parameters.stack_timeout = _STEP_S
     parameters.blocked_connection_timeout = _STEP_S
-    parameters.connection_attempts = 1
     connection = pika.BlockingConnection(parameters)
     connection.channel()
     connection.close()
@@ -109,4 +104,4 @@ def relay_ticks(relay: Relay) -> None:
 
 
 def _redis(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_connect_timeout=_STEP_S, socket_timeout=_STEP_S)
+    return connect(url, failover_s=0, timeout_s=_STEP_S)

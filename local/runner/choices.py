@@ -5,6 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from leadline.bitrix24.webhook import Webhook
+from leadline.runtime import cleartext
+from leadline.runtime.settings import Part
+
+_SERVERS: dict[str, Part] = {
+    "DATABASE_URL": "postgres",
+    "AMQP_URL": "rabbitmq",
+    "REDIS_URL": "redis",
+}
 
 
 @dataclass(frozen=True)
@@ -29,10 +37,13 @@ class Choices:
 
         Raises:
             ValueError: a number is none.
-            BadConfiguration: the webhook is no URL of one.
+            BadConfiguration: the webhook is no URL of one, or a server would be reached in clear.
         """
         if webhook := env.get("BITRIX_WEBHOOK_URL"):
             Webhook.parse(webhook)
+        for variable, part in _SERVERS.items():
+            if url := env.get(variable):
+                cleartext.refuse(part, url)
         port, bitrix_port = env.get("PORT"), env.get("BITRIX_PORT")
         return cls(
             port=int(port) if port else None,

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from leadline.runtime import database, secrets
+from leadline.runtime.settings import settings
 from local import passwords, stack
 from local.edge.config import Config
 
@@ -141,7 +142,13 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return servers, functions
 
 
-def test_every_secret_is_made_and_stays(folders: tuple[Path, Path]) -> None:
+def test_every_secret_is_made_and_stays(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As the functions have it.
+    cleartext = SERVICES["create-user"]["environment"]["LEADLINE_CLEARTEXT"]
+    monkeypatch.setenv("LEADLINE_CLEARTEXT", cleartext)
+    settings.cache_clear()
     servers, functions = folders
     passwords.prepare(servers, functions, "", "")
     made = {path.name: path.read_text() for path in functions.iterdir()}

@@ -5,11 +5,36 @@ from pathlib import Path
 
 import pytest
 
+from leadline.runtime import cleartext
 from tests.deploy.manifests import CHECKOUT
 
 GUIDES = sorted((CHECKOUT / "docs" / "deploy").glob("*.md"))
 _IN_CODE = re.compile(r"`((?:tests|deploy|scripts|local|docs)/[\w./-]+?)(?:::(\w+))?`")
 _COMMAND = re.compile(r"(?:-k|-f|\./|^ *)((?:deploy|scripts|local)/[\w./-]+)", re.MULTILINE)
+
+#: Where commands stand that people copy or that run as they are.
+COMMANDS = sorted(
+    [
+        *CHECKOUT.glob("*.md"),
+        *(CHECKOUT / "docs").rglob("*.md"),
+        *(CHECKOUT / "deploy").rglob("*.yaml"),
+        *(CHECKOUT / "local").glob("*.yml"),
+        *(path for path in (CHECKOUT / "scripts").iterdir() if path.is_file()),
+        CHECKOUT / "Makefile",
+    ]
+)
+#: What puts a secret into the list of processes, which every login of a machine can read.
+_IN_ARGUMENTS = re.compile(
+    r"""
+      -H\ *["']Authorization:\ *(?:Bearer|Basic)\b
+    | --from-literal=["']?[\w-]*(?:password|key|secret|token)
+    | --requirepass\b | --password[=\ ] | \bredis-cli\b.*\s-a\s
+    | \brabbitmqctl\ +(?:add_user|change_password)\ +\S+\ +\S
+    | \b(?:psql|pg_dump|pg_restore|createdb)\b.*(?:\$\{?\w*URL|://[^@\s"']*:[^@\s"']*@)
+    | \bcurl\b.*(?:\ -u\ |://[^@/\s"']*:[^@/\s"']*@)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 def _text(path: Path) -> str:
@@ -42,3 +67,21 @@ def test_every_expectation_has_its_row() -> None:
         r"^\| (\d+) \|", _text(CHECKOUT / "docs/deploy/expectations.md"), re.MULTILINE
     )
     assert rows == [str(number) for number in range(1, 33)]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_no_command_has_a_secret_among_its_arguments(path: Path) -> None:
+    text = _text(path).replace("\\\n", " ")
+    assert [match[0] for match in _IN_ARGUMENTS.finditer(text)] == []
+
+
+_ADDRESS = re.compile(r"\b(?:postgresql|amqp|redis|http)://[^\s`'\"<>)\]]+")
+#: Within a cluster, or on one machine's own network: what runs there names them LEADLINE_CLEARTEXT.
+_INSIDE = re.compile(r"\.svc\.cluster\.local\b|//gateway:8080\b|//0\.0\.0\.0")
+
+
+@pytest.mark.parametrize("path", [*GUIDES, CHECKOUT / "deploy/secrets.example.yaml"], ids=_id)
+def test_guides_go_by_tls_or_a_tunnel_from_the_first_command_on(path: Path) -> None:
+    addresses = [one for one in _ADDRESS.findall(_text(path)) if not _INSIDE.search(one)]
+    for address in addresses:
+        cleartext.refuse("postgres", address)

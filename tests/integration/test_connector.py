@@ -17,9 +17,11 @@ from typing import Any
 import pika
 import pytest
 import requests
+from pika.exceptions import ChannelClosedByBroker
 
 from leadline.messages import topology
 from leadline.messages.connector import Connector
+from leadline.runtime.settings import settings
 from tests.servers import PrivateServer, ended, eventually, private
 
 QUEUE = topology.REQUESTS
@@ -359,6 +361,28 @@ def test_what_a_batch_was_not_served_with_is_delivered_alone(
         assert ("ce-resent" in headers) == is_in_doubt
     ((_, dead),) = take(amqp_url, DEAD)
     assert dead == alone(function)[1][1]
+
+
+@pytest.mark.usefixtures("running")
+def test_the_broker_refuses_what_is_far_too_long(function: Function, amqp_url: str) -> None:
+    with pytest.raises(ChannelClosedByBroker, match="larger than configured max size"):
+        publish(amqp_url, b'"%s"' % (b"x" * 2 * settings().body_limit))
+    publish(amqp_url, b"1")
+    eventually(lambda: len(function.requests) == 1, 10, "the next message is served")
+    assert function.requests[0][2] == b"1"
+    assert depth(amqp_url, DEAD) == 0
+
+
+@pytest.mark.usefixtures("running")
+def test_headers_that_fill_a_frame_leave_room_for_the_reason(
+    function: Function, amqp_url: str
+) -> None:
+    """A copy with more headers would be a frame that the broker hangs up on, again and again."""
+    function.answers = [422]
+    publish(amqp_url, b"{}", headers={"x-filler": "a" * 131_000})
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 20, "the message is dead")
+    ((properties, body),) = take(amqp_url, DEAD)
+    assert (properties.headers["x-reason"], body) == ("422 because", b"{}")
 
 
 @pytest.mark.usefixtures("running")

@@ -1,8 +1,11 @@
 """What a cluster asks of connector and worker: restart me only where that would help."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 import redis
 import requests
 
+from leadline.runtime import probes
 from leadline.runtime.probes import Pulse
 from leadline.sync.keys import prefix
 from leadline.sync.presence import Presence
@@ -48,6 +52,29 @@ def status(url: str) -> int:
         return requests.get(url, timeout=5).status_code
     except requests.ConnectionError:
         return 0
+
+
+def test_who_drips_at_the_probes_is_hung_up_on(start: Start) -> None:
+    url = start(
+        "leadline.messages.connector",
+        AMQP_URL=f"amqp://guest:guest@{NOWHERE}/",
+        LEADLINE_ROUTES='{"bitrix_queue": "http://127.0.0.1:1/"}',
+    )
+    eventually(lambda: status(f"{url}/_/health") == 200, 20, "the connector is alive")
+    address = ("127.0.0.1", int(url.rpartition(":")[2]))
+    with contextlib.ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection(address, timeout=5))
+            for _ in range(probes.CALLERS)
+        ]
+        assert status(f"{url}/_/health") == 0  # no thread for each that comes
+        until = time.monotonic() + probes.WITHIN_S + 2
+        with pytest.raises(ConnectionError):  # noqa: PT012 - drips until it is hung up on
+            while time.monotonic() < until:
+                for one in slow:
+                    one.sendall(b"G")
+                time.sleep(0.3)
+    assert status(f"{url}/_/health") == 200
 
 
 def test_a_connector_without_a_broker_is_alive_and_not_ready(start: Start) -> None:

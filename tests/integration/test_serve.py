@@ -1,5 +1,7 @@
 """The server entry as a process, its function in front of dependencies that are away."""
 
+import contextlib
+import json
 import multiprocessing
 import os
 import signal
@@ -10,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +23,7 @@ import pytest
 import requests
 
 from leadline.messages import topology
-from leadline.runtime import lean, serve
+from leadline.runtime import lean, rsgi, serve
 from tests.servers import ended, eventually
 
 CHECKOUT = Path(__file__).parents[2]
@@ -61,8 +64,9 @@ class Server:
 def start(free_port: Callable[[], int]) -> Iterator[Start]:
     started: list[Server] = []
 
-    def run(name: str, **env: str) -> Server:
-        server = Server(f"functions/{name}", free_port(), {"LEADLINE_AUTH": "off", **env})
+    def run(name: str, stderr: IO[str] | None = None, **env: str) -> Server:
+        env = {"LEADLINE_AUTH": "off", **env}
+        server = Server(f"functions/{name}", free_port(), env, stderr)
         started.append(server)
         return server
 
@@ -119,6 +123,118 @@ def test_a_body_over_the_limit_is_413_also_when_its_length_is_not_said(
     assert_problem(chunked, 413)
     fits = requests.post(create_user.url, data=iter([b"{}"]), headers=json_type, timeout=10)
     assert_problem(fits, 422)
+
+
+HEAD = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+#: What a client begins with, what it goes on with each half second, and how long it may.
+DRIPS = {
+    "nothing": (b"", b"", serve.HEAD_WITHIN_S),
+    "a head": (HEAD + b"X-A: ", b"a", serve.HEAD_WITHIN_S),
+    "a body": (HEAD + b"Content-Length: 60000\r\n\r\n", b" ", rsgi.BODY_WITHIN_S),
+    "a chunked body": (
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+        b"1\r\n \r\n",
+        rsgi.BODY_WITHIN_S,
+    ),
+}
+
+
+def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> bytes | None:
+    """What a client is answered until it is hung up on; None where that takes too long."""
+    answered = b""
+    until = time.monotonic() + within_s + 5
+    with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as client:
+        client.sendall(begin)
+        while time.monotonic() < until:
+            try:
+                received = client.recv(4096)
+                if not received:
+                    return answered
+                answered += received
+            except TimeoutError:
+                client.sendall(more)
+            except ConnectionError:
+                return answered
+    return None
+
+
+def test_a_client_that_drips_is_hung_up_on(create_user: Server) -> None:
+    with ThreadPoolExecutor(len(DRIPS)) as pool:
+        dripping = {name: pool.submit(_dripped, create_user, *drip) for name, drip in DRIPS.items()}
+        answers = {name: one.result() for name, one in dripping.items()}
+    assert (answers["nothing"], answers["a head"]) == (b"", b"")
+    for name in ("a body", "a chunked body"):
+        assert (answers[name] or b"").startswith(b"HTTP/1.1 408 "), name
+        assert b"application/problem+json" in (answers[name] or b"")
+
+
+def _answer_to(server: Server, head: bytes) -> bytes:
+    """The status line that this gets, b"" for being hung up on."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(head)
+        with contextlib.suppress(ConnectionError):
+            return client.recv(4096).partition(b"\r\n")[0]
+    return b""
+
+
+def test_heads_and_queries_are_bounded(create_user: Server) -> None:
+    for size, status in ((20_000, b"405"), (60_000, b"431")):
+        query = b"GET /users?a=%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * size)
+        header = b"GET /users HTTP/1.1\r\nHost: x\r\nX-A: %s\r\n\r\n" % (b"a" * size)
+        for head in (query, header):
+            assert _answer_to(create_user, head).split()[1] == status
+
+
+def test_http_2_is_not_spoken(create_user: Server) -> None:
+    """One connection would be any number of requests."""
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4" + b"\0" * 5
+    assert _answer_to(create_user, preface) in {b"", b"HTTP/1.1 400 Bad Request"}
+
+
+def test_connections_are_bounded(start: Start) -> None:
+    server = start("openapi")
+    eventually(server.is_up, 20, "the function is served")
+    with contextlib.ExitStack() as stack:
+        for _ in range(serve.CONNECTIONS):
+            address = ("127.0.0.1", server.port)
+            stack.enter_context(socket.create_connection(address, timeout=5))
+        waiting = stack.enter_context(socket.create_connection(address, timeout=1))
+        waiting.sendall(b"GET /_/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            waiting.recv(1)
+    eventually(server.is_up, 10, "with the others gone it serves again")
+
+
+def test_an_answer_to_a_bad_request_stays_small(create_user: Server) -> None:
+    names = {
+        "many": [f"field-{number}" for number in range(3000)],
+        "long": ["x" * 60_000],
+        "escaped": ["\0" * 500 + str(number) for number in range(10)],
+        "Cyrillic": ["ы" * 3000 + str(number) for number in range(9)],
+    }
+    for name, unknown in names.items():
+        body = json.dumps(dict.fromkeys(unknown, 1), ensure_ascii=name != "Cyrillic").encode()
+        answer = requests.post(
+            create_user.url, data=body, headers={"Content-Type": "application/json"}, timeout=10
+        )
+        assert_problem(answer, 422)
+        assert len(answer.content) <= 8000, name
+        told = answer.json()
+        missing = {"full_name", "phone"}
+        assert missing <= {one["field"] for one in told["errors"]}, name
+        left = len(unknown) + len(missing) - len(told["errors"])
+        assert (f"{left} more are not listed" in told["detail"]) == (left > 0), name
+
+
+def test_a_function_does_not_start_with_a_server_in_clear(start: Start, tmp_path: Path) -> None:
+    told = tmp_path / "stderr"
+    with told.open("w", encoding="utf-8") as file:
+        url = "postgresql://u:hunter2hunter2@db.example.com/d"
+        server = start("create_user", DATABASE_URL=url, stderr=file)
+        assert ended(server.process) != 0
+    text = told.read_text(encoding="utf-8")
+    assert "LEADLINE_CLEARTEXT" in text
+    assert "hunter2" not in text
 
 
 def test_what_is_not_json_is_415_and_malformed_json_400(create_user: Server) -> None:

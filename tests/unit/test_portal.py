@@ -22,6 +22,7 @@ from leadline.runtime.errors import (
     RequestRejected,
     Unavailable,
 )
+from tests.unit.conftest import Configure
 
 SECRET = "s3cr3twebh00kc0de"
 COMMANDS = {"u1": Command("crm.item.add", {"entityTypeId": 1}), "u2": Command("profile", {})}
@@ -210,7 +211,8 @@ def test_a_portal_that_refuses_the_connection_was_sent_nothing() -> None:
     assert SECRET not in str(caught.value)
 
 
-def test_a_portal_that_nobody_knows_was_sent_nothing() -> None:
+def test_a_portal_that_nobody_knows_was_sent_nothing(configure: Configure) -> None:
+    configure(cleartext="bitrix24")
     with pytest.raises(Unavailable):
         Portal(f"http://no-such-portal.invalid/rest/1/{SECRET}/").call(COMMANDS)
 

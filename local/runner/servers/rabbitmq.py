@@ -9,6 +9,7 @@ import pika
 import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
+from leadline.runtime.settings import settings
 from local.runner.program import Group, Program, Stage
 from local.runner.servers.erlang import lean_home
 from local.runner.state import State, write
@@ -23,6 +24,7 @@ _CONFIG = """[
    {{tcp_listeners, [{{"127.0.0.1", {port}}}]}},
    {{default_user, <<"{user}">>}},
    {{default_pass, <<"{password}">>}},
+   {{max_message_size, {message_max}}},
    {{log, [{{console, [{{enabled, true}}, {{level, info}}]}}, {{file, [{{file, false}}]}}]}}
  ]}},
  {{rabbitmq_management, [{{tcp_config, [{{ip, "127.0.0.1"}}, {{port, {management_port}}}]}}]}}
@@ -100,6 +102,7 @@ class RabbitMQ:
                 management_port=self.management_port,
                 user=USER,
                 password=self._password,
+                message_max=message_max(),
             ),
         )
         write(folder / "enabled_plugins", "[rabbitmq_management].\n")
@@ -129,6 +132,15 @@ class RabbitMQ:
             # The script then becomes the broker instead of waiting for it as its child.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
+
+
+def message_max() -> int:
+    """Bytes of a message that the broker takes; RabbitMQ knows this since 3.8.
+
+    Above our own limit, so that what is a little too long becomes a dead letter with its reason;
+    far below RabbitMQ's (128 MiB, 16 MiB from 4.0 on: https://www.rabbitmq.com/docs/configure).
+    """
+    return 2 * settings().body_limit
 
 
 def _script(env: Mapping[str, str]) -> str:

@@ -1,0 +1,59 @@
+"""No secret in a list of processes, which every login of the machine can read."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.system import System
+
+API_KEY = "a-key-that-somebody-gave"
+LOOK_EVERY_S = 0.01
+
+
+class _Watch(threading.Thread):
+    """Keeps each command line that any process has, from `start` until `stop`."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.seen: set[bytes] = set()
+        self._is_over = threading.Event()
+
+    def run(self) -> None:
+        while not self._is_over.wait(LOOK_EVERY_S):
+            for process in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):  # it has ended
+                    self.seen.add(process.read_bytes())
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self.join()
+
+
+def _secrets_of(system: System) -> Iterator[str]:
+    """What this run has made up or was given, each without the address it is a part of."""
+    for folder in ("passwords", "secrets"):
+        for path in (system.state.root / folder).iterdir():
+            text = path.read_text(encoding="utf-8").strip()
+            yield text
+            if "://" in text and "@" in text:
+                yield text.rpartition("@")[0].rpartition(":")[2]
+
+
+def test_no_process_ever_has_a_secret_among_its_arguments(
+    new_system: Callable[..., System],
+) -> None:
+    system = new_system(WORKERS="1", API_KEYS=API_KEY, LEADLINE_AUTH="on")
+    watch = _Watch()
+    watch.start()
+    system.start()
+    time.sleep(2)  # the schedule has called, each process has what it starts
+    watch.stop()
+    secrets = set(_secrets_of(system))
+    assert API_KEY in secrets
+    assert len(secrets) > 5
+    assert any(b"leadline.sync.worker" in one for one in watch.seen)
+    assert any(b"initdb" in one for one in watch.seen)
+    found = [one for one in watch.seen if any(secret.encode() in one for secret in secrets)]
+    assert found == []

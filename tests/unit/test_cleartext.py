@@ -1,0 +1,137 @@
+"""What would leave this machine without TLS is refused, unless a setting names it."""
+
+import pytest
+from pydantic import ValidationError
+
+from leadline.bitrix24.webhook import Webhook
+from leadline.messages.connector import Connector
+from leadline.runtime import broker, cleartext, tracing
+from leadline.runtime.database import Database
+from leadline.runtime.errors import BadConfiguration
+from leadline.runtime.redis import connect
+from leadline.runtime.session import connect_options
+from leadline.runtime.settings import Part, settings
+from local import schedule
+from local.runner.choices import Choices
+from tests.unit.conftest import Configure
+
+IN_CLEAR: tuple[tuple[Part, str], ...] = (
+    ("postgres", "postgresql://u:hunter2hunter2@db.example.com/d"),
+    ("postgres", "postgresql://u:hunter2hunter2@10.0.0.1/d?sslmode=disable"),
+    ("postgres", "postgres://u:hunter2hunter2@db/d?sslmode=require&sslmode=disable"),
+    ("postgres", "postgresql://u:hunter2hunter2@127.0.0.1.example.com/d"),
+    ("postgres", "postgresql://u:hunter2hunter2@[2001:db8::1]/d"),
+    ("rabbitmq", "amqp://u:hunter2hunter2@mq.example.com/"),
+    ("rabbitmq", "AMQP://u:hunter2hunter2@localhost.example.com/"),
+    ("rabbitmq", "http://u:hunter2hunter2@mq/"),
+    ("redis", "redis://:hunter2hunter2@redis/0"),
+    ("redis", "redis://:hunter2hunter2@0.0.0.0/0"),
+    ("redis", "redis:///0?host=redis.example.com&password=hunter2hunter2"),
+    ("redis", "redis://localhost/hunter2hunter2@redis.example.com:6379/0"),
+    ("bitrix24", "http://portal.example.com/rest/1/hunter2hunter2/"),
+    ("bitrix24", "http://192.168.0.7/rest/1/hunter2hunter2/"),
+)
+SAFE: tuple[tuple[Part, str], ...] = (
+    ("postgres", "postgresql://u:p@localhost/d"),
+    ("postgres", "postgresql://u:p@127.1.2.3/d?sslmode=disable"),
+    ("postgres", "postgresql://u:p@[::1]/d"),
+    ("postgres", "postgresql://u:p@db.example.com/d?sslmode=verify-full"),
+    ("rabbitmq", "amqp://u:p@LOCALHOST/"),
+    ("rabbitmq", "amqps://u:p@mq.example.com/"),
+    ("redis", "redis://:p@127.0.0.1/0"),
+    ("redis", "rediss://:p@redis.example.com/0"),
+    ("redis", "unix:///run/redis.sock"),
+    ("bitrix24", "http://127.0.0.1:3024/rest/1/code/"),
+    ("bitrix24", "https://portal.example.com/rest/1/code/"),
+)
+
+
+def take(part: Part, url: str) -> None:
+    """As the code that connects to this part does it."""
+    if part == "postgres":
+        connect_options.cache_clear()  # a process reads its settings once
+        Database(url)
+    elif part == "rabbitmq":
+        broker.parameters(url)
+    elif part == "redis":
+        connect(url)
+    else:
+        Webhook.parse(url)
+
+
+@pytest.mark.parametrize(("part", "url"), IN_CLEAR)
+def test_an_address_in_clear_is_refused_with_what_to_do(part: Part, url: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        take(part, url)
+    text = str(caught.value)
+    assert "LEADLINE_CLEARTEXT" in text
+    assert part in text
+    assert "hunter2" not in text
+    assert "example" not in text
+
+
+@pytest.mark.parametrize(("part", "url"), IN_CLEAR)
+def test_a_setting_allows_the_part_that_it_names_and_no_other(
+    part: Part, url: str, configure: Configure
+) -> None:
+    configure(cleartext=f" otlp, {part}")
+    take(part, url)
+    configure(cleartext="otlp,functions")
+    with pytest.raises(BadConfiguration):
+        take(part, url)
+
+
+@pytest.mark.parametrize(("part", "url"), SAFE)
+def test_tls_and_loopback_need_no_setting(part: Part, url: str) -> None:
+    take(part, url)
+
+
+def test_a_part_that_does_not_exist_can_not_be_named(configure: Configure) -> None:
+    configure(cleartext="everything")
+    with pytest.raises(ValidationError):
+        settings()
+
+
+def test_the_connector_posts_nothing_in_clear(configure: Configure) -> None:
+    with pytest.raises(BadConfiguration, match="functions"):
+        Connector("amqp://127.0.0.1/", "bitrix_queue", "http://bitrix-handler:8080/")
+    configure(cleartext="functions")
+    Connector("amqp://127.0.0.1/", "bitrix_queue", "http://bitrix-handler:8080/")
+
+
+def test_the_schedule_calls_nobody_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["schedule", "http://outbox-relay:8080", "--tick", "tick"])
+    monkeypatch.setattr(schedule, "post", lambda _url: pytest.fail("the key has left"))
+    with pytest.raises(BadConfiguration, match="functions"):
+        schedule.main()
+
+
+@pytest.mark.parametrize(
+    "name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
+)
+def test_no_trace_leaves_in_clear(
+    name: str, monkeypatch: pytest.MonkeyPatch, configure: Configure
+) -> None:
+    monkeypatch.setenv(name, "http://collector.example.com:4318")
+    tracing.is_on.cache_clear()
+    with pytest.raises(BadConfiguration, match="otlp"):
+        tracing.is_on()
+    configure(cleartext="otlp")
+    assert tracing.is_on()
+    tracing.is_on.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "variable", ["DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL"]
+)
+def test_the_local_run_does_not_start_with_a_server_in_clear(variable: str) -> None:
+    schemes = {"DATABASE_URL": "postgresql", "AMQP_URL": "amqp", "REDIS_URL": "redis"}
+    url = f"{schemes.get(variable, 'http')}://u.example.com/rest/1/code/"
+    with pytest.raises(BadConfiguration, match="in clear"):
+        Choices.read({variable: url})
+
+
+def test_what_is_no_url_is_not_quoted() -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        cleartext.refuse("redis", "redis://:hunter2@[nowhere/0")
+    assert str(caught.value) == "REDIS_URL is no URL"

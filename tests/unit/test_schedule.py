@@ -1,0 +1,75 @@
+"""The schedule's key goes to its function and nowhere else."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from local import schedule
+
+
+@dataclass
+class Place:
+    """A server that remembers who was there with a key."""
+
+    url: str = ""
+    status: int = 200
+    location: str = ""
+    keys: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def places() -> Iterator[tuple[Place, Place]]:
+    """The function, and somebody else."""
+    found = (Place(), Place())
+    servers = [_serving(place) for place in found]
+    yield found
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def _serving(place: Place) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            place.keys.append(self.headers.get("Authorization", ""))
+            self.send_response(place.status)
+            self.send_header("Location", place.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST  # noqa: N815 - what a redirect would become
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    place.url = f"http://127.0.0.1:{server.server_port}/"
+    return server
+
+
+@pytest.fixture(autouse=True)
+def _has_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leadline.runtime.auth.own_key", lambda: "hunter2")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_takes_the_key_along(places: tuple[Place, Place], status: int) -> None:
+    function, other = places
+    function.status, function.location = status, other.url
+    assert schedule.post(function.url) == f"status {status}"
+    assert (function.keys, other.keys) == (["Bearer hunter2"], [])
+
+
+def test_no_proxy_gets_the_key(
+    places: tuple[Place, Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function, other = places
+    monkeypatch.setenv("http_proxy", other.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert schedule.post(function.url) == ""
+    assert (function.keys, other.keys) == (["Bearer hunter2"], [])

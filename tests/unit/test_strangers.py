@@ -1,0 +1,91 @@
+"""A server without TLS where TLS is asked for gets no password, whichever part connects."""
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError
+from redis import RedisError
+
+from leadline.messages.depths import depths
+from leadline.runtime.database import Database
+from leadline.runtime.errors import LeadlineError
+from leadline.runtime.redis import connect
+from local.edge import checks
+
+PASSWORD = b"hunter2hunter2"
+#: AuthenticationCleartextPassword: https://www.postgresql.org/docs/current/protocol-message-formats.html
+ASK_FOR_PASSWORD = b"R" + struct.pack("!ii", 8, 3)
+
+
+@dataclass
+class Stranger:
+    """Listens, refuses TLS as Postgres does, asks for the password, and keeps what it was sent."""
+
+    port: int
+    heard: bytearray = field(default_factory=bytearray)
+    #: Each connection that was answered.
+    visits: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def listen(self, listener: socket.socket) -> None:
+        """Answer until the listener is closed."""
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(0.5)
+                for answer in (b"N", ASK_FOR_PASSWORD, b""):
+                    self.heard += connection.recv(4096)
+                    is_asked_for_tls = len(self.heard) == 8
+                    connection.sendall(answer if is_asked_for_tls else ASK_FOR_PASSWORD)
+            self.visits.release()
+
+
+@pytest.fixture
+def stranger() -> Iterator[Stranger]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        made = Stranger(listener.getsockname()[1])
+        thread = threading.Thread(target=made.listen, args=[listener], daemon=True)
+        thread.start()
+        yield made
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def postgres(port: int) -> str:
+    return f"postgresql://u:{PASSWORD.decode()}@127.0.0.1:{port}/d?sslmode=verify-full"
+
+
+def rabbitmq(port: int) -> str:
+    return f"amqps://u:{PASSWORD.decode()}@127.0.0.1:{port}/"
+
+
+def redis(port: int) -> str:
+    return f"rediss://:{PASSWORD.decode()}@127.0.0.1:{port}/0"
+
+
+CONNECTING: dict[str, tuple[Callable[[int], str], Callable[[str], object]]] = {
+    "a function's Postgres": (postgres, lambda url: Database(url).run("SELECT 1")),
+    "the edge's Postgres": (postgres, checks.postgres_works),
+    "a process's RabbitMQ": (rabbitmq, lambda url: depths(url, ["bitrix_queue"])),
+    "the edge's RabbitMQ": (rabbitmq, checks.rabbitmq_works),
+    "a process's Redis": (redis, lambda url: connect(url, timeout_s=1).ping()),
+    "the edge's Redis": (redis, checks.redis_works),
+}
+
+
+@pytest.mark.parametrize("who", CONNECTING)
+def test_a_server_without_tls_is_told_no_password(stranger: Stranger, who: str) -> None:
+    address, work = CONNECTING[who]
+    with pytest.raises((LeadlineError, AMQPError, AMQPConnectorException, RedisError, OSError)):
+        work(address(stranger.port))
+    assert stranger.visits.acquire(timeout=5)
+    assert stranger.heard
+    assert PASSWORD not in stranger.heard
