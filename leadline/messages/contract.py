@@ -32,9 +32,9 @@ PATTERNS: dict[str, str] = {
 
 MISSING_PHONE = "Missing phone number"
 MAX_ID = 2**63 - 1
-#: A version counts the writes of one user: at one a second it takes 31 years to come here. The work
-#: queue keeps versions a million apart (`put.lua`) as doubles, which are exact up to 2^53: with this
-#: bound they stay below 10^15 + 10^6.
+#: A version counts the writes of one user: at one a second it takes 31 years to come here. The
+#: work queue keeps versions a million apart (`put.lua`) as doubles, which are exact up to 2^53:
+#: with this bound they stay below 10^15 + 10^6.
 MAX_VERSION = 10**9
 #: Characters of a reason; what a portal or another sender says beyond them is cut off.
 MAX_REASON = 1000
