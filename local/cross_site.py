@@ -26,11 +26,11 @@ class Refusal:
     detail: str
 
 
+@dataclass(frozen=True)
 class Guard:
     """Knows by which names the server may be called: loopback's, its own address, and these."""
 
-    def __init__(self, names: frozenset[str] = frozenset()) -> None:
-        self._names = names
+    names: frozenset[str]
 
     @classmethod
     def read(cls, env: Mapping[str, str] = os.environ) -> "Guard":
@@ -55,14 +55,14 @@ class Guard:
 
     def _is_ours(self, host: SplitResult, own_address: str) -> bool:
         name = _name(host)
-        return bool(name) and (name in self._names | {own_address} or _is_loopback(name))
+        return bool(name) and (name in self.names | {own_address} or _is_loopback(name))
 
     def _is_of_another_origin(self, request: web.Request, host: SplitResult | None) -> bool:
         """Whether a page that did not come from here has the request made."""
         for origin in request.headers.getall("Origin", []):
             sent = _split(origin.partition("://")[2])
             is_same = host is not None and sent.netloc.lower() == host.netloc.lower()
-            if not is_same and _name(sent) not in self._names:
+            if not is_same and _name(sent) not in self.names:
                 return True
         return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
 

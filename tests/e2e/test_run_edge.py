@@ -84,7 +84,10 @@ def test_odd_bytes_never_give_a_5xx(system: System, request_line: bytes, header:
 
 
 def test_a_packed_body_is_not_unpacked_on_the_way(system: System) -> None:
-    head = b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
+    head = (
+        b"POST /users HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
+    )
     assert _raw(system, head)[9:10] == b"4"
 
 
