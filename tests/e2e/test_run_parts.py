@@ -77,7 +77,7 @@ def test_a_killed_process_is_started_again(system: System, name: str) -> None:
 def test_a_killed_rabbitmq_is_started_again_and_the_flow_goes_on(system: System) -> None:
     eventually(system.is_well, 30, "all is well before")
     old = system.kill("rabbitmq")
-    eventually(lambda: "rabbitmq" in _failing(system), KEPT_S, "healthz names it")
+    eventually(lambda: "rabbitmq" in _failing(system), 2 + KEPT_S, "healthz names it")
     user = system.create()
     system.await_restart("rabbitmq", old)
     eventually(system.is_well, 60, "all is well again")

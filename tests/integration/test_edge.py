@@ -169,6 +169,12 @@ def test_a_request_has_one_host(edge: Edge) -> None:
             assert connection.recv(4096).split()[1] == b"400", head
 
 
+def test_a_probe_by_http_1_0_names_no_host_and_no_browser_does_so(edge: Edge) -> None:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert connection.recv(4096).split()[1] == b"200"
+
+
 CROSS_SITE = [
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
