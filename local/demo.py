@@ -5,6 +5,7 @@ code 0 only if the lead that Bitrix24 has equals the user.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -125,8 +126,11 @@ def tell(text: str, depth: int = 0) -> None:
 
 def main() -> int:
     """The exit code."""
+    state = State.default()
     try:
-        with a_system(State.default(), tell) as run:
+        with a_system(state, tell) as run:
+            connections = json.loads(state.environment_file.read_text(encoding="utf-8"))
+            os.environ["LEADLINE_SECRETS_DIR"] = connections["LEADLINE_SECRETS_DIR"]
             return 0 if Demo(run).play() else 1
     except (Failed, NoSystem, requests.RequestException) as error:
         sys.stderr.write(f"demo: {error}\n")

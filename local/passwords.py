@@ -45,7 +45,8 @@ def prepare(servers: Path, functions: Path, webhook: str, keys: str) -> None:
 
 
 def _kept(path: Path) -> str:
-    if not path.exists():
+    # An empty one is none: whoever sends no password would be let in.
+    if not path.exists() or not path.read_text("utf-8").strip():
         _write(path, token_urlsafe(24))
     return path.read_text("utf-8")
 
@@ -73,6 +74,10 @@ def main() -> int:
             sys.stderr.write(f"{error}\n")
             return 1
     prepare(SERVERS, Path(DEFAULT_FOLDER), webhook, keys)
+    if os.environ.get("LEADLINE_AUTH") != "off" and not keys:
+        sys.stdout.write(
+            f"callers send a key; the service edge has it in {DEFAULT_FOLDER}/api-keys\n"
+        )
     return 0
 
 

@@ -33,7 +33,7 @@ class System(PrivateSystem):
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """Status and body of /healthz."""
-        answer = self.request("GET", "/healthz", headers={"Cache-Control": "no-cache"})
+        answer = self.request("GET", "/healthz")
         return answer.status_code, answer.json()
 
     def is_well(self) -> bool:

@@ -1,17 +1,12 @@
 """Replies to events that the ledger does not know: they may show that Postgres has lost them."""
 
-import time
-
 from leadline.ledger import again
 from leadline.ledger.again import Again
 from leadline.messages.contract import Reply
-from leadline.messages.delivery import number
+from leadline.messages.delivery import is_credible, number
 from leadline.runtime import installation
 from leadline.runtime.database import database
 from leadline.users import kept
-
-#: A history that is further ahead of this clock is none of ours.
-CREDIBLE_AHEAD_MS = 86_400_000
 
 
 def is_lost(reply: Reply, told: str | None) -> bool:
@@ -24,7 +19,7 @@ def is_lost(reply: Reply, told: str | None) -> bool:
         DatabaseDown: nothing was done, or nobody can say; doing it again is harmless.
     """
     history = number(told)
-    if history is None or history > time.time() * 1000 + CREDIBLE_AHEAD_MS:
+    if history is None or not is_credible(history):
         return False
     present = installation.check().history
     if history > present or (history == present and _is_ahead(reply)):

@@ -1,11 +1,12 @@
 """A message as it reaches an event function by HTTP.
 
 Accepted are a CloudEvent in binary or structured form (https://cloudevents.io, HTTP binding), a
-batch of structured ones, and a plain JSON POST. Extension attributes of ours travel in AMQP as
-headers `ce-<name>`.
+batch of structured ones, and a plain JSON POST, each with its own media type. Extension attributes
+of ours travel in AMQP as headers `ce-<name>`.
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,7 @@ from flask import Request
 from leadline.runtime import context
 from leadline.runtime.context import Trace
 from leadline.runtime.errors import BadMessage
+from leadline.runtime.http import demand_json
 
 #: The fields that a client gave, separated by commas: an update leaves an untouched stage alone.
 CHANGED = "changed"
@@ -60,6 +62,7 @@ BATCHED = "application/cloudevents-batch+json"
 #: Of an event in a batch; one that comes alone has them as headers of HTTP's
 #: (https://github.com/cloudevents/spec/tree/main/cloudevents/extensions, the same names).
 CORRELATION_ID, TRACEPARENT = "correlationid", "traceparent"
+_CREDIBLE_AHEAD_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +98,18 @@ def receive(request: Request) -> list[Delivery]:
     """The messages in this request: one, or those of a batch.
 
     Raises:
+        InvalidRequest: 415, neither JSON nor a CloudEvent.
         BadMessage: one of them is not JSON, or not the CloudEvent that the headers announce.
     """
+    is_binary = "ce-specversion" in request.headers
+    # Knative's RabbitmqSource names no type where the message had none. `ce-` is no header that a
+    # page of another origin can send.
+    if request.mimetype or not is_binary:
+        demand_json(request)
     body = request.get_data()
     if request.mimetype == BATCHED:
         return [_batched(event) for event in _events(body)]
-    if "ce-specversion" in request.headers or request.mimetype == "application/cloudevents+json":
+    if is_binary or request.mimetype == "application/cloudevents+json":
         return [_alone(request, body)]
     return [Delivery(_json(body), request.headers.get("X-Rabbitmq-Msg-Id"), {})]
 
@@ -148,3 +157,20 @@ def _json(body: bytes) -> Any:
 def number(text: str | None) -> int | None:
     """An attribute that is a positive number of 18 digits at most; None where it is not."""
     return int(text) if text and re.fullmatch("[1-9][0-9]{0,17}", text) else None
+
+
+def history_of(attributes: Mapping[str, str]) -> int | None:
+    """The history that a message belongs to, in unix ms.
+
+    Raises:
+        BadMessage: it begins in the future; every message of the present one would count as lost.
+    """
+    found = number(attributes.get(HISTORY))
+    if found is not None and not is_credible(found):
+        raise BadMessage(f"ce-{HISTORY} is more than a day ahead of the clock")
+    return found
+
+
+def is_credible(history: int) -> bool:
+    """Whether a history can have begun by now, by any clock that is right to a day."""
+    return history <= time.time() * 1000 + _CREDIBLE_AHEAD_MS

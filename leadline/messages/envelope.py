@@ -19,6 +19,7 @@ from leadline.messages.delivery import (
 )
 from leadline.messages.received import Received
 from leadline.runtime import auth
+from leadline.runtime.http import is_json
 
 Event = dict[str, Any]
 
@@ -30,7 +31,7 @@ _ATTRIBUTE = re.compile(r"ce-([a-z0-9]+)")
 def alone(message: Received) -> dict[str, str]:
     """The headers of its request: `ce-*` and the trace as they came, the rest by name."""
     properties = message.properties
-    headers = {"Content-Type": _printable(properties.content_type or _JSON), **_common()}
+    headers = {"Content-Type": _media_type(properties.content_type), **_common()}
     headers |= {f"ce-{name}": value for name, value in _attributes(message).items()}
     if traceparent := (properties.headers or {}).get(TRACEPARENT):
         headers[TRACEPARENT] = _printable(traceparent)
@@ -60,6 +61,12 @@ def event(message: Received) -> Event | None:
     if properties.correlation_id:
         made[CORRELATION_ID] = _printable(properties.correlation_id)
     return {**made, "datacontenttype": _JSON, "data": orjson.Fragment(message.body)}
+
+
+def _media_type(sent: object) -> str:
+    """As the sender says; JSON where it says nothing, or names a type that no function takes."""
+    given = _printable(sent or "")
+    return given if is_json(given) else _JSON
 
 
 def _common() -> dict[str, str]:

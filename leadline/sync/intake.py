@@ -9,13 +9,13 @@ import structlog
 from leadline.messages import contract
 from leadline.messages.delivery import (
     CHANGED,
-    HISTORY,
     LOOK,
     ORIGINATOR,
     SENT,
     STAGE_SET,
     STAGE_VERSION,
     Delivery,
+    history_of,
     number,
 )
 from leadline.messages.journey import Journey
@@ -66,7 +66,7 @@ def _tell(arrival: Arrival, *, is_taken: bool) -> None:
 
 def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
     user = request.user
-    stage_version = _stage_version(request, delivery)
+    stage_version = _earlier_version(request, delivery, STAGE_VERSION)
     state = {"full_name": user.full_name, "phone": user.phone, "stage": user.stage}
     has_phone = user.phone is not None
     return Arrival(
@@ -81,7 +81,7 @@ def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
         stage_version=stage_version,
         sent_at_ms=number(delivery.attributes.get(SENT)),
         originator=delivery.attributes.get(ORIGINATOR),
-        stage_set=number(delivery.attributes.get(STAGE_SET)),
+        stage_set=_earlier_version(request, delivery, STAGE_SET),
     )
 
 
@@ -98,7 +98,7 @@ def _owed(request: contract.Request, delivery: Delivery) -> Owed:
         traceparent=delivery.trace.traceparent,
         answered=no_phone if request.user.phone is None else None,
         journey=Journey(received_ms=int(time.time() * 1000)),
-        history=number(delivery.attributes.get(HISTORY)),
+        history=history_of(delivery.attributes),
     )
 
 
@@ -117,7 +117,7 @@ def _touches_stage(
     return None if changed is None else "stage" in changed.split(",")
 
 
-def _stage_version(request: contract.Request, delivery: Delivery) -> int | None:
-    """The earlier write that set the stage; a number that can't be one is no news of the stage."""
-    version = number(delivery.attributes.get(STAGE_VERSION))
+def _earlier_version(request: contract.Request, delivery: Delivery, name: str) -> int | None:
+    """A version in this attribute; one that is not before the message's own is no news of it."""
+    version = number(delivery.attributes.get(name))
     return version if version and version <= (request.version or 0) else None

@@ -54,6 +54,8 @@ async def _serve(options: argparse.Namespace) -> None:
     runner = web.AppRunner(
         build(Portal(store, journal)),
         access_log=None,
+        # Also the longest that the head of a request may take.
+        keepalive_timeout=30,
         shutdown_timeout=_LAST_WORDS_S,
         handler_cancellation=False,
     )

@@ -1,7 +1,8 @@
 """The path of a REST call: /rest/{user}/{code}/{method}, as loosely as the portal reads it."""
 
 from local.bitrix24.errors import RestError
-from local.bitrix24.portal import WEBHOOKS, Portal, Webhook
+from local.bitrix24.portal import Portal
+from local.bitrix24.webhooks import WEBHOOKS, Webhook
 
 
 def locate(path: str, portal: Portal) -> tuple[Webhook, str]:

@@ -1,20 +1,21 @@
 """The web application: REST calls, the control API and the board."""
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from local.bitrix24.board import pages
 from local.bitrix24.control import knobs, ledger, oracles
 from local.bitrix24.control.body import problem
 from local.bitrix24.door import PORTAL, serve
 from local.bitrix24.portal import Portal
+from local.cross_site import Guard
 
 _LARGEST_BODY = 16 * 1024 * 1024
 
 
 def build(portal: Portal) -> web.Application:
     """The application over one portal."""
-    app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_from_here])
+    app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_guarded(Guard.read())])
     app[PORTAL] = portal
     app.router.add_route("*", "/rest", serve)
     app.router.add_route("*", "/rest/{tail:.*}", serve)
@@ -24,14 +25,17 @@ def build(portal: Portal) -> web.Application:
     return app
 
 
-@web.middleware
-async def _from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Keep other sites' pages in the same browser from steering this portal."""
-    if request.path.startswith("/_emulator") and request.headers.get(
-        "Sec-Fetch-Site", "none"
-    ) not in {"none", "same-origin"}:
-        return problem(403, "the control API is not for other sites")
-    return await handler(request)
+def _guarded(guard: Guard) -> Middleware:
+    """Keep other sites' pages in the same browser from using this portal; a GET of REST writes."""
+
+    @web.middleware
+    async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
+        is_page = not request.path.startswith("/rest")
+        if refusal := guard.refusal(request, is_page=is_page):
+            return problem(refusal.status, refusal.detail)
+        return await handler(request)
+
+    return refuse_foreign
 
 
 def _control() -> list[web.RouteDef]:

@@ -11,10 +11,11 @@ from local.bitrix24.address import locate
 from local.bitrix24.errors import RestError
 from local.bitrix24.order import Order
 from local.bitrix24.params import read
-from local.bitrix24.portal import Portal, Webhook
+from local.bitrix24.portal import Portal
 from local.bitrix24.running import Dropped
 from local.bitrix24.sabotage import carry_out
 from local.bitrix24.visit import Visit
+from local.bitrix24.webhooks import Webhook
 
 PORTAL = web.AppKey("portal", Portal)
 

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from local.bitrix24.calls import Calls
@@ -17,24 +16,6 @@ from local.bitrix24.limits.operating import Meters
 from local.bitrix24.offline import OfflineQueue
 from local.bitrix24.settings import Settings
 from local.bitrix24.stream import Stream
-
-
-@dataclass(frozen=True)
-class Webhook:
-    """An incoming webhook: its secret code and the portal whose limits it shares."""
-
-    code: str
-    portal: str
-
-
-WEBHOOKS = {
-    each.code: each
-    for each in (
-        Webhook("local-webhook-code", "standard"),
-        Webhook("second-webhook-code", "standard"),
-        Webhook("enterprise-webhook-code", "enterprise"),
-    )
-}
 
 
 class Portal:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 _LONGEST_QUEUE = 2000
+#: Pages that may be open at once.
+LISTENERS_MAX = 64
 
 
 class Stream:
@@ -19,6 +21,11 @@ class Stream:
     def has_listeners(self) -> bool:
         """Whether anyone is looking."""
         return bool(self._listeners)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more can look."""
+        return len(self._listeners) >= LISTENERS_MAX
 
     @contextmanager
     def listen(self) -> Iterator[asyncio.Queue[str]]:

@@ -3,7 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from local.bitrix24.portal import Portal, Webhook
+from local.bitrix24.portal import Portal
+from local.bitrix24.webhooks import Webhook
 
 
 class Interrupted(Exception):

@@ -13,6 +13,8 @@ from local.edge.answers import Connection
 from local.edge.app import build
 
 _LAST_WORDS_S = 0.5
+#: How long a connection may be idle, or take over the head of a request.
+_HEAD_WITHIN_S = 30
 
 
 def main() -> int:
@@ -45,7 +47,9 @@ async def _listen(server: web.Server | None) -> asyncio.Server:
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "3000"))
     return await loop.create_server(
         # A body goes on as it came: what it is packed in is the function's affair.
-        lambda: Connection(server, loop=loop, auto_decompress=False),
+        lambda: Connection(
+            server, loop=loop, auto_decompress=False, keepalive_timeout=_HEAD_WITHIN_S
+        ),
         host,
         port,
         reuse_address=True,

@@ -4,8 +4,14 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from leadline.runtime import problem
+from leadline.runtime.errors import LeadlineError
+from local.cross_site import Guard
+
+#: How long a body may take to arrive.
+BODY_WITHIN_S = 30
 
 
 def refuse(status: HTTPStatus, detail: str, **headers: str) -> web.Response:
@@ -19,6 +25,13 @@ def refuse(status: HTTPStatus, detail: str, **headers: str) -> web.Response:
     )
 
 
+def tell(error: LeadlineError, **headers: str) -> web.Response:
+    """An error as a function would answer it."""
+    body, status, named = problem.of(error)
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
+    return web.Response(body=body, status=status, headers=named)
+
+
 @web.middleware
 async def told_as_problems(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -29,6 +42,18 @@ async def told_as_problems(
     except web.HTTPException as refusal:
         allow = refusal.headers.get("Allow", "")
         return refuse(HTTPStatus(refusal.status), refusal.reason, Allow=allow)
+
+
+def guarded(guard: Guard) -> Middleware:
+    """Refuse what a page of another site has asked for."""
+
+    @web.middleware
+    async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if refusal := guard.refusal(request):
+            return refuse(refusal.status, refusal.detail)
+        return await handler(request)
+
+    return refuse_foreign
 
 
 async def expect(request: web.Request) -> web.StreamResponse | None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from local.cross_site import Guard
 from local.deployments import Deployments
-from local.edge.answers import expect, told_as_problems
+from local.edge.answers import expect, guarded, told_as_problems
 from local.edge.config import ConfigFile
 from local.edge.functions import Functions
 from local.edge.health import Health
@@ -21,7 +22,7 @@ def build(config_path: Path) -> web.Application:
     deployments = Deployments(gateway.deployments) if gateway else None
     functions = Functions(config, deployments)
     health, proxy = Health(config, functions), Proxy(functions)
-    app = web.Application(middlewares=[told_as_problems])
+    app = web.Application(middlewares=[told_as_problems, guarded(Guard.read())])
     app.on_startup.append(proxy.open)
     app.on_cleanup.append(proxy.close)
     app.router.add_get("/healthz", health.handle)

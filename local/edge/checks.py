@@ -15,7 +15,7 @@ from leadline.sync.keys import prefix
 from leadline.sync.outage import Outage
 from leadline.sync.pause import Pause
 from leadline.sync.presence import Presence
-from leadline.sync.reach import Reach
+from leadline.sync.reach import KINDS, NO_ANSWER, Reach
 from local.edge.config import Relay
 
 #: For everything a check does together.
@@ -81,7 +81,8 @@ def portal_serves(url: str) -> None:
     if pause is not None:
         raise Ailing(f"paused for {pause.lasts_s:.0f} s: {_why(pause)}")
     if unreachable is not None:
-        raise Ailing(f"unreachable for {unreachable.lasts_s:.0f} s: {unreachable.code}")
+        kind = unreachable.code if unreachable.code in KINDS else NO_ANSWER
+        raise Ailing(f"unreachable for {unreachable.lasts_s:.0f} s: {kind}")
 
 
 def _why(pause: Outage) -> str:

@@ -10,9 +10,11 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from local.edge.answers import refuse
+from leadline.runtime.errors import LeadlineError
+from local.edge.answers import BODY_WITHIN_S, refuse, tell
 from local.edge.functions import Functions
-from local.edge.routes import Refusal, route
+from local.edge.own_key import demand_own_key
+from local.edge.routes import INTERNAL, Refusal, route
 
 CALL_ID = "X-Call-Id"
 _BODY_LIMIT = 1024 * 1024
@@ -53,6 +55,8 @@ class Proxy:
         call_id = request.headers.get(CALL_ID) or str(uuid.uuid4())
         try:
             return await self._forward(request, call_id)
+        except LeadlineError as error:
+            return tell(error, X_Call_Id=call_id)
         except aiohttp.ClientConnectorError:
             status, detail = HTTPStatus.SERVICE_UNAVAILABLE, "The function can't be reached."
         except TimeoutError:
@@ -65,6 +69,8 @@ class Proxy:
         target = route(request.method, request.raw_path)
         if isinstance(target, Refusal):
             return refuse(target.status, target.detail, Allow=target.allow, X_Call_Id=call_id)
+        if target.function in INTERNAL:
+            demand_own_key(request.headers.get("Authorization"))
         base = self._functions.address(target.function)
         if base is None:
             detail = "There is no function of this name."
@@ -112,7 +118,7 @@ async def _read(request: web.Request) -> bytes | None:
     if (request.content_length or 0) > _BODY_LIMIT:
         return None
     body = bytearray()
-    async with asyncio.timeout(_TIMEOUT.total):
+    async with asyncio.timeout(BODY_WITHIN_S):
         async for chunk in request.content.iter_any():
             body += chunk
             if len(body) > _BODY_LIMIT:

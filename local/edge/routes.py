@@ -15,6 +15,8 @@ ROUTES = {
     "/docs": {"GET": "openapi"},
     "/docs/{file}": {"GET": "openapi"},
 }
+#: Served to our own processes only.
+INTERNAL = frozenset({"bitrix-handler", "reply-handler", "outbox-relay"})
 #: Everything below it too: the page asks for its files and figures beside itself.
 CONSOLE = "console"
 _CONSOLE = {"GET": CONSOLE, "POST": CONSOLE}

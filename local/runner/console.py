@@ -3,25 +3,27 @@
 import sys
 from typing import TextIO
 
+from local.runner.secrets import is_key_made, key_to_show
 from local.runner.system import System
 
 _BANNER = """
 Leadline runs: {edge}   (Ctrl-C stops everything)
 
-  create    curl -i {edge}/users -H 'Content-Type: application/json' \\
+{key}  create    curl -i {edge}/users{auth} -H 'Content-Type: application/json' \\
               -d '{{"full_name": "Иван Иванов", "phone": "+77001112233"}}'
-  read      curl {edge}/users/1
-  update    curl -X PATCH {edge}/users/1 -H 'Content-Type: application/json' \\
+  read      curl {edge}/users/1{auth}
+  update    curl -X PATCH {edge}/users/1{auth} -H 'Content-Type: application/json' \\
               -d '{{"phone": "+77009998877"}}'
-  move      curl -X POST {edge}/users/1/move -H 'Content-Type: application/json' \\
+  move      curl -X POST {edge}/users/1/move{auth} -H 'Content-Type: application/json' \\
               -d '{{"stage": "IN_PROCESS"}}'
-  rejected  curl -i {edge}/users -H 'Content-Type: application/json' \\
+  rejected  curl -i {edge}/users{auth} -H 'Content-Type: application/json' \\
               -d '{{"full_name": "Без Телефона"}}'
 {portal}
   health    curl {edge}/healthz
   faas-cli  faas-cli login -g {edge} -u admin --password-stdin < {password}
 {management}  logs      {logs}
 """
+_AUTHORIZATION = ' -H "Authorization: Bearer $KEY"'
 
 
 class Console:
@@ -56,16 +58,38 @@ class Console:
         self.line(
             _BANNER.format(
                 edge=system.edge_url,
+                key=_key(system),
+                auth=_AUTHORIZATION if system.asks_for_keys else "",
                 portal=portal,
                 management=management,
                 logs=system.state.logs,
                 password=system.state.root / "passwords" / "gateway",
             )
         )
+        self._tell_of_keys(system)
         if ailing:
             self.error(f"not working yet: {', '.join(ailing)}; see {system.state.logs}")
+
+    def _tell_of_keys(self, system: System) -> None:
+        """What callers send, once; a warning where a real portal is open to all without it."""
+        if system.asks_for_keys:
+            made = key_to_show(system.state)
+            if made:
+                self.line(f"The key that callers send, shown this once: {made}\n")
+        elif not system.servers.is_emulated:
+            origin = system.servers.bitrix24_origin()
+            self.error(f"LEADLINE_AUTH=off: every program here may write into {origin}")
 
     def line(self, text: str) -> None:
         """One line as it is."""
         self._out.write(text + "\n")
         self._out.flush()
+
+
+def _key(system: System) -> str:
+    """How a shell comes by the key; "" where none is asked for."""
+    if not system.asks_for_keys:
+        return ""
+    file = system.secrets / "api-keys"
+    key = f"KEY=$(cat {file})" if is_key_made() else f"KEY=…   (one of those in {file})"
+    return f"  key       {key}\n"

@@ -26,3 +26,17 @@ def mounted(state: State, addresses: Mapping[str, str]) -> Path:
     elif not (folder / _KEYS).exists():
         write(folder / _KEYS, secrets.token_urlsafe(24))
     return folder
+
+
+def is_key_made() -> bool:
+    """Whether callers' keys are made up here, as nobody has given any."""
+    return not any(os.environ.get(name) for name in ("API_KEYS", "LEADLINE_SECRETS_DIR"))
+
+
+def key_to_show(state: State) -> str | None:
+    """The key that was made up here, the first time that this is called; afterwards None."""
+    shown = state.root / "key-was-shown"
+    if not is_key_made() or shown.exists():
+        return None
+    shown.touch(0o600)
+    return (state.folder("secrets") / _KEYS).read_text(encoding="utf-8").strip()

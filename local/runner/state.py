@@ -71,7 +71,8 @@ class State:
     def password(self, name: str) -> str:
         """The password of a private server, made up at first use."""
         path = self.folder("passwords") / name
-        if not path.exists():
+        # An empty one is none: whoever sends no password would be let in.
+        if not path.exists() or not path.read_text(encoding="ascii").strip():
             write(path, secrets.token_hex(16))
         return path.read_text(encoding="ascii")
 

@@ -59,6 +59,7 @@ class System:
         """What every process gets: the user's own variables, the addresses, and our mark."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
         has_keys = "API_KEYS" in kept or "LEADLINE_SECRETS_DIR" in kept
+        has_keys |= not self.servers.is_emulated
         defaults = {"LEADLINE_LOG": "json", "LEADLINE_AUTH": "on" if has_keys else "off"}
         kept.pop("PORT", None)
         return {
@@ -70,6 +71,11 @@ class System:
             "PYTHONUNBUFFERED": "1",
             MARK: str(self.state.root),
         }
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether the functions serve callers with a key only."""
+        return self.environment()["LEADLINE_AUTH"] != "off"
 
     def owner_environment(self) -> dict[str, str]:
         """As `environment`, for migrations: a private Postgres knows its owner by another login."""

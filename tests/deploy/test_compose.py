@@ -11,6 +11,7 @@ import yaml
 from leadline.runtime import database, secrets
 from leadline.runtime.settings import settings
 from local import passwords, stack
+from local.cross_site import Guard
 from local.edge.config import Config
 
 CHECKOUT = Path(__file__).parents[2]
@@ -134,6 +135,45 @@ def test_redis_keeps_all_that_it_is_given() -> None:
     assert "--maxmemory-policy noeviction" in command
 
 
+@pytest.mark.parametrize(
+    ("given", "auth"),
+    [
+        ({}, "off"),
+        ({"BITRIX_WEBHOOK_URL": "https://portal.example/rest/1/code/"}, "on"),
+        ({"LEADLINE_AUTH": "on"}, "on"),
+        ({"LEADLINE_AUTH": "off", "BITRIX_WEBHOOK_URL": "https://portal.example/"}, "off"),
+    ],
+)
+def test_a_real_portal_turns_keys_on(given: dict[str, str], auth: str) -> None:
+    for name in OURS:
+        file = CHECKOUT / "local" / _filled(_raw(name)["env_file"], given)
+        assert file.read_text(encoding="utf-8") == f"LEADLINE_AUTH={auth}\n", name
+        assert "LEADLINE_AUTH" not in SERVICES[name].get("environment", {}), name
+
+
+def _raw(name: str) -> dict[str, Any]:
+    return dict(yaml.safe_load(TEXT)["services"][name])
+
+
+def _filled(text: str, given: dict[str, str]) -> str:
+    """As compose fills it in, the innermost first; `:-` unless given, `:+` if given."""
+    inner = re.compile(r"\$\{(\w+):([-+])([^${}]*)\}")
+
+    def fill(match: re.Match[str]) -> str:
+        value = given.get(match[1], "")
+        return (value or match[3]) if match[2] == "-" else (value and match[3])
+
+    while inner.search(text):
+        text = inner.sub(fill, text)
+    return text
+
+
+def test_edge_and_emulator_know_the_names_by_which_containers_call_them() -> None:
+    for name in ("edge", "bitrix24"):
+        guard = Guard.read({"ALLOWED_HOSTS": str(SERVICES[name]["environment"]["ALLOWED_HOSTS"])})
+        assert guard == Guard(frozenset({name}))
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     servers, functions = tmp_path / "servers", tmp_path / "functions"
@@ -160,6 +200,16 @@ def test_every_secret_is_made_and_stays(
     database.Database(made["database-url"]).close()
     passwords.prepare(servers, functions, "", "")
     assert {path.name: path.read_text() for path in functions.iterdir()} == made
+
+
+def test_a_password_that_was_emptied_is_made_anew(folders: tuple[Path, Path]) -> None:
+    servers, functions = folders
+    for name in ("postgres-password", "rabbitmq-password", "redis-password"):
+        (servers / name).write_text("\n")
+    (functions / "api-keys").write_text("")
+    passwords.prepare(servers, functions, "", "")
+    for path in (*servers.glob("*-password"), functions / "api-keys"):
+        assert len(path.read_text()) >= 32, path
 
 
 def test_what_is_the_operators_changes_with_each_start(folders: tuple[Path, Path]) -> None:

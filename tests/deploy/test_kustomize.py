@@ -132,6 +132,22 @@ def test_the_source_of_knative_takes_the_connectors_place(tmp_path: Path) -> Non
 
 
 @needs_kubectl
+@pytest.mark.parametrize("platform", ["knative", "kubernetes"])
+def test_operators_may_have_a_host_of_their_own(tmp_path: Path, platform: str) -> None:
+    deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
+    overlay = deploy / platform / "overlays" / "production"
+    assert _names(_rendered(overlay), "HTTPRoute") == {"leadline"}
+    kustomization = overlay / "kustomization.yaml"
+    line = "  - ../../components/operators-route"
+    assert f"#{line}" in kustomization.read_text()
+    kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
+    _rendered.cache_clear()
+    routes = [one["spec"] for one in _rendered(overlay) if one["kind"] == "HTTPRoute"]
+    assert len({one["hostnames"][0] for one in routes}) == 2
+    assert len({one["parentRefs"][0]["name"] for one in routes}) == 2
+
+
+@needs_kubectl
 def test_migrations_may_have_a_login_of_their_own(tmp_path: Path) -> None:
     deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
     for platform in ("knative", "kubernetes"):

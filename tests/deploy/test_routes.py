@@ -4,17 +4,24 @@ from dataclasses import dataclass
 
 import pytest
 
-from local.edge.routes import Refusal, Target, route
+from local.edge.routes import INTERNAL, Refusal, Target, route
 from tests.deploy.kinds import HttpRoute, PathRewrite, Rule
-from tests.deploy.manifests import DEPLOY, of_kind
+from tests.deploy.manifests import DEPLOY, of_kind, resources
 
 METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
 PATHS = (
     *("/users", "/users/42", "/users/42/move", "/users/42/other", "/users/", "/", "/healthz"),
-    *("/openapi.json", "/docs", "/docs/swagger-ui.css"),
-    *("/console", "/console/", "/console/api/status", "/consoles"),
+    *("/consoles", "/docsx"),
 )
-PATHS_OF_THE_GATEWAY = ("/function/create-user", "/function/outbox-relay", "/system/functions")
+#: Of people who look after the system; on a route of their own.
+OPERATORS_PATHS = (
+    *("/openapi.json", "/docs", "/docs/swagger-ui.css"),
+    *("/console", "/console/", "/console/api/status"),
+)
+PATHS_OF_THE_GATEWAY = (
+    *(f"/function/{name}" for name in ("create-user", "console", *INTERNAL)),
+    *("/system/functions", "/async-function/create-user"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,14 +65,27 @@ def _behind_the_gateway(path: str) -> Target:
     return Target(name, f"/{rest}")
 
 
-def _cluster(platform: str) -> Cluster:
-    (document,) = of_kind("HTTPRoute", DEPLOY / platform)
+def _cluster(platform: str, name: str) -> Cluster:
+    documents = of_kind("HTTPRoute", DEPLOY / platform)
+    (document,) = (one for one in documents if one["metadata"]["name"] == name)
     return Cluster(HttpRoute.model_validate(document).spec.rules)
 
 
 @pytest.fixture(params=["knative", "kubernetes"])
-def cluster(request: pytest.FixtureRequest) -> Cluster:
-    return _cluster(request.param)
+def platform(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def cluster(platform: str) -> Cluster:
+    """What the world reaches."""
+    return _cluster(platform, "leadline")
+
+
+@pytest.fixture
+def operators(platform: str) -> Cluster:
+    """What comes in by a component that an overlay may name."""
+    return _cluster(platform, "leadline-operators")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -81,18 +101,38 @@ def test_a_call_reaches_the_same_function_as_locally(
         assert there == here
 
 
-@pytest.mark.parametrize("path", PATHS_OF_THE_GATEWAY)
+@pytest.mark.parametrize("path", [*PATHS_OF_THE_GATEWAY, *OPERATORS_PATHS])
 def test_only_the_rest_paths_are_let_in(cluster: Cluster, path: str) -> None:
     assert not [method for method in METHODS if cluster.route(method, path)]
 
 
+@pytest.mark.parametrize("path", OPERATORS_PATHS)
+@pytest.mark.parametrize("method", METHODS)
+def test_operators_reach_the_same_function_as_locally(
+    operators: Cluster, method: str, path: str
+) -> None:
+    here = route(method, path)
+    assert operators.route(method, path) == (None if isinstance(here, Refusal) else here)
+
+
+@pytest.mark.parametrize("path", [*PATHS, *PATHS_OF_THE_GATEWAY])
+def test_operators_have_no_second_way_to_the_rest(operators: Cluster, path: str) -> None:
+    assert not [method for method in METHODS if operators.route(method, path)]
+
+
+def test_only_the_component_has_a_route_for_operators() -> None:
+    for path, document in resources():
+        if document["kind"] == "HTTPRoute" and document["metadata"]["name"] != "leadline":
+            assert path.parent.name == "operators-route"
+
+
 def test_knative_lets_the_route_use_its_ingress() -> None:
-    (document,) = of_kind("HTTPRoute", DEPLOY / "knative")
+    routes = of_kind("HTTPRoute", DEPLOY / "knative")
     (grant,) = of_kind("ReferenceGrant", DEPLOY / "knative")
-    spec = HttpRoute.model_validate(document).spec
-    backends = {(one.namespace, one.name) for rule in spec.rules for one in rule.backends}
+    rules = [rule for one in routes for rule in HttpRoute.model_validate(one).spec.rules]
+    backends = {(one.namespace, one.name) for rule in rules for one in rule.backends}
     granted = {(grant["metadata"]["namespace"], one["name"]) for one in grant["spec"]["to"]}
     assert backends == granted
-    assert [one["namespace"] for one in grant["spec"]["from"]] == [
-        document["metadata"]["namespace"]
-    ]
+    assert [one["namespace"] for one in grant["spec"]["from"]] == sorted(
+        {one["metadata"]["namespace"] for one in routes}
+    )

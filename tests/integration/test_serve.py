@@ -410,3 +410,23 @@ def _is_orphaned(writing: Any) -> None:
         time.sleep(0.001)
     serve.end_with_parent()
     writing.send("still there")
+
+
+def test_the_relay_is_no_page_to_look_at(start: Start) -> None:
+    """A GET is made by any link, image or preview."""
+    server = start("outbox_relay")
+    eventually(server.is_up, 20, "the function is served")
+    for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
+        answer = requests.request(method, server.url, timeout=5)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "POST"), method
+
+
+@pytest.mark.parametrize("name", ["bitrix_handler", "reply_handler", "create_user"])
+def test_what_any_page_can_send_is_no_message_and_no_user(start: Start, name: str) -> None:
+    server = start(name)
+    eventually(server.is_up, 20, "the function is served")
+    forged = b'{"action": "create_card", "user": {"id": 1, "full_name": "Ann"}, "replyQueue": "x"}'
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for headers in ({"Content-Type": "text/plain"}, form, {}):
+        answer = requests.post(server.url, data=forged, headers=headers, timeout=5)
+        assert_problem(answer, 415)

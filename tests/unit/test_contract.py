@@ -143,8 +143,18 @@ NONSENSE: list[Any] = [
     message(replyQueue=[SECRET]),
     message(event_id=SECRET),
     message(version=-1),
+    message(version=10**9 + 1),
+    message(version=2**63 - 1),
     message(occurred_at=SECRET),
 ]
+
+
+def test_a_version_that_no_user_can_have_is_told_with_the_bound() -> None:
+    """Above it the work queue's numbers are not exact (put.lua), and nothing real would follow."""
+    assert contract.MAX_VERSION * 1_000_000 + 999_999 < 2**53
+    assert contract.read_request(message(version=contract.MAX_VERSION)).version == 10**9
+    with pytest.raises(BadMessage, match=r"version .* 1000000000"):
+        contract.read_request(message(version=contract.MAX_VERSION + 1))
 
 
 @pytest.mark.parametrize("body", NONSENSE)

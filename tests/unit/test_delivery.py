@@ -1,6 +1,7 @@
 """A message as an event function receives it, and how the connector counts deliveries."""
 
 import json
+import time
 from typing import Any
 
 import pika
@@ -12,11 +13,11 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
 from leadline.messages import topology
-from leadline.messages.delivery import Delivery, attributes, receive
+from leadline.messages.delivery import HISTORY, Delivery, attributes, history_of, receive
 from leadline.messages.received import attempt_of
 from leadline.runtime import context
 from leadline.runtime.context import Trace
-from leadline.runtime.errors import BadMessage
+from leadline.runtime.errors import BadMessage, InvalidRequest
 from tests.unit.conftest import Configure
 
 BODY = {"pattern": "user_created", "data": {"n": "я"}}
@@ -116,6 +117,47 @@ def test_a_trace_that_is_none_is_made_anew(odd: dict[str, int]) -> None:
 def test_what_is_no_json_is_a_bad_message(body: bytes, headers: dict[str, str]) -> None:
     with pytest.raises(BadMessage):
         receive(request(body, **headers))
+
+
+#: What a form or a script of any page can send without a preflight, and other nonsense.
+OF_ANY_PAGE = [
+    *("text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", ""),
+    *("multipart/form-data; boundary=x", "text/plain; application/json", "text/plain; x=+json"),
+    *("json", "application/jsonp", "text/json", "application/json, text/plain"),
+]
+
+
+@pytest.mark.parametrize("kind", OF_ANY_PAGE)
+def test_only_json_and_cloudevents_are_taken(kind: str) -> None:
+    event = {**EVENT, "data": BODY}
+    for body in (BODY, event, [event]):
+        with pytest.raises(InvalidRequest) as refused:
+            receive(request(body, **({"Content-Type": kind} if kind else {})))
+        assert refused.value.status == 415
+
+
+def test_a_binary_cloudevent_of_another_type_is_refused_and_one_without_a_type_is_json() -> None:
+    """As RabbitmqSource sends what had none, as NestJS's messages have."""
+    with pytest.raises(InvalidRequest):
+        receive(request(BODY, **{**BINARY, "Content-Type": "text/plain"}))
+    untyped = {name: value for name, value in BINARY.items() if name != "Content-Type"}
+    (delivery,) = receive(request(BODY, **untyped))
+    assert delivery.body == BODY
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
+def test_json_may_be_named_with_its_character_set(kind: str) -> None:
+    (delivery,) = receive(request(BODY, **{"Content-Type": kind}))
+    assert delivery.body == BODY
+
+
+def test_a_history_that_has_not_begun_is_a_bad_message() -> None:
+    now_ms = int(time.time() * 1000)
+    for history in (1, now_ms, now_ms + 3_600_000):
+        assert history_of({HISTORY: str(history)}) == history
+    for far in (now_ms + 2 * 86_400_000, 10**17):
+        with pytest.raises(BadMessage, match="ce-history"):
+            history_of({HISTORY: str(far)})
 
 
 @pytest.mark.parametrize("missing", ["ce-id", "ce-type", "ce-source"])

@@ -105,3 +105,20 @@ def test_after_a_batch_in_doubt_a_message_does_not_count_as_first() -> None:
     (alone,) = by_http(message.body, envelope.alone(message))
     assert not alone.is_first
     assert alone.attributes["attempt"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("sent", "posted"),
+    [
+        ("application/json; charset=utf-8", "application/json; charset=utf-8"),
+        ("application/cloudevents+json", "application/cloudevents+json"),
+        *(
+            (each, "application/json")
+            for each in (None, "", "text/plain", "application/octet-stream")
+        ),
+    ],
+)
+def test_a_message_goes_on_as_json_whatever_its_sender_calls_it(
+    sent: str | None, posted: str
+) -> None:
+    assert envelope.alone(received(content_type=sent))["Content-Type"] == posted

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from local.bitrix24.control.body import answer
+from local.bitrix24.control.body import answer, problem
 from local.bitrix24.control.oracles import now
 from local.bitrix24.door import PORTAL
 from local.bitrix24.leads.stages import STAGES
@@ -35,6 +35,8 @@ async def snapshot(request: web.Request) -> web.Response:
 async def stream(request: web.Request) -> web.StreamResponse:
     """GET: server-sent events: each write of a lead, and the figures once a second."""
     portal = request.app[PORTAL]
+    if portal.stream.is_full:
+        return problem(503, "too many pages are open")
     response = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )

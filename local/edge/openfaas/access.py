@@ -13,14 +13,14 @@ CHALLENGE = 'Basic realm="Restricted"'
 
 
 def make_password(path: Path) -> None:
-    """Make one up where there is none."""
-    if not path.exists():
+    """Make one up where there is none; an empty one is none."""
+    if not _password(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(path, secrets.token_hex(16))
 
 
 def is_allowed(authorization: str | None, password_file: Path) -> bool:
-    """Whether this header has the user and the password that the file holds now."""
+    """Whether this header has the user and the password that the file holds now; none is empty."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return False
@@ -28,5 +28,14 @@ def is_allowed(authorization: str | None, password_file: Path) -> bool:
         sent = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         return False
-    known = f"{USER}:{password_file.read_text(encoding='utf-8').strip()}"
-    return hmac.compare_digest(sent, known.encode())
+    password = _password(password_file)
+    is_known = hmac.compare_digest(sent, f"{USER}:{password}".encode())
+    return is_known and bool(password)
+
+
+def _password(path: Path) -> str:
+    """What the file holds; "" where there is none."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""

@@ -22,6 +22,9 @@ from local.edge.openfaas.requests import LogQuery, Refused, body_of, check_names
 from local.edge.openfaas.secrets import NamedSecret, NewSecret, Secrets
 from local.edge.routes import NAMESPACE
 
+#: Logs that are followed stay open for as long as somebody looks.
+STREAMS_MAX = 64
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -42,6 +45,7 @@ class Api:
         self._secrets = Secrets(gateway.secrets, gateway.secrets_mode)
         self._platform = gateway.platform
         self._inventory = Inventory(functions, deployments, self._secrets, self._platform)
+        self._streams = 0
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Serve; a path or method that the API does not have is refused in its own shape too."""
@@ -157,6 +161,15 @@ class Api:
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         query = LogQuery.parse(request)
         self._inventory.check_served(query.name)
+        if self._streams >= STREAMS_MAX:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many logs are being read.")
+        self._streams += 1
+        try:
+            return await self._stream(request, query)
+        finally:
+            self._streams -= 1
+
+    async def _stream(self, request: web.Request, query: LogQuery) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         if request.method != "HEAD":

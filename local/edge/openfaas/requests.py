@@ -1,5 +1,6 @@
 """What a request asks for, checked; everything else is refused with a sentence."""
 
+import asyncio
 import datetime as dt
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -8,6 +9,7 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from local.edge.answers import BODY_WITHIN_S
 from local.edge.routes import NAMESPACE
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -29,7 +31,12 @@ async def body_of(request: web.Request, model: type[_Body]) -> _Body:
         Refused: it is not that.
     """
     try:
-        return model.model_validate_json(await request.read())
+        async with asyncio.timeout(BODY_WITHIN_S):
+            body = await request.read()
+        return model.model_validate_json(body)
+    except TimeoutError:
+        detail = "The body did not arrive in time."
+        raise Refused(HTTPStatus.REQUEST_TIMEOUT, detail) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from local.bitrix24.webhooks import is_emulators
 from local.runner.choices import Choices
 from local.runner.ports import Ports
 from local.runner.program import Program
@@ -77,6 +78,11 @@ class Servers:
                 self.bitrix24.webhook_url if self.bitrix24 else choices.webhook_url or ""
             ),
         }
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether calls go to an emulator on this machine, and nothing real can be written."""
+        return self.bitrix24 is not None or is_emulators(self.choices.webhook_url or "")
 
     def owner_database_url(self) -> str:
         """For migrations: whoever brings a database along gives one URL for all."""

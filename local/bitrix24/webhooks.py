@@ -1,0 +1,37 @@
+"""The emulator's incoming webhooks; their codes are public, as nothing real stands behind them."""
+
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """An incoming webhook: its secret code and the portal whose limits it shares."""
+
+    code: str
+    portal: str
+
+
+WEBHOOKS = {
+    each.code: each
+    for each in (
+        Webhook("local-webhook-code", "standard"),
+        Webhook("second-webhook-code", "standard"),
+        Webhook("enterprise-webhook-code", "enterprise"),
+    )
+}
+
+
+def is_emulators(url: str) -> bool:
+    """Whether this webhook leads to an emulator on this machine: one of its codes, on loopback."""
+    parts = urlsplit(url)
+    code = parts.path.rstrip("/").rpartition("/")[2]
+    return code in WEBHOOKS and _is_loopback(parts.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,107 @@
+"""Which requests a server on a developer's machine refuses, so that no web page can use it.
+
+A page that is open in a browser can have requests sent to loopback. It writes with them (cross-site
+request forgery), and once its own name leads to loopback, it reads the answers too (DNS rebinding).
+Both show in headers that a page can't set: `Host`, `Origin` and `Sec-Fetch-Site`
+(https://www.w3.org/TR/fetch-metadata/).
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import SplitResult, urlsplit
+
+from aiohttp import web
+
+_SAFE = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Status and sentence of the answer."""
+
+    status: HTTPStatus
+    detail: str
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Knows by which names the server may be called: loopback's, its own address, and these."""
+
+    names: frozenset[str]
+
+    @classmethod
+    def read(cls, env: Mapping[str, str] = os.environ) -> "Guard":
+        """With the names in ALLOWED_HOSTS, separated by commas."""
+        names = env.get("ALLOWED_HOSTS", "").split(",")
+        return cls(frozenset(name.strip().lower() for name in names if name.strip()))
+
+    def refusal(self, request: web.Request, *, is_page: bool = True) -> Refusal | None:
+        """Why not to serve this request, None where nothing is wrong.
+
+        `is_page`: a GET changes nothing here, so that links of other sites may lead here.
+        """
+        # aiohttp lets one Host pass and no more, and none from HTTP/1.0 only, which browsers left.
+        sent = request.headers.get("Host")
+        host = None if sent is None else _split(sent)
+        if host and not self._is_ours(host, _own_address(request)):
+            detail = "This server has another name; ALLOWED_HOSTS may add one."
+            return Refusal(HTTPStatus.MISDIRECTED_REQUEST, detail)
+        if self._is_of_another_origin(request, host) and not (is_page and _is_link(request)):
+            return Refusal(HTTPStatus.FORBIDDEN, "Pages of other sites can't use this server.")
+        return None
+
+    def _is_ours(self, host: SplitResult, own_address: str) -> bool:
+        name = _name(host)
+        return bool(name) and (name in self.names | {own_address} or _is_loopback(name))
+
+    def _is_of_another_origin(self, request: web.Request, host: SplitResult | None) -> bool:
+        """Whether a page that did not come from here has the request made."""
+        for origin in request.headers.getall("Origin", []):
+            sent = _split(origin.partition("://")[2])
+            is_same = host is not None and sent.netloc.lower() == host.netloc.lower()
+            if not is_same and _name(sent) not in self.names:
+                return True
+        return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
+
+
+def _is_link(request: web.Request) -> bool:
+    """Whether a person follows a link to a page: the other site sees nothing of the answer."""
+    return (
+        request.method in _SAFE
+        and "Origin" not in request.headers
+        and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        and request.headers.get("Sec-Fetch-Dest") == "document"
+    )
+
+
+def _split(netloc: str) -> SplitResult:
+    """Host and port; no name where it is neither."""
+    try:
+        parts = urlsplit(f"//{netloc}")
+        _ = parts.port
+    except ValueError:
+        return urlsplit("")
+    return parts
+
+
+def _name(parts: SplitResult) -> str:
+    return (parts.hostname or "").rstrip(".")
+
+
+def _own_address(request: web.Request) -> str:
+    """The address at which the connection has arrived; "" where it has none."""
+    address = request.transport and request.transport.get_extra_info("sockname")
+    return str(address[0]).lower() if isinstance(address, tuple) else ""
+
+
+def _is_loopback(name: str) -> bool:
+    # RFC 6761, 6.3: names below localhost lead to loopback and belong to nobody.
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

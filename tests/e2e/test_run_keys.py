@@ -1,0 +1,57 @@
+"""`make run` with a webhook of somebody's own: whoever has no key writes nothing into that CRM."""
+
+from collections.abc import Callable
+
+from tests.faults import story
+from tests.servers import eventually
+from tests.system import System
+
+#: None of the emulator's; nothing listens there.
+WEBHOOK = "http://127.0.0.1:1/rest/1/s0mebodys-c0de/"
+USER = {"full_name": "Иван Иванов", "phone": "+77001112233"}
+SHOWN = "shown this once: "
+
+
+def test_a_real_portal_turns_keys_on(new_system: Callable[..., System]) -> None:
+    system = new_system(BITRIX_WEBHOOK_URL=WEBHOOK, WORKERS="1")
+    system.start()
+    assert system.request("POST", "/users", json=USER).status_code == 401
+    assert system.request("GET", "/users").status_code == 401
+    for name, url in system.run["functions"].items():
+        if name != "openapi":
+            assert system.http.post(url, json={}, timeout=10).status_code == 401, name
+
+    file = system.state.root / "secrets" / "api-keys"
+    assert file.stat().st_mode & 0o077 == 0
+    (shown,) = [line for line in system.output.read_text().splitlines() if SHOWN in line]
+    key = shown.partition(SHOWN)[2]
+    assert len(key) >= 32
+    assert key in file.read_text()
+    headers = {"Authorization": f"Bearer {key}"}
+    made = system.request("POST", "/users", json=USER, headers=headers)
+    assert made.status_code == 201
+    path = f"/users/{made.json()['id']}"
+    assert system.request("GET", path, headers=headers).json()["sync"]["status"] == "waiting"
+    # Our own processes know what to send.
+    eventually(
+        lambda: "event received" in system.log("bitrix-handler"), 30, "the connector is let in"
+    )
+    eventually(lambda: system.health()[1]["parts"]["relay"]["status"] == "ok", 10, "relay ticks")
+    assert "status 40" not in system.log("relay")
+    assert not (found := story.leaks(system, {key})), found
+
+    assert system.stop() == 0
+    system.start()
+    assert system.output.read_text().count(SHOWN) == 1
+    assert system.request("GET", path, headers=headers).status_code == 200
+
+
+def test_keys_may_be_turned_off_by_name_and_that_is_said(
+    new_system: Callable[..., System],
+) -> None:
+    system = new_system(BITRIX_WEBHOOK_URL=WEBHOOK, WORKERS="1", LEADLINE_AUTH="off")
+    system.start()
+    assert system.request("POST", "/users", json=USER).status_code == 201
+    told = system.output.read_text()
+    assert "LEADLINE_AUTH=off: every program here may write into http://127.0.0.1:1" in told
+    assert "s0mebodys-c0de" not in told

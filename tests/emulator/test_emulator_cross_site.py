@@ -1,0 +1,87 @@
+"""A page of another site in the same browser reads nothing of the portal and writes nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from local.bitrix24.stream import LISTENERS_MAX
+from tests.emulator.emulator_process import WEBHOOK, Emulator, start
+
+LINK = {
+    "Sec-Fetch-Site": "cross-site",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+}
+CROSS_SITE = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+    {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
+]
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def ask(emulator: Emulator, method: str, path: str, **headers: str) -> int:
+    body = b"fields[TITLE]=forged" if method == "POST" else None
+    url, sent = emulator.base + path, {**FORM, **headers}
+    return requests.request(method, url, headers=sent, data=body, timeout=10).status_code
+
+
+@pytest.mark.parametrize("headers", [*CROSS_SITE, LINK])
+def test_it_forges_no_lead(emulator: Emulator, headers: dict[str, str]) -> None:
+    """REST takes forms, and a GET writes: an image or a link would do."""
+    assert ask(emulator, "POST", f"{WEBHOOK}crm.lead.add", **headers) == 403
+    query = f"{WEBHOOK}crm.lead.add?fields[TITLE]=forged"
+    for path in (query, query.replace("rest", "%72est")):
+        assert ask(emulator, "GET", path, **headers) == 403
+    assert emulator.leads() == []
+
+
+@pytest.mark.parametrize("headers", CROSS_SITE)
+def test_it_neither_steers_nor_reads(emulator: Emulator, headers: dict[str, str]) -> None:
+    emulator.add(TITLE="kept")
+    for method, path in (
+        *(("POST", "reset"), ("PUT", "settings"), ("POST", "faults"), ("PATCH", "leads/1")),
+        *(("GET", "leads"), ("GET", "board"), ("GET", "stream")),
+    ):
+        assert ask(emulator, method, f"/_emulator/{path}", **headers) == 403, path
+    assert [lead["TITLE"] for lead in emulator.leads()] == ["kept"]
+
+
+def test_a_link_leads_to_the_board(emulator: Emulator) -> None:
+    assert ask(emulator, "GET", "/", **LINK) == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:3024", "bitrix24:3024"])
+def test_by_another_name_it_answers_nothing(emulator: Emulator, host: str) -> None:
+    for method, path in (
+        *(("GET", "/"), ("GET", "/_emulator/leads"), ("POST", "/_emulator/reset")),
+        *(("POST", f"{WEBHOOK}crm.lead.add"), ("GET", f"{WEBHOOK}crm.lead.list")),
+    ):
+        assert ask(emulator, method, path, Host=host) == 421, path
+    assert emulator.leads() == []
+
+
+@pytest.fixture
+def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    monkeypatch.setenv("ALLOWED_HOSTS", "bitrix24")
+    found = start(tmp_path / "state.sqlite3")
+    yield found
+    assert found.stop() == 0
+
+
+def test_a_name_may_be_added(named: Emulator) -> None:
+    assert ask(named, "POST", f"{WEBHOOK}crm.lead.add", Host="bitrix24:3024") == 200
+    assert ask(named, "GET", "/", Host="evil.example") == 421
+
+
+def test_so_many_pages_may_be_open_and_no_more(emulator: Emulator) -> None:
+    url = f"{emulator.base}/_emulator/stream"
+    pages = [requests.get(url, stream=True, timeout=10) for _ in range(LISTENERS_MAX + 1)]
+    try:
+        assert [page.status_code for page in pages] == [200] * LISTENERS_MAX + [503]
+    finally:
+        for page in pages:
+            page.close()

@@ -1,0 +1,319 @@
+"""The edge as an attacker finds it: a page in a browser, a neighbour, a slow client."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+from aiohttp import web
+
+from leadline.runtime.errors import Forbidden
+from local.edge import __main__ as main
+from local.edge import app, proxy
+from local.edge.own_key import demand_own_key
+from tests.servers import eventually
+
+OWN_KEY = "key-of-our-own-processes"
+OTHER_KEY = "key-of-somebody-else"
+PROBLEM = "application/problem+json"
+INTERNAL = ("bitrix-handler", "reply-handler", "outbox-relay")
+USER = b'{"full_name": "Ann", "phone": "+77001112233"}'
+
+
+@dataclass
+class Functions:
+    """Every function at one address; notes what reaches it."""
+
+    url: str = ""
+    calls: list[str] = field(default_factory=list)
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        calls = self.calls
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                calls.append(f"{self.command} {self.path}")
+                self.send_response(200)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        for method in ("GET", "HEAD", "POST", "PATCH", "DELETE"):
+            setattr(Handler, f"do_{method}", Handler.answer)
+        return Handler
+
+
+@pytest.fixture(scope="module")
+def functions() -> Iterator[Functions]:
+    found = Functions()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), found.handler())
+    found.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The real edge before those functions, as LEADLINE_AUTH=off has it."""
+
+    url: str
+    functions: Functions
+    password: Path
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def ask(self, method: str, path: str, **headers: str) -> requests.Response:
+        kind = {} if method in {"GET", "HEAD"} else {"Content-Type": "application/json"}
+        return requests.request(
+            method, self.url + path, headers={**kind, **headers}, data=USER, timeout=10
+        )
+
+    def reaches(self, method: str, path: str, **headers: str) -> int:
+        """The status; 200 only, and always, where a function was called."""
+        before = len(self.functions.calls)
+        status = self.ask(method, path, **headers).status_code
+        assert (status == 200) == (len(self.functions.calls) > before)
+        return status
+
+
+@pytest.fixture(scope="module")
+def edge(functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    folder = tmp_path_factory.mktemp("edge")
+    names = ("create-user", "get-user", "list-users", "console", *INTERNAL)
+    config, secrets = folder / "edge.json", folder / "secrets"
+    config.write_text(json.dumps({"functions": dict.fromkeys(names, functions.url)}))
+    secrets.mkdir()
+    (secrets / "api-keys").write_text(f"{OWN_KEY}\n{OTHER_KEY}\n")
+    (secrets / "internal-key").write_text(OWN_KEY)
+    gateway = {
+        "platform": {"supervisor": str(folder / "none.sock"), "logs": str(folder)},
+        "deployments": str(folder / "deployments"),
+        "secrets": str(secrets),
+        "password": str(folder / "password"),
+    }
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local.edge"],
+        env={
+            **os.environ,
+            "PORT": str(port),
+            "LEADLINE_AUTH": "off",
+            "LEADLINE_EDGE": str(config),
+            "LEADLINE_GATEWAY": json.dumps(gateway),
+            "LEADLINE_SECRETS_DIR": str(secrets),
+            "ALLOWED_HOSTS": "leadline.example, Other.example",
+        },
+    )
+    found = Edge(f"http://127.0.0.1:{port}", functions, folder / "password")
+    eventually(lambda: _listens(port), 20, "the edge listens")
+    yield found
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+FOREIGN = [
+    *("evil.example", "evil.example:3000", "127.0.0.1.evil.example", "localhost.evil.example"),
+    *("192.168.1.7:3000", "0.0.0.0:3000", "169.254.169.254", "notlocalhost", "example", ""),
+    *("evil.example:99999", "[::1", "[2001:db8::1]:3000", "127.0.0.1@evil.example"),
+]
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_by_another_name_nothing_is_read_or_written(edge: Edge, host: str) -> None:
+    """A page whose name was made to lead here (DNS rebinding) is of one origin with the answer."""
+    for path in ("/users", "/users/1", "/healthz", "/console", "/system/functions", "/nothing"):
+        assert edge.reaches("GET", path, Host=host) == 421, path
+    answer = edge.ask("POST", "/users", Host=host)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (421, PROBLEM)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "localhost:3000", "LOCALHOST", "leadline.localhost", "127.0.0.1:1"),
+        *("127.9.9.9", "[::1]:3000", "leadline.example", "LEADLINE.example:443", "other.example"),
+    ],
+)
+def test_loopbacks_names_and_those_that_were_added_are_its_own(edge: Edge, host: str) -> None:
+    assert edge.reaches("GET", "/users", Host=host) == 200
+    assert edge.reaches("POST", "/users", Host=host) == 200
+
+
+def test_a_request_has_one_host(edge: Edge) -> None:
+    for head in ("", "Host: localhost\r\nHost: evil.example\r\n"):
+        with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
+            connection.sendall(f"GET /users HTTP/1.1\r\n{head}\r\n".encode())
+            assert connection.recv(4096).split()[1] == b"400", head
+
+
+def test_a_probe_by_http_1_0_names_no_host_and_no_browser_does_so(edge: Edge) -> None:
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert connection.recv(4096).split()[1] == b"200"
+
+
+CROSS_SITE = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": ""},
+    {"Origin": "http://127.0.0.1:9"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
+]
+WRITES = [
+    *(("POST", "/users"), ("PATCH", "/users/1"), ("POST", "/users/1/move")),
+    *(("POST", f"/function/{name}") for name in ("create-user", "console", *INTERNAL)),
+    *(("POST", "/console/api/pause"), ("POST", "/system/functions"), ("PUT", "/system/secrets")),
+    *(("DELETE", "/system/functions"), ("POST", "/system/scale-function/get-user")),
+]
+
+
+@pytest.mark.parametrize("headers", CROSS_SITE)
+def test_a_page_of_another_site_writes_nothing(edge: Edge, headers: dict[str, str]) -> None:
+    key = {"Authorization": f"Bearer {OWN_KEY}"}
+    for method, path in WRITES:
+        for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
+            sent = {**headers, **key, "Content-Type": kind}
+            assert edge.reaches(method, path, **sent) == 403, (path, kind)
+
+
+def test_a_page_of_another_site_reads_nothing_and_a_link_may_be_followed(edge: Edge) -> None:
+    link = {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": "document",
+    }
+    assert edge.reaches("GET", "/console", **link) == 200
+    for other in ("iframe", "embed", "object"):
+        assert edge.reaches("GET", "/console", **{**link, "Sec-Fetch-Dest": other}) == 403
+    for mode in ("no-cors", "cors", "websocket"):
+        assert edge.reaches("GET", "/users", **{**link, "Sec-Fetch-Mode": mode}) == 403
+    assert edge.reaches("GET", "/users", Origin="https://evil.example") == 403
+    preflight = edge.ask("OPTIONS", "/users", Origin="https://evil.example")
+    assert "Access-Control-Allow-Origin" not in preflight.headers
+    assert preflight.status_code == 403
+
+
+def test_its_own_pages_and_programs_may_write(edge: Edge) -> None:
+    own = {"Origin": edge.url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+    for headers in ({}, own, {"Origin": edge.url}, {"Sec-Fetch-Site": "none"}):
+        assert edge.reaches("POST", "/users", **headers) == 200, headers
+    # Behind a proxy that the setting names, which may call us by our own address.
+    assert edge.reaches("POST", "/users", Origin="https://leadline.example") == 200
+
+
+@pytest.mark.parametrize("name", INTERNAL)
+@pytest.mark.parametrize("suffix", ["", "/", "/x?y=1", ".openfaas-fn", ".openfaas-fn/_/health"])
+def test_events_replies_and_ticks_are_for_our_own_processes(
+    edge: Edge, name: str, suffix: str
+) -> None:
+    """LEADLINE_AUTH=off opens the others to everybody on this machine."""
+    path = f"/function/{name}{suffix}"
+    for method in ("POST", "GET"):
+        assert edge.reaches(method, path) == 401
+        for wrong in (OTHER_KEY, "", " ", f"{OWN_KEY}x", OWN_KEY[:-1]):
+            status = edge.reaches(method, path, Authorization=f"Bearer {wrong}")
+            assert status == (403 if wrong.strip() else 401), wrong
+        assert edge.reaches(method, path, Authorization=f"Basic {OWN_KEY}") == 401
+        assert edge.reaches(method, path, Authorization=f"Bearer {OWN_KEY}") == 200
+    assert edge.ask("POST", path).headers["Content-Type"] == PROBLEM
+
+
+def test_where_there_is_no_key_of_our_own_nobody_has_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path))
+    for sent in ("Bearer x", "Bearer None"):
+        with pytest.raises(Forbidden):
+            demand_own_key(sent)
+
+
+def test_an_empty_gateway_password_opens_nothing(edge: Edge) -> None:
+    made = edge.password.read_text()
+    assert len(made) >= 32
+    assert edge.password.stat().st_mode & 0o077 == 0
+    url = f"{edge.url}/system/secrets"
+    assert requests.get(url, auth=("admin", made), timeout=10).status_code == 200
+    for blank in ("", "\n", "  "):
+        edge.password.write_text(blank)
+        for sent in ("", blank, made):
+            assert requests.get(url, auth=("admin", sent), timeout=10).status_code == 401
+    edge.password.unlink()
+    assert requests.get(url, auth=("admin", ""), timeout=10).status_code == 401
+    edge.password.write_text(made)
+
+
+def test_healthz_asks_the_parts_once_a_second_whoever_asks(edge: Edge) -> None:
+    before = len(edge.functions.calls)
+    for _ in range(20):
+        headers = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
+        assert requests.get(f"{edge.url}/healthz", headers=headers, timeout=10).status_code == 200
+    parts = 7
+    assert len(edge.functions.calls) - before <= 3 * parts
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /users HTTP/1.1\r\nHost: localhost\r\nX-A: "])
+def test_a_head_that_never_ends_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: Callable[[], int], sent: bytes
+) -> None:
+    monkeypatch.setattr(main, "_HEAD_WITHIN_S", 0.3)
+    assert _slowly(monkeypatch, tmp_path, free_port(), sent) == b""
+
+
+def test_a_body_that_never_ends_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    monkeypatch.setattr(proxy, "BODY_WITHIN_S", 0.3)
+    head = b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+    answer = _slowly(monkeypatch, tmp_path, free_port(), head)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def _slowly(monkeypatch: pytest.MonkeyPatch, folder: Path, port: int, sent: bytes) -> bytes:
+    """What an edge answers to this and a byte now and then, until it has had enough."""
+    monkeypatch.setenv("PORT", str(port))
+    config = folder / "edge.json"
+    config.write_text('{"functions": {"create-user": "http://127.0.0.1:1"}}')
+
+    async def ask() -> bytes:
+        runner = web.AppRunner(app.build(config), shutdown_timeout=0.1)
+        await runner.setup()
+        listener = await main._listen(runner.server)  # noqa: SLF001
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answer = asyncio.create_task(reader.read(4096))
+        writer.write(sent)
+        while not answer.done():
+            writer.write(b"x" if sent else b"")
+            await asyncio.wait([answer], timeout=0.1)
+        writer.close()
+        listener.close()
+        await runner.cleanup()
+        return await answer
+
+    return asyncio.run(asyncio.wait_for(ask(), 10))

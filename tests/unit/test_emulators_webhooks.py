@@ -1,0 +1,36 @@
+"""Which webhooks are the emulator's: all others may lead to a real CRM, and turn keys on."""
+
+import pytest
+
+from local.bitrix24.webhooks import is_emulators
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:3024/rest/1/local-webhook-code/",
+        "http://localhost:3024/rest/1/local-webhook-code",
+        "https://127.0.0.1:9/rest/1/enterprise-webhook-code/",
+        "http://[::1]:3024/rest/1/second-webhook-code/",
+    ],
+)
+def test_one_of_its_codes_on_this_machine_is(url: str) -> None:
+    assert is_emulators(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://127.0.0.1:3024/rest/1/a-real-code/",
+        "http://localhost.example/rest/1/local-webhook-code/",
+        "https://acme.bitrix24.com/rest/1/local-webhook-code/",
+        "https://acme.bitrix24.com/rest/1/s3cr3tc0de/",
+        "http://10.0.0.7:3024/rest/1/local-webhook-code/",
+        "http://127.0.0.1:3024/rest/local-webhook-code/a-real-code/",
+        "http://127.0.0.1@acme.bitrix24.com/rest/1/local-webhook-code/",
+        "http://127.0.0.1:3024/rest/1/a-real-code/?x=/local-webhook-code",
+    ],
+)
+def test_nothing_else_is(url: str) -> None:
+    assert not is_emulators(url)
