@@ -1,8 +1,9 @@
 """`python -m local.passwords`: the secrets of a compose system, made at its first start.
 
 Passwords are random and stay as they are while their volume lives. What is the operator's comes
-from the environment at each start: `BITRIX_WEBHOOK_URL` (default: the emulator) and `API_KEYS`. The
-servers' files and the functions' secrets lie in two folders, so that each sees its own only.
+at each start as files, for `docker inspect` shows every variable: `bitrix-webhook-url` (empty: the
+emulator) and `api-keys`. The servers' files and the functions' secrets lie in two folders, so that
+each sees its own only.
 """
 
 import os
@@ -16,6 +17,8 @@ from leadline.runtime.secrets import DEFAULT_FOLDER
 from local.runner.servers.rabbitmq import message_max
 
 SERVERS = Path("/run/leadline")
+#: Where docker compose puts its configs.
+GIVEN = Path("/")
 EMULATOR = "http://bitrix24:3024/rest/1/local-webhook-code/"
 
 
@@ -44,6 +47,11 @@ def prepare(servers: Path, functions: Path, webhook: str, keys: str) -> None:
         _kept(functions / "api-keys")
 
 
+def given(name: str) -> str:
+    """What the operator has given under this name; empty if nothing."""
+    return (GIVEN / name).read_text("utf-8").strip()
+
+
 def _kept(path: Path) -> str:
     # An empty one is none: whoever sends no password would be let in.
     if not path.exists() or not path.read_text("utf-8").strip():
@@ -62,11 +70,11 @@ def _write(path: Path, text: str) -> None:
 
 def main() -> int:
     """The exit code."""
-    keys = os.environ.get("API_KEYS", "")
+    keys = given("api-keys")
     if keys and os.environ.get("LEADLINE_AUTH") == "off":
         sys.stderr.write("API_KEYS are given, but LEADLINE_AUTH=off asks for none\n")
         return 1
-    webhook = os.environ.get("BITRIX_WEBHOOK_URL", "")
+    webhook = given("bitrix-webhook-url")
     if webhook:
         try:
             Webhook.parse(webhook)

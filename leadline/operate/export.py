@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from leadline.operate.cells import escaped
 from leadline.operate.output import Json, as_json, progress
 from leadline.operate.users import Sync
 from leadline.users import kept, read
@@ -34,7 +35,8 @@ def export(
                 as_json(user)
             else:
                 own = [user[name] for name in _COLUMNS]
-                writer.writerow([*own, *(user["sync"][name] for name in _SYNC)])
+                row = [*own, *(user["sync"][name] for name in _SYNC)]
+                writer.writerow(map(escaped, row))
 
 
 def _all(query: Query) -> Iterator[Mapping[str, Any]]:

@@ -11,6 +11,7 @@ import orjson
 from pydantic import ValidationError
 
 from leadline.ledger.bulk import Line
+from leadline.operate.cells import escaped, text
 from leadline.runtime.errors import InvalidRequest
 from leadline.users import stages
 from leadline.users.model import NewUser
@@ -27,7 +28,7 @@ class Record:
     """One line that says what a user shall be."""
 
     line: int
-    #: As it stands in the file; empty where it can't be read.
+    #: Its cells by their columns; empty where it can't be read.
     content: Mapping[str, Any]
     user: Line | None
     #: What is wrong with it, by field and without values.
@@ -81,7 +82,7 @@ class File:
         delimiter = max(",;\t", key=header.count)
         file.seek(0)
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-        names = reader.fieldnames or []
+        names = reader.fieldnames = [text(name) for name in reader.fieldnames or []]
         missing = [
             one for name, one in self._columns.items() if name != "stage" and one not in names
         ]
@@ -89,7 +90,7 @@ class File:
             raise InvalidRequest(f"there is no column {', '.join(missing)}: see --map")
         try:
             for content in reader:
-                yield reader.line_num, content
+                yield reader.line_num, {name: text(cell) for name, cell in content.items()}
         except csv.Error as error:
             raise InvalidRequest(
                 f"{self.path} is no CSV after line {reader.line_num}: {error}"
@@ -162,12 +163,13 @@ class Rejected:
         if self._file is None:
             self.path.touch(mode=0o600)
             self._file = self.path.open("w", encoding="utf-8", newline="")
-        text = f"line {record.line}: {record.error}"
-        row = {**{str(name): value for name, value in record.content.items()}, ERROR: text}
+        told = f"line {record.line}: {record.error}"
+        row = {**{str(name): value for name, value in record.content.items()}, ERROR: told}
         if self._is_json:
             self._file.write(orjson.dumps(row).decode() + "\n")
             return
         row.pop("None", None)  # cells beyond the header
+        row = {escaped(name): escaped(value) for name, value in row.items()}
         if self._writer is None:
             self._writer = csv.DictWriter(self._file, list(row))
             self._writer.writeheader()

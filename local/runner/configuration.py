@@ -21,6 +21,7 @@ logfile_maxbytes = 5MB
 logfile_backups = 1
 pidfile = {root}/supervisord.pid
 childlogdir = {logs}
+umask = 077
 minfds = 1024
 {user}
 

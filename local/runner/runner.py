@@ -1,5 +1,6 @@
 """The runner's life: start, watch, tell, stop; nothing of it remains afterwards."""
 
+import os
 import signal
 import time
 from types import FrameType
@@ -27,6 +28,8 @@ class Stopped(BaseException):
 
 def run(state: State, choices: Choices, console: Console) -> int:
     """Run a whole system until told to stop; the exit code."""
+    # Of all processes: data, logs and state hold names, phones and passwords.
+    os.umask(0o077)
     state.create()
     try:
         held = lock.acquire(state)

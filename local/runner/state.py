@@ -35,9 +35,16 @@ class State:
         return cls(Path(os.environ.get("LEADLINE_STATE") or CHECKOUT / ".local"))
 
     def create(self) -> None:
-        """Make the folders; other users may pass, to their own folder, and not look."""
+        """Make the folders; other users may pass, to their own folder, and not look.
+
+        What an earlier version left readable by others is closed too.
+        """
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self.logs.mkdir(exist_ok=True)
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+        self.logs.chmod(0o700)
+        for path in self.root.iterdir():
+            if path.is_file() and not path.is_symlink():
+                path.chmod(0o600)
 
     def is_ours(self) -> bool:
         """Whether a system ever ran here."""

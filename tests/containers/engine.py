@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).parents[2]
-COMPOSE_FILE = CHECKOUT / "local/docker-compose.yml"
 #: The first time makes every layer.
 BUILT_WITHIN_S = 900
 UP_WITHIN_S = 420
@@ -38,6 +37,7 @@ class Compose:
 
     project: str
     env: dict[str, str]
+    checkout: Path = CHECKOUT
 
     @property
     def edge(self) -> str:
@@ -49,7 +49,8 @@ class Compose:
 
     def run(self, *words: str, within_s: float = 120) -> str:
         """`docker compose …` on this project."""
-        command = ("docker", "compose", "-p", self.project, "-f", str(COMPOSE_FILE), *words)
+        file = str(self.checkout / "local/docker-compose.yml")
+        command = ("docker", "compose", "-p", self.project, "-f", file, *words)
         done = subprocess.run(
             command,
             check=False,

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from local import stack
+from local.shrinkwrap import shrinkwrap
+from tests.deploy.contexts import copy, sent, tracked
+
 CHECKOUT = Path(__file__).parents[2]
+STACK = stack.read(CHECKOUT / "stack.yml", {})
 
 
 @pytest.mark.parametrize("name", [".env", ".env.local", ".env.bak"])
@@ -22,12 +27,70 @@ def test_the_example_of_an_environment_file_is_committed() -> None:
     assert ignored.returncode == 1
 
 
-def test_images_get_nothing_that_is_not_named_and_never_a_secret() -> None:
-    rules = [
-        line
-        for line in (CHECKOUT / ".dockerignore").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
-    assert rules[0] == "*", "deny by default"
-    last_let_in = max(at for at, rule in enumerate(rules) if rule.startswith("!"))
-    assert {"**/.env", "**/.env.*", "**/.secrets"} <= set(rules[last_let_in:])
+#: What people leave in a folder: secrets, dumps, lists of customers.
+LEFT = (
+    ".env",
+    ".env.local",
+    ".env.py",
+    ".secrets/api-keys",
+    ".secrets/keys.py",
+    ".local/passwords/postgres",
+    ".ssh/known.py",
+    "prod.env",
+    "webhook.txt",
+    "key.pem",
+    "secrets.json",
+    "settings.yml",
+    "leadline.dump",
+    "users.sql",
+    "users.csv",
+    "state.sqlite3",
+    "docker-compose.override.yml",
+    "nohup.out",
+)
+TREES = ("leadline", "migrations", "functions", "local")
+#: Of the trees, what no image needs: git has it for people.
+FOR_PEOPLE = {"local/.env.example", "local/docker-compose.yml", "local/compose.faas-cli.yml"}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the repository, and beside each of them everything that people leave."""
+    root = tmp_path_factory.mktemp("checkout")
+    copy(root)
+    for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
+        for name in LEFT:
+            left = folder / name
+            left.parent.mkdir(parents=True, exist_ok=True)
+            if not left.exists():
+                left.write_text("canary")
+    return root
+
+
+def _is_left(path: Path) -> bool:
+    return path.read_bytes() == b"canary"
+
+
+def test_compose_sends_what_images_need_and_nothing_that_was_left(checkout: Path) -> None:
+    ours = sent(checkout, checkout / ".dockerignore")
+    assert not [path for path in ours if _is_left(checkout / path)]
+    needed = {path for path in tracked() if path.startswith(tuple(f"{tree}/" for tree in TREES))}
+    assert ours >= needed - FOR_PEOPLE
+    beside = {path for path in ours if not path.startswith(tuple(f"{tree}/" for tree in TREES))}
+    copied = {path for path in STACK.configuration.copied if path.startswith("requirements/")}
+    alone = {"deploy/processes/requirements.txt", "template/leadline/Dockerfile"}
+    assert beside == copied | alone
+
+
+@pytest.mark.parametrize("name", STACK.functions)
+def test_a_build_folder_sends_what_the_image_needs_and_nothing_that_was_left(
+    checkout: Path, name: str
+) -> None:
+    context = shrinkwrap(STACK, name, checkout)
+    ours = sent(context, context / ".dockerignore")
+    assert not [path for path in ours if _is_left(context / path)]
+    folders = (STACK.functions[name].handler.removeprefix("./"), "leadline", "migrations")
+    for folder in folders:
+        for path in (path for path in tracked() if path.startswith(f"{folder}/")):
+            inside = path.removeprefix(f"{folder}/") if folder == folders[0] else path
+            assert f"function/{inside}" in ours

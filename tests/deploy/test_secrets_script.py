@@ -1,13 +1,17 @@
 """scripts/secrets hands over exactly what stack.yml names, and tells nobody else."""
 
 import os
+import re
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
 from local import stack
 
 CHECKOUT = Path(__file__).parents[2]
+_DOCKERFILE = (CHECKOUT / "template/leadline/Dockerfile").read_text(encoding="utf-8")
+IMAGES_USER = int(re.findall(r"(?m)^USER (\d+)", _DOCKERFILE)[0])
 GIVEN = {
     "DATABASE_URL": "postgresql://one:p4ss@db/leadline",
     "AMQP_URL": "amqp://two:p4ss@mq/",
@@ -44,6 +48,17 @@ def test_files_for_local_run_are_those_that_the_stack_names(tmp_path: Path) -> N
     assert files["api-keys"] == "k3y"
     assert "p4ss" not in done.stdout + done.stderr
     assert "k3y" not in done.stdout + done.stderr
+
+
+def test_no_other_user_reads_the_files(tmp_path: Path) -> None:
+    (tmp_path / ".secrets").mkdir(mode=0o755)
+    (tmp_path / ".secrets/api-keys").write_text("from an earlier version")
+    assert run(tmp_path, "files", API_KEYS="k3y", **GIVEN).returncode == 0
+    for path in (tmp_path / ".secrets", *(tmp_path / ".secrets").iterdir()):
+        assert path.stat().st_mode & stat.S_IRWXO == 0, path
+        if os.geteuid() == 0:
+            assert path.stat().st_uid == IMAGES_USER, path
+            assert path.stat().st_mode & stat.S_IRWXG == 0, path
 
 
 def test_a_key_is_made_where_none_is_given(tmp_path: Path) -> None:

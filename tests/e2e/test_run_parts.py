@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 import pytest
 
+from local.runner.state import State
 from local.runner.system import function_names
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
@@ -51,9 +53,23 @@ def _names(system: System, names: Iterable[str]) -> dict[str, str]:
     }
 
 
-def test_what_holds_passwords_is_for_its_owner_only(system: System) -> None:
-    for name in ("run.json", "supervisord.conf", "passwords/postgres", "redis/redis.conf"):
-        assert (system.state.root / name).stat().st_mode & 0o077 == 0, name
+def test_other_users_of_the_machine_read_nothing_of_it(system: System) -> None:
+    """Passwords, and the names and phones in data, logs and state."""
+    system.await_synced(system.create()["id"])
+    inside = [path for path in system.state.root.iterdir() if not path.is_symlink()]
+    assert {"passwords", "logs", "postgres", "run.json", "bitrix24.sqlite3"} <= {
+        path.name for path in inside
+    }
+    # A folder that nobody else may enter hides all that is in it.
+    assert not [path.name for path in inside if path.stat().st_mode & 0o077]
+
+
+def test_what_an_earlier_version_left_open_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir(mode=0o755)
+    (tmp_path / "bitrix24.sqlite3").touch(mode=0o644)
+    State(tmp_path).create()
+    assert (tmp_path / "logs").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "bitrix24.sqlite3").stat().st_mode & 0o077 == 0
 
 
 def test_a_user_becomes_a_lead(system: System) -> None:

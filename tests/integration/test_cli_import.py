@@ -17,6 +17,12 @@ Leadline = Callable[..., Answer]
 USERS = "SELECT id, full_name, phone, stage, version, sync_status FROM users ORDER BY id"
 
 
+#: As they stand in a file that comes from elsewhere.
+FORMULAS = (
+    *("=1+2", "+1+2", "-1+2", "@SUM(1)", "＝1+2", "=HYPERLINK(1)", "''=1+2", "'Anna", "x=1", "+12"),
+)
+
+
 @pytest.fixture(autouse=True)
 def connected(in_postgres: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert in_postgres
@@ -300,7 +306,8 @@ def test_a_file_that_can_not_be_read_is_told(
 
 
 def test_what_is_exported_can_be_imported(leadline: Leadline, write: Write, tmp_path: Path) -> None:
-    lines = "".join(f'"User, ""{n}""",+7700{1_000_000 + n}\n' for n in range(450))
+    lines = "".join(f'"User, ""{n}""",+7700{1_000_000 + n}\n' for n in range(440))
+    lines += "".join(f'"{name}",+77001112233\n' for name in FORMULAS)
     leadline("import", write("people.csv", f"full_name,phone\n{lines}"))
     state = "SELECT full_name, phone, stage FROM users WHERE id > :after ORDER BY id"
     before = rows(state, after=0)
@@ -309,3 +316,32 @@ def test_what_is_exported_can_be_imported(leadline: Leadline, write: Write, tmp_
     for after, name in ((450, "out.csv"), (900, "out.jsonl")):
         assert leadline("import", tmp_path / name, "--json").json["created"] == 450
         assert rows(state, after=after) == before
+
+
+def test_no_cell_of_an_export_is_a_formula_to_a_spreadsheet(
+    leadline: Leadline, write: Write
+) -> None:
+    lines = "".join(f'"{name}",+77001112233\n' for name in FORMULAS)
+    leadline("import", write("people.csv", f"full_name,phone\n{lines}"))
+    rows("UPDATE users SET sync_status = 'failed', sync_reason = '=cmd|calc' WHERE id = 1")
+    exported = [*csv.reader(leadline("export").out.decode().splitlines())]
+    cells = {cell for line in exported for cell in line}
+    assert not [one for one in cells if one[:1] in "=-@\t\r＝" and one]
+    # A phone remains one to other programs: nothing but digits is no formula.
+    assert {one for one in cells if one.startswith("+")} == {"+77001112233", "+12"}
+    assert {"'=1+2", "'+1+2", "'=cmd|calc"} <= cells
+
+
+def test_rejected_lines_are_no_formulas_either_and_stay_what_they_were(
+    leadline: Leadline, write: Write, tmp_path: Path
+) -> None:
+    file = write("people.csv", "full_name,phone,=note\n=1+2,+7 700 111,'=3\n")
+    leadline("import", file)
+    rejected = tmp_path / "people.rejected.csv"
+    with rejected.open(encoding="utf-8", newline="") as opened:
+        header, line = csv.reader(opened)
+    assert header == ["full_name", "phone", "'=note", "error"]
+    assert line[:3] == ["'=1+2", "'+7 700 111", "'=3"]
+    mended = write("mended.csv", rejected.read_text("utf-8").replace("'+7 700 111", "+77001112233"))
+    assert leadline("import", mended, "--json").json["created"] == 1
+    assert rows(USERS)[0]["full_name"] == "=1+2"

@@ -1,0 +1,163 @@
+"""What an operator gives or leaves in the checkout is in no image and not in what Docker shows."""
+
+import gzip
+import re
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+from typing import IO
+
+import pytest
+
+from local import stack
+from local.shrinkwrap import shrinkwrap
+from tests.containers.engine import (
+    BUILT_WITHIN_S,
+    CHECKOUT,
+    STOPPED_WITHIN_S,
+    UP_WITHIN_S,
+    Compose,
+    docker,
+)
+from tests.deploy.contexts import copy
+
+pytestmark = pytest.mark.containers
+
+STACK = stack.read(CHECKOUT / "stack.yml", {})
+#: Every secret that is planted here begins so.
+MARK = f"canary{token_hex(8)}"
+PLANTED = {
+    "local/.env": f"BITRIX_WEBHOOK_URL=https://portal.example/rest/1/{MARK}webhook/\n",
+    ".env": f"DATABASE_URL=postgresql://leadline:{MARK}@db/leadline\n",
+    ".secrets/database-url": f"{MARK}secrets",
+    ".local/passwords/postgres": f"{MARK}local",
+    "functions/get_user/.env": f"{MARK}function",
+    "functions/get_user/key.pem": f"{MARK}pem",
+    "functions/get_user/.secrets/api-keys": f"{MARK}function",
+    "deploy/processes/prod.env": f"{MARK}processes",
+    "leadline/users.csv": f"{MARK}package",
+    "local/bitrix24/portal.sqlite3": f"{MARK}state",
+}
+ENVIRONMENT = {
+    "API_KEYS": f"{MARK}key-of-32-characters-or-more",
+    "LEADLINE_AUTH": "on",
+    "AMQP_URL": f"amqp://leadline:{MARK}@broker/",
+    "OWNER": "leadline-canary",
+}
+BY_FOLDER = "leadline-canary/get-user:by-folder"
+_CHUNK = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's files with canaries among them."""
+    root = tmp_path_factory.mktemp("checkout")
+    copy(root)
+    for name, content in PLANTED.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return root
+
+
+@pytest.fixture(scope="module")
+def system(checkout: Path) -> Iterator[Compose]:
+    """Every image built, every container made, and the one-shot ones run to their ends."""
+    system = Compose("leadline-canary", ENVIRONMENT, checkout)
+    system.run("down", "--volumes", within_s=STOPPED_WITHIN_S)
+    system.run("build", within_s=BUILT_WITHIN_S)
+    try:
+        system.run("up", "-d", "migrate", within_s=UP_WITHIN_S)
+        system.run("wait", "migrate", within_s=UP_WITHIN_S)
+        system.run("create", within_s=UP_WITHIN_S)
+        yield system
+    finally:
+        system.run("down", "--volumes", within_s=STOPPED_WITHIN_S)
+
+
+@pytest.fixture(scope="module")
+def secrets(system: Compose) -> set[str]:
+    """What must be found nowhere: the canaries, and every password that was made."""
+    mounts = [f"--volume={system.project}_{name}:/{name}:ro" for name in ("secrets", "servers")]
+    show = "cat /secrets/* /servers/*"
+    image = system.images()["worker"]
+    words = ("run", "--rm", "--user=0", "--network=none", *mounts, image, "sh", "-c", show)
+    made = set(re.findall(r"[\w-]{32,}", docker(*words)))
+    assert {one for one in made if one.startswith(MARK)}, "what was given has arrived"
+    return {MARK, *made}
+
+
+def test_no_layer_and_no_history_of_an_image_holds_a_secret(
+    system: Compose, secrets: set[str], checkout: Path
+) -> None:
+    context = shrinkwrap(STACK, "get-user", checkout)
+    docker("build", "--quiet", "--tag", BY_FOLDER, str(context), within_s=BUILT_WITHIN_S)
+    ours = sorted({image for image in system.images().values() if "leadline-canary" in image})
+    assert len(ours) > len(STACK.functions)
+    saving = subprocess.Popen(["docker", "save", *ours, BY_FOLDER], stdout=subprocess.PIPE)
+    with saving as saved:
+        assert saved.stdout
+        assert not _found(saved.stdout, secrets)
+    assert saving.returncode == 0
+    for image in (*ours, BY_FOLDER):
+        shown = docker("history", "--no-trunc", image) + docker("inspect", image)
+        assert not {one for one in secrets if one in shown}, image
+
+
+def test_docker_shows_no_secret_of_a_container(system: Compose, secrets: set[str]) -> None:
+    label = f"label=com.docker.compose.project={system.project}"
+    containers = docker("ps", "--all", "--quiet", "--filter", label).split()
+    assert len(containers) > len(STACK.functions)
+    shown = docker("inspect", *containers)
+    assert "leadline.runtime.migrate" in shown, "the one-shot containers are among them"
+    assert "local.passwords" in shown
+    shown += "".join(system.run("logs", "--no-color").splitlines())
+    assert not {one for one in secrets if one in shown}
+
+
+def test_a_file_without_a_kind_ends_the_build(checkout: Path) -> None:
+    context = shrinkwrap(STACK, "get-user", checkout)
+    (context / "function/id_rsa").write_text(f"{MARK}key")
+    with pytest.raises(AssertionError, match="function/id_rsa"):
+        docker("build", str(context), within_s=BUILT_WITHIN_S)
+
+
+def test_a_secret_in_a_layer_would_be_found(tmp_path: Path) -> None:
+    layer = tmp_path / "layer.tar"
+    (tmp_path / "file").write_text("x" * (_CHUNK - 5) + MARK)
+    with tarfile.open(layer, "w") as tar:
+        tar.add(tmp_path / "file", "file")
+    packed = tmp_path / "packed"
+    packed.write_bytes(gzip.compress(layer.read_bytes()))
+    for path in (layer, packed):
+        image = tmp_path / "image.tar"
+        with tarfile.open(image, "w") as tar:
+            tar.add(path, "blob")
+        with image.open("rb") as stream:
+            assert _found(stream, {MARK}) == {MARK}
+
+
+def _found(saved: IO[bytes], secrets: set[str]) -> set[str]:
+    """Which of them stand in `docker save`'s answer: layers (packed or not), history, settings."""
+    found = set[str]()
+    with tarfile.open(fileobj=saved, mode="r|") as image:
+        for member in image:
+            if blob := image.extractfile(member):
+                found |= _found_in(blob, secrets)
+    return found
+
+
+def _found_in(blob: IO[bytes], secrets: set[str]) -> set[str]:
+    head = blob.read(_CHUNK)
+    if head.startswith(b"\x1f\x8b"):
+        whole = gzip.decompress(head + blob.read())
+        return {one for one in secrets if one.encode() in whole}
+    longest = max(map(len, secrets))
+    found, kept = set[str](), b""
+    while head:
+        text = kept + head
+        found |= {one for one in secrets if one.encode() in text}
+        kept, head = text[-longest:], blob.read(_CHUNK)
+    return found
