@@ -11,7 +11,7 @@ Source: https://owasp.org/www-community/attacks/CSV_Injection.
 import re
 from typing import Any
 
-_SIGNS = "=+\\-@\t\r\n＝＋－＠"
+_SIGNS = "=+\\-@\t\r\n＝＋－＠"  # noqa: RUF001 - some spreadsheets take the wide ones too
 #: With any number of apostrophes, so that one more can always be told from those that were there.
 _NEEDS_ONE = re.compile(rf"'*[{_SIGNS}]")
 _HAS_ONE = re.compile(rf"''*[{_SIGNS}]")

@@ -22,7 +22,7 @@ def docker(*words: str, within_s: float = 60) -> str:
     done = subprocess.run(
         ["docker", *words], check=False, capture_output=True, text=True, timeout=within_s
     )
-    assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr or done.stdout}"
+    assert done.returncode == 0, f"docker {' '.join(words)}: {done.stdout}{done.stderr}"
     return done.stdout.strip()
 
 

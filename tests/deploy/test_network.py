@@ -1,0 +1,118 @@
+"""Who may talk to whom in a cluster: nobody, but for what somebody has a use and a secret for."""
+
+import ipaddress
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.manifests import DEPLOY, Document, functions, of_kind, stack, workloads
+
+#: Which secret opens a destination.
+OPENED_BY = {
+    "postgres": "database-url",
+    "rabbitmq": "amqp-url",
+    "redis": "redis-url",
+    "bitrix24": "bitrix-webhook-url",
+}
+TO = "leadline/egress-to"
+POLICIES = of_kind("NetworkPolicy")
+OURS = [one for one in POLICIES if one["metadata"].get("namespace") != "leadline-servers"]
+
+
+def _going_to(destination: str, below: Path) -> set[str]:
+    """The names that the policies of a folder let go there."""
+    return {
+        name
+        for one in of_kind("NetworkPolicy", below)
+        if one["metadata"].get("labels", {}).get(TO) == destination
+        for name in one["spec"]["podSelector"]["matchExpressions"][0]["values"]
+    }
+
+
+def test_everything_is_denied_in_every_namespace_of_ours() -> None:
+    denied = [one for one in POLICIES if one["metadata"]["name"] == "default-deny"]
+    assert {one["metadata"].get("namespace") for one in denied} == {None, "leadline-servers"}
+    for one in denied:
+        spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+        assert one["spec"] == spec
+
+
+@pytest.mark.parametrize("destination", OPENED_BY)
+def test_who_has_the_secret_of_a_destination_goes_there_and_nobody_else(destination: str) -> None:
+    secret = OPENED_BY[destination]
+    on_openfaas = {name for name, one in stack().functions.items() if secret in one.secrets}
+    on_knative = {name for name, one in functions().items() if secret in one.secrets}
+    processes = {name for name, one in workloads().items() if secret in one.secrets}
+    assert _going_to(destination, DEPLOY / "kubernetes") == on_openfaas
+    assert _going_to(destination, DEPLOY / "knative/base") == on_knative
+    assert _going_to(destination, DEPLOY / "base") == processes
+
+
+def test_who_goes_anywhere_asks_for_its_name_and_nobody_else() -> None:
+    for below in ("base", "kubernetes", "knative/base"):
+        going = set().union(*(_going_to(one, DEPLOY / below) for one in OPENED_BY))
+        assert _going_to("dns", DEPLOY / below) == going
+
+
+def _rules(policy: Document) -> list[dict[str, Any]]:
+    return list(policy["spec"].get("egress") or [])
+
+
+def test_every_way_out_has_an_address_and_a_port() -> None:
+    rules = [rule for one in OURS for rule in _rules(one)]
+    assert rules
+    for rule in rules:
+        assert rule["to"]
+        assert rule["ports"]
+        assert all(port["port"] and port["protocol"] for port in rule["ports"])
+
+
+def test_bitrix24_is_looked_for_on_the_internet_only() -> None:
+    """Not at a cloud's metadata service, at the cluster's API or at a neighbour's door."""
+    near = ("169.254.169.254", "10.96.0.1", "192.168.1.1", "127.0.0.1", "100.100.100.200")
+    for policy in (one for one in OURS if one["metadata"].get("labels", {}).get(TO) == "bitrix24"):
+        blocks = [target["ipBlock"] for rule in _rules(policy) for target in rule["to"]]
+        for address in map(ipaddress.ip_address, (*near, "fe80::1", "fd00:ec2::254", "::1")):
+            assert not any(_is_in(address, block) for block in blocks), address
+        for address in map(ipaddress.ip_address, ("93.184.216.34", "2606:2800:220:1::1")):
+            assert any(_is_in(address, block) for block in blocks), address
+
+
+def _is_in(address: Any, block: dict[str, Any]) -> bool:
+    inside = address in ipaddress.ip_network(block["cidr"])
+    return inside and not any(
+        address in ipaddress.ip_network(each) for each in block.get("except", ())
+    )
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+@pytest.mark.parametrize("platform", ["knative", "kubernetes"])
+def test_addresses_and_ports_are_changed_in_one_place(platform: str, tmp_path: Path) -> None:
+    deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
+    overlay = deploy / platform / "overlays/production"
+    kustomization = overlay / "kustomization.yaml"
+    line = "  - ../../../components/egress"
+    assert f"#{line}" in kustomization.read_text()
+    kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
+    text = subprocess.run(
+        ["kubectl", "kustomize", str(overlay)], check=True, capture_output=True, text=True
+    ).stdout
+    rendered = [*yaml.load_all(text, yaml.CSafeLoader)]
+    policies = [one for one in rendered if one["kind"] == "NetworkPolicy"]
+    ports: dict[str, set[int]] = {}
+    for one in (one for one in policies if TO in one["metadata"].get("labels", {})):
+        for rule in _rules(one):
+            known = ports.setdefault(one["metadata"]["labels"][TO], set())
+            known.update(port["port"] for port in rule["ports"])
+    assert ports == {
+        "dns": {53},
+        "postgres": {6432},
+        "rabbitmq": {5671},
+        "redis": {6380},
+        "bitrix24": {443},
+    }
+    assert "5432" not in str([_rules(one) for one in policies])
