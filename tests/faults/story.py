@@ -1,14 +1,16 @@
 """What our processes have written, line by line."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from tests.faults import written
+from tests.leaks import telling
 from tests.system import System
 
-#: Programs that are not ours write as they like; the emulator stands for a foreign portal.
+#: Programs that are not ours write as they like, in a form of their own.
 _FOREIGN = {"postgres", "rabbitmq", "redis", "epmd", "supervisord", "bitrix24"}
 
 
@@ -33,30 +35,37 @@ def of_call(system: System, correlation_id: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def running(system: System) -> Iterator[System]:
-    """The system from its start to its end; after that nothing of anybody is found in its logs."""
+    """The system from its start to its end; nothing of anybody is found in what it has written."""
     try:
         system.start()
         yield system
-        people = {*_people(system)}
+        found = leaks(system, {*_people(system)}, [*written.lines(system)])
     finally:
         system.end()
-    assert not (found := leaks(system, people)), found
+    assert not (found := found or leaks(system)), found
 
 
-def leaks(system: System, more: Iterable[str] = ()) -> str:
+def leaks(
+    system: System, more: Iterable[str] = (), lines: Sequence[tuple[str, str]] | None = None
+) -> str:
     """The lines that tell a name, a phone or a credential: one sent to the system, or of `more`.
 
     "" where there is none. A secret is looked for as it is, and as JSON and as URLs would have it.
+    `lines` is where; all logs if not given, as nothing else can be read of a system that ended.
     """
     wanted = {
         form: secret
         for secret in {*filter(_is_telling, system.sent), *_credentials(system), *more}
         for form in {secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe="")}
     }
-    lines = [*raw_lines(system)]
+    lines = [*written.logs(system)] if lines is None else lines
     text = "\n".join(line for _, line in lines)
     found = {form for form in wanted if form in text}
-    told = [f"{name}: {line[:300]}" for name, line in lines if any(form in line for form in found)]
+    told = [
+        f"{name}: {line[:300]}"
+        for name, line in lines
+        if any(form in line for form in found) or telling([line])
+    ]
     return "\n".join([*sorted(wanted[form] for form in found)[:5], *told[:5]])
 
 

@@ -1,0 +1,90 @@
+"""All that a running system has written where its operators, or their tools, read it."""
+
+import json
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import redis
+import requests
+
+from tests.system import CHECKOUT, System
+
+#: The emulator stands for a foreign portal.
+_FOREIGN = {"bitrix24"}
+#: What the work queue keeps of a user is the user (docs/security.md); all else in Redis is nobody.
+_OF_A_USER = b"}:user:"
+
+
+def lines(system: System) -> Iterator[tuple[str, str]]:
+    """Every line with the name of where it stands: logs, metrics, dead letters, Redis."""
+    yield from logs(system)
+    for name, url in _processes(system):
+        text = requests.get(f"{url}/metrics", timeout=10).text
+        yield from ((f"metrics of {name}", line) for line in text.splitlines())
+    yield "dead letters", _dead_letters(system)
+    with redis.Redis.from_url(system.url("redis")) as client:
+        yield from _in_redis(client)
+
+
+def logs(system: System) -> Iterator[tuple[str, str]]:
+    """Every line of every log, the servers' own among them."""
+    for path in sorted(system.state.logs.glob("*.log*")):
+        if path.name.split(".")[0] not in _FOREIGN:
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                yield path.name, line
+
+
+def _processes(system: System) -> Iterator[tuple[str, str]]:
+    """What answers with metrics."""
+    yield from system.run["functions"].items()
+    ports = json.loads((system.state.root / "ports.json").read_text(encoding="utf-8"))
+    for name in ("connector", *(name for name in ports if name.startswith("worker"))):
+        if name in system.run["processes"]:
+            yield name, f"http://127.0.0.1:{ports[name]}"
+
+
+def _dead_letters(system: System) -> str:
+    """The listing, as the command line shows it."""
+    command = (sys.executable, "-m", "leadline", "dead-letters", "list", "--json")
+    done = subprocess.run(
+        command,
+        check=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "LEADLINE_STATE": str(system.state.root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+def _in_redis(client: redis.Redis) -> Iterator[tuple[str, str]]:
+    """Each key with what it holds; `DUMP` would be packed."""
+    readers: dict[bytes, Any] = {
+        b"string": lambda key: {b"": client.get(key) or b""},
+        b"hash": client.hgetall,
+        b"list": lambda key: dict(enumerate(client.lrange(key, 0, -1))),
+        b"set": lambda key: dict.fromkeys(client.smembers(key)),
+        b"zset": lambda key: dict.fromkeys(client.zrange(key, 0, -1)),
+        b"stream": lambda key: dict(client.xrange(key)),
+    }
+    for key in client.scan_iter("*"):
+        read = readers.get(client.type(key))
+        if read and _OF_A_USER not in key:
+            for name, value in read(key).items():
+                yield f"Redis {key.decode()}", f"{_text(name)} {_text(value)}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{_text(name)} {_text(one)}" for name, one in value.items())
+    if not isinstance(value, bytes):
+        return str(value)
+    with suppress(zlib.error):
+        value = zlib.decompress(value)
+    return value.decode(errors="replace")
