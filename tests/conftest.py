@@ -7,7 +7,7 @@ takes `database_url`, `amqp_url`, `redis_url` or `webhook_url` to get the same w
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import structlog
 
 from leadline.messages import topology
 from local.runner.servers.postgres import Postgres
+from tests.leaks import logged, telling
 from tests.servers import PrivateServer, private
 
 CHECKOUT = Path(__file__).parents[1]
@@ -37,6 +38,26 @@ def _running(name: str, folder: Path) -> Iterator[PrivateServer]:
         yield server
     finally:
         server.stop()
+    logs = (
+        ""
+        if name == "bitrix24"
+        else "".join(path.read_text("utf-8", "replace") for path in server.state.logs.iterdir())
+    )
+    assert not (told := telling(logs.splitlines())), told[:5]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test during which a log line told of a person or a webhook has failed."""
+    report = yield
+    if call.when == "teardown" and report.passed:
+        output = "\n".join(text for _, text in report.sections)
+        if told := telling(logged(output)):
+            report.outcome = "failed"
+            report.longrepr = "\n".join([f"{item.nodeid} has logged:", *told[:5]])
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
