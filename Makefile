@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo check test test-containers bench faults mutants simulate model lint setup api-check audit
+.PHONY: help run stop reset logs demo check test test-containers bench faults mutants simulate model lint setup api-check audit notices sbom
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -61,6 +61,12 @@ api-check: setup ## look long for a call of URL (a system that runs) that breaks
 
 audit: ## known holes in what images install; needs uv and PyPI's own advisories
 	@uvx pip-audit --strict --disable-pip --require-hashes --requirement requirements/run.txt
+
+notices: setup ## THIRD-PARTY.md anew, after the lock has changed
+	@.venv/bin/python requirements/bill.py notices > THIRD-PARTY.md
+
+sbom: setup ## the bill of materials of what images install: build/sbom.cdx.json
+	@mkdir -p build && .venv/bin/python requirements/bill.py sbom > build/sbom.cdx.json
 
 lint: setup ## everything that is checked without running
 	@scripts/lint

@@ -1,7 +1,9 @@
 """local/docker-compose.yml says the same as stack.yml and as the code, and keeps to itself."""
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,39 @@ def test_the_example_offers_each_choice_with_its_default() -> None:
     # Those whose default is another than "as shown", as their comments say.
     shown = offered.keys() - {"BITRIX_WEBHOOK_URL", "LEADLINE_AUTH", "API_KEYS"}
     assert {name: offered[name] for name in shown} == {name: defaults[name] for name in shown}
+
+
+def test_every_foreign_image_may_be_another_or_a_digest() -> None:
+    images = {name: each["image"] for name, each in yaml.safe_load(TEXT)["services"].items()}
+    foreign = {image for name, image in images.items() if name not in OURS}
+    assert len(foreign) == 3
+    assert all(_VARIABLE.fullmatch(image) for image in foreign)
+    builds = [
+        each["build"] for each in yaml.safe_load(TEXT)["services"].values() if "build" in each
+    ]
+    assert {build["args"]["PYTHON_IMAGE"] for build in builds} == {
+        "${PYTHON_IMAGE:-python:3.13-slim}"
+    }
+
+
+_DOCKER = """#!/bin/sh
+[ "$1" = pull ] || echo "${5%:*}@sha256:of-${5#*:}"
+"""
+
+
+def test_digests_are_printed_as_lines_for_the_environment_file(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(_DOCKER)
+    docker.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = (CHECKOUT / "scripts/digests",)
+    done = subprocess.run(command, check=True, env=env, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "PYTHON_IMAGE=python@sha256:of-3.13-slim",
+        "POSTGRES_IMAGE=postgres@sha256:of-17-alpine",
+        "REDIS_IMAGE=redis@sha256:of-7-alpine",
+        "RABBITMQ_IMAGE=rabbitmq@sha256:of-4-management",
+    ]
 
 
 def test_ports_are_published_on_loopback_only() -> None:

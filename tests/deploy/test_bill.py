@@ -1,0 +1,50 @@
+"""The notices and the bill of materials are of what images install today."""
+
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.deploy.packages import REQUIREMENTS, lock
+
+PINNED = dict(re.findall(r"(?m)^([\w.-]+)(?:\[\w+\])?==([^ ;\\\n]+)", lock()))
+
+
+def bill(kind: str) -> str:
+    command = (sys.executable, REQUIREMENTS / "bill.py", kind)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def sbom() -> Any:
+    return json.loads(bill("sbom"))
+
+
+def test_the_notices_are_those_of_the_lock() -> None:
+    committed = (REQUIREMENTS.parent / "THIRD-PARTY.md").read_text(encoding="utf-8")
+    assert bill("notices") == committed, "run `make notices`"
+    rows = re.findall(r"(?m)^\| ([\w.-]+) \| (\S+) \| (.+) \|$", committed)
+    assert {name: version for name, version, _ in rows[1:]} == PINNED
+
+
+def test_every_package_says_its_licence_and_none_asks_for_ours(sbom: Any) -> None:
+    for one in sbom["components"]:
+        licence = one["licenses"][0]["license"]["name"]
+        assert licence, one["name"]
+        assert not re.search(r"\bA?GPL", licence), f"{one['name']}: {licence}"
+
+
+def test_the_bill_names_each_package_with_its_version_and_hashes(sbom: Any) -> None:
+    assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.6")
+    assert {one["name"]: one["version"] for one in sbom["components"]} == PINNED
+    assert len({one["bom-ref"] for one in sbom["components"]}) == len(PINNED)
+    hashes = {
+        one["content"]
+        for component in sbom["components"]
+        for file in component["externalReferences"]
+        for one in file["hashes"]
+    }
+    assert hashes == set(re.findall(r"sha256:(\w{64})", lock()))
