@@ -11,7 +11,7 @@ _LAST_EVENTS = f"""
 SELECT CAST(id AS text) AS event_id, version, action, changed, state, reason, attempts, sendings,
        occurred_at, published_at, settled_at, due_at, correlation_id, journey
 FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
-"""
+"""  # noqa: S608 - of constants; values are parameters
 
 
 def last_events(user_id: int) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ DELETE FROM idempotency_keys WHERE (caller, key) IN (
     ORDER BY created_at LIMIT :batch FOR UPDATE SKIP LOCKED
 )
 RETURNING 1 AS one
-"""
+"""  # noqa: S608 - of constants; values are parameters
 
 # A user's newest event stays if it failed: an operator has to see it.
 _EVENTS = """

@@ -68,7 +68,7 @@ WITH claimed AS (
     RETURNING *
 )
 {_OWED}
-"""
+"""  # noqa: S608 - of constants; values are parameters
 
 _DUE = """
 UPDATE events SET due_at = {when} WHERE id IN (

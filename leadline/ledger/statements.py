@@ -31,7 +31,7 @@ _JUDGED = f"""{_GIVEN.format(name="given")}, claim AS (
         CASE WHEN NOT is_anothers THEN lead_id END AS lead_id,
         is_passing AND NOT is_anothers AS is_passing
     FROM judged
-)"""
+)"""  # noqa: S608 - of constants; values are parameters
 
 # Bitrix24's side may forget which version it has written: a message that comes late then takes the
 # lead back to an older state. The fencing tokens tell, as they grow with each lease: the older of
@@ -51,7 +51,7 @@ CASE WHEN NOT ({_OVERWRITES}) THEN false
      ELSE COALESCE((
          SELECT COALESCE(events.stage_version, 1) > 1 FROM events
          WHERE events.user_id = settled.user_id AND events.version = settled.before
-     ), true) END"""
+     ), true) END"""  # noqa: S608 - of constants; values are parameters
 
 # A failure may still turn into a success (a late answer, a later try), never the other way round;
 # an older reply never touches what a newer version has set. The users are locked first: replies of
@@ -108,7 +108,7 @@ RETURNING users.id, users.version, {_OVERWRITES} AS overwrites,
     {_OVERWRITES_STAGE} AS overwrites_stage, settled.is_change, settled.age_s,
     settled.state, settled.reason,
     (SELECT count(*) FROM older WHERE older.user_id = users.id) AS older
-"""
+"""  # noqa: S608 - of constants; values are parameters
 
 # A version that was answered before may have been written once more since, over a newer one that is
 # not answered yet: its later fence counts.
@@ -136,7 +136,7 @@ REPEATED = f"""{_GIVEN.format(name="answer")}, owner AS (
 SELECT user_id AS id, newest AS version, {_OVERWRITES} AS overwrites,
     {_OVERWRITES_STAGE} AS overwrites_stage
 FROM settled
-"""
+"""  # noqa: S608 - of constants; values are parameters
 
 OLDEST_OPEN = """
 SELECT id FROM events WHERE user_id = :user_id AND action = :action AND state = 'open'

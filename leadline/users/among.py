@@ -72,7 +72,7 @@ def first(limit: int, after: int, wanted: Sequence[Wanted]) -> list[Row]:
 def through(limit: int, after: int, wanted: Sequence[Wanted]) -> list[Row]:
     """The same by going through the ids, whatever the candidates; raises the same."""
     condition = " AND ".join(["id > :after", *(one.condition for one in wanted)])
-    sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id LIMIT :limit"
+    sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id LIMIT :limit"  # noqa: S608 - of constants; values are parameters
     return database().run(sql, **{**_params(wanted), "after": after, "limit": limit})
 
 
@@ -83,10 +83,10 @@ def _params(wanted: Sequence[Wanted]) -> dict[str, Any]:
 def _ids(candidates: Sequence[str], params: dict[str, Any], after: int, size: int) -> list[int]:
     # Each for itself, so that each may end early: to append them and sort all may take seconds.
     each = [
-        f"(SELECT * FROM ({one}) AS one WHERE user_id > :after ORDER BY user_id LIMIT :size)"
+        f"(SELECT * FROM ({one}) AS one WHERE user_id > :after ORDER BY user_id LIMIT :size)"  # noqa: S608 - of constants; values are parameters
         for one in candidates
     ]
     union = " UNION ALL ".join(each)
-    sql = f"SELECT user_id FROM ({union}) AS candidate ORDER BY user_id LIMIT :size"
+    sql = f"SELECT user_id FROM ({union}) AS candidate ORDER BY user_id LIMIT :size"  # noqa: S608 - of constants; values are parameters
     found = database().run(sql, **{**params, "after": after, "size": size})
     return [row["user_id"] for row in found]

@@ -34,7 +34,7 @@ _COUNT_NAMES = _COUNT.format(f"{_NAMES} ORDER BY term")
 _COUNT_PHONES = _COUNT.format(f"{_PHONES} ORDER BY phone USING ~<~")
 # The sum keeps the planner from going through the ids to the end.
 _WITH_PHONE = f"SELECT id + 0 AS user_id {_PHONES}"
-_WITH_NUMBER = f"SELECT id + 0 AS user_id FROM users WHERE {_EXACT}"
+_WITH_NUMBER = f"SELECT id + 0 AS user_id FROM users WHERE {_EXACT}"  # noqa: S608 - of constants; values are parameters
 _WITH_NAME = f"SELECT user_id {_NAMES}"
 
 

@@ -11,7 +11,7 @@ AT_MOST = 64
 
 def as_json(select: str) -> str:
     """This query's rows as one JSON text, `found`: ten times as fast to read as rows of columns."""
-    return f"SELECT COALESCE(json_agg(found), '[]')::text AS found FROM ({select}) AS found"
+    return f"SELECT COALESCE(json_agg(found), '[]')::text AS found FROM ({select}) AS found"  # noqa: S608 - of constants; values are parameters
 
 
 # It refuses where Postgres has forked: run what is made of it by `installation.guarded`.
@@ -37,7 +37,7 @@ _CREATE = f"""{_ASKED}, made AS (
     FROM (SELECT *, {_ALIKE} FROM made) AS made
     JOIN (SELECT {_WRITE}, full_name, phone, stage, {_ALIKE} FROM asked) AS asked
     USING (full_name, phone, stage, alike)
-)"""
+)"""  # noqa: S608 - of constants; values are parameters
 
 # Locked in the order of ids, so that statements never wait for each other in a ring. The arrays say
 # that there are few: the planner takes JSON for 100 rows, and would read a small table as a whole.
@@ -60,7 +60,7 @@ _CHANGE = f"""{_ASKED}, held AS (
     FROM held WHERE users.id = held.id
     RETURNING users.id, users.full_name, users.phone, users.stage, version, stage_version,
               synced_version, bitrix_lead_id, {_WRITE}
-)"""
+)"""  # noqa: S608 - of constants; values are parameters
 
 _EVENT = """, event AS (
     INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
@@ -104,11 +104,11 @@ FROM leadline_present(),
      idempotency_keys AS key JOIN events AS event ON event.id = key.event_id
 WHERE key.caller = :caller AND key.key = :key
   AND key.created_at > now() - interval '{KEY_LIFETIME}'
-""")
+""")  # noqa: S608 - of constants; values are parameters
 
 #: Its time is over: it may be used again.
 FORGET_EXPIRED = f"""
 DELETE FROM idempotency_keys
 WHERE caller = :caller AND key = :key AND created_at <= now() - interval '{KEY_LIFETIME}'
 RETURNING key
-"""
+"""  # noqa: S608 - of constants; values are parameters

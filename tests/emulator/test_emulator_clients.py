@@ -52,7 +52,7 @@ def b24(over_tls: tuple[Emulator, Path], monkeypatch: pytest.MonkeyPatch) -> tup
     emulator.control("POST", "reset")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(cert))
     domain = emulator.base.removeprefix("https://").replace("127.0.0.1", "localhost")
-    token = BitrixWebhook(domain=domain, webhook_token="1/local-webhook-code")
+    token = BitrixWebhook(domain=domain, webhook_token="1/local-webhook-code")  # noqa: S106 - of a test
     return emulator, Client(token)
 
 

@@ -61,7 +61,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def told(emulator: Emulator, receiver: Receiver) -> Emulator:
-    emulator.set(outgoing_webhook_url=receiver.url, application_token="s3cret")
+    emulator.set(outgoing_webhook_url=receiver.url, application_token="s3cret")  # noqa: S106 - of a test
     return emulator
 
 

@@ -346,7 +346,7 @@ def test_an_owner_that_may_make_no_roles_migrates_without_them(
             admin.run(f"ALTER ROLE {name} RENAME TO {name}_away")
         try:
             with structlog.testing.capture_logs() as logs:
-                revision = migrate(_url(server, database="fresh", username="plain", password="p"))
+                revision = migrate(_url(server, database="fresh", username="plain", password="p"))  # noqa: S106 - of a test
         finally:
             for (name,) in groups:
                 admin.run(f"ALTER ROLE {name}_away RENAME TO {name}")

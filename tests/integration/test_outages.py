@@ -137,7 +137,7 @@ def test_one_lost_answer_does_not_make_a_portal_unreachable() -> None:
 def test_what_kind_of_trouble_it_is_is_recorded_and_ends_with_the_next_answer(
     control: Control, in_redis: str, action: str, kind: str
 ) -> None:
-    secret = "of a person"
+    secret = "of a person"  # noqa: S105 - of a test
     rule = {"method": "batch", "action": action, "count": 2, "status": 500, "description": secret}
     control("faults", "POST", [rule if action == "error" else {**rule, "status": None}])
     assert not portals.probe()

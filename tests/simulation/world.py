@@ -61,7 +61,7 @@ class Process:
     on_death: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.random = Random(f"{self.world.seed}/{self.name}")
+        self.random = Random(f"{self.world.seed}/{self.name}")  # noqa: S311 - comes again from its seed
 
     def wall(self) -> float:
         """`time.time()` here."""

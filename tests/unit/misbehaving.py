@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-SECRET = "s3cr3twebh00kc0de"
+SECRET = "s3cr3twebh00kc0de"  # noqa: S105 - of a test
 
 
 @dataclass

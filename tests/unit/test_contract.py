@@ -121,7 +121,7 @@ def test_only_allowed_queues_are_answered_on(configure: Configure) -> None:
         contract.read_request(message())
 
 
-SECRET = "Ivanka Petrova +77005556677"
+SECRET = "Ivanka Petrova +77005556677"  # noqa: S105 - of a test
 NONSENSE: list[Any] = [
     None,
     [],

@@ -24,7 +24,7 @@ from leadline.runtime.errors import (
 )
 from tests.unit.conftest import Configure
 
-SECRET = "s3cr3twebh00kc0de"
+SECRET = "s3cr3twebh00kc0de"  # noqa: S105 - of a test
 COMMANDS = {"u1": Command("crm.item.add", {"entityTypeId": 1}), "u2": Command("profile", {})}
 
 
