@@ -5,13 +5,13 @@ send what stands in the other cells elsewhere: whoever may choose a name could m
 Excel do so. An apostrophe before the sign is what spreadsheets know for "this is text".
 
 A plus with nothing but digits is a phone in E.164 and no formula: it stays, for other programs.
-Source: https://owasp.org/www-community/attacks/CSV_Injection.
+Source: https://owasp.org/www-community/attacks/CSV_Injection, and ASVS 5.0, 1.2.10.
 """
 
 import re
 from typing import Any
 
-_SIGNS = "=+\\-@\t\r\n＝＋－＠"  # noqa: RUF001 - some spreadsheets take the wide ones too
+_SIGNS = "=+\\-@\0\t\r\n＝＋－＠"  # noqa: RUF001 - some spreadsheets take the wide ones too
 #: With any number of apostrophes, so that one more can always be told from those that were there.
 _NEEDS_ONE = re.compile(rf"'*[{_SIGNS}]")
 _HAS_ONE = re.compile(rf"''*[{_SIGNS}]")

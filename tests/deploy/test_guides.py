@@ -8,7 +8,7 @@ import pytest
 from leadline.runtime import cleartext
 from tests.deploy.manifests import CHECKOUT
 
-GUIDES = sorted((CHECKOUT / "docs" / "deploy").glob("*.md"))
+GUIDES = [*sorted((CHECKOUT / "docs/deploy").glob("*.md")), CHECKOUT / "docs/security.md"]
 _IN_CODE = re.compile(r"`((?:tests|deploy|scripts|local|docs)/[\w./-]+?)(?:::(\w+))?`")
 _COMMAND = re.compile(r"(?:-k|-f|\./|^ *)((?:deploy|scripts|local)/[\w./-]+)", re.MULTILINE)
 

@@ -65,13 +65,13 @@ def _dead_letters(system: System) -> str:
 
 def _in_redis(client: redis.Redis) -> Iterator[tuple[str, str]]:
     """Each key with what it holds; `DUMP` would be packed."""
-    readers: dict[bytes, Any] = {
+    readers: dict[Any, Any] = {
         b"string": lambda key: {b"": client.get(key) or b""},
         b"hash": client.hgetall,
         b"list": lambda key: dict(enumerate(client.lrange(key, 0, -1))),
         b"set": lambda key: dict.fromkeys(client.smembers(key)),
         b"zset": lambda key: dict.fromkeys(client.zrange(key, 0, -1)),
-        b"stream": lambda key: dict(client.xrange(key)),
+        b"stream": lambda key: dict(client.xrange(key) or ()),
     }
     for key in client.scan_iter("*"):
         read = readers.get(client.type(key))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from leadline.operate.cells import escaped, text
 
-SIGNS = "=+-@\t\r\n＝＋－＠"
+SIGNS = "=+-@\0\t\r\n＝＋－＠"
 
 
 @given(st.text(st.sampled_from(f"'{SIGNS}1aя "), max_size=6) | st.text(max_size=20))
