@@ -15,6 +15,7 @@ from leadline.runtime.settings import settings
 from local import passwords, stack
 from local.cross_site import Guard
 from local.edge.config import Config
+from tests.deploy.manifests import of_kind
 
 CHECKOUT = Path(__file__).parents[2]
 TEXT = (CHECKOUT / "local/docker-compose.yml").read_text(encoding="utf-8")
@@ -167,6 +168,13 @@ def test_the_edge_knows_all_that_it_serves() -> None:
     assert passwords.EMULATOR.startswith(edge.emulator)
     assert edge.relay
     assert str(edge.relay.tick) in SERVICES["relay"]["command"]
+
+
+def test_postgres_quotes_nobodys_row_in_its_log() -> None:
+    (stateful,) = (one for one in of_kind("StatefulSet") if one["metadata"]["name"] == "postgres")
+    in_cluster = stateful["spec"]["template"]["spec"]["containers"][0]["args"]
+    for command in (SERVICES["postgres"]["command"], in_cluster):
+        assert "log_error_verbosity=terse" in command
 
 
 def test_redis_keeps_all_that_it_is_given() -> None:

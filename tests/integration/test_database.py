@@ -59,6 +59,17 @@ def test_rows_come_as_dictionaries(db: Database) -> None:
     assert rows == [{"one": 1, "text": "Иван 🙂'; DROP TABLE users"}]
 
 
+def test_the_servers_log_does_not_quote_the_row_that_broke_a_rule(
+    db: Database, server: PrivateServer
+) -> None:
+    as_admin(server.url, "CREATE TABLE IF NOT EXISTS adults (name text, age int CHECK (age >= 18))")
+    with pytest.raises(StatementError):
+        db.run("INSERT INTO adults VALUES (:name, 17)", name="Иван Иванов")
+    (log,) = (path.read_text("utf-8") for path in server.state.logs.glob("postgres.log"))
+    assert "adults_age_check" in log
+    assert "Иван" not in log
+
+
 def test_a_connection_that_was_cut_while_idle_is_made_again_unnoticed(
     db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,8 @@ class Postgres:
             "unix_socket_directories": "",
             "max_connections": str(_MAX_CONNECTIONS),
             "logging_collector": "off",
+            # Without DETAIL, which quotes the row that broke a rule: a name and a phone.
+            "log_error_verbosity": "terse",
         }
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         command = unprivileged.command(data, *words, *options)
