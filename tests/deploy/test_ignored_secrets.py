@@ -48,9 +48,10 @@ LEFT = (
     "docker-compose.override.yml",
     "nohup.out",
 )
+_COMPOSES = (".yml", ".env", ".env.example")
 TREES = ("leadline", "migrations", "functions", "local")
-#: Of the trees, what no image needs: git has it for people.
-FOR_PEOPLE = {"local/.env.example", "local/docker-compose.yml", "local/compose.faas-cli.yml"}
+#: Of the trees, what no image needs: it is docker compose's own.
+COMPOSES = {path for path in tracked() if path.startswith("local/") and path.endswith(_COMPOSES)}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_compose_sends_what_images_need_and_nothing_that_was_left(checkout: Path
     ours = sent(checkout, checkout / ".dockerignore")
     assert not [path for path in ours if _is_left(checkout / path)]
     needed = {path for path in tracked() if path.startswith(tuple(f"{tree}/" for tree in TREES))}
-    assert ours >= needed - FOR_PEOPLE
+    assert ours >= needed - COMPOSES
     beside = {path for path in ours if not path.startswith(tuple(f"{tree}/" for tree in TREES))}
     copied = {path for path in STACK.configuration.copied if path.startswith("requirements/")}
     alone = {"deploy/processes/requirements.txt", "template/leadline/Dockerfile"}
