@@ -53,6 +53,10 @@ class Served:
             self.process.wait()
 
 
+#: All writes come by one key here.
+NO_WRITE_LIMIT = {"LEADLINE_WRITE_RATE_PER_S": "0"}
+
+
 class Laboratory:
     """Postgres, RabbitMQ and Redis of our own, and the functions that a measurement asks for."""
 
@@ -104,6 +108,7 @@ class Laboratory:
             "HOST": "127.0.0.1",
             "WORKERS": "1",
             "THREADS": str(THREADS),
+            **NO_WRITE_LIMIT,
             **more,
         }
 
@@ -147,6 +152,7 @@ class Laboratory:
             "redis-url": known.get("redis", ""),
             "bitrix-webhook-url": self._webhook(),
             "api-keys": self.key,
+            "internal-key": self.key,
         }
         for name, text in texts.items():
             if text and not (folder / name).exists():
@@ -220,7 +226,8 @@ NO_LIMITS = {"LEADLINE_RATE_PER_S": "0", "LEADLINE_OPERATING_LIMIT_S": "1000000"
 @contextmanager
 def whole_system(folder: Path, **env: str) -> Iterator[BenchSystem]:
     """A system that runs while the block does; with NO_LIMITS the emulator has none either."""
-    given = {"WORKERS": str(Choices.read({}).workers), "API_KEYS": secrets.token_urlsafe(24), **env}
+    own = {"WORKERS": str(Choices.read({}).workers), "API_KEYS": secrets.token_urlsafe(24)}
+    given = {**own, **NO_WRITE_LIMIT, **env}
     system = BenchSystem(State(folder), given)
     try:
         system.start()

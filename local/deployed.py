@@ -12,7 +12,8 @@ from leadline.runtime import serve
 from local.deployments import Deployments
 
 #: A deployed function has the secrets that it names and no others, as on OpenFaaS.
-_SECRETS = ("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL", "API_KEYS")
+_KEYS = ("API_KEYS", "INTERNAL_KEY")
+_SECRETS = (*_KEYS, "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from secrets import token_urlsafe
 from leadline.bitrix24.webhook import Webhook
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.secrets import DEFAULT_FOLDER
+from local.runner.secrets import OWNER
 from local.runner.servers.rabbitmq import message_max
 
 SERVERS = Path("/run/leadline")
@@ -44,7 +45,8 @@ def prepare(servers: Path, functions: Path, webhook: str, keys: str) -> None:
     if keys:
         _write(functions / "api-keys", keys)
     else:
-        _kept(functions / "api-keys")
+        _kept(functions / "api-keys", f"{OWNER}:")
+    _kept(functions / "internal-key")
 
 
 def given(name: str) -> str:
@@ -52,10 +54,10 @@ def given(name: str) -> str:
     return (GIVEN / name).read_text("utf-8").strip()
 
 
-def _kept(path: Path) -> str:
+def _kept(path: Path, before: str = "") -> str:
     # An empty one is none: whoever sends no password would be let in.
     if not path.exists() or not path.read_text("utf-8").strip():
-        _write(path, token_urlsafe(24))
+        _write(path, before + token_urlsafe(24))
     return path.read_text("utf-8")
 
 

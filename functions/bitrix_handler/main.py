@@ -9,7 +9,7 @@ from leadline.sync import intake
 
 
 @functions_framework.http
-@endpoint("POST", writing="operate")
+@endpoint("POST", reading="internal", writing="internal")
 def bitrix_handler(request: Request) -> Response:
     """202 once Redis has it all; 422 for a message that can never be served."""
     intake.take(receive(request))

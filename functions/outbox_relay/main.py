@@ -31,7 +31,7 @@ metrics.read_at_scrape(_read_gauges)
 
 
 @functions_framework.http
-@endpoint("POST", reading="operate", writing="operate")
+@endpoint("POST", reading="internal", writing="internal")
 def outbox_relay(_request: Request) -> Answer:
     """200 with what was done; 503 while Postgres or RabbitMQ is away."""
     _restore_hold()

@@ -11,7 +11,7 @@ from leadline.runtime.http import endpoint
 
 
 @functions_framework.http
-@endpoint("POST", writing="operate")
+@endpoint("POST", reading="internal", writing="internal")
 def reply_handler(request: Request) -> Response:
     """204 once the ledger has it all; 422 for a reply that can never be applied."""
     outcomes.apply([_answer(delivery) for delivery in receive(request)])

@@ -28,10 +28,10 @@ _ENTER = """{asked}, held AS (
     RETURNING users.id, version, full_name, phone, stage, stage_version, synced_version, event_id
 )
 INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
-                    stage_version, correlation_id, traceparent, due_at)
+                    stage_version, correlation_id, traceparent, caller, due_at)
 SELECT event_id, id, version, 'update_card', full_name, phone, stage, :changed,
        CASE WHEN stage_version > synced_version THEN stage_version END,
-       :correlation_id, :traceparent, now()
+       :correlation_id, :traceparent, :caller, now()
 FROM written
 RETURNING user_id
 """
@@ -90,5 +90,6 @@ def enter(asked: str, **params: object) -> list[Row]:
         changed=LOOK,
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,
+        caller=context.caller() or None,
         **params,
     )

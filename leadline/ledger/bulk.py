@@ -12,15 +12,18 @@ from uuid_utils.compat import uuid7
 
 from leadline.messages.contract import Id
 from leadline.runtime import context
-from leadline.runtime.database import UNIQUE_VIOLATION, StatementError, database
+from leadline.runtime.database import (
+    INSUFFICIENT_PRIVILEGE,
+    UNIQUE_VIOLATION,
+    StatementError,
+    database,
+)
 from leadline.runtime.errors import BadConfiguration, InvalidRequest
 from leadline.runtime.installation import guarded
 from leadline.users.model import NewUser
 
 #: In whose name idempotency keys are kept; no caller of the HTTP API has such a one.
 CALLER = "leadline import"
-
-_INSUFFICIENT_PRIVILEGE = "42501"
 
 
 class Line(NewUser):
@@ -52,10 +55,10 @@ WITH line AS (
     SELECT row_number() OVER (ORDER BY id) AS rank, written.* FROM written
 ), event AS (
     INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
-                        correlation_id, traceparent, state, due_at, settled_at)
+                        correlation_id, traceparent, caller, state, due_at, settled_at)
     SELECT fresh.event_id, ranked.id, 1, 'create_card', ranked.full_name, ranked.phone,
            ranked.stage, 'full_name,phone,stage', :correlation_id, :traceparent,
-           CASE WHEN is_owed THEN 'open' ELSE 'synced' END,
+           :operator, CASE WHEN is_owed THEN 'open' ELSE 'synced' END,
            CASE WHEN is_owed THEN now() END, CASE WHEN is_owed THEN NULL ELSE now() END
     FROM ranked JOIN fresh USING (rank)
 )
@@ -92,7 +95,7 @@ def reserve(last_id: int) -> None:
     try:
         database().run(_RESERVE, last_id=last_id)
     except StatementError as error:
-        if error.code != _INSUFFICIENT_PRIVILEGE:
+        if error.code != INSUFFICIENT_PRIVILEGE:
             raise
         raise BadConfiguration(
             "to import ids, set DATABASE_URL to the login that owns the tables, as to migrate"
@@ -144,6 +147,7 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
             fingerprint=hashlib.sha256(CALLER.encode()).digest(),
             correlation_id=trace.correlation_id,
             traceparent=trace.traceparent,
+            operator=context.caller() or None,
         )
     except StatementError as error:
         if (error.code, error.constraint) != (UNIQUE_VIOLATION, "users_unique_lead"):

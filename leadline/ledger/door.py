@@ -5,8 +5,9 @@ from http import HTTPStatus
 from flask import Request
 
 from leadline.ledger import accept
+from leadline.runtime import context
 from leadline.runtime.errors import InvalidRequest, VersionMismatch
-from leadline.runtime.http import KEY_MAX, Answer, answer, caller_of
+from leadline.runtime.http import KEY_MAX, Answer, answer
 from leadline.users.store import Accepted, Repeat
 
 
@@ -37,7 +38,7 @@ def repeat(request: Request, *parts: object) -> Repeat | None:
             f"An Idempotency-Key has 1 to {KEY_MAX} characters.",
             status=HTTPStatus.BAD_REQUEST,
         )
-    return accept.repeat_of(caller_of(request), key, request.environ.get("HTTP_IF_MATCH"), *parts)
+    return accept.repeat_of(context.caller(), key, request.environ.get("HTTP_IF_MATCH"), *parts)
 
 
 def written(accepted: Accepted, *, created: bool = False) -> Answer:

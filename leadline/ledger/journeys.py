@@ -9,7 +9,7 @@ LAST = 10
 
 _LAST_EVENTS = f"""
 SELECT CAST(id AS text) AS event_id, version, action, changed, state, reason, attempts, sendings,
-       occurred_at, published_at, settled_at, due_at, correlation_id, journey
+       occurred_at, published_at, settled_at, due_at, correlation_id, caller, journey
 FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
 """  # noqa: S608 - of constants; values are parameters
 

@@ -31,6 +31,14 @@ DELETE FROM events WHERE id IN (
 RETURNING 1 AS one
 """
 
+_ORDERS = """
+DELETE FROM audit WHERE id IN (
+    SELECT id FROM audit WHERE at <= now() - make_interval(secs => :keep_s)
+    ORDER BY at LIMIT :batch FOR UPDATE SKIP LOCKED
+)
+RETURNING 1 AS one
+"""
+
 
 def run(until: float) -> int:
     """Delete batch after batch until nothing is left or `until` (monotonic); returns how many rows.
@@ -38,7 +46,12 @@ def run(until: float) -> int:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    return _delete(until, _KEYS) + _delete(until, _EVENTS, keep_s=settings().keep_events_s)
+    keep_s = settings().keep_events_s
+    return (
+        _delete(until, _KEYS)
+        + _delete(until, _EVENTS, keep_s=keep_s)
+        + _delete(until, _ORDERS, keep_s=keep_s)
+    )
 
 
 def _delete(until: float, sql: str, **params: object) -> int:

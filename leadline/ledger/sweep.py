@@ -8,9 +8,12 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from leadline.ledger import again
+from leadline.runtime import context
 
 log = structlog.get_logger()
 
+#: Who writes, as the ledger names it; no key has such a name.
+CALLER = "leadline sweep"
 #: Events that may be open: the sweep adds as many users as are missing to that.
 AT_MOST = 200
 
@@ -43,6 +46,7 @@ def step() -> int:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
+    context.act_as(CALLER)
     event_ids = [str(uuid7()) for _ in range(AT_MOST)]
     users = again.enter(_NEXT, at_most=AT_MOST, event_ids=event_ids)
     if users:

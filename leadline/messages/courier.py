@@ -32,7 +32,8 @@ BATCHES = metrics.Histogram(
 #: Longer than any function's own time-outs together, shorter than a gateway's 60 s.
 TIMEOUT = urllib3.Timeout(connect=3.0, read=50.0)
 REASON_MAX = 500
-_TRY_AGAIN_BELOW_500 = frozenset({408, 425, 429})
+#: 401 and 403 are about our own key: the message may be served once that is put right.
+_TRY_AGAIN_BELOW_500 = frozenset({401, 403, 408, 425, 429})
 #: A comma, and a trace of our own where the message has none.
 _ROOM = 80
 

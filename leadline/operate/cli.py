@@ -6,6 +6,8 @@
 
 import logging
 import os
+import pwd
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -16,10 +18,12 @@ import typer
 from pydantic import ValidationError
 
 from leadline.operate import (
+    audit,
     dead_letters,
     doctor,
     export,
     imports,
+    keys,
     local_run,
     portal,
     reconcile,
@@ -28,6 +32,7 @@ from leadline.operate import (
     users,
 )
 from leadline.operate.output import complain
+from leadline.runtime import context
 from leadline.runtime.database import StatementError
 from leadline.runtime.errors import InvalidRequest, LeadlineError, UserNotFound
 
@@ -46,6 +51,7 @@ app = typer.Typer(
 )
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(portal.app, name="portal")
+app.add_typer(keys.app, name="keys")
 for command in (
     status.status,
     doctor.doctor,
@@ -55,6 +61,7 @@ for command in (
     users.resync,
     reconcile.reconcile,
     restored.restored,
+    audit.audit,
 ):
     app.command()(command)
 app.command("import")(imports.import_file)
@@ -75,6 +82,7 @@ def before(
     """
     _quiet_logs()
     local_run.use(state)
+    context.act_as(_operator())
 
 
 def main() -> None:
@@ -97,6 +105,15 @@ def main() -> None:
         # Whoever read us has seen enough; Python must not complain while it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _operator() -> str:
+    """Who works with us, as the audit trail names it: whose process this is, and where."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user may have no name
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"[:100]
 
 
 def _end(text: str, code: int) -> NoReturn:

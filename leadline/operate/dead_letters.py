@@ -6,6 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from leadline.ledger import audit
 from leadline.messages import topology
 from leadline.messages.dead_letters import Decision
 from leadline.messages.depths import depths
@@ -14,6 +15,8 @@ from leadline.runtime.errors import InvalidRequest
 from leadline.watch.letters import Choice, carry_out, content, look, summary, url
 
 LIST_MAX = 1000
+#: So many ids stand in the audit trail.
+NAMED_MAX = 200
 
 app = typer.Typer(no_args_is_help=True, help="Messages that could not be served, and why.")
 
@@ -109,7 +112,10 @@ def discard(
 
 
 def _carry_out(choice: Choice, decision: Decision, done: str, *, json: bool) -> None:
-    number, missing = carry_out(choice, decision)
+    about = {"letters": sorted(choice.ids)[:NAMED_MAX], "queue": choice.queue}
+    with audit.recorded(f"{decision.value} dead letters", **about) as record:
+        number, missing = carry_out(choice, decision)
+        record["done"] = number
     as_json({done: number, "not_found": missing}) if json else say(f"{done}: {number}")
     if missing:
         complain(f"not found: {', '.join(missing)}")

@@ -67,13 +67,23 @@ def _settings() -> Iterator[Check]:
     in_clear = ", ".join(sorted(chosen.cleartext))
     told = f"{in_clear} may be reached without TLS" if in_clear else "nothing beyond this machine"
     yield Check("LEADLINE_CLEARTEXT", is_well=True, told=told)
-    has_keys = chosen.auth == "off" or auth.own_key() is not None
-    yield Check(
-        "API keys",
-        has_keys,
-        "none are asked for (LEADLINE_AUTH=off)" if chosen.auth == "off" else f"given: {has_keys}",
-        "" if has_keys else "mount the secret api-keys, or set LEADLINE_AUTH=off",
-    )
+    yield _keys()
+
+
+def _keys() -> Check:
+    if settings().auth == "off":
+        return Check("API keys", is_well=True, told="none are asked for (LEADLINE_AUTH=off)")
+    found = auth.keys()
+    if not found and auth.own_key() is not None:
+        return Check("API keys", is_well=True, told="not known to this process")
+    if not found:
+        mend = "mount the secret api-keys, or set LEADLINE_AUTH=off"
+        return Check("API keys", is_well=False, told="none here", mend=mend)
+    odd = sum(bool(key.trouble) or key.is_expired for key in found)
+    plain = sum(key.is_plain for key in found)
+    told = f"{len(found)}, {plain} of them not hashed, {odd} that open nothing"
+    mend = "leadline keys list" if odd or plain else ""
+    return Check("API keys", is_well=not odd, told=told, mend=mend)
 
 
 def _database() -> Iterator[Check]:

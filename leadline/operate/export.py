@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from leadline.ledger import audit
 from leadline.operate.cells import escaped
 from leadline.operate.output import Json, as_json, progress
 from leadline.operate.users import Sync
@@ -24,12 +25,13 @@ def export(
     json: Json = False,
 ) -> None:
     """Write all users to stdout: CSV, or JSON lines with --json. What it writes can be imported."""
-    with progress() as bar:
+    with audit.recorded("export users", sync=sync) as done, progress() as bar:
         task = bar.add_task("exporting", total=kept.count())
         writer = csv.writer(sys.stdout)
         if not json:
             writer.writerow((*_COLUMNS, *_SYNC))
-        for user in _all(Query(sync=sync, limit=_PAGE)):
+        for number, user in enumerate(_all(Query(sync=sync, limit=_PAGE)), 1):
+            done["users"] = number
             bar.update(task, advance=1)
             if json:
                 as_json(user)

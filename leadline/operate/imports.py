@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from leadline.ledger import bulk
+from leadline.ledger import audit, bulk
 from leadline.operate.output import FOUND, Json, as_json, note, progress, say
 from leadline.operate.records import File, Record, Rejected
 from leadline.operate.resumable import Bookmark
@@ -59,7 +59,9 @@ def import_file(
     if good and not check and (skip_rejected or not bad):
         if found.last_id:
             bulk.reserve(found.last_id)
-        created = _enter(source, found, digest, Bookmark.of(f"import-{digest[:8]}", bookmark))
+        mark = Bookmark.of(f"import-{digest[:8]}", bookmark)
+        with audit.recorded("import users", lines=good, file=digest) as done:
+            done["created"] = created = _enter(source, found, digest, mark)
     told = {"in_order": good, "rejected": bad, "created": created}
     if json:
         as_json({**told, "rejected_file": str(refused) if bad else None})

@@ -7,6 +7,7 @@ import typer
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer
+from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, facts, say
 from leadline.runtime.errors import BitrixError
 from leadline.runtime.settings import settings
@@ -59,14 +60,16 @@ def pause(
     json: Json = False,
 ) -> None:
     """Make no calls to Bitrix24 until `resume`. Those under way are finished, writes are kept."""
-    hold.hold(reason)
+    with audit.recorded("pause calls", reason=reason):
+        hold.hold(reason)
     as_json({"paused": True}) if json else say("paused: no calls are made until `portal resume`")
 
 
 @app.command()
 def resume(*, json: Json = False) -> None:
     """Make calls again, whyever they were paused; a portal that still fails pauses them anew."""
-    was_paused = hold.release()
+    with audit.recorded("resume calls") as done:
+        done["was_paused"] = was_paused = hold.release()
     if json:
         as_json({"paused": False, "was_paused": was_paused})
     else:

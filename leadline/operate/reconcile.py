@@ -1,6 +1,7 @@
 """`leadline reconcile`: is every user in the CRM, once, and as it should be?"""
 
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from leadline.ledger import again
+from leadline.ledger import again, audit
 from leadline.ledger.again import Again
 from leadline.operate.output import FOUND, Json, as_json, facts, note, progress, say
 from leadline.operate.resumable import Bookmark
@@ -117,8 +118,11 @@ def reconcile(
         mark.forget()
     run.resume()
     context.begin()
-    with progress() as bar:
-        _walk(run, bar)
+    with ExitStack() as stack:
+        if repair:
+            done = stack.enter_context(audit.recorded("repair leads", stages=stages))
+            stack.callback(lambda: done.update(asked=run.counts["asked_again"]))
+        _walk(run, stack.enter_context(progress()))
     mark.forget()
     _sum_up(run.counts, json=json)
     if any(run.counts[kind] for kind in DIFFERENCES):

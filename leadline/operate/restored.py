@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from leadline.ledger import audit
 from leadline.operate.output import Json, as_json, facts
 from leadline.runtime import installation
 from leadline.runtime.redis import reachable
@@ -18,12 +19,14 @@ def restored(*, json: Json = False) -> None:
 
     A failover and a dump restored by pg_restore are noticed by themselves; this does no harm then.
     """
-    history = installation.begin_history(lost=installation.check().history)
-    with reachable():
-        greatest = max(our_leads.greatest_user_ids(), default=0)
-        installation.reserve_ids(greatest)
-        installation.note_portal_checked()
-        was_held = our_leads.release(originator_id())
+    with audit.recorded("restored") as done:
+        history = installation.begin_history(lost=installation.check().history)
+        done["history"] = history
+        with reachable():
+            greatest = max(our_leads.greatest_user_ids(), default=0)
+            installation.reserve_ids(greatest)
+            installation.note_portal_checked()
+            was_held = our_leads.release(originator_id())
     told = {
         "history_since": datetime.fromtimestamp(history / 1000, UTC),
         "greatest_id_on_a_lead": greatest,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
+from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.runtime import context
 from leadline.runtime.errors import InvalidRequest
@@ -86,10 +87,13 @@ def resync(
         raise InvalidRequest("name users, or --all-failed")
     context.begin()
     if all_failed:
-        asked = sum(part.asked for part in everybody_who_failed())
         waiting, missing = list[int](), list[int]()
+        with audit.recorded("send all failed again") as done:
+            done["asked"] = asked = sum(part.asked for part in everybody_who_failed())
     else:
-        asked, waiting, missing = once_more(user_ids or [])
+        with audit.recorded("send again", user_ids=audit.some_of(user_ids or [])) as done:
+            asked, waiting, missing = once_more(user_ids or [])
+            done["asked"] = asked
     if json:
         as_json({"asked_again": asked, "waiting_already": waiting, "not_found": missing})
     else:

@@ -1,104 +1,131 @@
-"""Who may do what: `Authorization: Bearer <key>`, one of the keys in the secret `api-keys`.
+"""Who may do what: `Authorization: Bearer <key>`.
 
-An entry there is `key`, which opens everything, or `scope,scope:key`, which opens what it names.
-A bearer token can hold no colon (RFC 6750, 2.1), so that the two are never mixed up.
+The secret `api-keys` has the keys of clients and operators (see `api_keys`). What only our own
+processes call opens with a key of the secret `internal-key`, and with no other: it has one key, or
+several while it is rotated, and the first is the one that is sent.
 """
 
-import hashlib
 import hmac
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal
 
-from leadline.runtime import secrets
-from leadline.runtime.errors import BadConfiguration, Forbidden, MissingScope, Unauthorized
+import structlog
+
+from leadline.runtime import api_keys, refusals, secrets
+from leadline.runtime.api_keys import Key
+from leadline.runtime.errors import (
+    BadConfiguration,
+    ExpiredKey,
+    Forbidden,
+    MissingScope,
+    Unauthorized,
+)
 from leadline.runtime.settings import settings
 
-#: `read` users and figures, `write` users, `operate` the system: resend, pause, dead letters, and
-#: the functions that only our own processes call.
-Scope = Literal["read", "write", "operate"]
-SCOPES: frozenset[str] = frozenset(get_args(Scope))
+#: `internal`: events, replies and the relay's tick.
+Scope = Literal["read", "write", "operate", "internal"]
+API_KEYS, INTERNAL_KEY = "api-keys", "internal-key"
+#: No key is longer, and nothing longer is hashed.
+_LONGEST = 512
+
+log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key and what it opens; none for an entry whose scopes make no sense."""
-
-    secret: bytes
-    scopes: frozenset[str]
-    #: Its holder's name, which tells nothing of the key.
-    caller: str
-
-
-def check_configured() -> None:
-    """Fail closed at start.
+def check_configured(scopes: frozenset[str]) -> None:
+    """Fail closed at start, for a function that asks for these scopes.
 
     Raises:
-        BadConfiguration: there are no keys, and nobody said that none are wanted; or an entry
-            names a scope that does not exist.
+        BadConfiguration: there are no keys, and nobody said that none are wanted; or one of them
+            makes no sense or is too weak. The text names its number, never the key.
     """
     if settings().auth == "off":
         return
-    keys = _keys()
-    if not keys:
-        raise BadConfiguration("no API keys: mount the secret api-keys, or set LEADLINE_AUTH=off")
-    for number, key in enumerate(keys, 1):
-        if not key.scopes:
-            known = ", ".join(get_args(Scope))
-            raise BadConfiguration(
-                f"api-keys, entry {number}: the scopes before ':' are of {known}"
-            )
+    for name in sorted({_secret_of(scope) for scope in scopes}):
+        keys = _known(name)
+        if not keys:
+            raise BadConfiguration(f"no keys: mount the secret {name}, or set LEADLINE_AUTH=off")
+        for number, key in enumerate(keys, 1):
+            if key.trouble:
+                raise BadConfiguration(f"{name}, entry {number}: {key.trouble}")
+            if not key.has_scopes:
+                log.warning("key without scopes may read and write", secret=name, entry=number)
 
 
 def caller(authorization: str | None, scope: Scope) -> str:
-    """A name for the caller that tells nothing of its key; "" where no keys are wanted.
+    """The name of the caller's key, which tells nothing of it; "" where no keys are wanted.
 
     Raises:
         Unauthorized: no bearer key was sent.
         Forbidden: the key is not one of ours.
-        MissingScope: the key is ours, but does not open this.
+        ExpiredKey, MissingScope: the key is ours, but does not open this (any more).
     """
     if settings().auth == "off":
         return ""
-    scheme, _, key = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not key.strip():
+    scheme, _, sent = (authorization or "").partition(" ")
+    sent = sent.strip()
+    if scheme.lower() != "bearer" or not sent:
+        refusals.count("no_key")
         raise Unauthorized
-    sent = key.strip().encode("utf-8", "surrogateescape")
-    # Every key is compared, so that the time taken does not tell which one came near.
-    found = [known for known in _keys() if hmac.compare_digest(sent, known.secret)]
+    found = _found(sent, _known(_secret_of(scope)))
     if not found:
+        refusals.count("unknown_key", prefix=api_keys.prefix_of(sent))
         raise Forbidden
-    if not any(scope in known.scopes for known in found):
+    valid = [key for key in found if not key.is_expired]
+    if not valid:
+        refusals.count("expired_key", prefix=found[0].prefix, caller=found[0].name)
+        raise ExpiredKey
+    name = next((key.name for key in valid if scope in key.scopes), None)
+    if name is None:
+        refusals.count("missing_scope", prefix=valid[0].prefix, caller=valid[0].name)
         raise MissingScope(scope)
-    return found[0].caller
+    return name
 
 
 def own_key() -> str | None:
-    """The key that our own processes send to the functions: the first one with `operate`.
+    """The key that our own processes send to the functions, None where there is none.
 
     It is sent whether or not this process itself would ask for one: each function has a setting
-    of its own. None where there is no such key.
+    of its own.
     """
-    return next((key.secret.decode() for key in _keys() if "operate" in key.scopes), None)
+    return next(iter(api_keys.entries(secrets.read("internal-key") or "")), None)
 
 
-def _keys() -> tuple[Key, ...]:
+def keys() -> tuple[Key, ...]:
+    """The entries of `api-keys`, in their order."""
+    return _known(API_KEYS)
+
+
+def _secret_of(scope: str) -> str:
+    return INTERNAL_KEY if scope == "internal" else API_KEYS
+
+
+def _found(sent: str, known: tuple[Key, ...]) -> list[Key]:
+    if len(sent) > _LONGEST:
+        return []
+    digest = api_keys.digest_of(sent.encode("utf-8", "surrogateescape"))
+    # Every key is compared, so that the time taken does not tell which one came near.
+    return [key for key in known if hmac.compare_digest(digest, key.digest)]
+
+
+def _known(name: str) -> tuple[Key, ...]:
+    if name == INTERNAL_KEY:
+        return _internal(secrets.read("internal-key") or "")
     return _parsed(secrets.read("api-keys") or "")
 
 
 @lru_cache(maxsize=1)
 def _parsed(text: str) -> tuple[Key, ...]:
-    return tuple(_key(entry) for entry in text.split())
+    return _told(API_KEYS, tuple(map(api_keys.parse, api_keys.entries(text))))
 
 
-def _key(entry: str) -> Key:
-    head, colon, key = entry.rpartition(":")
-    if not colon:
-        return _named(entry, SCOPES)
-    scopes = frozenset(head.split(","))
-    return _named(key, scopes if key and scopes <= SCOPES else frozenset())
+@lru_cache(maxsize=1)
+def _internal(text: str) -> tuple[Key, ...]:
+    return _told(INTERNAL_KEY, tuple(map(api_keys.internal, api_keys.entries(text))))
 
 
-def _named(key: str, scopes: frozenset[str]) -> Key:
-    secret = key.encode()
-    return Key(secret, scopes, hashlib.sha256(secret).hexdigest()[:16])
+def _told(name: str, keys: tuple[Key, ...]) -> tuple[Key, ...]:
+    """These keys, after a rotation with a warning for each that opens nothing."""
+    for number, key in enumerate(keys, 1):
+        if key.trouble:
+            log.warning("key opens nothing", secret=name, entry=number, reason=key.trouble)
+    return keys

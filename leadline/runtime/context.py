@@ -1,4 +1,5 @@
-"""What belongs together across processes: the correlation id and the W3C trace context.
+"""What belongs together across processes: the correlation id and the W3C trace context; and who
+asks for it.
 
 They arrive by HTTP header, travel in AMQP properties and in the work queue, and stand in every
 log line.
@@ -19,6 +20,7 @@ class Trace:
 
 
 _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_caller: ContextVar[str] = ContextVar("caller", default="")
 
 
 def begin(correlation_id: str | None = None, traceparent: str | None = None) -> Trace:
@@ -51,6 +53,16 @@ def correlation_id() -> str | None:
     """What log lines name; None where nothing has begun."""
     trace = _current.get()
     return trace.correlation_id if trace else None
+
+
+def act_as(caller: str) -> None:
+    """Name who has this thread or turn do what it does: log lines and the ledger say so."""
+    _caller.set(caller)
+
+
+def caller() -> str:
+    """Who that is: the name of a key, of an operator or a process; "" where nobody is known."""
+    return _caller.get()
 
 
 def _is_correlation_id(text: str) -> bool:

@@ -19,6 +19,7 @@ from leadline.runtime.session import Session, connect_options
 #: connection, resources, operator intervention, read-only standby, serialization, deadlock.
 _PASSING = ("08", "53", "57", "58", "25006", "40001", "40P01")
 
+INSUFFICIENT_PRIVILEGE = "42501"
 UNIQUE_VIOLATION = "23505"
 LOCK_NOT_AVAILABLE = "55P03"
 

@@ -4,12 +4,13 @@ LeadlineError
 ├── InvalidRequest            400, 413, 415, 422: the caller must change the request
 ├── Unauthorized              401: no key
 ├── Forbidden                 403: a wrong key
+│   ├── ExpiredKey            403: a key whose last day is over
 │   └── MissingScope          403: a key that does not open this
 ├── UserNotFound              404
 ├── MethodNotAllowed          405
 ├── StillServed               409: the same idempotency key is being served, repeat soon
 ├── VersionMismatch           412: somebody was faster
-├── TooManyRequests           429: this key writes too fast
+├── TooManyRequests           429: this key writes too fast, or too many were refused
 ├── DependencyDown            503: safe to repeat
 │   ├── DatabaseDown
 │   ├── BrokerDown
@@ -80,6 +81,10 @@ class Forbidden(LeadlineError):
     status = HTTPStatus.FORBIDDEN
 
 
+class ExpiredKey(Forbidden):
+    """This key has expired."""
+
+
 class MissingScope(Forbidden):
     """This key does not open this."""
 
@@ -129,8 +134,8 @@ class TooManyRequests(LeadlineError):
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__()
+    def __init__(self, retry_after_s: int, detail: str | None = None) -> None:
+        super().__init__(detail)
         self.retry_after_s = retry_after_s
 
 

@@ -60,7 +60,8 @@ def endpoint(
     """Let only these methods and known callers in; answer every error as problem+json.
 
     GET and HEAD ask for a key with the scope `reading` (None: no key, as for a page that holds no
-    data; see `allow`), every other method for one with `writing`.
+    data; see `allow`), every other method for one with `writing`. The door tells the scopes that it
+    asks for as its `scopes`.
     """
 
     def decorate(door: Door) -> Door:
@@ -68,14 +69,15 @@ def endpoint(
         def guarded(request: Request) -> Response | Answer:
             sent = request.environ  # Flask's headers cost as much as all else that is done here
             trace = context.begin(sent.get("HTTP_X_CALL_ID"), sent.get("HTTP_TRACEPARENT"))
+            context.act_as("")
             try:
                 scope = reading if request.method in _SAFE else writing
                 if scope is not None:
                     allow(request, scope)
                 if request.method not in methods:
                     raise MethodNotAllowed(", ".join(methods))  # noqa: TRY301
-                if scope == "write":
-                    throttle.writes().take(caller_of(request))
+                if scope == "write" and context.caller():  # without keys all are one
+                    throttle.writes().take(context.caller())
                 answered = door(request)
             except LeadlineError as error:
                 answered = _problem(error)
@@ -85,19 +87,25 @@ def endpoint(
             answered.headers["X-Call-Id"] = trace.correlation_id
             return answered
 
+        guarded.scopes = frozenset({reading, writing} - {None})  # type: ignore[attr-defined]
         return guarded
 
     return decorate
+
+
+def scopes_of(door: object) -> frozenset[str]:
+    """What this door asks its callers' keys for; any other function has keys of the API."""
+    scopes: frozenset[str] = getattr(door, "scopes", frozenset({"read"}))
+    return scopes
 
 
 def allow(request: Request, scope: Scope) -> None:
     """Let only callers pass whose key opens this.
 
     Raises:
-        Unauthorized, Forbidden, MissingScope: see `auth.caller`.
+        Unauthorized, Forbidden, ExpiredKey, MissingScope: see `auth.caller`.
     """
-    sent = request.environ
-    sent["leadline.caller"] = auth.caller(sent.get("HTTP_AUTHORIZATION"), scope)
+    context.act_as(auth.caller(request.environ.get("HTTP_AUTHORIZATION"), scope))
 
 
 def answer(body: object, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Answer:
@@ -202,12 +210,6 @@ def user_id(request: Request, suffix: str = "") -> int:
         raise UserNotFound
     request.environ[ROUTE] = "/users/{id}" + suffix
     return number
-
-
-def caller_of(request: Request) -> str:
-    """Who calls, as `auth.caller` names it."""
-    name: str = request.environ["leadline.caller"]
-    return name
 
 
 def _problem(error: LeadlineError) -> Answer:

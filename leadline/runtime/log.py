@@ -29,7 +29,7 @@ def configure(service: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_service(service),
-        add_correlation_id,
+        add_context,
     ]
     final = _console() if settings().log == "console" else [_json]
     structlog.configure(
@@ -91,11 +91,13 @@ class _Stdout:
         sys.stdout.flush()
 
 
-def add_correlation_id(_logger: object, _method: str, line: dict[str, Any]) -> dict[str, Any]:
-    """Say for whose request a line is written, unless it says so itself or it is nobody's."""
-    correlation_id = context.correlation_id()
+def add_context(_logger: object, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+    """Say for which request a line is written and who asked, unless it says so itself."""
+    correlation_id, caller = context.correlation_id(), context.caller()
     if correlation_id is not None:
         line.setdefault("correlation_id", correlation_id)
+    if caller:
+        line.setdefault("caller", caller)
     return line
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from leadline.runtime import turns
+from leadline.runtime import refusals, turns
 from leadline.runtime.traffic import App
 
 _Headers = list[tuple[str, str]]
@@ -71,6 +71,8 @@ def served(app: App, body_limit: int, *, by_turns: bool) -> Callable[..., Any]:
         else:
             loop = asyncio.get_running_loop()
             status, headers, body = await loop.run_in_executor(threads, run)
+        if status in refusals.STATUSES:
+            status, headers, body = await refusals.slowed((status, headers, body))
         # Those of one round of the loop leave in a row: granian's thread is woken once for all.
         await asyncio.sleep(0)
         protocol.response_bytes(status, headers, body)

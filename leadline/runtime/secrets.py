@@ -78,6 +78,8 @@ def _text(path: str, _inode: int, _size: int, _changed_ns: int) -> str:
 
 #: A shorter password would be found in ordinary words.
 _SHORTEST = 8
+#: Of an entry of `api-keys` the name of its holder and how it begins may be read.
+_ENTRY = re.compile(r"(?:[\w.-]+:)?(?:read|write|operate|,)+:(?:[^:]*:[^:]*:)?([^:]+)")
 #: Values that were read, the oldest ones forgotten after some rotations.
 _READ_MAX = 32
 _read: dict[str, set[str]] = {}
@@ -106,7 +108,9 @@ def _parts(value: str) -> Iterator[str]:
     except ValueError:
         password, is_url = None, False
     if not is_url:
-        yield from re.split(r"[\s,:/]+", value)
+        for text in value.split():
+            entry = _ENTRY.fullmatch(text)
+            yield from [entry[1]] if entry else re.split(r"[,:/]+", text)
         return
     if password and password != url.username:
         yield from (password, unquote(password))

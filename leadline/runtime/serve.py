@@ -40,7 +40,7 @@ from leadline.runtime import (
     traffic,
     turns,
 )
-from leadline.runtime.http import BODY, Answer
+from leadline.runtime.http import BODY, Answer, scopes_of
 from leadline.runtime.settings import settings
 from leadline.runtime.traffic import App, StartResponse
 
@@ -69,11 +69,11 @@ def build_app(folder: Path) -> App:
 def _function(folder: Path) -> Function:
     target = _target(folder)
     log.configure(_name(folder))
-    auth.check_configured()
     cleartext.refuse_configured()
     source = folder / "main.py"
     functions_framework.create_app(target, str(source), "http")  # type: ignore[no-untyped-call]
     function: Function = getattr(sys.modules[source.stem], target)
+    auth.check_configured(scopes_of(function))
     return function
 
 

@@ -41,8 +41,9 @@ class Settings(BaseModel):
     body_limit: int = Field(64 * 1024, ge=1024)
 
     #: Writes a second that one key may make at each serving process, and how many at once; 0: any.
-    write_rate_per_s: float = Field(0, ge=0)
-    write_burst: int = Field(100, ge=1)
+    #: By default what a portal takes (2 requests a second of 50), so that no client starves others.
+    write_rate_per_s: float = Field(100, ge=0)
+    write_burst: int = Field(500, ge=1)
 
     queue_type: Literal["quorum", "classic"] = "quorum"
     #: Queues that a message may ask to be answered on, separated by commas.

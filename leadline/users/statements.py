@@ -19,12 +19,13 @@ _ASKED = """
 WITH asked AS (
     SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS one (
         id bigint, expected_version bigint, full_name text, phone text, stage text,
-        event_id uuid, action text, changed text, correlation_id text, traceparent text
+        event_id uuid, action text, changed text, correlation_id text, traceparent text,
+        caller text
     ), leadline_present()
 )"""
 
 _USER = "id, full_name, phone, stage, version, stage_version, synced_version, bitrix_lead_id"
-_WRITE = "event_id, action, changed, correlation_id, traceparent, history, originator_id"
+_WRITE = "event_id, action, changed, correlation_id, traceparent, caller, history, originator_id"
 
 # Which of several new users of the same content is whose does not matter.
 _ALIKE = "row_number() OVER (PARTITION BY full_name, phone, stage) AS alike"
@@ -64,10 +65,10 @@ _CHANGE = f"""{_ASKED}, held AS (
 
 _EVENT = """, event AS (
     INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
-                        stage_version, correlation_id, traceparent, due_at)
+                        stage_version, correlation_id, traceparent, caller, due_at)
     SELECT event_id, id, version, action, full_name, phone, stage, changed,
            CASE WHEN stage_version > synced_version THEN stage_version END,
-           correlation_id, traceparent, now() + make_interval(secs => :grace_s)
+           correlation_id, traceparent, caller, now() + make_interval(secs => :grace_s)
     FROM written
     RETURNING id AS event_id, user_id AS id, full_name, phone, stage, version, action, changed,
               stage_version, occurred_at, correlation_id, traceparent

@@ -130,6 +130,7 @@ def _write_of(action: str, changed: tuple[str, ...], fields: Mapping[str, object
         "changed": ",".join(changed),
         "correlation_id": trace.correlation_id,
         "traceparent": trace.traceparent,
+        "caller": context.caller() or None,
     }
 
 

@@ -5,26 +5,25 @@ Each answer loads what it needs when it is first asked for: the page itself need
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
+from uuid import UUID
 
-import structlog
 from flask import Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from leadline.runtime import context
 from leadline.runtime.errors import Forbidden, MethodNotAllowed, PathNotFound
 from leadline.runtime.http import (
     MAX_ID,
     Answer,
     allow,
     answer,
-    caller_of,
     parse,
     parse_query,
     path_of,
 )
-
-log = structlog.get_logger()
 
 #: A page of another origin can't send it: without keys it is what shows that ours is asking.
 OWN_HEADER = "X-Leadline-Console"
@@ -57,6 +56,16 @@ class After(_Body):
     after: int = Field(0, ge=0, le=MAX_ID)
 
 
+class Trail(_Body):
+    """Which part of the audit trail."""
+
+    before: UUID | None = None
+    user_id: int | None = Field(None, ge=1, le=MAX_ID)
+    caller: str | None = Field(None, min_length=1, max_length=200)
+    only_orders: bool = False
+    limit: int = Field(50, ge=1, le=200)
+
+
 class Letters(_Body):
     """Which dead letters."""
 
@@ -80,7 +89,7 @@ def serve(request: Request, path: str) -> Answer:
     method = "GET" if request.method == "HEAD" else request.method
     if method == "GET":
         allow(request, "read")
-    elif not caller_of(request) and OWN_HEADER not in request.headers:
+    elif not context.caller() and OWN_HEADER not in request.headers:
         raise Forbidden(f"Without keys, an order needs the header {OWN_HEADER}.")
     for verb, pattern, tell in _ROUTES:
         match = re.fullmatch(pattern, path)
@@ -120,8 +129,10 @@ def again(request: Request, number: str) -> object:
     from leadline.watch.resync import once_more  # noqa: PLC0415
 
     parse(Nothing, request)
-    asked, waiting, missing = once_more([min(int(number), MAX_ID)])
-    _done(request, "user sent again", user_id=int(number), asked=asked)
+    user_id = min(int(number), MAX_ID)
+    with _order("send again", user_ids=[user_id]) as done:
+        asked, waiting, missing = once_more([user_id])
+        done["asked"] = asked
     return {"asked_again": asked, "waiting_already": waiting, "not_found": missing}
 
 
@@ -131,12 +142,13 @@ def all_failed_again(request: Request) -> object:
 
     after = parse(After, request).after
     asked, until, rest = 0, time.monotonic() + ALL_FAILED_S, None
-    for part in everybody_who_failed(after):
-        asked += part.asked
-        if time.monotonic() > until:
-            rest = part.up_to
-            break
-    _done(request, "failed users sent again", asked=asked)
+    with _order("send all failed again", after=after) as done:
+        for part in everybody_who_failed(after):
+            asked += part.asked
+            if time.monotonic() > until:
+                rest = part.up_to
+                break
+        done["asked"] = asked
     return {"asked_again": asked, "next": rest}
 
 
@@ -144,8 +156,9 @@ def pause(request: Request) -> object:
     """No calls to Bitrix24 until somebody resumes them; those under way are finished."""
     from leadline.watch import hold  # noqa: PLC0415
 
-    hold.hold(parse(Reason, request).reason.strip())
-    _done(request, "calls paused")
+    reason = parse(Reason, request).reason.strip()
+    with _order("pause calls", reason=reason):
+        hold.hold(reason)
     return {"paused": True}
 
 
@@ -154,9 +167,20 @@ def resume(request: Request) -> object:
     from leadline.watch import hold  # noqa: PLC0415
 
     parse(Nothing, request)
-    was_paused = hold.release()
-    _done(request, "calls resumed")
+    with _order("resume calls") as done:
+        was_paused = hold.release()
+        done["was_paused"] = was_paused
     return {"paused": False, "was_paused": was_paused}
+
+
+def trail(request: Request) -> object:
+    """Who has written and ordered what."""
+    from leadline.ledger import audit  # noqa: PLC0415
+
+    allow(request, "operate")
+    asked = parse_query(Trail, request).model_dump()
+    before = asked.pop("before")
+    return audit.page(**asked, before=str(before) if before else None)
 
 
 def dead_letters(_request: Request) -> object:
@@ -182,17 +206,21 @@ def decide(request: Request, order: str) -> object:
     from leadline.watch.letters import Choice, carry_out  # noqa: PLC0415
 
     ids = parse(Letters, request).ids
-    number, missing = carry_out(Choice(frozenset(ids)), Decision(order))
-    _done(request, f"dead letters: {order}", letters=number)
+    with _order(f"{order} dead letters", letters=ids[:LETTERS_MAX]) as done:
+        number, missing = carry_out(Choice(frozenset(ids)), Decision(order))
+        done["done"] = number
     return {"done": number, "not_found": missing}
 
 
-def _done(request: Request, what: str, **about: object) -> None:
-    """An order was carried out: the figures show it, and the log tells by whom."""
+@contextmanager
+def _order(what: str, **about: object) -> Iterator[dict[str, object]]:
+    """An order: the audit trail says by whom, and the figures show what came of it."""
+    from leadline.ledger import audit  # noqa: PLC0415
     from leadline.watch.figures import figures  # noqa: PLC0415
 
+    with audit.recorded(what, **about) as done:
+        yield done
     figures().forget()
-    log.info("console", order=what, caller=caller_of(request), **about)
 
 
 _Route = tuple[str, str, Callable[..., object]]
@@ -204,6 +232,7 @@ _ROUTES: tuple[_Route, ...] = (
     ("POST", r"api/failed/again", all_failed_again),
     ("POST", r"api/pause", pause),
     ("POST", r"api/resume", resume),
+    ("GET", r"api/audit", trail),
     ("GET", r"api/dead-letters", dead_letters),
     ("GET", r"api/dead-letters/([0-9a-f]{12})", dead_letter),
     ("POST", r"api/dead-letters/(replay|discard)", decide),

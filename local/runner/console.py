@@ -91,5 +91,5 @@ def _key(system: System) -> str:
     if not system.asks_for_keys:
         return ""
     file = system.secrets / "api-keys"
-    key = f"KEY=$(cat {file})" if is_key_made() else f"KEY=…   (one of those in {file})"
+    key = f"KEY=$(cut -d: -f3 {file})" if is_key_made() else f"KEY=…   (one of those in {file})"
     return f"  key       {key}\n"

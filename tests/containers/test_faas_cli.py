@@ -54,9 +54,9 @@ def test_a_deployed_function_is_a_new_container_with_its_environment(
     assert cli.invoke(NAME) == 401
     known = compose.run("exec", "-T", "edge", "cat", "/var/openfaas/secrets/api-keys")
     try:
-        assert cli.put_secret("PUT", "api-keys", "a-key-that-was-rotated") == 200
+        assert cli.put_secret("PUT", "api-keys", "a-key-that-was-rotated-by-faas-cli") == 200
         assert cli.invoke(NAME, key=known) == 403
-        assert cli.invoke(NAME, key="a-key-that-was-rotated") == 200
+        assert cli.invoke(NAME, key="a-key-that-was-rotated-by-faas-cli") == 200
     finally:
         cli.put_secret("PUT", "api-keys", known)
     # What an earlier deployment set is gone with the next.

@@ -126,14 +126,20 @@ def test_a_function_gets_the_same_secrets_on_openfaas_and_knative(name: str) -> 
 def test_what_runs_gets_the_secrets_that_its_code_reads(name: str) -> None:
     container = {**functions(), **workloads()}[name]
     needed = secrets_read_by(source_of(name))
-    if container.env.get("LEADLINE_AUTH") == "off" or not _checks_keys(name):
-        needed -= {"api-keys"}
+    needed -= {"api-keys", "internal-key"}
+    if container.env.get("LEADLINE_AUTH") != "off":
+        needed |= _keys_of(name)
     assert container.secrets == needed
 
 
-def _checks_keys(name: str) -> bool:
-    """Functions let callers in by key, the connector is let in by one."""
-    return name in NAMES or name == "connector"
+def _keys_of(name: str) -> set[str]:
+    """Functions let callers in by key, those of our own by another, which the connector sends."""
+    if name == "connector":
+        return {"internal-key"}
+    if name not in NAMES:
+        return set()
+    asked = 'writing="internal"' in source_of(name).read_text(encoding="utf-8")
+    return {"internal-key"} if asked else {"api-keys"}
 
 
 # Which settings

@@ -150,6 +150,17 @@ CASES = (
         ),
     ),
     Case(
+        "LeadlineCallersRefused",
+        {'leadline_callers_refused_total{reason="unknown_key"}': "0+10x30"},
+        15,
+        "100 requests in ten minutes had no key that opens what they asked for: unknown_key",
+        {"reason": "unknown_key"},
+        (
+            {'leadline_callers_refused_total{reason="unknown_key"}': "0+4x30"},
+            {'leadline_callers_refused_total{reason="unknown_key"}': "5000x30"},
+        ),
+    ),
+    Case(
         "LeadlineRefused",
         {'leadline_bitrix24_refusals_total{limit="rate"}': "0 0 1x9"},
         5,

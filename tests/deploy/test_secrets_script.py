@@ -7,6 +7,7 @@ import stat
 import subprocess
 from pathlib import Path
 
+from leadline.runtime import api_keys
 from local import stack
 
 CHECKOUT = Path(__file__).parents[2]
@@ -61,11 +62,26 @@ def test_no_other_user_reads_the_files(tmp_path: Path) -> None:
             assert path.stat().st_mode & stat.S_IRWXG == 0, path
 
 
-def test_a_key_is_made_where_none_is_given(tmp_path: Path) -> None:
+def test_keys_are_made_where_none_are_given(tmp_path: Path) -> None:
     done = run(tmp_path, "files", **GIVEN)
-    key = (tmp_path / ".secrets/api-keys").read_text()
-    assert len(key) == 32
-    assert key in done.stdout
+    assert done.returncode == 0, done.stderr
+    made = dict(re.findall(r"(?m)^([A-Z_]+_KEY)=(\S+)", done.stdout))
+    files = {path.name: path.read_text() for path in (tmp_path / ".secrets").iterdir()}
+    known = [api_keys.parse(entry) for entry in api_keys.entries(files["api-keys"])]
+    assert {key.name: key.scopes for key in known} == {
+        "client": {"write"},
+        "operator": {"read", "operate"},
+    }
+    for key, sent in zip(known, (made["API_KEY"], made["OPERATOR_KEY"]), strict=True):
+        assert key.digest == api_keys.digest_of(sent.encode())
+        assert sent.startswith(key.prefix)
+        assert api_keys.weakness(sent) == ""
+        assert sent not in files["api-keys"]
+    internal = files["internal-key"]
+    assert api_keys.weakness(internal) == ""
+    assert internal not in done.stdout + done.stderr + files["api-keys"]
+    run(tmp_path, "files", **GIVEN)
+    assert (tmp_path / ".secrets/internal-key").read_text() != internal
 
 
 def test_what_is_missing_is_named_and_nothing_written(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 pytestmark = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium here, and scripts/browser found none that apt could install"
 )
+LOOKING, MENDING = "looking-with-128-bits-of-key", "mending-with-128-bits-of-key"
 SERIOUS = {"serious", "critical"}
 
 
@@ -131,6 +132,23 @@ def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -
     assert system.request("GET", dead).json()["items"] == []
 
 
+def test_the_page_shows_who_has_done_what(system: System, browser: Browser) -> None:
+    user = system.create("Чья Запись")
+    order = {"X-Leadline-Console": "1"}
+    system.request("POST", "/console/api/pause", json={"reason": "why not"}, headers=order)
+    with opened(browser, f"{system.url('edge')}/console") as page:
+        trail = page.locator("section", has=page.get_by_role("heading", name="Audit trail"))
+        trail.get_by_role("button", name="Show").click()
+        first = trail.get_by_role("listitem").first
+        expect(first).to_contain_text("pause calls")
+        expect(first).to_contain_text("nobody named")  # this system asks for no keys
+        expect(first).to_contain_text("why not")
+        trail.get_by_label("without writes").uncheck()
+        trail.get_by_role("button", name="Show").click()
+        expect(trail.get_by_role("list")).to_contain_text(f"created · User {user['id']}")
+        assert is_accessible(page)
+
+
 def test_millions_fit_where_they_are_shown(system: System, browser: Browser) -> None:
     for width in (360, 700, 1280):
         size = {"width": width, "height": 740}
@@ -184,10 +202,10 @@ def test_where_keys_are_wanted_the_page_asks_for_one_and_keeps_it_in_its_tab(
     browser: Browser,
 ) -> None:
     with (
-        console_with_keys("read:looking operate,read:mending") as url,
+        console_with_keys(f"read:{LOOKING} operate,read:{MENDING}") as url,
         opened_with_refusals(browser, url) as page,
     ):
-        for key, told in (("wrong", "This key is not known."), ("looking", "live")):
+        for key, told in (("wrong", "This key opens nothing."), (LOOKING, "live")):
             page.get_by_role("textbox", name="Key").fill(key)
             page.keyboard.press("Enter")
             expect(page.get_by_text(told, exact=True).first).to_be_visible()

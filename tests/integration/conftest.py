@@ -33,7 +33,14 @@ from leadline.sync.queue import WorkQueue
 from leadline.users import stages
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
-SECRETS = ("API_KEYS", "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
+SECRETS = (
+    "API_KEYS",
+    "INTERNAL_KEY",
+    "DATABASE_URL",
+    "AMQP_URL",
+    "REDIS_URL",
+    "BITRIX_WEBHOOK_URL",
+)
 Result = TypeVar("Result")
 Control = Callable[..., Any]
 
@@ -229,3 +236,4 @@ def _forget() -> None:
     publish._publisher = publish._outbox = replies._publisher = None  # noqa: SLF001
     stages._cached = (-stages.CACHE_S, ())  # noqa: SLF001
     context._current.set(None)  # noqa: SLF001
+    context.act_as("")

@@ -11,7 +11,7 @@ from leadline.messages import topology
 from leadline.messages.delivery import ATTEMPT, CHANGED, RESENT, SENT, STAGE_VERSION, Delivery
 from leadline.runtime import context
 from leadline.runtime.errors import BadMessage
-from leadline.runtime.log import add_correlation_id
+from leadline.runtime.log import add_context
 from leadline.runtime.redis import client
 from leadline.sync import driver, intake
 from leadline.sync.entry import Entry
@@ -42,7 +42,7 @@ def test_many_events_are_put_in_at_once_and_wake_one_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logged = structlog.testing.LogCapture()
-    processors: list[Any] = [add_correlation_id, logged]
+    processors: list[Any] = [add_context, logged]
     bound = structlog.wrap_logger(None, processors)
     monkeypatch.setattr(intake, "log", bound)
     intake.take([delivery(user, call=f"call-{user}") for user in range(1, 21)])

@@ -20,7 +20,7 @@ from leadline.messages import topology
 from leadline.runtime import context, turns
 from leadline.runtime.broker import Message, Queue
 from leadline.runtime.errors import BadConfiguration
-from leadline.runtime.log import add_correlation_id
+from leadline.runtime.log import add_context
 from leadline.runtime.publisher import Publisher
 from leadline.users.model import LeadId, User, UserId
 from leadline.users.store import Event
@@ -250,7 +250,7 @@ def test_what_close_leaves_unsent_is_reported() -> None:
 def test_the_publisher_tells_of_its_connection_in_nobodys_name() -> None:
     logged = structlog.testing.LogCapture()
     publisher = Publisher("amqp://127.0.0.1:1/", ())
-    processors: list[Any] = [add_correlation_id, logged]
+    processors: list[Any] = [add_context, logged]
     context.begin("somebody")
     structlog.configure(processors=processors)
     try:

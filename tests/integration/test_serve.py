@@ -33,6 +33,7 @@ NOBODY = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
 }
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
+OLD, NEW, NEWEST = (f"{one}-key-of-the-tests-of-128-bits" for one in ("old", "new", "newest"))
 
 Start = Callable[..., "Server"]
 
@@ -290,7 +291,7 @@ def test_without_keys_a_function_does_not_start(start: Start) -> None:
 
 
 def test_keys_are_asked_for(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "api-keys").write_text("old\nnew\n")
+    (tmp_path / "api-keys").write_text(f"{OLD}\n{NEW}\n")
     server = start("create_user", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(server.is_up, 20, "the function is served")
 
@@ -299,14 +300,84 @@ def test_keys_are_asked_for(start: Start, tmp_path: Path) -> None:
 
     assert status() == 401
     assert status(Authorization="Bearer wrong") == 403
-    assert status(Authorization="Bearer new") == status(Authorization="bearer old") == 503
-    (tmp_path / "api-keys").write_text("newest\n")
-    assert status(Authorization="Bearer old") == 403
-    assert status(Authorization="Bearer newest") == 503
+    assert status(Authorization=f"Bearer {NEW}") == status(Authorization=f"bearer {OLD}") == 503
+    (tmp_path / "api-keys").write_text(f"{NEWEST}\n")
+    assert status(Authorization=f"Bearer {OLD}") == 403
+    assert status(Authorization=f"Bearer {NEWEST}") == 503
+
+
+def test_only_the_internal_key_opens_what_only_our_own_processes_call(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "api-keys").write_text(f"read,write,operate:{OLD}\n")
+    (tmp_path / "internal-key").write_text(NEW)
+    env = {"LEADLINE_AUTH": "on", "LEADLINE_SECRETS_DIR": str(tmp_path)}
+    for name in ("bitrix_handler", "reply_handler", "outbox_relay"):
+        server = start(name, **env)
+        eventually(server.is_up, 20, "the function is served")
+        for method in ("POST", "GET"):
+            statuses = [
+                requests.request(
+                    method, server.url, json={}, headers={"Authorization": header}, timeout=10
+                ).status_code
+                for header in (None, f"Bearer {OLD}", f"Bearer {NEW}")
+            ]
+            assert statuses[:2] == [401, 403], (name, method)
+            assert statuses[2] not in {401, 403}, (name, method)
+
+
+@pytest.mark.parametrize("key", ["hunter2", "short-key", "k" * 64])
+@pytest.mark.parametrize(
+    ("name", "secret"), [("create_user", "api-keys"), ("bitrix_handler", "internal-key")]
+)
+def test_a_weak_key_stops_the_start(
+    start: Start, tmp_path: Path, name: str, secret: str, key: str
+) -> None:
+    (tmp_path / secret).write_text(key)
+    server = start(name, LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
+    assert ended(server.process) != 0
+
+
+def test_who_guesses_keys_slows_down_nobody_else(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "api-keys").write_text(OLD)
+    server = start("openapi", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
+    eventually(server.is_up, 20, "the function is served")
+    is_over = threading.Event()
+    guesses = Counter[int]()
+
+    def took(method: str, key: str) -> tuple[float, int]:
+        began = time.monotonic()
+        headers = {"Authorization": f"Bearer {key}"}
+        answer = requests.request(method, server.url, headers=headers, timeout=30)
+        return time.monotonic() - began, answer.status_code
+
+    def guess(number: int) -> None:
+        while not is_over.is_set():
+            guesses[took("POST", f"{number}-{NEW}")[1]] += 1
+            time.sleep(0.05)
+
+    attackers = [threading.Thread(target=guess, args=(number,)) for number in range(30)]
+    for one in attackers:
+        one.start()
+    time.sleep(1)  # the first guesses are answered at once
+    began, before = time.monotonic(), guesses[403]
+    answers = [took("POST", OLD) for _ in range(50)]
+    lasted, guessed = time.monotonic() - began, guesses[403] - before
+    while lasted < 2:
+        time.sleep(0.1)
+        lasted, guessed = time.monotonic() - began, guesses[403] - before
+    is_over.set()
+    for one in attackers:
+        one.join()
+    assert {status for _, status in answers} == {405}
+    assert sorted(seconds for seconds, _ in answers)[25] < 0.5
+    assert set(guesses) == {403, 429}
+    # One a second at once, and two that wait: a quarter of THREADS.
+    assert guessed / lasted < 4
 
 
 def test_a_key_that_writes_too_fast_is_told_when_to_come_back(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "api-keys").write_text("hasty\ncalm\n")
+    (tmp_path / "api-keys").write_text(f"{OLD}\n{NEW}\n")
     limits = {"LEADLINE_WRITE_RATE_PER_S": "0.05", "LEADLINE_WRITE_BURST": "3"}
     server = start("create_user", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path), **limits)
     eventually(server.is_up, 20, "the function is served")
@@ -316,11 +387,11 @@ def test_a_key_that_writes_too_fast_is_told_when_to_come_back(start: Start, tmp_
         return requests.post(server.url, json=ANN, headers=headers, timeout=10)
 
     assert [post("wrong").status_code for _ in range(5)] == [403] * 5
-    assert [post("hasty").status_code for _ in range(3)] == [503] * 3
-    refused = post("hasty")
+    assert [post(OLD).status_code for _ in range(3)] == [503] * 3
+    refused = post(OLD)
     assert_problem(refused, 429)
     assert 1 <= int(refused.headers["Retry-After"]) <= 20
-    assert post("calm").status_code == 503
+    assert post(NEW).status_code == 503
 
 
 def test_server_and_worker_import_once_and_nothing_unused(

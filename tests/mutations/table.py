@@ -22,6 +22,7 @@ _RATE = "tests/integration/test_rate.py::"
 _BUDGET = "tests/integration/test_budget.py::"
 _PUBLISHER = "tests/integration/test_publisher.py::"
 _OUTCOMES = "tests/unit/test_plan_outcomes.py::"
+_AUTH = "tests/unit/test_auth.py::"
 _ENTRY = "tests/unit/test_entry.py::"
 _CONNECTOR = "tests/integration/test_connector.py::"
 
@@ -212,5 +213,40 @@ MUTATIONS = (
         "return self.agreed.lead_id if self.agreed else self.hint",
         "return self.hint or (self.agreed.lead_id if self.agreed else None)",
         (_ENTRY + "test_the_lead_that_both_sides_know_counts_before_one_that_a_message_names",),
+    ),
+    Mutation(
+        "a key opens what it names after its last day",
+        "leadline/runtime/auth.py",
+        "if not key.is_expired]",
+        "]",
+        (_AUTH + "test_an_expired_key_opens_nothing_and_does_not_stop_the_start",),
+    ),
+    Mutation(
+        "a client's or operator's key opens what only our own processes call",
+        "leadline/runtime/auth.py",
+        'return INTERNAL_KEY if scope == "internal" else API_KEYS',
+        "return API_KEYS",
+        (_AUTH + "test_only_the_internal_key_opens_what_only_our_own_processes_call",),
+    ),
+    Mutation(
+        "a key that names no scopes opens all of them",
+        "leadline/runtime/api_keys.py",
+        '_UNNAMED = frozenset({"read", "write"})',
+        "_UNNAMED = SCOPES",
+        (_AUTH + "test_a_key_without_scopes_is_told_of_at_start_and_may_not_operate",),
+    ),
+    Mutation(
+        "a key of 64 bits is strong enough",
+        "leadline/runtime/api_keys.py",
+        "_BITS_MIN = 128",
+        "_BITS_MIN = 64",
+        (_AUTH + "test_a_key_of_fewer_than_128_bits_stops_the_start_and_opens_nothing",),
+    ),
+    Mutation(
+        "the whole key is logged where it is refused",
+        "leadline/runtime/api_keys.py",
+        "begin = key[: min(_PREFIX_LENGTH, len(key) // 4)]",
+        "begin = key",
+        (_AUTH + "test_of_a_key_only_so_much_is_logged_that_the_rest_can_not_be_guessed",),
     ),
 )

@@ -10,7 +10,14 @@ import structlog
 from leadline.runtime import context
 from leadline.runtime.settings import settings
 
-SECRETS = ("API_KEYS", "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
+SECRETS = (
+    "API_KEYS",
+    "INTERNAL_KEY",
+    "DATABASE_URL",
+    "AMQP_URL",
+    "REDIS_URL",
+    "BITRIX_WEBHOOK_URL",
+)
 
 Configure = Callable[..., None]
 
@@ -25,6 +32,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     yield
     settings.cache_clear()
     context._current.set(None)  # noqa: SLF001 - as a new thread has it
+    context.act_as("")
     structlog.reset_defaults()
 
 

@@ -86,7 +86,7 @@ SECRETS = {
     "AMQP_URL": "amqp://leadline:am%22qp%5Cpass@broker:5672/%2F",
     "REDIS_URL": "redis://:12345678@redis:6379/0",
     "BITRIX_WEBHOOK_URL": "https://portal.example/crm/7/webhookc0de/",
-    "API_KEYS": "key-of-all\nread,write:key-of-some",
+    "API_KEYS": "key-of-all\nread,write:key-of-some\nsite-of-ours:write:key-of-one",
 }
 HIDDEN = ("pgpassw0rd", 'am"qp\\pass', "am%22qp", "12345678", "webhookc0de", "key-of-")
 READ = f"""

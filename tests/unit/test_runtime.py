@@ -2,15 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from leadline.runtime import auth, context, secrets
-from leadline.runtime.errors import BadConfiguration, Forbidden, MissingScope, Unauthorized
+from leadline.runtime import context, secrets
+from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.settings import settings
 from tests.unit.conftest import Configure
 
@@ -51,95 +50,6 @@ def test_a_missing_secret_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert secrets.read("amqp-url") is None
     with pytest.raises(BadConfiguration, match=r"AMQP_URL.*amqp-url"):
         secrets.require("amqp-url")
-
-
-def test_without_keys_nothing_starts_unless_that_is_wanted(configure: Configure) -> None:
-    with pytest.raises(BadConfiguration):
-        auth.check_configured()
-    configure(auth="off")
-    auth.check_configured()
-    assert auth.caller(None, "write") == ""
-    assert auth.own_key() is None
-
-
-def test_an_empty_key_file_is_no_key(folder: Path) -> None:
-    (folder / "api-keys").write_text("\n \n")
-    with pytest.raises(BadConfiguration):
-        auth.check_configured()
-    with pytest.raises(Forbidden):
-        auth.caller("Bearer anything", "read")
-
-
-def test_each_of_several_keys_opens_and_names_its_caller(folder: Path) -> None:
-    (folder / "api-keys").write_text("first\n\nsecond\n")
-    auth.check_configured()
-    callers = {auth.caller("Bearer first", "read"), auth.caller("bearer  second ", "operate")}
-    assert len(callers) == 2
-    assert not any("first" in caller or "second" in caller for caller in callers)
-    assert auth.own_key() == "first"
-
-
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic first", "first"])
-def test_without_a_bearer_key_it_is_401(folder: Path, header: str | None) -> None:
-    (folder / "api-keys").write_text("first")
-    with pytest.raises(Unauthorized):
-        auth.caller(header, "read")
-
-
-@pytest.mark.parametrize("key", ["firs", "first1", "FIRST", "ключ", "\udcff", "first first"])
-def test_a_wrong_key_is_403(folder: Path, key: str) -> None:
-    (folder / "api-keys").write_text("first")
-    with pytest.raises(Forbidden):
-        auth.caller(f"Bearer {key}", "read")
-
-
-@pytest.mark.parametrize(
-    ("entry", "opened"),
-    [
-        ("k3y", {"read", "write", "operate"}),
-        ("read:k3y", {"read"}),
-        ("write:k3y", {"write"}),
-        ("operate:k3y", {"operate"}),
-        ("write,read:k3y", {"read", "write"}),
-    ],
-)
-def test_a_key_opens_what_its_scopes_name(folder: Path, entry: str, opened: set[str]) -> None:
-    (folder / "api-keys").write_text(f"other\n{entry}\n")
-    auth.check_configured()
-    for scope in get_args(auth.Scope):
-        if scope in opened:
-            assert auth.caller("Bearer k3y", scope)
-        else:
-            with pytest.raises(MissingScope, match=scope):
-                auth.caller("Bearer k3y", scope)
-    with pytest.raises(Forbidden, match="not known"):
-        auth.caller("Bearer k3", "read")
-    if entry != "k3y":
-        with pytest.raises(Forbidden, match="not known"):
-            auth.caller(f"Bearer {entry}", "read")
-
-
-@pytest.mark.parametrize(
-    "entry", ["raed:k3y", "read,:k3y", ":k3y", "read:", "read;write:k3y", "x:read:k"]
-)
-def test_a_scope_that_does_not_exist_stops_the_start_and_opens_nothing(
-    folder: Path, entry: str
-) -> None:
-    (folder / "api-keys").write_text(f"good\n{entry}")
-    with pytest.raises(BadConfiguration, match="entry 2") as error:
-        auth.check_configured()
-    assert "k3y" not in str(error.value)
-    assert auth.caller("Bearer good", "operate")
-    for sent in ("k3y", entry, "k"):
-        with pytest.raises(Forbidden):
-            auth.caller(f"Bearer {sent}", "read")
-
-
-def test_our_own_processes_send_the_first_key_that_may_operate(folder: Path) -> None:
-    (folder / "api-keys").write_text("read,write:client\noperate:ours\nlater")
-    assert auth.own_key() == "ours"
-    (folder / "api-keys").write_text("read,write:client")
-    assert auth.own_key() is None
 
 
 @pytest.mark.parametrize(

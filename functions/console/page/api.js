@@ -4,6 +4,8 @@ import { ask } from "./dom.js";
 import { t } from "./texts.js";
 
 const KEY = "leadline-key";
+//: Another key is needed; one that lacks a scope is kept.
+const NO_KEY = ["This key is not known.", "This key has expired."];
 let asking = null;
 
 async function send(method, path, body) {
@@ -16,7 +18,7 @@ async function send(method, path, body) {
   const response = await fetch(url, { method, headers, body: body && JSON.stringify(body), cache: "no-store" });
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
-  if (response.status === 401 || (response.status === 403 && answer.detail === "This key is not known.")) {
+  if (response.status === 401 || (response.status === 403 && NO_KEY.includes(answer.detail))) {
     // Whoever has typed another key meanwhile needs no second question.
     if (sessionStorage.getItem(KEY) === key) await askForKey(key ? t("wrongKey") : "");
     return send(method, path, body);

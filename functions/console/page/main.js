@@ -1,6 +1,7 @@
 // The console: asks for the figures every two seconds and lets an operator decide.
 
 import { get, post } from "./api.js";
+import * as audit from "./audit.js";
 import { ask, byId, element, say } from "./dom.js";
 import * as letters from "./letters.js";
 import * as plots from "./plots.js";
@@ -119,6 +120,8 @@ on("search", () => users.wish(byId("search")), "submit");
 on("more", () => users.search(false));
 on("all-failed", users.allFailedAgain);
 on("look", letters.look);
+on("audit-look", () => audit.look());
+on("audit-more", () => audit.look(false));
 on("pause", pause);
 on("resume", resume);
 byId("search").elements.sync.addEventListener("change", () => byId("search").requestSubmit());
@@ -129,7 +132,7 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) poll
 for (const each of document.querySelectorAll("[data-language]")) {
   each.addEventListener("click", () => {
     speak(each.dataset.language);
-    for (const again of [show, users.list, users.show, letters.list]) again();
+    for (const again of [show, users.list, users.show, letters.list, audit.list]) again();
   });
 }
 

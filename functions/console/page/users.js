@@ -102,7 +102,7 @@ function event(one) {
     element("h3", {}, `${t(action)} · ${t("version", { n: one.version })}`),
     element("ol", { class: "steps" }, ...one.steps.map(step),
       one.state === "open" ? element("li", { class: "warn" }, element("b", {}, t("replied")), ` ${t("notYet")}`) : null),
-    element("p", { class: "quiet" }, `${t("correlation")}: ${one.correlation_id}`));
+    element("p", { class: "quiet" }, `${t("caller")}: ${one.caller ?? t("noCaller")} · ${t("correlation")}: ${one.correlation_id}`));
 }
 
 function step(one) {

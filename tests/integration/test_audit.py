@@ -1,0 +1,262 @@
+"""The audit trail: each write and each order names who it was, and is deleted as events are."""
+
+import getpass
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy
+
+from leadline.ledger import audit, prune, sweep
+from leadline.runtime import api_keys, context
+from leadline.runtime.errors import DatabaseDown
+from tests.integration.conftest import Answer, hang_up, rows, served
+
+Leadline = Callable[..., Answer]
+ANN = {"full_name": "Ann", "phone": "+77001112233"}
+SITE, SITE_ENTRY = api_keys.make("site", frozenset({"read", "write"}), None)
+OPS, OPS_ENTRY = api_keys.make("ops.anna", frozenset({"read", "operate"}), None)
+ME = f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+@pytest.fixture(autouse=True)
+def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is published: the ledger is all that is looked at."""
+    monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", f"{SITE_ENTRY}\n{OPS_ENTRY}")
+
+
+def by(key: str, **more: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}", **more}
+
+
+def create(**headers: str) -> int:
+    answer = served("create_user").post("/users", json=ANN, headers=by(SITE, **headers))
+    assert answer.status_code == 201, answer.text
+    return int(answer.get_json()["id"])
+
+
+def ask(path: str, key: str = OPS) -> Any:
+    answer = served("console").get(f"/console/api/{path}", headers=by(key))
+    assert answer.status_code == 200, answer.text
+    return answer.get_json()
+
+
+def order(path: str, **body: object) -> Any:
+    answer = served("console").post(f"/console/api/{path}", json=body, headers=by(OPS))
+    assert answer.status_code == 200, answer.text
+    return answer.get_json()
+
+
+@pytest.mark.usefixtures("in_postgres", "in_redis", "keys")
+def test_every_write_names_its_key_in_its_event() -> None:
+    user = create()
+    create(**{"Idempotency-Key": "one"})
+    served("update_user").patch(f"/users/{user}", json={"full_name": "Bob"}, headers=by(SITE))
+    served("move_user").post(f"/users/{user}/move", json={"stage": "JUNK"}, headers=by(SITE))
+    assert [row["caller"] for row in rows("SELECT caller FROM events")] == ["site"] * 4
+    told = audit.page(10)["items"]
+    assert [one["action"] for one in told] == ["move_card", "update_card", *["create_card"] * 2]
+    assert {(one["caller"], one["outcome"], one["kind"]) for one in told} == {
+        ("site", "open", "write")
+    }
+    events = ask(f"users/{user}")["sync"]["events"]
+    assert {one["caller"] for one in events} == {"site"}
+    # What clients read is as before.
+    answer = served("get_user").get(f"/users/{user}", headers=by(SITE)).get_json()
+    assert "site" not in str(answer)
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_without_keys_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    context.act_as("whoever was served before")
+    served("create_user").post("/users", json=ANN)
+    assert rows("SELECT caller FROM events") == [{"caller": None}]
+
+
+@pytest.mark.usefixtures("in_postgres", "in_redis", "keys")
+def test_every_order_of_the_console_names_its_key() -> None:
+    user = create()
+    rows("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
+    rows("UPDATE users SET sync_status = 'failed', sync_reason = 'x'")
+    order(f"users/{user}/again")
+    order("pause", reason="leads are imported")
+    order("resume")
+    trail = ask("audit")["items"]
+    assert [(one["action"], one["caller"], one["outcome"]) for one in trail] == [
+        ("resume calls", "ops.anna", "done"),
+        ("pause calls", "ops.anna", "done"),
+        ("update_card", "ops.anna", "open"),
+        ("send again", "ops.anna", "done"),
+        ("create_card", "site", "failed"),
+    ]
+    assert trail[0]["about"] == {"was_paused": True}
+    assert trail[1]["about"] == {"reason": "leads are imported"}
+    assert trail[3]["about"] == {"user_ids": [user], "asked": 1}
+    assert ask("audit?only_orders=true&limit=1")["items"] == trail[:1]
+    assert ask(f"audit?user_id={user}")["items"] == trail[2:]
+    assert ask("audit?caller=site")["items"] == trail[4:]
+    assert ask(f"audit?before={trail[1]['id']}&limit=1") == {
+        "items": [trail[2]],
+        "next": trail[2]["id"],
+    }
+
+
+@pytest.mark.usefixtures("in_postgres", "keys")
+def test_only_who_may_operate_reads_the_trail() -> None:
+    answer = served("console").get("/console/api/audit", headers=by(SITE))
+    assert answer.status_code == 403
+    for query in ("before=x", "limit=0", "limit=201", "user_id=0", "user_id=x", "odd=1"):
+        answer = served("console").get(f"/console/api/audit?{query}", headers=by(OPS))
+        assert answer.status_code == 422 or query == "odd=1"
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_an_order_that_fails_is_in_the_trail_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    answer = served("console").post(
+        "/console/api/pause", json={}, headers={"X-Leadline-Console": "1"}
+    )
+    assert answer.status_code >= 500  # there is no Redis
+    (one,) = audit.page(10)["items"]
+    assert (one["action"], one["caller"], one["outcome"]) == ("pause calls", None, "failed")
+
+
+def test_an_operator_can_pause_calls_while_postgres_is_away(
+    in_redis: str, monkeypatch: pytest.MonkeyPatch, leadline: Leadline
+) -> None:
+    assert in_redis
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    told = leadline("portal", "pause")
+    assert "not in the audit trail" in told.err
+    assert "calls are paused, but Postgres can't be reached" in told.err
+
+
+def test_a_login_that_only_reads_can_export(
+    in_postgres: str, monkeypatch: pytest.MonkeyPatch, leadline: Leadline, postgres: str
+) -> None:
+    parts = sqlalchemy.make_url(postgres)
+    engine = sqlalchemy.create_engine(
+        parts.set(drivername="postgresql+pg8000"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql("DROP ROLE IF EXISTS reader_of_the_test")
+        connection.exec_driver_sql(
+            "CREATE ROLE reader_of_the_test LOGIN PASSWORD 'p4ssw0rd' IN ROLE leadline_read"
+        )
+    engine.dispose()
+    reader = sqlalchemy.make_url(in_postgres).set(
+        username="reader_of_the_test",
+        password="p4ssw0rd",  # noqa: S106 - of this test
+    )
+    hang_up()
+    monkeypatch.setenv("DATABASE_URL", reader.render_as_string(hide_password=False))
+    told = leadline("export")
+    assert (told.code, told.out.decode().partition(",")[0]) == (0, "id")
+    assert "this login may not write it" in told.err
+
+
+@pytest.mark.usefixtures("in_postgres", "in_redis", "keys")
+def test_the_command_line_acts_as_its_user(leadline: Leadline) -> None:
+    user = create()
+    rows("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
+    rows("UPDATE users SET sync_status = 'failed', sync_reason = 'x'")
+    for words in (
+        ("resync", user),
+        ("resync", "--all-failed"),
+        ("portal", "pause", "--reason", "why"),
+        ("portal", "resume"),
+        ("export",),
+    ):
+        leadline(*words)
+    trail = leadline("audit", "--json", "--caller", ME).json["items"]
+    assert [one["action"] for one in trail] == [
+        "export users",
+        "resume calls",
+        "pause calls",
+        "send all failed again",
+        "update_card",
+        "send again",
+    ]
+    assert {one["outcome"] for one in trail} == {"done", "open"}
+    shown = leadline("audit", "--orders", "--limit", 2)
+    assert ME in shown.out.decode()
+    assert "create_card" not in shown.out.decode()
+    assert "more: --before" in shown.err
+    ours = leadline("audit", "--user", user, "--json").json["items"]
+    assert [one["action"] for one in ours] == ["update_card", "send again", "create_card"]
+    assert leadline("audit", "--before", "no-id").code == 2
+
+
+@pytest.mark.usefixtures("in_postgres", "keys")
+def test_the_sweep_after_a_fork_writes_in_its_own_name(forked: Callable[[], None]) -> None:
+    create()
+    forked()
+    create()  # begins the new history
+    assert sweep.step() == 1
+    callers = [row["caller"] for row in rows("SELECT caller FROM events ORDER BY id")]
+    assert callers == ["site", "site", "leadline sweep"]
+
+
+@pytest.mark.usefixtures("in_postgres", "keys")
+def test_the_trail_is_pruned_as_events_are() -> None:
+    rows(
+        "INSERT INTO audit (id, at, action)"
+        " VALUES (gen_random_uuid(), now() - interval '31 days', 'old')"
+    )
+    with audit.recorded("new"):
+        pass
+    prune.run(0)
+    assert [row["action"] for row in rows("SELECT action FROM audit")] == ["new"]
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_an_entry_can_not_be_changed_by_a_function() -> None:
+    with audit.recorded("pause calls"):
+        pass
+    for change in ("caller = 'somebody else'", "action = 'nothing'", "at = now()"):
+        with pytest.raises(Exception, match="42501"):
+            rows(f"UPDATE audit SET {change}")  # noqa: S608 - of this test
+
+
+@pytest.mark.usefixtures("in_postgres", "keys")
+def test_a_rotated_key_keeps_the_idempotency_keys_of_its_holder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = create(**{"Idempotency-Key": "one"})
+    new, entry = api_keys.make("site", frozenset({"write"}), 30)
+    monkeypatch.setenv("API_KEYS", entry)
+    answer = served("create_user").post(
+        "/users", json=ANN, headers=by(new, **{"Idempotency-Key": "one"})
+    )
+    assert answer.get_json()["id"] == first
+    assert len(rows("SELECT id FROM users")) == 1
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_a_key_without_a_name_finds_what_was_kept_before_names_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("API_KEYS", f"read,write:{SITE}")
+    first = create(**{"Idempotency-Key": "one"})
+    (kept,) = rows("SELECT caller FROM idempotency_keys")
+    assert kept["caller"] == api_keys.digest_of(SITE.encode()).hex()[:16]
+    monkeypatch.setenv("API_KEYS", SITE)  # a bare key
+    assert create(**{"Idempotency-Key": "one"}) == first
+
+
+def test_without_a_database_nothing_is_entered_and_nothing_fails() -> None:
+    with audit.recorded("create key") as done:
+        done["number"] = 1
+
+
+def test_what_fails_within_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(DatabaseDown), audit.recorded("anything"):
+        raise DatabaseDown

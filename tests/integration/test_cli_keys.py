@@ -1,0 +1,137 @@
+"""`leadline keys`: a key is shown once, its hash kept, and taken out again."""
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from leadline.runtime import api_keys, auth
+from leadline.runtime.errors import Forbidden
+from tests.integration.conftest import Answer, rows
+
+Leadline = Callable[..., Answer]
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The secret as it is mounted for functions, and for the command line."""
+    monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path))
+    return tmp_path / "api-keys"
+
+
+def opens(key: str) -> set[str]:
+    found = set()
+    for scope in ("read", "write", "operate"):
+        try:
+            auth.caller(f"Bearer {key}", scope)
+        except Forbidden:
+            continue
+        found.add(scope)
+    return found
+
+
+def create(leadline: Leadline, *words: object) -> tuple[str, str]:
+    made = leadline("keys", "create", *words, "--json")
+    assert made.code == 0, made.err
+    return made.json["key"], made.json["entry"]
+
+
+def test_a_key_that_was_made_opens_what_it_shall_until_it_is_revoked(
+    leadline: Leadline, file: Path
+) -> None:
+    words = ("--scope", "write", "--days", 30, "--file", file)
+    key, entry = create(leadline, "crm-form", *words)
+    other, _ = create(leadline, "ops", "--scope", "read", "--scope", "operate", "--file", file)
+    assert file.read_text().splitlines()[0] == entry
+    assert key not in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert (opens(key), opens(other)) == ({"write"}, {"read", "operate"})
+    told = leadline("keys", "revoke", "crm-form")
+    assert (told.code, told.out) == (0, b"revoked: 1\n")
+    assert "kubectl" in told.err
+    assert (opens(key), opens(other)) == (set(), {"read", "operate"})
+    assert leadline("keys", "revoke", "crm-form").code == 1
+    assert leadline("keys", "revoke", "").code == 1
+
+
+def test_of_two_keys_of_a_holder_one_is_revoked_by_its_beginning(
+    leadline: Leadline, file: Path
+) -> None:
+    words = ("crm-form", "--scope", "write", "--file", file)
+    old, new = create(leadline, *words)[0], create(leadline, *words)[0]
+    assert leadline("keys", "revoke", old[:8], "--file", file).code == 0
+    assert (opens(old), opens(new)) == (set(), {"write"})
+
+
+def test_comments_and_other_entries_stay_as_they_are(leadline: Leadline, file: Path) -> None:
+    plain = "read:plain-key-of-the-tests-of-128-bits"
+    file.write_text(f"# ours\n{plain}")
+    file.chmod(0o444)
+    create(leadline, "crm-form", "--scope", "write", "--file", file)
+    assert file.read_text().startswith(f"# ours\n{plain}\ncrm-form:")
+    assert leadline("keys", "revoke", "crm-form").code == 0
+    assert file.read_text() == f"# ours\n{plain}\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o444
+
+
+def test_the_list_shows_no_key_and_says_what_opens_nothing(leadline: Leadline, file: Path) -> None:
+    plain = "plain-key-of-the-tests-of-128-bits"
+    expired = "gone:read:ll_abcde:2020-01-31:" + "a" * 64
+    file.write_text(f"{plain}\nhunter2\n{expired}\nraed:{plain}\n")
+    create(leadline, "crm-form", "--scope", "write", "--days", 1, "--file", file)
+    told = leadline("keys", "list", "--json")
+    shown = told.json["keys"]
+    assert told.code == 1
+    assert [one["entry"] for one in shown] == [1, 2, 3, 4, 5]
+    assert [bool(one["trouble"]) for one in shown] == [False, True, True, True, False]
+    assert [one["kept"] for one in shown] == ["plain", "plain", "hashed", "plain", "hashed"]
+    for text in (told.out.decode(), leadline("keys", "list").out.decode()):
+        assert plain not in text
+        assert "hunter2" not in text
+
+
+def test_a_line_that_holds_another_key_too_is_left_alone(leadline: Leadline, file: Path) -> None:
+    lines = [api_keys.make(name, frozenset({"read"}), None)[1] for name in ("one", "two")]
+    file.write_text(" ".join(lines))
+    told = leadline("keys", "revoke", "one")
+    assert (told.code, "a line of its own" in told.err) == (2, True)
+    assert file.read_text() == " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("create", "crm-form"),
+        ("create", "crm form", "--scope", "write"),
+        ("create", "crm:form", "--scope", "write"),
+        ("create", "crm-form", "--scope", "internal"),
+        ("create", "crm-form", "--scope", "everything"),
+        ("create", "crm-form", "--scope", "write", "--days", "0"),
+        ("list", "--file", "/nowhere/api-keys"),
+        ("revoke", "crm-form", "--file", "/nowhere/api-keys"),
+        ("create", "crm-form", "--scope", "write", "--file", "/nowhere/api-keys"),
+    ],
+)
+def test_what_makes_no_sense_is_a_wrong_call(leadline: Leadline, words: tuple[str, ...]) -> None:
+    assert leadline("keys", *words).code == 2
+
+
+def test_without_a_mounted_file_one_has_to_be_named(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADLINE_SECRETS_DIR", "/nowhere")
+    assert leadline("keys", "revoke", "crm-form").code == 2
+    assert leadline("keys", "list", "--json").json == {"keys": []}
+
+
+def test_making_and_revoking_is_in_the_audit_trail(
+    leadline: Leadline, file: Path, in_postgres: str
+) -> None:
+    assert in_postgres
+    key, _ = create(leadline, "crm-form", "--scope", "write", "--file", file)
+    leadline("keys", "revoke", "crm-form")
+    trail = leadline("audit", "--json").json["items"]
+    assert [one["action"] for one in trail] == ["revoke key", "create key"]
+    assert trail[1]["about"] == {"key": "crm-form", "prefix": key[:8], "scopes": ["write"]}
+    assert key not in str(rows("SELECT CAST(about AS text) AS about FROM audit"))

@@ -1,0 +1,338 @@
+"""Keys: what an entry opens, who is let in, and what is said of those who are not."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadline.runtime import api_keys, auth, refusals
+from leadline.runtime.errors import (
+    BadConfiguration,
+    ExpiredKey,
+    Forbidden,
+    Unauthorized,
+)
+from leadline.runtime.throttle import Throttle
+from tests.unit.conftest import Configure
+
+KEY, OTHER, THIRD = (f"{one}-{'k3Y' * 8}-abcdefgh" for one in ("first", "other", "third"))
+ALL = frozenset(get_args(auth.Scope)) - {"internal"}
+API = frozenset({"read", "write"})
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _nobody_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "_lines", Throttle(1, 20))
+    monkeypatch.setattr(refusals, "_at_once", Throttle(1, 20))
+
+
+@pytest.fixture
+def log() -> Iterator[list[structlog.typing.EventDict]]:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+def opened(key: str) -> set[str]:
+    """The scopes that this key opens."""
+    found = set()
+    for scope in get_args(auth.Scope):
+        try:
+            auth.caller(f"Bearer {key}", scope)
+        except (Unauthorized, Forbidden):
+            continue
+        found.add(scope)
+    return found
+
+
+# What an entry opens
+
+
+def test_without_keys_nothing_starts_unless_that_is_wanted(configure: Configure) -> None:
+    for scopes, secret in ((API, "api-keys"), (frozenset({"internal"}), "internal-key")):
+        with pytest.raises(BadConfiguration, match=secret):
+            auth.check_configured(scopes)
+    configure(auth="off")
+    auth.check_configured(API)
+    assert auth.caller(None, "write") == ""
+    assert auth.own_key() is None
+
+
+def test_an_empty_key_file_is_no_key(folder: Path) -> None:
+    (folder / "api-keys").write_text("\n \n# no key\n")
+    with pytest.raises(BadConfiguration):
+        auth.check_configured(API)
+    with pytest.raises(Forbidden):
+        auth.caller("Bearer anything", "read")
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (KEY, {"read", "write"}),
+        (f"read:{KEY}", {"read"}),
+        (f"write:{KEY}", {"write"}),
+        (f"operate:{KEY}", {"operate"}),
+        (f"write,read:{KEY}", {"read", "write"}),
+        (f"site:write:{KEY}", {"write"}),
+    ],
+)
+def test_a_key_opens_what_its_scopes_name(folder: Path, entry: str, expected: set[str]) -> None:
+    (folder / "api-keys").write_text(f"# of ours\n{OTHER}\n{entry}\n")
+    auth.check_configured(API)
+    assert opened(KEY) == expected
+    assert opened(KEY[:-1]) == opened(f"{KEY}x") == opened(entry.rpartition(":")[0]) == set()
+
+
+def test_a_key_without_scopes_is_told_of_at_start_and_may_not_operate(
+    folder: Path, log: list[structlog.typing.EventDict]
+) -> None:
+    (folder / "api-keys").write_text(f"{KEY}\nread:{OTHER}")
+    auth.check_configured(API)
+    assert [line["entry"] for line in log] == [1]
+    assert KEY not in str(log)
+    assert opened(KEY) == {"read", "write"}
+
+
+@given(
+    name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True),
+    scopes=st.sets(st.sampled_from(sorted(ALL)), min_size=1),
+    days=st.one_of(st.none(), st.integers(0, 10_000)),
+)
+def test_a_key_that_was_made_is_what_its_entry_says(
+    name: str, scopes: set[str], days: int | None
+) -> None:
+    key, entry = api_keys.make(name, frozenset(scopes), days)
+    known = api_keys.parse(entry)
+    assert (known.name, known.trouble) == (name, "")
+    assert known.scopes == scopes
+    assert known.digest == api_keys.digest_of(key.encode())
+    assert not known.is_expired
+    assert known.expires in entry
+    assert key.startswith(known.prefix)
+    assert api_keys.weakness(key) == ""
+    assert key not in entry
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "-a", "a" * 65, "имя"])
+def test_a_name_that_an_entry_can_not_hold_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"name|parts"):
+        api_keys.make(name, API, None)
+
+
+def test_who_reads_a_hashed_entry_can_not_call(folder: Path) -> None:
+    key, entry = api_keys.make("site", frozenset({"write"}), 30)
+    (folder / "api-keys").write_text(entry)
+    auth.check_configured(API)
+    assert opened(key) == {"write"}
+    assert auth.caller(f"Bearer {key}", "write") == "site"
+    for sent in (entry, *entry.split(":"), bytes.fromhex(entry.rpartition(":")[2]).hex().upper()):
+        assert opened(sent) == set()
+
+
+def test_an_expired_key_opens_nothing_and_does_not_stop_the_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, entry = api_keys.make("site", API, 1)
+    (folder / "api-keys").write_text(entry)
+    auth.check_configured(API)
+    assert opened(key) == API
+    tomorrow = time.time() + 2 * 86_400
+    monkeypatch.setattr(time, "time", lambda: tomorrow)
+    with pytest.raises(ExpiredKey):
+        auth.caller(f"Bearer {key}", "read")
+    auth.check_configured(API)
+
+
+WEAK = ["k3y", "hunter2-hunter2", "a" * 100, "ab" * 40, "1234567890" * 3, "CHANGE-ME-first-key"]
+
+
+@pytest.mark.parametrize("key", WEAK)
+def test_a_key_of_fewer_than_128_bits_stops_the_start_and_opens_nothing(
+    folder: Path, key: str
+) -> None:
+    for text, number in ((key, 1), (f"{KEY}\nread:{key}", 2), (f"{KEY} {OTHER} x:read:{key}", 3)):
+        (folder / "api-keys").write_text(text)
+        with pytest.raises(
+            BadConfiguration, match=rf"api-keys, entry {number}: .*128 bits"
+        ) as told:
+            auth.check_configured(API)
+        assert key not in str(told.value)
+        assert opened(key) == set()
+    (folder / "internal-key").write_text(key)
+    with pytest.raises(BadConfiguration, match="internal-key, entry 1"):
+        auth.check_configured(frozenset({"internal"}))
+    assert opened(key) == set()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "9f86d081884c7d659a2feaa0c55ad015",  # openssl rand -hex 16
+        "rt6u8fO1pSD0kkvG8bTz4A",  # 16 bytes in base64url
+        "pqlztwhsmgbfkcvnrjdxyeuoaipq",
+    ],
+)
+def test_a_random_key_of_128_bits_is_strong_enough(key: str) -> None:
+    assert api_keys.weakness(key) == ""
+    assert api_keys.weakness(key[:-1])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        f"raed:{KEY}",
+        f"read,:{KEY}",
+        f":{KEY}",
+        "read:",
+        f"read;write:{KEY}",
+        f"internal:{KEY}",
+        f"read,internal:{KEY}",
+        f":read:{KEY}",
+        f"a b:{KEY}:c:d",
+        "site:read:ll_abcde:never:" + "a" * 63,
+        "site:read:ll_abcde:soon:" + "a" * 64,
+        "site:read:ll_abcde:20270101:" + "a" * 64,
+        "site:everything:ll_abcde:never:" + "a" * 64,
+    ],
+)
+def test_an_entry_that_makes_no_sense_stops_the_start_and_opens_nothing(
+    folder: Path, entry: str
+) -> None:
+    (folder / "api-keys").write_text(f"{OTHER}\n{entry}")
+    with pytest.raises(BadConfiguration, match=r"entry [23]") as error:
+        auth.check_configured(API)
+    assert KEY not in str(error.value)
+    assert opened(OTHER) == API
+    for sent in (KEY, entry, "k"):
+        assert opened(sent) == set()
+
+
+# Who is let in
+
+
+def test_only_the_internal_key_opens_what_only_our_own_processes_call(folder: Path) -> None:
+    (folder / "api-keys").write_text(f"read,write,operate:{KEY}")
+    (folder / "internal-key").write_text(f"{OTHER}\n{THIRD}\n")
+    auth.check_configured(frozenset({"internal"}))
+    assert opened(KEY) == ALL
+    assert opened(OTHER) == opened(THIRD) == {"internal"}
+    assert auth.own_key() == OTHER
+
+
+def test_both_keys_of_a_holder_are_one_caller_while_they_are_rotated(folder: Path) -> None:
+    old, old_entry = api_keys.make("site", API, None)
+    new, new_entry = api_keys.make("site", API, None)
+    (folder / "api-keys").write_text(f"{old_entry}\n{new_entry}\n{KEY}\n{OTHER}")
+    assert {auth.caller(f"Bearer {key}", "write") for key in (old, new)} == {"site"}
+    # Without a name it is the key's own, as it was kept before names came.
+    (first, second) = (auth.caller(f"Bearer {key}", "write") for key in (KEY, OTHER))
+    assert first == api_keys.digest_of(KEY.encode()).hex()[:16]
+    assert first != second
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", f"Basic {KEY}", KEY])
+def test_without_a_bearer_key_it_is_401(folder: Path, header: str | None) -> None:
+    (folder / "api-keys").write_text(KEY)
+    with pytest.raises(Unauthorized):
+        auth.caller(header, "read")
+
+
+@pytest.mark.parametrize(
+    "key", [KEY[:-1], f"{KEY}1", KEY.upper(), "ключ", "\udcff", f"{KEY} {KEY}", "x" * 10_000_000]
+)
+def test_a_wrong_key_is_403(folder: Path, key: str) -> None:
+    (folder / "api-keys").write_text(KEY)
+    with pytest.raises(Forbidden):
+        auth.caller(f"Bearer {key}", "read")
+
+
+# What is said of those who are not
+
+
+def refused(reason: str) -> float:
+    return refusals.REFUSED._values[(reason,)]  # noqa: SLF001
+
+
+def test_a_refusal_is_counted_and_logged_by_the_beginning_of_the_key(
+    folder: Path, log: list[structlog.typing.EventDict]
+) -> None:
+    key, entry = api_keys.make("reader", frozenset({"read"}), None)
+    unknown, _ = api_keys.make("x", API, None)
+    (folder / "api-keys").write_text(entry)
+    before = {reason: refused(reason) for reason in ("no_key", "unknown_key", "missing_scope")}
+    for header in (None, f"Bearer {unknown}", f"Bearer {key}", "Bearer hunter2"):
+        with pytest.raises((Unauthorized, Forbidden)):
+            auth.caller(header, "write")
+    told = [(one["reason"], one["prefix"], one.get("caller")) for one in log]
+    assert told == [
+        ("no_key", "", None),
+        ("unknown_key", unknown[:8], None),
+        ("missing_scope", key[:8], "reader"),
+        ("unknown_key", "", None),  # too short to say anything of it
+    ]
+    assert {reason: refused(reason) - was for reason, was in before.items()} == {
+        "no_key": 1,
+        "unknown_key": 2,
+        "missing_scope": 1,
+    }
+
+
+@given(st.one_of(st.text(), st.text(st.characters(codec="ascii"), min_size=15, max_size=80)))
+def test_of_a_key_only_so_much_is_logged_that_the_rest_can_not_be_guessed(sent: str) -> None:
+    prefix = api_keys.prefix_of(sent)
+    assert sent.startswith(prefix)
+    assert len(prefix) <= 8
+    assert len(prefix) * 4 <= len(sent)
+    assert prefix.isascii()
+    assert prefix == "" or prefix.isprintable()
+
+
+def test_a_flood_of_guesses_is_counted_but_not_all_logged(
+    folder: Path, log: list[structlog.typing.EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "api-keys").write_text(KEY)
+    before = refused("unknown_key")
+    for number in range(1000):
+        with pytest.raises(Forbidden):
+            auth.caller(f"Bearer {number}", "read")
+    assert refused("unknown_key") - before == 1000
+    assert 20 <= len(log) <= 25
+    monkeypatch.setattr(refusals, "_lines", Throttle(1, 20))
+    with pytest.raises(Unauthorized):
+        auth.caller(None, "read")
+    assert log[-1]["not_logged"] >= 975
+
+
+def test_refused_callers_wait_and_only_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "WAIT_S", 0.2)
+    monkeypatch.setattr(refusals, "WAITING_MAX", 5)
+
+    refusal = (403, [("X-Call-Id", "call-1"), ("Content-Type", "x")], b"no")
+
+    async def answers(number: int) -> list[tuple[int, bool]]:
+        async def one() -> tuple[int, bool]:
+            began = time.monotonic()
+            status, headers, _ = await refusals.slowed(refusal)
+            assert ("X-Call-Id", "call-1") in headers
+            assert (status == 429) == ("Retry-After" in dict(headers))
+            return status, time.monotonic() - began >= 0.2
+
+        return await asyncio.gather(*(one() for _ in range(number)))
+
+    # A few mistakes cost nobody time.
+    assert asyncio.run(answers(20)) == [(403, False)] * 20
+    assert Counter(asyncio.run(answers(8))) == {(403, True): 5, (429, False): 3}
+    assert asyncio.run(answers(1)) == [(403, True)]
