@@ -106,7 +106,7 @@ class WorkQueue:
             QueueDown: Redis can't be reached; nothing was put, or nobody can say.
         """
         keys = [self._due, self._leases, self._memory, *self.comers.keys]
-        args: list[Any] = [self.comers.called_ms]
+        args: list[Any] = [self.comers.called_ms, self.call_ms]
         for arrival in arrivals:
             keys += self._entry_keys(arrival.user_id)
             args += _put_args(arrival)
@@ -145,7 +145,9 @@ class WorkQueue:
         entry, _ = self._entry_keys(user_id)
         kept = f"{self.prefix}unreadable:{user_id}"
         with reachable():
-            self._set_aside(keys=[self._due, self._leases, entry, kept], args=[user_id])
+            self._set_aside(
+                keys=[self._due, self._leases, entry, kept], args=[user_id, self.call_ms]
+            )
         UNREADABLE.inc()
         log.error("entry unreadable, set aside", user_id=user_id, reason=reason, key=kept)
 

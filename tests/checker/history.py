@@ -197,7 +197,7 @@ class LeadWrite:
     #: adds in a row of its own is `phone_added`.
     fields: Mapping[str, str] = field(default_factory=dict)
     #: (history, version) of the state; None where the harness can't tell.
-    written: tuple[int, int] | None = None
+    written: tuple[int, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from tests.checker.history import (
 )
 from tests.checker.reading import acknowledged, events_of_users, is_lost
 
+#: A call lasts so long at most: what Redis loses before it has landed, it loses with it.
+LONGEST_CALL_S = 70.0
+
 
 def a_user_has_one_lead(history: History) -> Iterator[Broken]:
     """Of each origin at most one create is carried out; each lead deleted by hand allows one more.
@@ -72,7 +75,9 @@ def the_lead_is_its_user(history: History) -> Iterator[Broken]:
 
     A value set by hand in the CRM may stay where no later write of a client's changed it: for a
     stage, none that gave a stage; for name and phone, none that made it differ from what we had
-    written before. A lead deleted by hand may be missing until a later write has to reach it.
+    written before. A stage that we wrote for a version which Postgres lost, in a call that Redis
+    has lost as well, looks the same and may stay too. A lead deleted by hand may be missing until a
+    later write has to reach it.
     """
     leads = {lead.user: lead for lead in history.leads if not lead.is_deleted}
     for user_id, user in history.users.items():
@@ -124,6 +129,8 @@ def _shown(name: str, lead: Lead) -> str | None:
 def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool:
     """Whether the lead differs from its user by hand, and nothing later had to change that."""
     writes = [write for write in lead.writes if name in write.fields]
+    if name == STAGE and writes and _is_forgotten(writes[-1], user, history):
+        return True
     if not writes or writes[-1].by != "hand" or writes[-1].fields[name] != _shown(name, lead):
         return False
     own = [write.fields[name] for write in writes if write.by == "us"]
@@ -134,6 +141,15 @@ def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool
         for write in acknowledged(history)
         if not is_lost(write, history)
     )
+
+
+def _is_forgotten(write: LeadWrite, user: LedgerUser, history: History) -> bool:
+    """Whether Postgres and Redis have both lost what wrote a stage: it looks as if set by hand."""
+    if write.by != "us" or write.written is None:
+        return False
+    version = (user.id, write.written[1])
+    lost = any(version in fork.lost for fork in history.injected.forks)
+    return lost and any(at > write.at - LONGEST_CALL_S for at in history.injected.redis_losses)
 
 
 def _may_be_missing(user: LedgerUser, history: History) -> bool:

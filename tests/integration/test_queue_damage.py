@@ -90,3 +90,35 @@ def test_its_user_is_served_when_its_events_are_sent_again(
     if kept:
         assert 7 in users
         assert client.ttl(kept[0]) > 0
+
+
+def test_a_call_that_went_with_the_entry_is_waited_for(
+    work: WorkQueue, client: redis.Redis
+) -> None:
+    """A create may still be running: looked up now, its lead would be made again."""
+    work.put(arrival(7))
+    work.lease(50)
+    client.hset(USER, "state", "{")
+    client.zadd("{leadline:test}:leases", {"7": 0})
+    work.call_ms = 70_000
+    assert work.lease(50).entries == []
+    work.put(arrival(7, version=2))
+    assert work.lease(50).entries == []
+    due_in_s = work.next_due_in_s()
+    assert due_in_s is not None
+    assert 60 < due_in_s <= 70
+
+
+def test_a_copy_from_before_is_not_taken_for_the_newest(
+    work: WorkQueue, client: redis.Redis
+) -> None:
+    """Something newer was applied and went with the entry."""
+    now_ms = int(time.time() * 1000)
+    work.put(arrival(7, version=2))
+    client.hset(USER, "state", "{")
+    work.lease(50)
+    assert work.put(replace(arrival(7), sent_at_ms=now_ms)) is None
+    assert work.put(replace(arrival(7, version=3), sent_at_ms=now_ms + 11_000)) is not None
+    work.put(replace(arrival(7), sent_at_ms=now_ms))
+    (entry,) = work.lease(50).entries
+    assert (entry.order, entry.is_doubtful) == (3_000_000, True)

@@ -43,7 +43,7 @@ def no_wait_after_an_epoch() -> None:
 
 def clocks_are_taken_for_equal() -> None:
     """Clocks of Postgres and of senders say to the millisecond what belongs to Redis' epoch."""
-    patches.edit("put", "surely_since = began + CLOCKS_APART_MS", "surely_since = began")
+    patches.edit("put", "forgotten_at or 0) + CLOCKS_APART_MS", "forgotten_at or 0)")
 
 
 def bucket_is_full_after_a_loss() -> None:

@@ -64,6 +64,8 @@ class Request:
     trouble: Trouble
     fate: str = "unsent"
     commands: dict[str, Done] = field(default_factory=dict)
+    #: The command that the answer leaves out.
+    untold: Done | None = None
     #: The entries that its sender had leased, by user.
     leased: dict[int, Any] = field(default_factory=dict)
 
@@ -268,14 +270,11 @@ class PortalModel:
     def _note_read(self, request: Request, found: Any) -> None:
         """Whether the sender could read what became of its commands."""
         kind = request.trouble.kind
-        if (
-            found is None
-            or isinstance(found, Exception)
-            or kind in {"damaged", "malformed", "silent"}
-        ):
+        if found is None or isinstance(found, Exception) or kind in {"damaged", "malformed"}:
             return
         for one in request.commands.values():
-            one.is_read = request.fate == "executed" and found[0] == 200
+            if one is not request.untold:
+                one.is_read = request.fate == "executed" and found[0] == 200
 
     def _arrive(self, request: Request, answer: Mailbox, process: Process) -> None:
         world, trouble = self._world, request.trouble
@@ -365,8 +364,10 @@ class PortalModel:
             self._did(command.method, process)
         if trouble.kind == "malformed":
             done = {key: _malformed(value, int(trouble.amount)) for key, value in done.items()}
-        if trouble.kind == "silent":
-            done.pop(next(iter(done), ""), None)
+        if trouble.kind == "silent" and done:
+            untold = next(iter(done))
+            del done[untold]
+            request.untold = request.commands[untold]
         result: dict[str, Any] = {
             "result": done or [],
             "result_error": failed or [],

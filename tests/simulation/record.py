@@ -31,6 +31,10 @@ from tests.simulation.system import FOREIGN_QUEUE, RATE_PER_S, Answered, System
 _ACTIONS: Any = {"create": "create_card", "update": "update_card", "move": "move_card"}
 
 
+#: Versions are so far apart in the work queue; between two are messages without a version.
+MILLION = 1_000_000
+
+
 def history(system: System) -> History:
     """What clients, ledger, broker and portal saw."""
     events = tuple(
@@ -195,7 +199,9 @@ def _lead(lead: portal_model.Lead) -> Lead:
 
 def _lead_write(one: portal_model.Written) -> LeadWrite:
     kind: Any = one.kind
-    return LeadWrite(one.at, "us" if one.is_ours else "hand", kind, one.fields, one.written)
+    by: Any = "us" if one.is_ours else "hand"
+    version = one.written and (one.written[0], one.written[1] / MILLION)
+    return LeadWrite(one.at, by, kind, one.fields, version)
 
 
 def _injected(system: System, events: tuple[LedgerEvent, ...]) -> Injected:

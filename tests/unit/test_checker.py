@@ -373,6 +373,18 @@ BREAK: dict[Rule, dict[str, History]] = {
         "another short name": of_lead(A, lead(A, made(0), name="Алиса")),
         "another phone": of_lead(replace(A, phone="+77009998877"), lead(A, made(0))),
         "another stage": of_lead(MOVED, lead(A, made(0))),
+        "the stage of a version that Postgres lost": of_lead(
+            A, lead(MOVED, made(0, (3, 1)), wrote(1, JUNK, (3, 2))), events=(event(1, A),),
+            injected=FORKED,
+        ),
+        "a stage that Redis alone has lost": of_lead(
+            A, lead(MOVED, made(0, (3, 1)), wrote(1, JUNK, (3, 2))), events=(event(1, A),),
+            injected=Injected(redis_losses=(0.5,)),
+        ),
+        "the stage of a lost version, long before Redis lost its memory": of_lead(
+            A, lead(MOVED, made(0, (3, 1)), wrote(100, JUNK, (3, 2))), events=(event(1, A),),
+            injected=replace(FORKED, redis_losses=(1,)),
+        ),
         "a second phone": of_lead(A, lead(A, made(0), phones=(A.phone, "+77009998877"))),
         "the same phone twice": of_lead(A, lead(A, made(0), phones=(A.phone, A.phone))),
         "no phone": of_lead(A, lead(A, made(0), phones=())),
@@ -653,6 +665,10 @@ KEEP: dict[Rule, dict[str, History]] = {
         "moved by hand, then renamed by a client": of_lead(
             B, lead(replace(B, stage="JUNK"), made(0), by_hand(1, stage="JUNK"), wrote(2, NAME_B)),
             writes=(update(2, 2, NAME_B, B),),
+        ),
+        "the stage of a version that Postgres and Redis lost": of_lead(
+            A, lead(MOVED, made(0, (3, 1)), wrote(1, JUNK, (3, 2))), events=(event(1, A),),
+            injected=replace(FORKED, redis_losses=(0.5,)),
         ),
         "renamed by hand": of_lead(
             A, lead(replace(A, full_name="Рука"), made(0), by_hand(1, full_name="Рука"))

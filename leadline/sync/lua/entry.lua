@@ -19,8 +19,10 @@ local function attempt(step, ...)
   error(result, 0)
 end
 
--- A user's entry is a hash and so are its events; `unreadable` is where the two are kept.
-local function set_aside(due, leases, user, entry, unreadable)
+-- A user's entry is a hash and so are its events; `unreadable` is where the two are kept. The user is
+-- known anew from here on: a call that went with the entry may still run, and what was sent before may
+-- be a copy of something older than what was applied.
+local function set_aside(due, leases, user, entry, unreadable, call_ms)
   redis.call('ZREM', leases, user)
   redis.call('ZREM', due, user)
   for _, part in ipairs({'', ':events'}) do
@@ -29,4 +31,7 @@ local function set_aside(due, leases, user, entry, unreadable)
       redis.call('EXPIRE', unreadable .. part, KEEP_S)
     end
   end
+  redis.call('HSET', entry, 'forgotten_at', string.format('%.0f', now),
+    'running_until', string.format('%.0f', now + call_ms), 'running_order', -1)
+  redis.call('EXPIRE', entry, KEEP_S)
 end

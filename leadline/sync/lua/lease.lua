@@ -59,7 +59,7 @@ for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 
   local entry = prefix .. 'user:' .. user
   local is_readable, found = attempt(lease, user, entry)
   if is_readable then leased[#leased + 1] = found
-  else set_aside(due, leases, user, entry, prefix .. 'unreadable:' .. user) end
+  else set_aside(due, leases, user, entry, prefix .. 'unreadable:' .. user, call_ms) end
 end
 if #leased > 0 then mark(KEYS[4], tonumber(ARGV[5])) end
 return {#expired, redis.call('ZCOUNT', due, '-inf', now), leased, now, epoch}

@@ -1,8 +1,7 @@
 -- Put events into their users' entries; a user waits once, however many events came.
 -- KEYS due, leases, memory, gatherer, called, and for each event its user's entry and events
--- ARGV for how many ms the caller counts as coming, and for each event user, event id, event, state,
--- version, touches stage ('1', '0', '?'), first
--- delivery ('1', '0'), when it occurred in ms ('' unknown), lead id, wants the lead looked at ('1',
+-- ARGV for how many ms the caller counts as coming, longest call in ms, and for each event user,
+-- event id, event, state, version, touches stage ('1', '0', '?'), first delivery ('1', '0'), when it occurred in ms ('' unknown), lead id, wants the lead looked at ('1',
 -- '0'), version that set the stage ('' this one), when it was sent in ms ('' by somebody who will not
 -- send it again), history of the sender's database, originator of the leads, version that set the stage
 -- in that database ('' unknown)
@@ -13,8 +12,6 @@ local epoch, began = epoch_of(memory)
 local is_seen_to
 -- So far may the clocks of Redis, of Postgres and of the senders be apart.
 local CLOCKS_APART_MS = 10000
--- What others date later than this happened in this epoch.
-local surely_since = began + CLOCKS_APART_MS
 
 -- The sender's database has lost its newest versions: numbers are given to other states from here on.
 -- What was last applied still holds; what was the newest version does not. Returns the place of the
@@ -69,10 +66,14 @@ end
 
 local function put(entry, events, user, event_id, event, state, version, touches, first, occurred, lead,
     look, stage_version, sent, history, originator, stage_set)
-  local is_new = redis.call('EXISTS', entry) == 0
-  -- Perhaps sent before this epoch, for a user that is not known: something newer may have been applied and
-  -- answered, and forgotten. What is still unanswered is sent again.
-  if is_new and sent ~= '' and tonumber(sent) < surely_since then return -1 end
+  local forgotten_at = tonumber(redis.call('HGET', entry, 'forgotten_at'))
+  local is_known = redis.call('EXISTS', entry) == 1 and not forgotten_at
+  -- What others date later than this happened since the user was forgotten.
+  local surely_since = math.max(began, forgotten_at or 0) + CLOCKS_APART_MS
+  -- Perhaps sent before that: something newer may have been applied and answered, and forgotten. What
+  -- is still unanswered is sent again.
+  if not is_known and sent ~= '' and tonumber(sent) < surely_since then return -1 end
+  redis.call('HDEL', entry, 'forgotten_at')
 
   -- Without a version nothing shows that the user is new: it is looked up, and waits as others do.
   if first == '1' and version == '1' and occurred ~= '' and redis.call('HEXISTS', entry, 'fence') == 0
@@ -127,12 +128,13 @@ end
 
 local FIELDS = 15
 local answers = {}
-for at = 1, (#ARGV - 1) / FIELDS do
+for at = 1, (#ARGV - 2) / FIELDS do
   local entry, events = KEYS[4 + 2 * at], KEYS[5 + 2 * at]
-  local first = FIELDS * (at - 1) + 2
+  local first = FIELDS * (at - 1) + 3
   local is_readable, answer = attempt(put, entry, events, unpack(ARGV, first, first + FIELDS - 1))
   if not is_readable then
-    set_aside(due, leases, ARGV[first], entry, string.gsub(entry, 'user:', 'unreadable:', 1))
+    local kept = string.gsub(entry, 'user:', 'unreadable:', 1)
+    set_aside(due, leases, ARGV[first], entry, kept, tonumber(ARGV[2]))
     answer = put(entry, events, unpack(ARGV, first, first + FIELDS - 1))
   end
   answers[at] = answer
