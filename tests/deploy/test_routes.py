@@ -19,7 +19,7 @@ OPERATORS_PATHS = (
     *("/console", "/console/", "/console/api/status"),
 )
 PATHS_OF_THE_GATEWAY = (
-    *(f"/function/{name}" for name in ("create-user", "console", *INTERNAL)),
+    *(f"/function/{name}" for name in ("create-user", "console", *sorted(INTERNAL))),
     *("/system/functions", "/async-function/create-user"),
 )
 
