@@ -2,10 +2,11 @@
 
 Passwords are random and stay as they are while their volume lives. What is the operator's comes
 at each start as files, for `docker inspect` shows every variable: `bitrix-webhook-url` (empty: the
-emulator) and `api-keys`. The servers' files and the functions' secrets lie in two folders, so that
-each sees its own only.
+emulator) and `api-keys`. The servers' files lie in a folder of their own, the secrets of each login
+in another one, so that each container sees its own only.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,39 +15,63 @@ from secrets import token_urlsafe
 from leadline.bitrix24.webhook import Webhook
 from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.secrets import DEFAULT_FOLDER
-from local.runner.secrets import OWNER
+from local.logins import postgres, rabbitmq, redis
+from local.logins.table import ADDRESSES, INTERNAL, KEYS, LOGINS, OWNER, WEBHOOK
+from local.runner.secrets import KEY_OWNER
 from local.runner.servers.rabbitmq import message_max
 
 SERVERS = Path("/run/leadline")
+LOGIN_FOLDERS = Path("/run/logins")
 #: Where docker compose puts its configs.
 GIVEN = Path("/")
 EMULATOR = "http://bitrix24:3024/rest/1/local-webhook-code/"
+#: In the order of ADDRESSES.
+_SERVERS = {
+    "postgres": ("postgresql", "postgres:5432/leadline"),
+    "rabbitmq": ("amqp", "rabbitmq:5672/%2F"),
+    "redis": ("redis", "redis:6379/0"),
+}
 
 
-def prepare(servers: Path, functions: Path, webhook: str, keys: str) -> None:
-    """Write what is missing or has changed; the passwords stay."""
-    postgres, rabbitmq, redis = (
-        _kept(servers / f"{name}-password") for name in ("postgres", "rabbitmq", "redis")
-    )
-    broker = {
-        "default_user": "leadline",
-        "default_pass": rabbitmq,
-        "max_message_size": message_max(),
+def prepare(servers: Path, folders: Path, all_of_them: Path, webhook: str, keys: str) -> None:
+    """Write what is missing or has changed; the passwords stay.
+
+    A login's folder in `folders` holds its own secrets; `all_of_them` those of all, for faas-cli.
+    """
+    owners = {server: _kept(servers / f"{server}-password") for server in _SERVERS}
+    passwords = {
+        server: {login.name: _kept(servers / f"{server}-{login.name}") for login in LOGINS}
+        for server in _SERVERS
     }
-    _write(
-        servers / "rabbitmq.conf",
-        "".join(f"{name} = {value}\n" for name, value in broker.items()),
-    )
-    _write(servers / "redis.conf", f"requirepass {redis}\n")
-    _write(functions / "database-url", f"postgresql://leadline:{postgres}@postgres:5432/leadline")
-    _write(functions / "amqp-url", f"amqp://leadline:{rabbitmq}@rabbitmq:5672/%2F")
-    _write(functions / "redis-url", f"redis://:{redis}@redis:6379/0")
-    _write(functions / "bitrix-webhook-url", webhook or EMULATOR)
-    if keys:
-        _write(functions / "api-keys", keys)
-    else:
-        _kept(functions / "api-keys", f"{OWNER}:")
-    _kept(functions / "internal-key")
+    _write(servers / "postgres.sql", postgres.script(passwords["postgres"]))
+    broker = {"load_definitions": SERVERS / "rabbitmq.json", "max_message_size": message_max()}
+    lines = [f"{name} = {value}\n" for name, value in broker.items()]
+    _write(servers / "rabbitmq.conf", "".join(lines))
+    definitions = rabbitmq.definitions(passwords["rabbitmq"], owner_password=owners["rabbitmq"])
+    _write(servers / "rabbitmq.json", json.dumps(definitions))
+    users = "".join(f"user {user}\n" for user in redis.users(passwords["redis"]))
+    _write(servers / "redis.conf", f"requirepass {owners['redis']}\n{users}")
+    others = {
+        KEYS: keys or _kept(all_of_them / KEYS, f"{KEY_OWNER}:"),
+        INTERNAL: _kept(all_of_them / INTERNAL),
+        WEBHOOK: webhook or EMULATOR,
+    }
+    found = {"owner": {"database-url-owner": _address("postgres", OWNER, owners["postgres"])}}
+    for login in LOGINS:
+        found[login.name] = {name: others[name] for name in login.others}
+        for server, secret in zip(_SERVERS, ADDRESSES, strict=True):
+            if secret in login.addresses:
+                address = _address(server, login.user, passwords[server][login.name])
+                found[login.name][login.secret(secret)] = address
+    for login_name, its_secrets in found.items():
+        for name, text in its_secrets.items():
+            _write(folders / login_name / name, text)
+            _write(all_of_them / name, text)
+
+
+def _address(server: str, user: str, password: str) -> str:
+    scheme, place = _SERVERS[server]
+    return f"{scheme}://{user}:{password}@{place}"
 
 
 def given(name: str) -> str:
@@ -63,6 +88,7 @@ def _kept(path: Path, before: str = "") -> str:
 
 def _write(path: Path, text: str) -> None:
     """Replace the file whole: functions read their secrets at any moment."""
+    path.parent.mkdir(exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     new.write_text(text, encoding="utf-8")
     # The volume is the fence; servers and functions run as users of their own choice.
@@ -83,7 +109,7 @@ def main() -> int:
         except BadConfiguration as error:
             sys.stderr.write(f"{error}\n")
             return 1
-    prepare(SERVERS, Path(DEFAULT_FOLDER), webhook, keys)
+    prepare(SERVERS, LOGIN_FOLDERS, Path(DEFAULT_FOLDER), webhook, keys)
     if os.environ.get("LEADLINE_AUTH") != "off" and not keys:
         sys.stdout.write(
             f"callers send a key; the service edge has it in {DEFAULT_FOLDER}/api-keys\n"

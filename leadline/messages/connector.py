@@ -87,7 +87,7 @@ class Connector:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=self._prefetch)
         queue = topology.work_queue(self.queue)
-        channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+        topology.declare(channel, queue)
         self._auxiliary.look(timeout_s=_AUXILIARY_S)
         deliveries = Deliveries(
             connection, channel, self._courier, self._auxiliary, prefetch=self._prefetch

@@ -5,10 +5,18 @@ that could not be served until its time comes, then gives it back; `<queue>.dead
 be served, with the reason in a header, until an operator decides.
 
 All are of one type, quorum by default: they have copies on several nodes, and go on without one.
+
+Each work queue has an exchange of its name. Who may publish to the default exchange can put
+messages into every queue; so the parts that publish have a right to one of these only.
 """
+
+from typing import TYPE_CHECKING
 
 from leadline.runtime.broker import Queue
 from leadline.runtime.settings import settings
+
+if TYPE_CHECKING:
+    from pika.adapters.blocking_connection import BlockingChannel
 
 REQUESTS = "bitrix_queue"
 REPLIES = "bitrix.responses"
@@ -44,6 +52,14 @@ def work_queue(name: str) -> Queue:
             **_AT_LEAST_ONCE,
         },
     )
+
+
+def declare(channel: "BlockingChannel", queue: Queue) -> None:
+    """Make a work queue and its exchange, where they are missing."""
+    name = queue.name
+    channel.queue_declare(name, durable=True, arguments=queue.arguments)
+    channel.exchange_declare(name, "direct", durable=True)
+    channel.queue_bind(name, name, routing_key=name)
 
 
 def queues_of(name: str) -> tuple[Queue, ...]:

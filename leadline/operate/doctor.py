@@ -25,6 +25,14 @@ from leadline.sync import portals
 SILENT_S = 30.0
 #: The relay comes every few seconds.
 OVERDUE_S = 120.0
+#: What a login may do that only whoever migrates or administers needs.
+_RIGHTS = """
+SELECT rolname AS name, rolsuper AS superuser, rolcreatedb AS "creates databases",
+       rolcreaterole AS "creates roles", rolreplication AS replication,
+       COALESCE(pg_has_role(rolname, relowner, 'MEMBER'), false) AS "owns the tables"
+FROM pg_roles LEFT JOIN pg_class ON pg_class.oid = to_regclass('users')
+WHERE rolname = current_user
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,7 @@ def _keys() -> Check:
 def _database() -> Iterator[Check]:
     database().run("SELECT 1 AS one")
     yield Check("Postgres", is_well=True, told="answers")
+    yield _login("Postgres", *_postgres_rights())
     try:
         (row,) = database().run("SELECT version_num AS revision FROM alembic_version")
         found = str(row["revision"])
@@ -109,6 +118,29 @@ def _database() -> Iterator[Check]:
     yield Check("relay", is_swept, told, "" if is_swept else "call outbox-relay every few seconds")
     if is_newest:
         yield from _installation()
+
+
+def _postgres_rights() -> tuple[str, list[str]]:
+    """Whose login this is, and what it may do that no part of ours needs."""
+    (row,) = database().run(_RIGHTS)
+    return str(row.pop("name")), [right for right, has_it in row.items() if has_it]
+
+
+def _redis_rights() -> tuple[str, list[str]]:
+    """As `_postgres_rights`; the user of a Redis without others may do everything."""
+    try:
+        name = str(client().acl_whoami())
+    except redis.exceptions.NoPermissionError:
+        return "one with rights of its own", []
+    except redis.ResponseError:  # before Redis 6 there are no users
+        name = "default"
+    return name, ["every command"] if name == "default" else []
+
+
+def _login(server: str, name: str, surplus: list[str]) -> Check:
+    told = f"{name}: {', '.join(surplus)}" if surplus else name
+    mend = "scripts/logins makes lesser ones for each part" if surplus else ""
+    return Check(f"login at {server}", not surplus, told, mend)
 
 
 def _installation() -> Iterator[Check]:
@@ -151,6 +183,7 @@ def _broker() -> Iterator[Check]:
 def _redis() -> Iterator[Check]:
     facts: dict[str, Any] = client().info()
     yield Check("Redis", is_well=True, told="answers")
+    yield _login("Redis", *_redis_rights())
     policy = str(facts.get("maxmemory_policy"))
     mend = "" if policy == "noeviction" else "CONFIG SET maxmemory-policy noeviction"
     yield Check("Redis' memory", policy == "noeviction", f"maxmemory-policy {policy}", mend)

@@ -55,6 +55,8 @@ LINGER_S = 0.02
 _TICK_S = 0.5
 _BACKOFF_S = (0.1, 0.5, 1, 2, 5)
 _NOT_ENCODABLE = (ShortStringTooLong, UnsupportedAMQPFieldException, UnicodeError, struct.error)
+#: https://www.rabbitmq.com/amqp-0-9-1-reference#constants
+_ACCESS_REFUSED, _NOT_FOUND = 403, 404
 
 Done = Callable[[bool], None]
 #: Tells a returned message from others: one with the same queue, id and body would do as well.
@@ -82,6 +84,9 @@ class Publisher:
         queues = tuple(queues)
         self._queues = [one for one in queues if not one.is_auxiliary]
         self._auxiliary = [one for one in queues if one.is_auxiliary]
+        #: Each of our queues has an exchange of its name; others are reached by the default one.
+        self._exchanges = {one.name for one in self._queues}
+        self._must_declare = False
         self._max_waiting = max_waiting
         self._waiting: deque[_Item] = deque()
         self._unconfirmed: dict[int, _Item] = {}
@@ -265,7 +270,7 @@ class Publisher:
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         connection.channel(on_open_callback=self._on_channel)
-        for queue in self._auxiliary:
+        for queue in self._auxiliary if self._must_declare else ():
             connection.channel(on_open_callback=partial(_declare_auxiliary, queue))
 
     def _on_channel(self, channel: Any) -> None:
@@ -274,23 +279,27 @@ class Publisher:
         self._returned.clear()  # their confirms went down with the channel before
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_return)
-        self._declare(self._queues)
+        self._declare()
+        # Answers come in the order of the questions: this one when all is there.
+        channel.confirm_delivery(self._on_confirm, callback=self._on_ready)
 
-    def _declare(self, rest: list[Queue]) -> None:
-        """Declare one queue after the other, then begin to publish."""
-        if not rest:
-            self._channel.confirm_delivery(self._on_confirm, callback=self._on_ready)
-            return
-        queue = rest[0]
-        self._channel.queue_declare(
-            queue.name,
-            durable=True,
-            arguments=queue.arguments,
-            callback=lambda _frame: self._declare(rest[1:]),
-        )
+    def _declare(self) -> None:
+        """Our queues and their exchanges where they are missing; else only ask for them.
+
+        A login that may do no more than publish can't declare: it waits for the connector.
+        """
+        for queue in self._queues:
+            if self._must_declare:
+                self._channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+                self._channel.exchange_declare(queue.name, "direct", durable=True)
+                self._channel.queue_bind(queue.name, queue.name, routing_key=queue.name)
+            else:
+                self._channel.queue_declare(queue.name, passive=True)
+                self._channel.exchange_declare(queue.name, passive=True)
 
     def _on_ready(self, _frame: object) -> None:
         self._ready = True
+        self._must_declare = False
         self._drain()
 
     def _drain_soon(self) -> None:
@@ -316,7 +325,7 @@ class Publisher:
             try:
                 # confirm and mandatory: without both an unroutable message vanishes
                 self._channel.basic_publish(
-                    "",
+                    item.message.queue if item.message.queue in self._exchanges else "",
                     item.message.queue,
                     item.message.body,
                     item.message.properties(),
@@ -372,8 +381,9 @@ class Publisher:
         """The broker has no such queue: declare it anew, the message counts as not published."""
         log.error("message unroutable", queue=method.routing_key, message_id=properties.message_id)
         self._returned.add((method.routing_key, properties.message_id or None, body))
-        for queue in self._queues:
-            self._channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+        if method.routing_key in self._exchanges:
+            self._must_declare = True
+            self._declare()
 
     def _on_blocked(self, _connection: object, _method: object) -> None:
         log.warning("broker blocked", reason="RabbitMQ is short of memory or disk")
@@ -384,7 +394,11 @@ class Publisher:
         self._on_ready(None)
 
     def _on_channel_closed(self, _channel: object, reason: Exception) -> None:
-        if not self._closing:
+        # What is missing is declared by the next connection; who may not do that goes on asking.
+        self._must_declare = not self._ready and _code(reason) == _NOT_FOUND
+        if self._must_declare:
+            log.info("queues are missing", reason=str(reason))
+        elif not self._closing:
             log.error("channel closed", reason=str(reason))
         self._ready = False
         if self._connection is not None and self._connection.is_open:
@@ -432,8 +446,13 @@ def _declare_auxiliary(queue: Queue, channel: Any) -> None:
 
 
 def _on_auxiliary_closed(queue: Queue, _channel: object, reason: Exception) -> None:
-    if isinstance(reason, ChannelClosedByBroker):
+    if _code(reason) not in (None, _ACCESS_REFUSED):
         log.error("queue can't be had, publishing goes on", queue=queue.name, reason=str(reason))
+
+
+def _code(reason: Exception) -> int | None:
+    """Why the broker has closed a channel; None where it was not the broker."""
+    return reason.reply_code if isinstance(reason, ChannelClosedByBroker) else None
 
 
 def _trace(item: _Item) -> None:

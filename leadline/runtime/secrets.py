@@ -3,6 +3,8 @@
 A secret `database-url` is read from the file `/var/openfaas/secrets/database-url` (OpenFaaS; the
 Knative manifests mount the same path) or `…/database-url/database-url` (what `faas-cli generate`
 makes for Knative: a folder per secret), else from the environment variable `DATABASE_URL`.
+`DATABASE_URL_FILE` names another file, in that folder or elsewhere: so parts that share a folder
+have a login each (`database-url-reader`). Then nothing else counts.
 Files are looked at on each use, so that a rotated secret counts without a restart.
 """
 
@@ -26,15 +28,18 @@ DEFAULT_FOLDER = "/var/openfaas/secrets"
 
 def read(name: str) -> str | None:
     """The secret's text, stripped, or None where it is neither in a file nor in the environment."""
-    path = f"{os.environ.get('LEADLINE_SECRETS_DIR', DEFAULT_FOLDER)}/{name}"
-    for candidate in (path, f"{path}/{name}"):
+    folder = os.environ.get("LEADLINE_SECRETS_DIR", DEFAULT_FOLDER)
+    variable = _variable(name)
+    other = os.environ.get(f"{variable}_FILE")
+    path = os.path.join(folder, other or name)  # noqa: PTH118 - see below
+    for candidate in (path, f"{path}/{os.path.basename(path)}"):  # noqa: PTH119 - see below
         try:
             found = os.stat(candidate)  # noqa: PTH116 - on each request: a Path costs five times it
         except OSError:
             continue
         if stat.S_ISREG(found.st_mode):
             return _text(candidate, found.st_ino, found.st_size, found.st_mtime_ns)
-    value = os.environ.get(name.replace("-", "_").upper(), "").strip()
+    value = "" if other else os.environ.get(variable, "").strip()
     if value and value not in _read:
         _remember(value)
     return value or None
@@ -48,7 +53,7 @@ def require(name: str) -> str:
     """
     value = read(name)
     if value is None:
-        variable = name.replace("-", "_").upper()
+        variable = _variable(name)
         raise BadConfiguration(f"set {variable} or mount the secret file {name}")
     return value
 
@@ -61,6 +66,10 @@ def address(name: str) -> Address:
 def now(address: Address) -> str:
     """What this address is at the moment."""
     return address if isinstance(address, str) else address()
+
+
+def _variable(name: str) -> str:
+    return name.replace("-", "_").upper()
 
 
 def confidential() -> tuple[str, ...]:

@@ -4,29 +4,31 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from local.deployments import Deployments
+from local.logins.table import ADDRESSES, WEBHOOK
 from local.runner.choices import Choices
 from local.runner.configuration import socket
 from local.runner.leftovers import MARK
 from local.runner.ports import Ports
 from local.runner.program import CHECKOUT, Group, Program, Stage
-from local.runner.secrets import mounted
+from local.runner.secrets import access, cli_access, mounted, owner_access
 from local.runner.servers.choice import Servers
-from local.runner.state import State, write, write_json
+from local.runner.state import State, write_json
 
 EDGE_PORT = 3000
 #: Which function serves which queue.
 _ROUTES = {"bitrix_queue": "bitrix-handler", "bitrix.responses": "reply-handler"}
 _RELAY = "outbox-relay"
-_DATABASE = "database-url"
 #: Folder in the state folder.
 DEPLOYMENTS = "deployments"
 #: Would redirect our private servers to somebody else's files.
 _FOREIGN = ("PG", "RABBITMQ_", "ERL_")
+#: Each process gets those of its own login.
+_ADDRESSES = (*ADDRESSES.values(), WEBHOOK.replace("-", "_").upper())
 #: Speak of the run, not of the system.
 _RUNNERS_OWN = (MARK, "LEADLINE_STATE", "LEADLINE_FREE_PORTS", "LEADLINE_RELAY_EVERY_S")
 
@@ -43,21 +45,24 @@ class System:
     secrets: Path
 
     def urls(self) -> dict[str, str | None]:
-        """What runs where, as run.json tells it."""
-        addresses = self.servers.addresses()
+        """What runs where, as run.json tells it; the servers as their administrators reach them."""
         rabbitmq = self.servers.rabbitmq
         return {
             "edge": self.edge_url,
             "bitrix24": self.servers.bitrix24_origin(),
-            "database": self.servers.owner_database_url(),
-            "amqp": addresses["AMQP_URL"],
-            "redis": addresses["REDIS_URL"],
+            "database": self.servers.owner_database_url,
+            "amqp": self.servers.amqp_url,
+            "redis": self.servers.redis_url,
             "rabbitmq_management": rabbitmq.management_url if rabbitmq else None,
         }
 
     def environment(self) -> dict[str, str]:
-        """What every process gets: the user's own variables, the addresses, and our mark."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+        """What every process gets: the user's own variables and our mark, no server's address."""
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(_FOREIGN) and key.removesuffix("_FILE") not in _ADDRESSES
+        }
         has_keys = "API_KEYS" in kept or "LEADLINE_SECRETS_DIR" in kept
         has_keys |= not self.servers.is_emulated
         defaults = {"LEADLINE_LOG": "json", "LEADLINE_AUTH": "on" if has_keys else "off"}
@@ -65,7 +70,6 @@ class System:
         return {
             **defaults,
             **kept,
-            **self.servers.addresses(),
             "LEADLINE_SECRETS_DIR": str(self.secrets),
             "LEADLINE_DEPLOYMENTS": str(self.state.folder(DEPLOYMENTS)),
             "PYTHONUNBUFFERED": "1",
@@ -78,14 +82,8 @@ class System:
         return self.environment()["LEADLINE_AUTH"] != "off"
 
     def owner_environment(self) -> dict[str, str]:
-        """As `environment`, for migrations: a private Postgres knows its owner by another login."""
-        postgres, mounted = self.servers.postgres, self.secrets / _DATABASE
-        is_other = mounted.exists() and postgres and mounted.read_text() != postgres.functions_url
-        if postgres is None or is_other:
-            return self.environment()
-        folder = self.state.folder("secrets-of-owner")
-        write(folder / _DATABASE, postgres.url)
-        return {**self.environment(), "LEADLINE_SECRETS_DIR": str(folder)}
+        """As `environment`, for migrations: they alone know the database's owner."""
+        return {**self.environment(), **owner_access(self.servers)}
 
     def connections(self) -> dict[str, str]:
         """What the command line needs to work with this system: its addresses and settings."""
@@ -94,7 +92,7 @@ class System:
             for name, value in self.environment().items()
             if name.startswith("LEADLINE_") and name not in _RUNNERS_OWN
         }
-        return {**settings, **self.servers.addresses()}
+        return {**settings, **cli_access(self.servers)}
 
 
 def plan(state: State, choices: Choices) -> System:
@@ -115,9 +113,8 @@ def plan(state: State, choices: Choices) -> System:
     workers = _workers(choices.workers, ports)
     state.keep_ports(ports.chosen)
     urls = {name: f"http://127.0.0.1:{port}" for name, port in functions.items()}
-    secrets = mounted(state, servers.addresses())
-    programs = (
-        *(program for server in servers.ours().values() for program in server.programs()),
+    secrets = mounted(state, servers)
+    ours = (
         *(_function(state, name, port, choices.threads) for name, port in functions.items()),
         *workers,
         _connector(connector, urls),
@@ -129,7 +126,16 @@ def plan(state: State, choices: Choices) -> System:
             _gateway(state, secrets),
         ),
     )
+    programs = (
+        *(program for server in servers.ours().values() for program in server.programs()),
+        *(_with_access(program, servers) for program in ours),
+    )
     return System(state, servers, programs, urls, f"http://127.0.0.1:{edge}", secrets)
+
+
+def _with_access(program: Program, servers: Servers) -> Program:
+    part = "worker" if program.name.startswith("worker") else program.name
+    return replace(program, env={**program.env, **access(part, servers)})
 
 
 def function_names() -> list[str]:

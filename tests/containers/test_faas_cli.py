@@ -19,16 +19,16 @@ WITH_SOCKET = CHECKOUT / "local" / "compose.faas-cli.yml"
 
 @pytest.fixture(scope="module")
 def cli(compose: Compose) -> Iterator[FaasCli]:
-    """Logged in to the edge, which is made anew for it and put back afterwards."""
+    """Logged in to the edge, made anew for it like its function, and put back afterwards."""
     assert requests.get(f"{compose.edge}/system/functions", timeout=10).status_code == 501
     socket = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
     more = dataclasses.replace(compose, env={**compose.env, "DOCKER_SOCKET": socket})
-    more.run("-f", str(WITH_SOCKET), "up", "-d", "--wait", "--no-deps", "edge")
+    more.run("-f", str(WITH_SOCKET), "up", "-d", "--wait", "--no-deps", "edge", NAME)
     try:
         password = compose.run("exec", "-T", "edge", "cat", "/var/lib/gateway/password")
         yield FaasCli(compose.edge, password)
     finally:
-        compose.run("up", "-d", "--wait", "--no-deps", "--force-recreate", "edge")
+        compose.run("up", "-d", "--wait", "--no-deps", "--force-recreate", "edge", NAME)
         docker("volume", "rm", f"{compose.project}_gateway")
 
 
@@ -37,7 +37,7 @@ def test_a_deployed_function_is_a_new_container_with_its_environment(
 ) -> None:
     (before,) = compose.containers(NAME)
     image = compose.images()[NAME]
-    secrets = ["api-keys", "database-url"]
+    secrets = ["api-keys", "database-url-reader"]
 
     def deploy(env: dict[str, str]) -> None:
         body = {"service": NAME, "image": image, "envVars": env, "secrets": secrets}

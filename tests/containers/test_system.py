@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from local import stack
+from local.logins import table
 from tests.containers.engine import CHECKOUT, STOPPED_WITHIN_S, Compose, docker, inspect, kill_9
 from tests.servers import eventually
 
@@ -133,6 +134,14 @@ def test_functions_and_workers_scale(compose: Compose) -> None:
         return replicas <= set(compose.run(*psql).split())
 
     eventually(both_serve, WITHIN_S, "both replicas have served")
+
+
+def test_a_container_holds_the_secrets_of_its_own_login(compose: Compose) -> None:
+    for part in ("create-user", "get-user", "bitrix-handler", "connector", "worker", "edge"):
+        login = table.of(table.PARTS[part])
+        found = compose.run("exec", "-T", part, "ls", "/var/openfaas/secrets").split()
+        expected = {login.secret(address) for address in login.addresses} | set(login.others)
+        assert set(found) == expected, part
 
 
 def test_all_of_ours_stop_in_good_order_and_down_leaves_nothing(compose: Compose) -> None:

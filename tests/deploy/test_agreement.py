@@ -9,10 +9,12 @@ import pytest
 
 from leadline.messages import topology
 from leadline.runtime.settings import Settings
+from local.logins import table
 from tests.deploy.manifests import (
     CHECKOUT,
     DEPLOY,
     Container,
+    compose,
     documents,
     functions,
     of_kind,
@@ -129,7 +131,27 @@ def test_what_runs_gets_the_secrets_that_its_code_reads(name: str) -> None:
     needed -= {"api-keys", "internal-key"}
     if container.env.get("LEADLINE_AUTH") != "off":
         needed |= _keys_of(name)
-    assert container.secrets == needed
+    login = table.of(table.PARTS[name]) if name in table.PARTS else None
+    assert container.secrets == {
+        one if one not in table.ADDRESSES else login.secret(one) if login else f"{one}-owner"
+        for one in needed
+    }
+
+
+@pytest.mark.parametrize("name", [*NAMES, *PROCESSES])
+def test_what_runs_finds_the_addresses_of_its_own_login_in_each_home(name: str) -> None:
+    of_login = {
+        variable: login
+        for address, variable in table.ADDRESSES.items()
+        for login in {**functions(), **workloads()}[name].secrets
+        if login.startswith(f"{address}-")
+    }
+    homes = [{**functions(), **workloads()}[name].env, compose()[name]["environment"]]
+    if name in NAMES:
+        homes.append(stack().functions[name].environment)
+    for home in homes:
+        told = {key: value for key, value in home.items() if key.endswith("_URL_FILE")}
+        assert told == {f"{variable}_FILE": secret for variable, secret in of_login.items()}
 
 
 def _keys_of(name: str) -> set[str]:
@@ -236,7 +258,7 @@ def _most_replicas(name: str) -> int:
 
 def _connections(name: str, container: Container) -> int:
     """What a function may hold of Postgres' connections, all its replicas together."""
-    if "database-url" not in container.secrets:
+    if "DATABASE_URL_FILE" not in container.env:
         return 0
     threads = int(container.env["THREADS"]) + (name in MARKERS)
     return _most_replicas(name) * threads

@@ -45,7 +45,7 @@ def test_all_functions_together_fit_into_its_postgres() -> None:
     taken = sum(
         int(services[name]["environment"]["THREADS"]) + 1
         for name, function in stack().functions.items()
-        if "database-url" in function.secrets
+        if "DATABASE_URL_FILE" in function.environment
     )
     # One replica of each by default; --scale may double them.
     assert 2 * taken + 2 <= int(limit) - 3

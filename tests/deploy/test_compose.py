@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from leadline.runtime.settings import settings
 from local import passwords, stack
 from local.cross_site import Guard
 from local.edge.config import Config
+from local.logins import table
 from tests.deploy.manifests import of_kind
 
 CHECKOUT = Path(__file__).parents[2]
@@ -145,6 +147,12 @@ def test_volumes_are_named_and_secrets_are_where_the_code_looks() -> None:
         mounts = dict(each.split(":")[:2] for each in service.get("volumes", ()))
         assert mounts.keys() <= COMPOSE["volumes"].keys(), name
         assert mounts.get("secrets", secrets.DEFAULT_FOLDER) == secrets.DEFAULT_FOLDER, name
+        login = "owner" if name == "migrate" else table.PARTS.get(name)
+        if login:
+            assert [one for one in mounts if one.startswith(("login-", "secrets"))] == [
+                f"login-{login}"
+            ], name
+            assert mounts[f"login-{login}"] == secrets.DEFAULT_FOLDER, name
         assert mounts.get("servers", str(passwords.SERVERS)) == str(passwords.SERVERS), name
         if name != "secrets":
             assert not {"secrets", "servers"} <= mounts.keys(), name
@@ -155,7 +163,7 @@ def test_no_variable_of_a_container_is_a_secret() -> None:
     for name, service in SERVICES.items():
         variables = service.get("environment", {})
         telling = re.compile(
-            r"WEBHOOK|KEYS?$|(?:PASSWORD|SECRET|TOKEN)$|(?:DATABASE|AMQP|REDIS)_URL"
+            r"WEBHOOK|KEYS?$|(?:PASSWORD|SECRET|TOKEN)$|(?:DATABASE|AMQP|REDIS)_URL$"
         )
         assert not [one for one in variables if telling.search(one)], name
     assert set(SERVICES["secrets"]["configs"]) == COMPOSE["configs"].keys()
@@ -222,52 +230,75 @@ def test_edge_and_emulator_know_the_names_by_which_containers_call_them() -> Non
         assert guard == Guard(frozenset({name}))
 
 
+Prepare = Callable[..., dict[str, dict[str, str]]]
+
+
 @pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    servers, functions = tmp_path / "servers", tmp_path / "functions"
-    servers.mkdir()
-    functions.mkdir()
-    return servers, functions
+def prepare(tmp_path: Path) -> Prepare:
+    """Makes the secrets; returns the files of each login, of `servers` and of `all`."""
+    servers, logins, all_of_them = (tmp_path / name for name in ("servers", "logins", "all"))
+    for folder in (servers, logins, all_of_them):
+        folder.mkdir()
+
+    def run(webhook: str = "", keys: str = "") -> dict[str, dict[str, str]]:
+        passwords.prepare(servers, logins, all_of_them, webhook, keys)
+        seen = [servers, all_of_them, *logins.iterdir()]
+        return {each.name: {one.name: one.read_text() for one in each.iterdir()} for each in seen}
+
+    return run
 
 
-def test_every_secret_is_made_and_stays(
-    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_secret_is_made_and_stays(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
     # As the functions have it.
     cleartext = SERVICES["create-user"]["environment"]["LEADLINE_CLEARTEXT"]
     monkeypatch.setenv("LEADLINE_CLEARTEXT", cleartext)
     settings.cache_clear()
-    servers, functions = folders
-    passwords.prepare(servers, functions, "", "")
-    made = {path.name: path.read_text() for path in functions.iterdir()}
+    made = prepare()
     declared = {name for function in STACK.functions.values() for name in function.secrets}
-    assert made.keys() == declared
-    assert made["bitrix-webhook-url"] == passwords.EMULATOR
-    password = (servers / "postgres-password").read_text()
-    assert password in made["database-url"]
-    database.Database(made["database-url"]).close()
-    passwords.prepare(servers, functions, "", "")
-    assert {path.name: path.read_text() for path in functions.iterdir()} == made
+    assert made["all"].keys() >= declared
+    assert made["all"]["bitrix-webhook-url"] == passwords.EMULATOR
+    password = made["servers"]["postgres-writer"]
+    assert password in made["writer"]["database-url-writer"]
+    database.Database(made["writer"]["database-url-writer"]).close()
+    again = prepare()
+    hashed = "rabbitmq.json"  # with another salt each time
+    assert made["servers"].pop(hashed).count("leadline_") == again["servers"].pop(hashed).count(
+        "leadline_"
+    )
+    assert again == made
 
 
-def test_a_password_that_was_emptied_is_made_anew(folders: tuple[Path, Path]) -> None:
-    servers, functions = folders
-    for name in ("postgres-password", "rabbitmq-password", "redis-password"):
-        (servers / name).write_text("\n")
-    (functions / "api-keys").write_text("")
-    passwords.prepare(servers, functions, "", "")
-    for path in (*servers.glob("*-password"), functions / "api-keys"):
+def test_a_password_that_was_emptied_is_made_anew(prepare: Prepare, tmp_path: Path) -> None:
+    made = prepare()
+    emptied = [tmp_path / "servers" / name for name in made["servers"] if "." not in name]
+    emptied.append(tmp_path / "all/api-keys")
+    for path in emptied:
+        path.write_text("\n")
+    prepare()
+    for path in emptied:
         assert len(path.read_text()) >= 32, path
 
 
-def test_what_is_the_operators_changes_with_each_start(folders: tuple[Path, Path]) -> None:
-    servers, functions = folders
-    passwords.prepare(servers, functions, "", "")
-    before = (functions / "database-url").read_text()
-    passwords.prepare(servers, functions, "https://portal.example/rest/1/code/", "old new")
-    assert (functions / "bitrix-webhook-url").read_text() == "https://portal.example/rest/1/code/"
-    assert (functions / "api-keys").read_text() == "old new"
-    assert (functions / "database-url").read_text() == before
+@pytest.mark.parametrize("name", STACK.functions)
+def test_a_login_has_what_its_functions_declare_and_no_password_of_others(
+    prepare: Prepare, name: str
+) -> None:
+    made = prepare()
+    login = table.PARTS[name]
+    assert made[login].keys() >= set(STACK.functions[name].secrets)
+    servers = {"database-url": "postgres", "amqp-url": "rabbitmq", "redis-url": "redis"}
+    own = {f"{servers[address]}-{login}" for address in table.of(login).addresses}
+    texts = " ".join(made[login].values())
+    known = {key: one for key, one in made["servers"].items() if "." not in key}
+    assert {key for key, password in known.items() if password in texts} == own
+
+
+def test_what_is_the_operators_changes_with_each_start(prepare: Prepare) -> None:
+    before = prepare()["all"]
+    after = prepare("https://portal.example/rest/1/code/", "old new")["all"]
+    assert after["bitrix-webhook-url"] == "https://portal.example/rest/1/code/"
+    assert after["api-keys"] == "old new"
+    assert after["database-url-owner"] == before["database-url-owner"]
 
 
 @pytest.fixture

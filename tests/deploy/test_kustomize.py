@@ -150,20 +150,6 @@ def test_operators_may_have_a_host_of_their_own(tmp_path: Path, platform: str) -
     assert len({one["parentRefs"][0]["name"] for one in routes}) == 2
 
 
-@needs_kubectl
-def test_migrations_may_have_a_login_of_their_own(tmp_path: Path) -> None:
-    deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
-    for platform in ("knative", "kubernetes"):
-        overlay = deploy / platform / "overlays" / "production"
-        kustomization = overlay / "kustomization.yaml"
-        line = "  - ../../../components/owner"
-        assert f"#{line}" in kustomization.read_text()
-        kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
-        (job,) = [one for one in _rendered(overlay) if one["kind"] == "Job"]
-        (source,) = _values(job, "sources")[0]
-        assert source["secret"]["items"] == [{"key": "database-owner-url", "path": "database-url"}]
-
-
 def test_the_overlays_are_there() -> None:
     assert {str(one.relative_to(CHECKOUT)) for one in OVERLAYS} == {
         f"deploy/{platform}/overlays/{kind}"

@@ -1,14 +1,18 @@
 """scripts/secrets hands over exactly what stack.yml names, and tells nobody else."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
 import stat
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from leadline.runtime import api_keys
 from local import stack
+from local.logins import table
 
 CHECKOUT = Path(__file__).parents[2]
 _DOCKERFILE = (CHECKOUT / "template/leadline/Dockerfile").read_text(encoding="utf-8")
@@ -44,8 +48,9 @@ def test_files_for_local_run_are_those_that_the_stack_names(tmp_path: Path) -> N
         for secret in function.secrets
     }
     files = {path.name: path.read_text() for path in (tmp_path / ".secrets").iterdir()}
-    assert files.keys() == named
-    assert files["redis-url"] == GIVEN["REDIS_URL"]
+    assert files.keys() == {*table.secrets(), "bitrix-webhook-url", "api-keys", "internal-key"}
+    assert files.keys() >= named
+    assert files["redis-url-worker"] == GIVEN["REDIS_URL"]
     assert files["api-keys"] == "k3y"
     assert "p4ss" not in done.stdout + done.stderr
     assert "k3y" not in done.stdout + done.stderr
@@ -89,3 +94,47 @@ def test_what_is_missing_is_named_and_nothing_written(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "AMQP_URL REDIS_URL BITRIX_WEBHOOK_URL" in done.stderr
     assert not (tmp_path / ".secrets").exists()
+
+
+def test_each_login_gets_an_address_of_its_own_that_the_servers_are_told_of(tmp_path: Path) -> None:
+    shutil.copytree(CHECKOUT / "local/logins", tmp_path / "local/logins")
+    run(tmp_path)
+    shutil.copy(CHECKOUT / "scripts/logins", tmp_path / "scripts")
+
+    def logins() -> dict[str, str]:
+        done = subprocess.run(
+            [tmp_path / "scripts/logins"],
+            check=True,
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], **GIVEN, "AMQP_URL": "amqps://two:p4ss@mq:5671/ours"},
+            capture_output=True,
+            text=True,
+        )
+        assert "://" not in done.stdout + done.stderr
+        folder = tmp_path / ".local/logins"
+        assert {path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir())} == {0}
+        return {path.name: path.read_text() for path in folder.iterdir()}
+
+    made = logins()
+    assert made.keys() >= {*table.secrets(), "postgres.sql", "rabbitmq.json", "redis.conf"}
+    assert made["database-url-owner"] == GIVEN["DATABASE_URL"]
+    passwords = {urlsplit(made[name]).password or "" for name in table.secrets()[1:]}
+    assert len(passwords) == len(table.secrets()) - 1
+    writer = urlsplit(made["database-url-writer"])
+    assert (writer.username, writer.hostname) == ("leadline_writer", "db")
+    assert f"ALTER ROLE leadline_writer PASSWORD '{writer.password}'" in made["postgres.sql"]
+    worker = urlsplit(made["amqp-url-worker"])
+    assert (worker.scheme, worker.port, worker.path) == ("amqps", 5671, "/ours")
+    definitions = json.loads(made["rabbitmq.json"])
+    assert {one["vhost"] for one in definitions["permissions"]} == {"ours"}
+    assert not any(one["tags"] for one in definitions["users"])
+    digest = hashlib.sha256((urlsplit(made["redis-url-worker"]).password or "").encode())
+    assert f"user leadline_worker reset on #{digest.hexdigest()} " in made["redis.conf"]
+    again = logins()
+    assert {name: again[name] for name in table.secrets()} == {
+        name: made[name] for name in table.secrets()
+    }
+    # What is handed over then is each login's own.
+    done = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".secrets/redis-url-worker").read_text() == made["redis-url-worker"]

@@ -15,12 +15,13 @@ import yaml
 import leadline
 from leadline.runtime.settings import Settings
 from local import stack
+from local.logins.table import ADDRESSES
 
 CHECKOUT = Path(__file__).parents[2]
 STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 #: What leadline.runtime.serve itself reads.
-SERVER = {"HOST", "PORT", "THREADS", "WORKERS"}
+SERVER = {"HOST", "PORT", "THREADS", "WORKERS"} | {f"{one}_FILE" for one in ADDRESSES.values()}
 
 
 def function_folder(name: str) -> Path:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
+from redis import Redis
 
 from local.runner.state import State
 from tests.faults import story
@@ -26,6 +27,9 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]
             "the portal is asked about itself",
         )
         yield system
+        with Redis.from_url(system.url("redis")) as owner:
+            refused = [(one["username"], one["object"]) for one in owner.acl_log()]
+    assert not refused, "Redis has refused what parts of the system need"
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ class FaasCli:
         self,
         name: str,
         env: Mapping[str, str] | None = None,
-        secrets: tuple[str, ...] = ("database-url",),
+        secrets: tuple[str, ...] = ("database-url-reader",),
         annotations: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """PUT, and POST if there is no such function, as faas-cli does by default."""

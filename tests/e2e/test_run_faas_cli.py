@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from local.logins import table
 from local.runner.system import function_names
 from tests.e2e.faas_cli import FaasCli
 from tests.servers import eventually
@@ -83,7 +84,7 @@ def test_version_and_namespaces(cli: FaasCli) -> None:
 def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_restart(
     system: System, cli: FaasCli
 ) -> None:
-    secrets = ("api-keys", "database-url")
+    secrets = ("api-keys", "database-url-reader")
     annotations = {"topic": "a.topic"}
     assert cli.deploy(NAME, {"LEADLINE_AUTH": "on"}, secrets, annotations).status_code == 202
     cli.await_ready(NAME)
@@ -117,7 +118,7 @@ def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_rest
 def test_a_deployed_function_has_no_secret_but_those_it_names(cli: FaasCli) -> None:
     assert cli.deploy(NAME, secrets=()).status_code == 202
     cli.await_ready(NAME)
-    assert cli.invoke(NAME) >= 500, "it reads users without database-url"
+    assert cli.invoke(NAME) >= 500, "it reads users without database-url-reader"
 
 
 @pytest.mark.usefixtures("restored")
@@ -194,8 +195,7 @@ def test_a_secrets_life(system: System, cli: FaasCli) -> None:
     assert [cli.remove_secret(name), cli.remove_secret(name)] == [200, 404]
     assert not path.exists()
     assert value not in system.logs()
-    own = {"database-url", "amqp-url", "redis-url", "bitrix-webhook-url"}
-    own |= {"api-keys", "internal-key"}
+    own = {*table.secrets(), "bitrix-webhook-url", "api-keys", "internal-key"}
     assert own <= {each["name"] for each in cli.secrets()}
 
 

@@ -9,7 +9,7 @@ import requests
 
 from leadline.messages import topology
 from leadline.sync import portals
-from tests.integration.conftest import Answer, rows
+from tests.integration.conftest import Answer, hang_up, rows
 
 Leadline = Callable[..., Answer]
 
@@ -204,6 +204,26 @@ def test_the_doctor_examines_all_when_nothing_is_set(
     assert answer.code == 1
     wrong = {one["name"] for one in answer.json["checks"] if not one["is_well"]}
     assert wrong == {"API keys", "Postgres", "RabbitMQ", "Redis", "Bitrix24"}
+
+
+@pytest.mark.usefixtures("queues")
+def test_the_doctor_says_which_login_may_do_more_than_it_needs(
+    leadline: Leadline, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logins() -> dict[str, tuple[bool, str]]:
+        checks = leadline("doctor", "--json").json["checks"]
+        told = {one["name"]: (one["is_well"], one["told"]) for one in checks}
+        return {name: one for name, one in told.items() if name.startswith("login")}
+
+    assert logins() == {
+        "login at Postgres": (True, "leadline_cli"),
+        "login at Redis": (False, "default: every command"),
+    }
+    monkeypatch.setenv("DATABASE_URL", postgres)
+    hang_up()
+    is_well, told = logins()["login at Postgres"]
+    assert not is_well
+    assert {"superuser", "owns the tables"} <= set(told.partition(": ")[2].split(", "))
 
 
 @pytest.mark.usefixtures("queues")

@@ -341,7 +341,9 @@ def test_an_owner_that_may_make_no_roles_migrates_without_them(
     with _connected(server.url) as admin:
         admin.run("CREATE ROLE plain LOGIN PASSWORD 'p'")
         admin.run("ALTER DATABASE fresh OWNER TO plain")
-        groups = admin.run("SELECT rolname FROM pg_roles WHERE rolname ~ '^leadline_(app|read)$'")
+        groups = admin.run(
+            "SELECT rolname FROM pg_roles WHERE rolname ~ '^leadline_(app|read|write|settle)$'"
+        )
         for (name,) in groups:
             admin.run(f"ALTER ROLE {name} RENAME TO {name}_away")
         try:
@@ -352,5 +354,8 @@ def test_an_owner_that_may_make_no_roles_migrates_without_them(
                 admin.run(f"ALTER ROLE {name}_away RENAME TO {name}")
     assert revision == newest()
     told = [line["role"] for line in logs if line["log_level"] == "warning"]
-    assert told == ["leadline_app", "leadline_read"]
+    assert told == [
+        *("leadline_app", "leadline_read"),
+        *("leadline_write", "leadline_settle", "leadline_app"),
+    ]
     assert _rows(fresh, "SELECT count(*) FROM users") == [[0]]

@@ -5,6 +5,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from local.bitrix24.webhooks import is_emulators
+from local.logins.table import ADDRESSES, WEBHOOK, Login
 from local.runner.choices import Choices
 from local.runner.ports import Ports
 from local.runner.program import Program
@@ -65,27 +66,43 @@ class Servers:
         }
         return {name: server for name, server in every.items() if server}
 
-    def addresses(self) -> dict[str, str]:
-        """The environment by which every process finds the servers; holds passwords."""
-        choices = self.choices
-        return {
-            "DATABASE_URL": (
-                self.postgres.functions_url if self.postgres else choices.database_url or ""
-            ),
-            "AMQP_URL": self.rabbitmq.url if self.rabbitmq else choices.amqp_url or "",
-            "REDIS_URL": self.redis.url if self.redis else choices.redis_url or "",
-            "BITRIX_WEBHOOK_URL": (
-                self.bitrix24.webhook_url if self.bitrix24 else choices.webhook_url or ""
-            ),
+    def addresses(self, login: Login) -> dict[str, str]:
+        """The secrets by which the parts with this login find the servers; hold passwords.
+
+        Whoever brings a server along gives one URL for all.
+        """
+        ours = (self.postgres, self.rabbitmq, self.redis)
+        given = (self.choices.database_url, self.choices.amqp_url, self.choices.redis_url)
+        urls = {
+            secret: server.url_of(login) if server else url or ""
+            for secret, server, url in zip(ADDRESSES, ours, given, strict=True)
+            if secret in login.addresses
         }
+        return urls | ({WEBHOOK: self.webhook_url} if WEBHOOK in login.others else {})
+
+    @property
+    def webhook_url(self) -> str:
+        """Where the portal is called."""
+        return self.bitrix24.webhook_url if self.bitrix24 else self.choices.webhook_url or ""
 
     @property
     def is_emulated(self) -> bool:
         """Whether calls go to an emulator on this machine, and nothing real can be written."""
         return self.bitrix24 is not None or is_emulators(self.choices.webhook_url or "")
 
+    @property
+    def amqp_url(self) -> str:
+        """As RabbitMQ's administrator."""
+        return self.rabbitmq.url if self.rabbitmq else self.choices.amqp_url or ""
+
+    @property
+    def redis_url(self) -> str:
+        """As Redis' administrator."""
+        return self.redis.url if self.redis else self.choices.redis_url or ""
+
+    @property
     def owner_database_url(self) -> str:
-        """For migrations: whoever brings a database along gives one URL for all."""
+        """For migrations."""
         return self.postgres.url if self.postgres else self.choices.database_url or ""
 
     def bitrix24_origin(self) -> str:

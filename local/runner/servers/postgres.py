@@ -1,4 +1,4 @@
-"""A private Postgres: its own cluster, scram passwords, fsync on, an owner and a lesser login."""
+"""A private Postgres: its own cluster, scram passwords, fsync on, an owner and lesser logins."""
 
 import os
 import shutil
@@ -9,15 +9,12 @@ from pathlib import Path
 import pg8000.exceptions
 import pg8000.native
 
+from local.logins import postgres as logins
+from local.logins.table import LOGINS, OWNER, Login, of
 from local.runner import unprivileged
 from local.runner.program import Group, Program, Stage
 from local.runner.state import State, write
 
-OWNER = "leadline"
-#: What functions, connector and workers use: it can neither drop nor alter.
-FUNCTIONS = "leadline_functions"
-#: The group that the migrations grant its rights to.
-GROUP = "leadline_app"
 DATABASE = "leadline"
 _MAX_CONNECTIONS = 200
 
@@ -32,12 +29,16 @@ class Postgres:
     @property
     def url(self) -> str:
         """Where the owner connects, who migrates."""
-        return self._url(OWNER)
+        return self._url(OWNER, self.state.password("postgres"))
 
     @property
     def functions_url(self) -> str:
-        """Where functions connect."""
-        return self._url(FUNCTIONS)
+        """Where somebody connects who does what any function does."""
+        return self.url_of(of("cli"))
+
+    def url_of(self, login: Login) -> str:
+        """Where the parts connect that have this login."""
+        return self._url(login.user, self._password(login))
 
     def programs(self) -> tuple[Program, ...]:
         """The postmaster; SIGINT is its fast shutdown, which waits for no client."""
@@ -59,16 +60,26 @@ class Postgres:
         )
 
     def is_ready(self) -> bool:
-        """Whether it takes connections; makes database and login when it does the first time."""
+        """Whether it takes connections; makes database and logins when it does the first time."""
         try:
             with self._connect("postgres") as connection:
                 known = connection.run("SELECT 1 FROM pg_database WHERE datname = :n", n=DATABASE)
                 if not known:
                     connection.run(f"CREATE DATABASE {DATABASE}")
-                make_login(connection, FUNCTIONS, self._password(FUNCTIONS))
+                self._make_logins(connection)
         except (pg8000.exceptions.Error, OSError):
             return False
         return True
+
+    def _make_logins(self, connection: pg8000.native.Connection) -> None:
+        """Those that are missing: a standby that has all of them can't be written to."""
+        wanted = {login.user for login in LOGINS if login.groups is not None}
+        known = {name for (name,) in connection.run("SELECT rolname FROM pg_roles")}
+        if wanted <= known:
+            return
+        passwords = {login.name: self._password(login) for login in LOGINS}
+        for statement in logins.statements(passwords):
+            connection.run(statement)
 
     def _connect(self, database: str) -> pg8000.native.Connection:
         return pg8000.native.Connection(
@@ -76,15 +87,15 @@ class Postgres:
             host="127.0.0.1",
             port=self.port,
             database=database,
-            password=self._password(OWNER),
+            password=self.state.password("postgres"),
             timeout=5,
         )
 
-    def _url(self, user: str) -> str:
-        return f"postgresql://{user}:{self._password(user)}@127.0.0.1:{self.port}/{DATABASE}"
+    def _url(self, user: str, password: str) -> str:
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{DATABASE}"
 
-    def _password(self, user: str) -> str:
-        return self.state.password("postgres" if user == OWNER else f"postgres-{user}")
+    def _password(self, login: Login) -> str:
+        return self.state.password(f"postgres-{login.name}")
 
     def _cluster(self) -> Path:
         """The data folder, made at first use: complete, or not there at all."""
@@ -96,27 +107,13 @@ class Postgres:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         password = draft.parent / "postgres.pw"
-        write(password, self._password(OWNER))
+        write(password, self.state.password("postgres"))
         unprivileged.give(draft)
         unprivileged.give(password)
         _initdb(draft, password)
         password.unlink()
         draft.rename(data)
         return data
-
-
-def make_login(connection: pg8000.native.Connection, name: str, password: str) -> None:
-    """A login in the group of the functions; one that exists stays as it is.
-
-    Neither name nor password needs quoting: they are ours.
-    """
-    known = connection.run(
-        "SELECT rolname FROM pg_roles WHERE rolname IN (:name, :group)", name=name, group=GROUP
-    )
-    if [GROUP] not in known:
-        connection.run(f"CREATE ROLE {GROUP} NOLOGIN")
-    if [name] not in known:
-        connection.run(f"CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE {GROUP}")
 
 
 def _initdb(data: Path, password: Path) -> None:

@@ -1,5 +1,6 @@
-"""A private RabbitMQ with its own epmd, cookie, user and management page."""
+"""A private RabbitMQ with its own epmd, cookie, users and management page."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from leadline.runtime.settings import settings
+from local.logins import rabbitmq as logins
+from local.logins.table import LOGINS, OWNER, Login
 from local.runner.program import Group, Program, Stage
 from local.runner.servers.erlang import lean_home
-from local.runner.state import State, write
+from local.runner.state import State, write, write_json
 
-USER = "leadline"
 #: Debian's wrapper in /usr/sbin refuses every user but root and rabbitmq; this is the real one.
 _SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
@@ -22,8 +24,7 @@ _SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _CONFIG = """[
  {{rabbit, [
    {{tcp_listeners, [{{"127.0.0.1", {port}}}]}},
-   {{default_user, <<"{user}">>}},
-   {{default_pass, <<"{password}">>}},
+   {{load_definitions, "{definitions}"}},
    {{max_message_size, {message_max}}},
    {{log, [{{console, [{{enabled, true}}, {{level, info}}]}}, {{file, [{{file, false}}]}}]}}
  ]}},
@@ -46,8 +47,12 @@ class RabbitMQ:
 
     @property
     def url(self) -> str:
-        """Where clients connect; the vhost is the default one, spelt so that all clients agree."""
-        return f"amqp://{USER}:{self._password}@127.0.0.1:{self.port}/%2F"
+        """Where the administrator connects."""
+        return self._url(OWNER, self.state.password("rabbitmq"))
+
+    def url_of(self, login: Login) -> str:
+        """Where the parts connect that have this login."""
+        return self._url(login.user, self._password(login))
 
     @property
     def management_url(self) -> str:
@@ -89,19 +94,27 @@ class RabbitMQ:
             return False
         return True
 
-    @property
-    def _password(self) -> str:
-        return self.state.password("rabbitmq")
+    def _url(self, user: str, password: str) -> str:
+        # The vhost is the default one, spelt so that all clients agree.
+        return f"amqp://{user}:{password}@127.0.0.1:{self.port}/%2F"
+
+    def _password(self, login: Login) -> str:
+        return self.state.password(f"rabbitmq-{login.name}")
 
     def _prepare(self, folder: Path) -> dict[str, str]:
+        passwords = {login.name: self._password(login) for login in LOGINS}
+        definitions = folder / "definitions.json"
+        owner = self.state.password("rabbitmq")
+        replies = os.environ.get("LEADLINE_REPLY_QUEUES", "")
+        made = logins.definitions(passwords, owner_password=owner, reply_queues=replies)
+        write_json(definitions, made)
         config = folder / "rabbitmq.config"
         write(
             config,
             _CONFIG.format(
                 port=self.port,
                 management_port=self.management_port,
-                user=USER,
-                password=self._password,
+                definitions=definitions,
                 message_max=message_max(),
             ),
         )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import redis
 
 from leadline.sync.queue import WorkQueue
+from local.logins import redis as logins
+from local.logins.table import LOGINS, Login
 from local.runner.program import Group, Program, Stage
 from local.runner.state import State, write
 
@@ -19,11 +21,15 @@ class Redis:
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """Where the administrator connects."""
         return f"redis://:{self.state.password('redis')}@127.0.0.1:{self.port}/0"
 
+    def url_of(self, login: Login) -> str:
+        """Where the parts connect that have this login."""
+        return f"redis://{login.user}:{self._password(login)}@127.0.0.1:{self.port}/0"
+
     def programs(self) -> tuple[Program, ...]:
-        """The server; its password stands in a file, not in the list of processes."""
+        """The server; its passwords stand in a file, not in the list of processes."""
         folder = self.state.folder("redis")
         settings = {
             "bind": "127.0.0.1",
@@ -37,9 +43,15 @@ class Redis:
             "daemonize": "no",
         }
         config = folder / "redis.conf"
-        write(config, "".join(f"{key} {_quoted(value)}\n" for key, value in settings.items()))
+        lines = [f"{key} {_quoted(value)}" for key, value in settings.items()]
+        passwords = {login.name: self._password(login) for login in LOGINS}
+        lines += [f"user {user}" for user in logins.users(passwords)]
+        write(config, "".join(f"{line}\n" for line in lines))
         command = (shutil.which("redis-server") or "redis-server", str(config))
         return (Program("redis", command, Group.SERVERS, Stage.SERVERS, folder=folder),)
+
+    def _password(self, login: Login) -> str:
+        return self.state.password(f"redis-{login.name}")
 
     def begin(self, portal: str) -> None:
         """Have the work queue know that an empty one is new, and was not flushed."""

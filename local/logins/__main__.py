@@ -1,0 +1,77 @@
+"""`scripts/logins`: what makes the logins on servers that exist, and the addresses with them.
+
+`DATABASE_URL`, `AMQP_URL` and `REDIS_URL` are those of the servers' administrators. Nothing is
+connected to: files in `.local/logins` hold what an administrator runs, and the secrets of each
+login, which `scripts/secrets` hands over. Passwords are made once; `scripts/logins` again keeps
+them.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from secrets import token_urlsafe
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from local.logins import postgres, rabbitmq, redis
+from local.logins.table import ADDRESSES, LOGINS, Login
+
+FOLDER = Path(".local/logins")
+
+
+def main() -> int:
+    """The exit code."""
+    missing = [name for name in ADDRESSES.values() if not os.environ.get(name)]
+    if missing:
+        sys.stderr.write(f"scripts/logins: please set {' '.join(missing)}\n")
+        return 1
+    FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+    FOLDER.chmod(0o700)
+    urls = {secret: urlsplit(os.environ[name]) for secret, name in ADDRESSES.items()}
+    passwords = {secret: _prepare(secret, url) for secret, url in urls.items()}
+    _write("database-url-owner", urls["database-url"].geturl())
+    _write("postgres.sql", postgres.script(passwords["database-url"]))
+    definitions = rabbitmq.definitions(
+        passwords["amqp-url"],
+        unquote(urls["amqp-url"].path[1:]) or "/",
+        reply_queues=os.environ.get("LEADLINE_REPLY_QUEUES", ""),
+    )
+    _write("rabbitmq.json", json.dumps(definitions, indent=1))
+    users = [*redis.users(passwords["redis-url"])]
+    _write("redis.conf", "".join(f"user {user}\n" for user in users))
+    _write("redis.commands", "".join(f"ACL SETUSER {user}\n" for user in users))
+    sys.stdout.write(f"· {FOLDER}: postgres.sql, rabbitmq.json, redis.conf, redis.commands\n")
+    return 0
+
+
+def _prepare(secret: str, server: SplitResult) -> dict[str, str]:
+    """Write the addresses of this server; returns the passwords by login."""
+    logins = [login for login in LOGINS if secret in login.addresses]
+    passwords = {login.name: _password(login.secret(secret)) for login in logins}
+    for login in logins:
+        _write(login.secret(secret), _address(server, login, passwords[login.name]))
+    return passwords
+
+
+def _password(secret: str) -> str:
+    """The one that is in the secret, else a new one."""
+    known = FOLDER / secret
+    if known.exists() and (password := urlsplit(known.read_text("utf-8")).password):
+        return password
+    return token_urlsafe(24)
+
+
+def _address(server: SplitResult, login: Login, password: str) -> str:
+    host = server.netloc.rpartition("@")[2]
+    return server._replace(netloc=f"{login.user}:{password}@{host}").geturl()
+
+
+def _write(name: str, text: str) -> None:
+    path = FOLDER / name
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The logins in RabbitMQ's words."""
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from local.logins.table import LOGINS, OWNER, REPLIES, REQUESTS, Permissions
+
+_ALL = Permissions(".*", ".*", ".*")
+
+
+def definitions(
+    passwords: Mapping[str, str],
+    vhost: str = "/",
+    owner_password: str | None = None,
+    reply_queues: str = "",
+) -> dict[str, Any]:
+    """A definitions file with all logins; passwords by login, `reply_queues` as the setting.
+
+    https://www.rabbitmq.com/docs/definitions. With the owner's password it is what a new node needs
+    at its start: the owner alone has a tag, and with it the management page.
+    """
+    others = sorted({name.strip() for name in reply_queues.split(",")} - {"", REPLIES})
+    found: list[tuple[str, str, list[str], Permissions]] = [
+        (login.user, passwords[login.name], [], _with_replies(login.name, rights, others))
+        for login in LOGINS
+        if (rights := login.rabbitmq) is not None
+    ]
+    if owner_password is not None:
+        found.append((OWNER, owner_password, ["administrator"], _ALL))
+    return {
+        **({} if owner_password is None else {"vhosts": [{"name": vhost}]}),
+        "users": [_user(name, password, tags) for name, password, tags, _ in found],
+        "permissions": [
+            {
+                "user": name,
+                "vhost": vhost,
+                "configure": rights.configure,
+                "write": rights.write,
+                "read": rights.read,
+            }
+            for name, _, _, rights in found
+        ],
+    }
+
+
+def _with_replies(login: str, rights: Permissions, others: list[str]) -> Permissions:
+    """What it needs more where messages may be answered on other queues than ours.
+
+    Those belong to somebody else and have no exchange of ours: only the default one leads there.
+    """
+    if others and login == "worker":
+        return replace(rights, write=rf"^({re.escape(REPLIES)}|amq\.default)$")
+    if others and login in ("operator", "cli"):
+        names = "|".join(map(re.escape, (REQUESTS, REPLIES, *others)))
+        return replace(rights, read=rf"^({names})\.dead$")
+    return rights
+
+
+def _user(name: str, password: str, tags: list[str]) -> dict[str, Any]:
+    """https://www.rabbitmq.com/docs/passwords#computing-password-hash."""
+    salt = os.urandom(4)
+    digest = hashlib.sha256(salt + password.encode()).digest()
+    return {
+        "name": name,
+        "password_hash": base64.b64encode(salt + digest).decode(),
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+        "tags": tags,
+    }

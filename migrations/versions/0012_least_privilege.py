@@ -1,0 +1,79 @@
+"""Each function writes what it writes; nobody else runs what our triggers and jobs are made of.
+
+`leadline_app` was one role for all that write. Beside it there are two lesser ones:
+`leadline_write` for the functions that clients call (no outcome, nothing deleted but their own
+expired keys), and `leadline_settle` for the one that takes replies (no new user, no key).
+`leadline_app` stays for the relay, the console and the command line.
+
+Postgres lets everybody execute a new function: that right is taken from PUBLIC.
+"""
+
+import structlog
+from alembic import op
+from sqlalchemy import text
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+log = structlog.get_logger()
+
+_HISTORY = "EXECUTE ON FUNCTION leadline_present(), leadline_history_after(bigint)"
+
+GRANTS = {
+    "leadline_write": (
+        "SELECT, INSERT, UPDATE ON users",
+        # To mark what RabbitMQ has confirmed.
+        "SELECT, INSERT, UPDATE (published_at, sendings, due_at) ON events",
+        "SELECT, INSERT, UPDATE, DELETE ON idempotency_keys",
+        "SELECT ON stages, installation, alembic_version",
+        _HISTORY,
+    ),
+    "leadline_settle": (
+        "SELECT, UPDATE ON users",
+        # A lead that is behind is sent again: a new event.
+        "SELECT, INSERT, UPDATE ON events",
+        "SELECT ON installation, alembic_version",
+        _HISTORY,
+    ),
+    "leadline_app": ("EXECUTE ON FUNCTION index_users(integer)",),
+}
+
+#: What PUBLIC loses; those of 0008 were made without it.
+INTERNAL = ("users_were_written()", "index_users(integer)")
+
+EXISTS = "SELECT 1 FROM pg_roles WHERE rolname = :role"
+MAY_CREATE = "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user"
+# Another database of this server may be migrated at the same moment.
+CREATE = """
+DO $$ BEGIN
+    CREATE ROLE {role} NOLOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+END $$
+"""
+
+
+def upgrade() -> None:
+    connection = op.get_bind()
+    for function in INTERNAL:
+        op.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
+    for role, grants in GRANTS.items():
+        if not connection.execute(text(EXISTS), {"role": role}).scalar():
+            if not connection.execute(text(MAY_CREATE)).scalar():
+                log.warning("role not made, nothing granted to it", role=role, see="operations.md")
+                continue
+            op.execute(CREATE.format(role=role))
+        for grant in grants:
+            op.execute(f"GRANT {grant} TO {role}")
+
+
+def downgrade() -> None:
+    connection = op.get_bind()
+    for function in INTERNAL:
+        op.execute(f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC")
+    for role, grants in GRANTS.items():
+        # The role stays: other databases of this server may use it.
+        if connection.execute(text(EXISTS), {"role": role}).scalar():
+            for grant in grants:
+                op.execute(f"REVOKE {grant} FROM {role}")

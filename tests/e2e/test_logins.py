@@ -1,0 +1,380 @@
+"""Each login of the running system at each server: what it needs, and nothing that others have."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+import pg8000.exceptions
+import pg8000.native
+import pika
+import pika.exceptions
+import pytest
+import redis
+import requests
+import yaml
+
+from leadline.messages import topology
+from leadline.sync.keys import JOBS, prefix
+from local.logins import table
+from tests.e2e.test_cli import leadline
+from tests.faults import wire
+from tests.servers import eventually
+from tests.system import CHECKOUT, System
+
+# Postgres: what may be done is done without effect; what may not is refused before that.
+
+ROWS = {
+    "users": (
+        "SELECT id FROM users LIMIT 1",
+        "INSERT INTO users (full_name) SELECT full_name FROM users WHERE false",
+        "UPDATE users SET full_name = full_name WHERE false",
+    ),
+    "events": (
+        "SELECT id FROM events LIMIT 1",
+        "INSERT INTO events SELECT * FROM events WHERE false",
+        "UPDATE events SET due_at = due_at WHERE false",
+    ),
+    "outcome": ("UPDATE events SET state = state WHERE false",),
+    "prune": ("DELETE FROM events WHERE false",),
+    "keys": (
+        "SELECT key FROM idempotency_keys LIMIT 1",
+        "INSERT INTO idempotency_keys SELECT * FROM idempotency_keys WHERE false",
+        "DELETE FROM idempotency_keys WHERE false",
+    ),
+    "stages": ("SELECT stage FROM stages LIMIT 1",),
+    "portal": (
+        "INSERT INTO stages SELECT * FROM stages WHERE false",
+        "DELETE FROM stages WHERE false",
+        "DELETE FROM held_portals WHERE false",
+    ),
+    "audit": ("SELECT count(*) FROM audit",),
+    "holds": ("SELECT portal FROM held_portals LIMIT 1",),
+    "search": (
+        "SELECT user_id FROM user_terms LIMIT 1",
+        "SELECT user_id FROM users_to_index LIMIT 1",
+        "SELECT user_id FROM unsynced_users LIMIT 1",
+    ),
+    "history": ("SELECT * FROM leadline_present()",),
+    "index": ("SELECT index_users(0)",),
+    "ids": ("SELECT leadline_reserve_ids(0)",),
+    # No part does any of these.
+    "nothing": (
+        "DELETE FROM users WHERE false",
+        "TRUNCATE users CASCADE",
+        "DROP TABLE users",
+        "ALTER TABLE users ADD COLUMN mine integer",
+        "CREATE TABLE mine (one integer)",
+        "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "CREATE ROLE mine",
+        "CREATE DATABASE mine",
+        "ALTER SYSTEM SET work_mem = '1MB'",
+        "SET ROLE leadline",
+        "UPDATE alembic_version SET version_num = version_num WHERE false",
+        "UPDATE installation SET history = history WHERE false",
+        "SELECT setval('users_id_seq', 1)",
+        "SELECT leadline_fingerprint()",
+        "SELECT rolpassword FROM pg_authid",
+        "SELECT pg_read_file('/etc/passwd')",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "INSERT INTO user_terms VALUES ('name', 'a', 1)",
+        "INSERT INTO unsynced_users VALUES ('failed', 1)",
+    ),
+}
+_EVERYTHING = set(ROWS) - {"nothing"}
+#: What a login may do: groups of statements.
+MAY = {
+    "writer": {"users", "events", "keys", "stages", "history"},
+    "reader": {"stages", "search", "holds", "audit"},
+    "settler": {"events", "outcome", "history"},
+    "relay": _EVERYTHING,
+    "operator": _EVERYTHING,
+    "cli": _EVERYTHING,
+    "watcher": set[str](),
+}
+#: Beyond whole groups.
+MAY_ALSO = {
+    "reader": {*ROWS["users"][:1], *ROWS["events"][:1]},
+    "settler": {ROWS["users"][0], ROWS["users"][2]},
+}
+
+
+def address(system: System, secret: str, login: str) -> str:
+    """As the parts of this login read it."""
+    file = system.state.root / "secrets" / f"{secret}-{login}"
+    assert file.stat().st_mode & 0o077 == 0
+    return file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("login", MAY)
+def test_a_login_does_in_postgres_what_it_needs_and_nothing_else(
+    system: System, login: str
+) -> None:
+    parts = urlsplit(address(system, "database-url", login))
+    expected = {text for group in MAY[login] for text in ROWS[group]} | MAY_ALSO.get(login, set())
+    done = set()
+    with pg8000.native.Connection(
+        parts.username or "",
+        host=parts.hostname or "",
+        port=parts.port or 0,
+        database=parts.path[1:],
+        password=parts.password,
+        timeout=5,
+    ) as connection:
+        for statement in (text for group in ROWS.values() for text in group):
+            refusal = _refusal(connection, statement)
+            if refusal is None:
+                done.add(statement)
+            else:
+                assert refusal == "42501", statement  # insufficient privilege
+    assert done == expected
+
+
+def _refusal(connection: pg8000.native.Connection, statement: str) -> str | None:
+    """The SQLSTATE by which Postgres refuses the statement."""
+    try:
+        connection.run(statement)
+    except pg8000.exceptions.DatabaseError as error:
+        return str(error.args[0]["C"])
+    return None
+
+
+def test_no_function_of_the_schema_is_for_everybody_nor_looks_where_others_write(
+    system: System,
+) -> None:
+    parts = urlsplit(system.url("database"))
+    with pg8000.native.Connection(
+        parts.username or "",
+        host=parts.hostname or "",
+        port=parts.port or 0,
+        database=parts.path[1:],
+        password=parts.password,
+    ) as connection:
+        found = connection.run(
+            "SELECT proname, proacl IS NULL OR array_to_string(proacl, ',') ~ '(^|,)=',"
+            " COALESCE(array_to_string(proconfig, ',') ~ 'search_path=', false)"
+            " FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        )
+    assert {"index_users", "users_were_written", "leadline_present"} <= {name for name, *_ in found}
+    assert not [name for name, is_public, is_pinned in found if is_public or not is_pinned]
+
+
+# RabbitMQ
+
+QUEUES = [queue.name for queue in topology.all_queues()]
+DEAD = {topology.dead_letters(name) for name in (topology.REQUESTS, topology.REPLIES)}
+WORK = {topology.REQUESTS, topology.REPLIES}
+
+Act = Callable[[pika.adapters.blocking_connection.BlockingChannel, str], object]
+
+
+def _publish(channel: pika.adapters.blocking_connection.BlockingChannel, queue: str) -> None:
+    # Routed nowhere: the right to the exchange is what counts.
+    channel.confirm_delivery()
+    channel.basic_publish(queue, "no such key", b"{}")
+
+
+def _publish_by_default(
+    channel: pika.adapters.blocking_connection.BlockingChannel, _queue: str
+) -> None:
+    channel.confirm_delivery()
+    channel.basic_publish("", "no.such.queue", b"{}")
+
+
+ACTS: dict[str, Act] = {
+    "declare": lambda channel, queue: channel.queue_declare(f"{queue}", durable=True),
+    "delete": lambda channel, queue: channel.queue_delete(queue, if_empty=True, if_unused=True),
+    "take": lambda channel, queue: channel.basic_get(queue),
+    "consume": lambda channel, queue: channel.basic_consume(queue, lambda *_: None),
+    "empty": lambda channel, queue: channel.queue_purge(queue),
+    "bind": lambda channel, queue: channel.queue_bind(queue, "amq.fanout"),
+    "publish": _publish,
+    "publish by default": _publish_by_default,
+}
+_OPERATES = dict.fromkeys(("take", "consume", "empty"), DEAD) | {"publish by default": set(QUEUES)}
+#: What is not refused: acts, and on which queues.
+LETS: dict[str, dict[str, set[str]]] = {
+    "writer": {"publish": {topology.REQUESTS}},
+    "relay": {"publish": {topology.REQUESTS}},
+    "worker": {"publish": {topology.REPLIES}},
+    "operator": _OPERATES,
+    "cli": _OPERATES,
+    "watcher": {},
+}
+
+
+@contextmanager
+def _channel(url: str) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    try:
+        yield connection.channel()
+    finally:
+        with suppress(pika.exceptions.AMQPError):
+            connection.close()
+
+
+def _is_refused(url: str, act: Act, queue: str) -> bool:
+    with _channel(url) as channel:
+        try:
+            act(channel, queue)
+        except pika.exceptions.ChannelClosedByBroker as error:
+            return bool(error.reply_code == 403)
+    return False
+
+
+@pytest.mark.parametrize("login", LETS)
+def test_a_login_has_no_queue_of_others(system: System, login: str) -> None:
+    url = address(system, "amqp-url", login)
+    let = {
+        (act, queue)
+        for act, do in ACTS.items()
+        for queue in QUEUES
+        if (act, queue) in {("publish", one) for one in WORK} or act != "publish"
+        if not _is_refused(url, do, queue)
+    }
+    assert let == {(act, queue) for act, queues in LETS[login].items() for queue in queues}
+
+
+def test_the_connector_has_no_queue_but_ours(system: System) -> None:
+    url = address(system, "amqp-url", "connector")
+    with wire.plugged_in(system) as plugged:
+        plugged.channel.queue_declare("somebody.elses", durable=True)
+        try:
+            for act in ("declare", "delete", "take", "consume", "empty", "bind"):
+                assert _is_refused(url, ACTS[act], "somebody.elses"), act
+            assert _is_refused(url, ACTS["take"], topology.dead_letters(topology.REQUESTS))
+            assert _is_refused(url, ACTS["publish"], "amq.fanout")
+        finally:
+            plugged.channel.queue_delete("somebody.elses")
+
+
+@pytest.mark.parametrize("login", [*LETS, "connector"])
+def test_no_part_administers_rabbitmq(system: System, login: str) -> None:
+    parts = urlsplit(address(system, "amqp-url", login))
+    management = f"{system.url('rabbitmq_management')}/api/overview"
+    answer = requests.get(management, auth=(parts.username or "", parts.password or ""), timeout=10)
+    assert answer.status_code == 401
+
+
+# Redis
+
+PORTAL = prefix("main")
+SERVERS_OWN: tuple[tuple[str | int, ...], ...] = (
+    ("CONFIG", "GET", "requirepass"),
+    ("CONFIG", "SET", "dir", "/tmp"),  # noqa: S108 - refused
+    ("FLUSHALL",),
+    ("FLUSHDB",),
+    ("KEYS", "*"),
+    ("SCAN", 0),
+    ("RANDOMKEY",),
+    ("REPLICAOF", "127.0.0.1", 1),
+    ("MODULE", "LIST"),
+    ("ACL", "LIST"),
+    ("ACL", "SETUSER", "mine", "on"),
+    ("MONITOR",),
+    ("SAVE",),
+    ("BGREWRITEAOF",),
+    ("SLOWLOG", "GET"),
+    ("CLIENT", "KILL", "TYPE", "normal"),
+    ("CLIENT", "PAUSE", 1),
+    ("SCRIPT", "FLUSH"),
+    ("SCRIPT", "KILL"),
+    ("FUNCTION", "LIST"),
+    ("EVAL", "return 1", 0),
+    ("SWAPDB", 0, 1),
+    ("MIGRATE", "127.0.0.1", 1, "one", 0, 1),
+    ("DUMP", f"{PORTAL}due"),
+    ("GET", "somebody.elses"),
+    ("SET", "somebody.elses", 1),
+    ("DEL", "somebody.elses"),
+    ("PUBLISH", "rq:pubsub:1", "stop"),
+)
+READS = (("ZCARD", f"{PORTAL}due"), ("GET", f"{PORTAL}resumed"))
+WORKS = (("LLEN", f"rq:queue:{JOBS}"), ("SMEMBERS", "rq:workers"), ("CLIENT", "LIST"))
+CHANGES = (("DEL", f"{PORTAL}none"), ("SET", f"{PORTAL}none", 1), ("HGETALL", "rq:job:none"))
+RUNS = {
+    "intake": {*READS, *CHANGES},
+    "relay": {*READS, *CHANGES},
+    "operator": {*READS, *CHANGES},
+    "cli": {*READS, *CHANGES},
+    "worker": {*READS, *CHANGES, *WORKS},
+    "watcher": {*READS},
+}
+
+
+@pytest.mark.parametrize("login", RUNS)
+def test_a_login_runs_the_commands_of_redis_that_it_needs(system: System, login: str) -> None:
+    done = set()
+    with redis.Redis.from_url(address(system, "redis-url", login)) as client:
+        for command in (*READS, *CHANGES, *WORKS, *SERVERS_OWN):
+            try:
+                client.execute_command(*command)
+                done.add(command)
+            except redis.exceptions.NoPermissionError:
+                pass
+    assert done == RUNS[login]
+    with redis.Redis.from_url(system.url("redis")) as owner:
+        for command in (("DEBUG", "SLEEP", 0), ("SHUTDOWN", "NOSAVE")):
+            verdict = owner.execute_command("ACL", "DRYRUN", table.of(login).user, *command)
+            assert b"no permissions" in verdict, command
+        owner.acl_log_reset()
+
+
+def test_who_has_no_login_at_a_server_finds_none(system: System) -> None:
+    found = {path.name for path in (system.state.root / "secrets").iterdir()}
+    assert found == {*table.secrets(), "api-keys", "internal-key", "bitrix-webhook-url"}
+
+
+# The whole
+
+
+def test_every_part_has_a_login_and_no_process_the_owners(system: System) -> None:
+    stack = yaml.safe_load((CHECKOUT / "stack.yml").read_text(encoding="utf-8"))["functions"]
+    assert {*stack, "connector", "worker", "edge", "relay", "cli"} == set(table.PARTS)
+    owners = [
+        (system.state.root / "passwords" / name).read_text()
+        for name in ("postgres", "rabbitmq", "redis")
+    ]
+    for process in system.processes():
+        if process.name() in ("python", "python3"):
+            told = str(process.environ()) + str(process.cmdline())
+            assert not [one for one in owners if one in told], process.cmdline()
+
+
+def test_what_the_parts_do_all_day_is_refused_by_no_server(system: System) -> None:
+    with redis.Redis.from_url(system.url("redis")) as owner:
+        owner.acl_log_reset()
+        before = {name: len(system.log(name)) for name in ("postgres", "rabbitmq")}
+        user = system.create("Все Права")
+        path = f"/users/{user['id']}"
+        assert system.request("PATCH", path, json={"phone": "+77001112299"}).status_code == 200
+        moved = {"stage": "IN_PROCESS"}
+        answer = system.request(
+            "POST", f"{path}/move", json=moved, headers={"Idempotency-Key": "a"}
+        )
+        assert answer.status_code == 200
+        system.await_synced(user["id"])
+        for query in ("", "?stage=IN_PROCESS", "?sync=failed"):
+            assert system.request("GET", f"/users{query}").status_code == 200
+        for what in ("status", "users", f"users/{user['id']}", "letters"):
+            assert system.request("GET", f"/console/api/{what}").status_code in (200, 404)
+        for words in (
+            ("status",),
+            ("resync", str(user["id"])),
+            ("portal", "pause"),
+            ("portal", "resume"),
+            ("reconcile",),
+            ("dead-letters", "list"),
+            ("doctor",),
+        ):
+            answer_ = leadline(system, *words)
+            assert answer_.returncode in (0, 1), (words, answer_.stderr)
+            assert "Traceback" not in answer_.stderr
+        system.kill("worker")
+        eventually(system.is_well, 30, "all is well again")
+        time.sleep(3)  # the relay's tick
+        assert [entry["username"] for entry in owner.acl_log()] == []
+    for name, length in before.items():
+        new = system.log(name)[length:]
+        assert "permission denied" not in new
+        assert "access_refused" not in new

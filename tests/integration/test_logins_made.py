@@ -1,0 +1,91 @@
+"""What `scripts/logins` writes makes the logins on servers that know nothing of them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pg8000.native
+import pika
+import pytest
+import redis
+import requests
+
+from local.runner.servers.postgres import binary
+from local.runner.servers.rabbitmq import RabbitMQ
+from tests.servers import private
+
+CHECKOUT = Path(__file__).parents[2]
+Made = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    """Each login's addresses, the servers told of them twice as an administrator would."""
+    with ExitStack() as ends:
+        urls, servers = {}, {}
+        for name in ("postgres", "rabbitmq", "redis"):
+            servers[name] = private(name, tmp_path_factory.mktemp(name))
+            servers[name].start()
+            ends.callback(servers[name].stop)
+            urls[name] = servers[name].url
+        place = tmp_path_factory.mktemp("operator")
+        env = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(CHECKOUT),
+            "DATABASE_URL": urls["postgres"],
+            "AMQP_URL": urls["rabbitmq"],
+            "REDIS_URL": urls["redis"],
+        }
+        folder = place / ".local/logins"
+        broker = servers["rabbitmq"].server
+        assert isinstance(broker, RabbitMQ)
+        owner = urlsplit(urls["rabbitmq"])
+        for _ in range(2):
+            subprocess.run((sys.executable, "-m", "local.logins"), check=True, cwd=place, env=env)
+            psql = (binary("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", urls["postgres"])
+            subprocess.run((*psql, "-f", str(folder / "postgres.sql")), check=True)
+            requests.post(
+                f"{broker.management_url}/api/definitions",
+                data=(folder / "rabbitmq.json").read_bytes(),
+                auth=(owner.username or "", owner.password or ""),
+                headers={"Content-Type": "application/json"},
+                timeout=20,
+            ).raise_for_status()
+            with redis.Redis.from_url(urls["redis"]) as client:
+                for line in (folder / "redis.commands").read_text().splitlines():
+                    assert client.execute_command(*line.split()) == b"OK"
+        yield {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_each_login_gets_in_by_the_address_made_for_it(made: Made) -> None:
+    for name, text in made.items():
+        parts = urlsplit(text)
+        if name.startswith("database-url-"):
+            with pg8000.native.Connection(
+                parts.username or "",
+                host=parts.hostname or "",
+                port=parts.port or 0,
+                database=parts.path[1:],
+                password=parts.password,
+            ) as connection:
+                assert connection.run("SELECT current_user") == [[parts.username]]
+        elif name.startswith("amqp-url-"):
+            pika.BlockingConnection(pika.URLParameters(text)).close()
+        elif name.startswith("redis-url-"):
+            with redis.Redis.from_url(text) as client:
+                assert client.ping()
+
+
+def test_they_have_no_more_rights_than_those_of_a_local_run(made: Made) -> None:
+    with redis.Redis.from_url(made["redis-url-worker"]) as client:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.flushall()
+        client.set("{leadline:main}:none", 1)
+    connection = pika.BlockingConnection(pika.URLParameters(made["amqp-url-writer"]))
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="ACCESS_REFUSED"):
+        connection.channel().queue_declare("bitrix_queue", durable=True)
+    connection.close()
