@@ -90,7 +90,21 @@ class Emulator:
 def start(state: Path, *options: str) -> Emulator:
     """A new emulator process over a state file, ready to answer."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "local.bitrix24", "--port", "0", "--state", str(state), *options],
+        # It ends with the tests, however these end.
+        [
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            "--",
+            sys.executable,
+            "-m",
+            "local.bitrix24",
+            "--port",
+            "0",
+            "--state",
+            str(state),
+            *options,
+        ],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONWARNINGS": ""},
