@@ -1,6 +1,7 @@
 """An emulator of our own on a free port, and a short way to talk to it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,7 +93,7 @@ def start(state: Path, *options: str) -> Emulator:
     process = subprocess.Popen(
         # It ends with the tests, however these end.
         [
-            "setpriv",
+            shutil.which("setpriv") or "setpriv",
             "--pdeathsig",
             "TERM",
             "--",
