@@ -37,6 +37,22 @@ def test_a_secret_may_be_a_folder_of_its_own(folder: Path) -> None:
     assert secrets.read("database-url") == "nested"
 
 
+def test_a_part_reads_the_secret_of_its_own_login_and_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (folder / "database-url").write_text("everybody's")
+    (folder / "database-url-reader").write_text("the reader's")
+    monkeypatch.setenv("DATABASE_URL", "from environment")
+    monkeypatch.setenv("DATABASE_URL_FILE", "database-url-reader")
+    assert secrets.read("database-url") == "the reader's"
+    (folder / "database-url-reader").unlink()
+    assert secrets.read("database-url") is None
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("of a whole path")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(elsewhere))
+    assert secrets.read("database-url") == "of a whole path"
+
+
 def test_a_rotated_secret_counts_without_a_restart(folder: Path) -> None:
     (folder / "redis-url").write_text("old")
     assert secrets.read("redis-url") == "old"
