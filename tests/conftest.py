@@ -146,11 +146,12 @@ def database_url(postgres: str, _postgres_urls: tuple[str, str]) -> str:
 
 @pytest.fixture
 def amqp_url(rabbitmq: str) -> str:
-    """A broker without any of our queues."""
+    """A broker without any of our queues and exchanges."""
     connection = pika.BlockingConnection(pika.URLParameters(rabbitmq))
     channel = connection.channel()
     for queue in topology.all_queues():
         channel.queue_delete(queue.name)
+        channel.exchange_delete(queue.name)
     connection.close()
     return rabbitmq
 

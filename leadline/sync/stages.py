@@ -8,10 +8,11 @@ from leadline.users import stages
 
 log = structlog.get_logger()
 
-#: How often a process looks whether the list is stale, and tries again after a failure.
+#: How often a process looks whether the list is stale, and after a failure.
 LOOK_EVERY_S = 300.0
+LOOK_AGAIN_S = 15.0
 
-_looks = Interval(LOOK_EVERY_S)
+_looks = Interval(LOOK_AGAIN_S)
 
 
 def refresh() -> None:
@@ -20,12 +21,20 @@ def refresh() -> None:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if not _looks.begin() or secrets.read("bitrix-webhook-url") is None or stages.are_fresh():
+    if not _looks.begin() or secrets.read("bitrix-webhook-url") is None:
         return
+    if stages.are_fresh() or _read():
+        _looks.postpone(LOOK_EVERY_S)
+
+
+def _read() -> bool:
+    """Whether the portal could be asked."""
     # Once an hour of all the ticks: HTTP and Redis take longer to import than all else of a tick.
     from leadline.sync import portal_stages  # noqa: PLC0415
 
     found = portal_stages.read()
-    if found is not None:
-        stages.replace(found)
-        log.info("stages read", stages=len(found))
+    if found is None:
+        return False
+    stages.replace(found)
+    log.info("stages read", stages=len(found))
+    return True

@@ -23,7 +23,7 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]
     with story.running(System(State(tmp_path_factory.mktemp("system")), PATIENCE)) as system:
         eventually(
             lambda: system.control("GET", "calls")["methods"].keys() >= _AT_START,
-            30,
+            60,
             "the portal is asked about itself",
         )
         yield system

@@ -96,7 +96,8 @@ def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_rest
     assert told["limits"] == {"memory": "128Mi", "cpu": "1000m"}
     assert told["image"] == f"ghcr.io/leadline/{NAME}:0.1.0"
 
-    known = (system.state.root / "secrets" / "api-keys").read_text(encoding="ascii").strip()
+    entry = (system.state.root / "secrets" / "api-keys").read_text(encoding="ascii").strip()
+    known = entry.rpartition(":")[2]
     assert [cli.invoke(NAME, key=key) for key in ("", "other", known)] == [401, 403, 200]
     eventually(lambda: NAME in system.run["processes"], 10, "run.json has its pid")
     pid = system.pid(NAME)
@@ -105,7 +106,7 @@ def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_rest
         assert cli.invoke(NAME, key=known) == 403
         assert cli.invoke(NAME, key="a-key-that-was-rotated-by-faas-cli") == 200
     finally:
-        cli.put_secret("PUT", "api-keys", known)
+        cli.put_secret("PUT", "api-keys", entry)
     assert system.pid(NAME) == pid
     # What it was deployed with outlives the process.
     system.kill(NAME)

@@ -1,5 +1,6 @@
 """A plain AMQP client beside the system: publishes by hand, reads what lies in a queue."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class Wire:
 
     def publish(self, message: object, queue: str = REQUESTS, **properties: object) -> None:
         """Publish JSON, or bytes as they are; returns once the broker has it."""
-        body = message if isinstance(message, bytes) else orjson.dumps(message)
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
         properties = {"content_type": "application/json", "delivery_mode": 2, **properties}
         self.channel.basic_publish(
             "", queue, body, pika.BasicProperties(**properties), mandatory=True

@@ -446,8 +446,8 @@ def test_a_queue_that_is_deleted_is_declared_and_consumed_anew(
 def _is_routed(channel: Any) -> bool:
     try:
         channel.basic_publish("", QUEUE, b"{}", mandatory=True)
-    except pika.exceptions.UnroutableError:
-        return False
+    except (pika.exceptions.UnroutableError, pika.exceptions.NackError):
+        return False  # it is gone, or about to be
     return True
 
 

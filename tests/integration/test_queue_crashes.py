@@ -172,12 +172,15 @@ def test_a_redis_that_hangs_is_queue_down_within_seconds(
         assert {entry.user_id for entry in queue_of(client).lease(50).entries} >= {7}
 
 
-def test_a_full_redis_is_queue_down_and_keeps_what_it_has(client: redis.Redis) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_full_redis_is_queue_down_and_keeps_what_it_has(
+    client: redis.Redis, version: int
+) -> None:
     work = queue_of(client)
     work.put(arrival(7))
     client.config_set("maxmemory", "1mb")
     client.config_set("maxmemory-policy", "noeviction")
     with pytest.raises(QueueDown):
-        work.put(arrival(8))
+        work.put(arrival(8, version))
     client.config_set("maxmemory", "0")
     assert [entry.user_id for entry in work.lease(50).entries] == [7]

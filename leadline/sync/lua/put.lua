@@ -73,7 +73,6 @@ local function put(entry, events, user, event_id, event, state, version, touches
   -- Perhaps sent before that: something newer may have been applied and answered, and forgotten. What
   -- is still unanswered is sent again.
   if not is_known and sent ~= '' and tonumber(sent) < surely_since then return -1 end
-  redis.call('HDEL', entry, 'forgotten_at')
 
   -- Without a version nothing shows that the user is new: it is looked up, and waits as others do.
   if first == '1' and version == '1' and occurred ~= '' and redis.call('HEXISTS', entry, 'fence') == 0
@@ -84,8 +83,6 @@ local function put(entry, events, user, event_id, event, state, version, touches
   end
   local is_lost, stage_order_before = is_of_lost_history(entry, events, user, history)
   if originator ~= '' and not is_lost then name_originator(entry, originator) end
-  redis.call('PERSIST', entry)
-  redis.call('PERSIST', events)
 
   -- Versions are a million apart; messages without one line up behind the newest, as they arrive.
   local newest = number(redis.call('HGET', entry, 'order'))
@@ -117,6 +114,10 @@ local function put(entry, events, user, event_id, event, state, version, touches
   if lead ~= '' then redis.call('HSET', entry, 'hint', lead) end
   -- An event that is here already keeps its attempts.
   redis.call('HSETNX', events, event_id, order_text .. ' ' .. event)
+  -- Last: a full Redis refuses only the first write of a script, and only one that needs memory.
+  redis.call('PERSIST', entry)
+  redis.call('PERSIST', events)
+  if forgotten_at then redis.call('HDEL', entry, 'forgotten_at') end
 
   -- A leased user comes back by itself; one that waits for its retry goes on waiting.
   if redis.call('ZSCORE', leases, user) then return 1 end
