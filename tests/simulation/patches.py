@@ -26,6 +26,7 @@ from leadline.bitrix24 import session as session_module
 from leadline.ledger import prune, publish
 from leadline.runtime import database, lua, turns
 from leadline.runtime import redis as leadline_redis
+from leadline.runtime.interval import Interval
 from leadline.sync import driver, pause, portals, replies, request
 from leadline.users import store, terms
 from tests.simulation import redis_model
@@ -82,6 +83,7 @@ def install(raw: redis.Redis) -> None:
     _logs(modules)
     _clocks(modules)
     _caches(modules)
+    _intervals(modules)
     _names(modules)
     _servers(modules)
     _threads()
@@ -244,6 +246,33 @@ def _per_process(make: Callable[..., Any]) -> Callable[..., Any]:
         return memory[key]
 
     return kept
+
+
+class _IntervalOfProcess:
+    """Stands for what a module does now and then."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+
+    def _own(self) -> Interval:
+        kept: Interval = world().process.memory.setdefault((self, ()), Interval(self._every_s))
+        return kept
+
+    def begin(self) -> bool:
+        """As Interval's."""
+        return self._own().begin()
+
+    def postpone(self, wait_s: float) -> None:
+        """As Interval's."""
+        self._own().postpone(wait_s)
+
+
+def _intervals(modules: list[ModuleType]) -> None:
+    """What a process does now and then, each simulated process does by itself."""
+    for module in modules:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Interval):
+                setattr(module, name, _IntervalOfProcess(value._every_s))
 
 
 # --- logs
