@@ -46,6 +46,22 @@ def _running(name: str, folder: Path) -> Iterator[PrivateServer]:
     assert not (told := telling(logs.splitlines())), told[:5]
 
 
+#: Files that take a minute or more. Side by side they begin first, so that no process is left alone
+#: with one of them at the end.
+LONGEST = (
+    *("tests/simulation/test_simulation.py", "tests/faults/test_laboratory.py"),
+    *("tests/e2e/test_run_ends.py", "tests/e2e/test_flow_settings.py"),
+    *("tests/faults/test_disasters.py", "tests/integration/test_connector.py"),
+    *("tests/integration/test_repair.py", "tests/e2e/test_run_edge.py", "tests/unit/test_model.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; all else in its order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.split("::")[0], len(LONGEST)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
