@@ -3,6 +3,7 @@
 import os
 import signal
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import requests
@@ -37,8 +38,10 @@ class System(PrivateSystem):
         return answer.status_code, answer.json()
 
     def is_well(self) -> bool:
-        """Whether every part works."""
-        return self.health()[0] == 200
+        """Whether every part works, by an answer that is not older than this question."""
+        asked_at = datetime.now(UTC)
+        status, body = self.health()
+        return status == 200 and datetime.fromisoformat(body["checked_at"]) >= asked_at
 
     def create(self, full_name: str = "Иван Иванов", phone: str = "+77001112233") -> dict[str, Any]:
         """A new user."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -26,6 +27,7 @@ class Health:
         self._functions = functions
         self._one_at_a_time = asyncio.Lock()
         self._checked_at = float("-inf")
+        self._began_at = ""
         self._parts: dict[str, Part] = {}
         self._served: dict[str, str] = {}
 
@@ -38,10 +40,15 @@ class Health:
             is_old = time.monotonic() - self._checked_at >= _KEPT_S
             if is_old or self._served != self._functions.served:
                 self._served = self._functions.served
+                self._began_at = datetime.now(UTC).isoformat()
                 self._parts = await _check_all(self._config.current, self._served)
                 self._checked_at = time.monotonic()
         failing = [name for name, part in self._parts.items() if part["status"] == "failing"]
-        body: dict[str, Any] = {"status": "failing" if failing else "ok", "parts": self._parts}
+        body: dict[str, Any] = {
+            "status": "failing" if failing else "ok",
+            "checked_at": self._began_at,
+            "parts": self._parts,
+        }
         if failing:
             body["failing"] = failing
         return web.json_response(body, status=503 if failing else 200)

@@ -112,7 +112,7 @@ def test_calls_are_paused_and_resumed_by_the_keyboard_alone(
         assert is_accessible(page)
         page.keyboard.press("Enter")
         expect(page.locator("#portal-state")).to_have_text("Running.")
-    assert system.is_well()
+    eventually(system.is_well, 10, "all is well again")
 
 
 def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -> None:

@@ -1,5 +1,6 @@
 """Real clients, unmodified: E50."""
 
+import logging
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,7 +91,9 @@ def test_b24pysdk_is_refused_as_by_the_real_portal(b24: tuple[Emulator, Any]) ->
 
 
 @pytest.fixture
-def fast(emulator: Emulator) -> Bitrix:
+def fast(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Bitrix:
+    # It logs all that it sends, and a test before may have sent logs of libraries to stdout.
+    monkeypatch.setattr(logging.getLogger("fast_bitrix24"), "disabled", True)
     return Bitrix(emulator.webhook, verbose=False)
 
 
