@@ -154,6 +154,12 @@ def rejected_requests_are_final() -> None:
     portal._of_request = lambda error, commands: error  # noqa: ARG005 - same signature
 
 
+def set_aside_is_forgotten() -> None:
+    """A call of a user whose entry was set aside is not waited for."""
+    for name in ("lease", "put", "set_aside"):
+        patches.edit(name, "now + call_ms), 'running_order'", "now), 'running_order'")
+
+
 ALL: dict[str, Callable[[], None]] = {
     one.__name__: one
     for one in (
@@ -173,5 +179,6 @@ ALL: dict[str, Callable[[], None]] = {
         tls_breaks_before_the_request,
         unknown_codes_are_final,
         rejected_requests_are_final,
+        set_aside_is_forgotten,
     )
 }

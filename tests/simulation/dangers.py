@@ -76,20 +76,21 @@ def _worker_stands_still(random: Random) -> tuple[Shape, _Items]:
 
 
 def _bucket_is_forgotten(random: Random) -> tuple[Shape, _Items]:
-    """Redis forgets the latest requests again and again, while the bucket is empty and users wait.
+    """Redis forgets requests that the portal still counts, and new users come as soon as they may.
 
-    After one loss alone workers that fill their batches stay within the portal's limit by chance.
+    Users of the first ten seconds after a loss wait; so the portal must forget slowly.
     """
     items: _Items = []
     at_s = 0.0
-    for user in range(24):
+    for user in range(12):
         items.append(_create(user, at_s))
-        at_s += random.uniform(0.05, 0.2)
-    lost_at_s = random.uniform(0.8, 1.6)
-    for _ in range(random.randrange(6, 11)):
-        items.append(Fault("redis flushed", at_s=lost_at_s))
-        lost_at_s += random.uniform(0.15, 0.4)
-    return _shape(random, workers=3, burst=5, calm_s=3.0), items
+        at_s += random.uniform(0.26, 0.32)
+    items.append(Fault("redis flushed", at_s=at_s))
+    at_s += random.uniform(10.1, 11.0)
+    for user in range(12, 26):
+        items.append(_create(user, at_s))
+        at_s += random.uniform(0.26, 0.32)
+    return replace(_shape(random, workers=3, burst=10, calm_s=3.0), rate_per_s=0.2), items
 
 
 def _reply_does_not_arrive(random: Random) -> tuple[Shape, _Items]:
@@ -145,6 +146,20 @@ def _batch_is_rejected(random: Random) -> tuple[Shape, _Items]:
     return _shape(random), items
 
 
+def _entry_is_damaged(random: Random) -> tuple[Shape, _Items]:
+    """The entry of a user whose create still runs can't be read any more, and a change comes."""
+    late_s = random.uniform(20, 40)
+    items: _Items = [
+        _create(0, 0.0),
+        Fault("portal: late and cut", nth=1, amount=late_s),
+        Fault(
+            "redis entry damaged", late_s / 2 + random.uniform(0.2, 1), choice=random.randrange(12)
+        ),
+        Write(random.uniform(late_s / 2 + 2, late_s), "update", 0, 0, name=1),
+    ]
+    return _shape(random), items
+
+
 _DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
     _stale_precondition,
     _worker_stands_still,
@@ -153,4 +168,5 @@ _DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
     _first_message_is_held_up,
     _copy_is_held_up,
     _batch_is_rejected,
+    _entry_is_damaged,
 )

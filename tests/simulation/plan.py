@@ -65,6 +65,8 @@ class Shape:
     has_neighbours: bool
     #: How long after the last write faults still happen.
     calm_after_s: float
+    #: Requests that the portal forgets a second.
+    rate_per_s: float = 2.0
     #: How far the clocks of Redis, of Postgres and of the processes are off.
     redis_ahead_s: float = 0.0
     postgres_ahead_s: float = 0.0

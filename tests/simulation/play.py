@@ -61,6 +61,7 @@ class Player:
     def play(self, plan: Plan) -> Result:
         """Play this plan."""
         os.environ["LEADLINE_BURST"] = str(plan.shape.burst)
+        os.environ["LEADLINE_RATE_PER_S"] = str(plan.shape.rate_per_s)
         settings.cache_clear()
         system = System(plan, self._server, self._store)
         try:

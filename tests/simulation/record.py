@@ -26,7 +26,7 @@ from tests.checker.history import (
 from tests.simulation import portal_model
 from tests.simulation.broker import Stored, letters
 from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES
-from tests.simulation.system import FOREIGN_QUEUE, RATE_PER_S, Answered, System
+from tests.simulation.system import FOREIGN_QUEUE, Answered, System
 
 _ACTIONS: Any = {"create": "create_card", "update": "update_card", "move": "move_card"}
 
@@ -77,7 +77,7 @@ def history(system: System) -> History:
             for queue, stored in letters(system.broker)
         ),
         requests=tuple(_request(one) for one in system.portal.requests),
-        rate=Rate(RATE_PER_S, system.plan.shape.burst),
+        rate=Rate(system.plan.shape.rate_per_s, system.plan.shape.burst),
         leads=tuple(
             _lead(one)
             for one in system.portal.leads.values()

@@ -41,7 +41,6 @@ JOBS_KEY = f"rq:queue:{JOBS}"
 
 FOREIGN_QUEUE = "nest.responses"
 RELAY_EVERY_S = 5.0
-RATE_PER_S = 2.0
 #: A history that takes longer than this to come to rest never does.
 REST_WITHIN_S = 8 * 3600.0
 MAX_STEPS = 60_000
@@ -104,7 +103,7 @@ class System:
         self.broker = Broker(world)
         self.broker.queues[FOREIGN_QUEUE] = []
         self.broker.on_lost_confirm = partial(self.note_loss, CONFIRM_S + 3)
-        self.portal = PortalModel(world, rate_per_s=RATE_PER_S, burst=shape.burst)
+        self.portal = PortalModel(world, rate_per_s=shape.rate_per_s, burst=shape.burst)
         if shape.has_neighbours:
             self.portal.add_neighbours()
         self._jobs = Signal(world)
