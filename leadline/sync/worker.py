@@ -49,6 +49,13 @@ class Worker(SimpleWorker):
 
     max_connection_wait_time = RQ_RECONNECT_S
 
+    def procline(self, message: str) -> None:
+        """Keep the process's own title.
+
+        RQ sets another one where setproctitle is there, over its arguments and its environment, by
+        which the local run finds what an earlier one left.
+        """
+
 
 class GivenWebhook:
     """Whether the secret is a webhook's address; its file may be replaced at any time."""

@@ -42,12 +42,10 @@ def test_run_json_names_every_process_and_each_is_alive(system: System) -> None:
 
 
 def _names(system: System, names: Iterable[str]) -> dict[str, str]:
-    """What the kernel calls these processes, without versions; RQ renames itself where it can."""
+    """What the kernel calls these processes, without versions."""
     processes = system.run["processes"]
     return {
-        name: re.sub(
-            r"^(python[\d.]*|rq:worker:.*)$", "python", psutil.Process(processes[name]).name()
-        )
+        name: re.sub(r"^python[\d.]*$", "python", psutil.Process(processes[name]).name())
         for name in names
         if psutil.pid_exists(processes[name])
     }
