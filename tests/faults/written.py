@@ -12,6 +12,7 @@ from typing import Any
 import redis
 import requests
 
+from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
 #: The emulator stands for a foreign portal.
@@ -24,7 +25,7 @@ def lines(system: System) -> Iterator[tuple[str, str]]:
     """Every line with the name of where it stands: logs, metrics, dead letters, Redis."""
     yield from logs(system)
     for name, url in _processes(system):
-        text = requests.get(f"{url}/metrics", timeout=10).text
+        text = _metrics(name, url)
         yield from ((f"metrics of {name}", line) for line in text.splitlines())
     yield "dead letters", _dead_letters(system)
     with redis.Redis.from_url(system.url("redis")) as client:
@@ -46,6 +47,19 @@ def _processes(system: System) -> Iterator[tuple[str, str]]:
     for name in ("connector", *(name for name in ports if name.startswith("worker"))):
         if name in system.run["processes"]:
             yield name, f"http://127.0.0.1:{ports[name]}"
+
+
+def _metrics(name: str, url: str) -> str:
+    """The metrics of a process, which may have been started a moment ago."""
+    answers: list[requests.Response] = []
+
+    def has_answered() -> bool:
+        with suppress(requests.ConnectionError):
+            answers.append(requests.get(f"{url}/metrics", timeout=10))
+        return bool(answers)
+
+    eventually(has_answered, 30, f"{name} tells its metrics")
+    return answers[0].text
 
 
 def _dead_letters(system: System) -> str:
