@@ -2,11 +2,27 @@
 
 import signal
 import subprocess
+from urllib.parse import urlsplit
+
+import pg8000.native
 
 from local.private.servers import PrivateServer, private
 from local.private.waiting import eventually
 
-__all__ = ["PrivateServer", "ended", "eventually", "private"]
+__all__ = ["PrivateServer", "ended", "eventually", "logged_in", "private"]
+
+
+def logged_in(url: str) -> pg8000.native.Connection:
+    """A connection to Postgres with the login of this address."""
+    parts = urlsplit(url)
+    return pg8000.native.Connection(
+        parts.username or "",
+        host=parts.hostname or "",
+        port=parts.port or 0,
+        database=parts.path[1:],
+        password=parts.password,
+        timeout=5,
+    )
 
 
 def ended(process: subprocess.Popen[bytes], within_s: float = 20) -> int:

@@ -19,7 +19,7 @@ from leadline.sync.keys import JOBS, prefix
 from local.logins import table
 from tests.e2e.test_cli import leadline
 from tests.faults import wire
-from tests.servers import eventually
+from tests.servers import eventually, logged_in
 from tests.system import CHECKOUT, System
 
 # Postgres: what may be done is done without effect; what may not is refused before that.
@@ -110,17 +110,9 @@ def address(system: System, secret: str, login: str) -> str:
 def test_a_login_does_in_postgres_what_it_needs_and_nothing_else(
     system: System, login: str
 ) -> None:
-    parts = urlsplit(address(system, "database-url", login))
     expected = {text for group in MAY[login] for text in ROWS[group]} | MAY_ALSO.get(login, set())
     done = set()
-    with pg8000.native.Connection(
-        parts.username or "",
-        host=parts.hostname or "",
-        port=parts.port or 0,
-        database=parts.path[1:],
-        password=parts.password,
-        timeout=5,
-    ) as connection:
+    with logged_in(address(system, "database-url", login)) as connection:
         for statement in (text for group in ROWS.values() for text in group):
             refusal = _refusal(connection, statement)
             if refusal is None:
@@ -142,14 +134,7 @@ def _refusal(connection: pg8000.native.Connection, statement: str) -> str | None
 def test_no_function_of_the_schema_is_for_everybody_nor_looks_where_others_write(
     system: System,
 ) -> None:
-    parts = urlsplit(system.url("database"))
-    with pg8000.native.Connection(
-        parts.username or "",
-        host=parts.hostname or "",
-        port=parts.port or 0,
-        database=parts.path[1:],
-        password=parts.password,
-    ) as connection:
+    with logged_in(system.url("database")) as connection:
         found = connection.run(
             "SELECT proname, proacl IS NULL OR array_to_string(proacl, ',') ~ '(^|,)=',"
             " COALESCE(array_to_string(proconfig, ',') ~ 'search_path=', false)"

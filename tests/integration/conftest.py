@@ -31,16 +31,9 @@ from leadline.runtime.session import Session
 from leadline.sync import replies
 from leadline.sync.queue import WorkQueue
 from leadline.users import stages
+from tests.unit.conftest import SECRETS
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
-SECRETS = (
-    "API_KEYS",
-    "INTERNAL_KEY",
-    "DATABASE_URL",
-    "AMQP_URL",
-    "REDIS_URL",
-    "BITRIX_WEBHOOK_URL",
-)
 Result = TypeVar("Result")
 Control = Callable[..., Any]
 

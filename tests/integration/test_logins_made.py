@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pg8000.native
 import pika
 import pytest
 import redis
@@ -16,7 +15,7 @@ import requests
 
 from local.runner.servers.postgres import binary
 from local.runner.servers.rabbitmq import RabbitMQ
-from tests.servers import private
+from tests.servers import logged_in, private
 
 CHECKOUT = Path(__file__).parents[2]
 Made = dict[str, str]
@@ -63,16 +62,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 
 def test_each_login_gets_in_by_the_address_made_for_it(made: Made) -> None:
     for name, text in made.items():
-        parts = urlsplit(text)
         if name.startswith("database-url-"):
-            with pg8000.native.Connection(
-                parts.username or "",
-                host=parts.hostname or "",
-                port=parts.port or 0,
-                database=parts.path[1:],
-                password=parts.password,
-            ) as connection:
-                assert connection.run("SELECT current_user") == [[parts.username]]
+            with logged_in(text) as connection:
+                assert connection.run("SELECT current_user") == [[urlsplit(text).username]]
         elif name.startswith("amqp-url-"):
             pika.BlockingConnection(pika.URLParameters(text)).close()
         elif name.startswith("redis-url-"):
