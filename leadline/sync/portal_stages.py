@@ -34,7 +34,6 @@ def _read() -> list[str]:
     except BitrixError as error:
         portals.react(error)
         raise
-    portals.crm_mode().learned()
     # Its own error is that of one command, and no reason to stop calls.
     if isinstance(answers["stages"], BitrixError):
         raise answers["stages"]

@@ -54,6 +54,6 @@ def test_of_rabbitmq_for_a_publisher(amqp_url: str) -> None:
     try:
         assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=1) == [False]
         address.is_valid = True
-        assert publisher.publish([Message(QUEUE, b"{}", "m")]) == [True]
+        assert publisher.publish([Message(QUEUE, b"{}", "m")], timeout_s=30) == [True]
     finally:
         publisher.close()
