@@ -5,6 +5,7 @@ phone rows, so that a phone can be replaced instead of added. Looked up through 
 which can select phones.
 """
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ _DIGITS = 18
 PAGE = 50
 #: Fewer than a page, so that doubled leads still fit on it.
 LOOK_UP_MAX = 25
+#: Digits that two notations of one phone share at its end: without a country's or a trunk code.
+_PHONE_TAIL = range(7, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,7 @@ def create(user_id: int, state: State, originator: str) -> Command:
     """Make the lead, recognisable for ever by its origin."""
     fields = {
         **_name(state.full_name),
-        "originatorId": originator,
-        "originId": str(user_id),
+        **origin(user_id, originator),
         "fm": [{"typeId": "PHONE", "valueType": "WORK", "value": state.phone}],
     }
     if state.stage:
@@ -64,9 +66,19 @@ def create(user_id: int, state: State, originator: str) -> Command:
     return Command(ADD, {"entityTypeId": LEAD, "fields": fields})
 
 
-def update(agreed: Agreed, state: State, *, with_stage: bool) -> Command | None:
-    """Change what differs from what both sides last knew; None where nothing does."""
-    fields: dict[str, Any] = {}
+def origin(user_id: int, originator: str) -> dict[str, str]:
+    """The fields by which a lead is recognised as this user's."""
+    return {"originatorId": originator, "originId": str(user_id)}
+
+
+def update(
+    agreed: Agreed, state: State, *, with_stage: bool, origin: dict[str, str] | None = None
+) -> Command | None:
+    """Change what differs from what both sides last knew; None where nothing does.
+
+    `origin`: the origin that the lead still lacks.
+    """
+    fields: dict[str, Any] = dict(origin or {})
     if state.full_name != agreed.full_name:
         fields |= _name(state.full_name)
     if state.phone != agreed.phone:
@@ -142,13 +154,31 @@ class Found:
     """A row of a look-up."""
 
     lead_id: int
-    #: None where title and name say two things.
-    full_name: str | None
+    title: str
+    name: str
     #: Phone numbers with the ids of their rows.
     phones: tuple[Phone, ...]
     stage: str
     origin: str
     originator: str
+
+    @property
+    def full_name(self) -> str | None:
+        """None where the lead has none, or title and name say two things."""
+        return _full_name(self.title, self.name) or None
+
+    def is_of_others(self, originator: str) -> bool:
+        """Whether its origin names somebody else than a user who was looked up by this originator.
+
+        For a lead that such a look-up did not find.
+        """
+        return bool(self.origin) or self.originator not in {"", originator}
+
+    def resembles(self, state: State) -> bool:
+        """Whether it has this name or this phone, in whatever notation."""
+        names = {_words(self.title), _words(self.name)} - {""}
+        is_named = _words(state.full_name) in names or _words(state.full_name[:NAME_MAX]) in names
+        return is_named or any(_is_same_phone(number, state.phone) for number, _ in self.phones)
 
     def agreed(self, phone: str, before: Agreed | None = None) -> Agreed:
         """The lead as it is.
@@ -204,7 +234,8 @@ def _found(row: Any) -> Found | None:
         return None
     return Found(
         lead_id,
-        _full_name(_text(row, "TITLE") or "", _text(row, "NAME") or "") or None,
+        _text(row, "TITLE") or "",
+        _text(row, "NAME") or "",
         phones,
         _text(row, "STATUS_ID") or "",
         _text(row, "ORIGIN_ID") or "",
@@ -215,6 +246,18 @@ def _found(row: Any) -> Found | None:
 def _full_name(title: str, name: str) -> str | None:
     """The name of a lead whose title and name are these; None where they say two things."""
     return title if name == title[:NAME_MAX] else None
+
+
+def _words(text: str) -> str:
+    """A name without the differences that people don't see."""
+    return " ".join(text.casefold().split())
+
+
+def _is_same_phone(one: str, other: str) -> bool:
+    """Whether both are one number: +7 701 111 22 33, 8 (701) 111-22-33 and 701 1112233 are."""
+    digits = [re.sub(r"\D", "", number).lstrip("0")[-_PHONE_TAIL[-1] :] for number in (one, other)]
+    shared = min(map(len, digits))
+    return shared in _PHONE_TAIL and digits[0][-shared:] == digits[1][-shared:]
 
 
 def _phones(rows: Any, kind: str, value: str, row_id: str) -> tuple[Phone, ...] | None:

@@ -17,10 +17,9 @@ from leadline.sync.plan import (
     LookUp,
     Write,
     applied,
-    conflicting,
     deferred,
     failed,
-    is_of_others,
+    found_by_id,
     looked_up,
     unclear,
 )
@@ -136,9 +135,7 @@ class Call:
             if entry.is_alone:
                 raise OutcomeUnknown("the look-up can't be read")
             return unclear(entry)
-        if named and is_of_others(entry, named):
-            return conflicting(entry, named)
-        return looked_up(entry, named, now_ms)
+        return found_by_id(entry, named, now_ms)
 
     def _finish(self, settlements: list[Settlement]) -> None:
         """Write down, reply, release: a crash after any of them loses and doubles nothing."""

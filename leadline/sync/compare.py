@@ -68,9 +68,8 @@ def _ours(
     """The user's leads: the one that the ledger names first, then by age."""
     if by_origin:
         return sorted(by_origin, key=lambda lead: (lead.lead_id != user.lead_id, lead.lead_id))
-    # Without an origin it can be ours all the same: somebody has told us its id.
-    is_anothers = by_id is not None and by_id.origin and by_id.originator == originator
-    return [] if by_id is None or is_anothers else [by_id]
+    # Without an origin it can be ours all the same: a reply or an import named it.
+    return [] if by_id is None or by_id.is_of_others(originator) else [by_id]
 
 
 def _drifted(user: Kept, lead: Found) -> tuple[str, ...]:

@@ -152,6 +152,8 @@ class Entry:
     vanished: int = 0
     #: Its leads, or those of users looked up with it, fill a page: it is looked up alone.
     is_alone: bool = False
+    #: The lead was found by its id and bears no origin yet.
+    lacks_origin: bool = False
 
     @property
     def wants_look(self) -> bool:
@@ -204,6 +206,7 @@ class Entry:
             originator=content.get(b"originator", b"").decode(),
             vanished=number(b"vanished"),
             is_alone=b"alone" in content,
+            lacks_origin=b"lacks_origin" in content,
             events=tuple(sorted(map(Owed.loads, events), key=lambda event: -event.order)),
         )
 

@@ -60,6 +60,8 @@ _ALONE: Fields = {"alone": 1}
 #: How often in a row a lead may vanish before its user fails: in simple CRM mode each one does.
 VANISHED_MAX = 2
 VANISHED = "its lead vanished twice in a row: is it deleted at once, or is the CRM in simple mode?"
+#: Why a lead that a message names is not taken for the user's.
+UNLIKE = "has no origin, and neither this user's name nor phone: correct it there, then send again"
 #: What leads bear where neither the setting nor the sender says.
 DEFAULT_ORIGINATOR = "leadline"
 
@@ -82,7 +84,9 @@ def plan(entry: Entry) -> Plan:
     if entry.agreed_order >= entry.order and entry.agreed_stage_order >= entry.stage_order:
         return Nothing()
     with_stage = entry.stage_order > entry.agreed_stage_order
-    command = leads.update(entry.agreed, entry.state, with_stage=with_stage)
+    # Name and phone, by which it was recognised, may change: from now on its origin says whose.
+    origin = leads.origin(entry.user_id, originator_of(entry)) if entry.lacks_origin else None
+    command = leads.update(entry.agreed, entry.state, with_stage=with_stage, origin=origin)
     return Write(command, is_create=False) if command else Nothing()
 
 
@@ -113,6 +117,7 @@ def applied(entry: Entry, agreed: Agreed | None, *, is_create: bool = False) -> 
         # older message that touched it may still be on its way.
         "agreed_stage_order": entry.order if is_create else entry.stage_order,
         "epoch": entry.epoch,
+        "lacks_origin": "",
         **_CERTAIN,
     }
     if was_updated:
@@ -146,6 +151,7 @@ def looked_up(entry: Entry, lead: Found | None, now_ms: int) -> Settlement:
         "vanished": "",
         # A stage that was agreed on before, and is another now, was set by hand in the CRM.
         "agreed_stage_order": entry.stage_order if is_same_stage else entry.agreed_stage_order,
+        "lacks_origin": "" if lead.origin else 1,
         **_CERTAIN,
         **_looked(entry),
     }
@@ -157,16 +163,27 @@ def _looked(entry: Entry) -> Fields:
     return {"looked_order": entry.look_order} if entry.wants_look else {}
 
 
-def is_of_others(entry: Entry, lead: Found) -> bool:
-    """Whether a lead that is not this user's by its origin is somebody else's: it bears another."""
-    return bool(lead.origin) or lead.originator not in {"", originator_of(entry)}
+def found_by_id(entry: Entry, lead: Found | None, now_ms: int) -> Settlement:
+    """As `looked_up`, for a lead that is known by its id alone.
+
+    A message may name any lead, by mistake or by malice. One without an origin is the user's if it
+    has the user's name or phone, or had when it was last seen.
+    """
+    if lead is None:
+        return looked_up(entry, None, now_ms)
+    if lead.is_of_others(originator_of(entry)):
+        of = "user" if lead.originator == originator_of(entry) else "installation"
+        return _refused(entry, f"lead {lead.lead_id} belongs to another {of}")
+    was_seen = entry.agreed is not None and entry.agreed.lead_id == lead.lead_id
+    if was_seen or entry.state is None or lead.resembles(entry.state):
+        return looked_up(entry, lead, now_ms)
+    return _refused(entry, f"lead {lead.lead_id} {UNLIKE}")
 
 
-def conflicting(entry: Entry, lead: Found) -> Settlement:
-    """The lead that a message named is somebody else's; the next event gets one of its own."""
-    of = "user" if lead.originator == originator_of(entry) else "installation"
-    error = Rejected(f"lead {lead.lead_id} belongs to another {of}")
-    return replace(failed(entry, error, now_ms=0), fields={"agreed": "", "hint": "", "doubt": 1})
+def _refused(entry: Entry, reason: str) -> Settlement:
+    """The lead that a message named is not taken; the next event that names none gets a new one."""
+    settled = failed(entry, Rejected(reason), now_ms=0)
+    return replace(settled, fields={"agreed": "", "hint": "", "doubt": 1})
 
 
 def deferred(entry: Entry, wait_ms: int) -> Settlement:

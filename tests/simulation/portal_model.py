@@ -435,7 +435,13 @@ class PortalModel:
         if lead is None or lead.is_deleted:
             raise Failure("NOT_FOUND", "Not found")
         fields = params.get("fields") or {}
-        for key, name in (("title", "title"), ("name", "name"), ("stageId", "stage")):
+        for key, name in (
+            ("title", "title"),
+            ("name", "name"),
+            ("stageId", "stage"),
+            ("originatorId", "originator"),
+            ("originId", "origin"),
+        ):
             if key in fields:
                 setattr(lead, name, str(fields[key]))
         for key, row in (fields.get("fm") or {}).items():

@@ -56,4 +56,4 @@ def known(*events: Owed, **more: Any) -> Entry:
 def found(lead_id: int = 55, *, origin: str = "7", originator: str = "leadline") -> Found:
     """A lead as a look-up shows it."""
     phones = ((STATE.phone, 9),)
-    return Found(lead_id, STATE.full_name, phones, "NEW", origin, originator)
+    return Found(lead_id, STATE.full_name, STATE.full_name, phones, "NEW", origin, originator)

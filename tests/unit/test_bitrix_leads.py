@@ -163,7 +163,8 @@ def test_a_lead_that_is_found_is_known_as_it_is() -> None:
 
 def test_what_a_lead_does_not_have_is_empty() -> None:
     (bare,) = leads.found([{"ID": "55"}])
-    assert bare == Found(55, None, (), "", "", "")
+    assert bare == Found(55, "", "", (), "", "", "")
+    assert bare.full_name is None
     assert bare.agreed("+77001112233") == Agreed(55)
 
 

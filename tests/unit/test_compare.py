@@ -43,8 +43,8 @@ def test_a_user_without_a_lead_is_missing_and_can_be_repaired() -> None:
 @pytest.mark.parametrize(
     ("lead", "field"),
     [
-        (replace(LEAD, full_name="Bob"), "full_name"),
-        (replace(LEAD, full_name=None), "full_name"),
+        (replace(LEAD, title="Bob", name="Bob"), "full_name"),
+        (replace(LEAD, title="Bob"), "full_name"),
         (replace(LEAD, phones=()), "phone"),
         (replace(LEAD, phones=(("+77005556677", 9),)), "phone"),
     ],
@@ -55,7 +55,7 @@ def test_another_name_or_phone_is_drift_and_can_be_repaired(lead: Found, field: 
 
 
 def test_all_that_differs_is_named() -> None:
-    lead = replace(LEAD, full_name="Bob", phones=(), stage="JUNK")
+    lead = replace(LEAD, title="Bob", phones=(), stage="JUNK")
     finding = compared(replace(USER, owes_stage=True), lead)
     assert finding.fields == ("full_name", "phone", "stage")
 
@@ -79,7 +79,7 @@ def test_a_stage_that_never_reached_the_crm_is_drift() -> None:
 
 
 def test_a_drifted_lead_that_was_moved_is_both() -> None:
-    finding = compared(USER, replace(LEAD, full_name="Bob", stage="JUNK"))
+    finding = compared(USER, replace(LEAD, title="Bob", stage="JUNK"))
     assert (finding.kind, finding.fields, finding.is_moved) == ("drifted", ("full_name",), True)
 
 
@@ -103,18 +103,22 @@ def test_a_user_that_failed_and_is_in_order_only_needs_a_success() -> None:
     assert finding == Finding("ok", 7, (55,), version=3, is_repairable=True)
 
 
-@pytest.mark.parametrize(
-    ("origin", "originator"), [("", ""), ("8", "another system"), ("", "leadline")]
-)
-def test_a_lead_without_our_origin_is_the_users_where_the_ledger_names_it(
+@pytest.mark.parametrize(("origin", "originator"), [("", ""), ("", "leadline")])
+def test_a_lead_without_an_origin_is_the_users_where_the_ledger_names_it(
     origin: str, originator: str
 ) -> None:
     named = found(origin=origin, originator=originator)
     assert compared(USER, by_id=named) == Finding("ok", 7, (55,), version=3)
 
 
-def test_a_lead_of_another_user_is_not_the_users_though_the_ledger_names_it() -> None:
-    assert compared(USER, by_id=found(origin="8")).kind == "missing"
+@pytest.mark.parametrize(
+    ("origin", "originator"), [("8", "leadline"), ("8", "another system"), ("", "another system")]
+)
+def test_a_lead_of_others_is_not_the_users_though_the_ledger_names_it(
+    origin: str, originator: str
+) -> None:
+    named = found(origin=origin, originator=originator)
+    assert compared(USER, by_id=named).kind == "missing"
 
 
 def test_the_lead_with_the_users_origin_counts_before_the_one_that_the_ledger_names() -> None:

@@ -18,7 +18,7 @@ from leadline.runtime.errors import (
     Unavailable,
 )
 from leadline.sync.entry import Owed
-from leadline.sync.plan import Nothing, applied, conflicting, failed, looked_up, plan
+from leadline.sync.plan import Nothing, applied, failed, found_by_id, looked_up, plan
 from tests.unit.entries import MILLION, entry, found, known, owed
 
 NOW = 1_000_000_000
@@ -185,7 +185,7 @@ def test_a_look_up_costs_no_attempt() -> None:
 
 
 def test_a_lead_of_another_user_is_never_taken_over() -> None:
-    conflict = conflicting(entry(owed(), hint=55), found(origin="8"))
+    conflict = found_by_id(entry(owed(), hint=55), found(origin="8"), NOW)
     assert conflict.fields == {"agreed": "", "hint": "", "doubt": 1}, "it is not tried once more"
     (event,) = conflict.events
     assert event.answered is not None

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from leadline.bitrix24.leads import Agreed
+from leadline.bitrix24.leads import Agreed, Found, State
 from leadline.runtime.errors import (
     BitrixError,
     LeadGone,
@@ -17,14 +17,16 @@ from leadline.runtime.errors import (
 )
 from leadline.sync.entry import Answered, Fields, Settlement
 from leadline.sync.plan import (
+    UNLIKE,
     VANISHED,
+    Write,
     applied,
-    conflicting,
     deferred,
     failed,
-    is_of_others,
+    found_by_id,
     looked_up,
     originator_of,
+    plan,
     unclear,
 )
 from tests.unit.conftest import Configure
@@ -51,6 +53,7 @@ def test_after_a_create_all_of_the_newest_state_is_agreed_on() -> None:
             "agreed_order": 3 * MILLION,
             "agreed_stage_order": 3 * MILLION,
             "epoch": "e",
+            "lacks_origin": "",
             **CERTAIN,
         },
         (owed(3, answered=Answered("synced", 1, 55, fence="1")),),
@@ -66,6 +69,7 @@ def test_after_an_update_only_a_stage_that_was_touched_is_agreed_on() -> None:
             "agreed_order": 3 * MILLION,
             "agreed_stage_order": 2 * MILLION,
             "epoch": "e",
+            "lacks_origin": "",
             **CERTAIN,
             "vanished": "",
         },
@@ -121,7 +125,7 @@ def test_a_lead_that_is_found_is_agreed_on_as_it_is_and_compared_with_the_state(
 ) -> None:
     before = Agreed(55, STATE.full_name, STATE.phone, 9)
     leased = known(owed(2), agreed=before, is_doubtful=True, hint=8, vanished=1, epoch="e")
-    lead = replace(found(), full_name="Bob", stage=stage)
+    lead = replace(found(), title="Bob", name="Bob", stage=stage)
     assert looked_up(leased, lead, NOW) == Settlement(
         leased,
         {
@@ -130,6 +134,7 @@ def test_a_lead_that_is_found_is_agreed_on_as_it_is_and_compared_with_the_state(
             "agreed_stage_order": agreed_stage_order * MILLION,
             "epoch": "e",
             "vanished": "",
+            "lacks_origin": "",
             **CERTAIN,
         },
     )
@@ -158,7 +163,7 @@ def test_a_lead_that_vanished_twice_and_is_not_found_is_answered_with_the_reason
 def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
     leased = entry(owed(), hint=55)
     answered = Answered("failed", 1, reason="lead 55 belongs to another user")
-    assert conflicting(leased, found(origin="8")) == Settlement(
+    assert found_by_id(leased, found(origin="8"), NOW) == Settlement(
         leased, {"agreed": "", "hint": "", "doubt": 1}, (owed(answered=answered),)
     )
 
@@ -170,19 +175,59 @@ def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
         ("7", "staging", "installation"),
         ("", "staging", "installation"),
         ("7", "", "installation"),
-        ("", "", None),
     ],
 )
 def test_a_lead_that_bears_somebody_elses_origin_is_not_taken(
-    origin: str, originator: str, of: str | None
+    origin: str, originator: str, of: str
 ) -> None:
     leased = entry(owed(), hint=55)
-    lead = replace(found(origin=origin), originator=originator)
-    assert is_of_others(leased, lead) == (of is not None)
-    if of:
-        (event,) = conflicting(leased, lead).events
-        assert event.answered is not None
-        assert event.answered.reason == f"lead 55 belongs to another {of}"
+    (event,) = found_by_id(leased, found(origin=origin, originator=originator), NOW).events
+    assert event.answered is not None
+    assert event.answered.reason == f"lead 55 belongs to another {of}"
+
+
+@pytest.mark.parametrize(
+    ("title", "name", "phone"),
+    [
+        ("Ann Lee", "Ann Lee", "+49301112233"),
+        ("ann  LEE ", "", "+49301112233"),
+        ("A request from the site", "Ann Lee", "+49301112233"),
+        ("A request from the site", "", "8 (700) 111-22-33"),
+        ("", "", "700 111 22 33"),
+        ("", "", "+77001112233"),
+    ],
+)
+def test_a_lead_without_an_origin_is_taken_by_its_name_or_phone_and_gets_its_origin(
+    title: str, name: str, phone: str
+) -> None:
+    leased = entry(owed(), hint=55)
+    taken = found_by_id(leased, Found(55, title, name, ((phone, 9),), "NEW", "", ""), NOW)
+    assert (taken.events, taken.fields["lacks_origin"]) == ((), 1)
+    agreed = Agreed(55, STATE.full_name, STATE.phone, 9)
+    step = plan(replace(leased, agreed=agreed, lacks_origin=True, agreed_stage_order=MILLION))
+    assert isinstance(step, Write)
+    assert step.command.params["id"] == 55
+    assert step.command.params["fields"] == {"originatorId": "leadline", "originId": "7"}
+    assert applied(leased, agreed).fields["lacks_origin"] == ""
+
+
+@pytest.mark.parametrize("phone", ["", "112233", "+77001112234", "33", "+7 700", "0"])
+def test_a_lead_without_an_origin_is_not_taken_on_a_messages_word(phone: str) -> None:
+    stranger = Found(55, "Bob Stone", "Bob", ((phone, 9),) if phone else (), "NEW", "", "")
+    leased = entry(owed(), hint=55)
+    answered = Answered("failed", 1, reason=f"lead 55 {UNLIKE}")
+    assert found_by_id(leased, stranger, NOW) == Settlement(
+        leased, {"agreed": "", "hint": "", "doubt": 1}, (owed(answered=answered),)
+    )
+    # One that was seen as the user's stays it, whatever both are called now.
+    assert found_by_id(known(owed(2), is_doubtful=True), stranger, NOW).events == ()
+    assert found_by_id(leased, None, NOW).events == ()
+
+
+def test_a_lead_without_name_and_phone_is_like_nobody() -> None:
+    blank = Found(55, "", "", (), "NEW", "", "")
+    leased = entry(owed(), hint=55, state=State("", "", None))
+    assert found_by_id(leased, blank, NOW).events != ()
 
 
 def test_what_was_not_sent_waits_for_its_method_and_is_as_it_was() -> None:

@@ -1,0 +1,100 @@
+"""Leads without an origin, which a message names: taken by name or phone, never on its word."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.faults import portal
+from tests.faults.wire import DEAD_REPLIES, Wire, plugged_in
+from tests.system import System
+
+WEBHOOK = "rest/1/local-webhook-code"
+#: Users that Postgres does not know, each once.
+_UNKNOWN = count(8_000_000)
+
+
+@pytest.fixture(autouse=True)
+def _portal_in_order(system: System) -> Iterator[None]:
+    with portal.in_order(system):
+        yield
+
+
+@pytest.fixture
+def wire(system: System) -> Iterator[Wire]:
+    with plugged_in(system) as plugged:
+        yield plugged
+
+
+@pytest.fixture
+def lead(system: System) -> dict[str, Any]:
+    """A lead as a person or another program makes it."""
+    fields = {"TITLE": "Заявка с сайта", "PHONE": [{"VALUE": "8 (701) 555-66-77"}]}
+    lead_id = _call(system, "crm.lead.add", fields=fields)
+    return _read(system, int(lead_id))
+
+
+def _call(system: System, method: str, **params: object) -> Any:
+    url = f"{system.url('bitrix24')}/{WEBHOOK}/{method}"
+    return system.http.post(url, json=params, timeout=10).json()["result"]
+
+
+def _read(system: System, lead_id: int) -> dict[str, Any]:
+    return dict(_call(system, "crm.lead.get", id=lead_id))
+
+
+def _answered(wire: Wire, user: dict[str, Any], replies: int = 1) -> dict[str, Any]:
+    """Send the user's state; the reply is a dead letter, as Postgres does not know the user."""
+    data = {"action": "update_card", "user": user, "replyQueue": "bitrix.responses"}
+    wire.publish({"pattern": "user_updated", "data": data})
+
+    def is_reply(content: Any) -> bool:
+        return isinstance(content, dict) and content.get("user_id") == user["id"]
+
+    dead = wire.await_letters(DEAD_REPLIES, lambda one: is_reply(one.content), replies)
+    return dict(dead[-1].content)
+
+
+def _user(lead: dict[str, Any], full_name: str, phone: str) -> dict[str, Any]:
+    return {
+        "id": next(_UNKNOWN),
+        "full_name": full_name,
+        "phone": phone,
+        "stage": "NEW",
+        "bitrix_lead_id": int(lead["ID"]),
+    }
+
+
+def test_a_lead_of_strangers_is_neither_read_out_nor_written(
+    system: System, wire: Wire, lead: dict[str, Any]
+) -> None:
+    user = _user(lead, "Чужой Человек", "+77019998877")
+    reply = _answered(wire, user)
+    assert reply["status"] == "error"
+    assert f"lead {lead['ID']} has no origin" in reply["reason"]
+    assert lead["TITLE"] not in reply["reason"]
+    assert _read(system, int(lead["ID"])) == lead
+    assert portal.leads_of(system, user["id"]) == []
+
+
+def test_a_lead_that_was_refused_is_taken_once_a_person_has_corrected_it(
+    system: System, wire: Wire, lead: dict[str, Any]
+) -> None:
+    user = _user(lead, "Новый Клиент", "+77018887766")
+    assert _answered(wire, user)["status"] == "error"
+    _call(system, "crm.lead.update", id=lead["ID"], fields={"NAME": "Новый Клиент"})
+    assert _answered(wire, user, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
+    assert portal.lead_of(system, user["id"])["TITLE"] == "Новый Клиент"
+
+
+def test_a_lead_with_the_users_phone_is_taken_and_bears_its_origin_from_then_on(
+    system: System, wire: Wire, lead: dict[str, Any]
+) -> None:
+    user = _user(lead, "Анна Ли", "+77015556677")
+    assert _answered(wire, user)["bitrix_lead_id"] == user["bitrix_lead_id"]
+    assert portal.looks_like(portal.lead_of(system, user["id"]), user)
+    # By its origin it is found, though name and phone are others and nobody names it.
+    other = {**user, "full_name": "Анна Новая", "phone": "+77012223344", "bitrix_lead_id": None}
+    assert _answered(wire, other, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
+    assert portal.looks_like(portal.lead_of(system, user["id"]), other)
