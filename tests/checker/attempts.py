@@ -87,9 +87,10 @@ def _after(one: _Attempt, counts: set[int], *, joins: bool) -> tuple[set[int], f
 
 
 def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
-    """A reply counts no more attempts than failed, and on a success the last one.
+    """A reply counts no more attempts than failed, and the last one if that ended the event.
 
-    What was refused is not among them.
+    It ends with a success, or with what a look-up showed, though that was answered. What was
+    refused is not among them.
     """
     by_event, by_user = _by_event(history), _by_user(history)
     for reply in history.replies:
@@ -101,7 +102,8 @@ def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
                 continue  # what was sent and did not arrive is not known
             attempts = by_user.get(reply.user, [])
         failed = sum(one.seen != "done" for one in attempts)
-        if reply.attempts > failed + (reply.status == "success"):
+        is_verdict = not reply.is_passing and bool(attempts) and attempts[-1].is_lookup
+        if reply.attempts > failed + (reply.status == "success" or is_verdict):
             yield _broken("refusals", f"{failed} attempts failed, but {reply}", reply.user)
 
 

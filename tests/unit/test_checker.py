@@ -158,6 +158,14 @@ def test_a_history_that_keeps_every_rule_breaks_none() -> None:
     assert check(WELL) == []
 
 
+def test_an_event_that_a_look_up_ended_has_had_one_attempt() -> None:
+    history = on_portal(
+        request(1, command("crm.lead.list", events=("e4",))),
+        replies=(reply(4, 3, status="error", outcome="failed"),),
+    )
+    assert [*attempts.refusals_cost_no_attempt(history)] == []
+
+
 def one_user(*writes: ClientWrite, events: tuple[LedgerEvent, ...], **more: Any) -> History:
     """A history of the ledger only."""
     last = events[-1]
@@ -520,6 +528,15 @@ BREAK: dict[Rule, dict[str, History]] = {
         "of a user": on_portal(
             request(0, command(), fate="refused"), request(1, command(result="error")),
             replies=(reply(4, 3, attempts=3, status="error", outcome="failed"),),
+        ),
+        "a refusal before a look-up that ended it": on_portal(
+            request(0, command(events=("e4",)), fate="refused"),
+            request(1, command("crm.lead.list", events=("e4",))),
+            replies=(reply(4, 3, attempts=2, status="error", outcome="failed"),),
+        ),
+        "a look-up that ended nothing": on_portal(
+            request(1, command("crm.lead.list", events=("e4",))),
+            replies=(reply(4, 3, status="error", outcome="failed", is_passing=True),),
         ),
     },
     attempts.three_attempts_are_made: {
