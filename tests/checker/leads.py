@@ -147,9 +147,15 @@ def _is_forgotten(write: LeadWrite, user: LedgerUser, history: History) -> bool:
     """Whether Postgres and Redis have both lost what wrote a stage: it looks as if set by hand."""
     if write.by != "us" or write.written is None:
         return False
-    version = (user.id, write.written[1])
-    lost = any(version in fork.lost for fork in history.injected.forks)
-    return lost and any(at > write.at - LONGEST_CALL_S for at in history.injected.redis_losses)
+    return _was_lost(write, user.id, history) and any(
+        at > write.at - LONGEST_CALL_S for at in history.injected.redis_losses
+    )
+
+
+def _was_lost(write: LeadWrite, user_id: int, history: History) -> bool:
+    """Whether Postgres has lost the version that was written."""
+    version = write.written and (user_id, write.written[1])
+    return any(version in fork.lost for fork in history.injected.forks)
 
 
 def _may_be_missing(user: LedgerUser, history: History) -> bool:
@@ -184,7 +190,8 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
     """We write a stage over one that a person set only for a write that gave a stage.
 
     It must be one whose success had not been answered before the person's change: a retry, a
-    repair or an update that did not touch the stage leaves it alone.
+    repair or an update that did not touch the stage leaves it alone. Excused is the first write
+    after Postgres lost writes of the user, which puts back the stage that they had changed.
     """
     if not history.is_broker_complete:
         return
@@ -199,11 +206,27 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
     losses = history.injected.redis_losses
     for lead in history.leads:
         for by_hand, ours in _stages_overwritten(lead):
+            if _puts_back(lead, by_hand, ours, history):
+                continue
             ends = [settled.get(event.id, ours) for event in touches[lead.user]]
             is_late = not any(end > by_hand for end in ends)
             if is_late and not any(min(ends, default=0) <= one <= ours for one in losses):
                 what = f"the stage of {by_hand} was overwritten at {ours}: {lead}"
                 yield Broken("stage by hand", "P3", what, lead.user)
+
+
+def _puts_back(lead: Lead, by_hand: float, ours: float, history: History) -> bool:
+    """Whether it is our first write of a stage since Postgres lost writes of this user."""
+    kept = [
+        one.at
+        for one in lead.writes
+        if one.by == "us" and STAGE in one.fields and not _was_lost(one, lead.user, history)
+    ]
+    last = max((at for at in kept if at < ours), default=float("-inf"))
+    return any(
+        last <= fork.at <= by_hand and lead.user in {user for user, _ in fork.lost}
+        for fork in history.injected.forks
+    )
 
 
 def _stages_overwritten(lead: Lead) -> Iterator[tuple[float, float]]:

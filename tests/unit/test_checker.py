@@ -443,6 +443,19 @@ BREAK: dict[Rule, dict[str, History]] = {
             events=(event(1, A), event(2, B, "full_name")),
             replies=(reply(1, 1),), is_broker_complete=True,
         ),
+        "after a fork that lost another's": of_lead(
+            A,
+            lead(A, made(0), by_hand(2, stage="JUNK"), wrote(3, {"stage": "NEW"})),
+            events=(event(1, A), event(2, A)), replies=(reply(1, 1),), is_broker_complete=True,
+            injected=Injected(forks=(Fork(1, frozenset({(2, 2)})),)),
+        ),
+        "after what a fork lost was put back": of_lead(
+            A,
+            lead(A, made(0), wrote(2, {"stage": "NEW"}), by_hand(3, stage="JUNK"),
+                 wrote(4, {"stage": "NEW"})),
+            events=(event(1, A), event(2, A)), replies=(reply(1, 1),), is_broker_complete=True,
+            injected=Injected(forks=(Fork(1, frozenset({(1, 2)})),)),
+        ),
     },
     leads.leads_never_go_back: {
         "an older version": of_lead(A, lead(A, made(0, (1, 1)), wrote(1, NAME_B, (1, 3)),
@@ -716,6 +729,13 @@ KEEP: dict[Rule, dict[str, History]] = {
             lead(MOVED, made(0), by_hand(2, stage="NEW2"), wrote(3, JUNK)),
             events=(event(1, A), event(2, MOVED, "stage")),
             replies=(reply(1, 1), reply(2, 4)), is_broker_complete=True,
+        ),
+        "what a fork lost is put back": of_lead(
+            A,
+            lead(A, made(0), wrote(0.5, JUNK), by_hand(2, stage="NEW2"),
+                 wrote(3, {"stage": "NEW"})),
+            events=(event(1, A),), replies=(reply(1, 0.2),), is_broker_complete=True,
+            injected=Injected(forks=(Fork(1, frozenset({(1, 2)})),)),
         ),
     },
     leads.leads_never_go_back: {
