@@ -237,7 +237,7 @@ def test_an_emptied_table_leaves_nobody_behind(postgres: str) -> None:
 
 @pytest.mark.parametrize("request_", [Changes(full_name="Bo"), Move(stage="JUNK")])
 def test_a_write_and_its_answer_enter_no_index_of_users(request_: Changes | Move) -> None:
-    """Each would be a page somewhere in a large table: docs/operations.md, "Millions of users"."""
+    """Each would be a page somewhere in a large table: docs/postgres.md, "Millions of users"."""
     event = create()
     answer(event, is_synced=True)  # the first answer brings the lead's id, which is indexed
     rows("BEGIN")  # on the connection that the others use too
