@@ -1,4 +1,4 @@
-"""The pages agree with each other: links lead somewhere, and both READMEs tell the same."""
+"""The pages agree: links resolve, the index is complete, both READMEs say the same."""
 
 import re
 from pathlib import Path
@@ -55,6 +55,13 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(text_of(target)), link
 
 
+def test_the_index_lists_every_page() -> None:
+    index = ROOT / "docs/README.md"
+    listed = {(index.parent / link.partition("#")[0]).resolve() for link in links(text_of(index))}
+    pages = {page for page in PAGES if page.parent in (ROOT / "docs", ROOT / "docs/deploy")}
+    assert pages - listed == {index}
+
+
 ENGLISH, RUSSIAN = text_of(ROOT / "README.md"), text_of(ROOT / "README.ru.md")
 
 
@@ -74,6 +81,11 @@ def test_both_readmes_have_the_same_tables_and_lists() -> None:
     assert rows(ENGLISH) == rows(RUSSIAN)
 
 
+def test_both_readmes_have_the_same_figures() -> None:
+    russian = re.sub(r"(?<=\d),(?=\d)", ".", re.sub(r"(?<=\d)\s(?=\d{3}\b)", "", RUSSIAN))
+    assert figures(re.sub(r"(?<=\d),(?=\d{3}\b)", "", ENGLISH)) == figures(russian)
+
+
 def commands(text: str) -> list[str]:
     """Blocks of shell commands, without what is said about them."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
@@ -90,3 +102,9 @@ def targets(text: str) -> list[str]:
 def rows(text: str) -> list[str]:
     """The kind of each line that is one of several."""
     return [line[0] for line in _CODE.sub("", text).splitlines() if re.match(r"[|\-] ?\S?", line)]
+
+
+def figures(text: str) -> list[str]:
+    """Numbers in the prose and the tables, in any order; those in code and addresses aside."""
+    prose = re.sub(r"`[^`\n]*`|\]\([^)]*\)|<[^>\n]*>", "", _CODE.sub("", text))
+    return sorted(re.findall(r"(?<![\w.])\d+(?:\.\d+)?", prose))
