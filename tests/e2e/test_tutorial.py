@@ -1,0 +1,67 @@
+"""docs/tutorial.md: its commands, in their order, show what the page shows."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+from tests.servers import eventually
+from tests.system import CHECKOUT, System
+
+_BLOCK = re.compile(r"^```(sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+#: A probe of a paused portal comes within 30 s.
+WITHIN_S = 45
+#: What may be run until it shows what it should.
+_READS = ("show", "status", "failed", "reconcile")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def test_each_command_shows_what_the_page_shows(new_system: Callable[..., System]) -> None:
+    page = (CHECKOUT / "docs/tutorial.md").read_text(encoding="utf-8")
+    system = new_system()
+    system.start()
+    for shell, text in _BLOCK.findall(page):
+        if text == "make run\n":
+            continue
+        for command, lines in [(text, [])] if shell else _commands(text):
+            _run(system, command, lines)
+
+
+def _commands(text: str) -> list[tuple[str, list[str]]]:
+    """Commands of a block, each with the lines that it shows; omissions and moments aside."""
+    found = []
+    for each in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, *lines = each.splitlines()
+        shown = [" ".join(line.split()) for line in lines if not _MOMENT.search(line)]
+        found.append((command, [line for line in shown if line not in {"", "…"}]))
+    return found
+
+
+def _run(system: System, command: str, lines: list[str]) -> None:
+    def shows() -> bool:
+        printed = {" ".join(line.split()) for line in _printed(system, command).splitlines()}
+        return printed.issuperset(lines)
+
+    words = command.split()
+    within_s = WITHIN_S if len(words) > 1 and words[1] in _READS else 0
+    eventually(shows, within_s, f"{command} shows {lines}")
+
+
+def _printed(system: System, command: str) -> str:
+    here = (
+        command.replace("http://127.0.0.1:3000", system.url("edge"))
+        .replace("http://127.0.0.1:3024", system.url("bitrix24").partition("/rest/")[0])
+        .replace(".venv/bin/leadline", f"{sys.executable} -m leadline")
+    )
+    done = subprocess.run(
+        ("/bin/bash", "-euc", here),
+        cwd=CHECKOUT,
+        env={**os.environ, "LEADLINE_STATE": str(system.state.root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert not done.stderr.startswith("curl: "), done.stderr
+    return done.stdout
