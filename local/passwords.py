@@ -13,7 +13,7 @@ from pathlib import Path
 from secrets import token_urlsafe
 
 from leadline.bitrix24.webhook import Webhook
-from leadline.runtime.errors import BadConfiguration
+from leadline.errors import BadConfiguration
 from leadline.runtime.secrets import DEFAULT_FOLDER
 from local.logins import postgres, rabbitmq, redis
 from local.logins.table import ADDRESSES, INTERNAL, KEYS, LOGINS, OWNER, WEBHOOK

@@ -5,7 +5,7 @@ from flask import Request, Response
 
 from leadline.describe import page
 from leadline.describe.openapi import document
-from leadline.runtime.errors import PathNotFound
+from leadline.errors import PathNotFound
 from leadline.runtime.http import endpoint, path_of
 
 

@@ -6,7 +6,7 @@ Codes come in any case; `""` with a sentence is the lead methods' habit.
 
 from http import HTTPStatus
 
-from leadline.runtime.errors import (
+from leadline.errors import (
     BitrixError,
     LeadGone,
     OutcomeUnknown,

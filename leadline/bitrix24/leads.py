@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from leadline.bitrix24.command import Command
-from leadline.runtime.errors import OutcomeUnknown
+from leadline.errors import OutcomeUnknown
 
 LEAD = 1
 ADD, UPDATE, LIST = "crm.item.add", "crm.item.update", "crm.lead.list"

@@ -16,7 +16,7 @@ from leadline.bitrix24 import errors
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.session import Reply, Session
 from leadline.bitrix24.webhook import Webhook
-from leadline.runtime.errors import (
+from leadline.errors import (
     BitrixError,
     LeadGone,
     OutcomeUnknown,
@@ -24,7 +24,7 @@ from leadline.runtime.errors import (
     Rejected,
     RequestRejected,
 )
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 #: Name resolution, TCP and TLS together.
 CONNECT_TIMEOUT_S = 3.0

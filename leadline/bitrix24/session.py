@@ -27,8 +27,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from leadline.bitrix24.webhook import Webhook
+from leadline.errors import OutcomeUnknown, TooLate, Unavailable
 from leadline.runtime import clock
-from leadline.runtime.errors import OutcomeUnknown, TooLate, Unavailable
 
 #: How long a request may take to leave, and what left to be acknowledged: what was not received by
 #: then is not received later, see `CALL_MARGIN_S`.

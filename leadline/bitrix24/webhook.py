@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
-from leadline.runtime.errors import BadConfiguration
 
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9._:%-]+")

@@ -15,7 +15,7 @@ import leadline
 from leadline.runtime import problem
 from leadline.runtime.auth import Scope
 from leadline.runtime.http import KEY_MAX, MAX_ID
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.users.model import Changes, Move, NewUser, User
 from leadline.users.shown import Page, Query, Shown
 

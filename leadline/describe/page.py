@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from leadline.runtime.errors import PathNotFound
+from leadline.errors import PathNotFound
 
 #: Only what stands in the package or below may run; Swagger UI sets styles of elements by itself.
 SECURITY = {

@@ -12,9 +12,9 @@ import orjson
 import structlog
 from uuid_utils.compat import uuid7
 
+from leadline.errors import DatabaseDown
 from leadline.runtime import context, secrets
 from leadline.runtime.database import INSUFFICIENT_PRIVILEGE, StatementError, database
-from leadline.runtime.errors import DatabaseDown
 
 log = structlog.get_logger()
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pydantic import Field
 from uuid_utils.compat import uuid7
 
+from leadline.errors import BadConfiguration, InvalidRequest
 from leadline.messages.contract import Id
 from leadline.runtime import context
 from leadline.runtime.database import (
@@ -18,7 +19,6 @@ from leadline.runtime.database import (
     StatementError,
     database,
 )
-from leadline.runtime.errors import BadConfiguration, InvalidRequest
 from leadline.runtime.installation import guarded
 from leadline.users.model import NewUser
 

@@ -4,9 +4,9 @@ from http import HTTPStatus
 
 from flask import Request
 
+from leadline.errors import InvalidRequest, VersionMismatch
 from leadline.ledger import accept
 from leadline.runtime import context
-from leadline.runtime.errors import InvalidRequest, VersionMismatch
 from leadline.runtime.http import KEY_MAX, Answer, answer
 from leadline.users.store import Accepted, Repeat
 

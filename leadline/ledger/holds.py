@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from leadline.runtime.database import database
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 _KEEP = """
 INSERT INTO held_portals (portal, since, reason)

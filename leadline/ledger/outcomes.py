@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 import structlog
 
+from leadline.errors import BadMessage
 from leadline.ledger import again, lost, statements
 from leadline.ledger.again import Again
 from leadline.messages.contract import Reply
@@ -16,8 +17,7 @@ from leadline.messages.journey import Journey
 from leadline.runtime import context, metrics
 from leadline.runtime.context import Trace
 from leadline.runtime.database import UNIQUE_VIOLATION, Row, StatementError, database
-from leadline.runtime.errors import BadMessage
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 log = structlog.get_logger()
 

@@ -12,6 +12,7 @@ from multiprocessing import util
 
 import structlog
 
+from leadline.errors import DatabaseDown
 from leadline.messages import contract, topology
 from leadline.messages.delivery import (
     CHANGED,
@@ -26,9 +27,8 @@ from leadline.messages.delivery import (
 from leadline.runtime import context, metrics, secrets
 from leadline.runtime.broker import Message
 from leadline.runtime.database import database
-from leadline.runtime.errors import DatabaseDown
 from leadline.runtime.publisher import Publisher
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.users.store import Event
 
 log = structlog.get_logger()

@@ -16,11 +16,11 @@ from itertools import compress
 
 import structlog
 
+from leadline.errors import BrokerDown
 from leadline.ledger import prune, publish, sweep
 from leadline.runtime import installation, metrics
 from leadline.runtime.database import Row, database
-from leadline.runtime.errors import BrokerDown
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.users import terms
 from leadline.users.statements import as_json
 from leadline.users.store import Event, event_of, found

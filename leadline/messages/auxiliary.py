@@ -12,11 +12,11 @@ import pika
 import structlog
 from pika.exceptions import ChannelClosedByBroker
 
+from leadline.errors import BrokerDown
 from leadline.messages import topology
 from leadline.messages.depths import connected
 from leadline.runtime import secrets
 from leadline.runtime.broker import Message, Queue
-from leadline.runtime.errors import BrokerDown
 from leadline.runtime.publisher import Done, Publisher
 from leadline.runtime.secrets import Address
 

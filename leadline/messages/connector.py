@@ -23,16 +23,16 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
+from leadline.errors import BadConfiguration
 from leadline.messages import topology
 from leadline.messages.auxiliary import AuxiliaryQueues
 from leadline.messages.courier import Courier
 from leadline.messages.deliveries import THREADS, Deliveries
 from leadline.messages.received import Received, attempt_of
 from leadline.runtime import broker, cleartext, log, metrics, secrets, tracing
-from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.probes import serve_probes
 from leadline.runtime.secrets import Address
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 logger = structlog.get_logger()
 

@@ -19,8 +19,8 @@ from pydantic import (
     ValidationError,
 )
 
-from leadline.runtime.errors import BadMessage
-from leadline.runtime.settings import settings
+from leadline.errors import BadMessage
+from leadline.settings import settings
 
 Action = Literal["create_card", "update_card", "move_card"]
 

@@ -12,8 +12,8 @@ from leadline.messages.delivery import TRACEPARENT
 from leadline.messages.envelope import Event
 from leadline.messages.received import SERVED, Received, Verdict
 from leadline.runtime import metrics, tracing
-from leadline.runtime.settings import settings
 from leadline.runtime.tracing import Span
+from leadline.settings import settings
 
 DURATION = metrics.Histogram(
     "leadline_delivery_duration_seconds",

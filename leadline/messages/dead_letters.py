@@ -18,12 +18,12 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import NackError, UnroutableError
 
+from leadline.errors import BrokerDown
 from leadline.messages import topology
 from leadline.messages.delivery import RESENT
 from leadline.messages.depths import connected, depth
 from leadline.messages.received import ATTEMPT_HEADER
-from leadline.runtime.errors import BrokerDown
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 #: What death wrote on a message; a replay goes out without it, its attempts counted anew.
 _MARKS = frozenset({"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER})

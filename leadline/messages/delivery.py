@@ -16,9 +16,9 @@ from cloudevents.exceptions import GenericException
 from cloudevents.http import CloudEvent, from_dict, from_http
 from flask import Request
 
+from leadline.errors import BadMessage
 from leadline.runtime import context
 from leadline.runtime.context import Trace
-from leadline.runtime.errors import BadMessage
 from leadline.runtime.http import demand_json
 
 #: The fields that a client gave, separated by commas: an update leaves an untouched stage alone.

@@ -8,8 +8,8 @@ import pika
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
+from leadline.errors import BrokerDown
 from leadline.runtime import broker
-from leadline.runtime.errors import BrokerDown
 
 _NOT_FOUND = 404
 

@@ -13,7 +13,7 @@ messages into every queue; so the parts that publish have a right to one of thes
 from typing import TYPE_CHECKING
 
 from leadline.runtime.broker import Queue
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import typer
 
+from leadline.errors import InvalidRequest
 from leadline.ledger import audit as trail
 from leadline.operate.output import Json, as_json, note, table
-from leadline.runtime.errors import InvalidRequest
 
 _COLUMNS = ("at", "caller", "action", "user_id", "version", "outcome", "about")
 

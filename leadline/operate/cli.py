@@ -17,6 +17,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 
+from leadline.errors import InvalidRequest, LeadlineError, UserNotFound
 from leadline.operate import (
     audit,
     dead_letters,
@@ -34,7 +35,6 @@ from leadline.operate import (
 from leadline.operate.output import complain
 from leadline.runtime import context
 from leadline.runtime.database import StatementError
-from leadline.runtime.errors import InvalidRequest, LeadlineError, UserNotFound
 
 USAGE = 2
 IN_THE_WAY = 3

@@ -9,6 +9,7 @@ import phonenumbers
 import redis
 import typer
 
+from leadline.errors import LeadlineError, QueueDown
 from leadline.ledger.counts import counts
 from leadline.messages import topology
 from leadline.messages.depths import depths
@@ -16,9 +17,8 @@ from leadline.operate import portal
 from leadline.operate.output import FOUND, Json, as_json, table
 from leadline.runtime import auth, installation, migrate, secrets
 from leadline.runtime.database import StatementError, database
-from leadline.runtime.errors import LeadlineError, QueueDown
 from leadline.runtime.redis import client
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import portals
 
 #: Workers say each second that they live.

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from leadline.errors import InvalidRequest
 from leadline.ledger import audit, bulk
 from leadline.operate.output import FOUND, Json, as_json, note, progress, say
 from leadline.operate.records import File, Record, Rejected
 from leadline.operate.resumable import Bookmark
 from leadline.runtime import context
-from leadline.runtime.errors import InvalidRequest
 
 PART = 1000
 _SHOWN = 10

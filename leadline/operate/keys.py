@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
+from leadline.errors import InvalidRequest
 from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, complain, note, say, table
 from leadline.runtime import api_keys, secrets
 from leadline.runtime.api_keys import Key
-from leadline.runtime.errors import InvalidRequest
 
 _SECRET = "api-keys"  # noqa: S105 - its name
 

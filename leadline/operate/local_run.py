@@ -4,8 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from leadline.errors import BadConfiguration
 from leadline.runtime import secrets
-from leadline.runtime.errors import BadConfiguration
 
 CONNECTIONS = ("database-url", "amqp-url", "redis-url", "bitrix-webhook-url")
 

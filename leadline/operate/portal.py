@@ -7,10 +7,10 @@ import typer
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer
+from leadline.errors import BitrixError
 from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, facts, say
-from leadline.runtime.errors import BitrixError
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import crm_mode, portals, reading
 from leadline.watch import hold
 

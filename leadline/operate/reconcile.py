@@ -14,7 +14,7 @@ from leadline.ledger.again import Again
 from leadline.operate.output import FOUND, Json, as_json, facts, note, progress, say
 from leadline.operate.resumable import Bookmark
 from leadline.runtime import context
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import reconcile as walks
 from leadline.sync.compare import DIFFERENCES, Finding
 from leadline.sync.reconcile import Part, Position

@@ -10,9 +10,9 @@ from typing import Any, TextIO
 import orjson
 from pydantic import ValidationError
 
+from leadline.errors import InvalidRequest
 from leadline.ledger.bulk import Line
 from leadline.operate.cells import escaped, text
-from leadline.runtime.errors import InvalidRequest
 from leadline.users import stages
 from leadline.users.model import NewUser
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
+from leadline.errors import InvalidRequest
 from leadline.operate.local_run import folder_of_state
-from leadline.runtime.errors import InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)

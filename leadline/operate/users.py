@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
+from leadline.errors import InvalidRequest
 from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.runtime import context
-from leadline.runtime.errors import InvalidRequest
 from leadline.users import read
 from leadline.users.model import UserId
 from leadline.users.shown import Query

@@ -11,16 +11,16 @@ from typing import Literal
 
 import structlog
 
-from leadline.runtime import api_keys, refusals, secrets
-from leadline.runtime.api_keys import Key
-from leadline.runtime.errors import (
+from leadline.errors import (
     BadConfiguration,
     ExpiredKey,
     Forbidden,
     MissingScope,
     Unauthorized,
 )
-from leadline.runtime.settings import settings
+from leadline.runtime import api_keys, refusals, secrets
+from leadline.runtime.api_keys import Key
+from leadline.settings import settings
 
 #: `internal`: events, replies and the relay's tick.
 Scope = Literal["read", "write", "operate", "internal"]

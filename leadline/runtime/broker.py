@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pika
 
+from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
-from leadline.runtime.errors import BadConfiguration
 
 HEARTBEAT_S = 20
 CONNECT_TIMEOUT_S = 3

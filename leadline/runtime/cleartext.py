@@ -7,9 +7,9 @@ a network that is closed by other means.
 import ipaddress
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from leadline.errors import BadConfiguration
 from leadline.runtime import secrets
-from leadline.runtime.errors import BadConfiguration
-from leadline.runtime.settings import Part, settings
+from leadline.settings import Part, settings
 
 #: libpq's modes that never fall back to no TLS
 #: (https://www.postgresql.org/docs/current/libpq-ssl.html).

@@ -10,8 +10,8 @@ from typing import Any
 
 from pg8000.exceptions import DatabaseError, InterfaceError
 
+from leadline.errors import DatabaseBusy, DatabaseDown
 from leadline.runtime import secrets, turns
-from leadline.runtime.errors import DatabaseBusy, DatabaseDown
 from leadline.runtime.secrets import Address
 from leadline.runtime.session import Session, connect_options
 

@@ -12,9 +12,7 @@ import structlog
 from flask import Request, Response
 from pydantic import BaseModel, ValidationError
 
-from leadline.runtime import auth, context, problem, throttle
-from leadline.runtime.auth import Scope
-from leadline.runtime.errors import (
+from leadline.errors import (
     FieldError,
     InvalidRequest,
     LeadlineError,
@@ -22,6 +20,8 @@ from leadline.runtime.errors import (
     PathNotFound,
     UserNotFound,
 )
+from leadline.runtime import auth, context, problem, throttle
+from leadline.runtime.auth import Scope
 from leadline.runtime.traffic import ROUTE, StartResponse
 
 log = structlog.get_logger()

@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from leadline.runtime import context, secrets, turns
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 HIDDEN = "[hidden]"
 #: A webhook's code, also one that this process has not read itself.

@@ -7,7 +7,7 @@ import orjson
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
 
-from leadline.runtime.errors import (
+from leadline.errors import (
     FieldError,
     InvalidRequest,
     LeadlineError,

@@ -17,8 +17,8 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import MasterDownError
 from redis.retry import Retry
 
+from leadline.errors import BadConfiguration, QueueDown
 from leadline.runtime import cleartext, secrets
-from leadline.runtime.errors import BadConfiguration, QueueDown
 from leadline.runtime.secrets import Address
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from http import HTTPStatus
 
 import structlog
 
+from leadline.errors import TooManyRequests
 from leadline.runtime import metrics, problem, turns
-from leadline.runtime.errors import TooManyRequests
 from leadline.runtime.throttle import Throttle
 
 REFUSED = metrics.Counter(

@@ -18,7 +18,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from leadline.runtime.errors import BadConfiguration
+from leadline.errors import BadConfiguration
 
 #: The address of a server, or how to learn it: a password that was rotated is part of it.
 Address = str | Callable[[], str]

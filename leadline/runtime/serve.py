@@ -41,8 +41,8 @@ from leadline.runtime import (
     turns,
 )
 from leadline.runtime.http import BODY, Answer, scopes_of
-from leadline.runtime.settings import settings
 from leadline.runtime.traffic import App, StartResponse
+from leadline.settings import settings
 
 Function = Callable[[Request], App]
 

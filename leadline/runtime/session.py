@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import structlog
 from pg8000.native import Connection, PreparedStatement
 
+from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext, turns
-from leadline.runtime.errors import BadConfiguration
 
 log = structlog.get_logger()
 

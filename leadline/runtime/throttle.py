@@ -9,8 +9,8 @@ import threading
 import time
 from functools import cache
 
-from leadline.runtime.errors import TooManyRequests
-from leadline.runtime.settings import settings
+from leadline.errors import TooManyRequests
+from leadline.settings import settings
 
 #: What sums of floating-point times may be off by.
 _ROUNDING_S = 1e-6

@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from multiprocessing import util
 from typing import TYPE_CHECKING, Any, Literal
 
+from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
-from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.traffic import ROUTE, App, StartResponse
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.budget import Reserved
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer, Batch
+from leadline.errors import BitrixError, OutcomeUnknown, TooLate
 from leadline.runtime import clock
-from leadline.runtime.errors import BitrixError, OutcomeUnknown, TooLate
 from leadline.sync import metrics, portals, replies, request, story
 from leadline.sync.entry import Entry, Settlement
 from leadline.sync.plan import (

@@ -10,7 +10,7 @@ import structlog
 from rq.job import Job
 
 from leadline.runtime import metrics
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from leadline.bitrix24.command import Command
-from leadline.runtime.errors import PortalDown
+from leadline.errors import PortalDown
 
 #: https://apidocs.bitrix24.com/api-reference/crm/how-to-add-objects-with-crm-mode.html
 COMMAND = Command("crm.settings.mode.get", {})

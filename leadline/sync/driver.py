@@ -13,7 +13,7 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client, reachable
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync.call_job import JOB, CallJob
 from leadline.sync.keys import JOBS
 from leadline.sync.queue import work_queue

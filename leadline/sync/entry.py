@@ -6,9 +6,9 @@ from typing import Any, Literal
 import orjson
 
 from leadline.bitrix24.leads import Agreed, State
+from leadline.errors import BitrixError
 from leadline.messages import journey
 from leadline.messages.journey import Journey
-from leadline.runtime.errors import BitrixError
 
 Outcome = Literal["synced", "superseded", "failed"]
 #: Fields of an entry to write; an empty text deletes one.

@@ -1,6 +1,6 @@
 """The job: one call to Bitrix24 for all users that are due, up to a batch of them."""
 
-from leadline.runtime.errors import BitrixError
+from leadline.errors import BitrixError
 from leadline.runtime.redis import reachable
 from leadline.sync import driver, portals
 from leadline.sync.call import Call

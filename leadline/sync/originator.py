@@ -1,7 +1,7 @@
 """What the leads of this installation bear as ORIGINATOR_ID."""
 
 from leadline.runtime import installation
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 
 def originator_id() -> str:

@@ -9,7 +9,7 @@ import structlog
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.leads import Found
-from leadline.runtime.errors import BitrixError
+from leadline.errors import BitrixError
 from leadline.sync import portals, reading, reconcile
 from leadline.users import kept
 

@@ -11,7 +11,7 @@ import threading
 import redis
 import structlog
 
-from leadline.runtime.errors import PortalDown
+from leadline.errors import PortalDown
 from leadline.sync.outage import Outage, OutageRecord, read
 from leadline.sync.scripts import script
 

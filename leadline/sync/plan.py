@@ -12,7 +12,7 @@ import orjson
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import CALL_MARGIN_S, Command
 from leadline.bitrix24.leads import Agreed, Found, State
-from leadline.runtime.errors import (
+from leadline.errors import (
     BitrixError,
     LeadGone,
     OutcomeUnknown,
@@ -21,7 +21,7 @@ from leadline.runtime.errors import (
     Rejected,
     RequestRejected,
 )
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync.entry import Answered, Entry, Fields, Outcome, Owed, Settlement
 
 #: Waits after the first and the second failed attempt; the third is the last.

@@ -4,7 +4,7 @@ import redis
 import structlog
 
 from leadline.bitrix24 import leads
-from leadline.runtime.errors import BadConfiguration, BitrixError
+from leadline.errors import BadConfiguration, BitrixError
 from leadline.sync import crm_mode, portals
 
 log = structlog.get_logger()

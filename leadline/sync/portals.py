@@ -11,8 +11,7 @@ import structlog
 from leadline.bitrix24.budget import Budget
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Batch, Portal
-from leadline.runtime import secrets
-from leadline.runtime.errors import (
+from leadline.errors import (
     BadConfiguration,
     BitrixError,
     LeadGone,
@@ -22,8 +21,9 @@ from leadline.runtime.errors import (
     TooLate,
     Unavailable,
 )
+from leadline.runtime import secrets
 from leadline.runtime.redis import client
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import crm_mode as modes
 from leadline.sync import metrics
 from leadline.sync.outage import Outage

@@ -16,7 +16,7 @@ import structlog
 from leadline.bitrix24.command import CALL_MARGIN_S
 from leadline.runtime import clock, metrics
 from leadline.runtime.redis import client, reachable
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync.comers import Comers
 from leadline.sync.entry import Arrival, Entry, Owed, Settlement, UnreadableEntry
 from leadline.sync.keys import prefix

@@ -7,7 +7,7 @@ so that everyone who looks sees a portal that does not answer, or a webhook that
 import redis
 import structlog
 
-from leadline.runtime.errors import BadConfiguration, BitrixError, OutcomeUnknown, Unavailable
+from leadline.errors import BadConfiguration, BitrixError, OutcomeUnknown, Unavailable
 from leadline.sync.outage import Outage, OutageRecord
 
 log = structlog.get_logger()

@@ -9,7 +9,7 @@ from collections import Counter
 
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Answer, Batch
-from leadline.runtime.errors import BitrixError, OutcomeUnknown, PortalDown, Refused, Unavailable
+from leadline.errors import BitrixError, OutcomeUnknown, PortalDown, Refused, Unavailable
 from leadline.sync import portals
 from leadline.sync.queue import work_queue
 from leadline.sync.request import Request

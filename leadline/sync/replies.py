@@ -10,7 +10,7 @@ from leadline.messages.delivery import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING
 from leadline.runtime import secrets
 from leadline.runtime.broker import Message
 from leadline.runtime.publisher import Publisher
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync.entry import Answered, Entry, Owed
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ from functools import cache
 
 from leadline.bitrix24.limits import TokenBucket
 from leadline.runtime.redis import client
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync.crm_mode import CrmMode
 from leadline.sync.pause import Pause
 from leadline.sync.presence import Presence

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from leadline.errors import BitrixError
 from leadline.runtime import tracing
-from leadline.runtime.errors import BitrixError
 from leadline.runtime.tracing import Span
 from leadline.sync.entry import Entry, Owed, Settlement
 from leadline.sync.request import Request

@@ -2,7 +2,7 @@
 
 import structlog
 
-from leadline.runtime.errors import BitrixError
+from leadline.errors import BitrixError
 from leadline.sync import metrics
 from leadline.sync.entry import Entry, Owed, Settlement
 from leadline.sync.plan import MAX_ATTEMPTS

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from leadline.errors import BadConfiguration, QueueDown
 from leadline.runtime import secrets
-from leadline.runtime.errors import BadConfiguration, QueueDown
 from leadline.users.store import Event
 
 log = structlog.get_logger()

@@ -6,8 +6,8 @@ same history by all that it says of itself. Only somebody outside knows that it 
 
 import structlog
 
+from leadline.errors import BadConfiguration, QueueDown
 from leadline.runtime import installation, secrets
-from leadline.runtime.errors import BadConfiguration, QueueDown
 from leadline.runtime.installation import Position
 from leadline.runtime.interval import Interval
 

@@ -15,8 +15,8 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from leadline.bitrix24.webhook import Webhook
+from leadline.errors import BadConfiguration, QueueDown
 from leadline.runtime import log, secrets, tracing
-from leadline.runtime.errors import BadConfiguration, QueueDown
 from leadline.runtime.probes import Pulse, serve_probes
 from leadline.runtime.redis import connect
 from leadline.sync import driver, metrics, portals

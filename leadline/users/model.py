@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.users import phones
 
 UserId = NewType("UserId", int)

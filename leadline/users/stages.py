@@ -3,9 +3,9 @@
 import threading
 import time
 
+from leadline.errors import InvalidRequest
 from leadline.runtime.database import database
-from leadline.runtime.errors import InvalidRequest
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.users.model import DEFAULT_STAGES
 
 CACHE_S = 60.0

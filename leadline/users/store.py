@@ -11,14 +11,7 @@ from functools import partial
 import orjson
 from uuid_utils import uuid7
 
-from leadline.runtime import context
-from leadline.runtime.database import (
-    UNIQUE_VIOLATION,
-    Row,
-    StatementError,
-    database,
-)
-from leadline.runtime.errors import (
+from leadline.errors import (
     DatabaseBusy,
     DatabaseDown,
     InvalidRequest,
@@ -26,9 +19,16 @@ from leadline.runtime.errors import (
     UserNotFound,
     VersionMismatch,
 )
+from leadline.runtime import context
+from leadline.runtime.database import (
+    UNIQUE_VIOLATION,
+    Row,
+    StatementError,
+    database,
+)
 from leadline.runtime.installation import guarded
-from leadline.runtime.settings import settings
 from leadline.runtime.together import Together
+from leadline.settings import settings
 from leadline.users import statements
 from leadline.users.model import Changes, LeadId, Move, NewUser, User, UserId
 

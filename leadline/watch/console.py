@@ -13,8 +13,8 @@ from uuid import UUID
 from flask import Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from leadline.errors import Forbidden, MethodNotAllowed, PathNotFound
 from leadline.runtime import context
-from leadline.runtime.errors import Forbidden, MethodNotAllowed, PathNotFound
 from leadline.runtime.http import (
     MAX_ID,
     Answer,

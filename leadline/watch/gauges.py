@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 import redis
 
 from leadline.bitrix24 import leads
+from leadline.errors import LeadlineError
 from leadline.ledger.counts import backlog
 from leadline.messages import topology
 from leadline.messages.depths import depths
 from leadline.runtime import installation, secrets
-from leadline.runtime.errors import LeadlineError
 from leadline.runtime.metrics import Gauge
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import portals, shared
 from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, tell_pause, tell_reach
 from leadline.sync.presence import FORGET_AFTER_S

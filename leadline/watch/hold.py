@@ -7,10 +7,10 @@ the ledger says. Where no database is at hand (the side of Bitrix24 stands alone
 import redis
 import structlog
 
+from leadline.errors import BadConfiguration, DatabaseDown, QueueDown
 from leadline.ledger import holds
 from leadline.ledger.holds import Hold
 from leadline.runtime import secrets
-from leadline.runtime.errors import BadConfiguration, DatabaseDown, QueueDown
 from leadline.runtime.redis import reachable
 from leadline.sync.shared import paused
 

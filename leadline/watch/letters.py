@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import orjson
 
+from leadline.errors import InvalidRequest
 from leadline.messages.dead_letters import Decision, Letter, walk, work_queues
 from leadline.runtime import secrets
-from leadline.runtime.errors import InvalidRequest
 
 Read = TypeVar("Read")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flask import Request, Response
 
-from leadline.runtime.errors import MethodNotAllowed, PathNotFound
+from leadline.errors import MethodNotAllowed, PathNotFound
 
 PAGE = "index.html"
 LANGUAGES = ("en", "ru")

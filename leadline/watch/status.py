@@ -8,12 +8,12 @@ from typing import Any
 import redis
 
 from leadline.bitrix24 import limits
+from leadline.errors import LeadlineError
 from leadline.ledger.counts import Counts, counts
 from leadline.messages import topology
 from leadline.messages.depths import depths
 from leadline.runtime import installation, secrets
-from leadline.runtime.errors import LeadlineError
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import shared
 from leadline.sync.queue import work_queue
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from leadline.errors import QueueDown
 from leadline.ledger.journeys import last_events
 from leadline.messages import journey
 from leadline.messages.journey import Journey
-from leadline.runtime.errors import QueueDown
 from leadline.sync.queue import work_queue
 from leadline.users import read
 from leadline.users.model import UserId

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from leadline.errors import LeadlineError
 from leadline.runtime import problem
-from leadline.runtime.errors import LeadlineError
 from local.cross_site import Guard
 
 #: How long a body may take to arrive.

@@ -9,7 +9,7 @@ import redis
 from leadline.runtime import broker
 from leadline.runtime.redis import connect
 from leadline.runtime.session import Session, connect_options
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync.crm_mode import SIMPLE_MODE
 from leadline.sync.keys import prefix
 from leadline.sync.outage import Outage

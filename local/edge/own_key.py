@@ -6,8 +6,8 @@ LEADLINE_AUTH=off lets everybody use the other functions.
 
 import hmac
 
+from leadline.errors import Forbidden, Unauthorized
 from leadline.runtime import auth
-from leadline.runtime.errors import Forbidden, Unauthorized
 
 
 def demand_own_key(authorization: str | None) -> None:

@@ -10,7 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from leadline.runtime.errors import LeadlineError
+from leadline.errors import LeadlineError
 from local.edge.answers import BODY_WITHIN_S, refuse, tell
 from local.edge.functions import Functions
 from local.edge.own_key import demand_own_key

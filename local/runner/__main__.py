@@ -2,7 +2,7 @@
 
 import sys
 
-from leadline.runtime.errors import BadConfiguration
+from leadline.errors import BadConfiguration
 from local.runner.choices import Choices
 from local.runner.console import Console
 from local.runner.runner import run

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from leadline.bitrix24.webhook import Webhook
 from leadline.runtime import cleartext
-from leadline.runtime.settings import Part
+from leadline.settings import Part
 
 _SERVERS: dict[str, Part] = {
     "DATABASE_URL": "postgres",

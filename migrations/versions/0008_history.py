@@ -12,7 +12,7 @@ For a database in use: nothing waits, and whatever is interrupted can be run aga
 from alembic import op
 from sqlalchemy import text
 
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 revision = "0008"
 down_revision = "0007"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leadline.messages import topology
-from leadline.runtime.settings import Settings
+from leadline.settings import Settings
 from local.logins import table
 from tests.deploy.manifests import (
     CHECKOUT,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from leadline.runtime.settings import Settings
+from leadline.settings import Settings
 from tests.deploy.manifests import compose, functions, routes_env, stack, workloads
 
 #: Read by the connector and by the edge themselves.

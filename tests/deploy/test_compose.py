@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from leadline.runtime import database, secrets
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from local import passwords, stack
 from local.cross_site import Guard
 from local.edge.config import Config

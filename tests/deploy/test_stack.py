@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import leadline
-from leadline.runtime.settings import Settings
+from leadline.settings import Settings
 from local import stack
 from local.logins.table import ADDRESSES
 

@@ -16,10 +16,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from leadline.errors import BrokerDown
 from leadline.ledger import outcomes, relay
 from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
-from leadline.runtime.errors import BrokerDown
 from leadline.runtime.session import connect_options
 from leadline.users import among, find, kept, store, terms
 from leadline.users.find import Search

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy
 
+from leadline.errors import DatabaseDown
 from leadline.ledger import audit, prune, sweep
 from leadline.runtime import api_keys, context
-from leadline.runtime.errors import DatabaseDown
 from tests.integration.conftest import Answer, hang_up, rows, served
 
 Leadline = Callable[..., Answer]

@@ -18,9 +18,9 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.budget import PROBE
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Batch, Portal
+from leadline.errors import BitrixError
 from leadline.messages import topology
-from leadline.runtime.errors import BitrixError
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import driver, jobs, portals
 from leadline.sync.entry import Arrival, Owed
 from leadline.sync.plan import Write, plan

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from leadline.errors import Forbidden
 from leadline.runtime import api_keys, auth
-from leadline.runtime.errors import Forbidden
 from tests.integration.conftest import Answer, rows
 
 Leadline = Callable[..., Answer]

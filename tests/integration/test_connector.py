@@ -21,7 +21,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from leadline.messages import topology
 from leadline.messages.connector import Connector
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from tests.servers import PrivateServer, ended, eventually, private
 
 QUEUE = topology.REQUESTS

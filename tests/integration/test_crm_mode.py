@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from leadline.runtime.errors import PortalDown
+from leadline.errors import PortalDown
 from leadline.sync import driver, jobs, portal_stages, portals, worker
 from leadline.sync.crm_mode import SIMPLE_MODE
 from leadline.sync.queue import work_queue

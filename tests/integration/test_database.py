@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy
 from alembic.script import ScriptDirectory
 
+from leadline.errors import BadConfiguration, DatabaseDown
 from leadline.runtime import session, turns
 from leadline.runtime.database import Database, StatementError
-from leadline.runtime.errors import BadConfiguration, DatabaseDown
 from leadline.runtime.migrate import MIGRATIONS, migrate, newest
 from tests.integration.conftest import ByTurns, by_turns
 from tests.servers import PrivateServer, eventually, private

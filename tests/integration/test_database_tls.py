@@ -7,9 +7,9 @@ import pytest
 import sqlalchemy
 import trustme
 
+from leadline.errors import BadConfiguration, DatabaseDown
 from leadline.runtime import session
 from leadline.runtime.database import Database
-from leadline.runtime.errors import BadConfiguration, DatabaseDown
 from leadline.runtime.migrate import migrate
 from local.runner import unprivileged
 from tests.integration.conftest import ByTurns

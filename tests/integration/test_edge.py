@@ -16,7 +16,7 @@ import pytest
 import requests
 from aiohttp import web
 
-from leadline.runtime.errors import Forbidden
+from leadline.errors import Forbidden
 from local.edge import __main__ as main
 from local.edge import app, proxy
 from local.edge.own_key import demand_own_key

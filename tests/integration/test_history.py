@@ -14,12 +14,12 @@ import pytest
 import sqlalchemy
 import structlog
 
+from leadline.errors import BadMessage
 from leadline.ledger import again, bulk, outcomes, publish, relay
 from leadline.ledger.again import Again
 from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
 from leadline.runtime import database, installation
-from leadline.runtime.errors import BadMessage
 from leadline.runtime.interval import Interval
 from leadline.runtime.migrate import migrate
 from leadline.sync import witness

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import requests
 
+from leadline.errors import PortalDown
 from leadline.ledger import holds
-from leadline.runtime.errors import PortalDown
 from leadline.runtime.redis import client
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import jobs, keys
 from leadline.sync.pause import Pause
 from leadline.sync.queue import work_queue

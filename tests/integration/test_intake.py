@@ -7,10 +7,10 @@ import pytest
 import structlog
 
 from leadline.bitrix24.leads import Agreed
+from leadline.errors import BadMessage
 from leadline.messages import topology
 from leadline.messages.delivery import ATTEMPT, CHANGED, RESENT, SENT, STAGE_VERSION, Delivery
 from leadline.runtime import context
-from leadline.runtime.errors import BadMessage
 from leadline.runtime.log import add_context
 from leadline.runtime.redis import client
 from leadline.sync import driver, intake

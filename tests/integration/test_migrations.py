@@ -12,7 +12,7 @@ import structlog
 
 from leadline.runtime.database import Database, StatementError
 from leadline.runtime.migrate import migrate, newest
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from tests.servers import PrivateServer, private
 
 INSUFFICIENT_PRIVILEGE = "42501"

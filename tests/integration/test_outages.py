@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from leadline.runtime.errors import PortalDown
+from leadline.errors import PortalDown
 from leadline.runtime.redis import client
 from leadline.sync import jobs, keys, portal_stages, portals, reach
 from leadline.sync.pause import Pause

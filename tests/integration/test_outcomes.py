@@ -8,12 +8,12 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from leadline.errors import BadMessage
 from leadline.ledger import outcomes
 from leadline.ledger.outcomes import Answer
 from leadline.messages import contract
 from leadline.messages.contract import Reply
 from leadline.runtime import context
-from leadline.runtime.errors import BadMessage
 from leadline.sync import replies
 from leadline.sync.entry import Answered
 from leadline.users import read, store

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from leadline.runtime.errors import VersionMismatch
+from leadline.errors import VersionMismatch
 from leadline.users import store
 from leadline.users.model import Changes, NewUser, UserId
 from tests.integration.conftest import by_turns, rows

@@ -15,11 +15,11 @@ import pytest
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 
+from leadline.errors import BadConfiguration
 from leadline.ledger import publish
 from leadline.messages import topology
 from leadline.runtime import context, turns
 from leadline.runtime.broker import Message, Queue
-from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.log import add_context
 from leadline.runtime.publisher import Publisher
 from leadline.users.model import LeadId, User, UserId

@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from leadline.bitrix24.command import CALL_MARGIN_S
+from leadline.errors import OutcomeUnknown, QueueDown
 from leadline.runtime import clock
-from leadline.runtime.errors import OutcomeUnknown, QueueDown
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync.entry import Answered, Arrival, Entry, Settlement
 from leadline.sync.plan import LookUp, failed, looked_up, plan
 from leadline.sync.queue import SEND_WITHIN_S, WorkQueue

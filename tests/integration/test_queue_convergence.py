@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
-from leadline.runtime.errors import OutcomeUnknown, PortalDown, Refused, Unavailable
+from leadline.errors import OutcomeUnknown, PortalDown, Refused, Unavailable
 from leadline.sync.entry import Arrival, Entry, Settlement
 from leadline.sync.plan import LookUp, Write, applied, failed, looked_up, plan
 from leadline.sync.queue import WorkQueue

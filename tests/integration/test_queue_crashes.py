@@ -9,7 +9,7 @@ import orjson
 import pytest
 import redis
 
-from leadline.runtime.errors import QueueDown
+from leadline.errors import QueueDown
 from leadline.runtime.redis import connect
 from leadline.sync.entry import Answered, Arrival, Fields, Settlement
 from leadline.sync.plan import looked_up

@@ -2,8 +2,8 @@
 
 import pytest
 
+from leadline.errors import InvalidRequest, UserNotFound
 from leadline.ledger import accept
-from leadline.runtime.errors import InvalidRequest, UserNotFound
 from leadline.users import read, stages, store
 from leadline.users.model import Move, NewUser, UserId
 from leadline.users.shown import Query

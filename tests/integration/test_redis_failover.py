@@ -16,7 +16,7 @@ import pytest
 import redis
 import requests
 
-from leadline.runtime.errors import QueueDown
+from leadline.errors import QueueDown
 from leadline.runtime.redis import client, connect
 from leadline.sync import driver, portals
 from leadline.sync.entry import Settlement

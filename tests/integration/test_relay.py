@@ -6,11 +6,11 @@ from typing import Any
 import pika
 import pytest
 
+from leadline.errors import BrokerDown
 from leadline.ledger import accept, outcomes, publish, relay
 from leadline.ledger.outcomes import Answer
 from leadline.messages import topology
 from leadline.messages.contract import Reply
-from leadline.runtime.errors import BrokerDown
 from leadline.users import store
 from leadline.users.model import Move, NewUser
 from leadline.users.store import Event

@@ -9,12 +9,12 @@ import pika
 import pytest
 
 from leadline.bitrix24.command import Command
+from leadline.errors import BitrixError
 from leadline.ledger import accept, relay
 from leadline.messages import envelope, topology
 from leadline.messages.received import Received
-from leadline.runtime.errors import BitrixError
 from leadline.runtime.redis import client
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import jobs, portals
 from leadline.sync.queue import work_queue
 from leadline.users.model import Changes, Move, NewUser, UserId

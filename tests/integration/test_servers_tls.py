@@ -12,8 +12,8 @@ import redis
 import trustme
 from pika.exceptions import AMQPError
 
+from leadline.errors import BadConfiguration
 from leadline.runtime import broker
-from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.redis import connect
 from local.runner import unprivileged
 from local.runner.program import Program

@@ -6,14 +6,14 @@ import pg8000.native
 import pytest
 import sqlalchemy
 
-from leadline.runtime import session
-from leadline.runtime.errors import (
+from leadline.errors import (
     DatabaseBusy,
     InvalidRequest,
     StillServed,
     UserNotFound,
     VersionMismatch,
 )
+from leadline.runtime import session
 from leadline.users import store
 from leadline.users.model import Changes, NewUser, UserId
 from leadline.users.store import Accepted, Repeat

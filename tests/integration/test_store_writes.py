@@ -9,8 +9,8 @@ from typing import Any
 import pg8000.native
 import pytest
 
+from leadline.errors import UserNotFound, VersionMismatch
 from leadline.runtime.database import Database, StatementError, database
-from leadline.runtime.errors import UserNotFound, VersionMismatch
 from leadline.runtime.session import connect_options
 from leadline.users import store
 from leadline.users.model import Changes, Move, NewUser, UserId

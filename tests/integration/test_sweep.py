@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 
+from leadline.errors import BadMessage
 from leadline.ledger import outcomes, relay, sweep
 from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
 from leadline.runtime import installation
-from leadline.runtime.errors import BadMessage
 from leadline.users.model import UserId
 from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows

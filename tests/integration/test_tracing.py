@@ -24,7 +24,7 @@ from leadline.messages.courier import Courier
 from leadline.messages.received import Received
 from leadline.runtime import tracing
 from leadline.runtime.serve import build_app
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import jobs
 from tests.integration.conftest import rows
 from tests.servers import eventually

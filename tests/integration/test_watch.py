@@ -2,8 +2,8 @@
 
 import pytest
 
+from leadline.errors import PortalDown
 from leadline.ledger.counts import Counter, counts
-from leadline.runtime.errors import PortalDown
 from leadline.sync.shared import paused
 from leadline.users import find, store
 from leadline.users.find import Search

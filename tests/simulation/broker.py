@@ -13,12 +13,12 @@ from typing import Any
 import orjson
 import pika
 
+from leadline.errors import BadMessage
 from leadline.messages import envelope, topology
 from leadline.messages.delivery import CORRELATION_ID, NO_ID, TRACEPARENT, Delivery
 from leadline.messages.received import ATTEMPT_HEADER, SERVED, Received, Verdict, attempt_of
 from leadline.runtime import context
 from leadline.runtime.broker import Message
-from leadline.runtime.errors import BadMessage
 from tests.simulation.world import Mailbox, Process, Signal, World
 
 #: As the connector's: half of the prefetch of 64.

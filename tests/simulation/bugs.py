@@ -10,8 +10,8 @@ from typing import Any
 
 from leadline.bitrix24 import errors, portal
 from leadline.bitrix24.session import Session
+from leadline.errors import OutcomeUnknown, Rejected, Unavailable
 from leadline.runtime import clock
-from leadline.runtime.errors import OutcomeUnknown, Rejected, Unavailable
 from leadline.sync import plan, queue, replies
 from leadline.users import statements, store
 from tests.simulation import patches

@@ -98,9 +98,10 @@ def install(raw: redis.Redis) -> None:
 
 def _modules() -> Iterator[ModuleType]:
     folder = Path(leadline.__file__).parent
+    yield importlib.import_module("leadline.settings")
     for room in ROOMS:
-        for found in pkgutil.iter_modules([str(folder / room)]):
-            yield importlib.import_module(f"leadline.{room}.{found.name}")
+        for found in pkgutil.walk_packages([str(folder / room)], f"leadline.{room}."):
+            yield importlib.import_module(found.name)
 
 
 def _everywhere(modules: list[ModuleType], old: object, new: object) -> None:

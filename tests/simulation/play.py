@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from leadline.runtime import migrate
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from tests.simulation import patches, postgres_model, redis_model, rules
 from tests.simulation.plan import Plan
 from tests.simulation.system import System

@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl
 import requests
 
 from leadline.bitrix24.session import Exchange, Reply
+from leadline.errors import TooLate
 from leadline.runtime import clock
-from leadline.runtime.errors import TooLate
 from tests.simulation.world import EPOCH, Mailbox, Process, World
 
 STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "JUNK")

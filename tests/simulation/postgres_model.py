@@ -13,8 +13,8 @@ from typing import Any
 
 import pg8000.native
 
+from leadline.errors import DatabaseDown
 from leadline.runtime.database import Database
-from leadline.runtime.errors import DatabaseDown
 from local.runner import unprivileged
 from local.runner.servers.postgres import binary
 from tests.simulation.world import EPOCH, World

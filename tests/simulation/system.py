@@ -11,18 +11,18 @@ import orjson
 import pika
 import redis
 
-from leadline.ledger import accept
-from leadline.messages import contract, topology
-from leadline.messages.delivery import Delivery
-from leadline.messages.received import SERVED, Verdict
-from leadline.runtime.errors import (
+from leadline.errors import (
     BitrixError,
     DependencyDown,
     LeadlineError,
     QueueDown,
 )
+from leadline.ledger import accept
+from leadline.messages import contract, topology
+from leadline.messages.delivery import Delivery
+from leadline.messages.received import SERVED, Verdict
 from leadline.runtime.redis import reachable
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import jobs, worker
 from leadline.sync.call_job import JOB
 from leadline.sync.keys import JOBS, prefix

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from leadline.runtime import context
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 SECRETS = (
     "API_KEYS",

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from leadline.describe import asyncapi
+from leadline.errors import BadMessage
 from leadline.messages import contract, topology
-from leadline.runtime.errors import BadMessage
 
 KEPT = Path(__file__).parents[2] / "docs/asyncapi.json"
 DOCUMENT = asyncapi.build()

@@ -12,13 +12,13 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline.runtime import api_keys, auth, refusals
-from leadline.runtime.errors import (
+from leadline.errors import (
     BadConfiguration,
     ExpiredKey,
     Forbidden,
     Unauthorized,
 )
+from leadline.runtime import api_keys, auth, refusals
 from leadline.runtime.throttle import Throttle
 from tests.unit.conftest import Configure
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadline.bitrix24.errors import classify, unreadable
-from leadline.runtime.errors import (
+from leadline.errors import (
     BitrixError,
     LeadGone,
     OutcomeUnknown,

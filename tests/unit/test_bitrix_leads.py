@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import Agreed, Found, State
-from leadline.runtime.errors import OutcomeUnknown
+from leadline.errors import OutcomeUnknown
 
 STATE = State("Ann Lee", "+77001112233", "NEW")
 AGREED = Agreed(55, "Ann Lee", "+77001112233", 9)

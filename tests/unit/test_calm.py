@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from leadline.runtime.errors import DatabaseDown
+from leadline.errors import DatabaseDown
 from leadline.watch.calm import Calm
 from tests.servers import eventually
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadline.runtime.errors import BadConfiguration
+from leadline.errors import BadConfiguration
 from local.runner.choices import Choices
 
 WEBHOOK = "https://portal.example/rest/1/code/"

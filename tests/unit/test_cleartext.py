@@ -4,13 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from leadline.bitrix24.webhook import Webhook
+from leadline.errors import BadConfiguration
 from leadline.messages.connector import Connector
 from leadline.runtime import broker, cleartext, tracing
 from leadline.runtime.database import Database
-from leadline.runtime.errors import BadConfiguration
 from leadline.runtime.redis import connect
 from leadline.runtime.session import connect_options
-from leadline.runtime.settings import Part, settings
+from leadline.settings import Part, settings
 from local import schedule
 from local.runner.choices import Choices
 from tests.unit.conftest import Configure

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leadline.errors import BadMessage
 from leadline.messages import contract
-from leadline.runtime.errors import BadMessage
 from tests.unit.conftest import Configure
 
 EVENT = "01990000-0000-7000-8000-000000000001"

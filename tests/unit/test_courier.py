@@ -9,7 +9,7 @@ import pytest
 from leadline.messages import envelope
 from leadline.messages.courier import Courier
 from leadline.messages.received import Received
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 
 
 def received(body: bytes) -> Received:

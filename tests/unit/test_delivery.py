@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
+from leadline.errors import BadMessage, InvalidRequest
 from leadline.messages import topology
 from leadline.messages.delivery import HISTORY, Delivery, attributes, history_of, receive
 from leadline.messages.received import attempt_of
 from leadline.runtime import context
 from leadline.runtime.context import Trace
-from leadline.runtime.errors import BadMessage, InvalidRequest
 from tests.unit.conftest import Configure
 
 BODY = {"pattern": "user_created", "data": {"n": "я"}}

@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
-from leadline.ledger import door
-from leadline.runtime import context, problem
-from leadline.runtime.auth import Scope
-from leadline.runtime.errors import (
+from leadline.errors import (
     FieldError,
     InvalidRequest,
     LeadlineError,
@@ -24,6 +21,9 @@ from leadline.runtime.errors import (
     UserNotFound,
     VersionMismatch,
 )
+from leadline.ledger import door
+from leadline.runtime import context, problem
+from leadline.runtime.auth import Scope
 from leadline.runtime.http import Door, allow, at_root, endpoint, parse_query, user_id
 from leadline.users.shown import Query
 from tests.unit.conftest import Configure

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from leadline.runtime.errors import BitrixError, OutcomeUnknown, Rejected, Unavailable
+from leadline.errors import BitrixError, OutcomeUnknown, Rejected, Unavailable
 from leadline.sync import story
 from leadline.sync.plan import failed
 from tests.unit.entries import entry, owed

@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter, ValidationError
 
 from leadline.describe import openapi
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.users.model import Changes, NewUser
 from local.edge.routes import ROUTES
 

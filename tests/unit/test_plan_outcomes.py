@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline.runtime.errors import (
+from leadline.errors import (
     BitrixError,
     LeadGone,
     OutcomeUnknown,

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from leadline.bitrix24.leads import Agreed, Found, State
-from leadline.runtime.errors import (
+from leadline.errors import (
     BitrixError,
     LeadGone,
     OutcomeUnknown,

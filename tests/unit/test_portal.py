@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Portal
-from leadline.runtime.errors import (
+from leadline.errors import (
     BadConfiguration,
     BitrixError,
     OutcomeUnknown,

@@ -9,7 +9,7 @@ from hypothesis import settings as tries
 from hypothesis import strategies as st
 
 from leadline.messages import contract
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from leadline.sync import replies
 from leadline.sync.entry import Answered
 from tests.unit.conftest import Configure

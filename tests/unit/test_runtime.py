@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from leadline.errors import BadConfiguration
 from leadline.runtime import context, secrets
-from leadline.runtime.errors import BadConfiguration
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from tests.unit.conftest import Configure
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -20,8 +20,8 @@ from leadline.bitrix24 import session as session_module
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.portal import Portal
 from leadline.bitrix24.session import MAX_ANSWER_BYTES
+from leadline.errors import BitrixError, OutcomeUnknown, Refused, TooLate, Unavailable
 from leadline.runtime import clock
-from leadline.runtime.errors import BitrixError, OutcomeUnknown, Refused, TooLate, Unavailable
 from tests.unit.conftest import Configure
 from tests.unit.misbehaving import SECRET, Behave, Connection, answer, server
 

@@ -12,9 +12,9 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 from redis import RedisError
 
+from leadline.errors import LeadlineError
 from leadline.messages.depths import depths
 from leadline.runtime.database import Database
-from leadline.runtime.errors import LeadlineError
 from leadline.runtime.redis import connect
 from local.edge import checks
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leadline.errors import TooManyRequests
 from leadline.runtime import throttle
-from leadline.runtime.errors import TooManyRequests
 from leadline.runtime.throttle import Throttle
 
 

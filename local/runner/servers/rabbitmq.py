@@ -10,7 +10,7 @@ import pika
 import pika.exceptions
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
-from leadline.runtime.settings import settings
+from leadline.settings import settings
 from local.logins import rabbitmq as logins
 from local.logins.table import LOGINS, OWNER, Login
 from local.runner.program import Group, Program, Stage
