@@ -4,8 +4,8 @@ import functions_framework
 from flask import Request
 
 from leadline.ledger import accept, door
+from leadline.runtime.concurrency.greenlets import by_turns
 from leadline.runtime.http import Answer, at_root, endpoint, parse
-from leadline.runtime.turns import by_turns
 from leadline.users.model import NewUser
 
 

@@ -4,8 +4,8 @@ import functions_framework
 from flask import Request
 
 from leadline.ledger import accept, door
+from leadline.runtime.concurrency.greenlets import by_turns
 from leadline.runtime.http import Answer, endpoint, parse, user_id
-from leadline.runtime.turns import by_turns
 from leadline.users.model import Changes, UserId
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from leadline.errors import DatabaseBusy, DatabaseDown
-from leadline.runtime import secrets, turns
+from leadline.runtime import secrets
+from leadline.runtime.concurrency import greenlets
 from leadline.runtime.secrets import Address
 from leadline.runtime.session import Session, connect_options
 
@@ -44,7 +45,7 @@ class Database:
     def __init__(self, address: Address) -> None:
         self._address = address
         connect_options(secrets.now(address))  # what makes no sense is told at once
-        self._seats = turns.Seats(turns.THREADS)
+        self._seats = greenlets.Seats(greenlets.THREADS)
         #: Those for turns and those for threads. The one used last comes first: its statements
         #: are warm, and surplus ones stay at rest.
         self._idle: dict[bool, list[Session]] = {True: [], False: []}
@@ -72,7 +73,7 @@ class Database:
                 idle.pop().close()
 
     def _run(self, sql: str, params: dict[str, object]) -> list[Row]:
-        idle = self._idle[turns.is_turn()]
+        idle = self._idle[greenlets.is_turn()]
         session = self._session(idle)
         is_usable = False
         try:
@@ -94,7 +95,7 @@ class Database:
             try:
                 session = idle.pop()
             except IndexError:
-                return turns.aside(partial(self._connected, by_turns=turns.is_turn()))
+                return greenlets.aside(partial(self._connected, by_turns=greenlets.is_turn()))
             if not session.is_stale():
                 return session
             session.close()

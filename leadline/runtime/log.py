@@ -14,7 +14,8 @@ from typing import Any, TextIO, cast
 import orjson
 import structlog
 
-from leadline.runtime import context, secrets, turns
+from leadline.runtime import context, secrets
+from leadline.runtime.concurrency import greenlets
 from leadline.settings import settings
 
 HIDDEN = "[hidden]"
@@ -72,14 +73,14 @@ class _Stdout:
 
     def write(self, line: str) -> None:
         """Write this line, or in a turn hold it."""
-        if turns.is_turn():
+        if greenlets.is_turn():
             self._held.append(line)
         else:
             sys.stdout.write(line)
 
     def flush(self) -> None:
         """Let what was written leave: at once, or in a turn soon."""
-        if not turns.is_turn():
+        if not greenlets.is_turn():
             sys.stdout.flush()
         elif len(self._held) == 1:
             asyncio.get_running_loop().call_soon(self._leave)

@@ -26,8 +26,9 @@ from pika.exceptions import (
     UnsupportedAMQPFieldException,
 )
 
-from leadline.runtime import metrics, secrets, tracing, turns
+from leadline.runtime import metrics, secrets, tracing
 from leadline.runtime.broker import Message, Queue, parameters
+from leadline.runtime.concurrency import greenlets
 from leadline.runtime.lots import LotConnection
 from leadline.runtime.secrets import Address
 from leadline.runtime.tracing import Span
@@ -136,7 +137,7 @@ class Publisher:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         """The loop on which we live from now on: that of whose turn it is, else one of our own."""
-        if turns.is_turn():
+        if greenlets.is_turn():
             self._loop_thread = threading.get_ident()
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._run(), context=self._context)
@@ -412,7 +413,7 @@ class Publisher:
 
     def _hang_up(self) -> None:
         if self._lost is not None:
-            turns.settle(self._lost)
+            greenlets.settle(self._lost)
 
     async def _tick(self) -> None:
         while True:

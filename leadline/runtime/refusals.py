@@ -11,7 +11,8 @@ from http import HTTPStatus
 import structlog
 
 from leadline.errors import TooManyRequests
-from leadline.runtime import metrics, problem, turns
+from leadline.runtime import metrics, problem
+from leadline.runtime.concurrency import greenlets
 from leadline.runtime.throttle import Throttle
 
 REFUSED = metrics.Counter(
@@ -23,7 +24,7 @@ REFUSED = metrics.Counter(
 #: What waits for its answer, how long, and how many may at a time.
 STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 WAIT_S = 1.0
-WAITING_MAX = max(1, turns.THREADS // 4)
+WAITING_MAX = max(1, greenlets.THREADS // 4)
 
 #: Status, headers and body.
 Answer = tuple[int, list[tuple[str, str]], bytes]

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from leadline.runtime import refusals, turns
+from leadline.runtime import refusals
+from leadline.runtime.concurrency import greenlets
 from leadline.runtime.traffic import App
 
 _Headers = list[tuple[str, str]]
@@ -55,7 +56,7 @@ def served(app: App, body_limit: int, *, by_turns: bool) -> Callable[..., Any]:
     otherwise each is given one. Of a body it is given `body_limit` bytes and one more, which tells
     that there were too many; of one that is not there in time nothing, and TOO_SLOW.
     """
-    threads = ThreadPoolExecutor(turns.THREADS, "request")
+    threads = ThreadPoolExecutor(greenlets.THREADS, "request")
 
     async def serve(scope: _Scope, protocol: Any) -> None:
         environ = _environ(scope)
@@ -67,7 +68,7 @@ def served(app: App, body_limit: int, *, by_turns: bool) -> Callable[..., Any]:
         environ["wsgi.input"] = io.BytesIO(body)
         run = partial(_answer, app, environ)
         if by_turns:
-            status, headers, body = await turns.take(run)
+            status, headers, body = await greenlets.take(run)
         else:
             loop = asyncio.get_running_loop()
             status, headers, body = await loop.run_in_executor(threads, run)

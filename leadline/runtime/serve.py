@@ -28,18 +28,8 @@ import functions_framework
 import structlog
 from flask import Request
 
-from leadline.runtime import (
-    auth,
-    cleartext,
-    lean,
-    log,
-    metrics,
-    problem,
-    rsgi,
-    tracing,
-    traffic,
-    turns,
-)
+from leadline.runtime import auth, cleartext, lean, log, metrics, problem, rsgi, tracing, traffic
+from leadline.runtime.concurrency import greenlets
 from leadline.runtime.http import BODY, Answer, scopes_of
 from leadline.runtime.traffic import App, StartResponse
 from leadline.settings import settings
@@ -171,7 +161,7 @@ def _load(folder: str) -> Callable[..., Any]:
     function = _function(Path(folder))
     app = _app(function, _name(Path(folder)))
     lean.end()
-    return rsgi.served(app, settings().body_limit, by_turns=turns.goes_by_turns(function))
+    return rsgi.served(app, settings().body_limit, by_turns=greenlets.goes_by_turns(function))
 
 
 def main() -> None:

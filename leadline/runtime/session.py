@@ -16,7 +16,8 @@ import structlog
 from pg8000.native import Connection, PreparedStatement
 
 from leadline.errors import BadConfiguration
-from leadline.runtime import cleartext, turns
+from leadline.runtime import cleartext
+from leadline.runtime.concurrency import greenlets
 
 log = structlog.get_logger()
 
@@ -34,10 +35,10 @@ class _Socket(socket.socket):
     """One that does not block lets other turns go on where it would."""
 
     def recv_into(self, *args: Any) -> int:
-        return _patiently(turns.wait_readable, self, super().recv_into, *args)
+        return _patiently(greenlets.wait_readable, self, super().recv_into, *args)
 
     def send(self, *args: Any) -> int:
-        return _patiently(turns.wait_writable, self, super().send, *args)
+        return _patiently(greenlets.wait_writable, self, super().send, *args)
 
 
 class _TlsSocket(_Socket, ssl.SSLSocket):
@@ -56,9 +57,9 @@ def _patiently(
         except BlockingIOError:
             wait(connection, _patience_s())
         except ssl.SSLWantReadError:
-            turns.wait_readable(connection, _patience_s())
+            greenlets.wait_readable(connection, _patience_s())
         except ssl.SSLWantWriteError:
-            turns.wait_writable(connection, _patience_s())
+            greenlets.wait_writable(connection, _patience_s())
 
 
 def _patience_s() -> float:

@@ -20,6 +20,7 @@ from leadline.errors import (
     VersionMismatch,
 )
 from leadline.runtime import context
+from leadline.runtime.concurrency.group_commit import Together
 from leadline.runtime.database import (
     UNIQUE_VIOLATION,
     Row,
@@ -27,7 +28,6 @@ from leadline.runtime.database import (
     database,
 )
 from leadline.runtime.installation import guarded
-from leadline.runtime.together import Together
 from leadline.settings import settings
 from leadline.users import statements
 from leadline.users.model import Changes, LeadId, Move, NewUser, User, UserId

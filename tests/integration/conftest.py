@@ -26,7 +26,8 @@ from redis import Redis
 
 from leadline.ledger import publish
 from leadline.operate import cli
-from leadline.runtime import context, database, redis, turns
+from leadline.runtime import context, database, redis
+from leadline.runtime.concurrency import greenlets
 from leadline.runtime.session import Session
 from leadline.sync import replies
 from leadline.sync.queue import WorkQueue
@@ -179,14 +180,14 @@ class ByTurns(database.Database):
 
     def run(self, sql: str, **params: object) -> list[database.Row]:
         """As `Database.run`."""
-        return asyncio.run(turns.take(lambda: database.Database.run(self, sql, **params)))
+        return asyncio.run(greenlets.take(lambda: database.Database.run(self, sql, **params)))
 
 
 def by_turns(times: int, work: Callable[[int], Result]) -> list[Result]:
     """The results of so many requests that go by turns, as a function serves them."""
 
     async def all_of_them() -> list[Result]:
-        return await asyncio.gather(*(turns.take(partial(work, one)) for one in range(times)))
+        return await asyncio.gather(*(greenlets.take(partial(work, one)) for one in range(times)))
 
     return asyncio.run(all_of_them())
 

@@ -12,7 +12,8 @@ import sqlalchemy
 from alembic.script import ScriptDirectory
 
 from leadline.errors import BadConfiguration, DatabaseDown
-from leadline.runtime import session, turns
+from leadline.runtime import session
+from leadline.runtime.concurrency import greenlets
 from leadline.runtime.database import Database, StatementError
 from leadline.runtime.migrate import MIGRATIONS, migrate, newest
 from tests.integration.conftest import ByTurns, by_turns
@@ -169,9 +170,9 @@ def test_turns_wait_for_postgres_at_the_same_time_each_with_its_own_connection(
 ) -> None:
     db = Database(server.url)
     sql = "SELECT pg_backend_pid() AS pid, CAST(:number AS int) AS number FROM pg_sleep(0.05)"
-    found = by_turns(3 * turns.THREADS, lambda number: db.run(sql, number=number)[0])
-    assert [row["number"] for row in found] == list(range(3 * turns.THREADS))
-    assert 1 < len({row["pid"] for row in found}) <= turns.THREADS
+    found = by_turns(3 * greenlets.THREADS, lambda number: db.run(sql, number=number)[0])
+    assert [row["number"] for row in found] == list(range(3 * greenlets.THREADS))
+    assert 1 < len({row["pid"] for row in found}) <= greenlets.THREADS
     db.close()
 
 

@@ -18,8 +18,9 @@ from pika.adapters.blocking_connection import BlockingChannel
 from leadline.errors import BadConfiguration
 from leadline.ledger import publish
 from leadline.messages import topology
-from leadline.runtime import context, turns
+from leadline.runtime import context
 from leadline.runtime.broker import Message, Queue
+from leadline.runtime.concurrency import greenlets
 from leadline.runtime.log import add_context
 from leadline.runtime.publisher import Publisher
 from leadline.users.model import LeadId, User, UserId
@@ -213,7 +214,7 @@ def test_close_sends_what_turns_have_offered_though_their_loop_runs_no_more(amqp
 
     async def offer_all() -> None:
         for number in range(300):
-            await turns.take(partial(publisher.offer, message(number), outcomes.append))
+            await greenlets.take(partial(publisher.offer, message(number), outcomes.append))
 
     with asyncio.Runner() as runner:
         runner.run(offer_all())

@@ -24,8 +24,9 @@ import structlog
 import leadline
 from leadline.bitrix24 import session as session_module
 from leadline.ledger import prune, publish
-from leadline.runtime import database, lua, turns
+from leadline.runtime import database, lua
 from leadline.runtime import redis as leadline_redis
+from leadline.runtime.concurrency import greenlets
 from leadline.runtime.interval import Interval
 from leadline.sync import driver, pause, portals, replies, request
 from leadline.users import store, terms
@@ -326,7 +327,7 @@ def _servers(modules: list[ModuleType]) -> None:
         return build(entries)
 
     _set(request, "build", noted)
-    _set(turns, "is_turn", lambda: False)
+    _set(greenlets, "is_turn", lambda: False)
     _everywhere(modules, database.database, lambda: active().postgres)
     _everywhere(modules, leadline_redis.client, lambda: active().client)
     _everywhere(modules, publish.publisher, _publisher)

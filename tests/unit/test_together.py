@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from leadline.runtime import together, turns
-from leadline.runtime.together import Together
+from leadline.runtime.concurrency import greenlets, group_commit
+from leadline.runtime.concurrency.group_commit import Together
 
 
 class Bakery:
@@ -22,7 +22,7 @@ class Bakery:
     def serve(self, asks: Sequence[int]) -> list[int]:
         self.served.append(list(asks))
         self.has_begun.set()
-        assert turns.aside(partial(self.opened.wait, 10))
+        assert greenlets.aside(partial(self.opened.wait, 10))
         if -1 in asks:
             raise ValueError(asks)
         return [ask * 10 for ask in asks]
@@ -33,9 +33,11 @@ def ask_by_turns(bakery: Bakery, first: int, *others: int) -> list[int | BaseExc
     shared = Together(bakery.serve, at_most=3)
 
     async def all_of_them() -> list[int | BaseException]:
-        answers = [asyncio.create_task(turns.take(partial(shared.ask, first)))]
+        answers = [asyncio.create_task(greenlets.take(partial(shared.ask, first)))]
         await asyncio.to_thread(bakery.has_begun.wait, 10)
-        answers += [asyncio.create_task(turns.take(partial(shared.ask, other))) for other in others]
+        answers += [
+            asyncio.create_task(greenlets.take(partial(shared.ask, other))) for other in others
+        ]
         await asyncio.sleep(0)  # each of them has asked
         bakery.opened.set()
         return await asyncio.gather(*answers, return_exceptions=True)
@@ -50,13 +52,13 @@ def test_who_comes_while_others_are_served_is_served_with_all_who_came() -> None
 
 
 def test_one_client_alone_never_lingers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "LINGER_S", 3600)
+    monkeypatch.setattr(group_commit, "LINGER_S", 3600)
     bakery = Bakery()
     bakery.opened.set()
     shared = Together(bakery.serve, at_most=3)
 
     async def one_after_the_other() -> list[int]:
-        return [await turns.take(partial(shared.ask, ask)) for ask in (1, 2, 3)]
+        return [await greenlets.take(partial(shared.ask, ask)) for ask in (1, 2, 3)]
 
     assert asyncio.run(asyncio.wait_for(one_after_the_other(), 10)) == [10, 20, 30]
 
@@ -64,13 +66,13 @@ def test_one_client_alone_never_lingers(monkeypatch: pytest.MonkeyPatch) -> None
 def test_after_a_group_of_several_the_next_one_waits_for_company(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together, "LINGER_S", 1)
+    monkeypatch.setattr(group_commit, "LINGER_S", 1)
     bakery = Bakery()
     bakery.opened.set()
     shared = Together(bakery.serve, at_most=3)
 
     async def asked(*asks: int) -> list[int]:
-        return await asyncio.gather(*(turns.take(partial(shared.ask, ask)) for ask in asks))
+        return await asyncio.gather(*(greenlets.take(partial(shared.ask, ask)) for ask in asks))
 
     async def all_of_them() -> None:
         await asked(1, 2)
@@ -94,7 +96,7 @@ def test_one_whose_request_is_cancelled_holds_up_nobody_of_its_group() -> None:
     shared = Together(bakery.serve, at_most=3)
 
     async def cancels() -> list[int]:
-        tasks = [asyncio.create_task(turns.take(partial(shared.ask, ask))) for ask in (1, 2, 3)]
+        tasks = [asyncio.create_task(greenlets.take(partial(shared.ask, ask))) for ask in (1, 2, 3)]
         await asyncio.to_thread(bakery.has_begun.wait, 10)
         tasks[0].cancel()
         bakery.opened.set()

@@ -8,14 +8,15 @@ from functools import partial
 
 import pytest
 
-from leadline.runtime import context, turns
+from leadline.runtime import context
+from leadline.runtime.concurrency import greenlets
 
 
 def by_turns(*requests: Callable[[], object]) -> list[object]:
     """What these requests come to when all are under way at once on one loop."""
 
     async def all_of_them() -> list[object]:
-        return await asyncio.gather(*map(turns.take, requests), return_exceptions=True)
+        return await asyncio.gather(*map(greenlets.take, requests), return_exceptions=True)
 
     return asyncio.run(all_of_them())
 
@@ -27,7 +28,7 @@ def test_one_that_waits_gives_way_to_the_others() -> None:
         opened.set()
         return "opened"
 
-    assert by_turns(lambda: turns.aside(partial(opened.wait, 10)), opens) == [True, "opened"]
+    assert by_turns(lambda: greenlets.aside(partial(opened.wait, 10)), opens) == [True, "opened"]
 
 
 def test_each_gets_its_own_error() -> None:
@@ -36,19 +37,19 @@ def test_each_gets_its_own_error() -> None:
 
     def mends() -> str:
         try:
-            turns.aside(fails)
+            greenlets.aside(fails)
         except KeyError:
             return "mended"
         return "nothing to mend"
 
-    failed, mended, direct = by_turns(partial(turns.aside, fails), mends, fails)
+    failed, mended, direct = by_turns(partial(greenlets.aside, fails), mends, fails)
     assert (type(failed), mended, type(direct)) == (KeyError, "mended", KeyError)
 
 
 def test_a_turn_keeps_its_trace_while_others_have_theirs() -> None:
     def traced(name: str) -> str:
         context.begin(name)
-        turns.aside(lambda: None)
+        greenlets.aside(lambda: None)
         return context.current().correlation_id
 
     names = ["a", "b", "c"]
@@ -64,16 +65,16 @@ def test_a_request_sees_nothing_of_the_one_before_it() -> None:
 
 
 def test_one_whose_request_is_cancelled_gives_its_seat_to_the_next() -> None:
-    seats = turns.Seats(1)
+    seats = greenlets.Seats(1)
 
     def sits(until: asyncio.Future[str]) -> str:
         with seats:
-            return turns.wait(until)
+            return greenlets.wait(until)
 
     async def cancels() -> list[str]:
         loop = asyncio.get_running_loop()
         ends: list[asyncio.Future[str]] = [loop.create_future() for _ in range(4)]
-        tasks = [asyncio.create_task(turns.take(partial(sits, end))) for end in ends]
+        tasks = [asyncio.create_task(greenlets.take(partial(sits, end))) for end in ends]
         await asyncio.sleep(0)
         for cancelled in (tasks[1], tasks[0]):  # one that waits for the seat, then who sits there
             cancelled.cancel()
@@ -89,13 +90,13 @@ def test_a_turn_at_rest_keeps_nothing_of_its_answer() -> None:
         pass
 
     async def answers() -> bool:
-        kept = weakref.ref(await turns.take(Body))
+        kept = weakref.ref(await greenlets.take(Body))
         return kept() is None
 
     assert asyncio.run(answers())
 
 
 def test_outside_of_a_turn_the_same_call_blocks() -> None:
-    assert turns.aside(threading.get_ident) == threading.get_ident()
+    assert greenlets.aside(threading.get_ident) == threading.get_ident()
     with pytest.raises(ZeroDivisionError):
-        turns.aside(lambda: 1 // 0)
+        greenlets.aside(lambda: 1 // 0)

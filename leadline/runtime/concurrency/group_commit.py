@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
-from leadline.runtime import turns
+from leadline.runtime.concurrency import greenlets
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
@@ -36,7 +36,7 @@ class Together(Generic[Ask, Answer]):
 
     def ask(self, ask: Ask) -> Answer:
         """The answer to this ask; what `serve` raises is raised for all whom it served."""
-        if not turns.is_turn():
+        if not greenlets.is_turn():
             return self._serve([ask])[0]
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
@@ -44,7 +44,7 @@ class Together(Generic[Ask, Answer]):
         if not self._is_busy:
             self._is_busy = True
             loop.call_soon(self._gather)  # whose turn is in the same round of the loop comes along
-        return turns.wait(answer)
+        return greenlets.wait(answer)
 
     def _gather(self) -> None:
         """Have those who wait served: now, or when others had time to come along."""
@@ -62,7 +62,7 @@ class Together(Generic[Ask, Answer]):
         group, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
         self._had_company = len(group) > 1
         asks = [ask for ask, _ in group]
-        served = loop.create_task(turns.take(lambda: self._serve(asks)))
+        served = loop.create_task(greenlets.take(lambda: self._serve(asks)))
         served.add_done_callback(partial(self._served, group))
 
     def _served(self, group: _Group[Ask, Answer], served: asyncio.Future[Sequence[Answer]]) -> None:
@@ -73,4 +73,4 @@ class Together(Generic[Ask, Answer]):
         error = served.exception()
         answers = served.result() if error is None else [None] * len(group)
         for (_, future), answer in zip(group, answers, strict=True):
-            turns.settle(future, answer, error)
+            greenlets.settle(future, answer, error)
