@@ -7,8 +7,8 @@ import functions_framework
 from flask import Request
 
 from leadline.ledger import holds, relay
-from leadline.runtime import metrics
 from leadline.runtime.http import Answer, answer, endpoint
+from leadline.runtime.telemetry import metrics
 from leadline.sync import portal_check, stages, witness
 from leadline.sync.waiting import Waiting
 

@@ -6,7 +6,7 @@ import structlog
 
 from leadline.ledger import publish
 from leadline.messages import contract
-from leadline.runtime import metrics
+from leadline.runtime.telemetry import metrics
 from leadline.users import stages, store
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.users.store import Accepted, Repeat

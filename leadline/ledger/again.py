@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from uuid_utils.compat import uuid7
 
 from leadline.messages.delivery import LOOK
-from leadline.runtime import context
 from leadline.runtime.database import Row
 from leadline.runtime.installation import guarded
+from leadline.runtime.telemetry import trace_context
 
 _ENTER = """{asked}, held AS (
     -- In the order of ids, so that statements never wait for each other in a ring.
@@ -84,12 +84,12 @@ def enter(asked: str, **params: object) -> list[Row]:
     Raises:
         DatabaseDown: as `ask`.
     """
-    trace = context.current()
+    trace = trace_context.current()
     return guarded(
         _ENTER.format(asked=asked),
         changed=LOOK,
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,
-        caller=context.caller() or None,
+        caller=trace_context.caller() or None,
         **params,
     )

@@ -13,8 +13,9 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from leadline.errors import DatabaseDown
-from leadline.runtime import context, secrets
+from leadline.runtime import secrets
 from leadline.runtime.database import INSUFFICIENT_PRIVILEGE, StatementError, database
+from leadline.runtime.telemetry import trace_context
 
 log = structlog.get_logger()
 
@@ -125,7 +126,7 @@ def _begin(action: str, about: dict[str, object]) -> str | None:
     if secrets.read("database-url") is None:
         log.warning("not in the audit trail: no database is set", what=action)
         return None
-    number, caller = str(uuid7()), context.caller() or None
+    number, caller = str(uuid7()), trace_context.caller() or None
     named = orjson.dumps(about).decode()
     is_kept = _keep(_BEGIN, action, id=number, caller=caller, action=action, about=named)
     return number if is_kept else None

@@ -12,7 +12,6 @@ from uuid_utils.compat import uuid7
 
 from leadline.errors import BadConfiguration, InvalidRequest
 from leadline.messages.contract import Id
-from leadline.runtime import context
 from leadline.runtime.database import (
     INSUFFICIENT_PRIVILEGE,
     UNIQUE_VIOLATION,
@@ -20,6 +19,7 @@ from leadline.runtime.database import (
     database,
 )
 from leadline.runtime.installation import guarded
+from leadline.runtime.telemetry import trace_context
 from leadline.users.model import NewUser
 
 #: In whose name idempotency keys are kept; no caller of the HTTP API has such a one.
@@ -131,7 +131,7 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
         InvalidRequest: a lead was given to another user since it was looked at; nothing was stored.
         DatabaseDown: nothing was stored, or nobody can say; doing it again is harmless.
     """
-    trace = context.current()
+    trace = trace_context.current()
     has_ids = any(user.id for _, user in users)
     try:
         rows = guarded(
@@ -147,7 +147,7 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
             fingerprint=hashlib.sha256(CALLER.encode()).digest(),
             correlation_id=trace.correlation_id,
             traceparent=trace.traceparent,
-            operator=context.caller() or None,
+            operator=trace_context.caller() or None,
         )
     except StatementError as error:
         if (error.code, error.constraint) != (UNIQUE_VIOLATION, "users_unique_lead"):

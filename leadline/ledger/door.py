@@ -6,8 +6,8 @@ from flask import Request
 
 from leadline.errors import InvalidRequest, VersionMismatch
 from leadline.ledger import accept
-from leadline.runtime import context
 from leadline.runtime.http import KEY_MAX, Answer, answer
+from leadline.runtime.telemetry import trace_context
 from leadline.users.store import Accepted, Repeat
 
 
@@ -38,7 +38,9 @@ def repeat(request: Request, *parts: object) -> Repeat | None:
             f"An Idempotency-Key has 1 to {KEY_MAX} characters.",
             status=HTTPStatus.BAD_REQUEST,
         )
-    return accept.repeat_of(context.caller(), key, request.environ.get("HTTP_IF_MATCH"), *parts)
+    return accept.repeat_of(
+        trace_context.caller(), key, request.environ.get("HTTP_IF_MATCH"), *parts
+    )
 
 
 def written(accepted: Accepted, *, created: bool = False) -> Answer:

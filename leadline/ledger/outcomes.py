@@ -14,9 +14,9 @@ from leadline.ledger.again import Again
 from leadline.messages.contract import Reply
 from leadline.messages.delivery import number
 from leadline.messages.journey import Journey
-from leadline.runtime import context, metrics
-from leadline.runtime.context import Trace
 from leadline.runtime.database import UNIQUE_VIOLATION, Row, StatementError, database
+from leadline.runtime.telemetry import metrics, trace_context
+from leadline.runtime.telemetry.trace_context import Trace
 from leadline.settings import settings
 
 log = structlog.get_logger()
@@ -61,7 +61,7 @@ class Answer:
     is_passing: bool = False
     #: How the event fared, kept for whoever asks why.
     journey: Journey | None = None
-    trace: Trace = field(default_factory=context.current)
+    trace: Trace = field(default_factory=trace_context.current)
 
     @property
     def state(self) -> Outcome:
@@ -100,7 +100,7 @@ def _apply_together(answers: Mapping[int, Answer]) -> None:
     others = [one for user_id, one in told.items() if user_id not in settled]
     repeated = _run(statements.REPEATED, others) if others else {}
     for user_id, row in {**settled, **repeated}.items():
-        context.resume(answers[user_id].trace)
+        trace_context.resume(answers[user_id].trace)
         _note(answers[user_id], told[user_id], row, is_repeated=user_id in repeated)
     unknown = answers.keys() - settled.keys() - repeated.keys()
     are_lost = [lost.is_lost(answers[one].reply, answers[one].history) for one in unknown]

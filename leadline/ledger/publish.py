@@ -24,10 +24,11 @@ from leadline.messages.delivery import (
     STAGE_VERSION,
     attributes,
 )
-from leadline.runtime import context, metrics, secrets
+from leadline.runtime import secrets
 from leadline.runtime.broker import Message
 from leadline.runtime.database import database
 from leadline.runtime.publisher import Publisher
+from leadline.runtime.telemetry import metrics, trace_context
 from leadline.settings import settings
 from leadline.users.store import Event
 
@@ -181,5 +182,5 @@ def outbox() -> Outbox:
 
 def offer(event: Event) -> None:
     """Publish this event soon, as part of the current trace."""
-    context.current()
+    trace_context.current()
     outbox().offer(event)

@@ -8,7 +8,7 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from leadline.ledger import again
-from leadline.runtime import context
+from leadline.runtime.telemetry import trace_context
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ def step() -> int:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    context.act_as(CALLER)
+    trace_context.act_as(CALLER)
     event_ids = [str(uuid7()) for _ in range(AT_MOST)]
     users = again.enter(_NEXT, at_most=AT_MOST, event_ids=event_ids)
     if users:

@@ -29,9 +29,10 @@ from leadline.messages.auxiliary import AuxiliaryQueues
 from leadline.messages.courier import Courier
 from leadline.messages.deliveries import THREADS, Deliveries
 from leadline.messages.received import Received, attempt_of
-from leadline.runtime import broker, cleartext, log, metrics, secrets, tracing
+from leadline.runtime import broker, cleartext, secrets
 from leadline.runtime.probes import serve_probes
 from leadline.runtime.secrets import Address
+from leadline.runtime.telemetry import log, metrics, tracing
 from leadline.settings import settings
 
 logger = structlog.get_logger()

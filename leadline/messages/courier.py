@@ -11,8 +11,8 @@ from leadline.messages.contract import readable
 from leadline.messages.delivery import TRACEPARENT
 from leadline.messages.envelope import Event
 from leadline.messages.received import SERVED, Received, Verdict
-from leadline.runtime import metrics, tracing
-from leadline.runtime.tracing import Span
+from leadline.runtime.telemetry import metrics, tracing
+from leadline.runtime.telemetry.tracing import Span
 from leadline.settings import settings
 
 DURATION = metrics.Histogram(

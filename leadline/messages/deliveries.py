@@ -21,7 +21,7 @@ from pika.exceptions import ConnectionWrongStateError
 from leadline.messages.auxiliary import AuxiliaryQueues
 from leadline.messages.courier import Courier
 from leadline.messages.received import SERVED, Received, Verdict
-from leadline.runtime import metrics
+from leadline.runtime.telemetry import metrics
 
 logger = structlog.get_logger()
 

@@ -17,9 +17,9 @@ from cloudevents.http import CloudEvent, from_dict, from_http
 from flask import Request
 
 from leadline.errors import BadMessage
-from leadline.runtime import context
-from leadline.runtime.context import Trace
 from leadline.runtime.http import demand_json
+from leadline.runtime.telemetry import trace_context
+from leadline.runtime.telemetry.trace_context import Trace
 
 #: The fields that a client gave, separated by commas: an update leaves an untouched stage alone.
 CHANGED = "changed"
@@ -72,7 +72,7 @@ class Delivery:
     body: Any
     message_id: str | None
     attributes: Mapping[str, str]
-    trace: Trace = field(default_factory=context.current)
+    trace: Trace = field(default_factory=trace_context.current)
 
     @property
     def is_first(self) -> bool:
@@ -87,7 +87,7 @@ def attributes(event_type: str, event_id: str, source: str, time: str | None) ->
         "ce-type": event_type,
         "ce-id": event_id,
         "ce-source": source,
-        "traceparent": context.current().traceparent,
+        "traceparent": trace_context.current().traceparent,
     }
     if time:
         headers["ce-time"] = time
@@ -130,7 +130,9 @@ def _batched(content: Any) -> Delivery:
     event = _event(from_dict, content)
     delivery = _delivery(event, event.data)
     sent = delivery.attributes
-    return replace(delivery, trace=context.made(sent.get(CORRELATION_ID), sent.get(TRACEPARENT)))
+    return replace(
+        delivery, trace=trace_context.made(sent.get(CORRELATION_ID), sent.get(TRACEPARENT))
+    )
 
 
 def _event(read: Callable[..., CloudEvent], *given: Any) -> CloudEvent:

@@ -12,8 +12,8 @@ from pika.data import encode_table
 
 from leadline.messages import topology
 from leadline.messages.delivery import ATTEMPT
-from leadline.runtime import metrics
 from leadline.runtime.broker import Message
+from leadline.runtime.telemetry import metrics
 
 logger = structlog.get_logger()
 

@@ -33,8 +33,8 @@ from leadline.operate import (
     users,
 )
 from leadline.operate.output import complain
-from leadline.runtime import context
 from leadline.runtime.database import StatementError
+from leadline.runtime.telemetry import trace_context
 
 USAGE = 2
 IN_THE_WAY = 3
@@ -82,7 +82,7 @@ def before(
     """
     _quiet_logs()
     local_run.use(state)
-    context.act_as(_operator())
+    trace_context.act_as(_operator())
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from leadline.ledger import audit, bulk
 from leadline.operate.output import FOUND, Json, as_json, note, progress, say
 from leadline.operate.records import File, Record, Rejected
 from leadline.operate.resumable import Bookmark
-from leadline.runtime import context
+from leadline.runtime.telemetry import trace_context
 
 PART = 1000
 _SHOWN = 10
@@ -134,7 +134,7 @@ def _enter(source: File, found: _Checked, digest: str, mark: Bookmark) -> int:
     last, done = int(before.get("line", 0)), int(before.get("done", 0))
     if last:
         note(f"continuing after line {last}")
-    context.begin()
+    trace_context.begin()
     records = (one for one in source.records() if one.line > last and one.line not in found.held)
     users = ((one.line, one.user) for one in records if one.user)
     created = entered = 0

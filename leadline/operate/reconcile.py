@@ -13,7 +13,7 @@ from leadline.ledger import again, audit
 from leadline.ledger.again import Again
 from leadline.operate.output import FOUND, Json, as_json, facts, note, progress, say
 from leadline.operate.resumable import Bookmark
-from leadline.runtime import context
+from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.sync import reconcile as walks
 from leadline.sync.compare import DIFFERENCES, Finding
@@ -117,7 +117,7 @@ def reconcile(
     if restart:
         mark.forget()
     run.resume()
-    context.begin()
+    trace_context.begin()
     with ExitStack() as stack:
         if repair:
             done = stack.enter_context(audit.recorded("repair leads", stages=stages))

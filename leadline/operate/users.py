@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from leadline.errors import InvalidRequest
 from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
-from leadline.runtime import context
+from leadline.runtime.telemetry import trace_context
 from leadline.users import read
 from leadline.users.model import UserId
 from leadline.users.shown import Query
@@ -85,7 +85,7 @@ def resync(
     """Have users' leads looked at and written once more, whatever became of them before."""
     if bool(user_ids) == all_failed:
         raise InvalidRequest("name users, or --all-failed")
-    context.begin()
+    trace_context.begin()
     if all_failed:
         waiting, missing = list[int](), list[int]()
         with audit.recorded("send all failed again") as done:

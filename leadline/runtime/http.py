@@ -20,9 +20,10 @@ from leadline.errors import (
     PathNotFound,
     UserNotFound,
 )
-from leadline.runtime import auth, context, problem, throttle
+from leadline.runtime import auth, problem, throttle
 from leadline.runtime.auth import Scope
-from leadline.runtime.traffic import ROUTE, StartResponse
+from leadline.runtime.telemetry import trace_context
+from leadline.runtime.telemetry.http_metrics import ROUTE, StartResponse
 
 log = structlog.get_logger()
 
@@ -68,16 +69,16 @@ def endpoint(
         @functools.wraps(door)
         def guarded(request: Request) -> Response | Answer:
             sent = request.environ  # Flask's headers cost as much as all else that is done here
-            trace = context.begin(sent.get("HTTP_X_CALL_ID"), sent.get("HTTP_TRACEPARENT"))
-            context.act_as("")
+            trace = trace_context.begin(sent.get("HTTP_X_CALL_ID"), sent.get("HTTP_TRACEPARENT"))
+            trace_context.act_as("")
             try:
                 scope = reading if request.method in _SAFE else writing
                 if scope is not None:
                     allow(request, scope)
                 if request.method not in methods:
                     raise MethodNotAllowed(", ".join(methods))  # noqa: TRY301
-                if scope == "write" and context.caller():  # without keys all are one
-                    throttle.writes().take(context.caller())
+                if scope == "write" and trace_context.caller():  # without keys all are one
+                    throttle.writes().take(trace_context.caller())
                 answered = door(request)
             except LeadlineError as error:
                 answered = _problem(error)
@@ -105,7 +106,7 @@ def allow(request: Request, scope: Scope) -> None:
     Raises:
         Unauthorized, Forbidden, ExpiredKey, MissingScope: see `auth.caller`.
     """
-    context.act_as(auth.caller(request.environ.get("HTTP_AUTHORIZATION"), scope))
+    trace_context.act_as(auth.caller(request.environ.get("HTTP_AUTHORIZATION"), scope))
 
 
 def answer(body: object, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Answer:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from leadline.runtime import metrics
 from leadline.runtime.database import Row, StatementError, database
+from leadline.runtime.telemetry import metrics
 
 log = structlog.get_logger()
 

@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 
-from leadline.runtime import tracing
+from leadline.runtime.telemetry import tracing
 
 #: Libraries load them where they are installed, which takes longer than anything of ours, and no
 #: function has a use for them: structlog rich, granian dotenv.

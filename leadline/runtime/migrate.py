@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from leadline.runtime import log, secrets
+from leadline.runtime import secrets
 from leadline.runtime.database import Database, StatementError
 from leadline.runtime.session import connect_options
+from leadline.runtime.telemetry import log
 
 if TYPE_CHECKING:
     import sqlalchemy

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from leadline.runtime import metrics
+from leadline.runtime.telemetry import metrics
 
 #: How long a caller has for a request and its answer as a whole.
 WITHIN_S = 5.0

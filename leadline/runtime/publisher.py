@@ -26,12 +26,13 @@ from pika.exceptions import (
     UnsupportedAMQPFieldException,
 )
 
-from leadline.runtime import metrics, secrets, tracing
+from leadline.runtime import secrets
 from leadline.runtime.broker import Message, Queue, parameters
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.lots import LotConnection
 from leadline.runtime.secrets import Address
-from leadline.runtime.tracing import Span
+from leadline.runtime.telemetry import metrics, tracing
+from leadline.runtime.telemetry.tracing import Span
 
 log = structlog.get_logger()
 

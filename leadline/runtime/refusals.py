@@ -11,8 +11,9 @@ from http import HTTPStatus
 import structlog
 
 from leadline.errors import TooManyRequests
-from leadline.runtime import metrics, problem
+from leadline.runtime import problem
 from leadline.runtime.concurrency import greenlets
+from leadline.runtime.telemetry import metrics
 from leadline.runtime.throttle import Throttle
 
 REFUSED = metrics.Counter(

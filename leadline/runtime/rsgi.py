@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from leadline.runtime import refusals
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.traffic import App
+from leadline.runtime.telemetry.http_metrics import App
 
 _Headers = list[tuple[str, str]]
 _Answer = tuple[int, _Headers, bytes]

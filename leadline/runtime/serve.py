@@ -28,10 +28,11 @@ import functions_framework
 import structlog
 from flask import Request
 
-from leadline.runtime import auth, cleartext, lean, log, metrics, problem, rsgi, tracing, traffic
+from leadline.runtime import auth, cleartext, lean, problem, rsgi
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.http import BODY, Answer, scopes_of
-from leadline.runtime.traffic import App, StartResponse
+from leadline.runtime.telemetry import http_metrics, log, metrics, tracing
+from leadline.runtime.telemetry.http_metrics import App, StartResponse
 from leadline.settings import settings
 
 Function = Callable[[Request], App]
@@ -70,7 +71,7 @@ def _function(folder: Path) -> Function:
 def _app(function: Function, name: str) -> App:
     guarded = guard(_calling(function), settings().body_limit)
     traced = tracing.served(guarded, name) if tracing.is_on() else guarded
-    return probed(traffic.counted(traced, name))
+    return probed(http_metrics.counted(traced, name))
 
 
 def _target(folder: Path) -> str:
@@ -98,8 +99,8 @@ def probed(app: App) -> App:
         if environ["PATH_INFO"] in PROBES:
             ok = Answer(b"ok", HTTPStatus.OK, {"Content-Type": "text/plain"})
             return ok(environ, start_response)
-        if traffic.is_scrape(environ):
-            status, text = traffic.scrape()
+        if http_metrics.is_scrape(environ):
+            status, text = http_metrics.scrape()
             told = Answer(text, status, {"Content-Type": metrics.CONTENT_TYPE})
             return told(environ, start_response)
         return app(environ, start_response)

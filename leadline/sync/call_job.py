@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from rq.job import Job
 
-from leadline.runtime import metrics
+from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 
 log = structlog.get_logger()

@@ -19,7 +19,7 @@ from leadline.messages.delivery import (
     number,
 )
 from leadline.messages.journey import Journey
-from leadline.runtime import context, metrics
+from leadline.runtime.telemetry import metrics, trace_context
 from leadline.sync import driver
 from leadline.sync.entry import Answered, Arrival, Owed
 from leadline.sync.queue import work_queue
@@ -47,7 +47,7 @@ def take(deliveries: Sequence[Delivery]) -> None:
     arrivals = [_arrival(contract.read_request(one.body), one) for one in deliveries]
     waiting = work_queue().put_all(arrivals)
     for delivery, arrival, waiting_jobs in zip(deliveries, arrivals, waiting, strict=True):
-        context.resume(delivery.trace)
+        trace_context.resume(delivery.trace)
         _tell(arrival, is_taken=waiting_jobs is not None)
     if 0 in waiting:
         JOBS.inc()

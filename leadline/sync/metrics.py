@@ -1,6 +1,6 @@
 """What a worker counts."""
 
-from leadline.runtime.metrics import Counter, Gauge, Histogram
+from leadline.runtime.telemetry.metrics import Counter, Gauge, Histogram
 from leadline.sync.outage import Outage
 from leadline.sync.reach import KINDS
 

@@ -14,8 +14,9 @@ import redis
 import structlog
 
 from leadline.bitrix24.command import CALL_MARGIN_S
-from leadline.runtime import clock, metrics
+from leadline.runtime import clock
 from leadline.runtime.redis import client, reachable
+from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 from leadline.sync.comers import Comers
 from leadline.sync.entry import Arrival, Entry, Owed, Settlement, UnreadableEntry

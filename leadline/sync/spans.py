@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from leadline.errors import BitrixError
-from leadline.runtime import tracing
-from leadline.runtime.tracing import Span
+from leadline.runtime.telemetry import tracing
+from leadline.runtime.telemetry.tracing import Span
 from leadline.sync.entry import Entry, Owed, Settlement
 from leadline.sync.request import Request
 

@@ -16,9 +16,10 @@ from rq.serializers import JSONSerializer
 
 from leadline.bitrix24.webhook import Webhook
 from leadline.errors import BadConfiguration, QueueDown
-from leadline.runtime import log, secrets, tracing
+from leadline.runtime import secrets
 from leadline.runtime.probes import Pulse, serve_probes
 from leadline.runtime.redis import connect
+from leadline.runtime.telemetry import log, tracing
 from leadline.sync import driver, metrics, portals
 from leadline.sync import jobs as _preloaded  # noqa: F401 - the first job shall not wait for it
 from leadline.sync.call_job import CallJob
@@ -154,7 +155,7 @@ def main() -> None:
         log_job_description=False,
     )
     logger.info("worker starts")
-    worker.work(logging_level="CRITICAL")  # RQ would set its own level, see runtime/log.py
+    worker.work(logging_level="CRITICAL")  # RQ would set its own level, see telemetry/log.py
     stop.set()
     logger.info("worker stopped")
 

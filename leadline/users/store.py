@@ -19,7 +19,6 @@ from leadline.errors import (
     UserNotFound,
     VersionMismatch,
 )
-from leadline.runtime import context
 from leadline.runtime.concurrency.group_commit import Together
 from leadline.runtime.database import (
     UNIQUE_VIOLATION,
@@ -28,6 +27,7 @@ from leadline.runtime.database import (
     database,
 )
 from leadline.runtime.installation import guarded
+from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.users import statements
 from leadline.users.model import Changes, LeadId, Move, NewUser, User, UserId
@@ -122,7 +122,7 @@ def change(
 
 
 def _write_of(action: str, changed: tuple[str, ...], fields: Mapping[str, object]) -> _Write:
-    trace = context.current()
+    trace = trace_context.current()
     return {
         **fields,
         "event_id": str(uuid7()),
@@ -130,7 +130,7 @@ def _write_of(action: str, changed: tuple[str, ...], fields: Mapping[str, object
         "changed": ",".join(changed),
         "correlation_id": trace.correlation_id,
         "traceparent": trace.traceparent,
-        "caller": context.caller() or None,
+        "caller": trace_context.caller() or None,
     }
 
 

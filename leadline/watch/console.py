@@ -14,7 +14,6 @@ from flask import Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from leadline.errors import Forbidden, MethodNotAllowed, PathNotFound
-from leadline.runtime import context
 from leadline.runtime.http import (
     MAX_ID,
     Answer,
@@ -24,6 +23,7 @@ from leadline.runtime.http import (
     parse_query,
     path_of,
 )
+from leadline.runtime.telemetry import trace_context
 
 #: A page of another origin can't send it: without keys it is what shows that ours is asking.
 OWN_HEADER = "X-Leadline-Console"
@@ -89,7 +89,7 @@ def serve(request: Request, path: str) -> Answer:
     method = "GET" if request.method == "HEAD" else request.method
     if method == "GET":
         allow(request, "read")
-    elif not context.caller() and OWN_HEADER not in request.headers:
+    elif not trace_context.caller() and OWN_HEADER not in request.headers:
         raise Forbidden(f"Without keys, an order needs the header {OWN_HEADER}.")
     for verb, pattern, tell in _ROUTES:
         match = re.fullmatch(pattern, path)

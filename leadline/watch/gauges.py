@@ -17,7 +17,7 @@ from leadline.ledger.counts import backlog
 from leadline.messages import topology
 from leadline.messages.depths import depths
 from leadline.runtime import installation, secrets
-from leadline.runtime.metrics import Gauge
+from leadline.runtime.telemetry.metrics import Gauge
 from leadline.settings import settings
 from leadline.sync import portals, shared
 from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, tell_pause, tell_reach

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from leadline.runtime import log
+from leadline.runtime.telemetry import log
 from local.edge.answers import Connection
 from local.edge.app import build
 

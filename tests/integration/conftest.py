@@ -26,9 +26,10 @@ from redis import Redis
 
 from leadline.ledger import publish
 from leadline.operate import cli
-from leadline.runtime import context, database, redis
+from leadline.runtime import database, redis
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.session import Session
+from leadline.runtime.telemetry import trace_context
 from leadline.sync import replies
 from leadline.sync.queue import WorkQueue
 from leadline.users import stages
@@ -229,5 +230,5 @@ def _forget() -> None:
     database._database = None  # noqa: SLF001
     publish._publisher = publish._outbox = replies._publisher = None  # noqa: SLF001
     stages._cached = (-stages.CACHE_S, ())  # noqa: SLF001
-    context._current.set(None)  # noqa: SLF001
-    context.act_as("")
+    trace_context._current.set(None)  # noqa: SLF001
+    trace_context.act_as("")

@@ -10,7 +10,8 @@ import sqlalchemy
 
 from leadline.errors import DatabaseDown
 from leadline.ledger import audit, prune, sweep
-from leadline.runtime import api_keys, context
+from leadline.runtime import api_keys
+from leadline.runtime.telemetry import trace_context
 from tests.integration.conftest import Answer, hang_up, rows, served
 
 Leadline = Callable[..., Answer]
@@ -75,7 +76,7 @@ def test_every_write_names_its_key_in_its_event() -> None:
 @pytest.mark.usefixtures("in_postgres")
 def test_without_keys_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
-    context.act_as("whoever was served before")
+    trace_context.act_as("whoever was served before")
     served("create_user").post("/users", json=ANN)
     assert rows("SELECT caller FROM events") == [{"caller": None}]
 

@@ -10,9 +10,9 @@ from leadline.bitrix24.leads import Agreed
 from leadline.errors import BadMessage
 from leadline.messages import topology
 from leadline.messages.delivery import ATTEMPT, CHANGED, RESENT, SENT, STAGE_VERSION, Delivery
-from leadline.runtime import context
-from leadline.runtime.log import add_context
 from leadline.runtime.redis import client
+from leadline.runtime.telemetry import trace_context
+from leadline.runtime.telemetry.log import add_context
 from leadline.sync import driver, intake
 from leadline.sync.entry import Entry
 from leadline.sync.plan import LookUp, Nothing, Plan, Write, applied, plan
@@ -26,7 +26,7 @@ def delivery(
 ) -> Delivery:
     state = {"id": user, "full_name": name, "phone": "+77001112233", "stage": "NEW"}
     data = {"action": "create_card", "user": state, "replyQueue": queue}
-    trace = context.made(call, None)
+    trace = trace_context.made(call, None)
     return Delivery({"pattern": "user_created", "data": data}, f"m-{user}-{name}", {}, trace)
 
 

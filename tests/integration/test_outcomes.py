@@ -13,7 +13,7 @@ from leadline.ledger import outcomes
 from leadline.ledger.outcomes import Answer
 from leadline.messages import contract
 from leadline.messages.contract import Reply
-from leadline.runtime import context
+from leadline.runtime.telemetry import trace_context
 from leadline.sync import replies
 from leadline.sync.entry import Answered
 from leadline.users import read, store
@@ -429,7 +429,7 @@ def test_each_mended_user_keeps_the_trace_of_its_reply() -> None:
     for number in range(2):
         events = writes(2)
         applied(events[1], fence=30)
-        trace = context.made(f"call-{number}", None)
+        trace = trace_context.made(f"call-{number}", None)
         lot.append(Answer(reply_to(events[0]), "synced", fence="40", trace=trace))
     outcomes.apply(lot)
     found = rows(

@@ -18,11 +18,11 @@ from pika.adapters.blocking_connection import BlockingChannel
 from leadline.errors import BadConfiguration
 from leadline.ledger import publish
 from leadline.messages import topology
-from leadline.runtime import context
 from leadline.runtime.broker import Message, Queue
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.log import add_context
 from leadline.runtime.publisher import Publisher
+from leadline.runtime.telemetry import trace_context
+from leadline.runtime.telemetry.log import add_context
 from leadline.users.model import LeadId, User, UserId
 from leadline.users.store import Event
 
@@ -252,7 +252,7 @@ def test_the_publisher_tells_of_its_connection_in_nobodys_name() -> None:
     logged = structlog.testing.LogCapture()
     publisher = Publisher("amqp://127.0.0.1:1/", ())
     processors: list[Any] = [add_context, logged]
-    context.begin("somebody")
+    trace_context.begin("somebody")
     structlog.configure(processors=processors)
     try:
         assert publisher.publish([message()], timeout_s=0.5) == [False]
@@ -276,7 +276,7 @@ def test_whatever_a_client_sends_as_its_call_id_can_be_carried(
     publisher: Publisher, amqp_url: str
 ) -> None:
     for sent in ("é" * 128, "Ã©" * 64, "x" * 128, "a\tb", ""):
-        trace = context.begin(sent)
+        trace = trace_context.begin(sent)
         (is_confirmed,) = publisher.publish([message(correlation_id=trace.correlation_id)])
         assert is_confirmed
     assert len(waiting(amqp_url)) == 5

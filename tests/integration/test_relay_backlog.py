@@ -10,8 +10,8 @@ import redis
 
 from leadline.ledger import publish, relay
 from leadline.messages.delivery import Delivery
-from leadline.runtime import context
 from leadline.runtime.redis import client
+from leadline.runtime.telemetry import trace_context
 from leadline.sync import intake, shared
 from leadline.sync.entry import Answered, Settlement
 from leadline.sync.queue import work_queue
@@ -37,7 +37,7 @@ def accepted(count: int = 1) -> list[Event]:
 def arrive(events: list[Event]) -> None:
     publish.mark_published([event.id for event in events])
     messages = [publish.message_of(event) for event in events]
-    trace = context.made("call", None)
+    trace = trace_context.made("call", None)
     intake.take([Delivery(orjson.loads(one.body), one.message_id, {}, trace) for one in messages])
 
 

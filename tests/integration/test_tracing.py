@@ -22,8 +22,8 @@ from werkzeug.wsgi import get_input_stream
 from leadline.messages import topology
 from leadline.messages.courier import Courier
 from leadline.messages.received import Received
-from leadline.runtime import tracing
 from leadline.runtime.serve import build_app
+from leadline.runtime.telemetry import tracing
 from leadline.settings import settings
 from leadline.sync import jobs
 from tests.integration.conftest import rows
@@ -230,7 +230,9 @@ def test_traces_that_can_not_be_made_are_an_error_at_the_start(tmp_path: Path) -
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.modules['opentelemetry'] = None\n", encoding="utf-8"
     )
-    code = "from pathlib import Path; from leadline.runtime import tracing; tracing.is_on()"
+    code = (
+        "from pathlib import Path; from leadline.runtime.telemetry import tracing; tracing.is_on()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=CHECKOUT,

@@ -17,8 +17,8 @@ from leadline.errors import BadMessage
 from leadline.messages import envelope, topology
 from leadline.messages.delivery import CORRELATION_ID, NO_ID, TRACEPARENT, Delivery
 from leadline.messages.received import ATTEMPT_HEADER, SERVED, Received, Verdict, attempt_of
-from leadline.runtime import context
 from leadline.runtime.broker import Message
+from leadline.runtime.telemetry import trace_context
 from tests.simulation.world import Mailbox, Process, Signal, World
 
 #: As the connector's: half of the prefetch of 64.
@@ -304,7 +304,7 @@ def delivery_of(message: Received) -> Delivery:
     except orjson.JSONDecodeError:
         raise BadMessage("the message is not valid JSON") from None
     message_id = attributes.get("id")
-    trace = context.made(message.properties.correlation_id, headers.get(TRACEPARENT))
+    trace = trace_context.made(message.properties.correlation_id, headers.get(TRACEPARENT))
     return Delivery(body, None if message_id == NO_ID else message_id, attributes, trace)
 
 

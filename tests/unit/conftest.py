@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from leadline.runtime import context
+from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 
 SECRETS = (
@@ -31,8 +31,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     settings.cache_clear()
     yield
     settings.cache_clear()
-    context._current.set(None)  # noqa: SLF001 - as a new thread has it
-    context.act_as("")
+    trace_context._current.set(None)  # noqa: SLF001 - as a new thread has it
+    trace_context.act_as("")
     structlog.reset_defaults()
 
 

@@ -16,8 +16,8 @@ from leadline.errors import BadMessage, InvalidRequest
 from leadline.messages import topology
 from leadline.messages.delivery import HISTORY, Delivery, attributes, history_of, receive
 from leadline.messages.received import attempt_of
-from leadline.runtime import context
-from leadline.runtime.context import Trace
+from leadline.runtime.telemetry import trace_context
+from leadline.runtime.telemetry.trace_context import Trace
 from tests.unit.conftest import Configure
 
 BODY = {"pattern": "user_created", "data": {"n": "я"}}
@@ -66,7 +66,7 @@ def test_each_event_of_a_batch_is_a_delivery_of_its_own() -> None:
     assert (one.body, one.message_id, one.is_first) == (BODY, "e-1", True)
     assert (two.body, two.message_id, two.is_first) == (BODY, "e-2", False)
     assert two.trace == Trace("call", PARENT)
-    assert one.trace.traceparent not in {PARENT, context.current().traceparent}
+    assert one.trace.traceparent not in {PARENT, trace_context.current().traceparent}
 
 
 def test_a_batch_may_be_empty() -> None:

@@ -15,7 +15,7 @@ from werkzeug.test import EnvironBuilder
 from leadline.messages import envelope
 from leadline.messages.delivery import Delivery, attributes, receive
 from leadline.messages.received import Received
-from leadline.runtime import context
+from leadline.runtime.telemetry import trace_context
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -33,7 +33,7 @@ def by_http(body: bytes, headers: dict[str, str]) -> list[Delivery]:
     """What a function receives."""
     builder = EnvironBuilder(method="POST", data=body, headers=Headers(headers))
     request = Request(builder.get_environ())
-    context.begin(request.headers.get("X-Call-Id"), request.headers.get("traceparent"))
+    trace_context.begin(request.headers.get("X-Call-Id"), request.headers.get("traceparent"))
     return receive(request)
 
 

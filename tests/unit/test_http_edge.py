@@ -22,9 +22,10 @@ from leadline.errors import (
     VersionMismatch,
 )
 from leadline.ledger import door
-from leadline.runtime import context, problem
+from leadline.runtime import problem
 from leadline.runtime.auth import Scope
 from leadline.runtime.http import Door, allow, at_root, endpoint, parse_query, user_id
+from leadline.runtime.telemetry import trace_context
 from leadline.users.shown import Query
 from tests.unit.conftest import Configure
 
@@ -236,7 +237,7 @@ def test_an_idempotency_key_has_a_length(key: str) -> None:
 def test_a_keys_fingerprint_depends_on_all_that_is_asked_for() -> None:
     def fingerprint(*parts: object, **headers: str) -> bytes:
         request = get("/", **{"Idempotency-Key": "k", **headers})
-        context.act_as("me")
+        trace_context.act_as("me")
         repeat = door.repeat(request, *parts)
         assert repeat is not None
         return repeat.fingerprint

@@ -11,9 +11,9 @@ import pytest
 
 BEGIN = """
 import logging, structlog
-from leadline.runtime import context, log
+from leadline.runtime.telemetry import log, trace_context
 log.configure("some-service")
-context.begin("call-1")
+trace_context.begin("call-1")
 logger = structlog.get_logger()
 def fail():
     raise ValueError("Ivanka Petrova")

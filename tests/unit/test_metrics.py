@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from leadline.runtime import metrics, traffic
 from leadline.runtime.serve import probed
+from leadline.runtime.telemetry import http_metrics, metrics
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -24,7 +24,7 @@ def told() -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
-def ask(app: traffic.App, **environ: str) -> tuple[str, bytes]:
+def ask(app: http_metrics.App, **environ: str) -> tuple[str, bytes]:
     """Status and body of a request."""
     statuses = []
 
@@ -35,10 +35,10 @@ def ask(app: traffic.App, **environ: str) -> tuple[str, bytes]:
     return statuses[0], b"".join(body)
 
 
-def answering(line: str, route: str | None = None) -> traffic.App:
-    def app(environ: dict[str, Any], start: traffic.StartResponse) -> list[bytes]:
+def answering(line: str, route: str | None = None) -> http_metrics.App:
+    def app(environ: dict[str, Any], start: http_metrics.StartResponse) -> list[bytes]:
         if route:
-            environ[traffic.ROUTE] = route
+            environ[http_metrics.ROUTE] = route
         start(line, [])
         return [b"the function"]
 
@@ -82,7 +82,7 @@ def test_what_nobody_knows_is_not_told() -> None:
 
 
 def test_a_request_is_counted_by_route_method_and_status() -> None:
-    app = traffic.counted(answering("201 CREATED", "/users"), "test-function")
+    app = http_metrics.counted(answering("201 CREATED", "/users"), "test-function")
     ask(app, REQUEST_METHOD="POST")
     found = told()
     labels = ("test-function", "POST", "/users")
@@ -91,7 +91,7 @@ def test_a_request_is_counted_by_route_method_and_status() -> None:
 
 
 def test_a_client_can_not_make_up_labels() -> None:
-    app = traffic.counted(answering("405 METHOD NOT ALLOWED"), "test-labels")
+    app = http_metrics.counted(answering("405 METHOD NOT ALLOWED"), "test-labels")
     for number in range(50):
         ask(app, REQUEST_METHOD=f"BREW{number}", PATH_INFO=f"/{number}")
     mine = [
@@ -103,11 +103,11 @@ def test_a_client_can_not_make_up_labels() -> None:
 
 
 def test_a_request_that_broke_the_function_counts_as_500() -> None:
-    def broken(_environ: dict[str, Any], _start: traffic.StartResponse) -> list[bytes]:
+    def broken(_environ: dict[str, Any], _start: http_metrics.StartResponse) -> list[bytes]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        ask(traffic.counted(broken, "test-broken"))
+        ask(http_metrics.counted(broken, "test-broken"))
     assert told()["leadline_http_requests_total", ("test-broken", "GET", "-", "500")] == 1
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from leadline.errors import BadConfiguration
-from leadline.runtime import context, secrets
+from leadline.runtime import secrets
+from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from tests.unit.conftest import Configure
 
@@ -110,13 +111,13 @@ def test_the_defaults_are_safe() -> None:
 
 
 def test_a_trace_that_came_is_gone_on_with() -> None:
-    trace = context.begin("call-1", TRACEPARENT)
+    trace = trace_context.begin("call-1", TRACEPARENT)
     assert (trace.correlation_id, trace.traceparent) == ("call-1", TRACEPARENT)
-    assert context.current() == trace
+    assert trace_context.current() == trace
 
 
 def test_a_trace_without_a_correlation_id_is_called_by_its_trace_id() -> None:
-    assert context.begin(None, TRACEPARENT).correlation_id == TRACEPARENT[3:35]
+    assert trace_context.begin(None, TRACEPARENT).correlation_id == TRACEPARENT[3:35]
 
 
 @pytest.mark.parametrize(
@@ -124,14 +125,14 @@ def test_a_trace_without_a_correlation_id_is_called_by_its_trace_id() -> None:
     ["", "x", TRACEPARENT.upper(), TRACEPARENT + "-1", "ff" + TRACEPARENT[2:], TRACEPARENT[:-1]],
 )
 def test_a_malformed_traceparent_is_made_anew(odd: str) -> None:
-    made = context.begin("call-1", odd).traceparent
+    made = trace_context.begin("call-1", odd).traceparent
     assert made != odd
     assert [len(part) for part in made.split("-")] == [2, 32, 16, 2]
 
 
 @given(st.text(), st.text())
 def test_whatever_came_a_trace_can_be_carried_by_amqp_and_http(call: str, parent: str) -> None:
-    trace = context.begin(call, parent)
+    trace = trace_context.begin(call, parent)
     for text in (trace.correlation_id, trace.traceparent):
         assert 1 <= len(text.encode("latin-1")) <= 255
         assert text.isprintable()

@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from leadline.runtime import context
 from leadline.runtime.concurrency import greenlets
+from leadline.runtime.telemetry import trace_context
 
 
 def by_turns(*requests: Callable[[], object]) -> list[object]:
@@ -48,9 +48,9 @@ def test_each_gets_its_own_error() -> None:
 
 def test_a_turn_keeps_its_trace_while_others_have_theirs() -> None:
     def traced(name: str) -> str:
-        context.begin(name)
+        trace_context.begin(name)
         greenlets.aside(lambda: None)
-        return context.current().correlation_id
+        return trace_context.current().correlation_id
 
     names = ["a", "b", "c"]
     assert by_turns(*(partial(traced, name) for name in names)) == names
@@ -58,10 +58,13 @@ def test_a_turn_keeps_its_trace_while_others_have_theirs() -> None:
 
 def test_a_request_sees_nothing_of_the_one_before_it() -> None:
     def begins() -> None:
-        context.begin("before")
+        trace_context.begin("before")
 
     for _ in range(2):
-        assert by_turns(context.correlation_id, begins, context.correlation_id) == [None] * 3
+        assert (
+            by_turns(trace_context.correlation_id, begins, trace_context.correlation_id)
+            == [None] * 3
+        )
 
 
 def test_one_whose_request_is_cancelled_gives_its_seat_to_the_next() -> None:

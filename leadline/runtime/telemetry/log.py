@@ -14,8 +14,9 @@ from typing import Any, TextIO, cast
 import orjson
 import structlog
 
-from leadline.runtime import context, secrets
+from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
+from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 
 HIDDEN = "[hidden]"
@@ -94,7 +95,7 @@ class _Stdout:
 
 def add_context(_logger: object, _method: str, line: dict[str, Any]) -> dict[str, Any]:
     """Say for which request a line is written and who asked, unless it says so itself."""
-    correlation_id, caller = context.correlation_id(), context.caller()
+    correlation_id, caller = trace_context.correlation_id(), trace_context.caller()
     if correlation_id is not None:
         line.setdefault("correlation_id", correlation_id)
     if caller:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
-from leadline.runtime.traffic import ROUTE, App, StartResponse
+from leadline.runtime.telemetry.http_metrics import ROUTE, App, StartResponse
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
