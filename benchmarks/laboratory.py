@@ -16,7 +16,7 @@ import redis
 
 from benchmarks import processes
 from leadline.bitrix24.limits import TokenBucket
-from leadline.runtime.migrate import migrate
+from leadline.runtime.postgres.migrate import migrate
 from leadline.settings import settings
 from leadline.sync.queue import WorkQueue
 from local.private.servers import PrivateServer, dying_with_us, private

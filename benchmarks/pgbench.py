@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 
-from leadline.runtime.session import connect_options
+from leadline.runtime.postgres.connection import connect_options
 from leadline.users import read, statements
 from local.runner.servers.postgres import binary
 

@@ -224,7 +224,7 @@ def _check_no_messages(url: str) -> None:
 
 def _migrate(url: str) -> None:
     subprocess.run(
-        (sys.executable, "-m", "leadline.runtime.migrate"),
+        (sys.executable, "-m", "leadline.runtime.postgres.migrate"),
         check=True,
         cwd=CHECKOUT,
         env={**os.environ, "DATABASE_URL": url},

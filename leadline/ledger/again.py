@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from uuid_utils.compat import uuid7
 
 from leadline.messages.delivery import LOOK
-from leadline.runtime.database import Row
-from leadline.runtime.installation import guarded
+from leadline.runtime.postgres.installation import guarded
+from leadline.runtime.postgres.pool import Row
 from leadline.runtime.telemetry import trace_context
 
 _ENTER = """{asked}, held AS (

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from leadline.errors import DatabaseDown
 from leadline.runtime import secrets
-from leadline.runtime.database import INSUFFICIENT_PRIVILEGE, StatementError, database
+from leadline.runtime.postgres.pool import INSUFFICIENT_PRIVILEGE, StatementError, database
 from leadline.runtime.telemetry import trace_context
 
 log = structlog.get_logger()

@@ -12,13 +12,13 @@ from uuid_utils.compat import uuid7
 
 from leadline.errors import BadConfiguration, InvalidRequest
 from leadline.messages.contract import Id
-from leadline.runtime.database import (
+from leadline.runtime.postgres.installation import guarded
+from leadline.runtime.postgres.pool import (
     INSUFFICIENT_PRIVILEGE,
     UNIQUE_VIOLATION,
     StatementError,
     database,
 )
-from leadline.runtime.installation import guarded
 from leadline.runtime.telemetry import trace_context
 from leadline.users.model import NewUser
 

@@ -4,7 +4,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from leadline.runtime.database import database
+from leadline.runtime.postgres.pool import database
 
 # Answered from what is small, however long the tables are.
 _BACKLOG = """

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from leadline.runtime.database import database
+from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
 
 _KEEP = """

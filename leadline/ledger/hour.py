@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from leadline.runtime.database import database
+from leadline.runtime.postgres.pool import database
 
 _HOUR = """
 SELECT minute * 60 AS at_s,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from leadline.runtime.database import database
+from leadline.runtime.postgres.pool import database
 
 #: As many as `GET /users/{id}` shows.
 LAST = 10

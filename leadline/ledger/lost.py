@@ -4,8 +4,8 @@ from leadline.ledger import again
 from leadline.ledger.again import Again
 from leadline.messages.contract import Reply
 from leadline.messages.delivery import is_credible, number
-from leadline.runtime import installation
-from leadline.runtime.database import database
+from leadline.runtime.postgres import installation
+from leadline.runtime.postgres.pool import database
 from leadline.users import kept
 
 

@@ -14,7 +14,7 @@ from leadline.ledger.again import Again
 from leadline.messages.contract import Reply
 from leadline.messages.delivery import number
 from leadline.messages.journey import Journey
-from leadline.runtime.database import UNIQUE_VIOLATION, Row, StatementError, database
+from leadline.runtime.postgres.pool import UNIQUE_VIOLATION, Row, StatementError, database
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.runtime.telemetry.trace_context import Trace
 from leadline.settings import settings

@@ -5,7 +5,7 @@ A user's state and how far Bitrix24 knows of it stand in `users`; events are its
 
 import time
 
-from leadline.runtime.database import database
+from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
 from leadline.users.statements import KEY_LIFETIME
 

@@ -26,7 +26,7 @@ from leadline.messages.delivery import (
 )
 from leadline.runtime import secrets
 from leadline.runtime.broker import Message
-from leadline.runtime.database import database
+from leadline.runtime.postgres.pool import database
 from leadline.runtime.publisher import Publisher
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.settings import settings

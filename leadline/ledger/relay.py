@@ -18,8 +18,8 @@ import structlog
 
 from leadline.errors import BrokerDown
 from leadline.ledger import prune, publish, sweep
-from leadline.runtime import installation
-from leadline.runtime.database import Row, database
+from leadline.runtime.postgres import installation
+from leadline.runtime.postgres.pool import Row, database
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 from leadline.users import terms

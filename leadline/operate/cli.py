@@ -33,12 +33,13 @@ from leadline.operate import (
     users,
 )
 from leadline.operate.output import complain
-from leadline.runtime.database import StatementError
+from leadline.runtime.postgres.pool import StatementError
 from leadline.runtime.telemetry import trace_context
 
 USAGE = 2
 IN_THE_WAY = 3
 _NO_SUCH_TABLE = ("42P01", "42703")
+_MIGRATE = "python -m leadline.runtime.postgres.migrate"
 
 app = typer.Typer(
     name="leadline",
@@ -94,7 +95,7 @@ def main() -> None:
     except LeadlineError as error:
         _end(str(error), IN_THE_WAY)
     except StatementError as error:
-        hint = ": run `python -m leadline.runtime.migrate`" if error.code in _NO_SUCH_TABLE else ""
+        hint = f": run `{_MIGRATE}`" if error.code in _NO_SUCH_TABLE else ""
         _end(f"Postgres refuses ({error}){hint}", IN_THE_WAY)
     except ValidationError as error:
         names = ", ".join(f"LEADLINE_{'.'.join(map(str, e['loc']))}" for e in error.errors())

@@ -15,8 +15,9 @@ from leadline.messages import topology
 from leadline.messages.depths import depths
 from leadline.operate import portal
 from leadline.operate.output import FOUND, Json, as_json, table
-from leadline.runtime import auth, installation, migrate, secrets
-from leadline.runtime.database import StatementError, database
+from leadline.runtime import auth, secrets
+from leadline.runtime.postgres import installation, migrate
+from leadline.runtime.postgres.pool import StatementError, database
 from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.sync import portals
@@ -104,7 +105,7 @@ def _database() -> Iterator[Check]:
     except StatementError:
         found = "none"
     is_newest = found == migrate.newest()
-    mend = "" if is_newest else "python -m leadline.runtime.migrate"
+    mend = "" if is_newest else "python -m leadline.runtime.postgres.migrate"
     yield Check("schema", is_newest, f"revision {found} of {migrate.newest()}", mend)
     if found == "none":
         return

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from leadline.ledger import audit
 from leadline.operate.output import Json, as_json, facts
-from leadline.runtime import installation
+from leadline.runtime.postgres import installation
 from leadline.runtime.redis import reachable
 from leadline.sync import our_leads
 from leadline.sync.originator import originator_id

@@ -1,6 +1,6 @@
 """What the leads of this installation bear as ORIGINATOR_ID."""
 
-from leadline.runtime import installation
+from leadline.runtime.postgres import installation
 from leadline.settings import settings
 
 

@@ -6,8 +6,9 @@ new users would take over the leads of others. An operator decides: `leadline re
 
 import structlog
 
-from leadline.runtime import installation, secrets
+from leadline.runtime import secrets
 from leadline.runtime.interval import Interval
+from leadline.runtime.postgres import installation
 from leadline.sync.originator import originator_id
 
 log = structlog.get_logger()

@@ -7,9 +7,10 @@ same history by all that it says of itself. Only somebody outside knows that it 
 import structlog
 
 from leadline.errors import BadConfiguration, QueueDown
-from leadline.runtime import installation, secrets
-from leadline.runtime.installation import Position
+from leadline.runtime import secrets
 from leadline.runtime.interval import Interval
+from leadline.runtime.postgres import installation
+from leadline.runtime.postgres.installation import Position
 
 log = structlog.get_logger()
 

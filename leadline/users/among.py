@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leadline.runtime.database import Row, database
+from leadline.runtime.postgres.pool import Row, database
 from leadline.users.shown import Query
 
 COLUMNS = """

@@ -4,7 +4,7 @@ import re
 
 from pydantic import Field
 
-from leadline.runtime.database import database
+from leadline.runtime.postgres.pool import database
 from leadline.users import among, read
 from leadline.users.among import Wanted
 from leadline.users.shown import Page, Query

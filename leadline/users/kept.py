@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline.runtime.database import database
+from leadline.runtime.postgres.pool import database
 
 # A stage that a failed write set has never been agreed on: the lead is not to be blamed for it. The
 # first version's is never owed to a lead that is there: it was created with it.

@@ -3,7 +3,7 @@
 from typing import cast
 
 from leadline.errors import UserNotFound
-from leadline.runtime.database import Row, database
+from leadline.runtime.postgres.pool import Row, database
 from leadline.users import among
 from leadline.users.model import UserId
 from leadline.users.shown import History, Listed, Page, Query, Shown

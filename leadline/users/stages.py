@@ -4,7 +4,7 @@ import threading
 import time
 
 from leadline.errors import InvalidRequest
-from leadline.runtime.database import database
+from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
 from leadline.users.model import DEFAULT_STAGES
 

@@ -20,13 +20,13 @@ from leadline.errors import (
     VersionMismatch,
 )
 from leadline.runtime.concurrency.group_commit import Together
-from leadline.runtime.database import (
+from leadline.runtime.postgres.installation import guarded
+from leadline.runtime.postgres.pool import (
     UNIQUE_VIOLATION,
     Row,
     StatementError,
     database,
 )
-from leadline.runtime.installation import guarded
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.users import statements

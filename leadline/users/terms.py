@@ -2,7 +2,7 @@
 
 import time
 
-from leadline.runtime.database import database
+from leadline.runtime.postgres.pool import database
 
 BATCH = 500
 _INDEX = "SELECT index_users(:at_most) AS entries"

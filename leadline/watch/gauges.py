@@ -16,7 +16,8 @@ from leadline.errors import LeadlineError
 from leadline.ledger.counts import backlog
 from leadline.messages import topology
 from leadline.messages.depths import depths
-from leadline.runtime import installation, secrets
+from leadline.runtime import secrets
+from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry.metrics import Gauge
 from leadline.settings import settings
 from leadline.sync import portals, shared

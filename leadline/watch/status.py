@@ -12,7 +12,8 @@ from leadline.errors import LeadlineError
 from leadline.ledger.counts import Counts, counts
 from leadline.messages import topology
 from leadline.messages.depths import depths
-from leadline.runtime import installation, secrets
+from leadline.runtime import secrets
+from leadline.runtime.postgres import installation
 from leadline.settings import settings
 from leadline.sync import shared
 from leadline.sync.queue import work_queue

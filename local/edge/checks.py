@@ -7,8 +7,8 @@ import pika
 import redis
 
 from leadline.runtime import broker
+from leadline.runtime.postgres.connection import Session, connect_options
 from leadline.runtime.redis import connect
-from leadline.runtime.session import Session, connect_options
 from leadline.settings import settings
 from leadline.sync.crm_mode import SIMPLE_MODE
 from leadline.sync.keys import prefix

@@ -86,7 +86,7 @@ def _migrate(system: System) -> None:
     log = log_file(system.state, "migrate")
     with log.open("ab") as output:
         done = subprocess.run(
-            (sys.executable, "-m", "leadline.runtime.migrate"),
+            (sys.executable, "-m", "leadline.runtime.postgres.migrate"),
             check=False,
             stdout=output,
             stderr=subprocess.STDOUT,

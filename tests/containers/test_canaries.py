@@ -111,7 +111,7 @@ def test_docker_shows_no_secret_of_a_container(system: Compose, secrets: set[str
     containers = docker("ps", "--all", "--quiet", "--filter", label).split()
     assert len(containers) > len(STACK.functions)
     shown = docker("inspect", *containers)
-    assert "leadline.runtime.migrate" in shown, "the one-shot containers are among them"
+    assert "leadline.runtime.postgres.migrate" in shown, "the one-shot containers are among them"
     assert "local.passwords" in shown
     shown += "".join(system.run("logs", "--no-color").splitlines())
     assert not {one for one in secrets if one in shown}

@@ -28,7 +28,7 @@ from tests.deploy.manifests import (
 FOLDERS = {path.parent.name for path in (CHECKOUT / "functions").glob("*/main.py")}
 NAMES = sorted(folder.replace("_", "-") for folder in FOLDERS)
 PROCESSES = {
-    "migrate": "leadline.runtime.migrate",
+    "migrate": "leadline.runtime.postgres.migrate",
     "connector": "leadline.messages.connector",
     "worker": "leadline.sync.worker",
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from leadline.runtime import migrate
+from leadline.runtime.postgres import migrate
 from local import stack
 from local.shrinkwrap import build_command, shrinkwrap
 from tests.deploy.packages import hide_all_but, pinned_for
@@ -119,9 +119,10 @@ def test_what_faas_cli_new_makes_is_a_working_function(
 def test_all_processes_have_their_packages(root: Path, tmp_path: Path) -> None:
     context = shrinkwrap(PROCESSES, "processes", root)
     code = (
-        "import leadline.sync.worker, leadline.messages.connector, leadline.runtime.migrate,"
+        "import leadline.sync.worker, leadline.messages.connector;"
+        "import leadline.runtime.postgres.migrate,"
         "leadline.operate.cli, alembic.command, sqlalchemy;"
-        "print(leadline.runtime.migrate.newest())"
+        "print(leadline.runtime.postgres.migrate.newest())"
     )
     process = python(context, tmp_path, "-c", code)
     output = process.communicate(timeout=60)[0]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from leadline.runtime import database, secrets
+from leadline.runtime import secrets
+from leadline.runtime.postgres import pool
 from leadline.settings import settings
 from local import passwords, stack
 from local.cross_site import Guard
@@ -259,7 +260,7 @@ def test_every_secret_is_made_and_stays(prepare: Prepare, monkeypatch: pytest.Mo
     assert made["all"]["bitrix-webhook-url"] == passwords.EMULATOR
     password = made["servers"]["postgres-writer"]
     assert password in made["writer"]["database-url-writer"]
-    database.Database(made["writer"]["database-url-writer"]).close()
+    pool.Database(made["writer"]["database-url-writer"]).close()
     again = prepare()
     hashed = "rabbitmq.json"  # with another salt each time
     assert made["servers"].pop(hashed).count("leadline_") == again["servers"].pop(hashed).count(

@@ -26,9 +26,10 @@ from redis import Redis
 
 from leadline.ledger import publish
 from leadline.operate import cli
-from leadline.runtime import database, redis
+from leadline.runtime import redis
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.session import Session
+from leadline.runtime.postgres import pool
+from leadline.runtime.postgres.connection import Session
 from leadline.runtime.telemetry import trace_context
 from leadline.sync import replies
 from leadline.sync.queue import WorkQueue
@@ -176,12 +177,12 @@ def free_port() -> Callable[[], int]:
     return find
 
 
-class ByTurns(database.Database):
+class ByTurns(pool.Database):
     """A database whose statements run in turns."""
 
-    def run(self, sql: str, **params: object) -> list[database.Row]:
+    def run(self, sql: str, **params: object) -> list[pool.Row]:
         """As `Database.run`."""
-        return asyncio.run(greenlets.take(lambda: database.Database.run(self, sql, **params)))
+        return asyncio.run(greenlets.take(lambda: pool.Database.run(self, sql, **params)))
 
 
 def by_turns(times: int, work: Callable[[int], Result]) -> list[Result]:
@@ -195,14 +196,14 @@ def by_turns(times: int, work: Callable[[int], Result]) -> list[Result]:
 
 def in_threads(times: int, work: Callable[[int], Result]) -> list[Result]:
     """The results of `work(0)`, `work(1)`, … run side by side."""
-    with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(work, range(times)))
+    with ThreadPoolExecutor(times) as threads:
+        return list(threads.map(work, range(times)))
 
 
 def hang_up() -> None:
     """Close the idle connections to Postgres: the next one is made as the settings are then."""
-    if database._database is not None:  # noqa: SLF001
-        database._database.close()  # noqa: SLF001
+    if pool._database is not None:  # noqa: SLF001
+        pool._database.close()  # noqa: SLF001
 
 
 def served(function: str) -> FlaskClient:
@@ -217,7 +218,7 @@ def served(function: str) -> FlaskClient:
 
 def rows(sql: str, **params: Any) -> list[dict[str, Any]]:
     """What is in the database."""
-    return database.database().run(sql, **params)
+    return pool.database().run(sql, **params)
 
 
 def _forget() -> None:
@@ -227,7 +228,7 @@ def _forget() -> None:
             for kept in vars(module).copy().values():
                 if hasattr(kept, "cache_clear"):
                     kept.cache_clear()
-    database._database = None  # noqa: SLF001
+    pool._database = None  # noqa: SLF001
     publish._publisher = publish._outbox = replies._publisher = None  # noqa: SLF001
     stages._cached = (-stages.CACHE_S, ())  # noqa: SLF001
     trace_context._current.set(None)  # noqa: SLF001

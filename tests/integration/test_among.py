@@ -20,7 +20,7 @@ from leadline.errors import BrokerDown
 from leadline.ledger import outcomes, relay
 from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
-from leadline.runtime.session import connect_options
+from leadline.runtime.postgres.connection import connect_options
 from leadline.users import among, find, kept, store, terms
 from leadline.users.find import Search
 from leadline.users.model import Changes, Move, NewUser

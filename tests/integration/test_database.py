@@ -12,10 +12,10 @@ import sqlalchemy
 from alembic.script import ScriptDirectory
 
 from leadline.errors import BadConfiguration, DatabaseDown
-from leadline.runtime import session
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.database import Database, StatementError
-from leadline.runtime.migrate import MIGRATIONS, migrate, newest
+from leadline.runtime.postgres import connection
+from leadline.runtime.postgres.migrate import MIGRATIONS, migrate, newest
+from leadline.runtime.postgres.pool import Database, StatementError
 from tests.integration.conftest import ByTurns, by_turns
 from tests.servers import PrivateServer, eventually, private
 
@@ -43,8 +43,8 @@ def as_admin(url: str, sql: str) -> list[list[object]]:
         port=parts.port,
         database=parts.database,
         password=parts.password,
-    ) as connection:
-        found: list[list[object]] = connection.run(sql)
+    ) as plain:
+        found: list[list[object]] = plain.run(sql)
         return found
 
 
@@ -74,7 +74,7 @@ def test_the_servers_log_does_not_quote_the_row_that_broke_a_rule(
 def test_a_connection_that_was_cut_while_idle_is_made_again_unnoticed(
     db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "LOOK_AFTER_S", 0)
+    monkeypatch.setattr(connection, "LOOK_AFTER_S", 0)
     db.run("SELECT 1 AS one")
     assert as_admin(server.url, OTHERS)
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
@@ -99,7 +99,7 @@ def test_a_stopped_server_is_down_and_comes_back(db: Database, server: PrivateSe
 def test_a_connection_that_hangs_is_given_up_and_not_used_again(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "STATEMENT_TIMEOUT_S", -1)  # it waits 2 s longer
+    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", -1)  # it waits 2 s longer
     monkeypatch.setattr("pg8000.native.Connection.run", lambda *_: None)  # no limit is set
     (row,) = db.run("SELECT pg_backend_pid() AS pid")
     os.kill(row["pid"], signal.SIGSTOP)
@@ -114,7 +114,7 @@ def test_a_connection_that_hangs_is_given_up_and_not_used_again(
 def test_a_server_that_does_not_answer_at_all_is_down_within_the_time_out(
     db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.3)
     server.freeze()
     try:
         with pytest.raises(DatabaseDown):
@@ -157,7 +157,7 @@ def test_a_connection_that_is_given_up_is_hung_up(db: Database, server: PrivateS
 def test_a_slow_statement_is_ended_and_the_connection_serves_on(
     server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "STATEMENT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", 0.2)
     db = Database(server.url)
     with pytest.raises(DatabaseDown):
         db.run("SELECT pg_sleep(5)")

@@ -19,9 +19,9 @@ from leadline.ledger import again, bulk, outcomes, publish, relay
 from leadline.ledger.again import Again
 from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
-from leadline.runtime import database, installation
 from leadline.runtime.interval import Interval
-from leadline.runtime.migrate import migrate
+from leadline.runtime.postgres import installation, pool
+from leadline.runtime.postgres.migrate import migrate
 from leadline.sync import witness
 from leadline.users import store
 from leadline.users.model import Move, NewUser
@@ -43,9 +43,9 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Work with this database from now on, as a process that has lost its connections."""
 
     def use(url: str) -> None:
-        if database._database is not None:  # noqa: SLF001
-            database._database.close()  # noqa: SLF001
-        database._database = None  # noqa: SLF001
+        if pool._database is not None:  # noqa: SLF001
+            pool._database.close()  # noqa: SLF001
+        pool._database = None  # noqa: SLF001
         monkeypatch.setenv("DATABASE_URL", url)
 
     return use

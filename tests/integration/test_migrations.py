@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy
 import structlog
 
-from leadline.runtime.database import Database, StatementError
-from leadline.runtime.migrate import migrate, newest
+from leadline.runtime.postgres.migrate import migrate, newest
+from leadline.runtime.postgres.pool import Database, StatementError
 from leadline.settings import settings
 from tests.servers import PrivateServer, private
 

@@ -11,8 +11,8 @@ import pytest
 from leadline.ledger import publish
 from leadline.messages import topology
 from leadline.runtime.broker import Message
+from leadline.runtime.postgres.connection import connect_options
 from leadline.runtime.publisher import Done, Publisher
-from leadline.runtime.session import connect_options
 from leadline.users import store
 from leadline.users.model import NewUser
 from leadline.users.store import Event

@@ -8,8 +8,8 @@ import structlog
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
-from leadline.runtime import installation
 from leadline.runtime.interval import Interval
+from leadline.runtime.postgres import installation
 from leadline.sync import portal_check, portals
 from leadline.sync.originator import originator_id
 from leadline.users import store

@@ -7,7 +7,7 @@ import redis
 
 from leadline.messages import topology
 from leadline.runtime.broker import Message
-from leadline.runtime.database import Database, StatementError
+from leadline.runtime.postgres.pool import Database, StatementError
 from leadline.runtime.publisher import Publisher
 from leadline.runtime.redis import connect
 

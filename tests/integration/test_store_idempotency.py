@@ -13,7 +13,7 @@ from leadline.errors import (
     UserNotFound,
     VersionMismatch,
 )
-from leadline.runtime import session
+from leadline.runtime.postgres import connection
 from leadline.users import store
 from leadline.users.model import Changes, NewUser, UserId
 from leadline.users.store import Accepted, Repeat
@@ -113,14 +113,14 @@ def somebody(
     in_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pg8000.native.Connection]:
     """Somebody else at the database, in a transaction; we wait for their locks for 0.2 s."""
-    monkeypatch.setattr(session, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(connection, "LOCK_TIMEOUT_S", 0.2)
     hang_up()  # the next connection has the short time-out
     url = sqlalchemy.make_url(in_postgres)
     with pg8000.native.Connection(
         url.username, host=url.host, port=url.port, database=url.database, password=url.password
-    ) as connection:
-        connection.run("START TRANSACTION")
-        yield connection
+    ) as other:
+        other.run("START TRANSACTION")
+        yield other
 
 
 def test_a_key_that_is_still_being_served_answers_409(somebody: pg8000.native.Connection) -> None:

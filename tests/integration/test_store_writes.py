@@ -10,8 +10,8 @@ import pg8000.native
 import pytest
 
 from leadline.errors import UserNotFound, VersionMismatch
-from leadline.runtime.database import Database, StatementError, database
-from leadline.runtime.session import connect_options
+from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.pool import Database, StatementError, database
 from leadline.users import store
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.users.statements import CREATE

@@ -11,7 +11,7 @@ from leadline.errors import BadMessage
 from leadline.ledger import outcomes, relay, sweep
 from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
-from leadline.runtime import installation
+from leadline.runtime.postgres import installation
 from leadline.users.model import UserId
 from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows

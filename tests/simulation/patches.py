@@ -24,10 +24,11 @@ import structlog
 import leadline
 from leadline.bitrix24 import session as session_module
 from leadline.ledger import prune, publish
-from leadline.runtime import database, lua
+from leadline.runtime import lua
 from leadline.runtime import redis as leadline_redis
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.interval import Interval
+from leadline.runtime.postgres import pool
 from leadline.sync import driver, pause, portals, replies, request
 from leadline.users import store, terms
 from tests.simulation import redis_model
@@ -42,7 +43,7 @@ ROOMS = ("bitrix24", "ledger", "messages", "runtime", "sync", "users")
 SHARED = {"settings", "is_on", "is_wanted"}
 
 #: They serve real connections to a real server.
-REAL_TIME = {"leadline.runtime.session"}
+REAL_TIME = {"leadline.runtime.postgres.connection"}
 
 _active: list["System"] = []
 #: What scripts and statements are called in the story.
@@ -328,7 +329,7 @@ def _servers(modules: list[ModuleType]) -> None:
 
     _set(request, "build", noted)
     _set(greenlets, "is_turn", lambda: False)
-    _everywhere(modules, database.database, lambda: active().postgres)
+    _everywhere(modules, pool.database, lambda: active().postgres)
     _everywhere(modules, leadline_redis.client, lambda: active().client)
     _everywhere(modules, publish.publisher, _publisher)
     _set(replies, "_publishing", _publisher)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from leadline.runtime import migrate
+from leadline.runtime.postgres import migrate
 from leadline.settings import settings
 from tests.simulation import patches, postgres_model, redis_model, rules
 from tests.simulation.plan import Plan

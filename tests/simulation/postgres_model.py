@@ -14,7 +14,7 @@ from typing import Any
 import pg8000.native
 
 from leadline.errors import DatabaseDown
-from leadline.runtime.database import Database
+from leadline.runtime.postgres.pool import Database
 from local.runner import unprivileged
 from local.runner.servers.postgres import binary
 from tests.simulation.world import EPOCH, World

@@ -7,9 +7,9 @@ from leadline.bitrix24.webhook import Webhook
 from leadline.errors import BadConfiguration
 from leadline.messages.connector import Connector
 from leadline.runtime import broker, cleartext
-from leadline.runtime.database import Database
+from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.pool import Database
 from leadline.runtime.redis import connect
-from leadline.runtime.session import connect_options
 from leadline.runtime.telemetry import tracing
 from leadline.settings import Part, settings
 from local import schedule

@@ -14,7 +14,7 @@ from redis import RedisError
 
 from leadline.errors import LeadlineError
 from leadline.messages.depths import depths
-from leadline.runtime.database import Database
+from leadline.runtime.postgres.pool import Database
 from leadline.runtime.redis import connect
 from local.edge import checks
 

@@ -13,8 +13,8 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from leadline.errors import DatabaseBusy, DatabaseDown
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
+from leadline.runtime.postgres.connection import Session, connect_options
 from leadline.runtime.secrets import Address
-from leadline.runtime.session import Session, connect_options
 
 #: SQLSTATE classes and codes after which the same statement may well succeed:
 #: connection, resources, operator intervention, read-only standby, serialization, deadlock.

@@ -1,4 +1,4 @@
-"""Bring the database to the newest schema: `python -m leadline.runtime.migrate`.
+"""Bring the database to the newest schema: `python -m leadline.runtime.postgres.migrate`.
 
 Safe to run many at once: an advisory lock lets one of them work while the others wait and then
 find nothing to do.
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from leadline.runtime import secrets
-from leadline.runtime.database import Database, StatementError
-from leadline.runtime.session import connect_options
+from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.pool import Database, StatementError
 from leadline.runtime.telemetry import log
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Any constant that nothing else in the database uses.
 LOCK = 0x1EAD11E
-MIGRATIONS = Path(__file__).parents[2] / "migrations"
+MIGRATIONS = Path(__file__).parents[3] / "migrations"
 _LOOK_AGAIN_S = 0.2
 
 _UNDEFINED_TABLE = "42P01"

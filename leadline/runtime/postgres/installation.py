@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from leadline.runtime.database import Row, StatementError, database
+from leadline.runtime.postgres.pool import Row, StatementError, database
 from leadline.runtime.telemetry import metrics
 
 log = structlog.get_logger()

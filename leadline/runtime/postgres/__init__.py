@@ -1,0 +1,1 @@
+"""Postgres: connections and their pool, the schema, and what this database is."""
