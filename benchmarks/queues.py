@@ -19,8 +19,8 @@ from benchmarks.scale import Scale
 from benchmarks.sections import Chapter, Data, Section
 from leadline.messages import contract, topology
 from leadline.messages.delivery import OUTCOME
-from leadline.runtime.broker import Message
-from leadline.runtime.publisher import Publisher
+from leadline.runtime.rabbitmq.connection import Message
+from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.sync import driver
 from leadline.sync.keys import JOBS
 from local.private.servers import dying_with_us

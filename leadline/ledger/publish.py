@@ -25,9 +25,9 @@ from leadline.messages.delivery import (
     attributes,
 )
 from leadline.runtime import secrets
-from leadline.runtime.broker import Message
 from leadline.runtime.postgres.pool import database
-from leadline.runtime.publisher import Publisher
+from leadline.runtime.rabbitmq.connection import Message
+from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.settings import settings
 from leadline.users.store import Event

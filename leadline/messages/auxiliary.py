@@ -16,8 +16,8 @@ from leadline.errors import BrokerDown
 from leadline.messages import topology
 from leadline.messages.depths import connected
 from leadline.runtime import secrets
-from leadline.runtime.broker import Message, Queue
-from leadline.runtime.publisher import Done, Publisher
+from leadline.runtime.rabbitmq.connection import Message, Queue
+from leadline.runtime.rabbitmq.publisher import Done, Publisher
 from leadline.runtime.secrets import Address
 
 logger = structlog.get_logger()

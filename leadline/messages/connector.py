@@ -29,8 +29,9 @@ from leadline.messages.auxiliary import AuxiliaryQueues
 from leadline.messages.courier import Courier
 from leadline.messages.deliveries import THREADS, Deliveries
 from leadline.messages.received import Received, attempt_of
-from leadline.runtime import broker, cleartext, secrets
+from leadline.runtime import cleartext, secrets
 from leadline.runtime.probes import serve_probes
+from leadline.runtime.rabbitmq.connection import parameters
 from leadline.runtime.secrets import Address
 from leadline.runtime.telemetry import log, metrics, tracing
 from leadline.settings import settings
@@ -52,7 +53,7 @@ class Connector:
 
     def __init__(self, address: Address, queue: str, function: str) -> None:
         self._address = address
-        broker.parameters(secrets.now(address))  # what makes no sense is told at once
+        parameters(secrets.now(address))  # what makes no sense is told at once
         cleartext.refuse("functions", function)
         self.queue = queue
         self._prefetch = settings().prefetch
@@ -84,7 +85,7 @@ class Connector:
         self._auxiliary.close()
 
     def _consume(self) -> None:
-        connection = pika.BlockingConnection(broker.parameters(secrets.now(self._address)))
+        connection = pika.BlockingConnection(parameters(secrets.now(self._address)))
         channel = connection.channel()
         channel.basic_qos(prefetch_count=self._prefetch)
         queue = topology.work_queue(self.queue)

@@ -9,7 +9,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from leadline.errors import BrokerDown
-from leadline.runtime import broker
+from leadline.runtime.rabbitmq.connection import parameters
 
 _NOT_FOUND = 404
 
@@ -50,7 +50,7 @@ def depth(connection: pika.BlockingConnection, name: str) -> Depth | None:
 def connected(url: str) -> Iterator[pika.BlockingConnection]:
     """A connection for this block; what goes wrong in it is BrokerDown."""
     try:
-        connection = pika.BlockingConnection(broker.parameters(url))
+        connection = pika.BlockingConnection(parameters(url))
         try:
             yield connection
         finally:

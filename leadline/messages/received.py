@@ -12,7 +12,7 @@ from pika.data import encode_table
 
 from leadline.messages import topology
 from leadline.messages.delivery import ATTEMPT
-from leadline.runtime.broker import Message
+from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.telemetry import metrics
 
 logger = structlog.get_logger()

@@ -12,7 +12,7 @@ messages into every queue; so the parts that publish have a right to one of thes
 
 from typing import TYPE_CHECKING
 
-from leadline.runtime.broker import Queue
+from leadline.runtime.rabbitmq.connection import Queue
 from leadline.settings import settings
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import structlog
 from leadline.messages import contract, topology
 from leadline.messages.delivery import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, attributes
 from leadline.runtime import secrets
-from leadline.runtime.broker import Message
-from leadline.runtime.publisher import Publisher
+from leadline.runtime.rabbitmq.connection import Message
+from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.settings import settings
 from leadline.sync.entry import Answered, Entry, Owed
 

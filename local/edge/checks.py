@@ -6,8 +6,8 @@ import aiohttp
 import pika
 import redis
 
-from leadline.runtime import broker
 from leadline.runtime.postgres.connection import Session, connect_options
+from leadline.runtime.rabbitmq.connection import parameters
 from leadline.runtime.redis import connect
 from leadline.settings import settings
 from leadline.sync.crm_mode import SIMPLE_MODE
@@ -48,10 +48,10 @@ def postgres_works(url: str) -> None:
 
 def rabbitmq_works(url: str) -> None:
     """A client can log in and open a channel."""
-    parameters = broker.parameters(url)
-    parameters.socket_timeout = parameters.stack_timeout = _STEP_S
-    parameters.blocked_connection_timeout = _STEP_S
-    connection = pika.BlockingConnection(parameters)
+    options = parameters(url)
+    options.socket_timeout = options.stack_timeout = _STEP_S
+    options.blocked_connection_timeout = _STEP_S
+    connection = pika.BlockingConnection(options)
     connection.channel()
     connection.close()
 

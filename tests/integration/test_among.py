@@ -194,7 +194,7 @@ def test_nothing_is_lost_while_many_write_and_index_at_once() -> None:
 
 def test_the_relay_indexes_also_while_the_broker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
-    monkeypatch.setattr("leadline.runtime.publisher.CONFIRM_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("leadline.runtime.rabbitmq.publisher.CONFIRM_TIMEOUT_S", 0.3)
     create()
     rows("UPDATE events SET due_at = now()")
     with pytest.raises(BrokerDown):

@@ -10,9 +10,9 @@ import pytest
 
 from leadline.ledger import publish
 from leadline.messages import topology
-from leadline.runtime.broker import Message
 from leadline.runtime.postgres.connection import connect_options
-from leadline.runtime.publisher import Done, Publisher
+from leadline.runtime.rabbitmq.connection import Message
+from leadline.runtime.rabbitmq.publisher import Done, Publisher
 from leadline.users import store
 from leadline.users.model import NewUser
 from leadline.users.store import Event

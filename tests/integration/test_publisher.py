@@ -18,9 +18,9 @@ from pika.adapters.blocking_connection import BlockingChannel
 from leadline.errors import BadConfiguration
 from leadline.ledger import publish
 from leadline.messages import topology
-from leadline.runtime.broker import Message, Queue
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.publisher import Publisher
+from leadline.runtime.rabbitmq.connection import Message, Queue
+from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.log import add_context
 from leadline.users.model import LeadId, User, UserId

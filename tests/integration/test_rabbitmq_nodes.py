@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from leadline.messages import topology
-from leadline.runtime.broker import Message
-from leadline.runtime.publisher import Publisher
+from leadline.runtime.rabbitmq.connection import Message
+from leadline.runtime.rabbitmq.publisher import Publisher
 from local.private.waiting import eventually
 from tests.integration.rabbit_cluster import NODES, Cluster, cluster
 

@@ -192,7 +192,7 @@ def test_a_resent_event_carries_its_own_state_and_the_lead_known_by_now(in_rabbi
 
 def test_without_a_broker_everything_stays_due(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", NO_BROKER)
-    monkeypatch.setattr("leadline.runtime.publisher.CONFIRM_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("leadline.runtime.rabbitmq.publisher.CONFIRM_TIMEOUT_S", 0.3)
     create()
     make_due()
     publish.publisher()

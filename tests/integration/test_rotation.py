@@ -6,9 +6,9 @@ import pytest
 import redis
 
 from leadline.messages import topology
-from leadline.runtime.broker import Message
 from leadline.runtime.postgres.pool import Database, StatementError
-from leadline.runtime.publisher import Publisher
+from leadline.runtime.rabbitmq.connection import Message
+from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.redis import connect
 
 QUEUE = topology.REQUESTS

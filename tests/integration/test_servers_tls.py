@@ -13,7 +13,7 @@ import trustme
 from pika.exceptions import AMQPError
 
 from leadline.errors import BadConfiguration
-from leadline.runtime import broker
+from leadline.runtime.rabbitmq import connection
 from leadline.runtime.redis import connect
 from local.runner import unprivileged
 from local.runner.program import Program
@@ -100,7 +100,7 @@ def redis_server(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def _talks_to_rabbitmq(url: str) -> bool:
     try:
-        pika.BlockingConnection(broker.parameters(url)).close()
+        pika.BlockingConnection(connection.parameters(url)).close()
     except (AMQPError, OSError):
         return False
     return True
@@ -144,7 +144,7 @@ def test_redis_is_believed_by_its_authority_and_name(redis_server: str, certific
 )
 def test_an_amqp_url_that_makes_no_sense_is_a_bad_configuration(url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
-        broker.parameters(url)
+        connection.parameters(url)
     assert "hunter2" not in str(caught.value)
 
 

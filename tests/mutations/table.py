@@ -73,7 +73,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a nack counts as a confirm",
-        "leadline/runtime/publisher.py",
+        "leadline/runtime/rabbitmq/publisher.py",
         'acked = type(frame.method).__name__ == "Ack"',
         "acked = True",
         (_PUBLISHER + "test_what_the_broker_refuses_is_not_confirmed",),
@@ -169,7 +169,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a message, or a copy for later, may go nowhere",
-        "leadline/runtime/publisher.py",
+        "leadline/runtime/rabbitmq/publisher.py",
         "mandatory=True,",
         "mandatory=False,",
         (

@@ -17,7 +17,7 @@ from leadline.errors import BadMessage
 from leadline.messages import envelope, topology
 from leadline.messages.delivery import CORRELATION_ID, NO_ID, TRACEPARENT, Delivery
 from leadline.messages.received import ATTEMPT_HEADER, SERVED, Received, Verdict, attempt_of
-from leadline.runtime.broker import Message
+from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.telemetry import trace_context
 from tests.simulation.world import Mailbox, Process, Signal, World
 

@@ -6,9 +6,10 @@ from pydantic import ValidationError
 from leadline.bitrix24.webhook import Webhook
 from leadline.errors import BadConfiguration
 from leadline.messages.connector import Connector
-from leadline.runtime import broker, cleartext
+from leadline.runtime import cleartext
 from leadline.runtime.postgres.connection import connect_options
 from leadline.runtime.postgres.pool import Database
+from leadline.runtime.rabbitmq import connection
 from leadline.runtime.redis import connect
 from leadline.runtime.telemetry import tracing
 from leadline.settings import Part, settings
@@ -53,7 +54,7 @@ def take(part: Part, url: str) -> None:
         connect_options.cache_clear()  # a process reads its settings once
         Database(url)
     elif part == "rabbitmq":
-        broker.parameters(url)
+        connection.parameters(url)
     elif part == "redis":
         connect(url)
     else:

@@ -11,7 +11,7 @@ from pika.exceptions import ConnectionWrongStateError
 
 from leadline.messages.deliveries import Deliveries
 from leadline.messages.received import SERVED, Received, Verdict
-from leadline.runtime.broker import Message
+from leadline.runtime.rabbitmq.connection import Message
 
 WAIT_S = 10
 

@@ -27,9 +27,9 @@ from pika.exceptions import (
 )
 
 from leadline.runtime import secrets
-from leadline.runtime.broker import Message, Queue, parameters
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.lots import LotConnection
+from leadline.runtime.rabbitmq.connection import Message, Queue, parameters
+from leadline.runtime.rabbitmq.corked_connection import LotConnection
 from leadline.runtime.secrets import Address
 from leadline.runtime.telemetry import metrics, tracing
 from leadline.runtime.telemetry.tracing import Span

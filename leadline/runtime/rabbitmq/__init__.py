@@ -1,0 +1,1 @@
+"""RabbitMQ: its connections, and the publisher with confirms."""
