@@ -13,7 +13,8 @@ from typing import Any
 
 import requests
 
-from leadline.runtime import api_keys, secrets
+from leadline.runtime import secrets
+from leadline.runtime.http import api_keys
 from local.runner.borrowed import NoSystem, a_system
 from local.runner.state import State
 

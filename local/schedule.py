@@ -15,7 +15,8 @@ from typing import Any
 
 import structlog
 
-from leadline.runtime import auth, cleartext
+from leadline.runtime import cleartext
+from leadline.runtime.http import auth
 from leadline.runtime.telemetry import log
 
 _TIMEOUT_S = 55

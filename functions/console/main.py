@@ -5,7 +5,7 @@ from pathlib import Path
 import functions_framework
 from flask import Request, Response
 
-from leadline.runtime.http import Answer, endpoint
+from leadline.runtime.http.endpoint import Answer, endpoint
 from leadline.watch.console import inside, serve
 from leadline.watch.pages import Pages
 

@@ -5,7 +5,7 @@ from flask import Request
 
 from leadline.ledger import accept, door
 from leadline.runtime.concurrency.greenlets import by_turns
-from leadline.runtime.http import Answer, at_root, endpoint, parse
+from leadline.runtime.http.endpoint import Answer, at_root, endpoint, parse
 from leadline.users.model import NewUser
 
 

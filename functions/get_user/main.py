@@ -4,7 +4,7 @@ import functions_framework
 from flask import Request
 
 from leadline.runtime.concurrency.greenlets import by_turns
-from leadline.runtime.http import Answer, answer, endpoint, user_id
+from leadline.runtime.http.endpoint import Answer, answer, endpoint, user_id
 from leadline.users import read
 from leadline.users.model import UserId
 

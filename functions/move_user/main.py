@@ -5,7 +5,7 @@ from flask import Request
 
 from leadline.ledger import accept, door
 from leadline.runtime.concurrency.greenlets import by_turns
-from leadline.runtime.http import Answer, endpoint, parse, user_id
+from leadline.runtime.http.endpoint import Answer, endpoint, parse, user_id
 from leadline.users.model import Move, UserId
 
 

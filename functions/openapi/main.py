@@ -6,7 +6,7 @@ from flask import Request, Response
 from leadline.describe import page
 from leadline.describe.openapi import document
 from leadline.errors import PathNotFound
-from leadline.runtime.http import endpoint, path_of
+from leadline.runtime.http.endpoint import endpoint, path_of
 
 
 @functions_framework.http

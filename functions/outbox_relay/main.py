@@ -7,7 +7,7 @@ import functions_framework
 from flask import Request
 
 from leadline.ledger import holds, relay
-from leadline.runtime.http import Answer, answer, endpoint
+from leadline.runtime.http.endpoint import Answer, answer, endpoint
 from leadline.runtime.telemetry import metrics
 from leadline.sync import portal_check, stages, witness
 from leadline.sync.waiting import Waiting

@@ -7,7 +7,7 @@ from leadline.ledger import outcomes
 from leadline.ledger.outcomes import Answer
 from leadline.messages import contract, journey
 from leadline.messages.delivery import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, Delivery, receive
-from leadline.runtime.http import endpoint
+from leadline.runtime.http.endpoint import endpoint
 
 
 @functions_framework.http

@@ -12,9 +12,9 @@ import orjson
 from pydantic import TypeAdapter
 
 import leadline
-from leadline.runtime import problem
-from leadline.runtime.auth import Scope
-from leadline.runtime.http import KEY_MAX, MAX_ID
+from leadline.runtime.http import problem
+from leadline.runtime.http.auth import Scope
+from leadline.runtime.http.endpoint import KEY_MAX, MAX_ID
 from leadline.settings import settings
 from leadline.users.model import Changes, Move, NewUser, User
 from leadline.users.shown import Page, Query, Shown

@@ -17,7 +17,7 @@ from cloudevents.http import CloudEvent, from_dict, from_http
 from flask import Request
 
 from leadline.errors import BadMessage
-from leadline.runtime.http import demand_json
+from leadline.runtime.http.endpoint import demand_json
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.trace_context import Trace
 

@@ -18,8 +18,8 @@ from leadline.messages.delivery import (
     TRACEPARENT,
 )
 from leadline.messages.received import Received
-from leadline.runtime import auth
-from leadline.runtime.http import is_json
+from leadline.runtime.http import auth
+from leadline.runtime.http.endpoint import is_json
 
 Event = dict[str, Any]
 

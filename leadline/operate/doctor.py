@@ -15,7 +15,8 @@ from leadline.messages import topology
 from leadline.messages.depths import depths
 from leadline.operate import portal
 from leadline.operate.output import FOUND, Json, as_json, table
-from leadline.runtime import auth, secrets
+from leadline.runtime import secrets
+from leadline.runtime.http import auth
 from leadline.runtime.postgres import installation, migrate
 from leadline.runtime.postgres.pool import StatementError, database
 from leadline.runtime.redis import client

@@ -13,8 +13,9 @@ import typer
 from leadline.errors import InvalidRequest
 from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, complain, note, say, table
-from leadline.runtime import api_keys, secrets
-from leadline.runtime.api_keys import Key
+from leadline.runtime import secrets
+from leadline.runtime.http import api_keys
+from leadline.runtime.http.api_keys import Key
 
 _SECRET = "api-keys"  # noqa: S105 - its name
 

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from leadline.runtime import refusals
 from leadline.runtime.concurrency import greenlets
+from leadline.runtime.http import refusals
 from leadline.runtime.telemetry.http_metrics import App
 
 _Headers = list[tuple[str, str]]

@@ -28,9 +28,10 @@ import functions_framework
 import structlog
 from flask import Request
 
-from leadline.runtime import auth, cleartext, lean, problem, rsgi
+from leadline.runtime import cleartext, lean, rsgi
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.http import BODY, Answer, scopes_of
+from leadline.runtime.http import auth, problem
+from leadline.runtime.http.endpoint import BODY, Answer, scopes_of
 from leadline.runtime.telemetry import http_metrics, log, metrics, tracing
 from leadline.runtime.telemetry.http_metrics import App, StartResponse
 from leadline.settings import settings

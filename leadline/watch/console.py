@@ -14,7 +14,7 @@ from flask import Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from leadline.errors import Forbidden, MethodNotAllowed, PathNotFound
-from leadline.runtime.http import (
+from leadline.runtime.http.endpoint import (
     MAX_ID,
     Answer,
     allow,

@@ -7,7 +7,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from leadline.errors import LeadlineError
-from leadline.runtime import problem
+from leadline.runtime.http import problem
 from local.cross_site import Guard
 
 #: How long a body may take to arrive.

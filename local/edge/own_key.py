@@ -7,7 +7,7 @@ LEADLINE_AUTH=off lets everybody use the other functions.
 import hmac
 
 from leadline.errors import Forbidden, Unauthorized
-from leadline.runtime import auth
+from leadline.runtime.http import auth
 
 
 def demand_own_key(authorization: str | None) -> None:

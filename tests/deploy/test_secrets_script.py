@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from leadline.runtime import api_keys
+from leadline.runtime.http import api_keys
 from local import stack
 from local.logins import table
 

@@ -10,7 +10,7 @@ import sqlalchemy
 
 from leadline.errors import DatabaseDown
 from leadline.ledger import audit, prune, sweep
-from leadline.runtime import api_keys
+from leadline.runtime.http import api_keys
 from leadline.runtime.telemetry import trace_context
 from tests.integration.conftest import Answer, hang_up, rows, served
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leadline.errors import Forbidden
-from leadline.runtime import api_keys, auth
+from leadline.runtime.http import api_keys, auth
 from tests.integration.conftest import Answer, rows
 
 Leadline = Callable[..., Answer]

@@ -18,8 +18,8 @@ from leadline.errors import (
     Forbidden,
     Unauthorized,
 )
-from leadline.runtime import api_keys, auth, refusals
-from leadline.runtime.throttle import Throttle
+from leadline.runtime.http import api_keys, auth, refusals
+from leadline.runtime.http.rate_limit import Throttle
 from tests.unit.conftest import Configure
 
 KEY, OTHER, THIRD = (f"{one}-{'k3Y' * 8}-abcdefgh" for one in ("first", "other", "third"))

@@ -22,9 +22,9 @@ from leadline.errors import (
     VersionMismatch,
 )
 from leadline.ledger import door
-from leadline.runtime import problem
-from leadline.runtime.auth import Scope
-from leadline.runtime.http import Door, allow, at_root, endpoint, parse_query, user_id
+from leadline.runtime.http import problem
+from leadline.runtime.http.auth import Scope
+from leadline.runtime.http.endpoint import Door, allow, at_root, endpoint, parse_query, user_id
 from leadline.runtime.telemetry import trace_context
 from leadline.users.shown import Query
 from tests.unit.conftest import Configure

@@ -53,7 +53,7 @@ def _serving(place: Place) -> ThreadingHTTPServer:
 
 @pytest.fixture(autouse=True)
 def _has_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leadline.runtime.auth.own_key", lambda: "hunter2")
+    monkeypatch.setattr("leadline.runtime.http.auth.own_key", lambda: "hunter2")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline.errors import TooManyRequests
-from leadline.runtime import throttle
-from leadline.runtime.throttle import Throttle
+from leadline.runtime.http import rate_limit
+from leadline.runtime.http.rate_limit import Throttle
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(throttle, "time", clock)
+    monkeypatch.setattr(rate_limit, "time", clock)
     return clock
 
 
@@ -54,7 +54,7 @@ def test_each_caller_has_its_own(clock: Clock) -> None:
 def test_who_comes_back_when_told_is_let_in_and_not_before(per_s: float, burst: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
-        patch.setattr(throttle, "time", clock)
+        patch.setattr(rate_limit, "time", clock)
         limit = Throttle(per_s, burst)
         assert all(passes(limit) for _ in range(burst))
         with pytest.raises(TooManyRequests) as refused:

@@ -3,7 +3,7 @@
 import functions_framework
 from flask import Request, Response
 
-from leadline.runtime.http import answer, endpoint
+from leadline.runtime.http.endpoint import answer, endpoint
 
 
 @functions_framework.http

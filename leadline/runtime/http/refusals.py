@@ -11,10 +11,10 @@ from http import HTTPStatus
 import structlog
 
 from leadline.errors import TooManyRequests
-from leadline.runtime import problem
 from leadline.runtime.concurrency import greenlets
+from leadline.runtime.http import problem
+from leadline.runtime.http.rate_limit import Throttle
 from leadline.runtime.telemetry import metrics
-from leadline.runtime.throttle import Throttle
 
 REFUSED = metrics.Counter(
     "leadline_callers_refused_total",

@@ -20,8 +20,8 @@ from leadline.errors import (
     PathNotFound,
     UserNotFound,
 )
-from leadline.runtime import auth, problem, throttle
-from leadline.runtime.auth import Scope
+from leadline.runtime.http import auth, problem, rate_limit
+from leadline.runtime.http.auth import Scope
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.http_metrics import ROUTE, StartResponse
 
@@ -78,7 +78,7 @@ def endpoint(
                 if request.method not in methods:
                     raise MethodNotAllowed(", ".join(methods))  # noqa: TRY301
                 if scope == "write" and trace_context.caller():  # without keys all are one
-                    throttle.writes().take(trace_context.caller())
+                    rate_limit.writes().take(trace_context.caller())
                 answered = door(request)
             except LeadlineError as error:
                 answered = _problem(error)

@@ -18,8 +18,9 @@ from leadline.errors import (
     MissingScope,
     Unauthorized,
 )
-from leadline.runtime import api_keys, refusals, secrets
-from leadline.runtime.api_keys import Key
+from leadline.runtime import secrets
+from leadline.runtime.http import api_keys, refusals
+from leadline.runtime.http.api_keys import Key
 from leadline.settings import settings
 
 #: `internal`: events, replies and the relay's tick.
