@@ -97,7 +97,7 @@ class Laboratory:
         """What serves this function; `hello` is the baseline."""
         if name == "hello":
             return (sys.executable, "-m", "benchmarks.hello")
-        return (sys.executable, "-m", "leadline.runtime.serve", f"functions/{name}")
+        return (sys.executable, "-m", "leadline.runtime.serving.serve", f"functions/{name}")
 
     def environment(self, **more: str) -> dict[str, str]:
         """What a function gets: as in production, the secrets are files, auth and log are on."""

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from leadline.runtime import serve
+from leadline.runtime.serving import serve
 from local.deployments import Deployments
 
 #: A deployed function has the secrets that it names and no others, as on OpenFaaS.

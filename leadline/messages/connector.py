@@ -30,9 +30,9 @@ from leadline.messages.courier import Courier
 from leadline.messages.deliveries import THREADS, Deliveries
 from leadline.messages.received import Received, attempt_of
 from leadline.runtime import cleartext, secrets
-from leadline.runtime.probes import serve_probes
 from leadline.runtime.rabbitmq.connection import parameters
 from leadline.runtime.secrets import Address
+from leadline.runtime.serving.health import serve_probes
 from leadline.runtime.telemetry import log, metrics, tracing
 from leadline.settings import settings
 

@@ -17,8 +17,8 @@ from rq.serializers import JSONSerializer
 from leadline.bitrix24.webhook import Webhook
 from leadline.errors import BadConfiguration, QueueDown
 from leadline.runtime import secrets
-from leadline.runtime.probes import Pulse, serve_probes
 from leadline.runtime.redis import connect
+from leadline.runtime.serving.health import Pulse, serve_probes
 from leadline.runtime.telemetry import log, tracing
 from leadline.sync import driver, metrics, portals
 from leadline.sync import jobs as _preloaded  # noqa: F401 - the first job shall not wait for it

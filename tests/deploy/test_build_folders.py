@@ -82,7 +82,7 @@ def test_a_function_serves_from_its_build_folder_while_every_server_is_away(
 ) -> None:
     context = shrinkwrap(STACK, name, root)
     target = STACK.functions[name].build_args["FUNCTION_TARGET"]
-    serve = ("-m", "leadline.runtime.serve", "function")
+    serve = ("-m", "leadline.runtime.serving.serve", "function")
     process = python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET=target)
     url = f"http://127.0.0.1:{port}"
     try:
@@ -105,7 +105,7 @@ def test_what_faas_cli_new_makes_is_a_working_function(
     extended = STACK.model_copy(update={"functions": {"greeting": function}})
     context = shrinkwrap(extended, "greeting", root)
     # As the Dockerfile sets it where no build argument says otherwise.
-    serve = ("-m", "leadline.runtime.serve", "function")
+    serve = ("-m", "leadline.runtime.serving.serve", "function")
     process = python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET="handle")
     url = f"http://127.0.0.1:{port}"
     try:

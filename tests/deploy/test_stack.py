@@ -20,7 +20,7 @@ from local.logins.table import ADDRESSES
 CHECKOUT = Path(__file__).parents[2]
 STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
-#: What leadline.runtime.serve itself reads.
+#: What leadline.runtime.serving.serve itself reads.
 SERVER = {"HOST", "PORT", "THREADS", "WORKERS"} | {f"{one}_FILE" for one in ADDRESSES.values()}
 
 
@@ -32,7 +32,8 @@ def function_folder(name: str) -> Path:
 def sources(name: str) -> str:
     """The code of all our modules that this function loads."""
     look = (
-        "import sys; from pathlib import Path; from leadline.runtime.serve import build_app;"
+        "import sys; from pathlib import Path;"
+        "from leadline.runtime.serving.serve import build_app;"
         "build_app(Path(sys.argv[1]));"
         "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('leadline')))"
     )

@@ -16,7 +16,7 @@ from tests.system import System
 #: One function of `faas-cli deploy -f stack.yml`, byte by byte but for the names.
 DEPLOYMENT = (
     '{"service":"%(name)s","image":"ghcr.io/leadline/%(name)s:0.1.0",'
-    '"envProcess":"python -m leadline.runtime.serve function","envVars":%(env)s,'
+    '"envProcess":"python -m leadline.runtime.serving.serve function","envVars":%(env)s,'
     '"secrets":%(secrets)s,'
     '"labels":{"com.openfaas.scale.max":"3","com.openfaas.scale.min":"1"},"annotations":%(notes)s,'
     '"limits":{"memory":"128Mi","cpu":"1000m"},"requests":{"memory":"64Mi","cpu":"50m"},'

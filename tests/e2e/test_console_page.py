@@ -235,7 +235,7 @@ def console_with_keys(keys: str) -> Iterator[str]:
     servers = ("DATABASE_URL", "AMQP_URL", "REDIS_URL")
     environment = {name: value for name, value in os.environ.items() if name not in servers}
     process = subprocess.Popen(
-        [sys.executable, "-m", "leadline.runtime.serve", "functions/console"],
+        [sys.executable, "-m", "leadline.runtime.serving.serve", "functions/console"],
         cwd=CHECKOUT,
         env={**environment, "PORT": str(port), "LEADLINE_AUTH": "on", "API_KEYS": keys},
         stdout=subprocess.DEVNULL,

@@ -13,8 +13,8 @@ import pytest
 import redis
 import requests
 
-from leadline.runtime import probes
-from leadline.runtime.probes import Pulse
+from leadline.runtime.serving import health
+from leadline.runtime.serving.health import Pulse
 from leadline.sync.keys import prefix
 from leadline.sync.presence import Presence
 from tests.servers import eventually
@@ -65,10 +65,10 @@ def test_who_drips_at_the_probes_is_hung_up_on(start: Start) -> None:
     with contextlib.ExitStack() as stack:
         slow = [
             stack.enter_context(socket.create_connection(address, timeout=5))
-            for _ in range(probes.CALLERS)
+            for _ in range(health.CALLERS)
         ]
         assert status(f"{url}/_/health") == 0  # no thread for each that comes
-        until = time.monotonic() + probes.WITHIN_S + 2
+        until = time.monotonic() + health.WITHIN_S + 2
         with pytest.raises(ConnectionError):  # noqa: PT012 - drips until it is hung up on
             while time.monotonic() < until:
                 for one in slow:

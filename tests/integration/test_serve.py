@@ -23,7 +23,7 @@ import pytest
 import requests
 
 from leadline.messages import topology
-from leadline.runtime import lean, rsgi, serve
+from leadline.runtime.serving import cold_start, rsgi_bridge, serve
 from tests.servers import ended, eventually
 
 CHECKOUT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self.port = port
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "leadline.runtime.serve", folder],
+            [sys.executable, "-m", "leadline.runtime.serving.serve", folder],
             cwd=CHECKOUT,
             env={**os.environ, **NOBODY, "PORT": str(port), **env},
             stdout=subprocess.DEVNULL,
@@ -131,11 +131,11 @@ HEAD = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 DRIPS = {
     "nothing": (b"", b"", serve.HEAD_WITHIN_S),
     "a head": (HEAD + b"X-A: ", b"a", serve.HEAD_WITHIN_S),
-    "a body": (HEAD + b"Content-Length: 60000\r\n\r\n", b" ", rsgi.BODY_WITHIN_S),
+    "a body": (HEAD + b"Content-Length: 60000\r\n\r\n", b" ", rsgi_bridge.BODY_WITHIN_S),
     "a chunked body": (
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
         b"1\r\n \r\n",
-        rsgi.BODY_WITHIN_S,
+        rsgi_bridge.BODY_WITHIN_S,
     ),
 }
 
@@ -408,7 +408,7 @@ def test_server_and_worker_import_once_and_nothing_unused(
     imports = Counter(line.rpartition("|")[2].strip() for line in lines)
     assert imports["flask"] == imports["pydantic"] == imports["leadline.ledger.accept"] == 1
     # A package by itself may be a vain attempt: what it consists of tells that it was there.
-    parts = tuple(f"{name}." for name in (*lean.UNUSED, lean.TRACES))
+    parts = tuple(f"{name}." for name in (*cold_start.UNUSED, cold_start.TRACES))
     assert not [name for name in imports if name.startswith(parts)]
 
 

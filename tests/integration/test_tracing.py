@@ -22,7 +22,7 @@ from werkzeug.wsgi import get_input_stream
 from leadline.messages import topology
 from leadline.messages.courier import Courier
 from leadline.messages.received import Received
-from leadline.runtime.serve import build_app
+from leadline.runtime.serving.serve import build_app
 from leadline.runtime.telemetry import tracing
 from leadline.settings import settings
 from leadline.sync import jobs
@@ -49,7 +49,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
 
 @contextmanager
 def served(function: str) -> Iterator[str]:
-    """The function on a port of its own, as `leadline.runtime.serve` builds it."""
+    """The function on a port of its own, as `leadline.runtime.serving.serve` builds it."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("FUNCTION_TARGET", function)  # or the one before would be taken
         app = build_app(CHECKOUT / "functions" / function)
@@ -217,7 +217,8 @@ def _parent(span: ReadableSpan) -> int:
 def test_without_the_variables_nothing_of_opentelemetry_is_imported(folder: str) -> None:
     # redis-py looks for it by itself; images that have no traces have none of its packages.
     code = (
-        "import sys; from pathlib import Path; from leadline.runtime.serve import build_app;"
+        "import sys; from pathlib import Path;"
+        "from leadline.runtime.serving.serve import build_app;"
         f"build_app(Path({folder!r})); import leadline.messages.connector;"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )

@@ -33,11 +33,11 @@ LOADED = {
 BUILT = """
 import gc, json, sys
 from pathlib import Path
-from leadline.runtime import lean
-lean.begin()
-from leadline.runtime.serve import build_app
+from leadline.runtime.serving import cold_start
+cold_start.begin()
+from leadline.runtime.serving.serve import build_app
 build_app(Path(sys.argv[1]))
-lean.end()
+cold_start.end()
 loaded = sorted(name for name, module in sys.modules.items() if module)
 print(json.dumps({"loaded": loaded, "collects": gc.isenabled(), "frozen": gc.get_freeze_count()}))
 """

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from leadline.runtime.serve import probed
+from leadline.runtime.serving.serve import probed
 from leadline.runtime.telemetry import http_metrics, metrics
 
 CHECKOUT = Path(__file__).parents[2]

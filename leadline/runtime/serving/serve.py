@@ -1,4 +1,4 @@
-"""Serve one function: `python -m leadline.runtime.serve functions/create_user`.
+"""Serve one function: `python -m leadline.runtime.serving.serve functions/create_user`.
 
 functions-framework loads the function, granian serves it, and what stands between them is thin: it
 answers `/_/health`, `/_/ready` and `/metrics` without entering the function, reads bodies only up
@@ -20,18 +20,19 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":  # before the imports that it makes cheaper
-    from leadline.runtime import lean
+    from leadline.runtime.serving import cold_start
 
-    lean.begin()
+    cold_start.begin()
 
 import functions_framework
 import structlog
 from flask import Request
 
-from leadline.runtime import cleartext, lean, rsgi
+from leadline.runtime import cleartext
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.http import auth, problem
 from leadline.runtime.http.endpoint import BODY, Answer, scopes_of
+from leadline.runtime.serving import cold_start, rsgi_bridge
 from leadline.runtime.telemetry import http_metrics, log, metrics, tracing
 from leadline.runtime.telemetry.http_metrics import App, StartResponse
 from leadline.settings import settings
@@ -113,8 +114,8 @@ def guard(app: App, limit: int) -> App:
     """Refuse bodies over the limit (also chunked ones) and slow ones, pass on the rest."""
 
     def guarded(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        if rsgi.TOO_SLOW in environ:
-            detail = f"A body must be sent within {rsgi.BODY_WITHIN_S} s."
+        if rsgi_bridge.TOO_SLOW in environ:
+            detail = f"A body must be sent within {rsgi_bridge.BODY_WITHIN_S} s."
             return _unread(HTTPStatus.REQUEST_TIMEOUT, detail)(environ, start_response)
         body = _read(environ, limit)
         if body is None:
@@ -162,8 +163,10 @@ def _load(folder: str) -> Callable[..., Any]:
     end_with_parent()
     function = _function(Path(folder))
     app = _app(function, _name(Path(folder)))
-    lean.end()
-    return rsgi.served(app, settings().body_limit, by_turns=greenlets.goes_by_turns(function))
+    cold_start.end()
+    return rsgi_bridge.served(
+        app, settings().body_limit, by_turns=greenlets.goes_by_turns(function)
+    )
 
 
 def main() -> None:

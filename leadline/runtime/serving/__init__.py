@@ -1,0 +1,1 @@
+"""How a process serves: it loads a function, answers requests, and says whether it lives."""
