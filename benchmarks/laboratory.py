@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import redis
 
 from benchmarks import processes
-from leadline.bitrix24.limits import TokenBucket
+from leadline.bitrix24.token_bucket import TokenBucket
 from leadline.runtime.postgres.migrate import migrate
 from leadline.settings import settings
 from leadline.sync.queue import WorkQueue

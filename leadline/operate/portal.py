@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from leadline.bitrix24 import leads
+from leadline.bitrix24 import crm_mode, leads
+from leadline.bitrix24.client import Answer
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.portal import Answer
 from leadline.errors import BitrixError
 from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, facts, say
 from leadline.settings import settings
-from leadline.sync import crm_mode, portals, reading
+from leadline.sync import portals, reading
 from leadline.watch import hold
 
 #: crm.settings.mode.get

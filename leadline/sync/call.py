@@ -6,9 +6,9 @@ from dataclasses import replace
 import structlog
 
 from leadline.bitrix24 import leads
-from leadline.bitrix24.budget import Reserved
+from leadline.bitrix24.client import Answer, Batch
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.portal import Answer, Batch
+from leadline.bitrix24.operating_budget import Reserved
 from leadline.errors import BitrixError, OutcomeUnknown, TooLate
 from leadline.runtime import clock
 from leadline.sync import metrics, portals, replies, request, story

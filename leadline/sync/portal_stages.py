@@ -3,9 +3,9 @@
 import redis
 import structlog
 
-from leadline.bitrix24 import leads
+from leadline.bitrix24 import crm_mode, leads
 from leadline.errors import BadConfiguration, BitrixError
-from leadline.sync import crm_mode, portals
+from leadline.sync import portals
 
 log = structlog.get_logger()
 

@@ -8,9 +8,10 @@ from functools import cache, lru_cache
 import redis
 import structlog
 
-from leadline.bitrix24.budget import Budget
+from leadline.bitrix24 import crm_mode as modes
+from leadline.bitrix24.client import Batch, Portal
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.portal import Batch, Portal
+from leadline.bitrix24.operating_budget import Budget
 from leadline.errors import (
     BadConfiguration,
     BitrixError,
@@ -24,7 +25,6 @@ from leadline.errors import (
 from leadline.runtime import secrets
 from leadline.runtime.redis import client
 from leadline.settings import settings
-from leadline.sync import crm_mode as modes
 from leadline.sync import metrics
 from leadline.sync.outage import Outage
 from leadline.sync.queue import work_queue

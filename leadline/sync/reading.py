@@ -7,8 +7,8 @@ workers: while users are due, it leaves them most of the portal's requests.
 import time
 from collections import Counter
 
+from leadline.bitrix24.client import Answer, Batch
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.portal import Answer, Batch
 from leadline.errors import BitrixError, OutcomeUnknown, PortalDown, Refused, Unavailable
 from leadline.sync import portals
 from leadline.sync.queue import work_queue

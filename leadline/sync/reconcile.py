@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from leadline.bitrix24 import leads
+from leadline.bitrix24.client import Answer
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import Found
-from leadline.bitrix24.portal import Answer
 from leadline.sync import compare, reading
 from leadline.sync.compare import Finding
 from leadline.sync.originator import originator_id

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from leadline.bitrix24 import leads
+from leadline.bitrix24.client import MAX_COMMANDS
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.portal import MAX_COMMANDS
 from leadline.sync.entry import Entry
 from leadline.sync.plan import LookUp, Plan, Write, originator_of, plan
 

@@ -5,10 +5,10 @@ Apart from `portals`, so that whoever only looks needs neither an HTTP client no
 
 from functools import cache
 
-from leadline.bitrix24.limits import TokenBucket
+from leadline.bitrix24.crm_mode import CrmMode
+from leadline.bitrix24.token_bucket import TokenBucket
 from leadline.runtime.redis import client
 from leadline.settings import settings
-from leadline.sync.crm_mode import CrmMode
 from leadline.sync.pause import Pause
 from leadline.sync.presence import Presence
 from leadline.sync.queue import work_queue

@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 
-from leadline.bitrix24 import limits
+from leadline.bitrix24 import token_bucket
 from leadline.errors import LeadlineError
 from leadline.ledger.counts import Counts, counts
 from leadline.messages import topology
@@ -94,6 +94,6 @@ def rate() -> dict[str, Any]:
     return {
         "limit_per_s": settings().rate_per_s,
         "burst": settings().burst,
-        "slot_s": limits.SLOT_S,
+        "slot_s": token_bucket.SLOT_S,
         "sent": shared.token_bucket().sent(),
     }

@@ -6,11 +6,11 @@ import aiohttp
 import pika
 import redis
 
+from leadline.bitrix24.crm_mode import SIMPLE_MODE
 from leadline.runtime.postgres.connection import Session, connect_options
 from leadline.runtime.rabbitmq.connection import parameters
 from leadline.runtime.redis import connect
 from leadline.settings import settings
-from leadline.sync.crm_mode import SIMPLE_MODE
 from leadline.sync.keys import prefix
 from leadline.sync.outage import Outage
 from leadline.sync.pause import Pause

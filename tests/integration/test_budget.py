@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from leadline.bitrix24.budget import BATCH, PROBE, Budget
-from leadline.bitrix24.portal import Timing
+from leadline.bitrix24.client import Timing
+from leadline.bitrix24.operating_budget import BATCH, PROBE, Budget
 from leadline.sync.queue import WorkQueue
 
 LIMIT_S = 480.0

@@ -15,9 +15,9 @@ import requests
 import structlog
 
 from leadline.bitrix24 import leads
-from leadline.bitrix24.budget import PROBE
+from leadline.bitrix24.client import Batch, Portal
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.portal import Batch, Portal
+from leadline.bitrix24.operating_budget import PROBE
 from leadline.errors import BitrixError
 from leadline.messages import topology
 from leadline.settings import settings

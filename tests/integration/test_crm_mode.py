@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from leadline.bitrix24.crm_mode import SIMPLE_MODE
 from leadline.errors import PortalDown
 from leadline.sync import driver, jobs, portal_stages, portals, worker
-from leadline.sync.crm_mode import SIMPLE_MODE
 from leadline.sync.queue import work_queue
 from tests.integration.conftest import Control
 from tests.integration.test_calls import is_idle, put

@@ -10,14 +10,14 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadline.bitrix24.limits import HOLD_S, MARGIN, TokenBucket
+from leadline.bitrix24.token_bucket import HOLD_S, MARGIN, TokenBucket
 from tests.integration.conftest import in_threads
 
 RATE, BURST = 50.0, 12
 CAPACITY = BURST - MARGIN
 MANY = """
 import sys, time, redis
-from leadline.bitrix24.limits import TokenBucket
+from leadline.bitrix24.token_bucket import TokenBucket
 bucket = TokenBucket(redis.Redis.from_url(sys.argv[1]), "t", rate_per_s=50, burst=12)
 until = time.monotonic() + 1
 while time.monotonic() < until:

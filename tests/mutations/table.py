@@ -131,7 +131,7 @@ MUTATIONS = (
     ),
     Mutation(
         "half more than the operating limit is used",
-        "leadline/bitrix24/budget.py",
+        "leadline/bitrix24/operating_budget.py",
         "SHARE = 0.98",
         "SHARE = 1.5",
         (_BUDGET + "test_a_method_is_used_up_to_its_limit_and_never_beyond",),

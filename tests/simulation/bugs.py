@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from leadline.bitrix24 import errors, portal
+from leadline.bitrix24 import client, errors
 from leadline.bitrix24.session import Session
 from leadline.errors import OutcomeUnknown, Rejected, Unavailable
 from leadline.runtime import clock
@@ -151,7 +151,7 @@ def unknown_codes_are_final() -> None:
 
 def rejected_requests_are_final() -> None:
     """A verdict on a whole batch is one on each of its records."""
-    portal._of_request = lambda error, commands: error  # noqa: ARG005 - same signature
+    client._of_request = lambda error, commands: error  # noqa: ARG005 - same signature
 
 
 def set_aside_is_forgotten() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from leadline.bitrix24.client import Portal
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.portal import Portal
 from leadline.errors import (
     BadConfiguration,
     BitrixError,

@@ -15,10 +15,10 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadline.bitrix24 import portal as portal_module
+from leadline.bitrix24 import client as portal_module
 from leadline.bitrix24 import session as session_module
+from leadline.bitrix24.client import Portal
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.portal import Portal
 from leadline.bitrix24.session import MAX_ANSWER_BYTES
 from leadline.errors import BitrixError, OutcomeUnknown, Refused, TooLate, Unavailable
 from leadline.runtime import clock

@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from leadline.bitrix24.portal import MAX_COMMANDS, Timing
+from leadline.bitrix24.client import MAX_COMMANDS, Timing
 from leadline.runtime import lua
 
 _LUA = Path(__file__).parent / "lua"
