@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Mapping
 
 from leadline.runtime.postgres.connection import connect_options
-from leadline.users import read, statements
+from leadline.users import queries, statements
 from local.runner.servers.postgres import binary
 
-_ONE = read._ONE  # noqa: SLF001 - nobody else should run it
+_ONE = queries._ONE  # noqa: SLF001 - nobody else should run it
 
 #: One write, as JSON: pgbench has variables for its values, but not within a text.
 _WRITES = """json_build_array(json_build_object('id', CAST(:id AS bigint), {fields}))"""

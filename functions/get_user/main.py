@@ -5,7 +5,7 @@ from flask import Request
 
 from leadline.runtime.concurrency.greenlets import by_turns
 from leadline.runtime.http.endpoint import Answer, answer, endpoint, user_id
-from leadline.users import read
+from leadline.users import queries
 from leadline.users.model import UserId
 
 
@@ -14,5 +14,5 @@ from leadline.users.model import UserId
 @endpoint("GET", "HEAD")
 def get_user(request: Request) -> Answer:
     """200 with the user and its `sync` block."""
-    user = read.one(UserId(user_id(request)))
+    user = queries.one(UserId(user_id(request)))
     return answer(user, ETag=f'"{user["sync"]["version"]}"')

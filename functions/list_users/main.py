@@ -5,7 +5,7 @@ from flask import Request
 
 from leadline.runtime.concurrency.greenlets import by_turns
 from leadline.runtime.http.endpoint import Answer, answer, at_root, endpoint, parse_query
-from leadline.users import read
+from leadline.users import queries
 
 
 @functions_framework.http
@@ -14,5 +14,5 @@ from leadline.users import read
 def list_users(request: Request) -> Answer:
     """200 with `items` and the key of the `next` page."""
     at_root(request)
-    query = parse_query(read.Query, request)
-    return answer(read.page(query))
+    query = parse_query(queries.Query, request)
+    return answer(queries.page(query))

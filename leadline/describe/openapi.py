@@ -17,7 +17,7 @@ from leadline.runtime.http.auth import Scope
 from leadline.runtime.http.endpoint import KEY_MAX, MAX_ID
 from leadline.settings import settings
 from leadline.users.model import Changes, Move, NewUser, User
-from leadline.users.shown import Page, Query, Shown
+from leadline.users.views import Page, Query, Shown
 
 Json = dict[str, Any]
 

@@ -22,7 +22,7 @@ from leadline.runtime.postgres import installation
 from leadline.runtime.postgres.pool import Row, database
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
-from leadline.users import terms
+from leadline.users import search_index
 from leadline.users.statements import as_json
 from leadline.users.store import Event, event_of, found
 
@@ -114,7 +114,7 @@ def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
         _publish_due(swept, waiting, until)
     finally:
         # Also while the broker is away or much is due, or searches would get slower and slower.
-        terms.catch_up(time.monotonic() + INDEX_S)
+        search_index.catch_up(time.monotonic() + INDEX_S)
     swept.pruned = prune.run(until)
     PRUNED.inc(by=swept.pruned)
     if swept.published:

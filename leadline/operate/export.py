@@ -11,8 +11,8 @@ from leadline.ledger import audit
 from leadline.operate.cells import escaped
 from leadline.operate.output import Json, as_json, progress
 from leadline.operate.users import Sync
-from leadline.users import kept, read
-from leadline.users.shown import Query
+from leadline.users import queries, snapshots
+from leadline.users.views import Query
 
 _PAGE = 200
 _COLUMNS = ("id", "full_name", "phone", "stage")
@@ -26,7 +26,7 @@ def export(
 ) -> None:
     """Write all users to stdout: CSV, or JSON lines with --json. What it writes can be imported."""
     with audit.recorded("export users", sync=sync) as done, progress() as bar:
-        task = bar.add_task("exporting", total=kept.count())
+        task = bar.add_task("exporting", total=snapshots.count())
         writer = csv.writer(sys.stdout)
         if not json:
             writer.writerow((*_COLUMNS, *_SYNC))
@@ -43,7 +43,7 @@ def export(
 
 def _all(query: Query) -> Iterator[Mapping[str, Any]]:
     while True:
-        page = read.page(query)
+        page = queries.page(query)
         yield from page["items"]
         if page["next"] is None:
             return

@@ -18,7 +18,7 @@ from leadline.settings import settings
 from leadline.sync import reconcile as walks
 from leadline.sync.compare import DIFFERENCES, Finding
 from leadline.sync.reconcile import Part, Position
-from leadline.users import kept
+from leadline.users import snapshots
 
 #: Not worth a line each.
 _QUIET = frozenset({"ok", "waiting"})
@@ -130,7 +130,7 @@ def reconcile(
 
 
 def _walk(run: _Run, bar: Progress) -> None:
-    users = bar.add_task("users", total=kept.count(), completed=_seen_users(run.counts))
+    users = bar.add_task("users", total=snapshots.count(), completed=_seen_users(run.counts))
     leads = bar.add_task("leads", total=None, visible=run.position.walk == "leads")
     for part in walks.parts(run.position):
         bar.update(users if run.position.walk == "users" else leads, advance=part.seen)

@@ -10,9 +10,9 @@ from leadline.errors import InvalidRequest
 from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.runtime.telemetry import trace_context
-from leadline.users import read
+from leadline.users import queries
 from leadline.users.model import UserId
-from leadline.users.shown import Query
+from leadline.users.views import Query
 from leadline.watch.resync import everybody_who_failed, once_more
 
 Limit = Annotated[int, typer.Option(min=1, max=200, help="At most so many.")]
@@ -33,7 +33,7 @@ def users(
         query = Query(stage=stage, sync=sync, limit=limit, after=after)
     except ValidationError:
         raise InvalidRequest("--stage has 1 to 50 characters of A-Z, 0-9, _ and :") from None
-    page = read.page(query)
+    page = queries.page(query)
     if json:
         as_json(page)
         return
@@ -42,7 +42,7 @@ def users(
 
 def failed(*, limit: Limit = 50, after: After = 0, json: Json = False) -> None:
     """List users whose last write has failed, and why."""
-    page = read.page(Query(sync="failed", limit=limit, after=after))
+    page = queries.page(Query(sync="failed", limit=limit, after=after))
     if json:
         as_json(page)
     else:
@@ -55,7 +55,7 @@ def show(
     user_id: Annotated[int, typer.Argument(help="The user's id.")], *, json: Json = False
 ) -> None:
     """Show a user, its lead, and the journey of its last events."""
-    user: Mapping[str, Any] = read.one(UserId(user_id))
+    user: Mapping[str, Any] = queries.one(UserId(user_id))
     if json:
         as_json(user)
         return

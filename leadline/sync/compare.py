@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from leadline.bitrix24.leads import Found
-from leadline.users.kept import Kept
+from leadline.users.snapshots import Kept
 
 Kind = Literal["ok", "waiting", "missing", "doubled", "unlinked", "drifted", "moved", "foreign"]
 

@@ -11,7 +11,7 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.leads import Found
 from leadline.errors import BitrixError
 from leadline.sync import portals, reading, reconcile
-from leadline.users import kept
+from leadline.users import snapshots
 
 log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ def are_known(originator: str) -> bool | None:
 def unknown_origins(found: list[Found]) -> list[int]:
     """The users of these leads that do not exist; origins that no user can have are left out."""
     claimed = sorted({int(lead.origin) for lead in found if reconcile.is_user_id(lead.origin)})
-    there = kept.these(claimed)
+    there = snapshots.these(claimed)
     return [user_id for user_id in claimed if user_id not in there]
 
 

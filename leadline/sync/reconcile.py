@@ -15,8 +15,8 @@ from leadline.bitrix24.leads import Found
 from leadline.sync import compare, reading
 from leadline.sync.compare import Finding
 from leadline.sync.originator import originator_id
-from leadline.users import kept
-from leadline.users.kept import Kept
+from leadline.users import snapshots
+from leadline.users.snapshots import Kept
 
 #: Look-ups in a call: few enough that it ends within a second or two.
 LOOK_UPS = 20
@@ -57,11 +57,11 @@ def parts(position: Position) -> Iterator[Part]:
 
 
 def _users(after: int) -> Part:
-    users = kept.after(after, USERS_A_CALL)
+    users = snapshots.after(after, USERS_A_CALL)
     if not users:
         return Part([], 0, Position("leads"))
     findings = _compared([user for user in users if user.status != "waiting"])
-    now = kept.these([one.user_id for one in findings if one.kind != "ok" and one.user_id])
+    now = snapshots.these([one.user_id for one in findings if one.kind != "ok" and one.user_id])
     seen = {user.id: user for user in users}
     # What was written while we looked proves nothing about the lead.
     settled = [
@@ -123,7 +123,7 @@ def _leads(after: int) -> Part:
     if not found:
         return Part([], 0, Position("done"))
     claimed = {int(lead.origin) for lead in found if is_user_id(lead.origin)}
-    there = kept.these(sorted(claimed))
+    there = snapshots.these(sorted(claimed))
     foreign = [
         Finding("foreign", None, (lead.lead_id,))
         for lead in found

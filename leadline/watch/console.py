@@ -111,9 +111,9 @@ def status(_request: Request) -> object:
 
 def users(request: Request) -> object:
     """A page of users: `find`, `sync`, `stage`, `after`, `limit`."""
-    from leadline.users import find  # noqa: PLC0415
+    from leadline.users import search  # noqa: PLC0415
 
-    return find.page(parse_query(find.Search, request))
+    return search.page(parse_query(search.Search, request))
 
 
 def user(_request: Request, number: str) -> object:

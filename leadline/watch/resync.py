@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from leadline.ledger import again
 from leadline.ledger.again import Again
-from leadline.users import kept
-from leadline.users.kept import Kept
+from leadline.users import snapshots
+from leadline.users.snapshots import Kept
 
 PART = 500
 
@@ -27,7 +27,7 @@ def once_more(user_ids: Sequence[int]) -> tuple[int, list[int], list[int]]:
     Raises:
         DatabaseDown: nobody can say what was entered; asking again is harmless.
     """
-    found = kept.these(user_ids)
+    found = snapshots.these(user_ids)
     asked = _ask(list(found.values()))
     return len(asked), sorted(found.keys() - set(asked)), sorted(set(user_ids) - found.keys())
 
@@ -38,7 +38,7 @@ def everybody_who_failed(after: int = 0) -> Iterator[Part]:
     Raises:
         DatabaseDown: nobody can say what was entered; asking again is harmless.
     """
-    while part := kept.after(after, PART, only_failed=True):
+    while part := snapshots.after(after, PART, only_failed=True):
         after = part[-1].id
         yield Part(len(_ask(part)), after)
 

@@ -9,7 +9,7 @@ from leadline.ledger.journeys import last_events
 from leadline.messages import journey
 from leadline.messages.journey import Journey
 from leadline.sync.queue import work_queue
-from leadline.users import read
+from leadline.users import queries
 from leadline.users.model import UserId
 
 Step = dict[str, Any]
@@ -25,7 +25,7 @@ def told(user_id: UserId) -> dict[str, Any]:
         UserNotFound: there is none with this id.
         DatabaseDown: Postgres can't be reached.
     """
-    user = read.one(user_id)
+    user = queries.one(user_id)
     under_way: dict[str, Journey] = {}
     due_ms, error = None, None
     try:

@@ -21,9 +21,9 @@ from leadline.ledger import outcomes, relay
 from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres.connection import connect_options
-from leadline.users import among, find, kept, store, terms
-from leadline.users.find import Search
+from leadline.users import filters, search, search_index, snapshots, store
 from leadline.users.model import Changes, Move, NewUser
+from leadline.users.search import Search
 from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows
 
@@ -46,7 +46,7 @@ class Known:
 
 
 def catch_up() -> None:
-    terms.catch_up(time.monotonic() + 60)
+    search_index.catch_up(time.monotonic() + 60)
 
 
 def create(name: str = "Ann", stage: str = "NEW") -> Event:
@@ -69,7 +69,7 @@ def found(after: int = 0, **query: object) -> list[int]:
     """The ids on all pages."""
     ids, more = list[int](), str(after)  # type: tuple[list[int], str | None]
     while more is not None:
-        page = find.page(Search(**query, limit=2, after=int(more)))
+        page = search.page(Search(**query, limit=2, after=int(more)))
         ids += [user["id"] for user in page["items"]]
         more = page["next"]
     return ids
@@ -129,7 +129,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def who_failed_is_listed(self) -> None:
         failed = [user.event.user.id for user in self.users if user.sync == "failed"]
-        assert [one.id for one in kept.after(self.after, 100, only_failed=True)] == failed
+        assert [one.id for one in snapshots.after(self.after, 100, only_failed=True)] == failed
 
     def _one(self, data: st.DataObject) -> list[Known]:
         """One of them, if there is any."""
@@ -146,9 +146,9 @@ class Machine(RuleBasedStateMachine):
 def test_users_are_found_by_what_they_are_whatever_happened(
     few: int, near: int, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find, "FEW", few)
-    monkeypatch.setattr(find, "NEAR", near)
-    monkeypatch.setattr(among, "TIMES", times)
+    monkeypatch.setattr(search, "FEW", few)
+    monkeypatch.setattr(search, "NEAR", near)
+    monkeypatch.setattr(filters, "TIMES", times)
     run_state_machine_as_test(
         Machine, settings=settings(max_examples=25, stateful_step_count=12, deadline=None)
     )
@@ -174,7 +174,7 @@ def test_nothing_is_lost_while_many_write_and_index_at_once() -> None:
         for turn in range(20):
             user = users[turn % 2]
             if number < 2:
-                terms.catch_up(time.monotonic())
+                search_index.catch_up(time.monotonic())
             elif number < 4:
                 change(user, Changes(full_name=f"N{(turn + number) % 3}", stage="JUNK"))
             else:

@@ -10,7 +10,7 @@ import requests
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.sync import compare, portals, reading, reconcile
-from leadline.users.kept import Kept
+from leadline.users.snapshots import Kept
 from tests.integration.conftest import Answer, rows
 
 Leadline = Callable[..., Answer]

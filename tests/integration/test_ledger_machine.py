@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from leadline.ledger import outcomes, publish
 from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
-from leadline.users import read, store
+from leadline.users import queries, store
 from leadline.users.model import Move, NewUser
 from leadline.users.store import Event
 from tests.integration.conftest import rows
@@ -96,7 +96,7 @@ class Machine(RuleBasedStateMachine):
         for owner in self.owners:
             newest = owner.fates[-1]
             shown = {"open": "waiting", "failed": "failed"}.get(newest.state, "synced")
-            sync = read.one(newest.event.user.id)["sync"]
+            sync = queries.one(newest.event.user.id)["sync"]
             assert (sync["status"], sync["bitrix_lead_id"]) == (shown, owner.lead)
             assert ("retry_at" in sync) == (newest.state == "failed" and newest.is_due)
 

@@ -7,7 +7,7 @@ import pytest
 from leadline.ledger import outcomes, prune
 from leadline.ledger.outcomes import Answer
 from leadline.messages.contract import Reply
-from leadline.users import read, store
+from leadline.users import queries, store
 from leadline.users.model import Move, NewUser
 from leadline.users.store import Event, Repeat
 from tests.integration.conftest import in_threads, rows
@@ -52,12 +52,12 @@ def kept() -> list[str]:
 def test_settled_events_are_deleted_after_their_time_and_the_user_stays_as_it_was() -> None:
     event = create()
     settle(move(settle(event)))
-    before = read.one(event.user.id)
+    before = queries.one(event.user.id)
     age(29)
     assert run() == 0
     age(31)
     assert run() == 2
-    after = read.one(event.user.id)
+    after = queries.one(event.user.id)
     assert after["sync"]["events"] == []
     assert after == {**before, "sync": {**before["sync"], "events": []}}
 
@@ -72,7 +72,7 @@ def test_a_failure_stays_until_its_user_has_a_newer_version() -> None:
     event = settle(create(), is_synced=False)
     age(365)
     assert run() == 0
-    assert read.one(event.user.id)["sync"]["events"][0]["reason"] == "no reason given"
+    assert queries.one(event.user.id)["sync"]["events"][0]["reason"] == "no reason given"
     move(event)
     assert run() == 1
     assert kept() == ["open"]

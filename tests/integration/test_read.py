@@ -4,9 +4,9 @@ import pytest
 
 from leadline.errors import InvalidRequest, UserNotFound
 from leadline.ledger import accept
-from leadline.users import read, stages, store
+from leadline.users import queries, stages, store
 from leadline.users.model import Move, NewUser, UserId
-from leadline.users.shown import Query
+from leadline.users.views import Query
 from tests.integration.conftest import rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -19,14 +19,14 @@ def create(stage: str = "NEW") -> UserId:
 
 
 def ids(query: Query) -> list[int]:
-    return [user["id"] for user in read.page(query)["items"]]
+    return [user["id"] for user in queries.page(query)["items"]]
 
 
 def test_a_user_is_shown_with_its_last_ten_events_newest_first() -> None:
     user = create()
     for _ in range(11):
         store.change(user, Move(stage="JUNK"), None, None)
-    events = read.one(user)["sync"]["events"]
+    events = queries.one(user)["sync"]["events"]
     assert [event["version"] for event in events] == list(range(12, 2, -1))
     assert events[0]["action"] == "move_card"
     assert events[0]["state"] == "open"
@@ -34,15 +34,15 @@ def test_a_user_is_shown_with_its_last_ten_events_newest_first() -> None:
 
 def test_a_user_that_does_not_exist_is_not_found() -> None:
     with pytest.raises(UserNotFound):
-        read.one(UserId(2**63 - 1))
+        queries.one(UserId(2**63 - 1))
 
 
 def test_pages_show_each_user_once_though_users_are_added_meanwhile() -> None:
     made = [create() for _ in range(7)]
-    first = read.page(Query(limit=3))
+    first = queries.page(Query(limit=3))
     create()
-    second = read.page(Query(limit=3, after=int(first["next"] or 0)))
-    third = read.page(Query(limit=3, after=int(second["next"] or 0)))
+    second = queries.page(Query(limit=3, after=int(first["next"] or 0)))
+    third = queries.page(Query(limit=3, after=int(second["next"] or 0)))
     seen = [user["id"] for part in (first, second, third) for user in part["items"]]
     assert seen[:7] == made
     assert third["next"] is None
@@ -51,7 +51,7 @@ def test_pages_show_each_user_once_though_users_are_added_meanwhile() -> None:
 def test_a_page_that_is_just_full_has_no_next() -> None:
     for _ in range(3):
         create()
-    assert read.page(Query(limit=3))["next"] is None
+    assert queries.page(Query(limit=3))["next"] is None
 
 
 def test_users_are_found_by_stage_and_by_what_became_of_them() -> None:

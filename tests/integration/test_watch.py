@@ -5,9 +5,9 @@ import pytest
 from leadline.errors import PortalDown
 from leadline.ledger.counts import Counter, counts
 from leadline.sync.shared import paused
-from leadline.users import find, store
-from leadline.users.find import Search
+from leadline.users import search, store
 from leadline.users.model import NewUser
+from leadline.users.search import Search
 from tests.integration.conftest import rows
 
 
@@ -37,12 +37,12 @@ def test_who_counts_all_the_time_counts_the_same() -> None:
 def test_users_are_found_whether_few_or_many_are_meant_near_or_far(
     few: int, near: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find, "FEW", few)
-    monkeypatch.setattr(find, "NEAR", near)
+    monkeypatch.setattr(search, "FEW", few)
+    monkeypatch.setattr(search, "NEAR", near)
     ids = [create("Анна Ким"), create("анна Ли", "+77009998877"), create("Ян")]
 
     def found(text: str, after: int = 0) -> list[int]:
-        return [user["id"] for user in find.page(Search(find=text, after=after))["items"]]
+        return [user["id"] for user in search.page(Search(find=text, after=after))["items"]]
 
     assert found("АННА") == ids[:2]
     assert found("анна", after=ids[0]) == ids[1:2]

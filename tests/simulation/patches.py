@@ -30,7 +30,7 @@ from leadline.runtime.concurrency import greenlets
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import pool
 from leadline.sync import driver, pause, portals, replies, request
-from leadline.users import store, terms
+from leadline.users import search_index, store
 from tests.simulation import redis_model
 from tests.simulation.world import Mailbox, Signal, World
 
@@ -345,7 +345,7 @@ def _servers(modules: list[ModuleType]) -> None:
     _set(session_module, "_tls", lambda: None)  # never used, and costly to make
     _set(driver, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
     _set(driver, "trim_history", lambda: None)
-    _set(terms, "catch_up", lambda _until: 0)
+    _set(search_index, "catch_up", lambda _until: 0)
     _set(prune, "run", lambda _until: 0)
     for name in ("_creates", "_changes"):
         group: Any = getattr(store, name)

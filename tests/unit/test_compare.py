@@ -6,7 +6,7 @@ import pytest
 
 from leadline.bitrix24.leads import Found
 from leadline.sync.compare import DIFFERENCES, Finding, compare
-from leadline.users.kept import Kept
+from leadline.users.snapshots import Kept
 from tests.unit.entries import found
 
 USER = Kept(

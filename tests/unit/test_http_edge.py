@@ -26,7 +26,7 @@ from leadline.runtime.http import problem
 from leadline.runtime.http.auth import Scope
 from leadline.runtime.http.endpoint import Door, allow, at_root, endpoint, parse_query, user_id
 from leadline.runtime.telemetry import trace_context
-from leadline.users.shown import Query
+from leadline.users.views import Query
 from tests.unit.conftest import Configure
 
 KEY = "k3y-of-the-tests-of-128-bits"

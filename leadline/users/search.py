@@ -5,9 +5,9 @@ import re
 from pydantic import Field
 
 from leadline.runtime.postgres.pool import database
-from leadline.users import among, read
-from leadline.users.among import Wanted
-from leadline.users.shown import Page, Query
+from leadline.users import filters, queries
+from leadline.users.filters import Wanted
+from leadline.users.views import Page, Query
 
 #: Fewer digits begin too many phones.
 PHONE_DIGITS = 5
@@ -51,17 +51,17 @@ def page(search: Search) -> Page:
         DatabaseDown: Postgres can't be reached.
     """
     limit, after = search.limit + 1, search.after
-    wanted = among.of(search)
+    wanted = filters.of(search)
     text = search.find.strip().replace("\x00", "")
     if text:
         meant, are_many = _meant(text)
         wanted = [*wanted, meant] if are_many else [meant, *wanted]
         if are_many:
             near = Wanted("id <= :last_near", {"last_near": min(after + NEAR, MAX_ID)})
-            rows = among.through(limit, after, [near, *wanted])
+            rows = filters.through(limit, after, [near, *wanted])
             if len(rows) == limit:
-                return read.as_page(rows, search.limit)
-    return read.as_page(among.first(limit, after, wanted), search.limit)
+                return queries.as_page(rows, search.limit)
+    return queries.as_page(filters.first(limit, after, wanted), search.limit)
 
 
 def _meant(text: str) -> tuple[Wanted, bool]:
@@ -69,7 +69,7 @@ def _meant(text: str) -> tuple[Wanted, bool]:
     digits = re.sub(r"[^0-9]", "", text)
     if not _NUMBER.fullmatch(text):
         params = {"text": text, "last": _LAST}
-        meant = Wanted(_NAMED, params, (_WITH_NAME, among.WRITTEN_SINCE))
+        meant = Wanted(_NAMED, params, (_WITH_NAME, filters.WRITTEN_SINCE))
         return meant, _are_many(_COUNT_NAMES, params)
     number = None if text.startswith("+") or int(digits) > MAX_ID else int(digits)
     if len(digits) < PHONE_DIGITS:

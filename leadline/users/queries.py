@@ -4,12 +4,12 @@ from typing import cast
 
 from leadline.errors import UserNotFound
 from leadline.runtime.postgres.pool import Row, database
-from leadline.users import among
+from leadline.users import filters
 from leadline.users.model import UserId
-from leadline.users.shown import History, Listed, Page, Query, Shown
+from leadline.users.views import History, Listed, Page, Query, Shown
 
 _ONE = f"""
-SELECT {among.COLUMNS}, (
+SELECT {filters.COLUMNS}, (
     SELECT due_at FROM events
     WHERE user_id = users.id AND version = users.version AND state = 'failed'
 ) AS retry_at, (
@@ -48,7 +48,7 @@ def page(query: Query) -> Page:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    rows = among.first(query.limit + 1, query.after, among.of(query))
+    rows = filters.first(query.limit + 1, query.after, filters.of(query))
     return as_page(rows, query.limit)
 
 

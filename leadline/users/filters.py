@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leadline.runtime.postgres.pool import Row, database
-from leadline.users.shown import Query
+from leadline.users.views import Query
 
 COLUMNS = """
 id, full_name, phone, stage, version, bitrix_lead_id, sync_status, sync_reason, sync_attempts
