@@ -6,8 +6,9 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 
+from leadline.ledger import write_sql
 from leadline.runtime.postgres.connection import connect_options
-from leadline.users import queries, statements
+from leadline.users import queries
 from local.runner.servers.postgres import binary
 
 _ONE = queries._ONE  # noqa: SLF001 - nobody else should run it
@@ -25,7 +26,7 @@ _MEAN = re.compile(r"latency average = ([0-9.]+) ms")
 #: The statement and the parameters of each function.
 STATEMENTS: dict[str, tuple[str, dict[str, str]]] = {
     "create": (
-        statements.CREATE,
+        write_sql.CREATE,
         {
             **_TRACE,
             "full_name": "Иван Иванов",
@@ -36,7 +37,7 @@ STATEMENTS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "update": (
-        statements.CHANGE,
+        write_sql.CHANGE,
         {
             **_TRACE,
             "full_name": "Иван Петров",
@@ -45,7 +46,7 @@ STATEMENTS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "move": (
-        statements.CHANGE,
+        write_sql.CHANGE,
         {
             **_TRACE,
             "stage": "IN_PROCESS",

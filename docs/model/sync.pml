@@ -176,7 +176,7 @@ inline ask_again() {
 #endif
 }
 
-/* ledger/statements.py: SETTLE, _OVERWRITES */
+/* ledger/settle_sql.py: SETTLE, _OVERWRITES */
 inline settle_in_ledger(w) {
   printf("ledger: version %d is synced, fence %d\n", worker[w].order, worker[w].fence);
   if

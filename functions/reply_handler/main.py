@@ -3,8 +3,8 @@
 import functions_framework
 from flask import Request, Response
 
-from leadline.ledger import outcomes
-from leadline.ledger.outcomes import Answer
+from leadline.ledger import settle
+from leadline.ledger.settle import Answer
 from leadline.messages import contract, journey
 from leadline.messages.delivery import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, Delivery, receive
 from leadline.runtime.http.endpoint import endpoint
@@ -14,7 +14,7 @@ from leadline.runtime.http.endpoint import endpoint
 @endpoint("POST", reading="internal", writing="internal")
 def reply_handler(request: Request) -> Response:
     """204 once the ledger has it all; 422 for a reply that can never be applied."""
-    outcomes.apply([_answer(delivery) for delivery in receive(request)])
+    settle.apply([_answer(delivery) for delivery in receive(request)])
     return Response(status=204)
 
 

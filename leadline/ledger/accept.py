@@ -4,12 +4,12 @@ import hashlib
 
 import structlog
 
-from leadline.ledger import publish
+from leadline.ledger import outbox, write
+from leadline.ledger.write import Accepted, Repeat
 from leadline.messages import contract
 from leadline.runtime.telemetry import metrics
-from leadline.users import stages, store
+from leadline.users import stages
 from leadline.users.model import Changes, Move, NewUser, UserId
-from leadline.users.store import Accepted, Repeat
 
 log = structlog.get_logger()
 
@@ -24,7 +24,7 @@ ACCEPTED = metrics.Counter(
 def create(new: NewUser, repeat: Repeat | None) -> Accepted:
     """A new user; raises as `store.create`, and InvalidRequest for a stage that does not exist."""
     stages.check(new.stage)
-    return _entered(store.create(new, repeat))
+    return _entered(write.create(new, repeat))
 
 
 def change(
@@ -32,7 +32,7 @@ def change(
 ) -> Accepted:
     """A changed user; raises as `store.change`, and InvalidRequest for an unknown stage."""
     stages.check(change.stage)
-    return _entered(store.change(user_id, change, expected_version, repeat))
+    return _entered(write.change(user_id, change, expected_version, repeat))
 
 
 def repeat_of(caller: str, key: str | None, *parts: object) -> Repeat | None:
@@ -47,7 +47,7 @@ def _entered(accepted: Accepted) -> Accepted:
     event = accepted.event
     if accepted.is_new:
         ACCEPTED.inc(event.action)
-        publish.offer(event)  # best effort: the relay is the promise
+        outbox.offer(event)  # best effort: the relay is the promise
     log.info(
         "write accepted" if accepted.is_new else "write repeated",
         event_id=event.id,

@@ -1,7 +1,7 @@
 """Replies to events that the ledger does not know: they may show that Postgres has lost them."""
 
-from leadline.ledger import again
-from leadline.ledger.again import Again
+from leadline.ledger import resync
+from leadline.ledger.resync import Again
 from leadline.messages.contract import Reply
 from leadline.messages.delivery import is_credible, number
 from leadline.runtime.postgres import installation
@@ -27,7 +27,7 @@ def is_lost(reply: Reply, told: str | None) -> bool:
     elif history == present:
         return False
     users = snapshots.these([reply.user_id])
-    again.ask(Again(one.id, one.version) for one in users.values())
+    resync.ask(Again(one.id, one.version) for one in users.values())
     return True
 
 

@@ -17,14 +17,14 @@ from itertools import compress
 import structlog
 
 from leadline.errors import BrokerDown
-from leadline.ledger import prune, publish, sweep
+from leadline.ledger import outbox, retention, sweep
+from leadline.ledger.write import Event, event_of, found
+from leadline.ledger.write_sql import as_json
 from leadline.runtime.postgres import installation
 from leadline.runtime.postgres.pool import Row, database
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 from leadline.users import search_index
-from leadline.users.statements import as_json
-from leadline.users.store import Event, event_of, found
 
 log = structlog.get_logger()
 
@@ -115,7 +115,7 @@ def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     finally:
         # Also while the broker is away or much is due, or searches would get slower and slower.
         search_index.catch_up(time.monotonic() + INDEX_S)
-    swept.pruned = prune.run(until)
+    swept.pruned = retention.run(until)
     PRUNED.inc(by=swept.pruned)
     if swept.published:
         log.info("events sent again", events=swept.published)
@@ -150,14 +150,14 @@ def _without_waiting(owed: list[Row], waiting: WhatWaits) -> list[Event]:
 
 def _publish(events: list[Event]) -> None:
     """Publish claimed events and mark them; what the broker does not confirm is due at once."""
-    confirmed = publish.publisher().publish(
-        [publish.message_of(event, resent=True) for event in events]
+    confirmed = outbox.publisher().publish(
+        [outbox.message_of(event, resent=True) for event in events]
     )
     ids = {True: [], False: []}  # type: dict[bool, list[str]]
     for event, is_confirmed in zip(events, confirmed, strict=True):
         ids[is_confirmed].append(event.id)
     if ids[True]:
-        publish.mark_published(ids[True])
+        outbox.mark_published(ids[True])
     if ids[False]:
         database().run(_GIVE_BACK, ids=ids[False])
         raise BrokerDown(f"RabbitMQ did not confirm {len(ids[False])} of {len(events)} events")

@@ -7,7 +7,7 @@ come few at a time, so that writes of clients never wait behind many of them.
 import structlog
 from uuid_utils.compat import uuid7
 
-from leadline.ledger import again
+from leadline.ledger import resync
 from leadline.runtime.telemetry import trace_context
 
 log = structlog.get_logger()
@@ -48,7 +48,7 @@ def step() -> int:
     """
     trace_context.act_as(CALLER)
     event_ids = [str(uuid7()) for _ in range(AT_MOST)]
-    users = again.enter(_NEXT, at_most=AT_MOST, event_ids=event_ids)
+    users = resync.enter(_NEXT, at_most=AT_MOST, event_ids=event_ids)
     if users:
         log.info("leads are compared after a fork", users=len(users))
     return len(users)

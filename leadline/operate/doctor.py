@@ -10,7 +10,7 @@ import redis
 import typer
 
 from leadline.errors import LeadlineError, QueueDown
-from leadline.ledger.counts import counts
+from leadline.ledger.backlog import counts
 from leadline.messages import topology
 from leadline.messages.depths import depths
 from leadline.operate import portal

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from leadline.errors import InvalidRequest
-from leadline.ledger import audit, bulk
+from leadline.ledger import audit, bulk_import
 from leadline.operate.output import FOUND, Json, as_json, note, progress, say
 from leadline.operate.records import File, Record, Rejected
 from leadline.operate.resumable import Bookmark
@@ -58,7 +58,7 @@ def import_file(
     created = 0
     if good and not check and (skip_rejected or not bad):
         if found.last_id:
-            bulk.reserve(found.last_id)
+            bulk_import.reserve(found.last_id)
         mark = Bookmark.of(f"import-{digest[:8]}", bookmark)
         with audit.recorded("import users", lines=good, file=digest) as done:
             done["created"] = created = _enter(source, found, digest, mark)
@@ -114,7 +114,7 @@ def _check(source: File, digest: str, refused: Rejected) -> _Checked:
 def _compared(records: Iterator[Record], digest: str) -> Iterator[Record]:
     """The records; those in order that name the lead of a user that is there already say so."""
     while part := list(islice(records, PART)):
-        keys = bulk.leads_of_others(
+        keys = bulk_import.leads_of_others(
             [(_key(digest, one.line), one.user) for one in part if one.user]
         )
         for one in part:
@@ -141,7 +141,7 @@ def _enter(source: File, found: _Checked, digest: str, mark: Bookmark) -> int:
     with progress() as bar:
         task = bar.add_task("importing", total=found.good, completed=done)
         while part := list(islice(users, PART)):
-            created += bulk.create([(_key(digest, line), user) for line, user in part])
+            created += bulk_import.create([(_key(digest, line), user) for line, user in part])
             entered += len(part)
             mark.keep({"line": part[-1][0], "done": done + entered})
             bar.update(task, completed=done + entered)

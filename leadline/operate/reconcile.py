@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from leadline.ledger import again, audit
-from leadline.ledger.again import Again
+from leadline.ledger import audit, resync
+from leadline.ledger.resync import Again
 from leadline.operate.output import FOUND, Json, as_json, facts, note, progress, say
 from leadline.operate.resumable import Bookmark
 from leadline.runtime.telemetry import trace_context
@@ -54,7 +54,7 @@ class _Run:
             if finding.kind not in _QUIET:
                 self._tell(finding)
         if self._repair:
-            self.counts["asked_again"] += len(again.ask(self._repairs(part)))
+            self.counts["asked_again"] += len(resync.ask(self._repairs(part)))
         self.position = part.next
         self._bookmark.keep(
             {

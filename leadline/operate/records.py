@@ -11,7 +11,7 @@ import orjson
 from pydantic import ValidationError
 
 from leadline.errors import InvalidRequest
-from leadline.ledger.bulk import Line
+from leadline.ledger.bulk_import import Line
 from leadline.operate.cells import escaped, text
 from leadline.users import stages
 from leadline.users.model import NewUser

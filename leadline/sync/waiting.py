@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import structlog
 
 from leadline.errors import BadConfiguration, QueueDown
+from leadline.ledger.write import Event
 from leadline.runtime import secrets
-from leadline.users.store import Event
 
 log = structlog.get_logger()
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from leadline.ledger.counts import Counter
-from leadline.ledger.hour import hour
+from leadline.ledger.backlog import Counter
+from leadline.ledger.history import hour
 from leadline.watch import status
 from leadline.watch.calm import Calm
 

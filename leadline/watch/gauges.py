@@ -13,7 +13,7 @@ import redis
 
 from leadline.bitrix24 import leads
 from leadline.errors import LeadlineError
-from leadline.ledger.counts import backlog
+from leadline.ledger.backlog import backlog
 from leadline.messages import topology
 from leadline.messages.depths import depths
 from leadline.runtime import secrets

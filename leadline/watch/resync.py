@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from leadline.ledger import again
-from leadline.ledger.again import Again
+from leadline.ledger import resync
+from leadline.ledger.resync import Again
 from leadline.users import snapshots
 from leadline.users.snapshots import Kept
 
@@ -44,4 +44,4 @@ def everybody_who_failed(after: int = 0) -> Iterator[Part]:
 
 
 def _ask(users: list[Kept]) -> list[int]:
-    return again.ask(Again(one.id, one.version) for one in users)
+    return resync.ask(Again(one.id, one.version) for one in users)

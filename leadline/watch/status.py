@@ -9,7 +9,7 @@ import redis
 
 from leadline.bitrix24 import token_bucket
 from leadline.errors import LeadlineError
-from leadline.ledger.counts import Counts, counts
+from leadline.ledger.backlog import Counts, counts
 from leadline.messages import topology
 from leadline.messages.depths import depths
 from leadline.runtime import secrets

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leadline.ledger.bulk import Line
+from leadline.ledger.bulk_import import Line
 from tests.faults import portal
 from tests.system import CHECKOUT, System
 

@@ -72,8 +72,9 @@ def test_a_frozen_portal_does_not_keep_writes_from_being_accepted(system: System
 #: As move_user, which is gone between its commit and its message.
 _MOVE_AND_DIE = """
 import sys
-from leadline.users import model, store
-store.change(int(sys.argv[1]), model.Move(stage="JUNK"), None, None)
+from leadline.ledger import write
+from leadline.users import model
+write.change(int(sys.argv[1]), model.Move(stage="JUNK"), None, None)
 """
 
 

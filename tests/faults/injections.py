@@ -20,10 +20,10 @@ import pika
 import psutil
 import requests
 
-from leadline.ledger.publish import message_of
+from leadline.ledger.outbox import message_of
+from leadline.ledger.write import event_of
+from leadline.ledger.write_sql import as_json
 from leadline.messages import topology
-from leadline.users.statements import as_json
-from leadline.users.store import event_of
 from tests.checker.history import FULL_NAME, STAGE, Window
 from tests.faults.bench import LEASE_S, UNSEALED, Bench
 from tests.faults.damage import CLEAR, SEALED, Damage

@@ -24,7 +24,7 @@ import structlog
 from flask.testing import FlaskClient
 from redis import Redis
 
-from leadline.ledger import publish
+from leadline.ledger import outbox
 from leadline.operate import cli
 from leadline.runtime import redis
 from leadline.runtime.concurrency import greenlets
@@ -48,7 +48,7 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     _forget()
     yield
-    for module in (publish, replies):
+    for module in (outbox, replies):
         if module._publisher is not None:  # noqa: SLF001
             module._publisher.close(0.5)  # noqa: SLF001
     # Other threads, such as the outbox', keep connections too, and Python complains of open ones.
@@ -229,7 +229,7 @@ def _forget() -> None:
                 if hasattr(kept, "cache_clear"):
                     kept.cache_clear()
     pool._database = None  # noqa: SLF001
-    publish._publisher = publish._outbox = replies._publisher = None  # noqa: SLF001
+    outbox._publisher = outbox._outbox = replies._publisher = None  # noqa: SLF001
     stages._cached = (-stages.CACHE_S, ())  # noqa: SLF001
     trace_context._current.set(None)  # noqa: SLF001
     trace_context.act_as("")

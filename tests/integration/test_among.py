@@ -17,14 +17,14 @@ from hypothesis.stateful import (
 )
 
 from leadline.errors import BrokerDown
-from leadline.ledger import outcomes, relay
-from leadline.ledger.outcomes import Answer
+from leadline.ledger import relay, settle, write
+from leadline.ledger.settle import Answer
+from leadline.ledger.write import Event
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres.connection import connect_options
-from leadline.users import filters, search, search_index, snapshots, store
+from leadline.users import filters, search, search_index, snapshots
 from leadline.users.model import Changes, Move, NewUser
 from leadline.users.search import Search
-from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -50,11 +50,11 @@ def catch_up() -> None:
 
 
 def create(name: str = "Ann", stage: str = "NEW") -> Event:
-    return store.create(NewUser(full_name=name, phone=PHONE, stage=stage), None).event
+    return write.create(NewUser(full_name=name, phone=PHONE, stage=stage), None).event
 
 
 def change(event: Event, request: Changes | Move) -> Event:
-    return store.change(event.user.id, request, None, None).event
+    return write.change(event.user.id, request, None, None).event
 
 
 def answer(event: Event, *, is_synced: bool) -> None:
@@ -62,7 +62,7 @@ def answer(event: Event, *, is_synced: bool) -> None:
     ends = (
         {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
     )
-    outcomes.apply([Answer(Reply(**about, **ends))])
+    settle.apply([Answer(Reply(**about, **ends))])
 
 
 def found(after: int = 0, **query: object) -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy
 
 from leadline.errors import DatabaseDown
-from leadline.ledger import audit, prune, sweep
+from leadline.ledger import audit, retention, sweep
 from leadline.runtime.http import api_keys
 from leadline.runtime.telemetry import trace_context
 from tests.integration.conftest import Answer, hang_up, rows, served
@@ -213,7 +213,7 @@ def test_the_trail_is_pruned_as_events_are() -> None:
     )
     with audit.recorded("new"):
         pass
-    prune.run(0)
+    retention.run(0)
     assert [row["action"] for row in rows("SELECT action FROM audit")] == ["new"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from leadline.ledger import bulk
+from leadline.ledger import bulk_import
 from leadline.users import stages
 from tests.integration.conftest import Answer, rows
 
@@ -116,7 +116,7 @@ def test_a_check_alone_imports_nothing(leadline: Leadline, write: Write) -> None
 
 
 def break_off_after_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, parts = bulk.create, []
+    whole, parts = bulk_import.create, []
 
     def break_off(users: Any) -> int:
         parts.append(whole(users))
@@ -124,7 +124,7 @@ def break_off_after_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
             raise KeyboardInterrupt  # stored, and nobody has noted it
         return parts[-1]
 
-    monkeypatch.setattr(bulk, "create", break_off)
+    monkeypatch.setattr(bulk_import, "create", break_off)
 
 
 @pytest.mark.parametrize("is_bookmark_lost", [False, True])
@@ -179,7 +179,7 @@ def test_how_far_it_has_come_is_kept_in_the_state_folder_that_was_named(
     (named / "environment.json").write_text("{}")
     file = write("a.csv", "full_name,phone\n" + "".join(f"U,+7700{n:07}\n" for n in range(2000)))
     digest, kept = hashlib.sha256(file.read_bytes()).hexdigest()[:8], list[str]()
-    monkeypatch.setattr(bulk, "create", break_off)
+    monkeypatch.setattr(bulk_import, "create", break_off)
     assert leadline("--state", named, "import", file).code == 0
     assert len(kept) == 2
 
@@ -275,13 +275,13 @@ def test_a_lead_that_is_given_away_during_an_import_leaves_nothing_half_done(
     leadline: Leadline, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows("INSERT INTO users (full_name, phone, stage) VALUES ('Zed', '+77001112239', 'NEW')")
-    whole = bulk.create
+    whole = bulk_import.create
 
     def late(users: Any) -> int:
         rows("UPDATE users SET bitrix_lead_id = 501")
         return whole(users)
 
-    monkeypatch.setattr(bulk, "create", late)
+    monkeypatch.setattr(bulk_import, "create", late)
     lines = "Anna,+77001112233,500\nBo,+77001112234,501\n"
     file = write("people.csv", f"full_name,phone,lead\n{lines}")
     answer = leadline("import", file, *LEADS_ONLY)

@@ -15,17 +15,16 @@ import sqlalchemy
 import structlog
 
 from leadline.errors import BadMessage
-from leadline.ledger import again, bulk, outcomes, publish, relay
-from leadline.ledger.again import Again
-from leadline.ledger.outcomes import Answer
+from leadline.ledger import bulk_import, outbox, relay, resync, settle, write
+from leadline.ledger.resync import Again
+from leadline.ledger.settle import Answer
+from leadline.ledger.write import Event
 from leadline.messages.contract import Reply
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import installation, pool
 from leadline.runtime.postgres.migrate import migrate
 from leadline.sync import witness
-from leadline.users import store
 from leadline.users.model import Move, NewUser
-from leadline.users.store import Event
 from local.runner.servers.postgres import Postgres, binary
 from tests.integration.conftest import in_threads, rows
 from tests.integration.test_relay import messages
@@ -106,11 +105,11 @@ def fresh(server: PrivateServer) -> Iterator[str]:
 
 
 def create() -> Event:
-    return store.create(ANN, None).event
+    return write.create(ANN, None).event
 
 
 def move(event: Event, stage: str) -> Event:
-    return store.change(event.user.id, Move(stage=stage), None, None).event
+    return write.change(event.user.id, Move(stage=stage), None, None).event
 
 
 def tool(server: PrivateServer, name: str, *words: str) -> None:
@@ -240,7 +239,7 @@ def test_a_data_folder_is_put_back_and_redis_remembers_more(
 def test_a_data_folder_is_put_back_and_a_reply_tells(put_back: tuple[Event, Event, Event]) -> None:
     known, lost_move, lost_user = put_back
     with forks() as noticed, pytest.raises(BadMessage, match="Postgres has lost"):
-        outcomes.apply([reply_to(lost_move)])
+        settle.apply([reply_to(lost_move)])
     assert len(noticed) == 1
     moved = move(known, "PROCESSED")
     assert (moved.history or 0) > (lost_move.history or 0)
@@ -252,7 +251,7 @@ def test_a_data_folder_is_put_back_and_a_reply_tells_of_a_lost_user(
 ) -> None:
     _, _, lost_user = put_back
     with forks() as noticed, pytest.raises(BadMessage):
-        outcomes.apply([reply_to(lost_user)])
+        settle.apply([reply_to(lost_user)])
     assert len(noticed) == 1
     assert create().user.id >= lost_user.user.id + GAP
 
@@ -277,28 +276,30 @@ def history() -> int:
 
 WRITES: dict[str, Callable[[Event], object]] = {
     "create": lambda _: create(),
-    "create under a key": lambda _: store.create(ANN, store.Repeat("a", "k", b"f")),
+    "create under a key": lambda _: write.create(ANN, write.Repeat("a", "k", b"f")),
     "change": lambda event: move(event, "JUNK"),
-    "change under a key": lambda event: store.change(
-        event.user.id, Move(stage="JUNK"), 1, store.Repeat("a", "k", b"f")
+    "change under a key": lambda event: write.change(
+        event.user.id, Move(stage="JUNK"), 1, write.Repeat("a", "k", b"f")
     ),
-    "look again": lambda event: again.ask([Again(event.user.id, 1, is_certain=True)]),
-    "import": lambda _: bulk.create([("one", bulk.Line(full_name="A", phone="+77001112233"))]),
-    "import with ids": lambda _: bulk.create(
-        [("one", bulk.Line(id=9, full_name="A", phone="+77001112233"))]
+    "look again": lambda event: resync.ask([Again(event.user.id, 1, is_certain=True)]),
+    "import": lambda _: bulk_import.create(
+        [("one", bulk_import.Line(full_name="A", phone="+77001112233"))]
+    ),
+    "import with ids": lambda _: bulk_import.create(
+        [("one", bulk_import.Line(id=9, full_name="A", phone="+77001112233"))]
     ),
 }
 
 
-@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+@pytest.mark.parametrize("make", WRITES.values(), ids=WRITES)
 def test_every_write_belongs_to_the_new_history(
-    forked: Fork, write: Callable[[Event], object]
+    forked: Fork, make: Callable[[Event], object]
 ) -> None:
     event = create()
     before = history()
     forked()
     with forks() as noticed:
-        write(event)
+        make(event)
     assert len(noticed) == 1
     assert history() > before
     (events,) = rows("SELECT count(*) AS events FROM events")
@@ -337,7 +338,7 @@ def test_a_clock_that_was_set_back_does_not_make_an_older_history(forked: Fork) 
 def test_a_version_is_part_of_a_history_that_the_message_names(in_postgres: str) -> None:
     assert in_postgres
     event = create()
-    headers = publish.message_of(event).headers
+    headers = outbox.message_of(event).headers
     assert headers["ce-history"] == str(history())
     assert (
         headers["ce-originator"]
@@ -350,4 +351,4 @@ def test_the_setting_wins_over_the_databases_own_originator(
 ) -> None:
     assert in_postgres
     monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", "acme")
-    assert publish.message_of(create()).headers["ce-originator"] == "acme"
+    assert outbox.message_of(create()).headers["ce-originator"] == "acme"

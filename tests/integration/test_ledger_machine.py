@@ -7,12 +7,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from leadline.ledger import outcomes, publish
-from leadline.ledger.outcomes import Answer
+from leadline.ledger import outbox, settle, write
+from leadline.ledger.settle import Answer
+from leadline.ledger.write import Event
 from leadline.messages.contract import Reply
-from leadline.users import queries, store
+from leadline.users import queries
 from leadline.users.model import Move, NewUser
-from leadline.users.store import Event
 from tests.integration.conftest import rows
 
 
@@ -53,25 +53,25 @@ class Machine(RuleBasedStateMachine):
     @initialize(users=st.integers(1, 3))
     def create(self, users: int) -> None:
         new = NewUser(full_name="Ann", phone="+77001112233")
-        self.owners = [Owner([Fate(store.create(new, None).event)]) for _ in range(users)]
+        self.owners = [Owner([Fate(write.create(new, None).event)]) for _ in range(users)]
 
     @rule(data=st.data())
     def move(self, data: st.DataObject) -> None:
         owner = data.draw(st.sampled_from(self.owners))
         user = owner.fates[0].event.user.id
-        owner.fates.append(Fate(store.change(user, Move(stage="JUNK"), None, None).event))
+        owner.fates.append(Fate(write.change(user, Move(stage="JUNK"), None, None).event))
 
     @rule(data=st.data())
     def publish(self, data: st.DataObject) -> None:
         """The broker's confirm may be noted at any time, also after the reply."""
         _, fate = self._any(data)
-        publish.mark_published([str(fate.event.id)])
+        outbox.mark_published([str(fate.event.id)])
         fate.sendings += 1
 
     @rule(data=st.data(), count=st.integers(1, 6))
     def answer(self, data: st.DataObject, count: int) -> None:
         """Any replies, some perhaps to the same event, in one lot."""
-        outcomes.apply([self._answer(data) for _ in range(count)])
+        settle.apply([self._answer(data) for _ in range(count)])
 
     @invariant()
     def each_event_has_its_fate(self) -> None:

@@ -8,23 +8,22 @@ from contextlib import contextmanager
 import pg8000.native
 import pytest
 
-from leadline.ledger import publish
+from leadline.ledger import outbox, write
+from leadline.ledger.write import Event
 from leadline.messages import topology
 from leadline.runtime.postgres.connection import connect_options
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Done, Publisher
-from leadline.users import store
 from leadline.users.model import NewUser
-from leadline.users.store import Event
 from local.private.waiting import eventually
 from tests.integration.conftest import rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres", "in_rabbitmq")
 
 
-def write() -> Event:
-    event = store.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
-    publish.offer(event)
+def written() -> Event:
+    event = write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
+    outbox.offer(event)
     return event
 
 
@@ -36,7 +35,7 @@ def is_marked(event: Event) -> bool:
 def unmarked() -> float:
     """What the counter of confirms that could not be marked says."""
     (sample,) = [
-        one for one in publish.UNMARKED.collect().samples if one.name.endswith("unmarked_total")
+        one for one in outbox.UNMARKED.collect().samples if one.name.endswith("unmarked_total")
     ]
     return float(sample.value)
 
@@ -64,10 +63,10 @@ def test_a_mark_that_postgres_refuses_does_not_end_the_marking_of_later_ones(
 ) -> None:
     before = unmarked()
     with refused(postgres):
-        first = write()
+        first = written()
         eventually(lambda: unmarked() == before + 1, 10, "the refused mark is counted")
     assert not is_marked(first)
-    second = write()
+    second = written()
     eventually(lambda: is_marked(second), 10, "a later confirm is marked")
 
 
@@ -79,10 +78,10 @@ def test_a_driver_that_stumbles_over_an_answer_does_not_end_the_marking(
 
     before = unmarked()
     with monkeypatch.context() as patched:
-        patched.setattr(publish, "mark_published", stumble)
-        write()
+        patched.setattr(outbox, "mark_published", stumble)
+        written()
         eventually(lambda: unmarked() == before + 1, 10, "the failed mark is counted")
-    second = write()
+    second = written()
     eventually(lambda: is_marked(second), 10, "a later confirm is marked")
 
 
@@ -105,15 +104,15 @@ def test_confirms_that_nobody_can_mark_take_a_bounded_room(
         assert may_mark.wait(20)
         marked.extend(ids)
 
-    monkeypatch.setattr(publish, "mark_published", slow)
-    monkeypatch.setattr(publish, "MAX_CONFIRMED", 50)
-    event = store.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
-    outbox = publish.Outbox(ConfirmsAtOnce("amqp://127.0.0.1:1/", topology.all_queues()))
+    monkeypatch.setattr(outbox, "mark_published", slow)
+    monkeypatch.setattr(outbox, "MAX_CONFIRMED", 50)
+    event = write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
+    marking = outbox.Outbox(ConfirmsAtOnce("amqp://127.0.0.1:1/", topology.all_queues()))
     before = unmarked()
-    outbox.offer(event)
+    marking.offer(event)
     assert began.wait(10)
     for _ in range(1000):
-        outbox.offer(event)
+        marking.offer(event)
     assert unmarked() == before + 950
     may_mark.set()
     eventually(lambda: len(marked) == 51, 10, "what there was room for is marked")

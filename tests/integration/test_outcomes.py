@@ -9,16 +9,16 @@ import orjson
 import pytest
 
 from leadline.errors import BadMessage
-from leadline.ledger import outcomes
-from leadline.ledger.outcomes import Answer
+from leadline.ledger import settle, write
+from leadline.ledger.settle import Answer
+from leadline.ledger.write import Event
 from leadline.messages import contract
 from leadline.messages.contract import Reply
 from leadline.runtime.telemetry import trace_context
 from leadline.sync import replies
 from leadline.sync.entry import Answered
-from leadline.users import queries, store
+from leadline.users import queries
 from leadline.users.model import Changes, Move, NewUser
-from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows
 from tests.unit.entries import entry, owed
 
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.usefixtures("in_postgres")
 
 def writes(count: int) -> list[Event]:
     """A user's first events, oldest first."""
-    event = store.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
+    event = write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event
     names = [Changes(full_name=f"Ann {number}") for number in range(2, count + 1)]
-    return [event, *(store.change(event.user.id, name, None, None).event for name in names)]
+    return [event, *(write.change(event.user.id, name, None, None).event for name in names)]
 
 
 def apply(reply: Reply, outcome: str | None, **more: Any) -> None:
-    outcomes.apply([Answer(reply, outcome, **more)])
+    settle.apply([Answer(reply, outcome, **more)])
 
 
 def reply_to(event: Event, **more: Any) -> Reply:
@@ -230,7 +230,7 @@ def test_a_failure_does_not_forget_the_lead() -> None:
 
 def test_a_reply_to_nothing_we_know_is_a_bad_message() -> None:
     (event,) = writes(1)
-    other = store.create(NewUser(full_name="Bob", phone="+77005556677"), None).event
+    other = write.create(NewUser(full_name="Bob", phone="+77005556677"), None).event
     for wrong in (
         {"event_id": str(uuid4())},
         {"event_id": "7"},
@@ -262,10 +262,10 @@ def test_replies_of_one_user_at_once_never_deadlock() -> None:
     for _ in range(15):
         events = writes(6)
 
-        def settle(at: int, events: list[Event] = events) -> None:
+        def settle_at(at: int, events: list[Event] = events) -> None:
             apply(reply_to(events[at]), "synced")
 
-        in_threads(6, settle)
+        in_threads(6, settle_at)
         assert sync(events[0]) == synced(events[0])
 
 
@@ -298,8 +298,8 @@ def test_the_stage_is_written_again_only_where_the_older_write_can_have_set_it(
     (first,) = writes(1)
     applied(first, fence=10)
     change = Move(stage="JUNK") if older == "move" else Changes(full_name="Ann Lee")
-    second = store.change(first.user.id, change, None, None).event
-    third = store.change(first.user.id, Changes(full_name="Ann Lim"), None, None).event
+    second = write.change(first.user.id, change, None, None).event
+    third = write.change(first.user.id, Changes(full_name="Ann Lim"), None, None).event
     in_order = [(third, 30), (second, 40)] if is_late else [(second, 40), (third, 30)]
     for event, fence in (*in_order, in_order[-1]):
         applied(event, fence=fence)
@@ -382,7 +382,7 @@ def users(count: int) -> list[Event]:
 def test_replies_of_many_users_are_applied_together_each_as_alone() -> None:
     events = [event for _ in range(3) for event in writes(3)]
     first, second, third = events[:3], events[3:6], events[6:]
-    outcomes.apply(
+    settle.apply(
         [
             Answer(failure(first[2], "no such field")),
             Answer(reply_to(second[2], bitrix_lead_id=2), "synced", fence="5"),
@@ -412,15 +412,15 @@ def test_a_reply_to_nothing_we_know_leaves_the_others_of_its_lot_applied() -> No
         Answer(reply_to(other)),
     ]
     with pytest.raises(BadMessage):
-        outcomes.apply(lot)
+        settle.apply(lot)
     assert sync(one) == synced(one)
-    outcomes.apply([lot[2], lot[0]])  # alone, as the connector delivers them then
+    settle.apply([lot[2], lot[0]])  # alone, as the connector delivers them then
     assert sync(other) == synced(other)
 
 
 def test_replies_without_an_event_id_answer_one_event_after_the_other() -> None:
     events = writes(3)
-    outcomes.apply([Answer(reply_to(events[2], event_id=None)) for _ in range(2)])
+    settle.apply([Answer(reply_to(events[2], event_id=None)) for _ in range(2)])
     assert states() == ["superseded", "synced", "synced"]
 
 
@@ -431,7 +431,7 @@ def test_each_mended_user_keeps_the_trace_of_its_reply() -> None:
         applied(events[1], fence=30)
         trace = trace_context.made(f"call-{number}", None)
         lot.append(Answer(reply_to(events[0]), "synced", fence="40", trace=trace))
-    outcomes.apply(lot)
+    settle.apply(lot)
     found = rows(
         "SELECT correlation_id, traceparent FROM events WHERE changed = 'look' ORDER BY user_id"
     )
@@ -444,13 +444,13 @@ def test_each_mended_user_keeps_the_trace_of_its_reply() -> None:
 def test_lots_of_the_same_users_in_any_order_never_deadlock() -> None:
     events = users(40)
 
-    def settle(seed: int) -> None:
+    def settle_turned(seed: int) -> None:
         turned = [*events[seed * 7 :], *events[: seed * 7]][:: 1 if seed % 2 else -1]
-        outcomes.apply([Answer(reply_to(event)) for event in turned])
+        settle.apply([Answer(reply_to(event)) for event in turned])
 
     for _ in range(5):
         rows("UPDATE events SET state = 'failed', reason = 'no', settled_at = now()")
-        in_threads(6, settle)
+        in_threads(6, settle_turned)
     assert {row["state"] for row in rows("SELECT state FROM events")} == {"synced"}
 
 
@@ -470,7 +470,7 @@ def test_a_reply_that_names_another_users_lead_fails_for_good_and_leaves_that_us
             "bitrix_lead_id": None,
         }
         assert (states(), due()) == (["synced", "failed"], [None, None])
-    changed = store.change(other.user.id, Changes(full_name="Bo"), None, None).event
+    changed = write.change(other.user.id, Changes(full_name="Bo"), None, None).event
     apply(reply_to(changed), "synced")
     assert sync(other)["status"] == "synced"
     assert sync(other)["bitrix_lead_id"] == 457
@@ -479,7 +479,7 @@ def test_a_reply_that_names_another_users_lead_fails_for_good_and_leaves_that_us
 def test_of_two_replies_in_one_lot_that_name_the_same_lead_one_has_it() -> None:
     first, second, third = (writes(1)[0] for _ in range(3))
     lot = [Answer(reply_to(one, bitrix_lead_id=77), "synced") for one in (third, second)]
-    outcomes.apply([*lot, Answer(reply_to(first), "synced")])
+    settle.apply([*lot, Answer(reply_to(first), "synced")])
     assert sorted(states()) == ["failed", "synced", "synced"]
     holders = rows("SELECT id, bitrix_lead_id FROM users WHERE sync_status = 'synced' ORDER BY id")
     assert [row["bitrix_lead_id"] for row in holders] == [456, 77]
@@ -488,9 +488,9 @@ def test_of_two_replies_in_one_lot_that_name_the_same_lead_one_has_it() -> None:
 def test_the_holder_keeps_its_lead_whoever_names_it_in_the_same_lot() -> None:
     other, holder = writes(1)[0], writes(1)[0]
     apply(reply_to(holder, bitrix_lead_id=9), "synced")
-    newer = store.change(holder.user.id, Changes(full_name="Bo"), None, None).event
+    newer = write.change(holder.user.id, Changes(full_name="Bo"), None, None).event
     lot = [reply_to(other, bitrix_lead_id=9), reply_to(newer, bitrix_lead_id=9)]
-    outcomes.apply([Answer(one, "synced") for one in lot])
+    settle.apply([Answer(one, "synced") for one in lot])
     assert sync(holder) == {**SYNCED, "bitrix_lead_id": 9}
     assert sync(other)["reason"] == "lead 9 belongs to another user"
 
@@ -498,11 +498,11 @@ def test_the_holder_keeps_its_lead_whoever_names_it_in_the_same_lot() -> None:
 def test_replies_at_once_never_give_a_lead_to_two_users() -> None:
     events = [writes(1)[0] for _ in range(40)]
 
-    def settle(thread: int) -> None:
+    def settle_some(thread: int) -> None:
         for event in events[thread::4]:
             apply(reply_to(event, bitrix_lead_id=1 + event.user.id % 5), "synced")
 
-    in_threads(4, settle)
+    in_threads(4, settle_some)
     assert sorted(states()) == ["failed"] * 35 + ["synced"] * 5
     leads = rows("SELECT bitrix_lead_id AS id FROM users WHERE bitrix_lead_id IS NOT NULL")
     assert sorted(row["id"] for row in leads) == [1, 2, 3, 4, 5]

@@ -8,11 +8,11 @@ import structlog
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
+from leadline.ledger import write
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import installation
 from leadline.sync import portal_check, portals
 from leadline.sync.originator import originator_id
-from leadline.users import store
 from leadline.users.model import NewUser
 from tests.integration.conftest import Answer, rows
 
@@ -79,7 +79,7 @@ def test_restored_takes_the_leads_over_and_new_users_get_ids_of_their_own(
     portal_check.run()
     assert held() is None
     assert installation.stored().history > before
-    assert 2_000_012 < store.create(ANN, None).event.user.id < 9_000_000
+    assert 2_000_012 < write.create(ANN, None).event.user.id < 9_000_000
 
 
 @pytest.mark.usefixtures("ours")
@@ -120,7 +120,7 @@ def test_restored_says_which_server_is_away_and_can_be_repeated(
 
 @pytest.mark.usefixtures("ours")
 def test_leads_of_our_users_are_no_trouble_and_looked_at_once(portal: str) -> None:
-    event = store.create(ANN, None).event
+    event = write.create(ANN, None).event
     lead(event.user.id)
     lead("")
     portal_check.run()
@@ -162,7 +162,7 @@ def test_the_doctor_and_the_status_show_originator_and_history(leadline: Leadlin
     assert checks["originator"]["told"] == own
     assert str(since) in checks["history"]["told"]
     assert "compared" not in checks["history"]["told"]
-    store.create(ANN, None)
+    write.create(ANN, None)
     installation.begin_history(lost=since)
     checks = {one["name"]: one for one in leadline("doctor", "--json").json["checks"]}
     assert "users up to 0 of 1" in checks["history"]["told"]

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from leadline.errors import VersionMismatch
-from leadline.users import store
+from leadline.ledger import write
 from leadline.users.model import Changes, NewUser, UserId
 from tests.integration.conftest import by_turns, rows
 
@@ -31,13 +31,13 @@ class Write:
 
 
 def create() -> UserId:
-    return store.create(NewUser(full_name="Ann", phone="+77001112233"), None).event.user.id
+    return write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event.user.id
 
 
-def write(user: UserId, expected: int | None, name: str, *, has_key: bool = False) -> Write:
-    repeat = store.Repeat("caller", name, name.encode()) if has_key else None
+def write_if(user: UserId, expected: int | None, name: str, *, has_key: bool = False) -> Write:
+    repeat = write.Repeat("caller", name, name.encode()) if has_key else None
     try:
-        event = store.change(user, Changes(full_name=name), expected, repeat).event
+        event = write.change(user, Changes(full_name=name), expected, repeat).event
     except VersionMismatch:
         return Write(user, expected, None, name)
     assert event.user.full_name == name
@@ -61,7 +61,7 @@ def test_a_stale_precondition_is_refused_whatever_is_written_in_the_same_moment(
         random.Random(round_).shuffle(expectations)  # noqa: S311 - no secret
         answers = at_once(
             [
-                partial(write, user, expected, f"{round_}-{number}")
+                partial(write_if, user, expected, f"{round_}-{number}")
                 for number, expected in enumerate(expectations)
             ]
         )
@@ -79,7 +79,7 @@ def test_of_conditional_writes_that_share_a_statement_the_first_wins() -> None:
     for round_ in range(ROUNDS // 3):
         version = round_ + 1
         writes = [
-            partial(write, user, version, f"{round_}-{number}-{user}")
+            partial(write_if, user, version, f"{round_}-{number}-{user}")
             for number in range(3)
             for user in users
         ]
@@ -93,7 +93,7 @@ def test_a_precondition_under_an_idempotency_key_holds_against_others_without_on
         version = round_ + 1
         answers = at_once(
             [
-                partial(write, user, version, f"{round_}-{number}", has_key=bool(number % 2))
+                partial(write_if, user, version, f"{round_}-{number}", has_key=bool(number % 2))
                 for number in range(6)
             ]
         )
@@ -112,7 +112,7 @@ def race(seed: int, users: Sequence[UserId]) -> list[Write]:
             guess = max(1, newest.get(user, 1) + dice.choice((-1, 0, 0, 1, 2)))
             expected = dice.choice((None, guess, guess))
             name = f"{seed}-{round_}-{number}"
-            return write(user, expected, name, has_key=dice.random() < 0.2)
+            return write_if(user, expected, name, has_key=dice.random() < 0.2)
 
         answers += by_turns(12, attempt)
     return answers

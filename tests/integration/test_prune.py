@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from leadline.ledger import outcomes, prune
-from leadline.ledger.outcomes import Answer
+from leadline.ledger import retention, settle, write
+from leadline.ledger.settle import Answer
+from leadline.ledger.write import Event, Repeat
 from leadline.messages.contract import Reply
-from leadline.users import queries, store
+from leadline.users import queries
 from leadline.users.model import Move, NewUser
-from leadline.users.store import Event, Repeat
 from tests.integration.conftest import in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -18,19 +18,19 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 
 
 def create(key: str | None = None) -> Event:
-    return store.create(ANN, Repeat("caller", key, b"f") if key else None).event
+    return write.create(ANN, Repeat("caller", key, b"f") if key else None).event
 
 
 def move(event: Event) -> Event:
-    return store.change(event.user.id, Move(stage="JUNK"), None, None).event
+    return write.change(event.user.id, Move(stage="JUNK"), None, None).event
 
 
-def settle(event: Event, *, is_synced: bool = True) -> Event:
+def settled(event: Event, *, is_synced: bool = True) -> Event:
     about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
     ends = (
         {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
     )
-    outcomes.apply([Answer(Reply(**about, **ends))])
+    settle.apply([Answer(Reply(**about, **ends))])
     return event
 
 
@@ -42,7 +42,7 @@ def age(days: int) -> None:
 
 
 def run() -> int:
-    return prune.run(time.monotonic() + 10)
+    return retention.run(time.monotonic() + 10)
 
 
 def kept() -> list[str]:
@@ -51,7 +51,7 @@ def kept() -> list[str]:
 
 def test_settled_events_are_deleted_after_their_time_and_the_user_stays_as_it_was() -> None:
     event = create()
-    settle(move(settle(event)))
+    settled(move(settled(event)))
     before = queries.one(event.user.id)
     age(29)
     assert run() == 0
@@ -69,7 +69,7 @@ def test_open_events_stay_however_old() -> None:
 
 
 def test_a_failure_stays_until_its_user_has_a_newer_version() -> None:
-    event = settle(create(), is_synced=False)
+    event = settled(create(), is_synced=False)
     age(365)
     assert run() == 0
     assert queries.one(event.user.id)["sync"]["events"][0]["reason"] == "no reason given"
@@ -87,9 +87,9 @@ def test_keys_are_forgotten_after_a_day() -> None:
 
 
 def test_batch_after_batch_is_deleted_by_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prune, "BATCH", 5)
+    monkeypatch.setattr(retention, "BATCH", 5)
     for _ in range(33):
-        settle(create())
+        settled(create())
     age(31)
     create()
     # One skips what another has locked, and may find nothing else.
@@ -98,8 +98,8 @@ def test_batch_after_batch_is_deleted_by_many_at_once(monkeypatch: pytest.Monkey
 
 
 def test_one_batch_is_deleted_even_when_no_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prune, "BATCH", 5)
+    monkeypatch.setattr(retention, "BATCH", 5)
     for _ in range(12):
-        settle(create())
+        settled(create())
     age(31)
-    assert prune.run(time.monotonic() - 1) == 5
+    assert retention.run(time.monotonic() - 1) == 5

@@ -16,7 +16,8 @@ import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 
 from leadline.errors import BadConfiguration
-from leadline.ledger import publish
+from leadline.ledger import outbox
+from leadline.ledger.write import Event
 from leadline.messages import topology
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.rabbitmq.connection import Message, Queue
@@ -24,7 +25,6 @@ from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.log import add_context
 from leadline.users.model import LeadId, User, UserId
-from leadline.users.store import Event
 
 QUEUE = topology.REQUESTS
 
@@ -83,7 +83,7 @@ def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )
     publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
-    assert publisher.publish([publish.message_of(event), publish.message_of(event, resent=True)])
+    assert publisher.publish([outbox.message_of(event), outbox.message_of(event, resent=True)])
     publisher.close()
     with channel_to(amqp_url) as channel:
         _, properties, body = channel.basic_get(QUEUE, auto_ack=True)

@@ -3,8 +3,8 @@
 import pytest
 
 from leadline.errors import InvalidRequest, UserNotFound
-from leadline.ledger import accept
-from leadline.users import queries, stages, store
+from leadline.ledger import accept, write
+from leadline.users import queries, stages
 from leadline.users.model import Move, NewUser, UserId
 from leadline.users.views import Query
 from tests.integration.conftest import rows
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("in_postgres")
 
 
 def create(stage: str = "NEW") -> UserId:
-    return store.create(
+    return write.create(
         NewUser(full_name="Ann", phone="+77001112233", stage=stage), None
     ).event.user.id
 
@@ -25,7 +25,7 @@ def ids(query: Query) -> list[int]:
 def test_a_user_is_shown_with_its_last_ten_events_newest_first() -> None:
     user = create()
     for _ in range(11):
-        store.change(user, Move(stage="JUNK"), None, None)
+        write.change(user, Move(stage="JUNK"), None, None)
     events = queries.one(user)["sync"]["events"]
     assert [event["version"] for event in events] == list(range(12, 2, -1))
     assert events[0]["action"] == "move_card"

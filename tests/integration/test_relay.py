@@ -7,13 +7,12 @@ import pika
 import pytest
 
 from leadline.errors import BrokerDown
-from leadline.ledger import accept, outcomes, publish, relay
-from leadline.ledger.outcomes import Answer
+from leadline.ledger import accept, outbox, relay, settle, write
+from leadline.ledger.settle import Answer
+from leadline.ledger.write import Event
 from leadline.messages import topology
 from leadline.messages.contract import Reply
-from leadline.users import store
 from leadline.users.model import Move, NewUser
-from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows
 from tests.servers import eventually
 
@@ -25,7 +24,7 @@ NO_BROKER = "amqp://127.0.0.1:1/"
 
 def create() -> Event:
     """A user whose event nobody offered to the broker, as after a kill."""
-    return store.create(ANN, None).event
+    return write.create(ANN, None).event
 
 
 def make_due() -> None:
@@ -43,7 +42,7 @@ def fail(event: Event, *, is_passing: bool) -> None:
 
 def answer(event: Event, outcome: str, *, is_passing: bool = False, **more: Any) -> None:
     about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    outcomes.apply([Answer(Reply(**about, **more), outcome, is_passing=is_passing)])
+    settle.apply([Answer(Reply(**about, **more), outcome, is_passing=is_passing)])
 
 
 def messages(url: str) -> list[pika.BasicProperties]:
@@ -152,7 +151,7 @@ def test_what_failed_for_good_goes_out_no_more(in_rabbitmq: str) -> None:
 def test_a_failure_is_history_once_its_user_has_a_newer_version(in_rabbitmq: str) -> None:
     event = create()
     fail(event, is_passing=True)
-    newer = store.change(event.user.id, Move(stage="JUNK"), None, None).event
+    newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
     make_due()
     assert relay.run().published == 1
     assert [one.message_id for one in messages(in_rabbitmq)] == [str(newer.id)]
@@ -165,7 +164,7 @@ def test_an_older_state_goes_out_again_only_where_the_newer_one_came_to_nothing(
     in_rabbitmq: str,
 ) -> None:
     older = create()
-    newer = store.change(older.user.id, Move(stage="JUNK"), None, None).event
+    newer = write.change(older.user.id, Move(stage="JUNK"), None, None).event
     assert sent(in_rabbitmq) == [older.id, newer.id]  # each of them once, in any case
     assert sent(in_rabbitmq) == [newer.id]
     fail(newer, is_passing=False)
@@ -175,7 +174,7 @@ def test_an_older_state_goes_out_again_only_where_the_newer_one_came_to_nothing(
 def test_an_event_that_is_answered_before_it_is_marked_stays_answered() -> None:
     event = create()
     succeed(event)
-    publish.mark_published([str(event.id)])
+    outbox.mark_published([str(event.id)])
     assert rows("SELECT state, sendings, due_at FROM events") == [
         {"state": "synced", "sendings": 1, "due_at": None}
     ]
@@ -183,7 +182,7 @@ def test_an_event_that_is_answered_before_it_is_marked_stays_answered() -> None:
 
 def test_a_resent_event_carries_its_own_state_and_the_lead_known_by_now(in_rabbitmq: str) -> None:
     event = create()
-    store.change(event.user.id, Move(stage="JUNK"), None, None)
+    write.change(event.user.id, Move(stage="JUNK"), None, None)
     rows("UPDATE users SET bitrix_lead_id = 456")
     make_due()
     assert relay.run().published == 2
@@ -195,7 +194,7 @@ def test_without_a_broker_everything_stays_due(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("leadline.runtime.rabbitmq.publisher.CONFIRM_TIMEOUT_S", 0.3)
     create()
     make_due()
-    publish.publisher()
+    outbox.publisher()
     with pytest.raises(BrokerDown):
         relay.run()
     assert rows("SELECT sendings FROM events WHERE due_at <= now()") == [{"sendings": 0}]

@@ -8,7 +8,8 @@ import orjson
 import pytest
 import redis
 
-from leadline.ledger import publish, relay
+from leadline.ledger import outbox, relay, write
+from leadline.ledger.write import Event
 from leadline.messages.delivery import Delivery
 from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context
@@ -16,9 +17,7 @@ from leadline.sync import intake, shared
 from leadline.sync.entry import Answered, Settlement
 from leadline.sync.queue import work_queue
 from leadline.sync.waiting import Waiting
-from leadline.users import store
 from leadline.users.model import Move, NewUser
-from leadline.users.store import Event
 from tests.integration.conftest import rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres", "in_redis", "in_rabbitmq")
@@ -29,14 +28,14 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 def accepted(count: int = 1) -> list[Event]:
     """New users, whose events were published and have come into a work queue that is served."""
     shared.presence().report("worker")
-    events = [store.create(ANN, None).event for _ in range(count)]
+    events = [write.create(ANN, None).event for _ in range(count)]
     arrive(events)
     return events
 
 
 def arrive(events: list[Event]) -> None:
-    publish.mark_published([event.id for event in events])
-    messages = [publish.message_of(event) for event in events]
+    outbox.mark_published([event.id for event in events])
+    messages = [outbox.message_of(event) for event in events]
     trace = trace_context.made("call", None)
     intake.take([Delivery(orjson.loads(one.body), one.message_id, {}, trace) for one in messages])
 
@@ -124,8 +123,8 @@ def test_what_nobody_would_ever_serve_is_sent_again(redis_url: str) -> None:
 
 def test_a_newer_write_that_has_not_arrived_is_sent_though_an_older_one_waits() -> None:
     (event,) = accepted()
-    newer = store.change(event.user.id, Move(stage="JUNK"), None, None).event
-    publish.mark_published([newer.id])
+    newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
+    outbox.mark_published([newer.id])
     assert sent_when_due() == 1
 
 

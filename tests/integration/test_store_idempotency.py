@@ -13,10 +13,10 @@ from leadline.errors import (
     UserNotFound,
     VersionMismatch,
 )
+from leadline.ledger import write
+from leadline.ledger.write import Accepted, Repeat
 from leadline.runtime.postgres import connection
-from leadline.users import store
 from leadline.users.model import Changes, NewUser, UserId
-from leadline.users.store import Accepted, Repeat
 from tests.integration.conftest import hang_up, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -26,11 +26,11 @@ KEY = Repeat("caller", "key-1", b"asked for Ann")
 
 
 def create(repeat: Repeat | None = KEY) -> Accepted:
-    return store.create(ANN, repeat)
+    return write.create(ANN, repeat)
 
 
 def rename(user: UserId, name: str, repeat: Repeat | None, version: int | None = None) -> Accepted:
-    return store.change(user, Changes(full_name=name), version, repeat)
+    return write.change(user, Changes(full_name=name), version, repeat)
 
 
 def count(table: str) -> int:

@@ -10,11 +10,11 @@ import pg8000.native
 import pytest
 
 from leadline.errors import UserNotFound, VersionMismatch
+from leadline.ledger import write
+from leadline.ledger.write_sql import CREATE
 from leadline.runtime.postgres.connection import connect_options
 from leadline.runtime.postgres.pool import Database, StatementError, database
-from leadline.users import store
 from leadline.users.model import Changes, Move, NewUser, UserId
-from leadline.users.statements import CREATE
 from local.private.waiting import eventually
 from tests.integration.conftest import by_turns, in_threads, rows
 
@@ -24,16 +24,16 @@ ANN = NewUser(full_name="Иван Иванов", phone="+77001112233", stage="NE
 NOBODY = UserId(2**62)
 
 
-def create() -> store.Event:
-    return store.create(ANN, None).event
+def create() -> write.Event:
+    return write.create(ANN, None).event
 
 
-def move(user: UserId, stage: str, version: int | None = None) -> store.Event:
-    return store.change(user, Move(stage=stage), version, None).event
+def move(user: UserId, stage: str, version: int | None = None) -> write.Event:
+    return write.change(user, Move(stage=stage), version, None).event
 
 
 def test_a_created_user_has_one_open_event_with_its_whole_state() -> None:
-    accepted = store.create(ANN, None)
+    accepted = write.create(ANN, None)
     event = accepted.event
     assert accepted.is_new
     assert (event.version, event.action, event.bitrix_lead_id) == (1, "create_card", None)
@@ -58,13 +58,13 @@ def test_each_write_is_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert statements.total() == 1
     move(user, "JUNK")
     assert statements.total() == 2
-    store.change(user, Changes(full_name="Bob"), 2, store.Repeat("a", "k", b"f"))
+    write.change(user, Changes(full_name="Bob"), 2, write.Repeat("a", "k", b"f"))
     assert statements.total() == 3
 
 
 def test_a_change_carries_the_whole_state_and_names_what_the_client_gave() -> None:
     user = create().user.id
-    event = store.change(user, Changes(phone="+77005556677"), None, None).event
+    event = write.change(user, Changes(phone="+77005556677"), None, None).event
     assert (event.version, event.action, event.changed) == (2, "update_card", ("phone",))
     assert (event.user.full_name, event.user.phone) == ("Иван Иванов", "+77005556677")
     moved = move(user, "PROCESSED")
@@ -85,7 +85,7 @@ def test_versions_have_no_gaps_under_concurrent_updates() -> None:
 
     def many(thread: int) -> list[int]:
         names = [Changes(full_name=f"{thread}-{step}") for step in range(10)]
-        return [store.change(user, name, None, None).event.version for name in names]
+        return [write.change(user, name, None, None).event.version for name in names]
 
     versions = sorted(version for part in in_threads(8, many) for version in part)
     assert versions == list(range(2, 82))
@@ -100,7 +100,7 @@ def test_of_writers_that_expect_the_same_version_one_wins() -> None:
 
     def attempt(number: int) -> bool:
         try:
-            store.change(user, Changes(full_name=f"n{number}"), 1, None)
+            write.change(user, Changes(full_name=f"n{number}"), 1, None)
         except VersionMismatch:
             return False
         return True
@@ -197,7 +197,7 @@ def test_writers_that_come_together_share_a_statement_and_get_their_own_user(
 
     def one(number: int) -> tuple[str, tuple[int, str]]:
         name = f"n{number % 5}"  # each of them four times
-        event = store.create(NewUser(full_name=name, phone=ANN.phone), None).event
+        event = write.create(NewUser(full_name=name, phone=ANN.phone), None).event
         moved = move(event.user.id, "JUNK")
         assert (moved.user.full_name, moved.version) == (name, 2)
         return str(event.id), (event.user.id, name)
@@ -220,9 +220,9 @@ def test_a_write_that_postgres_refuses_harms_none_that_came_with_it() -> None:
     def one(number: int) -> int:
         if number % 4 == 0:
             with pytest.raises(StatementError):
-                store.change(users[number], refused, None, None)
+                write.change(users[number], refused, None, None)
             return 1
-        return store.change(users[number], Changes(full_name="Bob"), None, None).event.version
+        return write.change(users[number], Changes(full_name="Bob"), None, None).event.version
 
     for _ in range(5):
         rows("UPDATE users SET version = 1")

@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 
 from leadline.errors import BadMessage
-from leadline.ledger import outcomes, relay, sweep
-from leadline.ledger.outcomes import Answer
+from leadline.ledger import relay, settle, sweep
+from leadline.ledger.settle import Answer
+from leadline.ledger.write import Event
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres import installation
 from leadline.users.model import UserId
-from leadline.users.store import Event
 from tests.integration.conftest import in_threads, rows
 from tests.integration.test_history import create, history, move, reply_to
 from tests.integration.test_relay import messages
@@ -31,7 +31,7 @@ def looks() -> list[tuple[int, str]]:
 
 
 def settled(event: Event) -> None:
-    outcomes.apply([reply_to(event)])
+    settle.apply([reply_to(event)])
 
 
 def lost_event_of(event: Event) -> Event:
@@ -50,7 +50,7 @@ def test_the_lead_that_a_lost_write_reached_is_looked_at_once(forked: Fork, stat
     before = looks()
     for _ in range(3):  # it may come again
         with pytest.raises(BadMessage, match="Postgres has lost"):
-            outcomes.apply([lost])
+            settle.apply([lost])
     assert looks() == [*before, (event.user.id, "open")]
 
 
@@ -60,7 +60,7 @@ def test_a_lost_reply_harms_no_other_one_that_comes_with_it(forked: Fork) -> Non
     forked()
     installation.check()
     with pytest.raises(BadMessage):
-        outcomes.apply([reply_to(lost_event_of(first)), reply_to(second, bitrix_lead_id=6)])
+        settle.apply([reply_to(lost_event_of(first)), reply_to(second, bitrix_lead_id=6)])
     (row,) = rows("SELECT state FROM events WHERE user_id = :id", id=second.user.id)
     assert row == {"state": "synced"}
 
@@ -79,7 +79,7 @@ def test_a_reply_with_no_credible_history_is_a_dead_letter_as_ever(told: str | N
     before = history()
     reply = replace(reply_to(lost_event_of(event)), history=told)
     with pytest.raises(BadMessage, match="answers no event"):
-        outcomes.apply([reply])
+        settle.apply([reply])
     assert (history(), looks()) == (before, [])
 
 
@@ -92,7 +92,7 @@ def test_a_reply_to_an_event_that_was_pruned_means_no_fork() -> None:
     pruned = replace(event, id=str(uuid4()))
     for one in (pruned, replace(pruned, version=2)):
         with pytest.raises(BadMessage, match="answers no event"):
-            outcomes.apply([reply_to(one)])
+            settle.apply([reply_to(one)])
     assert (history(), looks()) == (before, [])
 
 
@@ -103,7 +103,7 @@ def test_a_reply_of_a_user_that_does_not_exist_enters_nothing(forked: Fork) -> N
     installation.check()
     nobody = replace(event, id=str(uuid4()), user=replace(event.user, id=UserId(77)))
     with pytest.raises(BadMessage):
-        outcomes.apply([reply_to(nobody)])
+        settle.apply([reply_to(nobody)])
     assert looks() == []
 
 
@@ -118,7 +118,7 @@ def relay_sweeps_all() -> None:
             about = {"action": "update_card", "user_id": row["user_id"], "attempts": 1}
             about |= {"status": "success", "bitrix_lead_id": 5 + row["user_id"]}
             reply = Reply(**about, event_id=str(row["id"]))
-            outcomes.apply([Answer(reply, "synced")])
+            settle.apply([Answer(reply, "synced")])
 
 
 @pytest.mark.usefixtures("in_postgres")
@@ -162,7 +162,7 @@ def test_failures_that_are_tried_later_do_not_hold_up_the_sweep(
     for _ in range(3):
         event = create()
         failed = reply_to(event, status="error", reason="HTTP 500", bitrix_lead_id=None)
-        outcomes.apply([replace(failed, outcome="failed", is_passing=True)])
+        settle.apply([replace(failed, outcome="failed", is_passing=True)])
     forked()
     assert installation.check().is_sweeping
     assert sweep.step() == 2

@@ -3,16 +3,17 @@
 import pytest
 
 from leadline.errors import PortalDown
-from leadline.ledger.counts import Counter, counts
+from leadline.ledger import write
+from leadline.ledger.backlog import Counter, counts
 from leadline.sync.shared import paused
-from leadline.users import search, store
+from leadline.users import search
 from leadline.users.model import NewUser
 from leadline.users.search import Search
 from tests.integration.conftest import rows
 
 
 def create(name: str = "Ann", phone: str = "+77001112233") -> int:
-    return store.create(NewUser(full_name=name, phone=phone), None).event.user.id
+    return write.create(NewUser(full_name=name, phone=phone), None).event.user.id
 
 
 def age(user_id: int) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 from leadline.bitrix24 import client, errors
 from leadline.bitrix24.session import Session
 from leadline.errors import OutcomeUnknown, Rejected, Unavailable
+from leadline.ledger import write, write_sql
 from leadline.runtime import clock
 from leadline.sync import plan, queue, replies
-from leadline.users import statements, store
 from tests.simulation import patches
 
 
@@ -103,7 +103,7 @@ def precondition_is_of_the_user() -> None:
 
     Several writes of one user then go into one statement, too.
     """
-    wrong = statements.CHANGE_AT_ONCE
+    wrong = write_sql.CHANGE_AT_ONCE
     for old, new in (
         ("SELECT asked.* FROM users", "SELECT users.id FROM users"),
         ("held.", "asked."),
@@ -113,13 +113,13 @@ def precondition_is_of_the_user() -> None:
             raise ValueError(f"CHANGE_AT_ONCE has no more: {old}")
         wrong = wrong.replace(old, new)
     patches.STATEMENTS[wrong] = "change_at_once"
-    statements.CHANGE_AT_ONCE = wrong
+    write_sql.CHANGE_AT_ONCE = wrong
 
     def together(writes: list[Any]) -> list[Any]:
-        events = store._run(wrong, writes)
-        return [events.get(str(write["event_id"])) for write in writes]
+        events = write._run(wrong, writes)
+        return [events.get(str(one["event_id"])) for one in writes]
 
-    group: Any = store._changes
+    group: Any = write._changes
     group._serve = together
 
 

@@ -23,14 +23,14 @@ import structlog
 
 import leadline
 from leadline.bitrix24 import session as session_module
-from leadline.ledger import prune, publish
+from leadline.ledger import outbox, retention, write
 from leadline.runtime import lua
 from leadline.runtime import redis as leadline_redis
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import pool
 from leadline.sync import driver, pause, portals, replies, request
-from leadline.users import search_index, store
+from leadline.users import search_index
 from tests.simulation import redis_model
 from tests.simulation.world import Mailbox, Signal, World
 
@@ -331,9 +331,9 @@ def _servers(modules: list[ModuleType]) -> None:
     _set(greenlets, "is_turn", lambda: False)
     _everywhere(modules, pool.database, lambda: active().postgres)
     _everywhere(modules, leadline_redis.client, lambda: active().client)
-    _everywhere(modules, publish.publisher, _publisher)
+    _everywhere(modules, outbox.publisher, _publisher)
     _set(replies, "_publishing", _publisher)
-    _set(publish, "outbox", _outbox)
+    _set(outbox, "outbox", _outbox)
     make_session = portals._session
 
     def session(webhook_url: str) -> Any:
@@ -346,10 +346,10 @@ def _servers(modules: list[ModuleType]) -> None:
     _set(driver, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
     _set(driver, "trim_history", lambda: None)
     _set(search_index, "catch_up", lambda _until: 0)
-    _set(prune, "run", lambda _until: 0)
+    _set(retention, "run", lambda _until: 0)
     for name in ("_creates", "_changes"):
-        group: Any = getattr(store, name)
-        _set(store, name, _Together(group._serve, group._at_most))
+        group: Any = getattr(write, name)
+        _set(write, name, _Together(group._serve, group._at_most))
 
 
 def _set(module: ModuleType, name: str, new: object) -> None:
@@ -372,7 +372,7 @@ def _publisher() -> Any:
 def _outbox() -> Any:
     memory = world().process.memory
     if "outbox" not in memory:
-        memory["outbox"] = publish.Outbox(_publisher())
+        memory["outbox"] = outbox.Outbox(_publisher())
     return memory["outbox"]
 
 
@@ -495,7 +495,7 @@ class _Queue:
 
 
 def _threads() -> None:
-    _set(publish, "threading", _Threading())
-    _set(publish, "queue", _Queue())
+    _set(outbox, "threading", _Threading())
+    _set(outbox, "queue", _Queue())
     # A lock that is held while Redis is asked.
     _set(pause, "threading", _Threading())

@@ -9,8 +9,8 @@ import orjson
 import structlog
 
 from leadline.errors import BadMessage
-from leadline.ledger import again, lost, statements
-from leadline.ledger.again import Again
+from leadline.ledger import lost, resync, settle_sql
+from leadline.ledger.resync import Again
 from leadline.messages.contract import Reply
 from leadline.messages.delivery import number
 from leadline.messages.journey import Journey
@@ -98,7 +98,7 @@ def _apply_together(answers: Mapping[int, Answer]) -> None:
     told = {user_id: _told(answer) for user_id, answer in answers.items()}
     settled = _settled(told.values())
     others = [one for user_id, one in told.items() if user_id not in settled]
-    repeated = _run(statements.REPEATED, others) if others else {}
+    repeated = _run(settle_sql.REPEATED, others) if others else {}
     for user_id, row in {**settled, **repeated}.items():
         trace_context.resume(answers[user_id].trace)
         _note(answers[user_id], told[user_id], row, is_repeated=user_id in repeated)
@@ -111,12 +111,12 @@ def _apply_together(answers: Mapping[int, Answer]) -> None:
 def _settled(told: Iterable[_Told]) -> dict[int, Row]:
     """What became of these answers, by user, where they settled anything."""
     try:
-        return _run(statements.SETTLE, told, retry_for_s=settings().retry_for_s)
+        return _run(settle_sql.SETTLE, told, retry_for_s=settings().retry_for_s)
     except StatementError as error:
         if error.code != UNIQUE_VIOLATION:
             raise
         # Somebody has just given one of these leads to another user; by now that can be seen.
-        return _run(statements.SETTLE, told, retry_for_s=settings().retry_for_s)
+        return _run(settle_sql.SETTLE, told, retry_for_s=settings().retry_for_s)
 
 
 def _run(sql: str, told: Iterable[_Told], **params: object) -> dict[int, Row]:
@@ -152,7 +152,7 @@ def _note(answer: Answer, told: _Told, row: Row, *, is_repeated: bool) -> None:
         log.error("the lead of a reply is another user's", user_id=reply.user_id)
     if row["overwrites"]:
         with_stage = row["overwrites_stage"]
-        again.ask([Again(reply.user_id, row["version"], with_stage=with_stage, is_certain=True)])
+        resync.ask([Again(reply.user_id, row["version"], with_stage=with_stage, is_certain=True)])
         log.warning("an older state was written over a newer one", user_id=reply.user_id)
     log.info(
         "reply repeated" if is_repeated else "reply received",
@@ -184,7 +184,7 @@ def _ledger_id(text: str) -> str:
 
 def _event_without_id(reply: Reply) -> str:
     """A sender that knows only the public keys answers in order: its oldest open event."""
-    rows = database().run(statements.OLDEST_OPEN, user_id=reply.user_id, action=reply.action)
+    rows = database().run(settle_sql.OLDEST_OPEN, user_id=reply.user_id, action=reply.action)
     if not rows:
         raise BadMessage("the reply names no event, and no event of this user waits for one")
     return str(rows[0]["id"])

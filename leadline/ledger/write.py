@@ -19,6 +19,7 @@ from leadline.errors import (
     UserNotFound,
     VersionMismatch,
 )
+from leadline.ledger import write_sql
 from leadline.runtime.concurrency.group_commit import Together
 from leadline.runtime.postgres.installation import guarded
 from leadline.runtime.postgres.pool import (
@@ -29,7 +30,6 @@ from leadline.runtime.postgres.pool import (
 )
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
-from leadline.users import statements
 from leadline.users.model import Changes, LeadId, Move, NewUser, User, UserId
 
 
@@ -89,9 +89,9 @@ def create(new: NewUser, repeat: Repeat | None) -> Accepted:
     fields = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
     write = _write_of("create_card", tuple(fields), fields)
     if repeat is None:
-        accepted = _with_others(_creates, statements.CREATE, write)
+        accepted = _with_others(_creates, write_sql.CREATE, write)
     else:
-        accepted = _under_key(statements.CREATE_ONCE, write, repeat)
+        accepted = _under_key(write_sql.CREATE_ONCE, write, repeat)
     if accepted is None:
         raise DatabaseDown
     return accepted
@@ -112,9 +112,9 @@ def change(
     about = {"id": user_id, "expected_version": expected_version}
     write = _write_of(action, tuple(given), {**about, **given})
     if repeat is None:
-        accepted = _with_others(_changes, statements.CHANGE, write)
+        accepted = _with_others(_changes, write_sql.CHANGE, write)
     else:
-        accepted = _under_key(statements.CHANGE_ONCE, write, repeat)
+        accepted = _under_key(write_sql.CHANGE_ONCE, write, repeat)
     if accepted is None:
         exists = database().run("SELECT 1 AS one FROM users WHERE id = :id", id=user_id)
         raise VersionMismatch if exists else UserNotFound
@@ -147,8 +147,8 @@ def _together(sql: str, writes: Sequence[_Write]) -> list[Event | None]:
     return [events.get(str(write["event_id"])) for write in writes]
 
 
-_creates = Together(partial(_together, statements.CREATE), at_most=statements.AT_MOST)
-_changes = Together(partial(_together, statements.CHANGE_AT_ONCE), at_most=statements.AT_MOST)
+_creates = Together(partial(_together, write_sql.CREATE), at_most=write_sql.AT_MOST)
+_changes = Together(partial(_together, write_sql.CHANGE_AT_ONCE), at_most=write_sql.AT_MOST)
 
 
 def _with_others(
@@ -171,7 +171,7 @@ def _under_key(sql: str, write: _Write, repeat: Repeat) -> Accepted | None:
         if error.code != UNIQUE_VIOLATION:
             raise
     earlier = _earlier_answer(repeat)
-    if earlier is None and database().run(statements.FORGET_EXPIRED, **key):
+    if earlier is None and database().run(write_sql.FORGET_EXPIRED, **key):
         return _under_key(sql, write, repeat)
     return earlier
 
@@ -188,7 +188,7 @@ def _run(sql: str, writes: Sequence[_Write], **params: object) -> dict[str, Even
 
 
 def _earlier_answer(repeat: Repeat) -> Accepted | None:
-    rows = found(statements.REPEATED, caller=repeat.caller, key=repeat.key)
+    rows = found(write_sql.REPEATED, caller=repeat.caller, key=repeat.key)
     if not rows:
         return None
     if rows[0]["fingerprint"] != repeat.fingerprint.hex():

@@ -13,6 +13,7 @@ from multiprocessing import util
 import structlog
 
 from leadline.errors import DatabaseDown
+from leadline.ledger.write import Event
 from leadline.messages import contract, topology
 from leadline.messages.delivery import (
     CHANGED,
@@ -30,7 +31,6 @@ from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.settings import settings
-from leadline.users.store import Event
 
 log = structlog.get_logger()
 

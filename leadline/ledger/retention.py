@@ -5,9 +5,9 @@ A user's state and how far Bitrix24 knows of it stand in `users`; events are its
 
 import time
 
+from leadline.ledger.write_sql import KEY_LIFETIME
 from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
-from leadline.users.statements import KEY_LIFETIME
 
 BATCH = 500
 
