@@ -3,7 +3,7 @@
 import functions_framework
 from flask import Request, Response
 
-from leadline.messages.delivery import receive
+from leadline.messages.cloudevents import receive
 from leadline.runtime.http.endpoint import endpoint
 from leadline.sync import intake
 

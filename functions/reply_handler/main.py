@@ -5,8 +5,16 @@ from flask import Request, Response
 
 from leadline.ledger import settle
 from leadline.ledger.settle import Answer
-from leadline.messages import contract, journey
-from leadline.messages.delivery import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, Delivery, receive
+from leadline.messages import attempt_log, contract
+from leadline.messages.cloudevents import (
+    FENCE,
+    HISTORY,
+    JOURNEY,
+    OUTCOME,
+    PASSING,
+    Delivery,
+    receive,
+)
 from leadline.runtime.http.endpoint import endpoint
 
 
@@ -25,6 +33,6 @@ def _answer(delivery: Delivery) -> Answer:
         delivery.attributes.get(FENCE),
         delivery.attributes.get(HISTORY),
         is_passing=PASSING in delivery.attributes,
-        journey=journey.of_header(delivery.attributes.get(JOURNEY)),
+        journey=attempt_log.of_header(delivery.attributes.get(JOURNEY)),
         trace=delivery.trace,
     )

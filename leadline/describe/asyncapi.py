@@ -13,8 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 import leadline
 from leadline.messages import topology
-from leadline.messages.contract import Reply, Request
-from leadline.messages.delivery import (
+from leadline.messages.cloudevents import (
     CHANGED,
     HISTORY,
     ORIGINATOR,
@@ -24,6 +23,7 @@ from leadline.messages.delivery import (
     SENT,
     STAGE_VERSION,
 )
+from leadline.messages.contract import Reply, Request
 
 Json = dict[str, Any]
 

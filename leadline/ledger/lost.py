@@ -2,8 +2,8 @@
 
 from leadline.ledger import resync
 from leadline.ledger.resync import Again
+from leadline.messages.cloudevents import is_credible, number
 from leadline.messages.contract import Reply
-from leadline.messages.delivery import is_credible, number
 from leadline.runtime.postgres import installation
 from leadline.runtime.postgres.pool import database
 from leadline.users import snapshots

@@ -15,7 +15,7 @@ import structlog
 from leadline.errors import DatabaseDown
 from leadline.ledger.write import Event
 from leadline.messages import contract, topology
-from leadline.messages.delivery import (
+from leadline.messages.cloudevents import (
     CHANGED,
     HISTORY,
     ORIGINATOR,

@@ -11,9 +11,9 @@ import structlog
 from leadline.errors import BadMessage
 from leadline.ledger import lost, resync, settle_sql
 from leadline.ledger.resync import Again
+from leadline.messages.attempt_log import Journey
+from leadline.messages.cloudevents import number
 from leadline.messages.contract import Reply
-from leadline.messages.delivery import number
-from leadline.messages.journey import Journey
 from leadline.runtime.postgres.pool import UNIQUE_VIOLATION, Row, StatementError, database
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.runtime.telemetry.trace_context import Trace

@@ -3,7 +3,7 @@
 Those that come together cost little more than one: most of it is the statement and its commit.
 """
 
-from leadline.messages.delivery import LOOK
+from leadline.messages.cloudevents import LOOK
 
 _GIVEN = """
 WITH {name} AS (

@@ -6,11 +6,11 @@ from typing import Annotated
 import orjson
 import typer
 
+from leadline.connector.dead_letters import Decision
+from leadline.connector.queue_depths import depths
 from leadline.errors import InvalidRequest
 from leadline.ledger import audit
 from leadline.messages import topology
-from leadline.messages.dead_letters import Decision
-from leadline.messages.depths import depths
 from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.watch.letters import Choice, carry_out, content, look, summary, url
 

@@ -9,10 +9,10 @@ import phonenumbers
 import redis
 import typer
 
+from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError, QueueDown
 from leadline.ledger.backlog import counts
 from leadline.messages import topology
-from leadline.messages.depths import depths
 from leadline.operate import portal
 from leadline.operate.output import FOUND, Json, as_json, table
 from leadline.runtime import secrets

@@ -7,8 +7,8 @@ import orjson
 
 from leadline.bitrix24.leads import Agreed, State
 from leadline.errors import BitrixError
-from leadline.messages import journey
-from leadline.messages.journey import Journey
+from leadline.messages import attempt_log
+from leadline.messages.attempt_log import Journey
 
 Outcome = Literal["synced", "superseded", "failed"]
 #: Fields of an entry to write; an empty text deletes one.
@@ -71,7 +71,7 @@ class Owed:
         return cls(
             **content,
             answered=Answered(**answered) if answered else None,
-            journey=journey.read(way),
+            journey=attempt_log.read(way),
             order=int(order),
         )
 

@@ -7,7 +7,8 @@ import orjson
 import structlog
 
 from leadline.messages import contract
-from leadline.messages.delivery import (
+from leadline.messages.attempt_log import Journey
+from leadline.messages.cloudevents import (
     CHANGED,
     LOOK,
     ORIGINATOR,
@@ -18,7 +19,6 @@ from leadline.messages.delivery import (
     history_of,
     number,
 )
-from leadline.messages.journey import Journey
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.sync import driver
 from leadline.sync.entry import Answered, Arrival, Owed

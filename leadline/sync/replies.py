@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from leadline.messages import contract, topology
-from leadline.messages.delivery import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, attributes
+from leadline.messages.cloudevents import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, attributes
 from leadline.runtime import secrets
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher

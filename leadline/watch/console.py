@@ -202,7 +202,7 @@ def dead_letter(_request: Request, letter_id: str) -> object:
 
 def decide(request: Request, order: str) -> object:
     """Replay or discard these dead letters."""
-    from leadline.messages.dead_letters import Decision  # noqa: PLC0415
+    from leadline.connector.dead_letters import Decision  # noqa: PLC0415
     from leadline.watch.letters import Choice, carry_out  # noqa: PLC0415
 
     ids = parse(Letters, request).ids

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import redis
 
 from leadline.bitrix24 import leads
+from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError
 from leadline.ledger.backlog import backlog
 from leadline.messages import topology
-from leadline.messages.depths import depths
 from leadline.runtime import secrets
 from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry.metrics import Gauge

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import orjson
 
+from leadline.connector.dead_letters import Decision, Letter, walk, work_queues
 from leadline.errors import InvalidRequest
-from leadline.messages.dead_letters import Decision, Letter, walk, work_queues
 from leadline.runtime import secrets
 
 Read = TypeVar("Read")

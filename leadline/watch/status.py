@@ -8,10 +8,10 @@ from typing import Any
 import redis
 
 from leadline.bitrix24 import token_bucket
+from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError
 from leadline.ledger.backlog import Counts, counts
 from leadline.messages import topology
-from leadline.messages.depths import depths
 from leadline.runtime import secrets
 from leadline.runtime.postgres import installation
 from leadline.settings import settings

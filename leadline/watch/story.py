@@ -6,8 +6,8 @@ from typing import Any
 
 from leadline.errors import QueueDown
 from leadline.ledger.journeys import last_events
-from leadline.messages import journey
-from leadline.messages.journey import Journey
+from leadline.messages import attempt_log
+from leadline.messages.attempt_log import Journey
 from leadline.sync.queue import work_queue
 from leadline.users import queries
 from leadline.users.model import UserId
@@ -42,7 +42,7 @@ def told(user_id: UserId) -> dict[str, Any]:
 
 
 def _kept(way: Any) -> Journey:
-    return journey.read(way) if way else Journey()
+    return attempt_log.read(way) if way else Journey()
 
 
 def steps(event: dict[str, Any], way: Journey) -> Iterator[Step]:

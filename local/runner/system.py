@@ -175,7 +175,7 @@ def _workers(count: int, ports: Ports) -> list[Program]:
 def _connector(port: int, urls: Mapping[str, str]) -> Program:
     routes = {queue: f"{urls[name]}/" for queue, name in _ROUTES.items() if name in urls}
     env = {"PORT": str(port), "LEADLINE_ROUTES": json.dumps(routes)}
-    command = _python("leadline.messages.connector")
+    command = _python("leadline.connector.consumer")
     return Program("connector", command, Group.FUNCTIONS, Stage.FUNCTIONS, env)
 
 

@@ -29,7 +29,7 @@ FOLDERS = {path.parent.name for path in (CHECKOUT / "functions").glob("*/main.py
 NAMES = sorted(folder.replace("_", "-") for folder in FOLDERS)
 PROCESSES = {
     "migrate": "leadline.runtime.postgres.migrate",
-    "connector": "leadline.messages.connector",
+    "connector": "leadline.connector.consumer",
     "worker": "leadline.sync.worker",
 }
 #: Of these threads of a function one more may hold a connection: it marks what was confirmed.

@@ -119,7 +119,7 @@ def test_what_faas_cli_new_makes_is_a_working_function(
 def test_all_processes_have_their_packages(root: Path, tmp_path: Path) -> None:
     context = shrinkwrap(PROCESSES, "processes", root)
     code = (
-        "import leadline.sync.worker, leadline.messages.connector;"
+        "import leadline.sync.worker, leadline.connector.consumer;"
         "import leadline.runtime.postgres.migrate,"
         "leadline.operate.cli, alembic.command, sqlalchemy;"
         "print(leadline.runtime.postgres.migrate.newest())"

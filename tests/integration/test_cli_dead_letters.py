@@ -9,9 +9,10 @@ from typing import Any
 import pika
 import pytest
 
-from leadline.messages import dead_letters, topology
-from leadline.messages.dead_letters import Decision, Letter
-from leadline.messages.received import Received, Verdict
+from leadline.connector import dead_letters
+from leadline.connector.dead_letters import Decision, Letter
+from leadline.connector.message import Received, Verdict
+from leadline.messages import topology
 from tests.integration.conftest import Answer
 
 Leadline = Callable[..., Answer]

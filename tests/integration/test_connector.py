@@ -19,8 +19,8 @@ import pytest
 import requests
 from pika.exceptions import ChannelClosedByBroker
 
+from leadline.connector.consumer import Connector
 from leadline.messages import topology
-from leadline.messages.connector import Connector
 from leadline.settings import settings
 from tests.servers import PrivateServer, ended, eventually, private
 
@@ -94,7 +94,7 @@ def start(function: Function, free_port: Callable[[], int]) -> Iterator[Start]:
         port = free_port()
         routes = json.dumps({QUEUE: function.url})
         process = subprocess.Popen(
-            [sys.executable, "-m", "leadline.messages.connector"],
+            [sys.executable, "-m", "leadline.connector.consumer"],
             env={
                 **os.environ,
                 "AMQP_URL": url,

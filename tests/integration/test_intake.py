@@ -9,7 +9,7 @@ import structlog
 from leadline.bitrix24.leads import Agreed
 from leadline.errors import BadMessage
 from leadline.messages import topology
-from leadline.messages.delivery import ATTEMPT, CHANGED, RESENT, SENT, STAGE_VERSION, Delivery
+from leadline.messages.cloudevents import ATTEMPT, CHANGED, RESENT, SENT, STAGE_VERSION, Delivery
 from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.log import add_context

@@ -56,7 +56,7 @@ def status(url: str) -> int:
 
 def test_who_drips_at_the_probes_is_hung_up_on(start: Start) -> None:
     url = start(
-        "leadline.messages.connector",
+        "leadline.connector.consumer",
         AMQP_URL=f"amqp://guest:guest@{NOWHERE}/",
         LEADLINE_ROUTES='{"bitrix_queue": "http://127.0.0.1:1/"}',
     )
@@ -79,7 +79,7 @@ def test_who_drips_at_the_probes_is_hung_up_on(start: Start) -> None:
 
 def test_a_connector_without_a_broker_is_alive_and_not_ready(start: Start) -> None:
     url = start(
-        "leadline.messages.connector",
+        "leadline.connector.consumer",
         AMQP_URL=f"amqp://guest:guest@{NOWHERE}/",
         LEADLINE_ROUTES='{"bitrix_queue": "http://127.0.0.1:1/"}',
     )

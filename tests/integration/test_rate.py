@@ -9,7 +9,7 @@ import requests
 
 from leadline.bitrix24 import leads
 from leadline.messages import topology
-from leadline.messages.delivery import Delivery
+from leadline.messages.cloudevents import Delivery
 from leadline.settings import settings
 from leadline.sync import intake, jobs, portal_stages, portals, reading
 

@@ -10,7 +10,7 @@ import redis
 
 from leadline.ledger import outbox, relay, write
 from leadline.ledger.write import Event
-from leadline.messages.delivery import Delivery
+from leadline.messages.cloudevents import Delivery
 from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context
 from leadline.sync import intake, shared

@@ -9,10 +9,11 @@ import pika
 import pytest
 
 from leadline.bitrix24.command import Command
+from leadline.connector import envelope
+from leadline.connector.message import Received
 from leadline.errors import BitrixError
 from leadline.ledger import accept, relay
-from leadline.messages import envelope, topology
-from leadline.messages.received import Received
+from leadline.messages import topology
 from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.sync import jobs, portals

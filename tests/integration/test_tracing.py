@@ -19,9 +19,9 @@ from pika.exceptions import AMQPConnectionError
 from werkzeug.serving import make_server
 from werkzeug.wsgi import get_input_stream
 
+from leadline.connector.message import Received
+from leadline.connector.post import Courier
 from leadline.messages import topology
-from leadline.messages.courier import Courier
-from leadline.messages.received import Received
 from leadline.runtime.serving.serve import build_app
 from leadline.runtime.telemetry import tracing
 from leadline.settings import settings
@@ -219,7 +219,7 @@ def test_without_the_variables_nothing_of_opentelemetry_is_imported(folder: str)
     code = (
         "import sys; from pathlib import Path;"
         "from leadline.runtime.serving.serve import build_app;"
-        f"build_app(Path({folder!r})); import leadline.messages.connector;"
+        f"build_app(Path({folder!r})); import leadline.connector.consumer;"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     command = [sys.executable, "-c", code]

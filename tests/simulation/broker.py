@@ -13,10 +13,11 @@ from typing import Any
 import orjson
 import pika
 
+from leadline.connector import envelope
+from leadline.connector.message import ATTEMPT_HEADER, SERVED, Received, Verdict, attempt_of
 from leadline.errors import BadMessage
-from leadline.messages import envelope, topology
-from leadline.messages.delivery import CORRELATION_ID, NO_ID, TRACEPARENT, Delivery
-from leadline.messages.received import ATTEMPT_HEADER, SERVED, Received, Verdict, attempt_of
+from leadline.messages import topology
+from leadline.messages.cloudevents import CORRELATION_ID, NO_ID, TRACEPARENT, Delivery
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.telemetry import trace_context
 from tests.simulation.world import Mailbox, Process, Signal, World

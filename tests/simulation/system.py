@@ -11,6 +11,7 @@ import orjson
 import pika
 import redis
 
+from leadline.connector.message import SERVED, Verdict
 from leadline.errors import (
     BitrixError,
     DependencyDown,
@@ -19,8 +20,7 @@ from leadline.errors import (
 )
 from leadline.ledger import accept
 from leadline.messages import contract, topology
-from leadline.messages.delivery import Delivery
-from leadline.messages.received import SERVED, Verdict
+from leadline.messages.cloudevents import Delivery
 from leadline.runtime.redis import reachable
 from leadline.settings import settings
 from leadline.sync import jobs, worker

@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from leadline.bitrix24.webhook import Webhook
+from leadline.connector.consumer import Connector
 from leadline.errors import BadConfiguration
-from leadline.messages.connector import Connector
 from leadline.runtime import cleartext
 from leadline.runtime.postgres.connection import connect_options
 from leadline.runtime.postgres.pool import Database

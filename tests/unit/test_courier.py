@@ -6,9 +6,9 @@ from unittest.mock import Mock
 import pika
 import pytest
 
-from leadline.messages import envelope
-from leadline.messages.courier import Courier
-from leadline.messages.received import Received
+from leadline.connector import envelope
+from leadline.connector.message import Received
+from leadline.connector.post import Courier
 from leadline.settings import settings
 
 

@@ -9,8 +9,8 @@ import pika
 import pytest
 from pika.exceptions import ConnectionWrongStateError
 
-from leadline.messages.deliveries import Deliveries
-from leadline.messages.received import SERVED, Received, Verdict
+from leadline.connector.inflight import Deliveries
+from leadline.connector.message import SERVED, Received, Verdict
 from leadline.runtime.rabbitmq.connection import Message
 
 WAIT_S = 10

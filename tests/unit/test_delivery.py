@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
+from leadline.connector.message import attempt_of
 from leadline.errors import BadMessage, InvalidRequest
 from leadline.messages import topology
-from leadline.messages.delivery import HISTORY, Delivery, attributes, history_of, receive
-from leadline.messages.received import attempt_of
+from leadline.messages.cloudevents import HISTORY, Delivery, attributes, history_of, receive
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.trace_context import Trace
 from tests.unit.conftest import Configure

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from leadline.bitrix24.leads import Agreed, State
-from leadline.messages.journey import Journey, Try
+from leadline.messages.attempt_log import Journey, Try
 from leadline.sync.entry import Answered, Entry, Owed, Settlement, UnreadableEntry
 from tests.unit.entries import entry, known, owed
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
-from leadline.messages import envelope
-from leadline.messages.delivery import Delivery, attributes, receive
-from leadline.messages.received import Received
+from leadline.connector import envelope
+from leadline.connector.message import Received
+from leadline.messages.cloudevents import Delivery, attributes, receive
 from leadline.runtime.telemetry import trace_context
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

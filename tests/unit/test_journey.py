@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline.messages import journey
-from leadline.messages.journey import MAX_ERROR, MAX_HEADER, MAX_TRIES, Journey
+from leadline.messages import attempt_log
+from leadline.messages.attempt_log import MAX_ERROR, MAX_HEADER, MAX_TRIES, Journey
 
 
 def test_a_journey_goes_through_a_header_unchanged() -> None:
     told = Journey(1).tried(2, "Портал не отвечает").tried(3, None)
-    assert journey.of_header(told.header()) == told
+    assert attempt_log.of_header(told.header()) == told
 
 
 @given(st.lists(st.text(st.characters(max_codepoint=0x7FF, exclude_categories=["Cs"])), max_size=3))
@@ -23,7 +23,7 @@ def test_three_attempts_fit_into_a_header_whatever_their_errors(errors: list[str
     header = told.header()
     if header is not None:
         assert len(header) <= MAX_HEADER
-        assert journey.of_header(header) is not None
+        assert attempt_log.of_header(header) is not None
 
 
 def test_two_long_russian_errors_and_a_last_attempt_are_told() -> None:
@@ -50,5 +50,5 @@ def test_the_replys_reason_is_the_last_attempts_error() -> None:
     ["", "#", "bm90IGpzb24", base64.urlsafe_b64encode(b'{"tries": [{"at_ms": -1}]}').decode()],
 )
 def test_what_makes_no_sense_tells_nothing(header: str) -> None:
-    assert journey.of_header(header) is None
-    assert journey.of_header(None) is None
+    assert attempt_log.of_header(header) is None
+    assert attempt_log.of_header(None) is None

@@ -12,8 +12,8 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 from redis import RedisError
 
+from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError
-from leadline.messages.depths import depths
 from leadline.runtime.postgres.pool import Database
 from leadline.runtime.redis import connect
 from local.edge import checks

@@ -1,4 +1,4 @@
-"""From RabbitMQ to the event functions: `python -m leadline.messages.connector`.
+"""From RabbitMQ to the event functions: `python -m leadline.connector.consumer`.
 
 `LEADLINE_ROUTES` maps queues to functions: `{"bitrix_queue": "http://bitrix-handler:8080/"}`.
 A message is acknowledged only after its function has answered 2xx. When the function can't serve it
@@ -23,12 +23,12 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
+from leadline.connector.auxiliary_queues import AuxiliaryQueues
+from leadline.connector.inflight import THREADS, Deliveries
+from leadline.connector.message import Received, attempt_of
+from leadline.connector.post import Courier
 from leadline.errors import BadConfiguration
 from leadline.messages import topology
-from leadline.messages.auxiliary import AuxiliaryQueues
-from leadline.messages.courier import Courier
-from leadline.messages.deliveries import THREADS, Deliveries
-from leadline.messages.received import Received, attempt_of
 from leadline.runtime import cleartext, secrets
 from leadline.runtime.rabbitmq.connection import parameters
 from leadline.runtime.secrets import Address

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 import orjson
 import urllib3
 
-from leadline.messages import envelope
+from leadline.connector import envelope
+from leadline.connector.envelope import Event
+from leadline.connector.message import SERVED, Received, Verdict
+from leadline.messages.cloudevents import TRACEPARENT
 from leadline.messages.contract import readable
-from leadline.messages.delivery import TRACEPARENT
-from leadline.messages.envelope import Event
-from leadline.messages.received import SERVED, Received, Verdict
 from leadline.runtime.telemetry import metrics, tracing
 from leadline.runtime.telemetry.tracing import Span
 from leadline.settings import settings

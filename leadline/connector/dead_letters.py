@@ -18,11 +18,11 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import NackError, UnroutableError
 
+from leadline.connector.message import ATTEMPT_HEADER
+from leadline.connector.queue_depths import connected, depth
 from leadline.errors import BrokerDown
 from leadline.messages import topology
-from leadline.messages.delivery import RESENT
-from leadline.messages.depths import connected, depth
-from leadline.messages.received import ATTEMPT_HEADER
+from leadline.messages.cloudevents import RESENT
 from leadline.settings import settings
 
 #: What death wrote on a message; a replay goes out without it, its attempts counted anew.

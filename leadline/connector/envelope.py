@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from leadline.messages.delivery import (
+from leadline.connector.message import Received
+from leadline.messages.cloudevents import (
     ATTEMPT,
     BATCHED,
     CORRELATION_ID,
@@ -17,7 +18,6 @@ from leadline.messages.delivery import (
     RESENT,
     TRACEPARENT,
 )
-from leadline.messages.received import Received
 from leadline.runtime.http import auth
 from leadline.runtime.http.endpoint import is_json
 

@@ -12,9 +12,9 @@ import pika
 import structlog
 from pika.exceptions import ChannelClosedByBroker
 
+from leadline.connector.queue_depths import connected
 from leadline.errors import BrokerDown
 from leadline.messages import topology
-from leadline.messages.depths import connected
 from leadline.runtime import secrets
 from leadline.runtime.rabbitmq.connection import Message, Queue
 from leadline.runtime.rabbitmq.publisher import Done, Publisher

@@ -18,9 +18,9 @@ import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ConnectionWrongStateError
 
-from leadline.messages.auxiliary import AuxiliaryQueues
-from leadline.messages.courier import Courier
-from leadline.messages.received import SERVED, Received, Verdict
+from leadline.connector.auxiliary_queues import AuxiliaryQueues
+from leadline.connector.message import SERVED, Received, Verdict
+from leadline.connector.post import Courier
 from leadline.runtime.telemetry import metrics
 
 logger = structlog.get_logger()

@@ -1,0 +1,1 @@
+"""The connector: messages out of RabbitMQ's queues, by HTTP into functions."""
