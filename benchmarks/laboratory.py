@@ -18,7 +18,7 @@ from benchmarks import processes
 from leadline.bitrix24.token_bucket import TokenBucket
 from leadline.runtime.postgres.migrate import migrate
 from leadline.settings import settings
-from leadline.sync.queue import WorkQueue
+from leadline.workqueue.queue import WorkQueue
 from local.private.servers import PrivateServer, dying_with_us, private
 from local.private.system import PrivateSystem
 from local.private.waiting import eventually

@@ -21,8 +21,8 @@ from leadline.messages import contract, topology
 from leadline.messages.cloudevents import OUTCOME
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
-from leadline.sync import driver
-from leadline.sync.keys import JOBS
+from leadline.workqueue import rq_jobs
+from leadline.workqueue.keys import JOBS
 from local.private.servers import dying_with_us
 from local.private.waiting import NotInTime, eventually
 from local.runner.program import CHECKOUT, Group, Program, Stage
@@ -60,7 +60,7 @@ def _jobs(laboratory: Laboratory, jobs: int) -> float:
         queue = Queue(JOBS, connection=client, serializer=JSONSerializer)
         for _ in range(jobs):
             queue.enqueue(
-                f"{__name__}.nothing", job_timeout=driver.JOB_TIMEOUT_S, result_ttl=_WITHIN_S
+                f"{__name__}.nothing", job_timeout=rq_jobs.JOB_TIMEOUT_S, result_ttl=_WITHIN_S
             )
         worker = _worker(laboratory)
         try:

@@ -9,8 +9,9 @@ from flask import Request
 from leadline.ledger import holds, relay
 from leadline.runtime.http.endpoint import Answer, answer, endpoint
 from leadline.runtime.telemetry import metrics
-from leadline.sync import portal_check, stages, witness
-from leadline.sync.waiting import Waiting
+from leadline.sync import portal_check, stages
+from leadline.workqueue import postgres_rollback
+from leadline.workqueue.pending import Waiting
 
 
 def _read_gauges() -> None:
@@ -35,7 +36,7 @@ metrics.read_at_scrape(_read_gauges)
 def outbox_relay(_request: Request) -> Answer:
     """200 with what was done; 503 while Postgres or RabbitMQ is away."""
     _restore_hold()
-    witness.check()
+    postgres_rollback.check()
     swept = relay.run(Waiting().of)
     stages.refresh()
     portal_check.run()

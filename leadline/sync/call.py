@@ -12,7 +12,6 @@ from leadline.bitrix24.operating_budget import Reserved
 from leadline.errors import BitrixError, OutcomeUnknown, TooLate
 from leadline.runtime import clock
 from leadline.sync import metrics, portals, replies, request, story
-from leadline.sync.entry import Entry, Settlement
 from leadline.sync.plan import (
     LookUp,
     Write,
@@ -23,9 +22,10 @@ from leadline.sync.plan import (
     looked_up,
     unclear,
 )
-from leadline.sync.queue import Leased, WorkQueue
 from leadline.sync.request import Request, Step
 from leadline.sync.spans import Spans
+from leadline.workqueue.entry import Entry, Settlement
+from leadline.workqueue.queue import Leased, WorkQueue
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import structlog
 
 from leadline.sync import metrics, portals
-from leadline.sync.queue import RECENT_MS, Leased, WorkQueue
+from leadline.workqueue.queue import RECENT_MS, Leased, WorkQueue
 
 log = structlog.get_logger()
 

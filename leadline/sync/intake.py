@@ -20,9 +20,9 @@ from leadline.messages.cloudevents import (
     number,
 )
 from leadline.runtime.telemetry import metrics, trace_context
-from leadline.sync import driver
-from leadline.sync.entry import Answered, Arrival, Owed
-from leadline.sync.queue import work_queue
+from leadline.workqueue import rq_jobs
+from leadline.workqueue.entry import Answered, Arrival, Owed
+from leadline.workqueue.queue import work_queue
 
 log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ def take(deliveries: Sequence[Delivery]) -> None:
         _tell(arrival, is_taken=waiting_jobs is not None)
     if 0 in waiting:
         JOBS.inc()
-        log.info("job enqueued", job_id=driver.enqueue())
+        log.info("job enqueued", job_id=rq_jobs.enqueue())
 
 
 def _tell(arrival: Arrival, *, is_taken: bool) -> None:

@@ -2,10 +2,11 @@
 
 from leadline.errors import BitrixError
 from leadline.runtime.redis import reachable
-from leadline.sync import driver, portals
+from leadline.sync import portals
 from leadline.sync.call import Call
 from leadline.sync.gather import gather, turn
-from leadline.sync.queue import WorkQueue, work_queue
+from leadline.workqueue import rq_jobs
+from leadline.workqueue.queue import WorkQueue, work_queue
 
 
 def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - says in RQ's history which portal
@@ -31,10 +32,10 @@ def _serve(queue: WorkQueue) -> int:
             return 0
         leased = gather(queue, name)
     # Who came while this batch was gathered belongs to the next job.
-    driver.wake()
+    rq_jobs.wake()
     if not leased.entries:
         return 0
     try:
         return Call(leased, queue).run()
     finally:
-        driver.wake()
+        rq_jobs.wake()

@@ -1,8 +1,8 @@
 """What a worker counts."""
 
 from leadline.runtime.telemetry.metrics import Counter, Gauge, Histogram
-from leadline.sync.outage import Outage
-from leadline.sync.reach import KINDS
+from leadline.workqueue.outage import Outage
+from leadline.workqueue.reachability import KINDS
 
 EVENTS = Counter(
     "leadline_events_total",

@@ -22,7 +22,7 @@ from leadline.errors import (
     RequestRejected,
 )
 from leadline.settings import settings
-from leadline.sync.entry import Answered, Entry, Fields, Outcome, Owed, Settlement
+from leadline.workqueue.entry import Answered, Entry, Fields, Outcome, Owed, Settlement
 
 #: Waits after the first and the second failed attempt; the third is the last.
 RETRY_DELAYS_MS = (2000, 4000)

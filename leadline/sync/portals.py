@@ -26,9 +26,9 @@ from leadline.runtime import secrets
 from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.sync import metrics
-from leadline.sync.outage import Outage
-from leadline.sync.queue import work_queue
-from leadline.sync.shared import crm_mode, paused, presence, reach, token_bucket
+from leadline.workqueue.outage import Outage
+from leadline.workqueue.portal_state import crm_mode, paused, presence, reach, token_bucket
+from leadline.workqueue.queue import work_queue
 
 __all__ = [
     "budget",

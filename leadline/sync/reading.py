@@ -11,8 +11,8 @@ from leadline.bitrix24.client import Answer, Batch
 from leadline.bitrix24.command import Command
 from leadline.errors import BitrixError, OutcomeUnknown, PortalDown, Refused, Unavailable
 from leadline.sync import portals
-from leadline.sync.queue import work_queue
 from leadline.sync.request import Request
+from leadline.workqueue.queue import work_queue
 
 #: While users are due, a call is made this often only.
 GIVE_WAY_S = 2.0

@@ -11,7 +11,7 @@ from leadline.runtime import secrets
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.settings import settings
-from leadline.sync.entry import Answered, Entry, Owed
+from leadline.workqueue.entry import Answered, Entry, Owed
 
 log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from leadline.errors import BitrixError
 from leadline.runtime.telemetry import tracing
 from leadline.runtime.telemetry.tracing import Span
-from leadline.sync.entry import Entry, Owed, Settlement
 from leadline.sync.request import Request
+from leadline.workqueue.entry import Entry, Owed, Settlement
 
 
 class Spans:

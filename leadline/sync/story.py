@@ -4,9 +4,9 @@ import structlog
 
 from leadline.errors import BitrixError
 from leadline.sync import metrics
-from leadline.sync.entry import Entry, Owed, Settlement
 from leadline.sync.plan import MAX_ATTEMPTS
 from leadline.sync.request import Request
+from leadline.workqueue.entry import Entry, Owed, Settlement
 
 log = structlog.get_logger()
 

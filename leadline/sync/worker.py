@@ -20,11 +20,12 @@ from leadline.runtime import secrets
 from leadline.runtime.redis import connect
 from leadline.runtime.serving.health import Pulse, serve_probes
 from leadline.runtime.telemetry import log, tracing
-from leadline.sync import driver, metrics, portals
 from leadline.sync import jobs as _preloaded  # noqa: F401 - the first job shall not wait for it
-from leadline.sync.call_job import CallJob
-from leadline.sync.keys import JOBS
-from leadline.sync.queue import work_queue
+from leadline.sync import metrics, portals
+from leadline.workqueue import rq_jobs
+from leadline.workqueue.call_job import CallJob
+from leadline.workqueue.keys import JOBS
+from leadline.workqueue.queue import work_queue
 
 logger = structlog.get_logger()
 
@@ -99,7 +100,7 @@ def alarm(
             portals.presence().report(worker)
             reported.beat()
             work_queue().remembers_since_ms()
-            driver.trim_history()
+            rq_jobs.trim_history()
             wait_s = min(wait_s, _look())
         except (QueueDown, redis.RedisError):
             logger.warning("alarm can't reach Redis")
@@ -120,10 +121,10 @@ def _look() -> float:
     is_idle = not depth.due and not depth.leased and depth.next_in_s is None
     if portals.claim_probe(pause, is_idle=is_idle):
         portals.want_probe()
-        driver.enqueue(at_front=True)
+        rq_jobs.enqueue(at_front=True)
     if not depth.due or pause is not None:
         return next_in_s
-    driver.wake()
+    rq_jobs.wake()
     return max(AFTER_WAKE_S, next_in_s)
 
 

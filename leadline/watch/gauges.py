@@ -20,10 +20,11 @@ from leadline.runtime import secrets
 from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry.metrics import Gauge
 from leadline.settings import settings
-from leadline.sync import portals, shared
+from leadline.sync import portals
 from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, tell_pause, tell_reach
-from leadline.sync.presence import FORGET_AFTER_S
-from leadline.sync.queue import work_queue
+from leadline.workqueue import portal_state
+from leadline.workqueue.queue import work_queue
+from leadline.workqueue.worker_heartbeats import FORGET_AFTER_S
 
 #: However many ask, the servers are asked this often at most.
 KEEP_S = 5.0
@@ -117,13 +118,13 @@ def _rabbitmq() -> None:
 
 
 def _redis() -> None:
-    depth, silence_s = work_queue().depth(), shared.presence().silence_s()
+    depth, silence_s = work_queue().depth(), portal_state.presence().silence_s()
     DUE.set(depth.due)
     IN_CALL.set(depth.leased)
     SILENCE.set(FORGET_AFTER_S if silence_s is None else silence_s)
-    tell_pause(shared.paused().state())
-    tell_reach(shared.reach().state())
-    TOKENS.set(shared.token_bucket().tokens())
+    tell_pause(portal_state.paused().state())
+    tell_reach(portal_state.reach().state())
+    TOKENS.set(portal_state.token_bucket().tokens())
     LIMIT.set(settings().operating_limit_s)
     used = portals.budget().used_s(leads.METHODS)
     USED.replace({(method,): used_s for method, used_s in used.items()})

@@ -12,7 +12,7 @@ from leadline.ledger import holds
 from leadline.ledger.holds import Hold
 from leadline.runtime import secrets
 from leadline.runtime.redis import reachable
-from leadline.sync.shared import paused
+from leadline.workqueue.portal_state import paused
 
 log = structlog.get_logger()
 

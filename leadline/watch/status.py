@@ -15,8 +15,8 @@ from leadline.messages import topology
 from leadline.runtime import secrets
 from leadline.runtime.postgres import installation
 from leadline.settings import settings
-from leadline.sync import shared
-from leadline.sync.queue import work_queue
+from leadline.workqueue import portal_state
+from leadline.workqueue.queue import work_queue
 
 
 def part(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def queues() -> dict[str, Any]:
 def work() -> dict[str, Any]:
     """What waits for calls to Bitrix24, and whether anybody makes them."""
     depth, next_s = work_queue().depth(), work_queue().next_due_in_s()
-    silence_s = shared.presence().silence_s()
+    silence_s = portal_state.presence().silence_s()
     return {
         "users_due": depth.due,
         "users_in_a_call": depth.leased,
@@ -68,7 +68,7 @@ def work() -> dict[str, Any]:
 
 def portal() -> dict[str, Any]:
     """Whether calls are made and answered, if not why, and how much of the limit is free."""
-    pause, unreachable = shared.paused().state(), shared.reach().state()
+    pause, unreachable = portal_state.paused().state(), portal_state.reach().state()
     told: dict[str, Any] = {"paused": pause is not None}
     if pause is not None:
         probe = None if pause.is_held else datetime.fromtimestamp(pause.next_probe_at, UTC)
@@ -86,7 +86,7 @@ def portal() -> dict[str, Any]:
             "unreachable_kind": unreachable.code,
             "unreachable_reason": unreachable.reason,
         }
-    return told | {"requests_left": round(shared.token_bucket().level(), 2)}
+    return told | {"requests_left": round(portal_state.token_bucket().level(), 2)}
 
 
 def rate() -> dict[str, Any]:
@@ -95,5 +95,5 @@ def rate() -> dict[str, Any]:
         "limit_per_s": settings().rate_per_s,
         "burst": settings().burst,
         "slot_s": token_bucket.SLOT_S,
-        "sent": shared.token_bucket().sent(),
+        "sent": portal_state.token_bucket().sent(),
     }

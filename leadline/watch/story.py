@@ -8,9 +8,9 @@ from leadline.errors import QueueDown
 from leadline.ledger.journeys import last_events
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import Journey
-from leadline.sync.queue import work_queue
 from leadline.users import queries
 from leadline.users.model import UserId
+from leadline.workqueue.queue import work_queue
 
 Step = dict[str, Any]
 

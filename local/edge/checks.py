@@ -11,11 +11,11 @@ from leadline.runtime.postgres.connection import Session, connect_options
 from leadline.runtime.rabbitmq.connection import parameters
 from leadline.runtime.redis import connect
 from leadline.settings import settings
-from leadline.sync.keys import prefix
-from leadline.sync.outage import Outage
-from leadline.sync.pause import Pause
-from leadline.sync.presence import Presence
-from leadline.sync.reach import KINDS, NO_ANSWER, Reach
+from leadline.workqueue.circuit_breaker import Pause
+from leadline.workqueue.keys import prefix
+from leadline.workqueue.outage import Outage
+from leadline.workqueue.reachability import KINDS, NO_ANSWER, Reach
+from leadline.workqueue.worker_heartbeats import Presence
 from local.edge.config import Relay
 
 #: For everything a check does together.

@@ -6,7 +6,7 @@ import kubernetes_validate
 import pytest
 
 from leadline.connector import post
-from leadline.sync import driver
+from leadline.workqueue import rq_jobs
 from tests.deploy.kinds import CUSTOM
 from tests.deploy.manifests import (
     SERVING,
@@ -83,7 +83,7 @@ def test_what_keeps_running_is_probed_on_paths_that_ask_no_server(name: str) -> 
 def test_a_worker_may_finish_its_job_and_a_connector_its_deliveries() -> None:
     timeout: Any = post.TIMEOUT
     delivery_s = timeout.connect_timeout + timeout.read_timeout
-    for name, longest_s in {"worker": driver.JOB_TIMEOUT_S, "connector": delivery_s}.items():
+    for name, longest_s in {"worker": rq_jobs.JOB_TIMEOUT_S, "connector": delivery_s}.items():
         assert workloads()[name].pod["terminationGracePeriodSeconds"] > longest_s
 
 

@@ -15,7 +15,7 @@ import requests
 import yaml
 
 from leadline.messages import topology
-from leadline.sync.keys import JOBS, prefix
+from leadline.workqueue.keys import JOBS, prefix
 from local.logins import table
 from tests.e2e.test_cli import leadline
 from tests.faults import wire

@@ -37,7 +37,7 @@ SERVERS = ("postgres", "rabbitmq", "redis", "bitrix24")
 UNSEALED = "bitrix24 unsealed"
 #: How long the portal lets a request run here; time-outs, leases and waits follow from it.
 REQUEST_LIMIT_S = 3
-#: `leadline.sync.queue`: who is frozen for longer has lost its lease.
+#: `leadline.workqueue.queue`: who is frozen for longer has lost its lease.
 LEASE_S = REQUEST_LIMIT_S + 20
 #: The portal's request limit here: low enough to be reached.
 RATE = Rate(per_s=2, burst=12)

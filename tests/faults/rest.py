@@ -4,7 +4,7 @@ import redis
 import requests
 
 from leadline.messages import topology
-from leadline.sync.queue import WorkQueue
+from leadline.workqueue.queue import WorkQueue
 from tests.faults.bench import Bench
 from tests.faults.injections import IN_THE_WAY
 from tests.servers import eventually

@@ -32,8 +32,8 @@ from leadline.runtime.postgres import pool
 from leadline.runtime.postgres.connection import Session
 from leadline.runtime.telemetry import trace_context
 from leadline.sync import replies
-from leadline.sync.queue import WorkQueue
 from leadline.users import stages
+from leadline.workqueue.queue import WorkQueue
 from tests.unit.conftest import SECRETS
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"

@@ -8,7 +8,7 @@ import redis
 
 from leadline.bitrix24.client import Timing
 from leadline.bitrix24.operating_budget import BATCH, PROBE, Budget
-from leadline.sync.queue import WorkQueue
+from leadline.workqueue.queue import WorkQueue
 
 LIMIT_S = 480.0
 METHOD = "crm.item.add"

@@ -21,10 +21,11 @@ from leadline.bitrix24.operating_budget import PROBE
 from leadline.errors import BitrixError
 from leadline.messages import topology
 from leadline.settings import settings
-from leadline.sync import driver, jobs, portals
-from leadline.sync.entry import Arrival, Owed
+from leadline.sync import jobs, portals
 from leadline.sync.plan import Write, plan
-from leadline.sync.queue import work_queue
+from leadline.workqueue import rq_jobs
+from leadline.workqueue.entry import Arrival, Owed
+from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Control
 from tests.servers import eventually
 
@@ -136,12 +137,12 @@ def test_users_that_come_one_by_one_share_calls_and_jobs(
         while waiting.get():
             jobs.call_bitrix24("main")
 
-    monkeypatch.setattr(driver, "enqueue", enqueue)
+    monkeypatch.setattr(rq_jobs, "enqueue", enqueue)
     with ThreadPoolExecutor(4) as pool:
         served = pool.map(work, range(4))
         for user_id in range(1, 301):
             if put(user_id) == 0:
-                driver.enqueue()
+                rq_jobs.enqueue()
         eventually(is_idle, 60, "all is settled")
         for _ in range(4):
             waiting.put(None)
@@ -167,7 +168,7 @@ def test_a_job_calls_the_next_one_before_it_is_busy_itself(
         before_each_call.append(len(enqueued))
         return call(portal, commands, **more)
 
-    monkeypatch.setattr(driver, "enqueue", enqueue)
+    monkeypatch.setattr(rq_jobs, "enqueue", enqueue)
     monkeypatch.setattr(Portal, "call", observed)
     for user_id in range(1, 61):
         put(user_id)
@@ -219,7 +220,7 @@ def test_one_bad_command_harms_no_other(control: Control, amqp_url: str) -> None
 def test_a_revoked_webhook_pauses_all_and_costs_no_attempt(
     control: Control, workers: Callable[[int], None], amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.5, 0.5))
+    monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.5, 0.5))
     control("settings", "PUT", {"mode": "revoked"})
     for user_id in range(1, 101):
         put(user_id)
@@ -357,7 +358,7 @@ def test_a_worker_that_was_frozen_since_it_leased_does_not_call(
 ) -> None:
     put(1)
     with monkeypatch.context() as frozen:
-        frozen.setattr("leadline.sync.queue.SEND_WITHIN_S", -1.0)
+        frozen.setattr("leadline.workqueue.queue.SEND_WITHIN_S", -1.0)
         jobs.call_bitrix24("main")
     assert control("calls")["requests"] == 0
     eventually(lambda: jobs.call_bitrix24("main") == 1, 10, "it is served as if nothing had been")

@@ -6,8 +6,9 @@ import pytest
 
 from leadline.bitrix24.crm_mode import SIMPLE_MODE
 from leadline.errors import PortalDown
-from leadline.sync import driver, jobs, portal_stages, portals, worker
-from leadline.sync.queue import work_queue
+from leadline.sync import jobs, portal_stages, portals, worker
+from leadline.workqueue import rq_jobs
+from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Control
 from tests.integration.test_calls import is_idle, put
 from tests.servers import eventually
@@ -20,7 +21,7 @@ def connected(
     assert in_redis
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.1, 0.1))
+    monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
 
 
 @pytest.fixture(params=["converted", "gone"])
@@ -42,9 +43,9 @@ def is_paused_for_it() -> bool:
 
 def do_jobs() -> None:
     """What RQ's workers would do: all jobs that have been enqueued."""
-    while jobs_left := driver.jobs().jobs:
+    while jobs_left := rq_jobs.jobs().jobs:
         for job in jobs_left:
-            driver.jobs().remove(job)
+            rq_jobs.jobs().remove(job)
             job.perform()
 
 

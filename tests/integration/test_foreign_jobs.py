@@ -12,9 +12,9 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client
-from leadline.sync import driver
-from leadline.sync.call_job import JOB, CallJob
-from leadline.sync.keys import JOBS
+from leadline.workqueue import rq_jobs
+from leadline.workqueue.call_job import JOB, CallJob
+from leadline.workqueue.keys import JOBS
 
 pytestmark = pytest.mark.usefixtures("in_redis")
 
@@ -37,7 +37,7 @@ def enqueue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 def work() -> None:
     """A worker as ours is made, until the queue is empty."""
     worker = SimpleWorker(
-        [driver.jobs()], connection=client(), serializer=JSONSerializer, job_class=CallJob
+        [rq_jobs.jobs()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
     worker.work(burst=True, logging_level="CRITICAL")
 
@@ -49,7 +49,7 @@ FORGED: list[list[Any]] = [
     ["system", "os", ["touch {file}"], {}],
     [JOB, None, ["main"], {}],
     [JOB, None, [], {"portal": "another"}],
-    ["leadline.sync.driver.trim_history", None, [], {}],
+    ["leadline.workqueue.rq_jobs.trim_history", None, [], {}],
 ]
 
 
@@ -61,7 +61,7 @@ def test_a_job_that_is_none_of_ours_runs_nothing(
     job_id = enqueue(json.loads(json.dumps(call).replace("{file}", str(file))))
     work()
     assert not file.exists()
-    assert FailedJobRegistry(queue=driver.jobs()).get_job_ids() == [job_id]
+    assert FailedJobRegistry(queue=rq_jobs.jobs()).get_job_ids() == [job_id]
 
 
 def test_callbacks_and_web_hooks_of_a_job_are_not_called(
@@ -74,4 +74,4 @@ def test_callbacks_and_web_hooks_of_a_job_are_not_called(
     enqueue(ours, webhooks=hooks, **dict.fromkeys(names, callback))
     work()
     assert "<CallJob" not in capfd.readouterr().out
-    assert FailedJobRegistry(queue=driver.jobs()).get_job_ids() == []
+    assert FailedJobRegistry(queue=rq_jobs.jobs()).get_job_ids() == []

@@ -23,8 +23,8 @@ from leadline.messages.contract import Reply
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import installation, pool
 from leadline.runtime.postgres.migrate import migrate
-from leadline.sync import witness
 from leadline.users.model import Move, NewUser
+from leadline.workqueue import postgres_rollback
 from local.runner.servers.postgres import Postgres, binary
 from tests.integration.conftest import in_threads, rows
 from tests.integration.test_relay import messages
@@ -203,14 +203,14 @@ def put_back(tmp_path: Path, use: Use) -> Iterator[tuple[Event, Event, Event]]:
         migrate(one.url)
         use(functions_url(one))
         known = create()
-        witness.check()
+        postgres_rollback.check()
         one.stop()
         data, copy = one.state.root / "postgres", tmp_path / "copy"
         shutil.copytree(data, copy)
         one.start()
         use(functions_url(one))
         lost_move, lost_user = move(known, "JUNK"), create()
-        witness.check()
+        postgres_rollback.check()
         one.stop()
         shutil.rmtree(data)
         copy.rename(data)
@@ -221,7 +221,7 @@ def put_back(tmp_path: Path, use: Use) -> Iterator[tuple[Event, Event, Event]]:
 
 @pytest.fixture
 def at_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(witness, "_looks", Interval(0))
+    monkeypatch.setattr(postgres_rollback, "_looks", Interval(0))
 
 
 @pytest.mark.usefixtures("in_redis", "at_each_tick")
@@ -229,7 +229,7 @@ def test_a_data_folder_is_put_back_and_redis_remembers_more(
     put_back: tuple[Event, Event, Event],
 ) -> None:
     known, lost_move, lost_user = put_back
-    witness.check()
+    postgres_rollback.check()
     moved, newcomer = move(known, "PROCESSED"), create()
     assert moved.version == lost_move.version
     assert (moved.history or 0) > (lost_move.history or 0)

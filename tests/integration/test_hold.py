@@ -10,11 +10,12 @@ from leadline.errors import PortalDown
 from leadline.ledger import holds
 from leadline.runtime.redis import client
 from leadline.settings import settings
-from leadline.sync import jobs, keys
-from leadline.sync.pause import Pause
-from leadline.sync.queue import work_queue
-from leadline.sync.shared import paused
+from leadline.sync import jobs
 from leadline.watch import hold
+from leadline.workqueue import keys
+from leadline.workqueue.circuit_breaker import Pause
+from leadline.workqueue.portal_state import paused
+from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Answer, served
 from tests.integration.test_calls import put
 

@@ -13,10 +13,11 @@ from leadline.messages.cloudevents import ATTEMPT, CHANGED, RESENT, SENT, STAGE_
 from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.log import add_context
-from leadline.sync import driver, intake
-from leadline.sync.entry import Entry
+from leadline.sync import intake
 from leadline.sync.plan import LookUp, Nothing, Plan, Write, applied, plan
-from leadline.sync.queue import work_queue
+from leadline.workqueue import rq_jobs
+from leadline.workqueue.entry import Entry
+from leadline.workqueue.queue import work_queue
 
 pytestmark = pytest.mark.usefixtures("in_redis")
 
@@ -46,7 +47,7 @@ def test_many_events_are_put_in_at_once_and_wake_one_worker(
     bound = structlog.wrap_logger(None, processors)
     monkeypatch.setattr(intake, "log", bound)
     intake.take([delivery(user, call=f"call-{user}") for user in range(1, 21)])
-    assert driver.jobs().count == 1
+    assert rq_jobs.jobs().count == 1
     told = [line for line in logged.entries if line["event"] == "event received"]
     assert [line["correlation_id"] for line in told] == [f"call-{user}" for user in range(1, 21)]
     assert [line["user_id"] for line in told] == [*range(1, 21)]
@@ -57,7 +58,7 @@ def test_where_one_can_never_be_served_none_is_put_in() -> None:
     with pytest.raises(BadMessage):
         intake.take([delivery(1), delivery(2, queue="elsewhere"), delivery(3)])
     assert waiting() == {}
-    assert driver.jobs().count == 0
+    assert rq_jobs.jobs().count == 0
 
 
 def test_events_of_one_user_without_versions_keep_their_order() -> None:
@@ -107,9 +108,9 @@ def test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender() -> N
     since_ms = work_queue().remembers_since_ms() + 10_000  # so far may clocks be apart
     intake.take([versioned(2, **{SENT: str(since_ms - 1)})])
     assert waiting() == {}
-    assert driver.jobs().count == 0
+    assert rq_jobs.jobs().count == 0
     intake.take([versioned(2, **{SENT: str(since_ms + 1)})])
-    assert driver.jobs().count == 1
+    assert rq_jobs.jobs().count == 1
 
 
 @pytest.mark.usefixtures("old_memory")

@@ -8,9 +8,10 @@ import pytest
 
 from leadline.errors import PortalDown
 from leadline.runtime.redis import client
-from leadline.sync import jobs, keys, portal_stages, portals, reach
-from leadline.sync.pause import Pause
-from leadline.sync.queue import work_queue
+from leadline.sync import jobs, portal_stages, portals
+from leadline.workqueue import keys, reachability
+from leadline.workqueue.circuit_breaker import Pause
+from leadline.workqueue.queue import work_queue
 from local.edge import checks
 from tests.integration.conftest import Control
 from tests.integration.test_calls import put
@@ -30,7 +31,7 @@ def connected(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed request counts at once."""
-    monkeypatch.setattr(reach, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(reachability, "PATIENCE_S", 0.0)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def what_healthz_says(url: str) -> str:
 def test_clocks_of_workers_that_differ_do_not_make_more_probes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.2, 30))
+    monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.2, 30))
     portals.paused().begin(PortalDown("the plan has expired"))
     time.sleep(0.3)  # the first probe is due, and the next one half a minute later
     workers = [Pause(client(), keys.prefix("main")) for _ in range(8)]
@@ -80,7 +81,7 @@ def test_a_redis_whose_clock_was_set_back_does_not_prolong_a_pause() -> None:
 def test_each_request_has_a_token_probes_and_stages_too(
     control: Control, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.1, 0.1))
+    monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
     portal_stages.read()
     control("settings", "PUT", {"mode": mode})
     for user_id in range(1, 21):
@@ -113,9 +114,9 @@ def test_a_portal_that_refuses_connections_is_seen_as_unreachable(in_redis: str)
         jobs.call_bitrix24("main")
     found = portals.reach().state()
     assert found is not None
-    assert found.code == reach.NO_CONNECTION
+    assert found.code == reachability.NO_CONNECTION
     assert "unreachable" in what_healthz_says(in_redis)
-    assert reach.NO_CONNECTION in what_healthz_says(in_redis)
+    assert reachability.NO_CONNECTION in what_healthz_says(in_redis)
 
 
 @pytest.mark.usefixtures("nowhere")
@@ -128,10 +129,10 @@ def test_one_lost_answer_does_not_make_a_portal_unreachable() -> None:
 @pytest.mark.parametrize(
     ("action", "kind"),
     [
-        ("drop_after", reach.NO_ANSWER),
-        ("html_502", reach.NO_ANSWER),
-        ("truncate", reach.NO_ANSWER),
-        ("error", reach.SERVER_ERRORS),
+        ("drop_after", reachability.NO_ANSWER),
+        ("html_502", reachability.NO_ANSWER),
+        ("truncate", reachability.NO_ANSWER),
+        ("error", reachability.SERVER_ERRORS),
     ],
 )
 def test_what_kind_of_trouble_it_is_is_recorded_and_ends_with_the_next_answer(
@@ -177,7 +178,7 @@ def test_a_webhook_that_is_no_url_is_seen_and_nothing_is_leased_until_it_is_one(
     let_a_worker_look()
     assert jobs.call_bitrix24("main") == 0
     assert work_queue().depth().due == 1
-    assert reach.CONFIGURATION in what_healthz_says(in_redis)
+    assert reachability.CONFIGURATION in what_healthz_says(in_redis)
     assert webhook not in what_healthz_says(in_redis) or not webhook
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     let_a_worker_look()
@@ -190,7 +191,7 @@ def test_a_webhook_that_is_no_url_is_seen_and_nothing_is_leased_until_it_is_one(
 def test_a_portal_that_answers_again_is_seen_though_nobody_is_due(
     control: Control, in_redis: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.1, 0.1))
+    monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 2}])
     assert not portals.probe()
     assert what_healthz_says(in_redis) != "ok"
@@ -209,7 +210,7 @@ def test_healthz_quotes_nothing_that_the_portal_or_an_operator_wrote(in_redis: s
 def test_what_an_operator_holds_is_not_probed(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.sync.outage.PROBE_STEPS_S", (0.1, 0.1))
+    monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 1}])
     assert not portals.probe()
     portals.paused().hold("")

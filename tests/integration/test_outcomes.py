@@ -16,9 +16,9 @@ from leadline.messages import contract
 from leadline.messages.contract import Reply
 from leadline.runtime.telemetry import trace_context
 from leadline.sync import replies
-from leadline.sync.entry import Answered
 from leadline.users import queries
 from leadline.users.model import Changes, Move, NewUser
+from leadline.workqueue.entry import Answered
 from tests.integration.conftest import in_threads, rows
 from tests.unit.entries import entry, owed
 

@@ -15,8 +15,8 @@ import requests
 
 from leadline.runtime.serving import health
 from leadline.runtime.serving.health import Pulse
-from leadline.sync.keys import prefix
-from leadline.sync.presence import Presence
+from leadline.workqueue.keys import prefix
+from leadline.workqueue.worker_heartbeats import Presence
 from tests.servers import eventually
 
 NOWHERE = "127.0.0.1:1"

@@ -13,9 +13,9 @@ from leadline.bitrix24.command import CALL_MARGIN_S
 from leadline.errors import OutcomeUnknown, QueueDown
 from leadline.runtime import clock
 from leadline.settings import settings
-from leadline.sync.entry import Answered, Arrival, Entry, Settlement
 from leadline.sync.plan import LookUp, failed, looked_up, plan
-from leadline.sync.queue import SEND_WITHIN_S, WorkQueue
+from leadline.workqueue.entry import Answered, Arrival, Entry, Settlement
+from leadline.workqueue.queue import SEND_WITHIN_S, WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import found, owed
 
@@ -247,7 +247,7 @@ def test_the_time_to_send_counts_from_before_the_lease_was_asked_for(
 def test_a_user_that_was_idle_is_kept_once_an_event_waits(
     work: WorkQueue, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.sync.queue.IDLE_S", 1)
+    monkeypatch.setattr("leadline.workqueue.queue.IDLE_S", 1)
     for user in (7, 8):
         put(work, user=user)
         finish(work, one(work), agreed=orjson.dumps({"lead_id": user}))

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.errors import OutcomeUnknown, PortalDown, Refused, Unavailable
-from leadline.sync.entry import Arrival, Entry, Settlement
 from leadline.sync.plan import LookUp, Write, applied, failed, looked_up, plan
-from leadline.sync.queue import WorkQueue
+from leadline.workqueue.entry import Arrival, Entry, Settlement
+from leadline.workqueue.queue import WorkQueue
 from tests.unit.entries import owed
 
 STAGES = ("NEW", "IN_PROCESS", "JUNK")

@@ -11,9 +11,9 @@ import redis
 
 from leadline.errors import QueueDown
 from leadline.runtime.redis import connect
-from leadline.sync.entry import Answered, Arrival, Fields, Settlement
 from leadline.sync.plan import looked_up
-from leadline.sync.queue import WorkQueue
+from leadline.workqueue.entry import Answered, Arrival, Fields, Settlement
+from leadline.workqueue.queue import WorkQueue
 from tests.servers import PrivateServer, private
 from tests.unit.entries import found, owed
 

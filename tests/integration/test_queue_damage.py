@@ -9,8 +9,8 @@ import orjson
 import pytest
 import redis
 
-from leadline.sync.entry import Arrival
-from leadline.sync.queue import WorkQueue
+from leadline.workqueue.entry import Arrival
+from leadline.workqueue.queue import WorkQueue
 from tests.unit.entries import owed
 
 USER = "{leadline:test}:user:7"

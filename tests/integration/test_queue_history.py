@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from leadline.bitrix24 import leads
-from leadline.sync.entry import Answered, Arrival, Entry, Settlement
 from leadline.sync.plan import LookUp, Nothing, Write, applied, looked_up, plan
-from leadline.sync.queue import WorkQueue
+from leadline.workqueue.entry import Answered, Arrival, Entry, Settlement
+from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import found, owed
 

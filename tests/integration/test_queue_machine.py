@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from leadline.sync.entry import Answered, Arrival, Entry, Settlement
-from leadline.sync.queue import WorkQueue
+from leadline.workqueue.entry import Answered, Arrival, Entry, Settlement
+from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import owed
 

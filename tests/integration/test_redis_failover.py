@@ -18,9 +18,10 @@ import requests
 
 from leadline.errors import QueueDown
 from leadline.runtime.redis import client, connect
-from leadline.sync import driver, portals
-from leadline.sync.entry import Settlement
-from leadline.sync.queue import work_queue
+from leadline.sync import portals
+from leadline.workqueue import rq_jobs
+from leadline.workqueue.entry import Settlement
+from leadline.workqueue.queue import work_queue
 from local.edge import checks
 from local.private.servers import PrivateServer, private
 from local.private.waiting import eventually
@@ -119,7 +120,7 @@ def test_the_work_queue_goes_on_with_the_new_master(pair: Pair) -> None:
     assert [entry.user_id for entry in leased.entries] == [2]
     settlements = [Settlement(entry, {"hint": 5}) for entry in leased.entries]
     assert work_queue().write_down(settlements) == [True]
-    assert driver.enqueue()
+    assert rq_jobs.enqueue()
     assert time.monotonic() - before < SOON_S
     assert client().info("replication")["role"] == "master"
 
@@ -210,7 +211,7 @@ def test_a_worker_in_the_middle_of_a_job_survives_the_switch(
     rule = {"method": "crm.lead.add", "action": "delay", "delay_ms": 1500, "count": 1}
     requests.post(f"{portal}/_emulator/faults", json=[rule], timeout=5).raise_for_status()
     put(1)
-    driver.enqueue()
+    rq_jobs.enqueue()
     eventually(lambda: work_queue().depth().leased, 10, "the worker calls")
     pair.promote()
     time.sleep(2.5)  # the call ends and can't be written down
@@ -218,7 +219,7 @@ def test_a_worker_in_the_middle_of_a_job_survives_the_switch(
     remember()
     eventually(worker.is_ready, SOON_S, "the worker goes on")
     put(2)
-    driver.enqueue()
+    rq_jobs.enqueue()
     eventually(lambda: not work_queue().look(2)[0], SOON_S, "it does the next job")
     assert worker.is_alive()
 
@@ -228,14 +229,14 @@ def test_a_running_worker_goes_on_with_the_new_master(
     pair: Pair, worker: Process, late_s: float
 ) -> None:
     put(1)
-    driver.enqueue()
+    rq_jobs.enqueue()
     eventually(is_done, 20, "the worker works")
     pair.promote()
     time.sleep(late_s)
     pair.lead_to_new_master()
     remember()
     put(2)
-    driver.enqueue()
+    rq_jobs.enqueue()
     eventually(is_done, SOON_S, "the worker goes on with the new master")
     assert worker.is_alive()
     assert worker.is_ready()

@@ -13,11 +13,12 @@ from leadline.ledger.write import Event
 from leadline.messages.cloudevents import Delivery
 from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context
-from leadline.sync import intake, shared
-from leadline.sync.entry import Answered, Settlement
-from leadline.sync.queue import work_queue
-from leadline.sync.waiting import Waiting
+from leadline.sync import intake
 from leadline.users.model import Move, NewUser
+from leadline.workqueue import portal_state
+from leadline.workqueue.entry import Answered, Settlement
+from leadline.workqueue.pending import Waiting
+from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres", "in_redis", "in_rabbitmq")
@@ -27,7 +28,7 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 
 def accepted(count: int = 1) -> list[Event]:
     """New users, whose events were published and have come into a work queue that is served."""
-    shared.presence().report("worker")
+    portal_state.presence().report("worker")
     events = [write.create(ANN, None).event for _ in range(count)]
     arrive(events)
     return events
@@ -166,5 +167,5 @@ def test_a_redis_that_forbids_to_ask_keeps_nothing_from_being_sent(
 def forget_redis() -> None:
     """As a process that starts now."""
     client().close()
-    for made in (client, work_queue, shared.presence):
+    for made in (client, work_queue, portal_state.presence):
         made.cache_clear()

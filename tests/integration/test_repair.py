@@ -17,9 +17,9 @@ from leadline.messages import topology
 from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.sync import jobs, portals
-from leadline.sync.queue import work_queue
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.watch import resync
+from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Answer, Control, outlive_clocks, rows, served
 from tests.servers import eventually
 

@@ -5,10 +5,10 @@ import pytest
 from leadline.errors import PortalDown
 from leadline.ledger import write
 from leadline.ledger.backlog import Counter, counts
-from leadline.sync.shared import paused
 from leadline.users import search
 from leadline.users.model import NewUser
 from leadline.users.search import Search
+from leadline.workqueue.portal_state import paused
 from tests.integration.conftest import rows
 
 

@@ -64,7 +64,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the moment until which a call may begin counts from the end of the lease",
-        "leadline/sync/queue.py",
+        "leadline/workqueue/queue.py",
         "return Leased(entries, expired, still_due, now_ms, send_until)",
         "return Leased(\n"
         "            entries, expired, still_due, now_ms, clock.now_s() + SEND_WITHIN_S\n"
@@ -138,7 +138,7 @@ MUTATIONS = (
     ),
     Mutation(
         "fencing tokens follow Redis' clock when it is set back",
-        "leadline/sync/lua/lease.lua",
+        "leadline/workqueue/lua/lease.lua",
         "math.max(time[1] * 1000000 + time[2], last + 1)",
         "time[1] * 1000000 + time[2]",
         (_QUEUE + "test_a_lease_outlives_no_later_one_though_redis_clock_was_set_back",),
@@ -162,7 +162,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an entry that was about to expire does so though an event waits",
-        "leadline/sync/lua/put.lua",
+        "leadline/workqueue/lua/put.lua",
         "  redis.call('PERSIST', entry)\n",
         "",
         (_QUEUE + "test_a_user_that_was_idle_is_kept_once_an_event_waits",),
@@ -202,14 +202,14 @@ MUTATIONS = (
     ),
     Mutation(
         "a lead is read again though that was done",
-        "leadline/sync/entry.py",
+        "leadline/workqueue/entry.py",
         "return self.look_order > self.looked_order",
         "return self.look_order >= self.looked_order",
         (_ENTRY + "test_a_look_is_wanted_until_it_is_done",),
     ),
     Mutation(
         "the lead that a message names counts before the one that was last applied",
-        "leadline/sync/entry.py",
+        "leadline/workqueue/entry.py",
         "return self.agreed.lead_id if self.agreed else self.hint",
         "return self.hint or (self.agreed.lead_id if self.agreed else None)",
         (_ENTRY + "test_the_lead_that_both_sides_know_counts_before_one_that_a_message_names",),

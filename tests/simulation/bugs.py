@@ -13,7 +13,8 @@ from leadline.bitrix24.session import Session
 from leadline.errors import OutcomeUnknown, Rejected, Unavailable
 from leadline.ledger import write, write_sql
 from leadline.runtime import clock
-from leadline.sync import plan, queue, replies
+from leadline.sync import plan, replies
+from leadline.workqueue import queue
 from tests.simulation import patches
 
 

@@ -29,8 +29,9 @@ from leadline.runtime import redis as leadline_redis
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import pool
-from leadline.sync import driver, pause, portals, replies, request
+from leadline.sync import portals, replies, request
 from leadline.users import search_index
+from leadline.workqueue import circuit_breaker, rq_jobs
 from tests.simulation import redis_model
 from tests.simulation.world import Mailbox, Signal, World
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from tests.simulation.system import System
 
 #: The rooms whose modules run in histories.
-ROOMS = ("bitrix24", "ledger", "messages", "runtime", "sync", "users")
+ROOMS = ("bitrix24", "connector", "ledger", "messages", "runtime", "sync", "users", "workqueue")
 #: Caches that all processes may share: they hold nothing that a process learns.
 SHARED = {"settings", "is_on", "is_wanted"}
 
@@ -343,8 +344,8 @@ def _servers(modules: list[ModuleType]) -> None:
 
     _set(portals, "_session", session)
     _set(session_module, "_tls", lambda: None)  # never used, and costly to make
-    _set(driver, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
-    _set(driver, "trim_history", lambda: None)
+    _set(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
+    _set(rq_jobs, "trim_history", lambda: None)
     _set(search_index, "catch_up", lambda _until: 0)
     _set(retention, "run", lambda _until: 0)
     for name in ("_creates", "_changes"):
@@ -498,4 +499,4 @@ def _threads() -> None:
     _set(outbox, "threading", _Threading())
     _set(outbox, "queue", _Queue())
     # A lock that is held while Redis is asked.
-    _set(pause, "threading", _Threading())
+    _set(circuit_breaker, "threading", _Threading())

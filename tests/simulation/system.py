@@ -24,9 +24,9 @@ from leadline.messages.cloudevents import Delivery
 from leadline.runtime.redis import reachable
 from leadline.settings import settings
 from leadline.sync import jobs, worker
-from leadline.sync.call_job import JOB
-from leadline.sync.keys import JOBS, prefix
 from leadline.users.model import Changes, Move, NewUser, UserId
+from leadline.workqueue.call_job import JOB
+from leadline.workqueue.keys import JOBS, prefix
 from tests.checker.history import Fork
 from tests.simulation import faults, patches
 from tests.simulation.broker import CONFIRM_S, Broker, Connector, Handlers, SimPublisher, Stored

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from leadline.bitrix24.leads import Agreed, Found, State
-from leadline.sync.entry import Entry, Owed
+from leadline.workqueue.entry import Entry, Owed
 
 MILLION = 1_000_000
 STATE = State("Ann Lee", "+77001112233", "NEW")

@@ -7,7 +7,7 @@ import pytest
 
 from leadline.bitrix24.leads import Agreed, State
 from leadline.messages.attempt_log import Journey, Try
-from leadline.sync.entry import Answered, Entry, Owed, Settlement, UnreadableEntry
+from leadline.workqueue.entry import Answered, Entry, Owed, Settlement, UnreadableEntry
 from tests.unit.entries import entry, known, owed
 
 STORED = {b"fence": b"17"}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from leadline.sync.entry import Entry, Fields
 from leadline.sync.plan import LookUp, Nothing, Write, looked_up, plan
+from leadline.workqueue.entry import Entry, Fields
 from tests.unit.entries import MILLION, STATE, entry, found, known, owed
 
 NOW = 1_000_000

@@ -17,7 +17,7 @@ from leadline.errors import (
     RequestRejected,
     Unavailable,
 )
-from leadline.sync.entry import Owed
+from leadline.workqueue.entry import Owed
 from leadline.sync.plan import Nothing, applied, failed, found_by_id, looked_up, plan
 from tests.unit.entries import MILLION, entry, found, known, owed
 

@@ -15,7 +15,6 @@ from leadline.errors import (
     Rejected,
     Unavailable,
 )
-from leadline.sync.entry import Answered, Fields, Settlement
 from leadline.sync.plan import (
     UNLIKE,
     VANISHED,
@@ -29,6 +28,7 @@ from leadline.sync.plan import (
     plan,
     unclear,
 )
+from leadline.workqueue.entry import Answered, Fields, Settlement
 from tests.unit.conftest import Configure
 from tests.unit.entries import MILLION, STATE, entry, found, known, owed
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from leadline.bitrix24.leads import Agreed, State
-from leadline.sync.entry import Answered, Entry
 from leadline.sync.plan import LookUp, Nothing, Write, plan
+from leadline.workqueue.entry import Answered, Entry
 from tests.unit.entries import MILLION, STATE, entry, known, owed
 
 

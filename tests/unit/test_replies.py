@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from leadline.messages import contract
 from leadline.settings import settings
 from leadline.sync import replies
-from leadline.sync.entry import Answered
+from leadline.workqueue.entry import Answered
 from tests.unit.conftest import Configure
 from tests.unit.entries import entry, owed
 

@@ -7,9 +7,9 @@ import pytest
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.sync import request
-from leadline.sync.entry import Answered
 from leadline.sync.plan import LookUp, Nothing, Write
 from leadline.sync.request import Request
+from leadline.workqueue.entry import Answered
 from tests.unit.entries import entry, known, owed
 
 MOST = 50  # https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html

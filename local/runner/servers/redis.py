@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import redis
 
-from leadline.sync.queue import WorkQueue
+from leadline.workqueue.queue import WorkQueue
 from local.logins import redis as logins
 from local.logins.table import LOGINS, Login
 from local.runner.program import Group, Program, Stage

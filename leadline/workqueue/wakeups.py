@@ -8,7 +8,7 @@ no worker has begun.
 import redis
 
 from leadline.runtime.redis import reachable
-from leadline.sync.scripts import script
+from leadline.workqueue.lua_scripts import script
 
 #: After a job that was lost the next one is enqueued within this time and the alarm's second.
 CALLED_MS = 1000

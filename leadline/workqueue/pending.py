@@ -31,8 +31,8 @@ class Waiting:
         # Ticks that find nothing unanswered need no Redis, which takes its time to import.
         import redis  # noqa: PLC0415
 
-        from leadline.sync.queue import work_queue  # noqa: PLC0415
-        from leadline.sync.shared import presence  # noqa: PLC0415
+        from leadline.workqueue.portal_state import presence  # noqa: PLC0415
+        from leadline.workqueue.queue import work_queue  # noqa: PLC0415
 
         try:
             silence_s = presence().silence_s()

@@ -14,9 +14,9 @@ from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client, reachable
 from leadline.settings import settings
-from leadline.sync.call_job import JOB, CallJob
-from leadline.sync.keys import JOBS
-from leadline.sync.queue import work_queue
+from leadline.workqueue.call_job import JOB, CallJob
+from leadline.workqueue.keys import JOBS
+from leadline.workqueue.queue import work_queue
 
 #: Above the longest call with its waits; the lease has ended before.
 JOB_TIMEOUT_S = 120

@@ -12,8 +12,8 @@ import redis
 import structlog
 
 from leadline.errors import PortalDown
-from leadline.sync.outage import Outage, OutageRecord, read
-from leadline.sync.scripts import script
+from leadline.workqueue.lua_scripts import script
+from leadline.workqueue.outage import Outage, OutageRecord, read
 
 log = structlog.get_logger()
 

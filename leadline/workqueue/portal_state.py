@@ -9,10 +9,10 @@ from leadline.bitrix24.crm_mode import CrmMode
 from leadline.bitrix24.token_bucket import TokenBucket
 from leadline.runtime.redis import client
 from leadline.settings import settings
-from leadline.sync.pause import Pause
-from leadline.sync.presence import Presence
-from leadline.sync.queue import work_queue
-from leadline.sync.reach import Reach
+from leadline.workqueue.circuit_breaker import Pause
+from leadline.workqueue.queue import work_queue
+from leadline.workqueue.reachability import Reach
+from leadline.workqueue.worker_heartbeats import Presence
 
 
 @cache

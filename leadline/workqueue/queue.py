@@ -18,10 +18,10 @@ from leadline.runtime import clock
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
-from leadline.sync.comers import Comers
-from leadline.sync.entry import Arrival, Entry, Owed, Settlement, UnreadableEntry
-from leadline.sync.keys import prefix
-from leadline.sync.scripts import script
+from leadline.workqueue.entry import Arrival, Entry, Owed, Settlement, UnreadableEntry
+from leadline.workqueue.keys import prefix
+from leadline.workqueue.lua_scripts import script
+from leadline.workqueue.wakeups import Comers
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ import redis
 import structlog
 
 from leadline.errors import BadConfiguration, BitrixError, OutcomeUnknown, Unavailable
-from leadline.sync.outage import Outage, OutageRecord
+from leadline.workqueue.outage import Outage, OutageRecord
 
 log = structlog.get_logger()
 

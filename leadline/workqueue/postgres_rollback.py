@@ -42,7 +42,7 @@ def check() -> None:
 
 def _compare() -> None:
     from leadline.runtime.redis import client  # noqa: PLC0415 - see `check`
-    from leadline.sync.queue import work_queue  # noqa: PLC0415 - see `check`
+    from leadline.workqueue.queue import work_queue  # noqa: PLC0415 - see `check`
 
     key = f"{work_queue().prefix}postgres"
     # Remembered first: wherever another relay saw Postgres, it is there when we look.
