@@ -5,12 +5,12 @@ from flask import Request, Response
 
 from leadline.messages.cloudevents import receive
 from leadline.runtime.http.endpoint import endpoint
-from leadline.sync import intake
+from leadline.sync import enqueue
 
 
 @functions_framework.http
 @endpoint("POST", reading="internal", writing="internal")
 def bitrix_handler(request: Request) -> Response:
     """202 once Redis has it all; 422 for a message that can never be served."""
-    intake.take(receive(request))
+    enqueue.take(receive(request))
     return Response(status=202)

@@ -9,7 +9,8 @@ from flask import Request
 from leadline.ledger import holds, relay
 from leadline.runtime.http.endpoint import Answer, answer, endpoint
 from leadline.runtime.telemetry import metrics
-from leadline.sync import portal_check, stages
+from leadline.sync import stages
+from leadline.sync.reconcile import portal_check
 from leadline.workqueue import postgres_rollback
 from leadline.workqueue.pending import Waiting
 

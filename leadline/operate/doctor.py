@@ -21,7 +21,7 @@ from leadline.runtime.postgres import installation, migrate
 from leadline.runtime.postgres.pool import StatementError, database
 from leadline.runtime.redis import client
 from leadline.settings import settings
-from leadline.sync import portals
+from leadline.sync import portal_session
 
 #: Workers say each second that they live.
 SILENT_S = 30.0
@@ -192,14 +192,14 @@ def _redis() -> Iterator[Check]:
     is_kept = bool(facts.get("aof_enabled"))
     told = "appendonly yes" if is_kept else "appendonly no: a restart costs look-ups, no data"
     yield Check("Redis' persistence", is_well=True, told=told)
-    silence_s = portals.presence().silence_s()
+    silence_s = portal_session.presence().silence_s()
     is_alive = silence_s is not None and silence_s < SILENT_S
     told = "none was ever seen" if silence_s is None else f"seen {silence_s:.0f} s ago"
     yield Check("workers", is_alive, told, "" if is_alive else "python -m leadline.sync.worker")
 
 
 def _portal() -> Iterator[Check]:
-    unreachable = portals.reach().state()  # before an answer that we get ends it
+    unreachable = portal_session.reach().state()  # before an answer that we get ends it
     told, trouble = portal.examine()
     mend = (
         ""
@@ -213,7 +213,7 @@ def _portal() -> Iterator[Check]:
         text = f"{unreachable.code} for {unreachable.lasts_s:.0f} s: {unreachable.reason}"
         mend = "is the webhook's host right, and reachable from the workers?"
         yield Check("workers' calls", is_well=False, told=text, mend=mend)
-    pause = portals.paused().state()
+    pause = portal_session.paused().state()
     if pause is not None:
         text = f"since its last refusal: {pause.reason}"
         mend = "mend the reason; it ends with the next probe"

@@ -11,7 +11,8 @@ from leadline.errors import BitrixError
 from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, facts, say
 from leadline.settings import settings
-from leadline.sync import portals, reading
+from leadline.sync import portal_session
+from leadline.sync.reconcile import throttled_reads
 from leadline.watch import hold
 
 #: crm.settings.mode.get
@@ -92,11 +93,11 @@ def examine() -> tuple[dict[str, Any], list[str]]:
     }
     try:
         # Also while it is paused: whoever repaired the webhook wants to know at once.
-        portals.ask_for_service()
-        pause = portals.paused().state()
+        portal_session.ask_for_service()
+        pause = portal_session.paused().state()
         if pause is not None and pause.is_held:
             return {"alive": True, **told}, [HELD]
-        answers = reading.ask(_QUESTIONS)
+        answers = throttled_reads.ask(_QUESTIONS)
     except BitrixError as error:
         is_simple = error.code == crm_mode.SIMPLE_MODE
         return {"alive": is_simple, **told}, [error.detail]

@@ -15,9 +15,9 @@ from leadline.operate.output import FOUND, Json, as_json, facts, note, progress,
 from leadline.operate.resumable import Bookmark
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
-from leadline.sync import reconcile as walks
-from leadline.sync.compare import DIFFERENCES, Finding
-from leadline.sync.reconcile import Part, Position
+from leadline.sync.reconcile import scan as walks
+from leadline.sync.reconcile.compare import DIFFERENCES, Finding
+from leadline.sync.reconcile.scan import Part, Position
 from leadline.users import snapshots
 
 #: Not worth a line each.

@@ -6,8 +6,8 @@ from leadline.ledger import audit
 from leadline.operate.output import Json, as_json, facts
 from leadline.runtime.postgres import installation
 from leadline.runtime.redis import reachable
-from leadline.sync import our_leads
-from leadline.sync.originator import originator_id
+from leadline.sync.reconcile import our_leads
+from leadline.sync.reconcile.originator import originator_id
 
 
 def restored(*, json: Json = False) -> None:

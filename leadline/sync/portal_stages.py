@@ -5,7 +5,7 @@ import structlog
 
 from leadline.bitrix24 import crm_mode, leads
 from leadline.errors import BadConfiguration, BitrixError
-from leadline.sync import portals
+from leadline.sync import portal_session
 
 log = structlog.get_logger()
 
@@ -18,9 +18,9 @@ def read() -> list[str] | None:
     A portal that serves nobody, or keeps no leads, is paused.
     """
     try:
-        if portals.paused().state() is not None:
+        if portal_session.paused().state() is not None:
             return None
-        portals.wait_for_token()
+        portal_session.wait_for_token()
         return _read()
     except (BitrixError, BadConfiguration, redis.RedisError) as error:
         log.warning("stages not read", reason=type(error).__name__)
@@ -29,10 +29,10 @@ def read() -> list[str] | None:
 
 def _read() -> list[str]:
     try:
-        answers = portals.session().call(_QUESTIONS).answers
+        answers = portal_session.session().call(_QUESTIONS).answers
         crm_mode.check(answers["mode"])
     except BitrixError as error:
-        portals.react(error)
+        portal_session.react(error)
         raise
     # Its own error is that of one command, and no reason to stop calls.
     if isinstance(answers["stages"], BitrixError):

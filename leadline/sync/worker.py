@@ -20,8 +20,8 @@ from leadline.runtime import secrets
 from leadline.runtime.redis import connect
 from leadline.runtime.serving.health import Pulse, serve_probes
 from leadline.runtime.telemetry import log, tracing
-from leadline.sync import jobs as _preloaded  # noqa: F401 - the first job shall not wait for it
-from leadline.sync import metrics, portals
+from leadline.sync import job as _preloaded  # noqa: F401 - the first job shall not wait for it
+from leadline.sync import metrics, portal_session
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.call_job import CallJob
 from leadline.workqueue.keys import JOBS
@@ -97,7 +97,7 @@ def alarm(
             stop.wait(wait_s)
             continue
         try:
-            portals.presence().report(worker)
+            portal_session.presence().report(worker)
             reported.beat()
             work_queue().remembers_since_ms()
             rq_jobs.trim_history()
@@ -111,16 +111,16 @@ def alarm(
 
 def _look() -> float:
     """Wake a job or a probe if one is needed; returns the seconds until the next look."""
-    depth, pause = work_queue().depth(), portals.paused().state()
+    depth, pause = work_queue().depth(), portal_session.paused().state()
     metrics.DUE.set(depth.due)
     metrics.tell_pause(pause)
-    metrics.tell_reach(portals.reach().state())
+    metrics.tell_reach(portal_session.reach().state())
     next_in_s = ALARM_S if depth.next_in_s is None else depth.next_in_s
-    if not portals.has_webhook():
+    if not portal_session.has_webhook():
         return ALARM_S
     is_idle = not depth.due and not depth.leased and depth.next_in_s is None
-    if portals.claim_probe(pause, is_idle=is_idle):
-        portals.want_probe()
+    if portal_session.claim_probe(pause, is_idle=is_idle):
+        portal_session.want_probe()
         rq_jobs.enqueue(at_front=True)
     if not depth.due or pause is not None:
         return next_in_s
@@ -173,7 +173,7 @@ def _wait_for_redis(name: str, pulse: Pulse) -> None:
     while True:
         pulse.beat()
         try:
-            portals.presence().report(name)
+            portal_session.presence().report(name)
         except redis.RedisError:
             logger.warning("waiting for Redis")
             time.sleep(1)

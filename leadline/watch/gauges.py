@@ -20,7 +20,7 @@ from leadline.runtime import secrets
 from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry.metrics import Gauge
 from leadline.settings import settings
-from leadline.sync import portals
+from leadline.sync import portal_session
 from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, tell_pause, tell_reach
 from leadline.workqueue import portal_state
 from leadline.workqueue.queue import work_queue
@@ -126,5 +126,5 @@ def _redis() -> None:
     tell_reach(portal_state.reach().state())
     TOKENS.set(portal_state.token_bucket().tokens())
     LIMIT.set(settings().operating_limit_s)
-    used = portals.budget().used_s(leads.METHODS)
+    used = portal_session.budget().used_s(leads.METHODS)
     USED.replace({(method,): used_s for method, used_s in used.items()})

@@ -15,7 +15,7 @@ from leadline.settings import settings
 log = structlog.get_logger()
 
 #: The job's function, by the name under which RQ imports it.
-JOB = "leadline.sync.jobs.call_bitrix24"
+JOB = "leadline.sync.job.call_bitrix24"
 
 FOREIGN = metrics.Counter(
     "leadline_foreign_jobs_total", "Jobs in Redis that are none of ours, refused by a worker"

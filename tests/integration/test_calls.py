@@ -21,8 +21,8 @@ from leadline.bitrix24.operating_budget import PROBE
 from leadline.errors import BitrixError
 from leadline.messages import topology
 from leadline.settings import settings
-from leadline.sync import jobs, portals
-from leadline.sync.plan import Write, plan
+from leadline.sync import job, portal_session
+from leadline.sync.decide import Write, plan
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.entry import Arrival, Owed
 from leadline.workqueue.queue import work_queue
@@ -48,7 +48,7 @@ def workers() -> Iterator[Callable[[int], None]]:
     def work() -> None:
         while not stop.is_set():
             try:
-                if not jobs.call_bitrix24("main"):
+                if not job.call_bitrix24("main"):
                     stop.wait(0.02)
             except BitrixError:
                 stop.wait(0.02)
@@ -135,7 +135,7 @@ def test_users_that_come_one_by_one_share_calls_and_jobs(
 
     def work(_: int) -> None:
         while waiting.get():
-            jobs.call_bitrix24("main")
+            job.call_bitrix24("main")
 
     monkeypatch.setattr(rq_jobs, "enqueue", enqueue)
     with ThreadPoolExecutor(4) as pool:
@@ -172,13 +172,13 @@ def test_a_job_calls_the_next_one_before_it_is_busy_itself(
     monkeypatch.setattr(Portal, "call", observed)
     for user_id in range(1, 61):
         put(user_id)
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     assert before_each_call == [1]
 
 
 def test_a_single_user_waits_for_nothing(control: Control) -> None:
     put(1)
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     assert [lead["ORIGIN_ID"] for lead in control("leads")] == ["1"]
 
 
@@ -197,10 +197,10 @@ def test_dropped_answers_double_nothing_and_fail_nobody(
 
 def test_ten_waiting_updates_of_a_user_cost_one_call(control: Control, amqp_url: str) -> None:
     put(1)
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     for version in range(2, 12):
         put(1, version, full_name=f"Name {version}")
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     assert control("calls")["methods"]["crm.item.update"] == 1
     assert [lead["TITLE"] for lead in control("leads")] == ["Name 11"]
     assert sorted(one["version"] for one in replies(amqp_url)) == list(range(1, 12))
@@ -211,7 +211,7 @@ def test_one_bad_command_harms_no_other(control: Control, amqp_url: str) -> None
     control("faults", "POST", [rule | {"skip": 3, "count": 1}])
     for user_id in range(1, 11):
         put(user_id)
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     outcomes = sorted(one["status"] for one in replies(amqp_url))
     assert outcomes == ["error"] + ["success"] * 9
     assert len(control("leads")) == 9
@@ -225,13 +225,13 @@ def test_a_revoked_webhook_pauses_all_and_costs_no_attempt(
     for user_id in range(1, 101):
         put(user_id)
     workers(3)
-    eventually(lambda: portals.paused().state(), 20, "the portal is paused")
+    eventually(lambda: portal_session.paused().state(), 20, "the portal is paused")
     before = control("calls")["requests"]
     eventually(lambda: control("calls")["requests"] >= before + 2, 20, "it is probed")
     assert "crm.item.add" not in control("calls")["methods"]
     control("settings", "PUT", {"mode": "ok"})
     eventually(is_idle, 60, "all is settled")
-    assert portals.paused().state() is None
+    assert portal_session.paused().state() is None
     assert {one["attempts"] for one in replies(amqp_url)} == {1}
     assert len(control("leads")) == 100
 
@@ -244,7 +244,7 @@ def test_a_method_is_held_before_it_is_blocked(
     settings.cache_clear()
     control("settings", "PUT", {"speed": 40, "command_ms": 100, "operating_limit_s": 12})
     put(1)
-    jobs.call_bitrix24("main")  # so that it is known how long a command takes
+    job.call_bitrix24("main")  # so that it is known how long a command takes
     for user_id in range(2, 201):
         put(user_id)
     began = time.monotonic()
@@ -268,10 +268,10 @@ def test_a_lease_that_expired_is_looked_up_before_it_is_created_again(
     (lost,) = queue.lease(1).entries
     assert lost.state is not None
     # Its worker creates the lead and dies before it can say so.
-    portals.session().call({"u1": leads.create(1, lost.state, "leadline")})
+    portal_session.session().call({"u1": leads.create(1, lost.state, "leadline")})
     with redis.Redis.from_url(in_redis) as client:
         client.zadd(f"{queue.prefix}leases", {"1": 0})
-    eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 20, "it is settled")
+    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 20, "it is settled")
     assert control("duplicates") == []
     assert len(control("leads")) == 1
 
@@ -281,17 +281,17 @@ def test_a_change_that_is_taken_back_after_its_worker_was_lost_reaches_the_lead(
 ) -> None:
     """A, B, A: the worker was killed after B had reached the portal."""
     put(1, full_name="Ann")
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     put(1, 2, full_name="Bob")
     queue = work_queue()
     (lost,) = queue.lease(1).entries
     step = plan(lost)
     assert isinstance(step, Write)
-    portals.session().call({"u1": step.command})
+    portal_session.session().call({"u1": step.command})
     put(1, 3, full_name="Ann")
     with redis.Redis.from_url(in_redis) as client:
         client.zadd(f"{queue.prefix}leases", {"1": 0})
-    eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 20, "it is settled")
+    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 20, "it is settled")
     assert [lead["TITLE"] for lead in control("leads")] == ["Ann"]
     assert {one["version"]: one["status"] for one in replies(amqp_url)}[3] == "success"
 
@@ -300,11 +300,11 @@ def test_a_user_with_a_page_of_leads_harms_no_other(control: Control, amqp_url: 
     fields = {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "2", "TITLE": "Copy"}
     copy = Command("crm.lead.add", {"fields": fields})
     for _ in range(2):
-        portals.session().call({f"c{number}": copy for number in range(30)})
+        portal_session.session().call({f"c{number}": copy for number in range(30)})
     work_queue().call_ms = 0  # as if Redis had been up for longer than any call
     for user_id in range(1, 6):
         put(user_id, version=2)  # whose leads are not known: they are looked up together
-    eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 30, "all is settled")
+    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 30, "all is settled")
     answered = replies(amqp_url)
     assert {one["user_id"]: one["attempts"] for one in answered} == dict.fromkeys(range(1, 6), 1)
     assert len({lead["ORIGIN_ID"] for lead in control("leads")}) == 5
@@ -327,7 +327,7 @@ def test_an_item_that_can_not_be_read_harms_no_other(
     monkeypatch.setattr(Portal, "call", damaged)
     for user_id in range(1, 6):
         put(user_id)
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     assert {one["user_id"] for one in replies(amqp_url)} >= {1, 3, 4, 5}
     assert work_queue().depth().leased == 0
 
@@ -336,17 +336,17 @@ def test_a_portal_in_simple_mode_gets_no_lead_for_each_update(
     control: Control, webhook_url: str, amqp_url: str
 ) -> None:
     put(1)
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     for version in range(2, 7):
         (lead,) = [one["ID"] for one in control("leads")]
         requests.post(f"{webhook_url}crm.lead.delete", json={"id": lead}, timeout=10)
         put(1, version, full_name=f"Name {version}")
-        eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 30, "it is settled")
+        eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 30, "it is settled")
         if not control("leads"):
             break
     assert control("calls")["methods"]["crm.item.add"] == 2
     put(1, 9, full_name="Name 9")
-    eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 30, "it is settled")
+    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 30, "it is settled")
     assert control("calls")["methods"]["crm.item.add"] == 2
     errors = [one["reason"] for one in replies(amqp_url) if one["status"] == "error"]
     assert len(errors) == 2
@@ -359,9 +359,9 @@ def test_a_worker_that_was_frozen_since_it_leased_does_not_call(
     put(1)
     with monkeypatch.context() as frozen:
         frozen.setattr("leadline.workqueue.queue.SEND_WITHIN_S", -1.0)
-        jobs.call_bitrix24("main")
+        job.call_bitrix24("main")
     assert control("calls")["requests"] == 0
-    eventually(lambda: jobs.call_bitrix24("main") == 1, 10, "it is served as if nothing had been")
+    eventually(lambda: job.call_bitrix24("main") == 1, 10, "it is served as if nothing had been")
     assert len(control("leads")) == 1
 
 
@@ -370,18 +370,18 @@ def test_a_reply_that_was_not_confirmed_is_sent_later_and_the_lead_left_alone(
 ) -> None:
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
     settings.cache_clear()
-    monkeypatch.setattr("leadline.sync.call.REPLY_DELAY_MS", 50)
+    monkeypatch.setattr("leadline.sync.batch_call.REPLY_DELAY_MS", 50)
     put(1)
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     assert len(replies(amqp_url)) == 1
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
     connection.channel().queue_delete(topology.REPLIES)  # it is made again, too late for this one
     connection.close()
     put(2)
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     assert len(control("leads")) == 2
     assert replies(amqp_url) == []
-    eventually(lambda: jobs.call_bitrix24("main") == 1, 10, "the user is due again")
+    eventually(lambda: job.call_bitrix24("main") == 1, 10, "the user is due again")
     assert [one["user_id"] for one in replies(amqp_url)] == [2]
     assert is_idle()
     calls = control("calls")["methods"]
@@ -396,11 +396,11 @@ def test_a_full_page_is_no_proof_that_a_lead_does_not_exist(
     settings.cache_clear()
     queue = work_queue()
     queue.call_ms = 0
-    session, state = portals.session(), leads.State("Ann", "+77001112233", "NEW")
+    session, state = portal_session.session(), leads.State("Ann", "+77001112233", "NEW")
     crowd = {f"u{number}": leads.create(1, state, "leadline") for number in range(leads.PAGE)}
     session.call(crowd)
     session.call({"u": leads.create(2, state, "leadline")})
     put(1, first=False)
     put(2, first=False)
-    eventually(lambda: jobs.call_bitrix24("main") == 0 and is_idle(), 20, "all is settled")
+    eventually(lambda: job.call_bitrix24("main") == 0 and is_idle(), 20, "all is settled")
     assert [lead["ORIGIN_ID"] for lead in control("leads")].count("2") == 1

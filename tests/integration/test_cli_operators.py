@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from leadline.messages import topology
-from leadline.sync import portals
+from leadline.sync import portal_session
 from tests.integration.conftest import Answer, hang_up, rows
 
 Leadline = Callable[..., Answer]
@@ -173,10 +173,10 @@ def test_a_portal_that_serves_again_is_resumed_by_the_check(
     leadline("reconcile", "--json")
     users()
     leadline("reconcile", "--restart", "--json")
-    assert portals.paused().state()
+    assert portal_session.paused().state()
     set_portal(mode="ok")
     assert leadline("portal", "check").code == 0
-    assert portals.paused().state() is None
+    assert portal_session.paused().state() is None
 
 
 @pytest.mark.usefixtures("queues")
@@ -189,7 +189,7 @@ def test_the_doctor_says_how_to_mend_what_is_wrong(leadline: Leadline) -> None:
     assert {"relay", "workers", "bitrix_queue", "bitrix_queue.dead"} <= wrong
     assert all(checks[name]["mend"] for name in wrong)
     assert not wrong & {"Postgres", "schema", "RabbitMQ", "queues", "Redis", "Bitrix24"}
-    portals.presence().report("one")
+    portal_session.presence().report("one")
     again = leadline("doctor", "--json").json["checks"]
     assert next(one for one in again if one["name"] == "workers")["is_well"]
 

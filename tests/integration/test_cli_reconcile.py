@@ -9,7 +9,8 @@ import requests
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
-from leadline.sync import compare, portals, reading, reconcile
+from leadline.sync import portal_session
+from leadline.sync.reconcile import compare, scan, throttled_reads
 from leadline.users.snapshots import Kept
 from tests.integration.conftest import Answer, rows
 
@@ -48,7 +49,7 @@ def in_step(number: int) -> None:
     )
     for first in range(1, number + 1, 50):
         ids = range(first, min(first + 50, number + 1))
-        portals.session().call(
+        portal_session.session().call(
             {f"u{one}": leads.create(one, state(one), "leadline") for one in ids}
         )
 
@@ -59,7 +60,7 @@ def state(user_id: int) -> leads.State:
 
 def crm(method: str, **params: object) -> Any:
     """A call of somebody else to the portal."""
-    return portals.session().call({"one": Command(method, params)}).answers["one"]
+    return portal_session.session().call({"one": Command(method, params)}).answers["one"]
 
 
 def findings(answer: Answer) -> dict[int | None, dict[str, Any]]:
@@ -150,7 +151,7 @@ def test_more_doubles_than_a_page_are_all_found(leadline: Leadline) -> None:
         )
         for n in range(40)
     }
-    portals.session().call(adds)
+    portal_session.session().call(adds)
     found = findings(leadline("reconcile", "--json"))
     assert {user: len(one["lead_ids"]) for user, one in found.items()} == dict.fromkeys(
         range(1, 21), 3
@@ -161,14 +162,14 @@ def test_what_is_written_meanwhile_is_no_difference(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_step(3)
-    look = reading.read
+    look = throttled_reads.read
 
     def write_and_look(commands: dict[str, Command]) -> dict[str, Any]:
         rows("UPDATE users SET version = 2, synced_version = 2 WHERE id = 2")
         crm("crm.lead.update", id=2, fields={"TITLE": "A newer name"})
         return look(commands)
 
-    monkeypatch.setattr(reading, "read", write_and_look)
+    monkeypatch.setattr(throttled_reads, "read", write_and_look)
     answer = leadline("reconcile", "--json")
     assert (answer.code, answer.lines[-1]["summary"]["waiting"]) == (0, 1)
 
@@ -216,7 +217,7 @@ def test_it_takes_its_turn_in_the_bucket_that_it_shares_with_the_workers(
     """A portal that takes three requests at once, and then three a second."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "3")
     monkeypatch.setenv("LEADLINE_BURST", "3")
-    monkeypatch.setattr(reconcile, "USERS_A_CALL", 25)
+    monkeypatch.setattr(scan, "USERS_A_CALL", 25)
     settings = f"{portal}/_emulator/settings"
     requests.put(settings, json={"rate_per_s": 0}, timeout=10).raise_for_status()
     in_step(150)

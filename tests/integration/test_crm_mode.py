@@ -6,7 +6,7 @@ import pytest
 
 from leadline.bitrix24.crm_mode import SIMPLE_MODE
 from leadline.errors import PortalDown
-from leadline.sync import jobs, portal_stages, portals, worker
+from leadline.sync import job, portal_session, portal_stages, worker
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Control
@@ -37,23 +37,23 @@ def created(control: Control) -> int:
 
 
 def is_paused_for_it() -> bool:
-    pause = portals.paused().state()
+    pause = portal_session.paused().state()
     return pause is not None and pause.code == SIMPLE_MODE
 
 
 def do_jobs() -> None:
     """What RQ's workers would do: all jobs that have been enqueued."""
     while jobs_left := rq_jobs.jobs().jobs:
-        for job in jobs_left:
-            rq_jobs.jobs().remove(job)
-            job.perform()
+        for waiting in jobs_left:
+            rq_jobs.jobs().remove(waiting)
+            waiting.perform()
 
 
 def let_a_worker_look() -> bool:
     """A round of its alarm, and the jobs that this wakes; whether calls may be made then."""
     worker._look()  # noqa: SLF001 - the alarm itself is a thread without end
     do_jobs()
-    return portals.paused().state() is None
+    return portal_session.paused().state() is None
 
 
 def test_five_versions_of_a_user_make_one_lead_though_nobody_has_asked_before(
@@ -63,11 +63,11 @@ def test_five_versions_of_a_user_make_one_lead_though_nobody_has_asked_before(
     for version in range(1, 6):
         put(1, version, full_name=f"Name {version}")
         for _ in range(3):
-            jobs.call_bitrix24("main")
+            job.call_bitrix24("main")
     # An update that found no lead comes again after two seconds, when the mode is known.
-    eventually(lambda: not jobs.call_bitrix24("main") and is_paused_for_it(), 10, "it is paused")
+    eventually(lambda: not job.call_bitrix24("main") and is_paused_for_it(), 10, "it is paused")
     eventually(lambda: work_queue().depth().due, 10, "the update is due again")
-    assert jobs.call_bitrix24("main") == 0
+    assert job.call_bitrix24("main") == 0
     assert created(control) == 1
 
 
@@ -88,11 +88,11 @@ def test_who_reads_the_stages_recognises_it() -> None:
 
 @pytest.mark.usefixtures("simple")
 def test_a_pause_does_not_end_while_the_portal_only_answers_who_we_are(control: Control) -> None:
-    portals.paused().begin(PortalDown("the plan has expired", code="ACCESS_DENIED"))
+    portal_session.paused().begin(PortalDown("the plan has expired", code="ACCESS_DENIED"))
     put(1)
-    eventually(lambda: portals.is_open() or is_paused_for_it(), 10, "it is probed")
+    eventually(lambda: portal_session.is_open() or is_paused_for_it(), 10, "it is probed")
     assert is_paused_for_it(), "the newest reason is the one that is told"
-    assert jobs.call_bitrix24("main") == 0
+    assert job.call_bitrix24("main") == 0
     assert created(control) == 0
 
 
@@ -106,7 +106,7 @@ def test_it_resumes_by_itself_once_the_mode_is_classic_though_nobody_is_due(
     control("settings", "PUT", {"crm_mode": "classic"})
     eventually(let_a_worker_look, 10, "it resumes")
     put(1)
-    eventually(lambda: jobs.call_bitrix24("main") >= 0 and is_idle(), 10, "the user is served")
+    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 10, "the user is served")
     assert created(control) == 1
 
 
@@ -114,8 +114,8 @@ def test_it_resumes_by_itself_once_the_mode_is_classic_though_nobody_is_due(
 def test_an_operator_who_resumes_does_not_have_leads_made_there(control: Control) -> None:
     portal_stages.read()
     put(1)
-    portals.paused().release()
-    assert jobs.call_bitrix24("main") == 0
+    portal_session.paused().release()
+    assert job.call_bitrix24("main") == 0
     assert is_paused_for_it()
     assert created(control) == 0
 
@@ -130,8 +130,8 @@ def test_a_portal_that_does_not_say_its_mode_is_served(control: Control, code: s
     put(1)
     let_a_worker_look()
     assert portal_stages.read()
-    jobs.call_bitrix24("main")
-    assert portals.paused().state() is None
+    job.call_bitrix24("main")
+    assert portal_session.paused().state() is None
     assert created(control) == 1
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("in_redis")
 @pytest.fixture
 def enqueue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Puts a job into Redis as anyone could who can write there."""
-    monkeypatch.setattr("leadline.sync.jobs.call_bitrix24", lambda portal: portal)
+    monkeypatch.setattr("leadline.sync.job.call_bitrix24", lambda portal: portal)
 
     def put(call: list[Any], **fields: str) -> str:
         job: dict[Any, Any] = {"data": zlib.compress(json.dumps(call).encode()), "origin": JOBS}

@@ -10,7 +10,7 @@ from leadline.errors import PortalDown
 from leadline.ledger import holds
 from leadline.runtime.redis import client
 from leadline.settings import settings
-from leadline.sync import jobs
+from leadline.sync import job
 from leadline.watch import hold
 from leadline.workqueue import keys
 from leadline.workqueue.circuit_breaker import Pause
@@ -84,10 +84,10 @@ def test_a_worker_that_saw_a_hold_makes_no_call_though_redis_forgot_it(
 ) -> None:
     put(1)
     another_process().hold("a migration")
-    assert jobs.call_bitrix24("main") == 0
+    assert job.call_bitrix24("main") == 0
     forget()
     put(1)
-    assert jobs.call_bitrix24("main") == 0
+    assert job.call_bitrix24("main") == 0
     assert requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"] == 0
     state = another_process().state()
     assert state is not None

@@ -8,7 +8,7 @@ import pytest
 
 from leadline.errors import PortalDown
 from leadline.runtime.redis import client
-from leadline.sync import jobs, portal_stages, portals
+from leadline.sync import job, portal_session, portal_stages
 from leadline.workqueue import keys, reachability
 from leadline.workqueue.circuit_breaker import Pause
 from leadline.workqueue.queue import work_queue
@@ -53,7 +53,7 @@ def test_clocks_of_workers_that_differ_do_not_make_more_probes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.2, 30))
-    portals.paused().begin(PortalDown("the plan has expired"))
+    portal_session.paused().begin(PortalDown("the plan has expired"))
     time.sleep(0.3)  # the first probe is due, and the next one half a minute later
     workers = [Pause(client(), keys.prefix("main")) for _ in range(8)]
 
@@ -68,13 +68,13 @@ def test_clocks_of_workers_that_differ_do_not_make_more_probes(
 
 
 def test_a_redis_whose_clock_was_set_back_does_not_prolong_a_pause() -> None:
-    portals.paused().begin(PortalDown("the plan has expired"))
-    assert not portals.paused().claim_probe()
+    portal_session.paused().begin(PortalDown("the plan has expired"))
+    assert not portal_session.paused().claim_probe()
     client().hset(f"{work_queue().prefix}paused", "next_probe_at", time.time() + 3600)
-    state = portals.paused().state()
+    state = portal_session.paused().state()
     assert state is not None
     assert state.next_probe_in_s == 0
-    assert portals.paused().claim_probe()
+    assert portal_session.paused().claim_probe()
 
 
 @pytest.mark.parametrize("mode", ["revoked", "plan_expired"])
@@ -87,22 +87,22 @@ def test_each_request_has_a_token_probes_and_stages_too(
     for user_id in range(1, 21):
         put(user_id)
     with pytest.raises(PortalDown):
-        jobs.call_bitrix24("main")
+        job.call_bitrix24("main")
     before = control("calls")["requests"]
     eventually(
-        lambda: jobs.call_bitrix24("main") or control("calls")["requests"] >= before + 5,
+        lambda: job.call_bitrix24("main") or control("calls")["requests"] >= before + 5,
         20,
         "it is probed",
     )
-    assert sum(portals.token_bucket().sent()) == control("calls")["requests"]
+    assert sum(portal_session.token_bucket().sent()) == control("calls")["requests"]
 
 
 def test_a_probe_waits_for_its_token(control: Control) -> None:
-    portals.paused().begin(PortalDown("the plan has expired"))
-    while not portals.token_bucket().reserve():
+    portal_session.paused().begin(PortalDown("the plan has expired"))
+    while not portal_session.token_bucket().reserve():
         pass
     began = time.monotonic()
-    assert portals.probe()
+    assert portal_session.probe()
     assert time.monotonic() - began > 0.3
     assert control("calls")["requests"] == 1
 
@@ -111,8 +111,8 @@ def test_a_probe_waits_for_its_token(control: Control) -> None:
 def test_a_portal_that_refuses_connections_is_seen_as_unreachable(in_redis: str) -> None:
     put(1)
     with pytest.raises(Exception, match="Bitrix24"):
-        jobs.call_bitrix24("main")
-    found = portals.reach().state()
+        job.call_bitrix24("main")
+    found = portal_session.reach().state()
     assert found is not None
     assert found.code == reachability.NO_CONNECTION
     assert "unreachable" in what_healthz_says(in_redis)
@@ -121,8 +121,8 @@ def test_a_portal_that_refuses_connections_is_seen_as_unreachable(in_redis: str)
 
 @pytest.mark.usefixtures("nowhere")
 def test_one_lost_answer_does_not_make_a_portal_unreachable() -> None:
-    assert not portals.probe()
-    assert portals.reach().state() is None
+    assert not portal_session.probe()
+    assert portal_session.reach().state() is None
 
 
 @pytest.mark.usefixtures("impatient")
@@ -141,17 +141,17 @@ def test_what_kind_of_trouble_it_is_is_recorded_and_ends_with_the_next_answer(
     secret = "of a person"  # noqa: S105 - of a test
     rule = {"method": "batch", "action": action, "count": 2, "status": 500, "description": secret}
     control("faults", "POST", [rule if action == "error" else {**rule, "status": None}])
-    assert not portals.probe()
-    found = portals.reach().state()
+    assert not portal_session.probe()
+    found = portal_session.reach().state()
     assert found is not None
     assert found.code == kind
     assert secret not in what_healthz_says(in_redis)
-    assert not portals.probe()
-    again = portals.reach().state()
+    assert not portal_session.probe()
+    again = portal_session.reach().state()
     assert again is not None
     assert again.since == found.since, "it lasts since the first failure"
-    assert portals.probe()
-    assert portals.reach().state() is None
+    assert portal_session.probe()
+    assert portal_session.reach().state() is None
     assert what_healthz_says(in_redis) == "ok"
 
 
@@ -160,12 +160,12 @@ def test_an_answer_to_another_worker_ends_it_for_all(
     webhook_url: str, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", f"http://127.0.0.1:{free_port()}/rest/1/hidden/")
-    assert not portals.probe()
-    assert portals.reach().state()
+    assert not portal_session.probe()
+    assert portal_session.reach().state()
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     put(1)
-    jobs.call_bitrix24("main")
-    assert portals.reach().state() is None
+    job.call_bitrix24("main")
+    assert portal_session.reach().state() is None
 
 
 @pytest.mark.usefixtures("impatient")
@@ -176,13 +176,13 @@ def test_a_webhook_that_is_no_url_is_seen_and_nothing_is_leased_until_it_is_one(
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook)
     put(1)
     let_a_worker_look()
-    assert jobs.call_bitrix24("main") == 0
+    assert job.call_bitrix24("main") == 0
     assert work_queue().depth().due == 1
     assert reachability.CONFIGURATION in what_healthz_says(in_redis)
     assert webhook not in what_healthz_says(in_redis) or not webhook
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     let_a_worker_look()
-    jobs.call_bitrix24("main")
+    job.call_bitrix24("main")
     assert what_healthz_says(in_redis) == "ok"
     assert len(control("leads")) == 1
 
@@ -193,7 +193,7 @@ def test_a_portal_that_answers_again_is_seen_though_nobody_is_due(
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 2}])
-    assert not portals.probe()
+    assert not portal_session.probe()
     assert what_healthz_says(in_redis) != "ok"
     eventually(
         lambda: let_a_worker_look() and what_healthz_says(in_redis) == "ok", 10, "it is seen"
@@ -201,9 +201,9 @@ def test_a_portal_that_answers_again_is_seen_though_nobody_is_due(
 
 
 def test_healthz_quotes_nothing_that_the_portal_or_an_operator_wrote(in_redis: str) -> None:
-    portals.paused().begin(PortalDown("secret words of the portal", code="secret code"))
+    portal_session.paused().begin(PortalDown("secret words of the portal", code="secret code"))
     assert what_healthz_says(in_redis) == "paused for 0 s: Bitrix24 serves nobody"
-    portals.paused().hold("secret words of an operator")
+    portal_session.paused().hold("secret words of an operator")
     assert what_healthz_says(in_redis) == "paused for 0 s: by an operator"
 
 
@@ -212,11 +212,11 @@ def test_what_an_operator_holds_is_not_probed(
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 1}])
-    assert not portals.probe()
-    portals.paused().hold("")
+    assert not portal_session.probe()
+    portal_session.paused().hold("")
     time.sleep(0.3)
     put(1)
     for _ in range(3):
         let_a_worker_look()
-        jobs.call_bitrix24("main")
+        job.call_bitrix24("main")
     assert control("calls")["requests"] == 1

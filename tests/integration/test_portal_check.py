@@ -11,8 +11,9 @@ from leadline.bitrix24.command import Command
 from leadline.ledger import write
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import installation
-from leadline.sync import portal_check, portals
-from leadline.sync.originator import originator_id
+from leadline.sync import portal_session
+from leadline.sync.reconcile import portal_check
+from leadline.sync.reconcile.originator import originator_id
 from leadline.users.model import NewUser
 from tests.integration.conftest import Answer, rows
 
@@ -42,11 +43,11 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> None:
 def lead(origin: object, originator: str = OURS) -> None:
     fields = {"ORIGINATOR_ID": originator, "ORIGIN_ID": str(origin), "TITLE": "Ann"}
     command = Command("crm.lead.add", {"fields": fields})
-    portals.session().call({"one": command})
+    portal_session.session().call({"one": command})
 
 
 def held() -> str | None:
-    pause = portals.paused().state()
+    pause = portal_session.paused().state()
     return pause.reason if pause and pause.is_held else None
 
 
@@ -58,7 +59,7 @@ def test_an_empty_database_beside_leads_of_its_origin_makes_no_calls() -> None:
     assert "leadline restored" in (held() or "")
     assert OURS in (held() or "")
     assert [line["event"] for line in logs if line["log_level"] == "error"]
-    portals.paused().release()
+    portal_session.paused().release()
     portal_check.run()
     assert held(), "to resume is no decision: it would be held by the next look"
 
@@ -87,13 +88,15 @@ def test_restored_reads_all_leads_whatever_their_number(leadline: Leadline) -> N
     for first in range(1, 601, 50):
         made = range(first, first + 50)
         state = leads.State("Ann", "+77001112233", "NEW")
-        portals.session().call({f"u{n}": leads.create(3_000_600 - n, state, OURS) for n in made})
+        portal_session.session().call(
+            {f"u{n}": leads.create(3_000_600 - n, state, OURS) for n in made}
+        )
     assert leadline("restored", "--json").json["greatest_id_on_a_lead"] == 3_000_599
 
 
 @pytest.mark.usefixtures("ours")
 def test_a_hold_by_an_operator_stays_one(leadline: Leadline) -> None:
-    portals.paused().hold("maintenance")
+    portal_session.paused().hold("maintenance")
     lead(5)
     portal_check.run()
     answer = leadline("restored", "--json")
@@ -107,7 +110,7 @@ def test_restored_says_which_server_is_away_and_can_be_repeated(
 ) -> None:
     lead(5)
     portal_check.run()
-    monkeypatch.setattr("leadline.sync.reading.RETRY_S", ())
+    monkeypatch.setattr("leadline.sync.reconcile.throttled_reads.RETRY_S", ())
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/geheim/")
     answer = leadline("restored")
     assert answer.code == 3

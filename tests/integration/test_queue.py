@@ -13,7 +13,7 @@ from leadline.bitrix24.command import CALL_MARGIN_S
 from leadline.errors import OutcomeUnknown, QueueDown
 from leadline.runtime import clock
 from leadline.settings import settings
-from leadline.sync.plan import LookUp, failed, looked_up, plan
+from leadline.sync.decide import LookUp, failed, looked_up, plan
 from leadline.workqueue.entry import Answered, Arrival, Entry, Settlement
 from leadline.workqueue.queue import SEND_WITHIN_S, WorkQueue
 from tests.servers import eventually

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.errors import OutcomeUnknown, PortalDown, Refused, Unavailable
-from leadline.sync.plan import LookUp, Write, applied, failed, looked_up, plan
+from leadline.sync.decide import LookUp, Write, applied, failed, looked_up, plan
 from leadline.workqueue.entry import Arrival, Entry, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.unit.entries import owed

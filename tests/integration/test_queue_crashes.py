@@ -11,7 +11,7 @@ import redis
 
 from leadline.errors import QueueDown
 from leadline.runtime.redis import connect
-from leadline.sync.plan import looked_up
+from leadline.sync.decide import looked_up
 from leadline.workqueue.entry import Answered, Arrival, Fields, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import PrivateServer, private

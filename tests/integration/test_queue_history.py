@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from leadline.bitrix24 import leads
-from leadline.sync.plan import LookUp, Nothing, Write, applied, looked_up, plan
+from leadline.sync.decide import LookUp, Nothing, Write, applied, looked_up, plan
 from leadline.workqueue.entry import Answered, Arrival, Entry, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually

@@ -11,7 +11,8 @@ from leadline.bitrix24 import leads
 from leadline.messages import topology
 from leadline.messages.cloudevents import Delivery
 from leadline.settings import settings
-from leadline.sync import intake, jobs, portal_stages, portals, reading
+from leadline.sync import enqueue, job, portal_session, portal_stages
+from leadline.sync.reconcile import throttled_reads
 
 WithRate = Callable[[float], None]
 
@@ -21,8 +22,8 @@ def work() -> None:
     user = {"id": 7, "full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}
     about = {"version": 1, "occurred_at": datetime.now(UTC).isoformat()}
     data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES, **about}
-    intake.take([Delivery(data, "m", {})])
-    assert jobs.call_bitrix24("main") == 1
+    enqueue.take([Delivery(data, "m", {})])
+    assert job.call_bitrix24("main") == 1
 
 
 def read_stages() -> None:
@@ -31,11 +32,11 @@ def read_stages() -> None:
 
 def read_leads() -> None:
     """As the reconciler does."""
-    reading.read({"a": leads.read([1]), "b": leads.look_up([1], "leadline")})
+    throttled_reads.read({"a": leads.read([1]), "b": leads.look_up([1], "leadline")})
 
 
 def probe() -> None:
-    assert portals.probe()
+    assert portal_session.probe()
 
 
 every_caller = pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def connected(
     assert in_redis
     assert in_rabbitmq
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    monkeypatch.setattr("leadline.sync.gather.SCARCE_FILL_S", 0.0)
+    monkeypatch.setattr("leadline.sync.batching.SCARCE_FILL_S", 0.0)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def sent(portal: str) -> Callable[[], int]:
 
 def taken() -> int:
     """Tokens taken so far, without those that were given back."""
-    return sum(portals.token_bucket().sent())
+    return sum(portal_session.token_bucket().sent())
 
 
 @every_caller
@@ -98,7 +99,7 @@ def test_no_request_leaves_before_its_token_is_there(
     call: Callable[[], None], sent: Callable[[], int], with_rate: WithRate
 ) -> None:
     with_rate(10)
-    while (wait_s := portals.token_bucket().reserve()) < 0.5:
+    while (wait_s := portal_session.token_bucket().reserve()) < 0.5:
         pass  # others have taken what there was
     began = time.monotonic()
     call()
@@ -111,6 +112,6 @@ def test_a_job_that_finds_nothing_to_do_costs_no_token(
 ) -> None:
     with_rate(50)
     before = taken()
-    assert jobs.call_bitrix24("main") == 0
+    assert job.call_bitrix24("main") == 0
     assert sent() == 0
     assert taken() == before

@@ -18,7 +18,7 @@ import requests
 
 from leadline.errors import QueueDown
 from leadline.runtime.redis import client, connect
-from leadline.sync import portals
+from leadline.sync import portal_session
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.entry import Settlement
 from leadline.workqueue.queue import work_queue
@@ -92,7 +92,7 @@ def remember() -> None:
     Users that are created from then on are served at once; others wait for calls that may have
     been forgotten.
     """
-    portals.presence().report("a worker of this test")
+    portal_session.presence().report("a worker of this test")
     outlive_clocks(work_queue())
 
 

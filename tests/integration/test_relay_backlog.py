@@ -13,7 +13,7 @@ from leadline.ledger.write import Event
 from leadline.messages.cloudevents import Delivery
 from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context
-from leadline.sync import intake
+from leadline.sync import enqueue
 from leadline.users.model import Move, NewUser
 from leadline.workqueue import portal_state
 from leadline.workqueue.entry import Answered, Settlement
@@ -38,7 +38,7 @@ def arrive(events: list[Event]) -> None:
     outbox.mark_published([event.id for event in events])
     messages = [outbox.message_of(event) for event in events]
     trace = trace_context.made("call", None)
-    intake.take([Delivery(orjson.loads(one.body), one.message_id, {}, trace) for one in messages])
+    enqueue.take([Delivery(orjson.loads(one.body), one.message_id, {}, trace) for one in messages])
 
 
 def sent_when_due() -> int:

@@ -16,7 +16,7 @@ from leadline.ledger import accept, relay
 from leadline.messages import topology
 from leadline.runtime.redis import client
 from leadline.settings import settings
-from leadline.sync import jobs, portals
+from leadline.sync import job, portal_session
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.watch import resync
 from leadline.workqueue.queue import work_queue
@@ -47,7 +47,7 @@ def connected(
     monkeypatch.setenv("LEADLINE_REQUEST_LIMIT_S", "1")
     settings.cache_clear()
     # No call goes on unseen here, so none has to be waited for.
-    monkeypatch.setattr("leadline.sync.plan.CALL_MARGIN_S", 0)
+    monkeypatch.setattr("leadline.sync.decide.CALL_MARGIN_S", 0)
     monkeypatch.setattr(work_queue(), "call_ms", 0)
 
 
@@ -75,7 +75,7 @@ def settle(amqp_url: str) -> Callable[[], None]:
         relay.run()
         carry(topology.REQUESTS)
         with contextlib.suppress(BitrixError):  # its users come again, or have failed
-            jobs.call_bitrix24("main")
+            job.call_bitrix24("main")
         carry(topology.REPLIES)
         return not rows("SELECT 1 AS one FROM events WHERE state = 'open'")
 
@@ -88,7 +88,7 @@ def created(**more: str) -> UserId:
 
 def crm(method: str, **params: object) -> Any:
     """A call of somebody else to the portal."""
-    answer = portals.session().call({"one": Command(method, params)}).answers["one"]
+    answer = portal_session.session().call({"one": Command(method, params)}).answers["one"]
     assert not isinstance(answer, BitrixError), answer.detail
     return answer
 

@@ -25,7 +25,7 @@ from leadline.messages import topology
 from leadline.runtime.serving.serve import build_app
 from leadline.runtime.telemetry import tracing
 from leadline.settings import settings
-from leadline.sync import jobs
+from leadline.sync import job
 from tests.integration.conftest import rows
 from tests.servers import eventually
 
@@ -125,7 +125,7 @@ def spans(exporter: InMemorySpanExporter, everywhere: str) -> dict[str, Readable
         answer = requests.post(url, json=body, headers={"traceparent": CALLER}, timeout=10)
         assert answer.status_code == 201
     carry(everywhere, topology.REQUESTS, "bitrix_handler")
-    assert jobs.call_bitrix24("main") == 1
+    assert job.call_bitrix24("main") == 1
     carry(everywhere, topology.REPLIES, "reply_handler")
     assert rows("SELECT sync_status FROM users") == [{"sync_status": "synced"}]
     marked = "SELECT 1 AS one FROM events WHERE published_at IS NOT NULL"
@@ -167,7 +167,7 @@ def test_each_message_of_a_batch_stays_in_its_own_trace(
         for caller in callers:
             requests.post(url, json=body, headers={"traceparent": caller}, timeout=10)
     carry(everywhere, topology.REQUESTS, "bitrix_handler", messages=2)
-    assert jobs.call_bitrix24("main") == 2
+    assert job.call_bitrix24("main") == 2
     carry(everywhere, topology.REPLIES, "reply_handler", messages=2)
     assert rows("SELECT DISTINCT sync_status FROM users") == [{"sync_status": "synced"}]
     spans = exporter.get_finished_spans()

@@ -29,35 +29,35 @@ _CONNECTOR = "tests/integration/test_connector.py::"
 MUTATIONS = (
     Mutation(
         "a message says nothing of when it was sent",
-        "leadline/sync/intake.py",
+        "leadline/sync/enqueue.py",
         "sent_at_ms=number(delivery.attributes.get(SENT)),",
         "sent_at_ms=None,",
         (_INTAKE + "test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender",),
     ),
     Mutation(
         "every delivery counts as the first",
-        "leadline/sync/intake.py",
+        "leadline/sync/enqueue.py",
         "is_first=delivery.is_first,",
         "is_first=True,",
         (_INTAKE + "test_a_delivery_that_may_have_been_served_is_looked_up_first",),
     ),
     Mutation(
         "the wish to look is lost",
-        "leadline/sync/intake.py",
+        "leadline/sync/enqueue.py",
         'wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),',
         "wants_look=False,",
         (_INTAKE + "test_a_message_can_have_the_lead_read_though_nothing_seems_to_differ",),
     ),
     Mutation(
         "the stage's version is lost",
-        "leadline/sync/intake.py",
+        "leadline/sync/enqueue.py",
         "stage_version=stage_version,",
         "stage_version=None,",
         (_INTAKE + "test_an_older_change_of_the_stage_stays_one_of_its_own_version",),
     ),
     Mutation(
         "a name's change does not carry the stage that an earlier write set",
-        "leadline/sync/intake.py",
+        "leadline/sync/enqueue.py",
         'if request.action != "update_card" or stage_version:',
         'if request.action != "update_card":',
         (_INTAKE + "test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one",),
@@ -80,21 +80,21 @@ MUTATIONS = (
     ),
     Mutation(
         "a reply is forgotten though the broker did not confirm it",
-        "leadline/sync/call.py",
+        "leadline/sync/batch_call.py",
         "if (one.entry.user_id, event.event_id) in confirmed]",
         "if confirmed is not None]",
         (_CALLS + "test_a_reply_that_was_not_confirmed_is_sent_later_and_the_lead_left_alone",),
     ),
     Mutation(
         "a worker takes no token",
-        "leadline/sync/gather.py",
-        "wait_s = portals.token_bucket().reserve()",
+        "leadline/sync/batching.py",
+        "wait_s = portal_session.token_bucket().reserve()",
         "wait_s = 0.0",
         (_RATE + "test_each_request_takes_a_token[worker]",),
     ),
     Mutation(
         "a worker does not wait for its token",
-        "leadline/sync/gather.py",
+        "leadline/sync/batching.py",
         "        time.sleep(wait_s)\n",
         "",
         (_RATE + "test_no_request_leaves_before_its_token_is_there[worker]",),
@@ -102,7 +102,7 @@ MUTATIONS = (
     Mutation(
         "the stages are read without a token",
         "leadline/sync/portal_stages.py",
-        "portals.wait_for_token()",
+        "portal_session.wait_for_token()",
         "pass",
         (
             _RATE + "test_each_request_takes_a_token[stages]",
@@ -111,7 +111,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the portal is probed without a token",
-        "leadline/sync/portals.py",
+        "leadline/sync/portal_session.py",
         "    wait_for_token()\n",
         "",
         (
@@ -121,8 +121,8 @@ MUTATIONS = (
     ),
     Mutation(
         "the reconciler reads without a token",
-        "leadline/sync/reading.py",
-        "time.sleep(portals.token_bucket().reserve())",
+        "leadline/sync/reconcile/throttled_reads.py",
+        "time.sleep(portal_session.token_bucket().reserve())",
         "time.sleep(0)",
         (
             _RATE + "test_each_request_takes_a_token[reading]",
@@ -155,7 +155,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a look-up that may have left our lead out counts as one that has it not",
-        "leadline/sync/call.py",
+        "leadline/sync/batch_call.py",
         "if not by_origin.is_whole or (by_id",
         "if False or (by_id",
         (_CALLS + "test_a_full_page_is_no_proof_that_a_lead_does_not_exist",),
@@ -181,14 +181,14 @@ MUTATIONS = (
     # Constants and properties, which the generated changes leave alone.
     Mutation(
         "the third attempt comes after two seconds too",
-        "leadline/sync/plan.py",
+        "leadline/sync/decide.py",
         "RETRY_DELAYS_MS = (2000, 4000)",
         "RETRY_DELAYS_MS = (2000, 2000)",
         (_OUTCOMES + "test_a_newer_event_never_shortens_the_wait",),
     ),
     Mutation(
         "a lead may vanish three times in a row",
-        "leadline/sync/plan.py",
+        "leadline/sync/decide.py",
         "VANISHED_MAX = 2",
         "VANISHED_MAX = 3",
         (_OUTCOMES + "test_a_lead_that_vanishes_twice_in_a_row_is_its_users_error",),

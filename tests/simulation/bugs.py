@@ -13,7 +13,7 @@ from leadline.bitrix24.session import Session
 from leadline.errors import OutcomeUnknown, Rejected, Unavailable
 from leadline.ledger import write, write_sql
 from leadline.runtime import clock
-from leadline.sync import plan, replies
+from leadline.sync import decide, replies
 from leadline.workqueue import queue
 from tests.simulation import patches
 
@@ -87,7 +87,7 @@ def reply_is_forgotten_unconfirmed() -> None:
 
 def default_originator_is_shared() -> None:
     """All installations bear the same name in their leads."""
-    plan.originator_of = lambda entry: plan.DEFAULT_ORIGINATOR  # noqa: ARG005 - same signature
+    decide.originator_of = lambda entry: decide.DEFAULT_ORIGINATOR  # noqa: ARG005 - same signature
 
 
 def suspended_time_is_not_counted() -> None:

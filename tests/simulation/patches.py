@@ -29,7 +29,7 @@ from leadline.runtime import redis as leadline_redis
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import pool
-from leadline.sync import portals, replies, request
+from leadline.sync import batch_request, portal_session, replies
 from leadline.users import search_index
 from leadline.workqueue import circuit_breaker, rq_jobs
 from tests.simulation import redis_model
@@ -321,28 +321,28 @@ def _logs(modules: list[ModuleType]) -> None:
 
 
 def _servers(modules: list[ModuleType]) -> None:
-    build = request.build
+    build = batch_request.build
 
     def noted(entries: list[Any]) -> Any:
         """Who sends a request is asked for which events it is."""
         active().note_leased(entries)
         return build(entries)
 
-    _set(request, "build", noted)
+    _set(batch_request, "build", noted)
     _set(greenlets, "is_turn", lambda: False)
     _everywhere(modules, pool.database, lambda: active().postgres)
     _everywhere(modules, leadline_redis.client, lambda: active().client)
     _everywhere(modules, outbox.publisher, _publisher)
     _set(replies, "_publishing", _publisher)
     _set(outbox, "outbox", _outbox)
-    make_session = portals._session
+    make_session = portal_session._session
 
     def session(webhook_url: str) -> Any:
         made: Any = make_session(webhook_url)
         made._session._posted = active().portal.posted
         return made
 
-    _set(portals, "_session", session)
+    _set(portal_session, "_session", session)
     _set(session_module, "_tls", lambda: None)  # never used, and costly to make
     _set(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
     _set(rq_jobs, "trim_history", lambda: None)

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from leadline.messages import contract, topology
-from leadline.sync.plan import VANISHED
+from leadline.sync.decide import VANISHED
 from tests.checker.history import (
     ClientWrite,
     Command,

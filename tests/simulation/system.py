@@ -23,7 +23,7 @@ from leadline.messages import contract, topology
 from leadline.messages.cloudevents import Delivery
 from leadline.runtime.redis import reachable
 from leadline.settings import settings
-from leadline.sync import jobs, worker
+from leadline.sync import job, worker
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.workqueue.call_job import JOB
 from leadline.workqueue.keys import JOBS, prefix
@@ -180,15 +180,15 @@ class System:
         world.wait(world.process.random.uniform(0, 0.05))
         while True:
             try:
-                job: Any = self.client.lpop(JOBS_KEY)
+                popped: Any = self.client.lpop(JOBS_KEY)
             except redis.RedisError:
                 world.wait(1.0)
                 continue
-            if job is None:
+            if popped is None:
                 self._jobs.wait()
                 continue
             try:
-                getattr(jobs, job.decode().rpartition(".")[2])(settings().portal)
+                getattr(job, popped.decode().rpartition(".")[2])(settings().portal)
             except (BitrixError, QueueDown) as error:
                 world.tell(world.process.name, "job failed", error=type(error).__name__)
             except redis.RedisError as error:
@@ -213,12 +213,12 @@ class System:
                 self.unexpected(error)
             world.poll(RELAY_EVERY_S)
 
-    def enqueue(self, job: str = JOB, *, at_front: bool = False) -> str:
+    def enqueue(self, name: str = JOB, *, at_front: bool = False) -> str:
         """Stands for RQ: a job is an item of its list, the name of a function."""
         with reachable():
-            (self.client.lpush if at_front else self.client.rpush)(JOBS_KEY, job)
+            (self.client.lpush if at_front else self.client.rpush)(JOBS_KEY, name)
         self._jobs.fire()
-        return job
+        return name
 
     def note_leased(self, entries: list[Any]) -> None:
         """What the worker that runs has leased, for the portal's log."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from leadline.bitrix24.leads import Found
-from leadline.sync.compare import DIFFERENCES, Finding, compare
+from leadline.sync.reconcile.compare import DIFFERENCES, Finding, compare
 from leadline.users.snapshots import Kept
 from tests.unit.entries import found
 

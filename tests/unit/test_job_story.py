@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from leadline.errors import BitrixError, OutcomeUnknown, Rejected, Unavailable
-from leadline.sync import story
-from leadline.sync.plan import failed
+from leadline.sync import job_log
+from leadline.sync.decide import failed
 from tests.unit.entries import entry, owed
 
 QUOTE = "The phone of Ann Lee is wrong"
@@ -32,7 +32,7 @@ def test_a_failure_is_logged_with_its_class_and_code(
 ) -> None:
     settlement = replace(failed(entry(owed(attempts=attempts)), error, now_ms=0), error=error)
     with capture_logs() as lines:
-        story.ends(settlement)
+        job_log.ends(settlement)
     (told,) = lines
     assert (told["event"], told["error"], told["code"]) == (line, type(error).__name__, code)
     assert QUOTE not in str(told)

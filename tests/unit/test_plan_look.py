@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from leadline.sync.plan import LookUp, Nothing, Write, looked_up, plan
+from leadline.sync.decide import LookUp, Nothing, Write, looked_up, plan
 from leadline.workqueue.entry import Entry, Fields
 from tests.unit.entries import MILLION, STATE, entry, found, known, owed
 

@@ -17,8 +17,8 @@ from leadline.errors import (
     RequestRejected,
     Unavailable,
 )
+from leadline.sync.decide import Nothing, applied, failed, found_by_id, looked_up, plan
 from leadline.workqueue.entry import Owed
-from leadline.sync.plan import Nothing, applied, failed, found_by_id, looked_up, plan
 from tests.unit.entries import MILLION, entry, found, known, owed
 
 NOW = 1_000_000_000

@@ -15,7 +15,7 @@ from leadline.errors import (
     Rejected,
     Unavailable,
 )
-from leadline.sync.plan import (
+from leadline.sync.decide import (
     UNLIKE,
     VANISHED,
     Write,

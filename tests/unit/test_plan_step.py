@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from leadline.bitrix24.leads import Agreed, State
-from leadline.sync.plan import LookUp, Nothing, Write, plan
+from leadline.sync.decide import LookUp, Nothing, Write, plan
 from leadline.workqueue.entry import Answered, Entry
 from tests.unit.entries import MILLION, STATE, entry, known, owed
 

@@ -6,9 +6,9 @@ import pytest
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
-from leadline.sync import request
-from leadline.sync.plan import LookUp, Nothing, Write
-from leadline.sync.request import Request
+from leadline.sync import batch_request
+from leadline.sync.batch_request import Request
+from leadline.sync.decide import LookUp, Nothing, Write
 from leadline.workqueue.entry import Answered
 from tests.unit.entries import entry, known, owed
 
@@ -19,7 +19,7 @@ def test_a_batch_never_has_more_commands_than_bitrix24_takes() -> None:
     """Found by the laboratory: two commands to look one user up, beside 49 users to write."""
     written = [entry(owed(), user_id=number) for number in range(1, MOST)]
     doubtful = entry(owed(), user_id=MOST, hint=55)
-    wanted = request.build([*written, doubtful])
+    wanted = batch_request.build([*written, doubtful])
     assert len(wanted.commands) == MOST
     served = Counter(wanted.serves(step) for step in wanted.steps)
     assert served == {True: MOST - 1, False: 1}
@@ -31,7 +31,7 @@ def test_each_step_has_its_own_command_and_look_ups_share_theirs() -> None:
     doubtful = [entry(owed(), user_id=number, is_doubtful=True) for number in (2, 3)]
     hinted = entry(owed(), user_id=4, hint=55)
     done = known(owed(), user_id=5)
-    wanted = request.build([fresh, *doubtful, hinted, done])
+    wanted = batch_request.build([fresh, *doubtful, hinted, done])
     kinds = [type(step.plan) for step in wanted.steps]
     assert kinds == [Write, LookUp, LookUp, LookUp, Nothing]
     assert [step.entry.user_id for step in wanted.steps] == [1, 2, 3, 4, 5]
@@ -46,14 +46,14 @@ def test_each_step_has_its_own_command_and_look_ups_share_theirs() -> None:
 
 def test_the_agreed_lead_of_a_user_is_read_with_the_look_up() -> None:
     doubted = known(owed(version=2), is_doubtful=True)
-    wanted = request.build([doubted])
+    wanted = batch_request.build([doubted])
     assert list(wanted.commands.values()) == [leads.look_up([7], "leadline"), leads.read([55])]
 
 
 def test_users_of_two_installations_do_not_share_a_look_up() -> None:
     ours = [entry(owed(), user_id=one, is_doubtful=True) for one in (1, 3)]
     theirs = entry(owed(), user_id=2, is_doubtful=True, originator="staging")
-    wanted = request.build([ours[0], theirs, ours[1]])
+    wanted = batch_request.build([ours[0], theirs, ours[1]])
     asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
     first, other = leads.look_up([1, 3], "leadline"), leads.look_up([2], "staging")
     assert asked == [[first], [other], [first]]
@@ -66,21 +66,21 @@ def test_a_user_that_is_to_be_served_alone_has_a_request_of_its_own(*, is_doubtf
         *(entry(owed(), user_id=one) for one in range(3, 60)),
     ]
     alone = entry(owed(), user_id=2, is_doubtful=is_doubtful, is_alone=True)
-    wanted = request.build([*others, alone])
-    assert request.build([alone]).commands == wanted.commands
+    wanted = batch_request.build([*others, alone])
+    assert batch_request.build([alone]).commands == wanted.commands
     assert [step.entry for step in wanted.steps if wanted.serves(step)] == [alone]
 
 
 def test_whose_reply_alone_is_owed_waits_for_no_request_of_its_own() -> None:
     answered = entry(owed(answered=Answered("failed", 1)), user_id=2, is_alone=True)
-    wanted = request.build([entry(owed(), user_id=1), answered])
+    wanted = batch_request.build([entry(owed(), user_id=1), answered])
     assert all(wanted.serves(step) for step in wanted.steps)
 
 
 def test_users_are_looked_up_in_parts_that_fit_a_page_though_some_have_two_leads() -> None:
     numbers = list(range(1, 41))
     doubtful = [entry(owed(), user_id=one, is_doubtful=True, hint=100 + one) for one in numbers]
-    wanted = request.build(doubtful)
+    wanted = batch_request.build(doubtful)
     asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
     for part in (numbers[:25], numbers[25:]):
         ids = [100 + one for one in part]
@@ -92,7 +92,7 @@ def test_users_are_looked_up_in_parts_that_fit_a_page_though_some_have_two_leads
 def test_look_ups_come_first_so_that_none_of_them_is_cut_off() -> None:
     written = [entry(owed(), user_id=number) for number in range(1, MOST + 1)]
     doubtful = entry(owed(), user_id=99, is_doubtful=True)
-    wanted = request.build([*written, doubtful])
+    wanted = batch_request.build([*written, doubtful])
     assert next(iter(wanted.commands.values())).method == "crm.lead.list"
     assert [wanted.serves(step) for step in wanted.steps].count(False) == 1
 
@@ -100,7 +100,7 @@ def test_look_ups_come_first_so_that_none_of_them_is_cut_off() -> None:
 def test_no_key_of_a_batch_is_a_number() -> None:
     """Bitrix24 would answer with a list."""
     doubtful = entry(owed(), user_id=8, hint=55)
-    wanted = request.build([entry(owed()), doubtful])
+    wanted = batch_request.build([entry(owed()), doubtful])
     assert not [key for key in wanted.commands if key.isdigit()]
 
 
@@ -119,7 +119,7 @@ def test_of_each_method_only_so_many_commands_as_are_allowed_are_sent_the_first_
 
 
 def test_a_step_is_served_only_where_all_its_commands_are_sent() -> None:
-    wanted = request.build([entry(owed(), hint=55)])
+    wanted = batch_request.build([entry(owed(), hint=55)])
     (step,) = wanted.steps
     assert wanted.serves(step)
     assert not wanted.within({"crm.lead.list": 1}).serves(step)

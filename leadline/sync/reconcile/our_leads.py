@@ -10,7 +10,8 @@ import structlog
 from leadline.bitrix24 import leads
 from leadline.bitrix24.leads import Found
 from leadline.errors import BitrixError
-from leadline.sync import portals, reading, reconcile
+from leadline.sync import portal_session
+from leadline.sync.reconcile import scan, throttled_reads
 from leadline.users import snapshots
 
 log = structlog.get_logger()
@@ -32,16 +33,18 @@ def are_known(originator: str) -> bool | None:
     None where the portal is paused or can't be read now.
     """
     try:
-        if portals.paused().state() is not None:
+        if portal_session.paused().state() is not None:
             return None
-        time.sleep(portals.token_bucket().reserve())
-        answer = portals.session().call({"ours": leads.walk("0", originator)}).answers["ours"]
+        time.sleep(portal_session.token_bucket().reserve())
+        answer = (
+            portal_session.session().call({"ours": leads.walk("0", originator)}).answers["ours"]
+        )
         if isinstance(answer, BitrixError):
             raise answer
         unknown = unknown_origins(leads.found(answer))
         if unknown:
             log.error("leads of our origin without a user", leads=len(unknown))
-            portals.paused().hold(UNKNOWN.format(originator=originator))
+            portal_session.paused().hold(UNKNOWN.format(originator=originator))
     except (BitrixError, redis.RedisError) as error:
         log.warning("leads of our origin not read", reason=type(error).__name__)
         return None
@@ -50,7 +53,7 @@ def are_known(originator: str) -> bool | None:
 
 def unknown_origins(found: list[Found]) -> list[int]:
     """The users of these leads that do not exist; origins that no user can have are left out."""
-    claimed = sorted({int(lead.origin) for lead in found if reconcile.is_user_id(lead.origin)})
+    claimed = sorted({int(lead.origin) for lead in found if scan.is_user_id(lead.origin)})
     there = snapshots.these(claimed)
     return [user_id for user_id in claimed if user_id not in there]
 
@@ -62,16 +65,16 @@ def greatest_user_ids() -> Iterator[int]:
         BitrixError: as `reading.read`.
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
-    after, read = 0, partial(reading.read, while_held=True)
-    while found := reconcile.next_leads(after, read):
+    after, read = 0, partial(throttled_reads.read, while_held=True)
+    while found := scan.next_leads(after, read):
         after = found[-1].lead_id
-        ids = [int(lead.origin) for lead in found if reconcile.is_user_id(lead.origin)]
+        ids = [int(lead.origin) for lead in found if scan.is_user_id(lead.origin)]
         yield max((one for one in ids if one <= GREATEST_ID), default=0)
 
 
 def release(originator: str) -> bool:
     """Make the calls that `are_known` has held; False where they were not held by it."""
-    pause = portals.paused().state()
+    pause = portal_session.paused().state()
     if pause is None or not pause.is_held or pause.reason != UNKNOWN.format(originator=originator):
         return False
-    return portals.paused().release()
+    return portal_session.paused().release()

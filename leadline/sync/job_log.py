@@ -4,8 +4,8 @@ import structlog
 
 from leadline.errors import BitrixError
 from leadline.sync import metrics
-from leadline.sync.plan import MAX_ATTEMPTS
-from leadline.sync.request import Request
+from leadline.sync.batch_request import Request
+from leadline.sync.decide import MAX_ATTEMPTS
 from leadline.workqueue.entry import Entry, Owed, Settlement
 
 log = structlog.get_logger()

@@ -2,9 +2,9 @@
 
 from leadline.errors import BitrixError
 from leadline.runtime.redis import reachable
-from leadline.sync import portals
-from leadline.sync.call import Call
-from leadline.sync.gather import gather, turn
+from leadline.sync import portal_session
+from leadline.sync.batch_call import Call
+from leadline.sync.batching import gather, turn
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.queue import WorkQueue, work_queue
 
@@ -25,10 +25,10 @@ def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - says in RQ's history wh
 
 
 def _serve(queue: WorkQueue) -> int:
-    if portals.take_wanted_probe() and portals.has_webhook():
-        portals.probe()
+    if portal_session.take_wanted_probe() and portal_session.has_webhook():
+        portal_session.probe()
     with turn(queue) as name:
-        if name is None or not portals.is_open():
+        if name is None or not portal_session.is_open():
             return 0
         leased = gather(queue, name)
     # Who came while this batch was gathered belongs to the next job.

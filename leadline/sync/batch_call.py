@@ -11,8 +11,9 @@ from leadline.bitrix24.command import Command
 from leadline.bitrix24.operating_budget import Reserved
 from leadline.errors import BitrixError, OutcomeUnknown, TooLate
 from leadline.runtime import clock
-from leadline.sync import metrics, portals, replies, request, story
-from leadline.sync.plan import (
+from leadline.sync import batch_request, job_log, metrics, portal_session, replies
+from leadline.sync.batch_request import Request, Step
+from leadline.sync.decide import (
     LookUp,
     Write,
     applied,
@@ -22,8 +23,7 @@ from leadline.sync.plan import (
     looked_up,
     unclear,
 )
-from leadline.sync.request import Request, Step
-from leadline.sync.spans import Spans
+from leadline.sync.job_spans import Spans
 from leadline.workqueue.entry import Entry, Settlement
 from leadline.workqueue.queue import Leased, WorkQueue
 
@@ -48,13 +48,13 @@ class Call:
             BitrixError: the request as a whole failed; all is written down.
             QueueDown: Redis can't be reached; the leases expire.
         """
-        wanted = request.build(self._leased.entries)
-        reserved = portals.budget().reserve(wanted.methods)
+        wanted = batch_request.build(self._leased.entries)
+        reserved = portal_session.budget().reserve(wanted.methods)
         is_late = clock.now_s() > self._leased.send_until
         if is_late:
             log.warning("too late to call", users=len(wanted.steps))
         allowed = wanted.within({} if is_late else reserved.allowed)
-        story.begins(allowed)
+        job_log.begins(allowed)
         self._spans = Spans(allowed)
         try:
             self._serve(wanted, allowed, reserved)
@@ -67,7 +67,7 @@ class Call:
     def _serve(self, wanted: Request, allowed: Request, reserved: Reserved) -> None:
         began = time.monotonic()
         batch = self._send(allowed.commands)
-        portals.budget().record(reserved, batch.timings, time.monotonic() - began)
+        portal_session.budget().record(reserved, batch.timings, time.monotonic() - began)
         settlements = [
             self._settlement(step, batch.answers)
             if allowed.serves(step)
@@ -78,21 +78,21 @@ class Call:
 
     def _send(self, commands: dict[str, Command]) -> Batch:
         if not commands:
-            portals.token_bucket().give_back()
+            portal_session.token_bucket().give_back()
             return Batch({}, {})
         metrics.BATCH.observe(len(commands))
         began = time.monotonic()
         try:
             with self._spans.request(len(commands)):
-                batch = portals.session().call(commands, send_until=self._leased.send_until)
+                batch = portal_session.session().call(commands, send_until=self._leased.send_until)
         except TooLate as error:
             log.warning("too late to call", users=len(self._leased.entries))
-            portals.token_bucket().give_back()
+            portal_session.token_bucket().give_back()
             return Batch(dict.fromkeys(commands, error), {})
         except BitrixError as error:
             metrics.REQUESTS.inc(type(error).__name__)
             self._error = error
-            portals.react(error)
+            portal_session.react(error)
             return Batch(dict.fromkeys(commands, error), {})
         finally:
             metrics.DURATION.observe(time.monotonic() - began)
@@ -112,7 +112,7 @@ class Call:
                 return looked.noted(self._leased.now_ms)
         except BitrixError as error:
             if self._error is None and not isinstance(error, TooLate):
-                portals.react(error)
+                portal_session.react(error)
             was_written = isinstance(step.plan, Write)
             settled = failed(entry, error, self._leased.now_ms, was_written=was_written)
             return replace(settled, error=error).noted(self._leased.now_ms, error.detail)
@@ -156,7 +156,7 @@ class Call:
         }
         self._queue.release([_released(one, confirmed) for one in ours])
         for one in ours:
-            story.ends(one)
+            job_log.ends(one)
             self._spans.end(one)
 
 

@@ -9,7 +9,7 @@ import structlog
 from leadline.runtime import secrets
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import installation
-from leadline.sync.originator import originator_id
+from leadline.sync.reconcile.originator import originator_id
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ def run() -> None:
     if installation.stored().is_portal_checked:
         return
     # Once for an installation: HTTP and Redis take longer to import than all else of a tick.
-    from leadline.sync import our_leads  # noqa: PLC0415
+    from leadline.sync.reconcile import our_leads  # noqa: PLC0415
 
     originator = originator_id()
     is_known = our_leads.are_known(originator)

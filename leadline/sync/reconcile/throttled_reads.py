@@ -10,8 +10,8 @@ from collections import Counter
 from leadline.bitrix24.client import Answer, Batch
 from leadline.bitrix24.command import Command
 from leadline.errors import BitrixError, OutcomeUnknown, PortalDown, Refused, Unavailable
-from leadline.sync import portals
-from leadline.sync.request import Request
+from leadline.sync import portal_session
+from leadline.sync.batch_request import Request
 from leadline.workqueue.queue import work_queue
 
 #: While users are due, a call is made this often only.
@@ -66,11 +66,11 @@ def _give_way() -> None:
 
 def _part(wanted: dict[str, Command], *, while_held: bool) -> dict[str, Answer]:
     """One call with as many of these commands as may be sent now; what was answered."""
-    pause = portals.paused().state()
+    pause = portal_session.paused().state()
     if pause is not None and not (while_held and pause.is_held):
         raise PortalDown(f"the portal is paused: {pause.reason}")
-    time.sleep(portals.token_bucket().reserve())
-    budget = portals.budget()
+    time.sleep(portal_session.token_bucket().reserve())
+    budget = portal_session.budget()
     batch_size = budget.batch_size()
     first = dict(list(wanted.items())[:batch_size])
     reserved = budget.reserve(Counter(one.method for one in first.values()))
@@ -78,14 +78,14 @@ def _part(wanted: dict[str, Command], *, while_held: bool) -> dict[str, Answer]:
     batch, began = Batch({}, {}), time.monotonic()
     try:
         if allowed:
-            batch = portals.session().call(allowed)
+            batch = portal_session.session().call(allowed)
     except BitrixError as error:
-        portals.react(error)
+        portal_session.react(error)
         raise
     finally:
         budget.record(reserved, batch.timings, time.monotonic() - began)
     if not allowed:
-        portals.token_bucket().give_back()
+        portal_session.token_bucket().give_back()
         time.sleep(reserved.wait_ms / 1000)
     return _answered(batch)
 
@@ -95,7 +95,7 @@ def _answered(batch: Batch) -> dict[str, Answer]:
     answered = {}
     for key, answer in batch.answers.items():
         if isinstance(answer, BitrixError):
-            portals.react(answer)
+            portal_session.react(answer)
         if not isinstance(answer, Refused):
             answered[key] = answer
     if batch.answers and not answered:

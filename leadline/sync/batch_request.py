@@ -8,7 +8,7 @@ from itertools import islice
 from leadline.bitrix24 import leads
 from leadline.bitrix24.client import MAX_COMMANDS
 from leadline.bitrix24.command import Command
-from leadline.sync.plan import LookUp, Plan, Write, originator_of, plan
+from leadline.sync.decide import LookUp, Plan, Write, originator_of, plan
 from leadline.workqueue.entry import Entry
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from leadline.errors import BitrixError
 from leadline.runtime.telemetry import tracing
 from leadline.runtime.telemetry.tracing import Span
-from leadline.sync.request import Request
+from leadline.sync.batch_request import Request
 from leadline.workqueue.entry import Entry, Owed, Settlement
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from leadline.sync import metrics, portals
+from leadline.sync import metrics, portal_session
 from leadline.workqueue.queue import RECENT_MS, Leased, WorkQueue
 
 log = structlog.get_logger()
@@ -51,9 +51,9 @@ def gather(queue: WorkQueue, turn_name: str) -> Leased:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    limit = portals.budget().batch_size()
+    limit = portal_session.budget().batch_size()
     _fill(queue, limit)
-    wait_s = portals.token_bucket().reserve()
+    wait_s = portal_session.token_bucket().reserve()
     if wait_s:
         queue.comers.stay(turn_name, GATHER_MS + int(wait_s * 1000))
         metrics.TOKEN_WAIT.inc(by=wait_s)
@@ -63,14 +63,14 @@ def gather(queue: WorkQueue, turn_name: str) -> Leased:
         metrics.STALLED.inc(by=leased.expired)
         log.warning("leases expired, their users are taken up again", stalled=leased.expired)
     if not leased.entries:
-        portals.token_bucket().give_back()
+        portal_session.token_bucket().give_back()
     return leased
 
 
 def _fill(queue: WorkQueue, limit: int) -> None:
     """Wait until the batch is full, or as long as waiting is free."""
     began = time.monotonic()
-    scarce_s = SCARCE_FILL_S * (1 - portals.token_bucket().level())
+    scarce_s = SCARCE_FILL_S * (1 - portal_session.token_bucket().level())
     while True:
         waited_s, depth = time.monotonic() - began, queue.depth()
         may_wait_s = max(scarce_s, FILL_S) if depth.is_busy else scarce_s

@@ -12,9 +12,9 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.client import Answer
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import Found
-from leadline.sync import compare, reading
-from leadline.sync.compare import Finding
-from leadline.sync.originator import originator_id
+from leadline.sync.reconcile import compare, throttled_reads
+from leadline.sync.reconcile.compare import Finding
+from leadline.sync.reconcile.originator import originator_id
 from leadline.users import snapshots
 from leadline.users.snapshots import Kept
 
@@ -104,7 +104,9 @@ def _by_origin(user_ids: list[int]) -> dict[int, list[Found]]:
 def _pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[Found]]]:
     originator = originator_id()
     groups = {f"g{at}": list(group) for at, group in enumerate(_groups(user_ids, size))}
-    answers = reading.read({key: leads.look_up(group, originator) for key, group in groups.items()})
+    answers = throttled_reads.read(
+        {key: leads.look_up(group, originator) for key, group in groups.items()}
+    )
     for key, group in groups.items():
         theirs = {str(user_id) for user_id in group}
         yield group, [lead for lead in leads.found(answers[key]) if lead.origin in theirs]
@@ -113,13 +115,15 @@ def _pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[Fou
 def _by_id(lead_ids: list[int]) -> dict[int, Found]:
     groups = {f"i{at}": leads.read(ids) for at, ids in enumerate(_groups(lead_ids, leads.PAGE))}
     return {
-        lead.lead_id: lead for page in reading.read(groups).values() for lead in leads.found(page)
+        lead.lead_id: lead
+        for page in throttled_reads.read(groups).values()
+        for lead in leads.found(page)
     }
 
 
 def _leads(after: int) -> Part:
     """The next leads that bear our name, by id."""
-    found = next_leads(after, reading.read)
+    found = next_leads(after, throttled_reads.read)
     if not found:
         return Part([], 0, Position("done"))
     claimed = {int(lead.origin) for lead in found if is_user_id(lead.origin)}
