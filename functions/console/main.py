@@ -5,9 +5,9 @@ from pathlib import Path
 import functions_framework
 from flask import Request, Response
 
+from leadline.api.console import inside, serve
+from leadline.api.static_files import Pages
 from leadline.runtime.http.endpoint import Answer, endpoint
-from leadline.watch.console import inside, serve
-from leadline.watch.pages import Pages
 
 PAGES = Pages(Path(__file__).parent / "page")
 

@@ -3,7 +3,8 @@
 import functions_framework
 from flask import Request
 
-from leadline.ledger import accept, door
+from leadline.api import write_headers
+from leadline.ledger import accept
 from leadline.runtime.concurrency.greenlets import by_turns
 from leadline.runtime.http.endpoint import Answer, at_root, endpoint, parse
 from leadline.users.model import NewUser
@@ -16,5 +17,5 @@ def create_user(request: Request) -> Answer:
     """201 with the user and its place."""
     at_root(request)
     new = parse(NewUser, request)
-    accepted = accept.create(new, door.repeat(request, "create", new))
-    return door.written(accepted, created=True)
+    accepted = accept.create(new, write_headers.repeat(request, "create", new))
+    return write_headers.written(accepted, created=True)

@@ -3,7 +3,8 @@
 import functions_framework
 from flask import Request
 
-from leadline.ledger import accept, door
+from leadline.api import write_headers
+from leadline.ledger import accept
 from leadline.runtime.concurrency.greenlets import by_turns
 from leadline.runtime.http.endpoint import Answer, endpoint, parse, user_id
 from leadline.users.model import Move, UserId
@@ -16,5 +17,7 @@ def move_user(request: Request) -> Answer:
     """200 with the user; 404 and 412 as the path and If-Match say."""
     user = UserId(user_id(request, "/move"))
     move = parse(Move, request)
-    repeat = door.repeat(request, "move", user, move)
-    return door.written(accept.change(user, move, door.expected_version(request), repeat))
+    repeat = write_headers.repeat(request, "move", user, move)
+    return write_headers.written(
+        accept.change(user, move, write_headers.expected_version(request), repeat)
+    )

@@ -3,8 +3,8 @@
 import functions_framework
 from flask import Request, Response
 
-from leadline.describe import page
-from leadline.describe.openapi import document
+from leadline.api import docs_page
+from leadline.api.openapi import document
 from leadline.errors import PathNotFound
 from leadline.runtime.http.endpoint import endpoint, path_of
 
@@ -17,8 +17,8 @@ def openapi(request: Request) -> Response:
         case [""] | ["openapi.json"]:
             return Response(document(), content_type="application/json")
         case ["docs"]:
-            return Response(page.html(), headers=page.SECURITY)
+            return Response(docs_page.html(), headers=docs_page.SECURITY)
         case ["docs", name]:
-            body, kind = page.asset(name)
-            return Response(body, headers=page.SECURITY, content_type=kind)
+            body, kind = docs_page.asset(name)
+            return Response(body, headers=docs_page.SECURITY, content_type=kind)
     raise PathNotFound

@@ -6,7 +6,8 @@ It also tells Redis again that an operator has paused calls, where Redis may hav
 import functions_framework
 from flask import Request
 
-from leadline.ledger import holds, relay
+from leadline.ledger import relay
+from leadline.operations import stored_hold
 from leadline.runtime.http.endpoint import Answer, answer, endpoint
 from leadline.runtime.telemetry import metrics
 from leadline.sync import stages
@@ -16,17 +17,17 @@ from leadline.workqueue.pending import Waiting
 
 
 def _read_gauges() -> None:
-    from leadline.watch import gauges  # noqa: PLC0415 - its three clients are costly, ticks use one
+    from leadline.operations import gauges  # noqa: PLC0415 - its three clients are costly, ticks use one
 
     gauges.read()
 
 
 def _restore_hold() -> None:
-    kept = holds.kept()
+    kept = stored_hold.kept()
     if kept is not None:
-        from leadline.watch import hold  # noqa: PLC0415 - holds are rare, and Redis' client is costly
+        from leadline.operations import manual_hold  # noqa: PLC0415 - holds are rare, and Redis' client is costly
 
-        hold.restore(kept)
+        manual_hold.restore(kept)
 
 
 metrics.read_at_scrape(_read_gauges)

@@ -6,8 +6,8 @@ from uuid import UUID
 import typer
 
 from leadline.errors import InvalidRequest
-from leadline.ledger import audit as trail
 from leadline.operate.output import Json, as_json, note, table
+from leadline.operations import audit as trail
 
 _COLUMNS = ("at", "caller", "action", "user_id", "version", "outcome", "about")
 

@@ -9,10 +9,10 @@ import typer
 from leadline.connector.dead_letters import Decision
 from leadline.connector.queue_depths import depths
 from leadline.errors import InvalidRequest
-from leadline.ledger import audit
 from leadline.messages import topology
 from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
-from leadline.watch.letters import Choice, carry_out, content, look, summary, url
+from leadline.operations import audit
+from leadline.operations.dead_letters import Choice, carry_out, content, look, summary, url
 
 LIST_MAX = 1000
 #: So many ids stand in the audit trail.

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from leadline.ledger import audit
 from leadline.operate.cells import escaped
 from leadline.operate.output import Json, as_json, progress
 from leadline.operate.users import Sync
+from leadline.operations import audit
 from leadline.users import queries, snapshots
 from leadline.users.views import Query
 

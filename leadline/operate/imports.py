@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from leadline.errors import InvalidRequest
-from leadline.ledger import audit, bulk_import
+from leadline.ledger import bulk_import
 from leadline.operate.output import FOUND, Json, as_json, note, progress, say
 from leadline.operate.records import File, Record, Rejected
 from leadline.operate.resumable import Bookmark
+from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 
 PART = 1000

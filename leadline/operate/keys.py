@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from leadline.errors import InvalidRequest
-from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, complain, note, say, table
+from leadline.operations import audit
 from leadline.runtime import secrets
 from leadline.runtime.http import api_keys
 from leadline.runtime.http.api_keys import Key

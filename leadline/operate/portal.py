@@ -8,12 +8,11 @@ from leadline.bitrix24 import crm_mode, leads
 from leadline.bitrix24.client import Answer
 from leadline.bitrix24.command import Command
 from leadline.errors import BitrixError
-from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, facts, say
+from leadline.operations import audit, manual_hold
 from leadline.settings import settings
 from leadline.sync import portal_session
 from leadline.sync.reconcile import throttled_reads
-from leadline.watch import hold
 
 #: crm.settings.mode.get
 _MODES = {1: "classic", crm_mode.SIMPLE: "simple"}
@@ -62,7 +61,7 @@ def pause(
 ) -> None:
     """Make no calls to Bitrix24 until `resume`. Those under way are finished, writes are kept."""
     with audit.recorded("pause calls", reason=reason):
-        hold.hold(reason)
+        manual_hold.hold(reason)
     as_json({"paused": True}) if json else say("paused: no calls are made until `portal resume`")
 
 
@@ -70,7 +69,7 @@ def pause(
 def resume(*, json: Json = False) -> None:
     """Make calls again, whyever they were paused; a portal that still fails pauses them anew."""
     with audit.recorded("resume calls") as done:
-        done["was_paused"] = was_paused = hold.release()
+        done["was_paused"] = was_paused = manual_hold.release()
     if json:
         as_json({"paused": False, "was_paused": was_paused})
     else:

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from leadline.ledger import audit, resync
+from leadline.ledger import resync
 from leadline.ledger.resync import Again
 from leadline.operate.output import FOUND, Json, as_json, facts, note, progress, say
 from leadline.operate.resumable import Bookmark
+from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.sync.reconcile import scan as walks

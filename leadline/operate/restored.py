@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from leadline.ledger import audit
 from leadline.operate.output import Json, as_json, facts
+from leadline.operations import audit
 from leadline.runtime.postgres import installation
 from leadline.runtime.redis import reachable
 from leadline.sync.reconcile import our_leads

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from leadline.operate.output import Json, as_json, facts
-from leadline.watch.status import history, ledger, part, portal, queues, work
+from leadline.operations.status import history, ledger, part, portal, queues, work
 
 #: A part could not be asked.
 UNREACHABLE = 3

@@ -7,13 +7,13 @@ import typer
 from pydantic import ValidationError
 
 from leadline.errors import InvalidRequest
-from leadline.ledger import audit
 from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
+from leadline.operations import audit
+from leadline.operations.resync import everybody_who_failed, once_more
 from leadline.runtime.telemetry import trace_context
 from leadline.users import queries
 from leadline.users.model import UserId
 from leadline.users.views import Query
-from leadline.watch.resync import everybody_who_failed, once_more
 
 Limit = Annotated[int, typer.Option(min=1, max=200, help="At most so many.")]
 After = Annotated[int, typer.Option(min=0, help="Go on after this user.")]

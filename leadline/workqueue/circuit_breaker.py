@@ -3,7 +3,7 @@
 While the portal serves nobody, nothing is sent but a slow probe, until it answers again. What an
 operator holds is not probed, and only an operator resumes it. A hold outlives Redis' memory: every
 process that has seen it puts it back before it makes another call, and the ledger keeps it for
-those that start later (`leadline.watch.hold`).
+those that start later (`leadline.operations.manual_hold`).
 """
 
 import threading

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy
 
 from leadline.errors import DatabaseDown
-from leadline.ledger import audit, retention, sweep
+from leadline.ledger import retention, sweep
+from leadline.operations import audit
 from leadline.runtime.http import api_keys
 from leadline.runtime.telemetry import trace_context
 from tests.integration.conftest import Answer, hang_up, rows, served

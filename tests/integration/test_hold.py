@@ -7,11 +7,10 @@ import pytest
 import requests
 
 from leadline.errors import PortalDown
-from leadline.ledger import holds
+from leadline.operations import manual_hold, stored_hold
 from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.sync import job
-from leadline.watch import hold
 from leadline.workqueue import keys
 from leadline.workqueue.circuit_breaker import Pause
 from leadline.workqueue.portal_state import paused
@@ -107,7 +106,7 @@ def test_what_was_resumed_after_the_loss_is_not_held_again(forget: Forget) -> No
     paused().hold("")
     assert worker.state()
     forget()
-    hold.release()
+    manual_hold.release()
     assert worker.state() is None
     assert worker.state() is None
 
@@ -116,7 +115,7 @@ def test_what_was_resumed_before_the_loss_is_not_held_again(forget: Forget) -> N
     worker = another_process()
     paused().hold("")
     assert worker.state()
-    hold.release()
+    manual_hold.release()
     assert worker.state() is None
     forget()
     assert worker.state() is None
@@ -146,23 +145,23 @@ def test_the_relay_restores_a_hold_that_nobody_saw(
 
 
 def test_a_hold_that_is_resumed_while_the_relay_restores_it_ends() -> None:
-    hold.hold("")
-    kept = holds.kept()
+    manual_hold.hold("")
+    kept = stored_hold.kept()
     assert kept is not None
-    hold.release()
-    hold.restore(kept)
+    manual_hold.release()
+    manual_hold.restore(kept)
     assert not is_held()
-    hold.hold("once more")
+    manual_hold.hold("once more")
     assert is_held()
 
 
 def test_since_when_is_restored_as_it_was(forget: Forget) -> None:
-    hold.hold("")
-    before, kept = another_process().state(), holds.kept()
+    manual_hold.hold("")
+    before, kept = another_process().state(), stored_hold.kept()
     assert before is not None
     assert kept is not None
     forget()
-    hold.restore(kept)
+    manual_hold.restore(kept)
     after = another_process().state()
     assert after is not None
     assert after.since == before.since
@@ -174,9 +173,9 @@ def test_the_console_and_the_command_line_end_each_others_holds(
     console = served("console")
     own = {"X-Leadline-Console": "1"}
     assert console.post("/api/pause", json={"reason": "x"}, headers=own).status_code == 200
-    assert holds.kept() is not None
+    assert stored_hold.kept() is not None
     assert leadline("portal", "resume", "--json").json == {"paused": False, "was_paused": True}
-    assert holds.kept() is None
+    assert stored_hold.kept() is None
     assert leadline("portal", "pause").code == 0
     resumed: Any = console.post("/api/resume", json={}, headers=own).json
     assert resumed["was_paused"]

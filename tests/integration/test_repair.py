@@ -14,11 +14,11 @@ from leadline.connector.message import Received
 from leadline.errors import BitrixError
 from leadline.ledger import accept, relay
 from leadline.messages import topology
+from leadline.operations import resync
 from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.sync import job, portal_session
 from leadline.users.model import Changes, Move, NewUser, UserId
-from leadline.watch import resync
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Answer, Control, outlive_clocks, rows, served
 from tests.servers import eventually

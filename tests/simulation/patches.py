@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from tests.simulation.system import System
 
 #: The rooms whose modules run in histories.
-ROOMS = ("bitrix24", "connector", "ledger", "messages", "runtime", "sync", "users", "workqueue")
+ROOMS = (
+    *("api", "bitrix24", "connector", "ledger", "messages"),
+    *("operations", "runtime", "sync", "users", "workqueue"),
+)
 #: Caches that all processes may share: they hold nothing that a process learns.
 SHARED = {"settings", "is_on", "is_wanted"}
 

@@ -10,7 +10,7 @@ import jsonschema
 import orjson
 import pytest
 
-from leadline.describe import asyncapi
+from leadline.api import asyncapi
 from leadline.errors import BadMessage
 from leadline.messages import contract, topology
 
@@ -37,7 +37,7 @@ def is_read(name: str, body: object) -> bool:
 
 
 def test_the_kept_document_is_the_generated_one() -> None:
-    hint = "run: .venv/bin/python -m leadline.describe.asyncapi > docs/asyncapi.json"
+    hint = "run: .venv/bin/python -m leadline.api.asyncapi > docs/asyncapi.json"
     assert KEPT.read_text("utf-8") == asyncapi.text(), hint
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from leadline.errors import DatabaseDown
-from leadline.watch.calm import Calm
+from leadline.operations.stale_cache import Calm
 from tests.servers import eventually
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
+from leadline.api import write_headers
 from leadline.errors import (
     FieldError,
     InvalidRequest,
@@ -21,7 +22,6 @@ from leadline.errors import (
     UserNotFound,
     VersionMismatch,
 )
-from leadline.ledger import door
 from leadline.runtime.http import problem
 from leadline.runtime.http.auth import Scope
 from leadline.runtime.http.endpoint import Door, allow, at_root, endpoint, parse_query, user_id
@@ -214,8 +214,8 @@ def test_an_answer_names_its_correlation_id() -> None:
 
 @pytest.mark.parametrize(("tag", "version"), [("*", None), ('"3"', 3), ("3", 3), (' "3" ', 3)])
 def test_if_match_names_a_version(tag: str, version: int | None) -> None:
-    assert door.expected_version(get("/", **{"If-Match": tag})) == version
-    assert door.expected_version(get("/")) is None
+    assert write_headers.expected_version(get("/", **{"If-Match": tag})) == version
+    assert write_headers.expected_version(get("/")) is None
 
 
 @pytest.mark.parametrize("tag", ["", '"', '""', '"abc"', 'W/"3"', '"1", "2"', "9" * 19, "-1", "٣"])
@@ -223,14 +223,14 @@ def test_a_tag_that_no_version_has_matches_none(tag: str) -> None:
     environ = EnvironBuilder(path="/").get_environ()
     environ["HTTP_IF_MATCH"] = tag
     with pytest.raises(VersionMismatch):
-        door.expected_version(Request(environ))
+        write_headers.expected_version(Request(environ))
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
 def test_an_idempotency_key_has_a_length(key: str) -> None:
     request = get("/", **{"Idempotency-Key": key})
     with pytest.raises(InvalidRequest) as caught:
-        door.repeat(request, "create")
+        write_headers.repeat(request, "create")
     assert caught.value.status == HTTPStatus.BAD_REQUEST
 
 
@@ -238,7 +238,7 @@ def test_a_keys_fingerprint_depends_on_all_that_is_asked_for() -> None:
     def fingerprint(*parts: object, **headers: str) -> bytes:
         request = get("/", **{"Idempotency-Key": "k", **headers})
         trace_context.act_as("me")
-        repeat = door.repeat(request, *parts)
+        repeat = write_headers.repeat(request, *parts)
         assert repeat is not None
         return repeat.fingerprint
 

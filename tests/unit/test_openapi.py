@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter, ValidationError
 
-from leadline.describe import openapi
+from leadline.api import openapi
 from leadline.settings import settings
 from leadline.users.model import Changes, NewUser
 from local.edge.routes import ROUTES

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from leadline.messages.attempt_log import Journey
-from leadline.watch.story import steps
+from leadline.operations.timeline import steps
 
 ACCEPTED_AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 

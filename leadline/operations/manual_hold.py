@@ -8,8 +8,8 @@ import redis
 import structlog
 
 from leadline.errors import BadConfiguration, DatabaseDown, QueueDown
-from leadline.ledger import holds
-from leadline.ledger.holds import Hold
+from leadline.operations import stored_hold
+from leadline.operations.stored_hold import Hold
 from leadline.runtime import secrets
 from leadline.runtime.redis import reachable
 from leadline.workqueue.portal_state import paused
@@ -29,13 +29,13 @@ def hold(reason: str) -> None:
     except QueueDown:
         if not _has_database():
             raise
-        holds.keep(None, reason)
+        stored_hold.keep(None, reason)
         raise QueueDown(
             "Redis can't be reached: calls are paused by the relay once it can"
         ) from None
     if _has_database():
         try:
-            holds.keep(since, reason)
+            stored_hold.keep(since, reason)
         except DatabaseDown:
             raise DatabaseDown(
                 "calls are paused, but Postgres can't be reached to keep that: repeat it later"
@@ -50,7 +50,7 @@ def release() -> bool:
         QueueDown: Redis can't be reached; a hold goes on until this is repeated.
     """
     # First where it is kept, or the relay would restore it.
-    was_kept = _has_database() and holds.forget()
+    was_kept = _has_database() and stored_hold.forget()
     with reachable():
         return paused().release() or was_kept
 

@@ -1,6 +1,6 @@
 """The two messages as an AsyncAPI 3.0 document, drawn from the models that they are read by.
 
-https://www.asyncapi.com/docs/reference/specification/v3.0.0. `python -m leadline.describe.asyncapi`
+https://www.asyncapi.com/docs/reference/specification/v3.0.0. `python -m leadline.api.asyncapi`
 prints it; docs/asyncapi.json is what it printed last.
 """
 

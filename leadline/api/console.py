@@ -104,7 +104,7 @@ def serve(request: Request, path: str) -> Answer:
 
 def status(_request: Request) -> object:
     """All figures at once; a part that can't be asked has only an `error`."""
-    from leadline.watch.figures import figures  # noqa: PLC0415
+    from leadline.operations.dashboard import figures  # noqa: PLC0415
 
     return figures().told()
 
@@ -118,15 +118,15 @@ def users(request: Request) -> object:
 
 def user(_request: Request, number: str) -> object:
     """One user, each of its last events with its steps."""
+    from leadline.operations import timeline  # noqa: PLC0415
     from leadline.users.model import UserId  # noqa: PLC0415
-    from leadline.watch import story  # noqa: PLC0415
 
-    return story.told(UserId(min(int(number), MAX_ID)))
+    return timeline.told(UserId(min(int(number), MAX_ID)))
 
 
 def again(request: Request, number: str) -> object:
     """Send this user again."""
-    from leadline.watch.resync import once_more  # noqa: PLC0415
+    from leadline.operations.resync import once_more  # noqa: PLC0415
 
     parse(Nothing, request)
     user_id = min(int(number), MAX_ID)
@@ -138,7 +138,7 @@ def again(request: Request, number: str) -> object:
 
 def all_failed_again(request: Request) -> object:
     """Send those who failed again, as many as fit into a request; `next` is where to go on."""
-    from leadline.watch.resync import everybody_who_failed  # noqa: PLC0415
+    from leadline.operations.resync import everybody_who_failed  # noqa: PLC0415
 
     after = parse(After, request).after
     asked, until, rest = 0, time.monotonic() + ALL_FAILED_S, None
@@ -154,28 +154,28 @@ def all_failed_again(request: Request) -> object:
 
 def pause(request: Request) -> object:
     """No calls to Bitrix24 until somebody resumes them; those under way are finished."""
-    from leadline.watch import hold  # noqa: PLC0415
+    from leadline.operations import manual_hold  # noqa: PLC0415
 
     reason = parse(Reason, request).reason.strip()
     with _order("pause calls", reason=reason):
-        hold.hold(reason)
+        manual_hold.hold(reason)
     return {"paused": True}
 
 
 def resume(request: Request) -> object:
     """Calls are made again, whyever they were paused."""
-    from leadline.watch import hold  # noqa: PLC0415
+    from leadline.operations import manual_hold  # noqa: PLC0415
 
     parse(Nothing, request)
     with _order("resume calls") as done:
-        was_paused = hold.release()
+        was_paused = manual_hold.release()
         done["was_paused"] = was_paused
     return {"paused": False, "was_paused": was_paused}
 
 
 def trail(request: Request) -> object:
     """Who has written and ordered what."""
-    from leadline.ledger import audit  # noqa: PLC0415
+    from leadline.operations import audit  # noqa: PLC0415
 
     allow(request, "operate")
     asked = parse_query(Trail, request).model_dump()
@@ -185,14 +185,14 @@ def trail(request: Request) -> object:
 
 def dead_letters(_request: Request) -> object:
     """The oldest dead letters of each queue, without their contents."""
-    from leadline.watch.letters import EVERY_ONE, look, summary  # noqa: PLC0415
+    from leadline.operations.dead_letters import EVERY_ONE, look, summary  # noqa: PLC0415
 
     return {"items": look(EVERY_ONE, summary, LETTERS_MAX), "at_most": LETTERS_MAX}
 
 
 def dead_letter(_request: Request, letter_id: str) -> object:
     """One dead letter in full."""
-    from leadline.watch.letters import Choice, content, look, summary  # noqa: PLC0415
+    from leadline.operations.dead_letters import Choice, content, look, summary  # noqa: PLC0415
 
     found = look(Choice(frozenset({letter_id})), lambda one: summary(one) | content(one))
     if not found:
@@ -203,7 +203,7 @@ def dead_letter(_request: Request, letter_id: str) -> object:
 def decide(request: Request, order: str) -> object:
     """Replay or discard these dead letters."""
     from leadline.connector.dead_letters import Decision  # noqa: PLC0415
-    from leadline.watch.letters import Choice, carry_out  # noqa: PLC0415
+    from leadline.operations.dead_letters import Choice, carry_out  # noqa: PLC0415
 
     ids = parse(Letters, request).ids
     with _order(f"{order} dead letters", letters=ids[:LETTERS_MAX]) as done:
@@ -215,8 +215,8 @@ def decide(request: Request, order: str) -> object:
 @contextmanager
 def _order(what: str, **about: object) -> Iterator[dict[str, object]]:
     """An order: the audit trail says by whom, and the figures show what came of it."""
-    from leadline.ledger import audit  # noqa: PLC0415
-    from leadline.watch.figures import figures  # noqa: PLC0415
+    from leadline.operations import audit  # noqa: PLC0415
+    from leadline.operations.dashboard import figures  # noqa: PLC0415
 
     with audit.recorded(what, **about) as done:
         yield done

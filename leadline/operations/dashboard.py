@@ -7,8 +7,8 @@ from typing import Any
 
 from leadline.ledger.backlog import Counter
 from leadline.ledger.history import hour
-from leadline.watch import status
-from leadline.watch.calm import Calm
+from leadline.operations import status
+from leadline.operations.stale_cache import Calm
 
 Part = dict[str, Any]
 
