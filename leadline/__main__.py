@@ -1,5 +1,5 @@
 """`python -m leadline`: the command line."""
 
-from leadline.operate.cli import main
+from leadline.cli.main import main
 
 main()

@@ -121,7 +121,7 @@ def test_all_processes_have_their_packages(root: Path, tmp_path: Path) -> None:
     code = (
         "import leadline.sync.worker, leadline.connector.consumer;"
         "import leadline.runtime.postgres.migrate,"
-        "leadline.operate.cli, alembic.command, sqlalchemy;"
+        "leadline.cli.main, alembic.command, sqlalchemy;"
         "print(leadline.runtime.postgres.migrate.newest())"
     )
     process = python(context, tmp_path, "-c", code)

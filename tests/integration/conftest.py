@@ -24,8 +24,8 @@ import structlog
 from flask.testing import FlaskClient
 from redis import Redis
 
+from leadline.cli import main
 from leadline.ledger import outbox
-from leadline.operate import cli
 from leadline.runtime import redis
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.postgres import pool
@@ -155,7 +155,7 @@ def leadline(
         capsysbinary.readouterr()
         code: object = 0
         try:
-            cli.main()
+            main.main()
         except SystemExit as end:
             code = end.code
         out, err = capsysbinary.readouterr()

@@ -3,7 +3,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from leadline.operate.cells import escaped, text
+from leadline.cli.files.csv_cells import escaped, text
 
 SIGNS = "=+-@\0\t\r\n＝＋－＠"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from leadline.operate.cli import app
+from leadline.cli.main import app
 
 PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text(encoding="utf-8")
 
@@ -49,11 +49,8 @@ def test_every_command_answers_machines_and_says_what_it_does(name: str) -> None
 
 def test_no_function_and_no_process_loads_the_command_line() -> None:
     root = Path(__file__).parents[2]
-    sources = [*root.glob("functions/*/main.py"), *root.glob("leadline/*/*.py")]
-    texts = {path: path.read_text(encoding="utf-8") for path in sources}
-    operate = {path: text for path, text in texts.items() if path.parent.name == "operate"}
-    # What is there beside the commands (the gauges) asks for no terminal.
-    commands = "|".join(path.stem for path, text in operate.items() if "import typer" in text)
-    loads = re.compile(rf"leadline\.operate(\.| import .*\b)({commands})\b")
-    assert commands
-    assert not [path for path in texts.keys() - operate.keys() if loads.search(texts[path])]
+    ours = set(root.glob("leadline/cli/**/*.py"))
+    others = {*root.glob("functions/*/main.py"), *root.glob("leadline/*/**/*.py")} - ours
+    loads = re.compile(r"leadline\.cli\b|leadline import .*\bcli\b")
+    assert any("import typer" in path.read_text(encoding="utf-8") for path in ours)
+    assert not [path for path in others if loads.search(path.read_text(encoding="utf-8"))]

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
+from leadline.cli.files.checkpoint import Bookmark
+from leadline.cli.output import FOUND, Json, as_json, facts, note, progress, say
 from leadline.ledger import resync
 from leadline.ledger.resync import Again
-from leadline.operate.output import FOUND, Json, as_json, facts, note, progress, say
-from leadline.operate.resumable import Bookmark
 from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from leadline.operate.output import Json, as_json, facts
+from leadline.cli.output import Json, as_json, facts
 from leadline.operations import audit
 from leadline.runtime.postgres import installation
 from leadline.runtime.redis import reachable

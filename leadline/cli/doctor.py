@@ -9,12 +9,12 @@ import phonenumbers
 import redis
 import typer
 
+from leadline.cli import portal
+from leadline.cli.output import FOUND, Json, as_json, table
 from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError, QueueDown
 from leadline.ledger.backlog import counts
 from leadline.messages import topology
-from leadline.operate import portal
-from leadline.operate.output import FOUND, Json, as_json, table
 from leadline.runtime import secrets
 from leadline.runtime.http import auth
 from leadline.runtime.postgres import installation, migrate

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from leadline.cli.files.checkpoint import Bookmark
+from leadline.cli.files.import_file import File, Record, Rejected
+from leadline.cli.output import FOUND, Json, as_json, note, progress, say
 from leadline.errors import InvalidRequest
 from leadline.ledger import bulk_import
-from leadline.operate.output import FOUND, Json, as_json, note, progress, say
-from leadline.operate.records import File, Record, Rejected
-from leadline.operate.resumable import Bookmark
 from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
+from leadline.cli.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.errors import InvalidRequest
-from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.operations import audit
 from leadline.operations.resync import everybody_who_failed, once_more
 from leadline.runtime.telemetry import trace_context

@@ -7,8 +7,8 @@ import typer
 from leadline.bitrix24 import crm_mode, leads
 from leadline.bitrix24.client import Answer
 from leadline.bitrix24.command import Command
+from leadline.cli.output import FOUND, Json, as_json, facts, say
 from leadline.errors import BitrixError
-from leadline.operate.output import FOUND, Json, as_json, facts, say
 from leadline.operations import audit, manual_hold
 from leadline.settings import settings
 from leadline.sync import portal_session

@@ -6,11 +6,11 @@ from typing import Annotated
 import orjson
 import typer
 
+from leadline.cli.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.connector.dead_letters import Decision
 from leadline.connector.queue_depths import depths
 from leadline.errors import InvalidRequest
 from leadline.messages import topology
-from leadline.operate.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.operations import audit
 from leadline.operations.dead_letters import Choice, carry_out, content, look, summary, url
 

@@ -10,9 +10,9 @@ from typing import Any, TextIO
 import orjson
 from pydantic import ValidationError
 
+from leadline.cli.files.csv_cells import escaped, text
 from leadline.errors import InvalidRequest
 from leadline.ledger.bulk_import import Line
-from leadline.operate.cells import escaped, text
 from leadline.users import stages
 from leadline.users.model import NewUser
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from leadline.operate.cells import escaped
-from leadline.operate.output import Json, as_json, progress
-from leadline.operate.users import Sync
+from leadline.cli.files.csv_cells import escaped
+from leadline.cli.output import Json, as_json, progress
+from leadline.cli.users import Sync
 from leadline.operations import audit
 from leadline.users import queries, snapshots
 from leadline.users.views import Query

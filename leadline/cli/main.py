@@ -17,22 +17,22 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from leadline.errors import InvalidRequest, LeadlineError, UserNotFound
-from leadline.operate import (
+from leadline.cli import (
     audit,
     dead_letters,
     doctor,
     export,
-    imports,
+    import_users,
     keys,
-    local_run,
+    local_system,
     portal,
     reconcile,
     restored,
     status,
     users,
 )
-from leadline.operate.output import complain
+from leadline.cli.output import complain
+from leadline.errors import InvalidRequest, LeadlineError, UserNotFound
 from leadline.runtime.postgres.pool import StatementError
 from leadline.runtime.telemetry import trace_context
 
@@ -65,7 +65,7 @@ for command in (
     audit.audit,
 ):
     app.command()(command)
-app.command("import")(imports.import_file)
+app.command("import")(import_users.import_file)
 app.command()(export.export)
 
 
@@ -82,7 +82,7 @@ def before(
     REDIS_URL, BITRIX_WEBHOOK_URL); where none is set, from the local run.
     """
     _quiet_logs()
-    local_run.use(state)
+    local_system.use(state)
     trace_context.act_as(_operator())
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import typer
 
-from leadline.operate.output import Json, as_json, facts
+from leadline.cli.output import Json, as_json, facts
 from leadline.operations.status import history, ledger, part, portal, queues, work
 
 #: A part could not be asked.

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from leadline.cli.output import FOUND, Json, as_json, complain, note, say, table
 from leadline.errors import InvalidRequest
-from leadline.operate.output import FOUND, Json, as_json, complain, note, say, table
 from leadline.operations import audit
 from leadline.runtime import secrets
 from leadline.runtime.http import api_keys

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
+from leadline.cli.local_system import folder_of_state
 from leadline.errors import InvalidRequest
-from leadline.operate.local_run import folder_of_state
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import typer
 
+from leadline.cli.output import Json, as_json, note, table
 from leadline.errors import InvalidRequest
-from leadline.operate.output import Json, as_json, note, table
 from leadline.operations import audit as trail
 
 _COLUMNS = ("at", "caller", "action", "user_id", "version", "outcome", "about")
