@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from leadline.errors import LeadlineError
 from leadline.runtime.http import problem
-from local.cross_site import Guard
+from emulator.cross_site import Guard
 
 #: How long a body may take to arrive.
 BODY_WITHIN_S = 30

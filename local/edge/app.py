@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from local.cross_site import Guard
+from emulator.cross_site import Guard
 from local.deployments import Deployments
 from local.edge.answers import expect, guarded, told_as_problems
 from local.edge.config import ConfigFile

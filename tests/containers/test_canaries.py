@@ -38,7 +38,7 @@ PLANTED = {
     "functions/get_user/.secrets/api-keys": f"{MARK}function",
     "deploy/processes/prod.env": f"{MARK}processes",
     "leadline/users.csv": f"{MARK}package",
-    "local/bitrix24/portal.sqlite3": f"{MARK}state",
+    "emulator/portal.sqlite3": f"{MARK}state",
 }
 ENVIRONMENT = {
     "API_KEYS": f"{MARK}key-of-32-characters-or-more",

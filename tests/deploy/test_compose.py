@@ -15,7 +15,7 @@ from leadline.runtime import secrets
 from leadline.runtime.postgres import pool
 from leadline.settings import settings
 from local import passwords, stack
-from local.cross_site import Guard
+from emulator.cross_site import Guard
 from local.edge.config import Config
 from local.logins import table
 from tests.deploy.manifests import of_kind

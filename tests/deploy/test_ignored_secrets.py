@@ -49,7 +49,7 @@ LEFT = (
     "nohup.out",
 )
 _COMPOSES = (".yml", ".env", ".env.example")
-TREES = ("leadline", "migrations", "functions", "local")
+TREES = ("leadline", "migrations", "functions", "emulator", "local")
 #: Of the trees, what no image needs: it is docker compose's own.
 COMPOSES = {path for path in tracked() if path.startswith("local/") and path.endswith(_COMPOSES)}
 

@@ -99,7 +99,7 @@ def start(state: Path, *options: str) -> Emulator:
             "--",
             sys.executable,
             "-m",
-            "local.bitrix24",
+            "emulator",
             "--port",
             "0",
             "--state",

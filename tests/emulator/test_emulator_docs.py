@@ -4,9 +4,9 @@ import json
 from dataclasses import fields
 from pathlib import Path
 
-from local.bitrix24.faults import Rule
-from local.bitrix24.methods import METHODS
-from local.bitrix24.settings import Settings
+from emulator.faults import Rule
+from emulator.methods import METHODS
+from emulator.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs/emulator.md").read_text(encoding="utf-8")
 

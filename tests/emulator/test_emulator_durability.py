@@ -43,7 +43,7 @@ def test_it_stops_within_a_second_whatever_is_under_way(tmp_path: Path) -> None:
 def test_a_state_file_that_is_none_is_told_plainly(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     state.write_text("this is no database, however long one looks at it\n" * 100)
-    command = [sys.executable, "-m", "local.bitrix24", "--state", str(state), "--port", "0"]
+    command = [sys.executable, "-m", "emulator", "--state", str(state), "--port", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     assert ended.returncode == 1
     assert "not a database" in ended.stderr
@@ -53,7 +53,7 @@ def test_a_state_file_that_is_none_is_told_plainly(tmp_path: Path) -> None:
 def test_a_port_in_use_is_told_plainly(tmp_path: Path) -> None:
     first = start(tmp_path / "one.sqlite3")
     state, port = str(tmp_path / "two.sqlite3"), first.base.rsplit(":", 1)[1]
-    command = [sys.executable, "-m", "local.bitrix24", "--state", state, "--port", port]
+    command = [sys.executable, "-m", "emulator", "--state", state, "--port", port]
     second = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     first.stop()
     assert second.returncode == 1

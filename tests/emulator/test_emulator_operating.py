@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from local.bitrix24.limits.operating import Meter, Meters
+from emulator.limits.operating import Meter, Meters
 from tests.emulator.emulator_process import Emulator
 
 TIME_KEYS = {

@@ -6,8 +6,8 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from local.bitrix24.limits.bucket import Buckets, Rate
-from local.bitrix24.settings import Settings
+from emulator.limits.bucket import Buckets, Rate
+from emulator.settings import Settings
 from tests.emulator.emulator_process import Emulator
 
 STANDARD = Rate(2, 50)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from local.bitrix24.webhooks import is_emulators
+from emulator.webhooks import is_emulators
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Bitrix24:
         """The emulator."""
         leads = self.state.root / "bitrix24.sqlite3"
         words = ("--port", str(self.port), "--state", str(leads))
-        command = (sys.executable, "-m", "local.bitrix24", *words)
+        command = (sys.executable, "-m", "emulator", *words)
         return (Program("bitrix24", command, Group.SERVERS, Stage.SERVERS),)
 
     def is_ready(self) -> bool:

@@ -1,0 +1,92 @@
+"""Start the emulator: `python -m emulator [--host H] [--port P] [--state FILE]`."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sqlite3
+import ssl
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from emulator.app import build
+from emulator.journal import Journal
+from emulator.leads.store import Store
+from emulator.portal import Portal
+
+_LAST_WORDS_S = 0.3
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; the exit code."""
+    options = _options()
+    try:
+        asyncio.run(_serve(options))
+    except (OSError, sqlite3.Error) as error:
+        sys.stderr.write(f"bitrix24 emulator: {error}\n")
+        return 1
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m emulator", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=int(os.environ.get("BITRIX_PORT", "3024")))
+    parser.add_argument("--state", type=Path, default=Path(".local/bitrix24.sqlite3"))
+    parser.add_argument(
+        "--journal",
+        type=Path,
+        default=os.environ.get("BITRIX_JOURNAL"),
+        help="append what is asked and done to this file",
+    )
+    parser.add_argument("--tls-cert", type=Path, help="serve https with this certificate")
+    parser.add_argument("--tls-key", type=Path)
+    return parser.parse_args()
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    stopped = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stopped.set)
+    store, journal = Store(options.state), Journal(options.journal)
+    runner = web.AppRunner(
+        build(Portal(store, journal)),
+        access_log=None,
+        # Also the longest that the head of a request may take.
+        keepalive_timeout=30,
+        shutdown_timeout=_LAST_WORDS_S,
+        handler_cancellation=False,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, options.host, options.port, ssl_context=_tls(options))
+        await site.start()
+        _announce(site, tls=bool(options.tls_cert))
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+        store.close()
+        journal.close()
+
+
+def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if options.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(options.tls_cert, options.tls_key)
+    return context
+
+
+def _announce(site: web.TCPSite, *, tls: bool) -> None:
+    """Tell where it runs; with --port 0 this is how to know."""
+    server = site._server  # noqa: SLF001 (aiohttp has no public way to the chosen port)
+    host, port = server.sockets[0].getsockname()[:2]  # type: ignore[union-attr]
+    base = f"{'https' if tls else 'http'}://{host}:{port}"
+    sys.stdout.write(f"Bitrix24 emulator: {base}/rest/1/local-webhook-code/  board: {base}/\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

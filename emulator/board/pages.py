@@ -1,0 +1,55 @@
+"""The board's page and its files; no other file can be asked for."""
+
+from pathlib import Path
+
+from aiohttp import web
+
+from emulator.board.live import snapshot, stream
+
+_FOLDER = Path(__file__).parent
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+_FILES = {path.name: path for path in sorted((_FOLDER / "page").iterdir()) if path.suffix in _TYPES}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def routes() -> list[web.RouteDef]:
+    """What the board's page asks for."""
+    return [
+        web.get("/", _index),
+        web.get("/board/{name}", _file),
+        web.get("/_emulator/board", snapshot),
+        web.get("/_emulator/stream", stream),
+    ]
+
+
+async def _index(_: web.Request) -> web.Response:
+    return _served(_FILES["index.html"])
+
+
+async def _file(request: web.Request) -> web.Response:
+    path = _FILES.get(request.match_info["name"])
+    if path is None:
+        raise web.HTTPNotFound
+    return _served(path)
+
+
+def _served(path: Path) -> web.Response:
+    return web.Response(
+        body=path.read_bytes(),
+        content_type=_TYPES[path.suffix],
+        charset="utf-8",
+        headers=_HEADERS,
+    )

@@ -1,0 +1,92 @@
+"""The leads with their histories, read in slices so that the portal stays quick meanwhile."""
+
+import asyncio
+import json
+import sqlite3
+from typing import Any
+
+from aiohttp import web
+
+from emulator.control.body import Unreadable, answer, problem, read_json
+from emulator.door import PORTAL
+from emulator.errors import RestError
+from emulator.leads.multifields import whole
+from emulator.leads.shapes import multifields, scalars
+from emulator.leads.store import Lead, Store
+from emulator.writing import Write, update
+
+_SLICE = 200
+_SHOWN = ("ID", "ORIGINATOR_ID", "ORIGIN_ID", "NAME", "TITLE", "STATUS_ID", "DATE_CREATE")
+
+
+async def leads(request: web.Request) -> web.StreamResponse:
+    """GET: all leads by id; `?origin_id=`, `?after=` an id and `?limit=` narrow it."""
+    store = request.app[PORTAL].store
+    origin_id = request.query.get("origin_id")
+    after = whole(request.query.get("after")) or 0
+    left = whole(request.query.get("limit")) or 2**31
+    response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
+    await response.prepare(request)
+    opening = "["
+    while left > 0:
+        found = _slice(store, origin_id, after, min(left, _SLICE))
+        if found:
+            await response.write((opening + ",\n".join(found)).encode())
+            await asyncio.sleep(0)  # a write that fits the buffer lets no one else run
+            opening = ",\n"
+        if len(found) < min(left, _SLICE):
+            break
+        left -= len(found)
+        after = int(json.loads(found[-1])["ID"])
+    await response.write(b"[]" if opening == "[" else b"]")
+    return response
+
+
+async def move(request: web.Request) -> web.Response:
+    """PATCH: set a lead's stage as a person at the board does."""
+    portal = request.app[PORTAL]
+    lead_id = whole(request.match_info["id"])
+    try:
+        sent = await read_json(request)
+    except Unreadable as error:
+        return problem(422, str(error))
+    status = sent.get("STATUS_ID") if isinstance(sent, dict) else None
+    if not isinstance(status, str) or not status or set(sent) != {"STATUS_ID"}:
+        return problem(422, 'must be {"STATUS_ID": a stage}')
+    if lead_id is None or portal.store.get(lead_id) is None:
+        return problem(404, "no such lead")
+    try:
+        lead = update(portal, lead_id, Write("user", sent, sent))
+    except RestError as error:
+        return problem(422, error.description)
+    return answer(_shown(lead, _histories(portal.store.db, [lead])[lead.id]))
+
+
+def _slice(store: Store, origin_id: str | None, after: int, limit: int) -> list[str]:
+    condition, values = "WHERE id > ?", [after]
+    if origin_id is not None:
+        condition += " AND json_extract(data, '$.ORIGIN_ID') = ?"
+    bound = [*values, *([] if origin_id is None else [origin_id]), limit]
+    found = store.find(f"{condition} ORDER BY id LIMIT ?", bound)
+    histories = _histories(store.db, found)
+    return [json.dumps(_shown(lead, histories[lead.id]), ensure_ascii=False) for lead in found]
+
+
+def _shown(lead: Lead, history: list[dict[str, Any]]) -> dict[str, Any]:
+    values, rows = scalars(lead), multifields(lead)
+    phones = [
+        {name: row[name] for name in ("ID", "VALUE", "VALUE_TYPE")} for row in rows.get("PHONE", [])
+    ]
+    return {**{name: values[name] for name in _SHOWN}, "PHONE": phones, "history": history}
+
+
+def _histories(db: sqlite3.Connection, leads: list[Lead]) -> dict[int, list[dict[str, Any]]]:
+    histories: dict[int, list[dict[str, Any]]] = {lead.id: [] for lead in leads}
+    cursor = db.execute(
+        "SELECT lead_id, time, method, fields FROM write"
+        " WHERE lead_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (json.dumps(list(histories)),),
+    )
+    for lead_id, time, method, fields in cursor:
+        histories[lead_id].append({"time": time, "method": method, "fields": json.loads(fields)})
+    return histories

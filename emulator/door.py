@@ -1,0 +1,87 @@
+"""The REST address: who may come in, in which order that is checked, and what is answered.
+
+Order: webhook code, request limit, portal mode, reading the body, faults, execution. A request
+that is turned away before execution has no side effect.
+"""
+
+from aiohttp import web
+
+from emulator import batch, replies
+from emulator.address import locate
+from emulator.errors import RestError
+from emulator.order import Order
+from emulator.params import read
+from emulator.portal import Portal
+from emulator.running import Dropped
+from emulator.sabotage import carry_out
+from emulator.visit import Visit
+from emulator.webhooks import Webhook
+
+PORTAL = web.AppKey("portal", Portal)
+
+
+async def serve(request: web.Request) -> web.StreamResponse:
+    """Answer any request under /rest; never raises for what a client sends."""
+    portal = request.app[PORTAL]
+    calls = portal.calls
+    name, at = portal.journal.number(), portal.clock.wall()
+    calls.request(request.method, at)
+    code = request.path.split("/")[3:4]
+    portal.journal.note("arrived", name, at, address=request.remote, code="".join(code))
+    try:
+        reply, error = await _admit_and_run(portal, request, name), ""
+    except RestError as refusal:
+        reply, error = replies.error(refusal), refusal.code
+    except web.HTTPRequestEntityTooLarge:
+        error = "INVALID_REQUEST"
+        reply = replies.error(RestError(error, "Request entity too large", 413))
+    except Dropped:
+        portal.journal.note("answered", name, portal.clock.wall(), status=0, error="")
+        calls.answer("dropped")
+        return _drop(request)
+    portal.journal.note("answered", name, portal.clock.wall(), status=reply.status, error=error)
+    calls.answer(str(reply.status))
+    return reply
+
+
+async def _admit_and_run(portal: Portal, request: web.Request, name: str) -> web.Response:
+    webhook, method = locate(request.path, portal)
+    _demand_room(portal, webhook, request.remote or "")
+    _demand_open(portal)
+    order = _order(method, await read(request))
+    visit = Visit(portal, webhook, name)
+    return await carry_out(request, visit, order)
+
+
+def _order(method: str, params: dict[str, object]) -> Order:
+    commands = batch.commands(params) if method == "batch" else []
+    return Order(method, params, commands)
+
+
+def _demand_room(portal: Portal, webhook: Webhook, address: str) -> None:
+    now = portal.clock.now()
+    rate = portal.rates()[webhook.portal]
+    if not portal.buckets.admit((address, webhook.portal), rate, now, portal.settings):
+        portal.calls.refusal(portal.clock.wall())
+        raise RestError("QUERY_LIMIT_EXCEEDED", "Too many requests", 503)
+
+
+def _demand_open(portal: Portal) -> None:
+    closed = {
+        "revoked": RestError("NO_AUTH_FOUND", "Wrong authorization data", 401),
+        "plan_expired": RestError(
+            "ACCESS_DENIED", "REST API is available only on commercial plans", 403
+        ),
+        "deleted": RestError(
+            "PORTAL_DELETED", "Portal was deleted", portal.settings.deleted_status
+        ),
+        "overload": RestError("OVERLOAD_LIMIT", "REST API is blocked due to overload", 503),
+    }.get(portal.settings.mode)
+    if closed is not None:
+        raise closed
+
+
+def _drop(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()

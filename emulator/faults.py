@@ -1,0 +1,165 @@
+"""Scripted faults: which rule bites which request or command.
+
+A rule that names a method bites on a single call of it and on a command of it inside a batch.
+crm.lead.X and crm.item.X with entityTypeId 1 are one operation on the same leads, so a rule that
+names one bites on the other too. Only `error` and `error_200` act on one command of a batch; every
+other action acts on the whole answer, so it counts, skips and draws once per HTTP request.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, get_type_hints
+
+from emulator.checks import Choice, Flag, Number, Text, Whole
+
+_SHARED = {"add", "update", "get", "list", "delete", "fields"}
+_PER_COMMAND = {"error", "error_200"}
+_ACTIONS = (
+    "error",
+    "drop_after",
+    "drop_before",
+    "late_commit",
+    "delay",
+    "html_502",
+    "truncate",
+    "redirect",
+    "error_200",
+)
+
+_DESCRIPTIONS = {
+    "QUERY_LIMIT_EXCEEDED": "Too many requests",
+    "OPERATION_TIME_LIMIT": "Method is blocked due to operation time limit.",
+    "OVERLOAD_LIMIT": "REST API is blocked due to overload",
+    "NO_AUTH_FOUND": "Wrong authorization data",
+    "ACCESS_DENIED": "Access denied.",
+    "PORTAL_DELETED": "Portal was deleted",
+    "ERROR_UNEXPECTED_ANSWER": "Server returned an unexpected response",
+}
+
+
+class InvalidRule(ValueError):
+    """A fault rule cannot be read."""
+
+
+@dataclass
+class Rule:
+    """A fault: where it bites, what it does, how often."""
+
+    method: Annotated[str, Text(200)]
+    action: Annotated[str, Choice(*_ACTIONS)]
+    status: Annotated[int | None, Whole(200, 599, optional=True)] = None
+    code: Annotated[str, Text(200)] = "INTERNAL_SERVER_ERROR"
+    description: Annotated[str | None, Text(200_000, optional=True)] = None
+    delay_ms: Annotated[float, Number(0, 1e7)] = 0
+    share: Annotated[float, Number(0, 1)] = 1
+    count: Annotated[int | None, Whole(0, 10**12, optional=True)] = None
+    skip: Annotated[int, Whole(0, 10**12)] = 0
+    after_commands: Annotated[int | None, Whole(0, 10**6, optional=True)] = None
+    execute: Annotated[bool, Flag()] = False
+    silent: Annotated[bool, Flag()] = False
+    location: Annotated[str, Text(2000)] = ""
+
+    seen: int = 0
+    bitten: int = 0
+
+    def matches(self, method: str) -> bool:
+        """Whether the rule names this (canonical) method."""
+        return self.method == "*" or same_operation(self.method) == method
+
+    def bites(self, chance: random.Random) -> bool:
+        """Whether the rule acts on the matching call at hand; counts it."""
+        self.seen += 1
+        if self.seen <= self.skip or (self.count is not None and self.bitten >= self.count):
+            return False
+        if self.share < 1 and chance.random() >= self.share:
+            return False
+        self.bitten += 1
+        return True
+
+    @property
+    def error_description(self) -> str:
+        """The rule's own words, or the portal's for a code that it knows."""
+        if self.description is not None:
+            return self.description
+        return _DESCRIPTIONS.get(self.code, "Internal server error")
+
+    def as_json(self) -> dict[str, Any]:
+        """The rule as it was given, defaults filled in, with `seen` and `bitten`."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+@dataclass
+class Plan:
+    """What befalls one request: at most one fault of the whole, and faults of single commands."""
+
+    whole: Rule | None = None
+    commands: dict[int, Rule] = field(default_factory=dict)
+
+
+class Faults:
+    """The rules in force."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rules: list[Rule] = []
+        self._chance = random.Random(seed)  # noqa: S311 (faults are repeatable, not secret)
+
+    def seed(self, seed: int) -> None:
+        """Start the sequence of chances again."""
+        self._chance = random.Random(seed)  # noqa: S311
+
+    def plan(self, name: str, commands: Sequence[str]) -> Plan:
+        """The faults of a request `name` that holds `commands` (canonical names)."""
+        plan = Plan()
+        for rule in self.rules:
+            if commands and rule.action in _PER_COMMAND and rule.method not in {"*", "batch"}:
+                self._plan_commands(plan, rule, commands)
+            elif plan.whole is None and _concerns(rule, name, commands) and self._bites(rule):
+                plan.whole = rule
+        return plan
+
+    def _plan_commands(self, plan: Plan, rule: Rule, commands: Sequence[str]) -> None:
+        for index, command in enumerate(commands):
+            if index not in plan.commands and rule.matches(command) and self._bites(rule):
+                plan.commands[index] = rule
+
+    def _bites(self, rule: Rule) -> bool:
+        return rule.bites(self._chance)
+
+
+def parse(sent: object) -> list[Rule]:
+    """Rules from a client; raises InvalidRule."""
+    rules = [sent] if isinstance(sent, dict) else sent
+    if not isinstance(rules, list):
+        raise InvalidRule("must be a list of rules")
+    return [_rule(index, each) for index, each in enumerate(rules)]
+
+
+def same_operation(method: str) -> str:
+    """The one name of an operation on leads that two APIs offer."""
+    family, _, verb = method.lower().rpartition(".")
+    return f"crm.lead.{verb}" if family == "crm.item" and verb in _SHARED else method.lower()
+
+
+def _concerns(rule: Rule, name: str, commands: Iterable[str]) -> bool:
+    return rule.matches(name) or any(rule.matches(each) for each in commands)
+
+
+def _rule(index: int, sent: object) -> Rule:
+    if not isinstance(sent, dict):
+        raise InvalidRule(f"rule {index}: must be an object")
+    hints = get_type_hints(Rule, include_extras=True)
+    for name in sent:
+        if not hasattr(hints.get(name), "__metadata__"):
+            raise InvalidRule(f"rule {index}: {name}: no such key")
+    for name in ("method", "action"):
+        if name not in sent:
+            raise InvalidRule(f"rule {index}: {name} is missing")
+    return Rule(**{name: _checked(index, name, hints[name], value) for name, value in sent.items()})
+
+
+def _checked(index: int, name: str, hint: Any, value: object) -> Any:
+    try:
+        return hint.__metadata__[0].check(value)
+    except ValueError as error:
+        raise InvalidRule(f"rule {index}: {name}: {error}") from None

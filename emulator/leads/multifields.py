@@ -1,0 +1,104 @@
+"""Phones, e-mails and the like: rows that are addressed by their id, and only by it.
+
+A row without an id is always added, never put in another's place, even when the value is the same.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from emulator.leads.fields import MULTIFIELDS
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stored row."""
+
+    id: int
+    type_id: str
+    value_type: str
+    value: str
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """Add (`row_id` None), change, or delete (`value` None) a row."""
+
+    type_id: str
+    value: str | None
+    value_type: str | None = None
+    row_id: int | None = None
+
+
+def from_lead_fields(fields: dict[str, Any]) -> list[RowChange]:
+    """What the PHONE, EMAIL… of crm.lead.add and crm.lead.update ask for."""
+    return [
+        change
+        for type_id in MULTIFIELDS
+        for sent in _elements(fields.get(type_id))
+        if (change := _lead_row(type_id, sent)) is not None
+    ]
+
+
+def from_item_fm(fm: object) -> list[RowChange]:
+    """What the `fm` of crm.item.* asks for: a list adds; in an object a key names the row."""
+    if isinstance(fm, list):
+        changes = [_item_row(None, sent) for sent in fm]
+    elif isinstance(fm, dict):
+        changes = [_item_row(key, sent) for key, sent in fm.items()]
+    else:
+        changes = []  # a text saves the record without phones, and no error
+    return [change for change in changes if change is not None]
+
+
+def _elements(value: object) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _lead_row(type_id: str, sent: object) -> RowChange | None:
+    if not isinstance(sent, dict):
+        return None
+    value = _text(sent.get("VALUE"))
+    row_id = whole(sent.get("ID"))
+    if row_id is None:
+        return RowChange(type_id, value, _text(sent.get("VALUE_TYPE")) or "WORK") if value else None
+    if sent.get("DELETE") == "Y" or not value:
+        return RowChange(type_id, None, row_id=row_id)
+    return RowChange(type_id, value, _text(sent.get("VALUE_TYPE")), row_id)
+
+
+def _item_row(key: str | None, sent: object) -> RowChange | None:
+    if not isinstance(sent, dict) or sent.get("typeId") not in list(MULTIFIELDS):
+        return None  # without typeId the call succeeds and does nothing
+    type_id, value = sent["typeId"], _text(sent.get("value"))
+    value_type = _text(sent.get("valueType"))
+    if key is None or key.startswith("n"):
+        return RowChange(type_id, value, value_type or "WORK") if value else None
+    row_id = whole(key)
+    if row_id is None:
+        return None
+    return RowChange(type_id, value or None, value_type if value else None, row_id)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(value)[:250]
+
+
+def whole(value: object) -> int | None:
+    """A positive 64-bit number from a number or its decimal text, else None."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 < value < 2**63 else None
+
+
+def digest(type_id: str, value: str) -> str:
+    """What two values share when they reach the same person: digits, or the lower-case text."""
+    if type_id != "PHONE":
+        return value.strip().lower()
+    number = value.lower().partition("ext")[0].partition(";")[0]
+    return "".join(each for each in number if each.isdigit())

@@ -1,0 +1,72 @@
+"""Cheap calls about the portal itself: stages, mode, user, time, scope."""
+
+from typing import Any
+
+from emulator.clock import iso
+from emulator.leads.query import argument
+from emulator.leads.stages import STAGES
+from emulator.methods.answer import Answer
+from emulator.params import Params
+from emulator.portal import Portal
+
+_USER: dict[str, Any] = {
+    "ID": "1",
+    "ACTIVE": True,
+    "NAME": "John",
+    "LAST_NAME": "Doe",
+    "EMAIL": "my@example.com",
+    "IS_ONLINE": "Y",
+    "UF_DEPARTMENT": [1],
+}
+
+
+def status_list(_: Portal, params: Params) -> Answer:
+    """crm.status.list: the stages; other directories are empty here."""
+    wanted = argument(params, "filter")
+    rows = [stage.described() for stage in STAGES]
+    for key, value in wanted.items() if isinstance(wanted, dict) else ():
+        name = str(key).lstrip("=@")
+        allowed = {str(each) for each in (value if isinstance(value, list) else [value])}
+        rows = [row for row in rows if name not in row or str(row[name]) in allowed]
+    return Answer(rows, total=len(rows))
+
+
+def mode(portal: Portal, _: Params) -> Answer:
+    """crm.settings.mode.get: 1 with leads, 2 without."""
+    return Answer(2 if portal.settings.crm_mode == "simple" else 1)
+
+
+def profile(_: Portal, __: Params) -> Answer:
+    """The webhook's user: an administrator."""
+    return Answer({"ID": "1", "ADMIN": True, "NAME": "John", "LAST_NAME": "Doe"})
+
+
+def user_current(_: Portal, __: Params) -> Answer:
+    """user.current: the same user with more about it."""
+    return Answer(_USER)
+
+
+def server_time(portal: Portal, _: Params) -> Answer:
+    """server.time: the portal's time of day."""
+    return Answer(iso(portal.clock.wall()))
+
+
+def scope(portal: Portal, _: Params) -> Answer:
+    """What the webhook may use."""
+    return Answer(list(portal.settings.scope))
+
+
+def app_info(portal: Portal, _: Params) -> Answer:
+    """app.info as a webhook sees it."""
+    return Answer({"SCOPE": list(portal.settings.scope), "LICENSE": "local", "INSTALLED": True})
+
+
+METHODS = {
+    "crm.status.list": status_list,
+    "crm.settings.mode.get": mode,
+    "profile": profile,
+    "user.current": user_current,
+    "server.time": server_time,
+    "scope": scope,
+    "app.info": app_info,
+}

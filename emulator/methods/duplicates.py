@@ -1,0 +1,35 @@
+"""crm.duplicate.findbycomm: leads that share a phone or e-mail."""
+
+import json
+
+from emulator.errors import RestError
+from emulator.leads.multifields import digest
+from emulator.leads.query import argument
+from emulator.methods.answer import Answer
+from emulator.params import Params
+from emulator.portal import Portal
+
+_MOST_VALUES = 20
+
+
+def find_by_comm(portal: Portal, params: Params) -> Answer:
+    """Ids by entity, only the first 20 values looked at; `[]` when there are none."""
+    kind = argument(params, "type")
+    if kind not in ("PHONE", "EMAIL"):
+        raise RestError("Communication type is not defined", "Parameter 'type' is required.")
+    values = argument(params, "values")
+    if not isinstance(values, list) or not values:
+        raise RestError("Communication values is not defined", "Parameter 'values' is required.")
+    if argument(params, "entity_type") not in (None, "", "LEAD"):
+        return Answer([])
+    keys = {digest(kind, str(each)) for each in values[:_MOST_VALUES]} - {""}
+    found = portal.store.db.execute(
+        "SELECT DISTINCT lead_id FROM multifield"
+        " WHERE type_id = ? AND digest IN (SELECT value FROM json_each(?))"
+        " ORDER BY lead_id LIMIT 20",
+        (kind, json.dumps(sorted(keys))),
+    ).fetchall()
+    return Answer({"LEAD": [row[0] for row in found]} if found else [])
+
+
+METHODS = {"crm.duplicate.findbycomm": find_by_comm}

@@ -1,0 +1,70 @@
+"""crm.lead.*: leads in upper case, ids and amounts as texts."""
+
+from typing import Any
+
+from emulator import writing
+from emulator.errors import invalid_id, not_found
+from emulator.leads import fields as lead_fields
+from emulator.leads.multifields import from_lead_fields, whole
+from emulator.leads.query import argument, connector
+from emulator.leads.shapes import multifields, scalars
+from emulator.methods.answer import Answer
+from emulator.params import Params
+from emulator.portal import Portal
+from emulator.writing import Write
+
+
+def add(portal: Portal, params: Params) -> Answer:
+    """crm.lead.add: the new lead's id, a bare integer."""
+    lead = writing.add(portal, _write("crm.lead.add", params))
+    return Answer(lead.id, lead=lead.id)
+
+
+def update(portal: Portal, params: Params) -> Answer:
+    """crm.lead.update: true; saves even when nothing changes."""
+    lead = writing.update(portal, _lead_id(params), _write("crm.lead.update", params))
+    return Answer(result=True, lead=lead.id)
+
+
+def get(portal: Portal, params: Params) -> Answer:
+    """crm.lead.get: all fields and the multifields that have rows."""
+    lead = portal.store.get(_lead_id(params))
+    if lead is None:
+        raise not_found()
+    return Answer({**scalars(lead), **multifields(lead)})
+
+
+def delete(portal: Portal, params: Params) -> Answer:
+    """crm.lead.delete: true."""
+    lead_id = _lead_id(params)
+    writing.delete(portal, lead_id, connector(params))
+    return Answer(result=True, lead=lead_id)
+
+
+def fields(_: Portal, __: Params) -> Answer:
+    """crm.lead.fields: what a lead consists of."""
+    return Answer(lead_fields.described())
+
+
+def _lead_id(params: Params) -> int:
+    lead_id = whole(argument(params, "id"))
+    if lead_id is None:
+        raise invalid_id()
+    return lead_id
+
+
+def _write(method: str, params: Params) -> Write:
+    sent: Any = argument(params, "fields")
+    known = sent if isinstance(sent, dict) else {}
+    return Write(
+        method, sent if sent is not None else {}, known, from_lead_fields(known), connector(params)
+    )
+
+
+METHODS = {
+    "crm.lead.add": add,
+    "crm.lead.update": update,
+    "crm.lead.get": get,
+    "crm.lead.delete": delete,
+    "crm.lead.fields": fields,
+}

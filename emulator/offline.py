@@ -1,0 +1,85 @@
+"""Offline events: a queue that an application empties when it likes.
+
+Of each lead only the last state of an event waits; an application's own writes, made with its
+`auth_connector`, are not put in its queue.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from emulator.leads.store import Store
+
+
+@dataclass(frozen=True)
+class OfflineEvent:
+    """A change that waits to be fetched."""
+
+    id: int
+    event: str
+    lead_id: int
+    time: float
+
+
+class OfflineQueue:
+    """All applications' queues; an application is known by its connector, or by none."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def handlers(self) -> list[tuple[str, str]]:
+        """Which event is queued for which connector."""
+        rows = self._store.db.execute("SELECT event, connector FROM offline_handler")
+        return [(event, connector) for event, connector in rows]
+
+    def bind(self, event: str, connector: str) -> None:
+        """Queue an event from now on."""
+        self._store.db.execute(
+            "INSERT OR IGNORE INTO offline_handler VALUES (?, ?)", (event, connector)
+        )
+
+    def unbind(self, event: str, connector: str) -> int:
+        """Queue it no more; how many handlers there were."""
+        return self._store.db.execute(
+            "DELETE FROM offline_handler WHERE event = ? AND connector = ?", (event, connector)
+        ).rowcount
+
+    def add(self, event: str, lead_id: int, by: str, time: float) -> None:
+        """A write happened, made by the connector `by`."""
+        for wanted, connector in self.handlers():
+            if wanted == event and (not by or by != connector):
+                self._put(event, connector, lead_id, time)
+
+    def take(
+        self, connector: str, limit: int, *, clear: bool
+    ) -> tuple[str | None, list[OfflineEvent]]:
+        """The oldest free events: removed, or reserved under the process id beside them."""
+        with self._store.transaction():
+            rows = self._store.db.execute(
+                "SELECT id, event, lead_id, time FROM offline_event"
+                " WHERE connector = ? AND process_id IS NULL ORDER BY id LIMIT ?",
+                (connector, limit),
+            ).fetchall()
+            process_id = secrets.token_hex(16)
+            self._store.db.executemany(
+                "UPDATE offline_event SET process_id = ? WHERE id = ?",
+                [(process_id, row[0]) for row in rows],
+            )
+            if clear:
+                self.clear(process_id)
+        return None if clear else process_id, [OfflineEvent(*row) for row in rows]
+
+    def clear(self, process_id: str) -> None:
+        """Forget what was reserved under a process id."""
+        self._store.db.execute("DELETE FROM offline_event WHERE process_id = ?", (process_id,))
+
+    def _put(self, event: str, connector: str, lead_id: int, time: float) -> None:
+        with self._store.transaction():
+            self._store.db.execute(
+                "DELETE FROM offline_event WHERE process_id IS NULL"
+                " AND event = ? AND connector = ? AND lead_id = ?",
+                (event, connector, lead_id),
+            )
+            self._store.db.execute(
+                "INSERT INTO offline_event (event, connector, lead_id, time) VALUES (?, ?, ?, ?)",
+                (event, connector, lead_id, time),
+            )

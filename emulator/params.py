@@ -1,0 +1,112 @@
+"""A request's parameters, whichever of Bitrix24's four encodings they come in.
+
+GET query, JSON, urlencoded form and multipart give the same nested parameters. Bracketed names
+(`fields[PHONE][0][VALUE]`) nest as PHP nests them; 0, 1, 2… make a list.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from emulator.errors import RestError
+
+Params = dict[str, Any]
+
+_DEEPEST = 64
+_BRACKETS = re.compile(r"\[([^\]]*)\]")
+
+
+async def read(request: web.Request) -> Params:
+    """Query and body as one tree, the body winning; raises RestError when it cannot be read."""
+    params = from_query(request.rel_url.raw_query_string)
+    content_type = request.content_type.lower()
+    if content_type == "multipart/form-data":
+        params.update(await _multipart(request))
+        return params
+    body = await request.read()
+    if content_type.endswith("json"):
+        params.update(from_json(body))
+    elif body:
+        params.update(from_query(body.decode("utf-8", "replace")))
+    return params
+
+
+def from_query(text: str) -> Params:
+    """The tree of a query string or urlencoded form."""
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="replace")
+    except ValueError:
+        raise RestError("INVALID_REQUEST", "Unreadable form") from None
+    return nest(pairs)
+
+
+def from_json(body: bytes) -> Params:
+    """The object of a JSON body; an empty body has no parameters."""
+    if not body.strip():
+        return {}
+    try:
+        tree = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RestError("INVALID_REQUEST", "Malformed JSON") from None
+    if not isinstance(tree, dict):
+        return {}
+    return printable(tree) if b"\\u" in body else tree
+
+
+def nest(pairs: Iterable[tuple[str, str]]) -> Params:
+    """Bracketed names as a tree."""
+    tree: Params = {}
+    for name, value in pairs:
+        _put(tree, _path(name), value)
+    return {name: _listed(value) for name, value in tree.items()}
+
+
+def printable(value: Any) -> Any:
+    """The same tree with lone surrogates replaced, as they cannot be stored or sent."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [printable(each) for each in value]
+    if isinstance(value, dict):
+        return {printable(name): printable(each) for name, each in value.items()}
+    return value
+
+
+async def _multipart(request: web.Request) -> Params:
+    try:
+        form = await request.post()
+    except (ValueError, AssertionError):
+        raise RestError("INVALID_REQUEST", "Unreadable form") from None
+    return nest((name, value) for name, value in form.items() if isinstance(value, str))
+
+
+def _path(name: str) -> list[str]:
+    start = name.find("[")
+    if start <= 0:
+        return [name]
+    return [name[:start], *_BRACKETS.findall(name[start:])[:_DEEPEST]]
+
+
+def _put(tree: Params, path: list[str], value: str) -> None:
+    for step in path[:-1]:
+        below = tree.setdefault(_key(tree, step), {})
+        if not isinstance(below, dict):
+            return
+        tree = below
+    tree[_key(tree, path[-1])] = value
+
+
+def _key(tree: Params, step: str) -> str:
+    return step or str(len(tree))
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if list(value) == [str(index) for index in range(len(value))]:
+        return [_listed(each) for each in value.values()]
+    return {name: _listed(each) for name, each in value.items()}

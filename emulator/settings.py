@@ -1,0 +1,76 @@
+"""Every knob of the emulator, with its default and what it accepts.
+
+The first group is about limits and simulated time, the second chooses between readings of what
+Bitrix24's documentation leaves open; there the default is the likelier reading.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, get_type_hints
+
+from emulator.checks import Choice, Flag, Names, Number, Text, WebAddress, Whole
+
+
+class InvalidSetting(ValueError):
+    """A setting is unknown or has a value it does not take."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings in force; immutable, so that a request sees one consistent set."""
+
+    rate_per_s: Annotated[float | None, Number(0, 1e6, optional=True)] = 2
+    burst: Annotated[float, Number(1, 1e6)] = 50
+    enterprise_rate_per_s: Annotated[float | None, Number(0, 1e6, optional=True)] = 5
+    enterprise_burst: Annotated[float, Number(1, 1e6)] = 250
+    request_ms: Annotated[float, Number(0, 1e7)] = 0
+    command_ms: Annotated[float, Number(0, 1e7)] = 0
+    latency: Annotated[str, Choice("fixed", "exponential")] = "fixed"
+    request_limit_s: Annotated[float, Number(0.001, 1e6)] = 60
+    operating_limit_s: Annotated[float | None, Number(0, 1e9, optional=True)] = 480
+    operating_floor_s: Annotated[float, Number(0, 1e6)] = 0.1
+    speed: Annotated[float, Number(0.001, 1e5)] = 1
+    mode: Annotated[str, Choice("ok", "revoked", "plan_expired", "deleted", "overload")] = "ok"
+    seed: Annotated[int, Whole(0, 2**63 - 1)] = 0
+
+    drain: Annotated[str, Choice("continuous", "stepped")] = "continuous"
+    refused_counts: Annotated[bool, Flag()] = False
+    operating_fields: Annotated[str, Choice("both", "operating", "none")] = "both"
+    operating_scope: Annotated[str, Choice("webhook", "portal")] = "webhook"
+    batch_billing: Annotated[str, Choice("nested", "batch")] = "nested"
+    batch_overflow: Annotated[str, Choice("command", "request")] = "command"
+    cut: Annotated[str, Choice("interrupt", "finish")] = "interrupt"
+    double_slash: Annotated[str, Choice("accept", "not_found")] = "accept"
+    unknown_method_status: Annotated[int, Choice(404, 400)] = 404
+    scope: Annotated[tuple[str, ...], Names()] = ("crm", "user")
+    unknown_status: Annotated[str, Choice("store", "reject")] = "store"
+    overlong: Annotated[str, Choice("cut", "error")] = "cut"
+    mandatory_fields: Annotated[tuple[str, ...], Names()] = ()
+    crm_mode: Annotated[str, Choice("classic", "simple")] = "classic"
+    simple_mode_leads: Annotated[str, Choice("converted", "gone")] = "converted"
+    deleted_status: Annotated[int, Choice(500, 410)] = 500
+
+    outgoing_webhook_url: Annotated[str | None, WebAddress()] = None
+    application_token: Annotated[str, Text(200)] = "local-application-token"  # noqa: S105
+    event_bind: Annotated[str, Choice("allowed", "wrong_auth_type")] = "allowed"
+    event_delay_ms: Annotated[float, Number(0, 1e7)] = 0
+    event_copies: Annotated[int, Whole(0, 100)] = 1
+    event_order: Annotated[str, Choice("as_written", "shuffled")] = "as_written"
+
+    def changed(self, changes: Mapping[str, Any]) -> "Settings":
+        """These settings with `changes` from a client; raises InvalidSetting, changes nothing."""
+        return replace(self, **{name: _checked(name, value) for name, value in changes.items()})
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _checked(name: str, value: object) -> Any:
+    hint = get_type_hints(Settings, include_extras=True).get(name)
+    if hint is None:
+        raise InvalidSetting(f"{name}: no such setting")
+    try:
+        return hint.__metadata__[0].check(value)
+    except ValueError as error:
+        raise InvalidSetting(f"{name}: {error}") from None

@@ -1,0 +1,40 @@
+"""The `time` object that stands beside every result."""
+
+from typing import Any
+
+from emulator.clock import iso
+from emulator.limits.operating import Meter
+from emulator.portal import Portal
+
+
+class Stopwatch:
+    """Started when something begins; told at its end what the `time` object says."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+        self._wall = portal.clock.wall()
+        self._began = portal.clock.now()
+        self._processing_from = self._began
+
+    def processing(self) -> None:
+        """Reception is over, the work itself begins."""
+        self._processing_from = self._portal.clock.now()
+
+    def read(self, meter: Meter) -> dict[str, Any]:
+        """The `time` object now; `meter` is the method's `operating` budget."""
+        clock = self._portal.clock
+        now, wall = clock.now(), clock.wall()
+        time: dict[str, Any] = {
+            "start": self._wall,
+            "finish": wall,
+            "duration": now - self._began,
+            "processing": now - self._processing_from,
+            "date_start": iso(self._wall),
+            "date_finish": iso(wall),
+        }
+        shown = self._portal.settings.operating_fields
+        if shown == "both":
+            time["operating_reset_at"] = int(clock.wall_at(meter.reset_at))
+        if shown != "none":
+            time["operating"] = meter.operating or 0
+        return time

@@ -1,0 +1,161 @@
+"""Writes to leads: one way in for both APIs and for a person at the board.
+
+Each write is one transaction with its history entry, and is announced after it is committed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from emulator.clock import iso
+from emulator.errors import RestError, not_found
+from emulator.leads import stages, values
+from emulator.leads.fields import FIELDS
+from emulator.leads.multifields import RowChange
+from emulator.leads.shapes import fm, scalars
+from emulator.leads.store import Lead
+from emulator.portal import Portal
+
+
+@dataclass(frozen=True)
+class Write:
+    """Who writes (`method`), what was sent, and what it means for fields and rows.
+
+    `connector` names the application whose offline queue is not to hear of it.
+    """
+
+    method: str
+    sent: Any
+    fields: Mapping[str, Any]
+    rows: Sequence[RowChange] = ()
+    connector: str = ""
+
+    def refused(self, code: str, description: str) -> RestError:
+        """A refusal: crm.item.* names its reason, crm.lead.* has an empty code."""
+        return RestError(code if self.method.startswith("crm.item") else "", description)
+
+
+def add(portal: Portal, write: Write) -> Lead:
+    """A new lead, with the defaults of the portal for what was not sent."""
+    data = _values(portal, write)
+    _demand_mandatory(portal, write)
+    now = iso(portal.clock.wall())
+    data["STATUS_ID"] = data.get("STATUS_ID") or stages.FIRST
+    if portal.settings.crm_mode == "simple" and data.get("NAME"):
+        data["STATUS_ID"] = "CONVERTED"
+    for name in ("DATE_CREATE", "DATE_MODIFY", "LAST_ACTIVITY_TIME"):
+        data[name] = now
+    _enter_stage(data, now)
+    with portal.store.transaction():
+        lead_id = portal.store.insert(data)
+        data["TITLE"] = data.get("TITLE") or f"Lead #{lead_id}"
+        portal.store.save(lead_id, data)
+        portal.store.change_rows(lead_id, write.rows)
+        _record(portal, lead_id, write)
+        lead = _stored(portal, lead_id)
+        if _vanishes(portal, data):
+            portal.store.delete(lead_id)
+    _announce(portal, "ONCRMLEADADD", lead, write.connector)
+    return lead
+
+
+def update(portal: Portal, lead_id: int, write: Write, *, skip_unchanged: bool = False) -> Lead:
+    """The lead as it is after the write; `skip_unchanged` saves nothing when nothing changes."""
+    before = portal.store.get(lead_id)
+    if before is None:
+        raise not_found()
+    data = {**before.data, **_values(portal, write)}
+    data["STATUS_ID"] = data.get("STATUS_ID") or before.data["STATUS_ID"]
+    data["TITLE"] = data.get("TITLE") or before.data["TITLE"]
+    now = iso(portal.clock.wall())
+    with portal.store.transaction():
+        portal.store.change_rows(lead_id, write.rows)
+        lead = Lead(lead_id, data, _stored(portal, lead_id).rows)
+        if skip_unchanged and _same(before, lead):
+            return before
+        data["DATE_MODIFY"] = now
+        if data["STATUS_ID"] != before.data["STATUS_ID"]:
+            _enter_stage(data, now)
+        portal.store.save(lead_id, data)
+        _record(portal, lead_id, write)
+    _announce(portal, "ONCRMLEADUPDATE", lead, write.connector)
+    return lead
+
+
+def delete(portal: Portal, lead_id: int, connector: str = "") -> None:
+    """Remove a lead; raises RestError when there is none."""
+    lead = portal.store.get(lead_id)
+    if lead is None:
+        raise not_found()
+    with portal.store.transaction():
+        portal.store.delete(lead_id)
+    _announce(portal, "ONCRMLEADDELETE", lead, connector)
+
+
+def _values(portal: Portal, write: Write) -> dict[str, str | None]:
+    try:
+        data = values.writable(write.fields, portal.settings)
+    except values.Overlong as error:
+        raise write.refused("CRM_FIELD_ERROR_VALUE_NOT_VALID", str(error)) from None
+    status = data.get("STATUS_ID")
+    if status and status not in stages.KNOWN and portal.settings.unknown_status == "reject":
+        raise write.refused("CRM_FIELD_ERROR_VALUE_NOT_VALID", 'Invalid value of field "Stage"')
+    return data
+
+
+def _demand_mandatory(portal: Portal, write: Write) -> None:
+    sent_types = {row.type_id for row in write.rows if row.value}
+    for name in portal.settings.mandatory_fields:
+        if not write.fields.get(name) and name not in sent_types:
+            title = FIELDS[name].title if name in FIELDS else name
+            raise write.refused(
+                "CRM_FIELD_ERROR_REQUIRED", f"The required field '{title}' is missing"
+            )
+
+
+def _enter_stage(data: dict[str, str | None], now: str) -> None:
+    meaning = stages.semantics(data["STATUS_ID"] or "")
+    data["STATUS_SEMANTIC_ID"] = meaning
+    data["MOVED_TIME"] = now
+    data["DATE_CLOSED"] = "" if meaning == "P" else now
+
+
+def _vanishes(portal: Portal, data: Mapping[str, str | None]) -> bool:
+    simple = portal.settings.crm_mode == "simple" and bool(data.get("NAME"))
+    return simple and portal.settings.simple_mode_leads == "gone"
+
+
+def _same(before: Lead, after: Lead) -> bool:
+    return scalars(before) == scalars(after) and fm(before) == fm(after)
+
+
+def _stored(portal: Portal, lead_id: int) -> Lead:
+    lead = portal.store.get(lead_id)
+    if lead is None:
+        raise not_found()
+    return lead
+
+
+def _record(portal: Portal, lead_id: int, write: Write) -> None:
+    portal.store.record(lead_id, portal.clock.wall(), write.method, write.sent)
+
+
+def _announce(portal: Portal, event: str, lead: Lead, connector: str) -> None:
+    portal.offline.add(event, lead.id, connector, portal.clock.wall())
+    portal.announcer.announce(event, lead.id, portal.settings)
+    if portal.stream.has_listeners:
+        portal.stream.send(event, card(lead))
+
+
+def card(lead: Lead) -> dict[str, Any]:
+    """What the board shows of a lead."""
+    phones = [row.value for row in lead.rows if row.type_id == "PHONE"]
+    return {
+        "id": lead.id,
+        "title": lead.data.get("TITLE"),
+        "name": lead.data.get("NAME"),
+        "stage": lead.data.get("STATUS_ID"),
+        "originator_id": lead.data.get("ORIGINATOR_ID"),
+        "origin_id": lead.data.get("ORIGIN_ID"),
+        "phones": phones,
+    }

@@ -1,4 +1,0 @@
-"""An emulator of Bitrix24's REST API: leads, batch, limits, events and faults, for development.
-
-`python -m local.bitrix24` starts it; `docs/emulator.md` describes it.
-"""
