@@ -9,7 +9,7 @@ from benchmarks.laboratory import BenchSystem, whole_system
 from benchmarks.scale import Scale
 from benchmarks.sections import Chapter, Data, Judged, Section
 from benchmarks.writes import calls
-from local.private.waiting import eventually
+from local.sandbox.waiting import eventually
 
 #: https://apidocs.bitrix24.com/limits.html: requests a second and burst, commands a request.
 RATE_PER_S = 2

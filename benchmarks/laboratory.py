@@ -19,15 +19,15 @@ from leadline.bitrix24.token_bucket import TokenBucket
 from leadline.runtime.postgres.migrate import migrate
 from leadline.settings import settings
 from leadline.workqueue.queue import WorkQueue
-from local.private.servers import PrivateServer, dying_with_us, private
-from local.private.system import PrivateSystem
-from local.private.waiting import eventually
 from local.runner.choices import Choices
 from local.runner.ports import Ports
 from local.runner.program import CHECKOUT, Group, Program, Stage
 from local.runner.servers.bitrix24 import Bitrix24
 from local.runner.servers.postgres import Postgres
 from local.runner.state import State, write
+from local.sandbox.servers import PrivateServer, dying_with_us, private
+from local.sandbox.system import PrivateSystem
+from local.sandbox.waiting import eventually
 
 READY_WITHIN_S = 60
 #: What `make run` gives each function; the baseline has the same.

@@ -7,7 +7,7 @@ was recorded.
 from dataclasses import dataclass
 
 from benchmarks import tables
-from local.private.waiting import eventually
+from local.sandbox.waiting import eventually
 
 _LOOK_EVERY_S = 0.1
 

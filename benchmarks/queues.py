@@ -23,9 +23,9 @@ from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.keys import JOBS
-from local.private.servers import dying_with_us
-from local.private.waiting import NotInTime, eventually
 from local.runner.program import CHECKOUT, Group, Program, Stage
+from local.sandbox.servers import dying_with_us
+from local.sandbox.waiting import NotInTime, eventually
 
 _LOOK_EVERY_S = 0.01
 _WITHIN_S = 600

@@ -6,9 +6,9 @@ from aiohttp.typedefs import Handler, Middleware
 from emulator.board import pages
 from emulator.control import knobs, ledger, oracles
 from emulator.control.body import problem
+from emulator.cross_site import Guard
 from emulator.door import PORTAL, serve
 from emulator.portal import Portal
-from emulator.cross_site import Guard
 
 _LARGEST_BODY = 16 * 1024 * 1024
 

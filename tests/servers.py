@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pg8000.native
 
-from local.private.servers import PrivateServer, private
-from local.private.waiting import eventually
+from local.sandbox.servers import PrivateServer, private
+from local.sandbox.waiting import eventually
 
 __all__ = ["PrivateServer", "ended", "eventually", "logged_in", "private"]
 

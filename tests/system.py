@@ -8,9 +8,9 @@ from typing import Any
 
 import requests
 
-from local.private.system import PrivateSystem
-from local.private.waiting import eventually
 from local.runner.program import CHECKOUT
+from local.sandbox.system import PrivateSystem
+from local.sandbox.waiting import eventually
 
 __all__ = ["CHECKOUT", "System"]
 

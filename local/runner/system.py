@@ -197,7 +197,7 @@ def _edge(state: State, port: int, config: Mapping[str, Any], gateway: object) -
         "HOST": "127.0.0.1",
         "PORT": str(port),
     }
-    command = _python("local.edge")
+    command = _python("local.gateway")
     return Program("edge", command, Group.EDGE, Stage.FUNCTIONS, env, stop_wait_s=1)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from emulator.cross_site import Guard
 from leadline.runtime import secrets
 from leadline.runtime.postgres import pool
 from leadline.settings import settings
 from local import passwords, stack
-from emulator.cross_site import Guard
-from local.edge.config import Config
+from local.gateway.config import Config
 from local.logins import table
 from tests.deploy.manifests import of_kind
 

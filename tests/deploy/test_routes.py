@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from local.edge.routes import INTERNAL, Refusal, Target, route
+from local.gateway.routes import INTERNAL, Refusal, Target, route
 from tests.deploy.kinds import HttpRoute, PathRewrite, Rule
 from tests.deploy.manifests import DEPLOY, of_kind, resources
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local.private.servers import PrivateServer
 from local.runner.ports import Ports
 from local.runner.program import Program
 from local.runner.servers import choice
 from local.runner.servers.rabbitmq import RabbitMQ
 from local.runner.state import State, write
+from local.sandbox.servers import PrivateServer
 from tests.faults.proxy import Proxy
 
 NODES = 3

@@ -17,9 +17,9 @@ import requests
 from aiohttp import web
 
 from leadline.errors import Forbidden
-from local.edge import __main__ as main
-from local.edge import app, proxy
-from local.edge.own_key import demand_own_key
+from local.gateway import __main__ as main
+from local.gateway import app, proxy
+from local.gateway.own_key import demand_own_key
 from tests.servers import eventually
 
 OWN_KEY = "key-of-our-own-processes"
@@ -111,7 +111,7 @@ def edge(functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "local.edge"],
+        [sys.executable, "-m", "local.gateway"],
         env={
             **os.environ,
             "PORT": str(port),

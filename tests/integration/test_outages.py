@@ -12,7 +12,7 @@ from leadline.sync import job, portal_session, portal_stages
 from leadline.workqueue import keys, reachability
 from leadline.workqueue.circuit_breaker import Pause
 from leadline.workqueue.queue import work_queue
-from local.edge import checks
+from local.gateway import checks
 from tests.integration.conftest import Control
 from tests.integration.test_calls import put
 from tests.integration.test_crm_mode import let_a_worker_look

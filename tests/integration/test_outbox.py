@@ -15,7 +15,7 @@ from leadline.runtime.postgres.connection import connect_options
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Done, Publisher
 from leadline.users.model import NewUser
-from local.private.waiting import eventually
+from local.sandbox.waiting import eventually
 from tests.integration.conftest import rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres", "in_rabbitmq")

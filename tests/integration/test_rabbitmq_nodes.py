@@ -12,7 +12,7 @@ import pytest
 from leadline.messages import topology
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
-from local.private.waiting import eventually
+from local.sandbox.waiting import eventually
 from tests.integration.rabbit_cluster import NODES, Cluster, cluster
 
 # The connector in its own process, and a function that answers as told.

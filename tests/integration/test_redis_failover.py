@@ -22,9 +22,9 @@ from leadline.sync import portal_session
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.entry import Settlement
 from leadline.workqueue.queue import work_queue
-from local.edge import checks
-from local.private.servers import PrivateServer, private
-from local.private.waiting import eventually
+from local.gateway import checks
+from local.sandbox.servers import PrivateServer, private
+from local.sandbox.waiting import eventually
 from tests.faults.proxy import Proxy
 from tests.integration.conftest import outlive_clocks
 from tests.integration.test_calls import put

@@ -15,7 +15,7 @@ from leadline.ledger.write_sql import CREATE
 from leadline.runtime.postgres.connection import connect_options
 from leadline.runtime.postgres.pool import Database, StatementError, database
 from leadline.users.model import Changes, Move, NewUser, UserId
-from local.private.waiting import eventually
+from local.sandbox.waiting import eventually
 from tests.integration.conftest import by_turns, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from leadline.api import openapi
 from leadline.settings import settings
 from leadline.users.model import Changes, NewUser
-from local.edge.routes import ROUTES
+from local.gateway.routes import ROUTES
 
 CHECKOUT = Path(__file__).parents[2]
 #: These serve pages for people; what a page asks for is its own affair.

@@ -16,7 +16,7 @@ from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError
 from leadline.runtime.postgres.pool import Database
 from leadline.runtime.redis import connect
-from local.edge import checks
+from local.gateway import checks
 
 PASSWORD = b"hunter2hunter2"
 #: AuthenticationCleartextPassword: https://www.postgresql.org/docs/current/protocol-message-formats.html

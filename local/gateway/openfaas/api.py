@@ -11,16 +11,16 @@ from pydantic import BaseModel, Field
 
 from leadline import __version__
 from local.deployments import Deployments
-from local.edge.answers import expect, refuse
-from local.edge.functions import Functions
-from local.edge.openfaas import access
-from local.edge.openfaas.deployment import Deployment
-from local.edge.openfaas.gateway import Gateway
-from local.edge.openfaas.inventory import Inventory
-from local.edge.openfaas.platform import LogLine, PlatformDown
-from local.edge.openfaas.requests import LogQuery, Refused, body_of, check_namespace
-from local.edge.openfaas.secrets import NamedSecret, NewSecret, Secrets
-from local.edge.routes import NAMESPACE
+from local.gateway.answers import expect, refuse
+from local.gateway.functions import Functions
+from local.gateway.openfaas import access
+from local.gateway.openfaas.deployment import Deployment
+from local.gateway.openfaas.gateway import Gateway
+from local.gateway.openfaas.inventory import Inventory
+from local.gateway.openfaas.platform import LogLine, PlatformDown
+from local.gateway.openfaas.requests import LogQuery, Refused, body_of, check_namespace
+from local.gateway.openfaas.secrets import NamedSecret, NewSecret, Secrets
+from local.gateway.routes import NAMESPACE
 
 #: Logs that are followed stay open for as long as somebody looks.
 STREAMS_MAX = 64

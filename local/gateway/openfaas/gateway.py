@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.edge.openfaas.platform import Platform
+from local.gateway.openfaas.platform import Platform
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Gateway:
 def _platform(document: dict[str, str], deployments: Path) -> Platform:
     # Each loads what the other has no use for.
     if "project" in document:
-        from local.edge.openfaas.containers import Containers  # noqa: PLC0415
+        from local.gateway.openfaas.containers import Containers  # noqa: PLC0415
 
         return Containers(document["project"], deployments)
-    from local.edge.openfaas.supervised import Supervised  # noqa: PLC0415
+    from local.gateway.openfaas.supervised import Supervised  # noqa: PLC0415
 
     return Supervised(Path(document["supervisor"]), Path(document["logs"]))

@@ -9,8 +9,8 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from local.edge.answers import BODY_WITHIN_S
-from local.edge.routes import NAMESPACE
+from local.gateway.answers import BODY_WITHIN_S
+from local.gateway.routes import NAMESPACE
 
 _Body = TypeVar("_Body", bound=BaseModel)
 

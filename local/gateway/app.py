@@ -6,13 +6,13 @@ from aiohttp import web
 
 from emulator.cross_site import Guard
 from local.deployments import Deployments
-from local.edge.answers import expect, guarded, told_as_problems
-from local.edge.config import ConfigFile
-from local.edge.functions import Functions
-from local.edge.health import Health
-from local.edge.openfaas.api import Api, refuse_api, refuse_async
-from local.edge.openfaas.gateway import Gateway
-from local.edge.proxy import Proxy
+from local.gateway.answers import expect, guarded, told_as_problems
+from local.gateway.config import ConfigFile
+from local.gateway.functions import Functions
+from local.gateway.health import Health
+from local.gateway.openfaas.api import Api, refuse_api, refuse_async
+from local.gateway.openfaas.gateway import Gateway
+from local.gateway.proxy import Proxy
 
 
 def build(config_path: Path) -> web.Application:

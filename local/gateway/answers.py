@@ -6,9 +6,9 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from emulator.cross_site import Guard
 from leadline.errors import LeadlineError
 from leadline.runtime.http import problem
-from emulator.cross_site import Guard
 
 #: How long a body may take to arrive.
 BODY_WITHIN_S = 30

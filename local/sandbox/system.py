@@ -14,10 +14,10 @@ from typing import Any
 import psutil
 import requests
 
-from local.private.waiting import eventually
 from local.runner import leftovers
 from local.runner.program import CHECKOUT
 from local.runner.state import State
+from local.sandbox.waiting import eventually
 
 READY_WITHIN_S = 90
 

@@ -11,10 +11,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from leadline.errors import LeadlineError
-from local.edge.answers import BODY_WITHIN_S, refuse, tell
-from local.edge.functions import Functions
-from local.edge.own_key import demand_own_key
-from local.edge.routes import INTERNAL, Refusal, route
+from local.gateway.answers import BODY_WITHIN_S, refuse, tell
+from local.gateway.functions import Functions
+from local.gateway.own_key import demand_own_key
+from local.gateway.routes import INTERNAL, Refusal, route
 
 CALL_ID = "X-Call-Id"
 _BODY_LIMIT = 1024 * 1024

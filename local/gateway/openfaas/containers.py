@@ -16,7 +16,7 @@ import aiohttp
 from aiodocker.containers import DockerContainer
 
 from local.deployments import Deployments
-from local.edge.openfaas.platform import Instances, LogLine, PlatformDown, Usage
+from local.gateway.openfaas.platform import Instances, LogLine, PlatformDown, Usage
 
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"

@@ -8,12 +8,12 @@ from typing import Any
 import aiohttp
 
 from local.deployments import Deployments, Record
-from local.edge.functions import Functions
-from local.edge.openfaas.deployment import Deployment
-from local.edge.openfaas.platform import Instances, Platform
-from local.edge.openfaas.requests import Refused
-from local.edge.openfaas.secrets import Secrets
-from local.edge.routes import NAMESPACE
+from local.gateway.functions import Functions
+from local.gateway.openfaas.deployment import Deployment
+from local.gateway.openfaas.platform import Instances, Platform
+from local.gateway.openfaas.requests import Refused
+from local.gateway.openfaas.secrets import Secrets
+from local.gateway.routes import NAMESPACE
 
 _READY_WITHIN = aiohttp.ClientTimeout(total=1)
 #: The run's own: another value would lose the function, or its secrets.

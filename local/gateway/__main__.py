@@ -1,4 +1,4 @@
-"""`python -m local.edge`: serve on HOST:PORT what the file LEADLINE_EDGE lists."""
+"""`python -m local.gateway`: serve on HOST:PORT what the file LEADLINE_EDGE lists."""
 
 import asyncio
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 from aiohttp import web
 
 from leadline.runtime.telemetry import log
-from local.edge.answers import Connection
-from local.edge.app import build
+from local.gateway.answers import Connection
+from local.gateway.app import build
 
 _LAST_WORDS_S = 0.5
 #: How long a connection may be idle, or take over the head of a request.

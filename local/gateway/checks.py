@@ -16,7 +16,7 @@ from leadline.workqueue.keys import prefix
 from leadline.workqueue.outage import Outage
 from leadline.workqueue.reachability import KINDS, NO_ANSWER, Reach
 from leadline.workqueue.worker_heartbeats import Presence
-from local.edge.config import Relay
+from local.gateway.config import Relay
 
 #: For everything a check does together.
 TIMEOUT_S = 1.5

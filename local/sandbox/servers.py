@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.private.waiting import eventually
 from local.runner.leftovers import MARK
 from local.runner.ports import Ports
 from local.runner.program import Program
 from local.runner.servers import choice
 from local.runner.servers.choice import Server
 from local.runner.state import State
+from local.sandbox.waiting import eventually
 
 READY_WITHIN_S = 60
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from local.deployments import Deployments
-from local.edge.config import ConfigFile
+from local.gateway.config import ConfigFile
 
 
 class Functions:

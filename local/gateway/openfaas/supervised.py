@@ -14,8 +14,8 @@ from xml.parsers.expat import ExpatError
 
 import aiohttp
 
-from local.edge.openfaas.logs import read
-from local.edge.openfaas.platform import Instances, LogLine, PlatformDown, Usage
+from local.gateway.openfaas.logs import read
+from local.gateway.openfaas.platform import Instances, LogLine, PlatformDown, Usage
 
 #: Above the time that a function has to finish its requests before it is killed.
 _TIMEOUT = aiohttp.ClientTimeout(total=15)

@@ -10,9 +10,9 @@ import aiohttp
 from aiohttp import web
 
 from leadline.runtime import secrets
-from local.edge import checks
-from local.edge.config import Config, ConfigFile
-from local.edge.functions import Functions
+from local.gateway import checks
+from local.gateway.config import Config, ConfigFile
+from local.gateway.functions import Functions
 
 _KEPT_S = 1.0
 

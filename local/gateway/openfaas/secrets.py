@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from local.edge.openfaas.deployment import Model, SecretName
+from local.gateway.openfaas.deployment import Model, SecretName
 from local.runner.state import write
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from local.edge.openfaas.platform import LogLine
+from local.gateway.openfaas.platform import LogLine
 from local.runner.tail import Tail
 
 _LOOK_EVERY_S = 0.2
