@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from rq.job import Job
+from rq.utils import import_attribute
 
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
@@ -16,6 +17,9 @@ log = structlog.get_logger()
 
 #: The job's function, by the name under which RQ imports it.
 JOB = "leadline.sync.job.call_bitrix24"
+#: Its name in the release before. Jobs are still enqueued under it, as workers of that release
+#: refuse any other while a new version is rolled out, or back. The next release enqueues JOB.
+EARLIER_JOB = "leadline.sync.jobs.call_bitrix24"
 
 FOREIGN = metrics.Counter(
     "leadline_foreign_jobs_total", "Jobs in Redis that are none of ours, refused by a worker"
@@ -45,10 +49,10 @@ class CallJob(Job):
         Raises:
             ForeignJob: it is another one, or has other arguments than ours.
         """
-        given = (self.func_name, self.instance, list(self.args), self.kwargs)
-        ours: Any = (JOB, None, [], {"portal": settings().portal})
-        if given != ours:
+        given = (self.instance, list(self.args), self.kwargs)
+        ours: Any = (None, [], {"portal": settings().portal})
+        if self.func_name not in {JOB, EARLIER_JOB} or given != ours:
             FOREIGN.inc()
             log.error("job refused: it is none of ours", job_id=self.id)
             raise ForeignJob("the job is none of ours")
-        return super().func
+        return import_attribute(JOB)

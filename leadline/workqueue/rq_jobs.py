@@ -14,7 +14,7 @@ from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client, reachable
 from leadline.settings import settings
-from leadline.workqueue.call_job import JOB, CallJob
+from leadline.workqueue.call_job import EARLIER_JOB, CallJob
 from leadline.workqueue.keys import JOBS
 from leadline.workqueue.queue import work_queue
 
@@ -40,7 +40,7 @@ def enqueue(*, at_front: bool = False) -> str:
     """
     with reachable():
         made = jobs().enqueue(
-            JOB,
+            EARLIER_JOB,
             kwargs={"portal": settings().portal},
             at_front=at_front,
             job_timeout=JOB_TIMEOUT_S,

@@ -123,7 +123,7 @@ def test_jobs_hold_no_personal_data_and_no_pickle(system: System, memory: redis.
     for job in jobs:
         content: Any = memory.hgetall(job)
         function, _, args, kwargs = json.loads(zlib.decompress(content[b"data"]))
-        assert function == "leadline.sync.job.call_bitrix24"
+        assert function == "leadline.sync.jobs.call_bitrix24"
         assert (args, kwargs) == ([], {"portal": "main"})
         text = b" ".join(_unpacked(value) for value in content.values()).decode()
         assert "Не Для Задания" not in text

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from rq import SimpleWorker
-from rq.registry import FailedJobRegistry
+from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client
@@ -49,6 +49,7 @@ FORGED: list[list[Any]] = [
     ["system", "os", ["touch {file}"], {}],
     [JOB, None, ["main"], {}],
     [JOB, None, [], {"portal": "another"}],
+    ["leadline.sync.job.work_queue", None, [], {"portal": "main"}],
     ["leadline.workqueue.rq_jobs.trim_history", None, [], {}],
 ]
 
@@ -62,6 +63,21 @@ def test_a_job_that_is_none_of_ours_runs_nothing(
     work()
     assert not file.exists()
     assert FailedJobRegistry(queue=rq_jobs.jobs()).get_job_ids() == [job_id]
+
+
+@pytest.mark.parametrize("module", ["job", "jobs"])
+def test_a_job_of_this_release_or_of_the_one_before_runs(
+    enqueue: Callable[..., str], module: str
+) -> None:
+    enqueue([f"leadline.sync.{module}.call_bitrix24", None, [], {"portal": "main"}])
+    work()
+    assert FinishedJobRegistry(queue=rq_jobs.jobs()).get_job_ids() == ["forged"]
+
+
+def test_a_worker_of_the_release_before_takes_our_jobs() -> None:
+    rq_jobs.enqueue()
+    (job,) = rq_jobs.jobs().jobs
+    assert job.func_name == "leadline.sync.jobs.call_bitrix24"
 
 
 def test_callbacks_and_web_hooks_of_a_job_are_not_called(
