@@ -16,8 +16,9 @@ from leadline.connector.queue_depths import connected
 from leadline.errors import BrokerDown
 from leadline.messages import topology
 from leadline.runtime import secrets
+from leadline.runtime.rabbitmq.confirms import Done
 from leadline.runtime.rabbitmq.connection import Message, Queue
-from leadline.runtime.rabbitmq.publisher import Done, Publisher
+from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.secrets import Address
 
 logger = structlog.get_logger()

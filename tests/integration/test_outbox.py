@@ -12,8 +12,9 @@ from leadline.ledger import outbox, write
 from leadline.ledger.write import Event
 from leadline.messages import topology
 from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.rabbitmq.confirms import Done
 from leadline.runtime.rabbitmq.connection import Message
-from leadline.runtime.rabbitmq.publisher import Done, Publisher
+from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.users.model import NewUser
 from local.sandbox.waiting import eventually
 from tests.integration.conftest import rows

@@ -88,7 +88,7 @@ def test_what_a_frozen_broker_does_not_confirm_waits_here_and_not_on_its_way(
     broker: PrivateServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was handed over costs memory until the connection is given up."""
-    monkeypatch.setattr("leadline.runtime.rabbitmq.publisher.MAX_UNCONFIRMED", 10)
+    monkeypatch.setattr("leadline.runtime.rabbitmq.confirms.MAX_UNCONFIRMED", 10)
     empty(broker)
     broker.freeze()
     many = [Message(topology.REQUESTS, b"{}", f"m-{number}") for number in range(100)]

@@ -73,9 +73,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a nack counts as a confirm",
-        "leadline/runtime/rabbitmq/publisher.py",
-        'acked = type(frame.method).__name__ == "Ack"',
-        "acked = True",
+        "leadline/runtime/rabbitmq/confirms.py",
+        'return type(method).__name__ == "Ack"',
+        "return True",
         (_PUBLISHER + "test_what_the_broker_refuses_is_not_confirmed",),
     ),
     Mutation(
@@ -169,7 +169,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a message, or a copy for later, may go nowhere",
-        "leadline/runtime/rabbitmq/publisher.py",
+        "leadline/runtime/rabbitmq/publisher_connection.py",
         "mandatory=True,",
         "mandatory=False,",
         (
