@@ -22,7 +22,7 @@ import redis
 import structlog
 
 import leadline
-from leadline.bitrix24 import session as session_module
+from leadline.bitrix24 import timed_connection
 from leadline.ledger import outbox, retention, write
 from leadline.runtime import lua
 from leadline.runtime import redis as leadline_redis
@@ -346,7 +346,7 @@ def _servers(modules: list[ModuleType]) -> None:
         return made
 
     _set(portal_session, "_session", session)
-    _set(session_module, "_tls", lambda: None)  # never used, and costly to make
+    _set(timed_connection, "trusted", lambda: None)  # never used, and costly to make
     _set(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
     _set(rq_jobs, "trim_history", lambda: None)
     _set(search_index, "catch_up", lambda _until: 0)

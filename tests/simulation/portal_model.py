@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl
 
 import requests
 
-from leadline.bitrix24.session import Exchange, Reply
+from leadline.bitrix24.session import Reply
+from leadline.bitrix24.timed_connection import Exchange
 from leadline.errors import TooLate
 from leadline.runtime import clock
 from tests.simulation.world import EPOCH, Mailbox, Process, World

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadline.bitrix24 import client as portal_module
-from leadline.bitrix24 import session as session_module
+from leadline.bitrix24 import timed_connection
 from leadline.bitrix24.client import Portal
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.session import MAX_ANSWER_BYTES
+from leadline.bitrix24.timed_connection import MAX_ANSWER_BYTES
 from leadline.errors import BitrixError, OutcomeUnknown, Refused, TooLate, Unavailable
 from leadline.runtime import clock
 from tests.unit.conftest import Configure
@@ -271,7 +271,7 @@ def test_what_was_given_up_is_not_delivered_later(opened: Open) -> None:
 
 
 def test_a_request_leaves_soon_or_not_at_all(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "SEND_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(timed_connection, "SEND_TIMEOUT_S", 0.2)
     monkeypatch.setattr(portal_module, "READ_MARGIN_S", 30)
     began = time.monotonic()
     with (

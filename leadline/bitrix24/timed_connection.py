@@ -1,0 +1,217 @@
+"""Connections of urllib3's that end in time, however the peer behaves.
+
+A library's time-outs hold for each piece of an answer and not for the whole; the sockets here are
+ours, and keep to the deadlines of the exchange that they serve.
+"""
+
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+from concurrent.futures import Future
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import certifi
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from leadline.errors import TooLate
+from leadline.runtime import clock
+
+#: How long a request may take to leave, and what left to be acknowledged: what was not received by
+#: then is not received later, see `CALL_MARGIN_S`.
+SEND_TIMEOUT_S = 3.0
+MAX_ANSWER_BYTES = 10 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request and its answer, in the making."""
+
+    #: How long connecting may take, and all the rest.
+    connect_s: float
+    answer_s: float
+    #: The last moment for the first byte; None: there is none.
+    send_until: float | None
+    #: None: without TLS.
+    tls: ssl.SSLContext | None
+    was_sent: bool = False
+    is_whole: bool = False
+
+
+#: What the connections of this thread serve.
+current: ContextVar[Exchange] = ContextVar("exchange")
+
+
+class TooLong(OSError):
+    """An answer is longer than any to a batch could be."""
+
+
+class _Socket(socket.socket):
+    """Ends at a deadline however small the pieces are, and takes only so many bytes."""
+
+    until = float("inf")
+    room = 0
+
+    def recv_into(self, *args: Any) -> int:
+        self.settimeout(_left_s(self.until))
+        count = super().recv_into(*args)
+        self.room -= count
+        if self.room < 0:
+            raise TooLong
+        return count
+
+    def send(self, *args: Any) -> int:
+        self.settimeout(_left_s(self.until))
+        return super().send(*args)
+
+    def sendall(self, *args: Any) -> None:
+        self.settimeout(_left_s(self.until))
+        super().sendall(*args)
+
+
+class _TlsSocket(_Socket, ssl.SSLSocket):
+    """The same with TLS."""
+
+
+class _Timed:
+    """A connection of urllib3's that keeps to the exchange it serves."""
+
+    host: str
+    port: int
+    sock: Any
+    _of: Exchange | None = None
+
+    def connect(self) -> None:
+        """Connect within the exchange's time."""
+        exchange = current.get()
+        until = clock.now_s() + exchange.connect_s
+        self.sock = _dial(_resolver.addresses(self.host, self.port, until), until)
+        if exchange.tls is not None:
+            self.sock = _secured(self.sock, exchange.tls, self.host, until)
+
+    def request(self, *args: Any, **options: Any) -> None:
+        """Send, unless the last moment for that has passed."""
+        exchange = self._of = current.get()
+        if self.sock is None:
+            self.connect()
+        now_s = clock.now_s()
+        if exchange.send_until is not None and now_s > exchange.send_until:
+            raise TooLate
+        exchange.was_sent = True
+        self.sock.room = MAX_ANSWER_BYTES
+        self.sock.until = now_s + min(SEND_TIMEOUT_S, exchange.answer_s)
+        super().request(*args, **options)  # type: ignore[misc]
+        self.sock.until = now_s + exchange.answer_s
+
+    def close(self) -> None:
+        """Hang up; so that nothing of what was written leaves any more where no answer came."""
+        exchange = self._of
+        if self.sock is not None and exchange and exchange.was_sent and not exchange.is_whole:
+            with contextlib.suppress(OSError):
+                reset = struct.pack("ii", 1, 0)
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        super().close()  # type: ignore[misc]
+
+
+class _Connection(_Timed, HTTPConnection):
+    """To a portal without TLS, such as the emulator."""
+
+
+class _TlsConnection(_Timed, HTTPSConnection):
+    """To a portal with TLS, whose certificate was checked when it connected."""
+
+    is_verified = True
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class Adapter(HTTPAdapter):
+    """Has requests use our connections."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """As requests, with connections of ours."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+
+def trusted() -> ssl.SSLContext:
+    """Trusts the system's authorities (or SSL_CERT_FILE) and those that Mozilla does."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    context.sslsocket_class = _TlsSocket
+    return context
+
+
+def _secured(connection: _Socket, tls: ssl.SSLContext, host: str, until: float) -> _Socket:
+    with contextlib.closing(connection):  # TLS takes its descriptor over
+        connection.settimeout(_left_s(until))
+        secured: Any = tls.wrap_socket(connection, server_hostname=host)
+    return secured  # type: ignore[no-any-return]
+
+
+class _Resolver:
+    """Asks for a host's addresses; `getaddrinfo` knows no time-out, so a thread waits for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: Questions that have no answer yet: one thread waits for each.
+        self._asked: dict[tuple[str, int], Future[list[Any]]] = {}
+
+    def addresses(self, host: str, port: int, until: float) -> list[Any]:
+        """As `getaddrinfo` has them; raises what it does, or TimeoutError."""
+        with self._lock:
+            found = self._asked.get((host, port))
+            if found is None:
+                found = self._asked[host, port] = Future()
+                args = (host, port, found)
+                threading.Thread(target=self._ask, args=args, name="dns", daemon=True).start()
+        return found.result(_left_s(until))
+
+    def _ask(self, host: str, port: int, found: Future[list[Any]]) -> None:
+        try:
+            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            found.set_exception(error)
+        with self._lock:
+            del self._asked[host, port]
+
+
+_resolver = _Resolver()
+
+
+def _dial(addresses: list[Any], until: float) -> _Socket:
+    """Connect to the first address that answers; each gets its share of the time."""
+    error = OSError("no address")
+    for tried, (family, kind, protocol, _, address) in enumerate(addresses):
+        connection = _Socket(family, kind, protocol)
+        try:
+            connection.settimeout(_left_s(until) / (len(addresses) - tried))
+            connection.connect(address)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+                timeout_ms = int(SEND_TIMEOUT_S * 1000)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+        except OSError as failure:
+            connection.close()
+            error = failure
+        else:
+            return connection
+    raise error
+
+
+def _left_s(until: float) -> float:
+    left = until - clock.now_s()
+    if left <= 0:
+        raise TimeoutError
+    return left
