@@ -1,16 +1,14 @@
-"""What a user is as a lead: commands out, answers in.
+"""What a user is as a lead: the commands that write it, and those that look it up.
 
 Written through `crm.item.*` (entityTypeId 1), the current API: its answers hold the ids of the
 phone rows, so that a phone can be replaced instead of added. Looked up through `crm.lead.list`,
 which can select phones.
 """
 
-import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from leadline.bitrix24.command import Command
-from leadline.errors import OutcomeUnknown
 
 LEAD = 1
 ADD, UPDATE, LIST = "crm.item.add", "crm.item.update", "crm.lead.list"
@@ -19,14 +17,10 @@ METHODS = (ADD, UPDATE, LIST)
 #: Lengths of the columns; what is longer Bitrix24 may cut or refuse.
 TITLE_MAX = 255
 NAME_MAX = 50
-#: Of the longest number that is read.
-_DIGITS = 18
 #: A page of crm.lead.list.
 PAGE = 50
 #: Fewer than a page, so that doubled leads still fit on it.
 LOOK_UP_MAX = 25
-#: Digits that two notations of one phone share at its end: without a country's or a trunk code.
-_PHONE_TAIL = range(7, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,41 +90,6 @@ def needs_rows(agreed: Agreed, state: State) -> bool:
     return state.phone != agreed.phone and agreed.phone is not None and agreed.phone_row is None
 
 
-def written(answer: Any, command: Command, state: State) -> Agreed:
-    """The lead after a create or an update, as answered.
-
-    The answer of a portal wins over what was asked: it may have cut a name. What the answer leaves
-    out is taken as asked.
-
-    Raises:
-        OutcomeUnknown: the answer is not the lead that was written.
-    """
-    item = answer.get("item") if isinstance(answer, dict) else None
-    lead_id = _positive(item.get("id")) if isinstance(item, dict) else None
-    if not isinstance(item, dict) or lead_id is None:
-        raise OutcomeUnknown("the answer names no lead")
-    _check_identity(item, lead_id, command)
-    phones = _phones(item.get("fm"), "typeId", "value", "id")
-    phone, row = _pick(phones or (), state.phone, None) or (state.phone, None)
-    title, name = _text(item, "title"), _text(item, "name")
-    asked = state.full_name
-    return Agreed(
-        lead_id,
-        _full_name(asked if title is None else title, asked[:NAME_MAX] if name is None else name),
-        phone,
-        row,
-    )
-
-
-def _check_identity(item: dict[str, Any], lead_id: int, command: Command) -> None:
-    """Raise OutcomeUnknown where another lead was answered than the one that was written."""
-    asked_id = command.params.get("id", lead_id)
-    asked_origin = command.params["fields"].get("originId")
-    origin = _text(item, "originId")
-    if lead_id != asked_id or (asked_origin and origin and origin != asked_origin):
-        raise OutcomeUnknown("the answer is another lead's")
-
-
 def look_up(origins: list[int], originator: str) -> Command:
     """Find the leads of these users by their origin."""
     return _list({"=ORIGINATOR_ID": originator, "@ORIGIN_ID": [str(one) for one in origins]})
@@ -146,166 +105,9 @@ def walk(after: str, originator: str) -> Command:
     return _list({"=ORIGINATOR_ID": originator, ">ID": after})
 
 
-Phone = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A row of a look-up."""
-
-    lead_id: int
-    title: str
-    name: str
-    #: Phone numbers with the ids of their rows.
-    phones: tuple[Phone, ...]
-    stage: str
-    origin: str
-    originator: str
-
-    @property
-    def full_name(self) -> str | None:
-        """None where the lead has none, or title and name say two things."""
-        return _full_name(self.title, self.name) or None
-
-    def is_of_others(self, originator: str) -> bool:
-        """Whether its origin names somebody else than a user who was looked up by this originator.
-
-        For a lead that such a look-up did not find.
-        """
-        return bool(self.origin) or self.originator not in {"", originator}
-
-    def resembles(self, state: State) -> bool:
-        """Whether it has this name or this phone, in whatever notation."""
-        names = {_words(self.title), _words(self.name)} - {""}
-        is_named = _words(state.full_name) in names or _words(state.full_name[:NAME_MAX]) in names
-        return is_named or any(_is_same_phone(number, state.phone) for number, _ in self.phones)
-
-    def agreed(self, phone: str, before: Agreed | None = None) -> Agreed:
-        """The lead as it is.
-
-        Of several phones the user's own, else the one that was last applied, else the first.
-        """
-        number, row = _pick(self.phones, phone, before) or (None, None)
-        return Agreed(self.lead_id, self.full_name, number, row)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The answer to a look-up."""
-
-    #: Oldest first.
-    leads: list[Found]
-    #: Nothing can be missing: the page is not full, and each of its rows could be read.
-    is_whole: bool
-
-
-def page(answer: Any) -> Page:
-    """The leads of a look-up; a row that can't be read is left out.
-
-    Raises:
-        OutcomeUnknown: the answer is not a list of leads.
-    """
-    if not isinstance(answer, list):
-        raise OutcomeUnknown("the answer is no list of leads")
-    read = [lead for lead in map(_found, answer) if lead]
-    is_whole = len(read) == len(answer) < PAGE
-    return Page(sorted(read, key=lambda lead: lead.lead_id), is_whole)
-
-
-def found(answer: Any) -> list[Found]:
-    """The leads of a look-up, oldest first.
-
-    Raises:
-        OutcomeUnknown: the answer is not a list of leads, or one of them can't be read.
-    """
-    leads = page(answer).leads
-    if len(leads) < len(answer):
-        raise OutcomeUnknown("a lead can't be read")
-    return leads
-
-
-def _found(row: Any) -> Found | None:
-    """A row of crm.lead.list; None where it can't be read."""
-    lead_id = _positive(row.get("ID")) if isinstance(row, dict) else None
-    if lead_id is None:
-        return None
-    phones = _phones(row.get("PHONE"), "TYPE_ID", "VALUE", "ID")
-    if phones is None:
-        return None
-    return Found(
-        lead_id,
-        _text(row, "TITLE") or "",
-        _text(row, "NAME") or "",
-        phones,
-        _text(row, "STATUS_ID") or "",
-        _text(row, "ORIGIN_ID") or "",
-        _text(row, "ORIGINATOR_ID") or "",
-    )
-
-
-def _full_name(title: str, name: str) -> str | None:
-    """The name of a lead whose title and name are these; None where they say two things."""
-    return title if name == title[:NAME_MAX] else None
-
-
-def _words(text: str) -> str:
-    """A name without the differences that people don't see."""
-    return " ".join(text.casefold().split())
-
-
-def _is_same_phone(one: str, other: str) -> bool:
-    """Whether both are one number: +7 701 111 22 33, 8 (701) 111-22-33 and 701 1112233 are."""
-    digits = [re.sub(r"\D", "", number).lstrip("0")[-_PHONE_TAIL[-1] :] for number in (one, other)]
-    shared = min(map(len, digits))
-    return shared in _PHONE_TAIL and digits[0][-shared:] == digits[1][-shared:]
-
-
-def _phones(rows: Any, kind: str, value: str, row_id: str) -> tuple[Phone, ...] | None:
-    """The phones of a lead's rows, which name their parts so; None where one can't be read.
-
-    A lead without any has none, an empty text or null in their place.
-    """
-    if not rows:
-        return ()
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        return None
-    phones = [row for row in rows if row.get(kind, "PHONE") == "PHONE"]
-    read = tuple((_text(row, value), _positive(row.get(row_id))) for row in phones)
-    whole = tuple((number, number_id) for number, number_id in read if number and number_id)
-    return whole if len(whole) == len(read) else None
-
-
-def _pick(phones: tuple[Phone, ...], phone: str, before: Agreed | None) -> Phone | None:
-    """The user's own phone, else the one that was last applied, else the first."""
-    row, number = (before.phone_row, before.phone) if before else (None, None)
-
-    def rank(one: Phone) -> tuple[bool, bool, bool]:
-        return one[0] != phone, one[1] != row, one[0] != number
-
-    return min(phones, key=rank, default=None)
-
-
-def _text(row: dict[str, Any], name: str) -> str | None:
-    value = row.get(name)
-    return str(value) if isinstance(value, str | int) else None
-
-
 def stages() -> Command:
     """Read the stages that leads of this portal can have, in their order."""
     return Command("crm.status.list", {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}})
-
-
-def stage_ids(answer: Any) -> list[str]:
-    """The ids of `stages`.
-
-    Raises:
-        OutcomeUnknown: the answer is not a list of stages.
-    """
-    rows = [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
-    found = [str(row["STATUS_ID"]) for row in rows if row.get("STATUS_ID")]
-    if not found:
-        raise OutcomeUnknown("the answer is no list of stages")
-    return found
 
 
 def _list(where: dict[str, Any]) -> Command:
@@ -319,9 +121,3 @@ def _list(where: dict[str, Any]) -> Command:
 
 def _name(full_name: str) -> dict[str, Any]:
     return {"title": full_name[:TITLE_MAX], "name": full_name[:NAME_MAX]}
-
-
-def _positive(value: object) -> int | None:
-    text = str(value)
-    is_number = len(text) <= _DIGITS and text.isascii() and text.isdigit()
-    return (int(text) or None) if is_number else None

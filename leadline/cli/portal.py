@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from leadline.bitrix24 import crm_mode, leads
+from leadline.bitrix24 import crm_mode, lead_answers, leads
 from leadline.bitrix24.client import Answer
 from leadline.bitrix24.command import Command
 from leadline.cli.output import FOUND, Json, as_json, facts, say
@@ -111,7 +111,7 @@ def _facts(answers: dict[str, Answer]) -> dict[str, Any]:
         "rights": sorted(map(str, rights)) if isinstance(rights, list) else None,
         "administrator": user.get("ADMIN") if isinstance(user, dict) else None,
         "crm_mode": _MODES.get(mode) if isinstance(mode, int) else None,
-        "stages": None if isinstance(stages, BitrixError) else leads.stage_ids(stages),
+        "stages": None if isinstance(stages, BitrixError) else lead_answers.stage_ids(stages),
     }
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import structlog
 
-from leadline.bitrix24 import leads
+from leadline.bitrix24 import lead_answers, leads
 from leadline.bitrix24.client import Answer, Batch
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.operating_budget import Reserved
@@ -104,11 +104,11 @@ class Call:
         try:
             found = [_result(answers[key]) for key in step.keys]
             if isinstance(step.plan, Write):
-                agreed = leads.written(found[0], step.plan.command, _state(entry))
+                agreed = lead_answers.written(found[0], step.plan.command, _state(entry))
                 settled = applied(entry, agreed, is_create=step.plan.is_create)
                 return settled.noted(self._leased.now_ms)
             if isinstance(step.plan, LookUp):
-                looked = self._looked_up(entry, *map(leads.page, found))
+                looked = self._looked_up(entry, *map(lead_answers.page, found))
                 return looked.noted(self._leased.now_ms)
         except BitrixError as error:
             if self._error is None and not isinstance(error, TooLate):
@@ -119,7 +119,7 @@ class Call:
         return applied(entry, None)
 
     def _looked_up(
-        self, entry: Entry, by_origin: leads.Page, by_id: leads.Page | None = None
+        self, entry: Entry, by_origin: lead_answers.Page, by_id: lead_answers.Page | None = None
     ) -> Settlement:
         now_ms = self._leased.now_ms
         ours = [lead for lead in by_origin.leads if lead.origin == str(entry.user_id)]

@@ -11,7 +11,8 @@ import orjson
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import CALL_MARGIN_S, Command
-from leadline.bitrix24.leads import Agreed, Found, State
+from leadline.bitrix24.lead_answers import Found
+from leadline.bitrix24.leads import Agreed, State
 from leadline.errors import (
     BitrixError,
     LeadGone,

@@ -3,7 +3,7 @@
 import redis
 import structlog
 
-from leadline.bitrix24 import crm_mode, leads
+from leadline.bitrix24 import crm_mode, lead_answers, leads
 from leadline.errors import BadConfiguration, BitrixError
 from leadline.sync import portal_session
 
@@ -37,4 +37,4 @@ def _read() -> list[str]:
     # Its own error is that of one command, and no reason to stop calls.
     if isinstance(answers["stages"], BitrixError):
         raise answers["stages"]
-    return leads.stage_ids(answers["stages"])
+    return lead_answers.stage_ids(answers["stages"])

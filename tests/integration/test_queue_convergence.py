@@ -12,7 +12,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadline.bitrix24 import leads
+from leadline.bitrix24 import lead_answers, leads
 from leadline.bitrix24.command import Command
 from leadline.errors import OutcomeUnknown, PortalDown, Refused, Unavailable
 from leadline.sync.decide import LookUp, Write, applied, failed, looked_up, plan
@@ -124,11 +124,13 @@ class Journey:
             error = OutcomeUnknown("reset", may_still_run=True)
             return failed(entry, error, 0, was_written=isinstance(step, Write))
         if isinstance(step, LookUp):
-            ours = leads.found(answer)
+            ours = lead_answers.found(answer)
             now_ms = max(entry.wait_until_ms, int(time.time() * 1000))
             return looked_up(entry, ours[0] if ours else None, now_ms)
         assert entry.state is not None
-        return applied(entry, leads.written(answer, command, entry.state), is_create=step.is_create)
+        return applied(
+            entry, lead_answers.written(answer, command, entry.state), is_create=step.is_create
+        )
 
 
 WRITES = st.lists(

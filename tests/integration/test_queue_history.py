@@ -9,7 +9,7 @@ import orjson
 import pytest
 import redis
 
-from leadline.bitrix24 import leads
+from leadline.bitrix24 import lead_answers
 from leadline.sync.decide import LookUp, Nothing, Write, applied, looked_up, plan
 from leadline.workqueue.entry import Answered, Arrival, Entry, Settlement
 from leadline.workqueue.queue import WorkQueue
@@ -67,7 +67,7 @@ def apply(work: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
     step = plan(entry)
     assert isinstance(step, Write)
     item = {"item": {"id": 5, "stageId": stage_by_hand or entry.state.stage}}
-    agreed = leads.written(item, step.command, entry.state)
+    agreed = lead_answers.written(item, step.command, entry.state)
     settled = applied(entry, agreed, is_create=step.is_create)
     assert work.write_down([settled]) == [True]
     sent = tuple(one for one in settled.events if one.answered)

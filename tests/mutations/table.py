@@ -145,7 +145,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a full page without our lead counts as proof that there is none",
-        "leadline/bitrix24/leads.py",
+        "leadline/bitrix24/lead_answers.py",
         "is_whole = len(read) == len(answer) < PAGE",
         "is_whole = len(read) == len(answer)",
         (

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from leadline.bitrix24.leads import Agreed, Found, State
+from leadline.bitrix24.lead_answers import Found
+from leadline.bitrix24.leads import Agreed, State
 from leadline.workqueue.entry import Entry, Owed
 
 MILLION = 1_000_000

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline.bitrix24 import leads
+from leadline.bitrix24 import lead_answers, leads
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.leads import Agreed, Found, State
+from leadline.bitrix24.lead_answers import Found
+from leadline.bitrix24.leads import Agreed, State
 from leadline.errors import OutcomeUnknown
 
 STATE = State("Ann Lee", "+77001112233", "NEW")
@@ -83,7 +84,7 @@ def test_a_written_lead_is_agreed_on_with_the_row_of_its_phone() -> None:
         {"id": "8", "typeId": "EMAIL", "value": "+77001112233"},
         {"id": 9, "typeId": "PHONE", "value": "+77001112233"},
     ]
-    assert leads.written({"item": {"id": "55", "fm": rows}}, UPDATE, STATE) == AGREED
+    assert lead_answers.written({"item": {"id": "55", "fm": rows}}, UPDATE, STATE) == AGREED
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_a_written_lead_is_agreed_on_with_the_row_of_its_phone() -> None:
 )
 def test_a_phone_whose_row_is_not_answered_is_looked_up_before_it_is_changed(rows: object) -> None:
     """Without its row's id a phone is added, not replaced."""
-    written = leads.written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    written = lead_answers.written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
     assert (written.phone, written.phone_row) == (STATE.phone, None)
     assert leads.needs_rows(written, State("Ann Lee", "+77005556677", "NEW"))
     assert not leads.needs_rows(written, STATE)
@@ -101,7 +102,7 @@ def test_a_phone_whose_row_is_not_answered_is_looked_up_before_it_is_changed(row
 def test_what_the_portal_answers_wins_over_what_was_asked() -> None:
     rows = [{"id": 9, "typeId": "PHONE", "value": "+7 700"}]
     item = {"id": 55, "title": "ANN LEE", "name": "ANN LEE", "stageId": "JUNK", "fm": rows}
-    answered = leads.written({"item": item}, UPDATE, STATE)
+    answered = lead_answers.written({"item": item}, UPDATE, STATE)
     assert answered == Agreed(55, "ANN LEE", "+7 700", 9)
     command = leads.update(answered, STATE, with_stage=False)
     assert set(fields(command)) == {"title", "name", "fm"}
@@ -112,19 +113,19 @@ def test_the_answer_of_another_lead_proves_nothing(item: dict[str, Any]) -> None
     create = leads.create(7, STATE, "leadline")
     command = create if "originId" in item else UPDATE
     with pytest.raises(OutcomeUnknown, match=r"^the answer is another lead's$"):
-        leads.written({"item": item}, command, STATE)
+        lead_answers.written({"item": item}, command, STATE)
 
 
 @pytest.mark.parametrize("origin", [{}, {"originId": None}, {"originId": ""}, {"originId": "7"}])
 def test_a_created_lead_has_any_id_and_need_not_say_its_origin(origin: dict[str, Any]) -> None:
     create = leads.create(7, STATE, "leadline")
-    assert leads.written({"item": {"id": 99, **origin}}, create, STATE).lead_id == 99
+    assert lead_answers.written({"item": {"id": 99, **origin}}, create, STATE).lead_id == 99
 
 
 def test_an_updated_lead_may_have_any_origin() -> None:
     """A message can name a lead that somebody else has made."""
     item = {"id": 55, "originId": "8"}
-    assert leads.written({"item": item}, UPDATE, STATE).lead_id == 55
+    assert lead_answers.written({"item": item}, UPDATE, STATE).lead_id == 55
 
 
 def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
@@ -132,7 +133,7 @@ def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
         {"id": 8, "typeId": "PHONE", "value": "+77005556677"},
         {"id": 9, "typeId": "PHONE", "value": STATE.phone},
     ]
-    answered = leads.written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    answered = lead_answers.written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
     assert (answered.phone, answered.phone_row) == (STATE.phone, 9)
 
 
@@ -141,7 +142,7 @@ def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
 )
 def test_an_answer_that_names_no_lead_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer names no lead$"):
-        leads.written(answer, UPDATE, STATE)
+        lead_answers.written(answer, UPDATE, STATE)
 
 
 ROW = {
@@ -156,13 +157,13 @@ ROW = {
 
 
 def test_a_lead_that_is_found_is_known_as_it_is() -> None:
-    (lead,) = leads.found([ROW])
+    (lead,) = lead_answers.found([ROW])
     assert lead.agreed("+77001112233") == AGREED
     assert (lead.origin, lead.originator, lead.stage) == ("7", "leadline", "NEW")
 
 
 def test_what_a_lead_does_not_have_is_empty() -> None:
-    (bare,) = leads.found([{"ID": "55"}])
+    (bare,) = lead_answers.found([{"ID": "55"}])
     assert bare == Found(55, "", "", (), "", "", "")
     assert bare.full_name is None
     assert bare.agreed("+77001112233") == Agreed(55)
@@ -170,64 +171,64 @@ def test_what_a_lead_does_not_have_is_empty() -> None:
 
 def test_a_lead_whose_name_is_longer_than_its_column_is_known_by_its_title() -> None:
     name = "A" * 60
-    (lead,) = leads.found([{**ROW, "TITLE": name, "NAME": name[:50]}])
+    (lead,) = lead_answers.found([{**ROW, "TITLE": name, "NAME": name[:50]}])
     assert lead.full_name == name
 
 
 def test_a_lead_without_a_title_has_no_name_that_we_know() -> None:
-    (lead,) = leads.found([{**ROW, "TITLE": "", "NAME": ""}])
+    (lead,) = lead_answers.found([{**ROW, "TITLE": "", "NAME": ""}])
     assert lead.full_name is None
 
 
 def test_of_several_phones_ours_is_the_one_to_replace_else_the_first() -> None:
     phones = [{"ID": "1", "VALUE": "+1"}, {"ID": "2", "VALUE": "+2"}]
-    (lead,) = leads.found([{**ROW, "PHONE": phones}])
+    (lead,) = lead_answers.found([{**ROW, "PHONE": phones}])
     assert lead.agreed("+2").phone_row == 2
     assert lead.agreed("+3").phone_row == 1
     assert lead.agreed("+3", Agreed(55, None, "+2", None)).phone_row == 2
     assert lead.agreed("+3", Agreed(55, None, "+9", 2)).phone_row == 2
     assert lead.agreed("+1", Agreed(55, None, "+2", 2)).phone_row == 1
-    (bare,) = leads.found([{**ROW, "PHONE": None}])
+    (bare,) = lead_answers.found([{**ROW, "PHONE": None}])
     assert bare.agreed("+3").phone is None
 
 
 def test_a_row_of_another_kind_is_no_phone() -> None:
     rows = [{"ID": "8", "TYPE_ID": "EMAIL", "VALUE": "+1"}, {"ID": "9", "VALUE": "+2"}]
-    (lead,) = leads.found([{**ROW, "PHONE": rows}])
+    (lead,) = lead_answers.found([{**ROW, "PHONE": rows}])
     assert lead.phones == (("+2", 9),)
 
 
 def test_a_name_that_was_edited_by_hand_counts_as_unknown() -> None:
-    (lead,) = leads.found([{**ROW, "NAME": "Anna"}])
+    (lead,) = lead_answers.found([{**ROW, "NAME": "Anna"}])
     assert lead.agreed("+77001112233").full_name is None
 
 
 def test_the_oldest_of_doubled_leads_comes_first() -> None:
     rows = [{**ROW, "ID": "70"}, {**ROW, "ID": "9"}, {**ROW, "ID": "55"}]
-    assert [lead.lead_id for lead in leads.found(rows)] == [9, 55, 70]
+    assert [lead.lead_id for lead in lead_answers.found(rows)] == [9, 55, 70]
 
 
 @pytest.mark.parametrize("answer", [None, {}, "x", {"items": []}])
 def test_an_answer_that_is_no_list_of_leads_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of leads$"):
-        leads.found(answer)
+        lead_answers.found(answer)
 
 
 def test_a_lead_id_has_as_many_digits_as_the_ledger_can_keep() -> None:
-    assert leads.found([{**ROW, "ID": "9" * 18}])[0].lead_id == 10**18 - 1
+    assert lead_answers.found([{**ROW, "ID": "9" * 18}])[0].lead_id == 10**18 - 1
     with pytest.raises(OutcomeUnknown):
-        leads.found([{**ROW, "ID": "9" * 19}])
+        lead_answers.found([{**ROW, "ID": "9" * 19}])
 
 
 @pytest.mark.parametrize("lead_id", [None, "", "0", "-1", "x", "٣", 5.5])
 def test_a_lead_without_an_id_proves_nothing(lead_id: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^a lead can't be read$"):
-        leads.found([ROW, {**ROW, "ID": lead_id}])
+        lead_answers.found([ROW, {**ROW, "ID": lead_id}])
 
 
 def test_nobody_found_is_an_answer_too() -> None:
-    assert leads.found([]) == []
-    assert leads.page([]) == leads.Page([], is_whole=True)
+    assert lead_answers.found([]) == []
+    assert lead_answers.page([]) == lead_answers.Page([], is_whole=True)
 
 
 UNREADABLE: list[Any] = [None, 5, "x", [], {}, {**ROW, "ID": "9" * 40}, {**ROW, "PHONE": 5}]
@@ -236,13 +237,13 @@ UNREADABLE += [{**ROW, "PHONE": [{"VALUE": "+7"}]}, {**ROW, "PHONE": {"9": {"VAL
 
 @pytest.mark.parametrize("row", UNREADABLE)
 def test_a_row_that_can_not_be_read_harms_no_other(row: object) -> None:
-    page = leads.page([ROW, row])
+    page = lead_answers.page([ROW, row])
     assert ([lead.lead_id for lead in page.leads], page.is_whole) == ([55], False)
 
 
 def test_a_full_page_may_have_left_out_a_lead() -> None:
-    assert leads.page([ROW] * 49).is_whole
-    assert not leads.page([ROW] * 50).is_whole
+    assert lead_answers.page([ROW] * 49).is_whole
+    assert not lead_answers.page([ROW] * 50).is_whole
 
 
 def query(command: Command) -> list[tuple[str, str]]:
@@ -279,13 +280,13 @@ def test_the_stages_of_leads_are_asked_for_in_the_portals_order() -> None:
 
 def test_the_stages_of_an_answer_are_their_ids() -> None:
     rows = [{"STATUS_ID": "NEW"}, {"STATUS_ID": 5}, {"STATUS_ID": ""}, {}, None, "x"]
-    assert leads.stage_ids(rows) == ["NEW", "5"]
+    assert lead_answers.stage_ids(rows) == ["NEW", "5"]
 
 
 @pytest.mark.parametrize("answer", [None, {}, "x", [], [{}], ["x"]])
 def test_an_answer_without_stages_changes_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of stages$"):
-        leads.stage_ids(answer)
+        lead_answers.stage_ids(answer)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))

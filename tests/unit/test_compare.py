@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from leadline.bitrix24.leads import Found
+from leadline.bitrix24.lead_answers import Found
 from leadline.sync.reconcile.compare import DIFFERENCES, Finding, compare
 from leadline.users.snapshots import Kept
 from tests.unit.entries import found

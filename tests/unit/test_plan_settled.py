@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from leadline.bitrix24.leads import Agreed, Found, State
+from leadline.bitrix24.lead_answers import Found
+from leadline.bitrix24.leads import Agreed, State
 from leadline.errors import (
     BitrixError,
     LeadGone,

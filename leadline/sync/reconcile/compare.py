@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline.bitrix24.leads import Found
+from leadline.bitrix24.lead_answers import Found
 from leadline.users.snapshots import Kept
 
 Kind = Literal["ok", "waiting", "missing", "doubled", "unlinked", "drifted", "moved", "foreign"]

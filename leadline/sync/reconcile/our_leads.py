@@ -7,8 +7,8 @@ from functools import partial
 import redis
 import structlog
 
-from leadline.bitrix24 import leads
-from leadline.bitrix24.leads import Found
+from leadline.bitrix24 import lead_answers, leads
+from leadline.bitrix24.lead_answers import Found
 from leadline.errors import BitrixError
 from leadline.sync import portal_session
 from leadline.sync.reconcile import scan, throttled_reads
@@ -41,7 +41,7 @@ def are_known(originator: str) -> bool | None:
         )
         if isinstance(answer, BitrixError):
             raise answer
-        unknown = unknown_origins(leads.found(answer))
+        unknown = unknown_origins(lead_answers.found(answer))
         if unknown:
             log.error("leads of our origin without a user", leads=len(unknown))
             portal_session.paused().hold(UNKNOWN.format(originator=originator))

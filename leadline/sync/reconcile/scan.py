@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline.bitrix24 import leads
+from leadline.bitrix24 import lead_answers, leads
 from leadline.bitrix24.client import Answer
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.leads import Found
+from leadline.bitrix24.lead_answers import Found
 from leadline.sync.reconcile import compare, throttled_reads
 from leadline.sync.reconcile.compare import Finding
 from leadline.sync.reconcile.originator import originator_id
@@ -109,7 +109,7 @@ def _pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[Fou
     )
     for key, group in groups.items():
         theirs = {str(user_id) for user_id in group}
-        yield group, [lead for lead in leads.found(answers[key]) if lead.origin in theirs]
+        yield group, [lead for lead in lead_answers.found(answers[key]) if lead.origin in theirs]
 
 
 def _by_id(lead_ids: list[int]) -> dict[int, Found]:
@@ -117,7 +117,7 @@ def _by_id(lead_ids: list[int]) -> dict[int, Found]:
     return {
         lead.lead_id: lead
         for page in throttled_reads.read(groups).values()
-        for lead in leads.found(page)
+        for lead in lead_answers.found(page)
     }
 
 
@@ -144,7 +144,7 @@ def next_leads(after: int, read: Callable[[dict[str, Command]], dict[str, Answer
     answers = read(_walk(after))
     found: list[Found] = []
     for number in range(PAGES):
-        page = leads.found(answers[f"p{number}"])
+        page = lead_answers.found(answers[f"p{number}"])
         if not page or page[0].lead_id <= (found[-1].lead_id if found else after):
             break
         found += page
