@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import structlog
 
 from leadline.sync import metrics, portal_session
-from leadline.workqueue.queue import RECENT_MS, Leased, WorkQueue
+from leadline.workqueue.inspect import RECENT_MS
+from leadline.workqueue.queue import Leased, WorkQueue
 
 log = structlog.get_logger()
 

@@ -18,8 +18,8 @@ from leadline.runtime import clock
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
-from leadline.workqueue.entry import Arrival, Entry, Owed, Settlement, UnreadableEntry
-from leadline.workqueue.keys import prefix
+from leadline.workqueue.entry import Arrival, Entry, Settlement, UnreadableEntry
+from leadline.workqueue.inspect import RECENT_MS, QueueView
 from leadline.workqueue.lua_scripts import script
 from leadline.workqueue.wakeups import Comers
 
@@ -35,8 +35,6 @@ LEASE_MARGIN_S = CALL_MARGIN_S + 10
 #: Who leased longer ago than this (frozen, or waiting for Redis) does not send any more.
 SEND_WITHIN_S = 5.0
 IDLE_S = 30 * 24 * 3600
-#: How long users count as leased just now.
-RECENT_MS = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,39 +52,20 @@ class Leased:
     send_until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """How much there is to do."""
-
-    #: Users that are due, those of expired leases among them.
-    due: int
-    #: Users in the hands of a worker.
-    leased: int
-    #: Seconds until the next user is due or lease expires; None where nobody else waits.
-    next_in_s: float | None
-    #: A batch has gone less than `RECENT_MS` ago.
-    is_busy: bool
-
-
-class WorkQueue:
+class WorkQueue(QueueView):
     """One portal's users that are owed a call."""
 
     def __init__(
         self, connection: redis.Redis, portal: str, *, request_limit_s: float = 60
     ) -> None:
-        self._redis = connection
-        self.prefix = prefix(portal)
+        super().__init__(connection, portal)
         self.call_ms = int((request_limit_s + CALL_MARGIN_S) * 1000)
         self.lease_ms = int((request_limit_s + LEASE_MARGIN_S) * 1000)
-        self._due = f"{self.prefix}due"
-        self._leases = f"{self.prefix}leases"
         self._memory = f"{self.prefix}memory"
-        self._recent = f"{self.prefix}recent"
         self.comers = Comers(connection, self.prefix)
         self._put = script(connection, "entry", "comers", "put")
         self._lease = script(connection, "entry", "comers", "lease")
         self._settle = script(connection, "settle")
-        self._depth = script(connection, "comers", "depth")
         self._remember = script(connection, "remember")
         self._first = script(connection, "first")
         self._set_aside = script(connection, "entry", "set_aside")
@@ -191,62 +170,6 @@ class WorkQueue:
         """
         return self._settle_all(settlements, release=True)
 
-    def depth(self) -> Depth:
-        """How many users are due now, and how many are leased.
-
-        Raises:
-            QueueDown: Redis can't be reached.
-        """
-        with reachable():
-            due, leased, next_ms, is_busy = self._depth(
-                keys=[self._due, self._leases, self._recent]
-            )
-        return Depth(due, leased, None if next_ms < 0 else next_ms / 1000, bool(is_busy))
-
-    def look(self, user_id: int) -> tuple[list[Owed], int | None]:
-        """A user's events that are still to be answered, and when (unix ms) they are served next.
-
-        Raises:
-            QueueDown: Redis can't be reached.
-        """
-        with reachable(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hvals(self._entry_keys(user_id)[1])
-            pipe.zscore(self._due, str(user_id))
-            events, due_ms = pipe.execute()
-        return [Owed.loads(event) for event in events], None if due_ms is None else int(due_ms)
-
-    def holds(self, events: Sequence[tuple[int, str]]) -> list[bool]:
-        """Which of these (user, event) will be answered without being put again.
-
-        Raises:
-            QueueDown: Redis can't be reached.
-        """
-        users = [str(user) for user, _ in events]
-        with reachable(), self._redis.pipeline(transaction=False) as pipe:
-            for user, event_id in events:
-                entry, owed = self._entry_keys(user)
-                pipe.hexists(owed, event_id)
-                pipe.hexists(entry, "state")  # without it an event can't be served
-            pipe.zmscore(self._due, users)
-            pipe.zmscore(self._leases, users)
-            *known, due, leased = pipe.execute()
-        # Who changes hands meanwhile may seem to be in none: put again, that does no harm.
-        return [
-            bool(is_owed and has_state) and (due_at is not None or lease is not None)
-            for is_owed, has_state, due_at, lease in zip(
-                known[::2], known[1::2], due, leased, strict=True
-            )
-        ]
-
-    def next_due_in_s(self) -> float | None:
-        """Seconds until a user is due or a lease expires; None where nothing waits.
-
-        Raises:
-            QueueDown: Redis can't be reached.
-        """
-        depth = self.depth()
-        return 0.0 if depth.due else depth.next_in_s
-
     def _settle_all(self, settlements: Iterable[Settlement], *, release: bool) -> list[bool]:
         keys = [self._due, self._leases]
         args: list[Any] = [IDLE_S]
@@ -255,9 +178,6 @@ class WorkQueue:
             args += _settle_args(one, release=release)
         with reachable():
             return [bool(kept) for kept in self._settle(keys=keys, args=args)]
-
-    def _entry_keys(self, user_id: int) -> list[str]:
-        return [f"{self.prefix}user:{user_id}", f"{self.prefix}user:{user_id}:events"]
 
 
 @cache
