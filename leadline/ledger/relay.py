@@ -84,8 +84,8 @@ _WAIT_ON = _DUE.format(
         GREATEST(make_interval(secs => :resend_after_s), now() - published_at))"""
 )
 
-#: Of events that were sent and not answered: the ids of those that need no sending again.
-WhatWaits = Callable[[Sequence[Event]], Collection[str]]
+#: Of events that were sent and not answered, as (user, event): those that need no sending again.
+WhatWaits = Callable[[Sequence[tuple[int, str]]], Collection[str]]
 
 
 @dataclass(slots=True)
@@ -137,7 +137,7 @@ def _without_waiting(owed: list[Row], waiting: WhatWaits) -> list[Event]:
     """The events of these rows but those that wait for their turn; these are due later."""
     events = [event_of(row) for row in owed]
     unanswered = [row["is_unanswered"] for row in owed]
-    ids = waiting([*compress(events, unanswered)])
+    ids = waiting([(one.user.id, one.id) for one in compress(events, unanswered)])
     if ids:
         database().run(
             _WAIT_ON,

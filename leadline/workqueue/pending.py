@@ -1,11 +1,11 @@
 """Events that need no sending again, as they only wait for their turn."""
 
 from collections.abc import Sequence
+from itertools import compress
 
 import structlog
 
 from leadline.errors import BadConfiguration, QueueDown
-from leadline.ledger.write import Event
 from leadline.runtime import secrets
 
 log = structlog.get_logger()
@@ -24,8 +24,8 @@ class Waiting:
     def __init__(self) -> None:
         self._can_say = secrets.read("redis-url") is not None
 
-    def of(self, events: Sequence[Event]) -> set[str]:
-        """The ids of those of these events that will be answered without being sent again."""
+    def of(self, events: Sequence[tuple[int, str]]) -> set[str]:
+        """Those of these (user, event) that will be answered without being sent again."""
         if not events or not self._can_say:
             return set()
         # Ticks that find nothing unanswered need no Redis, which takes its time to import.
@@ -37,8 +37,8 @@ class Waiting:
         try:
             silence_s = presence().silence_s()
             if silence_s is not None and silence_s <= TRUSTED_S:
-                held = work_queue().holds([(event.user.id, event.id) for event in events])
-                return {event.id for event, is_held in zip(events, held, strict=True) if is_held}
+                held = work_queue().holds(events)
+                return {event_id for _, event_id in compress(events, held)}
             log.warning("no worker serves the work queue, all that is unanswered is sent again")
         except (QueueDown, BadConfiguration, redis.RedisError) as error:
             kind = type(error).__name__
