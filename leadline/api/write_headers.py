@@ -6,7 +6,7 @@ from flask import Request
 
 from leadline.errors import InvalidRequest, VersionMismatch
 from leadline.ledger import accept
-from leadline.ledger.write import Accepted, Repeat
+from leadline.ledger.event import Accepted, Repeat
 from leadline.runtime.http.endpoint import KEY_MAX, Answer, answer
 from leadline.runtime.telemetry import trace_context
 

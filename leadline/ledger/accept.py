@@ -5,7 +5,7 @@ import hashlib
 import structlog
 
 from leadline.ledger import outbox, write
-from leadline.ledger.write import Accepted, Repeat
+from leadline.ledger.event import Accepted, Repeat
 from leadline.messages import contract
 from leadline.runtime.telemetry import metrics
 from leadline.users import stages

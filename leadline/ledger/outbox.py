@@ -13,7 +13,7 @@ from multiprocessing import util
 import structlog
 
 from leadline.errors import DatabaseDown
-from leadline.ledger.write import Event
+from leadline.ledger.event import Event
 from leadline.messages import contract, topology
 from leadline.messages.cloudevents import (
     CHANGED,

@@ -18,7 +18,8 @@ import structlog
 
 from leadline.errors import BrokerDown
 from leadline.ledger import outbox, retention, sweep
-from leadline.ledger.write import Event, event_of, found
+from leadline.ledger.event import Event, event_of
+from leadline.ledger.write import found
 from leadline.ledger.write_sql import as_json
 from leadline.runtime.postgres import installation
 from leadline.runtime.postgres.pool import Row, database

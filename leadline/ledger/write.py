@@ -4,8 +4,6 @@ One statement is one transaction: never a user without its event, nor an event w
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 import orjson
@@ -20,6 +18,7 @@ from leadline.errors import (
     VersionMismatch,
 )
 from leadline.ledger import write_sql
+from leadline.ledger.event import Accepted, Event, Repeat, event_of
 from leadline.runtime.concurrency.group_commit import Together
 from leadline.runtime.postgres.installation import guarded
 from leadline.runtime.postgres.pool import (
@@ -30,52 +29,10 @@ from leadline.runtime.postgres.pool import (
 )
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
-from leadline.users.model import Changes, LeadId, Move, NewUser, User, UserId
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """An idempotency key: who sent it, and a hash of what was asked for under it."""
-
-    caller: str
-    key: str
-    fingerprint: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A write as the ledger holds it: the user's whole state right after it."""
-
-    id: str
-    action: str
-    user: User
-    version: int
-    bitrix_lead_id: LeadId | None
-    #: The fields that the client gave.
-    changed: tuple[str, ...]
-    #: The version that set the stage; None where the CRM is known to have had it.
-    stage_version: int | None
-    occurred_at: datetime
-    correlation_id: str
-    traceparent: str
-    #: The history of Postgres in which it is sent, and what its lead bears as its origin; None in
-    #: an event that no ledger holds.
-    history: int | None = None
-    originator_id: str | None = None
-    #: The version that set the stage, whatever the CRM has.
-    stage_set: int | None = None
-
+from leadline.users.model import Changes, Move, NewUser, UserId
 
 #: What Postgres is told of a write.
 _Write = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A write's event, and whether this very request made it (else an earlier one with its key)."""
-
-    event: Event
-    is_new: bool
 
 
 def create(new: NewUser, repeat: Repeat | None) -> Accepted:
@@ -201,22 +158,3 @@ def found(sql: str, **params: object) -> list[Row]:
     (row,) = guarded(sql, **params)
     rows: list[Row] = orjson.loads(row["found"])
     return rows
-
-
-def event_of(row: Row) -> Event:
-    """A ledger row by `found`, joined with the user's lead id, as an Event."""
-    return Event(
-        id=row["event_id"],
-        action=row["action"],
-        user=User(UserId(row["id"]), row["full_name"], row["phone"], row["stage"]),
-        version=row["version"],
-        bitrix_lead_id=row["bitrix_lead_id"],
-        changed=tuple(row["changed"].split(",")),
-        stage_version=row["stage_version"],
-        occurred_at=datetime.fromisoformat(row["occurred_at"]),
-        correlation_id=row["correlation_id"],
-        traceparent=row["traceparent"],
-        history=row["history"],
-        originator_id=row["originator_id"],
-        stage_set=row.get("stage_set"),
-    )

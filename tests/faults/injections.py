@@ -20,8 +20,8 @@ import pika
 import psutil
 import requests
 
+from leadline.ledger.event import event_of
 from leadline.ledger.outbox import message_of
-from leadline.ledger.write import event_of
 from leadline.ledger.write_sql import as_json
 from leadline.messages import topology
 from tests.checker.history import FULL_NAME, STAGE, Window

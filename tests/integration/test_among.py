@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 
 from leadline.errors import BrokerDown
 from leadline.ledger import relay, settle, write
+from leadline.ledger.event import Event
 from leadline.ledger.settle import Answer
-from leadline.ledger.write import Event
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres.connection import connect_options
 from leadline.users import filters, search, search_index, snapshots

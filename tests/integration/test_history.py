@@ -16,9 +16,9 @@ import structlog
 
 from leadline.errors import BadMessage
 from leadline.ledger import bulk_import, outbox, relay, resync, settle, write
+from leadline.ledger.event import Event, Repeat
 from leadline.ledger.resync import Again
 from leadline.ledger.settle import Answer
-from leadline.ledger.write import Event
 from leadline.messages.contract import Reply
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import installation, pool
@@ -276,10 +276,10 @@ def history() -> int:
 
 WRITES: dict[str, Callable[[Event], object]] = {
     "create": lambda _: create(),
-    "create under a key": lambda _: write.create(ANN, write.Repeat("a", "k", b"f")),
+    "create under a key": lambda _: write.create(ANN, Repeat("a", "k", b"f")),
     "change": lambda event: move(event, "JUNK"),
     "change under a key": lambda event: write.change(
-        event.user.id, Move(stage="JUNK"), 1, write.Repeat("a", "k", b"f")
+        event.user.id, Move(stage="JUNK"), 1, Repeat("a", "k", b"f")
     ),
     "look again": lambda event: resync.ask([Again(event.user.id, 1, is_certain=True)]),
     "import": lambda _: bulk_import.create(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from leadline.ledger import outbox, settle, write
+from leadline.ledger.event import Event
 from leadline.ledger.settle import Answer
-from leadline.ledger.write import Event
 from leadline.messages.contract import Reply
 from leadline.users import queries
 from leadline.users.model import Move, NewUser

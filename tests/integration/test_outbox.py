@@ -9,7 +9,7 @@ import pg8000.native
 import pytest
 
 from leadline.ledger import outbox, write
-from leadline.ledger.write import Event
+from leadline.ledger.event import Event
 from leadline.messages import topology
 from leadline.runtime.postgres.connection import connect_options
 from leadline.runtime.rabbitmq.confirms import Done

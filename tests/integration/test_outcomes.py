@@ -10,8 +10,8 @@ import pytest
 
 from leadline.errors import BadMessage
 from leadline.ledger import settle, write
+from leadline.ledger.event import Event
 from leadline.ledger.settle import Answer
-from leadline.ledger.write import Event
 from leadline.messages import contract
 from leadline.messages.contract import Reply
 from leadline.runtime.telemetry import trace_context

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from leadline.ledger import retention, settle, write
+from leadline.ledger.event import Event, Repeat
 from leadline.ledger.settle import Answer
-from leadline.ledger.write import Event, Repeat
 from leadline.messages.contract import Reply
 from leadline.users import queries
 from leadline.users.model import Move, NewUser

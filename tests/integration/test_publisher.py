@@ -17,7 +17,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from leadline.errors import BadConfiguration
 from leadline.ledger import outbox
-from leadline.ledger.write import Event
+from leadline.ledger.event import Event
 from leadline.messages import topology
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.rabbitmq.connection import Message, Queue

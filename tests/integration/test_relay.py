@@ -8,8 +8,8 @@ import pytest
 
 from leadline.errors import BrokerDown
 from leadline.ledger import accept, outbox, relay, settle, write
+from leadline.ledger.event import Event
 from leadline.ledger.settle import Answer
-from leadline.ledger.write import Event
 from leadline.messages import topology
 from leadline.messages.contract import Reply
 from leadline.users.model import Move, NewUser

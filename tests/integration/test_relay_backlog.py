@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from leadline.ledger import outbox, relay, write
-from leadline.ledger.write import Event
+from leadline.ledger.event import Event
 from leadline.messages.cloudevents import Delivery
 from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context

@@ -14,7 +14,7 @@ from leadline.errors import (
     VersionMismatch,
 )
 from leadline.ledger import write
-from leadline.ledger.write import Accepted, Repeat
+from leadline.ledger.event import Accepted, Repeat
 from leadline.runtime.postgres import connection
 from leadline.users.model import Changes, NewUser, UserId
 from tests.integration.conftest import hang_up, in_threads, rows

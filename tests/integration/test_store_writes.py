@@ -11,6 +11,7 @@ import pytest
 
 from leadline.errors import UserNotFound, VersionMismatch
 from leadline.ledger import write
+from leadline.ledger.event import Event, Repeat
 from leadline.ledger.write_sql import CREATE
 from leadline.runtime.postgres.connection import connect_options
 from leadline.runtime.postgres.pool import Database, StatementError, database
@@ -24,11 +25,11 @@ ANN = NewUser(full_name="Иван Иванов", phone="+77001112233", stage="NE
 NOBODY = UserId(2**62)
 
 
-def create() -> write.Event:
+def create() -> Event:
     return write.create(ANN, None).event
 
 
-def move(user: UserId, stage: str, version: int | None = None) -> write.Event:
+def move(user: UserId, stage: str, version: int | None = None) -> Event:
     return write.change(user, Move(stage=stage), version, None).event
 
 
@@ -58,7 +59,7 @@ def test_each_write_is_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert statements.total() == 1
     move(user, "JUNK")
     assert statements.total() == 2
-    write.change(user, Changes(full_name="Bob"), 2, write.Repeat("a", "k", b"f"))
+    write.change(user, Changes(full_name="Bob"), 2, Repeat("a", "k", b"f"))
     assert statements.total() == 3
 
 

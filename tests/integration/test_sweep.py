@@ -9,8 +9,8 @@ import pytest
 
 from leadline.errors import BadMessage
 from leadline.ledger import relay, settle, sweep
+from leadline.ledger.event import Event
 from leadline.ledger.settle import Answer
-from leadline.ledger.write import Event
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres import installation
 from leadline.users.model import UserId
