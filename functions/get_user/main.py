@@ -3,8 +3,9 @@
 import functions_framework
 from flask import Request
 
+from leadline.api.paths import user_id
 from leadline.runtime.concurrency.greenlets import by_turns
-from leadline.runtime.http.endpoint import Answer, answer, endpoint, user_id
+from leadline.runtime.http.endpoint import Answer, answer, endpoint
 from leadline.users import queries
 from leadline.users.model import UserId
 

@@ -3,8 +3,9 @@
 import functions_framework
 from flask import Request
 
+from leadline.api.paths import at_root
 from leadline.runtime.concurrency.greenlets import by_turns
-from leadline.runtime.http.endpoint import Answer, answer, at_root, endpoint, parse_query
+from leadline.runtime.http.endpoint import Answer, answer, endpoint, parse_query
 from leadline.users import queries
 
 

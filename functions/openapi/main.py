@@ -5,8 +5,9 @@ from flask import Request, Response
 
 from leadline.api import docs_page
 from leadline.api.openapi import document
+from leadline.api.paths import path_of
 from leadline.errors import PathNotFound
-from leadline.runtime.http.endpoint import endpoint, path_of
+from leadline.runtime.http.endpoint import endpoint
 
 
 @functions_framework.http

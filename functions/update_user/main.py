@@ -4,9 +4,10 @@ import functions_framework
 from flask import Request
 
 from leadline.api import write_headers
+from leadline.api.paths import user_id
 from leadline.ledger import accept
 from leadline.runtime.concurrency.greenlets import by_turns
-from leadline.runtime.http.endpoint import Answer, endpoint, parse, user_id
+from leadline.runtime.http.endpoint import Answer, endpoint, parse
 from leadline.users.model import Changes, UserId
 
 

@@ -13,16 +13,9 @@ from uuid import UUID
 from flask import Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from leadline.api.paths import MAX_ID, path_of
 from leadline.errors import Forbidden, MethodNotAllowed, PathNotFound
-from leadline.runtime.http.endpoint import (
-    MAX_ID,
-    Answer,
-    allow,
-    answer,
-    parse,
-    parse_query,
-    path_of,
-)
+from leadline.runtime.http.endpoint import Answer, allow, answer, parse, parse_query
 from leadline.runtime.telemetry import trace_context
 
 #: A page of another origin can't send it: without keys it is what shows that ours is asking.

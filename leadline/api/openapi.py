@@ -12,9 +12,10 @@ import orjson
 from pydantic import TypeAdapter
 
 import leadline
+from leadline.api.paths import MAX_ID
 from leadline.runtime.http import problem
 from leadline.runtime.http.auth import Scope
-from leadline.runtime.http.endpoint import KEY_MAX, MAX_ID
+from leadline.runtime.http.endpoint import KEY_MAX
 from leadline.settings import settings
 from leadline.users.model import Changes, Move, NewUser, User
 from leadline.users.views import Page, Query, Shown

@@ -1,11 +1,11 @@
 """What the three writing doors share: preconditions and keys in, the user out."""
 
+import hashlib
 from http import HTTPStatus
 
 from flask import Request
 
 from leadline.errors import InvalidRequest, VersionMismatch
-from leadline.ledger import accept
 from leadline.ledger.event import Accepted, Repeat
 from leadline.runtime.http.endpoint import KEY_MAX, Answer, answer
 from leadline.runtime.telemetry import trace_context
@@ -38,9 +38,15 @@ def repeat(request: Request, *parts: object) -> Repeat | None:
             f"An Idempotency-Key has 1 to {KEY_MAX} characters.",
             status=HTTPStatus.BAD_REQUEST,
         )
-    return accept.repeat_of(
-        trace_context.caller(), key, request.environ.get("HTTP_IF_MATCH"), *parts
-    )
+    return repeat_of(trace_context.caller(), key, request.environ.get("HTTP_IF_MATCH"), *parts)
+
+
+def repeat_of(caller: str, key: str | None, *parts: object) -> Repeat | None:
+    """The idempotency key of a request, `parts` being all that the request asked for."""
+    if key is None:
+        return None
+    fingerprint = hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
+    return Repeat(caller, key, fingerprint)
 
 
 def written(accepted: Accepted, *, created: bool = False) -> Answer:

@@ -1,7 +1,5 @@
 """Accept a write: store the user with its event, then offer the event to the broker."""
 
-import hashlib
-
 import structlog
 
 from leadline.ledger import outbox, write
@@ -33,14 +31,6 @@ def change(
     """A changed user; raises as `store.change`, and InvalidRequest for an unknown stage."""
     stages.check(change.stage)
     return _entered(write.change(user_id, change, expected_version, repeat))
-
-
-def repeat_of(caller: str, key: str | None, *parts: object) -> Repeat | None:
-    """The idempotency key of a request, `parts` being all that the request asked for."""
-    if key is None:
-        return None
-    fingerprint = hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
-    return Repeat(caller, key, fingerprint)
 
 
 def _entered(accepted: Accepted) -> Accepted:

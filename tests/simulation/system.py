@@ -11,6 +11,7 @@ import orjson
 import pika
 import redis
 
+from leadline.api import write_headers
 from leadline.connector.message import SERVED, Verdict
 from leadline.errors import (
     BitrixError,
@@ -371,7 +372,7 @@ class System:
         if write.stage is not None:
             given["stage"] = STAGES[write.stage]
         key = f"key-{write.user}-{write.at_s}" if write.with_key else None
-        repeat = accept.repeat_of("client", key, write, expected)
+        repeat = write_headers.repeat_of("client", key, write, expected)
         if write.kind == "create":
             return accept.create(NewUser(**given), repeat)
         change = Move(**given) if write.kind == "move" else Changes(**given)

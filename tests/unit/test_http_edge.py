@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
 from leadline.api import write_headers
+from leadline.api.paths import at_root, user_id
 from leadline.errors import (
     FieldError,
     InvalidRequest,
@@ -24,7 +25,7 @@ from leadline.errors import (
 )
 from leadline.runtime.http import problem
 from leadline.runtime.http.auth import Scope
-from leadline.runtime.http.endpoint import Door, allow, at_root, endpoint, parse_query, user_id
+from leadline.runtime.http.endpoint import Door, allow, endpoint, parse_query
 from leadline.runtime.telemetry import trace_context
 from leadline.users.views import Query
 from tests.unit.conftest import Configure

@@ -1,7 +1,6 @@
 """What every door has in common: who calls, by which method, and errors as problem+json."""
 
 import functools
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,13 +16,11 @@ from leadline.errors import (
     InvalidRequest,
     LeadlineError,
     MethodNotAllowed,
-    PathNotFound,
-    UserNotFound,
 )
 from leadline.runtime.http import auth, problem, rate_limit
 from leadline.runtime.http.auth import Scope
 from leadline.runtime.telemetry import trace_context
-from leadline.runtime.telemetry.http_metrics import ROUTE, StartResponse
+from leadline.runtime.telemetry.http_metrics import StartResponse
 
 log = structlog.get_logger()
 
@@ -47,7 +44,6 @@ class Answer:
 
 Door = Callable[[Request], Response | Answer]
 Model = TypeVar("Model", bound=BaseModel)
-MAX_ID = 2**63 - 1
 #: Longest Idempotency-Key, in characters.
 KEY_MAX = 255
 _SAFE = frozenset({"GET", "HEAD"})
@@ -172,45 +168,6 @@ def explain(error: ValidationError) -> InvalidRequest:
         {"field": ".".join(map(str, one["loc"])) or "body", "message": one["msg"]} for one in found
     ]
     return InvalidRequest("Some fields are missing or invalid.", fields=fields)
-
-
-_FUNCTION_PREFIX = re.compile(r"^/function/[a-z0-9.-]+(?=/|$)")
-_USER_PATH = re.compile(r"^(?:/users)?/([0-9]{1,19})(/move)?/?$")
-
-
-def path_of(request: Request) -> str:
-    """The path without the gateway's `/function/<name>` before it."""
-    return _FUNCTION_PREFIX.sub("", request.path) or "/"
-
-
-def at_root(request: Request) -> None:
-    """Let only `/users` and `/` pass.
-
-    Raises:
-        PathNotFound: the path is another one.
-    """
-    if path_of(request).rstrip("/") not in {"", "/users"}:
-        raise PathNotFound
-    request.environ[ROUTE] = "/users"
-
-
-def user_id(request: Request, suffix: str = "") -> int:
-    """The user's id from `/users/1`, `/1` or `?id=1`; `suffix` may be `/move`.
-
-    Raises:
-        UserNotFound: the path names no user that could exist.
-    """
-    path = path_of(request)
-    if path.rstrip("/") in {"", "/users", suffix, f"/users{suffix}"}:
-        path = f"/{request.args.get('id', '')}"
-    match = _USER_PATH.match(path)
-    if not match or (match[2] and match[2] != suffix):
-        raise UserNotFound
-    number = int(match[1])
-    if not 1 <= number <= MAX_ID:
-        raise UserNotFound
-    request.environ[ROUTE] = "/users/{id}" + suffix
-    return number
 
 
 def _problem(error: LeadlineError) -> Answer:
