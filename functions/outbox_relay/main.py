@@ -10,7 +10,7 @@ from leadline.ledger import relay
 from leadline.operations import stored_hold
 from leadline.runtime.http.endpoint import Answer, answer, endpoint
 from leadline.runtime.telemetry import metrics
-from leadline.sync import stages
+from leadline.sync import stage_sync
 from leadline.sync.reconcile import portal_check
 from leadline.workqueue import postgres_rollback
 from leadline.workqueue.pending import Waiting
@@ -40,6 +40,6 @@ def outbox_relay(_request: Request) -> Answer:
     _restore_hold()
     postgres_rollback.check()
     swept = relay.run(Waiting().of)
-    stages.refresh()
+    stage_sync.refresh()
     portal_check.run()
     return answer({"published": swept.published, "pruned": swept.pruned})
