@@ -1,4 +1,4 @@
-"""The last hour by the ledger: what was settled in each minute, and how long it took."""
+"""What the ledger tells of the past: the last hour of all, and a user's last writes."""
 
 from typing import Any
 
@@ -21,6 +21,15 @@ FROM (
 GROUP BY GROUPING SETS ((minute), ()) ORDER BY minute
 """
 
+#: As many as `GET /users/{id}` shows.
+LAST = 10
+
+_LAST_EVENTS = f"""
+SELECT CAST(id AS text) AS event_id, version, action, changed, state, reason, attempts, sendings,
+       occurred_at, published_at, settled_at, due_at, correlation_id, caller, journey
+FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
+"""  # noqa: S608 - of constants; values are parameters
+
 
 def hour() -> dict[str, Any]:
     """Events settled within the last hour, by outcome, and the seconds from their acceptance.
@@ -33,3 +42,12 @@ def hour() -> dict[str, Any]:
     *minutes, whole = database().run(_HOUR)
     del whole["at_s"]
     return {**whole, "minutes": minutes}
+
+
+def last_events(user_id: int) -> list[dict[str, Any]]:
+    """The newest first; `journey` as `messages.journey` writes it, None where nobody told.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return database().run(_LAST_EVENTS, user_id=user_id)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leadline.errors import QueueDown
-from leadline.ledger.journeys import last_events
+from leadline.ledger.history import last_events
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import Journey
 from leadline.users import queries

@@ -2,6 +2,7 @@
 
 import structlog
 
+from leadline.errors import BadConfiguration, BitrixError
 from leadline.runtime import secrets
 from leadline.runtime.interval import Interval
 from leadline.users import stages
@@ -23,18 +24,52 @@ def refresh() -> None:
     """
     if not _looks.begin() or secrets.read("bitrix-webhook-url") is None:
         return
-    if stages.are_fresh() or _read():
+    if stages.are_fresh() or _replace():
         _looks.postpone(LOOK_EVERY_S)
 
 
-def _read() -> bool:
+def _replace() -> bool:
     """Whether the portal could be asked."""
-    # Once an hour of all the ticks: HTTP and Redis take longer to import than all else of a tick.
-    from leadline.sync import portal_stages  # noqa: PLC0415
-
-    found = portal_stages.read()
+    found = read()
     if found is None:
         return False
     stages.replace(found)
     log.info("stages read", stages=len(found))
     return True
+
+
+def read() -> list[str] | None:
+    """Their ids in the portal's order; None where it is paused or can't be read now.
+
+    A portal that serves nobody, or keeps no leads, is paused.
+    """
+    # Once an hour of all the ticks: HTTP and Redis take longer to import than all else of a tick.
+    import redis  # noqa: PLC0415
+
+    from leadline.sync import portal_session  # noqa: PLC0415
+
+    try:
+        if portal_session.paused().state() is not None:
+            return None
+        portal_session.wait_for_token()
+        return _read()
+    except (BitrixError, BadConfiguration, redis.RedisError) as error:
+        log.warning("stages not read", reason=type(error).__name__)
+        return None
+
+
+def _read() -> list[str]:
+    from leadline.bitrix24 import crm_mode, lead_answers, leads  # noqa: PLC0415 - see `read`
+    from leadline.sync import portal_session  # noqa: PLC0415 - see `read`
+
+    questions = {"stages": leads.stages(), "mode": crm_mode.COMMAND}
+    try:
+        answers = portal_session.session().call(questions).answers
+        crm_mode.check(answers["mode"])
+    except BitrixError as error:
+        portal_session.react(error)
+        raise
+    # Its own error is that of one command, and no reason to stop calls.
+    if isinstance(answers["stages"], BitrixError):
+        raise answers["stages"]
+    return lead_answers.stage_ids(answers["stages"])

@@ -6,7 +6,7 @@ import pytest
 
 from leadline.bitrix24.crm_mode import SIMPLE_MODE
 from leadline.errors import PortalDown
-from leadline.sync import job, portal_session, portal_stages, worker
+from leadline.sync import job, portal_session, stage_sync, worker
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Control
@@ -82,7 +82,7 @@ def test_a_worker_recognises_it_before_its_first_call(control: Control) -> None:
 
 @pytest.mark.usefixtures("simple")
 def test_who_reads_the_stages_recognises_it() -> None:
-    portal_stages.read()
+    stage_sync.read()
     assert is_paused_for_it()
 
 
@@ -100,7 +100,7 @@ def test_it_resumes_by_itself_once_the_mode_is_classic_though_nobody_is_due(
     control: Control,
 ) -> None:
     control("settings", "PUT", {"crm_mode": "simple"})
-    portal_stages.read()
+    stage_sync.read()
     let_a_worker_look()
     assert is_paused_for_it()
     control("settings", "PUT", {"crm_mode": "classic"})
@@ -112,7 +112,7 @@ def test_it_resumes_by_itself_once_the_mode_is_classic_though_nobody_is_due(
 
 @pytest.mark.usefixtures("simple")
 def test_an_operator_who_resumes_does_not_have_leads_made_there(control: Control) -> None:
-    portal_stages.read()
+    stage_sync.read()
     put(1)
     portal_session.paused().release()
     assert job.call_bitrix24("main") == 0
@@ -129,7 +129,7 @@ def test_a_portal_that_does_not_say_its_mode_is_served(control: Control, code: s
     control("faults", "POST", [rule])
     put(1)
     let_a_worker_look()
-    assert portal_stages.read()
+    assert stage_sync.read()
     job.call_bitrix24("main")
     assert portal_session.paused().state() is None
     assert created(control) == 1

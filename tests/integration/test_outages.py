@@ -8,7 +8,7 @@ import pytest
 
 from leadline.errors import PortalDown
 from leadline.runtime.redis import client
-from leadline.sync import job, portal_session, portal_stages
+from leadline.sync import job, portal_session, stage_sync
 from leadline.workqueue import keys, reachability
 from leadline.workqueue.circuit_breaker import Pause
 from leadline.workqueue.queue import work_queue
@@ -82,7 +82,7 @@ def test_each_request_has_a_token_probes_and_stages_too(
     control: Control, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
-    portal_stages.read()
+    stage_sync.read()
     control("settings", "PUT", {"mode": mode})
     for user_id in range(1, 21):
         put(user_id)

@@ -11,7 +11,7 @@ from leadline.bitrix24 import leads
 from leadline.messages import topology
 from leadline.messages.cloudevents import Delivery
 from leadline.settings import settings
-from leadline.sync import enqueue, job, portal_session, portal_stages
+from leadline.sync import enqueue, job, portal_session, stage_sync
 from leadline.sync.reconcile import throttled_reads
 
 WithRate = Callable[[float], None]
@@ -27,7 +27,7 @@ def work() -> None:
 
 
 def read_stages() -> None:
-    assert portal_stages.read()
+    assert stage_sync.read()
 
 
 def read_leads() -> None:

@@ -101,7 +101,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the stages are read without a token",
-        "leadline/sync/portal_stages.py",
+        "leadline/sync/stage_sync.py",
         "portal_session.wait_for_token()",
         "pass",
         (
