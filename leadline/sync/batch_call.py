@@ -5,26 +5,16 @@ from dataclasses import replace
 
 import structlog
 
-from leadline.bitrix24 import lead_answers, leads
 from leadline.bitrix24.client import Answer, Batch
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.operating_budget import Reserved
-from leadline.errors import BitrixError, OutcomeUnknown, TooLate
+from leadline.errors import BitrixError, TooLate
 from leadline.runtime import clock
-from leadline.sync import batch_request, job_log, metrics, portal_session, replies
+from leadline.sync import batch_request, interpret, job_log, metrics, portal_session, replies
 from leadline.sync.batch_request import Request, Step
-from leadline.sync.decide import (
-    LookUp,
-    Write,
-    applied,
-    deferred,
-    failed,
-    found_by_id,
-    looked_up,
-    unclear,
-)
+from leadline.sync.decide import deferred
 from leadline.sync.job_spans import Spans
-from leadline.workqueue.entry import Entry, Settlement
+from leadline.workqueue.entry import Settlement
 from leadline.workqueue.queue import Leased, WorkQueue
 
 log = structlog.get_logger()
@@ -69,7 +59,7 @@ class Call:
         batch = self._send(allowed.commands)
         portal_session.budget().record(reserved, batch.timings, time.monotonic() - began)
         settlements = [
-            self._settlement(step, batch.answers)
+            self._settled(step, batch.answers)
             if allowed.serves(step)
             else deferred(step.entry, reserved.wait_ms)
             for step in wanted.steps
@@ -99,43 +89,13 @@ class Call:
         metrics.REQUESTS.inc("ok")
         return batch
 
-    def _settlement(self, step: Step, answers: dict[str, Answer]) -> Settlement:
-        entry = step.entry
-        try:
-            found = [_result(answers[key]) for key in step.keys]
-            if isinstance(step.plan, Write):
-                agreed = lead_answers.written(found[0], step.plan.command, _state(entry))
-                settled = applied(entry, agreed, is_create=step.plan.is_create)
-                return settled.noted(self._leased.now_ms)
-            if isinstance(step.plan, LookUp):
-                looked = self._looked_up(entry, *map(lead_answers.page, found))
-                return looked.noted(self._leased.now_ms)
-        except BitrixError as error:
-            if self._error is None and not isinstance(error, TooLate):
-                portal_session.react(error)
-            was_written = isinstance(step.plan, Write)
-            settled = failed(entry, error, self._leased.now_ms, was_written=was_written)
-            return replace(settled, error=error).noted(self._leased.now_ms, error.detail)
-        return applied(entry, None)
-
-    def _looked_up(
-        self, entry: Entry, by_origin: lead_answers.Page, by_id: lead_answers.Page | None = None
-    ) -> Settlement:
-        now_ms = self._leased.now_ms
-        ours = [lead for lead in by_origin.leads if lead.origin == str(entry.user_id)]
-        if ours:
-            if len(ours) > 1:
-                metrics.DOUBLED.inc()
-                log.error("leads doubled", user_id=entry.user_id, leads=len(ours))
-            known = (lead for lead in ours if lead.lead_id == entry.known_id)
-            return looked_up(entry, next(known, ours[0]), now_ms)
-        named_leads = by_id.leads if by_id else []
-        named = next((lead for lead in named_leads if lead.lead_id == entry.known_id), None)
-        if not by_origin.is_whole or (by_id and not named and not by_id.is_whole):
-            if entry.is_alone:
-                raise OutcomeUnknown("the look-up can't be read")
-            return unclear(entry)
-        return found_by_id(entry, named, now_ms)
+    def _settled(self, step: Step, answers: dict[str, Answer]) -> Settlement:
+        settled = interpret.settlement(step, answers, self._leased.now_ms)
+        error = settled.error
+        # The error of a whole request was reacted to when it was caught.
+        if error is not None and self._error is None and not isinstance(error, TooLate):
+            portal_session.react(error)
+        return settled
 
     def _finish(self, settlements: list[Settlement]) -> None:
         """Write down, reply, release: a crash after any of them loses and doubles nothing."""
@@ -158,18 +118,6 @@ class Call:
         for one in ours:
             job_log.ends(one)
             self._spans.end(one)
-
-
-def _result(answer: Answer) -> Answer:
-    if isinstance(answer, BitrixError):
-        raise answer
-    return answer
-
-
-def _state(entry: Entry) -> leads.State:
-    if entry.state is None:
-        raise OutcomeUnknown("an entry without a state was written")
-    return entry.state
 
 
 def _released(one: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:

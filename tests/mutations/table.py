@@ -155,7 +155,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a look-up that may have left our lead out counts as one that has it not",
-        "leadline/sync/batch_call.py",
+        "leadline/sync/interpret.py",
         "if not by_origin.is_whole or (by_id",
         "if False or (by_id",
         (_CALLS + "test_a_full_page_is_no_proof_that_a_lead_does_not_exist",),
