@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 
 from leadline.ledger import write_sql
-from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.dsn import connect_options
 from leadline.users import queries
 from local.runner.servers.postgres import binary
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pg8000.native
 
-from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.postgres.migrate import migrate
 
 #: Events settled within this time are kept (LEADLINE_KEEP_EVENTS_S), so the relay prunes none.

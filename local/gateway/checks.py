@@ -7,7 +7,8 @@ import pika
 import redis
 
 from leadline.bitrix24.crm_mode import SIMPLE_MODE
-from leadline.runtime.postgres.connection import Session, connect_options
+from leadline.runtime.postgres.connection import Session
+from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.rabbitmq.connection import parameters
 from leadline.runtime.redis import connect
 from leadline.settings import settings

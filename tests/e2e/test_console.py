@@ -8,7 +8,7 @@ import pg8000.native
 import pytest
 import requests
 
-from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.dsn import connect_options
 from tests.faults import portal, wire
 from tests.servers import eventually
 from tests.system import System

@@ -21,7 +21,7 @@ from leadline.ledger import relay, settle, write
 from leadline.ledger.event import Event
 from leadline.ledger.settle import Answer
 from leadline.messages.contract import Reply
-from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.dsn import connect_options
 from leadline.users import filters, search, search_index, snapshots
 from leadline.users.model import Changes, Move, NewUser
 from leadline.users.search import Search

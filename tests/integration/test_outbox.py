@@ -11,7 +11,7 @@ import pytest
 from leadline.ledger import outbox, write
 from leadline.ledger.event import Event
 from leadline.messages import topology
-from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.rabbitmq.confirms import Done
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher

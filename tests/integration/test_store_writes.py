@@ -13,7 +13,7 @@ from leadline.errors import UserNotFound, VersionMismatch
 from leadline.ledger import write
 from leadline.ledger.event import Event, Repeat
 from leadline.ledger.write_sql import CREATE
-from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.postgres.pool import Database, StatementError, database
 from leadline.users.model import Changes, Move, NewUser, UserId
 from local.sandbox.waiting import eventually

@@ -7,7 +7,7 @@ from leadline.bitrix24.webhook import Webhook
 from leadline.connector.consumer import Connector
 from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
-from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.postgres.pool import Database
 from leadline.runtime.rabbitmq import connection
 from leadline.runtime.redis import connect

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from leadline.runtime import secrets
-from leadline.runtime.postgres.connection import connect_options
+from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.postgres.pool import Database, StatementError
 from leadline.runtime.telemetry import log
 

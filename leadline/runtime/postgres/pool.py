@@ -13,7 +13,8 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from leadline.errors import DatabaseBusy, DatabaseDown
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.postgres.connection import Session, connect_options
+from leadline.runtime.postgres.connection import Session
+from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.secrets import Address
 
 #: SQLSTATE classes and codes after which the same statement may well succeed:
