@@ -35,7 +35,7 @@
 #define REPLIED  5	/* the reply is in the ledger, the lease still stands */
 #define RELEASED 6	/* the lease has ended, the reply is with the broker */
 
-/* Its plan: plan.py has Nothing for the first two and Write for the last two. */
+/* Its plan: decide.py has Nothing for the first two and Write for the last two. */
 #define REPLY   0	/* the answer is written down already, and was not sent */
 #define NOTHING 1
 #define LOOK_UP 2
@@ -159,7 +159,7 @@ inline close_gaps() { close_gap(6); close_gap(5); close_gap(4); close_gap(3); cl
 
 #define is_open(v) (v <= version && v > synced)
 
-/* outcomes.py: an older state was written over a newer one. The code asks each time, this once for all. */
+/* settle.py: an older state was written over a newer one. The code asks each time, this once for all. */
 inline ask_again() {
 #ifdef WITHOUT_OVERWRITES
   skip
@@ -279,7 +279,7 @@ end:
 
 inline raise_doubt() { entry.doubt = 1; entry.agreed = NONE; entry.agreed_order = 0 }
 
-/* plan.py: plan */
+/* decide.py: plan */
 inline decide(w) {
   if
   :: entry.answered -> worker[w].plan = REPLY; worker[w].fence = entry.answered
@@ -434,7 +434,7 @@ inline wait_no_longer(w) {
   fi
 }
 
-/* plan.py: applied, looked_up, failed */
+/* decide.py: applied, looked_up, failed */
 inline write_down(w) {
   if
   :: !is_ours(w) -> printf("worker %d: has lost its lease\n", w); go_idle(w)

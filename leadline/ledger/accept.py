@@ -20,7 +20,7 @@ ACCEPTED = metrics.Counter(
 
 
 def create(new: NewUser, repeat: Repeat | None) -> Accepted:
-    """A new user; raises as `store.create`, and InvalidRequest for a stage that does not exist."""
+    """A new user; raises as `write.create`, and InvalidRequest for a stage that does not exist."""
     stages.check(new.stage)
     return _entered(write.create(new, repeat))
 
@@ -28,7 +28,7 @@ def create(new: NewUser, repeat: Repeat | None) -> Accepted:
 def change(
     user_id: UserId, change: Changes | Move, expected_version: int | None, repeat: Repeat | None
 ) -> Accepted:
-    """A changed user; raises as `store.change`, and InvalidRequest for an unknown stage."""
+    """A changed user; raises as `write.change`, and InvalidRequest for an unknown stage."""
     stages.check(change.stage)
     return _entered(write.change(user_id, change, expected_version, repeat))
 

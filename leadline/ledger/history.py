@@ -45,7 +45,7 @@ def hour() -> dict[str, Any]:
 
 
 def last_events(user_id: int) -> list[dict[str, Any]]:
-    """The newest first; `journey` as `messages.journey` writes it, None where nobody told.
+    """The newest first; `journey` as `messages.attempt_log` writes it, None where nobody told.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -154,7 +154,7 @@ def _earlier_answer(repeat: Repeat) -> Accepted | None:
 
 
 def found(sql: str, **params: object) -> list[Row]:
-    """The rows of a query made by `statements.as_json`; raises as `installation.guarded`."""
+    """The rows of a query made by `write_sql.as_json`; raises as `installation.guarded`."""
     (row,) = guarded(sql, **params)
     rows: list[Row] = orjson.loads(row["found"])
     return rows

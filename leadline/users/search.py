@@ -45,7 +45,7 @@ class Search(Query):
 
 
 def page(search: Search) -> Page:
-    """As `read.page`, of those users that are meant.
+    """As `queries.page`, of those users that are meant.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -62,7 +62,7 @@ def greatest_user_ids() -> Iterator[int]:
     """The greatest user id on each part of our leads; also while calls are held.
 
     Raises:
-        BitrixError: as `reading.read`.
+        BitrixError: as `throttled_reads.read`.
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
     after, read = 0, partial(throttled_reads.read, while_held=True)

@@ -47,7 +47,7 @@ def parts(position: Position) -> Iterator[Part]:
     """The parts that are left, each a few calls.
 
     Raises:
-        BitrixError: as `reading.read`.
+        BitrixError: as `throttled_reads.read`.
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
     while position.walk != "done":
