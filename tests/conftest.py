@@ -46,20 +46,36 @@ def _running(name: str, folder: Path) -> Iterator[PrivateServer]:
     assert not (told := telling(logs.splitlines())), told[:5]
 
 
-#: Files that take a minute or more. Side by side they begin first, so that no process is left alone
-#: with one of them at the end.
+#: What takes a minute or more: side by side it begins first, so that no process is left alone with
+#: one of them at the end.
 LONGEST = (
-    *("tests/simulation/test_simulation.py", "tests/faults/test_laboratory.py"),
-    *("tests/e2e/test_run_ends.py", "tests/e2e/test_flow_settings.py"),
-    *("tests/faults/test_disasters.py", "tests/integration/test_connector.py"),
-    *("tests/integration/test_repair.py", "tests/e2e/test_run_edge.py", "tests/unit/test_model.py"),
+    *("api and flows", "operations", "tests/simulation/test_simulation.py"),
+    *("tests/faults/test_laboratory.py", "tests/integration/test_repair.py"),
+    *("tests/integration/test_connector.py", "tests/integration/test_serve.py"),
+    *(
+        "tests/e2e/test_run_ends.py",
+        "tests/e2e/test_run_keys.py",
+        "tests/e2e/test_run_arguments.py",
+    ),
+    *("tests/faults/test_disasters.py", "tests/unit/test_model.py"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first; all else in its order."""
+    """Tests by what they share, which one process runs; the longest such groups first."""
     places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.nodeid.split("::")[0], len(LONGEST)))
+    items.sort(key=lambda item: places.get(_group(item), len(LONGEST)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """Its file; one of two for tests on the running system, as an idle one, too, takes CPU."""
+    file = item.nodeid.split("::")[0]
+    if "running_system" not in getattr(item, "fixturenames", ()):
+        return file
+    is_flow = file.startswith(("tests/e2e/test_api_", "tests/e2e/test_flow_"))
+    return "api and flows" if is_flow else "operations"
 
 
 @pytest.hookimpl(wrapper=True)

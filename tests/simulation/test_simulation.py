@@ -42,7 +42,7 @@ def test_the_same_seed_is_the_same_history(played: ProcessPoolExecutor) -> None:
     assert forwards == backwards
 
 
-@pytest.mark.parametrize("mistake", ["lease_doubts_creates_only", "fence_is_not_checked"])
+@pytest.mark.parametrize("mistake", ["lease_doubts_creates_only", "reply_is_forgotten_unconfirmed"])
 def test_a_mistake_that_was_put_back_is_noticed(mistake: str) -> None:
     assert _found(mistake)
 

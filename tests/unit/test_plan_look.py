@@ -53,7 +53,7 @@ def test_one_look_is_enough() -> None:
 
 
 def test_what_the_look_shows_is_mended() -> None:
-    step = plan(after_look(asking(), full_name="Somebody Else"))
+    step = plan(after_look(asking(), title="Somebody Else", name="Somebody"))
     assert isinstance(step, Write)
     assert step.command.params["fields"] == {"title": STATE.full_name, "name": STATE.full_name}
 
