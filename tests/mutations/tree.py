@@ -7,7 +7,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
 #: What tests need of it.
-PARTS = ("leadline", "functions", "local", "migrations", "tests", "pyproject.toml")
+PARTS = ("leadline", "functions", "emulator", "local", "migrations", "tests", "pyproject.toml")
 #: Compiled files are told from those of a changed source by whole seconds only: none are made.
 ENVIRONMENT: Mapping[str, str] = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
