@@ -78,7 +78,7 @@ class Found:
 
     def resembles(self, state: State) -> bool:
         """Whether it has this name or this phone, in whatever notation."""
-        names = {_words(self.title), _words(self.name)} - {""}
+        names = {_words(self.title), _words(self.name)} - {()}
         is_named = _words(state.full_name) in names or _words(state.full_name[:NAME_MAX]) in names
         return is_named or any(_is_same_phone(number, state.phone) for number, _ in self.phones)
 
@@ -150,9 +150,9 @@ def _full_name(title: str, name: str) -> str | None:
     return title if name == title[:NAME_MAX] else None
 
 
-def _words(text: str) -> str:
+def _words(text: str) -> tuple[str, ...]:
     """A name without the differences that people don't see."""
-    return " ".join(text.casefold().split())
+    return tuple(text.casefold().split())
 
 
 def _is_same_phone(one: str, other: str) -> bool:

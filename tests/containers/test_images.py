@@ -80,7 +80,7 @@ def test_an_idle_function_takes_less_than_100_mib(
 def test_the_server_is_pid_1_and_ends_with_0(containers: dict[str, str]) -> None:
     for name, container in containers.items():
         first = docker("exec", container, "cat", "/proc/1/cmdline")
-        assert first.startswith("python\0-m\0leadline.runtime.serve"), name
+        assert first.startswith("python\0-m\0leadline.runtime.serving.serve"), name
         started = time.monotonic()
         docker("stop", "--time", "30", container)
         assert inspect(container)["State"]["ExitCode"] == 0, name

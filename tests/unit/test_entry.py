@@ -74,6 +74,7 @@ def test_every_field_of_an_entry_is_read() -> None:
         b"originator": b"staging",
         b"vanished": b"1",
         b"alone": b"1",
+        b"lacks_origin": b"1",
         b"streak": b"3",
     }
     events = [owed(2), owed(3), owed(1)]
@@ -95,6 +96,7 @@ def test_every_field_of_an_entry_is_read() -> None:
         originator="staging",
         vanished=1,
         is_alone=True,
+        lacks_origin=True,
         events=(owed(3), owed(2), owed(1)),
     )
 

@@ -195,6 +195,7 @@ def test_a_lead_that_bears_somebody_elses_origin_is_not_taken(
         ("A request from the site", "Ann Lee", "+49301112233"),
         ("A request from the site", "", "8 (700) 111-22-33"),
         ("", "", "700 111 22 33"),
+        ("", "", "0700 111 22 33"),
         ("", "", "+77001112233"),
     ],
 )
@@ -212,7 +213,10 @@ def test_a_lead_without_an_origin_is_taken_by_its_name_or_phone_and_gets_its_ori
     assert applied(leased, agreed).fields["lacks_origin"] == ""
 
 
-@pytest.mark.parametrize("phone", ["", "112233", "+77001112234", "33", "+7 700", "0"])
+@pytest.mark.parametrize(
+    "phone",
+    ["", "112233", "+77001112234", "33", "+7 700", "0", "+77101112233", "+76001112233", "0112233"],
+)
 def test_a_lead_without_an_origin_is_not_taken_on_a_messages_word(phone: str) -> None:
     stranger = Found(55, "Bob Stone", "Bob", ((phone, 9),) if phone else (), "NEW", "", "")
     leased = entry(owed(), hint=55)
@@ -223,6 +227,25 @@ def test_a_lead_without_an_origin_is_not_taken_on_a_messages_word(phone: str) ->
     # One that was seen as the user's stays it, whatever both are called now.
     assert found_by_id(known(owed(2), is_doubtful=True), stranger, NOW).events == ()
     assert found_by_id(leased, None, NOW).events == ()
+
+
+def test_a_name_that_is_longer_than_its_column_is_known_by_either_part() -> None:
+    state = replace(STATE, full_name="Ann " * 20 + "Lee")
+    leased = entry(owed(), hint=55, state=state)
+    for title, name in (state.full_name, ""), ("A request", state.full_name[:50]):
+        lead = Found(55, title, name, (), "NEW", "", "")
+        assert found_by_id(leased, lead, NOW).events == ()
+
+
+def test_a_phone_is_known_without_the_code_of_its_country() -> None:
+    leased = entry(owed(), hint=55, state=replace(STATE, phone="+46701234567"))
+    lead = Found(55, "", "", (("070-123 45 67", 9),), "NEW", "", "")
+    assert found_by_id(leased, lead, NOW).events == ()
+
+
+def test_a_lead_with_our_name_and_without_a_user_may_be_taken() -> None:
+    leased = entry(owed(), hint=55)
+    assert found_by_id(leased, found(origin="", originator="leadline"), NOW).events == ()
 
 
 def test_a_lead_without_name_and_phone_is_like_nobody() -> None:
