@@ -15,13 +15,13 @@ class Mutation:
     tests: tuple[str, ...]
 
 
-_INTAKE = "tests/integration/test_intake.py::"
+_ENQUEUE = "tests/integration/test_enqueue.py::"
 _QUEUE = "tests/integration/test_queue.py::"
 _CALLS = "tests/integration/test_calls.py::"
 _RATE = "tests/integration/test_rate.py::"
-_BUDGET = "tests/integration/test_budget.py::"
+_OPERATING_BUDGET = "tests/integration/test_operating_budget.py::"
 _PUBLISHER = "tests/integration/test_publisher.py::"
-_OUTCOMES = "tests/unit/test_plan_outcomes.py::"
+_OUTCOMES = "tests/unit/test_decide_outcomes.py::"
 _AUTH = "tests/unit/test_auth.py::"
 _ENTRY = "tests/unit/test_entry.py::"
 _CONNECTOR = "tests/integration/test_connector.py::"
@@ -32,35 +32,35 @@ MUTATIONS = (
         "leadline/sync/enqueue.py",
         "sent_at_ms=number(delivery.attributes.get(SENT)),",
         "sent_at_ms=None,",
-        (_INTAKE + "test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender",),
+        (_ENQUEUE + "test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender",),
     ),
     Mutation(
         "every delivery counts as the first",
         "leadline/sync/enqueue.py",
         "is_first=delivery.is_first,",
         "is_first=True,",
-        (_INTAKE + "test_a_delivery_that_may_have_been_served_is_looked_up_first",),
+        (_ENQUEUE + "test_a_delivery_that_may_have_been_served_is_looked_up_first",),
     ),
     Mutation(
         "the wish to look is lost",
         "leadline/sync/enqueue.py",
         'wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),',
         "wants_look=False,",
-        (_INTAKE + "test_a_message_can_have_the_lead_read_though_nothing_seems_to_differ",),
+        (_ENQUEUE + "test_a_message_can_have_the_lead_read_though_nothing_seems_to_differ",),
     ),
     Mutation(
         "the stage's version is lost",
         "leadline/sync/enqueue.py",
         "stage_version=stage_version,",
         "stage_version=None,",
-        (_INTAKE + "test_an_older_change_of_the_stage_stays_one_of_its_own_version",),
+        (_ENQUEUE + "test_an_older_change_of_the_stage_stays_one_of_its_own_version",),
     ),
     Mutation(
         "a name's change does not carry the stage that an earlier write set",
         "leadline/sync/enqueue.py",
         'if request.action != "update_card" or stage_version:',
         'if request.action != "update_card":',
-        (_INTAKE + "test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one",),
+        (_ENQUEUE + "test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one",),
     ),
     Mutation(
         "the moment until which a call may begin counts from the end of the lease",
@@ -134,7 +134,7 @@ MUTATIONS = (
         "leadline/bitrix24/operating_budget.py",
         "SHARE = 0.98",
         "SHARE = 1.5",
-        (_BUDGET + "test_a_method_is_used_up_to_its_limit_and_never_beyond",),
+        (_OPERATING_BUDGET + "test_a_method_is_used_up_to_its_limit_and_never_beyond",),
     ),
     Mutation(
         "fencing tokens follow Redis' clock when it is set back",
