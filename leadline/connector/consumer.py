@@ -169,7 +169,10 @@ def main() -> None:
         is_ready=lambda: all(connector.is_consuming for connector in connectors),
     )
     for thread in threads:
-        thread.join()
+        # Not for ever: a signal that comes just before the wait does not interrupt it, and its
+        # handler runs when the wait is over.
+        while thread.is_alive():
+            thread.join(_POLL_S)
     logger.info("connector stopped")
 
 

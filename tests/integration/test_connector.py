@@ -1,5 +1,6 @@
 """From RabbitMQ to a function over HTTP, by the connector in its own process."""
 
+import ctypes
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pika
@@ -552,6 +554,17 @@ def test_without_a_broker_it_says_so_and_goes_on_trying(start: Start) -> None:
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
     assert connector.stop() == 0
+
+
+def test_it_ends_though_the_signal_did_not_interrupt_what_it_waited_for(start: Start) -> None:
+    """As when SIGTERM arrives a moment before the main thread begins to wait."""
+    connector = start("amqp://127.0.0.1:1/")
+    eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
+    process = connector.process.pid
+    others = [int(one.name) for one in Path(f"/proc/{process}/task").iterdir()]
+    others.remove(process)
+    assert ctypes.CDLL(None).tgkill(process, others[0], signal.SIGTERM) == 0
+    assert ended(connector.process) == 0
 
 
 @pytest.mark.parametrize("routes", ["", "nonsense", "[]", "{}"])
