@@ -7,10 +7,10 @@ from typing import Any
 from tests.servers import eventually
 from tests.system import System
 
-#: How long the portal lets a request run in these tests, and what the system is told of it: who
-#: waits for a lost call waits for seconds, not for a minute.
+#: How long the portal lets a request run in these tests, and what the systems are set to: a lost
+#: call and a failure that may pass cost seconds, not a minute.
 REQUEST_LIMIT_S = 10
-PATIENCE = {"LEADLINE_REQUEST_LIMIT_S": str(REQUEST_LIMIT_S)}
+PATIENCE = {"LEADLINE_REQUEST_LIMIT_S": str(REQUEST_LIMIT_S), "LEADLINE_RESEND_AFTER_S": "15"}
 
 _DEFAULTS = {
     "mode": "ok",
