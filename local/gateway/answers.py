@@ -6,9 +6,10 @@ from http import HTTPStatus
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from emulator.cross_site import Guard
 from leadline.errors import LeadlineError
 from leadline.runtime.http import problem
+from leadline.runtime.http.cross_site import Guard
+from local.gateway import cross_site
 
 #: How long a body may take to arrive.
 BODY_WITHIN_S = 30
@@ -49,7 +50,7 @@ def guarded(guard: Guard) -> Middleware:
 
     @web.middleware
     async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if refusal := guard.refusal(request):
+        if refusal := cross_site.refusal(guard, request):
             return refuse(refusal.status, refusal.detail)
         return await handler(request)
 

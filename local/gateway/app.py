@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from emulator.cross_site import Guard
+from leadline.runtime.http.cross_site import Guard
 from local.deployments import Deployments
 from local.gateway.answers import expect, guarded, told_as_problems
 from local.gateway.config import ConfigFile

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from emulator.cross_site import Guard
 from leadline.runtime import secrets
+from leadline.runtime.http.cross_site import Guard
 from leadline.runtime.postgres import pool
 from leadline.settings import settings
 from local import passwords, stack
@@ -225,10 +225,11 @@ def _filled(text: str, given: dict[str, str]) -> str:
     return text
 
 
-def test_edge_and_emulator_know_the_names_by_which_containers_call_them() -> None:
-    for name in ("edge", "bitrix24"):
+def test_edge_emulator_and_functions_know_the_names_by_which_containers_call_them() -> None:
+    for name in ("edge", "bitrix24", *STACK.functions):
         guard = Guard.read({"ALLOWED_HOSTS": str(SERVICES[name]["environment"]["ALLOWED_HOSTS"])})
-        assert guard == Guard(frozenset({name}))
+        # The edge passes on the name that it was called by.
+        assert guard == Guard(frozenset({name, "edge"} if name in STACK.functions else {name}))
 
 
 Prepare = Callable[..., dict[str, dict[str, str]]]

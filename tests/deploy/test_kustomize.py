@@ -131,6 +131,14 @@ def test_the_source_of_knative_takes_the_connectors_place(tmp_path: Path) -> Non
     kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
     rendered = _rendered(overlay)
     assert len(_names(rendered, "RabbitmqSource")) == 2
+    served = {"LEADLINE_AUTH": "off", "ALLOWED_HOSTS": ".svc.cluster.local"}
+    for name in ("bitrix-handler", "reply-handler"):
+        (function,) = (
+            one for one in rendered if one["kind"] == "Service" and one["metadata"]["name"] == name
+        )
+        (container,) = function["spec"]["template"]["spec"]["containers"]
+        env = {one["name"]: one.get("value") for one in container["env"]}
+        assert env.items() >= served.items(), name
     assert "leadline-connector" not in _names(rendered, "Deployment")
 
 

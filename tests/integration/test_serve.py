@@ -126,7 +126,7 @@ def test_a_body_over_the_limit_is_413_also_when_its_length_is_not_said(
     assert_problem(fits, 422)
 
 
-HEAD = b"POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 #: What a client begins with, what it goes on with each half second, and how long it may.
 DRIPS = {
     "nothing": (b"", b"", serve.HEAD_WITHIN_S),
@@ -180,8 +180,8 @@ def _answer_to(server: Server, head: bytes) -> bytes:
 
 def test_heads_and_queries_are_bounded(create_user: Server) -> None:
     for size, status in ((20_000, b"405"), (60_000, b"431")):
-        query = b"GET /users?a=%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * size)
-        header = b"GET /users HTTP/1.1\r\nHost: x\r\nX-A: %s\r\n\r\n" % (b"a" * size)
+        query = b"GET /users?a=%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"a" * size)
+        header = b"GET /users HTTP/1.1\r\nHost: localhost\r\nX-A: %s\r\n\r\n" % (b"a" * size)
         for head in (query, header):
             assert _answer_to(create_user, head).split()[1] == status
 
@@ -282,6 +282,58 @@ def test_an_unknown_path_is_404(create_user: Server) -> None:
 )
 def test_the_path_may_have_a_prefix(create_user: Server, path: str) -> None:
     assert_problem(requests.post(create_user.url + path, json=ANN, timeout=10), 503)
+
+
+CROSS_SITE = [
+    *({"Host": "evil.example"}, {"Host": "create-user"}, {"Host": "127.0.0.1.evil.example:8080"}),
+    *({"Host": ""}, {"Host": "a b"}, {"Host": "192.168.1.7"}),
+    *({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost:1"}),
+    *({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}),
+]
+
+
+@pytest.mark.parametrize("headers", CROSS_SITE)
+def test_without_keys_no_page_of_another_site_uses_a_function(
+    create_user: Server, headers: dict[str, str]
+) -> None:
+    """It knows or guesses the port: cross-site request forgery, DNS rebinding."""
+    status = 421 if "Host" in headers else 403
+    for method in ("POST", "GET", "OPTIONS"):
+        answer = requests.request(method, create_user.url, json=ANN, headers=headers, timeout=10)
+        assert_problem(answer, status)
+        assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
+def test_without_keys_a_function_has_one_host(create_user: Server) -> None:
+    head = b"POST /users HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", create_user.port), timeout=5) as connection:
+        connection.sendall(head)
+        assert connection.recv(4096).split()[1] == b"421"
+
+
+def test_without_keys_programs_and_pages_from_here_use_a_function(start: Start) -> None:
+    server = start("create_user", ALLOWED_HOSTS="leadline.example, .svc.cluster.local")
+    eventually(server.is_up, 20, "the function is served")
+    own = {"Host": "localhost:3000", "Origin": "http://localhost:3000"}
+    for headers in (
+        *({}, own, {**own, "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}),
+        *({"Host": "leadline.example"}, {"Host": "create-user.leadline.svc.cluster.local"}),
+    ):
+        answer = requests.post(server.url, json=ANN, headers=headers, timeout=10)
+        assert_problem(answer, 503)
+    answer = requests.post(server.url, json=ANN, headers={"Host": "svc.cluster.local"}, timeout=10)
+    assert_problem(answer, 421)
+
+
+def test_with_keys_a_function_is_called_by_any_name(start: Start, tmp_path: Path) -> None:
+    """Gateways call it by names of their own, and pages have no key to send."""
+    (tmp_path / "api-keys").write_text(OLD)
+    server = start("create_user", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
+    eventually(server.is_up, 20, "the function is served")
+    headers = {"Host": "users.example", "Sec-Fetch-Site": "cross-site"}
+    assert requests.post(server.url, json=ANN, headers=headers, timeout=10).status_code == 401
+    headers["Authorization"] = f"Bearer {OLD}"
+    assert requests.post(server.url, json=ANN, headers=headers, timeout=10).status_code == 503
 
 
 def test_without_keys_a_function_does_not_start(start: Start) -> None:

@@ -30,7 +30,7 @@ from flask import Request
 
 from leadline.runtime import cleartext
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.http import auth, problem
+from leadline.runtime.http import auth, cross_site, problem
 from leadline.runtime.http.endpoint import BODY, Answer, scopes_of
 from leadline.runtime.serving import cold_start, rsgi_bridge
 from leadline.runtime.telemetry import http_metrics, log, metrics, tracing
@@ -72,6 +72,8 @@ def _function(folder: Path) -> Function:
 
 def _app(function: Function, name: str) -> App:
     guarded = guard(_calling(function), settings().body_limit)
+    if settings().auth == "off":
+        guarded = for_own_pages(guarded, cross_site.Guard.read())
     traced = tracing.served(guarded, name) if tracing.is_on() else guarded
     return probed(http_metrics.counted(traced, name))
 
@@ -108,6 +110,34 @@ def probed(app: App) -> App:
         return app(environ, start_response)
 
     return answering
+
+
+def for_own_pages(app: App, guard: cross_site.Guard) -> App:
+    """Refuse what a page of another site has asked for: without keys it could read and write."""
+
+    def answering(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        refusal = guard.refusal(_head(environ))
+        if refusal is None:
+            return app(environ, start_response)
+        body = problem.document(refusal.status, refusal.detail)
+        answer = Answer(body, refusal.status, {"Content-Type": problem.CONTENT_TYPE})
+        return answer(environ, start_response)
+
+    return answering
+
+
+def _head(environ: dict[str, Any]) -> cross_site.Head:
+    # The server joins headers that were sent twice: no name and no origin has a comma.
+    origin = environ.get("HTTP_ORIGIN")
+    return cross_site.Head(
+        method=environ["REQUEST_METHOD"],
+        host=environ.get("HTTP_HOST"),
+        origins=() if origin is None else (origin,),
+        sec_fetch_site=environ.get("HTTP_SEC_FETCH_SITE", ""),
+        sec_fetch_mode=environ.get("HTTP_SEC_FETCH_MODE", ""),
+        sec_fetch_dest=environ.get("HTTP_SEC_FETCH_DEST", ""),
+        own_address=environ.get("SERVER_NAME", ""),
+    )
 
 
 def guard(app: App, limit: int) -> App:
