@@ -2,13 +2,15 @@
 
 Passwords are random and stay as they are while their volume lives. What is the operator's comes
 at each start as files, for `docker inspect` shows every variable: `bitrix-webhook-url` (empty: the
-emulator) and `api-keys`. The servers' files lie in a folder of their own, the secrets of each login
-in another one, so that each container sees its own only.
+emulator) and `api-keys`. Each server and each login has a folder of its own, a volume that only its
+containers mount; the folder with all passwords is for this program alone.
 """
 
 import json
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -20,8 +22,8 @@ from local.logins.table import ADDRESSES, INTERNAL, KEYS, LOGINS, OWNER, WEBHOOK
 from local.runner.secrets import KEY_OWNER
 from local.runner.servers.rabbitmq import message_max
 
-SERVERS = Path("/run/leadline")
-LOGIN_FOLDERS = Path("/run/logins")
+#: Where a server's container has the folder that is its own.
+SERVERS_OWN = Path("/run/leadline")
 #: Where docker compose puts its configs.
 GIVEN = Path("/")
 EMULATOR = "http://bitrix24:3024/rest/1/local-webhook-code/"
@@ -33,24 +35,31 @@ _SERVERS = {
 }
 
 
-def prepare(servers: Path, folders: Path, all_of_them: Path, webhook: str, keys: str) -> None:
-    """Write what is missing or has changed; the passwords stay.
+@dataclass(frozen=True)
+class Folders:
+    """Where the files go."""
 
-    A login's folder in `folders` holds its own secrets; `all_of_them` those of all, for faas-cli.
-    """
-    owners = {server: _kept(servers / f"{server}-password") for server in _SERVERS}
+    #: Every password, for this program alone.
+    kept: Path = Path("/run/passwords")
+    #: A folder for each server, with its own files.
+    servers: Path = Path("/run/servers")
+    #: A folder for each login, with its own secrets.
+    logins: Path = Path("/run/logins")
+    #: The secrets of all logins, for faas-cli.
+    all_of_them: Path = Path(DEFAULT_FOLDER)
+
+
+def prepare(folders: Folders, webhook: str, keys: str) -> None:
+    """Write what is missing or has changed; the passwords stay."""
+    kept, all_of_them = folders.kept, folders.all_of_them
+    owners = {server: _kept(kept / f"{server}-password") for server in _SERVERS}
     passwords = {
-        server: {login.name: _kept(servers / f"{server}-{login.name}") for login in LOGINS}
+        server: {login.name: _kept(kept / f"{server}-{login.name}") for login in LOGINS}
         for server in _SERVERS
     }
-    _write(servers / "postgres.sql", postgres.script(passwords["postgres"]))
-    broker = {"load_definitions": SERVERS / "rabbitmq.json", "max_message_size": message_max()}
-    lines = [f"{name} = {value}\n" for name, value in broker.items()]
-    _write(servers / "rabbitmq.conf", "".join(lines))
-    definitions = rabbitmq.definitions(passwords["rabbitmq"], owner_password=owners["rabbitmq"])
-    _write(servers / "rabbitmq.json", json.dumps(definitions))
-    users = "".join(f"user {user}\n" for user in redis.users(passwords["redis"]))
-    _write(servers / "redis.conf", f"requirepass {owners['redis']}\n{users}")
+    for server, files in _server_files(owners, passwords).items():
+        for name, text in files.items():
+            _write(folders.servers / server / name, text)
     others = {
         KEYS: keys or _kept(all_of_them / KEYS, f"{KEY_OWNER}:"),
         INTERNAL: _kept(all_of_them / INTERNAL),
@@ -65,8 +74,33 @@ def prepare(servers: Path, folders: Path, all_of_them: Path, webhook: str, keys:
                 found[login.name][login.secret(secret)] = address
     for login_name, its_secrets in found.items():
         for name, text in its_secrets.items():
-            _write(folders / login_name / name, text)
+            _write(folders.logins / login_name / name, text)
             _write(all_of_them / name, text)
+
+
+def _server_files(
+    owners: Mapping[str, str], passwords: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    """What each server reads; `logins` is who makes the logins of Postgres."""
+    broker = {"load_definitions": SERVERS_OWN / "rabbitmq.json", "max_message_size": message_max()}
+    definitions = rabbitmq.definitions(passwords["rabbitmq"], owner_password=owners["rabbitmq"])
+    users = "".join(f"user {user}\n" for user in redis.users(passwords["redis"]))
+    return {
+        "postgres": {"postgres-password": owners["postgres"]},
+        "logins": {
+            "postgres-password": owners["postgres"],
+            "postgres.sql": postgres.script(passwords["postgres"]),
+        },
+        "rabbitmq": {
+            "rabbitmq-password": owners["rabbitmq"],
+            "rabbitmq.conf": "".join(f"{name} = {value}\n" for name, value in broker.items()),
+            "rabbitmq.json": json.dumps(definitions),
+        },
+        "redis": {
+            "redis-password": owners["redis"],
+            "redis.conf": f"requirepass {owners['redis']}\n{users}",
+        },
+    }
 
 
 def _address(server: str, user: str, password: str) -> str:
@@ -109,10 +143,10 @@ def main() -> int:
         except BadConfiguration as error:
             sys.stderr.write(f"{error}\n")
             return 1
-    prepare(SERVERS, LOGIN_FOLDERS, Path(DEFAULT_FOLDER), webhook, keys)
+    prepare(Folders(), webhook, keys)
     if os.environ.get("LEADLINE_AUTH") != "off" and not keys:
         sys.stdout.write(
-            f"callers send a key; the service edge has it in {DEFAULT_FOLDER}/api-keys\n"
+            f"callers send a key; the service console has it in {DEFAULT_FOLDER}/api-keys\n"
         )
     return 0
 

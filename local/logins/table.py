@@ -123,7 +123,7 @@ LOGINS = (
         others=(WEBHOOK,),
     ),
     # Asks each server whether it answers.
-    Login("watcher", (), Permissions(), _LOOKS_ON, (KEYS, INTERNAL, WEBHOOK)),
+    Login("watcher", (), Permissions(), _LOOKS_ON, (INTERNAL,)),
     # With no server: what describes the API, and the schedule.
     Login("public"),
     Login("schedule", others=(INTERNAL,)),

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,9 +155,48 @@ def test_volumes_are_named_and_secrets_are_where_the_code_looks() -> None:
                 f"login-{login}"
             ], name
             assert mounts[f"login-{login}"] == secrets.DEFAULT_FOLDER, name
-        assert mounts.get("servers", str(passwords.SERVERS)) == str(passwords.SERVERS), name
-        if name != "secrets":
-            assert not {"secrets", "servers"} <= mounts.keys(), name
+
+
+def test_a_container_sees_its_own_files_and_no_other_containers() -> None:
+    """Whoever takes one over reads nothing of the others: neither passwords nor data."""
+    folders = passwords.Folders()
+    mounted = defaultdict[str, dict[str, str]](dict)
+    for name, service in SERVICES.items():
+        for each in service.get("volumes", ()):
+            volume, folder, *mode = each.split(":")
+            mounted[volume][name] = ":".join((folder, *mode))
+    maker = mounted.pop("servers")
+    assert maker == {"secrets": str(folders.kept)}
+    assert mounted.pop("secrets") == {"secrets": secrets.DEFAULT_FOLDER}
+    for server in ("postgres", "rabbitmq", "redis", "logins"):
+        assert mounted.pop(f"server-{server}") == {
+            "secrets": f"{folders.servers}/{server}",
+            server: f"{passwords.SERVERS_OWN}:ro",
+        }
+    ticks = mounted.pop("ticks")
+    assert ticks == {"relay": "/var/lib/leadline", "edge": "/var/lib/leadline:ro"}
+    for volume, services in mounted.items():
+        others = services.keys() - {"secrets"}
+        if volume.startswith("login-"):
+            assert all(services[each] == f"{secrets.DEFAULT_FOLDER}:ro" for each in others)
+            others = {table.PARTS.get(each, "owner") for each in others}
+        assert len(others) == 1, volume
+
+
+def test_a_server_has_no_other_servers_password(prepare: "Prepare") -> None:
+    made = prepare()
+    known = made["kept"]
+    for server in ("postgres", "rabbitmq", "redis"):
+        texts = " ".join(made[server].values())
+        found = {key for key, password in known.items() if password in texts}
+        assert found == {f"{server}-password"}
+
+
+def test_the_way_in_knows_neither_the_webhook_nor_a_callers_key() -> None:
+    assert set(table.of(table.PARTS["edge"]).others) == {"internal-key"}
+    for given, told in (("", ""), ("https://portal.example/rest/1/code/", "unused")):
+        raw = _raw("edge")["environment"]["EMULATOR"]
+        assert _filled(raw, {"BITRIX_WEBHOOK_URL": given}) == told
 
 
 def test_no_variable_of_a_container_is_a_secret() -> None:
@@ -237,14 +277,17 @@ Prepare = Callable[..., dict[str, dict[str, str]]]
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Prepare:
-    """Makes the secrets; returns the files of each login, of `servers` and of `all`."""
-    servers, logins, all_of_them = (tmp_path / name for name in ("servers", "logins", "all"))
-    for folder in (servers, logins, all_of_them):
+    """Makes the secrets; returns the files of each login and server, of `kept` and of `all`."""
+    folders = passwords.Folders(*(tmp_path / one for one in ("kept", "servers", "logins", "all")))
+    for folder in (folders.kept, folders.servers, folders.logins, folders.all_of_them):
         folder.mkdir()
 
     def run(webhook: str = "", keys: str = "") -> dict[str, dict[str, str]]:
-        passwords.prepare(servers, logins, all_of_them, webhook, keys)
-        seen = [servers, all_of_them, *logins.iterdir()]
+        passwords.prepare(folders, webhook, keys)
+        seen = [
+            *(folders.kept, folders.all_of_them),
+            *(*folders.servers.iterdir(), *folders.logins.iterdir()),
+        ]
         return {each.name: {one.name: one.read_text() for one in each.iterdir()} for each in seen}
 
     return run
@@ -259,12 +302,12 @@ def test_every_secret_is_made_and_stays(prepare: Prepare, monkeypatch: pytest.Mo
     declared = {name for function in STACK.functions.values() for name in function.secrets}
     assert made["all"].keys() >= declared
     assert made["all"]["bitrix-webhook-url"] == passwords.EMULATOR
-    password = made["servers"]["postgres-writer"]
+    password = made["kept"]["postgres-writer"]
     assert password in made["writer"]["database-url-writer"]
     pool.Database(made["writer"]["database-url-writer"]).close()
     again = prepare()
     hashed = "rabbitmq.json"  # with another salt each time
-    assert made["servers"].pop(hashed).count("leadline_") == again["servers"].pop(hashed).count(
+    assert made["rabbitmq"].pop(hashed).count("leadline_") == again["rabbitmq"].pop(hashed).count(
         "leadline_"
     )
     assert again == made
@@ -272,7 +315,7 @@ def test_every_secret_is_made_and_stays(prepare: Prepare, monkeypatch: pytest.Mo
 
 def test_a_password_that_was_emptied_is_made_anew(prepare: Prepare, tmp_path: Path) -> None:
     made = prepare()
-    emptied = [tmp_path / "servers" / name for name in made["servers"] if "." not in name]
+    emptied = [tmp_path / "kept" / name for name in made["kept"]]
     emptied.append(tmp_path / "all/api-keys")
     for path in emptied:
         path.write_text("\n")
@@ -291,7 +334,7 @@ def test_a_login_has_what_its_functions_declare_and_no_password_of_others(
     servers = {"database-url": "postgres", "amqp-url": "rabbitmq", "redis-url": "redis"}
     own = {f"{servers[address]}-{login}" for address in table.of(login).addresses}
     texts = " ".join(made[login].values())
-    known = {key: one for key, one in made["servers"].items() if "." not in key}
+    known = made["kept"]
     assert {key for key, password in known.items() if password in texts} == own
 
 
