@@ -9,7 +9,7 @@ import phonenumbers
 import redis
 import typer
 
-from leadline.cli import portal
+from leadline.cli import broker_tags, portal
 from leadline.cli.output import FOUND, Json, as_json, table
 from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError, QueueDown
@@ -34,6 +34,20 @@ SELECT rolname AS name, rolsuper AS superuser, rolcreatedb AS "creates databases
        COALESCE(pg_has_role(rolname, relowner, 'MEMBER'), false) AS "owns the tables"
 FROM pg_roles LEFT JOIN pg_class ON pg_class.oid = to_regclass('users')
 WHERE rolname = current_user
+"""
+#: Commands of Redis that no part of ours needs.
+_ADMINISTRATORS = ("FLUSHALL", "KEYS *", "CONFIG SET maxmemory 0", "ACL SETUSER default")
+#: Asks Redis without trying, as each try is entered in `ACL LOG`. A command that a provider has
+#: taken out is an error there, and nobody may run it.
+_MAY = f"""
+local found = {{}}
+for _, one in ipairs({{{", ".join(f"'{command}'" for command in _ADMINISTRATORS)}}}) do
+  local words = {{}}
+  for word in string.gmatch(one, '%S+') do table.insert(words, word) end
+  local ok, may = pcall(redis.acl_check_cmd, unpack(words))
+  if ok and may then table.insert(found, words[1]) end
+end
+return redis.acl_check_cmd and found or redis.error_reply('ERR before Redis 7')
 """
 
 
@@ -129,20 +143,33 @@ def _postgres_rights() -> tuple[str, list[str]]:
 
 
 def _redis_rights() -> tuple[str, list[str]]:
-    """As `_postgres_rights`; the user of a Redis without others may do everything."""
+    """As `_postgres_rights`; before Redis 7, which tells it, the user `default` may do all."""
     try:
         name = str(client().acl_whoami())
     except redis.exceptions.NoPermissionError:
-        return "one with rights of its own", []
+        name = "one with rights of its own"
     except redis.ResponseError:  # before Redis 6 there are no users
         name = "default"
-    return name, ["every command"] if name == "default" else []
+    try:
+        found: list[Any] = client().evalsha(client().script_load(_MAY), 0)
+    except redis.ResponseError:
+        return name, ["every command"] if name == "default" else []
+    surplus = [one.decode() if isinstance(one, bytes) else one for one in found]
+    return name, ["every command"] if len(surplus) == len(_ADMINISTRATORS) else surplus
 
 
 def _login(server: str, name: str, surplus: list[str]) -> Check:
     told = f"{name}: {', '.join(surplus)}" if surplus else name
     mend = "scripts/logins makes lesser ones for each part" if surplus else ""
     return Check(f"login at {server}", not surplus, told, mend)
+
+
+def _broker_login(url: str) -> Check:
+    surplus, name = broker_tags.surplus(url), broker_tags.login(url)
+    if surplus is None:
+        told = f"{name}; its tags are not seen, as no management API answers"
+        return Check("login at RabbitMQ", is_well=True, told=told)
+    return _login("RabbitMQ", name, surplus)
 
 
 def _installation() -> Iterator[Check]:
@@ -161,6 +188,7 @@ def _installation() -> Iterator[Check]:
 def _broker() -> Iterator[Check]:
     found = depths(secrets.require("amqp-url"), [one.name for one in topology.all_queues()])
     yield Check("RabbitMQ", is_well=True, told="answers")
+    yield _broker_login(secrets.require("amqp-url"))
     missing = [name for name, depth in found.items() if depth is None]
     mend = "start the connector: it declares them" if missing else ""
     yield Check(

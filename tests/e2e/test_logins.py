@@ -14,6 +14,7 @@ import redis
 import requests
 import yaml
 
+from leadline.cli import broker_tags
 from leadline.messages import topology
 from leadline.workqueue.keys import JOBS, prefix
 from local.logins import table
@@ -303,6 +304,16 @@ def test_a_login_runs_the_commands_of_redis_that_it_needs(system: System, login:
             verdict = owner.execute_command("ACL", "DRYRUN", table.of(login).user, *command)
             assert b"no permissions" in verdict, command
         owner.acl_log_reset()
+
+
+def test_rabbitmq_tells_the_doctor_whose_login_administers_it(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_tags, "PORT", urlsplit(system.url("rabbitmq_management")).port)
+    assert broker_tags.surplus(system.url("amqp")) == ["administrator"]
+    for login in table.LOGINS:
+        if login.rabbitmq is not None:
+            assert broker_tags.surplus(address(system, "amqp-url", login.name)) == []
 
 
 def test_who_has_no_login_at_a_server_finds_none(system: System) -> None:

@@ -1,14 +1,21 @@
 """What operators ask: status, users, failed, show, resync, portal check, doctor."""
 
+import json
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pika
 import pytest
+import redis
 import requests
 
+from leadline.cli import broker_tags
 from leadline.messages import topology
 from leadline.sync import portal_session
+from local.logins.table import LOGINS
 from tests.integration.conftest import Answer, hang_up, rows
 
 Leadline = Callable[..., Answer]
@@ -217,6 +224,10 @@ def test_the_doctor_says_which_login_may_do_more_than_it_needs(
 
     assert logins() == {
         "login at Postgres": (True, "leadline_cli"),
+        "login at RabbitMQ": (
+            True,
+            "leadline; its tags are not seen, as no management API answers",
+        ),
         "login at Redis": (False, "default: every command"),
     }
     monkeypatch.setenv("DATABASE_URL", postgres)
@@ -224,6 +235,80 @@ def test_the_doctor_says_which_login_may_do_more_than_it_needs(
     is_well, told = logins()["login at Postgres"]
     assert not is_well
     assert {"superuser", "owns the tables"} <= set(told.partition(": ")[2].split(", "))
+
+
+def test_the_doctor_sees_what_a_user_of_redis_may_do_and_tries_nothing(
+    leadline: Leadline, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def login() -> dict[str, Any]:
+        hang_up()
+        checks = leadline("doctor", "--json").json["checks"]
+        (found,) = (one for one in checks if one["name"] == "login at Redis")
+        return dict(found)
+
+    parts = urlsplit(redis_url)
+    with redis.Redis.from_url(redis_url) as owner:
+        owner.acl_log_reset()
+        try:
+            for rights, told in (
+                ("~* +@all", "every command"),
+                ("~* +@all -@dangerous +info +acl|whoami +flushall", "FLUSHALL"),
+                (next(one.redis for one in LOGINS if one.name == "cli"), ""),
+            ):
+                owner.execute_command(
+                    "ACL", "SETUSER", "someone", "reset", "on", ">secret", *str(rights).split()
+                )
+                url = parts._replace(netloc=f"someone:secret@{parts.hostname}:{parts.port}")
+                monkeypatch.setenv("REDIS_URL", url.geturl())
+                found = login()
+                assert found["told"] == (f"someone: {told}" if told else "someone")
+                assert found["is_well"] is not bool(told)
+                assert bool(found["mend"]) is bool(told)
+            assert owner.acl_log() == []
+        finally:
+            owner.acl_deluser("someone")
+
+
+@pytest.mark.usefixtures("queues")
+@pytest.mark.parametrize(
+    ("status", "body", "login"),
+    [
+        (200, {"name": "u", "tags": ["administrator"]}, (False, "administrator")),
+        (200, {"name": "u", "tags": "monitoring,policymaker"}, (False, "policymaker")),
+        (200, {"name": "u", "tags": ["management"]}, (True, "")),
+        (401, {"error": "not_authorized", "reason": "Not management user"}, (True, "")),
+        (200, ["nonsense"], (True, "not seen")),
+        (404, {"tags": ["administrator"]}, (True, "not seen")),
+    ],
+)
+def test_the_doctor_says_when_a_login_administers_rabbitmq(
+    leadline: Leadline,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    body: object,
+    login: tuple[bool, str],
+) -> None:
+    asked: list[str] = []
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.path} {self.headers['Authorization'].partition(' ')[0]}")
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(broker_tags, "PORT", server.server_port)
+        checks = leadline("doctor", "--json").json["checks"]
+        server.shutdown()
+    (found,) = (one for one in checks if one["name"] == "login at RabbitMQ")
+    assert asked == ["/api/whoami Basic"]
+    assert found["is_well"] is login[0]
+    assert login[1] in found["told"]
+    assert bool(found["mend"]) is not login[0]
 
 
 @pytest.mark.usefixtures("queues")
