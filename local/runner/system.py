@@ -183,7 +183,7 @@ def _relay(state: State, urls: Mapping[str, str], choices: Choices) -> list[Prog
     if _RELAY not in urls:
         return []
     words = ("--every", str(choices.relay_every_s), "--tick", str(state.root / "relay.tick"))
-    command = _python("local.schedule", urls[_RELAY], *words)
+    command = _python("leadline.ledger.schedule", urls[_RELAY], *words)
     return [Program("relay", command, Group.FUNCTIONS, Stage.FUNCTIONS)]
 
 

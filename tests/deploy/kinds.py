@@ -97,24 +97,6 @@ class Sink(_Strict):
     ref: SinkRef
 
 
-class PingSourceSpec(_Strict):
-    """`schedule` with seconds or a descriptor; the parser is robfig/cron's."""
-
-    schedule: Annotated[str, StringConstraints(pattern=r"^@every \d+s$")]
-    content_type: Literal["application/json"] = Field(alias="contentType")
-    data: str
-    sink: Sink
-
-
-class PingSource(_Strict):
-    """sources.knative.dev/v1 PingSource."""
-
-    api_version: Literal["sources.knative.dev/v1"] = Field(alias="apiVersion")
-    kind: Literal["PingSource"]
-    metadata: Metadata
-    spec: PingSourceSpec
-
-
 class ConnectionSecret(_Strict):
     """Has `username`, `password`, `uri` (of the management API) and `port`."""
 
@@ -344,7 +326,6 @@ class ReferenceGrant(_Strict):
 
 CUSTOM: dict[tuple[str, str], type[BaseModel]] = {
     ("serving.knative.dev/v1", "Service"): KnativeService,
-    ("sources.knative.dev/v1", "PingSource"): PingSource,
     ("sources.knative.dev/v1alpha1", "RabbitmqSource"): RabbitmqSource,
     ("keda.sh/v1alpha1", "ScaledObject"): ScaledObject,
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): HttpRoute,

@@ -63,7 +63,7 @@ def stack() -> Stack:
 
 
 def processes() -> Function:
-    """The image of worker, connector and migrations."""
+    """The image of worker, connector, schedule and migrations."""
     return read(DEPLOY / "processes" / "stack.yml", {}).functions["processes"]
 
 
@@ -107,7 +107,7 @@ def functions() -> dict[str, Container]:
 
 @cache
 def workloads() -> dict[str, Container]:
-    """migrate, connector and worker as any cluster runs them."""
+    """migrate, connector, relay and worker as any cluster runs them."""
     found = {one.name: one for one in _containers() if one.kind != SERVING}
     return {name.removeprefix("leadline-"): one for name, one in found.items()}
 
@@ -128,10 +128,13 @@ def settings_env() -> dict[str, str]:
     return {name: value for name, value in pairs}  # noqa: C416 - says what the two are
 
 
-def routes_env(platform: str) -> dict[str, str]:
-    """LEADLINE_ROUTES as this platform's kustomization sets it."""
+def literals(platform: str) -> dict[str, str]:
+    """What this platform's kustomization adds to the settings."""
     (kustomization,) = documents(DEPLOY / platform / "base" / "kustomization.yaml")
-    (literal,) = kustomization["configMapGenerator"][0]["literals"]
-    name, _, value = literal.partition("=")
-    assert name == "LEADLINE_ROUTES"
-    return dict(json.loads(value))
+    pairs = [one.split("=", 1) for one in kustomization["configMapGenerator"][0]["literals"]]
+    return {name: value for name, value in pairs}  # noqa: C416 - says what the two are
+
+
+def routes_env(platform: str) -> dict[str, str]:
+    """Its LEADLINE_ROUTES."""
+    return dict(json.loads(literals(platform)["LEADLINE_ROUTES"]))

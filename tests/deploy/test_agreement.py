@@ -17,6 +17,7 @@ from tests.deploy.manifests import (
     compose,
     documents,
     functions,
+    literals,
     of_kind,
     processes,
     routes_env,
@@ -30,6 +31,7 @@ NAMES = sorted(folder.replace("_", "-") for folder in FOLDERS)
 PROCESSES = {
     "migrate": "leadline.runtime.postgres.migrate",
     "connector": "leadline.connector.consumer",
+    "relay": "leadline.ledger.schedule",
     "worker": "leadline.sync.worker",
 }
 #: Of these threads of a function one more may hold a connection: it marks what was confirmed.
@@ -129,8 +131,7 @@ def test_what_runs_gets_the_secrets_that_its_code_reads(name: str) -> None:
     container = {**functions(), **workloads()}[name]
     needed = secrets_read_by(source_of(name))
     needed -= {"api-keys", "internal-key"}
-    if container.env.get("LEADLINE_AUTH") != "off":
-        needed |= _keys_of(name)
+    needed |= _keys_of(name)
     login = table.of(table.PARTS[name]) if name in table.PARTS else None
     assert container.secrets == {
         one if one not in table.ADDRESSES else login.secret(one) if login else f"{one}-owner"
@@ -155,8 +156,8 @@ def test_what_runs_finds_the_addresses_of_its_own_login_in_each_home(name: str) 
 
 
 def _keys_of(name: str) -> set[str]:
-    """Functions let callers in by key, those of our own by another, which the connector sends."""
-    if name == "connector":
+    """Functions let callers in by key, three of them by that which connector and schedule send."""
+    if name in ("connector", "relay"):
         return {"internal-key"}
     if name not in NAMES:
         return set()
@@ -214,19 +215,26 @@ def test_each_queue_goes_to_its_function() -> None:
     }
 
 
-def test_the_relay_is_called_as_often_by_openfaas_as_by_knative() -> None:
-    (source,) = of_kind("PingSource")
-    relay = stack().functions[source["spec"]["sink"]["ref"]["name"]]
-    calls = {"topic": "cron-function", "schedule": source["spec"]["schedule"]}
-    assert calls.items() <= relay.annotations.items()
+def test_the_schedule_calls_the_relay_on_each_platform() -> None:
+    relay = workloads()["relay"]
+    address, *options = relay.body["args"]
+    assert address == "$(LEADLINE_RELAY_URL)"
+    tick = Path(options[options.index("--tick") + 1])
+    mounts = {one["mountPath"] for one in relay.body["volumeMounts"]}
+    assert str(tick.parent) in mounts
+    assert str(tick) in relay.body["livenessProbe"]["exec"]["command"][-1]
+    assert literals("knative")["LEADLINE_RELAY_URL"] == (
+        "http://outbox-relay.leadline.svc.cluster.local/"
+    )
+    assert literals("kubernetes")["LEADLINE_RELAY_URL"] == (
+        "http://gateway.openfaas.svc.cluster.local:8080/function/outbox-relay"
+    )
 
 
-def test_who_is_called_by_a_schedule_asks_for_no_key() -> None:
-    # Neither the cron connector nor a PingSource can send one.
+def test_every_function_asks_for_a_key_on_each_platform() -> None:
     for name, function in stack().functions.items():
-        is_scheduled = "schedule" in function.annotations
-        auth = function.all_environment(CHECKOUT).get("LEADLINE_AUTH", "on")
-        assert (auth == "off") == is_scheduled, name
+        assert function.all_environment(CHECKOUT).get("LEADLINE_AUTH", "on") == "on", name
+        assert functions()[name].env.get("LEADLINE_AUTH", "on") == "on", name
 
 
 # How much

@@ -61,7 +61,20 @@ def test_who_has_the_secret_of_a_destination_goes_there_and_nobody_else(destinat
 def test_who_goes_anywhere_asks_for_its_name_and_nobody_else() -> None:
     for below in ("base", "kubernetes", "knative/base"):
         going = set().union(*(_going_to(one, DEPLOY / below) for one in OPENED_BY))
+        # The schedule has no server, and calls a function by its name.
+        going |= {"relay"} if below == "base" else set()
         assert _going_to("dns", DEPLOY / below) == going
+
+
+@pytest.mark.parametrize("platform", ["knative", "kubernetes"])
+def test_who_has_the_internal_key_may_call_functions_and_nobody_else(platform: str) -> None:
+    calling = {
+        name
+        for one in of_kind("NetworkPolicy", DEPLOY / platform / "base")
+        if one["metadata"]["name"].startswith("leadline-processes-to-")
+        for name in one["spec"]["podSelector"]["matchExpressions"][0]["values"]
+    }
+    assert calling == {name for name, one in workloads().items() if "internal-key" in one.secrets}
 
 
 def _rules(policy: Document) -> list[dict[str, Any]]:

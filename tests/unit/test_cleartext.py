@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from leadline.bitrix24.webhook import Webhook
 from leadline.connector.consumer import Connector
 from leadline.errors import BadConfiguration
+from leadline.ledger import schedule
 from leadline.runtime import cleartext
 from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.postgres.pool import Database
@@ -13,7 +14,6 @@ from leadline.runtime.rabbitmq import connection
 from leadline.runtime.redis import connect
 from leadline.runtime.telemetry import tracing
 from leadline.settings import Part, settings
-from local import schedule
 from local.runner.choices import Choices
 from tests.unit.conftest import Configure
 

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from local import schedule
+from leadline.ledger import schedule
 
 
 @dataclass

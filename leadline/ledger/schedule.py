@@ -1,6 +1,7 @@
-"""A schedule for one machine: POST to a function every few seconds, whatever it answers.
+"""The schedule of outbox-relay: call it every few seconds with the internal key.
 
-On OpenFaaS the cron connector does this, on Knative a PingSource, on Kubernetes a CronJob.
+It runs in every home: neither OpenFaaS's cron connector nor a Knative PingSource can send a key,
+and a Kubernetes CronJob runs once a minute at most.
 """
 
 import argparse
@@ -77,7 +78,7 @@ def _tell(before: str, now: str) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m local.schedule", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m leadline.ledger.schedule", description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--every", type=float, default=2.0, help="seconds")
     parser.add_argument("--tick", type=Path, required=True, help="touched after each call")
