@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from leadline.cli.output import FOUND, Json, as_json, complain, facts, note, say, table
+from leadline.cli.output import FOUND, Json, as_json, complain, facts, note, printable, say, table
 from leadline.connector.dead_letters import Decision
 from leadline.connector.queue_depths import depths
 from leadline.errors import InvalidRequest
@@ -70,7 +70,9 @@ def show(
     body = whole.pop("body")
     facts((name, value) for name, value in whole.items() if value not in (None, {}))
     say("")
-    say(orjson.dumps(body, option=orjson.OPT_INDENT_2).decode() if body else "(empty)")
+    text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode() if body else "(empty)"
+    for line in text.split("\n"):
+        say(printable(line))
 
 
 @app.command()

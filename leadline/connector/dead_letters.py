@@ -29,6 +29,8 @@ from leadline.settings import settings
 _MARKS = frozenset({"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER})
 #: RabbitMQ's own: x-death, x-first-death-queue, x-last-death-reason, …
 _MARK_PREFIXES = ("x-death", "x-first-death-", "x-last-death-")
+#: Characters of a reason that are shown; it is its sender's where RabbitMQ gave the message up.
+REASON_MAX = 1000
 
 
 class Decision(Enum):
@@ -56,7 +58,8 @@ class Letter:
     @property
     def reason(self) -> str:
         """Why it could not be served: the connector's words, else RabbitMQ's."""
-        return str(self._header("x-reason") or self._death().get("reason") or "unknown")
+        reason = self._header("x-reason") or self._death().get("reason") or "unknown"
+        return str(reason)[:REASON_MAX]
 
     @property
     def died_at(self) -> datetime | None:
@@ -64,7 +67,10 @@ class Letter:
         at = self._header("x-died-at") or self._death().get("time")
         if isinstance(at, datetime):
             return at if at.tzinfo else at.replace(tzinfo=UTC)
-        return datetime.fromtimestamp(at, UTC) if isinstance(at, int) else None
+        try:
+            return datetime.fromtimestamp(at, UTC) if isinstance(at, int) else None
+        except (ValueError, OverflowError, OSError):
+            return None  # no clock says that
 
     @property
     def attempts(self) -> int | None:
@@ -78,7 +84,8 @@ class Letter:
     def _death(self) -> dict[str, Any]:
         """What RabbitMQ noted when it gave the message up itself."""
         deaths = self._header("x-death")
-        return deaths[0] if isinstance(deaths, list) and isinstance(deaths[0], dict) else {}
+        last = deaths[0] if isinstance(deaths, list) and deaths else None
+        return last if isinstance(last, dict) else {}
 
 
 Decide = Callable[[Letter], Decision]

@@ -140,5 +140,6 @@ def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:
     """Which delivery of this message this is: 1 only if nobody can have seen it before."""
     headers = properties.headers or {}
     counted = headers.get(ATTEMPT_HEADER, 1)
-    attempt = counted if isinstance(counted, int) and counted > 0 else 1
+    # No more than counts: a greater number may be one that no header can hold once it has grown.
+    attempt = min(counted, MAX_ATTEMPTS) if isinstance(counted, int) and counted > 0 else 1
     return attempt + 1 if redelivered else attempt

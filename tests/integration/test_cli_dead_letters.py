@@ -14,6 +14,7 @@ from leadline.connector.dead_letters import Decision, Letter
 from leadline.connector.message import Received, Verdict
 from leadline.messages import topology
 from tests.integration.conftest import Answer
+from tests.raw_properties import HOSTILE, RawProperties
 
 Leadline = Callable[..., Answer]
 QUEUE = topology.REQUESTS
@@ -68,6 +69,43 @@ def listed(leadline: Leadline, *words: str) -> list[dict[str, Any]]:
     answer = leadline("dead-letters", "list", "--json", *words)
     assert answer.code == 0, answer.err
     return list(answer.json["dead_letters"])
+
+
+@pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_letter_hides_no_other_and_can_be_discarded(
+    leadline: Leadline, broker: Broker, headers: bytes
+) -> None:
+    properties = RawProperties(message_id=b"\xff", correlation_id=b"\xfe", headers=headers)
+    broker.channel.basic_publish("", DEAD, b"[" * 400 + b"]" * 400, properties)
+    broker.bury(b"{}", message_id="m-1")
+    hostile, other = listed(leadline)
+    assert other["message_id"] == "m-1"
+    shown = leadline("dead-letters", "show", hostile["id"], "--json")
+    assert (shown.code, shown.json["encoding"]) == (0, "text")
+    assert leadline("dead-letters", "discard", hostile["id"], "--yes").code == 0
+    assert listed(leadline) == [other]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-died-at": 2**62},
+        {"x-died-at": -(2**62)},
+        {"x-death": []},
+        {"x-death": [1]},
+        {"x-death": [{"time": 2**62, "reason": 1}]},
+        {"x-reason": "r" * 100_000, "ce-attempt": "many"},
+    ],
+)
+def test_marks_of_death_that_the_sender_has_made_up_harm_nothing(
+    leadline: Leadline, broker: Broker, headers: dict[str, Any]
+) -> None:
+    """As when RabbitMQ gives a message up, and the connector has marked nothing."""
+    broker.channel.basic_publish("", DEAD, b"{}", pika.BasicProperties(headers=headers))
+    (found,) = listed(leadline)
+    assert found["died_at"] is None
+    assert len(found["reason"]) <= dead_letters.REASON_MAX
+    assert leadline("dead-letters", "show", found["id"]).code == 0
 
 
 def test_a_list_tells_reason_origin_time_attempts_id_and_size(

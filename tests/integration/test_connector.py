@@ -22,8 +22,10 @@ import requests
 from pika.exceptions import ChannelClosedByBroker
 
 from leadline.connector.consumer import Connector
+from leadline.connector.message import ATTEMPT_HEADER, MAX_ATTEMPTS
 from leadline.messages import topology
 from leadline.settings import settings
+from tests.raw_properties import HOSTILE, RawProperties
 from tests.servers import PrivateServer, ended, eventually, private
 
 QUEUE = topology.REQUESTS
@@ -130,6 +132,14 @@ def publish(url: str, *bodies: bytes, **properties: Any) -> None:
     for number, body in enumerate(bodies):
         about = pika.BasicProperties(message_id=f"m-{number}", **properties)
         channel.basic_publish("", QUEUE, body, about, mandatory=True)
+    connection.close()
+
+
+def publish_as(url: str, body: bytes, properties: pika.BasicProperties) -> None:
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.basic_publish("", QUEUE, body, properties, mandatory=True)
     connection.close()
 
 
@@ -385,6 +395,35 @@ def test_headers_that_fill_a_frame_leave_room_for_the_reason(
     eventually(lambda: depth(amqp_url, DEAD) == 1, 20, "the message is dead")
     ((properties, body),) = take(amqp_url, DEAD)
     assert (properties.headers["x-reason"], body) == ("422 because", b"{}")
+
+
+@pytest.mark.usefixtures("running")
+@pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
+def test_headers_that_can_not_be_read_end_no_connection(
+    function: Function, amqp_url: str, headers: bytes
+) -> None:
+    """The message would come again and again, and no other one of its queue."""
+    function.answers = [422]
+    hostile = RawProperties(content_type=b"\xff", message_id=b"\xfe", headers=headers)
+    publish_as(amqp_url, b"hostile", hostile)
+    publish(amqp_url, b"next")
+    eventually(lambda: len(function.requests) == 2, 5, "both are delivered, once each")
+    assert [body for _, _, body in function.requests] == [b"hostile", b"next"]
+    assert function.requests[0][1]["ce-attempt"] == "1"
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 5, "the message is dead")
+    ((properties, body),) = take(amqp_url, DEAD)
+    assert (properties.headers["x-reason"], body) == ("422 because", b"hostile")
+
+
+@pytest.mark.usefixtures("running")
+def test_a_count_of_attempts_that_can_not_grow_is_the_greatest(
+    function: Function, amqp_url: str
+) -> None:
+    function.answers = [503]
+    publish(amqp_url, b"{}", headers={ATTEMPT_HEADER: 2**63 - 1})
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
+    ((properties, _),) = take(amqp_url, DEAD)
+    assert properties.headers[ATTEMPT_HEADER] == MAX_ATTEMPTS
 
 
 @pytest.mark.usefixtures("running")

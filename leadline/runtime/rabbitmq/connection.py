@@ -11,10 +11,13 @@ import pika
 
 from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
+from leadline.runtime.rabbitmq import properties
 
 HEARTBEAT_S = 20
 CONNECT_TIMEOUT_S = 3
 _TLS = ("cacertfile", "verify")
+
+properties.install()
 
 
 @dataclass(frozen=True, slots=True)
