@@ -27,6 +27,8 @@ LETTERS_MAX = 200
 _OURS = re.compile(r"^(?:/console(?=/|$))*/?")
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+#: On one line; Postgres takes no NUL.
+Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
 class _Body(BaseModel):
@@ -40,7 +42,7 @@ class Nothing(_Body):
 class Reason(_Body):
     """Why an operator pauses."""
 
-    reason: str = Field("", max_length=200)
+    reason: Line = ""
 
 
 class After(_Body):
@@ -54,7 +56,7 @@ class Trail(_Body):
 
     before: UUID | None = None
     user_id: int | None = Field(None, ge=1, le=MAX_ID)
-    caller: str | None = Field(None, min_length=1, max_length=200)
+    caller: Line | None = Field(None, min_length=1)
     only_orders: bool = False
     limit: int = Field(50, ge=1, le=200)
 

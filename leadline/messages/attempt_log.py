@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated
 
 import orjson
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from leadline.messages.contract import readable
+from leadline.messages.contract import Reason, readable
 
 #: Attempts that are kept; a worker makes three.
 MAX_TRIES = 5
@@ -28,7 +28,7 @@ class Try:
     """One attempt: when it began, in unix ms, and its error; None: none, or the reply's reason."""
 
     at_ms: Milliseconds
-    error: Annotated[str, StringConstraints(max_length=1000)] | None = None
+    error: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,6 @@ def of_header(value: str | None) -> Journey | None:
     if value is None:
         return None
     try:
-        return _JOURNEY.validate_json(base64.urlsafe_b64decode(value).replace(b"\\u0000", b""))
+        return _JOURNEY.validate_json(base64.urlsafe_b64decode(value))
     except ValueError:  # pydantic's and base64's own are such
         return None

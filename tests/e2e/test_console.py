@@ -1,5 +1,6 @@
 """The console's API: what it tells agrees with the ledger, and each order does what it says."""
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -248,6 +249,17 @@ def test_an_order_of_another_page_or_without_sense_changes_nothing(
     answer = system.request("POST", f"/console/api/{path}", data=b'{"no": "sense"}', headers=given)
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
+    assert not ask(system, "status")["portal"]["paused"]
+
+
+def test_text_that_postgres_can_not_hold_is_refused(system: System) -> None:
+    order = {"Content-Type": "application/json", **ORDER}
+    for text in ("a\0b", "a\nb", "\x9b31m"):
+        sent = json.dumps({"reason": text})
+        answer = system.request("POST", "/console/api/pause", data=sent, headers=order)
+        assert answer.status_code == 422, text
+        asked = system.request("GET", "/console/api/audit", params={"caller": text})
+        assert asked.status_code == 422, text
     assert not ask(system, "status")["portal"]["paused"]
 
 

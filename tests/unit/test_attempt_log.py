@@ -52,3 +52,11 @@ def test_the_replys_reason_is_the_last_attempts_error() -> None:
 def test_what_makes_no_sense_tells_nothing(header: str) -> None:
     assert attempt_log.of_header(header) is None
     assert attempt_log.of_header(None) is None
+
+
+@pytest.mark.parametrize("error", [r"a\u0000b", r"a\u00\u000000b", r"\n\u001b[31m", r"\u009b31m"])
+def test_what_postgres_or_a_terminal_could_not_take_is_gone(error: str) -> None:
+    text = f'{{"received_ms": 1, "tries": [{{"at_ms": 1, "error": "{error}"}}]}}'
+    told = attempt_log.of_header(base64.urlsafe_b64encode(text.encode()).decode())
+    tries = told.tries if told else ()  # taken out, the middle of one makes another
+    assert all((one.error or "").isprintable() for one in tries)
