@@ -185,10 +185,11 @@ def dead_letters(_request: Request) -> object:
     return {"items": look(EVERY_ONE, summary, LETTERS_MAX), "at_most": LETTERS_MAX}
 
 
-def dead_letter(_request: Request, letter_id: str) -> object:
+def dead_letter(request: Request, letter_id: str) -> object:
     """One dead letter in full."""
     from leadline.operations.dead_letters import Choice, content, look, summary  # noqa: PLC0415
 
+    allow(request, "operate")  # it holds whatever its sender sent
     found = look(Choice(frozenset({letter_id})), lambda one: summary(one) | content(one))
     if not found:
         raise PathNotFound("There is no such dead letter any more.")

@@ -378,6 +378,20 @@ def test_only_the_internal_key_opens_what_only_our_own_processes_call(
             assert statuses[2] not in {401, 403}, (name, method)
 
 
+def test_who_reads_figures_reads_no_contents_of_messages(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "api-keys").write_text(f"read:{OLD}\noperate,read:{NEW}\n")
+    server = start("console", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
+    eventually(server.is_up, 20, "the function is served")
+
+    def status(path: str, key: str) -> int:
+        headers = {"Authorization": f"Bearer {key}"}
+        return requests.get(f"{server.url}/{path}", headers=headers, timeout=20).status_code
+
+    assert status("api/dead-letters", OLD) == 503  # RabbitMQ is away
+    assert status("api/dead-letters/0123456789ab", OLD) == 403
+    assert status("api/dead-letters/0123456789ab", NEW) == 503
+
+
 @pytest.mark.parametrize("key", ["hunter2", "short-key", "k" * 64])
 @pytest.mark.parametrize(
     ("name", "secret"), [("create_user", "api-keys"), ("bitrix_handler", "internal-key")]
