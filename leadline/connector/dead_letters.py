@@ -18,7 +18,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import NackError, UnroutableError
 
-from leadline.connector.message import ATTEMPT_HEADER
+from leadline.connector.message import ATTEMPT_HEADER, passed_on
 from leadline.connector.queue_depths import connected, depth
 from leadline.errors import BrokerDown
 from leadline.messages import topology
@@ -27,8 +27,6 @@ from leadline.settings import settings
 
 #: What death wrote on a message; a replay goes out without it, its attempts counted anew.
 _MARKS = frozenset({"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER})
-#: RabbitMQ's own: x-death, x-first-death-queue, x-last-death-reason, …
-_MARK_PREFIXES = ("x-death", "x-first-death-", "x-last-death-")
 #: Characters of a reason that are shown; it is its sender's where RabbitMQ gave the message up.
 REASON_MAX = 1000
 
@@ -145,15 +143,10 @@ def _letters(
 
 
 def _replay(channel: BlockingChannel, letter: Letter) -> None:
-    properties = letter.properties
-    kept = {
-        name: value
-        for name, value in (properties.headers or {}).items()
-        if name not in _MARKS and not name.startswith(_MARK_PREFIXES)
-    }
+    properties = passed_on(letter.properties)
+    kept = {name: value for name, value in properties.headers.items() if name not in _MARKS}
     # Whoever served it before may have made a lead: it must be looked for.
     properties.headers = {**kept, f"ce-{RESENT}": "true"}
-    properties.delivery_mode = 2
     try:
         # confirm and mandatory: without both an unroutable message vanishes
         channel.basic_publish("", letter.queue, letter.body, properties, mandatory=True)

@@ -25,6 +25,10 @@ MAX_ATTEMPTS = 20
 #: Of what a sender may have in the headers of a message, half of a frame (RabbitMQ's frame_max).
 HEADERS_MAX_BYTES = 64 * 1024
 ATTEMPT_HEADER = f"ce-{ATTEMPT}"
+#: Headers that RabbitMQ acts upon: more queues that a message goes to
+#: (https://www.rabbitmq.com/docs/sender-selected), and where it died before.
+_BROKERS_OWN = frozenset({"CC", "BCC"})
+_BROKERS_MARKS = ("x-death", "x-first-death-", "x-last-death-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +91,9 @@ class Received:
 
     def copy(self, verdict: Verdict) -> Copy:
         """What waits or rests there; acknowledge this message once the broker has it."""
-        properties = copy(self.properties)
-        properties.headers = {**self._kept_headers(), **self._marks(verdict)}
-        properties.delivery_mode = 2
+        properties = passed_on(self.properties)
+        properties.headers = {**_fitting(properties.headers or {}), **self._marks(verdict)}
         return Copy(self.refuge(verdict), self.body, properties.message_id or "", kept=properties)
-
-    def _kept_headers(self) -> dict[str, Any]:
-        """Those of its sender, none of them where the copy's would be more than a frame holds: the
-        broker would hang up on that, and again each time that the message comes.
-        """
-        headers = self.properties.headers or {}
-        return headers if encode_table([], headers) <= HEADERS_MAX_BYTES else {}
 
     def note(self, verdict: Verdict) -> None:
         """Log and count that it waits or rests now."""
@@ -134,6 +130,30 @@ class Received:
             "x-died-at": int(time.time()),
             ATTEMPT_HEADER: self.attempt,
         }
+
+
+def passed_on(properties: pika.BasicProperties) -> pika.BasicProperties:
+    """What a sender said of its message, for a copy that goes out by our own login.
+
+    Without what would have RabbitMQ do more with it than we want: send it to queues of the sender's
+    choice, delete it after the sender's time, or refuse it as another user's.
+    """
+    kept = copy(properties)
+    kept.headers = {
+        name: value
+        for name, value in (properties.headers or {}).items()
+        if name not in _BROKERS_OWN and not name.startswith(_BROKERS_MARKS)
+    }
+    kept.expiration = kept.user_id = None
+    kept.delivery_mode = 2
+    return kept
+
+
+def _fitting(headers: dict[str, Any]) -> dict[str, Any]:
+    """These headers, none of them where the copy's would be more than a frame holds: the broker
+    would hang up on that, and again each time that the message comes.
+    """
+    return headers if encode_table([], headers) <= HEADERS_MAX_BYTES else {}
 
 
 def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:

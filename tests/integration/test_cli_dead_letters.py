@@ -86,6 +86,20 @@ def test_a_hostile_letter_hides_no_other_and_can_be_discarded(
     assert listed(leadline) == [other]
 
 
+def test_a_replay_goes_to_its_queue_alone_and_stays_there(
+    leadline: Leadline, broker: Broker
+) -> None:
+    died = {"x-reason": "422 no", "x-origin": QUEUE, "CC": [topology.REPLIES]}
+    properties = pika.BasicProperties(headers=died, expiration="60000")
+    broker.channel.basic_publish("", DEAD, b"{}", properties)
+    broker.take(topology.REPLIES)
+    (found,) = listed(leadline)
+    assert leadline("dead-letters", "replay", found["id"]).code == 0
+    ((properties, _),) = broker.take(QUEUE)
+    assert properties.expiration is None
+    assert broker.take(topology.REPLIES) == []
+
+
 @pytest.mark.parametrize(
     "headers",
     [

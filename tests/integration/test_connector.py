@@ -416,6 +416,35 @@ def test_headers_that_can_not_be_read_end_no_connection(
 
 
 @pytest.mark.usefixtures("running")
+@pytest.mark.parametrize("status", [422, 503])
+def test_a_message_goes_where_we_put_it_and_nowhere_that_its_sender_wants(
+    function: Function, amqp_url: str, status: int
+) -> None:
+    """By CC the connector's copy would go to any queue, to this one too, and ever more of them."""
+    with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
+        connection.channel().queue_declare("other", durable=True)
+    function.answers = [status, 422]
+    publish(amqp_url, b"{}", headers={"CC": [QUEUE, "other"]})
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
+    delivered = len(function.requests)
+    time.sleep(1)
+    assert len(function.requests) == delivered
+    assert depth(amqp_url, DEAD) == 1
+    assert len(take(amqp_url, "other")) == 1, "the sender's own, and no copy of ours"
+
+
+@pytest.mark.usefixtures("running")
+def test_a_dead_letter_outlives_the_time_that_its_sender_gave_it(
+    function: Function, amqp_url: str
+) -> None:
+    function.answers = [422]
+    publish(amqp_url, b"{}", expiration="500")
+    eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
+    time.sleep(1)
+    assert depth(amqp_url, DEAD) == 1
+
+
+@pytest.mark.usefixtures("running")
 def test_a_count_of_attempts_that_can_not_grow_is_the_greatest(
     function: Function, amqp_url: str
 ) -> None:
