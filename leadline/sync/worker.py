@@ -8,11 +8,13 @@ import os
 import threading
 import time
 from secrets import token_hex
+from typing import Any
 
 import redis
 import structlog
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
+from rq.utils import now as rq_now
 
 from leadline.bitrix24.webhook import Webhook
 from leadline.errors import BadConfiguration, QueueDown
@@ -23,7 +25,7 @@ from leadline.runtime.telemetry import log, tracing
 from leadline.sync import job as _preloaded  # noqa: F401 - the first job shall not wait for it
 from leadline.sync import metrics, portal_session
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.call_job import CallJob
+from leadline.workqueue.call_job import CallJob, is_unreadable, refuse
 from leadline.workqueue.keys import JOBS
 from leadline.workqueue.queue import work_queue
 
@@ -47,9 +49,29 @@ RQ_RECONNECT_S = 2.0
 
 
 class Worker(SimpleWorker):
-    """RQ's, which runs jobs in its own process, with less patience for a Redis that is away."""
+    """RQ's, which runs jobs in its own process, with less patience for a Redis that is away, and
+    none of whose loops ends by what somebody else has put into Redis.
+    """
 
     max_connection_wait_time = RQ_RECONNECT_S
+
+    def dequeue_job_and_maintain_ttl(self, *args: Any, **options: Any) -> Any:
+        """As RQ; a name in the queue that is no text is passed over."""
+        while True:
+            try:
+                return super().dequeue_job_and_maintain_ttl(*args, **options)
+            except UnicodeDecodeError:
+                refuse()
+
+    def run_maintenance_tasks(self) -> None:
+        """As RQ; what can't be cleaned up is looked at again at the next time."""
+        try:
+            super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if not is_unreadable(error):
+                raise
+            logger.exception("RQ's registries can't be read")
+            self.last_cleaned_at = rq_now()  # type: ignore[assignment]
 
     def procline(self, message: str) -> None:
         """Keep the process's own title.

@@ -6,7 +6,9 @@ worker that took any job would let anyone who can write to Redis run code in it.
 
 from typing import Any
 
+import redis
 import structlog
+from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.utils import import_attribute
 
@@ -30,8 +32,34 @@ class ForeignJob(Exception):
     """The job is none of ours; its text quotes nothing of it."""
 
 
+def refuse(**about: object) -> None:
+    """Count and log what is no job."""
+    FOREIGN.inc()
+    log.error("job refused: it can't be read", **about)
+
+
+def is_unreadable(error: Exception) -> bool:
+    """Whether this tells of something in Redis that RQ has not written; a server that is away, or
+    takes no writes, does not.
+    """
+    if isinstance(error, redis.ResponseError):
+        return str(error).startswith("WRONGTYPE")
+    return isinstance(error, ValueError | TypeError | LookupError | AttributeError)
+
+
 class CallJob(Job):
     """A job that runs our function with our arguments, and nothing else."""
+
+    @classmethod
+    def fetch(cls, id: str, connection: Any = None, serializer: Any = None) -> Any:  # noqa: A002
+        """As RQ; one that can't be read is none, where RQ would end the worker."""
+        try:
+            return super().fetch(id, connection, serializer)
+        except Exception as error:
+            if not is_unreadable(error):
+                raise
+            refuse(job_id=id)
+            raise NoSuchJobError from None
 
     def restore(self, raw_data: Any) -> Any:
         """As RQ, but without callbacks, web hooks and dependencies, which ours never has."""

@@ -12,8 +12,9 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client
+from leadline.sync.worker import Worker
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.call_job import JOB, CallJob
+from leadline.workqueue.call_job import FOREIGN, JOB, CallJob
 from leadline.workqueue.keys import JOBS
 
 pytestmark = pytest.mark.usefixtures("in_redis")
@@ -91,3 +92,41 @@ def test_callbacks_and_web_hooks_of_a_job_are_not_called(
     work()
     assert "<CallJob" not in capfd.readouterr().out
     assert FailedJobRegistry(queue=rq_jobs.jobs()).get_job_ids() == []
+
+
+def put_job(job_id: bytes, **fields: bytes) -> None:
+    if fields:
+        for name, value in fields.items():
+            client().hset(b"rq:job:" + job_id, name, value)
+    else:
+        client().set(b"rq:job:" + job_id, b"no hash")
+    client().rpush(f"rq:queue:{JOBS}", job_id)
+
+
+def test_what_is_no_job_ends_no_worker(enqueue: Callable[..., str]) -> None:
+    """RQ's worker would end at each of them, and a cluster soon waits before it restarts it."""
+    put_job(b"no-hash")
+    put_job(b"no-job", data=b"\xff\x00", created_at=b"never", status=b"zap", timeout=b"x")
+    put_job(b"\xff\xfe", data=b"x")
+    enqueue([JOB, None, [], {"portal": "main"}])
+    refused = sum(one.value for one in FOREIGN.collect().samples)
+    ran = Worker(
+        [rq_jobs.jobs()], connection=client(), serializer=JSONSerializer, job_class=CallJob
+    )
+    assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
+    assert sum(one.value for one in FOREIGN.collect().samples) == refused + 3
+
+
+@pytest.mark.parametrize("registry", ["wip", "finished", "failed", "deferred", "scheduled"])
+def test_what_is_no_name_in_a_registry_ends_no_worker(
+    enqueue: Callable[..., str], registry: str
+) -> None:
+    for name in (b"\xff\xfe", b"no-hash", b"a:b:c"):
+        client().zadd(f"rq:{registry}:{JOBS}", {name: 1})
+    client().set("rq:job:no-hash", "no hash")
+    client().rpush(f"rq:queue:{JOBS}:intermediate", b"\xff\xfe", "no-hash")
+    enqueue([JOB, None, [], {"portal": "main"}])
+    ran = Worker(
+        [rq_jobs.jobs()], connection=client(), serializer=JSONSerializer, job_class=CallJob
+    )
+    assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
