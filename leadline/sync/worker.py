@@ -122,8 +122,8 @@ def alarm(
             portal_session.presence().report(worker)
             reported.beat()
             work_queue().remembers_since_ms()
-            rq_jobs.trim_history()
             wait_s = min(wait_s, _look())
+            rq_jobs.trim_history()  # the last, as what it reads may be somebody else's
         except (QueueDown, redis.RedisError):
             logger.warning("alarm can't reach Redis")
         except Exception:  # the edge of the thread: without it no retry is punctual any more

@@ -1,6 +1,7 @@
 """Whoever can write to Redis runs no code in a worker: it takes our jobs and no others."""
 
 import json
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,13 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client
+from leadline.runtime.serving.health import Pulse
+from leadline.sync import worker
 from leadline.sync.worker import Worker
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.call_job import FOREIGN, JOB, CallJob
 from leadline.workqueue.keys import JOBS
+from tests.integration.test_calls import put as put_user
 
 pytestmark = pytest.mark.usefixtures("in_redis")
 
@@ -37,10 +41,10 @@ def enqueue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 def work() -> None:
     """A worker as ours is made, until the queue is empty."""
-    worker = SimpleWorker(
+    made = SimpleWorker(
         [rq_jobs.jobs()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
-    worker.work(burst=True, logging_level="CRITICAL")
+    made.work(burst=True, logging_level="CRITICAL")
 
 
 FORGED: list[list[Any]] = [
@@ -130,3 +134,21 @@ def test_what_is_no_name_in_a_registry_ends_no_worker(
         [rq_jobs.jobs()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
     assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
+
+
+def test_what_is_no_name_in_a_registry_delays_no_retry(
+    monkeypatch: pytest.MonkeyPatch, webhook_url: str
+) -> None:
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    client().zadd(f"rq:finished:{JOBS}", {b"\xff\xfe": 2**40})
+    put_user(1, 1)
+    woken, stop = threading.Event(), threading.Event()
+    monkeypatch.setattr(rq_jobs, "wake", woken.set)
+    monkeypatch.setattr(rq_jobs, "TRIM_EVERY_MS", 1)
+    pulses = (Pulse(60.0), Pulse(60.0))
+    about = ("worker", stop, *pulses, worker.GivenWebhook())
+    alarm = threading.Thread(target=worker.alarm, args=about, daemon=True)
+    alarm.start()
+    assert woken.wait(5), "the user that is due is looked after"
+    stop.set()
+    alarm.join(5)
