@@ -32,6 +32,8 @@ BATCHES = metrics.Histogram(
 #: Longer than any function's own time-outs together, shorter than a gateway's 60 s.
 TIMEOUT = urllib3.Timeout(connect=3.0, read=50.0)
 REASON_MAX = 500
+#: Bytes of an answer that are read; a problem document has 8 kB at most.
+ANSWER_MAX = 64 * 1024
 #: 401 and 403 are about our own key: the message may be served once that is put right.
 _TRY_AGAIN_BELOW_500 = frozenset({401, 403, 408, 425, 429})
 #: A comma, and a trace of our own where the message has none.
@@ -105,8 +107,11 @@ class Courier:
         began = time.monotonic()
         try:
             answer = self._pool.request(
-                "POST", self._url, body=body, headers=headers, redirect=False
+                "POST", self._url, body=body, headers=headers, redirect=False, preload_content=False
             )
+            text = answer.read(ANSWER_MAX)
+            # What is read to its end has given its connection back; of any other no more is read.
+            answer.close()
         except urllib3.exceptions.HTTPError as error:
             return Verdict(is_served=False, reason=f"no answer: {type(error).__name__}")
         finally:
@@ -114,7 +119,7 @@ class Courier:
         if 200 <= answer.status < 300:
             return SERVED
         is_passing = answer.status >= 500 or answer.status in _TRY_AGAIN_BELOW_500
-        return Verdict(is_served=False, is_final=not is_passing, reason=_reason(answer))
+        return Verdict(is_served=False, is_final=not is_passing, reason=_reason(answer, text))
 
 
 def _is_too_long(message: Received) -> bool:
@@ -144,10 +149,10 @@ def _error(verdict: Verdict) -> str:
     return "" if verdict.is_served else verdict.name
 
 
-def _reason(answer: urllib3.BaseHTTPResponse) -> str:
+def _reason(answer: urllib3.BaseHTTPResponse, text: bytes) -> str:
     """The `detail` of a problem document, else the status."""
     try:
-        detail = answer.json().get("detail")
+        detail = orjson.loads(text).get("detail")
     except (ValueError, AttributeError):
         detail = None
     return readable(f"{answer.status} {detail or answer.reason}", REASON_MAX)

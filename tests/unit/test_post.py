@@ -1,5 +1,10 @@
 """What is too long is refused before anybody reads it."""
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from unittest.mock import Mock
 
@@ -7,7 +12,7 @@ import pika
 import pytest
 
 from leadline.connector import envelope
-from leadline.connector.message import Received
+from leadline.connector.message import Received, Verdict
 from leadline.connector.post import Courier
 from leadline.settings import settings
 
@@ -31,3 +36,41 @@ def test_a_message_over_the_limit_is_not_parsed(monkeypatch: pytest.MonkeyPatch)
     verdict = courier.deliver(messages[0])
     assert verdict.is_final
     assert str(limit) in verdict.reason
+
+
+@pytest.fixture
+def endless() -> Iterator[str]:
+    """The address of a function whose answer has no end."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(422)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"x" * 64 * 1024)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_answer_without_end_is_a_verdict_too(endless: str) -> None:
+    """One function that is taken over must not take the messages of all others along."""
+    answered: Future[Verdict] = Future()
+    courier = Courier("bitrix_queue", endless, 1)
+
+    def deliver() -> None:
+        answered.set_result(courier.deliver(received(b"{}")))
+
+    threading.Thread(target=deliver, daemon=True).start()
+    verdict = answered.result(10)
+    assert verdict.is_final
+    assert verdict.reason == "422 Unprocessable Entity"
