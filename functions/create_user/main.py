@@ -6,13 +6,13 @@ from flask import Request
 from leadline.api import write_headers
 from leadline.api.paths import at_root
 from leadline.ledger import accept
-from leadline.runtime.concurrency.greenlets import by_turns
+from leadline.runtime.concurrency.greenlets import cooperative
 from leadline.runtime.http.endpoint import Answer, endpoint, parse
 from leadline.users.model import NewUser
 
 
 @functions_framework.http
-@by_turns
+@cooperative
 @endpoint("POST")
 def create_user(request: Request) -> Answer:
     """201 with the user and its place."""

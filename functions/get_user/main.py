@@ -4,14 +4,14 @@ import functions_framework
 from flask import Request
 
 from leadline.api.paths import user_id
-from leadline.runtime.concurrency.greenlets import by_turns
+from leadline.runtime.concurrency.greenlets import cooperative
 from leadline.runtime.http.endpoint import Answer, answer, endpoint
 from leadline.users import queries
 from leadline.users.model import UserId
 
 
 @functions_framework.http
-@by_turns
+@cooperative
 @endpoint("GET", "HEAD")
 def get_user(request: Request) -> Answer:
     """200 with the user and its `sync` block."""

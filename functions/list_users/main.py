@@ -4,13 +4,13 @@ import functions_framework
 from flask import Request
 
 from leadline.api.paths import at_root
-from leadline.runtime.concurrency.greenlets import by_turns
+from leadline.runtime.concurrency.greenlets import cooperative
 from leadline.runtime.http.endpoint import Answer, answer, endpoint, parse_query
 from leadline.users import queries
 
 
 @functions_framework.http
-@by_turns
+@cooperative
 @endpoint("GET", "HEAD")
 def list_users(request: Request) -> Answer:
     """200 with `items` and the key of the `next` page."""

@@ -6,13 +6,13 @@ from flask import Request
 from leadline.api import write_headers
 from leadline.api.paths import user_id
 from leadline.ledger import accept
-from leadline.runtime.concurrency.greenlets import by_turns
+from leadline.runtime.concurrency.greenlets import cooperative
 from leadline.runtime.http.endpoint import Answer, endpoint, parse
 from leadline.users.model import Move, UserId
 
 
 @functions_framework.http
-@by_turns
+@cooperative
 @endpoint("POST")
 def move_user(request: Request) -> Answer:
     """200 with the user; 404 and 412 as the path and If-Match say."""

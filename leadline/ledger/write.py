@@ -19,7 +19,7 @@ from leadline.errors import (
 )
 from leadline.ledger import write_sql
 from leadline.ledger.event import Accepted, Event, Repeat, event_of
-from leadline.runtime.concurrency.group_commit import Together
+from leadline.runtime.concurrency.group_commit import GroupCommit
 from leadline.runtime.postgres.installation import guarded
 from leadline.runtime.postgres.pool import (
     UNIQUE_VIOLATION,
@@ -104,15 +104,15 @@ def _together(sql: str, writes: Sequence[_Write]) -> list[Event | None]:
     return [events.get(str(write["event_id"])) for write in writes]
 
 
-_creates = Together(partial(_together, write_sql.CREATE), at_most=write_sql.AT_MOST)
-_changes = Together(partial(_together, write_sql.CHANGE_AT_ONCE), at_most=write_sql.AT_MOST)
+_creates = GroupCommit(partial(_together, write_sql.CREATE), at_most=write_sql.AT_MOST)
+_changes = GroupCommit(partial(_together, write_sql.CHANGE_AT_ONCE), at_most=write_sql.AT_MOST)
 
 
 def _with_others(
-    together: Together[_Write, Event | None], alone: str, write: _Write
+    together: GroupCommit[_Write, Event | None], alone: str, write: _Write
 ) -> Accepted | None:
     """Write with all who write just now, else `alone`; None where there was no row to write."""
-    event = together.ask(write) or next(iter(_run(alone, [write]).values()), None)
+    event = together.submit(write) or next(iter(_run(alone, [write]).values()), None)
     return Accepted(event, is_new=True) if event else None
 
 

@@ -40,7 +40,7 @@ async def responds(session: aiohttp.ClientSession, url: str) -> None:
 
 def postgres_works(url: str) -> None:
     """SELECT 1 on a connection of its own."""
-    session = Session(connect_options(url), by_turns=False, timeout_s=_STEP_S)
+    session = Session(connect_options(url), cooperative=False, timeout_s=_STEP_S)
     try:
         session.run("SELECT 1", {})
     finally:

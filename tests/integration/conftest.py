@@ -177,19 +177,19 @@ def free_port() -> Callable[[], int]:
     return find
 
 
-class ByTurns(pool.Database):
-    """A database whose statements run in turns."""
+class GreenletDatabase(pool.Database):
+    """A database whose statements run in greenlets."""
 
     def run(self, sql: str, **params: object) -> list[pool.Row]:
         """As `Database.run`."""
-        return asyncio.run(greenlets.take(lambda: pool.Database.run(self, sql, **params)))
+        return asyncio.run(greenlets.spawn(lambda: pool.Database.run(self, sql, **params)))
 
 
-def by_turns(times: int, work: Callable[[int], Result]) -> list[Result]:
-    """The results of so many requests that go by turns, as a function serves them."""
+def in_greenlets(times: int, work: Callable[[int], Result]) -> list[Result]:
+    """The results of `work(0)`, `work(1)`, … run in concurrent greenlets, as a function does."""
 
     async def all_of_them() -> list[Result]:
-        return await asyncio.gather(*(greenlets.take(partial(work, one)) for one in range(times)))
+        return await asyncio.gather(*(greenlets.spawn(partial(work, one)) for one in range(times)))
 
     return asyncio.run(all_of_them())
 

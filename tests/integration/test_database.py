@@ -16,7 +16,7 @@ from leadline.runtime.concurrency import greenlets
 from leadline.runtime.postgres import connection
 from leadline.runtime.postgres.migrate import MIGRATIONS, migrate, newest
 from leadline.runtime.postgres.pool import Database, StatementError
-from tests.integration.conftest import ByTurns, by_turns
+from tests.integration.conftest import GreenletDatabase, in_greenlets
 from tests.servers import PrivateServer, eventually, private
 
 
@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     server.stop()
 
 
-@pytest.fixture(params=[Database, ByTurns])
+@pytest.fixture(params=[Database, GreenletDatabase])
 def db(server: PrivateServer, request: pytest.FixtureRequest) -> Iterator[Database]:
     made: Database = request.param(server.url)
     yield made
@@ -165,12 +165,12 @@ def test_a_slow_statement_is_ended_and_the_connection_serves_on(
     db.close()
 
 
-def test_turns_wait_for_postgres_at_the_same_time_each_with_its_own_connection(
+def test_greenlets_wait_for_postgres_concurrently_each_with_its_own_connection(
     server: PrivateServer,
 ) -> None:
     db = Database(server.url)
     sql = "SELECT pg_backend_pid() AS pid, CAST(:number AS int) AS number FROM pg_sleep(0.05)"
-    found = by_turns(3 * greenlets.THREADS, lambda number: db.run(sql, number=number)[0])
+    found = in_greenlets(3 * greenlets.THREADS, lambda number: db.run(sql, number=number)[0])
     assert [row["number"] for row in found] == list(range(3 * greenlets.THREADS))
     assert 1 < len({row["pid"] for row in found}) <= greenlets.THREADS
     db.close()

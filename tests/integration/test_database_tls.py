@@ -12,7 +12,7 @@ from leadline.runtime.postgres import connection
 from leadline.runtime.postgres.migrate import migrate
 from leadline.runtime.postgres.pool import Database
 from local.runner import unprivileged
-from tests.integration.conftest import ByTurns
+from tests.integration.conftest import GreenletDatabase
 from tests.servers import PrivateServer, eventually, private
 
 ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
@@ -55,7 +55,7 @@ def url(server: PrivateServer, host: str = "127.0.0.1", **query: object) -> str:
 
 def is_encrypted(address: str) -> bool:
     found = set()
-    for kind in (Database, ByTurns):
+    for kind in (Database, GreenletDatabase):
         database = kind(address)
         try:
             found.add(bool(database.run(ENCRYPTED)[0]["ssl"]))
@@ -79,7 +79,7 @@ def test_require_encrypts_whatever_the_certificate(server: PrivateServer, roots:
 
 def test_a_long_answer_arrives_whole_in_a_turn(server: PrivateServer, roots: Path) -> None:
     assert roots.exists()
-    database = ByTurns(url(server, sslmode="require"))
+    database = GreenletDatabase(url(server, sslmode="require"))
     rows = database.run("SELECT repeat('x', 1000) AS text FROM generate_series(1, 1000)")
     assert rows == [{"text": "x" * 1000}] * 1000
     database.close()

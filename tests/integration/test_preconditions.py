@@ -14,7 +14,7 @@ from leadline.errors import VersionMismatch
 from leadline.ledger import write
 from leadline.ledger.event import Repeat
 from leadline.users.model import Changes, NewUser, UserId
-from tests.integration.conftest import by_turns, rows
+from tests.integration.conftest import in_greenlets, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -47,7 +47,7 @@ def write_if(user: UserId, expected: int | None, name: str, *, has_key: bool = F
 
 def at_once(writes: Sequence[Callable[[], Write]]) -> list[Write]:
     """The answers of requests that arrive in the same moment, in this order."""
-    return by_turns(len(writes), lambda number: writes[number]())
+    return in_greenlets(len(writes), lambda number: writes[number]())
 
 
 def stale(writes: Iterable[Write]) -> list[Write]:
@@ -115,7 +115,7 @@ def race(seed: int, users: Sequence[UserId]) -> list[Write]:
             name = f"{seed}-{round_}-{number}"
             return write_if(user, expected, name, has_key=dice.random() < 0.2)
 
-        answers += by_turns(12, attempt)
+        answers += in_greenlets(12, attempt)
     return answers
 
 

@@ -214,7 +214,7 @@ def test_close_sends_what_turns_have_offered_though_their_loop_runs_no_more(amqp
 
     async def offer_all() -> None:
         for number in range(300):
-            await greenlets.take(partial(publisher.offer, message(number), outcomes.append))
+            await greenlets.spawn(partial(publisher.offer, message(number), outcomes.append))
 
     with asyncio.Runner() as runner:
         runner.run(offer_all())

@@ -17,7 +17,7 @@ from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.postgres.pool import Database, StatementError, database
 from leadline.users.model import Changes, Move, NewUser, UserId
 from local.sandbox.waiting import eventually
-from tests.integration.conftest import by_turns, in_threads, rows
+from tests.integration.conftest import in_greenlets, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -205,7 +205,7 @@ def test_writers_that_come_together_share_a_statement_and_get_their_own_user(
 
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, "LOCK TABLE users IN SHARE MODE"):
-            answers = pool.submit(by_turns, 20, one)
+            answers = pool.submit(in_greenlets, 20, one)
             eventually(one_waits, 10, "the first waits for the table")
         told = dict(answers.result(30))
     assert statements.count(CREATE) < 20
@@ -228,14 +228,14 @@ def test_a_write_that_postgres_refuses_harms_none_that_came_with_it() -> None:
     for _ in range(5):
         rows("UPDATE users SET version = 1")
         rows("DELETE FROM events WHERE version > 1")
-        assert by_turns(8, one) == [1, 2, 2, 2, 1, 2, 2, 2]
+        assert in_greenlets(8, one) == [1, 2, 2, 2, 1, 2, 2, 2]
 
 
 def test_who_waits_for_a_row_holds_up_nobody_else(in_postgres: str) -> None:
     held, free = create().user.id, create().user.id
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, f"SELECT FROM users WHERE id = {held} FOR UPDATE"):
-            waiting = pool.submit(by_turns, 1, lambda _: move(held, "JUNK").version)
+            waiting = pool.submit(in_greenlets, 1, lambda _: move(held, "JUNK").version)
             eventually(one_waits, 10, "one waits for the row")
             assert move(free, "JUNK").version == 2
             assert not waiting.done()

@@ -121,7 +121,7 @@ def precondition_is_of_the_user() -> None:
         return [events.get(str(one["event_id"])) for one in writes]
 
     group: Any = write._changes
-    group._serve = together
+    group._flush = together
 
 
 def tls_breaks_before_the_request() -> None:

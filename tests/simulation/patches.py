@@ -332,7 +332,7 @@ def _servers(modules: list[ModuleType]) -> None:
         return build(entries)
 
     _set(batch_request, "build", noted)
-    _set(greenlets, "is_turn", lambda: False)
+    _set(greenlets, "in_greenlet", lambda: False)
     _everywhere(modules, pool.database, lambda: active().postgres)
     _everywhere(modules, leadline_redis.client, lambda: active().client)
     _everywhere(modules, outbox.publisher, _publisher)
@@ -353,7 +353,7 @@ def _servers(modules: list[ModuleType]) -> None:
     _set(retention, "run", lambda _until: 0)
     for name in ("_creates", "_changes"):
         group: Any = getattr(write, name)
-        _set(write, name, _Together(group._serve, group._at_most))
+        _set(write, name, _GroupCommit(group._flush, group._at_most))
 
 
 def _set(module: ModuleType, name: str, new: object) -> None:
@@ -380,14 +380,14 @@ def _outbox() -> Any:
     return memory["outbox"]
 
 
-class _Together:
-    """Group commit: who writes while others are being served shares the next statement."""
+class _GroupCommit:
+    """Group commit: writes that arrive while one is in flight share the next statement."""
 
     def __init__(self, serve: Callable[[list[Any]], list[Any]], at_most: int) -> None:
         self._serve = serve
         self._at_most = at_most
 
-    def ask(self, ask: Any) -> Any:
+    def submit(self, ask: Any) -> Any:
         place = world()
         memory = place.process.memory
         group = memory.setdefault((self, "group"), _Group(place))

@@ -1,1 +1,1 @@
-"""How requests share a process: greenlets on one loop, and statements that share a commit."""
+"""Concurrency within a process: greenlets on one event loop, and group commit."""

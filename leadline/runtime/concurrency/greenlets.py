@@ -1,9 +1,9 @@
-"""Requests by turns on one thread: one that waits gives way to the others.
+"""Runs each request in a greenlet on the event loop; I/O waits yield to other requests.
 
-Threads of one interpreter get in each other's way: with eight of them under load each request cost
-eight changes of thread (measured). So a request is a greenlet on the thread of the server's loop,
-and reads from top to bottom as before. Where it waits, it says so here; outside of a turn, as in a
-command or a worker, the same calls simply block.
+Threads of one interpreter contend for it: with eight of them under load, each request cost eight
+thread switches (measured). So a request runs as a greenlet on the thread of the server's loop, and
+its code still reads from top to bottom. Every wait goes through this module. Outside of a greenlet,
+as in a command or a worker, the same calls simply block.
 """
 
 import asyncio
@@ -22,129 +22,130 @@ from greenlet import getcurrent, greenlet
 
 T = TypeVar("T")
 
-#: How many requests of a process may be at what they wait for; each may hold a connection.
+#: How many requests of a process may wait for I/O at once; each may hold a connection.
 THREADS = int(os.environ.get("THREADS", "8"))
 
-#: So many turns are kept for the next requests.
-AT_REST = 64
+#: How many idle greenlets each thread keeps for the next requests.
+IDLE_GREENLETS = 64
 
 
-def by_turns(door: T) -> T:
-    """Mark a door that waits nowhere but here, so that its requests may go by turns."""
-    door.goes_by_turns = True  # type: ignore[attr-defined]
-    return door
+def cooperative(handler: T) -> T:
+    """Mark a handler that waits only through this module: its requests may run in greenlets."""
+    handler.is_cooperative = True  # type: ignore[attr-defined]
+    return handler
 
 
-def goes_by_turns(door: object) -> bool:
-    """Whether this door is marked so."""
-    return getattr(door, "goes_by_turns", False)
+def is_cooperative(handler: object) -> bool:
+    """Whether this handler is marked as cooperative."""
+    return getattr(handler, "is_cooperative", False)
 
 
-async def take(request: Callable[[], T]) -> T:
-    """What this request comes to, by turns with others; raises what it raises."""
-    turn = _resting.turns.pop() if _resting.turns else greenlet(_serve)
-    came_to: Any = turn.switch(request)
-    while type(came_to) is not _End:
+async def spawn(request: Callable[[], T]) -> T:
+    """Run this request in a greenlet; return its result, or raise its error."""
+    worker = _idle.greenlets.pop() if _idle.greenlets else greenlet(_run_requests)
+    # Until it completes, the request yields the futures that it waits for.
+    yielded: Any = worker.switch(request)
+    while type(yielded) is not _Completion:
         try:
-            found = await came_to
-        except BaseException as error:  # noqa: BLE001 - the request's own affair, cancelled or not
-            came_to = turn.throw(error)
+            result = await yielded
+        except BaseException as error:  # noqa: BLE001 - for the request, a cancellation too
+            yielded = worker.throw(error)
         else:
-            came_to = turn.switch(found)
-    if len(_resting.turns) < AT_REST:
-        _resting.turns.append(turn)
-    result, failure = came_to.result, came_to.error
-    came_to.result = came_to.error = None  # a turn at rest keeps nothing
+            yielded = worker.switch(result)
+    if len(_idle.greenlets) < IDLE_GREENLETS:
+        _idle.greenlets.append(worker)
+    returned, failure = yielded.result, yielded.error
+    yielded.result = yielded.error = None  # an idle greenlet must not keep a response alive
     if failure is not None:
         raise failure
-    return cast("T", result)
+    return cast("T", returned)
 
 
 @dataclass(slots=True)
-class _End:
-    """How a request ended."""
+class _Completion:
+    """The result or the error of a request."""
 
     result: Any = None
     error: Exception | None = None
 
 
-def _serve(request: Callable[[], Any] | None) -> None:
-    """One request after the other; between two of them the turn rests."""
+def _run_requests(request: Callable[[], Any] | None) -> None:
+    """Run one request after another; between two of them the greenlet is idle."""
     while request is not None:
         try:
-            end = _End(Context().run(request))
-        except Exception as error:  # noqa: BLE001 - the request's own affair
-            end = _End(error=error)
+            completion = _Completion(Context().run(request))
+        except Exception as error:  # noqa: BLE001 - raised by `spawn`
+            completion = _Completion(error=error)
         request = None  # a body may be large
-        request = getcurrent().parent.switch(end)
+        request = getcurrent().parent.switch(completion)
 
 
-class _Resting(threading.local):
-    """Turns that have no request just now, of this thread: making one costs three system calls."""
+class _IdleGreenlets(threading.local):
+    """Idle greenlets of this thread: creating one costs three system calls."""
 
     def __init__(self) -> None:
-        self.turns: list[greenlet] = []
+        self.greenlets: list[greenlet] = []
 
 
-_resting = _Resting()
+_idle = _IdleGreenlets()
 
 
-def is_turn() -> bool:
-    """Whether this is a turn: whatever blocks here holds up every other request."""
+def in_greenlet() -> bool:
+    """Whether the caller runs in a greenlet, where blocking would stop every other request."""
     return getcurrent().parent is not None
 
 
-def wait(future: asyncio.Future[T]) -> T:
-    """The result of this future of the loop, in a turn; raises what it raises."""
-    found: T = getcurrent().parent.switch(future)
-    return found
+def await_(future: asyncio.Future[T]) -> T:
+    """In a greenlet, wait for a future of the loop; return its result, or raise its error."""
+    result: T = getcurrent().parent.switch(future)
+    return result
 
 
-def aside(blocking: Callable[[], T]) -> T:
-    """What this call returns or raises; in a turn it runs on a thread, and others go on."""
-    if not is_turn():
+def run_in_thread(blocking: Callable[[], T]) -> T:
+    """Run a blocking call, in a greenlet on a thread of the pool; return its result."""
+    if not in_greenlet():
         return blocking()
-    return wait(asyncio.get_running_loop().run_in_executor(_threads(), blocking))
+    return await_(asyncio.get_running_loop().run_in_executor(_thread_pool(), blocking))
 
 
 def wait_readable(connection: socket.socket, timeout_s: float) -> None:
-    """In a turn, let others go on until there is something to read.
+    """In a greenlet, wait until there is something to read.
 
     Raises:
-        TimeoutError: nothing came in this time.
+        TimeoutError: nothing arrived in time.
     """
     loop = asyncio.get_running_loop()
-    _wait_within(timeout_s, connection.fileno(), loop.add_reader, loop.remove_reader)
+    _wait_ready(timeout_s, connection.fileno(), loop.add_reader, loop.remove_reader)
 
 
 def wait_writable(connection: socket.socket, timeout_s: float) -> None:
-    """In a turn, let others go on until there is room to write.
+    """In a greenlet, wait until there is room to write.
 
     Raises:
-        TimeoutError: there was none in this time.
+        TimeoutError: there was none in time.
     """
     loop = asyncio.get_running_loop()
-    _wait_within(timeout_s, connection.fileno(), loop.add_writer, loop.remove_writer)
+    _wait_ready(timeout_s, connection.fileno(), loop.add_writer, loop.remove_writer)
 
 
-def _wait_within(
-    timeout_s: float, number: int, add: Callable[..., object], remove: Callable[[int], object]
+def _wait_ready(
+    timeout_s: float, fileno: int, add: Callable[..., object], remove: Callable[[int], object]
 ) -> None:
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
-    add(number, settle, ready)
-    late = loop.call_later(timeout_s, settle, ready, None, TimeoutError())
+    add(fileno, resolve, ready)
+    timeout = loop.call_later(timeout_s, resolve, ready, None, TimeoutError())
     try:
-        wait(ready)
+        await_(ready)
     finally:
-        remove(number)
-        late.cancel()
+        remove(fileno)
+        timeout.cancel()
 
 
-def settle(
+def resolve(
     future: asyncio.Future[Any], result: object = None, error: BaseException | None = None
 ) -> bool:
-    """End this future so; False where it has ended already, as one whose request was cancelled."""
+    """Complete this future; False if it is done already, as after a cancelled request."""
     if future.done():
         return False
     if error is not None:
@@ -154,33 +155,37 @@ def settle(
     return True
 
 
-class Seats:
-    """As many turns at a time, the others in order after them; outside of a turn nobody waits."""
+class Semaphore:
+    """Lets `limit` greenlets in at a time, the others in order of arrival.
 
-    def __init__(self, seats: int) -> None:
-        self._free = seats  # all of it is touched on the loop's thread only
+    Outside of a greenlet it has no effect.
+    """
+
+    def __init__(self, limit: int) -> None:
+        # Both are used on the loop's thread only.
+        self._free = limit
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def __enter__(self) -> None:
-        if not is_turn():
+        if not in_greenlet():
             return
         if self._free:
             self._free -= 1
             return
-        seat: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(seat)
-        wait(seat)
+        admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(admitted)
+        await_(admitted)
 
     def __exit__(self, *_: object) -> None:
-        if not is_turn():
+        if not in_greenlet():
             return
         while self._waiting:
-            if settle(self._waiting.popleft()):
+            if resolve(self._waiting.popleft()):
                 return
         self._free += 1
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
-    """This process's threads for what blocks."""
-    return ThreadPoolExecutor(THREADS, "aside")
+def _thread_pool() -> ThreadPoolExecutor:
+    """This process's threads for blocking calls."""
+    return ThreadPoolExecutor(THREADS, "blocking")

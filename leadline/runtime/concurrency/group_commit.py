@@ -7,70 +7,74 @@ from typing import Generic, TypeVar
 
 from leadline.runtime.concurrency import greenlets
 
-Ask = TypeVar("Ask")
-Answer = TypeVar("Answer")
+Request = TypeVar("Request")
+Result = TypeVar("Result")
 
-#: How long after the last group a group may wait for company. Each group has its own costs, and a
-#: larger one divides them among more. A request lingers only where the last group was of several:
-#: one client alone, which asks again as soon as it has its answer, never waits.
+#: Linger: how long after the last flush a group waits for more requests. Each statement has a fixed
+#: cost, which a larger group shares. A request lingers only if the last group had several members:
+#: a single client, which sends its next request after each response, never waits.
 LINGER_S = 0.003
 
-_Group = list[tuple[Ask, asyncio.Future[Answer]]]
+_Group = list[tuple[Request, asyncio.Future[Result]]]
 
 
-class Together(Generic[Ask, Answer]):
-    """Serves what turns ask for at the same time in one go; who comes alone waits for nothing.
+class GroupCommit(Generic[Request, Result]):
+    """Runs the requests of concurrent greenlets in groups, one group at a time.
 
-    `serve` gives an answer for each ask, in order; it runs in a turn of its own, one group after
-    the other. Outside of a turn each ask is served by itself.
+    `flush` takes up to `at_most` requests and returns a result for each, in order; it runs in a
+    greenlet of its own. Outside of a greenlet each request is a group by itself.
     """
 
-    def __init__(self, serve: Callable[[Sequence[Ask]], Sequence[Answer]], *, at_most: int) -> None:
-        self._serve = serve
+    def __init__(
+        self, flush: Callable[[Sequence[Request]], Sequence[Result]], *, at_most: int
+    ) -> None:
+        self._flush = flush
         self._at_most = at_most
-        # All of it is touched on the loop's thread only.
-        self._waiting: _Group[Ask, Answer] = []
-        self._is_busy = False
-        self._went_at = float("-inf")
-        self._had_company = False
+        # All of this is used on the loop's thread only.
+        self._waiting: _Group[Request, Result] = []
+        self._is_flushing = False
+        self._last_flush_at = float("-inf")
+        self._last_had_several = False
 
-    def ask(self, ask: Ask) -> Answer:
-        """The answer to this ask; what `serve` raises is raised for all whom it served."""
-        if not greenlets.is_turn():
-            return self._serve([ask])[0]
+    def submit(self, request: Request) -> Result:
+        """The result of this request; an error of `flush` is raised for each of its group."""
+        if not greenlets.in_greenlet():
+            return self._flush([request])[0]
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((ask, answer))
-        if not self._is_busy:
-            self._is_busy = True
-            loop.call_soon(self._gather)  # whose turn is in the same round of the loop comes along
-        return greenlets.wait(answer)
+        result: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((request, result))
+        if not self._is_flushing:
+            self._is_flushing = True
+            loop.call_soon(self._schedule)  # requests of the same loop iteration join the group
+        return greenlets.await_(result)
 
-    def _gather(self) -> None:
-        """Have those who wait served: now, or when others had time to come along."""
+    def _schedule(self) -> None:
+        """Start the next group now, or after the linger."""
         loop = asyncio.get_running_loop()
-        wait_s = self._went_at + LINGER_S - loop.time()
-        if wait_s > 0 and (self._had_company or len(self._waiting) > 1):
-            loop.call_later(wait_s, self._go)
+        wait_s = self._last_flush_at + LINGER_S - loop.time()
+        if wait_s > 0 and (self._last_had_several or len(self._waiting) > 1):
+            loop.call_later(wait_s, self._start)
         else:
-            self._go()
+            self._start()
 
-    def _go(self) -> None:
-        """Serve those who wait, in order of arrival."""
+    def _start(self) -> None:
+        """Flush the waiting requests, in order of arrival."""
         loop = asyncio.get_running_loop()
-        self._went_at = loop.time()
+        self._last_flush_at = loop.time()
         group, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
-        self._had_company = len(group) > 1
-        asks = [ask for ask, _ in group]
-        served = loop.create_task(greenlets.take(lambda: self._serve(asks)))
-        served.add_done_callback(partial(self._served, group))
+        self._last_had_several = len(group) > 1
+        requests = [request for request, _ in group]
+        flushed = loop.create_task(greenlets.spawn(lambda: self._flush(requests)))
+        flushed.add_done_callback(partial(self._complete, group))
 
-    def _served(self, group: _Group[Ask, Answer], served: asyncio.Future[Sequence[Answer]]) -> None:
-        # First the next group is sent on its way, then this one goes on while that is being served.
-        self._is_busy = bool(self._waiting)
-        if self._is_busy:
-            self._gather()
-        error = served.exception()
-        answers = served.result() if error is None else [None] * len(group)
-        for (_, future), answer in zip(group, answers, strict=True):
-            greenlets.settle(future, answer, error)
+    def _complete(
+        self, group: _Group[Request, Result], flushed: asyncio.Future[Sequence[Result]]
+    ) -> None:
+        # The next group starts first, so that Postgres works while this one's results are handled.
+        self._is_flushing = bool(self._waiting)
+        if self._is_flushing:
+            self._schedule()
+        error = flushed.exception()
+        results = flushed.result() if error is None else [None] * len(group)
+        for (_, future), result in zip(group, results, strict=True):
+            greenlets.resolve(future, result, error)

@@ -67,11 +67,11 @@ class Session:
     """One connection and the statements prepared on it; for one thread or turn at a time."""
 
     def __init__(
-        self, options: Mapping[str, Any], *, by_turns: bool, timeout_s: float | None = None
+        self, options: Mapping[str, Any], *, cooperative: bool, timeout_s: float | None = None
     ) -> None:
         """Connect; it blocks, and raises what pg8000 does, or OSError.
 
-        `by_turns`: afterwards it is used in turns only, else outside of them. `timeout_s` is for
+        `cooperative`: afterwards it is used in turns only, else outside of them. `timeout_s` is for
         connecting and, outside of turns, for each answer, in place of ours.
         """
         connect_s = timeout_s or CONNECT_TIMEOUT_S
@@ -99,7 +99,7 @@ class Session:
         except BaseException:
             self.close()
             raise
-        self._socket.settimeout(0 if by_turns else timeout_s or _patience_s())
+        self._socket.settimeout(0 if cooperative else timeout_s or _patience_s())
         # pg8000 reads the pattern of a time anew for each value, at ten times the price.
         self._connection.register_in_adapter(_TIMESTAMPTZ_OID, datetime.fromisoformat)
         self._prepared: dict[str, PreparedStatement] = {}

@@ -46,7 +46,7 @@ class Database:
     def __init__(self, address: Address) -> None:
         self._address = address
         connect_options(secrets.now(address))  # what makes no sense is told at once
-        self._seats = greenlets.Seats(greenlets.THREADS)
+        self._seats = greenlets.Semaphore(greenlets.THREADS)
         #: Those for turns and those for threads. The one used last comes first: its statements
         #: are warm, and surplus ones stay at rest.
         self._idle: dict[bool, list[Session]] = {True: [], False: []}
@@ -74,7 +74,7 @@ class Database:
                 idle.pop().close()
 
     def _run(self, sql: str, params: dict[str, object]) -> list[Row]:
-        idle = self._idle[greenlets.is_turn()]
+        idle = self._idle[greenlets.in_greenlet()]
         session = self._session(idle)
         is_usable = False
         try:
@@ -96,13 +96,15 @@ class Database:
             try:
                 session = idle.pop()
             except IndexError:
-                return greenlets.aside(partial(self._connected, by_turns=greenlets.is_turn()))
+                return greenlets.run_in_thread(
+                    partial(self._connected, cooperative=greenlets.in_greenlet())
+                )
             if not session.is_stale():
                 return session
             session.close()
 
-    def _connected(self, *, by_turns: bool) -> Session:
-        return Session(connect_options(secrets.now(self._address)), by_turns=by_turns)
+    def _connected(self, *, cooperative: bool) -> Session:
+        return Session(connect_options(secrets.now(self._address)), cooperative=cooperative)
 
 
 def _told(error: DatabaseError) -> Exception:

@@ -99,7 +99,7 @@ class Publisher:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         """The loop on which we live from now on: that of whose turn it is, else one of our own."""
-        if greenlets.is_turn():
+        if greenlets.in_greenlet():
             self._loop_thread = threading.get_ident()
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._run(), context=self._context)

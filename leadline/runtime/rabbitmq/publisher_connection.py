@@ -202,7 +202,7 @@ class PublisherConnection:
 
     def _hang_up(self) -> None:
         if self._lost is not None:
-            greenlets.settle(self._lost)
+            greenlets.resolve(self._lost)
 
 
 def _declare_auxiliary(queue: Queue, channel: Any) -> None:

@@ -49,10 +49,10 @@ class _Scope(Protocol):
     headers: Any
 
 
-def served(app: App, body_limit: int, *, by_turns: bool) -> Callable[..., Any]:
+def served(app: App, body_limit: int, *, cooperative: bool) -> Callable[..., Any]:
     """The RSGI app that has each request answered by this WSGI app.
 
-    `by_turns`: it blocks nowhere but in `turns`, so that its requests share the loop's thread;
+    `cooperative`: it blocks nowhere but in `turns`, so that its requests share the loop's thread;
     otherwise each is given one. Of a body it is given `body_limit` bytes and one more, which tells
     that there were too many; of one that is not there in time nothing, and TOO_SLOW.
     """
@@ -67,8 +67,8 @@ def served(app: App, body_limit: int, *, by_turns: bool) -> Callable[..., Any]:
             body, environ[TOO_SLOW] = b"", True
         environ["wsgi.input"] = io.BytesIO(body)
         run = partial(_answer, app, environ)
-        if by_turns:
-            status, headers, body = await greenlets.take(run)
+        if cooperative:
+            status, headers, body = await greenlets.spawn(run)
         else:
             loop = asyncio.get_running_loop()
             status, headers, body = await loop.run_in_executor(threads, run)

@@ -195,7 +195,7 @@ def _load(folder: str) -> Callable[..., Any]:
     app = _app(function, _name(Path(folder)))
     cold_start.end()
     return rsgi_bridge.served(
-        app, settings().body_limit, by_turns=greenlets.goes_by_turns(function)
+        app, settings().body_limit, cooperative=greenlets.is_cooperative(function)
     )
 
 

@@ -74,14 +74,14 @@ class _Stdout:
 
     def write(self, line: str) -> None:
         """Write this line, or in a turn hold it."""
-        if greenlets.is_turn():
+        if greenlets.in_greenlet():
             self._held.append(line)
         else:
             sys.stdout.write(line)
 
     def flush(self) -> None:
         """Let what was written leave: at once, or in a turn soon."""
-        if not greenlets.is_turn():
+        if not greenlets.in_greenlet():
             sys.stdout.flush()
         elif len(self._held) == 1:
             asyncio.get_running_loop().call_soon(self._leave)
