@@ -1,47 +1,49 @@
-"""Everything that can go wrong, as one tree: what to catch is read here.
+"""Every error of Leadline, as one tree.
 
 LeadlineError
-├── InvalidRequest            400, 413, 415, 422: the caller must change the request
-├── Unauthorized              401: no key
-├── Forbidden                 403: a wrong key
-│   ├── ExpiredKey            403: a key whose last day is over
-│   └── MissingScope          403: a key that does not open this
+├── InvalidRequest            400, 413, 415, 422: the client must change the request
+├── Unauthorized              401: no key was sent
+├── Forbidden                 403: the key is unknown
+│   ├── ExpiredKey            403: the key has expired
+│   └── MissingScope          403: the key lacks the required scope
 ├── UserNotFound              404
+├── PathNotFound              404: no route
 ├── MethodNotAllowed          405
-├── StillServed               409: the same idempotency key is being served, repeat soon
-├── VersionMismatch           412: somebody was faster
-├── TooManyRequests           429: this key writes too fast, or too many were refused
+├── RequestInProgress         409: the same idempotency key is in use, repeat soon
+├── VersionMismatch           412: the precondition failed
+├── TooManyRequests           429: over the rate limit of this key, or of refused callers
 ├── DependencyDown            503: safe to repeat
-│   ├── DatabaseDown
-│   ├── BrokerDown
+│   ├── DatabaseDown          Postgres
+│   │   └── DatabaseBusy      a lock was not released in time, nothing was written
+│   ├── BrokerDown            RabbitMQ
 │   └── QueueDown             Redis
-├── BadMessage                a message that can never be served: dead letter
-├── BadConfiguration          a setting is missing or senseless: the process does not start
+├── BadMessage                can never be processed: dead letter
+├── BadConfiguration          a setting is missing or invalid: the process does not start
 └── BitrixError
-    ├── Refused               nothing ran: wait, not an attempt
-    │   └── TooLate           by our own choice: the lease might have ended before the call
-    ├── Unavailable           nothing ran: try again
+    ├── Refused               nothing ran: wait, spend no attempt
+    │   └── LeaseTooShort     our own check: the lease could end before the call does
+    ├── Unavailable           nothing ran: retry
     ├── OutcomeUnknown        may have run: look the lead up first
-    ├── RequestRejected       the whole request, by one of its records: try each alone
-    ├── Rejected              this record can never be accepted as it is
-    │   └── LeadGone          the lead is not in the portal any more
-    └── PortalDown            concerns the whole portal: pause everything
+    ├── RequestRejected       one of its records is at fault: send each alone
+    ├── Rejected              this record is invalid: do not retry
+    │   └── LeadGone          the portal has no such lead any more
+    └── PortalDown            concerns the whole portal: open the circuit breaker
 """
 
 from http import HTTPStatus
 
-from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 
 class FieldError(TypedDict):
-    """A field that is missing or invalid, and why; never its value."""
+    """An invalid or missing field and the reason, without its value."""
 
     field: str
     message: str
 
 
 class LeadlineError(Exception):
-    """Something went wrong; the class says what can be done about it."""
+    """An error whose class says how to handle it; the docstring is the default text."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     retry_after_s: int | None = None
@@ -52,7 +54,7 @@ class LeadlineError(Exception):
 
 
 class InvalidRequest(LeadlineError):
-    """The request can't be accepted as it is."""
+    """The request is invalid."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -65,7 +67,7 @@ class InvalidRequest(LeadlineError):
     ) -> None:
         super().__init__(detail)
         self.status = status
-        #: One entry a field.
+        #: One entry per field.
         self.fields = fields or []
 
 
@@ -86,11 +88,11 @@ class ExpiredKey(Forbidden):
 
 
 class MissingScope(Forbidden):
-    """This key does not open this."""
+    """This key lacks the required scope."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"This key does not have the scope `{scope}`.")
-        #: What the key would have to open.
+        #: The required scope.
         self.scope = scope
 
 
@@ -101,13 +103,13 @@ class UserNotFound(LeadlineError):
 
 
 class PathNotFound(LeadlineError):
-    """Nothing lives at this path."""
+    """There is nothing at this path."""
 
     status = HTTPStatus.NOT_FOUND
 
 
 class MethodNotAllowed(LeadlineError):
-    """This path does not serve this method."""
+    """This path does not support this method."""
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
@@ -116,21 +118,21 @@ class MethodNotAllowed(LeadlineError):
         self.allowed = allowed
 
 
-class StillServed(LeadlineError):
-    """A request with this idempotency key is still being served."""
+class RequestInProgress(LeadlineError):
+    """A request with this idempotency key is still in progress."""
 
     status = HTTPStatus.CONFLICT
     retry_after_s = 1
 
 
 class VersionMismatch(LeadlineError):
-    """The user was changed since the version named in If-Match."""
+    """The user has changed since the version in If-Match."""
 
     status = HTTPStatus.PRECONDITION_FAILED
 
 
 class TooManyRequests(LeadlineError):
-    """This key writes too fast."""
+    """This key has exceeded its rate of writes."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
@@ -140,7 +142,7 @@ class TooManyRequests(LeadlineError):
 
 
 class DependencyDown(LeadlineError):
-    """A server that is needed can't be reached; repeating is safe."""
+    """A required server can't be reached; repeating is safe."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after_s = 5
@@ -151,11 +153,11 @@ class DatabaseDown(DependencyDown):
 
 
 class DatabaseBusy(DatabaseDown):
-    """Somebody else holds a row for longer than we wait; nothing was written."""
+    """Another transaction held a lock for too long; nothing was written."""
 
 
 class BrokerDown(DependencyDown):
-    """RabbitMQ can't be reached or did not confirm."""
+    """RabbitMQ can't be reached, or did not confirm."""
 
 
 class QueueDown(DependencyDown):
@@ -163,58 +165,58 @@ class QueueDown(DependencyDown):
 
 
 class BadMessage(LeadlineError):
-    """The message can never be served."""
+    """The message can never be processed."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class BadConfiguration(LeadlineError):
-    """A setting is missing or makes no sense."""
+    """A setting is missing or invalid."""
 
 
 class BitrixError(LeadlineError):
-    """Bitrix24 did not do what it was asked to."""
+    """Bitrix24 did not execute a call."""
 
     def __init__(self, detail: str | None = None, *, code: str = "") -> None:
         super().__init__(detail)
-        #: Bitrix24's own error code, "" where it gave none.
+        #: Bitrix24's own error code; "" if it sent none.
         self.code = code
 
 
 class Refused(BitrixError):
-    """Bitrix24 refused the call before running it."""
+    """Bitrix24 refused the call and ran nothing."""
 
 
-class TooLate(Refused):
-    """The lease may be over before the call would be; nothing was sent."""
+class LeaseTooShort(Refused):
+    """The lease could end before the call does; nothing was sent."""
 
 
 class Unavailable(BitrixError):
-    """Bitrix24 could not be reached, nothing was sent."""
+    """Bitrix24 could not be reached; nothing was sent."""
 
 
 class OutcomeUnknown(BitrixError):
-    """The call may have run or not."""
+    """The call may or may not have run."""
 
     def __init__(
         self, detail: str | None = None, *, code: str = "", may_still_run: bool = False
     ) -> None:
         super().__init__(detail, code=code)
-        #: No answer came from Bitrix24 itself: the portal may be at it for up to 60 s more.
+        #: Bitrix24 itself did not answer: the call may still run for up to 60 s.
         self.may_still_run = may_still_run
 
 
 class RequestRejected(BitrixError):
-    """Bitrix24 did not accept the request as a whole, so no one record is known to be at fault."""
+    """Bitrix24 rejected the whole request; it is unknown which record is at fault."""
 
 
 class Rejected(BitrixError):
-    """Bitrix24 will never accept this record as it is."""
+    """Bitrix24 will not accept this record as it is."""
 
 
 class LeadGone(Rejected):
-    """The lead is not in the portal any more."""
+    """The portal no longer has this lead."""
 
 
 class PortalDown(BitrixError):
-    """The portal serves nobody: webhook, plan or the portal itself."""
+    """The portal rejects every call: invalid webhook, expired plan, or it is gone."""

@@ -1,7 +1,7 @@
-"""What an operator can choose, read once from `LEADLINE_*` environment variables.
+"""An operator's settings, read once from `LEADLINE_*` environment variables.
 
-Addresses with credentials are secrets (see `secrets.py`): `DATABASE_URL`, `AMQP_URL`, `REDIS_URL`,
-`BITRIX_WEBHOOK_URL` and the `API_KEYS`.
+URLs with credentials and the API keys are secrets (`runtime/secrets.py`): `DATABASE_URL`,
+`AMQP_URL`, `REDIS_URL`, `BITRIX_WEBHOOK_URL` and `API_KEYS`.
 """
 
 import os
@@ -12,8 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 PREFIX = "LEADLINE_"
 
-#: What a process talks to.
-Part = Literal["postgres", "rabbitmq", "redis", "bitrix24", "functions", "otlp"]
+#: A server or service that a process connects to.
+Peer = Literal["postgres", "rabbitmq", "redis", "bitrix24", "functions", "otlp"]
 
 _AUTO = BeforeValidator(lambda text: None if text == "auto" else text)
 
@@ -24,62 +24,62 @@ _NAMES = BeforeValidator(
 
 
 class Settings(BaseModel):
-    """Validated at start: a process with a senseless setting does not start."""
+    """Validated at start: a process with an invalid setting does not start."""
 
     model_config = ConfigDict(frozen=True)
 
     auth: Literal["on", "off"] = "on"
-    #: Parts that may be reached without TLS beyond this machine, separated by commas.
-    cleartext: Annotated[frozenset[Part], _NAMES] = frozenset()
+    #: Peers that may be reached without TLS on other machines, separated by commas.
+    cleartext: Annotated[frozenset[Peer], _NAMES] = frozenset()
     log: Literal["json", "console"] = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    #: ISO 3166 code that completes phones without a country code; empty: they are refused.
+    #: ISO 3166 country of phones without a country code; empty: such phones are invalid.
     phone_region: str = ""
 
-    #: Longest body that a function or a message may have, in bytes.
+    #: Maximum size of a request body or a message, in bytes.
     body_limit: int = Field(64 * 1024, ge=1024)
 
-    #: Writes a second that one key may make at each serving process, and how many at once; 0: any.
-    #: By default what a portal takes (2 requests a second of 50), so that no client starves others.
+    #: Rate limit of writes for each key and serving process: per second, and burst; 0: unlimited.
+    #: The default is what a portal accepts (2 requests of 50 a second): no client starves others.
     write_rate_per_s: float = Field(100, ge=0)
     write_burst: int = Field(500, ge=1)
 
     queue_type: Literal["quorum", "classic"] = "quorum"
-    #: Queues that a message may ask to be answered on, separated by commas.
+    #: Queues that a message may name as its `replyQueue`, separated by commas.
     reply_queues: str = "bitrix.responses"
     reply_envelope: Literal["plain", "nestjs"] = "plain"
-    #: How many messages of a queue a connector has in hand; 1 keeps the order of arrival.
+    #: Maximum messages of a queue in flight in a connector; 1 keeps the order of arrival.
     prefetch: int = Field(64, ge=1, le=1000)
-    #: CloudEvents `source` of what we publish.
+    #: CloudEvents `source` of published messages.
     source: str = "/leadline"
 
-    #: How long the publishing function itself has before the relay takes an event over.
+    #: How long a function may take to publish its event before the relay publishes it.
     publish_grace_s: float = Field(5, gt=0)
-    #: First deadline for an answer, and first wait after a failure that may pass; doubles with
-    #: each sending, up to the cap.
+    #: First deadline for a reply, and first back-off after a transient failure; doubles each time
+    #: the event is published, up to the cap.
     resend_after_s: float = Field(60, gt=0)
     resend_cap_s: float = Field(3600, gt=0)
-    #: How long after its first failure a write is tried again by itself; then it stays failed.
+    #: How long after its first failure a write is retried automatically; then it stays failed.
     retry_for_s: float = Field(14 * 86400, ge=0)
-    #: How long the ledger keeps settled events; longer than idempotency keys live (24 hours).
+    #: Retention of settled events; longer than that of idempotency keys (24 hours).
     keep_events_s: float = Field(30 * 86400, ge=2 * 86400)
 
-    #: Names this portal's keys in Redis, so that portals could share one.
+    #: Namespace of this portal's keys in Redis, so that portals could share one server.
     portal: str = Field("main", pattern=r"^[a-z0-9-]{1,32}$")
-    #: What our leads bear as ORIGINATOR_ID; None (`auto`): the database has it.
+    #: ORIGINATOR_ID of our leads; None (`auto`): the one stored in the database.
     originator_id: Annotated[str | None, _AUTO] = Field(None, min_length=1, max_length=255)
     #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.
     rate_per_s: float = Field(2, ge=0)
     burst: int = Field(50, ge=3)
-    #: Execution time that a method may use in ten minutes (same page).
+    #: Operating budget of a method in ten minutes (same page).
     operating_limit_s: float = Field(480, gt=0)
-    #: How long the portal lets one request run before its gateway cuts it off (same page).
+    #: After how long the portal's gateway aborts a request (same page).
     request_limit_s: float = Field(60, ge=1)
 
     @property
     def allowed_reply_queues(self) -> frozenset[str]:
-        """The allow-list as a set."""
+        """The allow-list of reply queues."""
         return frozenset(name.strip() for name in self.reply_queues.split(",") if name.strip())
 
 
@@ -88,7 +88,7 @@ def settings() -> Settings:
     """The settings of this process.
 
     Raises:
-        pydantic.ValidationError: a variable makes no sense.
+        pydantic.ValidationError: a variable is invalid.
     """
     given = {
         name.removeprefix(PREFIX).lower(): text

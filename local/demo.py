@@ -94,7 +94,7 @@ class Demo:
 
 def _key() -> str | None:
     """A key that may read and write, if one stands in plain text where this system's keys are."""
-    for entry in api_keys.entries(secrets.read("api-keys") or ""):
+    for entry in api_keys.entries(secrets.get("api-keys") or ""):
         key = api_keys.parse(entry)
         if key.is_plain and key.scopes >= {"read", "write"}:
             return entry.rpartition(":")[2]

@@ -9,7 +9,7 @@ from leadline.sync import enqueue
 
 
 @functions_framework.http
-@endpoint("POST", reading="internal", writing="internal")
+@endpoint("POST", read_scope="internal", write_scope="internal")
 def bitrix_handler(request: Request) -> Response:
     """202 once Redis has it all; 422 for a message that can never be served."""
     enqueue.take(receive(request))

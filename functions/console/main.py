@@ -7,14 +7,14 @@ from flask import Request, Response
 
 from leadline.api.console import inside, serve
 from leadline.api.static_files import Pages
-from leadline.runtime.http.endpoint import Answer, endpoint
+from leadline.runtime.http.endpoint import RawResponse, endpoint
 
 PAGES = Pages(Path(__file__).parent / "page")
 
 
 @functions_framework.http
-@endpoint("GET", "HEAD", "POST", reading=None, writing="operate")
-def console(request: Request) -> Response | Answer:
+@endpoint("GET", "HEAD", "POST", read_scope=None, write_scope="operate")
+def console(request: Request) -> Response | RawResponse:
     """The page to anybody; under `api/` figures for `read` and orders for `operate`."""
     path = inside(request)
     if path.startswith("api/"):

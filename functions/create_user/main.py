@@ -7,14 +7,14 @@ from leadline.api import write_headers
 from leadline.api.paths import at_root
 from leadline.ledger import accept
 from leadline.runtime.concurrency.greenlets import cooperative
-from leadline.runtime.http.endpoint import Answer, endpoint, parse
+from leadline.runtime.http.endpoint import RawResponse, endpoint, parse
 from leadline.users.model import NewUser
 
 
 @functions_framework.http
 @cooperative
 @endpoint("POST")
-def create_user(request: Request) -> Answer:
+def create_user(request: Request) -> RawResponse:
     """201 with the user and its place."""
     at_root(request)
     new = parse(NewUser, request)

@@ -5,7 +5,7 @@ from flask import Request
 
 from leadline.api.paths import user_id
 from leadline.runtime.concurrency.greenlets import cooperative
-from leadline.runtime.http.endpoint import Answer, answer, endpoint
+from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response
 from leadline.users import queries
 from leadline.users.model import UserId
 
@@ -13,7 +13,7 @@ from leadline.users.model import UserId
 @functions_framework.http
 @cooperative
 @endpoint("GET", "HEAD")
-def get_user(request: Request) -> Answer:
+def get_user(request: Request) -> RawResponse:
     """200 with the user and its `sync` block."""
     user = queries.one(UserId(user_id(request)))
-    return answer(user, ETag=f'"{user["sync"]["version"]}"')
+    return json_response(user, ETag=f'"{user["sync"]["version"]}"')

@@ -5,15 +5,15 @@ from flask import Request
 
 from leadline.api.paths import at_root
 from leadline.runtime.concurrency.greenlets import cooperative
-from leadline.runtime.http.endpoint import Answer, answer, endpoint, parse_query
+from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response, parse_query
 from leadline.users import queries
 
 
 @functions_framework.http
 @cooperative
 @endpoint("GET", "HEAD")
-def list_users(request: Request) -> Answer:
+def list_users(request: Request) -> RawResponse:
     """200 with `items` and the key of the `next` page."""
     at_root(request)
     query = parse_query(queries.Query, request)
-    return answer(queries.page(query))
+    return json_response(queries.page(query))

@@ -7,14 +7,14 @@ from leadline.api import write_headers
 from leadline.api.paths import user_id
 from leadline.ledger import accept
 from leadline.runtime.concurrency.greenlets import cooperative
-from leadline.runtime.http.endpoint import Answer, endpoint, parse
+from leadline.runtime.http.endpoint import RawResponse, endpoint, parse
 from leadline.users.model import Move, UserId
 
 
 @functions_framework.http
 @cooperative
 @endpoint("POST")
-def move_user(request: Request) -> Answer:
+def move_user(request: Request) -> RawResponse:
     """200 with the user; 404 and 412 as the path and If-Match say."""
     user = UserId(user_id(request, "/move"))
     move = parse(Move, request)

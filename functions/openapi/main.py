@@ -11,7 +11,7 @@ from leadline.runtime.http.endpoint import endpoint
 
 
 @functions_framework.http
-@endpoint("GET", "HEAD", reading=None)
+@endpoint("GET", "HEAD", read_scope=None)
 def openapi(request: Request) -> Response:
     """200 with the document, the page, or a file that the page asks for."""
     match path_of(request).strip("/").split("/"):

@@ -8,7 +8,7 @@ from flask import Request
 
 from leadline.ledger import relay
 from leadline.operations import stored_hold
-from leadline.runtime.http.endpoint import Answer, answer, endpoint
+from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response
 from leadline.runtime.telemetry import metrics
 from leadline.sync import stage_sync
 from leadline.sync.reconcile import portal_check
@@ -30,16 +30,16 @@ def _restore_hold() -> None:
         manual_hold.restore(kept)
 
 
-metrics.read_at_scrape(_read_gauges)
+metrics.on_scrape(_read_gauges)
 
 
 @functions_framework.http
-@endpoint("POST", reading="internal", writing="internal")
-def outbox_relay(_request: Request) -> Answer:
+@endpoint("POST", read_scope="internal", write_scope="internal")
+def outbox_relay(_request: Request) -> RawResponse:
     """200 with what was done; 503 while Postgres or RabbitMQ is away."""
     _restore_hold()
     postgres_rollback.check()
     swept = relay.run(Waiting().of)
     stage_sync.refresh()
     portal_check.run()
-    return answer({"published": swept.published, "pruned": swept.pruned})
+    return json_response({"published": swept.published, "pruned": swept.pruned})

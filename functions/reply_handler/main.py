@@ -19,7 +19,7 @@ from leadline.runtime.http.endpoint import endpoint
 
 
 @functions_framework.http
-@endpoint("POST", reading="internal", writing="internal")
+@endpoint("POST", read_scope="internal", write_scope="internal")
 def reply_handler(request: Request) -> Response:
     """204 once the ledger has it all; 422 for a reply that can never be applied."""
     settle.apply([_answer(delivery) for delivery in receive(request)])

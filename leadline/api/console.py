@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from leadline.api.paths import MAX_ID, path_of
 from leadline.errors import Forbidden, MethodNotAllowed, PathNotFound
-from leadline.runtime.http.endpoint import Answer, allow, answer, parse, parse_query
+from leadline.runtime.http.endpoint import RawResponse, authorize, json_response, parse, parse_query
 from leadline.runtime.telemetry import trace_context
 
 #: A page of another origin can't send it: without keys it is what shows that ours is asking.
@@ -72,7 +72,7 @@ def inside(request: Request) -> str:
     return _OURS.sub("", path_of(request))
 
 
-def serve(request: Request, path: str) -> Answer:
+def serve(request: Request, path: str) -> RawResponse:
     """The answer to a question of the page, or what became of an order.
 
     Raises:
@@ -83,7 +83,7 @@ def serve(request: Request, path: str) -> Answer:
     """
     method = "GET" if request.method == "HEAD" else request.method
     if method == "GET":
-        allow(request, "read")
+        authorize(request, "read")
     elif not trace_context.caller() and OWN_HEADER not in request.headers:
         raise Forbidden(f"Without keys, an order needs the header {OWN_HEADER}.")
     for verb, pattern, tell in _ROUTES:
@@ -91,7 +91,7 @@ def serve(request: Request, path: str) -> Answer:
         if match and verb != method:
             raise MethodNotAllowed("GET, HEAD" if verb == "GET" else verb)
         if match:
-            response = answer(tell(request, *match.groups()))
+            response = json_response(tell(request, *match.groups()))
             response.headers["Cache-Control"] = "no-store"
             return response
     raise PathNotFound
@@ -172,7 +172,7 @@ def trail(request: Request) -> object:
     """Who has written and ordered what."""
     from leadline.operations import audit  # noqa: PLC0415
 
-    allow(request, "operate")
+    authorize(request, "operate")
     asked = parse_query(Trail, request).model_dump()
     before = asked.pop("before")
     return audit.page(**asked, before=str(before) if before else None)

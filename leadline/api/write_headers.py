@@ -7,7 +7,7 @@ from flask import Request
 
 from leadline.errors import InvalidRequest, VersionMismatch
 from leadline.ledger.event import Accepted, Repeat
-from leadline.runtime.http.endpoint import KEY_MAX, Answer, answer
+from leadline.runtime.http.endpoint import KEY_MAX, RawResponse, json_response
 from leadline.runtime.telemetry import trace_context
 
 
@@ -49,11 +49,11 @@ def repeat_of(caller: str, key: str | None, *parts: object) -> Repeat | None:
     return Repeat(caller, key, fingerprint)
 
 
-def written(accepted: Accepted, *, created: bool = False) -> Answer:
+def written(accepted: Accepted, *, created: bool = False) -> RawResponse:
     """The user as it stands after this write, its version as ETag."""
     event = accepted.event
     headers = {"ETag": f'"{event.version}"'}
     if created:
         headers["Location"] = f"/users/{event.user.id}"
     status = HTTPStatus.CREATED if created else HTTPStatus.OK
-    return answer(event.user.body(), status, **headers)
+    return json_response(event.user.body(), status, **headers)

@@ -81,7 +81,7 @@ class Portal:
         `send_until` is the last moment (`runtime.clock`) for the first byte of the request.
 
         Raises:
-            TooLate: that moment had passed when the connection stood; nothing was sent.
+            LeaseTooShort: that moment had passed when the connection stood; nothing was sent.
             BitrixError: the request as a whole was not served; its class says what may have run.
         """
         cmd = {key: command.as_query() for key, command in commands.items()}

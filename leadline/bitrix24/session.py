@@ -62,7 +62,7 @@ class Session:
 
         Raises:
             Unavailable: nothing was sent.
-            TooLate: the same; the clock had passed `send_until` when all was ready.
+            LeaseTooShort: the same; the clock had passed `send_until` when all was ready.
             OutcomeUnknown: the request, or a part of it, was sent.
         """
         exchange = Exchange(connect_s, answer_s, send_until, self._tls)

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from leadline.errors import TooLate
+from leadline.errors import LeaseTooShort
 from leadline.runtime import clock
 
 #: How long a request may take to leave, and what left to be acknowledged: what was not received by
@@ -101,7 +101,7 @@ class _Timed:
             self.connect()
         now_s = clock.now_s()
         if exchange.send_until is not None and now_s > exchange.send_until:
-            raise TooLate
+            raise LeaseTooShort
         exchange.was_sent = True
         self.sock.room = MAX_ANSWER_BYTES
         self.sock.until = now_s + min(SEND_TIMEOUT_S, exchange.answer_s)

@@ -45,7 +45,7 @@ class Webhook:
             raise BadConfiguration(
                 "BITRIX_WEBHOOK_URL must look like https://your-domain.bitrix24.com/rest/USER_ID/WEBHOOK_CODE/"
             )
-        cleartext.refuse("bitrix24", url)
+        cleartext.require_tls("bitrix24", url)
         return cls(
             is_https=parts.scheme == "https",
             host=host,

@@ -103,7 +103,7 @@ def _keys() -> Check:
     if not found:
         mend = "mount the secret api-keys, or set LEADLINE_AUTH=off"
         return Check("API keys", is_well=False, told="none here", mend=mend)
-    odd = sum(bool(key.trouble) or key.is_expired for key in found)
+    odd = sum(bool(key.defect) or key.is_expired for key in found)
     plain = sum(key.is_plain for key in found)
     told = f"{len(found)}, {plain} of them not hashed, {odd} that open nothing"
     mend = "leadline keys list" if odd or plain else ""

@@ -54,7 +54,7 @@ def create(
     its holder go on to count.
     """
     try:
-        key, entry = api_keys.make(name, frozenset(",".join(scope).split(",")), days)
+        key, entry = api_keys.create(name, frozenset(",".join(scope).split(",")), days)
     except ValueError as error:
         raise InvalidRequest(str(error)) from None
     with audit.recorded("create key", key=name, prefix=api_keys.parse(entry).prefix, scopes=scope):
@@ -83,7 +83,7 @@ def show_list(*, file: File = None, json: Json = False) -> None:
             "scopes": ",".join(sorted(key.scopes)),
             "expires": key.expires,
             "kept": "plain" if key.is_plain else "hashed",
-            "trouble": key.trouble or ("it has expired" if key.is_expired else ""),
+            "trouble": key.defect or ("it has expired" if key.is_expired else ""),
         }
         for number, key in enumerate(found, 1)
     ]
@@ -139,7 +139,7 @@ def _is(key: Key, which: str) -> bool:
 
 
 def _text(file: Path | None) -> str:
-    return _read(file, is_needed=True) if file else secrets.read("api-keys") or ""
+    return _read(file, is_needed=True) if file else secrets.get("api-keys") or ""
 
 
 def _mounted() -> Path | None:

@@ -16,7 +16,7 @@ def use(state: Path | None) -> None:
     Raises:
         BadConfiguration: a folder was named, and nothing runs there.
     """
-    if state is None and any(secrets.read(name) for name in CONNECTIONS):
+    if state is None and any(secrets.get(name) for name in CONNECTIONS):
         return
     folder = state or folder_of_state()
     written = folder / "environment.json"

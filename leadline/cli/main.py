@@ -83,7 +83,7 @@ def before(
     """
     _quiet_logs()
     local_system.use(state)
-    trace_context.act_as(_operator())
+    trace_context.set_caller(_operator())
 
 
 def main() -> None:

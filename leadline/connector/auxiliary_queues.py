@@ -19,7 +19,7 @@ from leadline.runtime import secrets
 from leadline.runtime.rabbitmq.confirms import Done
 from leadline.runtime.rabbitmq.connection import Message, Queue
 from leadline.runtime.rabbitmq.publisher import Publisher
-from leadline.runtime.secrets import Address
+from leadline.runtime.secrets import UrlSource
 
 logger = structlog.get_logger()
 
@@ -31,7 +31,7 @@ LOOK_AGAIN_S = 5.0
 class AuxiliaryQueues:
     """Those of one work queue; for any thread."""
 
-    def __init__(self, address: Address, name: str) -> None:
+    def __init__(self, address: UrlSource, name: str) -> None:
         self._address = address
         self._publisher = Publisher(address, ())
         self._queues = topology.auxiliary_queues(name)
@@ -85,7 +85,7 @@ class AuxiliaryQueues:
     def _declare(self, queue: Queue) -> None:
         # A connection for each: some refusals end it.
         try:
-            with connected(secrets.now(self._address)) as connection:
+            with connected(secrets.resolve(self._address)) as connection:
                 refusal = _refusal(connection, queue)
         except BrokerDown as error:
             refusal = error.detail
@@ -104,7 +104,7 @@ class AuxiliaryQueues:
     def _remove_retired(self) -> None:
         if not self._retired:
             return
-        with suppress(BrokerDown), connected(secrets.now(self._address)) as connection:
+        with suppress(BrokerDown), connected(secrets.resolve(self._address)) as connection:
             self._retired = {one for one in self._retired if not _is_removed(connection, one)}
 
 

@@ -31,7 +31,7 @@ from leadline.errors import BadConfiguration
 from leadline.messages import topology
 from leadline.runtime import cleartext, secrets
 from leadline.runtime.rabbitmq.connection import parameters
-from leadline.runtime.secrets import Address
+from leadline.runtime.secrets import UrlSource
 from leadline.runtime.serving.health import serve_probes
 from leadline.runtime.telemetry import log, metrics, tracing
 from leadline.settings import settings
@@ -51,10 +51,10 @@ _AUXILIARY_S = 5.0
 class Connector:
     """Consumes one queue on a connection of its own, for one function."""
 
-    def __init__(self, address: Address, queue: str, function: str) -> None:
+    def __init__(self, address: UrlSource, queue: str, function: str) -> None:
         self._address = address
-        parameters(secrets.now(address))  # what makes no sense is told at once
-        cleartext.refuse("functions", function)
+        parameters(secrets.resolve(address))  # what makes no sense is told at once
+        cleartext.require_tls("functions", function)
         self.queue = queue
         self._prefetch = settings().prefetch
         self._courier = Courier(queue, function, connections=THREADS)
@@ -85,7 +85,7 @@ class Connector:
         self._auxiliary.close()
 
     def _consume(self) -> None:
-        connection = pika.BlockingConnection(parameters(secrets.now(self._address)))
+        connection = pika.BlockingConnection(parameters(secrets.resolve(self._address)))
         channel = connection.channel()
         channel.basic_qos(prefetch_count=self._prefetch)
         queue = topology.work_queue(self.queue)
@@ -148,8 +148,8 @@ def routes() -> dict[str, str]:
 def main() -> None:
     """Run until SIGTERM or SIGINT, a thread for each queue so that none waits for another."""
     log.configure("connector")
-    tracing.is_on()  # what can't be traced does not start
-    address = secrets.address("amqp-url")
+    tracing.is_enabled()  # what can't be traced does not start
+    address = secrets.url_source("amqp-url")
     connectors = [Connector(address, queue, function) for queue, function in routes().items()]
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -161,7 +161,7 @@ def main() -> None:
     threads = [threading.Thread(target=connector.run) for connector in connectors]
     for thread in threads:
         thread.start()
-    metrics.read_at_scrape(
+    metrics.on_scrape(
         lambda: CONSUMING.replace({(one.queue,): one.is_consuming for one in connectors})
     )
     serve_probes(

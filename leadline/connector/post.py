@@ -57,7 +57,7 @@ class Courier:
             reason = f"the message has {len(message.body)} bytes, {limit} are allowed"
             return Verdict(is_served=False, is_final=True, reason=reason)
         headers = envelope.alone(message)
-        if not tracing.is_on():
+        if not tracing.is_enabled():
             return self._post(message.body, headers)
         span = _span(message, headers.get(TRACEPARENT))
         verdict = self._post(message.body, {**headers, TRACEPARENT: span.traceparent})
@@ -89,7 +89,7 @@ class Courier:
 
     def _post_batch(self, lot: Sequence[_Sent]) -> Verdict:
         events, headers = [event for _, event in lot], envelope.batched()
-        if not tracing.is_on():
+        if not tracing.is_enabled():
             return self._post(orjson.dumps(events), headers, len(lot))
         spans = [_span(message, event.get(TRACEPARENT)) for message, event in lot]
         for event, span in zip(events, spans, strict=True):

@@ -163,7 +163,7 @@ def publisher() -> Publisher:
     with _lock:
         if _publisher is None:
             _publisher = Publisher(
-                secrets.address("amqp-url"), topology.queues_of(topology.REQUESTS)
+                secrets.url_source("amqp-url"), topology.queues_of(topology.REQUESTS)
             )
             # Server workers are forked: they run these finalizers, not atexit's.
             util.Finalize(None, _publisher.close, exitpriority=10)

@@ -40,7 +40,7 @@ def main() -> int:
     """Tick until SIGTERM or SIGINT; the exit code."""
     options = _options()
     log.configure("relay")
-    cleartext.refuse("functions", options.url)
+    cleartext.require_tls("functions", options.url)
     _leave_on_signals()
     logger.info("schedule starts", every_s=options.every)
     trouble = ""

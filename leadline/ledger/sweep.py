@@ -46,7 +46,7 @@ def step() -> int:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    trace_context.act_as(CALLER)
+    trace_context.set_caller(CALLER)
     event_ids = [str(uuid7()) for _ in range(AT_MOST)]
     users = resync.enter(_NEXT, at_most=AT_MOST, event_ids=event_ids)
     if users:

@@ -13,7 +13,7 @@ from leadline.errors import (
     DatabaseBusy,
     DatabaseDown,
     InvalidRequest,
-    StillServed,
+    RequestInProgress,
     UserNotFound,
     VersionMismatch,
 )
@@ -40,7 +40,7 @@ def create(new: NewUser, repeat: Repeat | None) -> Accepted:
 
     Raises:
         InvalidRequest: the idempotency key was used for another request.
-        StillServed: the idempotency key is being served right now.
+        RequestInProgress: the idempotency key is being served right now.
         DatabaseDown: nothing was stored, or nobody can say; repeat with the same key.
     """
     fields = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
@@ -62,7 +62,7 @@ def change(
     Raises:
         UserNotFound: there is none with this id.
         VersionMismatch: it has another version than the expected one.
-        InvalidRequest, StillServed, DatabaseDown: as `create`.
+        InvalidRequest, RequestInProgress, DatabaseDown: as `create`.
     """
     given = change.model_dump(exclude_unset=True)
     action = "move_card" if isinstance(change, Move) else "update_card"
@@ -123,7 +123,7 @@ def _under_key(sql: str, write: _Write, repeat: Repeat) -> Accepted | None:
         for event in _run(sql, [write], **key, fingerprint=repeat.fingerprint).values():
             return Accepted(event, is_new=True)
     except DatabaseBusy:
-        raise StillServed from None
+        raise RequestInProgress from None
     except StatementError as error:
         if error.code != UNIQUE_VIOLATION:
             raise

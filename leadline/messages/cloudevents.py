@@ -17,7 +17,7 @@ from cloudevents.http import CloudEvent, from_dict, from_http
 from flask import Request
 
 from leadline.errors import BadMessage
-from leadline.runtime.http.endpoint import demand_json
+from leadline.runtime.http.endpoint import require_json
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.trace_context import Trace
 
@@ -105,7 +105,7 @@ def receive(request: Request) -> list[Delivery]:
     # Knative's RabbitmqSource names no type where the message had none. `ce-` is no header that a
     # page of another origin can send.
     if request.mimetype or not is_binary:
-        demand_json(request)
+        require_json(request)
     body = request.get_data()
     if request.mimetype == BATCHED:
         return [_batched(event) for event in _events(body)]
@@ -131,7 +131,8 @@ def _batched(content: Any) -> Delivery:
     delivery = _delivery(event, event.data)
     sent = delivery.attributes
     return replace(
-        delivery, trace=trace_context.made(sent.get(CORRELATION_ID), sent.get(TRACEPARENT))
+        delivery,
+        trace=trace_context.trace_from_headers(sent.get(CORRELATION_ID), sent.get(TRACEPARENT)),
     )
 
 

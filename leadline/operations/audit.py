@@ -123,7 +123,7 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 
 def _begin(action: str, about: dict[str, object]) -> str | None:
     """The id of the entry, None where there is none."""
-    if secrets.read("database-url") is None:
+    if secrets.get("database-url") is None:
         log.warning("not in the audit trail: no database is set", what=action)
         return None
     number, caller = str(uuid7()), trace_context.caller() or None

@@ -57,7 +57,7 @@ def release() -> bool:
 
 def restore(kept: Hold) -> None:
     """Tell Redis again what the ledger has kept, unless an operator has resumed meanwhile."""
-    if secrets.read("redis-url") is None:
+    if secrets.get("redis-url") is None:
         return
     try:
         with reachable():
@@ -67,4 +67,4 @@ def restore(kept: Hold) -> None:
 
 
 def _has_database() -> bool:
-    return secrets.read("database-url") is not None
+    return secrets.get("database-url") is not None

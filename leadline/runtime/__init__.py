@@ -1,1 +1,1 @@
-"""What every process stands on: settings, logs, HTTP, Postgres, RabbitMQ and Redis."""
+"""What every process builds on: HTTP, serving, Postgres, RabbitMQ, Redis and telemetry."""

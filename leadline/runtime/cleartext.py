@@ -1,7 +1,7 @@
-"""Nothing leaves this machine in clear: passwords, keys and names go by TLS or over loopback.
+"""Passwords, keys and personal data leave this machine over TLS only.
 
-`LEADLINE_CLEARTEXT` names the parts that may be reached without TLS all the same, such as those in
-a network that is closed by other means.
+`LEADLINE_CLEARTEXT` names peers that are exempt, such as those in a network that is secured by
+other means.
 """
 
 import ipaddress
@@ -9,21 +9,21 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from leadline.errors import BadConfiguration
 from leadline.runtime import secrets
-from leadline.settings import Part, settings
+from leadline.settings import Peer, settings
 
 #: libpq's modes that never fall back to no TLS
 #: (https://www.postgresql.org/docs/current/libpq-ssl.html).
 TLS_MODES = frozenset({"require", "verify-ca", "verify-full"})
 _ENCRYPTED = frozenset({"amqps", "rediss", "https"})
-#: The secrets that hold an address.
-_SECRETS: dict[str, Part] = {
+#: The secrets that hold a URL.
+_SECRETS: dict[str, Peer] = {
     "database-url": "postgres",
     "amqp-url": "rabbitmq",
     "redis-url": "redis",
     "bitrix-webhook-url": "bitrix24",
 }
-#: How each address is to ask for TLS.
-_REMEDIES: dict[Part, str] = {
+#: How to configure TLS for each peer.
+_REMEDIES: dict[Peer, str] = {
     "postgres": "DATABASE_URL: add ?sslmode=verify-full",
     "rabbitmq": "AMQP_URL: use amqps://",
     "redis": "REDIS_URL: use rediss://",
@@ -33,34 +33,34 @@ _REMEDIES: dict[Part, str] = {
 }
 
 
-def refuse(part: Part, url: str) -> None:
-    """Refuse an address that would be reached in clear, on another machine, and unasked.
+def require_tls(peer: Peer, url: str) -> None:
+    """Require TLS for a URL of another machine, unless the settings exempt this peer.
 
     Raises:
-        BadConfiguration: so it is, or the address is no URL; the text does not quote it.
+        BadConfiguration: the URL does not use TLS, or is invalid; the text does not quote it.
     """
     try:
         parts = urlsplit(url.strip())
-        is_safe = _is_encrypted(parts) or _is_here(parts)
-    except ValueError:  # its text quotes the URL
-        raise BadConfiguration(f"{_REMEDIES[part].partition(':')[0]} is no URL") from None
-    if not is_safe and part not in settings().cleartext:
+        is_safe = _is_encrypted(parts) or _is_loopback(parts)
+    except ValueError:  # its text would quote the URL
+        raise BadConfiguration(f"{_REMEDIES[peer].partition(':')[0]} is not a URL") from None
+    if not is_safe and peer not in settings().cleartext:
         raise BadConfiguration(
-            f"{part} would be reached in clear, beyond this machine. {_REMEDIES[part]}, "
+            f"{peer} on another machine would be reached without TLS. {_REMEDIES[peer]}, "
             f"or name it in LEADLINE_CLEARTEXT"
         )
 
 
-def refuse_configured() -> None:
-    """Refuse the addresses that this process was given as secrets, before it serves anybody.
+def require_tls_for_secrets() -> None:
+    """Require TLS for every URL among this process's secrets, before it accepts requests.
 
     Raises:
-        BadConfiguration: as `refuse`.
+        BadConfiguration: as `require_tls`.
     """
-    for name, part in _SECRETS.items():
-        url = secrets.read(name)
+    for name, peer in _SECRETS.items():
+        url = secrets.get(name)
         if url is not None:
-            refuse(part, url)
+            require_tls(peer, url)
 
 
 def _is_encrypted(parts: SplitResult) -> bool:
@@ -69,8 +69,8 @@ def _is_encrypted(parts: SplitResult) -> bool:
     return parts.scheme in _ENCRYPTED
 
 
-def _is_here(parts: SplitResult) -> bool:
-    """Whether it is this machine by its very name: what a name server says may change."""
+def _is_loopback(parts: SplitResult) -> bool:
+    """Whether the host is this machine by its name alone: DNS answers may change."""
     host = parts.hostname or ""
     if parts.scheme == "unix" or host == "localhost":
         return True

@@ -1,7 +1,7 @@
-"""The clock for deadlines that other machines count on, such as a lease.
+"""The clock for deadlines that other machines rely on, such as that of a lease.
 
-`time.monotonic` stands still while a machine is suspended, and the lease runs out meanwhile. Linux'
-CLOCK_BOOTTIME goes on; where there is none (macOS), CLOCK_MONOTONIC itself does.
+`time.monotonic` stops while a machine is suspended, and a lease does not. Linux' CLOCK_BOOTTIME
+continues; on macOS, which has none, CLOCK_MONOTONIC itself does.
 """
 
 import time
@@ -10,5 +10,5 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def now_s() -> float:
-    """Seconds since some moment in the past, suspended time among them."""
+    """Seconds since an arbitrary moment, including suspended time."""
     return time.clock_gettime(_CLOCK)

@@ -1,26 +1,26 @@
-"""What a process does now and then: at most once in a while, whoever of its threads comes first."""
+"""Work that a process does at most once in an interval, on whichever thread is first."""
 
 import threading
 import time
 
 
 class Interval:
-    """At least `every_s` seconds lie between two turns in this process; the first is at once."""
+    """At least `every_s` seconds between two runs in this process; the first one is due at once."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
         self._lock = threading.Lock()
         self._next_at = float("-inf")
 
-    def begin(self) -> bool:
-        """Take the turn that is due; False where the last one is too recent."""
+    def claim(self) -> bool:
+        """Claim the run that is due; False if none is."""
         with self._lock:
             if time.monotonic() < self._next_at:
                 return False
             self._next_at = time.monotonic() + self._every_s
             return True
 
-    def postpone(self, wait_s: float) -> None:
-        """Let the next turn come in so many seconds; 0 is at once."""
+    def reschedule(self, wait_s: float) -> None:
+        """Make the next run due in `wait_s` seconds, whatever the interval."""
         with self._lock:
             self._next_at = time.monotonic() + wait_s

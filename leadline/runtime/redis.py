@@ -1,8 +1,8 @@
 """Redis: one client per process, with time-outs on everything.
 
-A master can become a replica without a restart, as in a failover by Sentinel: its connections stay
-open, pings succeed, and every write is refused. Such a connection is dropped, so that the next one
-goes where the address leads by now.
+In a failover by Sentinel a master becomes a replica without a restart: its connections stay open,
+pings succeed, and every write is refused. Such a connection is closed, so that the next one
+resolves the URL again.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from redis.retry import Retry
 
 from leadline.errors import BadConfiguration, QueueDown
 from leadline.runtime import cleartext, secrets
-from leadline.runtime.secrets import Address
+from leadline.runtime.secrets import UrlSource
 
 if TYPE_CHECKING:
     _Base = redis.Connection
@@ -27,36 +27,36 @@ else:
     _Base = object
 
 CONNECT_TIMEOUT_S = 3
-ANSWER_TIMEOUT_S = 5
-#: How long a command that a replica refuses is repeated, until the address leads to a master.
+RESPONSE_TIMEOUT_S = 5
+#: How long a command that a replica refuses is repeated, until the URL resolves to a master.
 FAILOVER_S = 2.0
 _FAILOVER_STEP_S = 0.25
 _DEMOTED = ("READONLY", "UNBLOCKED", "NOREPLICAS")
 
 
 class Demoted(redis.ConnectionError):
-    """This Redis takes no writes: it is not the master, or cut off from its replicas."""
+    """This Redis accepts no writes: it is not the master, or is cut off from its replicas."""
 
 
-class _Following(_Base):
-    """A connection that ends when its server is no master any more; for any kind of connection."""
+class _FailoverMixin(_Base):
+    """Closes a connection, of any class of redis-py, when its server is no longer the master."""
 
     def read_response(self, *args: Any, **options: Any) -> Any:
-        """As redis-py's; raises Demoted where the command was refused for that."""
+        """As redis-py's; raises Demoted if the command was refused for that reason."""
         try:
             return super().read_response(*args, **options)
         except redis.ResponseError as error:
             if not _is_demotion(error):
                 raise
             self.disconnect()  # type: ignore[no-untyped-call]
-            raise Demoted("this Redis takes no writes") from None
+            raise Demoted("this Redis accepts no writes") from None
 
 
 def _is_demotion(error: redis.ResponseError) -> bool:
     """https://redis.io/docs/latest/develop/reference/protocol-spec/: the text begins with a code.
 
-    UNBLOCKED is how a blocking command ends when its server becomes a replica; a script that passes
-    the error of its command on leaves the code in the text, before Redis 7 amid it.
+    UNBLOCKED ends a blocking command when its server becomes a replica. A script that passes an
+    error on leaves the code in the text; before Redis 7, in the middle of it.
     """
     is_by_class = isinstance(error, redis.ReadOnlyError | MasterDownError)
     text = str(error)
@@ -64,42 +64,42 @@ def _is_demotion(error: redis.ResponseError) -> bool:
 
 
 class _Credentials(redis.CredentialProvider):
-    """The user and password that the address has when a connection is made."""
+    """The URL's user and password at the time of connecting."""
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
+    def __init__(self, source: UrlSource) -> None:
+        self._source = source
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        parts = urlsplit(secrets.now(self._address))
+        parts = urlsplit(secrets.resolve(self._source))
         password = unquote(parts.password or "")
         return (unquote(parts.username), password) if parts.username else (password,)
 
 
 def connect(
-    address: Address, *, failover_s: float = FAILOVER_S, timeout_s: float | None = None
+    source: UrlSource, *, failover_s: float = FAILOVER_S, timeout_s: float | None = None
 ) -> redis.Redis:
-    """A client that connects at first use and again when a connection was lost.
+    """A client that connects at first use, and reconnects when a connection is lost.
 
-    A command that was refused by a replica has not run, and is repeated for `failover_s`.
-    `timeout_s` is for connecting and for each answer, in place of ours.
+    A command that a replica refused has not run, and is repeated for `failover_s`. `timeout_s`
+    replaces the default time-outs for connecting and for each response.
 
-    `rediss://` is TLS, by redis-py's own query: `ssl_ca_certs` names a file of authorities
-    (default: the system's), `ssl_cert_reqs=none` trusts any certificate.
+    `rediss://` is TLS, with redis-py's own query: `ssl_ca_certs` names a file of CA certificates
+    (default: the system's), `ssl_cert_reqs=none` accepts any certificate.
 
     Raises:
-        BadConfiguration: the URL makes no sense, or would go in clear; it is not quoted.
+        BadConfiguration: the URL is invalid or lacks TLS; the text does not quote it.
     """
     try:
-        url = secrets.now(address)
+        url = secrets.resolve(source)
         _, at, host = url.rpartition("@")
         # Without the credentials, which are read for each connection.
         bare = f"{urlsplit(url).scheme}://{host}" if at else url
-        cleartext.refuse("redis", bare)
+        cleartext.require_tls("redis", bare)
         client = redis.Redis.from_url(
             bare,
-            credential_provider=_Credentials(address) if at else None,
+            credential_provider=_Credentials(source) if at else None,
             socket_connect_timeout=timeout_s or CONNECT_TIMEOUT_S,
-            socket_timeout=timeout_s or ANSWER_TIMEOUT_S,
+            socket_timeout=timeout_s or RESPONSE_TIMEOUT_S,
             health_check_interval=30,
             retry=Retry(
                 ConstantBackoff(_FAILOVER_STEP_S),
@@ -108,8 +108,8 @@ def connect(
             ),
         )
         kind = client.connection_pool.connection_class
-        client.connection_pool.connection_class = type(kind.__name__, (_Following, kind), {})
-        # redis-py looks at the rest no sooner than it connects, and would take no TLS for a typo.
+        client.connection_pool.connection_class = type(kind.__name__, (_FailoverMixin, kind), {})
+        # redis-py checks its other options only when it connects, and a typo could disable TLS.
         client.connection_pool.make_connection()
     except (ValueError, TypeError, redis.RedisError):
         raise BadConfiguration("REDIS_URL must look like redis://:password@host:6379/0") from None
@@ -122,25 +122,25 @@ def connect(
 @cache
 def client() -> redis.Redis:
     """This process's client."""
-    return connect(secrets.address("redis-url"))
+    return connect(secrets.url_source("redis-url"))
 
 
 @contextlib.contextmanager
 def reachable() -> Iterator[None]:
-    """Turn Redis being away, busy or full into QueueDown; its other errors are our mistakes."""
+    """Raise QueueDown where Redis is unreachable, busy or full; its other errors are defects."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
-        if isinstance(error, redis.ResponseError) and not _is_passing(error):
+        if isinstance(error, redis.ResponseError) and not _is_transient(error):
             raise
         raise QueueDown from None
 
 
-def _is_passing(error: redis.ResponseError) -> bool:
-    """Redis is out of memory or busy: later it serves."""
-    # redis-py takes the codes that it has a class for off the text.
+def _is_transient(error: redis.ResponseError) -> bool:
+    """Whether Redis is out of memory or busy, and may accept the command later."""
+    # redis-py strips the codes for which it has a class from the text.
     is_full = isinstance(error, redis.OutOfMemoryError)
     # In a pipeline the text begins with the command.
     text = str(error).rpartition("caused error: ")[2]
-    # A script that passes an error on leaves its code in the text.
+    # The error of a command within a script keeps its code in the text.
     return is_full or text.startswith(("BUSY", "MISCONF", "OOM"))

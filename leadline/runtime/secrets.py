@@ -1,11 +1,11 @@
-"""Secrets from files or environment, never from code.
+"""Secrets from files or environment variables.
 
 A secret `database-url` is read from the file `/var/openfaas/secrets/database-url` (OpenFaaS; the
-Knative manifests mount the same path) or `…/database-url/database-url` (what `faas-cli generate`
-makes for Knative: a folder per secret), else from the environment variable `DATABASE_URL`.
-`DATABASE_URL_FILE` names another file, in that folder or elsewhere: so parts that share a folder
-have a login each (`database-url-reader`). Then nothing else counts.
-Files are looked at on each use, so that a rotated secret counts without a restart.
+Knative manifests mount the same path) or `…/database-url/database-url` (as `faas-cli generate`
+mounts it for Knative: a folder per secret), else from the environment variable `DATABASE_URL`.
+`DATABASE_URL_FILE` names another file, in that folder or elsewhere, and disables both: so processes
+that share a folder can have different logins (`database-url-reader`).
+Files are checked on each use, so a rotated secret takes effect without a restart.
 """
 
 import json
@@ -20,21 +20,21 @@ from urllib.parse import unquote, urlsplit
 
 from leadline.errors import BadConfiguration
 
-#: The address of a server, or how to learn it: a password that was rotated is part of it.
-Address = str | Callable[[], str]
+#: A server's URL, or how to read it: it contains the password, which may be rotated.
+UrlSource = str | Callable[[], str]
 
 DEFAULT_FOLDER = "/var/openfaas/secrets"
 
 
-def read(name: str) -> str | None:
-    """The secret's text, stripped, or None where it is neither in a file nor in the environment."""
+def get(name: str) -> str | None:
+    """The secret's text, stripped; None if it is neither in a file nor in the environment."""
     folder = os.environ.get("LEADLINE_SECRETS_DIR", DEFAULT_FOLDER)
     variable = _variable(name)
     other = os.environ.get(f"{variable}_FILE")
     path = os.path.join(folder, other or name)  # noqa: PTH118 - see below
     for candidate in (path, f"{path}/{os.path.basename(path)}"):  # noqa: PTH119 - see below
         try:
-            found = os.stat(candidate)  # noqa: PTH116 - on each request: a Path costs five times it
+            found = os.stat(candidate)  # noqa: PTH116 - on each request, and a Path takes five times as long
         except OSError:
             continue
         if stat.S_ISREG(found.st_mode):
@@ -46,26 +46,26 @@ def read(name: str) -> str | None:
 
 
 def require(name: str) -> str:
-    """Like `read`.
+    """As `get`, for a secret that must exist.
 
     Raises:
-        BadConfiguration: there is no such secret; names it, never a value.
+        BadConfiguration: there is no such secret.
     """
-    value = read(name)
+    value = get(name)
     if value is None:
         variable = _variable(name)
         raise BadConfiguration(f"set {variable} or mount the secret file {name}")
     return value
 
 
-def address(name: str) -> Address:
-    """The address in this secret, read anew for each connection; raises as `require` when read."""
+def url_source(name: str) -> UrlSource:
+    """The URL in this secret, to be read for each connection; reading it raises as `require`."""
     return partial(require, name)
 
 
-def now(address: Address) -> str:
-    """What this address is at the moment."""
-    return address if isinstance(address, str) else address()
+def resolve(source: UrlSource) -> str:
+    """The current URL."""
+    return source if isinstance(source, str) else source()
 
 
 def _variable(name: str) -> str:
@@ -73,44 +73,44 @@ def _variable(name: str) -> str:
 
 
 def confidential() -> tuple[str, ...]:
-    """Texts that no log line may hold: passwords, keys and codes that this process has read."""
+    """Texts that no log line may contain: passwords, keys and codes that this process has read."""
     return _confidential
 
 
 @lru_cache(maxsize=32)
 def _text(path: str, _inode: int, _size: int, _changed_ns: int) -> str:
-    """The file's text, read once for each state of the file: a rotated secret is another one."""
+    """The file's text, cached until the file changes, as in a rotation."""
     value = Path(path).read_text(encoding="utf-8").strip()
     _remember(value)
     return value
 
 
-#: A shorter password would be found in ordinary words.
-_SHORTEST = 8
-#: Of an entry of `api-keys` the name of its holder and how it begins may be read.
+#: A shorter password could be a part of ordinary words.
+_MIN_LENGTH = 8
+#: An entry of `api-keys`: all but its holder's name and its prefix is confidential.
 _ENTRY = re.compile(r"(?:[\w.-]+:)?(?:read|write|operate|,)+:(?:[^:]*:[^:]*:)?([^:]+)")
-#: Values that were read, the oldest ones forgotten after some rotations.
-_READ_MAX = 32
+#: How many of the values read last are remembered, so that rotations do not accumulate.
+_MAX_READ = 32
 _read: dict[str, set[str]] = {}
 _confidential: tuple[str, ...] = ()
 _lock = threading.Lock()
 
 
 def _remember(value: str) -> None:
-    global _confidential  # noqa: PLW0603 - what this process has read
+    global _confidential  # noqa: PLW0603 - one per process
     with _lock:
-        parts = {one for one in _parts(value) if len(one) >= _SHORTEST}
-        # Also as a rendered line quotes it.
+        parts = {one for one in _parts(value) if len(one) >= _MIN_LENGTH}
+        # Also in the escaped forms in which log lines quote them.
         quoted = {json.dumps(one, ensure_ascii=False)[1:-1] for one in parts}
         _read[value] = parts | quoted | {repr(one)[1:-1] for one in parts}
-        if len(_read) > _READ_MAX:
+        if len(_read) > _MAX_READ:
             del _read[next(iter(_read))]
-        # The longest first: one may be a part of another.
+        # The longest first, since one may be a part of another.
         _confidential = tuple(sorted(set().union(*_read.values()), key=len, reverse=True))
 
 
 def _parts(value: str) -> Iterator[str]:
-    """What of this secret gives access."""
+    """The parts of a secret that grant access."""
     try:
         url = urlsplit(value)
         password, is_url = url.password, bool(url.scheme and url.hostname)
@@ -124,5 +124,5 @@ def _parts(value: str) -> Iterator[str]:
     if password and password != url.username:
         yield from (password, unquote(password))
     segments = [one for one in url.path.split("/") if one]
-    if len(segments) > 1:  # a webhook's; a server's address has at most a database's name
+    if len(segments) > 1:  # a webhook's code; a server's URL has at most a database name
         yield segments[-1]

@@ -8,7 +8,7 @@ import structlog
 from leadline.bitrix24.client import Answer, Batch
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.operating_budget import Reserved
-from leadline.errors import BitrixError, TooLate
+from leadline.errors import BitrixError, LeaseTooShort
 from leadline.runtime import clock
 from leadline.sync import batch_request, interpret, job_log, metrics, portal_session, replies
 from leadline.sync.batch_request import Request, Step
@@ -75,7 +75,7 @@ class Call:
         try:
             with self._spans.request(len(commands)):
                 batch = portal_session.session().call(commands, send_until=self._leased.send_until)
-        except TooLate as error:
+        except LeaseTooShort as error:
             log.warning("too late to call", users=len(self._leased.entries))
             portal_session.token_bucket().give_back()
             return Batch(dict.fromkeys(commands, error), {})
@@ -93,7 +93,7 @@ class Call:
         settled = interpret.settlement(step, answers, self._leased.now_ms)
         error = settled.error
         # The error of a whole request was reacted to when it was caught.
-        if error is not None and self._error is None and not isinstance(error, TooLate):
+        if error is not None and self._error is None and not isinstance(error, LeaseTooShort):
             portal_session.react(error)
         return settled
 

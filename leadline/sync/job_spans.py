@@ -16,7 +16,7 @@ class Spans:
 
     def __init__(self, request: Request) -> None:
         self._events: dict[tuple[int, str], Span] = {}
-        if tracing.is_on():
+        if tracing.is_enabled():
             for step in request.steps:
                 if request.serves(step):
                     self._begin(step.entry)

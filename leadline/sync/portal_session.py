@@ -16,10 +16,10 @@ from leadline.errors import (
     BadConfiguration,
     BitrixError,
     LeadGone,
+    LeaseTooShort,
     OutcomeUnknown,
     PortalDown,
     Refused,
-    TooLate,
     Unavailable,
 )
 from leadline.runtime import secrets
@@ -60,7 +60,7 @@ class _Recorded(Portal):
     def call(self, commands: Mapping[str, Command], *, send_until: float | None = None) -> Batch:
         try:
             batch = super().call(commands, send_until=send_until)
-        except TooLate:
+        except LeaseTooShort:
             raise  # nothing was sent: it says nothing of the portal
         except (Unavailable, OutcomeUnknown) as error:
             _record(error)
@@ -125,7 +125,7 @@ def react(error: BitrixError) -> None:
         paused().begin(error)
     if isinstance(error, LeadGone) or error.code == modes.SIMPLE_MODE:
         crm_mode().doubt()
-    if isinstance(error, Refused) and not isinstance(error, TooLate):
+    if isinstance(error, Refused) and not isinstance(error, LeaseTooShort):
         log.warning("refused", code=error.code)
         is_rate = error.code.upper() != METHOD_LIMIT
         metrics.REFUSALS.inc("rate" if is_rate else "operating")

@@ -72,5 +72,5 @@ def _publishing() -> Publisher:
     with _lock:
         if _publisher is None:
             queues = topology.queues_of(topology.REPLIES)
-            _publisher = Publisher(secrets.address("amqp-url"), queues)
+            _publisher = Publisher(secrets.url_source("amqp-url"), queues)
         return _publisher

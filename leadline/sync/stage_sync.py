@@ -22,10 +22,10 @@ def refresh() -> None:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if not _looks.begin() or secrets.read("bitrix-webhook-url") is None:
+    if not _looks.claim() or secrets.get("bitrix-webhook-url") is None:
         return
     if stages.are_fresh() or _replace():
-        _looks.postpone(LOOK_EVERY_S)
+        _looks.reschedule(LOOK_EVERY_S)
 
 
 def _replace() -> bool:

@@ -20,7 +20,7 @@ from leadline.bitrix24.webhook import Webhook
 from leadline.errors import BadConfiguration, QueueDown
 from leadline.runtime import secrets
 from leadline.runtime.redis import connect
-from leadline.runtime.serving.health import Pulse, serve_probes
+from leadline.runtime.serving.health import Heartbeat, serve_probes
 from leadline.runtime.telemetry import log, tracing
 from leadline.sync import job as _preloaded  # noqa: F401 - the first job shall not wait for it
 from leadline.sync import metrics, portal_session
@@ -104,7 +104,7 @@ class GivenWebhook:
 
 
 def alarm(
-    worker: str, stop: threading.Event, pulse: Pulse, reported: Pulse, webhook: GivenWebhook
+    worker: str, stop: threading.Event, pulse: Heartbeat, reported: Heartbeat, webhook: GivenWebhook
 ) -> None:
     """Wake a job whenever a user is due and nobody will look at it, until told to stop.
 
@@ -153,11 +153,11 @@ def _look() -> float:
 def main() -> None:
     """Work until SIGTERM; the job under way is finished first."""
     log.configure("worker")
-    tracing.is_on()  # what can't be traced does not start
-    connection = connect(secrets.address("redis-url"), failover_s=RQ_FAILOVER_S)
-    pulse, reported = Pulse(ALARM_PATIENCE_S), Pulse(SILENT_S, has_begun=False)
+    tracing.is_enabled()  # what can't be traced does not start
+    connection = connect(secrets.url_source("redis-url"), failover_s=RQ_FAILOVER_S)
+    pulse, reported = Heartbeat(ALARM_PATIENCE_S), Heartbeat(SILENT_S, has_begun=False)
     if "PORT" in os.environ:
-        serve_probes(is_alive=pulse.is_felt, is_ready=reported.is_felt)
+        serve_probes(is_alive=pulse.is_recent, is_ready=reported.is_recent)
     # A name that no worker had before: RQ refuses one that it still believes alive.
     name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"
     webhook = GivenWebhook()
@@ -183,14 +183,14 @@ def main() -> None:
     logger.info("worker stopped")
 
 
-def _wait_for_webhook(webhook: GivenWebhook, pulse: Pulse) -> None:
+def _wait_for_webhook(webhook: GivenWebhook, pulse: Heartbeat) -> None:
     """A worker without one would only fail jobs."""
     while not webhook.is_usable():
         pulse.beat()
         time.sleep(1)
 
 
-def _wait_for_redis(name: str, pulse: Pulse) -> None:
+def _wait_for_redis(name: str, pulse: Heartbeat) -> None:
     """RQ registers a worker once, at its start: wait until Redis takes what is written."""
     while True:
         pulse.beat()

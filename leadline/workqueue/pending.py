@@ -22,7 +22,7 @@ class Waiting:
     """
 
     def __init__(self) -> None:
-        self._can_say = secrets.read("redis-url") is not None
+        self._can_say = secrets.get("redis-url") is not None
 
     def of(self, events: Sequence[tuple[int, str]]) -> set[str]:
         """Those of these (user, event) that will be answered without being sent again."""

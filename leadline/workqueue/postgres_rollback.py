@@ -29,7 +29,7 @@ def check() -> None:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if secrets.read("redis-url") is None or not _looks.begin():
+    if secrets.get("redis-url") is None or not _looks.claim():
         return
     import redis  # noqa: PLC0415 - a relay is ready to serve without it, see test_cold_start
 
@@ -37,7 +37,7 @@ def check() -> None:
         _compare()
     except (QueueDown, BadConfiguration, redis.RedisError) as error:
         log.warning("Redis can't say how far Postgres was", error=type(error).__name__)
-        _looks.postpone(AFTER_TROUBLE_S)
+        _looks.reschedule(AFTER_TROUBLE_S)
 
 
 def _compare() -> None:

@@ -28,7 +28,7 @@ def refuse(status: HTTPStatus, detail: str, **headers: str) -> web.Response:
 
 def tell(error: LeadlineError, **headers: str) -> web.Response:
     """An error as a function would answer it."""
-    body, status, named = problem.of(error)
+    body, status, named = problem.response_for(error)
     named |= {name.replace("_", "-"): value for name, value in headers.items()}
     return web.Response(body=body, status=status, headers=named)
 

@@ -72,7 +72,7 @@ def _checks(
     found: dict[str, Awaitable[None]] = {
         name: checks.responds(session, f"{url}/_/ready") for name, url in functions.items()
     }
-    database, amqp, redis = (secrets.read(n) for n in ("database-url", "amqp-url", "redis-url"))
+    database, amqp, redis = (secrets.get(n) for n in ("database-url", "amqp-url", "redis-url"))
     if database:
         found["postgres"] = asyncio.to_thread(checks.postgres_works, database)
     if amqp:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from leadline.bitrix24.webhook import Webhook
 from leadline.runtime import cleartext
-from leadline.settings import Part
+from leadline.settings import Peer
 
-_SERVERS: dict[str, Part] = {
+_SERVERS: dict[str, Peer] = {
     "DATABASE_URL": "postgres",
     "AMQP_URL": "rabbitmq",
     "REDIS_URL": "redis",
@@ -43,7 +43,7 @@ class Choices:
             Webhook.parse(webhook)
         for variable, part in _SERVERS.items():
             if url := env.get(variable):
-                cleartext.refuse(part, url)
+                cleartext.require_tls(part, url)
         port, bitrix_port = env.get("PORT"), env.get("BITRIX_PORT")
         return cls(
             port=int(port) if port else None,

@@ -67,9 +67,9 @@ def _imported(path: Path) -> list[Path]:
 
 
 def secrets_read_by(source: Path) -> set[str]:
-    """The names given to `secrets.read`, `require` and `address` in all that this file imports."""
+    """The names given to `secrets.get`, `require` and `address` in all that this file imports."""
     text = "".join(path.read_text(encoding="utf-8") for path in modules_of(source))
-    return set(re.findall(r'secrets\.(?:read|require|address)\("([a-z-]+)"\)', text))
+    return set(re.findall(r'secrets\.(?:get|require|url_source)\("([a-z-]+)"\)', text))
 
 
 def source_of(name: str) -> Path:
@@ -161,7 +161,7 @@ def _keys_of(name: str) -> set[str]:
         return {"internal-key"}
     if name not in NAMES:
         return set()
-    asked = 'writing="internal"' in source_of(name).read_text(encoding="utf-8")
+    asked = 'write_scope="internal"' in source_of(name).read_text(encoding="utf-8")
     return {"internal-key"} if asked else {"api-keys"}
 
 

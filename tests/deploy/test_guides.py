@@ -84,4 +84,4 @@ _INSIDE = re.compile(r"\.svc\.cluster\.local\b|//gateway:8080\b|//0\.0\.0\.0")
 def test_guides_go_by_tls_or_a_tunnel_from_the_first_command_on(path: Path) -> None:
     addresses = [one for one in _ADDRESS.findall(_text(path)) if not _INSIDE.search(one)]
     for address in addresses:
-        cleartext.refuse("postgres", address)
+        cleartext.require_tls("postgres", address)

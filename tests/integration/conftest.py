@@ -232,4 +232,4 @@ def _forget() -> None:
     outbox._publisher = outbox._outbox = replies._publisher = None  # noqa: SLF001
     stages._cached = (-stages.CACHE_S, ())  # noqa: SLF001
     trace_context._current.set(None)  # noqa: SLF001
-    trace_context.act_as("")
+    trace_context.set_caller("")

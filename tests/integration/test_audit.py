@@ -17,8 +17,8 @@ from tests.integration.conftest import Answer, hang_up, rows, served
 
 Leadline = Callable[..., Answer]
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
-SITE, SITE_ENTRY = api_keys.make("site", frozenset({"read", "write"}), None)
-OPS, OPS_ENTRY = api_keys.make("ops.anna", frozenset({"read", "operate"}), None)
+SITE, SITE_ENTRY = api_keys.create("site", frozenset({"read", "write"}), None)
+OPS, OPS_ENTRY = api_keys.create("ops.anna", frozenset({"read", "operate"}), None)
 ME = f"{getpass.getuser()}@{socket.gethostname()}"
 
 
@@ -77,7 +77,7 @@ def test_every_write_names_its_key_in_its_event() -> None:
 @pytest.mark.usefixtures("in_postgres")
 def test_without_keys_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
-    trace_context.act_as("whoever was served before")
+    trace_context.set_caller("whoever was served before")
     served("create_user").post("/users", json=ANN)
     assert rows("SELECT caller FROM events") == [{"caller": None}]
 
@@ -232,7 +232,7 @@ def test_a_rotated_key_keeps_the_idempotency_keys_of_its_holder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = create(**{"Idempotency-Key": "one"})
-    new, entry = api_keys.make("site", frozenset({"write"}), 30)
+    new, entry = api_keys.create("site", frozenset({"write"}), 30)
     monkeypatch.setenv("API_KEYS", entry)
     answer = served("create_user").post(
         "/users", json=ANN, headers=by(new, **{"Idempotency-Key": "one"})

@@ -24,7 +24,7 @@ def opens(key: str) -> set[str]:
     found = set()
     for scope in ("read", "write", "operate"):
         try:
-            auth.caller(f"Bearer {key}", scope)
+            auth.authenticate(f"Bearer {key}", scope)
         except Forbidden:
             continue
         found.add(scope)
@@ -92,7 +92,7 @@ def test_the_list_shows_no_key_and_says_what_opens_nothing(leadline: Leadline, f
 
 
 def test_a_line_that_holds_another_key_too_is_left_alone(leadline: Leadline, file: Path) -> None:
-    lines = [api_keys.make(name, frozenset({"read"}), None)[1] for name in ("one", "two")]
+    lines = [api_keys.create(name, frozenset({"read"}), None)[1] for name in ("one", "two")]
     file.write_text(" ".join(lines))
     told = leadline("keys", "revoke", "one")
     assert (told.code, "a line of its own" in told.err) == (2, True)

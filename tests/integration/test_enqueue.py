@@ -27,7 +27,7 @@ def delivery(
 ) -> Delivery:
     state = {"id": user, "full_name": name, "phone": "+77001112233", "stage": "NEW"}
     data = {"action": "create_card", "user": state, "replyQueue": queue}
-    trace = trace_context.made(call, None)
+    trace = trace_context.trace_from_headers(call, None)
     return Delivery({"pattern": "user_created", "data": data}, f"m-{user}-{name}", {}, trace)
 
 

@@ -14,7 +14,7 @@ import redis
 import requests
 
 from leadline.runtime.serving import health
-from leadline.runtime.serving.health import Pulse
+from leadline.runtime.serving.health import Heartbeat
 from leadline.workqueue.keys import prefix
 from leadline.workqueue.worker_heartbeats import Presence
 from tests.servers import eventually
@@ -65,10 +65,10 @@ def test_who_drips_at_the_probes_is_hung_up_on(start: Start) -> None:
     with contextlib.ExitStack() as stack:
         slow = [
             stack.enter_context(socket.create_connection(address, timeout=5))
-            for _ in range(health.CALLERS)
+            for _ in range(health.MAX_CONNECTIONS)
         ]
         assert status(f"{url}/_/health") == 0  # no thread for each that comes
-        until = time.monotonic() + health.WITHIN_S + 2
+        until = time.monotonic() + health.TIMEOUT_S + 2
         with pytest.raises(ConnectionError):  # noqa: PT012 - drips until it is hung up on
             while time.monotonic() < until:
                 for one in slow:
@@ -132,8 +132,8 @@ def test_a_worker_without_a_webhook_says_so_once_and_waits_for_one(
 
 
 def test_a_loop_that_stopped_turning_is_noticed() -> None:
-    pulse = Pulse(patience_s=0.05)
-    assert pulse.is_felt()
-    eventually(lambda: not pulse.is_felt(), 5, "the silence is noticed")
+    pulse = Heartbeat(timeout_s=0.05)
+    assert pulse.is_recent()
+    eventually(lambda: not pulse.is_recent(), 5, "the silence is noticed")
     pulse.beat()
-    assert pulse.is_felt()
+    assert pulse.is_recent()

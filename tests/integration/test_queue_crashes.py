@@ -161,7 +161,7 @@ def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: r
 def test_a_redis_that_hangs_is_queue_down_within_seconds(
     server: PrivateServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.runtime.redis.ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("leadline.runtime.redis.RESPONSE_TIMEOUT_S", 0.3)
     with connect(server.url) as impatient:
         work = queue_of(impatient)
         work.put(arrival(7))

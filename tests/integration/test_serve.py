@@ -129,13 +129,13 @@ def test_a_body_over_the_limit_is_413_also_when_its_length_is_not_said(
 HEAD = b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 #: What a client begins with, what it goes on with each half second, and how long it may.
 DRIPS = {
-    "nothing": (b"", b"", serve.HEAD_WITHIN_S),
-    "a head": (HEAD + b"X-A: ", b"a", serve.HEAD_WITHIN_S),
-    "a body": (HEAD + b"Content-Length: 60000\r\n\r\n", b" ", rsgi_bridge.BODY_WITHIN_S),
+    "nothing": (b"", b"", serve.HEAD_TIMEOUT_S),
+    "a head": (HEAD + b"X-A: ", b"a", serve.HEAD_TIMEOUT_S),
+    "a body": (HEAD + b"Content-Length: 60000\r\n\r\n", b" ", rsgi_bridge.BODY_TIMEOUT_S),
     "a chunked body": (
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
         b"1\r\n \r\n",
-        rsgi_bridge.BODY_WITHIN_S,
+        rsgi_bridge.BODY_TIMEOUT_S,
     ),
 }
 
@@ -196,7 +196,7 @@ def test_connections_are_bounded(start: Start) -> None:
     server = start("openapi")
     eventually(server.is_up, 20, "the function is served")
     with contextlib.ExitStack() as stack:
-        for _ in range(serve.CONNECTIONS):
+        for _ in range(serve.MAX_CONNECTIONS):
             address = ("127.0.0.1", server.port)
             stack.enter_context(socket.create_connection(address, timeout=5))
         waiting = stack.enter_context(socket.create_connection(address, timeout=1))
@@ -545,7 +545,7 @@ def _is_orphaned(writing: Any) -> None:
     os.kill(server, signal.SIGKILL)
     while os.getppid() == server:
         time.sleep(0.001)
-    serve.end_with_parent()
+    serve.exit_with_parent()
     writing.send("still there")
 
 

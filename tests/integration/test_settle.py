@@ -429,7 +429,7 @@ def test_each_mended_user_keeps_the_trace_of_its_reply() -> None:
     for number in range(2):
         events = writes(2)
         applied(events[1], fence=30)
-        trace = trace_context.made(f"call-{number}", None)
+        trace = trace_context.trace_from_headers(f"call-{number}", None)
         lot.append(Answer(reply_to(events[0]), "synced", fence="40", trace=trace))
     settle.apply(lot)
     found = rows(

@@ -9,7 +9,7 @@ import sqlalchemy
 from leadline.errors import (
     DatabaseBusy,
     InvalidRequest,
-    StillServed,
+    RequestInProgress,
     UserNotFound,
     VersionMismatch,
 )
@@ -49,7 +49,7 @@ def test_twenty_repeats_at_once_make_one_user() -> None:
     def attempt(_: int) -> Accepted | None:
         try:
             return create()
-        except StillServed:
+        except RequestInProgress:
             return None
 
     accepted = [one for one in in_threads(20, attempt) if one]
@@ -130,7 +130,7 @@ def test_a_key_that_is_still_being_served_answers_409(somebody: pg8000.native.Co
         " VALUES ('caller', 'key-1', 'x', CAST(:id AS uuid))",
         id=str(event.id),
     )
-    with pytest.raises(StillServed):
+    with pytest.raises(RequestInProgress):
         create()
     somebody.run("ROLLBACK")
     assert create().is_new

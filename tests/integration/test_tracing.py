@@ -39,11 +39,11 @@ CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     """Where the spans of this process go."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    tracing.is_on.cache_clear()
+    tracing.is_enabled.cache_clear()
     kept = InMemorySpanExporter()
     tracing.start(SimpleSpanProcessor(kept))
     yield kept
-    tracing.is_on.cache_clear()
+    tracing.is_enabled.cache_clear()
     monkeypatch.setattr(tracing, "_tracer", None)
 
 
@@ -231,9 +231,7 @@ def test_traces_that_can_not_be_made_are_an_error_at_the_start(tmp_path: Path) -
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.modules['opentelemetry'] = None\n", encoding="utf-8"
     )
-    code = (
-        "from pathlib import Path; from leadline.runtime.telemetry import tracing; tracing.is_on()"
-    )
+    code = "from leadline.runtime.telemetry import tracing; tracing.is_enabled()"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=CHECKOUT,
@@ -252,8 +250,8 @@ def test_traces_that_can_not_be_made_are_an_error_at_the_start(tmp_path: Path) -
 def test_traces_can_be_switched_off(
     exporter: InMemorySpanExporter, name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert tracing.is_on()
+    assert tracing.is_enabled()
     monkeypatch.setenv(name, value)
-    tracing.is_on.cache_clear()
-    assert not tracing.is_on()
+    tracing.is_enabled.cache_clear()
+    assert not tracing.is_enabled()
     assert not exporter.get_finished_spans()

@@ -231,15 +231,15 @@ MUTATIONS = (
     Mutation(
         "a key that names no scopes opens all of them",
         "leadline/runtime/http/api_keys.py",
-        '_UNNAMED = frozenset({"read", "write"})',
-        "_UNNAMED = SCOPES",
+        '_DEFAULT_SCOPES = frozenset({"read", "write"})',
+        "_DEFAULT_SCOPES = SCOPES",
         (_AUTH + "test_a_key_without_scopes_is_told_of_at_start_and_may_not_operate",),
     ),
     Mutation(
         "a key of 64 bits is strong enough",
         "leadline/runtime/http/api_keys.py",
-        "_BITS_MIN = 128",
-        "_BITS_MIN = 64",
+        "_MIN_BITS = 128",
+        "_MIN_BITS = 64",
         (_AUTH + "test_a_key_of_fewer_than_128_bits_stops_the_start_and_opens_nothing",),
     ),
     Mutation(

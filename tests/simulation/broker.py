@@ -305,7 +305,9 @@ def delivery_of(message: Received) -> Delivery:
     except orjson.JSONDecodeError:
         raise BadMessage("the message is not valid JSON") from None
     message_id = attributes.get("id")
-    trace = trace_context.made(message.properties.correlation_id, headers.get(TRACEPARENT))
+    trace = trace_context.trace_from_headers(
+        message.properties.correlation_id, headers.get(TRACEPARENT)
+    )
     return Delivery(body, None if message_id == NO_ID else message_id, attributes, trace)
 
 

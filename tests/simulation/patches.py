@@ -265,13 +265,13 @@ class _IntervalOfProcess:
         kept: Interval = world().process.memory.setdefault((self, ()), Interval(self._every_s))
         return kept
 
-    def begin(self) -> bool:
+    def claim(self) -> bool:
         """As Interval's."""
-        return self._own().begin()
+        return self._own().claim()
 
-    def postpone(self, wait_s: float) -> None:
+    def reschedule(self, wait_s: float) -> None:
         """As Interval's."""
-        self._own().postpone(wait_s)
+        self._own().reschedule(wait_s)
 
 
 def _intervals(modules: list[ModuleType]) -> None:

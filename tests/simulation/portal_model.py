@@ -15,7 +15,7 @@ import requests
 
 from leadline.bitrix24.session import Reply
 from leadline.bitrix24.timed_connection import Exchange
-from leadline.errors import TooLate
+from leadline.errors import LeaseTooShort
 from leadline.runtime import clock
 from tests.simulation.world import EPOCH, Mailbox, Process, World
 
@@ -184,7 +184,7 @@ class PortalModel:
         """As `Session._posted`: connect, look at the clock, send, read the answer."""
         connection = self.connect(clock.now_s() + exchange.connect_s)
         if exchange.send_until is not None and clock.now_s() > exchange.send_until:
-            raise TooLate
+            raise LeaseTooShort
         exchange.was_sent = True
         try:
             reply = connection.exchange(method, body, clock.now_s() + exchange.answer_s)

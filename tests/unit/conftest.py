@@ -32,7 +32,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     yield
     settings.cache_clear()
     trace_context._current.set(None)  # noqa: SLF001 - as a new thread has it
-    trace_context.act_as("")
+    trace_context.set_caller("")
     structlog.reset_defaults()
 
 

@@ -19,7 +19,7 @@ from leadline.errors import (
     Unauthorized,
 )
 from leadline.runtime.http import api_keys, auth, refusals
-from leadline.runtime.http.rate_limit import Throttle
+from leadline.runtime.http.rate_limit import RateLimiter
 from tests.unit.conftest import Configure
 
 KEY, OTHER, THIRD = (f"{one}-{'k3Y' * 8}-abcdefgh" for one in ("first", "other", "third"))
@@ -35,8 +35,8 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _nobody_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "_lines", Throttle(1, 20))
-    monkeypatch.setattr(refusals, "_at_once", Throttle(1, 20))
+    monkeypatch.setattr(refusals, "_log_limit", RateLimiter(1, 20))
+    monkeypatch.setattr(refusals, "_undelayed", RateLimiter(1, 20))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def opened(key: str) -> set[str]:
     found = set()
     for scope in get_args(auth.Scope):
         try:
-            auth.caller(f"Bearer {key}", scope)
+            auth.authenticate(f"Bearer {key}", scope)
         except (Unauthorized, Forbidden):
             continue
         found.add(scope)
@@ -66,7 +66,7 @@ def test_without_keys_nothing_starts_unless_that_is_wanted(configure: Configure)
             auth.check_configured(scopes)
     configure(auth="off")
     auth.check_configured(API)
-    assert auth.caller(None, "write") == ""
+    assert auth.authenticate(None, "write") == ""
     assert auth.own_key() is None
 
 
@@ -75,7 +75,7 @@ def test_an_empty_key_file_is_no_key(folder: Path) -> None:
     with pytest.raises(BadConfiguration):
         auth.check_configured(API)
     with pytest.raises(Forbidden):
-        auth.caller("Bearer anything", "read")
+        auth.authenticate("Bearer anything", "read")
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_a_key_without_scopes_is_told_of_at_start_and_may_not_operate(
 def test_a_key_that_was_made_is_what_its_entry_says(
     name: str, scopes: set[str], days: int | None
 ) -> None:
-    key, entry = api_keys.make(name, frozenset(scopes), days)
+    key, entry = api_keys.create(name, frozenset(scopes), days)
     known = api_keys.parse(entry)
-    assert (known.name, known.trouble) == (name, "")
+    assert (known.name, known.defect) == (name, "")
     assert known.scopes == scopes
     assert known.digest == api_keys.digest_of(key.encode())
     assert not known.is_expired
@@ -129,15 +129,15 @@ def test_a_key_that_was_made_is_what_its_entry_says(
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "-a", "a" * 65, "имя"])
 def test_a_name_that_an_entry_can_not_hold_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"name|parts"):
-        api_keys.make(name, API, None)
+        api_keys.create(name, API, None)
 
 
 def test_who_reads_a_hashed_entry_can_not_call(folder: Path) -> None:
-    key, entry = api_keys.make("site", frozenset({"write"}), 30)
+    key, entry = api_keys.create("site", frozenset({"write"}), 30)
     (folder / "api-keys").write_text(entry)
     auth.check_configured(API)
     assert opened(key) == {"write"}
-    assert auth.caller(f"Bearer {key}", "write") == "site"
+    assert auth.authenticate(f"Bearer {key}", "write") == "site"
     for sent in (entry, *entry.split(":"), bytes.fromhex(entry.rpartition(":")[2]).hex().upper()):
         assert opened(sent) == set()
 
@@ -145,14 +145,14 @@ def test_who_reads_a_hashed_entry_can_not_call(folder: Path) -> None:
 def test_an_expired_key_opens_nothing_and_does_not_stop_the_start(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key, entry = api_keys.make("site", API, 1)
+    key, entry = api_keys.create("site", API, 1)
     (folder / "api-keys").write_text(entry)
     auth.check_configured(API)
     assert opened(key) == API
     tomorrow = time.time() + 2 * 86_400
     monkeypatch.setattr(time, "time", lambda: tomorrow)
     with pytest.raises(ExpiredKey):
-        auth.caller(f"Bearer {key}", "read")
+        auth.authenticate(f"Bearer {key}", "read")
     auth.check_configured(API)
 
 
@@ -233,12 +233,12 @@ def test_only_the_internal_key_opens_what_only_our_own_processes_call(folder: Pa
 
 
 def test_both_keys_of_a_holder_are_one_caller_while_they_are_rotated(folder: Path) -> None:
-    old, old_entry = api_keys.make("site", API, None)
-    new, new_entry = api_keys.make("site", API, None)
+    old, old_entry = api_keys.create("site", API, None)
+    new, new_entry = api_keys.create("site", API, None)
     (folder / "api-keys").write_text(f"{old_entry}\n{new_entry}\n{KEY}\n{OTHER}")
-    assert {auth.caller(f"Bearer {key}", "write") for key in (old, new)} == {"site"}
+    assert {auth.authenticate(f"Bearer {key}", "write") for key in (old, new)} == {"site"}
     # Without a name it is the key's own, as it was kept before names came.
-    (first, second) = (auth.caller(f"Bearer {key}", "write") for key in (KEY, OTHER))
+    (first, second) = (auth.authenticate(f"Bearer {key}", "write") for key in (KEY, OTHER))
     assert first == api_keys.digest_of(KEY.encode()).hex()[:16]
     assert first != second
 
@@ -247,7 +247,7 @@ def test_both_keys_of_a_holder_are_one_caller_while_they_are_rotated(folder: Pat
 def test_without_a_bearer_key_it_is_401(folder: Path, header: str | None) -> None:
     (folder / "api-keys").write_text(KEY)
     with pytest.raises(Unauthorized):
-        auth.caller(header, "read")
+        auth.authenticate(header, "read")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_without_a_bearer_key_it_is_401(folder: Path, header: str | None) -> Non
 def test_a_wrong_key_is_403(folder: Path, key: str) -> None:
     (folder / "api-keys").write_text(KEY)
     with pytest.raises(Forbidden):
-        auth.caller(f"Bearer {key}", "read")
+        auth.authenticate(f"Bearer {key}", "read")
 
 
 # What is said of those who are not
@@ -269,13 +269,13 @@ def refused(reason: str) -> float:
 def test_a_refusal_is_counted_and_logged_by_the_beginning_of_the_key(
     folder: Path, log: list[structlog.typing.EventDict]
 ) -> None:
-    key, entry = api_keys.make("reader", frozenset({"read"}), None)
-    unknown, _ = api_keys.make("x", API, None)
+    key, entry = api_keys.create("reader", frozenset({"read"}), None)
+    unknown, _ = api_keys.create("x", API, None)
     (folder / "api-keys").write_text(entry)
     before = {reason: refused(reason) for reason in ("no_key", "unknown_key", "missing_scope")}
     for header in (None, f"Bearer {unknown}", f"Bearer {key}", "Bearer hunter2"):
         with pytest.raises((Unauthorized, Forbidden)):
-            auth.caller(header, "write")
+            auth.authenticate(header, "write")
     told = [(one["reason"], one["prefix"], one.get("caller")) for one in log]
     assert told == [
         ("no_key", "", None),
@@ -307,25 +307,25 @@ def test_a_flood_of_guesses_is_counted_but_not_all_logged(
     before = refused("unknown_key")
     for number in range(1000):
         with pytest.raises(Forbidden):
-            auth.caller(f"Bearer {number}", "read")
+            auth.authenticate(f"Bearer {number}", "read")
     assert refused("unknown_key") - before == 1000
     assert 20 <= len(log) <= 25
-    monkeypatch.setattr(refusals, "_lines", Throttle(1, 20))
+    monkeypatch.setattr(refusals, "_log_limit", RateLimiter(1, 20))
     with pytest.raises(Unauthorized):
-        auth.caller(None, "read")
+        auth.authenticate(None, "read")
     assert log[-1]["not_logged"] >= 975
 
 
 def test_refused_callers_wait_and_only_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "WAIT_S", 0.2)
-    monkeypatch.setattr(refusals, "WAITING_MAX", 5)
+    monkeypatch.setattr(refusals, "MAX_DELAYED", 5)
 
     refusal = (403, [("X-Call-Id", "call-1"), ("Content-Type", "x")], b"no")
 
     async def answers(number: int) -> list[tuple[int, bool]]:
         async def one() -> tuple[int, bool]:
             began = time.monotonic()
-            status, headers, _ = await refusals.slowed(refusal)
+            status, headers, _ = await refusals.delay(refusal)
             assert ("X-Call-Id", "call-1") in headers
             assert (status == 429) == ("Retry-After" in dict(headers))
             return status, time.monotonic() - began >= 0.2

@@ -13,11 +13,11 @@ from leadline.runtime.postgres.pool import Database
 from leadline.runtime.rabbitmq import connection
 from leadline.runtime.redis import connect
 from leadline.runtime.telemetry import tracing
-from leadline.settings import Part, settings
+from leadline.settings import Peer, settings
 from local.runner.choices import Choices
 from tests.unit.conftest import Configure
 
-IN_CLEAR: tuple[tuple[Part, str], ...] = (
+IN_CLEAR: tuple[tuple[Peer, str], ...] = (
     ("postgres", "postgresql://u:hunter2hunter2@db.example.com/d"),
     ("postgres", "postgresql://u:hunter2hunter2@10.0.0.1/d?sslmode=disable"),
     ("postgres", "postgres://u:hunter2hunter2@db/d?sslmode=require&sslmode=disable"),
@@ -33,7 +33,7 @@ IN_CLEAR: tuple[tuple[Part, str], ...] = (
     ("bitrix24", "http://portal.example.com/rest/1/hunter2hunter2/"),
     ("bitrix24", "http://192.168.0.7/rest/1/hunter2hunter2/"),
 )
-SAFE: tuple[tuple[Part, str], ...] = (
+SAFE: tuple[tuple[Peer, str], ...] = (
     ("postgres", "postgresql://u:p@localhost/d"),
     ("postgres", "postgresql://u:p@127.1.2.3/d?sslmode=disable"),
     ("postgres", "postgresql://u:p@[::1]/d"),
@@ -48,7 +48,7 @@ SAFE: tuple[tuple[Part, str], ...] = (
 )
 
 
-def take(part: Part, url: str) -> None:
+def take(part: Peer, url: str) -> None:
     """As the code that connects to this part does it."""
     if part == "postgres":
         connect_options.cache_clear()  # a process reads its settings once
@@ -62,7 +62,7 @@ def take(part: Part, url: str) -> None:
 
 
 @pytest.mark.parametrize(("part", "url"), IN_CLEAR)
-def test_an_address_in_clear_is_refused_with_what_to_do(part: Part, url: str) -> None:
+def test_an_address_in_clear_is_refused_with_what_to_do(part: Peer, url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         take(part, url)
     text = str(caught.value)
@@ -74,7 +74,7 @@ def test_an_address_in_clear_is_refused_with_what_to_do(part: Part, url: str) ->
 
 @pytest.mark.parametrize(("part", "url"), IN_CLEAR)
 def test_a_setting_allows_the_part_that_it_names_and_no_other(
-    part: Part, url: str, configure: Configure
+    part: Peer, url: str, configure: Configure
 ) -> None:
     configure(cleartext=f" otlp, {part}")
     take(part, url)
@@ -84,7 +84,7 @@ def test_a_setting_allows_the_part_that_it_names_and_no_other(
 
 
 @pytest.mark.parametrize(("part", "url"), SAFE)
-def test_tls_and_loopback_need_no_setting(part: Part, url: str) -> None:
+def test_tls_and_loopback_need_no_setting(part: Peer, url: str) -> None:
     take(part, url)
 
 
@@ -115,12 +115,12 @@ def test_no_trace_leaves_in_clear(
     name: str, monkeypatch: pytest.MonkeyPatch, configure: Configure
 ) -> None:
     monkeypatch.setenv(name, "http://collector.example.com:4318")
-    tracing.is_on.cache_clear()
+    tracing.is_enabled.cache_clear()
     with pytest.raises(BadConfiguration, match="otlp"):
-        tracing.is_on()
+        tracing.is_enabled()
     configure(cleartext="otlp")
-    assert tracing.is_on()
-    tracing.is_on.cache_clear()
+    assert tracing.is_enabled()
+    tracing.is_enabled.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -129,11 +129,11 @@ def test_no_trace_leaves_in_clear(
 def test_the_local_run_does_not_start_with_a_server_in_clear(variable: str) -> None:
     schemes = {"DATABASE_URL": "postgresql", "AMQP_URL": "amqp", "REDIS_URL": "redis"}
     url = f"{schemes.get(variable, 'http')}://u.example.com/rest/1/code/"
-    with pytest.raises(BadConfiguration, match="in clear"):
+    with pytest.raises(BadConfiguration, match="without TLS"):
         Choices.read({variable: url})
 
 
 def test_what_is_no_url_is_not_quoted() -> None:
     with pytest.raises(BadConfiguration) as caught:
-        cleartext.refuse("redis", "redis://:hunter2@[nowhere/0")
-    assert str(caught.value) == "REDIS_URL is no URL"
+        cleartext.require_tls("redis", "redis://:hunter2@[nowhere/0")
+    assert str(caught.value) == "REDIS_URL is not a URL"

@@ -34,10 +34,10 @@ BUILT = """
 import gc, json, sys
 from pathlib import Path
 from leadline.runtime.serving import cold_start
-cold_start.begin()
+cold_start.prepare()
 from leadline.runtime.serving.serve import build_app
 build_app(Path(sys.argv[1]))
-cold_start.end()
+cold_start.freeze()
 loaded = sorted(name for name, module in sys.modules.items() if module)
 print(json.dumps({"loaded": loaded, "collects": gc.isenabled(), "frozen": gc.get_freeze_count()}))
 """

@@ -1,4 +1,4 @@
-"""What every door does: paths, methods, errors as problem details."""
+"""What every handler has in common: paths, methods, errors as problem details."""
 
 import contextlib
 import json
@@ -19,13 +19,13 @@ from leadline.errors import (
     InvalidRequest,
     LeadlineError,
     PathNotFound,
-    StillServed,
+    RequestInProgress,
     UserNotFound,
     VersionMismatch,
 )
 from leadline.runtime.http import problem
 from leadline.runtime.http.auth import Scope
-from leadline.runtime.http.endpoint import Door, allow, endpoint, parse_query
+from leadline.runtime.http.endpoint import Handler, authorize, endpoint, parse_query
 from leadline.runtime.telemetry import trace_context
 from leadline.users.views import Query
 from tests.unit.conftest import Configure
@@ -33,9 +33,9 @@ from tests.unit.conftest import Configure
 KEY = "k3y-of-the-tests-of-128-bits"
 
 
-def at(door: Door, request: Request) -> werkzeug.Response:
-    """The door's answer to this request."""
-    return werkzeug.Response.from_app(door(request), request.environ)
+def at(handler: Handler, request: Request) -> werkzeug.Response:
+    """The handler's answer to this request."""
+    return werkzeug.Response.from_app(handler(request), request.environ)
 
 
 def get(path: str, method: str = "GET", **headers: str) -> Request:
@@ -116,11 +116,11 @@ def served(
 
 
 @pytest.fixture
-def open_door(configure: Configure) -> None:
+def auth_off(configure: Configure) -> None:
     configure(auth="off")
 
 
-@pytest.mark.usefixtures("open_door")
+@pytest.mark.usefixtures("auth_off")
 def test_errors_are_problem_details() -> None:
     fields: list[FieldError] = [{"field": "phone", "message": "is missing"}]
     answer = served(InvalidRequest("Some fields are invalid.", fields=fields))
@@ -135,13 +135,13 @@ def test_errors_are_problem_details() -> None:
     }
 
 
-@pytest.mark.usefixtures("open_door")
+@pytest.mark.usefixtures("auth_off")
 def test_an_error_without_a_text_says_what_its_class_says() -> None:
-    assert json.loads(served(StillServed()).data)["detail"].startswith("A request with this")
-    assert served(StillServed()).headers["Retry-After"] == "1"
+    assert json.loads(served(RequestInProgress()).data)["detail"].startswith("A request with this")
+    assert served(RequestInProgress()).headers["Retry-After"] == "1"
 
 
-@pytest.mark.usefixtures("open_door")
+@pytest.mark.usefixtures("auth_off")
 def test_an_unexpected_error_tells_nothing_of_itself() -> None:
     answer = served(RuntimeError("secret of Ivanka"))
     assert answer.status_code == 500
@@ -149,7 +149,7 @@ def test_an_unexpected_error_tells_nothing_of_itself() -> None:
     assert b"Ivanka" not in answer.data
 
 
-@pytest.mark.usefixtures("open_door")
+@pytest.mark.usefixtures("auth_off")
 def test_another_method_is_told_which_ones_are_served() -> None:
     answer = served(method="POST")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
@@ -163,12 +163,12 @@ def test_another_method_is_told_which_ones_are_served() -> None:
         ("read:{}", "POST", {}, 403),
         ("write:{}", "GET", {}, 403),
         ("write:{}", "POST", {}, 200),
-        ("read,write:{}", "POST", {"writing": "operate"}, 403),
-        ("operate:{}", "POST", {"writing": "operate"}, 200),
-        ("operate:{}", "GET", {"reading": "operate"}, 200),
-        ("operate:{}", "POST", {"writing": "internal"}, 403),
+        ("read,write:{}", "POST", {"write_scope": "operate"}, 403),
+        ("operate:{}", "POST", {"write_scope": "operate"}, 200),
+        ("operate:{}", "GET", {"read_scope": "operate"}, 200),
+        ("operate:{}", "POST", {"write_scope": "internal"}, 403),
         ("{}", "DELETE", {}, 405),
-        ("{}", "POST", {"writing": "operate"}, 403),
+        ("{}", "POST", {"write_scope": "operate"}, 403),
     ],
 )
 def test_a_method_asks_for_its_scope(
@@ -183,7 +183,7 @@ def test_a_method_asks_for_its_scope(
     answer = at(guarded, get("/", method, Authorization=f"Bearer {KEY}"))
     assert answer.status_code == status
     assert at(guarded, get("/", method)).status_code == 401
-    if status == 403 and scopes != {"writing": "internal"}:
+    if status == 403 and scopes != {"write_scope": "internal"}:
         assert answer.content_type == problem.CONTENT_TYPE
         said = answer.headers["WWW-Authenticate"].split('"')
         assert "insufficient_scope" in said
@@ -195,10 +195,10 @@ def test_a_page_without_data_asks_for_no_key_but_its_data_does(
 ) -> None:
     monkeypatch.setenv("API_KEYS", f"read:{KEY}")
 
-    @endpoint("GET", reading=None)
+    @endpoint("GET", read_scope=None)
     def page(request: Request) -> Response:
         if request.path == "/data":
-            allow(request, "read")
+            authorize(request, "read")
         return Response("fine")
 
     assert at(page, get("/")).status_code == 200
@@ -206,7 +206,7 @@ def test_a_page_without_data_asks_for_no_key_but_its_data_does(
     assert at(page, get("/data", Authorization=f"Bearer {KEY}")).status_code == 200
 
 
-@pytest.mark.usefixtures("open_door")
+@pytest.mark.usefixtures("auth_off")
 def test_an_answer_names_its_correlation_id() -> None:
     assert served(None, **{"X-Call-Id": "call-1"}).headers["X-Call-Id"] == "call-1"
     assert len(served(None, **{"X-Call-Id": "я" * 10}).headers["X-Call-Id"]) == 32
@@ -238,7 +238,7 @@ def test_an_idempotency_key_has_a_length(key: str) -> None:
 def test_a_keys_fingerprint_depends_on_all_that_is_asked_for() -> None:
     def fingerprint(*parts: object, **headers: str) -> bytes:
         request = get("/", **{"Idempotency-Key": "k", **headers})
-        trace_context.act_as("me")
+        trace_context.set_caller("me")
         repeat = write_headers.repeat(request, *parts)
         assert repeat is not None
         return repeat.fingerprint

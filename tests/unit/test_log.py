@@ -91,7 +91,7 @@ SECRETS = {
 HIDDEN = ("pgpassw0rd", 'am"qp\\pass', "am%22qp", "12345678", "webhookc0de", "key-of-")
 READ = f"""
 from leadline.runtime import secrets
-read = [secrets.read(name.lower().replace("_", "-")) for name in {list(SECRETS)}]
+read = [secrets.get(name.lower().replace("_", "-")) for name in {list(SECRETS)}]
 """
 
 
@@ -130,7 +130,7 @@ for code in ("firstc0de", "secondc0de"):
     Path(secrets.os.environ["LEADLINE_SECRETS_DIR"], "bitrix-webhook-url").write_text(
         f"https://portal.example/rest/1/{code}/"
     )
-    secrets.read("bitrix-webhook-url")
+    secrets.get("bitrix-webhook-url")
     logger.info("codes firstc0de secondc0de")
 """
     first, second = lines(replaced, LEADLINE_SECRETS_DIR=str(tmp_path))

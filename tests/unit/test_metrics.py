@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from leadline.runtime.serving.serve import probed
+from leadline.runtime.serving.serve import answer_probes
 from leadline.runtime.telemetry import http_metrics, metrics
 
 CHECKOUT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def test_what_nobody_knows_is_not_told() -> None:
 
 
 def test_a_request_is_counted_by_route_method_and_status() -> None:
-    app = http_metrics.counted(answering("201 CREATED", "/users"), "test-function")
+    app = http_metrics.count_requests(answering("201 CREATED", "/users"), "test-function")
     ask(app, REQUEST_METHOD="POST")
     found = told()
     labels = ("test-function", "POST", "/users")
@@ -91,7 +91,7 @@ def test_a_request_is_counted_by_route_method_and_status() -> None:
 
 
 def test_a_client_can_not_make_up_labels() -> None:
-    app = http_metrics.counted(answering("405 METHOD NOT ALLOWED"), "test-labels")
+    app = http_metrics.count_requests(answering("405 METHOD NOT ALLOWED"), "test-labels")
     for number in range(50):
         ask(app, REQUEST_METHOD=f"BREW{number}", PATH_INFO=f"/{number}")
     mine = [
@@ -107,12 +107,12 @@ def test_a_request_that_broke_the_function_counts_as_500() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        ask(http_metrics.counted(broken, "test-broken"))
+        ask(http_metrics.count_requests(broken, "test-broken"))
     assert told()["leadline_http_requests_total", ("test-broken", "GET", "-", "500")] == 1
 
 
 def test_metrics_are_for_those_who_do_not_come_through_a_gateway() -> None:
-    app = probed(answering("404 NOT FOUND"))
+    app = answer_probes(answering("404 NOT FOUND"))
     assert ask(app, PATH_INFO="/metrics")[0] == "200"
     forwarded = ask(app, PATH_INFO="/metrics", HTTP_X_FORWARDED_FOR="192.0.2.1")
     assert forwarded == ("404", b"the function")
@@ -123,4 +123,4 @@ def test_one_of_several_servers_behind_a_port_does_not_speak_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WORKERS", "2")
-    assert ask(probed(answering("200 OK")), PATH_INFO="/metrics")[0] == "501"
+    assert ask(answer_probes(answering("200 OK")), PATH_INFO="/metrics")[0] == "501"

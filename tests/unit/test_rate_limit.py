@@ -1,4 +1,4 @@
-"""How fast a key may write, by a clock of the test."""
+"""The rate limit of writes, by a clock of the test."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from leadline.errors import TooManyRequests
 from leadline.runtime.http import rate_limit
-from leadline.runtime.http.rate_limit import Throttle
+from leadline.runtime.http.rate_limit import RateLimiter
 
 
 class Clock:
@@ -25,16 +25,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def passes(limit: Throttle, caller: str = "me") -> bool:
+def passes(limit: RateLimiter, caller: str = "me") -> bool:
     try:
-        limit.take(caller)
+        limit.acquire(caller)
     except TooManyRequests:
         return False
     return True
 
 
 def test_a_burst_passes_and_then_the_rate(clock: Clock) -> None:
-    limit = Throttle(2, 5)
+    limit = RateLimiter(2, 5)
     assert [passes(limit) for _ in range(7)] == [True] * 5 + [False] * 2
     clock.now += 1
     assert [passes(limit) for _ in range(3)] == [True, True, False]
@@ -43,7 +43,7 @@ def test_a_burst_passes_and_then_the_rate(clock: Clock) -> None:
 
 
 def test_each_caller_has_its_own(clock: Clock) -> None:
-    limit = Throttle(1, 1)
+    limit = RateLimiter(1, 1)
     assert passes(limit, "a")
     assert not passes(limit, "a")
     assert passes(limit, "b")
@@ -51,19 +51,21 @@ def test_each_caller_has_its_own(clock: Clock) -> None:
 
 
 @given(per_s=st.floats(0.01, 1000), burst=st.integers(1, 50))
-def test_who_comes_back_when_told_is_let_in_and_not_before(per_s: float, burst: int) -> None:
+def test_a_caller_that_waits_for_retry_after_passes_and_not_before(
+    per_s: float, burst: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         patch.setattr(rate_limit, "time", clock)
-        limit = Throttle(per_s, burst)
+        limit = RateLimiter(per_s, burst)
         assert all(passes(limit) for _ in range(burst))
         with pytest.raises(TooManyRequests) as refused:
-            limit.take("me")
+            limit.acquire("me")
         assert refused.value.retry_after_s is not None
         clock.now += refused.value.retry_after_s
         assert passes(limit)
 
 
 def test_no_rate_is_no_limit() -> None:
-    limit = Throttle(0, 1)
+    limit = RateLimiter(0, 1)
     assert all(passes(limit) for _ in range(1000))

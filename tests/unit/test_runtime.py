@@ -27,15 +27,15 @@ def test_a_secret_is_read_from_its_file_before_the_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "from environment")
-    assert secrets.read("database-url") == "from environment"
+    assert secrets.get("database-url") == "from environment"
     (folder / "database-url").write_text("from file\n")
-    assert secrets.read("database-url") == "from file"
+    assert secrets.get("database-url") == "from file"
 
 
 def test_a_secret_may_be_a_folder_of_its_own(folder: Path) -> None:
     (folder / "database-url").mkdir()
     (folder / "database-url" / "database-url").write_text(" nested ")
-    assert secrets.read("database-url") == "nested"
+    assert secrets.get("database-url") == "nested"
 
 
 def test_a_part_reads_the_secret_of_its_own_login_and_no_other(
@@ -45,26 +45,26 @@ def test_a_part_reads_the_secret_of_its_own_login_and_no_other(
     (folder / "database-url-reader").write_text("the reader's")
     monkeypatch.setenv("DATABASE_URL", "from environment")
     monkeypatch.setenv("DATABASE_URL_FILE", "database-url-reader")
-    assert secrets.read("database-url") == "the reader's"
+    assert secrets.get("database-url") == "the reader's"
     (folder / "database-url-reader").unlink()
-    assert secrets.read("database-url") is None
+    assert secrets.get("database-url") is None
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("of a whole path")
     monkeypatch.setenv("DATABASE_URL_FILE", str(elsewhere))
-    assert secrets.read("database-url") == "of a whole path"
+    assert secrets.get("database-url") == "of a whole path"
 
 
 def test_a_rotated_secret_counts_without_a_restart(folder: Path) -> None:
     (folder / "redis-url").write_text("old")
-    assert secrets.read("redis-url") == "old"
+    assert secrets.get("redis-url") == "old"
     (folder / "redis-url").write_text("new")
-    assert secrets.read("redis-url") == "new"
+    assert secrets.get("redis-url") == "new"
 
 
 def test_a_missing_secret_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.listdir(folder) == []  # noqa: PTH208
     monkeypatch.setenv("AMQP_URL", "  ")
-    assert secrets.read("amqp-url") is None
+    assert secrets.get("amqp-url") is None
     with pytest.raises(BadConfiguration, match=r"AMQP_URL.*amqp-url"):
         secrets.require("amqp-url")
 

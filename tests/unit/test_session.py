@@ -20,7 +20,7 @@ from leadline.bitrix24 import timed_connection
 from leadline.bitrix24.client import Portal
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.timed_connection import MAX_ANSWER_BYTES
-from leadline.errors import BitrixError, OutcomeUnknown, Refused, TooLate, Unavailable
+from leadline.errors import BitrixError, LeaseTooShort, OutcomeUnknown, Refused, Unavailable
 from leadline.runtime import clock
 from tests.unit.conftest import Configure
 from tests.unit.misbehaving import SECRET, Behave, Connection, answer, server
@@ -299,10 +299,10 @@ def test_a_call_that_is_late_once_it_is_connected_sends_nothing(
     tls.sni_callback = slow_handshake
     with server(behave, tls) as portal:
         client = opened(portal.url)
-        with pytest.raises(TooLate):
+        with pytest.raises(LeaseTooShort):
             client.call(COMMANDS, send_until=clock.now_s() + 0.1)
         assert client.call(COMMANDS, send_until=clock.now_s() + 5).answers == {"u1": 1}
-        with pytest.raises(TooLate):
+        with pytest.raises(LeaseTooShort):
             client.call(COMMANDS, send_until=clock.now_s() - 0.01)
         client.close()
     assert len(received) == 1

@@ -1,1 +1,1 @@
-"""HTTP for every function: who may call, how often, and how errors are answered."""
+"""HTTP for every function: authentication, rate limits, errors as problem details."""

@@ -1,11 +1,11 @@
-"""API keys as the secret `api-keys` holds them, one entry a line (`#`: a comment).
+"""API keys in the format of the secret `api-keys`: one entry per line, `#` begins a comment.
 
-    NAME:SCOPES:PREFIX:EXPIRES:SHA256    what `leadline keys create` makes: who reads it can't call
+    NAME:SCOPES:PREFIX:EXPIRES:SHA256    as `leadline keys create` makes it, without the key
     NAME:SCOPES:KEY or SCOPES:KEY        the key itself, for a small installation
     KEY                                  the same with the scopes `read` and `write`
 
-A bearer token can hold no colon (RFC 6750, 2.1), so that the forms are never mixed up. EXPIRES is
-the last day on which the key opens anything (YYYY-MM-DD, UTC), or `never`.
+A bearer token contains no colon (RFC 6750, 2.1), so the formats are unambiguous. EXPIRES is the
+last day on which the key is valid (YYYY-MM-DD, UTC), or `never`.
 """
 
 import hashlib
@@ -18,21 +18,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
-#: `read` users and figures, `write` users, `operate` the system: resend, pause, dead letters.
+#: `read` users and figures, `write` users, `operate` the system: retry, pause, dead letters.
 Scope = Literal["read", "write", "operate"]
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
-#: What clients do: an entry that names no scopes opens no more.
-_UNNAMED = frozenset({"read", "write"})
+#: The scopes of an entry that names none.
+_DEFAULT_SCOPES = frozenset({"read", "write"})
 _INTERNAL = frozenset({"internal"})
 
 NEVER = "never"
-#: Recognised by scanners that look for leaked secrets.
-_MARK = "ll_"
+#: Lets scanners recognise leaked keys.
+_KEY_PREFIX = "ll_"
 _PREFIX_LENGTH = 8
-#: OWASP ASVS 5.0, 11.5.1: what nobody may guess has 128 bits of entropy.
-_BITS_MIN = 128
-#: A random key of 32 hexadecimal digits has fewer than once in ten million.
-_DISTINCT_MIN = 8
+#: OWASP ASVS 5.0, 11.5.1: 128 bits of entropy.
+_MIN_BITS = 128
+#: Distinct characters; a random key of 32 hexadecimal digits has fewer once in ten million.
+_MIN_DISTINCT = 8
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -42,26 +42,26 @@ _CLASSES = (string.digits, string.ascii_lowercase, string.ascii_uppercase, "-_")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An entry: whose key it is and what it opens, without the key."""
+    """An entry: the holder and the scopes of a key, without the key."""
 
-    #: Its holder in logs, in the audit trail, and as the namespace of idempotency keys; where the
-    #: entry names none, the beginning of the hash.
+    #: The holder in logs, in the audit trail, and as the namespace of idempotency keys; the
+    #: beginning of the hash if the entry has no name.
     name: str
     scopes: frozenset[str]
-    #: How the key begins; "" where all that is known is the key itself.
+    #: The beginning of the key; "" if the key is too short to show it.
     prefix: str
     digest: bytes
     #: Unix seconds.
     expires_at: float = math.inf
-    #: The entry holds the key itself.
+    #: The entry contains the key itself.
     is_plain: bool = False
     has_scopes: bool = True
-    #: Why it opens nothing; "" for an entry in order.
-    trouble: str = ""
+    #: Why the entry is invalid; "" if it is valid.
+    defect: str = ""
 
     @property
     def is_expired(self) -> bool:
-        """Whether its last day is over."""
+        """Whether its last day has passed."""
         return time.time() >= self.expires_at
 
     @property
@@ -73,70 +73,70 @@ class Key:
 
 
 def entries(text: str) -> list[str]:
-    """The entries of a secret, which spaces or line ends separate."""
+    """The entries of a secret, separated by white space."""
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     return [entry for line in lines for entry in line.split()]
 
 
 def parse(entry: str) -> Key:
-    """An entry as a key; with `trouble`, and without scopes, where it makes no sense."""
+    """Parse an entry; an invalid one has a `defect` and no scopes."""
     match entry.split(":"):
         case [key]:
-            return replace(_opening(_plain(key), ",".join(_UNNAMED)), has_scopes=False)
+            return replace(_with_scopes(_plain(key), ",".join(_DEFAULT_SCOPES)), has_scopes=False)
         case [scopes, key]:
-            return _opening(_plain(key), scopes)
+            return _with_scopes(_plain(key), scopes)
         case [name, scopes, key]:
-            return _opening(_plain(key, name or ":"), scopes)
+            return _with_scopes(_plain(key, name or ":"), scopes)
         case [name, scopes, prefix, expires, digest]:
-            return _opening(_hashed(name, prefix, expires, digest), scopes)
-    return _refused("it has 1, 2, 3 or 5 parts, with `:` between them")
+            return _with_scopes(_hashed(name, prefix, expires, digest), scopes)
+    return _invalid("it must have 1, 2, 3 or 5 parts, separated by `:`")
 
 
-def internal(key: str) -> Key:
-    """An entry of `internal-key`, a key of our own processes."""
-    known = _plain(key, "internal")
-    return known if known.trouble else replace(known, scopes=_INTERNAL)
+def parse_internal(key: str) -> Key:
+    """Parse an entry of `internal-key`, the key of our own processes."""
+    parsed = _plain(key, "internal")
+    return parsed if parsed.defect else replace(parsed, scopes=_INTERNAL)
 
 
-def make(name: str, scopes: frozenset[str], days: int | None) -> tuple[str, str]:
-    """A new key and its entry, which opens what `scopes` name for so many days more, or for ever.
+def create(name: str, scopes: frozenset[str], days: int | None) -> tuple[str, str]:
+    """A new key and its entry; it expires after `days` days, or never.
 
     Raises:
-        ValueError: a name or a scope that can't be.
+        ValueError: the name or a scope is invalid.
     """
-    key = _MARK + secrets.token_urlsafe(32)
+    key = _KEY_PREFIX + secrets.token_urlsafe(32)
     expires = NEVER if days is None else f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}"
-    opens, digest = ",".join(sorted(scopes)), digest_of(key.encode()).hex()
-    entry = f"{name}:{opens}:{key[:_PREFIX_LENGTH]}:{expires}:{digest}"
-    if trouble := parse(entry).trouble:
-        raise ValueError(trouble)
+    listed, digest = ",".join(sorted(scopes)), digest_of(key.encode()).hex()
+    entry = f"{name}:{listed}:{key[:_PREFIX_LENGTH]}:{expires}:{digest}"
+    if defect := parse(entry).defect:
+        raise ValueError(defect)
     return key, entry
 
 
 def digest_of(key: bytes) -> bytes:
-    """What is kept of a key. It has 128 bits, so that no slow hash is needed: none is guessed."""
+    """The stored form of a key; with 128 bits of entropy, a key needs no slow hash."""
     return hashlib.sha256(key).digest()
 
 
 def prefix_of(key: str) -> str:
-    """How a key begins, so that its holder can be found; "" for what is too short to be a key.
+    """The beginning of a key, which identifies its holder; "" if the text is too short for a key.
 
-    What remains has 100 bits and more, which nobody guesses.
+    The rest still has 100 bits or more.
     """
-    begin = key[: min(_PREFIX_LENGTH, len(key) // 4)] if len(key) >= _BITS_MIN // 6 else ""
+    begin = key[: min(_PREFIX_LENGTH, len(key) // 4)] if len(key) >= _MIN_BITS // 6 else ""
     return begin if begin.isascii() and begin.isprintable() else ""
 
 
 def weakness(key: str) -> str:
-    """Why this key is too weak, "" where it may be strong: as if drawn from what it is made of."""
-    if _bits(key) >= _BITS_MIN:
+    """Why this key is too weak; "" if it is strong, taken as random characters of its alphabet."""
+    if _bits(key) >= _MIN_BITS:
         return ""
-    return f"the key has fewer than {_BITS_MIN} bits; `leadline keys create` makes one"
+    return f"the key has fewer than {_MIN_BITS} bits; create one with `leadline keys create`"
 
 
 def _bits(key: str) -> float:
     used = set(key)
-    if len(used) < _DISTINCT_MIN:
+    if len(used) < _MIN_DISTINCT:
         return 0
     if any(used <= digits for digits in _HEX):
         return len(key) * 4
@@ -147,35 +147,35 @@ def _bits(key: str) -> float:
 def _plain(key: str, name: str = "") -> Key:
     digest = digest_of(key.encode())
     name = name or digest.hex()[:16]
-    return Key(name, frozenset(), prefix_of(key), digest, is_plain=True, trouble=weakness(key))
+    return Key(name, frozenset(), prefix_of(key), digest, is_plain=True, defect=weakness(key))
 
 
 def _hashed(name: str, prefix: str, expires: str, digest: str) -> Key:
     if not _DIGEST.fullmatch(digest):
-        return _refused("its last part is no SHA-256 in 64 hexadecimal digits")
+        return _invalid("its last part must be a SHA-256 of 64 hexadecimal digits")
     try:
         expires_at = math.inf if expires == NEVER else _end_of(expires)
     except ValueError:
-        return _refused(f"it expires on a day (YYYY-MM-DD) or `{NEVER}`")
+        return _invalid(f"its expiry must be a day (YYYY-MM-DD) or `{NEVER}`")
     return Key(name, frozenset(), prefix, bytes.fromhex(digest), expires_at)
 
 
 def _end_of(day: str) -> float:
-    if not _DAY.fullmatch(day):  # `fromisoformat` takes other forms too
+    if not _DAY.fullmatch(day):  # `fromisoformat` accepts other formats, too
         raise ValueError(day)
     return (datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
 
 
-def _opening(key: Key, scopes: str) -> Key:
-    """This key with its scopes, unless something is wrong with it."""
+def _with_scopes(key: Key, scopes: str) -> Key:
+    """The key with these scopes, or with a `defect` and none."""
     named = frozenset(scopes.split(","))
-    trouble = key.trouble
+    defect = key.defect
     if not named <= SCOPES:
-        trouble = f"the scopes before the key are of {', '.join(get_args(Scope))}"
-    elif not trouble and not _NAME.fullmatch(key.name):
-        trouble = "a name has 1 to 64 letters, digits, dots, hyphens and underscores"
-    return replace(key, trouble=trouble, scopes=frozenset() if trouble else named)
+        defect = f"the scopes before the key must be of {', '.join(get_args(Scope))}"
+    elif not defect and not _NAME.fullmatch(key.name):
+        defect = "a name must have 1 to 64 letters, digits, dots, hyphens and underscores"
+    return replace(key, defect=defect, scopes=frozenset() if defect else named)
 
 
-def _refused(trouble: str) -> Key:
-    return Key("", frozenset(), "", b"", trouble=trouble)
+def _invalid(defect: str) -> Key:
+    return Key("", frozenset(), "", b"", defect=defect)

@@ -1,4 +1,4 @@
-"""What every door has in common: who calls, by which method, and errors as problem+json."""
+"""The decorator of every handler: authentication, methods, errors as problem+json."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -26,9 +26,10 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Answer:
-    """A whole answer, as a WSGI app; Flask takes it for a response, and makes none, which costs
-    as much as all else that a door does.
+class RawResponse:
+    """A complete response as a WSGI app, accepted by Flask in place of its own.
+
+    Creating one of Flask's takes as long as all else that a handler does.
     """
 
     body: bytes
@@ -42,80 +43,82 @@ class Answer:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
 
 
-Door = Callable[[Request], Response | Answer]
+Handler = Callable[[Request], Response | RawResponse]
 Model = TypeVar("Model", bound=BaseModel)
 #: Longest Idempotency-Key, in characters.
 KEY_MAX = 255
 _SAFE = frozenset({"GET", "HEAD"})
-#: Where the server puts the body that it has read.
+#: The key in the environ under which the server stores the body.
 BODY = "leadline.body"
 
 
 def endpoint(
-    *methods: str, reading: Scope | None = "read", writing: Scope = "write"
-) -> Callable[[Door], Door]:
-    """Let only these methods and known callers in; answer every error as problem+json.
+    *methods: str, read_scope: Scope | None = "read", write_scope: Scope = "write"
+) -> Callable[[Handler], Handler]:
+    """Accept only these methods and authorized callers; respond to every error as problem+json.
 
-    GET and HEAD ask for a key with the scope `reading` (None: no key, as for a page that holds no
-    data; see `allow`), every other method for one with `writing`. The door tells the scopes that it
-    asks for as its `scopes`.
+    GET and HEAD require a key with `read_scope` (None: no key, for a page without data), all other
+    methods one with `write_scope`. The handler's attribute `scopes` has both.
     """
 
-    def decorate(door: Door) -> Door:
-        @functools.wraps(door)
-        def guarded(request: Request) -> Response | Answer:
-            sent = request.environ  # Flask's headers cost as much as all else that is done here
-            trace = trace_context.begin(sent.get("HTTP_X_CALL_ID"), sent.get("HTTP_TRACEPARENT"))
-            trace_context.act_as("")
+    def decorate(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        def guarded(request: Request) -> Response | RawResponse:
+            environ = request.environ  # reading Flask's headers takes as long as all else here
+            trace = trace_context.begin(
+                environ.get("HTTP_X_CALL_ID"), environ.get("HTTP_TRACEPARENT")
+            )
+            trace_context.set_caller("")
             try:
-                scope = reading if request.method in _SAFE else writing
+                scope = read_scope if request.method in _SAFE else write_scope
                 if scope is not None:
-                    allow(request, scope)
+                    authorize(request, scope)
                 if request.method not in methods:
                     raise MethodNotAllowed(", ".join(methods))  # noqa: TRY301
-                if scope == "write" and trace_context.caller():  # without keys all are one
-                    rate_limit.writes().take(trace_context.caller())
-                answered = door(request)
+                # Without authentication there is no caller, and no limit.
+                if scope == "write" and trace_context.caller():
+                    rate_limit.writes().acquire(trace_context.caller())
+                response = handler(request)
             except LeadlineError as error:
-                answered = _problem(error)
-            except Exception:  # the edge of the process: nobody above can answer
+                response = _problem(error)
+            except Exception:  # the edge of the process
                 log.exception("unexpected error")
-                answered = _problem(LeadlineError("An unexpected error; the log has its place."))
-            answered.headers["X-Call-Id"] = trace.correlation_id
-            return answered
+                response = _problem(LeadlineError("Internal error; quote X-Call-Id to support."))
+            response.headers["X-Call-Id"] = trace.correlation_id
+            return response
 
-        guarded.scopes = frozenset({reading, writing} - {None})  # type: ignore[attr-defined]
+        guarded.scopes = frozenset({read_scope, write_scope} - {None})  # type: ignore[attr-defined]
         return guarded
 
     return decorate
 
 
-def scopes_of(door: object) -> frozenset[str]:
-    """What this door asks its callers' keys for; any other function has keys of the API."""
-    scopes: frozenset[str] = getattr(door, "scopes", frozenset({"read"}))
+def scopes_of(handler: object) -> frozenset[str]:
+    """The scopes that a handler requires; `read` for one that is not an `endpoint`."""
+    scopes: frozenset[str] = getattr(handler, "scopes", frozenset({"read"}))
     return scopes
 
 
-def allow(request: Request, scope: Scope) -> None:
-    """Let only callers pass whose key opens this.
+def authorize(request: Request, scope: Scope) -> None:
+    """Require a key with this scope, and make its name the current caller.
 
     Raises:
-        Unauthorized, Forbidden, ExpiredKey, MissingScope: see `auth.caller`.
+        Unauthorized, Forbidden, ExpiredKey, MissingScope: as `auth.authenticate`.
     """
-    trace_context.act_as(auth.caller(request.environ.get("HTTP_AUTHORIZATION"), scope))
+    trace_context.set_caller(auth.authenticate(request.environ.get("HTTP_AUTHORIZATION"), scope))
 
 
-def answer(body: object, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Answer:
-    """A JSON answer; `ETag="1"` and the like become headers."""
-    return Answer(orjson.dumps(body), status, {"Content-Type": "application/json", **headers})
+def json_response(body: object, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> RawResponse:
+    """A JSON response; keyword arguments such as `ETag="1"` become headers."""
+    return RawResponse(orjson.dumps(body), status, {"Content-Type": "application/json", **headers})
 
 
-def demand_json(request: Request) -> None:
-    """Let only bodies pass that say they are JSON.
+def require_json(request: Request) -> None:
+    """Require a JSON content type.
 
-    A page in a browser can send a form or plain text to any address without asking it first, and
-    JSON only after a preflight request (https://fetch.spec.whatwg.org/#http-cors-protocol), which
-    no function answers.
+    It protects from other sites: a page can send a form or plain text anywhere, but JSON only after
+    a preflight request (https://fetch.spec.whatwg.org/#http-cors-protocol), which no function
+    answers.
 
     Raises:
         InvalidRequest: 415.
@@ -134,33 +137,33 @@ def is_json(content_type: str) -> bool:
 
 
 def parse(model: type[Model], request: Request) -> Model:
-    """The request's JSON body as this model.
+    """Parse the JSON body as this model.
 
     Raises:
-        InvalidRequest: 415 not JSON, 400 malformed JSON, 422 with a list of fields.
+        InvalidRequest: 415 not JSON, 400 malformed JSON, 422 with the invalid fields.
     """
-    demand_json(request)
-    sent = request.environ
+    require_json(request)
+    environ = request.environ
     try:
-        return model.model_validate_json(sent[BODY] if BODY in sent else request.get_data())
+        return model.model_validate_json(environ[BODY] if BODY in environ else request.get_data())
     except ValidationError as error:
-        raise explain(error) from None
+        raise invalid_request(error) from None
 
 
 def parse_query(model: type[Model], request: Request) -> Model:
-    """The query string as this model.
+    """Parse the query string as this model.
 
     Raises:
-        InvalidRequest: 422 with a list of parameters.
+        InvalidRequest: 422 with the invalid parameters.
     """
     try:
         return model.model_validate(request.args.to_dict())
     except ValidationError as error:
-        raise explain(error) from None
+        raise invalid_request(error) from None
 
 
-def explain(error: ValidationError) -> InvalidRequest:
-    """A validation error as an answer: which field and why, without the value."""
+def invalid_request(error: ValidationError) -> InvalidRequest:
+    """The error response for a validation error: fields and reasons, without values."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     if any(one["type"] == "json_invalid" for one in found):
         return InvalidRequest("The body is not valid JSON.", status=HTTPStatus.BAD_REQUEST)
@@ -170,5 +173,5 @@ def explain(error: ValidationError) -> InvalidRequest:
     return InvalidRequest("Some fields are missing or invalid.", fields=fields)
 
 
-def _problem(error: LeadlineError) -> Answer:
-    return Answer(*problem.of(error))
+def _problem(error: LeadlineError) -> RawResponse:
+    return RawResponse(*problem.response_for(error))

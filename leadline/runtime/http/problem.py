@@ -5,7 +5,7 @@ from typing import Annotated, NotRequired
 
 import orjson
 from pydantic import ConfigDict, Field, with_config
-from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from leadline.errors import (
     FieldError,
@@ -17,16 +17,16 @@ from leadline.errors import (
 )
 
 CONTENT_TYPE = "application/problem+json"
-#: Characters of what an error says: however much of a request it names, its body stays below 8 kB.
+#: Maximum characters of texts that may quote a request, so that a body stays below 8 kB.
 DETAIL_MAX = 500
 FIELD_MAX = 100
-#: Bytes of the fields that are listed; how many more there are stands in the detail.
+#: Maximum bytes of the listed fields; the detail has the number of those left out.
 FIELDS_MAX_BYTES = 4000
 
 
 @with_config(ConfigDict(extra="forbid"))
 class Problem(TypedDict):
-    """An error as RFC 9457 tells it."""
+    """The problem details of RFC 9457."""
 
     type: str
     title: str
@@ -38,15 +38,13 @@ class Problem(TypedDict):
 def document(
     status: HTTPStatus, detail: str | None = None, fields: list[FieldError] | None = None
 ) -> bytes:
-    """The body of an error answer; `fields` becomes the `errors` member of a 422, cut to the first
-    ones where they are many.
-    """
+    """The body of an error response; `fields` becomes `errors`, up to a maximum size."""
     problem: Problem = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
     }
-    listed = _first(fields or [])
+    listed = _truncated(fields or [])
     more = len(fields or []) - len(listed)
     if detail:
         problem["detail"] = detail[:DETAIL_MAX] + (f" {more} more are not listed." if more else "")
@@ -55,8 +53,8 @@ def document(
     return orjson.dumps(problem)
 
 
-def _first(fields: list[FieldError]) -> list[FieldError]:
-    """So many of them as fit, each with its name and message cut."""
+def _truncated(fields: list[FieldError]) -> list[FieldError]:
+    """The first fields, up to the maximum size, with names and messages cut."""
     listed: list[FieldError] = []
     left = FIELDS_MAX_BYTES
     for one in fields:
@@ -68,8 +66,8 @@ def _first(fields: list[FieldError]) -> list[FieldError]:
     return listed
 
 
-def of(error: LeadlineError) -> tuple[bytes, HTTPStatus, dict[str, str]]:
-    """Body, status and headers that tell a client of this error."""
+def response_for(error: LeadlineError) -> tuple[bytes, HTTPStatus, dict[str, str]]:
+    """Body, status and headers of the response to this error."""
     headers = {"Content-Type": CONTENT_TYPE}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)

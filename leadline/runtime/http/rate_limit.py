@@ -1,7 +1,7 @@
-"""How fast a key may write: a token bucket for each caller, in this process's memory.
+"""Rate limit of writes: a token bucket for each caller, in this process's memory.
 
-A limit counts for each serving process: with WORKERS x replicas of a function a key gets so many
-times as much. It keeps one client from starving the others; it is no quota.
+The limit applies to each process, so with WORKERS x replicas of a function a key has a multiple of
+it. It prevents one client from starving the others; it is not a quota.
 """
 
 import math
@@ -12,25 +12,25 @@ from functools import cache
 from leadline.errors import TooManyRequests
 from leadline.settings import settings
 
-#: What sums of floating-point times may be off by.
+#: Rounding error of sums of floating-point times.
 _ROUNDING_S = 1e-6
 
 
-class Throttle:
-    """`burst` writes at once, then `per_s` each second, for each caller by itself."""
+class RateLimiter:
+    """Allows each caller `burst` writes at once, then `per_s` per second; 0: unlimited."""
 
     def __init__(self, per_s: float, burst: int) -> None:
         self._per_s = per_s
         self._burst = burst
         self._lock = threading.Lock()
-        # Callers are our own keys, so there are few of them.
+        # Bounded, since callers are names of our keys.
         self._full_at: dict[str, float] = {}
 
-    def take(self, caller: str) -> None:
-        """Count a write.
+    def acquire(self, caller: str) -> None:
+        """Take a token for a write.
 
         Raises:
-            TooManyRequests: there was one too many; says when there is room for another.
+            TooManyRequests: there is none; has the wait until the next one.
         """
         if not self._per_s:
             return
@@ -45,6 +45,6 @@ class Throttle:
 
 
 @cache
-def writes() -> Throttle:
-    """This process's limit of writes."""
-    return Throttle(settings().write_rate_per_s, settings().write_burst)
+def writes() -> RateLimiter:
+    """This process's rate limit of writes."""
+    return RateLimiter(settings().write_rate_per_s, settings().write_burst)

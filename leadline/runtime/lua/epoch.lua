@@ -1,6 +1,5 @@
--- Redis' epoch: since when its memory is whole. A server that was emptied, restarted or switched over
--- has lost all, or its last second. Returns the epoch's id, which never comes back, and when it began
--- in ms.
+-- The Redis epoch: since when its memory is complete. A server that was flushed, restarted or failed
+-- over has lost everything, or its last second. Returns the epoch's unique id and its start in ms.
 local function epoch_of(memory)
   local server, began = run_id(), redis.call('HGET', memory, 'born')
   if not began or redis.call('HGET', memory, 'run_id') ~= server then

@@ -27,7 +27,7 @@ def connect_options(url: str) -> Mapping[str, Any]:
         raise BadConfiguration(
             "DATABASE_URL must look like postgresql://user:password@host:5432/db"
         )
-    cleartext.refuse("postgres", url)
+    cleartext.require_tls("postgres", url)
     return {
         "host": parts.hostname,
         "port": port,

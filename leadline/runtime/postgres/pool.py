@@ -15,7 +15,7 @@ from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.postgres.connection import Session
 from leadline.runtime.postgres.dsn import connect_options
-from leadline.runtime.secrets import Address
+from leadline.runtime.secrets import UrlSource
 
 #: SQLSTATE classes and codes after which the same statement may well succeed:
 #: connection, resources, operator intervention, read-only standby, serialization, deadlock.
@@ -43,9 +43,9 @@ class Database:
     Each has a connection to itself meanwhile: as many threads as there are, and THREADS turns.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: UrlSource) -> None:
         self._address = address
-        connect_options(secrets.now(address))  # what makes no sense is told at once
+        connect_options(secrets.resolve(address))  # what makes no sense is told at once
         self._seats = greenlets.Semaphore(greenlets.THREADS)
         #: Those for turns and those for threads. The one used last comes first: its statements
         #: are warm, and surplus ones stay at rest.
@@ -104,7 +104,7 @@ class Database:
             session.close()
 
     def _connected(self, *, cooperative: bool) -> Session:
-        return Session(connect_options(secrets.now(self._address)), cooperative=cooperative)
+        return Session(connect_options(secrets.resolve(self._address)), cooperative=cooperative)
 
 
 def _told(error: DatabaseError) -> Exception:
@@ -135,5 +135,5 @@ def database() -> Database:
     global _database  # noqa: PLW0603 - one per process, made after any fork
     with _lock:
         if _database is None:
-            _database = Database(secrets.address("database-url"))
+            _database = Database(secrets.url_source("database-url"))
         return _database

@@ -125,7 +125,7 @@ def fail(items: Iterable[Outgoing]) -> None:
 
 def trace(items: Iterable[Outgoing]) -> None:
     """Make each message's way to the broker a span of its trace, the parent of what follows."""
-    if not tracing.is_on():
+    if not tracing.is_enabled():
         return
     for item in items:
         parent = item.message.headers.get("traceparent")

@@ -72,7 +72,7 @@ def parameters(url: str) -> pika.URLParameters:
         params.ssl_options = pika.SSLOptions(_context(**tls), params.host)
     elif tls:
         raise BadConfiguration("AMQP_URL asks for TLS by its query, but is not amqps://")
-    cleartext.refuse("rabbitmq", url)
+    cleartext.require_tls("rabbitmq", url)
     params.heartbeat = HEARTBEAT_S
     params.socket_timeout = CONNECT_TIMEOUT_S
     params.stack_timeout = CONNECT_TIMEOUT_S * 2

@@ -23,7 +23,7 @@ from leadline.runtime.rabbitmq import confirms
 from leadline.runtime.rabbitmq.confirms import Confirms, Done, Outgoing
 from leadline.runtime.rabbitmq.connection import Message, Queue
 from leadline.runtime.rabbitmq.publisher_connection import PublisherConnection
-from leadline.runtime.secrets import Address
+from leadline.runtime.secrets import UrlSource
 from leadline.runtime.telemetry import metrics
 
 log = structlog.get_logger()
@@ -49,7 +49,7 @@ class Publisher:
     """
 
     def __init__(
-        self, address: Address, queues: Iterable[Queue], *, max_waiting: int = MAX_WAITING
+        self, address: UrlSource, queues: Iterable[Queue], *, max_waiting: int = MAX_WAITING
     ) -> None:
         self._confirms = Confirms()
         self._connection = PublisherConnection(
@@ -265,4 +265,4 @@ def _read_lag() -> None:
 
 
 _publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
-metrics.read_at_scrape(_read_lag)
+metrics.on_scrape(_read_lag)

@@ -22,7 +22,7 @@ from leadline.runtime.concurrency import greenlets
 from leadline.runtime.rabbitmq.confirms import Confirms
 from leadline.runtime.rabbitmq.connection import Message, Queue, parameters
 from leadline.runtime.rabbitmq.corked_connection import LotConnection
-from leadline.runtime.secrets import Address
+from leadline.runtime.secrets import UrlSource
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ class PublisherConnection:
 
     def __init__(
         self,
-        address: Address,
+        address: UrlSource,
         queues: Iterable[Queue],
         confirms: Confirms,
         *,
@@ -44,7 +44,7 @@ class PublisherConnection:
         on_confirm: Callable[[Any], None],
     ) -> None:
         self._address = address
-        parameters(secrets.now(address))  # an invalid address is an error at once
+        parameters(secrets.resolve(address))  # an invalid address is an error at once
         queues = tuple(queues)
         self._queues = [one for one in queues if not one.is_auxiliary]
         self._auxiliary = [one for one in queues if one.is_auxiliary]
@@ -75,7 +75,7 @@ class PublisherConnection:
         loop = asyncio.get_running_loop()
         self._lost = loop.create_future()
         self._connection = LotConnection(
-            parameters(secrets.now(self._address)),
+            parameters(secrets.resolve(self._address)),
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_lost,
             on_close_callback=self._on_lost,

@@ -1,1 +1,1 @@
-"""How a process serves: it loads a function, answers requests, and says whether it lives."""
+"""Serving: load a function, bridge granian to WSGI, answer health probes."""

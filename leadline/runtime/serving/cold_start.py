@@ -1,4 +1,4 @@
-"""Let a process that serves a function start sooner: a cold start is imports, nearly all of it."""
+"""Shorten the cold start of a function, nearly all of which is imports."""
 
 import gc
 import os
@@ -6,31 +6,30 @@ import sys
 
 from leadline.runtime.telemetry import tracing
 
-#: Libraries load them where they are installed, which takes longer than anything of ours, and no
-#: function has a use for them: structlog rich, granian dotenv.
+#: Slow optional imports that no function needs: rich by structlog, dotenv by granian.
 UNUSED = ("rich", "dotenv")
-#: redis-py loads its SDK whether or not anybody wants traces.
+#: redis-py imports its SDK whether or not traces are on.
 TRACES = "opentelemetry"
-#: New objects before a collection: a request makes hundreds and leaves no garbage in circles, and
-#: Python's own 700 were some 3 % of its time. Costs some MiB.
-YOUNG = 20_000
+#: Allocations before a garbage collection: a request makes hundreds and leaves no cycles, and with
+#: Python's default of 700 collections took some 3 % of its time. Costs some MiB.
+GC_THRESHOLD = 20_000
 
 
-def begin() -> None:
-    """Before the other imports: they find nothing of this, as in an image, and no collector runs.
+def prepare() -> None:
+    """Call before all other imports: hide unused packages and disable garbage collection.
 
-    Each collection goes through all that the imports have made, and finds hardly any garbage.
+    A collection during imports visits every object so far, and finds hardly any garbage.
     """
     gc.disable()
-    # https://docs.pydantic.dev/latest/concepts/plugins/: they are looked for in every package
+    # https://docs.pydantic.dev/latest/concepts/plugins/: the search visits every package
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
-    for name in UNUSED if tracing.is_wanted() else (*UNUSED, TRACES):
+    for name in UNUSED if tracing.is_requested() else (*UNUSED, TRACES):
         # https://docs.python.org/3/reference/import.html#the-module-cache: None is "not found"
         sys.modules[name] = None  # type: ignore[assignment]
 
 
-def end() -> None:
-    """Once all is loaded: collect from now on, seldom, and never look at what stays anyway."""
+def freeze() -> None:
+    """Call after all imports: collect garbage again, rarely, and without the objects so far."""
     gc.freeze()
-    gc.set_threshold(YOUNG, 20, 20)
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
     gc.enable()

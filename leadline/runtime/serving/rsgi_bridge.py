@@ -1,7 +1,7 @@
-"""From granian to the function: RSGI on one side, WSGI on the other.
+"""Bridges granian's RSGI to a function's WSGI.
 
-RSGI (https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md) lets a request be
-answered from a loop; functions are WSGI (PEP 3333), as functions-framework has them.
+RSGI (https://github.com/emmett-framework/granian/blob/master/docs/spec/RSGI.md) serves requests on
+an event loop; functions are WSGI apps (PEP 3333), as in functions-framework.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from leadline.runtime.http import refusals
 from leadline.runtime.telemetry.http_metrics import App
 
 _Headers = list[tuple[str, str]]
-_Answer = tuple[int, _Headers, bytes]
+_Response = tuple[int, _Headers, bytes]
 
-#: How long a body may take as a whole, however small the pieces are that it comes in.
-BODY_WITHIN_S = 20
-#: In the environ of a request whose body took longer.
-TOO_SLOW = "leadline.too_slow"
+#: Time-out of reading a whole body.
+BODY_TIMEOUT_S = 20
+#: The key in the environ of a request whose body took longer.
+TIMED_OUT = "leadline.too_slow"
 
-_ALWAYS = {
+_CONSTANT = {
     "SCRIPT_NAME": "",
     "wsgi.version": (1, 0),
     "wsgi.errors": sys.stderr,
@@ -37,7 +37,7 @@ _NAMES = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
 class _Scope(Protocol):
-    """What granian says of a request."""
+    """A request in granian's RSGI."""
 
     http_version: str
     server: str
@@ -49,42 +49,42 @@ class _Scope(Protocol):
     headers: Any
 
 
-def served(app: App, body_limit: int, *, cooperative: bool) -> Callable[..., Any]:
-    """The RSGI app that has each request answered by this WSGI app.
+def rsgi_app(app: App, body_limit: int, *, cooperative: bool) -> Callable[..., Any]:
+    """An RSGI app for this WSGI app.
 
-    `cooperative`: it blocks nowhere but in `turns`, so that its requests share the loop's thread;
-    otherwise each is given one. Of a body it is given `body_limit` bytes and one more, which tells
-    that there were too many; of one that is not there in time nothing, and TOO_SLOW.
+    `cooperative`: requests run in greenlets on the loop's thread, otherwise each on a thread of the
+    pool. Of a body, the app gets at most `body_limit` + 1 bytes, so that it can tell that there are
+    more; of a body that timed out, nothing, and TIMED_OUT is set.
     """
     threads = ThreadPoolExecutor(greenlets.THREADS, "request")
 
     async def serve(scope: _Scope, protocol: Any) -> None:
         environ = _environ(scope)
         try:
-            async with asyncio.timeout(BODY_WITHIN_S):
+            async with asyncio.timeout(BODY_TIMEOUT_S):
                 body = await _body(environ, protocol, body_limit)
         except TimeoutError:
-            body, environ[TOO_SLOW] = b"", True
+            body, environ[TIMED_OUT] = b"", True
         environ["wsgi.input"] = io.BytesIO(body)
-        run = partial(_answer, app, environ)
+        run = partial(_call, app, environ)
         if cooperative:
             status, headers, body = await greenlets.spawn(run)
         else:
             loop = asyncio.get_running_loop()
             status, headers, body = await loop.run_in_executor(threads, run)
         if status in refusals.STATUSES:
-            status, headers, body = await refusals.slowed((status, headers, body))
-        # Those of one round of the loop leave in a row: granian's thread is woken once for all.
+            status, headers, body = await refusals.delay((status, headers, body))
+        # Responses of one loop iteration are sent in a row, which wakes granian's thread only once.
         await asyncio.sleep(0)
         protocol.response_bytes(status, headers, body)
 
     return serve
 
 
-def _answer(app: App, environ: dict[str, Any]) -> _Answer:
-    told: list[Any] = []
-    chunks = app(environ, lambda status, headers, _error=None: told.extend((status, headers)))
-    status, headers = told
+def _call(app: App, environ: dict[str, Any]) -> _Response:
+    started: list[Any] = []
+    chunks = app(environ, lambda status, headers, _error=None: started.extend((status, headers)))
+    status, headers = started
     try:
         return int(status[:3]), headers, b"".join(chunks)
     finally:
@@ -94,9 +94,9 @@ def _answer(app: App, environ: dict[str, Any]) -> _Answer:
 def _environ(scope: _Scope) -> dict[str, Any]:
     name, _, port = scope.server.rpartition(":")
     environ = {
-        **_ALWAYS,
+        **_CONSTANT,
         "REQUEST_METHOD": scope.method,
-        "PATH_INFO": scope.path.encode().decode("latin-1"),  # PEP 3333 wants bytes in a str
+        "PATH_INFO": scope.path.encode().decode("latin-1"),  # PEP 3333: bytes in a str
         "QUERY_STRING": scope.query_string,
         "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
         "SERVER_NAME": name,
@@ -107,19 +107,19 @@ def _environ(scope: _Scope) -> dict[str, Any]:
     for header, value in scope.headers.items():
         key = _key(header)
         environ[key] = f"{environ[key]},{value}" if key in environ else value
-    for header in scope.headers.keys():  # noqa: SIM118 - no dictionary
-        environ.setdefault(_key(header), "")  # granian keeps back a value that is not ASCII
+    for header in scope.headers.keys():  # noqa: SIM118 - not a dictionary
+        environ.setdefault(_key(header), "")  # granian leaves out a value that is not ASCII
     return environ
 
 
 @lru_cache(maxsize=256)
 def _key(header: str) -> str:
-    """Where WSGI has this header."""
+    """The key of this header in the environ."""
     return _NAMES.get(header) or "HTTP_" + header.upper().replace("-", "_")
 
 
 async def _body(environ: dict[str, Any], protocol: Any, limit: int) -> bytes:
-    """The body, or so much of it that it is seen to be too long."""
+    """The body; if it is over the limit, nothing or the first `limit` + 1 bytes."""
     length = environ.get("CONTENT_LENGTH", "")
     if length.isdigit():
         whole: bytes = await protocol() if 0 < int(length) <= limit else b""

@@ -1,11 +1,11 @@
 """Serve one function: `python -m leadline.runtime.serving.serve functions/create_user`.
 
-functions-framework loads the function, granian serves it, and what stands between them is thin: it
-answers `/_/health`, `/_/ready` and `/metrics` without entering the function, reads bodies only up
-to a limit, counts requests, and calls the function as functions-framework's own app would, less
-what no function here uses of Flask: routes, sessions and contexts took a quarter of a request.
-A function that waits for Postgres alone has its requests go by turns on one thread (`turns`).
-The same entry serves in the image, on OpenFaaS, on Knative and on a laptop.
+functions-framework loads the function and granian serves it. The middleware in between answers
+`/_/health`, `/_/ready` and `/metrics`, limits bodies and counts requests. It calls the function as
+functions-framework's own app would, but without Flask's routes, sessions and contexts, which no
+function uses and which took a quarter of a request. Requests of a cooperative function run in
+greenlets on one thread.
+The same command serves in the image, on OpenFaaS, on Knative and on a laptop.
 """
 
 import ctypes
@@ -19,10 +19,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # before the imports that it makes cheaper
+if __name__ == "__main__":  # before the imports that it speeds up
     from leadline.runtime.serving import cold_start
 
-    cold_start.begin()
+    cold_start.prepare()
 
 import functions_framework
 import structlog
@@ -31,7 +31,7 @@ from flask import Request
 from leadline.runtime import cleartext
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.http import auth, cross_site, problem
-from leadline.runtime.http.endpoint import BODY, Answer, scopes_of
+from leadline.runtime.http.endpoint import BODY, RawResponse, scopes_of
 from leadline.runtime.serving import cold_start, rsgi_bridge
 from leadline.runtime.telemetry import http_metrics, log, metrics, tracing
 from leadline.runtime.telemetry.http_metrics import App, StartResponse
@@ -39,30 +39,30 @@ from leadline.settings import settings
 
 Function = Callable[[Request], App]
 
-#: How long the head of a request may take, and a connection may be idle before it. Longer than the
-#: edge keeps idle connections (15 s), so that none is closed while a request is on its way.
-HEAD_WITHIN_S = 30
-#: Bytes of a head, with its path and query, give or take a read.
-HEAD_MAX = 32 * 1024
-#: Connections of a serving process; others wait to be accepted. Each may hold a head and a body.
-CONNECTIONS = 512
+#: Time-out of a request's head, including the idle time before it. Longer than the edge keeps idle
+#: connections (15 s), so that none is closed while a request is on its way.
+HEAD_TIMEOUT_S = 30
+#: Maximum size of a head with its path and query, in bytes, give or take a read.
+MAX_HEAD = 32 * 1024
+#: Maximum connections of a process; others wait in the backlog. Each may hold a head and a body.
+MAX_CONNECTIONS = 512
 
 PROBES = frozenset({"/_/health", "/_/ready"})
 
 
 def build_app(folder: Path) -> App:
-    """The WSGI app of the function in this folder, named FUNCTION_TARGET or as the folder.
+    """The WSGI app of the function in this folder, named FUNCTION_TARGET or like the folder.
 
     Raises:
-        BadConfiguration: a setting is missing; the function must not start.
+        BadConfiguration: a setting is missing or invalid; the function must not start.
     """
-    return _app(_function(folder), _name(folder))
+    return _app(_load_function(folder), _name(folder))
 
 
-def _function(folder: Path) -> Function:
+def _load_function(folder: Path) -> Function:
     target = _target(folder)
     log.configure(_name(folder))
-    cleartext.refuse_configured()
+    cleartext.require_tls_for_secrets()
     source = folder / "main.py"
     functions_framework.create_app(target, str(source), "http")  # type: ignore[no-untyped-call]
     function: Function = getattr(sys.modules[source.stem], target)
@@ -71,11 +71,12 @@ def _function(folder: Path) -> Function:
 
 
 def _app(function: Function, name: str) -> App:
-    guarded = guard(_calling(function), settings().body_limit)
+    app = limit_body(_wsgi_app(function), settings().body_limit)
     if settings().auth == "off":
-        guarded = for_own_pages(guarded, cross_site.Guard.read())
-    traced = tracing.served(guarded, name) if tracing.is_on() else guarded
-    return probed(http_metrics.counted(traced, name))
+        app = refuse_cross_site(app, cross_site.Guard.read())
+    if tracing.is_enabled():
+        app = tracing.trace_requests(app, name)
+    return answer_probes(http_metrics.count_requests(app, name))
 
 
 def _target(folder: Path) -> str:
@@ -83,11 +84,11 @@ def _target(folder: Path) -> str:
 
 
 def _name(folder: Path) -> str:
-    """As the function is called in logs, metrics and traces."""
+    """The function's name in logs, metrics and traces."""
     return _target(folder).replace("_", "-")
 
 
-def _calling(function: Function) -> App:
+def _wsgi_app(function: Function) -> App:
     """The function as a WSGI app."""
 
     def call(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -96,38 +97,38 @@ def _calling(function: Function) -> App:
     return call
 
 
-def probed(app: App) -> App:
-    """Answer probes and scrapes at once, pass on the rest."""
+def answer_probes(app: App) -> App:
+    """Middleware: answer probes and scrapes, pass on all other requests."""
 
     def answering(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] in PROBES:
-            ok = Answer(b"ok", HTTPStatus.OK, {"Content-Type": "text/plain"})
+            ok = RawResponse(b"ok", HTTPStatus.OK, {"Content-Type": "text/plain"})
             return ok(environ, start_response)
         if http_metrics.is_scrape(environ):
             status, text = http_metrics.scrape()
-            told = Answer(text, status, {"Content-Type": metrics.CONTENT_TYPE})
-            return told(environ, start_response)
+            exposition = RawResponse(text, status, {"Content-Type": metrics.CONTENT_TYPE})
+            return exposition(environ, start_response)
         return app(environ, start_response)
 
     return answering
 
 
-def for_own_pages(app: App, guard: cross_site.Guard) -> App:
-    """Refuse what a page of another site has asked for: without keys it could read and write."""
+def refuse_cross_site(app: App, guard: cross_site.Guard) -> App:
+    """Middleware: refuse requests of other sites' pages, which could read and write without a key."""
 
     def answering(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         refusal = guard.refusal(_head(environ))
         if refusal is None:
             return app(environ, start_response)
         body = problem.document(refusal.status, refusal.detail)
-        answer = Answer(body, refusal.status, {"Content-Type": problem.CONTENT_TYPE})
-        return answer(environ, start_response)
+        response = RawResponse(body, refusal.status, {"Content-Type": problem.CONTENT_TYPE})
+        return response(environ, start_response)
 
     return answering
 
 
 def _head(environ: dict[str, Any]) -> cross_site.Head:
-    # The server joins headers that were sent twice: no name and no origin has a comma.
+    # The server joins repeated headers with a comma, which no host name or origin contains.
     origin = environ.get("HTTP_ORIGIN")
     return cross_site.Head(
         method=environ["REQUEST_METHOD"],
@@ -140,34 +141,36 @@ def _head(environ: dict[str, Any]) -> cross_site.Head:
     )
 
 
-def guard(app: App, limit: int) -> App:
-    """Refuse bodies over the limit (also chunked ones) and slow ones, pass on the rest."""
+def limit_body(app: App, limit: int) -> App:
+    """Middleware: refuse bodies that are over the limit (also chunked ones) or timed out."""
 
-    def guarded(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        if rsgi_bridge.TOO_SLOW in environ:
-            detail = f"A body must be sent within {rsgi_bridge.BODY_WITHIN_S} s."
-            return _unread(HTTPStatus.REQUEST_TIMEOUT, detail)(environ, start_response)
-        body = _read(environ, limit)
+    def limited(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if rsgi_bridge.TIMED_OUT in environ:
+            detail = f"A body must be sent within {rsgi_bridge.BODY_TIMEOUT_S} s."
+            return _close_with(HTTPStatus.REQUEST_TIMEOUT, detail)(environ, start_response)
+        body = _read_body(environ, limit)
         if body is None:
             detail = f"A body may have {limit} bytes at most."
-            return _unread(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)(environ, start_response)
+            return _close_with(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)(environ, start_response)
         environ[BODY] = body
         environ["wsgi.input"] = io.BytesIO(body)
-        environ["wsgi.input_terminated"] = True  # it ends by itself: werkzeug need not wrap it
+        environ["wsgi.input_terminated"] = (
+            True  # a BytesIO ends by itself: werkzeug need not wrap it
+        )
         environ["CONTENT_LENGTH"] = str(len(body))
         return app(environ, start_response)
 
-    return guarded
+    return limited
 
 
-def _unread(status: HTTPStatus, detail: str) -> Answer:
-    # What was not read is still in the connection: no other request may follow on it.
+def _close_with(status: HTTPStatus, detail: str) -> RawResponse:
+    # The unread body is still in the connection, so no other request may follow on it.
     headers = {"Content-Type": problem.CONTENT_TYPE, "Connection": "close"}
-    return Answer(problem.document(status, detail), status, headers)
+    return RawResponse(problem.document(status, detail), status, headers)
 
 
-def _read(environ: dict[str, Any], limit: int) -> bytes | None:
-    """The body, or None where it is too long; never holds more than the limit."""
+def _read_body(environ: dict[str, Any], limit: int) -> bytes | None:
+    """The body, or None if it is too long; reads at most one byte more than the limit."""
     length = environ.get("CONTENT_LENGTH") or ""
     if length.isdigit() and int(length) > limit:
         return None
@@ -177,31 +180,31 @@ def _read(environ: dict[str, Any], limit: int) -> bytes | None:
     return body if len(body) <= limit else None
 
 
-def end_with_parent() -> None:
-    """Let the kernel end this worker when the server that started it is killed with -9.
+def exit_with_parent() -> None:
+    """Have the kernel kill this worker when its server is killed with SIGKILL.
 
-    An orphan would go on taking requests, beside the workers of the next server on its port.
+    An orphan would still accept requests, as would the workers of the next server on its port.
     """
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
     parent = multiprocessing.parent_process()
-    if parent and os.getppid() != parent.pid:  # killed before the kernel was asked
+    if parent and os.getppid() != parent.pid:  # killed before prctl
         os._exit(1)
 
 
 def _load(folder: str) -> Callable[..., Any]:
-    end_with_parent()
-    function = _function(Path(folder))
+    exit_with_parent()
+    function = _load_function(Path(folder))
     app = _app(function, _name(Path(folder)))
-    cold_start.end()
-    return rsgi_bridge.served(
+    cold_start.freeze()
+    return rsgi_bridge.rsgi_app(
         app, settings().body_limit, cooperative=greenlets.is_cooperative(function)
     )
 
 
 def main() -> None:
-    """Serve until SIGTERM; requests under way are finished first."""
-    from granian import Granian  # noqa: PLC0415 - only the server needs it
+    """Serve until SIGTERM; requests in flight complete first."""
+    from granian import Granian  # noqa: PLC0415 - only the server process needs it
     from granian.constants import HTTPModes, Interfaces, Loops  # noqa: PLC0415
     from granian.http import HTTP1Settings  # noqa: PLC0415
 
@@ -217,11 +220,11 @@ def main() -> None:
         workers_kill_timeout=20,
         log_enabled=False,
         websockets=False,
-        http=HTTPModes.http1,  # by HTTP/2 one connection is any number of requests
+        http=HTTPModes.http1,  # with HTTP/2 a connection would have any number of requests
         http1_settings=HTTP1Settings(
-            header_read_timeout=HEAD_WITHIN_S * 1000, max_buffer_size=HEAD_MAX
+            header_read_timeout=HEAD_TIMEOUT_S * 1000, max_buffer_size=MAX_HEAD
         ),
-        backpressure=CONNECTIONS,
+        backpressure=MAX_CONNECTIONS,
     )
     structlog.get_logger().info("function starts", port=server.bind_port)
     server.serve(target_loader=_load)

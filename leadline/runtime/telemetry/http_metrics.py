@@ -1,4 +1,4 @@
-"""Requests as Prometheus sees them: rate, errors and duration; and `/metrics` itself."""
+"""HTTP metrics: rate, errors and duration of requests; and `/metrics` itself."""
 
 import os
 import time
@@ -11,26 +11,26 @@ from leadline.runtime.telemetry import metrics
 StartResponse = Callable[..., Any]
 App = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
-#: Where a door says which of its routes was called; a request that named none has "-".
+#: The key in the environ under which a handler stores the route; "-" for a request without one.
 ROUTE = "leadline.route"
-#: Any other method is counted as "other": a label must not be at a client's choice.
+#: Any other method is counted as "other": clients must not be able to add label values.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 REQUESTS = metrics.Counter(
     "leadline_http_requests_total",
-    "Requests by what was asked and answered",
+    "Requests by function, route, method and status",
     *("function", "route", "method", "status"),
 )
 DURATION = metrics.Histogram(
     "leadline_http_request_duration_seconds",
-    "Time from a request to its whole answer",
+    "Time from a request to its complete response",
     *("function", "route", "method"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 
 
-def counted(app: App, function: str) -> App:
-    """Count every request that this app answers, and how long that took."""
+def count_requests(app: App, function: str) -> App:
+    """Middleware: count each request of this app and its duration."""
 
     def counting(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
@@ -55,17 +55,17 @@ def counted(app: App, function: str) -> App:
 
 
 def is_scrape(environ: dict[str, Any]) -> bool:
-    """Whether this asks for `/metrics`, and did not come through a gateway.
+    """Whether this is a request for `/metrics` that did not pass a gateway.
 
-    Every gateway says for whom it forwards, and no client can unsay it: so what faces the
-    internet can't be asked for metrics, whatever paths it lets through.
+    Every gateway adds X-Forwarded-For, and no client can remove it: so metrics are never served to
+    the internet, whatever paths a gateway lets through.
     """
     return environ["PATH_INFO"] == metrics.PATH and "HTTP_X_FORWARDED_FOR" not in environ
 
 
 def scrape() -> tuple[HTTPStatus, bytes]:
-    """The metrics of this process; refused where it is one of several behind one port."""
+    """Status and text of the metrics; refused if several processes share the port."""
     if int(os.environ.get("WORKERS", "1")) > 1:
-        text = b"Each of WORKERS counts for itself, and one of them answers: set WORKERS=1."
+        text = b"Each of the WORKERS has its own metrics, and only one would answer: set WORKERS=1."
         return HTTPStatus.NOT_IMPLEMENTED, text
     return HTTPStatus.OK, metrics.exposition()

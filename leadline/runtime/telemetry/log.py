@@ -1,7 +1,8 @@
-"""One JSON object a line on stdout, or a readable form for a person at a terminal.
+"""Logs on stdout: one JSON object per line, or a readable form for a terminal.
 
-At INFO and above a line holds ids, actions, attempts, durations: never a name, a phone or a secret.
-Should one hold a secret all the same, such as an address in a library's text, it is blanked here.
+Lines at INFO and above contain ids, actions, attempts and durations; never a name, a phone or a
+secret. A secret that gets into a line all the same, such as a URL in a library's text, is redacted
+here.
 """
 
 import asyncio
@@ -19,13 +20,13 @@ from leadline.runtime.concurrency import greenlets
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 
-HIDDEN = "[hidden]"
-#: A webhook's code, also one that this process has not read itself.
+REDACTED = "[hidden]"
+#: The code of any webhook, also of one that this process has not read.
 _WEBHOOK = re.compile(r"""(/rest/\d+/)[^/\s"'\\]+""")
 
 
 def configure(service: str) -> None:
-    """Send this process's own and its libraries' log lines to stdout, in the chosen form."""
+    """Configure logging of this process and its libraries."""
     level = logging.getLevelNamesMapping()[settings().log_level]
     shared: list[Any] = [
         structlog.processors.add_log_level,
@@ -44,7 +45,7 @@ def configure(service: str) -> None:
 
 
 def _libraries(processors: list[Any]) -> None:
-    """Lines of libraries (standard logging) in the same form, from WARNING on."""
+    """Format log records of libraries (standard logging) alike, from WARNING on."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -55,46 +56,46 @@ def _libraries(processors: list[Any]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    # They tell of each reconnect or failed job with a stack trace; our own line says it once.
+    # They log a stack trace for each reconnect or failed job; our own line says it once.
     for library in ("pika", "rq.worker"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    # Their warnings quote addresses.
+    # Their warnings quote URLs.
     for library in ("urllib3", "requests", "redis"):
         logging.getLogger(library).setLevel(logging.ERROR)
 
 
 class _Stdout:
-    """Lines that are written in one round of turns leave in one piece, at its end.
+    """Writes the lines of greenlets with one system call at the end of a loop iteration.
 
-    Each system call hands the interpreter to another thread, and that costs more than the line.
+    Each system call releases the interpreter to another thread, which costs more than the line.
     """
 
     def __init__(self) -> None:
-        self._held: list[str] = []  # touched in turns only
+        self._buffer: list[str] = []  # used in greenlets only
 
     def write(self, line: str) -> None:
-        """Write this line, or in a turn hold it."""
+        """Write this line; in a greenlet, buffer it."""
         if greenlets.in_greenlet():
-            self._held.append(line)
+            self._buffer.append(line)
         else:
             sys.stdout.write(line)
 
     def flush(self) -> None:
-        """Let what was written leave: at once, or in a turn soon."""
+        """Flush at once; in a greenlet, at the end of the loop iteration."""
         if not greenlets.in_greenlet():
             sys.stdout.flush()
-        elif len(self._held) == 1:
-            asyncio.get_running_loop().call_soon(self._leave)
+        elif len(self._buffer) == 1:
+            asyncio.get_running_loop().call_soon(self._write_buffer)
 
-    def _leave(self) -> None:
-        lines = "".join(self._held)
-        self._held.clear()
+    def _write_buffer(self) -> None:
+        lines = "".join(self._buffer)
+        self._buffer.clear()
         sys.stdout.write(lines)
         sys.stdout.flush()
 
 
 def add_context(_logger: object, _method: str, line: dict[str, Any]) -> dict[str, Any]:
-    """Say for which request a line is written and who asked, unless it says so itself."""
+    """Add the correlation id and the caller, unless the line has its own."""
     correlation_id, caller = trace_context.correlation_id(), trace_context.caller()
     if correlation_id is not None:
         line.setdefault("correlation_id", correlation_id)
@@ -116,34 +117,34 @@ def _add_service(service: str) -> Any:
 
 def _json(_logger: object, _method: str, line: dict[str, Any]) -> str:
     if line.pop("exc_info", None):
-        line["exception"] = _where_it_failed()
+        line["exception"] = _stack_without_values()
     text = orjson.dumps(line, default=str).decode()
-    if not _is_telling(text):
+    if not _may_contain_secret(text):
         return text
-    return orjson.dumps(_blanked(orjson.loads(text))).decode()
+    return orjson.dumps(_redact_value(orjson.loads(text))).decode()
 
 
-def _where_it_failed() -> list[str]:
-    """The stack by file and line, without values: an exception's text may quote personal data."""
+def _stack_without_values() -> list[str]:
+    """The exception's class and stack; its text is left out, as it may quote personal data."""
     kind, _, trace = sys.exc_info()
-    places = [kind.__name__ if kind else "?"]
+    frames = [kind.__name__ if kind else "?"]
     while trace:
         code = trace.tb_frame.f_code
-        places.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
+        frames.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
         trace = trace.tb_next
-    return places
+    return frames
 
 
 def _console() -> list[Any]:
-    return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()), _blanked_line]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()), _redact_line]
 
 
-def _blanked_line(_logger: object, _method: str, text: str) -> str:
-    return _hidden(text) if _is_telling(text) else text
+def _redact_line(_logger: object, _method: str, text: str) -> str:
+    return _redact(text) if _may_contain_secret(text) else text
 
 
-def _is_telling(text: str) -> bool:
-    """Whether a secret may be in this line; a plain search, as each line goes through it."""
+def _may_contain_secret(text: str) -> bool:
+    """Whether a line may contain a secret; a plain search, since every line passes through here."""
     if "/rest/" in text:
         return True
     for secret in secrets.confidential():  # noqa: SIM110 - `any` takes three times as long
@@ -152,18 +153,18 @@ def _is_telling(text: str) -> bool:
     return False
 
 
-def _blanked(value: Any) -> Any:
-    """The content of a line without secrets; names of fields and numbers may hold one too."""
+def _redact_value(value: Any) -> Any:
+    """The parsed line without secrets; names of fields and numbers may contain one, too."""
     if isinstance(value, dict):
-        return {_hidden(name): _blanked(inner) for name, inner in value.items()}
+        return {_redact(name): _redact_value(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_blanked(inner) for inner in value]
+        return [_redact_value(inner) for inner in value]
     text = str(value)
-    hidden = _hidden(text)
-    return value if hidden == text else hidden
+    redacted = _redact(text)
+    return value if redacted == text else redacted
 
 
-def _hidden(text: str) -> str:
+def _redact(text: str) -> str:
     for secret in secrets.confidential():
-        text = text.replace(secret, HIDDEN)
-    return _WEBHOOK.sub(rf"\g<1>{HIDDEN}", text)
+        text = text.replace(secret, REDACTED)
+    return _WEBHOOK.sub(rf"\g<1>{REDACTED}", text)

@@ -1,7 +1,7 @@
-"""What a process counts, and how Prometheus reads it at `/metrics`.
+"""The metrics of a process, and their Prometheus exposition at `/metrics`.
 
-Counting is a dictionary under a lock. The library that writes Prometheus' format costs a tenth of a
-second to import, so the first scrape imports it and no cold start has to wait for it.
+A counter is a dictionary under a lock. The library that writes Prometheus' format takes a tenth of
+a second to import, so the first scrape imports it, not the cold start.
 """
 
 import math
@@ -22,25 +22,25 @@ Labels = tuple[str, ...]
 
 
 class _Family(Protocol):
-    """One metric with all its label values."""
+    """A metric with all its label values."""
 
     def collect(self) -> "Metric":
-        """As the library wants it."""
+        """As prometheus-client's collectors."""
 
 
 _families: list[_Family] = []
-_readings: list[Callable[[], None]] = []
+_scrape_hooks: list[Callable[[], None]] = []
 
 
 class Counter:
-    """Grows until the process ends; `name` ends in `_total`.
+    """A counter; `name` ends in `_total`.
 
-    `known` values of a single label are told from the start: Prometheus sees no step from nothing
-    to one (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics).
+    `known` values of a single label are exposed from the start, as 0: otherwise `rate` misses the
+    first increment (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics).
     """
 
-    def __init__(self, name: str, what: str, *labels: str, known: Iterable[str] = ()) -> None:
-        self._about = (name, what)
+    def __init__(self, name: str, help_text: str, *labels: str, known: Iterable[str] = ()) -> None:
+        self._description = (name, help_text)
         self._labels = labels
         self._values: dict[Labels, float] = (
             {(value,): 0.0 for value in known} if labels else {(): 0.0}
@@ -49,62 +49,62 @@ class Counter:
         _families.append(self)
 
     def inc(self, *labels: str, by: float = 1) -> None:
-        """Add to the count of these label values."""
+        """Add to the counter of these label values."""
         with self._lock:
             self._values[labels] = self._values.get(labels, 0) + by
 
     def collect(self) -> "Metric":
-        """As the library wants it."""
+        """As prometheus-client's collectors."""
         from prometheus_client.metrics_core import CounterMetricFamily  # noqa: PLC0415
 
-        family = CounterMetricFamily(*self._about, labels=self._labels)
+        family = CounterMetricFamily(*self._description, labels=self._labels)
         for labels, value in self._values.copy().items():
             family.add_metric(labels, value)
         return family
 
 
 class Gauge:
-    """Goes up and down; without a value it is not told."""
+    """A gauge; not exposed until it has a value."""
 
-    def __init__(self, name: str, what: str, *labels: str) -> None:
-        self._about = (name, what)
+    def __init__(self, name: str, help_text: str, *labels: str) -> None:
+        self._description = (name, help_text)
         self._labels = labels
         self._values: dict[Labels, float] = {}
         _families.append(self)
 
     def set(self, value: float, *labels: str) -> None:
-        """The value now."""
+        """Set the value of these label values."""
         self._values[labels] = value
 
     def replace(self, values: dict[Labels, float]) -> None:
-        """All values at once; an empty one says that nobody knows."""
+        """Replace all values; empty if they are unknown."""
         self._values = values
 
     def collect(self) -> "Metric":
-        """As the library wants it."""
+        """As prometheus-client's collectors."""
         from prometheus_client.metrics_core import GaugeMetricFamily  # noqa: PLC0415
 
-        family = GaugeMetricFamily(*self._about, labels=self._labels)
+        family = GaugeMetricFamily(*self._description, labels=self._labels)
         for labels, value in self._values.copy().items():
             family.add_metric(labels, value)
         return family
 
 
 class Histogram:
-    """How observations are spread over buckets, given by their upper bounds."""
+    """A histogram; `buckets` are upper bounds."""
 
-    def __init__(self, name: str, what: str, *labels: str, buckets: Sequence[float]) -> None:
-        self._about = (name, what)
+    def __init__(self, name: str, help_text: str, *labels: str, buckets: Sequence[float]) -> None:
+        self._description = (name, help_text)
         self._labels = labels
         self._bounds = tuple(buckets)
-        #: Observations by bucket, the last one without a bound; and their sum.
+        #: Observations in each bucket, the last one unbounded; and their sum.
         self._counts: dict[Labels, list[int]] = {}
         self._sums: dict[Labels, float] = {}
         self._lock = threading.Lock()
         _families.append(self)
 
     def observe(self, value: float, *labels: str) -> None:
-        """Count one observation."""
+        """Record a value."""
         bucket = bisect_left(self._bounds, value)
         with self._lock:
             counts = self._counts.get(labels)
@@ -115,15 +115,15 @@ class Histogram:
             self._sums[labels] += value
 
     def collect(self) -> "Metric":
-        """As the library wants it."""
+        """As prometheus-client's collectors."""
         from prometheus_client.metrics_core import HistogramMetricFamily  # noqa: PLC0415
 
-        family = HistogramMetricFamily(*self._about, labels=self._labels)
+        family = HistogramMetricFamily(*self._description, labels=self._labels)
         with self._lock:
-            told = [
+            snapshot = [
                 (labels, [*counts], self._sums[labels]) for labels, counts in self._counts.items()
             ]
-        for labels, counts, total in told:
+        for labels, counts, total in snapshot:
             family.add_metric(labels, list(self._cumulative(counts)), total)
         return family
 
@@ -136,17 +136,17 @@ class Histogram:
             yield str(floatToGoString(bound)), below  # type: ignore[no-untyped-call]
 
 
-def read_at_scrape(reading: Callable[[], None]) -> None:
-    """Have this called before each scrape; it sets the gauges that nobody else keeps."""
-    _readings.append(reading)
+def on_scrape(hook: Callable[[], None]) -> None:
+    """Register a hook that is called before each scrape, to set gauges."""
+    _scrape_hooks.append(hook)
 
 
 def exposition() -> bytes:
-    """Everything that this process counts, with its processor time, memory and files."""
+    """All metrics of this process, with its CPU time, memory and open files."""
     from prometheus_client import generate_latest  # noqa: PLC0415
 
-    for reading in _readings:
-        reading()
+    for hook in _scrape_hooks:
+        hook()
     return generate_latest(_registry())
 
 
@@ -155,11 +155,11 @@ def _registry() -> "CollectorRegistry":
     from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
     from prometheus_client.registry import Collector  # noqa: PLC0415
 
-    class Ours(Collector):
+    class OurCollector(Collector):
         def collect(self) -> "Iterator[Metric]":
             return (family.collect() for family in _families)
 
     registry = CollectorRegistry()
-    registry.register(Ours())
+    registry.register(OurCollector())
     ProcessCollector(registry=registry)
     return registry

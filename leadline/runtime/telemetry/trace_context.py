@@ -1,8 +1,7 @@
-"""What belongs together across processes: the correlation id and the W3C trace context; and who
-asks for it.
+"""The correlation id, the W3C trace context and the caller of the current request or message.
 
-They arrive by HTTP header, travel in AMQP properties and in the work queue, and stand in every
-log line.
+They arrive in HTTP headers, travel in AMQP properties and in the work queue, and every log line has
+them.
 """
 
 import random
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One user's request and all that follows from it."""
+    """A client's request and all that follows from it."""
 
     correlation_id: str
     #: https://www.w3.org/TR/trace-context/: version-traceid-parentid-flags
@@ -24,12 +23,12 @@ _caller: ContextVar[str] = ContextVar("caller", default="")
 
 
 def begin(correlation_id: str | None = None, traceparent: str | None = None) -> Trace:
-    """Make this the current trace; what is missing or malformed is made anew."""
-    return resume(made(correlation_id, traceparent))
+    """Make the trace of these headers the current one; missing or malformed parts are generated."""
+    return resume(trace_from_headers(correlation_id, traceparent))
 
 
-def made(correlation_id: str | None, traceparent: str | None) -> Trace:
-    """The trace of somebody who sent these; what is missing or malformed is made anew."""
+def trace_from_headers(correlation_id: str | None, traceparent: str | None) -> Trace:
+    """The trace of these headers; missing or malformed parts are generated."""
     if not traceparent or not _is_traceparent(traceparent):
         ids = f"{random.getrandbits(192):048x}"
         traceparent = f"00-{ids[:32]}-{ids[32:]}-01"
@@ -39,34 +38,34 @@ def made(correlation_id: str | None, traceparent: str | None) -> Trace:
 
 
 def resume(trace: Trace) -> Trace:
-    """Make this the current trace of this thread or turn."""
+    """Make this the current trace of this thread or greenlet."""
     _current.set(trace)
     return trace
 
 
 def current() -> Trace:
-    """The trace that `begin` made in this thread or turn, else a new one."""
+    """The current trace of this thread or greenlet; begins one if there is none."""
     return _current.get() or begin()
 
 
 def correlation_id() -> str | None:
-    """What log lines name; None where nothing has begun."""
+    """That of the current trace; None if there is none."""
     trace = _current.get()
     return trace.correlation_id if trace else None
 
 
-def act_as(caller: str) -> None:
-    """Name who has this thread or turn do what it does: log lines and the ledger say so."""
+def set_caller(caller: str) -> None:
+    """Set the caller of this thread or greenlet, for log lines and the ledger."""
     _caller.set(caller)
 
 
 def caller() -> str:
-    """Who that is: the name of a key, of an operator or a process; "" where nobody is known."""
+    """The current caller: the name of a key, an operator or a process; "" if unknown."""
     return _caller.get()
 
 
 def _is_correlation_id(text: str) -> bool:
-    """Whether AMQP can carry it: a short string has 255 bytes."""
+    """Whether it fits into an AMQP short string (255 bytes) and a header."""
     return len(text) <= 128 and text.isascii() and text.isprintable()
 
 

@@ -1,9 +1,9 @@
-"""Traces by OpenTelemetry, where OTEL_* variables ask for them; else nothing of it is imported.
+"""OpenTelemetry traces; imported only if OTEL_* variables configure an exporter.
 
-A trace goes with its write, by W3C traceparent: from the HTTP request into the ledger, through
-RabbitMQ and the work queue to Bitrix24, and back with the reply. Parents are given by that text and
-never taken from a thread: what a write is made of happens in many. Attributes hold ids and counts,
-nothing personal and no address.
+A trace follows its write, by W3C traceparent: from the HTTP request into the ledger, through
+RabbitMQ and the work queue to Bitrix24, and back with the reply. A span's parent is always passed
+as that text, never taken from the thread, since a write passes through many. Attributes contain ids
+and counts, no personal data and no URLs.
 
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
@@ -30,33 +30,33 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 _tracer: "Tracer | None" = None
 
 
-def is_wanted() -> bool:
-    """Whether the environment asks for traces."""
+def is_requested() -> bool:
+    """Whether the environment requests traces."""
     is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     is_off |= os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
     return not is_off and any(os.environ.get(name) for name in _ENDPOINTS)
 
 
 @cache
-def is_on() -> bool:
-    """Whether anybody wants traces.
+def is_enabled() -> bool:
+    """Whether this process exports traces.
 
     Raises:
-        BadConfiguration: somebody does, and what makes them is not installed, or they would go in
-            clear.
+        BadConfiguration: traces are requested, but OpenTelemetry is not installed, or the exporter
+            would not use TLS.
     """
-    if not is_wanted():
+    if not is_requested():
         return False
     if find_spec("opentelemetry") is None:
-        raise BadConfiguration(f"{_ENDPOINTS[0]} asks for traces: install requirements/otel.txt")
+        raise BadConfiguration(f"{_ENDPOINTS[0]} requests traces: install requirements/otel.txt")
     for name in _ENDPOINTS:
         if endpoint := os.environ.get(name):
-            cleartext.refuse("otlp", endpoint)
+            cleartext.require_tls("otlp", endpoint)
     return True
 
 
 class Span:
-    """One step of a trace, until `end` is called."""
+    """A span that has started; `end` ends it."""
 
     def __init__(
         self,
@@ -67,10 +67,10 @@ class Span:
         links: Iterable[str] = (),
         **attributes: str | int,
     ) -> None:
-        from opentelemetry import trace  # noqa: PLC0415 - see the module
+        from opentelemetry import trace  # noqa: PLC0415 - only if traces are on
 
         context = trace.set_span_in_context(trace.NonRecordingSpan(_context(parent)))
-        self._span = _made_tracer().start_span(
+        self._span = _get_tracer().start_span(
             name,
             context,
             trace.SpanKind[kind],
@@ -80,13 +80,13 @@ class Span:
 
     @property
     def traceparent(self) -> str:
-        """What makes another span this one's child."""
+        """The traceparent for children of this span."""
         own = self._span.get_span_context()
         return f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}"
 
     def end(self, error: str = "", name: str = "", **attributes: str | int) -> None:
-        """What came of it: `error` in a word, nothing where all is well."""
-        from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - see the module
+        """End the span; `error` is a short description, "" for a success."""
+        from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - only if traces are on
 
         for key, value in attributes.items():
             self._span.set_attribute(key.replace("__", "."), value)
@@ -97,8 +97,8 @@ class Span:
         self._span.end()
 
 
-def served(app: App, function: str) -> App:
-    """A span for each request that this app answers; the function sees it as the caller's trace."""
+def trace_requests(app: App, function: str) -> App:
+    """Middleware: a span for each request, which the function sees as its parent."""
 
     def tracing(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         status = "500"
@@ -127,21 +127,21 @@ def served(app: App, function: str) -> App:
 
 
 def start(processor: "SpanProcessor | None" = None) -> None:
-    """Make spans from now on, for this processor or for the exporter that OTEL_* name."""
-    global _tracer  # noqa: PLW0603 - one per process, made after any fork
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - see the module
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - see the module
+    """Start tracing, with this processor or else the exporter that OTEL_* configure."""
+    global _tracer  # noqa: PLW0603 - one per process, created after any fork
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - only if traces are on
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - only if traces are on
 
     name = os.environ.get("OTEL_SERVICE_NAME") or "leadline"
     resource = Resource.create({"service.name": name})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(processor or _exporting())
-    # Server workers are forked: they run these finalizers, not atexit's.
+    provider.add_span_processor(processor or _exporter())
+    # Server workers are forked, and run these finalizers instead of atexit's.
     util.Finalize(None, provider.shutdown, exitpriority=5)
     _tracer = provider.get_tracer("leadline")
 
 
-def _exporting() -> "SpanProcessor":
+def _exporter() -> "SpanProcessor":
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
         OTLPSpanExporter,
     )
@@ -150,10 +150,10 @@ def _exporting() -> "SpanProcessor":
     return BatchSpanProcessor(OTLPSpanExporter())
 
 
-def _made_tracer() -> "Tracer":
+def _get_tracer() -> "Tracer":
     if _tracer is None:
         start()
-    assert _tracer is not None  # noqa: S101 - just made
+    assert _tracer is not None  # noqa: S101 - just started
     return _tracer
 
 
@@ -163,5 +163,5 @@ def _context(traceparent: str | None) -> "SpanContext":
         TraceContextTextMapPropagator,
     )
 
-    read = TraceContextTextMapPropagator().extract({"traceparent": traceparent or ""})
-    return get_current_span(read).get_span_context()
+    extracted = TraceContextTextMapPropagator().extract({"traceparent": traceparent or ""})
+    return get_current_span(extracted).get_span_context()

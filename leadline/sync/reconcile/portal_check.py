@@ -27,7 +27,7 @@ def run() -> None:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if secrets.read("bitrix-webhook-url") is None or not _looks.begin():
+    if secrets.get("bitrix-webhook-url") is None or not _looks.claim():
         return
     if installation.stored().is_portal_checked:
         return

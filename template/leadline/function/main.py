@@ -1,13 +1,13 @@
 """What this function does, in a sentence."""
 
 import functions_framework
-from flask import Request, Response
+from flask import Request
 
-from leadline.runtime.http.endpoint import answer, endpoint
+from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response
 
 
 @functions_framework.http
 @endpoint("GET", "POST")
-def handle(_request: Request) -> Response:
+def handle(_request: Request) -> RawResponse:
     """200 with a greeting."""
-    return answer({"message": "It works."})
+    return json_response({"message": "It works."})
