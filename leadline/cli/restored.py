@@ -20,12 +20,12 @@ def restored(*, json: Json = False) -> None:
     A failover and a dump restored by pg_restore are noticed by themselves; this does no harm then.
     """
     with audit.recorded("restored") as done:
-        history = installation.begin_history(lost=installation.check().history)
+        history = installation.begin_history(lost=installation.ensure_history().history)
         done["history"] = history
         with reachable():
             greatest = max(our_leads.greatest_user_ids(), default=0)
             installation.reserve_ids(greatest)
-            installation.note_portal_checked()
+            installation.mark_portal_checked()
             was_held = our_leads.release(originator_id())
     told = {
         "history_since": datetime.fromtimestamp(history / 1000, UTC),

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from leadline.errors import BadConfiguration, InvalidRequest
 from leadline.messages.contract import Id
-from leadline.runtime.postgres.installation import guarded
+from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import (
     INSUFFICIENT_PRIVILEGE,
     UNIQUE_VIOLATION,
@@ -134,7 +134,7 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
     trace = trace_context.current()
     has_ids = any(user.id for _, user in users)
     try:
-        rows = guarded(
+        rows = run_in_current_history(
             _ENTER_WITH_IDS if has_ids else _ENTER_NEW,
             keys=[key for key, _ in users],
             names=[user.full_name for _, user in users],

@@ -21,7 +21,7 @@ def is_lost(reply: Reply, told: str | None) -> bool:
     history = number(told)
     if history is None or not is_credible(history):
         return False
-    present = installation.check().history
+    present = installation.ensure_history().history
     if history > present or (history == present and _is_ahead(reply)):
         installation.begin_history(lost=history)
     elif history == present:

@@ -109,7 +109,7 @@ def run(waiting: WhatWaits = lambda _: (), budget_s: float = BUDGET_S) -> Swept:
     """
     swept = Swept()
     until = time.monotonic() + budget_s
-    if installation.check().is_sweeping:
+    if installation.ensure_history().is_sweeping:
         sweep.step()
     try:
         _publish_due(swept, waiting, until)

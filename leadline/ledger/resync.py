@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid_utils.compat import uuid7
 
 from leadline.messages.cloudevents import LOOK
-from leadline.runtime.postgres.installation import guarded
+from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import Row
 from leadline.runtime.telemetry import trace_context
 
@@ -85,7 +85,7 @@ def enter(asked: str, **params: object) -> list[Row]:
         DatabaseDown: as `ask`.
     """
     trace = trace_context.current()
-    return guarded(
+    return run_in_current_history(
         _ENTER.format(asked=asked),
         changed=LOOK,
         correlation_id=trace.correlation_id,

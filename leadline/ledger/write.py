@@ -20,7 +20,7 @@ from leadline.errors import (
 from leadline.ledger import write_sql
 from leadline.ledger.event import Accepted, Event, Repeat, event_of
 from leadline.runtime.concurrency.group_commit import GroupCommit
-from leadline.runtime.postgres.installation import guarded
+from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import (
     UNIQUE_VIOLATION,
     Row,
@@ -154,7 +154,7 @@ def _earlier_answer(repeat: Repeat) -> Accepted | None:
 
 
 def found(sql: str, **params: object) -> list[Row]:
-    """The rows of a query made by `write_sql.as_json`; raises as `installation.guarded`."""
-    (row,) = guarded(sql, **params)
+    """The rows of a query made by `write_sql.as_json`; raises as `run_in_current_history`."""
+    (row,) = run_in_current_history(sql, **params)
     rows: list[Row] = orjson.loads(row["found"])
     return rows

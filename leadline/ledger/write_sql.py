@@ -14,7 +14,7 @@ def as_json(select: str) -> str:
     return f"SELECT COALESCE(json_agg(found), '[]')::text AS found FROM ({select}) AS found"  # noqa: S608 - of constants; values are parameters
 
 
-# It refuses where Postgres has forked: run what is made of it by `installation.guarded`.
+# It refuses where Postgres has forked: run what is made of it by `run_in_current_history`.
 _ASKED = """
 WITH asked AS (
     SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS one (

@@ -74,7 +74,7 @@ def test_the_servers_log_does_not_quote_the_row_that_broke_a_rule(
 def test_a_connection_that_was_cut_while_idle_is_made_again_unnoticed(
     db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "LOOK_AFTER_S", 0)
+    monkeypatch.setattr(connection, "CHECK_AFTER_S", 0)
     db.run("SELECT 1 AS one")
     assert as_admin(server.url, OTHERS)
     assert db.run("SELECT 1 AS one") == [{"one": 1}]

@@ -103,7 +103,7 @@ def test_verify_full_wants_the_servers_name_too(server: PrivateServer, roots: Pa
 def test_an_encrypted_connection_is_kept_and_made_again_when_it_was_cut(
     server: PrivateServer, roots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "LOOK_AFTER_S", 0)
+    monkeypatch.setattr(connection, "CHECK_AFTER_S", 0)
     database = Database(url(server, sslmode="verify-ca", sslrootcert=roots))
     admin = Database(server.url)
     (first,) = database.run("SELECT pg_backend_pid() AS pid")

@@ -58,7 +58,7 @@ def test_the_lead_that_a_lost_write_reached_is_looked_at_once(forked: Fork, stat
 def test_a_lost_reply_harms_no_other_one_that_comes_with_it(forked: Fork) -> None:
     first, second = create(), create()
     forked()
-    installation.check()
+    installation.ensure_history()
     with pytest.raises(BadMessage):
         settle.apply([reply_to(lost_event_of(first)), reply_to(second, bitrix_lead_id=6)])
     (row,) = rows("SELECT state FROM events WHERE user_id = :id", id=second.user.id)
@@ -100,7 +100,7 @@ def test_a_reply_to_an_event_that_was_pruned_means_no_fork() -> None:
 def test_a_reply_of_a_user_that_does_not_exist_enters_nothing(forked: Fork) -> None:
     event = create()
     forked()
-    installation.check()
+    installation.ensure_history()
     nobody = replace(event, id=str(uuid4()), user=replace(event.user, id=UserId(77)))
     with pytest.raises(BadMessage):
         settle.apply([reply_to(nobody)])
@@ -112,7 +112,7 @@ def test_a_reply_of_a_user_that_does_not_exist_enters_nothing(forked: Fork) -> N
 
 def relay_sweeps_all() -> None:
     """Ticks of the relay, whose events are answered, until the sweep is done."""
-    while installation.check().is_sweeping:
+    while installation.ensure_history().is_sweeping:
         sweep.step()
         for row in rows("SELECT id, user_id, version FROM events WHERE state = 'open'"):
             about = {"action": "update_card", "user_id": row["user_id"], "attempts": 1}
@@ -146,7 +146,7 @@ def test_the_sweep_waits_while_clients_have_much_open(
     monkeypatch.setattr(sweep, "AT_MOST", 3)
     users = [create() for _ in range(5)]
     forked()
-    assert installation.check().is_sweeping
+    assert installation.ensure_history().is_sweeping
     assert sweep.step() == 0
     for event in users[:3]:
         settled(event)
@@ -164,7 +164,7 @@ def test_failures_that_are_tried_later_do_not_hold_up_the_sweep(
         failed = reply_to(event, status="error", reason="HTTP 500", bitrix_lead_id=None)
         settle.apply([replace(failed, outcome="failed", is_passing=True)])
     forked()
-    assert installation.check().is_sweeping
+    assert installation.ensure_history().is_sweeping
     assert sweep.step() == 2
 
 
@@ -177,7 +177,7 @@ def test_relays_that_sweep_at_once_do_not_look_twice(
     for event in users:
         settled(event)
     forked()
-    installation.check()
+    installation.ensure_history()
     in_threads(8, lambda _: sweep.step())
     found = [user for user, _ in looks()]
     assert len(found) == len(set(found)) >= 10
@@ -190,7 +190,7 @@ def test_a_fork_amid_a_sweep_begins_it_anew(forked: Fork, monkeypatch: pytest.Mo
     for event in users:
         settled(event)
     forked()
-    installation.check()
+    installation.ensure_history()
     assert sweep.step() == 2
     forked()
     relay_sweeps_all()

@@ -1,1 +1,1 @@
-"""Postgres: connections and their pool, the schema, and what this database is."""
+"""Postgres: connections and their pool, migrations, and the history of the database."""

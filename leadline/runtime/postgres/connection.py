@@ -20,28 +20,28 @@ log = structlog.get_logger()
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 3
-#: A connection used within this time is not looked at: no server restarts as fast (0.14 s).
-LOOK_AFTER_S = 0.05
+#: A connection that was used within this time is not checked: no server restarts as fast (0.14 s).
+CHECK_AFTER_S = 0.05
 
 #: https://www.postgresql.org/docs/current/catalog-pg-type.html
 _TIMESTAMPTZ_OID = 1184
 
 
 class _Socket(socket.socket):
-    """One that does not block lets other turns go on where it would."""
+    """A socket that, if it is non-blocking, waits in a greenlet and yields to other requests."""
 
     def recv_into(self, *args: Any) -> int:
-        return _patiently(greenlets.wait_readable, self, super().recv_into, *args)
+        return _retry_io(greenlets.wait_readable, self, super().recv_into, *args)
 
     def send(self, *args: Any) -> int:
-        return _patiently(greenlets.wait_writable, self, super().send, *args)
+        return _retry_io(greenlets.wait_writable, self, super().send, *args)
 
 
 class TlsSocket(_Socket, ssl.SSLSocket):
     """The same with TLS."""
 
 
-def _patiently(
+def _retry_io(
     wait: Callable[[socket.socket, float], None],
     connection: socket.socket,
     attempt: Callable[..., int],
@@ -51,28 +51,28 @@ def _patiently(
         try:
             return attempt(*args)
         except BlockingIOError:
-            wait(connection, _patience_s())
+            wait(connection, _io_timeout_s())
         except ssl.SSLWantReadError:
-            greenlets.wait_readable(connection, _patience_s())
+            greenlets.wait_readable(connection, _io_timeout_s())
         except ssl.SSLWantWriteError:
-            greenlets.wait_writable(connection, _patience_s())
+            greenlets.wait_writable(connection, _io_timeout_s())
 
 
-def _patience_s() -> float:
-    """Longer than the server's own limit, so that its answer tells what happened."""
+def _io_timeout_s() -> float:
+    """Longer than the server's own time-out, so that its error arrives first."""
     return STATEMENT_TIMEOUT_S + 2
 
 
 class Session:
-    """One connection and the statements prepared on it; for one thread or turn at a time."""
+    """A connection with its prepared statements, for one thread or greenlet at a time."""
 
     def __init__(
         self, options: Mapping[str, Any], *, cooperative: bool, timeout_s: float | None = None
     ) -> None:
-        """Connect; it blocks, and raises what pg8000 does, or OSError.
+        """Connect; blocks, and raises an error of pg8000 or OSError.
 
-        `cooperative`: afterwards it is used in turns only, else outside of them. `timeout_s` is for
-        connecting and, outside of turns, for each answer, in place of ours.
+        `cooperative`: the session will be used in greenlets only, else outside of them. `timeout_s`
+        replaces the default time-outs for connecting and, outside of greenlets, for each response.
         """
         connect_s = timeout_s or CONNECT_TIMEOUT_S
         address = (options["host"], options["port"])
@@ -87,26 +87,26 @@ class Session:
                 sock=self._socket,
                 application_name="leadline",
                 tcp_keepalive=True,
-                **{**options, "ssl_context": False},  # it has TLS by now, if any
+                **{**options, "ssl_context": False},  # TLS, if any, has been set up above
             )
             self._connection.run(
                 f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000};"
                 f"SET lock_timeout = {LOCK_TIMEOUT_S * 1000};"
-                # Of disks without heads. It also keeps plans that were made for empty tables, and
-                # last until the first autoanalyze, from reading all of what they have become.
+                # For SSDs. Also: plans made for empty tables last until the first autoanalyze, and
+                # would read the whole table, whatever its size by then.
                 "SET random_page_cost = 1.1"
             )
         except BaseException:
             self.close()
             raise
-        self._socket.settimeout(0 if cooperative else timeout_s or _patience_s())
-        # pg8000 reads the pattern of a time anew for each value, at ten times the price.
+        self._socket.settimeout(0 if cooperative else timeout_s or _io_timeout_s())
+        # pg8000's own parser of timestamps takes ten times as long.
         self._connection.register_in_adapter(_TIMESTAMPTZ_OID, datetime.fromisoformat)
         self._prepared: dict[str, PreparedStatement] = {}
         self._used_at = float("-inf")
 
     def run(self, sql: str, params: Mapping[str, object]) -> list[dict[str, Any]]:
-        """The rows that this statement returns; raises what pg8000 does, or OSError."""
+        """The rows that this statement returns; raises an error of pg8000 or OSError."""
         statement = self._prepared.get(sql)
         if statement is None:
             statement = self._prepared[sql] = self._connection.prepare(sql)
@@ -118,22 +118,22 @@ class Session:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def is_stale(self) -> bool:
-        """Whether the server hung up while the connection was idle: unasked bytes wait."""
-        if time.monotonic() - self._used_at < LOOK_AFTER_S:
+        """Whether the server closed the idle connection: there are unexpected bytes to read."""
+        if time.monotonic() - self._used_at < CHECK_AFTER_S:
             return False
-        look = select.poll()  # unlike select, for a socket of any number
-        look.register(self._socket, select.POLLIN)
-        return bool(look.poll(0))
+        poll = select.poll()  # unlike select, for any file descriptor
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
-        """Hang up at once: pg8000 holds on to its socket, and the server would serve on."""
-        number = self._socket.detach()
-        if number >= 0:
-            os.close(number)
+        """Close at once: pg8000 keeps a reference to its socket, which would stay open."""
+        fileno = self._socket.detach()
+        if fileno >= 0:
+            os.close(fileno)
 
 
 def _with_tls(plain: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
-    """Ask for TLS (https://www.postgresql.org/docs/current/protocol-flow.html, SSLRequest)."""
+    """Start TLS (https://www.postgresql.org/docs/current/protocol-flow.html, SSLRequest)."""
     plain.sendall(struct.pack("!ii", 8, 80877103))
     if plain.recv(1) != b"S":
         log.error("Postgres refuses TLS")
@@ -141,5 +141,5 @@ def _with_tls(plain: socket.socket, context: ssl.SSLContext, host: str) -> ssl.S
     try:
         return context.wrap_socket(plain, server_hostname=host)
     except ssl.SSLError as error:
-        log.error("no TLS to Postgres", reason=error.reason)  # noqa: TRY400 - no stack needed
+        log.error("TLS to Postgres failed", reason=error.reason)  # noqa: TRY400 - no stack needed
         raise

@@ -1,4 +1,4 @@
-"""What the URL of a database says, as pg8000 takes it."""
+"""Parses a database URL into pg8000's connect options."""
 
 import ssl
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from leadline.runtime.postgres.connection import TlsSocket
 
 @lru_cache(maxsize=4)
 def connect_options(url: str) -> Mapping[str, Any]:
-    """What pg8000 needs to connect as this URL says, TLS by libpq's `sslmode` and `sslrootcert`.
+    """The options of this URL; `sslmode` and `sslrootcert` configure TLS as in libpq.
 
     Raises:
-        BadConfiguration: it makes no sense, or would go in clear; the URL itself is not quoted.
+        BadConfiguration: the URL is invalid or lacks TLS; the text does not quote it.
     """
     try:
         parts = urlsplit(url)
         port = parts.port or 5432
-    except ValueError:  # its text quotes the URL
+    except ValueError:  # its text would quote the URL
         parts, port = urlsplit(""), 0
     if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
         raise BadConfiguration(
@@ -39,19 +39,19 @@ def connect_options(url: str) -> Mapping[str, Any]:
 
 
 def _ssl_context(query: dict[str, str]) -> ssl.SSLContext | bool:
-    """https://www.postgresql.org/docs/current/libpq-ssl.html; `require` trusts any certificate.
+    """https://www.postgresql.org/docs/current/libpq-ssl.html; `require` accepts any certificate.
 
-    Made once for each URL, as building a context takes 30 ms.
+    Called once per URL, since creating a context takes 30 ms.
     """
     mode, roots = query.get("sslmode", "disable"), query.get("sslrootcert", "system")
     if mode == "disable":
         return False
     if mode not in cleartext.TLS_MODES:
-        raise BadConfiguration("sslmode is disable, require, verify-ca or verify-full")
+        raise BadConfiguration("sslmode must be disable, require, verify-ca or verify-full")
     try:
         context = ssl.create_default_context(cafile=None if roots == "system" else roots)
     except OSError:  # ssl.SSLError is one too
-        raise BadConfiguration("sslrootcert is not a readable file of certificates") from None
+        raise BadConfiguration("sslrootcert must be a readable file of certificates") from None
     context.sslsocket_class = TlsSocket
     context.check_hostname = mode == "verify-full"
     if mode == "require":

@@ -1,9 +1,9 @@
-"""The installation that a database belongs to, and the history of Postgres that it lives in.
+"""The installation that a database belongs to, and the current history of Postgres.
 
 After a failover to an asynchronous replica or a restore, Postgres lacks its newest transactions.
-Statements that write or claim events call `leadline_present()`, which refuses while the database is
-not the one in which the present history began. `guarded` then begins a new history and repeats the
-statement (docs/decisions/0014-history-of-postgres.md).
+Statements that write or claim events call `leadline_present()`, which fails if the database is not
+the one in which the current history began. `run_in_current_history` then begins a new one and
+repeats the statement (docs/decisions/0014-history-of-postgres.md).
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ log = structlog.get_logger()
 
 FORKS = metrics.Counter(
     "leadline_histories_begun_total",
-    "New histories begun by this process: Postgres failed over or was restored",
+    "Histories begun by this process: Postgres failed over or was restored",
 )
 
-#: SQLSTATE of `leadline_present()` where Postgres has forked.
+#: SQLSTATE of `leadline_present()` if Postgres has forked.
 _FORKED = "LL001"
 
-# How far the log is on disk: what a crash can't take back.
+# How far the WAL is flushed: a crash can't lose what comes before.
 _POSITION = """
 SELECT history, CAST(pg_current_wal_flush_lsn() - '0/0' AS bigint) AS written
 FROM leadline_present()
@@ -36,35 +36,35 @@ FROM installation AS one
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The database's own word of what it is."""
+    """The row of `installation`."""
 
-    #: What the leads bear as their origin unless a setting says otherwise.
+    #: ORIGINATOR_ID of the leads, unless a setting overrides it.
     originator_id: str
-    #: When the present history was recognised, in unix ms.
+    #: When the current history began, in unix ms.
     history: int
-    #: The sweep after a fork: the last user that has its LOOK event, and the last that needs one.
+    #: The sweep after a fork: the last user that has its resync event, and the last to get one.
     swept_to: int
     sweep_to: int
-    #: The leads of our origin have been compared with the users once.
+    #: The leads of our origin have been compared with the users.
     is_portal_checked: bool
 
     @property
     def is_sweeping(self) -> bool:
-        """Whether users are left whose lead may show a state that Postgres has lost."""
+        """Whether some leads may still have a state that Postgres has lost."""
         return self.swept_to < self.sweep_to
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A point in the life of Postgres: within a history, its log only grows."""
+    """A point in time of Postgres: within a history its WAL only grows."""
 
     history: int
-    #: Bytes of the log.
+    #: Bytes of the WAL.
     written: int
 
 
-def guarded(sql: str, **params: object) -> list[Row]:
-    """Run a statement that calls `leadline_present()`, in a new history where Postgres has forked.
+def run_in_current_history(sql: str, **params: object) -> list[Row]:
+    """Run a statement that calls `leadline_present()`; begins a new history if Postgres has forked.
 
     Raises:
         DatabaseDown, DatabaseBusy, StatementError: as `Database.run`.
@@ -79,9 +79,10 @@ def guarded(sql: str, **params: object) -> list[Row]:
 
 
 def begin_history(lost: int = 0) -> int:
-    """The present history; a new one if Postgres has forked, or is as old as the `lost` one.
+    """Begin a new history if Postgres has forked, or its history is not newer than `lost`.
 
-    Ids go on beyond those that the lost history may have given, and a sweep of all users begins.
+    New ids continue beyond those of the lost history, and a sweep of all users begins. Returns the
+    current history.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -94,27 +95,27 @@ def begin_history(lost: int = 0) -> int:
 
 
 def position() -> Position:
-    """How far Postgres has come; a new history begins if it has forked.
+    """The current position; begins a new history if Postgres has forked.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    (row,) = guarded(_POSITION)
+    (row,) = run_in_current_history(_POSITION)
     return Position(**row)
 
 
-def check() -> Installation:
-    """The installation in its present history, which begins now if Postgres has forked.
+def ensure_history() -> Installation:
+    """The installation; begins a new history if Postgres has forked.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    (row,) = guarded(f"{_STORED}, leadline_present()")
+    (row,) = run_in_current_history(f"{_STORED}, leadline_present()")
     return Installation(**row)
 
 
 def reserve_ids(last_id: int) -> None:
-    """Give ids up to this one to no new user.
+    """Reserve all ids up to this one: no new user gets them.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -122,8 +123,8 @@ def reserve_ids(last_id: int) -> None:
     database().run("SELECT leadline_reserve_ids(:last_id)", last_id=last_id)
 
 
-def note_portal_checked() -> None:
-    """The portal's leads of our origin belong to our users, or an operator has accepted them.
+def mark_portal_checked() -> None:
+    """Record that the leads of our origin belong to our users, or that an operator accepts them.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -132,7 +133,7 @@ def note_portal_checked() -> None:
 
 
 def stored() -> Installation:
-    """The installation as it is written down.
+    """The installation as stored; has no effect.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

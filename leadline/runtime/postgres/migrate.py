@@ -1,7 +1,7 @@
-"""Bring the database to the newest schema: `python -m leadline.runtime.postgres.migrate`.
+"""Migrate the database to the newest schema: `python -m leadline.runtime.postgres.migrate`.
 
-Safe to run many at once: an advisory lock lets one of them work while the others wait and then
-find nothing to do.
+Safe to run concurrently: an advisory lock lets one run migrate while the others wait and then find
+nothing to do.
 """
 
 import time
@@ -18,33 +18,33 @@ from leadline.runtime.telemetry import log
 if TYPE_CHECKING:
     import sqlalchemy
 
-#: Any constant that nothing else in the database uses.
+#: The key of the advisory lock: any constant that the database uses for nothing else.
 LOCK = 0x1EAD11E
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
-_LOOK_AGAIN_S = 0.2
+_LOCK_POLL_S = 0.2
 
 _UNDEFINED_TABLE = "42P01"
 
 
 def migrate(url: str, to: str | None = None) -> str:
-    """Apply what is missing up to revision `to`, by default the newest; returns the revision.
+    """Upgrade to revision `to`, by default the newest; returns the revision.
 
     Raises:
-        BadConfiguration: the URL makes no sense.
+        BadConfiguration: the URL is invalid.
         DatabaseDown: the database can't be reached.
-        sqlalchemy.exc.SQLAlchemyError: the database refuses a migration.
+        sqlalchemy.exc.SQLAlchemyError: a migration failed.
     """
-    wanted, present = to or newest(), _present(url)
-    # Most starts find nothing to do, and shall not pay for loading the tool that does it.
+    wanted, present = to or newest(), _current_revision(url)
+    # Most starts find nothing to do, and need not import Alembic.
     return present if present == wanted else _upgrade(url, wanted)
 
 
 def newest() -> str:
-    """The revision that the code expects: a revision's file begins with it, and they only grow."""
+    """The revision that the code expects: files begin with their revision, and revisions grow."""
     return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("*.py"))
 
 
-def _present(url: str) -> str | None:
+def _current_revision(url: str) -> str | None:
     database = Database(url)
     try:
         rows = database.run("SELECT version_num FROM alembic_version")
@@ -58,15 +58,15 @@ def _present(url: str) -> str | None:
 
 
 def _upgrade(url: str, to: str) -> str:
-    import sqlalchemy  # noqa: PLC0415 - see migrate
-    from alembic import command  # noqa: PLC0415 - see migrate
-    from alembic.config import Config  # noqa: PLC0415 - see migrate
+    import sqlalchemy  # noqa: PLC0415 - see `migrate`
+    from alembic import command  # noqa: PLC0415 - see `migrate`
+    from alembic.config import Config  # noqa: PLC0415 - see `migrate`
 
     engine = sqlalchemy.create_engine(
         "postgresql+pg8000://",
         connect_args=connect_options(url),
         isolation_level="AUTOCOMMIT",
-        poolclass=sqlalchemy.NullPool,  # a kept connection would keep the lock
+        poolclass=sqlalchemy.NullPool,  # a pooled connection would keep the lock
     )
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -80,11 +80,11 @@ def _upgrade(url: str, to: str) -> str:
 
 
 def _lock(guard: "sqlalchemy.Connection") -> None:
-    """Wait for our turn; the lock ends with the connection."""
-    # Not by a statement that waits: CREATE INDEX CONCURRENTLY waits for every running statement,
-    # so the migration would wait for those who wait for it.
+    """Wait for the advisory lock, which ends with the connection."""
+    # Polling, since CREATE INDEX CONCURRENTLY waits for every running statement: a migration would
+    # wait for a blocking lock statement, and that one for the migration.
     while not guard.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar_one():
-        time.sleep(_LOOK_AGAIN_S)
+        time.sleep(_LOCK_POLL_S)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Postgres through pg8000: a pool of connections, prepared statements, errors as ours.
+"""Postgres through pg8000: a connection pool, prepared statements, our errors.
 
-A prepared statement takes one round trip instead of three, and network trouble arrives as plain
+A prepared statement takes one round trip instead of three, and network errors arrive as plain
 OSError (both measured).
 """
 
@@ -17,9 +17,9 @@ from leadline.runtime.postgres.connection import Session
 from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.secrets import UrlSource
 
-#: SQLSTATE classes and codes after which the same statement may well succeed:
-#: connection, resources, operator intervention, read-only standby, serialization, deadlock.
-_PASSING = ("08", "53", "57", "58", "25006", "40001", "40P01")
+#: SQLSTATE classes and codes of transient errors: connection, resources, operator intervention,
+#: read-only standby, serialization, deadlock.
+_TRANSIENT = ("08", "53", "57", "58", "25006", "40001", "40P01")
 
 INSUFFICIENT_PRIVILEGE = "42501"
 UNIQUE_VIOLATION = "23505"
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 class StatementError(Exception):
-    """Postgres refused a statement; `code` is its SQLSTATE, `constraint` the name where one bit."""
+    """Postgres rejected a statement: its SQLSTATE, and the violated constraint or ""."""
 
     def __init__(self, code: str, constraint: str) -> None:
         super().__init__(f"SQLSTATE {code} {constraint}".strip())
@@ -38,50 +38,50 @@ class StatementError(Exception):
 
 
 class Database:
-    """Runs single statements, each its own transaction, for any number of threads and turns.
+    """Runs single statements, each in its own transaction, for any threads and greenlets.
 
-    Each has a connection to itself meanwhile: as many threads as there are, and THREADS turns.
+    Each running statement has its own connection; at most THREADS greenlets have one at a time.
     """
 
-    def __init__(self, address: UrlSource) -> None:
-        self._address = address
-        connect_options(secrets.resolve(address))  # what makes no sense is told at once
-        self._seats = greenlets.Semaphore(greenlets.THREADS)
-        #: Those for turns and those for threads. The one used last comes first: its statements
-        #: are warm, and surplus ones stay at rest.
+    def __init__(self, source: UrlSource) -> None:
+        self._source = source
+        connect_options(secrets.resolve(source))  # an invalid URL is an error at once
+        self._slots = greenlets.Semaphore(greenlets.THREADS)
+        #: Idle sessions for greenlets (True) and for threads. The one used last comes first: its
+        #: statements are warm, and surplus sessions stay idle.
         self._idle: dict[bool, list[Session]] = {True: [], False: []}
 
     def run(self, sql: str, **params: object) -> list[Row]:
-        """The rows that this statement returns, as dictionaries.
+        """Run a statement; returns its rows as dictionaries.
 
         Raises:
             DatabaseDown: Postgres can't be reached; the statement may have run.
-            DatabaseBusy: a lock was not to be had in time; the statement has not run.
-            StatementError: Postgres refused the statement.
+            DatabaseBusy: a lock was not released in time; the statement has not run.
+            StatementError: Postgres rejected the statement.
         """
         try:
-            with self._seats:
+            with self._slots:
                 return self._run(sql, params)
         except DatabaseError as error:
-            raise _told(error) from None
+            raise _translate(error) from None
         except (InterfaceError, OSError):
             raise DatabaseDown from None
 
     def close(self) -> None:
-        """End the connections that nobody uses; the next statement makes a new one."""
+        """Close the idle sessions; the next statement opens a new one."""
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
 
     def _run(self, sql: str, params: dict[str, object]) -> list[Row]:
         idle = self._idle[greenlets.in_greenlet()]
-        session = self._session(idle)
+        session = self._acquire(idle)
         is_usable = False
         try:
             rows = session.run(sql, params)
             is_usable = True
         except DatabaseError as error:
-            is_usable = not _code(error).startswith(_PASSING)
+            is_usable = not _code(error).startswith(_TRANSIENT)
             raise
         finally:
             if is_usable:
@@ -90,38 +90,38 @@ class Database:
                 session.close()
         return rows
 
-    def _session(self, idle: list[Session]) -> Session:
-        """A connection that nobody else uses."""
+    def _acquire(self, idle: list[Session]) -> Session:
+        """An idle session that is still open, else a new one."""
         while True:
             try:
                 session = idle.pop()
             except IndexError:
                 return greenlets.run_in_thread(
-                    partial(self._connected, cooperative=greenlets.in_greenlet())
+                    partial(self._connect, cooperative=greenlets.in_greenlet())
                 )
             if not session.is_stale():
                 return session
             session.close()
 
-    def _connected(self, *, cooperative: bool) -> Session:
-        return Session(connect_options(secrets.resolve(self._address)), cooperative=cooperative)
+    def _connect(self, *, cooperative: bool) -> Session:
+        return Session(connect_options(secrets.resolve(self._source)), cooperative=cooperative)
 
 
-def _told(error: DatabaseError) -> Exception:
-    """What Postgres refused, as ours."""
+def _translate(error: DatabaseError) -> Exception:
+    """An error of pg8000 as one of ours."""
     code = _code(error)
-    if code.startswith(_PASSING):
+    if code.startswith(_TRANSIENT):
         return DatabaseDown()
     if code == LOCK_NOT_AVAILABLE:
         return DatabaseBusy()
-    return StatementError(code, _facts(error).get("n", ""))
+    return StatementError(code, _fields(error).get("n", ""))
 
 
 def _code(error: DatabaseError) -> str:
-    return _facts(error).get("C", "")
+    return _fields(error).get("C", "")
 
 
-def _facts(error: DatabaseError) -> dict[str, str]:
+def _fields(error: DatabaseError) -> dict[str, str]:
     """https://www.postgresql.org/docs/current/protocol-error-fields.html."""
     return error.args[0] if isinstance(error.args[0], dict) else {}
 
@@ -131,8 +131,8 @@ _lock = threading.Lock()
 
 
 def database() -> Database:
-    """This process's database; connections are made at first use."""
-    global _database  # noqa: PLW0603 - one per process, made after any fork
+    """This process's database; connects at first use."""
+    global _database  # noqa: PLW0603 - one per process, created after any fork
     with _lock:
         if _database is None:
             _database = Database(secrets.url_source("database-url"))

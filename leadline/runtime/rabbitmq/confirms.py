@@ -1,4 +1,4 @@
-"""Publisher confirms: messages on their way to the broker, and how each of them ends."""
+"""Publisher confirms: tracks each message until the broker confirms or refuses it."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -15,22 +15,22 @@ log = structlog.get_logger()
 
 PUBLISHED = metrics.Counter(
     "leadline_messages_published_total",
-    "Messages by what the broker made of them",
+    "Messages by result: confirmed by the broker, or failed",
     "result",
     known=("confirmed", "failed"),
 )
 
-#: More are not handed to pika before the broker has confirmed some: it would keep them in memory.
+#: Maximum unconfirmed messages of a channel; pika would keep further ones in memory.
 MAX_UNCONFIRMED = 1000
 
 Done = Callable[[bool], None]
-#: Tells a returned message from others: one with the same queue, id and body would do as well.
+#: Identifies a returned message: queue, id and body; equal ones are interchangeable.
 _Key = tuple[str, str | None, bytes]
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """A message that is not confirmed yet; after `deadline` it counts as not published."""
+    """An unconfirmed message; after `deadline` it counts as not published."""
 
     message: Message
     done: Done
@@ -38,7 +38,7 @@ class Outgoing:
 
 
 class Confirms:
-    """The messages of one channel that the broker has not confirmed, by their delivery tags."""
+    """The unconfirmed messages of a channel, by delivery tag."""
 
     def __init__(self) -> None:
         self._unconfirmed: dict[int, Outgoing] = {}
@@ -49,30 +49,30 @@ class Confirms:
         return len(self._unconfirmed)
 
     def is_full(self) -> bool:
-        """Whether as many are unconfirmed as may be at once."""
+        """Whether the maximum of unconfirmed messages is reached."""
         return len(self._unconfirmed) >= MAX_UNCONFIRMED
 
     def begin_channel(self) -> None:
-        """A new channel counts from 1; the confirms of returned messages went with the old one."""
+        """Start counting at 1 for a new channel; confirms of the old one no longer arrive."""
         self._next_tag = 1
         self._returned.clear()
 
-    def expect(self, item: Outgoing) -> None:
-        """This message is published next."""
+    def track(self, item: Outgoing) -> None:
+        """Track the message that is published next."""
         self._unconfirmed[self._next_tag] = item
         self._next_tag += 1
 
-    def take_back(self) -> Outgoing:
-        """The last message was not published after all: the broker does not count it."""
+    def untrack_last(self) -> Outgoing:
+        """Stop tracking the last message: it was not published, so the broker does not count it."""
         self._next_tag -= 1
         return self._unconfirmed.pop(self._next_tag)
 
     def note_returned(self, queue: str, message_id: str | None, body: bytes) -> None:
-        """The broker could not route this message; it confirms it all the same."""
+        """Record that the broker could not route this message; its confirm still follows."""
         self._returned.add((queue, message_id or None, body))
 
-    def settle(self, method: Any) -> bool:
-        """End what an Ack or Nack is about; returns whether any message was confirmed."""
+    def resolve(self, method: Any) -> bool:
+        """Complete the messages of an Ack or Nack; returns whether any was confirmed."""
         acked = is_ack(method)
         tag = method.delivery_tag
         tags = [tag]
@@ -92,13 +92,13 @@ class Confirms:
         return was_confirmed
 
     def expire(self) -> None:
-        """Fail the messages whose confirms are overdue."""
+        """Fail the messages past their deadline."""
         now = time.monotonic()
         late = [tag for tag, item in self._unconfirmed.items() if item.deadline < now]
         fail([self._unconfirmed.pop(tag) for tag in late])
 
     def fail_all(self) -> None:
-        """The connection is lost, and every confirm with it."""
+        """Fail all messages, as after a lost connection."""
         fail(list(self._unconfirmed.values()))
         self._unconfirmed.clear()
 
@@ -112,28 +112,28 @@ class Confirms:
 
 
 def is_ack(method: Any) -> bool:
-    """Whether the broker confirms; it may refuse as well (basic.nack)."""
+    """Whether this is a confirm, and not a refusal (basic.nack)."""
     return type(method).__name__ == "Ack"
 
 
 def fail(items: Iterable[Outgoing]) -> None:
-    """These messages count as not published."""
+    """Report these messages as not published."""
     for item in items:
         PUBLISHED.inc("failed")
         item.done(False)  # noqa: FBT003
 
 
-def trace(items: Iterable[Outgoing]) -> None:
-    """Make each message's way to the broker a span of its trace, the parent of what follows."""
+def start_spans(items: Iterable[Outgoing]) -> None:
+    """Start a span for publishing each message; it becomes the parent in the message."""
     if not tracing.is_enabled():
         return
     for item in items:
         parent = item.message.headers.get("traceparent")
         if parent is not None:
-            _trace(item, parent)
+            _start_span(item, parent)
 
 
-def _trace(item: Outgoing, parent: str) -> None:
+def _start_span(item: Outgoing, parent: str) -> None:
     message, done = item.message, item.done
     name = f"publish {message.queue}"
     span = Span(name, "PRODUCER", parent, message_id=message.message_id)

@@ -1,4 +1,4 @@
-"""RabbitMQ: what goes out, what it goes into, and how to connect."""
+"""RabbitMQ: messages, queues and connection parameters."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ properties.install()
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes out: persistent JSON with its CloudEvents attributes as headers."""
+    """A message to publish: persistent JSON with its CloudEvents attributes as headers."""
 
     queue: str
     body: bytes
@@ -31,7 +31,7 @@ class Message:
     headers: dict[str, Any] = field(default_factory=dict)
 
     def properties(self) -> pika.BasicProperties:
-        """AMQP properties, `delivery_mode` 2: it survives a restart of the broker."""
+        """Its AMQP properties; `delivery_mode` 2 is persistent."""
         return pika.BasicProperties(
             content_type="application/json",
             delivery_mode=2,
@@ -47,19 +47,20 @@ class Queue:
 
     name: str
     arguments: dict[str, Any]
-    #: Work goes on while it can't be had.
+    #: Publishing works without it.
     is_auxiliary: bool = False
 
 
 def parameters(url: str) -> pika.URLParameters:
     """Connection parameters with our time-outs; `amqps://` with RabbitMQ's own query for TLS.
 
-    https://www.rabbitmq.com/docs/uri-query-parameters: `cacertfile` names the authorities (default:
-    the system's), `verify=verify_none` trusts any certificate. There is no way back to no TLS.
+    https://www.rabbitmq.com/docs/uri-query-parameters: `cacertfile` names a file of CA certificates
+    (default: the system's), `verify=verify_none` accepts any certificate. A connection never falls
+    back to no TLS.
 
     Raises:
-        BadConfiguration: the URL is not an AMQP one, its TLS makes no sense, or it would go in
-            clear; it is not quoted.
+        BadConfiguration: the URL or its TLS options are invalid, or it lacks TLS; the text does not
+            quote it.
     """
     try:
         parts = urlsplit(url)
@@ -69,9 +70,9 @@ def parameters(url: str) -> pika.URLParameters:
     except (ValueError, TypeError):
         raise BadConfiguration("AMQP_URL must look like amqp://user:password@host:5672/") from None
     if params.ssl_options:
-        params.ssl_options = pika.SSLOptions(_context(**tls), params.host)
+        params.ssl_options = pika.SSLOptions(_ssl_context(**tls), params.host)
     elif tls:
-        raise BadConfiguration("AMQP_URL asks for TLS by its query, but is not amqps://")
+        raise BadConfiguration("AMQP_URL has TLS options, but is not amqps://")
     cleartext.require_tls("rabbitmq", url)
     params.heartbeat = HEARTBEAT_S
     params.socket_timeout = CONNECT_TIMEOUT_S
@@ -81,19 +82,19 @@ def parameters(url: str) -> pika.URLParameters:
     return params
 
 
-def _context(cacertfile: str | None = None, verify: str = "verify_peer") -> ssl.SSLContext:
+def _ssl_context(cacertfile: str | None = None, verify: str = "verify_peer") -> ssl.SSLContext:
     if verify not in {"verify_peer", "verify_none"}:
-        raise BadConfiguration("verify is verify_peer or verify_none")
+        raise BadConfiguration("verify must be verify_peer or verify_none")
     try:
         changed_ns = Path(cacertfile).stat().st_mtime_ns if cacertfile else 0
-        return _made_context(cacertfile, verify, changed_ns)
+        return _cached_context(cacertfile, verify, changed_ns)
     except OSError:  # ssl.SSLError is one too
-        raise BadConfiguration("cacertfile is not a readable file of certificates") from None
+        raise BadConfiguration("cacertfile must be a readable file of certificates") from None
 
 
 @lru_cache(maxsize=4)
-def _made_context(cacertfile: str | None, verify: str, _changed_ns: int) -> ssl.SSLContext:
-    """Made once for each state of the file, as building a context holds a loop up for 30 ms."""
+def _cached_context(cacertfile: str | None, verify: str, _changed_ns: int) -> ssl.SSLContext:
+    """Cached until the file changes, since creating a context blocks the loop for 30 ms."""
     context = ssl.create_default_context(cafile=cacertfile)
     if verify == "verify_none":
         context.check_hostname = False

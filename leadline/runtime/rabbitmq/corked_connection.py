@@ -1,4 +1,4 @@
-"""A connection of pika's that sends a lot of messages in one piece."""
+"""A pika connection that can be corked: it sends many messages with one system call."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,30 +7,30 @@ from typing import Any
 from pika.adapters.asyncio_connection import AsyncioConnection
 
 
-class LotConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
-    """By itself pika sends each frame alone: three pieces for a message, three calls of the kernel.
+class CorkedConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
+    """Pika sends each frame by itself: three system calls for a message.
 
-    Each of them costs more than making the frame.
+    Each of them takes longer than encoding the frame.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._lot: list[bytes] | None = None
+        self._buffer: list[bytes] | None = None
         super().__init__(*args, **kwargs)
 
     @contextmanager
-    def as_one(self) -> Iterator[None]:
-        """What is published meanwhile, on this thread, leaves together at the end."""
-        lot = self._lot = []
+    def corked(self) -> Iterator[None]:
+        """Buffer what is published in this block, and send it at the end."""
+        buffer = self._buffer = []
         try:
             yield
         finally:
-            self._lot = None
-            if lot:
-                self._adapter_emit_data(b"".join(lot))
+            self._buffer = None
+            if buffer:
+                self._adapter_emit_data(b"".join(buffer))
 
     def _adapter_emit_data(self, data: bytes) -> None:
-        """Where pika's adapters say how they send."""
-        if self._lot is None:
+        """Overrides how pika's adapter sends."""
+        if self._buffer is None:
             super()._adapter_emit_data(data)
         else:
-            self._lot.append(data)
+            self._buffer.append(data)

@@ -1,6 +1,6 @@
 """The publisher's connection: a channel with confirms, and the queues that it publishes to.
 
-A connection belongs to one event loop; all but the properties is called on it.
+A connection belongs to one event loop; only the properties may be used from other threads.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.rabbitmq.confirms import Confirms
 from leadline.runtime.rabbitmq.connection import Message, Queue, parameters
-from leadline.runtime.rabbitmq.corked_connection import LotConnection
+from leadline.runtime.rabbitmq.corked_connection import CorkedConnection
 from leadline.runtime.secrets import UrlSource
 
 log = structlog.get_logger()
@@ -32,50 +32,50 @@ _ACCESS_REFUSED, _NOT_FOUND = 403, 404
 
 
 class PublisherConnection:
-    """Connects as often as it is asked to; declares queues and exchanges that are missing."""
+    """Connects each time `serve` is called; declares missing queues and exchanges."""
 
     def __init__(
         self,
-        address: UrlSource,
+        source: UrlSource,
         queues: Iterable[Queue],
         confirms: Confirms,
         *,
         on_ready: Callable[[], None],
         on_confirm: Callable[[Any], None],
     ) -> None:
-        self._address = address
-        parameters(secrets.resolve(address))  # an invalid address is an error at once
+        self._source = source
+        parameters(secrets.resolve(source))  # an invalid URL is an error at once
         queues = tuple(queues)
         self._queues = [one for one in queues if not one.is_auxiliary]
         self._auxiliary = [one for one in queues if one.is_auxiliary]
-        #: Each of our queues has an exchange of its name; others are reached by the default one.
+        #: Each of our queues has an exchange of its name; other queues use the default exchange.
         self._exchanges = {one.name for one in self._queues}
         self._confirms = confirms
-        self._when_ready = on_ready
-        self._when_confirmed = on_confirm
+        self._notify_ready = on_ready
+        self._handle_confirm = on_confirm
         self._must_declare = False
-        self._connection: LotConnection | None = None
+        self._connection: CorkedConnection | None = None
         self._lost: asyncio.Future[None] | None = None
         self._channel: Any = None
         self._is_ready = False
-        self._is_ending = False
+        self._is_closing = False
 
     @property
-    def exists(self) -> bool:
-        """Whether a connection is made, or being made."""
+    def is_started(self) -> bool:
+        """Whether there is a connection, open or opening."""
         return self._connection is not None
 
     @property
     def is_ready(self) -> bool:
-        """Whether messages can be published now."""
+        """Whether messages can be published."""
         return self._is_ready
 
     async def serve(self) -> None:
-        """Connect, and wait until the connection ends."""
+        """Connect and wait until the connection is lost or closed."""
         loop = asyncio.get_running_loop()
         self._lost = loop.create_future()
-        self._connection = LotConnection(
-            parameters(secrets.resolve(self._address)),
+        self._connection = CorkedConnection(
+            parameters(secrets.resolve(self._source)),
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_lost,
             on_close_callback=self._on_lost,
@@ -89,15 +89,15 @@ class PublisherConnection:
 
     @contextmanager
     def corked(self) -> Iterator[None]:
-        """What is published in this block leaves in one piece."""
+        """Send what is published in this block with one system call."""
         if self._connection is None:
             yield
             return
-        with self._connection.as_one():
+        with self._connection.corked():
             yield
 
     def send(self, message: Message) -> bool:
-        """Publish; False where the message can't be encoded, and nothing was sent."""
+        """Publish; False if the message can't be encoded, so nothing was sent."""
         try:
             # confirm and mandatory: without both an unroutable message vanishes
             self._channel.basic_publish(
@@ -112,22 +112,22 @@ class PublisherConnection:
             return False
         return True
 
-    def renew(self) -> None:
-        """Connect again after a refusal.
+    def reconnect(self) -> None:
+        """Close the connection after a refusal, so that the next one replaces it.
 
-        RabbitMQ 3.10 asks the leader that a channel first knew of before it takes a message for a
-        quorum queue; where that node has died, the channel refuses each message from then on.
+        RabbitMQ 3.10 publishes to a quorum queue through the leader that a channel knew first; once
+        that node is down, the channel refuses every message.
         """
-        log.warning("message refused by the broker, connecting again")
+        log.warning("message refused by the broker, reconnecting")
         self._close()
 
-    def end(self) -> None:
-        """Hang up for good, or give up connecting."""
-        self._is_ending = True
+    def close(self) -> None:
+        """Close the connection for good, or stop connecting."""
+        self._is_closing = True
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
         else:
-            self._hang_up()
+            self._resolve_lost()
 
     def _on_open(self, connection: Any) -> None:
         connection.add_on_connection_blocked_callback(self._on_blocked)
@@ -142,13 +142,13 @@ class PublisherConnection:
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_return)
         self._declare()
-        # Answers come in the order of the questions: this one when all is there.
-        channel.confirm_delivery(self._when_confirmed, callback=self._on_ready)
+        # Responses arrive in the order of the requests: this one after all declarations.
+        channel.confirm_delivery(self._handle_confirm, callback=self._on_ready)
 
     def _declare(self) -> None:
-        """Our queues and their exchanges where they are missing; else only ask for them.
+        """Declare our queues and exchanges, or by default only check that they exist.
 
-        A login that may do no more than publish can't declare: it waits for the connector.
+        A login without the right to declare waits until the connector has declared them.
         """
         for queue in self._queues:
             if self._must_declare:
@@ -162,10 +162,10 @@ class PublisherConnection:
     def _on_ready(self, _frame: object) -> None:
         self._is_ready = True
         self._must_declare = False
-        self._when_ready()
+        self._notify_ready()
 
     def _on_return(self, _channel: object, method: Any, properties: Any, body: bytes) -> None:
-        """The queue is gone: declare it again; the message counts as not published."""
+        """Declare the missing queue again; the message counts as not published."""
         log.error("message unroutable", queue=method.routing_key, message_id=properties.message_id)
         self._confirms.note_returned(method.routing_key, properties.message_id, body)
         if method.routing_key in self._exchanges:
@@ -181,32 +181,32 @@ class PublisherConnection:
         self._on_ready(None)
 
     def _on_channel_closed(self, _channel: object, reason: Exception) -> None:
-        # The next connection declares what is missing; a login that may not goes on asking.
+        # The next connection declares what is missing; a login that may not keeps checking.
         self._must_declare = not self._is_ready and _code(reason) == _NOT_FOUND
         if self._must_declare:
             log.info("queues are missing", reason=str(reason))
-        elif not self._is_ending:
+        elif not self._is_closing:
             log.error("channel closed", reason=str(reason))
         self._close()
 
     def _on_lost(self, _connection: object, reason: Exception) -> None:
         self._is_ready = False
-        if not self._is_ending:
+        if not self._is_closing:
             log.warning("no connection to the broker", reason=type(reason).__name__)
-        self._hang_up()
+        self._resolve_lost()
 
     def _close(self) -> None:
         self._is_ready = False
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
 
-    def _hang_up(self) -> None:
+    def _resolve_lost(self) -> None:
         if self._lost is not None:
             greenlets.resolve(self._lost)
 
 
 def _declare_auxiliary(queue: Queue, channel: Any) -> None:
-    """Declare a queue that nothing here is published to, on a channel that may fail."""
+    """Declare a queue that we do not publish to, on a channel of its own, as it may fail."""
     channel.add_on_close_callback(partial(_on_auxiliary_closed, queue))
     channel.queue_declare(
         queue.name,
@@ -218,9 +218,9 @@ def _declare_auxiliary(queue: Queue, channel: Any) -> None:
 
 def _on_auxiliary_closed(queue: Queue, _channel: object, reason: Exception) -> None:
     if _code(reason) not in (None, _ACCESS_REFUSED):
-        log.error("queue can't be had, publishing goes on", queue=queue.name, reason=str(reason))
+        log.error("queue can't be had, publishing continues", queue=queue.name, reason=str(reason))
 
 
 def _code(reason: Exception) -> int | None:
-    """Why the broker has closed a channel; None where it was not the broker."""
+    """The code with which the broker closed a channel; None if it was not the broker."""
     return reason.reply_code if isinstance(reason, ChannelClosedByBroker) else None

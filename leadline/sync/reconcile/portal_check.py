@@ -37,5 +37,5 @@ def run() -> None:
     originator = originator_id()
     is_known = our_leads.are_known(originator)
     if is_known:
-        installation.note_portal_checked()
+        installation.mark_portal_checked()
         log.info("the portal has no leads of ours without a user", originator_id=originator)
