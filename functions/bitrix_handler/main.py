@@ -1,4 +1,4 @@
-"""bitrix_queue → the work queue: put the events in and wake a worker, nothing more."""
+"""bitrix_queue → the work queue: enqueue events and wake a worker."""
 
 import functions_framework
 from flask import Request, Response
@@ -11,6 +11,6 @@ from leadline.sync import enqueue
 @functions_framework.http
 @endpoint("POST", read_scope="internal", write_scope="internal")
 def bitrix_handler(request: Request) -> Response:
-    """202 once Redis has it all; 422 for a message that can never be served."""
+    """202 once Redis has all events; 422 for a message that can never be processed."""
     enqueue.take(receive(request))
     return Response(status=202)

@@ -1,4 +1,4 @@
-"""GET /console: the system on one page, and what its buttons do."""
+"""GET /console: the status of the system on one page, and the operator's actions."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ PAGES = Pages(Path(__file__).parent / "page")
 @functions_framework.http
 @endpoint("GET", "HEAD", "POST", read_scope=None, write_scope="operate")
 def console(request: Request) -> Response | RawResponse:
-    """The page to anybody; under `api/` figures for `read` and orders for `operate`."""
+    """200 with the page; under `api/`, figures for the scope `read`, actions for `operate`."""
     path = inside(request)
     if path.startswith("api/"):
         return serve(request, path)

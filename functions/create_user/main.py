@@ -1,4 +1,4 @@
-"""POST /users: accept a user and promise that Bitrix24 will hear of it."""
+"""POST /users: create a user, to be synced to Bitrix24."""
 
 import functions_framework
 from flask import Request
@@ -15,7 +15,7 @@ from leadline.users.model import NewUser
 @cooperative
 @endpoint("POST")
 def create_user(request: Request) -> RawResponse:
-    """201 with the user and its place."""
+    """201 with the user and its Location."""
     at_root(request)
     new = parse(NewUser, request)
     accepted = accept.create(new, write_headers.repeat(request, "create", new))

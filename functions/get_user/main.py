@@ -1,4 +1,4 @@
-"""GET /users/{id}: the user, and how far Bitrix24 knows of it."""
+"""GET /users/{id}: the user and its sync status."""
 
 import functions_framework
 from flask import Request

@@ -1,4 +1,4 @@
-"""GET /users: users by id, a page at a time."""
+"""GET /users: a keyset page of users, by id."""
 
 import functions_framework
 from flask import Request
@@ -13,7 +13,7 @@ from leadline.users import queries
 @cooperative
 @endpoint("GET", "HEAD")
 def list_users(request: Request) -> RawResponse:
-    """200 with `items` and the key of the `next` page."""
+    """200 with `items` and the key of the `next` page, or null."""
     at_root(request)
     query = parse_query(queries.Query, request)
     return json_response(queries.page(query))

@@ -15,7 +15,7 @@ from leadline.users.model import Move, UserId
 @cooperative
 @endpoint("POST")
 def move_user(request: Request) -> RawResponse:
-    """200 with the user; 404 and 412 as the path and If-Match say."""
+    """200 with the user; 404 if it does not exist, 412 if its version is not that of If-Match."""
     user = UserId(user_id(request, "/move"))
     move = parse(Move, request)
     repeat = write_headers.repeat(request, "move", user, move)

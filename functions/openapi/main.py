@@ -1,4 +1,4 @@
-"""GET /openapi.json and /docs: what the API takes and answers, for programs and for people."""
+"""GET /openapi.json and /docs: the OpenAPI document, and a page that shows it."""
 
 import functions_framework
 from flask import Request, Response
@@ -13,7 +13,7 @@ from leadline.runtime.http.endpoint import endpoint
 @functions_framework.http
 @endpoint("GET", "HEAD", read_scope=None)
 def openapi(request: Request) -> Response:
-    """200 with the document, the page, or a file that the page asks for."""
+    """200 with the document, the page, or one of the page's assets."""
     match path_of(request).strip("/").split("/"):
         case [""] | ["openapi.json"]:
             return Response(document(), content_type="application/json")

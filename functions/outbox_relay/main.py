@@ -1,6 +1,6 @@
-"""A schedule's tick: publish what is due in the ledger; now and then look at what is around it.
+"""The relay, called by a schedule: publish the events that are due, and do periodic checks.
 
-It also tells Redis again that an operator has paused calls, where Redis may have forgotten that.
+It also restores an operator's manual hold in Redis, in case Redis has lost its memory.
 """
 
 import functions_framework
@@ -16,27 +16,27 @@ from leadline.workqueue import postgres_rollback
 from leadline.workqueue.pending import Waiting
 
 
-def _read_gauges() -> None:
-    from leadline.operations import gauges  # noqa: PLC0415 - its three clients are costly, ticks use one
+def _set_gauges() -> None:
+    from leadline.operations import gauges  # noqa: PLC0415 - imports three clients, of which a tick uses one
 
     gauges.read()
 
 
 def _restore_hold() -> None:
-    kept = stored_hold.kept()
-    if kept is not None:
-        from leadline.operations import manual_hold  # noqa: PLC0415 - holds are rare, and Redis' client is costly
+    hold = stored_hold.kept()
+    if hold is not None:
+        from leadline.operations import manual_hold  # noqa: PLC0415 - holds are rare, and Redis' client is slow to import
 
-        manual_hold.restore(kept)
+        manual_hold.restore(hold)
 
 
-metrics.on_scrape(_read_gauges)
+metrics.on_scrape(_set_gauges)
 
 
 @functions_framework.http
 @endpoint("POST", read_scope="internal", write_scope="internal")
 def outbox_relay(_request: Request) -> RawResponse:
-    """200 with what was done; 503 while Postgres or RabbitMQ is away."""
+    """200 with the counts of a tick; 503 while Postgres or RabbitMQ can't be reached."""
     _restore_hold()
     postgres_rollback.check()
     swept = relay.run(Waiting().of)

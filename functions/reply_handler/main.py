@@ -1,4 +1,4 @@
-"""bitrix.responses → the ledger: note what became of events."""
+"""bitrix.responses → the ledger: record the outcomes of events."""
 
 import functions_framework
 from flask import Request, Response
@@ -21,7 +21,7 @@ from leadline.runtime.http.endpoint import endpoint
 @functions_framework.http
 @endpoint("POST", read_scope="internal", write_scope="internal")
 def reply_handler(request: Request) -> Response:
-    """204 once the ledger has it all; 422 for a reply that can never be applied."""
+    """204 once the ledger has all outcomes; 422 for a reply that can never be processed."""
     settle.apply([_answer(delivery) for delivery in receive(request)])
     return Response(status=204)
 

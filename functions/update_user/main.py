@@ -1,4 +1,4 @@
-"""PATCH /users/{id}: change what is given, leave the rest."""
+"""PATCH /users/{id}: change only the given fields."""
 
 import functions_framework
 from flask import Request
@@ -15,7 +15,7 @@ from leadline.users.model import Changes, UserId
 @cooperative
 @endpoint("PATCH")
 def update_user(request: Request) -> RawResponse:
-    """200 with the user; 404 and 412 as the path and If-Match say."""
+    """200 with the user; 404 if it does not exist, 412 if its version is not that of If-Match."""
     user = UserId(user_id(request))
     changes = parse(Changes, request)
     repeat = write_headers.repeat(request, "update", user, changes)

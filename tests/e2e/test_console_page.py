@@ -81,7 +81,7 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_mends_it(
     user_id = rejected(system, "Кого Не Видно")
     with opened(browser, f"{system.url('edge')}/console") as page:
         expect(page.locator("#live")).to_have_class("pill good")  # the figures move it no more
-        page.get_by_label("Id, phone, lead id, or how the name begins").fill("кого не")
+        page.get_by_label("Id, phone, lead id, or beginning of the name").fill("кого не")
         page.get_by_role("button", name="Search").click()
         page.get_by_role("button", name=f"Open user {user_id}", exact=True).click()
         dialog = page.get_by_role("dialog")
@@ -94,7 +94,7 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_mends_it(
         ]
         assert is_accessible(page)
         portal.mend(system)
-        dialog.get_by_role("button", name="Send again").click()
+        dialog.get_by_role("button", name="Retry").click()
         expect(dialog).to_contain_text("In step with Bitrix24", timeout=15_000)
     assert system.user(user_id)["sync"]["status"] == "synced"
 
@@ -121,7 +121,8 @@ def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -
         dead = "/console/api/dead-letters"
         eventually(lambda: system.request("GET", dead).json()["items"], 20, "it is dead")
     with opened(browser, f"{system.url('edge')}/console") as page:
-        page.get_by_role("button", name="Look").click()
+        section = page.locator("section", has=page.get_by_role("heading", name="Dead letters"))
+        section.get_by_role("button", name="Show").click()
         page.get_by_role("button", name="Read").first.click()
         expect(page.get_by_role("dialog")).to_contain_text("<img src=x onerror=alert(1)>")
         assert is_accessible(page)
@@ -141,7 +142,7 @@ def test_the_page_shows_who_has_done_what(system: System, browser: Browser) -> N
         trail.get_by_role("button", name="Show").click()
         first = trail.get_by_role("listitem").first
         expect(first).to_contain_text("pause calls")
-        expect(first).to_contain_text("nobody named")  # this system asks for no keys
+        expect(first).to_contain_text("no name")  # this system asks for no keys
         expect(first).to_contain_text("why not")
         trail.get_by_label("without writes").uncheck()
         trail.get_by_role("button", name="Show").click()
@@ -205,15 +206,15 @@ def test_where_keys_are_wanted_the_page_asks_for_one_and_keeps_it_in_its_tab(
         console_with_keys(f"read:{LOOKING} operate,read:{MENDING}") as url,
         opened_with_refusals(browser, url) as page,
     ):
-        for key, told in (("wrong", "This key opens nothing."), (LOOKING, "live")):
+        for key, told in (("wrong", "This key is invalid."), (LOOKING, "live")):
             page.get_by_role("textbox", name="Key").fill(key)
             page.keyboard.press("Enter")
             expect(page.get_by_text(told, exact=True).first).to_be_visible()
         assert page.evaluate("localStorage.length") == 0
         page.reload()
         expect(page.locator("#live")).to_have_text("live")
-        page.get_by_role("button", name="Send all failed again").click()
-        page.get_by_role("dialog").get_by_role("button", name="Send all failed again").click()
+        page.get_by_role("button", name="Retry all failed").click()
+        page.get_by_role("dialog").get_by_role("button", name="Retry all failed").click()
         expect(page.locator("#toast")).to_contain_text("operate")
 
 

@@ -1,4 +1,4 @@
-// The audit trail: who has written and ordered what, the newest first.
+// The audit trail: writes and operators' actions, newest first.
 
 import { get } from "./api.js";
 import { byId, element } from "./dom.js";
@@ -7,8 +7,8 @@ import { number, t, when } from "./texts.js";
 let items = null;
 let next = null;
 
-export async function look(fresh = true) {
-  const page = await get("audit", { only_orders: byId("audit-orders").checked, limit: 50, before: fresh ? null : next });
+export async function load(fresh = true) {
+  const page = await get("audit", { only_orders: byId("audit-actions").checked, limit: 50, before: fresh ? null : next });
   items = fresh ? page.items : [...items, ...page.items];
   next = page.next;
   list();
@@ -21,10 +21,10 @@ export function list() {
   byId("audit").replaceChildren(...items.map(item));
 }
 
-// What an operator did is named as the command line names it, a write as in a user's journey.
+// An operator's action is named as in the command line, a write as in a user's journey.
 function item(one) {
-  const isLook = one.kind === "write" && one.about.changed[0] === "look";
-  const what = one.kind === "write" ? t(isLook ? "looked" : one.action) : one.action;
+  const isResync = one.kind === "write" && one.about.changed[0] === "look";
+  const what = one.kind === "write" ? t(isResync ? "resynced" : one.action) : one.action;
   const about = Object.entries(one.about).filter(([, value]) => value !== "" && value !== null)
     .map(([name, value]) => `${name}: ${Array.isArray(value) ? value.join(", ") : value}`).join(" · ");
   return element("li", {},

@@ -1,23 +1,23 @@
-// Elements from data. Text only ever becomes text: messages hold what users typed.
+// Elements from data. Text is only ever inserted as text, since messages contain user input.
 
 export const byId = (id) => document.getElementById(id);
 
 export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const created = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "onclick") made.addEventListener("click", value);
-    else if (name === "disabled") made.disabled = value;
-    else if (value !== undefined) made.setAttribute(name, value);
+    if (name === "onclick") created.addEventListener("click", value);
+    else if (name === "disabled") created.disabled = value;
+    else if (value !== undefined) created.setAttribute(name, value);
   }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
+  created.append(...children.filter((child) => child !== null && child !== undefined));
+  return created;
 }
 
 export function shape(tag, attributes, text = "") {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.textContent = text;
-  return made;
+  const created = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) created.setAttribute(name, value);
+  created.textContent = text;
+  return created;
 }
 
 export function say(text) {
@@ -26,7 +26,7 @@ export function say(text) {
   say.timer = setTimeout(() => { byId("toast").textContent = ""; }, 6000);
 }
 
-// A question in a dialog; the text given, "" where none was asked for, null where nobody wants to.
+// Asks in a dialog; returns the text, "" if it has no field, null if it was cancelled.
 export function ask({ title, words = "", label, kind = "text", yes, error = "" }) {
   const dialog = byId("ask");
   const field = dialog.querySelector("input");
@@ -39,7 +39,7 @@ export function ask({ title, words = "", label, kind = "text", yes, error = "" }
   field.type = kind;
   field.value = "";
   dialog.returnValue = "no";
-  // Enter presses the form's first button, which says no: here it means yes.
+  // Enter would press the form's first button, which is Cancel.
   field.onkeydown = (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
@@ -49,9 +49,9 @@ export function ask({ title, words = "", label, kind = "text", yes, error = "" }
   (label === undefined ? byId("ask-yes") : field).focus();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
-      const given = dialog.returnValue === "yes" ? field.value.trim() : null;
+      const entered = dialog.returnValue === "yes" ? field.value.trim() : null;
       field.value = "";
-      resolve(given);
+      resolve(entered);
     }, { once: true });
   });
 }

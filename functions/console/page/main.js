@@ -1,28 +1,28 @@
-// The console: asks for the figures every two seconds and lets an operator decide.
+// The console: polls the status every two seconds and offers an operator's actions.
 
 import { get, post } from "./api.js";
 import * as audit from "./audit.js";
 import { ask, byId, element, say } from "./dom.js";
-import * as letters from "./letters.js";
+import * as deadLetters from "./dead_letters.js";
 import * as plots from "./plots.js";
 import { number, span, speak, t, when } from "./texts.js";
 import * as users from "./users.js";
 
-const EVERY_MS = 2000;
-//: So many seconds without a sign of life and no worker works.
+const POLL_MS = 2000;
+//: After this time without a heartbeat no worker is running.
 const SILENT_S = 10;
-let told = null;
+let status = null;
 
 function show() {
-  if (!told) return;
-  const { ledger, work, portal, rate, queues, hour } = told;
-  users.know(told);
+  if (!status) return;
+  const { ledger, work, portal, rate, queues, hour } = status;
+  users.setStatus(status);
   figures(ledger, hour);
   state(portal, work);
   if (!rate.error && !portal.error) plots.rate(rate, portal.requests_left);
-  if (!hour.error) plots.hour(hour, told.now);
+  if (!hour.error) plots.hour(hour, status.now);
   depths(queues, work);
-  const errors = Object.values(told).map((part) => part.error).filter(Boolean);
+  const errors = Object.values(status).map((part) => part.error).filter(Boolean);
   set("trouble", [...new Set(errors)].join(" · "));
 }
 
@@ -59,15 +59,15 @@ function state(portal, work) {
 
 function depths(queues, work) {
   const known = [
-    ...(work.error ? [] : [[t("due"), work.users_due], [t("inCall"), work.users_in_a_call]]),
-    // Delays matter only while something waits there.
+    ...(work.error ? [] : [[t("ready"), work.users_due], [t("inFlight"), work.users_in_a_call]]),
+    // Delay queues are shown only while something waits in them.
     ...(queues.error ? [] : Object.entries(queues).filter(([name, depth]) => depth || !name.includes(".delay."))),
   ];
   byId("queues").replaceChildren(...known.flatMap(([name, depth]) => [element("dt", {}, name),
     element("dd", { class: depth && name.endsWith(".dead") ? "bad" : "" }, depth === null ? t("gone") : number(depth))]));
 }
 
-// Whoever listens to the page hears what is new, not the same every two seconds.
+// Unchanged text is not set again: screen readers would announce it every two seconds.
 function set(id, text) {
   if (byId(id).textContent !== text) byId(id).textContent = text;
 }
@@ -79,26 +79,26 @@ function live(error) {
 
 async function poll() {
   if (document.hidden) return;
-  told = await get("status");
+  status = await get("status");
   show();
   await users.refresh();
 }
 
-async function turn() {
+async function loop() {
   try {
     await poll();
     live(null);
   } catch (error) {
     live(error);
   }
-  setTimeout(turn, EVERY_MS);
+  setTimeout(loop, POLL_MS);
 }
 
-// A button works once at a time, and says so when it could not.
-function on(id, work, event = "click") {
-  byId(id).addEventListener(event, (happened) => {
-    happened.preventDefault();
-    work().catch((error) => say(error.message));
+// Runs an action and shows its error.
+function on(id, action, event = "click") {
+  byId(id).addEventListener(event, (trigger) => {
+    trigger.preventDefault();
+    action().catch((error) => say(error.message));
   });
 }
 
@@ -116,12 +116,12 @@ async function resume() {
   byId("pause").focus();
 }
 
-on("search", () => users.wish(byId("search")), "submit");
+on("search", () => users.submit(byId("search")), "submit");
 on("more", () => users.search(false));
-on("all-failed", users.allFailedAgain);
-on("look", letters.look);
-on("audit-look", () => audit.look());
-on("audit-more", () => audit.look(false));
+on("all-failed", users.retryAllFailed);
+on("dead-letters-show", deadLetters.load);
+on("audit-show", () => audit.load());
+on("audit-more", () => audit.load(false));
 on("pause", pause);
 on("resume", resume);
 byId("search").elements.sync.addEventListener("change", () => byId("search").requestSubmit());
@@ -132,10 +132,10 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) poll
 for (const each of document.querySelectorAll("[data-language]")) {
   each.addEventListener("click", () => {
     speak(each.dataset.language);
-    for (const again of [show, users.list, users.show, letters.list, audit.list]) again();
+    for (const render of [show, users.list, users.show, deadLetters.list, audit.list]) render();
   });
 }
 
 speak();
-turn();
+loop();
 users.search().catch(live);

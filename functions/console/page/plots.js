@@ -1,4 +1,4 @@
-// Three small plots, drawn by hand: what they show stands in words above each, for those who can't see it.
+// Three small SVG plots; the text above each says the same for those who can't see them.
 
 import { byId, shape } from "./dom.js";
 import { number, span, t } from "./texts.js";
@@ -8,7 +8,7 @@ const HEIGHT = 130;
 const FOOT = 18;
 const MINUTES = 60;
 const PLOT = HEIGHT - FOOT;
-//: As much of a plot is filled; above it stands what its top means.
+//: The filled part of a plot's height; above it is the label of its top.
 const ROOM = 0.88;
 
 export function rate({ limit_per_s: limit, burst, slot_s: slot, sent }, left) {

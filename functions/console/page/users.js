@@ -1,11 +1,11 @@
-// Users: found, opened with the journey of their last writes, and sent again.
+// Users: search, open with the journey of the last writes, retry.
 
 import { get, post } from "./api.js";
 import { ask, byId, element, say } from "./dom.js";
 import { number, t, when } from "./texts.js";
 
 const KINDS = { synced: "good", waiting: "warn", failed: "bad" };
-let wanted = { find: "", sync: "" };
+let query = { find: "", sync: "" };
 let next = null;
 let searches = 0;
 let shown = [];
@@ -13,14 +13,14 @@ let opened = null;
 let status = {};
 
 const state = (name) => element("span", { class: `state ${KINDS[name]}` }, t(`is_${name}`));
-export const know = (told) => { status = told; };
+export const setStatus = (latest) => { status = latest; };
 
 export async function search(fresh = true) {
   searches += 1;
-  const mine = searches;
-  const page = await get("users", { ...wanted, limit: 20, after: fresh ? null : next });
-  // A search that was begun later has the say, whichever is answered first.
-  if (mine !== searches) return;
+  const current = searches;
+  const page = await get("users", { ...query, limit: 20, after: fresh ? null : next });
+  // Only the latest search counts, whichever response arrives last.
+  if (current !== searches) return;
   shown = fresh ? page.items : [...shown, ...page.items];
   next = page.next;
   list();
@@ -46,14 +46,14 @@ export async function open(id) {
   byId("one-title").focus();
 }
 
-// While it is open and not settled, it is looked at again; focus stays where it is.
+// Refreshes an open user until it is synced; the focus stays.
 export async function refresh() {
   if (!opened || !byId("one").open || opened.sync.status === "synced") return;
-  const told = await get(`users/${opened.id}`);
+  const latest = await get(`users/${opened.id}`);
   const before = opened.sync.status;
-  opened = told;
+  opened = latest;
   show();
-  if (before !== told.sync.status) await search();
+  if (before !== latest.sync.status) await search();
 }
 
 export const close = () => { opened = null; };
@@ -62,8 +62,8 @@ export function show() {
   if (!opened) return;
   const { sync } = opened;
   byId("one-title").textContent = `${t("user")} ${opened.id} · ${opened.full_name}`;
-  const button = element("button", { type: "button", class: "primary", id: "again", disabled: sync.status === "waiting", onclick: again }, t("again"));
-  const had = document.activeElement?.id === "again";
+  const button = element("button", { type: "button", class: "primary", id: "retry", disabled: sync.status === "waiting", onclick: retry }, t("retry"));
+  const hadFocus = document.activeElement?.id === "retry";
   byId("one-body").replaceChildren(
     element("p", { class: "bar" },
       element("span", {}, state(sync.status), ` · ${sync.bitrix_lead_id ? `${t("lead")} ${sync.bitrix_lead_id}` : t("noLead")}`), button),
@@ -72,10 +72,10 @@ export function show() {
     element("h3", {}, t("journey")),
     ...(sync.events.length ? sync.events.map(event) : [element("p", { class: "quiet" }, t("noEvents"))]),
   );
-  if (had) (button.disabled ? byId("one-title") : button).focus();
+  if (hadFocus) (button.disabled ? byId("one-title") : button).focus();
 }
 
-// In a sentence: what is in the way, and what to do about it.
+// One sentence: what blocks the user, and what to do.
 function verdict({ sync }) {
   if (sync.status === "synced") return element("div", { class: "reason good" }, element("h3", {}, t("allWell")));
   const isFailed = sync.status === "failed";
@@ -85,19 +85,19 @@ function verdict({ sync }) {
     element("p", {}, isFailed ? failed(sync) : waits(sync)));
 }
 
-const failed = (sync) => sync.retry_at ? t("whyPassing", { at: when(sync.retry_at) }) : t("whyLasting");
+const failed = (sync) => sync.retry_at ? t("whyTransient", { at: when(sync.retry_at) }) : t("whyPermanent");
 
 function waits(sync) {
   const steps = sync.events[0]?.steps.map((each) => each.step) ?? [];
   if (status.portal?.paused) return t("whyPaused", { why: status.portal.reason || t("byOperator") });
   if (!steps.includes("published")) return t("whyUnpublished");
   if (!steps.includes("received")) return t("whyUnreceived");
-  if (!sync.next_try_at) return t("whyInCall");
+  if (!sync.next_try_at) return t("whyInFlight");
   return t(steps.includes("attempt") ? "whyTried" : "whyUntried", { at: when(sync.next_try_at) });
 }
 
 function event(one) {
-  const action = one.changed.startsWith("look") ? "looked" : one.action;
+  const action = one.changed.startsWith("look") ? "resynced" : one.action;
   return element("section", { class: "event" },
     element("h3", {}, `${t(action)} · ${t("version", { n: one.version })}`),
     element("ol", { class: "steps" }, ...one.steps.map(step),
@@ -115,28 +115,28 @@ function step(one) {
     one.error ? element("p", { class: "bad" }, one.error) : null);
 }
 
-async function again() {
+async function retry() {
   const { id } = opened;
-  const told = await post(`users/${id}/again`);
-  say(t(told.asked_again ? "againDone" : "againWaits", { id }));
+  const response = await post(`users/${id}/again`);
+  say(t(response.asked_again ? "retryDone" : "retryWaits", { id }));
   opened = await get(`users/${id}`);
   show();
   await search();
 }
 
-export async function allFailedAgain() {
+export async function retryAllFailed() {
   const words = t("allWords", { n: number(status.ledger?.failed) });
   if (await ask({ title: t("allTitle"), words, yes: t("allFailed") }) === null) return;
-  let [asked, after] = [0, 0];
+  let [retried, after] = [0, 0];
   while (after !== null) {
     const part = await post("failed/again", { after });
-    [asked, after] = [asked + part.asked_again, part.next];
-    say(t("allDone", { n: number(asked) }));
+    [retried, after] = [retried + part.asked_again, part.next];
+    say(t("allDone", { n: number(retried) }));
   }
   await search();
 }
 
-export function wish(form) {
-  wanted = Object.fromEntries(new FormData(form));
+export function submit(form) {
+  query = Object.fromEntries(new FormData(form));
   return search();
 }

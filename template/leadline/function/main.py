@@ -1,4 +1,4 @@
-"""What this function does, in a sentence."""
+"""GET or POST: describe this function in a sentence."""
 
 import functions_framework
 from flask import Request

@@ -1,4 +1,4 @@
-// Dead letters: read, replayed, discarded.
+// Dead letters: list, read, replay, discard.
 
 import { get, post } from "./api.js";
 import { ask, byId, element, say } from "./dom.js";
@@ -6,15 +6,15 @@ import { number, t, when } from "./texts.js";
 
 let letters = null;
 
-export async function look() {
+export async function load() {
   letters = (await get("dead-letters")).items;
   list();
 }
 
 export function list() {
   if (letters === null) return;
-  byId("letters-found").textContent = letters.length ? t("lettersSome", { n: number(letters.length) }) : t("lettersNone");
-  byId("letters").replaceChildren(...letters.map(item));
+  byId("dead-letters-found").textContent = letters.length ? t("deadLettersSome", { n: number(letters.length) }) : t("deadLettersNone");
+  byId("dead-letters").replaceChildren(...letters.map(item));
 }
 
 function item(letter) {
@@ -23,7 +23,7 @@ function item(letter) {
     element("b", {}, letter.queue),
     element("span", { class: "grow" }, `${when(letter.died_at)} · ${letter.id} · ${number(letter.attempts)} ${t("attempts")}`),
     button("read", () => read(letter)),
-    button("replay", () => decide("replay", letter, "replayed")),
+    button("replay", () => act("replay", letter, "replayed")),
     button("discard", () => discard(letter)),
     element("span", { class: "why bad" }, letter.reason));
 }
@@ -40,12 +40,12 @@ async function read(letter) {
 }
 
 async function discard(letter) {
-  const sure = await ask({ title: t("discardTitle"), words: letter.reason, yes: t("discard") });
-  if (sure !== null) await decide("discard", letter, "discarded");
+  const confirmed = await ask({ title: t("discardTitle"), words: letter.reason, yes: t("discard") });
+  if (confirmed !== null) await act("discard", letter, "discarded");
 }
 
-async function decide(order, letter, done) {
-  const told = await post(`dead-letters/${order}`, { ids: [letter.id] });
-  say(t(told.done ? done : "goneAlready"));
-  await look();
+async function act(action, letter, message) {
+  const response = await post(`dead-letters/${action}`, { ids: [letter.id] });
+  say(t(response.done ? message : "goneAlready"));
+  await load();
 }
