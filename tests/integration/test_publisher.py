@@ -208,7 +208,9 @@ def test_close_waits_for_what_is_on_its_way(amqp_url: str) -> None:
     assert outcomes[-1] is False
 
 
-def test_close_sends_what_turns_have_offered_though_their_loop_runs_no_more(amqp_url: str) -> None:
+def test_close_sends_what_greenlets_have_offered_though_their_loop_has_stopped(
+    amqp_url: str,
+) -> None:
     publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
     outcomes: list[bool] = []
 

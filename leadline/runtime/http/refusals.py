@@ -34,7 +34,7 @@ log = structlog.get_logger()
 _TOO_MANY = TooManyRequests(1, "Too many requests with a missing or unauthorized key.")
 #: Log lines: a flood of guesses must not flood the log.
 _log_limit = RateLimiter(per_s=1, burst=20)
-#: Refusals without a delay.
+#: Refusals that are sent at once.
 _undelayed = RateLimiter(per_s=1, burst=20)
 _not_logged = 0
 _waiting = 0

@@ -154,9 +154,7 @@ def limit_body(app: App, limit: int) -> App:
             return _close_with(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)(environ, start_response)
         environ[BODY] = body
         environ["wsgi.input"] = io.BytesIO(body)
-        environ["wsgi.input_terminated"] = (
-            True  # a BytesIO ends by itself: werkzeug need not wrap it
-        )
+        environ["wsgi.input_terminated"] = True  # so werkzeug does not wrap it
         environ["CONTENT_LENGTH"] = str(len(body))
         return app(environ, start_response)
 

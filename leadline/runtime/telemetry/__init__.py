@@ -1,1 +1,1 @@
-"""What a process says of itself: logs, metrics and traces."""
+"""Telemetry: logs, metrics and traces."""

@@ -25,7 +25,7 @@ class _Family(Protocol):
     """A metric with all its label values."""
 
     def collect(self) -> "Metric":
-        """As prometheus-client's collectors."""
+        """The metric as an object of prometheus-client."""
 
 
 _families: list[_Family] = []
@@ -54,7 +54,7 @@ class Counter:
             self._values[labels] = self._values.get(labels, 0) + by
 
     def collect(self) -> "Metric":
-        """As prometheus-client's collectors."""
+        """The metric as an object of prometheus-client."""
         from prometheus_client.metrics_core import CounterMetricFamily  # noqa: PLC0415
 
         family = CounterMetricFamily(*self._description, labels=self._labels)
@@ -81,7 +81,7 @@ class Gauge:
         self._values = values
 
     def collect(self) -> "Metric":
-        """As prometheus-client's collectors."""
+        """The metric as an object of prometheus-client."""
         from prometheus_client.metrics_core import GaugeMetricFamily  # noqa: PLC0415
 
         family = GaugeMetricFamily(*self._description, labels=self._labels)
@@ -115,7 +115,7 @@ class Histogram:
             self._sums[labels] += value
 
     def collect(self) -> "Metric":
-        """As prometheus-client's collectors."""
+        """The metric as an object of prometheus-client."""
         from prometheus_client.metrics_core import HistogramMetricFamily  # noqa: PLC0415
 
         family = HistogramMetricFamily(*self._description, labels=self._labels)
