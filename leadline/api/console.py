@@ -189,7 +189,7 @@ def dead_letter(request: Request, letter_id: str) -> object:
     """One dead letter in full."""
     from leadline.operations.dead_letters import Choice, content, look, summary  # noqa: PLC0415
 
-    allow(request, "operate")  # it holds whatever its sender sent
+    authorize(request, "operate")  # it holds whatever its sender sent
     found = look(Choice(frozenset({letter_id})), lambda one: summary(one) | content(one))
     if not found:
         raise PathNotFound("There is no such dead letter any more.")

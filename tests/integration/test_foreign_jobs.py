@@ -13,7 +13,7 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client
-from leadline.runtime.serving.health import Pulse
+from leadline.runtime.serving.health import Heartbeat
 from leadline.sync import worker
 from leadline.sync.worker import Worker
 from leadline.workqueue import rq_jobs
@@ -145,7 +145,7 @@ def test_what_is_no_name_in_a_registry_delays_no_retry(
     woken, stop = threading.Event(), threading.Event()
     monkeypatch.setattr(rq_jobs, "wake", woken.set)
     monkeypatch.setattr(rq_jobs, "TRIM_EVERY_MS", 1)
-    pulses = (Pulse(60.0), Pulse(60.0))
+    pulses = (Heartbeat(60.0), Heartbeat(60.0))
     about = ("worker", stop, *pulses, worker.GivenWebhook())
     alarm = threading.Thread(target=worker.alarm, args=about, daemon=True)
     alarm.start()

@@ -1,9 +1,9 @@
-"""Which requests to refuse so that no web page can use a server that asks for no keys.
+"""Protects a server without authentication from web pages of other sites.
 
-A page that is open in a browser can have requests sent to loopback and to the networks of the
-machine. It writes with them (cross-site request forgery), and once its own name leads to the
-server, it reads the answers too (DNS rebinding). Both show in headers that a page can't set:
-`Host`, `Origin` and `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/).
+A page in a browser can send requests to loopback and to the machine's networks. With them it can
+write (cross-site request forgery), and if its own name resolves to the server, it can read the
+responses, too (DNS rebinding). Both are visible in headers that a page can't set: `Host`, `Origin`
+and `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/).
 """
 
 import ipaddress
@@ -18,22 +18,22 @@ _SAFE = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a request says of where it comes from, and of whom it asks."""
+    """The headers of a request that say where it comes from and which server it is for."""
 
     method: str
-    #: None where none was sent, as by HTTP/1.0, which browsers left.
+    #: None if none was sent, as in HTTP/1.0, which no browser uses.
     host: str | None
     origins: tuple[str, ...]
     sec_fetch_site: str
     sec_fetch_mode: str
     sec_fetch_dest: str
-    #: Where the connection has arrived; "" where that is not known.
+    #: The local address of the connection; "" if unknown.
     own_address: str
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Status and sentence of the answer."""
+    """Status and detail of the error response."""
 
     status: HTTPStatus
     detail: str
@@ -41,29 +41,29 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Guard:
-    """Knows by which names the server may be called: loopback's, its own address, and these.
+    """Accepts requests for loopback, the server's own address, and `names`.
 
-    A name that begins with a dot stands for all names below it.
+    A name that begins with a dot includes all its subdomains.
     """
 
     names: frozenset[str]
 
     @classmethod
     def read(cls, env: Mapping[str, str] = os.environ) -> "Guard":
-        """With the names in ALLOWED_HOSTS, separated by commas."""
+        """A guard with the names in ALLOWED_HOSTS, separated by commas."""
         names = env.get("ALLOWED_HOSTS", "").split(",")
         return cls(frozenset(name.strip().lower() for name in names if name.strip()))
 
     def refusal(self, head: Head) -> Refusal | None:
-        """Why not to serve this request, None where nothing is wrong.
+        """Why to refuse this request; None to accept it.
 
-        Links of other sites may lead here, as a GET changes nothing.
+        Links from other sites are accepted, since a GET changes nothing.
         """
         host = None if head.host is None else _split(head.host)
         if host and not self._is_ours(host, head.own_address):
-            detail = "This server has another name; ALLOWED_HOSTS may add one."
+            detail = "This server does not accept this host name; ALLOWED_HOSTS may add it."
             return Refusal(HTTPStatus.MISDIRECTED_REQUEST, detail)
-        if self._is_of_another_origin(head, host) and not _is_link(head):
+        if self._is_cross_origin(head, host) and not _is_link(head):
             return Refusal(HTTPStatus.FORBIDDEN, "Pages of other sites can't use this server.")
         return None
 
@@ -75,8 +75,8 @@ class Guard:
         below = (one for one in self.names if one.startswith("."))
         return name in self.names or any(name.endswith(one) for one in below)
 
-    def _is_of_another_origin(self, head: Head, host: SplitResult | None) -> bool:
-        """Whether a page that did not come from here has the request made."""
+    def _is_cross_origin(self, head: Head, host: SplitResult | None) -> bool:
+        """Whether a page of another origin sent the request."""
         for origin in head.origins:
             sent = _split(origin.partition("://")[2])
             is_same = host is not None and sent.netloc.lower() == host.netloc.lower()
@@ -86,7 +86,7 @@ class Guard:
 
 
 def _is_link(head: Head) -> bool:
-    """Whether a person follows a link to a page: the other site sees nothing of the answer."""
+    """Whether a person follows a link: the other site can't read the response."""
     return (
         head.method in _SAFE
         and not head.origins
@@ -96,7 +96,7 @@ def _is_link(head: Head) -> bool:
 
 
 def _split(netloc: str) -> SplitResult:
-    """Host and port; no name where it is neither."""
+    """Host and port; without a name if it is malformed."""
     try:
         parts = urlsplit(f"//{netloc}")
         _ = parts.port
@@ -110,7 +110,7 @@ def _name(parts: SplitResult) -> str:
 
 
 def _is_loopback(name: str) -> bool:
-    # RFC 6761, 6.3: names below localhost lead to loopback and belong to nobody.
+    # RFC 6761, 6.3: names below localhost resolve to loopback, and no one can register them.
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

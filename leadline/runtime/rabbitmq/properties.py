@@ -1,9 +1,8 @@
-"""The properties of a message as it came, whatever its sender has put into them.
+"""Decodes any properties of a received message, whatever its sender has put into them.
 
-pika reads them while it reads a frame: what it can't decode ends the connection, and RabbitMQ
-delivers the message again, so that one message would stop a consumer for good. Such headers are a
-timestamp beyond year 9999, tables within tables without end, or a type that pika
-does not know. They are left out here, and the message is read without any headers.
+pika decodes them with the frame: an error ends the connection, and RabbitMQ redelivers the message,
+so one message would stop a consumer for good. Examples are a timestamp beyond the year 9999, tables
+nested without end, or a type unknown to pika. Such a message is read without its headers.
 """
 
 import struct
@@ -13,7 +12,7 @@ import pika
 import pika.spec
 from pika.exceptions import AMQPError
 
-#: Tables and lists within one another. Nobody needs more; orjson writes 254, pika reads 300.
+#: Maximum nesting of tables and lists. orjson writes 254 levels, pika reads 300.
 DEPTH_MAX = 16
 _TEXTS = (
     *("content_type", "content_encoding", "correlation_id", "reply_to", "expiration"),
@@ -22,12 +21,12 @@ _TEXTS = (
 
 
 class ReadableProperties(pika.BasicProperties):  # type: ignore[misc]  # pika has no types
-    """As pika's, but decoding raises nothing, texts are texts and headers are not too deep."""
+    """Decoding never fails; texts are `str`, and headers are not nested too deeply."""
 
     headers: dict[str, Any] | None
 
     def decode(self, encoded: bytes, offset: int = 0) -> "ReadableProperties":
-        """From a frame."""
+        """Decode the properties of a frame."""
         try:
             super().decode(encoded, offset)
         except (AMQPError, ArithmeticError, OSError, RecursionError, ValueError, struct.error):
@@ -42,7 +41,7 @@ class ReadableProperties(pika.BasicProperties):  # type: ignore[misc]  # pika ha
 
 
 def install() -> None:
-    """Have pika make these of every message that it receives."""
+    """Make pika use this class for every received message."""
     pika.spec.props[pika.BasicProperties.INDEX] = ReadableProperties
 
 
@@ -58,10 +57,10 @@ def _are_readable(values: Any, depth: int) -> bool:
 
 
 def _without_headers(encoded: bytes, offset: int) -> bytes:
-    """The same with an empty table in the place of the headers.
+    """The encoded properties with an empty table as headers.
 
-    https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf, 4.2.6.1: flags, then each property that
-    has one, in their order; content type and encoding come before the headers, as short texts.
+    https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf, 4.2.6.1: flags, then each property whose
+    flag is set, in order; content type and encoding precede the headers, as short strings.
     """
     (flags,) = struct.unpack_from(">H", encoded, offset)
     at = offset + 2

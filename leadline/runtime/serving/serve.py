@@ -114,7 +114,7 @@ def answer_probes(app: App) -> App:
 
 
 def refuse_cross_site(app: App, guard: cross_site.Guard) -> App:
-    """Middleware: refuse requests of other sites' pages, which could read and write without a key."""
+    """Middleware: refuse requests of other sites' pages, for a function without keys."""
 
     def answering(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         refusal = guard.refusal(_head(environ))
