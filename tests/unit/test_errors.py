@@ -1,0 +1,31 @@
+"""The tree in the docstring of `leadline.errors` is that of its classes."""
+
+import re
+
+from leadline import errors
+
+_LINE = re.compile(r"(?P<indent>[│ ]*)[├└]── (?P<name>\w+)")
+
+
+def _drawn() -> dict[str, str]:
+    """The base of each error, as the tree draws it."""
+    bases: dict[str, str] = {}
+    path = ["LeadlineError"]
+    for line in (errors.__doc__ or "").splitlines():
+        if found := _LINE.match(line):
+            depth = 1 + len(found["indent"]) // 4
+            path[depth:] = [found["name"]]
+            bases[found["name"]] = path[depth - 1]
+    return bases
+
+
+def test_the_tree_lists_every_error_below_its_base() -> None:
+    classes = [one for one in vars(errors).values() if isinstance(one, type)]
+    defined = {
+        one.__name__: one.__base__.__name__
+        for one in classes
+        if issubclass(one, errors.LeadlineError)
+        and one.__base__ is not None
+        and one is not errors.LeadlineError
+    }
+    assert _drawn() == defined
