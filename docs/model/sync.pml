@@ -434,7 +434,7 @@ inline wait_no_longer(w) {
   fi
 }
 
-/* decide.py: applied, looked_up, failed */
+/* decide.py: settle_applied, settle_lookup, settle_failure */
 inline write_down(w) {
   if
   :: !is_ours(w) -> printf("worker %d: has lost its lease\n", w); go_idle(w)
@@ -475,7 +475,7 @@ inline write_down(w) {
   fi
 }
 
-/* LOOK_AGAIN_MS: in calm a look-up waits for the lost create, or it might be repeated without end. */
+/* LOOKUP_RETRY_MS: in calm a look-up waits for the lost create, or it might be repeated without end. */
 #define looks_too_early (is_calm && entry.wait_until && a_create_runs)
 #define is_due (entry.events && entry.lessee == FREE && !is_blocked && !looks_too_early && \
                 (entry.known_epoch || forgotten_calls_are_over))

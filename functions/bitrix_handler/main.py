@@ -12,5 +12,5 @@ from leadline.sync import enqueue
 @endpoint("POST", read_scope="internal", write_scope="internal")
 def bitrix_handler(request: Request) -> Response:
     """202 once Redis has all events; 422 for a message that can never be processed."""
-    enqueue.take(receive(request))
+    enqueue.enqueue_events(receive(request))
     return Response(status=202)

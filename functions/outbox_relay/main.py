@@ -13,7 +13,7 @@ from leadline.runtime.telemetry import metrics
 from leadline.sync import stage_sync
 from leadline.sync.reconcile import portal_check
 from leadline.workqueue import postgres_rollback
-from leadline.workqueue.pending import Waiting
+from leadline.workqueue.pending import PendingEvents
 
 
 def _set_gauges() -> None:
@@ -39,7 +39,7 @@ def outbox_relay(_request: Request) -> RawResponse:
     """200 with the counts of a tick; 503 while Postgres or RabbitMQ can't be reached."""
     _restore_hold()
     postgres_rollback.check()
-    swept = relay.run(Waiting().of)
+    swept = relay.run(PendingEvents().pending_among)
     stage_sync.refresh()
     portal_check.run()
     return json_response({"published": swept.published, "pruned": swept.pruned})

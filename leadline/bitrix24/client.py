@@ -14,7 +14,7 @@ import orjson
 
 from leadline.bitrix24 import errors
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.session import Reply, Session
+from leadline.bitrix24.session import HttpResponse, Session
 from leadline.bitrix24.webhook import Webhook
 from leadline.errors import (
     BitrixError,
@@ -35,7 +35,7 @@ MAX_COMMANDS = 50
 OPERATING_WINDOW_S = 600.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-Answer = Any | BitrixError
+CommandResult = Any | BitrixError
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchResponse:
     """The answer to a batch: by command, and by method."""
 
-    answers: dict[str, Answer]
+    results: dict[str, CommandResult]
     timings: dict[str, Timing]
 
 
-class Portal:
+class PortalClient:
     """Sends commands through connections that are kept."""
 
     def __init__(self, webhook_url: str) -> None:
@@ -74,7 +74,9 @@ class Portal:
         """Hang up."""
         self._session.close()
 
-    def call(self, commands: Mapping[str, Command], *, send_until: float | None = None) -> Batch:
+    def call(
+        self, commands: Mapping[str, Command], *, send_until: float | None = None
+    ) -> BatchResponse:
         """Send all in one request; for each command its result or its own error.
 
         Keys must not be numbers: a batch then answers with a list, and errors lose their command.
@@ -100,7 +102,7 @@ class Portal:
         timings = {method: _timing(rows) for method, rows in times.items()}
         # One `time` object tells of all that the batch held.
         timings["batch"] = replace(timings["batch"], commands=len(commands))
-        return Batch(answers, timings)
+        return BatchResponse(answers, timings)
 
     def _post(
         self, method: str, body: dict[str, Any], send_until: float | None = None
@@ -115,7 +117,7 @@ class Portal:
         return _read(reply)
 
 
-def _read(reply: Reply) -> dict[str, Any]:
+def _read(reply: HttpResponse) -> dict[str, Any]:
     if reply.status in _REDIRECTS and reply.location:
         # A followed redirect would become an empty GET.
         raise PortalDown(f"the portal has moved to {_host(reply)}: set the webhook's new address")
@@ -140,14 +142,14 @@ def _of_request(error: Rejected, commands: int) -> BitrixError:
     return RequestRejected(error.detail, code=error.code)
 
 
-def _host(redirect: Reply) -> str:
+def _host(redirect: HttpResponse) -> str:
     try:
         return errors.bounded(urlsplit(redirect.location).hostname, 253)
     except ValueError:
         raise errors.unreadable(redirect.status) from None
 
 
-def _outcome(key: str, done: dict[str, Any], failed: dict[str, Any]) -> Answer:
+def _outcome(key: str, done: dict[str, Any], failed: dict[str, Any]) -> CommandResult:
     if key in failed:
         error = failed[key] if isinstance(failed[key], dict) else {}
         return errors.classify(400, error.get("error"), error.get("error_description"))

@@ -17,8 +17,8 @@ COMMAND = Command("crm.settings.mode.get", {})
 SIMPLE = 2
 #: What we call it where Bitrix24 has a code for an error.
 SIMPLE_MODE = "SIMPLE_CRM_MODE"
-ASK_EVERY_S = 3600
-ASK_AGAIN_S = 30
+CHECK_EVERY_S = 3600
+RETRY_S = 30
 
 _IN_DOUBT = b"in doubt"
 
@@ -44,22 +44,22 @@ class CrmMode:
         self._redis = client
         self._key = f"{prefix}crm_mode"
 
-    def learned(self) -> None:
+    def record_answer(self) -> None:
         """The portal has just been asked, and keeps leads as far as it says."""
-        self._redis.set(self._key, "asked", ex=ASK_EVERY_S)
+        self._redis.set(self._key, "asked", ex=CHECK_EVERY_S)
 
-    def ask_later(self) -> None:
+    def postpone_check(self) -> None:
         """The portal did not answer; it is not asked before each call."""
-        self._redis.set(self._key, "not answered", ex=ASK_AGAIN_S)
+        self._redis.set(self._key, "not answered", ex=RETRY_S)
 
-    def doubt(self) -> None:
+    def require_check(self) -> None:
         """A lead was gone, or the mode was simple: ask before the next call is made."""
         self._redis.set(self._key, _IN_DOUBT)
 
-    def is_doubtful(self) -> bool:
+    def needs_check(self) -> bool:
         """Whether the portal must be asked before the next call."""
         return self._redis.get(self._key) == _IN_DOUBT
 
-    def claim_question(self) -> bool:
+    def claim_check(self) -> bool:
         """True for the one worker that shall ask, as nobody did for an hour."""
         return bool(self._redis.set(self._key, "being asked", nx=True, ex=60))

@@ -43,11 +43,11 @@ _BY_CODE: dict[str, type[BitrixError]] = {
     "error_manifest_is_not_available": Rejected,
 }
 #: A value was refused, if the status says so too; `""` then comes with a sentence.
-_OF_VALUE = frozenset(
+_VALUE_CODES = frozenset(
     {"", "100", "invalid_arg_value", "invalid_field", "error_argument", "error_core"}
 )
 #: The same: CRM_FIELD_ERROR_VALUE_NOT_VALID and others.
-_OF_FIELD = "crm_field_error"
+_FIELD_CODE_PREFIX = "crm_field_error"
 
 _BY_STATUS: dict[int, type[BitrixError]] = {
     HTTPStatus.UNAUTHORIZED: PortalDown,
@@ -100,7 +100,7 @@ def _class_of(status: int, code: str, description: str) -> type[BitrixError]:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    is_of_value = code in _OF_VALUE or code.startswith(_OF_FIELD)
+    is_of_value = code in _VALUE_CODES or code.startswith(_FIELD_CODE_PREFIX)
     if is_client_error and is_of_value and (code or description):
         return Rejected
     return OutcomeUnknown

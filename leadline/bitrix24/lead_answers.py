@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.leads import NAME_MAX, PAGE, Agreed, State
+from leadline.bitrix24.leads import NAME_MAX, PAGE, DesiredState, LastApplied
 from leadline.errors import OutcomeUnknown
 
 #: Of the longest number that is read.
@@ -16,7 +16,7 @@ _PHONE_TAIL = range(7, 11)
 Phone = tuple[str, int]
 
 
-def written(answer: Any, command: Command, state: State) -> Agreed:
+def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApplied:
     """The lead after a create or an update, as answered.
 
     The answer of a portal wins over what was asked: it may have cut a name. What the answer leaves
@@ -26,15 +26,15 @@ def written(answer: Any, command: Command, state: State) -> Agreed:
         OutcomeUnknown: the answer is not the lead that was written.
     """
     item = answer.get("item") if isinstance(answer, dict) else None
-    lead_id = _positive(item.get("id")) if isinstance(item, dict) else None
+    lead_id = _positive_int(item.get("id")) if isinstance(item, dict) else None
     if not isinstance(item, dict) or lead_id is None:
         raise OutcomeUnknown("the answer names no lead")
     _check_identity(item, lead_id, command)
     phones = _phones(item.get("fm"), "typeId", "value", "id")
-    phone, row = _pick(phones or (), state.phone, None) or (state.phone, None)
+    phone, row = _choose_phone(phones or (), state.phone, None) or (state.phone, None)
     title, name = _text(item, "title"), _text(item, "name")
     asked = state.full_name
-    return Agreed(
+    return LastApplied(
         lead_id,
         _full_name(asked if title is None else title, asked[:NAME_MAX] if name is None else name),
         phone,
@@ -52,7 +52,7 @@ def _check_identity(item: dict[str, Any], lead_id: int, command: Command) -> Non
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundLead:
     """A row of a look-up."""
 
     lead_id: int
@@ -69,39 +69,39 @@ class Found:
         """None where the lead has none, or title and name say two things."""
         return _full_name(self.title, self.name) or None
 
-    def is_of_others(self, originator: str) -> bool:
+    def belongs_to_other(self, originator: str) -> bool:
         """Whether its origin names somebody else than a user who was looked up by this originator.
 
         For a lead that such a look-up did not find.
         """
         return bool(self.origin) or self.originator not in {"", originator}
 
-    def resembles(self, state: State) -> bool:
+    def resembles(self, state: DesiredState) -> bool:
         """Whether it has this name or this phone, in whatever notation."""
         names = {_words(self.title), _words(self.name)} - {()}
         is_named = _words(state.full_name) in names or _words(state.full_name[:NAME_MAX]) in names
         return is_named or any(_is_same_phone(number, state.phone) for number, _ in self.phones)
 
-    def agreed(self, phone: str, before: Agreed | None = None) -> Agreed:
+    def last_applied(self, phone: str, before: LastApplied | None = None) -> LastApplied:
         """The lead as it is.
 
         Of several phones the user's own, else the one that was last applied, else the first.
         """
-        number, row = _pick(self.phones, phone, before) or (None, None)
-        return Agreed(self.lead_id, self.full_name, number, row)
+        number, row = _choose_phone(self.phones, phone, before) or (None, None)
+        return LastApplied(self.lead_id, self.full_name, number, row)
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class LookupPage:
     """The answer to a look-up."""
 
     #: Oldest first.
-    leads: list[Found]
+    leads: list[FoundLead]
     #: Nothing can be missing: the page is not full, and each of its rows could be read.
     is_whole: bool
 
 
-def page(answer: Any) -> Page:
+def parse_page(answer: Any) -> LookupPage:
     """The leads of a look-up; a row that can't be read is left out.
 
     Raises:
@@ -109,32 +109,32 @@ def page(answer: Any) -> Page:
     """
     if not isinstance(answer, list):
         raise OutcomeUnknown("the answer is no list of leads")
-    read = [lead for lead in map(_found, answer) if lead]
+    read = [lead for lead in map(_parse_lead, answer) if lead]
     is_whole = len(read) == len(answer) < PAGE
-    return Page(sorted(read, key=lambda lead: lead.lead_id), is_whole)
+    return LookupPage(sorted(read, key=lambda lead: lead.lead_id), is_whole)
 
 
-def found(answer: Any) -> list[Found]:
+def parse_leads(answer: Any) -> list[FoundLead]:
     """The leads of a look-up, oldest first.
 
     Raises:
         OutcomeUnknown: the answer is not a list of leads, or one of them can't be read.
     """
-    leads = page(answer).leads
+    leads = parse_page(answer).leads
     if len(leads) < len(answer):
         raise OutcomeUnknown("a lead can't be read")
     return leads
 
 
-def _found(row: Any) -> Found | None:
+def _parse_lead(row: Any) -> FoundLead | None:
     """A row of crm.lead.list; None where it can't be read."""
-    lead_id = _positive(row.get("ID")) if isinstance(row, dict) else None
+    lead_id = _positive_int(row.get("ID")) if isinstance(row, dict) else None
     if lead_id is None:
         return None
     phones = _phones(row.get("PHONE"), "TYPE_ID", "VALUE", "ID")
     if phones is None:
         return None
-    return Found(
+    return FoundLead(
         lead_id,
         _text(row, "TITLE") or "",
         _text(row, "NAME") or "",
@@ -172,12 +172,14 @@ def _phones(rows: Any, kind: str, value: str, row_id: str) -> tuple[Phone, ...] 
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return None
     phones = [row for row in rows if row.get(kind, "PHONE") == "PHONE"]
-    read = tuple((_text(row, value), _positive(row.get(row_id))) for row in phones)
+    read = tuple((_text(row, value), _positive_int(row.get(row_id))) for row in phones)
     whole = tuple((number, number_id) for number, number_id in read if number and number_id)
     return whole if len(whole) == len(read) else None
 
 
-def _pick(phones: tuple[Phone, ...], phone: str, before: Agreed | None) -> Phone | None:
+def _choose_phone(
+    phones: tuple[Phone, ...], phone: str, before: LastApplied | None
+) -> Phone | None:
     """The user's own phone, else the one that was last applied, else the first."""
     row, number = (before.phone_row, before.phone) if before else (None, None)
 
@@ -192,7 +194,7 @@ def _text(row: dict[str, Any], name: str) -> str | None:
     return str(value) if isinstance(value, str | int) else None
 
 
-def stage_ids(answer: Any) -> list[str]:
+def parse_stage_ids(answer: Any) -> list[str]:
     """The ids of `stages`.
 
     Raises:
@@ -205,7 +207,7 @@ def stage_ids(answer: Any) -> list[str]:
     return found
 
 
-def _positive(value: object) -> int | None:
+def _positive_int(value: object) -> int | None:
     text = str(value)
     is_number = len(text) <= _DIGITS and text.isascii() and text.isdigit()
     return (int(text) or None) if is_number else None

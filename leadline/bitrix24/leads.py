@@ -20,11 +20,11 @@ NAME_MAX = 50
 #: A page of crm.lead.list.
 PAGE = 50
 #: Fewer than a page, so that doubled leads still fit on it.
-LOOK_UP_MAX = 25
+LOOKUP_MAX = 25
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class DesiredState:
     """How a lead shall look."""
 
     full_name: str
@@ -33,7 +33,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreed:
+class LastApplied:
     """A lead as it was last applied, in the portal's words; None where that isn't known."""
 
     lead_id: int
@@ -48,7 +48,7 @@ class Agreed:
         return asdict(self)
 
 
-def create(user_id: int, state: State, originator: str) -> Command:
+def create(user_id: int, state: DesiredState, originator: str) -> Command:
     """Make the lead, recognisable for ever by its origin."""
     fields = {
         **_name(state.full_name),
@@ -66,7 +66,11 @@ def origin(user_id: int, originator: str) -> dict[str, str]:
 
 
 def update(
-    agreed: Agreed, state: State, *, with_stage: bool, origin: dict[str, str] | None = None
+    agreed: LastApplied,
+    state: DesiredState,
+    *,
+    with_stage: bool,
+    origin: dict[str, str] | None = None,
 ) -> Command | None:
     """Change what differs from what both sides last knew; None where nothing does.
 
@@ -85,27 +89,27 @@ def update(
     return Command(UPDATE, {"entityTypeId": LEAD, "id": agreed.lead_id, "fields": fields})
 
 
-def needs_rows(agreed: Agreed, state: State) -> bool:
+def needs_phone_row(agreed: LastApplied, state: DesiredState) -> bool:
     """Whether the phone's row must be looked up: without its id a phone is added, not replaced."""
     return state.phone != agreed.phone and agreed.phone is not None and agreed.phone_row is None
 
 
-def look_up(origins: list[int], originator: str) -> Command:
+def list_by_origins(origins: list[int], originator: str) -> Command:
     """Find the leads of these users by their origin."""
     return _list({"=ORIGINATOR_ID": originator, "@ORIGIN_ID": [str(one) for one in origins]})
 
 
-def read(lead_ids: list[int]) -> Command:
+def list_by_ids(lead_ids: list[int]) -> Command:
     """Read these leads."""
     return _list({"@ID": lead_ids})
 
 
-def walk(after: str, originator: str) -> Command:
+def list_after(after: str, originator: str) -> Command:
     """The next page of the leads that bear our name, by id."""
     return _list({"=ORIGINATOR_ID": originator, ">ID": after})
 
 
-def stages() -> Command:
+def list_stages() -> Command:
     """Read the stages that leads of this portal can have, in their order."""
     return Command("crm.status.list", {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}})
 

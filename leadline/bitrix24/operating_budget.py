@@ -33,7 +33,7 @@ BATCH = "batch"
 
 
 @dataclass(slots=True)
-class Reserved:
+class Reservation:
     """What may be sent, and what to return when the answer is there."""
 
     #: Commands allowed, by method.
@@ -44,7 +44,7 @@ class Reserved:
     held: dict[str, int] = field(default_factory=dict)
 
 
-class Budget:
+class OperatingBudget:
     """Execution time as all workers together have used it, in Redis."""
 
     def __init__(
@@ -69,16 +69,16 @@ class Budget:
             return MAX_COMMANDS
         return max(1, min(MAX_COMMANDS, int(self._batch_s / max(float(per), 0.001))))
 
-    def reserve(self, wanted: Counter[str]) -> Reserved:
+    def reserve(self, wanted: Counter[str]) -> Reservation:
         """Ask for so many commands of each method.
 
         Raises:
             redis.RedisError: Redis can't be reached.
         """
-        reserved = Reserved()
-        in_all = self._ask(BATCH, sum(wanted.values()), reserved)
+        reserved = Reservation()
+        in_all = self._reserve_method(BATCH, sum(wanted.values()), reserved)
         for method, count in wanted.items():
-            reserved.allowed[method] = self._ask(method, min(count, in_all), reserved)
+            reserved.allowed[method] = self._reserve_method(method, min(count, in_all), reserved)
             in_all -= reserved.allowed[method]
         return reserved
 
@@ -99,7 +99,7 @@ class Budget:
             if used is not None and float(reset_at) > time.time()
         }
 
-    def _ask(self, method: str, count: int, reserved: Reserved) -> int:
+    def _reserve_method(self, method: str, count: int, reserved: Reservation) -> int:
         args = [count, self._limit_s, PROBE, LOST_S]
         allowed, held, wait_ms = self._reserve(keys=self._keys(method), args=args)
         reserved.held[method] = held
@@ -107,7 +107,7 @@ class Budget:
             reserved.wait_ms = max(reserved.wait_ms, wait_ms)
         return int(allowed)
 
-    def record(self, reserved: Reserved, timings: Mapping[str, Timing], spent_s: float) -> None:
+    def record(self, reserved: Reservation, timings: Mapping[str, Timing], spent_s: float) -> None:
         """Return what was reserved, and note what the answer said of each method.
 
         `spent_s` is how long the request took; it counts where the answer says nothing.
@@ -120,15 +120,15 @@ class Budget:
             for method, held in reserved.held.items():
                 facts = _facts(timings.get(method))
                 self._record(keys=self._keys(method), args=[held, *facts, is_answered], client=pipe)
-            per = self._seconds_a_command(reserved, timings, spent_s)
+            per = self._seconds_per_command(reserved, timings, spent_s)
             self._record(keys=self._keys(ANY), args=[0, "", 0, per, is_answered], client=pipe)
             pipe.execute()
 
     def _keys(self, method: str) -> list[str]:
         return [self._prefix + method, self._epoch]
 
-    def _seconds_a_command(
-        self, reserved: Reserved, timings: Mapping[str, Timing], spent_s: float
+    def _seconds_per_command(
+        self, reserved: Reservation, timings: Mapping[str, Timing], spent_s: float
     ) -> float | str:
         """As the answer tells, else a guess from a call that was too long; "" where none helps."""
         told = [timing for method, timing in timings.items() if method != BATCH]

@@ -12,7 +12,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from leadline.bitrix24 import timed_connection
-from leadline.bitrix24.timed_connection import MAX_ANSWER_BYTES, Adapter, Exchange, TooLong
+from leadline.bitrix24.timed_connection import MAX_ANSWER_BYTES, Adapter, AnswerTooLong, Exchange
 from leadline.bitrix24.webhook import Webhook
 from leadline.errors import OutcomeUnknown, Unavailable
 
@@ -30,7 +30,7 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpResponse:
     """An HTTP answer, read to its end."""
 
     status: int
@@ -47,7 +47,7 @@ class Session:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.mount(f"{_scheme(webhook)}://", Adapter())
-        self._tls = timed_connection.trusted() if webhook.is_https else None
+        self._tls = timed_connection.tls_context() if webhook.is_https else None
 
     def post(
         self,
@@ -57,7 +57,7 @@ class Session:
         connect_s: float,
         answer_s: float,
         send_until: float | None = None,
-    ) -> Reply:
+    ) -> HttpResponse:
         """Post JSON to a method; connecting and all the rest have so many seconds each.
 
         Raises:
@@ -66,7 +66,7 @@ class Session:
             OutcomeUnknown: the request, or a part of it, was sent.
         """
         exchange = Exchange(connect_s, answer_s, send_until, self._tls)
-        token = timed_connection.current.set(exchange)
+        token = timed_connection.current_exchange.set(exchange)
         # `from None`: errors of libraries may quote the path, and the path is a credential.
         try:
             return self._posted(method, body, exchange)
@@ -76,9 +76,9 @@ class Session:
                 raise OutcomeUnknown(text, may_still_run=True) from None
             raise Unavailable(text) from None
         finally:
-            timed_connection.current.reset(token)
+            timed_connection.current_exchange.reset(token)
 
-    def _posted(self, method: str, body: bytes, exchange: Exchange) -> Reply:
+    def _posted(self, method: str, body: bytes, exchange: Exchange) -> HttpResponse:
         path = self._webhook.path.get_secret_value()
         with self._session.post(
             f"{_scheme(self._webhook)}://{self._webhook.authority}{path}{method}.json",
@@ -91,9 +91,9 @@ class Session:
             for piece in response.iter_content(_PIECE_BYTES):
                 text += piece
                 if len(text) > MAX_ANSWER_BYTES:
-                    raise TooLong
+                    raise AnswerTooLong
             exchange.is_whole = True
-            return Reply(response.status_code, response.headers.get("Location", ""), text)
+            return HttpResponse(response.status_code, response.headers.get("Location", ""), text)
 
     def close(self) -> None:
         """Hang up."""

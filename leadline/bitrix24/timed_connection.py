@@ -44,33 +44,33 @@ class Exchange:
 
 
 #: What the connections of this thread serve.
-current: ContextVar[Exchange] = ContextVar("exchange")
+current_exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 
-class TooLong(OSError):
+class AnswerTooLong(OSError):
     """An answer is longer than any to a batch could be."""
 
 
 class _Socket(socket.socket):
     """Ends at a deadline however small the pieces are, and takes only so many bytes."""
 
-    until = float("inf")
-    room = 0
+    deadline_s = float("inf")
+    bytes_left = 0
 
     def recv_into(self, *args: Any) -> int:
-        self.settimeout(_left_s(self.until))
+        self.settimeout(_remaining_s(self.deadline_s))
         count = super().recv_into(*args)
-        self.room -= count
-        if self.room < 0:
-            raise TooLong
+        self.bytes_left -= count
+        if self.bytes_left < 0:
+            raise AnswerTooLong
         return count
 
     def send(self, *args: Any) -> int:
-        self.settimeout(_left_s(self.until))
+        self.settimeout(_remaining_s(self.deadline_s))
         return super().send(*args)
 
     def sendall(self, *args: Any) -> None:
-        self.settimeout(_left_s(self.until))
+        self.settimeout(_remaining_s(self.deadline_s))
         super().sendall(*args)
 
 
@@ -84,33 +84,33 @@ class _Timed:
     host: str
     port: int
     sock: Any
-    _of: Exchange | None = None
+    _exchange: Exchange | None = None
 
     def connect(self) -> None:
         """Connect within the exchange's time."""
-        exchange = current.get()
-        until = clock.now_s() + exchange.connect_s
-        self.sock = _dial(_resolver.addresses(self.host, self.port, until), until)
+        exchange = current_exchange.get()
+        deadline_s = clock.now_s() + exchange.connect_s
+        self.sock = _dial(_resolver.addresses(self.host, self.port, deadline_s), deadline_s)
         if exchange.tls is not None:
-            self.sock = _secured(self.sock, exchange.tls, self.host, until)
+            self.sock = _wrap_tls(self.sock, exchange.tls, self.host, deadline_s)
 
     def request(self, *args: Any, **options: Any) -> None:
         """Send, unless the last moment for that has passed."""
-        exchange = self._of = current.get()
+        exchange = self._exchange = current_exchange.get()
         if self.sock is None:
             self.connect()
         now_s = clock.now_s()
         if exchange.send_until is not None and now_s > exchange.send_until:
             raise LeaseTooShort
         exchange.was_sent = True
-        self.sock.room = MAX_ANSWER_BYTES
-        self.sock.until = now_s + min(SEND_TIMEOUT_S, exchange.answer_s)
+        self.sock.bytes_left = MAX_ANSWER_BYTES
+        self.sock.deadline_s = now_s + min(SEND_TIMEOUT_S, exchange.answer_s)
         super().request(*args, **options)  # type: ignore[misc]
-        self.sock.until = now_s + exchange.answer_s
+        self.sock.deadline_s = now_s + exchange.answer_s
 
     def close(self) -> None:
         """Hang up; so that nothing of what was written leaves any more where no answer came."""
-        exchange = self._of
+        exchange = self._exchange
         if self.sock is not None and exchange and exchange.was_sent and not exchange.is_whole:
             with contextlib.suppress(OSError):
                 reset = struct.pack("ii", 1, 0)
@@ -145,7 +145,7 @@ class Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
 
-def trusted() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Trusts the system's authorities (or SSL_CERT_FILE) and those that Mozilla does."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
@@ -153,9 +153,9 @@ def trusted() -> ssl.SSLContext:
     return context
 
 
-def _secured(connection: _Socket, tls: ssl.SSLContext, host: str, until: float) -> _Socket:
+def _wrap_tls(connection: _Socket, tls: ssl.SSLContext, host: str, deadline_s: float) -> _Socket:
     with contextlib.closing(connection):  # TLS takes its descriptor over
-        connection.settimeout(_left_s(until))
+        connection.settimeout(_remaining_s(deadline_s))
         secured: Any = tls.wrap_socket(connection, server_hostname=host)
     return secured  # type: ignore[no-any-return]
 
@@ -166,37 +166,37 @@ class _Resolver:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         #: Questions that have no answer yet: one thread waits for each.
-        self._asked: dict[tuple[str, int], Future[list[Any]]] = {}
+        self._pending: dict[tuple[str, int], Future[list[Any]]] = {}
 
-    def addresses(self, host: str, port: int, until: float) -> list[Any]:
+    def addresses(self, host: str, port: int, deadline_s: float) -> list[Any]:
         """As `getaddrinfo` has them; raises what it does, or TimeoutError."""
         with self._lock:
-            found = self._asked.get((host, port))
+            found = self._pending.get((host, port))
             if found is None:
-                found = self._asked[host, port] = Future()
+                found = self._pending[host, port] = Future()
                 args = (host, port, found)
-                threading.Thread(target=self._ask, args=args, name="dns", daemon=True).start()
-        return found.result(_left_s(until))
+                threading.Thread(target=self._resolve, args=args, name="dns", daemon=True).start()
+        return found.result(_remaining_s(deadline_s))
 
-    def _ask(self, host: str, port: int, found: Future[list[Any]]) -> None:
+    def _resolve(self, host: str, port: int, found: Future[list[Any]]) -> None:
         try:
             found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except OSError as error:
             found.set_exception(error)
         with self._lock:
-            del self._asked[host, port]
+            del self._pending[host, port]
 
 
 _resolver = _Resolver()
 
 
-def _dial(addresses: list[Any], until: float) -> _Socket:
+def _dial(addresses: list[Any], deadline_s: float) -> _Socket:
     """Connect to the first address that answers; each gets its share of the time."""
     error = OSError("no address")
     for tried, (family, kind, protocol, _, address) in enumerate(addresses):
         connection = _Socket(family, kind, protocol)
         try:
-            connection.settimeout(_left_s(until) / (len(addresses) - tried))
+            connection.settimeout(_remaining_s(deadline_s) / (len(addresses) - tried))
             connection.connect(address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
@@ -210,8 +210,8 @@ def _dial(addresses: list[Any], until: float) -> _Socket:
     raise error
 
 
-def _left_s(until: float) -> float:
-    left = until - clock.now_s()
+def _remaining_s(deadline_s: float) -> float:
+    left = deadline_s - clock.now_s()
     if left <= 0:
         raise TimeoutError
     return left

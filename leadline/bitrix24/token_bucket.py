@@ -19,7 +19,7 @@ MARGIN = 2
 HOLD_S = 2.0
 #: Requests are counted for so many seconds together, and for how long they are told.
 SLOT_S = 5
-TOLD_S = 300
+HISTORY_S = 300
 
 
 class TokenBucket:
@@ -32,7 +32,7 @@ class TokenBucket:
         self._rate = rate_per_s
         self._capacity = burst - MARGIN
         self._take = lua.script(client, _LUA, "take")
-        self._empty = lua.script(client, _LUA, "empty")
+        self._drain = lua.script(client, _LUA, "drain")
 
     def reserve(self) -> float:
         """Take a token; returns the seconds until it is there, which the caller must wait.
@@ -50,7 +50,7 @@ class TokenBucket:
         """
         return self._run(0)[1]
 
-    def sent(self) -> list[int]:
+    def requests_per_slot(self) -> list[int]:
         """Requests of the last TOLD_S seconds, SLOT_S together, the newest last.
 
         Raises:
@@ -58,7 +58,7 @@ class TokenBucket:
         """
         now: Any = self._redis.time()
         last = int(now[0]) // SLOT_S
-        slots = range(last - TOLD_S // SLOT_S + 1, last + 1)
+        slots = range(last - HISTORY_S // SLOT_S + 1, last + 1)
         counts: Any = self._redis.mget([f"{self._key}:sent:{slot}" for slot in slots])
         return [max(0, int(count or 0)) for count in counts]
 
@@ -74,10 +74,10 @@ class TokenBucket:
         """Return a token that was not used."""
         self._run(-1)
 
-    def empty(self) -> None:
+    def drain(self) -> None:
         """A request was refused: nobody calls for a moment."""
         if self._rate:
-            self._empty(keys=[self._key, self._epoch], args=[self._rate, HOLD_S])
+            self._drain(keys=[self._key, self._epoch], args=[self._rate, HOLD_S])
 
     def _run(self, tokens: int) -> tuple[float, float]:
         if not self._rate:

@@ -220,14 +220,14 @@ def _redis() -> Iterator[Check]:
     is_kept = bool(facts.get("aof_enabled"))
     told = "appendonly yes" if is_kept else "appendonly no: a restart costs look-ups, no data"
     yield Check("Redis' persistence", is_well=True, told=told)
-    silence_s = portal_session.presence().silence_s()
+    silence_s = portal_session.worker_heartbeats().silence_s()
     is_alive = silence_s is not None and silence_s < SILENT_S
     told = "none was ever seen" if silence_s is None else f"seen {silence_s:.0f} s ago"
     yield Check("workers", is_alive, told, "" if is_alive else "python -m leadline.sync.worker")
 
 
 def _portal() -> Iterator[Check]:
-    unreachable = portal_session.reach().state()  # before an answer that we get ends it
+    unreachable = portal_session.reachability().state()  # before an answer that we get ends it
     told, trouble = portal.examine()
     mend = (
         ""
@@ -241,7 +241,7 @@ def _portal() -> Iterator[Check]:
         text = f"{unreachable.code} for {unreachable.lasts_s:.0f} s: {unreachable.reason}"
         mend = "is the webhook's host right, and reachable from the workers?"
         yield Check("workers' calls", is_well=False, told=text, mend=mend)
-    pause = portal_session.paused().state()
+    pause = portal_session.circuit_breaker().state()
     if pause is not None:
         text = f"since its last refusal: {pause.reason}"
         mend = "mend the reason; it ends with the next probe"

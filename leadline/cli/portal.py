@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from leadline.bitrix24 import crm_mode, lead_answers, leads
-from leadline.bitrix24.client import Answer
+from leadline.bitrix24.client import CommandResult
 from leadline.bitrix24.command import Command
 from leadline.cli.output import FOUND, Json, as_json, facts, say
 from leadline.errors import BitrixError
@@ -24,9 +24,9 @@ app = typer.Typer(no_args_is_help=True, help="The portal of Bitrix24.")
 _QUESTIONS = {
     "rights": Command("scope", {}),
     "mode": crm_mode.COMMAND,
-    "stages": leads.stages(),
+    "stages": leads.list_stages(),
     "user": Command("profile", {}),
-    "leads": leads.walk("0", "-"),
+    "leads": leads.list_after("0", "-"),
 }
 
 
@@ -92,11 +92,11 @@ def examine() -> tuple[dict[str, Any], list[str]]:
     }
     try:
         # Also while it is paused: whoever repaired the webhook wants to know at once.
-        portal_session.ask_for_service()
-        pause = portal_session.paused().state()
+        portal_session.check_service()
+        pause = portal_session.circuit_breaker().state()
         if pause is not None and pause.is_held:
             return {"alive": True, **told}, [HELD]
-        answers = throttled_reads.ask(_QUESTIONS)
+        answers = throttled_reads.read_each(_QUESTIONS)
     except BitrixError as error:
         is_simple = error.code == crm_mode.SIMPLE_MODE
         return {"alive": is_simple, **told}, [error.detail]
@@ -104,18 +104,18 @@ def examine() -> tuple[dict[str, Any], list[str]]:
     return told, _trouble(told, answers)
 
 
-def _facts(answers: dict[str, Answer]) -> dict[str, Any]:
+def _facts(answers: dict[str, CommandResult]) -> dict[str, Any]:
     rights, mode, user = answers["rights"], answers["mode"], answers["user"]
     stages = answers["stages"]
     return {
         "rights": sorted(map(str, rights)) if isinstance(rights, list) else None,
         "administrator": user.get("ADMIN") if isinstance(user, dict) else None,
         "crm_mode": _MODES.get(mode) if isinstance(mode, int) else None,
-        "stages": None if isinstance(stages, BitrixError) else lead_answers.stage_ids(stages),
+        "stages": None if isinstance(stages, BitrixError) else lead_answers.parse_stage_ids(stages),
     }
 
 
-def _trouble(told: dict[str, Any], answers: dict[str, Answer]) -> list[str]:
+def _trouble(told: dict[str, Any], answers: dict[str, CommandResult]) -> list[str]:
     found = [
         f"{name}: {answer.detail}"
         for name, answer in answers.items()

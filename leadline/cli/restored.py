@@ -23,10 +23,10 @@ def restored(*, json: Json = False) -> None:
         history = installation.begin_history(lost=installation.ensure_history().history)
         done["history"] = history
         with reachable():
-            greatest = max(our_leads.greatest_user_ids(), default=0)
+            greatest = max(our_leads.highest_user_ids(), default=0)
             installation.reserve_ids(greatest)
             installation.mark_portal_checked()
-            was_held = our_leads.release(originator_id())
+            was_held = our_leads.release_hold(originator_id())
     told = {
         "history_since": datetime.fromtimestamp(history / 1000, UTC),
         "greatest_id_on_a_lead": greatest,

@@ -21,7 +21,7 @@ from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry.metrics import Gauge
 from leadline.settings import settings
 from leadline.sync import portal_session
-from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, tell_pause, tell_reach
+from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, set_paused, set_unreachable
 from leadline.workqueue import portal_state
 from leadline.workqueue.queue import work_queue
 from leadline.workqueue.worker_heartbeats import FORGET_AFTER_S
@@ -118,13 +118,13 @@ def _rabbitmq() -> None:
 
 
 def _redis() -> None:
-    depth, silence_s = work_queue().depth(), portal_state.presence().silence_s()
+    depth, silence_s = work_queue().depth(), portal_state.worker_heartbeats().silence_s()
     DUE.set(depth.due)
     IN_CALL.set(depth.leased)
     SILENCE.set(FORGET_AFTER_S if silence_s is None else silence_s)
-    tell_pause(portal_state.paused().state())
-    tell_reach(portal_state.reach().state())
+    set_paused(portal_state.circuit_breaker().state())
+    set_unreachable(portal_state.reachability().state())
     TOKENS.set(portal_state.token_bucket().tokens())
     LIMIT.set(settings().operating_limit_s)
-    used = portal_session.budget().used_s(leads.METHODS)
+    used = portal_session.operating_budget().used_s(leads.METHODS)
     USED.replace({(method,): used_s for method, used_s in used.items()})

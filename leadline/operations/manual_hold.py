@@ -12,7 +12,7 @@ from leadline.operations import stored_hold
 from leadline.operations.stored_hold import Hold
 from leadline.runtime import secrets
 from leadline.runtime.redis import reachable
-from leadline.workqueue.portal_state import paused
+from leadline.workqueue.portal_state import circuit_breaker
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ def hold(reason: str) -> None:
     """
     try:
         with reachable():
-            since = paused().hold(reason)
+            since = circuit_breaker().hold(reason)
     except QueueDown:
         if not _has_database():
             raise
@@ -52,7 +52,7 @@ def release() -> bool:
     # First where it is kept, or the relay would restore it.
     was_kept = _has_database() and stored_hold.forget()
     with reachable():
-        return paused().release() or was_kept
+        return circuit_breaker().release() or was_kept
 
 
 def restore(kept: Hold) -> None:
@@ -61,7 +61,7 @@ def restore(kept: Hold) -> None:
         return
     try:
         with reachable():
-            paused().restore(kept.since, kept.reason)
+            circuit_breaker().restore_hold(kept.since, kept.reason)
     except (QueueDown, BadConfiguration, redis.RedisError) as error:
         log.warning("Redis can't be told that calls are held", error=type(error).__name__)
 

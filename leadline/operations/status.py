@@ -57,7 +57,7 @@ def queues() -> dict[str, Any]:
 def work() -> dict[str, Any]:
     """What waits for calls to Bitrix24, and whether anybody makes them."""
     depth, next_s = work_queue().depth(), work_queue().next_due_in_s()
-    silence_s = portal_state.presence().silence_s()
+    silence_s = portal_state.worker_heartbeats().silence_s()
     return {
         "users_due": depth.due,
         "users_in_a_call": depth.leased,
@@ -68,7 +68,7 @@ def work() -> dict[str, Any]:
 
 def portal() -> dict[str, Any]:
     """Whether calls are made and answered, if not why, and how much of the limit is free."""
-    pause, unreachable = portal_state.paused().state(), portal_state.reach().state()
+    pause, unreachable = portal_state.circuit_breaker().state(), portal_state.reachability().state()
     told: dict[str, Any] = {"paused": pause is not None}
     if pause is not None:
         probe = None if pause.is_held else datetime.fromtimestamp(pause.next_probe_at, UTC)
@@ -95,5 +95,5 @@ def rate() -> dict[str, Any]:
         "limit_per_s": settings().rate_per_s,
         "burst": settings().burst,
         "slot_s": token_bucket.SLOT_S,
-        "sent": portal_state.token_bucket().sent(),
+        "sent": portal_state.token_bucket().requests_per_slot(),
     }

@@ -29,7 +29,7 @@ def told(user_id: UserId) -> dict[str, Any]:
     under_way: dict[str, Journey] = {}
     due_ms, error = None, None
     try:
-        owed, due_ms = work_queue().look(user_id)
+        owed, due_ms = work_queue().pending_events(user_id)
         under_way = {event.event_id: event.journey for event in owed}
     except QueueDown as down:
         error = str(down)

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import structlog
 
-from leadline.bitrix24.client import Answer, Batch
+from leadline.bitrix24.client import BatchResponse, CommandResult
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.operating_budget import Reserved
+from leadline.bitrix24.operating_budget import Reservation
 from leadline.errors import BitrixError, LeaseTooShort
 from leadline.runtime import clock
 from leadline.sync import batch_request, interpret, job_log, metrics, portal_session, replies
 from leadline.sync.batch_request import Request, Step
-from leadline.sync.decide import deferred
-from leadline.sync.job_spans import Spans
+from leadline.sync.decide import defer
+from leadline.sync.job_spans import JobSpans
 from leadline.workqueue.entry import Settlement
-from leadline.workqueue.queue import Leased, WorkQueue
+from leadline.workqueue.queue import LeasedBatch, WorkQueue
 
 log = structlog.get_logger()
 
@@ -23,10 +23,10 @@ log = structlog.get_logger()
 REPLY_DELAY_MS = 2000
 
 
-class Call:
+class BatchCall:
     """What one job does with the users it has leased."""
 
-    def __init__(self, leased: Leased, queue: WorkQueue) -> None:
+    def __init__(self, leased: LeasedBatch, queue: WorkQueue) -> None:
         self._leased = leased
         self._queue = queue
         self._error: BitrixError | None = None
@@ -39,13 +39,13 @@ class Call:
             QueueDown: Redis can't be reached; the leases expire.
         """
         wanted = batch_request.build(self._leased.entries)
-        reserved = portal_session.budget().reserve(wanted.methods)
+        reserved = portal_session.operating_budget().reserve(wanted.methods)
         is_late = clock.now_s() > self._leased.send_until
         if is_late:
             log.warning("too late to call", users=len(wanted.steps))
-        allowed = wanted.within({} if is_late else reserved.allowed)
-        job_log.begins(allowed)
-        self._spans = Spans(allowed)
+        allowed = wanted.limited_to({} if is_late else reserved.allowed)
+        job_log.log_started(allowed)
+        self._spans = JobSpans(allowed)
         try:
             self._serve(wanted, allowed, reserved)
         finally:
@@ -54,42 +54,44 @@ class Call:
             raise self._error
         return len(wanted.steps)
 
-    def _serve(self, wanted: Request, allowed: Request, reserved: Reserved) -> None:
+    def _serve(self, wanted: Request, allowed: Request, reserved: Reservation) -> None:
         began = time.monotonic()
         batch = self._send(allowed.commands)
-        portal_session.budget().record(reserved, batch.timings, time.monotonic() - began)
+        portal_session.operating_budget().record(reserved, batch.timings, time.monotonic() - began)
         settlements = [
-            self._settled(step, batch.answers)
-            if allowed.serves(step)
-            else deferred(step.entry, reserved.wait_ms)
+            self._settled(step, batch.results)
+            if allowed.covers(step)
+            else defer(step.entry, reserved.wait_ms)
             for step in wanted.steps
         ]
         self._finish(settlements)
 
-    def _send(self, commands: dict[str, Command]) -> Batch:
+    def _send(self, commands: dict[str, Command]) -> BatchResponse:
         if not commands:
             portal_session.token_bucket().give_back()
-            return Batch({}, {})
+            return BatchResponse({}, {})
         metrics.BATCH.observe(len(commands))
         began = time.monotonic()
         try:
             with self._spans.request(len(commands)):
-                batch = portal_session.session().call(commands, send_until=self._leased.send_until)
+                batch = portal_session.portal_client().call(
+                    commands, send_until=self._leased.send_until
+                )
         except LeaseTooShort as error:
             log.warning("too late to call", users=len(self._leased.entries))
             portal_session.token_bucket().give_back()
-            return Batch(dict.fromkeys(commands, error), {})
+            return BatchResponse(dict.fromkeys(commands, error), {})
         except BitrixError as error:
             metrics.REQUESTS.inc(type(error).__name__)
             self._error = error
             portal_session.react(error)
-            return Batch(dict.fromkeys(commands, error), {})
+            return BatchResponse(dict.fromkeys(commands, error), {})
         finally:
             metrics.DURATION.observe(time.monotonic() - began)
         metrics.REQUESTS.inc("ok")
         return batch
 
-    def _settled(self, step: Step, answers: dict[str, Answer]) -> Settlement:
+    def _settled(self, step: Step, answers: dict[str, CommandResult]) -> Settlement:
         settled = interpret.settlement(step, answers, self._leased.now_ms)
         error = settled.error
         # The error of a whole request was reacted to when it was caught.
@@ -99,7 +101,7 @@ class Call:
 
     def _finish(self, settlements: list[Settlement]) -> None:
         """Write down, reply, release: a crash after any of them loses and doubles nothing."""
-        kept = self._queue.write_down(settlements)
+        kept = self._queue.save(settlements)
         ours = [one for one, is_kept in zip(settlements, kept, strict=True) if is_kept]
         if len(ours) < len(settlements):
             log.warning("leases lost", users=len(settlements) - len(ours))
@@ -107,7 +109,7 @@ class Call:
             (one.entry, self._spans.within(one.entry, event))
             for one in ours
             for event in one.events
-            if event.answered
+            if event.outcome
         ]
         confirmed = {
             (entry.user_id, event.event_id)
@@ -116,13 +118,13 @@ class Call:
         }
         self._queue.release([_released(one, confirmed) for one in ours])
         for one in ours:
-            job_log.ends(one)
+            job_log.log_settled(one)
             self._spans.end(one)
 
 
 def _released(one: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:
     """Forget what was replied; what was not stays, to be replied later."""
-    answered = [event for event in one.events if event.answered]
+    answered = [event for event in one.events if event.outcome]
     sent = [event for event in answered if (one.entry.user_id, event.event_id) in confirmed]
     delay_ms = one.delay_ms if len(sent) == len(answered) else max(one.delay_ms, REPLY_DELAY_MS)
     return replace(one, fields={}, events=tuple(sent), delay_ms=delay_ms)

@@ -8,7 +8,7 @@ from itertools import islice
 from leadline.bitrix24 import leads
 from leadline.bitrix24.client import MAX_COMMANDS
 from leadline.bitrix24.command import Command
-from leadline.sync.decide import LookUp, Plan, Write, originator_of, plan
+from leadline.sync.decide import Lookup, Plan, Write, originator_of, plan
 from leadline.workqueue.entry import Entry
 
 
@@ -34,7 +34,7 @@ class Request:
         """How many commands of each method."""
         return Counter(command.method for command in self.commands.values())
 
-    def within(self, allowed: Mapping[str, int]) -> "Request":
+    def limited_to(self, allowed: Mapping[str, int]) -> "Request":
         """The request with as many commands of each method as are allowed, the first ones."""
         left = Counter(allowed)
         chosen = {}
@@ -44,7 +44,7 @@ class Request:
                 chosen[key] = command
         return Request(self.steps, chosen)
 
-    def serves(self, step: Step) -> bool:
+    def covers(self, step: Step) -> bool:
         """Whether the request has all that this step needs."""
         return all(key in self.commands for key in step.keys)
 
@@ -56,7 +56,7 @@ def build(entries: list[Entry]) -> Request:
     do all others where a user must be served alone.
     """
     plans = [(entry, plan(entry)) for entry in entries]
-    shared = _look_ups([entry for entry, step in plans if isinstance(step, LookUp)])
+    shared = _lookups([entry for entry, step in plans if isinstance(step, Lookup)])
     commands: dict[str, Command] = {}
     for parts in shared.values():
         commands |= parts
@@ -68,7 +68,7 @@ def build(entries: list[Entry]) -> Request:
         keys: tuple[str, ...] = ()
         if isinstance(step, Write):
             keys = (_write_key(entry),)
-        elif isinstance(step, LookUp):
+        elif isinstance(step, Lookup):
             keys = tuple(shared[entry.user_id])
         steps.append(Step(entry, step, keys))
     alone = next((step for step in steps if step.entry.is_alone and step.keys), None)
@@ -77,20 +77,20 @@ def build(entries: list[Entry]) -> Request:
     return Request(steps, dict(islice(commands.items(), MAX_COMMANDS)))
 
 
-def _look_ups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
+def _lookups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
     """For each user the commands that look it up, shared with others."""
     found: dict[int, dict[str, Command]] = {}
-    for number, part in enumerate(_parts(entries)):
+    for number, part in enumerate(_lookup_groups(entries)):
         users = [entry.user_id for entry in part]
-        commands = {f"origins{number}": leads.look_up(users, originator_of(part[0]))}
-        hints = [entry.known_id for entry in part if entry.known_id is not None]
+        commands = {f"origins{number}": leads.list_by_origins(users, originator_of(part[0]))}
+        hints = [entry.known_lead_id for entry in part if entry.known_lead_id is not None]
         if hints:
-            commands[f"ids{number}"] = leads.read(hints)
+            commands[f"ids{number}"] = leads.list_by_ids(hints)
         found |= dict.fromkeys(users, commands)
     return found
 
 
-def _parts(entries: list[Entry]) -> Iterator[list[Entry]]:
+def _lookup_groups(entries: list[Entry]) -> Iterator[list[Entry]]:
     """Entries that may share a look-up: of one originator, as many as leave room on its page."""
     yield from ([entry] for entry in entries if entry.is_alone)
     groups: dict[str, list[Entry]] = {}
@@ -98,8 +98,8 @@ def _parts(entries: list[Entry]) -> Iterator[list[Entry]]:
         if not entry.is_alone:
             groups.setdefault(originator_of(entry), []).append(entry)
     for group in groups.values():
-        for at in range(0, len(group), leads.LOOK_UP_MAX):
-            yield group[at : at + leads.LOOK_UP_MAX]
+        for at in range(0, len(group), leads.LOOKUP_MAX):
+            yield group[at : at + leads.LOOKUP_MAX]
 
 
 def _write_key(entry: Entry) -> str:

@@ -14,49 +14,49 @@ import structlog
 
 from leadline.sync import metrics, portal_session
 from leadline.workqueue.inspect import RECENT_MS
-from leadline.workqueue.queue import Leased, WorkQueue
+from leadline.workqueue.queue import LeasedBatch, WorkQueue
 
 log = structlog.get_logger()
 
 #: How long a batch that is not full may wait for more users while others have just gone.
 #: An idle system has sent nothing and has a full bucket, so a single user waits for nothing.
-FILL_S = RECENT_MS / 1000
+LINGER_S = RECENT_MS / 1000
 #: How long it may wait when the bucket is empty; less when it is fuller. Tokens that are saved
 #: meanwhile are not lost, so waiting costs no throughput.
-SCARCE_FILL_S = 1.0
+SCARCE_LINGER_S = 1.0
 #: It looks ever more often, but not more than this.
-_LOOK_S = 0.02
+_MIN_POLL_S = 0.02
 #: A gatherer that was killed blocks the others no longer than this.
-GATHER_MS = 10_000
+LEADERSHIP_MS = 10_000
 
 
 @contextmanager
-def turn(queue: WorkQueue) -> Iterator[str | None]:
+def batch_leader(queue: WorkQueue) -> Iterator[str | None]:
     """A turn at gathering, by its name; None where another worker gathers, or nobody is due.
 
     Raises:
         QueueDown: Redis can't be reached.
     """
     mine = secrets.token_hex(8)
-    is_mine = queue.comers.claim(mine, GATHER_MS)
+    is_mine = queue.wakeups.claim_leadership(mine, LEADERSHIP_MS)
     try:
         yield mine if is_mine else None
     finally:
         if is_mine:
-            queue.comers.leave(mine)
+            queue.wakeups.resign_leadership(mine)
 
 
-def gather(queue: WorkQueue, turn_name: str) -> Leased:
+def lease_batch(queue: WorkQueue, leader: str) -> LeasedBatch:
     """Lease the users of the next call, within a turn; nobody where all of them must wait.
 
     Raises:
         QueueDown: Redis can't be reached.
     """
-    limit = portal_session.budget().batch_size()
-    _fill(queue, limit)
+    limit = portal_session.operating_budget().batch_size()
+    _linger(queue, limit)
     wait_s = portal_session.token_bucket().reserve()
     if wait_s:
-        queue.comers.stay(turn_name, GATHER_MS + int(wait_s * 1000))
+        queue.wakeups.extend_leadership(leader, LEADERSHIP_MS + int(wait_s * 1000))
         metrics.TOKEN_WAIT.inc(by=wait_s)
         time.sleep(wait_s)
     leased = queue.lease(limit)
@@ -68,13 +68,13 @@ def gather(queue: WorkQueue, turn_name: str) -> Leased:
     return leased
 
 
-def _fill(queue: WorkQueue, limit: int) -> None:
+def _linger(queue: WorkQueue, limit: int) -> None:
     """Wait until the batch is full, or as long as waiting is free."""
     began = time.monotonic()
-    scarce_s = SCARCE_FILL_S * (1 - portal_session.token_bucket().level())
+    scarce_s = SCARCE_LINGER_S * (1 - portal_session.token_bucket().level())
     while True:
         waited_s, depth = time.monotonic() - began, queue.depth()
-        may_wait_s = max(scarce_s, FILL_S) if depth.is_busy else scarce_s
+        may_wait_s = max(scarce_s, LINGER_S) if depth.is_busy else scarce_s
         if depth.due >= limit or waited_s >= may_wait_s:
             return
-        time.sleep(max(_LOOK_S, (may_wait_s - waited_s) / 2))
+        time.sleep(max(_MIN_POLL_S, (may_wait_s - waited_s) / 2))

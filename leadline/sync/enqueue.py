@@ -21,7 +21,7 @@ from leadline.messages.cloudevents import (
 )
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.entry import Answered, Arrival, Owed
+from leadline.workqueue.entry import EnqueueRequest, Outcome, PendingEvent
 from leadline.workqueue.queue import work_queue
 
 log = structlog.get_logger()
@@ -37,24 +37,24 @@ RECEIVED = metrics.Counter(
 JOBS = metrics.Counter("leadline_jobs_enqueued_total", "Jobs made because none was waiting")
 
 
-def take(deliveries: Sequence[Delivery]) -> None:
+def enqueue_events(deliveries: Sequence[Delivery]) -> None:
     """Put the events in and wake a worker.
 
     Raises:
         BadMessage: one of the messages can never be served; nothing was put in.
         QueueDown: Redis can't be reached; the messages must come again.
     """
-    arrivals = [_arrival(contract.read_request(one.body), one) for one in deliveries]
-    waiting = work_queue().put_all(arrivals)
-    for delivery, arrival, waiting_jobs in zip(deliveries, arrivals, waiting, strict=True):
+    requests = [_enqueue_request(contract.read_request(one.body), one) for one in deliveries]
+    waiting = work_queue().put_all(requests)
+    for delivery, arrival, waiting_jobs in zip(deliveries, requests, waiting, strict=True):
         trace_context.resume(delivery.trace)
-        _tell(arrival, is_taken=waiting_jobs is not None)
+        _log_received(arrival, is_taken=waiting_jobs is not None)
     if 0 in waiting:
         JOBS.inc()
         log.info("job enqueued", job_id=rq_jobs.enqueue())
 
 
-def _tell(arrival: Arrival, *, is_taken: bool) -> None:
+def _log_received(arrival: EnqueueRequest, *, is_taken: bool) -> None:
     event = arrival.event
     RECEIVED.inc(event.action)
     about = {"event_id": event.event_id, "user_id": arrival.user_id}
@@ -64,20 +64,20 @@ def _tell(arrival: Arrival, *, is_taken: bool) -> None:
         log.warning("event older than Redis' memory, not taken: its sender asks again", **about)
 
 
-def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
+def _enqueue_request(request: contract.Request, delivery: Delivery) -> EnqueueRequest:
     user = request.user
     stage_version = _earlier_version(request, delivery, STAGE_VERSION)
     state = {"full_name": user.full_name, "phone": user.phone, "stage": user.stage}
     has_phone = user.phone is not None
-    return Arrival(
+    return EnqueueRequest(
         user_id=user.id,
-        event=_owed(request, delivery),
+        event=_pending_event(request, delivery),
         state=orjson.dumps(state) if has_phone else b"",
         touches_stage=_touches_stage(request, delivery, stage_version) if has_phone else False,
         is_first=delivery.is_first,
         occurred_at_ms=int(request.occurred_at.timestamp() * 1000) if request.occurred_at else None,
         lead_id=user.bitrix_lead_id,
-        wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),
+        is_lookup_requested=LOOK in delivery.attributes.get(CHANGED, "").split(","),
         stage_version=stage_version,
         sent_at_ms=number(delivery.attributes.get(SENT)),
         originator=delivery.attributes.get(ORIGINATOR),
@@ -85,10 +85,10 @@ def _arrival(request: contract.Request, delivery: Delivery) -> Arrival:
     )
 
 
-def _owed(request: contract.Request, delivery: Delivery) -> Owed:
+def _pending_event(request: contract.Request, delivery: Delivery) -> PendingEvent:
     user = request.user.model_dump(exclude={"bitrix_lead_id"}, exclude_none=True)
-    no_phone = Answered("failed", attempts=1, reason=contract.MISSING_PHONE)
-    return Owed(
+    no_phone = Outcome("failed", attempts=1, reason=contract.MISSING_PHONE)
+    return PendingEvent(
         event_id=request.identity(delivery.message_id),
         action=request.action,
         user=user,
@@ -96,7 +96,7 @@ def _owed(request: contract.Request, delivery: Delivery) -> Owed:
         version=request.version,
         correlation_id=delivery.trace.correlation_id,
         traceparent=delivery.trace.traceparent,
-        answered=no_phone if request.user.phone is None else None,
+        outcome=no_phone if request.user.phone is None else None,
         journey=Journey(received_ms=int(time.time() * 1000)),
         history=history_of(delivery.attributes),
     )

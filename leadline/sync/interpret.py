@@ -5,66 +5,68 @@ from dataclasses import replace
 import structlog
 
 from leadline.bitrix24 import lead_answers, leads
-from leadline.bitrix24.client import Answer
-from leadline.bitrix24.lead_answers import Page
+from leadline.bitrix24.client import CommandResult
+from leadline.bitrix24.lead_answers import LookupPage
 from leadline.errors import BitrixError, OutcomeUnknown
 from leadline.sync import metrics
 from leadline.sync.batch_request import Step
 from leadline.sync.decide import (
-    LookUp,
+    Lookup,
     Write,
-    applied,
-    failed,
-    found_by_id,
-    looked_up,
-    unclear,
+    settle_applied,
+    settle_failure,
+    settle_inconclusive,
+    settle_lookup,
+    settle_lookup_by_id,
 )
 from leadline.workqueue.entry import Entry, Settlement
 
 log = structlog.get_logger()
 
 
-def settlement(step: Step, answers: dict[str, Answer], now_ms: int) -> Settlement:
+def settlement(step: Step, answers: dict[str, CommandResult], now_ms: int) -> Settlement:
     """What becomes of the step's user; `error` is what went wrong with its commands."""
     entry = step.entry
     try:
         found = [_result(answers[key]) for key in step.keys]
         if isinstance(step.plan, Write):
-            agreed = lead_answers.written(found[0], step.plan.command, _state(entry))
-            return applied(entry, agreed, is_create=step.plan.is_create).noted(now_ms)
-        if isinstance(step.plan, LookUp):
-            return _looked_up(entry, now_ms, *map(lead_answers.page, found)).noted(now_ms)
+            agreed = lead_answers.parse_written(found[0], step.plan.command, _state(entry))
+            return settle_applied(entry, agreed, is_create=step.plan.is_create).noted(now_ms)
+        if isinstance(step.plan, Lookup):
+            return _looked_up(entry, now_ms, *map(lead_answers.parse_page, found)).noted(now_ms)
     except BitrixError as error:
         was_written = isinstance(step.plan, Write)
-        settled = failed(entry, error, now_ms, was_written=was_written)
+        settled = settle_failure(entry, error, now_ms, was_written=was_written)
         return replace(settled, error=error).noted(now_ms, error.detail)
-    return applied(entry, None)
+    return settle_applied(entry, None)
 
 
-def _looked_up(entry: Entry, now_ms: int, by_origin: Page, by_id: Page | None = None) -> Settlement:
+def _looked_up(
+    entry: Entry, now_ms: int, by_origin: LookupPage, by_id: LookupPage | None = None
+) -> Settlement:
     ours = [lead for lead in by_origin.leads if lead.origin == str(entry.user_id)]
     if ours:
         if len(ours) > 1:
             metrics.DOUBLED.inc()
             log.error("leads doubled", user_id=entry.user_id, leads=len(ours))
-        known = (lead for lead in ours if lead.lead_id == entry.known_id)
-        return looked_up(entry, next(known, ours[0]), now_ms)
+        known = (lead for lead in ours if lead.lead_id == entry.known_lead_id)
+        return settle_lookup(entry, next(known, ours[0]), now_ms)
     named_leads = by_id.leads if by_id else []
-    named = next((lead for lead in named_leads if lead.lead_id == entry.known_id), None)
+    named = next((lead for lead in named_leads if lead.lead_id == entry.known_lead_id), None)
     if not by_origin.is_whole or (by_id and not named and not by_id.is_whole):
         if entry.is_alone:
             raise OutcomeUnknown("the look-up can't be read")
-        return unclear(entry)
-    return found_by_id(entry, named, now_ms)
+        return settle_inconclusive(entry)
+    return settle_lookup_by_id(entry, named, now_ms)
 
 
-def _result(answer: Answer) -> Answer:
+def _result(answer: CommandResult) -> CommandResult:
     if isinstance(answer, BitrixError):
         raise answer
     return answer
 
 
-def _state(entry: Entry) -> leads.State:
+def _state(entry: Entry) -> leads.DesiredState:
     if entry.state is None:
         raise OutcomeUnknown("an entry without a state was written")
     return entry.state

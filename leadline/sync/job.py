@@ -3,8 +3,8 @@
 from leadline.errors import BitrixError
 from leadline.runtime.redis import reachable
 from leadline.sync import portal_session
-from leadline.sync.batch_call import Call
-from leadline.sync.batching import gather, turn
+from leadline.sync.batch_call import BatchCall
+from leadline.sync.batching import batch_leader, lease_batch
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.queue import WorkQueue, work_queue
 
@@ -25,17 +25,17 @@ def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - says in RQ's history wh
 
 
 def _serve(queue: WorkQueue) -> int:
-    if portal_session.take_wanted_probe() and portal_session.has_webhook():
+    if portal_session.claim_requested_probe() and portal_session.check_webhook():
         portal_session.probe()
-    with turn(queue) as name:
-        if name is None or not portal_session.is_open():
+    with batch_leader(queue) as name:
+        if name is None or not portal_session.probe_if_due():
             return 0
-        leased = gather(queue, name)
+        leased = lease_batch(queue, name)
     # Who came while this batch was gathered belongs to the next job.
     rq_jobs.wake()
     if not leased.entries:
         return 0
     try:
-        return Call(leased, queue).run()
+        return BatchCall(leased, queue).run()
     finally:
         rq_jobs.wake()

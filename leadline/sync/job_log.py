@@ -6,16 +6,16 @@ from leadline.errors import BitrixError
 from leadline.sync import metrics
 from leadline.sync.batch_request import Request
 from leadline.sync.decide import MAX_ATTEMPTS
-from leadline.workqueue.entry import Entry, Owed, Settlement
+from leadline.workqueue.entry import Entry, PendingEvent, Settlement
 
 log = structlog.get_logger()
 
 
-def begins(request: Request) -> None:
+def log_started(request: Request) -> None:
     """A line for each event that is being served, and one for the call."""
     for step in request.steps:
         for event in step.entry.events:
-            if event.answered is None and request.serves(step):
+            if event.outcome is None and request.covers(step):
                 metrics.ATTEMPTS.inc(str(event.attempts + 1))
                 log.info(
                     "Processing bitrix_job (attempt %d/%d)",
@@ -28,25 +28,25 @@ def begins(request: Request) -> None:
         log.info("calling Bitrix24", commands=len(request.commands))
 
 
-def ends(settlement: Settlement) -> None:
+def log_settled(settlement: Settlement) -> None:
     """A line for each event: completed, failed, or when it is tried again."""
     why = _why(settlement.error)
     for event in settlement.events:
         about = _about(settlement.entry, event) | why
         metrics.EVENTS.inc(_outcome(event))
-        if event.answered is None:
+        if event.outcome is None:
             log.warning("retry in %d ms", settlement.delay_ms, attempts=event.attempts, **about)
-        elif event.answered.outcome == "failed":
-            log.error("failed", attempts=event.answered.attempts, **about)
+        elif event.outcome.status == "failed":
+            log.error("failed", attempts=event.outcome.attempts, **about)
         else:
-            lead_id, outcome = event.answered.lead_id, event.answered.outcome
+            lead_id, outcome = event.outcome.lead_id, event.outcome.status
             log.info("completed", outcome=outcome, bitrix_lead_id=lead_id, **about)
 
 
-def _outcome(event: Owed) -> str:
-    if event.answered is None:
+def _outcome(event: PendingEvent) -> str:
+    if event.outcome is None:
         return "retried"
-    return "completed" if event.answered.outcome == "synced" else event.answered.outcome
+    return "completed" if event.outcome.status == "synced" else event.outcome.status
 
 
 def _why(error: BitrixError | None) -> dict[str, object]:
@@ -54,7 +54,7 @@ def _why(error: BitrixError | None) -> dict[str, object]:
     return {"error": type(error).__name__, "code": error.code} if error else {}
 
 
-def _about(entry: Entry, event: Owed) -> dict[str, object]:
+def _about(entry: Entry, event: PendingEvent) -> dict[str, object]:
     return {
         "event_id": event.event_id,
         "user_id": entry.user_id,

@@ -8,22 +8,22 @@ from leadline.errors import BitrixError
 from leadline.runtime.telemetry import tracing
 from leadline.runtime.telemetry.tracing import Span
 from leadline.sync.batch_request import Request
-from leadline.workqueue.entry import Entry, Owed, Settlement
+from leadline.workqueue.entry import Entry, PendingEvent, Settlement
 
 
-class Spans:
+class JobSpans:
     """A span for each event that is served, and one for the request that they share."""
 
     def __init__(self, request: Request) -> None:
         self._events: dict[tuple[int, str], Span] = {}
         if tracing.is_enabled():
             for step in request.steps:
-                if request.serves(step):
+                if request.covers(step):
                     self._begin(step.entry)
 
     def _begin(self, entry: Entry) -> None:
         for event in entry.events:
-            if event.answered is None:
+            if event.outcome is None:
                 self._events[entry.user_id, event.event_id] = Span(
                     f"apply {event.action}",
                     "INTERNAL",
@@ -51,7 +51,7 @@ class Spans:
         finally:
             span.end(error)
 
-    def within(self, entry: Entry, event: Owed) -> Owed:
+    def within(self, entry: Entry, event: PendingEvent) -> PendingEvent:
         """The event with what follows from it, its reply, as a part of this call."""
         span = self._events.get((entry.user_id, event.event_id))
         return replace(event, traceparent=span.traceparent) if span else event
@@ -70,7 +70,7 @@ class Spans:
         self._events.clear()
 
 
-def _error(event: Owed) -> str:
-    if event.answered is None:
+def _error(event: PendingEvent) -> str:
+    if event.outcome is None:
         return "retried"
-    return "failed" if event.answered.outcome == "failed" else ""
+    return "failed" if event.outcome.status == "failed" else ""

@@ -55,13 +55,13 @@ UNREACHABLE = Gauge(
 DUE = Gauge("leadline_users_due", "Users that wait for a call")
 
 
-def tell_pause(pause: Outage | None) -> None:
+def set_paused(pause: Outage | None) -> None:
     """Say whether calls are made, and who wants it so."""
     PAUSED.set(pause is not None and not pause.is_held, "portal")
     PAUSED.set(pause is not None and pause.is_held, "operator")
 
 
-def tell_reach(unreachable: Outage | None) -> None:
+def set_unreachable(unreachable: Outage | None) -> None:
     """Say whether the portal can be reached, and if not why."""
     code = unreachable and unreachable.code
     UNREACHABLE.replace({(kind,): float(kind == code) for kind in KINDS})

@@ -9,9 +9,9 @@ import redis
 import structlog
 
 from leadline.bitrix24 import crm_mode as modes
-from leadline.bitrix24.client import Batch, Portal
+from leadline.bitrix24.client import BatchResponse, PortalClient
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.operating_budget import Budget
+from leadline.bitrix24.operating_budget import OperatingBudget
 from leadline.errors import (
     BadConfiguration,
     BitrixError,
@@ -27,23 +27,29 @@ from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.sync import metrics
 from leadline.workqueue.outage import Outage
-from leadline.workqueue.portal_state import crm_mode, paused, presence, reach, token_bucket
+from leadline.workqueue.portal_state import (
+    circuit_breaker,
+    crm_mode,
+    reachability,
+    token_bucket,
+    worker_heartbeats,
+)
 from leadline.workqueue.queue import work_queue
 
 __all__ = [
-    "budget",
+    "check_webhook",
+    "circuit_breaker",
     "claim_probe",
     "crm_mode",
-    "has_webhook",
-    "is_open",
-    "paused",
-    "presence",
+    "operating_budget",
+    "portal_client",
     "probe",
-    "reach",
+    "probe_if_due",
+    "reachability",
     "react",
-    "session",
     "token_bucket",
     "wait_for_token",
+    "worker_heartbeats",
 ]
 
 log = structlog.get_logger()
@@ -54,10 +60,12 @@ METHOD_LIMIT = "OPERATION_TIME_LIMIT"
 _PROBE = {"user": Command("profile", {}), "mode": modes.COMMAND}
 
 
-class _Recorded(Portal):
+class _RecordingClient(PortalClient):
     """Records with each request whether the portal can be reached."""
 
-    def call(self, commands: Mapping[str, Command], *, send_until: float | None = None) -> Batch:
+    def call(
+        self, commands: Mapping[str, Command], *, send_until: float | None = None
+    ) -> BatchResponse:
         try:
             batch = super().call(commands, send_until=send_until)
         except LeaseTooShort:
@@ -72,7 +80,7 @@ class _Recorded(Portal):
         return batch
 
 
-def session() -> Portal:
+def portal_client() -> PortalClient:
     """This process's portal, with its kept connection; a new one when the webhook was changed.
 
     Raises:
@@ -86,23 +94,23 @@ def session() -> Portal:
 
 
 @lru_cache(maxsize=1)
-def _session(webhook_url: str) -> Portal:
-    return _Recorded(webhook_url)
+def _session(webhook_url: str) -> PortalClient:
+    return _RecordingClient(webhook_url)
 
 
 def _record(trouble: BitrixError | BadConfiguration | None) -> None:
     # A call that was made must be settled, also where Redis can't record this.
     with contextlib.suppress(redis.RedisError):
         if trouble is None:
-            reach().answered()
+            reachability().record_answer()
         else:
-            reach().failed(trouble)
+            reachability().record_failure(trouble)
 
 
 @cache
-def budget() -> Budget:
+def operating_budget() -> OperatingBudget:
     """The portal's execution time."""
-    return Budget(
+    return OperatingBudget(
         client(),
         work_queue().prefix,
         limit_s=settings().operating_limit_s,
@@ -122,30 +130,30 @@ def wait_for_token() -> None:
 def react(error: BitrixError) -> None:
     """Do what an error means for everybody, not only for its user."""
     if isinstance(error, PortalDown):
-        paused().begin(error)
+        circuit_breaker().open(error)
     if isinstance(error, LeadGone) or error.code == modes.SIMPLE_MODE:
-        crm_mode().doubt()
+        crm_mode().require_check()
     if isinstance(error, Refused) and not isinstance(error, LeaseTooShort):
         log.warning("refused", code=error.code)
         is_rate = error.code.upper() != METHOD_LIMIT
         metrics.REFUSALS.inc("rate" if is_rate else "operating")
         if is_rate:
-            token_bucket().empty()
+            token_bucket().drain()
 
 
-def is_open() -> bool:
+def probe_if_due() -> bool:
     """Whether calls may be made now; makes the probe that is due.
 
     Raises:
         redis.RedisError: Redis can't be reached.
     """
-    if not has_webhook():
+    if not check_webhook():
         return False
-    if paused().state() is not None:
-        return paused().claim_probe() and probe()
-    if crm_mode().is_doubtful():
+    if circuit_breaker().state() is not None:
+        return circuit_breaker().claim_probe() and probe()
+    if crm_mode().needs_check():
         probe()
-        return paused().state() is None
+        return circuit_breaker().state() is None
     return True
 
 
@@ -158,11 +166,11 @@ def claim_probe(pause: Outage | None, *, is_idle: bool) -> bool:
         redis.RedisError: Redis can't be reached.
     """
     if pause is not None:
-        return paused().claim_probe()
-    return (is_idle and reach().claim_probe()) or crm_mode().claim_question()
+        return circuit_breaker().claim_probe()
+    return (is_idle and reachability().claim_probe()) or crm_mode().claim_check()
 
 
-def want_probe() -> None:
+def request_probe() -> None:
     """Have the next job make a probe.
 
     Raises:
@@ -171,7 +179,7 @@ def want_probe() -> None:
     client().set(f"{work_queue().prefix}probe_wanted", 1, px=60_000)
 
 
-def take_wanted_probe() -> bool:
+def claim_requested_probe() -> bool:
     """Whether this job shall make a probe.
 
     Raises:
@@ -188,14 +196,14 @@ def probe() -> bool:
         redis.RedisError: Redis can't be reached.
     """
     try:
-        ask_for_service()
+        check_service()
     except BitrixError as error:
         log.warning("probe failed", error=type(error).__name__, code=error.code)
         return False
     return True
 
 
-def ask_for_service() -> None:
+def check_service() -> None:
     """As `probe`.
 
     Raises:
@@ -204,23 +212,23 @@ def ask_for_service() -> None:
     """
     wait_for_token()
     try:
-        answers = session().call(_PROBE).answers
+        answers = portal_client().call(_PROBE).results
         if isinstance(answers["user"], BitrixError):
             raise answers["user"]
         modes.check(answers["mode"])
     except BitrixError as error:
         react(error)
         if not isinstance(error, PortalDown):
-            crm_mode().ask_later()
+            crm_mode().postpone_check()
         raise
-    crm_mode().learned()
-    paused().end()
+    crm_mode().record_answer()
+    circuit_breaker().close()
 
 
-def has_webhook() -> bool:
+def check_webhook() -> bool:
     """Whether there is a webhook that looks like one; where not, that is recorded."""
     try:
-        session()
+        portal_client()
     except BadConfiguration:
         return False
     return True

@@ -11,7 +11,7 @@ from leadline.runtime import secrets
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.settings import settings
-from leadline.workqueue.entry import Answered, Entry, Owed
+from leadline.workqueue.entry import Entry, Outcome, PendingEvent
 
 log = structlog.get_logger()
 
@@ -19,9 +19,9 @@ _lock = threading.Lock()
 _publisher: Publisher | None = None
 
 
-def send(answers: list[tuple[Entry, Owed]]) -> list[bool]:
+def send(answers: list[tuple[Entry, PendingEvent]]) -> list[bool]:
     """Publish the replies of answered events; for each whether the broker has confirmed it."""
-    messages = [message_of(entry, event) for entry, event in answers]
+    messages = [reply_message(entry, event) for entry, event in answers]
     confirmed = _publishing().publish(messages) if messages else []
     for (entry, event), is_sent in zip(answers, confirmed, strict=True):
         tell = log.info if is_sent else log.warning
@@ -30,14 +30,14 @@ def send(answers: list[tuple[Entry, Owed]]) -> list[bool]:
             event_id=event.event_id,
             user_id=entry.user_id,
             correlation_id=event.correlation_id,
-            status=_status(event.answered),
+            status=_status(event.outcome),
         )
     return confirmed
 
 
-def message_of(entry: Entry, event: Owed) -> Message:
+def reply_message(entry: Entry, event: PendingEvent) -> Message:
     """The reply to an answered event; what it means for the ledger's row travels in headers."""
-    answered = event.answered
+    answered = event.outcome
     if answered is None:
         raise ValueError("the event has no answer yet")
     reply: dict[str, Any] = {"status": _status(answered)}
@@ -50,8 +50,8 @@ def message_of(entry: Entry, event: Owed) -> Message:
     if event.version is not None:
         reply["version"] = event.version
     headers = attributes("leadline.reply", event.event_id, settings().source, None)
-    headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": answered.outcome}
-    if answered.is_passing:
+    headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": answered.status}
+    if answered.is_transient:
         headers[f"ce-{PASSING}"] = "true"
     if event.history:
         headers[f"ce-{HISTORY}"] = str(event.history)
@@ -63,8 +63,8 @@ def message_of(entry: Entry, event: Owed) -> Message:
     return Message(event.reply_queue, body, event.event_id, event.correlation_id, headers)
 
 
-def _status(answered: Answered | None) -> str:
-    return "error" if answered is None or answered.outcome == "failed" else "success"
+def _status(answered: Outcome | None) -> str:
+    return "error" if answered is None or answered.status == "failed" else "success"
 
 
 def _publishing() -> Publisher:

@@ -30,7 +30,7 @@ def refresh() -> None:
 
 def _replace() -> bool:
     """Whether the portal could be asked."""
-    found = read()
+    found = read_portal_stages()
     if found is None:
         return False
     stages.replace(found)
@@ -38,7 +38,7 @@ def _replace() -> bool:
     return True
 
 
-def read() -> list[str] | None:
+def read_portal_stages() -> list[str] | None:
     """Their ids in the portal's order; None where it is paused or can't be read now.
 
     A portal that serves nobody, or keeps no leads, is paused.
@@ -49,7 +49,7 @@ def read() -> list[str] | None:
     from leadline.sync import portal_session  # noqa: PLC0415
 
     try:
-        if portal_session.paused().state() is not None:
+        if portal_session.circuit_breaker().state() is not None:
             return None
         portal_session.wait_for_token()
         return _read()
@@ -62,9 +62,9 @@ def _read() -> list[str]:
     from leadline.bitrix24 import crm_mode, lead_answers, leads  # noqa: PLC0415 - see `read`
     from leadline.sync import portal_session  # noqa: PLC0415 - see `read`
 
-    questions = {"stages": leads.stages(), "mode": crm_mode.COMMAND}
+    questions = {"stages": leads.list_stages(), "mode": crm_mode.COMMAND}
     try:
-        answers = portal_session.session().call(questions).answers
+        answers = portal_session.portal_client().call(questions).results
         crm_mode.check(answers["mode"])
     except BitrixError as error:
         portal_session.react(error)
@@ -72,4 +72,4 @@ def _read() -> list[str]:
     # Its own error is that of one command, and no reason to stop calls.
     if isinstance(answers["stages"], BitrixError):
         raise answers["stages"]
-    return lead_answers.stage_ids(answers["stages"])
+    return lead_answers.parse_stage_ids(answers["stages"])

@@ -81,13 +81,13 @@ class Worker(SimpleWorker):
         """
 
 
-class GivenWebhook:
+class WebhookWatch:
     """Whether the secret is a webhook's address; its file may be replaced at any time."""
 
     def __init__(self) -> None:
         self._trouble: str | None = None
 
-    def is_usable(self) -> bool:
+    def check(self) -> bool:
         """Whether it is now; logs once why it is not, and once that it is again."""
         trouble = None
         try:
@@ -104,7 +104,7 @@ class GivenWebhook:
 
 
 def alarm(
-    worker: str, stop: threading.Event, pulse: Heartbeat, reported: Heartbeat, webhook: GivenWebhook
+    worker: str, stop: threading.Event, pulse: Heartbeat, reported: Heartbeat, webhook: WebhookWatch
 ) -> None:
     """Wake a job whenever a user is due and nobody will look at it, until told to stop.
 
@@ -115,14 +115,14 @@ def alarm(
     while not stop.is_set():
         pulse.beat()
         wait_s = ALARM_S
-        if not webhook.is_usable():
+        if not webhook.check():
             stop.wait(wait_s)
             continue
         try:
-            portal_session.presence().report(worker)
+            portal_session.worker_heartbeats().beat(worker)
             reported.beat()
-            work_queue().remembers_since_ms()
-            wait_s = min(wait_s, _look())
+            work_queue().redis_epoch_began_ms()
+            wait_s = min(wait_s, _wake_if_due())
             rq_jobs.trim_history()  # the last, as what it reads may be somebody else's
         except (QueueDown, redis.RedisError):
             logger.warning("alarm can't reach Redis")
@@ -131,18 +131,18 @@ def alarm(
         stop.wait(wait_s)
 
 
-def _look() -> float:
+def _wake_if_due() -> float:
     """Wake a job or a probe if one is needed; returns the seconds until the next look."""
-    depth, pause = work_queue().depth(), portal_session.paused().state()
+    depth, pause = work_queue().depth(), portal_session.circuit_breaker().state()
     metrics.DUE.set(depth.due)
-    metrics.tell_pause(pause)
-    metrics.tell_reach(portal_session.reach().state())
+    metrics.set_paused(pause)
+    metrics.set_unreachable(portal_session.reachability().state())
     next_in_s = ALARM_S if depth.next_in_s is None else depth.next_in_s
-    if not portal_session.has_webhook():
+    if not portal_session.check_webhook():
         return ALARM_S
     is_idle = not depth.due and not depth.leased and depth.next_in_s is None
     if portal_session.claim_probe(pause, is_idle=is_idle):
-        portal_session.want_probe()
+        portal_session.request_probe()
         rq_jobs.enqueue(at_front=True)
     if not depth.due or pause is not None:
         return next_in_s
@@ -160,7 +160,7 @@ def main() -> None:
         serve_probes(is_alive=pulse.is_recent, is_ready=reported.is_recent)
     # A name that no worker had before: RQ refuses one that it still believes alive.
     name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"
-    webhook = GivenWebhook()
+    webhook = WebhookWatch()
     _wait_for_webhook(webhook, pulse)
     _wait_for_redis(name, pulse)
     stop = threading.Event()
@@ -183,9 +183,9 @@ def main() -> None:
     logger.info("worker stopped")
 
 
-def _wait_for_webhook(webhook: GivenWebhook, pulse: Heartbeat) -> None:
+def _wait_for_webhook(webhook: WebhookWatch, pulse: Heartbeat) -> None:
     """A worker without one would only fail jobs."""
-    while not webhook.is_usable():
+    while not webhook.check():
         pulse.beat()
         time.sleep(1)
 
@@ -195,7 +195,7 @@ def _wait_for_redis(name: str, pulse: Heartbeat) -> None:
     while True:
         pulse.beat()
         try:
-            portal_session.presence().report(name)
+            portal_session.worker_heartbeats().beat(name)
         except redis.RedisError:
             logger.warning("waiting for Redis")
             time.sleep(1)

@@ -13,18 +13,18 @@ import structlog
 
 from leadline.errors import PortalDown
 from leadline.workqueue.lua_scripts import script
-from leadline.workqueue.outage import Outage, OutageRecord, read
+from leadline.workqueue.outage import Outage, OutageRecord, parse
 
 log = structlog.get_logger()
 
 
-class Pause:
+class CircuitBreaker:
     """The portal's pause, shared by all workers through Redis."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._key, self._resumed = f"{prefix}paused", f"{prefix}resumed"
         self._record = OutageRecord(client, self._key)
-        self._look = script(client, "restore_hold", "look_pause")
+        self._look = script(client, "restore_hold", "read_pause")
         self._hold = script(client, "hold")
         self._release = script(client, "release")
         self._restore = script(client, "restore_hold", "restore")
@@ -41,11 +41,11 @@ class Pause:
         with self._lock:  # or what was seen first could replace what was seen last
             seen = [_seconds(self._seen.since), self._seen.reason] if self._seen else ["", ""]
             now_ms, found = self._look(keys=[self._key, self._resumed], args=seen)
-            state = read(found, now_ms)
+            state = parse(found, now_ms)
             self._seen = state if state and state.is_held else None
         return state
 
-    def begin(self, error: PortalDown) -> None:
+    def open(self, error: PortalDown) -> None:
         """Pause, or go on pausing for the newest reason."""
         if self._record.record(error.code, error.detail):
             log.error("portal paused", reason=error.detail, code=error.code)
@@ -56,7 +56,7 @@ class Pause:
         log.warning("calls paused by an operator")
         return since
 
-    def restore(self, since: float, reason: str) -> None:
+    def restore_hold(self, since: float, reason: str) -> None:
         """Hold as an operator has said before, unless one has resumed since."""
         if self._restore(keys=[self._key, self._resumed], args=[_seconds(since), reason]):
             log.warning("Redis has forgotten that an operator paused calls: paused again")
@@ -72,7 +72,7 @@ class Pause:
         """True for the one worker that may make the probe that is due."""
         return self._record.claim_probe()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """The portal serves us; a pause that an operator holds goes on."""
         paused_for_s = self._record.clear()
         if paused_for_s is not None:

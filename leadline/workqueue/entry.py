@@ -1,118 +1,140 @@
-"""What is owed to Bitrix24 for one user, as the work queue keeps it."""
+"""A user's entry in the work queue: its pending events, desired state and what was last applied.
+
+Redis keeps the field names of earlier releases; only this module maps them to ours.
+"""
 
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import orjson
 
-from leadline.bitrix24.leads import Agreed, State
+from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import BitrixError
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import Journey
 
-Outcome = Literal["synced", "superseded", "failed"]
-#: Fields of an entry to write; an empty text deletes one.
+OutcomeStatus = Literal["synced", "superseded", "failed"]
+#: Fields of an entry to write, by their names in Redis; an empty text deletes one.
 Fields = dict[str, str | bytes | int]
 
 
 class UnreadableEntry(Exception):
-    """An entry of the work queue that can't be read; its text names the kind of mistake only."""
+    """An entry that can't be parsed; the text names only the kind of error."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """An event's end, kept until its reply is confirmed."""
+class Outcome:
+    """The final result of an event, kept until its reply is confirmed."""
 
-    outcome: Outcome
+    status: OutcomeStatus
     attempts: int
     lead_id: int | None = None
     reason: str | None = None
-    #: Whether a later try could succeed without anybody's help.
-    is_passing: bool = False
-    #: The lease under which it was applied.
+    #: A later retry could succeed without an operator.
+    is_transient: bool = False
+    #: Fencing token of the lease under which the event was applied.
     fence: str | None = None
+
+    def as_stored(self) -> dict[str, Any]:
+        """The outcome by the names that Redis has for its parts."""
+        return {
+            "outcome": self.status,
+            "attempts": self.attempts,
+            "lead_id": self.lead_id,
+            "reason": self.reason,
+            "is_passing": self.is_transient,
+            "fence": self.fence,
+        }
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
-    """An event that waits for its reply."""
+class PendingEvent:
+    """An event whose reply is not sent yet."""
 
     event_id: str
     action: str
-    #: The user as the message had it, for the reply.
+    #: The user as in the message, for the reply.
     user: dict[str, Any]
     reply_queue: str
-    #: As the message had it; one with only the public keys has none.
+    #: As in the message; None where it carries only the public keys.
     version: int | None
     correlation_id: str
     traceparent: str
     attempts: int = 0
-    answered: Answered | None = None
+    outcome: Outcome | None = None
     journey: Journey = field(default_factory=Journey)
-    #: Its place in the user's sequence; the work queue gives it.
-    order: int = 0
-    #: The history of the sender's database, in which `version` counts; its reply names it.
+    #: Sequence number among the user's events, assigned by the work queue.
+    seq: int = 0
+    #: History of the sender's database in which `version` counts; the reply names it.
     history: int | None = None
 
     def dumps(self) -> bytes:
-        """The event as the work queue stores it, without its place."""
-        return orjson.dumps({name: getattr(self, name) for name in _STORED})
+        """The event as stored, without its sequence number."""
+        stored = {name: getattr(self, name) for name in _STORED_AS_NAMED}
+        return orjson.dumps(stored | {"answered": self.outcome and self.outcome.as_stored()})
 
     def stored(self) -> bytes:
-        """The event with its place."""
-        return b"%d %s" % (self.order, self.dumps())
+        """The event as stored, after its sequence number."""
+        return b"%d %s" % (self.seq, self.dumps())
 
     @classmethod
-    def loads(cls, stored: bytes) -> "Owed":
-        """An event out of the work queue."""
-        order, _, text = stored.partition(b" ")
+    def loads(cls, stored: bytes) -> "PendingEvent":
+        """Parse what `stored` returned."""
+        seq, _, text = stored.partition(b" ")
         content = orjson.loads(text)
-        answered, way = content.pop("answered"), content.pop("journey", {})
+        outcome, journey = content.pop("answered"), content.pop("journey", {})
         return cls(
             **content,
-            answered=Answered(**answered) if answered else None,
-            journey=attempt_log.read(way),
-            order=int(order),
+            outcome=_outcome(**outcome) if outcome else None,
+            journey=attempt_log.read(journey),
+            seq=int(seq),
         )
 
     @property
     def attempts_made(self) -> int:
-        """Attempts so far, the last one among them."""
-        return self.answered.attempts if self.answered else self.attempts
+        """Attempts so far, the last one included."""
+        return self.outcome.attempts if self.outcome else self.attempts
 
-    def after_attempt(self) -> "Owed":
-        """The event with one attempt more."""
+    def after_attempt(self) -> "PendingEvent":
+        """The event with one more attempt counted."""
         return replace(self, attempts=self.attempts + 1)
 
 
-_STORED = tuple(one.name for one in fields(Owed) if one.name != "order")
+_STORED_AS_NAMED = tuple(
+    one.name for one in fields(PendingEvent) if one.name not in {"seq", "outcome"}
+)
+
+
+def _outcome(outcome: OutcomeStatus, *, is_passing: bool = False, **same: Any) -> Outcome:
+    """Parse what `Outcome.as_stored` returned."""
+    return Outcome(outcome, **same, is_transient=is_passing)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """An event on its way into the work queue."""
+class EnqueueRequest:
+    """An event to put into the work queue."""
 
     user_id: int
-    event: Owed
-    #: The user's whole state as JSON; empty where the message has none that could be applied.
+    event: PendingEvent
+    #: The desired state as JSON; empty where the message has none that could be applied.
     state: bytes
-    #: Whether the stage is to be written; None: it is if the stage differs from the one before.
+    #: Whether to write the stage; None: only if it differs from the previous desired stage.
     touches_stage: bool | None
-    #: Nobody can have served this event before.
+    #: First delivery: the event can't have been applied before.
     is_first: bool
-    #: When the write was accepted, in unix ms; None where the message does not say.
+    #: When the write was accepted, in unix ms; None if the message doesn't say.
     occurred_at_ms: int | None
-    #: The lead's id as the sender knows it.
+    #: The lead id that the sender claims.
     lead_id: int | None
-    #: Somebody doubts that the lead still is what both sides agreed on.
-    wants_look: bool = False
+    #: The sender wants the lead read before last applied is trusted.
+    is_lookup_requested: bool = False
     #: The earlier write that set the stage, where its own message may have been lost.
     stage_version: int | None = None
-    #: When it was sent, in unix ms, by a sender that will send it again; else None.
+    #: When a sender that retries published it, in unix ms; None for any other sender.
     sent_at_ms: int | None = None
-    #: What the leads of the sender's installation bear; None: it does not say.
+    #: ORIGINATOR_ID of the leads of the sender's installation; None if it doesn't say.
     originator: str | None = None
-    #: The version that set the stage in the sender's database; None: it does not say.
+    #: The version that set the stage in the sender's database; None if it doesn't say.
     stage_set: int | None = None
 
 
@@ -121,58 +143,58 @@ class Entry:
     """A leased user."""
 
     user_id: int
-    #: Counts the leases; what an earlier lessee writes is refused.
+    #: Grows with each lease; writes under an earlier token are rejected.
     fence: str
-    #: Newest state that any message carried, and its place in the user's sequence.
-    state: State | None
-    order: int
-    #: Place of the newest message that touched the stage.
-    stage_order: int
-    #: The lead as it was last applied, and the places of what had been applied then. A hint only
-    #: while the entry is doubtful.
-    agreed: Agreed | None
-    agreed_order: int
-    agreed_stage_order: int
-    #: A lead id that a message named, not seen by us yet.
-    hint: int | None
-    #: The lead may differ from what was last applied, or exist unknown to us: look it up first.
-    is_doubtful: bool
-    #: Until then (ms of Redis' clock) a lost create may still be running on the portal.
+    #: The newest state that any message carried, and its sequence number.
+    state: DesiredState | None
+    desired_seq: int
+    #: Sequence number of the newest message that touched the stage.
+    desired_stage_seq: int
+    #: The lead as last applied, and the sequence numbers applied then. Only a hint while
+    #: `needs_lookup`.
+    last_applied: LastApplied | None
+    applied_seq: int
+    applied_stage_seq: int
+    #: A lead id that a message named and we have not verified.
+    claimed_lead_id: int | None
+    #: The lead may differ from last applied, or exist unknown to us: look it up first.
+    needs_lookup: bool
+    #: Until then (unix ms by Redis' clock) a lost create may still run on the portal.
     wait_until_ms: int
-    events: tuple[Owed, ...]
-    #: Place of the newest message that wants the lead to be looked at, and of the newest such one
-    #: for which that was done.
-    look_order: int = 0
-    looked_order: int = 0
-    #: Redis' epoch in which it was leased.
-    epoch: str = ""
-    #: What leads of this user bear; "": the setting decides.
+    events: tuple[PendingEvent, ...]
+    #: Sequence number of the newest message that requested a lookup, and of the newest such
+    #: message for which one was done.
+    lookup_requested_seq: int = 0
+    lookup_done_seq: int = 0
+    #: The Redis epoch in which the user was leased.
+    redis_epoch: str = ""
+    #: ORIGINATOR_ID of this user's lead; "": the setting decides.
     originator: str = ""
-    #: How often in a row its lead had vanished when it was to be updated.
-    vanished: int = 0
-    #: Its leads, or those of users looked up with it, fill a page: it is looked up alone.
+    #: How many times in a row an update found the lead gone.
+    times_vanished: int = 0
+    #: A shared lookup was inconclusive (its page was full): look this user up alone.
     is_alone: bool = False
-    #: The lead was found by its id and bears no origin yet.
+    #: The lead was found by its id and has no origin yet.
     lacks_origin: bool = False
 
     @property
-    def wants_look(self) -> bool:
-        """What was agreed on may not hold any more."""
-        return self.look_order > self.looked_order
+    def is_lookup_requested(self) -> bool:
+        """Whether a message requested a lookup that is not done yet."""
+        return self.lookup_requested_seq > self.lookup_done_seq
 
     @property
-    def known_id(self) -> int | None:
-        """The lead's id as far as anybody knows it."""
-        return self.agreed.lead_id if self.agreed else self.hint
+    def known_lead_id(self) -> int | None:
+        """The lead id last applied, else the one that a message claimed."""
+        return self.last_applied.lead_id if self.last_applied else self.claimed_lead_id
 
     @classmethod
     def loads(
         cls, user: bytes, content: dict[bytes, bytes], events: list[bytes], epoch: bytes = b""
     ) -> "Entry":
-        """An entry out of the work queue, leased in this epoch of Redis.
+        """Parse an entry that was leased in this Redis epoch.
 
         Raises:
-            UnreadableEntry: it is none that we could have written.
+            UnreadableEntry: we can't have written it.
         """
         try:
             return cls._loads(user, content, events, epoch)
@@ -187,48 +209,48 @@ class Entry:
         def number(name: bytes) -> int:
             return int(content.get(name, b"0"))
 
-        state, agreed = content.get(b"state"), content.get(b"agreed")
+        state, last_applied = content.get(b"state"), content.get(b"agreed")
         return cls(
             user_id=int(user),
             fence=content[b"fence"].decode(),
-            state=State(**orjson.loads(state)) if state else None,
-            order=number(b"order"),
-            stage_order=number(b"stage_order"),
-            agreed=Agreed(**orjson.loads(agreed)) if agreed else None,
-            agreed_order=number(b"agreed_order"),
-            agreed_stage_order=number(b"agreed_stage_order"),
-            hint=number(b"hint") or None,
-            is_doubtful=b"doubt" in content,
+            state=DesiredState(**orjson.loads(state)) if state else None,
+            desired_seq=number(b"order"),
+            desired_stage_seq=number(b"stage_order"),
+            last_applied=LastApplied(**orjson.loads(last_applied)) if last_applied else None,
+            applied_seq=number(b"agreed_order"),
+            applied_stage_seq=number(b"agreed_stage_order"),
+            claimed_lead_id=number(b"hint") or None,
+            needs_lookup=b"doubt" in content,
             wait_until_ms=number(b"wait_until"),
-            look_order=number(b"look_order"),
-            looked_order=number(b"looked_order"),
-            epoch=epoch.decode(),
+            lookup_requested_seq=number(b"look_order"),
+            lookup_done_seq=number(b"looked_order"),
+            redis_epoch=epoch.decode(),
             originator=content.get(b"originator", b"").decode(),
-            vanished=number(b"vanished"),
+            times_vanished=number(b"vanished"),
             is_alone=b"alone" in content,
             lacks_origin=b"lacks_origin" in content,
-            events=tuple(sorted(map(Owed.loads, events), key=lambda event: -event.order)),
+            events=tuple(sorted(map(PendingEvent.loads, events), key=lambda event: -event.seq)),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What is written down of a leased user."""
+    """What to write for a leased user after a call."""
 
     entry: Entry
     fields: Fields = field(default_factory=dict)
-    #: Events as they are now.
-    events: tuple[Owed, ...] = ()
-    #: When the user is due again if anything is left to do.
+    #: The events as they are now.
+    events: tuple[PendingEvent, ...] = ()
+    #: Delay until the user is due again, if events are left.
     delay_ms: int = 0
     #: Why the call failed, if it did.
     error: BitrixError | None = None
 
     def noted(self, now_ms: int, error: str | None = None) -> "Settlement":
-        """With the attempt that an event has just had, in that event's journey."""
+        """With the attempt just made added to the journeys of the events that had one."""
         before = {event.event_id: event.attempts_made for event in self.entry.events}
         events = tuple(
-            replace(event, journey=event.journey.tried(now_ms, None if event.answered else error))
+            replace(event, journey=event.journey.tried(now_ms, None if event.outcome else error))
             if event.attempts_made > before.get(event.event_id, 0)
             else event
             for event in self.events

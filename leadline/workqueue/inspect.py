@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import redis
 
 from leadline.runtime.redis import reachable
-from leadline.workqueue.entry import Owed
+from leadline.workqueue.entry import PendingEvent
 from leadline.workqueue.keys import prefix
 from leadline.workqueue.lua_scripts import script
 
@@ -37,7 +37,7 @@ class QueueView:
         self._due = f"{self.prefix}due"
         self._leases = f"{self.prefix}leases"
         self._recent = f"{self.prefix}recent"
-        self._depth = script(connection, "comers", "depth")
+        self._depth = script(connection, "wakeups", "depth")
 
     def depth(self) -> Depth:
         """How many users are due now, and how many are leased.
@@ -51,7 +51,7 @@ class QueueView:
             )
         return Depth(due, leased, None if next_ms < 0 else next_ms / 1000, bool(is_busy))
 
-    def look(self, user_id: int) -> tuple[list[Owed], int | None]:
+    def pending_events(self, user_id: int) -> tuple[list[PendingEvent], int | None]:
         """A user's events that are still to be answered, and when (unix ms) they are served next.
 
         Raises:
@@ -61,9 +61,11 @@ class QueueView:
             pipe.hvals(self._entry_keys(user_id)[1])
             pipe.zscore(self._due, str(user_id))
             events, due_ms = pipe.execute()
-        return [Owed.loads(event) for event in events], None if due_ms is None else int(due_ms)
+        return [PendingEvent.loads(event) for event in events], None if due_ms is None else int(
+            due_ms
+        )
 
-    def holds(self, events: Sequence[tuple[int, str]]) -> list[bool]:
+    def are_pending(self, events: Sequence[tuple[int, str]]) -> list[bool]:
         """Which of these (user, event) will be answered without being put again.
 
         Raises:

@@ -51,7 +51,7 @@ class OutageRecord:
         self._begin = script(client, "outage_begin")
         self._claim = script(client, "outage_claim")
         self._end = script(client, "outage_end")
-        self._look = script(client, "look_outage")
+        self._look = script(client, "read_outage")
 
     def state(self) -> Outage | None:
         """The outage that lasts, None where there is none.
@@ -60,7 +60,7 @@ class OutageRecord:
             redis.RedisError: Redis can't be reached.
         """
         now_ms, found = self._look(keys=[self._key])
-        return read(found, now_ms)
+        return parse(found, now_ms)
 
     def claim_probe(self) -> bool:
         """True for the one worker that may make the probe that is due."""
@@ -76,7 +76,7 @@ class OutageRecord:
         return None if lasted_ms < 0 else lasted_ms / 1000
 
 
-def read(found: Sequence[bytes], now_ms: int) -> Outage | None:
+def parse(found: Sequence[bytes], now_ms: int) -> Outage | None:
     """An outage as Redis has it: names and texts in turn."""
     if not found:
         return None

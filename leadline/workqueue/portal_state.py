@@ -9,10 +9,10 @@ from leadline.bitrix24.crm_mode import CrmMode
 from leadline.bitrix24.token_bucket import TokenBucket
 from leadline.runtime.redis import client
 from leadline.settings import settings
-from leadline.workqueue.circuit_breaker import Pause
+from leadline.workqueue.circuit_breaker import CircuitBreaker
 from leadline.workqueue.queue import work_queue
-from leadline.workqueue.reachability import Reach
-from leadline.workqueue.worker_heartbeats import Presence
+from leadline.workqueue.reachability import Reachability
+from leadline.workqueue.worker_heartbeats import WorkerHeartbeats
 
 
 @cache
@@ -27,21 +27,21 @@ def token_bucket() -> TokenBucket:
 
 
 @cache
-def presence() -> Presence:
+def worker_heartbeats() -> WorkerHeartbeats:
     """The portal's workers."""
-    return Presence(client(), work_queue().prefix)
+    return WorkerHeartbeats(client(), work_queue().prefix)
 
 
 @cache
-def paused() -> Pause:
+def circuit_breaker() -> CircuitBreaker:
     """The portal's pause."""
-    return Pause(client(), work_queue().prefix)
+    return CircuitBreaker(client(), work_queue().prefix)
 
 
 @cache
-def reach() -> Reach:
+def reachability() -> Reachability:
     """Whether the portal can be reached."""
-    return Reach(client(), work_queue().prefix)
+    return Reachability(client(), work_queue().prefix)
 
 
 @cache

@@ -18,10 +18,10 @@ from leadline.runtime import clock
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
-from leadline.workqueue.entry import Arrival, Entry, Settlement, UnreadableEntry
+from leadline.workqueue.entry import EnqueueRequest, Entry, Settlement, UnreadableEntry
 from leadline.workqueue.inspect import RECENT_MS, QueueView
 from leadline.workqueue.lua_scripts import script
-from leadline.workqueue.wakeups import Comers
+from leadline.workqueue.wakeups import Wakeups
 
 log = structlog.get_logger()
 
@@ -34,11 +34,11 @@ UNREADABLE = metrics.Counter(
 LEASE_MARGIN_S = CALL_MARGIN_S + 10
 #: Who leased longer ago than this (frozen, or waiting for Redis) does not send any more.
 SEND_WITHIN_S = 5.0
-IDLE_S = 30 * 24 * 3600
+IDLE_TTL_S = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Leased:
+class LeasedBatch:
     """What a worker got."""
 
     entries: list[Entry]
@@ -62,20 +62,20 @@ class WorkQueue(QueueView):
         self.call_ms = int((request_limit_s + CALL_MARGIN_S) * 1000)
         self.lease_ms = int((request_limit_s + LEASE_MARGIN_S) * 1000)
         self._memory = f"{self.prefix}memory"
-        self.comers = Comers(connection, self.prefix)
-        self._put = script(connection, "entry", "comers", "put")
-        self._lease = script(connection, "entry", "comers", "lease")
+        self.wakeups = Wakeups(connection, self.prefix)
+        self._put = script(connection, "entry", "wakeups", "put")
+        self._lease = script(connection, "entry", "wakeups", "lease")
         self._settle = script(connection, "settle")
-        self._remember = script(connection, "remember")
-        self._first = script(connection, "first")
+        self._remember = script(connection, "read_epoch")
+        self._first = script(connection, "begin_first_epoch")
         self._set_aside = script(connection, "entry", "set_aside")
 
-    def put(self, arrival: Arrival) -> int | None:
+    def put(self, request: EnqueueRequest) -> int | None:
         """Put an event into its user's entry; as `put_all`."""
-        (comers,) = self.put_all([arrival])
-        return comers
+        (wakeups,) = self.put_all([request])
+        return wakeups
 
-    def put_all(self, arrivals: Sequence[Arrival]) -> list[int | None]:
+    def put_all(self, requests: Sequence[EnqueueRequest]) -> list[int | None]:
         """Put events into their users' entries; returns for each how many will look at it in time.
 
         0: the caller must enqueue a job, nobody else is told so. None: it was sent before Redis
@@ -85,16 +85,16 @@ class WorkQueue(QueueView):
         Raises:
             QueueDown: Redis can't be reached; nothing was put, or nobody can say.
         """
-        keys = [self._due, self._leases, self._memory, *self.comers.keys]
-        args: list[Any] = [self.comers.called_ms, self.call_ms]
-        for arrival in arrivals:
-            keys += self._entry_keys(arrival.user_id)
-            args += _put_args(arrival)
+        keys = [self._due, self._leases, self._memory, *self.wakeups.keys]
+        args: list[Any] = [self.wakeups.wakeup_ms, self.call_ms]
+        for request in requests:
+            keys += self._entry_keys(request.user_id)
+            args += _put_args(request)
         with reachable():
-            comers: list[int] = self._put(keys=keys, args=args)
-        return [None if each < 0 else each for each in comers]
+            wakeups: list[int] = self._put(keys=keys, args=args)
+        return [None if each < 0 else each for each in wakeups]
 
-    def lease(self, limit: int) -> Leased:
+    def lease(self, limit: int) -> LeasedBatch:
         """Lease up to `limit` due users, the longest waiting first.
 
         Raises:
@@ -114,7 +114,7 @@ class WorkQueue(QueueView):
                 self.set_aside(int(user), str(error))
             else:
                 entries.append(read)
-        return Leased(entries, expired, still_due, now_ms, send_until)
+        return LeasedBatch(entries, expired, still_due, now_ms, send_until)
 
     def set_aside(self, user_id: int, reason: str) -> None:
         """Keep an entry that can't be read as `unreadable:<user>`; its sender repeats its events.
@@ -131,7 +131,7 @@ class WorkQueue(QueueView):
         UNREADABLE.inc()
         log.error("entry unreadable, set aside", user_id=user_id, reason=reason, key=kept)
 
-    def remembers_since_ms(self) -> int:
+    def redis_epoch_began_ms(self) -> int:
         """Since when Redis remembers everything; asked often, for an empty one begins then.
 
         Raises:
@@ -152,7 +152,7 @@ class WorkQueue(QueueView):
         with reachable():
             return bool(self._first(keys=[self._memory]))
 
-    def write_down(self, settlements: Iterable[Settlement]) -> list[bool]:
+    def save(self, settlements: Iterable[Settlement]) -> list[bool]:
         """Write what became of leased users and keep the leases; False where a lease was lost.
 
         Raises:
@@ -172,7 +172,7 @@ class WorkQueue(QueueView):
 
     def _settle_all(self, settlements: Iterable[Settlement], *, release: bool) -> list[bool]:
         keys = [self._due, self._leases]
-        args: list[Any] = [IDLE_S]
+        args: list[Any] = [IDLE_TTL_S]
         for one in settlements:
             keys += self._entry_keys(one.entry.user_id)
             args += _settle_args(one, release=release)
@@ -186,25 +186,25 @@ def work_queue() -> WorkQueue:
     return WorkQueue(client(), settings().portal, request_limit_s=settings().request_limit_s)
 
 
-def _put_args(arrival: Arrival) -> list[Any]:
-    event = arrival.event
-    touches = {True: "1", False: "0", None: "?"}[arrival.touches_stage]
+def _put_args(request: EnqueueRequest) -> list[Any]:
+    event = request.event
+    touches = {True: "1", False: "0", None: "?"}[request.touches_stage]
     return [
-        arrival.user_id,
+        request.user_id,
         event.event_id,
         event.dumps(),
-        arrival.state,
+        request.state,
         event.version or "",
         touches,
-        "1" if arrival.is_first else "0",
-        arrival.occurred_at_ms or "",
-        arrival.lead_id or "",
-        "1" if arrival.wants_look else "0",
-        arrival.stage_version or "",
-        arrival.sent_at_ms or "",
+        "1" if request.is_first else "0",
+        request.occurred_at_ms or "",
+        request.lead_id or "",
+        "1" if request.is_lookup_requested else "0",
+        request.stage_version or "",
+        request.sent_at_ms or "",
         event.history or "",
-        arrival.originator or "",
-        arrival.stage_set or "",
+        request.originator or "",
+        request.stage_set or "",
     ]
 
 
@@ -214,7 +214,7 @@ def _settle_args(one: Settlement, *, release: bool) -> list[Any]:
     for name, text in one.fields.items():
         args += [name, text]
     for event in one.events:
-        args += [event.event_id, "" if release and event.answered else event.stored()]
+        args += [event.event_id, "" if release and event.outcome else event.stored()]
     return args
 
 

@@ -19,10 +19,10 @@ NO_ANSWER = "no answer"
 SERVER_ERRORS = "server errors"
 KINDS = (CONFIGURATION, NO_CONNECTION, NO_ANSWER, SERVER_ERRORS)
 #: Answers get lost; only when none came for so long the portal counts as unreachable.
-PATIENCE_S = 5.0
+GRACE_S = 5.0
 
 
-class Reach:
+class Reachability:
     """What the last request of any worker says."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
@@ -35,19 +35,19 @@ class Reach:
             redis.RedisError: Redis can't be reached.
         """
         found = self._record.state()
-        return found if found and found.lasts_s >= PATIENCE_S else None
+        return found if found and found.lasts_s >= GRACE_S else None
 
-    def failed(self, error: BitrixError | BadConfiguration) -> None:
+    def record_failure(self, error: BitrixError | BadConfiguration) -> None:
         """A request could not be made, or got no answer that Bitrix24 itself would give."""
         kind = _kind(error)
         if self._record.record(kind, error.detail):
             # Its text may be the portal's, which may quote a person.
             log.warning("no answer from Bitrix24", kind=kind, error=type(error).__name__)
 
-    def answered(self) -> None:
+    def record_answer(self) -> None:
         """A request was answered, whatever the answer was."""
         lasted_s = self._record.clear()
-        if lasted_s is not None and lasted_s >= PATIENCE_S:
+        if lasted_s is not None and lasted_s >= GRACE_S:
             log.info("Bitrix24 answers again", unreachable_for_s=round(lasted_s))
 
     def claim_probe(self) -> bool:

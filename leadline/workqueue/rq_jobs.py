@@ -27,7 +27,7 @@ _WEEK_S = 7 * 24 * 3600
 
 
 @cache
-def jobs() -> Queue:
+def rq_queue() -> Queue:
     """RQ's queue; JSON, since a pickle would run code of anyone who can write to Redis."""
     return Queue(JOBS, connection=client(), serializer=JSONSerializer, job_class=CallJob)
 
@@ -39,7 +39,7 @@ def enqueue(*, at_front: bool = False) -> str:
         QueueDown: Redis can't be reached.
     """
     with reachable():
-        made = jobs().enqueue(
+        made = rq_queue().enqueue(
             EARLIER_JOB,
             kwargs={"portal": settings().portal},
             at_front=at_front,
@@ -56,7 +56,7 @@ def wake() -> None:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    if work_queue().comers.needs_job():
+    if work_queue().wakeups.claim_wakeup():
         enqueue()
 
 
@@ -65,8 +65,8 @@ def trim_history() -> None:
     if not client().set(f"{work_queue().prefix}trimmed", 1, nx=True, px=TRIM_EVERY_MS):
         return
     for registry, keep in (
-        (FinishedJobRegistry(queue=jobs()), KEEP_FINISHED),
-        (FailedJobRegistry(queue=jobs()), KEEP_FAILED),
+        (FinishedJobRegistry(queue=rq_queue()), KEEP_FINISHED),
+        (FailedJobRegistry(queue=rq_queue()), KEEP_FAILED),
     ):
         ids = registry.get_job_ids()
         for job_id in ids[: max(0, len(ids) - keep)]:

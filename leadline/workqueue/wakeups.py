@@ -11,34 +11,34 @@ from leadline.runtime.redis import reachable
 from leadline.workqueue.lua_scripts import script
 
 #: After a job that was lost the next one is enqueued within this time and the alarm's second.
-CALLED_MS = 1000
+WAKEUP_MS = 1000
 
 
-class Comers:
+class Wakeups:
     """Of one portal's workers."""
 
     def __init__(self, connection: redis.Redis, prefix: str) -> None:
         self._gatherer, called = f"{prefix}gatherer", f"{prefix}called"
         self._waiting = [f"{prefix}due", f"{prefix}leases"]
         #: How long a caller that enqueues a job counts as coming.
-        self.called_ms = CALLED_MS
+        self.wakeup_ms = WAKEUP_MS
         #: What says whether anybody comes.
         self.keys = [self._gatherer, called]
-        self._wake = script(connection, "comers", "wake")
-        self._claim = script(connection, "comers", "claim")
-        self._stay = script(connection, "comers", "stay")
-        self._leave = script(connection, "comers", "leave")
+        self._wake = script(connection, "wakeups", "claim_wakeup")
+        self._claim = script(connection, "wakeups", "claim_leadership")
+        self._stay = script(connection, "wakeups", "extend_leadership")
+        self._leave = script(connection, "wakeups", "resign_leadership")
 
-    def needs_job(self) -> bool:
+    def claim_wakeup(self) -> bool:
         """Whether users are due and nobody comes: the caller must enqueue a job.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
         with reachable():
-            return bool(self._wake(keys=[*self._waiting, *self.keys], args=[self.called_ms]))
+            return bool(self._wake(keys=[*self._waiting, *self.keys], args=[self.wakeup_ms]))
 
-    def claim(self, name: str, for_ms: int) -> bool:
+    def claim_leadership(self, name: str, for_ms: int) -> bool:
         """Become the one who gathers a batch; False where another one does, or nobody is due.
 
         Until `leave`, or as long as `for_ms`, nobody is told to enqueue a job.
@@ -49,7 +49,7 @@ class Comers:
         with reachable():
             return bool(self._claim(keys=[*self._waiting, *self.keys], args=[name, for_ms]))
 
-    def stay(self, name: str, for_ms: int) -> None:
+    def extend_leadership(self, name: str, for_ms: int) -> None:
         """Gather for `for_ms` from now on.
 
         Raises:
@@ -58,7 +58,7 @@ class Comers:
         with reachable():
             self._stay(keys=[self._gatherer], args=[name, for_ms])
 
-    def leave(self, name: str) -> None:
+    def resign_leadership(self, name: str) -> None:
         """Gather no more; who was put since the lease still waits, see `needs_job`.
 
         Raises:

@@ -11,14 +11,14 @@ import redis
 FORGET_AFTER_S = 3600
 
 
-class Presence:
+class WorkerHeartbeats:
     """The workers of one portal, with the time when each was last seen."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis = client
         self._key = f"{prefix}workers"
 
-    def report(self, worker: str) -> None:
+    def beat(self, worker: str) -> None:
         """Say that this worker lives."""
         now = time.time()
         with self._redis.pipeline(transaction=False) as pipe:

@@ -12,11 +12,11 @@ from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.rabbitmq.connection import parameters
 from leadline.runtime.redis import connect
 from leadline.settings import settings
-from leadline.workqueue.circuit_breaker import Pause
+from leadline.workqueue.circuit_breaker import CircuitBreaker
 from leadline.workqueue.keys import prefix
 from leadline.workqueue.outage import Outage
-from leadline.workqueue.reachability import KINDS, NO_ANSWER, Reach
-from leadline.workqueue.worker_heartbeats import Presence
+from leadline.workqueue.reachability import KINDS, NO_ANSWER, Reachability
+from leadline.workqueue.worker_heartbeats import WorkerHeartbeats
 from local.gateway.config import Relay
 
 #: For everything a check does together.
@@ -67,7 +67,7 @@ def redis_works(url: str) -> None:
 def a_worker_works(url: str) -> None:
     """At least one worker has reported lately."""
     with _redis(url) as client:
-        silence_s = Presence(client, prefix(settings().portal)).silence_s()
+        silence_s = WorkerHeartbeats(client, prefix(settings().portal)).silence_s()
     if silence_s is None:
         raise Ailing("no worker has reported")
     if silence_s > _WORKER_SILENCE_S:
@@ -78,7 +78,7 @@ def portal_serves(url: str) -> None:
     """Calls are made, and get answers. Why not is public, so it quotes nothing that came in."""
     key = prefix(settings().portal)
     with _redis(url) as client:
-        pause, unreachable = Pause(client, key).state(), Reach(client, key).state()
+        pause, unreachable = CircuitBreaker(client, key).state(), Reachability(client, key).state()
     if pause is not None:
         raise Ailing(f"paused for {pause.lasts_s:.0f} s: {_why(pause)}")
     if unreachable is not None:

@@ -15,7 +15,7 @@ import requests
 import structlog
 
 from leadline.bitrix24 import leads
-from leadline.bitrix24.client import Batch, Portal
+from leadline.bitrix24.client import BatchResponse, PortalClient
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.operating_budget import PROBE
 from leadline.errors import BitrixError
@@ -24,7 +24,7 @@ from leadline.settings import settings
 from leadline.sync import job, portal_session
 from leadline.sync.decide import Write, plan
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.entry import Arrival, Owed
+from leadline.workqueue.entry import EnqueueRequest, PendingEvent
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Control
 from tests.servers import eventually
@@ -67,7 +67,7 @@ def workers() -> Iterator[Callable[[int], None]]:
 def put(user_id: int, version: int = 1, *, first: bool = True, **state: str) -> int | None:
     whole = {"full_name": f"User {user_id}", "phone": f"+7700{user_id:07}", "stage": "NEW", **state}
     event_id = f"{user_id}-{version}"
-    owed = Owed(
+    pending = PendingEvent(
         event_id=event_id,
         action="create_card" if version == 1 else "update_card",
         user={"id": user_id, **whole},
@@ -77,9 +77,9 @@ def put(user_id: int, version: int = 1, *, first: bool = True, **state: str) -> 
         traceparent="t",
     )
     return work_queue().put(
-        Arrival(
+        EnqueueRequest(
             user_id=user_id,
-            event=owed,
+            event=pending,
             state=orjson.dumps(whole),
             touches_stage=version == 1,
             is_first=first,
@@ -158,18 +158,20 @@ def test_a_job_calls_the_next_one_before_it_is_busy_itself(
 ) -> None:
     enqueued: list[str] = []
     before_each_call = []
-    call = Portal.call
+    call = PortalClient.call
 
     def enqueue() -> str:
         enqueued.append("job")
         return "job"
 
-    def observed(portal: Portal, commands: Mapping[str, Command], **more: Any) -> Batch:
+    def observed(
+        portal: PortalClient, commands: Mapping[str, Command], **more: Any
+    ) -> BatchResponse:
         before_each_call.append(len(enqueued))
         return call(portal, commands, **more)
 
     monkeypatch.setattr(rq_jobs, "enqueue", enqueue)
-    monkeypatch.setattr(Portal, "call", observed)
+    monkeypatch.setattr(PortalClient, "call", observed)
     for user_id in range(1, 61):
         put(user_id)
     job.call_bitrix24("main")
@@ -225,13 +227,13 @@ def test_a_revoked_webhook_pauses_all_and_costs_no_attempt(
     for user_id in range(1, 101):
         put(user_id)
     workers(3)
-    eventually(lambda: portal_session.paused().state(), 20, "the portal is paused")
+    eventually(lambda: portal_session.circuit_breaker().state(), 20, "the portal is paused")
     before = control("calls")["requests"]
     eventually(lambda: control("calls")["requests"] >= before + 2, 20, "it is probed")
     assert "crm.item.add" not in control("calls")["methods"]
     control("settings", "PUT", {"mode": "ok"})
     eventually(is_idle, 60, "all is settled")
-    assert portal_session.paused().state() is None
+    assert portal_session.circuit_breaker().state() is None
     assert {one["attempts"] for one in replies(amqp_url)} == {1}
     assert len(control("leads")) == 100
 
@@ -268,7 +270,7 @@ def test_a_lease_that_expired_is_looked_up_before_it_is_created_again(
     (lost,) = queue.lease(1).entries
     assert lost.state is not None
     # Its worker creates the lead and dies before it can say so.
-    portal_session.session().call({"u1": leads.create(1, lost.state, "leadline")})
+    portal_session.portal_client().call({"u1": leads.create(1, lost.state, "leadline")})
     with redis.Redis.from_url(in_redis) as client:
         client.zadd(f"{queue.prefix}leases", {"1": 0})
     eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 20, "it is settled")
@@ -287,7 +289,7 @@ def test_a_change_that_is_taken_back_after_its_worker_was_lost_reaches_the_lead(
     (lost,) = queue.lease(1).entries
     step = plan(lost)
     assert isinstance(step, Write)
-    portal_session.session().call({"u1": step.command})
+    portal_session.portal_client().call({"u1": step.command})
     put(1, 3, full_name="Ann")
     with redis.Redis.from_url(in_redis) as client:
         client.zadd(f"{queue.prefix}leases", {"1": 0})
@@ -300,7 +302,7 @@ def test_a_user_with_a_page_of_leads_harms_no_other(control: Control, amqp_url: 
     fields = {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "2", "TITLE": "Copy"}
     copy = Command("crm.lead.add", {"fields": fields})
     for _ in range(2):
-        portal_session.session().call({f"c{number}": copy for number in range(30)})
+        portal_session.portal_client().call({f"c{number}": copy for number in range(30)})
     work_queue().call_ms = 0  # as if Redis had been up for longer than any call
     for user_id in range(1, 6):
         put(user_id, version=2)  # whose leads are not known: they are looked up together
@@ -315,16 +317,18 @@ def test_a_user_with_a_page_of_leads_harms_no_other(control: Control, amqp_url: 
 def test_an_item_that_can_not_be_read_harms_no_other(
     monkeypatch: pytest.MonkeyPatch, amqp_url: str, part: dict[str, Any]
 ) -> None:
-    call = Portal.call
+    call = PortalClient.call
 
-    def damaged(portal: Portal, commands: Mapping[str, Command], **more: Any) -> Batch:
+    def damaged(
+        portal: PortalClient, commands: Mapping[str, Command], **more: Any
+    ) -> BatchResponse:
         batch = call(portal, commands, **more)
-        if "u2" in batch.answers:
-            answer: Any = batch.answers["u2"]
-            batch.answers["u2"] = {"item": {**answer["item"], **part}}
+        if "u2" in batch.results:
+            answer: Any = batch.results["u2"]
+            batch.results["u2"] = {"item": {**answer["item"], **part}}
         return batch
 
-    monkeypatch.setattr(Portal, "call", damaged)
+    monkeypatch.setattr(PortalClient, "call", damaged)
     for user_id in range(1, 6):
         put(user_id)
     job.call_bitrix24("main")
@@ -396,7 +400,10 @@ def test_a_full_page_is_no_proof_that_a_lead_does_not_exist(
     settings.cache_clear()
     queue = work_queue()
     queue.call_ms = 0
-    session, state = portal_session.session(), leads.State("Ann", "+77001112233", "NEW")
+    session, state = (
+        portal_session.portal_client(),
+        leads.DesiredState("Ann", "+77001112233", "NEW"),
+    )
     crowd = {f"u{number}": leads.create(1, state, "leadline") for number in range(leads.PAGE)}
     session.call(crowd)
     session.call({"u": leads.create(2, state, "leadline")})

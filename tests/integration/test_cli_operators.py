@@ -180,10 +180,10 @@ def test_a_portal_that_serves_again_is_resumed_by_the_check(
     leadline("reconcile", "--json")
     users()
     leadline("reconcile", "--restart", "--json")
-    assert portal_session.paused().state()
+    assert portal_session.circuit_breaker().state()
     set_portal(mode="ok")
     assert leadline("portal", "check").code == 0
-    assert portal_session.paused().state() is None
+    assert portal_session.circuit_breaker().state() is None
 
 
 @pytest.mark.usefixtures("queues")
@@ -196,7 +196,7 @@ def test_the_doctor_says_how_to_mend_what_is_wrong(leadline: Leadline) -> None:
     assert {"relay", "workers", "bitrix_queue", "bitrix_queue.dead"} <= wrong
     assert all(checks[name]["mend"] for name in wrong)
     assert not wrong & {"Postgres", "schema", "RabbitMQ", "queues", "Redis", "Bitrix24"}
-    portal_session.presence().report("one")
+    portal_session.worker_heartbeats().beat("one")
     again = leadline("doctor", "--json").json["checks"]
     assert next(one for one in again if one["name"] == "workers")["is_well"]
 

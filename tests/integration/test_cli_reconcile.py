@@ -49,18 +49,18 @@ def in_step(number: int) -> None:
     )
     for first in range(1, number + 1, 50):
         ids = range(first, min(first + 50, number + 1))
-        portal_session.session().call(
+        portal_session.portal_client().call(
             {f"u{one}": leads.create(one, state(one), "leadline") for one in ids}
         )
 
 
-def state(user_id: int) -> leads.State:
-    return leads.State(f"User {user_id}", f"+7700{1_000_000 + user_id}", "NEW")
+def state(user_id: int) -> leads.DesiredState:
+    return leads.DesiredState(f"User {user_id}", f"+7700{1_000_000 + user_id}", "NEW")
 
 
 def crm(method: str, **params: object) -> Any:
     """A call of somebody else to the portal."""
-    return portal_session.session().call({"one": Command(method, params)}).answers["one"]
+    return portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
 
 
 def findings(answer: Answer) -> dict[int | None, dict[str, Any]]:
@@ -151,7 +151,7 @@ def test_more_doubles_than_a_page_are_all_found(leadline: Leadline) -> None:
         )
         for n in range(40)
     }
-    portal_session.session().call(adds)
+    portal_session.portal_client().call(adds)
     found = findings(leadline("reconcile", "--json"))
     assert {user: len(one["lead_ids"]) for user, one in found.items()} == dict.fromkeys(
         range(1, 21), 3
@@ -162,7 +162,7 @@ def test_what_is_written_meanwhile_is_no_difference(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_step(3)
-    look = throttled_reads.read
+    look = throttled_reads.read_all
 
     def write_and_look(commands: dict[str, Command]) -> dict[str, Any]:
         rows("UPDATE users SET version = 2, synced_version = 2 WHERE id = 2")

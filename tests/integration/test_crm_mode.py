@@ -37,23 +37,23 @@ def created(control: Control) -> int:
 
 
 def is_paused_for_it() -> bool:
-    pause = portal_session.paused().state()
+    pause = portal_session.circuit_breaker().state()
     return pause is not None and pause.code == SIMPLE_MODE
 
 
 def do_jobs() -> None:
     """What RQ's workers would do: all jobs that have been enqueued."""
-    while jobs_left := rq_jobs.jobs().jobs:
+    while jobs_left := rq_jobs.rq_queue().jobs:
         for waiting in jobs_left:
-            rq_jobs.jobs().remove(waiting)
+            rq_jobs.rq_queue().remove(waiting)
             waiting.perform()
 
 
 def let_a_worker_look() -> bool:
     """A round of its alarm, and the jobs that this wakes; whether calls may be made then."""
-    worker._look()  # noqa: SLF001 - the alarm itself is a thread without end
+    worker._wake_if_due()  # noqa: SLF001 - the alarm itself is a thread without end
     do_jobs()
-    return portal_session.paused().state() is None
+    return portal_session.circuit_breaker().state() is None
 
 
 def test_five_versions_of_a_user_make_one_lead_though_nobody_has_asked_before(
@@ -82,15 +82,15 @@ def test_a_worker_recognises_it_before_its_first_call(control: Control) -> None:
 
 @pytest.mark.usefixtures("simple")
 def test_who_reads_the_stages_recognises_it() -> None:
-    stage_sync.read()
+    stage_sync.read_portal_stages()
     assert is_paused_for_it()
 
 
 @pytest.mark.usefixtures("simple")
 def test_a_pause_does_not_end_while_the_portal_only_answers_who_we_are(control: Control) -> None:
-    portal_session.paused().begin(PortalDown("the plan has expired", code="ACCESS_DENIED"))
+    portal_session.circuit_breaker().open(PortalDown("the plan has expired", code="ACCESS_DENIED"))
     put(1)
-    eventually(lambda: portal_session.is_open() or is_paused_for_it(), 10, "it is probed")
+    eventually(lambda: portal_session.probe_if_due() or is_paused_for_it(), 10, "it is probed")
     assert is_paused_for_it(), "the newest reason is the one that is told"
     assert job.call_bitrix24("main") == 0
     assert created(control) == 0
@@ -100,7 +100,7 @@ def test_it_resumes_by_itself_once_the_mode_is_classic_though_nobody_is_due(
     control: Control,
 ) -> None:
     control("settings", "PUT", {"crm_mode": "simple"})
-    stage_sync.read()
+    stage_sync.read_portal_stages()
     let_a_worker_look()
     assert is_paused_for_it()
     control("settings", "PUT", {"crm_mode": "classic"})
@@ -112,9 +112,9 @@ def test_it_resumes_by_itself_once_the_mode_is_classic_though_nobody_is_due(
 
 @pytest.mark.usefixtures("simple")
 def test_an_operator_who_resumes_does_not_have_leads_made_there(control: Control) -> None:
-    stage_sync.read()
+    stage_sync.read_portal_stages()
     put(1)
-    portal_session.paused().release()
+    portal_session.circuit_breaker().release()
     assert job.call_bitrix24("main") == 0
     assert is_paused_for_it()
     assert created(control) == 0
@@ -129,9 +129,9 @@ def test_a_portal_that_does_not_say_its_mode_is_served(control: Control, code: s
     control("faults", "POST", [rule])
     put(1)
     let_a_worker_look()
-    assert stage_sync.read()
+    assert stage_sync.read_portal_stages()
     job.call_bitrix24("main")
-    assert portal_session.paused().state() is None
+    assert portal_session.circuit_breaker().state() is None
     assert created(control) == 1
 
 

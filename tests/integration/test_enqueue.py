@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import structlog
 
-from leadline.bitrix24.leads import Agreed
+from leadline.bitrix24.leads import LastApplied
 from leadline.errors import BadMessage
 from leadline.messages import topology
 from leadline.messages.cloudevents import ATTEMPT, CHANGED, RESENT, SENT, STAGE_VERSION, Delivery
@@ -14,7 +14,7 @@ from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.log import add_context
 from leadline.sync import enqueue
-from leadline.sync.decide import LookUp, Nothing, Plan, Write, applied, plan
+from leadline.sync.decide import Lookup, NoCall, Plan, Write, plan, settle_applied
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.entry import Entry
 from leadline.workqueue.queue import work_queue
@@ -46,8 +46,8 @@ def test_many_events_are_put_in_at_once_and_wake_one_worker(
     processors: list[Any] = [add_context, logged]
     bound = structlog.wrap_logger(None, processors)
     monkeypatch.setattr(enqueue, "log", bound)
-    enqueue.take([delivery(user, call=f"call-{user}") for user in range(1, 21)])
-    assert rq_jobs.jobs().count == 1
+    enqueue.enqueue_events([delivery(user, call=f"call-{user}") for user in range(1, 21)])
+    assert rq_jobs.rq_queue().count == 1
     told = [line for line in logged.entries if line["event"] == "event received"]
     assert [line["correlation_id"] for line in told] == [f"call-{user}" for user in range(1, 21)]
     assert [line["user_id"] for line in told] == [*range(1, 21)]
@@ -56,14 +56,14 @@ def test_many_events_are_put_in_at_once_and_wake_one_worker(
 
 def test_where_one_can_never_be_served_none_is_put_in() -> None:
     with pytest.raises(BadMessage):
-        enqueue.take([delivery(1), delivery(2, queue="elsewhere"), delivery(3)])
+        enqueue.enqueue_events([delivery(1), delivery(2, queue="elsewhere"), delivery(3)])
     assert waiting() == {}
-    assert rq_jobs.jobs().count == 0
+    assert rq_jobs.rq_queue().count == 0
 
 
 def test_events_of_one_user_without_versions_keep_their_order() -> None:
     names = ("Ann", "Bob", "Cid")
-    enqueue.take([delivery(7, name=name, call=name) for name in names])
+    enqueue.enqueue_events([delivery(7, name=name, call=name) for name in names])
     (entry,) = work_queue().lease(50).entries
     assert entry.state is not None
     assert entry.state.full_name == "Cid"
@@ -98,31 +98,33 @@ def next_step() -> Plan:
 
 def agree_on(version: int) -> None:
     """Both sides agree on the lead of user 7 as this version, which set all of it, had it."""
-    enqueue.take([versioned(version, **{CHANGED: "full_name,phone,stage"})])
-    written = applied(leased(), Agreed(5, "Ann", "+77001112233", 9), is_create=version == 1)
+    enqueue.enqueue_events([versioned(version, **{CHANGED: "full_name,phone,stage"})])
+    written = settle_applied(
+        leased(), LastApplied(5, "Ann", "+77001112233", 9), is_create=version == 1
+    )
     assert work_queue().release([written]) == [True]
 
 
 def test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender() -> None:
     client().flushall()
-    since_ms = work_queue().remembers_since_ms() + 10_000  # so far may clocks be apart
-    enqueue.take([versioned(2, **{SENT: str(since_ms - 1)})])
+    since_ms = work_queue().redis_epoch_began_ms() + 10_000  # so far may clocks be apart
+    enqueue.enqueue_events([versioned(2, **{SENT: str(since_ms - 1)})])
     assert waiting() == {}
-    assert rq_jobs.jobs().count == 0
-    enqueue.take([versioned(2, **{SENT: str(since_ms + 1)})])
-    assert rq_jobs.jobs().count == 1
+    assert rq_jobs.rq_queue().count == 0
+    enqueue.enqueue_events([versioned(2, **{SENT: str(since_ms + 1)})])
+    assert rq_jobs.rq_queue().count == 1
 
 
 @pytest.mark.usefixtures("old_memory")
 @pytest.mark.parametrize("again", [{ATTEMPT: "2"}, {RESENT: "true"}])
 def test_a_delivery_that_may_have_been_served_is_looked_up_first(again: dict[str, str]) -> None:
-    enqueue.take([versioned(1, **again)])
-    assert isinstance(next_step(), LookUp)
+    enqueue.enqueue_events([versioned(1, **again)])
+    assert isinstance(next_step(), Lookup)
 
 
 @pytest.mark.usefixtures("old_memory")
 def test_a_first_delivery_of_a_first_version_needs_no_look_up() -> None:
-    enqueue.take([versioned(1, **{ATTEMPT: "1"})])
+    enqueue.enqueue_events([versioned(1, **{ATTEMPT: "1"})])
     step = next_step()
     assert isinstance(step, Write)
     assert step.is_create
@@ -131,15 +133,15 @@ def test_a_first_delivery_of_a_first_version_needs_no_look_up() -> None:
 @pytest.mark.usefixtures("old_memory")
 def test_a_message_can_have_the_lead_read_though_nothing_seems_to_differ() -> None:
     agree_on(1)
-    enqueue.take([versioned(2, **{CHANGED: "look"})])
-    assert isinstance(next_step(), LookUp)
+    enqueue.enqueue_events([versioned(2, **{CHANGED: "look"})])
+    assert isinstance(next_step(), Lookup)
 
 
 @pytest.mark.usefixtures("old_memory")
 def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None:
     agree_on(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: "2"}
-    enqueue.take([versioned(3, name="Bob", stage="JUNK", **changed)])
+    enqueue.enqueue_events([versioned(3, name="Bob", stage="JUNK", **changed)])
     step = next_step()
     assert isinstance(step, Write)
     assert step.command.params["fields"] == {"title": "Bob", "name": "Bob", "stageId": "JUNK"}
@@ -151,8 +153,8 @@ def test_an_older_change_of_the_stage_stays_one_of_its_own_version(stage_version
     """What it set is in the CRM already, and a person may have moved the lead since."""
     agree_on(stage_version)
     changed = {CHANGED: "full_name", STAGE_VERSION: str(stage_version)}
-    enqueue.take([versioned(3, **changed)])
-    assert isinstance(next_step(), Nothing)
+    enqueue.enqueue_events([versioned(3, **changed)])
+    assert isinstance(next_step(), NoCall)
 
 
 @pytest.mark.parametrize("stage_version", ["4", "0", "-1", "x", "9" * 30])
@@ -160,5 +162,5 @@ def test_an_older_change_of_the_stage_stays_one_of_its_own_version(stage_version
 def test_a_stage_version_that_can_not_be_one_says_nothing(stage_version: str) -> None:
     agree_on(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: stage_version}
-    enqueue.take([versioned(3, stage="JUNK", **changed)])
-    assert isinstance(next_step(), Nothing)
+    enqueue.enqueue_events([versioned(3, stage="JUNK", **changed)])
+    assert isinstance(next_step(), NoCall)

@@ -42,7 +42,7 @@ def enqueue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 def work() -> None:
     """A worker as ours is made, until the queue is empty."""
     made = SimpleWorker(
-        [rq_jobs.jobs()], connection=client(), serializer=JSONSerializer, job_class=CallJob
+        [rq_jobs.rq_queue()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
     made.work(burst=True, logging_level="CRITICAL")
 
@@ -67,7 +67,7 @@ def test_a_job_that_is_none_of_ours_runs_nothing(
     job_id = enqueue(json.loads(json.dumps(call).replace("{file}", str(file))))
     work()
     assert not file.exists()
-    assert FailedJobRegistry(queue=rq_jobs.jobs()).get_job_ids() == [job_id]
+    assert FailedJobRegistry(queue=rq_jobs.rq_queue()).get_job_ids() == [job_id]
 
 
 @pytest.mark.parametrize("module", ["job", "jobs"])
@@ -76,12 +76,12 @@ def test_a_job_of_this_release_or_of_the_one_before_runs(
 ) -> None:
     enqueue([f"leadline.sync.{module}.call_bitrix24", None, [], {"portal": "main"}])
     work()
-    assert FinishedJobRegistry(queue=rq_jobs.jobs()).get_job_ids() == ["forged"]
+    assert FinishedJobRegistry(queue=rq_jobs.rq_queue()).get_job_ids() == ["forged"]
 
 
 def test_a_worker_of_the_release_before_takes_our_jobs() -> None:
     rq_jobs.enqueue()
-    (job,) = rq_jobs.jobs().jobs
+    (job,) = rq_jobs.rq_queue().jobs
     assert job.func_name == "leadline.sync.jobs.call_bitrix24"
 
 
@@ -95,7 +95,7 @@ def test_callbacks_and_web_hooks_of_a_job_are_not_called(
     enqueue(ours, webhooks=hooks, **dict.fromkeys(names, callback))
     work()
     assert "<CallJob" not in capfd.readouterr().out
-    assert FailedJobRegistry(queue=rq_jobs.jobs()).get_job_ids() == []
+    assert FailedJobRegistry(queue=rq_jobs.rq_queue()).get_job_ids() == []
 
 
 def put_job(job_id: bytes, **fields: bytes) -> None:
@@ -115,7 +115,7 @@ def test_what_is_no_job_ends_no_worker(enqueue: Callable[..., str]) -> None:
     enqueue([JOB, None, [], {"portal": "main"}])
     refused = sum(one.value for one in FOREIGN.collect().samples)
     ran = Worker(
-        [rq_jobs.jobs()], connection=client(), serializer=JSONSerializer, job_class=CallJob
+        [rq_jobs.rq_queue()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
     assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
     assert sum(one.value for one in FOREIGN.collect().samples) == refused + 3
@@ -131,7 +131,7 @@ def test_what_is_no_name_in_a_registry_ends_no_worker(
     client().rpush(f"rq:queue:{JOBS}:intermediate", b"\xff\xfe", "no-hash")
     enqueue([JOB, None, [], {"portal": "main"}])
     ran = Worker(
-        [rq_jobs.jobs()], connection=client(), serializer=JSONSerializer, job_class=CallJob
+        [rq_jobs.rq_queue()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
     assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
 
@@ -146,7 +146,7 @@ def test_what_is_no_name_in_a_registry_delays_no_retry(
     monkeypatch.setattr(rq_jobs, "wake", woken.set)
     monkeypatch.setattr(rq_jobs, "TRIM_EVERY_MS", 1)
     pulses = (Heartbeat(60.0), Heartbeat(60.0))
-    about = ("worker", stop, *pulses, worker.GivenWebhook())
+    about = ("worker", stop, *pulses, worker.WebhookWatch())
     alarm = threading.Thread(target=worker.alarm, args=about, daemon=True)
     alarm.start()
     assert woken.wait(5), "the user that is due is looked after"

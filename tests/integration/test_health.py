@@ -16,7 +16,7 @@ import requests
 from leadline.runtime.serving import health
 from leadline.runtime.serving.health import Heartbeat
 from leadline.workqueue.keys import prefix
-from leadline.workqueue.worker_heartbeats import Presence
+from leadline.workqueue.worker_heartbeats import WorkerHeartbeats
 from tests.servers import eventually
 
 NOWHERE = "127.0.0.1:1"
@@ -119,11 +119,13 @@ def test_a_worker_without_a_webhook_says_so_once_and_waits_for_one(
     eventually(lambda: b"webhook" in log.read_bytes(), 5, "it says why it does not work")
     assert status(f"{url}/_/ready") == 503
     with redis.Redis.from_url(redis_url) as client:
-        assert Presence(client, prefix("main")).silence_s() is None, "it is no worker yet"
+        assert WorkerHeartbeats(client, prefix("main")).silence_s() is None, "it is no worker yet"
         secret.write_text(WEBHOOK)
         eventually(lambda: status(f"{url}/_/ready") == 200, 20, "the worker is ready")
         eventually(
-            lambda: Presence(client, prefix("main")).silence_s() is not None, 5, "it reports"
+            lambda: WorkerHeartbeats(client, prefix("main")).silence_s() is not None,
+            5,
+            "it reports",
         )
     secret.write_text("nonsense")
     eventually(lambda: status(f"{url}/_/ready") == 503, 20, "the worker is not ready")

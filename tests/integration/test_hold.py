@@ -12,8 +12,8 @@ from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.sync import job
 from leadline.workqueue import keys
-from leadline.workqueue.circuit_breaker import Pause
-from leadline.workqueue.portal_state import paused
+from leadline.workqueue.circuit_breaker import CircuitBreaker
+from leadline.workqueue.portal_state import circuit_breaker
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Answer, served
 from tests.integration.test_calls import put
@@ -63,13 +63,13 @@ def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return call
 
 
-def another_process() -> Pause:
-    return Pause(client(), keys.prefix("main"))
+def another_process() -> CircuitBreaker:
+    return CircuitBreaker(client(), keys.prefix("main"))
 
 
 def connect_anew() -> None:
     """The next use of Redis connects to what REDIS_URL says then."""
-    for kept in (client, work_queue, paused):
+    for kept in (client, work_queue, circuit_breaker):
         kept.cache_clear()
 
 
@@ -94,16 +94,16 @@ def test_a_worker_that_saw_a_hold_makes_no_call_though_redis_forgot_it(
 
 
 def test_a_hold_outlives_several_losses(forget: Forget) -> None:
-    paused().hold("")
+    circuit_breaker().hold("")
     for _ in range(3):
-        assert paused().state()
+        assert circuit_breaker().state()
         forget()
-    assert paused().state()
+    assert circuit_breaker().state()
 
 
 def test_what_was_resumed_after_the_loss_is_not_held_again(forget: Forget) -> None:
     worker = another_process()
-    paused().hold("")
+    circuit_breaker().hold("")
     assert worker.state()
     forget()
     manual_hold.release()
@@ -113,7 +113,7 @@ def test_what_was_resumed_after_the_loss_is_not_held_again(forget: Forget) -> No
 
 def test_what_was_resumed_before_the_loss_is_not_held_again(forget: Forget) -> None:
     worker = another_process()
-    paused().hold("")
+    circuit_breaker().hold("")
     assert worker.state()
     manual_hold.release()
     assert worker.state() is None
@@ -122,10 +122,10 @@ def test_what_was_resumed_before_the_loss_is_not_held_again(forget: Forget) -> N
 
 
 def test_only_holds_are_put_back_the_portals_refusals_are_not(forget: Forget) -> None:
-    paused().begin(PortalDown("the plan has expired"))
-    assert paused().state()
+    circuit_breaker().open(PortalDown("the plan has expired"))
+    assert circuit_breaker().state()
     forget()
-    assert paused().state() is None
+    assert circuit_breaker().state() is None
 
 
 def test_the_relay_restores_a_hold_that_nobody_saw(

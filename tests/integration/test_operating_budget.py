@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from leadline.bitrix24.client import Timing
-from leadline.bitrix24.operating_budget import BATCH, PROBE, Budget
+from leadline.bitrix24.operating_budget import BATCH, PROBE, OperatingBudget
 from leadline.workqueue.queue import WorkQueue
 
 LIMIT_S = 480.0
@@ -15,39 +15,41 @@ METHOD = "crm.item.add"
 
 
 @pytest.fixture
-def budget(redis_url: str) -> Iterator[Budget]:
+def budget(redis_url: str) -> Iterator[OperatingBudget]:
     with redis.Redis.from_url(redis_url) as client:
         queue = WorkQueue(client, "test")
         queue.begin_first_epoch()
-        yield Budget(client, queue.prefix, limit_s=LIMIT_S)
+        yield OperatingBudget(client, queue.prefix, limit_s=LIMIT_S)
 
 
-def answered(budget: Budget, used_s: float) -> None:
+def answered(budget: OperatingBudget, used_s: float) -> None:
     """An answer said that the method has used so much, one second for each command."""
     reserved = budget.reserve(Counter({METHOD: 10}))
     budget.record(reserved, {METHOD: Timing(10, 10, used_s, reset_in_s=600)}, 10)
 
 
-def allowed(budget: Budget, wanted: int = 50) -> int:
+def allowed(budget: OperatingBudget, wanted: int = 50) -> int:
     return budget.reserve(Counter({METHOD: wanted})).allowed[METHOD]
 
 
 @pytest.mark.parametrize("used_s", [1, 440, 455.5, 460, 471, 479, 480, 600])
-def test_a_method_is_used_up_to_its_limit_and_never_beyond(budget: Budget, used_s: float) -> None:
+def test_a_method_is_used_up_to_its_limit_and_never_beyond(
+    budget: OperatingBudget, used_s: float
+) -> None:
     answered(budget, used_s)
     commands = allowed(budget)
     assert used_s + commands <= max(LIMIT_S, used_s)
     assert commands == 50 or used_s + commands + 1 > 0.95 * LIMIT_S
 
 
-def test_what_others_are_about_to_use_counts(budget: Budget) -> None:
+def test_what_others_are_about_to_use_counts(budget: OperatingBudget) -> None:
     answered(budget, LIMIT_S - 60)
     assert allowed(budget, 30) == 30
     assert 10 <= allowed(budget, 50) <= 30
     assert allowed(budget, 50) == 0
 
 
-def test_what_was_reserved_and_not_used_is_returned(budget: Budget) -> None:
+def test_what_was_reserved_and_not_used_is_returned(budget: OperatingBudget) -> None:
     answered(budget, LIMIT_S - 60)
     reserved = budget.reserve(Counter({METHOD: 40}))
     assert allowed(budget, 40) < 40
@@ -58,7 +60,7 @@ def test_what_was_reserved_and_not_used_is_returned(budget: Budget) -> None:
 
 @pytest.mark.parametrize("timings", [{}, {METHOD: Timing(5, 5, 455, reset_in_s=600)}, None])
 def test_what_redis_forgot_was_used_is_asked_for_with_a_few_commands(
-    budget: Budget, redis_url: str, timings: dict[str, Timing] | None
+    budget: OperatingBudget, redis_url: str, timings: dict[str, Timing] | None
 ) -> None:
     answered(budget, 450)
     with redis.Redis.from_url(redis_url) as client:

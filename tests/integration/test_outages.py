@@ -10,7 +10,7 @@ from leadline.errors import PortalDown
 from leadline.runtime.redis import client
 from leadline.sync import job, portal_session, stage_sync
 from leadline.workqueue import keys, reachability
-from leadline.workqueue.circuit_breaker import Pause
+from leadline.workqueue.circuit_breaker import CircuitBreaker
 from leadline.workqueue.queue import work_queue
 from local.gateway import checks
 from tests.integration.conftest import Control
@@ -53,9 +53,9 @@ def test_clocks_of_workers_that_differ_do_not_make_more_probes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.2, 30))
-    portal_session.paused().begin(PortalDown("the plan has expired"))
+    portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
     time.sleep(0.3)  # the first probe is due, and the next one half a minute later
-    workers = [Pause(client(), keys.prefix("main")) for _ in range(8)]
+    workers = [CircuitBreaker(client(), keys.prefix("main")) for _ in range(8)]
 
     def claims(number: int) -> bool:
         return workers[number % 8].claim_probe()
@@ -68,13 +68,13 @@ def test_clocks_of_workers_that_differ_do_not_make_more_probes(
 
 
 def test_a_redis_whose_clock_was_set_back_does_not_prolong_a_pause() -> None:
-    portal_session.paused().begin(PortalDown("the plan has expired"))
-    assert not portal_session.paused().claim_probe()
+    portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
+    assert not portal_session.circuit_breaker().claim_probe()
     client().hset(f"{work_queue().prefix}paused", "next_probe_at", time.time() + 3600)
-    state = portal_session.paused().state()
+    state = portal_session.circuit_breaker().state()
     assert state is not None
     assert state.next_probe_in_s == 0
-    assert portal_session.paused().claim_probe()
+    assert portal_session.circuit_breaker().claim_probe()
 
 
 @pytest.mark.parametrize("mode", ["revoked", "plan_expired"])
@@ -82,7 +82,7 @@ def test_each_request_has_a_token_probes_and_stages_too(
     control: Control, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
-    stage_sync.read()
+    stage_sync.read_portal_stages()
     control("settings", "PUT", {"mode": mode})
     for user_id in range(1, 21):
         put(user_id)
@@ -94,11 +94,11 @@ def test_each_request_has_a_token_probes_and_stages_too(
         20,
         "it is probed",
     )
-    assert sum(portal_session.token_bucket().sent()) == control("calls")["requests"]
+    assert sum(portal_session.token_bucket().requests_per_slot()) == control("calls")["requests"]
 
 
 def test_a_probe_waits_for_its_token(control: Control) -> None:
-    portal_session.paused().begin(PortalDown("the plan has expired"))
+    portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
     while not portal_session.token_bucket().reserve():
         pass
     began = time.monotonic()
@@ -112,7 +112,7 @@ def test_a_portal_that_refuses_connections_is_seen_as_unreachable(in_redis: str)
     put(1)
     with pytest.raises(Exception, match="Bitrix24"):
         job.call_bitrix24("main")
-    found = portal_session.reach().state()
+    found = portal_session.reachability().state()
     assert found is not None
     assert found.code == reachability.NO_CONNECTION
     assert "unreachable" in what_healthz_says(in_redis)
@@ -122,7 +122,7 @@ def test_a_portal_that_refuses_connections_is_seen_as_unreachable(in_redis: str)
 @pytest.mark.usefixtures("nowhere")
 def test_one_lost_answer_does_not_make_a_portal_unreachable() -> None:
     assert not portal_session.probe()
-    assert portal_session.reach().state() is None
+    assert portal_session.reachability().state() is None
 
 
 @pytest.mark.usefixtures("impatient")
@@ -142,16 +142,16 @@ def test_what_kind_of_trouble_it_is_is_recorded_and_ends_with_the_next_answer(
     rule = {"method": "batch", "action": action, "count": 2, "status": 500, "description": secret}
     control("faults", "POST", [rule if action == "error" else {**rule, "status": None}])
     assert not portal_session.probe()
-    found = portal_session.reach().state()
+    found = portal_session.reachability().state()
     assert found is not None
     assert found.code == kind
     assert secret not in what_healthz_says(in_redis)
     assert not portal_session.probe()
-    again = portal_session.reach().state()
+    again = portal_session.reachability().state()
     assert again is not None
     assert again.since == found.since, "it lasts since the first failure"
     assert portal_session.probe()
-    assert portal_session.reach().state() is None
+    assert portal_session.reachability().state() is None
     assert what_healthz_says(in_redis) == "ok"
 
 
@@ -161,11 +161,11 @@ def test_an_answer_to_another_worker_ends_it_for_all(
 ) -> None:
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", f"http://127.0.0.1:{free_port()}/rest/1/hidden/")
     assert not portal_session.probe()
-    assert portal_session.reach().state()
+    assert portal_session.reachability().state()
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     put(1)
     job.call_bitrix24("main")
-    assert portal_session.reach().state() is None
+    assert portal_session.reachability().state() is None
 
 
 @pytest.mark.usefixtures("impatient")
@@ -201,9 +201,11 @@ def test_a_portal_that_answers_again_is_seen_though_nobody_is_due(
 
 
 def test_healthz_quotes_nothing_that_the_portal_or_an_operator_wrote(in_redis: str) -> None:
-    portal_session.paused().begin(PortalDown("secret words of the portal", code="secret code"))
+    portal_session.circuit_breaker().open(
+        PortalDown("secret words of the portal", code="secret code")
+    )
     assert what_healthz_says(in_redis) == "paused for 0 s: Bitrix24 serves nobody"
-    portal_session.paused().hold("secret words of an operator")
+    portal_session.circuit_breaker().hold("secret words of an operator")
     assert what_healthz_says(in_redis) == "paused for 0 s: by an operator"
 
 
@@ -213,7 +215,7 @@ def test_what_an_operator_holds_is_not_probed(
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 1}])
     assert not portal_session.probe()
-    portal_session.paused().hold("")
+    portal_session.circuit_breaker().hold("")
     time.sleep(0.3)
     put(1)
     for _ in range(3):

@@ -43,11 +43,11 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> None:
 def lead(origin: object, originator: str = OURS) -> None:
     fields = {"ORIGINATOR_ID": originator, "ORIGIN_ID": str(origin), "TITLE": "Ann"}
     command = Command("crm.lead.add", {"fields": fields})
-    portal_session.session().call({"one": command})
+    portal_session.portal_client().call({"one": command})
 
 
 def held() -> str | None:
-    pause = portal_session.paused().state()
+    pause = portal_session.circuit_breaker().state()
     return pause.reason if pause and pause.is_held else None
 
 
@@ -59,7 +59,7 @@ def test_an_empty_database_beside_leads_of_its_origin_makes_no_calls() -> None:
     assert "leadline restored" in (held() or "")
     assert OURS in (held() or "")
     assert [line["event"] for line in logs if line["log_level"] == "error"]
-    portal_session.paused().release()
+    portal_session.circuit_breaker().release()
     portal_check.run()
     assert held(), "to resume is no decision: it would be held by the next look"
 
@@ -87,8 +87,8 @@ def test_restored_takes_the_leads_over_and_new_users_get_ids_of_their_own(
 def test_restored_reads_all_leads_whatever_their_number(leadline: Leadline) -> None:
     for first in range(1, 601, 50):
         made = range(first, first + 50)
-        state = leads.State("Ann", "+77001112233", "NEW")
-        portal_session.session().call(
+        state = leads.DesiredState("Ann", "+77001112233", "NEW")
+        portal_session.portal_client().call(
             {f"u{n}": leads.create(3_000_600 - n, state, OURS) for n in made}
         )
     assert leadline("restored", "--json").json["greatest_id_on_a_lead"] == 3_000_599
@@ -96,7 +96,7 @@ def test_restored_reads_all_leads_whatever_their_number(leadline: Leadline) -> N
 
 @pytest.mark.usefixtures("ours")
 def test_a_hold_by_an_operator_stays_one(leadline: Leadline) -> None:
-    portal_session.paused().hold("maintenance")
+    portal_session.circuit_breaker().hold("maintenance")
     lead(5)
     portal_check.run()
     answer = leadline("restored", "--json")
@@ -110,7 +110,7 @@ def test_restored_says_which_server_is_away_and_can_be_repeated(
 ) -> None:
     lead(5)
     portal_check.run()
-    monkeypatch.setattr("leadline.sync.reconcile.throttled_reads.RETRY_S", ())
+    monkeypatch.setattr("leadline.sync.reconcile.throttled_reads.RETRY_DELAYS_S", ())
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/geheim/")
     answer = leadline("restored")
     assert answer.code == 3

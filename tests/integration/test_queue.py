@@ -13,11 +13,11 @@ from leadline.bitrix24.command import CALL_MARGIN_S
 from leadline.errors import OutcomeUnknown, QueueDown
 from leadline.runtime import clock
 from leadline.settings import settings
-from leadline.sync.decide import LookUp, failed, looked_up, plan
-from leadline.workqueue.entry import Answered, Arrival, Entry, Settlement
+from leadline.sync.decide import Lookup, plan, settle_failure, settle_lookup
+from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, Settlement
 from leadline.workqueue.queue import SEND_WITHIN_S, WorkQueue
 from tests.servers import eventually
-from tests.unit.entries import found, owed
+from tests.unit.entries import found, pending
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def put(
     event_id: str | None = None,
 ) -> int | None:
     state = {"full_name": name, "phone": "+77001112233", "stage": stage}
-    event = replace(owed(event_id=event_id or f"{user}-{version}"), version=version)
+    event = replace(pending(event_id=event_id or f"{user}-{version}"), version=version)
     return work.put(
-        Arrival(
+        EnqueueRequest(
             user_id=user,
             event=event,
             state=orjson.dumps(state),
@@ -80,7 +80,7 @@ def one(work: WorkQueue) -> Entry:
 
 def finish(work: WorkQueue, entry: Entry, **fields: Any) -> bool:
     """Answer every event and release."""
-    events = tuple(replace(event, answered=Answered("synced", 1, 5)) for event in entry.events)
+    events = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
     kept = work.release([Settlement(entry, fields, events)])
     return kept == [True]
 
@@ -99,9 +99,9 @@ def test_an_event_is_due_at_once_with_the_state_it_carried(work: WorkQueue) -> N
     put(work)
     assert work.next_due_in_s() == 0
     entry = one(work)
-    assert (entry.user_id, name_of(entry), entry.hint) == (7, "Ann", None)
+    assert (entry.user_id, name_of(entry), entry.claimed_lead_id) == (7, "Ann", None)
     assert [event.event_id for event in entry.events] == ["7-1"]
-    assert not entry.is_doubtful
+    assert not entry.needs_lookup
 
 
 def test_a_user_waits_once_however_many_events_came(work: WorkQueue) -> None:
@@ -202,10 +202,10 @@ def test_whoever_lost_its_lease_can_write_nothing(
     short_lease(work)
     heir = one(work)
     assert not finish(work, zombie)
-    assert work.write_down([Settlement(zombie, {"hint": 666})]) == [False]
+    assert work.save([Settlement(zombie, {"hint": 666})]) == [False]
     assert finish(work, heir)
     put(work, 2)
-    assert one(work).hint is None
+    assert one(work).claimed_lead_id is None
 
 
 def test_a_lease_can_not_be_released_twice(work: WorkQueue) -> None:
@@ -247,16 +247,16 @@ def test_the_time_to_send_counts_from_before_the_lease_was_asked_for(
 def test_a_user_that_was_idle_is_kept_once_an_event_waits(
     work: WorkQueue, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.workqueue.queue.IDLE_S", 1)
+    monkeypatch.setattr("leadline.workqueue.queue.IDLE_TTL_S", 1)
     for user in (7, 8):
         put(work, user=user)
-        finish(work, one(work), agreed=orjson.dumps({"lead_id": user}))
+        finish(work, one(work), last_applied=orjson.dumps({"lead_id": user}))
     put(work, 2, user=7)
     with redis.Redis.from_url(redis_url) as client:
         eventually(lambda: not client.exists(f"{work.prefix}user:8"), 5, "idle users are forgotten")
     entry = one(work)
     assert [event.event_id for event in entry.events] == ["7-2"]
-    assert entry.known_id == 7
+    assert entry.known_lead_id == 7
 
 
 @pytest.mark.parametrize("is_known", [False, True])
@@ -267,20 +267,20 @@ def test_whatever_was_cut_off_is_looked_up(
     put(work)
     entry = one(work)
     if is_known:
-        finish(work, entry, agreed=orjson.dumps({"lead_id": 5}))
+        finish(work, entry, last_applied=orjson.dumps({"lead_id": 5}))
         put(work, 2)
         entry = one(work)
-    assert not entry.is_doubtful
+    assert not entry.needs_lookup
     short_lease(work)
     cut_off = one(work)
-    assert (cut_off.is_doubtful, cut_off.known_id) == (True, 5 if is_known else None)
-    assert plan(cut_off) == LookUp()
+    assert (cut_off.needs_lookup, cut_off.known_lead_id) == (True, 5 if is_known else None)
+    assert plan(cut_off) == Lookup()
 
 
 def test_a_failed_create_leaves_no_doubt_of_its_own(work: WorkQueue) -> None:
     put(work)
     work.release([Settlement(one(work))])
-    assert not one(work).is_doubtful
+    assert not one(work).needs_lookup
 
 
 @pytest.mark.parametrize(
@@ -289,15 +289,15 @@ def test_a_failed_create_leaves_no_doubt_of_its_own(work: WorkQueue) -> None:
 def test_of_whom_a_lead_may_be_forgotten_is_looked_up(work: WorkQueue, message: Any) -> None:
     put(work, **message)
     entry = one(work)
-    assert entry.is_doubtful
-    work.release([looked_up(entry, None, work.lease(0).now_ms)])
-    assert not one(work).is_doubtful, "once is enough"
+    assert entry.needs_lookup
+    work.release([settle_lookup(entry, None, work.lease(0).now_ms)])
+    assert not one(work).needs_lookup, "once is enough"
 
 
 def test_a_redelivery_into_a_memory_that_knows_its_user_is_not_doubted(work: WorkQueue) -> None:
     put(work)
     put(work, first=False)
-    assert not one(work).is_doubtful
+    assert not one(work).needs_lookup
 
 
 @pytest.fixture
@@ -306,7 +306,7 @@ def young(work: WorkQueue, redis_url: str) -> int:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     work.call_ms = 70_000
-    return work.remembers_since_ms() + 10_000
+    return work.redis_epoch_began_ms() + 10_000
 
 
 @pytest.mark.parametrize("message", [{"first": False}, {"version": 2}, {"occurred_at_ms": 1}])
@@ -328,17 +328,17 @@ def test_an_update_that_overtakes_its_create_waits_for_nothing_else(
     assert lease(work) == []
     put(work, 1, name="Old", occurred_at_ms=young)
     entry = one(work)
-    assert (name_of(entry), entry.is_doubtful) == ("New", False)
+    assert (name_of(entry), entry.needs_lookup) == ("New", False)
 
 
 def test_an_emptied_memory_is_young_again(work: WorkQueue, redis_url: str) -> None:
     work.call_ms = 70_000
     put(work)
-    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
-    before = work.remembers_since_ms()
+    finish(work, one(work), last_applied=orjson.dumps({"lead_id": 5}))
+    before = work.redis_epoch_began_ms()
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
-    eventually(lambda: work.remembers_since_ms() > before, 5, "it is born again")
+    eventually(lambda: work.redis_epoch_began_ms() > before, 5, "it is born again")
     put(work, 2)
     assert lease(work) == []
 
@@ -347,19 +347,21 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
     work: WorkQueue,
 ) -> None:
     put(work)
-    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
+    finish(work, one(work), last_applied=orjson.dumps({"lead_id": 5}))
     put(work, 2)
     leased = work.lease(50)
     over_in_ms = 500 - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
     error = OutcomeUnknown("reset", may_still_run=True)
-    settlement = failed(leased.entries[0], error, leased.now_ms + over_in_ms, was_written=True)
+    settlement = settle_failure(
+        leased.entries[0], error, leased.now_ms + over_in_ms, was_written=True
+    )
     work.release([replace(settlement, delay_ms=1)])
     put(work, 3)
     eventually(lambda: work.next_due_in_s() == 0, 5, "its retry is due")
     assert lease(work) == []
     eventually(lambda: work.next_due_in_s() == 0, 5, "the update is over")
     entry = one(work)
-    assert (entry.is_doubtful, entry.known_id) == (True, 5), "the lead is read first"
+    assert (entry.needs_lookup, entry.known_lead_id) == (True, 5), "the lead is read first"
 
 
 def test_what_was_read_while_an_unanswered_update_may_still_run_is_not_believed_later(
@@ -367,19 +369,19 @@ def test_what_was_read_while_an_unanswered_update_may_still_run_is_not_believed_
 ) -> None:
     """It reads A, then the lost B lands, and then the user takes B back: found by the model."""
     put(work)
-    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
+    finish(work, one(work), last_applied=orjson.dumps({"lead_id": 5}))
     put(work, 2, name="Bob")
     leased = work.lease(50)
     error = OutcomeUnknown("reset", may_still_run=True)
     long_ago_ms = leased.now_ms - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
-    lost = failed(leased.entries[0], error, long_ago_ms, was_written=True)
+    lost = settle_failure(leased.entries[0], error, long_ago_ms, was_written=True)
     work.release([replace(lost, delay_ms=1)])
     eventually(lambda: work.next_due_in_s() == 0, 5, "its retry is due")
     entry = one(work)
-    work.release([replace(looked_up(entry, found(5), 0), delay_ms=1)])
+    work.release([replace(settle_lookup(entry, found(5), 0), delay_ms=1)])
     put(work, 3)
     eventually(lambda: work.next_due_in_s() == 0, 5, "it goes on")
-    assert plan(one(work)) == LookUp()
+    assert plan(one(work)) == Lookup()
 
 
 def test_the_stage_counts_as_touched_by_the_newest_message_that_touched_it(
@@ -389,7 +391,7 @@ def test_the_stage_counts_as_touched_by_the_newest_message_that_touched_it(
     put(work, 3, touches=False, name="Third")
     put(work, 2, touches=True)
     entry = one(work)
-    assert (entry.order, entry.stage_order) == (3_000_000, 2_000_000)
+    assert (entry.desired_seq, entry.desired_stage_seq) == (3_000_000, 2_000_000)
 
 
 def test_a_message_that_does_not_say_touches_the_stage_only_by_changing_it(
@@ -399,12 +401,12 @@ def test_a_message_that_does_not_say_touches_the_stage_only_by_changing_it(
     put(work, 2, touches=None, stage="NEW")
     put(work, 3, touches=None, stage="JUNK")
     put(work, 4, touches=None, stage="JUNK")
-    assert one(work).stage_order == 3_000_000
+    assert one(work).desired_stage_seq == 3_000_000
 
 
 def test_a_lead_id_in_a_message_is_a_hint(work: WorkQueue) -> None:
     put(work, lead=456)
-    assert one(work).hint == 456
+    assert one(work).claimed_lead_id == 456
 
 
 def test_two_portals_share_nothing(redis_url: str) -> None:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from leadline.bitrix24 import lead_answers, leads
 from leadline.bitrix24.command import Command
 from leadline.errors import OutcomeUnknown, PortalDown, Refused, Unavailable
-from leadline.sync.decide import LookUp, Write, applied, failed, looked_up, plan
-from leadline.workqueue.entry import Arrival, Entry, Settlement
+from leadline.sync.decide import Lookup, Write, plan, settle_applied, settle_failure, settle_lookup
+from leadline.workqueue.entry import EnqueueRequest, Entry, Settlement
 from leadline.workqueue.queue import WorkQueue
-from tests.unit.entries import owed
+from tests.unit.entries import pending
 
 STAGES = ("NEW", "IN_PROCESS", "JUNK")
 #: How a call may end; what is lost has run, what is cut has not, and neither tells.
@@ -82,9 +82,9 @@ class Journey:
         self.attempts: list[int] = []
 
     def put(self, version: int, state: dict[str, Any], *, touches: bool, first: bool) -> None:
-        event = replace(owed(event_id=f"e{version}"), version=version)
+        event = replace(pending(event_id=f"e{version}"), version=version)
         self.work.put(
-            Arrival(
+            EnqueueRequest(
                 user_id=7,
                 event=event,
                 state=orjson.dumps(state),
@@ -102,34 +102,38 @@ class Journey:
         leased = self.work.lease(50)
         for entry in leased.entries:
             settlement = self._settle(entry, outcome)
-            self.work.write_down([settlement])
+            self.work.save([settlement])
             for event in settlement.events:
-                if event.answered:
-                    self.replies[event.event_id, event.answered.outcome] += 1
-                    self.attempts.append(event.answered.attempts)
+                if event.outcome:
+                    self.replies[event.event_id, event.outcome.status] += 1
+                    self.attempts.append(event.outcome.attempts)
             # Time passes as fast as the test likes. 0 would mean: changed while it was served.
-            sent = tuple(event for event in settlement.events if event.answered)
+            sent = tuple(event for event in settlement.events if event.outcome)
             self.work.release([Settlement(entry, {}, sent, delay_ms=1)])
         return bool(leased.entries)
 
     def _settle(self, entry: Entry, outcome: str) -> Settlement:
         step = plan(entry)
-        command = step.command if isinstance(step, Write) else leads.look_up([7], "leadline")
-        if not isinstance(step, Write | LookUp):
-            return applied(entry, None)
+        command = (
+            step.command if isinstance(step, Write) else leads.list_by_origins([7], "leadline")
+        )
+        if not isinstance(step, Write | Lookup):
+            return settle_applied(entry, None)
         if outcome in ERRORS:
-            return failed(entry, ERRORS[outcome], 0, was_written=isinstance(step, Write))
+            return settle_failure(entry, ERRORS[outcome], 0, was_written=isinstance(step, Write))
         answer = self.portal.run(command)
         if outcome == LOST:
             error = OutcomeUnknown("reset", may_still_run=True)
-            return failed(entry, error, 0, was_written=isinstance(step, Write))
-        if isinstance(step, LookUp):
-            ours = lead_answers.found(answer)
+            return settle_failure(entry, error, 0, was_written=isinstance(step, Write))
+        if isinstance(step, Lookup):
+            ours = lead_answers.parse_leads(answer)
             now_ms = max(entry.wait_until_ms, int(time.time() * 1000))
-            return looked_up(entry, ours[0] if ours else None, now_ms)
+            return settle_lookup(entry, ours[0] if ours else None, now_ms)
         assert entry.state is not None
-        return applied(
-            entry, lead_answers.written(answer, command, entry.state), is_create=step.is_create
+        return settle_applied(
+            entry,
+            lead_answers.parse_written(answer, command, entry.state),
+            is_create=step.is_create,
         )
 
 

@@ -11,11 +11,11 @@ import redis
 
 from leadline.errors import QueueDown
 from leadline.runtime.redis import connect
-from leadline.sync.decide import looked_up
-from leadline.workqueue.entry import Answered, Arrival, Fields, Settlement
+from leadline.sync.decide import settle_lookup
+from leadline.workqueue.entry import EnqueueRequest, Fields, Outcome, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import PrivateServer, private
-from tests.unit.entries import found, owed
+from tests.unit.entries import found, pending
 
 STATE = orjson.dumps({"full_name": "Ann", "phone": "+77001112233", "stage": "NEW"})
 
@@ -34,9 +34,9 @@ def client(server: PrivateServer) -> Iterator[redis.Redis]:
         yield client
 
 
-def arrival(user: int, version: int = 1) -> Arrival:
-    event = replace(owed(event_id=f"{user}-{version}"), version=version)
-    return Arrival(
+def arrival(user: int, version: int = 1) -> EnqueueRequest:
+    event = replace(pending(event_id=f"{user}-{version}"), version=version)
+    return EnqueueRequest(
         user,
         event,
         STATE,
@@ -47,7 +47,7 @@ def arrival(user: int, version: int = 1) -> Arrival:
     )
 
 
-def later(one: Arrival, than_now_ms: int) -> Arrival:
+def later(one: EnqueueRequest, than_now_ms: int) -> EnqueueRequest:
     """The same, written and sent so much later by the clocks of Postgres and of its sender."""
     at_ms = int(time.time() * 1000) + than_now_ms
     return replace(one, occurred_at_ms=at_ms, sent_at_ms=at_ms)
@@ -57,8 +57,8 @@ def know(work: WorkQueue, user: int) -> None:
     """Lease the user and settle it with a lead."""
     work.put(arrival(user))
     (entry,) = work.lease(50).entries
-    done = tuple(replace(event, answered=Answered("synced", 1, 5)) for event in entry.events)
-    fields: Fields = {"agreed": orjson.dumps({"lead_id": 5}), "agreed_order": entry.order}
+    done = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
+    fields: Fields = {"agreed": orjson.dumps({"lead_id": 5}), "agreed_order": entry.desired_seq}
     assert work.release([Settlement(entry, fields, done)]) == [True]
 
 
@@ -79,11 +79,11 @@ def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
     work.put(arrival(8, version=2))
     server.restart()
     work.call_ms = 70_000
-    work.remembers_since_ms()
+    work.redis_epoch_began_ms()
     work.put(later(arrival(9), 11_000))
     # What it forgot with its last second may have been a call for 7 or 8.
     entries = work.lease(50).entries
-    assert {entry.user_id: entry.is_doubtful for entry in entries} == {9: False}
+    assert {entry.user_id: entry.needs_lookup for entry in entries} == {9: False}
     work.release([Settlement(entry, delay_ms=100_000) for entry in entries])
     due_in_s = work.next_due_in_s()
     assert due_in_s is not None
@@ -99,10 +99,10 @@ def test_after_a_restart_what_was_last_applied_is_a_hint_until_the_lead_was_read
     server.restart()
     work.put(arrival(8, version=2))
     (entry,) = work.lease(50).entries
-    assert (entry.is_doubtful, entry.known_id) == (True, 5)
-    work.release([looked_up(entry, found(5, origin="8"), 0)])
+    assert (entry.needs_lookup, entry.known_lead_id) == (True, 5)
+    work.release([settle_lookup(entry, found(5, origin="8"), 0)])
     (entry,) = work.lease(50).entries
-    assert not entry.is_doubtful
+    assert not entry.needs_lookup
 
 
 def test_an_event_of_the_other_clock_is_not_younger_than_redis_itself(
@@ -127,7 +127,7 @@ def test_a_user_of_a_clock_that_is_seconds_ahead_is_not_younger_than_redis(
     work = queue_of(client)
     client.flushall()
     work.call_ms = 70_000
-    work.remembers_since_ms()
+    work.redis_epoch_began_ms()
     work.put(replace(later(arrival(7), 5000), sent_at_ms=None))
     work.put(replace(later(arrival(8), 11_000), sent_at_ms=None))
     assert [entry.user_id for entry in work.lease(50).entries] == [8]
@@ -139,7 +139,7 @@ def test_what_was_sent_before_redis_forgot_all_is_taken_only_when_it_is_sent_aga
     """Something newer may have been applied; what is still owed comes again."""
     work = queue_of(client)
     client.flushall()
-    work.remembers_since_ms()
+    work.redis_epoch_began_ms()
     late = later(arrival(7, version=2), 5000)  # perhaps: clocks may be so far apart
     assert work.put(late) is None
     assert work.next_due_in_s() is None

@@ -9,9 +9,9 @@ import orjson
 import pytest
 import redis
 
-from leadline.workqueue.entry import Arrival
+from leadline.workqueue.entry import EnqueueRequest
 from leadline.workqueue.queue import WorkQueue
-from tests.unit.entries import owed
+from tests.unit.entries import pending
 
 USER = "{leadline:test}:user:7"
 
@@ -30,11 +30,11 @@ def work(client: redis.Redis) -> WorkQueue:
     return work
 
 
-def arrival(user: int, version: int = 1) -> Arrival:
+def arrival(user: int, version: int = 1) -> EnqueueRequest:
     state = {"full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}
-    return Arrival(
+    return EnqueueRequest(
         user_id=user,
-        event=replace(owed(event_id=f"{user}-{version}"), version=version, history=5),
+        event=replace(pending(event_id=f"{user}-{version}"), version=version, history=5),
         state=orjson.dumps(state),
         touches_stage=None,
         is_first=True,
@@ -121,4 +121,4 @@ def test_a_copy_from_before_is_not_taken_for_the_newest(
     assert work.put(replace(arrival(7, version=3), sent_at_ms=now_ms + 11_000)) is not None
     work.put(replace(arrival(7), sent_at_ms=now_ms))
     (entry,) = work.lease(50).entries
-    assert (entry.order, entry.is_doubtful) == (3_000_000, True)
+    assert (entry.desired_seq, entry.needs_lookup) == (3_000_000, True)

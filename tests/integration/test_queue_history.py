@@ -10,11 +10,11 @@ import pytest
 import redis
 
 from leadline.bitrix24 import lead_answers
-from leadline.sync.decide import LookUp, Nothing, Write, applied, looked_up, plan
-from leadline.workqueue.entry import Answered, Arrival, Entry, Settlement
+from leadline.sync.decide import Lookup, NoCall, Write, plan, settle_applied, settle_lookup
+from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
-from tests.unit.entries import found, owed
+from tests.unit.entries import found, pending
 
 FIRST, SECOND = 1000, 2000
 
@@ -39,9 +39,9 @@ def put(
     originator: str | None = None,
     stage_set: int | None = None,
 ) -> None:
-    event = replace(owed(version), event_id=f"{history}-{version}", history=history)
+    event = replace(pending(version), event_id=f"{history}-{version}", history=history)
     work.put(
-        Arrival(
+        EnqueueRequest(
             user_id=7,
             event=event,
             state=orjson.dumps({"full_name": name, "phone": "+77001112233", "stage": stage}),
@@ -67,10 +67,10 @@ def apply(work: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
     step = plan(entry)
     assert isinstance(step, Write)
     item = {"item": {"id": 5, "stageId": stage_by_hand or entry.state.stage}}
-    agreed = lead_answers.written(item, step.command, entry.state)
-    settled = applied(entry, agreed, is_create=step.is_create)
-    assert work.write_down([settled]) == [True]
-    sent = tuple(one for one in settled.events if one.answered)
+    agreed = lead_answers.parse_written(item, step.command, entry.state)
+    settled = settle_applied(entry, agreed, is_create=step.is_create)
+    assert work.save([settled]) == [True]
+    sent = tuple(one for one in settled.events if one.outcome)
     assert work.release([Settlement(entry, {}, sent)]) == [True]
     return entry
 
@@ -82,8 +82,8 @@ def fields(entry: Entry) -> Any:
 
 
 def outcomes(entry: Entry) -> dict[str, str]:
-    settled = applied(entry, None)
-    return {one.event_id: one.answered.outcome for one in settled.events if one.answered}
+    settled = settle_applied(entry, None)
+    return {one.event_id: one.outcome.status for one in settled.events if one.outcome}
 
 
 def test_a_version_that_was_given_out_twice_means_the_state_of_the_newer_history(
@@ -104,7 +104,7 @@ def test_a_greater_version_of_a_lost_history_is_superseded(work: WorkQueue) -> N
     apply(work)
     put(work, 9, FIRST, name="Lost", stage="JUNK", touches=True)
     entry = one(work)
-    assert plan(entry) == Nothing()
+    assert plan(entry) == NoCall()
     assert outcomes(entry) == {"1000-9": "superseded"}
 
 
@@ -155,7 +155,7 @@ def test_a_worker_that_leased_in_the_lost_history_writes_nothing_down(work: Work
     put(work, 8, FIRST, name="Lost")
     held = one(work)
     put(work, 2, SECOND, name="Bob")
-    assert work.write_down([applied(held, found(5).agreed("+77001112233"))]) == [False]
+    assert work.save([settle_applied(held, found(5).last_applied("+77001112233"))]) == [False]
     work.lease_ms = 1
     assert work.lease(50).entries == []  # its call may still run
 
@@ -168,7 +168,7 @@ def test_a_call_of_the_lost_history_is_over_before_its_user_is_served_again(
     one(work)
     put(work, 2, SECOND, name="Bob")
     eventually(lambda: work.next_due_in_s() == 0, 5, "the lease has expired")
-    assert one(work).is_doubtful
+    assert one(work).needs_lookup
 
 
 def test_a_new_installation_does_not_take_over_the_lead_of_the_one_before(
@@ -179,8 +179,8 @@ def test_a_new_installation_does_not_take_over_the_lead_of_the_one_before(
     apply(work)
     put(work, 1, SECOND, name="Somebody Else", originator="leadline-2")
     entry = one(work)
-    assert (plan(entry), entry.known_id) == (LookUp(), None)
-    work.release([looked_up(entry, None, 0)])
+    assert (plan(entry), entry.known_lead_id) == (Lookup(), None)
+    work.release([settle_lookup(entry, None, 0)])
     created = fields(one(work))
     assert (created["originatorId"], created["title"]) == ("leadline-2", "Somebody Else")
 
@@ -196,4 +196,4 @@ def test_the_reply_can_name_the_history(work: WorkQueue) -> None:
     put(work, 1, SECOND)
     (event,) = one(work).events
     assert event.history == SECOND
-    assert replace(event, answered=Answered("synced", 1, 5)).history == SECOND
+    assert replace(event, outcome=Outcome("synced", 1, 5)).history == SECOND

@@ -11,10 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from leadline.workqueue.entry import Answered, Arrival, Entry, Settlement
+from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
-from tests.unit.entries import owed
+from tests.unit.entries import pending
 
 USERS = st.integers(1, 3)
 VERSIONS = st.integers(1, 9)
@@ -32,7 +32,7 @@ class Machine(RuleBasedStateMachine):
         self.work.begin_first_epoch()
         self.work.call_ms = 0
         #: Unanswered versions of a user, and its newest version ever.
-        self.owed: dict[int, set[int]] = {}
+        self.pending: dict[int, set[int]] = {}
         self.newest: dict[int, int] = {}
         #: Users that wait for their retry.
         self.delayed: set[int] = set()
@@ -41,11 +41,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule(events=st.lists(st.tuples(USERS, VERSIONS), min_size=1, max_size=5))
     def put(self, events: list[tuple[int, int]]) -> None:
-        comers = self.work.put_all([_arrival(*event) for event in events])
-        assert None not in comers
-        assert comers.count(0) <= 1, "one job is enough for all of a batch"
+        wakeups = self.work.put_all([_arrival(*event) for event in events])
+        assert None not in wakeups
+        assert wakeups.count(0) <= 1, "one job is enough for all of a batch"
         for user, version in events:
-            self.owed.setdefault(user, set()).add(version)
+            self.pending.setdefault(user, set()).add(version)
             self.newest[user] = max(version, self.newest.get(user, 0))
 
     @rule()
@@ -70,13 +70,13 @@ class Machine(RuleBasedStateMachine):
         entry = self.held.pop(data.draw(st.sampled_from(sorted(self.held))))
         done = data.draw(st.sets(st.sampled_from([event.event_id for event in entry.events])))
         answered = tuple(
-            replace(event, answered=Answered("synced", 1, 5))
+            replace(event, outcome=Outcome("synced", 1, 5))
             for event in entry.events
             if event.event_id in done
         )
         assert self.work.release([Settlement(entry, {}, answered, delay)]) == [True]
-        left = self.owed[entry.user_id] - {int(one) for one in done}
-        self.owed[entry.user_id] = left
+        left = self.pending[entry.user_id] - {int(one) for one in done}
+        self.pending[entry.user_id] = left
         if left and delay > 1:
             self.delayed.add(entry.user_id)
         elif left:
@@ -88,21 +88,21 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_zombie_writes(self, data: st.DataObject) -> None:
         zombie = data.draw(st.sampled_from(self.lost))
-        answered = tuple(replace(one, answered=Answered("synced", 1, 5)) for one in zombie.events)
+        answered = tuple(replace(one, outcome=Outcome("synced", 1, 5)) for one in zombie.events)
         settlement = Settlement(zombie, {"hint": 666}, answered)
-        assert self.work.write_down([settlement]) == [False]
+        assert self.work.save([settlement]) == [False]
         assert self.work.release([settlement]) == [False]
 
     @invariant()
     def nobody_waits_who_is_owed_nothing(self) -> None:
-        due = {user for user, versions in self.owed.items() if versions} - set(self.held)
+        due = {user for user, versions in self.pending.items() if versions} - set(self.held)
         leased = self.work.lease(0)
         assert leased.still_due == len(due - self.delayed)
 
     def _lease(self) -> None:
         expected = {
             user: versions
-            for user, versions in self.owed.items()
+            for user, versions in self.pending.items()
             if versions and user not in self.held and user not in self.delayed
         }
         entries = self.work.lease(50).entries
@@ -112,15 +112,15 @@ class Machine(RuleBasedStateMachine):
         for entry in entries:
             assert entry.state is not None
             assert entry.state.full_name == str(self.newest[entry.user_id])
-            assert entry.hint is None
+            assert entry.claimed_lead_id is None
             self.held[entry.user_id] = entry
 
 
-def _arrival(user: int, version: int) -> Arrival:
+def _arrival(user: int, version: int) -> EnqueueRequest:
     state = {"full_name": str(version), "phone": "+77001112233", "stage": "NEW"}
-    return Arrival(
+    return EnqueueRequest(
         user_id=user,
-        event=replace(owed(event_id=f"{version}"), version=version),
+        event=replace(pending(event_id=f"{version}"), version=version),
         state=orjson.dumps(state),
         touches_stage=True,
         is_first=True,

@@ -11,19 +11,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from leadline.workqueue.entry import Answered, Arrival, Entry, Settlement
+from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
-from tests.unit.entries import owed
+from tests.unit.entries import pending
 
 LONG_MS = 60_000
 
 
 def put(work: WorkQueue, user: int, version: int = 1) -> int | None:
     return work.put(
-        Arrival(
+        EnqueueRequest(
             user_id=user,
-            event=replace(owed(event_id=f"{user}-{version}"), version=version),
+            event=replace(pending(event_id=f"{user}-{version}"), version=version),
             state=orjson.dumps({"full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}),
             touches_stage=True,
             is_first=True,
@@ -55,20 +55,20 @@ def work(client: redis.Redis) -> WorkQueue:
 def test_only_the_first_who_puts_is_told_to_enqueue_a_job(work: WorkQueue) -> None:
     assert put(work, 1) == 0
     assert put(work, 2) == 1
-    assert not work.comers.needs_job()
+    assert not work.wakeups.claim_wakeup()
 
 
 def test_whoever_was_told_and_did_not_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
-    eventually(work.comers.needs_job, 5, "the alarm is told")
+    eventually(work.wakeups.claim_wakeup, 5, "the alarm is told")
 
 
 def test_nobody_enqueues_while_another_one_gathers(work: WorkQueue) -> None:
     put(work, 1)
-    assert work.comers.claim("a", LONG_MS)
+    assert work.wakeups.claim_leadership("a", LONG_MS)
     assert put(work, 2) == 1
-    assert not work.comers.needs_job()
-    assert not work.comers.claim("b", LONG_MS)
+    assert not work.wakeups.claim_wakeup()
+    assert not work.wakeups.claim_leadership("b", LONG_MS)
     assert [entry.user_id for entry in work.lease(50).entries] == [1, 2]
 
 
@@ -77,23 +77,23 @@ def test_whoever_is_put_after_the_lease_or_the_turn_gets_a_job(
     work: WorkQueue, *, has_leased: bool
 ) -> None:
     put(work, 1)
-    work.comers.claim("a", LONG_MS)
+    work.wakeups.claim_leadership("a", LONG_MS)
     work.lease(50)
     if has_leased:
         assert put(work, 2) == 1
-        work.comers.leave("a")
-        assert work.comers.needs_job()
+        work.wakeups.resign_leadership("a")
+        assert work.wakeups.claim_wakeup()
     else:
-        work.comers.leave("a")
-        assert not work.comers.needs_job()
+        work.wakeups.resign_leadership("a")
+        assert not work.wakeups.claim_wakeup()
         assert put(work, 2) == 0
 
 
 def test_changes_of_users_in_a_call_or_before_a_retry_make_no_jobs(work: WorkQueue) -> None:
     put(work, 1)
-    work.comers.claim("a", LONG_MS)
+    work.wakeups.claim_leadership("a", LONG_MS)
     (entry,) = work.lease(50).entries
-    work.comers.leave("a")
+    work.wakeups.resign_leadership("a")
     assert put(work, 1, 2) == 1
     work.release([Settlement(entry, delay_ms=LONG_MS)])
     assert put(work, 1, 3) == 1
@@ -103,28 +103,28 @@ def test_changes_of_users_in_a_call_or_before_a_retry_make_no_jobs(work: WorkQue
 def test_a_job_that_found_nobody_leaves_nobody_uncalled(work: WorkQueue) -> None:
     put(work, 1)
     work.lease(50)
-    assert not work.comers.claim("late", LONG_MS)
+    assert not work.wakeups.claim_leadership("late", LONG_MS)
     assert put(work, 2) == 0
 
 
 def test_a_gatherer_that_was_killed_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
-    work.comers.claim("killed", 50)
+    work.wakeups.claim_leadership("killed", 50)
     put(work, 2)
-    eventually(work.comers.needs_job, 5, "the alarm is told")
-    assert work.comers.claim("heir", LONG_MS)
-    work.comers.leave("killed")
+    eventually(work.wakeups.claim_wakeup, 5, "the alarm is told")
+    assert work.wakeups.claim_leadership("heir", LONG_MS)
+    work.wakeups.resign_leadership("killed")
     assert put(work, 3) == 1, "the heir goes on gathering"
 
 
 def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
     work.lease_ms = 30
     put(work, 1)
-    work.comers.claim("a", LONG_MS)
+    work.wakeups.claim_leadership("a", LONG_MS)
     work.lease(50)
-    work.comers.leave("a")
-    eventually(work.comers.needs_job, 5, "the lease has expired")
-    assert work.comers.claim("b", LONG_MS)
+    work.wakeups.resign_leadership("a")
+    eventually(work.wakeups.claim_wakeup, 5, "the lease has expired")
+    assert work.wakeups.claim_leadership("b", LONG_MS)
 
 
 class Machine(RuleBasedStateMachine):
@@ -136,7 +136,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.client.flushall()
         self.work = queue_of(self.client)
-        self.work.comers.called_ms = LONG_MS  # however slow the machine is
+        self.work.wakeups.wakeup_ms = LONG_MS  # however slow the machine is
         self.version = 0
         #: Who were told to enqueue a job and have not yet.
         self.told = 0
@@ -169,7 +169,7 @@ class Machine(RuleBasedStateMachine):
     def begin_a_job(self) -> None:
         self.jobs -= 1
         self.version += 1
-        if self.work.comers.claim(f"{self.version}", LONG_MS):
+        if self.work.wakeups.claim_leadership(f"{self.version}", LONG_MS):
             self.gatherers.append(f"{self.version}")
         assert len(self.gatherers) <= 1
 
@@ -180,8 +180,8 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.gatherers)
     @rule()
-    def leave(self) -> None:
-        self.work.comers.leave(self.gatherers.pop())
+    def resign_leadership(self) -> None:
+        self.work.wakeups.resign_leadership(self.gatherers.pop())
         self.looking += 1
 
     @precondition(lambda self: self.held)
@@ -191,7 +191,7 @@ class Machine(RuleBasedStateMachine):
         self.tick()
         # Whoever changes again and again is delayed, and delays are the alarm's business.
         self.client.hdel(f"{self.work.prefix}user:{entry.user_id}", "streak")
-        answered = tuple(replace(one, answered=Answered("synced", 1, 5)) for one in entry.events)
+        answered = tuple(replace(one, outcome=Outcome("synced", 1, 5)) for one in entry.events)
         self.work.release([Settlement(entry, {}, answered if is_done else ())])
         self.looking += 1
 
@@ -199,7 +199,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         self.looking -= 1
-        self.told += self.work.comers.needs_job()
+        self.told += self.work.wakeups.claim_wakeup()
 
     @invariant()
     def nobody_is_left_waiting(self) -> None:

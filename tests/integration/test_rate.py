@@ -22,17 +22,19 @@ def work() -> None:
     user = {"id": 7, "full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}
     about = {"version": 1, "occurred_at": datetime.now(UTC).isoformat()}
     data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES, **about}
-    enqueue.take([Delivery(data, "m", {})])
+    enqueue.enqueue_events([Delivery(data, "m", {})])
     assert job.call_bitrix24("main") == 1
 
 
 def read_stages() -> None:
-    assert stage_sync.read()
+    assert stage_sync.read_portal_stages()
 
 
 def read_leads() -> None:
     """As the reconciler does."""
-    throttled_reads.read({"a": leads.read([1]), "b": leads.look_up([1], "leadline")})
+    throttled_reads.read_all(
+        {"a": leads.list_by_ids([1]), "b": leads.list_by_origins([1], "leadline")}
+    )
 
 
 def probe() -> None:
@@ -53,7 +55,7 @@ def connected(
     assert in_redis
     assert in_rabbitmq
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    monkeypatch.setattr("leadline.sync.batching.SCARCE_FILL_S", 0.0)
+    monkeypatch.setattr("leadline.sync.batching.SCARCE_LINGER_S", 0.0)
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def sent(portal: str) -> Callable[[], int]:
 
 def taken() -> int:
     """Tokens taken so far, without those that were given back."""
-    return sum(portal_session.token_bucket().sent())
+    return sum(portal_session.token_bucket().requests_per_slot())
 
 
 @every_caller

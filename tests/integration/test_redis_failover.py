@@ -92,7 +92,7 @@ def remember() -> None:
     Users that are created from then on are served at once; others wait for calls that may have
     been forgotten.
     """
-    portal_session.presence().report("a worker of this test")
+    portal_session.worker_heartbeats().beat("a worker of this test")
     outlive_clocks(work_queue())
 
 
@@ -119,7 +119,7 @@ def test_the_work_queue_goes_on_with_the_new_master(pair: Pair) -> None:
     leased = work_queue().lease(10)
     assert [entry.user_id for entry in leased.entries] == [2]
     settlements = [Settlement(entry, {"hint": 5}) for entry in leased.entries]
-    assert work_queue().write_down(settlements) == [True]
+    assert work_queue().save(settlements) == [True]
     assert rq_jobs.enqueue()
     assert time.monotonic() - before < SOON_S
     assert client().info("replication")["role"] == "master"
@@ -220,7 +220,7 @@ def test_a_worker_in_the_middle_of_a_job_survives_the_switch(
     eventually(worker.is_ready, SOON_S, "the worker goes on")
     put(2)
     rq_jobs.enqueue()
-    eventually(lambda: not work_queue().look(2)[0], SOON_S, "it does the next job")
+    eventually(lambda: not work_queue().pending_events(2)[0], SOON_S, "it does the next job")
     assert worker.is_alive()
 
 

@@ -16,8 +16,8 @@ from leadline.runtime.telemetry import trace_context
 from leadline.sync import enqueue
 from leadline.users.model import Move, NewUser
 from leadline.workqueue import portal_state
-from leadline.workqueue.entry import Answered, Settlement
-from leadline.workqueue.pending import Waiting
+from leadline.workqueue.entry import Outcome, Settlement
+from leadline.workqueue.pending import PendingEvents
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import rows
 
@@ -28,7 +28,7 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 
 def accepted(count: int = 1) -> list[Event]:
     """New users, whose events were published and have come into a work queue that is served."""
-    portal_state.presence().report("worker")
+    portal_state.worker_heartbeats().beat("worker")
     events = [write.create(ANN, None).event for _ in range(count)]
     arrive(events)
     return events
@@ -38,13 +38,15 @@ def arrive(events: list[Event]) -> None:
     outbox.mark_published([event.id for event in events])
     messages = [outbox.message_of(event) for event in events]
     trace = trace_context.trace_from_headers("call", None)
-    enqueue.take([Delivery(orjson.loads(one.body), one.message_id, {}, trace) for one in messages])
+    enqueue.enqueue_events(
+        [Delivery(orjson.loads(one.body), one.message_id, {}, trace) for one in messages]
+    )
 
 
 def sent_when_due() -> int:
     """How many the relay sends."""
     rows("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
-    return relay.run(Waiting().of).published
+    return relay.run(PendingEvents().pending_among).published
 
 
 def test_what_waits_for_its_turn_is_not_sent_again() -> None:
@@ -108,9 +110,9 @@ def test_what_waits_where_no_worker_has_been_seen_for_long_is_sent_again(
 def test_what_was_answered_without_our_hearing_of_it_is_sent_again() -> None:
     (event,) = accepted()
     (entry,) = work_queue().lease(50).entries
-    (owed,) = entry.events
-    assert owed.event_id == event.id
-    answered = replace(owed, answered=Answered("synced", attempts=1, lead_id=5))
+    (pending,) = entry.events
+    assert pending.event_id == event.id
+    answered = replace(pending, outcome=Outcome("synced", attempts=1, lead_id=5))
     assert work_queue().release([Settlement(entry, events=(answered,))]) == [True]
     assert sent_when_due() == 1
 
@@ -167,5 +169,5 @@ def test_a_redis_that_forbids_to_ask_keeps_nothing_from_being_sent(
 def forget_redis() -> None:
     """As a process that starts now."""
     client().close()
-    for made in (client, work_queue, portal_state.presence):
+    for made in (client, work_queue, portal_state.worker_heartbeats):
         made.cache_clear()

@@ -88,7 +88,7 @@ def created(**more: str) -> UserId:
 
 def crm(method: str, **params: object) -> Any:
     """A call of somebody else to the portal."""
-    answer = portal_session.session().call({"one": Command(method, params)}).answers["one"]
+    answer = portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
     assert not isinstance(answer, BitrixError), answer.detail
     return answer
 

@@ -18,9 +18,9 @@ from leadline.runtime.telemetry import trace_context
 from leadline.sync import replies
 from leadline.users import queries
 from leadline.users.model import Changes, Move, NewUser
-from leadline.workqueue.entry import Answered
+from leadline.workqueue.entry import Outcome
 from tests.integration.conftest import in_threads, rows
-from tests.unit.entries import entry, owed
+from tests.unit.entries import entry, pending
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -91,10 +91,10 @@ def test_a_failure_is_kept_with_reason_and_attempts() -> None:
 @pytest.mark.parametrize("reason", ["Ё" * 100_000, "a\x00\ud800\u2028'😀", "\x1b[2J" * 5000])
 def test_whatever_the_portal_said_our_reply_settles_its_event(reason: str) -> None:
     (event,) = writes(1)
-    answered = owed(
-        event_id=event.id, user=event.user.body(), answered=Answered("failed", 3, reason=reason)
+    answered = pending(
+        event_id=event.id, user=event.user.body(), outcome=Outcome("failed", 3, reason=reason)
     )
-    message = replies.message_of(entry(answered, user_id=event.user.id), answered)
+    message = replies.reply_message(entry(answered, user_id=event.user.id), answered)
     apply(contract.read_reply(orjson.loads(message.body)), None)
     assert (states(), due()) == (["failed"], [None])
     kept = sync(event)["reason"]

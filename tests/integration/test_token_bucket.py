@@ -126,14 +126,14 @@ def test_whatever_workers_do_the_rate_is_never_crossed(
             calls.pop()  # whoever has waited for a token and found nothing to do
             bucket.give_back()
         elif step == "refused":
-            bucket.empty()
+            bucket.drain()
             assert 0 <= bucket.level() <= 1
     assert_never_crossed(calls)
 
 
 def test_after_a_refusal_nobody_calls_for_a_moment(client: redis.Redis) -> None:
     bucket = bucket_of(client)
-    bucket.empty()
+    bucket.drain()
     assert HOLD_S - 0.5 < bucket.reserve() <= HOLD_S + 2 / RATE
 
 
@@ -141,14 +141,14 @@ def test_a_refusal_never_shortens_the_wait(client: redis.Redis) -> None:
     bucket = bucket_of(client, rate=1)
     for _ in range(CAPACITY + 10):
         longest = bucket.reserve()
-    bucket.empty()
+    bucket.drain()
     assert bucket.reserve() >= longest - 0.5
 
 
 def test_without_a_rate_nobody_waits(client: redis.Redis) -> None:
     bucket = bucket_of(client, rate=0)
     assert [bucket.reserve() for _ in range(1000)] == [0] * 1000
-    bucket.empty()
+    bucket.drain()
     assert bucket.reserve() == 0
 
 
@@ -176,5 +176,5 @@ def test_a_restored_bucket_is_believed_no_more_than_a_lost_one(client: redis.Red
 def test_a_hold_after_a_refusal_counts_in_a_new_epoch_too(client: redis.Redis) -> None:
     bucket = bucket_of(client)
     client.flushall()
-    bucket.empty()
+    bucket.drain()
     assert bucket.reserve() > HOLD_S - 0.5

@@ -8,7 +8,7 @@ from leadline.ledger.backlog import Counter, counts
 from leadline.users import search
 from leadline.users.model import NewUser
 from leadline.users.search import Search
-from leadline.workqueue.portal_state import paused
+from leadline.workqueue.portal_state import circuit_breaker
 from tests.integration.conftest import rows
 
 
@@ -55,12 +55,12 @@ def test_users_are_found_whether_few_or_many_are_meant_near_or_far(
 
 @pytest.mark.usefixtures("in_redis")
 def test_what_an_operator_has_paused_only_an_operator_resumes() -> None:
-    pause = paused()
-    pause.begin(PortalDown("the webhook was revoked"))
+    pause = circuit_breaker()
+    pause.open(PortalDown("the webhook was revoked"))
     assert pause.state()
     pause.hold("by hand")
-    pause.end()
-    pause.begin(PortalDown("again"))
+    pause.close()
+    pause.open(PortalDown("again"))
     held = pause.state()
     assert held
     assert (held.is_held, held.reason) == (True, "by hand")

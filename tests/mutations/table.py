@@ -24,6 +24,7 @@ _PUBLISHER = "tests/integration/test_publisher.py::"
 _OUTCOMES = "tests/unit/test_decide_outcomes.py::"
 _AUTH = "tests/unit/test_auth.py::"
 _ENTRY = "tests/unit/test_entry.py::"
+_SETTLED = "tests/unit/test_decide_settled.py::"
 _CONNECTOR = "tests/integration/test_connector.py::"
 
 MUTATIONS = (
@@ -44,8 +45,8 @@ MUTATIONS = (
     Mutation(
         "the wish to look is lost",
         "leadline/sync/enqueue.py",
-        'wants_look=LOOK in delivery.attributes.get(CHANGED, "").split(","),',
-        "wants_look=False,",
+        'is_lookup_requested=LOOK in delivery.attributes.get(CHANGED, "").split(","),',
+        "is_lookup_requested=False,",
         (_ENQUEUE + "test_a_message_can_have_the_lead_read_though_nothing_seems_to_differ",),
     ),
     Mutation(
@@ -65,8 +66,8 @@ MUTATIONS = (
     Mutation(
         "the moment until which a call may begin counts from the end of the lease",
         "leadline/workqueue/queue.py",
-        "return Leased(entries, expired, still_due, now_ms, send_until)",
-        "return Leased(\n"
+        "return LeasedBatch(entries, expired, still_due, now_ms, send_until)",
+        "return LeasedBatch(\n"
         "            entries, expired, still_due, now_ms, clock.now_s() + SEND_WITHIN_S\n"
         "        )",
         (_QUEUE + "test_the_time_to_send_counts_from_before_the_lease_was_asked_for",),
@@ -201,17 +202,36 @@ MUTATIONS = (
         ("tests/unit/test_bitrix_errors.py::test_each_row_of_the_table_in_any_case",),
     ),
     Mutation(
+        "a lead without an origin is taken on a message's word",
+        "leadline/sync/decide.py",
+        "if was_seen or entry.state is None or lead.resembles(entry.state):",
+        "if True:",
+        (_SETTLED + "test_a_lead_without_an_origin_is_not_taken_on_a_messages_word",),
+    ),
+    Mutation(
+        "a lead that was taken by name or phone never gets its origin",
+        "leadline/sync/decide.py",
+        "originator_of(entry)) if entry.lacks_origin else None",
+        "originator_of(entry)) if False else None",
+        (
+            _SETTLED
+            + "test_a_lead_without_an_origin_is_taken_by_its_name_or_phone_and_gets_its_origin",
+        ),
+    ),
+    Mutation(
         "a lead is read again though that was done",
         "leadline/workqueue/entry.py",
-        "return self.look_order > self.looked_order",
-        "return self.look_order >= self.looked_order",
+        "return self.lookup_requested_seq > self.lookup_done_seq",
+        "return self.lookup_requested_seq >= self.lookup_done_seq",
         (_ENTRY + "test_a_look_is_wanted_until_it_is_done",),
     ),
     Mutation(
         "the lead that a message names counts before the one that was last applied",
         "leadline/workqueue/entry.py",
-        "return self.agreed.lead_id if self.agreed else self.hint",
-        "return self.hint or (self.agreed.lead_id if self.agreed else None)",
+        "return self.last_applied.lead_id if self.last_applied else self.claimed_lead_id",
+        "return self.claimed_lead_id or (\n"
+        "            self.last_applied.lead_id if self.last_applied else None\n"
+        "        )",
         (_ENTRY + "test_the_lead_that_both_sides_know_counts_before_one_that_a_message_names",),
     ),
     Mutation(

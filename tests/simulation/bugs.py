@@ -63,7 +63,7 @@ def late_calls_are_made() -> None:
     """A worker that was frozen after it leased calls nevertheless."""
     lease = queue.WorkQueue.lease
 
-    def wrong(self: queue.WorkQueue, limit: int) -> queue.Leased:
+    def wrong(self: queue.WorkQueue, limit: int) -> queue.LeasedBatch:
         return replace(lease(self, limit), send_until=float("inf"))
 
     queue.WorkQueue.lease = wrong  # type: ignore[method-assign]

@@ -346,7 +346,7 @@ def _servers(modules: list[ModuleType]) -> None:
         return made
 
     _set(portal_session, "_session", session)
-    _set(timed_connection, "trusted", lambda: None)  # never used, and costly to make
+    _set(timed_connection, "tls_context", lambda: None)  # never used, and costly to make
     _set(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
     _set(rq_jobs, "trim_history", lambda: None)
     _set(search_index, "catch_up", lambda _until: 0)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 import requests
 
-from leadline.bitrix24.session import Reply
+from leadline.bitrix24.session import HttpResponse
 from leadline.bitrix24.timed_connection import Exchange
 from leadline.errors import LeaseTooShort
 from leadline.runtime import clock
@@ -180,7 +180,7 @@ class PortalModel:
 
     # --- the way there and back
 
-    def posted(self, method: str, body: bytes, exchange: Exchange) -> Reply:
+    def posted(self, method: str, body: bytes, exchange: Exchange) -> HttpResponse:
         """As `Session._posted`: connect, look at the clock, send, read the answer."""
         connection = self.connect(clock.now_s() + exchange.connect_s)
         if exchange.send_until is not None and clock.now_s() > exchange.send_until:
@@ -236,7 +236,7 @@ class PortalModel:
             self.requests.append(request)
         return request
 
-    def exchange(self, method: str, body: dict[str, Any], timeout_s: float) -> Reply:
+    def exchange(self, method: str, body: dict[str, Any], timeout_s: float) -> HttpResponse:
         """Send a request and wait for its answer; raises what a connection does."""
         world, process = self._world, self._world.process
         request = self._log(method, self.troubles.get(self._next_number(), Trouble("")))
@@ -266,7 +266,7 @@ class PortalModel:
             raise TimeoutError
         if isinstance(found, Exception):
             raise found
-        return Reply(found[0], "", found[1])
+        return HttpResponse(found[0], "", found[1])
 
     def _note_read(self, request: Request, found: Any) -> None:
         """Whether the sender could read what became of its commands."""
@@ -503,7 +503,7 @@ class Connection:
     def __init__(self, portal: PortalModel) -> None:
         self._portal = portal
 
-    def exchange(self, method: str, body: bytes, until: float) -> Reply:
+    def exchange(self, method: str, body: bytes, until: float) -> HttpResponse:
         """Send a request and read its answer; raises what the layers of a connection do."""
         return self._portal.exchange(method, json.loads(body), until - clock.now_s())
 

@@ -225,8 +225,8 @@ class System:
         """What the worker that runs has leased, for the portal's log."""
         self.world.process.memory["leased"] = {
             entry.user_id: (
-                (self._history_of(entry.user_id), int(entry.order)),
-                tuple(one.event_id for one in entry.events if one.answered is None),
+                (self._history_of(entry.user_id), int(entry.desired_seq)),
+                tuple(one.event_id for one in entry.events if one.outcome is None),
             )
             for entry in entries
         }
@@ -460,7 +460,7 @@ class _Stop:
 class _Pulse:
     """Stands for what the alarm is given: pulses, and a webhook that can be used."""
 
-    def is_usable(self) -> bool:
+    def check(self) -> bool:
         return True
 
     def beat(self) -> None:

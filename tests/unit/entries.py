@@ -3,17 +3,17 @@
 from dataclasses import replace
 from typing import Any
 
-from leadline.bitrix24.lead_answers import Found
-from leadline.bitrix24.leads import Agreed, State
-from leadline.workqueue.entry import Entry, Owed
+from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.leads import DesiredState, LastApplied
+from leadline.workqueue.entry import Entry, PendingEvent
 
 MILLION = 1_000_000
-STATE = State("Ann Lee", "+77001112233", "NEW")
+STATE = DesiredState("Ann Lee", "+77001112233", "NEW")
 
 
-def owed(version: int = 1, attempts: int = 0, **more: Any) -> Owed:
+def pending(version: int = 1, attempts: int = 0, **more: Any) -> PendingEvent:
     """An unanswered event of this version."""
-    event = Owed(
+    event = PendingEvent(
         event_id=f"event-{version}",
         action="create_card" if version == 1 else "update_card",
         user={"id": 7, "full_name": "Ann Lee", "phone": "+77001112233", "stage": "NEW"},
@@ -22,39 +22,39 @@ def owed(version: int = 1, attempts: int = 0, **more: Any) -> Owed:
         correlation_id="c",
         traceparent="t",
         attempts=attempts,
-        order=version * MILLION,
+        seq=version * MILLION,
     )
     return replace(event, **more)
 
 
-def entry(*events: Owed, **more: Any) -> Entry:
+def entry(*events: PendingEvent, **more: Any) -> Entry:
     """A leased user that both sides know nothing of yet."""
-    newest = max((event.order for event in events), default=0)
+    newest = max((event.seq for event in events), default=0)
     leased = Entry(
         user_id=7,
         fence="1",
         state=STATE,
-        order=newest,
-        stage_order=newest,
-        agreed=None,
-        agreed_order=0,
-        agreed_stage_order=0,
-        hint=None,
-        is_doubtful=False,
+        desired_seq=newest,
+        desired_stage_seq=newest,
+        last_applied=None,
+        applied_seq=0,
+        applied_stage_seq=0,
+        claimed_lead_id=None,
+        needs_lookup=False,
         wait_until_ms=0,
-        events=tuple(sorted(events, key=lambda event: -event.order)),
+        events=tuple(sorted(events, key=lambda event: -event.seq)),
     )
     return replace(leased, **more)
 
 
-def known(*events: Owed, **more: Any) -> Entry:
-    """A leased user whose lead 55 was last agreed on at version 1."""
-    agreed = Agreed(55, STATE.full_name, STATE.phone, 9)
-    before = {"agreed": agreed, "agreed_order": MILLION, "agreed_stage_order": MILLION}
+def known(*events: PendingEvent, **more: Any) -> Entry:
+    """A leased user whose lead 55 was last applied at version 1."""
+    last_applied = LastApplied(55, STATE.full_name, STATE.phone, 9)
+    before = {"last_applied": last_applied, "applied_seq": MILLION, "applied_stage_seq": MILLION}
     return entry(*events, **{**before, **more})
 
 
-def found(lead_id: int = 55, *, origin: str = "7", originator: str = "leadline") -> Found:
+def found(lead_id: int = 55, *, origin: str = "7", originator: str = "leadline") -> FoundLead:
     """A lead as a look-up shows it."""
     phones = ((STATE.phone, 9),)
-    return Found(lead_id, STATE.full_name, STATE.full_name, phones, "NEW", origin, originator)
+    return FoundLead(lead_id, STATE.full_name, STATE.full_name, phones, "NEW", origin, originator)

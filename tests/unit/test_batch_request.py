@@ -8,99 +8,105 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.sync import batch_request
 from leadline.sync.batch_request import Request
-from leadline.sync.decide import LookUp, Nothing, Write
-from leadline.workqueue.entry import Answered
-from tests.unit.entries import entry, known, owed
+from leadline.sync.decide import Lookup, NoCall, Write
+from leadline.workqueue.entry import Outcome
+from tests.unit.entries import entry, known, pending
 
 MOST = 50  # https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
 
 
 def test_a_batch_never_has_more_commands_than_bitrix24_takes() -> None:
     """Found by the laboratory: two commands to look one user up, beside 49 users to write."""
-    written = [entry(owed(), user_id=number) for number in range(1, MOST)]
-    doubtful = entry(owed(), user_id=MOST, hint=55)
+    written = [entry(pending(), user_id=number) for number in range(1, MOST)]
+    doubtful = entry(pending(), user_id=MOST, claimed_lead_id=55)
     wanted = batch_request.build([*written, doubtful])
     assert len(wanted.commands) == MOST
-    served = Counter(wanted.serves(step) for step in wanted.steps)
+    served = Counter(wanted.covers(step) for step in wanted.steps)
     assert served == {True: MOST - 1, False: 1}
-    assert wanted.serves(wanted.steps[-1])
+    assert wanted.covers(wanted.steps[-1])
 
 
 def test_each_step_has_its_own_command_and_look_ups_share_theirs() -> None:
-    fresh = entry(owed(), user_id=1)
-    doubtful = [entry(owed(), user_id=number, is_doubtful=True) for number in (2, 3)]
-    hinted = entry(owed(), user_id=4, hint=55)
-    done = known(owed(), user_id=5)
+    fresh = entry(pending(), user_id=1)
+    doubtful = [entry(pending(), user_id=number, needs_lookup=True) for number in (2, 3)]
+    hinted = entry(pending(), user_id=4, claimed_lead_id=55)
+    done = known(pending(), user_id=5)
     wanted = batch_request.build([fresh, *doubtful, hinted, done])
     kinds = [type(step.plan) for step in wanted.steps]
-    assert kinds == [Write, LookUp, LookUp, LookUp, Nothing]
+    assert kinds == [Write, Lookup, Lookup, Lookup, NoCall]
     assert [step.entry.user_id for step in wanted.steps] == [1, 2, 3, 4, 5]
     asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
-    look_up, read = leads.look_up([2, 3, 4], "leadline"), leads.read([55])
+    look_up, read = leads.list_by_origins([2, 3, 4], "leadline"), leads.list_by_ids([55])
     assert asked[1] == asked[2] == asked[3] == [look_up, read]
     assert [command.method for command in asked[0]] == ["crm.item.add"]
     assert asked[4] == []
     assert wanted.methods == {"crm.item.add": 1, "crm.lead.list": 2}
-    assert all(wanted.serves(step) for step in wanted.steps)
+    assert all(wanted.covers(step) for step in wanted.steps)
 
 
 def test_the_agreed_lead_of_a_user_is_read_with_the_look_up() -> None:
-    doubted = known(owed(version=2), is_doubtful=True)
+    doubted = known(pending(version=2), needs_lookup=True)
     wanted = batch_request.build([doubted])
-    assert list(wanted.commands.values()) == [leads.look_up([7], "leadline"), leads.read([55])]
+    assert list(wanted.commands.values()) == [
+        leads.list_by_origins([7], "leadline"),
+        leads.list_by_ids([55]),
+    ]
 
 
 def test_users_of_two_installations_do_not_share_a_look_up() -> None:
-    ours = [entry(owed(), user_id=one, is_doubtful=True) for one in (1, 3)]
-    theirs = entry(owed(), user_id=2, is_doubtful=True, originator="staging")
+    ours = [entry(pending(), user_id=one, needs_lookup=True) for one in (1, 3)]
+    theirs = entry(pending(), user_id=2, needs_lookup=True, originator="staging")
     wanted = batch_request.build([ours[0], theirs, ours[1]])
     asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
-    first, other = leads.look_up([1, 3], "leadline"), leads.look_up([2], "staging")
+    first, other = leads.list_by_origins([1, 3], "leadline"), leads.list_by_origins([2], "staging")
     assert asked == [[first], [other], [first]]
 
 
-@pytest.mark.parametrize("is_doubtful", [True, False])
-def test_a_user_that_is_to_be_served_alone_has_a_request_of_its_own(*, is_doubtful: bool) -> None:
+@pytest.mark.parametrize("needs_lookup", [True, False])
+def test_a_user_that_is_to_be_served_alone_has_a_request_of_its_own(*, needs_lookup: bool) -> None:
     others = [
-        entry(owed(), user_id=1, is_doubtful=True),
-        *(entry(owed(), user_id=one) for one in range(3, 60)),
+        entry(pending(), user_id=1, needs_lookup=True),
+        *(entry(pending(), user_id=one) for one in range(3, 60)),
     ]
-    alone = entry(owed(), user_id=2, is_doubtful=is_doubtful, is_alone=True)
+    alone = entry(pending(), user_id=2, needs_lookup=needs_lookup, is_alone=True)
     wanted = batch_request.build([*others, alone])
     assert batch_request.build([alone]).commands == wanted.commands
-    assert [step.entry for step in wanted.steps if wanted.serves(step)] == [alone]
+    assert [step.entry for step in wanted.steps if wanted.covers(step)] == [alone]
 
 
 def test_whose_reply_alone_is_owed_waits_for_no_request_of_its_own() -> None:
-    answered = entry(owed(answered=Answered("failed", 1)), user_id=2, is_alone=True)
-    wanted = batch_request.build([entry(owed(), user_id=1), answered])
-    assert all(wanted.serves(step) for step in wanted.steps)
+    answered = entry(pending(outcome=Outcome("failed", 1)), user_id=2, is_alone=True)
+    wanted = batch_request.build([entry(pending(), user_id=1), answered])
+    assert all(wanted.covers(step) for step in wanted.steps)
 
 
 def test_users_are_looked_up_in_parts_that_fit_a_page_though_some_have_two_leads() -> None:
     numbers = list(range(1, 41))
-    doubtful = [entry(owed(), user_id=one, is_doubtful=True, hint=100 + one) for one in numbers]
+    doubtful = [
+        entry(pending(), user_id=one, needs_lookup=True, claimed_lead_id=100 + one)
+        for one in numbers
+    ]
     wanted = batch_request.build(doubtful)
     asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
     for part in (numbers[:25], numbers[25:]):
         ids = [100 + one for one in part]
-        expected = [leads.look_up(part, "leadline"), leads.read(ids)]
+        expected = [leads.list_by_origins(part, "leadline"), leads.list_by_ids(ids)]
         assert all(asked[one - 1] == expected for one in part)
     assert len(wanted.commands) == 4
 
 
 def test_look_ups_come_first_so_that_none_of_them_is_cut_off() -> None:
-    written = [entry(owed(), user_id=number) for number in range(1, MOST + 1)]
-    doubtful = entry(owed(), user_id=99, is_doubtful=True)
+    written = [entry(pending(), user_id=number) for number in range(1, MOST + 1)]
+    doubtful = entry(pending(), user_id=99, needs_lookup=True)
     wanted = batch_request.build([*written, doubtful])
     assert next(iter(wanted.commands.values())).method == "crm.lead.list"
-    assert [wanted.serves(step) for step in wanted.steps].count(False) == 1
+    assert [wanted.covers(step) for step in wanted.steps].count(False) == 1
 
 
 def test_no_key_of_a_batch_is_a_number() -> None:
     """Bitrix24 would answer with a list."""
-    doubtful = entry(owed(), user_id=8, hint=55)
-    wanted = batch_request.build([entry(owed()), doubtful])
+    doubtful = entry(pending(), user_id=8, claimed_lead_id=55)
+    wanted = batch_request.build([entry(pending()), doubtful])
     assert not [key for key in wanted.commands if key.isdigit()]
 
 
@@ -113,14 +119,14 @@ def test_of_each_method_only_so_many_commands_as_are_allowed_are_sent_the_first_
         "e": Command("list", {}),
     }
     wanted = Request([], commands)
-    assert list(wanted.within({"add": 2, "update": 0, "list": 5}).commands) == ["a", "c", "e"]
-    assert wanted.within({}).commands == {}
-    assert wanted.within(wanted.methods).commands == commands
+    assert list(wanted.limited_to({"add": 2, "update": 0, "list": 5}).commands) == ["a", "c", "e"]
+    assert wanted.limited_to({}).commands == {}
+    assert wanted.limited_to(wanted.methods).commands == commands
 
 
 def test_a_step_is_served_only_where_all_its_commands_are_sent() -> None:
-    wanted = batch_request.build([entry(owed(), hint=55)])
+    wanted = batch_request.build([entry(pending(), claimed_lead_id=55)])
     (step,) = wanted.steps
-    assert wanted.serves(step)
-    assert not wanted.within({"crm.lead.list": 1}).serves(step)
-    assert wanted.within({"crm.lead.list": 1}).steps == [step]
+    assert wanted.covers(step)
+    assert not wanted.limited_to({"crm.lead.list": 1}).covers(step)
+    assert wanted.limited_to({"crm.lead.list": 1}).steps == [step]

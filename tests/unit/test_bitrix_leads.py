@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from leadline.bitrix24 import lead_answers, leads
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.lead_answers import Found
-from leadline.bitrix24.leads import Agreed, State
+from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import OutcomeUnknown
 
-STATE = State("Ann Lee", "+77001112233", "NEW")
-AGREED = Agreed(55, "Ann Lee", "+77001112233", 9)
+STATE = DesiredState("Ann Lee", "+77001112233", "NEW")
+LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", 9)
 UPDATE = Command(leads.UPDATE, {"entityTypeId": 1, "id": 55, "fields": {"title": "Ann Lee"}})
 
 
@@ -34,14 +34,14 @@ def test_a_create_carries_the_origin_the_phone_and_the_stage() -> None:
         "fm": [{"typeId": "PHONE", "valueType": "WORK", "value": "+77001112233"}],
         "stageId": "NEW",
     }
-    assert "stageId" not in fields(leads.create(7, State("Ann", "+77", None), "leadline"))
+    assert "stageId" not in fields(leads.create(7, DesiredState("Ann", "+77", None), "leadline"))
 
 
 def test_a_create_and_an_update_say_that_it_is_a_lead_and_which() -> None:
     created = leads.create(7, STATE, "leadline")
     assert created.method == "crm.item.add"
     assert created.params.keys() == {"entityTypeId", "fields"}
-    changed = leads.update(AGREED, STATE, with_stage=True)
+    changed = leads.update(LAST_APPLIED, STATE, with_stage=True)
     assert changed is not None
     assert changed.method == "crm.item.update"
     assert changed.params == {"entityTypeId": 1, "id": 55, "fields": {"stageId": "NEW"}}
@@ -49,32 +49,38 @@ def test_a_create_and_an_update_say_that_it_is_a_lead_and_which() -> None:
 
 
 def test_all_that_changed_is_sent_at_once() -> None:
-    changed = leads.update(AGREED, State("Bob", "+77005556677", "JUNK"), with_stage=True)
+    changed = leads.update(
+        LAST_APPLIED, DesiredState("Bob", "+77005556677", "JUNK"), with_stage=True
+    )
     assert fields(changed).keys() == {"title", "name", "fm", "stageId"}
 
 
 def test_only_what_changed_is_sent() -> None:
-    name = leads.update(AGREED, State("Bob", STATE.phone, "NEW"), with_stage=False)
+    name = leads.update(LAST_APPLIED, DesiredState("Bob", STATE.phone, "NEW"), with_stage=False)
     assert fields(name) == {"title": "Bob", "name": "Bob"}
-    stage = leads.update(AGREED, State("Ann Lee", STATE.phone, "JUNK"), with_stage=True)
+    stage = leads.update(
+        LAST_APPLIED, DesiredState("Ann Lee", STATE.phone, "JUNK"), with_stage=True
+    )
     assert fields(stage) == {"stageId": "JUNK"}
-    assert leads.update(AGREED, STATE, with_stage=False) is None
+    assert leads.update(LAST_APPLIED, STATE, with_stage=False) is None
 
 
 def test_a_phone_is_replaced_by_its_rows_id() -> None:
-    changed = leads.update(AGREED, State("Ann Lee", "+77005556677", "NEW"), with_stage=False)
+    changed = leads.update(
+        LAST_APPLIED, DesiredState("Ann Lee", "+77005556677", "NEW"), with_stage=False
+    )
     phone = {"typeId": "PHONE", "valueType": "WORK", "value": "+77005556677"}
     assert fields(changed) == {"fm": {"9": phone}}
 
 
 def test_a_lead_without_a_phone_gets_one() -> None:
-    changed = leads.update(Agreed(55, "Ann Lee"), STATE, with_stage=False)
+    changed = leads.update(LastApplied(55, "Ann Lee"), STATE, with_stage=False)
     assert list(fields(changed)["fm"]) == ["n0"]
 
 
 @given(st.text(min_size=1, max_size=100))
 def test_a_long_name_fits_the_columns_and_the_title_has_all_of_it(name: str) -> None:
-    sent = fields(leads.create(7, State(name, "+77001112233", "NEW"), "leadline"))
+    sent = fields(leads.create(7, DesiredState(name, "+77001112233", "NEW"), "leadline"))
     assert sent["title"] == name
     assert sent["name"] == name[:50]
 
@@ -84,7 +90,10 @@ def test_a_written_lead_is_agreed_on_with_the_row_of_its_phone() -> None:
         {"id": "8", "typeId": "EMAIL", "value": "+77001112233"},
         {"id": 9, "typeId": "PHONE", "value": "+77001112233"},
     ]
-    assert lead_answers.written({"item": {"id": "55", "fm": rows}}, UPDATE, STATE) == AGREED
+    assert (
+        lead_answers.parse_written({"item": {"id": "55", "fm": rows}}, UPDATE, STATE)
+        == LAST_APPLIED
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,17 +102,17 @@ def test_a_written_lead_is_agreed_on_with_the_row_of_its_phone() -> None:
 )
 def test_a_phone_whose_row_is_not_answered_is_looked_up_before_it_is_changed(rows: object) -> None:
     """Without its row's id a phone is added, not replaced."""
-    written = lead_answers.written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    written = lead_answers.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
     assert (written.phone, written.phone_row) == (STATE.phone, None)
-    assert leads.needs_rows(written, State("Ann Lee", "+77005556677", "NEW"))
-    assert not leads.needs_rows(written, STATE)
+    assert leads.needs_phone_row(written, DesiredState("Ann Lee", "+77005556677", "NEW"))
+    assert not leads.needs_phone_row(written, STATE)
 
 
 def test_what_the_portal_answers_wins_over_what_was_asked() -> None:
     rows = [{"id": 9, "typeId": "PHONE", "value": "+7 700"}]
     item = {"id": 55, "title": "ANN LEE", "name": "ANN LEE", "stageId": "JUNK", "fm": rows}
-    answered = lead_answers.written({"item": item}, UPDATE, STATE)
-    assert answered == Agreed(55, "ANN LEE", "+7 700", 9)
+    answered = lead_answers.parse_written({"item": item}, UPDATE, STATE)
+    assert answered == LastApplied(55, "ANN LEE", "+7 700", 9)
     command = leads.update(answered, STATE, with_stage=False)
     assert set(fields(command)) == {"title", "name", "fm"}
 
@@ -113,19 +122,19 @@ def test_the_answer_of_another_lead_proves_nothing(item: dict[str, Any]) -> None
     create = leads.create(7, STATE, "leadline")
     command = create if "originId" in item else UPDATE
     with pytest.raises(OutcomeUnknown, match=r"^the answer is another lead's$"):
-        lead_answers.written({"item": item}, command, STATE)
+        lead_answers.parse_written({"item": item}, command, STATE)
 
 
 @pytest.mark.parametrize("origin", [{}, {"originId": None}, {"originId": ""}, {"originId": "7"}])
 def test_a_created_lead_has_any_id_and_need_not_say_its_origin(origin: dict[str, Any]) -> None:
     create = leads.create(7, STATE, "leadline")
-    assert lead_answers.written({"item": {"id": 99, **origin}}, create, STATE).lead_id == 99
+    assert lead_answers.parse_written({"item": {"id": 99, **origin}}, create, STATE).lead_id == 99
 
 
 def test_an_updated_lead_may_have_any_origin() -> None:
     """A message can name a lead that somebody else has made."""
     item = {"id": 55, "originId": "8"}
-    assert lead_answers.written({"item": item}, UPDATE, STATE).lead_id == 55
+    assert lead_answers.parse_written({"item": item}, UPDATE, STATE).lead_id == 55
 
 
 def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
@@ -133,7 +142,7 @@ def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
         {"id": 8, "typeId": "PHONE", "value": "+77005556677"},
         {"id": 9, "typeId": "PHONE", "value": STATE.phone},
     ]
-    answered = lead_answers.written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    answered = lead_answers.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
     assert (answered.phone, answered.phone_row) == (STATE.phone, 9)
 
 
@@ -142,7 +151,7 @@ def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
 )
 def test_an_answer_that_names_no_lead_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer names no lead$"):
-        lead_answers.written(answer, UPDATE, STATE)
+        lead_answers.parse_written(answer, UPDATE, STATE)
 
 
 ROW = {
@@ -157,78 +166,78 @@ ROW = {
 
 
 def test_a_lead_that_is_found_is_known_as_it_is() -> None:
-    (lead,) = lead_answers.found([ROW])
-    assert lead.agreed("+77001112233") == AGREED
+    (lead,) = lead_answers.parse_leads([ROW])
+    assert lead.last_applied("+77001112233") == LAST_APPLIED
     assert (lead.origin, lead.originator, lead.stage) == ("7", "leadline", "NEW")
 
 
 def test_what_a_lead_does_not_have_is_empty() -> None:
-    (bare,) = lead_answers.found([{"ID": "55"}])
-    assert bare == Found(55, "", "", (), "", "", "")
+    (bare,) = lead_answers.parse_leads([{"ID": "55"}])
+    assert bare == FoundLead(55, "", "", (), "", "", "")
     assert bare.full_name is None
-    assert bare.agreed("+77001112233") == Agreed(55)
+    assert bare.last_applied("+77001112233") == LastApplied(55)
 
 
 def test_a_lead_whose_name_is_longer_than_its_column_is_known_by_its_title() -> None:
     name = "A" * 60
-    (lead,) = lead_answers.found([{**ROW, "TITLE": name, "NAME": name[:50]}])
+    (lead,) = lead_answers.parse_leads([{**ROW, "TITLE": name, "NAME": name[:50]}])
     assert lead.full_name == name
 
 
 def test_a_lead_without_a_title_has_no_name_that_we_know() -> None:
-    (lead,) = lead_answers.found([{**ROW, "TITLE": "", "NAME": ""}])
+    (lead,) = lead_answers.parse_leads([{**ROW, "TITLE": "", "NAME": ""}])
     assert lead.full_name is None
 
 
 def test_of_several_phones_ours_is_the_one_to_replace_else_the_first() -> None:
     phones = [{"ID": "1", "VALUE": "+1"}, {"ID": "2", "VALUE": "+2"}]
-    (lead,) = lead_answers.found([{**ROW, "PHONE": phones}])
-    assert lead.agreed("+2").phone_row == 2
-    assert lead.agreed("+3").phone_row == 1
-    assert lead.agreed("+3", Agreed(55, None, "+2", None)).phone_row == 2
-    assert lead.agreed("+3", Agreed(55, None, "+9", 2)).phone_row == 2
-    assert lead.agreed("+1", Agreed(55, None, "+2", 2)).phone_row == 1
-    (bare,) = lead_answers.found([{**ROW, "PHONE": None}])
-    assert bare.agreed("+3").phone is None
+    (lead,) = lead_answers.parse_leads([{**ROW, "PHONE": phones}])
+    assert lead.last_applied("+2").phone_row == 2
+    assert lead.last_applied("+3").phone_row == 1
+    assert lead.last_applied("+3", LastApplied(55, None, "+2", None)).phone_row == 2
+    assert lead.last_applied("+3", LastApplied(55, None, "+9", 2)).phone_row == 2
+    assert lead.last_applied("+1", LastApplied(55, None, "+2", 2)).phone_row == 1
+    (bare,) = lead_answers.parse_leads([{**ROW, "PHONE": None}])
+    assert bare.last_applied("+3").phone is None
 
 
 def test_a_row_of_another_kind_is_no_phone() -> None:
     rows = [{"ID": "8", "TYPE_ID": "EMAIL", "VALUE": "+1"}, {"ID": "9", "VALUE": "+2"}]
-    (lead,) = lead_answers.found([{**ROW, "PHONE": rows}])
+    (lead,) = lead_answers.parse_leads([{**ROW, "PHONE": rows}])
     assert lead.phones == (("+2", 9),)
 
 
 def test_a_name_that_was_edited_by_hand_counts_as_unknown() -> None:
-    (lead,) = lead_answers.found([{**ROW, "NAME": "Anna"}])
-    assert lead.agreed("+77001112233").full_name is None
+    (lead,) = lead_answers.parse_leads([{**ROW, "NAME": "Anna"}])
+    assert lead.last_applied("+77001112233").full_name is None
 
 
 def test_the_oldest_of_doubled_leads_comes_first() -> None:
     rows = [{**ROW, "ID": "70"}, {**ROW, "ID": "9"}, {**ROW, "ID": "55"}]
-    assert [lead.lead_id for lead in lead_answers.found(rows)] == [9, 55, 70]
+    assert [lead.lead_id for lead in lead_answers.parse_leads(rows)] == [9, 55, 70]
 
 
 @pytest.mark.parametrize("answer", [None, {}, "x", {"items": []}])
 def test_an_answer_that_is_no_list_of_leads_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of leads$"):
-        lead_answers.found(answer)
+        lead_answers.parse_leads(answer)
 
 
 def test_a_lead_id_has_as_many_digits_as_the_ledger_can_keep() -> None:
-    assert lead_answers.found([{**ROW, "ID": "9" * 18}])[0].lead_id == 10**18 - 1
+    assert lead_answers.parse_leads([{**ROW, "ID": "9" * 18}])[0].lead_id == 10**18 - 1
     with pytest.raises(OutcomeUnknown):
-        lead_answers.found([{**ROW, "ID": "9" * 19}])
+        lead_answers.parse_leads([{**ROW, "ID": "9" * 19}])
 
 
 @pytest.mark.parametrize("lead_id", [None, "", "0", "-1", "x", "٣", 5.5])
 def test_a_lead_without_an_id_proves_nothing(lead_id: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^a lead can't be read$"):
-        lead_answers.found([ROW, {**ROW, "ID": lead_id}])
+        lead_answers.parse_leads([ROW, {**ROW, "ID": lead_id}])
 
 
 def test_nobody_found_is_an_answer_too() -> None:
-    assert lead_answers.found([]) == []
-    assert lead_answers.page([]) == lead_answers.Page([], is_whole=True)
+    assert lead_answers.parse_leads([]) == []
+    assert lead_answers.parse_page([]) == lead_answers.LookupPage([], is_whole=True)
 
 
 UNREADABLE: list[Any] = [None, 5, "x", [], {}, {**ROW, "ID": "9" * 40}, {**ROW, "PHONE": 5}]
@@ -237,13 +246,13 @@ UNREADABLE += [{**ROW, "PHONE": [{"VALUE": "+7"}]}, {**ROW, "PHONE": {"9": {"VAL
 
 @pytest.mark.parametrize("row", UNREADABLE)
 def test_a_row_that_can_not_be_read_harms_no_other(row: object) -> None:
-    page = lead_answers.page([ROW, row])
+    page = lead_answers.parse_page([ROW, row])
     assert ([lead.lead_id for lead in page.leads], page.is_whole) == ([55], False)
 
 
 def test_a_full_page_may_have_left_out_a_lead() -> None:
-    assert lead_answers.page([ROW] * 49).is_whole
-    assert not lead_answers.page([ROW] * 50).is_whole
+    assert lead_answers.parse_page([ROW] * 49).is_whole
+    assert not lead_answers.parse_page([ROW] * 50).is_whole
 
 
 def query(command: Command) -> list[tuple[str, str]]:
@@ -258,9 +267,12 @@ COLUMNS = ["ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PH
 @pytest.mark.parametrize(
     ("ask", "where"),
     [
-        (lambda: leads.look_up([7, 8], "me"), {"=ORIGINATOR_ID": "me", "@ORIGIN_ID": ["7", "8"]}),
-        (lambda: leads.read([55, 56]), {"@ID": [55, 56]}),
-        (lambda: leads.walk("99", "me"), {"=ORIGINATOR_ID": "me", ">ID": "99"}),
+        (
+            lambda: leads.list_by_origins([7, 8], "me"),
+            {"=ORIGINATOR_ID": "me", "@ORIGIN_ID": ["7", "8"]},
+        ),
+        (lambda: leads.list_by_ids([55, 56]), {"@ID": [55, 56]}),
+        (lambda: leads.list_after("99", "me"), {"=ORIGINATOR_ID": "me", ">ID": "99"}),
     ],
 )
 def test_a_look_up_asks_for_everything_it_needs_in_order_and_not_for_the_total(
@@ -275,23 +287,23 @@ def test_a_look_up_asks_for_everything_it_needs_in_order_and_not_for_the_total(
 
 def test_the_stages_of_leads_are_asked_for_in_the_portals_order() -> None:
     asked = {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}}
-    assert leads.stages() == Command("crm.status.list", asked)
+    assert leads.list_stages() == Command("crm.status.list", asked)
 
 
 def test_the_stages_of_an_answer_are_their_ids() -> None:
     rows = [{"STATUS_ID": "NEW"}, {"STATUS_ID": 5}, {"STATUS_ID": ""}, {}, None, "x"]
-    assert lead_answers.stage_ids(rows) == ["NEW", "5"]
+    assert lead_answers.parse_stage_ids(rows) == ["NEW", "5"]
 
 
 @pytest.mark.parametrize("answer", [None, {}, "x", [], [{}], ["x"]])
 def test_an_answer_without_stages_changes_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of stages$"):
-        lead_answers.stage_ids(answer)
+        lead_answers.parse_stage_ids(answer)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
 def test_no_name_can_break_out_of_its_parameter(name: str) -> None:
-    asked = dict(query(leads.create(7, State(name, "+7&a=b", "NEW"), "leadline")))
+    asked = dict(query(leads.create(7, DesiredState(name, "+7&a=b", "NEW"), "leadline")))
     assert asked["fields[title]"] == name
     assert asked["fields[fm][0][value]"] == "+7&a=b"
     assert len(asked) == 9

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadline.bitrix24.client import Portal
+from leadline.bitrix24.client import PortalClient
 from leadline.bitrix24.command import Command
 from leadline.errors import (
     BadConfiguration,
@@ -71,23 +71,25 @@ def answering() -> Iterator[Answering]:
 
 
 @pytest.fixture
-def portal(answering: Answering) -> Iterator[Portal]:
-    made = Portal(answering.url)
+def portal(answering: Answering) -> Iterator[PortalClient]:
+    made = PortalClient(answering.url)
     yield made
     made.close()
 
 
-def error_of(portal: Portal) -> BitrixError:
+def error_of(portal: PortalClient) -> BitrixError:
     with pytest.raises(BitrixError) as caught:
         portal.call(COMMANDS)
     assert SECRET not in f"{caught.value} {caught.value!r} {caught.value.__cause__}"
     return caught.value
 
 
-def test_each_command_gets_its_own_result_or_error(portal: Portal, answering: Answering) -> None:
+def test_each_command_gets_its_own_result_or_error(
+    portal: PortalClient, answering: Answering
+) -> None:
     errors = {"u2": {"error": "", "error_description": "Not found"}}
     answering.says({"result": {"result": {"u1": {"item": {"id": 5}}}, "result_error": errors}})
-    answers = portal.call(COMMANDS).answers
+    answers = portal.call(COMMANDS).results
     assert answers["u1"] == {"item": {"id": 5}}
     assert isinstance(answers["u2"], Rejected)
     ((path, asked),) = answering.asked
@@ -96,11 +98,13 @@ def test_each_command_gets_its_own_result_or_error(portal: Portal, answering: An
 
 
 @pytest.mark.parametrize("empty", [[], {}, None])
-def test_an_empty_map_may_come_as_a_list(portal: Portal, answering: Answering, empty: Any) -> None:
+def test_an_empty_map_may_come_as_a_list(
+    portal: PortalClient, answering: Answering, empty: Any
+) -> None:
     answering.says({"result": {"result": {"u1": 1, "u2": []}, "result_error": empty}})
-    assert portal.call(COMMANDS).answers == {"u1": 1, "u2": []}
+    assert portal.call(COMMANDS).results == {"u1": 1, "u2": []}
     answering.says({"result": {"result": empty, "result_error": {"u1": {"error": "100"}}}})
-    answers = portal.call(COMMANDS).answers
+    answers = portal.call(COMMANDS).results
     assert isinstance(answers["u1"], Rejected)
     assert isinstance(answers["u2"], OutcomeUnknown)
 
@@ -117,16 +121,16 @@ def test_an_empty_map_may_come_as_a_list(portal: Portal, answering: Answering, e
     ],
 )
 def test_a_command_that_the_answer_does_not_speak_of_may_have_run(
-    portal: Portal, answering: Answering, body: Any
+    portal: PortalClient, answering: Answering, body: Any
 ) -> None:
     answering.says(body)
-    answers = portal.call(COMMANDS).answers
+    answers = portal.call(COMMANDS).results
     assert [type(one) for one in answers.values()] == [OutcomeUnknown, OutcomeUnknown]
 
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "100", "ERROR_METHOD_NOT_FOUND"])
 def test_a_verdict_on_the_whole_batch_is_none_on_each_of_its_records(
-    portal: Portal, answering: Answering, code: str
+    portal: PortalClient, answering: Answering, code: str
 ) -> None:
     answering.says({"error": code, "error_description": "One is not accepted"}, 400)
     assert type(error_of(portal)) is RequestRejected
@@ -136,9 +140,11 @@ def test_a_verdict_on_the_whole_batch_is_none_on_each_of_its_records(
         portal.call(one)
 
 
-def test_an_error_of_odd_shape_is_still_an_error(portal: Portal, answering: Answering) -> None:
+def test_an_error_of_odd_shape_is_still_an_error(
+    portal: PortalClient, answering: Answering
+) -> None:
     answering.says({"result": {"result": {"u1": 1}, "result_error": {"u1": "odd", "u2": None}}})
-    answers = portal.call(COMMANDS).answers
+    answers = portal.call(COMMANDS).results
     assert all(isinstance(one, BitrixError) for one in answers.values())
 
 
@@ -148,7 +154,7 @@ def test_an_error_of_odd_shape_is_still_an_error(portal: Portal, answering: Answ
 )
 @pytest.mark.parametrize("status", [200, 500, 502, 504])
 def test_an_answer_that_can_not_be_read_leaves_the_outcome_unknown(
-    portal: Portal, answering: Answering, status: int, body: bytes
+    portal: PortalClient, answering: Answering, status: int, body: bytes
 ) -> None:
     answering.says(body, status)
     error = error_of(portal)
@@ -157,7 +163,7 @@ def test_an_answer_that_can_not_be_read_leaves_the_outcome_unknown(
 
 
 def test_an_answer_that_is_cut_off_leaves_the_outcome_unknown(
-    portal: Portal, answering: Answering
+    portal: PortalClient, answering: Answering
 ) -> None:
     answering.says({"result": {"result": {"u1": 1}}})
     answering.cut = 100
@@ -167,13 +173,13 @@ def test_an_answer_that_is_cut_off_leaves_the_outcome_unknown(
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_an_error_counts_also_on_http_200(
-    portal: Portal, answering: Answering, status: int
+    portal: PortalClient, answering: Answering, status: int
 ) -> None:
     answering.says({"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many"}, status)
     assert isinstance(error_of(portal), Refused)
 
 
-def test_the_errors_of_rest_3_are_read_too(portal: Portal, answering: Answering) -> None:
+def test_the_errors_of_rest_3_are_read_too(portal: PortalClient, answering: Answering) -> None:
     answering.says({"error": {"code": "OVERLOAD_LIMIT", "message": "Blocked"}}, 503)
     error = error_of(portal)
     assert isinstance(error, PortalDown)
@@ -182,7 +188,7 @@ def test_the_errors_of_rest_3_are_read_too(portal: Portal, answering: Answering)
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed_and_pauses(
-    portal: Portal, answering: Answering, status: int
+    portal: PortalClient, answering: Answering, status: int
 ) -> None:
     answering.says(b"", status, Location=f"{answering.url}batch.json")
     error = error_of(portal)
@@ -191,7 +197,7 @@ def test_a_redirect_is_not_followed_and_pauses(
     assert len(answering.asked) == 1
 
 
-def test_the_address_of_a_redirect_is_cut(portal: Portal, answering: Answering) -> None:
+def test_the_address_of_a_redirect_is_cut(portal: PortalClient, answering: Answering) -> None:
     answering.says(b"", 302, Location=f"https://{'x' * 60_000}/")
     error = error_of(portal)
     assert isinstance(error, PortalDown)
@@ -199,7 +205,7 @@ def test_the_address_of_a_redirect_is_cut(portal: Portal, answering: Answering) 
 
 
 def test_a_redirect_to_nowhere_is_an_error_like_others(
-    portal: Portal, answering: Answering
+    portal: PortalClient, answering: Answering
 ) -> None:
     answering.says(b"", 302, Location="https://[nonsense")
     assert isinstance(error_of(portal), OutcomeUnknown)
@@ -207,26 +213,26 @@ def test_a_redirect_to_nowhere_is_an_error_like_others(
 
 def test_a_portal_that_refuses_the_connection_was_sent_nothing() -> None:
     with pytest.raises(Unavailable) as caught:
-        Portal(f"http://127.0.0.1:1/rest/1/{SECRET}/").call(COMMANDS)
+        PortalClient(f"http://127.0.0.1:1/rest/1/{SECRET}/").call(COMMANDS)
     assert SECRET not in str(caught.value)
 
 
 def test_a_portal_that_nobody_knows_was_sent_nothing(configure: Configure) -> None:
     configure(cleartext="bitrix24")
     with pytest.raises(Unavailable):
-        Portal(f"http://no-such-portal.invalid/rest/1/{SECRET}/").call(COMMANDS)
+        PortalClient(f"http://no-such-portal.invalid/rest/1/{SECRET}/").call(COMMANDS)
 
 
 @pytest.mark.parametrize("times", [None, [], {}, "x", {"u1": None}, {"u1": {"operating": "x"}}])
-def test_odd_times_spoil_no_answer(portal: Portal, answering: Answering, times: Any) -> None:
+def test_odd_times_spoil_no_answer(portal: PortalClient, answering: Answering, times: Any) -> None:
     answering.says({"result": {"result": {"u1": 1, "u2": 2}, "result_time": times}, "time": times})
-    assert portal.call(COMMANDS).answers == {"u1": 1, "u2": 2}
+    assert portal.call(COMMANDS).results == {"u1": 1, "u2": 2}
 
 
 @pytest.mark.parametrize("odd", ["abc", None, True, -1, [], {}, "1e400", 1e300, 10**18], ids=repr)
 @pytest.mark.parametrize("name", ["operating", "operating_reset_at", "finish", "duration"])
 def test_an_odd_time_holds_no_method_for_long(
-    portal: Portal, answering: Answering, name: str, odd: Any
+    portal: PortalClient, answering: Answering, name: str, odd: Any
 ) -> None:
     good = {"operating": 1.5, "operating_reset_at": 1600, "finish": 1500.0, "duration": 0.5}
     times = {"u1": good | {name: odd}}
@@ -239,7 +245,7 @@ def test_an_odd_time_holds_no_method_for_long(
         assert timing.used_s == 1.5
 
 
-def test_a_time_of_reset_alone_says_nothing(portal: Portal, answering: Answering) -> None:
+def test_a_time_of_reset_alone_says_nothing(portal: PortalClient, answering: Answering) -> None:
     times = {"u1": {"operating": 1.5, "operating_reset_at": 1757425271}}
     answering.says({"result": {"result": {"u1": 1}, "result_time": times}})
     assert portal.call(COMMANDS).timings["crm.item.add"].reset_in_s == 60
@@ -291,7 +297,7 @@ ANSWERS = st.fixed_dictionaries(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(body=ANSWERS | JSON, status=st.sampled_from([200, 400, 403, 500]))
 def test_any_json_gives_each_command_an_answer_or_is_an_error_of_the_call(
-    portal: Portal, answering: Answering, body: Any, status: int
+    portal: PortalClient, answering: Answering, body: Any, status: int
 ) -> None:
     answering.says(body, status)
     errors: list[Any] = []
@@ -300,9 +306,9 @@ def test_any_json_gives_each_command_an_answer_or_is_an_error_of_the_call(
     except BitrixError as error:
         errors.append(error)
     else:
-        assert batch.answers.keys() == COMMANDS.keys()
+        assert batch.results.keys() == COMMANDS.keys()
         assert all(0 <= timing.reset_in_s <= 600 for timing in batch.timings.values())
-        errors += (one for one in batch.answers.values() if isinstance(one, BitrixError))
+        errors += (one for one in batch.results.values() if isinstance(one, BitrixError))
     assert all(len(one.detail) <= 500 and len(one.code) <= 100 for one in errors)
 
 
@@ -310,18 +316,18 @@ def test_any_json_gives_each_command_an_answer_or_is_an_error_of_the_call(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(odd=FINITE)
 def test_what_is_odd_about_one_command_harms_no_other(
-    portal: Portal, answering: Answering, place: str, odd: Any
+    portal: PortalClient, answering: Answering, place: str, odd: Any
 ) -> None:
     parts: dict[str, dict[str, Any]] = {"result": {"u2": 2}, "result_error": {}}
     parts[place] = {**parts.get(place, {}), "u1": odd}
     answering.says({"result": parts})
-    assert portal.call(COMMANDS).answers["u2"] == 2
+    assert portal.call(COMMANDS).results["u2"] == 2
 
 
 @pytest.mark.parametrize("end", ["", "/", "//", " \n"])
 def test_a_webhook_may_end_with_a_slash_or_not(answering: Answering, end: str) -> None:
     answering.says({"result": {}})
-    made = Portal(answering.url.rstrip("/") + end)
+    made = PortalClient(answering.url.rstrip("/") + end)
     made.call(COMMANDS)
     made.close()
     assert answering.asked[0][0] == f"/rest/1/{SECRET}/batch.json"
@@ -342,5 +348,5 @@ def test_a_webhook_may_end_with_a_slash_or_not(answering: Answering, end: str) -
 )
 def test_what_is_no_webhook_is_refused_and_not_quoted(url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
-        Portal(url)
+        PortalClient(url)
     assert SECRET not in str(caught.value)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from leadline.bitrix24.lead_answers import Found
+from leadline.bitrix24.lead_answers import FoundLead
 from leadline.sync.reconcile.compare import DIFFERENCES, Finding, compare
 from leadline.users.snapshots import Kept
 from tests.unit.entries import found
@@ -22,7 +22,7 @@ USER = Kept(
 LEAD = found()
 
 
-def compared(user: Kept, *by_origin: Found, by_id: Found | None = None) -> Finding:
+def compared(user: Kept, *by_origin: FoundLead, by_id: FoundLead | None = None) -> Finding:
     return compare(user, by_origin, by_id, "leadline")
 
 
@@ -49,7 +49,7 @@ def test_a_user_without_a_lead_is_missing_and_can_be_repaired() -> None:
         (replace(LEAD, phones=(("+77005556677", 9),)), "phone"),
     ],
 )
-def test_another_name_or_phone_is_drift_and_can_be_repaired(lead: Found, field: str) -> None:
+def test_another_name_or_phone_is_drift_and_can_be_repaired(lead: FoundLead, field: str) -> None:
     expected = Finding("drifted", 7, (55,), (field,), version=3, is_repairable=True)
     assert compared(USER, lead) == expected
 

@@ -5,31 +5,31 @@ from typing import Any
 
 import pytest
 
-from leadline.sync.decide import LookUp, Nothing, Write, looked_up, plan
+from leadline.sync.decide import Lookup, NoCall, Write, plan, settle_lookup
 from leadline.workqueue.entry import Entry, Fields
-from tests.unit.entries import MILLION, STATE, entry, found, known, owed
+from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 
 NOW = 1_000_000
 
 
 def asking(**more: object) -> Entry:
     """A user in step whose lead somebody doubts."""
-    more = {"stage_order": MILLION, "look_order": 2 * MILLION, **more}
-    return known(owed(2), **more)
+    more = {"desired_stage_seq": MILLION, "lookup_requested_seq": 2 * MILLION, **more}
+    return known(pending(2), **more)
 
 
 def after_look(before: Entry, **lead: Any) -> Entry:
     """The entry as it is leased after the look-up has found such a lead."""
-    fields = looked_up(before, replace(found(), **lead), NOW).fields
+    fields = settle_lookup(before, replace(found(), **lead), NOW).fields
     seen = Entry.loads(
         b"7", {name.encode(): str(one).encode() for name, one in _stored(fields).items()}, []
     )
     return replace(
         before,
-        agreed=seen.agreed,
-        agreed_order=seen.agreed_order,
-        agreed_stage_order=seen.agreed_stage_order,
-        looked_order=seen.looked_order,
+        last_applied=seen.last_applied,
+        applied_seq=seen.applied_seq,
+        applied_stage_seq=seen.applied_stage_seq,
+        lookup_done_seq=seen.lookup_done_seq,
     )
 
 
@@ -43,13 +43,13 @@ def _stored(fields: Fields) -> dict[str, object]:
 
 
 def test_a_lead_is_looked_at_when_asked_though_nothing_has_changed() -> None:
-    assert isinstance(plan(asking()), LookUp)
-    assert isinstance(plan(asking(look_order=0)), Nothing)
+    assert isinstance(plan(asking()), Lookup)
+    assert isinstance(plan(asking(lookup_requested_seq=0)), NoCall)
 
 
 def test_one_look_is_enough() -> None:
-    assert isinstance(plan(after_look(asking())), Nothing)
-    assert isinstance(plan(replace(after_look(asking()), look_order=3 * MILLION)), LookUp)
+    assert isinstance(plan(after_look(asking())), NoCall)
+    assert isinstance(plan(replace(after_look(asking()), lookup_requested_seq=3 * MILLION)), Lookup)
 
 
 def test_what_the_look_shows_is_mended() -> None:
@@ -58,23 +58,25 @@ def test_what_the_look_shows_is_mended() -> None:
     assert step.command.params["fields"] == {"title": STATE.full_name, "name": STATE.full_name}
 
 
-@pytest.mark.parametrize(("stage_order", "is_written"), [(MILLION, False), (2 * MILLION, True)])
+@pytest.mark.parametrize(
+    ("desired_stage_seq", "is_written"), [(MILLION, False), (2 * MILLION, True)]
+)
 def test_a_stage_set_by_hand_stays_unless_a_write_sets_it(
-    *, stage_order: int, is_written: bool
+    *, desired_stage_seq: int, is_written: bool
 ) -> None:
-    step = plan(after_look(asking(stage_order=stage_order), stage="JUNK"))
+    step = plan(after_look(asking(desired_stage_seq=desired_stage_seq), stage="JUNK"))
     assert isinstance(step, Write) is is_written
     if isinstance(step, Write):
         assert step.command.params["fields"] == {"stageId": "NEW"}
 
 
 def test_a_lead_that_is_gone_is_created_anew() -> None:
-    fields = looked_up(asking(), None, NOW).fields
+    fields = settle_lookup(asking(), None, NOW).fields
     assert (fields["agreed"], fields["looked_order"]) == ("", 2 * MILLION)
-    step = plan(asking(agreed=None, looked_order=2 * MILLION))
+    step = plan(asking(last_applied=None, lookup_done_seq=2 * MILLION))
     assert isinstance(step, Write)
     assert step.is_create
 
 
 def test_a_user_without_a_known_lead_is_looked_up_too() -> None:
-    assert isinstance(plan(entry(owed(2), look_order=2 * MILLION)), LookUp)
+    assert isinstance(plan(entry(pending(2), lookup_requested_seq=2 * MILLION)), Lookup)

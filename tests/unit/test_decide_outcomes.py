@@ -17,162 +17,185 @@ from leadline.errors import (
     RequestRejected,
     Unavailable,
 )
-from leadline.sync.decide import Nothing, applied, failed, found_by_id, looked_up, plan
-from leadline.workqueue.entry import Owed
-from tests.unit.entries import MILLION, entry, found, known, owed
+from leadline.sync.decide import (
+    NoCall,
+    plan,
+    settle_applied,
+    settle_failure,
+    settle_lookup,
+    settle_lookup_by_id,
+)
+from leadline.workqueue.entry import PendingEvent
+from tests.unit.entries import MILLION, entry, found, known, pending
 
 NOW = 1_000_000_000
 COUNTED = (Unavailable, OutcomeUnknown, LeadGone)
-AGREED = found().agreed("+77001112233")
+LAST_APPLIED = found().last_applied("+77001112233")
 
 EVENTS = st.lists(
     st.tuples(st.integers(1, 30), st.integers(0, 2)),
     min_size=1,
     max_size=6,
     unique_by=lambda p: p[0],
-).map(lambda pairs: [owed(version, attempts) for version, attempts in pairs])
+).map(lambda pairs: [pending(version, attempts) for version, attempts in pairs])
 
 
-def outcomes(events: tuple[Owed, ...]) -> dict[int, str]:
-    return {one.order // MILLION: one.answered.outcome for one in events if one.answered}
+def outcomes(events: tuple[PendingEvent, ...]) -> dict[int, str]:
+    return {one.seq // MILLION: one.outcome.status for one in events if one.outcome}
 
 
 @given(EVENTS)
-def test_the_newest_event_is_synced_and_every_older_one_superseded(events: list[Owed]) -> None:
-    settlement = applied(entry(*events), AGREED, is_create=True)
+def test_the_newest_event_is_synced_and_every_older_one_superseded(
+    events: list[PendingEvent],
+) -> None:
+    settlement = settle_applied(entry(*events), LAST_APPLIED, is_create=True)
     told = outcomes(settlement.events)
     newest = max(told)
     assert len(told) == len(events)
     assert {version for version, outcome in told.items() if outcome == "synced"} == {newest}
-    assert all(one.answered and one.answered.lead_id == 55 for one in settlement.events)
+    assert all(one.outcome and one.outcome.lead_id == 55 for one in settlement.events)
 
 
 def test_an_event_that_arrives_after_a_newer_one_was_applied_is_superseded() -> None:
-    late = known(owed(2), order=3 * MILLION, agreed_order=3 * MILLION)
-    assert outcomes(applied(late, None).events) == {2: "superseded"}
+    late = known(pending(2), desired_seq=3 * MILLION, applied_seq=3 * MILLION)
+    assert outcomes(settle_applied(late, None).events) == {2: "superseded"}
 
 
 def test_a_duplicate_of_what_was_applied_is_answered_as_synced_again() -> None:
-    again = known(owed(3), agreed_order=3 * MILLION)
-    assert outcomes(applied(again, None).events) == {3: "synced"}
+    again = known(pending(3), applied_seq=3 * MILLION)
+    assert outcomes(settle_applied(again, None).events) == {3: "synced"}
 
 
 def test_an_answer_counts_the_attempt_that_brought_it() -> None:
-    (event,) = applied(entry(owed(attempts=2)), AGREED, is_create=True).events
-    assert event.answered is not None
-    assert event.answered.attempts == 3
+    (event,) = settle_applied(entry(pending(attempts=2)), LAST_APPLIED, is_create=True).events
+    assert event.outcome is not None
+    assert event.outcome.attempts == 3
 
 
 @given(EVENTS, st.sampled_from(COUNTED))
 def test_there_are_never_more_than_three_attempts(
-    events: list[Owed], kind: type[BitrixError]
+    events: list[PendingEvent], kind: type[BitrixError]
 ) -> None:
-    settlement = failed(entry(*events), kind("no"), NOW)
+    settlement = settle_failure(entry(*events), kind("no"), NOW)
     for before in events:
         (after,) = [one for one in settlement.events if one.event_id == before.event_id]
-        attempts = after.answered.attempts if after.answered else after.attempts
+        attempts = after.outcome.attempts if after.outcome else after.attempts
         assert attempts == before.attempts + 1 <= 3
-        assert (after.answered is not None) == (attempts == 3)
+        assert (after.outcome is not None) == (attempts == 3)
 
 
 @given(EVENTS, st.sampled_from(COUNTED))
-def test_a_newer_event_never_shortens_the_wait(events: list[Owed], kind: type[BitrixError]) -> None:
-    settlement = failed(entry(*events), kind("no"), NOW)
-    waiting = [one.attempts for one in settlement.events if one.answered is None]
+def test_a_newer_event_never_shortens_the_wait(
+    events: list[PendingEvent], kind: type[BitrixError]
+) -> None:
+    settlement = settle_failure(entry(*events), kind("no"), NOW)
+    waiting = [one.attempts for one in settlement.events if one.outcome is None]
     assert settlement.delay_ms == max(({1: 2000, 2: 4000}[tries] for tries in waiting), default=0)
 
 
 @pytest.mark.parametrize("error", [Refused("limit"), PortalDown("no plan")])
 def test_a_refusal_or_a_paused_portal_costs_no_attempt(error: BitrixError) -> None:
-    settlement = failed(entry(owed(attempts=2)), error, NOW)
+    settlement = settle_failure(entry(pending(attempts=2)), error, NOW)
     assert settlement.events == ()
     assert settlement.fields == {}
     assert settlement.delay_ms > 0
 
 
 def test_a_permanent_error_is_answered_once_with_its_reason() -> None:
-    (event,) = failed(entry(owed()), Rejected("Invalid stage"), NOW).events
-    assert event.answered is not None
-    assert (event.answered.outcome, event.answered.attempts) == ("failed", 1)
-    assert event.answered.reason == "Invalid stage"
-    assert not event.answered.is_passing
+    (event,) = settle_failure(entry(pending()), Rejected("Invalid stage"), NOW).events
+    assert event.outcome is not None
+    assert (event.outcome.status, event.outcome.attempts) == ("failed", 1)
+    assert event.outcome.reason == "Invalid stage"
+    assert not event.outcome.is_transient
 
 
 def test_a_request_that_is_rejected_as_a_whole_is_no_verdict_on_any_of_its_users() -> None:
-    settlement = failed(entry(owed()), RequestRejected("One is not accepted"), NOW)
+    settlement = settle_failure(entry(pending()), RequestRejected("One is not accepted"), NOW)
     assert settlement.fields == {"alone": 1}
     assert (outcomes(settlement.events), settlement.delay_ms) == ({}, 2000)
-    last = failed(entry(owed(attempts=2)), RequestRejected("One is not accepted"), NOW)
+    last = settle_failure(entry(pending(attempts=2)), RequestRejected("One is not accepted"), NOW)
     (event,) = last.events
-    assert event.answered is not None
-    assert event.answered.is_passing
+    assert event.outcome is not None
+    assert event.outcome.is_transient
 
 
 def test_an_answer_once_given_is_never_changed() -> None:
-    answered = applied(entry(owed()), AGREED, is_create=True).events[0]
+    answered = settle_applied(entry(pending()), LAST_APPLIED, is_create=True).events[0]
     for error in (Rejected("no"), OutcomeUnknown("?"), Unavailable("away")):
-        assert answered in failed(known(answered, owed(2)), error, NOW).events
-    assert answered in applied(known(answered, owed(2)), AGREED).events
+        assert answered in settle_failure(known(answered, pending(2)), error, NOW).events
+    assert answered in settle_applied(known(answered, pending(2)), LAST_APPLIED).events
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("reset"), LeadGone("Not found")])
 def test_after_an_unknown_outcome_the_lead_is_looked_up(error: BitrixError) -> None:
-    assert failed(known(owed(2)), error, NOW, was_written=True).fields["doubt"] == 1
+    assert settle_failure(known(pending(2)), error, NOW, was_written=True).fields["doubt"] == 1
 
 
 def test_a_lead_that_is_gone_is_not_looked_for_by_its_id() -> None:
-    assert failed(known(owed(2)), LeadGone("Not found"), NOW).fields["agreed"] == ""
-    lost = failed(known(owed(2)), OutcomeUnknown("reset"), NOW, was_written=True)
+    assert settle_failure(known(pending(2)), LeadGone("Not found"), NOW).fields["agreed"] == ""
+    lost = settle_failure(known(pending(2)), OutcomeUnknown("reset"), NOW, was_written=True)
     assert "agreed" not in lost.fields
 
 
 def test_a_look_up_that_is_lost_makes_nobody_wait_as_after_a_lost_create() -> None:
-    lost = failed(entry(owed(), hint=55), OutcomeUnknown("time-out", may_still_run=True), NOW)
+    lost = settle_failure(
+        entry(pending(), claimed_lead_id=55), OutcomeUnknown("time-out", may_still_run=True), NOW
+    )
     assert lost.fields == {}
     assert lost.delay_ms == 2000
 
 
 def test_a_lead_that_vanishes_twice_in_a_row_is_its_users_error() -> None:
     """In simple CRM mode each update would make one lead more."""
-    once = failed(known(owed(2)), LeadGone("Not found"), NOW)
+    once = settle_failure(known(pending(2)), LeadGone("Not found"), NOW)
     assert (once.fields["vanished"], outcomes(once.events)) == (1, {})
-    twice = failed(known(owed(3), vanished=1), LeadGone("Not found"), NOW)
+    twice = settle_failure(known(pending(3), times_vanished=1), LeadGone("Not found"), NOW)
     assert outcomes(twice.events) == {3: "failed"}
-    later = entry(owed(4), is_doubtful=True, vanished=int(twice.fields["vanished"]))
-    assert outcomes(looked_up(later, None, NOW).events) == {4: "failed"}
-    assert outcomes(looked_up(replace(later, look_order=4 * MILLION), None, NOW).events) == {}
+    later = entry(pending(4), needs_lookup=True, times_vanished=int(twice.fields["vanished"]))
+    assert outcomes(settle_lookup(later, None, NOW).events) == {4: "failed"}
+    assert (
+        outcomes(settle_lookup(replace(later, lookup_requested_seq=4 * MILLION), None, NOW).events)
+        == {}
+    )
 
 
 def test_a_lead_that_was_updated_or_found_has_not_vanished() -> None:
-    assert applied(known(owed(2), vanished=1), AGREED).fields["vanished"] == ""
-    assert looked_up(entry(owed(2), vanished=2), found(), NOW).fields["vanished"] == ""
-    assert "vanished" not in applied(entry(owed(2), vanished=1), AGREED, is_create=True).fields
+    assert (
+        settle_applied(known(pending(2), times_vanished=1), LAST_APPLIED).fields["vanished"] == ""
+    )
+    assert settle_lookup(entry(pending(2), times_vanished=2), found(), NOW).fields["vanished"] == ""
+    assert (
+        "vanished"
+        not in settle_applied(
+            entry(pending(2), times_vanished=1), LAST_APPLIED, is_create=True
+        ).fields
+    )
 
 
 def test_what_never_reached_the_portal_leaves_no_doubt() -> None:
-    assert failed(entry(owed()), Unavailable("refused"), NOW).fields == {}
+    assert settle_failure(entry(pending()), Unavailable("refused"), NOW).fields == {}
 
 
 def test_a_lost_create_is_not_repeated_while_it_may_still_run() -> None:
     error = OutcomeUnknown("time-out", may_still_run=True)
-    lost = failed(entry(owed()), error, NOW, was_written=True)
+    lost = settle_failure(entry(pending()), error, NOW, was_written=True)
     wait_until = int(lost.fields["wait_until"])
     assert wait_until >= NOW + 60_000
-    doubtful = entry(owed(attempts=1), is_doubtful=True, wait_until_ms=wait_until)
-    early = looked_up(doubtful, None, NOW + 2000)
+    doubtful = entry(pending(attempts=1), needs_lookup=True, wait_until_ms=wait_until)
+    early = settle_lookup(doubtful, None, NOW + 2000)
     assert early.fields == {}
     assert early.events == ()
     assert 0 < early.delay_ms <= wait_until - NOW
-    assert looked_up(doubtful, None, wait_until).fields["doubt"] == ""
+    assert settle_lookup(doubtful, None, wait_until).fields["doubt"] == ""
 
 
 def test_an_error_that_bitrix24_answered_itself_needs_no_long_wait() -> None:
-    answered = failed(entry(owed()), OutcomeUnknown("500"), NOW, was_written=True)
+    answered = settle_failure(entry(pending()), OutcomeUnknown("500"), NOW, was_written=True)
     assert "wait_until" not in answered.fields
 
 
 def test_a_lead_that_is_found_is_adopted_and_not_created() -> None:
-    settlement = looked_up(entry(owed(), is_doubtful=True), found(56), NOW)
+    settlement = settle_lookup(entry(pending(), needs_lookup=True), found(56), NOW)
     assert orjson.loads(str(settlement.fields["agreed"], "ascii"))["lead_id"] == 56  # type: ignore[arg-type]
     assert settlement.fields["doubt"] == ""
     assert settlement.fields["agreed_order"] == 0
@@ -180,27 +203,27 @@ def test_a_lead_that_is_found_is_adopted_and_not_created() -> None:
 
 
 def test_a_look_up_costs_no_attempt() -> None:
-    assert looked_up(entry(owed(), is_doubtful=True), found(), NOW).events == ()
-    assert looked_up(entry(owed(), is_doubtful=True), None, NOW).events == ()
+    assert settle_lookup(entry(pending(), needs_lookup=True), found(), NOW).events == ()
+    assert settle_lookup(entry(pending(), needs_lookup=True), None, NOW).events == ()
 
 
 def test_a_lead_of_another_user_is_never_taken_over() -> None:
-    conflict = found_by_id(entry(owed(), hint=55), found(origin="8"), NOW)
+    conflict = settle_lookup_by_id(entry(pending(), claimed_lead_id=55), found(origin="8"), NOW)
     assert conflict.fields == {"agreed": "", "hint": "", "doubt": 1}, "it is not tried once more"
     (event,) = conflict.events
-    assert event.answered is not None
-    assert event.answered.outcome == "failed"
-    assert "another user" in str(event.answered.reason)
+    assert event.outcome is not None
+    assert event.outcome.status == "failed"
+    assert "another user" in str(event.outcome.reason)
 
 
 def test_a_stage_that_the_create_wrote_is_not_written_again_when_its_message_comes_late() -> None:
     # Version 3 created the lead; the move of version 2 comes afterwards.
-    created = applied(entry(owed(3), stage_order=0), AGREED, is_create=True)
+    created = settle_applied(entry(pending(3), desired_stage_seq=0), LAST_APPLIED, is_create=True)
     late = known(
-        owed(2),
-        order=3 * MILLION,
-        stage_order=2 * MILLION,
-        agreed_order=int(created.fields["agreed_order"]),
-        agreed_stage_order=int(created.fields["agreed_stage_order"]),
+        pending(2),
+        desired_seq=3 * MILLION,
+        desired_stage_seq=2 * MILLION,
+        applied_seq=int(created.fields["agreed_order"]),
+        applied_stage_seq=int(created.fields["agreed_stage_order"]),
     )
-    assert plan(late) == Nothing()
+    assert plan(late) == NoCall()

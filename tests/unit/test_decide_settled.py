@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from leadline.bitrix24.lead_answers import Found
-from leadline.bitrix24.leads import Agreed, State
+from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import (
     BitrixError,
     LeadGone,
@@ -17,56 +17,56 @@ from leadline.errors import (
     Unavailable,
 )
 from leadline.sync.decide import (
-    UNLIKE,
+    NOT_RECOGNISED,
     VANISHED,
     Write,
-    applied,
-    deferred,
-    failed,
-    found_by_id,
-    looked_up,
+    defer,
     originator_of,
     plan,
-    unclear,
+    settle_applied,
+    settle_failure,
+    settle_inconclusive,
+    settle_lookup,
+    settle_lookup_by_id,
 )
-from leadline.workqueue.entry import Answered, Fields, Settlement
+from leadline.workqueue.entry import Fields, Outcome, Settlement
 from tests.unit.conftest import Configure
-from tests.unit.entries import MILLION, STATE, entry, found, known, owed
+from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 
 NOW = 1_000_000_000
-AGREED = Agreed(55, "Ann Lee", "+77001112233", 9)
+LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", 9)
 #: Whatever was in doubt is known.
 CERTAIN = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
 #: From the decision to send until nothing of the call can happen any more.
 LONGEST_CALL_MS = 70_000
 
 
-def dumped(agreed: Agreed) -> bytes:
+def dumped(agreed: LastApplied) -> bytes:
     return orjson.dumps(agreed.as_dict())
 
 
 def test_after_a_create_all_of_the_newest_state_is_agreed_on() -> None:
-    leased = entry(owed(3), stage_order=MILLION, epoch="e")
-    assert applied(leased, AGREED, is_create=True) == Settlement(
+    leased = entry(pending(3), desired_stage_seq=MILLION, redis_epoch="e")
+    assert settle_applied(leased, LAST_APPLIED, is_create=True) == Settlement(
         leased,
         {
-            "agreed": dumped(AGREED),
+            "agreed": dumped(LAST_APPLIED),
             "agreed_order": 3 * MILLION,
             "agreed_stage_order": 3 * MILLION,
             "epoch": "e",
             "lacks_origin": "",
             **CERTAIN,
         },
-        (owed(3, answered=Answered("synced", 1, 55, fence="1")),),
+        (pending(3, outcome=Outcome("synced", 1, 55, fence="1")),),
     )
 
 
 def test_after_an_update_only_a_stage_that_was_touched_is_agreed_on() -> None:
-    leased = known(owed(3), owed(2), stage_order=2 * MILLION, epoch="e")
-    assert applied(leased, AGREED) == Settlement(
+    leased = known(pending(3), pending(2), desired_stage_seq=2 * MILLION, redis_epoch="e")
+    assert settle_applied(leased, LAST_APPLIED) == Settlement(
         leased,
         {
-            "agreed": dumped(AGREED),
+            "agreed": dumped(LAST_APPLIED),
             "agreed_order": 3 * MILLION,
             "agreed_stage_order": 2 * MILLION,
             "epoch": "e",
@@ -75,64 +75,71 @@ def test_after_an_update_only_a_stage_that_was_touched_is_agreed_on() -> None:
             "vanished": "",
         },
         (
-            owed(3, answered=Answered("synced", 1, 55, fence="1")),
-            owed(2, answered=Answered("superseded", 1, 55, fence="1")),
+            pending(3, outcome=Outcome("synced", 1, 55, fence="1")),
+            pending(2, outcome=Outcome("superseded", 1, 55, fence="1")),
         ),
     )
 
 
 def test_where_nothing_was_to_do_what_was_agreed_on_holds_and_nothing_more_is_known() -> None:
-    leased = known(owed(2), vanished=1)
-    assert leased.agreed
-    settlement = applied(leased, None)
-    assert settlement.fields["agreed"] == dumped(leased.agreed)
+    leased = known(pending(2), times_vanished=1)
+    assert leased.last_applied
+    settlement = settle_applied(leased, None)
+    assert settlement.fields["agreed"] == dumped(leased.last_applied)
     assert "vanished" not in settlement.fields
 
 
 @pytest.mark.parametrize(
-    "leased", [entry(owed(answered=Answered("failed", 1))), known(), entry(owed())]
+    "leased", [entry(pending(outcome=Outcome("failed", 1))), known(), entry(pending())]
 )
 def test_where_nothing_was_called_and_nothing_is_known_nothing_changes(leased: Any) -> None:
-    assert applied(leased, None) == Settlement(leased, events=leased.events)
+    assert settle_applied(leased, None) == Settlement(leased, events=leased.events)
 
 
 @pytest.mark.parametrize(("rest_ms", "delay_ms"), [(1, 1), (3000, 3000), (60_000, 5000)])
 def test_a_create_that_may_still_run_is_looked_for_again_soon_and_when_it_is_over(
     rest_ms: int, delay_ms: int
 ) -> None:
-    leased = entry(owed(), is_doubtful=True, wait_until_ms=NOW + rest_ms)
-    assert looked_up(leased, None, NOW) == Settlement(leased, delay_ms=delay_ms)
+    leased = entry(pending(), needs_lookup=True, wait_until_ms=NOW + rest_ms)
+    assert settle_lookup(leased, None, NOW) == Settlement(leased, delay_ms=delay_ms)
 
 
 @pytest.mark.parametrize("wait_until_ms", [0, NOW - 1, NOW])
 def test_a_user_without_a_lead_is_certain_to_have_none(wait_until_ms: int) -> None:
-    leased = known(owed(2), is_doubtful=True, wait_until_ms=wait_until_ms, epoch="e")
-    assert looked_up(leased, None, NOW) == Settlement(
+    leased = known(pending(2), needs_lookup=True, wait_until_ms=wait_until_ms, redis_epoch="e")
+    assert settle_lookup(leased, None, NOW) == Settlement(
         leased, {"agreed": "", "epoch": "e", **CERTAIN}
     )
 
 
 def test_a_look_that_was_asked_for_is_done_whether_or_not_there_is_a_lead() -> None:
-    leased = known(owed(2), look_order=2 * MILLION, looked_order=MILLION)
+    leased = known(pending(2), lookup_requested_seq=2 * MILLION, lookup_done_seq=MILLION)
     for lead in (found(), None):
-        assert looked_up(leased, lead, NOW).fields["looked_order"] == 2 * MILLION
-    done = replace(leased, looked_order=2 * MILLION)
-    assert "looked_order" not in looked_up(done, found(), NOW).fields
+        assert settle_lookup(leased, lead, NOW).fields["looked_order"] == 2 * MILLION
+    done = replace(leased, lookup_done_seq=2 * MILLION)
+    assert "looked_order" not in settle_lookup(done, found(), NOW).fields
 
 
-@pytest.mark.parametrize(("stage", "agreed_stage_order"), [("NEW", 2), ("JUNK", 1)])
+@pytest.mark.parametrize(("stage", "applied_stage_seq"), [("NEW", 2), ("JUNK", 1)])
 def test_a_lead_that_is_found_is_agreed_on_as_it_is_and_compared_with_the_state(
-    stage: str, agreed_stage_order: int
+    stage: str, applied_stage_seq: int
 ) -> None:
-    before = Agreed(55, STATE.full_name, STATE.phone, 9)
-    leased = known(owed(2), agreed=before, is_doubtful=True, hint=8, vanished=1, epoch="e")
+    before = LastApplied(55, STATE.full_name, STATE.phone, 9)
+    leased = known(
+        pending(2),
+        last_applied=before,
+        needs_lookup=True,
+        claimed_lead_id=8,
+        times_vanished=1,
+        redis_epoch="e",
+    )
     lead = replace(found(), title="Bob", name="Bob", stage=stage)
-    assert looked_up(leased, lead, NOW) == Settlement(
+    assert settle_lookup(leased, lead, NOW) == Settlement(
         leased,
         {
-            "agreed": dumped(Agreed(55, "Bob", STATE.phone, 9)),
+            "agreed": dumped(LastApplied(55, "Bob", STATE.phone, 9)),
             "agreed_order": 0,
-            "agreed_stage_order": agreed_stage_order * MILLION,
+            "agreed_stage_order": applied_stage_seq * MILLION,
             "epoch": "e",
             "vanished": "",
             "lacks_origin": "",
@@ -142,30 +149,30 @@ def test_a_lead_that_is_found_is_agreed_on_as_it_is_and_compared_with_the_state(
 
 
 def test_of_several_phones_the_users_own_is_agreed_on_else_the_one_last_applied() -> None:
-    leased = known(owed(2), agreed=Agreed(55, None, "+2", 2))
+    leased = known(pending(2), last_applied=LastApplied(55, None, "+2", 2))
     others = (("+1", 1), ("+2", 2), ("+3", 3))
     for phones, row in (((*others, (STATE.phone, 9)), 9), (others, 2)):
-        fields = looked_up(leased, replace(found(), phones=phones), NOW).fields
+        fields = settle_lookup(leased, replace(found(), phones=phones), NOW).fields
         assert orjson.loads(fields["agreed"])["phone_row"] == row  # type: ignore[arg-type]
 
 
 def test_a_lead_that_is_found_for_a_user_without_a_state_changes_nothing() -> None:
-    leased = entry(owed(), state=None)
-    assert looked_up(leased, found(), NOW) == Settlement(leased)
+    leased = entry(pending(), state=None)
+    assert settle_lookup(leased, found(), NOW) == Settlement(leased)
 
 
 def test_a_lead_that_vanished_twice_and_is_not_found_is_answered_with_the_reason() -> None:
-    leased = entry(owed(), is_doubtful=True, vanished=2)
-    answered = Answered("failed", 1, reason=VANISHED)
-    assert looked_up(leased, None, NOW) == Settlement(leased, {}, (owed(answered=answered),))
-    assert looked_up(replace(leased, vanished=1), None, NOW).events == ()
+    leased = entry(pending(), needs_lookup=True, times_vanished=2)
+    answered = Outcome("failed", 1, reason=VANISHED)
+    assert settle_lookup(leased, None, NOW) == Settlement(leased, {}, (pending(outcome=answered),))
+    assert settle_lookup(replace(leased, times_vanished=1), None, NOW).events == ()
 
 
 def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
-    leased = entry(owed(), hint=55)
-    answered = Answered("failed", 1, reason="lead 55 belongs to another user")
-    assert found_by_id(leased, found(origin="8"), NOW) == Settlement(
-        leased, {"agreed": "", "hint": "", "doubt": 1}, (owed(answered=answered),)
+    leased = entry(pending(), claimed_lead_id=55)
+    answered = Outcome("failed", 1, reason="lead 55 belongs to another user")
+    assert settle_lookup_by_id(leased, found(origin="8"), NOW) == Settlement(
+        leased, {"agreed": "", "hint": "", "doubt": 1}, (pending(outcome=answered),)
     )
 
 
@@ -181,10 +188,10 @@ def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
 def test_a_lead_that_bears_somebody_elses_origin_is_not_taken(
     origin: str, originator: str, of: str
 ) -> None:
-    leased = entry(owed(), hint=55)
-    (event,) = found_by_id(leased, found(origin=origin, originator=originator), NOW).events
-    assert event.answered is not None
-    assert event.answered.reason == f"lead 55 belongs to another {of}"
+    leased = entry(pending(), claimed_lead_id=55)
+    (event,) = settle_lookup_by_id(leased, found(origin=origin, originator=originator), NOW).events
+    assert event.outcome is not None
+    assert event.outcome.reason == f"lead 55 belongs to another {of}"
 
 
 @pytest.mark.parametrize(
@@ -202,15 +209,17 @@ def test_a_lead_that_bears_somebody_elses_origin_is_not_taken(
 def test_a_lead_without_an_origin_is_taken_by_its_name_or_phone_and_gets_its_origin(
     title: str, name: str, phone: str
 ) -> None:
-    leased = entry(owed(), hint=55)
-    taken = found_by_id(leased, Found(55, title, name, ((phone, 9),), "NEW", "", ""), NOW)
+    leased = entry(pending(), claimed_lead_id=55)
+    taken = settle_lookup_by_id(
+        leased, FoundLead(55, title, name, ((phone, 9),), "NEW", "", ""), NOW
+    )
     assert (taken.events, taken.fields["lacks_origin"]) == ((), 1)
-    agreed = Agreed(55, STATE.full_name, STATE.phone, 9)
-    step = plan(replace(leased, agreed=agreed, lacks_origin=True, agreed_stage_order=MILLION))
+    agreed = LastApplied(55, STATE.full_name, STATE.phone, 9)
+    step = plan(replace(leased, last_applied=agreed, lacks_origin=True, applied_stage_seq=MILLION))
     assert isinstance(step, Write)
     assert step.command.params["id"] == 55
     assert step.command.params["fields"] == {"originatorId": "leadline", "originId": "7"}
-    assert applied(leased, agreed).fields["lacks_origin"] == ""
+    assert settle_applied(leased, agreed).fields["lacks_origin"] == ""
 
 
 @pytest.mark.parametrize(
@@ -218,77 +227,77 @@ def test_a_lead_without_an_origin_is_taken_by_its_name_or_phone_and_gets_its_ori
     ["", "112233", "+77001112234", "33", "+7 700", "0", "+77101112233", "+76001112233", "0112233"],
 )
 def test_a_lead_without_an_origin_is_not_taken_on_a_messages_word(phone: str) -> None:
-    stranger = Found(55, "Bob Stone", "Bob", ((phone, 9),) if phone else (), "NEW", "", "")
-    leased = entry(owed(), hint=55)
-    answered = Answered("failed", 1, reason=f"lead 55 {UNLIKE}")
-    assert found_by_id(leased, stranger, NOW) == Settlement(
-        leased, {"agreed": "", "hint": "", "doubt": 1}, (owed(answered=answered),)
+    stranger = FoundLead(55, "Bob Stone", "Bob", ((phone, 9),) if phone else (), "NEW", "", "")
+    leased = entry(pending(), claimed_lead_id=55)
+    answered = Outcome("failed", 1, reason=f"lead 55 {NOT_RECOGNISED}")
+    assert settle_lookup_by_id(leased, stranger, NOW) == Settlement(
+        leased, {"agreed": "", "hint": "", "doubt": 1}, (pending(outcome=answered),)
     )
     # One that was seen as the user's stays it, whatever both are called now.
-    assert found_by_id(known(owed(2), is_doubtful=True), stranger, NOW).events == ()
-    assert found_by_id(leased, None, NOW).events == ()
+    assert settle_lookup_by_id(known(pending(2), needs_lookup=True), stranger, NOW).events == ()
+    assert settle_lookup_by_id(leased, None, NOW).events == ()
 
 
 def test_a_name_that_is_longer_than_its_column_is_known_by_either_part() -> None:
     state = replace(STATE, full_name="Ann " * 20 + "Lee")
-    leased = entry(owed(), hint=55, state=state)
+    leased = entry(pending(), claimed_lead_id=55, state=state)
     for title, name in (state.full_name, ""), ("A request", state.full_name[:50]):
-        lead = Found(55, title, name, (), "NEW", "", "")
-        assert found_by_id(leased, lead, NOW).events == ()
+        lead = FoundLead(55, title, name, (), "NEW", "", "")
+        assert settle_lookup_by_id(leased, lead, NOW).events == ()
 
 
 def test_a_phone_is_known_without_the_code_of_its_country() -> None:
-    leased = entry(owed(), hint=55, state=replace(STATE, phone="+46701234567"))
-    lead = Found(55, "", "", (("070-123 45 67", 9),), "NEW", "", "")
-    assert found_by_id(leased, lead, NOW).events == ()
+    leased = entry(pending(), claimed_lead_id=55, state=replace(STATE, phone="+46701234567"))
+    lead = FoundLead(55, "", "", (("070-123 45 67", 9),), "NEW", "", "")
+    assert settle_lookup_by_id(leased, lead, NOW).events == ()
 
 
 def test_a_lead_with_our_name_and_without_a_user_may_be_taken() -> None:
-    leased = entry(owed(), hint=55)
-    assert found_by_id(leased, found(origin="", originator="leadline"), NOW).events == ()
+    leased = entry(pending(), claimed_lead_id=55)
+    assert settle_lookup_by_id(leased, found(origin="", originator="leadline"), NOW).events == ()
 
 
 def test_a_lead_without_name_and_phone_is_like_nobody() -> None:
-    blank = Found(55, "", "", (), "NEW", "", "")
-    leased = entry(owed(), hint=55, state=State("", "", None))
-    assert found_by_id(leased, blank, NOW).events != ()
+    blank = FoundLead(55, "", "", (), "NEW", "", "")
+    leased = entry(pending(), claimed_lead_id=55, state=DesiredState("", "", None))
+    assert settle_lookup_by_id(leased, blank, NOW).events != ()
 
 
 def test_what_was_not_sent_waits_for_its_method_and_is_as_it_was() -> None:
-    leased = entry(owed())
-    assert deferred(leased, 1234) == Settlement(leased, delay_ms=1234)
+    leased = entry(pending())
+    assert defer(leased, 1234) == Settlement(leased, delay_ms=1234)
 
 
 def test_a_page_that_says_nothing_of_a_user_has_it_looked_up_alone_at_once() -> None:
-    leased = entry(owed(), is_doubtful=True)
-    assert unclear(leased) == Settlement(leased, {"alone": 1})
+    leased = entry(pending(), needs_lookup=True)
+    assert settle_inconclusive(leased) == Settlement(leased, {"alone": 1})
 
 
 def test_a_refused_command_is_repeated_after_a_second() -> None:
-    leased = entry(owed(attempts=2))
-    assert failed(leased, Refused("limit"), NOW, was_written=True) == Settlement(
+    leased = entry(pending(attempts=2))
+    assert settle_failure(leased, Refused("limit"), NOW, was_written=True) == Settlement(
         leased, delay_ms=1000
     )
 
 
 def test_a_lost_create_is_waited_for_as_long_as_it_can_run() -> None:
-    leased = entry(owed())
+    leased = entry(pending())
     lost = OutcomeUnknown("reset", may_still_run=True)
-    assert failed(leased, lost, NOW, was_written=True) == Settlement(
+    assert settle_failure(leased, lost, NOW, was_written=True) == Settlement(
         leased,
         {"doubt": 1, "wait_until": NOW + LONGEST_CALL_MS},
-        (owed(attempts=1),),
+        (pending(attempts=1),),
         delay_ms=2000,
     )
 
 
 def test_a_lost_update_holds_back_what_is_newer_as_long_as_it_can_run() -> None:
-    leased = known(owed(2, attempts=1))
+    leased = known(pending(2, attempts=1))
     lost = OutcomeUnknown("reset", may_still_run=True)
-    assert failed(leased, lost, NOW, was_written=True) == Settlement(
+    assert settle_failure(leased, lost, NOW, was_written=True) == Settlement(
         leased,
         {"doubt": 1, "running_until": NOW + LONGEST_CALL_MS, "running_order": 2 * MILLION},
-        (owed(2, attempts=2),),
+        (pending(2, attempts=2),),
         delay_ms=4000,
     )
 
@@ -296,25 +305,27 @@ def test_a_lost_update_holds_back_what_is_newer_as_long_as_it_can_run() -> None:
 def test_a_longer_limit_of_the_portal_is_a_longer_wait(configure: Configure) -> None:
     configure(request_limit_s="300")
     lost = OutcomeUnknown("reset", may_still_run=True)
-    fields = failed(entry(owed()), lost, NOW, was_written=True).fields
+    fields = settle_failure(entry(pending()), lost, NOW, was_written=True).fields
     assert fields["wait_until"] == NOW + LONGEST_CALL_MS + 240_000
 
 
 def test_an_unknown_outcome_that_has_ended_is_only_doubted() -> None:
-    leased = known(owed(2))
-    assert failed(leased, OutcomeUnknown("500"), NOW, was_written=True).fields == {"doubt": 1}
+    leased = known(pending(2))
+    assert settle_failure(leased, OutcomeUnknown("500"), NOW, was_written=True).fields == {
+        "doubt": 1
+    }
 
 
 def test_a_lead_that_is_gone_is_looked_for_as_if_nothing_were_known_of_it() -> None:
-    leased = known(owed(2))
+    leased = known(pending(2))
     gone: Fields = {"doubt": 1, "agreed": "", "agreed_stage_order": 0}
-    assert failed(leased, LeadGone("Not found"), NOW, was_written=True) == Settlement(
-        leased, {**gone, "vanished": 1}, (owed(2, attempts=1),), delay_ms=2000
+    assert settle_failure(leased, LeadGone("Not found"), NOW, was_written=True) == Settlement(
+        leased, {**gone, "vanished": 1}, (pending(2, attempts=1),), delay_ms=2000
     )
-    again = known(owed(3), vanished=1)
-    answered = Answered("failed", 1, reason=VANISHED)
-    assert failed(again, LeadGone("Not found"), NOW, was_written=True) == Settlement(
-        again, {**gone, "vanished": 2}, (owed(3, answered=answered),)
+    again = known(pending(3), times_vanished=1)
+    answered = Outcome("failed", 1, reason=VANISHED)
+    assert settle_failure(again, LeadGone("Not found"), NOW, was_written=True) == Settlement(
+        again, {**gone, "vanished": 2}, (pending(3, outcome=answered),)
     )
 
 
@@ -322,21 +333,21 @@ def test_a_lead_that_is_gone_is_looked_for_as_if_nothing_were_known_of_it() -> N
 def test_the_third_failure_is_answered_with_its_reason_and_may_pass_by_itself(
     kind: type[BitrixError],
 ) -> None:
-    leased = known(owed(2, attempts=2))
-    answered = Answered("failed", 3, reason="away", is_passing=True)
-    settlement = failed(leased, kind("away"), NOW)
-    assert settlement.events == (owed(2, attempts=2, answered=answered),)
+    leased = known(pending(2, attempts=2))
+    answered = Outcome("failed", 3, reason="away", is_transient=True)
+    settlement = settle_failure(leased, kind("away"), NOW)
+    assert settlement.events == (pending(2, attempts=2, outcome=answered),)
     assert settlement.delay_ms == 0
 
 
 def test_what_is_rejected_is_answered_at_once_and_does_not_pass() -> None:
-    leased = known(owed(2), owed(1, attempts=1))
-    assert failed(leased, Rejected("no"), NOW, was_written=True) == Settlement(
+    leased = known(pending(2), pending(1, attempts=1))
+    assert settle_failure(leased, Rejected("no"), NOW, was_written=True) == Settlement(
         leased,
         {},
         (
-            owed(2, answered=Answered("failed", 1, reason="no")),
-            owed(1, attempts=1, answered=Answered("failed", 2, reason="no")),
+            pending(2, outcome=Outcome("failed", 1, reason="no")),
+            pending(1, attempts=1, outcome=Outcome("failed", 2, reason="no")),
         ),
     )
 
@@ -344,8 +355,8 @@ def test_what_is_rejected_is_answered_at_once_and_does_not_pass() -> None:
 def test_leads_bear_what_the_setting_says_else_the_sender_else_a_default(
     configure: Configure,
 ) -> None:
-    assert originator_of(entry(owed())) == "leadline"
-    assert originator_of(entry(owed(), originator="staging")) == "staging"
+    assert originator_of(entry(pending())) == "leadline"
+    assert originator_of(entry(pending(), originator="staging")) == "staging"
     configure(originator_id="chosen")
-    assert originator_of(entry(owed(), originator="staging")) == "chosen"
-    assert originator_of(entry(owed())) == "chosen"
+    assert originator_of(entry(pending(), originator="staging")) == "chosen"
+    assert originator_of(entry(pending())) == "chosen"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from leadline.bitrix24.leads import Agreed, State
-from leadline.sync.decide import LookUp, Nothing, Write, plan
-from leadline.workqueue.entry import Answered, Entry
-from tests.unit.entries import MILLION, STATE, entry, known, owed
+from leadline.bitrix24.leads import DesiredState, LastApplied
+from leadline.sync.decide import Lookup, NoCall, Write, plan
+from leadline.workqueue.entry import Entry, Outcome
+from tests.unit.entries import MILLION, STATE, entry, known, pending
 
 
 def command_of(leased: Entry) -> tuple[str, dict[str, Any]]:
@@ -18,7 +18,7 @@ def command_of(leased: Entry) -> tuple[str, dict[str, Any]]:
 
 
 def test_a_new_user_is_created_with_its_origin() -> None:
-    method, params = command_of(entry(owed()))
+    method, params = command_of(entry(pending()))
     assert method == "crm.item.add"
     assert params["fields"]["originId"] == "7"
     assert params["fields"]["originatorId"] == "leadline"
@@ -26,74 +26,78 @@ def test_a_new_user_is_created_with_its_origin() -> None:
 
 
 def test_an_update_that_overtakes_its_create_creates_the_lead() -> None:
-    method, params = command_of(entry(owed(2), state=State("New Name", "+77001112233", "JUNK")))
+    method, params = command_of(
+        entry(pending(2), state=DesiredState("New Name", "+77001112233", "JUNK"))
+    )
     assert method == "crm.item.add"
     assert params["fields"]["title"] == "New Name"
     assert params["fields"]["stageId"] == "JUNK"
 
 
-@pytest.mark.parametrize("doubt", [{"is_doubtful": True}, {"hint": 55}])
+@pytest.mark.parametrize("doubt", [{"needs_lookup": True}, {"claimed_lead_id": 55}])
 def test_in_doubt_the_lead_is_looked_up_before_anything_is_created(doubt: dict[str, Any]) -> None:
-    assert plan(entry(owed(), **doubt)) == LookUp()
+    assert plan(entry(pending(), **doubt)) == Lookup()
 
 
 def test_ten_updates_need_one_call() -> None:
-    events = [owed(version) for version in range(2, 12)]
-    method, params = command_of(known(*events, state=State("Last", STATE.phone, "NEW")))
+    events = [pending(version) for version in range(2, 12)]
+    method, params = command_of(known(*events, state=DesiredState("Last", STATE.phone, "NEW")))
     assert (method, params["id"]) == ("crm.item.update", 55)
     assert params["fields"] == {"title": "Last", "name": "Last", "stageId": "NEW"}
 
 
 def test_an_untouched_stage_is_not_sent() -> None:
-    leased = known(owed(2), stage_order=MILLION, state=State("Other", STATE.phone, "NEW"))
+    leased = known(
+        pending(2), desired_stage_seq=MILLION, state=DesiredState("Other", STATE.phone, "NEW")
+    )
     _, params = command_of(leased)
     assert params["fields"] == {"title": "Other", "name": "Other"}
 
 
 def test_a_stage_touched_by_an_older_message_that_arrives_late_is_still_applied() -> None:
     # Version 3 (a name) was applied first; version 2 (a move) arrives now.
-    state = State("Third", STATE.phone, "PROCESSED")
-    late = known(owed(2), state=state, order=3 * MILLION, stage_order=2 * MILLION)
+    state = DesiredState("Third", STATE.phone, "PROCESSED")
+    late = known(pending(2), state=state, desired_seq=3 * MILLION, desired_stage_seq=2 * MILLION)
     late = known(
-        owed(2),
+        pending(2),
         state=state,
-        order=3 * MILLION,
-        stage_order=2 * MILLION,
-        agreed=late.agreed,
-        agreed_order=3 * MILLION,
+        desired_seq=3 * MILLION,
+        desired_stage_seq=2 * MILLION,
+        last_applied=late.last_applied,
+        applied_seq=3 * MILLION,
     )
     _, params = command_of(late)
     assert params["fields"]["stageId"] == "PROCESSED"
 
 
 def test_what_was_applied_already_is_not_sent_again() -> None:
-    assert plan(known(owed(1), order=MILLION, stage_order=MILLION)) == Nothing()
+    assert plan(known(pending(1), desired_seq=MILLION, desired_stage_seq=MILLION)) == NoCall()
 
 
 def test_an_update_that_changes_nothing_calls_nobody() -> None:
-    assert plan(known(owed(2), stage_order=MILLION)) == Nothing()
+    assert plan(known(pending(2), desired_stage_seq=MILLION)) == NoCall()
 
 
 def test_an_event_that_carries_its_answer_calls_nobody() -> None:
-    no_phone = owed(answered=Answered("failed", 1, reason="Missing phone number"))
-    assert plan(entry(no_phone, state=None)) == Nothing()
-    assert plan(known(no_phone)) == Nothing()
+    no_phone = pending(outcome=Outcome("failed", 1, reason="Missing phone number"))
+    assert plan(entry(no_phone, state=None)) == NoCall()
+    assert plan(known(no_phone)) == NoCall()
 
 
 def test_a_user_without_a_state_has_nothing_to_be_written() -> None:
-    assert plan(entry(owed(), state=None)) == Nothing()
+    assert plan(entry(pending(), state=None)) == NoCall()
 
 
 def test_an_update_is_no_create() -> None:
-    step = plan(known(owed(2)))
+    step = plan(known(pending(2)))
     assert isinstance(step, Write)
     assert step.is_create is False
 
 
 def test_what_was_applied_is_not_written_again_though_the_portal_answered_it_otherwise() -> None:
     """A portal that cuts a name would be written to with each message that comes twice."""
-    cut = Agreed(55, "Ann", STATE.phone, 9)
-    again = known(owed(1), agreed=cut)
-    assert plan(again) == Nothing()
-    step = plan(replace(again, stage_order=2 * MILLION))
+    cut = LastApplied(55, "Ann", STATE.phone, 9)
+    again = known(pending(1), last_applied=cut)
+    assert plan(again) == NoCall()
+    step = plan(replace(again, desired_stage_seq=2 * MILLION))
     assert isinstance(step, Write), "a later move is written"

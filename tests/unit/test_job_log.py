@@ -7,8 +7,8 @@ from structlog.testing import capture_logs
 
 from leadline.errors import BitrixError, OutcomeUnknown, Rejected, Unavailable
 from leadline.sync import job_log
-from leadline.sync.decide import failed
-from tests.unit.entries import entry, owed
+from leadline.sync.decide import settle_failure
+from tests.unit.entries import entry, pending
 
 QUOTE = "The phone of Ann Lee is wrong"
 
@@ -30,9 +30,11 @@ QUOTE = "The phone of Ann Lee is wrong"
 def test_a_failure_is_logged_with_its_class_and_code(
     attempts: int, error: BitrixError, line: str, code: str
 ) -> None:
-    settlement = replace(failed(entry(owed(attempts=attempts)), error, now_ms=0), error=error)
+    settlement = replace(
+        settle_failure(entry(pending(attempts=attempts)), error, now_ms=0), error=error
+    )
     with capture_logs() as lines:
-        job_log.ends(settlement)
+        job_log.log_settled(settlement)
     (told,) = lines
     assert (told["event"], told["error"], told["code"]) == (line, type(error).__name__, code)
     assert QUOTE not in str(told)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from leadline.messages import contract
 from leadline.settings import settings
 from leadline.sync import replies
-from leadline.workqueue.entry import Answered
+from leadline.workqueue.entry import Outcome
 from tests.unit.conftest import Configure
-from tests.unit.entries import entry, owed
+from tests.unit.entries import entry, pending
 
 #: Also halves of surrogate pairs, which JSON may escape and UTF-8 can't encode.
 ANY_CHARACTER = st.characters(exclude_categories=())
@@ -53,12 +53,12 @@ def test_our_reader_accepts_every_reply_that_we_publish(
     configure(**chosen)
     data = {"action": "create_card", "user": user, "replyQueue": "bitrix.responses"}
     request = contract.read_request(orjson.loads(orjson.dumps({"pattern": "p", "data": data})))
-    event = owed(
+    event = pending(
         event_id=request.identity(event_id),
         user=request.user.model_dump(exclude={"bitrix_lead_id"}, exclude_none=True),
-        answered=Answered("failed", attempts=3, reason=reason),
+        outcome=Outcome("failed", attempts=3, reason=reason),
     )
-    message = replies.message_of(entry(event), event)
+    message = replies.reply_message(entry(event), event)
     assert len(message.body) <= settings().body_limit
     message.properties().encode()  # AMQP can carry it
     reply = contract.read_reply(orjson.loads(message.body))
@@ -70,8 +70,8 @@ def test_our_reader_accepts_every_reply_that_we_publish(
 
 
 def test_a_long_reason_says_that_it_was_cut() -> None:
-    event = owed(answered=Answered("failed", attempts=3, reason="Lead is locked. " * 1000))
-    reply = orjson.loads(replies.message_of(entry(event), event).body)
+    event = pending(outcome=Outcome("failed", attempts=3, reason="Lead is locked. " * 1000))
+    reply = orjson.loads(replies.reply_message(entry(event), event).body)
     assert reply["reason"].startswith("Lead is locked. Lead is locked.")
     assert reply["reason"].endswith("…")
     assert len(reply["reason"]) == contract.MAX_REASON

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from leadline.bitrix24 import client as portal_module
 from leadline.bitrix24 import timed_connection
-from leadline.bitrix24.client import Portal
+from leadline.bitrix24.client import PortalClient
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.timed_connection import MAX_ANSWER_BYTES
 from leadline.errors import BitrixError, LeaseTooShort, OutcomeUnknown, Refused, Unavailable
@@ -30,7 +30,7 @@ DONE = b'{"result": {"result": {"u1": 1}}}'
 #: The whole of a call in these tests, and what a busy machine may add.
 CONNECT_S, ANSWER_S, SPARE_S = 1.0, 1.0, 1.5
 
-Open = Callable[[str], Portal]
+Open = Callable[[str], PortalClient]
 
 
 @pytest.fixture(autouse=True)
@@ -53,10 +53,10 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
-    portals: list[Portal] = []
+    portals: list[PortalClient] = []
 
-    def open_portal(url: str) -> Portal:
-        portals.append(Portal(url))
+    def open_portal(url: str) -> PortalClient:
+        portals.append(PortalClient(url))
         return portals[-1]
 
     yield open_portal
@@ -64,7 +64,7 @@ def opened() -> Iterator[Open]:
         portal.close()
 
 
-def error_of(portal: Portal) -> BitrixError:
+def error_of(portal: PortalClient) -> BitrixError:
     """The error of a call, which ended in time and quotes no secret."""
     began = time.monotonic()
     with pytest.raises(BitrixError) as caught:
@@ -156,7 +156,7 @@ def test_a_good_answer_comes_through_tls(opened: Open, tls: ssl.SSLContext) -> N
     with server(behave, tls) as portal:
         client = opened(portal.url)
         for _ in range(3):
-            assert client.call(COMMANDS).answers == {"u1": 1}
+            assert client.call(COMMANDS).results == {"u1": 1}
         client.close()
     assert portal.connections == 1
 
@@ -216,7 +216,7 @@ def test_a_name_that_is_not_resolved_in_time_was_sent_nothing(
         assert isinstance(error_of(client), Unavailable)
         assert len(asked) == 1, "one question at a time"
         over.set()
-        assert client.call(COMMANDS).answers == {"u1": 1}
+        assert client.call(COMMANDS).results == {"u1": 1}
 
 
 def dripping(text: bytes) -> Behave:
@@ -301,7 +301,7 @@ def test_a_call_that_is_late_once_it_is_connected_sends_nothing(
         client = opened(portal.url)
         with pytest.raises(LeaseTooShort):
             client.call(COMMANDS, send_until=clock.now_s() + 0.1)
-        assert client.call(COMMANDS, send_until=clock.now_s() + 5).answers == {"u1": 1}
+        assert client.call(COMMANDS, send_until=clock.now_s() + 5).results == {"u1": 1}
         with pytest.raises(LeaseTooShort):
             client.call(COMMANDS, send_until=clock.now_s() - 0.01)
         client.close()
@@ -321,7 +321,7 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used_again(opened: Open) 
         client = opened(portal.url)
         for _ in range(3):
             closed.clear()
-            assert client.call(COMMANDS).answers == {"u1": 1}
+            assert client.call(COMMANDS).results == {"u1": 1}
             assert closed.wait(5)
     assert portal.connections == 3
 
@@ -338,9 +338,9 @@ def test_an_answer_after_the_answer_is_not_taken_for_the_next_one(opened: Open) 
 
     with server(behave) as portal:
         client = opened(portal.url)
-        assert client.call(COMMANDS).answers == {"u1": 1}
+        assert client.call(COMMANDS).results == {"u1": 1}
         assert said.wait(5)
-        assert client.call(COMMANDS).answers == {"u1": 1}
+        assert client.call(COMMANDS).results == {"u1": 1}
 
 
 def test_calls_of_several_threads_get_their_own_answers(opened: Open) -> None:
@@ -353,7 +353,7 @@ def test_calls_of_several_threads_get_their_own_answers(opened: Open) -> None:
         client = opened(portal.url)
 
         def call(number: int) -> bool:
-            answers = client.call({"u1": Command("profile", {"n": number})}).answers
+            answers = client.call({"u1": Command("profile", {"n": number})}).results
             return answers == {"u1": number}
 
         assert all(threads.map(call, range(400)))
@@ -416,7 +416,7 @@ def test_an_answer_may_come_in_any_form_of_http(opened: Open, text: bytes) -> No
         connection.peer.sendall(text)
 
     with server(behave) as portal:
-        assert opened(portal.url).call(COMMANDS).answers == {"u1": 1}
+        assert opened(portal.url).call(COMMANDS).results == {"u1": 1}
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_a_malformed_header_line_tells_no_log_the_address(
         connection.peer.sendall(answer(DONE).replace(b"\r\n\r\n", b"\r\n" + line + b"\r\n"))
 
     with caplog.at_level(logging.DEBUG), server(behave) as portal:
-        assert opened(portal.url).call(COMMANDS).answers == {"u1": 1}
+        assert opened(portal.url).call(COMMANDS).results == {"u1": 1}
     assert SECRET not in caplog.text
 
 
@@ -463,10 +463,10 @@ def test_any_bytes_are_an_answer_or_an_unknown_outcome() -> None:
         @given(BYTES)
         def check(text: bytes) -> None:
             said.append(text)
-            client = Portal(portal.url)
+            client = PortalClient(portal.url)
             error = None
             try:
-                assert client.call(COMMANDS).answers.keys() == COMMANDS.keys()
+                assert client.call(COMMANDS).results.keys() == COMMANDS.keys()
             except BitrixError as raised:
                 error = raised
             client.close()

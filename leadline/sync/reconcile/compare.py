@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline.bitrix24.lead_answers import Found
+from leadline.bitrix24.lead_answers import FoundLead
 from leadline.users.snapshots import Kept
 
 Kind = Literal["ok", "waiting", "missing", "doubled", "unlinked", "drifted", "moved", "foreign"]
@@ -32,7 +32,7 @@ class Finding:
 
 
 def compare(
-    user: Kept, by_origin: Sequence[Found], by_id: Found | None, originator: str
+    user: Kept, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
 ) -> Finding:
     """How this user stands; `by_id` is the lead that the ledger names, where it exists."""
     if user.status == "waiting":
@@ -63,16 +63,16 @@ def compare(
 
 
 def _ours(
-    user: Kept, by_origin: Sequence[Found], by_id: Found | None, originator: str
-) -> list[Found]:
+    user: Kept, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
+) -> list[FoundLead]:
     """The user's leads: the one that the ledger names first, then by age."""
     if by_origin:
         return sorted(by_origin, key=lambda lead: (lead.lead_id != user.lead_id, lead.lead_id))
     # Without an origin it can be ours all the same: a reply or an import named it.
-    return [] if by_id is None or by_id.is_of_others(originator) else [by_id]
+    return [] if by_id is None or by_id.belongs_to_other(originator) else [by_id]
 
 
-def _drifted(user: Kept, lead: Found) -> tuple[str, ...]:
+def _drifted(user: Kept, lead: FoundLead) -> tuple[str, ...]:
     differs = {
         "full_name": lead.full_name != user.full_name,
         # Another number beside ours is the portal's business.

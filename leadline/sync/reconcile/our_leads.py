@@ -8,7 +8,7 @@ import redis
 import structlog
 
 from leadline.bitrix24 import lead_answers, leads
-from leadline.bitrix24.lead_answers import Found
+from leadline.bitrix24.lead_answers import FoundLead
 from leadline.errors import BitrixError
 from leadline.sync import portal_session
 from leadline.sync.reconcile import scan, throttled_reads
@@ -24,57 +24,59 @@ UNKNOWN = (
 
 
 #: A greater id on a lead is taken for a slip: ids after it would come to an end.
-GREATEST_ID = 2**62
+HIGHEST_ID = 2**62
 
 
-def are_known(originator: str) -> bool | None:
+def check_known(originator: str) -> bool | None:
     """Whether the first of our leads are of our users; where not, calls are held.
 
     None where the portal is paused or can't be read now.
     """
     try:
-        if portal_session.paused().state() is not None:
+        if portal_session.circuit_breaker().state() is not None:
             return None
         time.sleep(portal_session.token_bucket().reserve())
         answer = (
-            portal_session.session().call({"ours": leads.walk("0", originator)}).answers["ours"]
+            portal_session.portal_client()
+            .call({"ours": leads.list_after("0", originator)})
+            .results["ours"]
         )
         if isinstance(answer, BitrixError):
             raise answer
-        unknown = unknown_origins(lead_answers.found(answer))
+        unknown = unknown_origins(lead_answers.parse_leads(answer))
         if unknown:
             log.error("leads of our origin without a user", leads=len(unknown))
-            portal_session.paused().hold(UNKNOWN.format(originator=originator))
+            portal_session.circuit_breaker().hold(UNKNOWN.format(originator=originator))
     except (BitrixError, redis.RedisError) as error:
         log.warning("leads of our origin not read", reason=type(error).__name__)
         return None
     return not unknown
 
 
-def unknown_origins(found: list[Found]) -> list[int]:
+def unknown_origins(found: list[FoundLead]) -> list[int]:
     """The users of these leads that do not exist; origins that no user can have are left out."""
     claimed = sorted({int(lead.origin) for lead in found if scan.is_user_id(lead.origin)})
     there = snapshots.these(claimed)
     return [user_id for user_id in claimed if user_id not in there]
 
 
-def greatest_user_ids() -> Iterator[int]:
+def highest_user_ids() -> Iterator[int]:
     """The greatest user id on each part of our leads; also while calls are held.
 
     Raises:
         BitrixError: as `throttled_reads.read`.
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
-    after, read = 0, partial(throttled_reads.read, while_held=True)
-    while found := scan.next_leads(after, read):
+    after, read = 0, partial(throttled_reads.read_all, while_held=True)
+    while found := scan.next_pages(after, read):
         after = found[-1].lead_id
         ids = [int(lead.origin) for lead in found if scan.is_user_id(lead.origin)]
-        yield max((one for one in ids if one <= GREATEST_ID), default=0)
+        yield max((one for one in ids if one <= HIGHEST_ID), default=0)
 
 
-def release(originator: str) -> bool:
+def release_hold(originator: str) -> bool:
     """Make the calls that `are_known` has held; False where they were not held by it."""
-    pause = portal_session.paused().state()
+    pause = portal_session.circuit_breaker().state()
     if pause is None or not pause.is_held or pause.reason != UNKNOWN.format(originator=originator):
         return False
-    return portal_session.paused().release()
+    return portal_session.circuit_breaker().release()

@@ -35,7 +35,7 @@ def run() -> None:
     from leadline.sync.reconcile import our_leads  # noqa: PLC0415
 
     originator = originator_id()
-    is_known = our_leads.are_known(originator)
+    is_known = our_leads.check_known(originator)
     if is_known:
         installation.mark_portal_checked()
         log.info("the portal has no leads of ours without a user", originator_id=originator)

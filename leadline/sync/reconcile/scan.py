@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from leadline.bitrix24 import lead_answers, leads
-from leadline.bitrix24.client import Answer
+from leadline.bitrix24.client import CommandResult
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.lead_answers import Found
+from leadline.bitrix24.lead_answers import FoundLead
 from leadline.sync.reconcile import compare, throttled_reads
 from leadline.sync.reconcile.compare import Finding
 from leadline.sync.reconcile.originator import originator_id
@@ -19,10 +19,10 @@ from leadline.users import snapshots
 from leadline.users.snapshots import Kept
 
 #: Look-ups in a call: few enough that it ends within a second or two.
-LOOK_UPS = 20
-USERS_A_CALL = LOOK_UPS * leads.LOOK_UP_MAX
+LOOKUPS_PER_CALL = 20
+USERS_PER_CALL = LOOKUPS_PER_CALL * leads.LOOKUP_MAX
 #: Pages of leads in a call.
-PAGES = 10
+PAGES_PER_CALL = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def parts(position: Position) -> Iterator[Part]:
 
 
 def _users(after: int) -> Part:
-    users = snapshots.after(after, USERS_A_CALL)
+    users = snapshots.after(after, USERS_PER_CALL)
     if not users:
         return Part([], 0, Position("leads"))
     findings = _compared([user for user in users if user.status != "waiting"])
@@ -85,11 +85,11 @@ def _compared(users: list[Kept]) -> list[Finding]:
     ]
 
 
-def _by_origin(user_ids: list[int]) -> dict[int, list[Found]]:
+def _by_origin(user_ids: list[int]) -> dict[int, list[FoundLead]]:
     """All leads of these users."""
-    found: dict[int, list[Found]] = {}
+    found: dict[int, list[FoundLead]] = {}
     crowded: list[int] = []
-    for group, page in _pages(user_ids, leads.LOOK_UP_MAX):
+    for group, page in _pages(user_ids, leads.LOOKUP_MAX):
         if len(page) >= leads.PAGE and len(group) > 1:
             crowded += group  # there may be more than a page: each by itself
             continue
@@ -101,29 +101,34 @@ def _by_origin(user_ids: list[int]) -> dict[int, list[Found]]:
     return found
 
 
-def _pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[Found]]]:
+def _pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[FoundLead]]]:
     originator = originator_id()
     groups = {f"g{at}": list(group) for at, group in enumerate(_groups(user_ids, size))}
-    answers = throttled_reads.read(
-        {key: leads.look_up(group, originator) for key, group in groups.items()}
+    answers = throttled_reads.read_all(
+        {key: leads.list_by_origins(group, originator) for key, group in groups.items()}
     )
     for key, group in groups.items():
         theirs = {str(user_id) for user_id in group}
-        yield group, [lead for lead in lead_answers.found(answers[key]) if lead.origin in theirs]
+        yield (
+            group,
+            [lead for lead in lead_answers.parse_leads(answers[key]) if lead.origin in theirs],
+        )
 
 
-def _by_id(lead_ids: list[int]) -> dict[int, Found]:
-    groups = {f"i{at}": leads.read(ids) for at, ids in enumerate(_groups(lead_ids, leads.PAGE))}
+def _by_id(lead_ids: list[int]) -> dict[int, FoundLead]:
+    groups = {
+        f"i{at}": leads.list_by_ids(ids) for at, ids in enumerate(_groups(lead_ids, leads.PAGE))
+    }
     return {
         lead.lead_id: lead
-        for page in throttled_reads.read(groups).values()
-        for lead in lead_answers.found(page)
+        for page in throttled_reads.read_all(groups).values()
+        for lead in lead_answers.parse_leads(page)
     }
 
 
 def _leads(after: int) -> Part:
     """The next leads that bear our name, by id."""
-    found = next_leads(after, throttled_reads.read)
+    found = next_pages(after, throttled_reads.read_all)
     if not found:
         return Part([], 0, Position("done"))
     claimed = {int(lead.origin) for lead in found if is_user_id(lead.origin)}
@@ -136,15 +141,17 @@ def _leads(after: int) -> Part:
     return Part(foreign, len(found), Position("leads", found[-1].lead_id))
 
 
-def next_leads(after: int, read: Callable[[dict[str, Command]], dict[str, Answer]]) -> list[Found]:
+def next_pages(
+    after: int, read: Callable[[dict[str, Command]], dict[str, CommandResult]]
+) -> list[FoundLead]:
     """Several pages of a call, as far as each continues the one before it.
 
     A page that refers to one that was not full, or went out in another call, is anything.
     """
-    answers = read(_walk(after))
-    found: list[Found] = []
-    for number in range(PAGES):
-        page = lead_answers.found(answers[f"p{number}"])
+    answers = read(_page_commands(after))
+    found: list[FoundLead] = []
+    for number in range(PAGES_PER_CALL):
+        page = lead_answers.parse_leads(answers[f"p{number}"])
         if not page or page[0].lead_id <= (found[-1].lead_id if found else after):
             break
         found += page
@@ -153,11 +160,14 @@ def next_leads(after: int, read: Callable[[dict[str, Command]], dict[str, Answer
     return found
 
 
-def _walk(after: int) -> dict[str, Command]:
+def _page_commands(after: int) -> dict[str, Command]:
     """Each page begins where the one before it ends, within one batch."""
     originator = originator_id()
-    starts = [str(after), *(f"$result[p{one}][{leads.PAGE - 1}][ID]" for one in range(PAGES - 1))]
-    return {f"p{at}": leads.walk(start, originator) for at, start in enumerate(starts)}
+    starts = [
+        str(after),
+        *(f"$result[p{one}][{leads.PAGE - 1}][ID]" for one in range(PAGES_PER_CALL - 1)),
+    ]
+    return {f"p{at}": leads.list_after(start, originator) for at, start in enumerate(starts)}
 
 
 def is_user_id(origin: str) -> bool:

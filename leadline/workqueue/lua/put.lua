@@ -124,7 +124,7 @@ local function put(entry, events, user, event_id, event, state, version, touches
   redis.call('ZADD', due, 'NX', now, user)
   if is_seen_to or tonumber(redis.call('ZSCORE', due, user)) > now then return 1 end
   is_seen_to = true
-  return is_worker_coming(gatherer, called, ARGV[1]) and 1 or 0
+  return is_wakeup_under_way(gatherer, called, ARGV[1]) and 1 or 0
 end
 
 local FIELDS = 15

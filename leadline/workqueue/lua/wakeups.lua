@@ -17,7 +17,7 @@ end
 
 -- Whether a worker will look at what is due: one gathers a batch, or a job was enqueued within `for_ms`
 -- that no worker has begun. If not the caller must enqueue a job, and counts as having done so.
-local function is_worker_coming(gatherer, called, for_ms)
+local function is_wakeup_under_way(gatherer, called, for_ms)
   if marked(gatherer) or marked(called) then return true end
   mark(called, tonumber(for_ms))
   return false
