@@ -1,1 +1,1 @@
-"""The work queue by user, in Redis, and the state that a portal's workers share there."""
+"""The work queue by user, in Redis, and the portal's state that all workers share there."""

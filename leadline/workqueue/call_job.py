@@ -1,7 +1,7 @@
-"""RQ's job, held to the one kind that we enqueue.
+"""RQ's job, restricted to the one function that we enqueue.
 
-RQ imports and runs whatever function a job in Redis names, callbacks and web hooks included. A
-worker that took any job would let anyone who can write to Redis run code in it.
+RQ imports and runs any function that a job in Redis names, callbacks and web hooks included: a
+worker that accepted all jobs would let anyone who can write to Redis run code in it.
 """
 
 from typing import Any
@@ -19,17 +19,17 @@ log = structlog.get_logger()
 
 #: The job's function, by the name under which RQ imports it.
 JOB = "leadline.sync.job.call_bitrix24"
-#: Its name in the release before. Jobs are still enqueued under it, as workers of that release
-#: refuse any other while a new version is rolled out, or back. The next release enqueues JOB.
+#: Its name in the previous release. Jobs are still enqueued under it, since workers of that release
+#: refuse any other during a rollout or rollback. The next release enqueues JOB.
 EARLIER_JOB = "leadline.sync.jobs.call_bitrix24"
 
 FOREIGN = metrics.Counter(
-    "leadline_foreign_jobs_total", "Jobs in Redis that are none of ours, refused by a worker"
+    "leadline_foreign_jobs_total", "Foreign jobs in Redis that a worker refused"
 )
 
 
 class ForeignJob(Exception):
-    """The job is none of ours; its text quotes nothing of it."""
+    """Not a job of ours; the text quotes nothing of it."""
 
 
 def refuse(**about: object) -> None:
@@ -48,7 +48,7 @@ def is_unreadable(error: Exception) -> bool:
 
 
 class CallJob(Job):
-    """A job that runs our function with our arguments, and nothing else."""
+    """A job that runs our function with our arguments and nothing else."""
 
     @classmethod
     def fetch(cls, id: str, connection: Any = None, serializer: Any = None) -> Any:  # noqa: A002
@@ -62,7 +62,7 @@ class CallJob(Job):
             raise NoSuchJobError from None
 
     def restore(self, raw_data: Any) -> Any:
-        """As RQ, but without callbacks, web hooks and dependencies, which ours never has."""
+        """As RQ, but without callbacks, web hooks and dependencies, which ours never have."""
         restored = super().restore(raw_data)
         self._success_callback_name = self._failure_callback_name = None
         self._stopped_callback_name = None
@@ -75,12 +75,12 @@ class CallJob(Job):
         """The function to run.
 
         Raises:
-            ForeignJob: it is another one, or has other arguments than ours.
+            ForeignJob: the function or its arguments are not ours.
         """
         given = (self.instance, list(self.args), self.kwargs)
         ours: Any = (None, [], {"portal": settings().portal})
         if self.func_name not in {JOB, EARLIER_JOB} or given != ours:
             FOREIGN.inc()
-            log.error("job refused: it is none of ours", job_id=self.id)
-            raise ForeignJob("the job is none of ours")
+            log.error("foreign job refused", job_id=self.id)
+            raise ForeignJob("foreign job")
         return import_attribute(JOB)

@@ -1,4 +1,4 @@
-"""What is in the work queue, for those who only look."""
+"""Read-only view of the work queue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from leadline.workqueue.entry import PendingEvent
 from leadline.workqueue.keys import prefix
 from leadline.workqueue.lua_scripts import script
 
-#: How long users count as leased just now.
+#: How long after a lease the queue counts as busy.
 RECENT_MS = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much there is to do."""
+    """How much work there is."""
 
-    #: Users that are due, those of expired leases among them.
+    #: Users that are due, those with expired leases included.
     due: int
-    #: Users in the hands of a worker.
+    #: Users leased to a worker.
     leased: int
-    #: Seconds until the next user is due or lease expires; None where nobody else waits.
+    #: Seconds until the next user is due or the next lease expires; None if there is neither.
     next_in_s: float | None
-    #: A batch has gone less than `RECENT_MS` ago.
+    #: A batch was leased less than `RECENT_MS` ago.
     is_busy: bool
 
 
 class QueueView:
-    """One portal's work queue, of which nothing is changed."""
+    """One portal's work queue; nothing here changes it."""
 
     def __init__(self, connection: redis.Redis, portal: str) -> None:
         self._redis = connection
@@ -40,7 +40,7 @@ class QueueView:
         self._depth = script(connection, "wakeups", "depth")
 
     def depth(self) -> Depth:
-        """How many users are due now, and how many are leased.
+        """Count the users that are due, leased and delayed.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -52,7 +52,7 @@ class QueueView:
         return Depth(due, leased, None if next_ms < 0 else next_ms / 1000, bool(is_busy))
 
     def pending_events(self, user_id: int) -> tuple[list[PendingEvent], int | None]:
-        """A user's events that are still to be answered, and when (unix ms) they are served next.
+        """A user's pending events, and when (unix ms) the user is due; None while leased or idle.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -66,7 +66,7 @@ class QueueView:
         )
 
     def are_pending(self, events: Sequence[tuple[int, str]]) -> list[bool]:
-        """Which of these (user, event) will be answered without being put again.
+        """For each (user id, event id): will it be answered without a retry by its sender?
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -74,22 +74,22 @@ class QueueView:
         users = [str(user) for user, _ in events]
         with reachable(), self._redis.pipeline(transaction=False) as pipe:
             for user, event_id in events:
-                entry, owed = self._entry_keys(user)
-                pipe.hexists(owed, event_id)
-                pipe.hexists(entry, "state")  # without it an event can't be served
+                entry, events_key = self._entry_keys(user)
+                pipe.hexists(events_key, event_id)
+                pipe.hexists(entry, "state")  # without it an event can't be applied
             pipe.zmscore(self._due, users)
             pipe.zmscore(self._leases, users)
             *known, due, leased = pipe.execute()
-        # Who changes hands meanwhile may seem to be in none: put again, that does no harm.
+        # A user leased or released between these reads may seem neither; a retry is harmless.
         return [
-            bool(is_owed and has_state) and (due_at is not None or lease is not None)
-            for is_owed, has_state, due_at, lease in zip(
+            bool(is_pending and has_state) and (due_at is not None or lease is not None)
+            for is_pending, has_state, due_at, lease in zip(
                 known[::2], known[1::2], due, leased, strict=True
             )
         ]
 
     def next_due_in_s(self) -> float | None:
-        """Seconds until a user is due or a lease expires; None where nothing waits.
+        """Seconds until a user is due or a lease expires, 0 if one is due; None if nothing waits.
 
         Raises:
             QueueDown: Redis can't be reached.

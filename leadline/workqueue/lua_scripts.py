@@ -11,5 +11,5 @@ _FOLDER = Path(__file__).parent / "lua"
 
 
 def script(connection: redis.Redis, *names: str) -> Script:
-    """These files as one script."""
+    """The files of these names, joined into one script."""
     return lua.script(connection, _FOLDER, *names)

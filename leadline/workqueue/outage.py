@@ -1,6 +1,6 @@
-"""An outage: a time in which Bitrix24 does not serve us, kept in Redis for all who call or look.
+"""An outage of the portal, recorded in Redis for all workers and for monitoring.
 
-Redis' own clock counts, so that machines need not agree on the time.
+All times are by Redis' clock, so that machines need not agree on the time.
 """
 
 import math
@@ -11,32 +11,32 @@ import redis
 
 from leadline.workqueue.lua_scripts import script
 
-#: Seconds between probes; the last repeats.
+#: Seconds between probes; the last one repeats.
 PROBE_STEPS_S = (2, 5, 10, 15, 30)
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Since when (unix seconds) and why, and when the next probe is due."""
+    """Since when (unix seconds) and why, and when the next probe is due (unix seconds)."""
 
     since: float
     reason: str
-    #: What kind of outage it is, in a word or code of ours or of Bitrix24.
+    #: The kind of outage: a word of ours, or an error code of ours or of Bitrix24.
     code: str
     next_probe_at: float
-    #: Redis' clock when this was read.
+    #: Redis' clock at the time of the read.
     now: float
-    #: An operator has paused, and must resume.
+    #: A manual hold: only an operator ends it.
     is_held: bool = False
 
     @property
     def lasts_s(self) -> float:
-        """For how many seconds it has lasted."""
+        """How long it has lasted, in seconds."""
         return max(0.0, self.now - self.since)
 
     @property
     def next_probe_in_s(self) -> float:
-        """Seconds until a probe is due; 0 too where the clock was set back since."""
+        """Seconds until a probe is due; 0 also if the clock was set back since."""
         if self.is_held:
             return math.inf
         wait_s = self.next_probe_at - self.now
@@ -44,40 +44,40 @@ class Outage:
 
 
 class OutageRecord:
-    """Where all workers of a portal record one kind of outage."""
+    """One kind of outage, recorded by all workers of a portal."""
 
     def __init__(self, client: redis.Redis, key: str) -> None:
         self._key = key
         self._begin = script(client, "outage_begin")
         self._claim = script(client, "outage_claim")
         self._end = script(client, "outage_end")
-        self._look = script(client, "read_outage")
+        self._read = script(client, "read_outage")
 
     def state(self) -> Outage | None:
-        """The outage that lasts, None where there is none.
+        """The current outage; None if there is none.
 
         Raises:
             redis.RedisError: Redis can't be reached.
         """
-        now_ms, found = self._look(keys=[self._key])
+        now_ms, found = self._read(keys=[self._key])
         return parse(found, now_ms)
 
     def claim_probe(self) -> bool:
-        """True for the one worker that may make the probe that is due."""
+        """Claim the probe that is due; True for one worker only."""
         return bool(self._claim(keys=[self._key], args=list(PROBE_STEPS_S)))
 
     def record(self, code: str, reason: str) -> bool:
-        """Begin, or go on with another reason; True where it begins."""
+        """Begin an outage, or update the reason of the current one; True if it begins."""
         return bool(self._begin(keys=[self._key], args=[code, reason, PROBE_STEPS_S[0]]))
 
     def clear(self) -> float | None:
-        """End it; returns how many seconds it lasted, None where there was none to end."""
+        """End the outage; returns how many seconds it lasted, None if there was none to end."""
         lasted_ms: int = self._end(keys=[self._key])
         return None if lasted_ms < 0 else lasted_ms / 1000
 
 
 def parse(found: Sequence[bytes], now_ms: int) -> Outage | None:
-    """An outage as Redis has it: names and texts in turn."""
+    """Parse an outage out of a Redis hash, names and values in turn; None if it is empty."""
     if not found:
         return None
     texts = [text.decode() for text in found]

@@ -1,4 +1,4 @@
-"""Events that need no sending again, as they only wait for their turn."""
+"""Events that the relay need not send: they are pending in the work queue."""
 
 from collections.abc import Sequence
 from itertools import compress
@@ -10,25 +10,25 @@ from leadline.runtime import secrets
 
 log = structlog.get_logger()
 
-#: A work queue whose workers have been silent for longer may be one that everybody has left.
+#: A work queue whose workers have been silent for longer may be abandoned.
 TRUSTED_S = 300.0
 
 
 class PendingEvents:
-    """What waits in the work queue, for one run of the relay.
+    """What is pending in the work queue, for one run of the relay.
 
-    Nothing is taken to wait where nobody can say: Redis does not answer as it should, no worker
-    serves this queue, or there is no address of Redis, as the work queue is none of ours.
+    Nothing counts as pending if that can't be determined: Redis fails, no worker serves the work
+    queue, or there is no `redis-url`, as with a consumer of another installation.
     """
 
     def __init__(self) -> None:
-        self._can_say = secrets.get("redis-url") is not None
+        self._is_known = secrets.get("redis-url") is not None
 
     def pending_among(self, events: Sequence[tuple[int, str]]) -> set[str]:
-        """Those of these (user, event) that will be answered without being sent again."""
-        if not events or not self._can_say:
+        """The ids of those (user id, event id) that will be answered without a retry."""
+        if not events or not self._is_known:
             return set()
-        # Ticks that find nothing unanswered need no Redis, which takes its time to import.
+        # A tick that finds nothing unanswered needs no Redis, whose import is slow.
         import redis  # noqa: PLC0415
 
         from leadline.workqueue.portal_state import worker_heartbeats  # noqa: PLC0415
@@ -39,9 +39,10 @@ class PendingEvents:
             if silence_s is not None and silence_s <= TRUSTED_S:
                 held = work_queue().are_pending(events)
                 return {event_id for _, event_id in compress(events, held)}
-            log.warning("no worker serves the work queue, all that is unanswered is sent again")
+            log.warning("no worker serves the work queue: retrying all unanswered events")
         except (QueueDown, BadConfiguration, redis.RedisError) as error:
-            kind = type(error).__name__
-            log.warning("Redis can't say what waits, it is sent again", error=kind)
-        self._can_say = False  # nor later in this run: it may have cost a time-out
+            log.warning(
+                "pending events unknown: retrying all unanswered ones", error=type(error).__name__
+            )
+        self._is_known = False  # nor later in this run: the attempt may have cost a time-out
         return set()

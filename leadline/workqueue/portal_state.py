@@ -1,6 +1,6 @@
-"""What all who deal with this portal share in Redis: its request rate, its state, its workers.
+"""The portal's state that all processes share in Redis: rate, circuit breaker, heartbeats, mode.
 
-Apart from `portals`, so that whoever only looks needs neither an HTTP client nor the webhook.
+Apart from `sync.portal_session`, so that monitoring needs neither an HTTP client nor the webhook.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ from leadline.workqueue.worker_heartbeats import WorkerHeartbeats
 
 @cache
 def token_bucket() -> TokenBucket:
-    """The portal's request rate."""
+    """The portal's token bucket."""
     return TokenBucket(
         client(),
         work_queue().prefix,
@@ -28,23 +28,23 @@ def token_bucket() -> TokenBucket:
 
 @cache
 def worker_heartbeats() -> WorkerHeartbeats:
-    """The portal's workers."""
+    """The heartbeats of the portal's workers."""
     return WorkerHeartbeats(client(), work_queue().prefix)
 
 
 @cache
 def circuit_breaker() -> CircuitBreaker:
-    """The portal's pause."""
+    """The portal's circuit breaker."""
     return CircuitBreaker(client(), work_queue().prefix)
 
 
 @cache
 def reachability() -> Reachability:
-    """Whether the portal can be reached."""
+    """Whether the portal could be reached lately."""
     return Reachability(client(), work_queue().prefix)
 
 
 @cache
 def crm_mode() -> CrmMode:
-    """What is known of the portal's CRM mode."""
+    """The portal's CRM mode, as last read."""
     return CrmMode(client(), work_queue().prefix)

@@ -1,7 +1,7 @@
-"""Redis remembers how far Postgres had come, so that a Postgres that went back is noticed.
+"""Detects a Postgres that was rolled back, by the position that Redis remembers.
 
-A data folder that is put back to an earlier time (a volume's snapshot) is the same database in the
-same history by all that it says of itself. Only somebody outside knows that it had been further.
+A data directory restored from a snapshot looks like the same database in the same history. Only a
+witness outside of Postgres can tell that it had been further.
 """
 
 import structlog
@@ -14,7 +14,7 @@ from leadline.runtime.postgres.installation import Position
 
 log = structlog.get_logger()
 
-#: How often a process looks, and after trouble with Redis, which costs its time-outs.
+#: How often a process checks; and after an error of Redis, since each costs a time-out.
 LOOK_EVERY_S = 15.0
 AFTER_TROUBLE_S = 60.0
 
@@ -22,9 +22,9 @@ _looks = Interval(LOOK_EVERY_S)
 
 
 def check() -> None:
-    """Begin a new history if Postgres is behind what Redis remembers of it; then remember this.
+    """Begin a new history if Postgres is behind its position in Redis; then store the new one.
 
-    Without Redis, nothing is noticed.
+    Without Redis nothing is detected.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -36,7 +36,7 @@ def check() -> None:
     try:
         _compare()
     except (QueueDown, BadConfiguration, redis.RedisError) as error:
-        log.warning("Redis can't say how far Postgres was", error=type(error).__name__)
+        log.warning("last position of Postgres unknown", error=type(error).__name__)
         _looks.reschedule(AFTER_TROUBLE_S)
 
 
@@ -45,18 +45,18 @@ def _compare() -> None:
     from leadline.workqueue.queue import work_queue  # noqa: PLC0415 - see `check`
 
     key = f"{work_queue().prefix}postgres"
-    # Remembered first: wherever another relay saw Postgres, it is there when we look.
+    # Read Redis first: a position that another relay stored is reached by the time we read ours.
     remembered = _remembered(client().hmget(key, "history", "written"))
     now = installation.position()
     if remembered and now < remembered:
-        log.error("Postgres is behind what it was", history=remembered.history)
+        log.error("Postgres was rolled back", history=remembered.history)
         installation.begin_history(lost=remembered.history)
         now = installation.position()
     client().hset(key, mapping={"history": now.history, "written": now.written})
 
 
 def _remembered(values: object) -> Position | None:
-    """What was found in Redis; None where there is nothing."""
+    """Parse the position stored in Redis; None if there is none."""
     match values:
         case [bytes() as history, bytes() as written]:
             return Position(int(history), int(written))

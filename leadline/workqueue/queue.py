@@ -1,8 +1,8 @@
 """The work queue by user, in Redis: put, lease, settle.
 
-It works like a Kubernetes controller's work queue. A user waits once, however many events came; is
-leased to one worker at a time, with an expiry and a fencing token; and comes back with a new due
-time when a call failed. Each step is one Lua script, so no step is ever half done.
+It works like a Kubernetes controller's work queue. A user is queued once, however many events are
+pending; is leased to one worker at a time, with an expiry and a fencing token; and is due again
+after a delay when a call failed. Each step is one Lua script, hence atomic.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,34 +26,34 @@ from leadline.workqueue.wakeups import Wakeups
 log = structlog.get_logger()
 
 UNREADABLE = metrics.Counter(
-    "leadline_entries_unreadable_total", "Users set aside because their entry could not be read"
+    "leadline_entries_unreadable_total", "Users set aside because their entry could not be parsed"
 )
 
-#: Longer than any call, so that whoever takes an expired lease over can see all that the lost call
-#: did; short enough for the promised 90 s.
+#: Longer than any call: a worker that leases the user after an expiry sees all effects of the lost
+#: call. Short enough for the promised 90 s.
 LEASE_MARGIN_S = CALL_MARGIN_S + 10
-#: Who leased longer ago than this (frozen, or waiting for Redis) does not send any more.
+#: A worker whose lease is older than this (it was frozen, or waited for Redis) must not send.
 SEND_WITHIN_S = 5.0
 IDLE_TTL_S = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class LeasedBatch:
-    """What a worker got."""
+    """The users leased for one call."""
 
     entries: list[Entry]
-    #: Leases that had expired: their workers died or hang.
+    #: How many leases had expired: their workers died or hang.
     expired: int
     #: Users that are due and not leased.
     still_due: int
     #: Redis' clock.
     now_ms: int
-    #: Until when (`runtime.clock`) a call may begin that is over before the lease is.
+    #: Last moment (`runtime.clock`) for a call to begin, so that it ends before the lease does.
     send_until: float
 
 
 class WorkQueue(QueueView):
-    """One portal's users that are owed a call."""
+    """One portal's work queue."""
 
     def __init__(
         self, connection: redis.Redis, portal: str, *, request_limit_s: float = 60
@@ -66,24 +66,24 @@ class WorkQueue(QueueView):
         self._put = script(connection, "entry", "wakeups", "put")
         self._lease = script(connection, "entry", "wakeups", "lease")
         self._settle = script(connection, "settle")
-        self._remember = script(connection, "read_epoch")
-        self._first = script(connection, "begin_first_epoch")
+        self._read_epoch = script(connection, "read_epoch")
+        self._begin_first_epoch = script(connection, "begin_first_epoch")
         self._set_aside = script(connection, "entry", "set_aside")
 
     def put(self, request: EnqueueRequest) -> int | None:
-        """Put an event into its user's entry; as `put_all`."""
-        (wakeups,) = self.put_all([request])
-        return wakeups
+        """Put one event; as `put_all`."""
+        (workers,) = self.put_all([request])
+        return workers
 
     def put_all(self, requests: Sequence[EnqueueRequest]) -> list[int | None]:
-        """Put events into their users' entries; returns for each how many will look at it in time.
+        """Put events into their users' entries; returns for each how many workers will lease it.
 
-        0: the caller must enqueue a job, nobody else is told so. None: it was sent before Redis
-        forgot what it knew of this user, perhaps something newer. If it is still owed, its sender
-        will send it again.
+        0: the caller has claimed the wake-up and must enqueue a job. None: not accepted, since it
+        was sent before Redis lost its data, which may have held something newer of this user. Its
+        sender retries it if it is still open.
 
         Raises:
-            QueueDown: Redis can't be reached; nothing was put, or nobody can say.
+            QueueDown: Redis can't be reached; whether the events were put is unknown.
         """
         keys = [self._due, self._leases, self._memory, *self.wakeups.keys]
         args: list[Any] = [self.wakeups.wakeup_ms, self.call_ms]
@@ -91,11 +91,11 @@ class WorkQueue(QueueView):
             keys += self._entry_keys(request.user_id)
             args += _put_args(request)
         with reachable():
-            wakeups: list[int] = self._put(keys=keys, args=args)
-        return [None if each < 0 else each for each in wakeups]
+            workers: list[int] = self._put(keys=keys, args=args)
+        return [None if each < 0 else each for each in workers]
 
     def lease(self, limit: int) -> LeasedBatch:
-        """Lease up to `limit` due users, the longest waiting first.
+        """Lease up to `limit` due users, the longest due first.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -109,51 +109,53 @@ class WorkQueue(QueueView):
         entries = []
         for user, entry, events in users:
             try:
-                read = Entry.loads(user, _pairs(entry), list(_pairs(events).values()), epoch)
+                parsed = Entry.loads(user, _pairs(entry), list(_pairs(events).values()), epoch)
             except UnreadableEntry as error:
                 self.set_aside(int(user), str(error))
             else:
-                entries.append(read)
+                entries.append(parsed)
         return LeasedBatch(entries, expired, still_due, now_ms, send_until)
 
     def set_aside(self, user_id: int, reason: str) -> None:
-        """Keep an entry that can't be read as `unreadable:<user>`; its sender repeats its events.
+        """Keep an unreadable entry as `unreadable:<user>`; senders retry its events.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
         entry, _ = self._entry_keys(user_id)
-        kept = f"{self.prefix}unreadable:{user_id}"
+        key = f"{self.prefix}unreadable:{user_id}"
         with reachable():
             self._set_aside(
-                keys=[self._due, self._leases, entry, kept], args=[user_id, self.call_ms]
+                keys=[self._due, self._leases, entry, key], args=[user_id, self.call_ms]
             )
         UNREADABLE.inc()
-        log.error("entry unreadable, set aside", user_id=user_id, reason=reason, key=kept)
+        log.error("entry unreadable, set aside", user_id=user_id, reason=reason, key=key)
 
     def redis_epoch_began_ms(self) -> int:
-        """Since when Redis remembers everything; asked often, for an empty one begins then.
+        """When the Redis epoch began (unix ms): since then its memory is whole.
+
+        Begins a new epoch if Redis is empty or restarted, so call it often.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
         with reachable():
-            return int(self._remember(keys=[self._memory])[1])
+            return int(self._read_epoch(keys=[self._memory])[1])
 
     def begin_first_epoch(self) -> bool:
-        """Say that this Redis was just made, so that it can have forgotten nothing; if it is empty.
+        """Declare that this Redis was just created, so that it can't have lost anything.
 
-        For whoever makes it. Of a Redis that is found empty nothing is known: it may have been
-        flushed, and users wait until calls that it may have forgotten are over.
+        For the process that creates it; returns False if Redis is not empty. Without this, an empty
+        Redis may have been flushed, and users wait until calls that it may have lost are over.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
         with reachable():
-            return bool(self._first(keys=[self._memory]))
+            return bool(self._begin_first_epoch(keys=[self._memory]))
 
     def save(self, settlements: Iterable[Settlement]) -> list[bool]:
-        """Write what became of leased users and keep the leases; False where a lease was lost.
+        """Write the settlements of leased users and keep the leases; False for each lost lease.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -161,9 +163,9 @@ class WorkQueue(QueueView):
         return self._settle_all(settlements, release=False)
 
     def release(self, settlements: Iterable[Settlement]) -> list[bool]:
-        """Write what became of leased users and end the leases.
+        """Write the settlements of leased users and end the leases; False for each lost lease.
 
-        Answered events are forgotten. A user with events left is due after its delay.
+        Events with an outcome are deleted. A user with events left is due after its delay.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -177,12 +179,12 @@ class WorkQueue(QueueView):
             keys += self._entry_keys(one.entry.user_id)
             args += _settle_args(one, release=release)
         with reachable():
-            return [bool(kept) for kept in self._settle(keys=keys, args=args)]
+            return [bool(is_ours) for is_ours in self._settle(keys=keys, args=args)]
 
 
 @cache
 def work_queue() -> WorkQueue:
-    """This process's work queue, of the portal that the settings name."""
+    """The work queue of the portal that the settings name; one per process."""
     return WorkQueue(client(), settings().portal, request_limit_s=settings().request_limit_s)
 
 

@@ -1,7 +1,7 @@
 """Whether Bitrix24 can be reached, recorded with each request.
 
-Nothing waits for this: calls go on, and their attempts decide what becomes of each user. It exists
-so that everyone who looks sees a portal that does not answer, or a webhook that is no URL.
+For monitoring only: it shows a portal that does not answer, or a webhook that is no URL. Calls
+continue, and their attempts decide the outcome of each event.
 """
 
 import redis
@@ -12,24 +12,24 @@ from leadline.workqueue.outage import Outage, OutageRecord
 
 log = structlog.get_logger()
 
-#: The kinds, in words that may be shown to anyone.
+#: The kinds of outage, safe to show to anyone.
 CONFIGURATION = "not configured properly"
 NO_CONNECTION = "no connection"
 NO_ANSWER = "no answer"
 SERVER_ERRORS = "server errors"
 KINDS = (CONFIGURATION, NO_CONNECTION, NO_ANSWER, SERVER_ERRORS)
-#: Answers get lost; only when none came for so long the portal counts as unreachable.
+#: Single answers get lost: only after this long without any is the portal unreachable.
 GRACE_S = 5.0
 
 
 class Reachability:
-    """What the last request of any worker says."""
+    """As of the last request of any worker."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._record = OutageRecord(client, f"{prefix}unreachable")
 
     def state(self) -> Outage | None:
-        """Since when no request got an answer, and why; None where the portal can be reached.
+        """Since when and why no request gets an answer; None while the portal can be reached.
 
         Raises:
             redis.RedisError: Redis can't be reached.
@@ -38,20 +38,20 @@ class Reachability:
         return found if found and found.lasts_s >= GRACE_S else None
 
     def record_failure(self, error: BitrixError | BadConfiguration) -> None:
-        """A request could not be made, or got no answer that Bitrix24 itself would give."""
+        """A request could not be sent, or got no answer from Bitrix24 itself."""
         kind = _kind(error)
         if self._record.record(kind, error.detail):
-            # Its text may be the portal's, which may quote a person.
+            # Not its text: it may be the portal's, which may quote a person.
             log.warning("no answer from Bitrix24", kind=kind, error=type(error).__name__)
 
     def record_answer(self) -> None:
-        """A request was answered, whatever the answer was."""
+        """A request was answered, with a result or an error."""
         lasted_s = self._record.clear()
         if lasted_s is not None and lasted_s >= GRACE_S:
             log.info("Bitrix24 answers again", unreachable_for_s=round(lasted_s))
 
     def claim_probe(self) -> bool:
-        """True for the one worker that may make the probe that is due."""
+        """Claim the probe that is due; True for one worker only."""
         return self._record.claim_probe()
 
 

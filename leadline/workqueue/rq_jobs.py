@@ -1,7 +1,7 @@
 """RQ drives the work queue: one job on `bitrix_jobs` is one call to Bitrix24.
 
-A job carries nothing but the portal's name. Users, their states and attempts are in the work queue,
-so that a lost or doubled job means nothing: the next one does what is due.
+A job carries nothing but the portal's name. Users, their states and attempts are in the work queue:
+a lost or duplicate job does no harm, since the next one processes what is due.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from leadline.workqueue.call_job import EARLIER_JOB, CallJob
 from leadline.workqueue.keys import JOBS
 from leadline.workqueue.queue import work_queue
 
-#: Above the longest call with its waits; the lease has ended before.
+#: Longer than the longest call with its waits; the lease expires earlier.
 JOB_TIMEOUT_S = 120
 KEEP_FINISHED = 10
 KEEP_FAILED = 5
@@ -28,7 +28,7 @@ _WEEK_S = 7 * 24 * 3600
 
 @cache
 def rq_queue() -> Queue:
-    """RQ's queue; JSON, since a pickle would run code of anyone who can write to Redis."""
+    """RQ's queue; serialized as JSON, since a pickle runs code of anyone who can write to Redis."""
     return Queue(JOBS, connection=client(), serializer=JSONSerializer, job_class=CallJob)
 
 
@@ -39,7 +39,7 @@ def enqueue(*, at_front: bool = False) -> str:
         QueueDown: Redis can't be reached.
     """
     with reachable():
-        made = rq_queue().enqueue(
+        job = rq_queue().enqueue(
             EARLIER_JOB,
             kwargs={"portal": settings().portal},
             at_front=at_front,
@@ -47,11 +47,11 @@ def enqueue(*, at_front: bool = False) -> str:
             result_ttl=_WEEK_S,
             failure_ttl=_WEEK_S,
         )
-    return str(made.id)
+    return str(job.id)
 
 
 def wake() -> None:
-    """Enqueue a job if users are due whom nobody will look at.
+    """Enqueue a job if users are due and no worker is about to lease them.
 
     Raises:
         QueueDown: Redis can't be reached.
@@ -61,7 +61,7 @@ def wake() -> None:
 
 
 def trim_history() -> None:
-    """Forget all but the last finished and failed jobs; one of all workers does, now and then."""
+    """Delete all but the last finished and failed jobs; at most once per TRIM_EVERY_MS."""
     if not client().set(f"{work_queue().prefix}trimmed", 1, nx=True, px=TRIM_EVERY_MS):
         return
     for registry, keep in (
@@ -70,6 +70,6 @@ def trim_history() -> None:
     ):
         ids = registry.get_job_ids()
         for job_id in ids[: max(0, len(ids) - keep)]:
-            # Another worker may be faster.
+            # Another worker may have deleted it.
             with contextlib.suppress(InvalidJobOperation, NoSuchJobError):
                 registry.remove(job_id, delete_job=True)

@@ -1,8 +1,8 @@
-"""Who looks at what is due: enough workers that nobody is left waiting, and no more.
+"""Wake-ups: decides whether a producer must enqueue an RQ job, and which worker leads a batch.
 
-A caller that puts a user enqueues a job only where no worker is coming: none gathers a batch (it
-will hold all users that are due when it goes), and no job was enqueued within the last second that
-no worker has begun.
+A producer enqueues a job only if no worker is about to lease its user: no batch leader is filling a
+batch (it will lease all users that are due when it ends), and no job was enqueued within the last
+second that no worker has begun.
 """
 
 import redis
@@ -10,27 +10,29 @@ import redis
 from leadline.runtime.redis import reachable
 from leadline.workqueue.lua_scripts import script
 
-#: After a job that was lost the next one is enqueued within this time and the alarm's second.
+#: How long an enqueued job counts as a wake-up. If the job is lost, the next one is enqueued after
+#: this time plus the alarm's second.
 WAKEUP_MS = 1000
 
 
 class Wakeups:
-    """Of one portal's workers."""
+    """The wake-ups and the batch leader of one portal."""
 
     def __init__(self, connection: redis.Redis, prefix: str) -> None:
-        self._gatherer, called = f"{prefix}gatherer", f"{prefix}called"
+        self._leader, wakeup = f"{prefix}gatherer", f"{prefix}called"
         self._waiting = [f"{prefix}due", f"{prefix}leases"]
-        #: How long a caller that enqueues a job counts as coming.
         self.wakeup_ms = WAKEUP_MS
-        #: What says whether anybody comes.
-        self.keys = [self._gatherer, called]
+        #: The keys by which scripts know whether a worker is about to lease.
+        self.keys = [self._leader, wakeup]
         self._wake = script(connection, "wakeups", "claim_wakeup")
         self._claim = script(connection, "wakeups", "claim_leadership")
-        self._stay = script(connection, "wakeups", "extend_leadership")
-        self._leave = script(connection, "wakeups", "resign_leadership")
+        self._extend = script(connection, "wakeups", "extend_leadership")
+        self._resign = script(connection, "wakeups", "resign_leadership")
 
     def claim_wakeup(self) -> bool:
-        """Whether users are due and nobody comes: the caller must enqueue a job.
+        """Return True if users are due and no worker is about to lease them: enqueue a job then.
+
+        The claim lasts `wakeup_ms`: no other caller gets it meanwhile.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -39,9 +41,9 @@ class Wakeups:
             return bool(self._wake(keys=[*self._waiting, *self.keys], args=[self.wakeup_ms]))
 
     def claim_leadership(self, name: str, for_ms: int) -> bool:
-        """Become the one who gathers a batch; False where another one does, or nobody is due.
+        """Become the batch leader; False if there is one already, or if no user is due.
 
-        Until `leave`, or as long as `for_ms`, nobody is told to enqueue a job.
+        No wake-up can be claimed until `resign_leadership`, or for `for_ms`.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -50,19 +52,19 @@ class Wakeups:
             return bool(self._claim(keys=[*self._waiting, *self.keys], args=[name, for_ms]))
 
     def extend_leadership(self, name: str, for_ms: int) -> None:
-        """Gather for `for_ms` from now on.
+        """Lead for `for_ms` from now on, unless another worker leads by now.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
         with reachable():
-            self._stay(keys=[self._gatherer], args=[name, for_ms])
+            self._extend(keys=[self._leader], args=[name, for_ms])
 
     def resign_leadership(self, name: str) -> None:
-        """Gather no more; who was put since the lease still waits, see `needs_job`.
+        """Stop leading; users put after the batch was leased still need a wake-up.
 
         Raises:
-            QueueDown: Redis can't be reached, and the time runs out.
+            QueueDown: Redis can't be reached; leadership ends by its own expiry.
         """
         with reachable():
-            self._leave(keys=[self._gatherer], args=[name])
+            self._resign(keys=[self._leader], args=[name])

@@ -1,7 +1,7 @@
-"""Which workers live: each says so every second.
+"""Heartbeats: which workers are alive.
 
-RQ has a register of its own, but a worker enters it only once, at its start: after Redis has
-forgotten everything it would stay empty.
+RQ has its own registry, but a worker enters it only at its start: after Redis lost its data, it
+would stay empty.
 """
 
 import time
@@ -12,14 +12,14 @@ FORGET_AFTER_S = 3600
 
 
 class WorkerHeartbeats:
-    """The workers of one portal, with the time when each was last seen."""
+    """The workers of one portal, with the time of each one's last heartbeat."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis = client
         self._key = f"{prefix}workers"
 
     def beat(self, worker: str) -> None:
-        """Say that this worker lives."""
+        """Record a heartbeat of this worker."""
         now = time.time()
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.zadd(self._key, {worker: now})
@@ -27,7 +27,7 @@ class WorkerHeartbeats:
             pipe.execute()
 
     def silence_s(self) -> float | None:
-        """Seconds since any worker was seen; None where there has been none for an hour."""
+        """Seconds since the last heartbeat of any worker; None if there was none for an hour."""
         last: list[tuple[bytes, float]] = self._redis.zrevrange(  # type: ignore[assignment]
             self._key, 0, 0, withscores=True
         )

@@ -22,9 +22,9 @@ def lease_doubts_creates_only() -> None:
     """A lease that expires after an update leaves last applied as it is."""
     patches.edit(
         "lease",
-        "attempt(doubt, prefix .. 'user:' .. user)",
+        "attempt(require_lookup, prefix .. 'user:' .. user)",
         "if redis.call('HEXISTS', prefix .. 'user:' .. user, 'agreed') == 0 then"
-        " attempt(doubt, prefix .. 'user:' .. user) end",
+        " attempt(require_lookup, prefix .. 'user:' .. user) end",
     )
 
 

@@ -1,6 +1,7 @@
--- This Redis was just made: nothing can have been forgotten. One that holds anything is left as it is.
--- KEYS memory
--- Returns 1 if so.
+-- Begin the first epoch of a Redis that was just created: it can't have lost anything. One that holds
+-- any key is left as it is.
+-- KEYS epoch
+-- Returns 1 if it began.
 if redis.call('DBSIZE') > 0 then return 0 end
 redis.call('HSET', KEYS[1], 'run_id', run_id(), 'born', 1)
 return 1

@@ -1,6 +1,6 @@
--- Whether the caller must enqueue a job.
--- KEYS due, leases, gatherer, called   ARGV for how many ms the caller counts as coming
--- Returns 1, or 0 where nobody is due or a worker is coming.
-local due, leases, gatherer, called = unpack(KEYS)
-if count_due(due, leases) > 0 and not is_wakeup_under_way(gatherer, called, ARGV[1]) then return 1 end
+-- Claim the wake-up of a worker.
+-- KEYS due, leases, leader, wake-up   ARGV ms until the claim expires
+-- Returns 1 if the caller must enqueue a job, or 0 if no user is due or a worker is about to lease.
+local due, leases, leader, wakeup = unpack(KEYS)
+if count_due(due, leases) > 0 and claim_wakeup(leader, wakeup, ARGV[1]) then return 1 end
 return 0

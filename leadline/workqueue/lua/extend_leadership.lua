@@ -1,3 +1,3 @@
--- Gather for longer, unless another one does by now.
--- KEYS gatherer   ARGV name, for how many ms
+-- Lead for longer, unless another worker leads by now.
+-- KEYS leader   ARGV name, ms until the leadership expires
 if marked(KEYS[1]) == ARGV[1] then mark(KEYS[1], tonumber(ARGV[2]), ARGV[1]) end

@@ -1,31 +1,30 @@
--- Lease due users to one worker; take back what leases have expired.
--- KEYS due, leases, memory, recent   ARGV key prefix, how many, lease in ms, longest call in ms, for
--- how many ms it is told that users were leased just now
--- Returns {expired leases, users still due, {user, entry, events}…, Redis' clock, Redis' epoch}
+-- Lease due users to one worker, after ending all expired leases.
+-- KEYS due, leases, epoch, recent   ARGV key prefix, limit, lease in ms, longest call in ms, ms for
+-- which the queue counts as busy after a lease
+-- Returns {expired leases, users still due, {user, entry, events}…, Redis' clock, Redis epoch}
 local due, leases = KEYS[1], KEYS[2]
 local prefix, limit = ARGV[1], tonumber(ARGV[2])
 local lease_ms, call_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
 local epoch, began = epoch_of(KEYS[3])
 
--- The lead may look different from what was last applied: that is a hint from here on, and the lead
--- is looked up before anything is concluded.
-local function doubt(entry)
+-- The lead may differ from last applied, which is only a hint from here on: require a lookup.
+local function require_lookup(entry)
   if redis.call('EXISTS', entry) == 1 then redis.call('HSET', entry, 'doubt', 1) end
 end
 
--- Until when this user must not be served, because a call without a known end may still run on the
--- portal; nil where nothing is in the way.
+-- Until when this user must not be leased, because a call of unknown outcome may still run on the
+-- portal; nil if it may be leased now.
 local function blocked_until(entry)
   local known_epoch, running_until, running_order, order = unpack(
     redis.call('HMGET', entry, 'epoch', 'running_until', 'running_order', 'order'))
   if known_epoch ~= epoch then
-    -- A call of this user may have been forgotten with the epoch before.
+    -- A call of this user may have been lost with the previous epoch.
     if now < began + call_ms then return began + call_ms end
-    doubt(entry)
+    require_lookup(entry)
   end
   if running_until and number(order) > number(running_order) then
-    -- What an unanswered update wrote comes after what is newer, and after whatever was read meanwhile.
-    doubt(entry)
+    -- An unanswered update may be applied after newer ones, and after any read made meanwhile.
+    require_lookup(entry)
     if number(running_until) > now then return number(running_until) end
     redis.call('HDEL', entry, 'running_until', 'running_order')
   end
@@ -39,7 +38,7 @@ local function lease(user, entry)
   end
   redis.call('ZREM', due, user)
   redis.call('ZADD', leases, now + lease_ms, user)
-  -- By the clock and not counted: a token from before a memory loss never fits again.
+  -- From the clock, not a counter: a token from before a loss of data is never valid again.
   local last = number(redis.call('HGET', entry, 'fence'))
   local fence = math.max(time[1] * 1000000 + time[2], last + 1)
   redis.call('HSET', entry, 'fence', string.format('%.0f', fence))
@@ -50,8 +49,8 @@ local expired = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 500
 for _, user in ipairs(expired) do
   redis.call('ZREM', leases, user)
   redis.call('ZADD', due, 'NX', now, user)
-  -- Its call may have reached the portal, whatever it was; by now it has ended there.
-  attempt(doubt, prefix .. 'user:' .. user)
+  -- Its call may have reached the portal; by now it has ended there.
+  attempt(require_lookup, prefix .. 'user:' .. user)
 end
 
 local leased = {}

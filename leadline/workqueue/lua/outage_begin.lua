@@ -1,6 +1,6 @@
--- Begin an outage, or go on with it; the newest reason counts, except over an operator's hold.
+-- Begin an outage, or update its reason; a manual hold keeps its own.
 -- KEYS outage   ARGV code, reason, seconds until the first probe
--- Returns 1 where it begins.
+-- Returns 1 if it begins.
 local outage = KEYS[1]
 if redis.call('HEXISTS', outage, 'held') == 1 then return 0 end
 local is_new = redis.call('HSETNX', outage, 'since', string.format('%.3f', now / 1000))

@@ -1,10 +1,10 @@
 -- Claim the probe that is due, and set the time of the next one.
--- KEYS outage   ARGV seconds between probes, the last repeats
+-- KEYS outage   ARGV seconds between probes, the last one repeats
 -- Returns 1 for the one caller that may probe now.
 local outage = KEYS[1]
 local probe_at = redis.call('HGET', outage, 'next_probe_at')
 if not probe_at or redis.call('HEXISTS', outage, 'held') == 1 then return 0 end
--- A probe that is further away than any wait was set by a clock that has been set back since.
+-- A probe that is due later than the longest wait was scheduled before the clock was set back.
 local wait = probe_at - now / 1000
 if wait > 0 and wait <= tonumber(ARGV[#ARGV]) then return 0 end
 local step = ARGV[math.min(redis.call('HINCRBY', outage, 'probes', 1) + 1, #ARGV)]

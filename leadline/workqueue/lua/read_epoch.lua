@@ -1,3 +1,3 @@
--- Since when Redis remembers everything: the epoch's id, and when it began in ms of the unix clock.
--- KEYS memory
+-- Read the Redis epoch: its id, and when it began (unix ms); since then Redis' memory is whole.
+-- KEYS epoch
 return {epoch_of(KEYS[1])}

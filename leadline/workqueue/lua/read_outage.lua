@@ -1,4 +1,4 @@
--- An outage as it stands.
+-- Read an outage.
 -- KEYS outage
--- Returns {Redis' clock, the outage as names and texts}
+-- Returns {Redis' clock, the outage as names and values}
 return {now, redis.call('HGETALL', KEYS[1])}

@@ -1,5 +1,5 @@
--- An operator resumes, and no hold from before is restored any more.
--- KEYS pause, resumed
--- Returns 1 where it was paused.
+-- Close the circuit for an operator; holds that began earlier are never restored.
+-- KEYS circuit breaker, time of the last release
+-- Returns 1 if the circuit was open.
 redis.call('SET', KEYS[2], string.format('%.3f', now / 1000))
 return redis.call('DEL', KEYS[1])

@@ -1,4 +1,4 @@
--- Put a hold back that the ledger has kept.
--- KEYS pause, resumed   ARGV since, reason
--- Returns 1 where Redis had forgotten it.
+-- Restore a hold from the ledger.
+-- KEYS circuit breaker, time of the last release   ARGV since, reason
+-- Returns 1 if Redis had lost it.
 return restore_hold(KEYS[1], KEYS[2], ARGV[1], ARGV[2])

@@ -1,5 +1,5 @@
--- Put a hold back that Redis has forgotten, unless an operator has resumed since it began.
--- Returns 1 where it was put back.
+-- Restore a hold that Redis has lost, unless an operator released it since it began.
+-- Returns 1 if it was restored.
 local function restore_hold(pause, resumed, since, reason)
   if redis.call('HEXISTS', pause, 'held') == 1 then return 0 end
   if tonumber(redis.call('GET', resumed) or -1) >= tonumber(since) then return 0 end

@@ -1,24 +1,24 @@
--- Users that are due, those of expired leases among them.
+-- How many users are due, those with expired leases included.
 local function count_due(due, leases)
   return redis.call('ZCOUNT', due, '-inf', now) + redis.call('ZCOUNT', leases, '-inf', now)
 end
 
--- Marks that end by themselves hold the time of their end. Redis forgets them later: it need not do
--- so in time.
+-- A mark holds the time of its own expiry. Redis deletes it later, and need not do so on time.
 local function mark(key, for_ms, name)
   redis.call('SET', key, string.format('%.0f', now + for_ms) .. ' ' .. (name or ''), 'PX', 60000 + for_ms)
 end
 
--- Returns the mark's name while it lasts.
+-- Returns the mark's name until it expires.
 local function marked(key)
   local ends_at, name = string.match(redis.call('GET', key) or '', '^(%d+) (.*)$')
   return ends_at and tonumber(ends_at) > now and name
 end
 
--- Whether a worker will look at what is due: one gathers a batch, or a job was enqueued within `for_ms`
--- that no worker has begun. If not the caller must enqueue a job, and counts as having done so.
-local function is_wakeup_under_way(gatherer, called, for_ms)
-  if marked(gatherer) or marked(called) then return true end
-  mark(called, tonumber(for_ms))
-  return false
+-- Claim the wake-up, unless a worker is about to lease what is due: a batch leader fills a batch, or a
+-- job was enqueued within `for_ms` that no worker has begun. Returns whether the caller must enqueue
+-- a job; it counts as having done so.
+local function claim_wakeup(leader, wakeup, for_ms)
+  if marked(leader) or marked(wakeup) then return false end
+  mark(wakeup, tonumber(for_ms))
+  return true
 end
