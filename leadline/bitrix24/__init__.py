@@ -1,1 +1,1 @@
-"""Bitrix24 itself: the portal client, its errors and limits, and what a user is as a lead."""
+"""Bitrix24: the portal client, its errors and limits, and a user as a lead."""

@@ -1,8 +1,8 @@
-"""The CRM's mode: a portal in simple mode turns each lead into a deal, and keeps no leads.
+"""The CRM's mode: a portal in simple mode turns each lead into a deal and keeps no leads.
 
-There an update finds no lead and would create one more, so no calls are made until the mode is
-classic again. It is asked for when a worker starts, each hour, and after a lead was gone: that may
-be the first sign of a mode that was changed.
+There an update finds no lead and would create another one, so no calls are made until the mode is
+classic again. The mode is checked when a worker starts, each hour, and after a lead was gone: the
+mode may have been changed.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from leadline.errors import PortalDown
 #: https://apidocs.bitrix24.com/api-reference/crm/how-to-add-objects-with-crm-mode.html
 COMMAND = Command("crm.settings.mode.get", {})
 SIMPLE = 2
-#: What we call it where Bitrix24 has a code for an error.
+#: Our error code for it; Bitrix24 has none.
 SIMPLE_MODE = "SIMPLE_CRM_MODE"
 CHECK_EVERY_S = 3600
 RETRY_S = 30
@@ -24,7 +24,7 @@ _IN_DOUBT = b"in doubt"
 
 
 def check(answer: Any) -> None:
-    """Judge the answer to COMMAND; one that names no mode (no right, no such method) stops nothing.
+    """Check the result of COMMAND; one without a mode (no right, no such method) is accepted.
 
     Raises:
         PortalDown: the portal keeps no leads.
@@ -38,28 +38,28 @@ def check(answer: Any) -> None:
 
 
 class CrmMode:
-    """What is known of the mode, shared by all workers through Redis."""
+    """When to check the mode next, shared by all workers through Redis."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis = client
         self._key = f"{prefix}crm_mode"
 
     def record_answer(self) -> None:
-        """The portal has just been asked, and keeps leads as far as it says."""
+        """The portal has just answered, and keeps leads: no check for an hour."""
         self._redis.set(self._key, "asked", ex=CHECK_EVERY_S)
 
     def postpone_check(self) -> None:
-        """The portal did not answer; it is not asked before each call."""
+        """The portal did not answer: no check for RETRY_S, rather than before each call."""
         self._redis.set(self._key, "not answered", ex=RETRY_S)
 
     def require_check(self) -> None:
-        """A lead was gone, or the mode was simple: ask before the next call is made."""
+        """A lead was gone, or the mode was simple: check before the next call."""
         self._redis.set(self._key, _IN_DOUBT)
 
     def needs_check(self) -> bool:
-        """Whether the portal must be asked before the next call."""
+        """Whether the mode must be checked before the next call."""
         return self._redis.get(self._key) == _IN_DOUBT
 
     def claim_check(self) -> bool:
-        """True for the one worker that shall ask, as nobody did for an hour."""
+        """Claim the hourly check; True for one worker only."""
         return bool(self._redis.set(self._key, "being asked", nx=True, ex=60))

@@ -1,7 +1,7 @@
-"""What each of Bitrix24's errors means for us: the table, as data, in one place.
+"""Bitrix24's errors and the class of ours that each one maps to.
 
 Sources: https://apidocs.bitrix24.com/error-codes.html, …/limits.html and the CRM methods' pages.
-Codes come in any case; `""` with a sentence is the lead methods' habit.
+Codes come in any case; the lead methods send `""` with a sentence.
 """
 
 from http import HTTPStatus
@@ -16,13 +16,13 @@ from leadline.errors import (
 )
 
 _BY_CODE: dict[str, type[BitrixError]] = {
-    # Refused before anything ran.
+    # Nothing ran.
     "query_limit_exceeded": Refused,
     "operation_time_limit": Refused,
     # It may have run.
     "internal_server_error": OutcomeUnknown,
     "error_unexpected_answer": OutcomeUnknown,
-    # The webhook, its rights, the plan or the portal: nobody is served.
+    # The webhook, its rights, the plan or the portal: all calls fail.
     "overload_limit": PortalDown,
     "no_auth_found": PortalDown,
     "expired_token": PortalDown,
@@ -35,18 +35,18 @@ _BY_CODE: dict[str, type[BitrixError]] = {
     "portal_deleted": PortalDown,
     "invalid_request": PortalDown,
     "allowed_only_intranet_user": PortalDown,
-    # This record, or a mistake of ours: the same call fails each time.
+    # This record, or a mistake of ours: a retry fails too.
     "not_found": LeadGone,
     "error_method_not_found": Rejected,
     "error_batch_length_exceeded": Rejected,
     "error_batch_method_not_allowed": Rejected,
     "error_manifest_is_not_available": Rejected,
 }
-#: A value was refused, if the status says so too; `""` then comes with a sentence.
+#: Codes of an invalid value, if the status is 4xx; `""` then comes with a sentence.
 _VALUE_CODES = frozenset(
     {"", "100", "invalid_arg_value", "invalid_field", "error_argument", "error_core"}
 )
-#: The same: CRM_FIELD_ERROR_VALUE_NOT_VALID and others.
+#: Also codes of an invalid value: CRM_FIELD_ERROR_VALUE_NOT_VALID and others.
 _FIELD_CODE_PREFIX = "crm_field_error"
 
 _BY_STATUS: dict[int, type[BitrixError]] = {
@@ -55,15 +55,15 @@ _BY_STATUS: dict[int, type[BitrixError]] = {
     HTTPStatus.TOO_MANY_REQUESTS: Refused,
 }
 
-#: A reply with a longer reason is refused by its reader.
+#: The longest reason that readers of our replies accept.
 TEXT_MAX = 500
 CODE_MAX = 100
 
 
 def classify(status: int, code: object, description: object) -> BitrixError:
-    """The error of a JSON answer as one of our classes; unknown ones may have run.
+    """Map the error of a JSON answer to a class of ours; one with an unknown code may have run.
 
-    `status` is the HTTP status; a command inside a batch has none of its own, give 400.
+    `status` is the HTTP status; 400 for a command of a batch, which has none of its own.
     """
     name = bounded(code, CODE_MAX) or ("?" if code else "")
     sentence = bounded(description, TEXT_MAX)
@@ -72,7 +72,7 @@ def classify(status: int, code: object, description: object) -> BitrixError:
 
 
 def bounded(value: object, length: int) -> str:
-    """A portal's text cut to this length, one line, printable; "" for what is no text or number."""
+    """A portal's text as one printable line of at most this length; "" for other types."""
     if isinstance(value, int) and value:
         value = str(value)
     if not isinstance(value, str):
@@ -82,7 +82,7 @@ def bounded(value: object, length: int) -> str:
 
 
 def unreadable(status: int) -> BitrixError:
-    """The error of an answer that is no JSON: a gateway's page or a cut-off body."""
+    """The error of an answer that is not JSON: a gateway's page, or a truncated body."""
     text = f"HTTP {status} without a readable answer"
     if status in _BY_STATUS or status == HTTPStatus.NOT_FOUND:
         return _BY_STATUS.get(status, PortalDown)(text, code=str(status))
@@ -93,14 +93,14 @@ def _class_of(status: int, code: str, description: str) -> type[BitrixError]:
     if code in _BY_CODE:
         return _BY_CODE[code]
     if code == "access_denied":
-        # 403 speaks of the plan, anything else of this one record.
+        # With 403 it is about the plan, with any other status about this one record.
         return PortalDown if status == HTTPStatus.FORBIDDEN else Rejected
     if code == "" and description == "not found":
         return LeadGone
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     is_client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    is_of_value = code in _VALUE_CODES or code.startswith(_FIELD_CODE_PREFIX)
-    if is_client_error and is_of_value and (code or description):
+    is_value_error = code in _VALUE_CODES or code.startswith(_FIELD_CODE_PREFIX)
+    if is_client_error and is_value_error and (code or description):
         return Rejected
     return OutcomeUnknown

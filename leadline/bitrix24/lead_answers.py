@@ -1,4 +1,4 @@
-"""Leads as the portal answers them: what was written, what a look-up found."""
+"""Parses leads out of the portal's answers: a lead that was written, leads that a lookup found."""
 
 import re
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from leadline.bitrix24.command import Command
 from leadline.bitrix24.leads import NAME_MAX, PAGE, DesiredState, LastApplied
 from leadline.errors import OutcomeUnknown
 
-#: Of the longest number that is read.
+#: Digits of the longest number that is accepted.
 _DIGITS = 18
-#: Digits that two notations of one phone share at its end: without a country's or a trunk code.
+#: How many trailing digits notations of one phone share: without country and trunk codes.
 _PHONE_TAIL = range(7, 11)
 
 Phone = tuple[str, int]
 
 
 def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApplied:
-    """The lead after a create or an update, as answered.
+    """Parse the lead that a create or an update answers.
 
-    The answer of a portal wins over what was asked: it may have cut a name. What the answer leaves
-    out is taken as asked.
+    The portal's answer wins over what was sent: it may have truncated a name. What the answer
+    leaves out counts as sent.
 
     Raises:
         OutcomeUnknown: the answer is not the lead that was written.
@@ -43,7 +43,7 @@ def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApp
 
 
 def _check_identity(item: dict[str, Any], lead_id: int, command: Command) -> None:
-    """Raise OutcomeUnknown where another lead was answered than the one that was written."""
+    """Raise OutcomeUnknown if the answer is another lead than the one that was written."""
     asked_id = command.params.get("id", lead_id)
     asked_origin = command.params["fields"].get("originId")
     origin = _text(item, "originId")
@@ -53,12 +53,12 @@ def _check_identity(item: dict[str, Any], lead_id: int, command: Command) -> Non
 
 @dataclass(frozen=True, slots=True)
 class FoundLead:
-    """A row of a look-up."""
+    """A lead that a lookup found."""
 
     lead_id: int
     title: str
     name: str
-    #: Phone numbers with the ids of their rows.
+    #: Phone numbers and the ids of their rows.
     phones: tuple[Phone, ...]
     stage: str
     origin: str
@@ -66,59 +66,59 @@ class FoundLead:
 
     @property
     def full_name(self) -> str | None:
-        """None where the lead has none, or title and name say two things."""
+        """The name; None if the lead has none, or if title and name differ."""
         return _full_name(self.title, self.name) or None
 
     def belongs_to_other(self, originator: str) -> bool:
-        """Whether its origin names somebody else than a user who was looked up by this originator.
+        """Whether its origin names another user, or another installation than this originator.
 
-        For a lead that such a look-up did not find.
+        For a lead that the lookup by the user's origin did not find.
         """
         return bool(self.origin) or self.originator not in {"", originator}
 
     def resembles(self, state: DesiredState) -> bool:
-        """Whether it has this name or this phone, in whatever notation."""
+        """Whether it has the name or the phone of this state, in any notation."""
         names = {_words(self.title), _words(self.name)} - {()}
         is_named = _words(state.full_name) in names or _words(state.full_name[:NAME_MAX]) in names
         return is_named or any(_is_same_phone(number, state.phone) for number, _ in self.phones)
 
-    def last_applied(self, phone: str, before: LastApplied | None = None) -> LastApplied:
-        """The lead as it is.
+    def last_applied(self, phone: str, previous: LastApplied | None = None) -> LastApplied:
+        """The lead as last applied.
 
-        Of several phones the user's own, else the one that was last applied, else the first.
+        Of several phones it takes the user's own, else the one last applied, else the first.
         """
-        number, row = _choose_phone(self.phones, phone, before) or (None, None)
+        number, row = _choose_phone(self.phones, phone, previous) or (None, None)
         return LastApplied(self.lead_id, self.full_name, number, row)
 
 
 @dataclass(frozen=True, slots=True)
 class LookupPage:
-    """The answer to a look-up."""
+    """The answer to a lookup."""
 
     #: Oldest first.
     leads: list[FoundLead]
-    #: Nothing can be missing: the page is not full, and each of its rows could be read.
+    #: No lead can be missing: the page is not full, and each of its rows is readable.
     is_whole: bool
 
 
 def parse_page(answer: Any) -> LookupPage:
-    """The leads of a look-up; a row that can't be read is left out.
+    """Parse the leads of a lookup; leaves out unreadable rows.
 
     Raises:
         OutcomeUnknown: the answer is not a list of leads.
     """
     if not isinstance(answer, list):
         raise OutcomeUnknown("the answer is no list of leads")
-    read = [lead for lead in map(_parse_lead, answer) if lead]
-    is_whole = len(read) == len(answer) < PAGE
-    return LookupPage(sorted(read, key=lambda lead: lead.lead_id), is_whole)
+    readable = [lead for lead in map(_parse_lead, answer) if lead]
+    is_whole = len(readable) == len(answer) < PAGE
+    return LookupPage(sorted(readable, key=lambda lead: lead.lead_id), is_whole)
 
 
 def parse_leads(answer: Any) -> list[FoundLead]:
-    """The leads of a look-up, oldest first.
+    """Parse the leads of a lookup, oldest first.
 
     Raises:
-        OutcomeUnknown: the answer is not a list of leads, or one of them can't be read.
+        OutcomeUnknown: the answer is not a list of leads, or one of them is unreadable.
     """
     leads = parse_page(answer).leads
     if len(leads) < len(answer):
@@ -127,7 +127,7 @@ def parse_leads(answer: Any) -> list[FoundLead]:
 
 
 def _parse_lead(row: Any) -> FoundLead | None:
-    """A row of crm.lead.list; None where it can't be read."""
+    """Parse a row of crm.lead.list; None if it is unreadable."""
     lead_id = _positive_int(row.get("ID")) if isinstance(row, dict) else None
     if lead_id is None:
         return None
@@ -146,26 +146,26 @@ def _parse_lead(row: Any) -> FoundLead | None:
 
 
 def _full_name(title: str, name: str) -> str | None:
-    """The name of a lead whose title and name are these; None where they say two things."""
+    """The name of a lead with this title and name; None if they differ."""
     return title if name == title[:NAME_MAX] else None
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """A name without the differences that people don't see."""
+    """A name, normalized: case and white space don't count."""
     return tuple(text.casefold().split())
 
 
 def _is_same_phone(one: str, other: str) -> bool:
-    """Whether both are one number: +7 701 111 22 33, 8 (701) 111-22-33 and 701 1112233 are."""
+    """Whether both are the same: +7 701 111 22 33, 8 (701) 111-22-33 and 701 1112233 are."""
     digits = [re.sub(r"\D", "", number).lstrip("0")[-_PHONE_TAIL[-1] :] for number in (one, other)]
     shared = min(map(len, digits))
     return shared in _PHONE_TAIL and digits[0][-shared:] == digits[1][-shared:]
 
 
 def _phones(rows: Any, kind: str, value: str, row_id: str) -> tuple[Phone, ...] | None:
-    """The phones of a lead's rows, which name their parts so; None where one can't be read.
+    """Parse the phones of a lead, whose rows have these keys; None if one is unreadable.
 
-    A lead without any has none, an empty text or null in their place.
+    A lead without phones has no such field, an empty text or null.
     """
     if not rows:
         return ()
@@ -178,10 +178,10 @@ def _phones(rows: Any, kind: str, value: str, row_id: str) -> tuple[Phone, ...] 
 
 
 def _choose_phone(
-    phones: tuple[Phone, ...], phone: str, before: LastApplied | None
+    phones: tuple[Phone, ...], phone: str, previous: LastApplied | None
 ) -> Phone | None:
-    """The user's own phone, else the one that was last applied, else the first."""
-    row, number = (before.phone_row, before.phone) if before else (None, None)
+    """Choose the user's own phone, else the one last applied, else the first."""
+    row, number = (previous.phone_row, previous.phone) if previous else (None, None)
 
     def rank(one: Phone) -> tuple[bool, bool, bool]:
         return one[0] != phone, one[1] != row, one[0] != number
@@ -195,7 +195,7 @@ def _text(row: dict[str, Any], name: str) -> str | None:
 
 
 def parse_stage_ids(answer: Any) -> list[str]:
-    """The ids of `stages`.
+    """Parse the stage ids of `list_stages`.
 
     Raises:
         OutcomeUnknown: the answer is not a list of stages.

@@ -1,8 +1,8 @@
-"""What a user is as a lead: the commands that write it, and those that look it up.
+"""A user as a lead: the commands that write it, and those that look it up.
 
-Written through `crm.item.*` (entityTypeId 1), the current API: its answers hold the ids of the
-phone rows, so that a phone can be replaced instead of added. Looked up through `crm.lead.list`,
-which can select phones.
+Writes use `crm.item.*` (entityTypeId 1), the current API: its answers hold the ids of the phone
+rows, so that a phone can be replaced instead of added. Lookups use `crm.lead.list`, which can
+select phones.
 """
 
 from dataclasses import asdict, dataclass
@@ -12,20 +12,20 @@ from leadline.bitrix24.command import Command
 
 LEAD = 1
 ADD, UPDATE, LIST = "crm.item.add", "crm.item.update", "crm.lead.list"
-#: What the calls for users consist of.
+#: The methods of all calls for users.
 METHODS = (ADD, UPDATE, LIST)
-#: Lengths of the columns; what is longer Bitrix24 may cut or refuse.
+#: Lengths of the columns; Bitrix24 may truncate or reject longer texts.
 TITLE_MAX = 255
 NAME_MAX = 50
-#: A page of crm.lead.list.
+#: Rows on a page of crm.lead.list.
 PAGE = 50
-#: Fewer than a page, so that doubled leads still fit on it.
+#: Users in a lookup: fewer than a page, so that duplicate leads still fit on it.
 LOOKUP_MAX = 25
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """How a lead shall look."""
+    """What a user's lead should hold."""
 
     full_name: str
     phone: str
@@ -34,22 +34,22 @@ class DesiredState:
 
 @dataclass(frozen=True, slots=True)
 class LastApplied:
-    """A lead as it was last applied, in the portal's words; None where that isn't known."""
+    """The state of a lead that both sides last agreed on, as the portal has it; None: unknown."""
 
     lead_id: int
     full_name: str | None = None
     #: None: it has no phone.
     phone: str | None = None
-    #: The id of the phone's row; None though there is a phone: to be looked up before a change.
+    #: The id of the phone's row; if None though there is a phone, look it up before a change.
     phone_row: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For storage as JSON."""
+        """As a dict, to be stored as JSON."""
         return asdict(self)
 
 
 def create(user_id: int, state: DesiredState, originator: str) -> Command:
-    """Make the lead, recognisable for ever by its origin."""
+    """Create the lead with the user's origin, by which it is recognised from then on."""
     fields = {
         **_name(state.full_name),
         **origin(user_id, originator),
@@ -61,56 +61,60 @@ def create(user_id: int, state: DesiredState, originator: str) -> Command:
 
 
 def origin(user_id: int, originator: str) -> dict[str, str]:
-    """The fields by which a lead is recognised as this user's."""
+    """The fields that mark a lead as this user's."""
     return {"originatorId": originator, "originId": str(user_id)}
 
 
 def update(
-    agreed: LastApplied,
+    last_applied: LastApplied,
     state: DesiredState,
     *,
     with_stage: bool,
     origin: dict[str, str] | None = None,
 ) -> Command | None:
-    """Change what differs from what both sides last knew; None where nothing does.
+    """Write what differs from last applied; None if nothing does.
 
-    `origin`: the origin that the lead still lacks.
+    `origin`: the origin fields, for a lead that lacks them.
     """
     fields: dict[str, Any] = dict(origin or {})
-    if state.full_name != agreed.full_name:
+    if state.full_name != last_applied.full_name:
         fields |= _name(state.full_name)
-    if state.phone != agreed.phone:
-        row = str(agreed.phone_row) if agreed.phone_row else "n0"  # n0 adds a row
+    if state.phone != last_applied.phone:
+        row = str(last_applied.phone_row) if last_applied.phone_row else "n0"  # n0 adds a row
         fields["fm"] = {row: {"typeId": "PHONE", "valueType": "WORK", "value": state.phone}}
     if with_stage and state.stage:
         fields["stageId"] = state.stage
     if not fields:
         return None
-    return Command(UPDATE, {"entityTypeId": LEAD, "id": agreed.lead_id, "fields": fields})
+    return Command(UPDATE, {"entityTypeId": LEAD, "id": last_applied.lead_id, "fields": fields})
 
 
-def needs_phone_row(agreed: LastApplied, state: DesiredState) -> bool:
-    """Whether the phone's row must be looked up: without its id a phone is added, not replaced."""
-    return state.phone != agreed.phone and agreed.phone is not None and agreed.phone_row is None
+def needs_phone_row(last_applied: LastApplied, state: DesiredState) -> bool:
+    """Whether the phone's row must be looked up: without its id, the new phone would be added."""
+    return (
+        state.phone != last_applied.phone
+        and last_applied.phone is not None
+        and last_applied.phone_row is None
+    )
 
 
 def list_by_origins(origins: list[int], originator: str) -> Command:
-    """Find the leads of these users by their origin."""
+    """List the leads of these users, by their origin."""
     return _list({"=ORIGINATOR_ID": originator, "@ORIGIN_ID": [str(one) for one in origins]})
 
 
 def list_by_ids(lead_ids: list[int]) -> Command:
-    """Read these leads."""
+    """List the leads with these ids."""
     return _list({"@ID": lead_ids})
 
 
 def list_after(after: str, originator: str) -> Command:
-    """The next page of the leads that bear our name, by id."""
+    """List the next page of leads with this originator, by id; `after` may refer to a result."""
     return _list({"=ORIGINATOR_ID": originator, ">ID": after})
 
 
 def list_stages() -> Command:
-    """Read the stages that leads of this portal can have, in their order."""
+    """List the stages of this portal's leads, in their order."""
     return Command("crm.status.list", {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}})
 
 
@@ -118,7 +122,7 @@ def _list(where: dict[str, Any]) -> Command:
     columns = ["ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PHONE"]
     return Command(
         LIST,
-        # start -1 spares the portal the counting
+        # with start -1 the portal doesn't count all rows, which is slow
         {"filter": where, "select": columns, "order": {"ID": "ASC"}, "start": -1},
     )
 

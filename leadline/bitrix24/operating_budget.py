@@ -1,9 +1,9 @@
-"""The portal's second limit: execution time of each method, and of one request.
+"""Operating budget, the portal's second limit: execution time per method, and per request.
 
 Bitrix24 adds up how long a method ran for a webhook over ten minutes (`time.operating`) and
-blocks it at 480 s until the oldest minute is forgotten (`time.operating_reset_at`); a request may
-take 60 s (https://apidocs.bitrix24.com/limits.html). Some portals bill a batch's commands to their
-own methods, some to `batch`: both are watched, and the tighter one counts.
+blocks it at 480 s until the oldest minute leaves the window (`time.operating_reset_at`); a request
+may take 60 s (https://apidocs.bitrix24.com/limits.html). Some portals bill a batch's commands to
+their own methods, some to `batch`: both are watched, and the tighter one counts.
 """
 
 import time
@@ -20,13 +20,13 @@ from leadline.runtime import lua
 
 _LUA = Path(__file__).parent / "lua"
 
-#: Part of the limit that is used; the rest is for what runs between two looks.
+#: Share of the limit that is used; the rest is for commands that run between two readings.
 SHARE = 0.98
-#: Commands sent to learn what is left after a reset.
+#: Commands sent after a reset, to learn what is left.
 PROBE = 5
-#: A batch shall stay below this part of what the portal lets a request run.
+#: Share of the portal's request limit that a batch should stay below.
 BATCH_SHARE = 2 / 3
-#: A reservation that nobody returned by then is lost: its worker died.
+#: A reservation not returned by then is lost: its worker died.
 LOST_S = 90
 ANY = "any"
 BATCH = "batch"
@@ -34,18 +34,18 @@ BATCH = "batch"
 
 @dataclass(slots=True)
 class Reservation:
-    """What may be sent, and what to return when the answer is there."""
+    """The commands that may be sent, and the time to return after the answer."""
 
     #: Commands allowed, by method.
     allowed: dict[str, int] = field(default_factory=dict)
-    #: How long until more may be allowed.
+    #: Milliseconds until more may be allowed.
     wait_ms: int = 0
-    #: Microseconds held for this call, by method.
+    #: Microseconds reserved for this call, by method.
     held: dict[str, int] = field(default_factory=dict)
 
 
 class OperatingBudget:
-    """Execution time as all workers together have used it, in Redis."""
+    """Execution time used by all workers together, in Redis."""
 
     def __init__(
         self, client: redis.Redis, prefix: str, *, limit_s: float, request_limit_s: float = 60
@@ -59,7 +59,7 @@ class OperatingBudget:
         self._record = lua.script(client, _LUA, "record")
 
     def batch_size(self) -> int:
-        """How many commands a batch may have, so that it ends in time.
+        """How many commands a batch may have to end in time.
 
         Raises:
             redis.RedisError: Redis can't be reached.
@@ -70,7 +70,7 @@ class OperatingBudget:
         return max(1, min(MAX_COMMANDS, int(self._batch_s / max(float(per), 0.001))))
 
     def reserve(self, wanted: Counter[str]) -> Reservation:
-        """Ask for so many commands of each method.
+        """Reserve time for these numbers of commands, by method; fewer may be allowed.
 
         Raises:
             redis.RedisError: Redis can't be reached.
@@ -83,7 +83,7 @@ class OperatingBudget:
         return reserved
 
     def used_s(self, methods: Iterable[str]) -> dict[str, float]:
-        """Execution time that each method has used, as an answer has told less than a minute ago.
+        """Seconds used by each method, by an answer less than a minute old; others are left out.
 
         Raises:
             redis.RedisError: Redis can't be reached.
@@ -108,9 +108,9 @@ class OperatingBudget:
         return int(allowed)
 
     def record(self, reserved: Reservation, timings: Mapping[str, Timing], spent_s: float) -> None:
-        """Return what was reserved, and note what the answer said of each method.
+        """Return a reservation, and record each method's timing.
 
-        `spent_s` is how long the request took; it counts where the answer says nothing.
+        `spent_s` is how long the request took, used if the answer has no timings.
 
         Raises:
             redis.RedisError: Redis can't be reached.
@@ -130,18 +130,18 @@ class OperatingBudget:
     def _seconds_per_command(
         self, reserved: Reservation, timings: Mapping[str, Timing], spent_s: float
     ) -> float | str:
-        """As the answer tells, else a guess from a call that was too long; "" where none helps."""
-        told = [timing for method, timing in timings.items() if method != BATCH]
-        commands = sum(timing.commands for timing in told)
+        """By the answer, else estimated from a call that took too long; "" if unknown."""
+        answered = [timing for method, timing in timings.items() if method != BATCH]
+        commands = sum(timing.commands for timing in answered)
         if commands:
-            return sum(timing.seconds for timing in told) / commands
+            return sum(timing.seconds for timing in answered) / commands
         sent = sum(reserved.allowed.values())
-        # Cut off: nobody knows how many commands had ended, half is a guess on the safe side.
+        # Cut off: how many commands had ended is unknown, half is a safe estimate.
         return spent_s / (sent / 2) if sent and spent_s > self._batch_s else ""
 
 
 def _facts(timing: Timing | None) -> list[float | str]:
-    """used, seconds until the reset, seconds a command; "" for what is not known."""
+    """Seconds used, seconds until the reset, seconds per command; "" for an unknown one."""
     if timing is None:
         return ["", 0, ""]
     per = timing.seconds / timing.commands if timing.commands else ""

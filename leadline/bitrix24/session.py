@@ -1,8 +1,8 @@
-"""One portal's HTTP connections, whose every exchange ends in time and in one of two ways.
+"""HTTP session with one portal: every exchange ends in time, and a failed one in one of two ways.
 
-Either nothing of the request has left, which is proven: the name was not resolved, the connection
-refused, the TLS handshake failed. Or its first byte was sent: from then on any error, of whatever
-layer, leaves the outcome unknown.
+Either provably nothing was sent: the name was not resolved, the connection was refused, the TLS
+handshake failed. Or the first byte was sent: from then on an error of any layer leaves the outcome
+unknown.
 """
 
 import logging
@@ -20,27 +20,27 @@ _PIECE_BYTES = 64 * 1024
 _HEADERS = {
     "Content-Type": "application/json",
     "Accept": "application/json",
-    "Accept-Encoding": "identity",  # answers are short, and can't grow when they are read
+    "Accept-Encoding": "identity",  # answers are short, and none can be a decompression bomb
     "User-Agent": "leadline",
 }
 
 
-# It prints paths, at WARNING too (one malformed header line will do), and the path is a credential.
+# It logs paths, even at WARNING (for a malformed header line), and the path is a credential.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An HTTP answer, read to its end."""
+    """An HTTP response, read to its end."""
 
     status: int
-    #: Where a redirect points to; "" without one.
+    #: The target of a redirect, else "".
     location: str
     body: bytes
 
 
 class Session:
-    """Posts to one portal."""
+    """Posts to one portal over persistent connections."""
 
     def __init__(self, webhook: Webhook) -> None:
         self._webhook = webhook
@@ -58,16 +58,16 @@ class Session:
         answer_s: float,
         send_until: float | None = None,
     ) -> HttpResponse:
-        """Post JSON to a method; connecting and all the rest have so many seconds each.
+        """Post JSON to a method, within `connect_s` to connect and `answer_s` for all the rest.
 
         Raises:
             Unavailable: nothing was sent.
-            LeaseTooShort: the same; the clock had passed `send_until` when all was ready.
-            OutcomeUnknown: the request, or a part of it, was sent.
+            LeaseTooShort: nothing was sent, since `send_until` had passed once connected.
+            OutcomeUnknown: the request or a part of it was sent.
         """
         exchange = Exchange(connect_s, answer_s, send_until, self._tls)
         token = timed_connection.current_exchange.set(exchange)
-        # `from None`: errors of libraries may quote the path, and the path is a credential.
+        # `from None`: a library's error may quote the path, which is a credential.
         try:
             return self._posted(method, body, exchange)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
@@ -96,7 +96,7 @@ class Session:
             return HttpResponse(response.status_code, response.headers.get("Location", ""), text)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         self._session.close()
 
 

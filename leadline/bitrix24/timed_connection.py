@@ -1,7 +1,7 @@
-"""Connections of urllib3's that end in time, however the peer behaves.
+"""Connections for urllib3 with deadlines for the exchange as a whole, however the peer behaves.
 
-A library's time-outs hold for each piece of an answer and not for the whole; the sockets here are
-ours, and keep to the deadlines of the exchange that they serve.
+A library's time-outs hold for each read, not for the whole answer; these sockets keep to the
+deadlines of the exchange that they carry.
 """
 
 import contextlib
@@ -22,20 +22,20 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from leadline.errors import LeaseTooShort
 from leadline.runtime import clock
 
-#: How long a request may take to leave, and what left to be acknowledged: what was not received by
-#: then is not received later, see `CALL_MARGIN_S`.
+#: How long sending a request may take, and how long its bytes may stay unacknowledged: what has not
+#: arrived by then never arrives, see `CALL_MARGIN_S`.
 SEND_TIMEOUT_S = 3.0
 MAX_ANSWER_BYTES = 10 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class Exchange:
-    """A request and its answer, in the making."""
+    """A request and its answer, in progress."""
 
-    #: How long connecting may take, and all the rest.
+    #: Limits in seconds: to connect, and for all the rest.
     connect_s: float
     answer_s: float
-    #: The last moment for the first byte; None: there is none.
+    #: The last moment (`runtime.clock`) for the first byte; None: no limit.
     send_until: float | None
     #: None: without TLS.
     tls: ssl.SSLContext | None
@@ -43,16 +43,16 @@ class Exchange:
     is_whole: bool = False
 
 
-#: What the connections of this thread serve.
+#: The exchange that this thread's connections carry.
 current_exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 
 class AnswerTooLong(OSError):
-    """An answer is longer than any to a batch could be."""
+    """An answer is longer than that to any batch could be."""
 
 
 class _Socket(socket.socket):
-    """Ends at a deadline however small the pieces are, and takes only so many bytes."""
+    """A socket with a deadline across all its reads and writes, and a limit of bytes to read."""
 
     deadline_s = float("inf")
     bytes_left = 0
@@ -75,11 +75,11 @@ class _Socket(socket.socket):
 
 
 class _TlsSocket(_Socket, ssl.SSLSocket):
-    """The same with TLS."""
+    """The same, with TLS."""
 
 
 class _Timed:
-    """A connection of urllib3's that keeps to the exchange it serves."""
+    """A urllib3 connection that keeps to the limits of its exchange."""
 
     host: str
     port: int
@@ -87,7 +87,7 @@ class _Timed:
     _exchange: Exchange | None = None
 
     def connect(self) -> None:
-        """Connect within the exchange's time."""
+        """Connect within `connect_s`."""
         exchange = current_exchange.get()
         deadline_s = clock.now_s() + exchange.connect_s
         self.sock = _dial(_resolver.addresses(self.host, self.port, deadline_s), deadline_s)
@@ -95,7 +95,7 @@ class _Timed:
             self.sock = _wrap_tls(self.sock, exchange.tls, self.host, deadline_s)
 
     def request(self, *args: Any, **options: Any) -> None:
-        """Send, unless the last moment for that has passed."""
+        """Send, unless `send_until` has passed."""
         exchange = self._exchange = current_exchange.get()
         if self.sock is None:
             self.connect()
@@ -109,7 +109,7 @@ class _Timed:
         self.sock.deadline_s = now_s + exchange.answer_s
 
     def close(self) -> None:
-        """Hang up; so that nothing of what was written leaves any more where no answer came."""
+        """Close; by a reset if no answer came, so that no buffered byte is sent any more."""
         exchange = self._exchange
         if self.sock is not None and exchange and exchange.was_sent and not exchange.is_whole:
             with contextlib.suppress(OSError):
@@ -119,11 +119,11 @@ class _Timed:
 
 
 class _Connection(_Timed, HTTPConnection):
-    """To a portal without TLS, such as the emulator."""
+    """Without TLS, as to the emulator."""
 
 
 class _TlsConnection(_Timed, HTTPSConnection):
-    """To a portal with TLS, whose certificate was checked when it connected."""
+    """With TLS; the certificate was verified when it connected."""
 
     is_verified = True
 
@@ -137,16 +137,16 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class Adapter(HTTPAdapter):
-    """Has requests use our connections."""
+    """Makes requests use our connections."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """As requests, with connections of ours."""
+        """As requests, with our connections."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
 
 def tls_context() -> ssl.SSLContext:
-    """Trusts the system's authorities (or SSL_CERT_FILE) and those that Mozilla does."""
+    """A context that trusts the system's authorities (or SSL_CERT_FILE) and Mozilla's."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     context.sslsocket_class = _TlsSocket
@@ -154,22 +154,22 @@ def tls_context() -> ssl.SSLContext:
 
 
 def _wrap_tls(connection: _Socket, tls: ssl.SSLContext, host: str, deadline_s: float) -> _Socket:
-    with contextlib.closing(connection):  # TLS takes its descriptor over
+    with contextlib.closing(connection):  # the TLS socket owns the descriptor from here on
         connection.settimeout(_remaining_s(deadline_s))
         secured: Any = tls.wrap_socket(connection, server_hostname=host)
     return secured  # type: ignore[no-any-return]
 
 
 class _Resolver:
-    """Asks for a host's addresses; `getaddrinfo` knows no time-out, so a thread waits for it."""
+    """Resolves host names with a time-out: `getaddrinfo` has none, so a thread waits for it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: Questions that have no answer yet: one thread waits for each.
+        #: Lookups in progress, one thread each.
         self._pending: dict[tuple[str, int], Future[list[Any]]] = {}
 
     def addresses(self, host: str, port: int, deadline_s: float) -> list[Any]:
-        """As `getaddrinfo` has them; raises what it does, or TimeoutError."""
+        """The addresses as `getaddrinfo` returns them; raises what it does, or TimeoutError."""
         with self._lock:
             found = self._pending.get((host, port))
             if found is None:
@@ -191,7 +191,7 @@ _resolver = _Resolver()
 
 
 def _dial(addresses: list[Any], deadline_s: float) -> _Socket:
-    """Connect to the first address that answers; each gets its share of the time."""
+    """Connect to the first address that answers; each gets an equal share of the time left."""
     error = OSError("no address")
     for tried, (family, kind, protocol, _, address) in enumerate(addresses):
         connection = _Socket(family, kind, protocol)

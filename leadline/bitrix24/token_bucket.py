@@ -1,8 +1,8 @@
-"""The portal's request rate: one token bucket in Redis, asked by every worker before each request.
+"""The portal's request rate: one token bucket in Redis, used by every worker before each request.
 
-Bitrix24 counts requests per portal and source address, up to a burst, and forgets some each second
-(https://apidocs.bitrix24.com/limits.html): 2 a second and 50, Enterprise 5 and 250.
-Redis' own clock counts, so that machines need not agree on the time.
+Bitrix24 counts requests per portal and source address, up to a burst, and lowers the count at a
+rate (https://apidocs.bitrix24.com/limits.html): 2 a second and 50, Enterprise 5 and 250.
+All times are by Redis' clock, so that machines need not agree on the time.
 """
 
 from pathlib import Path
@@ -13,17 +13,17 @@ import redis
 from leadline.runtime import lua
 
 _LUA = Path(__file__).parent / "lua"
-#: Slots of the burst left unused: requests reach the portal not quite as evenly as they were sent.
+#: Part of the burst left unused: requests don't reach the portal as evenly as they were sent.
 MARGIN = 2
-#: How long nobody calls after a refusal, which should not happen.
+#: How long all workers pause after a refusal, which should not happen.
 HOLD_S = 2.0
-#: Requests are counted for so many seconds together, and for how long they are told.
+#: Requests are counted per slot of SLOT_S; the counts of HISTORY_S are reported.
 SLOT_S = 5
 HISTORY_S = 300
 
 
 class TokenBucket:
-    """Spaces out the requests of all workers of all machines."""
+    """Spaces out the requests of all workers on all machines."""
 
     def __init__(self, client: redis.Redis, prefix: str, *, rate_per_s: float, burst: int) -> None:
         self._redis = client
@@ -35,7 +35,7 @@ class TokenBucket:
         self._drain = lua.script(client, _LUA, "drain")
 
     def reserve(self) -> float:
-        """Take a token; returns the seconds until it is there, which the caller must wait.
+        """Take a token; returns how many seconds the caller must wait before it sends.
 
         Raises:
             redis.RedisError: Redis can't be reached.
@@ -43,7 +43,7 @@ class TokenBucket:
         return self._run(1)[0]
 
     def level(self) -> float:
-        """How full the bucket is, from 0 to 1; below 1, waiting loses no request.
+        """How full the bucket is, from 0 to 1; below 1, waiting costs no throughput.
 
         Raises:
             redis.RedisError: Redis can't be reached.
@@ -51,7 +51,7 @@ class TokenBucket:
         return self._run(0)[1]
 
     def requests_per_slot(self) -> list[int]:
-        """Requests of the last TOLD_S seconds, SLOT_S together, the newest last.
+        """Requests of the last HISTORY_S seconds, per SLOT_S, the newest last.
 
         Raises:
             redis.RedisError: Redis can't be reached.
@@ -63,7 +63,7 @@ class TokenBucket:
         return [max(0, int(count or 0)) for count in counts]
 
     def tokens(self) -> float:
-        """How many requests may be sent at once; 0 too where the rate has no limit.
+        """How many requests may be sent at once; 0 also without a limit.
 
         Raises:
             redis.RedisError: Redis can't be reached.
@@ -71,11 +71,11 @@ class TokenBucket:
         return self.level() * self._capacity if self._rate else 0.0
 
     def give_back(self) -> None:
-        """Return a token that was not used."""
+        """Return an unused token."""
         self._run(-1)
 
     def drain(self) -> None:
-        """A request was refused: nobody calls for a moment."""
+        """Drain the bucket after a refusal: all workers pause for HOLD_S."""
         if self._rate:
             self._drain(keys=[self._key, self._epoch], args=[self._rate, HOLD_S])
 

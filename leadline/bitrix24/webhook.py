@@ -1,4 +1,4 @@
-"""The address of a portal's incoming webhook, checked: its path is a credential."""
+"""The validated URL of a portal's incoming webhook; its path is a credential."""
 
 import re
 from dataclasses import dataclass
@@ -17,25 +17,25 @@ _PATH = re.compile(r"/+([!-.0-~]+)/+([!-.0-~]+)/+([!-.0-~]+)/*")
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where a portal is called."""
+    """The parts of a webhook's URL."""
 
     is_https: bool
-    #: In ASCII, as DNS and certificates have it.
+    #: In ASCII, as in DNS and certificates.
     host: str
     port: int
-    #: Before a method's name; ends with a slash.
+    #: The prefix of a method's name; ends with a slash.
     path: SecretStr
 
     @classmethod
     def parse(cls, url: str) -> "Webhook":
-        """The address in this URL.
+        """Parse a URL.
 
         Raises:
-            BadConfiguration: it is no webhook's, or would go in clear; the text does not quote it.
+            BadConfiguration: not a webhook's, or not encrypted; the text does not quote it.
         """
         try:
             parts = urlsplit(url.strip())
-            # Either raises for what is none.
+            # Both raise ValueError for an invalid one.
             host, port = (parts.hostname or "").encode("idna").decode(), parts.port
         except ValueError:  # its text quotes the URL
             parts, host, port = urlsplit(""), "", None

@@ -106,20 +106,20 @@ def _must_look_up(entry: Entry, state: DesiredState) -> bool:
 
 
 def settle_applied(
-    entry: Entry, agreed: LastApplied | None, *, is_create: bool = False
+    entry: Entry, last_applied: LastApplied | None, *, is_create: bool = False
 ) -> Settlement:
     """The lead looks as the entry's newest state says: answer every event of the entry.
 
     `agreed` None: nothing was called, what was agreed on before still holds.
     """
-    was_updated = agreed is not None and not is_create
-    agreed = agreed or entry.last_applied
+    was_updated = last_applied is not None and not is_create
+    last_applied = last_applied or entry.last_applied
     unanswered = [event.seq for event in entry.events if event.outcome is None]
-    if agreed is None or not unanswered:
+    if last_applied is None or not unanswered:
         # Only events that carried their answer with them (a message without a phone).
         return Settlement(entry, events=entry.events)
     fields: Fields = {
-        "agreed": orjson.dumps(agreed.as_dict()),
+        "agreed": orjson.dumps(last_applied.as_dict()),
         "agreed_order": entry.desired_seq,
         # A create wrote the stage of the whole state; an update only one that was touched, and an
         # older message that touched it may still be on its way.
@@ -135,7 +135,7 @@ def settle_applied(
     return Settlement(
         entry,
         fields,
-        tuple(_succeed(entry, event, agreed.lead_id, newest) for event in entry.events),
+        tuple(_succeed(entry, event, last_applied.lead_id, newest) for event in entry.events),
     )
 
 

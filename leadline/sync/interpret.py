@@ -30,8 +30,8 @@ def settlement(step: Step, answers: dict[str, CommandResult], now_ms: int) -> Se
     try:
         found = [_result(answers[key]) for key in step.keys]
         if isinstance(step.plan, Write):
-            agreed = lead_answers.parse_written(found[0], step.plan.command, _state(entry))
-            return settle_applied(entry, agreed, is_create=step.plan.is_create).noted(now_ms)
+            last_applied = lead_answers.parse_written(found[0], step.plan.command, _state(entry))
+            return settle_applied(entry, last_applied, is_create=step.plan.is_create).noted(now_ms)
         if isinstance(step.plan, Lookup):
             return _looked_up(entry, now_ms, *map(lead_answers.parse_page, found)).noted(now_ms)
     except BitrixError as error:

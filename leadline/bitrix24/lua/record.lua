@@ -1,13 +1,13 @@
--- Execution time of one method: what an answer said of it.
--- KEYS the method's account, Redis' epoch
--- ARGV reserved microseconds, used seconds ('' unknown), seconds until the reset, seconds a command,
--- whether there was an answer ('1', '0')
+-- Operating budget: record one method's timing, and return its reservation.
+-- KEYS the method's account, epoch
+-- ARGV reserved microseconds, used seconds ('' unknown), seconds until the reset, seconds per command
+--      ('' unknown), whether there was an answer ('1', '0')
 local now_s = time[1] + time[2] / 1000000
 local account = redis.call('HMGET', KEYS[1], 'reserved', 'per', 'used', 'reset_at')
 local reserved = math.max(0, tonumber(account[1] or 0) - tonumber(ARGV[1]) / 1000000)
 redis.call('HSET', KEYS[1], 'reserved', tostring(reserved))
 if ARGV[2] ~= '' then
-  -- Answers of parallel calls come in any order: until the reset the greatest is the newest.
+  -- Answers of parallel calls come in any order: until the reset, the greatest is the newest.
   local used = tonumber(ARGV[2])
   if now_s < tonumber(account[4] or 0) then used = math.max(used, tonumber(account[3] or 0)) end
   redis.call('HSET', KEYS[1], 'used', tostring(used), 'reset_at', tostring(now_s + ARGV[3]))
