@@ -1,1 +1,1 @@
-"""From an event to a settled lead: the work queue by user, its jobs, workers and replies."""
+"""From an event to a settled lead: enqueueing, jobs, workers, decisions and replies."""

@@ -1,4 +1,4 @@
-"""One call to Bitrix24: from leased users to settled ones."""
+"""One call to Bitrix24: from leased users to their settlements."""
 
 import time
 from dataclasses import replace
@@ -19,12 +19,12 @@ from leadline.workqueue.queue import LeasedBatch, WorkQueue
 
 log = structlog.get_logger()
 
-#: After an unconfirmed reply its user is due again, to answer only.
+#: Delay after an unconfirmed reply; the user is then due only to send it again.
 REPLY_DELAY_MS = 2000
 
 
 class BatchCall:
-    """What one job does with the users it has leased."""
+    """The call of one job for the users it has leased."""
 
     def __init__(self, leased: LeasedBatch, queue: WorkQueue) -> None:
         self._leased = leased
@@ -32,10 +32,10 @@ class BatchCall:
         self._error: BitrixError | None = None
 
     def run(self) -> int:
-        """Send one request, write down what became of each user, reply; returns how many users.
+        """Send one request, settle each user, reply; returns the number of users.
 
         Raises:
-            BitrixError: the request as a whole failed; all is written down.
+            BitrixError: the request as a whole failed; the settlements are saved.
             QueueDown: Redis can't be reached; the leases expire.
         """
         wanted = batch_request.build(self._leased.entries)
@@ -59,7 +59,7 @@ class BatchCall:
         batch = self._send(allowed.commands)
         portal_session.operating_budget().record(reserved, batch.timings, time.monotonic() - began)
         settlements = [
-            self._settled(step, batch.results)
+            self._settle(step, batch.results)
             if allowed.covers(step)
             else defer(step.entry, reserved.wait_ms)
             for step in wanted.steps
@@ -91,18 +91,18 @@ class BatchCall:
         metrics.REQUESTS.inc("ok")
         return batch
 
-    def _settled(self, step: Step, answers: dict[str, CommandResult]) -> Settlement:
-        settled = interpret.settlement(step, answers, self._leased.now_ms)
-        error = settled.error
-        # The error of a whole request was reacted to when it was caught.
+    def _settle(self, step: Step, results: dict[str, CommandResult]) -> Settlement:
+        settlement = interpret.settlement(step, results, self._leased.now_ms)
+        error = settlement.error
+        # An error of the whole request was handled when it was caught.
         if error is not None and self._error is None and not isinstance(error, LeaseTooShort):
             portal_session.react(error)
-        return settled
+        return settlement
 
     def _finish(self, settlements: list[Settlement]) -> None:
-        """Write down, reply, release: a crash after any of them loses and doubles nothing."""
-        kept = self._queue.save(settlements)
-        ours = [one for one, is_kept in zip(settlements, kept, strict=True) if is_kept]
+        """Save, reply, release: a crash between these steps loses and duplicates nothing."""
+        saved = self._queue.save(settlements)
+        ours = [one for one, is_saved in zip(settlements, saved, strict=True) if is_saved]
         if len(ours) < len(settlements):
             log.warning("leases lost", users=len(settlements) - len(ours))
         answered = [
@@ -123,7 +123,7 @@ class BatchCall:
 
 
 def _released(one: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:
-    """Forget what was replied; what was not stays, to be replied later."""
+    """Delete events whose reply is confirmed; the others stay, to be replied later."""
     answered = [event for event in one.events if event.outcome]
     sent = [event for event in answered if (one.entry.user_id, event.event_id) in confirmed]
     delay_ms = one.delay_ms if len(sent) == len(answered) else max(one.delay_ms, REPLY_DELAY_MS)

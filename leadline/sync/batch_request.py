@@ -1,4 +1,4 @@
-"""One request for many users: which commands it has, and whose they are."""
+"""One request for many users: its commands, and which user needs which."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,11 +14,11 @@ from leadline.workqueue.entry import Entry
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be done for one user, and the commands it needs."""
+    """The plan for one user, and the commands it needs."""
 
     entry: Entry
     plan: Plan
-    #: Keys of its commands in the batch; look-ups share theirs.
+    #: Keys of its commands in the batch; lookups share commands.
     keys: tuple[str, ...]
 
 
@@ -31,11 +31,11 @@ class Request:
 
     @property
     def methods(self) -> Counter[str]:
-        """How many commands of each method."""
+        """The number of commands by method."""
         return Counter(command.method for command in self.commands.values())
 
     def limited_to(self, allowed: Mapping[str, int]) -> "Request":
-        """The request with as many commands of each method as are allowed, the first ones."""
+        """The request with at most the allowed number of commands per method, the first ones."""
         left = Counter(allowed)
         chosen = {}
         for key, command in self.commands.items():
@@ -45,21 +45,21 @@ class Request:
         return Request(self.steps, chosen)
 
     def covers(self, step: Step) -> bool:
-        """Whether the request has all that this step needs."""
+        """Whether the request has all commands of this step."""
         return all(key in self.commands for key in step.keys)
 
 
 def build(entries: list[Entry]) -> Request:
-    """One command for each user to write, and few for all to look up: a batch of them at most.
+    """Build a batch: one command per user to write, and a few shared ones for all lookups.
 
-    Look-ups come first, as a user may need two commands; whose write is left waits for the next. So
-    do all others where a user must be served alone.
+    Lookups come first, as a user may need two commands; writes beyond the batch wait for the next
+    one. If a user must be served alone, all others wait.
     """
     plans = [(entry, plan(entry)) for entry in entries]
-    shared = _lookups([entry for entry, step in plans if isinstance(step, Lookup)])
+    lookups = _lookups([entry for entry, step in plans if isinstance(step, Lookup)])
     commands: dict[str, Command] = {}
-    for parts in shared.values():
-        commands |= parts
+    for shared in lookups.values():
+        commands |= shared
     commands |= {
         _write_key(entry): step.command for entry, step in plans if isinstance(step, Write)
     }
@@ -69,7 +69,7 @@ def build(entries: list[Entry]) -> Request:
         if isinstance(step, Write):
             keys = (_write_key(entry),)
         elif isinstance(step, Lookup):
-            keys = tuple(shared[entry.user_id])
+            keys = tuple(lookups[entry.user_id])
         steps.append(Step(entry, step, keys))
     alone = next((step for step in steps if step.entry.is_alone and step.keys), None)
     if alone:
@@ -78,20 +78,20 @@ def build(entries: list[Entry]) -> Request:
 
 
 def _lookups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
-    """For each user the commands that look it up, shared with others."""
+    """The commands that look each user up, shared with others."""
     found: dict[int, dict[str, Command]] = {}
-    for number, part in enumerate(_lookup_groups(entries)):
-        users = [entry.user_id for entry in part]
-        commands = {f"origins{number}": leads.list_by_origins(users, originator_of(part[0]))}
-        hints = [entry.known_lead_id for entry in part if entry.known_lead_id is not None]
-        if hints:
-            commands[f"ids{number}"] = leads.list_by_ids(hints)
+    for number, group in enumerate(_lookup_groups(entries)):
+        users = [entry.user_id for entry in group]
+        commands = {f"origins{number}": leads.list_by_origins(users, originator_of(group[0]))}
+        known_ids = [entry.known_lead_id for entry in group if entry.known_lead_id is not None]
+        if known_ids:
+            commands[f"ids{number}"] = leads.list_by_ids(known_ids)
         found |= dict.fromkeys(users, commands)
     return found
 
 
 def _lookup_groups(entries: list[Entry]) -> Iterator[list[Entry]]:
-    """Entries that may share a look-up: of one originator, as many as leave room on its page."""
+    """Entries that may share a lookup: of one originator, few enough to leave room on its page."""
     yield from ([entry] for entry in entries if entry.is_alone)
     groups: dict[str, list[Entry]] = {}
     for entry in entries:

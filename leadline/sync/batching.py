@@ -1,8 +1,8 @@
-"""Who is in the next call: one worker at a time fills a batch and waits for its token.
+"""Leases users for the next call: one batch leader at a time fills a batch and waits for its token.
 
-Meanwhile the others are free or at their own calls, and no job is enqueued for whoever is put. So a
-batch is as full as it can be at the moment when it may be sent, and no token is spent on a half
-empty one while there is work.
+Meanwhile the other workers are free or in their own calls, and no job is enqueued for new events.
+So a batch is as full as it can be when it may be sent, and no token is spent on a half-empty one
+while there is work.
 """
 
 import secrets
@@ -18,36 +18,36 @@ from leadline.workqueue.queue import LeasedBatch, WorkQueue
 
 log = structlog.get_logger()
 
-#: How long a batch that is not full may wait for more users while others have just gone.
-#: An idle system has sent nothing and has a full bucket, so a single user waits for nothing.
+#: Linger: how long a batch that is not full waits for more users if another was leased just before.
+#: An idle system has a full bucket and no such batch, so a single user waits for nothing.
 LINGER_S = RECENT_MS / 1000
-#: How long it may wait when the bucket is empty; less when it is fuller. Tokens that are saved
-#: meanwhile are not lost, so waiting costs no throughput.
+#: Linger with an empty bucket; shorter the fuller it is. Tokens accumulate meanwhile, so waiting
+#: costs no throughput.
 SCARCE_LINGER_S = 1.0
-#: It looks ever more often, but not more than this.
+#: Shortest polling interval.
 _MIN_POLL_S = 0.02
-#: A gatherer that was killed blocks the others no longer than this.
+#: A batch leader that was killed blocks the others no longer than this.
 LEADERSHIP_MS = 10_000
 
 
 @contextmanager
 def batch_leader(queue: WorkQueue) -> Iterator[str | None]:
-    """A turn at gathering, by its name; None where another worker gathers, or nobody is due.
+    """Lead the next batch, under the name returned; None if another worker leads or no user is due.
 
     Raises:
         QueueDown: Redis can't be reached.
     """
-    mine = secrets.token_hex(8)
-    is_mine = queue.wakeups.claim_leadership(mine, LEADERSHIP_MS)
+    name = secrets.token_hex(8)
+    is_leader = queue.wakeups.claim_leadership(name, LEADERSHIP_MS)
     try:
-        yield mine if is_mine else None
+        yield name if is_leader else None
     finally:
-        if is_mine:
-            queue.wakeups.resign_leadership(mine)
+        if is_leader:
+            queue.wakeups.resign_leadership(name)
 
 
 def lease_batch(queue: WorkQueue, leader: str) -> LeasedBatch:
-    """Lease the users of the next call, within a turn; nobody where all of them must wait.
+    """Lease the users of the next call as the batch leader; none if all of them must wait.
 
     Raises:
         QueueDown: Redis can't be reached.
@@ -62,14 +62,14 @@ def lease_batch(queue: WorkQueue, leader: str) -> LeasedBatch:
     leased = queue.lease(limit)
     if leased.expired:
         metrics.STALLED.inc(by=leased.expired)
-        log.warning("leases expired, their users are taken up again", stalled=leased.expired)
+        log.warning("leases expired: their users are due again", stalled=leased.expired)
     if not leased.entries:
         portal_session.token_bucket().give_back()
     return leased
 
 
 def _linger(queue: WorkQueue, limit: int) -> None:
-    """Wait until the batch is full, or as long as waiting is free."""
+    """Wait until the batch is full, or as long as waiting costs no throughput."""
     began = time.monotonic()
     scarce_s = SCARCE_LINGER_S * (1 - portal_session.token_bucket().level())
     while True:

@@ -1,8 +1,8 @@
-"""What to do for a leased user, and what its outcome means: pure rules, no I/O.
+"""Decides the next step for a leased user, and its settlement after a call. Pure rules, no I/O.
 
-Applying a message means: make the lead look like this, unless something newer was applied. So an
-entry's newest state is compared with what both sides last agreed on, and the events of an entry are
-answered together, the older ones as superseded.
+Applying a message means: make the lead look like this, unless something newer was applied. So the
+desired state is compared with last applied, and all events of an entry get their outcome together,
+the older ones as superseded.
 """
 
 from dataclasses import dataclass, replace
@@ -25,23 +25,23 @@ from leadline.errors import (
 from leadline.settings import settings
 from leadline.workqueue.entry import Entry, Fields, Outcome, OutcomeStatus, PendingEvent, Settlement
 
-#: Waits after the first and the second failed attempt; the third is the last.
+#: Delays after the first and the second failed attempt; the third is the last.
 RETRY_DELAYS_MS = (2000, 4000)
 MAX_ATTEMPTS = len(RETRY_DELAYS_MS) + 1
-#: How soon a refused command is tried again; the token bucket spaces out the requests.
+#: Delay before the retry of a refused command; the token bucket spaces out the requests.
 REFUSED_DELAY_MS = 1000
-#: How often a lost create is looked for while it may still be running.
+#: Interval of lookups for a lost create while it may still run.
 LOOKUP_RETRY_MS = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class NoCall:
-    """The lead is as it should be: only replies are owed."""
+    """The lead has the desired state: only replies are pending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Find or read the lead first."""
+    """Look the lead up first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +54,30 @@ class Write:
 
 Plan = NoCall | Lookup | Write
 
-#: It is known which lead is the user's, if any.
+#: Which lead is the user's, if any, is certain.
 _LEAD_KNOWN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
-#: The next request serves this user and nobody else.
+#: The next request serves this user alone.
 _ALONE: Fields = {"alone": 1}
-#: How often in a row a lead may vanish before its user fails: in simple CRM mode each one does.
+#: How often in a row a lead may vanish before its events fail: in simple CRM mode each one does.
 VANISHED_MAX = 2
 VANISHED = "its lead vanished twice in a row: is it deleted at once, or is the CRM in simple mode?"
-#: Why a lead that a message names is not taken for the user's.
+#: Why a lead that a message claims is not taken for the user's.
 NOT_RECOGNISED = (
-    "has no origin, and neither this user's name nor phone: correct it there, then send again"
+    "has no origin, and neither this user's name nor phone: correct the lead, then resync"
 )
-#: What leads bear where neither the setting nor the sender says.
+#: ORIGINATOR_ID if neither the setting nor the sender has one.
 DEFAULT_ORIGINATOR = "leadline"
 
 
 def originator_of(entry: Entry) -> str:
-    """What the leads of this user bear: the setting, else what the sender's installation says."""
+    """ORIGINATOR_ID of this user's lead: the setting's, else that of the sender's installation."""
     return settings().originator_id or entry.originator or DEFAULT_ORIGINATOR
 
 
 def plan(entry: Entry) -> Plan:
-    """The next step for this user."""
-    unanswered = [event for event in entry.events if event.outcome is None]
-    if entry.state is None or not unanswered:
+    """Decide the next step for this user."""
+    pending = [event for event in entry.events if event.outcome is None]
+    if entry.state is None or not pending:
         return NoCall()
     if _must_look_up(entry, entry.state):
         return Lookup()
@@ -90,14 +90,14 @@ def plan(entry: Entry) -> Plan:
     ):
         return NoCall()
     with_stage = entry.desired_stage_seq > entry.applied_stage_seq
-    # Name and phone, by which it was recognised, may change: from now on its origin says whose.
+    # It was recognised by name or phone, which may change: write the origin with the first update.
     origin = leads.origin(entry.user_id, originator_of(entry)) if entry.lacks_origin else None
     command = leads.update(entry.last_applied, entry.state, with_stage=with_stage, origin=origin)
     return Write(command, is_create=False) if command else NoCall()
 
 
 def _must_look_up(entry: Entry, state: DesiredState) -> bool:
-    """Whether the lead must be read before anything is concluded."""
+    """Whether the lead must be looked up before anything is concluded."""
     if entry.is_lookup_requested or entry.needs_lookup:
         return True
     if entry.last_applied is None:
@@ -108,21 +108,21 @@ def _must_look_up(entry: Entry, state: DesiredState) -> bool:
 def settle_applied(
     entry: Entry, last_applied: LastApplied | None, *, is_create: bool = False
 ) -> Settlement:
-    """The lead looks as the entry's newest state says: answer every event of the entry.
+    """The lead has the desired state: give every event of the entry its outcome.
 
-    `agreed` None: nothing was called, what was agreed on before still holds.
+    `last_applied` None: no call was needed, and the entry's own still holds.
     """
     was_updated = last_applied is not None and not is_create
     last_applied = last_applied or entry.last_applied
-    unanswered = [event.seq for event in entry.events if event.outcome is None]
-    if last_applied is None or not unanswered:
-        # Only events that carried their answer with them (a message without a phone).
+    pending = [event.seq for event in entry.events if event.outcome is None]
+    if last_applied is None or not pending:
+        # Only events that had an outcome from the start (a message without a phone).
         return Settlement(entry, events=entry.events)
     fields: Fields = {
         "agreed": orjson.dumps(last_applied.as_dict()),
         "agreed_order": entry.desired_seq,
-        # A create wrote the stage of the whole state; an update only one that was touched, and an
-        # older message that touched it may still be on its way.
+        # A create wrote the stage as part of the state; an update only if it was touched, and an
+        # older message that touched it may still arrive.
         "agreed_stage_order": entry.desired_seq if is_create else entry.desired_stage_seq,
         "epoch": entry.redis_epoch,
         "lacks_origin": "",
@@ -130,8 +130,8 @@ def settle_applied(
     }
     if was_updated:
         fields["vanished"] = ""
-    # An older message may come after a newer one was applied and answered.
-    newest = max(*unanswered, entry.applied_seq)
+    # An older message may arrive after a newer one was applied and answered.
+    newest = max(*pending, entry.applied_seq)
     return Settlement(
         entry,
         fields,
@@ -140,7 +140,7 @@ def settle_applied(
 
 
 def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settlement:
-    """The look-up is done: with a lead go on from there, without one create when that is safe."""
+    """A lookup found this lead, or none: then create one as soon as that is safe."""
     if lead is None:
         if entry.wait_until_ms > now_ms:
             rest_ms = entry.wait_until_ms - now_ms
@@ -162,7 +162,7 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
         "agreed_order": 0,
         "epoch": entry.redis_epoch,
         "vanished": "",
-        # A stage that was agreed on before, and is another now, was set by hand in the CRM.
+        # A stage that was applied before and differs now was set by a person in the CRM.
         "agreed_stage_order": entry.desired_stage_seq if is_same_stage else entry.applied_stage_seq,
         "lacks_origin": "" if lead.origin else 1,
         **_LEAD_KNOWN,
@@ -172,21 +172,21 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
 
 
 def _lookup_done(entry: Entry) -> Fields:
-    """The look that was asked for is done."""
+    """Mark a requested lookup as done."""
     return {"looked_order": entry.lookup_requested_seq} if entry.is_lookup_requested else {}
 
 
 def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settlement:
-    """As `looked_up`, for a lead that is known by its id alone.
+    """As `settle_lookup`, for a lead that was found by its id alone.
 
-    A message may name any lead, by mistake or by malice. One without an origin is the user's if it
-    has the user's name or phone, or had when it was last seen.
+    A message may claim any lead, by mistake or by malice. One without an origin is the user's if it
+    has the user's name or phone, or if it was last applied for this user.
     """
     if lead is None:
         return settle_lookup(entry, None, now_ms)
     if lead.belongs_to_other(originator_of(entry)):
-        of = "user" if lead.originator == originator_of(entry) else "installation"
-        return _reject_claimed_lead(entry, f"lead {lead.lead_id} belongs to another {of}")
+        other = "user" if lead.originator == originator_of(entry) else "installation"
+        return _reject_claimed_lead(entry, f"lead {lead.lead_id} belongs to another {other}")
     was_seen = entry.last_applied is not None and entry.last_applied.lead_id == lead.lead_id
     if was_seen or entry.state is None or lead.resembles(entry.state):
         return settle_lookup(entry, lead, now_ms)
@@ -194,27 +194,27 @@ def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Se
 
 
 def _reject_claimed_lead(entry: Entry, reason: str) -> Settlement:
-    """The lead that a message named is not taken; the next event that names none gets a new one."""
+    """Fail the events and drop the claimed lead; a later event without a claim creates one."""
     settled = settle_failure(entry, Rejected(reason), now_ms=0)
     return replace(settled, fields={"agreed": "", "hint": "", "doubt": 1})
 
 
 def defer(entry: Entry, wait_ms: int) -> Settlement:
-    """The method has used up its execution time: nothing was sent, no attempt is spent."""
+    """The method's operating budget is used up: nothing was sent, no attempt is spent."""
     return Settlement(entry, delay_ms=wait_ms)
 
 
 def settle_inconclusive(entry: Entry) -> Settlement:
-    """The page of a look-up that others share does not say whether there is a lead."""
+    """A shared lookup doesn't show whether there is a lead: look this user up alone next."""
     return Settlement(entry, _ALONE)
 
 
 def settle_failure(
     entry: Entry, error: BitrixError, now_ms: int, *, was_written: bool = False
 ) -> Settlement:
-    """The call failed: the class of the error says whether to wait, to try again or to give up.
+    """The call failed: the class of the error says whether to wait, to retry or to give up.
 
-    `was_written`: a create or an update failed, so that the lead may have been changed.
+    `was_written`: a create or an update failed, so the lead may have been changed.
     """
     if isinstance(error, Refused | PortalDown):
         return Settlement(entry, delay_ms=REFUSED_DELAY_MS)
@@ -235,18 +235,18 @@ def settle_failure(
 
 
 def _forget_lead(entry: Entry) -> Fields:
-    """The lead is not in the portal any more: look for another one, then create it again."""
+    """The lead is gone from the portal: look for another one, else create one."""
     return {"doubt": 1, "agreed": "", "agreed_stage_order": 0, "vanished": entry.times_vanished + 1}
 
 
 def _look_up_before_retry(entry: Entry, error: OutcomeUnknown, now_ms: int) -> Fields:
-    """After an unknown outcome the lead is looked up before anything is written again."""
+    """Outcome unknown: the lead is looked up before the next write."""
     fields: Fields = {"doubt": 1}
     over_ms = now_ms + int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
     if error.may_still_run and entry.last_applied is None:
         fields["wait_until"] = over_ms
     elif error.may_still_run:
-        # Nothing newer may be written until then, or it would be overwritten.
+        # Nothing newer may be written until then: the lost update could overwrite it.
         fields |= {"running_until": over_ms, "running_order": entry.desired_seq}
     return fields
 
@@ -260,7 +260,7 @@ def _succeed(entry: Entry, event: PendingEvent, lead_id: int, newest: int) -> Pe
 
 
 def _count_attempt(event: PendingEvent, error: BitrixError) -> PendingEvent:
-    """One attempt more; after the last one the event has failed."""
+    """Count a failed attempt; after the last one the event fails."""
     if event.outcome is not None:
         return event
     if event.attempts + 1 >= MAX_ATTEMPTS:

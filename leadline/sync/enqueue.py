@@ -1,4 +1,4 @@
-"""Messages from `bitrix_queue` into the work queue, and a job for them unless one waits already."""
+"""Puts messages of `bitrix_queue` into the work queue, and wakes a worker if need be."""
 
 import time
 from collections.abc import Sequence
@@ -30,38 +30,40 @@ FIRST_VERSION = 1
 
 RECEIVED = metrics.Counter(
     "leadline_events_received_total",
-    "Events put into the work queue, by what they ask",
+    "Events put into the work queue, by action",
     "action",
     known=contract.PATTERNS,
 )
-JOBS = metrics.Counter("leadline_jobs_enqueued_total", "Jobs made because none was waiting")
+JOBS = metrics.Counter(
+    "leadline_jobs_enqueued_total", "RQ jobs enqueued because no worker was about to lease"
+)
 
 
 def enqueue_events(deliveries: Sequence[Delivery]) -> None:
-    """Put the events in and wake a worker.
+    """Put the events of these messages into the work queue, and wake a worker.
 
     Raises:
-        BadMessage: one of the messages can never be served; nothing was put in.
-        QueueDown: Redis can't be reached; the messages must come again.
+        BadMessage: one of the messages is invalid; nothing was put.
+        QueueDown: Redis can't be reached; the messages must be redelivered.
     """
     requests = [_enqueue_request(contract.read_request(one.body), one) for one in deliveries]
-    waiting = work_queue().put_all(requests)
-    for delivery, arrival, waiting_jobs in zip(deliveries, requests, waiting, strict=True):
+    workers = work_queue().put_all(requests)
+    for delivery, request, count in zip(deliveries, requests, workers, strict=True):
         trace_context.resume(delivery.trace)
-        _log_received(arrival, is_taken=waiting_jobs is not None)
-    if 0 in waiting:
+        _log_received(request, is_accepted=count is not None)
+    if 0 in workers:
         JOBS.inc()
         log.info("job enqueued", job_id=rq_jobs.enqueue())
 
 
-def _log_received(arrival: EnqueueRequest, *, is_taken: bool) -> None:
-    event = arrival.event
+def _log_received(request: EnqueueRequest, *, is_accepted: bool) -> None:
+    event = request.event
     RECEIVED.inc(event.action)
-    about = {"event_id": event.event_id, "user_id": arrival.user_id}
-    if is_taken:
+    about = {"event_id": event.event_id, "user_id": request.user_id}
+    if is_accepted:
         log.info("event received", action=event.action, **about)
     else:
-        log.warning("event older than Redis' memory, not taken: its sender asks again", **about)
+        log.warning("event older than the Redis epoch, not accepted: its sender retries", **about)
 
 
 def _enqueue_request(request: contract.Request, delivery: Delivery) -> EnqueueRequest:
@@ -105,11 +107,11 @@ def _pending_event(request: contract.Request, delivery: Delivery) -> PendingEven
 def _touches_stage(
     request: contract.Request, delivery: Delivery, stage_version: int | None
 ) -> bool | None:
-    """Whether the stage is to be written; None where the message does not say."""
+    """Whether to write the stage; None if the message doesn't say."""
     if request.user.stage is None:
         return False
     if (stage_version or request.version) == FIRST_VERSION:
-        # Its create writes it; on a lead that is there already another stage is a person's choice.
+        # Its create writes it; on a lead that exists already, another stage is a person's choice.
         return False
     if request.action != "update_card" or stage_version:
         return True
@@ -118,6 +120,6 @@ def _touches_stage(
 
 
 def _earlier_version(request: contract.Request, delivery: Delivery, name: str) -> int | None:
-    """A version in this attribute; one that is not before the message's own is no news of it."""
+    """The version in this attribute; None unless it is at most the message's own."""
     version = number(delivery.attributes.get(name))
     return version if version and version <= (request.version or 0) else None

@@ -1,4 +1,4 @@
-"""What the portal's answers mean for a user: from a step's answers to its settlement."""
+"""Interprets the portal's answers: from the results of a step's commands to its settlement."""
 
 from dataclasses import replace
 
@@ -24,20 +24,20 @@ from leadline.workqueue.entry import Entry, Settlement
 log = structlog.get_logger()
 
 
-def settlement(step: Step, answers: dict[str, CommandResult], now_ms: int) -> Settlement:
-    """What becomes of the step's user; `error` is what went wrong with its commands."""
+def settlement(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settlement:
+    """The settlement of the step's user; `error` is that of its commands, if one failed."""
     entry = step.entry
     try:
-        found = [_result(answers[key]) for key in step.keys]
+        values = [_value(results[key]) for key in step.keys]
         if isinstance(step.plan, Write):
-            last_applied = lead_answers.parse_written(found[0], step.plan.command, _state(entry))
+            last_applied = lead_answers.parse_written(values[0], step.plan.command, _state(entry))
             return settle_applied(entry, last_applied, is_create=step.plan.is_create).noted(now_ms)
         if isinstance(step.plan, Lookup):
-            return _looked_up(entry, now_ms, *map(lead_answers.parse_page, found)).noted(now_ms)
+            return _looked_up(entry, now_ms, *map(lead_answers.parse_page, values)).noted(now_ms)
     except BitrixError as error:
         was_written = isinstance(step.plan, Write)
-        settled = settle_failure(entry, error, now_ms, was_written=was_written)
-        return replace(settled, error=error).noted(now_ms, error.detail)
+        settlement = settle_failure(entry, error, now_ms, was_written=was_written)
+        return replace(settlement, error=error).noted(now_ms, error.detail)
     return settle_applied(entry, None)
 
 
@@ -55,15 +55,15 @@ def _looked_up(
     named = next((lead for lead in named_leads if lead.lead_id == entry.known_lead_id), None)
     if not by_origin.is_whole or (by_id and not named and not by_id.is_whole):
         if entry.is_alone:
-            raise OutcomeUnknown("the look-up can't be read")
+            raise OutcomeUnknown("the lookup is unreadable")
         return settle_inconclusive(entry)
     return settle_lookup_by_id(entry, named, now_ms)
 
 
-def _result(answer: CommandResult) -> CommandResult:
-    if isinstance(answer, BitrixError):
-        raise answer
-    return answer
+def _value(result: CommandResult) -> CommandResult:
+    if isinstance(result, BitrixError):
+        raise result
+    return result
 
 
 def _state(entry: Entry) -> leads.DesiredState:

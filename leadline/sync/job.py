@@ -1,4 +1,4 @@
-"""The job: one call to Bitrix24 for all users that are due, up to a batch of them."""
+"""The RQ job: one call to Bitrix24 for the users that are due, up to a batch of them."""
 
 from leadline.errors import BitrixError
 from leadline.runtime.redis import reachable
@@ -9,18 +9,18 @@ from leadline.workqueue import rq_jobs
 from leadline.workqueue.queue import WorkQueue, work_queue
 
 
-def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - says in RQ's history which portal
-    """Serve what is due; returns how many users were settled.
+def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - names the portal in RQ's history
+    """Lease, call and settle; returns the number of users settled.
 
     Raises:
-        BitrixError: the call as a whole failed; everything is written down, RQ only counts it.
-        QueueDown: Redis can't be reached; leases expire and the users are due again.
+        BitrixError: the call as a whole failed; all settlements are saved, RQ only counts it.
+        QueueDown: Redis can't be reached; the leases expire and the users are due again.
     """
     try:
         with reachable():
             return _serve(work_queue())
     except BitrixError as error:
-        # RQ keeps the text of what it catches, and Bitrix24 may quote a person in its own.
+        # RQ stores the text of what it catches, and Bitrix24 may quote a person in its own.
         raise type(error)(code=error.code) from None
 
 
@@ -31,7 +31,7 @@ def _serve(queue: WorkQueue) -> int:
         if name is None or not portal_session.probe_if_due():
             return 0
         leased = lease_batch(queue, name)
-    # Who came while this batch was gathered belongs to the next job.
+    # Users put after the batch was leased belong to the next job.
     rq_jobs.wake()
     if not leased.entries:
         return 0

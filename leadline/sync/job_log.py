@@ -1,4 +1,4 @@
-"""What the log tells of a job: ids, attempts and outcomes, nothing personal."""
+"""The log lines of a job: ids, attempts and outcomes, nothing personal."""
 
 import structlog
 
@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 def log_started(request: Request) -> None:
-    """A line for each event that is being served, and one for the call."""
+    """Log a line for each event in the call, and one for the call."""
     for step in request.steps:
         for event in step.entry.events:
             if event.outcome is None and request.covers(step):
@@ -29,7 +29,7 @@ def log_started(request: Request) -> None:
 
 
 def log_settled(settlement: Settlement) -> None:
-    """A line for each event: completed, failed, or when it is tried again."""
+    """Log a line for each event: completed, failed, or the delay until its retry."""
     why = _why(settlement.error)
     for event in settlement.events:
         about = _about(settlement.entry, event) | why
@@ -50,7 +50,7 @@ def _outcome(event: PendingEvent) -> str:
 
 
 def _why(error: BitrixError | None) -> dict[str, object]:
-    """The class of the error and Bitrix24's code; its text may quote a person."""
+    """The error's class and Bitrix24's code; not its text, which may quote a person."""
     return {"error": type(error).__name__, "code": error.code} if error else {}
 
 

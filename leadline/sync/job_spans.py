@@ -1,4 +1,4 @@
-"""What a call adds to the traces of its events; nothing where nobody wants traces."""
+"""The spans of a call in the traces of its events; none while tracing is off."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from leadline.workqueue.entry import Entry, PendingEvent, Settlement
 
 
 class JobSpans:
-    """A span for each event that is served, and one for the request that they share."""
+    """A span for each event in the call, and one for the request that they share."""
 
     def __init__(self, request: Request) -> None:
         self._events: dict[tuple[int, str], Span] = {}
@@ -35,7 +35,7 @@ class JobSpans:
 
     @contextmanager
     def request(self, commands: int) -> Iterator[None]:
-        """The request: in the first event's trace, linked to those of the others."""
+        """Span of the request: in the first event's trace, linked to the others'."""
         if not self._events:
             yield
             return
@@ -52,19 +52,19 @@ class JobSpans:
             span.end(error)
 
     def within(self, entry: Entry, event: PendingEvent) -> PendingEvent:
-        """The event with what follows from it, its reply, as a part of this call."""
+        """The event, with this call as the parent span of its reply."""
         span = self._events.get((entry.user_id, event.event_id))
         return replace(event, traceparent=span.traceparent) if span else event
 
     def end(self, settlement: Settlement) -> None:
-        """Say what became of a user's events; a reason may quote a person, so it is left out."""
+        """End the spans of a user's events; without the reason, which may quote a person."""
         for event in settlement.events:
             span = self._events.pop((settlement.entry.user_id, event.event_id), None)
             if span:
                 span.end(_error(event))
 
     def close(self) -> None:
-        """Whatever else happened, nothing is left open."""
+        """End all spans that are still open."""
         for span in self._events.values():
             span.end("interrupted")
         self._events.clear()

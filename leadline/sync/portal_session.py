@@ -1,4 +1,4 @@
-"""What all calls to this portal share: its connection, limits and state."""
+"""What all calls to the portal share: its client, limits and state."""
 
 import contextlib
 import time
@@ -54,14 +54,14 @@ __all__ = [
 
 log = structlog.get_logger()
 
-#: One method has used up its execution time; the others go on.
+#: One method has used up its operating budget; the others continue.
 METHOD_LIMIT = "OPERATION_TIME_LIMIT"
-#: Next to nothing, to see whether the portal serves us.
+#: The cheapest commands that show whether the portal accepts calls.
 _PROBE = {"user": Command("profile", {}), "mode": modes.COMMAND}
 
 
 class _RecordingClient(PortalClient):
-    """Records with each request whether the portal can be reached."""
+    """Records the portal's reachability with each request."""
 
     def call(
         self, commands: Mapping[str, Command], *, send_until: float | None = None
@@ -69,7 +69,7 @@ class _RecordingClient(PortalClient):
         try:
             batch = super().call(commands, send_until=send_until)
         except LeaseTooShort:
-            raise  # nothing was sent: it says nothing of the portal
+            raise  # nothing was sent: it shows nothing about the portal
         except (Unavailable, OutcomeUnknown) as error:
             _record(error)
             raise
@@ -81,10 +81,10 @@ class _RecordingClient(PortalClient):
 
 
 def portal_client() -> PortalClient:
-    """This process's portal, with its kept connection; a new one when the webhook was changed.
+    """This process's client, with its connections; a new one after the webhook was changed.
 
     Raises:
-        BadConfiguration: there is no webhook, or it is none.
+        BadConfiguration: the webhook is missing or invalid.
     """
     try:
         return _session(secrets.require("bitrix-webhook-url"))
@@ -98,18 +98,18 @@ def _session(webhook_url: str) -> PortalClient:
     return _RecordingClient(webhook_url)
 
 
-def _record(trouble: BitrixError | BadConfiguration | None) -> None:
-    # A call that was made must be settled, also where Redis can't record this.
+def _record(error: BitrixError | BadConfiguration | None) -> None:
+    # A call that was made must be settled, even if Redis can't record this.
     with contextlib.suppress(redis.RedisError):
-        if trouble is None:
+        if error is None:
             reachability().record_answer()
         else:
-            reachability().record_failure(trouble)
+            reachability().record_failure(error)
 
 
 @cache
 def operating_budget() -> OperatingBudget:
-    """The portal's execution time."""
+    """The portal's operating budget."""
     return OperatingBudget(
         client(),
         work_queue().prefix,
@@ -128,7 +128,7 @@ def wait_for_token() -> None:
 
 
 def react(error: BitrixError) -> None:
-    """Do what an error means for everybody, not only for its user."""
+    """Handle what an error means for the whole portal, beyond its user."""
     if isinstance(error, PortalDown):
         circuit_breaker().open(error)
     if isinstance(error, LeadGone) or error.code == modes.SIMPLE_MODE:
@@ -142,7 +142,7 @@ def react(error: BitrixError) -> None:
 
 
 def probe_if_due() -> bool:
-    """Whether calls may be made now; makes the probe that is due.
+    """Make the probe that is due, if any; returns whether calls may be made now.
 
     Raises:
         redis.RedisError: Redis can't be reached.
@@ -158,9 +158,9 @@ def probe_if_due() -> bool:
 
 
 def claim_probe(pause: Outage | None, *, is_idle: bool) -> bool:
-    """True for the one worker that shall probe the portal now, while this pause lasts or none.
+    """Claim the probe that is due in this state of the circuit; True for one worker only.
 
-    `is_idle`: no user waits, whose own calls would show whether the portal answers.
+    `is_idle`: no user is queued whose calls would show whether the portal answers.
 
     Raises:
         redis.RedisError: Redis can't be reached.
@@ -180,7 +180,7 @@ def request_probe() -> None:
 
 
 def claim_requested_probe() -> bool:
-    """Whether this job shall make a probe.
+    """Claim a probe that was requested of this job.
 
     Raises:
         redis.RedisError: Redis can't be reached.
@@ -189,10 +189,10 @@ def claim_requested_probe() -> bool:
 
 
 def probe() -> bool:
-    """Whether the portal serves us, for which it is asked for next to nothing; ends a pause if so.
+    """Probe the portal; if it accepts the call, closes the circuit and returns True.
 
     Raises:
-        BadConfiguration: there is no webhook, or it is none.
+        BadConfiguration: the webhook is missing or invalid.
         redis.RedisError: Redis can't be reached.
     """
     try:
@@ -204,18 +204,18 @@ def probe() -> bool:
 
 
 def check_service() -> None:
-    """As `probe`.
+    """As `probe`, but raises the error.
 
     Raises:
-        BitrixError: why it does not serve us.
+        BitrixError: why the portal rejects calls.
         BadConfiguration, redis.RedisError: as `probe`.
     """
     wait_for_token()
     try:
-        answers = portal_client().call(_PROBE).results
-        if isinstance(answers["user"], BitrixError):
-            raise answers["user"]
-        modes.check(answers["mode"])
+        results = portal_client().call(_PROBE).results
+        if isinstance(results["user"], BitrixError):
+            raise results["user"]
+        modes.check(results["mode"])
     except BitrixError as error:
         react(error)
         if not isinstance(error, PortalDown):
@@ -226,7 +226,7 @@ def check_service() -> None:
 
 
 def check_webhook() -> bool:
-    """Whether there is a webhook that looks like one; where not, that is recorded."""
+    """Return whether the webhook is valid; records the outage if it isn't."""
     try:
         portal_client()
     except BadConfiguration:

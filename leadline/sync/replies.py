@@ -1,4 +1,4 @@
-"""Answers to events, as messages on the queue that asked."""
+"""Publishes the replies to events on the queues that their messages name."""
 
 import threading
 from typing import Any
@@ -20,13 +20,13 @@ _publisher: Publisher | None = None
 
 
 def send(answers: list[tuple[Entry, PendingEvent]]) -> list[bool]:
-    """Publish the replies of answered events; for each whether the broker has confirmed it."""
+    """Publish the replies of events with an outcome; returns which ones the broker confirmed."""
     messages = [reply_message(entry, event) for entry, event in answers]
     confirmed = _publishing().publish(messages) if messages else []
     for (entry, event), is_sent in zip(answers, confirmed, strict=True):
-        tell = log.info if is_sent else log.warning
-        tell(
-            "reply sent" if is_sent else "reply not sent, it is tried again",
+        write = log.info if is_sent else log.warning
+        write(
+            "reply sent" if is_sent else "reply not confirmed: will be retried",
             event_id=event.event_id,
             user_id=entry.user_id,
             correlation_id=event.correlation_id,
@@ -36,35 +36,35 @@ def send(answers: list[tuple[Entry, PendingEvent]]) -> list[bool]:
 
 
 def reply_message(entry: Entry, event: PendingEvent) -> Message:
-    """The reply to an answered event; what it means for the ledger's row travels in headers."""
-    answered = event.outcome
-    if answered is None:
-        raise ValueError("the event has no answer yet")
-    reply: dict[str, Any] = {"status": _status(answered)}
-    if answered.reason is not None:
-        reply["reason"] = answered.reason
+    """The reply to an event with an outcome; what only the ledger needs is in headers."""
+    outcome = event.outcome
+    if outcome is None:
+        raise ValueError("the event has no outcome yet")
+    reply: dict[str, Any] = {"status": _status(outcome)}
+    if outcome.reason is not None:
+        reply["reason"] = outcome.reason
     reply |= {"action": event.action, "user": event.user, "user_id": entry.user_id}
-    if answered.lead_id is not None:
-        reply["bitrix_lead_id"] = answered.lead_id
-    reply |= {"attempts": answered.attempts, "event_id": event.event_id}
+    if outcome.lead_id is not None:
+        reply["bitrix_lead_id"] = outcome.lead_id
+    reply |= {"attempts": outcome.attempts, "event_id": event.event_id}
     if event.version is not None:
         reply["version"] = event.version
     headers = attributes("leadline.reply", event.event_id, settings().source, None)
-    headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": answered.status}
-    if answered.is_transient:
+    headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": outcome.status}
+    if outcome.is_transient:
         headers[f"ce-{PASSING}"] = "true"
     if event.history:
         headers[f"ce-{HISTORY}"] = str(event.history)
-    if answered.fence:
-        headers[f"ce-{FENCE}"] = answered.fence
-    if way := event.journey.header():
-        headers[f"ce-{JOURNEY}"] = way
+    if outcome.fence:
+        headers[f"ce-{FENCE}"] = outcome.fence
+    if journey := event.journey.header():
+        headers[f"ce-{JOURNEY}"] = journey
     body = contract.reply_body(reply, event.reply_queue)
     return Message(event.reply_queue, body, event.event_id, event.correlation_id, headers)
 
 
-def _status(answered: Outcome | None) -> str:
-    return "error" if answered is None or answered.status == "failed" else "success"
+def _status(outcome: Outcome | None) -> str:
+    return "error" if outcome is None or outcome.status == "failed" else "success"
 
 
 def _publishing() -> Publisher:

@@ -1,4 +1,4 @@
-"""The portal's own stages, read now and then so that clients are held to what really exists."""
+"""Reads the portal's stages from time to time, so that clients can set only those that exist."""
 
 import structlog
 
@@ -9,27 +9,27 @@ from leadline.users import stages
 
 log = structlog.get_logger()
 
-#: How often a process looks whether the list is stale, and after a failure.
-LOOK_EVERY_S = 300.0
-LOOK_AGAIN_S = 15.0
+#: How often a process checks whether the list is stale; and after a failure.
+CHECK_EVERY_S = 300.0
+RETRY_S = 15.0
 
-_looks = Interval(LOOK_AGAIN_S)
+_checks = Interval(RETRY_S)
 
 
 def refresh() -> None:
-    """Read the list if it is older than an hour; a portal that can't be read changes nothing.
+    """Read the list if it is older than an hour; keeps it if the portal can't be read.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if not _looks.claim() or secrets.get("bitrix-webhook-url") is None:
+    if not _checks.claim() or secrets.get("bitrix-webhook-url") is None:
         return
     if stages.are_fresh() or _replace():
-        _looks.reschedule(LOOK_EVERY_S)
+        _checks.reschedule(CHECK_EVERY_S)
 
 
 def _replace() -> bool:
-    """Whether the portal could be asked."""
+    """Replace the list; returns whether the portal could be read."""
     found = read_portal_stages()
     if found is None:
         return False
@@ -39,11 +39,11 @@ def _replace() -> bool:
 
 
 def read_portal_stages() -> list[str] | None:
-    """Their ids in the portal's order; None where it is paused or can't be read now.
+    """The stage ids in the portal's order; None if it is paused or can't be read now.
 
-    A portal that serves nobody, or keeps no leads, is paused.
+    Opens the circuit if the portal rejects all calls or keeps no leads.
     """
-    # Once an hour of all the ticks: HTTP and Redis take longer to import than all else of a tick.
+    # Most ticks don't get here: importing HTTP and Redis takes longer than all else of a tick.
     import redis  # noqa: PLC0415
 
     from leadline.sync import portal_session  # noqa: PLC0415
@@ -59,17 +59,17 @@ def read_portal_stages() -> list[str] | None:
 
 
 def _read() -> list[str]:
-    from leadline.bitrix24 import crm_mode, lead_answers, leads  # noqa: PLC0415 - see `read`
-    from leadline.sync import portal_session  # noqa: PLC0415 - see `read`
+    from leadline.bitrix24 import crm_mode, lead_answers, leads  # noqa: PLC0415 - see `read_portal_stages`
+    from leadline.sync import portal_session  # noqa: PLC0415 - see `read_portal_stages`
 
-    questions = {"stages": leads.list_stages(), "mode": crm_mode.COMMAND}
+    commands = {"stages": leads.list_stages(), "mode": crm_mode.COMMAND}
     try:
-        answers = portal_session.portal_client().call(questions).results
-        crm_mode.check(answers["mode"])
+        results = portal_session.portal_client().call(commands).results
+        crm_mode.check(results["mode"])
     except BitrixError as error:
         portal_session.react(error)
         raise
-    # Its own error is that of one command, and no reason to stop calls.
-    if isinstance(answers["stages"], BitrixError):
-        raise answers["stages"]
-    return lead_answers.parse_stage_ids(answers["stages"])
+    # Its own error concerns one command, and is no reason to stop calls.
+    if isinstance(results["stages"], BitrixError):
+        raise results["stages"]
+    return lead_answers.parse_stage_ids(results["stages"])

@@ -1,7 +1,7 @@
-"""An RQ worker: `python -m leadline.sync.worker`. Run as many as calls shall be in flight.
+"""An RQ worker: `python -m leadline.sync.worker`. Run one per call in flight.
 
 It runs jobs in its own process (RQ's SimpleWorker), so that the connections to Bitrix24, RabbitMQ
-and Redis are kept between jobs. Beside it an alarm wakes jobs for users whose time has come.
+and Redis persist between jobs. An alarm thread enqueues jobs for users whose delay is over.
 """
 
 import os
@@ -22,7 +22,7 @@ from leadline.runtime import secrets
 from leadline.runtime.redis import connect
 from leadline.runtime.serving.health import Heartbeat, serve_probes
 from leadline.runtime.telemetry import log, tracing
-from leadline.sync import job as _preloaded  # noqa: F401 - the first job shall not wait for it
+from leadline.sync import job as _preloaded  # noqa: F401 - so that the first job need not wait for it
 from leadline.sync import metrics, portal_session
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.call_job import CallJob, is_unreadable, refuse
@@ -31,26 +31,27 @@ from leadline.workqueue.queue import work_queue
 
 logger = structlog.get_logger()
 
-#: How long an idle worker waits before it reports that it lives; RQ waits 15 s less.
+#: How long an idle worker waits before its heartbeat to RQ; RQ waits 15 s less.
 WORKER_TTL_S = 60
 MAINTENANCE_S = 60
-#: Longest sleep of the alarm: how late it may notice a user that was put meanwhile.
+#: Longest sleep of the alarm: how late it may notice a user put meanwhile.
 ALARM_S = 1.0
-#: Who becomes due one after the other is looked at together.
+#: Shortest sleep after a wake-up, so that users due shortly after each other share one.
 AFTER_WAKE_S = 0.25
-#: One turn of the alarm may wait for several of Redis's time-outs.
+#: One round of the alarm may wait for several time-outs of Redis.
 ALARM_PATIENCE_S = 60.0
-#: A worker that Redis has taken no report from for longer is not ready.
+#: A worker whose last recorded heartbeat is older than this is not ready.
 SILENT_S = 10.0
-#: How long RQ repeats what a replica refuses, and how long it waits between attempts to connect: in
-#: the middle of a job it would end the worker, and without a connection wait for up to a minute.
+#: How long RQ retries a command that a replica refuses, and how long it waits between attempts to
+#: connect: by default it ends the worker in the middle of a job, and waits up to a minute.
 RQ_FAILOVER_S = 15.0
 RQ_RECONNECT_S = 2.0
 
 
 class Worker(SimpleWorker):
-    """RQ's, which runs jobs in its own process, with less patience for a Redis that is away, and
-    none of whose loops ends by what somebody else has put into Redis.
+    """RQ's worker that runs jobs in its own process, with shorter waits for Redis.
+
+    Foreign data in Redis ends none of its loops.
     """
 
     max_connection_wait_time = RQ_RECONNECT_S
@@ -76,41 +77,41 @@ class Worker(SimpleWorker):
     def procline(self, message: str) -> None:
         """Keep the process's own title.
 
-        RQ sets another one where setproctitle is there, over its arguments and its environment, by
-        which the local run finds what an earlier one left.
+        With setproctitle installed, RQ overwrites the arguments and the environment, by which the
+        local run finds processes left by an earlier one.
         """
 
 
 class WebhookWatch:
-    """Whether the secret is a webhook's address; its file may be replaced at any time."""
+    """Watches the webhook's secret, whose file may be replaced at any time."""
 
     def __init__(self) -> None:
-        self._trouble: str | None = None
+        self._problem: str | None = None
 
     def check(self) -> bool:
-        """Whether it is now; logs once why it is not, and once that it is again."""
-        trouble = None
+        """Return whether it is valid now; logs each change, with the reason."""
+        problem = None
         try:
             Webhook.parse(secrets.require("bitrix-webhook-url"))
         except BadConfiguration as error:
-            trouble = error.detail
-        if trouble != self._trouble:
-            self._trouble = trouble
-            if trouble:
-                logger.error("no calls without a webhook", reason=trouble)
+            problem = error.detail
+        if problem != self._problem:
+            self._problem = problem
+            if problem:
+                logger.error("no calls without a webhook", reason=problem)
             else:
                 logger.info("the webhook is usable")
-        return trouble is None
+        return problem is None
 
 
 def alarm(
     worker: str, stop: threading.Event, pulse: Heartbeat, reported: Heartbeat, webhook: WebhookWatch
 ) -> None:
-    """Wake a job whenever a user is due and nobody will look at it, until told to stop.
+    """Enqueue a job whenever a user is due and no worker is about to lease it, until `stop`.
 
-    It also says each time that this worker lives. Waking makes retries punctual, and repairs a
-    wake-up or a job that was lost. `reported` beats with each report that Redis has taken. Without
-    a webhook it does none of that, so that the worker is seen to be missing.
+    Makes retries punctual, and repairs lost wake-ups and jobs. Each round also records a heartbeat
+    of this worker; `reported` beats once Redis has it. Without a webhook it does neither, so that
+    the worker counts as missing.
     """
     while not stop.is_set():
         pulse.beat()
@@ -121,30 +122,30 @@ def alarm(
         try:
             portal_session.worker_heartbeats().beat(worker)
             reported.beat()
-            work_queue().redis_epoch_began_ms()
+            work_queue().ensure_redis_epoch()
             wait_s = min(wait_s, _wake_if_due())
-            rq_jobs.trim_history()  # the last, as what it reads may be somebody else's
+            rq_jobs.trim_history()  # last, since what it reads may not be RQ's own
         except (QueueDown, redis.RedisError):
             logger.warning("alarm can't reach Redis")
-        except Exception:  # the edge of the thread: without it no retry is punctual any more
+        except Exception:  # the edge of the thread: if it ended, no retry would be punctual
             logger.exception("alarm failed")
         stop.wait(wait_s)
 
 
 def _wake_if_due() -> float:
-    """Wake a job or a probe if one is needed; returns the seconds until the next look."""
-    depth, pause = work_queue().depth(), portal_session.circuit_breaker().state()
+    """Enqueue a job for due users or a due probe; returns the seconds until the next round."""
+    depth, outage = work_queue().depth(), portal_session.circuit_breaker().state()
     metrics.DUE.set(depth.due)
-    metrics.set_paused(pause)
+    metrics.set_paused(outage)
     metrics.set_unreachable(portal_session.reachability().state())
     next_in_s = ALARM_S if depth.next_in_s is None else depth.next_in_s
     if not portal_session.check_webhook():
         return ALARM_S
     is_idle = not depth.due and not depth.leased and depth.next_in_s is None
-    if portal_session.claim_probe(pause, is_idle=is_idle):
+    if portal_session.claim_probe(outage, is_idle=is_idle):
         portal_session.request_probe()
         rq_jobs.enqueue(at_front=True)
-    if not depth.due or pause is not None:
+    if not depth.due or outage is not None:
         return next_in_s
     rq_jobs.wake()
     return max(AFTER_WAKE_S, next_in_s)
@@ -153,12 +154,12 @@ def _wake_if_due() -> float:
 def main() -> None:
     """Work until SIGTERM; the job under way is finished first."""
     log.configure("worker")
-    tracing.is_enabled()  # what can't be traced does not start
+    tracing.is_enabled()  # fail at the start if tracing is misconfigured
     connection = connect(secrets.url_source("redis-url"), failover_s=RQ_FAILOVER_S)
     pulse, reported = Heartbeat(ALARM_PATIENCE_S), Heartbeat(SILENT_S, has_begun=False)
     if "PORT" in os.environ:
         serve_probes(is_alive=pulse.is_recent, is_ready=reported.is_recent)
-    # A name that no worker had before: RQ refuses one that it still believes alive.
+    # A unique name: RQ refuses that of a worker that it believes alive.
     name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"
     webhook = WebhookWatch()
     _wait_for_webhook(webhook, pulse)
@@ -184,14 +185,14 @@ def main() -> None:
 
 
 def _wait_for_webhook(webhook: WebhookWatch, pulse: Heartbeat) -> None:
-    """A worker without one would only fail jobs."""
+    """Wait for a valid webhook: without one the worker would only fail jobs."""
     while not webhook.check():
         pulse.beat()
         time.sleep(1)
 
 
 def _wait_for_redis(name: str, pulse: Heartbeat) -> None:
-    """RQ registers a worker once, at its start: wait until Redis takes what is written."""
+    """Wait until Redis accepts writes: RQ registers a worker only once, at its start."""
     while True:
         pulse.beat()
         try:

@@ -131,10 +131,10 @@ class WorkQueue(QueueView):
         UNREADABLE.inc()
         log.error("entry unreadable, set aside", user_id=user_id, reason=reason, key=key)
 
-    def redis_epoch_began_ms(self) -> int:
-        """When the Redis epoch began (unix ms): since then its memory is whole.
+    def ensure_redis_epoch(self) -> int:
+        """Begin a new Redis epoch if Redis is empty or has restarted; call it often.
 
-        Begins a new epoch if Redis is empty or restarted, so call it often.
+        Returns when the epoch began (unix ms): since then Redis' memory is whole.
 
         Raises:
             QueueDown: Redis can't be reached.

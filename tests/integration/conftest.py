@@ -89,7 +89,7 @@ def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def outlive_clocks(queue: WorkQueue) -> None:
     """Let the first ten seconds of Redis' epoch be over, in which clocks may deceive."""
-    began_ms = queue.redis_epoch_began_ms() - 10_000
+    began_ms = queue.ensure_redis_epoch() - 10_000
     queue._redis.hset(f"{queue.prefix}memory", "born", str(began_ms))  # noqa: SLF001
 
 

@@ -169,7 +169,7 @@ def test_what_is_written_meanwhile_is_no_difference(
         crm("crm.lead.update", id=2, fields={"TITLE": "A newer name"})
         return look(commands)
 
-    monkeypatch.setattr(throttled_reads, "read", write_and_look)
+    monkeypatch.setattr(throttled_reads, "read_all", write_and_look)
     answer = leadline("reconcile", "--json")
     assert (answer.code, answer.lines[-1]["summary"]["waiting"]) == (0, 1)
 
@@ -217,7 +217,7 @@ def test_it_takes_its_turn_in_the_bucket_that_it_shares_with_the_workers(
     """A portal that takes three requests at once, and then three a second."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "3")
     monkeypatch.setenv("LEADLINE_BURST", "3")
-    monkeypatch.setattr(scan, "USERS_A_CALL", 25)
+    monkeypatch.setattr(scan, "USERS_PER_CALL", 25)
     settings = f"{portal}/_emulator/settings"
     requests.put(settings, json={"rate_per_s": 0}, timeout=10).raise_for_status()
     in_step(150)

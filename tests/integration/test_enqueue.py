@@ -107,7 +107,7 @@ def agree_on(version: int) -> None:
 
 def test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender() -> None:
     client().flushall()
-    since_ms = work_queue().redis_epoch_began_ms() + 10_000  # so far may clocks be apart
+    since_ms = work_queue().ensure_redis_epoch() + 10_000  # so far may clocks be apart
     enqueue.enqueue_events([versioned(2, **{SENT: str(since_ms - 1)})])
     assert waiting() == {}
     assert rq_jobs.rq_queue().count == 0

@@ -31,7 +31,7 @@ def connected(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed request counts at once."""
-    monkeypatch.setattr(reachability, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(reachability, "GRACE_S", 0.0)
 
 
 @pytest.fixture

@@ -250,7 +250,7 @@ def test_a_user_that_was_idle_is_kept_once_an_event_waits(
     monkeypatch.setattr("leadline.workqueue.queue.IDLE_TTL_S", 1)
     for user in (7, 8):
         put(work, user=user)
-        finish(work, one(work), last_applied=orjson.dumps({"lead_id": user}))
+        finish(work, one(work), agreed=orjson.dumps({"lead_id": user}))
     put(work, 2, user=7)
     with redis.Redis.from_url(redis_url) as client:
         eventually(lambda: not client.exists(f"{work.prefix}user:8"), 5, "idle users are forgotten")
@@ -267,7 +267,7 @@ def test_whatever_was_cut_off_is_looked_up(
     put(work)
     entry = one(work)
     if is_known:
-        finish(work, entry, last_applied=orjson.dumps({"lead_id": 5}))
+        finish(work, entry, agreed=orjson.dumps({"lead_id": 5}))
         put(work, 2)
         entry = one(work)
     assert not entry.needs_lookup
@@ -306,7 +306,7 @@ def young(work: WorkQueue, redis_url: str) -> int:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     work.call_ms = 70_000
-    return work.redis_epoch_began_ms() + 10_000
+    return work.ensure_redis_epoch() + 10_000
 
 
 @pytest.mark.parametrize("message", [{"first": False}, {"version": 2}, {"occurred_at_ms": 1}])
@@ -334,11 +334,11 @@ def test_an_update_that_overtakes_its_create_waits_for_nothing_else(
 def test_an_emptied_memory_is_young_again(work: WorkQueue, redis_url: str) -> None:
     work.call_ms = 70_000
     put(work)
-    finish(work, one(work), last_applied=orjson.dumps({"lead_id": 5}))
-    before = work.redis_epoch_began_ms()
+    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
+    before = work.ensure_redis_epoch()
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
-    eventually(lambda: work.redis_epoch_began_ms() > before, 5, "it is born again")
+    eventually(lambda: work.ensure_redis_epoch() > before, 5, "it is born again")
     put(work, 2)
     assert lease(work) == []
 
@@ -347,7 +347,7 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
     work: WorkQueue,
 ) -> None:
     put(work)
-    finish(work, one(work), last_applied=orjson.dumps({"lead_id": 5}))
+    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
     put(work, 2)
     leased = work.lease(50)
     over_in_ms = 500 - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
@@ -369,7 +369,7 @@ def test_what_was_read_while_an_unanswered_update_may_still_run_is_not_believed_
 ) -> None:
     """It reads A, then the lost B lands, and then the user takes B back: found by the model."""
     put(work)
-    finish(work, one(work), last_applied=orjson.dumps({"lead_id": 5}))
+    finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
     put(work, 2, name="Bob")
     leased = work.lease(50)
     error = OutcomeUnknown("reset", may_still_run=True)

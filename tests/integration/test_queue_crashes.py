@@ -79,7 +79,7 @@ def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
     work.put(arrival(8, version=2))
     server.restart()
     work.call_ms = 70_000
-    work.redis_epoch_began_ms()
+    work.ensure_redis_epoch()
     work.put(later(arrival(9), 11_000))
     # What it forgot with its last second may have been a call for 7 or 8.
     entries = work.lease(50).entries
@@ -127,7 +127,7 @@ def test_a_user_of_a_clock_that_is_seconds_ahead_is_not_younger_than_redis(
     work = queue_of(client)
     client.flushall()
     work.call_ms = 70_000
-    work.redis_epoch_began_ms()
+    work.ensure_redis_epoch()
     work.put(replace(later(arrival(7), 5000), sent_at_ms=None))
     work.put(replace(later(arrival(8), 11_000), sent_at_ms=None))
     assert [entry.user_id for entry in work.lease(50).entries] == [8]
@@ -139,7 +139,7 @@ def test_what_was_sent_before_redis_forgot_all_is_taken_only_when_it_is_sent_aga
     """Something newer may have been applied; what is still owed comes again."""
     work = queue_of(client)
     client.flushall()
-    work.redis_epoch_began_ms()
+    work.ensure_redis_epoch()
     late = later(arrival(7, version=2), 5000)  # perhaps: clocks may be so far apart
     assert work.put(late) is None
     assert work.next_due_in_s() is None

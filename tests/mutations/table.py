@@ -147,8 +147,8 @@ MUTATIONS = (
     Mutation(
         "a full page without our lead counts as proof that there is none",
         "leadline/bitrix24/lead_answers.py",
-        "is_whole = len(read) == len(answer) < PAGE",
-        "is_whole = len(read) == len(answer)",
+        "is_whole = len(readable) == len(answer) < PAGE",
+        "is_whole = len(readable) == len(answer)",
         (
             _CALLS + "test_a_full_page_is_no_proof_that_a_lead_does_not_exist",
             "tests/unit/test_bitrix_leads.py::test_a_full_page_may_have_left_out_a_lead",

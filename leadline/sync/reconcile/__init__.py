@@ -1,1 +1,1 @@
-"""Leads beside users: what differs between the portal and Postgres, read at a bounded rate."""
+"""Reconcile: finds the drift between the portal and Postgres, reading at a bounded rate."""

@@ -1,4 +1,4 @@
-"""A user beside its lead: what differs, and whose business that is. Pure rules, no I/O."""
+"""Compares a user with its lead: what differs, and whether that is drift. Pure rules, no I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,32 +9,32 @@ from leadline.users.snapshots import Kept
 
 Kind = Literal["ok", "waiting", "missing", "doubled", "unlinked", "drifted", "moved", "foreign"]
 
-#: What somebody should know of: a stage that was set in the CRM is a person's good right.
+#: The kinds to report: `moved` is none, since people may set stages in the CRM.
 DIFFERENCES: frozenset[Kind] = frozenset({"missing", "doubled", "unlinked", "drifted", "foreign"})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What became of a comparison; nothing personal is in it."""
+    """The result of a comparison, without personal data."""
 
     kind: Kind
     user_id: int | None
-    #: The user's lead first; of a doubled one all of them.
+    #: The user's leads, the known one first; several if `doubled`.
     lead_ids: tuple[int, ...] = ()
-    #: What should not differ and does: full_name, phone, stage.
+    #: The fields that drifted: full_name, phone, stage.
     fields: tuple[str, ...] = ()
-    #: The stage was set in the CRM after both sides had agreed on another.
+    #: The stage was set in the CRM after ours had been applied.
     is_moved: bool = False
-    #: The user as it was compared.
+    #: Version of the user that was compared.
     version: int = 0
-    #: The newest state must be written once more.
+    #: A resync of the user repairs it.
     is_repairable: bool = False
 
 
 def compare(
     user: Kept, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
 ) -> Finding:
-    """How this user stands; `by_id` is the lead that the ledger names, where it exists."""
+    """Compare a user with its leads; `by_id` is the one that the ledger names, if it exists."""
     if user.status == "waiting":
         return Finding("waiting", user.id, version=user.version)
     ours = _ours(user, by_origin, by_id, originator)
@@ -57,7 +57,7 @@ def compare(
         drifted,
         is_moved,
         user.version,
-        # Whoever failed and is in order all the same only needs to hear so.
+        # A failed user whose lead is in order: a resync makes it `synced`.
         is_repairable=claims["drifted"] or claims["unlinked"] or user.status == "failed",
     )
 
@@ -68,16 +68,16 @@ def _ours(
     """The user's leads: the one that the ledger names first, then by age."""
     if by_origin:
         return sorted(by_origin, key=lambda lead: (lead.lead_id != user.lead_id, lead.lead_id))
-    # Without an origin it can be ours all the same: a reply or an import named it.
+    # It may be ours without an origin: a reply or an import named it.
     return [] if by_id is None or by_id.belongs_to_other(originator) else [by_id]
 
 
 def _drifted(user: Kept, lead: FoundLead) -> tuple[str, ...]:
     differs = {
         "full_name": lead.full_name != user.full_name,
-        # Another number beside ours is the portal's business.
+        # Further numbers on the lead are no drift.
         "phone": user.phone not in {number for number, _ in lead.phones},
-        # An agreed stage may be changed in the CRM; one that never got there is owed.
+        # People may change an applied stage in the CRM; one that was never applied is drift.
         "stage": user.owes_stage and lead.stage != user.stage,
     }
     return tuple(name for name, is_other in differs.items() if is_other)

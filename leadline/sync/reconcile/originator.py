@@ -1,11 +1,11 @@
-"""What the leads of this installation bear as ORIGINATOR_ID."""
+"""ORIGINATOR_ID of this installation's leads."""
 
 from leadline.runtime.postgres import installation
 from leadline.settings import settings
 
 
 def originator_id() -> str:
-    """The setting, else the database's own.
+    """The setting's, else the database's own.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -1,4 +1,4 @@
-"""The leads that bear our origin, as the portal lists them, beside the users that we have."""
+"""Compares the portal's leads of our originator with the users of this database."""
 
 import time
 from collections.abc import Iterator
@@ -23,27 +23,24 @@ UNKNOWN = (
 )
 
 
-#: A greater id on a lead is taken for a slip: ids after it would come to an end.
+#: A higher id on a lead counts as an error: new ids after it would run out.
 HIGHEST_ID = 2**62
 
 
 def check_known(originator: str) -> bool | None:
-    """Whether the first of our leads are of our users; where not, calls are held.
+    """Check the first page of our leads, and hold all calls if users of theirs don't exist.
 
-    None where the portal is paused or can't be read now.
+    Returns whether all exist; None if the portal is paused or can't be read now.
     """
     try:
         if portal_session.circuit_breaker().state() is not None:
             return None
         time.sleep(portal_session.token_bucket().reserve())
-        answer = (
-            portal_session.portal_client()
-            .call({"ours": leads.list_after("0", originator)})
-            .results["ours"]
-        )
-        if isinstance(answer, BitrixError):
-            raise answer
-        unknown = unknown_origins(lead_answers.parse_leads(answer))
+        first_page = {"ours": leads.list_after("0", originator)}
+        result = portal_session.portal_client().call(first_page).results["ours"]
+        if isinstance(result, BitrixError):
+            raise result
+        unknown = unknown_origins(lead_answers.parse_leads(result))
         if unknown:
             log.error("leads of our origin without a user", leads=len(unknown))
             portal_session.circuit_breaker().hold(UNKNOWN.format(originator=originator))
@@ -54,14 +51,14 @@ def check_known(originator: str) -> bool | None:
 
 
 def unknown_origins(found: list[FoundLead]) -> list[int]:
-    """The users of these leads that do not exist; origins that no user can have are left out."""
+    """The user ids on these leads that don't exist; leaves out origins that are no user ids."""
     claimed = sorted({int(lead.origin) for lead in found if scan.is_user_id(lead.origin)})
     there = snapshots.these(claimed)
     return [user_id for user_id in claimed if user_id not in there]
 
 
 def highest_user_ids() -> Iterator[int]:
-    """The greatest user id on each part of our leads; also while calls are held.
+    """The highest user id on each part of our leads; reads also while calls are held.
 
     Raises:
         BitrixError: as `throttled_reads.read`.
@@ -75,8 +72,12 @@ def highest_user_ids() -> Iterator[int]:
 
 
 def release_hold(originator: str) -> bool:
-    """Make the calls that `are_known` has held; False where they were not held by it."""
-    pause = portal_session.circuit_breaker().state()
-    if pause is None or not pause.is_held or pause.reason != UNKNOWN.format(originator=originator):
+    """Release a hold of `check_known`; False if there is none."""
+    outage = portal_session.circuit_breaker().state()
+    if (
+        outage is None
+        or not outage.is_held
+        or outage.reason != UNKNOWN.format(originator=originator)
+    ):
         return False
     return portal_session.circuit_breaker().release()

@@ -1,7 +1,7 @@
-"""An installation looks once whether the portal has leads of its origin that it does not know.
+"""Checks once per installation whether the portal has leads of its originator without a user.
 
-They show that this is an empty or an old database where another one has been: calls are held, or
-new users would take over the leads of others. An operator decides: `leadline restored`.
+If so, this is an empty or old database in the place of another one: calls are held, since new users
+would get the leads of others. An operator decides: `leadline restored`.
 """
 
 import structlog
@@ -13,16 +13,16 @@ from leadline.sync.reconcile.originator import originator_id
 
 log = structlog.get_logger()
 
-#: How often a process looks, until the portal could be read and has no such leads.
+#: How often a process checks, until the portal could be read and has no such leads.
 LOOK_EVERY_S = 15.0
 
 _looks = Interval(LOOK_EVERY_S)
 
 
 def run() -> None:
-    """Compare a page of our leads with our users, if that was never done; hold calls if need be.
+    """Compare a page of our leads with our users, unless that was done; hold calls if need be.
 
-    A portal that can't be read now is looked at later.
+    If the portal can't be read now, a later run checks it.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -31,7 +31,7 @@ def run() -> None:
         return
     if installation.stored().is_portal_checked:
         return
-    # Once for an installation: HTTP and Redis take longer to import than all else of a tick.
+    # Once per installation: importing HTTP and Redis takes longer than all else of a tick.
     from leadline.sync.reconcile import our_leads  # noqa: PLC0415
 
     originator = originator_id()

@@ -1,7 +1,7 @@
-"""Every user beside its lead, then every lead of ours beside its user.
+"""Scans all users against their leads, then all our leads against their users.
 
-The first walk finds what is missing, doubled or different; the second one leads that claim to be of
-a user who does not exist. Both go in parts, so that a run can be resumed.
+The first walk finds missing, duplicate and drifted leads; the second one, leads whose user does not
+exist. Both proceed in parts, so that a run can be resumed.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from leadline.sync.reconcile.originator import originator_id
 from leadline.users import snapshots
 from leadline.users.snapshots import Kept
 
-#: Look-ups in a call: few enough that it ends within a second or two.
+#: Lookups in a call: few enough for it to end within a second or two.
 LOOKUPS_PER_CALL = 20
 USERS_PER_CALL = LOOKUPS_PER_CALL * leads.LOOKUP_MAX
 #: Pages of leads in a call.
@@ -27,7 +27,7 @@ PAGES_PER_CALL = 10
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a run has come: the last user or lead that is done."""
+    """How far a run has come: the last user or lead compared."""
 
     walk: Literal["users", "leads", "done"] = "users"
     after: int = 0
@@ -35,16 +35,16 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one part found, and from where to go on."""
+    """The findings of one part, and where the next one begins."""
 
     findings: list[Finding]
-    #: Users or leads that were looked at.
+    #: How many users or leads were compared.
     seen: int
     next: Position
 
 
 def parts(position: Position) -> Iterator[Part]:
-    """The parts that are left, each a few calls.
+    """The remaining parts, a few calls each.
 
     Raises:
         BitrixError: as `throttled_reads.read`.
@@ -63,7 +63,7 @@ def _users(after: int) -> Part:
     findings = _compared([user for user in users if user.status != "waiting"])
     now = snapshots.these([one.user_id for one in findings if one.kind != "ok" and one.user_id])
     seen = {user.id: user for user in users}
-    # What was written while we looked proves nothing about the lead.
+    # If the user was written meanwhile, the comparison proves nothing.
     settled = [
         one
         if one.kind == "ok" or one.user_id is None or now.get(one.user_id) == seen[one.user_id]
@@ -86,12 +86,12 @@ def _compared(users: list[Kept]) -> list[Finding]:
 
 
 def _by_origin(user_ids: list[int]) -> dict[int, list[FoundLead]]:
-    """All leads of these users."""
+    """All leads of these users, by user id."""
     found: dict[int, list[FoundLead]] = {}
     crowded: list[int] = []
     for group, page in _pages(user_ids, leads.LOOKUP_MAX):
         if len(page) >= leads.PAGE and len(group) > 1:
-            crowded += group  # there may be more than a page: each by itself
+            crowded += group  # there may be more than a page: look each one up alone
             continue
         for lead in page:
             found.setdefault(int(lead.origin), []).append(lead)
@@ -127,7 +127,7 @@ def _by_id(lead_ids: list[int]) -> dict[int, FoundLead]:
 
 
 def _leads(after: int) -> Part:
-    """The next leads that bear our name, by id."""
+    """Compare the next of our leads, by id."""
     found = next_pages(after, throttled_reads.read_all)
     if not found:
         return Part([], 0, Position("done"))
@@ -144,9 +144,9 @@ def _leads(after: int) -> Part:
 def next_pages(
     after: int, read: Callable[[dict[str, Command]], dict[str, CommandResult]]
 ) -> list[FoundLead]:
-    """Several pages of a call, as far as each continues the one before it.
+    """The leads of several pages in a call, as far as each continues the previous one.
 
-    A page that refers to one that was not full, or went out in another call, is anything.
+    A page that refers to one that was not full, or was sent in another call, is arbitrary.
     """
     answers = read(_page_commands(after))
     found: list[FoundLead] = []
@@ -161,7 +161,7 @@ def next_pages(
 
 
 def _page_commands(after: int) -> dict[str, Command]:
-    """Each page begins where the one before it ends, within one batch."""
+    """Commands for pages that each begin where the previous one ends, within one batch."""
     originator = originator_id()
     starts = [
         str(after),
@@ -171,7 +171,7 @@ def _page_commands(after: int) -> dict[str, Command]:
 
 
 def is_user_id(origin: str) -> bool:
-    """Whether a lead's origin can be a user of ours."""
+    """Whether a lead's origin is a valid user id."""
     return origin.isascii() and origin.isdigit() and 0 < int(origin) < 2**63 and origin[0] != "0"
 
 

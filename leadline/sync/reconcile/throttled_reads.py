@@ -1,7 +1,7 @@
-"""Calls that only read, made beside the workers and within the same limits.
+"""Read-only calls within the workers' limits, with retries.
 
-Reading may be repeated, so every passing trouble is waited out here. Whoever reads gives way to the
-workers: while users are due, it leaves them most of the portal's requests.
+Reads are idempotent, so every transient error is retried here. They yield to the workers: while
+users are due, these get most of the portal's requests.
 """
 
 import time
@@ -14,40 +14,40 @@ from leadline.sync import portal_session
 from leadline.sync.batch_request import Request
 from leadline.workqueue.queue import work_queue
 
-#: While users are due, a call is made this often only.
+#: Interval of calls while users are due.
 YIELD_S = 2.0
 _POLL_S = 0.1
-#: Waits after a failed call; after the last one it is given up.
+#: Delays after a failed call; after the last one it is given up.
 RETRY_DELAYS_S = (2.0, 4.0, 8.0)
 REFUSED_DELAY_S = 1.0
 
 
 def read_all(commands: dict[str, Command], *, while_held: bool = False) -> dict[str, CommandResult]:
-    """The answer to each command, however many calls and waits that takes.
+    """The result of each command, in as many calls and retries as that takes.
 
-    `while_held`: also while an operator has paused all calls.
+    `while_held`: also during a manual hold.
 
     Raises:
-        BitrixError: the portal serves nobody, or can't be reached for long, or rejects a command.
+        BitrixError: the portal rejects all calls or a command, or stays unreachable.
         QueueDown, redis.RedisError: Redis can't be reached.
     """
-    answers = read_each(commands, while_held=while_held)
-    for answer in answers.values():
-        if isinstance(answer, BitrixError):
-            raise answer
-    return answers
+    results = read_each(commands, while_held=while_held)
+    for result in results.values():
+        if isinstance(result, BitrixError):
+            raise result
+    return results
 
 
 def read_each(
     commands: dict[str, Command], *, while_held: bool = False
 ) -> dict[str, CommandResult]:
-    """Like `read`; a command that is rejected has its error as its answer."""
-    answers: dict[str, CommandResult] = {}
+    """As `read_all`, but a rejected command has its error as its result."""
+    results: dict[str, CommandResult] = {}
     failures = 0
-    while missing := {key: one for key, one in commands.items() if key not in answers}:
+    while missing := {key: one for key, one in commands.items() if key not in results}:
         _yield_to_workers()
         try:
-            answers |= _part(missing, while_held=while_held)
+            results |= _part(missing, while_held=while_held)
             failures = 0
         except (OutcomeUnknown, Unavailable):
             if failures == len(RETRY_DELAYS_S):
@@ -56,21 +56,21 @@ def read_each(
             failures += 1
         except Refused:
             time.sleep(REFUSED_DELAY_S)
-    return answers
+    return results
 
 
 def _yield_to_workers() -> None:
-    """Wait while workers have something to do, but not for ever."""
+    """Wait while users are due, up to YIELD_S."""
     until = time.monotonic() + YIELD_S
     while work_queue().depth().due and time.monotonic() < until:
         time.sleep(_POLL_S)
 
 
 def _part(wanted: dict[str, Command], *, while_held: bool) -> dict[str, CommandResult]:
-    """One call with as many of these commands as may be sent now; what was answered."""
-    pause = portal_session.circuit_breaker().state()
-    if pause is not None and not (while_held and pause.is_held):
-        raise PortalDown(f"the portal is paused: {pause.reason}")
+    """One call with as many of these commands as may be sent now; returns what was answered."""
+    outage = portal_session.circuit_breaker().state()
+    if outage is not None and not (while_held and outage.is_held):
+        raise PortalDown(f"the portal is paused: {outage.reason}")
     time.sleep(portal_session.token_bucket().reserve())
     budget = portal_session.operating_budget()
     batch_size = budget.batch_size()
@@ -93,13 +93,13 @@ def _part(wanted: dict[str, Command], *, while_held: bool) -> dict[str, CommandR
 
 
 def _answered(batch: BatchResponse) -> dict[str, CommandResult]:
-    """Without the commands that were refused: they are asked again."""
+    """The results, without refused commands: these are retried."""
     answered = {}
-    for key, answer in batch.results.items():
-        if isinstance(answer, BitrixError):
-            portal_session.react(answer)
-        if not isinstance(answer, Refused):
-            answered[key] = answer
+    for key, result in batch.results.items():
+        if isinstance(result, BitrixError):
+            portal_session.react(result)
+        if not isinstance(result, Refused):
+            answered[key] = result
     if batch.results and not answered:
         raise Refused
     return answered
