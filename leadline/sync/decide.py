@@ -254,9 +254,9 @@ def _look_up_before_retry(entry: Entry, error: OutcomeUnknown, now_ms: int) -> F
 def _succeed(entry: Entry, event: PendingEvent, lead_id: int, newest: int) -> PendingEvent:
     if event.outcome is not None:
         return event
-    outcome: OutcomeStatus = "synced" if event.seq == newest else "superseded"
-    answered = Outcome(outcome, event.attempts + 1, lead_id, fence=entry.fence)
-    return replace(event, outcome=answered)
+    status: OutcomeStatus = "synced" if event.seq == newest else "superseded"
+    outcome = Outcome(status, event.attempts + 1, lead_id, fence=entry.fence)
+    return replace(event, outcome=outcome)
 
 
 def _count_attempt(event: PendingEvent, error: BitrixError) -> PendingEvent:
@@ -271,10 +271,10 @@ def _count_attempt(event: PendingEvent, error: BitrixError) -> PendingEvent:
 def _fail(event: PendingEvent, error: BitrixError) -> PendingEvent:
     if event.outcome is not None:
         return event
-    answered = Outcome(
+    outcome = Outcome(
         "failed",
         event.attempts + 1,
         reason=error.detail,
         is_transient=not isinstance(error, Rejected) or isinstance(error, LeadGone),
     )
-    return replace(event, outcome=answered)
+    return replace(event, outcome=outcome)

@@ -19,11 +19,11 @@ _lock = threading.Lock()
 _publisher: Publisher | None = None
 
 
-def send(answers: list[tuple[Entry, PendingEvent]]) -> list[bool]:
+def send(events: list[tuple[Entry, PendingEvent]]) -> list[bool]:
     """Publish the replies of events with an outcome; returns which ones the broker confirmed."""
-    messages = [reply_message(entry, event) for entry, event in answers]
+    messages = [reply_message(entry, event) for entry, event in events]
     confirmed = _publishing().publish(messages) if messages else []
-    for (entry, event), is_sent in zip(answers, confirmed, strict=True):
+    for (entry, event), is_sent in zip(events, confirmed, strict=True):
         write = log.info if is_sent else log.warning
         write(
             "reply sent" if is_sent else "reply not confirmed: will be retried",

@@ -60,7 +60,7 @@ def test_only_the_first_who_puts_is_told_to_enqueue_a_job(work: WorkQueue) -> No
 
 def test_whoever_was_told_and_did_not_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
-    eventually(work.wakeups.claim_wakeup, 5, "the alarm is told")
+    eventually(work.wakeups.claim_wakeup, 5, "the alarm claims a wake-up")
 
 
 def test_nobody_enqueues_while_another_one_gathers(work: WorkQueue) -> None:
@@ -107,14 +107,14 @@ def test_a_job_that_found_nobody_leaves_nobody_uncalled(work: WorkQueue) -> None
     assert put(work, 2) == 0
 
 
-def test_a_gatherer_that_was_killed_is_replaced(work: WorkQueue) -> None:
+def test_a_batch_leader_that_was_killed_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
     work.wakeups.claim_leadership("killed", 50)
     put(work, 2)
-    eventually(work.wakeups.claim_wakeup, 5, "the alarm is told")
+    eventually(work.wakeups.claim_wakeup, 5, "the alarm claims a wake-up")
     assert work.wakeups.claim_leadership("heir", LONG_MS)
     work.wakeups.resign_leadership("killed")
-    assert put(work, 3) == 1, "the heir goes on gathering"
+    assert put(work, 3) == 1, "the heir leads"
 
 
 def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
@@ -128,7 +128,7 @@ def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """Whoever is due is always known to somebody who is still going to act."""
+    """A worker is always about to lease any user that is due."""
 
     client: redis.Redis
 
@@ -138,11 +138,11 @@ class Machine(RuleBasedStateMachine):
         self.work = queue_of(self.client)
         self.work.wakeups.wakeup_ms = LONG_MS  # however slow the machine is
         self.version = 0
-        #: Who were told to enqueue a job and have not yet.
-        self.told = 0
+        #: Claimed wake-ups whose job is not enqueued yet.
+        self.claimed = 0
         self.jobs = 0
-        #: Who gather; who have leased or released and have not yet looked who else is due.
-        self.gatherers: list[str] = []
+        #: Batch leaders; workers that have leased or released and not yet checked who else is due.
+        self.leaders: list[str] = []
         self.looking = 0
         self.held: list[Entry] = []
 
@@ -156,12 +156,12 @@ class Machine(RuleBasedStateMachine):
     def put(self, user: int) -> None:
         self.tick()
         self.version += 1
-        self.told += put(self.work, user, self.version) == 0
+        self.claimed += put(self.work, user, self.version) == 0
 
-    @precondition(lambda self: self.told)
+    @precondition(lambda self: self.claimed)
     @rule()
     def enqueue(self) -> None:
-        self.told -= 1
+        self.claimed -= 1
         self.jobs += 1
 
     @precondition(lambda self: self.jobs)
@@ -170,18 +170,18 @@ class Machine(RuleBasedStateMachine):
         self.jobs -= 1
         self.version += 1
         if self.work.wakeups.claim_leadership(f"{self.version}", LONG_MS):
-            self.gatherers.append(f"{self.version}")
-        assert len(self.gatherers) <= 1
+            self.leaders.append(f"{self.version}")
+        assert len(self.leaders) <= 1
 
-    @precondition(lambda self: self.gatherers)
+    @precondition(lambda self: self.leaders)
     @rule()
     def lease(self) -> None:
         self.held += self.work.lease(2).entries
 
-    @precondition(lambda self: self.gatherers)
+    @precondition(lambda self: self.leaders)
     @rule()
     def resign_leadership(self) -> None:
-        self.work.wakeups.resign_leadership(self.gatherers.pop())
+        self.work.wakeups.resign_leadership(self.leaders.pop())
         self.looking += 1
 
     @precondition(lambda self: self.held)
@@ -199,11 +199,11 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         self.looking -= 1
-        self.told += self.work.wakeups.claim_wakeup()
+        self.claimed += self.work.wakeups.claim_wakeup()
 
     @invariant()
     def nobody_is_left_waiting(self) -> None:
-        acting = self.told + len(self.gatherers) + self.looking
+        acting = self.claimed + len(self.leaders) + self.looking
         assert not self.work.depth().due or acting or self.jobs
 
 

@@ -82,7 +82,7 @@ def running_update_is_not_waited_for() -> None:
 def reply_is_forgotten_unconfirmed() -> None:
     """A reply that the broker did not confirm counts as sent."""
     send = replies.send
-    replies.send = lambda answers: [True] * len(send(answers))
+    replies.send = lambda events: [True] * len(send(events))
 
 
 def default_originator_is_shared() -> None:
