@@ -11,7 +11,7 @@ from leadline.bitrix24.operating_budget import Reservation
 from leadline.errors import BitrixError, LeaseTooShort
 from leadline.runtime import clock
 from leadline.sync import batch_request, interpret, job_log, metrics, portal_session, replies
-from leadline.sync.batch_request import Request, Step
+from leadline.sync.batch_request import BatchRequest, Step
 from leadline.sync.decide import defer
 from leadline.sync.job_spans import JobSpans
 from leadline.workqueue.entry import Settlement
@@ -54,7 +54,7 @@ class BatchCall:
             raise self._error
         return len(wanted.steps)
 
-    def _serve(self, wanted: Request, allowed: Request, reserved: Reservation) -> None:
+    def _serve(self, wanted: BatchRequest, allowed: BatchRequest, reserved: Reservation) -> None:
         began = time.monotonic()
         batch = self._send(allowed.commands)
         portal_session.operating_budget().record(reserved, batch.timings, time.monotonic() - began)
@@ -92,7 +92,7 @@ class BatchCall:
         return batch
 
     def _settle(self, step: Step, results: dict[str, CommandResult]) -> Settlement:
-        settlement = interpret.settlement(step, results, self._leased.now_ms)
+        settlement = interpret.settle(step, results, self._leased.now_ms)
         error = settlement.error
         # An error of the whole request was handled when it was caught.
         if error is not None and self._error is None and not isinstance(error, LeaseTooShort):
@@ -106,7 +106,7 @@ class BatchCall:
         if len(ours) < len(settlements):
             log.warning("leases lost", users=len(settlements) - len(ours))
         answered = [
-            (one.entry, self._spans.within(one.entry, event))
+            (one.entry, self._spans.with_span(one.entry, event))
             for one in ours
             for event in one.events
             if event.outcome

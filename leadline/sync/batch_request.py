@@ -23,7 +23,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BatchRequest:
     """The steps of one call and their commands."""
 
     steps: list[Step]
@@ -34,7 +34,7 @@ class Request:
         """The number of commands by method."""
         return Counter(command.method for command in self.commands.values())
 
-    def limited_to(self, allowed: Mapping[str, int]) -> "Request":
+    def limited_to(self, allowed: Mapping[str, int]) -> "BatchRequest":
         """The request with at most the allowed number of commands per method, the first ones."""
         left = Counter(allowed)
         chosen = {}
@@ -42,14 +42,14 @@ class Request:
             if left[command.method] > 0:
                 left[command.method] -= 1
                 chosen[key] = command
-        return Request(self.steps, chosen)
+        return BatchRequest(self.steps, chosen)
 
     def covers(self, step: Step) -> bool:
         """Whether the request has all commands of this step."""
         return all(key in self.commands for key in step.keys)
 
 
-def build(entries: list[Entry]) -> Request:
+def build(entries: list[Entry]) -> BatchRequest:
     """Build a batch: one command per user to write, and a few shared ones for all lookups.
 
     Lookups come first, as a user may need two commands; writes beyond the batch wait for the next
@@ -71,10 +71,10 @@ def build(entries: list[Entry]) -> Request:
         elif isinstance(step, Lookup):
             keys = tuple(lookups[entry.user_id])
         steps.append(Step(entry, step, keys))
-    alone = next((step for step in steps if step.entry.is_alone and step.keys), None)
+    alone = next((step for step in steps if step.entry.needs_own_request and step.keys), None)
     if alone:
         commands = {key: commands[key] for key in alone.keys}
-    return Request(steps, dict(islice(commands.items(), MAX_COMMANDS)))
+    return BatchRequest(steps, dict(islice(commands.items(), MAX_COMMANDS)))
 
 
 def _lookups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
@@ -92,10 +92,10 @@ def _lookups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
 
 def _lookup_groups(entries: list[Entry]) -> Iterator[list[Entry]]:
     """Entries that may share a lookup: of one originator, few enough to leave room on its page."""
-    yield from ([entry] for entry in entries if entry.is_alone)
+    yield from ([entry] for entry in entries if entry.needs_own_request)
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        if not entry.is_alone:
+        if not entry.needs_own_request:
             groups.setdefault(originator_of(entry), []).append(entry)
     for group in groups.values():
         for at in range(0, len(group), leads.LOOKUP_MAX):

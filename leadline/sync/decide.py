@@ -57,7 +57,7 @@ Plan = NoCall | Lookup | Write
 #: Which lead is the user's, if any, is certain.
 _LEAD_KNOWN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
 #: The next request serves this user alone.
-_ALONE: Fields = {"alone": 1}
+_OWN_REQUEST: Fields = {"alone": 1}
 #: How often in a row a lead may vanish before its events fail: in simple CRM mode each one does.
 VANISHED_MAX = 2
 VANISHED = "its lead vanished twice in a row: is it deleted at once, or is the CRM in simple mode?"
@@ -84,12 +84,9 @@ def plan(entry: Entry) -> Plan:
     if entry.last_applied is None:
         create = leads.create(entry.user_id, entry.state, originator_of(entry))
         return Write(create, is_create=True)
-    if (
-        entry.applied_seq >= entry.desired_seq
-        and entry.applied_stage_seq >= entry.desired_stage_seq
-    ):
-        return NoCall()
     with_stage = entry.desired_stage_seq > entry.applied_stage_seq
+    if entry.applied_seq >= entry.desired_seq and not with_stage:
+        return NoCall()
     # It was recognised by name or phone, which may change: write the origin with the first update.
     origin = leads.origin(entry.user_id, originator_of(entry)) if entry.lacks_origin else None
     command = leads.update(entry.last_applied, entry.state, with_stage=with_stage, origin=origin)
@@ -147,17 +144,12 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
             return Settlement(entry, delay_ms=min(rest_ms, LOOKUP_RETRY_MS))
         if entry.times_vanished >= VANISHED_MAX and not entry.is_lookup_requested:
             return settle_failure(entry, Rejected(VANISHED), now_ms)
-        fields: Fields = {
-            "agreed": "",
-            "epoch": entry.redis_epoch,
-            **_LEAD_KNOWN,
-            **_lookup_done(entry),
-        }
-        return Settlement(entry, fields)
+        none: Fields = {"agreed": "", "epoch": entry.redis_epoch}
+        return Settlement(entry, none | _LEAD_KNOWN | _lookup_done(entry))
     if entry.state is None:
         return Settlement(entry)
     is_same_stage = lead.stage == entry.state.stage
-    fields = {
+    fields: Fields = {
         "agreed": orjson.dumps(lead.last_applied(entry.state.phone, entry.last_applied).as_dict()),
         "agreed_order": 0,
         "epoch": entry.redis_epoch,
@@ -206,7 +198,7 @@ def defer(entry: Entry, wait_ms: int) -> Settlement:
 
 def settle_inconclusive(entry: Entry) -> Settlement:
     """A shared lookup doesn't show whether there is a lead: look this user up alone next."""
-    return Settlement(entry, _ALONE)
+    return Settlement(entry, _OWN_REQUEST)
 
 
 def settle_failure(
@@ -224,7 +216,7 @@ def settle_failure(
         if entry.times_vanished + 1 >= VANISHED_MAX:
             error = Rejected(VANISHED)
     elif isinstance(error, RequestRejected):
-        fields = _ALONE
+        fields = _OWN_REQUEST
     elif was_written and isinstance(error, OutcomeUnknown):
         fields = _look_up_before_retry(entry, error, now_ms)
     if isinstance(error, Rejected) and not isinstance(error, LeadGone):

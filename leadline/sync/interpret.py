@@ -24,24 +24,26 @@ from leadline.workqueue.entry import Entry, Settlement
 log = structlog.get_logger()
 
 
-def settlement(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settlement:
+def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settlement:
     """The settlement of the step's user; `error` is that of its commands, if one failed."""
     entry = step.entry
     try:
         values = [_value(results[key]) for key in step.keys]
         if isinstance(step.plan, Write):
             last_applied = lead_answers.parse_written(values[0], step.plan.command, _state(entry))
-            return settle_applied(entry, last_applied, is_create=step.plan.is_create).noted(now_ms)
+            settlement = settle_applied(entry, last_applied, is_create=step.plan.is_create)
+            return settlement.with_attempt(now_ms)
         if isinstance(step.plan, Lookup):
-            return _looked_up(entry, now_ms, *map(lead_answers.parse_page, values)).noted(now_ms)
+            pages = map(lead_answers.parse_page, values)
+            return _settle_lookup(entry, now_ms, *pages).with_attempt(now_ms)
     except BitrixError as error:
         was_written = isinstance(step.plan, Write)
         settlement = settle_failure(entry, error, now_ms, was_written=was_written)
-        return replace(settlement, error=error).noted(now_ms, error.detail)
+        return replace(settlement, error=error).with_attempt(now_ms, error.detail)
     return settle_applied(entry, None)
 
 
-def _looked_up(
+def _settle_lookup(
     entry: Entry, now_ms: int, by_origin: LookupPage, by_id: LookupPage | None = None
 ) -> Settlement:
     ours = [lead for lead in by_origin.leads if lead.origin == str(entry.user_id)]
@@ -54,7 +56,7 @@ def _looked_up(
     named_leads = by_id.leads if by_id else []
     named = next((lead for lead in named_leads if lead.lead_id == entry.known_lead_id), None)
     if not by_origin.is_whole or (by_id and not named and not by_id.is_whole):
-        if entry.is_alone:
+        if entry.needs_own_request:
             raise OutcomeUnknown("the lookup is unreadable")
         return settle_inconclusive(entry)
     return settle_lookup_by_id(entry, named, now_ms)

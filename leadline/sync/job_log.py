@@ -4,14 +4,14 @@ import structlog
 
 from leadline.errors import BitrixError
 from leadline.sync import metrics
-from leadline.sync.batch_request import Request
+from leadline.sync.batch_request import BatchRequest
 from leadline.sync.decide import MAX_ATTEMPTS
 from leadline.workqueue.entry import Entry, PendingEvent, Settlement
 
 log = structlog.get_logger()
 
 
-def log_started(request: Request) -> None:
+def log_started(request: BatchRequest) -> None:
     """Log a line for each event in the call, and one for the call."""
     for step in request.steps:
         for event in step.entry.events:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from leadline.errors import BitrixError
 from leadline.runtime.telemetry import tracing
 from leadline.runtime.telemetry.tracing import Span
-from leadline.sync.batch_request import Request
+from leadline.sync.batch_request import BatchRequest
 from leadline.workqueue.entry import Entry, PendingEvent, Settlement
 
 
 class JobSpans:
     """A span for each event in the call, and one for the request that they share."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: BatchRequest) -> None:
         self._events: dict[tuple[int, str], Span] = {}
         if tracing.is_enabled():
             for step in request.steps:
@@ -51,7 +51,7 @@ class JobSpans:
         finally:
             span.end(error)
 
-    def within(self, entry: Entry, event: PendingEvent) -> PendingEvent:
+    def with_span(self, entry: Entry, event: PendingEvent) -> PendingEvent:
         """The event, with this call as the parent span of its reply."""
         span = self._events.get((entry.user_id, event.event_id))
         return replace(event, traceparent=span.traceparent) if span else event

@@ -172,8 +172,9 @@ class Entry:
     originator: str = ""
     #: How many times in a row an update found the lead gone.
     times_vanished: int = 0
-    #: A shared lookup was inconclusive (its page was full): look this user up alone.
-    is_alone: bool = False
+    #: A request shared with other users was rejected, or its lookup inconclusive: the next one is
+    #: for this user alone.
+    needs_own_request: bool = False
     #: The lead was found by its id and has no origin yet.
     lacks_origin: bool = False
 
@@ -227,7 +228,7 @@ class Entry:
             redis_epoch=epoch.decode(),
             originator=content.get(b"originator", b"").decode(),
             times_vanished=number(b"vanished"),
-            is_alone=b"alone" in content,
+            needs_own_request=b"alone" in content,
             lacks_origin=b"lacks_origin" in content,
             events=tuple(sorted(map(PendingEvent.loads, events), key=lambda event: -event.seq)),
         )
@@ -246,7 +247,7 @@ class Settlement:
     #: Why the call failed, if it did.
     error: BitrixError | None = None
 
-    def noted(self, now_ms: int, error: str | None = None) -> "Settlement":
+    def with_attempt(self, now_ms: int, error: str | None = None) -> "Settlement":
         """With the attempt just made added to the journeys of the events that had one."""
         before = {event.event_id: event.attempts_made for event in self.entry.events}
         events = tuple(

@@ -7,7 +7,7 @@ import pytest
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.sync import batch_request
-from leadline.sync.batch_request import Request
+from leadline.sync.batch_request import BatchRequest
 from leadline.sync.decide import Lookup, NoCall, Write
 from leadline.workqueue.entry import Outcome
 from tests.unit.entries import entry, known, pending
@@ -68,14 +68,14 @@ def test_a_user_that_is_to_be_served_alone_has_a_request_of_its_own(*, needs_loo
         entry(pending(), user_id=1, needs_lookup=True),
         *(entry(pending(), user_id=one) for one in range(3, 60)),
     ]
-    alone = entry(pending(), user_id=2, needs_lookup=needs_lookup, is_alone=True)
+    alone = entry(pending(), user_id=2, needs_lookup=needs_lookup, needs_own_request=True)
     wanted = batch_request.build([*others, alone])
     assert batch_request.build([alone]).commands == wanted.commands
     assert [step.entry for step in wanted.steps if wanted.covers(step)] == [alone]
 
 
 def test_whose_reply_alone_is_owed_waits_for_no_request_of_its_own() -> None:
-    answered = entry(pending(outcome=Outcome("failed", 1)), user_id=2, is_alone=True)
+    answered = entry(pending(outcome=Outcome("failed", 1)), user_id=2, needs_own_request=True)
     wanted = batch_request.build([entry(pending(), user_id=1), answered])
     assert all(wanted.covers(step) for step in wanted.steps)
 
@@ -118,7 +118,7 @@ def test_of_each_method_only_so_many_commands_as_are_allowed_are_sent_the_first_
         "d": Command("add", {"n": 3}),
         "e": Command("list", {}),
     }
-    wanted = Request([], commands)
+    wanted = BatchRequest([], commands)
     assert list(wanted.limited_to({"add": 2, "update": 0, "list": 5}).commands) == ["a", "c", "e"]
     assert wanted.limited_to({}).commands == {}
     assert wanted.limited_to(wanted.methods).commands == commands

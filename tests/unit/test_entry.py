@@ -107,7 +107,7 @@ def test_every_field_of_an_entry_is_read() -> None:
         redis_epoch="epoch-1",
         originator="staging",
         times_vanished=1,
-        is_alone=True,
+        needs_own_request=True,
         lacks_origin=True,
         events=(pending(3), pending(2), pending(1)),
     )
@@ -163,7 +163,9 @@ def test_only_the_events_that_had_an_attempt_note_it_with_its_error() -> None:
     leased = entry(replace(tried, attempts=0), fresh, done)
     answered = replace(fresh, outcome=Outcome("failed", 1, reason="no"))
     for after, errors in ((fresh, []), (answered, [None])):
-        noted = Settlement(leased, {"hint": 1}, (tried, after, done), 2000).noted(9, "no answer")
+        noted = Settlement(leased, {"hint": 1}, (tried, after, done), 2000).with_attempt(
+            9, "no answer"
+        )
         assert noted.events[0].journey.tries == (Try(9, "no answer"),)
         assert noted.events[1].journey.tries == tuple(Try(9, error) for error in errors)
         assert noted.events[2] == done
@@ -173,10 +175,10 @@ def test_only_the_events_that_had_an_attempt_note_it_with_its_error() -> None:
 def test_an_attempt_that_led_to_a_success_has_no_error() -> None:
     leased = entry(pending())
     done = pending(outcome=Outcome("synced", 1, 55))
-    noted = Settlement(leased, {}, (done,)).noted(9)
+    noted = Settlement(leased, {}, (done,)).with_attempt(9)
     assert noted.events[0].journey.tries == (Try(9, None),)
 
 
 def test_an_event_that_nobody_had_leased_notes_its_first_attempt() -> None:
-    noted = Settlement(entry(), {}, (pending(attempts=1),)).noted(9, "no answer")
+    noted = Settlement(entry(), {}, (pending(attempts=1),)).with_attempt(9, "no answer")
     assert noted.events[0].journey.tries == (Try(9, "no answer"),)

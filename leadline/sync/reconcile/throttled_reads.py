@@ -11,7 +11,7 @@ from leadline.bitrix24.client import BatchResponse, CommandResult
 from leadline.bitrix24.command import Command
 from leadline.errors import BitrixError, OutcomeUnknown, PortalDown, Refused, Unavailable
 from leadline.sync import portal_session
-from leadline.sync.batch_request import Request
+from leadline.sync.batch_request import BatchRequest
 from leadline.workqueue.queue import work_queue
 
 #: Interval of calls while users are due.
@@ -76,7 +76,7 @@ def _part(wanted: dict[str, Command], *, while_held: bool) -> dict[str, CommandR
     batch_size = budget.batch_size()
     first = dict(list(wanted.items())[:batch_size])
     reserved = budget.reserve(Counter(one.method for one in first.values()))
-    allowed = Request([], first).limited_to(reserved.allowed).commands
+    allowed = BatchRequest([], first).limited_to(reserved.allowed).commands
     batch, began = BatchResponse({}, {}), time.monotonic()
     try:
         if allowed:
