@@ -25,7 +25,7 @@ from leadline.runtime.telemetry import log, tracing
 from leadline.sync import job as _preloaded  # noqa: F401 - so that the first job need not wait for it
 from leadline.sync import metrics, portal_session
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.call_job import CallJob, is_unreadable, refuse
+from leadline.workqueue.call_job import CallJob, count_unreadable, is_unreadable
 from leadline.workqueue.keys import JOBS
 from leadline.workqueue.queue import work_queue
 
@@ -57,21 +57,21 @@ class Worker(SimpleWorker):
     max_connection_wait_time = RQ_RECONNECT_S
 
     def dequeue_job_and_maintain_ttl(self, *args: Any, **options: Any) -> Any:
-        """As RQ; a name in the queue that is no text is passed over."""
+        """As RQ, but skips job ids that are not text."""
         while True:
             try:
                 return super().dequeue_job_and_maintain_ttl(*args, **options)
             except UnicodeDecodeError:
-                refuse()
+                count_unreadable()
 
     def run_maintenance_tasks(self) -> None:
-        """As RQ; what can't be cleaned up is looked at again at the next time."""
+        """As RQ, but unreadable registries are left to the next time."""
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except Exception as error:
             if not is_unreadable(error):
                 raise
-            logger.exception("RQ's registries can't be read")
+            logger.exception("RQ's registries are unreadable")
             self.last_cleaned_at = rq_now()  # type: ignore[assignment]
 
     def procline(self, message: str) -> None:

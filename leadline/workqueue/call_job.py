@@ -32,15 +32,15 @@ class ForeignJob(Exception):
     """Not a job of ours; the text quotes nothing of it."""
 
 
-def refuse(**about: object) -> None:
-    """Count and log what is no job."""
+def count_unreadable(**about: object) -> None:
+    """Count and log an unreadable job."""
     FOREIGN.inc()
-    log.error("job refused: it can't be read", **about)
+    log.error("unreadable job refused", **about)
 
 
 def is_unreadable(error: Exception) -> bool:
-    """Whether this tells of something in Redis that RQ has not written; a server that is away, or
-    takes no writes, does not.
+    """Whether the error shows data in Redis that RQ didn't write, rather than a server that is away
+    or read-only.
     """
     if isinstance(error, redis.ResponseError):
         return str(error).startswith("WRONGTYPE")
@@ -52,13 +52,13 @@ class CallJob(Job):
 
     @classmethod
     def fetch(cls, id: str, connection: Any = None, serializer: Any = None) -> Any:  # noqa: A002
-        """As RQ; one that can't be read is none, where RQ would end the worker."""
+        """As RQ, but an unreadable job counts as missing, instead of ending the worker."""
         try:
             return super().fetch(id, connection, serializer)
         except Exception as error:
             if not is_unreadable(error):
                 raise
-            refuse(job_id=id)
+            count_unreadable(job_id=id)
             raise NoSuchJobError from None
 
     def restore(self, raw_data: Any) -> Any:

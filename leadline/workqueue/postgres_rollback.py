@@ -15,10 +15,10 @@ from leadline.runtime.postgres.installation import Position
 log = structlog.get_logger()
 
 #: How often a process checks; and after an error of Redis, since each costs a time-out.
-LOOK_EVERY_S = 15.0
-AFTER_TROUBLE_S = 60.0
+CHECK_EVERY_S = 15.0
+RETRY_S = 60.0
 
-_looks = Interval(LOOK_EVERY_S)
+_checks = Interval(CHECK_EVERY_S)
 
 
 def check() -> None:
@@ -29,7 +29,7 @@ def check() -> None:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if secrets.get("redis-url") is None or not _looks.claim():
+    if secrets.get("redis-url") is None or not _checks.claim():
         return
     import redis  # noqa: PLC0415 - a relay is ready to serve without it, see test_cold_start
 
@@ -37,7 +37,7 @@ def check() -> None:
         _compare()
     except (QueueDown, BadConfiguration, redis.RedisError) as error:
         log.warning("last position of Postgres unknown", error=type(error).__name__)
-        _looks.reschedule(AFTER_TROUBLE_S)
+        _checks.reschedule(RETRY_S)
 
 
 def _compare() -> None:

@@ -221,7 +221,7 @@ def put_back(tmp_path: Path, use: Use) -> Iterator[tuple[Event, Event, Event]]:
 
 @pytest.fixture
 def at_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_rollback, "_looks", Interval(0))
+    monkeypatch.setattr(postgres_rollback, "_checks", Interval(0))
 
 
 @pytest.mark.usefixtures("in_redis", "at_each_tick")

@@ -31,7 +31,7 @@ def connected(
     assert in_postgres
     assert in_redis
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    monkeypatch.setattr(portal_check, "_looks", Interval(0))
+    monkeypatch.setattr(portal_check, "_checks", Interval(0))
 
 
 @pytest.fixture

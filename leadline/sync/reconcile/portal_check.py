@@ -14,9 +14,9 @@ from leadline.sync.reconcile.originator import originator_id
 log = structlog.get_logger()
 
 #: How often a process checks, until the portal could be read and has no such leads.
-LOOK_EVERY_S = 15.0
+CHECK_EVERY_S = 15.0
 
-_looks = Interval(LOOK_EVERY_S)
+_checks = Interval(CHECK_EVERY_S)
 
 
 def run() -> None:
@@ -27,7 +27,7 @@ def run() -> None:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    if secrets.get("bitrix-webhook-url") is None or not _looks.claim():
+    if secrets.get("bitrix-webhook-url") is None or not _checks.claim():
         return
     if installation.stored().is_portal_checked:
         return
