@@ -15,5 +15,5 @@ from leadline.users.model import UserId
 @endpoint("GET", "HEAD")
 def get_user(request: Request) -> RawResponse:
     """200 with the user and its `sync` block."""
-    user = queries.one(UserId(user_id(request)))
+    user = queries.get(UserId(user_id(request)))
     return json_response(user, ETag=f'"{user["sync"]["version"]}"')

@@ -18,7 +18,7 @@ from leadline.runtime.http.auth import Scope
 from leadline.runtime.http.endpoint import KEY_MAX
 from leadline.settings import settings
 from leadline.users.model import Changes, Move, NewUser, User
-from leadline.users.views import Page, Query, Shown
+from leadline.users.views import Page, Query, UserDetails
 
 Json = dict[str, Any]
 
@@ -79,8 +79,8 @@ CALLS = (
          query=Query, errors=(*_READING, 422)),
     Call("POST", "/users", "createUser", "Create a user.", "write", User, status=201,
          body=NewUser, headers=("Idempotency-Key",), errors=_WRITING),
-    Call("GET", "/users/{id}", "getUser", "Show a user, and how far Bitrix24 knows of it.", "read",
-         Shown, errors=(*_READING, 404)),
+    Call("GET", "/users/{id}", "getUser", "Show a user and its sync status.", "read",
+         UserDetails, errors=(*_READING, 404)),
     Call("PATCH", "/users/{id}", "updateUser", "Change what is given, leave the rest.", "write",
          User, body=Changes, headers=("Idempotency-Key", "If-Match"),
          errors=(*_WRITING, 404, 412)),
@@ -218,7 +218,7 @@ def _reference(model: Any) -> Json:
 
 def _schemas() -> Json:
     read = [(model, "validation") for model in (NewUser, Changes, Move)]
-    told = [(model, "serialization") for model in (User, Shown, Page, problem.Problem)]
+    told = [(model, "serialization") for model in (User, UserDetails, Page, problem.Problem)]
     inputs: Any = [(model, mode, TypeAdapter(model)) for model, mode in [*read, *told]]
     _, found = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     schemas: Json = found["$defs"]

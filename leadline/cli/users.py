@@ -55,7 +55,7 @@ def show(
     user_id: Annotated[int, typer.Argument(help="The user's id.")], *, json: Json = False
 ) -> None:
     """Show a user, its lead, and the journey of its last events."""
-    user: Mapping[str, Any] = queries.one(UserId(user_id))
+    user: Mapping[str, Any] = queries.get(UserId(user_id))
     if json:
         as_json(user)
         return

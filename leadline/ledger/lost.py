@@ -26,14 +26,14 @@ def is_lost(reply: Reply, told: str | None) -> bool:
         installation.begin_history(lost=history)
     elif history == present:
         return False
-    users = snapshots.these([reply.user_id])
+    users = snapshots.by_ids([reply.user_id])
     resync.ask(Again(one.id, one.version) for one in users.values())
     return True
 
 
 def _is_ahead(reply: Reply) -> bool:
     """Whether the event is one that the present history has not come to yet."""
-    users = snapshots.these([reply.user_id])
+    users = snapshots.by_ids([reply.user_id])
     if users:
         return (reply.version or 0) > users[reply.user_id].version
     (row,) = database().run("SELECT COALESCE(max(id), 0) AS newest FROM users")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from leadline.ledger import resync
 from leadline.ledger.resync import Again
 from leadline.users import snapshots
-from leadline.users.snapshots import Kept
+from leadline.users.snapshots import UserSnapshot
 
 PART = 500
 
@@ -27,7 +27,7 @@ def once_more(user_ids: Sequence[int]) -> tuple[int, list[int], list[int]]:
     Raises:
         DatabaseDown: nobody can say what was entered; asking again is harmless.
     """
-    found = snapshots.these(user_ids)
+    found = snapshots.by_ids(user_ids)
     asked = _ask(list(found.values()))
     return len(asked), sorted(found.keys() - set(asked)), sorted(set(user_ids) - found.keys())
 
@@ -43,5 +43,5 @@ def everybody_who_failed(after: int = 0) -> Iterator[Part]:
         yield Part(len(_ask(part)), after)
 
 
-def _ask(users: list[Kept]) -> list[int]:
+def _ask(users: list[UserSnapshot]) -> list[int]:
     return resync.ask(Again(one.id, one.version) for one in users)

@@ -25,7 +25,7 @@ def told(user_id: UserId) -> dict[str, Any]:
         UserNotFound: there is none with this id.
         DatabaseDown: Postgres can't be reached.
     """
-    user = queries.one(user_id)
+    user = queries.get(user_id)
     under_way: dict[str, Journey] = {}
     due_ms, error = None, None
     try:

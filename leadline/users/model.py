@@ -1,4 +1,4 @@
-"""What a user is, and what a client may say of one."""
+"""The user, and the bodies of the three write requests."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -20,21 +20,21 @@ from leadline.users import phones
 UserId = NewType("UserId", int)
 LeadId = NewType("LeadId", int)
 
-#: Stages every portal has at first (crm.status.list, ENTITY_ID=STATUS).
+#: The stages of a new portal (crm.status.list, ENTITY_ID=STATUS).
 DEFAULT_STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
 
-_UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
-# The rule of full_name as a regular expression of JSON Schema (ECMA-262): what is trimmed
-# (Unicode's White_Space), and between that no control characters.
+# The rule of full_name as a JSON Schema pattern (ECMA-262): leading and trailing whitespace is
+# trimmed (Unicode's White_Space), and control characters are not allowed in between.
 _BLANK = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-_SEEN = rf"[^{_BLANK}{_CONTROL}]"
-_NAME = rf"^[{_BLANK}]*{_SEEN}(?:[^{_CONTROL}]{{0,98}}{_SEEN})?[{_BLANK}]*$"
+_VISIBLE = rf"[^{_BLANK}{_CONTROL}]"
+_NAME = rf"^[{_BLANK}]*{_VISIBLE}(?:[^{_CONTROL}]{{0,98}}{_VISIBLE})?[{_BLANK}]*$"
 
 
 def _printable(text: str) -> str:
-    if not text.isprintable() and any(unicodedata.category(one) in _UNSEEN for one in text):
+    if not text.isprintable() and any(unicodedata.category(one) in _UNPRINTABLE for one in text):
         raise ValueError("must not contain control characters")
     return text
 
@@ -81,24 +81,24 @@ class NewUser(_Body):
     stage: Stage = DEFAULT_STAGES[0]
 
 
-def _given_or_absent(schema: dict[str, Any]) -> None:
-    """None marks a field that is absent; a client can't send it."""
+def _optional_not_null(schema: dict[str, Any]) -> None:
+    """Drop null from the schema: in Python None marks an absent field, a client can't send it."""
     for name, field in schema["properties"].items():
         schema["properties"][name] = field["anyOf"][0]
     schema["minProperties"] = 1
 
 
 class Changes(_Body):
-    """The body of PATCH /users/{id}: only what is given changes."""
+    """The body of PATCH /users/{id}: only the given fields change."""
 
-    model_config = ConfigDict(json_schema_extra=_given_or_absent)
+    model_config = ConfigDict(json_schema_extra=_optional_not_null)
 
     full_name: FullName | None = None
     phone: Phone | None = None
     stage: Stage | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> "Changes":
+    def _require_changes(self) -> "Changes":
         if not self.model_fields_set:
             raise ValueError("name at least one of full_name, phone, stage")
         if any(getattr(self, name) is None for name in self.model_fields_set):
@@ -114,7 +114,7 @@ class Move(_Body):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user as clients see one."""
+    """A user as the writing calls return it."""
 
     id: UserId
     full_name: str

@@ -1,8 +1,8 @@
-"""Phone numbers in the form of ITU-T E.164: `+77001112233`.
+"""Normalise phone numbers to ITU-T E.164: `+77001112233`.
 
-The library `phonenumbers` decides what a number is. It reads whatever people write, by patterns for
-brackets, extensions and dialling prefixes, and that was a tenth of a write. Most clients send a
-number in this very form already; then its tables alone tell that it would stay as it is.
+The library `phonenumbers` does the parsing. It matches patterns for brackets, extensions and
+dialling prefixes, which took a tenth of a write. Most clients already send E.164; a fast path
+recognises it from the library's numbering plans and skips the parser.
 """
 
 import re
@@ -10,22 +10,22 @@ from collections.abc import Container
 from functools import cache
 from typing import NamedTuple
 
-#: ITU-T E.164, 6.2.1; phonenumbers takes some numbers that are longer.
-DIGITS = 15
+#: ITU-T E.164, 6.2.1; phonenumbers accepts some longer numbers.
+MAX_DIGITS = 15
 
-_PLAIN = re.compile(rf"\+[1-9][0-9]{{6,{DIGITS - 1}}}")
-_LONGEST_CODE = 3
+_PLAIN = re.compile(rf"\+[1-9][0-9]{{6,{MAX_DIGITS - 1}}}")
+_MAX_CODE_DIGITS = 3
 
 
 def e164(text: str, region: str) -> str:
-    """The number in that form; `region` (ISO 3166-1, or "") is of those without a country code.
+    """The number in E.164; `region` (ISO 3166-1, or "") applies to numbers without country code.
 
     Raises:
-        ValueError: it is no number, or not a possible one; says so to who sent it.
+        ValueError: not a possible phone number; the text is meant for the client.
     """
-    if _stays(text):
+    if _is_canonical(text):
         return text
-    import phonenumbers  # noqa: PLC0415 - costly, and most functions are never given a phone
+    import phonenumbers  # noqa: PLC0415 - costly to import, and most functions never parse a phone
 
     try:
         number = phonenumbers.parse(text, region or None)
@@ -34,24 +34,24 @@ def e164(text: str, region: str) -> str:
     if not phonenumbers.is_possible_number(number):
         raise ValueError("is not a possible phone number")
     formatted = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    if len(formatted) > 1 + DIGITS:
-        raise ValueError(f"must have {DIGITS} digits at most")
+    if len(formatted) > 1 + MAX_DIGITS:
+        raise ValueError(f"must have {MAX_DIGITS} digits at most")
     return formatted
 
 
 class _Plan(NamedTuple):
-    """What numbers behind a calling code look like."""
+    """The numbering plan of a calling code."""
 
     lengths: Container[int]
-    #: What is dialled before them at home, and is none of theirs.
+    #: The national dialling prefix, not part of the number.
     prefix: re.Pattern[str]
 
 
-def _stays(text: str) -> bool:
-    """Whether the library is sure to leave this as it is; if in doubt not."""
+def _is_canonical(text: str) -> bool:
+    """Whether the library would certainly return this text unchanged."""
     if not _PLAIN.fullmatch(text):
         return False
-    for end in range(2, 2 + _LONGEST_CODE):  # no code is the beginning of another one
+    for end in range(2, 2 + _MAX_CODE_DIGITS):  # no calling code is a prefix of another
         plan = _plan(text[1:end])
         if plan:
             return len(text) - end in plan.lengths and not plan.prefix.match(text, end)
@@ -60,7 +60,7 @@ def _stays(text: str) -> bool:
 
 @cache
 def _plan(code: str) -> _Plan | None:
-    """The numbering plan of a calling code, None where there is no such code."""
+    """The numbering plan of a calling code, None for an unknown code."""
     from phonenumbers import PhoneMetadata, region_code_for_country_code  # noqa: PLC0415
 
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(
@@ -69,5 +69,5 @@ def _plan(code: str) -> _Plan | None:
     if metadata is None or metadata.general_desc is None:
         return None
     prefix = metadata.national_prefix_for_parsing
-    # A zero in front belongs to the number in some countries: the library knows where.
+    # In some countries a leading zero is part of the number; leave those to the parser.
     return _Plan(metadata.general_desc.possible_length, re.compile(f"0|(?:{prefix or '0'})"))

@@ -1,4 +1,4 @@
-"""Users as a reader sees them: with what became of their last write."""
+"""Read users with the sync status of their last write."""
 
 from typing import cast
 
@@ -6,9 +6,9 @@ from leadline.errors import UserNotFound
 from leadline.runtime.postgres.pool import Row, database
 from leadline.users import filters
 from leadline.users.model import UserId
-from leadline.users.views import History, Listed, Page, Query, Shown
+from leadline.users.views import Page, Query, SyncHistory, UserDetails, UserSummary
 
-_ONE = f"""
+_GET = f"""
 SELECT {filters.COLUMNS}, (
     SELECT due_at FROM events
     WHERE user_id = users.id AND version = users.version AND state = 'failed'
@@ -23,43 +23,43 @@ FROM users WHERE id = :id
 """  # noqa: S608 - of constants; values are parameters
 
 
-def one(user_id: UserId) -> Shown:
-    """The user with its `sync` block, in it the last ten events that the ledger still keeps.
+def get(user_id: UserId) -> UserDetails:
+    """The user with its `sync` block and its last ten events, as far as the ledger keeps them.
 
-    `retry_at` is there where a failed write is tried again by itself, and says when.
+    `retry_at` is present only if a failed write will be retried automatically.
 
     Raises:
-        UserNotFound: there is none with this id.
+        UserNotFound: no user has this id.
         DatabaseDown: Postgres can't be reached.
     """
-    rows = database().run(_ONE, id=user_id)
+    rows = database().run(_GET, id=user_id)
     if not rows:
         raise UserNotFound
     user = with_sync(rows[0])
-    history = cast("History", {**user["sync"], "events": rows[0]["events"]})
+    history = cast("SyncHistory", {**user["sync"], "events": rows[0]["events"]})
     if rows[0]["retry_at"] is not None:
         history["retry_at"] = rows[0]["retry_at"]
     return {**user, "sync": history}
 
 
 def page(query: Query) -> Page:
-    """Users with an id greater than `after`, by id; `next` continues where this page ends.
+    """A keyset page of users with an id above `after`; `next` is the key of the next page.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    rows = filters.first(query.limit + 1, query.after, filters.of(query))
-    return as_page(rows, query.limit)
+    rows = filters.select(query.limit + 1, query.after, filters.from_query(query))
+    return to_page(rows, query.limit)
 
 
-def as_page(rows: list[Row], limit: int) -> Page:
-    """A page out of rows of `among`, one more than `limit` of them where there is a next page."""
+def to_page(rows: list[Row], limit: int) -> Page:
+    """A page from rows of `filters`; `limit` + 1 rows mean that there is a next page."""
     items = [with_sync(row) for row in rows[:limit]]
     return {"items": items, "next": str(items[-1]["id"]) if len(rows) > limit else None}
 
 
-def with_sync(row: Row) -> Listed:
-    """A row of `among` as readers see it."""
+def with_sync(row: Row) -> UserSummary:
+    """A row of `filters.COLUMNS` as readers see it."""
     return {
         "id": row["id"],
         "full_name": row["full_name"],

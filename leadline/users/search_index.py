@@ -1,4 +1,4 @@
-"""Bring what users are searched by up to date, many users at once: off the path of their writes."""
+"""Update the search index (`user_terms`) in batches, off the write path."""
 
 import time
 
@@ -9,9 +9,9 @@ _INDEX = "SELECT index_users(:at_most) AS entries"
 
 
 def catch_up(until: float) -> int:
-    """Work off `users_to_index`, at least one batch of it, until `until` (monotonic).
+    """Index the users in `users_to_index`, at least one batch, until `until` (monotonic).
 
-    Returns how many entries; any number of these may run at once, one of them works.
+    Returns how many entries it processed. Concurrent calls are safe: only one of them works.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -1,4 +1,4 @@
-"""Users as a comparison with the CRM needs them: their state, and what is known of their lead."""
+"""Snapshots of users for reconcile: desired state and what is known of the lead."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from typing import Literal
 
 from leadline.runtime.postgres.pool import database
 
-# A stage that a failed write set has never been agreed on: the lead is not to be blamed for it. The
-# first version's is never owed to a lead that is there: it was created with it.
-_KEPT = """
+# If the write that set the stage failed, a different stage in the CRM is drift and not a manual
+# change. The stage of version 1 is always synced if the lead exists: it was created with it.
+_SELECT = """
 SELECT id, full_name, phone, stage, version, bitrix_lead_id AS lead_id, sync_status AS status,
-       sync_status = 'failed' AND stage_version > GREATEST(synced_version, 1) AS owes_stage
+       sync_status = 'failed' AND stage_version > GREATEST(synced_version, 1) AS is_stage_unsynced
 FROM users
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A user as the ledger keeps it."""
+class UserSnapshot:
+    """A user as stored in Postgres."""
 
     id: int
     full_name: str
@@ -26,12 +26,12 @@ class Kept:
     version: int
     lead_id: int | None
     status: Literal["waiting", "synced", "failed"]
-    #: A write set the stage, and none that did so has reached the CRM.
-    owes_stage: bool
+    #: The last write that set the stage has not reached the CRM.
+    is_stage_unsynced: bool
 
 
-def after(user_id: int, limit: int, *, only_failed: bool = False) -> list[Kept]:
-    """The next users by id; `only_failed`: those of them whose last write has failed.
+def after(user_id: int, limit: int, *, only_failed: bool = False) -> list[UserSnapshot]:
+    """The next users by id; `only_failed`: only users whose last write failed.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -39,22 +39,22 @@ def after(user_id: int, limit: int, *, only_failed: bool = False) -> list[Kept]:
     which, by = "", "id"
     if only_failed:
         which, by = "JOIN unsynced_users ON user_id = id AND status = 'failed'", "user_id"
-    sql = f"{_KEPT} {which} WHERE {by} > :after ORDER BY {by} LIMIT :limit"
-    return [Kept(**row) for row in database().run(sql, after=user_id, limit=limit)]
+    sql = f"{_SELECT} {which} WHERE {by} > :after ORDER BY {by} LIMIT :limit"
+    return [UserSnapshot(**row) for row in database().run(sql, after=user_id, limit=limit)]
 
 
-def these(user_ids: Sequence[int]) -> dict[int, Kept]:
-    """These users by id; those that don't exist are left out.
+def by_ids(user_ids: Sequence[int]) -> dict[int, UserSnapshot]:
+    """The users with these ids, by id; unknown ids are left out.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    sql = f"{_KEPT} WHERE id = ANY (CAST(:ids AS bigint[]))"
-    return {row["id"]: Kept(**row) for row in database().run(sql, ids=list(user_ids))}
+    sql = f"{_SELECT} WHERE id = ANY (CAST(:ids AS bigint[]))"
+    return {row["id"]: UserSnapshot(**row) for row in database().run(sql, ids=list(user_ids))}
 
 
 def count() -> int:
-    """How many there are.
+    """The number of users.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

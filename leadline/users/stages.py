@@ -1,4 +1,4 @@
-"""Which stages exist: the portal's own list where it could be read, else Bitrix24's defaults."""
+"""The allowed stages: the portal's own list if it was read, else Bitrix24's defaults."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ _cached: tuple[float, tuple[str, ...]] = (-CACHE_S, ())
 
 
 def allowed() -> tuple[str, ...]:
-    """The stages in the portal's order, at most a minute old.
+    """The stages in the portal's order, cached for up to a minute.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -36,10 +36,10 @@ def allowed() -> tuple[str, ...]:
 
 
 def check(stage: str | None) -> None:
-    """Refuse a stage that the portal does not have; None is no stage at all.
+    """Reject a stage that the portal does not have; None passes.
 
     Raises:
-        InvalidRequest: it does not exist; the answer lists those that do.
+        InvalidRequest: unknown stage; the error lists the allowed ones.
         DatabaseDown: Postgres can't be reached.
     """
     if stage is not None and stage not in allowed():
@@ -65,7 +65,7 @@ def are_fresh() -> bool:
 
 
 def replace(stages: list[str]) -> None:
-    """Store the list that was read from the portal.
+    """Replace the stored list by the one read from the portal.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -1,9 +1,9 @@
-"""What a reader may ask of users and is shown: the shapes of GET."""
+"""The query and the response bodies of the reading calls."""
 
 from typing import Annotated, Literal, NotRequired
 
 from pydantic import BaseModel, ConfigDict, Field, with_config
-from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
+from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
 from leadline.users.model import Stage, UserId
 
@@ -26,7 +26,7 @@ class Query(BaseModel):
 
 @_CLOSED
 class Event(TypedDict):
-    """A write and what became of it."""
+    """A write and its outcome."""
 
     event_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
     version: int
@@ -44,7 +44,7 @@ class Event(TypedDict):
 
 @_CLOSED
 class Sync(TypedDict):
-    """How far Bitrix24 knows of the user."""
+    """The sync status of a user."""
 
     status: Literal["waiting", "synced", "failed"]
     reason: str | None
@@ -54,11 +54,12 @@ class Sync(TypedDict):
 
 
 @_CLOSED
-class History(Sync):
-    """The same, with the last ten writes that the ledger still keeps."""
+class SyncHistory(Sync):
+    """The sync status with the last ten writes, as far as the ledger keeps them."""
 
     retry_at: Annotated[
-        NotRequired[Timestamp], Field(description="When a failed write is tried again by itself.")
+        NotRequired[Timestamp],
+        Field(description="When a failed write will be retried."),
     ]
     events: list[Event]
 
@@ -71,22 +72,22 @@ class _User(TypedDict):
 
 
 @_CLOSED
-class Listed(_User):
+class UserSummary(_User):
     """A user in a list."""
 
     sync: Sync
 
 
 @_CLOSED
-class Shown(_User):
-    """A user by itself."""
+class UserDetails(_User):
+    """A user with its sync history."""
 
-    sync: History
+    sync: SyncHistory
 
 
 @_CLOSED
 class Page(TypedDict):
-    """A page of users by id."""
+    """A keyset page of users."""
 
-    items: list[Listed]
+    items: list[UserSummary]
     next: Annotated[str | None, Field(description="The `after` of the next page; null: the last.")]

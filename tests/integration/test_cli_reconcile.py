@@ -11,7 +11,7 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.sync import portal_session
 from leadline.sync.reconcile import compare, scan, throttled_reads
-from leadline.users.snapshots import Kept
+from leadline.users.snapshots import UserSnapshot
 from tests.integration.conftest import Answer, rows
 
 Leadline = Callable[..., Answer]
@@ -185,7 +185,7 @@ def test_a_broken_off_run_goes_on_where_it_was_within_the_limits(
     compared: list[int] = []
     whole = compare.compare
 
-    def break_off(user: Kept, *rest: Any) -> Any:
+    def break_off(user: UserSnapshot, *rest: Any) -> Any:
         compared.append(user.id)
         if user.id == 700:
             raise KeyboardInterrupt

@@ -96,7 +96,7 @@ class Machine(RuleBasedStateMachine):
         for owner in self.owners:
             newest = owner.fates[-1]
             shown = {"open": "waiting", "failed": "failed"}.get(newest.state, "synced")
-            sync = queries.one(newest.event.user.id)["sync"]
+            sync = queries.get(newest.event.user.id)["sync"]
             assert (sync["status"], sync["bitrix_lead_id"]) == (shown, owner.lead)
             assert ("retry_at" in sync) == (newest.state == "failed" and newest.is_due)
 

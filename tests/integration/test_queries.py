@@ -26,7 +26,7 @@ def test_a_user_is_shown_with_its_last_ten_events_newest_first() -> None:
     user = create()
     for _ in range(11):
         write.change(user, Move(stage="JUNK"), None, None)
-    events = queries.one(user)["sync"]["events"]
+    events = queries.get(user)["sync"]["events"]
     assert [event["version"] for event in events] == list(range(12, 2, -1))
     assert events[0]["action"] == "move_card"
     assert events[0]["state"] == "open"
@@ -34,7 +34,7 @@ def test_a_user_is_shown_with_its_last_ten_events_newest_first() -> None:
 
 def test_a_user_that_does_not_exist_is_not_found() -> None:
     with pytest.raises(UserNotFound):
-        queries.one(UserId(2**63 - 1))
+        queries.get(UserId(2**63 - 1))
 
 
 def test_pages_show_each_user_once_though_users_are_added_meanwhile() -> None:

@@ -52,12 +52,12 @@ def kept() -> list[str]:
 def test_settled_events_are_deleted_after_their_time_and_the_user_stays_as_it_was() -> None:
     event = create()
     settled(move(settled(event)))
-    before = queries.one(event.user.id)
+    before = queries.get(event.user.id)
     age(29)
     assert run() == 0
     age(31)
     assert run() == 2
-    after = queries.one(event.user.id)
+    after = queries.get(event.user.id)
     assert after["sync"]["events"] == []
     assert after == {**before, "sync": {**before["sync"], "events": []}}
 
@@ -72,7 +72,7 @@ def test_a_failure_stays_until_its_user_has_a_newer_version() -> None:
     event = settled(create(), is_synced=False)
     age(365)
     assert run() == 0
-    assert queries.one(event.user.id)["sync"]["events"][0]["reason"] == "no reason given"
+    assert queries.get(event.user.id)["sync"]["events"][0]["reason"] == "no reason given"
     move(event)
     assert run() == 1
     assert kept() == ["open"]

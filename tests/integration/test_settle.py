@@ -55,7 +55,7 @@ def due() -> list[datetime | None]:
 
 
 def sync(event: Event) -> dict[str, Any]:
-    found = queries.one(event.user.id)["sync"]
+    found = queries.get(event.user.id)["sync"]
     return {name: found[name] for name in ("status", "reason", "attempts", "bitrix_lead_id")}
 
 
@@ -160,12 +160,12 @@ def test_a_failure_may_turn_into_a_success() -> None:
 def test_what_failed_for_a_passing_reason_stays_due_and_says_when() -> None:
     (event,) = writes(1)
     (before,) = due()
-    assert "retry_at" not in queries.one(event.user.id)["sync"]
+    assert "retry_at" not in queries.get(event.user.id)["sync"]
     for _ in range(3):  # the reply may come again
         apply(failure(event, "HTTP 500"), "failed", is_passing=True)
     assert due() == [before]
     assert sync(event)["status"] == "failed"
-    assert queries.one(event.user.id)["sync"]["retry_at"] == before
+    assert queries.get(event.user.id)["sync"]["retry_at"] == before
 
 
 def test_nothing_is_due_after_a_later_try_has_succeeded() -> None:

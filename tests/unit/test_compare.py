@@ -6,10 +6,10 @@ import pytest
 
 from leadline.bitrix24.lead_answers import FoundLead
 from leadline.sync.reconcile.compare import DIFFERENCES, Finding, compare
-from leadline.users.snapshots import Kept
+from leadline.users.snapshots import UserSnapshot
 from tests.unit.entries import found
 
-USER = Kept(
+USER = UserSnapshot(
     id=7,
     full_name="Ann Lee",
     phone="+77001112233",
@@ -17,7 +17,7 @@ USER = Kept(
     version=3,
     lead_id=55,
     status="synced",
-    owes_stage=False,
+    is_stage_unsynced=False,
 )
 LEAD = found()
 
@@ -56,7 +56,7 @@ def test_another_name_or_phone_is_drift_and_can_be_repaired(lead: FoundLead, fie
 
 def test_all_that_differs_is_named() -> None:
     lead = replace(LEAD, title="Bob", phones=(), stage="JUNK")
-    finding = compared(replace(USER, owes_stage=True), lead)
+    finding = compared(replace(USER, is_stage_unsynced=True), lead)
     assert finding.fields == ("full_name", "phone", "stage")
 
 
@@ -72,7 +72,7 @@ def test_a_stage_that_was_set_in_the_crm_is_kept() -> None:
 
 
 def test_a_stage_that_never_reached_the_crm_is_drift() -> None:
-    owing = replace(USER, owes_stage=True)
+    owing = replace(USER, is_stage_unsynced=True)
     finding = compared(owing, replace(LEAD, stage="JUNK"))
     assert finding == Finding("drifted", 7, (55,), ("stage",), version=3, is_repairable=True)
     assert compared(owing, LEAD).kind == "ok"

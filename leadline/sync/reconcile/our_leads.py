@@ -53,7 +53,7 @@ def check_known(originator: str) -> bool | None:
 def unknown_origins(found: list[FoundLead]) -> list[int]:
     """The user ids on these leads that don't exist; leaves out origins that are no user ids."""
     claimed = sorted({int(lead.origin) for lead in found if scan.is_user_id(lead.origin)})
-    there = snapshots.these(claimed)
+    there = snapshots.by_ids(claimed)
     return [user_id for user_id in claimed if user_id not in there]
 
 

@@ -16,7 +16,7 @@ from leadline.sync.reconcile import compare, throttled_reads
 from leadline.sync.reconcile.compare import Finding
 from leadline.sync.reconcile.originator import originator_id
 from leadline.users import snapshots
-from leadline.users.snapshots import Kept
+from leadline.users.snapshots import UserSnapshot
 
 #: Lookups in a call: few enough for it to end within a second or two.
 LOOKUPS_PER_CALL = 20
@@ -132,7 +132,7 @@ def _leads(after: int) -> Part:
     if not found:
         return Part([], 0, Position("done"))
     claimed = {int(lead.origin) for lead in found if is_user_id(lead.origin)}
-    there = snapshots.these(sorted(claimed))
+    there = snapshots.by_ids(sorted(claimed))
     foreign = [
         Finding("foreign", None, (lead.lead_id,))
         for lead in found
