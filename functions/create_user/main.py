@@ -18,5 +18,5 @@ def create_user(request: Request) -> RawResponse:
     """201 with the user and its Location."""
     at_root(request)
     new = parse(NewUser, request)
-    accepted = accept.create(new, write_headers.repeat(request, "create", new))
-    return write_headers.written(accepted, created=True)
+    accepted = accept.create(new, write_headers.idempotency_key(request, "create", new))
+    return write_headers.user_response(accepted, created=True)

@@ -18,7 +18,7 @@ def move_user(request: Request) -> RawResponse:
     """200 with the user; 404 if it does not exist, 412 if its version is not that of If-Match."""
     user = UserId(user_id(request, "/move"))
     move = parse(Move, request)
-    repeat = write_headers.repeat(request, "move", user, move)
-    return write_headers.written(
-        accept.change(user, move, write_headers.expected_version(request), repeat)
+    key = write_headers.idempotency_key(request, "move", user, move)
+    return write_headers.user_response(
+        accept.change(user, move, write_headers.expected_version(request), key)
     )

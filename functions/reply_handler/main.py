@@ -1,10 +1,10 @@
-"""bitrix.responses → the ledger: record the outcomes of events."""
+"""bitrix.responses → the ledger: record the outcome of events."""
 
 import functions_framework
 from flask import Request, Response
 
 from leadline.ledger import settle
-from leadline.ledger.settle import Answer
+from leadline.ledger.settle import ReceivedReply
 from leadline.messages import attempt_log, contract
 from leadline.messages.cloudevents import (
     FENCE,
@@ -21,18 +21,18 @@ from leadline.runtime.http.endpoint import endpoint
 @functions_framework.http
 @endpoint("POST", read_scope="internal", write_scope="internal")
 def reply_handler(request: Request) -> Response:
-    """204 once the ledger has all outcomes; 422 for a reply that can never be processed."""
-    settle.apply([_answer(delivery) for delivery in receive(request)])
+    """204 once all replies are recorded; 422 for a reply that can never be applied."""
+    settle.apply([_received(delivery) for delivery in receive(request)])
     return Response(status=204)
 
 
-def _answer(delivery: Delivery) -> Answer:
-    return Answer(
+def _received(delivery: Delivery) -> ReceivedReply:
+    return ReceivedReply(
         contract.read_reply(delivery.body),
         delivery.attributes.get(OUTCOME),
         delivery.attributes.get(FENCE),
         delivery.attributes.get(HISTORY),
-        is_passing=PASSING in delivery.attributes,
-        journey=attempt_log.of_header(delivery.attributes.get(JOURNEY)),
+        is_transient=PASSING in delivery.attributes,
+        attempt_log=attempt_log.from_header(delivery.attributes.get(JOURNEY)),
         trace=delivery.trace,
     )

@@ -18,7 +18,7 @@ def update_user(request: Request) -> RawResponse:
     """200 with the user; 404 if it does not exist, 412 if its version is not that of If-Match."""
     user = UserId(user_id(request))
     changes = parse(Changes, request)
-    repeat = write_headers.repeat(request, "update", user, changes)
-    return write_headers.written(
-        accept.change(user, changes, write_headers.expected_version(request), repeat)
+    key = write_headers.idempotency_key(request, "update", user, changes)
+    return write_headers.user_response(
+        accept.change(user, changes, write_headers.expected_version(request), key)
     )

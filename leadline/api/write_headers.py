@@ -6,7 +6,7 @@ from http import HTTPStatus
 from flask import Request
 
 from leadline.errors import InvalidRequest, VersionMismatch
-from leadline.ledger.event import Accepted, Repeat
+from leadline.ledger.event import Accepted, IdempotencyKey
 from leadline.runtime.http.endpoint import KEY_MAX, RawResponse, json_response
 from leadline.runtime.telemetry import trace_context
 
@@ -26,7 +26,7 @@ def expected_version(request: Request) -> int | None:
     return int(digits)
 
 
-def repeat(request: Request, *parts: object) -> Repeat | None:
+def idempotency_key(request: Request, *parts: object) -> IdempotencyKey | None:
     """The request's idempotency key, bound to this caller and to what is asked for.
 
     Raises:
@@ -38,18 +38,18 @@ def repeat(request: Request, *parts: object) -> Repeat | None:
             f"An Idempotency-Key has 1 to {KEY_MAX} characters.",
             status=HTTPStatus.BAD_REQUEST,
         )
-    return repeat_of(trace_context.caller(), key, request.environ.get("HTTP_IF_MATCH"), *parts)
+    return bind_key(trace_context.caller(), key, request.environ.get("HTTP_IF_MATCH"), *parts)
 
 
-def repeat_of(caller: str, key: str | None, *parts: object) -> Repeat | None:
+def bind_key(caller: str, key: str | None, *parts: object) -> IdempotencyKey | None:
     """The idempotency key of a request, `parts` being all that the request asked for."""
     if key is None:
         return None
     fingerprint = hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
-    return Repeat(caller, key, fingerprint)
+    return IdempotencyKey(caller, key, fingerprint)
 
 
-def written(accepted: Accepted, *, created: bool = False) -> RawResponse:
+def user_response(accepted: Accepted, *, created: bool = False) -> RawResponse:
     """The user as it stands after this write, its version as ETag."""
     event = accepted.event
     headers = {"ETag": f'"{event.version}"'}

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from leadline.cli.files.checkpoint import Bookmark
 from leadline.cli.output import FOUND, Json, as_json, facts, note, progress, say
 from leadline.ledger import resync
-from leadline.ledger.resync import Again
+from leadline.ledger.resync import ResyncRequest
 from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
@@ -55,7 +55,7 @@ class _Run:
             if finding.kind not in _QUIET:
                 self._tell(finding)
         if self._repair:
-            self.counts["asked_again"] += len(resync.ask(self._repairs(part)))
+            self.counts["asked_again"] += len(resync.request(self._repairs(part)))
         self.position = part.next
         self._bookmark.keep(
             {
@@ -65,9 +65,9 @@ class _Run:
             }
         )
 
-    def _repairs(self, part: Part) -> list[Again]:
+    def _repairs(self, part: Part) -> list[ResyncRequest]:
         return [
-            Again(
+            ResyncRequest(
                 one.user_id,
                 one.version,
                 with_stage="stage" in one.fields or (self._stages and one.is_moved),

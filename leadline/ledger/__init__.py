@@ -1,1 +1,1 @@
-"""The ledger: every accepted write is one row, open until its outcome is known."""
+"""The ledger: one row for each accepted write, open until its outcome is recorded."""

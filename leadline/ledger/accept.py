@@ -1,9 +1,9 @@
-"""Accept a write: store the user with its event, then offer the event to the broker."""
+"""Accept a write: store the user and its event, then offer the event to the outbox."""
 
 import structlog
 
 from leadline.ledger import outbox, write
-from leadline.ledger.event import Accepted, Repeat
+from leadline.ledger.event import Accepted, IdempotencyKey
 from leadline.messages import contract
 from leadline.runtime.telemetry import metrics
 from leadline.users import stages
@@ -13,31 +13,34 @@ log = structlog.get_logger()
 
 ACCEPTED = metrics.Counter(
     "leadline_writes_accepted_total",
-    "Writes entered in the ledger, by what they did",
+    "Writes entered in the ledger, by action",
     "action",
     known=contract.PATTERNS,
 )
 
 
-def create(new: NewUser, repeat: Repeat | None) -> Accepted:
-    """A new user; raises as `write.create`, and InvalidRequest for a stage that does not exist."""
+def create(new: NewUser, key: IdempotencyKey | None) -> Accepted:
+    """Create a user; raises as `write.create`, and InvalidRequest for an unknown stage."""
     stages.check(new.stage)
-    return _entered(write.create(new, repeat))
+    return _offer(write.create(new, key))
 
 
 def change(
-    user_id: UserId, change: Changes | Move, expected_version: int | None, repeat: Repeat | None
+    user_id: UserId,
+    change: Changes | Move,
+    expected_version: int | None,
+    key: IdempotencyKey | None,
 ) -> Accepted:
-    """A changed user; raises as `write.change`, and InvalidRequest for an unknown stage."""
+    """Change a user; raises as `write.change`, and InvalidRequest for an unknown stage."""
     stages.check(change.stage)
-    return _entered(write.change(user_id, change, expected_version, repeat))
+    return _offer(write.change(user_id, change, expected_version, key))
 
 
-def _entered(accepted: Accepted) -> Accepted:
+def _offer(accepted: Accepted) -> Accepted:
     event = accepted.event
     if accepted.is_new:
         ACCEPTED.inc(event.action)
-        outbox.offer(event)  # best effort: the relay is the promise
+        outbox.offer(event)  # best effort: the relay guarantees delivery
     log.info(
         "write accepted" if accepted.is_new else "write repeated",
         event_id=event.id,

@@ -1,4 +1,4 @@
-"""The ledger in figures."""
+"""Counts of the ledger: users by sync status, and the backlog of events."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from leadline.runtime.postgres.pool import database
 
-# Answered from what is small, however long the tables are.
+# Reads partial indexes and small tables only, so it stays fast however large the ledger is.
 _BACKLOG = """
 SELECT (SELECT count(*) FROM unsynced_users WHERE status = 'waiting') AS waiting,
        (SELECT count(*) FROM unsynced_users WHERE status = 'failed') AS failed,
@@ -23,56 +23,56 @@ FROM (
 """
 
 
-# Rows in order need no count of their own: all that are neither waiting nor failed.
+# Synced users need no count: all that are neither waiting nor failed.
 _COUNTS = f"""
 SELECT :known + (SELECT count(*) FROM users WHERE id > :up_to) AS users, backlog.*
 FROM ({_BACKLOG}) AS backlog
 """  # noqa: S608 - of constants; values are parameters
 
-# Ids are not committed in their order, but no statement lasts a minute.
-_BEYOND_DOUBT = """
+# Ids may be committed out of order, but no statement lasts a minute.
+_COMMITTED = """
 SELECT GREATEST(newest.id, :up_to) AS up_to,
        (SELECT count(*) FROM users WHERE id > :up_to AND id <= newest.id) AS more
 FROM (
     SELECT id FROM users WHERE created_at < now() - interval '1 minute' ORDER BY id DESC LIMIT 1
 ) AS newest
 """
-#: How often all users are counted anew: somebody may have deleted some by hand.
+#: Seconds between full counts: users may have been deleted by hand.
 RECOUNT_S = 600
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """What is still to be done."""
+    """The backlog: users and events that are not settled."""
 
-    #: Users whose last write was not answered yet, or has failed.
+    #: Users whose last write is waiting for its reply, or has failed.
     waiting: int
     failed: int
-    #: Writes without an answer; those of them that RabbitMQ has not confirmed yet.
+    #: Events without a reply; those of them not yet confirmed by RabbitMQ.
     open_events: int
     unpublished: int
-    #: Failed writes that are tried again by themselves.
+    #: Failed events that are retried automatically.
     retrying: int
-    #: Age of the oldest write without an answer.
+    #: Age of the oldest event without a reply.
     oldest_s: float | None
-    #: For how long the relay has had something to do; negative or None: nothing is due.
+    #: How long the oldest due event has waited for the relay; negative or None: nothing is due.
     overdue_s: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts(Backlog):
-    """Users by what became of their last write, and what is still to be done."""
+    """Users by sync status, and the backlog."""
 
     users: int
 
     @property
     def synced(self) -> int:
-        """Users whose lead is as it should be."""
+        """Users whose last write was applied."""
         return self.users - self.waiting - self.failed
 
 
 def backlog() -> Backlog:
-    """What is still to be done, quick enough to be asked often.
+    """The backlog; cheap enough to poll.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -81,7 +81,7 @@ def backlog() -> Backlog:
 
 
 def counts() -> Counts:
-    """The ledger as it stands now; counts all users.
+    """The current counts; scans all users.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -89,15 +89,15 @@ def counts() -> Counts:
     return _counts(known=0, up_to=0)
 
 
-class Counter:
-    """The same, for whoever asks all the time: users that were counted are not counted again."""
+class CachedCounts:
+    """Counts for polling: counts only users created since the last call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known, self._up_to, self._recount_at = 0, 0, 0.0
 
     def counts(self) -> Counts:
-        """The ledger as it stands now.
+        """The current counts.
 
         Raises:
             DatabaseDown: Postgres can't be reached.
@@ -106,7 +106,7 @@ class Counter:
             if time.monotonic() >= self._recount_at:
                 self._known, self._up_to = 0, 0
                 self._recount_at = time.monotonic() + RECOUNT_S
-            for row in database().run(_BEYOND_DOUBT, up_to=self._up_to):
+            for row in database().run(_COMMITTED, up_to=self._up_to):
                 self._known += row["more"]
                 self._up_to = row["up_to"]
             known, up_to = self._known, self._up_to

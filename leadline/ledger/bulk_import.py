@@ -1,7 +1,7 @@
-"""Many new users by one statement, each with its event, each at most once.
+"""Import users in bulk: many in one statement, each with its event, each at most once.
 
-Users that are moved here from another system bring their ids along. A lead that is named is taken
-at its word: nothing is sent to Bitrix24, `leadline reconcile` compares.
+Users migrated from another system keep their ids. A given lead id is trusted: such a user counts as
+synced and nothing is sent to Bitrix24; `leadline reconcile` verifies it.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ from leadline.runtime.postgres.pool import (
 from leadline.runtime.telemetry import trace_context
 from leadline.users.model import NewUser
 
-#: In whose name idempotency keys are kept; no caller of the HTTP API has such a one.
+#: The caller under which idempotency keys are stored; no API key can have this name.
 CALLER = "leadline import"
 
 
 class Line(NewUser):
-    """A user to enter, and its ids where it has some already."""
+    """A user to import, with its existing ids if any."""
 
     id: Id | None = Field(None, strict=False)
     bitrix_lead_id: Id | None = Field(None, strict=False)
@@ -49,17 +49,17 @@ WITH line AS (
     SELECT {id} full_name, phone, stage, lead_id, CASE WHEN lead_id IS NULL THEN 0 ELSE 1 END,
            CASE WHEN lead_id IS NULL THEN 'waiting' ELSE 'synced' END
     FROM fresh ORDER BY rank
-    RETURNING id, full_name, phone, stage, bitrix_lead_id IS NULL AS is_owed
+    RETURNING id, full_name, phone, stage, bitrix_lead_id IS NULL AS needs_lead
 ), ranked AS (
-    -- Any pairing of users with event ids and keys would do: neither says anything of its user.
+    -- Any pairing of users with event ids and keys is valid: neither depends on the user.
     SELECT row_number() OVER (ORDER BY id) AS rank, written.* FROM written
 ), event AS (
     INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
                         correlation_id, traceparent, caller, state, due_at, settled_at)
     SELECT fresh.event_id, ranked.id, 1, 'create_card', ranked.full_name, ranked.phone,
            ranked.stage, 'full_name,phone,stage', :correlation_id, :traceparent,
-           :operator, CASE WHEN is_owed THEN 'open' ELSE 'synced' END,
-           CASE WHEN is_owed THEN now() END, CASE WHEN is_owed THEN NULL ELSE now() END
+           :operator, CASE WHEN needs_lead THEN 'open' ELSE 'synced' END,
+           CASE WHEN needs_lead THEN now() END, CASE WHEN needs_lead THEN NULL ELSE now() END
     FROM ranked JOIN fresh USING (rank)
 )
 INSERT INTO idempotency_keys (caller, key, fingerprint, event_id)
@@ -68,7 +68,7 @@ RETURNING 1 AS one
 """
 _ENTER_NEW, _ENTER_WITH_IDS = _ENTER.format(id=""), _ENTER.format(id="id,")
 
-# A line that was entered before is known by its key, or by its id.
+# A line imported before is recognised by its key or by its id.
 _LEADS_OF_OTHERS = """
 SELECT line.key FROM unnest(
     CAST(:keys AS text[]), CAST(:ids AS bigint[]), CAST(:lead_ids AS bigint[])
@@ -86,10 +86,10 @@ SELECT setval(CAST(pg_get_serial_sequence('users', 'id') AS regclass),
 
 
 def reserve(last_id: int) -> None:
-    """Give ids up to this one to nobody who comes by the HTTP API.
+    """Advance the id sequence past `last_id`, so that the HTTP API never assigns an imported id.
 
     Raises:
-        BadConfiguration: the login does not own the users.
+        BadConfiguration: the login does not own the table.
         DatabaseDown: Postgres can't be reached.
     """
     try:
@@ -103,33 +103,33 @@ def reserve(last_id: int) -> None:
 
 
 def leads_of_others(users: Sequence[tuple[str, Line]]) -> frozenset[str]:
-    """The keys of those of these users whose lead belongs to a user that is there already.
+    """The keys of the users whose lead already belongs to another user.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    named = [(key, user) for key, user in users if user.bitrix_lead_id]
-    if not named:
+    with_lead = [(key, user) for key, user in users if user.bitrix_lead_id]
+    if not with_lead:
         return frozenset()
     rows = database().run(
         _LEADS_OF_OTHERS,
-        keys=[key for key, _ in named],
-        ids=[user.id for _, user in named],
-        lead_ids=[user.bitrix_lead_id for _, user in named],
+        keys=[key for key, _ in with_lead],
+        ids=[user.id for _, user in with_lead],
+        lead_ids=[user.bitrix_lead_id for _, user in with_lead],
         caller=CALLER,
     )
     return frozenset(row["key"] for row in rows)
 
 
 def create(users: Sequence[tuple[str, Line]]) -> int:
-    """Store these users, each under a key; returns how many were new. All have an id or none has.
+    """Store these users, each under a key; returns how many were new.
 
-    A key that was used within the last 24 hours stands for a user that is there already, and so
-    does an id.
+    Either all users have an id or none has. A user is skipped if its key was used within the last
+    24 hours or its id exists.
 
     Raises:
-        InvalidRequest: a lead was given to another user since it was looked at; nothing was stored.
-        DatabaseDown: nothing was stored, or nobody can say; doing it again is harmless.
+        InvalidRequest: a lead was assigned to another user meanwhile; nothing was stored.
+        DatabaseDown: nothing was stored, or the outcome is unknown; safe to repeat.
     """
     trace = trace_context.current()
     has_ids = any(user.id for _, user in users)
@@ -153,6 +153,6 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
         if (error.code, error.constraint) != (UNIQUE_VIOLATION, "users_unique_lead"):
             raise
         raise InvalidRequest(
-            "a lead of this file was just given to another user: begin again, and all is checked"
+            "a lead in this file was just assigned to another user: start again to recheck all"
         ) from None
     return len(rows)

@@ -1,4 +1,4 @@
-"""The event: a write as the ledger holds it."""
+"""The event: a write as recorded in the ledger."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,47 +9,47 @@ from leadline.users.model import LeadId, User, UserId
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A write as the ledger holds it: the user's whole state right after it."""
+    """A write with the user's whole state right after it."""
 
     id: str
     action: str
     user: User
     version: int
     bitrix_lead_id: LeadId | None
-    #: The fields that the client gave.
+    #: The fields given by the client.
     changed: tuple[str, ...]
-    #: The version that set the stage; None where the CRM is known to have had it.
+    #: The version that last set the stage; None if that stage was already applied to the CRM.
     stage_version: int | None
     occurred_at: datetime
     correlation_id: str
     traceparent: str
-    #: The history of Postgres in which it is sent, and what its lead bears as its origin; None in
-    #: an event that no ledger holds.
+    #: The history of Postgres and the ORIGINATOR_ID of leads at the time of sending; None for an
+    #: event that was not read from the ledger.
     history: int | None = None
     originator_id: str | None = None
-    #: The version that set the stage, whatever the CRM has.
+    #: The version that last set the stage, whether applied or not.
     stage_set: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A write's event, and whether this very request made it (else an earlier one with its key)."""
+    """The event of a write; not `is_new` if an earlier request with the same key made it."""
 
     event: Event
     is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
-    """An idempotency key: who sent it, and a hash of what was asked for under it."""
+class IdempotencyKey:
+    """An idempotency key: its caller, and a hash of the request made under it."""
 
     caller: str
     key: str
     fingerprint: bytes
 
 
-def event_of(row: Row) -> Event:
-    """A ledger row by `found`, joined with the user's lead id, as an Event."""
+def event_from_row(row: Row) -> Event:
+    """An Event from a row of `query_json`, joined with the user's lead id."""
     return Event(
         id=row["event_id"],
         action=row["action"],

@@ -1,4 +1,4 @@
-"""What the ledger tells of the past: the last hour of all, and a user's last writes."""
+"""Settled events of the last hour, and the last events of a user."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ FROM (
 GROUP BY GROUPING SETS ((minute), ()) ORDER BY minute
 """
 
-#: As many as `GET /users/{id}` shows.
+#: The same number as `GET /users/{id}` returns.
 LAST = 10
 
 _LAST_EVENTS = f"""
@@ -31,7 +31,7 @@ FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
 """  # noqa: S608 - of constants; values are parameters
 
 
-def hour() -> dict[str, Any]:
+def last_hour() -> dict[str, Any]:
     """Events settled within the last hour, by outcome, and the seconds from their acceptance.
 
     The whole hour, and in `minutes` each minute that had any, by its unix seconds `at_s`.
@@ -45,7 +45,7 @@ def hour() -> dict[str, Any]:
 
 
 def last_events(user_id: int) -> list[dict[str, Any]]:
-    """The newest first; `journey` as `messages.attempt_log` writes it, None where nobody told.
+    """The newest first; `journey` as `messages.attempt_log` writes it, None if none was stored.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

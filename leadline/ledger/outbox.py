@@ -1,6 +1,6 @@
-"""Out of the ledger: publish an event and mark it when the broker has confirmed it.
+"""The outbox: publish new events in the background and mark them once the broker confirms.
 
-Best effort by design: what is not marked in time is published by the relay.
+Best effort by design: the relay publishes events that are not marked in time.
 """
 
 import contextlib
@@ -36,29 +36,29 @@ log = structlog.get_logger()
 
 UNMARKED = metrics.Counter(
     "leadline_confirms_unmarked_total",
-    "Events that the broker has confirmed and the ledger does not know of: the relay repeats them",
+    "Events confirmed by the broker but not marked in the ledger: the relay will send them again",
 )
 
 MARK_BATCH = 500
-#: How long confirms gather before they are marked together.
+#: Linger: how long to collect confirms before marking them in one statement.
 MARK_LINGER_S = 0.2
-#: Confirms that wait to be marked, while Postgres is slow or away; more are left to the relay.
+#: Maximum of confirms queued while Postgres is slow or down; the relay handles the excess.
 MAX_CONFIRMED = 10_000
 
 _MARK = """
 UPDATE events SET published_at = COALESCE(published_at, now()), sendings = sendings + 1,
-    -- A reply that was faster than this mark has decided whether there is anything left to do.
+    -- If the reply was faster than this mark, it has already set or cleared due_at.
     due_at = CASE WHEN due_at IS NOT NULL THEN now() + make_interval(secs =>
         LEAST(CAST(:resend_after_s AS float) * power(2, LEAST(sendings, 20)), :resend_cap_s)) END
 WHERE id IN (
     SELECT id FROM events WHERE id = ANY (CAST(:ids AS uuid[]))
-    FOR UPDATE SKIP LOCKED -- being settled right now: no need to mark it
+    FOR UPDATE SKIP LOCKED -- being settled right now, needs no mark
 )
 """
 
 
-def message_of(event: Event, *, resent: bool = False) -> Message:
-    """The event as a message on `bitrix_queue`; `resent` where an earlier sending may exist."""
+def to_message(event: Event, *, resent: bool = False) -> Message:
+    """The event as a message for `bitrix_queue`; `resent`: it may have been published before."""
     event_id, occurred_at = event.id, contract.timestamp(event.occurred_at)
     body = contract.request_body(
         event.action,
@@ -91,12 +91,12 @@ def message_of(event: Event, *, resent: bool = False) -> Message:
 
 
 def mark_published(ids: list[str]) -> None:
-    """Note that the broker has confirmed these events, and when to ask what became of them.
+    """Record that the broker confirmed these events, and set when to resend if no reply arrives.
 
     Raises:
-        DatabaseDown: nothing was noted; the relay will send them once more.
+        DatabaseDown: nothing was recorded; the relay will send them again.
     """
-    # As Postgres writes an array: pg8000 looks at each character of one, beside requests that wait.
+    # An array literal: pg8000 would escape a list character by character, delaying other requests.
     database().run(
         _MARK,
         ids=f"{{{','.join(ids)}}}",
@@ -106,18 +106,18 @@ def mark_published(ids: list[str]) -> None:
 
 
 class Outbox:
-    """Publishes in the background, and marks what was confirmed in batches."""
+    """Publishes in the background and marks confirmed events in batches."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
         self._confirmed: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._mark, name="outbox", daemon=True).start()
+        threading.Thread(target=self._mark_loop, name="outbox", daemon=True).start()
 
     def offer(self, event: Event) -> None:
-        """Publish soon; never blocks, never fails."""
-        self._publisher.offer(message_of(event), self._done(event.id))
+        """Queue the event for publishing; never blocks, never raises."""
+        self._publisher.offer(to_message(event), self._on_confirm(event.id))
 
-    def _done(self, event_id: str) -> Callable[[bool], None]:
+    def _on_confirm(self, event_id: str) -> Callable[[bool], None]:
         def done(confirmed: bool) -> None:  # noqa: FBT001
             if not confirmed:
                 return
@@ -128,22 +128,24 @@ class Outbox:
 
         return done
 
-    def _mark(self) -> None:
+    def _mark_loop(self) -> None:
         while True:
-            ids = self._gathered()
+            ids = self._next_batch()
             try:
                 mark_published(ids)
             except DatabaseDown:
                 UNMARKED.inc(by=len(ids))
-                log.warning("confirmed events not marked, the relay repeats them", events=len(ids))
-            except Exception:  # the edge of the thread: without it each event would be sent twice
+                log.warning(
+                    "confirmed events not marked, the relay will resend them", events=len(ids)
+                )
+            except Exception:  # edge of the thread: if it died, each event would be sent twice
                 UNMARKED.inc(by=len(ids))
                 log.exception(
-                    "confirmed events not marked, the relay repeats them", events=len(ids)
+                    "confirmed events not marked, the relay will resend them", events=len(ids)
                 )
 
-    def _gathered(self) -> list[str]:
-        """The confirms of a moment; waits for the first one."""
+    def _next_batch(self) -> list[str]:
+        """A batch of confirmed event ids; blocks until there is one."""
         ids = [self._confirmed.get()]
         time.sleep(MARK_LINGER_S)
         with contextlib.suppress(queue.Empty):
@@ -158,8 +160,8 @@ _outbox: Outbox | None = None
 
 
 def publisher() -> Publisher:
-    """This process's publisher to `bitrix_queue`; it connects at the first message."""
-    global _publisher  # noqa: PLW0603 - one per process, made after any fork
+    """This process's publisher to `bitrix_queue`; connects lazily."""
+    global _publisher  # noqa: PLW0603 - one per process, created after any fork
     with _lock:
         if _publisher is None:
             _publisher = Publisher(
@@ -172,7 +174,7 @@ def publisher() -> Publisher:
 
 def outbox() -> Outbox:
     """This process's outbox."""
-    global _outbox  # noqa: PLW0603 - one per process, made after any fork
+    global _outbox  # noqa: PLW0603 - one per process, created after any fork
     if _outbox is None:
         made = publisher()
         with _lock:
@@ -181,6 +183,6 @@ def outbox() -> Outbox:
 
 
 def offer(event: Event) -> None:
-    """Publish this event soon, as part of the current trace."""
+    """Queue the event for publishing, as part of the current trace."""
     trace_context.current()
     outbox().offer(event)

@@ -1,7 +1,7 @@
-"""Ask for a user's lead once more: an event that changes nothing and has the lead looked at.
+"""Resync: enter an event that changes no field and makes a worker look the lead up and repair it.
 
-It goes the way of every write: a version of its own in the ledger, published by the relay, applied
-by a worker, answered. So nothing that holds for writes needs to be shown again for repairs.
+It takes the path of every write: a new version in the ledger, published by the relay, applied by a
+worker, settled by a reply. So every guarantee for writes holds for repairs too.
 """
 
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import Row
 from leadline.runtime.telemetry import trace_context
 
-_ENTER = """{asked}, held AS (
-    -- In the order of ids, so that statements never wait for each other in a ring.
-    SELECT users.id, with_stage, event_id FROM users JOIN asked ON asked.user_id = users.id
-    WHERE users.version = seen_version AND sync_status <> 'waiting' OR is_certain
+_ENTER = """{requested}, held AS (
+    -- In id order, so that statements cannot deadlock with each other.
+    SELECT users.id, with_stage, event_id FROM users JOIN requested ON requested.user_id = users.id
+    WHERE users.version = seen_version AND sync_status <> 'waiting' OR force
     ORDER BY users.id FOR NO KEY UPDATE OF users
 ), written AS (
     UPDATE users SET version = version + 1,
@@ -36,57 +36,59 @@ FROM written
 RETURNING user_id
 """
 
-_ASKED = """
-WITH asked AS (
+_REQUESTED = """
+WITH requested AS (
     SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:versions AS bigint[]),
                          CAST(:event_ids AS uuid[]), CAST(:with_stage AS boolean[]),
-                         CAST(:is_certain AS boolean[]))
-        AS asked (user_id, seen_version, event_id, with_stage, is_certain), leadline_present()
+                         CAST(:force AS boolean[]))
+        AS requested (user_id, seen_version, event_id, with_stage, force), leadline_present()
 )"""
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """A user whose lead is in doubt."""
+class ResyncRequest:
+    """A user to resync."""
 
     user_id: int
-    #: As it was seen; a user that was written since needs no help.
+    #: The version when the user was read; unless forced, a user written since is skipped.
     version: int
-    #: The stage is written too, whatever it is in the CRM.
+    #: Write the stage too, even over a change made in the CRM.
     with_stage: bool = False
-    #: No write that comes meanwhile, or waits already, would mend it.
-    is_certain: bool = False
+    #: Enter the event even if the user changed since or is waiting.
+    force: bool = False
 
 
-def ask(users: Iterable[Again]) -> list[int]:
-    """Enter the events; returns the ids of the users that were neither changed nor waiting.
+def request(users: Iterable[ResyncRequest]) -> list[int]:
+    """Enter resync events; returns the ids of the users that were not skipped.
 
     Raises:
-        DatabaseDown: nothing was entered, or nobody can say; asking again is harmless.
+        DatabaseDown: nothing was entered, or the outcome is unknown; safe to repeat.
     """
-    asked = list(users)
-    if not asked:
+    requested = list(users)
+    if not requested:
         return []
-    rows = enter(
-        _ASKED,
-        ids=[one.user_id for one in asked],
-        versions=[one.version for one in asked],
-        event_ids=[str(uuid7()) for _ in asked],
-        with_stage=[one.with_stage for one in asked],
-        is_certain=[one.is_certain for one in asked],
+    rows = enter_events(
+        _REQUESTED,
+        ids=[one.user_id for one in requested],
+        versions=[one.version for one in requested],
+        event_ids=[str(uuid7()) for _ in requested],
+        with_stage=[one.with_stage for one in requested],
+        force=[one.force for one in requested],
     )
     return sorted(int(row["user_id"]) for row in rows)
 
 
-def enter(asked: str, **params: object) -> list[Row]:
-    """Enter the events of the users in the table `asked`, which this SQL makes; their `user_id`s.
+def enter_events(requested: str, **params: object) -> list[Row]:
+    """Enter resync events for the users in the CTE `requested`, defined by the given SQL.
+
+    Returns rows of `user_id`.
 
     Raises:
-        DatabaseDown: as `ask`.
+        DatabaseDown: as `request`.
     """
     trace = trace_context.current()
     return run_in_current_history(
-        _ENTER.format(asked=asked),
+        _ENTER.format(requested=requested),
         changed=LOOK,
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,

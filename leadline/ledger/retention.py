@@ -1,6 +1,6 @@
-"""Delete what the ledger has kept long enough: in small batches, so that nobody waits for a lock.
+"""Delete expired events, idempotency keys and audit rows, in small batches to keep locks short.
 
-A user's state and how far Bitrix24 knows of it stand in `users`; events are its history.
+A user's state and sync status are stored in `users`; events are only its history.
 """
 
 import time
@@ -20,7 +20,7 @@ DELETE FROM idempotency_keys WHERE (caller, key) IN (
 RETURNING 1 AS one
 """  # noqa: S608 - of constants; values are parameters
 
-# A user's newest event stays if it failed: an operator has to see it.
+# A user's newest event is kept if it failed: an operator has to see it.
 _EVENTS = """
 DELETE FROM events WHERE id IN (
     SELECT id FROM events
@@ -31,7 +31,7 @@ DELETE FROM events WHERE id IN (
 RETURNING 1 AS one
 """
 
-_ORDERS = """
+_AUDIT = """
 DELETE FROM audit WHERE id IN (
     SELECT id FROM audit WHERE at <= now() - make_interval(secs => :keep_s)
     ORDER BY at LIMIT :batch FOR UPDATE SKIP LOCKED
@@ -41,7 +41,7 @@ RETURNING 1 AS one
 
 
 def run(until: float) -> int:
-    """Delete batch after batch until nothing is left or `until` (monotonic); returns how many rows.
+    """Delete in batches until none is left or `until` (monotonic); returns the number of rows.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -50,7 +50,7 @@ def run(until: float) -> int:
     return (
         _delete(until, _KEYS)
         + _delete(until, _EVENTS, keep_s=keep_s)
-        + _delete(until, _ORDERS, keep_s=keep_s)
+        + _delete(until, _AUDIT, keep_s=keep_s)
     )
 
 

@@ -1,4 +1,4 @@
-"""Into the ledger: what became of events, applied once, in any order, late or repeated."""
+"""Settle events: record their replies in the ledger, in any order, late or repeated."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ import orjson
 import structlog
 
 from leadline.errors import BadMessage
-from leadline.ledger import lost, resync, settle_sql
-from leadline.ledger.resync import Again
-from leadline.messages.attempt_log import Journey
+from leadline.ledger import lost_events, resync, settle_sql
+from leadline.ledger.resync import ResyncRequest
+from leadline.messages.attempt_log import AttemptLog
 from leadline.messages.cloudevents import number
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres.pool import UNIQUE_VIOLATION, Row, StatementError, database
@@ -21,17 +21,17 @@ from leadline.settings import settings
 
 log = structlog.get_logger()
 
-Outcome = Literal["synced", "superseded", "failed"]
+FinalState = Literal["synced", "superseded", "failed"]
 
 SETTLED = metrics.Counter(
     "leadline_events_settled_total",
-    "Events closed in the ledger, by how they ended",
+    "Events settled in the ledger, by final state",
     "state",
-    known=get_args(Outcome),
+    known=get_args(FinalState),
 )
 TIME_TO_LEAD = metrics.Histogram(
     "leadline_time_to_lead_seconds",
-    "From the acceptance of a write to its success in the ledger",
+    "Time from accepting a write to recording its success in the ledger",
     "action",
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400),
 )
@@ -42,94 +42,94 @@ LOST_EVENT = (
     " the user, the lead is compared with it"
 )
 
-#: What Postgres is told of an answer.
-_Told = dict[str, object]
+#: A reply as a JSON record of the statements in `settle_sql`.
+_ReplyParams = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply and what its envelope said."""
+class ReceivedReply:
+    """A reply with the attributes of its message."""
 
     reply: Reply
-    #: What the sender says beyond the public reply ("superseded"), None from others.
+    #: The outcome attribute ("superseded"); None from other senders.
     outcome: str | None = None
-    #: The token of the lease that applied it.
+    #: The fencing token of the lease that applied the event.
     fence: str | None = None
-    #: The history of Postgres that the event belongs to, None from senders that know of none.
+    #: The history of Postgres that the event belongs to; None from other senders.
     history: str | None = None
-    #: The sender says that a later try may succeed; the relay will make it.
-    is_passing: bool = False
-    #: How the event fared, kept for whoever asks why.
-    journey: Journey | None = None
+    #: The error is transient: the relay will retry the event.
+    is_transient: bool = False
+    #: The attempts made, stored for the timeline.
+    attempt_log: AttemptLog | None = None
     trace: Trace = field(default_factory=trace_context.current)
 
     @property
-    def state(self) -> Outcome:
-        """How it closes the event."""
+    def state(self) -> FinalState:
+        """The final state of the event."""
         if self.reply.status == "error":
             return "failed"
         return "superseded" if self.outcome == "superseded" else "synced"
 
     @property
     def reason(self) -> str | None:
-        """Why the event has failed, if it has."""
+        """Why the event failed; None unless it failed."""
         return (self.reply.reason or "no reason given") if self.state == "failed" else None
 
 
-def apply(answers: Sequence[Answer]) -> None:
-    """Settle the events that these answer; a reply that comes again changes nothing.
+def apply(replies: Sequence[ReceivedReply]) -> None:
+    """Settle the events of these replies; idempotent.
 
-    Those of different users share a statement, those of one user are applied in their order. Where
-    an older state was written over a newer one, the newest is sent once more.
+    Replies to different users share a statement, replies to one user are applied in order. If an
+    older version was written over a newer one, the newest is resynced.
 
     Raises:
-        BadMessage: there is no such user or event; others may have been applied.
-        DatabaseDown: some or all were not applied.
+        BadMessage: unknown user or event; other replies may have been applied.
+        DatabaseDown: some or all replies were not applied.
     """
-    left = list(answers)
-    while left:
-        first = {one.reply.user_id: one for one in reversed(left)}
-        left = [one for one in left if first[one.reply.user_id] is not one]
-        _apply_together(first)
+    remaining = list(replies)
+    while remaining:
+        first = {one.reply.user_id: one for one in reversed(remaining)}
+        remaining = [one for one in remaining if first[one.reply.user_id] is not one]
+        _apply_group(first)
 
 
-def _apply_together(answers: Mapping[int, Answer]) -> None:
-    """Apply one answer for each user, by its id."""
-    told = {user_id: _told(answer) for user_id, answer in answers.items()}
-    settled = _settled(told.values())
-    others = [one for user_id, one in told.items() if user_id not in settled]
+def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
+    """Apply one reply per user; `replies` is by user id."""
+    params = {user_id: _reply_params(received) for user_id, received in replies.items()}
+    settled = _settle(params.values())
+    others = [one for user_id, one in params.items() if user_id not in settled]
     repeated = _run(settle_sql.REPEATED, others) if others else {}
     for user_id, row in {**settled, **repeated}.items():
-        trace_context.resume(answers[user_id].trace)
-        _note(answers[user_id], told[user_id], row, is_repeated=user_id in repeated)
-    unknown = answers.keys() - settled.keys() - repeated.keys()
-    are_lost = [lost.is_lost(answers[one].reply, answers[one].history) for one in unknown]
+        trace_context.resume(replies[user_id].trace)
+        _report(replies[user_id], params[user_id], row, is_repeated=user_id in repeated)
+    unknown = replies.keys() - settled.keys() - repeated.keys()
+    were_lost = [lost_events.recover(replies[one].reply, replies[one].history) for one in unknown]
     if unknown:
-        raise BadMessage(LOST_EVENT if any(are_lost) else UNKNOWN_EVENT)
+        raise BadMessage(LOST_EVENT if any(were_lost) else UNKNOWN_EVENT)
 
 
-def _settled(told: Iterable[_Told]) -> dict[int, Row]:
-    """What became of these answers, by user, where they settled anything."""
+def _settle(params: Iterable[_ReplyParams]) -> dict[int, Row]:
+    """Settle the events; returns a row for each user whose event was open or failed, by user."""
     try:
-        return _run(settle_sql.SETTLE, told, retry_for_s=settings().retry_for_s)
+        return _run(settle_sql.SETTLE, params, retry_for_s=settings().retry_for_s)
     except StatementError as error:
         if error.code != UNIQUE_VIOLATION:
             raise
-        # Somebody has just given one of these leads to another user; by now that can be seen.
-        return _run(settle_sql.SETTLE, told, retry_for_s=settings().retry_for_s)
+        # A concurrent statement gave one of these leads to another user; now it is visible.
+        return _run(settle_sql.SETTLE, params, retry_for_s=settings().retry_for_s)
 
 
-def _run(sql: str, told: Iterable[_Told], **params: object) -> dict[int, Row]:
-    """What a statement says of these answers, by user."""
-    rows = database().run(sql, answers=orjson.dumps([*told]).decode(), **params)
+def _run(sql: str, replies: Iterable[_ReplyParams], **params: object) -> dict[int, Row]:
+    """The rows that a statement returns for these replies, by user."""
+    rows = database().run(sql, replies=orjson.dumps([*replies]).decode(), **params)
     return {row["id"]: row for row in rows}
 
 
-def _told(answer: Answer) -> _Told:
-    """What Postgres is told of an answer."""
-    reply, state, reason = answer.reply, answer.state, answer.reason
+def _reply_params(received: ReceivedReply) -> _ReplyParams:
+    reply, state, reason = received.reply, received.state, received.reason
     is_failed = state == "failed"
-    journey = answer.journey.ended(reason).dumps() if answer.journey else None
+    log_ = received.attempt_log
+    journey = log_.with_final_error(reason).to_json() if log_ else None
     return {
         "event_id": _ledger_id(reply.event_id) if reply.event_id else _event_without_id(reply),
         "user_id": reply.user_id,
@@ -137,26 +137,29 @@ def _told(answer: Answer) -> _Told:
         "reason": reason,
         "attempts": reply.attempts,
         "lead_id": None if is_failed else reply.bitrix_lead_id,
-        "fence": number(answer.fence),
-        "is_passing": answer.is_passing and is_failed,
+        "fence": number(received.fence),
+        "is_transient": received.is_transient and is_failed,
         "journey": orjson.Fragment(journey) if journey else None,
     }
 
 
-def _note(answer: Answer, told: _Told, row: Row, *, is_repeated: bool) -> None:
-    reply = answer.reply
-    state = answer.state if is_repeated else row["state"]
+def _report(received: ReceivedReply, params: _ReplyParams, row: Row, *, is_repeated: bool) -> None:
+    """Log and count a settled event, and resync its user after an overwrite."""
+    reply = received.reply
+    state = received.state if is_repeated else row["state"]
     if not is_repeated:
-        _count(row, state, reply.action)
-    if state != answer.state:
-        log.error("the lead of a reply is another user's", user_id=reply.user_id)
+        _count_settled(row, state, reply.action)
+    if state != received.state:
+        log.error("lead belongs to another user", user_id=reply.user_id)
     if row["overwrites"]:
         with_stage = row["overwrites_stage"]
-        resync.ask([Again(reply.user_id, row["version"], with_stage=with_stage, is_certain=True)])
-        log.warning("an older state was written over a newer one", user_id=reply.user_id)
+        resync.request(
+            [ResyncRequest(reply.user_id, row["version"], with_stage=with_stage, force=True)]
+        )
+        log.warning("older version overwrote a newer one, resyncing", user_id=reply.user_id)
     log.info(
         "reply repeated" if is_repeated else "reply received",
-        event_id=told["event_id"],
+        event_id=params["event_id"],
         user_id=reply.user_id,
         status=reply.status,
         state=state,
@@ -165,17 +168,21 @@ def _note(answer: Answer, told: _Told, row: Row, *, is_repeated: bool) -> None:
     )
 
 
-def _count(settled: Row, state: Outcome, action: str) -> None:
+def _count_settled(settled: Row, state: FinalState, action: str) -> None:
     if settled["older"]:
         SETTLED.inc("superseded", by=settled["older"])
-    if settled["is_change"]:  # not a failure that is told once more
+    if settled["is_change"]:  # not a repeated failure
         SETTLED.inc(state)
     if state == "synced":
         TIME_TO_LEAD.observe(settled["age_s"], action)
 
 
 def _ledger_id(text: str) -> str:
-    """The id as the ledger writes it; ids of other senders' making are none of ours."""
+    """The event id as stored in the ledger.
+
+    Raises:
+        BadMessage: not a UUID, so not an event of ours.
+    """
     try:
         return str(UUID(text))
     except ValueError:
@@ -183,7 +190,11 @@ def _ledger_id(text: str) -> str:
 
 
 def _event_without_id(reply: Reply) -> str:
-    """A sender that knows only the public keys answers in order: its oldest open event."""
+    """The oldest open event: a sender that sends only the public keys replies in order.
+
+    Raises:
+        BadMessage: the user has no open event of this action.
+    """
     rows = database().run(settle_sql.OLDEST_OPEN, user_id=reply.user_id, action=reply.action)
     if not rows:
         raise BadMessage("the reply names no event, and no event of this user waits for one")

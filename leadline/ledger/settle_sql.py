@@ -1,41 +1,41 @@
-"""The answers to events in SQL: any number of them in one statement, one for each user.
+"""SQL that settles events: any number of replies in one statement, one for each user.
 
-Those that come together cost little more than one: most of it is the statement and its commit.
+A group costs little more than a single reply: most of the cost is the statement and its commit.
 """
 
 from leadline.messages.cloudevents import LOOK
 
-_GIVEN = """
+_REPLIES_AS = """
 WITH {name} AS (
-    SELECT * FROM json_to_recordset(CAST(:answers AS json)) AS one (
+    SELECT * FROM json_to_recordset(CAST(:replies AS json)) AS one (
         event_id uuid, user_id bigint, state text, reason text, attempts integer, lead_id bigint,
-        fence bigint, is_passing boolean, journey jsonb
+        fence bigint, is_transient boolean, journey jsonb
     )
 )"""
 
-# A lead belongs to one user: a reply that names another user's has failed, and its holder is left
-# alone. Of several users without a lead that name the same one in a statement one gets it.
-_JUDGED = f"""{_GIVEN.format(name="given")}, claim AS (
-    SELECT given.*, (SELECT id FROM users WHERE bitrix_lead_id = given.lead_id) AS holder
-    FROM given
-), judged AS (
+# A lead belongs to one user: a reply that names another user's lead counts as failed, and the
+# holder is unchanged. If several users without a lead name the same one, one of them gets it.
+_CHECKED = f"""{_REPLIES_AS.format(name="received")}, claim AS (
+    SELECT received.*, (SELECT id FROM users WHERE bitrix_lead_id = received.lead_id) AS holder
+    FROM received
+), checked AS (
     SELECT claim.*, lead_id IS NOT NULL AND user_id <> COALESCE(
         holder, min(user_id) OVER (PARTITION BY lead_id)
-    ) AS is_anothers
+    ) AS belongs_to_other
     FROM claim
-), answer AS (
+), valid_reply AS (
     SELECT event_id, user_id, attempts, fence, journey,
-        CASE WHEN is_anothers THEN 'failed' ELSE state END AS state,
-        CASE WHEN is_anothers THEN 'lead ' || lead_id || ' belongs to another user'
+        CASE WHEN belongs_to_other THEN 'failed' ELSE state END AS state,
+        CASE WHEN belongs_to_other THEN 'lead ' || lead_id || ' belongs to another user'
             ELSE reason END AS reason,
-        CASE WHEN NOT is_anothers THEN lead_id END AS lead_id,
-        is_passing AND NOT is_anothers AS is_passing
-    FROM judged
+        CASE WHEN NOT belongs_to_other THEN lead_id END AS lead_id,
+        is_transient AND NOT belongs_to_other AS is_transient
+    FROM checked
 )"""  # noqa: S608 - of constants; values are parameters
 
-# Bitrix24's side may forget which version it has written: a message that comes late then takes the
-# lead back to an older state. The fencing tokens tell, as they grow with each lease: the older of
-# two versions was written last. What was looked at before it was written is right by itself.
+# Redis may lose the last applied version; a late message then reverts the lead to an older state.
+# Fencing tokens grow with each lease, so they show that the older of two versions was written last.
+# An event that looks the lead up before it writes needs no such repair.
 _OVERWRITES = f"""
 settled.state = 'synced' AND COALESCE(CASE
     WHEN settled.version < settled.before THEN settled.fence > settled.applied_fence
@@ -43,8 +43,8 @@ settled.state = 'synced' AND COALESCE(CASE
     THEN settled.fence < settled.applied_fence AND settled.changed <> '{LOOK}'
 END, false)"""
 
-# Whether the older write, which came last, can have written a stage: only one whose event carries a
-# stage later than the first. Else the stage that the lead has was agreed on, or a person's choice.
+# Whether the older version, written last, can have overwritten the stage: only if its event carries
+# a stage set after version 1. Otherwise the lead's stage was applied before, or set in the CRM.
 _OVERWRITES_STAGE = f"""
 CASE WHEN NOT ({_OVERWRITES}) THEN false
      WHEN settled.version < settled.before THEN COALESCE(settled.stage_version, 1) > 1
@@ -53,33 +53,31 @@ CASE WHEN NOT ({_OVERWRITES}) THEN false
          WHERE events.user_id = settled.user_id AND events.version = settled.before
      ), true) END"""  # noqa: S608 - of constants; values are parameters
 
-# A failure may still turn into a success (a late answer, a later try), never the other way round;
-# an older reply never touches what a newer version has set. The users are locked first: replies of
-# one user come several at once, and would deadlock over its events; and in the order of ids, so
-# that statements never wait for each other in a ring. Each user is there once, or Postgres would
-# apply one of its answers and leave the others out.
-# Due stays only what failed for a passing reason: its next try is when an answer was due anyway,
-# at a distance that has grown with each sending. So a repeated reply changes nothing here either.
-# The arrays say that there are few: the planner takes JSON for 100 rows, and would read a small
-# table as a whole.
-SETTLE = f"""{_JUDGED}, owner AS (
+# A failure may still become a success (late reply, later retry), never the reverse; an older reply
+# never changes what a newer version has set. Users are locked first, because concurrent replies to
+# one user would deadlock on its events, and in id order, so that statements cannot deadlock. Each
+# user may appear only once: Postgres would apply one of its replies and drop the rest.
+# Only a transient failure keeps its due_at: the retry happens when the reply was due anyway, with a
+# delay that grows with each sending. So a repeated reply changes nothing here either.
+# The arrays make the planner expect few rows: it assumes 100 for JSON and would scan a small table.
+SETTLE = f"""{_CHECKED}, owner AS (
     SELECT id, synced_version, applied_fence FROM users
-    WHERE id = ANY (ARRAY (SELECT user_id FROM answer))
+    WHERE id = ANY (ARRAY (SELECT user_id FROM valid_reply))
     ORDER BY id FOR NO KEY UPDATE
 ), settled AS (
     UPDATE events SET
-        state = answer.state, reason = answer.reason, attempts = answer.attempts,
-        settled_at = CASE WHEN events.state = answer.state THEN settled_at ELSE now() END,
-        journey = COALESCE(answer.journey, events.journey),
-        due_at = CASE WHEN is_passing
+        state = valid_reply.state, reason = valid_reply.reason, attempts = valid_reply.attempts,
+        settled_at = CASE WHEN events.state = valid_reply.state THEN settled_at ELSE now() END,
+        journey = COALESCE(valid_reply.journey, events.journey),
+        due_at = CASE WHEN is_transient
             AND now() < COALESCE(settled_at, now()) + make_interval(secs => :retry_for_s)
             THEN due_at END
-    FROM owner JOIN answer ON answer.user_id = owner.id
-    WHERE events.id = ANY (ARRAY (SELECT event_id FROM answer))
-      AND events.id = answer.event_id AND events.user_id = owner.id
+    FROM owner JOIN valid_reply ON valid_reply.user_id = owner.id
+    WHERE events.id = ANY (ARRAY (SELECT event_id FROM valid_reply))
+      AND events.id = valid_reply.event_id AND events.user_id = owner.id
       AND events.state IN ('open', 'failed')
     RETURNING events.user_id, version, changed, stage_version,
-        answer.state, answer.reason, answer.attempts, lead_id, fence,
+        valid_reply.state, valid_reply.reason, valid_reply.attempts, lead_id, fence,
         owner.synced_version AS before, applied_fence,
         settled_at = now() AS is_change,
         CAST(extract(epoch FROM now() - occurred_at) AS float) AS age_s
@@ -110,22 +108,22 @@ RETURNING users.id, users.version, {_OVERWRITES} AS overwrites,
     (SELECT count(*) FROM older WHERE older.user_id = users.id) AS older
 """  # noqa: S608 - of constants; values are parameters
 
-# A version that was answered before may have been written once more since, over a newer one that is
-# not answered yet: its later fence counts.
-REPEATED = f"""{_GIVEN.format(name="answer")}, owner AS (
+# A settled version may have been written again since, over a newer one that has no reply yet: its
+# later fencing token counts.
+REPEATED = f"""{_REPLIES_AS.format(name="valid_reply")}, owner AS (
     SELECT id, version, synced_version, applied_fence FROM users
-    WHERE id = ANY (ARRAY (SELECT user_id FROM answer))
+    WHERE id = ANY (ARRAY (SELECT user_id FROM valid_reply))
     ORDER BY id FOR NO KEY UPDATE
 ), settled AS (
-    SELECT owner.id AS user_id, owner.version AS newest, answer.state, fence, events.version,
+    SELECT owner.id AS user_id, owner.version AS newest, valid_reply.state, fence, events.version,
            changed, events.stage_version, synced_version AS before, applied_fence, lead_id
-    FROM owner JOIN answer ON answer.user_id = owner.id
-    JOIN events ON events.id = answer.event_id AND events.user_id = owner.id
-    WHERE events.id = ANY (ARRAY (SELECT event_id FROM answer))
-), raised AS (
+    FROM owner JOIN valid_reply ON valid_reply.user_id = owner.id
+    JOIN events ON events.id = valid_reply.event_id AND events.user_id = owner.id
+    WHERE events.id = ANY (ARRAY (SELECT event_id FROM valid_reply))
+), fence_raised AS (
     UPDATE users SET
         applied_fence = settled.fence,
-        -- The lead of the later lease is the user's: the one before may have been deleted since.
+        -- The lead of the later lease wins: the earlier one may have been deleted since.
         bitrix_lead_id = CASE WHEN settled.version >= settled.before AND NOT EXISTS (
             SELECT FROM users AS holder WHERE holder.bitrix_lead_id = settled.lead_id
         ) THEN COALESCE(settled.lead_id, users.bitrix_lead_id) ELSE users.bitrix_lead_id END

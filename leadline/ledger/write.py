@@ -1,6 +1,6 @@
-"""Users in Postgres: each write is one statement that also enters its event in the ledger.
+"""Write users to Postgres: one statement stores the user and its event.
 
-One statement is one transaction: never a user without its event, nor an event without its user.
+One statement is one transaction: no user without its event, no event without its user.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from leadline.errors import (
     VersionMismatch,
 )
 from leadline.ledger import write_sql
-from leadline.ledger.event import Accepted, Event, Repeat, event_of
+from leadline.ledger.event import Accepted, Event, IdempotencyKey, event_from_row
 from leadline.runtime.concurrency.group_commit import GroupCommit
 from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import (
@@ -31,54 +31,57 @@ from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 from leadline.users.model import Changes, Move, NewUser, UserId
 
-#: What Postgres is told of a write.
-_Write = dict[str, object]
+#: A write as a JSON record of the statements in `write_sql`.
+_WriteParams = dict[str, object]
 
 
-def create(new: NewUser, repeat: Repeat | None) -> Accepted:
+def create(new: NewUser, key: IdempotencyKey | None) -> Accepted:
     """Store a user.
 
     Raises:
         InvalidRequest: the idempotency key was used for another request.
-        RequestInProgress: the idempotency key is being served right now.
-        DatabaseDown: nothing was stored, or nobody can say; repeat with the same key.
+        RequestInProgress: a request with this idempotency key is in progress.
+        DatabaseDown: nothing was stored, or the outcome is unknown; repeat with the same key.
     """
     fields = {"full_name": new.full_name, "phone": new.phone, "stage": new.stage}
-    write = _write_of("create_card", tuple(fields), fields)
-    if repeat is None:
-        accepted = _with_others(_creates, write_sql.CREATE, write)
+    write = _params("create_card", tuple(fields), fields)
+    if key is None:
+        accepted = _write_grouped(_creates, write_sql.CREATE, write)
     else:
-        accepted = _under_key(write_sql.CREATE_ONCE, write, repeat)
+        accepted = _write_idempotent(write_sql.CREATE_ONCE, write, key)
     if accepted is None:
         raise DatabaseDown
     return accepted
 
 
 def change(
-    user_id: UserId, change: Changes | Move, expected_version: int | None, repeat: Repeat | None
+    user_id: UserId,
+    change: Changes | Move,
+    expected_version: int | None,
+    key: IdempotencyKey | None,
 ) -> Accepted:
     """Change the given fields of a user.
 
     Raises:
-        UserNotFound: there is none with this id.
-        VersionMismatch: it has another version than the expected one.
+        UserNotFound: no user has this id.
+        VersionMismatch: its version is not the expected one.
         InvalidRequest, RequestInProgress, DatabaseDown: as `create`.
     """
     given = change.model_dump(exclude_unset=True)
     action = "move_card" if isinstance(change, Move) else "update_card"
     about = {"id": user_id, "expected_version": expected_version}
-    write = _write_of(action, tuple(given), {**about, **given})
-    if repeat is None:
-        accepted = _with_others(_changes, write_sql.CHANGE, write)
+    write = _params(action, tuple(given), {**about, **given})
+    if key is None:
+        accepted = _write_grouped(_changes, write_sql.CHANGE, write)
     else:
-        accepted = _under_key(write_sql.CHANGE_ONCE, write, repeat)
+        accepted = _write_idempotent(write_sql.CHANGE_ONCE, write, key)
     if accepted is None:
         exists = database().run("SELECT 1 AS one FROM users WHERE id = :id", id=user_id)
         raise VersionMismatch if exists else UserNotFound
     return accepted
 
 
-def _write_of(action: str, changed: tuple[str, ...], fields: Mapping[str, object]) -> _Write:
+def _params(action: str, changed: tuple[str, ...], fields: Mapping[str, object]) -> _WriteParams:
     trace = trace_context.current()
     return {
         **fields,
@@ -91,70 +94,70 @@ def _write_of(action: str, changed: tuple[str, ...], fields: Mapping[str, object
     }
 
 
-def _together(sql: str, writes: Sequence[_Write]) -> list[Event | None]:
-    """The events of these writes; None for those that were not done, or not like this.
+def _run_group(sql: str, writes: Sequence[_WriteParams]) -> list[Event | None]:
+    """Run a group commit; returns the event of each write, None if it was not written.
 
-    Of several writes of one user the first in order of arrival is done, the others go alone.
+    Of several writes to one user only the first to arrive is written; the others run alone.
     """
     first = {write.get("id", write["event_id"]): write for write in reversed(writes)}
     try:
         events = _run(sql, list(first.values()))
-    except StatementError:  # nothing was written: whose fault it was shows when each goes alone
+    except StatementError:  # nothing was written: run alone, each write gets its own error
         return [None] * len(writes)
     return [events.get(str(write["event_id"])) for write in writes]
 
 
-_creates = GroupCommit(partial(_together, write_sql.CREATE), at_most=write_sql.AT_MOST)
-_changes = GroupCommit(partial(_together, write_sql.CHANGE_AT_ONCE), at_most=write_sql.AT_MOST)
+_creates = GroupCommit(partial(_run_group, write_sql.CREATE), at_most=write_sql.AT_MOST)
+_changes = GroupCommit(partial(_run_group, write_sql.CHANGE_UNLOCKED), at_most=write_sql.AT_MOST)
 
 
-def _with_others(
-    together: GroupCommit[_Write, Event | None], alone: str, write: _Write
+def _write_grouped(
+    group: GroupCommit[_WriteParams, Event | None], alone: str, write: _WriteParams
 ) -> Accepted | None:
-    """Write with all who write just now, else `alone`; None where there was no row to write."""
-    event = together.submit(write) or next(iter(_run(alone, [write]).values()), None)
+    """Write in a group commit, or with the SQL `alone` if that failed; None: no row matched."""
+    event = group.submit(write) or next(iter(_run(alone, [write]).values()), None)
     return Accepted(event, is_new=True) if event else None
 
 
-def _under_key(sql: str, write: _Write, repeat: Repeat) -> Accepted | None:
-    """Write under an idempotency key; None where it found no row to write."""
-    key = {"caller": repeat.caller, "key": repeat.key}
+def _write_idempotent(sql: str, write: _WriteParams, key: IdempotencyKey) -> Accepted | None:
+    """Write under an idempotency key; None: no row matched."""
+    params = {"caller": key.caller, "key": key.key}
     try:
-        for event in _run(sql, [write], **key, fingerprint=repeat.fingerprint).values():
+        for event in _run(sql, [write], **params, fingerprint=key.fingerprint).values():
             return Accepted(event, is_new=True)
     except DatabaseBusy:
         raise RequestInProgress from None
     except StatementError as error:
         if error.code != UNIQUE_VIOLATION:
             raise
-    earlier = _earlier_answer(repeat)
-    if earlier is None and database().run(write_sql.FORGET_EXPIRED, **key):
-        return _under_key(sql, write, repeat)
+    earlier = _first_response(key)
+    if earlier is None and database().run(write_sql.FORGET_EXPIRED, **params):
+        return _write_idempotent(sql, write, key)
     return earlier
 
 
-def _run(sql: str, writes: Sequence[_Write], **params: object) -> dict[str, Event]:
-    rows = found(
+def _run(sql: str, writes: Sequence[_WriteParams], **params: object) -> dict[str, Event]:
+    rows = query_json(
         sql,
         writes=orjson.dumps(writes).decode(),
         grace_s=settings().publish_grace_s,
         **params,
     )
-    events = map(event_of, rows)
+    events = map(event_from_row, rows)
     return {event.id: event for event in events}
 
 
-def _earlier_answer(repeat: Repeat) -> Accepted | None:
-    rows = found(write_sql.REPEATED, caller=repeat.caller, key=repeat.key)
+def _first_response(key: IdempotencyKey) -> Accepted | None:
+    rows = query_json(write_sql.FIRST_RESPONSE, caller=key.caller, key=key.key)
     if not rows:
         return None
-    if rows[0]["fingerprint"] != repeat.fingerprint.hex():
+    if rows[0]["fingerprint"] != key.fingerprint.hex():
         raise InvalidRequest("This idempotency key was used for another request.")
-    return Accepted(event_of(rows[0]), is_new=False)
+    return Accepted(event_from_row(rows[0]), is_new=False)
 
 
-def found(sql: str, **params: object) -> list[Row]:
-    """The rows of a query made by `write_sql.as_json`; raises as `run_in_current_history`."""
+def query_json(sql: str, **params: object) -> list[Row]:
+    """The rows of a query built by `write_sql.as_json`; raises as `run_in_current_history`."""
     (row,) = run_in_current_history(sql, **params)
-    rows: list[Row] = orjson.loads(row["found"])
+    rows: list[Row] = orjson.loads(row["result"])
     return rows

@@ -1,22 +1,22 @@
-"""The writes of users in SQL, each with its events: any number of writes in one statement.
+"""SQL that writes users with their events: any number of writes in one statement.
 
-Those that come together cost little more than one: most of it is the statement and its commit.
+A group costs little more than a single write: most of the cost is the statement and its commit.
 """
 
-#: How long an idempotency key answers with its first answer.
+#: How long an idempotency key returns its first response.
 KEY_LIFETIME = "24 hours"
-#: Writes in one statement: more make it longer for each and hardly cheaper for all.
+#: Maximum of writes in one statement: beyond it latency grows and cost per write hardly falls.
 AT_MOST = 64
 
 
 def as_json(select: str) -> str:
-    """This query's rows as one JSON text, `found`: ten times as fast to read as rows of columns."""
-    return f"SELECT COALESCE(json_agg(found), '[]')::text AS found FROM ({select}) AS found"  # noqa: S608 - of constants; values are parameters
+    """Wrap a query to return its rows as one JSON text, `result`: ten times faster to read."""
+    return f"SELECT COALESCE(json_agg(item), '[]')::text AS result FROM ({select}) AS item"  # noqa: S608 - of constants; values are parameters
 
 
-# It refuses where Postgres has forked: run what is made of it by `run_in_current_history`.
-_ASKED = """
-WITH asked AS (
+# leadline_present() raises after a fork of Postgres: run these with `run_in_current_history`.
+_WRITES = """
+WITH request AS (
     SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS one (
         id bigint, expected_version bigint, full_name text, phone text, stage text,
         event_id uuid, action text, changed text, correlation_id text, traceparent text,
@@ -27,26 +27,25 @@ WITH asked AS (
 _USER = "id, full_name, phone, stage, version, stage_version, synced_version, bitrix_lead_id"
 _WRITE = "event_id, action, changed, correlation_id, traceparent, caller, history, originator_id"
 
-# Which of several new users of the same content is whose does not matter.
+# New users with equal content are interchangeable.
 _ALIKE = "row_number() OVER (PARTITION BY full_name, phone, stage) AS alike"
 
-_CREATE = f"""{_ASKED}, made AS (
-    INSERT INTO users (full_name, phone, stage) SELECT full_name, phone, stage FROM asked
+_CREATE = f"""{_WRITES}, created AS (
+    INSERT INTO users (full_name, phone, stage) SELECT full_name, phone, stage FROM request
     RETURNING {_USER}
 ), written AS (
-    SELECT made.*, {_WRITE}
-    FROM (SELECT *, {_ALIKE} FROM made) AS made
-    JOIN (SELECT {_WRITE}, full_name, phone, stage, {_ALIKE} FROM asked) AS asked
+    SELECT created.*, {_WRITE}
+    FROM (SELECT *, {_ALIKE} FROM created) AS created
+    JOIN (SELECT {_WRITE}, full_name, phone, stage, {_ALIKE} FROM request) AS request
     USING (full_name, phone, stage, alike)
 )"""  # noqa: S608 - of constants; values are parameters
 
-# Locked in the order of ids, so that statements never wait for each other in a ring. The arrays say
-# that there are few: the planner takes JSON for 100 rows, and would read a small table as a whole.
-# A precondition holds for its own write only: the row that passed it under the lock is applied, and
-# no other write of the same user.
-_CHANGE = f"""{_ASKED}, held AS (
-    SELECT asked.* FROM users JOIN asked ON asked.id = users.id
-    WHERE users.id = ANY (ARRAY (SELECT id FROM asked))
+# Rows are locked in id order, so that statements cannot deadlock. The array makes the planner
+# expect few rows: it assumes 100 for JSON and would scan a small table. A precondition holds for
+# its own write only: just the write that passed it under the lock is applied, none other.
+_CHANGE = f"""{_WRITES}, held AS (
+    SELECT request.* FROM users JOIN request ON request.id = users.id
+    WHERE users.id = ANY (ARRAY (SELECT id FROM request))
       AND (expected_version IS NULL OR version = expected_version)
     ORDER BY users.id FOR NO KEY UPDATE OF users {{locked}}
 ), written AS (
@@ -86,16 +85,16 @@ FROM event JOIN written USING (event_id)
 
 #: New users.
 CREATE = _CREATE + _EVENT + _RESULT
-#: Changes, one after the other where they are of the same user.
+#: Changes; waits for row locks.
 CHANGE = _CHANGE.format(locked="") + _EVENT + _RESULT
-#: Changes of users that nobody else is changing; of one user one at most, the others are left out.
-CHANGE_AT_ONCE = _CHANGE.format(locked="SKIP LOCKED") + _EVENT + _RESULT
-#: One write under an idempotency key: a key that exists rolls all of it back.
+#: Changes; skips users locked by another statement. At most one change for each user.
+CHANGE_UNLOCKED = _CHANGE.format(locked="SKIP LOCKED") + _EVENT + _RESULT
+#: One write under an idempotency key: an existing key rolls it all back.
 CREATE_ONCE = _CREATE + _EVENT + _KEY + _RESULT
 CHANGE_ONCE = _CHANGE.format(locked="") + _EVENT + _KEY + _RESULT
 
-#: The first answer under an idempotency key.
-REPEATED = as_json(f"""
+#: The first response under an idempotency key.
+FIRST_RESPONSE = as_json(f"""
 SELECT encode(key.fingerprint, 'hex') AS fingerprint, event.user_id AS id,
        event.full_name, event.phone, event.stage,
        event.version, CAST(NULL AS bigint) AS bitrix_lead_id, event.id AS event_id, event.action,
@@ -107,7 +106,7 @@ WHERE key.caller = :caller AND key.key = :key
   AND key.created_at > now() - interval '{KEY_LIFETIME}'
 """)  # noqa: S608 - of constants; values are parameters
 
-#: Its time is over: it may be used again.
+#: Delete an expired key, so that it can be used again.
 FORGET_EXPIRED = f"""
 DELETE FROM idempotency_keys
 WHERE caller = :caller AND key = :key AND created_at <= now() - interval '{KEY_LIFETIME}'

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 from leadline.messages.contract import Reason, readable
 
 #: Attempts that are kept; a worker makes three.
-MAX_TRIES = 5
+MAX_ATTEMPTS = 5
 #: Characters of an error that are kept; the last one stands in the reply in full.
 MAX_ERROR = 150
 #: Courier and gateways shorten long headers; a longer journey is not told.
@@ -24,7 +24,7 @@ Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class Attempt:
     """One attempt: when it began, in unix ms, and its error; None: none, or the reply's reason."""
 
     at_ms: Milliseconds
@@ -32,50 +32,50 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
+class AttemptLog:
     """When the work queue got the event, in unix ms, and what was tried."""
 
     received_ms: Milliseconds | None = None
-    tries: Annotated[tuple[Try, ...], Field(max_length=MAX_TRIES)] = ()
+    tries: Annotated[tuple[Attempt, ...], Field(max_length=MAX_ATTEMPTS)] = ()
 
-    def tried(self, at_ms: int, error: str | None) -> "Journey":
+    def with_attempt(self, at_ms: int, error: str | None) -> "AttemptLog":
         """With one attempt more."""
         kept = readable(error, MAX_ERROR) if error else None
-        return replace(self, tries=(*self.tries, Try(at_ms, kept))[-MAX_TRIES:])
+        return replace(self, tries=(*self.tries, Attempt(at_ms, kept))[-MAX_ATTEMPTS:])
 
-    def ended(self, reason: str | None) -> "Journey":
+    def with_final_error(self, reason: str | None) -> "AttemptLog":
         """With the reply's reason as the last attempt's error."""
         if not self.tries or reason is None:
             return self
         return replace(self, tries=(*self.tries[:-1], replace(self.tries[-1], error=reason)))
 
-    def dumps(self) -> str:
+    def to_json(self) -> str:
         """As JSON."""
         return orjson.dumps(asdict(self)).decode()
 
-    def header(self) -> str | None:
+    def to_header(self) -> str | None:
         """As a header's value, which no gateway alters; None where it would be too long."""
-        text = base64.urlsafe_b64encode(self.dumps().encode()).decode()
+        text = base64.urlsafe_b64encode(self.to_json().encode()).decode()
         return text if len(text) <= MAX_HEADER else None
 
 
-_JOURNEY: TypeAdapter[Journey] = TypeAdapter(Journey)
+_ADAPTER: TypeAdapter[AttemptLog] = TypeAdapter(AttemptLog)
 
 
-def read(value: object) -> Journey:
+def parse(value: object) -> AttemptLog:
     """A journey out of parsed JSON.
 
     Raises:
         pydantic.ValidationError: it is none.
     """
-    return _JOURNEY.validate_python(value)
+    return _ADAPTER.validate_python(value)
 
 
-def of_header(value: str | None) -> Journey | None:
+def from_header(value: str | None) -> AttemptLog | None:
     """The journey in a header; None where there is none, or nothing that makes sense."""
     if value is None:
         return None
     try:
-        return _JOURNEY.validate_json(base64.urlsafe_b64decode(value))
+        return _ADAPTER.validate_json(base64.urlsafe_b64decode(value))
     except ValueError:  # pydantic's and base64's own are such
         return None

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from leadline.ledger.backlog import Counter
-from leadline.ledger.history import hour
+from leadline.ledger.backlog import CachedCounts
+from leadline.ledger.history import last_hour
 from leadline.operations import status
 from leadline.operations.stale_cache import Calm
 
@@ -17,14 +17,14 @@ class Figures:
     """What this process knows, for all who look."""
 
     def __init__(self) -> None:
-        users = Counter()
+        users = CachedCounts()
         self._parts = {
             "ledger": _calm(lambda: status.ledger(users.counts), 1),
             "work": _calm(status.work, 1),
             "portal": _calm(status.portal, 1),
             "rate": _calm(status.rate, 1),
             "queues": _calm(status.queues, 3),
-            "hour": _calm(hour, 3),
+            "hour": _calm(last_hour, 3),
         }
 
     def told(self) -> dict[str, Any]:

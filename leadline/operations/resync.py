@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from leadline.ledger import resync
-from leadline.ledger.resync import Again
+from leadline.ledger.resync import ResyncRequest
 from leadline.users import snapshots
 from leadline.users.snapshots import UserSnapshot
 
@@ -44,4 +44,4 @@ def everybody_who_failed(after: int = 0) -> Iterator[Part]:
 
 
 def _ask(users: list[UserSnapshot]) -> list[int]:
-    return resync.ask(Again(one.id, one.version) for one in users)
+    return resync.request(ResyncRequest(one.id, one.version) for one in users)

@@ -7,7 +7,7 @@ from typing import Any
 from leadline.errors import QueueDown
 from leadline.ledger.history import last_events
 from leadline.messages import attempt_log
-from leadline.messages.attempt_log import Journey
+from leadline.messages.attempt_log import AttemptLog
 from leadline.users import queries
 from leadline.users.model import UserId
 from leadline.workqueue.queue import work_queue
@@ -26,7 +26,7 @@ def told(user_id: UserId) -> dict[str, Any]:
         DatabaseDown: Postgres can't be reached.
     """
     user = queries.get(user_id)
-    under_way: dict[str, Journey] = {}
+    under_way: dict[str, AttemptLog] = {}
     due_ms, error = None, None
     try:
         owed, due_ms = work_queue().pending_events(user_id)
@@ -41,11 +41,11 @@ def told(user_id: UserId) -> dict[str, Any]:
     return {**user, "sync": sync, "error": error}
 
 
-def _kept(way: Any) -> Journey:
-    return attempt_log.read(way) if way else Journey()
+def _kept(way: Any) -> AttemptLog:
+    return attempt_log.parse(way) if way else AttemptLog()
 
 
-def steps(event: dict[str, Any], way: Journey) -> Iterator[Step]:
+def steps(event: dict[str, Any], way: AttemptLog) -> Iterator[Step]:
     """Of an event of the ledger, in their order in time, as far as they were taken."""
     yield {"step": "accepted", "at": event["occurred_at"]}
     received_at = _at(way.received_ms)

@@ -7,7 +7,7 @@ import orjson
 import structlog
 
 from leadline.messages import contract
-from leadline.messages.attempt_log import Journey
+from leadline.messages.attempt_log import AttemptLog
 from leadline.messages.cloudevents import (
     CHANGED,
     LOOK,

@@ -11,7 +11,7 @@ import orjson
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import BitrixError
 from leadline.messages import attempt_log
-from leadline.messages.attempt_log import Journey
+from leadline.messages.attempt_log import AttemptLog
 
 OutcomeStatus = Literal["synced", "superseded", "failed"]
 #: Fields of an entry to write, by their names in Redis; an empty text deletes one.

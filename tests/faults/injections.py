@@ -20,8 +20,8 @@ import pika
 import psutil
 import requests
 
-from leadline.ledger.event import event_of
-from leadline.ledger.outbox import message_of
+from leadline.ledger.event import event_from_row
+from leadline.ledger.outbox import to_message
 from leadline.ledger.write_sql import as_json
 from leadline.messages import topology
 from tests.checker.history import FULL_NAME, STAGE, Window
@@ -649,7 +649,7 @@ def old_messages_come_again(scene: Scene) -> Iterator[None]:
     scene.toll.replayed.update(str(row["event_id"]) for row in chosen)
     with scene.bench.channel() as channel:
         for row in chosen:
-            message = message_of(event_of(row), resent=True)
+            message = to_message(event_from_row(row), resent=True)
             channel.basic_publish("", message.queue, message.body, message.properties())
     yield
 

@@ -286,7 +286,7 @@ def test_a_lead_that_is_given_away_during_an_import_leaves_nothing_half_done(
     file = write("people.csv", f"full_name,phone,lead\n{lines}")
     answer = leadline("import", file, *LEADS_ONLY)
     assert answer.code == 2
-    assert "begin again" in answer.err
+    assert "start again" in answer.err
     assert (len(rows(LEADS)), rows("SELECT 1 AS one FROM idempotency_keys")) == (1, [])
 
 

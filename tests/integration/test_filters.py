@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from leadline.errors import BrokerDown
 from leadline.ledger import relay, settle, write
 from leadline.ledger.event import Event
-from leadline.ledger.settle import Answer
+from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres.dsn import connect_options
 from leadline.users import filters, search, search_index, snapshots
@@ -62,7 +62,7 @@ def answer(event: Event, *, is_synced: bool) -> None:
     ends = (
         {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
     )
-    settle.apply([Answer(Reply(**about, **ends))])
+    settle.apply([ReceivedReply(Reply(**about, **ends))])
 
 
 def found(after: int = 0, **query: object) -> list[int]:

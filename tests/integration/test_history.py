@@ -16,9 +16,9 @@ import structlog
 
 from leadline.errors import BadMessage
 from leadline.ledger import bulk_import, outbox, relay, resync, settle, write
-from leadline.ledger.event import Event, Repeat
-from leadline.ledger.resync import Again
-from leadline.ledger.settle import Answer
+from leadline.ledger.event import Event, IdempotencyKey
+from leadline.ledger.resync import ResyncRequest
+from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import installation, pool
@@ -256,12 +256,12 @@ def test_a_data_folder_is_put_back_and_a_reply_tells_of_a_lost_user(
     assert create().user.id >= lost_user.user.id + GAP
 
 
-def reply_to(event: Event, **more: Any) -> Answer:
+def reply_to(event: Event, **more: Any) -> ReceivedReply:
     """Bitrix24's side has applied it."""
     about = {"action": event.action, "user_id": event.user.id, "event_id": event.id}
     success = {"status": "success", "bitrix_lead_id": 5, "version": event.version}
     history = more.pop("history", event.history)
-    return Answer(Reply(**{**about, **success, **more}), "synced", history=str(history))
+    return ReceivedReply(Reply(**{**about, **success, **more}), "synced", history=str(history))
 
 
 # --- What each way of writing does -------------------------------------------------------------
@@ -276,12 +276,12 @@ def history() -> int:
 
 WRITES: dict[str, Callable[[Event], object]] = {
     "create": lambda _: create(),
-    "create under a key": lambda _: write.create(ANN, Repeat("a", "k", b"f")),
+    "create under a key": lambda _: write.create(ANN, IdempotencyKey("a", "k", b"f")),
     "change": lambda event: move(event, "JUNK"),
     "change under a key": lambda event: write.change(
-        event.user.id, Move(stage="JUNK"), 1, Repeat("a", "k", b"f")
+        event.user.id, Move(stage="JUNK"), 1, IdempotencyKey("a", "k", b"f")
     ),
-    "look again": lambda event: resync.ask([Again(event.user.id, 1, is_certain=True)]),
+    "look again": lambda event: resync.request([ResyncRequest(event.user.id, 1, force=True)]),
     "import": lambda _: bulk_import.create(
         [("one", bulk_import.Line(full_name="A", phone="+77001112233"))]
     ),
@@ -338,7 +338,7 @@ def test_a_clock_that_was_set_back_does_not_make_an_older_history(forked: Fork) 
 def test_a_version_is_part_of_a_history_that_the_message_names(in_postgres: str) -> None:
     assert in_postgres
     event = create()
-    headers = outbox.message_of(event).headers
+    headers = outbox.to_message(event).headers
     assert headers["ce-history"] == str(history())
     assert (
         headers["ce-originator"]
@@ -351,4 +351,4 @@ def test_the_setting_wins_over_the_databases_own_originator(
 ) -> None:
     assert in_postgres
     monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", "acme")
-    assert outbox.message_of(create()).headers["ce-originator"] == "acme"
+    assert outbox.to_message(create()).headers["ce-originator"] == "acme"

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from leadline.ledger import outbox, settle, write
 from leadline.ledger.event import Event
-from leadline.ledger.settle import Answer
+from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.users import queries
 from leadline.users.model import Move, NewUser
@@ -104,7 +104,7 @@ class Machine(RuleBasedStateMachine):
         owner = data.draw(st.sampled_from(self.owners))
         return owner, data.draw(st.sampled_from(owner.fates))
 
-    def _answer(self, data: st.DataObject) -> Answer:
+    def _answer(self, data: st.DataObject) -> ReceivedReply:
         owner, fate = self._any(data)
         event = fate.event
         about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
@@ -112,11 +112,11 @@ class Machine(RuleBasedStateMachine):
         if outcome in {"synced", "superseded"}:
             lead = 1000 * event.user.id + event.version
             owner.succeed(fate, outcome, lead)
-            return Answer(Reply(**about, status="success", bitrix_lead_id=lead), outcome)
+            return ReceivedReply(Reply(**about, status="success", bitrix_lead_id=lead), outcome)
         if fate.state in {"open", "failed"}:
             fate.state, fate.is_due = "failed", fate.is_due and outcome == "passing"
         failure = Reply(**about, status="error", reason="no")
-        return Answer(failure, "failed", is_passing=outcome == "passing")
+        return ReceivedReply(failure, "failed", is_transient=outcome == "passing")
 
 
 @pytest.fixture(autouse=True)

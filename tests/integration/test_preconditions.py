@@ -12,7 +12,7 @@ import pytest
 
 from leadline.errors import VersionMismatch
 from leadline.ledger import write
-from leadline.ledger.event import Repeat
+from leadline.ledger.event import IdempotencyKey
 from leadline.users.model import Changes, NewUser, UserId
 from tests.integration.conftest import in_greenlets, rows
 
@@ -36,7 +36,7 @@ def create() -> UserId:
 
 
 def write_if(user: UserId, expected: int | None, name: str, *, has_key: bool = False) -> Write:
-    repeat = Repeat("caller", name, name.encode()) if has_key else None
+    repeat = IdempotencyKey("caller", name, name.encode()) if has_key else None
     try:
         event = write.change(user, Changes(full_name=name), expected, repeat).event
     except VersionMismatch:

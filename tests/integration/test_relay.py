@@ -9,7 +9,7 @@ import pytest
 from leadline.errors import BrokerDown
 from leadline.ledger import accept, outbox, relay, settle, write
 from leadline.ledger.event import Event
-from leadline.ledger.settle import Answer
+from leadline.ledger.settle import ReceivedReply
 from leadline.messages import topology
 from leadline.messages.contract import Reply
 from leadline.users.model import Move, NewUser
@@ -36,13 +36,13 @@ def succeed(event: Event) -> None:
     answer(event, "synced", status="success", bitrix_lead_id=event.user.id)
 
 
-def fail(event: Event, *, is_passing: bool) -> None:
-    answer(event, "failed", status="error", reason="HTTP 500", is_passing=is_passing)
+def fail(event: Event, *, is_transient: bool) -> None:
+    answer(event, "failed", status="error", reason="HTTP 500", is_transient=is_transient)
 
 
-def answer(event: Event, outcome: str, *, is_passing: bool = False, **more: Any) -> None:
+def answer(event: Event, outcome: str, *, is_transient: bool = False, **more: Any) -> None:
     about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
-    settle.apply([Answer(Reply(**about, **more), outcome, is_passing=is_passing)])
+    settle.apply([ReceivedReply(Reply(**about, **more), outcome, is_transient=is_transient)])
 
 
 def messages(url: str) -> list[pika.BasicProperties]:
@@ -125,7 +125,7 @@ def test_what_failed_for_a_passing_reason_goes_out_again_until_it_succeeds(
     make_due()
     assert relay.run().published == 1
     for _ in range(2):
-        fail(event, is_passing=True)
+        fail(event, is_transient=True)
         assert relay.run().published == 0
         make_due()
         assert relay.run().published == 1
@@ -142,7 +142,7 @@ def test_what_failed_for_good_goes_out_no_more(in_rabbitmq: str) -> None:
     event = create()
     make_due()
     relay.run()
-    fail(event, is_passing=False)
+    fail(event, is_transient=False)
     make_due()
     assert relay.run().published == 0
     assert len(messages(in_rabbitmq)) == 1
@@ -150,7 +150,7 @@ def test_what_failed_for_good_goes_out_no_more(in_rabbitmq: str) -> None:
 
 def test_a_failure_is_history_once_its_user_has_a_newer_version(in_rabbitmq: str) -> None:
     event = create()
-    fail(event, is_passing=True)
+    fail(event, is_transient=True)
     newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
     make_due()
     assert relay.run().published == 1
@@ -167,7 +167,7 @@ def test_an_older_state_goes_out_again_only_where_the_newer_one_came_to_nothing(
     newer = write.change(older.user.id, Move(stage="JUNK"), None, None).event
     assert sent(in_rabbitmq) == [older.id, newer.id]  # each of them once, in any case
     assert sent(in_rabbitmq) == [newer.id]
-    fail(newer, is_passing=False)
+    fail(newer, is_transient=False)
     assert sent(in_rabbitmq) == [older.id]
 
 

@@ -36,7 +36,7 @@ def accepted(count: int = 1) -> list[Event]:
 
 def arrive(events: list[Event]) -> None:
     outbox.mark_published([event.id for event in events])
-    messages = [outbox.message_of(event) for event in events]
+    messages = [outbox.to_message(event) for event in events]
     trace = trace_context.trace_from_headers("call", None)
     enqueue.enqueue_events(
         [Delivery(orjson.loads(one.body), one.message_id, {}, trace) for one in messages]

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from leadline.ledger import retention, settle, write
-from leadline.ledger.event import Event, Repeat
-from leadline.ledger.settle import Answer
+from leadline.ledger.event import Event, IdempotencyKey
+from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.users import queries
 from leadline.users.model import Move, NewUser
@@ -18,7 +18,7 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 
 
 def create(key: str | None = None) -> Event:
-    return write.create(ANN, Repeat("caller", key, b"f") if key else None).event
+    return write.create(ANN, IdempotencyKey("caller", key, b"f") if key else None).event
 
 
 def move(event: Event) -> Event:
@@ -30,7 +30,7 @@ def settled(event: Event, *, is_synced: bool = True) -> Event:
     ends = (
         {"status": "success", "bitrix_lead_id": event.user.id} if is_synced else {"status": "error"}
     )
-    settle.apply([Answer(Reply(**about, **ends))])
+    settle.apply([ReceivedReply(Reply(**about, **ends))])
     return event
 
 

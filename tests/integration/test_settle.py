@@ -11,7 +11,7 @@ import pytest
 from leadline.errors import BadMessage
 from leadline.ledger import settle, write
 from leadline.ledger.event import Event
-from leadline.ledger.settle import Answer
+from leadline.ledger.settle import ReceivedReply
 from leadline.messages import contract
 from leadline.messages.contract import Reply
 from leadline.runtime.telemetry import trace_context
@@ -33,7 +33,7 @@ def writes(count: int) -> list[Event]:
 
 
 def apply(reply: Reply, outcome: str | None, **more: Any) -> None:
-    settle.apply([Answer(reply, outcome, **more)])
+    settle.apply([ReceivedReply(reply, outcome, **more)])
 
 
 def reply_to(event: Event, **more: Any) -> Reply:
@@ -162,7 +162,7 @@ def test_what_failed_for_a_passing_reason_stays_due_and_says_when() -> None:
     (before,) = due()
     assert "retry_at" not in queries.get(event.user.id)["sync"]
     for _ in range(3):  # the reply may come again
-        apply(failure(event, "HTTP 500"), "failed", is_passing=True)
+        apply(failure(event, "HTTP 500"), "failed", is_transient=True)
     assert due() == [before]
     assert sync(event)["status"] == "failed"
     assert queries.get(event.user.id)["sync"]["retry_at"] == before
@@ -170,28 +170,28 @@ def test_what_failed_for_a_passing_reason_stays_due_and_says_when() -> None:
 
 def test_nothing_is_due_after_a_later_try_has_succeeded() -> None:
     (event,) = writes(1)
-    apply(failure(event), "failed", is_passing=True)
+    apply(failure(event), "failed", is_transient=True)
     apply(reply_to(event), "synced")
-    apply(failure(event), "failed", is_passing=True)
+    apply(failure(event), "failed", is_transient=True)
     assert due() == [None]
     assert sync(event) == SYNCED
 
 
 def test_a_later_try_that_fails_for_good_is_the_last() -> None:
     (event,) = writes(1)
-    apply(failure(event, "HTTP 500"), "failed", is_passing=True)
+    apply(failure(event, "HTTP 500"), "failed", is_transient=True)
     apply(failure(event, "no such field"), "failed")
-    apply(failure(event, "HTTP 500"), "failed", is_passing=True)
+    apply(failure(event, "HTTP 500"), "failed", is_transient=True)
     assert due() == [None]
     assert states() == ["failed"]
 
 
 def test_what_fails_for_too_long_is_left_to_an_operator() -> None:
     (event,) = writes(1)
-    apply(failure(event), "failed", is_passing=True)
+    apply(failure(event), "failed", is_transient=True)
     for days, is_due in ((13, True), (15, False)):
         rows("UPDATE events SET settled_at = now() - make_interval(days => :days)", days=days)
-        apply(failure(event, "still down"), "failed", is_passing=True)
+        apply(failure(event, "still down"), "failed", is_transient=True)
         assert (due() != [None]) == is_due
     assert sync(event)["reason"] == "still down"
 
@@ -384,13 +384,13 @@ def test_replies_of_many_users_are_applied_together_each_as_alone() -> None:
     first, second, third = events[:3], events[3:6], events[6:]
     settle.apply(
         [
-            Answer(failure(first[2], "no such field")),
-            Answer(reply_to(second[2], bitrix_lead_id=2), "synced", fence="5"),
-            Answer(failure(third[0], "HTTP 500"), "failed", is_passing=True),
-            Answer(reply_to(first[0], bitrix_lead_id=1), "superseded"),
-            Answer(failure(second[2])),
-            Answer(reply_to(third[0], bitrix_lead_id=3), "synced"),
-            Answer(reply_to(third[0], bitrix_lead_id=3), "synced"),
+            ReceivedReply(failure(first[2], "no such field")),
+            ReceivedReply(reply_to(second[2], bitrix_lead_id=2), "synced", fence="5"),
+            ReceivedReply(failure(third[0], "HTTP 500"), "failed", is_transient=True),
+            ReceivedReply(reply_to(first[0], bitrix_lead_id=1), "superseded"),
+            ReceivedReply(failure(second[2])),
+            ReceivedReply(reply_to(third[0], bitrix_lead_id=3), "synced"),
+            ReceivedReply(reply_to(third[0], bitrix_lead_id=3), "synced"),
         ]
     )
     found = rows("SELECT state FROM events ORDER BY user_id, version")
@@ -407,9 +407,9 @@ def test_replies_of_many_users_are_applied_together_each_as_alone() -> None:
 def test_a_reply_to_nothing_we_know_leaves_the_others_of_its_lot_applied() -> None:
     one, other = users(2)
     lot = [
-        Answer(reply_to(one)),
-        Answer(reply_to(other, event_id=str(uuid4()))),
-        Answer(reply_to(other)),
+        ReceivedReply(reply_to(one)),
+        ReceivedReply(reply_to(other, event_id=str(uuid4()))),
+        ReceivedReply(reply_to(other)),
     ]
     with pytest.raises(BadMessage):
         settle.apply(lot)
@@ -420,7 +420,7 @@ def test_a_reply_to_nothing_we_know_leaves_the_others_of_its_lot_applied() -> No
 
 def test_replies_without_an_event_id_answer_one_event_after_the_other() -> None:
     events = writes(3)
-    settle.apply([Answer(reply_to(events[2], event_id=None)) for _ in range(2)])
+    settle.apply([ReceivedReply(reply_to(events[2], event_id=None)) for _ in range(2)])
     assert states() == ["superseded", "synced", "synced"]
 
 
@@ -430,7 +430,7 @@ def test_each_mended_user_keeps_the_trace_of_its_reply() -> None:
         events = writes(2)
         applied(events[1], fence=30)
         trace = trace_context.trace_from_headers(f"call-{number}", None)
-        lot.append(Answer(reply_to(events[0]), "synced", fence="40", trace=trace))
+        lot.append(ReceivedReply(reply_to(events[0]), "synced", fence="40", trace=trace))
     settle.apply(lot)
     found = rows(
         "SELECT correlation_id, traceparent FROM events WHERE changed = 'look' ORDER BY user_id"
@@ -446,7 +446,7 @@ def test_lots_of_the_same_users_in_any_order_never_deadlock() -> None:
 
     def settle_turned(seed: int) -> None:
         turned = [*events[seed * 7 :], *events[: seed * 7]][:: 1 if seed % 2 else -1]
-        settle.apply([Answer(reply_to(event)) for event in turned])
+        settle.apply([ReceivedReply(reply_to(event)) for event in turned])
 
     for _ in range(5):
         rows("UPDATE events SET state = 'failed', reason = 'no', settled_at = now()")
@@ -461,7 +461,7 @@ def test_a_reply_that_names_another_users_lead_fails_for_good_and_leaves_that_us
     (holder,), (other,) = writes(1), writes(1)
     apply(reply_to(holder), "synced")
     for _ in range(2):  # the reply may come again
-        apply(reply_to(other, bitrix_lead_id=456), "synced", is_passing=True)
+        apply(reply_to(other, bitrix_lead_id=456), "synced", is_transient=True)
         assert sync(holder) == SYNCED
         assert sync(other) == {
             "status": "failed",
@@ -478,8 +478,8 @@ def test_a_reply_that_names_another_users_lead_fails_for_good_and_leaves_that_us
 
 def test_of_two_replies_in_one_lot_that_name_the_same_lead_one_has_it() -> None:
     first, second, third = (writes(1)[0] for _ in range(3))
-    lot = [Answer(reply_to(one, bitrix_lead_id=77), "synced") for one in (third, second)]
-    settle.apply([*lot, Answer(reply_to(first), "synced")])
+    lot = [ReceivedReply(reply_to(one, bitrix_lead_id=77), "synced") for one in (third, second)]
+    settle.apply([*lot, ReceivedReply(reply_to(first), "synced")])
     assert sorted(states()) == ["failed", "synced", "synced"]
     holders = rows("SELECT id, bitrix_lead_id FROM users WHERE sync_status = 'synced' ORDER BY id")
     assert [row["bitrix_lead_id"] for row in holders] == [456, 77]
@@ -490,7 +490,7 @@ def test_the_holder_keeps_its_lead_whoever_names_it_in_the_same_lot() -> None:
     apply(reply_to(holder, bitrix_lead_id=9), "synced")
     newer = write.change(holder.user.id, Changes(full_name="Bo"), None, None).event
     lot = [reply_to(other, bitrix_lead_id=9), reply_to(newer, bitrix_lead_id=9)]
-    settle.apply([Answer(one, "synced") for one in lot])
+    settle.apply([ReceivedReply(one, "synced") for one in lot])
     assert sync(holder) == {**SYNCED, "bitrix_lead_id": 9}
     assert sync(other)["reason"] == "lead 9 belongs to another user"
 

@@ -14,7 +14,7 @@ from leadline.errors import (
     VersionMismatch,
 )
 from leadline.ledger import write
-from leadline.ledger.event import Accepted, Repeat
+from leadline.ledger.event import Accepted, IdempotencyKey
 from leadline.runtime.postgres import connection
 from leadline.users.model import Changes, NewUser, UserId
 from tests.integration.conftest import hang_up, in_threads, rows
@@ -22,14 +22,16 @@ from tests.integration.conftest import hang_up, in_threads, rows
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
 ANN = NewUser(full_name="Ann", phone="+77001112233")
-KEY = Repeat("caller", "key-1", b"asked for Ann")
+KEY = IdempotencyKey("caller", "key-1", b"asked for Ann")
 
 
-def create(repeat: Repeat | None = KEY) -> Accepted:
+def create(repeat: IdempotencyKey | None = KEY) -> Accepted:
     return write.create(ANN, repeat)
 
 
-def rename(user: UserId, name: str, repeat: Repeat | None, version: int | None = None) -> Accepted:
+def rename(
+    user: UserId, name: str, repeat: IdempotencyKey | None, version: int | None = None
+) -> Accepted:
     return write.change(user, Changes(full_name=name), version, repeat)
 
 
@@ -60,9 +62,9 @@ def test_twenty_repeats_at_once_make_one_user() -> None:
 
 def test_a_repeat_answers_with_the_state_right_after_its_write() -> None:
     user = create().event.user.id
-    first = rename(user, "Bob", Repeat("caller", "key-2", b"bob"))
-    rename(user, "Carl", Repeat("caller", "key-3", b"carl"))
-    again = rename(user, "Bob", Repeat("caller", "key-2", b"bob"))
+    first = rename(user, "Bob", IdempotencyKey("caller", "key-2", b"bob"))
+    rename(user, "Carl", IdempotencyKey("caller", "key-3", b"carl"))
+    again = rename(user, "Bob", IdempotencyKey("caller", "key-2", b"bob"))
     assert not again.is_new
     assert (again.event.user.full_name, again.event.version) == ("Bob", first.event.version)
     assert rows("SELECT full_name FROM users") == [{"full_name": "Carl"}]
@@ -70,7 +72,7 @@ def test_a_repeat_answers_with_the_state_right_after_its_write() -> None:
 
 def test_a_repeat_under_if_match_is_no_mismatch() -> None:
     user = create().event.user.id
-    key = Repeat("caller", "key-2", b"bob")
+    key = IdempotencyKey("caller", "key-2", b"bob")
     assert rename(user, "Bob", key, version=1).is_new
     again = rename(user, "Bob", key, version=1)
     assert (again.is_new, again.event.version) == (False, 2)
@@ -79,22 +81,22 @@ def test_a_repeat_under_if_match_is_no_mismatch() -> None:
 def test_a_key_with_another_request_is_refused() -> None:
     user = create().event.user.id
     with pytest.raises(InvalidRequest):
-        create(Repeat("caller", "key-1", b"asked for Bob"))
+        create(IdempotencyKey("caller", "key-1", b"asked for Bob"))
     with pytest.raises(InvalidRequest):
-        rename(user, "Bob", Repeat("caller", "key-1", b"asked for Bob"))
+        rename(user, "Bob", IdempotencyKey("caller", "key-1", b"asked for Bob"))
     assert rows("SELECT full_name, version FROM users") == [{"full_name": "Ann", "version": 1}]
 
 
 def test_another_callers_key_is_another_key() -> None:
     create()
-    assert create(Repeat("somebody else", "key-1", b"other")).is_new
+    assert create(IdempotencyKey("somebody else", "key-1", b"other")).is_new
     assert count("users") == 2
 
 
 def test_a_key_is_free_again_after_a_day() -> None:
     create()
     rows("UPDATE idempotency_keys SET created_at = now() - interval '24 hours'")
-    again = create(Repeat("caller", "key-1", b"asked for Bob"))
+    again = create(IdempotencyKey("caller", "key-1", b"asked for Bob"))
     assert again.is_new
     assert (count("users"), count("idempotency_keys")) == (2, 1)
 
@@ -102,7 +104,7 @@ def test_a_key_is_free_again_after_a_day() -> None:
 def test_a_write_that_failed_leaves_its_key_free() -> None:
     with pytest.raises(UserNotFound):
         rename(UserId(99), "Bob", KEY)
-    user = create(Repeat("caller", "other", b"x")).event.user.id
+    user = create(IdempotencyKey("caller", "other", b"x")).event.user.id
     with pytest.raises(VersionMismatch):
         rename(user, "Bob", KEY, version=7)
     assert rename(user, "Bob", KEY, version=1).is_new
@@ -124,7 +126,7 @@ def somebody(
 
 
 def test_a_key_that_is_still_being_served_answers_409(somebody: pg8000.native.Connection) -> None:
-    event = create(Repeat("caller", "other", b"x")).event
+    event = create(IdempotencyKey("caller", "other", b"x")).event
     somebody.run(
         "INSERT INTO idempotency_keys (caller, key, fingerprint, event_id)"
         " VALUES ('caller', 'key-1', 'x', CAST(:id AS uuid))",

@@ -11,7 +11,7 @@ import pytest
 
 from leadline.errors import UserNotFound, VersionMismatch
 from leadline.ledger import write
-from leadline.ledger.event import Event, Repeat
+from leadline.ledger.event import Event, IdempotencyKey
 from leadline.ledger.write_sql import CREATE
 from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.postgres.pool import Database, StatementError, database
@@ -59,7 +59,7 @@ def test_each_write_is_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert statements.total() == 1
     move(user, "JUNK")
     assert statements.total() == 2
-    write.change(user, Changes(full_name="Bob"), 2, Repeat("a", "k", b"f"))
+    write.change(user, Changes(full_name="Bob"), 2, IdempotencyKey("a", "k", b"f"))
     assert statements.total() == 3
 
 

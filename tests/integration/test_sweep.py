@@ -10,7 +10,7 @@ import pytest
 from leadline.errors import BadMessage
 from leadline.ledger import relay, settle, sweep
 from leadline.ledger.event import Event
-from leadline.ledger.settle import Answer
+from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres import installation
 from leadline.users.model import UserId
@@ -118,7 +118,7 @@ def relay_sweeps_all() -> None:
             about = {"action": "update_card", "user_id": row["user_id"], "attempts": 1}
             about |= {"status": "success", "bitrix_lead_id": 5 + row["user_id"]}
             reply = Reply(**about, event_id=str(row["id"]))
-            settle.apply([Answer(reply, "synced")])
+            settle.apply([ReceivedReply(reply, "synced")])
 
 
 @pytest.mark.usefixtures("in_postgres")
@@ -162,7 +162,7 @@ def test_failures_that_are_tried_later_do_not_hold_up_the_sweep(
     for _ in range(3):
         event = create()
         failed = reply_to(event, status="error", reason="HTTP 500", bitrix_lead_id=None)
-        settle.apply([replace(failed, outcome="failed", is_passing=True)])
+        settle.apply([replace(failed, outcome="failed", is_transient=True)])
     forked()
     assert installation.ensure_history().is_sweeping
     assert sweep.step() == 2

@@ -4,7 +4,7 @@ import pytest
 
 from leadline.errors import PortalDown
 from leadline.ledger import write
-from leadline.ledger.backlog import Counter, counts
+from leadline.ledger.backlog import CachedCounts, counts
 from leadline.users import search
 from leadline.users.model import NewUser
 from leadline.users.search import Search
@@ -23,7 +23,7 @@ def age(user_id: int) -> None:
 
 @pytest.mark.usefixtures("in_postgres")
 def test_who_counts_all_the_time_counts_the_same() -> None:
-    counter = Counter()
+    counter = CachedCounts()
     assert counter.counts() == counts()
     for number in range(6):
         user_id = create()

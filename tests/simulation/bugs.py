@@ -104,17 +104,20 @@ def precondition_is_of_the_user() -> None:
 
     Several writes of one user then go into one statement, too.
     """
-    wrong = write_sql.CHANGE_AT_ONCE
+    wrong = write_sql.CHANGE_UNLOCKED
     for old, new in (
-        ("SELECT asked.* FROM users", "SELECT users.id FROM users"),
-        ("held.", "asked."),
-        ("FROM held WHERE users.id", "FROM held JOIN asked ON asked.id = held.id WHERE users.id"),
+        ("SELECT request.* FROM users", "SELECT users.id FROM users"),
+        ("held.", "request."),
+        (
+            "FROM held WHERE users.id",
+            "FROM held JOIN request ON request.id = held.id WHERE users.id",
+        ),
     ):
         if old not in wrong:
-            raise ValueError(f"CHANGE_AT_ONCE has no more: {old}")
+            raise ValueError(f"CHANGE_UNLOCKED has no more: {old}")
         wrong = wrong.replace(old, new)
-    patches.STATEMENTS[wrong] = "change_at_once"
-    write_sql.CHANGE_AT_ONCE = wrong
+    patches.STATEMENTS[wrong] = "change_unlocked"
+    write_sql.CHANGE_UNLOCKED = wrong
 
     def together(writes: list[Any]) -> list[Any]:
         events = write._run(wrong, writes)

@@ -21,7 +21,7 @@ from tests.simulation.world import EPOCH, World
 
 COPY_EVERY_S = 0.4
 #: There is a copy before each of these statements.
-COPY_BEFORE = {"create", "create_once", "change", "change_at_once", "change_once", "settle"}
+COPY_BEFORE = {"create", "create_once", "change", "change_unlocked", "change_once", "settle"}
 COPIES = 6
 #: What a database says of itself; found before the functions of Postgres' own.
 _OWN = (

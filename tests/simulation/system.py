@@ -372,7 +372,7 @@ class System:
         if write.stage is not None:
             given["stage"] = STAGES[write.stage]
         key = f"key-{write.user}-{write.at_s}" if write.with_key else None
-        repeat = write_headers.repeat_of("client", key, write, expected)
+        repeat = write_headers.bind_key("client", key, write, expected)
         if write.kind == "create":
             return accept.create(NewUser(**given), repeat)
         change = Move(**given) if write.kind == "move" else Changes(**given)

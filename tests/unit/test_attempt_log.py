@@ -7,42 +7,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline.messages import attempt_log
-from leadline.messages.attempt_log import MAX_ERROR, MAX_HEADER, MAX_TRIES, Journey
+from leadline.messages.attempt_log import MAX_ATTEMPTS, MAX_ERROR, MAX_HEADER, AttemptLog
 
 
 def test_a_journey_goes_through_a_header_unchanged() -> None:
-    told = Journey(1).tried(2, "Портал не отвечает").tried(3, None)
-    assert attempt_log.of_header(told.header()) == told
+    log = AttemptLog(1).with_attempt(2, "Портал не отвечает").with_attempt(3, None)
+    assert attempt_log.from_header(log.to_header()) == log
 
 
 @given(st.lists(st.text(st.characters(max_codepoint=0x7FF, exclude_categories=["Cs"])), max_size=3))
 def test_three_attempts_fit_into_a_header_whatever_their_errors(errors: list[str]) -> None:
-    told = Journey(2**52)
+    log = AttemptLog(2**52)
     for error in errors:
-        told = told.tried(2**52, error)
-    header = told.header()
+        log = log.with_attempt(2**52, error)
+    header = log.to_header()
     if header is not None:
         assert len(header) <= MAX_HEADER
-        assert attempt_log.of_header(header) is not None
+        assert attempt_log.from_header(header) is not None
 
 
 def test_two_long_russian_errors_and_a_last_attempt_are_told() -> None:
-    told = Journey(2**41).tried(2**41, "я" * 500).tried(2**41, "я" * 500).tried(2**41, None)
-    assert told.header() is not None
-    assert [len(one.error or "") for one in told.tries] == [MAX_ERROR, MAX_ERROR, 0]
+    log = (
+        AttemptLog(2**41)
+        .with_attempt(2**41, "я" * 500)
+        .with_attempt(2**41, "я" * 500)
+        .with_attempt(2**41, None)
+    )
+    assert log.to_header() is not None
+    assert [len(one.error or "") for one in log.tries] == [MAX_ERROR, MAX_ERROR, 0]
 
 
 def test_no_more_than_the_last_attempts_are_kept() -> None:
-    told = Journey()
+    log = AttemptLog()
     for at_ms in range(50):
-        told = told.tried(at_ms, None)
-    assert [one.at_ms for one in told.tries] == list(range(50 - MAX_TRIES, 50))
+        log = log.with_attempt(at_ms, None)
+    assert [one.at_ms for one in log.tries] == list(range(50 - MAX_ATTEMPTS, 50))
 
 
 def test_the_replys_reason_is_the_last_attempts_error() -> None:
-    told = Journey().tried(1, "first").tried(2, None).ended("last")
-    assert [one.error for one in told.tries] == ["first", "last"]
-    assert Journey().ended("never tried") == Journey()
+    log = AttemptLog().with_attempt(1, "first").with_attempt(2, None).with_final_error("last")
+    assert [one.error for one in log.tries] == ["first", "last"]
+    assert AttemptLog().with_final_error("never tried") == AttemptLog()
 
 
 @pytest.mark.parametrize(
@@ -50,13 +55,13 @@ def test_the_replys_reason_is_the_last_attempts_error() -> None:
     ["", "#", "bm90IGpzb24", base64.urlsafe_b64encode(b'{"tries": [{"at_ms": -1}]}').decode()],
 )
 def test_what_makes_no_sense_tells_nothing(header: str) -> None:
-    assert attempt_log.of_header(header) is None
-    assert attempt_log.of_header(None) is None
+    assert attempt_log.from_header(header) is None
+    assert attempt_log.from_header(None) is None
 
 
 @pytest.mark.parametrize("error", [r"a\u0000b", r"a\u00\u000000b", r"\n\u001b[31m", r"\u009b31m"])
 def test_what_postgres_or_a_terminal_could_not_take_is_gone(error: str) -> None:
     text = f'{{"received_ms": 1, "tries": [{{"at_ms": 1, "error": "{error}"}}]}}'
-    told = attempt_log.of_header(base64.urlsafe_b64encode(text.encode()).decode())
-    tries = told.tries if told else ()  # taken out, the middle of one makes another
+    log = attempt_log.from_header(base64.urlsafe_b64encode(text.encode()).decode())
+    tries = log.tries if log else ()  # taken out, the middle of one makes another
     assert all((one.error or "").isprintable() for one in tries)

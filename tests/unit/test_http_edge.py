@@ -231,7 +231,7 @@ def test_a_tag_that_no_version_has_matches_none(tag: str) -> None:
 def test_an_idempotency_key_has_a_length(key: str) -> None:
     request = get("/", **{"Idempotency-Key": key})
     with pytest.raises(InvalidRequest) as caught:
-        write_headers.repeat(request, "create")
+        write_headers.idempotency_key(request, "create")
     assert caught.value.status == HTTPStatus.BAD_REQUEST
 
 
@@ -239,7 +239,7 @@ def test_a_keys_fingerprint_depends_on_all_that_is_asked_for() -> None:
     def fingerprint(*parts: object, **headers: str) -> bytes:
         request = get("/", **{"Idempotency-Key": "k", **headers})
         trace_context.set_caller("me")
-        repeat = write_headers.repeat(request, *parts)
+        repeat = write_headers.idempotency_key(request, *parts)
         assert repeat is not None
         return repeat.fingerprint
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from leadline.messages.attempt_log import Journey
+from leadline.messages.attempt_log import AttemptLog
 from leadline.operations.timeline import steps
 
 ACCEPTED_AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -24,7 +24,7 @@ def after(ms: int) -> datetime:
 
 def told(published_ms: int | None, received_ms: int | None) -> dict[str, int]:
     """Each step and its milliseconds after acceptance."""
-    way = Journey(
+    way = AttemptLog(
         received_ms=None if received_ms is None else int(after(received_ms).timestamp() * 1000)
     )
     return {

@@ -1,7 +1,7 @@
-"""Replies to events that the ledger does not know: they may show that Postgres has lost them."""
+"""Replies to unknown events: they may show that Postgres lost events in a failover or restore."""
 
 from leadline.ledger import resync
-from leadline.ledger.resync import Again
+from leadline.ledger.resync import ResyncRequest
 from leadline.messages.cloudevents import is_credible, number
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres import installation
@@ -9,16 +9,16 @@ from leadline.runtime.postgres.pool import database
 from leadline.users import snapshots
 
 
-def is_lost(reply: Reply, told: str | None) -> bool:
-    """Whether this answers an event that Postgres has lost; then the user's lead is looked at.
+def recover(reply: Reply, claimed_history: str | None) -> bool:
+    """If Postgres lost the event of this reply, resync its user; returns whether it did lose it.
 
-    `told` is the reply's word of its history. An event of the present one that is newer than its
-    user shows that Postgres has gone back without a trace: a new history begins.
+    `claimed_history` is the history attribute of the reply. If it is the present history and the
+    event is newer than its user, Postgres was rolled back unnoticed: a new history begins.
 
     Raises:
-        DatabaseDown: nothing was done, or nobody can say; doing it again is harmless.
+        DatabaseDown: nothing was done, or the outcome is unknown; safe to repeat.
     """
-    history = number(told)
+    history = number(claimed_history)
     if history is None or not is_credible(history):
         return False
     present = installation.ensure_history().history
@@ -27,12 +27,12 @@ def is_lost(reply: Reply, told: str | None) -> bool:
     elif history == present:
         return False
     users = snapshots.by_ids([reply.user_id])
-    resync.ask(Again(one.id, one.version) for one in users.values())
+    resync.request(ResyncRequest(one.id, one.version) for one in users.values())
     return True
 
 
 def _is_ahead(reply: Reply) -> bool:
-    """Whether the event is one that the present history has not come to yet."""
+    """Whether the event is ahead of everything in the present history."""
     users = snapshots.by_ids([reply.user_id])
     if users:
         return (reply.version or 0) > users[reply.user_id].version
