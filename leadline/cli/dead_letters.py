@@ -36,7 +36,7 @@ def show_list(
 ) -> None:
     """List dead letters, the oldest of each queue first. They stay where they are."""
     choice = Choice(frozenset(), queue, reason)
-    graves = [topology.dead_letters(name) for name in choice.queues()]
+    graves = [topology.dead_letter_name(name) for name in choice.queues()]
     there = depths(url(), graves).values()
     found = look(choice, summary, limit)
     unseen = sum(max(0, one.messages - limit) for one in there if one)

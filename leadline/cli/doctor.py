@@ -202,11 +202,14 @@ def _broker() -> Iterator[Check]:
             )
             told = f"{depth.consumers} consumers, {depth.messages} messages"
             yield Check(name, depth.consumers > 0, told, mend)
-        dead = found[topology.dead_letters(name)]
+        dead = found[topology.dead_letter_name(name)]
         if dead is not None:
             mend = "leadline dead-letters list" if dead.messages else ""
             yield Check(
-                topology.dead_letters(name), not dead.messages, f"{dead.messages} messages", mend
+                topology.dead_letter_name(name),
+                not dead.messages,
+                f"{dead.messages} messages",
+                mend,
             )
 
 

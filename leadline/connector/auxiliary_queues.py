@@ -1,8 +1,8 @@
-"""The queues beside a work queue, its dead letters and delay queues, and what is put into them.
+"""Auxiliary queues of a work queue (dead letters and delay queues): declare them, publish to them.
 
-All of it has threads and connections of its own. So one that can't be had, because its nodes are
-down or somebody has declared it otherwise, or one that confirms nothing, keeps nobody from
-consuming: what would go there is held by the connector meanwhile.
+They use their own threads and connections. So a queue that is unavailable (its nodes are down, or
+it exists with other arguments) or confirms nothing does not block consuming: the connector holds
+the messages meant for it.
 """
 
 import threading
@@ -12,7 +12,7 @@ import pika
 import structlog
 from pika.exceptions import ChannelClosedByBroker
 
-from leadline.connector.queue_depths import connected
+from leadline.connector.queue_depths import open_connection
 from leadline.errors import BrokerDown
 from leadline.messages import topology
 from leadline.runtime import secrets
@@ -23,93 +23,91 @@ from leadline.runtime.secrets import UrlSource
 
 logger = structlog.get_logger()
 
-#: How often all are declared; one that is missing sooner.
-LOOK_EVERY_S = 60.0
-LOOK_AGAIN_S = 5.0
+#: Seconds between declarations of all queues; and while one is missing.
+DECLARE_EVERY_S = 60.0
+RETRY_EVERY_S = 5.0
 
 
 class AuxiliaryQueues:
-    """Those of one work queue; for any thread."""
+    """The auxiliary queues of one work queue; thread-safe."""
 
     def __init__(self, address: UrlSource, name: str) -> None:
         self._address = address
         self._publisher = Publisher(address, ())
         self._queues = topology.auxiliary_queues(name)
         self._retired = set(topology.retired(name))
-        #: What the broker last said of those that can't be had.
-        self._refusals: dict[str, str] = {}
+        #: The last error of each unavailable queue.
+        self._errors: dict[str, str] = {}
         self._usable: set[str] = set()
-        self._is_wanted = threading.Event()
-        self._was_looked = threading.Event()
+        self._wake = threading.Event()
+        self._declared = threading.Event()
 
-    def keep(self, stop: threading.Event) -> None:
-        """Declare them until stopped, each time that somebody wants it and now and then."""
+    def maintain(self, stop: threading.Event) -> None:
+        """Declare the queues on request and periodically, until stopped."""
         while not stop.is_set():
-            self._is_wanted.clear()
+            self._wake.clear()
             try:
                 for queue in self._queues:
                     self._declare(queue)
                 self._remove_retired()
-            except Exception:  # the edge of the thread: no queue would be declared any more
+            except Exception:  # edge of the thread: if it died, no queue would be declared
                 logger.exception("auxiliary queues failed")
-            self._was_looked.set()
-            is_complete = len(self._usable) == len(self._queues)
-            self._is_wanted.wait(LOOK_EVERY_S if is_complete else LOOK_AGAIN_S)
+            self._declared.set()
+            has_all = len(self._usable) == len(self._queues)
+            self._wake.wait(DECLARE_EVERY_S if has_all else RETRY_EVERY_S)
 
-    def look(self, timeout_s: float = 0) -> None:
-        """Have them declared now, and wait for that as long as `timeout_s`."""
-        self._was_looked.clear()
-        self._is_wanted.set()
-        self._was_looked.wait(timeout_s)
+    def declare_now(self, timeout_s: float = 0) -> None:
+        """Trigger a declaration and wait up to `timeout_s` for it."""
+        self._declared.clear()
+        self._wake.set()
+        self._declared.wait(timeout_s)
 
     def put(self, message: Message, done: Done) -> None:
-        """Publish a message to one of them; `done(True)` once it is there, else `done(False)`."""
+        """Publish a message to one of the queues; calls `done` with whether it was confirmed."""
         name = message.queue
         if name not in self._usable:
             done(False)  # noqa: FBT003
             return
 
-        def told(is_confirmed: bool) -> None:  # noqa: FBT001
+        def on_confirm(is_confirmed: bool) -> None:  # noqa: FBT001
             if not is_confirmed:
                 self._usable.discard(name)
-                self._is_wanted.set()
+                self._wake.set()
             done(is_confirmed)
 
-        self._publisher.offer(message, told)
+        self._publisher.offer(message, on_confirm)
 
     def close(self) -> None:
-        """End once what is under way is confirmed; `keep` has been told to stop."""
-        self._is_wanted.set()
+        """Close after outstanding confirms; `maintain` must have been told to stop."""
+        self._wake.set()
         self._publisher.close()
 
     def _declare(self, queue: Queue) -> None:
-        # A connection for each: some refusals end it.
+        # One connection for each queue: some errors close it.
         try:
-            with connected(secrets.resolve(self._address)) as connection:
-                refusal = _refusal(connection, queue)
+            with open_connection(secrets.resolve(self._address)) as connection:
+                reason = _declare_error(connection, queue)
         except BrokerDown as error:
-            refusal = error.detail
-        if refusal is None:
+            reason = error.detail
+        if reason is None:
             self._usable.add(queue.name)
-            if self._refusals.pop(queue.name, None):
-                logger.info("queue can be had again", queue=queue.name)
+            if self._errors.pop(queue.name, None):
+                logger.info("queue available again", queue=queue.name)
             return
         self._usable.discard(queue.name)
-        if self._refusals.get(queue.name) != refusal:
-            logger.warning(
-                "queue can't be had, messages are held", queue=queue.name, reason=refusal
-            )
-        self._refusals[queue.name] = refusal
+        if self._errors.get(queue.name) != reason:
+            logger.warning("queue unavailable, messages are held", queue=queue.name, reason=reason)
+        self._errors[queue.name] = reason
 
     def _remove_retired(self) -> None:
         if not self._retired:
             return
-        with suppress(BrokerDown), connected(secrets.resolve(self._address)) as connection:
+        with suppress(BrokerDown), open_connection(secrets.resolve(self._address)) as connection:
             self._retired = {one for one in self._retired if not _is_removed(connection, one)}
 
 
-def _refusal(connection: pika.BlockingConnection, queue: Queue) -> str | None:
-    """What the broker says against this queue; None where it is there as it should be."""
+def _declare_error(connection: pika.BlockingConnection, queue: Queue) -> str | None:
+    """Declare a queue; returns the broker's error, None on success."""
     channel = connection.channel()
     try:
         channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
@@ -120,11 +118,11 @@ def _refusal(connection: pika.BlockingConnection, queue: Queue) -> str | None:
 
 
 def _is_removed(connection: pika.BlockingConnection, name: str) -> bool:
-    """Whether a queue that nobody needs any more is gone; one that holds messages stays."""
+    """Delete a retired queue unless it holds messages; returns whether it is gone."""
     channel = connection.channel()
     try:
         channel.queue_delete(name, if_unused=True, if_empty=True)
     except ChannelClosedByBroker:
-        return False  # it is not empty yet, or its node is down
+        return False  # not empty yet, or its node is down
     channel.close()
     return True

@@ -1,11 +1,11 @@
 """From RabbitMQ to the event functions: `python -m leadline.connector.consumer`.
 
 `LEADLINE_ROUTES` maps queues to functions: `{"bitrix_queue": "http://bitrix-handler:8080/"}`.
-A message is acknowledged only after its function has answered 2xx. When the function can't serve it
-now (429, 5xx, no answer), it waits in a delay queue and comes again, its attempts counted; when it
-never will (another 4xx), or after too many attempts, it goes to the dead letters with the reason.
-While such a queue can't be had, the message is held here without acknowledgement.
-Whatever happens to this process, RabbitMQ still has what was not acknowledged.
+A message is acknowledged only after its function answered 2xx. After a transient failure (429, 5xx,
+no answer) it goes to a delay queue and is delivered again, with its attempts counted. After a
+permanent one (another 4xx) or too many attempts it goes to the dead letters with the reason. While
+that queue is unavailable, the connector holds the message without acknowledging it. If this process
+dies, RabbitMQ redelivers what was not acknowledged.
 """
 
 import json
@@ -24,9 +24,9 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
 from leadline.connector.auxiliary_queues import AuxiliaryQueues
-from leadline.connector.inflight import THREADS, Deliveries
-from leadline.connector.message import Received, attempt_of
-from leadline.connector.post import Courier
+from leadline.connector.inflight import MAX_THREADS, Deliveries
+from leadline.connector.message import ReceivedMessage, attempt_of
+from leadline.connector.post import FunctionClient
 from leadline.errors import BadConfiguration
 from leadline.messages import topology
 from leadline.runtime import cleartext, secrets
@@ -44,39 +44,41 @@ CONSUMING = metrics.Gauge(
 
 _BACKOFF_S = (0.2, 0.5, 1)
 _POLL_S = 0.5
-#: How long to wait for the queues beside the work queue before consuming without them.
+#: How long to wait for the auxiliary queues before consuming without them.
 _AUXILIARY_S = 5.0
 
 
 class Connector:
-    """Consumes one queue on a connection of its own, for one function."""
+    """Consumes one queue on its own connection, for one function."""
 
     def __init__(self, address: UrlSource, queue: str, function: str) -> None:
         self._address = address
-        parameters(secrets.resolve(address))  # what makes no sense is told at once
+        parameters(secrets.resolve(address))  # fail early on an invalid URL
         cleartext.require_tls("functions", function)
         self.queue = queue
         self._prefetch = settings().prefetch
-        self._courier = Courier(queue, function, connections=THREADS)
+        self._client = FunctionClient(queue, function, connections=MAX_THREADS)
         self._auxiliary = AuxiliaryQueues(address, queue)
         self._stopping = threading.Event()
         self.is_consuming = False
 
     def stop(self) -> None:
-        """Take nothing new, finish what is under way, then return from `run`."""
+        """Stop consuming, finish what is in flight, then return from `run`."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Consume until stopped; a lost connection is made again, for ever."""
+        """Consume until stopped; reconnects indefinitely."""
         failures = 0
-        threading.Thread(target=self._auxiliary.keep, args=[self._stopping], daemon=True).start()
+        threading.Thread(
+            target=self._auxiliary.maintain, args=[self._stopping], daemon=True
+        ).start()
         while not self._stopping.is_set():
             try:
                 self._consume()
             except (AMQPError, AMQPConnectorException, OSError) as error:
                 logger.warning("no connection to the broker", reason=type(error).__name__)
-            except Exception:  # the edge of the thread: its queue would never be consumed again
-                # pika has ValueError for a connection that is reset at once.
+            except Exception:  # edge of the thread: if it died, its queue would not be consumed
+                # pika raises ValueError if a connection is reset at once.
                 logger.exception("connector failed")
             failures = 0 if self.is_consuming else failures + 1
             self.is_consuming = False
@@ -90,21 +92,21 @@ class Connector:
         channel.basic_qos(prefetch_count=self._prefetch)
         queue = topology.work_queue(self.queue)
         topology.declare(channel, queue)
-        self._auxiliary.look(timeout_s=_AUXILIARY_S)
+        self._auxiliary.declare_now(timeout_s=_AUXILIARY_S)
         deliveries = Deliveries(
-            connection, channel, self._courier, self._auxiliary, prefetch=self._prefetch
+            connection, channel, self._client, self._auxiliary, prefetch=self._prefetch
         )
         try:
             channel.basic_consume(self.queue, partial(self._received, deliveries))
             self.is_consuming = True
             logger.info("connector consumes", queue=self.queue)
-            # RabbitMQ takes the consumer away with its queue, and nothing raises.
+            # If its queue is deleted, RabbitMQ cancels the consumer and nothing raises.
             while channel.consumer_tags and not self._stopping.is_set():
                 connection.process_data_events(time_limit=_POLL_S)
                 deliveries.post()
             self.is_consuming = bool(channel.consumer_tags)
             if not self.is_consuming:
-                logger.warning("the queue is gone, it is declared anew", queue=self.queue)
+                logger.warning("queue deleted, declaring it again", queue=self.queue)
             for tag in list(channel.consumer_tags):
                 channel.basic_cancel(tag)
             while not deliveries.is_done:
@@ -112,8 +114,7 @@ class Connector:
                 connection.process_data_events(time_limit=_POLL_S)
         finally:
             deliveries.close()
-            # Also after an error: what is not acknowledged comes again at once, and not when
-            # RabbitMQ misses our heartbeats.
+            # Also after an error: else RabbitMQ would redeliver only after missed heartbeats.
             if connection.is_open:
                 connection.close()
 
@@ -127,11 +128,11 @@ class Connector:
     ) -> None:
         attempt = attempt_of(properties, redelivered=method.redelivered)
         tag = method.delivery_tag
-        deliveries.add(Received(channel, tag, self.queue, properties, body, attempt))
+        deliveries.add(ReceivedMessage(channel, tag, self.queue, properties, body, attempt))
 
 
 def routes() -> dict[str, str]:
-    """Which function serves which queue.
+    """The URL of the function for each queue.
 
     Raises:
         BadConfiguration: LEADLINE_ROUTES is not a JSON object of queue names and URLs.
@@ -146,9 +147,9 @@ def routes() -> dict[str, str]:
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT, a thread for each queue so that none waits for another."""
+    """Run until SIGTERM or SIGINT, with one thread for each queue."""
     log.configure("connector")
-    tracing.is_enabled()  # what can't be traced does not start
+    tracing.is_enabled()  # fail early on an invalid setting
     address = secrets.url_source("amqp-url")
     connectors = [Connector(address, queue, function) for queue, function in routes().items()]
 

@@ -1,9 +1,8 @@
-"""Dead letters: messages that could not be served, with their reason, until an operator decides.
+"""Dead letters: list, replay and discard messages that could not be processed.
 
-Nobody consumes these queues. A walk takes the letters with `basic.get`, holds them without
-acknowledgement, and gives back at its end all that were not decided on. So a walk that breaks
-off, however that happens, loses none: RabbitMQ gives back what a closed channel held. While a
-walk lasts, another one sees only what the first has not taken.
+These queues have no consumer. `walk` fetches messages with `basic.get` without acknowledging them
+and requeues at its end those to keep. So an aborted walk loses nothing: RabbitMQ requeues what a
+closed channel held. Concurrent walks each see only the messages that the other has not fetched.
 """
 
 import hashlib
@@ -18,21 +17,23 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import NackError, UnroutableError
 
-from leadline.connector.message import ATTEMPT_HEADER, passed_on
-from leadline.connector.queue_depths import connected, depth
+from leadline.connector.message import ATTEMPT_HEADER, forwarded_properties
+from leadline.connector.queue_depths import depth, open_connection
 from leadline.errors import BrokerDown
 from leadline.messages import topology
 from leadline.messages.cloudevents import RESENT
 from leadline.settings import settings
 
-#: What death wrote on a message; a replay goes out without it, its attempts counted anew.
-_MARKS = frozenset({"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER})
-#: Characters of a reason that are shown; it is its sender's where RabbitMQ gave the message up.
+#: Headers added when a message was dead-lettered; a replay removes them and so resets its attempts.
+_DEATH_HEADERS = frozenset(
+    {"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER}
+)
+#: Maximum of characters of a displayed reason; RabbitMQ's own may contain text of the sender.
 REASON_MAX = 1000
 
 
 class Decision(Enum):
-    """What becomes of a dead letter."""
+    """What to do with a dead letter."""
 
     KEEP = "keep"
     REPLAY = "replay"
@@ -40,8 +41,8 @@ class Decision(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter as it lies in its queue."""
+class DeadLetter:
+    """A dead letter as stored in its queue."""
 
     queue: str
     properties: pika.BasicProperties
@@ -49,48 +50,48 @@ class Letter:
 
     @property
     def id(self) -> str:
-        """The same in every walk; letters that are alike in all share it."""
+        """A stable id; identical messages share it."""
         parts = (self.queue, self.properties.message_id, self._header("x-died-at"))
         return hashlib.sha256(repr(parts).encode() + self.body).hexdigest()[:12]
 
     @property
     def reason(self) -> str:
-        """Why it could not be served: the connector's words, else RabbitMQ's."""
-        reason = self._header("x-reason") or self._death().get("reason") or "unknown"
+        """Why it could not be processed: the connector's reason, else RabbitMQ's."""
+        reason = self._header("x-reason") or self._broker_record().get("reason") or "unknown"
         return str(reason)[:REASON_MAX]
 
     @property
     def died_at(self) -> datetime | None:
-        """When; None where nobody wrote it down."""
-        at = self._header("x-died-at") or self._death().get("time")
+        """When it was dead-lettered; None if unknown."""
+        at = self._header("x-died-at") or self._broker_record().get("time")
         if isinstance(at, datetime):
             return at if at.tzinfo else at.replace(tzinfo=UTC)
         try:
             return datetime.fromtimestamp(at, UTC) if isinstance(at, int) else None
         except (ValueError, OverflowError, OSError):
-            return None  # no clock says that
+            return None  # out of range
 
     @property
     def attempts(self) -> int | None:
-        """How often it was delivered; None where nobody counted."""
+        """How often it was delivered; None if unknown."""
         count = self._header(ATTEMPT_HEADER) or self._header("x-delivery-count")
         return count if isinstance(count, int) else None
 
     def _header(self, name: str) -> Any:
         return (self.properties.headers or {}).get(name)
 
-    def _death(self) -> dict[str, Any]:
-        """What RabbitMQ noted when it gave the message up itself."""
+    def _broker_record(self) -> dict[str, Any]:
+        """The `x-death` entry, if RabbitMQ dead-lettered the message itself."""
         deaths = self._header("x-death")
         last = deaths[0] if isinstance(deaths, list) and deaths else None
         return last if isinstance(last, dict) else {}
 
 
-Decide = Callable[[Letter], Decision]
+Decide = Callable[[DeadLetter], Decision]
 
 
 def work_queues() -> tuple[str, ...]:
-    """Queues that have dead letters: ours, and those that may be answered on."""
+    """The queues that have dead letters: ours and the allowed reply queues."""
     return tuple(
         dict.fromkeys(
             (topology.REQUESTS, topology.REPLIES, *sorted(settings().allowed_reply_queues))
@@ -101,19 +102,19 @@ def work_queues() -> tuple[str, ...]:
 def walk(
     url: str, decide: Decide, queues: Iterable[str], *, limit: int | None = None
 ) -> Counter[Decision]:
-    """Ask `decide` about each letter, oldest first, and do as it says; returns how many of each.
+    """Carry out `decide` for each dead letter, oldest first; returns the count of each decision.
 
-    Letters that die meanwhile are left for the next walk; `limit` bounds the letters of a queue.
-    A replay is confirmed by its work queue before it leaves the dead letters: a crash in between
-    makes it come twice, which is harmless, and never loses it.
+    `limit` is the maximum for each queue. Dead letters that arrive meanwhile are left for the next
+    walk. A replay is confirmed by its work queue before it is removed here: a crash in between
+    duplicates the message, which is harmless, and never loses it.
 
     Raises:
-        BrokerDown: RabbitMQ can't be reached, or did not take a replay; that letter stays.
+        BrokerDown: RabbitMQ can't be reached, or did not confirm a replay; that message stays.
     """
     done: Counter[Decision] = Counter()
-    with connected(url) as connection:
+    with open_connection(url) as connection:
         for queue in queues:
-            for letter, channel, tag in _letters(connection, queue, limit):
+            for letter, channel, tag in _dead_letters(connection, queue, limit):
                 decision = decide(letter)
                 if decision is Decision.REPLAY:
                     _replay(channel, letter)
@@ -123,29 +124,29 @@ def walk(
     return done
 
 
-def _letters(
+def _dead_letters(
     connection: pika.BlockingConnection, queue: str, limit: int | None
-) -> Iterator[tuple[Letter, BlockingChannel, int]]:
-    grave = topology.dead_letters(queue)
-    there = depth(connection, grave)
+) -> Iterator[tuple[DeadLetter, BlockingChannel, int]]:
+    dead_letter_queue = topology.dead_letter_name(queue)
+    there = depth(connection, dead_letter_queue)
     if there is None:
         return
     channel = connection.channel()
     channel.confirm_delivery()
     for _ in range(there.messages if limit is None else min(there.messages, limit)):
-        method, properties, body = channel.basic_get(grave)
+        method, properties, body = channel.basic_get(dead_letter_queue)
         if method is None or properties is None or body is None:
-            break  # somebody else holds or has decided on the rest
-        yield Letter(queue, properties, body), channel, method.delivery_tag
-    # Tag 0: all that this channel still holds.
+            break  # another walk holds or has removed the rest
+        yield DeadLetter(queue, properties, body), channel, method.delivery_tag
+    # Tag 0: all unacknowledged messages of this channel.
     channel.basic_nack(0, multiple=True, requeue=True)
     channel.close()
 
 
-def _replay(channel: BlockingChannel, letter: Letter) -> None:
-    properties = passed_on(letter.properties)
-    kept = {name: value for name, value in properties.headers.items() if name not in _MARKS}
-    # Whoever served it before may have made a lead: it must be looked for.
+def _replay(channel: BlockingChannel, letter: DeadLetter) -> None:
+    properties = forwarded_properties(letter.properties)
+    kept = {name: value for name, value in properties.headers.items() if name not in _DEATH_HEADERS}
+    # An earlier delivery may have created a lead: it must be looked up first.
     properties.headers = {**kept, f"ce-{RESENT}": "true"}
     try:
         # confirm and mandatory: without both an unroutable message vanishes

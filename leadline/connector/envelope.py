@@ -1,4 +1,4 @@
-"""A message of RabbitMQ's as a CloudEvent: alone as headers of its body, or as one of a batch.
+"""RabbitMQ messages as CloudEvents over HTTP: single in binary mode, or in a batch.
 
 https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol-binding.md
 """
@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from leadline.connector.message import Received
+from leadline.connector.message import ReceivedMessage
 from leadline.messages.cloudevents import (
     ATTEMPT,
-    BATCHED,
+    BATCH_TYPE,
     CORRELATION_ID,
     NO_ID,
     REQUIRED,
@@ -24,12 +24,12 @@ from leadline.runtime.http.endpoint import is_json
 Event = dict[str, Any]
 
 _JSON = "application/json"
-#: CloudEvents' attribute names; any other name may be one that HTTP can't carry.
+#: Valid CloudEvents attribute names; others may not be valid HTTP headers.
 _ATTRIBUTE = re.compile(r"ce-([a-z0-9]+)")
 
 
-def alone(message: Received) -> dict[str, str]:
-    """The headers of its request: `ce-*` and the trace as they came, the rest by name."""
+def single_headers(message: ReceivedMessage) -> dict[str, str]:
+    """The request headers of a single message: attributes as `ce-*`, trace and correlation id."""
     properties = message.properties
     headers = {"Content-Type": _media_type(properties.content_type), **_common()}
     headers |= {f"ce-{name}": value for name, value in _attributes(message).items()}
@@ -40,43 +40,43 @@ def alone(message: Received) -> dict[str, str]:
     return headers
 
 
-def batched() -> dict[str, str]:
-    """The headers of a batch's request."""
-    return {"Content-Type": BATCHED, **_common()}
+def batch_headers() -> dict[str, str]:
+    """The request headers of a batch."""
+    return {"Content-Type": BATCH_TYPE, **_common()}
 
 
-def event(message: Received) -> Event | None:
-    """The message as one of a batch; None where something is odd: then it must go alone."""
+def event(message: ReceivedMessage) -> Event | None:
+    """The message as an event of a batch; None if it is unusual and must be sent alone."""
     properties = message.properties
-    made: Event = {**_attributes(message)}
+    attributes: Event = {**_attributes(message)}
     if (
         properties.content_type not in {None, "", _JSON}
-        or made["specversion"] != "1.0"
-        or not made.keys() >= REQUIRED
+        or attributes["specversion"] != "1.0"
+        or not attributes.keys() >= REQUIRED
         or not _is_json(message.body)
     ):
         return None
     if traceparent := (properties.headers or {}).get(TRACEPARENT):
-        made[TRACEPARENT] = _printable(traceparent)
+        attributes[TRACEPARENT] = _printable(traceparent)
     if properties.correlation_id:
-        made[CORRELATION_ID] = _printable(properties.correlation_id)
-    return {**made, "datacontenttype": _JSON, "data": orjson.Fragment(message.body)}
+        attributes[CORRELATION_ID] = _printable(properties.correlation_id)
+    return {**attributes, "datacontenttype": _JSON, "data": orjson.Fragment(message.body)}
 
 
 def _media_type(sent: object) -> str:
-    """As the sender says; JSON where it says nothing, or names a type that no function takes."""
+    """The sender's content type; JSON if it is missing or no function accepts it."""
     given = _printable(sent or "")
     return given if is_json(given) else _JSON
 
 
 def _common() -> dict[str, str]:
-    """What every request to a function carries."""
+    """The headers of every request to a function."""
     key = auth.own_key()
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _attributes(message: Received) -> dict[str, str]:
-    """CloudEvents attributes by name, made up where the sender gave none."""
+def _attributes(message: ReceivedMessage) -> dict[str, str]:
+    """CloudEvents attributes by name, with defaults if the sender set none."""
     found = {
         match[1]: _printable(value)
         for name, value in (message.properties.headers or {}).items()
@@ -86,7 +86,7 @@ def _attributes(message: Received) -> dict[str, str]:
         message_id = _printable(message.properties.message_id or "")
         found |= {"specversion": "1.0", "type": "amqp.message", "source": "/amqp"}
         found["id"] = message_id or NO_ID
-    if message.may_be_served:
+    if message.maybe_served:
         found[RESENT] = "true"
     found[ATTEMPT] = str(message.attempt)
     return found
@@ -101,7 +101,7 @@ def _is_json(body: bytes) -> bool:
 
 
 def _printable(value: object) -> str:
-    """A header value that no odd byte can break."""
+    """A safe header value: printable ASCII, at most 1000 characters."""
     text = str(value)
     if not (text.isascii() and text.isprintable()):
         text = "".join(one for one in text if one.isascii() and one.isprintable())

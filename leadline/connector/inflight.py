@@ -1,7 +1,7 @@
-"""Group delivery: what comes while others are being delivered leaves together, as one batch.
+"""Messages in flight: messages that arrive while posts are running share the next batch.
 
-A message that comes alone goes at once and waits for nothing. Each keeps a verdict of its own: what
-a batch was not served with is delivered alone.
+A message that arrives alone is posted at once. Each message gets its own verdict: messages of a
+batch that were not served are delivered again one by one.
 """
 
 import math
@@ -19,159 +19,161 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ConnectionWrongStateError
 
 from leadline.connector.auxiliary_queues import AuxiliaryQueues
-from leadline.connector.message import SERVED, Received, Verdict
-from leadline.connector.post import Courier
+from leadline.connector.message import SERVED, ReceivedMessage, Verdict
+from leadline.connector.post import FunctionClient
 from leadline.runtime.telemetry import metrics
 
 logger = structlog.get_logger()
 
 DELIVERIES = metrics.Counter(
     "leadline_deliveries_total",
-    "Messages by queue and what their function said",
+    "Messages delivered to their function, by queue and verdict",
     "queue",
     "verdict",
-)  # served, not now, never
+)  # served, retry, dead_letter
 
-#: Requests under way: while a function is at one, the next one gathers and goes.
-POSTS = 2
-#: One that takes longer than this holds nobody up any more.
-PATIENCE_S = 1.0
-#: Requests under way at most, whatever they take.
-THREADS = 16
+#: Concurrent posts: while the function processes one, the next batch collects.
+FAST_POSTS = 2
+#: A post that takes longer than this no longer counts as one of them.
+SLOW_AFTER_S = 1.0
+#: Maximum of concurrent posts, slow ones included.
+MAX_THREADS = 16
 
 
 class Deliveries:
-    """What came by one channel and is not settled; for the thread of its connection alone."""
+    """The unsettled messages of one channel; used by its connection's thread only."""
 
     def __init__(
         self,
         connection: pika.BlockingConnection,
         channel: BlockingChannel,
-        courier: Courier,
+        client: FunctionClient,
         auxiliary: AuxiliaryQueues,
         *,
         prefetch: int,
     ) -> None:
         self._connection = connection
         self._channel = channel
-        self._courier = courier
+        self._client = client
         self._auxiliary = auxiliary
-        self._at_most = max(1, prefetch // POSTS)
-        self._waiting: deque[Received] = deque()
-        #: Tags of all that is not acknowledged.
+        self._at_most = max(1, prefetch // FAST_POSTS)
+        self._waiting: deque[ReceivedMessage] = deque()
+        #: Delivery tags of all unacknowledged messages.
         self._unsettled: set[int] = set()
-        #: Those of them that could not be put aside, and wait here until they are delivered again.
+        #: Tags held until the next attempt, because their auxiliary queue is unavailable.
         self._held: set[int] = set()
-        #: When the requests under way began, by their first message's tag.
+        #: Start times of running posts, by the tag of their first message.
         self._posts: dict[int, float] = {}
-        # One pool a connection: a delivery can be settled on the channel it came by only.
-        self._pool = ThreadPoolExecutor(THREADS)
+        # One pool for each connection: a message can be settled only on the channel it came from.
+        self._pool = ThreadPoolExecutor(MAX_THREADS)
 
     @property
     def is_done(self) -> bool:
-        """Whether all is acknowledged, but for what RabbitMQ may as well give to others."""
+        """Whether only held messages are unacknowledged; RabbitMQ may redeliver those elsewhere."""
         return self._unsettled == self._held
 
-    def add(self, message: Received) -> None:
-        """Deliver this message with the next `post`."""
+    def add(self, message: ReceivedMessage) -> None:
+        """Queue a message for the next `post`."""
         self._unsettled.add(message.tag)
         self._waiting.append(message)
 
     def post(self) -> None:
-        """Deliver what waits, as long as there is a request to be had."""
-        while self._waiting and self._is_free():
+        """Start posts for the waiting messages while there are free slots."""
+        while self._waiting and self._has_slot():
             count = min(self._at_most, len(self._waiting))
-            lot = [self._waiting.popleft() for _ in range(count)]
-            self._posts[lot[0].tag] = time.monotonic()
-            self._pool.submit(self._deliver, lot)
+            batch = [self._waiting.popleft() for _ in range(count)]
+            self._posts[batch[0].tag] = time.monotonic()
+            self._pool.submit(self._deliver, batch)
 
     def close(self) -> None:
-        """Begin nothing new; RabbitMQ gives to others what was not acknowledged."""
+        """Start no more posts; RabbitMQ redelivers what was not acknowledged."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _is_free(self) -> bool:
+    def _has_slot(self) -> bool:
         now = time.monotonic()
-        return sum(now - began < PATIENCE_S for began in self._posts.values()) < POSTS
+        return sum(now - began < SLOW_AFTER_S for began in self._posts.values()) < FAST_POSTS
 
-    # --- in threads of the pool
+    # --- in the pool's threads
 
-    def _deliver(self, lot: list[Received]) -> None:
-        if len(lot) == 1:
-            self._deliver_alone(lot[0])
+    def _deliver(self, batch: list[ReceivedMessage]) -> None:
+        if len(batch) == 1:
+            self._deliver_alone(batch[0])
             return
         try:
-            left = self._courier.deliver_together(lot)
-        except Exception:  # the edge of the thread: a slot would be lost
+            unserved = self._client.deliver_batch(batch)
+        except Exception:  # edge of the thread: a slot would be lost
             logger.exception("delivery failed")
-            left = [message.in_doubt() for message in lot]
-        self._afterwards(partial(self._split, lot, left))
+            unserved = [message.with_unknown_outcome() for message in batch]
+        self._run_on_connection(partial(self._settle_batch, batch, unserved))
 
-    def _deliver_alone(self, message: Received) -> None:
+    def _deliver_alone(self, message: ReceivedMessage) -> None:
         try:
-            verdict = self._courier.deliver(message)
-        except Exception as error:  # the edge of the thread: a slot would be lost
+            verdict = self._client.deliver(message)
+        except Exception as error:  # edge of the thread: a slot would be lost
             logger.exception("delivery failed")
             verdict = Verdict(is_served=False, reason=f"not sent: {type(error).__name__}")
-        self._afterwards(partial(self._settle, message, verdict))
+        self._run_on_connection(partial(self._settle, message, verdict))
 
-    def _afterwards(self, work: Callable[[], None]) -> None:
+    def _run_on_connection(self, work: Callable[[], None]) -> None:
         self._connection.add_callback_threadsafe(work)
 
-    # --- in the thread of the publisher
+    # --- in the publisher's thread
 
-    def _put(self, message: Received, verdict: Verdict, is_confirmed: bool) -> None:  # noqa: FBT001
-        # Where the connection is gone, RabbitMQ gives the message to others.
+    def _on_confirm(self, message: ReceivedMessage, verdict: Verdict, is_confirmed: bool) -> None:  # noqa: FBT001
+        # If the connection is closed, RabbitMQ redelivers the message.
         with suppress(ConnectionWrongStateError):
-            self._afterwards(partial(self._put_aside, message, verdict, is_confirmed=is_confirmed))
+            self._run_on_connection(
+                partial(self._moved, message, verdict, is_confirmed=is_confirmed)
+            )
 
-    # --- in the connection's thread again
+    # --- in the connection's thread
 
-    def _split(self, lot: list[Received], left: list[Received]) -> None:
-        """What the batch was served with is done; the others go alone."""
-        del self._posts[lot[0].tag]
-        tags = {message.tag for message in left}
-        served = [message for message in lot if message.tag not in tags]
+    def _settle_batch(self, batch: list[ReceivedMessage], unserved: list[ReceivedMessage]) -> None:
+        """Acknowledge the served messages and deliver the others one by one."""
+        del self._posts[batch[0].tag]
+        tags = {message.tag for message in unserved}
+        served = [message for message in batch if message.tag not in tags]
         if served:
             DELIVERIES.inc(served[0].queue, SERVED.name, by=len(served))
             self._acknowledge(served)
-        for message in left:
+        for message in unserved:
             self._pool.submit(self._deliver_alone, message)
 
-    def _settle(self, message: Received, verdict: Verdict) -> None:
+    def _settle(self, message: ReceivedMessage, verdict: Verdict) -> None:
         self._posts.pop(message.tag, None)
         DELIVERIES.inc(message.queue, verdict.name)
         if verdict.is_served:
             self._acknowledge([message])
         else:
-            done = partial(self._put, message, verdict)
+            done = partial(self._on_confirm, message, verdict)
             self._auxiliary.put(message.copy(verdict), done)
 
-    def _put_aside(self, message: Received, verdict: Verdict, *, is_confirmed: bool) -> None:
-        """A copy of it waits or rests in another queue, unless the broker has not confirmed it."""
+    def _moved(self, message: ReceivedMessage, verdict: Verdict, *, is_confirmed: bool) -> None:
+        """Acknowledge a message whose copy was confirmed by its auxiliary queue, else hold it."""
         if is_confirmed:
-            message.note(verdict)
+            message.log_moved(verdict)
             self._acknowledge([message])
         else:
             self._hold(message, verdict)
 
-    def _hold(self, message: Received, verdict: Verdict) -> None:
-        """Keep it without acknowledgement until its delay is over, then deliver it again."""
+    def _hold(self, message: ReceivedMessage, verdict: Verdict) -> None:
+        """Keep a message unacknowledged until its delay is over, then deliver it again."""
         self._held.add(message.tag)
-        self._connection.call_later(message.delay_s, partial(self._again, message))
+        self._connection.call_later(message.delay_s, partial(self._redeliver, message))
         logger.warning(
-            "message held, as it can't be put aside",
-            refuge=message.refuge(verdict),
+            "message held, its auxiliary queue is unavailable",
+            target=message.target_queue(verdict),
             reason=verdict.reason,
             retry_in_s=message.delay_s,
-            **message.about(),
+            **message.log_fields(),
         )
 
-    def _again(self, message: Received) -> None:
+    def _redeliver(self, message: ReceivedMessage) -> None:
         self._held.discard(message.tag)
-        self._waiting.append(message.again())
+        self._waiting.append(message.next_attempt())
 
-    def _acknowledge(self, messages: Sequence[Received]) -> None:
-        """In one go those that nothing unsettled came before, the others one by one."""
+    def _acknowledge(self, messages: Sequence[ReceivedMessage]) -> None:
+        """Acknowledge with one frame all before the first unsettled tag, the others one by one."""
         tags = [message.tag for message in messages]
         self._unsettled.difference_update(tags)
         first_left = min(self._unsettled, default=math.inf)

@@ -18,22 +18,22 @@ from leadline.runtime.telemetry import metrics
 logger = structlog.get_logger()
 
 DEAD = metrics.Counter(
-    "leadline_messages_died_total", "Messages put into the dead letters, by their queue", "queue"
+    "leadline_messages_died_total", "Messages moved to the dead letters, by queue", "queue"
 )
 
 MAX_ATTEMPTS = 20
-#: Of what a sender may have in the headers of a message, half of a frame (RabbitMQ's frame_max).
+#: Maximum size of a sender's headers, half of a frame (RabbitMQ's frame_max).
 HEADERS_MAX_BYTES = 64 * 1024
 ATTEMPT_HEADER = f"ce-{ATTEMPT}"
-#: Headers that RabbitMQ acts upon: more queues that a message goes to
-#: (https://www.rabbitmq.com/docs/sender-selected), and where it died before.
-_BROKERS_OWN = frozenset({"CC", "BCC"})
-_BROKERS_MARKS = ("x-death", "x-first-death-", "x-last-death-")
+#: Headers that RabbitMQ acts on: additional target queues
+#: (https://www.rabbitmq.com/docs/sender-selected), and its dead-letter records.
+_ROUTING_HEADERS = frozenset({"CC", "BCC"})
+_DEATH_PREFIXES = ("x-death", "x-first-death-", "x-last-death-")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the function said: served, not now, or never."""
+    """The answer of a function: served, retry later, or never (dead letter)."""
 
     is_served: bool
     is_final: bool = False
@@ -41,29 +41,29 @@ class Verdict:
 
     @property
     def name(self) -> str:
-        """The verdict in a word, for counting."""
+        """The verdict as a metric label."""
         if self.is_served:
             return "served"
-        return "never" if self.is_final else "not now"
+        return "dead_letter" if self.is_final else "retry"
 
 
 SERVED = Verdict(is_served=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Copy(Message):
-    """A message for another queue, with all that its sender said of it."""
+class Forwarded(Message):
+    """A copy of a message for an auxiliary queue, with its original properties."""
 
-    kept: pika.BasicProperties = field(kw_only=True)
+    original: pika.BasicProperties = field(kw_only=True)
 
     def properties(self) -> pika.BasicProperties:
-        """As they came, with the headers of the copy."""
-        return self.kept
+        """The original properties, with the headers of the copy."""
+        return self.original
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A message as it came, and the one channel where it can be acknowledged."""
+class ReceivedMessage:
+    """A delivered message, and the channel on which to acknowledge it."""
 
     channel: BlockingChannel
     tag: int
@@ -71,45 +71,47 @@ class Received:
     properties: pika.BasicProperties
     body: bytes
     attempt: int
-    #: It was in a batch of which nobody knows whether it was served.
-    may_be_served: bool = False
+    #: It was in a batch whose outcome is unknown.
+    maybe_served: bool = False
 
-    def in_doubt(self) -> "Received":
-        """The message after such a batch."""
-        return replace(self, may_be_served=True)
+    def with_unknown_outcome(self) -> "ReceivedMessage":
+        """A copy marked as possibly served by a batch."""
+        return replace(self, maybe_served=True)
 
     @property
     def delay_s(self) -> int:
-        """How long it waits until it is delivered again."""
+        """Seconds until the next attempt."""
         return topology.RETRY_STEPS_S[min(self.attempt, len(topology.RETRY_STEPS_S)) - 1]
 
-    def refuge(self, verdict: Verdict) -> str:
-        """The queue where it waits or rests after this verdict."""
+    def target_queue(self, verdict: Verdict) -> str:
+        """The delay or dead-letter queue for this verdict."""
         if self._is_dead(verdict):
-            return topology.dead_letters(self.queue)
-        return topology.delay(self.queue, self.delay_s)
+            return topology.dead_letter_name(self.queue)
+        return topology.delay_name(self.queue, self.delay_s)
 
-    def copy(self, verdict: Verdict) -> Copy:
-        """What waits or rests there; acknowledge this message once the broker has it."""
-        properties = passed_on(self.properties)
-        properties.headers = {**_fitting(properties.headers or {}), **self._marks(verdict)}
-        return Copy(self.refuge(verdict), self.body, properties.message_id or "", kept=properties)
+    def copy(self, verdict: Verdict) -> Forwarded:
+        """The copy for that queue; acknowledge this message once the broker confirms the copy."""
+        properties = forwarded_properties(self.properties)
+        properties.headers = {**_fitting(properties.headers or {}), **self._new_headers(verdict)}
+        return Forwarded(
+            self.target_queue(verdict), self.body, properties.message_id or "", original=properties
+        )
 
-    def note(self, verdict: Verdict) -> None:
-        """Log and count that it waits or rests now."""
-        about = {"reason": verdict.reason, **self.about()}
+    def log_moved(self, verdict: Verdict) -> None:
+        """Log that the message was moved, and count dead letters."""
+        fields = {"reason": verdict.reason, **self.log_fields()}
         if self._is_dead(verdict):
             DEAD.inc(self.queue)
-            logger.error("message dead", **about)
+            logger.error("message moved to dead letters", **fields)
         else:
-            logger.warning("message delayed", retry_in_s=self.delay_s, **about)
+            logger.warning("message delayed", retry_in_s=self.delay_s, **fields)
 
-    def again(self) -> "Received":
-        """The message as it is delivered once more by this very connector."""
+    def next_attempt(self) -> "ReceivedMessage":
+        """The message for another attempt by this connector."""
         return replace(self, attempt=self.attempt + 1)
 
-    def about(self) -> dict[str, Any]:
-        """What a log line says of it."""
+    def log_fields(self) -> dict[str, Any]:
+        """The fields that identify it in a log line."""
         return {
             "queue": self.queue,
             "message_id": self.properties.message_id,
@@ -120,8 +122,8 @@ class Received:
     def _is_dead(self, verdict: Verdict) -> bool:
         return verdict.is_final or self.attempt >= MAX_ATTEMPTS
 
-    def _marks(self, verdict: Verdict) -> dict[str, Any]:
-        """Headers: how often it was delivered, and of a dead letter its reason and its origin."""
+    def _new_headers(self, verdict: Verdict) -> dict[str, Any]:
+        """The attempt header, and for a dead letter its reason, origin and time."""
         if not self._is_dead(verdict):
             return {ATTEMPT_HEADER: self.attempt + 1}
         return {
@@ -132,34 +134,34 @@ class Received:
         }
 
 
-def passed_on(properties: pika.BasicProperties) -> pika.BasicProperties:
-    """What a sender said of its message, for a copy that goes out by our own login.
+def forwarded_properties(properties: pika.BasicProperties) -> pika.BasicProperties:
+    """The sender's properties for a copy that our own login publishes.
 
-    Without what would have RabbitMQ do more with it than we want: send it to queues of the sender's
-    choice, delete it after the sender's time, or refuse it as another user's.
+    Omits those by which RabbitMQ would route the copy to queues of the sender's choice, expire it
+    at the sender's time, or reject it as another user's.
     """
-    kept = copy(properties)
-    kept.headers = {
+    forwarded = copy(properties)
+    forwarded.headers = {
         name: value
         for name, value in (properties.headers or {}).items()
-        if name not in _BROKERS_OWN and not name.startswith(_BROKERS_MARKS)
+        if name not in _ROUTING_HEADERS and not name.startswith(_DEATH_PREFIXES)
     }
-    kept.expiration = kept.user_id = None
-    kept.delivery_mode = 2
-    return kept
+    forwarded.expiration = forwarded.user_id = None
+    forwarded.delivery_mode = 2
+    return forwarded
 
 
 def _fitting(headers: dict[str, Any]) -> dict[str, Any]:
-    """These headers, none of them where the copy's would be more than a frame holds: the broker
-    would hang up on that, and again each time that the message comes.
+    """These headers, none if they are too large: the broker closes the connection on a frame over
+    its limit, and would do so again at each delivery.
     """
     return headers if encode_table([], headers) <= HEADERS_MAX_BYTES else {}
 
 
 def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:
-    """Which delivery of this message this is: 1 only if nobody can have seen it before."""
+    """The delivery attempt of a message; 1 only if it cannot have been delivered before."""
     headers = properties.headers or {}
     counted = headers.get(ATTEMPT_HEADER, 1)
-    # No more than counts: a greater number may be one that no header can hold once it has grown.
+    # Capped: a larger number may overflow the header once incremented.
     attempt = min(counted, MAX_ATTEMPTS) if isinstance(counted, int) and counted > 0 else 1
     return attempt + 1 if redelivered else attempt

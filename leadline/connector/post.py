@@ -1,4 +1,4 @@
-"""Deliveries over HTTP: messages become CloudEvents, the answer becomes a verdict."""
+"""Post messages to their function as CloudEvents over HTTP; the response becomes a verdict."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ import urllib3
 
 from leadline.connector import envelope
 from leadline.connector.envelope import Event
-from leadline.connector.message import SERVED, Received, Verdict
+from leadline.connector.message import SERVED, ReceivedMessage, Verdict
 from leadline.messages.cloudevents import TRACEPARENT
 from leadline.messages.contract import readable
 from leadline.runtime.telemetry import metrics, tracing
@@ -24,39 +24,39 @@ DURATION = metrics.Histogram(
 
 BATCHES = metrics.Histogram(
     "leadline_delivery_messages",
-    "Messages that went to the function of a queue in one request",
+    "Messages posted to the function of a queue in one request",
     "queue",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128),
 )
 
-#: Longer than any function's own time-outs together, shorter than a gateway's 60 s.
+#: Longer than the sum of any function's time-outs, shorter than a gateway's 60 s.
 TIMEOUT = urllib3.Timeout(connect=3.0, read=50.0)
 REASON_MAX = 500
-#: Bytes of an answer that are read; a problem document has 8 kB at most.
+#: Maximum of bytes read of a response; a problem document has at most 8 kB.
 ANSWER_MAX = 64 * 1024
-#: 401 and 403 are about our own key: the message may be served once that is put right.
-_TRY_AGAIN_BELOW_500 = frozenset({401, 403, 408, 425, 429})
-#: A comma, and a trace of our own where the message has none.
-_ROOM = 80
+#: 401 and 403 concern our own key: the message can be served once the key is fixed.
+_RETRY_STATUSES = frozenset({401, 403, 408, 425, 429})
+#: Bytes added to each event: a comma, and a traceparent if it has none.
+_OVERHEAD = 80
 
-_Sent = tuple[Received, Event]
+_Event = tuple[ReceivedMessage, Event]
 
 
-class Courier:
-    """Posts a queue's messages to its function, on connections that are kept, from any thread."""
+class FunctionClient:
+    """Posts a queue's messages to its function over keep-alive connections; thread-safe."""
 
     def __init__(self, queue: str, url: str, connections: int) -> None:
         self._queue = queue
         self._url = url
         self._pool = urllib3.PoolManager(maxsize=connections, timeout=TIMEOUT, retries=False)
 
-    def deliver(self, message: Received) -> Verdict:
-        """Post one message; an answer of any kind is a verdict, so is none."""
+    def deliver(self, message: ReceivedMessage) -> Verdict:
+        """Post one message; any response, and a missing one, is a verdict."""
         if _is_too_long(message):
             limit = settings().body_limit
             reason = f"the message has {len(message.body)} bytes, {limit} are allowed"
             return Verdict(is_served=False, is_final=True, reason=reason)
-        headers = envelope.alone(message)
+        headers = envelope.single_headers(message)
         if not tracing.is_enabled():
             return self._post(message.body, headers)
         span = _span(message, headers.get(TRACEPARENT))
@@ -64,84 +64,88 @@ class Courier:
         span.end(_error(verdict))
         return verdict
 
-    def deliver_together(self, messages: Sequence[Received]) -> list[Received]:
-        """Post messages as batches; returns those that were not served, to be delivered alone.
+    def deliver_batch(self, messages: Sequence[ReceivedMessage]) -> list[ReceivedMessage]:
+        """Post messages in batches; returns those not served, to be delivered one by one.
 
-        A batch was served if all of it was; for its messages any other answer is no verdict.
+        A batch is served as a whole; any other response is no verdict on its single messages.
         """
-        # What is too long is not even parsed: alone, it is refused.
+        # Oversized messages are not parsed: delivered alone, they are rejected.
         events = [
             (message, None if _is_too_long(message) else envelope.event(message))
             for message in messages
         ]
-        left = [message for message, event in events if event is None]
-        for lot in _lots([(message, event) for message, event in events if event is not None]):
-            batch = [message for message, _ in lot]
-            if len(batch) == 1:
-                left += batch
+        unserved = [message for message, event in events if event is None]
+        for batch in _batches([(message, event) for message, event in events if event is not None]):
+            messages_sent = [message for message, _ in batch]
+            if len(messages_sent) == 1:
+                unserved += messages_sent
                 continue
-            verdict = self._post_batch(lot)
+            verdict = self._post_batch(batch)
             if verdict.is_served:
                 continue
-            # Who refuses a batch for good has taken nothing of it.
-            left += batch if verdict.is_final else [message.in_doubt() for message in batch]
-        return left
+            # A function that rejects a batch has processed none of it.
+            unserved += (
+                messages_sent
+                if verdict.is_final
+                else [message.with_unknown_outcome() for message in messages_sent]
+            )
+        return unserved
 
-    def _post_batch(self, lot: Sequence[_Sent]) -> Verdict:
-        events, headers = [event for _, event in lot], envelope.batched()
+    def _post_batch(self, batch: Sequence[_Event]) -> Verdict:
+        events, headers = [event for _, event in batch], envelope.batch_headers()
         if not tracing.is_enabled():
-            return self._post(orjson.dumps(events), headers, len(lot))
-        spans = [_span(message, event.get(TRACEPARENT)) for message, event in lot]
+            return self._post(orjson.dumps(events), headers, len(batch))
+        spans = [_span(message, event.get(TRACEPARENT)) for message, event in batch]
         for event, span in zip(events, spans, strict=True):
             event[TRACEPARENT] = span.traceparent
         first, *others = (span.traceparent for span in spans)
-        whole = Span("deliver batch", "CLIENT", first, links=others, messages=len(lot))
-        headers[TRACEPARENT] = whole.traceparent
-        verdict = self._post(orjson.dumps(events), headers, len(lot))
-        for span in (whole, *spans):
+        batch_span = Span("deliver batch", "CLIENT", first, links=others, messages=len(batch))
+        headers[TRACEPARENT] = batch_span.traceparent
+        verdict = self._post(orjson.dumps(events), headers, len(batch))
+        for span in (batch_span, *spans):
             span.end(_error(verdict))
         return verdict
 
     def _post(self, body: bytes, headers: dict[str, str], messages: int = 1) -> Verdict:
         BATCHES.observe(messages, self._queue)
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
-            answer = self._pool.request(
+            response = self._pool.request(
                 "POST", self._url, body=body, headers=headers, redirect=False, preload_content=False
             )
-            text = answer.read(ANSWER_MAX)
-            # What is read to its end has given its connection back; of any other no more is read.
-            answer.close()
+            text = response.read(ANSWER_MAX)
+            # A response read to its end has returned its connection; the rest of others is dropped.
+            response.close()
         except urllib3.exceptions.HTTPError as error:
             return Verdict(is_served=False, reason=f"no answer: {type(error).__name__}")
         finally:
-            DURATION.observe(time.monotonic() - began, self._queue)
-        if 200 <= answer.status < 300:
+            DURATION.observe(time.monotonic() - started_at, self._queue)
+        if 200 <= response.status < 300:
             return SERVED
-        is_passing = answer.status >= 500 or answer.status in _TRY_AGAIN_BELOW_500
-        return Verdict(is_served=False, is_final=not is_passing, reason=_reason(answer, text))
+        is_retryable = response.status >= 500 or response.status in _RETRY_STATUSES
+        return Verdict(is_served=False, is_final=not is_retryable, reason=_reason(response, text))
 
 
-def _is_too_long(message: Received) -> bool:
+def _is_too_long(message: ReceivedMessage) -> bool:
     return len(message.body) > settings().body_limit
 
 
-def _lots(sent: Sequence[_Sent]) -> Iterator[list[_Sent]]:
-    """Batches that the function's limit of a body lets through."""
-    lot: list[_Sent] = []
+def _batches(sent: Sequence[_Event]) -> Iterator[list[_Event]]:
+    """Split into batches within the function's body limit."""
+    batch: list[_Event] = []
     size = 0
     for message, event in sent:
-        more = len(orjson.dumps(event)) + _ROOM
-        if lot and size + more > settings().body_limit:
-            yield lot
-            lot, size = [], 0
-        lot.append((message, event))
+        more = len(orjson.dumps(event)) + _OVERHEAD
+        if batch and size + more > settings().body_limit:
+            yield batch
+            batch, size = [], 0
+        batch.append((message, event))
         size += more
-    if lot:
-        yield lot
+    if batch:
+        yield batch
 
 
-def _span(message: Received, parent: str | None) -> Span:
+def _span(message: ReceivedMessage, parent: str | None) -> Span:
     return Span("deliver", "CONSUMER", parent, attempt=message.attempt)
 
 
@@ -149,10 +153,10 @@ def _error(verdict: Verdict) -> str:
     return "" if verdict.is_served else verdict.name
 
 
-def _reason(answer: urllib3.BaseHTTPResponse, text: bytes) -> str:
+def _reason(response: urllib3.BaseHTTPResponse, text: bytes) -> str:
     """The `detail` of a problem document, else the status."""
     try:
         detail = orjson.loads(text).get("detail")
     except (ValueError, AttributeError):
         detail = None
-    return readable(f"{answer.status} {detail or answer.reason}", REASON_MAX)
+    return readable(f"{response.status} {detail or response.reason}", REASON_MAX)

@@ -1,4 +1,4 @@
-"""How many messages lie in a queue, asked of RabbitMQ without touching any."""
+"""Queue depths: the number of messages and consumers, by passive declaration."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,25 +16,25 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """A queue as RabbitMQ describes it."""
+    """The depth of a queue."""
 
-    #: Messages that nobody holds.
+    #: Messages ready for delivery.
     messages: int
     consumers: int
 
 
 def depths(url: str, names: Iterable[str]) -> dict[str, Depth | None]:
-    """For each queue its depth, None where it does not exist.
+    """The depth of each queue, None if it does not exist.
 
     Raises:
         BrokerDown: RabbitMQ can't be reached.
     """
-    with connected(url) as connection:
+    with open_connection(url) as connection:
         return {name: depth(connection, name) for name in names}
 
 
 def depth(connection: pika.BlockingConnection, name: str) -> Depth | None:
-    """One queue's depth, None where it does not exist."""
+    """The depth of one queue, None if it does not exist."""
     channel = connection.channel()
     try:
         found = channel.queue_declare(name, passive=True).method
@@ -47,8 +47,8 @@ def depth(connection: pika.BlockingConnection, name: str) -> Depth | None:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[pika.BlockingConnection]:
-    """A connection for this block; what goes wrong in it is BrokerDown."""
+def open_connection(url: str) -> Iterator[pika.BlockingConnection]:
+    """A connection for this block; errors of the broker in it are raised as BrokerDown."""
     try:
         connection = pika.BlockingConnection(parameters(url))
         try:

@@ -1,1 +1,1 @@
-"""The contract on the wire: messages, queues, and the connector that delivers them."""
+"""The wire contract: messages, their attributes and the queue topology."""

@@ -1,7 +1,7 @@
-"""An event's way between its publication and its reply, as the worker's side saw it.
+"""The attempt log of an event: when the work queue received it, and every attempt to apply it.
 
-It is kept with the event in the work queue and travels with the reply, in a header, into the
-ledger. Bounded on the way: a few attempts, and of each error what fits into a header.
+It is stored with the event in the work queue, and the reply carries it to the ledger in a header.
+Its size is bounded: a few attempts, with error texts cut to fit into a header.
 """
 
 import base64
@@ -13,11 +13,11 @@ from pydantic import Field, TypeAdapter
 
 from leadline.messages.contract import Reason, readable
 
-#: Attempts that are kept; a worker makes three.
+#: Maximum of attempts kept; a worker makes three.
 MAX_ATTEMPTS = 5
-#: Characters of an error that are kept; the last one stands in the reply in full.
+#: Characters kept of an error; the reply has the last error in full.
 MAX_ERROR = 150
-#: Courier and gateways shorten long headers; a longer journey is not told.
+#: The connector and gateways truncate longer headers; a longer log is dropped.
 MAX_HEADER = 1000
 
 Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]
@@ -25,7 +25,7 @@ Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt: when it began, in unix ms, and its error; None: none, or the reply's reason."""
+    """One attempt: its start in unix ms and its error; None: success, or see the reply's reason."""
 
     at_ms: Milliseconds
     error: Reason | None = None
@@ -33,18 +33,18 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLog:
-    """When the work queue got the event, in unix ms, and what was tried."""
+    """When the work queue received the event, in unix ms, and its attempts, oldest first."""
 
     received_ms: Milliseconds | None = None
     tries: Annotated[tuple[Attempt, ...], Field(max_length=MAX_ATTEMPTS)] = ()
 
     def with_attempt(self, at_ms: int, error: str | None) -> "AttemptLog":
-        """With one attempt more."""
-        kept = readable(error, MAX_ERROR) if error else None
-        return replace(self, tries=(*self.tries, Attempt(at_ms, kept))[-MAX_ATTEMPTS:])
+        """A copy with one more attempt."""
+        text = readable(error, MAX_ERROR) if error else None
+        return replace(self, tries=(*self.tries, Attempt(at_ms, text))[-MAX_ATTEMPTS:])
 
     def with_final_error(self, reason: str | None) -> "AttemptLog":
-        """With the reply's reason as the last attempt's error."""
+        """A copy with the reply's reason as the error of the last attempt."""
         if not self.tries or reason is None:
             return self
         return replace(self, tries=(*self.tries[:-1], replace(self.tries[-1], error=reason)))
@@ -54,7 +54,7 @@ class AttemptLog:
         return orjson.dumps(asdict(self)).decode()
 
     def to_header(self) -> str | None:
-        """As a header's value, which no gateway alters; None where it would be too long."""
+        """As a header value, in base64 so that no gateway alters it; None if it is too long."""
         text = base64.urlsafe_b64encode(self.to_json().encode()).decode()
         return text if len(text) <= MAX_HEADER else None
 
@@ -63,19 +63,19 @@ _ADAPTER: TypeAdapter[AttemptLog] = TypeAdapter(AttemptLog)
 
 
 def parse(value: object) -> AttemptLog:
-    """A journey out of parsed JSON.
+    """An attempt log from parsed JSON.
 
     Raises:
-        pydantic.ValidationError: it is none.
+        pydantic.ValidationError: invalid content.
     """
     return _ADAPTER.validate_python(value)
 
 
 def from_header(value: str | None) -> AttemptLog | None:
-    """The journey in a header; None where there is none, or nothing that makes sense."""
+    """The attempt log from a header; None if it is missing or invalid."""
     if value is None:
         return None
     try:
         return _ADAPTER.validate_json(base64.urlsafe_b64decode(value))
-    except ValueError:  # pydantic's and base64's own are such
+    except ValueError:  # the errors of pydantic and base64 are subclasses
         return None

@@ -1,8 +1,8 @@
-"""A message as it reaches an event function by HTTP.
+"""CloudEvents: parse the messages that an event function receives over HTTP.
 
-Accepted are a CloudEvent in binary or structured form (https://cloudevents.io, HTTP binding), a
-batch of structured ones, and a plain JSON POST, each with its own media type. Extension attributes
-of ours travel in AMQP as headers `ce-<name>`.
+Accepts a CloudEvent in binary or structured mode (https://cloudevents.io, HTTP binding), a batch,
+and a plain JSON POST, each with its own media type. In AMQP our extension attributes are headers
+`ce-<name>`.
 """
 
 import re
@@ -21,45 +21,45 @@ from leadline.runtime.http.endpoint import require_json
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.trace_context import Trace
 
-#: The fields that a client gave, separated by commas: an update leaves an untouched stage alone.
+#: The fields given by the client, separated by commas: an update does not write an unchanged stage.
 CHANGED = "changed"
-#: Among them, or instead of them: look whether the lead really is as both sides last agreed.
+#: In `changed`, with or without fields: look the lead up instead of trusting last applied.
 LOOK = "look"
-#: The version that set the stage, as long as nothing says that it has reached the CRM: an update
-#: that left the stage alone then carries what an earlier write, whose message may be lost, set.
+#: The version that last set the stage, while it is not known to be applied: an update that did not
+#: change the stage then still carries the stage of an earlier write, whose message may be lost.
 STAGE_VERSION = "stageversion"
-#: The version that set the stage in the sender's database: after a failover it tells whether
-#: a move was lost.
+#: The version that last set the stage in the sender's database: after a failover it shows whether a
+#: move was lost.
 STAGE_SET = "stageset"
-#: When this sending was made, in unix ms. Who sets it sends again what stays unanswered: one that
-#: comes late, to a Redis that has forgotten what it knew, need not be believed.
+#: When the message was sent, in unix ms. A sender that sets it resends unanswered events: a message
+#: sent before the current Redis epoch can be ignored.
 SENT = "sent"
-#: Present on what the relay sends again: an earlier sending may have been served.
+#: Present on resent messages: an earlier sending may have been processed.
 RESENT = "resent"
-#: In which history of the sender's database the version counts, in unix ms; a greater one follows
-#: a failover or a restore that has lost versions. The reply carries it too.
+#: The history of the sender's database that the version belongs to, in unix ms; a failover or
+#: restore that lost versions begins a greater one. The reply carries it too.
 HISTORY = "history"
-#: What the leads of the sender's installation bear as ORIGINATOR_ID.
+#: The ORIGINATOR_ID of the leads of the sender's installation.
 ORIGINATOR = "originator"
-#: How the reply closes the event in the ledger: synced, superseded, or failed.
+#: The final state of the event: synced, superseded, or failed.
 OUTCOME = "outcome"
-#: On a success: the fencing token of the lease that applied it. As they grow, they tell which of
-#: two versions was written last.
+#: On a success: the fencing token of the lease that applied the event. Tokens only grow, so they
+#: show which of two versions was written last.
 FENCE = "fence"
-#: Present on an error reply whose reason may pass by itself: the ledger asks again later.
+#: Present on an error reply if the error is transient: the relay will retry.
 PASSING = "passing"
-#: How the event fared before its reply: see `journey`.
+#: The attempts before the reply: see `attempt_log`.
 JOURNEY = "journey"
-#: Which delivery this is, 1 for the first; the connector counts.
+#: The delivery attempt, from 1; counted by the connector.
 ATTEMPT = "attempt"
 
-#: The `id` of a CloudEvent made from a message that has none.
+#: The `id` of a CloudEvent built from a message without id.
 NO_ID = "-"
-#: What every CloudEvent has beside its `specversion`.
+#: The required attributes of a CloudEvent, apart from `specversion`.
 REQUIRED = frozenset({"id", "source", "type"})
 #: https://github.com/cloudevents/spec/blob/main/cloudevents/formats/json-format.md, 4
-BATCHED = "application/cloudevents-batch+json"
-#: Of an event in a batch; one that comes alone has them as headers of HTTP's
+BATCH_TYPE = "application/cloudevents-batch+json"
+#: Attributes of an event in a batch; a single event has them as HTTP headers
 #: (https://github.com/cloudevents/spec/tree/main/cloudevents/extensions, the same names).
 CORRELATION_ID, TRACEPARENT = "correlationid", "traceparent"
 _CREDIBLE_AHEAD_MS = 86_400_000
@@ -67,7 +67,7 @@ _CREDIBLE_AHEAD_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The message's JSON and what its envelope said."""
+    """A message: its parsed JSON and the attributes of its envelope."""
 
     body: Any
     message_id: str | None
@@ -76,12 +76,12 @@ class Delivery:
 
     @property
     def is_first(self) -> bool:
-        """Whether nobody can have served this message before."""
+        """Whether this message cannot have been processed before."""
         return RESENT not in self.attributes and self.attributes.get(ATTEMPT, "1") == "1"
 
 
 def attributes(event_type: str, event_id: str, source: str, time: str | None) -> dict[str, str]:
-    """CloudEvents attributes as AMQP headers; Knative's RabbitmqSource passes them through."""
+    """CloudEvents attributes as AMQP headers; Knative's RabbitmqSource forwards them."""
     headers = {
         "ce-specversion": "1.0",
         "ce-type": event_type,
@@ -95,26 +95,26 @@ def attributes(event_type: str, event_id: str, source: str, time: str | None) ->
 
 
 def receive(request: Request) -> list[Delivery]:
-    """The messages in this request: one, or those of a batch.
+    """The messages of this request: one, or a batch.
 
     Raises:
         InvalidRequest: 415, neither JSON nor a CloudEvent.
-        BadMessage: one of them is not JSON, or not the CloudEvent that the headers announce.
+        BadMessage: a message is not JSON, or not the CloudEvent that its headers announce.
     """
     is_binary = "ce-specversion" in request.headers
-    # Knative's RabbitmqSource names no type where the message had none. `ce-` is no header that a
-    # page of another origin can send.
+    # Knative's RabbitmqSource sends no content type if the message has none. A web page of another
+    # origin cannot send `ce-` headers.
     if request.mimetype or not is_binary:
         require_json(request)
     body = request.get_data()
-    if request.mimetype == BATCHED:
-        return [_batched(event) for event in _events(body)]
+    if request.mimetype == BATCH_TYPE:
+        return [_from_batch(event) for event in _events(body)]
     if is_binary or request.mimetype == "application/cloudevents+json":
-        return [_alone(request, body)]
+        return [_single(request, body)]
     return [Delivery(_json(body), request.headers.get("X-Rabbitmq-Msg-Id"), {})]
 
 
-def _alone(request: Request, body: bytes) -> Delivery:
+def _single(request: Request, body: bytes) -> Delivery:
     event = _event(from_http, dict(request.headers), body)
     return _delivery(event, event.data if isinstance(event.data, dict) else _json(body))
 
@@ -126,7 +126,7 @@ def _events(body: bytes) -> list[Any]:
     return events
 
 
-def _batched(content: Any) -> Delivery:
+def _from_batch(content: Any) -> Delivery:
     event = _event(from_dict, content)
     delivery = _delivery(event, event.data)
     sent = delivery.attributes
@@ -140,7 +140,7 @@ def _event(read: Callable[..., CloudEvent], *given: Any) -> CloudEvent:
     try:
         return read(*given)
     except (GenericException, ValueError, TypeError, AttributeError, RecursionError):
-        # The library names few mistakes; on others it stumbles.
+        # The library validates little: malformed input raises any of these.
         raise BadMessage("not a valid CloudEvent") from None
 
 
@@ -158,7 +158,7 @@ def _json(body: bytes) -> Any:
 
 
 def number(text: str | None) -> int | None:
-    """An attribute that is a positive number of 18 digits at most; None where it is not."""
+    """An attribute as a positive integer of at most 18 digits; None if it is not one."""
     return int(text) if text and re.fullmatch("[1-9][0-9]{0,17}", text) else None
 
 
@@ -166,7 +166,7 @@ def history_of(attributes: Mapping[str, str]) -> int | None:
     """The history that a message belongs to, in unix ms.
 
     Raises:
-        BadMessage: it begins in the future; every message of the present one would count as lost.
+        BadMessage: it is in the future: all messages of the present history would count as lost.
     """
     found = number(attributes.get(HISTORY))
     if found is not None and not is_credible(found):
@@ -175,5 +175,5 @@ def history_of(attributes: Mapping[str, str]) -> int | None:
 
 
 def is_credible(history: int) -> bool:
-    """Whether a history can have begun by now, by any clock that is right to a day."""
+    """Whether a history can have begun by now, allowing clocks to be a day off."""
     return history <= time.time() * 1000 + _CREDIBLE_AHEAD_MS

@@ -1,7 +1,7 @@
-"""The two messages: what is asked of Bitrix24, and what became of it.
+"""The two messages: the request to sync a user, and its reply.
 
-Unknown fields are ignored on reading; only the public keys (`pattern`, `data.action`, `data.user`,
-`data.replyQueue`) are required of a request.
+Unknown fields are ignored; a request needs only the public keys (`pattern`, `data.action`,
+`data.user`, `data.replyQueue`).
 """
 
 import hashlib
@@ -32,20 +32,20 @@ PATTERNS: dict[str, str] = {
 
 MISSING_PHONE = "Missing phone number"
 MAX_ID = 2**63 - 1
-#: A version counts the writes of one user: at one a second it takes 31 years to come here. The
-#: work queue keeps versions a million apart (`put.lua`) as doubles, which are exact up to 2^53:
-#: with this bound they stay below 10^15 + 10^6.
+#: A version counts the writes of one user: one write a second reaches this bound after 31 years.
+#: The work queue stores versions a million apart (`put.lua`) as doubles, exact up to 2^53: with
+#: this bound they stay below 10^15 + 10^6.
 MAX_VERSION = 10**9
-#: Characters of a reason; what a portal or another sender says beyond them is cut off.
+#: Maximum of characters of a reason; longer texts from a portal or another sender are cut.
 MAX_REASON = 1000
-#: Characters of a reason in a reply that would be larger than a message may be.
+#: Characters of a reason in a reply that would exceed the message size limit.
 SHORT_REASON = 100
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Text = Annotated[str, StringConstraints(max_length=1000)]
 Trimmed = Annotated[str, StringConstraints(strip_whitespace=True, max_length=250)]
-#: An empty or blank text says nothing.
+#: Treats an empty or blank text as missing.
 Blank = BeforeValidator(
     lambda value: (value.strip() or None) if isinstance(value, str) else value or None
 )
@@ -55,9 +55,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def readable(text: str, at_most: int = MAX_REASON) -> str:
-    """A text from outside as JSON, Postgres and a log line can carry it: cut, on one line."""
+    """A text from outside made safe for JSON, Postgres and log lines: cut, on one line."""
     cut = text if len(text) <= at_most else f"{text[: at_most - 1]}…"
-    # Half of a surrogate pair is no character: JSON may escape one, UTF-8 can't encode it.
+    # JSON may escape a lone surrogate, UTF-8 can't encode it.
     return cut.encode("utf-8", "replace").decode().translate(_CONTROLS)
 
 
@@ -73,7 +73,7 @@ class _Message(BaseModel):
 
 
 class WireUser(_Message):
-    """The user's whole state in a request; a phone may be missing, and that is an answer."""
+    """The desired state of a user; without a phone the reply is an error."""
 
     id: Id
     full_name: Annotated[str, StringConstraints(min_length=1, max_length=255)]
@@ -83,7 +83,7 @@ class WireUser(_Message):
 
 
 class Request(_Message):
-    """Make the lead of this user look like this."""
+    """A request: make the user's lead match this state."""
 
     action: Action
     user: WireUser
@@ -93,10 +93,10 @@ class Request(_Message):
     occurred_at: datetime | None = None
 
     def identity(self, message_id: str | None) -> str:
-        """The event's id: given, else the message's, else derived from the content."""
+        """The event id: the given one, else the message id, else a hash of the content."""
         if self.event_id is not None:
             return str(self.event_id)
-        # It goes back as an AMQP short string: 255 bytes at most, or the publisher breaks.
+        # The reply carries it as an AMQP short string: at most 255 bytes.
         if (
             message_id
             and len(message_id) <= 128
@@ -112,7 +112,7 @@ class Request(_Message):
 
 
 class Reply(_Message):
-    """What became of a request."""
+    """The outcome of a request."""
 
     status: Literal["success", "error"]
     action: Action
@@ -134,10 +134,10 @@ def request_body(
 
 
 def reply_body(reply: dict[str, Any], queue: str) -> bytes:
-    """The message on a reply queue, in the NestJS envelope where a setting says so.
+    """The message on a reply queue, in the NestJS envelope if the setting says so.
 
-    `read_reply` accepts it, whatever its reason and its user: a long reason is cut, and a reply
-    that would be larger than a message may be goes without its user, which `user_id` names.
+    `read_reply` always accepts it: a long reason is cut, and a reply over the message size limit
+    omits its user, which `user_id` identifies.
     """
     body = _reply_body(reply, queue, MAX_REASON)
     if len(body) > settings().body_limit:
@@ -184,7 +184,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def _uuid8(custom: bytes) -> UUID:
-    """RFC 9562, 5.8; Python's own constructor knows no version 8 before 3.14."""
+    """RFC 9562, 5.8; Python's UUID supports version 8 only from 3.14."""
     number = int.from_bytes(custom) & ~(0xF << 76) & ~(0x3 << 62)
     return UUID(int=number | 8 << 76 | 2 << 62)
 
@@ -203,6 +203,6 @@ def _read(model: type[Model], body: object) -> Model:
 
 
 def _place(error: Any) -> str:
-    """The field, and how far it may go where it is too large; never its value."""
+    """The name of the invalid field, with its bound if exceeded; never its value."""
     name = ".".join(map(str, error["loc"])) or "data"
     return f"{name} ({error['msg']})" if error["type"] == "less_than_equal" else name

@@ -1,13 +1,13 @@
-"""The queues: two for work, and for each its dead letters and its delay queues.
+"""The queues: two work queues, each with a dead-letter queue and delay queues.
 
-`bitrix_queue` and `bitrix.responses` carry the messages; `<queue>.delay.<seconds>` holds a message
-that could not be served until its time comes, then gives it back; `<queue>.dead` keeps what can't
-be served, with the reason in a header, until an operator decides.
+`bitrix_queue` and `bitrix.responses` carry the messages. `<queue>.delay.<seconds>s` holds a failed
+message until its delay is over, then returns it. `<queue>.dead` keeps messages that can't be
+processed, with the reason in a header, until an operator replays or discards them.
 
-All are of one type, quorum by default: they have copies on several nodes, and go on without one.
+All queues have one type, quorum by default: replicated, so they survive the loss of a node.
 
-Each work queue has an exchange of its name. Who may publish to the default exchange can put
-messages into every queue; so the parts that publish have a right to one of these only.
+Each work queue has an exchange of its name. A login that may publish to the default exchange can
+write to every queue; so each publisher has permission for one of these exchanges only.
 """
 
 from typing import TYPE_CHECKING
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 REQUESTS = "bitrix_queue"
 REPLIES = "bitrix.responses"
 
-#: Seconds before a message that could not be served comes again; the last repeats.
+#: Back-off: seconds before a failed message is delivered again; the last one repeats.
 RETRY_STEPS_S = (1, 4, 15, 60)
-#: A message that has killed its consumer this often is dead; RabbitMQ counts it (quorum only).
+#: Deliveries that killed the consumer before RabbitMQ dead-letters a message (quorum only).
 DELIVERY_LIMIT = 20
-#: Looking at a dead letter counts as a delivery, and RabbitMQ 4 drops a message after 20 of them
-#: where a queue sets no limit (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
-LOOKS = 2**31 - 1
+#: Reading a dead letter counts as a delivery, and without an explicit limit RabbitMQ 4 drops a
+#: message after 20 (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
+UNLIMITED_DELIVERIES = 2**31 - 1
 
 #: At-least-once dead lettering needs reject-publish:
 #: https://www.rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering
@@ -35,10 +35,10 @@ _AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reje
 
 
 def work_queue(name: str) -> Queue:
-    """A queue that is consumed; what RabbitMQ itself gives up on goes to its dead letters.
+    """The definition of a work queue; RabbitMQ moves poison messages to its dead letters.
 
-    A classic one is as plain as other clients declare it: RabbitMQ refuses whoever declares a queue
-    with other arguments. It gives up on nothing by itself.
+    A classic queue has no arguments, as other clients declare it: RabbitMQ rejects a declaration
+    with different arguments. Classic queues have no delivery limit.
     """
     if settings().queue_type == "classic":
         return Queue(name, {})
@@ -47,7 +47,7 @@ def work_queue(name: str) -> Queue:
         {
             "x-queue-type": "quorum",
             "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": dead_letters(name),
+            "x-dead-letter-routing-key": dead_letter_name(name),
             "x-delivery-limit": DELIVERY_LIMIT,
             **_AT_LEAST_ONCE,
         },
@@ -55,7 +55,7 @@ def work_queue(name: str) -> Queue:
 
 
 def declare(channel: "BlockingChannel", queue: Queue) -> None:
-    """Make a work queue and its exchange, where they are missing."""
+    """Declare a work queue and its exchange."""
     name = queue.name
     channel.queue_declare(name, durable=True, arguments=queue.arguments)
     channel.exchange_declare(name, "direct", durable=True)
@@ -63,20 +63,20 @@ def declare(channel: "BlockingChannel", queue: Queue) -> None:
 
 
 def queues_of(name: str) -> tuple[Queue, ...]:
-    """The work queue and its dead letters, in the order to declare them: a publisher's."""
+    """A work queue and its dead-letter queue, in the order to declare them; for publishers."""
     return (dead_letter_queue(name), work_queue(name))
 
 
 def dead_letter_queue(name: str) -> Queue:
-    """The queue that keeps the dead letters of a work queue."""
+    """The dead-letter queue of a work queue."""
     arguments: dict[str, object] = {"x-queue-type": settings().queue_type}
     if settings().queue_type == "quorum":
-        arguments["x-delivery-limit"] = LOOKS
-    return Queue(dead_letters(name), arguments, is_auxiliary=True)
+        arguments["x-delivery-limit"] = UNLIMITED_DELIVERIES
+    return Queue(dead_letter_name(name), arguments, is_auxiliary=True)
 
 
 def delay_queues(name: str) -> tuple[Queue, ...]:
-    """The queues in which messages of a work queue wait; each gives back what has waited."""
+    """The delay queues of a work queue; expired messages return to the work queue."""
     kind = settings().queue_type
     arguments: dict[str, object] = {
         "x-queue-type": kind,
@@ -85,33 +85,35 @@ def delay_queues(name: str) -> tuple[Queue, ...]:
         **(_AT_LEAST_ONCE if kind == "quorum" else {}),
     }
     return tuple(
-        Queue(delay(name, step), {**arguments, "x-message-ttl": step * 1000}, is_auxiliary=True)
+        Queue(
+            delay_name(name, step), {**arguments, "x-message-ttl": step * 1000}, is_auxiliary=True
+        )
         for step in RETRY_STEPS_S
     )
 
 
 def auxiliary_queues(name: str) -> tuple[Queue, ...]:
-    """What the connector needs beside the work queue."""
+    """The queues that the connector needs in addition to the work queue."""
     return (dead_letter_queue(name), *delay_queues(name))
 
 
 def all_queues() -> tuple[Queue, ...]:
-    """Every queue of the system."""
+    """All queues of the system."""
     return tuple(
         queue for name in (REQUESTS, REPLIES) for queue in (*queues_of(name), *delay_queues(name))
     )
 
 
-def dead_letters(name: str) -> str:
-    """Where messages of this queue go that can't be served."""
+def dead_letter_name(name: str) -> str:
+    """The name of a work queue's dead-letter queue."""
     return f"{name}.dead"
 
 
-def delay(name: str, seconds: int) -> str:
-    """Where messages of this queue wait this long before they come again."""
+def delay_name(name: str, seconds: int) -> str:
+    """The name of a work queue's delay queue."""
     return f"{name}.delay.{seconds}s"
 
 
 def retired(name: str) -> tuple[str, ...]:
-    """Delay queues of earlier versions, on one node each; what they hold comes back by itself."""
+    """Unreplicated delay queues of earlier versions; their messages return when they expire."""
     return tuple(f"{name}.retry.{step}s" for step in RETRY_STEPS_S)

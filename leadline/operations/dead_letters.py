@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from leadline.connector.dead_letters import Decision, Letter, walk, work_queues
+from leadline.connector.dead_letters import DeadLetter, Decision, walk, work_queues
 from leadline.errors import InvalidRequest
 from leadline.runtime import secrets
 
@@ -22,7 +22,7 @@ class Choice:
     queue: str = ""
     reason: str = ""
 
-    def has(self, letter: Letter) -> bool:
+    def has(self, letter: DeadLetter) -> bool:
         """Whether this one is meant."""
         return (not self.ids or letter.id in self.ids) and self.reason in letter.reason
 
@@ -46,7 +46,7 @@ def carry_out(choice: Choice, decision: Decision) -> tuple[int, list[str]]:
     """
     seen: set[str] = set()
 
-    def decide(letter: Letter) -> Decision:
+    def decide(letter: DeadLetter) -> Decision:
         if not choice.has(letter):
             return Decision.KEEP
         seen.add(letter.id)
@@ -56,11 +56,13 @@ def carry_out(choice: Choice, decision: Decision) -> tuple[int, list[str]]:
     return number, sorted(choice.ids - seen)
 
 
-def look(choice: Choice, read: Callable[[Letter], Read], limit: int | None = None) -> list[Read]:
+def look(
+    choice: Choice, read: Callable[[DeadLetter], Read], limit: int | None = None
+) -> list[Read]:
     """What `read` takes from each letter that is meant; bodies are not kept."""
     found: list[Read] = []
 
-    def decide(letter: Letter) -> Decision:
+    def decide(letter: DeadLetter) -> Decision:
         if choice.has(letter):
             found.append(read(letter))
         return Decision.KEEP
@@ -69,7 +71,7 @@ def look(choice: Choice, read: Callable[[Letter], Read], limit: int | None = Non
     return found
 
 
-def summary(letter: Letter) -> dict[str, Any]:
+def summary(letter: DeadLetter) -> dict[str, Any]:
     """What a list shows: nothing of the content."""
     return {
         "id": letter.id,
@@ -83,7 +85,7 @@ def summary(letter: Letter) -> dict[str, Any]:
     }
 
 
-def content(letter: Letter) -> dict[str, Any]:
+def content(letter: DeadLetter) -> dict[str, Any]:
     """Headers and body: as JSON, else as text, else in base64."""
     readers: tuple[tuple[str, Callable[[bytes], Any]], ...] = (
         ("json", _json),

@@ -148,7 +148,7 @@ def test_no_function_of_the_schema_is_for_everybody_nor_looks_where_others_write
 # RabbitMQ
 
 QUEUES = [queue.name for queue in topology.all_queues()]
-DEAD = {topology.dead_letters(name) for name in (topology.REQUESTS, topology.REPLIES)}
+DEAD = {topology.dead_letter_name(name) for name in (topology.REQUESTS, topology.REPLIES)}
 WORK = {topology.REQUESTS, topology.REPLIES}
 
 Act = Callable[[pika.adapters.blocking_connection.BlockingChannel, str], object]
@@ -228,7 +228,7 @@ def test_the_connector_has_no_queue_but_ours(system: System) -> None:
         try:
             for act in ("declare", "delete", "take", "consume", "empty", "bind"):
                 assert _is_refused(url, ACTS[act], "somebody.elses"), act
-            assert _is_refused(url, ACTS["take"], topology.dead_letters(topology.REQUESTS))
+            assert _is_refused(url, ACTS["take"], topology.dead_letter_name(topology.REQUESTS))
             assert _is_refused(url, ACTS["publish"], "amq.fanout")
         finally:
             plugged.channel.queue_delete("somebody.elses")

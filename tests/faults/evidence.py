@@ -73,10 +73,10 @@ class Evidence:
         found: dict[str, list[Letter]] = {}
         with self.bench.channel() as channel:
             for queue in (topology.REQUESTS, topology.REPLIES):
-                letters = found.setdefault(topology.dead_letters(queue), [])
+                letters = found.setdefault(topology.dead_letter_name(queue), [])
                 while True:
                     method, properties, body = channel.basic_get(
-                        topology.dead_letters(queue), auto_ack=True
+                        topology.dead_letter_name(queue), auto_ack=True
                     )
                     if method is None:
                         break

@@ -629,7 +629,7 @@ def poison(scene: Scene) -> Iterator[None]:
     with scene.bench.channel() as channel:
         body = scene.dice.choice(_NONSENSE)
         channel.basic_publish("", queue, body, properties, mandatory=True)
-    scene.toll.poison[message_id] = topology.dead_letters(queue)
+    scene.toll.poison[message_id] = topology.dead_letter_name(queue)
     yield
 
 

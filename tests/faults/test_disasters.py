@@ -197,7 +197,7 @@ def _dead_letters(bench: Bench) -> dict[str, Letter]:
         for queue in (topology.REQUESTS, topology.REPLIES):
             while True:
                 method, properties, body = channel.basic_get(
-                    topology.dead_letters(queue), auto_ack=True
+                    topology.dead_letter_name(queue), auto_ack=True
                 )
                 if method is None:
                     break

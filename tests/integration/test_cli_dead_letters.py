@@ -10,15 +10,15 @@ import pika
 import pytest
 
 from leadline.connector import dead_letters
-from leadline.connector.dead_letters import Decision, Letter
-from leadline.connector.message import Received, Verdict
+from leadline.connector.dead_letters import DeadLetter, Decision
+from leadline.connector.message import ReceivedMessage, Verdict
 from leadline.messages import topology
 from tests.integration.conftest import Answer
 from tests.raw_properties import HOSTILE, RawProperties
 
 Leadline = Callable[..., Answer]
 QUEUE = topology.REQUESTS
-DEAD = topology.dead_letters(QUEUE)
+DEAD = topology.dead_letter_name(QUEUE)
 #: Neither JSON nor text.
 UNREADABLE = b"\xff\x00\xfe" * 5
 
@@ -42,7 +42,7 @@ class Broker:
         method, got, content = self.channel.basic_get(queue)
         assert method
         assert got
-        received = Received(self.channel, method.delivery_tag, queue, got, content or b"", 3)
+        received = ReceivedMessage(self.channel, method.delivery_tag, queue, got, content or b"", 3)
         copy = received.copy(Verdict(is_served=False, is_final=True, reason=reason))
         self.channel.basic_publish("", copy.queue, copy.body, copy.properties(), mandatory=True)
         self.channel.basic_ack(received.tag)
@@ -223,7 +223,7 @@ def test_a_replay_that_breaks_off_loses_no_letter(leadline: Leadline, broker: Br
     for body in (b"one", b"two", b"three"):
         broker.bury(body)
 
-    def decide(letter: Letter) -> Decision:
+    def decide(letter: DeadLetter) -> Decision:
         if letter.body == b"two":
             raise KeyboardInterrupt
         return Decision.REPLAY

@@ -41,7 +41,7 @@ def queues(amqp_url: str) -> None:
     channel = connection.channel()
     for queue in topology.all_queues():
         channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
-    channel.basic_publish("", topology.dead_letters(topology.REQUESTS), b"x")
+    channel.basic_publish("", topology.dead_letter_name(topology.REQUESTS), b"x")
     connection.close()
 
 

@@ -29,7 +29,7 @@ from tests.raw_properties import HOSTILE, RawProperties
 from tests.servers import PrivateServer, ended, eventually, private
 
 QUEUE = topology.REQUESTS
-DEAD = topology.dead_letters(QUEUE)
+DEAD = topology.dead_letter_name(QUEUE)
 
 
 @dataclass

@@ -146,9 +146,9 @@ class Machine(RuleBasedStateMachine):
 def test_users_are_found_by_what_they_are_whatever_happened(
     few: int, near: int, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "FEW", few)
-    monkeypatch.setattr(search, "NEAR", near)
-    monkeypatch.setattr(filters, "TIMES", times)
+    monkeypatch.setattr(search, "COUNT_LIMIT", few)
+    monkeypatch.setattr(search, "SCAN_IDS", near)
+    monkeypatch.setattr(filters, "GROWTH_FACTOR", times)
     run_state_machine_as_test(
         Machine, settings=settings(max_examples=25, stateful_step_count=12, deadline=None)
     )

@@ -10,7 +10,7 @@ import pytest
 
 from leadline.bitrix24.command import Command
 from leadline.connector import envelope
-from leadline.connector.message import Received
+from leadline.connector.message import ReceivedMessage
 from leadline.errors import BitrixError
 from leadline.ledger import accept, relay
 from leadline.messages import topology
@@ -65,8 +65,10 @@ def settle(amqp_url: str) -> Callable[[], None]:
             channel = connection.channel()
             while (got := channel.basic_get(queue))[0] is not None:
                 method, properties, body = got
-                message = Received(channel, method.delivery_tag, queue, properties, body, 1)
-                answer = functions[queue].post("/", data=body, headers=envelope.alone(message))
+                message = ReceivedMessage(channel, method.delivery_tag, queue, properties, body, 1)
+                answer = functions[queue].post(
+                    "/", data=body, headers=envelope.single_headers(message)
+                )
                 assert answer.status_code < 300, answer.text
                 channel.basic_ack(method.delivery_tag)
 

@@ -19,8 +19,8 @@ from pika.exceptions import AMQPConnectionError
 from werkzeug.serving import make_server
 from werkzeug.wsgi import get_input_stream
 
-from leadline.connector.message import Received
-from leadline.connector.post import Courier
+from leadline.connector.message import ReceivedMessage
+from leadline.connector.post import FunctionClient
 from leadline.messages import topology
 from leadline.runtime.serving.serve import build_app
 from leadline.runtime.telemetry import tracing
@@ -71,7 +71,7 @@ def served(function: str) -> Iterator[str]:
 
 def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
     """Take so many messages of this queue to its function, as the connector does."""
-    taken: list[Received] = []
+    taken: list[ReceivedMessage] = []
 
     def take() -> bool:
         # The broker ends a connection about a queue that was made a moment ago; the connector makes
@@ -87,16 +87,18 @@ def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
                 method, properties, body = channel.basic_get(queue, auto_ack=True)
                 if method is None:
                     break
-                taken.append(Received(channel, method.delivery_tag, queue, properties, body, 1))
+                taken.append(
+                    ReceivedMessage(channel, method.delivery_tag, queue, properties, body, 1)
+                )
         return len(taken) == messages
 
     eventually(take, 10, f"{messages} in {queue}")
     with served(function) as url:
-        courier = Courier(queue, url, 1)
+        client = FunctionClient(queue, url, 1)
         if messages == 1:
-            assert courier.deliver(taken[0]).is_served
+            assert client.deliver(taken[0]).is_served
         else:
-            assert courier.deliver_together(taken) == []
+            assert client.deliver_batch(taken) == []
 
 
 @pytest.fixture

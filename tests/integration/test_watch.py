@@ -38,8 +38,8 @@ def test_who_counts_all_the_time_counts_the_same() -> None:
 def test_users_are_found_whether_few_or_many_are_meant_near_or_far(
     few: int, near: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "FEW", few)
-    monkeypatch.setattr(search, "NEAR", near)
+    monkeypatch.setattr(search, "COUNT_LIMIT", few)
+    monkeypatch.setattr(search, "SCAN_IDS", near)
     ids = [create("Анна Ким"), create("анна Ли", "+77009998877"), create("Ян")]
 
     def found(text: str, after: int = 0) -> list[int]:

@@ -14,7 +14,7 @@ import orjson
 import pika
 
 from leadline.connector import envelope
-from leadline.connector.message import ATTEMPT_HEADER, SERVED, Received, Verdict, attempt_of
+from leadline.connector.message import ATTEMPT_HEADER, SERVED, ReceivedMessage, Verdict, attempt_of
 from leadline.errors import BadMessage
 from leadline.messages import topology
 from leadline.messages.cloudevents import CORRELATION_ID, NO_ID, TRACEPARENT, Delivery
@@ -53,7 +53,7 @@ class Broker:
         self.breaks = 0
         self.arrived: dict[str, Signal] = {}
         self._delays = {
-            topology.delay(queue, step): (queue, step)
+            topology.delay_name(queue, step): (queue, step)
             for queue in (topology.REQUESTS, topology.REPLIES)
             for step in topology.RETRY_STEPS_S
         }
@@ -176,7 +176,7 @@ class Channel:
         self.breaks = self.broker.breaks
         self.process.on_death.append(self.drop)
 
-    def take(self, at_most: int) -> list[Received]:
+    def take(self, at_most: int) -> list[ReceivedMessage]:
         """The next messages; waits for the first.
 
         Raises:
@@ -190,12 +190,14 @@ class Channel:
                 return [self._received(stored) for stored in taken]
             self.broker.signal(self.queue).wait()
 
-    def _received(self, stored: Stored) -> Received:
+    def _received(self, stored: Stored) -> ReceivedMessage:
         tag, self.next_tag = self.next_tag, self.next_tag + 1
         self.unsettled[tag] = stored
         attempt = attempt_of(stored.properties, redelivered=stored.redelivered)
         channel: Any = self
-        return Received(channel, tag, self.queue, copy(stored.properties), stored.body, attempt)
+        return ReceivedMessage(
+            channel, tag, self.queue, copy(stored.properties), stored.body, attempt
+        )
 
     def check(self) -> None:
         """Whether the connection still is there."""
@@ -255,14 +257,14 @@ class Connector:
             except Lost:
                 world.wait(0.2)
 
-    def _deliver(self, channel: Channel, lot: list[Received]) -> None:
+    def _deliver(self, channel: Channel, lot: list[ReceivedMessage]) -> None:
         try:
             for message in self._together(channel, lot):
                 self._alone(channel, message)
         except Lost:
             pass
 
-    def _together(self, channel: Channel, lot: list[Received]) -> list[Received]:
+    def _together(self, channel: Channel, lot: list[ReceivedMessage]) -> list[ReceivedMessage]:
         """Deliver as a batch; returns those that are to be delivered alone."""
         fit = [message for message in lot if envelope.event(message) is not None]
         if len(fit) < 2:
@@ -273,9 +275,11 @@ class Connector:
             for message in fit:
                 channel.acknowledge(message.tag)
             return odd
-        return odd + (fit if verdict.is_final else [message.in_doubt() for message in fit])
+        return odd + (
+            fit if verdict.is_final else [message.with_unknown_outcome() for message in fit]
+        )
 
-    def _alone(self, channel: Channel, message: Received) -> None:
+    def _alone(self, channel: Channel, message: ReceivedMessage) -> None:
         try:
             delivery = delivery_of(message)
         except BadMessage as error:
@@ -288,11 +292,11 @@ class Connector:
             channel.basic_publish(
                 "", copied.queue, copied.body, copied.properties(), mandatory=True
             )
-            message.note(verdict)
+            message.log_moved(verdict)
         channel.acknowledge(message.tag)
 
 
-def delivery_of(message: Received) -> Delivery:
+def delivery_of(message: ReceivedMessage) -> Delivery:
     """The message as a function gets it by HTTP.
 
     Raises:
@@ -349,7 +353,7 @@ def letters(broker: Broker) -> Sequence[tuple[str, Stored]]:
     return [
         (queue, stored)
         for queue in (topology.REQUESTS, topology.REPLIES)
-        for stored in broker.queues[topology.dead_letters(queue)]
+        for stored in broker.queues[topology.dead_letter_name(queue)]
     ]
 
 

@@ -69,7 +69,7 @@ def history(system: System) -> History:
         is_broker_complete=True,
         dead_letters=tuple(
             DeadLetter(
-                topology.dead_letters(queue),
+                topology.dead_letter_name(queue),
                 stored.properties.message_id,
                 stored.properties.message_id,
                 str((stored.properties.headers or {}).get("x-reason") or ""),

@@ -65,7 +65,7 @@ def _neighbours(system: System) -> Iterator[str]:
 
 def _left(system: System) -> Iterator[str]:
     """At rest no message is left but in dead letters."""
-    ends = {FOREIGN_QUEUE, *map(topology.dead_letters, (topology.REQUESTS, topology.REPLIES))}
+    ends = {FOREIGN_QUEUE, *map(topology.dead_letter_name, (topology.REQUESTS, topology.REPLIES))}
     for queue, waiting in system.broker.queues.items():
         if waiting and queue not in ends:
             yield f"{len(waiting)} messages are left in {queue}"

@@ -297,7 +297,7 @@ class System:
             queue = (topology.REQUESTS, topology.REPLIES)[(write.api or 0) % 2]
             body = _UNREADABLE[(write.name or 0) % len(_UNREADABLE)]
             message_id = f"poison-{write.at_s}"
-            self.poison[message_id] = topology.dead_letters(queue)
+            self.poison[message_id] = topology.dead_letter_name(queue)
             self.broker.put(queue, Stored(body, pika.BasicProperties(message_id=message_id)))
         else:
             process = self._apis[write.api % len(self._apis)]

@@ -225,9 +225,9 @@ def test_queues_are_of_the_type_that_the_setting_names(configure: Configure) -> 
 
 def test_a_classic_queue_is_as_plain_as_others_declare_it(configure: Configure) -> None:
     configure(queue_type="classic")
-    grave, work = topology.queues_of("q")
+    dead_letter_queue, work = topology.queues_of("q")
     assert work.arguments == {}
-    assert grave.arguments == {"x-queue-type": "classic"}
+    assert dead_letter_queue.arguments == {"x-queue-type": "classic"}
 
 
 def test_a_delayed_message_comes_back_to_its_queue_for_certain() -> None:

@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
 from leadline.connector import envelope
-from leadline.connector.message import Received
+from leadline.connector.message import ReceivedMessage
 from leadline.messages.cloudevents import Delivery, attributes, receive
 from leadline.runtime.telemetry import trace_context
 
@@ -25,8 +25,8 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
 
 
-def received(body: bytes = b"{}", **properties: Any) -> Received:
-    return Received(Mock(), 1, "q", pika.BasicProperties(**properties), body, 1)
+def received(body: bytes = b"{}", **properties: Any) -> ReceivedMessage:
+    return ReceivedMessage(Mock(), 1, "q", pika.BasicProperties(**properties), body, 1)
 
 
 def by_http(body: bytes, headers: dict[str, str]) -> list[Delivery]:
@@ -37,9 +37,9 @@ def by_http(body: bytes, headers: dict[str, str]) -> list[Delivery]:
     return receive(request)
 
 
-def batched(*messages: Received) -> list[Delivery]:
+def batched(*messages: ReceivedMessage) -> list[Delivery]:
     body = orjson.dumps([envelope.event(message) for message in messages])
-    return by_http(body, envelope.batched())
+    return by_http(body, envelope.batch_headers())
 
 
 OURS = attributes("leadline.reply", "e-1", "/leadline", "2026-01-31T12:00:00.000Z")
@@ -72,7 +72,7 @@ def test_a_message_says_the_same_in_a_batch_as_alone(
         message_id=message_id,
         correlation_id=correlation_id,
     )
-    (alone,) = by_http(message.body, envelope.alone(message))
+    (alone,) = by_http(message.body, envelope.single_headers(message))
     first, second = batched(message, message)
     assert first.body == second.body == alone.body == content
     assert first.message_id == alone.message_id
@@ -96,13 +96,13 @@ def test_a_message_says_the_same_in_a_batch_as_alone(
         received(headers={"ce-specversion": "1.0", "ce-id": "1"}),
     ],
 )
-def test_what_is_odd_is_never_in_a_batch(odd: Received) -> None:
+def test_what_is_odd_is_never_in_a_batch(odd: ReceivedMessage) -> None:
     assert envelope.event(odd) is None
 
 
 def test_after_a_batch_in_doubt_a_message_does_not_count_as_first() -> None:
-    message = received().in_doubt()
-    (alone,) = by_http(message.body, envelope.alone(message))
+    message = received().with_unknown_outcome()
+    (alone,) = by_http(message.body, envelope.single_headers(message))
     assert not alone.is_first
     assert alone.attributes["attempt"] == "1"
 
@@ -121,4 +121,4 @@ def test_after_a_batch_in_doubt_a_message_does_not_count_as_first() -> None:
 def test_a_message_goes_on_as_json_whatever_its_sender_calls_it(
     sent: str | None, posted: str
 ) -> None:
-    assert envelope.alone(received(content_type=sent))["Content-Type"] == posted
+    assert envelope.single_headers(received(content_type=sent))["Content-Type"] == posted

@@ -10,7 +10,7 @@ import pytest
 from pika.exceptions import ConnectionWrongStateError
 
 from leadline.connector.inflight import Deliveries
-from leadline.connector.message import SERVED, Received, Verdict
+from leadline.connector.message import SERVED, ReceivedMessage, Verdict
 from leadline.runtime.rabbitmq.connection import Message
 
 WAIT_S = 10
@@ -20,11 +20,11 @@ class Lab:
     """A channel, and a function that notes what it is asked; it keeps `held` tags waiting."""
 
     def __init__(self) -> None:
-        self.channel, self.connection, self.courier = Mock(), Mock(), Mock()
+        self.channel, self.connection, self.client = Mock(), Mock(), Mock()
         self.callbacks: queue.Queue[Callable[[], None]] = queue.Queue()
         self.connection.add_callback_threadsafe = self.callbacks.put
-        self.courier.deliver = self._deliver
-        self.courier.deliver_together = self._deliver_together
+        self.client.deliver = self._deliver
+        self.client.deliver_batch = self._deliver_together
         self.held: dict[int, threading.Event] = {}
         self.verdicts: dict[int, Verdict] = {}
         self.posted: list[list[int]] = []
@@ -35,13 +35,13 @@ class Lab:
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.connection.call_later = lambda delay_s, work: self.timers.append((delay_s, work))
         self.deliveries = Deliveries(
-            self.connection, self.channel, self.courier, self.auxiliary, prefetch=8
+            self.connection, self.channel, self.client, self.auxiliary, prefetch=8
         )
 
     def receive(self, *tags: int) -> None:
         for tag in tags:
             properties = pika.BasicProperties()
-            self.deliveries.add(Received(self.channel, tag, "q", properties, b"{}", 1))
+            self.deliveries.add(ReceivedMessage(self.channel, tag, "q", properties, b"{}", 1))
         self.deliveries.post()
 
     def work(self, times: int) -> None:
@@ -59,13 +59,13 @@ class Lab:
         self.put_into.append(message.queue)
         done(self.is_confirmed)
 
-    def _deliver(self, message: Received) -> Verdict:
+    def _deliver(self, message: ReceivedMessage) -> Verdict:
         self.posted.append([message.tag])
         if message.tag in self.held:
             assert self.held[message.tag].wait(WAIT_S)
         return self.verdicts.get(message.tag, SERVED)
 
-    def _deliver_together(self, messages: list[Received]) -> list[Received]:
+    def _deliver_together(self, messages: list[ReceivedMessage]) -> list[ReceivedMessage]:
         self.posted.append([message.tag for message in messages])
         return [message for message in messages if message.tag in self.verdicts]
 

@@ -1,11 +1,11 @@
-"""What a message's sender has a say in, once a copy of it goes out by our own login."""
+"""Which of a sender's properties a copy keeps that our own login publishes."""
 
 from unittest.mock import Mock
 
 import pika
 import pytest
 
-from leadline.connector.message import Received, Verdict
+from leadline.connector.message import ReceivedMessage, Verdict
 
 ANOTHER = pika.BasicProperties(
     content_type="application/json",
@@ -25,17 +25,17 @@ ANOTHER = pika.BasicProperties(
 )
 
 
-NOT_NOW, NEVER = (Verdict(is_served=False, is_final=final, reason="r") for final in (False, True))
+RETRY, FINAL = (Verdict(is_served=False, is_final=final, reason="r") for final in (False, True))
 
 
-@pytest.mark.parametrize("verdict", [NOT_NOW, NEVER])
+@pytest.mark.parametrize("verdict", [RETRY, FINAL])
 def test_a_copy_says_all_of_its_sender_but_what_the_broker_would_act_upon(verdict: Verdict) -> None:
-    message = Received(Mock(), 1, "bitrix_queue", ANOTHER, b"{}", 1)
+    message = ReceivedMessage(Mock(), 1, "bitrix_queue", ANOTHER, b"{}", 1)
     copy = message.copy(verdict).properties()
     assert (copy.message_id, copy.correlation_id) == ("m-1", "call")
     assert copy.user_id is None, "RabbitMQ refuses a message in another user's name"
     assert copy.expiration is None
     own = {name for name in copy.headers if name not in ("ce-id", "x-filler")}
     marks = {"x-reason", "x-origin", "x-died-at", "ce-attempt"}
-    assert own == (marks if verdict is NEVER else {"ce-attempt"})
+    assert own == (marks if verdict is FINAL else {"ce-attempt"})
     assert ANOTHER.headers["CC"], "the message itself stays as it came"

@@ -12,28 +12,28 @@ import pika
 import pytest
 
 from leadline.connector import envelope
-from leadline.connector.message import Received, Verdict
-from leadline.connector.post import Courier
+from leadline.connector.message import ReceivedMessage, Verdict
+from leadline.connector.post import FunctionClient
 from leadline.settings import settings
 
 
-def received(body: bytes) -> Received:
-    return Received(Mock(), 1, "bitrix_queue", pika.BasicProperties(), body, 1)
+def received(body: bytes) -> ReceivedMessage:
+    return ReceivedMessage(Mock(), 1, "bitrix_queue", pika.BasicProperties(), body, 1)
 
 
 def test_a_message_over_the_limit_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     limit = settings().body_limit
     parsed: list[int] = []
 
-    def event(message: Received) -> Any:
+    def event(message: ReceivedMessage) -> Any:
         parsed.append(len(message.body))
 
     monkeypatch.setattr(envelope, "event", event)
-    courier = Courier("bitrix_queue", "http://127.0.0.1:1/", 1)
+    client = FunctionClient("bitrix_queue", "http://127.0.0.1:1/", 1)
     messages = [received(b" " * (limit + 1)), received(b" " * limit)]
-    assert courier.deliver_together(messages) == messages
+    assert client.deliver_batch(messages) == messages
     assert parsed == [limit]
-    verdict = courier.deliver(messages[0])
+    verdict = client.deliver(messages[0])
     assert verdict.is_final
     assert str(limit) in verdict.reason
 
@@ -65,10 +65,10 @@ def endless() -> Iterator[str]:
 def test_an_answer_without_end_is_a_verdict_too(endless: str) -> None:
     """One function that is taken over must not take the messages of all others along."""
     answered: Future[Verdict] = Future()
-    courier = Courier("bitrix_queue", endless, 1)
+    client = FunctionClient("bitrix_queue", endless, 1)
 
     def deliver() -> None:
-        answered.set_result(courier.deliver(received(b"{}")))
+        answered.set_result(client.deliver(received(b"{}")))
 
     threading.Thread(target=deliver, daemon=True).start()
     verdict = answered.result(10)
