@@ -1,22 +1,22 @@
-"""GET /console: the status of the system on one page, and the operator's actions."""
+"""GET /console: the console's page and its JSON API."""
 
 from pathlib import Path
 
 import functions_framework
 from flask import Request, Response
 
-from leadline.api.console import inside, serve
-from leadline.api.static_files import Pages
-from leadline.runtime.http.endpoint import RawResponse, endpoint
+from leadline.api.console import serve, subpath
+from leadline.api.static_files import StaticFiles
+from leadline.runtime.http.endpoint import Answer, endpoint
 
-PAGES = Pages(Path(__file__).parent / "page")
+FILES = StaticFiles(Path(__file__).parent / "page")
 
 
 @functions_framework.http
 @endpoint("GET", "HEAD", "POST", read_scope=None, write_scope="operate")
-def console(request: Request) -> Response | RawResponse:
-    """200 with the page; under `api/`, figures for the scope `read`, actions for `operate`."""
-    path = inside(request)
+def console(request: Request) -> Response | Answer:
+    """The page for anyone; under `api/` figures need `read` and actions `operate`."""
+    path = subpath(request)
     if path.startswith("api/"):
         return serve(request, path)
-    return PAGES.answer(request, path)
+    return FILES.answer(request, path)

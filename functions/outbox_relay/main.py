@@ -19,13 +19,13 @@ from leadline.workqueue.pending import PendingEvents
 def _set_gauges() -> None:
     from leadline.operations import gauges  # noqa: PLC0415 - imports three clients, of which a tick uses one
 
-    gauges.read()
+    gauges.refresh()
 
 
 def _restore_hold() -> None:
-    hold = stored_hold.kept()
-    if hold is not None:
-        from leadline.operations import manual_hold  # noqa: PLC0415 - holds are rare, and Redis' client is slow to import
+    kept = stored_hold.load()
+    if kept is not None:
+        from leadline.operations import manual_hold  # noqa: PLC0415 - holds are rare, and Redis' client is costly
 
         manual_hold.restore(hold)
 

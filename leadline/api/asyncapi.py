@@ -1,7 +1,7 @@
-"""The two messages as an AsyncAPI 3.0 document, drawn from the models that they are read by.
+"""The two messages as an AsyncAPI 3.0 document, generated from their models.
 
 https://www.asyncapi.com/docs/reference/specification/v3.0.0. `python -m leadline.api.asyncapi`
-prints it; docs/asyncapi.json is what it printed last.
+prints it; docs/asyncapi.json is its output.
 """
 
 import sys
@@ -28,8 +28,7 @@ from leadline.messages.contract import Reply, Request
 Json = dict[str, Any]
 
 _TEXT: Json = {"type": "string"}
-#: CloudEvents attributes, https://github.com/cloudevents/spec, as AMQP headers; a message by hand
-#: may lack them.
+#: CloudEvents attributes (https://github.com/cloudevents/spec) as AMQP headers; optional.
 _COMMON: Json = {
     "ce-specversion": {"const": "1.0"},
     "ce-id": {**_TEXT, "description": "The event's id."},
@@ -43,17 +42,17 @@ _HISTORY: Json = {
 }
 _OF_REQUESTS: Json = {
     "ce-time": {**_TEXT, "format": "date-time"},
-    f"ce-{CHANGED}": {**_TEXT, "description": "The fields that a client gave, by commas."},
+    f"ce-{CHANGED}": {**_TEXT, "description": "The fields given by the client, comma-separated."},
     f"ce-{HISTORY}": _HISTORY,
-    f"ce-{ORIGINATOR}": {**_TEXT, "description": "What our leads bear as ORIGINATOR_ID."},
-    f"ce-{STAGE_VERSION}": {**_TEXT, "description": "The version that set the stage."},
+    f"ce-{ORIGINATOR}": {**_TEXT, "description": "The ORIGINATOR_ID of our leads."},
+    f"ce-{STAGE_VERSION}": {**_TEXT, "description": "The version that last set the stage."},
     f"ce-{SENT}": {**_TEXT, "description": "When it was sent, in unix ms."},
-    f"ce-{RESENT}": {"const": "true", "description": "An earlier sending may have been served."},
+    f"ce-{RESENT}": {"const": "true", "description": "An earlier sending may have been processed."},
 }
 _OF_REPLIES: Json = {
     f"ce-{HISTORY}": _HISTORY,
     f"ce-{OUTCOME}": {"enum": ["synced", "superseded", "failed"]},
-    f"ce-{PASSING}": {"const": "true", "description": "It is tried again; a reply will follow."},
+    f"ce-{PASSING}": {"const": "true", "description": "It will be retried; another reply follows."},
 }
 _EXAMPLE_USER = {"id": 123, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
 _EXAMPLE_EVENT = {"event_id": "01a20904-edc6-7729-a816-5943b5169ce7", "version": 1}
@@ -81,14 +80,14 @@ _EXAMPLES: dict[str, Json] = {
 
 
 def build() -> Json:
-    """The whole document."""
+    """The document."""
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Leadline",
             "version": leadline.__version__,
-            "description": "What is asked of Bitrix24, and what became of it. Unknown fields are "
-            "ignored on reading; messages may come twice, late and in any order.",
+            "description": "Requests to sync users to Bitrix24, and their replies. Unknown fields "
+            "are ignored; messages may be duplicated, late and out of order.",
         },
         "defaultContentType": "application/json",
         "channels": {
@@ -96,16 +95,16 @@ def build() -> Json:
             "replies": _channel(topology.REPLIES, "reply"),
         },
         "operations": {
-            "takeRequest": {
+            "receiveRequest": {
                 "action": "receive",
                 "channel": _reference("channels/requests"),
-                "summary": "Make the user's lead look like this.",
+                "summary": "Make the user's lead match this state.",
                 "reply": {"channel": _reference("channels/replies")},
             },
-            "takeReply": {
+            "receiveReply": {
                 "action": "receive",
                 "channel": _reference("channels/replies"),
-                "summary": "Note in the ledger what became of an event.",
+                "summary": "Record the outcome of an event in the ledger.",
             },
         },
         "components": {
@@ -119,7 +118,7 @@ def build() -> Json:
 
 
 def text() -> str:
-    """The document as it is kept in docs/."""
+    """The document as stored in docs/."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps(build(), option=options).decode()
 
@@ -150,7 +149,7 @@ def _message(name: str, payload: Json, headers: Json) -> Json:
 
 
 def _either_way(model: type[BaseModel], *, bare: bool) -> Json:
-    """The model in the envelope of NestJS, or bare; the form that is sent by default first."""
+    """The model in the NestJS envelope or bare; the default form first."""
     plain = _reference(f"components/schemas/{model.__name__}")
     enveloped: Json = {
         "type": "object",

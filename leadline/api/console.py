@@ -1,6 +1,6 @@
-"""What the console's page asks and tells the system, as JSON under `api/`.
+"""The JSON API of the console's page, under `api/`.
 
-Each answer loads what it needs when it is first asked for: the page itself needs no server.
+Handlers import what they need when first called: the page itself needs no server.
 """
 
 import re
@@ -15,19 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from leadline.api.paths import MAX_ID, path_of
 from leadline.errors import Forbidden, MethodNotAllowed, PathNotFound
-from leadline.runtime.http.endpoint import RawResponse, authorize, json_response, parse, parse_query
+from leadline.runtime.http.endpoint import RawResponse, authorize, parse, parse_query
 from leadline.runtime.telemetry import trace_context
 
-#: A page of another origin can't send it: without keys it is what shows that ours is asking.
+#: Pages of other origins can't send this header: without keys it shows that our page asks.
 OWN_HEADER = "X-Leadline-Console"
-#: How long one request goes on asking for those who failed; the page asks for the rest.
+#: How long one request retries failed users; the page continues with the rest.
 ALL_FAILED_S = 5.0
-LETTERS_MAX = 200
+DEAD_LETTERS_MAX = 200
 
-_OURS = re.compile(r"^(?:/console(?=/|$))*/?")
+_PREFIX = re.compile(r"^(?:/console(?=/|$))*/?")
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
-#: On one line; Postgres takes no NUL.
+#: A single line; Postgres rejects NUL.
 Line = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
@@ -35,24 +35,24 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Nothing(_Body):
-    """{}: the path says all."""
+class Empty(_Body):
+    """{}: no parameters."""
 
 
 class Reason(_Body):
-    """Why an operator pauses."""
+    """The reason for a pause."""
 
     reason: Line = ""
 
 
 class After(_Body):
-    """Where the last part has ended."""
+    """The key at which the last batch ended."""
 
     after: int = Field(0, ge=0, le=MAX_ID)
 
 
 class Trail(_Body):
-    """Which part of the audit trail."""
+    """A query of the audit trail."""
 
     before: UUID | None = None
     user_id: int | None = Field(None, ge=1, le=MAX_ID)
@@ -61,47 +61,47 @@ class Trail(_Body):
     limit: int = Field(50, ge=1, le=200)
 
 
-class Letters(_Body):
-    """Which dead letters."""
+class DeadLetterIds(_Body):
+    """Ids of dead letters."""
 
     ids: list[Id] = Field(min_length=1, max_length=1000)
 
 
-def inside(request: Request) -> str:
-    """What follows the console's own place, with the gateway's prefix or without."""
-    return _OURS.sub("", path_of(request))
+def subpath(request: Request) -> str:
+    """The path below `/console`, with or without the gateway's prefix."""
+    return _PREFIX.sub("", path_of(request))
 
 
 def serve(request: Request, path: str) -> RawResponse:
-    """The answer to a question of the page, or what became of an order.
+    """Serve a query or an action of the page.
 
     Raises:
-        PathNotFound, MethodNotAllowed: there is no such question.
-        Forbidden: without keys, an order that some other page may have sent.
-        InvalidRequest: it makes no sense.
+        PathNotFound, MethodNotAllowed: no such endpoint.
+        Forbidden: without keys, an action that another page may have sent.
+        InvalidRequest: invalid parameters.
         DependencyDown: a server that it needs can't be reached.
     """
     method = "GET" if request.method == "HEAD" else request.method
     if method == "GET":
         authorize(request, "read")
     elif not trace_context.caller() and OWN_HEADER not in request.headers:
-        raise Forbidden(f"Without keys, an order needs the header {OWN_HEADER}.")
-    for verb, pattern, tell in _ROUTES:
+        raise Forbidden(f"Without keys, an action needs the header {OWN_HEADER}.")
+    for verb, pattern, handle in _ROUTES:
         match = re.fullmatch(pattern, path)
         if match and verb != method:
             raise MethodNotAllowed("GET, HEAD" if verb == "GET" else verb)
         if match:
-            response = json_response(tell(request, *match.groups()))
+            response = answer(handle(request, *match.groups()))
             response.headers["Cache-Control"] = "no-store"
             return response
     raise PathNotFound
 
 
 def status(_request: Request) -> object:
-    """All figures at once; a part that can't be asked has only an `error`."""
-    from leadline.operations.dashboard import figures  # noqa: PLC0415
+    """All parts of the dashboard; a part whose server fails has only an `error`."""
+    from leadline.operations.dashboard import dashboard  # noqa: PLC0415
 
-    return figures().told()
+    return dashboard().snapshot()
 
 
 def users(request: Request) -> object:
@@ -112,111 +112,111 @@ def users(request: Request) -> object:
 
 
 def user(_request: Request, number: str) -> object:
-    """One user, each of its last events with its steps."""
+    """One user with the steps of its last events."""
     from leadline.operations import timeline  # noqa: PLC0415
     from leadline.users.model import UserId  # noqa: PLC0415
 
-    return timeline.told(UserId(min(int(number), MAX_ID)))
+    return timeline.read(UserId(min(int(number), MAX_ID)))
 
 
-def again(request: Request, number: str) -> object:
-    """Send this user again."""
-    from leadline.operations.resync import once_more  # noqa: PLC0415
+def retry(request: Request, number: str) -> object:
+    """Retry one user."""
+    from leadline.operations.resync import resync_users  # noqa: PLC0415
 
-    parse(Nothing, request)
+    parse(Empty, request)
     user_id = min(int(number), MAX_ID)
-    with _order("send again", user_ids=[user_id]) as done:
-        asked, waiting, missing = once_more([user_id])
-        done["asked"] = asked
-    return {"asked_again": asked, "waiting_already": waiting, "not_found": missing}
+    with _audited("send again", user_ids=[user_id]) as done:
+        requested, waiting, missing = resync_users([user_id])
+        done["asked"] = requested
+    return {"asked_again": requested, "waiting_already": waiting, "not_found": missing}
 
 
-def all_failed_again(request: Request) -> object:
-    """Send those who failed again, as many as fit into a request; `next` is where to go on."""
-    from leadline.operations.resync import everybody_who_failed  # noqa: PLC0415
+def retry_failed(request: Request) -> object:
+    """Retry failed users, as many as fit into a request; `next` is the `after` of the next one."""
+    from leadline.operations.resync import resync_failed  # noqa: PLC0415
 
     after = parse(After, request).after
-    asked, until, rest = 0, time.monotonic() + ALL_FAILED_S, None
-    with _order("send all failed again", after=after) as done:
-        for part in everybody_who_failed(after):
-            asked += part.asked
+    requested, until, rest = 0, time.monotonic() + ALL_FAILED_S, None
+    with _audited("send all failed again", after=after) as done:
+        for batch in resync_failed(after):
+            requested += batch.requested
             if time.monotonic() > until:
-                rest = part.up_to
+                rest = batch.last_id
                 break
-        done["asked"] = asked
-    return {"asked_again": asked, "next": rest}
+        done["asked"] = requested
+    return {"asked_again": requested, "next": rest}
 
 
 def pause(request: Request) -> object:
-    """No calls to Bitrix24 until somebody resumes them; those under way are finished."""
+    """Pause calls to Bitrix24 until an operator resumes them; calls in flight are finished."""
     from leadline.operations import manual_hold  # noqa: PLC0415
 
     reason = parse(Reason, request).reason.strip()
-    with _order("pause calls", reason=reason):
+    with _audited("pause calls", reason=reason):
         manual_hold.hold(reason)
     return {"paused": True}
 
 
 def resume(request: Request) -> object:
-    """Calls are made again, whyever they were paused."""
+    """Resume calls, whatever paused them."""
     from leadline.operations import manual_hold  # noqa: PLC0415
 
-    parse(Nothing, request)
-    with _order("resume calls") as done:
+    parse(Empty, request)
+    with _audited("resume calls") as done:
         was_paused = manual_hold.release()
         done["was_paused"] = was_paused
     return {"paused": False, "was_paused": was_paused}
 
 
 def trail(request: Request) -> object:
-    """Who has written and ordered what."""
+    """A page of the audit trail."""
     from leadline.operations import audit  # noqa: PLC0415
 
-    authorize(request, "operate")
-    asked = parse_query(Trail, request).model_dump()
-    before = asked.pop("before")
-    return audit.page(**asked, before=str(before) if before else None)
+    allow(request, "operate")
+    query = parse_query(Trail, request).model_dump()
+    before = query.pop("before")
+    return audit.page(**query, before=str(before) if before else None)
 
 
 def dead_letters(_request: Request) -> object:
     """The oldest dead letters of each queue, without their contents."""
-    from leadline.operations.dead_letters import EVERY_ONE, look, summary  # noqa: PLC0415
+    from leadline.operations.dead_letters import ALL, collect, summary  # noqa: PLC0415
 
-    return {"items": look(EVERY_ONE, summary, LETTERS_MAX), "at_most": LETTERS_MAX}
+    return {"items": collect(ALL, summary, DEAD_LETTERS_MAX), "at_most": DEAD_LETTERS_MAX}
 
 
 def dead_letter(request: Request, letter_id: str) -> object:
-    """One dead letter in full."""
-    from leadline.operations.dead_letters import Choice, content, look, summary  # noqa: PLC0415
+    """One dead letter with its content."""
+    from leadline.operations.dead_letters import Selection, collect, content, summary  # noqa: PLC0415
 
-    authorize(request, "operate")  # it holds whatever its sender sent
-    found = look(Choice(frozenset({letter_id})), lambda one: summary(one) | content(one))
+    allow(request, "operate")  # the content may be anything that its sender sent
+    found = collect(Selection(frozenset({letter_id})), lambda one: summary(one) | content(one))
     if not found:
-        raise PathNotFound("There is no such dead letter any more.")
+        raise PathNotFound("This dead letter no longer exists.")
     return found[0]
 
 
-def decide(request: Request, order: str) -> object:
-    """Replay or discard these dead letters."""
+def decide(request: Request, action: str) -> object:
+    """Replay or discard dead letters."""
     from leadline.connector.dead_letters import Decision  # noqa: PLC0415
-    from leadline.operations.dead_letters import Choice, carry_out  # noqa: PLC0415
+    from leadline.operations.dead_letters import Selection, apply  # noqa: PLC0415
 
-    ids = parse(Letters, request).ids
-    with _order(f"{order} dead letters", letters=ids[:LETTERS_MAX]) as done:
-        number, missing = carry_out(Choice(frozenset(ids)), Decision(order))
+    ids = parse(DeadLetterIds, request).ids
+    with _audited(f"{action} dead letters", letters=ids[:DEAD_LETTERS_MAX]) as done:
+        number, missing = apply(Selection(frozenset(ids)), Decision(action))
         done["done"] = number
     return {"done": number, "not_found": missing}
 
 
 @contextmanager
-def _order(what: str, **about: object) -> Iterator[dict[str, object]]:
-    """An order: the audit trail says by whom, and the figures show what came of it."""
+def _audited(action: str, **about: object) -> Iterator[dict[str, object]]:
+    """An action: recorded in the audit trail, its effect visible in the dashboard at once."""
     from leadline.operations import audit  # noqa: PLC0415
-    from leadline.operations.dashboard import figures  # noqa: PLC0415
+    from leadline.operations.dashboard import dashboard  # noqa: PLC0415
 
-    with audit.recorded(what, **about) as done:
+    with audit.recorded(action, **about) as done:
         yield done
-    figures().forget()
+    dashboard().invalidate()
 
 
 _Route = tuple[str, str, Callable[..., object]]
@@ -224,8 +224,8 @@ _ROUTES: tuple[_Route, ...] = (
     ("GET", r"api/status", status),
     ("GET", r"api/users", users),
     ("GET", r"api/users/([0-9]{1,19})", user),
-    ("POST", r"api/users/([0-9]{1,19})/again", again),
-    ("POST", r"api/failed/again", all_failed_again),
+    ("POST", r"api/users/([0-9]{1,19})/again", retry),
+    ("POST", r"api/failed/again", retry_failed),
     ("POST", r"api/pause", pause),
     ("POST", r"api/resume", resume),
     ("GET", r"api/audit", trail),

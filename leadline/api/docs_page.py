@@ -1,6 +1,6 @@
-"""The page that shows the OpenAPI document to people: Swagger UI, nothing from outside.
+"""The API documentation page: Swagger UI, without external resources.
 
-What axe finds wrong with Swagger UI is mended beside it, in `docs/`.
+`docs/` fixes the accessibility issues that axe finds in Swagger UI.
 """
 
 from functools import cache
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from leadline.errors import PathNotFound
 
-#: Only what stands in the package or below may run; Swagger UI sets styles of elements by itself.
+#: Only our own files may run; Swagger UI sets element styles by script, which CSP allows.
 SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -37,7 +37,7 @@ _PAGE = """<!doctype html>
 </html>
 """
 
-_OURS = Path(__file__).with_name("docs")
+_STATIC = Path(__file__).with_name("docs")
 
 _TYPES = {
     "favicon-32x32.png": "image/png",
@@ -49,19 +49,19 @@ _TYPES = {
 
 
 def html() -> bytes:
-    """The page; it lives at `docs`, beside `openapi.json`."""
+    """The page; served at `docs`, next to `openapi.json`."""
     return _PAGE.encode()
 
 
 @cache
 def asset(name: str) -> tuple[bytes, str]:
-    """A file that the page asks for, and its content type.
+    """A file of the page, and its content type.
 
     Raises:
-        PathNotFound: the page asks for no such file.
+        PathNotFound: the page has no such file.
     """
     if name not in _TYPES:
         raise PathNotFound
-    ours = _OURS / name
+    ours = _STATIC / name
     theirs = resources.files("flask_swagger_ui") / "dist" / name
     return (ours if ours.is_file() else theirs).read_bytes(), _TYPES[name]

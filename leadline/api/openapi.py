@@ -1,4 +1,4 @@
-"""The HTTP API as an OpenAPI 3.1 document, drawn from the models that the functions parse by.
+"""The HTTP API as an OpenAPI 3.1 document, generated from the functions' own models.
 
 https://spec.openapis.org/oas/v3.1.1.html
 """
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 _READING = (401, 403, 503)
 _WRITING = (400, 401, 403, 408, 409, 413, 415, 422, 429, 503)
 
-#: Headers beside X-Call-Id, by status.
+#: Response headers by status, in addition to X-Call-Id.
 _HEADERS_OF = {
     200: ("ETag",),
     201: ("ETag", "Location"),
@@ -34,19 +34,19 @@ _HEADERS_OF = {
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
-_WHEN = {
+_DESCRIPTIONS = {
     400: "The JSON is malformed or nested too deeply, or the Idempotency-Key is empty or too long.",
     401: "No key was sent.",
-    403: "The key is not known, or does not have the scope.",
+    403: "The key is unknown or lacks the scope.",
     404: "There is no such user.",
     408: "The body took longer than 20 s.",
-    409: "A request with this Idempotency-Key is still being served.",
-    412: "`If-Match` names another version: somebody was faster.",
+    409: "A request with this Idempotency-Key is still in progress.",
+    412: "`If-Match` names another version: the user was changed meanwhile.",
     413: "The body is longer than 64 KiB.",
     415: "The body is not JSON.",
     422: "Some fields are invalid or unknown, or the Idempotency-Key was used for another request.",
-    429: "This key writes too fast.",
-    503: "Postgres can't be reached; repeating is safe.",
+    429: "This key exceeds its write rate.",
+    503: "Postgres can't be reached; safe to repeat.",
 }
 _KEYS = {
     "key": {
@@ -58,15 +58,15 @@ _KEYS = {
 
 
 @dataclass(frozen=True)
-class Call:
-    """One call of the API and the models behind it."""
+class Operation:
+    """An operation of the API and its models."""
 
     method: str
     path: str
     name: str
     summary: str
     scope: Scope
-    answer: Any
+    response: Any
     status: int = 200
     body: Any = None
     query: Any = None
@@ -74,40 +74,40 @@ class Call:
     errors: tuple[int, ...] = field(default=_READING)
 
 
-CALLS = (
-    Call("GET", "/users", "listUsers", "List users by id, a page at a time.", "read", Page,
+OPERATIONS = (
+    Operation("GET", "/users", "listUsers", "List users by id, a page at a time.", "read", Page,
          query=Query, errors=(*_READING, 422)),
-    Call("POST", "/users", "createUser", "Create a user.", "write", User, status=201,
+    Operation("POST", "/users", "createUser", "Create a user.", "write", User, status=201,
          body=NewUser, headers=("Idempotency-Key",), errors=_WRITING),
-    Call("GET", "/users/{id}", "getUser", "Show a user and its sync status.", "read",
+    Operation("GET", "/users/{id}", "getUser", "Show a user and its sync status.", "read",
          UserDetails, errors=(*_READING, 404)),
-    Call("PATCH", "/users/{id}", "updateUser", "Change what is given, leave the rest.", "write",
-         User, body=Changes, headers=("Idempotency-Key", "If-Match"),
+    Operation("PATCH", "/users/{id}", "updateUser", "Change the given fields.",
+         "write", User, body=Changes, headers=("Idempotency-Key", "If-Match"),
          errors=(*_WRITING, 404, 412)),
-    Call("POST", "/users/{id}/move", "moveUser", "Set the stage.", "write", User, body=Move,
+    Operation("POST", "/users/{id}/move", "moveUser", "Set the stage.", "write", User, body=Move,
          headers=("Idempotency-Key", "If-Match"), errors=(*_WRITING, 404, 412)),
 )  # fmt: skip
 
 
 @cache
 def document() -> bytes:
-    """The whole document of this system, which may want no keys, as JSON."""
+    """The document as JSON, with or without keys by this system's settings."""
     return orjson.dumps(build(with_keys=settings().auth == "on"))
 
 
 def build(*, with_keys: bool = True) -> Json:
-    """The whole document."""
+    """The document; `with_keys`: operations require an API key."""
     paths: Json = {}
-    for call in CALLS:
-        operation = _operation(call) | _security(call, with_keys=with_keys)
-        paths.setdefault(call.path, {})[call.method.lower()] = operation
+    for operation in OPERATIONS:
+        described = _describe(operation) | _security(operation, with_keys=with_keys)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Leadline",
             "version": leadline.__version__,
-            "description": "Users here, leads in Bitrix24, kept in step. "
-            "A write that is answered 2xx reaches the CRM or ends as a recorded error.",
+            "description": "Keeps users and Bitrix24 leads in sync. "
+            "A write answered with 2xx reaches the CRM or ends as a recorded error.",
         },
         "servers": [{"url": "/"}],
         "paths": paths,
@@ -115,45 +115,48 @@ def build(*, with_keys: bool = True) -> Json:
             "schemas": _schemas(),
             "parameters": _parameters(),
             "headers": _headers(),
-            "responses": {_error_name(status): _error(status) for status in sorted(_WHEN)},
+            "responses": {_error_name(status): _error(status) for status in sorted(_DESCRIPTIONS)},
             "securitySchemes": _KEYS if with_keys else {},
         },
     }
 
 
-def _operation(call: Call) -> Json:
-    operation: Json = {
-        "operationId": call.name,
-        "summary": call.summary,
-        "parameters": [*_parameters_of(call)],
+def _describe(operation: Operation) -> Json:
+    described: Json = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "parameters": [*_parameters_of(operation)],
         "responses": {
-            str(call.status): _success(call),
+            str(operation.status): _success(operation),
             **{
                 str(status): {"$ref": f"#/components/responses/{_error_name(status)}"}
-                for status in sorted(call.errors)
+                for status in sorted(operation.errors)
             },
         },
     }
-    if call.body:
-        operation["requestBody"] = {
+    if operation.body:
+        described["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": _reference(call.body)}},
+            "content": {"application/json": {"schema": _reference(operation.body)}},
         }
-    return operation
+    return described
 
 
-def _security(call: Call, *, with_keys: bool) -> Json:
-    return {"security": [{"key": [call.scope]}]} if with_keys else {}
+def _security(operation: Operation, *, with_keys: bool) -> Json:
+    return {"security": [{"key": [operation.scope]}]} if with_keys else {}
 
 
-def _parameters_of(call: Call) -> list[Json]:
-    names = ["UserId"] if "{id}" in call.path else []
-    names += [*call.headers, "X-Call-Id", "traceparent"]
-    return [*_query(call.query), *({"$ref": f"#/components/parameters/{name}"} for name in names)]
+def _parameters_of(operation: Operation) -> list[Json]:
+    names = ["UserId"] if "{id}" in operation.path else []
+    names += [*operation.headers, "X-Call-Id", "traceparent"]
+    return [
+        *_query(operation.query),
+        *({"$ref": f"#/components/parameters/{name}"} for name in names),
+    ]
 
 
 def _query(model: Any) -> list[Json]:
-    """A model's fields as parameters of the query."""
+    """The fields of a model as query parameters."""
     if model is None:
         return []
     schema = TypeAdapter(model).json_schema()
@@ -164,22 +167,22 @@ def _query(model: Any) -> list[Json]:
 
 
 def _without_null(schema: Json) -> Json:
-    """A parameter that is not given is absent, never null."""
+    """A schema without null: a missing parameter is absent, never null."""
     (given,) = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
-    kept = {key: value for key, value in schema.items() if key not in {"anyOf", "title"}}
-    return {**kept, **given} if kept.get("default", ...) is not None else given
+    rest = {key: value for key, value in schema.items() if key not in {"anyOf", "title"}}
+    return {**rest, **given} if rest.get("default", ...) is not None else given
 
 
-def _success(call: Call) -> Json:
+def _success(operation: Operation) -> Json:
     answer: Json = {
-        "description": HTTPStatus(call.status).phrase,
-        "headers": _header_references(call.status if call.answer is not Page else 0),
-        "content": {"application/json": {"schema": _reference(call.answer)}},
+        "description": HTTPStatus(operation.status).phrase,
+        "headers": _header_references(operation.status if operation.response is not Page else 0),
+        "content": {"application/json": {"schema": _reference(operation.response)}},
     }
-    if call.name == "createUser":
+    if operation.name == "createUser":
         answer["links"] = {
             other.name: {"operationId": other.name, "parameters": {"id": "$response.body#/id"}}
-            for other in CALLS
+            for other in OPERATIONS
             if "{id}" in other.path
         }
     return answer
@@ -187,7 +190,7 @@ def _success(call: Call) -> Json:
 
 def _error(status: int) -> Json:
     return {
-        "description": _WHEN[status],
+        "description": _DESCRIPTIONS[status],
         "headers": _header_references(status),
         "content": {
             problem.CONTENT_TYPE: {
@@ -196,7 +199,7 @@ def _error(status: int) -> Json:
                     "type": "about:blank",
                     "title": HTTPStatus(status).phrase,
                     "status": status,
-                    "detail": _WHEN[status],
+                    "detail": _DESCRIPTIONS[status],
                 },
             }
         },
@@ -217,11 +220,11 @@ def _reference(model: Any) -> Json:
 
 
 def _schemas() -> Json:
-    read = [(model, "validation") for model in (NewUser, Changes, Move)]
-    told = [(model, "serialization") for model in (User, UserDetails, Page, problem.Problem)]
-    inputs: Any = [(model, mode, TypeAdapter(model)) for model, mode in [*read, *told]]
-    _, found = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
-    schemas: Json = found["$defs"]
+    requests = [(model, "validation") for model in (NewUser, Changes, Move)]
+    responses = [(model, "serialization") for model in (User, UserDetails, Page, problem.Problem)]
+    inputs: Any = [(model, mode, TypeAdapter(model)) for model, mode in [*requests, *responses]]
+    _, result = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
+    schemas: Json = result["$defs"]
     return schemas
 
 
@@ -244,21 +247,21 @@ def _parameters() -> Json:
         "If-Match": {
             "name": "If-Match",
             "in": "header",
-            "description": "The version, as ETag gave it: nothing is written if it is another now.",
+            "description": "The version from ETag; nothing is written if it is another one now.",
             "schema": {"type": "string", "pattern": r'^(?:\*|"[0-9]{1,18}")$'},
             "example": '"1"',
         },
         "X-Call-Id": {
             "name": "X-Call-Id",
             "in": "header",
-            "description": "Stands in every log line about the call; made where none is given.",
+            "description": "Appears in all log lines of the call; generated if missing.",
             "schema": {"type": "string"},
             "example": "order-4711",
         },
         "traceparent": {
             "name": "traceparent",
             "in": "header",
-            "description": "W3C Trace Context, gone on with up to the call of Bitrix24.",
+            "description": "W3C Trace Context, continued up to the call to Bitrix24.",
             "schema": {"type": "string"},
             "example": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         },
@@ -267,11 +270,11 @@ def _parameters() -> Json:
 
 def _headers() -> Json:
     described = {
-        "X-Call-Id": ("The call's id, as it was given or made.", {"type": "string"}),
+        "X-Call-Id": ("The call id, given or generated.", {"type": "string"}),
         "ETag": ("The user's version.", {"type": "string", "pattern": '^"[0-9]+"$'}),
         "Location": ("The new user's path.", {"type": "string", "pattern": "^/users/[0-9]+$"}),
-        "Retry-After": ("Seconds to wait before the next try.", {"type": "integer", "minimum": 1}),
-        "WWW-Authenticate": ("How to prove who calls.", {"type": "string"}),
+        "Retry-After": ("Seconds to wait before retrying.", {"type": "integer", "minimum": 1}),
+        "WWW-Authenticate": ("How to authenticate.", {"type": "string"}),
     }
     return {
         name: {"description": text, "required": True, "schema": schema}

@@ -1,4 +1,4 @@
-"""The paths of the API, with and without what a gateway puts before them."""
+"""Paths of the API, with or without a gateway's prefix."""
 
 import re
 
@@ -14,15 +14,15 @@ _USER_PATH = re.compile(r"^(?:/users)?/([0-9]{1,19})(/move)?/?$")
 
 
 def path_of(request: Request) -> str:
-    """The path without the gateway's `/function/<name>` before it."""
+    """The path without the gateway's prefix `/function/<name>`."""
     return _FUNCTION_PREFIX.sub("", request.path) or "/"
 
 
-def at_root(request: Request) -> None:
-    """Let only `/users` and `/` pass.
+def require_collection(request: Request) -> None:
+    """Require the path `/users` or `/`.
 
     Raises:
-        PathNotFound: the path is another one.
+        PathNotFound: any other path.
     """
     if path_of(request).rstrip("/") not in {"", "/users"}:
         raise PathNotFound
@@ -33,7 +33,7 @@ def user_id(request: Request, suffix: str = "") -> int:
     """The user's id from `/users/1`, `/1` or `?id=1`; `suffix` may be `/move`.
 
     Raises:
-        UserNotFound: the path names no user that could exist.
+        UserNotFound: no valid user id in the path.
     """
     path = path_of(request)
     if path.rstrip("/") in {"", "/users", suffix, f"/users{suffix}"}:

@@ -1,4 +1,4 @@
-"""The console's page and its files. They hold no data, so they are served to anybody."""
+"""The console's static files. They contain no data and need no key."""
 
 from pathlib import Path
 
@@ -23,13 +23,13 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    # Asked each time whether it is still the same: a new version counts at once.
+    # Revalidated on each load: a new version takes effect at once.
     "Cache-Control": "no-cache",
 }
 
 
-class Pages:
-    """The files of a folder, and none besides."""
+class StaticFiles:
+    """The files of one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._files = {
@@ -39,11 +39,11 @@ class Pages:
         }
 
     def answer(self, request: Request, name: str) -> Response:
-        """The file of this name, the page where there is none.
+        """The file with this name; the page if the name is empty.
 
         Raises:
-            MethodNotAllowed: a file is only read.
-            PathNotFound: there is no such file.
+            MethodNotAllowed: neither GET nor HEAD.
+            PathNotFound: no such file.
         """
         if request.method not in {"GET", "HEAD"}:
             raise MethodNotAllowed("GET, HEAD")
@@ -64,6 +64,6 @@ class Pages:
 
 
 def _language(request: Request) -> str:
-    """The reader's first choice of those that we have; `ru-KZ` is Russian."""
+    """The reader's preferred available language; `ru-KZ` is Russian."""
     wanted = (tag.partition("-")[0] for tag in request.accept_languages.values())
     return next((tag for tag in wanted if tag in LANGUAGES), LANGUAGES[0])

@@ -1,4 +1,4 @@
-"""What the three writing doors share: preconditions and keys in, the user out."""
+"""Headers of the three writing calls: preconditions, idempotency keys, and the response."""
 
 import hashlib
 from http import HTTPStatus
@@ -12,10 +12,10 @@ from leadline.runtime.telemetry import trace_context
 
 
 def expected_version(request: Request) -> int | None:
-    """The version named in If-Match (RFC 9110, 13.1.1); None where any will do.
+    """The version in If-Match (RFC 9110, 13.1.1); None if any version is accepted.
 
     Raises:
-        VersionMismatch: what is named there can't be a version of ours.
+        VersionMismatch: the value can't be a version of ours.
     """
     tag = request.environ.get("HTTP_IF_MATCH", "*").strip()
     if tag == "*":
@@ -27,7 +27,7 @@ def expected_version(request: Request) -> int | None:
 
 
 def idempotency_key(request: Request, *parts: object) -> IdempotencyKey | None:
-    """The request's idempotency key, bound to this caller and to what is asked for.
+    """The request's idempotency key, bound to its caller and content.
 
     Raises:
         InvalidRequest: the key is empty or too long.
@@ -42,7 +42,7 @@ def idempotency_key(request: Request, *parts: object) -> IdempotencyKey | None:
 
 
 def bind_key(caller: str, key: str | None, *parts: object) -> IdempotencyKey | None:
-    """The idempotency key of a request, `parts` being all that the request asked for."""
+    """An idempotency key bound to its caller and to `parts`, the content of the request."""
     if key is None:
         return None
     fingerprint = hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).digest()
@@ -50,7 +50,7 @@ def bind_key(caller: str, key: str | None, *parts: object) -> IdempotencyKey | N
 
 
 def user_response(accepted: Accepted, *, created: bool = False) -> RawResponse:
-    """The user as it stands after this write, its version as ETag."""
+    """The response: the user after this write, with its version as ETag."""
     event = accepted.event
     headers = {"ETag": f'"{event.version}"'}
     if created:

@@ -1,4 +1,4 @@
-"""`leadline dead-letters`: what could not be served, why, and what shall become of it."""
+"""`leadline dead-found_letters`: what could not be served, why, and what shall become of it."""
 
 import sys
 from typing import Annotated
@@ -12,7 +12,7 @@ from leadline.connector.queue_depths import depths
 from leadline.errors import InvalidRequest
 from leadline.messages import topology
 from leadline.operations import audit
-from leadline.operations.dead_letters import Choice, carry_out, content, look, summary, url
+from leadline.operations.dead_letters import Selection, apply, collect, content, summary, url
 
 LIST_MAX = 1000
 #: So many ids stand in the audit trail.
@@ -20,7 +20,7 @@ NAMED_MAX = 200
 
 app = typer.Typer(no_args_is_help=True, help="Messages that could not be served, and why.")
 
-Queue = Annotated[str, typer.Option(help="Only the dead letters of this queue.")]
+Queue = Annotated[str, typer.Option(help="Only the dead found_letters of this queue.")]
 Reason = Annotated[str, typer.Option(help="Only those whose reason contains this.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids as `list` shows them.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
@@ -34,11 +34,11 @@ def show_list(
     limit: Annotated[int, typer.Option(min=1, help="At most so many of each queue.")] = LIST_MAX,
     json: Json = False,
 ) -> None:
-    """List dead letters, the oldest of each queue first. They stay where they are."""
-    choice = Choice(frozenset(), queue, reason)
-    graves = [topology.dead_letter_name(name) for name in choice.queues()]
-    there = depths(url(), graves).values()
-    found = look(choice, summary, limit)
+    """List dead found_letters, the oldest of each queue first. They stay where they are."""
+    selection = Selection(frozenset(), queue, reason)
+    names = [topology.dead_letter_name(name) for name in selection.queues()]
+    there = depths(url(), names).values()
+    found = collect(selection, summary, limit)
     unseen = sum(max(0, one.messages - limit) for one in there if one)
     if json:
         as_json({"dead_letters": found, "not_looked_at": unseen})
@@ -57,13 +57,13 @@ def show(
     json: Json = False,
 ) -> None:
     """Show one dead letter in full: its envelope and its body."""
-    letters = look(Choice(frozenset({letter_id})), lambda letter: letter)
-    if not letters:
+    found_letters = collect(Selection(frozenset({letter_id})), lambda letter: letter)
+    if not found_letters:
         raise InvalidRequest(f"there is no dead letter {letter_id}")
     if raw:
-        sys.stdout.buffer.write(letters[0].body)
+        sys.stdout.buffer.write(found_letters[0].body)
         return
-    whole = summary(letters[0]) | content(letters[0])
+    whole = summary(found_letters[0]) | content(found_letters[0])
     if json:
         as_json(whole)
         return
@@ -84,12 +84,12 @@ def replay(
     reason: Reason = "",
     json: Json = False,
 ) -> None:
-    """Send letters back to the queue where they died, with attempts counted anew.
+    """Send found_letters back to the queue where they died, with attempts counted anew.
 
     Safe to repeat: what was served already is recognised.
     """
-    choice = _chosen(ids, queue, reason, everything=everything)
-    _carry_out(choice, Decision.REPLAY, "replayed", json=json)
+    selection = _chosen(ids, queue, reason, everything=everything)
+    _carry_out(selection, Decision.REPLAY, "replayed", json=json)
 
 
 @app.command()
@@ -102,21 +102,23 @@ def discard(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Throw letters away, for ever."""
-    choice = _chosen(ids, queue, reason, everything=everything)
+    """Throw found_letters away, for ever."""
+    selection = _chosen(ids, queue, reason, everything=everything)
     if not yes:
         # Only what was counted when the question was asked.
-        choice = Choice(frozenset(look(choice, lambda letter: letter.id)), queue)
-        if not choice.ids:
+        selection = Selection(frozenset(collect(selection, lambda letter: letter.id)), queue)
+        if not selection.ids:
             raise InvalidRequest("there is no such dead letter")
-        typer.confirm(f"Discard {len(choice.ids)} dead letters for ever?", abort=True, err=True)
-    _carry_out(choice, Decision.DISCARD, "discarded", json=json)
+        typer.confirm(
+            f"Discard {len(selection.ids)} dead found_letters for ever?", abort=True, err=True
+        )
+    _carry_out(selection, Decision.DISCARD, "discarded", json=json)
 
 
-def _carry_out(choice: Choice, decision: Decision, done: str, *, json: bool) -> None:
-    about = {"letters": sorted(choice.ids)[:NAMED_MAX], "queue": choice.queue}
-    with audit.recorded(f"{decision.value} dead letters", **about) as record:
-        number, missing = carry_out(choice, decision)
+def _carry_out(selection: Selection, decision: Decision, done: str, *, json: bool) -> None:
+    about = {"found_letters": sorted(selection.ids)[:NAMED_MAX], "queue": selection.queue}
+    with audit.recorded(f"{decision.value} dead found_letters", **about) as record:
+        number, missing = apply(selection, decision)
         record["done"] = number
     as_json({done: number, "not_found": missing}) if json else say(f"{done}: {number}")
     if missing:
@@ -124,7 +126,7 @@ def _carry_out(choice: Choice, decision: Decision, done: str, *, json: bool) -> 
         raise typer.Exit(FOUND)
 
 
-def _chosen(ids: list[str] | None, queue: str, reason: str, *, everything: bool) -> Choice:
+def _chosen(ids: list[str] | None, queue: str, reason: str, *, everything: bool) -> Selection:
     if bool(ids) == bool(everything or reason):
         raise InvalidRequest("name ids, or --reason TEXT, or --all")
-    return Choice(frozenset(ids or ()), queue, reason)
+    return Selection(frozenset(ids or ()), queue, reason)

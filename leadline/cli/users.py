@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from leadline.cli.output import FOUND, Json, as_json, complain, facts, note, say, table
 from leadline.errors import InvalidRequest
 from leadline.operations import audit
-from leadline.operations.resync import everybody_who_failed, once_more
+from leadline.operations.resync import resync_failed, resync_users
 from leadline.runtime.telemetry import trace_context
 from leadline.users import queries
 from leadline.users.model import UserId
@@ -89,10 +89,10 @@ def resync(
     if all_failed:
         waiting, missing = list[int](), list[int]()
         with audit.recorded("send all failed again") as done:
-            done["asked"] = asked = sum(part.asked for part in everybody_who_failed())
+            done["asked"] = asked = sum(batch.requested for batch in resync_failed())
     else:
-        with audit.recorded("send again", user_ids=audit.some_of(user_ids or [])) as done:
-            asked, waiting, missing = once_more(user_ids or [])
+        with audit.recorded("send again", user_ids=audit.first_user_ids(user_ids or [])) as done:
+            asked, waiting, missing = resync_users(user_ids or [])
             done["asked"] = asked
     if json:
         as_json({"asked_again": asked, "waiting_already": waiting, "not_found": missing})

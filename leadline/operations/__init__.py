@@ -1,1 +1,1 @@
-"""What operators see and order: state, gauges, dead letters, timelines, holds, the audit trail."""
+"""What operators see and do: status, gauges, dead letters, timelines, holds, the audit trail."""

@@ -1,7 +1,7 @@
-"""The audit trail: who has written or ordered what, when, and what came of it.
+"""The audit trail: who wrote or did what, when, and with what outcome.
 
-A write names its caller in its own event; what an operator does is a row of `audit`, entered before
-it is done. Both have ids that grow with time (UUIDv7), and are deleted at the same age.
+A write records its caller in its event; an operator's action is a row of `audit`, entered before
+the action starts. Both have time-ordered ids (UUIDv7) and the same retention.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from leadline.runtime.telemetry import trace_context
 
 log = structlog.get_logger()
 
-#: Longest name of a caller that is looked for.
+#: Maximum length of a caller's name.
 CALLER_MAX = 200
-#: A name is looked for in so many of the newest writes: no index makes each write dearer.
-_LOOKED_AT = 100_000
-#: An order names so many users, and counts them all.
-_NAMED_MAX = 100
+#: A search by caller scans this many of the newest writes: an index would slow down every write.
+_SCANNED_WRITES = 100_000
+#: Maximum of user ids stored with an action; its counts cover all users.
+_MAX_USER_IDS = 100
 
 _BEGIN = """
 INSERT INTO audit (id, caller, action, about)
@@ -40,47 +40,47 @@ WITH written AS (
     SELECT id, occurred_at AS at, caller, action, user_id, version, state AS outcome, reason,
            CAST(NULL AS jsonb) AS about, changed
     FROM events WHERE (CAST(:before AS uuid) IS NULL OR id < CAST(:before AS uuid)) {of_user}
-    ORDER BY id DESC LIMIT :looked_at
-), ordered AS (
+    ORDER BY id DESC LIMIT :scanned
+), actions AS (
     SELECT id, at, caller, action, CAST(NULL AS bigint), CAST(NULL AS bigint), outcome,
            CAST(NULL AS text), about, CAST(NULL AS text)
     FROM audit WHERE (CAST(:before AS uuid) IS NULL OR id < CAST(:before AS uuid))
       AND (CAST(:user_id AS bigint) IS NULL
            OR about @> jsonb_build_object('user_ids', jsonb_build_array(CAST(:user_id AS bigint))))
-), both_of_them AS (
-    SELECT * FROM written UNION ALL SELECT * FROM ordered
+), trail AS (
+    SELECT * FROM written UNION ALL SELECT * FROM actions
 )
 SELECT CAST(id AS text) AS id, at, caller, action, user_id, version, outcome, reason,
        CAST(about AS text) AS about, changed
-FROM both_of_them WHERE CAST(:caller AS text) IS NULL OR caller = CAST(:caller AS text)
+FROM trail WHERE CAST(:caller AS text) IS NULL OR caller = CAST(:caller AS text)
 ORDER BY id DESC LIMIT :limit
 """
-_OF_EVERYBODY = _TRAIL.format(of_user="")
+_OF_ALL = _TRAIL.format(of_user="")
 _OF_USER = _TRAIL.format(of_user="AND user_id = CAST(:user_id AS bigint)")
 
 
 @contextmanager
 def recorded(action: str, **about: object) -> Iterator[dict[str, object]]:
-    """Enter what an operator is about to do, and then what came of it: what the block puts in here.
+    """Record an operator's action before it starts, and its outcome after it ends.
 
-    Where Postgres can't be reached, the log alone tells of it: an operator must be able to pause
-    calls then too. Without a database at hand it is the same.
+    The block adds results to the yielded dict. If Postgres can't be reached or no database is set,
+    the action is only logged: an operator must be able to pause calls even then.
     """
     found: dict[str, object] = {}
-    number, outcome = _begin(action, about), "failed"
+    entry_id, outcome = _begin(action, about), "failed"
     try:
         yield found
         outcome = "done"
     finally:
-        _end(number, outcome, found)
-        # A reason is an operator's own words, which may name people.
+        _end(entry_id, outcome, found)
+        # A reason is free text by an operator and may name people.
         shown = {name: value for name, value in about.items() if name != "reason"}
         log.info("operator", action=action, outcome=outcome, **shown, **found)
 
 
-def some_of(user_ids: list[int]) -> list[int]:
-    """As many of these as an entry names."""
-    return user_ids[:_NAMED_MAX]
+def first_user_ids(user_ids: list[int]) -> list[int]:
+    """The user ids to store with an action, limited in number."""
+    return user_ids[:_MAX_USER_IDS]
 
 
 def page(
@@ -91,55 +91,57 @@ def page(
     caller: str | None = None,
     only_orders: bool = False,
 ) -> dict[str, Any]:
-    """What was written and ordered last, the newest first, and the id to go on `before`.
+    """A page of writes and actions, newest first; `next` is the `before` of the next page.
 
-    `only_orders`: without the writes. A `caller` is looked for among the newest 100,000 writes.
+    `only_orders`: actions without writes. A search by `caller` scans the newest 100,000 writes.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    looked_at = 0 if only_orders else limit + 1 if caller is None else _LOOKED_AT
+    scanned = 0 if only_orders else limit + 1 if caller is None else _SCANNED_WRITES
     rows = database().run(
-        _OF_EVERYBODY if user_id is None else _OF_USER,
+        _OF_ALL if user_id is None else _OF_USER,
         before=before,
         user_id=user_id,
         caller=caller,
-        looked_at=looked_at,
+        scanned=scanned,
         limit=limit + 1,
     )
-    items = [_told(row) for row in rows[:limit]]
+    items = [_to_item(row) for row in rows[:limit]]
     return {"items": items, "next": items[-1]["id"] if len(rows) > limit else None}
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _to_item(row: dict[str, Any]) -> dict[str, Any]:
     about = orjson.loads(row["about"]) if row["about"] else {}
     kind = "order" if row["changed"] is None else "write"
-    told = {**row, "kind": kind, "about": about}
+    item = {**row, "kind": kind, "about": about}
     if kind == "write":
-        told["about"] = {"changed": row["changed"].split(",")}
-    del told["changed"]
-    return told
+        item["about"] = {"changed": row["changed"].split(",")}
+    del item["changed"]
+    return item
 
 
 def _begin(action: str, about: dict[str, object]) -> str | None:
-    """The id of the entry, None where there is none."""
-    if secrets.get("database-url") is None:
+    """Insert the entry; returns its id, None if it could not be stored."""
+    if secrets.read("database-url") is None:
         log.warning("not in the audit trail: no database is set", what=action)
         return None
-    number, caller = str(uuid7()), trace_context.caller() or None
-    named = orjson.dumps(about).decode()
-    is_kept = _keep(_BEGIN, action, id=number, caller=caller, action=action, about=named)
-    return number if is_kept else None
+    entry_id, caller = str(uuid7()), trace_context.caller() or None
+    params_json = orjson.dumps(about).decode()
+    is_stored = _try_run(
+        _BEGIN, action, id=entry_id, caller=caller, action=action, about=params_json
+    )
+    return entry_id if is_stored else None
 
 
-def _end(number: str | None, outcome: str, found: dict[str, object]) -> None:
-    if number is not None:
-        came_to = orjson.dumps(found).decode()
-        _keep(_END, outcome, id=number, outcome=outcome, found=came_to)
+def _end(entry_id: str | None, outcome: str, found: dict[str, object]) -> None:
+    if entry_id is not None:
+        found_json = orjson.dumps(found).decode()
+        _try_run(_END, outcome, id=entry_id, outcome=outcome, found=found_json)
 
 
-def _keep(sql: str, what: str, **params: object) -> bool:
-    """Whether Postgres has taken it: a login that may only read takes nothing."""
+def _try_run(sql: str, what: str, **params: object) -> bool:
+    """Run a statement; returns whether it succeeded. A read-only login is no error."""
     try:
         database().run(sql, **params)
     except DatabaseDown:
@@ -147,7 +149,7 @@ def _keep(sql: str, what: str, **params: object) -> bool:
     except StatementError as error:
         if error.code != INSUFFICIENT_PRIVILEGE:
             raise
-        log.warning("not in the audit trail: this login may not write it", what=what)
+        log.warning("not in the audit trail: this login may not write to it", what=what)
     else:
         return True
     return False

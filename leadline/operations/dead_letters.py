@@ -1,4 +1,4 @@
-"""Dead letters as operators see them, and what shall become of those that they choose."""
+"""Dead letters for operators: select, list, show, replay, discard."""
 
 import base64
 from collections.abc import Callable
@@ -11,68 +11,72 @@ from leadline.connector.dead_letters import DeadLetter, Decision, walk, work_que
 from leadline.errors import InvalidRequest
 from leadline.runtime import secrets
 
-Read = TypeVar("Read")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Which letters are meant."""
+class Selection:
+    """A selection of dead letters; empty fields match all."""
 
     ids: frozenset[str]
     queue: str = ""
     reason: str = ""
 
-    def has(self, letter: DeadLetter) -> bool:
-        """Whether this one is meant."""
+    def matches(self, letter: DeadLetter) -> bool:
+        """Whether a dead letter is selected."""
         return (not self.ids or letter.id in self.ids) and self.reason in letter.reason
 
     def queues(self) -> tuple[str, ...]:
-        """Where to look."""
+        """The work queues to search.
+
+        Raises:
+            InvalidRequest: unknown queue.
+        """
         known = work_queues()
         if self.queue and self.queue not in known:
             raise InvalidRequest(f"the queue is one of {', '.join(known)}")
         return (self.queue,) if self.queue else known
 
 
-#: No choice is made.
-EVERY_ONE = Choice(frozenset())
+#: Selects all dead letters.
+ALL = Selection(frozenset())
 
 
-def carry_out(choice: Choice, decision: Decision) -> tuple[int, list[str]]:
-    """Do this to all that are meant; returns how many there were, and ids that were not there.
+def apply(selection: Selection, decision: Decision) -> tuple[int, list[str]]:
+    """Apply a decision to the selected dead letters; returns their number and the ids not found.
 
     Raises:
-        BrokerDown: RabbitMQ can't be reached, or did not take a replay; those before it are done.
+        BrokerDown: RabbitMQ can't be reached or did not confirm a replay; earlier ones are done.
     """
     seen: set[str] = set()
 
     def decide(letter: DeadLetter) -> Decision:
-        if not choice.has(letter):
+        if not selection.matches(letter):
             return Decision.KEEP
         seen.add(letter.id)
         return decision
 
-    number = walk(url(), decide, choice.queues())[decision]
-    return number, sorted(choice.ids - seen)
+    number = walk(url(), decide, selection.queues())[decision]
+    return number, sorted(selection.ids - seen)
 
 
-def look(
-    choice: Choice, read: Callable[[DeadLetter], Read], limit: int | None = None
-) -> list[Read]:
-    """What `read` takes from each letter that is meant; bodies are not kept."""
-    found: list[Read] = []
+def collect(
+    selection: Selection, read: Callable[[DeadLetter], Result], limit: int | None = None
+) -> list[Result]:
+    """The results of `read` for each selected dead letter; the letters themselves are not kept."""
+    found: list[Result] = []
 
     def decide(letter: DeadLetter) -> Decision:
-        if choice.has(letter):
+        if selection.matches(letter):
             found.append(read(letter))
         return Decision.KEEP
 
-    walk(url(), decide, choice.queues(), limit=limit)
+    walk(url(), decide, selection.queues(), limit=limit)
     return found
 
 
 def summary(letter: DeadLetter) -> dict[str, Any]:
-    """What a list shows: nothing of the content."""
+    """The fields of a list entry, without content."""
     return {
         "id": letter.id,
         "queue": letter.queue,
@@ -86,13 +90,13 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
 
 
 def content(letter: DeadLetter) -> dict[str, Any]:
-    """Headers and body: as JSON, else as text, else in base64."""
+    """Headers and body; the body as JSON, else as text, else in base64."""
     readers: tuple[tuple[str, Callable[[bytes], Any]], ...] = (
         ("json", _json),
         ("text", bytes.decode),
         ("base64", lambda body: base64.b64encode(body).decode()),
     )
-    headers = {name: _plain(value) for name, value in (letter.properties.headers or {}).items()}
+    headers = {name: _to_json(value) for name, value in (letter.properties.headers or {}).items()}
     whole = {"content_type": letter.properties.content_type, "headers": headers}
     for encoding, read in readers:
         try:
@@ -103,25 +107,25 @@ def content(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _json(body: bytes) -> Any:
-    """The document, unless it is deeper than what can be written again, in the answer around it."""
+    """The parsed body; fails if it is nested too deeply to be serialised in the response."""
     found = orjson.loads(body)
     orjson.dumps([[[[found]]]])
     return found
 
 
-def _plain(value: Any) -> Any:
-    """A header's value as JSON can hold it."""
+def _to_json(value: Any) -> Any:
+    """A header value as a JSON value."""
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, dict):
-        return {str(name): _plain(inner) for name, inner in value.items()}
+        return {str(name): _to_json(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [_to_json(inner) for inner in value]
     if isinstance(value, int) and not isinstance(value, bool):
-        return int(value)  # pika has an integer of its own
+        return int(value)  # pika has its own integer type
     return value if isinstance(value, float | str | bool | None) else str(value)
 
 
 def url() -> str:
-    """RabbitMQ's address."""
+    """The URL of RabbitMQ."""
     return secrets.require("amqp-url")

@@ -1,7 +1,7 @@
-"""The state of the whole system as gauges, read when Prometheus asks the one process that tells it.
+"""Gauges of the whole system, refreshed when Prometheus scrapes outbox-relay.
 
-What is in Postgres, RabbitMQ and Redis belongs to no process; outbox-relay tells of it, since it
-knows all three. A server that can't be reached is told as such, and what it would say is left out.
+The state of Postgres, RabbitMQ and Redis belongs to no single process; outbox-relay exports it,
+since it has connections to all three. If a server is unreachable, its gauges are omitted.
 """
 
 import threading
@@ -26,61 +26,64 @@ from leadline.workqueue import portal_state
 from leadline.workqueue.queue import work_queue
 from leadline.workqueue.worker_heartbeats import FORGET_AFTER_S
 
-#: However many ask, the servers are asked this often at most.
-KEEP_S = 5.0
+#: Minimum of seconds between refreshes, however many scrapes arrive.
+MAX_AGE_S = 5.0
 
 REACHABLE = Gauge("leadline_server_reachable", "1 while outbox-relay reaches this server", "server")
-USERS = Gauge("leadline_ledger_users", "Users that are not in step, by why", "sync")
-EVENTS = Gauge(
-    "leadline_ledger_events", "Events that are still to be done, by how far they are", "state"
-)
-OLDEST = Gauge(
-    "leadline_oldest_open_event_age_seconds", "Age of the oldest write without an answer"
-)
+USERS = Gauge("leadline_ledger_users", "Users that are not in sync, by status", "sync")
+EVENTS = Gauge("leadline_ledger_events", "Unsettled events, by state", "state")
+OLDEST = Gauge("leadline_oldest_open_event_age_seconds", "Age of the oldest event without a reply")
 OVERDUE = Gauge(
-    "leadline_relay_overdue_seconds", "For how long the relay has had something to publish"
+    "leadline_relay_overdue_seconds", "How long the oldest due event has waited for the relay"
 )
 SWEEP = Gauge(
-    "leadline_sweep_ids_left", "User ids that the sweep after a fork of Postgres has yet to reach"
+    "leadline_sweep_ids_left",
+    "User ids that the sweep after a fork of Postgres has not reached yet",
 )
 MESSAGES = Gauge("leadline_queue_messages", "Messages in a queue of RabbitMQ", "queue")
-CONSUMERS = Gauge("leadline_queue_consumers", "Consumers of a queue that is consumed", "queue")
-IN_CALL = Gauge("leadline_users_in_call", "Users in the hands of a worker")
+CONSUMERS = Gauge("leadline_queue_consumers", "Consumers of a work queue", "queue")
+IN_CALL = Gauge("leadline_users_in_call", "Users in flight: leased to a worker")
 SILENCE = Gauge(
-    "leadline_worker_silence_seconds", "Time since any worker was seen, an hour at most"
+    "leadline_worker_silence_seconds",
+    "Time since the last heartbeat of any worker, an hour at most",
 )
-TOKENS = Gauge("leadline_bitrix24_tokens", "Requests that may be sent at once: tokens left")
-USED = Gauge("leadline_bitrix24_operating_seconds", "Execution time used in ten minutes", "method")
-LIMIT = Gauge("leadline_bitrix24_operating_limit_seconds", "Execution time that a method may use")
+TOKENS = Gauge("leadline_bitrix24_tokens", "Requests that can be sent at once: tokens left")
+USED = Gauge(
+    "leadline_bitrix24_operating_seconds", "Execution time used within ten minutes", "method"
+)
+LIMIT = Gauge(
+    "leadline_bitrix24_operating_limit_seconds",
+    "Execution time that a method may use within ten minutes",
+)
 
 _FROM_POSTGRES = (USERS, EVENTS, OLDEST, OVERDUE, SWEEP)
 _FROM_RABBITMQ = (MESSAGES, CONSUMERS)
 _FROM_REDIS = (DUE, IN_CALL, SILENCE, PAUSED, UNREACHABLE, TOKENS, USED)
 
 _lock = threading.Lock()
-_read_at = -KEEP_S
+_read_at = -MAX_AGE_S
 
 
-def read() -> None:
-    """Set the gauges anew, unless that was done just now."""
+def refresh() -> None:
+    """Refresh the gauges, unless they are fresh."""
     global _read_at  # noqa: PLW0603 - a clock of this process
     with _lock:
-        if time.monotonic() - _read_at < KEEP_S:
+        if time.monotonic() - _read_at < MAX_AGE_S:
             return
         with ThreadPoolExecutor(2) as pool:
             pool.submit(_part, "rabbitmq", _rabbitmq, _FROM_RABBITMQ)
             pool.submit(_part, "redis", _redis, _FROM_REDIS)
-            # In this thread: it has its connection already.
+            # In this thread: it already has a connection.
             _part("postgres", _postgres, _FROM_POSTGRES)
         _read_at = time.monotonic()
 
 
-def _part(server: str, read: Callable[[], None], told: tuple[Gauge, ...]) -> None:
-    """Read what this server tells; where it doesn't answer, its gauges are left out."""
+def _part(server: str, load: Callable[[], None], gauges: tuple[Gauge, ...]) -> None:
+    """Refresh the gauges of one server; if it fails, they are omitted."""
     try:
-        read()
+        load()
     except (LeadlineError, redis.RedisError):
-        for gauge in told:
+        for gauge in gauges:
             gauge.replace({})
         REACHABLE.set(0, server)
     else:

@@ -1,7 +1,7 @@
-"""An operator's pause, in Redis where the workers see it, and in Postgres where it is kept.
+"""Manual hold: an operator's pause, in Redis for the workers and in Postgres for durability.
 
-Redis may be emptied, or restart without its last second; then the relay's next tick restores what
-the ledger says. Where no database is at hand (the side of Bitrix24 stands alone) Redis keeps it.
+If Redis is emptied or loses its last second, the relay's next tick restores the hold from Postgres.
+Without a database (Bitrix24's side deployed alone) it is stored in Redis only.
 """
 
 import redis
@@ -18,10 +18,10 @@ log = structlog.get_logger()
 
 
 def hold(reason: str) -> None:
-    """Make no calls until `release`, whatever Redis forgets.
+    """Pause all calls until `release`, even if Redis loses its data.
 
     Raises:
-        QueueDown, DatabaseDown: what is said of the hold is done in one place only.
+        QueueDown, DatabaseDown: the hold was stored in one of the two only; the text says where.
     """
     try:
         with reachable():
@@ -29,41 +29,41 @@ def hold(reason: str) -> None:
     except QueueDown:
         if not _has_database():
             raise
-        stored_hold.keep(None, reason)
+        stored_hold.save(None, reason)
         raise QueueDown(
             "Redis can't be reached: calls are paused by the relay once it can"
         ) from None
     if _has_database():
         try:
-            stored_hold.keep(since, reason)
+            stored_hold.save(since, reason)
         except DatabaseDown:
             raise DatabaseDown(
-                "calls are paused, but Postgres can't be reached to keep that: repeat it later"
+                "calls are paused, but Postgres can't be reached to store that: repeat it later"
             ) from None
 
 
 def release() -> bool:
-    """Make calls again, whatever paused them; False: nothing was paused.
+    """Resume calls, whatever paused them; returns False if nothing was paused.
 
     Raises:
-        DatabaseDown: Postgres can't be reached; a hold goes on.
-        QueueDown: Redis can't be reached; a hold goes on until this is repeated.
+        DatabaseDown: Postgres can't be reached; the hold remains.
+        QueueDown: Redis can't be reached; the hold remains until this is repeated.
     """
-    # First where it is kept, or the relay would restore it.
-    was_kept = _has_database() and stored_hold.forget()
+    # Postgres first, or the relay would restore the hold.
+    was_stored = _has_database() and stored_hold.delete()
     with reachable():
         return circuit_breaker().release() or was_kept
 
 
-def restore(kept: Hold) -> None:
-    """Tell Redis again what the ledger has kept, unless an operator has resumed meanwhile."""
-    if secrets.get("redis-url") is None:
+def restore(stored: Hold) -> None:
+    """Restore the stored hold in Redis, unless an operator has resumed meanwhile."""
+    if secrets.read("redis-url") is None:
         return
     try:
         with reachable():
             circuit_breaker().restore_hold(kept.since, kept.reason)
     except (QueueDown, BadConfiguration, redis.RedisError) as error:
-        log.warning("Redis can't be told that calls are held", error=type(error).__name__)
+        log.warning("manual hold not restored in Redis", error=type(error).__name__)
 
 
 def _has_database() -> bool:

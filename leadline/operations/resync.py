@@ -1,4 +1,4 @@
-"""Have users' leads looked at and written once more, whatever became of them before."""
+"""Resync users: look their leads up and write them again, whatever their status."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,40 +8,44 @@ from leadline.ledger.resync import ResyncRequest
 from leadline.users import snapshots
 from leadline.users.snapshots import UserSnapshot
 
-PART = 500
+BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Some of those who failed."""
+class Batch:
+    """A batch of failed users."""
 
-    #: How many were asked for again; the others had been written or asked for meanwhile.
-    asked: int
-    #: The last one's id: the next part goes on after it.
-    up_to: int
+    #: How many were resynced; the others were written or resynced meanwhile.
+    requested: int
+    #: The last user's id: the next batch begins after it.
+    last_id: int
 
 
-def once_more(user_ids: Sequence[int]) -> tuple[int, list[int], list[int]]:
-    """Ask for these; how many were asked for, who waits already, and who does not exist.
+def resync_users(user_ids: Sequence[int]) -> tuple[int, list[int], list[int]]:
+    """Resync users; returns how many, the ids that are already waiting, and the unknown ids.
 
     Raises:
-        DatabaseDown: nobody can say what was entered; asking again is harmless.
+        DatabaseDown: the outcome is unknown; safe to repeat.
     """
     found = snapshots.by_ids(user_ids)
-    asked = _ask(list(found.values()))
-    return len(asked), sorted(found.keys() - set(asked)), sorted(set(user_ids) - found.keys())
+    requested = _request(list(found.values()))
+    return (
+        len(requested),
+        sorted(found.keys() - set(requested)),
+        sorted(set(user_ids) - found.keys()),
+    )
 
 
-def everybody_who_failed(after: int = 0) -> Iterator[Part]:
-    """Ask for those who failed, part by part, by id.
+def resync_failed(after: int = 0) -> Iterator[Batch]:
+    """Resync all failed users, in batches by id.
 
     Raises:
-        DatabaseDown: nobody can say what was entered; asking again is harmless.
+        DatabaseDown: the outcome is unknown; safe to repeat.
     """
-    while part := snapshots.after(after, PART, only_failed=True):
-        after = part[-1].id
-        yield Part(len(_ask(part)), after)
+    while batch := snapshots.after(after, BATCH, only_failed=True):
+        after = batch[-1].id
+        yield Batch(len(_request(batch)), after)
 
 
-def _ask(users: list[UserSnapshot]) -> list[int]:
+def _request(users: list[UserSnapshot]) -> list[int]:
     return resync.request(ResyncRequest(one.id, one.version) for one in users)

@@ -1,4 +1,4 @@
-"""A figure that many ask for, and that is asked of a server only now and then."""
+"""Stale-while-revalidate: a cache for one value that is costly to load."""
 
 import threading
 import time
@@ -6,58 +6,58 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
-Figure = TypeVar("Figure")
+Value = TypeVar("Value")
 
-#: A figure that took so long is kept this many times as long: asking takes 5 % of a server at most.
-REST = 20
-LONGEST_S = 60.0
-#: Whoever would wait longer for a new figure gets the last one.
-PATIENCE_S = 0.1
+#: A value stays fresh for this many times its load time, so that polling costs at most 5 %.
+COST_FACTOR = 20
+MAX_FRESH_S = 60.0
+#: A caller that would wait longer for a new value gets the stale one.
+MAX_WAIT_S = 0.1
 
 
-class Calm(Generic[Figure]):
-    """Keeps the last answer for a while, the longer the more it cost."""
+class StaleCache(Generic[Value]):
+    """Caches the last value, the longer the more it cost to load; thread-safe."""
 
-    def __init__(self, ask: Callable[[], Figure], at_least_s: float) -> None:
-        self._ask = ask
-        self._at_least_s = at_least_s
-        self._asker = ThreadPoolExecutor(1)
+    def __init__(self, load: Callable[[], Value], min_fresh_s: float) -> None:
+        self._load = load
+        self._min_fresh_s = min_fresh_s
+        self._executor = ThreadPoolExecutor(1)
         self._lock = threading.Lock()
-        self._last: tuple[Figure] | None = None
+        self._last: tuple[Value] | None = None
         self._fresh_until = 0.0
-        self._pending: Future[Figure] | None = None
-        self._orders = 0
+        self._pending: Future[Value] | None = None
+        self._generation = 0
 
-    def figure(self) -> Figure:
-        """The figure, if need be as it was a moment ago; raises what asking raises."""
+    def get(self) -> Value:
+        """The value, possibly stale; raises what loading raises."""
         with self._lock:
             last = self._last
             if last is not None and time.monotonic() < self._fresh_until:
                 return last[0]
             if self._pending is None:
-                self._pending = self._asker.submit(self._renew, self._orders)
+                self._pending = self._executor.submit(self._refresh, self._generation)
             pending = self._pending
-        if last is not None and not wait([pending], PATIENCE_S).done:
+        if last is not None and not wait([pending], MAX_WAIT_S).done:
             return last[0]
         return pending.result()
 
-    def forget(self) -> None:
-        """The next one who asks shall see what has just been done."""
+    def invalidate(self) -> None:
+        """Drop the value and any load in progress: the next `get` loads it."""
         with self._lock:
-            self._orders += 1
+            self._generation += 1
             self._last = self._pending = None
 
-    def _renew(self, orders: int) -> Figure:
-        began = time.monotonic()
-        figure: tuple[Figure] | None = None
+    def _refresh(self, generation: int) -> Value:
+        started_at = time.monotonic()
+        value: tuple[Value] | None = None
         try:
-            figure = (self._ask(),)
-            return figure[0]
+            value = (self._load(),)
+            return value[0]
         finally:
             now = time.monotonic()
             with self._lock:
-                if orders == self._orders:
+                if generation == self._generation:
                     self._pending = None
-                    self._last = figure or self._last
-                    rest_s = max(self._at_least_s, REST * (now - began))
-                    self._fresh_until = now + min(LONGEST_S, rest_s) if figure else 0.0
+                    self._last = value or self._last
+                    fresh_s = max(self._min_fresh_s, COST_FACTOR * (now - started_at))
+                    self._fresh_until = now + min(MAX_FRESH_S, fresh_s) if value else 0.0

@@ -1,4 +1,4 @@
-"""Is everything in step, and if not, where does it wait?"""
+"""The status of the system: is everything in sync, and if not, where is the backlog?"""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -19,10 +19,10 @@ from leadline.workqueue import portal_state
 from leadline.workqueue.queue import work_queue
 
 
-def part(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What is told of one part; another one's trouble must not hide it."""
+def or_error(load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A part of the status, or its error: one failed server must not hide the other parts."""
     try:
-        return ask()
+        return load()
     except LeadlineError as error:
         return {"error": str(error)}
     except redis.RedisError:
@@ -30,13 +30,13 @@ def part(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def ledger(counts: Callable[[], Counts] = counts) -> dict[str, Any]:
-    """Users by what became of their last write, and writes that wait."""
+    """Users by sync status, and the backlog."""
     found = counts()
     return {"users": found.users, "synced": found.synced, **asdict(found)}
 
 
 def history() -> dict[str, Any]:
-    """Since when Postgres has lost nothing, and how far leads were compared since it did."""
+    """The history of Postgres: its beginning, and the progress of the sweep after a fork."""
     found = installation.stored()
     return {
         "originator_id": settings().originator_id or found.originator_id,
@@ -48,14 +48,14 @@ def history() -> dict[str, Any]:
 
 
 def queues() -> dict[str, Any]:
-    """Messages in each queue of RabbitMQ; None where it does not exist."""
+    """Messages in each queue of RabbitMQ; None if it does not exist."""
     names = [queue.name for queue in topology.all_queues()]
     found = depths(secrets.require("amqp-url"), names)
     return {name: depth.messages if depth else None for name, depth in found.items()}
 
 
 def work() -> dict[str, Any]:
-    """What waits for calls to Bitrix24, and whether anybody makes them."""
+    """The work queue: users ready and in flight, the next due time, and the last heartbeat."""
     depth, next_s = work_queue().depth(), work_queue().next_due_in_s()
     silence_s = portal_state.worker_heartbeats().silence_s()
     return {
@@ -72,25 +72,25 @@ def portal() -> dict[str, Any]:
     told: dict[str, Any] = {"paused": pause is not None}
     if pause is not None:
         probe = None if pause.is_held else datetime.fromtimestamp(pause.next_probe_at, UTC)
-        told |= {
+        state |= {
             "by_operator": pause.is_held,
             "reason": pause.reason,
             "code": pause.code,
             "since": datetime.fromtimestamp(pause.since, UTC),
             "next_probe": probe,
         }
-    told["reachable"] = unreachable is None
+    state["reachable"] = unreachable is None
     if unreachable is not None:
-        told |= {
+        state |= {
             "unreachable_since": datetime.fromtimestamp(unreachable.since, UTC),
             "unreachable_kind": unreachable.code,
             "unreachable_reason": unreachable.reason,
         }
-    return told | {"requests_left": round(portal_state.token_bucket().level(), 2)}
+    return state | {"requests_left": round(portal_state.token_bucket().level(), 2)}
 
 
 def rate() -> dict[str, Any]:
-    """Requests to Bitrix24 against its limit: `sent` in each `slot_s` seconds, the newest last."""
+    """Requests to Bitrix24 and its limit: `sent` in each slot of `slot_s` seconds, newest last."""
     return {
         "limit_per_s": settings().rate_per_s,
         "burst": settings().burst,

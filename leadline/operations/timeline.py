@@ -1,4 +1,4 @@
-"""One user and the way of its last writes, step by step: what an operator wants to know of it."""
+"""The timeline of a user: its last events, step by step."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,18 +15,18 @@ from leadline.workqueue.queue import work_queue
 Step = dict[str, Any]
 
 
-def told(user_id: UserId) -> dict[str, Any]:
-    """The user as its readers see it, each of its last events with its `steps`.
+def read(user_id: UserId) -> dict[str, Any]:
+    """The user as `GET /users/{id}` returns it, each of its last events with its `steps`.
 
-    `next_try_at`: when the work queue serves it next; `error`: the work queue can't be asked, so
-    that steps of events which are not answered yet may be missing.
+    `next_try_at`: when the work queue next calls Bitrix24 for it; `error`: the work queue can't be
+    reached, so steps of unsettled events may be missing.
 
     Raises:
-        UserNotFound: there is none with this id.
+        UserNotFound: no user has this id.
         DatabaseDown: Postgres can't be reached.
     """
     user = queries.get(user_id)
-    under_way: dict[str, AttemptLog] = {}
+    pending: dict[str, AttemptLog] = {}
     due_ms, error = None, None
     try:
         owed, due_ms = work_queue().pending_events(user_id)
@@ -34,28 +34,28 @@ def told(user_id: UserId) -> dict[str, Any]:
     except QueueDown as down:
         error = str(down)
     events = [
-        {**event, "steps": list(steps(event, under_way.get(event["event_id"]) or _kept(way)))}
-        for event, way in ((event, event.pop("journey")) for event in last_events(user_id))
+        {**event, "steps": list(steps(event, pending.get(event["event_id"]) or _stored(journey)))}
+        for event, journey in ((event, event.pop("journey")) for event in last_events(user_id))
     ]
     sync = {**user["sync"], "next_try_at": _at(due_ms), "events": events}
     return {**user, "sync": sync, "error": error}
 
 
-def _kept(way: Any) -> AttemptLog:
-    return attempt_log.parse(way) if way else AttemptLog()
+def _stored(journey: Any) -> AttemptLog:
+    return attempt_log.parse(journey) if journey else AttemptLog()
 
 
-def steps(event: dict[str, Any], way: AttemptLog) -> Iterator[Step]:
-    """Of an event of the ledger, in their order in time, as far as they were taken."""
+def steps(event: dict[str, Any], log: AttemptLog) -> Iterator[Step]:
+    """The steps that an event has taken so far, in order of time."""
     yield {"step": "accepted", "at": event["occurred_at"]}
-    received_at = _at(way.received_ms)
-    # Confirms are noted a moment later: RabbitMQ had by then what was received out of it.
-    if had := [moment for moment in (event["published_at"], received_at) if moment]:
-        yield {"step": "published", "at": min(had), "times": event["sendings"]}
+    received_at = _at(log.received_ms)
+    # Confirms are recorded late: an event received from RabbitMQ was published before.
+    if times := [moment for moment in (event["published_at"], received_at) if moment]:
+        yield {"step": "published", "at": min(times), "times": event["sendings"]}
     if received_at:
         yield {"step": "received", "at": received_at}
-    # After a failure that may pass the write is sent again: kept are the tries of the last sending.
-    for number, one in enumerate(way.tries, 1):
+    # After a transient failure the event is resent: these are the attempts of the last sending.
+    for number, one in enumerate(log.tries, 1):
         yield {"step": "attempt", "number": number, "at": _at(one.at_ms), "error": one.error}
     if event["settled_at"]:
         reply = {"step": "replied", "at": event["settled_at"], "outcome": event["state"]}

@@ -146,7 +146,7 @@ def test_the_relay_restores_a_hold_that_nobody_saw(
 
 def test_a_hold_that_is_resumed_while_the_relay_restores_it_ends() -> None:
     manual_hold.hold("")
-    kept = stored_hold.kept()
+    kept = stored_hold.load()
     assert kept is not None
     manual_hold.release()
     manual_hold.restore(kept)
@@ -157,7 +157,7 @@ def test_a_hold_that_is_resumed_while_the_relay_restores_it_ends() -> None:
 
 def test_since_when_is_restored_as_it_was(forget: Forget) -> None:
     manual_hold.hold("")
-    before, kept = another_process().state(), stored_hold.kept()
+    before, kept = another_process().state(), stored_hold.load()
     assert before is not None
     assert kept is not None
     forget()
@@ -173,9 +173,9 @@ def test_the_console_and_the_command_line_end_each_others_holds(
     console = served("console")
     own = {"X-Leadline-Console": "1"}
     assert console.post("/api/pause", json={"reason": "x"}, headers=own).status_code == 200
-    assert stored_hold.kept() is not None
+    assert stored_hold.load() is not None
     assert leadline("portal", "resume", "--json").json == {"paused": False, "was_paused": True}
-    assert stored_hold.kept() is None
+    assert stored_hold.load() is None
     assert leadline("portal", "pause").code == 0
     resumed: Any = console.post("/api/resume", json={}, headers=own).json
     assert resumed["was_paused"]

@@ -219,6 +219,6 @@ def test_all_who_failed_at_once_keep_stages_set_by_hand(
 ) -> None:
     user_id = failed_create(control, settle)
     moved_by_hand(user_id)
-    assert [part.asked for part in resync.everybody_who_failed()] == [1]
+    assert [part.requested for part in resync.resync_failed()] == [1]
     settle()
     assert lead_of(user_id)["STATUS_ID"] == BY_HAND

@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
 from leadline.api import write_headers
-from leadline.api.paths import at_root, user_id
+from leadline.api.paths import require_collection, user_id
 from leadline.errors import (
     FieldError,
     InvalidRequest,
@@ -98,9 +98,9 @@ def test_any_path_is_a_user_or_404(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/users", "/users/", "/function/create-user/users"])
 def test_the_root_has_its_forms_too(path: str) -> None:
-    at_root(get(path))
+    require_collection(get(path))
     with pytest.raises(PathNotFound):
-        at_root(get(path.rstrip("/") + "/1"))
+        require_collection(get(path.rstrip("/") + "/1"))
 
 
 def served(
