@@ -78,7 +78,7 @@ class AuxiliaryQueues:
         self._publisher.offer(message, on_confirm)
 
     def close(self) -> None:
-        """Close after outstanding confirms; `maintain` must have been told to stop."""
+        """Close after outstanding confirms; set the `stop` event of `maintain` first."""
         self._wake.set()
         self._publisher.close()
 

@@ -170,8 +170,8 @@ def main() -> None:
         is_ready=lambda: all(connector.is_consuming for connector in connectors),
     )
     for thread in threads:
-        # Not for ever: a signal that comes just before the wait does not interrupt it, and its
-        # handler runs when the wait is over.
+        # With a time-out: a signal that arrives just before the wait does not interrupt it, and its
+        # handler runs only after the wait.
         while thread.is_alive():
             thread.join(_POLL_S)
     logger.info("connector stopped")

@@ -154,10 +154,10 @@ def _reply_body(reply: dict[str, Any], queue: str, max_reason: int) -> bytes:
 
 
 def read_request(body: object) -> Request:
-    """A request out of a message's JSON.
+    """Validate the parsed JSON of a request message.
 
     Raises:
-        BadMessage: it can never be served; the text names the fields, never their values.
+        BadMessage: invalid, permanently; the text names the fields, never their values.
     """
     request = _read(Request, body)
     if request.reply_queue not in settings().allowed_reply_queues:
@@ -166,10 +166,10 @@ def read_request(body: object) -> Request:
 
 
 def read_reply(body: object) -> Reply:
-    """A reply out of a message's JSON.
+    """Validate the parsed JSON of a reply message.
 
     Raises:
-        BadMessage: it can never be served.
+        BadMessage: invalid, permanently.
     """
     reply = _read(Reply, body)
     if reply.status == "success" and reply.bitrix_lead_id is None:
