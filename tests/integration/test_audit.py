@@ -161,7 +161,7 @@ def test_a_login_that_only_reads_can_export(
     monkeypatch.setenv("DATABASE_URL", reader.render_as_string(hide_password=False))
     told = leadline("export")
     assert (told.code, told.out.decode().partition(",")[0]) == (0, "id")
-    assert "this login may not write it" in told.err
+    assert "this login may not write to it" in told.err
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis", "keys")
