@@ -1,7 +1,7 @@
-"""The schedule of outbox-relay: call it every few seconds with the internal key.
+"""The schedule of outbox-relay: calls it every few seconds with the internal key.
 
-It runs in every home: neither OpenFaaS's cron connector nor a Knative PingSource can send a key,
-and a Kubernetes CronJob runs once a minute at most.
+Used on every platform: OpenFaaS's cron connector and a Knative PingSource cannot send a key, and a
+Kubernetes CronJob runs at most once a minute.
 """
 
 import argparse
@@ -25,34 +25,34 @@ _TIMEOUT_S = 55
 logger = structlog.get_logger()
 
 
-class _Unmoved(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect, which would take the key along to wherever it leads."""
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: that would send the key to another server."""
 
     def redirect_request(self, *_: Any) -> None:
-        """None: the answer is an error."""
+        """None: treat the redirect as an error."""
 
 
-#: Nor does the key go to a proxy that the environment names.
-_opener = urllib.request.build_opener(_Unmoved, urllib.request.ProxyHandler({}))
+#: Uses no proxy from the environment: it would receive the key.
+_opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
 
 
 def main() -> int:
-    """Tick until SIGTERM or SIGINT; the exit code."""
+    """Tick until SIGTERM or SIGINT; returns the exit code."""
     options = _options()
     log.configure("relay")
     cleartext.require_tls("functions", options.url)
-    _leave_on_signals()
+    _exit_on_signals()
     logger.info("schedule starts", every_s=options.every)
-    trouble = ""
+    failure = ""
     while True:
         started = time.monotonic()
-        trouble = _tell(trouble, post(options.url))
+        failure = _log_change(failure, post(options.url))
         options.tick.touch()
         time.sleep(max(0.0, options.every - (time.monotonic() - started)))
 
 
 def post(url: str) -> str:
-    """Call the function once; what went wrong, or ""."""
+    """Call the function once; returns the failure, "" on success."""
     headers = {"Content-Type": "application/json"}
     key = auth.own_key()
     if key:
@@ -68,12 +68,12 @@ def post(url: str) -> str:
         return type(getattr(error, "reason", error)).__name__
 
 
-def _tell(before: str, now: str) -> str:
-    """Log a change only: an outage of an hour is not two thousand lines."""
+def _log_change(before: str, now: str) -> str:
+    """Log only changes, not every failed call of an outage; returns `now`."""
     if now and now != before:
         logger.warning("scheduled call failed", reason=now)
     if before and not now:
-        logger.info("scheduled call works again")
+        logger.info("scheduled call succeeds again")
     return now
 
 
@@ -85,7 +85,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _leave_on_signals() -> None:
+def _exit_on_signals() -> None:
     def leave(_signal: int, _frame: FrameType | None) -> None:
         sys.exit(0)
 
