@@ -76,16 +76,15 @@ class Operation:
 
 OPERATIONS = (
     Operation("GET", "/users", "listUsers", "List users by id, a page at a time.", "read", Page,
-         query=Query, errors=(*_READING, 422)),
+              query=Query, errors=(*_READING, 422)),
     Operation("POST", "/users", "createUser", "Create a user.", "write", User, status=201,
-         body=NewUser, headers=("Idempotency-Key",), errors=_WRITING),
+              body=NewUser, headers=("Idempotency-Key",), errors=_WRITING),
     Operation("GET", "/users/{id}", "getUser", "Show a user and its sync status.", "read",
-         UserDetails, errors=(*_READING, 404)),
-    Operation("PATCH", "/users/{id}", "updateUser", "Change the given fields.",
-         "write", User, body=Changes, headers=("Idempotency-Key", "If-Match"),
-         errors=(*_WRITING, 404, 412)),
+              UserDetails, errors=(*_READING, 404)),
+    Operation("PATCH", "/users/{id}", "updateUser", "Change the given fields.", "write", User,
+              body=Changes, headers=("Idempotency-Key", "If-Match"), errors=(*_WRITING, 404, 412)),
     Operation("POST", "/users/{id}/move", "moveUser", "Set the stage.", "write", User, body=Move,
-         headers=("Idempotency-Key", "If-Match"), errors=(*_WRITING, 404, 412)),
+              headers=("Idempotency-Key", "If-Match"), errors=(*_WRITING, 404, 412)),
 )  # fmt: skip
 
 
@@ -125,7 +124,7 @@ def _describe(operation: Operation) -> Json:
     described: Json = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "parameters": [*_parameters_of(operation)],
+        "parameters": _parameters_of(operation),
         "responses": {
             str(operation.status): _success(operation),
             **{
@@ -149,10 +148,8 @@ def _security(operation: Operation, *, with_keys: bool) -> Json:
 def _parameters_of(operation: Operation) -> list[Json]:
     names = ["UserId"] if "{id}" in operation.path else []
     names += [*operation.headers, "X-Call-Id", "traceparent"]
-    return [
-        *_query(operation.query),
-        *({"$ref": f"#/components/parameters/{name}"} for name in names),
-    ]
+    shared = [{"$ref": f"#/components/parameters/{name}"} for name in names]
+    return [*_query(operation.query), *shared]
 
 
 def _query(model: Any) -> list[Json]:

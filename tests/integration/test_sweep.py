@@ -125,7 +125,7 @@ def relay_sweeps_all() -> None:
 def test_after_a_fork_the_lead_of_every_user_is_looked_at_once(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "AT_MOST", 3)
+    monkeypatch.setattr(sweep, "MAX_OPEN", 3)
     users = [create() for _ in range(7)]
     settled(users[0])
     forked()
@@ -143,7 +143,7 @@ def test_after_a_fork_the_lead_of_every_user_is_looked_at_once(
 def test_the_sweep_waits_while_clients_have_much_open(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "AT_MOST", 3)
+    monkeypatch.setattr(sweep, "MAX_OPEN", 3)
     users = [create() for _ in range(5)]
     forked()
     assert installation.ensure_history().is_sweeping
@@ -158,7 +158,7 @@ def test_the_sweep_waits_while_clients_have_much_open(
 def test_failures_that_are_tried_later_do_not_hold_up_the_sweep(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "AT_MOST", 2)
+    monkeypatch.setattr(sweep, "MAX_OPEN", 2)
     for _ in range(3):
         event = create()
         failed = reply_to(event, status="error", reason="HTTP 500", bitrix_lead_id=None)
@@ -172,7 +172,7 @@ def test_failures_that_are_tried_later_do_not_hold_up_the_sweep(
 def test_relays_that_sweep_at_once_do_not_look_twice(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "AT_MOST", 10)
+    monkeypatch.setattr(sweep, "MAX_OPEN", 10)
     users = [create() for _ in range(40)]
     for event in users:
         settled(event)
@@ -185,7 +185,7 @@ def test_relays_that_sweep_at_once_do_not_look_twice(
 
 @pytest.mark.usefixtures("in_postgres")
 def test_a_fork_amid_a_sweep_begins_it_anew(forked: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "AT_MOST", 2)
+    monkeypatch.setattr(sweep, "MAX_OPEN", 2)
     users = [create() for _ in range(3)]
     for event in users:
         settled(event)
