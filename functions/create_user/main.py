@@ -15,7 +15,7 @@ from leadline.users.model import NewUser
 @cooperative
 @endpoint("POST")
 def create_user(request: Request) -> RawResponse:
-    """201 with the user and its place."""
+    """201 with the user and its Location."""
     require_collection(request)
     new = parse(NewUser, request)
     accepted = accept.create(new, write_headers.idempotency_key(request, "create", new))

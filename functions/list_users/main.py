@@ -4,7 +4,8 @@ import functions_framework
 from flask import Request
 
 from leadline.api.paths import require_collection
-from leadline.runtime.http.endpoint import endpoint, parse_query
+from leadline.runtime.concurrency.greenlets import cooperative
+from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response, parse_query
 from leadline.users import queries
 
 
@@ -12,7 +13,7 @@ from leadline.users import queries
 @cooperative
 @endpoint("GET", "HEAD")
 def list_users(request: Request) -> RawResponse:
-    """200 with `items` and the key of the `next` page."""
+    """200 with `items` and the key of the `next` page, or null."""
     require_collection(request)
     query = parse_query(queries.Query, request)
     return json_response(queries.page(query))

@@ -23,9 +23,9 @@ def _set_gauges() -> None:
 
 
 def _restore_hold() -> None:
-    kept = stored_hold.load()
-    if kept is not None:
-        from leadline.operations import manual_hold  # noqa: PLC0415 - holds are rare, and Redis' client is costly
+    hold = stored_hold.load()
+    if hold is not None:
+        from leadline.operations import manual_hold  # noqa: PLC0415 - holds are rare, and Redis' client is slow to import
 
         manual_hold.restore(hold)
 

@@ -1,4 +1,4 @@
-"""bitrix.responses → the ledger: record the outcome of events."""
+"""bitrix.responses → the ledger: record the outcomes of events."""
 
 import functions_framework
 from flask import Request, Response

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from leadline.api.paths import MAX_ID, path_of
 from leadline.errors import Forbidden, MethodNotAllowed, PathNotFound
-from leadline.runtime.http.endpoint import RawResponse, authorize, parse, parse_query
+from leadline.runtime.http.endpoint import RawResponse, authorize, json_response, parse, parse_query
 from leadline.runtime.telemetry import trace_context
 
 #: Pages of other origins can't send this header: without keys it shows that our page asks.
@@ -91,7 +91,7 @@ def serve(request: Request, path: str) -> RawResponse:
         if match and verb != method:
             raise MethodNotAllowed("GET, HEAD" if verb == "GET" else verb)
         if match:
-            response = answer(handle(request, *match.groups()))
+            response = json_response(handle(request, *match.groups()))
             response.headers["Cache-Control"] = "no-store"
             return response
     raise PathNotFound
@@ -172,7 +172,7 @@ def trail(request: Request) -> object:
     """A page of the audit trail."""
     from leadline.operations import audit  # noqa: PLC0415
 
-    allow(request, "operate")
+    authorize(request, "operate")
     query = parse_query(Trail, request).model_dump()
     before = query.pop("before")
     return audit.page(**query, before=str(before) if before else None)
@@ -189,7 +189,7 @@ def dead_letter(request: Request, letter_id: str) -> object:
     """One dead letter with its content."""
     from leadline.operations.dead_letters import Selection, collect, content, summary  # noqa: PLC0415
 
-    allow(request, "operate")  # the content may be anything that its sender sent
+    authorize(request, "operate")  # the content may be anything that its sender sent
     found = collect(Selection(frozenset({letter_id})), lambda one: summary(one) | content(one))
     if not found:
         raise PathNotFound("This dead letter no longer exists.")

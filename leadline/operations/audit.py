@@ -123,7 +123,7 @@ def _to_item(row: dict[str, Any]) -> dict[str, Any]:
 
 def _begin(action: str, about: dict[str, object]) -> str | None:
     """Insert the entry; returns its id, None if it could not be stored."""
-    if secrets.read("database-url") is None:
+    if secrets.get("database-url") is None:
         log.warning("not in the audit trail: no database is set", what=action)
         return None
     entry_id, caller = str(uuid7()), trace_context.caller() or None

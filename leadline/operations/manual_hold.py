@@ -57,7 +57,7 @@ def release() -> bool:
 
 def restore(stored: Hold) -> None:
     """Restore the stored hold in Redis, unless an operator has resumed meanwhile."""
-    if secrets.read("redis-url") is None:
+    if secrets.get("redis-url") is None:
         return
     try:
         with reachable():
