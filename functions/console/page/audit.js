@@ -21,10 +21,10 @@ export function list() {
   byId("audit").replaceChildren(...items.map(item));
 }
 
-// An operator's action is named as in the command line, a write as in a user's journey.
+// Writes are named as in a user's journey; stored names of actions get a label where one exists.
 function item(one) {
   const isResync = one.kind === "write" && one.about.changed[0] === "look";
-  const what = one.kind === "write" ? t(isResync ? "resynced" : one.action) : one.action;
+  const what = one.kind === "write" ? t(isResync ? "resynced" : one.action) : t(one.action);
   const about = Object.entries(one.about).filter(([, value]) => value !== "" && value !== null)
     .map(([name, value]) => `${name}: ${Array.isArray(value) ? value.join(", ") : value}`).join(" · ");
   return element("li", {},
