@@ -52,7 +52,7 @@ def release() -> bool:
     # Postgres first, or the relay would restore the hold.
     was_stored = _has_database() and stored_hold.delete()
     with reachable():
-        return circuit_breaker().release() or was_kept
+        return circuit_breaker().release() or was_stored
 
 
 def restore(stored: Hold) -> None:
@@ -61,7 +61,7 @@ def restore(stored: Hold) -> None:
         return
     try:
         with reachable():
-            circuit_breaker().restore_hold(kept.since, kept.reason)
+            circuit_breaker().restore_hold(stored.since, stored.reason)
     except (QueueDown, BadConfiguration, redis.RedisError) as error:
         log.warning("manual hold not restored in Redis", error=type(error).__name__)
 

@@ -67,9 +67,9 @@ def work() -> dict[str, Any]:
 
 
 def portal() -> dict[str, Any]:
-    """Whether calls are made and answered, if not why, and how much of the limit is free."""
+    """Whether calls are paused or Bitrix24 is unreachable, why, and how many requests are left."""
     pause, unreachable = portal_state.circuit_breaker().state(), portal_state.reachability().state()
-    told: dict[str, Any] = {"paused": pause is not None}
+    state: dict[str, Any] = {"paused": pause is not None}
     if pause is not None:
         probe = None if pause.is_held else datetime.fromtimestamp(pause.next_probe_at, UTC)
         state |= {

@@ -29,8 +29,8 @@ def read(user_id: UserId) -> dict[str, Any]:
     pending: dict[str, AttemptLog] = {}
     due_ms, error = None, None
     try:
-        owed, due_ms = work_queue().pending_events(user_id)
-        under_way = {event.event_id: event.journey for event in owed}
+        entry_events, due_ms = work_queue().pending_events(user_id)
+        pending = {event.event_id: event.journey for event in entry_events}
     except QueueDown as down:
         error = str(down)
     events = [

@@ -99,7 +99,7 @@ def _pending_event(request: contract.Request, delivery: Delivery) -> PendingEven
         correlation_id=delivery.trace.correlation_id,
         traceparent=delivery.trace.traceparent,
         outcome=no_phone if request.user.phone is None else None,
-        journey=Journey(received_ms=int(time.time() * 1000)),
+        journey=AttemptLog(received_ms=int(time.time() * 1000)),
         history=history_of(delivery.attributes),
     )
 

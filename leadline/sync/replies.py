@@ -57,7 +57,7 @@ def reply_message(entry: Entry, event: PendingEvent) -> Message:
         headers[f"ce-{HISTORY}"] = str(event.history)
     if outcome.fence:
         headers[f"ce-{FENCE}"] = outcome.fence
-    if journey := event.journey.header():
+    if journey := event.journey.to_header():
         headers[f"ce-{JOURNEY}"] = journey
     body = contract.reply_body(reply, event.reply_queue)
     return Message(event.reply_queue, body, event.event_id, event.correlation_id, headers)

@@ -62,7 +62,7 @@ class PendingEvent:
     traceparent: str
     attempts: int = 0
     outcome: Outcome | None = None
-    journey: Journey = field(default_factory=Journey)
+    journey: AttemptLog = field(default_factory=AttemptLog)
     #: Sequence number among the user's events, assigned by the work queue.
     seq: int = 0
     #: History of the sender's database in which `version` counts; the reply names it.
@@ -86,7 +86,7 @@ class PendingEvent:
         return cls(
             **content,
             outcome=_outcome(**outcome) if outcome else None,
-            journey=attempt_log.read(journey),
+            journey=attempt_log.parse(journey),
             seq=int(seq),
         )
 
@@ -251,7 +251,9 @@ class Settlement:
         """With the attempt just made added to the journeys of the events that had one."""
         before = {event.event_id: event.attempts_made for event in self.entry.events}
         events = tuple(
-            replace(event, journey=event.journey.tried(now_ms, None if event.outcome else error))
+            replace(
+                event, journey=event.journey.with_attempt(now_ms, None if event.outcome else error)
+            )
             if event.attempts_made > before.get(event.event_id, 0)
             else event
             for event in self.events

@@ -22,7 +22,7 @@ USER = UserSnapshot(
 LEAD = found()
 
 
-def compared(user: Kept, *by_origin: FoundLead, by_id: FoundLead | None = None) -> Finding:
+def compared(user: UserSnapshot, *by_origin: FoundLead, by_id: FoundLead | None = None) -> Finding:
     return compare(user, by_origin, by_id, "leadline")
 
 

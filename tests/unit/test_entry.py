@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from leadline.bitrix24.leads import DesiredState, LastApplied
-from leadline.messages.attempt_log import Journey, Try
+from leadline.messages.attempt_log import Attempt, AttemptLog
 from leadline.workqueue.entry import Entry, Outcome, PendingEvent, Settlement, UnreadableEntry
 from tests.unit.entries import entry, known, pending
 
@@ -15,7 +15,7 @@ STORED = {b"fence": b"17"}
 
 def test_an_event_is_read_as_it_was_stored() -> None:
     outcome = Outcome("failed", 3, lead_id=5, reason="no", is_transient=True, fence="17")
-    way = Journey(received_ms=5, tries=(Try(6, "no answer"), Try(7, None)))
+    way = AttemptLog(received_ms=5, tries=(Attempt(6, "no answer"), Attempt(7, None)))
     for event in (pending(), pending(4, attempts=2, outcome=outcome, journey=way, history=8)):
         assert PendingEvent.loads(event.stored()) == event
 
@@ -166,8 +166,8 @@ def test_only_the_events_that_had_an_attempt_note_it_with_its_error() -> None:
         noted = Settlement(leased, {"hint": 1}, (tried, after, done), 2000).with_attempt(
             9, "no answer"
         )
-        assert noted.events[0].journey.tries == (Try(9, "no answer"),)
-        assert noted.events[1].journey.tries == tuple(Try(9, error) for error in errors)
+        assert noted.events[0].journey.tries == (Attempt(9, "no answer"),)
+        assert noted.events[1].journey.tries == tuple(Attempt(9, error) for error in errors)
         assert noted.events[2] == done
         assert (noted.fields, noted.delay_ms) == ({"hint": 1}, 2000)
 
@@ -176,9 +176,9 @@ def test_an_attempt_that_led_to_a_success_has_no_error() -> None:
     leased = entry(pending())
     done = pending(outcome=Outcome("synced", 1, 55))
     noted = Settlement(leased, {}, (done,)).with_attempt(9)
-    assert noted.events[0].journey.tries == (Try(9, None),)
+    assert noted.events[0].journey.tries == (Attempt(9, None),)
 
 
 def test_an_event_that_nobody_had_leased_notes_its_first_attempt() -> None:
     noted = Settlement(entry(), {}, (pending(attempts=1),)).with_attempt(9, "no answer")
-    assert noted.events[0].journey.tries == (Try(9, "no answer"),)
+    assert noted.events[0].journey.tries == (Attempt(9, "no answer"),)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from leadline.bitrix24.lead_answers import FoundLead
-from leadline.users.snapshots import Kept
+from leadline.users.snapshots import UserSnapshot
 
 Kind = Literal["ok", "waiting", "missing", "doubled", "unlinked", "drifted", "moved", "foreign"]
 
@@ -32,7 +32,7 @@ class Finding:
 
 
 def compare(
-    user: Kept, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
+    user: UserSnapshot, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
 ) -> Finding:
     """Compare a user with its leads; `by_id` is the one that the ledger names, if it exists."""
     if user.status == "waiting":
@@ -63,7 +63,7 @@ def compare(
 
 
 def _ours(
-    user: Kept, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
+    user: UserSnapshot, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
 ) -> list[FoundLead]:
     """The user's leads: the one that the ledger names first, then by age."""
     if by_origin:
@@ -72,12 +72,12 @@ def _ours(
     return [] if by_id is None or by_id.belongs_to_other(originator) else [by_id]
 
 
-def _drifted(user: Kept, lead: FoundLead) -> tuple[str, ...]:
+def _drifted(user: UserSnapshot, lead: FoundLead) -> tuple[str, ...]:
     differs = {
         "full_name": lead.full_name != user.full_name,
         # Further numbers on the lead are no drift.
         "phone": user.phone not in {number for number, _ in lead.phones},
         # People may change an applied stage in the CRM; one that was never applied is drift.
-        "stage": user.owes_stage and lead.stage != user.stage,
+        "stage": user.is_stage_unsynced and lead.stage != user.stage,
     }
     return tuple(name for name, is_other in differs.items() if is_other)

@@ -61,7 +61,7 @@ def _users(after: int) -> Part:
     if not users:
         return Part([], 0, Position("leads"))
     findings = _compare_users([user for user in users if user.status != "waiting"])
-    now = snapshots.these([one.user_id for one in findings if one.kind != "ok" and one.user_id])
+    now = snapshots.by_ids([one.user_id for one in findings if one.kind != "ok" and one.user_id])
     seen = {user.id: user for user in users}
     # If the user was written meanwhile, the comparison proves nothing.
     settled = [
@@ -74,7 +74,7 @@ def _users(after: int) -> Part:
     return Part([*settled, *waiting], len(users), Position("users", users[-1].id))
 
 
-def _compare_users(users: list[Kept]) -> list[Finding]:
+def _compare_users(users: list[UserSnapshot]) -> list[Finding]:
     by_origin = _by_origin([user.id for user in users])
     unseen = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
     by_id = _by_id(unseen)
