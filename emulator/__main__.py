@@ -12,9 +12,9 @@ from pathlib import Path
 from aiohttp import web
 
 from emulator.app import build
-from emulator.journal import Journal
 from emulator.leads.store import Store
 from emulator.portal import Portal
+from emulator.telemetry.journal import Journal
 
 _LAST_WORDS_S = 0.3
 

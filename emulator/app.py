@@ -4,11 +4,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from emulator.board import pages
-from emulator.control import knobs, ledger, oracles
-from emulator.control.body import problem
-from emulator.cross_site import Guard
-from emulator.door import PORTAL, serve
+from emulator.control import configuration, leads, statistics
+from emulator.control.json_body import problem
+from emulator.http.cross_site import Guard
 from emulator.portal import Portal
+from emulator.requests.endpoint import PORTAL, serve
 
 _LARGEST_BODY = 16 * 1024 * 1024
 
@@ -40,19 +40,19 @@ def _guarded(guard: Guard) -> Middleware:
 
 def _control() -> list[web.RouteDef]:
     return [
-        web.get("/_emulator/settings", knobs.settings),
-        web.put("/_emulator/settings", knobs.change_settings),
-        web.get("/_emulator/faults", knobs.faults),
-        web.post("/_emulator/faults", knobs.add_faults),
-        web.delete("/_emulator/faults", knobs.clear_faults),
-        web.post("/_emulator/reset", knobs.reset),
-        web.get("/_emulator/leads", ledger.leads),
-        web.patch("/_emulator/leads/{id}", ledger.move),
-        web.get("/_emulator/calls", oracles.calls),
-        web.get("/_emulator/duplicates", oracles.duplicates),
-        web.get("/_emulator/phones", oracles.phones),
-        web.get("/_emulator/rate", oracles.rate),
-        web.get("/_emulator/totals", oracles.totals),
+        web.get("/_emulator/settings", configuration.settings),
+        web.put("/_emulator/settings", configuration.change_settings),
+        web.get("/_emulator/faults", configuration.faults),
+        web.post("/_emulator/faults", configuration.add_faults),
+        web.delete("/_emulator/faults", configuration.clear_faults),
+        web.post("/_emulator/reset", configuration.reset),
+        web.get("/_emulator/leads", leads.leads),
+        web.patch("/_emulator/leads/{id}", leads.move),
+        web.get("/_emulator/calls", statistics.calls),
+        web.get("/_emulator/duplicates", statistics.duplicates),
+        web.get("/_emulator/phones", statistics.phones),
+        web.get("/_emulator/rate", statistics.rate),
+        web.get("/_emulator/totals", statistics.totals),
     ]
 
 

@@ -5,17 +5,17 @@ import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from emulator.calls import Calls
 from emulator.clock import Clock
-from emulator.events import Announcer
+from emulator.events.offline import OfflineQueue
+from emulator.events.online import Announcer
 from emulator.faults import Faults
-from emulator.journal import Journal
 from emulator.leads.store import Store
 from emulator.limits.bucket import Buckets, Rate
 from emulator.limits.operating import Meters
-from emulator.offline import OfflineQueue
 from emulator.settings import Settings
-from emulator.stream import Stream
+from emulator.telemetry.call_counts import Calls
+from emulator.telemetry.journal import Journal
+from emulator.telemetry.live_stream import Stream
 
 
 class Portal:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from emulator.board.live import snapshot, stream
+from emulator.board.updates import snapshot, stream
 
 _FOLDER = Path(__file__).parent
 _TYPES = {

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from emulator.http.params import Params
 from emulator.leads.filters import Where, column, where
-from emulator.params import Params
 
 PAGE = 50
 

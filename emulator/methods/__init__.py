@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from emulator.http.params import Params
 from emulator.methods import about, duplicates, event_handlers, items, lead_methods, lists
-from emulator.methods.answer import Answer
-from emulator.params import Params
+from emulator.methods.result import Answer
 from emulator.portal import Portal
 
 Method = Callable[[Portal, Params], Answer]

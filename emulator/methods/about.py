@@ -3,10 +3,10 @@
 from typing import Any
 
 from emulator.clock import iso
+from emulator.http.params import Params
 from emulator.leads.query import argument
 from emulator.leads.stages import STAGES
-from emulator.methods.answer import Answer
-from emulator.params import Params
+from emulator.methods.result import Answer
 from emulator.portal import Portal
 
 _USER: dict[str, Any] = {

@@ -3,10 +3,10 @@
 import json
 
 from emulator.errors import RestError
+from emulator.http.params import Params
 from emulator.leads.multifields import digest
 from emulator.leads.query import argument
-from emulator.methods.answer import Answer
-from emulator.params import Params
+from emulator.methods.result import Answer
 from emulator.portal import Portal
 
 _MOST_VALUES = 20

@@ -3,11 +3,11 @@
 from emulator.checks import is_web_address
 from emulator.clock import iso
 from emulator.errors import RestError
-from emulator.events import LEAD_EVENTS
+from emulator.events.online import LEAD_EVENTS
+from emulator.http.params import Params
 from emulator.leads.multifields import whole
 from emulator.leads.query import argument, connector
-from emulator.methods.answer import Answer
-from emulator.params import Params
+from emulator.methods.result import Answer
 from emulator.portal import Portal
 
 _PAGE = 50

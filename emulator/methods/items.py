@@ -2,30 +2,30 @@
 
 from typing import Any
 
-from emulator import writing
 from emulator.errors import RestError, item_not_found
+from emulator.http.params import Params
 from emulator.leads.fields import BY_CAMEL, FIELDS
 from emulator.leads.multifields import from_item_fm, whole
 from emulator.leads.query import argument, connector
-from emulator.leads.shapes import fm, item
 from emulator.leads.store import Lead
-from emulator.methods.answer import Answer
-from emulator.params import Params
+from emulator.leads.views import fm, item
+from emulator.methods import write_lead
+from emulator.methods.result import Answer
+from emulator.methods.write_lead import Write
 from emulator.portal import Portal
-from emulator.writing import Write
 
 
 def add(portal: Portal, params: Params) -> Answer:
     """crm.item.add: the new lead, with the ids of its multifield rows."""
     demand_leads(params)
-    return _shown(writing.add(portal, _write("crm.item.add", params)))
+    return _shown(write_lead.add(portal, _write("crm.item.add", params)))
 
 
 def update(portal: Portal, params: Params) -> Answer:
     """crm.item.update: the lead as it is now; saves nothing when nothing changes."""
     lead = _found(portal, params)
     write = _write("crm.item.update", params)
-    return _shown(writing.update(portal, lead.id, write, skip_unchanged=True))
+    return _shown(write_lead.update(portal, lead.id, write, skip_unchanged=True))
 
 
 def get(portal: Portal, params: Params) -> Answer:
@@ -36,7 +36,7 @@ def get(portal: Portal, params: Params) -> Answer:
 def delete(portal: Portal, params: Params) -> Answer:
     """crm.item.delete: an empty list."""
     lead = _found(portal, params)
-    writing.delete(portal, lead.id, connector(params))
+    write_lead.delete(portal, lead.id, connector(params))
     return Answer([], lead=lead.id)
 
 

@@ -2,27 +2,27 @@
 
 from typing import Any
 
-from emulator import writing
 from emulator.errors import invalid_id, not_found
+from emulator.http.params import Params
 from emulator.leads import fields as lead_fields
 from emulator.leads.multifields import from_lead_fields, whole
 from emulator.leads.query import argument, connector
-from emulator.leads.shapes import multifields, scalars
-from emulator.methods.answer import Answer
-from emulator.params import Params
+from emulator.leads.views import multifields, scalars
+from emulator.methods import write_lead
+from emulator.methods.result import Answer
+from emulator.methods.write_lead import Write
 from emulator.portal import Portal
-from emulator.writing import Write
 
 
 def add(portal: Portal, params: Params) -> Answer:
     """crm.lead.add: the new lead's id, a bare integer."""
-    lead = writing.add(portal, _write("crm.lead.add", params))
+    lead = write_lead.add(portal, _write("crm.lead.add", params))
     return Answer(lead.id, lead=lead.id)
 
 
 def update(portal: Portal, params: Params) -> Answer:
     """crm.lead.update: true; saves even when nothing changes."""
-    lead = writing.update(portal, _lead_id(params), _write("crm.lead.update", params))
+    lead = write_lead.update(portal, _lead_id(params), _write("crm.lead.update", params))
     return Answer(result=True, lead=lead.id)
 
 
@@ -37,7 +37,7 @@ def get(portal: Portal, params: Params) -> Answer:
 def delete(portal: Portal, params: Params) -> Answer:
     """crm.lead.delete: true."""
     lead_id = _lead_id(params)
-    writing.delete(portal, lead_id, connector(params))
+    write_lead.delete(portal, lead_id, connector(params))
     return Answer(result=True, lead=lead_id)
 
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from emulator.http.params import Params
 from emulator.leads.fields import BY_CAMEL, FIELDS, MULTIFIELDS
 from emulator.leads.query import PAGE, parse, selected
-from emulator.leads.shapes import fm, item, multifields, scalars
 from emulator.leads.store import Lead
-from emulator.methods.answer import Answer
+from emulator.leads.views import fm, item, multifields, scalars
 from emulator.methods.items import demand_leads
-from emulator.params import Params
+from emulator.methods.result import Answer
 from emulator.portal import Portal
 
 _UPPER_NAMES = {field.camel: field.name for field in BY_CAMEL.values()}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from emulator.stream import LISTENERS_MAX
+from emulator.telemetry.live_stream import LISTENERS_MAX
 from tests.emulator.emulator_process import WEBHOOK, Emulator, start
 
 LINK = {

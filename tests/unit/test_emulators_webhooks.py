@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.webhooks import is_emulators
+from emulator.http.webhooks import is_emulators
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from emulator.webhooks import is_emulators
+from emulator.http.webhooks import is_emulators
 from local.logins.table import ADDRESSES, WEBHOOK, Login
 from local.runner.choices import Choices
 from local.runner.ports import Ports

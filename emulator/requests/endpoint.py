@@ -6,16 +6,17 @@ that is turned away before execution has no side effect.
 
 from aiohttp import web
 
-from emulator import batch, replies
-from emulator.address import locate
 from emulator.errors import RestError
-from emulator.order import Order
-from emulator.params import read
+from emulator.http import replies
+from emulator.http.params import read
+from emulator.http.webhooks import Webhook
 from emulator.portal import Portal
-from emulator.running import Dropped
-from emulator.sabotage import carry_out
-from emulator.visit import Visit
-from emulator.webhooks import Webhook
+from emulator.requests import batch
+from emulator.requests.fault_injection import carry_out
+from emulator.requests.parsed_request import Order
+from emulator.requests.path import locate
+from emulator.requests.request_context import Visit
+from emulator.requests.run_request import Dropped
 
 PORTAL = web.AppKey("portal", Portal)
 

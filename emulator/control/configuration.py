@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from emulator.control.body import Unreadable, answer, problem, read_json
-from emulator.door import PORTAL
+from emulator.control.json_body import Unreadable, answer, problem, read_json
 from emulator.faults import InvalidRule, parse
+from emulator.requests.endpoint import PORTAL
 from emulator.settings import InvalidSetting
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from aiohttp import web
 
-from emulator.control.body import answer, problem
-from emulator.control.oracles import now
-from emulator.door import PORTAL
+from emulator.control.json_body import answer, problem
+from emulator.control.statistics import now
 from emulator.leads.stages import STAGES
+from emulator.methods.write_lead import card
 from emulator.portal import Portal
-from emulator.writing import card
+from emulator.requests.endpoint import PORTAL
 
 _CARDS_PER_STAGE = 60
 _TICK_S = 1.0

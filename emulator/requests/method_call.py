@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.errors import RestError
+from emulator.http.params import Params
 from emulator.limits.operating import Meter
 from emulator.methods import METHODS
-from emulator.methods.answer import Answer
-from emulator.params import Params
-from emulator.timing import Stopwatch
-from emulator.visit import Visit
+from emulator.methods.result import Answer
+from emulator.requests.request_context import Visit
+from emulator.requests.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emulator.batch import Command
 from emulator.errors import RestError
 from emulator.faults import same_operation
+from emulator.http.params import Params
 from emulator.methods.items import demand_leads
-from emulator.params import Params
+from emulator.requests.batch import Command
 
 
 @dataclass(frozen=True)

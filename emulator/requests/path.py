@@ -1,8 +1,8 @@
 """The path of a REST call: /rest/{user}/{code}/{method}, as loosely as the portal reads it."""
 
 from emulator.errors import RestError
+from emulator.http.webhooks import WEBHOOKS, Webhook
 from emulator.portal import Portal
-from emulator.webhooks import WEBHOOKS, Webhook
 
 
 def locate(path: str, portal: Portal) -> tuple[Webhook, str]:

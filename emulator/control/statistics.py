@@ -4,9 +4,9 @@ from typing import Any
 
 from aiohttp import web
 
-from emulator.control.body import answer
-from emulator.door import PORTAL
+from emulator.control.json_body import answer
 from emulator.portal import Portal
+from emulator.requests.endpoint import PORTAL
 
 _DUPLICATES = """
 SELECT json_extract(data, '$.ORIGINATOR_ID'), json_extract(data, '$.ORIGIN_ID') AS origin,

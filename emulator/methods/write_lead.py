@@ -12,8 +12,8 @@ from emulator.errors import RestError, not_found
 from emulator.leads import stages, values
 from emulator.leads.fields import FIELDS
 from emulator.leads.multifields import RowChange
-from emulator.leads.shapes import fm, scalars
 from emulator.leads.store import Lead
+from emulator.leads.views import fm, scalars
 from emulator.portal import Portal
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from emulator import replies
 from emulator.errors import RestError
 from emulator.faults import Rule
-from emulator.order import Order
-from emulator.running import Dropped, Job, run
-from emulator.visit import Visit
+from emulator.http import replies
+from emulator.requests.parsed_request import Order
+from emulator.requests.request_context import Visit
+from emulator.requests.run_request import Dropped, Job, run
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from emulator import batch, replies
 from emulator.errors import RestError
-from emulator.execution import execute
 from emulator.faults import Plan
-from emulator.order import Order
-from emulator.timing import Stopwatch
-from emulator.visit import Interrupted, Visit
+from emulator.http import replies
+from emulator.requests import batch
+from emulator.requests.method_call import execute
+from emulator.requests.parsed_request import Order
+from emulator.requests.request_context import Interrupted, Visit
+from emulator.requests.stopwatch import Stopwatch
 
 
 class Dropped(Exception):

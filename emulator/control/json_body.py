@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from emulator.params import printable
+from emulator.http.params import printable
 
 
 class Unreadable(ValueError):

@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from emulator.http.webhooks import Webhook
 from emulator.portal import Portal
-from emulator.webhooks import Webhook
 
 
 class Interrupted(Exception):

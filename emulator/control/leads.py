@@ -7,13 +7,13 @@ from typing import Any
 
 from aiohttp import web
 
-from emulator.control.body import Unreadable, answer, problem, read_json
-from emulator.door import PORTAL
+from emulator.control.json_body import Unreadable, answer, problem, read_json
 from emulator.errors import RestError
 from emulator.leads.multifields import whole
-from emulator.leads.shapes import multifields, scalars
 from emulator.leads.store import Lead, Store
-from emulator.writing import Write, update
+from emulator.leads.views import multifields, scalars
+from emulator.methods.write_lead import Write, update
+from emulator.requests.endpoint import PORTAL
 
 _SLICE = 200
 _SHOWN = ("ID", "ORIGINATOR_ID", "ORIGIN_ID", "NAME", "TITLE", "STATUS_ID", "DATE_CREATE")

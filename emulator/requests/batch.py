@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emulator.errors import RestError
-from emulator.execution import Done, affordable, execute
 from emulator.faults import Rule
+from emulator.http.params import Params, from_query
 from emulator.leads.query import argument
 from emulator.limits.operating import Meter
-from emulator.params import Params, from_query
-from emulator.substitution import substitute
-from emulator.timing import Stopwatch
-from emulator.visit import Visit
+from emulator.requests.batch_references import substitute
+from emulator.requests.method_call import Done, affordable, execute
+from emulator.requests.request_context import Visit
+from emulator.requests.stopwatch import Stopwatch
 
 MOST_COMMANDS = 50
 

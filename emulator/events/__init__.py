@@ -1,0 +1,1 @@
+"""What the portal sends about written leads, at once or when it is fetched."""

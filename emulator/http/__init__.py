@@ -1,0 +1,1 @@
+"""HTTP at its lowest: parameters, replies, webhooks, and protection from other sites."""

@@ -1,0 +1,1 @@
+"""What the emulator records about itself: journal, counts, live updates."""
