@@ -1,7 +1,7 @@
-"""What a login of RabbitMQ may do beyond its permissions: its tags.
+"""The tags of a RabbitMQ login, which grant rights beyond its permissions.
 
-https://www.rabbitmq.com/docs/management#permissions. AMQP does not show them, the management API
-does: it is looked for at the broker's host and at its usual ports, by TLS where AMQP uses TLS.
+https://www.rabbitmq.com/docs/management#permissions. AMQP does not show them; the management
+API does. It is expected at the broker's host and the default ports, with TLS if AMQP uses TLS.
 """
 
 import base64
@@ -14,22 +14,22 @@ from leadline.runtime.rabbitmq import connection as broker
 
 PORT, TLS_PORT = 15672, 15671
 _TIMEOUT_S = 3
-#: Of a user without tags the API says no more than that.
+#: The response for a user without tags.
 _NO_TAGS = 401
-#: Tags that let a login change the broker or send in another's name.
-_POWERS = ("administrator", "policymaker", "impersonator")
+#: Tags that let a login administer the broker or publish as another user.
+_PRIVILEGED = ("administrator", "policymaker", "impersonator")
 
 
 def login(url: str) -> str:
-    """Whose login this address holds."""
+    """The login in this URL."""
     return str(_credentials(broker.parameters(url)).username)
 
 
 def surplus(url: str) -> list[str] | None:
-    """Tags of this login that no part of ours needs; None where the API can't be asked."""
+    """Tags of this login that Leadline does not need; None if the API is unreachable."""
     parameters = broker.parameters(url)
     tags = _tags(parameters)
-    return None if tags is None else [tag for tag in _POWERS if tag in tags]
+    return None if tags is None else [tag for tag in _PRIVILEGED if tag in tags]
 
 
 def _tags(parameters: pika.URLParameters) -> list[str] | None:
@@ -42,13 +42,13 @@ def _tags(parameters: pika.URLParameters) -> list[str] | None:
         answer = connection.getresponse()
         if answer.status == _NO_TAGS:
             return []
-        told = json.loads(answer.read(64 * 1024))["tags"] if answer.status == 200 else None
+        tags = json.loads(answer.read(64 * 1024))["tags"] if answer.status == 200 else None
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return None
     finally:
         connection.close()
-    # Until RabbitMQ 3.9 a text with commas.
-    return told.split(",") if isinstance(told, str) else told
+    # Until RabbitMQ 3.9 a comma-separated text.
+    return tags.split(",") if isinstance(tags, str) else tags
 
 
 def _connection(parameters: pika.URLParameters) -> http.client.HTTPConnection:

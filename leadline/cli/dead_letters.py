@@ -1,4 +1,4 @@
-"""`leadline dead-found_letters`: what could not be served, why, and what shall become of it."""
+"""`leadline dead-letters`: messages that failed, why, and replaying or discarding them."""
 
 import sys
 from typing import Annotated
@@ -6,7 +6,17 @@ from typing import Annotated
 import orjson
 import typer
 
-from leadline.cli.output import FOUND, Json, as_json, complain, facts, note, printable, say, table
+from leadline.cli.output import (
+    FINDINGS,
+    Json,
+    print_error,
+    print_facts,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+    printable,
+)
 from leadline.connector.dead_letters import Decision
 from leadline.connector.queue_depths import depths
 from leadline.errors import InvalidRequest
@@ -15,13 +25,13 @@ from leadline.operations import audit
 from leadline.operations.dead_letters import Selection, apply, collect, content, summary, url
 
 LIST_MAX = 1000
-#: So many ids stand in the audit trail.
-NAMED_MAX = 200
+#: Ids in an entry of the audit trail, at most.
+AUDITED_IDS_MAX = 200
 
-app = typer.Typer(no_args_is_help=True, help="Messages that could not be served, and why.")
+app = typer.Typer(no_args_is_help=True, help="Messages that failed, with the reason.")
 
-Queue = Annotated[str, typer.Option(help="Only the dead found_letters of this queue.")]
-Reason = Annotated[str, typer.Option(help="Only those whose reason contains this.")]
+Queue = Annotated[str, typer.Option(help="Only the dead letters of this queue.")]
+Reason = Annotated[str, typer.Option(help="Only dead letters whose reason contains this.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids as `list` shows them.")]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
 
@@ -31,48 +41,48 @@ def show_list(
     *,
     queue: Queue = "",
     reason: Reason = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many of each queue.")] = LIST_MAX,
+    limit: Annotated[int, typer.Option(min=1, help="Messages to read from each queue.")] = LIST_MAX,
     json: Json = False,
 ) -> None:
-    """List dead found_letters, the oldest of each queue first. They stay where they are."""
+    """List dead letters, oldest of each queue first. They stay until you replay or discard them."""
     selection = Selection(frozenset(), queue, reason)
     names = [topology.dead_letter_name(name) for name in selection.queues()]
-    there = depths(url(), names).values()
+    queue_depths = depths(url(), names).values()
     found = collect(selection, summary, limit)
-    unseen = sum(max(0, one.messages - limit) for one in there if one)
+    unread = sum(max(0, one.messages - limit) for one in queue_depths if one)
     if json:
-        as_json({"dead_letters": found, "not_looked_at": unseen})
+        print_json({"dead_letters": found, "not_looked_at": unread})
         return
     columns = ("id", "queue", "died_at", "attempts", "bytes", "message_id", "reason")
-    table(columns, [[letter[name] for name in columns] for letter in found])
-    if unseen:
-        note(f"{unseen} more were not looked at: see --limit")
+    print_table(columns, [[each[name] for name in columns] for each in found])
+    if unread:
+        print_note(f"{unread} more were not read: see --limit")
 
 
 @app.command()
 def show(
-    letter_id: Annotated[str, typer.Argument(help="Id as `list` shows it.")],
+    dead_letter_id: Annotated[str, typer.Argument(help="Id as `list` shows it.")],
     *,
-    raw: Annotated[bool, typer.Option("--raw", help="The body alone, byte by byte.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Only the body, byte for byte.")] = False,
     json: Json = False,
 ) -> None:
-    """Show one dead letter in full: its envelope and its body."""
-    found_letters = collect(Selection(frozenset({letter_id})), lambda letter: letter)
-    if not found_letters:
-        raise InvalidRequest(f"there is no dead letter {letter_id}")
+    """Show one dead letter in full: envelope and body."""
+    found = collect(Selection(frozenset({dead_letter_id})), lambda dead_letter: dead_letter)
+    if not found:
+        raise InvalidRequest(f"there is no dead letter {dead_letter_id}")
     if raw:
-        sys.stdout.buffer.write(found_letters[0].body)
+        sys.stdout.buffer.write(found[0].body)
         return
-    whole = summary(found_letters[0]) | content(found_letters[0])
+    whole = summary(found[0]) | content(found[0])
     if json:
-        as_json(whole)
+        print_json(whole)
         return
     body = whole.pop("body")
-    facts((name, value) for name, value in whole.items() if value not in (None, {}))
-    say("")
+    print_facts((name, value) for name, value in whole.items() if value not in (None, {}))
+    print_line("")
     text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode() if body else "(empty)"
     for line in text.split("\n"):
-        say(printable(line))
+        print_line(printable(line))
 
 
 @app.command()
@@ -84,12 +94,12 @@ def replay(
     reason: Reason = "",
     json: Json = False,
 ) -> None:
-    """Send found_letters back to the queue where they died, with attempts counted anew.
+    """Return dead letters to the queue where they died, with attempts reset.
 
-    Safe to repeat: what was served already is recognised.
+    Safe to repeat: messages that were processed already are recognised.
     """
-    selection = _chosen(ids, queue, reason, everything=everything)
-    _carry_out(selection, Decision.REPLAY, "replayed", json=json)
+    selection = _selection(ids, queue, reason, everything=everything)
+    _apply(selection, Decision.REPLAY, "replayed", json=json)
 
 
 @app.command()
@@ -99,34 +109,36 @@ def discard(
     everything: All = False,
     queue: Queue = "",
     reason: Reason = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
     json: Json = False,
 ) -> None:
-    """Throw found_letters away, for ever."""
-    selection = _chosen(ids, queue, reason, everything=everything)
+    """Delete dead letters permanently."""
+    selection = _selection(ids, queue, reason, everything=everything)
     if not yes:
-        # Only what was counted when the question was asked.
-        selection = Selection(frozenset(collect(selection, lambda letter: letter.id)), queue)
+        # Discard no more than what the question counted.
+        selection = Selection(
+            frozenset(collect(selection, lambda dead_letter: dead_letter.id)), queue
+        )
         if not selection.ids:
             raise InvalidRequest("there is no such dead letter")
         typer.confirm(
-            f"Discard {len(selection.ids)} dead found_letters for ever?", abort=True, err=True
+            f"Discard {len(selection.ids)} dead letters permanently?", abort=True, err=True
         )
-    _carry_out(selection, Decision.DISCARD, "discarded", json=json)
+    _apply(selection, Decision.DISCARD, "discarded", json=json)
 
 
-def _carry_out(selection: Selection, decision: Decision, done: str, *, json: bool) -> None:
-    about = {"found_letters": sorted(selection.ids)[:NAMED_MAX], "queue": selection.queue}
-    with audit.recorded(f"{decision.value} dead found_letters", **about) as record:
+def _apply(selection: Selection, decision: Decision, done: str, *, json: bool) -> None:
+    about = {"letters": sorted(selection.ids)[:AUDITED_IDS_MAX], "queue": selection.queue}
+    with audit.recorded(f"{decision.value} dead letters", **about) as record:
         number, missing = apply(selection, decision)
         record["done"] = number
-    as_json({done: number, "not_found": missing}) if json else say(f"{done}: {number}")
+    print_json({done: number, "not_found": missing}) if json else print_line(f"{done}: {number}")
     if missing:
-        complain(f"not found: {', '.join(missing)}")
-        raise typer.Exit(FOUND)
+        print_error(f"not found: {', '.join(missing)}")
+        raise typer.Exit(FINDINGS)
 
 
-def _chosen(ids: list[str] | None, queue: str, reason: str, *, everything: bool) -> Selection:
+def _selection(ids: list[str] | None, queue: str, reason: str, *, everything: bool) -> Selection:
     if bool(ids) == bool(everything or reason):
         raise InvalidRequest("name ids, or --reason TEXT, or --all")
     return Selection(frozenset(ids or ()), queue, reason)

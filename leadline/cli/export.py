@@ -1,4 +1,4 @@
-"""`leadline export`: all users with what became of them, as CSV or JSON lines."""
+"""`leadline export`: all users with their sync status, as CSV or JSON lines."""
 
 import csv
 import sys
@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from leadline.cli.files.csv_cells import escaped
-from leadline.cli.output import Json, as_json, progress
+from leadline.cli.files.csv_cells import escape
+from leadline.cli.output import Json, print_json, progress_bar
 from leadline.cli.users import Sync
 from leadline.operations import audit
 from leadline.users import queries, snapshots
@@ -21,11 +21,11 @@ _SYNC = ("status", "reason", "bitrix_lead_id", "version")
 
 def export(
     *,
-    sync: Annotated[Sync | None, typer.Option(help="Only users in this state.")] = None,
+    sync: Annotated[Sync | None, typer.Option(help="Only users with this sync status.")] = None,
     json: Json = False,
 ) -> None:
-    """Write all users to stdout: CSV, or JSON lines with --json. What it writes can be imported."""
-    with audit.recorded("export users", sync=sync) as done, progress() as bar:
+    """Write all users to stdout: CSV, or JSON lines with --json. `import` reads both."""
+    with audit.recorded("export users", sync=sync) as done, progress_bar() as bar:
         task = bar.add_task("exporting", total=snapshots.count())
         writer = csv.writer(sys.stdout)
         if not json:
@@ -34,11 +34,11 @@ def export(
             done["users"] = number
             bar.update(task, advance=1)
             if json:
-                as_json(user)
+                print_json(user)
             else:
                 own = [user[name] for name in _COLUMNS]
                 row = [*own, *(user["sync"][name] for name in _SYNC)]
-                writer.writerow(map(escaped, row))
+                writer.writerow(map(escape, row))
 
 
 def _all(query: Query) -> Iterator[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""`leadline import`: many users out of a file, each once, however often one has to begin again."""
+"""`leadline import`: create users from a file, each once, even if the import is interrupted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from leadline.cli.files.checkpoint import Bookmark
+from leadline.cli.files.checkpoint import Checkpoint
 from leadline.cli.files.import_file import File, Record, Rejected
-from leadline.cli.output import FOUND, Json, as_json, note, progress, say
+from leadline.cli.output import FINDINGS, Json, print_json, print_line, print_note, progress_bar
 from leadline.errors import InvalidRequest
 from leadline.ledger import bulk_import
 from leadline.operations import audit
@@ -29,48 +29,46 @@ def import_file(
             "--map", help="FIELD=COLUMN, for full_name, phone, stage, id and bitrix_lead_id."
         ),
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Of lines that name none.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Check all lines, import none.")] = False,
+    stage: Annotated[str | None, typer.Option(help="Stage of lines without one.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only validate.")] = False,
     skip_rejected: Annotated[
-        bool, typer.Option("--skip-rejected", help="Import the lines that are in order.")
+        bool, typer.Option("--skip-rejected", help="Import the valid lines.")
     ] = False,
-    rejected: Annotated[
-        Path | None, typer.Option(help="File for the lines that are not in order.")
-    ] = None,
-    bookmark: Annotated[
-        Path | None, typer.Option(help="File that remembers how far this import has come.")
-    ] = None,
+    rejected: Annotated[Path | None, typer.Option(help="File for rejected lines.")] = None,
+    bookmark: Annotated[Path | None, typer.Option(help="Checkpoint file of this import.")] = None,
     json: Json = False,
 ) -> None:
     """Create a user for each line of a file.
 
-    All lines are checked first; if one is not in order, nothing is imported. Those are written to
-    a file of their own (FILE.rejected), to be mended and imported by itself. Interrupted, the same
-    command goes on where it was; no line becomes two users, as far as it is repeated within a day.
+    All lines are validated first; if one is wrong, nothing is imported. Rejected lines are written
+    to a file (FILE.rejected), to be corrected and imported separately. When interrupted, the same
+    command resumes; no line becomes two users if it is repeated within a day.
 
-    Users of another system keep their ids where --map names the column; lines go by ascending id.
-    One with a bitrix_lead_id is taken for synced, and nothing is sent: see `leadline reconcile`.
+    Users of another system keep their ids if --map names the column; ids must ascend. A user with
+    a bitrix_lead_id counts as synced, and nothing is sent: see `leadline reconcile`.
     """
     source = File(file, _mapping(columns or []), stage)
     digest = source.digest()
     refused = rejected or file.with_name(f"{file.stem}.rejected{file.suffix}")
-    found = _check(source, digest, Rejected(refused, is_json=source.is_json))
+    found = _validate(source, digest, Rejected(refused, is_json=source.is_json))
     good, bad = found.good, found.bad
     created = 0
     if good and not check and (skip_rejected or not bad):
         if found.last_id:
             bulk_import.reserve(found.last_id)
-        mark = Bookmark.of(f"import-{digest[:8]}", bookmark)
+        checkpoint = Checkpoint.at(f"import-{digest[:8]}", bookmark)
         with audit.recorded("import users", lines=good, file=digest) as done:
-            done["created"] = created = _enter(source, found, digest, mark)
-    told = {"in_order": good, "rejected": bad, "created": created}
+            done["created"] = created = _create(source, found, digest, checkpoint)
+    report = {"in_order": good, "rejected": bad, "created": created}
     if json:
-        as_json({**told, "rejected_file": str(refused) if bad else None})
+        print_json({**report, "rejected_file": str(refused) if bad else None})
     else:
-        say(", ".join(f"{name.replace('_', ' ')}: {number}" for name, number in told.items()))
+        print_line(
+            ", ".join(f"{name.replace('_', ' ')}: {number}" for name, number in report.items())
+        )
     if bad:
-        note(f"rejected lines, and why: {refused}")
-        raise typer.Exit(FOUND)
+        print_note(f"rejected lines, and why: {refused}")
+        raise typer.Exit(FINDINGS)
 
 
 def _mapping(columns: list[str]) -> dict[str, str]:
@@ -81,23 +79,23 @@ def _mapping(columns: list[str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Checked:
-    """How many lines are in order and how many are not, and the greatest id, if they have any."""
+class _Validated:
+    """The numbers of valid and rejected lines, and the greatest id (0 without ids)."""
 
     good: int
     bad: int
     last_id: int
-    #: Lines whose lead belongs to a user that is there already.
+    #: Lines whose lead belongs to an existing user.
     held: frozenset[int]
 
 
-def _check(source: File, digest: str, refused: Rejected) -> _Checked:
-    """Look at all lines; those that are not in order are written down."""
+def _validate(source: File, digest: str, refused: Rejected) -> _Validated:
+    """Validate all lines; rejected ones go to the file."""
     good = last_id = 0
     held = set[int]()
-    with progress() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("checking", total=None)
-        for record in _compared(source.records(), digest):
+        for record in _without_conflicts(source.records(), digest):
             bar.update(task, advance=1)
             if not record.error and record.user is not None:
                 good += 1
@@ -106,14 +104,14 @@ def _check(source: File, digest: str, refused: Rejected) -> _Checked:
             if record.user is not None:
                 held.add(record.line)
             if refused.count < _SHOWN:
-                note(f"line {record.line}: {record.error}")
+                print_note(f"line {record.line}: {record.error}")
             refused.add(record)
     refused.close()
-    return _Checked(good, refused.count, last_id, frozenset(held))
+    return _Validated(good, refused.count, last_id, frozenset(held))
 
 
-def _compared(records: Iterator[Record], digest: str) -> Iterator[Record]:
-    """The records; those in order that name the lead of a user that is there already say so."""
+def _without_conflicts(records: Iterator[Record], digest: str) -> Iterator[Record]:
+    """The records; a valid one that names another user's lead gets an error."""
     while part := list(islice(records, PART)):
         keys = bulk_import.leads_of_others(
             [(_key(digest, one.line), one.user) for one in part if one.user]
@@ -128,25 +126,25 @@ def _key(digest: str, line: int) -> str:
     return f"{digest}:{line}"
 
 
-def _enter(source: File, found: _Checked, digest: str, mark: Bookmark) -> int:
+def _create(source: File, found: _Validated, digest: str, checkpoint: Checkpoint) -> int:
     """Store all that is in order; returns how many of them are new."""
-    before = mark.read() or {}
+    before = checkpoint.read() or {}
     # Not by their number: which lines are in order may change meanwhile, as the stages do.
     last, done = int(before.get("line", 0)), int(before.get("done", 0))
     if last:
-        note(f"continuing after line {last}")
+        print_note(f"continuing after line {last}")
     trace_context.begin()
     records = (one for one in source.records() if one.line > last and one.line not in found.held)
     users = ((one.line, one.user) for one in records if one.user)
     created = entered = 0
-    with progress() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("importing", total=found.good, completed=done)
         while part := list(islice(users, PART)):
             created += bulk_import.create([(_key(digest, line), user) for line, user in part])
             entered += len(part)
-            mark.keep({"line": part[-1][0], "done": done + entered})
+            checkpoint.store({"line": part[-1][0], "done": done + entered})
             bar.update(task, completed=done + entered)
-    mark.forget()
+    checkpoint.delete()
     if already := entered - created:
-        note(f"{already} lines were users already")
+        print_note(f"{already} lines were imported already")
     return created

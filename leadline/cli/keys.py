@@ -1,7 +1,7 @@
-"""`leadline keys`: make, list and revoke the keys of clients and operators.
+"""`leadline keys`: create, list and revoke the keys of clients and operators.
 
-Keys live in a file or a platform's secret, not in the database: a function that starts needs no
-server to know its callers. So these commands edit a file, and the platform hands it out.
+Keys are stored in a file or a platform's secret, not in the database: a function needs no server
+to know its callers. So these commands edit a file, and the platform distributes it.
 """
 
 import os
@@ -10,7 +10,15 @@ from typing import Annotated
 
 import typer
 
-from leadline.cli.output import FOUND, Json, as_json, complain, note, say, table
+from leadline.cli.output import (
+    FINDINGS,
+    Json,
+    print_error,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+)
 from leadline.errors import InvalidRequest
 from leadline.operations import audit
 from leadline.runtime import secrets
@@ -24,7 +32,7 @@ _COLUMNS = ("entry", "name", "prefix", "scopes", "expires", "kept", "trouble")
 app = typer.Typer(no_args_is_help=True, help="Keys of clients and operators.")
 
 File = Annotated[
-    Path | None, typer.Option(help="File with the secret api-keys; else the one mounted here.")
+    Path | None, typer.Option(help="File with the secret api-keys; by default the mounted one.")
 ]
 
 
@@ -35,23 +43,22 @@ def keys() -> None:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Its holder, as logs and audit trail shall say.")],
+    name: Annotated[str, typer.Argument(help="Its holder, as shown in logs and the audit trail.")],
     *,
-    scope: Annotated[
-        list[str], typer.Option(help="read, write or operate: what it opens. May be repeated.")
-    ],
+    scope: Annotated[list[str], typer.Option(help="read, write or operate. May be repeated.")],
     days: Annotated[
-        int | None, typer.Option(min=1, max=36_500, help="Until it expires; else never.")
+        int | None,
+        typer.Option(min=1, max=36_500, help="Days until it expires; by default it never does."),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="File with the secret api-keys, to append the line to.")
+        Path | None, typer.Option(help="File with the secret api-keys, to append the entry to.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a key: print it once, and the line for the secret api-keys, which holds its hash only.
+    """Create a key: print it once, and its entry for the secret api-keys, which has only its hash.
 
-    A second key of the same name is the same caller: so a key is rotated, and idempotency keys of
-    its holder go on to count.
+    Keys with the same name are the same caller, so that a key can be rotated and its holder's
+    idempotency keys stay valid.
     """
     try:
         key, entry = api_keys.create(name, frozenset(",".join(scope).split(",")), days)
@@ -61,19 +68,19 @@ def create(
         if file is not None:
             _write(file, f"{_read(file).rstrip()}\n{entry}\n".lstrip())
     if json:
-        as_json({"key": key, "entry": entry})
+        print_json({"key": key, "entry": entry})
         return
-    note("the key, shown this once: hand it to its holder")
-    say(key)
-    note(f"appended to {file}:" if file else f"the line for the secret {_SECRET}:")
-    say(entry)
+    print_note("the key, shown only once: give it to its holder")
+    print_line(key)
+    print_note(f"appended to {file}:" if file else f"the entry for the secret {_SECRET}:")
+    print_line(entry)
     if file:
-        _hand_out(file)
+        _print_how_to_distribute(file)
 
 
 @app.command("list")
 def show_list(*, file: File = None, json: Json = False) -> None:
-    """List the keys, none of them in full. Exit code 1: an entry opens nothing."""
+    """List the keys, without the keys themselves. Exit code 1: an entry is invalid or expired."""
     found = [api_keys.parse(entry) for entry in api_keys.entries(_text(file))]
     rows = [
         {
@@ -88,53 +95,53 @@ def show_list(*, file: File = None, json: Json = False) -> None:
         for number, key in enumerate(found, 1)
     ]
     if json:
-        as_json({"keys": rows})
+        print_json({"keys": rows})
     else:
-        table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
+        print_table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
     if any(row["trouble"] for row in rows):
-        raise typer.Exit(FOUND)
+        raise typer.Exit(FINDINGS)
 
 
 @app.command()
 def revoke(
-    which: Annotated[str, typer.Argument(help="A name, or how a key begins, as `list` shows.")],
+    which: Annotated[str, typer.Argument(help="A name or a prefix, as `list` shows it.")],
     *,
     file: File = None,
     json: Json = False,
 ) -> None:
-    """Take a key's line out of the file. By a name that several keys have: all of them."""
+    """Remove a key's entry from the file. A name removes all its keys."""
     path = file or _mounted()
     if path is None:
-        raise InvalidRequest(f"no file {_SECRET} is mounted here: name it by --file")
+        raise InvalidRequest(f"no file {_SECRET} is mounted here: name one with --file")
     lines = _read(path, is_needed=True).splitlines(keepends=True)
-    kept = [line for line in lines if not _is_meant(line, which)]
-    revoked = len(lines) - len(kept)
+    remaining = [line for line in lines if not _matches(line, which)]
+    revoked = len(lines) - len(remaining)
     if revoked:
         with audit.recorded("revoke key", key=which) as done:
-            _write(path, "".join(kept))
+            _write(path, "".join(remaining))
             done["revoked"] = revoked
-    as_json({"revoked": revoked}) if json else say(f"revoked: {revoked}")
+    print_json({"revoked": revoked}) if json else print_line(f"revoked: {revoked}")
     if not revoked:
-        complain(f"no key has the name or the beginning {which}")
-        raise typer.Exit(FOUND)
+        print_error(f"no key has the name or prefix {which}")
+        raise typer.Exit(FINDINGS)
     if not json:
-        _hand_out(path)
+        _print_how_to_distribute(path)
 
 
-def _is_meant(line: str, which: str) -> bool:
-    """Whether this line is that key's.
+def _matches(line: str, which: str) -> bool:
+    """Whether this line is the entry of that key.
 
     Raises:
-        InvalidRequest: it is, and holds another key too.
+        InvalidRequest: it is, and has entries of other keys, too.
     """
     found = [api_keys.parse(entry) for entry in api_keys.entries(line)]
-    meant = [key for key in found if _is(key, which)]
-    if meant and len(meant) < len(found):
-        raise InvalidRequest("one line holds several keys: give each a line of its own")
-    return bool(meant)
+    matching = [key for key in found if _has_name(key, which)]
+    if matching and len(matching) < len(found):
+        raise InvalidRequest("one line has several keys: put each on its own line")
+    return bool(matching)
 
 
-def _is(key: Key, which: str) -> bool:
+def _has_name(key: Key, which: str) -> bool:
     return bool(which) and which in (key.name, key.prefix)
 
 
@@ -161,20 +168,22 @@ def _read(path: Path, *, is_needed: bool = False) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file whole, as functions read it at any moment; its mode stays."""
+    """Replace the file atomically, since functions may read it at any time; its mode stays."""
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    new_file = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.touch(mode=0o600)
-        draft.write_text(text, encoding="utf-8")
-        draft.chmod(mode)
-        draft.replace(path)
+        new_file.touch(mode=0o600)
+        new_file.write_text(text, encoding="utf-8")
+        new_file.chmod(mode)
+        new_file.replace(path)
     except OSError:
         raise InvalidRequest(f"{path} can't be written") from None
 
 
-def _hand_out(path: Path) -> None:
-    note("A mounted file counts at once. Elsewhere the platform has to take it over:")
-    note(f"  faas-cli secret update {_SECRET} --from-file={path}")
-    note(f"  kubectl -n NAMESPACE create secret generic {_SECRET} --from-file={_SECRET}={path} \\")
-    note("    --dry-run=client -o yaml | kubectl apply -f -")
+def _print_how_to_distribute(path: Path) -> None:
+    print_note("A mounted file takes effect at once. Otherwise give it to the platform:")
+    print_note(f"  faas-cli secret update {_SECRET} --from-file={path}")
+    print_note(
+        f"  kubectl -n NAMESPACE create secret generic {_SECRET} --from-file={_SECRET}={path} \\"
+    )
+    print_note("    --dry-run=client -o yaml | kubectl apply -f -")

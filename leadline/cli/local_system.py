@@ -1,4 +1,4 @@
-"""Where nothing is configured, the command line works with the local run of this checkout."""
+"""Without configured connections, the command line uses the local run of this checkout."""
 
 import json
 import os
@@ -11,14 +11,14 @@ CONNECTIONS = ("database-url", "amqp-url", "redis-url", "bitrix-webhook-url")
 
 
 def use(state: Path | None) -> None:
-    """Take the connections and settings of the run in this folder, or in the usual one.
+    """Set the connections and settings of the run in this folder, by default the usual one.
 
     Raises:
-        BadConfiguration: a folder was named, and nothing runs there.
+        BadConfiguration: `state` is given, and nothing runs there.
     """
     if state is None and any(secrets.get(name) for name in CONNECTIONS):
         return
-    folder = state or folder_of_state()
+    folder = state or state_folder()
     written = folder / "environment.json"
     try:
         environment = json.loads(written.read_text(encoding="utf-8"))
@@ -28,10 +28,10 @@ def use(state: Path | None) -> None:
         return
     if state is not None:
         os.environ.pop("LEADLINE_SECRETS_DIR", None)
-        os.environ["LEADLINE_STATE"] = str(state)  # bookmarks are kept there too
+        os.environ["LEADLINE_STATE"] = str(state)  # checkpoints are stored there, too
     os.environ.update(environment)
 
 
-def folder_of_state() -> Path:
-    """The state folder of a local run, and where the command line keeps what it has done."""
+def state_folder() -> Path:
+    """The state folder of the local run; commands store their checkpoints there, too."""
     return Path(os.environ.get("LEADLINE_STATE") or Path(__file__).parents[2] / ".local")

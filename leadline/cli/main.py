@@ -1,7 +1,7 @@
 """The program `leadline`: its commands, and the one place where errors become exit codes.
 
-0: all well · 1: well done, but there is something to look at (differences, failed users, …) ·
-2: the call itself was wrong · 3: a server or a setting stands in the way.
+0: success · 1: done, with findings (differences, failed users, …) · 2: wrong usage ·
+3: a server is unreachable or a setting is wrong.
 """
 
 import logging
@@ -31,22 +31,22 @@ from leadline.cli import (
     status,
     users,
 )
-from leadline.cli.output import complain
+from leadline.cli.output import print_error
 from leadline.errors import InvalidRequest, LeadlineError, UserNotFound
 from leadline.runtime.postgres.pool import StatementError
 from leadline.runtime.telemetry import trace_context
 
-USAGE = 2
-IN_THE_WAY = 3
-_NO_SUCH_TABLE = ("42P01", "42703")
+WRONG_USAGE = 2
+UNAVAILABLE = 3
+_SCHEMA_MISSING = ("42P01", "42703")
 _MIGRATE = "python -m leadline.runtime.postgres.migrate"
 
 app = typer.Typer(
     name="leadline",
-    help="Look at Leadline and tell it what to do.",
+    help="Check sync status, diagnose and fix problems.",
     no_args_is_help=True,
     add_completion=False,
-    # A trace with local variables would show credentials and people's data.
+    # A traceback with local variables would show credentials and personal data.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -70,16 +70,16 @@ app.command()(export.export)
 
 
 @app.callback()
-def before(
+def configure(
     state: Annotated[
         Path | None,
-        typer.Option(help="State folder of a local run (make run) to work with."),
+        typer.Option(help="State folder of the local run (make run) to use."),
     ] = None,
 ) -> None:
-    """Look at Leadline and tell it what to do.
+    """Check sync status, diagnose and fix problems.
 
     Connections come from the same secrets and variables as the functions' (DATABASE_URL, AMQP_URL,
-    REDIS_URL, BITRIX_WEBHOOK_URL); where none is set, from the local run.
+    REDIS_URL, BITRIX_WEBHOOK_URL); if none is set, from the local run.
     """
     _quiet_logs()
     local_system.use(state)
@@ -87,29 +87,29 @@ def before(
 
 
 def main() -> None:
-    """Run a command; whatever goes wrong is told in a sentence, without values."""
+    """Run a command; an error becomes one sentence on stderr, without values, and an exit code."""
     try:
         app()
     except (InvalidRequest, UserNotFound) as error:
-        _end(str(error), USAGE)
+        _exit(str(error), WRONG_USAGE)
     except LeadlineError as error:
-        _end(str(error), IN_THE_WAY)
+        _exit(str(error), UNAVAILABLE)
     except StatementError as error:
-        hint = f": run `{_MIGRATE}`" if error.code in _NO_SUCH_TABLE else ""
-        _end(f"Postgres refuses ({error}){hint}", IN_THE_WAY)
+        hint = f": run `{_MIGRATE}`" if error.code in _SCHEMA_MISSING else ""
+        _exit(f"Postgres rejected the statement ({error}){hint}", UNAVAILABLE)
     except ValidationError as error:
         names = ", ".join(f"LEADLINE_{'.'.join(map(str, e['loc']))}" for e in error.errors())
-        _end(f"these settings make no sense: {names.upper()}", IN_THE_WAY)
+        _exit(f"invalid settings: {names.upper()}", UNAVAILABLE)
     except redis.RedisError:
-        _end("Redis can't be reached", IN_THE_WAY)
+        _exit("Redis can't be reached", UNAVAILABLE)
     except BrokenPipeError:
-        # Whoever read us has seen enough; Python must not complain while it flushes.
+        # The reader has closed the pipe; Python must not fail when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
 
 def _operator() -> str:
-    """Who works with us, as the audit trail names it: whose process this is, and where."""
+    """The operator in the audit trail: USER@HOST of this process, at most 100 characters."""
     try:
         name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container's user may have no name
@@ -117,13 +117,13 @@ def _operator() -> str:
     return f"{name}@{socket.gethostname()}"[:100]
 
 
-def _end(text: str, code: int) -> NoReturn:
-    complain(text)
+def _exit(text: str, code: int) -> NoReturn:
+    print_error(text)
     sys.exit(code)
 
 
 def _quiet_logs() -> None:
-    """Warnings go to stderr: stdout belongs to the command's answer."""
+    """Log warnings only, and to stderr: stdout is for results."""
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

@@ -1,4 +1,4 @@
-"""Answers on stdout, for people or machines; all that is no answer on stderr."""
+"""Results on stdout, as text or JSON; notes, errors and progress on stderr."""
 
 import sys
 import unicodedata
@@ -20,30 +20,30 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-#: Something was found that somebody should look at.
-FOUND = 1
-#: Wide enough for our tables where no terminal sets a width.
-_PAPER = 200
+#: Exit code: done, with findings that need attention.
+FINDINGS = 1
+#: Columns of a table when stdout is no terminal.
+_PIPED_WIDTH = 200
 
-Json = Annotated[bool, typer.Option("--json", help="Answer for machines: JSON on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Output JSON.")]
 
 
-def as_json(value: Any) -> None:
-    """One value on one line."""
+def print_json(value: Any) -> None:
+    """Print one value as a line of JSON."""
     sys.stdout.buffer.write(orjson.dumps(value, default=str, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.flush()
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows under their columns' names."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under their columns' names."""
     shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         shown.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
     _console().print(shown)
 
 
-def facts(pairs: Iterable[tuple[str, object]]) -> None:
-    """A name and a value a line."""
+def print_facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print a name and its value on each line."""
     shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column(style="bold")
     for name, value in pairs:
@@ -51,23 +51,23 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
     _console().print(shown)
 
 
-def say(text: str) -> None:
-    """A line of the answer."""
+def print_line(text: str) -> None:
+    """Print a line of the result."""
     sys.stdout.write(f"{text}\n")
 
 
-def note(text: str) -> None:
-    """A line beside the answer."""
+def print_note(text: str) -> None:
+    """Print a line to stderr."""
     sys.stderr.write(f"{text}\n")
 
 
-def complain(text: str) -> None:
-    """What went wrong, in a sentence."""
-    note(f"leadline: {text}")
+def print_error(text: str) -> None:
+    """Print an error to stderr, a sentence."""
+    print_note(f"leadline: {text}")
 
 
-def progress() -> Progress:
-    """A progress bar on stderr; on anything but a terminal it shows nothing."""
+def progress_bar() -> Progress:
+    """A progress bar on stderr; invisible unless stderr is a terminal."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -77,13 +77,13 @@ def progress() -> Progress:
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
-        # Lines for a terminal go above the bar; what is piped stays in the pipe.
+        # Lines for a terminal go above the bar; piped output stays in the pipe.
         redirect_stdout=sys.stdout.isatty(),
     )
 
 
 def printable(value: object) -> str:
-    """As text that cannot command a terminal."""
+    """The value as text, without control characters that a terminal would execute."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -100,5 +100,5 @@ def printable(value: object) -> str:
 def _console() -> Console:
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
-        console = Console(markup=False, highlight=False, width=_PAPER)
+        console = Console(markup=False, highlight=False, width=_PIPED_WIDTH)
     return console

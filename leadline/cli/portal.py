@@ -1,4 +1,4 @@
-"""`leadline portal check`: does the portal serve us, and as Leadline expects it?"""
+"""`leadline portal`: check the portal, pause calls and resume them."""
 
 from typing import Annotated, Any
 
@@ -7,7 +7,7 @@ import typer
 from leadline.bitrix24 import crm_mode, lead_answers, leads
 from leadline.bitrix24.client import CommandResult
 from leadline.bitrix24.command import Command
-from leadline.cli.output import FOUND, Json, as_json, facts, say
+from leadline.cli.output import FINDINGS, Json, print_facts, print_json, print_line
 from leadline.errors import BitrixError
 from leadline.operations import audit, manual_hold
 from leadline.settings import settings
@@ -17,11 +17,11 @@ from leadline.sync.reconcile import throttled_reads
 #: crm.settings.mode.get
 _MODES = {1: "classic", crm_mode.SIMPLE: "simple"}
 
-HELD = "an operator has paused all calls: leadline portal resume"
+PAUSED_BY_OPERATOR = "an operator has paused all calls: leadline portal resume"
 
 app = typer.Typer(no_args_is_help=True, help="The portal of Bitrix24.")
 
-_QUESTIONS = {
+_PROBES = {
     "rights": Command("scope", {}),
     "mode": crm_mode.COMMAND,
     "stages": leads.list_stages(),
@@ -37,71 +37,74 @@ def portal() -> None:
 
 @app.command()
 def check(*, json: Json = False) -> None:
-    """Ask the portal: is the webhook alive, what may it do, which stages, which mode.
+    """Check the webhook: whether it works, its scopes, stages and CRM mode.
 
-    Exit code 1: something is not as Leadline needs it; the line `trouble` says what.
+    Exit code 1: lines `trouble` say what Leadline cannot work with.
     """
-    told, trouble = examine()
+    report, problems = inspect()
     if json:
-        as_json({**told, "trouble": trouble})
+        print_json({**report, "trouble": problems})
     else:
         lists = (
-            (name, ", ".join(one) if isinstance(one, list) else one) for name, one in told.items()
+            (name, ", ".join(one) if isinstance(one, list) else one) for name, one in report.items()
         )
-        facts([*lists, *(("trouble", text) for text in trouble)])
-    if trouble:
-        raise typer.Exit(FOUND)
+        print_facts([*lists, *(("trouble", text) for text in problems)])
+    if problems:
+        raise typer.Exit(FINDINGS)
 
 
 @app.command()
 def pause(
     *,
-    reason: Annotated[str, typer.Option(help="Why, for whoever finds it paused.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason, shown wherever the pause is.")] = "",
     json: Json = False,
 ) -> None:
-    """Make no calls to Bitrix24 until `resume`. Those under way are finished, writes are kept."""
+    """Pause calls to Bitrix24 until `resume`. Calls in flight finish; writes are accepted."""
     with audit.recorded("pause calls", reason=reason):
         manual_hold.hold(reason)
-    as_json({"paused": True}) if json else say("paused: no calls are made until `portal resume`")
+    if json:
+        print_json({"paused": True})
+    else:
+        print_line("paused: no calls are made until `portal resume`")
 
 
 @app.command()
 def resume(*, json: Json = False) -> None:
-    """Make calls again, whyever they were paused; a portal that still fails pauses them anew."""
+    """Resume calls, whatever paused them. A portal that still fails pauses them again."""
     with audit.recorded("resume calls") as done:
         done["was_paused"] = was_paused = manual_hold.release()
     if json:
-        as_json({"paused": False, "was_paused": was_paused})
+        print_json({"paused": False, "was_paused": was_paused})
     else:
-        say("resumed" if was_paused else "nothing was paused")
+        print_line("resumed" if was_paused else "nothing was paused")
 
 
-def examine() -> tuple[dict[str, Any], list[str]]:
-    """What the portal says of itself, and what of that is in the way.
+def inspect() -> tuple[dict[str, Any], list[str]]:
+    """What the portal reports of itself, and the problems found.
 
     Raises:
-        BadConfiguration: there is no webhook, or it is none.
+        BadConfiguration: there is no webhook, or it is not a webhook URL.
         QueueDown, redis.RedisError: Redis can't be reached.
     """
     chosen = settings()
-    told: dict[str, Any] = {
+    report: dict[str, Any] = {
         "requests_per_s": chosen.rate_per_s,
         "requests_at_once": chosen.burst,
         "operating_limit_s": chosen.operating_limit_s,
         "originator_id": chosen.originator_id or "the installation's own: leadline doctor",
     }
     try:
-        # Also while it is paused: whoever repaired the webhook wants to know at once.
+        # Also while calls are paused: after fixing the webhook, an operator checks it at once.
         portal_session.check_service()
         pause = portal_session.circuit_breaker().state()
         if pause is not None and pause.is_held:
-            return {"alive": True, **told}, [HELD]
-        answers = throttled_reads.read_each(_QUESTIONS)
+            return {"alive": True, **report}, [PAUSED_BY_OPERATOR]
+        answers = throttled_reads.read_each(_PROBES)
     except BitrixError as error:
         is_simple = error.code == crm_mode.SIMPLE_MODE
-        return {"alive": is_simple, **told}, [error.detail]
-    told = {"alive": True, **told, **_facts(answers)}
-    return told, _trouble(told, answers)
+        return {"alive": is_simple, **report}, [error.detail]
+    report = {"alive": True, **report, **_facts(answers)}
+    return report, _problems(report, answers)
 
 
 def _facts(answers: dict[str, CommandResult]) -> dict[str, Any]:
@@ -115,13 +118,13 @@ def _facts(answers: dict[str, CommandResult]) -> dict[str, Any]:
     }
 
 
-def _trouble(told: dict[str, Any], answers: dict[str, CommandResult]) -> list[str]:
+def _problems(report: dict[str, Any], answers: dict[str, CommandResult]) -> list[str]:
     found = [
         f"{name}: {answer.detail}"
         for name, answer in answers.items()
-        # A webhook may be refused what it does not need to know.
+        # A webhook may lack scopes that Leadline does not need.
         if isinstance(answer, BitrixError) and name in {"stages", "leads"}
     ]
-    if told["rights"] is not None and "crm" not in told["rights"]:
-        found.append("the webhook has no right `crm`: give it one in the portal")
+    if report["rights"] is not None and "crm" not in report["rights"]:
+        found.append("the webhook has no scope `crm`: add it in the portal")
     return found

@@ -1,4 +1,4 @@
-"""`leadline reconcile`: is every user in the CRM, once, and as it should be?"""
+"""`leadline reconcile`: compare every user with its lead, and repair differences."""
 
 from collections import Counter
 from contextlib import ExitStack
@@ -9,55 +9,63 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from leadline.cli.files.checkpoint import Bookmark
-from leadline.cli.output import FOUND, Json, as_json, facts, note, progress, say
+from leadline.cli.files.checkpoint import Checkpoint
+from leadline.cli.output import (
+    FINDINGS,
+    Json,
+    print_facts,
+    print_json,
+    print_line,
+    print_note,
+    progress_bar,
+)
 from leadline.ledger import resync
 from leadline.ledger.resync import ResyncRequest
 from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
-from leadline.sync.reconcile import scan as walks
+from leadline.sync.reconcile import scan
 from leadline.sync.reconcile.compare import DIFFERENCES, Finding
 from leadline.sync.reconcile.scan import Part, Position
 from leadline.users import snapshots
 
-#: Not worth a line each.
-_QUIET = frozenset({"ok", "waiting"})
+#: Kinds that are only counted.
+_COUNTED_ONLY = frozenset({"ok", "waiting"})
 
 
-class _Run:
-    """One run, perhaps begun by an earlier process."""
+class _Reconciliation:
+    """One run, which may continue an interrupted one."""
 
-    def __init__(self, bookmark: Bookmark, *, repair: bool, stages: bool, json: bool) -> None:
+    def __init__(self, bookmark: Checkpoint, *, repair: bool, stages: bool, json: bool) -> None:
         self.counts: Counter[str] = Counter()
         self.position = Position()
-        self._bookmark = bookmark
+        self._checkpoint = bookmark
         self._repair = repair
         self._stages = stages
         self._json = json
 
     def resume(self) -> None:
-        """Go on where an earlier run was broken off."""
-        before = self._bookmark.read()
+        """Continue from the checkpoint of an interrupted run, if there is one."""
+        before = self._checkpoint.read()
         if before is None or before.get("portal") != settings().portal:
             return
         self.position = Position(before["walk"], before["after"])
         self.counts.update(before["counts"])
-        note(
+        print_note(
             f"continuing after {self.position.walk[:-1]} {self.position.after};"
-            f" --restart begins anew ({self._bookmark.path})"
+            f" --restart starts over ({self._checkpoint.path})"
         )
 
-    def take(self, part: Part) -> None:
-        """Report a part, have it repaired, and remember that it is done."""
+    def handle(self, part: Part) -> None:
+        """Report the findings of a part, enter its repairs and store the checkpoint."""
         for finding in part.findings:
             self.counts[finding.kind] += 1
-            if finding.kind not in _QUIET:
-                self._tell(finding)
+            if finding.kind not in _COUNTED_ONLY:
+                self._report(finding)
         if self._repair:
             self.counts["asked_again"] += len(resync.request(self._repairs(part)))
         self.position = part.next
-        self._bookmark.keep(
+        self._checkpoint.store(
             {
                 "portal": settings().portal,
                 **asdict(self.position),
@@ -76,66 +84,64 @@ class _Run:
             if one.user_id and (one.is_repairable or (self._stages and one.is_moved))
         ]
 
-    def _tell(self, finding: Finding) -> None:
+    def _report(self, finding: Finding) -> None:
         if self._json:
-            as_json(_as_dict(finding))
+            print_json(_as_dict(finding))
             return
-        whose = f"user {finding.user_id}" if finding.user_id else "no user"
+        user = f"user {finding.user_id}" if finding.user_id else "no user"
         leads = ", ".join(map(str, finding.lead_ids)) or "none"
         fields = f"  differs: {', '.join(finding.fields)}" if finding.fields else ""
         moved = "  stage set in the CRM" if finding.is_moved else ""
-        say(f"{finding.kind:<9} {whose:<12} lead {leads}{fields}{moved}")
+        print_line(f"{finding.kind:<9} {user:<12} lead {leads}{fields}{moved}")
 
 
 def reconcile(
     *,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Write what is missing or differs once more.")
+        bool, typer.Option("--repair", help="Create missing leads and write what differs.")
     ] = False,
     stages: Annotated[
-        bool, typer.Option("--stages", help="Repair stages that were set in the CRM, too.")
+        bool, typer.Option("--stages", help="With --repair, also overwrite stages set in the CRM.")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Forget how far an earlier run has come.")
+        bool, typer.Option("--restart", help="Start over, ignoring the checkpoint.")
     ] = False,
-    bookmark: Annotated[
-        Path | None, typer.Option(help="File that remembers how far this run has come.")
-    ] = None,
+    bookmark: Annotated[Path | None, typer.Option(help="Checkpoint file of this run.")] = None,
     json: Json = False,
 ) -> None:
     """Compare every user with its lead, and every lead of ours with its user.
 
-    missing: no lead · doubled: several leads · unlinked: a lead that the ledger does not name ·
+    missing: no lead · doubled: several leads · unlinked: the ledger does not name its lead ·
     drifted: another name or phone · moved: another stage, set in the CRM · foreign: a lead of no
-    user · waiting: being written right now. Exit code 1: something differs (moved does not count).
+    user · waiting: a write is in progress. Exit code 1: something differs (moved does not count).
 
-    It shares Bitrix24's limits with the workers and lets them go first. Interrupted, it goes on
-    where it was. A repair is a new event that has the worker look at the lead and write what
+    It shares Bitrix24's limits with the workers and yields to them. When interrupted, the same
+    command resumes. A repair is an event that makes the worker read the lead and write what
     differs; doubled and foreign leads are only reported.
     """
-    mark = Bookmark.of("reconcile", bookmark)
-    run = _Run(mark, repair=repair, stages=stages, json=json)
+    checkpoint = Checkpoint.at("reconcile", bookmark)
+    run = _Reconciliation(checkpoint, repair=repair, stages=stages, json=json)
     if restart:
-        mark.forget()
+        checkpoint.delete()
     run.resume()
     trace_context.begin()
     with ExitStack() as stack:
         if repair:
             done = stack.enter_context(audit.recorded("repair leads", stages=stages))
             stack.callback(lambda: done.update(asked=run.counts["asked_again"]))
-        _walk(run, stack.enter_context(progress()))
-    mark.forget()
-    _sum_up(run.counts, json=json)
+        _scan(run, stack.enter_context(progress_bar()))
+    checkpoint.delete()
+    _print_summary(run.counts, json=json)
     if any(run.counts[kind] for kind in DIFFERENCES):
-        raise typer.Exit(FOUND)
+        raise typer.Exit(FINDINGS)
 
 
-def _walk(run: _Run, bar: Progress) -> None:
+def _scan(run: _Reconciliation, bar: Progress) -> None:
     users = bar.add_task("users", total=snapshots.count(), completed=_seen_users(run.counts))
     leads = bar.add_task("leads", total=None, visible=run.position.walk == "leads")
-    for part in walks.parts(run.position):
+    for part in scan.parts(run.position):
         bar.update(users if run.position.walk == "users" else leads, advance=part.seen)
-        run.take(part)
+        run.handle(part)
         bar.update(leads, visible=run.position.walk != "users")
 
 
@@ -143,10 +149,14 @@ def _seen_users(counts: Counter[str]) -> int:
     return sum(counts.values()) - counts["foreign"] - counts["asked_again"]
 
 
-def _sum_up(counts: Counter[str], *, json: bool) -> None:
+def _print_summary(counts: Counter[str], *, json: bool) -> None:
     kinds = ("ok", "waiting", "moved", *sorted(DIFFERENCES), "asked_again")
     summary = {kind: counts[kind] for kind in kinds}
-    as_json({"summary": summary}) if json else facts(summary.items())
+    if json:
+        print_json({"summary": summary})
+        return
+    summary["resynced"] = summary.pop("asked_again")
+    print_facts(summary.items())
 
 
 def _as_dict(finding: Finding) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""`leadline restored`: Postgres was put back to an earlier time, and goes on from here."""
+"""`leadline restored`: begin a new history after Postgres was restored to an earlier time."""
 
 from datetime import UTC, datetime
 
-from leadline.cli.output import Json, as_json, facts
+from leadline.cli.output import Json, print_facts, print_json
 from leadline.operations import audit
 from leadline.runtime.postgres import installation
 from leadline.runtime.redis import reachable
@@ -11,13 +11,13 @@ from leadline.sync.reconcile.originator import originator_id
 
 
 def restored(*, json: Json = False) -> None:
-    """Say that Postgres was put back to an earlier time, or takes over the leads of a portal.
+    """Declare that Postgres was restored to an earlier time, or takes over a portal's leads.
 
-    A new history begins: versions and ids that Postgres has lost count no more, and every user's
-    lead is compared and made what the user is. New users get ids that no lead bears. Calls that
-    were held because the portal has leads of unknown users are made again.
+    A new history begins: versions and ids that Postgres has lost no longer count, and every lead
+    is compared with its user and corrected. New users get ids that no lead carries. If calls were
+    held because the portal has leads of unknown users, they resume.
 
-    A failover and a dump restored by pg_restore are noticed by themselves; this does no harm then.
+    A failover, and a dump restored by pg_restore, are detected without it; it does no harm then.
     """
     with audit.recorded("restored") as done:
         history = installation.begin_history(lost=installation.ensure_history().history)
@@ -27,9 +27,9 @@ def restored(*, json: Json = False) -> None:
             installation.reserve_ids(greatest)
             installation.mark_portal_checked()
             was_held = our_leads.release_hold(originator_id())
-    told = {
+    report = {
         "history_since": datetime.fromtimestamp(history / 1000, UTC),
         "greatest_id_on_a_lead": greatest,
         "calls_resumed": was_held,
     }
-    as_json(told) if json else facts(told.items())
+    print_json(report) if json else print_facts(report.items())

@@ -1,19 +1,21 @@
-"""`leadline status`: is everything in step, and if not, where does it wait?"""
+"""`leadline status`: what is synced, what is waiting, and where."""
 
 from typing import Any
 
 import typer
 
-from leadline.cli.output import Json, as_json, facts
+from leadline.cli.output import Json, print_facts, print_json
 from leadline.operations.status import history, ledger, or_error, portal, queues, work
 
-#: A or_error could not be asked.
+#: Exit code: a server could not be reached.
 UNREACHABLE = 3
+#: What the text output calls JSON keys that keep an earlier name.
+_LABELS = {"users_due": "ready", "users_in_a_call": "in_flight"}
 
 
 def status(*, json: Json = False) -> None:
-    """Users by state, the oldest that waits, queues, workers, and whether the portal serves us."""
-    told = {
+    """Show users by state, the oldest open event, queues, workers, and whether calls are paused."""
+    snapshot = {
         "ledger": or_error(ledger),
         "history": or_error(history),
         "queues": or_error(queues),
@@ -21,16 +23,16 @@ def status(*, json: Json = False) -> None:
         "portal": or_error(portal),
     }
     if json:
-        as_json(told)
+        print_json(snapshot)
     else:
-        facts(_flat(told))
-    if any("error" in or_error for or_error in told.values()):
+        print_facts(_flat(snapshot))
+    if any("error" in part for part in snapshot.values()):
         raise typer.Exit(UNREACHABLE)
 
 
-def _flat(told: dict[str, dict[str, Any]]) -> list[tuple[str, Any]]:
+def _flat(snapshot: dict[str, dict[str, Any]]) -> list[tuple[str, Any]]:
     return [
-        (f"{or_error}: {name}", value)
-        for or_error, each in told.items()
-        for name, value in each.items()
+        (f"{part}: {_LABELS.get(name, name)}", value)
+        for part, values in snapshot.items()
+        for name, value in values.items()
     ]

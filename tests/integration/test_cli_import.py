@@ -209,7 +209,7 @@ def test_users_of_another_system_keep_their_ids_and_leads(
     rows("DELETE FROM idempotency_keys")  # a day later
     again = leadline("import", file, *KEEP_IDS, "--json")
     assert (again.json["created"], len(rows(LEADS))) == (0, 2)
-    assert "2 lines were users already" in again.err
+    assert "2 lines were imported already" in again.err
     leadline("import", write("new.csv", "full_name,phone\nCy,+77001112236\n"))
     assert rows(LEADS)[-1]["id"] == 10
 
@@ -249,7 +249,7 @@ def test_a_lead_that_two_lines_name_is_rejected_where_it_comes_again(
     file = write("people.csv", f"full_name,phone,lead\n{lines}")
     answer = leadline("import", file, *LEADS_ONLY)
     assert (answer.code, rows(LEADS)) == (1, [])
-    assert "line 4: bitrix_lead_id: a line before has it" in answer.err
+    assert "line 4: bitrix_lead_id: already on an earlier line" in answer.err
     assert leadline("import", file, *LEADS_ONLY, "--skip-rejected", "--json").json["created"] == 2
     assert [row["bitrix_lead_id"] for row in rows(LEADS)] == [501, 502]
 

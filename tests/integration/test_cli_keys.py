@@ -95,7 +95,7 @@ def test_a_line_that_holds_another_key_too_is_left_alone(leadline: Leadline, fil
     lines = [api_keys.create(name, frozenset({"read"}), None)[1] for name in ("one", "two")]
     file.write_text(" ".join(lines))
     told = leadline("keys", "revoke", "one")
-    assert (told.code, "a line of its own" in told.err) == (2, True)
+    assert (told.code, "put each on its own line" in told.err) == (2, True)
     assert file.read_text() == " ".join(lines)
 
 

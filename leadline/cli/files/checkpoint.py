@@ -1,4 +1,4 @@
-"""A small file that says how far a long command has come; it is gone when the command is done."""
+"""Checkpoints: the progress at a long command in a small file, deleted when it has finished."""
 
 import os
 from dataclasses import dataclass
@@ -7,42 +7,42 @@ from typing import Any
 
 import orjson
 
-from leadline.cli.local_system import folder_of_state
+from leadline.cli.local_system import state_folder
 from leadline.errors import InvalidRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Bookmark:
-    """Where a command was, kept in a file."""
+class Checkpoint:
+    """The progress at one command, in a file."""
 
     path: Path
 
     @classmethod
-    def of(cls, name: str, given: Path | None) -> "Bookmark":
-        """In the file given, else in the state folder where there is one, else right here."""
+    def at(cls, name: str, given: Path | None) -> "Checkpoint":
+        """At the path given, else in the state folder if it exists, else in the current one."""
         if given is not None:
             return cls(given)
-        folder = folder_of_state()
+        folder = state_folder()
         return cls((folder if folder.is_dir() else Path()) / f"leadline-{name}.json")
 
     def read(self) -> dict[str, Any] | None:
-        """What was kept; None where the last run came to its end.
+        """The stored progress; None if the last run finished.
 
         Raises:
-            InvalidRequest: the file is none of ours.
+            InvalidRequest: the file is no checkpoint.
         """
         try:
-            kept = orjson.loads(self.path.read_bytes())
+            stored = orjson.loads(self.path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, orjson.JSONDecodeError):
-            kept = None
-        if not isinstance(kept, dict):
+            stored = None
+        if not isinstance(stored, dict):
             raise InvalidRequest(f"{self.path} can't be read: remove it, or name another file")
-        return kept
+        return stored
 
-    def keep(self, value: dict[str, Any]) -> None:
-        """Replace it at once.
+    def store(self, value: dict[str, Any]) -> None:
+        """Store the progress, atomically.
 
         Raises:
             InvalidRequest: it can't be written.
@@ -54,6 +54,6 @@ class Bookmark:
         except OSError:
             raise InvalidRequest(f"{self.path} can't be written: name another file") from None
 
-    def forget(self) -> None:
-        """The command is done."""
+    def delete(self) -> None:
+        """Delete the file: the command has finished, or starts over."""
         self.path.unlink(missing_ok=True)

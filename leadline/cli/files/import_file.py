@@ -1,4 +1,4 @@
-"""Records of a file that somebody wants imported: CSV with a header line, or JSON lines."""
+"""Records of an import file: CSV with a header line, or JSON lines."""
 
 import csv
 import hashlib
@@ -10,33 +10,33 @@ from typing import Any, TextIO
 import orjson
 from pydantic import ValidationError
 
-from leadline.cli.files.csv_cells import escaped, text
+from leadline.cli.files.csv_cells import escape, unescape
 from leadline.errors import InvalidRequest
 from leadline.ledger.bulk_import import Line
 from leadline.users import stages
 from leadline.users.model import NewUser
 
-#: Found by their names; the ids of another system only where `--map` names their columns.
+#: Matched by name; ids of another system only if `--map` names their columns.
 FIELDS = tuple(NewUser.model_fields)
 IDS = tuple(Line.model_fields.keys() - NewUser.model_fields.keys())
-#: What a record may have more than its fields, for a person to read.
+#: Column of a rejected line that says what is wrong.
 ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line that says what a user shall be."""
+    """One line of the file: a user to create."""
 
     line: int
-    #: Its cells by their columns; empty where it can't be read.
+    #: Its cells by column; empty if it can't be read.
     content: Mapping[str, Any]
     user: Line | None
-    #: What is wrong with it, by field and without values.
+    #: The errors by field, without values; empty if there are none.
     error: str = ""
 
 
 class File:
-    """A file of records, which can be read as often as one likes."""
+    """An import file, which can be read repeatedly."""
 
     def __init__(self, path: Path, columns: Mapping[str, str], stage: str | None) -> None:
         self.path = path
@@ -48,7 +48,7 @@ class File:
             raise InvalidRequest(f"--map names {', '.join(known)}, not {', '.join(unknown)}")
 
     def digest(self) -> str:
-        """Names the content: the same file is recognised wherever it lies.
+        """A hash of the content: recognises the same file under any path.
 
         Raises:
             InvalidRequest: it can't be read.
@@ -60,19 +60,19 @@ class File:
             raise InvalidRequest(f"{self.path} can't be read: {error.strerror}") from None
 
     def records(self) -> Iterator[Record]:
-        """Each line with its user, or with what is wrong.
+        """Each line with its user, or with its error.
 
         Raises:
             InvalidRequest: the file as a whole can't be read.
-            DatabaseDown: the stages that exist can't be asked for.
+            DatabaseDown: the portal's stages can't be read.
         """
-        before = _Before(frozenset(stages.allowed()))
+        earlier = _Earlier(frozenset(stages.allowed()))
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 for line, content in self._json(file) if self.is_json else self._csv(file):
-                    record = self._record(line, content, before)
+                    record = self._record(line, content, earlier)
                     if record.user:
-                        before.add(record.user)
+                        earlier.add(record.user)
                     yield record
         except UnicodeDecodeError:
             raise InvalidRequest(f"{self.path} is not UTF-8") from None
@@ -82,7 +82,7 @@ class File:
         delimiter = max(",;\t", key=header.count)
         file.seek(0)
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
-        names = reader.fieldnames = [text(name) for name in reader.fieldnames or []]
+        names = reader.fieldnames = [unescape(name) for name in reader.fieldnames or []]
         missing = [
             one for name, one in self._columns.items() if name != "stage" and one not in names
         ]
@@ -90,7 +90,7 @@ class File:
             raise InvalidRequest(f"there is no column {', '.join(missing)}: see --map")
         try:
             for content in reader:
-                yield reader.line_num, {name: text(cell) for name, cell in content.items()}
+                yield reader.line_num, {name: unescape(cell) for name, cell in content.items()}
         except csv.Error as error:
             raise InvalidRequest(
                 f"{self.path} is no CSV after line {reader.line_num}: {error}"
@@ -104,7 +104,7 @@ class File:
                 except orjson.JSONDecodeError:
                     yield number, None
 
-    def _record(self, line: int, content: Any, before: "_Before") -> Record:
+    def _record(self, line: int, content: Any, earlier: "_Earlier") -> Record:
         if not isinstance(content, dict):
             return Record(line, {}, None, "is not a JSON object")
         given = {name: content.get(column) for name, column in self._columns.items()}
@@ -113,42 +113,42 @@ class File:
         given = {name: value for name, value in given.items() if value not in (None, "")}
         try:
             user = Line.model_validate(given)
-        except ValidationError as error:
-            return Record(line, content, None, _told(error))
-        wrong = self._wrong(user, before)
-        return Record(line, content, None if wrong else user, wrong)
+        except ValidationError as invalid:
+            return Record(line, content, None, _messages(invalid))
+        error = self._error(user, earlier)
+        return Record(line, content, None if error else user, error)
 
-    def _wrong(self, user: Line, before: "_Before") -> str:
-        """What its fields alone don't tell; nothing where it is in order."""
-        if user.stage not in before.allowed:
-            return f"stage: must be one of {', '.join(sorted(before.allowed))}"
+    def _error(self, user: Line, earlier: "_Earlier") -> str:
+        """The error that fields alone don't show; empty if there is none."""
+        if user.stage not in earlier.allowed:
+            return f"stage: must be one of {', '.join(sorted(earlier.allowed))}"
         if "id" in self._columns and user.id is None:
             return "id: Field required"
-        # So none can come twice, however long the file is.
-        if user.id is not None and user.id <= before.last_id:
-            return "id: must be greater than in the lines before"
-        if user.bitrix_lead_id in before.lead_ids:
-            return "bitrix_lead_id: a line before has it"
+        # Ascending ids exclude duplicates without a set of all ids.
+        if user.id is not None and user.id <= earlier.last_id:
+            return "id: must be greater than on earlier lines"
+        if user.bitrix_lead_id in earlier.lead_ids:
+            return "bitrix_lead_id: already on an earlier line"
         return ""
 
 
 @dataclass(slots=True)
-class _Before:
-    """What a line is compared with: the stages that exist, and the ids of the lines before."""
+class _Earlier:
+    """What a line is checked against: the portal's stages, and the ids of earlier lines."""
 
     allowed: frozenset[str]
     last_id: int = 0
     lead_ids: set[int] = field(default_factory=set)
 
     def add(self, user: Line) -> None:
-        """A line that is in order."""
+        """Add a valid line."""
         self.last_id = user.id or self.last_id
         if user.bitrix_lead_id:
             self.lead_ids.add(user.bitrix_lead_id)
 
 
 class Rejected:
-    """The records that can't be imported, in a file of the same kind, with what is wrong."""
+    """The rejected records, in a file of the same format, each with its error."""
 
     def __init__(self, path: Path, *, is_json: bool) -> None:
         self.path = path
@@ -158,31 +158,31 @@ class Rejected:
         self._writer: csv.DictWriter[str] | None = None
 
     def add(self, record: Record) -> None:
-        """One more; the file is made for the first one."""
+        """Write a record; the first one creates the file."""
         self.count += 1
         if self._file is None:
             self.path.touch(mode=0o600)
             self._file = self.path.open("w", encoding="utf-8", newline="")
-        told = f"line {record.line}: {record.error}"
-        row = {**{str(name): value for name, value in record.content.items()}, ERROR: told}
+        message = f"line {record.line}: {record.error}"
+        row = {**{str(name): value for name, value in record.content.items()}, ERROR: message}
         if self._is_json:
             self._file.write(orjson.dumps(row).decode() + "\n")
             return
         row.pop("None", None)  # cells beyond the header
-        row = {escaped(name): escaped(value) for name, value in row.items()}
+        row = {escape(name): escape(value) for name, value in row.items()}
         if self._writer is None:
             self._writer = csv.DictWriter(self._file, list(row))
             self._writer.writeheader()
         self._writer.writerow(row)
 
     def close(self) -> None:
-        """The last one has been added."""
+        """Close the file, if there is one."""
         if self._file is not None:
             self._file.close()
 
 
-def _told(error: ValidationError) -> str:
-    """Each field with what is wrong; the value stays with its owner."""
+def _messages(error: ValidationError) -> str:
+    """The errors by field, without values."""
     return "; ".join(
         f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}"
         for each in error.errors(include_url=False, include_input=False, include_context=False)
