@@ -25,7 +25,7 @@ from local.runner.program import CHECKOUT, Group, Program, Stage
 from local.runner.servers.bitrix24 import Bitrix24
 from local.runner.servers.postgres import Postgres
 from local.runner.state import State, write
-from local.sandbox.servers import PrivateServer, dying_with_us, private
+from local.sandbox.servers import PrivateServer, private, tied_to_this_process
 from local.sandbox.system import PrivateSystem
 from local.sandbox.waiting import eventually
 
@@ -118,7 +118,7 @@ class Laboratory:
         program = Program(name, self.command(name), Group.FUNCTIONS, Stage.FUNCTIONS)
         with (self._state.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own function
-                dying_with_us(program),
+                tied_to_this_process(program),
                 cwd=CHECKOUT,
                 env=self.environment(**env, PORT=str(port)),
                 stdin=subprocess.DEVNULL,

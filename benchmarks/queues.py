@@ -24,7 +24,7 @@ from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.keys import JOBS
 from local.runner.program import CHECKOUT, Group, Program, Stage
-from local.sandbox.servers import dying_with_us
+from local.sandbox.servers import tied_to_this_process
 from local.sandbox.waiting import NotInTime, eventually
 
 _LOOK_EVERY_S = 0.01
@@ -74,7 +74,7 @@ def _worker(laboratory: Laboratory) -> subprocess.Popen[bytes]:
     command = (sys.executable, "-m", "leadline.sync.worker")
     program = Program("worker", command, Group.FUNCTIONS, Stage.FUNCTIONS)
     return subprocess.Popen(  # noqa: S603 - our own worker
-        dying_with_us(program),
+        tied_to_this_process(program),
         cwd=CHECKOUT,
         env={**os.environ, **laboratory.environment()},
         stdout=subprocess.DEVNULL,

@@ -1,1 +1,1 @@
-"""What makes the whole system run on one machine."""
+"""The local run: the whole system on one machine."""

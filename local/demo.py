@@ -15,11 +15,11 @@ import requests
 
 from leadline.runtime import secrets
 from leadline.runtime.http import api_keys
-from local.runner.borrowed import NoSystem, a_system
+from local.runner.running_system import NoSystem, running_system
 from local.runner.state import State
 
 _JOURNEY_WITHIN_S = 60
-_LOOK_EVERY_S = 0.05
+_POLL_EVERY_S = 0.05
 
 
 class Failed(Exception):
@@ -27,7 +27,7 @@ class Failed(Exception):
 
 
 class Demo:
-    """One user's life, told while it happens."""
+    """Follows one user and prints each step."""
 
     def __init__(self, run: dict[str, Any]) -> None:
         self._edge = str(run["urls"]["edge"])
@@ -37,7 +37,7 @@ class Demo:
             self._http.headers["Authorization"] = f"Bearer {key}"
 
     def play(self) -> bool:
-        """Create, update and move a user; whether the lead is as the user in the end."""
+        """Create, update and move a user; returns whether its lead equals it in the end."""
         user = self._write("POST", "/users", {"full_name": "Иван Иванов", "phone": "+77001112233"})
         path = f"/users/{user['id']}"
         self._follow(path)
@@ -48,38 +48,38 @@ class Demo:
         lead = self._lead(user["id"])
         if lead is None:
             return False
-        tell("the lead as Bitrix24 has it:")
+        print_step("the lead as Bitrix24 has it:")
         sys.stdout.write(json.dumps(lead, ensure_ascii=False, indent=2) + "\n")
         is_equal = _matches(lead, settled)
-        tell("the lead equals the user" if is_equal else f"the lead differs from {settled}")
+        print_step("the lead equals the user" if is_equal else f"the lead differs from {settled}")
         return is_equal
 
     def _write(self, method: str, path: str, body: dict[str, str]) -> dict[str, Any]:
-        tell(f"{method} {path} {json.dumps(body, ensure_ascii=False)}")
+        print_step(f"{method} {path} {json.dumps(body, ensure_ascii=False)}")
         answer = self._http.request(method, self._edge + path, json=body, timeout=30)
         if not answer.ok:
             raise Failed(f"{answer.status_code} {answer.text}")
-        tell(f"{answer.status_code} {answer.text}", depth=1)
+        print_step(f"{answer.status_code} {answer.text}", depth=1)
         return dict(answer.json())
 
     def _follow(self, path: str) -> dict[str, Any]:
-        """Tell each change of the newest event until it is settled; the user then."""
-        told: set[str] = set()
+        """Print each change of the newest event until it is settled; returns the user then."""
+        printed: set[str] = set()
         deadline = time.monotonic() + _JOURNEY_WITHIN_S
         while time.monotonic() < deadline:
             user = dict(self._http.get(self._edge + path, timeout=30).json())
             sync = user["sync"]
             event = max(sync["events"], key=lambda each: int(each["version"]))
             for step in _steps(event, sync):
-                if step not in told:
-                    told.add(step)
-                    tell(step, depth=1)
+                if step not in printed:
+                    printed.add(step)
+                    print_step(step, depth=1)
             if sync["status"] == "synced":
                 return user
             if sync["status"] == "failed":
-                raise Failed(f"Bitrix24 does not take it: {sync['reason']}")
-            time.sleep(_LOOK_EVERY_S)
-        raise Failed(f"not in step within {_JOURNEY_WITHIN_S} s; see the logs")
+                raise Failed(f"Bitrix24 rejects it: {sync['reason']}")
+            time.sleep(_POLL_EVERY_S)
+        raise Failed(f"not synced within {_JOURNEY_WITHIN_S} s; see the logs")
 
     def _lead(self, user_id: int) -> dict[str, Any] | None:
         answer = self._http.get(f"{self._portal}/_emulator/leads", timeout=30)
@@ -87,13 +87,13 @@ class Demo:
             raise Failed("this is a real portal: look at the lead there")
         found = [lead for lead in answer.json() if lead["ORIGIN_ID"] == str(user_id)]
         if len(found) != 1:
-            tell(f"{len(found)} leads for user {user_id} instead of one")
+            print_step(f"{len(found)} leads for user {user_id} instead of one")
             return None
         return dict(found[0])
 
 
 def _key() -> str | None:
-    """A key that may read and write, if one stands in plain text where this system's keys are."""
+    """A key of this system with the scopes read and write, if one is stored in plain text."""
     for entry in api_keys.entries(secrets.get("api-keys") or ""):
         key = api_keys.parse(entry)
         if key.is_plain and key.scopes >= {"read", "write"}:
@@ -104,7 +104,7 @@ def _key() -> str | None:
 def _steps(event: dict[str, Any], sync: dict[str, Any]) -> Iterator[str]:
     yield f"the ledger has event {event['event_id']} ({event['action']}, open)"
     if event["published_at"]:
-        yield f"RabbitMQ has taken it over at {_clock(event['published_at'])}"
+        yield f"RabbitMQ confirmed it at {_clock(event['published_at'])}"
     if event["settled_at"]:
         yield (
             f"Bitrix24's answer is in the ledger at {_clock(event['settled_at'])}: "
@@ -127,8 +127,8 @@ def _matches(lead: dict[str, Any], user: dict[str, Any]) -> bool:
     )
 
 
-def tell(text: str, depth: int = 0) -> None:
-    """One line with the time."""
+def print_step(text: str, depth: int = 0) -> None:
+    """Print one line with the time."""
     now = time.strftime("%H:%M:%S")
     sys.stdout.write(f"{now} {'    ' * depth}{text}\n")
     sys.stdout.flush()
@@ -138,7 +138,7 @@ def main() -> int:
     """The exit code."""
     state = State.default()
     try:
-        with a_system(state, tell) as run:
+        with running_system(state, print_step) as run:
             connections = json.loads(state.environment_file.read_text(encoding="utf-8"))
             os.environ["LEADLINE_SECRETS_DIR"] = connections["LEADLINE_SECRETS_DIR"]
             return 0 if Demo(run).play() else 1

@@ -1,7 +1,7 @@
 """`python -m local.deployed functions/create_user`: serve a function as it was deployed last.
 
-What the edge's OpenFaaS API was given becomes the environment, then the function's own server
-starts in this very process.
+The deployment that the edge's OpenFaaS API stored becomes the environment, then the function's
+server starts in this process.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from leadline.runtime.serving import serve
 from local.deployments import Deployments
 
-#: A deployed function has the secrets that it names and no others, as on OpenFaaS.
+#: Removed from the environment: a function has only the secrets that it names, as on OpenFaaS.
 _KEYS = ("API_KEYS", "INTERNAL_KEY")
 _SECRETS = (*_KEYS, "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
 
@@ -20,11 +20,11 @@ def main() -> None:
     """Serve until SIGTERM."""
     name = Path(sys.argv[1]).name.replace("_", "-")
     deployments = Deployments(Path(os.environ["LEADLINE_DEPLOYMENTS"]))
-    given = deployments.environment(name, Path(os.environ["LEADLINE_SECRETS_DIR"]))
-    if given:
+    environment = deployments.environment(name, Path(os.environ["LEADLINE_SECRETS_DIR"]))
+    if environment:
         for secret in _SECRETS:
             os.environ.pop(secret, None)
-        os.environ.update(given)
+        os.environ.update(environment)
     serve.main()
 
 

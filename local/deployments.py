@@ -1,7 +1,7 @@
-"""What the edge's OpenFaaS API deployed or removed: a file for each function, kept across runs.
+"""What the edge's OpenFaaS API deployed or removed: a file for each function, across runs.
 
-The edge writes it; a function reads its own when it starts. A function without a file runs as
-`make run` starts it.
+The edge writes it; a function reads its own when it starts. A function without a file runs with
+the defaults of `make run`.
 """
 
 import json
@@ -14,7 +14,7 @@ from local.runner.state import write_json
 
 @dataclass(frozen=True)
 class Record:
-    """What was last done to one function."""
+    """The last deployment or removal of one function."""
 
     #: FunctionDeployment of the OpenFaaS API; None: the function was removed.
     deployment: dict[str, Any] | None
@@ -29,7 +29,7 @@ class Deployments:
         self._folder = folder
 
     def find(self, name: str) -> Record | None:
-        """The record of this function, None where the API never touched it."""
+        """The record of this function, None if the API never deployed or removed it."""
         try:
             text = self._path(name).read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -37,20 +37,20 @@ class Deployments:
         return Record(**json.loads(text))
 
     def is_removed(self, name: str) -> bool:
-        """Whether the API took this function away."""
+        """Whether the API removed this function."""
         record = self.find(name)
         return record is not None and record.deployment is None
 
-    def keep(self, name: str, record: Record) -> None:
-        """Write the record, for this run and the next."""
+    def save(self, name: str, record: Record) -> None:
+        """Store the record, for this run and the next."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_json(self._path(name), asdict(record))
 
     def environment(self, name: str, secrets: Path) -> dict[str, str]:
-        """What a deployed function gets on top of what all processes have; {} for any other.
+        """A deployed function's own variables; {} for any other function.
 
-        `secrets` is the folder of all secrets; the function sees those that it names, as on
-        OpenFaaS, through links, so that a rotated one counts at once.
+        `secrets` is the folder of all secrets. The function sees those that it names, as on
+        OpenFaaS, through links, so that a rotated secret takes effect at once.
         """
         record = self.find(name)
         if record is None or record.deployment is None:

@@ -1,7 +1,8 @@
 """`python -m local.shrinkwrap [-f stack.yml] [NAME...]`: write build/<name>, without faas-cli.
 
-Makes what `faas-cli build --shrinkwrap` makes: a plain Docker build context of each function. The
-template, then the function's folder over its `function/`, then what `configuration.copy` names.
+Equivalent to `faas-cli build --shrinkwrap`: a plain Docker build context for each function. It is
+made of the template, with the function's folder and the files of `configuration.copy` in
+`function/`.
 """
 
 import argparse
@@ -16,7 +17,7 @@ _INTO = "function"
 
 
 def shrinkwrap(stack: Stack, name: str, root: Path) -> Path:
-    """Write one function's build folder anew and return it.
+    """Rebuild one function's build folder and return it.
 
     Raises:
         KeyError: the stack has no such function.
@@ -41,13 +42,13 @@ def _overlay(source: Path, target: Path) -> None:
 
 
 def build_command(function: Function, context: Path) -> str:
-    """How to build its image from there."""
+    """The command that builds its image."""
     arguments = [f"--build-arg {key}={value}" for key, value in function.build_args.items()]
     return " ".join(["docker build", "-t", function.image, *arguments, str(context)])
 
 
 def main() -> int:
-    """Write the build folders and tell how to build the images; the exit code."""
+    """Write the build folders and print how to build the images; returns the exit code."""
     parser = argparse.ArgumentParser(prog="scripts/shrinkwrap", description=__doc__)
     parser.add_argument("-f", "--yaml", type=Path, default=Path("stack.yml"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all of them")

@@ -1,6 +1,6 @@
-"""stack.yml read strictly: what faas-cli would ignore or a Community Edition refuse is an error.
+"""Reads stack.yml strictly: what faas-cli ignores or the Community Edition refuses is an error.
 
-faas-cli itself overlooks unknown keys, and finds out about most other mistakes at deployment.
+faas-cli ignores unknown keys, and reports most other mistakes only at deployment.
 """
 
 import os
@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-#: A DNS label, as Kubernetes and the gateway want it.
+#: A DNS label, as Kubernetes and the gateway require.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 #: https://docs.openfaas.com/openfaas-pro/comparison/ and faas-netes' own checks.
-MOST_FUNCTIONS = 15
-MOST_REPLICAS = 5
+FUNCTIONS_MAX = 15
+REPLICAS_MAX = 5
 _FREE_LABELS = frozenset({"com.openfaas.scale.min", "com.openfaas.scale.max"})
 _PAID_ANNOTATIONS = ("com.openfaas.health.", "com.openfaas.ready.")
 
@@ -27,7 +27,7 @@ class _Strict(BaseModel):
 
 
 class Resources(_Strict):
-    """Both, or faas-cli generates an empty quantity."""
+    """Both are required: faas-cli would generate an empty quantity."""
 
     memory: Annotated[str, StringConstraints(pattern=r"^\d+(Mi|Gi)$")]
     cpu: Annotated[str, StringConstraints(pattern=r"^\d+m$")]
@@ -54,20 +54,20 @@ class Function(_Strict):
         paid = self.labels.keys() - _FREE_LABELS
         paid |= {name for name in self.annotations if name.startswith(_PAID_ANNOTATIONS)}
         if paid:
-            raise ValueError(f"not for the Community Edition: {', '.join(sorted(paid))}")
-        if any(int(count) > MOST_REPLICAS for count in self.labels.values()):
-            raise ValueError(f"the Community Edition runs {MOST_REPLICAS} replicas at most")
+            raise ValueError(f"not supported by the Community Edition: {', '.join(sorted(paid))}")
+        if any(int(count) > REPLICAS_MAX for count in self.labels.values()):
+            raise ValueError(f"the Community Edition runs {REPLICAS_MAX} replicas at most")
         if "," in self.annotations.get("topic", ""):
-            raise ValueError("the Community Edition takes one topic a function")
+            raise ValueError("the Community Edition supports one topic for each function")
         return self
 
     @property
-    def most_replicas(self) -> int:
-        """As many as the platform may start."""
-        return int(self.labels.get("com.openfaas.scale.max", MOST_REPLICAS))
+    def replicas_max(self) -> int:
+        """The maximum number of replicas."""
+        return int(self.labels.get("com.openfaas.scale.max", REPLICAS_MAX))
 
     def all_environment(self, root: Path) -> dict[str, str]:
-        """The inline variables and those of the files, which win, as in faas-cli."""
+        """The variables, inline and from files; files win, as in faas-cli."""
         found = dict(self.environment)
         for name in self.environment_file:
             found |= _Environment.model_validate(yaml.safe_load((root / name).read_text())).values
@@ -79,14 +79,14 @@ class _Environment(_Strict):
 
 
 class Provider(_Strict):
-    """Where it goes."""
+    """Where it is deployed."""
 
     name: Literal["openfaas"]
     gateway: str
 
 
 class Configuration(_Strict):
-    """What faas-cli shall copy into each function's build folder."""
+    """What faas-cli copies into each function's build folder."""
 
     copied: list[str] = Field(alias="copy")
 
@@ -97,14 +97,14 @@ class Stack(_Strict):
     version: Literal["1.0"]
     provider: Provider
     configuration: Configuration
-    functions: dict[Name, Function] = Field(max_length=MOST_FUNCTIONS)
+    functions: dict[Name, Function] = Field(max_length=FUNCTIONS_MAX)
 
 
 def read(path: Path, environment: Mapping[str, str] = os.environ) -> Stack:
-    """The file with its `${NAME:-default}` filled in as faas-cli does: in comments too.
+    """The file with `${NAME:-default}` expanded as faas-cli does, in comments, too.
 
     Raises:
-        pydantic.ValidationError: a key is unknown, a value unfit for OpenFaaS.
+        pydantic.ValidationError: a key is unknown, or OpenFaaS does not accept a value.
     """
     text = _VARIABLE.sub(
         lambda match: environment.get(match[1]) or match[2] or "", path.read_text("utf-8")

@@ -1,1 +1,1 @@
-"""The one address of a local system: REST paths, /function/<name>, and the health of every part."""
+"""The edge, the single address of a local system: REST paths, /function/<name>, /healthz."""

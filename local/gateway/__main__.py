@@ -1,4 +1,4 @@
-"""`python -m local.gateway`: serve on HOST:PORT what the file LEADLINE_EDGE lists."""
+"""`python -m local.gateway`: serve the functions in the file LEADLINE_EDGE on HOST:PORT."""
 
 import asyncio
 import os
@@ -12,8 +12,8 @@ from leadline.runtime.telemetry import log
 from local.gateway.answers import Connection
 from local.gateway.app import build
 
-_LAST_WORDS_S = 0.5
-#: How long a connection may be idle, or take over the head of a request.
+_SHUTDOWN_S = 0.5
+#: How long a connection may be idle, or the head of a request may take.
 _HEAD_WITHIN_S = 30
 
 
@@ -30,7 +30,7 @@ async def _serve() -> None:
         asyncio.get_running_loop().add_signal_handler(each, stopped.set)
     runner = web.AppRunner(
         build(Path(os.environ["LEADLINE_EDGE"])),
-        shutdown_timeout=_LAST_WORDS_S,
+        shutdown_timeout=_SHUTDOWN_S,
         handler_cancellation=True,
     )
     await runner.setup()
@@ -41,12 +41,12 @@ async def _serve() -> None:
 
 
 async def _listen(server: web.Server | None) -> asyncio.Server:
-    """As web.TCPSite does, with connections of our own kind."""
+    """As web.TCPSite does, with our own class of connections."""
     assert server  # noqa: S101 - made by setup()
     loop = asyncio.get_running_loop()
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "3000"))
     return await loop.create_server(
-        # A body goes on as it came: what it is packed in is the function's affair.
+        # Bodies pass through unchanged: decompression is up to the function.
         lambda: Connection(
             server, loop=loop, auto_decompress=False, keepalive_timeout=_HEAD_WITHIN_S
         ),

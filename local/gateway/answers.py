@@ -1,4 +1,4 @@
-"""The edge's own answers, in the one shape that errors have everywhere."""
+"""The edge's own responses: errors as problem+json, as everywhere."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from local.gateway import cross_site
 BODY_WITHIN_S = 30
 
 
-def refuse(status: HTTPStatus, detail: str, **headers: str) -> web.Response:
+def problem_response(status: HTTPStatus, detail: str, **headers: str) -> web.Response:
     """An error as problem+json; `Retry_After="1"` becomes the header Retry-After."""
     named = {name.replace("_", "-"): value for name, value in headers.items() if value}
     return web.Response(
@@ -26,51 +26,53 @@ def refuse(status: HTTPStatus, detail: str, **headers: str) -> web.Response:
     )
 
 
-def tell(error: LeadlineError, **headers: str) -> web.Response:
-    """An error as a function would answer it."""
+def error_response(error: LeadlineError, **headers: str) -> web.Response:
+    """The response that a function would give to this error."""
     body, status, named = problem.response_for(error)
     named |= {name.replace("_", "-"): value for name, value in headers.items()}
     return web.Response(body=body, status=status, headers=named)
 
 
 @web.middleware
-async def told_as_problems(
+async def http_errors_as_problems(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """What aiohttp refuses in plain text (a path it can't match, a body too long) in our shape."""
+    """Turn aiohttp's plain-text errors (no route, body too large) into problem+json."""
     try:
         return await handler(request)
     except web.HTTPException as refusal:
         allow = refusal.headers.get("Allow", "")
-        return refuse(HTTPStatus(refusal.status), refusal.reason, Allow=allow)
+        return problem_response(HTTPStatus(refusal.status), refusal.reason, Allow=allow)
 
 
-def guarded(guard: Guard) -> Middleware:
-    """Refuse what a page of another site has asked for."""
+def cross_site_guard(guard: Guard) -> Middleware:
+    """Reject requests made by pages of other sites."""
 
     @web.middleware
     async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
         if refusal := cross_site.refusal(guard, request):
-            return refuse(refusal.status, refusal.detail)
+            return problem_response(refusal.status, refusal.detail)
         return await handler(request)
 
     return refuse_foreign
 
 
 async def expect(request: web.Request) -> web.StreamResponse | None:
-    """`Expect: 100-continue` is honoured, anything else refused (RFC 9110, 10.1.1)."""
+    """Answer `Expect: 100-continue`; reject any other expectation (RFC 9110, 10.1.1)."""
     if request.version != HttpVersion11:
         return None
     if request.headers[hdrs.EXPECT].lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The answer itself has not begun.
+        # The response itself has not begun.
         request.writer.output_size = 0
         return None
-    return refuse(HTTPStatus.EXPECTATION_FAILED, "Only 100-continue can be expected here.")
+    return problem_response(
+        HTTPStatus.EXPECTATION_FAILED, "The only expectation supported is 100-continue."
+    )
 
 
 class Connection(web.RequestHandler):
-    """One connection of a client; what is no HTTP is refused in our shape too."""
+    """A client connection that answers malformed HTTP with problem+json, too."""
 
     def handle_error(
         self,
@@ -79,10 +81,10 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer, and close the connection: where its next request would begin is not known."""
+        """Respond and close the connection: where the next request begins is unknown."""
         response = super().handle_error(request, status, exc, message)
-        is_ours = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        detail = "The edge failed." if is_ours else "This is not HTTP as it should be."
-        told = refuse(HTTPStatus(response.status), detail)
-        told.force_close()
-        return told
+        is_internal = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        detail = "The edge failed." if is_internal else "The request is not valid HTTP."
+        answer = problem_response(HTTPStatus(response.status), detail)
+        answer.force_close()
+        return answer

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from leadline.runtime.http.cross_site import Guard
 from local.deployments import Deployments
-from local.gateway.answers import expect, guarded, told_as_problems
+from local.gateway.answers import cross_site_guard, expect, http_errors_as_problems
 from local.gateway.config import ConfigFile
 from local.gateway.functions import Functions
 from local.gateway.health import Health
@@ -16,13 +16,13 @@ from local.gateway.proxy import Proxy
 
 
 def build(config_path: Path) -> web.Application:
-    """Everything the edge serves; functions are looked up in this file at each request."""
+    """The application; functions are looked up in `config_path` at each request."""
     config = ConfigFile(config_path)
     gateway = Gateway.read()
     deployments = Deployments(gateway.deployments) if gateway else None
     functions = Functions(config, deployments)
     health, proxy = Health(config, functions), Proxy(functions)
-    app = web.Application(middlewares=[told_as_problems, guarded(Guard.read())])
+    app = web.Application(middlewares=[http_errors_as_problems, cross_site_guard(Guard.read())])
     app.on_startup.append(proxy.open)
     app.on_cleanup.append(proxy.close)
     app.router.add_get("/healthz", health.handle)

@@ -1,4 +1,4 @@
-"""One check per kind of part: returns when it works; raises anything when it does not."""
+"""Health checks, one for each kind of part: return if it works, raise any exception if not."""
 
 import time
 
@@ -19,23 +19,23 @@ from leadline.workqueue.reachability import KINDS, NO_ANSWER, Reachability
 from leadline.workqueue.worker_heartbeats import WorkerHeartbeats
 from local.gateway.config import Relay
 
-#: For everything a check does together.
+#: For a whole check.
 TIMEOUT_S = 1.5
 _STEP_S = 1.2
-#: Each worker reports every second, also during a call.
-_WORKER_SILENCE_S = 10
-_RELAY_PATIENCE_S = 5
+#: Each worker sends a heartbeat every second, also during a call.
+_HEARTBEAT_MAX_AGE_S = 10
+_RELAY_MARGIN_S = 5
 
 
-class Ailing(Exception):
-    """The part answers but does not work; the text says why and holds no secret."""
+class CheckFailed(Exception):
+    """The part answers but does not work; the text says why, without secrets."""
 
 
 async def responds(session: aiohttp.ClientSession, url: str) -> None:
     """GET answers 200."""
     async with session.get(url, allow_redirects=False) as answer:
         if answer.status != 200:
-            raise Ailing(f"status {answer.status}")
+            raise CheckFailed(f"status {answer.status}")
 
 
 def postgres_works(url: str) -> None:
@@ -58,51 +58,51 @@ def rabbitmq_works(url: str) -> None:
 
 
 def redis_works(url: str) -> None:
-    """It is a master: a replica answers, and refuses every write."""
+    """Redis answers and is a master: a replica would refuse every write."""
     with _redis(url) as client:
         if client.info("replication")["role"] != "master":
-            raise Ailing("it is a replica, and takes no writes")
+            raise CheckFailed("it is a read-only replica")
 
 
 def a_worker_works(url: str) -> None:
-    """At least one worker has reported lately."""
+    """At least one worker has sent a recent heartbeat."""
     with _redis(url) as client:
         silence_s = WorkerHeartbeats(client, prefix(settings().portal)).silence_s()
     if silence_s is None:
-        raise Ailing("no worker has reported")
-    if silence_s > _WORKER_SILENCE_S:
-        raise Ailing(f"no worker has reported for {silence_s:.0f} s")
+        raise CheckFailed("no worker has reported")
+    if silence_s > _HEARTBEAT_MAX_AGE_S:
+        raise CheckFailed(f"no worker has reported for {silence_s:.0f} s")
 
 
 def portal_serves(url: str) -> None:
-    """Calls are made, and get answers. Why not is public, so it quotes nothing that came in."""
+    """Calls are made and answered. The reason is public, so it quotes nothing received."""
     key = prefix(settings().portal)
     with _redis(url) as client:
         pause, unreachable = CircuitBreaker(client, key).state(), Reachability(client, key).state()
     if pause is not None:
-        raise Ailing(f"paused for {pause.lasts_s:.0f} s: {_why(pause)}")
+        raise CheckFailed(f"paused for {pause.lasts_s:.0f} s: {_cause(pause)}")
     if unreachable is not None:
         kind = unreachable.code if unreachable.code in KINDS else NO_ANSWER
-        raise Ailing(f"unreachable for {unreachable.lasts_s:.0f} s: {kind}")
+        raise CheckFailed(f"unreachable for {unreachable.lasts_s:.0f} s: {kind}")
 
 
-def _why(pause: Outage) -> str:
+def _cause(pause: Outage) -> str:
     if pause.is_held:
         return "by an operator"
     if pause.code == SIMPLE_MODE:
         return "simple CRM mode"
-    return "Bitrix24 serves nobody"
+    return "Bitrix24 rejects all calls"
 
 
 def relay_ticks(relay: Relay) -> None:
-    """The schedule has ticked lately."""
+    """The schedule has ticked recently."""
     try:
         silence_s = time.time() - relay.tick.stat().st_mtime
     except FileNotFoundError:
-        raise Ailing("no tick yet") from None
-    # A tick may wait for a slow function; a few are enough to call it late.
-    if silence_s > 3 * relay.every_s + _RELAY_PATIENCE_S:
-        raise Ailing(f"no tick for {silence_s:.0f} s")
+        raise CheckFailed("no tick yet") from None
+    # A tick may wait for a slow function: late only after several.
+    if silence_s > 3 * relay.every_s + _RELAY_MARGIN_S:
+        raise CheckFailed(f"no tick for {silence_s:.0f} s")
 
 
 def _redis(url: str) -> redis.Redis:

@@ -1,4 +1,4 @@
-"""Where the functions and the other parts are: a JSON file that may change while we run."""
+"""Addresses of functions and other parts: a JSON file, reloaded when it changes."""
 
 import json
 import time
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_LOOK_EVERY_S = 0.5
+_POLL_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
 class Relay:
-    """The schedule's sign of life: a file touched after every tick."""
+    """The schedule's heartbeat: a file touched after every tick."""
 
     tick: Path
     every_s: float
@@ -19,11 +19,11 @@ class Relay:
 
 @dataclass(frozen=True)
 class Config:
-    """What the file says; a part that is missing is neither served nor checked."""
+    """The content of the file; missing parts are neither served nor checked."""
 
     functions: dict[str, str] = field(default_factory=dict)
     connector: str | None = None
-    #: Base URL of the emulator; a real portal is not listed, as a check would be a call.
+    #: Base URL of the emulator; None for a real portal, as a check would be a call.
     emulator: str | None = None
     workers: bool = False
     relay: Relay | None = None
@@ -42,11 +42,11 @@ class Config:
 
 
 class ConfigFile:
-    """Reads the file again when it changed, so that functions may come and go."""
+    """Reloads the file when it has changed, so that functions can be added and removed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self._changed_at = 0
         self._config = Config()
 
@@ -54,12 +54,12 @@ class ConfigFile:
     def current(self) -> Config:
         """The newest content; the last good one while the file is missing or broken."""
         now = time.monotonic()
-        if now - self._looked_at >= _LOOK_EVERY_S:
-            self._looked_at = now
-            self._look()
+        if now - self._checked_at >= _POLL_EVERY_S:
+            self._checked_at = now
+            self._reload()
         return self._config
 
-    def _look(self) -> None:
+    def _reload(self) -> None:
         try:
             changed_at = self._path.stat().st_mtime_ns
             if changed_at != self._changed_at:

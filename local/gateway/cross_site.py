@@ -1,4 +1,4 @@
-"""The guard of `leadline.runtime.http.cross_site` before the gateway."""
+"""Adapts `leadline.runtime.http.cross_site` to requests of aiohttp."""
 
 from aiohttp import web
 
@@ -6,7 +6,7 @@ from leadline.runtime.http.cross_site import Guard, Head, Refusal
 
 
 def refusal(guard: Guard, request: web.Request) -> Refusal | None:
-    """As `Guard.refusal`. aiohttp accepts exactly one Host, and none from HTTP/1.0 only."""
+    """As `Guard.refusal`. aiohttp accepts exactly one Host, or none with HTTP/1.0."""
     headers = request.headers
     head = Head(
         method=request.method,
@@ -21,6 +21,6 @@ def refusal(guard: Guard, request: web.Request) -> Refusal | None:
 
 
 def _own_address(request: web.Request) -> str:
-    """The address at which the connection has arrived; "" where it has none."""
+    """The local address of the connection; "" if it has none."""
     address = request.transport and request.transport.get_extra_info("sockname")
     return str(address[0]).lower() if isinstance(address, tuple) else ""

@@ -1,4 +1,4 @@
-"""Which functions are served, and where: those of the configuration, less what was removed."""
+"""The functions served, with their addresses: the configured ones, except removed ones."""
 
 from collections import Counter
 
@@ -7,31 +7,31 @@ from local.gateway.config import ConfigFile
 
 
 class Functions:
-    """Looked up by name at each request; also counts the calls."""
+    """Functions by name, and the number of their calls."""
 
     def __init__(self, config: ConfigFile, deployments: Deployments | None = None) -> None:
         self._config = config
         self._deployments = deployments
         self._removed = {name for name in self.known if self._is_removed(name)}
-        #: Calls that came by the edge since it started, by function.
+        #: Calls through the edge since it started, by function.
         self.calls: Counter[str] = Counter()
 
     @property
     def known(self) -> dict[str, str]:
-        """Name and address of every function there is, also of those that were removed."""
+        """Name and address of every function, including removed ones."""
         return self._config.current.functions
 
     @property
     def served(self) -> dict[str, str]:
-        """Name and address of every function that may be called."""
+        """Name and address of every function that can be called."""
         return {name: url for name, url in self.known.items() if name not in self._removed}
 
     def address(self, name: str) -> str | None:
-        """Where this function is, None where it is not served."""
+        """The address of this function; None if it is not served."""
         return None if name in self._removed else self.known.get(name)
 
     def refresh(self, name: str) -> None:
-        """Notice that this function was deployed or removed."""
+        """Update whether this function is served, after it was deployed or removed."""
         if self._is_removed(name):
             self._removed.add(name)
         else:

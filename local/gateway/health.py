@@ -1,4 +1,4 @@
-"""GET /healthz: every part checked at once, the answer kept for a second."""
+"""GET /healthz: checks of every part, in parallel, cached for a second."""
 
 import asyncio
 import os
@@ -15,13 +15,13 @@ from local.gateway import checks
 from local.gateway.config import Config, ConfigFile
 from local.gateway.functions import Functions
 
-_KEPT_S = 1.0
+_CACHED_S = 1.0
 
 Part = dict[str, str]
 
 
 class Health:
-    """Knows the parts from the configuration, the servers from the secrets."""
+    """The health of the parts in the configuration, and of the servers in the secrets."""
 
     def __init__(self, config: ConfigFile, functions: Functions) -> None:
         self._config = config
@@ -35,10 +35,10 @@ class Health:
     async def handle(self, _request: web.Request) -> web.Response:
         """200 when every part works; 503 with the names of those that don't.
 
-        Whoever asks gets an answer that may be a second old, so that asking costs the parts little.
+        The answer may be a second old, so that frequent requests cost the parts little.
         """
         async with self._one_at_a_time:
-            is_old = time.monotonic() - self._checked_at >= _KEPT_S
+            is_old = time.monotonic() - self._checked_at >= _CACHED_S
             if is_old or self._served != self._functions.served:
                 self._served = self._functions.served
                 self._began_at = datetime.now(UTC).isoformat()
@@ -61,7 +61,7 @@ async def _check_all(config: Config, functions: Mapping[str, str]) -> dict[str, 
         results = await asyncio.gather(*(_outcome(check) for check in pending.values()))
     parts = dict(zip(pending, results, strict=True))
     if not _is_emulated(config):
-        # Asking a real portal would spend its limits and write its webhook into more places.
+        # A check would spend the limits of a real portal, and spread its webhook.
         parts["bitrix24"] = {"status": "not checked"}
     return parts
 
@@ -92,18 +92,18 @@ def _checks(
 
 
 def _is_emulated(config: Config) -> bool:
-    """Whether the workers call the emulator: beside a real portal it may run unused."""
+    """Whether the workers call the emulator, which may also run unused."""
     return bool(config.emulator) and os.environ.get("EMULATOR") != "unused"
 
 
 async def _outcome(check: Awaitable[None]) -> Part:
     try:
         await asyncio.wait_for(check, checks.TIMEOUT_S)
-    except checks.Ailing as error:
+    except checks.CheckFailed as error:
         return {"status": "failing", "reason": str(error)}
     except TimeoutError:
         return {"status": "failing", "reason": f"no answer within {checks.TIMEOUT_S} s"}
-    except Exception as error:  # noqa: BLE001 - clients fail in many ways; none may hide the rest
-        # The kind only: a text may quote an address with its password.
+    except Exception as error:  # noqa: BLE001 - clients fail in many ways; none may hide other parts
+        # Only the type: the text may quote a URL with its password.
         return {"status": "failing", "reason": type(error).__name__}
     return {"status": "ok"}

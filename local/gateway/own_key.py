@@ -1,7 +1,7 @@
-"""Functions that only our own processes call are served by the edge to their key alone.
+"""Internal functions need the key of our own processes.
 
-Connector and schedule call them directly. Who comes by the edge is asked for the key even while
-LEADLINE_AUTH=off lets everybody use the other functions.
+Connector and schedule call them directly. Through the edge they need the internal key, even if
+LEADLINE_AUTH=off opens the other functions to everyone.
 """
 
 import hmac
@@ -10,12 +10,12 @@ from leadline.errors import Forbidden, Unauthorized
 from leadline.runtime.http import auth
 
 
-def demand_own_key(authorization: str | None) -> None:
-    """Let only callers pass who send the key of our own processes.
+def require_own_key(authorization: str | None) -> None:
+    """Require the key of our own processes.
 
     Raises:
         Unauthorized: no bearer key was sent.
-        Forbidden: it is another key, or there is none to compare with.
+        Forbidden: it is another key, or no internal key is configured.
     """
     scheme, _, key = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():

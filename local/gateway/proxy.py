@@ -1,4 +1,4 @@
-"""Pass a request on to a function and its answer back, as a gateway does."""
+"""Forward requests to functions and responses to clients, as a gateway does."""
 
 import asyncio
 import uuid
@@ -11,9 +11,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from leadline.errors import LeadlineError
-from local.gateway.answers import BODY_WITHIN_S, refuse, tell
+from local.gateway.answers import BODY_WITHIN_S, error_response, problem_response
 from local.gateway.functions import Functions
-from local.gateway.own_key import demand_own_key
+from local.gateway.own_key import require_own_key
 from local.gateway.routes import INTERNAL, Refusal, route
 
 CALL_ID = "X-Call-Id"
@@ -29,14 +29,14 @@ _HOP_BY_HOP = frozenset(
 
 
 class Proxy:
-    """Forwards to the functions over kept connections."""
+    """Forwards requests to functions over persistent connections."""
 
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self, _app: web.Application) -> None:
-        """Make the session; closed by `close`."""
+        """Create the HTTP session."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=_TIMEOUT,
@@ -46,46 +46,48 @@ class Proxy:
         )
 
     async def close(self, _app: web.Application) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self._session:
             await self._session.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve one request; every trouble on the way is an answer too."""
+        """Serve one request; every failure becomes a response, too."""
         call_id = request.headers.get(CALL_ID) or str(uuid.uuid4())
         try:
             return await self._forward(request, call_id)
         except LeadlineError as error:
-            return tell(error, X_Call_Id=call_id)
+            return error_response(error, X_Call_Id=call_id)
         except aiohttp.ClientConnectorError:
             status, detail = HTTPStatus.SERVICE_UNAVAILABLE, "The function can't be reached."
         except TimeoutError:
             status, detail = HTTPStatus.GATEWAY_TIMEOUT, "The function took too long."
         except aiohttp.ClientError:
-            status, detail = HTTPStatus.BAD_GATEWAY, "The function broke off its answer."
-        return refuse(status, detail, Retry_After="1", X_Call_Id=call_id)
+            status, detail = HTTPStatus.BAD_GATEWAY, "The function aborted its response."
+        return problem_response(status, detail, Retry_After="1", X_Call_Id=call_id)
 
     async def _forward(self, request: web.Request, call_id: str) -> web.StreamResponse:
         target = route(request.method, request.raw_path)
         if isinstance(target, Refusal):
-            return refuse(target.status, target.detail, Allow=target.allow, X_Call_Id=call_id)
+            return problem_response(
+                target.status, target.detail, Allow=target.allow, X_Call_Id=call_id
+            )
         if target.function in INTERNAL:
-            demand_own_key(request.headers.get("Authorization"))
+            require_own_key(request.headers.get("Authorization"))
         base = self._functions.address(target.function)
         if base is None:
             detail = "There is no function of this name."
-            return refuse(HTTPStatus.NOT_FOUND, detail, X_Call_Id=call_id)
+            return problem_response(HTTPStatus.NOT_FOUND, detail, X_Call_Id=call_id)
         headers = _request_headers(request, call_id)
         if headers is None:
-            return refuse(HTTPStatus.BAD_REQUEST, "A header is not UTF-8.")
+            return problem_response(HTTPStatus.BAD_REQUEST, "A header is not UTF-8.")
         try:
             body = await _read(request)
         except TimeoutError:
             detail = "The body did not arrive in time."
-            return refuse(HTTPStatus.REQUEST_TIMEOUT, detail, X_Call_Id=call_id)
+            return problem_response(HTTPStatus.REQUEST_TIMEOUT, detail, X_Call_Id=call_id)
         if body is None:
-            detail = f"The edge takes {_BODY_LIMIT} bytes at most."
-            return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, X_Call_Id=call_id)
+            detail = f"The edge accepts at most {_BODY_LIMIT} bytes."
+            return problem_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, X_Call_Id=call_id)
         self._functions.calls[target.function] += 1
         return await self._exchange(request, base + target.path, headers, body)
 
@@ -103,7 +105,7 @@ class Proxy:
             response = web.StreamResponse(
                 status=answer.status,
                 reason=answer.reason,
-                headers=_kept(answer.headers),
+                headers=_end_to_end(answer.headers),
             )
             response.headers[CALL_ID] = answer.headers.get(CALL_ID) or headers[CALL_ID]
             await response.prepare(request)
@@ -114,7 +116,7 @@ class Proxy:
 
 
 async def _read(request: web.Request) -> bytes | None:
-    """The body, or None where it is over the limit; holds no more than that."""
+    """The body, or None if it exceeds the limit; reads no further."""
     if (request.content_length or 0) > _BODY_LIMIT:
         return None
     body = bytearray()
@@ -127,8 +129,8 @@ async def _read(request: web.Request) -> bytes | None:
 
 
 def _request_headers(request: web.Request, call_id: str) -> CIMultiDict[str] | None:
-    """What the function gets to see; None where a header can't be passed on."""
-    headers = _kept(request.headers)
+    """The headers for the function; None if one can't be forwarded."""
+    headers = _end_to_end(request.headers)
     headers.popall("Content-Length", None)
     headers[CALL_ID] = call_id
     client = request.remote or "unknown"
@@ -147,8 +149,8 @@ def _is_text(values: Iterable[str]) -> bool:
     return True
 
 
-def _kept(headers: CIMultiDictProxy[str] | CIMultiDict[str]) -> CIMultiDict[str]:
-    """Without the headers that concern one connection only, also those it names itself."""
+def _end_to_end(headers: CIMultiDictProxy[str] | CIMultiDict[str]) -> CIMultiDict[str]:
+    """The headers without hop-by-hop ones, including those named in Connection."""
     named = headers.get("Connection", "").lower().split(",")
     dropped = _HOP_BY_HOP | {name.strip() for name in named}
     return CIMultiDict((key, value) for key, value in headers.items() if key.lower() not in dropped)

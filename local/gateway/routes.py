@@ -1,12 +1,12 @@
-"""Which function answers which request: REST paths by method, /function/<name> by name."""
+"""Routes requests to functions: REST paths by method, /function/<name> by name."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
 
-#: Of the functions, as faas-netes calls it; there is no other here.
+#: The functions' namespace, named as in faas-netes; the only one.
 NAMESPACE = "openfaas-fn"
 
-#: Path and method of every call, and the function that answers it; GET serves HEAD too.
+#: Path and method of every call, and its function; GET serves HEAD, too.
 ROUTES = {
     "/users": {"POST": "create-user", "GET": "list-users"},
     "/users/{id}": {"GET": "get-user", "PATCH": "update-user"},
@@ -17,14 +17,14 @@ ROUTES = {
 }
 #: Served to our own processes only.
 INTERNAL = frozenset({"bitrix-handler", "reply-handler", "outbox-relay"})
-#: Everything below it too: the page asks for its files and figures beside itself.
+#: With everything below it: files and data of the page.
 CONSOLE = "console"
 _CONSOLE = {"GET": CONSOLE, "POST": CONSOLE}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A function's name and the path and query it gets to see."""
+    """A function's name, and the path and query for it."""
 
     function: str
     path: str
@@ -32,7 +32,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer without asking any function."""
+    """A response of the edge itself."""
 
     status: HTTPStatus
     detail: str
@@ -40,11 +40,11 @@ class Refusal:
 
 
 def route(method: str, raw: str) -> Target | Refusal:
-    """Decide by method and the undecoded path; what is passed on stays as it came."""
+    """Decide by method and undecoded path, which is forwarded unchanged."""
     path, mark, query = raw.partition("?")
     segments = path.split("/")[1:]
     if len(segments) >= 2 and segments[0] == "function" and segments[1]:
-        # As the OpenFaaS gateway does: the function sees what follows its name.
+        # As the OpenFaaS gateway does: the function gets what follows its name.
         return Target(
             segments[1].removesuffix(f".{NAMESPACE}"), "/" + "/".join(segments[2:]) + mark + query
         )
@@ -54,7 +54,7 @@ def route(method: str, raw: str) -> Target | Refusal:
     function = methods.get("GET" if method == "HEAD" else method)
     if function is None:
         allow = ", ".join(methods)
-        return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"This path takes {allow}.", allow)
+        return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"This path supports {allow}.", allow)
     return Target(function, raw)
 
 

@@ -1,1 +1,1 @@
-"""Who may do what at the servers: a login for each part, in each server's own words."""
+"""A login with minimal rights for each process, in each server's own terms."""

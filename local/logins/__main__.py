@@ -1,9 +1,8 @@
-"""`scripts/logins`: what makes the logins on servers that exist, and the addresses with them.
+"""`scripts/logins`: scripts that create the logins on existing servers, and the URLs with them.
 
-`DATABASE_URL`, `AMQP_URL` and `REDIS_URL` are those of the servers' administrators. Nothing is
-connected to: files in `.local/logins` hold what an administrator runs, and the secrets of each
-login, which `scripts/secrets` hands over. Passwords are made once; `scripts/logins` again keeps
-them.
+`DATABASE_URL`, `AMQP_URL` and `REDIS_URL` are those of the servers' administrators. It connects to
+nothing: the files in `.local/logins` are the scripts that an administrator runs, and the secrets of
+each login, for `scripts/secrets`. Passwords are generated once; running it again keeps them.
 """
 
 import json
@@ -54,7 +53,7 @@ def _prepare(secret: str, server: SplitResult) -> dict[str, str]:
 
 
 def _password(secret: str) -> str:
-    """The one that is in the secret, else a new one."""
+    """The password in the secret, else a new one."""
     known = FOLDER / secret
     if known.exists() and (password := urlsplit(known.read_text("utf-8")).password):
         return password

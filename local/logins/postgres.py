@@ -1,4 +1,4 @@
-"""The logins in Postgres' words."""
+"""SQL that creates the logins in Postgres."""
 
 from collections.abc import Iterator, Mapping
 
@@ -17,10 +17,10 @@ END $$"""
 
 
 def statements(passwords: Mapping[str, str]) -> Iterator[str]:
-    """What the owner runs to make all logins, or to give them these passwords; by login.
+    """Statements for the owner: create all logins, or set these passwords; by login.
 
-    Neither names nor passwords need quoting: they are ours. The groups get their rights from the
-    migrations, whichever comes first.
+    Neither names nor passwords need quoting: we generate them. The groups get their rights from the
+    migrations, which may run before or after.
     """
     logins = {login: login.groups for login in LOGINS if login.groups is not None}
     for group in dict.fromkeys(group for groups in logins.values() for group in groups):

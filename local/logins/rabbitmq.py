@@ -1,4 +1,4 @@
-"""The logins in RabbitMQ's words."""
+"""Definitions of the logins in RabbitMQ."""
 
 import base64
 import hashlib
@@ -21,8 +21,8 @@ def definitions(
 ) -> dict[str, Any]:
     """A definitions file with all logins; passwords by login, `reply_queues` as the setting.
 
-    https://www.rabbitmq.com/docs/definitions. With the owner's password it is what a new node needs
-    at its start: the owner alone has a tag, and with it the management page.
+    https://www.rabbitmq.com/docs/definitions. With the owner's password it is complete for a new
+    node: only the owner has a tag, and thus access to the management page.
     """
     others = sorted({name.strip() for name in reply_queues.split(",")} - {"", REPLIES})
     found: list[tuple[str, str, list[str], Permissions]] = [
@@ -49,9 +49,9 @@ def definitions(
 
 
 def _with_replies(login: str, rights: Permissions, others: list[str]) -> Permissions:
-    """What it needs more where messages may be answered on other queues than ours.
+    """The rights of a login, extended if replies may go to queues other than ours.
 
-    Those belong to somebody else and have no exchange of ours: only the default one leads there.
+    Those belong to another system and have no exchange of ours: only the default one reaches them.
     """
     if others and login == "worker":
         return replace(rights, write=rf"^({re.escape(REPLIES)}|amq\.default)$")

@@ -1,4 +1,4 @@
-"""The logins in Redis' words."""
+"""ACL rules of the logins in Redis."""
 
 import hashlib
 from collections.abc import Iterator, Mapping

@@ -1,18 +1,18 @@
-"""The logins: which part of the system has which, and what each may do at the servers.
+"""The logins: which process uses which, and what each may do at the servers.
 
-Nothing but the standard library is loaded: operators run this from a bare checkout.
+Imports only the standard library: operators run this from a bare checkout.
 """
 
 from dataclasses import dataclass
 from types import MappingProxyType
 
-#: The administrator of each server: it makes the others, and only migrations work with it.
+#: The administrator of each server: it creates the others, and only migrations use it.
 OWNER = "leadline"
 
 REQUESTS, REPLIES = "bitrix_queue", "bitrix.responses"
 _QUEUES = r"(bitrix_queue|bitrix\.responses)"
 
-#: Secrets that are the address of a server, and the variables that name them.
+#: Secrets with the URL of a server, and their variables.
 ADDRESSES = MappingProxyType(
     {"database-url": "DATABASE_URL", "amqp-url": "AMQP_URL", "redis-url": "REDIS_URL"}
 )
@@ -21,11 +21,11 @@ KEYS, INTERNAL, WEBHOOK = "api-keys", "internal-key", "bitrix-webhook-url"
 
 @dataclass(frozen=True)
 class Permissions:
-    """What a user of RabbitMQ may do, by patterns of names; `^$` is nothing.
+    """Rights of a user of RabbitMQ, as patterns of names; `^$` is none.
 
-    https://www.rabbitmq.com/docs/access-control#authorisation: who publishes to an exchange needs
-    `write` on it, and the default exchange (`amq.default`) leads to every queue. So each work queue
-    has an exchange of its name.
+    https://www.rabbitmq.com/docs/access-control#authorisation: publishing to an exchange needs
+    `write` on it, and the default exchange (`amq.default`) reaches every queue. So each work queue
+    has an exchange of the same name.
     """
 
     configure: str = "^$"
@@ -35,7 +35,7 @@ class Permissions:
 
 @dataclass(frozen=True)
 class Login:
-    """One login, of the same name at each server that it works with; None: not with this one."""
+    """One login, with the same name at each server; None: no login at that server."""
 
     name: str
     #: Group roles of Postgres that it is a member of.
@@ -43,8 +43,8 @@ class Login:
     rabbitmq: Permissions | None = None
     #: Rules of an access control list of Redis.
     redis: str | None = None
-    #: Secrets that its parts read beside the addresses.
-    others: tuple[str, ...] = (KEYS,)
+    #: Secrets that its processes read in addition to the URLs.
+    other_secrets: tuple[str, ...] = (KEYS,)
 
     @property
     def user(self) -> str:
@@ -53,60 +53,60 @@ class Login:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The secrets with the addresses of its servers."""
+        """The secrets with the URLs of its servers."""
         rights = zip(ADDRESSES, (self.groups, self.rabbitmq, self.redis), strict=True)
         return tuple(secret for secret, right in rights if right is not None)
 
     def secret(self, address: str) -> str:
-        """The name of its own secret: `database-url` of the reader is `database-url-reader`."""
+        """The name of its secret: `database-url` of the reader is `database-url-reader`."""
         return f"{address}-{self.name}"
 
 
 # Redis. No command that reads or changes the server, other users, or all keys at once: no CONFIG,
-# ACL, MODULE, DEBUG, SHUTDOWN, REPLICAOF, FLUSHALL, KEYS, SCAN. Scripts run with the rights of who
-# calls them. `client|list`, kept by @dangerous, is for RQ's worker alone.
+# ACL, MODULE, DEBUG, SHUTDOWN, REPLICAOF, FLUSHALL, KEYS, SCAN. Scripts run with the caller's
+# rights. `client|list`, part of @dangerous, is only for RQ's worker.
 _CONNECT = "+@connection -@dangerous +acl|whoami"
-_LOOK = (
+_READ = (
     "+info +time +get +mget +exists +hget +hmget +hgetall +hvals +hlen +hexists +zcard +zcount"
     " +zscore +zmscore +zrange +zrangebyscore +zrevrange"
 )
 _SCRIPTS = "+evalsha +script|load +script|exists"
-_CHANGE = (
+_WRITE = (
     "+set +del +rename +expire +persist +incrby +hset +hsetnx +hdel +hincrby +zadd +zrem"
     " +zremrangebyscore"
 )
 #: RQ's Queue.enqueue.
 _ENQUEUE = "+multi +exec +watch +unwatch +sadd +rpush +lpush"
 #: RQ's Worker.
-_WORK = (
+_RUN_JOBS = (
     "+discard +smembers +srem +scard +llen +lrange +lrem +lpos +lpop +lmove +blmove +blpop"
     " +hincrbyfloat +zremrangebyrank +xadd +xlen +xrevrange"
     " +subscribe +unsubscribe +client|list"
 )
 _OUR_KEYS, _RQ_KEYS = "~{leadline:*}:*", "~rq:*"
 
-_LOOKS_ON = f"{_OUR_KEYS} {_CONNECT} {_LOOK} {_SCRIPTS}"
-_QUEUES_UP = f"{_OUR_KEYS} {_RQ_KEYS} {_CONNECT} {_LOOK} {_SCRIPTS} {_CHANGE} {_ENQUEUE}"
-_WORKS_OFF = f"{_QUEUES_UP} &rq:pubsub:* {_WORK}"
+_OBSERVER = f"{_OUR_KEYS} {_CONNECT} {_READ} {_SCRIPTS}"
+_PRODUCER = f"{_OUR_KEYS} {_RQ_KEYS} {_CONNECT} {_READ} {_SCRIPTS} {_WRITE} {_ENQUEUE}"
+_WORKER = f"{_PRODUCER} &rq:pubsub:* {_RUN_JOBS}"
 
-_OPERATES = Permissions(write=r"^amq\.default$", read=rf"^{_QUEUES}\.dead$")
+_OPERATOR = Permissions(write=r"^amq\.default$", read=rf"^{_QUEUES}\.dead$")
 
 LOGINS = (
     Login("writer", ("leadline_write",), Permissions(write=f"^{REQUESTS}$")),
     Login("reader", ("leadline_read",)),
-    Login("intake", redis=_QUEUES_UP, others=(INTERNAL,)),
-    Login("settler", ("leadline_settle",), others=(INTERNAL,)),
+    Login("intake", redis=_PRODUCER, other_secrets=(INTERNAL,)),
+    Login("settler", ("leadline_settle",), other_secrets=(INTERNAL,)),
     Login(
         "relay",
         ("leadline_app",),
         Permissions(write=f"^{REQUESTS}$"),
-        _QUEUES_UP,
+        _PRODUCER,
         (INTERNAL, WEBHOOK),
     ),
-    # Dead letters are read and put back.
-    Login("operator", ("leadline_app",), _OPERATES, _QUEUES_UP),
-    # The command line: as the console, and it may ask the portal.
-    Login("cli", ("leadline_app",), _OPERATES, _QUEUES_UP, (KEYS, WEBHOOK)),
+    # Reads dead letters and republishes them.
+    Login("operator", ("leadline_app",), _OPERATOR, _PRODUCER),
+    # The command line: like the console, and it may call the portal.
+    Login("cli", ("leadline_app",), _OPERATOR, _PRODUCER, (KEYS, WEBHOOK)),
     Login(
         "connector",
         rabbitmq=Permissions(
@@ -114,22 +114,22 @@ LOGINS = (
             write=rf"^(amq\.default|{_QUEUES})$",
             read=rf"^{_QUEUES}(\.delay\.\d+s)?$",
         ),
-        others=(INTERNAL,),
+        other_secrets=(INTERNAL,),
     ),
     Login(
         "worker",
         rabbitmq=Permissions(write=r"^bitrix\.responses$"),
-        redis=_WORKS_OFF,
-        others=(WEBHOOK,),
+        redis=_WORKER,
+        other_secrets=(WEBHOOK,),
     ),
-    # Asks each server whether it answers.
-    Login("watcher", (), Permissions(), _LOOKS_ON, (INTERNAL,)),
-    # With no server: what describes the API, and the schedule.
+    # Checks the health of each server.
+    Login("watcher", (), Permissions(), _OBSERVER, (INTERNAL,)),
+    # No server: the description of the API, and the schedule.
     Login("public"),
-    Login("schedule", others=(INTERNAL,)),
+    Login("schedule", other_secrets=(INTERNAL,)),
 )
 
-#: Functions and processes by the login that they work with.
+#: Functions and processes, each with its login.
 PARTS = MappingProxyType(
     {
         "create-user": "writer",
@@ -151,8 +151,8 @@ PARTS = MappingProxyType(
 )
 
 
-def of(name: str) -> Login:
-    """The login of this name.
+def by_name(name: str) -> Login:
+    """The login with this name.
 
     Raises:
         KeyError: there is none.
@@ -161,7 +161,7 @@ def of(name: str) -> Login:
 
 
 def secrets() -> tuple[str, ...]:
-    """The names of all secrets with addresses, one a login and server."""
+    """The names of all secrets with URLs, one for each login and server."""
     return (
         "database-url-owner",
         *(login.secret(address) for login in LOGINS for address in login.addresses),

@@ -1,1 +1,1 @@
-"""The native runner: private servers, every process of Leadline, one command, no containers."""
+"""The native runner: private servers and every process of Leadline, without containers."""

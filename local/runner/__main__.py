@@ -1,4 +1,4 @@
-"""`python -m local.runner [stop | reset]`: run everything, end that, or forget it."""
+"""`python -m local.runner [stop | reset]`: run the system, stop it, or delete its data."""
 
 import sys
 
@@ -19,7 +19,7 @@ def main() -> int:
     try:
         choices = Choices.read()
     except ValueError as error:
-        console.error(f"PORT, BITRIX_PORT, WORKERS and THREADS are numbers: {error}")
+        console.error(f"PORT, BITRIX_PORT, WORKERS and THREADS must be numbers: {error}")
         return 1
     except BadConfiguration as error:
         console.error(str(error))

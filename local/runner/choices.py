@@ -1,4 +1,4 @@
-"""What a person may choose by environment variables for a local run."""
+"""Options of a local run, from environment variables."""
 
 import os
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _SERVERS: dict[str, Peer] = {
 
 @dataclass(frozen=True)
 class Choices:
-    """The variables of `make run`; empty ones count as not given."""
+    """The variables of `make run`; empty ones count as unset."""
 
     port: int | None
     bitrix_port: int | None
@@ -28,7 +28,7 @@ class Choices:
     workers: int
     threads: int
     relay_every_s: float
-    #: Leave the usual ports to others.
+    #: Use free ports instead of the default ones.
     with_free_ports: bool
 
     @classmethod
@@ -36,8 +36,8 @@ class Choices:
         """From the environment.
 
         Raises:
-            ValueError: a number is none.
-            BadConfiguration: the webhook is no URL of one, or a server would be reached in clear.
+            ValueError: PORT, WORKERS and the like are no numbers.
+            BadConfiguration: the webhook is not a webhook URL, or a server would need cleartext.
         """
         if webhook := env.get("BITRIX_WEBHOOK_URL"):
             Webhook.parse(webhook)

@@ -29,8 +29,8 @@ minfds = 1024
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
 
-# startretries: whatever dies is started again, for ever.
-# autorestart = true: also one that left with exit code 0.
+# startretries: restart indefinitely.
+# autorestart = true: also after exit code 0.
 _PROGRAM = """
 [program:{name}]
 command = nice -n {niceness} {command}
@@ -63,7 +63,7 @@ def socket(state: State) -> Path:
 
 
 def configuration(programs: Iterable[Program], state: State, socket: Path) -> str:
-    """Everything supervisord must know: groups in order, logs cut by size, retries without end."""
+    """The whole configuration: groups in order, logs rotated by size, restarts without limit."""
     known = list(programs)
     paths = {"logs": _plain(state.logs), "root": _plain(state.root), "socket": _plain(socket)}
     user = "user = root" if os.geteuid() == 0 else ""
@@ -94,11 +94,11 @@ def _group(group: Group, programs: list[Program]) -> str:
 
 
 def _plain(value: object) -> str:
-    """Supervisord expands %(…)s in every value."""
+    """The value with % escaped: supervisord expands %(…)s in every value."""
     return str(value).replace("%", "%%")
 
 
 def _quoted(value: str) -> str:
-    # Its reader knows no escapes: one kind of quotes outside, the other kind inside.
+    # Its parser knows no escapes: quote with the kind of quotes that the value lacks.
     quote = "'" if '"' in value else '"'
     return f"{quote}{_plain(value)}{quote}"

@@ -1,9 +1,9 @@
-"""What a person at the terminal sees."""
+"""Output of the runner in the terminal."""
 
 import sys
 from typing import TextIO
 
-from local.runner.secrets import is_key_made, key_to_show
+from local.runner.secrets import is_key_generated, key_to_show_once
 from local.runner.system import System
 
 _BANNER = """
@@ -34,16 +34,16 @@ class Console:
         self.has_colours = out.isatty()
 
     def step(self, text: str) -> None:
-        """One thing done while starting or stopping."""
+        """One step of starting or stopping."""
         self.line(f"· {text}")
 
     def error(self, text: str) -> None:
-        """What went wrong, in a sentence."""
+        """Print an error to stderr, a sentence."""
         sys.stderr.write(f"leadline: {text}\n")
         sys.stderr.flush()
 
-    def banner(self, system: System, ailing: list[str]) -> None:
-        """What runs where, and what to try."""
+    def banner(self, system: System, failing: list[str]) -> None:
+        """Print the addresses, and commands to try."""
         servers = system.servers
         if servers.bitrix24:
             leads = f"{servers.bitrix24.url}/_emulator/leads"
@@ -58,38 +58,40 @@ class Console:
         self.line(
             _BANNER.format(
                 edge=system.edge_url,
-                key=_key(system),
-                auth=_AUTHORIZATION if system.asks_for_keys else "",
+                key=_key_line(system),
+                auth=_AUTHORIZATION if system.requires_keys else "",
                 portal=portal,
                 management=management,
                 logs=system.state.logs,
                 password=system.state.root / "passwords" / "gateway",
             )
         )
-        self._tell_of_keys(system)
-        if ailing:
-            self.error(f"not working yet: {', '.join(ailing)}; see {system.state.logs}")
+        self._print_key(system)
+        if failing:
+            self.error(f"not working yet: {', '.join(failing)}; see {system.state.logs}")
 
-    def _tell_of_keys(self, system: System) -> None:
-        """What callers send, once; a warning where a real portal is open to all without it."""
-        if system.asks_for_keys:
-            made = key_to_show(system.state)
-            if made:
-                self.line(f"The key that callers send, shown this once: {made}\n")
+    def _print_key(self, system: System) -> None:
+        """Print the generated key, once; warn if a real portal can be written to without a key."""
+        if system.requires_keys:
+            key = key_to_show_once(system.state)
+            if key:
+                self.line(f"The API key, shown only once: {key}\n")
         elif not system.servers.is_emulated:
             origin = system.servers.bitrix24_origin()
-            self.error(f"LEADLINE_AUTH=off: every program here may write into {origin}")
+            self.error(f"LEADLINE_AUTH=off: every program on this machine may write to {origin}")
 
     def line(self, text: str) -> None:
-        """One line as it is."""
+        """Print one line unchanged."""
         self._out.write(text + "\n")
         self._out.flush()
 
 
-def _key(system: System) -> str:
-    """How a shell comes by the key; "" where none is asked for."""
-    if not system.asks_for_keys:
+def _key_line(system: System) -> str:
+    """The line that sets KEY in a shell; "" if no key is required."""
+    if not system.requires_keys:
         return ""
     file = system.secrets / "api-keys"
-    key = f"KEY=$(cut -d: -f3 {file})" if is_key_made() else f"KEY=…   (one of those in {file})"
+    key = (
+        f"KEY=$(cut -d: -f3 {file})" if is_key_generated() else f"KEY=…   (one of those in {file})"
+    )
     return f"  key       {key}\n"

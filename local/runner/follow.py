@@ -1,4 +1,4 @@
-"""Follow the processes' logs and show their lines as a person likes to read them."""
+"""Follow the processes' logs and print them in readable form."""
 
 from collections.abc import Iterable
 
@@ -9,20 +9,20 @@ from local.runner.state import State
 from local.runner.supervision import log_file
 from local.runner.tail import Tail
 
-#: Their logs are long and for experts: in the files only.
-_SILENT = frozenset({"postgres", "rabbitmq", "redis", "epmd"})
+#: Processes whose logs are only in files: long, and for experts.
+_FILE_ONLY = frozenset({"postgres", "rabbitmq", "redis", "epmd"})
 
 
 class Follower:
-    """All logs that a person wants to see, merged as they come."""
+    """The logs worth reading, merged as they grow."""
 
     def __init__(self, state: State, programs: Iterable[Program], console: Console) -> None:
-        names = [program.name for program in programs if program.name not in _SILENT]
+        names = [program.name for program in programs if program.name not in _FILE_ONLY]
         self._tails = {name: Tail(log_file(state, name)) for name in names}
         self._console = console
 
     def show_new_lines(self) -> None:
-        """Print what came since the last call."""
+        """Print the lines since the last call."""
         for name, tail in self._tails.items():
             for line in tail.new_lines():
                 text = readable(name, line, colours=self._console.has_colours)

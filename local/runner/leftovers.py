@@ -1,4 +1,4 @@
-"""Every process of a system carries a mark, so that none outlives it unseen."""
+"""Find and end the processes of a system by a mark in their environment."""
 
 import contextlib
 from pathlib import Path
@@ -10,20 +10,19 @@ from local.runner.state import State
 #: Environment variable with the state folder's path, set by the runner for its processes only.
 MARK = "LEADLINE_RUN"
 
-#: These rewrite the memory that holds their environment to show a title in `ps`; they work in a
-#: folder of ours, and that tells whose they are.
+#: These overwrite their environment to show a title in `ps`; their working folder identifies them.
 _SERVERS = ("postgres", "redis-server", "beam.smp", "epmd")
 _SUPERVISOR = "supervisor.supervisord"
 _GRACE_S = 3.0
 
 
 def find(state: State) -> list[psutil.Process]:
-    """The processes of this state folder, whoever their parent is."""
+    """The processes of this state folder, whatever their parent."""
     return [process for process in psutil.process_iter() if _belongs(process, state.root)]
 
 
 def end(state: State, grace_s: float = _GRACE_S) -> int:
-    """End them all, the supervisor first so that it starts nothing again; how many there were."""
+    """End them all, the supervisor first so that it restarts none; returns their number."""
     found = find(state)
     for process in found:
         with contextlib.suppress(psutil.Error):
@@ -38,7 +37,7 @@ def end(state: State, grace_s: float = _GRACE_S) -> int:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(alive, timeout=_GRACE_S)
-        # What was being started while we looked is found at the next look.
+        # Finds processes that started during the previous scan.
         alive = find(state)
     return len(found)
 

@@ -7,7 +7,7 @@ from typing import IO
 from local.runner.state import State
 
 
-class AlreadyRuns(Exception):
+class AlreadyRunning(Exception):
     """Another runner works in this state folder."""
 
     def __init__(self, pid: str) -> None:
@@ -18,7 +18,7 @@ def acquire(state: State) -> IO[str]:
     """Hold the lock until the file is closed or the process ends, however it ends.
 
     Raises:
-        AlreadyRuns: somebody else holds it.
+        AlreadyRunning: another runner holds it.
     """
     file = state.lock_file.open("a+", encoding="ascii")
     try:
@@ -27,7 +27,7 @@ def acquire(state: State) -> IO[str]:
         file.seek(0)
         pid = file.read().strip()
         file.close()
-        raise AlreadyRuns(pid) from None
+        raise AlreadyRunning(pid) from None
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
@@ -35,10 +35,10 @@ def acquire(state: State) -> IO[str]:
 
 
 def holder(state: State) -> int | None:
-    """The runner that works in this state folder, if one does."""
+    """The pid of the runner in this state folder, or None."""
     state.create()
     try:
         acquire(state).close()
-    except AlreadyRuns:
+    except AlreadyRunning:
         return int(state.lock_file.read_text(encoding="ascii"))
     return None

@@ -1,57 +1,57 @@
-"""Ports on the loopback: the wanted one if it is free, else another, the same at each start."""
+"""Ports on loopback: the default if it is free, else another one, the same at each start."""
 
 import random
 import socket
 from collections.abc import Mapping
 
-#: Below the range for outgoing connections (32768 and up): a client that keeps dialling a dead
-#: server inside that range may end up connected to itself and hold the port.
+#: Below the range for outgoing connections (32768 and up): a client that keeps
+#: connecting to a dead server inside that range may connect to itself and occupy the port.
 _FREE_RANGE = range(20000, 32000)
 
 
 class PortTaken(Exception):
-    """Somebody else listens on a port that was asked for by name."""
+    """Another process listens on a port that a variable requires."""
 
     def __init__(self, variable: str, port: int) -> None:
         super().__init__(f"{variable}={port} is taken; choose another or unset {variable}")
 
 
 class Ports:
-    """Hands out one port per name, none twice; defaults can be left to others (tests do)."""
+    """Assigns a port to each name, none twice; tests leave the defaults to other systems."""
 
-    def __init__(self, kept: Mapping[str, int], *, with_defaults: bool = True) -> None:
-        self._kept = kept
+    def __init__(self, previous: Mapping[str, int], *, with_defaults: bool = True) -> None:
+        self._previous = previous
         self._with_defaults = with_defaults
         self.chosen: dict[str, int] = {}
 
     def choose(self, name: str, default: int | None = None) -> int:
-        """The default, else the port of the last run, else any; each only if it is free."""
-        for port in (default if self._with_defaults else None, self._kept.get(name)):
+        """The default, else the port of the last run, else a random one; always a free one."""
+        for port in (default if self._with_defaults else None, self._previous.get(name)):
             if port is not None and self._is_usable(port):
-                return self._take(name, port)
-        return self._take(name, self._any())
+                return self._assign(name, port)
+        return self._assign(name, self._random())
 
-    def insist(self, name: str, port: int, variable: str) -> int:
+    def require(self, name: str, port: int, variable: str) -> int:
         """Exactly this port.
 
         Raises:
-            PortTaken: it can't be had.
+            PortTaken: it is not free.
         """
         if not self._is_usable(port):
             raise PortTaken(variable, port)
-        return self._take(name, port)
+        return self._assign(name, port)
 
-    def _take(self, name: str, port: int) -> int:
+    def _assign(self, name: str, port: int) -> int:
         self.chosen[name] = port
         return port
 
     def _is_usable(self, port: int) -> bool:
         return port not in self.chosen.values() and is_free(port)
 
-    def _any(self) -> int:
+    def _random(self) -> int:
         while True:
             port = random.choice(_FREE_RANGE)  # noqa: S311 - no secret
-            if port not in self._kept.values() and self._is_usable(port):
+            if port not in self._previous.values() and self._is_usable(port):
                 return port
 
 
@@ -66,7 +66,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def answers(port: int) -> bool:
+def is_listening(port: int) -> bool:
     """Whether something listens there."""
     with socket.socket() as probe:
         probe.settimeout(0.5)

@@ -1,4 +1,4 @@
-"""A process as the runner, the supervisor and the tests see it."""
+"""A process of the system, as the runner, the supervisor and tests describe it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Stage(Enum):
-    """When a process is started: as soon as it can work, so that its log tells no false trouble."""
+    """When a process starts: as soon as it can work, so that it logs no false errors."""
 
     SERVERS = "at once"
     FUNCTIONS = "with the database migrated"
@@ -41,10 +41,10 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
     folder: Path = CHECKOUT
     stop_signal: str = "TERM"
-    #: How long it may take to stop before it is killed.
+    #: Seconds to stop in before it is killed.
     stop_wait_s: int = 3
 
     @property
     def niceness(self) -> int:
-        """Servers go first: RabbitMQ's start is the longest, and all others wait for it."""
+        """Servers have priority: RabbitMQ takes longest to start, and all others wait for it."""
         return 0 if self.stage is Stage.SERVERS else 19

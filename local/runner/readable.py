@@ -1,4 +1,4 @@
-"""A JSON log line as one line for people; a plain line only if it sounds like trouble."""
+"""Format a JSON log line for people; a plain line only if it looks like a problem."""
 
 import datetime as dt
 import re
@@ -6,29 +6,29 @@ from typing import Any
 
 import orjson
 
-_TROUBLE = re.compile(r"error|warning|critical|traceback|exception|denied|refused", re.IGNORECASE)
+_PROBLEM = re.compile(r"error|warning|critical|traceback|exception|denied|refused", re.IGNORECASE)
 _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
-#: Told by the line's shape already, or of use to machines only.
+#: Shown in another way already, or useful to machines only.
 _HIDDEN = frozenset({"timestamp", "level", "event", "logger", "service", "pid"})
 
 
 def readable(name: str, line: str, *, colours: bool) -> str | None:
-    """Time, process, message and fields; None for a line nobody needs to see."""
+    """Time, process, message and fields; None for a line not worth showing."""
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
         fields = None
     if not isinstance(fields, dict) or "event" not in fields:
-        is_trouble = _TROUBLE.search(line)
-        return _paint(f"         {name:<15} {line}", _DIM, colours) if is_trouble else None
+        is_problem = _PROBLEM.search(line)
+        return _paint(f"         {name:<15} {line}", _DIM, colours) if is_problem else None
     level = str(fields.get("level", "info"))
-    told = (f"{key}={_short(value)}" for key, value in fields.items() if _is_told(key, value))
+    shown = (f"{key}={_short(value)}" for key, value in fields.items() if _is_shown(key, value))
     text = f"{_clock(fields.get('timestamp'))} {name:<15} {fields['event']}"
-    return _paint(f"{text:<70} {'  '.join(told)}".rstrip(), _COLOURS.get(level, ""), colours)
+    return _paint(f"{text:<70} {'  '.join(shown)}".rstrip(), _COLOURS.get(level, ""), colours)
 
 
-def _is_told(key: str, value: Any) -> bool:
+def _is_shown(key: str, value: Any) -> bool:
     return key not in _HIDDEN and value is not None
 
 

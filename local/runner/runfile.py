@@ -1,4 +1,4 @@
-"""run.json: what runs where, for people, scripts and tests; environment.json: how to reach it."""
+"""run.json: addresses and processes; environment.json: connections for the command line."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from local.runner.system import System
 
 
 class RunFile:
-    """Both exist while a system runs; rewritten whenever a process gets another pid."""
+    """Both files exist while a system runs; rewritten when a process gets another pid."""
 
     def __init__(self, state: State) -> None:
         self._path = state.run_file
@@ -16,12 +16,12 @@ class RunFile:
         self._pids: dict[str, int] = {}
 
     def update(self, system: System, statuses: Iterable[Status]) -> None:
-        """Write it if anything changed; a process that is down just now is left out."""
+        """Write both if anything changed; omits processes that are down."""
         pids = {status.name: status.pid for status in statuses if status.pid}
         if pids == self._pids:
             return
         self._pids = pids
-        # First: who sees run.json may count on it.
+        # First: readers of run.json rely on it.
         write_json(self._environment, system.connections())
         write_json(
             self._path,
@@ -33,6 +33,6 @@ class RunFile:
         )
 
     def remove(self) -> None:
-        """Nothing runs."""
+        """Delete both: nothing runs."""
         self._path.unlink(missing_ok=True)
         self._environment.unlink(missing_ok=True)

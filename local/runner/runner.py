@@ -1,4 +1,4 @@
-"""The runner's life: start, watch, tell, stop; nothing of it remains afterwards."""
+"""The life cycle of the runner: start, watch, stop; no process remains afterwards."""
 
 import os
 import signal
@@ -16,24 +16,24 @@ from local.runner.state import State
 from local.runner.supervision import Supervisor, SupervisorLost
 from local.runner.system import System, plan
 
-_LOOK_EVERY_S = 0.25
-#: Together below the 10 s that stopping may take.
+_POLL_EVERY_S = 0.25
+#: Both together: below the 10 s that stopping may take.
 _STOP_WITHIN_S = 7.5
 _LAST_GRACE_S = 0.5
 
 
 class Stopped(BaseException):
-    """Somebody asked for the end: SIGINT or SIGTERM."""
+    """The runner got SIGINT or SIGTERM."""
 
 
 def run(state: State, choices: Choices, console: Console) -> int:
-    """Run a whole system until told to stop; the exit code."""
-    # Of all processes: data, logs and state hold names, phones and passwords.
+    """Run a whole system until a signal; returns the exit code."""
+    # For all processes: data, logs and state contain names, phones and passwords.
     os.umask(0o077)
     state.create()
     try:
         held = lock.acquire(state)
-    except lock.AlreadyRuns as error:
+    except lock.AlreadyRunning as error:
         console.error(str(error))
         return 1
     with held:
@@ -53,13 +53,13 @@ def _run(state: State, choices: Choices, console: Console) -> int:
     supervisor = Supervisor(state)
     try:
         system = plan(state, choices)
-        ailing = start(system, supervisor, console.step)
-        console.banner(system, ailing)
+        failing = start(system, supervisor, console.step)
+        console.banner(system, failing)
         _watch(system, supervisor, run_file, Follower(state, system.programs, console))
     except (NotStarted, PortTaken) as error:
         console.error(str(error))
     except SupervisorLost:
-        console.error("supervisord is gone, so nothing would be started again: stopping")
+        console.error("supervisord is gone, so nothing would be restarted: stopping")
     finally:
         _ignore_signals()
         run_file.remove()
@@ -71,11 +71,11 @@ def _run(state: State, choices: Choices, console: Console) -> int:
 
 
 def _watch(system: System, supervisor: Supervisor, run_file: RunFile, follower: Follower) -> None:
-    """Keep run.json true and show what the processes tell, until a signal or a loss."""
+    """Keep run.json current and print new log lines, until a signal or the loss of supervisord."""
     while supervisor.is_alive():
         run_file.update(system, supervisor.statuses())
         follower.show_new_lines()
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_EVERY_S)
     raise SupervisorLost
 
 

@@ -1,4 +1,4 @@
-"""From nothing to a system that answers: each step waits for what it needs, and says so."""
+"""Start the system: each step waits for its dependencies and is printed."""
 
 import subprocess
 import sys
@@ -15,62 +15,62 @@ from local.runner.system import System
 
 _SERVER_WITHIN_S = 90
 _ALL_WITHIN_S = 60
-_LOOK_EVERY_S = 0.1
+_POLL_EVERY_S = 0.1
 
-Say = Callable[[str], None]
+PrintStep = Callable[[str], None]
 
 
 class NotStarted(Exception):
-    """The system can't be started; the text tells which part and where its log is."""
+    """The system can't be started; the text names the part and its log."""
 
 
-def start(system: System, supervisor: Supervisor, say: Say) -> list[str]:
-    """Start stage after stage; returns the parts that don't work yet after a fair time.
+def start(system: System, supervisor: Supervisor, print_step: PrintStep) -> list[str]:
+    """Start stage after stage; returns the parts that do not work after 60 s.
 
     Raises:
         NotStarted: a server does not come up, or the migrations fail.
         SupervisorLost: supervisord died.
     """
-    ours = system.servers.ours()
-    say(f"starting {', '.join(ours)}" if ours else "using your servers")
+    ours = system.servers.private()
+    print_step(f"starting {', '.join(ours)}" if ours else "using your servers")
     supervisor.start(system.programs, system.environment())
     for name in ("postgres", "redis"):
-        _await_server(system, supervisor, name, say)
+        _await_server(system, supervisor, name, print_step)
     if system.servers.redis:
-        system.servers.redis.begin(system.environment().get("LEADLINE_PORTAL", "main"))
+        system.servers.redis.begin_first_epoch(system.environment().get("LEADLINE_PORTAL", "main"))
     _migrate(system)
-    # They wait for RabbitMQ by themselves; imports take as long as it does to come up.
-    say("database migrated; starting functions, connector, worker, relay and edge")
+    # They wait for RabbitMQ themselves; their imports take as long as its start.
+    print_step("database migrated; starting functions, connector, worker, relay and edge")
     removed = [each.name for each in system.programs if each.stage is Stage.LATER]
     if removed:
-        say(f"not started, as faas-cli removed them: {', '.join(removed)}")
+        print_step(f"not started, as faas-cli removed them: {', '.join(removed)}")
     _start_stage(system, supervisor, Stage.FUNCTIONS)
-    _await_server(system, supervisor, "bitrix24", say)
-    _await_server(system, supervisor, "rabbitmq", say)
-    ailing = _await_all(system, supervisor)
+    _await_server(system, supervisor, "bitrix24", print_step)
+    _await_server(system, supervisor, "rabbitmq", print_step)
+    failing = _await_all(system, supervisor)
     _start_stage(system, supervisor, Stage.MORE)
-    return ailing
+    return failing
 
 
 def _start_stage(system: System, supervisor: Supervisor, stage: Stage) -> None:
     supervisor.start_more(program for program in system.programs if program.stage is stage)
 
 
-def _await_server(system: System, supervisor: Supervisor, name: str, say: Say) -> None:
-    server = system.servers.ours().get(name)
+def _await_server(system: System, supervisor: Supervisor, name: str, print_step: PrintStep) -> None:
+    server = system.servers.private().get(name)
     if server is None:
         return
     if not wait_until(server.is_ready, supervisor, _SERVER_WITHIN_S):
         log = log_file(system.state, name)
         raise NotStarted(f"{name} does not answer after {_SERVER_WITHIN_S} s; see {log}")
-    say(f"{name} answers")
+    print_step(f"{name} answers")
 
 
 def wait_until(condition: Callable[[], bool], supervisor: Supervisor, within_s: float) -> bool:
     """Whether the condition came true in time.
 
     Raises:
-        SupervisorLost: nobody is left who would make it come true.
+        SupervisorLost: supervisord died, so the condition cannot come true.
     """
     deadline = time.monotonic() + within_s
     while not condition():
@@ -78,7 +78,7 @@ def wait_until(condition: Callable[[], bool], supervisor: Supervisor, within_s: 
             raise SupervisorLost
         if time.monotonic() > deadline:
             return False
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_EVERY_S)
     return True
 
 
@@ -98,20 +98,20 @@ def _migrate(system: System) -> None:
 
 
 def _await_all(system: System, supervisor: Supervisor) -> list[str]:
-    ailing = {"edge": ""}
+    failing = {"edge": ""}
 
-    def is_well() -> bool:
-        ailing.clear()
-        ailing.update(ailing_parts(system.edge_url))
-        # The portal is not started here: there is nothing to wait for.
-        return not ailing.keys() - {"portal"}
+    def all_parts_work() -> bool:
+        failing.clear()
+        failing.update(failing_parts(system.edge_url))
+        # The portal is not started here, so there is nothing to wait for.
+        return not failing.keys() - {"portal"}
 
-    wait_until(is_well, supervisor, _ALL_WITHIN_S)
-    return [f"{name} ({reason})" if reason else name for name, reason in ailing.items()]
+    wait_until(all_parts_work, supervisor, _ALL_WITHIN_S)
+    return [f"{name} ({reason})" if reason else name for name, reason in failing.items()]
 
 
-def ailing_parts(edge_url: str) -> dict[str, str]:
-    """What the edge's /healthz says does not work, and why; the edge itself if it says nothing."""
+def failing_parts(edge_url: str) -> dict[str, str]:
+    """The failing parts in the edge's /healthz, with reasons; the edge itself if it is down."""
     try:
         with urllib.request.urlopen(f"{edge_url}/healthz", timeout=5):  # noqa: S310 - loopback
             return {}

@@ -1,4 +1,4 @@
-"""The folder that holds everything of one running system: data, passwords, logs, run.json."""
+"""The state folder of one system: data, passwords, logs, run.json."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from typing import Any
 
 from local.runner.program import CHECKOUT
 
-#: A socket's path may have 107 bytes (unix(7)); this leaves room for the names we add.
+#: A socket's path has at most 107 bytes (unix(7)); this leaves room for the names we add.
 _LONGEST_FOLDER = 85
-#: RabbitMQ's scripts take a path with anything else apart.
+#: RabbitMQ's scripts split a path at any other character.
 _PLAIN = re.compile(r"[\w/.+-]+", re.ASCII)
 
 
@@ -31,13 +31,13 @@ class State:
 
     @classmethod
     def default(cls) -> "State":
-        """`.local` in the checkout, or what LEADLINE_STATE says."""
+        """LEADLINE_STATE, or else `.local` in the checkout."""
         return cls(Path(os.environ.get("LEADLINE_STATE") or CHECKOUT / ".local"))
 
     def create(self) -> None:
-        """Make the folders; other users may pass, to their own folder, and not look.
+        """Create the folders; other users may traverse to their own folder, but list nothing.
 
-        What an earlier version left readable by others is closed too.
+        Also closes files that an earlier version left readable by others.
         """
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.logs.mkdir(mode=0o700, exist_ok=True)
@@ -51,16 +51,16 @@ class State:
         return self._ports_file.is_file()
 
     def folder(self, name: str) -> Path:
-        """A folder inside, made if it does not exist."""
+        """A folder inside, created if it does not exist."""
         path = self.root / name
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
     def alias(self) -> Path:
-        """The folder by a path without blanks, short enough for a socket: itself or a link to it.
+        """A path of the folder without blanks, short enough for a socket: its own or a link.
 
         Raises:
-            PermissionError: somebody else has put a folder where the link would be.
+            PermissionError: another user owns the folder of the link.
         """
         text = str(self.root)
         if len(text) <= _LONGEST_FOLDER and _PLAIN.fullmatch(text):
@@ -76,9 +76,9 @@ class State:
         return link
 
     def password(self, name: str) -> str:
-        """The password of a private server, made up at first use."""
+        """The password of a private server, generated at first use."""
         path = self.folder("passwords") / name
-        # An empty one is none: whoever sends no password would be let in.
+        # An empty password counts as missing: it would let in clients without one.
         if not path.exists() or not path.read_text(encoding="ascii").strip():
             write(path, secrets.token_hex(16))
         return path.read_text(encoding="ascii")
@@ -90,13 +90,13 @@ class State:
         except (FileNotFoundError, json.JSONDecodeError):
             return {}
 
-    def keep_ports(self, ports: Mapping[str, int]) -> None:
-        """Remember the ports for the next run."""
+    def save_ports(self, ports: Mapping[str, int]) -> None:
+        """Store the ports for the next run."""
         write_json(self._ports_file, ports)
 
 
 def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:
-    """Replace a file at once; readable by its owner only, unless told otherwise."""
+    """Replace a file atomically; readable by its owner only, unless `mode` says otherwise."""
     data = content.encode() if isinstance(content, str) else content
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -107,5 +107,5 @@ def write(path: Path, content: str | bytes, mode: int = 0o600) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Like `write`, for people too."""
+    """`write` as indented JSON."""
     write(path, json.dumps(value, indent=2) + "\n")

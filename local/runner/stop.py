@@ -1,4 +1,4 @@
-"""`make stop` and `make reset`: end the system of a state folder, and forget it."""
+"""`make stop` and `make reset`: stop the system of a state folder, and delete its data."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ _WITHIN_S = 15
 
 
 def stop(state: State, console: Console) -> int:
-    """Ask the runner to stop and wait for it; then end what a killed runner left. The exit code."""
+    """Stop the runner, then end what a killed runner left; returns the exit code."""
     pid = lock.holder(state)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
@@ -31,13 +31,13 @@ def stop(state: State, console: Console) -> int:
 
 
 def reset(state: State, console: Console) -> int:
-    """Remove the state folder, if nothing works in it. The exit code."""
+    """Delete the state folder, unless it is in use. Returns the exit code."""
     pid = lock.holder(state)
     if pid is not None or leftovers.find(state):
-        console.error("something still runs here; `make stop` first")
+        console.error("a system still runs here; run `make stop` first")
         return 1
     if not state.is_ours():
-        console.error(f"{state.root} is no state folder of Leadline; nothing was removed")
+        console.error(f"{state.root} is not a state folder of Leadline; nothing was removed")
         return 1
     shutil.rmtree(state.root)
     console.step(f"removed {state.root}")

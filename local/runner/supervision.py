@@ -1,4 +1,4 @@
-"""supervisord keeps the programs alive; the runner writes its configuration and talks to it."""
+"""supervisord keeps the programs running; the runner configures and controls it."""
 
 import http.client
 import shutil
@@ -23,7 +23,7 @@ _DAEMON = ("-m", "supervisor.supervisord")
 
 @dataclass(frozen=True)
 class Status:
-    """One program as the supervisor sees it now; pid 0 while it does not run."""
+    """The state of one program; pid 0 while it does not run."""
 
     name: str
     state: str
@@ -31,7 +31,7 @@ class Status:
 
 
 class Supervisor:
-    """One supervisord, our child: it stops in good order when it gets SIGTERM or loses us."""
+    """One supervisord, a child process: it stops gracefully on SIGTERM or when the runner dies."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -39,7 +39,7 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, programs: Iterable[Program], env: Mapping[str, str]) -> None:
-        """Start the daemon; the servers start with it, the others when told to.
+        """Start the daemon and with it the servers; the others start with `start_more`.
 
         Raises:
             SupervisorLost: it does not answer.
@@ -47,8 +47,8 @@ class Supervisor:
         config = self._state.root / "supervisord.conf"
         write(config, configuration(programs, self._state, self._socket))
         with log_file(self._state, "supervisord-output").open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own words
-                (*_dies_with_us(), sys.executable, *_DAEMON, "-c", str(config)),
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                (*_tied_to_this_process(), sys.executable, *_DAEMON, "-c", str(config)),
                 env=dict(env),
                 cwd=self._state.root,
                 stdin=subprocess.DEVNULL,
@@ -63,13 +63,13 @@ class Supervisor:
             time.sleep(0.05)
 
     def start_more(self, programs: Iterable[Program]) -> None:
-        """Start these too, without waiting for them."""
+        """Start more programs, without waiting for them."""
         for program in programs:
             name = f"{program.group.label}:{program.name}"
             self._call("startProcess", name, False)  # noqa: FBT003 - XML-RPC has no names
 
     def statuses(self) -> list[Status]:
-        """What runs now.
+        """The state of every program.
 
         Raises:
             SupervisorLost: it is gone.
@@ -82,7 +82,7 @@ class Supervisor:
         return self._process is not None and self._process.poll() is None
 
     def stop(self, within_s: float) -> None:
-        """Stop group after group, the servers last; who is too slow is killed later by mark."""
+        """Stop group after group, servers last; `leftovers` kills those that are too slow."""
         if self._process is None:
             return
         self._process.terminate()
@@ -100,7 +100,7 @@ class Supervisor:
         return True
 
     def _call(self, method: str, *arguments: object) -> Any:
-        # A transport of its own for each call: one that failed once refuses to be used again.
+        # A new transport for each call: one that failed once cannot be reused.
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         proxy: Any = xmlrpc.client.ServerProxy("http://localhost", transport)
         try:
@@ -112,15 +112,15 @@ class Supervisor:
 
 
 class SupervisorLost(Exception):
-    """supervisord died or does not answer, so nothing would be started again."""
+    """supervisord died or does not answer, so nothing would be restarted."""
 
 
-def _dies_with_us() -> tuple[str, ...]:
-    """Its kernel gives it SIGTERM when the runner dies, however that happens."""
+def _tied_to_this_process() -> tuple[str, ...]:
+    """A command prefix: the kernel sends SIGTERM to the program when the runner dies."""
     setpriv = shutil.which("setpriv")
     return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
 def log_file(state: State, name: str) -> Path:
-    """Where a program's output goes."""
+    """The file with a program's output."""
     return state.logs / f"{name}.log"

@@ -1,4 +1,4 @@
-"""The whole system as a list of programs: who runs, on which port, with which environment."""
+"""The whole system as a list of programs with their ports and environments."""
 
 import json
 import os
@@ -25,17 +25,17 @@ _ROUTES = {"bitrix_queue": "bitrix-handler", "bitrix.responses": "reply-handler"
 _RELAY = "outbox-relay"
 #: Folder in the state folder.
 DEPLOYMENTS = "deployments"
-#: Would redirect our private servers to somebody else's files.
-_FOREIGN = ("PG", "RABBITMQ_", "ERL_")
-#: Each process gets those of its own login.
+#: Prefixes of variables that would redirect our servers to other files.
+_SERVER_PREFIXES = ("PG", "RABBITMQ_", "ERL_")
+#: Each process gets those of its login instead.
 _ADDRESSES = (*ADDRESSES.values(), WEBHOOK.replace("-", "_").upper())
-#: Speak of the run, not of the system.
-_RUNNERS_OWN = (MARK, "LEADLINE_STATE", "LEADLINE_FREE_PORTS", "LEADLINE_RELAY_EVERY_S")
+#: Settings of the runner, not of the system.
+_RUNNER_SETTINGS = (MARK, "LEADLINE_STATE", "LEADLINE_FREE_PORTS", "LEADLINE_RELAY_EVERY_S")
 
 
 @dataclass(frozen=True)
 class System:
-    """One system that can run: its servers, programs and addresses."""
+    """One system: its servers, programs and addresses."""
 
     state: State
     servers: Servers
@@ -45,7 +45,7 @@ class System:
     secrets: Path
 
     def urls(self) -> dict[str, str | None]:
-        """What runs where, as run.json tells it; the servers as their administrators reach them."""
+        """The addresses for run.json; servers with the credentials of their administrators."""
         rabbitmq = self.servers.rabbitmq
         return {
             "edge": self.edge_url,
@@ -57,19 +57,19 @@ class System:
         }
 
     def environment(self) -> dict[str, str]:
-        """What every process gets: the user's own variables and our mark, no server's address."""
-        kept = {
+        """The environment of every process: the user's variables and our mark, no server's URL."""
+        variables = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(_FOREIGN) and key.removesuffix("_FILE") not in _ADDRESSES
+            if not key.startswith(_SERVER_PREFIXES) and key.removesuffix("_FILE") not in _ADDRESSES
         }
-        has_keys = "API_KEYS" in kept or "LEADLINE_SECRETS_DIR" in kept
+        has_keys = "API_KEYS" in variables or "LEADLINE_SECRETS_DIR" in variables
         has_keys |= not self.servers.is_emulated
         defaults = {"LEADLINE_LOG": "json", "LEADLINE_AUTH": "on" if has_keys else "off"}
-        kept.pop("PORT", None)
+        variables.pop("PORT", None)
         return {
             **defaults,
-            **kept,
+            **variables,
             "LEADLINE_SECRETS_DIR": str(self.secrets),
             "LEADLINE_DEPLOYMENTS": str(self.state.folder(DEPLOYMENTS)),
             "PYTHONUNBUFFERED": "1",
@@ -77,33 +77,33 @@ class System:
         }
 
     @property
-    def asks_for_keys(self) -> bool:
-        """Whether the functions serve callers with a key only."""
+    def requires_keys(self) -> bool:
+        """Whether callers need a key."""
         return self.environment()["LEADLINE_AUTH"] != "off"
 
     def owner_environment(self) -> dict[str, str]:
-        """As `environment`, for migrations: they alone know the database's owner."""
+        """As `environment`, for migrations: only they get the URL of the database's owner."""
         return {**self.environment(), **owner_access(self.servers)}
 
     def connections(self) -> dict[str, str]:
-        """What the command line needs to work with this system: its addresses and settings."""
+        """What the command line needs: URLs and settings of this system."""
         settings = {
             name: value
             for name, value in self.environment().items()
-            if name.startswith("LEADLINE_") and name not in _RUNNERS_OWN
+            if name.startswith("LEADLINE_") and name not in _RUNNER_SETTINGS
         }
         return {**settings, **cli_access(self.servers)}
 
 
 def plan(state: State, choices: Choices) -> System:
-    """Choose ports and put the list together; files that programs read are written.
+    """Choose ports, list the programs and write the files that they read.
 
     Raises:
-        PortTaken: PORT or BITRIX_PORT was given and can't be had.
+        PortTaken: PORT or BITRIX_PORT is set and not free.
     """
     ports = Ports(state.ports(), with_defaults=not choices.with_free_ports)
     edge = (
-        ports.insist("edge", choices.port, "PORT")
+        ports.require("edge", choices.port, "PORT")
         if choices.port
         else ports.choose("edge", EDGE_PORT)
     )
@@ -111,7 +111,7 @@ def plan(state: State, choices: Choices) -> System:
     functions = {name: ports.choose(name) for name in function_names()}
     connector = ports.choose("connector")
     workers = _workers(choices.workers, ports)
-    state.keep_ports(ports.chosen)
+    state.save_ports(ports.chosen)
     urls = {name: f"http://127.0.0.1:{port}" for name, port in functions.items()}
     secrets = mounted(state, servers)
     ours = (
@@ -127,7 +127,7 @@ def plan(state: State, choices: Choices) -> System:
         ),
     )
     programs = (
-        *(program for server in servers.ours().values() for program in server.programs()),
+        *(program for server in servers.private().values() for program in server.programs()),
         *(_with_access(program, servers) for program in ours),
     )
     return System(state, servers, programs, urls, f"http://127.0.0.1:{edge}", secrets)
@@ -140,8 +140,8 @@ def _with_access(program: Program, servers: Servers) -> Program:
 
 def function_names() -> list[str]:
     """Every folder in functions/ with a main.py: folder create_user is function create-user."""
-    doors = sorted((CHECKOUT / "functions").glob("*/main.py"))
-    return [door.parent.name.replace("_", "-") for door in doors]
+    entry_points = sorted((CHECKOUT / "functions").glob("*/main.py"))
+    return [entry_point.parent.name.replace("_", "-") for entry_point in entry_points]
 
 
 def _python(module: str, *words: str) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ def _function(state: State, name: str, port: int, threads: int) -> Program:
 
 
 def _workers(count: int, ports: Ports) -> list[Program]:
-    """One at first: the others would only compete for the processors while the system starts."""
+    """One starts at first: the others would only compete for CPU while the system starts."""
     command = _python("leadline.sync.worker")
     names = ["worker", *(f"worker-{number}" for number in range(2, count + 1))][:count]
     return [
@@ -192,7 +192,7 @@ def _edge(state: State, port: int, config: Mapping[str, Any], gateway: object) -
     write_json(path, config)
     env = {
         "LEADLINE_EDGE": str(path),
-        # Quoted once more in supervisord.conf: no apostrophe of a path may end that.
+        # Quoted again in supervisord.conf, where an apostrophe in a path would end the value.
         "LEADLINE_GATEWAY": json.dumps(gateway).replace("'", "\\u0027"),
         "HOST": "127.0.0.1",
         "PORT": str(port),
@@ -202,7 +202,7 @@ def _edge(state: State, port: int, config: Mapping[str, Any], gateway: object) -
 
 
 def _gateway(state: State, secrets: Path) -> dict[str, Any]:
-    """What the edge's OpenFaaS API works with."""
+    """The configuration of the edge's OpenFaaS API."""
     return {
         "platform": {"supervisor": str(socket(state)), "logs": str(state.logs)},
         "deployments": str(state.folder(DEPLOYMENTS)),

@@ -1,10 +1,10 @@
-"""Read a log as it grows, across its rotation."""
+"""Read a log file as it grows, across rotations."""
 
 from pathlib import Path
 
 
 class Tail:
-    """The new lines of one file; `from_start` begins with those that it has already."""
+    """The new lines of one file; with `from_start` also the existing ones."""
 
     def __init__(self, path: Path, *, from_start: bool = False) -> None:
         self._path = path
@@ -21,7 +21,7 @@ class Tail:
         return found.st_ino, found.st_size
 
     def new_lines(self) -> list[str]:
-        """Whole lines that came since the last call."""
+        """Complete lines since the last call."""
         inode, size = self._end()
         if inode != self._inode or size < self._offset:
             self._inode, self._offset = inode, 0

@@ -1,4 +1,4 @@
-"""Programs that refuse root are run as another user, also in a folder only root may enter."""
+"""Run programs that refuse root as another user, also in a folder that only root may enter."""
 
 import os
 import pwd
@@ -11,7 +11,7 @@ _CANDIDATES = ("postgres", "nobody")
 
 
 @cache
-def account() -> pwd.struct_passwd | None:
+def user_for_servers() -> pwd.struct_passwd | None:
     """The user for such programs; None if we are not root ourselves."""
     if os.geteuid() != 0:
         return None
@@ -19,9 +19,9 @@ def account() -> pwd.struct_passwd | None:
     return next(known[name] for name in _CANDIDATES if name in known)
 
 
-def give(folder: Path) -> None:
-    """Make that user the owner of a folder and of what is in it."""
-    user = account()
+def give_ownership(folder: Path) -> None:
+    """Make that user the owner of a folder and its content."""
+    user = user_for_servers()
     if user is None:
         return
     for path in (folder, *folder.rglob("*")):
@@ -29,12 +29,12 @@ def give(folder: Path) -> None:
 
 
 def command(folder: Path, *words: str) -> tuple[str, ...]:
-    """The words, run as that user if we are root; setpriv execs, so the pid is the program's."""
-    user = account()
+    """The command, run as that user if we are root; setpriv execs, so the pid is the program's."""
+    user = user_for_servers()
     if user is None:
         return words
     plain = _setpriv(user)
-    # A checkout below /root: may pass closed folders, and nothing else of root's rights.
+    # A checkout below /root: the program may enter closed folders, but has no other right of root.
     if not _can_enter(plain, folder):
         plain = (*plain, "--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
     return (*plain, "--", *words)

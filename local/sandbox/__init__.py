@@ -1,1 +1,1 @@
-"""Real servers and whole systems beside the one that a person runs: for tests and benchmarks."""
+"""Private servers and whole systems for tests and benchmarks, apart from `make run`."""

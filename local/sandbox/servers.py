@@ -1,4 +1,4 @@
-"""One server of our own: started by the runner's code, stopped, killed and frozen at will."""
+"""One private server, started by the runner's code, which can be stopped, killed and frozen."""
 
 import os
 import shutil
@@ -28,34 +28,34 @@ _MAKERS: dict[str, Callable[[State, Ports], Server]] = {
 
 @dataclass
 class PrivateServer:
-    """One server of our own; ends with this process, however that ends."""
+    """One private server; ends with this process, however that ends."""
 
     server: Server
     state: State
-    #: More environment for its processes.
+    #: Additional environment of its processes.
     env: dict[str, str] = field(default_factory=dict)
     _programs: tuple[Program, ...] = ()
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        """Where clients connect."""
+        """The URL for clients."""
         return self.server.url
 
     @property
     def pid(self) -> int:
-        """The server's process."""
+        """The pid of the server."""
         return self._processes[-1].pid
 
     def start(self) -> None:
-        """Start it and wait until it serves; its data is what it was."""
-        # Asking for them prepares their data, which must not be touched while they run.
+        """Start it and wait until it is ready; keeps its data."""
+        # programs() prepares their data, which must not be touched while they run.
         self._programs = self.server.programs()
         self._processes = [self._spawn(program) for program in self._programs]
         eventually(self.server.is_ready, READY_WITHIN_S, f"{self.url.partition(':')[0]} is ready")
 
     def stop(self) -> None:
-        """End it in good order."""
+        """Stop it gracefully."""
         for process, program in zip(self._processes, self._programs, strict=True):
             process.send_signal(getattr(signal, f"SIG{program.stop_signal}"))
             process.send_signal(signal.SIGCONT)
@@ -70,7 +70,7 @@ class PrivateServer:
         return bool(self._processes) and self._processes[-1].poll() is None
 
     def kill(self, signal_: signal.Signals = signal.SIGKILL) -> None:
-        """As kill -9 does, or a power cut; another signal for the server itself."""
+        """Kill it as kill -9 does; `signal_` is sent to the server itself."""
         self._processes[-1].send_signal(signal_)
         self.thaw()
         for process in reversed(self._processes):
@@ -84,18 +84,18 @@ class PrivateServer:
         self.start()
 
     def freeze(self) -> None:
-        """Keep its connections open and answer nothing, as a hanging machine does."""
+        """Stop it from answering, with connections open, like a machine that hangs."""
         self._processes[-1].send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Go on after `freeze`."""
+        """Continue after `freeze`."""
         if self._processes:
             self._processes[-1].send_signal(signal.SIGCONT)
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
         with (self.state.logs / f"{program.name}.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own server
-                dying_with_us(program),
+                tied_to_this_process(program),
                 env={**os.environ, **program.env, **self.env, MARK: str(self.state.root)},
                 cwd=program.folder,
                 stdin=subprocess.DEVNULL,
@@ -105,20 +105,20 @@ class PrivateServer:
             )
 
 
-def dying_with_us(program: Program) -> tuple[str, ...]:
-    """The command, to be ended by the kernel when this process is gone."""
+def tied_to_this_process(program: Program) -> tuple[str, ...]:
+    """The command, which the kernel ends when this process does."""
     setpriv = shutil.which("setpriv") or "setpriv"
-    # A kill would leave Postgres's shared memory behind.
+    # SIGKILL would leave Postgres' shared memory behind.
     last = program.stop_signal if program.name == "postgres" else "KILL"
     rest = program.command[1:] if program.command[0] == setpriv else ("--", *program.command)
     return (setpriv, "--pdeathsig", last, *rest)
 
 
 def private(name: str, folder: Path) -> PrivateServer:
-    """One server by its name in run.json, not started yet, on ports that are free now."""
+    """A server by its name in run.json, not started, on free ports."""
     state = State(folder)
     state.create()
     ports = Ports(state.ports(), with_defaults=False)
     server = _MAKERS[name](state, ports)
-    state.keep_ports(ports.chosen)
+    state.save_ports(ports.chosen)
     return PrivateServer(server, state)

@@ -1,4 +1,4 @@
-"""A whole system of our own: run by the real runner in a state folder of its own."""
+"""A private system, run by the real runner in its own state folder."""
 
 import json
 import os
@@ -23,12 +23,12 @@ READY_WITHIN_S = 90
 
 
 class Ended(AssertionError):
-    """No runner runs; the text is what it had printed."""
+    """The runner has ended; the text is its output."""
 
 
 @dataclass
 class PrivateSystem:
-    """One system: started, watched and stopped from outside, as a person would."""
+    """One private system, started, observed and stopped from outside."""
 
     state: State
     env: dict[str, str] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class PrivateSystem:
     runner: subprocess.Popen[bytes] | None = None
     launched_at: float = 0
 
-    # What runs
+    # Life cycle
 
     def start(self) -> None:
         """Start the runner and wait until every part works."""
@@ -49,12 +49,12 @@ class PrivateSystem:
         self.launched_at = time.time()
         with self.output.open("ab") as output:
             self.runner = subprocess.Popen(  # noqa: S603 - our own runner
-                (*_dying_with_us(), sys.executable, "-m", "local.runner"),
+                (*_tied_to_this_process(), sys.executable, "-m", "local.runner"),
                 cwd=CHECKOUT,
                 env={
                     **os.environ,
                     "LEADLINE_FREE_PORTS": "1",
-                    # Enough to share the work, few enough to start quickly.
+                    # Enough to run in parallel, few enough to start quickly.
                     "WORKERS": "3",
                     **self.env,
                     "LEADLINE_STATE": str(self.state.root),
@@ -66,22 +66,22 @@ class PrivateSystem:
         return self.runner
 
     def is_ready(self) -> bool:
-        """Whether run.json is there; the runner writes it when every part works."""
+        """Whether run.json exists; the runner writes it when every part works."""
         if self._launched().poll() is not None:
             raise Ended(self.output.read_text(encoding="utf-8"))
         try:
-            # A runner that was killed has left its own.
+            # A killed runner leaves an old one.
             return self.state.run_file.stat().st_mtime > self.launched_at
         except FileNotFoundError:
             return False
 
     def stop(self, signal_: signal.Signals = signal.SIGTERM) -> int:
-        """Ask the runner to stop; its exit code."""
+        """Stop the runner; returns its exit code."""
         self._launched().send_signal(signal_)
         return self._launched().wait(30)
 
     def end(self) -> None:
-        """Whatever happened before, nothing of it runs any longer."""
+        """End every process of this system, in whatever state it is."""
         if self.runner and self.runner.poll() is None:
             self.runner.terminate()
             try:
@@ -96,16 +96,16 @@ class PrivateSystem:
             raise Ended("not launched")
         return self.runner
 
-    # What it says
+    # Observation
 
     @property
     def output(self) -> Path:
-        """What the runner prints."""
+        """The file with the runner's output."""
         return self.state.root / "runner.log"
 
     @property
     def run(self) -> dict[str, Any]:
-        """run.json as it is now."""
+        """The current content of run.json."""
         return dict(json.loads(self.state.run_file.read_text(encoding="utf-8")))
 
     def url(self, name: str) -> str:
@@ -113,19 +113,19 @@ class PrivateSystem:
         return str(self.run["urls"][name])
 
     def pid(self, name: str) -> int:
-        """The process of this name now."""
+        """The current pid of this process."""
         return int(self.run["processes"][name])
 
     def processes(self) -> list[psutil.Process]:
-        """Everything that belongs to this system and lives."""
+        """All running processes of this system."""
         return leftovers.find(self.state)
 
     def log(self, name: str) -> str:
-        """What a process has written so far."""
+        """The log of a process so far."""
         return (self.state.logs / f"{name}.log").read_text(encoding="utf-8", errors="replace")
 
     def logs(self) -> str:
-        """The last lines of every process, for a test that failed."""
+        """The last log lines of every process, for a failed test."""
         parts = [self.output, *sorted(self.state.logs.glob("*.log"))]
         return "".join(f"--- {path.name}\n{_end_of(path)}\n" for path in parts if path.exists())
 
@@ -137,7 +137,7 @@ class PrivateSystem:
         return answer.json() if answer.content else None
 
 
-def _dying_with_us() -> tuple[str, ...]:
+def _tied_to_this_process() -> tuple[str, ...]:
     return (shutil.which("setpriv") or "setpriv", "--pdeathsig", "TERM", "--")
 
 

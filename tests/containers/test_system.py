@@ -138,9 +138,9 @@ def test_functions_and_workers_scale(compose: Compose) -> None:
 
 def test_a_container_holds_the_secrets_of_its_own_login(compose: Compose) -> None:
     for part in ("create-user", "get-user", "bitrix-handler", "connector", "worker", "edge"):
-        login = table.of(table.PARTS[part])
+        login = table.by_name(table.PARTS[part])
         found = compose.run("exec", "-T", part, "ls", "/var/openfaas/secrets").split()
-        expected = {login.secret(address) for address in login.addresses} | set(login.others)
+        expected = {login.secret(address) for address in login.addresses} | set(login.other_secrets)
         assert set(found) == expected, part
 
 

@@ -132,7 +132,7 @@ def test_what_runs_gets_the_secrets_that_its_code_reads(name: str) -> None:
     needed = secrets_read_by(source_of(name))
     needed -= {"api-keys", "internal-key"}
     needed |= _keys_of(name)
-    login = table.of(table.PARTS[name]) if name in table.PARTS else None
+    login = table.by_name(table.PARTS[name]) if name in table.PARTS else None
     assert container.secrets == {
         one if one not in table.ADDRESSES else login.secret(one) if login else f"{one}-owner"
         for one in needed
@@ -250,7 +250,7 @@ def test_a_function_has_the_same_room_on_openfaas_and_knative(name: str) -> None
         "limits": function.limits.model_dump(),
     }
     assert container.body["resources"] == resources
-    assert _most_replicas(name) == function.most_replicas
+    assert _most_replicas(name) == function.replicas_max
 
 
 def test_a_knative_function_gets_as_many_requests_as_it_has_threads() -> None:

@@ -166,7 +166,7 @@ def test_a_container_sees_its_own_files_and_no_other_containers() -> None:
             volume, folder, *mode = each.split(":")
             mounted[volume][name] = ":".join((folder, *mode))
     maker = mounted.pop("servers")
-    assert maker == {"secrets": str(folders.kept)}
+    assert maker == {"secrets": str(folders.passwords)}
     assert mounted.pop("secrets") == {"secrets": secrets.DEFAULT_FOLDER}
     for server in ("postgres", "rabbitmq", "redis", "logins"):
         assert mounted.pop(f"server-{server}") == {
@@ -193,7 +193,7 @@ def test_a_server_has_no_other_servers_password(prepare: "Prepare") -> None:
 
 
 def test_the_way_in_knows_neither_the_webhook_nor_a_callers_key() -> None:
-    assert set(table.of(table.PARTS["edge"]).others) == {"internal-key"}
+    assert set(table.by_name(table.PARTS["edge"]).other_secrets) == {"internal-key"}
     for given, told in (("", ""), ("https://portal.example/rest/1/code/", "unused")):
         raw = _raw("edge")["environment"]["EMULATOR"]
         assert _filled(raw, {"BITRIX_WEBHOOK_URL": given}) == told
@@ -279,13 +279,13 @@ Prepare = Callable[..., dict[str, dict[str, str]]]
 def prepare(tmp_path: Path) -> Prepare:
     """Makes the secrets; returns the files of each login and server, of `kept` and of `all`."""
     folders = passwords.Folders(*(tmp_path / one for one in ("kept", "servers", "logins", "all")))
-    for folder in (folders.kept, folders.servers, folders.logins, folders.all_of_them):
+    for folder in (folders.passwords, folders.servers, folders.logins, folders.all_secrets):
         folder.mkdir()
 
     def run(webhook: str = "", keys: str = "") -> dict[str, dict[str, str]]:
         passwords.prepare(folders, webhook, keys)
         seen = [
-            *(folders.kept, folders.all_of_them),
+            *(folders.passwords, folders.all_secrets),
             *(*folders.servers.iterdir(), *folders.logins.iterdir()),
         ]
         return {each.name: {one.name: one.read_text() for one in each.iterdir()} for each in seen}
@@ -332,7 +332,7 @@ def test_a_login_has_what_its_functions_declare_and_no_password_of_others(
     login = table.PARTS[name]
     assert made[login].keys() >= set(STACK.functions[name].secrets)
     servers = {"database-url": "postgres", "amqp-url": "rabbitmq", "redis-url": "redis"}
-    own = {f"{servers[address]}-{login}" for address in table.of(login).addresses}
+    own = {f"{servers[address]}-{login}" for address in table.by_name(login).addresses}
     texts = " ".join(made[login].values())
     known = made["kept"]
     assert {key for key, password in known.items() if password in texts} == own
@@ -349,7 +349,7 @@ def test_what_is_the_operators_changes_with_each_start(prepare: Prepare) -> None
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the operator's files are, empty as docker compose makes them."""
-    monkeypatch.setattr(passwords, "GIVEN", tmp_path)
+    monkeypatch.setattr(passwords, "CONFIGS", tmp_path)
     for name in COMPOSE["configs"]:
         (tmp_path / name).write_text("\n")
     return tmp_path

@@ -301,7 +301,7 @@ def test_a_login_runs_the_commands_of_redis_that_it_needs(system: System, login:
     assert done == RUNS[login]
     with redis.Redis.from_url(system.url("redis")) as owner:
         for command in (("DEBUG", "SLEEP", 0), ("SHUTDOWN", "NOSAVE")):
-            verdict = owner.execute_command("ACL", "DRYRUN", table.of(login).user, *command)
+            verdict = owner.execute_command("ACL", "DRYRUN", table.by_name(login).user, *command)
             assert b"no permissions" in verdict, command
         owner.acl_log_reset()
 

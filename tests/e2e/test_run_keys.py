@@ -9,7 +9,7 @@ from tests.system import System
 #: None of the emulator's; nothing listens there.
 WEBHOOK = "http://127.0.0.1:1/rest/1/s0mebodys-c0de/"
 USER = {"full_name": "Иван Иванов", "phone": "+77001112233"}
-SHOWN = "shown this once: "
+SHOWN = "shown only once: "
 
 
 def test_a_real_portal_turns_keys_on(new_system: Callable[..., System]) -> None:

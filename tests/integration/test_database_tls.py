@@ -36,7 +36,7 @@ def roots(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Pa
     certificate.private_key_pem.write_to_path(str(data / "server.key"))
     (data / "server.key").chmod(0o600)
     certificate.cert_chain_pems[0].write_to_path(str(data / "server.crt"))
-    unprivileged.give(data)
+    unprivileged.give_ownership(data)
     plain = Database(server.url)
     plain.run("ALTER SYSTEM SET ssl = on")
     plain.run("SELECT pg_reload_conf()")

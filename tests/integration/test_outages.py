@@ -44,7 +44,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> No
 def what_healthz_says(url: str) -> str:
     try:
         checks.portal_serves(url)
-    except checks.Ailing as error:
+    except checks.CheckFailed as error:
         return str(error)
     return "ok"
 
@@ -204,7 +204,7 @@ def test_healthz_quotes_nothing_that_the_portal_or_an_operator_wrote(in_redis: s
     portal_session.circuit_breaker().open(
         PortalDown("secret words of the portal", code="secret code")
     )
-    assert what_healthz_says(in_redis) == "paused for 0 s: Bitrix24 serves nobody"
+    assert what_healthz_says(in_redis) == "paused for 0 s: Bitrix24 rejects all calls"
     portal_session.circuit_breaker().hold("secret words of an operator")
     assert what_healthz_says(in_redis) == "paused for 0 s: by an operator"
 

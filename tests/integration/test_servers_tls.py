@@ -30,7 +30,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     certificate.cert_chain_pems[0].write_to_path(str(folder / "certificate.pem"))
     authority.cert_pem.write_to_path(str(folder / "roots.pem"))
     trustme.CA().cert_pem.write_to_path(str(folder / "others.pem"))
-    unprivileged.give(folder)
+    unprivileged.give_ownership(folder)
     return folder
 
 

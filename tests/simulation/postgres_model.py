@@ -54,7 +54,7 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
     """A server that may lose everything with the machine, and the URL of an empty database."""
     data = folder / "postgres"
     data.mkdir(parents=True)
-    unprivileged.give(data)
+    unprivileged.give_ownership(data)
     subprocess.run(
         unprivileged.command(
             data,

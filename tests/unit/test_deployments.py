@@ -13,7 +13,7 @@ def test_a_removed_function_is_not_started_by_the_next_run(tmp_path: Path) -> No
     state = State(tmp_path)
     state.create()
     choices = Choices.read({"LEADLINE_FREE_PORTS": "1"})
-    Deployments(state.folder(DEPLOYMENTS)).keep("get-user", Record(None, "2026-01-31T12:00:00Z"))
+    Deployments(state.folder(DEPLOYMENTS)).save("get-user", Record(None, "2026-01-31T12:00:00Z"))
     stages = {program.name: program.stage for program in plan(state, choices).programs}
     assert stages["get-user"] is Stage.LATER
     assert stages["list-users"] is Stage.FUNCTIONS
@@ -27,7 +27,7 @@ def test_a_function_sees_the_secrets_it_names_also_when_they_change(tmp_path: Pa
     deployments = Deployments(tmp_path)
     for named in (["other"], ["mine"]):
         spec = {"envVars": {"A": "1"}, "secrets": named}
-        deployments.keep("get-user", Record(spec, "2026-01-31T12:00:00Z"))
+        deployments.save("get-user", Record(spec, "2026-01-31T12:00:00Z"))
         env = deployments.environment("get-user", secrets)
     mounted = Path(env.pop("LEADLINE_SECRETS_DIR"))
     assert env == {"A": "1"}

@@ -1,4 +1,4 @@
-"""Basic authentication of the API, with the password of a file, as the OpenFaaS gateway has it."""
+"""Basic authentication of the API with a password file, as in the OpenFaaS gateway."""
 
 import base64
 import binascii
@@ -12,15 +12,15 @@ USER = "admin"
 CHALLENGE = 'Basic realm="Restricted"'
 
 
-def make_password(path: Path) -> None:
-    """Make one up where there is none; an empty one is none."""
+def ensure_password(path: Path) -> None:
+    """Generate a password if the file is missing or empty."""
     if not _password(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(path, secrets.token_hex(16))
 
 
 def is_allowed(authorization: str | None, password_file: Path) -> bool:
-    """Whether this header has the user and the password that the file holds now; none is empty."""
+    """Whether this header has the user and the current password; an empty one matches nothing."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return False
@@ -34,7 +34,7 @@ def is_allowed(authorization: str | None, password_file: Path) -> bool:
 
 
 def _password(path: Path) -> str:
-    """What the file holds; "" where there is none."""
+    """The content of the file; "" if there is none."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The calls of the API: who may, what is asked, what is answered."""
+"""The endpoints of the API."""
 
 import platform as machine
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from leadline import __version__
 from local.deployments import Deployments
-from local.gateway.answers import expect, refuse
+from local.gateway.answers import expect, problem_response
 from local.gateway.functions import Functions
 from local.gateway.openfaas import access
 from local.gateway.openfaas.deployment import Deployment
@@ -22,7 +22,7 @@ from local.gateway.openfaas.requests import LogQuery, Refused, body_of, check_na
 from local.gateway.openfaas.secrets import NamedSecret, NewSecret, Secrets
 from local.gateway.routes import NAMESPACE
 
-#: Logs that are followed stay open for as long as somebody looks.
+#: Log streams open at once; followed logs stay open until the client disconnects.
 STREAMS_MAX = 64
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -48,8 +48,8 @@ class Api:
         self._streams = 0
 
     def add_to(self, router: web.UrlDispatcher) -> None:
-        """Serve; a path or method that the API does not have is refused in its own shape too."""
-        access.make_password(self._password)
+        """Add the routes; unknown paths and methods get errors in the same format."""
+        access.ensure_password(self._password)
         paths: dict[str, Mapping[str, Handler]] = {
             "/system/functions": {
                 "GET": self._list,
@@ -78,7 +78,7 @@ class Api:
             if not access.is_allowed(request.headers.get("Authorization"), self._password):
                 detail = f"Log in as {access.USER}; docs/faas-cli.md says where the password is."
                 challenge = {"WWW_Authenticate": access.CHALLENGE}
-                return refuse(HTTPStatus.UNAUTHORIZED, detail, **challenge)
+                return problem_response(HTTPStatus.UNAUTHORIZED, detail, **challenge)
             handler = methods.get("GET" if request.method == "HEAD" else request.method)
             if handler is None:
                 return _not_served(methods)
@@ -86,9 +86,11 @@ class Api:
                 check_namespace(request.query.get("namespace", ""))
                 return await handler(request)
             except Refused as refused:
-                return refuse(refused.status, refused.detail)
+                return problem_response(refused.status, refused.detail)
             except PlatformDown as error:
-                return refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.", Retry_After="1")
+                return problem_response(
+                    HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.", Retry_After="1"
+                )
 
         return guarded
 
@@ -110,7 +112,7 @@ class Api:
     async def _update(self, request: web.Request) -> web.Response:
         deployment = await body_of(request, Deployment)
         check_namespace(deployment.namespace)
-        # faas-cli takes 404 as the sign to create it.
+        # On 404 faas-cli creates the function.
         self._inventory.check_served(deployment.service)
         await self._inventory.deploy(deployment)
         return web.Response(status=HTTPStatus.ACCEPTED)
@@ -135,7 +137,7 @@ class Api:
     async def _create_secret(self, request: web.Request) -> web.Response:
         secret = await _secret(request)
         if self._secrets.exists(secret.name):
-            raise Refused(HTTPStatus.CONFLICT, f"There is a secret {secret.name} already.")
+            raise Refused(HTTPStatus.CONFLICT, f"The secret {secret.name} exists already.")
         self._secrets.put(secret.name, secret.content)
         return web.Response(status=HTTPStatus.CREATED)
 
@@ -195,15 +197,15 @@ class Api:
 
 
 async def refuse_api(_request: web.Request) -> web.Response:
-    """/system, where the run was started without LEADLINE_GATEWAY."""
+    """/system in a run without LEADLINE_GATEWAY."""
     detail = "This run has no OpenFaaS API; with docker compose, add local/compose.faas-cli.yml."
-    return refuse(HTTPStatus.NOT_IMPLEMENTED, detail)
+    return problem_response(HTTPStatus.NOT_IMPLEMENTED, detail)
 
 
 async def refuse_async(_request: web.Request) -> web.Response:
-    """/async-function: to promise a later call takes a queue that survives; here is none."""
-    detail = "There are no asynchronous calls here; call /function/<name>, or send a message."
-    return refuse(HTTPStatus.NOT_IMPLEMENTED, detail)
+    """/async-function: asynchronous calls need a durable queue, which the local run lacks."""
+    detail = "Asynchronous calls are not supported; call /function/<name>, or send a message."
+    return problem_response(HTTPStatus.NOT_IMPLEMENTED, detail)
 
 
 async def _secret(request: web.Request) -> NewSecret:
@@ -216,9 +218,11 @@ async def _secret(request: web.Request) -> NewSecret:
 
 def _not_served(methods: Mapping[str, Handler]) -> web.Response:
     if not methods:
-        return refuse(HTTPStatus.NOT_FOUND, "This part of the API is not here.")
+        return problem_response(HTTPStatus.NOT_FOUND, "This part of the API is not supported.")
     allow = ", ".join(methods)
-    return refuse(HTTPStatus.METHOD_NOT_ALLOWED, f"This path takes {allow}.", Allow=allow)
+    return problem_response(
+        HTTPStatus.METHOD_NOT_ALLOWED, f"This path supports {allow}.", Allow=allow
+    )
 
 
 def _log_message(name: str, line: LogLine) -> bytes:

@@ -1,7 +1,7 @@
-"""Functions as containers of a docker compose project, by the Docker Engine's API.
+"""Functions as containers of a docker compose project, through the Docker Engine's API.
 
-A container's environment can't change, so that deploying makes a new one in the place of the old,
-from what compose gave it and what the API was given.
+A container's environment can't change, so a deployment replaces the container by a new one, made
+from compose's configuration and the deployment.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from local.gateway.openfaas.platform import Instances, LogLine, PlatformDown, Us
 
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
-#: What compose set, kept on a container of ours: the next deployment starts from it again.
+#: Label with compose's environment, from which the next deployment starts.
 _BASE = "leadline.environment"
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
-#: Above what a function needs to finish its requests.
+#: More than a function needs to finish its requests.
 _STOP_WITHIN_S = 10
 _REPLACED = "replaced"
 
@@ -32,25 +32,27 @@ class Containers:
     """The platform of a compose project."""
 
     orchestration = "docker"
-    scaling = "docker compose decides on replicas: up -d --scale create-user=2 makes two."
+    scaling = "docker compose sets the replicas: up -d --scale create-user=2 starts two."
 
     def __init__(self, project: str, deployments: Path) -> None:
         self._project = project
         self._deployments = Deployments(deployments)
 
     async def refusal(self, image: str) -> str | None:
-        """An image must be there: nothing is pulled."""
+        """The image must exist: nothing is pulled."""
         async with _engine() as docker:
             try:
                 await docker.images.inspect(image)
             except aiodocker.DockerError as error:
                 if error.status == 404:
-                    return f"There is no image {image} on this engine; faas-cli build makes it."
-                raise PlatformDown(f"Docker refuses: {error.message}") from error
+                    return (
+                        f"There is no image {image} on this engine; build it with faas-cli build."
+                    )
+                raise PlatformDown(f"Docker rejects it: {error.message}") from error
         return None
 
     async def restart(self, name: str) -> None:
-        """A new container in the place of each old one."""
+        """Replace each container."""
         record = self._deployments.find(name)
         deployment = record.deployment if record else None
         async with _engine() as docker:
@@ -64,7 +66,7 @@ class Containers:
                 await container.stop(t=_STOP_WITHIN_S, timeout=_TIMEOUT)
 
     async def instances(self) -> dict[str, Instances]:
-        """Of each service of the project."""
+        """The containers of each service."""
         found: dict[str, Instances] = {}
         async with _engine() as docker:
             for container in await self._find(docker):
@@ -90,7 +92,7 @@ class Containers:
     async def logs(
         self, name: str, since: dt.datetime | None, tail: int | None, *, is_followed: bool
     ) -> AsyncIterator[LogLine]:
-        """Of all containers, by time; followed, as they come."""
+        """The lines of all containers by time; followed, in order of arrival."""
         options = {"since": since.timestamp() if since else 0, "tail": tail or "all"}
         async with _engine() as docker:
             containers = await self._find(docker, name)
@@ -110,7 +112,7 @@ class Containers:
 
 
 class _engine:  # noqa: N801 - used as a context, like contextlib's
-    """The engine of DOCKER_HOST or its usual socket; its troubles become PlatformDown."""
+    """The engine of DOCKER_HOST or the default socket; its errors become PlatformDown."""
 
     async def __aenter__(self) -> aiodocker.Docker:
         try:
@@ -122,7 +124,7 @@ class _engine:  # noqa: N801 - used as a context, like contextlib's
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         await self._docker.close()
         if isinstance(error, aiodocker.DockerError):
-            raise PlatformDown(f"Docker refuses: {error.message}") from error
+            raise PlatformDown(f"Docker rejects it: {error.message}") from error
         if isinstance(error, (aiohttp.ClientError, TimeoutError)):
             raise PlatformDown("Docker does not answer") from error
 
@@ -130,7 +132,7 @@ class _engine:  # noqa: N801 - used as a context, like contextlib's
 async def _replace(
     docker: aiodocker.Docker, old: DockerContainer, deployment: dict[str, Any]
 ) -> None:
-    """Make the new one first: whatever fails leaves the old one at work."""
+    """Create the new container first: on failure the old one keeps running."""
     shown = await old.show()
     name = shown["Name"].lstrip("/")
     await old.rename(f"{name}-{_REPLACED}")
@@ -145,12 +147,12 @@ async def _replace(
 
 
 def _config(shown: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]:
-    """What to create, from what the old container shows."""
+    """The new container's configuration, from that of the old one."""
     config = dict(shown["Config"])
     base = json.loads(config["Labels"].get(_BASE) or json.dumps(config["Env"]))
     environment = dict(each.split("=", 1) for each in base) | deployment.get("envVars", {})
     networks = shown["NetworkSettings"]["Networks"]
-    # Its name is the old container's id.
+    # The default hostname is the old container's id.
     config.pop("Hostname", None)
     return {
         **config,

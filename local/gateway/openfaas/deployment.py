@@ -1,20 +1,20 @@
-"""FunctionDeployment of the OpenFaaS API, checked."""
+"""FunctionDeployment of the OpenFaaS API, validated."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-#: A label of RFC 1123, as Kubernetes wants the names of functions.
+#: A label of RFC 1123, as Kubernetes requires for names of functions.
 _FUNCTION = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-#: A subdomain of RFC 1123, as Kubernetes wants the names of secrets.
+#: A subdomain of RFC 1123, as Kubernetes requires for names of secrets.
 _SECRETS_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
-#: Not even Linux could pass on a value with a zero byte.
+#: Linux allows no zero byte in a value.
 _VALUE = r"^[^\x00]*$"
 
 SecretName = Annotated[str, Field(pattern=_SECRETS_NAME, max_length=253)]
-#: faas-cli writes null for what stack.yml does not have.
+#: faas-cli sends null for what stack.yml lacks.
 _OrNoMap = BeforeValidator(lambda given: {} if given is None else given)
 _OrNoList = BeforeValidator(lambda given: [] if given is None else given)
 _Words = Annotated[dict[str, str], _OrNoMap]
@@ -24,7 +24,7 @@ _Variables = Annotated[
 
 
 class Model(BaseModel):
-    """Names as the API has them, and no value in an error's text; unknown fields are ignored."""
+    """Camel-case names, and no values in error texts; unknown fields are ignored."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, frozen=True, hide_input_in_errors=True
@@ -32,14 +32,14 @@ class Model(BaseModel):
 
 
 class Resources(Model):
-    """Kubernetes quantities, as the API has them."""
+    """Kubernetes quantities."""
 
     memory: str | None = None
     cpu: str | None = None
 
 
 class Deployment(Model):
-    """What a function is deployed with."""
+    """The deployment of one function."""
 
     service: str = Field(pattern=_FUNCTION)
     image: str = Field(min_length=1)

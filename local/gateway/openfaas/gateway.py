@@ -1,4 +1,4 @@
-"""Where the API finds what it works with: LEADLINE_GATEWAY, a JSON object in the environment."""
+"""The API's configuration: LEADLINE_GATEWAY, a JSON object in the environment."""
 
 import json
 import os
@@ -10,20 +10,20 @@ from local.gateway.openfaas.platform import Platform
 
 @dataclass(frozen=True)
 class Gateway:
-    """Files and folders of one run, and what runs its functions."""
+    """Files and folders of one run, and the platform of its functions."""
 
     platform: Platform
     #: Records of what was deployed.
     deployments: Path
     secrets: Path
-    #: Who may read a secret's file.
+    #: File mode of secrets.
     secrets_mode: int
-    #: Holds the password of the user admin; made up if there is none.
+    #: File with the password of the user admin; generated if missing.
     password: Path
 
     @classmethod
     def read(cls) -> "Gateway | None":
-        """From the environment; None where this run offers no API."""
+        """From the environment; None if this run has no API."""
         text = os.environ.get("LEADLINE_GATEWAY")
         if not text:
             return None
@@ -39,7 +39,7 @@ class Gateway:
 
 
 def _platform(document: dict[str, str], deployments: Path) -> Platform:
-    # Each loads what the other has no use for.
+    # Inline: each platform imports packages that the other does not need.
     if "project" in document:
         from local.gateway.openfaas.containers import Containers  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The functions as the API tells of them, and what deploying and removing one means."""
+"""The functions as the API describes them; deploys and removes them."""
 
 import asyncio
 import datetime as dt
@@ -16,7 +16,7 @@ from local.gateway.openfaas.secrets import Secrets
 from local.gateway.routes import NAMESPACE
 
 _READY_WITHIN = aiohttp.ClientTimeout(total=1)
-#: The run's own: another value would lose the function, or its secrets.
+#: Set by the run: another value would make the function or its secrets unreachable.
 _RESERVED = frozenset(
     {"HOST", "PORT", "LEADLINE_DEPLOYMENTS", "LEADLINE_RUN", "LEADLINE_SECRETS_DIR"}
 )
@@ -53,7 +53,7 @@ class Inventory:
         self.check_served(name)
         instances = await self._platform.instances()
         if name not in instances:
-            raise Refused(HTTPStatus.NOT_FOUND, f"Nothing of {name} is there to run.")
+            raise Refused(HTTPStatus.NOT_FOUND, f"{name} has no instance.")
         status = await self._status(name, instances[name])
         usage = await self._platform.usage(name) if is_usage_wanted else None
         if usage:
@@ -61,7 +61,7 @@ class Inventory:
         return status
 
     def check_served(self, name: str) -> None:
-        """Nothing, if this function is served.
+        """Check that this function is served.
 
         Raises:
             Refused: 404, it is unknown or was removed.
@@ -70,10 +70,10 @@ class Inventory:
             raise Refused(HTTPStatus.NOT_FOUND, "There is no function of this name.")
 
     async def deploy(self, deployment: Deployment) -> None:
-        """Keep what is given and start the function with it; it is ready when /_/ready answers.
+        """Store the deployment and start the function with it; it is ready when /_/ready answers.
 
         Raises:
-            Refused: 400, this run can't do that.
+            Refused: 400, this run does not support it.
         """
         self._check(deployment)
         if reason := await self._platform.refusal(deployment.image):
@@ -81,13 +81,13 @@ class Inventory:
         name = deployment.service
         async with self._one_at_a_time:
             now = dt.datetime.now(dt.UTC).isoformat()
-            kept = deployment.model_dump(by_alias=True, exclude_none=True)
-            self._deployments.keep(name, Record(kept, now))
+            stored = deployment.model_dump(by_alias=True, exclude_none=True)
+            self._deployments.save(name, Record(stored, now))
             await self._platform.restart(name)
             self._functions.refresh(name)
 
     async def remove(self, name: str) -> None:
-        """Stop the function and serve it no longer, also after a restart of the run.
+        """Stop the function and no longer serve it, also after a restart of the run.
 
         Raises:
             Refused: 404, it is not served.
@@ -95,7 +95,7 @@ class Inventory:
         async with self._one_at_a_time:
             self.check_served(name)
             now = dt.datetime.now(dt.UTC).isoformat()
-            self._deployments.keep(name, Record(None, now))
+            self._deployments.save(name, Record(None, now))
             self._functions.refresh(name)
             await self._platform.stop(name)
 
@@ -103,24 +103,28 @@ class Inventory:
         known = ", ".join(self._functions.known)
         name, image = deployment.service, function_of(deployment.image)
         if image not in self._functions.known:
-            raise _refused(f"The image {deployment.image} is none of this run, which has {known}.")
+            raise _refused(
+                f"The image {deployment.image} is not one of this run, which has {known}."
+            )
         if name not in self._functions.known:
             raise _refused(f"There is no function {name} in this run, which has {known}.")
         if image != name:
-            raise _refused(f"The image {deployment.image} is that of {image}, not of {name}.")
+            raise _refused(f"The image {deployment.image} belongs to {image}, not to {name}.")
         reserved = _RESERVED & deployment.env_vars.keys()
         if reserved:
-            raise _refused(f"The local run sets {', '.join(sorted(reserved))} itself.")
+            raise _refused(f"The local run itself sets {', '.join(sorted(reserved))}.")
         missing = [each for each in deployment.secrets if not self._secrets.exists(each)]
         if missing:
-            raise _refused(f"There is no secret {missing[0]}; faas-cli secret create makes it.")
+            raise _refused(
+                f"There is no secret {missing[0]}; create it with faas-cli secret create."
+            )
 
     async def _status(self, name: str, instances: Instances) -> dict[str, Any]:
         record = self._deployments.find(name)
         is_ready = await _is_ready(self._functions.known[name])
         return {
             "image": instances.image,
-            **_told(record),
+            **_deployment_fields(record),
             "name": name,
             "namespace": NAMESPACE,
             "invocationCount": self._functions.calls[name],
@@ -130,14 +134,14 @@ class Inventory:
         }
 
 
-def _told(record: Record | None) -> dict[str, Any]:
-    """What a function was deployed with; nothing of one that was not deployed by the API."""
+def _deployment_fields(record: Record | None) -> dict[str, Any]:
+    """The fields of the deployment; empty if the API has not deployed the function."""
     deployment = (record and record.deployment) or {}
     return {key: value for key, value in deployment.items() if key != "service"}
 
 
 def function_of(image: str) -> str:
-    """The last part of an image's path: ghcr.io/acme/create-user:0.1.0 is create-user's."""
+    """The function of an image, the last part of its path: ghcr.io/acme/create-user:0.1.0."""
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 

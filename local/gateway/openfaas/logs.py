@@ -1,4 +1,4 @@
-"""A function's log file as the API's log lines."""
+"""Parse a function's log files into the API's log lines."""
 
 import asyncio
 import datetime as dt
@@ -10,15 +10,15 @@ import orjson
 from local.gateway.openfaas.platform import LogLine
 from local.runner.tail import Tail
 
-_LOOK_EVERY_S = 0.2
+_POLL_EVERY_S = 0.2
 
 
 async def read(
     path: Path, name: str, since: dt.datetime | None, tail: int | None, *, is_followed: bool
 ) -> AsyncIterator[LogLine]:
-    """The lines of this file and its rotated predecessors; new ones too, without end, if followed.
+    """The lines of this file and its rotated predecessors; if followed, also new ones, endlessly.
 
-    `since` leaves out older lines; of what there is already come the last `tail` lines.
+    `since` omits older lines; `tail` limits the existing lines.
     """
     growing = Tail(path, from_start=True)
     parser = _Parser(name, path)
@@ -27,7 +27,7 @@ async def read(
     for line in found[-tail:] if tail else found:
         yield line
     while is_followed:
-        await asyncio.sleep(_LOOK_EVERY_S)
+        await asyncio.sleep(_POLL_EVERY_S)
         for line in parser.lines(growing.new_lines()):
             yield line
 
@@ -43,7 +43,7 @@ def _rotated(path: Path) -> list[str]:
 
 
 class _Parser:
-    """Knows the time of the last line that told it, for those that don't: a stack trace, say."""
+    """Lines without a time, such as stack traces, get that of the line before."""
 
     def __init__(self, name: str, path: Path) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""What the API needs of whatever runs the functions."""
+"""The interface to the platform that runs the functions."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Protocol
 
 
 class PlatformDown(Exception):
-    """Whatever runs the functions does not answer; the text says what."""
+    """The platform does not answer; the text names it."""
 
 
 @dataclass(frozen=True)
 class Instances:
-    """What there is of one function."""
+    """The instances of one function."""
 
     image: str
     count: int
@@ -21,7 +21,7 @@ class Instances:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a function's processes take: memory now, processor since they started."""
+    """The resources of a function's processes: memory now, CPU since they started."""
 
     memory_bytes: int
     millicores: float
@@ -41,25 +41,25 @@ class Platform(Protocol):
 
     #: As `faas-cli version` shows it.
     orchestration: str
-    #: Why the API does not change the number of replicas.
+    #: How to change the number of replicas, which the API does not.
     scaling: str
 
     async def refusal(self, image: str) -> str | None:
-        """Why this image of a known function can't be run, None if it can."""
+        """Why this image of a known function can't run; None if it can."""
 
     async def restart(self, name: str) -> None:
-        """Start the function with its newest deployment; what ran before finishes its requests."""
+        """Start the newest deployment; the old process finishes its requests first."""
 
     async def stop(self, name: str) -> None:
-        """End the function; nothing starts it again until `restart`."""
+        """Stop the function until `restart`."""
 
     async def instances(self) -> dict[str, Instances]:
-        """How many of each function there are, and since when."""
+        """The instances of every function."""
 
     async def usage(self, name: str) -> Usage | None:
-        """What the function takes, None while it does not run."""
+        """The usage of a function; None while it does not run."""
 
     def logs(
         self, name: str, since: datetime | None, tail: int | None, *, is_followed: bool
     ) -> AsyncIterator[LogLine]:
-        """The function's log from `since` on, its last `tail` lines, and what comes if followed."""
+        """The function's log from `since` on, its last `tail` lines, and new lines if followed."""

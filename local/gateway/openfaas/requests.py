@@ -1,4 +1,4 @@
-"""What a request asks for, checked; everything else is refused with a sentence."""
+"""Requests of the API, validated; invalid ones are rejected with a reason."""
 
 import asyncio
 import datetime as dt
@@ -16,7 +16,7 @@ _Body = TypeVar("_Body", bound=BaseModel)
 
 
 class Refused(Exception):
-    """The request can't be served; the text says why."""
+    """The request is rejected; the text says why."""
 
     def __init__(self, status: HTTPStatus, detail: str) -> None:
         super().__init__(detail)
@@ -28,7 +28,7 @@ async def body_of(request: web.Request, model: type[_Body]) -> _Body:
     """The body as this model.
 
     Raises:
-        Refused: it is not that.
+        Refused: the body does not match it.
     """
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
@@ -44,7 +44,7 @@ async def body_of(request: web.Request, model: type[_Body]) -> _Body:
 
 
 def check_namespace(namespace: str) -> None:
-    """Only the one namespace, or none.
+    """Check that the namespace is ours or empty.
 
     Raises:
         Refused: it is another one.
@@ -55,11 +55,11 @@ def check_namespace(namespace: str) -> None:
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Which lines of which function's log."""
+    """A query for a function's log."""
 
     name: str
     since: dt.datetime | None
-    #: How many of those that are there already; None: all.
+    #: How many of the existing lines; None: all.
     tail: int | None
     is_followed: bool
 
@@ -68,14 +68,14 @@ class LogQuery:
         """From the query of GET /system/logs.
 
         Raises:
-            Refused: a value makes no sense.
+            Refused: a value is invalid.
         """
         query = request.query
         try:
             since = dt.datetime.fromisoformat(query["since"]) if query.get("since") else None
             tail = int(query.get("tail") or 0)
         except ValueError:
-            detail = "since is a time as in RFC 3339, tail a number."
+            detail = "since must be a time as in RFC 3339, tail a number."
             raise Refused(HTTPStatus.BAD_REQUEST, detail) from None
         if since and not since.tzinfo:
             since = since.replace(tzinfo=dt.UTC)

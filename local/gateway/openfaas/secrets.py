@@ -1,4 +1,4 @@
-"""The run's secrets: a folder with a file each; values go in and never come out."""
+"""The run's secrets, one file each; values can be written, never read."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from local.runner.state import write
 
 
 class NamedSecret(Model):
-    """Which secret a request is about."""
+    """The secret that a request names."""
 
     name: SecretName
     namespace: str = ""
@@ -26,26 +26,26 @@ def _decoded(given: object) -> bytes:
 
 
 class NewSecret(NamedSecret):
-    """A secret with its value; `raw_value` counts where there is no `value`, as in the API."""
+    """A secret with its value; `raw_value` is used if `value` is empty, as in the API."""
 
     value: str = ""
     raw_value: Annotated[bytes, BeforeValidator(_decoded)] = b""
 
     @property
     def content(self) -> bytes:
-        """What its file will hold."""
+        """The content of its file."""
         return self.value.encode() or self.raw_value
 
 
 class Secrets:
-    """The files of a folder."""
+    """The secrets in a folder."""
 
     def __init__(self, folder: Path, mode: int) -> None:
         self._folder = folder
         self._mode = mode
 
     def names(self) -> list[str]:
-        """Every secret there is, in order."""
+        """The names of all secrets, sorted."""
         return sorted(path.name for path in self._folder.glob("[!.]*") if path.is_file())
 
     def exists(self, name: str) -> bool:
@@ -53,7 +53,7 @@ class Secrets:
         return (self._folder / name).is_file()
 
     def put(self, name: str, content: bytes) -> None:
-        """Create or replace; whoever reads meanwhile gets the old or the new one, whole."""
+        """Create or replace it, atomically."""
         write(self._folder / name, content, self._mode)
 
     def remove(self, name: str) -> None:

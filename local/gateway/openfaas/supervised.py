@@ -1,4 +1,4 @@
-"""Functions as programs of the run's supervisord, asked over its socket by XML-RPC.
+"""Functions as programs of the run's supervisord, controlled by XML-RPC over its socket.
 
 http://supervisord.org/api.html
 """
@@ -17,7 +17,7 @@ import aiohttp
 from local.gateway.openfaas.logs import read
 from local.gateway.openfaas.platform import Instances, LogLine, PlatformDown, Usage
 
-#: Above the time that a function has to finish its requests before it is killed.
+#: More than the time a function has to finish its requests before it is killed.
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
 _GROUP = "functions"
 #: http://supervisord.org/api.html#supervisor.rpcinterface.SupervisorNamespaceRPCInterface.stopProcess
@@ -28,14 +28,14 @@ class Supervised:
     """The platform of `make run`."""
 
     orchestration = "supervisord"
-    scaling = "make run keeps one replica of each function; THREADS says how wide it is."
+    scaling = "make run has one replica of each function; THREADS sets its concurrency."
 
     def __init__(self, socket: Path, logs: Path) -> None:
         self._socket = socket
         self._logs = logs
 
     async def refusal(self, image: str) -> str | None:  # noqa: ARG002 - the checkout is what runs
-        """None: whatever tag is named, the code of the checkout runs."""
+        """None: whatever the tag, the code of the checkout runs."""
         return None
 
     async def restart(self, name: str) -> None:
@@ -44,11 +44,11 @@ class Supervised:
         await self._call("startProcess", f"{_GROUP}:{name}", False)  # noqa: FBT003 - XML-RPC
 
     async def stop(self, name: str) -> None:
-        """SIGTERM, and wait for the end."""
+        """Send SIGTERM and wait for the exit."""
         await self._call("stopProcess", f"{_GROUP}:{name}", accepted=_NOT_RUNNING)
 
     async def instances(self) -> dict[str, Instances]:
-        """One of each, since it was started last."""
+        """One instance of each, since its last start."""
         programs = await self._call("getAllProcessInfo")
         return {
             each["name"]: Instances(
@@ -59,14 +59,14 @@ class Supervised:
         }
 
     async def usage(self, name: str) -> Usage | None:
-        """Of the program and its children."""
+        """The usage of the program and its children."""
         info = await self._call("getProcessInfo", f"{_GROUP}:{name}")
         return await asyncio.to_thread(_usage, info["pid"]) if info["pid"] else None
 
     async def logs(
         self, name: str, since: dt.datetime | None, tail: int | None, *, is_followed: bool
     ) -> AsyncIterator[LogLine]:
-        """From the program's log file and what rotation has left of earlier ones."""
+        """Lines from the program's log file and its rotated predecessors."""
         path = self._logs / f"{name}.log"
         async for line in read(path, name, since, tail, is_followed=is_followed):
             yield line
@@ -85,7 +85,7 @@ class Supervised:
             raise PlatformDown("supervisord does not answer") from error
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != accepted:
-                raise PlatformDown(f"supervisord refuses: {fault.faultString}") from fault
+                raise PlatformDown(f"supervisord rejects it: {fault.faultString}") from fault
             return None
         return result
 

@@ -1,1 +1,1 @@
-"""One module per server: what it needs on disk, its command, its URL, and when it is ready."""
+"""One module per server: its files, command, URL and readiness check."""

@@ -1,4 +1,4 @@
-"""The emulator of Bitrix24 as a server beside the others."""
+"""The Bitrix24 emulator as one of the servers."""
 
 import sys
 import urllib.error
@@ -20,12 +20,12 @@ class Bitrix24:
 
     @property
     def url(self) -> str:
-        """Its board and its control API."""
+        """The base URL of its board and control API."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def webhook_url(self) -> str:
-        """What Leadline calls."""
+        """The webhook URL that Leadline calls."""
         return self.url + _WEBHOOK_PATH
 
     def programs(self) -> tuple[Program, ...]:

@@ -1,4 +1,4 @@
-"""Which servers are ours and which ones a person brought along."""
+"""Private servers, except those given by URL."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,7 +19,7 @@ BITRIX_PORT = 3024
 
 
 class Server(Protocol):
-    """What each server here can do."""
+    """The interface of each server."""
 
     @property
     def url(self) -> str:
@@ -27,7 +27,7 @@ class Server(Protocol):
         ...
 
     def programs(self) -> tuple[Program, ...]:
-        """What has to run, prepared on disk."""
+        """Its programs; prepares their files."""
         ...
 
     def is_ready(self) -> bool:
@@ -37,7 +37,7 @@ class Server(Protocol):
 
 @dataclass(frozen=True)
 class Servers:
-    """The servers of one system; None stands for one that somebody else runs."""
+    """The servers of one system; None for one that is given by URL."""
 
     choices: Choices
     postgres: Postgres | None
@@ -47,7 +47,7 @@ class Servers:
 
     @classmethod
     def choose(cls, state: State, choices: Choices, ports: Ports) -> "Servers":
-        """Ours, except where a URL was given."""
+        """Private ones, except where a URL is given."""
         return cls(
             choices,
             None if choices.database_url else postgres(state, ports),
@@ -56,8 +56,8 @@ class Servers:
             None if choices.webhook_url else bitrix24(state, ports, choices.bitrix_port),
         )
 
-    def ours(self) -> dict[str, Server]:
-        """Those that we start, the slowest first."""
+    def private(self) -> dict[str, Server]:
+        """The private servers, the slowest to start first."""
         every: dict[str, Server | None] = {
             "rabbitmq": self.rabbitmq,
             "postgres": self.postgres,
@@ -67,46 +67,46 @@ class Servers:
         return {name: server for name, server in every.items() if server}
 
     def addresses(self, login: Login) -> dict[str, str]:
-        """The secrets by which the parts with this login find the servers; hold passwords.
+        """The secrets of a login: URLs of the servers with its password, and the webhook.
 
-        Whoever brings a server along gives one URL for all.
+        A server given by URL has one URL for all logins.
         """
-        ours = (self.postgres, self.rabbitmq, self.redis)
+        private = (self.postgres, self.rabbitmq, self.redis)
         given = (self.choices.database_url, self.choices.amqp_url, self.choices.redis_url)
         urls = {
             secret: server.url_of(login) if server else url or ""
-            for secret, server, url in zip(ADDRESSES, ours, given, strict=True)
+            for secret, server, url in zip(ADDRESSES, private, given, strict=True)
             if secret in login.addresses
         }
-        return urls | ({WEBHOOK: self.webhook_url} if WEBHOOK in login.others else {})
+        return urls | ({WEBHOOK: self.webhook_url} if WEBHOOK in login.other_secrets else {})
 
     @property
     def webhook_url(self) -> str:
-        """Where the portal is called."""
+        """The webhook URL of the portal."""
         return self.bitrix24.webhook_url if self.bitrix24 else self.choices.webhook_url or ""
 
     @property
     def is_emulated(self) -> bool:
-        """Whether calls go to an emulator on this machine, and nothing real can be written."""
+        """Whether the portal is an emulator on this machine."""
         return self.bitrix24 is not None or is_emulators(self.choices.webhook_url or "")
 
     @property
     def amqp_url(self) -> str:
-        """As RabbitMQ's administrator."""
+        """The URL with the credentials of RabbitMQ's administrator."""
         return self.rabbitmq.url if self.rabbitmq else self.choices.amqp_url or ""
 
     @property
     def redis_url(self) -> str:
-        """As Redis' administrator."""
+        """The URL with the credentials of Redis' administrator."""
         return self.redis.url if self.redis else self.choices.redis_url or ""
 
     @property
     def owner_database_url(self) -> str:
-        """For migrations."""
+        """The URL for migrations."""
         return self.postgres.url if self.postgres else self.choices.database_url or ""
 
     def bitrix24_origin(self) -> str:
-        """Scheme and host of the portal: the rest of a webhook's URL is a secret."""
+        """Scheme and host of the portal; the rest of a webhook URL is secret."""
         if self.bitrix24:
             return self.bitrix24.url
         parts = urlsplit(self.choices.webhook_url or "")
@@ -137,5 +137,5 @@ def redis(state: State, ports: Ports) -> Redis:
 def bitrix24(state: State, ports: Ports, wanted: int | None = None) -> Bitrix24:
     """An emulated portal in this state folder."""
     if wanted:
-        return Bitrix24(state, ports.insist("bitrix24", wanted, "BITRIX_PORT"))
+        return Bitrix24(state, ports.require("bitrix24", wanted, "BITRIX_PORT"))
     return Bitrix24(state, ports.choose("bitrix24", BITRIX_PORT))

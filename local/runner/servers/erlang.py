@@ -1,7 +1,7 @@
-"""A RabbitMQ home that holds only what our broker uses; it starts in two thirds of the time.
+"""A RabbitMQ home with only the plugins that we use, which starts in two thirds of the time.
 
-Erlang looks for each of some thousand modules in the folders of all 70 plugins, one after the
-other. Links to the plugins that are needed, and to the scripts, make a home with 26 of them.
+Erlang searches each of some thousand modules in the folders of all 70 plugins, one after the
+other. This home links to the scripts and to the 26 plugins that are needed.
 """
 
 import re
@@ -14,8 +14,8 @@ _ROOTS = ("rabbit", "rabbitmq_prelaunch", "rabbitmq_management")
 _APPLICATIONS = re.compile(r"\{\s*(?:included_)?applications\s*,\s*\[(.*?)\]", re.DOTALL)
 
 
-def lean_home(folder: Path) -> Path | None:
-    """The folder's `home`, made anew; None where this RabbitMQ is packed in another way."""
+def minimal_home(folder: Path) -> Path | None:
+    """The folder's `home`, rebuilt; None if this RabbitMQ is packaged differently."""
     installed = max(_HOME.glob("rabbitmq_server-*"), default=None)
     if installed is None:
         return None
@@ -34,7 +34,7 @@ def lean_home(folder: Path) -> Path | None:
 
 
 def _needed(plugins: Path) -> list[Path] | None:
-    """The folders of the broker, of its management plugin, and of all that these name."""
+    """The folders of the broker, of its management plugin and of their dependencies."""
     known = {path.name.rpartition("-")[0]: path for path in plugins.glob("*-*") if path.is_dir()}
     if not known.keys() >= set(_ROOTS):
         return None

@@ -1,4 +1,4 @@
-"""A private Postgres: its own cluster, scram passwords, fsync on, an owner and lesser logins."""
+"""A private Postgres: SCRAM passwords, fsync on, an owner and restricted logins."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pg8000.exceptions
 import pg8000.native
 
 from local.logins import postgres as logins
-from local.logins.table import LOGINS, OWNER, Login, of
+from local.logins.table import LOGINS, OWNER, Login, by_name
 from local.runner import unprivileged
 from local.runner.program import Group, Program, Stage
 from local.runner.state import State, write
@@ -21,34 +21,34 @@ _MAX_CONNECTIONS = 200
 
 @dataclass(frozen=True)
 class Postgres:
-    """One cluster in the state folder, on one port of the loopback."""
+    """One cluster in the state folder, on one loopback port."""
 
     state: State
     port: int
 
     @property
     def url(self) -> str:
-        """Where the owner connects, who migrates."""
+        """The URL of the owner, for migrations."""
         return self._url(OWNER, self.state.password("postgres"))
 
     @property
     def functions_url(self) -> str:
-        """Where somebody connects who does what any function does."""
-        return self.url_of(of("cli"))
+        """A URL with the rights of every function."""
+        return self.url_of(by_name("cli"))
 
     def url_of(self, login: Login) -> str:
-        """Where the parts connect that have this login."""
+        """The URL of this login."""
         return self._url(login.user, self._password(login))
 
     def programs(self) -> tuple[Program, ...]:
-        """The postmaster; SIGINT is its fast shutdown, which waits for no client."""
+        """The postmaster; SIGINT is its fast shutdown, which does not wait for clients."""
         data = self._cluster()
         words = (binary("postgres"), "-D", str(data), "-p", str(self.port), "-h", "127.0.0.1")
         settings = {
             "unix_socket_directories": "",
             "max_connections": str(_MAX_CONNECTIONS),
             "logging_collector": "off",
-            # Without DETAIL, which quotes the row that broke a rule: a name and a phone.
+            # Without DETAIL, which quotes the row that violates a constraint: a name and a phone.
             "log_error_verbosity": "terse",
         }
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
@@ -60,19 +60,19 @@ class Postgres:
         )
 
     def is_ready(self) -> bool:
-        """Whether it takes connections; makes database and logins when it does the first time."""
+        """Whether it accepts connections; the first time, create database and logins."""
         try:
             with self._connect("postgres") as connection:
                 known = connection.run("SELECT 1 FROM pg_database WHERE datname = :n", n=DATABASE)
                 if not known:
                     connection.run(f"CREATE DATABASE {DATABASE}")
-                self._make_logins(connection)
+                self._create_logins(connection)
         except (pg8000.exceptions.Error, OSError):
             return False
         return True
 
-    def _make_logins(self, connection: pg8000.native.Connection) -> None:
-        """Those that are missing: a standby that has all of them can't be written to."""
+    def _create_logins(self, connection: pg8000.native.Connection) -> None:
+        """Create missing logins; none on a standby, which has them all and is read-only."""
         wanted = {login.user for login in LOGINS if login.groups is not None}
         known = {name for (name,) in connection.run("SELECT rolname FROM pg_roles")}
         if wanted <= known:
@@ -98,18 +98,18 @@ class Postgres:
         return self.state.password(f"postgres-{login.name}")
 
     def _cluster(self) -> Path:
-        """The data folder, made at first use: complete, or not there at all."""
+        """The data folder, created at first use: complete, or absent."""
         data = self.state.root / "postgres"
         if data.exists():
-            unprivileged.give(data)
+            unprivileged.give_ownership(data)
             return data
         draft = self.state.root / "postgres.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         password = draft.parent / "postgres.pw"
         write(password, self.state.password("postgres"))
-        unprivileged.give(draft)
-        unprivileged.give(password)
+        unprivileged.give_ownership(draft)
+        unprivileged.give_ownership(password)
         _initdb(draft, password)
         password.unlink()
         draft.rename(data)
@@ -127,7 +127,7 @@ def _initdb(data: Path, password: Path) -> None:
 
 
 def binary(name: str) -> str:
-    """A Postgres program: Debian keeps them off the PATH, a folder a version; the newest counts."""
+    """A Postgres program: the newest version of Debian's, which are off the PATH."""
     found = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
     newest = max(found, key=lambda path: float(path.parts[-3]), default=None)
     return str(newest) if newest else (shutil.which(name) or name)

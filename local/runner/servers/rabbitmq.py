@@ -14,13 +14,13 @@ from leadline.settings import settings
 from local.logins import rabbitmq as logins
 from local.logins.table import LOGINS, OWNER, Login
 from local.runner.program import Group, Program, Stage
-from local.runner.servers.erlang import lean_home
+from local.runner.servers.erlang import minimal_home
 from local.runner.state import State, write, write_json
 
-#: Debian's wrapper in /usr/sbin refuses every user but root and rabbitmq; this is the real one.
+#: The script itself: Debian's wrapper in /usr/sbin refuses users other than root and rabbitmq.
 _SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
-# Erlang terms and not the newer key = value form: there is nothing to translate at each start.
+# Erlang terms: the newer key = value form would be translated at each start.
 _CONFIG = """[
  {{rabbit, [
    {{tcp_listeners, [{{"127.0.0.1", {port}}}]}},
@@ -31,13 +31,13 @@ _CONFIG = """[
  {{rabbitmq_management, [{{tcp_config, [{{ip, "127.0.0.1"}}, {{port, {management_port}}}]}}]}}
 ].
 """
-# Finds localhost without asking any name server.
+# Resolves localhost without a name server.
 _NAMES = '{lookup, [file, native]}.\n{host, {127,0,0,1}, ["localhost"]}.\n'
 
 
 @dataclass(frozen=True)
 class RabbitMQ:
-    """One broker in the state folder, on four ports of the loopback."""
+    """One broker in the state folder, on four loopback ports."""
 
     state: State
     port: int
@@ -47,11 +47,11 @@ class RabbitMQ:
 
     @property
     def url(self) -> str:
-        """Where the administrator connects."""
+        """The URL of the administrator."""
         return self._url(OWNER, self.state.password("rabbitmq"))
 
     def url_of(self, login: Login) -> str:
-        """Where the parts connect that have this login."""
+        """The URL of this login."""
         return self._url(login.user, self._password(login))
 
     @property
@@ -60,7 +60,7 @@ class RabbitMQ:
         return f"http://127.0.0.1:{self.management_port}"
 
     def programs(self) -> tuple[Program, ...]:
-        """Erlang's port mapper and the broker; each its own process, so that each is restarted."""
+        """Erlang's port mapper and the broker, as separate processes, so that each is restarted."""
         folder = self.state.alias() / self.state.folder("rabbitmq").name
         env = self._prepare(folder)
         epmd = (shutil.which("epmd") or "epmd", "-port", str(self.epmd_port))
@@ -79,7 +79,7 @@ class RabbitMQ:
                 Stage.SERVERS,
                 env,
                 folder,
-                # Its data is on disk within one; then the management plugin idles for five more.
+                # Its data is on disk within 1 s; then the management plugin idles for 5 s.
                 stop_wait_s=2,
             ),
         )
@@ -95,7 +95,7 @@ class RabbitMQ:
         return True
 
     def _url(self, user: str, password: str) -> str:
-        # The vhost is the default one, spelt so that all clients agree.
+        # The default vhost, in a form that all clients parse alike.
         return f"amqp://{user}:{password}@127.0.0.1:{self.port}/%2F"
 
     def _password(self, login: Login) -> str:
@@ -120,7 +120,7 @@ class RabbitMQ:
         )
         write(folder / "enabled_plugins", "[rabbitmq_management].\n")
         write(folder / "names", _NAMES)
-        home = lean_home(folder)
+        home = minimal_home(folder)
         lean = (
             {
                 "RABBITMQ_SCRIPTS_DIR": str(home / "sbin"),
@@ -142,15 +142,15 @@ class RabbitMQ:
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_INETRC": str(folder / "names"),
-            # The script then becomes the broker instead of waiting for it as its child.
+            # The script then execs the broker instead of waiting for it as a child.
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
 
 def message_max() -> int:
-    """Bytes of a message that the broker takes; RabbitMQ knows this since 3.8.
+    """Maximum size of a message in bytes; RabbitMQ has this setting since 3.8.
 
-    Above our own limit, so that what is a little too long becomes a dead letter with its reason;
+    Above our own limit, so that a message slightly too long becomes a dead letter with a reason;
     far below RabbitMQ's (128 MiB, 16 MiB from 4.0 on: https://www.rabbitmq.com/docs/configure).
     """
     return 2 * settings().body_limit

@@ -1,4 +1,4 @@
-"""A private Redis that writes everything to disk and forgets nothing under memory pressure."""
+"""A private Redis that persists everything and never evicts keys."""
 
 import shutil
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from local.runner.state import State, write
 
 @dataclass(frozen=True)
 class Redis:
-    """One Redis in the state folder, on one port of the loopback."""
+    """One Redis in the state folder, on one loopback port."""
 
     state: State
     port: int
 
     @property
     def url(self) -> str:
-        """Where the administrator connects."""
+        """The URL of the administrator."""
         return f"redis://:{self.state.password('redis')}@127.0.0.1:{self.port}/0"
 
     def url_of(self, login: Login) -> str:
-        """Where the parts connect that have this login."""
+        """The URL of this login."""
         return f"redis://{login.user}:{self._password(login)}@127.0.0.1:{self.port}/0"
 
     def programs(self) -> tuple[Program, ...]:
-        """The server; its passwords stand in a file, not in the list of processes."""
+        """The server; its passwords are in a file, not on its command line."""
         folder = self.state.folder("redis")
         settings = {
             "bind": "127.0.0.1",
@@ -53,13 +53,13 @@ class Redis:
     def _password(self, login: Login) -> str:
         return self.state.password(f"redis-{login.name}")
 
-    def begin(self, portal: str) -> None:
-        """Have the work queue know that an empty one is new, and was not flushed."""
+    def begin_first_epoch(self, portal: str) -> None:
+        """Tell the work queue that an empty Redis is new, and was not flushed."""
         with redis.Redis.from_url(self.url, socket_timeout=5) as client:
             WorkQueue(client, portal).begin_first_epoch()
 
     def is_ready(self) -> bool:
-        """Whether it answers, having read its data."""
+        """Whether it answers and has loaded its data."""
         try:
             with redis.Redis.from_url(self.url, socket_timeout=2) as client:
                 return bool(client.ping())

@@ -1,4 +1,4 @@
-"""A running system for something short: the one that runs, or one of its own."""
+"""A system for a short task: the one that runs, else one started for it."""
 
 import json
 import subprocess
@@ -15,12 +15,12 @@ _START_WITHIN_S = 120
 
 
 class NoSystem(Exception):
-    """None runs, and none can be started."""
+    """No system runs, and none can be started."""
 
 
 @contextmanager
-def a_system(state: State, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
-    """What run.json says: of the system that runs, else of one that runs for this block only.
+def running_system(state: State, print_step: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    """The content of run.json: of the running system, else of one started for this block only.
 
     Raises:
         NoSystem: it does not start.
@@ -28,13 +28,13 @@ def a_system(state: State, say: Callable[[str], None]) -> Iterator[dict[str, Any
     if lock.holder(state) is not None:
         yield _await_run_file(state, None)
         return
-    say("nothing runs here: starting a system for this")
+    print_step("no system runs here: starting one")
     state.run_file.unlink(missing_ok=True)
     runner = subprocess.Popen((sys.executable, "-m", "local.runner"), stdout=subprocess.DEVNULL)
     try:
         yield _await_run_file(state, runner)
     finally:
-        say("stopping it again")
+        print_step("stopping the system")
         runner.terminate()
         runner.wait()
 
