@@ -16,11 +16,11 @@ from emulator.leads.store import Store
 from emulator.portal import Portal
 from emulator.telemetry.journal import Journal
 
-_LAST_WORDS_S = 0.3
+_SHUTDOWN_S = 0.3
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; the exit code."""
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
     options = _options()
     try:
         asyncio.run(_serve(options))
@@ -39,7 +39,7 @@ def _options() -> argparse.Namespace:
         "--journal",
         type=Path,
         default=os.environ.get("BITRIX_JOURNAL"),
-        help="append what is asked and done to this file",
+        help="append requests, commands and answers to this file",
     )
     parser.add_argument("--tls-cert", type=Path, help="serve https with this certificate")
     parser.add_argument("--tls-key", type=Path)
@@ -54,16 +54,16 @@ async def _serve(options: argparse.Namespace) -> None:
     runner = web.AppRunner(
         build(Portal(store, journal)),
         access_log=None,
-        # Also the longest that the head of a request may take.
+        # Also limits the time for the head of a request.
         keepalive_timeout=30,
-        shutdown_timeout=_LAST_WORDS_S,
+        shutdown_timeout=_SHUTDOWN_S,
         handler_cancellation=False,
     )
     await runner.setup()
     try:
         site = web.TCPSite(runner, options.host, options.port, ssl_context=_tls(options))
         await site.start()
-        _announce(site, tls=bool(options.tls_cert))
+        _notify(site, tls=bool(options.tls_cert))
         await stopped.wait()
     finally:
         await runner.cleanup()
@@ -79,8 +79,8 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
     return context
 
 
-def _announce(site: web.TCPSite, *, tls: bool) -> None:
-    """Tell where it runs; with --port 0 this is how to know."""
+def _notify(site: web.TCPSite, *, tls: bool) -> None:
+    """Print the address; with --port 0 the only way to learn the port."""
     server = site._server  # noqa: SLF001 (aiohttp has no public way to the chosen port)
     host, port = server.sockets[0].getsockname()[:2]  # type: ignore[union-attr]
     base = f"{'https' if tls else 'http'}://{host}:{port}"

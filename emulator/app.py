@@ -10,12 +10,12 @@ from emulator.http.cross_site import Guard
 from emulator.portal import Portal
 from emulator.requests.endpoint import PORTAL, serve
 
-_LARGEST_BODY = 16 * 1024 * 1024
+_BODY_MAX = 16 * 1024 * 1024
 
 
 def build(portal: Portal) -> web.Application:
     """The application over one portal."""
-    app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_guarded(Guard.read())])
+    app = web.Application(client_max_size=_BODY_MAX, middlewares=[_guarded(Guard.read())])
     app[PORTAL] = portal
     app.router.add_route("*", "/rest", serve)
     app.router.add_route("*", "/rest/{tail:.*}", serve)
@@ -26,7 +26,7 @@ def build(portal: Portal) -> web.Application:
 
 
 def _guarded(guard: Guard) -> Middleware:
-    """Keep other sites' pages in the same browser from using this portal; a GET of REST writes."""
+    """Reject requests of other sites' pages in the same browser; even a GET of REST writes."""
 
     @web.middleware
     async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""What a value from the control API must be; each check returns it or raises ValueError."""
+"""Validators of values from the control API; each returns the value or raises ValueError."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Number:
         if value is None and self.optional:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _refused("must be a number" + (" or null" if self.optional else ""))
+            raise _wrong_type("must be a number" + (" or null" if self.optional else ""))
         if math.isnan(value) or not self.low <= value <= self.high:
             raise ValueError(f"must be between {self.low:g} and {self.high:g}")
         return value
@@ -37,7 +37,7 @@ class Whole:
         if value is None and self.optional:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise _refused("must be a whole number")
+            raise _wrong_type("must be a whole number")
         if not self.low <= value <= self.high:
             raise ValueError(f"must be between {self.low} and {self.high}")
         return value
@@ -63,23 +63,23 @@ class Flag:
     def check(self, value: object) -> bool:
         """The value itself."""
         if not isinstance(value, bool):
-            raise _refused("must be true or false")
+            raise _wrong_type("must be true or false")
         return value
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text that is not too long; null if `optional`."""
+    """A text of at most `max_length` characters; null if `optional`."""
 
-    longest: int
+    max_length: int
     optional: bool = False
 
     def check(self, value: object) -> str | None:
         """The text itself."""
         if value is None and self.optional:
             return None
-        if not isinstance(value, str) or len(value) > self.longest:
-            raise ValueError(f"must be a text of at most {self.longest} characters")
+        if not isinstance(value, str) or len(value) > self.max_length:
+            raise ValueError(f"must be a text of at most {self.max_length} characters")
         return value
 
 
@@ -105,8 +105,8 @@ class WebAddress:
         return str(value)
 
 
-def _refused(reason: str) -> ValueError:
-    """One error for all checks, wrong types included."""
+def _wrong_type(reason: str) -> ValueError:
+    """The error of a wrong type; ValueError, as for every check."""
     return ValueError(reason)
 
 

@@ -1,7 +1,7 @@
-"""The emulator's time: spans may run faster, the time of day stays real.
+"""The emulator's time: durations may run faster, the time of day stays real.
 
 Buckets drain, baskets age and simulated work finishes `speed` times as fast. Times of day on the
-wire stay real, so that they agree with the client's own clock at any speed.
+wire stay real, so that they agree with the client's clock at any speed.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ PORTAL_ZONE = timezone(timedelta(hours=3))
 
 
 class Clock:
-    """Emulated spans and real times of day from one monotonic source."""
+    """Emulated durations and real times of day from one monotonic source."""
 
     def __init__(self) -> None:
         self.speed = 1.0
@@ -31,11 +31,11 @@ class Clock:
         return self._wall_zero + time.monotonic()
 
     def wall_at(self, moment: float) -> float:
-        """Unix seconds at which `now()` reaches `moment` with the present speed."""
+        """Unix seconds at which `now()` reaches `moment` at the current speed."""
         return self.wall() + (moment - self.now()) / self.speed
 
     def set_speed(self, speed: float) -> None:
-        """Run `speed` times as fast from now on, sleeps under way included."""
+        """Run `speed` times as fast from now on; applies to current sleeps, too."""
         self._emulated_zero = self.now()
         self._real_zero = time.monotonic()
         self.speed = speed
@@ -43,7 +43,7 @@ class Clock:
         self._changed = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for so many emulated seconds."""
+        """Sleep for `seconds` of emulated time."""
         due = self.now() + seconds
         while (left := due - self.now()) > 0:
             with contextlib.suppress(TimeoutError):
@@ -57,7 +57,7 @@ def iso(unix_s: float) -> str:
 
 
 def portal_iso(text: str) -> str | None:
-    """A client's date in the portal's own notation, or None when it is no date."""
+    """A client's date in the portal's format; None if it is no date."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -1,14 +1,14 @@
-"""What a method refuses to do, as the portal words it.
+"""Errors of REST methods, with the portal's codes and texts.
 
 RestError                 status, code, description
-├── not_found             400 "" "Not found": a lead that is not there
+├── not_found             400 "" "Not found": no such lead
 ├── invalid_id            400 "" "ID is not defined or invalid."
 └── item_not_found        400 NOT_FOUND, the wording of crm.item.*
 """
 
 
 class RestError(Exception):
-    """An answer `{"error": code, "error_description": description}` with an HTTP status."""
+    """A response `{"error": code, "error_description": description}` with an HTTP status."""
 
     def __init__(self, code: str, description: str, status: int = 400) -> None:
         super().__init__(code, description, status)
@@ -22,15 +22,15 @@ class RestError(Exception):
 
 
 def not_found() -> RestError:
-    """No such lead, as crm.lead.* says it."""
+    """The error of crm.lead.* for a missing lead."""
     return RestError("", "Not found")
 
 
 def invalid_id() -> RestError:
-    """An id that is missing, not a number, or not positive."""
+    """The error for an id that is missing, not a number, or not positive."""
     return RestError("", "ID is not defined or invalid.")
 
 
 def item_not_found() -> RestError:
-    """No such element, as crm.item.* says it."""
+    """The error of crm.item.* for a missing lead."""
     return RestError("NOT_FOUND", "Element not found")

@@ -1,9 +1,9 @@
-"""Scripted faults: which rule bites which request or command.
+"""Scripted faults: which rule applies to which request or command.
 
-A rule that names a method bites on a single call of it and on a command of it inside a batch.
+A rule that names a method applies to a single call of it and to a command of it inside a batch.
 crm.lead.X and crm.item.X with entityTypeId 1 are one operation on the same leads, so a rule that
-names one bites on the other too. Only `error` and `error_200` act on one command of a batch; every
-other action acts on the whole answer, so it counts, skips and draws once per HTTP request.
+names one applies to both. Only `error` and `error_200` affect one command of a batch; every other
+action affects the whole response, so it counts, skips and draws once per HTTP request.
 """
 
 import random
@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_type_hints
 
 from emulator.checks import Choice, Flag, Number, Text, Whole
 
-_SHARED = {"add", "update", "get", "list", "delete", "fields"}
+_IN_BOTH_APIS = {"add", "update", "get", "list", "delete", "fields"}
 _PER_COMMAND = {"error", "error_200"}
 _ACTIONS = (
     "error",
@@ -39,12 +39,12 @@ _DESCRIPTIONS = {
 
 
 class InvalidRule(ValueError):
-    """A fault rule cannot be read."""
+    """A fault rule is invalid."""
 
 
 @dataclass
 class Rule:
-    """A fault: where it bites, what it does, how often."""
+    """A fault: where it applies, what it does, how often."""
 
     method: Annotated[str, Text(200)]
     action: Annotated[str, Choice(*_ACTIONS)]
@@ -64,67 +64,67 @@ class Rule:
     bitten: int = 0
 
     def matches(self, method: str) -> bool:
-        """Whether the rule names this (canonical) method."""
-        return self.method == "*" or same_operation(self.method) == method
+        """Whether the rule names this method (canonical name)."""
+        return self.method == "*" or canonical_name(self.method) == method
 
-    def bites(self, chance: random.Random) -> bool:
-        """Whether the rule acts on the matching call at hand; counts it."""
+    def draw(self, generator: random.Random) -> bool:
+        """Count a matching call, and decide whether the rule applies to it."""
         self.seen += 1
         if self.seen <= self.skip or (self.count is not None and self.bitten >= self.count):
             return False
-        if self.share < 1 and chance.random() >= self.share:
+        if self.share < 1 and generator.random() >= self.share:
             return False
         self.bitten += 1
         return True
 
     @property
     def error_description(self) -> str:
-        """The rule's own words, or the portal's for a code that it knows."""
+        """The rule's own text, or the portal's for a known code."""
         if self.description is not None:
             return self.description
         return _DESCRIPTIONS.get(self.code, "Internal server error")
 
     def as_json(self) -> dict[str, Any]:
-        """The rule as it was given, defaults filled in, with `seen` and `bitten`."""
+        """The rule with its defaults, `seen` and `bitten`."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @dataclass
-class Plan:
-    """What befalls one request: at most one fault of the whole, and faults of single commands."""
+class FaultPlan:
+    """The faults of one request: at most one for the whole, and others for single commands."""
 
     whole: Rule | None = None
     commands: dict[int, Rule] = field(default_factory=dict)
 
 
-class Faults:
+class FaultRules:
     """The rules in force."""
 
     def __init__(self, seed: int = 0) -> None:
         self.rules: list[Rule] = []
-        self._chance = random.Random(seed)  # noqa: S311 (faults are repeatable, not secret)
+        self._generator = random.Random(seed)  # noqa: S311 (faults are repeatable, not secret)
 
     def seed(self, seed: int) -> None:
-        """Start the sequence of chances again."""
-        self._chance = random.Random(seed)  # noqa: S311
+        """Restart the random sequence."""
+        self._generator = random.Random(seed)  # noqa: S311
 
-    def plan(self, name: str, commands: Sequence[str]) -> Plan:
+    def plan(self, name: str, commands: Sequence[str]) -> FaultPlan:
         """The faults of a request `name` that holds `commands` (canonical names)."""
-        plan = Plan()
+        plan = FaultPlan()
         for rule in self.rules:
             if commands and rule.action in _PER_COMMAND and rule.method not in {"*", "batch"}:
                 self._plan_commands(plan, rule, commands)
-            elif plan.whole is None and _concerns(rule, name, commands) and self._bites(rule):
+            elif plan.whole is None and _matches(rule, name, commands) and self._draw(rule):
                 plan.whole = rule
         return plan
 
-    def _plan_commands(self, plan: Plan, rule: Rule, commands: Sequence[str]) -> None:
+    def _plan_commands(self, plan: FaultPlan, rule: Rule, commands: Sequence[str]) -> None:
         for index, command in enumerate(commands):
-            if index not in plan.commands and rule.matches(command) and self._bites(rule):
+            if index not in plan.commands and rule.matches(command) and self._draw(rule):
                 plan.commands[index] = rule
 
-    def _bites(self, rule: Rule) -> bool:
-        return rule.bites(self._chance)
+    def _draw(self, rule: Rule) -> bool:
+        return rule.draw(self._generator)
 
 
 def parse(sent: object) -> list[Rule]:
@@ -135,13 +135,13 @@ def parse(sent: object) -> list[Rule]:
     return [_rule(index, each) for index, each in enumerate(rules)]
 
 
-def same_operation(method: str) -> str:
-    """The one name of an operation on leads that two APIs offer."""
+def canonical_name(method: str) -> str:
+    """The canonical name of a method: crm.lead.* for operations that both APIs offer."""
     family, _, verb = method.lower().rpartition(".")
-    return f"crm.lead.{verb}" if family == "crm.item" and verb in _SHARED else method.lower()
+    return f"crm.lead.{verb}" if family == "crm.item" and verb in _IN_BOTH_APIS else method.lower()
 
 
-def _concerns(rule: Rule, name: str, commands: Iterable[str]) -> bool:
+def _matches(rule: Rule, name: str, commands: Iterable[str]) -> bool:
     return rule.matches(name) or any(rule.matches(each) for each in commands)
 
 

@@ -1,7 +1,7 @@
-"""Every knob of the emulator, with its default and what it accepts.
+"""All settings of the emulator, with their defaults and valid values.
 
-The first group is about limits and simulated time, the second chooses between readings of what
-Bitrix24's documentation leaves open; there the default is the likelier reading.
+The first group sets limits and simulated time. The second chooses between interpretations of what
+Bitrix24's documentation leaves open; the default is the likelier one.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from emulator.checks import Choice, Flag, Names, Number, Text, WebAddress, Whole
 
 
 class InvalidSetting(ValueError):
-    """A setting is unknown or has a value it does not take."""
+    """A setting is unknown, or its value is invalid."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings in force; immutable, so that a request sees one consistent set."""
+    """The current settings; immutable, so that a request sees a consistent set."""
 
     rate_per_s: Annotated[float | None, Number(0, 1e6, optional=True)] = 2
     burst: Annotated[float, Number(1, 1e6)] = 50
@@ -57,8 +57,8 @@ class Settings:
     event_copies: Annotated[int, Whole(0, 100)] = 1
     event_order: Annotated[str, Choice("as_written", "shuffled")] = "as_written"
 
-    def changed(self, changes: Mapping[str, Any]) -> "Settings":
-        """These settings with `changes` from a client; raises InvalidSetting, changes nothing."""
+    def with_changes(self, changes: Mapping[str, Any]) -> "Settings":
+        """A copy with `changes` from a client; raises InvalidSetting."""
         return replace(self, **{name: _checked(name, value) for name, value in changes.items()})
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The board's page and its files; no other file can be asked for."""
+"""The board's page and its files; no other files are served."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ _HEADERS = {
 
 
 def routes() -> list[web.RouteDef]:
-    """What the board's page asks for."""
+    """The routes of the board."""
     return [
         web.get("/", _index),
         web.get("/board/{name}", _file),

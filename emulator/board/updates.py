@@ -1,4 +1,4 @@
-"""The board's data: where every lead stands now, and news as they happen."""
+"""The board's data: a snapshot of all leads, and live updates."""
 
 import asyncio
 import contextlib
@@ -7,10 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
-from emulator.control.json_body import answer, problem
+from emulator.control.json_body import json_response, problem
 from emulator.control.statistics import now
 from emulator.leads.stages import STAGES
-from emulator.methods.write_lead import card
+from emulator.leads.views import card
 from emulator.portal import Portal
 from emulator.requests.endpoint import PORTAL
 
@@ -28,8 +28,8 @@ async def snapshot(request: web.Request) -> web.Response:
         {"status": each.status, "name": each.name, "color": each.color, "meaning": each.semantics}
         for each in STAGES
     ]
-    seconds = [list(each) for each in portal.calls.seconds][-120:]
-    return answer({"stages": stages, "cards": cards, "seconds": seconds, **figures})
+    seconds = [list(each) for each in portal.counts.seconds][-120:]
+    return json_response({"stages": stages, "cards": cards, "seconds": seconds, **figures})
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -41,12 +41,14 @@ async def stream(request: web.Request) -> web.StreamResponse:
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )
     await response.prepare(request)
-    with contextlib.suppress(ConnectionResetError), portal.stream.listen() as news:
-        await _tell(portal, news, response)
+    with contextlib.suppress(ConnectionResetError), portal.stream.subscribe() as updates:
+        await _send_updates(portal, updates, response)
     return response
 
 
-async def _tell(portal: Portal, news: asyncio.Queue[str], response: web.StreamResponse) -> None:
+async def _send_updates(
+    portal: Portal, updates: asyncio.Queue[str], response: web.StreamResponse
+) -> None:
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
@@ -54,7 +56,7 @@ async def _tell(portal: Portal, news: asyncio.Queue[str], response: web.StreamRe
             due = loop.time() + _TICK_S
             await response.write(_tick(portal))
         try:
-            message = await asyncio.wait_for(news.get(), due - loop.time())
+            message = await asyncio.wait_for(updates.get(), due - loop.time())
         except TimeoutError:
             continue
         await response.write(message.encode())
@@ -66,13 +68,13 @@ def _newest(portal: Portal, stage: str) -> list[dict[str, Any]]:
 
 
 def _tick(portal: Portal) -> bytes:
-    seconds = [list(each) for each in portal.calls.seconds][-3:]
+    seconds = [list(each) for each in portal.counts.seconds][-3:]
     data = json.dumps({**_figures(portal), "seconds": seconds})
     return f"event: tick\ndata: {data}\n\n".encode()
 
 
 def _figures(portal: Portal) -> dict[str, Any]:
-    calls = portal.calls
+    calls = portal.counts
     return {
         "now": int(portal.clock.wall()),
         "counts": dict(portal.store.db.execute(_COUNTS).fetchall()),

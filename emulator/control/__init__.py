@@ -1,4 +1,4 @@
-"""The control API under /_emulator: settings, faults, counts and oracles.
+"""The control API under /_emulator: settings, faults, leads and statistics.
 
-It is never counted, limited or broken by a fault.
+Its calls are never counted, limited or affected by faults.
 """

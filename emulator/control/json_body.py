@@ -1,4 +1,4 @@
-"""Reading and answering JSON on the control API."""
+"""JSON requests and responses of the control API."""
 
 import json
 from typing import Any
@@ -8,24 +8,24 @@ from aiohttp import web
 from emulator.http.params import printable
 
 
-class Unreadable(ValueError):
-    """The body is no JSON."""
+class InvalidJson(ValueError):
+    """The body is not JSON."""
 
 
 async def read_json(request: web.Request) -> Any:
-    """The body's JSON value; raises Unreadable."""
+    """The body's JSON value; raises InvalidJson."""
     try:
         return printable(json.loads(await request.read()))
     except (ValueError, RecursionError):
-        raise Unreadable("the body is not valid JSON") from None
+        raise InvalidJson("the body is not valid JSON") from None
 
 
-def answer(value: object, status: int = 200) -> web.Response:
-    """A JSON answer."""
+def json_response(value: object, status: int = 200) -> web.Response:
+    """A JSON response."""
     text = json.dumps(value, ensure_ascii=False)
     return web.Response(text=text, status=status, content_type="application/json")
 
 
 def problem(status: int, message: str) -> web.Response:
     """An error of the control API."""
-    return answer({"error": message}, status)
+    return json_response({"error": message}, status)

@@ -1,4 +1,4 @@
-"""The leads with their histories, read in slices so that the portal stays quick meanwhile."""
+"""The leads with their histories, read in slices so that the portal stays responsive."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from emulator.control.json_body import Unreadable, answer, problem, read_json
+from emulator.control.json_body import InvalidJson, json_response, problem, read_json
 from emulator.errors import RestError
 from emulator.leads.multifields import whole
 from emulator.leads.store import Lead, Store
@@ -32,7 +32,7 @@ async def leads(request: web.Request) -> web.StreamResponse:
         found = _slice(store, origin_id, after, min(left, _SLICE))
         if found:
             await response.write((opening + ",\n".join(found)).encode())
-            await asyncio.sleep(0)  # a write that fits the buffer lets no one else run
+            await asyncio.sleep(0)  # a write that fits the buffer does not yield
             opening = ",\n"
         if len(found) < min(left, _SLICE):
             break
@@ -48,7 +48,7 @@ async def move(request: web.Request) -> web.Response:
     lead_id = whole(request.match_info["id"])
     try:
         sent = await read_json(request)
-    except Unreadable as error:
+    except InvalidJson as error:
         return problem(422, str(error))
     status = sent.get("STATUS_ID") if isinstance(sent, dict) else None
     if not isinstance(status, str) or not status or set(sent) != {"STATUS_ID"}:
@@ -59,7 +59,7 @@ async def move(request: web.Request) -> web.Response:
         lead = update(portal, lead_id, Write("user", sent, sent))
     except RestError as error:
         return problem(422, error.description)
-    return answer(_shown(lead, _histories(portal.store.db, [lead])[lead.id]))
+    return json_response(_view(lead, _histories(portal.store.db, [lead])[lead.id]))
 
 
 def _slice(store: Store, origin_id: str | None, after: int, limit: int) -> list[str]:
@@ -69,10 +69,10 @@ def _slice(store: Store, origin_id: str | None, after: int, limit: int) -> list[
     bound = [*values, *([] if origin_id is None else [origin_id]), limit]
     found = store.find(f"{condition} ORDER BY id LIMIT ?", bound)
     histories = _histories(store.db, found)
-    return [json.dumps(_shown(lead, histories[lead.id]), ensure_ascii=False) for lead in found]
+    return [json.dumps(_view(lead, histories[lead.id]), ensure_ascii=False) for lead in found]
 
 
-def _shown(lead: Lead, history: list[dict[str, Any]]) -> dict[str, Any]:
+def _view(lead: Lead, history: list[dict[str, Any]]) -> dict[str, Any]:
     values, rows = scalars(lead), multifields(lead)
     phones = [
         {name: row[name] for name in ("ID", "VALUE", "VALUE_TYPE")} for row in rows.get("PHONE", [])

@@ -1,10 +1,10 @@
-"""Counts and oracles: what a test or a person asks to judge a client."""
+"""Statistics and oracles by which tests and people judge a client."""
 
 from typing import Any
 
 from aiohttp import web
 
-from emulator.control.json_body import answer
+from emulator.control.json_body import json_response
 from emulator.portal import Portal
 from emulator.requests.endpoint import PORTAL
 
@@ -23,9 +23,9 @@ GROUP BY rows ORDER BY rows
 
 
 async def calls(request: web.Request) -> web.Response:
-    """GET: how many requests and commands there were."""
-    counted = request.app[PORTAL].calls
-    return answer(
+    """GET: the numbers of requests and commands."""
+    counted = request.app[PORTAL].counts
+    return json_response(
         {
             "requests": counted.requests,
             "commands": counted.commands,
@@ -39,7 +39,7 @@ async def calls(request: web.Request) -> web.Response:
 async def duplicates(request: web.Request) -> web.Response:
     """GET: origins with more than one lead."""
     rows = request.app[PORTAL].store.db.execute(_DUPLICATES)
-    return answer(
+    return json_response(
         [
             {
                 "ORIGINATOR_ID": originator,
@@ -52,33 +52,35 @@ async def duplicates(request: web.Request) -> web.Response:
 
 
 async def phones(request: web.Request) -> web.Response:
-    """GET: how many leads have how many phone rows."""
+    """GET: the number of leads by their number of phone rows."""
     rows = request.app[PORTAL].store.db.execute(_PHONE_ROWS)
-    return answer({str(count): leads for count, leads in rows})
+    return json_response({str(count): leads for count, leads in rows})
 
 
 async def rate(request: web.Request) -> web.Response:
     """GET: requests, refusals and commands second by second, buckets and budgets now."""
     portal = request.app[PORTAL]
-    return answer({**now(portal), "seconds": [_second(each) for each in portal.calls.seconds]})
+    return json_response(
+        {**now(portal), "seconds": [_second(each) for each in portal.counts.seconds]}
+    )
 
 
 async def totals(request: web.Request) -> web.Response:
     """GET: late commits, answers by status, verbs seen, events sent."""
     portal = request.app[PORTAL]
-    return answer(
+    return json_response(
         {
             "leads": portal.store.count("", ()),
-            "late_commits": portal.calls.late_commits,
-            "answers": dict(portal.calls.statuses),
-            "verbs": dict(portal.calls.http),
-            "events": {"sent": portal.announcer.sent, "failed": portal.announcer.failed},
+            "late_commits": portal.counts.late_commits,
+            "answers": dict(portal.counts.statuses),
+            "verbs": dict(portal.counts.http),
+            "events": {"sent": portal.events.sent, "failed": portal.events.failed},
         }
     )
 
 
 def now(portal: Portal) -> dict[str, Any]:
-    """The limits in force and how much of them is used."""
+    """The current limits, and their use."""
     rates = portal.rates()
     return {
         "limits": {

@@ -1,1 +1,1 @@
-"""What the portal sends about written leads, at once or when it is fetched."""
+"""Lead events: sent to handlers, or queued for applications that poll."""

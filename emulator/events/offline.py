@@ -1,7 +1,7 @@
-"""Offline events: a queue that an application empties when it likes.
+"""Offline events: a queue that an application polls.
 
-Of each lead only the last state of an event waits; an application's own writes, made with its
-`auth_connector`, are not put in its queue.
+An event of a lead waits only once, the last one; an application's own writes, made with its
+`auth_connector`, are not queued for it.
 """
 
 import secrets
@@ -27,32 +27,32 @@ class OfflineQueue:
         self._store = store
 
     def handlers(self) -> list[tuple[str, str]]:
-        """Which event is queued for which connector."""
+        """The queued events, each with its connector."""
         rows = self._store.db.execute("SELECT event, connector FROM offline_handler")
         return [(event, connector) for event, connector in rows]
 
     def bind(self, event: str, connector: str) -> None:
-        """Queue an event from now on."""
+        """Start queueing an event."""
         self._store.db.execute(
             "INSERT OR IGNORE INTO offline_handler VALUES (?, ?)", (event, connector)
         )
 
     def unbind(self, event: str, connector: str) -> int:
-        """Queue it no more; how many handlers there were."""
+        """Stop queueing an event; returns the number of handlers removed."""
         return self._store.db.execute(
             "DELETE FROM offline_handler WHERE event = ? AND connector = ?", (event, connector)
         ).rowcount
 
     def add(self, event: str, lead_id: int, by: str, time: float) -> None:
-        """A write happened, made by the connector `by`."""
+        """Queue the event of a write made by the connector `by`."""
         for wanted, connector in self.handlers():
             if wanted == event and (not by or by != connector):
                 self._put(event, connector, lead_id, time)
 
-    def take(
+    def fetch(
         self, connector: str, limit: int, *, clear: bool
     ) -> tuple[str | None, list[OfflineEvent]]:
-        """The oldest free events: removed, or reserved under the process id beside them."""
+        """The oldest free events, removed, or reserved under the returned process id."""
         with self._store.transaction():
             rows = self._store.db.execute(
                 "SELECT id, event, lead_id, time FROM offline_event"
@@ -69,7 +69,7 @@ class OfflineQueue:
         return None if clear else process_id, [OfflineEvent(*row) for row in rows]
 
     def clear(self, process_id: str) -> None:
-        """Forget what was reserved under a process id."""
+        """Remove the events reserved under a process id."""
         self._store.db.execute("DELETE FROM offline_event WHERE process_id = ?", (process_id,))
 
     def _put(self, event: str, connector: str, lead_id: int, time: float) -> None:

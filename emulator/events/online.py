@@ -1,7 +1,7 @@
 """Outgoing events: what the portal POSTs to handlers when a lead is written.
 
-As the portal does it: a form with the lead's id and nothing else about it, sent once and never
-again, for every write, our own included.
+Like the portal: a form with only the lead's id, sent once without retries, for every write,
+including those of the receiver.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 @dataclass(frozen=True)
 class Handler:
-    """Who wants to hear of an event."""
+    """A subscription to an event."""
 
     id: int
     event: str
     url: str
 
 
-class Announcer:
-    """Tells handlers about writes."""
+class EventSender:
+    """Sends events to handlers."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -37,7 +37,7 @@ class Announcer:
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._latest: dict[str, asyncio.Task[None]] = {}
-        self._chance = random.Random(0)  # noqa: S311 (shuffling)
+        self._generator = random.Random(0)  # noqa: S311 (shuffling)
         self.sent = 0
         self.failed = 0
 
@@ -51,20 +51,20 @@ class Announcer:
         self._store.db.execute("INSERT INTO handler (event, url) VALUES (?, ?)", (event, url))
 
     def unbind(self, event: str, url: str | None) -> int:
-        """Remove an event's handlers, all or one URL's; how many there were."""
+        """Remove an event's handlers, all or those of one URL; returns their number."""
         cursor = self._store.db.execute(
             "DELETE FROM handler WHERE event = ? AND (? IS NULL OR url = ?)", (event, url, url)
         )
         return cursor.rowcount
 
-    def announce(self, event: str, lead_id: int, settings: Settings) -> None:
-        """Let everyone know, without waiting for anyone."""
-        for handler in self._wanting(event, settings):
+    def send(self, event: str, lead_id: int, settings: Settings) -> None:
+        """Send an event to all handlers, without waiting."""
+        for handler in self._handlers_for(event, settings):
             for _ in range(settings.event_copies):
                 self._start(handler, event, lead_id, settings)
 
     async def stop(self) -> None:
-        """Forget events that are still on their way."""
+        """Cancel events that are not sent yet."""
         tasks = [*self._tasks]
         for task in tasks:
             task.cancel()
@@ -75,7 +75,7 @@ class Announcer:
             await self._session.close()
             self._session = None
 
-    def _wanting(self, event: str, settings: Settings) -> Iterator[Handler]:
+    def _handlers_for(self, event: str, settings: Settings) -> Iterator[Handler]:
         if settings.outgoing_webhook_url:
             yield Handler(0, event, settings.outgoing_webhook_url)
         for handler in self.handlers():
@@ -86,7 +86,7 @@ class Announcer:
         form = _form(handler, event, lead_id, int(self._clock.wall()), settings.application_token)
         delay = settings.event_delay_ms / 1000
         if settings.event_order == "shuffled":
-            delay += self._chance.random()
+            delay += self._generator.random()
         earlier = None
         if settings.event_order == "as_written":
             earlier = self._latest.get(handler.url)
@@ -107,7 +107,7 @@ class Announcer:
             async with self._session.post(url, data=form, allow_redirects=False):
                 self.sent += 1
         except (aiohttp.ClientError, TimeoutError, ValueError):
-            self.failed += 1  # the portal never sends an event again
+            self.failed += 1  # the portal never retries an event
 
 
 def _form(handler: Handler, event: str, lead_id: int, ts: int, token: str) -> dict[str, str]:

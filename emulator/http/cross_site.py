@@ -1,8 +1,8 @@
-"""Which requests a server on a developer's machine refuses, so that no web page can use it.
+"""Protects a server on a developer's machine from web pages.
 
-A page that is open in a browser can have requests sent to loopback. It writes with them (cross-site
-request forgery), and once its own name leads to loopback, it reads the answers too (DNS rebinding).
-Both show in headers that a page can't set: `Host`, `Origin` and `Sec-Fetch-Site`
+A page that is open in a browser can send requests to loopback. It can write with them (cross-site
+request forgery) and, if its own name resolves to loopback, read the responses (DNS rebinding). Both
+show in headers that a page can't set: `Host`, `Origin` and `Sec-Fetch-Site`
 (https://www.w3.org/TR/fetch-metadata/).
 """
 
@@ -20,7 +20,7 @@ _SAFE = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True)
 class Refusal:
-    """Status and sentence of the answer."""
+    """Status and text of the response."""
 
     status: HTTPStatus
     detail: str
@@ -28,28 +28,28 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Guard:
-    """Knows by which names the server may be called: loopback's, its own address, and these."""
+    """Accepts requests to loopback, the server's own address, and these names."""
 
     names: frozenset[str]
 
     @classmethod
     def read(cls, env: Mapping[str, str] = os.environ) -> "Guard":
-        """With the names in ALLOWED_HOSTS, separated by commas."""
+        """A guard with the comma-separated names in ALLOWED_HOSTS."""
         names = env.get("ALLOWED_HOSTS", "").split(",")
         return cls(frozenset(name.strip().lower() for name in names if name.strip()))
 
     def refusal(self, request: web.Request, *, is_page: bool = True) -> Refusal | None:
-        """Why not to serve this request, None where nothing is wrong.
+        """Why to reject this request, or None.
 
-        `is_page`: a GET changes nothing here, so that links of other sites may lead here.
+        `is_page`: a GET changes nothing here, so links from other sites are allowed.
         """
-        # aiohttp lets one Host pass and no more, and none from HTTP/1.0 only, which browsers left.
+        # aiohttp accepts exactly one Host, or none with HTTP/1.0, which browsers no longer use.
         sent = request.headers.get("Host")
         host = None if sent is None else _split(sent)
         if host and not self._is_ours(host, _own_address(request)):
             detail = "This server has another name; ALLOWED_HOSTS may add one."
             return Refusal(HTTPStatus.MISDIRECTED_REQUEST, detail)
-        if self._is_of_another_origin(request, host) and not (is_page and _is_link(request)):
+        if self._is_cross_origin(request, host) and not (is_page and _is_link(request)):
             return Refusal(HTTPStatus.FORBIDDEN, "Pages of other sites can't use this server.")
         return None
 
@@ -57,8 +57,8 @@ class Guard:
         name = _name(host)
         return bool(name) and (name in self.names | {own_address} or _is_loopback(name))
 
-    def _is_of_another_origin(self, request: web.Request, host: SplitResult | None) -> bool:
-        """Whether a page that did not come from here has the request made."""
+    def _is_cross_origin(self, request: web.Request, host: SplitResult | None) -> bool:
+        """Whether a page of another origin sent the request."""
         for origin in request.headers.getall("Origin", []):
             sent = _split(origin.partition("://")[2])
             is_same = host is not None and sent.netloc.lower() == host.netloc.lower()
@@ -68,7 +68,7 @@ class Guard:
 
 
 def _is_link(request: web.Request) -> bool:
-    """Whether a person follows a link to a page: the other site sees nothing of the answer."""
+    """Whether a person follows a link: the other site cannot read the response."""
     return (
         request.method in _SAFE
         and "Origin" not in request.headers
@@ -78,7 +78,7 @@ def _is_link(request: web.Request) -> bool:
 
 
 def _split(netloc: str) -> SplitResult:
-    """Host and port; no name where it is neither."""
+    """Host and port; without a name if it is invalid."""
     try:
         parts = urlsplit(f"//{netloc}")
         _ = parts.port
@@ -92,13 +92,13 @@ def _name(parts: SplitResult) -> str:
 
 
 def _own_address(request: web.Request) -> str:
-    """The address at which the connection has arrived; "" where it has none."""
+    """The local address of the connection; "" if it has none."""
     address = request.transport and request.transport.get_extra_info("sockname")
     return str(address[0]).lower() if isinstance(address, tuple) else ""
 
 
 def _is_loopback(name: str) -> bool:
-    # RFC 6761, 6.3: names below localhost lead to loopback and belong to nobody.
+    # RFC 6761, 6.3: names below localhost resolve to loopback and cannot be registered.
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

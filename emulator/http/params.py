@@ -1,4 +1,4 @@
-"""A request's parameters, whichever of Bitrix24's four encodings they come in.
+"""A request's parameters, in any of Bitrix24's four encodings.
 
 GET query, JSON, urlencoded form and multipart give the same nested parameters. Bracketed names
 (`fields[PHONE][0][VALUE]`) nest as PHP nests them; 0, 1, 2… make a list.
@@ -16,12 +16,12 @@ from emulator.errors import RestError
 
 Params = dict[str, Any]
 
-_DEEPEST = 64
+_DEPTH_MAX = 64
 _BRACKETS = re.compile(r"\[([^\]]*)\]")
 
 
 async def read(request: web.Request) -> Params:
-    """Query and body as one tree, the body winning; raises RestError when it cannot be read."""
+    """Query and body as one tree; the body has precedence. Raises RestError for invalid input."""
     params = from_query(request.rel_url.raw_query_string)
     content_type = request.content_type.lower()
     if content_type == "multipart/form-data":
@@ -88,7 +88,7 @@ def _path(name: str) -> list[str]:
     start = name.find("[")
     if start <= 0:
         return [name]
-    return [name[:start], *_BRACKETS.findall(name[start:])[:_DEEPEST]]
+    return [name[:start], *_BRACKETS.findall(name[start:])[:_DEPTH_MAX]]
 
 
 def _put(tree: Params, path: list[str], value: str) -> None:

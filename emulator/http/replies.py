@@ -1,4 +1,4 @@
-"""HTTP answers as the portal and its gateway write them."""
+"""HTTP responses of the portal and its gateway."""
 
 import json
 from typing import Any
@@ -9,18 +9,18 @@ from emulator.errors import RestError
 
 
 def ok(body: dict[str, Any], status: int = 200) -> web.Response:
-    """A JSON answer."""
+    """A JSON response."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return web.Response(text=text, status=status, content_type="application/json")
 
 
 def error(refusal: RestError) -> web.Response:
-    """An error with its status."""
+    """An error response with its status."""
     return ok(refusal.body(), refusal.status)
 
 
 def gateway(status: int) -> web.Response:
-    """What the web server in front of the portal says when the portal says nothing."""
+    """The HTML page of the web server in front of the portal when the portal does not answer."""
     reason = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Time-out"}
     title = f"{status} {reason.get(status, 'Error')}"
     html = (
@@ -31,7 +31,7 @@ def gateway(status: int) -> web.Response:
 
 
 def truncated(whole: web.Response) -> web.Response:
-    """The first half of an answer, as if that were all."""
+    """The first half of a response, as if it were complete."""
     body = whole.body if isinstance(whole.body, bytes) else b""
     half = body[: max(1, len(body) // 2)]
     return web.Response(body=half, status=200, content_type="application/json")

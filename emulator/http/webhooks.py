@@ -1,4 +1,4 @@
-"""The emulator's incoming webhooks; their codes are public, as nothing real stands behind them."""
+"""The emulator's incoming webhooks; their codes are public, since they protect nothing."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ WEBHOOKS = {
 
 
 def is_emulators(url: str) -> bool:
-    """Whether this webhook leads to an emulator on this machine: one of its codes, on loopback."""
+    """Whether this is the webhook of an emulator on this machine: one of its codes, on loopback."""
     parts = urlsplit(url)
     code = parts.path.rstrip("/").rpartition("/")[2]
     return code in WEBHOOKS and _is_loopback(parts.hostname or "")

@@ -1,1 +1,1 @@
-"""Leads as the portal keeps them: fields, stages, multifields, storage, search."""
+"""Leads: fields, stages, multifields, storage, search, and their view in each API."""

@@ -14,7 +14,7 @@ class Field:
     kind: str = "string"
     new: str | None = None
     read_only: bool = False
-    longest: int | None = None
+    max_length: int | None = None
 
     def described(self) -> dict[str, Any]:
         """The entry of crm.lead.fields."""
@@ -31,22 +31,22 @@ class Field:
         }
 
 
-# In the order in which crm.lead.get answers them.
+# In the order of crm.lead.get.
 _SCALARS = (
     Field("ID", "id", "ID", "integer", read_only=True),
-    Field("TITLE", "title", "Lead Title", longest=255),
+    Field("TITLE", "title", "Lead Title", max_length=255),
     Field("HONORIFIC", "honorific", "Salutation", "crm_status"),
-    Field("NAME", "name", "First Name", longest=50),
-    Field("SECOND_NAME", "secondName", "Second Name", longest=50),
-    Field("LAST_NAME", "lastName", "Last Name", longest=50),
-    Field("COMPANY_TITLE", "companyTitle", "Company Name", longest=255),
+    Field("NAME", "name", "First Name", max_length=50),
+    Field("SECOND_NAME", "secondName", "Second Name", max_length=50),
+    Field("LAST_NAME", "lastName", "Last Name", max_length=50),
+    Field("COMPANY_TITLE", "companyTitle", "Company Name", max_length=255),
     Field("COMPANY_ID", "companyId", "Company", "crm_company"),
     Field("CONTACT_ID", "contactId", "Contact", "crm_contact"),
     Field("IS_RETURN_CUSTOMER", "isReturnCustomer", "Repeat lead", "char", "N", read_only=True),
     Field("BIRTHDATE", "birthdate", "Date of Birth", "date", ""),
     Field("SOURCE_ID", "sourceId", "Source", "crm_status"),
     Field("SOURCE_DESCRIPTION", "sourceDescription", "Source Information"),
-    Field("STATUS_ID", "stageId", "Stage", "crm_status", longest=50),
+    Field("STATUS_ID", "stageId", "Stage", "crm_status", max_length=50),
     Field("STATUS_DESCRIPTION", "statusDescription", "Stage Information"),
     Field("POST", "post", "Position"),
     Field("COMMENTS", "comments", "Comment"),
@@ -64,8 +64,8 @@ _SCALARS = (
     Field("DATE_CLOSED", "closedTime", "Closed", "datetime", "", read_only=True),
     Field("STATUS_SEMANTIC_ID", "stageSemanticId", "Status Semantic", read_only=True),
     Field("OPENED", "opened", "Available to Everyone", "char", "Y"),
-    Field("ORIGINATOR_ID", "originatorId", "External Source", longest=255),
-    Field("ORIGIN_ID", "originId", "Identifier in External Source", longest=255),
+    Field("ORIGINATOR_ID", "originatorId", "External Source", max_length=255),
+    Field("ORIGIN_ID", "originId", "Identifier in External Source", max_length=255),
     Field("MOVED_BY_ID", "movedBy", "Moved By", "user", "1", read_only=True),
     Field("MOVED_TIME", "movedTime", "Moved", "datetime", read_only=True),
     Field("ADDRESS", "address", "Address"),
@@ -93,6 +93,6 @@ INTEGERS = {"integer", "user", "crm_company", "crm_contact"}
 
 
 def described() -> dict[str, Any]:
-    """The answer of crm.lead.fields."""
+    """The result of crm.lead.fields."""
     many = (Field(name, "fm", title, "crm_multifield") for name, title in MULTIFIELDS.items())
     return {field.name: field.described() for field in (*_SCALARS, *many)}

@@ -1,6 +1,6 @@
 """Bitrix24's list filters (`>=DATE_MODIFY`, `@ORIGIN_ID`, …) as SQL conditions.
 
-Field names come from our own table and values are always bound, so no text of a client becomes SQL.
+Field names come from our own table and values are always bound: no client text becomes SQL.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Phones, e-mails and the like: rows that are addressed by their id, and only by it.
+"""Phones, e-mails and the like: rows that are addressed only by their id.
 
-A row without an id is always added, never put in another's place, even when the value is the same.
+A row without an id is always added and never replaces another one, even with the same value.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class RowChange:
 
 
 def from_lead_fields(fields: dict[str, Any]) -> list[RowChange]:
-    """What the PHONE, EMAIL… of crm.lead.add and crm.lead.update ask for."""
+    """The row changes in PHONE, EMAIL… of crm.lead.add and crm.lead.update."""
     return [
         change
         for type_id in MULTIFIELDS
@@ -40,7 +40,7 @@ def from_lead_fields(fields: dict[str, Any]) -> list[RowChange]:
 
 
 def from_item_fm(fm: object) -> list[RowChange]:
-    """What the `fm` of crm.item.* asks for: a list adds; in an object a key names the row."""
+    """The row changes in `fm` of crm.item.*: a list adds; the keys of an object are row ids."""
     if isinstance(fm, list):
         changes = [_item_row(None, sent) for sent in fm]
     elif isinstance(fm, dict):
@@ -88,7 +88,7 @@ def _text(value: object) -> str:
 
 
 def whole(value: object) -> int | None:
-    """A positive 64-bit number from a number or its decimal text, else None."""
+    """A positive 64-bit integer from a number or decimal text, else None."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -97,7 +97,7 @@ def whole(value: object) -> int | None:
 
 
 def digest(type_id: str, value: str) -> str:
-    """What two values share when they reach the same person: digits, or the lower-case text."""
+    """The key by which duplicates are found: the digits of a phone, else the lower-case text."""
     if type_id != "PHONE":
         return value.strip().lower()
     number = value.lower().partition("ext")[0].partition(";")[0]

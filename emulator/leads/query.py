@@ -1,4 +1,4 @@
-"""A list call as the database sees it: filter, order, page, and what to show."""
+"""A list call as SQL: filter, order, page and selected fields."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ PAGE = 50
 
 @dataclass(frozen=True)
 class Query:
-    """What a list call asks for; `start` is None when counting is switched off (start = -1)."""
+    """A parsed list call; `start` is None if counting is off (start = -1)."""
 
     where: Where
     order: str
@@ -35,7 +35,7 @@ def parse(params: Params, names: Mapping[str, str] | None = None) -> Query:
 
 
 def selected(params: Params) -> set[str]:
-    """The `select` of a list call; nothing selected is everything."""
+    """The selected fields of a list call; `*` if none are named."""
     select = argument(params, "select")
     if isinstance(select, dict):
         select = list(select.values())
@@ -48,14 +48,14 @@ def selected(params: Params) -> set[str]:
 
 
 def argument(params: Params, name: str) -> Any:
-    """A parameter by its name in any case: `id` and `ID` are both used by the documentation."""
+    """A parameter by its case-insensitive name: the documentation uses both `id` and `ID`."""
     if name in params:
         return params[name]
     return next((value for key, value in params.items() if key.lower() == name.lower()), None)
 
 
 def connector(params: Params) -> str:
-    """The `auth_connector` of a call: whose offline events are meant; empty when not given."""
+    """The `auth_connector` of a call, which owns offline events; empty if absent."""
     sent = argument(params, "auth_connector")
     return sent if isinstance(sent, str) else ""
 

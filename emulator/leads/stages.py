@@ -1,4 +1,4 @@
-"""The stages of a lead on this portal: five standard ones and one that a person added."""
+"""The lead stages of this portal: five standard ones and a custom one."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +48,6 @@ KNOWN = {stage.status: stage for stage in STAGES}
 
 
 def semantics(status: str) -> str:
-    """P, S or F: what a stage means; a stored unknown one counts as in work."""
+    """The meaning of a stage: P, S or F; an unknown one is P, in work."""
     stage = KNOWN.get(status)
     return (stage.semantics if stage else None) or "P"

@@ -1,4 +1,4 @@
-"""Leads in one SQLite file: what was acknowledged is there after a kill -9."""
+"""Leads in one SQLite file; acknowledged writes survive kill -9."""
 
 import json
 import sqlite3
@@ -46,7 +46,7 @@ class Lead:
 
 
 class Store:
-    """The portal's memory."""
+    """The portal's database."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,11 +57,11 @@ class Store:
         self.db.executescript(_SCHEMA)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.db.close()
 
     def clear(self) -> None:
-        """Forget everything; ids start again."""
+        """Delete everything; ids restart at 1."""
         with self.transaction():
             for table in _TABLES:
                 self.db.execute(f"DELETE FROM {table}")  # noqa: S608 (names from above)
@@ -69,7 +69,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All writes inside, or none."""
+        """A transaction around all writes in the block."""
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -79,16 +79,16 @@ class Store:
         self.db.execute("COMMIT")
 
     def insert(self, data: dict[str, str | None]) -> int:
-        """A new lead's id."""
+        """Insert a lead; returns its id."""
         cursor = self.db.execute("INSERT INTO lead (data) VALUES (?)", (_dump(data),))
         return int(cursor.lastrowid or 0)
 
     def save(self, lead_id: int, data: dict[str, str | None]) -> None:
-        """Put `data` in place of a lead's fields."""
+        """Replace a lead's fields by `data`."""
         self.db.execute("UPDATE lead SET data = ? WHERE id = ?", (_dump(data), lead_id))
 
     def change_rows(self, lead_id: int, changes: Sequence[RowChange]) -> None:
-        """Add, change and delete multifield rows; a row of another lead is left alone."""
+        """Add, change and delete multifield rows; rows of other leads are ignored."""
         for change in changes:
             self._change_row(lead_id, change)
 
@@ -100,7 +100,7 @@ class Store:
         )
 
     def delete(self, lead_id: int) -> None:
-        """Remove a lead and all that belongs to it."""
+        """Delete a lead with its rows and history."""
         self.db.execute("DELETE FROM lead WHERE id = ?", (lead_id,))
         self.db.execute("DELETE FROM multifield WHERE lead_id = ?", (lead_id,))
         self.db.execute("DELETE FROM write WHERE lead_id = ?", (lead_id,))
@@ -111,7 +111,7 @@ class Store:
         return found[0] if found else None
 
     def find(self, tail: str, values: Sequence[Any], *, with_rows: bool = True) -> list[Lead]:
-        """The leads that a WHERE/ORDER/LIMIT `tail` of ours selects, in its order."""
+        """The leads selected by `tail`, WHERE/ORDER/LIMIT clauses of ours."""
         cursor = self.db.execute(f"SELECT id, data FROM lead {tail}", values)  # noqa: S608
         leads = [Lead(lead_id, json.loads(data)) for lead_id, data in cursor]
         if with_rows and leads:
@@ -119,7 +119,7 @@ class Store:
         return leads
 
     def count(self, tail: str, values: Sequence[Any]) -> int:
-        """How many leads a WHERE `tail` of ours selects."""
+        """The number of leads selected by `tail`, a WHERE clause of ours."""
         row = self.db.execute(f"SELECT count(*) FROM lead {tail}", values).fetchone()  # noqa: S608
         return int(row[0])
 

@@ -1,4 +1,4 @@
-"""What a client's value for a field becomes in the record: a text, or nothing."""
+"""Converts a client's values to stored texts."""
 
 import math
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from emulator.settings import Settings
 
 
 class Overlong(ValueError):
-    """A text is longer than its field, and the portal is set to refuse that."""
+    """A text is too long for its field, and the portal is set to reject it."""
 
     def __init__(self, field: Field) -> None:
-        super().__init__(f'The field "{field.title}" is too long (at most {field.longest})')
+        super().__init__(f'The field "{field.title}" is too long (at most {field.max_length})')
         self.field = field
 
 
@@ -45,8 +45,8 @@ def _amount(value: Any) -> str:
 
 
 def _fitted(field: Field, text: str | None, settings: Settings) -> str | None:
-    if text is None or field.longest is None or len(text) <= field.longest:
+    if text is None or field.max_length is None or len(text) <= field.max_length:
         return text
     if settings.overlong == "error":
         raise Overlong(field)
-    return text[: field.longest]
+    return text[: field.max_length]

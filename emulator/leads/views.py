@@ -1,4 +1,4 @@
-"""A lead as each API shows it: strings in upper case, or typed values in camel case."""
+"""A lead as crm.lead.* (texts), as crm.item.* (typed values) and as a card of the board."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from emulator.leads.store import Lead
 
 
 def scalars(lead: Lead) -> dict[str, str | None]:
-    """All single-valued fields as crm.lead.* gives them."""
+    """All single-valued fields as crm.lead.* returns them."""
     types = {row.type_id for row in lead.rows}
     values: dict[str, str | None] = {}
     for name, field in FIELDS.items():
@@ -38,7 +38,7 @@ def multifields(lead: Lead) -> dict[str, list[dict[str, str]]]:
 
 
 def item(lead: Lead) -> dict[str, Any]:
-    """The lead as crm.item.* shows it, without `fm`."""
+    """The lead as crm.item.* returns it, without `fm`."""
     typed: dict[str, Any] = {"entityTypeId": 1}
     for name, value in scalars(lead).items():
         typed[FIELDS[name].camel] = _typed(FIELDS[name].kind, value)
@@ -46,11 +46,25 @@ def item(lead: Lead) -> dict[str, Any]:
 
 
 def fm(lead: Lead) -> list[dict[str, Any]]:
-    """The multifield rows as crm.item.* shows them."""
+    """The multifield rows as crm.item.* returns them."""
     return [
         {"id": row.id, "valueType": row.value_type, "value": row.value, "typeId": row.type_id}
         for row in lead.rows
     ]
+
+
+def card(lead: Lead) -> dict[str, Any]:
+    """The lead as a card of the board."""
+    phones = [row.value for row in lead.rows if row.type_id == "PHONE"]
+    return {
+        "id": lead.id,
+        "title": lead.data.get("TITLE"),
+        "name": lead.data.get("NAME"),
+        "stage": lead.data.get("STATUS_ID"),
+        "originator_id": lead.data.get("ORIGINATOR_ID"),
+        "origin_id": lead.data.get("ORIGIN_ID"),
+        "phones": phones,
+    }
 
 
 def _yes(condition: bool) -> str:  # noqa: FBT001 (a yes or no is all there is)

@@ -1,4 +1,4 @@
-"""The request limit: a leaky bucket per source address and portal, asked before execution."""
+"""The request limit: a leaky bucket per source address and portal, checked before execution."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from emulator.settings import Settings
 
 @dataclass(frozen=True)
 class Rate:
-    """So many requests drain a second, so many fit; `per_s` None or 0 is no limit."""
+    """Requests that drain a second, and that fit; `per_s` None or 0 means no limit."""
 
     per_s: float | None
     burst: float
@@ -21,7 +21,7 @@ class Bucket:
     level: float = 0.0
 
     def drain(self, now: float, rate: Rate, *, stepped: bool) -> None:
-        """Let out what has leaked by `now`; stepped, only at whole seconds."""
+        """Lower the level by what has leaked until `now`; if stepped, at whole seconds only."""
         elapsed = max(0.0, now - self.drained_at)
         if stepped:
             elapsed = float(int(elapsed))
@@ -36,7 +36,7 @@ class Buckets:
         self._buckets: dict[tuple[str, str], Bucket] = {}
 
     def admit(self, key: tuple[str, str], rate: Rate, now: float, settings: Settings) -> bool:
-        """Whether a request may pass; a passing one fills the bucket by one."""
+        """Admit a request if it fits, raising the level; returns whether it was admitted."""
         if not rate.per_s:
             return True
         bucket = self._buckets.setdefault(key, Bucket(now))

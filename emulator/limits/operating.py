@@ -9,7 +9,7 @@ _WINDOW_S = 600.0
 
 @dataclass
 class Basket:
-    """A minute of a method's execution time; it leaves ten minutes after its first call."""
+    """A minute of a method's execution time; it expires ten minutes after its first call."""
 
     started_at: float
     seconds: float = 0.0
@@ -21,15 +21,15 @@ class Meter:
     def __init__(self) -> None:
         self._baskets: deque[Basket] = deque()
 
-    def open(self, now: float) -> None:
-        """Drop the baskets that have left, and start one if this minute has none."""
+    def advance(self, now: float) -> None:
+        """Drop expired baskets, and start one if this minute has none."""
         while self._baskets and now >= self._baskets[0].started_at + _WINDOW_S:
             self._baskets.popleft()
         if not self._baskets or now >= self._baskets[-1].started_at + _BASKET_S:
             self._baskets.append(Basket(now))
 
     def bill(self, seconds: float) -> None:
-        """Add a call's time to the present basket."""
+        """Add a call's time to the current basket."""
         self._baskets[-1].seconds += seconds
 
     @property
@@ -39,22 +39,22 @@ class Meter:
 
     @property
     def reset_at(self) -> float:
-        """Emulated time at which the oldest basket leaves."""
+        """Emulated time at which the oldest basket expires."""
         return self._baskets[0].started_at + _WINDOW_S
 
 
 class Meters:
-    """The meters of all methods by (payer, method); the payer is a webhook or a portal."""
+    """The meters of all methods by (owner, method); the owner is a webhook or a portal."""
 
     def __init__(self) -> None:
         self._meters: dict[tuple[str, str], Meter] = {}
 
-    def open(self, payer: str, method: str, now: float) -> Meter:
-        """The method's meter, brought up to `now`."""
-        meter = self._meters.setdefault((payer, method), Meter())
-        meter.open(now)
+    def meter(self, owner: str, method: str, now: float) -> Meter:
+        """The method's meter, advanced to `now`."""
+        meter = self._meters.setdefault((owner, method), Meter())
+        meter.advance(now)
         return meter
 
     def totals(self) -> dict[str, float]:
-        """Accumulated seconds by `payer method`."""
+        """Accumulated seconds by `owner method`."""
         return {" ".join(key): round(each.operating, 3) for key, each in self._meters.items()}

@@ -1,13 +1,13 @@
-"""The REST methods by name; each takes the portal and its parameters and gives an Answer."""
+"""The REST methods by name; each takes the portal and parameters and returns a MethodResult."""
 
 from collections.abc import Callable
 
 from emulator.http.params import Params
 from emulator.methods import about, duplicates, event_handlers, items, lead_methods, lists
-from emulator.methods.result import Answer
+from emulator.methods.result import MethodResult
 from emulator.portal import Portal
 
-Method = Callable[[Portal, Params], Answer]
+Method = Callable[[Portal, Params], MethodResult]
 
 METHODS: dict[str, Method] = {
     **lead_methods.METHODS,
@@ -19,8 +19,8 @@ METHODS: dict[str, Method] = {
 }
 
 
-def _methods(_: Portal, __: Params) -> Answer:
-    return Answer(sorted([*METHODS, "batch"]))
+def _methods(_: Portal, __: Params) -> MethodResult:
+    return MethodResult(sorted([*METHODS, "batch"]))
 
 
 METHODS["methods"] = _methods

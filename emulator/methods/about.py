@@ -6,7 +6,7 @@ from emulator.clock import iso
 from emulator.http.params import Params
 from emulator.leads.query import argument
 from emulator.leads.stages import STAGES
-from emulator.methods.result import Answer
+from emulator.methods.result import MethodResult
 from emulator.portal import Portal
 
 _USER: dict[str, Any] = {
@@ -20,7 +20,7 @@ _USER: dict[str, Any] = {
 }
 
 
-def status_list(_: Portal, params: Params) -> Answer:
+def status_list(_: Portal, params: Params) -> MethodResult:
     """crm.status.list: the stages; other directories are empty here."""
     wanted = argument(params, "filter")
     rows = [stage.described() for stage in STAGES]
@@ -28,37 +28,39 @@ def status_list(_: Portal, params: Params) -> Answer:
         name = str(key).lstrip("=@")
         allowed = {str(each) for each in (value if isinstance(value, list) else [value])}
         rows = [row for row in rows if name not in row or str(row[name]) in allowed]
-    return Answer(rows, total=len(rows))
+    return MethodResult(rows, total=len(rows))
 
 
-def mode(portal: Portal, _: Params) -> Answer:
+def mode(portal: Portal, _: Params) -> MethodResult:
     """crm.settings.mode.get: 1 with leads, 2 without."""
-    return Answer(2 if portal.settings.crm_mode == "simple" else 1)
+    return MethodResult(2 if portal.settings.crm_mode == "simple" else 1)
 
 
-def profile(_: Portal, __: Params) -> Answer:
+def profile(_: Portal, __: Params) -> MethodResult:
     """The webhook's user: an administrator."""
-    return Answer({"ID": "1", "ADMIN": True, "NAME": "John", "LAST_NAME": "Doe"})
+    return MethodResult({"ID": "1", "ADMIN": True, "NAME": "John", "LAST_NAME": "Doe"})
 
 
-def user_current(_: Portal, __: Params) -> Answer:
-    """user.current: the same user with more about it."""
-    return Answer(_USER)
+def user_current(_: Portal, __: Params) -> MethodResult:
+    """user.current: the same user with more details."""
+    return MethodResult(_USER)
 
 
-def server_time(portal: Portal, _: Params) -> Answer:
+def server_time(portal: Portal, _: Params) -> MethodResult:
     """server.time: the portal's time of day."""
-    return Answer(iso(portal.clock.wall()))
+    return MethodResult(iso(portal.clock.wall()))
 
 
-def scope(portal: Portal, _: Params) -> Answer:
-    """What the webhook may use."""
-    return Answer(list(portal.settings.scope))
+def scope(portal: Portal, _: Params) -> MethodResult:
+    """The scopes of the webhook."""
+    return MethodResult(list(portal.settings.scope))
 
 
-def app_info(portal: Portal, _: Params) -> Answer:
+def app_info(portal: Portal, _: Params) -> MethodResult:
     """app.info as a webhook sees it."""
-    return Answer({"SCOPE": list(portal.settings.scope), "LICENSE": "local", "INSTALLED": True})
+    return MethodResult(
+        {"SCOPE": list(portal.settings.scope), "LICENSE": "local", "INSTALLED": True}
+    )
 
 
 METHODS = {

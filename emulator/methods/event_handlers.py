@@ -1,4 +1,4 @@
-"""event.*: who is told about writes, at once or when asked."""
+"""event.*: handlers of lead events, and offline events."""
 
 from emulator.checks import is_web_address
 from emulator.clock import iso
@@ -7,57 +7,57 @@ from emulator.events.online import LEAD_EVENTS
 from emulator.http.params import Params
 from emulator.leads.multifields import whole
 from emulator.leads.query import argument, connector
-from emulator.methods.result import Answer
+from emulator.methods.result import MethodResult
 from emulator.portal import Portal
 
 _PAGE = 50
 
 
-def bind(portal: Portal, params: Params) -> Answer:
+def bind(portal: Portal, params: Params) -> MethodResult:
     """event.bind: true; a real portal allows it to applications only (switch `event_bind`)."""
     event, url = _event(portal, params), argument(params, "handler")
     if argument(params, "event_type") == "offline":
         portal.offline.bind(event, connector(params))
-        return Answer(result=True)
+        return MethodResult(result=True)
     if not is_web_address(url):
         raise RestError("ERROR_ARGUMENT", "Argument 'handler' is null or empty")
-    if any((each.event, each.url) == (event, url) for each in portal.announcer.handlers()):
+    if any((each.event, each.url) == (event, url) for each in portal.events.handlers()):
         raise RestError("ERROR_CORE", "Unable to set event handler: Handler already binded")
-    portal.announcer.bind(event, str(url))
-    return Answer(result=True)
+    portal.events.bind(event, str(url))
+    return MethodResult(result=True)
 
 
-def unbind(portal: Portal, params: Params) -> Answer:
-    """event.unbind: how many handlers are gone."""
+def unbind(portal: Portal, params: Params) -> MethodResult:
+    """event.unbind: the number of handlers removed."""
     event, url = _event(portal, params), argument(params, "handler")
     if argument(params, "event_type") == "offline":
-        return Answer({"count": portal.offline.unbind(event, connector(params))})
-    count = portal.announcer.unbind(event, url if isinstance(url, str) else None)
-    return Answer({"count": count})
+        return MethodResult({"count": portal.offline.unbind(event, connector(params))})
+    count = portal.events.unbind(event, url if isinstance(url, str) else None)
+    return MethodResult({"count": count})
 
 
-def get(portal: Portal, _: Params) -> Answer:
-    """event.get: the handlers in force."""
-    _demand_allowed(portal)
-    handlers = portal.announcer.handlers()
+def get(portal: Portal, _: Params) -> MethodResult:
+    """event.get: the current handlers."""
+    _require_events_allowed(portal)
+    handlers = portal.events.handlers()
     online = [{"event": each.event, "handler": each.url, "auth_type": "0"} for each in handlers]
     offline = [
         {"event": event, "connector_id": name, "offline": 1}
         for event, name in portal.offline.handlers()
     ]
-    return Answer([*online, *offline])
+    return MethodResult([*online, *offline])
 
 
-def events(_: Portal, __: Params) -> Answer:
+def events(_: Portal, __: Params) -> MethodResult:
     """The names of the events that this portal has."""
-    return Answer(list(LEAD_EVENTS))
+    return MethodResult(list(LEAD_EVENTS))
 
 
-def offline_get(portal: Portal, params: Params) -> Answer:
-    """event.offline.get: what changed; read once, or with clear=0 reserved until cleared."""
-    _demand_allowed(portal)
+def offline_get(portal: Portal, params: Params) -> MethodResult:
+    """event.offline.get: queued events, removed, or with clear=0 reserved until cleared."""
+    _require_events_allowed(portal)
     clear = argument(params, "clear") not in (0, "0", False)
-    process_id, rows = portal.offline.take(connector(params), _limit(params), clear=clear)
+    process_id, rows = portal.offline.fetch(connector(params), _limit(params), clear=clear)
     events = [
         {
             "ID": str(each.id),
@@ -69,17 +69,17 @@ def offline_get(portal: Portal, params: Params) -> Answer:
         }
         for each in rows
     ]
-    return Answer({"process_id": process_id, "events": events})
+    return MethodResult({"process_id": process_id, "events": events})
 
 
-def offline_clear(portal: Portal, params: Params) -> Answer:
-    """event.offline.clear: what was reserved is done with."""
-    _demand_allowed(portal)
+def offline_clear(portal: Portal, params: Params) -> MethodResult:
+    """event.offline.clear: remove reserved events."""
+    _require_events_allowed(portal)
     process_id = argument(params, "process_id")
     if not isinstance(process_id, str) or not process_id:
         raise RestError("PROCESS_ID_REQUIRED", "Process ID is required")
     portal.offline.clear(process_id)
-    return Answer(result=True)
+    return MethodResult(result=True)
 
 
 def _limit(params: Params) -> int:
@@ -87,14 +87,14 @@ def _limit(params: Params) -> int:
 
 
 def _event(portal: Portal, params: Params) -> str:
-    _demand_allowed(portal)
+    _require_events_allowed(portal)
     event = str(argument(params, "event") or "").upper()
     if event not in LEAD_EVENTS:
         raise RestError("ERROR_EVENT_NOT_FOUND", "Event not found")
     return event
 
 
-def _demand_allowed(portal: Portal) -> None:
+def _require_events_allowed(portal: Portal) -> None:
     if portal.settings.event_bind != "allowed":
         raise RestError("WRONG_AUTH_TYPE", "Current authorization type is denied", 403)
 

@@ -10,48 +10,48 @@ from emulator.leads.query import argument, connector
 from emulator.leads.store import Lead
 from emulator.leads.views import fm, item
 from emulator.methods import write_lead
-from emulator.methods.result import Answer
+from emulator.methods.result import MethodResult
 from emulator.methods.write_lead import Write
 from emulator.portal import Portal
 
 
-def add(portal: Portal, params: Params) -> Answer:
+def add(portal: Portal, params: Params) -> MethodResult:
     """crm.item.add: the new lead, with the ids of its multifield rows."""
-    demand_leads(params)
-    return _shown(write_lead.add(portal, _write("crm.item.add", params)))
+    require_lead_entity(params)
+    return _view(write_lead.add(portal, _write("crm.item.add", params)))
 
 
-def update(portal: Portal, params: Params) -> Answer:
-    """crm.item.update: the lead as it is now; saves nothing when nothing changes."""
+def update(portal: Portal, params: Params) -> MethodResult:
+    """crm.item.update: the updated lead; saves nothing if nothing changes."""
     lead = _found(portal, params)
     write = _write("crm.item.update", params)
-    return _shown(write_lead.update(portal, lead.id, write, skip_unchanged=True))
+    return _view(write_lead.update(portal, lead.id, write, skip_unchanged=True))
 
 
-def get(portal: Portal, params: Params) -> Answer:
+def get(portal: Portal, params: Params) -> MethodResult:
     """crm.item.get: the lead."""
-    return _shown(_found(portal, params))
+    return _view(_found(portal, params))
 
 
-def delete(portal: Portal, params: Params) -> Answer:
+def delete(portal: Portal, params: Params) -> MethodResult:
     """crm.item.delete: an empty list."""
     lead = _found(portal, params)
     write_lead.delete(portal, lead.id, connector(params))
-    return Answer([], lead=lead.id)
+    return MethodResult([], lead=lead.id)
 
 
-def fields(_: Portal, params: Params) -> Answer:
-    """crm.item.fields: what a lead consists of, in camel case."""
-    demand_leads(params)
+def fields(_: Portal, params: Params) -> MethodResult:
+    """crm.item.fields: the fields of a lead, in camel case."""
+    require_lead_entity(params)
     described = {
         field.camel: {**field.described(), "upperName": name} for name, field in FIELDS.items()
     }
     multiple = {"type": "crm_multifield", "isMultiple": True, "upperName": "FM", "title": "fm"}
-    return Answer({"fields": {**described, "fm": multiple}})
+    return MethodResult({"fields": {**described, "fm": multiple}})
 
 
-def demand_leads(params: Params) -> None:
-    """Raise RestError unless entityTypeId says leads, the only entity of this portal."""
+def require_lead_entity(params: Params) -> None:
+    """Raise RestError unless entityTypeId is that of leads, the only entity here."""
     entity_type = argument(params, "entityTypeId")
     if entity_type is None:
         raise _missing("entityTypeId")
@@ -60,7 +60,7 @@ def demand_leads(params: Params) -> None:
 
 
 def _found(portal: Portal, params: Params) -> Lead:
-    demand_leads(params)
+    require_lead_entity(params)
     sent = argument(params, "id")
     if sent is None:
         raise _missing("id")
@@ -75,8 +75,8 @@ def _missing(name: str) -> RestError:
     return RestError("100", f"Could not find value for parameter {{{name}}}")
 
 
-def _shown(lead: Lead) -> Answer:
-    return Answer({"item": {**item(lead), "fm": fm(lead)}}, lead=lead.id)
+def _view(lead: Lead) -> MethodResult:
+    return MethodResult({"item": {**item(lead), "fm": fm(lead)}}, lead=lead.id)
 
 
 def _write(method: str, params: Params) -> Write:

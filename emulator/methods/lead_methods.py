@@ -1,4 +1,4 @@
-"""crm.lead.*: leads in upper case, ids and amounts as texts."""
+"""crm.lead.*: field names in upper case, ids and amounts as texts."""
 
 from typing import Any
 
@@ -9,41 +9,41 @@ from emulator.leads.multifields import from_lead_fields, whole
 from emulator.leads.query import argument, connector
 from emulator.leads.views import multifields, scalars
 from emulator.methods import write_lead
-from emulator.methods.result import Answer
+from emulator.methods.result import MethodResult
 from emulator.methods.write_lead import Write
 from emulator.portal import Portal
 
 
-def add(portal: Portal, params: Params) -> Answer:
+def add(portal: Portal, params: Params) -> MethodResult:
     """crm.lead.add: the new lead's id, a bare integer."""
     lead = write_lead.add(portal, _write("crm.lead.add", params))
-    return Answer(lead.id, lead=lead.id)
+    return MethodResult(lead.id, lead=lead.id)
 
 
-def update(portal: Portal, params: Params) -> Answer:
-    """crm.lead.update: true; saves even when nothing changes."""
+def update(portal: Portal, params: Params) -> MethodResult:
+    """crm.lead.update: true; saves even if nothing changes."""
     lead = write_lead.update(portal, _lead_id(params), _write("crm.lead.update", params))
-    return Answer(result=True, lead=lead.id)
+    return MethodResult(result=True, lead=lead.id)
 
 
-def get(portal: Portal, params: Params) -> Answer:
+def get(portal: Portal, params: Params) -> MethodResult:
     """crm.lead.get: all fields and the multifields that have rows."""
     lead = portal.store.get(_lead_id(params))
     if lead is None:
         raise not_found()
-    return Answer({**scalars(lead), **multifields(lead)})
+    return MethodResult({**scalars(lead), **multifields(lead)})
 
 
-def delete(portal: Portal, params: Params) -> Answer:
+def delete(portal: Portal, params: Params) -> MethodResult:
     """crm.lead.delete: true."""
     lead_id = _lead_id(params)
     write_lead.delete(portal, lead_id, connector(params))
-    return Answer(result=True, lead=lead_id)
+    return MethodResult(result=True, lead=lead_id)
 
 
-def fields(_: Portal, __: Params) -> Answer:
-    """crm.lead.fields: what a lead consists of."""
-    return Answer(lead_fields.described())
+def fields(_: Portal, __: Params) -> MethodResult:
+    """crm.lead.fields: the fields of a lead."""
+    return MethodResult(lead_fields.described())
 
 
 def _lead_id(params: Params) -> int:

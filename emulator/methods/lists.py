@@ -7,26 +7,28 @@ from emulator.leads.fields import BY_CAMEL, FIELDS, MULTIFIELDS
 from emulator.leads.query import PAGE, parse, selected
 from emulator.leads.store import Lead
 from emulator.leads.views import fm, item, multifields, scalars
-from emulator.methods.items import demand_leads
-from emulator.methods.result import Answer
+from emulator.methods.items import require_lead_entity
+from emulator.methods.result import MethodResult
 from emulator.portal import Portal
 
 _UPPER_NAMES = {field.camel: field.name for field in BY_CAMEL.values()}
 
 
-def lead_list(portal: Portal, params: Params) -> Answer:
-    """crm.lead.list: `*` selects all but multifields; ID is always there."""
-    leads, total, following = _page(portal, params, {})
-    chosen = selected(params)
-    return Answer([_lead_row(lead, chosen) for lead in leads], total, following)
+def lead_list(portal: Portal, params: Params) -> MethodResult:
+    """crm.lead.list: `*` selects all but multifields; ID is always included."""
+    leads, total, next_start = _page(portal, params, {})
+    selection = selected(params)
+    return MethodResult([_lead_row(lead, selection) for lead in leads], total, next_start)
 
 
-def item_list(portal: Portal, params: Params) -> Answer:
+def item_list(portal: Portal, params: Params) -> MethodResult:
     """crm.item.list: the same leads in camel case; `fm` only when selected."""
-    demand_leads(params)
-    leads, total, following = _page(portal, params, _UPPER_NAMES)
-    chosen = selected(params)
-    return Answer({"items": [_item_row(lead, chosen) for lead in leads]}, total, following)
+    require_lead_entity(params)
+    leads, total, next_start = _page(portal, params, _UPPER_NAMES)
+    selection = selected(params)
+    return MethodResult(
+        {"items": [_item_row(lead, selection) for lead in leads]}, total, next_start
+    )
 
 
 def _page(
@@ -37,30 +39,30 @@ def _page(
     if query.start is None:
         return leads, 0, None
     total = portal.store.count(query.where.sql, query.where.values)
-    following = query.start + PAGE
-    return leads, total, following if following < total else None
+    next_start = query.start + PAGE
+    return leads, total, next_start if next_start < total else None
 
 
-def _lead_row(lead: Lead, chosen: set[str]) -> dict[str, Any]:
+def _lead_row(lead: Lead, selection: set[str]) -> dict[str, Any]:
     row: dict[str, Any] = {
         name: value
         for name, value in scalars(lead).items()
-        if name == "ID" or "*" in chosen or name in chosen
+        if name == "ID" or "*" in selection or name in selection
     }
-    if chosen & MULTIFIELDS.keys():
+    if selection & MULTIFIELDS.keys():
         rows = multifields(lead)
-        row.update({name: rows[name] for name in rows if name in chosen})
+        row.update({name: rows[name] for name in rows if name in selection})
     return row
 
 
-def _item_row(lead: Lead, chosen: set[str]) -> dict[str, Any]:
-    upper = {FIELDS[name].camel for name in chosen if name in FIELDS}
+def _item_row(lead: Lead, selection: set[str]) -> dict[str, Any]:
+    upper = {FIELDS[name].camel for name in selection if name in FIELDS}
     row = {
         name: value
         for name, value in item(lead).items()
-        if name == "id" or "*" in chosen or name in chosen or name in upper
+        if name == "id" or "*" in selection or name in selection or name in upper
     }
-    if "fm" in chosen:
+    if "fm" in selection:
         row["fm"] = fm(lead)
     return row
 

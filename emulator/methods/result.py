@@ -1,15 +1,15 @@
-"""What a method gives back when it succeeds."""
+"""The result of a successful method."""
 
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The `result`, and for lists what stands beside it."""
+class MethodResult:
+    """The `result`, and for lists its siblings `total` and `next`."""
 
     result: Any
     total: int | None = None
     next: int | None = None
-    #: The lead that was written, for the journal.
+    #: The id of the written lead, for the journal.
     lead: int | None = None

@@ -1,6 +1,6 @@
-"""Writes to leads: one way in for both APIs and for a person at the board.
+"""Writes to leads, for both APIs and the board.
 
-Each write is one transaction with its history entry, and is announced after it is committed.
+Each write is one transaction with its history entry; its events are sent after the commit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,15 @@ from emulator.leads import stages, values
 from emulator.leads.fields import FIELDS
 from emulator.leads.multifields import RowChange
 from emulator.leads.store import Lead
-from emulator.leads.views import fm, scalars
+from emulator.leads.views import card, fm, scalars
 from emulator.portal import Portal
 
 
 @dataclass(frozen=True)
 class Write:
-    """Who writes (`method`), what was sent, and what it means for fields and rows.
+    """A write: its method, what the client sent, and the resulting fields and rows.
 
-    `connector` names the application whose offline queue is not to hear of it.
+    `connector` names the application whose offline queue does not get the event.
     """
 
     method: str
@@ -30,15 +30,15 @@ class Write:
     rows: Sequence[RowChange] = ()
     connector: str = ""
 
-    def refused(self, code: str, description: str) -> RestError:
-        """A refusal: crm.item.* names its reason, crm.lead.* has an empty code."""
+    def error(self, code: str, description: str) -> RestError:
+        """An error: crm.item.* has a code, crm.lead.* an empty one."""
         return RestError(code if self.method.startswith("crm.item") else "", description)
 
 
 def add(portal: Portal, write: Write) -> Lead:
-    """A new lead, with the defaults of the portal for what was not sent."""
+    """Create a lead, with the portal's defaults for missing fields."""
     data = _values(portal, write)
-    _demand_mandatory(portal, write)
+    _require_mandatory_fields(portal, write)
     now = iso(portal.clock.wall())
     data["STATUS_ID"] = data.get("STATUS_ID") or stages.FIRST
     if portal.settings.crm_mode == "simple" and data.get("NAME"):
@@ -55,12 +55,12 @@ def add(portal: Portal, write: Write) -> Lead:
         lead = _stored(portal, lead_id)
         if _vanishes(portal, data):
             portal.store.delete(lead_id)
-    _announce(portal, "ONCRMLEADADD", lead, write.connector)
+    _notify(portal, "ONCRMLEADADD", lead, write.connector)
     return lead
 
 
 def update(portal: Portal, lead_id: int, write: Write, *, skip_unchanged: bool = False) -> Lead:
-    """The lead as it is after the write; `skip_unchanged` saves nothing when nothing changes."""
+    """Update a lead and return it; `skip_unchanged` saves nothing if nothing changes."""
     before = portal.store.get(lead_id)
     if before is None:
         raise not_found()
@@ -78,37 +78,37 @@ def update(portal: Portal, lead_id: int, write: Write, *, skip_unchanged: bool =
             _enter_stage(data, now)
         portal.store.save(lead_id, data)
         _record(portal, lead_id, write)
-    _announce(portal, "ONCRMLEADUPDATE", lead, write.connector)
+    _notify(portal, "ONCRMLEADUPDATE", lead, write.connector)
     return lead
 
 
 def delete(portal: Portal, lead_id: int, connector: str = "") -> None:
-    """Remove a lead; raises RestError when there is none."""
+    """Delete a lead; raises RestError if it does not exist."""
     lead = portal.store.get(lead_id)
     if lead is None:
         raise not_found()
     with portal.store.transaction():
         portal.store.delete(lead_id)
-    _announce(portal, "ONCRMLEADDELETE", lead, connector)
+    _notify(portal, "ONCRMLEADDELETE", lead, connector)
 
 
 def _values(portal: Portal, write: Write) -> dict[str, str | None]:
     try:
         data = values.writable(write.fields, portal.settings)
     except values.Overlong as error:
-        raise write.refused("CRM_FIELD_ERROR_VALUE_NOT_VALID", str(error)) from None
+        raise write.error("CRM_FIELD_ERROR_VALUE_NOT_VALID", str(error)) from None
     status = data.get("STATUS_ID")
     if status and status not in stages.KNOWN and portal.settings.unknown_status == "reject":
-        raise write.refused("CRM_FIELD_ERROR_VALUE_NOT_VALID", 'Invalid value of field "Stage"')
+        raise write.error("CRM_FIELD_ERROR_VALUE_NOT_VALID", 'Invalid value of field "Stage"')
     return data
 
 
-def _demand_mandatory(portal: Portal, write: Write) -> None:
+def _require_mandatory_fields(portal: Portal, write: Write) -> None:
     sent_types = {row.type_id for row in write.rows if row.value}
     for name in portal.settings.mandatory_fields:
         if not write.fields.get(name) and name not in sent_types:
             title = FIELDS[name].title if name in FIELDS else name
-            raise write.refused(
+            raise write.error(
                 "CRM_FIELD_ERROR_REQUIRED", f"The required field '{title}' is missing"
             )
 
@@ -140,22 +140,8 @@ def _record(portal: Portal, lead_id: int, write: Write) -> None:
     portal.store.record(lead_id, portal.clock.wall(), write.method, write.sent)
 
 
-def _announce(portal: Portal, event: str, lead: Lead, connector: str) -> None:
+def _notify(portal: Portal, event: str, lead: Lead, connector: str) -> None:
     portal.offline.add(event, lead.id, connector, portal.clock.wall())
-    portal.announcer.announce(event, lead.id, portal.settings)
-    if portal.stream.has_listeners:
+    portal.events.send(event, lead.id, portal.settings)
+    if portal.stream.has_subscribers:
         portal.stream.send(event, card(lead))
-
-
-def card(lead: Lead) -> dict[str, Any]:
-    """What the board shows of a lead."""
-    phones = [row.value for row in lead.rows if row.type_id == "PHONE"]
-    return {
-        "id": lead.id,
-        "title": lead.data.get("TITLE"),
-        "name": lead.data.get("NAME"),
-        "stage": lead.data.get("STATUS_ID"),
-        "originator_id": lead.data.get("ORIGINATOR_ID"),
-        "origin_id": lead.data.get("ORIGIN_ID"),
-        "phones": phones,
-    }

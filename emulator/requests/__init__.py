@@ -1,1 +1,1 @@
-"""One REST request, from its path to its reply: limits, faults, batch, execution."""
+"""One REST request, from its path to its response: limits, faults, batch, execution."""

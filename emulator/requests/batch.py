@@ -1,4 +1,4 @@
-"""The batch method: up to 50 commands in one request, one after the other."""
+"""The batch method: up to 50 commands in one request, in sequence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from emulator.http.params import Params, from_query
 from emulator.leads.query import argument
 from emulator.limits.operating import Meter
 from emulator.requests.batch_references import substitute
-from emulator.requests.method_call import Done, affordable, execute
-from emulator.requests.request_context import Visit
+from emulator.requests.method_call import TimedResult, execute, meter_within_limit
+from emulator.requests.request_context import RequestContext
 from emulator.requests.stopwatch import Stopwatch
 
-MOST_COMMANDS = 50
+COMMANDS_MAX = 50
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Collected:
     result_time: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The maps as PHP writes its arrays."""
+        """The maps as PHP serializes its arrays."""
         return {name: _php_array(each) for name, each in vars(self).items()}
 
 
@@ -50,38 +50,38 @@ def commands(params: Params) -> list[Command]:
 
 
 async def run(
-    visit: Visit,
+    context: RequestContext,
     params: Params,
     entries: Sequence[Command],
     faults: Mapping[int, Rule],
     stop_after: int | None = None,
 ) -> dict[str, Any]:
-    """The whole answer of a batch; `stop_after` runs only so many commands."""
-    portal = visit.portal
-    _demand_length(visit, entries)
+    """Run a batch and return its body; `stop_after` limits the commands that run."""
+    portal = context.portal
+    _require_length(context, entries)
     stopwatch = Stopwatch(portal)
     pays_itself = portal.settings.batch_billing == "batch"
-    meter = affordable(visit, "batch")
-    portal.calls.batch()
+    meter = meter_within_limit(context, "batch")
+    portal.counts.count_batch()
     stopwatch.processing()
     collected = Collected()
     halt = argument(params, "halt") not in (None, "", 0, "0")
     for index, entry in enumerate(entries[:stop_after]):
         try:
-            demand_allowed(index, entry, faults)
-            done = await _run_one(visit, entry, collected, meter if pays_itself else None)
-            visit.note("ran", key=entry.key, lead=done.answer.lead)
+            require_allowed(index, entry, faults)
+            done = await _run_one(context, entry, collected, meter if pays_itself else None)
+            context.note("ran", key=entry.key, lead=done.result.lead)
         except RestError as error:
-            visit.note("ran", key=entry.key, error=error.code)
+            context.note("ran", key=entry.key, error=error.code)
             collected.result_error[entry.key] = error.body()
             if halt:
                 break
     return {"result": collected.as_json(), "time": stopwatch.read(meter)}
 
 
-def demand_allowed(index: int, entry: Command, faults: Mapping[int, Rule]) -> None:
-    """Raise RestError for a command that is one too many, a batch itself, or hit by a fault."""
-    if index >= MOST_COMMANDS:
+def require_allowed(index: int, entry: Command, faults: Mapping[int, Rule]) -> None:
+    """Raise RestError for a command beyond the 50th, a nested batch, or one with a fault."""
+    if index >= COMMANDS_MAX:
         raise _too_long()
     if entry.method == "batch":
         raise RestError("ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage")
@@ -89,20 +89,22 @@ def demand_allowed(index: int, entry: Command, faults: Mapping[int, Rule]) -> No
         raise RestError(faults[index].code, faults[index].error_description)
 
 
-async def _run_one(visit: Visit, entry: Command, into: Collected, meter: Meter | None) -> Done:
+async def _run_one(
+    context: RequestContext, entry: Command, into: Collected, meter: Meter | None
+) -> TimedResult:
     params = substitute(entry.params, into.result)
-    done = await execute(visit, entry.method, params, Stopwatch(visit.portal), meter)
-    into.result[entry.key] = done.answer.result
+    done = await execute(context, entry.method, params, Stopwatch(context.portal), meter)
+    into.result[entry.key] = done.result.result
     into.result_time[entry.key] = done.time
-    if done.answer.total is not None:
-        into.result_total[entry.key] = done.answer.total
-    if done.answer.next is not None:
-        into.result_next[entry.key] = done.answer.next
+    if done.result.total is not None:
+        into.result_total[entry.key] = done.result.total
+    if done.result.next is not None:
+        into.result_next[entry.key] = done.result.next
     return done
 
 
-def _demand_length(visit: Visit, entries: Sequence[Command]) -> None:
-    if len(entries) > MOST_COMMANDS and visit.portal.settings.batch_overflow == "request":
+def _require_length(context: RequestContext, entries: Sequence[Command]) -> None:
+    if len(entries) > COMMANDS_MAX and context.portal.settings.batch_overflow == "request":
         raise _too_long()
 
 

@@ -1,4 +1,4 @@
-"""`$result[key][field]` in a batch: earlier results put into later commands."""
+"""`$result[key][field]` in a batch: references to results of earlier commands."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _MISSING = object()
 
 
 def substitute(value: Any, results: Mapping[str, Any]) -> Any:
-    """The same tree with references replaced; one that leads nowhere stays as literal text."""
+    """The same tree with references replaced; unresolved ones stay literal text."""
     if isinstance(value, dict):
         return {name: substitute(each, results) for name, each in value.items()}
     if isinstance(value, list):

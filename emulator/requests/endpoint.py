@@ -1,7 +1,7 @@
-"""The REST address: who may come in, in which order that is checked, and what is answered.
+"""The REST endpoint: admits requests and responds.
 
-Order: webhook code, request limit, portal mode, reading the body, faults, execution. A request
-that is turned away before execution has no side effect.
+Checks in order: webhook code, request limit, portal mode, body, faults; then execution. A request
+rejected before execution has no side effect.
 """
 
 from aiohttp import web
@@ -12,21 +12,21 @@ from emulator.http.params import read
 from emulator.http.webhooks import Webhook
 from emulator.portal import Portal
 from emulator.requests import batch
-from emulator.requests.fault_injection import carry_out
-from emulator.requests.parsed_request import Order
-from emulator.requests.path import locate
-from emulator.requests.request_context import Visit
+from emulator.requests.fault_injection import respond
+from emulator.requests.parsed_request import ParsedRequest
+from emulator.requests.path import parse_path
+from emulator.requests.request_context import RequestContext
 from emulator.requests.run_request import Dropped
 
 PORTAL = web.AppKey("portal", Portal)
 
 
 async def serve(request: web.Request) -> web.StreamResponse:
-    """Answer any request under /rest; never raises for what a client sends."""
+    """Handle any request under /rest; never raises because of client input."""
     portal = request.app[PORTAL]
-    calls = portal.calls
+    counts = portal.counts
     name, at = portal.journal.number(), portal.clock.wall()
-    calls.request(request.method, at)
+    counts.count_request(request.method, at)
     code = request.path.split("/")[3:4]
     portal.journal.note("arrived", name, at, address=request.remote, code="".join(code))
     try:
@@ -38,36 +38,36 @@ async def serve(request: web.Request) -> web.StreamResponse:
         reply = replies.error(RestError(error, "Request entity too large", 413))
     except Dropped:
         portal.journal.note("answered", name, portal.clock.wall(), status=0, error="")
-        calls.answer("dropped")
+        counts.count_response("dropped")
         return _drop(request)
     portal.journal.note("answered", name, portal.clock.wall(), status=reply.status, error=error)
-    calls.answer(str(reply.status))
+    counts.count_response(str(reply.status))
     return reply
 
 
 async def _admit_and_run(portal: Portal, request: web.Request, name: str) -> web.Response:
-    webhook, method = locate(request.path, portal)
-    _demand_room(portal, webhook, request.remote or "")
-    _demand_open(portal)
-    order = _order(method, await read(request))
-    visit = Visit(portal, webhook, name)
-    return await carry_out(request, visit, order)
+    webhook, method = parse_path(request.path, portal)
+    _require_rate(portal, webhook, request.remote or "")
+    _require_open_portal(portal)
+    parsed = _parsed(method, await read(request))
+    context = RequestContext(portal, webhook, name)
+    return await respond(request, context, parsed)
 
 
-def _order(method: str, params: dict[str, object]) -> Order:
+def _parsed(method: str, params: dict[str, object]) -> ParsedRequest:
     commands = batch.commands(params) if method == "batch" else []
-    return Order(method, params, commands)
+    return ParsedRequest(method, params, commands)
 
 
-def _demand_room(portal: Portal, webhook: Webhook, address: str) -> None:
+def _require_rate(portal: Portal, webhook: Webhook, address: str) -> None:
     now = portal.clock.now()
     rate = portal.rates()[webhook.portal]
     if not portal.buckets.admit((address, webhook.portal), rate, now, portal.settings):
-        portal.calls.refusal(portal.clock.wall())
+        portal.counts.count_refusal(portal.clock.wall())
         raise RestError("QUERY_LIMIT_EXCEEDED", "Too many requests", 503)
 
 
-def _demand_open(portal: Portal) -> None:
+def _require_open_portal(portal: Portal) -> None:
     closed = {
         "revoked": RestError("NO_AUTH_FOUND", "Wrong authorization data", 401),
         "plan_expired": RestError(

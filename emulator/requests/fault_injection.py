@@ -1,4 +1,4 @@
-"""What each fault does to a request."""
+"""Applies faults to requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,94 +9,96 @@ from aiohttp import web
 from emulator.errors import RestError
 from emulator.faults import Rule
 from emulator.http import replies
-from emulator.requests.parsed_request import Order
-from emulator.requests.request_context import Visit
-from emulator.requests.run_request import Dropped, Job, run
+from emulator.requests.parsed_request import ParsedRequest
+from emulator.requests.request_context import RequestContext
+from emulator.requests.run_request import AdmittedRequest, Dropped, run
 
 
 @dataclass(frozen=True)
-class Case:
-    """A request and the fault that befalls the whole of it."""
+class FaultyRequest:
+    """A request with a fault that affects it as a whole."""
 
     request: web.Request
-    job: Job
+    admitted: AdmittedRequest
     rule: Rule
 
 
-async def carry_out(request: web.Request, visit: Visit, order: Order) -> web.Response:
-    """The answer to an admitted request; raises Dropped when there is to be none."""
-    plan = visit.portal.faults.plan(order.name, order.command_names)
-    job = Job(visit, order, plan)
-    visit.note(
+async def respond(
+    request: web.Request, context: RequestContext, parsed: ParsedRequest
+) -> web.Response:
+    """The response to an admitted request; raises Dropped if there is none."""
+    plan = context.portal.faults.plan(parsed.name, parsed.command_names)
+    admitted = AdmittedRequest(context, parsed, plan)
+    context.note(
         "asked",
-        method=order.method,
-        commands=[vars(command) for command in order.steps],
+        method=parsed.method,
+        commands=[vars(command) for command in parsed.steps],
         fault=plan.whole and {"action": plan.whole.action, "code": plan.whole.code},
     )
     if plan.whole is None:
-        return await run(job)
-    return await _FAULTS[plan.whole.action](Case(request, job, plan.whole))
+        return await run(admitted)
+    return await _FAULTS[plan.whole.action](FaultyRequest(request, admitted, plan.whole))
 
 
-async def _error(case: Case) -> web.Response:
-    rule = case.rule
+async def _error(faulty: FaultyRequest) -> web.Response:
+    rule = faulty.rule
     return replies.error(RestError(rule.code, rule.error_description, rule.status or 500))
 
 
-async def _error_200(case: Case) -> web.Response:
-    return replies.error(RestError(case.rule.code, case.rule.error_description, 200))
+async def _error_200(faulty: FaultyRequest) -> web.Response:
+    return replies.error(RestError(faulty.rule.code, faulty.rule.error_description, 200))
 
 
-async def _drop_before(_: Case) -> web.Response:
+async def _drop_before(_: FaultyRequest) -> web.Response:
     raise Dropped
 
 
-async def _drop_after(case: Case) -> web.Response:
-    await run(replace(case.job, stop_after=case.rule.after_commands))
+async def _drop_after(faulty: FaultyRequest) -> web.Response:
+    await run(replace(faulty.admitted, stop_after=faulty.rule.after_commands))
     raise Dropped
 
 
-async def _late_commit(case: Case) -> web.Response:
-    task = case.job.visit.portal.start(_later(case))
-    if case.rule.silent:
+async def _late_commit(faulty: FaultyRequest) -> web.Response:
+    task = faulty.admitted.context.portal.start(_later(faulty))
+    if faulty.rule.silent:
         await asyncio.wait([task])
     raise Dropped
 
 
-async def _later(case: Case) -> None:
-    portal = case.job.visit.portal
-    await portal.clock.sleep(case.rule.delay_ms / 1000)
-    await run(case.job)
-    portal.calls.late_commits += 1
+async def _later(faulty: FaultyRequest) -> None:
+    portal = faulty.admitted.context.portal
+    await portal.clock.sleep(faulty.rule.delay_ms / 1000)
+    await run(faulty.admitted)
+    portal.counts.late_commits += 1
 
 
-async def _delay(case: Case) -> web.Response:
-    reply = await run(case.job)
-    await case.job.visit.portal.clock.sleep(case.rule.delay_ms / 1000)
+async def _delay(faulty: FaultyRequest) -> web.Response:
+    reply = await run(faulty.admitted)
+    await faulty.admitted.context.portal.clock.sleep(faulty.rule.delay_ms / 1000)
     return reply
 
 
-async def _html(case: Case) -> web.Response:
-    if case.rule.execute:
-        await run(case.job)
-    return replies.gateway(case.rule.status or 502)
+async def _html(faulty: FaultyRequest) -> web.Response:
+    if faulty.rule.execute:
+        await run(faulty.admitted)
+    return replies.gateway(faulty.rule.status or 502)
 
 
-async def _truncate(case: Case) -> web.Response:
-    return replies.truncated(await run(case.job))
+async def _truncate(faulty: FaultyRequest) -> web.Response:
+    return replies.truncated(await run(faulty.admitted))
 
 
-async def _redirect(case: Case) -> web.Response:
-    return replies.moved(case.rule.location or _renamed(case.request))
+async def _redirect(faulty: FaultyRequest) -> web.Response:
+    return replies.moved(faulty.rule.location or _renamed(faulty.request))
 
 
 def _renamed(request: web.Request) -> str:
-    """This emulator under its other name, so that what follows the redirect can be counted."""
+    """This emulator under its other name, so that requests after a redirect can be counted."""
     other = "127.0.0.1" if request.url.host == "localhost" else "localhost"
     return str(request.url.with_host(other))
 
 
-_FAULTS: dict[str, Callable[[Case], Awaitable[web.Response]]] = {
+_FAULTS: dict[str, Callable[[FaultyRequest], Awaitable[web.Response]]] = {
     "error": _error,
     "error_200": _error_200,
     "drop_before": _drop_before,

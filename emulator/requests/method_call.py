@@ -1,4 +1,4 @@
-"""One method call: checked, paid for in simulated time, run, billed, counted."""
+"""One method call: checked, executed in simulated time, billed and counted."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,52 +7,52 @@ from emulator.errors import RestError
 from emulator.http.params import Params
 from emulator.limits.operating import Meter
 from emulator.methods import METHODS
-from emulator.methods.result import Answer
-from emulator.requests.request_context import Visit
+from emulator.methods.result import MethodResult
+from emulator.requests.request_context import RequestContext
 from emulator.requests.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
-class Done:
-    """A method's answer and its `time` object."""
+class TimedResult:
+    """A method's result and its `time` object."""
 
-    answer: Answer
+    result: MethodResult
     time: dict[str, Any]
 
 
 async def execute(
-    visit: Visit,
+    context: RequestContext,
     method: str,
     params: Params,
     stopwatch: Stopwatch,
     batch_meter: Meter | None = None,
-) -> Done:
-    """Run one method; what it writes is committed when its simulated time is over.
+) -> TimedResult:
+    """Run one method; its writes are committed when its simulated time is over.
 
-    `batch_meter` pays in place of the method's own budget. Raises RestError.
+    `batch_meter` is charged instead of the method's own budget. Raises RestError.
     """
-    portal = visit.portal
+    portal = context.portal
     run = METHODS.get(method)
     if run is None:
         status = portal.settings.unknown_method_status
         raise RestError("ERROR_METHOD_NOT_FOUND", "Method not found!", status)
-    demand_scope(visit, method)
-    meter = batch_meter or affordable(visit, method)
+    require_scope(context, method)
+    meter = batch_meter or meter_within_limit(context, method)
     stopwatch.processing()
-    seconds = visit.latency_s()
-    await visit.work(seconds)
+    seconds = context.latency_s()
+    await context.work(seconds)
     try:
-        answer = run(portal, params)
+        result = run(portal, params)
     finally:
-        bill(visit, meter, seconds)
-        portal.calls.command(method, portal.clock.wall())
-    return Done(answer, stopwatch.read(meter))
+        bill(context, meter, seconds)
+        portal.counts.count_command(method, portal.clock.wall())
+    return TimedResult(result, stopwatch.read(meter))
 
 
-def affordable(visit: Visit, method: str) -> Meter:
-    """The method's meter, if its `operating` budget allows one more call; else RestError."""
-    meter = visit.portal.meters.open(visit.payer, method, visit.portal.clock.now())
-    limit = visit.portal.settings.operating_limit_s
+def meter_within_limit(context: RequestContext, method: str) -> Meter:
+    """The method's meter; raises RestError if its `operating` budget is used up."""
+    meter = context.portal.meters.meter(context.budget_owner, method, context.portal.clock.now())
+    limit = context.portal.settings.operating_limit_s
     if limit and meter.operating >= limit:
         raise RestError(
             "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.", 429
@@ -60,16 +60,16 @@ def affordable(visit: Visit, method: str) -> Meter:
     return meter
 
 
-def bill(visit: Visit, meter: Meter, seconds: float) -> None:
+def bill(context: RequestContext, meter: Meter, seconds: float) -> None:
     """Charge a call's time; calls below the floor are free."""
-    meter.open(visit.portal.clock.now())
-    if seconds >= visit.portal.settings.operating_floor_s:
+    meter.advance(context.portal.clock.now())
+    if seconds >= context.portal.settings.operating_floor_s:
         meter.bill(seconds)
 
 
-def demand_scope(visit: Visit, method: str) -> None:
-    """Raise RestError when the webhook lacks the right that a method needs."""
+def require_scope(context: RequestContext, method: str) -> None:
+    """Raise RestError if the webhook lacks the scope that a method needs."""
     needed = "crm" if method.startswith("crm.") else None
-    if needed and needed not in visit.portal.settings.scope:
+    if needed and needed not in context.portal.settings.scope:
         description = "The request requires higher privileges than provided by the access token"
         raise RestError("insufficient_scope", description, 403)

@@ -1,17 +1,17 @@
-"""What one request asks for."""
+"""A parsed request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emulator.errors import RestError
-from emulator.faults import same_operation
+from emulator.faults import canonical_name
 from emulator.http.params import Params
-from emulator.methods.items import demand_leads
+from emulator.methods.items import require_lead_entity
 from emulator.requests.batch import Command
 
 
 @dataclass(frozen=True)
-class Order:
+class ParsedRequest:
     """A method with its parameters; for a batch also its commands."""
 
     method: str
@@ -20,17 +20,17 @@ class Order:
 
     @property
     def steps(self) -> Sequence[Command]:
-        """What is to be run: its commands, or the method itself."""
+        """The commands to run: those of the batch, or the method itself."""
         return self.commands if self.method == "batch" else [Command("", self.method, self.params)]
 
     @property
     def name(self) -> str:
-        """The method as fault rules know it."""
+        """The canonical method, for fault rules."""
         return _name(self.method, self.params)
 
     @property
     def command_names(self) -> list[str]:
-        """The commands as fault rules know them."""
+        """The canonical commands, for fault rules."""
         return [_name(each.method, each.params) for each in self.commands]
 
 
@@ -38,7 +38,7 @@ def _name(method: str, params: Params) -> str:
     if not method.startswith("crm.item."):
         return method
     try:
-        demand_leads(params)
+        require_lead_entity(params)
     except RestError:
         return method
-    return same_operation(method)
+    return canonical_name(method)

@@ -1,14 +1,14 @@
-"""The path of a REST call: /rest/{user}/{code}/{method}, as loosely as the portal reads it."""
+"""The path of a REST call, /rest/{user}/{code}/{method}, parsed as loosely as by the portal."""
 
 from emulator.errors import RestError
 from emulator.http.webhooks import WEBHOOKS, Webhook
 from emulator.portal import Portal
 
 
-def locate(path: str, portal: Portal) -> tuple[Webhook, str]:
-    """The webhook and the method in lower case; raises RestError for a path that has none.
+def parse_path(path: str, portal: Portal) -> tuple[Webhook, str]:
+    """The webhook and the lower-case method; raises RestError if the path has none.
 
-    `.json`, a trailing slash and any case of the method are accepted, `//` by a switch.
+    `.json`, a trailing slash and any case of the method are accepted; `//` depends on a switch.
     """
     if "//" in path and portal.settings.double_slash == "not_found":
         raise RestError("ERROR_METHOD_NOT_FOUND", "Method not found!", 404)

@@ -1,4 +1,4 @@
-"""One HTTP request on its way through the portal, and the simulated time it has used."""
+"""The context of one HTTP request, with the simulated time that it has used."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from emulator.portal import Portal
 
 
 class Interrupted(Exception):
-    """The request ran into the portal's time limit and was broken off."""
+    """The request exceeded the portal's time limit and was interrupted."""
 
 
 @dataclass
-class Visit:
-    """Simulated work of one request, against the limit of 60 s a request."""
+class RequestContext:
+    """One request and its simulated time, limited to 60 s."""
 
     portal: Portal
     webhook: Webhook
@@ -24,13 +24,13 @@ class Visit:
     cut: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def payer(self) -> str:
-        """Whose `operating` budget pays."""
+    def budget_owner(self) -> str:
+        """The webhook or portal whose `operating` budget is charged."""
         by_portal = self.portal.settings.operating_scope == "portal"
         return self.webhook.portal if by_portal else self.webhook.code
 
     async def work(self, seconds: float) -> None:
-        """Spend simulated time; past the limit, break off or go on unseen (switch `cut`)."""
+        """Spend simulated time; past the limit, interrupt, or continue unseen (switch `cut`)."""
         limit = self.portal.settings.request_limit_s
         self.spent_s += seconds
         await self._sleep_until(min(self.spent_s, limit))
@@ -42,19 +42,19 @@ class Visit:
         await self._sleep_until(self.spent_s)
 
     async def _sleep_until(self, spent_s: float) -> None:
-        """Sleep to a moment of the request's own time: overheads of fifty commands don't add up."""
+        """Sleep until a time relative to the start, so that overheads don't add up."""
         clock = self.portal.clock
         if self.began is None:
             self.began = clock.now()
         await clock.sleep(self.began + spent_s - clock.now())
 
     def note(self, what: str, **more: object) -> None:
-        """A line in the journal."""
+        """Append a line to the journal."""
         self.portal.journal.note(what, self.name, self.portal.clock.wall(), **more)
 
     def latency_s(self) -> float:
-        """How long the next command takes."""
+        """A random or fixed duration for the next command."""
         mean = self.portal.settings.command_ms / 1000
         if self.portal.settings.latency == "exponential" and mean:
-            return self.portal.chance.expovariate(1 / mean)
+            return self.portal.generator.expovariate(1 / mean)
         return mean

@@ -1,4 +1,4 @@
-"""Execution of an admitted request, apart from the connection it came in on."""
+"""Execution of an admitted request, independent of its connection."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,42 +6,42 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from emulator.errors import RestError
-from emulator.faults import Plan
+from emulator.faults import FaultPlan
 from emulator.http import replies
 from emulator.requests import batch
 from emulator.requests.method_call import execute
-from emulator.requests.parsed_request import Order
-from emulator.requests.request_context import Interrupted, Visit
+from emulator.requests.parsed_request import ParsedRequest
+from emulator.requests.request_context import Interrupted, RequestContext
 from emulator.requests.stopwatch import Stopwatch
 
 
 class Dropped(Exception):
-    """The connection is to be broken off without an answer."""
+    """Abort the connection without a response."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """An admitted request: who asks, for what, and what faults befall its commands."""
+class AdmittedRequest:
+    """An admitted request with its context and faults."""
 
-    visit: Visit
-    order: Order
-    plan: Plan
+    context: RequestContext
+    parsed: ParsedRequest
+    plan: FaultPlan
     stop_after: int | None = None
 
 
-async def run(job: Job) -> web.Response:
-    """Execute in a task of its own, so that a client that leaves does not stop it.
+async def run(admitted: AdmittedRequest) -> web.Response:
+    """Execute in a separate task, so that a disconnecting client does not stop it.
 
-    Raises Dropped when the portal is reset meanwhile.
+    Raises Dropped if the portal is reset meanwhile.
     """
     replied: asyncio.Future[web.Response] = asyncio.get_running_loop().create_future()
-    task = job.visit.portal.start(_execute(job, replied))
-    cut = asyncio.create_task(job.visit.cut.wait())
+    task = admitted.context.portal.start(_execute(admitted, replied))
+    cut = asyncio.create_task(admitted.context.cut.wait())
     try:
         await asyncio.wait([task, cut], return_when=asyncio.FIRST_COMPLETED)
     finally:
         cut.cancel()
-    if job.visit.cut.is_set():
+    if admitted.context.cut.is_set():
         return replies.gateway(504)
     if task.cancelled():
         raise Dropped
@@ -49,9 +49,9 @@ async def run(job: Job) -> web.Response:
     return replied.result()
 
 
-async def _execute(job: Job, replied: asyncio.Future[web.Response]) -> None:
+async def _execute(admitted: AdmittedRequest, replied: asyncio.Future[web.Response]) -> None:
     try:
-        reply = await _answer(job)
+        reply = await _run(admitted)
     except RestError as error:
         reply = replies.error(error)
     except Interrupted:
@@ -59,20 +59,22 @@ async def _execute(job: Job, replied: asyncio.Future[web.Response]) -> None:
     replied.set_result(reply)
 
 
-async def _answer(job: Job) -> web.Response:
-    visit, order = job.visit, job.order
-    stopwatch = Stopwatch(visit.portal)
-    await visit.work(visit.portal.settings.request_ms / 1000)
-    if order.method == "batch":
+async def _run(admitted: AdmittedRequest) -> web.Response:
+    context, parsed = admitted.context, admitted.parsed
+    stopwatch = Stopwatch(context.portal)
+    await context.work(context.portal.settings.request_ms / 1000)
+    if parsed.method == "batch":
         return replies.ok(
-            await batch.run(visit, order.params, order.commands, job.plan.commands, job.stop_after)
+            await batch.run(
+                context, parsed.params, parsed.commands, admitted.plan.commands, admitted.stop_after
+            )
         )
     try:
-        done = await execute(visit, order.method, order.params, stopwatch)
+        done = await execute(context, parsed.method, parsed.params, stopwatch)
     except RestError as error:
-        visit.note("ran", key="", error=error.code)
+        context.note("ran", key="", error=error.code)
         raise
-    visit.note("ran", key="", lead=done.answer.lead)
-    beside = {"next": done.answer.next, "total": done.answer.total}
+    context.note("ran", key="", lead=done.result.lead)
+    beside = {"next": done.result.next, "total": done.result.total}
     shown = {name: value for name, value in beside.items() if value is not None}
-    return replies.ok({"result": done.answer.result, **shown, "time": done.time})
+    return replies.ok({"result": done.result.result, **shown, "time": done.time})

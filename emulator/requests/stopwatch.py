@@ -1,4 +1,4 @@
-"""The `time` object that stands beside every result."""
+"""The `time` object of every result."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from emulator.portal import Portal
 
 
 class Stopwatch:
-    """Started when something begins; told at its end what the `time` object says."""
+    """Measures a request or command; `read` returns its `time` object."""
 
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
@@ -17,7 +17,7 @@ class Stopwatch:
         self._processing_from = self._began
 
     def processing(self) -> None:
-        """Reception is over, the work itself begins."""
+        """Mark the end of reception and the start of processing."""
         self._processing_from = self._portal.clock.now()
 
     def read(self, meter: Meter) -> dict[str, Any]:

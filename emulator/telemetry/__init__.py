@@ -1,1 +1,1 @@
-"""What the emulator records about itself: journal, counts, live updates."""
+"""What the emulator records: journal, counts, live updates for the board."""

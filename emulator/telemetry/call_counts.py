@@ -1,16 +1,16 @@
-"""What the emulator was asked: the counts behind the control API."""
+"""Counts of requests and commands, for the control API."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-_REMEMBERED_SECONDS = 600
+_SECONDS_MAX = 600
 
 
 @dataclass
-class Calls:
+class CallCounts:
     """Counts since the start or the last reset.
 
-    `requests` are HTTP requests under /rest, refused ones included; `commands` are method calls
+    `requests` are HTTP requests under /rest, including refused ones; `commands` are method calls
     that ran, alone or in a batch; a batch itself is in `methods` but not in `commands`.
     """
 
@@ -22,30 +22,30 @@ class Calls:
     http: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
-    seconds: deque[list[int]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_SECONDS))
+    seconds: deque[list[int]] = field(default_factory=lambda: deque(maxlen=_SECONDS_MAX))
 
-    def request(self, verb: str, time: float) -> None:
-        """An HTTP request arrived at `time` (unix seconds)."""
+    def count_request(self, verb: str, time: float) -> None:
+        """Count an HTTP request that arrived at `time` (unix seconds)."""
         self.requests += 1
         self.http[verb] += 1
         self.times.append(time)
         self._second(time)[1] += 1
 
-    def refusal(self, time: float) -> None:
-        """It was refused by the request limit."""
+    def count_refusal(self, time: float) -> None:
+        """Count a request refused by the request limit."""
         self.refused += 1
         self._second(time)[2] += 1
 
-    def answer(self, status: str) -> None:
-        """It was answered with an HTTP status, or dropped."""
+    def count_response(self, status: str) -> None:
+        """Count a response by its HTTP status, or as `dropped`."""
         self.statuses[status] += 1
 
-    def batch(self) -> None:
-        """A batch ran."""
+    def count_batch(self) -> None:
+        """Count a batch."""
         self.methods["batch"] += 1
 
-    def command(self, method: str, time: float) -> None:
-        """A method call ran to its answer or its error."""
+    def count_command(self, method: str, time: float) -> None:
+        """Count a method call that ran to its result or error."""
         self.commands += 1
         self.methods[method] += 1
         self._second(time)[3] += 1

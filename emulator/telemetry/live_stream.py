@@ -1,4 +1,4 @@
-"""Live news for the board: server-sent events to every open page."""
+"""Live updates of the board: server-sent events to every open page."""
 
 import asyncio
 import json
@@ -6,41 +6,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_LONGEST_QUEUE = 2000
+_QUEUE_MAX = 2000
 #: Pages that may be open at once.
-LISTENERS_MAX = 64
+SUBSCRIBERS_MAX = 64
 
 
-class Stream:
-    """Sends news to all listeners; one that cannot keep up is told to load afresh."""
+class LiveStream:
+    """Sends updates to all subscribers; one that falls behind is told to reload."""
 
     def __init__(self) -> None:
-        self._listeners: set[asyncio.Queue[str]] = set()
+        self._subscribers: set[asyncio.Queue[str]] = set()
 
     @property
-    def has_listeners(self) -> bool:
-        """Whether anyone is looking."""
-        return bool(self._listeners)
+    def has_subscribers(self) -> bool:
+        """Whether any page is open."""
+        return bool(self._subscribers)
 
     @property
     def is_full(self) -> bool:
-        """Whether no more can look."""
-        return len(self._listeners) >= LISTENERS_MAX
+        """Whether no more pages may open."""
+        return len(self._subscribers) >= SUBSCRIBERS_MAX
 
     @contextmanager
-    def listen(self) -> Iterator[asyncio.Queue[str]]:
-        """A queue of news, for as long as the context lasts."""
-        queue: asyncio.Queue[str] = asyncio.Queue(_LONGEST_QUEUE)
-        self._listeners.add(queue)
+    def subscribe(self) -> Iterator[asyncio.Queue[str]]:
+        """A queue of updates, for as long as the context lasts."""
+        queue: asyncio.Queue[str] = asyncio.Queue(_QUEUE_MAX)
+        self._subscribers.add(queue)
         try:
             yield queue
         finally:
-            self._listeners.discard(queue)
+            self._subscribers.discard(queue)
 
     def send(self, event: str, data: dict[str, Any]) -> None:
-        """Tell all listeners."""
+        """Send an update to all subscribers."""
         message = f"event: {event}\ndata: {json.dumps(data)}\n\n"
-        for queue in self._listeners:
+        for queue in self._subscribers:
             if queue.full():
                 while not queue.empty():
                     queue.get_nowait()

@@ -53,5 +53,7 @@ def test_keys_may_be_turned_off_by_name_and_that_is_said(
     system.start()
     assert system.request("POST", "/users", json=USER).status_code == 201
     told = system.output.read_text()
-    assert "LEADLINE_AUTH=off: every program here may write into http://127.0.0.1:1" in told
+    assert (
+        "LEADLINE_AUTH=off: every program on this machine may write to http://127.0.0.1:1" in told
+    )
     assert "s0mebodys-c0de" not in told

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from emulator.telemetry.live_stream import LISTENERS_MAX
+from emulator.telemetry.live_stream import SUBSCRIBERS_MAX
 from tests.emulator.emulator_process import WEBHOOK, Emulator, start
 
 LINK = {
@@ -79,9 +79,9 @@ def test_a_name_may_be_added(named: Emulator) -> None:
 
 def test_so_many_pages_may_be_open_and_no_more(emulator: Emulator) -> None:
     url = f"{emulator.base}/_emulator/stream"
-    pages = [requests.get(url, stream=True, timeout=10) for _ in range(LISTENERS_MAX + 1)]
+    pages = [requests.get(url, stream=True, timeout=10) for _ in range(SUBSCRIBERS_MAX + 1)]
     try:
-        assert [page.status_code for page in pages] == [200] * LISTENERS_MAX + [503]
+        assert [page.status_code for page in pages] == [200] * SUBSCRIBERS_MAX + [503]
     finally:
         for page in pages:
             page.close()

@@ -40,22 +40,22 @@ def test_baskets_leave_ten_minutes_after_their_first_call() -> None:
     """E32."""
     meter = Meter()
     for moment, seconds in ((0, 1.0), (59, 2.0), (61, 4.0)):
-        meter.open(moment)
+        meter.advance(moment)
         meter.bill(seconds)
     assert (meter.operating, meter.reset_at) == (7.0, 600.0)
-    meter.open(599.9)
+    meter.advance(599.9)
     assert meter.operating == 7.0
-    meter.open(600)
+    meter.advance(600)
     assert (meter.operating, meter.reset_at) == (4.0, 661.0)
 
 
 def test_each_method_of_each_payer_has_its_own_meter() -> None:
     """E33."""
     meters = Meters()
-    meters.open("a", "crm.lead.add", 0).bill(5)
-    assert meters.open("a", "crm.lead.get", 0).operating == 0
-    assert meters.open("b", "crm.lead.add", 0).operating == 0
-    assert meters.open("a", "crm.lead.add", 1).operating == 5
+    meters.meter("a", "crm.lead.add", 0).bill(5)
+    assert meters.meter("a", "crm.lead.get", 0).operating == 0
+    assert meters.meter("b", "crm.lead.add", 0).operating == 0
+    assert meters.meter("a", "crm.lead.add", 1).operating == 5
 
 
 def test_every_result_has_a_time_object(emulator: Emulator) -> None:
