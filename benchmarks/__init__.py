@@ -1,1 +1,1 @@
-"""`make bench`: what Leadline reaches, against baselines in the same run; see README.md here."""
+"""`make bench`: measures Leadline against baselines in the same run; see README.md."""

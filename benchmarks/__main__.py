@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [SECTION...]`: measure, keep the data, write the report anew."""
+"""`python -m benchmarks [--quick] [SECTION...]`: measure, store the data, rewrite the report."""
 
 import argparse
 import json
@@ -18,16 +18,16 @@ OUTPUT = CHECKOUT / "benchmarks"
 #: Servers with their data, deleted after each section; apart from `.local`, whose next start ends
 #: every server that it finds there.
 WORK = CHECKOUT / ".bench"
-#: Never in the way of the record: what a quick run says counts for nothing.
+#: Apart from the record: figures of a quick run mean nothing.
 QUICK_OUTPUT = WORK / "quick"
 
 
 def main() -> int:
-    """The exit code: 0 when everything could be measured, whether or not it met expectations."""
+    """Returns the exit code: 0 if everything could be measured, met expectations or not."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
-    parser.add_argument("--quick", action="store_true", help="small figures, to try it out")
-    parser.add_argument("--report", action="store_true", help="only write the report anew")
+    parser.add_argument("--quick", action="store_true", help="small scale, to try it out")
+    parser.add_argument("--report", action="store_true", help="only rewrite the report")
     options = parser.parse_args()
     unknown = set(options.sections) - SECTIONS.keys()
     if unknown:

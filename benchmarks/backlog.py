@@ -1,4 +1,4 @@
-"""A long backlog: what it takes in RabbitMQ and Redis, and whether rates stay flat."""
+"""A long backlog: its memory in RabbitMQ and Redis, and whether rates stay constant."""
 
 import time
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from benchmarks.figures import Figure, table
 from benchmarks.laboratory import NO_LIMITS, BenchSystem, whole_system
 from benchmarks.processes import MIB, pss_mib
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Judged, Section
+from benchmarks.sections import Chapter, Data, Expectation, Section
 
 WITHIN = 0.10
 _WITHIN_S = 3_600
-_LOOK_EVERY_S = 0.2
+_POLL_EVERY_S = 0.2
 
 _UNPUBLISHED = "SELECT 1 FROM events WHERE published_at IS NULL LIMIT 1"
 
@@ -30,18 +30,18 @@ def measure(scale: Scale, folder: Path) -> Data:
         system.suspend("worker")
         system.suspend("connector")
         tables.add_waiting(database, scale.backlog, due_in_s=0)
-        began = ledger.now(database)
+        start = ledger.now(database)
         with tables.connection(database) as connection:
             _moments(lambda: 0 if connection.run(_UNPUBLISHED) else 1, 1)
         in_rabbitmq = _memory(system)
-        published = [began, *ledger.deciles(database, "published_at", since)]
+        published = [start, *ledger.deciles(database, "published_at", since)]
         system.resume("connector")
-        taken = _moments(system.waiting, scale.backlog)
+        enqueued = _moments(system.waiting, scale.backlog)
         in_redis = _memory(system)
-        began = ledger.now(database)
+        start = ledger.now(database)
         system.resume("worker")
         settled = ledger.await_settled(database, since, _WITHIN_S)
-        drained = [began, *ledger.deciles(database, "settled_at", since)]
+        drained = [start, *ledger.deciles(database, "settled_at", since)]
     tenth = scale.backlog / 10
     return {
         "events": scale.backlog,
@@ -50,7 +50,7 @@ def measure(scale: Scale, folder: Path) -> Data:
         "memory_mib": {"empty": empty, "in RabbitMQ": in_rabbitmq, "in Redis": in_redis},
         "rates": {
             "published by the relay": _rates(published, tenth),
-            "into the work queue": _rates(taken, tenth),
+            "into the work queue": _rates(enqueued, tenth),
             "drained": _rates(drained, tenth),
         },
     }
@@ -64,7 +64,7 @@ def _memory(system: BenchSystem) -> Data:
 
 
 def _moments(count: Callable[[], int], total: int) -> list[float]:
-    """When the count passed each tenth of the total, the beginning first."""
+    """The start time, and when the count passed each tenth of the total."""
     moments = [time.time()]
     deadline = time.monotonic() + _WITHIN_S
     while len(moments) <= 10:
@@ -73,56 +73,57 @@ def _moments(count: Callable[[], int], total: int) -> list[float]:
         now = count()
         while len(moments) <= 10 and now >= total * len(moments) / 10:
             moments.append(time.time())
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_EVERY_S)
     return moments
 
 
 def _rates(moments: list[float], tenth: float) -> list[float]:
     pairs = pairwise(moments)
-    return [tenth / max(after - before, _LOOK_EVERY_S / 10) for before, after in pairs]
+    return [tenth / max(after - before, _POLL_EVERY_S / 10) for before, after in pairs]
 
 
 def _halves(rates: list[float]) -> float:
-    """The rate of the second half by that of the first, of equal numbers of events."""
+    """The rate of the second half divided by that of the first half of the events."""
     first, second = (sum(1 / rate for rate in half) for half in (rates[:5], rates[5:]))
     return first / second
 
 
-def tell(data: Data) -> Chapter:
-    """Memory at each stage, the rates by tenths."""
+def render(data: Data) -> Chapter:
+    """Memory at each stage, and rates by tenths."""
     memory = [
         (where, f"{one['rabbitmq']:.0f}", f"{one['redis']:.0f}")
         for where, one in data["memory_mib"].items()
     ]
     rates: dict[str, list[float]] = data["rates"]
     lines = [
-        (name, Figure.of(known).text(), f"{_halves(known):.2f}") for name, known in rates.items()
+        (name, Figure.of(values).text(), f"{_halves(values):.2f}") for name, values in rates.items()
     ]
     text = (
         f"{data['events']:,} events at once, limits off; the relay publishes them while connector"
-        " and workers are held, then the connector takes them in, then the workers begin."
+        " and workers are suspended, then the connector resumes, then the workers."
         f" {data['sendings']:,} sendings in all, {data['failed']} failed. Redis is new, and the"
-        " relay has sent all of them: so users are served from the 70th second on, and looked up in"
-        " Bitrix24 before their lead is made, as after an outage; the first tenths hold that.\n\n"
+        " relay has sent all of them: so users are processed from the 70th second on, and looked up"
+        " in Bitrix24 before their lead is created, as after an outage; the first tenths include"
+        " that.\n\n"
         + table(("all events are", "RabbitMQ MiB", "Redis MiB"), memory)
         + "\nRates, of each tenth of the events:\n\n"
         + table(("events a second", "median of tenths", "second half / first"), lines)
     )
-    judged = [
-        Judged(
+    expectations = [
+        Expectation(
             f"backlog, {name}",
             f"second half within {WITHIN:.0%} of the first",
-            f"{_halves(known):.2f}",
-            _halves(known) >= 1 - WITHIN,
+            f"{_halves(values):.2f}",
+            _halves(values) >= 1 - WITHIN,
         )
-        for name, known in rates.items()
+        for name, values in rates.items()
     ]
     shown = {
-        name: [(at * 10.0, rate) for at, rate in enumerate(known, 1)]
-        for name, known in rates.items()
+        name: [(at * 10.0, rate) for at, rate in enumerate(values, 1)]
+        for name, values in rates.items()
     }
-    svg = plot.lines("Rates while a backlog is worked off", "events/s", "% of the events", shown)
-    return Chapter(text, {"backlog.svg": svg}, judged)
+    svg = plot.lines("Rates while a backlog is drained", "events/s", "% of the events", shown)
+    return Chapter(text, {"backlog.svg": svg}, expectations)
 
 
-SECTION = Section("backlog", "A long backlog", measure, tell)
+SECTION = Section("backlog", "A long backlog", measure, render)

@@ -1,4 +1,4 @@
-"""Many users at once with all limits off: how fast the whole pipeline is, and what it costs."""
+"""Many users at once with all limits off: the rate and cost of the whole pipeline."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from benchmarks.figures import Figure, table
 from benchmarks.laboratory import NO_LIMITS, BenchSystem, whole_system
 from benchmarks.processes import CpuMeter, pss_mib
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Judged, Section
+from benchmarks.sections import Chapter, Data, Expectation, Section
 from benchmarks.writes import calls
 
 EVENTS_PER_S = 300
@@ -18,7 +18,7 @@ _WITHIN_S = 300
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """The same burst again and again on one system; memory is read after the last."""
+    """Repeated bursts on one system; memory is read after the last one."""
     with whole_system(folder, **NO_LIMITS) as system:
         once(system, scale.burst_users // 10)  # warm
         runs = [once(system, scale.burst_users) for _ in range(scale.repeats)]
@@ -50,7 +50,7 @@ def once(system: BenchSystem, users: int) -> Data:
     }
 
 
-def tell(data: Data) -> Chapter:
+def render(data: Data) -> Chapter:
     """The rate, where the CPU time goes, and the memory of each process."""
     runs = data["runs"]
     rate = Figure.of(run["rate"] for run in runs)
@@ -68,26 +68,28 @@ def tell(data: Data) -> Chapter:
     ]
     memory = sorted(data["memory_mib"].items(), key=lambda one: -one[1])
     text = (
-        f"{data['users']:,} users by {_CONNECTIONS} connections, {len(runs)} times; the load, the"
-        " portal's emulator and all servers on the same machine.\n\n"
+        f"{data['users']:,} users over {_CONNECTIONS} connections, {len(runs)} times; the load"
+        " generator, the portal's emulator and all servers on the same machine.\n\n"
         + table(("", "median [lowest..highest]"), summary)
-        + "\nCPU time of an event through the whole pipeline:\n\n"
+        + "\nCPU time of an event in the whole pipeline:\n\n"
         + table(("process", "ms"), ((name, one.text(3)) for name, one in by_class.items()))
         + "\nResident memory after the last burst, each with its child processes (PSS: shared pages"
         " count once):\n\n"
         + table(("process", "MiB"), ((name, f"{size:.0f}") for name, size in memory))
     )
-    judged = Judged(
+    expectations = Expectation(
         f"burst of {data['users']:,}",
         f">= {EVENTS_PER_S} events/s (aim {EVENTS_PER_S_AIM})",
         rate.text(),
         rate.median >= EVENTS_PER_S,
     )
     clean = all(run["failed"] == 0 for run in runs) and not data["doubled"]
-    whole = Judged("burst", "nothing failed or doubled", "as expected" if clean else "see", clean)
+    whole = Expectation(
+        "burst", "nothing failed or doubled", "as expected" if clean else "see", clean
+    )
     bars = {name: {"CPU ms": figure} for name, figure in list(by_class.items())[:8]}
     svg = plot.bars("CPU time of an event", "ms", bars)
-    return Chapter(text, {"burst-cpu.svg": svg}, [judged, whole])
+    return Chapter(text, {"burst-cpu.svg": svg}, [expectations, whole])
 
 
 def _all_cpu(run: Data) -> float:
@@ -95,7 +97,7 @@ def _all_cpu(run: Data) -> float:
 
 
 def _by_class(runs: list[Data]) -> dict[str, Figure]:
-    """CPU by kind of process, all workers together; the dearest first."""
+    """CPU by kind of process, all workers together; the most expensive first."""
     kinds: dict[str, list[float]] = {}
     for run in runs:
         summed: dict[str, float] = {}
@@ -108,4 +110,4 @@ def _by_class(runs: list[Data]) -> dict[str, Figure]:
     return dict(sorted(figures.items(), key=lambda one: -one[1].median))
 
 
-SECTION = Section("burst", "A burst through the whole pipeline, limits off", measure, tell)
+SECTION = Section("burst", "A burst through the whole pipeline, limits off", measure, render)

@@ -1,4 +1,4 @@
-"""Cold start: from the start of a function's process until it has done its work for the first time.
+"""Cold start: from the start of a function's process to its first real answer.
 
 Bytecode is compiled, as in the images: each function has been started once before.
 """
@@ -15,7 +15,7 @@ from benchmarks import plot, tables
 from benchmarks.figures import Figure, table
 from benchmarks.laboratory import Laboratory
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Judged, Section
+from benchmarks.sections import Chapter, Data, Expectation, Section
 from benchmarks.writes import calls
 from benchmarks.wrk import Call
 from leadline.messages import topology
@@ -24,14 +24,14 @@ RATIO = 2.0
 RATIO_AIM = 1.5
 _USERS = 1_000
 _WITHIN_S = 60
-_LOOK_EVERY_S = 0.001
+_POLL_EVERY_S = 0.001
 _NOT_DUE_S = 3_600.0
 
 _NEXT_EVENT = "SELECT id, user_id FROM events WHERE state = 'open' AND due_at > now() LIMIT 1"
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """All functions one after the other, as often as the scale says."""
+    """All functions in turn, repeatedly."""
     runs: list[Data] = []
     servers = ("postgres", "rabbitmq", "redis", "bitrix24")
     with Laboratory(folder).running(*servers) as laboratory:
@@ -53,14 +53,14 @@ def _start(laboratory: Laboratory, name: str) -> float:
         status = _first_answer(served.url, call)
         took_s = time.perf_counter() - started
     finally:
-        laboratory.end_all()
+        laboratory.stop_all()
     if not 200 <= status < 300:
         raise RuntimeError(f"{name} answered {status}")
     return took_s * 1000
 
 
 def _first_answer(url: str, call: Call) -> int:
-    """Knock until the door opens; the status of the answer."""
+    """Retry until the server accepts; returns the status of the answer."""
     address = urlsplit(url).netloc
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {call.key}"}
     path = call.path.replace("{id}", "1")
@@ -73,7 +73,7 @@ def _first_answer(url: str, call: Call) -> int:
         except ConnectionError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_EVERY_S)
         finally:
             connection.close()
 
@@ -86,7 +86,7 @@ _PAGES = {"list_users": "/users", "console": "/console/api/users", "openapi": "/
 
 
 def _call(laboratory: Laboratory, name: str) -> Call:
-    """Something to do: a user to write or read, a message to take, a reply, an event to publish."""
+    """A real request: a user to write or read, a message, a reply, an event to publish."""
     database, key = laboratory.url("postgres"), laboratory.key
     if name == "outbox_relay":
         tables.add_waiting(database, 1, due_in_s=0)
@@ -99,7 +99,7 @@ def _call(laboratory: Laboratory, name: str) -> Call:
         return Call("POST", "/", json.dumps(reply), key)
     if name == "bitrix_handler":
         with redis.Redis.from_url(laboratory.url("redis")) as client:
-            client.flushdb()  # else the job of an earlier start waits, and it need not make one
+            client.flushdb()  # else a waiting job of an earlier start makes a new one unnecessary
         user = {"id": 1, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
         data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES}
         return Call("POST", "/", json.dumps({"pattern": "user_created", "data": data}), key)
@@ -108,11 +108,11 @@ def _call(laboratory: Laboratory, name: str) -> Call:
     return calls(key, 1)[name.removesuffix("_user")]
 
 
-def tell(data: Data) -> Chapter:
-    """Each function, and how many times the bare hello that is."""
+def render(data: Data) -> Chapter:
+    """Each function, and its ratio to the bare hello."""
     runs = data["runs"]
     hello = {run["repeat"]: run["ms"] for run in runs if run["function"] == "hello"}
-    lines, judged, bars = [], [], {}
+    lines, expectations, bars = [], [], {}
     for name in ("hello", *_FIRST_CALLS):
         own = [run for run in runs if run["function"] == name]
         ms = Figure.of(run["ms"] for run in own)
@@ -121,15 +121,15 @@ def tell(data: Data) -> Chapter:
         bars[name] = {"ms": ms}
         if name != "hello":
             bound = f"cold start <= {RATIO:.0f} x hello (aim {RATIO_AIM})"
-            judged.append(Judged(name, bound, ratio.text(2), ratio.median <= RATIO))
+            expectations.append(Expectation(name, bound, ratio.text(2), ratio.median <= RATIO))
     text = (
         f"{len(hello)} starts of each, in turn. The first answer is that of a real request: a user"
         " written or read, a message put into the work queue with a job for it, a reply recorded,"
-        " an event published, the document of the API made."
+        " an event published, the OpenAPI document generated."
         " Bytecode is compiled, as in the images.\n\n"
-        + table(("function", "ms", "of hello in the same turn"), lines)
+        + table(("function", "ms", "ratio to hello, same repeat"), lines)
     )
-    return Chapter(text, {"cold.svg": plot.bars("Cold start", "ms", bars)}, judged)
+    return Chapter(text, {"cold.svg": plot.bars("Cold start", "ms", bars)}, expectations)
 
 
-SECTION = Section("cold", "Cold start to the first real answer", measure, tell)
+SECTION = Section("cold", "Cold start to the first real answer", measure, render)

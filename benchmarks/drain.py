@@ -1,4 +1,4 @@
-"""How near to the ideal a long queue is worked off at the portal's standard limits."""
+"""How close to the ideal a long queue drains at the portal's standard limits."""
 
 from math import ceil
 from pathlib import Path
@@ -7,7 +7,7 @@ from benchmarks import ledger, plot, tables, wrk
 from benchmarks.figures import table
 from benchmarks.laboratory import BenchSystem, whole_system
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Judged, Section
+from benchmarks.sections import Chapter, Data, Expectation, Section
 from benchmarks.writes import calls
 from local.sandbox.waiting import eventually
 
@@ -22,12 +22,12 @@ _FILL_WITHIN_S = 300
 
 
 def ideal_s(users: int) -> float:
-    """A full bucket, then the rate, each request full: nobody could be faster."""
+    """The minimum time: a full bucket, then the rate, with full requests."""
     return max(0.0, (ceil(users / COMMANDS) - BURST) / RATE_PER_S)
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """Workers are held until all users wait, then the time runs until the last reply."""
+    """Suspend the workers until all users wait, then measure until the last reply."""
     with whole_system(folder) as system:
         database = system.url("database")
         system.suspend("worker")
@@ -41,7 +41,7 @@ def measure(scale: Scale, folder: Path) -> Data:
         system.resume("worker")
         settled = ledger.await_settled(database, since, 4 * ideal_s(scale.drain_users) + 300)
         after = system.control("GET", "calls")
-        through = ledger.deciles(database, "settled_at", since)
+        settled_deciles = ledger.deciles(database, "settled_at", since)
         doubled = len(system.control("GET", "duplicates"))
     return {
         "users": settled.events,
@@ -53,7 +53,7 @@ def measure(scale: Scale, folder: Path) -> Data:
         "commands": after["commands"] - before["commands"],
         "refused": after["refused"] - before["refused"],
         "doubled": doubled,
-        "deciles_s": [moment - started for moment in through],
+        "deciles_s": [moment - started for moment in settled_deciles],
     }
 
 
@@ -63,8 +63,8 @@ def _all_wait(system: BenchSystem) -> bool:
     return system.waiting() == int(users)
 
 
-def tell(data: Data) -> Chapter:
-    """Time against the ideal, and what was asked of the portal."""
+def render(data: Data) -> Chapter:
+    """Time against the ideal, and the requests to the portal."""
     took, ideal = data["took_s"], data["ideal_s"]
     used = ideal / took
     lines = [
@@ -81,7 +81,7 @@ def tell(data: Data) -> Chapter:
         ("events sent more than once", data["sendings"] - data["users"]),
     ]
     text = (
-        f"All users wait in the work queue, then the workers begin. Ideal: (ceil(users/{COMMANDS})"
+        f"All users wait in the work queue, then the workers resume. Ideal: (ceil(users/{COMMANDS})"
         f" - {BURST}) / {RATE_PER_S} a second, a full bucket of {BURST} requests first.\n\n"
         + table(("", "measured"), lines)
     )
@@ -92,14 +92,14 @@ def tell(data: Data) -> Chapter:
         name: [(x, y * data["users"]) for x, y in points]
         for name, points in {"measured": done, "ideal": best}.items()
     }
-    svg = plot.lines("Users done", "users", "seconds", shown)
+    svg = plot.lines("Users synced", "users", "seconds", shown)
     clean = not (data["refused"] or data["doubled"] or data["failed"])
     seen = f"{data['refused']} refused, {data['doubled']} doubled, {data['failed']} failed"
-    judged = [
-        Judged("drain", f"ideal / measured >= {USED:.0%}", f"{used:.1%}", used >= USED),
-        Judged("drain", "nothing refused, doubled or failed", seen, clean),
+    expectations = [
+        Expectation("drain", f"ideal / measured >= {USED:.0%}", f"{used:.1%}", used >= USED),
+        Expectation("drain", "nothing refused, doubled or failed", seen, clean),
     ]
-    return Chapter(text, {"drain.svg": svg}, judged)
+    return Chapter(text, {"drain.svg": svg}, expectations)
 
 
-SECTION = Section("drain", "Drain of a long queue at the standard limits", measure, tell)
+SECTION = Section("drain", "Drain of a long queue at the standard limits", measure, render)

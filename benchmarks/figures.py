@@ -1,4 +1,4 @@
-"""Medians and spreads, as the report writes them."""
+"""Medians and spreads for the report."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Figure:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Figure":
-        """From one value or more."""
+        """The figure of one or more values."""
         known = sorted(values)
         return cls(median(known), known[0], known[-1])
 
@@ -25,13 +25,13 @@ class Figure:
 
 
 def percentile(values: Iterable[float], percent: int) -> float:
-    """The value that so many percent do not exceed."""
+    """The percentile of the values."""
     known = list(values)
     return quantiles(known, n=100, method="inclusive")[percent - 1] if known[1:] else known[0]
 
 
 def table(head: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
-    """A Markdown table; the first column to the left, figures to the right."""
+    """A Markdown table; first column left-aligned, figures right-aligned."""
     names = list(head)
     ruler = ["---", *("---:" for _ in names[1:])]
     every = [names, ruler, *([str(cell) for cell in line] for line in lines)]

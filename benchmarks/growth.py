@@ -1,4 +1,4 @@
-"""Whether rates stay what they are while the tables grow a thousandfold."""
+"""Whether rates stay constant while tables grow a thousandfold."""
 
 from contextlib import ExitStack
 from itertools import product
@@ -8,7 +8,7 @@ from benchmarks import burst, plot, tables, writes
 from benchmarks.figures import Figure, table
 from benchmarks.laboratory import NO_LIMITS, Laboratory, whole_system
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Judged, Section
+from benchmarks.sections import Chapter, Data, Expectation, Section
 
 WITHIN = 0.10
 _CONNECTIONS = 16
@@ -16,7 +16,7 @@ _FUNCTIONS = {"create": "create_user", "update": "update_user", "get": "get_user
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """A database of each size in one Postgres; the sizes take turns."""
+    """One database of each size in one Postgres, measured in turn."""
     runs: list[Data] = []
     with ExitStack() as stack:
         laboratory = Laboratory(folder / "laboratory")
@@ -26,7 +26,7 @@ def measure(scale: Scale, folder: Path) -> Data:
         sizes = {users: tables.size_mib(url) for users, url in urls.items()}
         runs += _functions(laboratory, urls, scale)
         for url in urls.values():
-            tables.settle(url)  # or the relay would send it amid the bursts
+            tables.settle(url)  # or the relay would publish it during the bursts
         for repeat, (users, url) in product(range(scale.repeats), urls.items()):
             place, database = folder / f"system-{users}-{repeat}", laboratory.functions_url(url)
             with whole_system(place, **NO_LIMITS, DATABASE_URL=database) as system:
@@ -38,7 +38,7 @@ def measure(scale: Scale, folder: Path) -> Data:
 
 
 def _functions(laboratory: Laboratory, urls: dict[int, str], scale: Scale) -> list[Data]:
-    """Rates of single functions, each with a process of its own for each size."""
+    """Rates of single functions, each with one process for each size."""
     served = {
         (users, name): laboratory.serve(function, DATABASE_URL=url)
         for users, url in urls.items()
@@ -50,35 +50,36 @@ def _functions(laboratory: Laboratory, urls: dict[int, str], scale: Scale) -> li
             call = writes.calls(laboratory.key, users)[name]
             found = writes.block(laboratory, one, call, _CONNECTIONS, scale)
             runs.append({"target": name, "users": users, "repeat": repeat, **found})
-    laboratory.end_all()
+    laboratory.stop_all()
     return runs
 
 
-def tell(data: Data) -> Chapter:
+def render(data: Data) -> Chapter:
     """The rates at each size, and the largest against the smallest."""
     runs = data["runs"]
     sizes = sorted({run["users"] for run in runs})
     targets = list(dict.fromkeys(run["target"] for run in runs))
     rates = {target: {users: _figure(runs, target, users) for users in sizes} for target in targets}
-    lines, judged = [], []
+    lines, expectations = [], []
     for target in targets:
         ratio = _ratio(runs, target, sizes[0], sizes[-1])
         lines.append((target, *(rates[target][u].text() for u in sizes), ratio.text(2)))
         what = f"{target}, {sizes[-1]:,} users against {sizes[0]:,}"
         bound = f"within {WITHIN:.0%}"
-        judged.append(Judged(what, bound, ratio.text(2), ratio.median >= 1 - WITHIN))
+        expectations.append(Expectation(what, bound, ratio.text(2), ratio.median >= 1 - WITHIN))
     head = ("a second", *(f"{users:,} users" for users in sizes), "last / first, same repeat")
     disk = ", ".join(f"{data['size_mib'][str(u)]:,.0f} MiB with {u:,}" for u in sizes)
     text = (
-        f"As many settled events as users. Requests by {_CONNECTIONS} connections for random users;"
-        f" events: the burst through a whole system. On disk: {disk}.\n\n" + table(head, lines)
+        f"As many settled events as users. Requests over {_CONNECTIONS} connections for random"
+        f" users; events: the burst through a whole system. On disk: {disk}.\n\n"
+        + table(head, lines)
     )
     bars = {
         target: {f"{users:,}": figure for users, figure in known.items()}
         for target, known in rates.items()
     }
     svg = plot.bars("Rates by users in the tables", "a second", bars)
-    return Chapter(text, {"growth.svg": svg}, judged)
+    return Chapter(text, {"growth.svg": svg}, expectations)
 
 
 def _figure(runs: list[Data], target: str, users: int) -> Figure:
@@ -93,4 +94,4 @@ def _ratio(runs: list[Data], target: str, first: int, last: int) -> Figure:
     return Figure.of(by_key[last, one] / by_key[first, one] for one in repeats)
 
 
-SECTION = Section("growth", "Growth of the tables", measure, tell)
+SECTION = Section("growth", "Growth of the tables", measure, render)

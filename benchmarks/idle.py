@@ -1,4 +1,4 @@
-"""How long a single user's way to its lead takes while nothing else happens."""
+"""Latency from a POST to the lead on an idle system."""
 
 import random
 import time
@@ -11,12 +11,12 @@ from benchmarks import ledger, tables
 from benchmarks.figures import percentile, table
 from benchmarks.laboratory import BenchSystem, whole_system
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Judged, Section
+from benchmarks.sections import Chapter, Data, Expectation, Section
 
 MEDIAN_MS = 60
-_LOOK_EVERY_S = 0.001
-#: At two requests a second the bucket is full again before the next user comes; at random, so
-#: that no schedule of the system's is in step with it.
+_POLL_EVERY_S = 0.001
+#: At two requests a second the bucket refills between users; random, so that it does not align
+#: with a schedule of the system.
 _PAUSE_S = (0.6, 1.2)
 _WITHIN_S = 30
 
@@ -27,10 +27,10 @@ WHERE occurred_at >= to_timestamp(:since)
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """One POST after the other, each watched until the portal has the lead."""
+    """One POST after the other, each followed until the portal has the lead."""
     with whole_system(folder) as system:
         database = system.url("database")
-        _to_lead(system)  # connections are made at first use
+        _to_lead(system)  # connections open at first use
         ledger.await_settled(database, 0, _WITHIN_S)
         since = ledger.now(database)
         found = []
@@ -61,7 +61,7 @@ def _to_lead(system: BenchSystem) -> tuple[float, float]:
     while _leads(system) == before:
         if time.perf_counter() - started > _WITHIN_S:
             raise requests.Timeout("no lead")
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_EVERY_S)
     return (answered - started) * 1000, (time.perf_counter() - started) * 1000
 
 
@@ -70,7 +70,7 @@ def _leads(system: BenchSystem) -> int:
     return int(totals["leads"])
 
 
-def tell(data: Data) -> Chapter:
+def render(data: Data) -> Chapter:
     """Median, 95th percentile and the slowest."""
     names = {
         "answer_ms": "POST to its answer",
@@ -82,15 +82,15 @@ def tell(data: Data) -> Chapter:
         for key, name in names.items()
     ]
     median = percentile(data["lead_ms"], 50)
-    judged = Judged(
+    expectations = Expectation(
         "POST to lead, idle", f"median <= {MEDIAN_MS} ms", f"{median:.1f} ms", median <= MEDIAN_MS
     )
     text = (
         f"{len(data['lead_ms'])} users one by one, the emulator at latency 0, standard limits."
-        " The portal is asked about every 2 ms.\n\n"
+        " The portal is polled about every 2 ms.\n\n"
         + table(("", "median ms", "p95 ms", "slowest ms"), lines)
     )
-    return Chapter(text, judged=[judged])
+    return Chapter(text, expectations=[expectations])
 
 
-SECTION = Section("idle", "From POST to lead on an idle system", measure, tell)
+SECTION = Section("idle", "From POST to lead on an idle system", measure, render)

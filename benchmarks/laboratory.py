@@ -1,4 +1,4 @@
-"""Private servers and single functions for a measurement, and whole systems; all end with it."""
+"""Private servers, single functions and whole systems for a measurement; all end with it."""
 
 import os
 import secrets
@@ -32,8 +32,16 @@ from local.sandbox.waiting import eventually
 READY_WITHIN_S = 60
 #: What `make run` gives each function; the baseline has the same.
 THREADS = Choices.read({}).threads
-#: Nobody's settings but ours count in a benchmark.
-_FOREIGN = ("LEADLINE_", "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_", "API_KEYS", "WORKERS")
+#: Settings of the environment that must not affect a benchmark.
+_EXTERNAL_SETTINGS = (
+    "LEADLINE_",
+    "DATABASE_URL",
+    "AMQP_URL",
+    "REDIS_URL",
+    "BITRIX_",
+    "API_KEYS",
+    "WORKERS",
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Served:
     process: subprocess.Popen[bytes]
 
     def end(self) -> None:
-        """Stop it in good order."""
+        """Stop it gracefully."""
         self.process.terminate()
         try:
             self.process.wait(15)
@@ -53,12 +61,12 @@ class Served:
             self.process.wait()
 
 
-#: All writes come by one key here.
+#: All writes use one key here.
 NO_WRITE_LIMIT = {"LEADLINE_WRITE_RATE_PER_S": "0"}
 
 
 class Laboratory:
-    """Postgres, RabbitMQ and Redis of our own, and the functions that a measurement asks for."""
+    """Private servers, and the functions of a measurement."""
 
     def __init__(self, folder: Path) -> None:
         self._state = State(folder / "functions")
@@ -79,31 +87,33 @@ class Laboratory:
                 self.servers[name] = server
             if "postgres" in names:
                 migrate(self.url("postgres"))
-            stack.callback(self.end_all)
+            stack.callback(self.stop_all)
             yield self
 
     def url(self, server: str) -> str:
-        """Where its clients connect; Postgres's owner."""
+        """The URL of a server; for Postgres, of its owner."""
         return self.servers[server].url
 
     def functions_url(self, database_url: str) -> str:
-        """The same database as functions reach it: by a login that may neither drop nor alter."""
-        made = self.servers["postgres"].server
-        if not isinstance(made, Postgres):
-            raise TypeError(f"{type(made).__name__} is no Postgres")
-        return urlsplit(database_url)._replace(netloc=urlsplit(made.functions_url).netloc).geturl()
+        """The URL of the same database for functions: a login that may neither drop nor alter."""
+        server = self.servers["postgres"].server
+        if not isinstance(server, Postgres):
+            raise TypeError(f"{type(server).__name__} is no Postgres")
+        return (
+            urlsplit(database_url)._replace(netloc=urlsplit(server.functions_url).netloc).geturl()
+        )
 
     def command(self, name: str) -> tuple[str, ...]:
-        """What serves this function; `hello` is the baseline."""
+        """The command that serves this function; `hello` is the baseline."""
         if name == "hello":
             return (sys.executable, "-m", "benchmarks.hello")
         return (sys.executable, "-m", "leadline.runtime.serving.serve", f"functions/{name}")
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What a function gets: as in production, the secrets are files, auth and log are on."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN)}
+        """A function's environment: as in production, secrets are files, auth and log are on."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(_EXTERNAL_SETTINGS)}
         return {
-            **kept,
+            **environment,
             "LEADLINE_SECRETS_DIR": str(self._secrets(more.pop("DATABASE_URL", None))),
             "HOST": "127.0.0.1",
             "WORKERS": "1",
@@ -135,13 +145,13 @@ class Laboratory:
         eventually(lambda: _listens(f"{served.url}/_/health"), READY_WITHIN_S, f"{name} listens")
         return served
 
-    def end_all(self) -> None:
+    def stop_all(self) -> None:
         """Stop every function."""
         while self._served:
             self._served.pop().end()
 
     def _secrets(self, database_url: str | None) -> Path:
-        """Addresses and key as files; one folder for each database."""
+        """URLs and key as files, in one folder for each database."""
         known = {name: server.url for name, server in self.servers.items()}
         owners = database_url or known.get("postgres")
         database = self.functions_url(owners) if owners else ""
@@ -175,15 +185,15 @@ def _listens(url: str) -> bool:
 
 
 class BenchSystem(PrivateSystem):
-    """A whole system with auth on, its costs readable by process."""
+    """A whole system with auth on, and access to its processes."""
 
     @property
     def key(self) -> str:
-        """What its functions ask for."""
+        """The API key."""
         return self.env["API_KEYS"]
 
     def function(self, name: str) -> str:
-        """The address of a function: requests go to it straight, as gateways differ."""
+        """The address of a function: requests bypass the gateway, as gateways differ."""
         return str(self.run["functions"][name])
 
     def pids(self) -> dict[str, int]:
@@ -191,7 +201,7 @@ class BenchSystem(PrivateSystem):
         return {name: int(pid) for name, pid in self.run["processes"].items()}
 
     def waiting(self) -> int:
-        """How many users are due in the work queue."""
+        """The number of ready users in the work queue."""
         with redis.Redis.from_url(self.url("redis")) as client:
             queue = WorkQueue(client, "main", request_limit_s=settings().request_limit_s)
             return queue.depth().due
@@ -205,11 +215,11 @@ class BenchSystem(PrivateSystem):
             return bucket.level() == 1
 
     def suspend(self, prefix: str) -> None:
-        """Hold the processes whose names begin so, as if they were not there; until `resume`."""
+        """Stop the processes with this name prefix until `resume`."""
         self._each(prefix, "suspend")
 
     def resume(self, prefix: str) -> None:
-        """Let them work again."""
+        """Continue suspended processes."""
         self._each(prefix, "resume")
 
     def _each(self, prefix: str, what: str) -> None:
@@ -219,16 +229,16 @@ class BenchSystem(PrivateSystem):
                     getattr(process, what)()
 
 
-#: No limit of the portal's, neither kept by us nor by it.
+#: Disables the limits of the portal, in Leadline and in the emulator.
 NO_LIMITS = {"LEADLINE_RATE_PER_S": "0", "LEADLINE_OPERATING_LIMIT_S": "1000000"}
 
 
 @contextmanager
 def whole_system(folder: Path, **env: str) -> Iterator[BenchSystem]:
-    """A system that runs while the block does; with NO_LIMITS the emulator has none either."""
+    """A system that runs during the block; with NO_LIMITS the emulator has none, either."""
     own = {"WORKERS": str(Choices.read({}).workers), "API_KEYS": secrets.token_urlsafe(24)}
-    given = {**own, **NO_WRITE_LIMIT, **env}
-    system = BenchSystem(State(folder), given)
+    env_of_system = {**own, **NO_WRITE_LIMIT, **env}
+    system = BenchSystem(State(folder), env_of_system)
     try:
         system.start()
         if "LEADLINE_RATE_PER_S" in env:

@@ -1,4 +1,4 @@
-"""What the ledger says of the events since a moment: the clock of every whole-system measurement.
+"""Times of events in the ledger: the clock of whole-system measurements.
 
 Times are those of Postgres: `occurred_at` when a write was accepted, `settled_at` when its reply
 was recorded.
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from benchmarks import tables
 from local.sandbox.waiting import eventually
 
-_LOOK_EVERY_S = 0.1
+_POLL_EVERY_S = 0.1
 
 _OPEN = "SELECT count(*) FROM events WHERE state = 'open' AND due_at IS NOT NULL"
-# An event that was being settled when its sending was to be noted has none: it was sent once.
+# An event settled before its sending was recorded has none: it was sent once.
 _SUMMARY = """
 SELECT count(*), count(*) FILTER (WHERE state = 'failed'), COALESCE(sum(GREATEST(sendings, 1)), 0),
        EXTRACT(epoch FROM max(settled_at)) FROM events
@@ -28,11 +28,11 @@ SELECT EXTRACT(epoch FROM max({column})) FROM (
 
 @dataclass(frozen=True)
 class Settled:
-    """Events that occurred since a moment and have their replies."""
+    """The settled events since a moment."""
 
     events: int
     failed: int
-    #: How often they were published in all.
+    #: How often they were published in total.
     sendings: int
     #: When the last reply was recorded (Unix time).
     last_at: float
@@ -45,20 +45,20 @@ def now(url: str) -> float:
 
 
 def await_settled(url: str, since: float, within_s: float) -> Settled:
-    """Wait until nothing is open; what has become of the events since then."""
+    """Wait until no event is open; returns the events since then."""
     with tables.connection(url) as connection:
         eventually(
             lambda: connection.run(_OPEN) == [[0]],
             within_s,
             "every event has its reply",
-            _LOOK_EVERY_S,
+            _POLL_EVERY_S,
         )
         [[events, failed, sendings, last_at]] = connection.run(_SUMMARY, since=since)
     return Settled(int(events), int(failed), int(sendings), float(last_at))
 
 
 def deciles(url: str, column: str, since: float) -> list[float]:
-    """When each tenth of the events since then was through: `published_at` or `settled_at`."""
+    """When each tenth of the events since then was published or settled, by `column`."""
     return [
         float(moment) for [moment] in tables.rows(url, _DECILES.format(column=column), since=since)
     ]

@@ -1,4 +1,4 @@
-"""Where and with what a measurement was made."""
+"""The machine and software of a measurement."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ def facts() -> dict[str, str]:
         "python": platform.python_version(),
         "servers": ", ".join(
             (
-                _said(binary("postgres"), "--version"),
+                _output_of(binary("postgres"), "--version"),
                 f"RabbitMQ {_package('rabbitmq-server')}",
                 f"Redis {_package('redis-server')}",
                 f"wrk {_package('wrk')}",
@@ -46,16 +46,16 @@ def _distribution() -> str:
 
 
 def _commit() -> str:
-    changed = _said("git", "status", "--porcelain", "--untracked-files=no")
-    return _said("git", "rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+    changed = _output_of("git", "status", "--porcelain", "--untracked-files=no")
+    return _output_of("git", "rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
 
 
 def _package(name: str) -> str:
-    """The version of a Debian package; "?" where it came by other means."""
-    return _said("dpkg-query", "-W", "-f=${Version}", name) or "?"
+    """The version of a Debian package; "?" if it was installed otherwise."""
+    return _output_of("dpkg-query", "-W", "-f=${Version}", name) or "?"
 
 
-def _said(*words: str) -> str:
+def _output_of(*words: str) -> str:
     try:
         done = subprocess.run(  # noqa: S603
             words, check=False, capture_output=True, text=True, cwd=CHECKOUT, timeout=10

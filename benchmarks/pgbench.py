@@ -1,4 +1,4 @@
-"""How fast Postgres runs the very statements of the functions: pgbench, prepared, one thread."""
+"""How fast Postgres runs the statements of the functions: pgbench, prepared, one thread."""
 
 import os
 import re
@@ -11,9 +11,9 @@ from leadline.runtime.postgres.dsn import connect_options
 from leadline.users import queries
 from local.runner.servers.postgres import binary
 
-_ONE = queries._GET  # noqa: SLF001 - nobody else should run it
+_ONE = queries._GET  # noqa: SLF001 - private to other code
 
-#: One write, as JSON: pgbench has variables for its values, but not within a text.
+#: One write as JSON, built in SQL: pgbench substitutes no variables within a text.
 _WRITES = """json_build_array(json_build_object('id', CAST(:id AS bigint), {fields}))"""
 
 _TRACE = {
@@ -60,12 +60,12 @@ STATEMENTS: dict[str, tuple[str, dict[str, str]]] = {
 
 def run(url: str, function: str, connections: int, seconds: int, users: int) -> tuple[float, float]:
     """Statements a second, and the mean milliseconds of one; ids are random up to `users`."""
-    sql, given = STATEMENTS[function]
+    sql, params = STATEMENTS[function]
     options = connect_options(url)
     with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as script:
-        script.write(f"\\set id random(1, {users})\n{_filled(sql, given).strip()};\n")
+        script.write(f"\\set id random(1, {users})\n{_filled(sql, params).strip()};\n")
         script.flush()
-        variables = [f"-D{name}={value}" for name, value in {**given, "grace_s": "5"}.items()]
+        variables = [f"-D{name}={value}" for name, value in {**params, "grace_s": "5"}.items()]
         words = (
             *(binary("pgbench"), "-n", "-Mprepared", "-j1", f"-c{connections}", f"-T{seconds}"),
             *(f"-f{script.name}", *variables),
@@ -79,10 +79,10 @@ def run(url: str, function: str, connections: int, seconds: int, users: int) -> 
     return _number(_TPS, done.stdout), _number(_MEAN, done.stdout)
 
 
-def _filled(sql: str, given: Mapping[str, str]) -> str:
+def _filled(sql: str, params: Mapping[str, str]) -> str:
     """The statement for one write of these fields, with a new event's id."""
     fields = "'event_id', gen_random_uuid()" + "".join(
-        f", '{name}', CAST(:{name} AS text)" for name in given
+        f", '{name}', CAST(:{name} AS text)" for name in params
     )
     return sql.replace("CAST(:writes AS json)", _WRITES.format(fields=fields))
 

@@ -1,4 +1,4 @@
-"""What processes cost: CPU time and resident memory, each with all that it has started."""
+"""CPU time and resident memory of processes, including their descendants."""
 
 import contextlib
 import time
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import psutil
 
 MIB = 1024 * 1024
-_QUIET_LOOK_S = 0.1
+_QUIET_POLL_S = 0.1
 _QUIET_SHARE = 0.05
 _QUIET_WITHIN_S = 5
 
@@ -28,12 +28,12 @@ def rss_mib(pid: int) -> float:
 
 
 def pss_mib(pid: int) -> float:
-    """MiB that this tree holds, pages shared among processes counted once (Linux's PSS)."""
+    """MiB of this tree, with shared pages counted once (PSS)."""
     return sum(one.memory_full_info().pss for one in tree(pid)) / MIB
 
 
 class CpuMeter:
-    """CPU time of named processes since it was made."""
+    """CPU time of named processes since the meter was created."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._pids = dict(pids)
@@ -45,20 +45,20 @@ class CpuMeter:
 
 
 def await_quiet(pids: Iterable[int]) -> None:
-    """Wait until what follows a load (publishing, marking) is done: these use no CPU any more."""
+    """Wait until these processes are idle: work follows a load (publishing, marking)."""
     known = list(pids)
     deadline = time.monotonic() + _QUIET_WITHIN_S
     before = sum(map(cpu_s, known))
     while time.monotonic() < deadline:
-        time.sleep(_QUIET_LOOK_S)
+        time.sleep(_QUIET_POLL_S)
         now = sum(map(cpu_s, known))
-        if now - before <= _QUIET_SHARE * _QUIET_LOOK_S:
+        if now - before <= _QUIET_SHARE * _QUIET_POLL_S:
             return
         before = now
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """A process and all that it has started; empty when it has ended."""
+    """A process and its descendants; empty if it has ended."""
     try:
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]

@@ -1,4 +1,4 @@
-"""The three queues apart: bare RQ jobs, messages into the work queue, replies into the ledger."""
+"""The three queues alone: bare RQ jobs, messages into the work queue, replies into the ledger."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ from local.runner.program import CHECKOUT, Group, Program, Stage
 from local.sandbox.servers import tied_to_this_process
 from local.sandbox.waiting import NotInTime, eventually
 
-_LOOK_EVERY_S = 0.01
+_POLL_EVERY_S = 0.01
 _WITHIN_S = 600
 _CHUNK = 500
 
@@ -35,14 +35,14 @@ _OPEN_EVENTS = "SELECT id, user_id, full_name, phone, stage FROM events WHERE st
 
 
 def nothing() -> None:
-    """A job that only costs what RQ costs."""
+    """An empty job, to measure RQ itself."""
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """Each queue is filled while nobody works on it, then timed until it is empty."""
+    """Fill each queue without consumers, then measure until it is empty."""
     with Laboratory(folder / "rq").running("redis") as laboratory:
         rq = [_jobs(laboratory, scale.rq_jobs) for _ in range(scale.repeats)]
-    # Without workers nothing is taken out of the work queue again.
+    # Without workers the work queue only grows.
     with whole_system(folder / "system", WORKERS="0") as system:
         publisher = Publisher(system.url("amqp"), topology.all_queues())
         intake, replies = [], []
@@ -83,15 +83,15 @@ def _worker(laboratory: Laboratory) -> subprocess.Popen[bytes]:
 
 
 def _rate(total: int, left: Callable[[], int]) -> float:
-    """How many a second leave a queue, from when the first has left until it is empty."""
-    eventually(lambda: left() < total, _WITHIN_S, "the first is taken", _LOOK_EVERY_S)
+    """Items a second that leave a queue, from the first one until it is empty."""
+    eventually(lambda: left() < total, _WITHIN_S, "the first leaves", _POLL_EVERY_S)
     first, at_first = time.perf_counter(), left()
-    eventually(lambda: left() == 0, _WITHIN_S, "all are taken", _LOOK_EVERY_S)
+    eventually(lambda: left() == 0, _WITHIN_S, "the queue is empty", _POLL_EVERY_S)
     return at_first / (time.perf_counter() - first)
 
 
 def _open_events(system: BenchSystem, count: int) -> list[list[Any]]:
-    """New users, each with an event that waits for its reply; the relay leaves them alone."""
+    """New users, each with an event that waits for its reply and that the relay does not resend."""
     database = system.url("database")
     tables.add_waiting(database, count, due_in_s=_WITHIN_S * 10)
     return tables.rows(database, _OPEN_EVENTS)
@@ -150,7 +150,7 @@ def _headers(kind: str, event: object) -> dict[str, str]:
     }
 
 
-def tell(data: Data) -> Chapter:
+def render(data: Data) -> Chapter:
     """A rate for each."""
     names = {
         "rq": "bare RQ jobs, one worker",
@@ -159,10 +159,10 @@ def tell(data: Data) -> Chapter:
     }
     lines = [(name, Figure.of(data[key]).text()) for key, name in names.items()]
     text = (
-        f"{data['messages']:,} messages wait before the connector begins; a job of ours does up to"
-        " 50 users, so the rate of bare jobs is no limit.\n\n" + table(("", "a second"), lines)
+        f"{data['messages']:,} messages wait before the connector resumes; one job handles up to"
+        " 50 users, so the rate of bare jobs is not a limit.\n\n" + table(("", "a second"), lines)
     )
     return Chapter(text)
 
 
-SECTION = Section("queues", "The queues apart", measure, tell)
+SECTION = Section("queues", "The queues alone", measure, render)

@@ -1,4 +1,4 @@
-"""How much is measured: the full run for the record, the quick one to see that all of it works."""
+"""The scale of a run: full for the record, quick to see that everything works."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class Scale:
     name: str
     #: Interleaved repeats of each measurement.
     repeats: int
-    #: Seconds of load in a block, and before it without being counted.
+    #: Seconds of load in a block, and of uncounted load before it.
     load_s: int
     warm_up_s: int
     connections: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What a section of the benchmark is: it measures plain data, and tells what the data says."""
+"""The interface of a section: it measures plain data and renders its chapter."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import Any
 
 from benchmarks.scale import Scale
 
-#: What JSON can hold.
+#: JSON data.
 Data = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Judged:
+class Expectation:
     """An expectation, and what was measured."""
 
     what: str
@@ -23,19 +23,19 @@ class Judged:
 
 @dataclass
 class Chapter:
-    """What a section tells: Markdown, plots by file name (SVG), expectations."""
+    """The chapter of a section: Markdown, plots (SVG) by file name, expectations."""
 
     text: str
     plots: dict[str, str] = field(default_factory=dict)
-    judged: list[Judged] = field(default_factory=list)
+    expectations: list[Expectation] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the benchmark, which can be run alone."""
+    """One part of the benchmark, which can run alone."""
 
     name: str
     title: str
-    #: Measures in a folder of its own, which is deleted afterwards.
+    #: Measures in a temporary folder.
     measure: Callable[[Scale, Path], Data]
-    tell: Callable[[Data], Chapter]
+    render: Callable[[Data], Chapter]

@@ -1,4 +1,4 @@
-"""Databases with as many users as a measurement wants, all settled, as after years of work."""
+"""Databases with any number of settled users and events, as after years of use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, synced_version, 
                    sync_attempts)
 SELECT id, 'Пользователь ' || id, '+7' || (7000000000 + id),
        (ARRAY['NEW', 'IN_PROCESS', 'PROCESSED'])[1 + id % 3], 1000000000000 + id, 1,
-       'synced', 1 -- leads that no portal of a benchmark will ever make
+       'synced', 1 -- no portal of a benchmark creates these leads
 FROM generate_series(1, CAST(:users AS bigint)) AS id
 """
 
@@ -34,7 +34,7 @@ FROM users, LATERAL (
 ) AS at
 """  # noqa: S608 - a constant
 
-# As the relay leaves them behind; no trigger has fired.
+# As written by the relay; no trigger fires here.
 _TERMS = """
 INSERT INTO user_terms SELECT 'name', lower(full_name), id FROM users
 UNION ALL SELECT 'stage', stage, id FROM users ORDER BY 1, 2, 3
@@ -70,19 +70,19 @@ FROM new
 
 @contextmanager
 def connection(url: str) -> Iterator[pg8000.native.Connection]:
-    """A connection that may take its time."""
+    """A connection without a time-out."""
     with pg8000.native.Connection(**connect_options(url)) as opened:
         yield opened
 
 
 def rows(url: str, sql: str, **params: object) -> list[list[Any]]:
-    """What a statement finds."""
+    """The rows of a statement."""
     with connection(url) as opened:
         return [list(row) for row in opened.run(sql, **params) or ()]
 
 
 def make(server_url: str, name: str, users: int) -> str:
-    """A new, migrated database with so many settled users and events; its URL."""
+    """Create and migrate a database with settled users and events; returns its URL."""
     with connection(server_url) as opened:
         opened.run(f"CREATE DATABASE {name}")
     parts = urlsplit(server_url)
@@ -93,9 +93,9 @@ def make(server_url: str, name: str, users: int) -> str:
 
 
 def fill(url: str, users: int) -> None:
-    """So many users, ids from 1, each with one event, all settled."""
+    """Insert users with ids from 1, each with one settled event."""
     with connection(url) as opened:
-        # The foreign key is not looked up ten million times.
+        # Skips ten million checks of the foreign key.
         opened.run("SET session_replication_role = replica")
         opened.run(_USERS, users=users)
         opened.run(_EVENTS, users=users)
@@ -111,7 +111,7 @@ def _vacuum(opened: pg8000.native.Connection) -> None:
 
 
 def add_waiting(url: str, users: int, due_in_s: float) -> None:
-    """So many new users, whose events nobody has published yet; they are due then."""
+    """Insert users with unpublished events, due in `due_in_s` seconds."""
     with connection(url) as opened:
         opened.run(_WAITING, users=users, due_in_s=due_in_s)
         opened.run("ANALYZE users")
@@ -119,7 +119,7 @@ def add_waiting(url: str, users: int, due_in_s: float) -> None:
 
 
 def settle(url: str) -> None:
-    """What is open counts as answered: nobody is there to do it, or it would be done later."""
+    """Mark open events as synced, which nothing else would do here."""
     with connection(url) as opened:
         opened.run(_SETTLE_EVENTS)
         opened.run(_SETTLE_USERS)

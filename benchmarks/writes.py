@@ -10,7 +10,7 @@ from benchmarks.figures import Figure, table
 from benchmarks.laboratory import THREADS, Laboratory, Served
 from benchmarks.processes import CpuMeter, await_quiet, pss_mib, rss_mib
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Judged, Section
+from benchmarks.sections import Chapter, Data, Expectation, Section
 from leadline.messages import topology
 
 RATIO = 0.30
@@ -28,7 +28,7 @@ _FUNCTIONS = {
 
 
 def calls(key: str, users: int) -> dict[str, wrk.Call]:
-    """The request that loads each function."""
+    """The request for each function."""
     new = '{"full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}'
     return {
         "hello": wrk.Call("GET", "/"),
@@ -40,7 +40,7 @@ def calls(key: str, users: int) -> dict[str, wrk.Call]:
 
 
 def measure(scale: Scale, folder: Path) -> Data:
-    """Blocks of load, one function after the other, as often as the scale says."""
+    """Blocks of load for each function in turn, repeatedly."""
     runs: list[Data] = []
     with Laboratory(folder).running("postgres", "rabbitmq") as laboratory:
         tables.fill(laboratory.url("postgres"), scale.users)
@@ -64,7 +64,7 @@ def measure(scale: Scale, folder: Path) -> Data:
 def block(
     laboratory: Laboratory, served: Served, call: wrk.Call, connections: int, scale: Scale
 ) -> Data:
-    """One function under load for a while: rate, latencies, CPU by request, memory."""
+    """Load one function: rate, latencies, CPU per request, memory."""
     wrk.load(served.url, call, connections, scale.warm_up_s)
     pids = {
         "app": served.process.pid,
@@ -88,7 +88,7 @@ def block(
 
 
 def _purge(amqp_url: str) -> None:
-    """Nobody consumes here: the queue would grow from block to block."""
+    """Purge the queue: it has no consumer and would grow from block to block."""
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         channel = connection.channel()
         for queue in topology.queues_of(topology.REQUESTS):
@@ -96,7 +96,7 @@ def _purge(amqp_url: str) -> None:
         channel.queue_purge(topology.REQUESTS)
 
 
-def tell(data: Data) -> Chapter:
+def render(data: Data) -> Chapter:
     """Rates, ratios to hello in the same repeat, latencies, CPU and memory."""
     runs = data["runs"]
     seen = sorted({run["connections"] for run in runs})
@@ -111,12 +111,12 @@ def tell(data: Data) -> Chapter:
         for name, c in product(pgbench.STATEMENTS, seen)
     ]
     text = (
-        f"Each function by its own server: 1 worker, {data['threads']} threads, auth and log on,"
+        f"Each function with its own server: 1 worker, {data['threads']} threads, auth and log on,"
         f" secrets in files, {data['users']:,} users in the table, all on the same machine as wrk."
-        " `of hello`: requests a second by those of the bare hello in the same repeat. RSS: the"
-        " serving process; its small parent comes on top.\n\n"
+        " `of hello`: requests a second divided by those of the bare hello in the same repeat. RSS:"
+        " the serving process, without its small parent.\n\n"
         + table(head, lines)
-        + "\nThe same statements by pgbench (prepared, one thread): what the database allows.\n\n"
+        + "\nThe same statements by pgbench (prepared, one thread): the limit of the database.\n\n"
         + table(("statement", "c", "tps", "mean ms"), limits)
     )
     rates = {name: {f"c={c}": _figure(runs, name, c, "rate") for c in seen} for name in functions}
@@ -127,23 +127,25 @@ def tell(data: Data) -> Chapter:
         ),
         "writes-p99.svg": plot.bars("99th percentile of the latency", "ms", p99),
     }
-    return Chapter(text, plots, _judge(runs, functions, seen))
+    return Chapter(text, plots, _expectations(runs, functions, seen))
 
 
-def _judge(runs: list[Data], functions: list[str], seen: list[int]) -> list[Judged]:
-    judged = []
+def _expectations(runs: list[Data], functions: list[str], seen: list[int]) -> list[Expectation]:
+    expectations = []
     for name, c in product(_WRITES, [c for c in seen if c > 1]):
         ratio = _ratio(runs, name, c)
         bound = f">= {RATIO:.2f} of hello's req/s (aim {RATIO_AIM})"
-        judged.append(Judged(f"{name}, c={c}", bound, ratio.text(2), ratio.median >= RATIO))
+        expectations.append(
+            Expectation(f"{name}, c={c}", bound, ratio.text(2), ratio.median >= RATIO)
+        )
         tails = [
             run["p99_ms"] / run["p50_ms"]
             for run in runs
             if run["target"] == name and run["connections"] == c
         ]
         tail = Figure.of(tails)
-        judged.append(
-            Judged(
+        expectations.append(
+            Expectation(
                 f"{name}, c={c}",
                 f"p99 <= {P99_FACTOR} x median latency",
                 tail.text(1),
@@ -153,10 +155,10 @@ def _judge(runs: list[Data], functions: list[str], seen: list[int]) -> list[Judg
     for name in functions[1:]:
         rss = Figure.of(run["rss_mib"] for run in runs if run["target"] == name)
         bound = f"RSS under load < {RSS_MIB} MiB"
-        judged.append(Judged(name, bound, f"{rss.highest:.0f}", rss.highest < RSS_MIB))
+        expectations.append(Expectation(name, bound, f"{rss.highest:.0f}", rss.highest < RSS_MIB))
     errors = sum(run.get("errors", 0) for run in runs)
-    judged.append(Judged("all of these", "no error", str(errors), errors == 0))
-    return judged
+    expectations.append(Expectation("all of these", "no error", str(errors), errors == 0))
+    return expectations
 
 
 def _line(runs: list[Data], name: str, c: int) -> tuple[object, ...]:
@@ -184,9 +186,9 @@ def _mean(runs: list[Data], name: str, c: int) -> str:
 
 
 def _ratio(runs: list[Data], name: str, c: int) -> Figure:
-    """To hello in the same repeat."""
+    """The ratio to hello in the same repeat."""
     hello = {run["repeat"]: run["rate"] for run in _of(runs, "hello", c)}
     return Figure.of(run["rate"] / hello[run["repeat"]] for run in _of(runs, name, c))
 
 
-SECTION = Section("writes", "One function under load", measure, tell)
+SECTION = Section("writes", "One function under load", measure, render)

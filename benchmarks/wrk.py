@@ -1,4 +1,4 @@
-"""The load generator: wrk, one thread, its requests made by wrk.lua."""
+"""The load generator: wrk with one thread; wrk.lua generates the requests."""
 
 import json
 import signal
@@ -19,13 +19,13 @@ class Call:
     path: str
     body: str = ""
     key: str = ""
-    #: How many users there are to choose from, ids from 1.
+    #: The number of users to choose from, ids from 1.
     users: int = 1
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a load came to."""
+    """The result of a load."""
 
     rate: float
     p50_ms: float
@@ -36,7 +36,7 @@ class Load:
 
 
 def load(url: str, call: Call, connections: int, seconds: int) -> Load:
-    """Call as fast as so many connections can, for so long."""
+    """Call as fast as the connections allow, for `seconds`."""
     done = subprocess.run(  # noqa: S603
         _command(url, call, connections, seconds, limit=0),
         check=True,
@@ -55,9 +55,9 @@ def load(url: str, call: Call, connections: int, seconds: int) -> Load:
 
 
 def send(url: str, call: Call, connections: int, requests: int) -> None:
-    """Send at least so many requests, as fast as possible.
+    """Send at least `requests` requests, as fast as possible.
 
-    The answers to the last ones, one a connection, are not awaited.
+    Does not wait for the last answer of each connection.
 
     Raises:
         RuntimeError: some were refused.
@@ -67,7 +67,7 @@ def send(url: str, call: Call, connections: int, requests: int) -> None:
         said = process.stdout
         while said and said.readline() not in {"sent\n", ""}:
             pass
-        # Its threads have ended, but it would wait until its time is over.
+        # Its threads have ended, but it would wait for the rest of its time.
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     refused = _result(output)["not_2xx"]

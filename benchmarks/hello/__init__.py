@@ -1,1 +1,1 @@
-"""The bare function that all others are measured against, and its server."""
+"""The baseline: a bare function and its server."""

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.hello`: the bare hello by the server that serves our functions.
+"""`python -m benchmarks.hello`: serve the bare hello with the server of our functions.
 
 The same granian with the same workers and threads (PORT, WORKERS, THREADS), and the plain
-`functions_framework.create_app()` in it: no auth, log, limit or probe of ours.
+`functions_framework.create_app()` in it: none of our auth, log, limits or probes.
 """
 
 import os
