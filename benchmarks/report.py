@@ -22,7 +22,7 @@ medians with [lowest..highest] of interleaved repeats. Ratios within one run say
 figures, and these more than figures of different machines.
 """
 
-#: Folder of data and plots, beside the report.
+#: Folder of data and plots, next to the report.
 RESULTS = "results"
 _OF_EACH = ("load before", "started", "took")
 

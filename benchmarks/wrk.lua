@@ -1,6 +1,6 @@
 -- wrk ... -- METHOD PATH BODY KEY USERS LIMIT
--- Each request is for a user of its own: {id} in PATH is a random number up to USERS.
--- LIMIT: send no more than so many requests and say so (0: until the time is over).
+-- {id} in PATH is a random user id from 1 to USERS.
+-- LIMIT: stop after this many requests and print "sent" (0: no limit).
 -- The result is JSON on the last line.
 local method, path, body, headers, users, limit
 local sent = 0

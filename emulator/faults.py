@@ -93,8 +93,8 @@ class Rule:
 class FaultPlan:
     """The faults of one request: at most one for the whole, and others for single commands."""
 
-    whole: Rule | None = None
-    commands: dict[int, Rule] = field(default_factory=dict)
+    request_rule: Rule | None = None
+    command_rules: dict[int, Rule] = field(default_factory=dict)
 
 
 class FaultRules:
@@ -114,14 +114,14 @@ class FaultRules:
         for rule in self.rules:
             if commands and rule.action in _PER_COMMAND and rule.method not in {"*", "batch"}:
                 self._plan_commands(plan, rule, commands)
-            elif plan.whole is None and _matches(rule, name, commands) and self._draw(rule):
-                plan.whole = rule
+            elif plan.request_rule is None and _matches(rule, name, commands) and self._draw(rule):
+                plan.request_rule = rule
         return plan
 
     def _plan_commands(self, plan: FaultPlan, rule: Rule, commands: Sequence[str]) -> None:
         for index, command in enumerate(commands):
-            if index not in plan.commands and rule.matches(command) and self._draw(rule):
-                plan.commands[index] = rule
+            if index not in plan.command_rules and rule.matches(command) and self._draw(rule):
+                plan.command_rules[index] = rule
 
     def _draw(self, rule: Rule) -> bool:
         return rule.draw(self._generator)

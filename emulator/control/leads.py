@@ -9,7 +9,7 @@ from aiohttp import web
 
 from emulator.control.json_body import InvalidJson, json_response, problem, read_json
 from emulator.errors import RestError
-from emulator.leads.multifields import whole
+from emulator.leads.multifields import positive_int
 from emulator.leads.store import Lead, Store
 from emulator.leads.views import multifields, scalars
 from emulator.methods.write_lead import Write, update
@@ -23,8 +23,8 @@ async def leads(request: web.Request) -> web.StreamResponse:
     """GET: all leads by id; `?origin_id=`, `?after=` an id and `?limit=` narrow it."""
     store = request.app[PORTAL].store
     origin_id = request.query.get("origin_id")
-    after = whole(request.query.get("after")) or 0
-    left = whole(request.query.get("limit")) or 2**31
+    after = positive_int(request.query.get("after")) or 0
+    left = positive_int(request.query.get("limit")) or 2**31
     response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
     await response.prepare(request)
     opening = "["
@@ -45,7 +45,7 @@ async def leads(request: web.Request) -> web.StreamResponse:
 async def move(request: web.Request) -> web.Response:
     """PATCH: set a lead's stage as a person at the board does."""
     portal = request.app[PORTAL]
-    lead_id = whole(request.match_info["id"])
+    lead_id = positive_int(request.match_info["id"])
     try:
         sent = await read_json(request)
     except InvalidJson as error:

@@ -60,7 +60,7 @@ def _lead_row(type_id: str, sent: object) -> RowChange | None:
     if not isinstance(sent, dict):
         return None
     value = _text(sent.get("VALUE"))
-    row_id = whole(sent.get("ID"))
+    row_id = positive_int(sent.get("ID"))
     if row_id is None:
         return RowChange(type_id, value, _text(sent.get("VALUE_TYPE")) or "WORK") if value else None
     if sent.get("DELETE") == "Y" or not value:
@@ -75,7 +75,7 @@ def _item_row(key: str | None, sent: object) -> RowChange | None:
     value_type = _text(sent.get("valueType"))
     if key is None or key.startswith("n"):
         return RowChange(type_id, value, value_type or "WORK") if value else None
-    row_id = whole(key)
+    row_id = positive_int(key)
     if row_id is None:
         return None
     return RowChange(type_id, value or None, value_type if value else None, row_id)
@@ -87,7 +87,7 @@ def _text(value: object) -> str:
     return str(value)[:250]
 
 
-def whole(value: object) -> int | None:
+def positive_int(value: object) -> int | None:
     """A positive 64-bit integer from a number or decimal text, else None."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)

@@ -134,10 +134,10 @@ class Store:
             by_id[lead_id].rows.append(Row(*row))
 
     def _change_row(self, lead_id: int, change: RowChange) -> None:
-        mine = (change.row_id, lead_id, change.type_id)
+        row_of_lead = (change.row_id, lead_id, change.type_id)
         if change.value is None:
             self.db.execute(
-                "DELETE FROM multifield WHERE id = ? AND lead_id = ? AND type_id = ?", mine
+                "DELETE FROM multifield WHERE id = ? AND lead_id = ? AND type_id = ?", row_of_lead
             )
             return
         key = digest(change.type_id, change.value)
@@ -151,7 +151,7 @@ class Store:
         self.db.execute(
             "UPDATE multifield SET value = ?, value_type = coalesce(?, value_type), digest = ?"
             " WHERE id = ? AND lead_id = ? AND type_id = ?",
-            (change.value, change.value_type or None, key, *mine),
+            (change.value, change.value_type or None, key, *row_of_lead),
         )
 
 

@@ -5,7 +5,7 @@ from emulator.clock import iso
 from emulator.errors import RestError
 from emulator.events.online import LEAD_EVENTS
 from emulator.http.params import Params
-from emulator.leads.multifields import whole
+from emulator.leads.multifields import positive_int
 from emulator.leads.query import argument, connector
 from emulator.methods.result import MethodResult
 from emulator.portal import Portal
@@ -83,7 +83,7 @@ def offline_clear(portal: Portal, params: Params) -> MethodResult:
 
 
 def _limit(params: Params) -> int:
-    return min(whole(argument(params, "limit")) or _PAGE, 10 * _PAGE)
+    return min(positive_int(argument(params, "limit")) or _PAGE, 10 * _PAGE)
 
 
 def _event(portal: Portal, params: Params) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from emulator.errors import RestError, item_not_found
 from emulator.http.params import Params
 from emulator.leads.fields import BY_CAMEL, FIELDS
-from emulator.leads.multifields import from_item_fm, whole
+from emulator.leads.multifields import from_item_fm, positive_int
 from emulator.leads.query import argument, connector
 from emulator.leads.store import Lead
 from emulator.leads.views import fm, item
@@ -55,7 +55,7 @@ def require_lead_entity(params: Params) -> None:
     entity_type = argument(params, "entityTypeId")
     if entity_type is None:
         raise _missing("entityTypeId")
-    if whole(entity_type) != 1:
+    if positive_int(entity_type) != 1:
         raise RestError("NOT_FOUND", "Smart Process not found")
 
 
@@ -64,7 +64,7 @@ def _found(portal: Portal, params: Params) -> Lead:
     sent = argument(params, "id")
     if sent is None:
         raise _missing("id")
-    lead_id = whole(sent)
+    lead_id = positive_int(sent)
     lead = portal.store.get(lead_id) if lead_id else None
     if lead is None:
         raise item_not_found()

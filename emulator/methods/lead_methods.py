@@ -5,7 +5,7 @@ from typing import Any
 from emulator.errors import invalid_id, not_found
 from emulator.http.params import Params
 from emulator.leads import fields as lead_fields
-from emulator.leads.multifields import from_lead_fields, whole
+from emulator.leads.multifields import from_lead_fields, positive_int
 from emulator.leads.query import argument, connector
 from emulator.leads.views import multifields, scalars
 from emulator.methods import write_lead
@@ -47,7 +47,7 @@ def fields(_: Portal, __: Params) -> MethodResult:
 
 
 def _lead_id(params: Params) -> int:
-    lead_id = whole(argument(params, "id"))
+    lead_id = positive_int(argument(params, "id"))
     if lead_id is None:
         raise invalid_id()
     return lead_id

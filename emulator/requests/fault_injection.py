@@ -33,11 +33,14 @@ async def respond(
         "asked",
         method=parsed.method,
         commands=[vars(command) for command in parsed.steps],
-        fault=plan.whole and {"action": plan.whole.action, "code": plan.whole.code},
+        fault=plan.request_rule
+        and {"action": plan.request_rule.action, "code": plan.request_rule.code},
     )
-    if plan.whole is None:
+    if plan.request_rule is None:
         return await run(admitted)
-    return await _FAULTS[plan.whole.action](FaultyRequest(request, admitted, plan.whole))
+    return await _FAULTS[plan.request_rule.action](
+        FaultyRequest(request, admitted, plan.request_rule)
+    )
 
 
 async def _error(faulty: FaultyRequest) -> web.Response:

@@ -66,7 +66,11 @@ async def _run(admitted: AdmittedRequest) -> web.Response:
     if parsed.method == "batch":
         return replies.ok(
             await batch.run(
-                context, parsed.params, parsed.commands, admitted.plan.commands, admitted.stop_after
+                context,
+                parsed.params,
+                parsed.commands,
+                admitted.plan.command_rules,
+                admitted.stop_after,
             )
         )
     try:
@@ -75,6 +79,6 @@ async def _run(admitted: AdmittedRequest) -> web.Response:
         context.note("ran", key="", error=error.code)
         raise
     context.note("ran", key="", lead=done.result.lead)
-    beside = {"next": done.result.next, "total": done.result.total}
-    shown = {name: value for name, value in beside.items() if value is not None}
-    return replies.ok({"result": done.result.result, **shown, "time": done.time})
+    paging = {"next": done.result.next, "total": done.result.total}
+    present = {name: value for name, value in paging.items() if value is not None}
+    return replies.ok({"result": done.result.result, **present, "time": done.time})

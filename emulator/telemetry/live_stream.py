@@ -12,7 +12,7 @@ SUBSCRIBERS_MAX = 64
 
 
 class LiveStream:
-    """Sends updates to all subscribers; one that falls behind is told to reload."""
+    """Sends updates to all subscribers; one that falls behind has to reload."""
 
     def __init__(self) -> None:
         self._subscribers: set[asyncio.Queue[str]] = set()

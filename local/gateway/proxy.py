@@ -13,7 +13,7 @@ from yarl import URL
 from leadline.errors import LeadlineError
 from local.gateway.answers import BODY_WITHIN_S, error_response, problem_response
 from local.gateway.functions import Functions
-from local.gateway.own_key import require_own_key
+from local.gateway.internal_key import require_internal_key
 from local.gateway.routes import INTERNAL, Refusal, route
 
 CALL_ID = "X-Call-Id"
@@ -72,7 +72,7 @@ class Proxy:
                 target.status, target.detail, Allow=target.allow, X_Call_Id=call_id
             )
         if target.function in INTERNAL:
-            require_own_key(request.headers.get("Authorization"))
+            require_internal_key(request.headers.get("Authorization"))
         base = self._functions.address(target.function)
         if base is None:
             detail = "There is no function of this name."

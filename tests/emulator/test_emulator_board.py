@@ -117,7 +117,7 @@ def test_arrow_keys_move_a_card_and_keep_the_focus(page: tuple[Emulator, Browser
 
 
 @needs_chromium
-def test_buttons_break_and_mend_the_portal(page: tuple[Emulator, Browser]) -> None:
+def test_buttons_break_and_repair_the_portal(page: tuple[Emulator, Browser]) -> None:
     emulator, browser = page
 
     def click(name: str) -> None:
@@ -132,7 +132,7 @@ def test_buttons_break_and_mend_the_portal(page: tuple[Emulator, Browser]) -> No
     click("Webhook revoked")
     browser.wait_for("document.querySelector('#faults [aria-pressed=true]')")
     assert emulator.post("profile").status_code == 401
-    click("All well again")
+    click("Clear all faults")
     browser.wait_for("!document.querySelector('#faults [aria-pressed=true]')")
     assert emulator.post("profile").status_code == 200
     browser.wait_for("document.getElementById('requests').innerText === '3'")

@@ -19,7 +19,7 @@ from aiohttp import web
 from leadline.errors import Forbidden
 from local.gateway import __main__ as main
 from local.gateway import app, proxy
-from local.gateway.own_key import require_own_key
+from local.gateway.internal_key import require_internal_key
 from tests.servers import eventually
 
 OWN_KEY = "key-of-our-own-processes"
@@ -251,7 +251,7 @@ def test_where_there_is_no_key_of_our_own_nobody_has_it(
     monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path))
     for sent in ("Bearer x", "Bearer None"):
         with pytest.raises(Forbidden):
-            require_own_key(sent)
+            require_internal_key(sent)
 
 
 def test_an_empty_gateway_password_opens_nothing(edge: Edge) -> None:

@@ -14,7 +14,7 @@ async function send(verb, path, body) {
 export const load = () => send("GET", "board");
 export const move = (id, stage) => send("PATCH", `leads/${id}`, { STATUS_ID: stage });
 export const change = (settings) => send("PUT", "settings", settings);
-export const breakWith = (rule) => send("POST", "faults", [rule]);
+export const addFault = (rule) => send("POST", "faults", [rule]);
 export const clearFaults = () => send("DELETE", "faults");
 export const reset = () => send("POST", "reset");
 

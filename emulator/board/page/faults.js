@@ -1,6 +1,6 @@
-// Buttons for the common faults, and what is broken at present.
+// Buttons for common faults, and the active ones.
 
-import { breakWith, change, clearFaults, reset } from "./api.js";
+import { addFault, change, clearFaults, reset } from "./api.js";
 import { byId, element, say } from "./dom.js";
 
 const FAULTS = [
@@ -24,36 +24,36 @@ const switches = [];
 
 export function build() {
   const buttons = byId("faults");
-  for (const [name, rule] of FAULTS) buttons.append(button(name, () => breakWith(rule)));
+  for (const [name, rule] of FAULTS) buttons.append(button(name, () => addFault(rule)));
   for (const [name, on, off] of SWITCHES) {
-    const made = button(name, () => change(made.ariaPressed === "true" ? off : on));
-    made.ariaPressed = "false";
-    switches.push([made, on]);
-    buttons.append(made);
+    const toggle = button(name, () => change(toggle.ariaPressed === "true" ? off : on));
+    toggle.ariaPressed = "false";
+    switches.push([toggle, on]);
+    buttons.append(toggle);
   }
-  byId("mend").append(
-    button("All well again", allWell, "clear"),
-    button("Empty the portal", () => confirm("Remove all leads?") && reset(), "reset"),
+  byId("repair").append(
+    button("Clear all faults", clearAll, "clear"),
+    button("Reset the portal", () => confirm("Delete all leads?") && reset(), "reset"),
   );
 }
 
 export function show({ faults, settings }) {
-  for (const [made, on] of switches) {
-    const active = Object.entries(on).every(([name, value]) => settings[name] === value);
-    made.ariaPressed = String(active);
+  for (const [toggle, on] of switches) {
+    const isOn = Object.entries(on).every(([name, value]) => settings[name] === value);
+    toggle.ariaPressed = String(isOn);
   }
-  const waiting = faults.filter((rule) => rule.count === null || rule.bitten < rule.count);
-  byId("active").replaceChildren(...waiting.map(describe));
+  const active = faults.filter((rule) => rule.count === null || rule.bitten < rule.count);
+  byId("active").replaceChildren(...active.map(describe));
 }
 
 function describe(rule) {
   const share = rule.share < 1 ? `${rule.share * 100} % of ` : "";
-  const left = rule.count === null ? "" : `, ${rule.count - rule.bitten} to go`;
+  const left = rule.count === null ? "" : `, ${rule.count - rule.bitten} left`;
   const what = `${rule.action} on ${share}${rule.method === "*" ? "all calls" : rule.method}${left}: `;
-  return element("li", {}, what, element("b", {}, `bit ${rule.bitten} times`));
+  return element("li", {}, what, element("b", {}, `applied ${rule.bitten} times`));
 }
 
-async function allWell() {
+async function clearAll() {
   await clearFaults();
   await change({ mode: "ok", command_ms: 0, request_ms: 0 });
 }

@@ -1,4 +1,4 @@
-// The board: load once, then follow the portal's news.
+// The board: load once, then apply live updates.
 
 import * as api from "./api.js";
 import * as columns from "./columns.js";

@@ -1,4 +1,4 @@
-"""Internal functions need the key of our own processes.
+"""Internal functions need the internal key.
 
 Connector and schedule call them directly. Through the edge they need the internal key, even if
 LEADLINE_AUTH=off opens the other functions to everyone.
@@ -10,8 +10,8 @@ from leadline.errors import Forbidden, Unauthorized
 from leadline.runtime.http import auth
 
 
-def require_own_key(authorization: str | None) -> None:
-    """Require the key of our own processes.
+def require_internal_key(authorization: str | None) -> None:
+    """Require the internal key.
 
     Raises:
         Unauthorized: no bearer key was sent.
