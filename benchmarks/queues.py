@@ -40,7 +40,8 @@ def nothing() -> None:
 
 def measure(scale: Scale, folder: Path) -> Data:
     """Fill each queue without consumers, then measure until it is empty."""
-    with Laboratory(folder / "rq").running("redis") as laboratory:
+    # A worker runs no jobs without a portal.
+    with Laboratory(folder / "rq").running("redis", "bitrix24") as laboratory:
         rq = [_jobs(laboratory, scale.rq_jobs) for _ in range(scale.repeats)]
     # Without workers the work queue only grows.
     with whole_system(folder / "system", WORKERS="0") as system:
