@@ -12,7 +12,7 @@ from benchmarks.machine import facts
 from benchmarks.report import RESULTS, SECTIONS, data_file
 from benchmarks.scale import FULL, QUICK, Scale
 from benchmarks.sections import Section
-from local.runner.program import CHECKOUT
+from local.runner.processes.program import CHECKOUT
 
 OUTPUT = CHECKOUT / "benchmarks"
 #: Servers with their data, deleted after each section; apart from `.local`, whose next start ends

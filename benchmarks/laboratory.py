@@ -21,7 +21,7 @@ from leadline.settings import settings
 from leadline.workqueue.queue import WorkQueue
 from local.runner.choices import Choices
 from local.runner.ports import Ports
-from local.runner.program import CHECKOUT, Group, Program, Stage
+from local.runner.processes.program import CHECKOUT, Group, Program, Stage
 from local.runner.servers.bitrix24 import Bitrix24
 from local.runner.servers.postgres import Postgres
 from local.runner.state import State, write

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from local.runner.program import CHECKOUT
+from local.runner.processes.program import CHECKOUT
 from local.runner.servers.postgres import binary
 
 _PACKAGES = ("functions-framework", "granian", "pg8000", "pika", "redis", "rq", "pydantic")

@@ -23,7 +23,7 @@ from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.keys import JOBS
-from local.runner.program import CHECKOUT, Group, Program, Stage
+from local.runner.processes.program import CHECKOUT, Group, Program, Stage
 from local.sandbox.servers import tied_to_this_process
 from local.sandbox.waiting import NotInTime, eventually
 

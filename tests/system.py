@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from local.runner.program import CHECKOUT
+from local.runner.processes.program import CHECKOUT
 from local.sandbox.system import PrivateSystem
 from local.sandbox.waiting import eventually
 

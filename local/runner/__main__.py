@@ -4,10 +4,10 @@ import sys
 
 from leadline.errors import BadConfiguration
 from local.runner.choices import Choices
-from local.runner.console import Console
 from local.runner.runner import run
 from local.runner.state import State
 from local.runner.stop import reset, stop
+from local.runner.terminal.console import Console
 
 
 def main() -> int:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from local.runner.processes.supervision import Status
 from local.runner.state import State, write_json
-from local.runner.supervision import Status
 from local.runner.system import System
 
 

@@ -5,16 +5,17 @@ import signal
 import time
 from types import FrameType
 
-from local.runner import leftovers, lock
+from local.runner import lock
 from local.runner.choices import Choices
-from local.runner.console import Console
-from local.runner.follow import Follower
 from local.runner.ports import PortTaken
+from local.runner.processes import leftovers
+from local.runner.processes.supervision import Supervisor, SupervisorLost
 from local.runner.runfile import RunFile
 from local.runner.start import NotStarted, start
 from local.runner.state import State
-from local.runner.supervision import Supervisor, SupervisorLost
 from local.runner.system import System, plan
+from local.runner.terminal.console import Console
+from local.runner.terminal.follow import Follower
 
 _POLL_EVERY_S = 0.25
 #: Both together: below the 10 s that stopping may take.

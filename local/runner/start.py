@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import orjson
 
-from local.runner.program import CHECKOUT, Stage
-from local.runner.supervision import Supervisor, SupervisorLost, log_file
+from local.runner.processes.program import CHECKOUT, Stage
+from local.runner.processes.supervision import Supervisor, SupervisorLost, log_file
 from local.runner.system import System
 
 _SERVER_WITHIN_S = 90

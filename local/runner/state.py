@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.runner.program import CHECKOUT
+from local.runner.processes.program import CHECKOUT
 
 #: A socket's path has at most 107 bytes (unix(7)); this leaves room for the names we add.
 _LONGEST_FOLDER = 85

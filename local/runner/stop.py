@@ -5,10 +5,11 @@ import shutil
 import signal
 import time
 
-from local.runner import leftovers, lock
-from local.runner.console import Console
+from local.runner import lock
+from local.runner.processes import leftovers
 from local.runner.runfile import RunFile
 from local.runner.state import State
+from local.runner.terminal.console import Console
 
 _WITHIN_S = 15
 

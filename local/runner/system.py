@@ -11,10 +11,10 @@ from typing import Any
 from local.deployments import Deployments
 from local.logins.table import ADDRESSES, WEBHOOK
 from local.runner.choices import Choices
-from local.runner.configuration import socket
-from local.runner.leftovers import MARK
 from local.runner.ports import Ports
-from local.runner.program import CHECKOUT, Group, Program, Stage
+from local.runner.processes.configuration import socket
+from local.runner.processes.leftovers import MARK
+from local.runner.processes.program import CHECKOUT, Group, Program, Stage
 from local.runner.secrets import access, cli_access, mounted, owner_access
 from local.runner.servers.choice import Servers
 from local.runner.state import State, write_json
@@ -183,7 +183,7 @@ def _relay(state: State, urls: Mapping[str, str], choices: Choices) -> list[Prog
     if _RELAY not in urls:
         return []
     words = ("--every", str(choices.relay_every_s), "--tick", str(state.root / "relay.tick"))
-    command = _python("leadline.ledger.schedule", urls[_RELAY], *words)
+    command = _python("leadline.connector.schedule", urls[_RELAY], *words)
     return [Program("relay", command, Group.FUNCTIONS, Stage.FUNCTIONS)]
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.runner.leftovers import MARK
 from local.runner.ports import Ports
-from local.runner.program import Program
+from local.runner.processes.leftovers import MARK
+from local.runner.processes.program import Program
 from local.runner.servers import choice
 from local.runner.servers.choice import Server
 from local.runner.state import State

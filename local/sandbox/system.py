@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import requests
 
-from local.runner import leftovers
-from local.runner.program import CHECKOUT
+from local.runner.processes import leftovers
+from local.runner.processes.program import CHECKOUT
 from local.runner.state import State
 from local.sandbox.waiting import eventually
 

@@ -31,7 +31,7 @@ NAMES = sorted(folder.replace("_", "-") for folder in FOLDERS)
 PROCESSES = {
     "migrate": "leadline.runtime.postgres.migrate",
     "connector": "leadline.connector.consumer",
-    "relay": "leadline.ledger.schedule",
+    "relay": "leadline.connector.schedule",
     "worker": "leadline.sync.worker",
 }
 #: Of these threads of a function one more may hold a connection: it marks what was confirmed.

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from local.runner.ports import Ports
-from local.runner.program import Program
+from local.runner.processes.program import Program
 from local.runner.servers import choice
 from local.runner.servers.rabbitmq import RabbitMQ
 from local.runner.state import State, write

@@ -11,7 +11,7 @@ from leadline.errors import BadConfiguration, DatabaseDown
 from leadline.runtime.postgres import connection
 from leadline.runtime.postgres.migrate import migrate
 from leadline.runtime.postgres.pool import Database
-from local.runner import unprivileged
+from local.runner.processes import unprivileged
 from tests.integration.conftest import GreenletDatabase
 from tests.servers import PrivateServer, eventually, private
 

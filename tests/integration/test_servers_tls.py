@@ -15,8 +15,8 @@ from pika.exceptions import AMQPError
 from leadline.errors import BadConfiguration
 from leadline.runtime.rabbitmq import connection
 from leadline.runtime.redis import connect
-from local.runner import unprivileged
-from local.runner.program import Program
+from local.runner.processes import unprivileged
+from local.runner.processes.program import Program
 from local.runner.servers.choice import Server
 from tests.servers import PrivateServer, private
 

@@ -15,7 +15,7 @@ import pg8000.native
 
 from leadline.errors import DatabaseDown
 from leadline.runtime.postgres.pool import Database
-from local.runner import unprivileged
+from local.runner.processes import unprivileged
 from local.runner.servers.postgres import binary
 from tests.simulation.world import EPOCH, World
 

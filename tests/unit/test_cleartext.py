@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from leadline.bitrix24.webhook import Webhook
+from leadline.connector import schedule
 from leadline.connector.consumer import Connector
 from leadline.errors import BadConfiguration
-from leadline.ledger import schedule
 from leadline.runtime import cleartext
 from leadline.runtime.postgres.dsn import connect_options
 from leadline.runtime.postgres.pool import Database

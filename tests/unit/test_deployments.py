@@ -4,7 +4,7 @@ from pathlib import Path
 
 from local.deployments import Deployments, Record
 from local.runner.choices import Choices
-from local.runner.program import Stage
+from local.runner.processes.program import Stage
 from local.runner.state import State
 from local.runner.system import DEPLOYMENTS, plan
 

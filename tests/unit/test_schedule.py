@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from leadline.ledger import schedule
+from leadline.connector import schedule
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from local.gateway.openfaas.platform import LogLine
-from local.runner.tail import Tail
+from local.runner.terminal.tail import Tail
 
 _POLL_EVERY_S = 0.2
 

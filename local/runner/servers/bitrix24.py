@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
-from local.runner.program import Group, Program, Stage
+from local.runner.processes.program import Group, Program, Stage
 from local.runner.state import State
 
 _WEBHOOK_PATH = "/rest/1/local-webhook-code/"

@@ -8,7 +8,7 @@ from emulator.http.webhooks import is_emulators
 from local.logins.table import ADDRESSES, WEBHOOK, Login
 from local.runner.choices import Choices
 from local.runner.ports import Ports
-from local.runner.program import Program
+from local.runner.processes.program import Program
 from local.runner.servers.bitrix24 import Bitrix24
 from local.runner.servers.postgres import Postgres
 from local.runner.servers.rabbitmq import RabbitMQ

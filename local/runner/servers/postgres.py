@@ -11,8 +11,8 @@ import pg8000.native
 
 from local.logins import postgres as logins
 from local.logins.table import LOGINS, OWNER, Login, by_name
-from local.runner import unprivileged
-from local.runner.program import Group, Program, Stage
+from local.runner.processes import unprivileged
+from local.runner.processes.program import Group, Program, Stage
 from local.runner.state import State, write
 
 DATABASE = "leadline"

@@ -13,7 +13,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from leadline.settings import settings
 from local.logins import rabbitmq as logins
 from local.logins.table import LOGINS, OWNER, Login
-from local.runner.program import Group, Program, Stage
+from local.runner.processes.program import Group, Program, Stage
 from local.runner.servers.erlang import minimal_home
 from local.runner.state import State, write, write_json
 

@@ -8,7 +8,7 @@ import redis
 from leadline.workqueue.queue import WorkQueue
 from local.logins import redis as logins
 from local.logins.table import LOGINS, Login
-from local.runner.program import Group, Program, Stage
+from local.runner.processes.program import Group, Program, Stage
 from local.runner.state import State, write
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from local.runner.console import Console
-from local.runner.program import Program
-from local.runner.readable import readable
+from local.runner.processes.program import Program
+from local.runner.processes.supervision import log_file
 from local.runner.state import State
-from local.runner.supervision import log_file
-from local.runner.tail import Tail
+from local.runner.terminal.console import Console
+from local.runner.terminal.readable import readable
+from local.runner.terminal.tail import Tail
 
 #: Processes whose logs are only in files: long, and for experts.
 _FILE_ONLY = frozenset({"postgres", "rabbitmq", "redis", "epmd"})

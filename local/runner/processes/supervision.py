@@ -13,8 +13,8 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from local.runner.configuration import configuration, socket
-from local.runner.program import Program
+from local.runner.processes.configuration import configuration, socket
+from local.runner.processes.program import Program
 from local.runner.state import State, write
 
 _ANSWERS_WITHIN_S = 10

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from local.runner.program import Group, Program, Stage
+from local.runner.processes.program import Group, Program, Stage
 from local.runner.state import State
 
 _HEAD = """\

@@ -78,7 +78,9 @@ def _log_change(before: str, now: str) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m leadline.ledger.schedule", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m leadline.connector.schedule", description=__doc__
+    )
     parser.add_argument("url")
     parser.add_argument("--every", type=float, default=2.0, help="seconds")
     parser.add_argument("--tick", type=Path, required=True, help="touched after each call")

@@ -1,0 +1,1 @@
+"""The processes of a local run: described, started, watched and ended."""

@@ -1,0 +1,1 @@
+"""What the runner shows: its own lines and the logs of its processes."""
