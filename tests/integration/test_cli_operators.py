@@ -226,7 +226,7 @@ def test_the_doctor_says_which_login_may_do_more_than_it_needs(
         "login at Postgres": (True, "leadline_cli"),
         "login at RabbitMQ": (
             True,
-            "leadline; its tags are not seen, as no management API answers",
+            "leadline; its tags are unknown, as no management API answers",
         ),
         "login at Redis": (False, "default: every command"),
     }
@@ -277,8 +277,8 @@ def test_the_doctor_sees_what_a_user_of_redis_may_do_and_tries_nothing(
         (200, {"name": "u", "tags": "monitoring,policymaker"}, (False, "policymaker")),
         (200, {"name": "u", "tags": ["management"]}, (True, "")),
         (401, {"error": "not_authorized", "reason": "Not management user"}, (True, "")),
-        (200, ["nonsense"], (True, "not seen")),
-        (404, {"tags": ["administrator"]}, (True, "not seen")),
+        (200, ["nonsense"], (True, "tags are unknown")),
+        (404, {"tags": ["administrator"]}, (True, "tags are unknown")),
     ],
 )
 def test_the_doctor_says_when_a_login_administers_rabbitmq(
