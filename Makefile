@@ -4,7 +4,7 @@
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
 
 # Test files in parallel, each process with private servers; two per core, as half of the time is waiting.
-SIDE_BY_SIDE := $(if $(DATABASE_URL)$(AMQP_URL)$(REDIS_URL),,-n $(shell expr 2 '*' $$(nproc)) --dist loadgroup --no-loadscope-reorder)
+SIDE_BY_SIDE := $(if $(DATABASE_URL)$(AMQP_URL)$(REDIS_URL),,-n $(shell expr 2 '*' $$(nproc)) --no-loadscope-reorder)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile

@@ -5,11 +5,13 @@ takes `database_url`, `amqp_url`, `redis_url` or `webhook_url` to get the same w
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pg8000.native
 import pika
@@ -52,6 +54,7 @@ LONGEST = (
     *("api and flows", "operations", "tests/simulation/test_simulation.py"),
     *("tests/faults/test_laboratory.py", "tests/integration/test_repair.py"),
     *("tests/integration/test_connector.py", "tests/integration/test_serve.py"),
+    "tests/e2e/test_flow_settings.py",
     *(
         "tests/e2e/test_run_ends.py",
         "tests/e2e/test_run_keys.py",
@@ -61,18 +64,35 @@ LONGEST = (
 )
 
 
+#: End-to-end tests that start systems of their own; all others there share one that runs.
+_OWN_SYSTEMS = re.compile(r"tests/e2e/test_(run_(arguments|ends|keys)|flow_settings|tutorial)\.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests by what they share, which one process runs; the longest such groups first."""
+    """The longest groups first; all else in its order."""
     places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(_group(item), len(LONGEST)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: places.get(_group(item.nodeid), len(LONGEST)))
 
 
-def _group(item: pytest.Item) -> str:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process whole groups of tests.
+
+    https://pytest-xdist.readthedocs.io/en/stable/distribution.html
+    """
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - a test alone needs no xdist
+
+    class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return ByGroup(config, log)
+
+
+def _group(nodeid: str) -> str:
     """Its file; one of two for tests on the running system, as an idle one, too, takes CPU."""
-    file = item.nodeid.split("::")[0]
-    if "running_system" not in getattr(item, "fixturenames", ()):
+    file = nodeid.split("::", maxsplit=1)[0]
+    if not file.startswith("tests/e2e/") or _OWN_SYSTEMS.fullmatch(file):
         return file
     is_flow = file.startswith(("tests/e2e/test_api_", "tests/e2e/test_flow_"))
     return "api and flows" if is_flow else "operations"
