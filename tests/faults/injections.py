@@ -643,7 +643,7 @@ def old_messages_come_again(scene: Scene) -> Iterator[None]:
         " FROM events JOIN users ON users.id = user_id, installation"
         " ORDER BY events.id DESC LIMIT 60"
     )
-    rows = orjson.loads(scene.bench.rows(query)[0]["found"])
+    rows = orjson.loads(scene.bench.rows(query)[0]["result"])
     chosen = scene.dice.sample(rows, min(12, len(rows))) * 2
     scene.dice.shuffle(chosen)
     scene.toll.replayed.update(str(row["event_id"]) for row in chosen)
