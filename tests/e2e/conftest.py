@@ -7,8 +7,9 @@ import pytest
 from redis import Redis
 
 from local.runner.state import State
-from tests.faults import story
+from tests.faults import portal, story
 from tests.faults.portal import PATIENCE
+from tests.faults.wire import Wire, plugged_in
 from tests.servers import eventually
 from tests.system import System
 
@@ -37,6 +38,20 @@ def system(running_system: System, request: pytest.FixtureRequest) -> Iterator[S
     """The running system with every part at work; its logs are shown when the test fails."""
     yield running_system
     _show_logs(request, running_system)
+
+
+@pytest.fixture
+def portal_in_order(system: System) -> Iterator[None]:
+    """The portal without faults before and after the test, and nobody waiting before it."""
+    with portal.in_order(system):
+        yield
+
+
+@pytest.fixture
+def wire(system: System) -> Iterator[Wire]:
+    """RabbitMQ of the running system."""
+    with plugged_in(system) as plugged:
+        yield plugged
 
 
 @pytest.fixture

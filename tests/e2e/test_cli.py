@@ -74,14 +74,6 @@ def test_where_nothing_runs_it_says_so(system: System, tmp_path: Path) -> None:
     assert "nothing runs" in answer.stderr
 
 
-def rest(system: System, method: str, **params: Any) -> Any:
-    """A call of somebody else to the portal."""
-    url = f"{system.url('bitrix24')}/rest/1/local-webhook-code/{method}.json"
-    answer = system.http.post(url, json=params, timeout=30)
-    answer.raise_for_status()
-    return answer.json()["result"]
-
-
 def reconciled(system: System, *words: str) -> dict[int, dict[str, Any]]:
     """What reconcile says of each user that differs."""
     answer = leadline(system, "reconcile", "--json", *words)
@@ -96,17 +88,17 @@ def test_a_repair_mends_what_others_broke_in_the_crm_and_nothing_else(system: Sy
         ids = [user["id"] for user in users]
         lead = {user: system.await_synced(user)["sync"]["bitrix_lead_id"] for user in ids}
         gone, renamed, renumbered, moved, both, doubled, unharmed = ids
-        rest(system, "crm.lead.delete", id=lead[gone])
-        rest(system, "crm.lead.update", id=lead[renamed], fields={"TITLE": "X", "NAME": "X"})
+        portal.rest(system, "crm.lead.delete", id=lead[gone])
+        portal.rest(system, "crm.lead.update", id=lead[renamed], fields={"TITLE": "X", "NAME": "X"})
         (row,) = portal.lead_of(system, renumbered)["PHONE"]
         phone = {"ID": row["ID"], "VALUE": "+77000000000"}
-        rest(system, "crm.lead.update", id=lead[renumbered], fields={"PHONE": [phone]})
+        portal.rest(system, "crm.lead.update", id=lead[renumbered], fields={"PHONE": [phone]})
         for one in (moved, both):
-            rest(system, "crm.lead.update", id=lead[one], fields={"STATUS_ID": "JUNK"})
-        rest(system, "crm.lead.update", id=lead[both], fields={"TITLE": "X", "NAME": "X"})
+            portal.rest(system, "crm.lead.update", id=lead[one], fields={"STATUS_ID": "JUNK"})
+        portal.rest(system, "crm.lead.update", id=lead[both], fields={"TITLE": "X", "NAME": "X"})
         ours = portal.lead_of(system, doubled)["ORIGINATOR_ID"]
         origin = {"ORIGINATOR_ID": ours, "ORIGIN_ID": str(doubled)}
-        double = rest(system, "crm.lead.add", fields=origin)
+        double = portal.rest(system, "crm.lead.add", fields=origin)
 
         found = reconciled(system, "--repair")
         kinds = {user: found[user]["kind"] for user in ids if user in found}
@@ -141,7 +133,7 @@ def test_a_repair_mends_what_others_broke_in_the_crm_and_nothing_else(system: Sy
         for user in users[:5]:
             system.await_synced(user["id"], within_s=30)
             assert portal.looks_like(portal.lead_of(system, user["id"]), user)
-        rest(system, "crm.lead.delete", id=double)
+        portal.rest(system, "crm.lead.delete", id=double)
         assert not set(ids) & reconciled(system).keys()
 
 
@@ -149,7 +141,9 @@ def test_a_repair_holds_when_redis_has_forgotten_all(system: System) -> None:
     with portal.in_order(system):
         user = system.create("Забытый")
         lead_id = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
-        rest(system, "crm.lead.update", id=lead_id, fields={"TITLE": "X", "STATUS_ID": "JUNK"})
+        portal.rest(
+            system, "crm.lead.update", id=lead_id, fields={"TITLE": "X", "STATUS_ID": "JUNK"}
+        )
         with redis.Redis.from_url(system.url("redis")) as client:
             client.flushall()
         assert reconciled(system, "--repair")[user["id"]]["kind"] == "drifted"

@@ -1,7 +1,6 @@
 """The console's API: what it tells agrees with the ledger, and each order does what it says."""
 
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +16,7 @@ from tests.system import System
 ORDER = {"X-Leadline-Console": "1"}
 
 
-@pytest.fixture(autouse=True)
-def _portal_in_order(system: System) -> Iterator[None]:
-    with portal.in_order(system):
-        yield
+pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 def ask(system: System, path: str) -> Any:

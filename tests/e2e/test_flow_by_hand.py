@@ -1,13 +1,12 @@
 """Requests published by hand: the public keys are enough, and nonsense harms only itself."""
 
-from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
 import pytest
 
 from tests.faults import portal
-from tests.faults.wire import DEAD_REPLIES, DEAD_REQUESTS, Wire, plugged_in
+from tests.faults.wire import DEAD_REPLIES, DEAD_REQUESTS, Wire
 from tests.servers import eventually
 from tests.system import System
 
@@ -16,16 +15,7 @@ _UNKNOWN = count(7_000_000)
 _NO_SUCH_EVENT = "answers no event of this user"
 
 
-@pytest.fixture(autouse=True)
-def _portal_in_order(system: System) -> Iterator[None]:
-    with portal.in_order(system):
-        yield
-
-
-@pytest.fixture
-def wire(system: System) -> Iterator[Wire]:
-    with plugged_in(system) as plugged:
-        yield plugged
+pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 def _message(action: str, user: dict[str, Any], **more: object) -> dict[str, Any]:

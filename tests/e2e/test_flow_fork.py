@@ -1,7 +1,6 @@
 """Postgres loses its newest transactions while everything else remembers them."""
 
 import json
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -13,11 +12,7 @@ from tests.faults import portal
 from tests.servers import eventually
 from tests.system import System
 
-
-@pytest.fixture(autouse=True)
-def _portal_in_order(system: System) -> Iterator[None]:
-    with portal.in_order(system):
-        yield
+pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 def as_owner(system: System, *statements: str, **params: Any) -> list[list[Any]]:

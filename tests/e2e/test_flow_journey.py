@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -14,11 +13,7 @@ from tests.faults.wire import REQUESTS, held_back, plugged_in
 from tests.servers import eventually
 from tests.system import System
 
-
-@pytest.fixture(autouse=True)
-def _portal_in_order(system: System) -> Iterator[None]:
-    with portal.in_order(system):
-        yield
+pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 def test_a_created_user_becomes_a_lead_and_its_id_comes_back(system: System) -> None:
@@ -165,8 +160,7 @@ def test_setting_the_same_stage_again_moves_the_lead_back(system: System, by: st
 def test_a_lead_deleted_in_the_portal_comes_back_with_the_next_write(system: System) -> None:
     user = system.create("Кого Удалили")
     lead_id = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
-    webhook = f"{system.url('bitrix24')}/rest/1/local-webhook-code"
-    system.http.post(f"{webhook}/crm.lead.delete", json={"id": lead_id}, timeout=10)
+    portal.rest(system, "crm.lead.delete", id=lead_id)
     user = system.request("POST", f"/users/{user['id']}/move", json={"stage": "IN_PROCESS"}).json()
     sync = system.await_synced(user["id"], within_s=20)["sync"]
     lead = portal.lead_of(system, user["id"])

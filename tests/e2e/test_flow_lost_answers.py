@@ -1,6 +1,5 @@
 """Answers of Bitrix24 that are lost on the way: never a second lead, never a second phone."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -9,11 +8,7 @@ from tests.faults import portal
 from tests.servers import eventually
 from tests.system import System
 
-
-@pytest.fixture(autouse=True)
-def _portal_in_order(system: System) -> Iterator[None]:
-    with portal.in_order(system):
-        yield
+pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 @pytest.mark.parametrize(

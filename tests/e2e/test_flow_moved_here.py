@@ -11,15 +11,12 @@ from leadline.ledger.bulk_import import Line
 from tests.faults import portal
 from tests.system import CHECKOUT, System
 
-WEBHOOK = "rest/1/local-webhook-code"
-
 
 @pytest.fixture
 def moved(system: System, tmp_path: Path) -> Line:
     """Imported as docs/migrate-from-nestjs.md says; the lead has no origin, as others make it."""
     fields = {"TITLE": "Заявка с сайта", "NAME": "Анна", "PHONE": [{"VALUE": "+77001112233"}]}
-    url = f"{system.url('bitrix24')}/{WEBHOOK}/crm.lead.add"
-    lead_id = int(system.http.post(url, json={"fields": fields}, timeout=10).json()["result"])
+    lead_id = int(portal.rest(system, "crm.lead.add", fields=fields))
     user = Line(
         id=system.create()["id"] + 100,
         full_name="Анна",

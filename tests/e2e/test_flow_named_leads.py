@@ -1,47 +1,31 @@
 """Leads without an origin, which a message names: taken by name or phone, never on its word."""
 
-from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
 import pytest
 
 from tests.faults import portal
-from tests.faults.wire import DEAD_REPLIES, Wire, plugged_in
+from tests.faults.wire import DEAD_REPLIES, Wire
 from tests.system import System
 
-WEBHOOK = "rest/1/local-webhook-code"
 #: Users that Postgres does not know, each once.
 _UNKNOWN = count(8_000_000)
 
 
-@pytest.fixture(autouse=True)
-def _portal_in_order(system: System) -> Iterator[None]:
-    with portal.in_order(system):
-        yield
-
-
-@pytest.fixture
-def wire(system: System) -> Iterator[Wire]:
-    with plugged_in(system) as plugged:
-        yield plugged
+pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 @pytest.fixture
 def lead(system: System) -> dict[str, Any]:
     """A lead as a person or another program makes it."""
     fields = {"TITLE": "Заявка с сайта", "PHONE": [{"VALUE": "8 (701) 555-66-77"}]}
-    lead_id = _call(system, "crm.lead.add", fields=fields)
+    lead_id = portal.rest(system, "crm.lead.add", fields=fields)
     return _read(system, int(lead_id))
 
 
-def _call(system: System, method: str, **params: object) -> Any:
-    url = f"{system.url('bitrix24')}/{WEBHOOK}/{method}"
-    return system.http.post(url, json=params, timeout=10).json()["result"]
-
-
 def _read(system: System, lead_id: int) -> dict[str, Any]:
-    return dict(_call(system, "crm.lead.get", id=lead_id))
+    return dict(portal.rest(system, "crm.lead.get", id=lead_id))
 
 
 def _answered(wire: Wire, user: dict[str, Any], replies: int = 1) -> dict[str, Any]:
@@ -83,7 +67,7 @@ def test_a_lead_that_was_refused_is_taken_once_a_person_has_corrected_it(
 ) -> None:
     user = _user(lead, "Новый Клиент", "+77018887766")
     assert _answered(wire, user)["status"] == "error"
-    _call(system, "crm.lead.update", id=lead["ID"], fields={"NAME": "Новый Клиент"})
+    portal.rest(system, "crm.lead.update", id=lead["ID"], fields={"NAME": "Новый Клиент"})
     assert _answered(wire, user, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
     assert portal.lead_of(system, user["id"])["TITLE"] == "Новый Клиент"
 

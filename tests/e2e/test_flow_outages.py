@@ -14,11 +14,7 @@ from tests.faults import portal
 from tests.servers import eventually
 from tests.system import System
 
-
-@pytest.fixture(autouse=True)
-def _portal_in_order(system: System) -> Iterator[None]:
-    with portal.in_order(system):
-        yield
+pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 @contextmanager

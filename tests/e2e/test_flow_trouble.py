@@ -1,7 +1,6 @@
 """Bitrix24 in trouble: attempts at 0, 2 and 4 s, one answer, and no attempt for a refusal."""
 
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -10,11 +9,7 @@ from tests.faults import portal, story
 from tests.servers import eventually
 from tests.system import System
 
-
-@pytest.fixture(autouse=True)
-def _portal_in_order(system: System) -> Iterator[None]:
-    with portal.in_order(system):
-        yield
+pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 def _await_failed(system: System, user_id: int, within_s: float = 30) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,7 +18,6 @@ from tests.faults.wire import (
     Letter,
     Wire,
     held_back,
-    plugged_in,
 )
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
@@ -27,16 +25,7 @@ from tests.system import CHECKOUT, System
 TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-@pytest.fixture(autouse=True)
-def _portal_in_order(system: System) -> Iterator[None]:
-    with portal.in_order(system):
-        yield
-
-
-@pytest.fixture
-def wire(system: System) -> Iterator[Wire]:
-    with plugged_in(system) as plugged:
-        yield plugged
+pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 def test_each_write_is_published_as_the_contract_says(system: System, wire: Wire) -> None:

@@ -17,10 +17,7 @@ LEVELS = {"debug", "info", "warning", "error", "critical"}
 FINISHED, FAILED = "rq:finished:bitrix_jobs", "rq:failed:bitrix_jobs"
 
 
-@pytest.fixture(autouse=True)
-def _portal_in_order(system: System) -> Iterator[None]:
-    with portal.in_order(system):
-        yield
+pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.test_cli import leadline, rest
+from tests.e2e.test_cli import leadline
 from tests.faults import portal
 from tests.servers import eventually
 from tests.system import System
@@ -39,7 +39,7 @@ def test_simple_crm_mode_pauses_and_its_end_resumes(system: System) -> None:
     user = system.create()
     system.await_synced(user["id"])
     system.control("PUT", "settings", {"crm_mode": "simple", "simple_mode_leads": "gone"})
-    rest(system, "crm.lead.delete", id=portal.lead_of(system, user["id"])["ID"])
+    portal.rest(system, "crm.lead.delete", id=portal.lead_of(system, user["id"])["ID"])
     system.request("PATCH", f"/users/{user['id']}", json={"full_name": "Другое Имя"})
     eventually(lambda: "simple CRM mode" in part(system).get("reason", ""), 60, "it is recognised")
     assert portal.leads_of(system, user["id"]) == []
