@@ -31,8 +31,7 @@ def get(name: str) -> str | None:
     folder = os.environ.get("LEADLINE_SECRETS_DIR", DEFAULT_FOLDER)
     variable = _variable(name)
     other = os.environ.get(f"{variable}_FILE")
-    path = os.path.join(folder, other or name)  # noqa: PTH118 - see below
-    for candidate in (path, f"{path}/{os.path.basename(path)}"):  # noqa: PTH119 - see below
+    for candidate in _candidates(folder, other or name):
         try:
             found = os.stat(candidate)  # noqa: PTH116 - on each request, and a Path takes five times as long
         except OSError:
@@ -68,6 +67,14 @@ def resolve(source: UrlSource) -> str:
     return source if isinstance(source, str) else source()
 
 
+@lru_cache(maxsize=32)
+def _candidates(folder: str, name: str) -> tuple[str, str]:
+    """The files that may have this secret, the first one first."""
+    path = Path(folder, name)
+    return str(path), str(path / path.name)
+
+
+@lru_cache(maxsize=32)
 def _variable(name: str) -> str:
     return name.replace("-", "_").upper()
 

@@ -311,6 +311,17 @@ def test_without_keys_a_function_has_one_host(create_user: Server) -> None:
         assert connection.recv(4096).split()[1] == b"421"
 
 
+@pytest.mark.parametrize("others", [b"", b"X-A: 1\r\nX-A: 2\r\nX-B: 1\r\nX-B: 2\r\n"])
+def test_without_keys_an_origin_that_is_not_ascii_is_an_origin(
+    create_user: Server, others: bytes
+) -> None:
+    """The server hands on such a header without its value, whatever headers come with it."""
+    head = HEAD + others + b"Origin: http://\xe9vil.example\r\nContent-Length: 2\r\n\r\n{}"
+    with socket.create_connection(("127.0.0.1", create_user.port), timeout=5) as connection:
+        connection.sendall(head)
+        assert connection.recv(4096).split()[1] == b"403"
+
+
 def test_without_keys_programs_and_pages_from_here_use_a_function(start: Start) -> None:
     server = start("create_user", ALLOWED_HOSTS="leadline.example, .svc.cluster.local")
     eventually(server.is_up, 20, "the function is served")

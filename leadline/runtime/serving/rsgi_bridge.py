@@ -60,11 +60,13 @@ def rsgi_app(app: App, body_limit: int, *, cooperative: bool) -> Callable[..., A
 
     async def serve(scope: _Scope, protocol: Any) -> None:
         environ = _environ(scope)
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await _body(environ, protocol, body_limit)
-        except TimeoutError:
-            body, environ[TIMED_OUT] = b"", True
+        body = b""
+        if _has_body(environ):
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT_S):
+                    body = await _body(environ, protocol, body_limit)
+            except TimeoutError:
+                environ[TIMED_OUT] = True
         environ["wsgi.input"] = io.BytesIO(body)
         run = partial(_call, app, environ)
         if cooperative:
@@ -104,11 +106,14 @@ def _environ(scope: _Scope) -> dict[str, Any]:
         "REMOTE_ADDR": scope.client.rpartition(":")[0],
         "wsgi.url_scheme": scope.scheme,
     }
+    others = len(environ)
     for header, value in scope.headers.items():
         key = _key(header)
         environ[key] = f"{environ[key]},{value}" if key in environ else value
-    for header in scope.headers.keys():  # noqa: SIM118 - not a dictionary
-        environ.setdefault(_key(header), "")  # granian leaves out a value that is not ASCII
+    names = scope.headers.keys()
+    if len(environ) - others < len(names):  # granian leaves out a value that is not ASCII
+        for header in names:
+            environ.setdefault(_key(header), "")
     return environ
 
 
@@ -116,6 +121,10 @@ def _environ(scope: _Scope) -> dict[str, Any]:
 def _key(header: str) -> str:
     """The key of this header in the environ."""
     return _NAMES.get(header) or "HTTP_" + header.upper().replace("-", "_")
+
+
+def _has_body(environ: dict[str, Any]) -> bool:
+    return "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
 
 
 async def _body(environ: dict[str, Any], protocol: Any, limit: int) -> bytes:

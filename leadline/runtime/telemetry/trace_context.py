@@ -56,7 +56,8 @@ def correlation_id() -> str | None:
 
 def set_caller(caller: str) -> None:
     """Set the caller of this thread or greenlet, for log lines and the ledger."""
-    _caller.set(caller)
+    if caller != _caller.get():  # setting takes ten times as long as reading
+        _caller.set(caller)
 
 
 def caller() -> str:
