@@ -30,7 +30,7 @@ check: setup ## lint, types, unit tests and changed test files: run before each 
 test: setup ## run every test on private servers
 	@scripts/browser
 	@scripts/packages prometheus spin gcc
-	@$(RUN) pytest $(SIDE_BY_SIDE)
+	@$(RUN) pytest $(SIDE_BY_SIDE) --junitxml build/test-times.xml -o junit_duration_report=call
 
 test-containers: setup ## test the images and the compose system; needs a Docker Engine with Compose
 	@$(RUN) pytest -m containers --timeout 1500 tests/containers

@@ -112,6 +112,20 @@ def pytest_runtest_makereport(
     return report
 
 
+#: Seconds beyond which a test must say why it takes them: `@pytest.mark.slow("the reason")`.
+SLOW_S = 5.0
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the slow tests that give no reason."""
+    calls = [one for one in terminalreporter.getreports("passed") if one.when == "call"]
+    slow = [one for one in calls if one.duration > SLOW_S and "slow" not in one.keywords]
+    if slow:
+        terminalreporter.section(f"over {SLOW_S:g} s without a reason")
+    for one in sorted(slow, key=lambda one: -one.duration):
+        terminalreporter.write_line(f"{one.duration:6.1f} s  {one.nodeid}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _loggers_look_up_their_configuration() -> Iterator[None]:
     """A logger that keeps its first configuration would hide its lines from `capture_logs()`."""
