@@ -18,12 +18,9 @@ from leadline.workqueue.queue import LeasedBatch, WorkQueue
 
 log = structlog.get_logger()
 
-#: Linger: how long a batch that is not full waits for more users if another was leased just before.
-#: An idle system has a full bucket and no such batch, so a single user waits for nothing.
+#: Linger: how long a batch that is not full waits for more users, if there are several already or
+#: several were leased just before. A lone user waits for nothing but its token.
 LINGER_S = RECENT_MS / 1000
-#: Linger with an empty bucket; shorter the fuller it is. Tokens accumulate meanwhile, so waiting
-#: costs no throughput.
-SCARCE_LINGER_S = 1.0
 #: Shortest polling interval.
 _MIN_POLL_S = 0.02
 #: A batch leader that was killed blocks the others no longer than this.
@@ -69,12 +66,11 @@ def lease_batch(queue: WorkQueue, leader: str) -> LeasedBatch:
 
 
 def _linger(queue: WorkQueue, limit: int) -> None:
-    """Wait until the batch is full, or as long as waiting costs no throughput."""
+    """Wait until the batch is full, at most LINGER_S; return at once for a lone user."""
     began = time.monotonic()
-    scarce_s = SCARCE_LINGER_S * (1 - portal_session.token_bucket().level())
     while True:
         waited_s, depth = time.monotonic() - began, queue.depth()
-        may_wait_s = max(scarce_s, LINGER_S) if depth.is_busy else scarce_s
-        if depth.due >= limit or waited_s >= may_wait_s:
+        is_quiet = depth.due <= 1 and not depth.is_busy
+        if is_quiet or depth.due >= limit or waited_s >= LINGER_S:
             return
-        time.sleep(max(_MIN_POLL_S, (may_wait_s - waited_s) / 2))
+        time.sleep(max(_MIN_POLL_S, (LINGER_S - waited_s) / 2))

@@ -10,7 +10,7 @@ from leadline.workqueue.entry import PendingEvent
 from leadline.workqueue.keys import prefix
 from leadline.workqueue.lua_scripts import script
 
-#: How long after a lease the queue counts as busy.
+#: How long after a lease of several users the queue counts as busy.
 RECENT_MS = 250
 
 
@@ -24,7 +24,7 @@ class Depth:
     leased: int
     #: Seconds until the next user is due or the next lease expires; None if there is neither.
     next_in_s: float | None
-    #: A batch was leased less than `RECENT_MS` ago.
+    #: A batch of several users was leased less than `RECENT_MS` ago.
     is_busy: bool
 
 

@@ -11,18 +11,23 @@ from leadline.bitrix24 import leads
 from leadline.messages import topology
 from leadline.messages.cloudevents import Delivery
 from leadline.settings import settings
-from leadline.sync import enqueue, job, portal_session, stage_sync
+from leadline.sync import batching, enqueue, job, portal_session, stage_sync
 from leadline.sync.reconcile import throttled_reads
 
 WithRate = Callable[[float], None]
 
 
-def work() -> None:
-    """One user's lead is created."""
-    user = {"id": 7, "full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}
+def put(user_id: int = 7) -> None:
+    """A new user is due."""
+    user = {"id": user_id, "full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}
     about = {"version": 1, "occurred_at": datetime.now(UTC).isoformat()}
     data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES, **about}
     enqueue.enqueue_events([Delivery(data, "m", {})])
+
+
+def work() -> None:
+    """One user's lead is created."""
+    put()
     assert job.call_bitrix24("main") == 1
 
 
@@ -55,7 +60,6 @@ def connected(
     assert in_redis
     assert in_rabbitmq
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    monkeypatch.setattr("leadline.sync.batching.SCARCE_LINGER_S", 0.0)
 
 
 @pytest.fixture
@@ -117,3 +121,49 @@ def test_a_job_that_finds_nothing_to_do_costs_no_token(
     assert job.call_bitrix24("main") == 0
     assert sent() == 0
     assert taken() == before
+
+
+def _spend_all_but_one() -> None:
+    bucket = portal_session.token_bucket()
+    while bucket.reserve() == 0:
+        pass
+    bucket.give_back()
+    bucket.give_back()
+    assert bucket.level() < 0.05
+
+
+def test_a_lone_user_waits_for_no_others_however_scarce_tokens_are(
+    monkeypatch: pytest.MonkeyPatch, with_rate: WithRate
+) -> None:
+    """As after a long drain: the bucket is nearly empty, and no one else is due."""
+    monkeypatch.setattr(batching, "LINGER_S", 3600)
+    with_rate(0.001)
+    for user_id in (7, 8):
+        _spend_all_but_one()
+        put(user_id)
+        assert job.call_bitrix24("main") == 1
+
+
+def test_users_that_arrive_while_several_are_due_share_their_call(
+    monkeypatch: pytest.MonkeyPatch, sent: Callable[[], int], with_rate: WithRate
+) -> None:
+    with_rate(50)
+    others = iter((9, 10))
+    monkeypatch.setattr(batching.time, "sleep", lambda _s: put(next(others, 10)))
+    put(7)
+    put(8)
+    assert job.call_bitrix24("main") == 4
+    assert sent() == 1
+
+
+def test_after_a_call_for_several_the_next_one_waits_for_others(
+    monkeypatch: pytest.MonkeyPatch, sent: Callable[[], int], with_rate: WithRate
+) -> None:
+    with_rate(50)
+    put(7)
+    put(8)
+    assert job.call_bitrix24("main") == 2
+    monkeypatch.setattr(batching.time, "sleep", lambda _s: put(10))
+    put(9)
+    assert job.call_bitrix24("main") == 2
+    assert sent() == 2

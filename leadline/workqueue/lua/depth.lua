@@ -1,7 +1,7 @@
 -- How much work there is.
 -- KEYS due, leases, recent
 -- Returns {users due, users leased, ms until the next one is due or its lease expires (-1: none),
--- whether users were leased just now}
+-- whether several users were leased just now}
 local due, leases, recent = unpack(KEYS)
 local expired = redis.call('ZCOUNT', leases, '-inf', now)
 local wait = -1

@@ -1,6 +1,6 @@
 -- Lease due users to one worker, after ending all expired leases.
 -- KEYS due, leases, epoch, recent   ARGV key prefix, limit, lease in ms, longest call in ms, ms for
--- which the queue counts as busy after a lease
+-- which the queue counts as busy after a lease of several users
 -- Returns {expired leases, users still due, {user, entry, events}…, Redis' clock, Redis epoch}
 local due, leases = KEYS[1], KEYS[2]
 local prefix, limit = ARGV[1], tonumber(ARGV[2])
@@ -60,5 +60,5 @@ for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 
   if is_readable then leased[#leased + 1] = found
   else set_aside(due, leases, user, entry, prefix .. 'unreadable:' .. user, call_ms) end
 end
-if #leased > 0 then mark(KEYS[4], tonumber(ARGV[5])) end
+if #leased > 1 then mark(KEYS[4], tonumber(ARGV[5])) end
 return {#expired, redis.call('ZCOUNT', due, '-inf', now), leased, now, epoch}
