@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo check test test-containers bench faults mutants simulate model lint setup api-check audit notices sbom
+.PHONY: help run stop reset logs demo check coverage test test-containers bench faults mutants simulate model lint setup api-check audit notices sbom
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -42,6 +42,11 @@ bench: setup ## measure against baselines; QUICK=1 to try it, SECTIONS="writes b
 faults: setup ## random faults for MINUTES (10), starting at SEED; SEED alone repeats one round
 	@scripts/packages faketime
 	@$(RUN) tests.faults.lab $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+coverage: setup ## the branches that no unit or integration test takes; fails below the share in pyproject.toml
+	@rm -rf build/coverage && mkdir -p build/coverage
+	@$(RUN) coverage run -m pytest $(SIDE_BY_SIDE) -q tests/unit tests/integration tests/emulator
+	@$(RUN) coverage combine -q && $(RUN) coverage report
 
 mutants: setup ## break the code on purpose: tests must fail, see tests/mutations/README.md
 	@$(RUN) tests.mutations
