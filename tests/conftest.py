@@ -1,7 +1,7 @@
-"""Real servers for all tests: private ones, or those that DATABASE_URL and its like name.
+"""Real servers for all tests: private ones, or those that DATABASE_URL and the like name.
 
-`postgres`, `rabbitmq`, `redis_server` and `emulator` start once, when a test first asks. A test
-takes `database_url`, `amqp_url`, `redis_url` or `webhook_url` to get the same with nothing in it.
+`postgres`, `rabbitmq`, `redis_server` and `emulator` start once, on first use. A test takes
+`database_url`, `amqp_url`, `redis_url` or `webhook_url` to get the same server, emptied.
 """
 
 import os
@@ -23,12 +23,12 @@ import structlog
 
 from leadline.messages import topology
 from local.runner.servers.postgres import Postgres
-from tests.leaks import logged, telling
+from tests.leaks import leaking, logged
 from tests.servers import PrivateServer, private
 
 CHECKOUT = Path(__file__).parents[1]
 
-#: A process that is sent SIGABRT tells where its threads stand.
+#: On SIGABRT a process prints the stacks of its threads.
 os.environ.setdefault("PYTHONFAULTHANDLER", "1")
 
 
@@ -45,11 +45,10 @@ def _running(name: str, folder: Path) -> Iterator[PrivateServer]:
         if name == "bitrix24"
         else "".join(path.read_text("utf-8", "replace") for path in server.state.logs.iterdir())
     )
-    assert not (told := telling(logs.splitlines())), told[:5]
+    assert not (leaks := leaking(logs.splitlines())), leaks[:5]
 
 
-#: What takes a minute or more: side by side it begins first, so that no process is left alone with
-#: one of them at the end.
+#: Groups that take a minute or more start first, so that no process ends up alone with one of them.
 LONGEST = (
     *("api and flows", "operations", "tests/simulation/test_simulation.py"),
     *("tests/faults/test_laboratory.py", "tests/integration/test_repair.py"),
@@ -64,12 +63,12 @@ LONGEST = (
 )
 
 
-#: End-to-end tests that start systems of their own; all others there share one that runs.
+#: End-to-end tests that start systems of their own; all others share one running system.
 _OWN_SYSTEMS = re.compile(r"tests/e2e/test_(run_(arguments|ends|keys)|flow_settings|tutorial)\.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest groups first; all else in its order."""
+    """Run the longest groups first, all others in their order."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(_group(item.nodeid), len(LONGEST)))
 
@@ -90,7 +89,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def _group(nodeid: str) -> str:
-    """Its file; one of two for tests on the running system, as an idle one, too, takes CPU."""
+    """The test's file; end-to-end tests form two groups, as each idle system costs CPU."""
     file = nodeid.split("::", maxsplit=1)[0]
     if not file.startswith("tests/e2e/") or _OWN_SYSTEMS.fullmatch(file):
         return file
@@ -102,13 +101,13 @@ def _group(nodeid: str) -> str:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test during which a log line told of a person or a webhook has failed."""
+    """Fail a test whose log lines contain personal data or a webhook."""
     report = yield
     if call.when == "teardown" and report.passed:
         output = "\n".join(text for _, text in report.sections)
-        if told := telling(logged(output)):
+        if leaks := leaking(logged(output)):
             report.outcome = "failed"
-            report.longrepr = "\n".join([f"{item.nodeid} has logged:", *told[:5]])
+            report.longrepr = "\n".join([f"{item.nodeid} has logged:", *leaks[:5]])
     return report
 
 
@@ -143,7 +142,7 @@ def _loggers_look_up_their_configuration() -> Iterator[None]:
 def _postgres_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The URLs of a migrated database: its owner's, and the one that functions use."""
     if given := os.environ.get("DATABASE_URL"):
-        with _database_of_our_own(given) as url:
+        with _own_database(given) as url:
             _migrate(url)
             yield url, url
         return
@@ -192,7 +191,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(postgres: str, _postgres_urls: tuple[str, str]) -> str:
-    """A database with the newest schema and no rows, as functions use it; ids start at 1 again."""
+    """An empty database with the newest schema, as functions use it; ids start at 1."""
     parts = sqlalchemy.make_url(postgres)
     with pg8000.native.Connection(
         parts.username,
@@ -244,8 +243,8 @@ def webhook_url(portal: str) -> str:
 
 
 @contextmanager
-def _database_of_our_own(url: str) -> Iterator[str]:
-    """A database beside the given one, so that nothing of somebody's is emptied."""
+def _own_database(url: str) -> Iterator[str]:
+    """A separate database on the given server, so that no existing data is deleted."""
     made = sqlalchemy.make_url(url).set(database=f"leadline_test_{os.getpid()}")
     admin = sqlalchemy.create_engine(
         sqlalchemy.make_url(url).set(drivername="postgresql+pg8000"), isolation_level="AUTOCOMMIT"

@@ -1,28 +1,28 @@
-"""Names, phones and webhooks in what was written, known by how they look, whoever sent them.
+"""Finds names, phones and webhooks in output by their form, whoever wrote them.
 
-Tests give people Cyrillic names and phones in E.164; nothing that we write ourselves has either.
+Tests give users Cyrillic names and E.164 phones; the code itself writes neither.
 """
 
 import re
 from collections.abc import Iterable
 
-#: Also as JSON and as URLs would have them.
+#: Also as escaped in JSON and in URLs.
 _TELLING = re.compile(
     r"[А-Яа-яЁё]|\\u04[0-9a-f]{2}|%d0%[89ab]|(?:\+|%2b)\d{10,15}\b|/rest/\d+/[\w.-]{8,}/",
     re.IGNORECASE,
 )
-#: A line of a log at INFO or above, as JSON or as structlog shows it in a terminal.
+#: A log line at INFO or above, as JSON or as structlog prints it in a terminal.
 _LOGGED = re.compile(
     r'"level": ?"(?:info|warning|error|critical)"'
     r"|^(?:\x1b\[\d*m)*\d{4}-\d\d-\d\d.{1,30}\[(?:\x1b\[[\d;]*m)*(?:info|warning|error|critical)"
 )
 
 
-def telling(lines: Iterable[str]) -> list[str]:
-    """The lines that tell of a person or hold a webhook."""
+def leaking(lines: Iterable[str]) -> list[str]:
+    """The lines that contain personal data or a webhook."""
     return [line for line in lines if _TELLING.search(line)]
 
 
 def logged(output: str) -> list[str]:
-    """Those lines of a program's output that are lines of its log."""
+    """The lines of a program's output that are log lines."""
     return [line for line in output.splitlines() if _LOGGED.search(line)]

@@ -1,4 +1,4 @@
-"""Properties of a message byte by byte, as no client of ours would write them."""
+"""Properties of a message, encoded byte by byte, as no client library would write them."""
 
 import struct
 
@@ -13,14 +13,14 @@ _FLAGS = {
 
 
 class RawProperties(pika.BasicProperties):  # type: ignore[misc]  # pika has no types
-    """Texts and the table of headers as they go over the wire."""
+    """Strings and the header table as sent on the wire."""
 
     def __init__(self, **parts: bytes) -> None:
         super().__init__()
         self._parts = parts
 
     def encode(self) -> list[bytes]:
-        """For a frame: flags, then what they name, in this order."""
+        """As a frame's payload: flags, then the properties that they name, in this order."""
         flags, pieces = 0, []
         for name, flag in _FLAGS.items():
             if name in self._parts:
@@ -32,12 +32,12 @@ class RawProperties(pika.BasicProperties):  # type: ignore[misc]  # pika has no 
 
 
 def header(name: bytes, kind: bytes, value: bytes) -> bytes:
-    """An entry of a table."""
+    """A table entry."""
     return bytes([len(name)]) + name + kind + value
 
 
 def nested(depth: int) -> bytes:
-    """A table within a table, and so on."""
+    """Nested tables."""
     table = b""
     for _ in range(depth):
         table = header(b"a", b"F", struct.pack(">I", len(table)) + table)
@@ -45,14 +45,14 @@ def nested(depth: int) -> bytes:
 
 
 def listed(depth: int) -> bytes:
-    """A list within a list, and so on."""
+    """Nested lists."""
     value = b"V"
     for _ in range(depth):
         value = b"A" + struct.pack(">I", len(value)) + value
     return b"\x01a" + value
 
 
-#: Headers that RabbitMQ takes and pika can't read, or that could be written nowhere.
+#: Headers that RabbitMQ accepts and pika cannot read, or that cannot be copied.
 HOSTILE = {
     "a timestamp beyond every calendar": header(b"t", b"T", struct.pack(">Q", 2**62)),
     "tables without end": nested(5000),

@@ -13,7 +13,7 @@ __all__ = ["PrivateServer", "ended", "eventually", "logged_in", "private"]
 
 
 def logged_in(url: str) -> pg8000.native.Connection:
-    """A connection to Postgres with the login of this address."""
+    """A connection to Postgres with the login in this URL."""
     parts = urlsplit(url)
     return pg8000.native.Connection(
         parts.username or "",
@@ -29,7 +29,7 @@ def ended(process: subprocess.Popen[bytes], within_s: float = 20) -> int:
     """The exit code of a process that is about to end.
 
     Raises:
-        subprocess.TimeoutExpired: it does not; stderr shows where each of its threads stands.
+        subprocess.TimeoutExpired: it did not end; stderr shows the stacks of its threads.
     """
     try:
         return process.wait(within_s)

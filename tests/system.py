@@ -1,4 +1,4 @@
-"""A whole system for tests: asked, written to and broken from outside, as a person would."""
+"""A whole system under test: requests, writes and faults from outside."""
 
 import os
 import signal
@@ -19,17 +19,17 @@ __all__ = ["CHECKOUT", "System"]
 class System(PrivateSystem):
     """One system under test."""
 
-    #: Names and phones as they were sent, taken or not.
+    #: Names and phones that were sent, accepted or not.
     sent: set[str] = field(default_factory=set)
 
-    # What it does
+    # Requests
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """A request to the edge, whatever it answers."""
+        """A request to the edge, with any answer."""
         body = options.get("json")
         if isinstance(body, dict):
-            told = (body.get("full_name"), body.get("phone"))
-            self.sent.update(text.lstrip("+") for text in told if isinstance(text, str))
+            personal = (body.get("full_name"), body.get("phone"))
+            self.sent.update(text.lstrip("+") for text in personal if isinstance(text, str))
         return self.http.request(method, f"{self.url('edge')}{path}", **{"timeout": 30, **options})
 
     def health(self) -> tuple[int, dict[str, Any]]:
@@ -38,13 +38,13 @@ class System(PrivateSystem):
         return answer.status_code, answer.json()
 
     def is_well(self) -> bool:
-        """Whether every part works, by an answer that is not older than this question."""
+        """Whether every part works, by an answer that is not older than this call."""
         asked_at = datetime.now(UTC)
         status, body = self.health()
         return status == 200 and datetime.fromisoformat(body["checked_at"]) >= asked_at
 
     def create(self, full_name: str = "Иван Иванов", phone: str = "+77001112233") -> dict[str, Any]:
-        """A new user."""
+        """Create a user."""
         body = {"full_name": full_name, "phone": phone}
         answer = self.request("POST", "/users", json=body)
         assert answer.status_code == 201, answer.text
@@ -57,7 +57,7 @@ class System(PrivateSystem):
         return dict(answer.json())
 
     def await_synced(self, user_id: int, within_s: float = 15) -> dict[str, Any]:
-        """The user once its lead is in step."""
+        """The user once its lead is in sync."""
         eventually(
             lambda: self.user(user_id)["sync"]["status"] == "synced",
             within_s,
@@ -69,19 +69,19 @@ class System(PrivateSystem):
         """Every lead of the emulated portal."""
         return list(self.control("GET", "leads"))
 
-    # What is done to it
+    # Faults
 
     def kill(self, name: str) -> int:
-        """Kill -9 the process of this name; the pid it had."""
+        """Kill -9 the process of this name; returns its pid."""
         pid = self.pid(name)
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def await_restart(self, name: str, old_pid: int, within_s: float = 20) -> int:
-        """The pid of the process that took the old one's place."""
+        """The pid of the process that replaced the old one."""
         eventually(
             lambda: self.run["processes"].get(name, old_pid) != old_pid,
             within_s,
-            f"{name} is started again",
+            f"{name}is restarted",
         )
         return self.pid(name)

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from tests.faults import written
-from tests.leaks import telling
+from tests.leaks import leaking
 from tests.system import System
 
 #: Programs that are not ours write as they like, in a form of their own.
@@ -64,7 +64,7 @@ def leaks(
     told = [
         f"{name}: {line[:300]}"
         for name, line in lines
-        if any(form in line for form in found) or telling([line])
+        if any(form in line for form in found) or leaking([line])
     ]
     return "\n".join([*sorted(wanted[form] for form in found)[:5], *told[:5]])
 

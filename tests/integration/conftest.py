@@ -1,4 +1,4 @@
-"""Each part against one real server, its per-process state made anew for each test."""
+"""Fixtures for one part against one real server, with fresh per-process state for each test."""
 
 import asyncio
 import gc
@@ -43,30 +43,30 @@ Control = Callable[..., Any]
 
 @pytest.fixture(autouse=True)
 def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No address and nothing cached, as a process has it at its start."""
+    """No addresses and empty caches, as in a process that has just started."""
     for name in SECRETS:
         monkeypatch.delenv(name, raising=False)
-    _forget()
+    _reset_process()
     yield
     for module in (outbox, replies):
         if module._publisher is not None:  # noqa: SLF001
             module._publisher.close(0.5)  # noqa: SLF001
-    # Other threads, such as the outbox', keep connections too, and Python complains of open ones.
+    # Other threads, such as the outbox's, also hold connections, and Python warns about open ones.
     for kept in gc.get_objects():
         if isinstance(kept, Session):
             kept.close()
     if redis.client.cache_info().currsize:
         redis.client().close()
     with warnings.catch_warnings():
-        # pika leaves the socket of a connection that was just being made to the garbage collector.
+        # pika leaves the socket of an unfinished connection to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
-        _forget()
+        _reset_process()
         gc.collect()
 
 
 @pytest.fixture
 def in_postgres(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """This process works with an empty, migrated database."""
+    """This process uses an empty, migrated database."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     return database_url
 
@@ -80,15 +80,15 @@ def in_rabbitmq(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def in_redis(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """This process works with a Redis that was just made."""
+    """This process uses an empty Redis."""
     monkeypatch.setenv("REDIS_URL", redis_url)
     with Redis.from_url(redis_url) as client:
         WorkQueue(client, "main").begin_first_epoch()
     return redis_url
 
 
-def outlive_clocks(queue: WorkQueue) -> None:
-    """Let the first ten seconds of Redis' epoch be over, in which clocks may deceive."""
+def skip_clock_tolerance(queue: WorkQueue) -> None:
+    """Skip the first ten seconds of Redis' epoch, in which clocks may differ."""
     began_ms = queue.ensure_redis_epoch() - 10_000
     queue._redis.hset(f"{queue.prefix}memory", "born", str(began_ms))  # noqa: SLF001
 
@@ -107,7 +107,7 @@ def control(portal: str) -> Control:
 
 @pytest.fixture
 def forked(in_postgres: str, _postgres_urls: tuple[str, str]) -> Callable[[], None]:
-    """Makes it look as if Postgres had failed over."""
+    """Simulates a failover of Postgres."""
     assert in_postgres
 
     def fork() -> None:
@@ -126,7 +126,7 @@ def forked(in_postgres: str, _postgres_urls: tuple[str, str]) -> Callable[[], No
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command said, and its exit code."""
+    """A command's output and exit code."""
 
     code: int
     out: bytes
@@ -134,7 +134,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """Its answer for machines."""
+        """Its JSON output."""
         return json.loads(self.out)
 
     @property
@@ -167,7 +167,7 @@ def leadline(
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """Finds a port that nobody listens on."""
+    """Finds a port on which nothing listens."""
 
     def find() -> int:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -186,7 +186,7 @@ class GreenletDatabase(pool.Database):
 
 
 def in_greenlets(times: int, work: Callable[[int], Result]) -> list[Result]:
-    """The results of `work(0)`, `work(1)`, … run in concurrent greenlets, as a function does."""
+    """The results of `work(0)`, `work(1)`, … run in concurrent greenlets, as in a function."""
 
     async def all_of_them() -> list[Result]:
         return await asyncio.gather(*(greenlets.spawn(partial(work, one)) for one in range(times)))
@@ -195,35 +195,40 @@ def in_greenlets(times: int, work: Callable[[int], Result]) -> list[Result]:
 
 
 def in_threads(times: int, work: Callable[[int], Result]) -> list[Result]:
-    """The results of `work(0)`, `work(1)`, … run side by side."""
+    """The results of `work(0)`, `work(1)`, … run in concurrent threads."""
     with ThreadPoolExecutor(times) as threads:
         return list(threads.map(work, range(times)))
 
 
-def hang_up() -> None:
-    """Close the idle connections to Postgres: the next one is made as the settings are then."""
+def close_idle_connections() -> None:
+    """Close the idle connections to Postgres; the next one uses the current settings."""
     if pool._database is not None:  # noqa: SLF001
         pool._database.close()  # noqa: SLF001
 
 
 def served(function: str) -> FlaskClient:
-    """This function in this process."""
+    """A test client of this function, in this process."""
     source = FUNCTIONS / function / "main.py"
     app: Any = functions_framework.create_app(function, str(source), "http")  # type: ignore[no-untyped-call]
     for name in ("FUNCTION_TARGET", "FUNCTION_SIGNATURE_TYPE"):
-        os.environ.pop(name, None)  # the framework sets them, and processes of later tests inherit
+        os.environ.pop(
+            name, None
+        )  # the framework sets them, and processes of later tests inherit them
     client: FlaskClient = app.test_client()
     return client
 
 
 def rows(sql: str, **params: Any) -> list[dict[str, Any]]:
-    """What is in the database."""
+    """The rows of a table or query."""
     return pool.database().run(sql, **params)
 
 
-def _forget() -> None:
-    """Everything that a process keeps: `functools.cache` and the singletons made by hand."""
-    for name, module in sys.modules.copy().items():  # in one step: other threads may import
+def _reset_process() -> None:
+    """Reset all state of the process: `functools.cache` and the singletons."""
+    for (
+        name,
+        module,
+    ) in sys.modules.copy().items():  # in one step: other threads may import at the same time
         if name.startswith("leadline."):
             for kept in vars(module).copy().values():
                 if hasattr(kept, "cache_clear"):

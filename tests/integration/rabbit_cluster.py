@@ -1,4 +1,4 @@
-"""Three nodes of RabbitMQ in a cluster, behind one address."""
+"""A RabbitMQ cluster of three nodes behind one address."""
 
 import shutil
 import subprocess
@@ -21,12 +21,14 @@ NODES = 3
 
 @dataclass(frozen=True)
 class Node(RabbitMQ):
-    """One of several brokers that find each other by a port mapper that they share."""
+    """One of several brokers that find each other through a shared port mapper."""
 
     number: int = 0
 
     def programs(self) -> tuple[Program, ...]:
-        """The broker; the port mapper is nobody's, so that each node can be killed alone."""
+        """The broker alone; the port mapper belongs to no node, so that each node can be killed
+        separately.
+        """
         _, broker = super().programs()
         names = ", ".join(f"'rabbit{number}@localhost'" for number in range(NODES))
         config = Path(broker.env["RABBITMQ_CONFIG_FILE"])
@@ -38,7 +40,7 @@ class Node(RabbitMQ):
 
 
 class Cluster:
-    """The nodes; clients reach one that lives, by an address that stays."""
+    """The nodes; clients reach a live one through a fixed address."""
 
     def __init__(self, nodes: list[PrivateServer]) -> None:
         self.nodes = nodes
@@ -46,20 +48,20 @@ class Cluster:
         self.proxy = Proxy(self._ports[0])
         self.url = nodes[0].url.replace(f":{self._ports[0]}/", f":{self.proxy.port}/")
 
-    def lead_to(self, number: int) -> None:
-        """The address leads to this node, for everybody."""
+    def route_to(self, number: int) -> None:
+        """Route the address to this node, for all clients."""
         self.proxy.lead_to(self._ports[number])
         self.proxy.cut()
 
     def kill(self, number: int) -> None:
-        """Kill this node; whoever was connected to it finds another one at the address."""
+        """Kill this node; its clients reach another one at the same address."""
         self.nodes[number].kill()
-        self.lead_to((number + 1) % NODES)
+        self.route_to((number + 1) % NODES)
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """Nodes that have found each other."""
+    """Nodes that have formed a cluster."""
     nodes: list[PrivateServer] = []
     secret = State(folder / "node0").password("rabbitmq")
     mapper = choice.rabbitmq(State(folder / "node0"), Ports({}, with_defaults=False)).epmd_port

@@ -1,4 +1,4 @@
-"""The audit trail: each write and each order names who it was, and is deleted as events are."""
+"""The audit trail names the caller of each write and action, and is deleted as events are."""
 
 import getpass
 import socket
@@ -13,7 +13,7 @@ from leadline.ledger import retention, sweep
 from leadline.operations import audit
 from leadline.runtime.http import api_keys
 from leadline.runtime.telemetry import trace_context
-from tests.integration.conftest import Answer, hang_up, rows, served
+from tests.integration.conftest import Answer, close_idle_connections, rows, served
 
 Leadline = Callable[..., Answer]
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
@@ -24,7 +24,7 @@ ME = f"{getpass.getuser()}@{socket.gethostname()}"
 
 @pytest.fixture(autouse=True)
 def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is published: the ledger is all that is looked at."""
+    """Publish nothing; the tests look at the ledger only."""
     monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
 
 
@@ -49,7 +49,7 @@ def ask(path: str, key: str = OPS) -> Any:
     return answer.get_json()
 
 
-def order(path: str, **body: object) -> Any:
+def operate(path: str, **body: object) -> Any:
     answer = served("console").post(f"/console/api/{path}", json=body, headers=by(OPS))
     assert answer.status_code == 200, answer.text
     return answer.get_json()
@@ -69,13 +69,13 @@ def test_every_write_names_its_key_in_its_event() -> None:
     }
     events = ask(f"users/{user}")["sync"]["events"]
     assert {one["caller"] for one in events} == {"site"}
-    # What clients read is as before.
+    # Clients see the same answer as before.
     answer = served("get_user").get(f"/users/{user}", headers=by(SITE)).get_json()
     assert "site" not in str(answer)
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_without_keys_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_keys_the_trail_names_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     trace_context.set_caller("whoever was served before")
     served("create_user").post("/users", json=ANN)
@@ -83,13 +83,13 @@ def test_without_keys_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis", "keys")
-def test_every_order_of_the_console_names_its_key() -> None:
+def test_every_action_of_the_console_names_its_key() -> None:
     user = create()
     rows("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
     rows("UPDATE users SET sync_status = 'failed', sync_reason = 'x'")
-    order(f"users/{user}/again")
-    order("pause", reason="leads are imported")
-    order("resume")
+    operate(f"users/{user}/again")
+    operate("pause", reason="leads are imported")
+    operate("resume")
     trail = ask("audit")["items"]
     assert [(one["action"], one["caller"], one["outcome"]) for one in trail] == [
         ("resume calls", "ops.anna", "done"),
@@ -111,7 +111,7 @@ def test_every_order_of_the_console_names_its_key() -> None:
 
 
 @pytest.mark.usefixtures("in_postgres", "keys")
-def test_only_who_may_operate_reads_the_trail() -> None:
+def test_only_the_scope_operate_reads_the_trail() -> None:
     answer = served("console").get("/console/api/audit", headers=by(SITE))
     assert answer.status_code == 403
     for query in ("before=x", "limit=0", "limit=201", "user_id=0", "user_id=x", "odd=1"):
@@ -120,7 +120,7 @@ def test_only_who_may_operate_reads_the_trail() -> None:
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_an_order_that_fails_is_in_the_trail_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_action_is_in_the_trail_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     answer = served("console").post(
         "/console/api/pause", json={}, headers={"X-Leadline-Console": "1"}
@@ -130,7 +130,7 @@ def test_an_order_that_fails_is_in_the_trail_too(monkeypatch: pytest.MonkeyPatch
     assert (one["action"], one["caller"], one["outcome"]) == ("pause calls", None, "failed")
 
 
-def test_an_operator_can_pause_calls_while_postgres_is_away(
+def test_an_operator_can_pause_calls_while_postgres_is_down(
     in_redis: str, monkeypatch: pytest.MonkeyPatch, leadline: Leadline
 ) -> None:
     assert in_redis
@@ -140,7 +140,7 @@ def test_an_operator_can_pause_calls_while_postgres_is_away(
     assert "calls are paused, but Postgres can't be reached" in told.err
 
 
-def test_a_login_that_only_reads_can_export(
+def test_a_read_only_login_can_export(
     in_postgres: str, monkeypatch: pytest.MonkeyPatch, leadline: Leadline, postgres: str
 ) -> None:
     parts = sqlalchemy.make_url(postgres)
@@ -157,7 +157,7 @@ def test_a_login_that_only_reads_can_export(
         username="reader_of_the_test",
         password="p4ssw0rd",  # noqa: S106 - of this test
     )
-    hang_up()
+    close_idle_connections()
     monkeypatch.setenv("DATABASE_URL", reader.render_as_string(hide_password=False))
     told = leadline("export")
     assert (told.code, told.out.decode().partition(",")[0]) == (0, "id")
@@ -165,7 +165,7 @@ def test_a_login_that_only_reads_can_export(
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis", "keys")
-def test_the_command_line_acts_as_its_user(leadline: Leadline) -> None:
+def test_the_command_line_is_audited_under_its_own_name(leadline: Leadline) -> None:
     user = create()
     rows("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
     rows("UPDATE users SET sync_status = 'failed', sync_reason = 'x'")
@@ -197,7 +197,7 @@ def test_the_command_line_acts_as_its_user(leadline: Leadline) -> None:
 
 
 @pytest.mark.usefixtures("in_postgres", "keys")
-def test_the_sweep_after_a_fork_writes_in_its_own_name(forked: Callable[[], None]) -> None:
+def test_a_sweep_after_a_fork_is_audited_under_its_own_name(forked: Callable[[], None]) -> None:
     create()
     forked()
     create()  # begins the new history
@@ -219,7 +219,7 @@ def test_the_trail_is_pruned_as_events_are() -> None:
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_an_entry_can_not_be_changed_by_a_function() -> None:
+def test_a_function_cannot_change_an_audit_entry() -> None:
     with audit.recorded("pause calls"):
         pass
     for change in ("caller = 'somebody else'", "action = 'nothing'", "at = now()"):
@@ -242,7 +242,7 @@ def test_a_rotated_key_keeps_the_idempotency_keys_of_its_holder(
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_a_key_without_a_name_finds_what_was_kept_before_names_came(
+def test_a_key_without_a_name_finds_answers_stored_before_keys_had_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("API_KEYS", f"read,write:{SITE}")
@@ -253,12 +253,12 @@ def test_a_key_without_a_name_finds_what_was_kept_before_names_came(
     assert create(**{"Idempotency-Key": "one"}) == first
 
 
-def test_without_a_database_nothing_is_entered_and_nothing_fails() -> None:
+def test_without_a_database_nothing_is_recorded_and_nothing_fails() -> None:
     with audit.recorded("create key") as done:
         done["number"] = 1
 
 
-def test_what_fails_within_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_inside_an_audited_action_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(DatabaseDown), audit.recorded("anything"):
         raise DatabaseDown

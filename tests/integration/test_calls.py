@@ -41,7 +41,7 @@ def connected(
 
 @pytest.fixture
 def workers() -> Iterator[Callable[[int], None]]:
-    """Threads that do jobs as long as there is something due."""
+    """Threads that run jobs while users are due."""
     stop = threading.Event()
     threads: list[threading.Thread] = []
 
@@ -94,7 +94,7 @@ def is_idle() -> bool:
 
 
 def replies(amqp_url: str) -> list[dict[str, Any]]:
-    """Every reply on the queue, taken off it."""
+    """Take every reply off the queue."""
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
     channel = connection.channel()
     found = []
@@ -104,7 +104,7 @@ def replies(amqp_url: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_users_that_wait_share_full_batches(
+def test_waiting_users_share_full_batches(
     control: Control, workers: Callable[[int], None], amqp_url: str
 ) -> None:
     for user_id in range(1, 1001):
@@ -114,15 +114,15 @@ def test_users_that_wait_share_full_batches(
     calls = control("calls")
     assert calls["refused"] == 0
     assert calls["methods"]["crm.item.add"] == 1000
-    assert calls["methods"]["batch"] <= 1000 / 50 + 2, "full ones but for the last"
+    assert calls["methods"]["batch"] <= 1000 / 50 + 2, "all are full but the last"
     assert control("duplicates") == []
     assert [one["status"] for one in replies(amqp_url)] == ["success"] * 1000
 
 
-def test_users_that_come_one_by_one_share_calls_and_jobs(
+def test_users_that_arrive_one_by_one_share_calls_and_jobs(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No alarm runs here: whoever is put is served because of the jobs that puts and jobs made."""
+    """No alarm runs here, so users are served only by jobs that puts and other jobs enqueue."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
     settings.cache_clear()
     waiting = SimpleQueue[str | None]()
@@ -153,7 +153,7 @@ def test_users_that_come_one_by_one_share_calls_and_jobs(
     assert len(enqueued) <= 2 * calls
 
 
-def test_a_job_calls_the_next_one_before_it_is_busy_itself(
+def test_a_job_enqueues_the_next_one_before_it_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     enqueued: list[str] = []
@@ -178,13 +178,13 @@ def test_a_job_calls_the_next_one_before_it_is_busy_itself(
     assert before_each_call == [1]
 
 
-def test_a_single_user_waits_for_nothing(control: Control) -> None:
+def test_a_lone_user_is_called_at_once(control: Control) -> None:
     put(1)
     job.call_bitrix24("main")
     assert [lead["ORIGIN_ID"] for lead in control("leads")] == ["1"]
 
 
-def test_dropped_answers_double_nothing_and_fail_nobody(
+def test_dropped_answers_create_no_duplicate_and_fail_no_user(
     control: Control, workers: Callable[[int], None], amqp_url: str
 ) -> None:
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "skip": 1, "count": 2}])
@@ -219,7 +219,7 @@ def test_one_bad_command_harms_no_other(control: Control, amqp_url: str) -> None
     assert len(control("leads")) == 9
 
 
-def test_a_revoked_webhook_pauses_all_and_costs_no_attempt(
+def test_a_revoked_webhook_pauses_the_queue_and_spends_no_attempt(
     control: Control, workers: Callable[[int], None], amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.5, 0.5))
@@ -238,15 +238,15 @@ def test_a_revoked_webhook_pauses_all_and_costs_no_attempt(
     assert len(control("leads")) == 100
 
 
-def test_a_method_is_held_before_it_is_blocked(
+def test_a_method_is_paused_before_the_portal_blocks_it(
     control: Control, workers: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten minutes are 15 s at this speed; 0.1 s a command, 12 s of work allowed in ten minutes."""
+    """Ten minutes last 15 s at this speed, and allow 12 s of execution time, 0.1 s a command."""
     monkeypatch.setenv("LEADLINE_OPERATING_LIMIT_S", "12")
     settings.cache_clear()
     control("settings", "PUT", {"speed": 40, "command_ms": 100, "operating_limit_s": 12})
     put(1)
-    job.call_bitrix24("main")  # so that it is known how long a command takes
+    job.call_bitrix24("main")  # to measure the time of a command
     for user_id in range(2, 201):
         put(user_id)
     began = time.monotonic()
@@ -256,20 +256,20 @@ def test_a_method_is_held_before_it_is_blocked(
     took_s = time.monotonic() - began
     assert len(control("leads")) == 200
     assert control("duplicates") == []
-    # Each forgotten minute that held work is asked for with a few commands. A slow machine spreads
-    # the three batches over as many.
+    # Whenever a minute of usage expires, a few commands probe the budget. On a slow machine the
+    # three batches spread over as many minutes.
     assert sum(line["event"] == "refused" for line in lines) <= 3 * PROBE
-    assert took_s > 10, "12 s of work did not suffice for 200 commands: the rest had to wait"
+    assert took_s > 10, "12 s of execution time did not suffice for 200 commands: some had to wait"
 
 
-def test_a_lease_that_expired_is_looked_up_before_it_is_created_again(
+def test_after_an_expired_lease_the_lead_is_looked_up_before_a_create(
     control: Control, in_redis: str
 ) -> None:
     put(1)
     queue = work_queue()
     (lost,) = queue.lease(1).entries
     assert lost.state is not None
-    # Its worker creates the lead and dies before it can say so.
+    # Its worker creates the lead and dies before it records the result.
     portal_session.portal_client().call({"u1": leads.create(1, lost.state, "leadline")})
     with redis.Redis.from_url(in_redis) as client:
         client.zadd(f"{queue.prefix}leases", {"1": 0})
@@ -278,10 +278,10 @@ def test_a_lease_that_expired_is_looked_up_before_it_is_created_again(
     assert len(control("leads")) == 1
 
 
-def test_a_change_that_is_taken_back_after_its_worker_was_lost_reaches_the_lead(
+def test_a_change_reverted_after_its_worker_was_lost_reaches_the_lead(
     control: Control, in_redis: str, amqp_url: str
 ) -> None:
-    """A, B, A: the worker was killed after B had reached the portal."""
+    """States A, B, A: the worker was killed after the portal had applied B."""
     put(1, full_name="Ann")
     job.call_bitrix24("main")
     put(1, 2, full_name="Bob")
@@ -298,14 +298,14 @@ def test_a_change_that_is_taken_back_after_its_worker_was_lost_reaches_the_lead(
     assert {one["version"]: one["status"] for one in replies(amqp_url)}[3] == "success"
 
 
-def test_a_user_with_a_page_of_leads_harms_no_other(control: Control, amqp_url: str) -> None:
+def test_a_user_with_a_full_page_of_leads_harms_no_other(control: Control, amqp_url: str) -> None:
     fields = {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "2", "TITLE": "Copy"}
     copy = Command("crm.lead.add", {"fields": fields})
     for _ in range(2):
         portal_session.portal_client().call({f"c{number}": copy for number in range(30)})
     work_queue().call_ms = 0  # as if Redis had been up for longer than any call
     for user_id in range(1, 6):
-        put(user_id, version=2)  # whose leads are not known: they are looked up together
+        put(user_id, version=2)  # their leads are unknown, so one lookup covers them all
     eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 30, "all is settled")
     answered = replies(amqp_url)
     assert {one["user_id"]: one["attempts"] for one in answered} == dict.fromkeys(range(1, 6), 1)
@@ -314,7 +314,7 @@ def test_a_user_with_a_page_of_leads_harms_no_other(control: Control, amqp_url: 
 
 
 @pytest.mark.parametrize("part", [{"fm": 5}, {"fm": ["x"]}, {"id": []}, {"title": {}}])
-def test_an_item_that_can_not_be_read_harms_no_other(
+def test_an_unreadable_item_harms_no_other(
     monkeypatch: pytest.MonkeyPatch, amqp_url: str, part: dict[str, Any]
 ) -> None:
     call = PortalClient.call
@@ -357,7 +357,7 @@ def test_a_portal_in_simple_mode_gets_no_lead_for_each_update(
     assert all("simple mode" in reason for reason in errors)
 
 
-def test_a_worker_that_was_frozen_since_it_leased_does_not_call(
+def test_a_worker_frozen_after_its_lease_does_not_call(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(1)
@@ -365,11 +365,11 @@ def test_a_worker_that_was_frozen_since_it_leased_does_not_call(
         frozen.setattr("leadline.workqueue.queue.SEND_WITHIN_S", -1.0)
         job.call_bitrix24("main")
     assert control("calls")["requests"] == 0
-    eventually(lambda: job.call_bitrix24("main") == 1, 10, "it is served as if nothing had been")
+    eventually(lambda: job.call_bitrix24("main") == 1, 10, "it is served as usual")
     assert len(control("leads")) == 1
 
 
-def test_a_reply_that_was_not_confirmed_is_sent_later_and_the_lead_left_alone(
+def test_an_unconfirmed_reply_is_sent_later_and_the_lead_is_left_alone(
     control: Control, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
@@ -379,7 +379,7 @@ def test_a_reply_that_was_not_confirmed_is_sent_later_and_the_lead_left_alone(
     job.call_bitrix24("main")
     assert len(replies(amqp_url)) == 1
     connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
-    connection.channel().queue_delete(topology.REPLIES)  # it is made again, too late for this one
+    connection.channel().queue_delete(topology.REPLIES)  # replaced later, too late for this reply
     connection.close()
     put(2)
     job.call_bitrix24("main")
@@ -389,13 +389,13 @@ def test_a_reply_that_was_not_confirmed_is_sent_later_and_the_lead_left_alone(
     assert [one["user_id"] for one in replies(amqp_url)] == [2]
     assert is_idle()
     calls = control("calls")["methods"]
-    assert calls == {"batch": 2, "crm.item.add": 2}, "nothing was asked for or written once more"
+    assert calls == {"batch": 2, "crm.item.add": 2}, "nothing was read or written again"
 
 
-def test_a_full_page_is_no_proof_that_a_lead_does_not_exist(
+def test_a_full_page_does_not_prove_that_a_lead_is_missing(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Users are looked up together: what one of them has too many of must not hide another's."""
+    """One lookup covers several users: too many leads of one must not hide another's."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
     settings.cache_clear()
     queue = work_queue()

@@ -1,4 +1,4 @@
-"""`leadline dead-letters`: nothing is lost by looking, nothing but by wish."""
+"""`leadline dead-letters`: listing loses nothing, and only an explicit discard deletes."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ UNREADABLE = b"\xff\x00\xfe" * 5
 
 
 class Broker:
-    """The broker as the connector and its neighbours use it."""
+    """The broker as the connector and other clients use it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -35,10 +35,10 @@ class Broker:
         for queue in topology.all_queues():
             self.channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
 
-    def bury(
+    def dead_letter(
         self, body: bytes, reason: str = "422 nonsense", queue: str = QUEUE, **properties: Any
     ) -> None:
-        """Let a message die as the connector lets it."""
+        """Dead-letter a message as the connector does."""
         self.channel.basic_publish("", queue, body, pika.BasicProperties(**properties))
         method, got, content = self.channel.basic_get(queue)
         assert method
@@ -49,7 +49,7 @@ class Broker:
         self.channel.basic_ack(received.tag)
 
     def take(self, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:
-        """All messages of a queue, for good."""
+        """Take all messages off a queue."""
         found: list[tuple[pika.BasicProperties, bytes]] = []
         while True:
             method, properties, body = self.channel.basic_get(queue, auto_ack=True)
@@ -73,17 +73,17 @@ def listed(leadline: Leadline, *words: str) -> list[dict[str, Any]]:
 
 
 def by_id(leadline: Leadline) -> dict[str, dict[str, Any]]:
-    """The list, whatever its order."""
+    """The list, regardless of order."""
     return {one["id"]: one for one in listed(leadline)}
 
 
 @pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_letter_hides_no_other_and_can_be_discarded(
+def test_a_malformed_dead_letter_hides_no_other_and_can_be_discarded(
     leadline: Leadline, broker: Broker, headers: bytes
 ) -> None:
     properties = RawProperties(message_id=b"\xff", correlation_id=b"\xfe", headers=headers)
     broker.channel.basic_publish("", DEAD, b"[" * 400 + b"]" * 400, properties)
-    broker.bury(b"{}", message_id="m-1")
+    broker.dead_letter(b"{}", message_id="m-1")
     hostile, other = listed(leadline)
     assert other["message_id"] == "m-1"
     shown = leadline("dead-letters", "show", hostile["id"], "--json")
@@ -92,7 +92,7 @@ def test_a_hostile_letter_hides_no_other_and_can_be_discarded(
     assert listed(leadline) == [other]
 
 
-def test_a_replay_goes_to_its_queue_alone_and_stays_there(
+def test_a_replay_goes_to_its_own_queue_only_and_stays_there(
     leadline: Leadline, broker: Broker
 ) -> None:
     died = {"x-reason": "422 no", "x-origin": QUEUE, "CC": [topology.REPLIES]}
@@ -117,10 +117,10 @@ def test_a_replay_goes_to_its_queue_alone_and_stays_there(
         {"x-reason": "r" * 100_000, "ce-attempt": "many"},
     ],
 )
-def test_marks_of_death_that_the_sender_has_made_up_harm_nothing(
+def test_forged_death_headers_harm_nothing(
     leadline: Leadline, broker: Broker, headers: dict[str, Any]
 ) -> None:
-    """As when RabbitMQ gives a message up, and the connector has marked nothing."""
+    """As when RabbitMQ dead-letters a message itself, without the connector's headers."""
     broker.channel.basic_publish("", DEAD, b"{}", pika.BasicProperties(headers=headers))
     (found,) = listed(leadline)
     assert found["died_at"] is None
@@ -128,11 +128,11 @@ def test_marks_of_death_that_the_sender_has_made_up_harm_nothing(
     assert leadline("dead-letters", "show", found["id"]).code == 0
 
 
-def test_a_list_tells_reason_origin_time_attempts_id_and_size(
+def test_a_list_shows_reason_origin_time_attempts_id_and_size(
     leadline: Leadline, broker: Broker
 ) -> None:
-    broker.bury(b'{"full_name": "Anna"}', message_id="m-1", correlation_id="call-1")
-    broker.bury(b"?", "422 no such event", topology.REPLIES)
+    broker.dead_letter(b'{"full_name": "Anna"}', message_id="m-1", correlation_id="call-1")
+    broker.dead_letter(b"?", "422 no such event", topology.REPLIES)
     first, second = listed(leadline)
     assert first.pop("died_at")[:10] == time.strftime("%Y-%m-%d", time.gmtime())
     assert first.pop("id") != second["id"]
@@ -150,15 +150,13 @@ def test_a_list_tells_reason_origin_time_attempts_id_and_size(
     assert "Anna" not in for_people
 
 
-def test_looking_often_loses_nothing_and_changes_nothing(
-    leadline: Leadline, broker: Broker
-) -> None:
+def test_repeated_listing_loses_and_changes_nothing(leadline: Leadline, broker: Broker) -> None:
     for number in range(5):
-        broker.bury(b"%d" % number)
+        broker.dead_letter(b"%d" % number)
     before = by_id(leadline)
-    for _ in range(25):  # RabbitMQ 4 drops after 20 deliveries unless told otherwise
+    for _ in range(25):  # RabbitMQ 4 drops after 20 deliveries unless configured otherwise
         dead_letters.walk(broker.url, lambda _: Decision.KEEP, [QUEUE])
-    # RabbitMQ puts back what was looked at a moment later; a look meanwhile changes the order.
+    # RabbitMQ requeues listed messages a moment later; listing before that changes the order.
     eventually(lambda: by_id(leadline) == before, 20, "all are back in the queue")
     taken: list[bytes] = []
 
@@ -170,9 +168,9 @@ def test_looking_often_loses_nothing_and_changes_nothing(
     assert sorted(taken) == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_one_letter_is_shown_in_full(leadline: Leadline, broker: Broker) -> None:
-    broker.bury(b'{"a": [1]}', headers={"ce-id": "7"}, content_type="application/json")
-    broker.bury(UNREADABLE)
+def test_one_dead_letter_is_shown_in_full(leadline: Leadline, broker: Broker) -> None:
+    broker.dead_letter(b'{"a": [1]}', headers={"ce-id": "7"}, content_type="application/json")
+    broker.dead_letter(UNREADABLE)
     as_json, unreadable = (one["id"] for one in listed(leadline))
     shown = leadline("dead-letters", "show", as_json, "--json").json
     assert (shown["encoding"], shown["body"], shown["headers"]["ce-id"]) == (
@@ -186,13 +184,13 @@ def test_one_letter_is_shown_in_full(leadline: Leadline, broker: Broker) -> None
     assert leadline("dead-letters", "show", "0123456789ab").code == 2
 
 
-def test_a_replay_starts_anew_and_warns_of_what_was_served(
+def test_a_replay_resets_the_attempts_and_warns_about_processed_messages(
     leadline: Leadline, broker: Broker
 ) -> None:
-    broker.bury(b"one", message_id="m-1", headers={"ce-id": "1", "ce-changed": "phone"})
-    broker.bury(b"two")
-    letter_id = listed(leadline)[0]["id"]
-    assert leadline("dead-letters", "replay", letter_id, "--json").json["replayed"] == 1
+    broker.dead_letter(b"one", message_id="m-1", headers={"ce-id": "1", "ce-changed": "phone"})
+    broker.dead_letter(b"two")
+    dead_letter_id = listed(leadline)[0]["id"]
+    assert leadline("dead-letters", "replay", dead_letter_id, "--json").json["replayed"] == 1
     ((properties, body),) = broker.take(QUEUE)
     assert (body, properties.message_id, properties.delivery_mode) == (b"one", "m-1", 2)
     properties.headers.pop("x-delivery-count", None)  # RabbitMQ's own
@@ -200,11 +198,11 @@ def test_a_replay_starts_anew_and_warns_of_what_was_served(
     assert [body for _, body in broker.take(DEAD)] == [b"two"]
 
 
-def test_letters_are_replayed_by_reason_or_all(leadline: Leadline, broker: Broker) -> None:
-    broker.bury(b"a", "422 nonsense")
-    broker.bury(b"b", "503 busy")
-    broker.bury(b"c", "503 busy", topology.REPLIES)
-    assert leadline("dead-letters", "replay").code == 2, "nothing is meant by default"
+def test_dead_letters_are_replayed_by_reason_or_all(leadline: Leadline, broker: Broker) -> None:
+    broker.dead_letter(b"a", "422 nonsense")
+    broker.dead_letter(b"b", "503 busy")
+    broker.dead_letter(b"c", "503 busy", topology.REPLIES)
+    assert leadline("dead-letters", "replay").code == 2, "without a choice nothing is replayed"
     assert leadline("dead-letters", "replay", "--reason", "503").code == 0
     assert [body for _, body in broker.take(QUEUE)] == [b"b"]
     assert [body for _, body in broker.take(topology.REPLIES)] == [b"c"]
@@ -213,19 +211,19 @@ def test_letters_are_replayed_by_reason_or_all(leadline: Leadline, broker: Broke
     assert listed(leadline) == []
 
 
-def test_the_largest_and_unreadable_bytes_come_back_unchanged(
+def test_the_largest_and_unreadable_bodies_are_replayed_unchanged(
     leadline: Leadline, broker: Broker
 ) -> None:
     large = json.dumps({"x": "ы" * 60_000}, ensure_ascii=False).encode()
-    broker.bury(large)
-    broker.bury(UNREADABLE)
+    broker.dead_letter(large)
+    broker.dead_letter(UNREADABLE)
     assert [one["bytes"] for one in listed(leadline)] == [len(large), len(UNREADABLE)]
     leadline("dead-letters", "replay", "--all")
     assert [body for _, body in broker.take(QUEUE)] == [large, UNREADABLE]
 
 
-def test_a_letter_that_has_nowhere_to_go_stays(leadline: Leadline, broker: Broker) -> None:
-    broker.bury(b"one")
+def test_a_dead_letter_whose_queue_is_gone_stays(leadline: Leadline, broker: Broker) -> None:
+    broker.dead_letter(b"one")
     broker.channel.queue_delete(QUEUE)
     answer = leadline("dead-letters", "replay", "--all")
     assert answer.code == 3
@@ -233,12 +231,12 @@ def test_a_letter_that_has_nowhere_to_go_stays(leadline: Leadline, broker: Broke
     assert len(listed(leadline)) == 1
 
 
-def test_a_replay_that_breaks_off_loses_no_letter(leadline: Leadline, broker: Broker) -> None:
+def test_an_interrupted_replay_loses_no_dead_letter(leadline: Leadline, broker: Broker) -> None:
     for body in (b"one", b"two", b"three"):
-        broker.bury(body)
+        broker.dead_letter(body)
 
-    def decide(letter: DeadLetter) -> Decision:
-        if letter.body == b"two":
+    def decide(dead_letter: DeadLetter) -> Decision:
+        if dead_letter.body == b"two":
             raise KeyboardInterrupt
         return Decision.REPLAY
 
@@ -248,9 +246,9 @@ def test_a_replay_that_breaks_off_loses_no_letter(leadline: Leadline, broker: Br
     assert len(listed(leadline)) == 2
 
 
-def test_discarding_asks_first(leadline: Leadline, broker: Broker) -> None:
-    broker.bury(b"one", "422 one")
-    broker.bury(b"two", "422 two")
+def test_discard_asks_for_confirmation(leadline: Leadline, broker: Broker) -> None:
+    broker.dead_letter(b"one", "422 one")
+    broker.dead_letter(b"two", "422 two")
     answer = leadline("dead-letters", "discard", "--all", stdin="n\n")
     assert answer.code == 1
     assert len(listed(leadline)) == 2
@@ -261,14 +259,14 @@ def test_discarding_asks_first(leadline: Leadline, broker: Broker) -> None:
     assert broker.take(QUEUE) == []
 
 
-def test_an_id_that_is_not_there_is_told(leadline: Leadline, broker: Broker) -> None:
-    broker.bury(b"one")
-    letter_id = listed(leadline)[0]["id"]
-    answer = leadline("dead-letters", "replay", letter_id, "0123456789ab", "--json")
+def test_an_unknown_id_is_reported(leadline: Leadline, broker: Broker) -> None:
+    broker.dead_letter(b"one")
+    dead_letter_id = listed(leadline)[0]["id"]
+    answer = leadline("dead-letters", "replay", dead_letter_id, "0123456789ab", "--json")
     assert (answer.code, answer.json) == (1, {"replayed": 1, "not_found": ["0123456789ab"]})
 
 
-def test_what_rabbitmq_gave_up_itself_is_listed_with_its_reason(
+def test_a_message_dead_lettered_by_rabbitmq_is_listed_with_its_reason(
     leadline: Leadline, broker: Broker
 ) -> None:
     broker.channel.basic_publish("", QUEUE, b"one", pika.BasicProperties())
@@ -282,7 +280,7 @@ def test_what_rabbitmq_gave_up_itself_is_listed_with_its_reason(
     assert found[0]["died_at"]
 
 
-def test_a_broker_that_is_away_is_told_without_its_address(
+def test_an_unreachable_broker_is_reported_without_its_address(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
     monkeypatch.setenv("AMQP_URL", f"amqp://someone:geheim@127.0.0.1:{free_port()}/")

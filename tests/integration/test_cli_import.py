@@ -1,4 +1,4 @@
-"""`leadline import` and `export`: each line one user, whatever is wrong and however often begun."""
+"""`leadline import` and `export`: one user per line, safe to repeat."""
 
 import csv
 import hashlib
@@ -17,7 +17,7 @@ Leadline = Callable[..., Answer]
 USERS = "SELECT id, full_name, phone, stage, version, sync_status FROM users ORDER BY id"
 
 
-#: As they stand in a file that comes from elsewhere.
+#: As they appear in a file from another system.
 FORMULAS = (
     *("=1+2", "+1+2", "-1+2", "@SUM(1)", "＝1+2", "=HYPERLINK(1)", "''=1+2", "'Anna", "x=1", "+12"),
 )
@@ -74,7 +74,7 @@ def test_columns_may_have_any_name(leadline: Leadline, write: Write, name: str, 
     assert (full_name, phone, stage) == ("Анна", "+77001112233", "IN_PROCESS")
 
 
-def test_nothing_is_imported_while_a_line_is_wrong(
+def test_nothing_is_imported_while_a_line_is_invalid(
     leadline: Leadline, write: Write, tmp_path: Path
 ) -> None:
     text = "full_name,phone,stage\nAnna,+77001112233,NEW\nBo,secret,NEW\nCy,+77001112235,NOPE\n"
@@ -93,7 +93,7 @@ def test_nothing_is_imported_while_a_line_is_wrong(
     ]
 
 
-def test_rejected_lines_are_mended_and_imported_by_themselves(
+def test_rejected_lines_can_be_fixed_and_imported_separately(
     leadline: Leadline, write: Write, tmp_path: Path
 ) -> None:
     file = write(
@@ -103,32 +103,32 @@ def test_rejected_lines_are_mended_and_imported_by_themselves(
     rejected = tmp_path / "a.rejected.jsonl"
     first, second = (json.loads(line) for line in rejected.read_text().splitlines())
     assert (first["phone"], second) == (1, {"error": "line 3: is not a JSON object"})
-    mended = write("mended.jsonl", json.dumps(first | {"full_name": "Bo", "phone": "+77001112234"}))
-    assert leadline("import", mended).code == 0
+    fixed = write("mended.jsonl", json.dumps(first | {"full_name": "Bo", "phone": "+77001112234"}))
+    assert leadline("import", fixed).code == 0
     assert [row["full_name"] for row in rows(USERS)] == ["Anna", "Bo"]
 
 
-def test_a_check_alone_imports_nothing(leadline: Leadline, write: Write) -> None:
+def test_a_dry_run_imports_nothing(leadline: Leadline, write: Write) -> None:
     file = write("people.csv", "full_name,phone\nAnna,+77001112233\n")
     answer = leadline("import", file, "--check", "--json")
     assert (answer.code, answer.json["in_order"], answer.json["created"]) == (0, 1, 0)
     assert rows(USERS) == []
 
 
-def break_off_after_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupt_after_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, parts = bulk_import.create, []
 
     def break_off(users: Any) -> int:
         parts.append(whole(users))
         if len(parts) == 2:
-            raise KeyboardInterrupt  # stored, and nobody has noted it
+            raise KeyboardInterrupt  # stored, but not recorded in the checkpoint
         return parts[-1]
 
     monkeypatch.setattr(bulk_import, "create", break_off)
 
 
 @pytest.mark.parametrize("is_bookmark_lost", [False, True])
-def test_an_import_that_broke_off_goes_on_without_a_double(
+def test_an_interrupted_import_resumes_without_duplicates(
     leadline: Leadline,
     write: Write,
     tmp_path: Path,
@@ -139,7 +139,7 @@ def test_an_import_that_broke_off_goes_on_without_a_double(
     lines = "".join(f"User {n},+7700{1_000_000 + n}\n" for n in range(3500))
     file = write("people.csv", f"full_name,phone\n{lines}")
     with monkeypatch.context() as broken:
-        break_off_after_two_parts(broken)
+        interrupt_after_two_parts(broken)
         assert leadline("import", file).code != 0
     assert len(rows(USERS)) == 2000
     if is_bookmark_lost:
@@ -151,7 +151,7 @@ def test_an_import_that_broke_off_goes_on_without_a_double(
     assert found == [f"User {n}" for n in range(3500)]
 
 
-def test_an_import_that_broke_off_misses_nobody_though_a_stage_is_gone_meanwhile(
+def test_a_resumed_import_skips_no_user_though_a_stage_was_removed(
     leadline: Leadline, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stages, "CACHE_S", 0)
@@ -159,14 +159,14 @@ def test_an_import_that_broke_off_misses_nobody_though_a_stage_is_gone_meanwhile
     lines = (f"User {n},+7700{n:07},{'OLD' if n < 1500 else 'NEW'}\n" for n in range(2500))
     file = write("people.csv", "full_name,phone,stage\n" + "".join(lines))
     with monkeypatch.context() as broken:
-        break_off_after_two_parts(broken)
+        interrupt_after_two_parts(broken)
         assert leadline("import", file).code != 0
     stages.replace(["NEW"])
     assert leadline("import", file, "--skip-rejected", "--json").json["created"] == 500
     assert [row["full_name"] for row in rows(USERS)] == [f"User {n}" for n in range(2500)]
 
 
-def test_how_far_it_has_come_is_kept_in_the_state_folder_that_was_named(
+def test_the_checkpoint_is_in_the_state_folder_that_was_given(
     leadline: Leadline, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_off(_users: Any) -> int:
@@ -199,7 +199,7 @@ def test_users_of_another_system_keep_their_ids_and_leads(
         (7, 501, "synced", "NEW"),
         (9, None, "waiting", "JUNK"),
     ]
-    # Only the one without a lead is sent to Bitrix24.
+    # Only the user without a lead is sent to Bitrix24.
     open_events = rows("SELECT user_id FROM events WHERE due_at IS NOT NULL")
     assert [row["user_id"] for row in open_events] == [9]
     again = leadline(
@@ -214,7 +214,7 @@ def test_users_of_another_system_keep_their_ids_and_leads(
     assert rows(LEADS)[-1]["id"] == 10
 
 
-def test_ids_of_another_system_are_taken_from_the_owner_only_and_if_they_are_named(
+def test_foreign_ids_are_accepted_from_the_owner_only_and_on_request(
     leadline: Leadline, write: Write
 ) -> None:
     file = write("people.csv", EXISTING)
@@ -230,9 +230,7 @@ def test_ids_of_another_system_are_taken_from_the_owner_only_and_if_they_are_nam
     ("cells", "told"),
     [(",1", "id: Field required"), ("x,1", "id: "), ("5,-1", "bitrix_lead_id: "), ("0,1", "id: ")],
 )
-def test_ids_that_make_no_sense_are_rejected(
-    leadline: Leadline, write: Write, cells: str, told: str
-) -> None:
+def test_invalid_ids_are_rejected(leadline: Leadline, write: Write, cells: str, told: str) -> None:
     file = write("people.csv", f"full_name,phone,id,lead\nAnna,+77001112233,{cells}\n")
     answer = leadline("import", file, *KEEP_IDS)
     assert (answer.code, rows(LEADS)) == (1, [])
@@ -242,9 +240,7 @@ def test_ids_that_make_no_sense_are_rejected(
 LEADS_ONLY = ("--map", "bitrix_lead_id=lead")
 
 
-def test_a_lead_that_two_lines_name_is_rejected_where_it_comes_again(
-    leadline: Leadline, write: Write
-) -> None:
+def test_a_lead_on_two_lines_is_rejected_at_the_second(leadline: Leadline, write: Write) -> None:
     lines = "Anna,+77001112233,501\nBo,+77001112234,502\nCy,+77001112235,501\n"
     file = write("people.csv", f"full_name,phone,lead\n{lines}")
     answer = leadline("import", file, *LEADS_ONLY)
@@ -254,7 +250,7 @@ def test_a_lead_that_two_lines_name_is_rejected_where_it_comes_again(
     assert [row["bitrix_lead_id"] for row in rows(LEADS)] == [501, 502]
 
 
-def test_a_lead_of_a_user_that_is_there_is_rejected_and_the_rest_may_be_imported(
+def test_a_lead_of_an_existing_user_is_rejected_and_the_rest_may_be_imported(
     leadline: Leadline, write: Write
 ) -> None:
     first = write("first.csv", "full_name,phone,lead\nAnna,+77001112233,501\n")
@@ -264,14 +260,14 @@ def test_a_lead_of_a_user_that_is_there_is_rejected_and_the_rest_may_be_imported
     answer = leadline("import", second, *LEADS_ONLY)
     assert (answer.code, len(rows(LEADS))) == (1, 1)
     assert "line 3: bitrix_lead_id: another user has it" in answer.err
-    for created in (2, 0):  # a repetition finds its own users there
+    for created in (2, 0):  # a repeat finds its own users
         answer = leadline("import", second, *LEADS_ONLY, "--skip-rejected", "--json")
         assert (answer.json["created"], answer.json["rejected"]) == (created, 1)
     assert [row["bitrix_lead_id"] for row in rows(LEADS)] == [501, 502, None]
     assert leadline("import", first, *LEADS_ONLY, "--json").json["created"] == 0
 
 
-def test_a_lead_that_is_given_away_during_an_import_leaves_nothing_half_done(
+def test_a_lead_assigned_during_an_import_leaves_nothing_half_imported(
     leadline: Leadline, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows("INSERT INTO users (full_name, phone, stage) VALUES ('Zed', '+77001112239', 'NEW')")
@@ -290,9 +286,7 @@ def test_a_lead_that_is_given_away_during_an_import_leaves_nothing_half_done(
     assert (len(rows(LEADS)), rows("SELECT 1 AS one FROM idempotency_keys")) == (1, [])
 
 
-def test_a_file_that_can_not_be_read_is_told(
-    leadline: Leadline, write: Write, tmp_path: Path
-) -> None:
+def test_an_unreadable_file_is_reported(leadline: Leadline, write: Write, tmp_path: Path) -> None:
     for file, text in (
         (tmp_path / "none.csv", "can't be read"),
         (write("a.csv", "name,phone\nAnna,+77001112233\n"), "no column full_name"),
@@ -305,7 +299,7 @@ def test_a_file_that_can_not_be_read_is_told(
     assert "UTF-8" in leadline("import", tmp_path / "latin.csv").err
 
 
-def test_what_is_exported_can_be_imported(leadline: Leadline, write: Write, tmp_path: Path) -> None:
+def test_an_export_can_be_imported(leadline: Leadline, write: Write, tmp_path: Path) -> None:
     lines = "".join(f'"User, ""{n}""",+7700{1_000_000 + n}\n' for n in range(440))
     lines += "".join(f'"{name}",+77001112233\n' for name in FORMULAS)
     leadline("import", write("people.csv", f"full_name,phone\n{lines}"))
@@ -318,21 +312,19 @@ def test_what_is_exported_can_be_imported(leadline: Leadline, write: Write, tmp_
         assert rows(state, after=after) == before
 
 
-def test_no_cell_of_an_export_is_a_formula_to_a_spreadsheet(
-    leadline: Leadline, write: Write
-) -> None:
+def test_no_exported_cell_is_a_formula_to_a_spreadsheet(leadline: Leadline, write: Write) -> None:
     lines = "".join(f'"{name}",+77001112233\n' for name in FORMULAS)
     leadline("import", write("people.csv", f"full_name,phone\n{lines}"))
     rows("UPDATE users SET sync_status = 'failed', sync_reason = '=cmd|calc' WHERE id = 1")
     exported = [*csv.reader(leadline("export").out.decode().splitlines())]
     cells = {cell for line in exported for cell in line}
     assert not [one for one in cells if one[:1] in "=-@\t\r＝" and one]
-    # A phone remains one to other programs: nothing but digits is no formula.
+    # A phone stays readable for other programs: digits alone are no formula.
     assert {one for one in cells if one.startswith("+")} == {"+77001112233", "+12"}
     assert {"'=1+2", "'+1+2", "'=cmd|calc"} <= cells
 
 
-def test_rejected_lines_are_no_formulas_either_and_stay_what_they_were(
+def test_rejected_lines_are_no_formulas_either_and_keep_their_text(
     leadline: Leadline, write: Write, tmp_path: Path
 ) -> None:
     file = write("people.csv", "full_name,phone,=note\n=1+2,+7 700 111,'=3\n")
@@ -342,6 +334,6 @@ def test_rejected_lines_are_no_formulas_either_and_stay_what_they_were(
         header, line = csv.reader(opened)
     assert header == ["full_name", "phone", "'=note", "error"]
     assert line[:3] == ["'=1+2", "'+7 700 111", "'=3"]
-    mended = write("mended.csv", rejected.read_text("utf-8").replace("'+7 700 111", "+77001112233"))
-    assert leadline("import", mended, "--json").json["created"] == 1
+    fixed = write("mended.csv", rejected.read_text("utf-8").replace("'+7 700 111", "+77001112233"))
+    assert leadline("import", fixed, "--json").json["created"] == 1
     assert rows(USERS)[0]["full_name"] == "=1+2"

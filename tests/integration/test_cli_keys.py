@@ -1,4 +1,4 @@
-"""`leadline keys`: a key is shown once, its hash kept, and taken out again."""
+"""`leadline keys`: a key is shown once, stored as a hash, and can be revoked."""
 
 import stat
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Leadline = Callable[..., Answer]
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The secret as it is mounted for functions, and for the command line."""
+    """The secret file as mounted for functions and for the command line."""
     monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path))
     return tmp_path / "api-keys"
 
@@ -37,9 +37,7 @@ def create(leadline: Leadline, *words: object) -> tuple[str, str]:
     return made.json["key"], made.json["entry"]
 
 
-def test_a_key_that_was_made_opens_what_it_shall_until_it_is_revoked(
-    leadline: Leadline, file: Path
-) -> None:
+def test_a_new_key_opens_its_scopes_until_it_is_revoked(leadline: Leadline, file: Path) -> None:
     words = ("--scope", "write", "--days", 30, "--file", file)
     key, entry = create(leadline, "crm-form", *words)
     other, _ = create(leadline, "ops", "--scope", "read", "--scope", "operate", "--file", file)
@@ -55,7 +53,7 @@ def test_a_key_that_was_made_opens_what_it_shall_until_it_is_revoked(
     assert leadline("keys", "revoke", "").code == 1
 
 
-def test_of_two_keys_of_a_holder_one_is_revoked_by_its_beginning(
+def test_one_of_two_keys_of_a_holder_is_revoked_by_its_prefix(
     leadline: Leadline, file: Path
 ) -> None:
     words = ("crm-form", "--scope", "write", "--file", file)
@@ -75,7 +73,7 @@ def test_comments_and_other_entries_stay_as_they_are(leadline: Leadline, file: P
     assert stat.S_IMODE(file.stat().st_mode) == 0o444
 
 
-def test_the_list_shows_no_key_and_says_what_opens_nothing(leadline: Leadline, file: Path) -> None:
+def test_the_list_shows_no_key_and_marks_unusable_entries(leadline: Leadline, file: Path) -> None:
     plain = "plain-key-of-the-tests-of-128-bits"
     expired = "gone:read:ll_abcde:2020-01-31:" + "a" * 64
     file.write_text(f"{plain}\nhunter2\n{expired}\nraed:{plain}\n")
@@ -91,7 +89,7 @@ def test_the_list_shows_no_key_and_says_what_opens_nothing(leadline: Leadline, f
         assert "hunter2" not in text
 
 
-def test_a_line_that_holds_another_key_too_is_left_alone(leadline: Leadline, file: Path) -> None:
+def test_a_line_with_a_second_key_is_left_alone(leadline: Leadline, file: Path) -> None:
     lines = [api_keys.create(name, frozenset({"read"}), None)[1] for name in ("one", "two")]
     file.write_text(" ".join(lines))
     told = leadline("keys", "revoke", "one")
@@ -113,11 +111,11 @@ def test_a_line_that_holds_another_key_too_is_left_alone(leadline: Leadline, fil
         ("create", "crm-form", "--scope", "write", "--file", "/nowhere/api-keys"),
     ],
 )
-def test_what_makes_no_sense_is_a_wrong_call(leadline: Leadline, words: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_a_usage_error(leadline: Leadline, words: tuple[str, ...]) -> None:
     assert leadline("keys", *words).code == 2
 
 
-def test_without_a_mounted_file_one_has_to_be_named(
+def test_without_a_mounted_file_the_file_must_be_given(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEADLINE_SECRETS_DIR", "/nowhere")
@@ -125,7 +123,7 @@ def test_without_a_mounted_file_one_has_to_be_named(
     assert leadline("keys", "list", "--json").json == {"keys": []}
 
 
-def test_making_and_revoking_is_in_the_audit_trail(
+def test_create_and_revoke_are_in_the_audit_trail(
     leadline: Leadline, file: Path, in_postgres: str
 ) -> None:
     assert in_postgres

@@ -1,4 +1,4 @@
-"""What operators ask: status, users, failed, show, resync, portal check, doctor."""
+"""Commands of operators: status, users, failed, show, resync, portal check, doctor."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from leadline.cli import broker_tags
 from leadline.messages import topology
 from leadline.sync import portal_session
 from local.logins.table import LOGINS
-from tests.integration.conftest import Answer, hang_up, rows
+from tests.integration.conftest import Answer, close_idle_connections, rows
 
 Leadline = Callable[..., Answer]
 
@@ -55,7 +55,7 @@ def set_portal(portal: str) -> Callable[..., None]:
 
 
 def users() -> None:
-    """One synced, one waiting for its first answer, one failed over its stage."""
+    """One synced, one waiting for its first reply, one failed because of its stage."""
     rows(
         "INSERT INTO users (id, full_name, phone, stage, version, synced_version, bitrix_lead_id,"
         " sync_status, sync_reason, sync_attempts, stage_version) VALUES"
@@ -74,7 +74,7 @@ def users() -> None:
 
 
 @pytest.mark.usefixtures("queues")
-def test_status_counts_and_names_what_waits(leadline: Leadline) -> None:
+def test_status_counts_and_names_pending_work(leadline: Leadline) -> None:
     users()
     answer = leadline("status", "--json")
     assert answer.code == 0
@@ -87,7 +87,7 @@ def test_status_counts_and_names_what_waits(leadline: Leadline) -> None:
     assert b"ledger: waiting" in leadline("status").out
 
 
-def test_status_tells_of_a_part_that_is_away_and_of_the_others(
+def test_status_reports_a_part_that_is_down_and_all_others(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
     monkeypatch.setenv("AMQP_URL", f"amqp://someone:geheim@127.0.0.1:{free_port()}/")
@@ -120,7 +120,7 @@ def test_failed_users_are_listed_with_their_reasons(leadline: Leadline) -> None:
     assert (user["id"], user["sync"]["reason"]) == (3, "no such stage")
 
 
-def test_a_user_is_shown_with_the_journey_of_its_events(leadline: Leadline) -> None:
+def test_a_user_is_shown_with_the_timeline_of_its_events(leadline: Leadline) -> None:
     users()
     sync = leadline("show", 3, "--json").json["sync"]
     assert [(event["version"], event["state"]) for event in sync["events"]] == [(2, "failed")]
@@ -130,7 +130,7 @@ def test_a_user_is_shown_with_the_journey_of_its_events(leadline: Leadline) -> N
     assert leadline("show", 99).code == 2
 
 
-def test_users_are_asked_for_again(leadline: Leadline) -> None:
+def test_users_are_resynced(leadline: Leadline) -> None:
     users()
     answer = leadline("resync", 1, 2, 99, "--json")
     assert answer.code == 1
@@ -140,7 +140,7 @@ def test_users_are_asked_for_again(leadline: Leadline) -> None:
     asked = "SELECT user_id, version, stage_version FROM events WHERE changed = 'look' ORDER BY 1"
     assert [tuple(row.values()) for row in rows(asked)] == [
         (1, 2, None),
-        (3, 3, 2),  # the stage that has never arrived
+        (3, 3, 2),  # the stage that never reached the lead
     ]
     assert leadline("resync").code == 2
 
@@ -163,7 +163,7 @@ def test_the_portal_is_described(leadline: Leadline) -> None:
         ({"mode": "plan_expired"}, ""),
     ],
 )
-def test_what_is_wrong_with_the_portal_is_told(
+def test_problems_of_the_portal_are_reported(
     leadline: Leadline, set_portal: Callable[..., None], settings: dict[str, Any], word: str
 ) -> None:
     set_portal(**settings)
@@ -173,7 +173,7 @@ def test_what_is_wrong_with_the_portal_is_told(
     assert "local-webhook-code" not in answer.out.decode() + answer.err
 
 
-def test_a_portal_that_serves_again_is_resumed_by_the_check(
+def test_the_check_resumes_a_portal_that_answers_again(
     leadline: Leadline, set_portal: Callable[..., None]
 ) -> None:
     set_portal(mode="revoked")
@@ -187,7 +187,7 @@ def test_a_portal_that_serves_again_is_resumed_by_the_check(
 
 
 @pytest.mark.usefixtures("queues")
-def test_the_doctor_says_how_to_mend_what_is_wrong(leadline: Leadline) -> None:
+def test_the_doctor_says_how_to_fix_each_problem(leadline: Leadline) -> None:
     users()
     answer = leadline("doctor", "--json")
     assert answer.code == 1
@@ -201,7 +201,7 @@ def test_the_doctor_says_how_to_mend_what_is_wrong(leadline: Leadline) -> None:
     assert next(one for one in again if one["name"] == "workers")["is_well"]
 
 
-def test_the_doctor_examines_all_when_nothing_is_set(
+def test_the_doctor_examines_everything_when_nothing_is_configured(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     for name in ("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL"):
@@ -214,7 +214,7 @@ def test_the_doctor_examines_all_when_nothing_is_set(
 
 
 @pytest.mark.usefixtures("queues")
-def test_the_doctor_says_which_login_may_do_more_than_it_needs(
+def test_the_doctor_reports_logins_with_too_many_rights(
     leadline: Leadline, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def logins() -> dict[str, tuple[bool, str]]:
@@ -231,17 +231,17 @@ def test_the_doctor_says_which_login_may_do_more_than_it_needs(
         "login at Redis": (False, "default: every command"),
     }
     monkeypatch.setenv("DATABASE_URL", postgres)
-    hang_up()
+    close_idle_connections()
     is_well, told = logins()["login at Postgres"]
     assert not is_well
     assert {"superuser", "owns the tables"} <= set(told.partition(": ")[2].split(", "))
 
 
-def test_the_doctor_sees_what_a_user_of_redis_may_do_and_tries_nothing(
+def test_the_doctor_reads_the_rights_of_a_redis_user_without_trying_them(
     leadline: Leadline, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def login() -> dict[str, Any]:
-        hang_up()
+        close_idle_connections()
         checks = leadline("doctor", "--json").json["checks"]
         (found,) = (one for one in checks if one["name"] == "login at Redis")
         return dict(found)
@@ -281,7 +281,7 @@ def test_the_doctor_sees_what_a_user_of_redis_may_do_and_tries_nothing(
         (404, {"tags": ["administrator"]}, (True, "tags are unknown")),
     ],
 )
-def test_the_doctor_says_when_a_login_administers_rabbitmq(
+def test_the_doctor_reports_a_rabbitmq_administrator(
     leadline: Leadline,
     monkeypatch: pytest.MonkeyPatch,
     status: int,
@@ -321,7 +321,7 @@ def test_the_doctor_says_when_a_login_administers_rabbitmq(
         ("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/hidden/", {"Bitrix24"}),
     ],
 )
-def test_the_doctor_names_the_setting_of_what_can_not_be_reached(
+def test_the_doctor_names_the_setting_of_an_unreachable_server(
     leadline: Leadline,
     monkeypatch: pytest.MonkeyPatch,
     variable: str,

@@ -1,4 +1,4 @@
-"""`leadline reconcile` beside an emulated portal: what it finds, how far it got, what it costs."""
+"""`leadline reconcile` with an emulated portal: findings, progress and cost."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +37,7 @@ def control(portal: str) -> Callable[[str], Any]:
     return lambda path: requests.get(f"{portal}/_emulator/{path}", timeout=30).json()
 
 
-def in_step(number: int) -> None:
+def in_sync(number: int) -> None:
     """Users 1 to `number`, each with its lead, as after a first synchronisation."""
     rows(
         """
@@ -59,7 +59,7 @@ def state(user_id: int) -> leads.DesiredState:
 
 
 def crm(method: str, **params: object) -> Any:
-    """A call of somebody else to the portal."""
+    """A call to the portal by another client."""
     return portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
 
 
@@ -67,8 +67,8 @@ def findings(answer: Answer) -> dict[int | None, dict[str, Any]]:
     return {one["user_id"]: one for one in answer.lines if "kind" in one}
 
 
-def test_users_in_step_differ_in_nothing(leadline: Leadline, tmp_path: Path) -> None:
-    in_step(60)
+def test_users_in_sync_have_no_drift(leadline: Leadline, tmp_path: Path) -> None:
+    in_sync(60)
     answer = leadline("reconcile", "--json")
     assert (answer.code, answer.err) == (0, "")
     (line,) = answer.lines
@@ -77,8 +77,8 @@ def test_users_in_step_differ_in_nothing(leadline: Leadline, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [], "nothing is left to resume"
 
 
-def test_each_kind_of_difference_is_told_apart(leadline: Leadline) -> None:
-    in_step(12)
+def test_each_kind_of_drift_is_distinguished(leadline: Leadline) -> None:
+    in_sync(12)
     crm("crm.lead.delete", id=1)
     double = crm("crm.lead.add", fields={"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "2"})
     crm("crm.lead.update", id=3, fields={"TITLE": "Somebody Else"})
@@ -116,8 +116,8 @@ def test_each_kind_of_difference_is_told_apart(leadline: Leadline) -> None:
     assert (summary["ok"], summary["waiting"], summary["asked_again"]) == (5, 1, 0)
 
 
-def test_a_report_names_nobody(leadline: Leadline) -> None:
-    in_step(3)
+def test_a_report_contains_no_names(leadline: Leadline) -> None:
+    in_sync(3)
     crm("crm.lead.update", id=3, fields={"TITLE": "Somebody Else"})
     said = leadline("reconcile")
     assert b"drifted   user 3" in said.out
@@ -126,14 +126,14 @@ def test_a_report_names_nobody(leadline: Leadline) -> None:
     assert b"User 3" not in said.out
 
 
-def test_a_lead_that_a_person_made_and_we_were_told_of_is_the_users(leadline: Leadline) -> None:
-    in_step(1)
+def test_a_lead_made_by_hand_and_reported_to_us_belongs_to_the_user(leadline: Leadline) -> None:
+    in_sync(1)
     crm("crm.lead.update", id=1, fields={"ORIGINATOR_ID": "", "ORIGIN_ID": ""})
     assert leadline("reconcile", "--json").code == 0
 
 
-def test_a_stage_that_a_failed_write_set_is_owed(leadline: Leadline) -> None:
-    in_step(2)
+def test_a_stage_set_by_a_failed_write_is_drift(leadline: Leadline) -> None:
+    in_sync(2)
     rows(
         "UPDATE users SET stage = 'JUNK', version = 2, stage_version = 3 - id,"
         " sync_status = 'failed', sync_reason = 'x'"
@@ -143,8 +143,8 @@ def test_a_stage_that_a_failed_write_set_is_owed(leadline: Leadline) -> None:
     assert found[2]["kind"] == "moved"
 
 
-def test_more_doubles_than_a_page_are_all_found(leadline: Leadline) -> None:
-    in_step(30)
+def test_more_duplicates_than_a_page_are_all_found(leadline: Leadline) -> None:
+    in_sync(30)
     adds = {
         f"a{n}": Command(
             "crm.lead.add", {"fields": {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": str(n % 20 + 1)}}
@@ -158,10 +158,10 @@ def test_more_doubles_than_a_page_are_all_found(leadline: Leadline) -> None:
     )
 
 
-def test_what_is_written_meanwhile_is_no_difference(
+def test_a_concurrent_write_is_no_drift(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_step(3)
+    in_sync(3)
     look = throttled_reads.read_all
 
     def write_and_look(commands: dict[str, Command]) -> dict[str, Any]:
@@ -174,12 +174,12 @@ def test_what_is_written_meanwhile_is_no_difference(
     assert (answer.code, answer.lines[-1]["summary"]["waiting"]) == (0, 1)
 
 
-def test_a_broken_off_run_goes_on_where_it_was_within_the_limits(
+def test_an_interrupted_run_resumes_where_it_was_within_the_limits(
     leadline: Leadline,
     monkeypatch: pytest.MonkeyPatch,
     control: Callable[[str], Any],
 ) -> None:
-    in_step(1200)
+    in_sync(1200)
     crm("crm.lead.delete", id=10)
     crm("crm.lead.delete", id=1190)
     compared: list[int] = []
@@ -208,19 +208,19 @@ def test_a_broken_off_run_goes_on_where_it_was_within_the_limits(
     assert leadline("reconcile", "--json").lines[-1]["summary"]["missing"] == 2, "a new run"
 
 
-def test_it_takes_its_turn_in_the_bucket_that_it_shares_with_the_workers(
+def test_it_waits_for_tokens_of_the_bucket_that_the_workers_share(
     leadline: Leadline,
     monkeypatch: pytest.MonkeyPatch,
     portal: str,
     control: Callable[[str], Any],
 ) -> None:
-    """A portal that takes three requests at once, and then three a second."""
+    """A portal that accepts three requests at once, and then three a second."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "3")
     monkeypatch.setenv("LEADLINE_BURST", "3")
     monkeypatch.setattr(scan, "USERS_PER_CALL", 25)
     settings = f"{portal}/_emulator/settings"
     requests.put(settings, json={"rate_per_s": 0}, timeout=10).raise_for_status()
-    in_step(150)
+    in_sync(150)
     requests.put(settings, json={"rate_per_s": 3, "burst": 3}, timeout=10).raise_for_status()
     before = control("calls")["requests"]
     assert leadline("reconcile", "--json").lines[-1]["summary"]["ok"] == 150
@@ -229,10 +229,10 @@ def test_it_takes_its_turn_in_the_bucket_that_it_shares_with_the_workers(
     assert calls["refused"] == 0
 
 
-def test_a_refusal_is_waited_out_and_a_paused_portal_is_told(
+def test_a_refusal_is_waited_out_and_a_paused_portal_is_reported(
     leadline: Leadline, portal: str
 ) -> None:
-    in_step(2)
+    in_sync(2)
     faults = f"{portal}/_emulator/faults"
     refusal = {"method": "*", "action": "error", "code": "QUERY_LIMIT_EXCEEDED", "status": 503}
     requests.post(faults, json=[refusal | {"count": 1}], timeout=10).raise_for_status()
@@ -244,8 +244,8 @@ def test_a_refusal_is_waited_out_and_a_paused_portal_is_told(
         assert "local-webhook-code" not in answer.err
 
 
-def test_a_repair_is_a_new_event_for_users_that_need_one_only(leadline: Leadline) -> None:
-    in_step(5)
+def test_a_repair_writes_events_only_for_users_that_need_one(leadline: Leadline) -> None:
+    in_sync(5)
     crm("crm.lead.delete", id=1)
     crm("crm.lead.update", id=2, fields={"STATUS_ID": "JUNK"})
     crm("crm.lead.update", id=3, fields={"STATUS_ID": "JUNK", "TITLE": "Somebody Else"})

@@ -34,7 +34,7 @@ DEAD = topology.dead_letter_name(QUEUE)
 
 @dataclass
 class Function:
-    """A function that answers as told and remembers what it was sent."""
+    """A function with a given answer; records its requests."""
 
     url: str = ""
     answers: list[int] = field(default_factory=list)
@@ -156,17 +156,19 @@ def take(url: str, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:
 
 
 def depth(url: str, queue: str = QUEUE) -> int:
-    """Messages that are ready; what is in somebody's hands is not."""
+    """Ready messages; unacknowledged ones do not count."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     count: int = connection.channel().queue_declare(queue, passive=True).method.message_count
     connection.close()
     return count
 
 
-def test_a_connection_that_is_reset_while_it_is_made_is_made_again(
+def test_a_connection_reset_during_its_handshake_is_opened_again(
     function: Function, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Found by the laboratory: pika has a ValueError for it, and the queue was left for ever."""
+    """Found by the laboratory: pika raises ValueError for it, and the queue was never consumed
+    again.
+    """
     connect, errors = pika.BlockingConnection, [ValueError("getpeername() failed")]
 
     def reset_at_first(parameters: pika.URLParameters) -> pika.BlockingConnection:
@@ -185,10 +187,10 @@ def test_a_connection_that_is_reset_while_it_is_made_is_made_again(
         thread.join()
 
 
-def test_beside_a_nestjs_peer_queues_are_plain_and_messages_keep_their_order(
+def test_next_to_a_nestjs_peer_queues_are_plain_and_messages_keep_their_order(
     start: Start, function: Function, amqp_url: str
 ) -> None:
-    """NestJS declares its queues as durable and no more, before and after us, and gives no ids."""
+    """NestJS only declares its queues durable, before and after us, and sets no ids."""
     with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
         peer = connection.channel()
         peer.queue_declare(QUEUE, durable=True)
@@ -231,7 +233,7 @@ def test_a_message_is_acknowledged_only_after_2xx(
 
 
 @pytest.mark.usefixtures("running")
-def test_what_can_never_be_served_is_kept_as_a_dead_letter_with_its_reason(
+def test_an_unprocessable_message_is_dead_lettered_with_its_reason(
     function: Function, amqp_url: str
 ) -> None:
     function.answers = [422]
@@ -246,7 +248,7 @@ def test_what_can_never_be_served_is_kept_as_a_dead_letter_with_its_reason(
 
 
 @pytest.mark.usefixtures("running")
-def test_what_can_not_be_served_now_comes_again_later_with_its_attempts_counted(
+def test_a_failed_delivery_is_retried_later_with_its_attempts_counted(
     function: Function, amqp_url: str
 ) -> None:
     function.answers = [503, 429]
@@ -261,7 +263,9 @@ def test_what_can_not_be_served_now_comes_again_later_with_its_attempts_counted(
 
 
 @pytest.mark.usefixtures("running")
-def test_what_failed_too_often_is_dead(function: Function, amqp_url: str) -> None:
+def test_a_message_that_failed_too_often_is_dead_lettered(
+    function: Function, amqp_url: str
+) -> None:
     function.answers = [500]
     publish(amqp_url, b"{}", headers={"ce-attempt": 20})
     eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
@@ -269,23 +273,25 @@ def test_what_failed_too_often_is_dead(function: Function, amqp_url: str) -> Non
 
 
 @pytest.mark.usefixtures("running")
-def test_a_message_over_the_limit_is_dead_and_never_sent(function: Function, amqp_url: str) -> None:
+def test_a_message_over_the_limit_is_dead_lettered_and_never_sent(
+    function: Function, amqp_url: str
+) -> None:
     publish(amqp_url, b"x" * 70_000)
     eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
     assert function.requests == []
 
 
 @pytest.mark.usefixtures("running")
-def test_headers_that_http_could_not_carry_harm_nothing(function: Function, amqp_url: str) -> None:
+def test_headers_that_http_cannot_carry_harm_nothing(function: Function, amqp_url: str) -> None:
     odd = {"ce-specversion": "1.0", "ce-id": "a\r\nX-Evil: 1", "ce-я": "я", "ce-table": {"a": 1}}
     publish(amqp_url, b"{}", headers=odd, correlation_id="a\r\nb")
     publish(amqp_url, b"{}")
     eventually(lambda: depth(amqp_url) == 0, 10, "both are taken")
-    eventually(lambda: len(function.requests) >= 1, 10, "what can be served is served")
+    eventually(lambda: len(function.requests) >= 1, 10, "the valid message is served")
     assert all("X-Evil" not in headers for _, headers, _ in function.requests)
 
 
-def test_sigterm_finishes_what_is_under_way(
+def test_sigterm_finishes_requests_in_flight(
     running: Process, function: Function, amqp_url: str
 ) -> None:
     function.may_answer.clear()
@@ -304,11 +310,11 @@ HELD = (b'{"held": 1}', b'{"held": 2}')
 
 
 def await_requests(function: Function, count: int) -> None:
-    eventually(lambda: len(function.requests) == count, 10, f"{count} requests have come")
+    eventually(lambda: len(function.requests) == count, 10, f"{count}requests have arrived")
 
 
 def hold(function: Function, url: str) -> None:
-    """Have all requests of the connector under way, until the function may answer."""
+    """Keep all requests of the connector in flight until the function may answer."""
     function.may_answer.clear()
     for number, body in enumerate(HELD, start=1):
         publish(url, body)
@@ -324,18 +330,18 @@ def publish_while_held(function: Function, url: str, *bodies: bytes, **propertie
 
 
 def batches(function: Function) -> list[list[dict[str, Any]]]:
-    """The batches that came, event by event."""
+    """The batches that arrived, event by event."""
     found = [(headers, body) for _, headers, body in function.requests]
     return [json.loads(body) for headers, body in found if headers["Content-Type"] == BATCH]
 
 
 def alone(function: Function) -> list[tuple[dict[str, str], bytes]]:
-    """What came alone, after what was held."""
+    """The events that arrived alone, after the held ones."""
     found = [(headers, body) for _, headers, body in function.requests[len(HELD) :]]
     return [(headers, body) for headers, body in found if headers["Content-Type"] != BATCH]
 
 
-def test_what_comes_while_others_are_under_way_leaves_together(
+def test_messages_that_arrive_during_a_request_are_sent_together(
     running: Process, function: Function, amqp_url: str
 ) -> None:
     bodies = [b'{"n": %d}' % number for number in range(10)]
@@ -356,13 +362,13 @@ def test_what_comes_while_others_are_under_way_leaves_together(
 
 @pytest.mark.usefixtures("running")
 @pytest.mark.parametrize(("answer", "is_in_doubt"), [(422, False), (503, True)])
-def test_what_a_batch_was_not_served_with_is_delivered_alone(
+def test_events_of_a_failed_batch_are_delivered_one_by_one(
     function: Function,
     amqp_url: str,
     answer: int,
     is_in_doubt: bool,  # noqa: FBT001
 ) -> None:
-    """One of them can't be served: it is kept as a dead letter, and the others are served."""
+    """One of them cannot be processed: it is dead-lettered, and the others are served."""
     function.answers = [202, 202, answer, 202, 422]
     publish_while_held(function, amqp_url, *(b'{"n": %d}' % number for number in range(4)))
     eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
@@ -376,7 +382,7 @@ def test_what_a_batch_was_not_served_with_is_delivered_alone(
 
 
 @pytest.mark.usefixtures("running")
-def test_the_broker_refuses_what_is_far_too_long(function: Function, amqp_url: str) -> None:
+def test_the_broker_refuses_a_message_far_over_the_limit(function: Function, amqp_url: str) -> None:
     with pytest.raises(ChannelClosedByBroker, match="larger than configured max size"):
         publish(amqp_url, b'"%s"' % (b"x" * 2 * settings().body_limit))
     publish(amqp_url, b"1")
@@ -389,7 +395,7 @@ def test_the_broker_refuses_what_is_far_too_long(function: Function, amqp_url: s
 def test_headers_that_fill_a_frame_leave_room_for_the_reason(
     function: Function, amqp_url: str
 ) -> None:
-    """A copy with more headers would be a frame that the broker hangs up on, again and again."""
+    """A copy with more headers would exceed the frame size, and close the connection each time."""
     function.answers = [422]
     publish(amqp_url, b"{}", headers={"x-filler": "a" * 131_000})
     eventually(lambda: depth(amqp_url, DEAD) == 1, 20, "the message is dead")
@@ -399,10 +405,10 @@ def test_headers_that_fill_a_frame_leave_room_for_the_reason(
 
 @pytest.mark.usefixtures("running")
 @pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
-def test_headers_that_can_not_be_read_end_no_connection(
+def test_unreadable_headers_do_not_close_the_connection(
     function: Function, amqp_url: str, headers: bytes
 ) -> None:
-    """The message would come again and again, and no other one of its queue."""
+    """Otherwise the message would be redelivered forever and block its queue."""
     function.answers = [422]
     hostile = RawProperties(content_type=b"\xff", message_id=b"\xfe", headers=headers)
     publish_as(amqp_url, b"hostile", hostile)
@@ -417,10 +423,10 @@ def test_headers_that_can_not_be_read_end_no_connection(
 
 @pytest.mark.usefixtures("running")
 @pytest.mark.parametrize("status", [422, 503])
-def test_a_message_goes_where_we_put_it_and_nowhere_that_its_sender_wants(
+def test_a_message_goes_only_where_the_connector_puts_it(
     function: Function, amqp_url: str, status: int
 ) -> None:
-    """By CC the connector's copy would go to any queue, to this one too, and ever more of them."""
+    """With CC, the connector's copy would go to any queue, this one included, and multiply."""
     with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
         connection.channel().queue_declare("other", durable=True)
     function.answers = [status, 422]
@@ -434,7 +440,7 @@ def test_a_message_goes_where_we_put_it_and_nowhere_that_its_sender_wants(
 
 
 @pytest.mark.usefixtures("running")
-def test_a_dead_letter_outlives_the_time_that_its_sender_gave_it(
+def test_a_dead_letter_outlives_its_sender_given_expiration(
     function: Function, amqp_url: str
 ) -> None:
     function.answers = [422]
@@ -445,9 +451,7 @@ def test_a_dead_letter_outlives_the_time_that_its_sender_gave_it(
 
 
 @pytest.mark.usefixtures("running")
-def test_a_count_of_attempts_that_can_not_grow_is_the_greatest(
-    function: Function, amqp_url: str
-) -> None:
+def test_an_attempt_count_at_its_maximum_stays_there(function: Function, amqp_url: str) -> None:
     function.answers = [503]
     publish(amqp_url, b"{}", headers={ATTEMPT_HEADER: 2**63 - 1})
     eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
@@ -456,7 +460,7 @@ def test_a_count_of_attempts_that_can_not_grow_is_the_greatest(
 
 
 @pytest.mark.usefixtures("running")
-def test_what_is_odd_harms_no_batch(function: Function, amqp_url: str) -> None:
+def test_an_odd_message_harms_no_batch(function: Function, amqp_url: str) -> None:
     odd = [b"nonsense", b'{},{"specversion": "1.0"}', b"x" * 70_000]
     publish_while_held(function, amqp_url, b'{"n": 1}', *odd, b'{"n": 2}')
     eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message over the limit is dead")
@@ -466,7 +470,7 @@ def test_what_is_odd_harms_no_batch(function: Function, amqp_url: str) -> None:
     assert sorted(body for _, body in alone(function)) == sorted(odd[:2])
 
 
-def test_a_batch_keeps_within_the_limit_of_a_body(
+def test_a_batch_stays_within_the_body_limit(
     start: Start, function: Function, amqp_url: str
 ) -> None:
     limit = 2000
@@ -481,7 +485,7 @@ def test_a_batch_keeps_within_the_limit_of_a_body(
     assert len(sizes) < len(HELD) + 10
 
 
-def test_sigterm_finishes_what_waits_too(
+def test_sigterm_finishes_waiting_messages_too(
     running: Process, function: Function, amqp_url: str
 ) -> None:
     hold(function, amqp_url)
@@ -494,14 +498,14 @@ def test_sigterm_finishes_what_waits_too(
 
 
 @pytest.mark.usefixtures("running")
-def test_functions_that_take_long_hold_nobody_up(function: Function, amqp_url: str) -> None:
+def test_slow_functions_delay_no_other(function: Function, amqp_url: str) -> None:
     function.may_answer.clear()
     for number in range(1, 5):
         publish(amqp_url, b"{}")
         await_requests(function, number)
 
 
-def test_a_queue_that_is_deleted_is_declared_and_consumed_anew(
+def test_a_deleted_queue_is_declared_and_consumed_again(
     running: Process, function: Function, amqp_url: str
 ) -> None:
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
@@ -522,7 +526,7 @@ def _is_routed(channel: Any) -> bool:
 
 
 def declare(url: str, name: str, arguments: dict[str, Any], body: bytes | None = None) -> None:
-    """Make a queue as somebody else does, with a message in it where there is a body."""
+    """Declare a queue as another client does, with a message in it if there is a body."""
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()
         channel.queue_declare(name, durable=True, arguments=arguments)
@@ -542,8 +546,8 @@ def exists(url: str, name: str) -> bool:
 
 @pytest.fixture
 def odd(amqp_url: str) -> Iterator[list[str]]:
-    """Queues beside the work queue that somebody has declared otherwise."""
-    # The one of an earlier version is for the code of that version.
+    """Auxiliary queues that another client has declared differently."""
+    # The queue of an earlier version belongs to that version's code.
     names = [*(f"{QUEUE}.{kind}" for kind in ("delay.1s", "delay.4s", "retry.1s")), DEAD]
     for name in names:
         declare(amqp_url, name, {"x-max-length": 7})
@@ -554,7 +558,7 @@ def odd(amqp_url: str) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("answer", [503, 422])
-def test_queues_beside_that_can_not_be_had_keep_nobody_from_consuming(
+def test_unusable_auxiliary_queues_do_not_stop_consuming(
     start: Start, function: Function, amqp_url: str, odd: list[str], answer: int
 ) -> None:
     connector = start(amqp_url)
@@ -575,7 +579,7 @@ def test_queues_beside_that_can_not_be_had_keep_nobody_from_consuming(
     assert depth(amqp_url) == 0
 
 
-def test_a_message_that_is_held_goes_back_to_the_broker_when_the_connector_ends(
+def test_a_held_message_returns_to_the_broker_when_the_connector_ends(
     start: Start, function: Function, amqp_url: str, odd: list[str]
 ) -> None:
     assert odd
@@ -589,7 +593,7 @@ def test_a_message_that_is_held_goes_back_to_the_broker_when_the_connector_ends(
 
 
 @pytest.mark.usefixtures("running")
-def test_queues_beside_that_are_deleted_are_made_again_and_cost_no_message(
+def test_deleted_auxiliary_queues_are_declared_again_and_cost_no_message(
     function: Function, amqp_url: str
 ) -> None:
     for answer, name in ((503, f"{QUEUE}.delay.1s"), (422, DEAD)):
@@ -602,7 +606,7 @@ def test_queues_beside_that_are_deleted_are_made_again_and_cost_no_message(
         await_requests(function, before + 2)
 
 
-def test_delay_queues_of_earlier_versions_go_once_they_are_empty(
+def test_delay_queues_of_earlier_versions_are_deleted_once_empty(
     start: Start, amqp_url: str
 ) -> None:
     empty, full = f"{QUEUE}.retry.1s", f"{QUEUE}.retry.60s"
@@ -618,13 +622,13 @@ def test_delay_queues_of_earlier_versions_go_once_they_are_empty(
             assert [body for _, body in take(amqp_url, full)] == [b"old"]
 
 
-def test_without_a_broker_it_says_so_and_goes_on_trying(start: Start) -> None:
+def test_without_a_broker_it_reports_so_and_keeps_trying(start: Start) -> None:
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
     assert connector.stop() == 0
 
 
-def test_it_ends_though_the_signal_did_not_interrupt_what_it_waited_for(start: Start) -> None:
+def test_it_ends_though_the_signal_did_not_interrupt_its_wait(start: Start) -> None:
     """As when SIGTERM arrives a moment before the main thread begins to wait."""
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
@@ -636,7 +640,7 @@ def test_it_ends_though_the_signal_did_not_interrupt_what_it_waited_for(start: S
 
 
 @pytest.mark.parametrize("routes", ["", "nonsense", "[]", "{}"])
-def test_without_sensible_routes_it_does_not_start(start: Start, routes: str) -> None:
+def test_without_valid_routes_it_does_not_start(start: Start, routes: str) -> None:
     connector = start("amqp://127.0.0.1:1/", LEADLINE_ROUTES=routes)
     assert ended(connector.process) != 0
 

@@ -1,4 +1,4 @@
-"""A portal in simple CRM mode turns leads into deals: it is recognised, and nothing is doubled."""
+"""A portal in simple CRM mode turns leads into deals: it is detected, and nothing is duplicated."""
 
 from collections.abc import Iterator
 
@@ -26,7 +26,7 @@ def connected(
 
 @pytest.fixture(params=["converted", "gone"])
 def simple(request: pytest.FixtureRequest, control: Control) -> Iterator[None]:
-    """The portal keeps no leads; what becomes of those that are made differs."""
+    """The portal keeps no leads; the parameters say what it makes of new ones."""
     control("settings", "PUT", {"crm_mode": "simple", "simple_mode_leads": request.param})
     yield
     control("settings", "PUT", {"crm_mode": "classic"})
@@ -42,21 +42,23 @@ def is_paused_for_it() -> bool:
 
 
 def do_jobs() -> None:
-    """What RQ's workers would do: all jobs that have been enqueued."""
+    """Run all enqueued jobs, as RQ's workers would."""
     while jobs_left := rq_jobs.rq_queue().jobs:
         for waiting in jobs_left:
             rq_jobs.rq_queue().remove(waiting)
             waiting.perform()
 
 
-def let_a_worker_look() -> bool:
-    """A round of its alarm, and the jobs that this wakes; whether calls may be made then."""
-    worker._wake_if_due()  # noqa: SLF001 - the alarm itself is a thread without end
+def run_alarm_once() -> bool:
+    """One round of the worker's alarm and the jobs that it enqueues; returns whether calls are
+    allowed.
+    """
+    worker._wake_if_due()  # noqa: SLF001 - the alarm itself is an endless thread
     do_jobs()
     return portal_session.circuit_breaker().state() is None
 
 
-def test_five_versions_of_a_user_make_one_lead_though_nobody_has_asked_before(
+def test_five_versions_of_a_user_make_one_lead_though_the_mode_was_unknown(
     control: Control,
 ) -> None:
     control("settings", "PUT", {"crm_mode": "simple", "simple_mode_leads": "gone"})
@@ -64,7 +66,7 @@ def test_five_versions_of_a_user_make_one_lead_though_nobody_has_asked_before(
         put(1, version, full_name=f"Name {version}")
         for _ in range(3):
             job.call_bitrix24("main")
-    # An update that found no lead comes again after two seconds, when the mode is known.
+    # An update that found no lead is retried after two seconds, when the mode is known.
     eventually(lambda: not job.call_bitrix24("main") and is_paused_for_it(), 10, "it is paused")
     eventually(lambda: work_queue().depth().due, 10, "the update is due again")
     assert job.call_bitrix24("main") == 0
@@ -72,46 +74,46 @@ def test_five_versions_of_a_user_make_one_lead_though_nobody_has_asked_before(
 
 
 @pytest.mark.usefixtures("simple")
-def test_a_worker_recognises_it_before_its_first_call(control: Control) -> None:
+def test_a_worker_detects_it_before_its_first_call(control: Control) -> None:
     put(1)
-    let_a_worker_look()
+    run_alarm_once()
     assert is_paused_for_it()
     assert created(control) == 0
     assert work_queue().depth().due == 1, "it waits, and no attempt is spent"
 
 
 @pytest.mark.usefixtures("simple")
-def test_who_reads_the_stages_recognises_it() -> None:
+def test_reading_the_stages_detects_it() -> None:
     stage_sync.read_portal_stages()
     assert is_paused_for_it()
 
 
 @pytest.mark.usefixtures("simple")
-def test_a_pause_does_not_end_while_the_portal_only_answers_who_we_are(control: Control) -> None:
+def test_a_pause_lasts_while_the_portal_answers_only_profile_requests(control: Control) -> None:
     portal_session.circuit_breaker().open(PortalDown("the plan has expired", code="ACCESS_DENIED"))
     put(1)
     eventually(lambda: portal_session.probe_if_due() or is_paused_for_it(), 10, "it is probed")
-    assert is_paused_for_it(), "the newest reason is the one that is told"
+    assert is_paused_for_it(), "the newest reason is shown"
     assert job.call_bitrix24("main") == 0
     assert created(control) == 0
 
 
-def test_it_resumes_by_itself_once_the_mode_is_classic_though_nobody_is_due(
+def test_it_resumes_by_itself_once_the_mode_is_classic_though_no_user_is_due(
     control: Control,
 ) -> None:
     control("settings", "PUT", {"crm_mode": "simple"})
     stage_sync.read_portal_stages()
-    let_a_worker_look()
+    run_alarm_once()
     assert is_paused_for_it()
     control("settings", "PUT", {"crm_mode": "classic"})
-    eventually(let_a_worker_look, 10, "it resumes")
+    eventually(run_alarm_once, 10, "it resumes")
     put(1)
     eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 10, "the user is served")
     assert created(control) == 1
 
 
 @pytest.mark.usefixtures("simple")
-def test_an_operator_who_resumes_does_not_have_leads_made_there(control: Control) -> None:
+def test_resuming_by_hand_creates_no_leads_there(control: Control) -> None:
     stage_sync.read_portal_stages()
     put(1)
     portal_session.circuit_breaker().release()
@@ -124,18 +126,18 @@ def test_an_operator_who_resumes_does_not_have_leads_made_there(control: Control
     "code",
     ["ERROR_METHOD_NOT_FOUND", "ACCESS_DENIED", "insufficient_scope", "INTERNAL_SERVER_ERROR"],
 )
-def test_a_portal_that_does_not_say_its_mode_is_served(control: Control, code: str) -> None:
+def test_a_portal_that_does_not_report_its_mode_is_called(control: Control, code: str) -> None:
     rule = {"method": "crm.settings.mode.get", "action": "error", "code": code, "status": 400}
     control("faults", "POST", [rule])
     put(1)
-    let_a_worker_look()
+    run_alarm_once()
     assert stage_sync.read_portal_stages()
     job.call_bitrix24("main")
     assert portal_session.circuit_breaker().state() is None
     assert created(control) == 1
 
 
-def test_the_mode_is_asked_for_once_an_hour_and_not_by_each_worker(control: Control) -> None:
+def test_the_mode_is_read_once_an_hour_and_not_by_each_worker(control: Control) -> None:
     for _ in range(5):
-        let_a_worker_look()
+        run_alarm_once()
     assert control("calls")["methods"]["crm.settings.mode.get"] == 1

@@ -1,4 +1,4 @@
-"""The connection to Postgres: what passes is DatabaseDown, what doesn't is a StatementError."""
+"""The connection to Postgres: transient errors are DatabaseDown, all others a StatementError."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def as_admin(url: str, sql: str) -> list[list[object]]:
         return found
 
 
-# The second argument: wait until it is gone, in milliseconds.
+# The second argument is the time in milliseconds to wait for its end.
 OTHERS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
     " WHERE application_name = 'leadline'"
@@ -60,7 +60,7 @@ def test_rows_come_as_dictionaries(db: Database) -> None:
     assert rows == [{"one": 1, "text": "Иван 🙂'; DROP TABLE users"}]
 
 
-def test_the_servers_log_does_not_quote_the_row_that_broke_a_rule(
+def test_the_servers_log_does_not_quote_the_row_that_violated_a_constraint(
     db: Database, server: PrivateServer
 ) -> None:
     as_admin(server.url, "CREATE TABLE IF NOT EXISTS adults (name text, age int CHECK (age >= 18))")
@@ -71,7 +71,7 @@ def test_the_servers_log_does_not_quote_the_row_that_broke_a_rule(
     assert "Иван" not in log
 
 
-def test_a_connection_that_was_cut_while_idle_is_made_again_unnoticed(
+def test_a_connection_cut_while_idle_is_replaced_silently(
     db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "CHECK_AFTER_S", 0)
@@ -80,13 +80,15 @@ def test_a_connection_that_was_cut_while_idle_is_made_again_unnoticed(
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
 
 
-def test_a_restarted_server_is_used_again_unnoticed(db: Database, server: PrivateServer) -> None:
+def test_after_a_restart_of_the_server_statements_work_again(
+    db: Database, server: PrivateServer
+) -> None:
     db.run("SELECT 1 AS one")
     server.restart()
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
 
 
-def test_a_stopped_server_is_down_and_comes_back(db: Database, server: PrivateServer) -> None:
+def test_a_stopped_server_is_down_and_recovers(db: Database, server: PrivateServer) -> None:
     db.run("SELECT 1 AS one")
     server.stop()
     for _ in range(2):
@@ -96,7 +98,7 @@ def test_a_stopped_server_is_down_and_comes_back(db: Database, server: PrivateSe
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
 
 
-def test_a_connection_that_hangs_is_given_up_and_not_used_again(
+def test_a_hanging_connection_is_given_up_and_not_reused(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", -1)  # it waits 2 s longer
@@ -111,7 +113,7 @@ def test_a_connection_that_hangs_is_given_up_and_not_used_again(
     os.kill(row["pid"], signal.SIGCONT)
 
 
-def test_a_server_that_does_not_answer_at_all_is_down_within_the_time_out(
+def test_an_unresponsive_server_is_down_within_the_time_out(
     db: Database, server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.3)
@@ -124,7 +126,7 @@ def test_a_server_that_does_not_answer_at_all_is_down_within_the_time_out(
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
 
 
-def test_a_read_only_database_is_down_and_not_a_mistake(
+def test_a_read_only_database_is_down_and_not_a_statement_error(
     db: Database, server: PrivateServer
 ) -> None:
     as_admin(server.url, "CREATE TABLE IF NOT EXISTS odd (id int)")
@@ -134,7 +136,7 @@ def test_a_read_only_database_is_down_and_not_a_mistake(
     assert db.run("INSERT INTO odd VALUES (1) RETURNING id") == [{"id": 1}]
 
 
-def test_a_refused_statement_tells_its_code_and_constraint_but_no_value(
+def test_a_refused_statement_reports_its_code_and_constraint_but_no_value(
     db: Database, server: PrivateServer
 ) -> None:
     as_admin(server.url, "CREATE TABLE IF NOT EXISTS one (name text CONSTRAINT once UNIQUE)")
@@ -146,15 +148,15 @@ def test_a_refused_statement_tells_its_code_and_constraint_but_no_value(
     assert db.run("SELECT 1 AS one") == [{"one": 1}]
 
 
-def test_a_connection_that_is_given_up_is_hung_up(db: Database, server: PrivateServer) -> None:
+def test_an_abandoned_connection_is_closed(db: Database, server: PrivateServer) -> None:
     (row,) = db.run("SELECT pg_backend_pid() AS pid")
-    with pytest.raises(DatabaseDown):  # one that passes: the next attempt has a new connection
+    with pytest.raises(DatabaseDown):  # a transient one: the next attempt has a new connection
         db.run("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")
     gone = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {row['pid']}"  # noqa: S608 - ours
     eventually(lambda: as_admin(server.url, gone) == [[0]], 5, "its backend has ended")
 
 
-def test_a_slow_statement_is_ended_and_the_connection_serves_on(
+def test_a_slow_statement_is_cancelled_and_the_connection_stays_usable(
     server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "STATEMENT_TIMEOUT_S", 0.2)
@@ -165,7 +167,7 @@ def test_a_slow_statement_is_ended_and_the_connection_serves_on(
     db.close()
 
 
-def test_greenlets_wait_for_postgres_concurrently_each_with_its_own_connection(
+def test_greenlets_wait_for_postgres_concurrently_each_on_its_own_connection(
     server: PrivateServer,
 ) -> None:
     db = Database(server.url)
@@ -186,13 +188,13 @@ def test_greenlets_wait_for_postgres_concurrently_each_with_its_own_connection(
         "postgresql://u:hunter2@h:x/d",
     ],
 )
-def test_a_url_that_makes_no_sense_is_not_quoted(url: str) -> None:
+def test_an_invalid_url_is_not_quoted(url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         Database(url)
     assert "hunter2" not in str(caught.value)
 
 
-def test_many_migrations_at_once_apply_each_step_once(server: PrivateServer) -> None:
+def test_concurrent_migrations_apply_each_step_once(server: PrivateServer) -> None:
     as_admin(server.url, "CREATE DATABASE fresh")
     url = str(
         sqlalchemy.make_url(server.url).set(database="fresh").render_as_string(hide_password=False)
@@ -206,6 +208,6 @@ def test_many_migrations_at_once_apply_each_step_once(server: PrivateServer) -> 
     assert as_admin(url, "SELECT count(*) FROM users") == [[1]]
 
 
-def test_a_database_that_is_up_to_date_is_known_without_the_migration_tool() -> None:
+def test_an_up_to_date_database_is_recognised_without_the_migration_tool() -> None:
     scripts = ScriptDirectory(str(MIGRATIONS))
     assert scripts.get_current_head() == newest()

@@ -1,4 +1,4 @@
-"""TLS to Postgres as the URL asks for it: never less than that, for functions and migrations."""
+"""TLS to Postgres as the URL demands, never weaker, for functions and migrations."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
-    """Its certificate is for `localhost`, not for 127.0.0.1; it takes clients without TLS too."""
+    """Its certificate is for `localhost`, not for 127.0.0.1; it accepts clients without TLS too."""
     server = private("postgres", tmp_path_factory.mktemp("tls-postgres"))
     server.start()
     yield server
@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
 
 @pytest.fixture(scope="module")
 def roots(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file with the authority that the server's certificate is signed by."""
+    """The CA file that signed the server's certificate."""
     authority, folder = trustme.CA(), tmp_path_factory.mktemp("roots")
     certificate = authority.issue_cert("localhost")
     data = server.state.root / "postgres"
@@ -65,19 +65,19 @@ def is_encrypted(address: str) -> bool:
     return found.pop()
 
 
-def test_without_tls_on_the_server_none_is_no_answer_to_require(server: PrivateServer) -> None:
+def test_require_fails_with_a_server_without_tls(server: PrivateServer) -> None:
     with pytest.raises(DatabaseDown):
         is_encrypted(url(server, sslmode="require"))
     assert not is_encrypted(url(server))
 
 
-def test_require_encrypts_whatever_the_certificate(server: PrivateServer, roots: Path) -> None:
+def test_require_encrypts_with_any_certificate(server: PrivateServer, roots: Path) -> None:
     assert roots.exists()
     assert is_encrypted(url(server, sslmode="require"))
     assert not is_encrypted(url(server, sslmode="disable"))
 
 
-def test_a_long_answer_arrives_whole_in_a_turn(server: PrivateServer, roots: Path) -> None:
+def test_a_long_answer_arrives_whole_in_a_greenlet(server: PrivateServer, roots: Path) -> None:
     assert roots.exists()
     database = GreenletDatabase(url(server, sslmode="require"))
     rows = database.run("SELECT repeat('x', 1000) AS text FROM generate_series(1, 1000)")
@@ -85,22 +85,20 @@ def test_a_long_answer_arrives_whole_in_a_turn(server: PrivateServer, roots: Pat
     database.close()
 
 
-def test_a_certificate_is_checked_against_the_given_authority(
-    server: PrivateServer, roots: Path
-) -> None:
+def test_a_certificate_is_verified_with_the_given_ca(server: PrivateServer, roots: Path) -> None:
     assert is_encrypted(url(server, sslmode="verify-ca", sslrootcert=roots))
     for unknown in (roots.parent / "others.pem", "system"):
         with pytest.raises(DatabaseDown):
             is_encrypted(url(server, sslmode="verify-ca", sslrootcert=unknown))
 
 
-def test_verify_full_wants_the_servers_name_too(server: PrivateServer, roots: Path) -> None:
+def test_verify_full_checks_the_servers_name_too(server: PrivateServer, roots: Path) -> None:
     assert is_encrypted(url(server, "localhost", sslmode="verify-full", sslrootcert=roots))
     with pytest.raises(DatabaseDown):
         is_encrypted(url(server, sslmode="verify-full", sslrootcert=roots))
 
 
-def test_an_encrypted_connection_is_kept_and_made_again_when_it_was_cut(
+def test_an_encrypted_connection_is_reused_and_replaced_when_cut(
     server: PrivateServer, roots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "CHECK_AFTER_S", 0)
@@ -123,7 +121,7 @@ def test_migrations_connect_by_the_same_rules(server: PrivateServer, roots: Path
     try:
         data.write_text(f"hostnossl all leadline all reject\n{rules}", encoding="utf-8")
         plain.run("SELECT pg_reload_conf()")
-        eventually(lambda: _is_refused(server), 10, "nobody is let in without TLS")
+        eventually(lambda: _is_refused(server), 10, "clients without TLS are refused")
         migrate(url(server, "localhost", sslmode="verify-full", sslrootcert=roots))
     finally:
         data.write_text(rules, encoding="utf-8")
@@ -134,7 +132,7 @@ def test_migrations_connect_by_the_same_rules(server: PrivateServer, roots: Path
 def _is_refused(server: PrivateServer) -> bool:
     try:
         is_encrypted(url(server))
-    except Exception:  # noqa: BLE001 - by whichever error
+    except Exception:  # noqa: BLE001 - by any error
         return True
     return False
 
@@ -142,7 +140,7 @@ def _is_refused(server: PrivateServer) -> bool:
 @pytest.mark.parametrize(
     "query", [{"sslmode": "prefer"}, {"sslmode": "verify-ca", "sslrootcert": "/no/such/file"}]
 )
-def test_tls_that_makes_no_sense_is_a_bad_configuration(query: dict[str, str]) -> None:
+def test_invalid_tls_settings_are_a_configuration_error(query: dict[str, str]) -> None:
     made = sqlalchemy.make_url("postgresql://u:hunter2@127.0.0.1/d").update_query_dict(query)
     with pytest.raises(BadConfiguration) as caught:
         Database(made.render_as_string(hide_password=False))

@@ -1,4 +1,4 @@
-"""Messages into the work queue, one or many at once."""
+"""Enqueueing messages in the work queue, one or many at once."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -32,14 +32,14 @@ def delivery(
 
 
 def waiting() -> dict[int, list[tuple[str, str]]]:
-    """The events that wait, with their correlation ids, by user."""
+    """The waiting events with their correlation ids, by user."""
     return {
         entry.user_id: [(event.event_id, event.correlation_id) for event in entry.events]
         for entry in work_queue().lease(50).entries
     }
 
 
-def test_many_events_are_put_in_at_once_and_wake_one_worker(
+def test_many_events_are_enqueued_at_once_and_wake_one_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logged = structlog.testing.LogCapture()
@@ -54,7 +54,7 @@ def test_many_events_are_put_in_at_once_and_wake_one_worker(
     assert waiting() == {user: [(f"m-{user}-Ann", f"call-{user}")] for user in range(1, 21)}
 
 
-def test_where_one_can_never_be_served_none_is_put_in() -> None:
+def test_a_batch_with_an_unprocessable_event_enqueues_none() -> None:
     with pytest.raises(BadMessage):
         enqueue.enqueue_events([delivery(1), delivery(2, queue="elsewhere"), delivery(3)])
     assert waiting() == {}
@@ -71,7 +71,7 @@ def test_events_of_one_user_without_versions_keep_their_order() -> None:
 
 
 def versioned(version: int, *, name: str = "Ann", stage: str = "NEW", **sent: str) -> Delivery:
-    """A message of ours about user 7, with CloudEvents attributes by name."""
+    """A message of ours about user 7, with these CloudEvents attributes."""
     user = {"id": 7, "full_name": name, "phone": "+77001112233", "stage": stage}
     action = "create_card" if version == 1 else "update_card"
     about = {"version": version, "occurred_at": datetime.now(UTC).isoformat()}
@@ -80,8 +80,8 @@ def versioned(version: int, *, name: str = "Ann", stage: str = "NEW", **sent: st
 
 
 @pytest.fixture
-def old_memory(in_redis: str) -> None:
-    """A Redis that has remembered everything for longer than any call lasts."""
+def old_epoch(in_redis: str) -> None:
+    """A Redis whose epoch is older than any call can last."""
     assert in_redis
     work_queue().call_ms = 0
 
@@ -92,12 +92,12 @@ def leased() -> Entry:
 
 
 def next_step() -> Plan:
-    """What is to be done for the one user that is due."""
+    """The step decided for the only due user."""
     return plan(leased())
 
 
 def agree_on(version: int) -> None:
-    """Both sides agree on the lead of user 7 as this version, which set all of it, had it."""
+    """Make this version, which set all fields, the last applied state of user 7."""
     enqueue.enqueue_events([versioned(version, **{CHANGED: "full_name,phone,stage"})])
     written = settle_applied(
         leased(), LastApplied(5, "Ann", "+77001112233", 9), is_create=version == 1
@@ -105,9 +105,9 @@ def agree_on(version: int) -> None:
     assert work_queue().release([written]) == [True]
 
 
-def test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender() -> None:
+def test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender() -> None:
     client().flushall()
-    since_ms = work_queue().ensure_redis_epoch() + 10_000  # so far may clocks be apart
+    since_ms = work_queue().ensure_redis_epoch() + 10_000  # the tolerated difference of clocks
     enqueue.enqueue_events([versioned(2, **{SENT: str(since_ms - 1)})])
     assert waiting() == {}
     assert rq_jobs.rq_queue().count == 0
@@ -115,29 +115,29 @@ def test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender() -> N
     assert rq_jobs.rq_queue().count == 1
 
 
-@pytest.mark.usefixtures("old_memory")
+@pytest.mark.usefixtures("old_epoch")
 @pytest.mark.parametrize("again", [{ATTEMPT: "2"}, {RESENT: "true"}])
-def test_a_delivery_that_may_have_been_served_is_looked_up_first(again: dict[str, str]) -> None:
+def test_a_possible_redelivery_is_looked_up_first(again: dict[str, str]) -> None:
     enqueue.enqueue_events([versioned(1, **again)])
     assert isinstance(next_step(), Lookup)
 
 
-@pytest.mark.usefixtures("old_memory")
-def test_a_first_delivery_of_a_first_version_needs_no_look_up() -> None:
+@pytest.mark.usefixtures("old_epoch")
+def test_a_first_delivery_of_a_first_version_needs_no_lookup() -> None:
     enqueue.enqueue_events([versioned(1, **{ATTEMPT: "1"})])
     step = next_step()
     assert isinstance(step, Write)
     assert step.is_create
 
 
-@pytest.mark.usefixtures("old_memory")
-def test_a_message_can_have_the_lead_read_though_nothing_seems_to_differ() -> None:
+@pytest.mark.usefixtures("old_epoch")
+def test_a_message_can_demand_a_lookup_though_nothing_seems_to_differ() -> None:
     agree_on(1)
     enqueue.enqueue_events([versioned(2, **{CHANGED: "look"})])
     assert isinstance(next_step(), Lookup)
 
 
-@pytest.mark.usefixtures("old_memory")
+@pytest.mark.usefixtures("old_epoch")
 def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None:
     agree_on(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: "2"}
@@ -147,10 +147,10 @@ def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None
     assert step.command.params["fields"] == {"title": "Bob", "name": "Bob", "stageId": "JUNK"}
 
 
-@pytest.mark.usefixtures("old_memory")
+@pytest.mark.usefixtures("old_epoch")
 @pytest.mark.parametrize("stage_version", [1, 2])
-def test_an_older_change_of_the_stage_stays_one_of_its_own_version(stage_version: int) -> None:
-    """What it set is in the CRM already, and a person may have moved the lead since."""
+def test_an_older_stage_change_keeps_its_version(stage_version: int) -> None:
+    """The CRM already has it, and a person may have moved the lead since."""
     agree_on(stage_version)
     changed = {CHANGED: "full_name", STAGE_VERSION: str(stage_version)}
     enqueue.enqueue_events([versioned(3, **changed)])
@@ -158,8 +158,8 @@ def test_an_older_change_of_the_stage_stays_one_of_its_own_version(stage_version
 
 
 @pytest.mark.parametrize("stage_version", ["4", "0", "-1", "x", "9" * 30])
-@pytest.mark.usefixtures("old_memory")
-def test_a_stage_version_that_can_not_be_one_says_nothing(stage_version: str) -> None:
+@pytest.mark.usefixtures("old_epoch")
+def test_an_impossible_stage_version_is_ignored(stage_version: str) -> None:
     agree_on(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: stage_version}
     enqueue.enqueue_events([versioned(3, stage="JUNK", **changed)])

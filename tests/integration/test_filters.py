@@ -1,4 +1,4 @@
-"""Searches tell what users are now, however lately they were written, answered and indexed."""
+"""Searches find users by their current values, however recently written or indexed."""
 
 import time
 from collections.abc import Callable
@@ -36,7 +36,7 @@ STAGES = ("NEW", "JUNK")
 
 @dataclass
 class Known:
-    """A user as it was written last, and what became of that."""
+    """A user as last written, and the outcome of that write."""
 
     event: Event
     sync: str = "waiting"
@@ -76,10 +76,10 @@ def found(after: int = 0, **query: object) -> list[int]:
 
 
 class Machine(RuleBasedStateMachine):
-    """Users that are written, answered and indexed in any order, against a plain list of them."""
+    """Users written, settled and indexed in any order, compared with a plain list."""
 
     @initialize()
-    def nobody(self) -> None:
+    def no_users(self) -> None:
         self.users: list[Known] = []
         self.after = rows("SELECT COALESCE(max(id), 0) AS id FROM users")[0]["id"]
 
@@ -110,7 +110,7 @@ class Machine(RuleBasedStateMachine):
         catch_up()
 
     @invariant()
-    def everybody_is_found_by_what_they_are(self) -> None:
+    def all_users_are_found_by_their_values(self) -> None:
         for name in ("я", "ЯН", "ян ли", "bo"):
             self._finds(lambda user, name=name: user.is_named(name), find=name)
         for stage in STAGES:
@@ -127,12 +127,12 @@ class Machine(RuleBasedStateMachine):
         )
 
     @invariant()
-    def who_failed_is_listed(self) -> None:
+    def failed_users_are_listed(self) -> None:
         failed = [user.event.user.id for user in self.users if user.sync == "failed"]
         assert [one.id for one in snapshots.after(self.after, 100, only_failed=True)] == failed
 
     def _one(self, data: st.DataObject) -> list[Known]:
-        """One of them, if there is any."""
+        """One of them, if any."""
         return [data.draw(st.sampled_from(self.users))] if self.users else []
 
     def _finds(self, meant: Callable[..., bool], **query: object) -> None:
@@ -143,7 +143,7 @@ class Machine(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("few", "near", "times"), [(2000, 20_000, 16), (1, 1, 1)], ids=["few", "many"]
 )
-def test_users_are_found_by_what_they_are_whatever_happened(
+def test_users_are_found_by_their_current_values_after_any_steps(
     few: int, near: int, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "COUNT_LIMIT", few)
@@ -154,7 +154,7 @@ def test_users_are_found_by_what_they_are_whatever_happened(
     )
 
 
-def test_what_somebody_was_called_is_forgotten() -> None:
+def test_former_values_are_not_found() -> None:
     first = create("Ann")
     change(first, Changes(full_name="Bo"))
     catch_up()
@@ -167,7 +167,7 @@ def test_what_somebody_was_called_is_forgotten() -> None:
     assert rows("SELECT * FROM users_to_index") == []
 
 
-def test_nothing_is_lost_while_many_write_and_index_at_once() -> None:
+def test_nothing_is_lost_under_concurrent_writes_and_indexing() -> None:
     users = [create(), create()]
 
     def work(number: int) -> None:
@@ -192,7 +192,7 @@ def test_nothing_is_lost_while_many_write_and_index_at_once() -> None:
     )
 
 
-def test_the_relay_indexes_also_while_the_broker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_relay_indexes_while_the_broker_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
     monkeypatch.setattr("leadline.runtime.rabbitmq.publisher.CONFIRM_TIMEOUT_S", 0.3)
     create()
@@ -202,7 +202,7 @@ def test_the_relay_indexes_also_while_the_broker_is_away(monkeypatch: pytest.Mon
     assert rows("SELECT * FROM users_to_index") == []
 
 
-def test_who_is_deleted_by_hand_is_found_no_more(in_postgres: str, postgres: str) -> None:
+def test_a_user_deleted_by_hand_is_not_found(in_postgres: str, postgres: str) -> None:
     assert in_postgres
     user = create().user.id
     catch_up()
@@ -214,7 +214,7 @@ def test_who_is_deleted_by_hand_is_found_no_more(in_postgres: str, postgres: str
     assert rows("SELECT user_id FROM user_terms UNION SELECT user_id FROM unsynced_users") == []
 
 
-def test_what_was_written_past_the_triggers_stops_no_write(postgres: str) -> None:
+def test_rows_that_bypassed_the_triggers_stop_no_write(postgres: str) -> None:
     event = create()
     answer(event, is_synced=True)
     with _owner(postgres) as owner:
@@ -223,7 +223,7 @@ def test_what_was_written_past_the_triggers_stops_no_write(postgres: str) -> Non
     assert found(sync="waiting") == [event.user.id]
 
 
-def test_an_emptied_table_leaves_nobody_behind(postgres: str) -> None:
+def test_a_truncated_table_leaves_no_user_in_the_index(postgres: str) -> None:
     create()
     catch_up()
     create()
@@ -236,11 +236,13 @@ def test_an_emptied_table_leaves_nobody_behind(postgres: str) -> None:
 
 
 @pytest.mark.parametrize("request_", [Changes(full_name="Bo"), Move(stage="JUNK")])
-def test_a_write_and_its_answer_enter_no_index_of_users(request_: Changes | Move) -> None:
-    """Each would be a page somewhere in a large table: docs/postgres.md, "Millions of users"."""
+def test_a_write_and_its_reply_update_no_index_of_users(request_: Changes | Move) -> None:
+    """Each update would dirty a random page of a large table: docs/postgres.md, "Millions of
+    users".
+    """
     event = create()
-    answer(event, is_synced=True)  # the first answer brings the lead's id, which is indexed
-    rows("BEGIN")  # on the connection that the others use too
+    answer(event, is_synced=True)  # the first reply brings the lead's id, which is indexed
+    rows("BEGIN")  # on the connection that all statements use
     before = _updates()
     answer(change(event, request_), is_synced=True)
     after = _updates()

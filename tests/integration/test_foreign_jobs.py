@@ -1,4 +1,4 @@
-"""Whoever can write to Redis runs no code in a worker: it takes our jobs and no others."""
+"""Write access to Redis runs no code in a worker: it accepts our jobs only."""
 
 import json
 import threading
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("in_redis")
 
 @pytest.fixture
 def enqueue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Puts a job into Redis as anyone could who can write there."""
+    """Enqueues a job as any client of Redis could."""
     monkeypatch.setattr("leadline.sync.job.call_bitrix24", lambda portal: portal)
 
     def put(call: list[Any], **fields: str) -> str:
@@ -40,7 +40,7 @@ def enqueue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 
 def work() -> None:
-    """A worker as ours is made, until the queue is empty."""
+    """Run a worker, as ours is made, until the queue is empty."""
     made = SimpleWorker(
         [rq_jobs.rq_queue()], connection=client(), serializer=JSONSerializer, job_class=CallJob
     )
@@ -60,7 +60,7 @@ FORGED: list[list[Any]] = [
 
 
 @pytest.mark.parametrize("call", FORGED)
-def test_a_job_that_is_none_of_ours_runs_nothing(
+def test_a_foreign_job_runs_nothing(
     enqueue: Callable[..., str], tmp_path: Path, call: list[Any]
 ) -> None:
     file = tmp_path / "ran"
@@ -71,7 +71,7 @@ def test_a_job_that_is_none_of_ours_runs_nothing(
 
 
 @pytest.mark.parametrize("module", ["job", "jobs"])
-def test_a_job_of_this_release_or_of_the_one_before_runs(
+def test_a_job_of_this_or_the_previous_release_runs(
     enqueue: Callable[..., str], module: str
 ) -> None:
     enqueue([f"leadline.sync.{module}.call_bitrix24", None, [], {"portal": "main"}])
@@ -79,13 +79,13 @@ def test_a_job_of_this_release_or_of_the_one_before_runs(
     assert FinishedJobRegistry(queue=rq_jobs.rq_queue()).get_job_ids() == ["forged"]
 
 
-def test_a_worker_of_the_release_before_takes_our_jobs() -> None:
+def test_a_worker_of_the_previous_release_runs_our_jobs() -> None:
     rq_jobs.enqueue()
     (job,) = rq_jobs.rq_queue().jobs
     assert job.func_name == "leadline.sync.jobs.call_bitrix24"
 
 
-def test_callbacks_and_web_hooks_of_a_job_are_not_called(
+def test_callbacks_and_webhooks_of_a_job_are_not_called(
     enqueue: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     callback = "builtins.print"
@@ -107,8 +107,8 @@ def put_job(job_id: bytes, **fields: bytes) -> None:
     client().rpush(f"rq:queue:{JOBS}", job_id)
 
 
-def test_what_is_no_job_ends_no_worker(enqueue: Callable[..., str]) -> None:
-    """RQ's worker would end at each of them, and a cluster soon waits before it restarts it."""
+def test_a_malformed_job_ends_no_worker(enqueue: Callable[..., str]) -> None:
+    """Each of them would end RQ's own worker, and a cluster delays its restart ever longer."""
     put_job(b"no-hash")
     put_job(b"no-job", data=b"\xff\x00", created_at=b"never", status=b"zap", timeout=b"x")
     put_job(b"\xff\xfe", data=b"x")
@@ -122,7 +122,7 @@ def test_what_is_no_job_ends_no_worker(enqueue: Callable[..., str]) -> None:
 
 
 @pytest.mark.parametrize("registry", ["wip", "finished", "failed", "deferred", "scheduled"])
-def test_what_is_no_name_in_a_registry_ends_no_worker(
+def test_a_malformed_registry_entry_ends_no_worker(
     enqueue: Callable[..., str], registry: str
 ) -> None:
     for name in (b"\xff\xfe", b"no-hash", b"a:b:c"):
@@ -136,7 +136,7 @@ def test_what_is_no_name_in_a_registry_ends_no_worker(
     assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
 
 
-def test_what_is_no_name_in_a_registry_delays_no_retry(
+def test_a_malformed_registry_entry_delays_no_retry(
     monkeypatch: pytest.MonkeyPatch, webhook_url: str
 ) -> None:
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
@@ -149,6 +149,6 @@ def test_what_is_no_name_in_a_registry_delays_no_retry(
     about = ("worker", stop, *pulses, worker.WebhookWatch())
     alarm = threading.Thread(target=worker.alarm, args=about, daemon=True)
     alarm.start()
-    assert woken.wait(5), "the user that is due is looked after"
+    assert woken.wait(5), "the due user is served"
     stop.set()
     alarm.join(5)

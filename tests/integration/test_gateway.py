@@ -1,4 +1,4 @@
-"""The edge as an attacker finds it: a page in a browser, a neighbour, a slow client."""
+"""The edge as an attacker sees it: a page in a browser, a neighbour, a slow client."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ USER = b'{"full_name": "Ann", "phone": "+77001112233"}'
 
 @dataclass
 class Functions:
-    """Every function at one address; notes what reaches it."""
+    """Every function at one address; records the requests that reach it."""
 
     url: str = ""
     calls: list[str] = field(default_factory=list)
@@ -69,7 +69,7 @@ def functions() -> Iterator[Functions]:
 
 @dataclass(frozen=True)
 class Edge:
-    """The real edge before those functions, as LEADLINE_AUTH=off has it."""
+    """The real edge in front of those functions, with LEADLINE_AUTH=off."""
 
     url: str
     functions: Functions
@@ -86,7 +86,7 @@ class Edge:
         )
 
     def reaches(self, method: str, path: str, **headers: str) -> int:
-        """The status; 200 only, and always, where a function was called."""
+        """The status; it must be 200 exactly when a function was called."""
         before = len(self.functions.calls)
         status = self.ask(method, path, **headers).status_code
         assert (status == 200) == (len(self.functions.calls) > before)
@@ -142,8 +142,8 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_by_another_name_nothing_is_read_or_written(edge: Edge, host: str) -> None:
-    """A page whose name was made to lead here (DNS rebinding) is of one origin with the answer."""
+def test_a_foreign_host_name_reads_and_writes_nothing(edge: Edge, host: str) -> None:
+    """With DNS rebinding, a page and our answer have the same origin."""
     for path in ("/users", "/users/1", "/healthz", "/console", "/system/functions", "/nothing"):
         assert edge.reaches("GET", path, Host=host) == 421, path
     answer = edge.ask("POST", "/users", Host=host)
@@ -157,7 +157,7 @@ def test_by_another_name_nothing_is_read_or_written(edge: Edge, host: str) -> No
         *("127.9.9.9", "[::1]:3000", "leadline.example", "LEADLINE.example:443", "other.example"),
     ],
 )
-def test_loopbacks_names_and_those_that_were_added_are_its_own(edge: Edge, host: str) -> None:
+def test_loopback_names_and_configured_ones_are_accepted(edge: Edge, host: str) -> None:
     assert edge.reaches("GET", "/users", Host=host) == 200
     assert edge.reaches("POST", "/users", Host=host) == 200
 
@@ -169,7 +169,7 @@ def test_a_request_has_one_host(edge: Edge) -> None:
             assert connection.recv(4096).split()[1] == b"400", head
 
 
-def test_a_probe_by_http_1_0_names_no_host_and_no_browser_does_so(edge: Edge) -> None:
+def test_an_http_1_0_probe_without_host_is_accepted_as_no_browser_sends_it(edge: Edge) -> None:
     with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
         connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert connection.recv(4096).split()[1] == b"200"
@@ -195,7 +195,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize("headers", CROSS_SITE)
-def test_a_page_of_another_site_writes_nothing(edge: Edge, headers: dict[str, str]) -> None:
+def test_a_cross_site_page_writes_nothing(edge: Edge, headers: dict[str, str]) -> None:
     key = {"Authorization": f"Bearer {OWN_KEY}"}
     for method, path in WRITES:
         for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
@@ -203,7 +203,7 @@ def test_a_page_of_another_site_writes_nothing(edge: Edge, headers: dict[str, st
             assert edge.reaches(method, path, **sent) == 403, (path, kind)
 
 
-def test_a_page_of_another_site_reads_nothing_and_a_link_may_be_followed(edge: Edge) -> None:
+def test_a_cross_site_page_reads_nothing_but_links_may_be_followed(edge: Edge) -> None:
     link = {
         "Sec-Fetch-Site": "cross-site",
         "Sec-Fetch-Mode": "navigate",
@@ -220,7 +220,7 @@ def test_a_page_of_another_site_reads_nothing_and_a_link_may_be_followed(edge: E
     assert preflight.status_code == 403
 
 
-def test_its_own_pages_and_programs_may_write(edge: Edge) -> None:
+def test_same_origin_pages_and_programs_may_write(edge: Edge) -> None:
     own = {"Origin": edge.url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
     for headers in ({}, own, {"Origin": edge.url}, {"Sec-Fetch-Site": "none"}):
         assert edge.reaches("POST", "/users", **headers) == 200, headers
@@ -230,10 +230,8 @@ def test_its_own_pages_and_programs_may_write(edge: Edge) -> None:
 
 @pytest.mark.parametrize("name", INTERNAL)
 @pytest.mark.parametrize("suffix", ["", "/", "/x?y=1", ".openfaas-fn", ".openfaas-fn/_/health"])
-def test_events_replies_and_ticks_are_for_our_own_processes(
-    edge: Edge, name: str, suffix: str
-) -> None:
-    """LEADLINE_AUTH=off opens the others to everybody on this machine."""
+def test_events_replies_and_ticks_need_the_internal_key(edge: Edge, name: str, suffix: str) -> None:
+    """LEADLINE_AUTH=off opens all other functions to everyone on this machine."""
     path = f"/function/{name}{suffix}"
     for method in ("POST", "GET"):
         assert edge.reaches(method, path) == 401
@@ -245,7 +243,7 @@ def test_events_replies_and_ticks_are_for_our_own_processes(
     assert edge.ask("POST", path).headers["Content-Type"] == PROBLEM
 
 
-def test_where_there_is_no_key_of_our_own_nobody_has_it(
+def test_without_an_internal_key_no_caller_has_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path))
@@ -269,7 +267,7 @@ def test_an_empty_gateway_password_opens_nothing(edge: Edge) -> None:
     edge.password.write_text(made)
 
 
-def test_healthz_asks_the_parts_once_a_second_whoever_asks(edge: Edge) -> None:
+def test_healthz_checks_the_parts_once_a_second_for_all_callers(edge: Edge) -> None:
     before = len(edge.functions.calls)
     for _ in range(20):
         headers = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
@@ -279,14 +277,14 @@ def test_healthz_asks_the_parts_once_a_second_whoever_asks(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /users HTTP/1.1\r\nHost: localhost\r\nX-A: "])
-def test_a_head_that_never_ends_is_not_waited_for(
+def test_an_endless_request_head_times_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: Callable[[], int], sent: bytes
 ) -> None:
     monkeypatch.setattr(main, "_HEAD_WITHIN_S", 0.3)
     assert _slowly(monkeypatch, tmp_path, free_port(), sent) == b""
 
 
-def test_a_body_that_never_ends_is_not_waited_for(
+def test_an_endless_request_body_times_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     monkeypatch.setattr(proxy, "BODY_WITHIN_S", 0.3)
@@ -296,7 +294,7 @@ def test_a_body_that_never_ends_is_not_waited_for(
 
 
 def _slowly(monkeypatch: pytest.MonkeyPatch, folder: Path, port: int, sent: bytes) -> bytes:
-    """What an edge answers to this and a byte now and then, until it has had enough."""
+    """The edge's answer to this, sent with one more byte now and then, until it gives up."""
     monkeypatch.setenv("PORT", str(port))
     config = folder / "edge.json"
     config.write_text('{"functions": {"create-user": "http://127.0.0.1:1"}}')

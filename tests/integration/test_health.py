@@ -1,4 +1,4 @@
-"""What a cluster asks of connector and worker: restart me only where that would help."""
+"""Probes of connector and worker: they fail only where a restart would help."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ Start = Callable[..., str]
 
 @pytest.fixture
 def start(free_port: Callable[[], int]) -> Iterator[Start]:
-    """Start a module with this environment; the address of its probes."""
+    """Start a module with this environment; returns the address of its probes."""
     started: list[subprocess.Popen[bytes]] = []
 
     def run(module: str, log: Path = Path(os.devnull), **env: str) -> str:
@@ -54,7 +54,7 @@ def status(url: str) -> int:
         return 0
 
 
-def test_who_drips_at_the_probes_is_hung_up_on(start: Start) -> None:
+def test_a_slow_client_of_the_probes_is_disconnected(start: Start) -> None:
     url = start(
         "leadline.connector.consumer",
         AMQP_URL=f"amqp://guest:guest@{NOWHERE}/",
@@ -67,9 +67,9 @@ def test_who_drips_at_the_probes_is_hung_up_on(start: Start) -> None:
             stack.enter_context(socket.create_connection(address, timeout=5))
             for _ in range(health.MAX_CONNECTIONS)
         ]
-        assert status(f"{url}/_/health") == 0  # no thread for each that comes
+        assert status(f"{url}/_/health") == 0  # no thread for each client
         until = time.monotonic() + health.TIMEOUT_S + 2
-        with pytest.raises(ConnectionError):  # noqa: PT012 - drips until it is hung up on
+        with pytest.raises(ConnectionError):  # noqa: PT012 - sends slowly until it is disconnected
             while time.monotonic() < until:
                 for one in slow:
                     one.sendall(b"G")
@@ -92,7 +92,7 @@ def test_a_worker_without_redis_is_alive(start: Start) -> None:
     eventually(lambda: status(f"{url}/_/health") == 200, 20, "the worker is alive")
 
 
-def test_a_worker_tells_prometheus_and_keda_how_many_users_wait(
+def test_a_worker_exports_the_number_of_waiting_users_to_prometheus_and_keda(
     start: Start, redis_url: str
 ) -> None:
     url = start("leadline.sync.worker", REDIS_URL=redis_url, BITRIX_WEBHOOK_URL=WEBHOOK)
@@ -102,40 +102,44 @@ def test_a_worker_tells_prometheus_and_keda_how_many_users_wait(
         told = requests.get(f"{url}/metrics", timeout=5).text.splitlines()
         return "leadline_users_due 0.0" in told
 
-    eventually(is_told, 20, "the number of users is told")
+    eventually(is_told, 20, "the number of users is exported")
 
 
 @pytest.mark.parametrize("nonsense", [None, "s3cr3tc0de", "https://portal.example/s3cr3tc0de"])
-def test_a_worker_without_a_webhook_says_so_once_and_waits_for_one(
+def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
     start: Start, redis_url: str, tmp_path: Path, nonsense: str | None
 ) -> None:
-    """The secret is a file, which can be replaced without a restart, for worse too."""
+    """The secret is a file, which can be replaced without a restart, also by an invalid one."""
     secret, log = tmp_path / "bitrix-webhook-url", tmp_path / "log"
     (tmp_path / "redis-url").write_text(redis_url)
     if nonsense:
         secret.write_text(nonsense)
     url = start("leadline.sync.worker", log, LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(lambda: status(f"{url}/_/health") == 200, 20, "the worker is alive")
-    eventually(lambda: b"webhook" in log.read_bytes(), 5, "it says why it does not work")
+    eventually(lambda: b"webhook" in log.read_bytes(), 5, "it reports why it does not work")
     assert status(f"{url}/_/ready") == 503
     with redis.Redis.from_url(redis_url) as client:
-        assert WorkerHeartbeats(client, prefix("main")).silence_s() is None, "it is no worker yet"
+        assert WorkerHeartbeats(client, prefix("main")).silence_s() is None, (
+            "it is not a worker yet"
+        )
         secret.write_text(WEBHOOK)
         eventually(lambda: status(f"{url}/_/ready") == 200, 20, "the worker is ready")
         eventually(
             lambda: WorkerHeartbeats(client, prefix("main")).silence_s() is not None,
             5,
-            "it reports",
+            "it sends heartbeats",
         )
     secret.write_text("nonsense")
     eventually(lambda: status(f"{url}/_/ready") == 503, 20, "the worker is not ready")
-    eventually(lambda: log.read_bytes().count(b"no calls without a webhook") == 2, 5, "it says so")
+    eventually(
+        lambda: log.read_bytes().count(b"no calls without a webhook") == 2, 5, "it reports so"
+    )
     assert b"s3cr3tc0de" not in log.read_bytes()
 
 
-def test_a_loop_that_stopped_turning_is_noticed() -> None:
+def test_a_stalled_loop_is_noticed() -> None:
     pulse = Heartbeat(timeout_s=0.05)
     assert pulse.is_recent()
-    eventually(lambda: not pulse.is_recent(), 5, "the silence is noticed")
+    eventually(lambda: not pulse.is_recent(), 5, "the stall is noticed")
     pulse.beat()
     assert pulse.is_recent()

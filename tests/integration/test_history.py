@@ -1,4 +1,4 @@
-"""Postgres that lost its newest transactions: noticed, and nothing of the lost history counts."""
+"""A Postgres that lost its newest transactions: noticed, and its lost history does not count."""
 
 import shutil
 import signal
@@ -31,7 +31,7 @@ from tests.integration.test_relay import messages
 from tests.servers import PrivateServer, private
 
 ANN = NewUser(full_name="Ann", phone="+77001112233", stage="NEW")
-#: Ids that the lost history may have given.
+#: Ids that the lost history may have assigned.
 GAP = 1_000_000
 
 Use = Callable[[str], None]
@@ -39,7 +39,7 @@ Use = Callable[[str], None]
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Use:
-    """Work with this database from now on, as a process that has lost its connections."""
+    """Use this database from now on, as a process that has lost its connections."""
 
     def use(url: str) -> None:
         if pool._database is not None:  # noqa: SLF001
@@ -69,7 +69,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
 
 
 def functions_url(server: PrivateServer, name: str = "leadline") -> str:
-    """Where functions connect: they own nothing."""
+    """The URL that functions use; they own nothing."""
     assert isinstance(server.server, Postgres)
     return url_of(server.server.functions_url, name)
 
@@ -94,7 +94,7 @@ def owner(server: PrivateServer, name: str = "leadline") -> Iterator[pg8000.nati
 
 @pytest.fixture
 def fresh(server: PrivateServer) -> Iterator[str]:
-    """The name of a migrated database with nothing in it."""
+    """The name of an empty, migrated database."""
     with owner(server) as connection:
         connection.run("CREATE DATABASE fresh")
     migrate(url_of(server.url, "fresh"))
@@ -113,7 +113,7 @@ def move(event: Event, stage: str) -> Event:
 
 
 def tool(server: PrivateServer, name: str, *words: str) -> None:
-    """A program of Postgres, as the owner."""
+    """A program of Postgres, run as the owner."""
     parts = sqlalchemy.make_url(server.url)
     where = ("-h", str(parts.host), "-p", str(parts.port), "-U", str(parts.username))
     subprocess.run(
@@ -126,7 +126,7 @@ def tool(server: PrivateServer, name: str, *words: str) -> None:
 
 @contextmanager
 def forks() -> Iterator[list[Any]]:
-    """The log lines of forks that are noticed meanwhile."""
+    """The log lines of noticed forks."""
     noticed: list[Any] = []
     with structlog.testing.capture_logs() as lines:
         yield noticed
@@ -134,7 +134,7 @@ def forks() -> Iterator[list[Any]]:
 
 
 def check_lost(known: Event, lost_move: Event, lost_user: Event) -> None:
-    """A version is given twice, in two histories; an id is given once."""
+    """A version may be used twice, in two histories; an id only once."""
     with forks() as noticed:
         moved, newcomer = move(known, "PROCESSED"), create()
     assert moved.version == lost_move.version
@@ -144,7 +144,7 @@ def check_lost(known: Event, lost_move: Event, lost_user: Event) -> None:
     assert len(noticed) == 1
 
 
-def test_a_standby_takes_over_that_lacks_the_newest_transactions(tmp_path: Path, use: Use) -> None:
+def test_a_standby_without_the_newest_transactions_is_promoted(tmp_path: Path, use: Use) -> None:
     with running(tmp_path / "primary") as primary:
         migrate(primary.url)
         use(functions_url(primary))
@@ -162,7 +162,7 @@ def test_a_standby_takes_over_that_lacks_the_newest_transactions(tmp_path: Path,
 
 
 def data_in(folder: Path, data: Path, of: PrivateServer) -> Path:
-    """A state folder with this data and the passwords of the server that it is of."""
+    """A state folder with this data and the passwords of its server."""
     shutil.copytree(of.state.root / "passwords", folder / "passwords")
     data.rename(folder / "postgres")
     return folder
@@ -198,7 +198,7 @@ def test_a_dump_is_restored_in_place(
 
 @pytest.fixture
 def put_back(tmp_path: Path, use: Use) -> Iterator[tuple[Event, Event, Event]]:
-    """A data folder was copied, written to and put back: a user, a lost move, a lost user."""
+    """A data folder was copied, changed and restored: a user, a lost move, a lost user."""
     with running(tmp_path / "postgres") as one:
         migrate(one.url)
         use(functions_url(one))
@@ -225,7 +225,7 @@ def at_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("in_redis", "at_each_tick")
-def test_a_data_folder_is_put_back_and_redis_remembers_more(
+def test_a_data_folder_is_restored_and_redis_knows_newer_versions(
     put_back: tuple[Event, Event, Event],
 ) -> None:
     known, lost_move, lost_user = put_back
@@ -236,7 +236,9 @@ def test_a_data_folder_is_put_back_and_redis_remembers_more(
     assert newcomer.user.id >= lost_user.user.id + GAP
 
 
-def test_a_data_folder_is_put_back_and_a_reply_tells(put_back: tuple[Event, Event, Event]) -> None:
+def test_a_data_folder_is_restored_and_a_reply_reveals_it(
+    put_back: tuple[Event, Event, Event],
+) -> None:
     known, lost_move, lost_user = put_back
     with forks() as noticed, pytest.raises(BadMessage, match="Postgres has lost"):
         settle.apply([reply_to(lost_move)])
@@ -246,7 +248,7 @@ def test_a_data_folder_is_put_back_and_a_reply_tells(put_back: tuple[Event, Even
     assert create().user.id >= lost_user.user.id + GAP
 
 
-def test_a_data_folder_is_put_back_and_a_reply_tells_of_a_lost_user(
+def test_a_data_folder_is_restored_and_a_reply_reveals_a_lost_user(
     put_back: tuple[Event, Event, Event],
 ) -> None:
     _, _, lost_user = put_back
@@ -257,14 +259,14 @@ def test_a_data_folder_is_put_back_and_a_reply_tells_of_a_lost_user(
 
 
 def reply_to(event: Event, **more: Any) -> ReceivedReply:
-    """Bitrix24's side has applied it."""
+    """The reply of the connector's side: applied."""
     about = {"action": event.action, "user_id": event.user.id, "event_id": event.id}
     success = {"status": "success", "bitrix_lead_id": 5, "version": event.version}
     history = more.pop("history", event.history)
     return ReceivedReply(Reply(**{**about, **success, **more}), "synced", history=str(history))
 
 
-# --- What each way of writing does -------------------------------------------------------------
+# --- Every kind of write ------------------------------------------------------------------------
 
 
 Fork = Callable[[], None]
@@ -303,10 +305,10 @@ def test_every_write_belongs_to_the_new_history(
     assert len(noticed) == 1
     assert history() > before
     (events,) = rows("SELECT count(*) AS events FROM events")
-    assert events == {"events": 2}, "it was written, and once"
+    assert events == {"events": 2}, "it was written exactly once"
 
 
-def test_nothing_is_sent_that_names_the_lost_history(forked: Fork, in_rabbitmq: str) -> None:
+def test_no_message_names_the_lost_history(forked: Fork, in_rabbitmq: str) -> None:
     event = create()
     forked()
     rows("UPDATE events SET due_at = now()")
@@ -316,7 +318,7 @@ def test_nothing_is_sent_that_names_the_lost_history(forked: Fork, in_rabbitmq: 
     assert headers["ce-originator"] == event.originator_id
 
 
-def test_of_many_that_notice_a_fork_at_once_one_begins_the_history(forked: Fork) -> None:
+def test_of_many_concurrent_discoverers_of_a_fork_one_begins_the_history(forked: Fork) -> None:
     create()
     forked()
     with forks() as noticed:
@@ -327,7 +329,7 @@ def test_of_many_that_notice_a_fork_at_once_one_begins_the_history(forked: Fork)
     assert min(event.user.id for event in events) >= GAP
 
 
-def test_a_clock_that_was_set_back_does_not_make_an_older_history(forked: Fork) -> None:
+def test_a_clock_that_was_set_back_makes_no_older_history(forked: Fork) -> None:
     create()
     late = int(time.time() * 1000) + 3_600_000
     assert installation.begin_history(lost=late) == late + 1
@@ -335,7 +337,7 @@ def test_a_clock_that_was_set_back_does_not_make_an_older_history(forked: Fork) 
     assert (create().history or 0) == late + 2
 
 
-def test_a_version_is_part_of_a_history_that_the_message_names(in_postgres: str) -> None:
+def test_a_version_belongs_to_the_history_that_the_message_names(in_postgres: str) -> None:
     assert in_postgres
     event = create()
     headers = outbox.to_message(event).headers
@@ -346,7 +348,7 @@ def test_a_version_is_part_of_a_history_that_the_message_names(in_postgres: str)
     )
 
 
-def test_the_setting_wins_over_the_databases_own_originator(
+def test_the_setting_overrides_the_databases_own_originator(
     in_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert in_postgres

@@ -1,4 +1,4 @@
-"""What an operator has paused stays paused, whatever Redis forgets, until an operator resumes."""
+"""A manual hold outlives any loss of Redis, until an operator resumes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ def connected(
 
 @pytest.fixture(params=["emptied", "restarted without its last second"])
 def forget(request: pytest.FixtureRequest) -> Forget:
-    """Redis loses the hold, and with it the memory that it was part of."""
+    """Redis loses the hold together with its epoch."""
 
     def emptied() -> None:
         client().flushall()
@@ -67,8 +67,8 @@ def another_process() -> CircuitBreaker:
     return CircuitBreaker(client(), keys.prefix("main"))
 
 
-def connect_anew() -> None:
-    """The next use of Redis connects to what REDIS_URL says then."""
+def reconnect() -> None:
+    """The next use of Redis connects to the current REDIS_URL."""
     for kept in (client, work_queue, circuit_breaker):
         kept.cache_clear()
 
@@ -78,7 +78,7 @@ def is_held() -> bool:
     return state is not None and state.is_held
 
 
-def test_a_worker_that_saw_a_hold_makes_no_call_though_redis_forgot_it(
+def test_a_worker_that_saw_a_hold_makes_no_call_though_redis_lost_it(
     forget: Forget, portal: str
 ) -> None:
     put(1)
@@ -101,7 +101,7 @@ def test_a_hold_outlives_several_losses(forget: Forget) -> None:
     assert circuit_breaker().state()
 
 
-def test_what_was_resumed_after_the_loss_is_not_held_again(forget: Forget) -> None:
+def test_a_hold_resumed_after_the_loss_is_not_restored(forget: Forget) -> None:
     worker = another_process()
     circuit_breaker().hold("")
     assert worker.state()
@@ -111,7 +111,7 @@ def test_what_was_resumed_after_the_loss_is_not_held_again(forget: Forget) -> No
     assert worker.state() is None
 
 
-def test_what_was_resumed_before_the_loss_is_not_held_again(forget: Forget) -> None:
+def test_a_hold_resumed_before_the_loss_is_not_restored(forget: Forget) -> None:
     worker = another_process()
     circuit_breaker().hold("")
     assert worker.state()
@@ -121,14 +121,14 @@ def test_what_was_resumed_before_the_loss_is_not_held_again(forget: Forget) -> N
     assert worker.state() is None
 
 
-def test_only_holds_are_put_back_the_portals_refusals_are_not(forget: Forget) -> None:
+def test_only_holds_are_restored_not_an_open_circuit(forget: Forget) -> None:
     circuit_breaker().open(PortalDown("the plan has expired"))
     assert circuit_breaker().state()
     forget()
     assert circuit_breaker().state() is None
 
 
-def test_the_relay_restores_a_hold_that_nobody_saw(
+def test_the_relay_restores_a_hold_that_no_worker_saw(
     leadline: Callable[..., Answer], tick: Callable[[], None], forget: Forget
 ) -> None:
     assert leadline("portal", "pause", "--reason", "a migration").code == 0
@@ -144,7 +144,7 @@ def test_the_relay_restores_a_hold_that_nobody_saw(
     assert not is_held()
 
 
-def test_a_hold_that_is_resumed_while_the_relay_restores_it_ends() -> None:
+def test_a_hold_resumed_while_the_relay_restores_it_ends() -> None:
     manual_hold.hold("")
     kept = stored_hold.load()
     assert kept is not None
@@ -155,7 +155,7 @@ def test_a_hold_that_is_resumed_while_the_relay_restores_it_ends() -> None:
     assert is_held()
 
 
-def test_since_when_is_restored_as_it_was(forget: Forget) -> None:
+def test_the_start_of_a_hold_is_restored(forget: Forget) -> None:
     manual_hold.hold("")
     before, kept = another_process().state(), stored_hold.load()
     assert before is not None
@@ -167,7 +167,7 @@ def test_since_when_is_restored_as_it_was(forget: Forget) -> None:
     assert after.since == before.since
 
 
-def test_the_console_and_the_command_line_end_each_others_holds(
+def test_console_and_command_line_resume_each_others_holds(
     leadline: Callable[..., Answer],
 ) -> None:
     console = served("console")
@@ -182,7 +182,7 @@ def test_the_console_and_the_command_line_end_each_others_holds(
     assert not is_held()
 
 
-def test_without_a_database_redis_keeps_it(
+def test_without_a_database_redis_alone_stores_it(
     leadline: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
@@ -192,7 +192,7 @@ def test_without_a_database_redis_keeps_it(
     assert not is_held()
 
 
-def test_with_postgres_away_calls_are_paused_and_the_command_says_that_it_is_not_kept(
+def test_with_postgres_down_calls_are_paused_and_the_command_warns_that_the_hold_is_not_stored(
     leadline: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
@@ -200,20 +200,20 @@ def test_with_postgres_away_calls_are_paused_and_the_command_says_that_it_is_not
     assert answer.code == 3
     assert "calls are paused" in answer.err
     assert is_held()
-    # What can't be taken out of the ledger would be restored: it stays as it is.
+    # A hold that cannot be deleted from the ledger would be restored, so it stays.
     assert leadline("portal", "resume").code == 3
     assert is_held()
 
 
-def test_with_redis_away_the_relay_pauses_later(
+def test_with_redis_down_the_relay_pauses_later(
     leadline: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, tick: Callable[[], None]
 ) -> None:
     with monkeypatch.context() as away:
         away.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
-        connect_anew()
+        reconnect()
         assert leadline("portal", "pause", "--reason", "x").code == 3
-        tick()  # does its work all the same
-    connect_anew()
+        tick()  # does all its other work
+    reconnect()
     assert not is_held()
     tick()
     assert is_held()

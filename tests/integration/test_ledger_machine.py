@@ -1,4 +1,4 @@
-"""The ledger against a model of it: any writes and any replies, in any order and together."""
+"""The ledger against a model: any writes and replies, in any order and batch."""
 
 from dataclasses import dataclass
 
@@ -18,25 +18,25 @@ from tests.integration.conftest import rows
 
 @dataclass
 class Fate:
-    """What has become of one event."""
+    """The outcome of one event."""
 
     event: Event
     state: str = "open"
-    #: Whether the relay has anything left to do with it.
+    #: Whether the relay has nothing left to do with it.
     is_due: bool = True
     sendings: int = 0
 
 
 @dataclass
 class Owner:
-    """A user: the fate of each version, and the lead of the newest one that was applied."""
+    """A user: the outcome of each version, and the lead of the newest applied one."""
 
     fates: list[Fate]
     synced: int = 0
     lead: int | None = None
 
     def succeed(self, fate: Fate, outcome: str, lead: int) -> None:
-        """What a success means."""
+        """The effect of a success."""
         if fate.state not in {"open", "failed"}:
             return
         fate.state, fate.is_due = outcome, False
@@ -48,7 +48,7 @@ class Owner:
 
 
 class Machine(RuleBasedStateMachine):
-    """The model: users that know nothing of each other, each answered in order."""
+    """The model: independent users, each answered in order."""
 
     @initialize(users=st.integers(1, 3))
     def create(self, users: int) -> None:
@@ -63,18 +63,18 @@ class Machine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def publish(self, data: st.DataObject) -> None:
-        """The broker's confirm may be noted at any time, also after the reply."""
+        """The broker's confirm may be recorded at any time, also after the reply."""
         _, fate = self._any(data)
         outbox.mark_published([str(fate.event.id)])
         fate.sendings += 1
 
     @rule(data=st.data(), count=st.integers(1, 6))
     def answer(self, data: st.DataObject, count: int) -> None:
-        """Any replies, some perhaps to the same event, in one lot."""
+        """One batch of any replies, some perhaps to the same event."""
         settle.apply([self._answer(data) for _ in range(count)])
 
     @invariant()
-    def each_event_has_its_fate(self) -> None:
+    def each_event_has_its_outcome(self) -> None:
         for owner in self.owners:
             found = rows(
                 "SELECT version, state, due_at IS NOT NULL AS is_due, sendings FROM events"

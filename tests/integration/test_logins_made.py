@@ -1,4 +1,4 @@
-"""What `scripts/logins` writes makes the logins on servers that know nothing of them."""
+"""The output of `scripts/logins` creates the logins on fresh servers."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ Made = dict[str, str]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
-    """Each login's addresses, the servers told of them twice as an administrator would."""
+    """Each login's URLs, after the statements were run twice by an administrator."""
     with ExitStack() as ends:
         urls, servers = {}, {}
         for name in ("postgres", "rabbitmq", "redis"):
@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         yield {path.name: path.read_text() for path in folder.iterdir()}
 
 
-def test_each_login_gets_in_by_the_address_made_for_it(made: Made) -> None:
+def test_each_login_connects_with_its_generated_url(made: Made) -> None:
     for name, text in made.items():
         if name.startswith("database-url-"):
             with logged_in(text) as connection:

@@ -1,4 +1,4 @@
-"""From any schema with data to the newest: nothing is lost, and only the owner may do it."""
+"""Migrations from any schema with data: nothing is lost, and only the owner may run them."""
 
 import re
 import threading
@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
 
 @pytest.fixture
 def fresh(server: PrivateServer) -> Iterator[str]:
-    """The URL of a database with nothing in it."""
+    """The URL of an empty database."""
     with _connected(server.url) as admin:
         admin.run("CREATE DATABASE fresh")
         yield _url(server, database="fresh")
@@ -82,7 +82,7 @@ def _fill_0001(url: str) -> None:
         connection.run(EVENTS_OF_0001)
 
 
-def test_the_data_of_the_first_schema_is_kept(fresh: str) -> None:
+def test_the_data_of_the_first_schema_is_preserved(fresh: str) -> None:
     _fill_0001(fresh)
     assert migrate(fresh) == newest()
     assert _rows(
@@ -90,7 +90,7 @@ def test_the_data_of_the_first_schema_is_kept(fresh: str) -> None:
     ) == [
         [1, "open", None, 0, False],
         [2, "synced", None, 1, True],
-        # Why it failed is not known well enough to try it again by itself.
+        # Why it failed is not known well enough for an automatic retry.
         [3, "failed", "no", 3, True],
     ]
     assert _rows(fresh, "SELECT count(*) FROM users") == [[3]]
@@ -103,7 +103,7 @@ def test_every_rule_and_index_is_in_force_afterwards(fresh: str) -> None:
     assert _rows(fresh, "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid") == []
 
 
-def test_a_migration_that_was_cut_off_is_finished_by_the_next_run(fresh: str) -> None:
+def test_an_interrupted_migration_is_finished_by_the_next_run(fresh: str) -> None:
     _fill_0001(fresh)
     with _connected(fresh) as connection:
         connection.run("ALTER TABLE events ALTER due_at DROP NOT NULL")
@@ -120,11 +120,11 @@ def test_a_migration_that_was_cut_off_is_finished_by_the_next_run(fresh: str) ->
     assert row == ["(due_at IS NOT NULL)"]
 
 
-def test_users_of_before_are_found_by_what_they_are(fresh: str) -> None:
+def test_users_from_before_the_migration_are_found_by_their_values(fresh: str) -> None:
     _fill_0001(fresh)
     migrate(fresh, "0006")
     with _connected(fresh) as connection:
-        # As it is left behind when it is cut off amid the filling.
+        # The state after an interruption while the tables are filled.
         connection.run("CREATE TABLE user_terms (term text)")
         connection.run("CREATE TABLE users_to_index (user_id bigint)")
         connection.run("CREATE TABLE unsynced_users (user_id bigint)")
@@ -145,7 +145,7 @@ def test_users_of_before_are_found_by_what_they_are(fresh: str) -> None:
     assert _rows(fresh, "SELECT * FROM users_to_index") == []
 
 
-def test_a_database_in_use_keeps_the_originator_that_its_leads_bear(fresh: str) -> None:
+def test_a_database_in_use_keeps_the_originator_of_its_leads(fresh: str) -> None:
     _fill_0001(fresh)
     migrate(fresh)
     assert _rows(fresh, "SELECT originator_id, is_portal_checked FROM installation") == [
@@ -153,7 +153,7 @@ def test_a_database_in_use_keeps_the_originator_that_its_leads_bear(fresh: str) 
     ]
 
 
-def test_an_empty_database_gets_an_originator_of_its_own_and_keeps_it(fresh: str) -> None:
+def test_an_empty_database_gets_its_own_originator_and_keeps_it(fresh: str) -> None:
     migrate(fresh)
     ((name, is_checked),) = _rows(
         fresh, "SELECT originator_id, is_portal_checked FROM installation"
@@ -169,7 +169,7 @@ def test_an_empty_database_gets_an_originator_of_its_own_and_keeps_it(fresh: str
     assert _rows(fresh, "SELECT originator_id FROM installation") != [[name]]
 
 
-def test_a_chosen_originator_is_written_down(fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_originator_is_stored(fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", "acme")
     settings.cache_clear()
     _fill_0001(fresh)
@@ -177,7 +177,7 @@ def test_a_chosen_originator_is_written_down(fresh: str, monkeypatch: pytest.Mon
     assert _rows(fresh, "SELECT originator_id FROM installation") == [["acme"]]
 
 
-#: Users 1 to 5 claim lead 5, users 6 and 7 lead 6; when they were synced last, and under which
+#: Users 1 to 5 claim lead 5, users 6 and 7 lead 6; when they were last synced, and under which
 #: token.
 SHARED_LEADS = """
 INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, version, synced_version,
@@ -200,14 +200,14 @@ FROM users WHERE id <= 5
 """
 
 
-def test_a_lead_that_several_users_share_stays_with_the_one_that_was_synced_last(
+def test_a_lead_claimed_by_several_users_stays_with_the_one_synced_last(
     fresh: str,
 ) -> None:
     migrate(fresh, "0007")
     with _connected(fresh) as connection:
         connection.run(SHARED_LEADS)
         connection.run(SYNCED_AT)
-        # As it is left behind when it is cut off amid the building.
+        # The state after an interruption while the index is built.
         connection.run("CREATE INDEX users_unique_lead ON users (phone)")
     migrate(fresh)
     anothers = "lead 5 belongs to another user"
@@ -239,7 +239,7 @@ def test_a_lead_that_several_users_share_stays_with_the_one_that_was_synced_last
         connection.run("UPDATE users SET bitrix_lead_id = 7 WHERE id = 4")
 
 
-def test_who_writes_users_needs_no_rights_on_what_triggers_keep(fresh: str) -> None:
+def test_writing_users_needs_no_rights_on_the_tables_of_the_triggers(fresh: str) -> None:
     migrate(fresh)
     with _connected(fresh) as connection:
         connection.run("CREATE ROLE writer")
@@ -261,8 +261,8 @@ def test_who_writes_users_needs_no_rights_on_what_triggers_keep(fresh: str) -> N
         connection.run("DROP ROLE writer")
 
 
-def test_a_migration_is_run_again_while_writers_go_on(fresh: str) -> None:
-    """A lock that it took only then would deadlock with those who wait for the one that it has."""
+def test_a_migration_is_repeated_under_concurrent_writes(fresh: str) -> None:
+    """A lock taken only then would deadlock with the writers that wait for the one it holds."""
     migrate(fresh)
     with _connected(fresh) as connection, _connected(fresh) as writer:
         connection.run("UPDATE alembic_version SET version_num = '0006'")
@@ -284,8 +284,8 @@ def test_a_migration_is_run_again_while_writers_go_on(fresh: str) -> None:
             writing.result(30)
 
 
-def test_it_waits_no_longer_than_a_moment_for_others_to_finish(fresh: str) -> None:
-    """Whoever queues behind a waiting ALTER TABLE would wait as long."""
+def test_it_waits_for_other_transactions_for_a_moment_only(fresh: str) -> None:
+    """Statements that queue behind a waiting ALTER TABLE would wait as long."""
     _fill_0001(fresh)
     with _connected(fresh) as reader:
         reader.run("BEGIN")
@@ -317,7 +317,7 @@ def test_it_waits_no_longer_than_a_moment_for_others_to_finish(fresh: str) -> No
         "COPY users TO PROGRAM 'true'",
     ],
 )
-def test_functions_can_not_do_what_they_need_not(in_postgres: str, statement: str) -> None:
+def test_functions_have_no_rights_that_they_do_not_need(in_postgres: str, statement: str) -> None:
     database = Database(in_postgres)
     with pytest.raises(StatementError) as caught:
         database.run(statement)
@@ -335,7 +335,7 @@ def test_readers_can_only_read(fresh: str) -> None:
                 connection.run(statement)
 
 
-def test_an_owner_that_may_make_no_roles_migrates_without_them(
+def test_an_owner_without_the_right_to_create_roles_migrates_without_them(
     server: PrivateServer, fresh: str
 ) -> None:
     with _connected(server.url) as admin:

@@ -1,4 +1,4 @@
-"""The portal's execution time, as all workers together use it, in a real Redis."""
+"""The portal's execution time, shared by all workers, in a real Redis."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def budget(redis_url: str) -> Iterator[OperatingBudget]:
 
 
 def answered(budget: OperatingBudget, used_s: float) -> None:
-    """An answer said that the method has used so much, one second for each command."""
+    """Record an answer: the method has used this much, one second for each command."""
     reserved = budget.reserve(Counter({METHOD: 10}))
     budget.record(reserved, {METHOD: Timing(10, 10, used_s, reset_in_s=600)}, 10)
 
@@ -42,14 +42,14 @@ def test_a_method_is_used_up_to_its_limit_and_never_beyond(
     assert commands == 50 or used_s + commands + 1 > 0.95 * LIMIT_S
 
 
-def test_what_others_are_about_to_use_counts(budget: OperatingBudget) -> None:
+def test_reservations_of_other_workers_count(budget: OperatingBudget) -> None:
     answered(budget, LIMIT_S - 60)
     assert allowed(budget, 30) == 30
     assert 10 <= allowed(budget, 50) <= 30
     assert allowed(budget, 50) == 0
 
 
-def test_what_was_reserved_and_not_used_is_returned(budget: OperatingBudget) -> None:
+def test_an_unused_reservation_is_returned(budget: OperatingBudget) -> None:
     answered(budget, LIMIT_S - 60)
     reserved = budget.reserve(Counter({METHOD: 40}))
     assert allowed(budget, 40) < 40
@@ -59,7 +59,7 @@ def test_what_was_reserved_and_not_used_is_returned(budget: OperatingBudget) -> 
 
 
 @pytest.mark.parametrize("timings", [{}, {METHOD: Timing(5, 5, 455, reset_in_s=600)}, None])
-def test_what_redis_forgot_was_used_is_asked_for_with_a_few_commands(
+def test_usage_that_redis_lost_is_measured_with_a_few_commands(
     budget: OperatingBudget, redis_url: str, timings: dict[str, Timing] | None
 ) -> None:
     answered(budget, 450)
@@ -67,7 +67,7 @@ def test_what_redis_forgot_was_used_is_asked_for_with_a_few_commands(
         client.flushall()
     reserved = budget.reserve(Counter({METHOD: 50}))
     assert reserved.allowed == {METHOD: PROBE}
-    if timings is None:  # a portal that tells nothing of its times has no such limit
+    if timings is None:  # a portal that reports no times has no such limit
         timings = {BATCH: Timing(5, 0, None, reset_in_s=60)}
         expected = range(50, 51)
     else:

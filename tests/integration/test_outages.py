@@ -1,4 +1,4 @@
-"""While the portal does not serve us it is probed, within its limits, and everyone sees why."""
+"""While the portal is down it is probed within its limits, and operators see the reason."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from leadline.workqueue.queue import work_queue
 from local.gateway import checks
 from tests.integration.conftest import Control
 from tests.integration.test_calls import put
-from tests.integration.test_crm_mode import let_a_worker_look
+from tests.integration.test_crm_mode import run_alarm_once
 from tests.servers import eventually
 
 
@@ -30,7 +30,7 @@ def connected(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed request counts at once."""
+    """A single failed request counts as an outage."""
     monkeypatch.setattr(reachability, "GRACE_S", 0.0)
 
 
@@ -41,7 +41,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> No
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", url)
 
 
-def what_healthz_says(url: str) -> str:
+def healthz_status(url: str) -> str:
     try:
         checks.portal_serves(url)
     except checks.CheckFailed as error:
@@ -49,7 +49,7 @@ def what_healthz_says(url: str) -> str:
     return "ok"
 
 
-def test_clocks_of_workers_that_differ_do_not_make_more_probes(
+def test_workers_with_different_clocks_do_not_probe_more_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.2, 30))
@@ -67,7 +67,7 @@ def test_clocks_of_workers_that_differ_do_not_make_more_probes(
     assert not any(claims(number) for number in range(8))
 
 
-def test_a_redis_whose_clock_was_set_back_does_not_prolong_a_pause() -> None:
+def test_a_redis_clock_that_was_set_back_does_not_prolong_a_pause() -> None:
     portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
     assert not portal_session.circuit_breaker().claim_probe()
     client().hset(f"{work_queue().prefix}paused", "next_probe_at", time.time() + 3600)
@@ -78,7 +78,7 @@ def test_a_redis_whose_clock_was_set_back_does_not_prolong_a_pause() -> None:
 
 
 @pytest.mark.parametrize("mode", ["revoked", "plan_expired"])
-def test_each_request_has_a_token_probes_and_stages_too(
+def test_each_request_takes_a_token_probes_and_stages_too(
     control: Control, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
@@ -108,15 +108,15 @@ def test_a_probe_waits_for_its_token(control: Control) -> None:
 
 
 @pytest.mark.usefixtures("nowhere", "impatient")
-def test_a_portal_that_refuses_connections_is_seen_as_unreachable(in_redis: str) -> None:
+def test_a_portal_that_refuses_connections_is_reported_as_unreachable(in_redis: str) -> None:
     put(1)
     with pytest.raises(Exception, match="Bitrix24"):
         job.call_bitrix24("main")
     found = portal_session.reachability().state()
     assert found is not None
     assert found.code == reachability.NO_CONNECTION
-    assert "unreachable" in what_healthz_says(in_redis)
-    assert reachability.NO_CONNECTION in what_healthz_says(in_redis)
+    assert "unreachable" in healthz_status(in_redis)
+    assert reachability.NO_CONNECTION in healthz_status(in_redis)
 
 
 @pytest.mark.usefixtures("nowhere")
@@ -135,7 +135,7 @@ def test_one_lost_answer_does_not_make_a_portal_unreachable() -> None:
         ("error", reachability.SERVER_ERRORS),
     ],
 )
-def test_what_kind_of_trouble_it_is_is_recorded_and_ends_with_the_next_answer(
+def test_the_kind_of_outage_is_recorded_and_ends_with_the_next_answer(
     control: Control, in_redis: str, action: str, kind: str
 ) -> None:
     secret = "of a person"  # noqa: S105 - of a test
@@ -145,14 +145,14 @@ def test_what_kind_of_trouble_it_is_is_recorded_and_ends_with_the_next_answer(
     found = portal_session.reachability().state()
     assert found is not None
     assert found.code == kind
-    assert secret not in what_healthz_says(in_redis)
+    assert secret not in healthz_status(in_redis)
     assert not portal_session.probe()
     again = portal_session.reachability().state()
     assert again is not None
-    assert again.since == found.since, "it lasts since the first failure"
+    assert again.since == found.since, "it began with the first failure"
     assert portal_session.probe()
     assert portal_session.reachability().state() is None
-    assert what_healthz_says(in_redis) == "ok"
+    assert healthz_status(in_redis) == "ok"
 
 
 @pytest.mark.usefixtures("impatient")
@@ -170,48 +170,44 @@ def test_an_answer_to_another_worker_ends_it_for_all(
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("webhook", ["see the vault", "http://", "https://a/rest/1/", ""])
-def test_a_webhook_that_is_no_url_is_seen_and_nothing_is_leased_until_it_is_one(
+def test_an_invalid_webhook_is_reported_and_nothing_is_leased_until_it_is_fixed(
     webhook: str, webhook_url: str, in_redis: str, monkeypatch: pytest.MonkeyPatch, control: Control
 ) -> None:
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook)
     put(1)
-    let_a_worker_look()
+    run_alarm_once()
     assert job.call_bitrix24("main") == 0
     assert work_queue().depth().due == 1
-    assert reachability.CONFIGURATION in what_healthz_says(in_redis)
-    assert webhook not in what_healthz_says(in_redis) or not webhook
+    assert reachability.CONFIGURATION in healthz_status(in_redis)
+    assert webhook not in healthz_status(in_redis) or not webhook
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    let_a_worker_look()
+    run_alarm_once()
     job.call_bitrix24("main")
-    assert what_healthz_says(in_redis) == "ok"
+    assert healthz_status(in_redis) == "ok"
     assert len(control("leads")) == 1
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_portal_that_answers_again_is_seen_though_nobody_is_due(
+def test_a_portal_that_recovers_is_noticed_though_no_user_is_due(
     control: Control, in_redis: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 2}])
     assert not portal_session.probe()
-    assert what_healthz_says(in_redis) != "ok"
-    eventually(
-        lambda: let_a_worker_look() and what_healthz_says(in_redis) == "ok", 10, "it is seen"
-    )
+    assert healthz_status(in_redis) != "ok"
+    eventually(lambda: run_alarm_once() and healthz_status(in_redis) == "ok", 10, "it is noticed")
 
 
 def test_healthz_quotes_nothing_that_the_portal_or_an_operator_wrote(in_redis: str) -> None:
     portal_session.circuit_breaker().open(
         PortalDown("secret words of the portal", code="secret code")
     )
-    assert what_healthz_says(in_redis) == "paused for 0 s: Bitrix24 rejects all calls"
+    assert healthz_status(in_redis) == "paused for 0 s: Bitrix24 rejects all calls"
     portal_session.circuit_breaker().hold("secret words of an operator")
-    assert what_healthz_says(in_redis) == "paused for 0 s: by an operator"
+    assert healthz_status(in_redis) == "paused for 0 s: by an operator"
 
 
-def test_what_an_operator_holds_is_not_probed(
-    control: Control, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_manual_hold_is_not_probed(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 1}])
     assert not portal_session.probe()
@@ -219,6 +215,6 @@ def test_what_an_operator_holds_is_not_probed(
     time.sleep(0.3)
     put(1)
     for _ in range(3):
-        let_a_worker_look()
+        run_alarm_once()
         job.call_bitrix24("main")
     assert control("calls")["requests"] == 1

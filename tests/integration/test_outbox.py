@@ -1,4 +1,4 @@
-"""The outbox: what the broker has confirmed is marked in the ledger, whatever went wrong before."""
+"""The outbox marks confirmed events as published, whatever failed before."""
 
 import struct
 import threading
@@ -34,7 +34,7 @@ def is_marked(event: Event) -> bool:
 
 
 def unmarked() -> float:
-    """What the counter of confirms that could not be marked says."""
+    """The counter of confirms that could not be marked."""
     (sample,) = [
         one for one in outbox.UNMARKED.collect().samples if one.name.endswith("unmarked_total")
     ]
@@ -59,7 +59,7 @@ def refused(owner_url: str) -> Iterator[None]:
             owner.run("DROP FUNCTION refuse CASCADE")
 
 
-def test_a_mark_that_postgres_refuses_does_not_end_the_marking_of_later_ones(
+def test_a_refused_mark_does_not_stop_later_ones(
     postgres: str,
 ) -> None:
     before = unmarked()
@@ -71,7 +71,7 @@ def test_a_mark_that_postgres_refuses_does_not_end_the_marking_of_later_ones(
     eventually(lambda: is_marked(second), 10, "a later confirm is marked")
 
 
-def test_a_driver_that_stumbles_over_an_answer_does_not_end_the_marking(
+def test_a_driver_error_does_not_stop_the_marking(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def stumble(_ids: list[str]) -> None:
@@ -87,14 +87,14 @@ def test_a_driver_that_stumbles_over_an_answer_does_not_end_the_marking(
 
 
 class ConfirmsAtOnce(Publisher):
-    """A publisher whose broker confirms each message as it is offered."""
+    """A publisher whose broker confirms each message at once."""
 
     def offer(self, message: Message, done: Done, *, timeout_s: float = 5) -> None:
         """As `Publisher.offer`."""
         done(bool(message and timeout_s))
 
 
-def test_confirms_that_nobody_can_mark_take_a_bounded_room(
+def test_confirms_that_cannot_be_marked_take_bounded_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     marked: list[str] = []
@@ -116,4 +116,4 @@ def test_confirms_that_nobody_can_mark_take_a_bounded_room(
         marking.offer(event)
     assert unmarked() == before + 950
     may_mark.set()
-    eventually(lambda: len(marked) == 51, 10, "what there was room for is marked")
+    eventually(lambda: len(marked) == 51, 10, "the confirms within the bound are marked")

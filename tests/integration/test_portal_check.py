@@ -1,4 +1,4 @@
-"""An empty database where another one has been: refused, and `leadline restored` decides."""
+"""An empty database with leads of its origin in the portal: held until `leadline restored`."""
 
 from collections.abc import Callable
 
@@ -36,7 +36,7 @@ def connected(
 
 @pytest.fixture
 def ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operator has chosen the name that the leads bear."""
+    """The operator has configured the originator of the leads."""
     monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", OURS)
 
 
@@ -52,7 +52,7 @@ def held() -> str | None:
 
 
 @pytest.mark.usefixtures("ours")
-def test_an_empty_database_beside_leads_of_its_origin_makes_no_calls() -> None:
+def test_an_empty_database_with_existing_leads_of_its_origin_makes_no_calls() -> None:
     lead(5)
     with structlog.testing.capture_logs() as logs:
         portal_check.run()
@@ -61,11 +61,11 @@ def test_an_empty_database_beside_leads_of_its_origin_makes_no_calls() -> None:
     assert [line["event"] for line in logs if line["log_level"] == "error"]
     portal_session.circuit_breaker().release()
     portal_check.run()
-    assert held(), "to resume is no decision: it would be held by the next look"
+    assert held(), "resume alone is not enough: the next check would hold again"
 
 
 @pytest.mark.usefixtures("ours")
-def test_restored_takes_the_leads_over_and_new_users_get_ids_of_their_own(
+def test_restored_keeps_the_leads_and_new_users_get_ids_of_their_own(
     leadline: Leadline,
 ) -> None:
     for origin in (5, 2_000_012, "u-7", 7, 10**19, 2**63 - 1):
@@ -84,7 +84,7 @@ def test_restored_takes_the_leads_over_and_new_users_get_ids_of_their_own(
 
 
 @pytest.mark.usefixtures("ours")
-def test_restored_reads_all_leads_whatever_their_number(leadline: Leadline) -> None:
+def test_restored_reads_any_number_of_leads(leadline: Leadline) -> None:
     for first in range(1, 601, 50):
         made = range(first, first + 50)
         state = leads.DesiredState("Ann", "+77001112233", "NEW")
@@ -95,7 +95,7 @@ def test_restored_reads_all_leads_whatever_their_number(leadline: Leadline) -> N
 
 
 @pytest.mark.usefixtures("ours")
-def test_a_hold_by_an_operator_stays_one(leadline: Leadline) -> None:
+def test_a_manual_hold_stays_one(leadline: Leadline) -> None:
     portal_session.circuit_breaker().hold("maintenance")
     lead(5)
     portal_check.run()
@@ -105,7 +105,7 @@ def test_a_hold_by_an_operator_stays_one(leadline: Leadline) -> None:
 
 
 @pytest.mark.usefixtures("ours")
-def test_restored_says_which_server_is_away_and_can_be_repeated(
+def test_restored_names_the_server_that_is_down_and_can_be_repeated(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, webhook_url: str
 ) -> None:
     lead(5)
@@ -122,7 +122,7 @@ def test_restored_says_which_server_is_away_and_can_be_repeated(
 
 
 @pytest.mark.usefixtures("ours")
-def test_leads_of_our_users_are_no_trouble_and_looked_at_once(portal: str) -> None:
+def test_leads_of_our_users_are_no_problem_and_checked_once(portal: str) -> None:
     event = write.create(ANN, None).event
     lead(event.user.id)
     lead("")
@@ -130,14 +130,14 @@ def test_leads_of_our_users_are_no_trouble_and_looked_at_once(portal: str) -> No
     assert held() is None
     assert installation.stored().is_portal_checked
     calls = requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"]
-    lead(77)  # somebody's copy, later
+    lead(77)  # a copy made by a person, later
     portal_check.run()
     assert held() is None
     assert requests.get(f"{portal}/_emulator/calls", timeout=10).json()["requests"] == calls + 1
 
 
-def test_an_installation_without_a_chosen_name_has_one_of_its_own() -> None:
-    """So a second one at the same portal neither takes leads over nor is in the way."""
+def test_an_installation_without_a_configured_originator_has_its_own() -> None:
+    """So a second installation at the same portal neither takes over leads nor is held."""
     lead(1, "leadline")
     lead(2, "leadline-0badcafe")
     portal_check.run()
@@ -147,7 +147,7 @@ def test_an_installation_without_a_chosen_name_has_one_of_its_own() -> None:
 
 
 @pytest.mark.usefixtures("ours")
-def test_a_portal_that_can_not_be_read_is_looked_at_later(
+def test_an_unreadable_portal_is_checked_later(
     monkeypatch: pytest.MonkeyPatch, webhook_url: str
 ) -> None:
     lead(5)
@@ -159,7 +159,7 @@ def test_a_portal_that_can_not_be_read_is_looked_at_later(
     assert held()
 
 
-def test_the_doctor_and_the_status_show_originator_and_history(leadline: Leadline) -> None:
+def test_doctor_and_status_show_originator_and_history(leadline: Leadline) -> None:
     own, since = installation.stored().originator_id, installation.stored().history
     checks = {one["name"]: one for one in leadline("doctor", "--json").json["checks"]}
     assert checks["originator"]["told"] == own

@@ -1,4 +1,4 @@
-"""If-Match under races: each accepted conditional write follows the very version it expected."""
+"""If-Match under races: each accepted conditional write follows exactly the version it expected."""
 
 import multiprocessing
 import random
@@ -23,7 +23,7 @@ ROUNDS = 60
 
 @dataclass(frozen=True)
 class Write:
-    """A write and its answer: the version it made, None where the precondition failed."""
+    """A write and its result: the new version, None where the precondition failed."""
 
     user: UserId
     expected: int | None
@@ -46,7 +46,7 @@ def write_if(user: UserId, expected: int | None, name: str, *, has_key: bool = F
 
 
 def at_once(writes: Sequence[Callable[[], Write]]) -> list[Write]:
-    """The answers of requests that arrive in the same moment, in this order."""
+    """The answers to requests that arrive at the same moment, in this order."""
     return in_greenlets(len(writes), lambda number: writes[number]())
 
 
@@ -55,7 +55,7 @@ def stale(writes: Iterable[Write]) -> list[Write]:
     return [one for one in writes if one.expected and one.made not in (None, one.expected + 1)]
 
 
-def test_a_stale_precondition_is_refused_whatever_is_written_in_the_same_moment() -> None:
+def test_a_stale_precondition_is_refused_whatever_is_written_at_the_same_moment() -> None:
     user, version = create(), 1
     for round_ in range(ROUNDS):
         expectations = [None, version - 1, None, version, version, version + 1]
@@ -75,7 +75,7 @@ def test_a_stale_precondition_is_refused_whatever_is_written_in_the_same_moment(
         version = made[-1]
 
 
-def test_of_conditional_writes_that_share_a_statement_the_first_wins() -> None:
+def test_of_conditional_writes_in_one_statement_the_first_wins() -> None:
     users = [create() for _ in range(5)]
     for round_ in range(ROUNDS // 3):
         version = round_ + 1
@@ -102,7 +102,7 @@ def test_a_precondition_under_an_idempotency_key_holds_against_others_without_on
 
 
 def race(seed: int, users: Sequence[UserId]) -> list[Write]:
-    """What one process was answered that guesses at versions while others write the same users."""
+    """The results of a process that guesses versions while others write the same users."""
     dice = random.Random(seed)  # noqa: S311 - no secret
     answers: list[Write] = []
     for round_ in range(ROUNDS):

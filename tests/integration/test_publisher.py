@@ -1,4 +1,4 @@
-"""The publisher on a real RabbitMQ: a message counts as published only when the broker has it."""
+"""The publisher on a real RabbitMQ: a message counts as published only once the broker has it."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ def channel_to(url: str) -> Iterator[BlockingChannel]:
 
 
 def waiting(url: str) -> list[str]:
-    """Takes all messages out; their ids."""
+    """Take all messages off the queue; returns their ids."""
     with channel_to(url) as channel:
         found: list[str] = []
         while True:
@@ -65,7 +65,7 @@ def test_a_confirmed_message_is_in_its_queue(publisher: Publisher, amqp_url: str
     assert waiting(amqp_url) == ["m-1", "m-2"]
 
 
-def test_nothing_to_publish_needs_no_broker() -> None:
+def test_publishing_nothing_needs_no_broker() -> None:
     assert Publisher("amqp://127.0.0.1:1/", ()).publish([]) == []
 
 
@@ -119,7 +119,9 @@ def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
     ]
 
 
-def test_a_deleted_queue_is_reported_and_made_again(publisher: Publisher, amqp_url: str) -> None:
+def test_a_deleted_queue_is_reported_and_declared_again(
+    publisher: Publisher, amqp_url: str
+) -> None:
     assert publisher.publish([message(1)]) == [True]
     with channel_to(amqp_url) as channel:
         channel.queue_delete(QUEUE)
@@ -128,8 +130,8 @@ def test_a_deleted_queue_is_reported_and_made_again(publisher: Publisher, amqp_u
     assert waiting(amqp_url) == ["m-3"]
 
 
-def test_what_the_broker_refuses_is_not_confirmed(amqp_url: str) -> None:
-    """A queue that is full answers with a nack; so does one whose replicas are away."""
+def test_a_message_that_the_broker_refuses_is_not_confirmed(amqp_url: str) -> None:
+    """A full queue answers with a nack; so does one whose replicas are down."""
     full = Queue("test.full", {"x-max-length": 1, "x-overflow": "reject-publish"})
     publisher = Publisher(amqp_url, [full])
     outcomes = [
@@ -143,10 +145,10 @@ def test_what_the_broker_refuses_is_not_confirmed(amqp_url: str) -> None:
     assert outcomes == [True, False, False]
 
 
-def test_an_unroutable_message_does_not_spoil_the_others(
+def test_an_unroutable_message_does_not_affect_the_others(
     publisher: Publisher, amqp_url: str
 ) -> None:
-    # Other senders' messages may have no id, or the same one.
+    # Messages of other senders may have no id, or the same one.
     lost = [
         Message("no.such.queue", b"%d" % number, id_) for number, id_ in enumerate(["x", "", ""])
     ]
@@ -159,7 +161,7 @@ def test_an_unroutable_message_does_not_spoil_the_others(
 def test_a_publisher_needs_only_the_queue_that_it_publishes_to(amqp_url: str) -> None:
     others = [one for one in topology.all_queues() if one.name not in (QUEUE, topology.REPLIES)]
     with channel_to(amqp_url) as channel:
-        for queue in others:  # as somebody else has declared them
+        for queue in others:  # as another client has declared them
             channel.queue_declare(queue.name, durable=True, arguments={"x-max-length": 7})
     made = Publisher(amqp_url, topology.queues_of(QUEUE))
     try:
@@ -169,7 +171,7 @@ def test_a_publisher_needs_only_the_queue_that_it_publishes_to(amqp_url: str) ->
     assert waiting(amqp_url) == ["m-1"]
 
 
-def test_eight_threads_offer_at_once_and_each_message_is_confirmed_once(
+def test_eight_threads_publish_at_once_and_each_message_is_confirmed_once(
     publisher: Publisher, amqp_url: str
 ) -> None:
     confirmed: list[str] = []
@@ -196,7 +198,7 @@ def test_eight_threads_offer_at_once_and_each_message_is_confirmed_once(
     assert sorted(waiting(amqp_url)) == sorted(confirmed)
 
 
-def test_close_waits_for_what_is_on_its_way(amqp_url: str) -> None:
+def test_close_waits_for_messages_in_flight(amqp_url: str) -> None:
     publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
     outcomes: list[bool] = []
     for number in range(300):
@@ -208,7 +210,7 @@ def test_close_waits_for_what_is_on_its_way(amqp_url: str) -> None:
     assert outcomes[-1] is False
 
 
-def test_close_sends_what_greenlets_have_offered_though_their_loop_has_stopped(
+def test_close_sends_messages_of_greenlets_though_their_loop_has_stopped(
     amqp_url: str,
 ) -> None:
     publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
@@ -233,7 +235,7 @@ def test_an_unreachable_broker_is_reported_in_time_and_never_raises() -> None:
     publisher.close(0.2)
 
 
-def test_memory_is_bounded_while_the_broker_is_away() -> None:
+def test_memory_is_bounded_while_the_broker_is_down() -> None:
     publisher = Publisher("amqp://127.0.0.1:1/", (), max_waiting=100)
     outcomes: list[bool] = []
     for number in range(150):
@@ -242,7 +244,7 @@ def test_memory_is_bounded_while_the_broker_is_away() -> None:
     publisher.close(0.2)
 
 
-def test_what_close_leaves_unsent_is_reported() -> None:
+def test_messages_left_unsent_by_close_are_reported() -> None:
     publisher = Publisher("amqp://127.0.0.1:1/", ())
     outcomes: list[bool] = []
     publisher.offer(message(), outcomes.append, timeout_s=60)
@@ -250,7 +252,7 @@ def test_what_close_leaves_unsent_is_reported() -> None:
     assert outcomes == [False]
 
 
-def test_the_publisher_tells_of_its_connection_in_nobodys_name() -> None:
+def test_log_lines_of_the_connection_carry_no_callers_id() -> None:
     logged = structlog.testing.LogCapture()
     publisher = Publisher("amqp://127.0.0.1:1/", ())
     processors: list[Any] = [add_context, logged]
@@ -265,7 +267,7 @@ def test_the_publisher_tells_of_its_connection_in_nobodys_name() -> None:
     assert {line.get("correlation_id") for line in told} == {None}
 
 
-def test_a_message_that_amqp_can_not_carry_is_reported_and_harms_no_other(
+def test_a_message_that_amqp_cannot_carry_is_reported_and_harms_no_other(
     publisher: Publisher, amqp_url: str
 ) -> None:
     odd = message(2, correlation_id="я" * 128)
@@ -274,9 +276,7 @@ def test_a_message_that_amqp_can_not_carry_is_reported_and_harms_no_other(
     assert waiting(amqp_url) == ["m-1", "m-3", "m-4"]
 
 
-def test_whatever_a_client_sends_as_its_call_id_can_be_carried(
-    publisher: Publisher, amqp_url: str
-) -> None:
+def test_any_call_id_of_a_client_can_be_carried(publisher: Publisher, amqp_url: str) -> None:
     for sent in ("é" * 128, "Ã©" * 64, "x" * 128, "a\tb", ""):
         trace = trace_context.begin(sent)
         (is_confirmed,) = publisher.publish([message(correlation_id=trace.correlation_id)])
@@ -284,7 +284,7 @@ def test_whatever_a_client_sends_as_its_call_id_can_be_carried(
     assert len(waiting(amqp_url)) == 5
 
 
-def test_a_url_that_makes_no_sense_is_not_quoted() -> None:
+def test_an_invalid_url_is_not_quoted() -> None:
     with pytest.raises(BadConfiguration) as caught:
         Publisher("amqp://user:hunter2@host:port/", ())
     assert "hunter2" not in str(caught.value)

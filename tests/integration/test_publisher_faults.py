@@ -1,4 +1,4 @@
-"""The publisher while RabbitMQ freezes, dies and comes back."""
+"""The publisher while RabbitMQ freezes, dies and recovers."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     made = Publisher(server.url, topology.queues_of(topology.REQUESTS))
     assert publish(made, 0)
     made.close()
-    # RabbitMQ 3.10 loses a quorum queue for ever when it is killed within a second of its making.
+    # RabbitMQ 3.10 loses a quorum queue if it is killed within a second of its declaration.
     server.restart()
     yield server
     server.stop()
@@ -40,7 +40,7 @@ def publisher(broker: PrivateServer) -> Iterator[Publisher]:
 
 
 def empty(broker: PrivateServer) -> int:
-    """Take all messages out of the queue; how many there were."""
+    """Take all messages off the queue; returns their number."""
     connection = pika.BlockingConnection(pika.URLParameters(broker.url))
     purged = connection.channel().queue_purge(topology.REQUESTS)
     connection.close()
@@ -48,8 +48,8 @@ def empty(broker: PrivateServer) -> int:
 
 
 def set_memory_limit(broker: PrivateServer, *limit: str) -> None:
-    """Beyond it the broker blocks whoever publishes."""
-    # The one on the PATH becomes another user and forgets the environment.
+    """Above it the broker blocks publishers."""
+    # The one on the PATH switches the user and drops the environment.
     program = max(Path("/usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmqctl"), default="rabbitmqctl")
     names = ("HOME", "ERL_EPMD_PORT", "ERL_EPMD_ADDRESS", "ERL_INETRC", "RABBITMQ_NODENAME")
     of_broker = psutil.Process(broker.pid).environ()
@@ -66,7 +66,7 @@ def publish(publisher: Publisher, number: int, timeout_s: float = 5.0) -> bool:
     return publisher.publish([message], timeout_s=timeout_s) == [True]
 
 
-def test_a_frozen_broker_confirms_nothing_and_holds_nobody_up(
+def test_a_frozen_broker_confirms_nothing_and_blocks_no_caller(
     broker: PrivateServer, publisher: Publisher
 ) -> None:
     broker.freeze()
@@ -81,20 +81,24 @@ def test_a_frozen_broker_confirms_nothing_and_holds_nobody_up(
     assert time.monotonic() - began < 0.5
     eventually(lambda: outcomes == [False] * 48, 5, "each message has been reported")
     broker.thaw()
-    eventually(lambda: publish(publisher, 99, 1), 30, "a thawed broker is published to again")
+    eventually(
+        lambda: publish(publisher, 99, 1), 30, "messages to a thawed broker are confirmed again"
+    )
 
 
-def test_what_a_frozen_broker_does_not_confirm_waits_here_and_not_on_its_way(
+def test_unconfirmed_messages_of_a_frozen_broker_wait_in_our_own_buffer(
     broker: PrivateServer, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was handed over costs memory until the connection is given up."""
+    """Messages handed to the connection cost memory until it is given up."""
     monkeypatch.setattr("leadline.runtime.rabbitmq.confirms.MAX_UNCONFIRMED", 10)
     empty(broker)
     broker.freeze()
     many = [Message(topology.REQUESTS, b"{}", f"m-{number}") for number in range(100)]
     assert publisher.publish(many, timeout_s=0.4) == [False] * 100
     broker.thaw()
-    eventually(lambda: publish(publisher, 100, 1), 30, "a thawed broker is published to again")
+    eventually(
+        lambda: publish(publisher, 100, 1), 30, "messages to a thawed broker are confirmed again"
+    )
     assert empty(broker) <= 10 + 1
     assert publisher.publish(many) == [True] * 100
 
@@ -104,23 +108,23 @@ def test_a_broker_short_of_memory_is_waited_for(
 ) -> None:
     set_memory_limit(broker, "absolute", "1")
     try:
-        # The first one tells us: the broker stops reading once somebody publishes.
+        # The first message reveals it: the broker stops reading from publishers only.
         assert not publish(publisher, 1, timeout_s=1)
         began = time.monotonic()
         assert not publish(publisher, 2, timeout_s=1)
         assert time.monotonic() - began < 3
     finally:
         set_memory_limit(broker, "0.6")
-    eventually(lambda: publish(publisher, 3, 2), 30, "it goes on once there is memory")
+    eventually(lambda: publish(publisher, 3, 2), 30, "it continues once there is memory")
 
 
-def test_a_killed_broker_is_published_to_again_once_it_is_back(
+def test_a_killed_broker_is_used_again_once_it_is_back(
     broker: PrivateServer, publisher: Publisher
 ) -> None:
     broker.kill()
     assert not publish(publisher, 1, timeout_s=1)
     broker.start()
-    eventually(lambda: publish(publisher, 2, 2), 30, "a restarted broker is published to again")
+    eventually(lambda: publish(publisher, 2, 2), 30, "messages to a restarted broker are confirmed")
 
 
 def test_no_message_is_forgotten_while_the_broker_dies_under_load(
@@ -145,7 +149,7 @@ def test_no_message_is_forgotten_while_the_broker_dies_under_load(
     eventually(lambda: reported.count(False) > 20, 20, "messages are reported as not confirmed")
     broker.start()
     confirmed = reported.count(True)
-    eventually(lambda: reported.count(True) > confirmed + 200, 30, "it goes on")
+    eventually(lambda: reported.count(True) > confirmed + 200, 30, "it continues")
     stop.set()
     for thread in threads:
         thread.join()

@@ -1,4 +1,4 @@
-"""Users as readers see them: one with its last events, many by pages."""
+"""Users as clients read them: one with its last events, many by pages."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_a_user_that_does_not_exist_is_not_found() -> None:
         queries.get(UserId(2**63 - 1))
 
 
-def test_pages_show_each_user_once_though_users_are_added_meanwhile() -> None:
+def test_pages_show_each_user_once_though_users_are_added() -> None:
     made = [create() for _ in range(7)]
     first = queries.page(Query(limit=3))
     create()
@@ -48,13 +48,13 @@ def test_pages_show_each_user_once_though_users_are_added_meanwhile() -> None:
     assert third["next"] is None
 
 
-def test_a_page_that_is_just_full_has_no_next() -> None:
+def test_a_page_that_is_exactly_full_has_no_next() -> None:
     for _ in range(3):
         create()
     assert queries.page(Query(limit=3))["next"] is None
 
 
-def test_users_are_found_by_stage_and_by_what_became_of_them() -> None:
+def test_users_are_listed_by_stage_and_sync_status() -> None:
     new, junk = create(), create("JUNK")
     rows("UPDATE users SET sync_status = 'failed', sync_reason = 'no' WHERE id = :id", id=junk)
     assert ids(Query(stage="JUNK")) == [junk]

@@ -25,14 +25,14 @@ def work(redis_url: str) -> Any:
     with redis.Redis.from_url(redis_url) as client:
         queue = WorkQueue(client, "test")
         queue.begin_first_epoch()
-        # As if it had remembered for longer than any call lasts.
+        # Its epoch is older than any call can last.
         queue.call_ms = 0
         yield queue
 
 
 @pytest.fixture
 def short_lease(work: WorkQueue) -> Callable[[WorkQueue], None]:
-    """Leases end at once; returns what waits until one has."""
+    """Leases expire at once; returns a function that waits until one has."""
     work.lease_ms = 30
 
     def wait(work: WorkQueue) -> None:
@@ -79,7 +79,7 @@ def one(work: WorkQueue) -> Entry:
 
 
 def finish(work: WorkQueue, entry: Entry, **fields: Any) -> bool:
-    """Answer every event and release."""
+    """Answer every event and release the lease."""
     events = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
     kept = work.release([Settlement(entry, fields, events)])
     return kept == [True]
@@ -87,7 +87,7 @@ def finish(work: WorkQueue, entry: Entry, **fields: Any) -> bool:
 
 def _let_a_millisecond_pass(work: WorkQueue) -> None:
     before = work.lease(0).now_ms
-    eventually(lambda: work.lease(0).now_ms > before, 5, "Redis' clock goes on")
+    eventually(lambda: work.lease(0).now_ms > before, 5, "Redis' clock advances")
 
 
 def name_of(entry: Entry) -> str:
@@ -104,7 +104,7 @@ def test_an_event_is_due_at_once_with_the_state_it_carried(work: WorkQueue) -> N
     assert not entry.needs_lookup
 
 
-def test_a_user_waits_once_however_many_events_came(work: WorkQueue) -> None:
+def test_a_user_waits_once_however_many_events_it_has(work: WorkQueue) -> None:
     for version in range(1, 11):
         put(work, version, name=f"Ann {version}")
     assert work.lease(0).still_due == 1
@@ -113,13 +113,13 @@ def test_a_user_waits_once_however_many_events_came(work: WorkQueue) -> None:
     assert [event.version for event in entry.events] == list(range(10, 0, -1))
 
 
-def test_an_older_message_that_comes_late_does_not_replace_the_state(work: WorkQueue) -> None:
+def test_a_late_older_message_does_not_replace_the_state(work: WorkQueue) -> None:
     put(work, 2, name="New")
     put(work, 1, name="Old")
     assert name_of(one(work)) == "New"
 
 
-def test_messages_without_a_version_count_in_the_order_of_arrival(work: WorkQueue) -> None:
+def test_messages_without_a_version_count_in_order_of_arrival(work: WorkQueue) -> None:
     put(work, 3, name="Third")
     put(work, None, name="Fourth", event_id="a")
     put(work, None, name="Fifth", event_id="b")
@@ -132,7 +132,7 @@ def test_messages_without_a_version_count_in_the_order_of_arrival(work: WorkQueu
     assert name_of(one(work)) == "Version 4"
 
 
-def test_a_duplicate_keeps_the_attempts_that_were_made(work: WorkQueue) -> None:
+def test_a_duplicate_does_not_reset_the_attempts(work: WorkQueue) -> None:
     put(work)
     entry = one(work)
     tried = tuple(event.after_attempt() for event in entry.events)
@@ -141,7 +141,7 @@ def test_a_duplicate_keeps_the_attempts_that_were_made(work: WorkQueue) -> None:
     assert [event.attempts for event in one(work).events] == [1]
 
 
-def test_a_leased_user_is_given_to_nobody_else(work: WorkQueue) -> None:
+def test_a_leased_user_is_leased_to_no_other_worker(work: WorkQueue) -> None:
     put(work)
     entry = one(work)
     put(work, 2, name="While leased")
@@ -152,14 +152,14 @@ def test_a_leased_user_is_given_to_nobody_else(work: WorkQueue) -> None:
     assert [event.version for event in again.events] == [2]
 
 
-def test_what_is_answered_and_released_is_forgotten(work: WorkQueue) -> None:
+def test_a_settled_and_released_user_is_deleted(work: WorkQueue) -> None:
     put(work)
     assert finish(work, one(work))
     assert work.next_due_in_s() is None
     assert lease(work) == []
 
 
-def test_a_delay_is_kept_and_not_shortened_by_a_newer_event(work: WorkQueue) -> None:
+def test_a_newer_event_does_not_shorten_a_delay(work: WorkQueue) -> None:
     put(work)
     work.release([Settlement(one(work), delay_ms=2000)])
     before = work.next_due_in_s()
@@ -171,7 +171,7 @@ def test_a_delay_is_kept_and_not_shortened_by_a_newer_event(work: WorkQueue) -> 
     assert lease(work) == []
 
 
-def test_the_longest_waiting_users_are_leased_first_and_no_more_than_asked_for(
+def test_the_longest_waiting_users_are_leased_first_and_no_more_than_requested(
     work: WorkQueue,
 ) -> None:
     for user in range(1, 8):
@@ -183,7 +183,7 @@ def test_the_longest_waiting_users_are_leased_first_and_no_more_than_asked_for(
     assert [entry.user_id for entry in lease(work)] == [4, 5, 6, 7]
 
 
-def test_an_expired_lease_is_taken_up_again(
+def test_an_expired_lease_is_leased_again(
     work: WorkQueue, short_lease: Callable[[WorkQueue], None]
 ) -> None:
     put(work)
@@ -194,7 +194,7 @@ def test_an_expired_lease_is_taken_up_again(
     assert [event.event_id for event in leased.entries[0].events] == ["7-1"]
 
 
-def test_whoever_lost_its_lease_can_write_nothing(
+def test_a_worker_that_lost_its_lease_can_write_nothing(
     work: WorkQueue, short_lease: Callable[[WorkQueue], None]
 ) -> None:
     put(work)
@@ -208,18 +208,18 @@ def test_whoever_lost_its_lease_can_write_nothing(
     assert one(work).claimed_lead_id is None
 
 
-def test_a_lease_can_not_be_released_twice(work: WorkQueue) -> None:
+def test_a_lease_cannot_be_released_twice(work: WorkQueue) -> None:
     put(work)
     entry = one(work)
     assert finish(work, entry)
     assert not finish(work, entry)
 
 
-def test_a_lease_outlives_no_later_one_though_redis_clock_was_set_back(
+def test_a_lease_does_not_outlive_a_later_one_though_redis_clock_was_set_back(
     work: WorkQueue, redis_url: str, short_lease: Callable[[WorkQueue], None]
 ) -> None:
     put(work)
-    # As a lease has it that was made when Redis' clock was an hour ahead.
+    # As if the lease was made while Redis' clock was an hour ahead.
     ahead = str(int(time.time() + 3600) * 1_000_000)
     with redis.Redis.from_url(redis_url) as client:
         client.hset(f"{work.prefix}user:7", "fence", ahead)
@@ -227,14 +227,16 @@ def test_a_lease_outlives_no_later_one_though_redis_clock_was_set_back(
     short_lease(work)
     heir = one(work)
     assert not finish(work, zombie)
-    assert int(heir.fence) > int(ahead), "or the ledger takes what came later for older"
+    assert int(heir.fence) > int(ahead), (
+        "otherwise the ledger would take the later one for the older"
+    )
     assert finish(work, heir)
 
 
-def test_the_time_to_send_counts_from_before_the_lease_was_asked_for(
+def test_the_time_to_send_counts_from_before_the_lease_command(
     work: WorkQueue, redis_url: str
 ) -> None:
-    """What Redis takes to answer is gone: the lease may have begun at its first moment."""
+    """Redis' answer takes time: the lease may have begun as soon as the command was sent."""
     put(work)
     with redis.Redis.from_url(redis_url) as client:
         client.client_pause(500)
@@ -244,7 +246,7 @@ def test_the_time_to_send_counts_from_before_the_lease_was_asked_for(
     assert leased.send_until < asked_at + SEND_WITHIN_S + 0.2
 
 
-def test_a_user_that_was_idle_is_kept_once_an_event_waits(
+def test_an_idle_user_is_kept_once_an_event_waits(
     work: WorkQueue, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.queue.IDLE_TTL_S", 1)
@@ -253,17 +255,17 @@ def test_a_user_that_was_idle_is_kept_once_an_event_waits(
         finish(work, one(work), agreed=orjson.dumps({"lead_id": user}))
     put(work, 2, user=7)
     with redis.Redis.from_url(redis_url) as client:
-        eventually(lambda: not client.exists(f"{work.prefix}user:8"), 5, "idle users are forgotten")
+        eventually(lambda: not client.exists(f"{work.prefix}user:8"), 5, "idle users are deleted")
     entry = one(work)
     assert [event.event_id for event in entry.events] == ["7-2"]
     assert entry.known_lead_id == 7
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-def test_whatever_was_cut_off_is_looked_up(
+def test_an_interrupted_call_is_followed_by_a_lookup(
     work: WorkQueue, short_lease: Callable[[WorkQueue], None], *, is_known: bool
 ) -> None:
-    """The lead may have been changed: last applied is a hint, and the change may be taken back."""
+    """The lead may have changed: last applied is a hint, and the change may be reverted."""
     put(work)
     entry = one(work)
     if is_known:
@@ -277,7 +279,7 @@ def test_whatever_was_cut_off_is_looked_up(
     assert plan(cut_off) == Lookup()
 
 
-def test_a_failed_create_leaves_no_doubt_of_its_own(work: WorkQueue) -> None:
+def test_a_failed_create_alone_needs_no_lookup(work: WorkQueue) -> None:
     put(work)
     work.release([Settlement(one(work))])
     assert not one(work).needs_lookup
@@ -286,7 +288,7 @@ def test_a_failed_create_leaves_no_doubt_of_its_own(work: WorkQueue) -> None:
 @pytest.mark.parametrize(
     "message", [{"first": False}, {"version": 2}, {"version": None}, {"occurred_at_ms": 1}]
 )
-def test_of_whom_a_lead_may_be_forgotten_is_looked_up(work: WorkQueue, message: Any) -> None:
+def test_a_user_whose_lead_redis_may_have_lost_is_looked_up(work: WorkQueue, message: Any) -> None:
     put(work, **message)
     entry = one(work)
     assert entry.needs_lookup
@@ -294,15 +296,15 @@ def test_of_whom_a_lead_may_be_forgotten_is_looked_up(work: WorkQueue, message: 
     assert not one(work).needs_lookup, "once is enough"
 
 
-def test_a_redelivery_into_a_memory_that_knows_its_user_is_not_doubted(work: WorkQueue) -> None:
+def test_a_redelivery_of_a_known_user_needs_no_lookup(work: WorkQueue) -> None:
     put(work)
     put(work, first=False)
     assert not one(work).needs_lookup
 
 
 @pytest.fixture
-def young(work: WorkQueue, redis_url: str) -> int:
-    """Make the memory begin now; returns when (unix ms) a user was surely made after that."""
+def new_epoch(work: WorkQueue, redis_url: str) -> int:
+    """Begin a Redis epoch now; returns a time (unix ms) at which a user is certainly newer."""
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     work.call_ms = 70_000
@@ -310,11 +312,11 @@ def young(work: WorkQueue, redis_url: str) -> int:
 
 
 @pytest.mark.parametrize("message", [{"first": False}, {"version": 2}, {"occurred_at_ms": 1}])
-def test_a_young_memory_serves_nobody_older_until_all_forgotten_calls_are_over(
-    work: WorkQueue, young: int, message: dict[str, Any]
+def test_in_a_new_epoch_older_users_wait_until_all_forgotten_calls_are_over(
+    work: WorkQueue, new_epoch: int, message: dict[str, Any]
 ) -> None:
-    put(work, user=8, occurred_at_ms=young)
-    put(work, **{"occurred_at_ms": young, **message})
+    put(work, user=8, occurred_at_ms=new_epoch)
+    put(work, **{"occurred_at_ms": new_epoch, **message})
     assert [entry.user_id for entry in lease(work)] == [8]
     due_in_s = work.next_due_in_s()
     assert due_in_s is not None
@@ -322,23 +324,23 @@ def test_a_young_memory_serves_nobody_older_until_all_forgotten_calls_are_over(
 
 
 def test_an_update_that_overtakes_its_create_waits_for_nothing_else(
-    work: WorkQueue, young: int
+    work: WorkQueue, new_epoch: int
 ) -> None:
-    put(work, 2, name="New", occurred_at_ms=young)
+    put(work, 2, name="New", occurred_at_ms=new_epoch)
     assert lease(work) == []
-    put(work, 1, name="Old", occurred_at_ms=young)
+    put(work, 1, name="Old", occurred_at_ms=new_epoch)
     entry = one(work)
     assert (name_of(entry), entry.needs_lookup) == ("New", False)
 
 
-def test_an_emptied_memory_is_young_again(work: WorkQueue, redis_url: str) -> None:
+def test_a_flushed_redis_begins_a_new_epoch(work: WorkQueue, redis_url: str) -> None:
     work.call_ms = 70_000
     put(work)
     finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
     before = work.ensure_redis_epoch()
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
-    eventually(lambda: work.ensure_redis_epoch() > before, 5, "it is born again")
+    eventually(lambda: work.ensure_redis_epoch() > before, 5, "a new epoch has begun")
     put(work, 2)
     assert lease(work) == []
 
@@ -364,10 +366,10 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
     assert (entry.needs_lookup, entry.known_lead_id) == (True, 5), "the lead is read first"
 
 
-def test_what_was_read_while_an_unanswered_update_may_still_run_is_not_believed_later(
+def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
     work: WorkQueue,
 ) -> None:
-    """It reads A, then the lost B lands, and then the user takes B back: found by the model."""
+    """It reads A, then the lost B is applied, then the user reverts B: found by the model."""
     put(work)
     finish(work, one(work), agreed=orjson.dumps({"lead_id": 5}))
     put(work, 2, name="Bob")
@@ -380,11 +382,11 @@ def test_what_was_read_while_an_unanswered_update_may_still_run_is_not_believed_
     entry = one(work)
     work.release([replace(settle_lookup(entry, found(5), 0), delay_ms=1)])
     put(work, 3)
-    eventually(lambda: work.next_due_in_s() == 0, 5, "it goes on")
+    eventually(lambda: work.next_due_in_s() == 0, 5, "it continues")
     assert plan(one(work)) == Lookup()
 
 
-def test_the_stage_counts_as_touched_by_the_newest_message_that_touched_it(
+def test_the_newest_message_that_touched_the_stage_owns_it(
     work: WorkQueue,
 ) -> None:
     put(work, 1, touches=True)
@@ -394,7 +396,7 @@ def test_the_stage_counts_as_touched_by_the_newest_message_that_touched_it(
     assert (entry.desired_seq, entry.desired_stage_seq) == (3_000_000, 2_000_000)
 
 
-def test_a_message_that_does_not_say_touches_the_stage_only_by_changing_it(
+def test_a_message_without_the_list_of_changes_touches_the_stage_only_by_changing_it(
     work: WorkQueue,
 ) -> None:
     put(work, 1, touches=True, stage="NEW")

@@ -1,4 +1,4 @@
-"""Whatever order, doubling, interleaving and failures: one lead that equals the newest state."""
+"""In any order, with duplicates and failures: one lead that equals the newest state."""
 
 import time
 from collections import Counter
@@ -21,7 +21,7 @@ from leadline.workqueue.queue import WorkQueue
 from tests.unit.entries import pending
 
 STAGES = ("NEW", "IN_PROCESS", "JUNK")
-#: How a call may end; what is lost has run, what is cut has not, and neither tells.
+#: How a call may end: a lost one has run, a cut one has not, and neither is answered.
 REFUSED, PAUSED, AWAY, LOST, CUT, OK = "refused", "paused", "away", "lost", "cut", "ok"
 ERRORS = {
     REFUSED: Refused("limit"),
@@ -33,7 +33,7 @@ FREE, COUNTED = (REFUSED, PAUSED), (AWAY, LOST, CUT)
 
 
 class FakePortal:
-    """Leads of one user, written and listed as Bitrix24 does; no I/O."""
+    """Leads of one user, written and listed as in Bitrix24, without I/O."""
 
     def __init__(self) -> None:
         self.leads: dict[int, dict[str, Any]] = {}
@@ -71,7 +71,7 @@ class FakePortal:
 
 
 class Journey:
-    """One user's messages through the work queue to the portal, with a worker of few lines."""
+    """One user's messages through the work queue to the portal, with a minimal worker."""
 
     def __init__(self, work: WorkQueue) -> None:
         self.work = work
@@ -96,7 +96,7 @@ class Journey:
         )
 
     def serve(self, outcome: str) -> bool:
-        """One job; False where nothing was due."""
+        """One job; False if nothing was due."""
         while self.work.next_due_in_s():
             continue  # for a millisecond
         leased = self.work.lease(50)
@@ -107,7 +107,7 @@ class Journey:
                 if event.outcome:
                     self.replies[event.event_id, event.outcome.status] += 1
                     self.attempts.append(event.outcome.attempts)
-            # Time passes as fast as the test likes. 0 would mean: changed while it was served.
+            # Time passes as fast as the test likes. 0 would mean: changed while it was leased.
             sent = tuple(event for event in settlement.events if event.outcome)
             self.work.release([Settlement(entry, {}, sent, delay_ms=1)])
         return bool(leased.entries)
@@ -176,7 +176,7 @@ def test_a_user_ends_as_one_lead_with_its_newest_state_and_each_event_is_answere
     for version in (*order, *doubled):
         state, touches = states[version - 1]
         outcomes = data.draw(st.lists(st.sampled_from((*FREE, *COUNTED, OK)), max_size=3))
-        # What was answered and comes again is answered again: that is tested elsewhere.
+        # A repeated event gets its reply again: that is tested elsewhere.
         if f"e{version}" in {event for event, _ in journey.replies}:
             continue
         journey.put(version, state, touches=touches, first=version not in seen)
@@ -187,7 +187,7 @@ def test_a_user_ends_as_one_lead_with_its_newest_state_and_each_event_is_answere
     served = 0
     while journey.work.next_due_in_s() is not None:
         served += journey.serve(OK)
-        assert served < 10, "it comes to rest"
+        assert served < 10, "it settles"
 
     newest = states[-1][0]
     (lead,) = journey.portal.leads.values()

@@ -48,7 +48,7 @@ def arrival(user: int, version: int = 1) -> EnqueueRequest:
 
 
 def later(one: EnqueueRequest, than_now_ms: int) -> EnqueueRequest:
-    """The same, written and sent so much later by the clocks of Postgres and of its sender."""
+    """The same, written and sent this much later by the clocks of Postgres and of its sender."""
     at_ms = int(time.time() * 1000) + than_now_ms
     return replace(one, occurred_at_ms=at_ms, sent_at_ms=at_ms)
 
@@ -63,7 +63,7 @@ def know(work: WorkQueue, user: int) -> None:
 
 
 def queue_of(client: redis.Redis) -> WorkQueue:
-    """A queue in a memory that is older than any call."""
+    """A queue whose epoch is older than any call."""
     work = WorkQueue(client, "test")
     work.begin_first_epoch()
     work.call_ms = 0
@@ -81,7 +81,7 @@ def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
     work.call_ms = 70_000
     work.ensure_redis_epoch()
     work.put(later(arrival(9), 11_000))
-    # What it forgot with its last second may have been a call for 7 or 8.
+    # The lost last second may have contained a call for 7 or 8.
     entries = work.lease(50).entries
     assert {entry.user_id: entry.needs_lookup for entry in entries} == {9: False}
     work.release([Settlement(entry, delay_ms=100_000) for entry in entries])
@@ -90,10 +90,10 @@ def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
     assert 60 < due_in_s <= 70
 
 
-def test_after_a_restart_what_was_last_applied_is_a_hint_until_the_lead_was_read(
+def test_after_a_restart_last_applied_is_a_hint_until_the_lead_was_read(
     server: PrivateServer, client: redis.Redis
 ) -> None:
-    """With its last second Redis may have forgotten an update, and the user takes it back."""
+    """The lost last second may have contained an update that the user then reverts."""
     work = queue_of(client)
     know(work, 8)
     server.restart()
@@ -105,10 +105,10 @@ def test_after_a_restart_what_was_last_applied_is_a_hint_until_the_lead_was_read
     assert not entry.needs_lookup
 
 
-def test_an_event_of_the_other_clock_is_not_younger_than_redis_itself(
+def test_an_event_with_a_skewed_clock_is_not_newer_than_redis_itself(
     server: PrivateServer, client: redis.Redis
 ) -> None:
-    """Postgres' clock is ahead: what was written before the restart looks as if it came after."""
+    """Postgres' clock is ahead: a write from before the restart looks newer."""
     work = queue_of(client)
     ahead = int(time.time() * 1000) + 60_000
     work.put(replace(arrival(7), occurred_at_ms=ahead))
@@ -120,10 +120,10 @@ def test_an_event_of_the_other_clock_is_not_younger_than_redis_itself(
     assert work.lease(50).entries == []
 
 
-def test_a_user_of_a_clock_that_is_seconds_ahead_is_not_younger_than_redis(
+def test_a_user_with_a_clock_seconds_ahead_is_not_newer_than_redis(
     client: redis.Redis,
 ) -> None:
-    """It may have been created before the loss, and its lead with it."""
+    """The user and its lead may have been created before the loss."""
     work = queue_of(client)
     client.flushall()
     work.call_ms = 70_000
@@ -133,19 +133,19 @@ def test_a_user_of_a_clock_that_is_seconds_ahead_is_not_younger_than_redis(
     assert [entry.user_id for entry in work.lease(50).entries] == [8]
 
 
-def test_what_was_sent_before_redis_forgot_all_is_taken_only_when_it_is_sent_again(
+def test_a_message_sent_before_a_flush_is_processed_only_when_republished(
     client: redis.Redis,
 ) -> None:
-    """Something newer may have been applied; what is still owed comes again."""
+    """Something newer may have been applied; open events are republished."""
     work = queue_of(client)
     client.flushall()
     work.ensure_redis_epoch()
-    late = later(arrival(7, version=2), 5000)  # perhaps: clocks may be so far apart
+    late = later(arrival(7, version=2), 5000)  # perhaps: clocks may differ by this much
     assert work.put(late) is None
     assert work.next_due_in_s() is None
     assert work.put(later(late, 11_000)) is not None
     assert work.put(late) is not None, "the user is known by now"
-    assert work.put(arrival(8, version=2)) is not None, "nobody would send it again"
+    assert work.put(arrival(8, version=2)) is not None, "it would not be republished"
 
 
 def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: redis.Redis) -> None:
@@ -158,7 +158,7 @@ def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: r
     assert (leased.expired, [entry.user_id for entry in leased.entries]) == (1, [7])
 
 
-def test_a_redis_that_hangs_is_queue_down_within_seconds(
+def test_a_hanging_redis_is_queue_down_within_seconds(
     server: PrivateServer, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leadline.runtime.redis.RESPONSE_TIMEOUT_S", 0.3)
@@ -173,9 +173,7 @@ def test_a_redis_that_hangs_is_queue_down_within_seconds(
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_full_redis_is_queue_down_and_keeps_what_it_has(
-    client: redis.Redis, version: int
-) -> None:
+def test_a_full_redis_is_queue_down_and_keeps_its_data(client: redis.Redis, version: int) -> None:
     work = queue_of(client)
     work.put(arrival(7))
     client.config_set("maxmemory", "1mb")

@@ -1,4 +1,4 @@
-"""What can't be read in the work queue harms itself only."""
+"""Unreadable data in the work queue harms only itself."""
 
 import time
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ DAMAGES: list[Any] = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_an_entry_that_can_not_be_read_harms_no_other(
+def test_an_unreadable_entry_harms_no_other(
     work: WorkQueue, client: redis.Redis, damage: Any
 ) -> None:
     work.put_all([arrival(user) for user in (6, 7, 8)])
@@ -76,7 +76,7 @@ def test_an_entry_that_can_not_be_read_harms_no_other(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_its_user_is_served_when_its_events_are_sent_again(
+def test_its_user_is_served_when_its_events_are_republished(
     work: WorkQueue, client: redis.Redis, damage: Any
 ) -> None:
     work.put(arrival(7))
@@ -92,10 +92,10 @@ def test_its_user_is_served_when_its_events_are_sent_again(
         assert client.ttl(kept[0]) > 0
 
 
-def test_a_call_that_went_with_the_entry_is_waited_for(
+def test_a_call_that_the_lost_entry_knew_of_is_waited_for(
     work: WorkQueue, client: redis.Redis
 ) -> None:
-    """A create may still be running: looked up now, its lead would be made again."""
+    """A create may still be running: an immediate lookup would miss it, and create another lead."""
     work.put(arrival(7))
     work.lease(50)
     client.hset(USER, "state", "{")
@@ -109,10 +109,10 @@ def test_a_call_that_went_with_the_entry_is_waited_for(
     assert 60 < due_in_s <= 70
 
 
-def test_a_copy_from_before_is_not_taken_for_the_newest(
+def test_an_older_copy_is_not_taken_for_the_newest_state(
     work: WorkQueue, client: redis.Redis
 ) -> None:
-    """Something newer was applied and went with the entry."""
+    """Something newer was applied and lost with the entry."""
     now_ms = int(time.time() * 1000)
     work.put(arrival(7, version=2))
     client.hset(USER, "state", "{")

@@ -1,4 +1,4 @@
-"""Versions of a database that was failed over or restored: a number may name another state."""
+"""Versions after a failover or restore of Postgres: a number may name another state."""
 
 import time
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def one(work: WorkQueue) -> Entry:
 
 
 def apply(work: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
-    """Serve the user; its lead then looks like its state."""
+    """Serve the user so that its lead equals its state."""
     entry = one(work)
     assert entry.state is not None
     step = plan(entry)
@@ -86,7 +86,7 @@ def outcomes(entry: Entry) -> dict[str, str]:
     return {one.event_id: one.outcome.status for one in settled.events if one.outcome}
 
 
-def test_a_version_that_was_given_out_twice_means_the_state_of_the_newer_history(
+def test_a_version_assigned_twice_means_the_state_of_the_newer_history(
     work: WorkQueue,
 ) -> None:
     put(work, 1, FIRST)
@@ -108,7 +108,7 @@ def test_a_greater_version_of_a_lost_history_is_superseded(work: WorkQueue) -> N
     assert outcomes(entry) == {"1000-9": "superseded"}
 
 
-def test_what_waits_of_a_lost_history_is_superseded_by_the_first_of_the_newer_one(
+def test_pending_events_of_a_lost_history_are_superseded_by_the_first_of_the_newer_one(
     work: WorkQueue,
 ) -> None:
     put(work, 1, FIRST)
@@ -119,7 +119,7 @@ def test_what_waits_of_a_lost_history_is_superseded_by_the_first_of_the_newer_on
 
 
 @pytest.mark.parametrize("is_applied", [True, False])
-def test_a_stage_that_a_lost_move_has_set_or_may_set_is_set_back(
+def test_a_stage_that_a_lost_move_may_have_set_is_set_back(
     work: WorkQueue, *, is_applied: bool
 ) -> None:
     put(work, 1, FIRST)
@@ -131,7 +131,7 @@ def test_a_stage_that_a_lost_move_has_set_or_may_set_is_set_back(
     assert fields(one(work)) == {"title": "Bob", "name": "Bob", "stageId": "NEW"}
 
 
-def test_a_stage_that_a_person_set_stays_though_a_version_was_lost(work: WorkQueue) -> None:
+def test_a_stage_set_by_hand_stays_though_a_version_was_lost(work: WorkQueue) -> None:
     """Found by the simulation: the lost version had changed the name only."""
     put(work, 1, FIRST)
     apply(work)
@@ -141,15 +141,15 @@ def test_a_stage_that_a_person_set_stays_though_a_version_was_lost(work: WorkQue
     assert fields(one(work)) == {"title": "Ann", "name": "Ann"}
 
 
-def test_a_stage_that_was_not_moved_is_left_as_it_is_in_the_crm(work: WorkQueue) -> None:
-    """Somebody may have set it by hand."""
+def test_a_stage_that_was_not_moved_stays_as_it_is_in_the_crm(work: WorkQueue) -> None:
+    """A person may have set it."""
     put(work, 1, FIRST)
     apply(work)
     put(work, 2, SECOND, name="Bob")
     assert fields(one(work)) == {"title": "Bob", "name": "Bob"}
 
 
-def test_a_worker_that_leased_in_the_lost_history_writes_nothing_down(work: WorkQueue) -> None:
+def test_a_worker_that_leased_in_the_lost_history_settles_nothing(work: WorkQueue) -> None:
     put(work, 1, FIRST)
     apply(work)
     put(work, 8, FIRST, name="Lost")
@@ -160,7 +160,7 @@ def test_a_worker_that_leased_in_the_lost_history_writes_nothing_down(work: Work
     assert work.lease(50).entries == []  # its call may still run
 
 
-def test_a_call_of_the_lost_history_is_over_before_its_user_is_served_again(
+def test_a_call_of_the_lost_history_ends_before_its_user_is_served_again(
     work: WorkQueue,
 ) -> None:
     work.lease_ms = 30
@@ -171,7 +171,7 @@ def test_a_call_of_the_lost_history_is_over_before_its_user_is_served_again(
     assert one(work).needs_lookup
 
 
-def test_a_new_installation_does_not_take_over_the_lead_of_the_one_before(
+def test_a_new_installation_does_not_take_over_leads_of_the_previous_one(
     work: WorkQueue,
 ) -> None:
     """Postgres was wiped and Redis was not: the same id is another person."""
@@ -185,14 +185,14 @@ def test_a_new_installation_does_not_take_over_the_lead_of_the_one_before(
     assert (created["originatorId"], created["title"]) == ("leadline-2", "Somebody Else")
 
 
-def test_messages_without_a_history_belong_to_the_present_one(work: WorkQueue) -> None:
+def test_messages_without_a_history_belong_to_the_current_one(work: WorkQueue) -> None:
     put(work, 1, SECOND)
     apply(work)
     put(work, 2, None, name="Bob")
     assert fields(one(work))["title"] == "Bob"
 
 
-def test_the_reply_can_name_the_history(work: WorkQueue) -> None:
+def test_a_reply_can_name_the_history(work: WorkQueue) -> None:
     put(work, 1, SECOND)
     (event,) = one(work).events
     assert event.history == SECOND

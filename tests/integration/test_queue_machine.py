@@ -1,4 +1,4 @@
-"""The work queue against a model of it, with any sequence of steps."""
+"""The work queue against a model, with any sequence of steps."""
 
 import time
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Machine(RuleBasedStateMachine):
     def put(self, events: list[tuple[int, int]]) -> None:
         wakeups = self.work.put_all([_arrival(*event) for event in events])
         assert None not in wakeups
-        assert wakeups.count(0) <= 1, "one job is enough for all of a batch"
+        assert wakeups.count(0) <= 1, "one job is enough for a whole batch"
         for user, version in events:
             self.pending.setdefault(user, set()).add(version)
             self.newest[user] = max(version, self.newest.get(user, 0))
@@ -54,7 +54,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def lose_a_lease(self) -> None:
-        """Workers that die at once: their users come back, they themselves may write no more."""
+        """Workers that die at once: their users are due again, and they can write no more."""
         before = set(self.held)
         usual, self.work.lease_ms = self.work.lease_ms, 1
         self._lease()
@@ -82,7 +82,7 @@ class Machine(RuleBasedStateMachine):
         elif left:
             eventually(lambda: self.work.next_due_in_s() == 0, 5, "the user is due again")
             before = self.work.lease(0).now_ms
-            eventually(lambda: self.work.lease(0).now_ms > before, 5, "and so is everybody else")
+            eventually(lambda: self.work.lease(0).now_ms > before, 5, "and so are all others")
 
     @precondition(lambda self: self.lost)
     @rule(data=st.data())
@@ -94,7 +94,7 @@ class Machine(RuleBasedStateMachine):
         assert self.work.release([settlement]) == [False]
 
     @invariant()
-    def nobody_waits_who_is_owed_nothing(self) -> None:
+    def only_users_with_pending_events_wait(self) -> None:
         due = {user for user, versions in self.pending.items() if versions} - set(self.held)
         leased = self.work.lease(0)
         assert leased.still_due == len(due - self.delayed)

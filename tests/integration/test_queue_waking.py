@@ -1,4 +1,4 @@
-"""Who is told to enqueue a job: enough that nobody is left waiting, and not one for each event."""
+"""Wake-ups: jobs enough that no user is left waiting, but not one for each event."""
 
 import time
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def put(work: WorkQueue, user: int, version: int = 1) -> int | None:
 
 
 def queue_of(client: redis.Redis) -> WorkQueue:
-    """A queue in a memory that is older than any call."""
+    """A queue whose epoch is older than any call."""
     work = WorkQueue(client, "test")
     work.begin_first_epoch()
     work.call_ms = 0
@@ -52,18 +52,18 @@ def work(client: redis.Redis) -> WorkQueue:
     return queue_of(client)
 
 
-def test_only_the_first_who_puts_is_told_to_enqueue_a_job(work: WorkQueue) -> None:
+def test_only_the_first_put_claims_the_wakeup(work: WorkQueue) -> None:
     assert put(work, 1) == 0
     assert put(work, 2) == 1
     assert not work.wakeups.claim_wakeup()
 
 
-def test_whoever_was_told_and_did_not_is_replaced(work: WorkQueue) -> None:
+def test_a_claimed_wakeup_that_was_not_enqueued_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
     eventually(work.wakeups.claim_wakeup, 5, "the alarm claims a wake-up")
 
 
-def test_nobody_enqueues_while_another_one_gathers(work: WorkQueue) -> None:
+def test_no_job_is_enqueued_while_a_batch_leader_lingers(work: WorkQueue) -> None:
     put(work, 1)
     assert work.wakeups.claim_leadership("a", LONG_MS)
     assert put(work, 2) == 1
@@ -73,7 +73,7 @@ def test_nobody_enqueues_while_another_one_gathers(work: WorkQueue) -> None:
 
 
 @pytest.mark.parametrize("has_leased", [False, True])
-def test_whoever_is_put_after_the_lease_or_the_turn_gets_a_job(
+def test_a_user_put_after_the_lease_or_the_batch_leader_gets_a_job(
     work: WorkQueue, *, has_leased: bool
 ) -> None:
     put(work, 1)
@@ -100,7 +100,7 @@ def test_changes_of_users_in_a_call_or_before_a_retry_make_no_jobs(work: WorkQue
     assert put(work, 2) == 0
 
 
-def test_a_job_that_found_nobody_leaves_nobody_uncalled(work: WorkQueue) -> None:
+def test_a_job_that_found_no_user_leaves_none_waiting(work: WorkQueue) -> None:
     put(work, 1)
     work.lease(50)
     assert not work.wakeups.claim_leadership("late", LONG_MS)
@@ -112,9 +112,9 @@ def test_a_batch_leader_that_was_killed_is_replaced(work: WorkQueue) -> None:
     work.wakeups.claim_leadership("killed", 50)
     put(work, 2)
     eventually(work.wakeups.claim_wakeup, 5, "the alarm claims a wake-up")
-    assert work.wakeups.claim_leadership("heir", LONG_MS)
+    assert work.wakeups.claim_leadership("successor", LONG_MS)
     work.wakeups.resign_leadership("killed")
-    assert put(work, 3) == 1, "the heir leads"
+    assert put(work, 3) == 1, "the successor leads"
 
 
 def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
@@ -128,7 +128,7 @@ def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """A worker is always about to lease any user that is due."""
+    """A worker is always about to lease any due user."""
 
     client: redis.Redis
 
@@ -141,13 +141,14 @@ class Machine(RuleBasedStateMachine):
         #: Claimed wake-ups whose job is not enqueued yet.
         self.claimed = 0
         self.jobs = 0
-        #: Batch leaders; workers that have leased or released and not yet checked who else is due.
+        #: Batch leaders; workers that have leased or released and not yet checked for other due
+        #: users.
         self.leaders: list[str] = []
         self.looking = 0
         self.held: list[Entry] = []
 
     def tick(self) -> None:
-        """Redis' clock moves on: who is due first must not depend on how fast this machine is."""
+        """Advance Redis' clock: the order of due users must not depend on the machine's speed."""
         before = self.client.time()
         while self.client.time()[1] // 1000 == before[1] // 1000:
             pass
@@ -189,7 +190,7 @@ class Machine(RuleBasedStateMachine):
     def release(self, *, is_done: bool) -> None:
         entry = self.held.pop()
         self.tick()
-        # Whoever changes again and again is delayed, and delays are the alarm's business.
+        # A user that keeps changing is delayed, and delays are the alarm's task.
         self.client.hdel(f"{self.work.prefix}user:{entry.user_id}", "streak")
         answered = tuple(replace(one, outcome=Outcome("synced", 1, 5)) for one in entry.events)
         self.work.release([Settlement(entry, {}, answered if is_done else ())])
@@ -202,7 +203,7 @@ class Machine(RuleBasedStateMachine):
         self.claimed += self.work.wakeups.claim_wakeup()
 
     @invariant()
-    def nobody_is_left_waiting(self) -> None:
+    def no_user_is_left_waiting(self) -> None:
         acting = self.claimed + len(self.leaders) + self.looking
         assert not self.work.depth().due or acting or self.jobs
 

@@ -1,6 +1,6 @@
-"""A cluster of three nodes of RabbitMQ: each may be killed, and everything goes on.
+"""A RabbitMQ cluster of three nodes: any one may be killed, and the system continues.
 
-Minutes on a busy machine: `pytest -m long tests/integration/test_rabbitmq_nodes.py`.
+Takes minutes on a busy machine: `pytest -m long tests/integration/test_rabbitmq_nodes.py`.
 """
 
 import time
@@ -15,7 +15,7 @@ from leadline.runtime.rabbitmq.publisher import Publisher
 from local.sandbox.waiting import eventually
 from tests.integration.rabbit_cluster import NODES, Cluster, cluster
 
-# The connector in its own process, and a function that answers as told.
+# The connector in its own process, and a function with a given answer.
 from tests.integration.test_connector import Function, Start, function, start
 
 pytestmark = pytest.mark.long
@@ -30,7 +30,7 @@ def nodes(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def publish(nodes: Cluster) -> Iterator[Callable[[bytes], None]]:
-    """Publish a message, again until it is confirmed, as the relay does."""
+    """Publish a message until it is confirmed, as the relay does."""
     publisher = Publisher(nodes.url, topology.queues_of(topology.REQUESTS))
 
     def until_confirmed(body: bytes) -> None:
@@ -45,7 +45,7 @@ def bodies(function: Function) -> set[bytes]:
     return {body for _, _, body in function.requests}
 
 
-def test_each_node_may_be_killed_and_messages_are_published_consumed_and_delayed(
+def test_any_node_may_be_killed_and_messages_are_published_consumed_and_delayed(
     nodes: Cluster, start: Start, function: Function, publish: Callable[[bytes], None]
 ) -> None:
     connector = start(nodes.url)
@@ -54,9 +54,9 @@ def test_each_node_may_be_killed_and_messages_are_published_consumed_and_delayed
     eventually(lambda: b"first" in bodies(function), 20, "the first is consumed")
     time.sleep(
         3
-    )  # RabbitMQ 3.10 may lose a quorum queue whose node is killed right after its making
+    )  # RabbitMQ 3.10 may lose a quorum queue whose node is killed right after its declaration
     for number in range(NODES):
-        nodes.lead_to(number)
+        nodes.route_to(number)
         eventually(lambda: connector.health() == 200, 60, "the connector consumes by this node")
         nodes.kill(number)
         began = time.monotonic()

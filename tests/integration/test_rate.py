@@ -1,4 +1,4 @@
-"""The portal's request rate holds for all who call it, whatever for."""
+"""The portal's request rate holds for all requests, whatever their purpose."""
 
 import time
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def read_stages() -> None:
 
 
 def read_leads() -> None:
-    """As the reconciler does."""
+    """As reconcile does."""
     throttled_reads.read_all(
         {"a": leads.list_by_ids([1]), "b": leads.list_by_origins([1], "leadline")}
     )
@@ -75,7 +75,7 @@ def with_rate(monkeypatch: pytest.MonkeyPatch) -> WithRate:
 
 @pytest.fixture
 def sent(portal: str) -> Callable[[], int]:
-    """How many requests have reached the portal."""
+    """The number of requests that have reached the portal."""
 
     def count() -> int:
         calls = requests.get(f"{portal}/_emulator/calls", timeout=10).json()
@@ -85,7 +85,7 @@ def sent(portal: str) -> Callable[[], int]:
 
 
 def taken() -> int:
-    """Tokens taken so far, without those that were given back."""
+    """Tokens taken so far, without returned ones."""
     return sum(portal_session.token_bucket().requests_per_slot())
 
 
@@ -101,19 +101,19 @@ def test_each_request_takes_a_token(
 
 
 @every_caller
-def test_no_request_leaves_before_its_token_is_there(
+def test_no_request_is_sent_before_its_token(
     call: Callable[[], None], sent: Callable[[], int], with_rate: WithRate
 ) -> None:
     with_rate(10)
     while (wait_s := portal_session.token_bucket().reserve()) < 0.5:
-        pass  # others have taken what there was
+        pass  # other callers have taken all tokens
     began = time.monotonic()
     call()
     assert time.monotonic() - began > wait_s
     assert sent() == 1
 
 
-def test_a_job_that_finds_nothing_to_do_costs_no_token(
+def test_a_job_without_due_users_takes_no_token(
     sent: Callable[[], int], with_rate: WithRate
 ) -> None:
     with_rate(50)

@@ -1,6 +1,6 @@
-"""Redis switches over without a restart: the old master keeps its connections and refuses writes.
+"""Redis fails over without a restart: the old master keeps its connections and refuses writes.
 
-Two servers behind one address, as behind a service of Kubernetes or Sentinel's.
+Two servers behind one address, as behind a Kubernetes service or Sentinel.
 """
 
 import os
@@ -26,15 +26,15 @@ from local.gateway import checks
 from local.sandbox.servers import PrivateServer, private
 from local.sandbox.waiting import eventually
 from tests.faults.proxy import Proxy
-from tests.integration.conftest import outlive_clocks
+from tests.integration.conftest import skip_clock_tolerance
 from tests.integration.test_calls import put
 
-#: Longer than a failover needs from the first refused write on, far shorter than any time-out.
+#: Longer than a failover lasts after the first refused write, far shorter than any time-out.
 SOON_S = 8
 
 
 class Pair:
-    """A master and its replica, and the address that leads to the master."""
+    """A master and its replica, and the address of the current master."""
 
     def __init__(self, master: PrivateServer, replica: PrivateServer) -> None:
         self._password = urlsplit(master.url).password or ""
@@ -51,20 +51,20 @@ class Pair:
         self.url = f"redis://:{self._password}@127.0.0.1:{self.proxy.port}/0"
 
     def promote(self) -> None:
-        """The replica becomes the master, and the master a replica of it; no connection is cut."""
+        """Swap master and replica; no connection is cut."""
         self.master.set("last", 1)
-        assert self.master.wait(1, 5000) == 1  # what was answered has arrived: nothing gets lost
+        assert self.master.wait(1, 5000) == 1  # acknowledged writes are replicated
         self.replica.replicaof("NO", "ONE")
         self.master.replicaof("127.0.0.1", str(self._ports[1]))
 
-    def lead_to_new_master(self) -> None:
-        """The address leads there for connections that are made from now on."""
+    def route_to_new_master(self) -> None:
+        """Route new connections to the new master."""
         self.proxy.lead_to(self._ports[1])
 
     def switch_over(self) -> None:
         """Both at once."""
         self.promote()
-        self.lead_to_new_master()
+        self.route_to_new_master()
 
     def close(self) -> None:
         self.proxy.close()
@@ -72,7 +72,7 @@ class Pair:
         self.replica.close()
 
     def _client(self, url: str) -> redis.Redis:
-        """A client that logs in with the one password as soon as a server knows it."""
+        """A client that logs in with the shared password as soon as the server has it."""
         other = urlsplit(url).password or ""
         made = redis.Redis.from_url(url)
         made.connection_pool.connection_kwargs["password"] = other
@@ -83,17 +83,16 @@ class Pair:
             found: Any = replica.info("replication")
             return bool(found["master_link_status"] == "up")
 
-        eventually(is_up, 15, "the replica has all")
+        eventually(is_up, 15, "the replica is complete")
 
 
 def remember() -> None:
-    """Begin the memory of a server, as every worker does all the time, and outlive ten seconds.
+    """Begin the server's epoch, as workers do, and skip its first ten seconds.
 
-    Users that are created from then on are served at once; others wait for calls that may have
-    been forgotten.
+    Users created afterwards are served at once; others wait for calls that may have been forgotten.
     """
     portal_session.worker_heartbeats().beat("a worker of this test")
-    outlive_clocks(work_queue())
+    skip_clock_tolerance(work_queue())
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
         one.stop()
 
 
-def test_the_work_queue_goes_on_with_the_new_master(pair: Pair) -> None:
+def test_the_work_queue_continues_with_the_new_master(pair: Pair) -> None:
     put(1)
     pair.switch_over()
     before = time.monotonic()
@@ -125,7 +124,7 @@ def test_the_work_queue_goes_on_with_the_new_master(pair: Pair) -> None:
     assert client().info("replication")["role"] == "master"
 
 
-def test_an_address_that_leads_to_the_old_master_for_long_is_a_queue_that_is_down(
+def test_an_address_that_keeps_leading_to_the_old_master_is_queue_down(
     pair: Pair,
 ) -> None:
     pair.promote()
@@ -134,13 +133,13 @@ def test_an_address_that_leads_to_the_old_master_for_long_is_a_queue_that_is_dow
         with pytest.raises(QueueDown):
             put(1)
         assert time.monotonic() - before < SOON_S
-    pair.lead_to_new_master()
+    pair.route_to_new_master()
     remember()
     put(1)
     assert len(work_queue().lease(10).entries) == 1
 
 
-def test_pipelines_and_scripts_that_were_refused_are_repeated_as_a_whole(pair: Pair) -> None:
+def test_refused_pipelines_and_scripts_are_repeated_as_a_whole(pair: Pair) -> None:
     old = connect(pair.url)
     double = old.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
     for transaction in (True, False):
@@ -161,7 +160,7 @@ def test_pipelines_and_scripts_that_were_refused_are_repeated_as_a_whole(pair: P
 
 
 class Process:
-    """A worker of RQ's in a process of its own."""
+    """An RQ worker in its own process."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}"
@@ -205,7 +204,7 @@ def is_done() -> bool:
     return work_queue().next_due_in_s() is None
 
 
-def test_a_worker_in_the_middle_of_a_job_survives_the_switch(
+def test_a_worker_in_the_middle_of_a_job_survives_the_failover(
     pair: Pair, worker: Process, portal: str
 ) -> None:
     rule = {"method": "crm.lead.add", "action": "delay", "delay_ms": 1500, "count": 1}
@@ -214,18 +213,18 @@ def test_a_worker_in_the_middle_of_a_job_survives_the_switch(
     rq_jobs.enqueue()
     eventually(lambda: work_queue().depth().leased, 10, "the worker calls")
     pair.promote()
-    time.sleep(2.5)  # the call ends and can't be written down
-    pair.lead_to_new_master()
+    time.sleep(2.5)  # the call ends and cannot be recorded
+    pair.route_to_new_master()
     remember()
-    eventually(worker.is_ready, SOON_S, "the worker goes on")
+    eventually(worker.is_ready, SOON_S, "the worker continues")
     put(2)
     rq_jobs.enqueue()
-    eventually(lambda: not work_queue().pending_events(2)[0], SOON_S, "it does the next job")
+    eventually(lambda: not work_queue().pending_events(2)[0], SOON_S, "it runs the next job")
     assert worker.is_alive()
 
 
 @pytest.mark.parametrize("late_s", [0, 3], ids=["at once", "late"])
-def test_a_running_worker_goes_on_with_the_new_master(
+def test_a_running_worker_continues_with_the_new_master(
     pair: Pair, worker: Process, late_s: float
 ) -> None:
     put(1)
@@ -233,11 +232,11 @@ def test_a_running_worker_goes_on_with_the_new_master(
     eventually(is_done, 20, "the worker works")
     pair.promote()
     time.sleep(late_s)
-    pair.lead_to_new_master()
+    pair.route_to_new_master()
     remember()
     put(2)
     rq_jobs.enqueue()
-    eventually(is_done, SOON_S, "the worker goes on with the new master")
+    eventually(is_done, SOON_S, "the worker continues with the new master")
     assert worker.is_alive()
     assert worker.is_ready()
 
@@ -246,9 +245,9 @@ def test_a_worker_whose_redis_refuses_writes_is_alive_and_not_ready(
     pair: Pair, worker: Process
 ) -> None:
     pair.promote()
-    eventually(lambda: not worker.is_ready(), 20, "the worker says that it is not ready")
+    eventually(lambda: not worker.is_ready(), 20, "the worker reports that it is not ready")
     assert worker.is_alive()
-    pair.lead_to_new_master()
+    pair.route_to_new_master()
     eventually(worker.is_ready, SOON_S, "the worker is ready again")
 
 
@@ -257,5 +256,5 @@ def test_the_local_health_check_names_a_redis_that_became_a_replica(pair: Pair) 
     pair.promote()
     with pytest.raises(checks.CheckFailed, match="replica"):
         checks.redis_works(pair.url)
-    pair.lead_to_new_master()
+    pair.route_to_new_master()
     checks.redis_works(pair.url)

@@ -1,4 +1,4 @@
-"""The relay: what was never confirmed goes out, what stays unanswered goes out again."""
+"""The relay publishes unconfirmed events, and republishes unanswered ones."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ NO_BROKER = "amqp://127.0.0.1:1/"
 
 
 def create() -> Event:
-    """A user whose event nobody offered to the broker, as after a kill."""
+    """A user whose event was not offered to the broker, as after a kill."""
     return write.create(ANN, None).event
 
 
@@ -32,7 +32,7 @@ def make_due() -> None:
 
 
 def succeed(event: Event) -> None:
-    """Bitrix24's side has answered."""
+    """Record a success reply."""
     answer(event, "synced", status="success", bitrix_lead_id=event.user.id)
 
 
@@ -46,7 +46,7 @@ def answer(event: Event, outcome: str, *, is_transient: bool = False, **more: An
 
 
 def messages(url: str) -> list[pika.BasicProperties]:
-    """Takes all messages out of the queue."""
+    """Take all messages off the queue."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     channel = connection.channel()
     found = []
@@ -60,7 +60,7 @@ def messages(url: str) -> list[pika.BasicProperties]:
 
 
 def sent(url: str) -> list[str]:
-    """The events that the relay sends when all are due."""
+    """The events that the relay publishes when all are due."""
     make_due()
     relay.run()
     return [str(properties.message_id) for properties in messages(url)]
@@ -84,7 +84,7 @@ def test_a_write_is_accepted_without_a_broker(monkeypatch: pytest.MonkeyPatch) -
     assert row == {"state": "open", "published_at": None, "sendings": 0}
 
 
-def test_what_was_never_published_goes_out_once_its_time_has_come(in_rabbitmq: str) -> None:
+def test_an_unpublished_event_is_published_once_it_is_due(in_rabbitmq: str) -> None:
     event = create()
     assert relay.run().published == 0  # the function itself still has a moment
     make_due()
@@ -95,7 +95,7 @@ def test_what_was_never_published_goes_out_once_its_time_has_come(in_rabbitmq: s
     assert properties.headers["ce-resent"] == "true"
 
 
-def test_what_stays_unanswered_goes_out_again_less_and_less_often(in_rabbitmq: str) -> None:
+def test_an_unanswered_event_is_republished_with_back_off(in_rabbitmq: str) -> None:
     create()
     waits = []
     for _ in range(8):
@@ -108,7 +108,7 @@ def test_what_stays_unanswered_goes_out_again_less_and_less_often(in_rabbitmq: s
     assert len(messages(in_rabbitmq)) == 8
 
 
-def test_what_is_answered_goes_out_no_more(in_rabbitmq: str) -> None:
+def test_an_answered_event_is_not_republished(in_rabbitmq: str) -> None:
     event = create()
     make_due()
     relay.run()
@@ -118,7 +118,7 @@ def test_what_is_answered_goes_out_no_more(in_rabbitmq: str) -> None:
     assert len(messages(in_rabbitmq)) == 1
 
 
-def test_what_failed_for_a_passing_reason_goes_out_again_until_it_succeeds(
+def test_a_transient_failure_is_republished_until_it_succeeds(
     in_rabbitmq: str,
 ) -> None:
     event = create()
@@ -138,7 +138,7 @@ def test_what_failed_for_a_passing_reason_goes_out_again_until_it_succeeds(
     assert [one.headers.get("ce-resent") for one in messages(in_rabbitmq)] == ["true"] * 3
 
 
-def test_what_failed_for_good_goes_out_no_more(in_rabbitmq: str) -> None:
+def test_a_permanent_failure_is_not_republished(in_rabbitmq: str) -> None:
     event = create()
     make_due()
     relay.run()
@@ -148,7 +148,7 @@ def test_what_failed_for_good_goes_out_no_more(in_rabbitmq: str) -> None:
     assert len(messages(in_rabbitmq)) == 1
 
 
-def test_a_failure_is_history_once_its_user_has_a_newer_version(in_rabbitmq: str) -> None:
+def test_a_failure_is_over_once_its_user_has_a_newer_version(in_rabbitmq: str) -> None:
     event = create()
     fail(event, is_transient=True)
     newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
@@ -160,7 +160,7 @@ def test_a_failure_is_history_once_its_user_has_a_newer_version(in_rabbitmq: str
     ]
 
 
-def test_an_older_state_goes_out_again_only_where_the_newer_one_came_to_nothing(
+def test_an_older_state_is_republished_only_where_the_newer_one_failed(
     in_rabbitmq: str,
 ) -> None:
     older = create()
@@ -171,7 +171,7 @@ def test_an_older_state_goes_out_again_only_where_the_newer_one_came_to_nothing(
     assert sent(in_rabbitmq) == [older.id]
 
 
-def test_an_event_that_is_answered_before_it_is_marked_stays_answered() -> None:
+def test_an_event_answered_before_it_is_marked_stays_answered() -> None:
     event = create()
     succeed(event)
     outbox.mark_published([str(event.id)])
@@ -180,7 +180,7 @@ def test_an_event_that_is_answered_before_it_is_marked_stays_answered() -> None:
     ]
 
 
-def test_a_resent_event_carries_its_own_state_and_the_lead_known_by_now(in_rabbitmq: str) -> None:
+def test_a_republished_event_carries_its_own_state_and_the_known_lead(in_rabbitmq: str) -> None:
     event = create()
     write.change(event.user.id, Move(stage="JUNK"), None, None)
     rows("UPDATE users SET bitrix_lead_id = 456")
@@ -200,7 +200,7 @@ def test_without_a_broker_everything_stays_due(monkeypatch: pytest.MonkeyPatch) 
     assert rows("SELECT sendings FROM events WHERE due_at <= now()") == [{"sendings": 0}]
 
 
-def test_relays_at_once_send_each_event_once(in_rabbitmq: str) -> None:
+def test_concurrent_relays_publish_each_event_once(in_rabbitmq: str) -> None:
     for _ in range(40):
         create()
     make_due()
@@ -209,7 +209,7 @@ def test_relays_at_once_send_each_event_once(in_rabbitmq: str) -> None:
     assert len(ids) == len(set(ids)) == 40
 
 
-def test_more_than_a_batch_goes_out_in_one_run(
+def test_one_run_publishes_more_than_a_batch(
     in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay, "BATCH", 10)
@@ -221,7 +221,7 @@ def test_more_than_a_batch_goes_out_in_one_run(
 
 
 @pytest.mark.usefixtures("in_rabbitmq")
-def test_a_claim_that_its_relay_did_not_keep_ends_by_itself() -> None:
+def test_an_abandoned_claim_of_a_relay_expires() -> None:
     create()
     make_due()
     rows("UPDATE events SET due_at = now() + interval '30 seconds'")  # claimed, then killed

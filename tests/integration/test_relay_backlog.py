@@ -1,4 +1,4 @@
-"""A long backlog is not sent over and over; what was forgotten is."""
+"""Events of a long backlog are not republished while they wait; forgotten ones are."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ ANN = NewUser(full_name="Ann", phone="+77001112233")
 
 
 def accepted(count: int = 1) -> list[Event]:
-    """New users, whose events were published and have come into a work queue that is served."""
+    """New users whose published events have reached a work queue with a worker."""
     portal_state.worker_heartbeats().beat("worker")
     events = [write.create(ANN, None).event for _ in range(count)]
     arrive(events)
@@ -44,18 +44,18 @@ def arrive(events: list[Event]) -> None:
 
 
 def sent_when_due() -> int:
-    """How many the relay sends."""
+    """How many the relay publishes."""
     rows("UPDATE events SET due_at = now() - interval '1 second' WHERE due_at IS NOT NULL")
     return relay.run(PendingEvents().pending_among).published
 
 
-def test_what_waits_for_its_turn_is_not_sent_again() -> None:
+def test_an_event_in_the_work_queue_is_not_republished() -> None:
     accepted(30)
     assert sent_when_due() == 0
     assert rows("SELECT DISTINCT state, sendings FROM events") == [{"state": "open", "sendings": 1}]
 
 
-def test_of_many_exactly_those_are_sent_that_nobody_would_serve(redis_url: str) -> None:
+def test_of_many_exactly_the_lost_ones_are_republished(redis_url: str) -> None:
     events = accepted(4)
     with redis.Redis.from_url(redis_url) as connection:
         users = [f"{work_queue().prefix}user:{event.user.id}" for event in events]
@@ -67,14 +67,14 @@ def test_of_many_exactly_those_are_sent_that_nobody_would_serve(redis_url: str) 
     assert [sendings[event.id] for event in events] == [2, 2, 2, 1]
 
 
-def test_what_is_in_a_workers_hands_is_not_sent_again() -> None:
+def test_an_event_under_a_lease_is_not_republished() -> None:
     accepted()
     assert len(work_queue().lease(50).entries) == 1
     assert sent_when_due() == 0
 
 
 @pytest.mark.parametrize(("age_s", "wait_s"), [(61, 61), (900, 900), (100_000, 3600), (3, 60)])
-def test_it_is_looked_at_again_less_and_less_often(age_s: int, wait_s: int) -> None:
+def test_a_waiting_event_is_checked_with_back_off(age_s: int, wait_s: int) -> None:
     accepted()
     rows("UPDATE events SET published_at = now() - make_interval(secs => :s)", s=age_s)
     sent_when_due()
@@ -82,14 +82,14 @@ def test_it_is_looked_at_again_less_and_less_often(age_s: int, wait_s: int) -> N
     assert abs(row["due_at"] - datetime.now(UTC) - timedelta(seconds=wait_s)) < timedelta(seconds=5)
 
 
-def test_what_redis_has_forgotten_is_sent_again(redis_url: str) -> None:
+def test_an_event_that_redis_lost_is_republished(redis_url: str) -> None:
     accepted(3)
     with redis.Redis.from_url(redis_url) as connection:
         connection.flushall()
     assert sent_when_due() == 3
 
 
-def test_what_waited_at_first_is_sent_once_it_was_forgotten(redis_url: str) -> None:
+def test_an_event_that_waited_at_first_is_republished_once_it_is_lost(redis_url: str) -> None:
     accepted()
     assert sent_when_due() == 0
     with redis.Redis.from_url(redis_url) as connection:
@@ -98,7 +98,7 @@ def test_what_waited_at_first_is_sent_once_it_was_forgotten(redis_url: str) -> N
 
 
 @pytest.mark.parametrize("silence_s", [301, 4000])
-def test_what_waits_where_no_worker_has_been_seen_for_long_is_sent_again(
+def test_a_waiting_event_is_republished_where_no_worker_has_been_seen_for_long(
     redis_url: str, silence_s: int
 ) -> None:
     accepted()
@@ -107,7 +107,7 @@ def test_what_waits_where_no_worker_has_been_seen_for_long_is_sent_again(
     assert sent_when_due() == 1
 
 
-def test_what_was_answered_without_our_hearing_of_it_is_sent_again() -> None:
+def test_an_event_whose_reply_was_lost_is_republished() -> None:
     (event,) = accepted()
     (entry,) = work_queue().lease(50).entries
     (pending,) = entry.events
@@ -117,34 +117,34 @@ def test_what_was_answered_without_our_hearing_of_it_is_sent_again() -> None:
     assert sent_when_due() == 1
 
 
-def test_what_nobody_would_ever_serve_is_sent_again(redis_url: str) -> None:
+def test_an_event_that_no_worker_would_serve_is_republished(redis_url: str) -> None:
     accepted()
     with redis.Redis.from_url(redis_url) as connection:
         connection.delete(f"{work_queue().prefix}due")
     assert sent_when_due() == 1
 
 
-def test_a_newer_write_that_has_not_arrived_is_sent_though_an_older_one_waits() -> None:
+def test_a_newer_write_that_has_not_arrived_is_republished_though_an_older_one_waits() -> None:
     (event,) = accepted()
     newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
     outbox.mark_published([newer.id])
     assert sent_when_due() == 1
 
 
-def test_what_was_never_confirmed_is_sent_wherever_it_is() -> None:
+def test_an_unconfirmed_event_is_republished_wherever_it_is() -> None:
     accepted()
     rows("UPDATE events SET published_at = NULL, sendings = 0")
     assert sent_when_due() == 1
 
 
-def test_without_redis_everything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_everything_is_republished(monkeypatch: pytest.MonkeyPatch) -> None:
     accepted(2)
     monkeypatch.delenv("REDIS_URL")
     assert sent_when_due() == 2
 
 
 @pytest.mark.parametrize("address", ["redis://127.0.0.1:1/0", "no address"])
-def test_while_redis_can_not_be_asked_everything_is_sent(
+def test_while_redis_is_unreachable_everything_is_republished(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accepted(2)
@@ -153,7 +153,7 @@ def test_while_redis_can_not_be_asked_everything_is_sent(
     assert sent_when_due() == 2
 
 
-def test_a_redis_that_forbids_to_ask_keeps_nothing_from_being_sent(
+def test_a_redis_that_refuses_the_lookup_stops_no_republishing(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accepted(2)
@@ -167,7 +167,7 @@ def test_a_redis_that_forbids_to_ask_keeps_nothing_from_being_sent(
 
 
 def forget_redis() -> None:
-    """As a process that starts now."""
+    """As in a process that has just started."""
     client().close()
     for made in (client, work_queue, portal_state.worker_heartbeats):
         made.cache_clear()

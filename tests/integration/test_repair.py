@@ -1,4 +1,4 @@
-"""A repair writes what is owed, and leaves a stage that a person has set in the CRM as it is."""
+"""A repair writes what is missing, and leaves a stage set by hand in the CRM as it is."""
 
 import contextlib
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from leadline.settings import settings
 from leadline.sync import job, portal_session
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.workqueue.queue import work_queue
-from tests.integration.conftest import Answer, Control, outlive_clocks, rows, served
+from tests.integration.conftest import Answer, Control, rows, served, skip_clock_tolerance
 from tests.servers import eventually
 
 Leadline = Callable[..., Answer]
@@ -46,14 +46,14 @@ def connected(
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
     monkeypatch.setenv("LEADLINE_REQUEST_LIMIT_S", "1")
     settings.cache_clear()
-    # No call goes on unseen here, so none has to be waited for.
+    # No call is lost here, so none has to be waited for.
     monkeypatch.setattr("leadline.sync.decide.CALL_MARGIN_S", 0)
     monkeypatch.setattr(work_queue(), "call_ms", 0)
 
 
 @pytest.fixture
 def settle(amqp_url: str) -> Callable[[], None]:
-    """Everything is carried on its way until all that was written is settled."""
+    """Deliver messages and run jobs until every write is settled."""
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         channel = connection.channel()
         for queue in topology.all_queues():
@@ -76,7 +76,7 @@ def settle(amqp_url: str) -> Callable[[], None]:
         rows("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL AND published_at IS NULL")
         relay.run()
         carry(topology.REQUESTS)
-        with contextlib.suppress(BitrixError):  # its users come again, or have failed
+        with contextlib.suppress(BitrixError):  # its users are due again, or have failed
             job.call_bitrix24("main")
         carry(topology.REPLIES)
         return not rows("SELECT 1 AS one FROM events WHERE state = 'open'")
@@ -89,7 +89,7 @@ def created(**more: str) -> UserId:
 
 
 def crm(method: str, **params: object) -> Any:
-    """A call of somebody else to the portal."""
+    """A call to the portal by another client."""
     answer = portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
     assert not isinstance(answer, BitrixError), answer.detail
     return answer
@@ -106,7 +106,7 @@ def moved_by_hand(user_id: UserId) -> None:
 
 def lose_memory() -> None:
     client().flushall()
-    outlive_clocks(work_queue())
+    skip_clock_tolerance(work_queue())
 
 
 @pytest.fixture(params=["Redis remembers", "Redis has forgotten"])
@@ -147,7 +147,7 @@ def test_a_stage_set_by_hand_outlives_a_repair_of_the_name(
 
 
 def failed_create(control: Control, settle: Callable[[], None]) -> UserId:
-    """Its lead was created, but the answer never came, nor did one to any attempt that followed."""
+    """Its lead was created, but neither this attempt nor any later one was answered."""
     user_id = created()
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 3}])
     settle()
@@ -168,7 +168,7 @@ def test_a_stage_set_by_hand_outlives_a_create_that_seemed_to_fail(
     assert rows("SELECT sync_status FROM users") == [{"sync_status": "synced"}]
 
 
-def test_nor_does_an_update_that_leaves_the_stage_alone_take_it_back(
+def test_an_update_without_the_stage_does_not_revert_it_either(
     control: Control, settle: Callable[[], None]
 ) -> None:
     user_id = failed_create(control, settle)
@@ -196,7 +196,7 @@ def test_a_stage_that_never_reached_the_crm_is_written(
     assert lead_of(user_id)["STATUS_ID"] == OURS
 
 
-def test_a_lead_that_is_missing_gets_its_stage(settle: Callable[[], None], repair: Repair) -> None:
+def test_a_recreated_lead_gets_its_stage(settle: Callable[[], None], repair: Repair) -> None:
     user_id = created(stage=OURS)
     settle()
     crm("crm.lead.delete", id=lead_of(user_id)["ID"])
@@ -205,7 +205,7 @@ def test_a_lead_that_is_missing_gets_its_stage(settle: Callable[[], None], repai
     assert lead_of(user_id)["STATUS_ID"] == OURS
 
 
-def test_who_asks_for_stages_gets_them(leadline: Leadline, settle: Callable[[], None]) -> None:
+def test_a_repair_of_stages_overwrites_them(leadline: Leadline, settle: Callable[[], None]) -> None:
     user_id = created()
     settle()
     moved_by_hand(user_id)
@@ -214,7 +214,7 @@ def test_who_asks_for_stages_gets_them(leadline: Leadline, settle: Callable[[], 
     assert lead_of(user_id)["STATUS_ID"] == FIRST
 
 
-def test_all_who_failed_at_once_keep_stages_set_by_hand(
+def test_after_an_outage_users_keep_stages_set_by_hand(
     control: Control, settle: Callable[[], None]
 ) -> None:
     user_id = failed_create(control, settle)

@@ -1,4 +1,4 @@
-"""What the ledger has kept long enough is deleted, and nothing else."""
+"""Retention deletes expired rows of the ledger, and nothing else."""
 
 import time
 
@@ -45,11 +45,11 @@ def run() -> int:
     return retention.run(time.monotonic() + 10)
 
 
-def kept() -> list[str]:
+def remaining() -> list[str]:
     return [row["state"] for row in rows("SELECT state FROM events ORDER BY user_id, version")]
 
 
-def test_settled_events_are_deleted_after_their_time_and_the_user_stays_as_it_was() -> None:
+def test_settled_events_are_deleted_when_they_expire_and_the_user_is_unchanged() -> None:
     event = create()
     settled(move(settled(event)))
     before = queries.get(event.user.id)
@@ -75,10 +75,10 @@ def test_a_failure_stays_until_its_user_has_a_newer_version() -> None:
     assert queries.get(event.user.id)["sync"]["events"][0]["reason"] == "no reason given"
     move(event)
     assert run() == 1
-    assert kept() == ["open"]
+    assert remaining() == ["open"]
 
 
-def test_keys_are_forgotten_after_a_day() -> None:
+def test_idempotency_keys_are_deleted_after_a_day() -> None:
     create("old")
     rows("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
     create("new")
@@ -86,15 +86,15 @@ def test_keys_are_forgotten_after_a_day() -> None:
     assert rows("SELECT key FROM idempotency_keys") == [{"key": "new"}]
 
 
-def test_batch_after_batch_is_deleted_by_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_runs_delete_batch_after_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 5)
     for _ in range(33):
         settled(create())
     age(31)
     create()
-    # One skips what another has locked, and may find nothing else.
+    # A run skips rows that another has locked, and may find no others.
     assert sum(in_threads(3, lambda _: run())) + run() == 33
-    assert kept() == ["open"]
+    assert remaining() == ["open"]
 
 
 def test_one_batch_is_deleted_even_when_no_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

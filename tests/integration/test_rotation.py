@@ -1,4 +1,4 @@
-"""A password that was rotated: the next connection is made with the new one, without a restart."""
+"""A rotated password: the next connection uses the new one, without a restart."""
 
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ QUEUE = topology.REQUESTS
 
 
 class Rotated:
-    """An address with a password that is not valid yet, until it `is_valid`."""
+    """A URL with a password that is invalid until `is_valid`."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)

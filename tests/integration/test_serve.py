@@ -1,4 +1,4 @@
-"""The server entry as a process, its function in front of dependencies that are away."""
+"""The server entry as a process; the servers that its function depends on are down."""
 
 import contextlib
 import json
@@ -39,7 +39,7 @@ Start = Callable[..., "Server"]
 
 
 class Server:
-    """One function, served."""
+    """One served function."""
 
     def __init__(
         self, folder: str, port: int, env: dict[str, str], stderr: IO[str] | None = None
@@ -99,13 +99,13 @@ def assert_problem(answer: requests.Response, status: int) -> None:
 
 
 @pytest.mark.parametrize("probe", ["/_/health", "/_/ready"])
-def test_probes_are_answered_while_every_server_is_away(create_user: Server, probe: str) -> None:
+def test_probes_are_answered_while_every_server_is_down(create_user: Server, probe: str) -> None:
     assert requests.get(create_user.url + probe, timeout=5).text == "ok"
     head = requests.head(create_user.url + probe, timeout=5)
     assert (head.status_code, head.content) == (200, b"")
 
 
-def test_a_write_without_a_database_is_503_and_says_when_to_come_again(
+def test_a_write_without_a_database_is_503_with_retry_after(
     create_user: Server,
 ) -> None:
     answer = requests.post(create_user.url, json=ANN, timeout=10)
@@ -113,7 +113,7 @@ def test_a_write_without_a_database_is_503_and_says_when_to_come_again(
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_a_body_over_the_limit_is_413_also_when_its_length_is_not_said(
+def test_a_body_over_the_limit_is_413_also_without_a_content_length(
     create_user: Server,
 ) -> None:
     big = b" " * 65_537
@@ -127,7 +127,7 @@ def test_a_body_over_the_limit_is_413_also_when_its_length_is_not_said(
 
 
 HEAD = b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-#: What a client begins with, what it goes on with each half second, and how long it may.
+#: How a client begins, what it sends each half second, and how long it may take.
 DRIPS = {
     "nothing": (b"", b"", serve.HEAD_TIMEOUT_S),
     "a head": (HEAD + b"X-A: ", b"a", serve.HEAD_TIMEOUT_S),
@@ -141,7 +141,7 @@ DRIPS = {
 
 
 def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> bytes | None:
-    """What a client is answered until it is hung up on; None where that takes too long."""
+    """The answer to a slow client until it is disconnected; None if that takes too long."""
     answered = b""
     until = time.monotonic() + within_s + 5
     with socket.create_connection(("127.0.0.1", server.port), timeout=0.5) as client:
@@ -159,7 +159,7 @@ def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> byte
     return None
 
 
-def test_a_client_that_drips_is_hung_up_on(create_user: Server) -> None:
+def test_a_slow_client_is_disconnected(create_user: Server) -> None:
     with ThreadPoolExecutor(len(DRIPS)) as pool:
         dripping = {name: pool.submit(_dripped, create_user, *drip) for name, drip in DRIPS.items()}
         answers = {name: one.result() for name, one in dripping.items()}
@@ -170,7 +170,7 @@ def test_a_client_that_drips_is_hung_up_on(create_user: Server) -> None:
 
 
 def _answer_to(server: Server, head: bytes) -> bytes:
-    """The status line that this gets, b"" for being hung up on."""
+    """The status line of the answer, b"" if the connection was closed."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         client.sendall(head)
         with contextlib.suppress(ConnectionError):
@@ -178,7 +178,7 @@ def _answer_to(server: Server, head: bytes) -> bytes:
     return b""
 
 
-def test_heads_and_queries_are_bounded(create_user: Server) -> None:
+def test_request_heads_and_queries_are_bounded(create_user: Server) -> None:
     for size, status in ((20_000, b"405"), (60_000, b"431")):
         query = b"GET /users?a=%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"a" * size)
         header = b"GET /users HTTP/1.1\r\nHost: localhost\r\nX-A: %s\r\n\r\n" % (b"a" * size)
@@ -186,8 +186,8 @@ def test_heads_and_queries_are_bounded(create_user: Server) -> None:
             assert _answer_to(create_user, head).split()[1] == status
 
 
-def test_http_2_is_not_spoken(create_user: Server) -> None:
-    """One connection would be any number of requests."""
+def test_http_2_is_not_supported(create_user: Server) -> None:
+    """One connection could carry any number of requests."""
     preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4" + b"\0" * 5
     assert _answer_to(create_user, preface) in {b"", b"HTTP/1.1 400 Bad Request"}
 
@@ -203,7 +203,7 @@ def test_connections_are_bounded(start: Start) -> None:
         waiting.sendall(b"GET /_/health HTTP/1.1\r\nHost: x\r\n\r\n")
         with pytest.raises(TimeoutError):
             waiting.recv(1)
-    eventually(server.is_up, 10, "with the others gone it serves again")
+    eventually(server.is_up, 10, "with the others closed it serves again")
 
 
 def test_an_answer_to_a_bad_request_stays_small(create_user: Server) -> None:
@@ -227,7 +227,7 @@ def test_an_answer_to_a_bad_request_stays_small(create_user: Server) -> None:
         assert (f"{left} more are not listed" in told["detail"]) == (left > 0), name
 
 
-def test_a_function_does_not_start_with_a_server_in_clear(start: Start, tmp_path: Path) -> None:
+def test_a_function_does_not_start_with_a_cleartext_server(start: Start, tmp_path: Path) -> None:
     told = tmp_path / "stderr"
     with told.open("w", encoding="utf-8") as file:
         url = "postgresql://u:hunter2hunter2@db.example.com/d"
@@ -238,7 +238,7 @@ def test_a_function_does_not_start_with_a_server_in_clear(start: Start, tmp_path
     assert "hunter2" not in text
 
 
-def test_what_is_not_json_is_415_and_malformed_json_400(create_user: Server) -> None:
+def test_a_body_that_is_not_json_is_415_and_malformed_json_400(create_user: Server) -> None:
     assert_problem(requests.post(create_user.url, data={"a": "b"}, timeout=10), 415)
     assert_problem(requests.post(create_user.url, data=b"{}", timeout=10), 415)
     too_deep = (b"[" * 60_000, b'{"a":' * 9000 + b"1" + b"}" * 9000, b"[" * 300 + b"]" * 300)
@@ -293,7 +293,7 @@ CROSS_SITE = [
 
 
 @pytest.mark.parametrize("headers", CROSS_SITE)
-def test_without_keys_no_page_of_another_site_uses_a_function(
+def test_without_keys_a_cross_site_page_cannot_use_a_function(
     create_user: Server, headers: dict[str, str]
 ) -> None:
     """It knows or guesses the port: cross-site request forgery, DNS rebinding."""
@@ -304,7 +304,7 @@ def test_without_keys_no_page_of_another_site_uses_a_function(
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
 
 
-def test_without_keys_a_function_has_one_host(create_user: Server) -> None:
+def test_without_keys_a_function_accepts_one_host(create_user: Server) -> None:
     head = b"POST /users HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"
     with socket.create_connection(("127.0.0.1", create_user.port), timeout=5) as connection:
         connection.sendall(head)
@@ -312,17 +312,17 @@ def test_without_keys_a_function_has_one_host(create_user: Server) -> None:
 
 
 @pytest.mark.parametrize("others", [b"", b"X-A: 1\r\nX-A: 2\r\nX-B: 1\r\nX-B: 2\r\n"])
-def test_without_keys_an_origin_that_is_not_ascii_is_an_origin(
+def test_without_keys_a_non_ascii_origin_counts_as_an_origin(
     create_user: Server, others: bytes
 ) -> None:
-    """The server hands on such a header without its value, whatever headers come with it."""
+    """The server passes such a header on without its value, in any company of other headers."""
     head = HEAD + others + b"Origin: http://\xe9vil.example\r\nContent-Length: 2\r\n\r\n{}"
     with socket.create_connection(("127.0.0.1", create_user.port), timeout=5) as connection:
         connection.sendall(head)
         assert connection.recv(4096).split()[1] == b"403"
 
 
-def test_without_keys_programs_and_pages_from_here_use_a_function(start: Start) -> None:
+def test_without_keys_programs_and_same_origin_pages_may_use_a_function(start: Start) -> None:
     server = start("create_user", ALLOWED_HOSTS="leadline.example, .svc.cluster.local")
     eventually(server.is_up, 20, "the function is served")
     own = {"Host": "localhost:3000", "Origin": "http://localhost:3000"}
@@ -336,8 +336,8 @@ def test_without_keys_programs_and_pages_from_here_use_a_function(start: Start) 
     assert_problem(answer, 421)
 
 
-def test_with_keys_a_function_is_called_by_any_name(start: Start, tmp_path: Path) -> None:
-    """Gateways call it by names of their own, and pages have no key to send."""
+def test_with_keys_a_function_accepts_any_host(start: Start, tmp_path: Path) -> None:
+    """Gateways use host names of their own, and pages have no key to send."""
     (tmp_path / "api-keys").write_text(OLD)
     server = start("create_user", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(server.is_up, 20, "the function is served")
@@ -353,7 +353,7 @@ def test_without_keys_a_function_does_not_start(start: Start) -> None:
         assert ended(server.process) != 0
 
 
-def test_keys_are_asked_for(start: Start, tmp_path: Path) -> None:
+def test_requests_need_a_key(start: Start, tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text(f"{OLD}\n{NEW}\n")
     server = start("create_user", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(server.is_up, 20, "the function is served")
@@ -369,9 +369,7 @@ def test_keys_are_asked_for(start: Start, tmp_path: Path) -> None:
     assert status(Authorization=f"Bearer {NEWEST}") == 503
 
 
-def test_only_the_internal_key_opens_what_only_our_own_processes_call(
-    start: Start, tmp_path: Path
-) -> None:
+def test_only_the_internal_key_opens_internal_functions(start: Start, tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text(f"read,write,operate:{OLD}\n")
     (tmp_path / "internal-key").write_text(NEW)
     env = {"LEADLINE_AUTH": "on", "LEADLINE_SECRETS_DIR": str(tmp_path)}
@@ -389,7 +387,9 @@ def test_only_the_internal_key_opens_what_only_our_own_processes_call(
             assert statuses[2] not in {401, 403}, (name, method)
 
 
-def test_who_reads_figures_reads_no_contents_of_messages(start: Start, tmp_path: Path) -> None:
+def test_a_key_for_metrics_does_not_read_the_contents_of_messages(
+    start: Start, tmp_path: Path
+) -> None:
     (tmp_path / "api-keys").write_text(f"read:{OLD}\noperate,read:{NEW}\n")
     server = start("console", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(server.is_up, 20, "the function is served")
@@ -398,7 +398,7 @@ def test_who_reads_figures_reads_no_contents_of_messages(start: Start, tmp_path:
         headers = {"Authorization": f"Bearer {key}"}
         return requests.get(f"{server.url}/{path}", headers=headers, timeout=20).status_code
 
-    assert status("api/dead-letters", OLD) == 503  # RabbitMQ is away
+    assert status("api/dead-letters", OLD) == 503  # RabbitMQ is down
     assert status("api/dead-letters/0123456789ab", OLD) == 403
     assert status("api/dead-letters/0123456789ab", NEW) == 503
 
@@ -415,7 +415,7 @@ def test_a_weak_key_stops_the_start(
     assert ended(server.process) != 0
 
 
-def test_who_guesses_keys_slows_down_nobody_else(start: Start, tmp_path: Path) -> None:
+def test_guessing_keys_slows_down_no_other_caller(start: Start, tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text(OLD)
     server = start("openapi", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(server.is_up, 20, "the function is served")
@@ -453,7 +453,7 @@ def test_who_guesses_keys_slows_down_nobody_else(start: Start, tmp_path: Path) -
     assert guessed / lasted < 4
 
 
-def test_a_key_that_writes_too_fast_is_told_when_to_come_back(start: Start, tmp_path: Path) -> None:
+def test_a_key_over_its_rate_gets_a_retry_after(start: Start, tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text(f"{OLD}\n{NEW}\n")
     limits = {"LEADLINE_WRITE_RATE_PER_S": "0.05", "LEADLINE_WRITE_BURST": "3"}
     server = start("create_user", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path), **limits)
@@ -484,12 +484,12 @@ def test_server_and_worker_import_once_and_nothing_unused(
     lines = told.read_text(encoding="utf-8").splitlines()
     imports = Counter(line.rpartition("|")[2].strip() for line in lines)
     assert imports["flask"] == imports["pydantic"] == imports["leadline.ledger.accept"] == 1
-    # A package by itself may be a vain attempt: what it consists of tells that it was there.
+    # An import may have been tried in vain: only a package's modules prove that it was loaded.
     parts = tuple(f"{name}." for name in (*cold_start.UNUSED, cold_start.TRACES))
     assert not [name for name in imports if name.startswith(parts)]
 
 
-def test_sigterm_finishes_the_request_under_way(start: Start) -> None:
+def test_sigterm_finishes_the_request_in_flight(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never answers
         url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none"
         server = start("create_user", DATABASE_URL=url)
@@ -531,8 +531,8 @@ def test_kill_9_of_the_server_leaves_no_worker(start: Start) -> None:
     assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def test_a_worker_whose_server_was_killed_while_it_started_ends() -> None:
-    """An orphan would answer requests that are meant for the next server on its port."""
+def test_a_worker_whose_server_was_killed_during_its_start_ends() -> None:
+    """An orphan would answer requests for the next server on its port."""
     context = multiprocessing.get_context("fork")
     reading, writing = context.Pipe(duplex=False)
     server = context.Process(target=_starts_a_worker, args=(context, writing))
@@ -560,8 +560,8 @@ def _is_orphaned(writing: Any) -> None:
     writing.send("still there")
 
 
-def test_the_relay_is_no_page_to_look_at(start: Start) -> None:
-    """A GET is made by any link, image or preview."""
+def test_the_relay_does_not_run_by_get(start: Start) -> None:
+    """Any link, image or preview makes a GET."""
     server = start("outbox_relay")
     eventually(server.is_up, 20, "the function is served")
     for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
@@ -570,7 +570,9 @@ def test_the_relay_is_no_page_to_look_at(start: Start) -> None:
 
 
 @pytest.mark.parametrize("name", ["bitrix_handler", "reply_handler", "create_user"])
-def test_what_any_page_can_send_is_no_message_and_no_user(start: Start, name: str) -> None:
+def test_a_request_that_any_page_can_send_is_neither_a_message_nor_a_user(
+    start: Start, name: str
+) -> None:
     server = start(name)
     eventually(server.is_up, 20, "the function is served")
     forged = b'{"action": "create_card", "user": {"id": 1, "full_name": "Ann"}, "replyQueue": "x"}'

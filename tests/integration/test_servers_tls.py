@@ -1,4 +1,4 @@
-"""TLS to RabbitMQ and Redis as the URL asks for it: never less than that."""
+"""TLS to RabbitMQ and Redis as the URL demands, never weaker."""
 
 import socket
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.servers import PrivateServer, private
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A server's key and certificate, for `localhost`, not for 127.0.0.1; and two authorities."""
+    """A server's key and certificate, for `localhost`, not for 127.0.0.1; and two CAs."""
     folder, authority = tmp_path_factory.mktemp("certificates"), trustme.CA()
     certificate = authority.issue_cert("localhost")
     certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
@@ -40,14 +40,14 @@ def _free_port() -> int:
 
 
 def _address(url: str, scheme: str, port: int) -> str:
-    """The same server by TLS, its host to be put in for HOST."""
+    """The same server over TLS, with HOST in place of its host."""
     parts = urlsplit(url)
     return f"{scheme}://{parts.username or ''}:{parts.password}@HOST:{port}{parts.path}"
 
 
 @dataclass(frozen=True)
 class WithTls:
-    """A private RabbitMQ that listens by TLS on another port too."""
+    """A private RabbitMQ that also listens with TLS on another port."""
 
     plain: Server
     config: Path
@@ -114,7 +114,9 @@ def _talks_to_redis(url: str) -> bool:
         return False
 
 
-def test_rabbitmq_is_believed_by_its_authority_and_name(rabbitmq: str, certificates: Path) -> None:
+def test_rabbitmqs_certificate_is_verified_by_ca_and_name(
+    rabbitmq: str, certificates: Path
+) -> None:
     roots, others = certificates / "roots.pem", certificates / "others.pem"
     assert _talks_to_rabbitmq(f"{rabbitmq.replace('HOST', 'localhost')}?cacertfile={roots}")
     assert not _talks_to_rabbitmq(f"{rabbitmq.replace('HOST', '127.0.0.1')}?cacertfile={roots}")
@@ -123,7 +125,9 @@ def test_rabbitmq_is_believed_by_its_authority_and_name(rabbitmq: str, certifica
     assert _talks_to_rabbitmq(f"{rabbitmq.replace('HOST', '127.0.0.1')}?verify=verify_none")
 
 
-def test_redis_is_believed_by_its_authority_and_name(redis_server: str, certificates: Path) -> None:
+def test_redis_certificate_is_verified_by_ca_and_name(
+    redis_server: str, certificates: Path
+) -> None:
     roots, others = certificates / "roots.pem", certificates / "others.pem"
     assert _talks_to_redis(f"{redis_server.replace('HOST', 'localhost')}?ssl_ca_certs={roots}")
     assert not _talks_to_redis(f"{redis_server.replace('HOST', '127.0.0.1')}?ssl_ca_certs={roots}")
@@ -142,7 +146,7 @@ def test_redis_is_believed_by_its_authority_and_name(redis_server: str, certific
         "amqps://u:hunter2@h:port/",
     ],
 )
-def test_an_amqp_url_that_makes_no_sense_is_a_bad_configuration(url: str) -> None:
+def test_an_invalid_amqp_url_is_a_configuration_error(url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         connection.parameters(url)
     assert "hunter2" not in str(caught.value)
@@ -158,7 +162,7 @@ def test_an_amqp_url_that_makes_no_sense_is_a_bad_configuration(url: str) -> Non
         "http://:hunter2@h/0",
     ],
 )
-def test_a_redis_url_that_makes_no_sense_is_a_bad_configuration(url: str) -> None:
+def test_an_invalid_redis_url_is_a_configuration_error(url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         connect(url)
     assert "hunter2" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Replies into the ledger, in any order, late and repeated."""
+"""Settling replies in the ledger, in any order, late and repeated."""
 
 from datetime import datetime
 from itertools import permutations
@@ -64,18 +64,18 @@ def synced(event: Event) -> dict[str, Any]:
     return {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": lead_id}
 
 
-#: The first user's.
+#: Of the first user.
 SYNCED = {"status": "synced", "reason": None, "attempts": 1, "bitrix_lead_id": 456}
 
 
-def test_a_success_closes_the_event_and_brings_the_lead_id() -> None:
+def test_a_success_settles_the_event_and_stores_the_lead_id() -> None:
     (event,) = writes(1)
     apply(reply_to(event), "synced")
     assert states() == ["synced"]
     assert sync(event) == SYNCED
 
 
-def test_a_failure_is_kept_with_reason_and_attempts() -> None:
+def test_a_failure_is_stored_with_reason_and_attempts() -> None:
     (event,) = writes(1)
     apply(failure(event, "Missing phone number"), None)
     assert states() == ["failed"]
@@ -89,7 +89,7 @@ def test_a_failure_is_kept_with_reason_and_attempts() -> None:
 
 
 @pytest.mark.parametrize("reason", ["Ё" * 100_000, "a\x00\ud800\u2028'😀", "\x1b[2J" * 5000])
-def test_whatever_the_portal_said_our_reply_settles_its_event(reason: str) -> None:
+def test_a_reply_with_any_text_of_the_portal_settles_its_event(reason: str) -> None:
     (event,) = writes(1)
     answered = pending(
         event_id=event.id, user=event.user.body(), outcome=Outcome("failed", 3, reason=reason)
@@ -121,14 +121,14 @@ def test_the_newest_versions_reply_decides_whatever_came_before(order: tuple[int
     assert "open" not in states()
 
 
-def test_ten_copies_of_a_reply_at_once_change_nothing_more() -> None:
+def test_ten_concurrent_copies_of_a_reply_change_nothing_more() -> None:
     (event,) = writes(1)
     in_threads(10, lambda _: apply(reply_to(event), "synced"))
     (row,) = rows("SELECT state, attempts FROM events")
     assert row == {"state": "synced", "attempts": 1}
 
 
-def test_an_older_reply_leaves_a_user_that_was_changed_since_waiting() -> None:
+def test_an_older_reply_leaves_a_user_with_a_newer_write_waiting() -> None:
     first, second = writes(2)
     apply(reply_to(first), "synced")
     assert sync(first)["status"] == "waiting"
@@ -137,7 +137,7 @@ def test_an_older_reply_leaves_a_user_that_was_changed_since_waiting() -> None:
     assert sync(first) == SYNCED
 
 
-def test_a_newer_success_supersedes_what_is_still_open() -> None:
+def test_a_newer_success_supersedes_open_events() -> None:
     events = writes(3)
     apply(reply_to(events[2]), "synced")
     assert states() == ["superseded", "superseded", "synced"]
@@ -157,18 +157,18 @@ def test_a_failure_may_turn_into_a_success() -> None:
     assert sync(event) == SYNCED
 
 
-def test_what_failed_for_a_passing_reason_stays_due_and_says_when() -> None:
+def test_a_transient_failure_stays_due_and_says_when() -> None:
     (event,) = writes(1)
     (before,) = due()
     assert "retry_at" not in queries.get(event.user.id)["sync"]
-    for _ in range(3):  # the reply may come again
+    for _ in range(3):  # the reply may be repeated
         apply(failure(event, "HTTP 500"), "failed", is_transient=True)
     assert due() == [before]
     assert sync(event)["status"] == "failed"
     assert queries.get(event.user.id)["sync"]["retry_at"] == before
 
 
-def test_nothing_is_due_after_a_later_try_has_succeeded() -> None:
+def test_nothing_is_due_after_a_later_retry_has_succeeded() -> None:
     (event,) = writes(1)
     apply(failure(event), "failed", is_transient=True)
     apply(reply_to(event), "synced")
@@ -177,7 +177,7 @@ def test_nothing_is_due_after_a_later_try_has_succeeded() -> None:
     assert sync(event) == SYNCED
 
 
-def test_a_later_try_that_fails_for_good_is_the_last() -> None:
+def test_a_later_retry_with_a_permanent_failure_is_the_last() -> None:
     (event,) = writes(1)
     apply(failure(event, "HTTP 500"), "failed", is_transient=True)
     apply(failure(event, "no such field"), "failed")
@@ -186,7 +186,7 @@ def test_a_later_try_that_fails_for_good_is_the_last() -> None:
     assert states() == ["failed"]
 
 
-def test_what_fails_for_too_long_is_left_to_an_operator() -> None:
+def test_an_event_that_fails_for_too_long_is_left_to_an_operator() -> None:
     (event,) = writes(1)
     apply(failure(event), "failed", is_transient=True)
     for days, is_due in ((13, True), (15, False)):
@@ -213,7 +213,7 @@ def test_the_newest_applied_version_names_the_lead() -> None:
     assert sync(events[0])["bitrix_lead_id"] == 30
 
 
-def test_an_older_success_that_was_thought_failed_does_not_bring_its_lead_back() -> None:
+def test_a_late_older_success_does_not_restore_its_lead() -> None:
     first, second = writes(2)
     apply(failure(first), None)
     apply(reply_to(second, bitrix_lead_id=20), "synced")
@@ -228,7 +228,7 @@ def test_a_failure_does_not_forget_the_lead() -> None:
     assert sync(first)["bitrix_lead_id"] == 456
 
 
-def test_a_reply_to_nothing_we_know_is_a_bad_message() -> None:
+def test_a_reply_to_an_unknown_event_is_a_bad_message() -> None:
     (event,) = writes(1)
     other = write.create(NewUser(full_name="Bob", phone="+77005556677"), None).event
     for wrong in (
@@ -252,13 +252,13 @@ def test_a_reply_without_an_event_id_answers_the_oldest_open_event_of_its_action
         apply(reply_to(events[2], event_id=None), None)
 
 
-def test_a_failure_without_a_reason_has_one() -> None:
+def test_a_failure_without_a_reason_gets_one() -> None:
     (event,) = writes(1)
     apply(reply_to(event, status="error", bitrix_lead_id=None), None)
     assert sync(event)["reason"] == "no reason given"
 
 
-def test_replies_of_one_user_at_once_never_deadlock() -> None:
+def test_concurrent_replies_of_one_user_never_deadlock() -> None:
     for _ in range(15):
         events = writes(6)
 
@@ -273,28 +273,28 @@ def applied(event: Event, fence: int, outcome: str = "synced") -> None:
     apply(reply_to(event), outcome, fence=str(fence))
 
 
-def asked_again() -> list[tuple[int, str, int | None]]:
+def resynced() -> list[tuple[int, str, int | None]]:
     found = rows(
         "SELECT version, changed, stage_version FROM events WHERE changed = 'look' ORDER BY version"
     )
     return [(row["version"], row["changed"], row["stage_version"]) for row in found]
 
 
-def test_an_older_state_that_was_written_over_a_newer_one_is_mended() -> None:
-    """As when Redis has forgotten all, and a message comes that was late."""
+def test_a_newer_state_overwritten_by_an_older_one_is_resynced() -> None:
+    """As when Redis has lost all data, and a late message arrives."""
     events = writes(3)
     applied(events[2], fence=30)
     applied(events[1], fence=40)
-    assert asked_again() == [(4, "look", None)]
+    assert resynced() == [(4, "look", None)]
     assert sync(events[0])["status"] == "waiting"
 
 
 @pytest.mark.parametrize("is_late", [True, False], ids=["late", "first"])
 @pytest.mark.parametrize(("older", "stage_version"), [("move", 4), ("name", None)])
-def test_the_stage_is_written_again_only_where_the_older_write_can_have_set_it(
+def test_the_stage_is_rewritten_only_where_the_older_write_may_have_set_it(
     older: str, stage_version: int | None, *, is_late: bool
 ) -> None:
-    """Else a person may have set the one that the lead has."""
+    """Otherwise a person may have set the lead's stage."""
     (first,) = writes(1)
     applied(first, fence=10)
     change = Move(stage="JUNK") if older == "move" else Changes(full_name="Ann Lee")
@@ -303,41 +303,41 @@ def test_the_stage_is_written_again_only_where_the_older_write_can_have_set_it(
     in_order = [(third, 30), (second, 40)] if is_late else [(second, 40), (third, 30)]
     for event, fence in (*in_order, in_order[-1]):
         applied(event, fence=fence)
-    assert asked_again()[0] == (4, "look", stage_version)
+    assert resynced()[0] == (4, "look", stage_version)
 
 
-def test_so_it_is_when_the_replies_come_the_other_way_round() -> None:
+def test_the_same_holds_when_the_replies_arrive_in_reverse() -> None:
     events = writes(3)
     applied(events[1], fence=40)
     applied(events[2], fence=30)
-    assert asked_again() == [(4, "look", None)]
+    assert resynced() == [(4, "look", None)]
 
 
-def test_so_it_is_when_the_user_waits_for_something_else_already() -> None:
+def test_the_same_holds_when_the_user_has_another_open_event() -> None:
     events = writes(3)
     applied(events[1], fence=30)
     applied(events[0], fence=40)
-    assert asked_again() == [(4, "look", None)]
+    assert resynced() == [(4, "look", None)]
 
 
-def test_a_version_that_was_written_once_more_may_have_overwritten_one_not_answered_yet() -> None:
+def test_a_version_written_again_may_have_overwritten_an_unanswered_newer_one() -> None:
     """Redis lost its last second and served version 1 again; found by the model."""
     events = writes(3)
     applied(events[0], fence=10)
     applied(events[0], fence=30)
-    assert asked_again() == []
+    assert resynced() == []
     applied(events[1], fence=20)
-    assert asked_again() == [(4, "look", None)]
+    assert resynced() == [(4, "look", None)]
 
 
-def test_the_same_version_applied_under_two_leases_needs_no_look() -> None:
+def test_the_same_version_applied_under_two_leases_needs_no_resync() -> None:
     events = writes(3)
     applied(events[1], fence=30)
     applied(events[1], fence=20)
-    assert asked_again() == []
+    assert resynced() == []
 
 
-def test_the_lead_of_the_later_lease_is_the_users_in_any_order() -> None:
+def test_the_lead_of_the_later_lease_is_stored_in_any_order() -> None:
     """The first one was deleted, and its reply was late; found by the simulation."""
     (event,) = writes(1)
     apply(reply_to(event, bitrix_lead_id=1), "synced", fence="10")
@@ -347,39 +347,39 @@ def test_the_lead_of_the_later_lease_is_the_users_in_any_order() -> None:
     assert sync(event)["bitrix_lead_id"] == 2
 
 
-def test_a_late_old_state_is_looked_at_once_however_often_it_is_answered() -> None:
+def test_a_late_older_state_is_resynced_once_however_often_it_is_answered() -> None:
     events = writes(3)
     applied(events[1], fence=30)
     for _ in range(3):
         applied(events[0], fence=40)
-    assert len(asked_again()) == 1
+    assert len(resynced()) == 1
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_replies_in_any_order_to_what_was_written_in_order_need_no_mending(
+def test_replies_in_any_order_to_ordered_writes_need_no_resync(
     order: tuple[int, ...],
 ) -> None:
     events = writes(3)
     for at in (*order, *order):
         applied(events[at], fence=10 * (at + 1))
     applied(events[0], fence=30, outcome="superseded")
-    assert asked_again() == []
+    assert resynced() == []
 
 
 @pytest.mark.parametrize("fence", ["", "x", "-1", "9" * 40])
-def test_a_token_that_is_none_says_nothing(fence: str) -> None:
+def test_an_invalid_token_is_ignored(fence: str) -> None:
     events = writes(2)
     applied(events[1], fence=30)
     apply(reply_to(events[0]), "synced", fence=fence)
-    assert asked_again() == []
+    assert resynced() == []
 
 
 def users(count: int) -> list[Event]:
-    """The first event of each of so many users."""
+    """The first event of each of this many users."""
     return [writes(1)[0] for _ in range(count)]
 
 
-def test_replies_of_many_users_are_applied_together_each_as_alone() -> None:
+def test_replies_of_many_users_are_settled_in_one_batch_as_if_alone() -> None:
     events = [event for _ in range(3) for event in writes(3)]
     first, second, third = events[:3], events[3:6], events[6:]
     settle.apply(
@@ -404,17 +404,17 @@ def test_replies_of_many_users_are_applied_together_each_as_alone() -> None:
     assert rows("SELECT applied_fence FROM users ORDER BY id")[1] == {"applied_fence": 5}
 
 
-def test_a_reply_to_nothing_we_know_leaves_the_others_of_its_lot_applied() -> None:
+def test_a_reply_to_an_unknown_event_leaves_the_rest_of_its_batch_settled() -> None:
     one, other = users(2)
-    lot = [
+    batch = [
         ReceivedReply(reply_to(one)),
         ReceivedReply(reply_to(other, event_id=str(uuid4()))),
         ReceivedReply(reply_to(other)),
     ]
     with pytest.raises(BadMessage):
-        settle.apply(lot)
+        settle.apply(batch)
     assert sync(one) == synced(one)
-    settle.apply([lot[2], lot[0]])  # alone, as the connector delivers them then
+    settle.apply([batch[2], batch[0]])  # one by one, as the connector then delivers them
     assert sync(other) == synced(other)
 
 
@@ -424,43 +424,45 @@ def test_replies_without_an_event_id_answer_one_event_after_the_other() -> None:
     assert states() == ["superseded", "synced", "synced"]
 
 
-def test_each_mended_user_keeps_the_trace_of_its_reply() -> None:
-    lot = []
+def test_each_resynced_user_keeps_the_trace_of_its_reply() -> None:
+    batch = []
     for number in range(2):
         events = writes(2)
         applied(events[1], fence=30)
         trace = trace_context.trace_from_headers(f"call-{number}", None)
-        lot.append(ReceivedReply(reply_to(events[0]), "synced", fence="40", trace=trace))
-    settle.apply(lot)
+        batch.append(ReceivedReply(reply_to(events[0]), "synced", fence="40", trace=trace))
+    settle.apply(batch)
     found = rows(
         "SELECT correlation_id, traceparent FROM events WHERE changed = 'look' ORDER BY user_id"
     )
     assert found == [
         {"correlation_id": one.trace.correlation_id, "traceparent": one.trace.traceparent}
-        for one in lot
+        for one in batch
     ]
 
 
-def test_lots_of_the_same_users_in_any_order_never_deadlock() -> None:
+def test_batches_of_the_same_users_in_any_order_never_deadlock() -> None:
     events = users(40)
 
-    def settle_turned(seed: int) -> None:
+    def settle_rotated(seed: int) -> None:
         turned = [*events[seed * 7 :], *events[: seed * 7]][:: 1 if seed % 2 else -1]
         settle.apply([ReceivedReply(reply_to(event)) for event in turned])
 
     for _ in range(5):
         rows("UPDATE events SET state = 'failed', reason = 'no', settled_at = now()")
-        in_threads(6, settle_turned)
+        in_threads(6, settle_rotated)
     assert {row["state"] for row in rows("SELECT state FROM events")} == {"synced"}
 
 
 ANOTHERS = "lead 456 belongs to another user"
 
 
-def test_a_reply_that_names_another_users_lead_fails_for_good_and_leaves_that_user_alone() -> None:
+def test_a_reply_that_names_another_users_lead_fails_permanently_and_leaves_that_user_alone() -> (
+    None
+):
     (holder,), (other,) = writes(1), writes(1)
     apply(reply_to(holder), "synced")
-    for _ in range(2):  # the reply may come again
+    for _ in range(2):  # the reply may be repeated
         apply(reply_to(other, bitrix_lead_id=456), "synced", is_transient=True)
         assert sync(holder) == SYNCED
         assert sync(other) == {
@@ -476,26 +478,26 @@ def test_a_reply_that_names_another_users_lead_fails_for_good_and_leaves_that_us
     assert sync(other)["bitrix_lead_id"] == 457
 
 
-def test_of_two_replies_in_one_lot_that_name_the_same_lead_one_has_it() -> None:
+def test_of_two_replies_in_a_batch_that_name_the_same_lead_one_gets_it() -> None:
     first, second, third = (writes(1)[0] for _ in range(3))
-    lot = [ReceivedReply(reply_to(one, bitrix_lead_id=77), "synced") for one in (third, second)]
-    settle.apply([*lot, ReceivedReply(reply_to(first), "synced")])
+    batch = [ReceivedReply(reply_to(one, bitrix_lead_id=77), "synced") for one in (third, second)]
+    settle.apply([*batch, ReceivedReply(reply_to(first), "synced")])
     assert sorted(states()) == ["failed", "synced", "synced"]
     holders = rows("SELECT id, bitrix_lead_id FROM users WHERE sync_status = 'synced' ORDER BY id")
     assert [row["bitrix_lead_id"] for row in holders] == [456, 77]
 
 
-def test_the_holder_keeps_its_lead_whoever_names_it_in_the_same_lot() -> None:
+def test_the_holder_keeps_its_lead_whoever_names_it_in_the_same_batch() -> None:
     other, holder = writes(1)[0], writes(1)[0]
     apply(reply_to(holder, bitrix_lead_id=9), "synced")
     newer = write.change(holder.user.id, Changes(full_name="Bo"), None, None).event
-    lot = [reply_to(other, bitrix_lead_id=9), reply_to(newer, bitrix_lead_id=9)]
-    settle.apply([ReceivedReply(one, "synced") for one in lot])
+    batch = [reply_to(other, bitrix_lead_id=9), reply_to(newer, bitrix_lead_id=9)]
+    settle.apply([ReceivedReply(one, "synced") for one in batch])
     assert sync(holder) == {**SYNCED, "bitrix_lead_id": 9}
     assert sync(other)["reason"] == "lead 9 belongs to another user"
 
 
-def test_replies_at_once_never_give_a_lead_to_two_users() -> None:
+def test_concurrent_replies_never_assign_a_lead_to_two_users() -> None:
     events = [writes(1)[0] for _ in range(40)]
 
     def settle_some(thread: int) -> None:

@@ -1,4 +1,4 @@
-"""The same idempotency key and request: the same answer, and one write."""
+"""A repeated request with the same idempotency key gets the same answer and writes once."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from leadline.ledger import write
 from leadline.ledger.event import Accepted, IdempotencyKey
 from leadline.runtime.postgres import connection
 from leadline.users.model import Changes, NewUser, UserId
-from tests.integration.conftest import hang_up, in_threads, rows
+from tests.integration.conftest import close_idle_connections, in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
@@ -47,7 +47,7 @@ def test_a_repeat_gets_the_first_answer_and_writes_nothing() -> None:
     assert (count("users"), count("events")) == (1, 1)
 
 
-def test_twenty_repeats_at_once_make_one_user() -> None:
+def test_twenty_concurrent_repeats_create_one_user() -> None:
     def attempt(_: int) -> Accepted | None:
         try:
             return create()
@@ -101,7 +101,7 @@ def test_a_key_is_free_again_after_a_day() -> None:
     assert (count("users"), count("idempotency_keys")) == (2, 1)
 
 
-def test_a_write_that_failed_leaves_its_key_free() -> None:
+def test_a_failed_write_leaves_its_key_free() -> None:
     with pytest.raises(UserNotFound):
         rename(UserId(99), "Bob", KEY)
     user = create(IdempotencyKey("caller", "other", b"x")).event.user.id
@@ -111,12 +111,12 @@ def test_a_write_that_failed_leaves_its_key_free() -> None:
 
 
 @pytest.fixture
-def somebody(
+def other_transaction(
     in_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[pg8000.native.Connection]:
-    """Somebody else at the database, in a transaction; we wait for their locks for 0.2 s."""
+    """Another transaction in the database; our statements wait for its locks for 0.2 s."""
     monkeypatch.setattr(connection, "LOCK_TIMEOUT_S", 0.2)
-    hang_up()  # the next connection has the short time-out
+    close_idle_connections()  # the next connection has the short time-out
     url = sqlalchemy.make_url(in_postgres)
     with pg8000.native.Connection(
         url.username, host=url.host, port=url.port, database=url.database, password=url.password
@@ -125,25 +125,25 @@ def somebody(
         yield other
 
 
-def test_a_key_that_is_still_being_served_answers_409(somebody: pg8000.native.Connection) -> None:
+def test_a_key_in_use_answers_409(other_transaction: pg8000.native.Connection) -> None:
     event = create(IdempotencyKey("caller", "other", b"x")).event
-    somebody.run(
+    other_transaction.run(
         "INSERT INTO idempotency_keys (caller, key, fingerprint, event_id)"
         " VALUES ('caller', 'key-1', 'x', CAST(:id AS uuid))",
         id=str(event.id),
     )
     with pytest.raises(RequestInProgress):
         create()
-    somebody.run("ROLLBACK")
+    other_transaction.run("ROLLBACK")
     assert create().is_new
 
 
-def test_a_user_that_somebody_holds_is_for_later_and_not_a_mistake(
-    somebody: pg8000.native.Connection,
+def test_a_locked_user_is_a_transient_error(
+    other_transaction: pg8000.native.Connection,
 ) -> None:
     user = create(None).event.user.id
-    somebody.run("SELECT 1 FROM users WHERE id = :id FOR UPDATE", id=user)
+    other_transaction.run("SELECT 1 FROM users WHERE id = :id FOR UPDATE", id=user)
     with pytest.raises(DatabaseBusy):
         rename(user, "Bob", None)
-    somebody.run("ROLLBACK")
+    other_transaction.run("ROLLBACK")
     assert rename(user, "Bob", None).is_new

@@ -63,7 +63,7 @@ def test_each_write_is_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert statements.total() == 3
 
 
-def test_a_change_carries_the_whole_state_and_names_what_the_client_gave() -> None:
+def test_a_change_carries_the_whole_state_and_names_the_changed_fields() -> None:
     user = create().user.id
     event = write.change(user, Changes(phone="+77005556677"), None, None).event
     assert (event.version, event.action, event.changed) == (2, "update_card", ("phone",))
@@ -110,7 +110,7 @@ def test_of_writers_that_expect_the_same_version_one_wins() -> None:
     assert rows("SELECT version FROM users") == [{"version": 2}]
 
 
-def test_another_version_than_the_expected_one_changes_nothing() -> None:
+def test_a_write_with_a_wrong_version_changes_nothing() -> None:
     user = create().user.id
     with pytest.raises(VersionMismatch):
         move(user, "JUNK", version=2)
@@ -118,7 +118,7 @@ def test_another_version_than_the_expected_one_changes_nothing() -> None:
     assert len(rows("SELECT id FROM events")) == 2
 
 
-def test_an_unknown_user_is_said_to_be_unknown() -> None:
+def test_an_unknown_user_is_not_found() -> None:
     for version in (None, 1):
         with pytest.raises(UserNotFound):
             move(NOBODY, "JUNK", version)
@@ -172,7 +172,7 @@ def test_the_database_refuses_an_impossible_state(statement: str) -> None:
 
 @contextmanager
 def holding(url: str, lock: str) -> Iterator[None]:
-    """Somebody else holds this in Postgres until the block ends; statements wait for it by then."""
+    """Another transaction holds this in Postgres until the block ends; statements wait for it."""
     with pg8000.native.Connection(**connect_options(url)) as other:
         other.run("BEGIN")
         other.run(lock)
@@ -184,7 +184,7 @@ def one_waits() -> bool:
     return bool(rows("SELECT 1 AS one FROM pg_locks WHERE NOT granted"))
 
 
-def test_writers_that_come_together_share_a_statement_and_get_their_own_user(
+def test_concurrent_writers_share_a_statement_and_get_their_own_user(
     in_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[str] = []
@@ -214,9 +214,9 @@ def test_writers_that_come_together_share_a_statement_and_get_their_own_user(
     assert len({row["user_id"] for row in stored}) == 20
 
 
-def test_a_write_that_postgres_refuses_harms_none_that_came_with_it() -> None:
+def test_a_write_that_postgres_refuses_harms_no_other_of_its_group() -> None:
     users = [create().user.id for _ in range(8)]
-    refused = Changes.model_construct(full_name="")  # past what a client could send
+    refused = Changes.model_construct(full_name="")  # beyond what a client could send
 
     def one(number: int) -> int:
         if number % 4 == 0:
@@ -231,7 +231,7 @@ def test_a_write_that_postgres_refuses_harms_none_that_came_with_it() -> None:
         assert in_greenlets(8, one) == [1, 2, 2, 2, 1, 2, 2, 2]
 
 
-def test_who_waits_for_a_row_holds_up_nobody_else(in_postgres: str) -> None:
+def test_waiting_for_a_row_blocks_no_other_writer(in_postgres: str) -> None:
     held, free = create().user.id, create().user.id
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, f"SELECT FROM users WHERE id = {held} FOR UPDATE"):

@@ -1,4 +1,4 @@
-"""After a fork of Postgres: replies to lost events, and the sweep that looks at every lead."""
+"""After a fork of Postgres: replies to lost events, and the sweep that resyncs every user."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Fork = Callable[[], None]
 
 
 def looks() -> list[tuple[int, str]]:
-    """Users and states of the events that only have the lead looked at."""
+    """Users and states of the resync events."""
     found = rows("SELECT user_id, state FROM events WHERE changed = 'look' ORDER BY version")
     return [(row["user_id"], row["state"]) for row in found]
 
@@ -35,27 +35,27 @@ def settled(event: Event) -> None:
 
 
 def lost_event_of(event: Event) -> Event:
-    """One that Postgres has lost, and with it its history."""
+    """An event that Postgres lost together with its history."""
     return replace(event, id=str(uuid4()), version=event.version + 1)
 
 
 @pytest.mark.usefixtures("in_postgres")
 @pytest.mark.parametrize("status", ["success", "error"])
-def test_the_lead_that_a_lost_write_reached_is_looked_at_once(forked: Fork, status: str) -> None:
+def test_a_lead_reached_by_a_lost_write_is_resynced_once(forked: Fork, status: str) -> None:
     event = create()
     forked()
     relay_sweeps_all()
     settled(event)
     lost = reply_to(lost_event_of(event), status=status, reason="HTTP 500")
     before = looks()
-    for _ in range(3):  # it may come again
+    for _ in range(3):  # it may be repeated
         with pytest.raises(BadMessage, match="Postgres has lost"):
             settle.apply([lost])
     assert looks() == [*before, (event.user.id, "open")]
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_a_lost_reply_harms_no_other_one_that_comes_with_it(forked: Fork) -> None:
+def test_a_reply_to_a_lost_event_harms_no_other_of_its_batch(forked: Fork) -> None:
     first, second = create(), create()
     forked()
     installation.ensure_history()
@@ -73,7 +73,7 @@ def test_a_lost_reply_harms_no_other_one_that_comes_with_it(forked: Fork) -> Non
         pytest.param(str(int(time.time() + 10 * 86400) * 1000), id="in ten days"),
     ],
 )
-def test_a_reply_with_no_credible_history_is_a_dead_letter_as_ever(told: str | None) -> None:
+def test_a_reply_without_a_credible_history_is_still_a_dead_letter(told: str | None) -> None:
     event = create()
     settled(event)
     before = history()
@@ -97,7 +97,7 @@ def test_a_reply_to_an_event_that_was_pruned_means_no_fork() -> None:
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_a_reply_of_a_user_that_does_not_exist_enters_nothing(forked: Fork) -> None:
+def test_a_reply_of_an_unknown_user_writes_nothing(forked: Fork) -> None:
     event = create()
     forked()
     installation.ensure_history()
@@ -111,7 +111,7 @@ def test_a_reply_of_a_user_that_does_not_exist_enters_nothing(forked: Fork) -> N
 
 
 def relay_sweeps_all() -> None:
-    """Ticks of the relay, whose events are answered, until the sweep is done."""
+    """Run ticks of the relay and answer its events until the sweep is done."""
     while installation.ensure_history().is_sweeping:
         sweep.step()
         for row in rows("SELECT id, user_id, version FROM events WHERE state = 'open'"):
@@ -122,14 +122,14 @@ def relay_sweeps_all() -> None:
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_after_a_fork_the_lead_of_every_user_is_looked_at_once(
+def test_after_a_fork_every_user_is_resynced_once(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "MAX_OPEN", 3)
     users = [create() for _ in range(7)]
     settled(users[0])
     forked()
-    move(users[3], "JUNK")  # written since, it waits; its lead may show a lost state all the same
+    move(users[3], "JUNK")  # a newer write is open; the lead may show a lost state all the same
     newcomer = create()
     relay_sweeps_all()
     assert sorted(looks()) == [(event.user.id, "synced") for event in users]
@@ -140,7 +140,7 @@ def test_after_a_fork_the_lead_of_every_user_is_looked_at_once(
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_the_sweep_waits_while_clients_have_much_open(
+def test_the_sweep_waits_while_clients_have_many_open_events(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "MAX_OPEN", 3)
@@ -155,7 +155,7 @@ def test_the_sweep_waits_while_clients_have_much_open(
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_failures_that_are_tried_later_do_not_hold_up_the_sweep(
+def test_failures_with_a_later_retry_do_not_delay_the_sweep(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "MAX_OPEN", 2)
@@ -169,7 +169,7 @@ def test_failures_that_are_tried_later_do_not_hold_up_the_sweep(
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_relays_that_sweep_at_once_do_not_look_twice(
+def test_concurrent_sweeps_do_not_resync_twice(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "MAX_OPEN", 10)
@@ -184,7 +184,7 @@ def test_relays_that_sweep_at_once_do_not_look_twice(
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_a_fork_amid_a_sweep_begins_it_anew(forked: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_during_a_sweep_restarts_it(forked: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "MAX_OPEN", 2)
     users = [create() for _ in range(3)]
     for event in users:
@@ -198,7 +198,7 @@ def test_a_fork_amid_a_sweep_begins_it_anew(forked: Fork, monkeypatch: pytest.Mo
     assert installation.stored().swept_to == users[-1].user.id
 
 
-def test_a_tick_of_the_relay_notices_a_fork_and_sends_looks(forked: Fork, in_rabbitmq: str) -> None:
+def test_a_tick_of_the_relay_notices_a_fork_and_resyncs(forked: Fork, in_rabbitmq: str) -> None:
     event = create()
     settled(event)
     forked()

@@ -42,7 +42,7 @@ def bucket_of(client: redis.Redis, rate: float = RATE) -> TokenBucket:
 
 
 def assert_never_crossed(moments: list[float], slack: int = 1) -> None:
-    """In no stretch of time were there more calls than the burst and what is forgotten in it."""
+    """Check that no interval contains more calls than the burst and its refill."""
     moments.sort()
     for first in range(len(moments)):
         for last in range(first, len(moments)):
@@ -91,7 +91,7 @@ def test_many_processes_never_cross_the_rate(redis_url: str) -> None:
     assert_never_crossed(moments, slack=3)
 
 
-def test_a_token_that_was_not_used_can_be_used_by_the_next(client: redis.Redis) -> None:
+def test_an_unused_token_can_be_used_by_the_next_call(client: redis.Redis) -> None:
     bucket = bucket_of(client, rate=0.01)
     for _ in range(CAPACITY):
         assert bucket.reserve() == 0
@@ -100,7 +100,7 @@ def test_a_token_that_was_not_used_can_be_used_by_the_next(client: redis.Redis) 
     assert bucket.reserve() > 0
 
 
-def test_giving_back_never_makes_the_burst_greater(client: redis.Redis) -> None:
+def test_returning_tokens_never_makes_the_burst_greater(client: redis.Redis) -> None:
     bucket = bucket_of(client, rate=0.01)
     for _ in range(20):
         bucket.give_back()
@@ -114,7 +114,7 @@ def test_giving_back_never_makes_the_burst_greater(client: redis.Redis) -> None:
 @given(
     steps=st.lists(st.sampled_from(["call", "call", "call", "give back", "refused"]), max_size=80)
 )
-def test_whatever_workers_do_the_rate_is_never_crossed(
+def test_the_rate_is_never_crossed_whatever_workers_do(
     client: redis.Redis, steps: list[str]
 ) -> None:
     client.flushdb()
@@ -123,7 +123,7 @@ def test_whatever_workers_do_the_rate_is_never_crossed(
         if step == "call":
             calls.append(time.time() + bucket.reserve())
         elif step == "give back" and calls:
-            calls.pop()  # whoever has waited for a token and found nothing to do
+            calls.pop()  # a worker that waited for a token and found nothing due
             bucket.give_back()
         elif step == "refused":
             bucket.drain()
@@ -131,7 +131,7 @@ def test_whatever_workers_do_the_rate_is_never_crossed(
     assert_never_crossed(calls)
 
 
-def test_after_a_refusal_nobody_calls_for_a_moment(client: redis.Redis) -> None:
+def test_after_a_refusal_all_callers_wait_for_a_moment(client: redis.Redis) -> None:
     bucket = bucket_of(client)
     bucket.drain()
     assert HOLD_S - 0.5 < bucket.reserve() <= HOLD_S + 2 / RATE
@@ -145,15 +145,15 @@ def test_a_refusal_never_shortens_the_wait(client: redis.Redis) -> None:
     assert bucket.reserve() >= longest - 0.5
 
 
-def test_without_a_rate_nobody_waits(client: redis.Redis) -> None:
+def test_without_a_rate_no_call_waits(client: redis.Redis) -> None:
     bucket = bucket_of(client, rate=0)
     assert [bucket.reserve() for _ in range(1000)] == [0] * 1000
     bucket.drain()
     assert bucket.reserve() == 0
 
 
-def test_after_a_loss_the_rate_goes_on_as_if_the_burst_were_used_up(client: redis.Redis) -> None:
-    """What was sent just before is forgotten, and may have been all that the portal allows."""
+def test_after_a_loss_the_bucket_starts_empty(client: redis.Redis) -> None:
+    """Requests sent just before are forgotten, and may have used the whole burst."""
     bucket = bucket_of(client)
     moments = [time.time() + bucket.reserve() for _ in range(CAPACITY)]
     client.flushall()
@@ -161,7 +161,7 @@ def test_after_a_loss_the_rate_goes_on_as_if_the_burst_were_used_up(client: redi
     assert_never_crossed(moments)
 
 
-def test_a_restored_bucket_is_believed_no_more_than_a_lost_one(client: redis.Redis) -> None:
+def test_a_restored_bucket_is_trusted_no_more_than_a_lost_one(client: redis.Redis) -> None:
     bucket = bucket_of(client)
     bucket.reserve()
     copy = client.dump("ttokens")
@@ -173,7 +173,7 @@ def test_a_restored_bucket_is_believed_no_more_than_a_lost_one(client: redis.Red
     assert_never_crossed(moments)
 
 
-def test_a_hold_after_a_refusal_counts_in_a_new_epoch_too(client: redis.Redis) -> None:
+def test_a_wait_after_a_refusal_applies_in_a_new_epoch_too(client: redis.Redis) -> None:
     bucket = bucket_of(client)
     client.flushall()
     bucket.drain()

@@ -31,13 +31,13 @@ from tests.servers import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 NAME, PHONE = "Айгерим Серикова", "+77015550199"
-#: Of a caller that makes traces itself.
+#: From a caller that makes traces itself.
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """Where the spans of this process go."""
+    """Collects the spans of this process."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     tracing.is_enabled.cache_clear()
     kept = InMemorySpanExporter()
@@ -49,13 +49,13 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
 
 @contextmanager
 def served(function: str) -> Iterator[str]:
-    """The function on a port of its own, as `leadline.runtime.serving.serve` builds it."""
+    """The function on its own port, as `leadline.runtime.serving.serve` builds it."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("FUNCTION_TARGET", function)  # or the one before would be taken
+        environment.setenv("FUNCTION_TARGET", function)  # or it would reuse the previous server's
         app = build_app(CHECKOUT / "functions" / function)
 
     def serving(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        environ["wsgi.input"] = get_input_stream(environ)  # this server's would wait for more
+        environ["wsgi.input"] = get_input_stream(environ)  # its threads would wait for more
         return app(environ, start)
 
     server = make_server("127.0.0.1", 0, serving)
@@ -70,12 +70,12 @@ def served(function: str) -> Iterator[str]:
 
 
 def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
-    """Take so many messages of this queue to its function, as the connector does."""
+    """Deliver this many messages of the queue to its function, as the connector does."""
     taken: list[ReceivedMessage] = []
 
     def take() -> bool:
-        # The broker ends a connection about a queue that was made a moment ago; the connector makes
-        # another one then.
+        # The broker may close a connection that uses a queue just declared; the connector then
+        # reconnects.
         with (
             suppress(AMQPConnectionError),
             closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection,
@@ -109,7 +109,7 @@ def everywhere(
     webhook_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
-    """This process can be each of ours; the broker's URL."""
+    """This process can act as each of ours; returns the broker's URL."""
     assert in_postgres
     assert in_redis
     monkeypatch.setenv("LEADLINE_AUTH", "off")
@@ -121,7 +121,7 @@ def everywhere(
 
 @pytest.fixture
 def spans(exporter: InMemorySpanExporter, everywhere: str) -> dict[str, ReadableSpan]:
-    """What a user's creation leaves behind, by name; the second of a name has a `'`."""
+    """The spans of a user's creation, by name; a second one of a name has a `'`."""
     body = {"full_name": NAME, "phone": PHONE}
     with served("create_user") as url:
         answer = requests.post(url, json=body, headers={"traceparent": CALLER}, timeout=10)
@@ -193,7 +193,7 @@ def test_each_message_of_a_batch_stays_in_its_own_trace(
         assert other.context.trace_id != _own(batch).trace_id
 
 
-def test_a_trace_holds_nothing_personal_and_no_address(
+def test_a_trace_contains_no_personal_data_and_no_address(
     spans: dict[str, ReadableSpan], webhook_url: str, amqp_url: str
 ) -> None:
     told = "".join(span.to_json(indent=None) for span in spans.values())
@@ -217,7 +217,7 @@ def _parent(span: ReadableSpan) -> int:
 
 @pytest.mark.parametrize("folder", ["functions/create_user", "functions/reply_handler"])
 def test_without_the_variables_nothing_of_opentelemetry_is_imported(folder: str) -> None:
-    # redis-py looks for it by itself; images that have no traces have none of its packages.
+    # redis-py looks for it itself; images without tracing have none of its packages.
     code = (
         "import sys; from pathlib import Path;"
         "from leadline.runtime.serving.serve import build_app;"
@@ -229,7 +229,7 @@ def test_without_the_variables_nothing_of_opentelemetry_is_imported(folder: str)
     assert subprocess.run(command, cwd=CHECKOUT, env=env, check=False).returncode == 0
 
 
-def test_traces_that_can_not_be_made_are_an_error_at_the_start(tmp_path: Path) -> None:
+def test_impossible_tracing_settings_are_an_error_at_startup(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.modules['opentelemetry'] = None\n", encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""What the console asks of the ledger and of Redis, piece by piece."""
+"""The console's requests to the ledger and to Redis."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def age(user_id: int) -> None:
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_who_counts_all_the_time_counts_the_same() -> None:
+def test_cached_counts_equal_fresh_ones() -> None:
     counter = CachedCounts()
     assert counter.counts() == counts()
     for number in range(6):
@@ -35,7 +35,7 @@ def test_who_counts_all_the_time_counts_the_same() -> None:
 
 @pytest.mark.usefixtures("in_postgres")
 @pytest.mark.parametrize(("few", "near"), [(1, 1), (1, 2000), (2000, 2000)])
-def test_users_are_found_whether_few_or_many_are_meant_near_or_far(
+def test_users_are_found_by_rare_and_common_terms_near_and_far(
     few: int, near: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "COUNT_LIMIT", few)
@@ -54,7 +54,7 @@ def test_users_are_found_whether_few_or_many_are_meant_near_or_far(
 
 
 @pytest.mark.usefixtures("in_redis")
-def test_what_an_operator_has_paused_only_an_operator_resumes() -> None:
+def test_a_manual_hold_is_resumed_only_by_an_operator() -> None:
     pause = circuit_breaker()
     pause.open(PortalDown("the webhook was revoked"))
     assert pause.state()

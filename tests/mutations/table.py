@@ -33,28 +33,28 @@ MUTATIONS = (
         "leadline/sync/enqueue.py",
         "sent_at_ms=number(delivery.attributes.get(SENT)),",
         "sent_at_ms=None,",
-        (_ENQUEUE + "test_what_was_sent_before_redis_lost_its_memory_is_left_to_its_sender",),
+        (_ENQUEUE + "test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender",),
     ),
     Mutation(
         "every delivery counts as the first",
         "leadline/sync/enqueue.py",
         "is_first=delivery.is_first,",
         "is_first=True,",
-        (_ENQUEUE + "test_a_delivery_that_may_have_been_served_is_looked_up_first",),
+        (_ENQUEUE + "test_a_possible_redelivery_is_looked_up_first",),
     ),
     Mutation(
         "the wish to look is lost",
         "leadline/sync/enqueue.py",
         'is_lookup_requested=LOOK in delivery.attributes.get(CHANGED, "").split(","),',
         "is_lookup_requested=False,",
-        (_ENQUEUE + "test_a_message_can_have_the_lead_read_though_nothing_seems_to_differ",),
+        (_ENQUEUE + "test_a_message_can_demand_a_lookup_though_nothing_seems_to_differ",),
     ),
     Mutation(
         "the stage's version is lost",
         "leadline/sync/enqueue.py",
         "stage_version=stage_version,",
         "stage_version=None,",
-        (_ENQUEUE + "test_an_older_change_of_the_stage_stays_one_of_its_own_version",),
+        (_ENQUEUE + "test_an_older_stage_change_keeps_its_version",),
     ),
     Mutation(
         "a name's change does not carry the stage that an earlier write set",
@@ -70,21 +70,21 @@ MUTATIONS = (
         "return LeasedBatch(\n"
         "            entries, expired, still_due, now_ms, clock.now_s() + SEND_WITHIN_S\n"
         "        )",
-        (_QUEUE + "test_the_time_to_send_counts_from_before_the_lease_was_asked_for",),
+        (_QUEUE + "test_the_time_to_send_counts_from_before_the_lease_command",),
     ),
     Mutation(
         "a nack counts as a confirm",
         "leadline/runtime/rabbitmq/confirms.py",
         'return type(method).__name__ == "Ack"',
         "return True",
-        (_PUBLISHER + "test_what_the_broker_refuses_is_not_confirmed",),
+        (_PUBLISHER + "test_a_message_that_the_broker_refuses_is_not_confirmed",),
     ),
     Mutation(
         "a reply is forgotten though the broker did not confirm it",
         "leadline/sync/batch_call.py",
         "if (one.entry.user_id, event.event_id) in confirmed]",
         "if confirmed is not None]",
-        (_CALLS + "test_a_reply_that_was_not_confirmed_is_sent_later_and_the_lead_left_alone",),
+        (_CALLS + "test_an_unconfirmed_reply_is_sent_later_and_the_lead_is_left_alone",),
     ),
     Mutation(
         "a worker takes no token",
@@ -98,7 +98,7 @@ MUTATIONS = (
         "leadline/sync/batching.py",
         "        time.sleep(wait_s)\n",
         "",
-        (_RATE + "test_no_request_leaves_before_its_token_is_there[worker]",),
+        (_RATE + "test_no_request_is_sent_before_its_token[worker]",),
     ),
     Mutation(
         "the stages are read without a token",
@@ -107,7 +107,7 @@ MUTATIONS = (
         "pass",
         (
             _RATE + "test_each_request_takes_a_token[stages]",
-            _RATE + "test_no_request_leaves_before_its_token_is_there[stages]",
+            _RATE + "test_no_request_is_sent_before_its_token[stages]",
         ),
     ),
     Mutation(
@@ -117,7 +117,7 @@ MUTATIONS = (
         "",
         (
             _RATE + "test_each_request_takes_a_token[probe]",
-            _RATE + "test_no_request_leaves_before_its_token_is_there[probe]",
+            _RATE + "test_no_request_is_sent_before_its_token[probe]",
         ),
     ),
     Mutation(
@@ -127,7 +127,7 @@ MUTATIONS = (
         "time.sleep(0)",
         (
             _RATE + "test_each_request_takes_a_token[reading]",
-            _RATE + "test_no_request_leaves_before_its_token_is_there[reading]",
+            _RATE + "test_no_request_is_sent_before_its_token[reading]",
         ),
     ),
     Mutation(
@@ -142,7 +142,7 @@ MUTATIONS = (
         "leadline/workqueue/lua/lease.lua",
         "math.max(time[1] * 1000000 + time[2], last + 1)",
         "time[1] * 1000000 + time[2]",
-        (_QUEUE + "test_a_lease_outlives_no_later_one_though_redis_clock_was_set_back",),
+        (_QUEUE + "test_a_lease_does_not_outlive_a_later_one_though_redis_clock_was_set_back",),
     ),
     Mutation(
         "a full page without our lead counts as proof that there is none",
@@ -150,7 +150,7 @@ MUTATIONS = (
         "is_whole = len(readable) == len(answer) < PAGE",
         "is_whole = len(readable) == len(answer)",
         (
-            _CALLS + "test_a_full_page_is_no_proof_that_a_lead_does_not_exist",
+            _CALLS + "test_a_full_page_does_not_prove_that_a_lead_is_missing",
             "tests/unit/test_bitrix_leads.py::test_a_full_page_may_have_left_out_a_lead",
         ),
     ),
@@ -159,14 +159,14 @@ MUTATIONS = (
         "leadline/sync/interpret.py",
         "if not by_origin.is_whole or (by_id",
         "if False or (by_id",
-        (_CALLS + "test_a_full_page_is_no_proof_that_a_lead_does_not_exist",),
+        (_CALLS + "test_a_full_page_does_not_prove_that_a_lead_is_missing",),
     ),
     Mutation(
         "an entry that was about to expire does so though an event waits",
         "leadline/workqueue/lua/put.lua",
         "  redis.call('PERSIST', entry)\n",
         "",
-        (_QUEUE + "test_a_user_that_was_idle_is_kept_once_an_event_waits",),
+        (_QUEUE + "test_an_idle_user_is_kept_once_an_event_waits",),
     ),
     Mutation(
         "a message, or a copy for later, may go nowhere",
@@ -174,9 +174,9 @@ MUTATIONS = (
         "mandatory=True,",
         "mandatory=False,",
         (
-            _PUBLISHER + "test_a_deleted_queue_is_reported_and_made_again",
-            _PUBLISHER + "test_an_unroutable_message_does_not_spoil_the_others",
-            _CONNECTOR + "test_queues_beside_that_are_deleted_are_made_again_and_cost_no_message",
+            _PUBLISHER + "test_a_deleted_queue_is_reported_and_declared_again",
+            _PUBLISHER + "test_an_unroutable_message_does_not_affect_the_others",
+            _CONNECTOR + "test_deleted_auxiliary_queues_are_declared_again_and_cost_no_message",
         ),
     ),
     # Constants and properties, which the generated changes leave alone.
@@ -246,7 +246,7 @@ MUTATIONS = (
         "leadline/runtime/http/auth.py",
         'return INTERNAL_KEY if scope == "internal" else API_KEYS',
         "return API_KEYS",
-        (_AUTH + "test_only_the_internal_key_opens_what_only_our_own_processes_call",),
+        (_AUTH + "test_only_the_internal_key_opens_internal_functions",),
     ),
     Mutation(
         "a key that names no scopes opens all of them",

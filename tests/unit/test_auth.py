@@ -223,7 +223,7 @@ def test_an_entry_that_makes_no_sense_stops_the_start_and_opens_nothing(
 # Who is let in
 
 
-def test_only_the_internal_key_opens_what_only_our_own_processes_call(folder: Path) -> None:
+def test_only_the_internal_key_opens_internal_functions(folder: Path) -> None:
     (folder / "api-keys").write_text(f"read,write,operate:{KEY}")
     (folder / "internal-key").write_text(f"{OTHER}\n{THIRD}\n")
     auth.check_configured(frozenset({"internal"}))
