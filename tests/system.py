@@ -82,6 +82,6 @@ class System(PrivateSystem):
         eventually(
             lambda: self.run["processes"].get(name, old_pid) != old_pid,
             within_s,
-            f"{name}is restarted",
+            f"{name} is restarted",
         )
         return self.pid(name)

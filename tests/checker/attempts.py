@@ -1,8 +1,8 @@
-"""P5: three attempts, two and four seconds apart, none spent on a refusal, one for what won't pass.
+"""P5: three attempts, two and four seconds apart, one for a permanent error.
 
 An attempt is a request that carried a command for an event and was not refused, whether it was
-carried out, failed or got lost. Where the harness can't tell for which events a command was, its
-user is judged, with every count of attempts that is possible.
+executed, failed or got lost. Where the harness does not know the events of a command, its user is
+judged, with every count of attempts that is possible.
 """
 
 import itertools
@@ -14,12 +14,12 @@ from typing import Literal
 from tests.checker.history import Broken, Command, History, PortalRequest, Window
 
 MAX_ATTEMPTS = 3
-#: At least so long after the first and after the second failed attempt.
+#: Minimum waits after the first and after the second failed attempt.
 WAITS_S = {1: 2.0, 2: 4.0}
-#: Clocks are read a moment after what they time.
+#: Clocks are read a moment after the event that they time.
 _TOLERANCE_S = 0.02
 
-#: How an attempt looked to its sender. `maybe`: done, and the answer may have been lost.
+#: How an attempt looked to its sender. `maybe`: executed, and the answer may have been lost.
 _Seen = Literal["done", "maybe", "failed", "final"]
 
 
@@ -33,10 +33,10 @@ class _Attempt:
 
 
 def attempts_keep_their_distance(history: History) -> Iterator[Broken]:
-    """After the first failed attempt of an event two seconds pass, after the second four.
+    """After an event's first failed attempt two seconds pass, after the second four.
 
-    Excused where Redis lost memory in between or the count may be lost, and where only arrivals
-    are known and the way was disturbed.
+    Excused where Redis lost data in between or the count may be lost, and where only arrivals are
+    known and the network was disturbed.
     """
     replied: dict[str, list[float]] = defaultdict(list)
     for reply in history.replies:
@@ -52,9 +52,9 @@ def attempts_keep_their_distance(history: History) -> Iterator[Broken]:
 def _too_early(
     attempts: list[_Attempt], history: History, replied: list[float] | None = None
 ) -> Iterator[float]:
-    """When an attempt came before its time.
+    """When an attempt came too early.
 
-    `replied`: when the event was answered, after which another sending begins; None: the attempts
+    `replied`: when the event was answered, after which another delivery begins; None: the attempts
     are of a user, whose events are not known.
     """
     counts = {0}
@@ -72,25 +72,26 @@ def _too_early(
 
 
 def _after(one: _Attempt, counts: set[int], *, joins: bool) -> tuple[set[int], float]:
-    """How many attempts may be spent after this one, and how long it is at least to the next."""
+    """How many attempts may be spent after this one, and the minimum time to the next."""
     spent = {count + 1 for count in counts}
     wait_s = min(WAITS_S.get(count, 0.0) for count in spent)
     if MAX_ATTEMPTS in spent:
-        # The next is of another sending, or of another event, which may have been there before.
+        # The next one belongs to another delivery, or to another event, which may have been there
+        # before.
         spent = (spent - {MAX_ATTEMPTS}) | ({0, 1, 2} if joins else {0})
     if one.seen == "failed":
         return spent, wait_s
-    # A look-up is followed by a write at once; it may also have shown that nothing is to do.
+    # A lookup is followed by a write at once; it may also have shown that nothing has to be done.
     kept = counts if one.is_lookup else {0}
     lost = spent if one.seen == "maybe" else set()
     return kept | lost | ({0} if joins else set()), 0.0
 
 
 def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
-    """A reply counts no more attempts than failed, and the last one if that ended the event.
+    """A reply counts only failed attempts, and the last one if that ended the event.
 
-    It ends with a success, or with what a look-up showed, though that was answered. What was
-    refused is not among them.
+    An event ends with a success, or with the result of a lookup, though that was answered. Refused
+    requests do not count.
     """
     by_event, by_user = _by_event(history), _by_user(history)
     for reply in history.replies:
@@ -99,7 +100,7 @@ def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
         attempts = by_event.get(reply.event_id)
         if attempts is None:
             if history.injected.blurs or not history.requests:
-                continue  # what was sent and did not arrive is not known
+                continue  # requests that never arrived are not known
             attempts = by_user.get(reply.user, [])
         failed = sum(one.seen != "done" for one in attempts)
         is_verdict = not reply.is_passing and bool(attempts) and attempts[-1].is_lookup
@@ -108,9 +109,9 @@ def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
 
 
 def three_attempts_are_made(history: History) -> Iterator[Broken]:
-    """An event has three attempts at most for each sending, and not fewer before it fails for now.
+    """An event has at most three attempts per delivery, and not fewer before it fails for now.
 
-    One more is possible for each loss, which may have swallowed the count of one.
+    One more is possible for each loss, which may have swallowed a count.
     """
     for event in history.events:
         if event.attempts > MAX_ATTEMPTS:
@@ -129,10 +130,10 @@ def three_attempts_are_made(history: History) -> Iterator[Broken]:
             yield _broken("three", f"{event_id}, sent {sent[event_id]} times: {attempts}")
 
 
-def what_will_not_pass_is_tried_once(history: History) -> Iterator[Broken]:
+def a_permanent_error_is_tried_once(history: History) -> Iterator[Broken]:
     """After the portal rejected a command for good, its event is not tried again.
 
-    Excused are events that were sent again, and losses, which make the rejection forgotten.
+    Excused are republished events, and losses, which make the rejection forgotten.
     """
     if not history.is_broker_complete or history.injected.losses or history.injected.redis_losses:
         return
@@ -157,7 +158,7 @@ def _by_event(history: History) -> dict[str, list[_Attempt]]:
 
 
 def _by_user(history: History) -> dict[int, list[_Attempt]]:
-    """Attempts of each user, of commands of which no event is known."""
+    """Attempts of each user, of commands without a known event."""
     found: dict[int, list[_Attempt]] = defaultdict(list)
     for request in _in_order(history):
         commands: dict[int, list[Command]] = defaultdict(list)
@@ -217,5 +218,5 @@ RULES = (
     attempts_keep_their_distance,
     refusals_cost_no_attempt,
     three_attempts_are_made,
-    what_will_not_pass_is_tried_once,
+    a_permanent_error_is_tried_once,
 )

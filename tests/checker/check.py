@@ -1,4 +1,4 @@
-"""The checker: every rule, asked of one history."""
+"""The checker: applies every rule to one history."""
 
 from tests.checker import attempts, leads, ledger, letters, rate, replies, texts
 from tests.checker.history import Broken, History
@@ -15,5 +15,5 @@ RULES = (
 
 
 def check(history: History) -> list[Broken]:
-    """Every rule that was not kept, with whom it concerns; empty if all were."""
+    """Every broken rule, with the user or event concerned; empty if there is none."""
     return [broken for rule in RULES for broken in rule(history)]

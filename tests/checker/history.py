@@ -1,8 +1,8 @@
-"""What a run of the whole system looked like from outside: the checker's input.
+"""A run of the whole system as observed from outside: the checker's input.
 
 Plain data, filled in by the simulation and by the laboratory. Every `at` is a time of the observer
-(the harness), in seconds; what clocks of the system under test said has no place here. A field that
-a harness cannot know keeps its default, and the rules then judge what is left.
+(the harness), in seconds; times by clocks of the system under test have no place here. A field that
+a harness cannot know keeps its default, and the rules then judge the rest.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,23 +11,23 @@ from typing import Literal
 
 Action = Literal["create_card", "update_card", "move_card"]
 EventState = Literal["open", "synced", "superseded", "failed"]
-#: From when to when.
+#: Begin and end.
 Window = tuple[float, float]
-#: Names of a user's fields, as clients and the ledger's `changed` have them.
+#: Names of a user's fields, as in clients' requests and in the ledger's `changed`.
 FULL_NAME, PHONE, STAGE = "full_name", "phone", "stage"
 FIELDS = (FULL_NAME, PHONE, STAGE)
 
 
 @dataclass(frozen=True)
 class State:
-    """How a user looks."""
+    """A user's fields."""
 
     full_name: str
     phone: str
     stage: str
 
 
-# What clients saw
+# Seen by clients
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class ClientWrite:
 
     at: float
     action: Action
-    #: The fields it gave.
+    #: The fields in the request.
     changes: Mapping[str, str]
     #: HTTP status; 0 where no answer came.
     status: int
-    #: Whom it was for; of a create: whom the answer names.
+    #: The user; of a create: the one in the answer.
     user: int | None = None
     if_match: int | None = None
     key: str | None = None
-    #: The version in the answer, and the user that it shows; None where it did not succeed.
+    #: Version and user in the answer; None where it did not succeed.
     version: int | None = None
     answered: State | None = None
     answered_at: float | None = None
@@ -62,7 +62,7 @@ class ClientWrite:
         return self.status == 0 or self.status >= 500
 
 
-# What the ledger holds at rest
+# The ledger's rows once all is settled
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class LedgerEvent:
     user: int
     version: int
     action: Action
-    #: The fields that its client gave; none for an event that only wants the lead looked at.
+    #: The fields that its client gave; none for a resync event.
     changed: frozenset[str]
     state: State
     outcome: EventState
@@ -95,12 +95,12 @@ class LedgerUser:
     lead_id: int | None = None
 
 
-# What the broker carried
+# The broker's messages
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A request for Bitrix24 that the broker took, each sending and each copy one."""
+    """A request message that the broker accepted; each publication and each copy is one."""
 
     event_id: str
     at: float = 0.0
@@ -108,7 +108,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply that the broker took, each copy one."""
+    """A reply that the broker accepted; each copy is one."""
 
     event_id: str
     user: int
@@ -118,7 +118,7 @@ class Reply:
     attempts: int
     at: float = 0.0
     reason: str | None = None
-    #: The reason may pass: the ledger will send the event again.
+    #: The failure may be transient: the ledger will republish the event.
     is_passing: bool = False
     #: The public `version` of the reply.
     version: int | None = None
@@ -126,22 +126,22 @@ class Reply:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message in the dead letters at rest."""
+    """A message in the dead letters at the end of the run."""
 
     queue: str
     message_id: str | None = None
-    #: The event that it is or answers, where it can be read.
+    #: The event that it is or answers, where it is readable.
     event_id: str | None = None
-    #: Why, as an operator sees it.
+    #: The reason, as shown to an operator.
     reason: str = ""
 
 
-# What the portal saw
+# Seen by the portal
 
 #: `executed`: its commands were run (each says how it ended), whether or not the answer arrived;
 #: `refused`: turned away before any ran, for the rate, an operating limit or because the portal is
-#: closed; `failed`: a whole error or no answer, and nothing was run; `unsent`: it never arrived,
-#: which only a harness that sees the sender can tell.
+#: closed; `failed`: an error as a whole or no answer, and nothing was run; `unsent`: it never
+#: arrived, which only a harness that observes the sender can know.
 Fate = Literal["executed", "refused", "failed", "unsent"]
 #: How a command ended, as its portal saw it; `cut`: a limit or a loss came before it.
 Result = Literal["done", "error", "refused", "cut"]
@@ -153,21 +153,21 @@ class Command:
 
     method: str
     result: Result
-    #: The portal's id of the lead it wrote or made, where it says.
+    #: The portal's id of the lead that it wrote or created, if known.
     lead: int | None = None
-    #: The users it is for: a write is for one, a look-up for several.
+    #: The users it is for: a write is for one, a lookup for several.
     users: tuple[int, ...] = ()
-    #: What was written, by a user's field names.
+    #: The written values, by the user's field names.
     fields: Mapping[str, str] = field(default_factory=dict)
-    #: Ids of the events for which this is an attempt; empty where the harness can't tell.
+    #: Ids of the events for which this is an attempt; empty where the harness does not know.
     events: tuple[str, ...] = ()
-    #: (history, version) of the state it wrote; None where the harness can't tell.
+    #: (history, version) of the state it wrote; None where the harness does not know.
     written: tuple[int, int] | None = None
-    #: When it was carried out, if later than its request came.
+    #: When it was executed, if later than its request came.
     at: float | None = None
-    #: Whether the sender read the answer; None where the harness can't tell.
+    #: Whether the sender read the answer; None where the harness does not know.
     is_answer_read: bool | None = None
-    #: Of an `error`: whether no other try would help.
+    #: Of an `error`: whether no retry would help.
     is_final: bool = False
 
 
@@ -177,26 +177,26 @@ class PortalRequest:
 
     #: When it arrived (of an unsent one: when it was given up).
     at: float
-    #: Address and webhook: what the portal counts together.
+    #: Address and webhook: the portal counts requests by it.
     source: str
     fate: Fate
     commands: tuple[Command, ...] = ()
-    #: When its sender sent it, on the observer's clock; None where the harness can't tell.
+    #: When its sender sent it, on the observer's clock; None where the harness does not know.
     sent_at: float | None = None
 
 
 @dataclass(frozen=True)
 class LeadWrite:
-    """A write that the portal carried out on a lead, its creation and deletion among them."""
+    """A write that the portal executed on a lead, its creation and deletion included."""
 
     at: float
-    #: `us`: through our webhook; `hand`: a person or anybody else.
+    #: `us`: through our webhook; `hand`: a person or another program.
     by: Literal["us", "hand"]
     kind: Literal["create", "update", "delete"]
-    #: What was set, by a user's field names; `phone` is our row ("" removes it), and what a person
-    #: adds in a row of its own is `phone_added`.
+    #: The values, by the user's field names; `phone` is our row ("" removes it), and a person's own
+    #: additional row is `phone_added`.
     fields: Mapping[str, str] = field(default_factory=dict)
-    #: (history, version) of the state; None where the harness can't tell.
+    #: (history, version) of the state; None where the harness does not know.
     written: tuple[int, float] | None = None
 
 
@@ -207,9 +207,9 @@ class Lead:
     id: int
     #: The user's id in its origin.
     user: int
-    #: How it looks at rest; meaningless once it is deleted.
+    #: Its final state; meaningless once it is deleted.
     title: str = ""
-    #: The short name; None where the harness does not look at it.
+    #: The short name; None where the harness does not read it.
     name: str | None = None
     phones: tuple[str, ...] = ()
     stage: str = ""
@@ -220,50 +220,50 @@ class Lead:
 
 @dataclass(frozen=True)
 class Rate:
-    """The portal's request limit while the run lasted."""
+    """The portal's request limit during the run."""
 
     per_s: float = 2.0
     burst: float = 50.0
 
 
-# What the harness did
+# Done by the harness
 
 
 @dataclass(frozen=True)
 class Fork:
-    """Postgres lost its newest writes: a restore, or a replica that was behind took over."""
+    """Postgres lost its newest writes: a restore, or the promotion of a lagging replica."""
 
     at: float
-    #: (user, version) of the events that are gone.
+    #: (user, version) of the lost events.
     lost: frozenset[tuple[int, int]]
-    #: The number of the history in force before; None where the ledger knew none.
+    #: The history in force before; None where the ledger knew none.
     history_before: int | None = None
 
 
 @dataclass(frozen=True)
 class Injected:
-    """What the harness broke, as far as it excuses anything."""
+    """Faults injected by the harness, as far as they excuse anything."""
 
     forks: tuple[Fork, ...] = ()
-    #: Reasons for which the portal was made to reject for good; nothing else may end as failed.
+    #: Reasons for which the portal was made to reject permanently; nothing else may end as failed.
     rejections: frozenset[str] = frozenset()
-    #: Ids of messages that can't be served, by the queue of dead letters in which they belong.
+    #: Ids of unprocessable messages, by the dead letter queue in which they belong.
     poison: Mapping[str, str] = field(default_factory=dict)
-    #: The broker lost queues with what may have been in them.
+    #: The broker lost queues together with any messages in them.
     messages_were_lost: bool = False
-    #: From when to when a process or server other than the portal was killed, frozen, cut off or
-    #: lost its memory: what was sent may be sent twice, and an attempt may be made uncounted.
+    #: Begin and end of each time when a process or server other than the portal was killed, frozen,
+    #: cut off or lost data: a message may be sent twice, and an attempt may be made uncounted.
     losses: tuple[Window, ...] = ()
-    #: Events that the harness had delivered or answered by itself, besides the system.
+    #: Events that the harness itself delivered or answered, in addition to the system.
     replayed: frozenset[str] = frozenset()
-    #: When Redis lost memory, all or its last second: attempts start again.
+    #: When Redis lost data, all or its last second: attempts start again.
     redis_losses: tuple[float, ...] = ()
-    #: From when to when the way to the portal was so disturbed that arrivals say little about when
-    #: requests were sent, or that some did not arrive.
+    #: Begin and end of each time when the network to the portal was so disturbed that arrivals say
+    #: little about when requests were sent, or that some did not arrive.
     blurs: tuple[Window, ...] = ()
 
 
-# What can be read by people
+# Texts for people
 
 
 @dataclass(frozen=True)
@@ -276,17 +276,17 @@ class Text:
 
 @dataclass(frozen=True)
 class History:
-    """One run, from its first write to its rest."""
+    """One run, from its first write until all is settled."""
 
     writes: tuple[ClientWrite, ...] = ()
     users: Mapping[int, LedgerUser] = field(default_factory=dict)
     #: By user and version.
     events: tuple[LedgerEvent, ...] = ()
-    #: The number of Postgres' history in force at rest; None where the ledger knows none.
+    #: The history of Postgres in force at the end; None where the ledger knows none.
     history_number: int | None = None
     publications: tuple[Publication, ...] = ()
     replies: tuple[Reply, ...] = ()
-    #: Whether `publications` and `replies` hold all that there were.
+    #: Whether `publications` and `replies` are complete.
     is_broker_complete: bool = False
     dead_letters: tuple[DeadLetter, ...] = ()
     #: In the order of their arrival.
@@ -295,13 +295,13 @@ class History:
     leads: tuple[Lead, ...] = ()
     injected: Injected = Injected()
     texts: Iterable[Text] = ()
-    #: Names, phones, keys, passwords, the webhook's code: what no text may show.
+    #: Names, phones, keys, passwords, the webhook's code: no text may show them.
     secrets: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A rule that was not kept, and to whom."""
+    """A broken rule, with the user or event concerned."""
 
     rule: str
     promise: str

@@ -1,4 +1,4 @@
-"""P2 and P3: one lead for each user, and at rest it looks like its user."""
+"""P2 and P3: one lead for each user, which equals its user in the end."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from tests.checker.history import (
 )
 from tests.checker.reading import acknowledged, events_of_users, is_lost
 
-#: A call lasts so long at most: what Redis loses before it has landed, it loses with it.
+#: Maximum duration of a call: when Redis loses a call that has not arrived, it is lost as a whole.
 LONGEST_CALL_S = 70.0
 
 
 def a_user_has_one_lead(history: History) -> Iterator[Broken]:
-    """Of each origin at most one create is carried out; each lead deleted by hand allows one more.
+    """Of each origin at most one create is executed; each lead deleted by hand allows one more.
 
-    Counted are creates that ran, whether or not they were answered or their lead is still there.
-    At rest no origin has two leads, and each belongs to a user that is, or that a fork lost.
+    Creates count if they ran, whether or not they were answered or their lead still exists. In the
+    end no origin has two leads, and each belongs to an existing user or to one lost in a fork.
     """
     for user, creates in _creates(history).items():
         deletes = [
@@ -39,11 +39,11 @@ def a_user_has_one_lead(history: History) -> Iterator[Broken]:
                 yield Broken("one lead", "P2", f"created again at {at}: {sorted(creates)}", user)
                 break
             alive = is_create
-    yield from _leads_at_rest(history)
+    yield from _leads_in_the_end(history)
 
 
 def _creates(history: History) -> dict[int, list[float]]:
-    """When leads were created for each user: as requests say, else as the leads themselves do."""
+    """When leads were created for each user: by requests, else by the leads themselves."""
     found: dict[int, list[float]] = defaultdict(list)
     for request in history.requests:
         for command in request.commands:
@@ -60,7 +60,7 @@ def _creates(history: History) -> dict[int, list[float]]:
     return found | more
 
 
-def _leads_at_rest(history: History) -> Iterator[Broken]:
+def _leads_in_the_end(history: History) -> Iterator[Broken]:
     there = Counter(lead.user for lead in history.leads if not lead.is_deleted)
     lost = {user for fork in history.injected.forks for user, _ in fork.lost}
     for user, count in there.items():
@@ -71,13 +71,13 @@ def _leads_at_rest(history: History) -> Iterator[Broken]:
 
 
 def the_lead_is_its_user(history: History) -> Iterator[Broken]:
-    """At rest the lead of a synced user has its name, its phone in the only row of ours, its stage.
+    """In the end the lead of a synced user has its name, its stage, and its phone in our only row.
 
-    A value set by hand in the CRM may stay where no later write of a client's changed it: for a
-    stage, none that gave a stage; for name and phone, none that made it differ from what we had
-    written before. A stage that we wrote for a version which Postgres lost, in a call that Redis
-    has lost as well, looks the same and may stay too. A lead deleted by hand may be missing until a
-    later write has to reach it.
+    A value set by hand in the CRM may stay where no later client write changed it: for a stage,
+    none that set a stage; for name and phone, none that differed from what we had written before. A
+    stage that we wrote for a version which Postgres lost, in a call that Redis has lost as well,
+    looks the same and may stay too. A lead deleted by hand may be missing until a later write has
+    to reach it.
     """
     leads = {lead.user: lead for lead in history.leads if not lead.is_deleted}
     for user_id, user in history.users.items():
@@ -111,7 +111,7 @@ def _own_rows(lead: Lead) -> list[str]:
         write.fields["phone_added"] for write in lead.writes if "phone_added" in write.fields
     )
     rows = []
-    for phone in reversed(lead.phones):  # who adds, adds at the end
+    for phone in reversed(lead.phones):  # a person adds at the end
         if added[phone]:
             added[phone] -= 1
         else:
@@ -127,7 +127,7 @@ def _shown(name: str, lead: Lead) -> str | None:
 
 
 def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool:
-    """Whether the lead differs from its user by hand, and nothing later had to change that."""
+    """Whether the lead differs from its user by hand, and no later write had to change that."""
     writes = [write for write in lead.writes if name in write.fields]
     if name == STAGE and writes and _is_forgotten(writes[-1], user, history):
         return True
@@ -144,7 +144,7 @@ def _may_stay(name: str, lead: Lead, user: LedgerUser, history: History) -> bool
 
 
 def _is_forgotten(write: LeadWrite, user: LedgerUser, history: History) -> bool:
-    """Whether Postgres and Redis have both lost what wrote a stage: it looks as if set by hand."""
+    """Whether Postgres and Redis both lost the write of a stage: it looks set by hand."""
     if write.by != "us" or write.written is None:
         return False
     return _was_lost(write, user.id, history) and any(
@@ -159,7 +159,7 @@ def _was_lost(write: LeadWrite, user_id: int, history: History) -> bool:
 
 
 def _may_be_missing(user: LedgerUser, history: History) -> bool:
-    """Whether a person deleted the lead, and no write of a client's since then had to reach it."""
+    """Whether a person deleted the lead, and no later client write had to reach it."""
     gone = [
         (lead.writes[-1].at, lead)
         for lead in history.leads
@@ -187,11 +187,11 @@ def _is_deletion_by_hand(write: LeadWrite) -> bool:
 
 
 def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
-    """We write a stage over one that a person set only for a write that gave a stage.
+    """We overwrite a stage that a person set only for a write that set a stage.
 
-    It must be one whose success had not been answered before the person's change: a retry, a
-    repair or an update that did not touch the stage leaves it alone. Excused is the first write
-    after Postgres lost writes of the user, which puts back the stage that they had changed.
+    The write must have succeeded after the person's change: a retry, a repair or an update without
+    a stage leaves it alone. Excused is the first write after Postgres lost writes of the user,
+    which reverts the stage that they had changed.
     """
     if not history.is_broker_complete:
         return
@@ -241,10 +241,10 @@ def _stages_overwritten(lead: Lead) -> Iterator[tuple[float, float]]:
 
 
 def leads_never_go_back(history: History) -> Iterator[Broken]:
-    """The versions that we wrote to a lead never go down, by (history, version).
+    """The versions that we wrote to a lead never decrease, by (history, version).
 
-    Where the harness can't tell which version a write was for, there must at least be an ascending
-    row of versions that could have been written.
+    Where the harness does not know the version of a write, there must at least be an ascending
+    sequence of versions that could have been written.
     """
     events = events_of_users(history)
     for lead in history.leads:
@@ -259,7 +259,7 @@ def leads_never_go_back(history: History) -> Iterator[Broken]:
 def _impossible_order(
     lead: Lead, writes: list[LeadWrite], events: list[LedgerEvent]
 ) -> Iterator[Broken]:
-    """The first write that no version from the last one's on can explain: greedy is enough."""
+    """The first write that no version after the previous one can explain; greedy search."""
     at = 0
     for write in writes:
         while at < len(events) and not _may_have_written(events[at], write):

@@ -1,4 +1,4 @@
-"""P1: what clients were promised is in the ledger, once, in one order, and has an end."""
+"""P1: acknowledged writes are in the ledger, once, in one order, and settled."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from tests.checker.reading import (
     is_lost,
 )
 
-#: Reasons that are longer may be cut.
+#: Longer reasons may be cut.
 _LONG = 200
 
 
 def acknowledged_writes_are_kept(history: History) -> Iterator[Broken]:
     """Every acknowledged version is in the ledger as it was answered.
 
-    Excused is what a declared fork of Postgres lost after the answer.
+    Excused are versions that a declared fork of Postgres lost after the answer.
     """
     rows = by_version(history)
     for write in acknowledged(history):
@@ -35,9 +35,9 @@ def acknowledged_writes_are_kept(history: History) -> Iterator[Broken]:
 
 
 def every_version_ends(history: History) -> Iterator[Broken]:
-    """At rest no event is open; only an older one is superseded; the newest fails for good only.
+    """In the end no event is open; only older ones are superseded; only the newest has failed.
 
-    A user's status is the end of its newest version.
+    A user's status is the outcome of its newest version.
     """
     for user, events in events_of_users(history).items():
         for event in events:
@@ -56,7 +56,7 @@ def every_version_ends(history: History) -> Iterator[Broken]:
 
 
 def _is_rejection(reason: str, history: History) -> bool:
-    """Whether the portal was made to say this; of a long text the beginning is enough."""
+    """Whether the portal was made to answer this; of a long text the beginning suffices."""
     return any(
         reason == one or (len(one) > _LONG and reason[:_LONG] == one[:_LONG])
         for one in history.injected.rejections
@@ -64,9 +64,9 @@ def _is_rejection(reason: str, history: History) -> bool:
 
 
 def nothing_is_stored_unasked(history: History) -> Iterator[Broken]:
-    """Each event of a client's is an acknowledged write, or one that was left without an answer.
+    """Each event of a client is an acknowledged write, or an unanswered one.
 
-    So a write that was refused is not stored, and none is stored twice.
+    So a refused write is not stored, and none is stored twice.
     """
     answered = {(write.user, write.version) for write in acknowledged(history)}
     left = [
@@ -115,8 +115,8 @@ def repeats_are_answered_alike(history: History) -> Iterator[Broken]:
 def conditional_writes_form_a_chain(history: History) -> Iterator[Broken]:
     """A write answered under If-Match v made version v + 1, and no version was answered twice.
 
-    A version may be answered again only for the same write under its key, or after a fork that
-    lost it. A 412 is true: the version that was asked for is not the last.
+    A version may be answered again only for the same write under its key, or after a fork that lost
+    it. A 412 is true: the expected version is not the last.
     """
     made: dict[tuple[int, int, int], list[ClientWrite]] = defaultdict(list)
     for write in distinct(acknowledged(history)):
@@ -135,7 +135,7 @@ def conditional_writes_form_a_chain(history: History) -> Iterator[Broken]:
 
 
 def each_version_is_the_one_before_with_its_changes(history: History) -> Iterator[Broken]:
-    """A user's versions have no gap, and each differs from the one before in what it changed only.
+    """A user's versions have no gap, and each differs from the previous one in its changes only.
 
     A fork may leave a gap. The user's row is its last event.
     """
@@ -175,7 +175,7 @@ def _follows(before: LedgerEvent, event: LedgerEvent) -> bool:
 def ids_are_not_reissued(history: History) -> Iterator[Broken]:
     """No two creates were answered with the same user, also across forks.
 
-    Else a new person takes over the lead of a lost one.
+    Otherwise a new person would get the lead of a lost one.
     """
     created: dict[int, list[ClientWrite]] = defaultdict(list)
     for write in distinct(acknowledged(history)):

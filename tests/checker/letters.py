@@ -1,12 +1,12 @@
-"""P6: what can't be served is kept where an operator finds it, and nothing else is there."""
+"""P6: unprocessable messages are dead-lettered where an operator finds them, and no others."""
 
 from collections.abc import Iterator
 
 from tests.checker.history import Broken, History
 
 
-def dead_letters_hold_only_what_cannot_be_served(history: History) -> Iterator[Broken]:
-    """Each dead letter says why it is there, and none is an event of the ledger or its reply."""
+def dead_letters_hold_only_unprocessable_messages(history: History) -> Iterator[Broken]:
+    """Each dead letter has its reason, and none is an event of the ledger or its reply."""
     known = {event.id: event for event in history.events}
     for letter in history.dead_letters:
         if not letter.reason:
@@ -18,7 +18,7 @@ def dead_letters_hold_only_what_cannot_be_served(history: History) -> Iterator[B
 
 
 def poison_is_kept(history: History) -> Iterator[Broken]:
-    """Each message that can't be served lies in its dead letters, unless queues were lost."""
+    """Each unprocessable message is in its dead letter queue, unless queues were lost."""
     if history.injected.messages_were_lost:
         return
     there = {(letter.message_id, letter.queue) for letter in history.dead_letters}
@@ -27,4 +27,4 @@ def poison_is_kept(history: History) -> Iterator[Broken]:
             yield Broken("dead letters", "P6", f"{message_id} is not in {queue}")
 
 
-RULES = (dead_letters_hold_only_what_cannot_be_served, poison_is_kept)
+RULES = (dead_letters_hold_only_unprocessable_messages, poison_is_kept)

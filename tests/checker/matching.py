@@ -8,7 +8,7 @@ B = TypeVar("B")
 
 
 def matched(left: Sequence[A], right: Sequence[B], fits: Callable[[A, B], bool]) -> list[A]:
-    """As many of `left` as can each have one of `right` of its own (a maximum matching)."""
+    """A maximum matching: each of as many of `left` as possible has its own of `right`."""
     choices = [[at for at, other in enumerate(right) if fits(one, other)] for one in left]
     taken_by: dict[int, int] = {}
 

@@ -1,4 +1,4 @@
-"""P4: requests never come faster than the portal takes them."""
+"""P4: requests never come faster than the portal accepts them."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from tests.checker.history import Broken, History, PortalRequest, Rate
 
 _TOLERANCE = 1e-6
-#: How long what was held up keeps arriving after the way is free again.
+#: How long delayed data keeps arriving after the network is free again.
 _TAIL_S = 1.0
 
-#: From when to when a request may have been sent.
+#: Begin and end of the time in which a request may have been sent.
 _Sent = tuple[float, float]
 
 
 def requests_stay_within_the_limit(history: History) -> Iterator[Broken]:
-    """In every window at most burst + rate times its length are sent from one source.
+    """In every window one source sends at most burst + rate times its length.
 
-    Judged by when they were sent, else by when they arrived, whatever was lost meanwhile; a request
-    that a disturbed way held up counts only in windows in which it was sent for certain.
+    Judged by the times of sending, else of arrival, whatever was lost; a request delayed by a
+    disturbed network counts only in windows in which it was certainly sent.
     """
     by_source: dict[str, list[_Sent]] = defaultdict(list)
     for request in history.requests:
@@ -52,7 +52,7 @@ def _exceeded(sent: list[_Sent], rate: Rate) -> tuple[float, float, int] | None:
 
 
 def _overflow(moments: list[float], rate: Rate) -> tuple[float, float, int] | None:
-    """The same for known moments, as a bucket that leaks: what overflows began when it was dry."""
+    """The same for known times, as a leaky bucket: an overflow began when it was last empty."""
     level, last, begin, count = 0.0, float("-inf"), 0.0, 0
     for moment in moments:
         level -= (moment - last) * rate.per_s

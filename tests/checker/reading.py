@@ -1,4 +1,4 @@
-"""Questions about a history that several rules ask."""
+"""Queries on a history that several rules share."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ def acknowledged(history: History) -> list[ClientWrite]:
 
 
 def distinct(writes: Iterable[ClientWrite]) -> list[ClientWrite]:
-    """Writes without their repeats: of one idempotency key and the same answer only the first."""
+    """Writes without repeats: the first of those with one idempotency key and the same answer."""
     first: dict[object, ClientWrite] = {}
     for place, write in enumerate(writes):
         first.setdefault((write.key, write.user, write.version) if write.key else place, write)
@@ -20,12 +20,12 @@ def distinct(writes: Iterable[ClientWrite]) -> list[ClientWrite]:
 
 
 def is_lost(write: ClientWrite, history: History) -> bool:
-    """Whether a fork after the answer lost the version that it made."""
+    """Whether a fork after the answer lost this write's version."""
     return after_fork(write, history) > 0
 
 
 def after_fork(write: ClientWrite, history: History) -> int:
-    """Which fork, counted from 1, lost the version that this write made; 0: none."""
+    """Which fork, counted from 1, lost this write's version; 0: none."""
     for number, fork in enumerate(history.injected.forks[write.era :], write.era + 1):
         if (write.user, write.version) in fork.lost:
             return number

@@ -1,4 +1,4 @@
-"""P1, seen at the broker: each event has one final reply, and the ledger ends as it says."""
+"""P1 at the broker: each event has one final reply, and the ledger has its outcome."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from tests.checker.history import Broken, History, Reply
 
 
 def an_event_has_one_final_reply(history: History) -> Iterator[Broken]:
-    """An event that was sent once is answered once; none is answered oftener than it was sent.
+    """An event published once is answered once; none is answered more often than published.
 
-    Excused is what was lost between its first sending and its last reply: a copy that was not
-    settled, an event that was forgotten. A failure that may pass is no end.
+    Excused are losses between its first publication and its last reply: a copy that was not
+    settled, an event that was forgotten. A transient failure is not final.
     """
     if not history.is_broker_complete:
         return
@@ -36,7 +36,7 @@ def _is_excused(begin: float, end: float, history: History) -> bool:
     return any(one[0] <= end and one[1] >= begin for one in (*moments, *history.injected.losses))
 
 
-def the_ledger_ends_as_was_replied(history: History) -> Iterator[Broken]:
+def the_ledger_has_the_replied_outcome(history: History) -> Iterator[Broken]:
     """A synced event had a success as its reply, a failed one an error and never a success.
 
     Each reply has its event's version. A success may be lost with the broker's queues.
@@ -63,4 +63,4 @@ def _broken(what: str, user: int) -> Broken:
     return Broken("one reply", "P1", what, user)
 
 
-RULES = (an_event_has_one_final_reply, the_ledger_ends_as_was_replied)
+RULES = (an_event_has_one_final_reply, the_ledger_has_the_replied_outcome)

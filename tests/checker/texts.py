@@ -1,4 +1,4 @@
-"""P7: nothing personal and no secret can be read in what the system says of itself."""
+"""P7: no personal data and no secret appears in any text that the system writes."""
 
 import json
 import re
@@ -7,14 +7,14 @@ from urllib.parse import quote, quote_plus
 
 from tests.checker.history import Broken, History
 
-#: Shorter ones are found by chance in ids and words.
+#: Shorter ones occur by chance in ids and words.
 _SHORTEST = 6
 
 
 def nothing_personal_or_secret_is_shown(history: History) -> Iterator[Broken]:
     """No log line, dead letter listing or metric has a name, phone, key, password or the webhook.
 
-    As it is, or as JSON, URLs or Python would write it; a phone also without its plus.
+    In its plain form, or as JSON, URLs or Python would write it; a phone also without its plus.
     """
     forms = {
         form: secret

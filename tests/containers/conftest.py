@@ -1,4 +1,4 @@
-"""One compose system for all tests of this folder: built, started, taken down again."""
+"""One compose system for all tests of this folder: built, started and removed."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.containers.engine import BUILT_WITHIN_S, MEASURED, STOPPED_WITHIN_S, 
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Report what was measured."""
+    """Report the measurements."""
     for what, how_much in MEASURED.items():
         terminalreporter.write_line(f"{what}: {how_much}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).parents[2]
-#: The first time makes every layer.
+#: The first run builds every layer.
 BUILT_WITHIN_S = 900
 UP_WITHIN_S = 420
 STOPPED_WITHIN_S = 240
@@ -18,7 +18,7 @@ MEASURED: dict[str, str] = {}
 
 
 def docker(*words: str, within_s: float = 60) -> str:
-    """What the command prints; its errors are the test's."""
+    """The output of the command; its errors fail the test."""
     done = subprocess.run(
         ["docker", *words],  # noqa: S607 - whichever is on the PATH
         check=False,
@@ -31,13 +31,13 @@ def docker(*words: str, within_s: float = 60) -> str:
 
 
 def inspect(thing: str) -> Any:
-    """Everything that Docker knows of a container or an image."""
+    """All that Docker knows of a container or an image."""
     return json.loads(docker("inspect", thing))[0]
 
 
 @dataclass(frozen=True)
 class Compose:
-    """The whole system as one compose project of its own, on ports of its own."""
+    """The whole system as a separate compose project with its own ports."""
 
     project: str
     env: dict[str, str]
@@ -67,7 +67,7 @@ class Compose:
         return done.stdout.strip()
 
     def up(self, *words: str) -> None:
-        """All of it, until all of it is healthy."""
+        """Start everything and wait until it is healthy."""
         self.run("up", "-d", "--wait", *words, within_s=UP_WITHIN_S)
 
     def containers(self, service: str) -> list[str]:
@@ -91,7 +91,7 @@ class Compose:
 
 
 def kill_9(container: str, helper_image: str) -> None:
-    """End its first process as the kernel does; `docker kill` would count as asked for.
+    """Kill its first process as the kernel does; `docker kill` would count as requested.
 
     From a container in the machine's own process namespace, so that the tests need no root.
     """

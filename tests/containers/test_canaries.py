@@ -1,4 +1,4 @@
-"""What an operator gives or leaves in the checkout is in no image and not in what Docker shows."""
+"""An operator's secrets, given or left in the checkout, are in no image and no output of Docker."""
 
 import gzip
 import re
@@ -26,7 +26,7 @@ from tests.deploy.contexts import copy
 pytestmark = pytest.mark.containers
 
 STACK = stack.read(CHECKOUT / "stack.yml", {})
-#: Every secret that is planted here begins so.
+#: Prefix of every planted secret.
 MARK = f"canary{token_hex(8)}"
 PLANTED = {
     "local/.env": f"BITRIX_WEBHOOK_URL=https://portal.example/rest/1/{MARK}webhook/\n",
@@ -52,7 +52,7 @@ _CHUNK = 1 << 20
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's files with canaries among them."""
+    """The repository's files with canaries planted among them."""
     root = tmp_path_factory.mktemp("checkout")
     copy(root)
     for name, content in PLANTED.items():
@@ -64,7 +64,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def system(checkout: Path) -> Iterator[Compose]:
-    """Every image built, every container made, and the one-shot ones run to their ends."""
+    """Every image built, every container created, and the one-shot ones run to their ends."""
     system = Compose("leadline-canary", ENVIRONMENT, checkout)
     system.run("down", "--volumes", within_s=STOPPED_WITHIN_S)
     system.run("build", within_s=BUILT_WITHIN_S)
@@ -79,13 +79,13 @@ def system(checkout: Path) -> Iterator[Compose]:
 
 @pytest.fixture(scope="module")
 def secrets(system: Compose) -> set[str]:
-    """What must be found nowhere: the canaries, and every password that was made."""
+    """What must not be found: the canaries, and every generated password."""
     mounts = [f"--volume={system.project}_{name}:/{name}:ro" for name in ("secrets", "servers")]
     show = "tail -n +1 /secrets/* /servers/*"
     image = system.images()["worker"]
     words = ("run", "--rm", "--user=0", "--network=none", *mounts, image, "sh", "-c", show)
     made = set(re.findall(r"[\w-]{32,}", docker(*words)))
-    assert {one for one in made if one.startswith(MARK)}, "what was given has arrived"
+    assert {one for one in made if one.startswith(MARK)}, "the given secrets have arrived"
     return {MARK, *made}
 
 
@@ -117,7 +117,7 @@ def test_docker_shows_no_secret_of_a_container(system: Compose, secrets: set[str
     assert not {one for one in secrets if one in shown}
 
 
-def test_a_file_without_a_kind_ends_the_build(checkout: Path) -> None:
+def test_a_file_of_an_unknown_kind_stops_the_build(checkout: Path) -> None:
     context = shrinkwrap(STACK, "get-user", checkout)
     (context / "function/id_rsa").write_text(f"{MARK}key")
     with pytest.raises(AssertionError, match="function/id_rsa"):
@@ -140,7 +140,7 @@ def test_a_secret_in_a_layer_would_be_found(tmp_path: Path) -> None:
 
 
 def _found(saved: IO[bytes], secrets: set[str]) -> set[str]:
-    """Which of them stand in `docker save`'s answer: layers (packed or not), history, settings."""
+    """Which of them `docker save` contains: in layers (packed or not), history, settings."""
     found = set[str]()
     with tarfile.open(fileobj=saved, mode="r|") as image:
         for member in image:

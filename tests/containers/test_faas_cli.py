@@ -1,4 +1,4 @@
-"""faas-cli against the compose system, by the file that gives the edge the engine's socket."""
+"""faas-cli against the compose system, with the file that gives the edge the engine's socket."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ WITH_SOCKET = CHECKOUT / "local" / "compose.faas-cli.yml"
 
 @pytest.fixture(scope="module")
 def cli(compose: Compose) -> Iterator[FaasCli]:
-    """Logged in to the edge, made anew for it like its function, and put back afterwards."""
+    """Logged in to the edge; edge and function are recreated, and restored afterwards."""
     assert requests.get(f"{compose.edge}/system/functions", timeout=10).status_code == 501
     socket = os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or "/var/run/docker.sock"
     more = dataclasses.replace(compose, env={**compose.env, "DOCKER_SOCKET": socket})
@@ -48,9 +48,9 @@ def test_a_deployed_function_is_a_new_container_with_its_environment(
     (after,) = compose.containers(NAME)
     assert after != before
     assert inspect(after)["Config"]["Image"] == image
-    told = cli.describe(NAME)
-    assert (told["image"], told["replicas"]) == (image, 1)
-    assert told["usage"]["totalMemoryBytes"] > 1024 * 1024
+    description = cli.describe(NAME)
+    assert (description["image"], description["replicas"]) == (image, 1)
+    assert description["usage"]["totalMemoryBytes"] > 1024 * 1024
     assert cli.invoke(NAME) == 401
     known = compose.run("exec", "-T", "edge", "cat", "/var/openfaas/secrets/api-keys")
     try:
@@ -59,12 +59,12 @@ def test_a_deployed_function_is_a_new_container_with_its_environment(
         assert cli.invoke(NAME, key="a-key-that-was-rotated-by-faas-cli") == 200
     finally:
         cli.put_secret("PUT", "api-keys", known)
-    # What an earlier deployment set is gone with the next.
+    # The next deployment drops the settings of an earlier one.
     deploy({})
     assert cli.invoke(NAME) == 200
 
 
-def test_an_image_that_is_not_there_is_refused(cli: FaasCli) -> None:
+def test_a_missing_image_is_refused(cli: FaasCli) -> None:
     body = {"service": NAME, "image": f"nowhere.example/{NAME}:1"}
     answer = cli.send("PUT", "/system/functions", json.dumps(body))
     assert answer.status_code == 400

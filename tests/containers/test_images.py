@@ -15,7 +15,7 @@ pytestmark = pytest.mark.containers
 FUNCTIONS = stack.read(CHECKOUT / "stack.yml", {}).functions
 BASE = "python:3.13-slim"
 MIB = 1024 * 1024
-#: Prints the seconds that the quickest of a few answers took.
+#: Prints the duration of the quickest of a few answers, in seconds.
 _PROBE = """
 import sys, time, urllib.request
 
@@ -30,7 +30,7 @@ _USAGE = "cat /sys/fs/cgroup/memory.current /sys/fs/cgroup/memory/memory.usage_i
 
 
 def probe(container: str, path: str, port: str = "8080") -> float:
-    """Seconds until the answer came, undisturbed by others; an error if it is none."""
+    """Seconds until the answer, without other load; an error if there is none."""
     return float(docker("exec", container, "python", "-c", _PROBE, port, path))
 
 
@@ -52,14 +52,14 @@ def start(image: str, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def containers(compose: Compose) -> Iterator[dict[str, str]]:
-    """Every function, run so."""
+    """Every function, in such a container."""
     images = compose.images()
     running = {name: start(images[name]) for name in FUNCTIONS}
     yield running
     docker("rm", "--force", *running.values())
 
 
-def test_every_function_serves_probes_with_no_right_and_no_disk(
+def test_every_function_serves_probes_without_rights_and_disk(
     containers: dict[str, str],
 ) -> None:
     for name, container in containers.items():
@@ -87,7 +87,7 @@ def test_the_server_is_pid_1_and_ends_with_0(containers: dict[str, str]) -> None
         assert time.monotonic() - started < 25, f"{name} had to be killed"
 
 
-def test_the_port_is_the_platforms_choice(compose: Compose) -> None:
+def test_the_platform_chooses_the_port(compose: Compose) -> None:
     container = start(compose.images()["get-user"], "--env=PORT=9191")
     try:
         eventually(lambda: is_ready(container, "9191"), 60, "it serves on PORT")
@@ -105,7 +105,7 @@ def test_an_image_adds_less_than_200_mib_to_python(
         assert added < 200, f"{image} adds {added:.0f} MiB"
 
 
-def test_an_image_runs_as_a_numbered_user_and_says_what_it_is(compose: Compose) -> None:
+def test_an_image_runs_as_a_numeric_user_and_has_labels(compose: Compose) -> None:
     for name in (*FUNCTIONS, "worker", "edge"):
         config = inspect(compose.images()[name])["Config"]
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", config["User"]), name

@@ -1,4 +1,4 @@
-"""The whole system under docker compose: the README's calls, deaths of containers, more of them."""
+"""The whole system under docker compose: the README's calls, killed containers, scaling."""
 
 import random
 import re
@@ -16,7 +16,7 @@ from tests.servers import eventually
 
 pytestmark = pytest.mark.containers
 
-#: What comes back within; a restarted RabbitMQ takes longest.
+#: Maximum time to recover; a restarted RabbitMQ takes longest.
 WITHIN_S = 120
 OURS = ("create-user", "bitrix-handler", "reply-handler", "connector", "worker", "relay")
 FUNCTIONS = stack.read(CHECKOUT / "stack.yml", {}).functions
@@ -56,7 +56,7 @@ def is_well(compose: Compose) -> bool:
 
 
 def created(compose: Compose) -> int:
-    """A user's id; a caller repeats what was answered 5xx."""
+    """A user's id; 5xx answers are retried."""
     answers: list[requests.Response] = []
 
     def try_once() -> bool:
@@ -99,7 +99,7 @@ def test_the_brokers_page_is_served(compose: Compose) -> None:
 
 
 @pytest.mark.parametrize("kind", [OURS, SERVERS], ids=["ours", "a server"])
-def test_a_container_killed_at_random_comes_back(compose: Compose, kind: tuple[str, ...]) -> None:
+def test_a_container_killed_at_random_recovers(compose: Compose, kind: tuple[str, ...]) -> None:
     service = random.choice(kind)  # noqa: S311 - the failure names it
     victim = compose.containers(service)[0]
     kill_9(victim, compose.images()["worker"])
@@ -107,9 +107,9 @@ def test_a_container_killed_at_random_comes_back(compose: Compose, kind: tuple[s
     eventually(
         lambda: inspect(victim)["RestartCount"] >= 1 and inspect(victim)["State"]["Running"],
         WITHIN_S,
-        f"{service} is started again",
+        f"{service} is restarted",
     )
-    eventually(lambda: is_synced(compose, user_id), WITHIN_S, f"in step after {service} was killed")
+    eventually(lambda: is_synced(compose, user_id), WITHIN_S, f"in sync after {service} was killed")
     assert lead(compose, user_id)["NAME"] == "Ann"
     eventually(lambda: is_well(compose), WITHIN_S, f"all is well after {service} was killed")
 
@@ -127,7 +127,7 @@ def test_functions_and_workers_scale(compose: Compose) -> None:
     psql = ("exec", "-T", "postgres", "psql", "-U", "leadline", "-Atc", clients)
 
     def both_serve() -> bool:
-        # Many at once: for one after the other the edge keeps a single connection.
+        # Concurrent requests: for sequential ones the edge keeps a single connection.
         with ThreadPoolExecutor(16) as callers:
             answers = list(callers.map(create, [compose] * 32))
         assert {answer.status_code for answer in answers} == {201}
@@ -144,7 +144,7 @@ def test_a_container_holds_the_secrets_of_its_own_login(compose: Compose) -> Non
         assert set(found) == expected, part
 
 
-def test_all_of_ours_stop_in_good_order_and_down_leaves_nothing(compose: Compose) -> None:
+def test_all_our_containers_stop_cleanly_and_down_removes_everything(compose: Compose) -> None:
     compose.run("stop", within_s=STOPPED_WITHIN_S)
     for service in (*FUNCTIONS, "connector", "worker", "relay", "bitrix24", "edge"):
         for container in compose.containers(service):

@@ -1,4 +1,4 @@
-"""One whole system for all tests here, and the means to start others."""
+"""One running system for all tests here, and a factory for others."""
 
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -13,43 +13,43 @@ from tests.faults.wire import Wire, plugged_in
 from tests.servers import eventually
 from tests.system import System
 
-#: What a system asks the portal when it starts, in three requests.
+#: The three requests that a system sends to the portal at startup.
 _AT_START = {"profile", "crm.settings.mode.get", "crm.status.list", "crm.lead.list"}
 _FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Started once, by the real runner; what it asks the portal first has been asked."""
+    """Started once, by the real runner; its first requests to the portal are done."""
     with story.running(System(State(tmp_path_factory.mktemp("system")), PATIENCE)) as system:
         eventually(
             lambda: system.control("GET", "calls")["methods"].keys() >= _AT_START,
             60,
-            "the portal is asked about itself",
+            "the portal has answered the first requests",
         )
         yield system
         with Redis.from_url(system.url("redis")) as owner:
             refused = [(one["username"], one["object"]) for one in owner.acl_log()]
-    assert not refused, "Redis has refused what parts of the system need"
+    assert not refused, "Redis has refused a command that a part of the system needs"
 
 
 @pytest.fixture
 def system(running_system: System, request: pytest.FixtureRequest) -> Iterator[System]:
-    """The running system with every part at work; its logs are shown when the test fails."""
+    """The running system with every part working; its logs are shown when the test fails."""
     yield running_system
     _show_logs(request, running_system)
 
 
 @pytest.fixture
 def portal_in_order(system: System) -> Iterator[None]:
-    """The portal without faults before and after the test, and nobody waiting before it."""
+    """The portal without faults before and after the test; no user waits before it."""
     with portal.in_order(system):
         yield
 
 
 @pytest.fixture
 def wire(system: System) -> Iterator[Wire]:
-    """RabbitMQ of the running system."""
+    """An AMQP client of the running system."""
     with plugged_in(system) as plugged:
         yield plugged
 
@@ -58,7 +58,7 @@ def wire(system: System) -> Iterator[Wire]:
 def new_system(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., System]]:
-    """Make another system, not started yet; extra environment by keyword."""
+    """Make another system, not yet started; keyword arguments are extra environment variables."""
     made: list[System] = []
 
     def make(**env: str) -> System:
@@ -77,7 +77,7 @@ def new_system(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember a failure, for the fixtures that show logs."""
+    """Record a failure for the fixtures that show logs."""
     report = yield
     if call.when == "call":
         item.stash[_FAILED] = report.failed

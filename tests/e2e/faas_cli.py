@@ -1,6 +1,6 @@
-"""The requests that faas-cli sends, as a proxy recorded them from one built of commit c8191b71.
+"""The requests of faas-cli, recorded by a proxy from a build of commit c8191b71.
 
-Only the address and the password are the test's own. `deploy` is what `faas-cli deploy` makes of
+Only the address and the password are the test's own. `deploy` sends what `faas-cli deploy` makes of
 a function in stack.yml.
 """
 
@@ -13,7 +13,7 @@ import requests
 from tests.servers import eventually
 from tests.system import System
 
-#: One function of `faas-cli deploy -f stack.yml`, byte by byte but for the names.
+#: One function of `faas-cli deploy -f stack.yml`, identical byte by byte except for the names.
 DEPLOYMENT = (
     '{"service":"%(name)s","image":"ghcr.io/leadline/%(name)s:0.1.0",'
     '"envProcess":"python -m leadline.runtime.serving.serve function","envVars":%(env)s,'
@@ -38,7 +38,7 @@ class FaasCli:
         return cls(system.url("edge"), password)
 
     def ask(self, path: str, *, stream: bool = False) -> requests.Response:
-        """A GET; also the whole of `faas-cli login`."""
+        """A GET; also all that `faas-cli login` sends."""
         return self._send("GET", path, stream=stream)
 
     def send(self, method: str, path: str, body: str | bytes) -> requests.Response:
@@ -53,7 +53,7 @@ class FaasCli:
         secrets: tuple[str, ...] = ("database-url-reader",),
         annotations: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """PUT, and POST if there is no such function, as faas-cli does by default."""
+        """PUT, then POST if there is no such function, as faas-cli does by default."""
         body = DEPLOYMENT % {
             "name": name,
             "env": json.dumps(dict(env or {})),
@@ -98,7 +98,7 @@ class FaasCli:
         return list(self.ask("/system/secrets").json())
 
     def invoke(self, name: str, query: str = "", key: str = "", method: str = "GET") -> int:
-        """`faas-cli invoke`, which names the namespace and sends no password; the status."""
+        """`faas-cli invoke`, which names the namespace and sends no password: the status."""
         headers = {"Content-Type": "text/plain"}
         if key:
             headers["Authorization"] = f"Bearer {key}"

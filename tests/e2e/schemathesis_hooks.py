@@ -1,4 +1,4 @@
-"""What schemathesis can't read from the document: formats of ours, and that a key is used once."""
+"""What schemathesis cannot read from the document: our formats, and that a key is used once."""
 
 import uuid
 from typing import Any
@@ -14,9 +14,9 @@ schemathesis.openapi.format("phone", st.integers(0, 9_999_999).map(lambda n: f"+
 
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
-    """A valid idempotency key stands for one request, so each request gets its own."""
+    """A valid idempotency key belongs to one request, so each request gets its own."""
     for name, value in case.headers.items():
-        # A user's id, taken over by a link, is a number, which the client can't send.
+        # A user's id passed on through a link is a number, which the client cannot send.
         case.headers[name] = str(value) if isinstance(value, int) else value
     if 1 <= len(case.headers.get("Idempotency-Key", "")) <= 255:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())

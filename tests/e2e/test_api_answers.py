@@ -1,4 +1,4 @@
-"""The HTTP API through the edge: each status code of DESIGN.md, and what comes with it."""
+"""The HTTP API through the edge: each status code of DESIGN.md, with headers and body."""
 
 import time
 from typing import Any
@@ -27,7 +27,7 @@ def _assert_problem(answer: requests.Response, status: int) -> dict[str, Any]:
     return problem
 
 
-def test_create_answers_201_with_the_user_its_place_and_its_version(system: System) -> None:
+def test_create_answers_201_with_the_user_its_location_and_its_version(system: System) -> None:
     answer = system.request("POST", "/users", json={**NEW, "stage": "IN_PROCESS"})
     assert answer.status_code == 201
     user = answer.json()
@@ -40,7 +40,7 @@ def test_create_answers_201_with_the_user_its_place_and_its_version(system: Syst
     assert place.json() | {"sync": ...} == {**user, "sync": ...}
 
 
-def test_update_changes_what_is_given_and_nothing_else(system: System) -> None:
+def test_update_changes_the_given_fields_only(system: System) -> None:
     user = system.create()
     path = f"/users/{user['id']}"
     for version, change in enumerate(
@@ -56,7 +56,7 @@ def test_update_changes_what_is_given_and_nothing_else(system: System) -> None:
     }
 
 
-def test_get_tells_of_the_lead_in_the_sync_block(system: System) -> None:
+def test_get_shows_the_lead_in_the_sync_block(system: System) -> None:
     user = system.create()
     shown = system.await_synced(user["id"])
     assert {key: shown[key] for key in user} == user
@@ -79,7 +79,7 @@ def test_get_tells_of_the_lead_in_the_sync_block(system: System) -> None:
         ("GET", "/function/get-user", None, 404),
     ],
 )
-def test_who_is_not_there_is_404(
+def test_an_unknown_user_is_404(
     system: System, method: str, path: str, body: object, status: int
 ) -> None:
     _assert_problem(system.request(method, path, json=body), status)
@@ -113,7 +113,7 @@ def test_who_is_not_there_is_404(
     ],
     ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[:40],
 )
-def test_what_can_not_be_accepted_is_422_field_by_field(
+def test_an_invalid_user_is_422_field_by_field(
     system: System, body: object, fields: set[str]
 ) -> None:
     answer = system.request(
@@ -129,7 +129,7 @@ def test_what_can_not_be_accepted_is_422_field_by_field(
     assert "Иван" not in answer.text
 
 
-def test_an_update_must_say_something_and_no_null(system: System) -> None:
+def test_an_update_needs_a_field_and_no_null(system: System) -> None:
     path = f"/users/{system.create()['id']}"
     for body in ({}, {"full_name": None}, {"phone": None}, {"id": 1}, {"stage": "NOPE"}):
         _assert_problem(system.request("PATCH", path, json=body), 422)
@@ -138,7 +138,7 @@ def test_an_update_must_say_something_and_no_null(system: System) -> None:
     assert system.user(int(path.rpartition("/")[2]))["sync"]["version"] == 1
 
 
-def test_broken_json_is_400_and_another_type_415_and_too_much_413(system: System) -> None:
+def test_malformed_json_is_400_another_type_415_and_too_much_413(system: System) -> None:
     def post(body: bytes, content_type: str) -> requests.Response:
         return system.request("POST", "/users", data=body, headers={"Content-Type": content_type})
 
@@ -164,7 +164,7 @@ def test_broken_json_is_400_and_another_type_415_and_too_much_413(system: System
         ("DELETE", "/function/list-users", {"GET", "HEAD"}),
     ],
 )
-def test_another_method_is_405_with_those_allowed(
+def test_another_method_is_405_with_allow(
     system: System, method: str, path: str, allowed: set[str]
 ) -> None:
     answer = system.request(method, path)
@@ -172,7 +172,7 @@ def test_another_method_is_405_with_those_allowed(
     assert set(answer.headers["Allow"].split(", ")) >= allowed
 
 
-def test_if_match_lets_only_the_version_through_that_was_seen(system: System) -> None:
+def test_if_match_accepts_the_current_version_only(system: System) -> None:
     user = system.create()
     path = f"/users/{user['id']}"
 
@@ -249,12 +249,12 @@ def test_a_list_is_paged_by_key_and_filtered(system: System) -> None:
         *("sync=maybe", "stage=%00", "stage=a'b", "offset=5"),
     ],
 )
-def test_an_odd_query_is_422(system: System, query: str) -> None:
+def test_an_invalid_query_is_422(system: System, query: str) -> None:
     _assert_problem(system.request("GET", f"/users?{query}"), 422)
 
 
-def test_a_key_that_is_being_served_is_409_with_retry_after(system: System) -> None:
-    """Somebody else's statement holds the key, not yet committed."""
+def test_a_key_in_use_is_409_with_retry_after(system: System) -> None:
+    """Another transaction holds the key, not yet committed."""
     headers = {"Idempotency-Key": "held-by-somebody"}
     user = system.create()
     event = system.user(user["id"])["sync"]["events"][0]["event_id"]
@@ -290,7 +290,7 @@ def test_without_postgres_it_is_503_with_retry_after_and_then_201_again(system: 
 
     eventually(is_back, 40, "writes are accepted again")
     refused = [answer for answer in answers if answer.status_code != 201]
-    assert refused, "Postgres was killed, and nobody noticed"
+    assert refused, "Postgres was killed, and no request failed"
     for answer in refused:
         _assert_problem(answer, 503)
         assert int(answer.headers["Retry-After"]) >= 1

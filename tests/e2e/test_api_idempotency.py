@@ -1,4 +1,4 @@
-"""Idempotency keys: the same key and body give the same answer, however often and at once."""
+"""Idempotency keys: the same key and body give the same answer, however often and concurrently."""
 
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -28,7 +28,7 @@ def test_the_same_key_and_body_give_the_same_answer_and_one_user(system: System)
     portal.lead_of(system, user)
 
 
-def test_twenty_at_once_under_one_key_make_one_user(system: System) -> None:
+def test_twenty_concurrent_requests_with_one_key_create_one_user(system: System) -> None:
     key = str(uuid4())
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: _post(system, key, NEW), range(20)))
@@ -82,7 +82,7 @@ def test_a_key_may_be_any_ascii_text(system: System, key: str) -> None:
     assert (first.status_code, first.content) == (201, second.content)
 
 
-def test_a_key_under_which_nothing_was_written_can_be_used_again(system: System) -> None:
+def test_a_key_whose_write_failed_can_be_used_again(system: System) -> None:
     key = str(uuid4())
     assert _post(system, key, {**NEW, "phone": "nonsense"}).status_code == 422
     assert _post(system, key, NEW).status_code == 201

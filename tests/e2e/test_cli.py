@@ -1,4 +1,4 @@
-"""The command line against a running system, in a process of its own."""
+"""The command line against a running system, as a separate process."""
 
 import json
 import os
@@ -18,7 +18,7 @@ CONNECTIONS = ("DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL")
 
 
 def leadline(system: System, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with no setting but where the local run is."""
+    """Run a command with no setting but the location of the local run."""
     clean = {name: value for name, value in os.environ.items() if name not in CONNECTIONS}
     return subprocess.run(
         (sys.executable, "-m", "leadline", *words),
@@ -37,23 +37,25 @@ def dead_letters(system: System) -> list[dict[str, Any]]:
     return list(json.loads(answer.stdout)["dead_letters"])
 
 
-def test_a_local_run_is_found_and_its_dead_letters_replayed_while_it_works(
+def test_dead_letters_of_a_running_local_system_are_replayed(
     system: System,
 ) -> None:
     with wire.plugged_in(system) as plugged:
         plugged.publish({"pattern": "user_created"})
-        eventually(lambda: dead_letters(system), 20, "the nonsense is a dead letter")
+        eventually(lambda: dead_letters(system), 20, "the malformed message is a dead letter")
         (before,) = dead_letters(system)
         assert before["queue"] == "bitrix_queue"
         assert leadline(system, "dead-letters", "replay", before["id"]).returncode == 0
-        eventually(lambda: dead_letters(system), 20, "it is nonsense still, and died again")
+        eventually(
+            lambda: dead_letters(system), 20, "it is still malformed, and a dead letter again"
+        )
         (again,) = dead_letters(system)
         assert again["attempts"] == 1
         assert leadline(system, "dead-letters", "discard", "--all", "--yes").returncode == 0
         assert dead_letters(system) == []
 
 
-def test_the_program_beside_python_works_from_anywhere(system: System, tmp_path: Path) -> None:
+def test_the_program_next_to_python_works_from_anywhere(system: System, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("leadline")
     if not program.exists():
         pytest.skip("this Python is not the one that scripts/venv made")
@@ -68,21 +70,21 @@ def test_the_program_beside_python_works_from_anywhere(system: System, tmp_path:
     assert answer.returncode == 0, answer.stderr
 
 
-def test_where_nothing_runs_it_says_so(system: System, tmp_path: Path) -> None:
+def test_without_a_running_system_it_says_so(system: System, tmp_path: Path) -> None:
     answer = leadline(system, "--state", str(tmp_path), "dead-letters", "list")
     assert answer.returncode == 3
     assert "nothing runs" in answer.stderr
 
 
 def reconciled(system: System, *words: str) -> dict[int, dict[str, Any]]:
-    """What reconcile says of each user that differs."""
+    """The findings of reconcile for each user with drift."""
     answer = leadline(system, "reconcile", "--json", *words)
     assert answer.returncode in {0, 1}, answer.stderr
     lines = [json.loads(line) for line in answer.stdout.splitlines()]
     return {line["user_id"]: line for line in lines if line.get("user_id")}
 
 
-def test_a_repair_mends_what_others_broke_in_the_crm_and_nothing_else(system: System) -> None:
+def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: System) -> None:
     with portal.in_order(system):
         users = [system.create(f"Сверка {number}") for number in range(7)]
         ids = [user["id"] for user in users]
@@ -122,7 +124,7 @@ def test_a_repair_mends_what_others_broke_in_the_crm_and_nothing_else(system: Sy
                 )
         assert system.user(gone)["sync"]["bitrix_lead_id"] != lead[gone]
         writes = len(portal.lead_of(system, unharmed)["history"])
-        assert writes == 1, "nobody touched it"
+        assert writes == 1, "it was not touched"
 
         found = reconciled(system, "--repair", "--stages")
         assert {user: found[user]["kind"] for user in ids if user in found} == {
@@ -137,7 +139,7 @@ def test_a_repair_mends_what_others_broke_in_the_crm_and_nothing_else(system: Sy
         assert not set(ids) & reconciled(system).keys()
 
 
-def test_a_repair_holds_when_redis_has_forgotten_all(system: System) -> None:
+def test_a_repair_works_after_redis_has_lost_all_data(system: System) -> None:
     with portal.in_order(system):
         user = system.create("Забытый")
         lead_id = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]

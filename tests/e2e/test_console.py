@@ -1,4 +1,4 @@
-"""The console's API: what it tells agrees with the ledger, and each order does what it says."""
+"""The console's API: its figures agree with the ledger, and each action has its effect."""
 
 import json
 from datetime import datetime
@@ -25,7 +25,7 @@ def ask(system: System, path: str) -> Any:
     return answer.json()
 
 
-def order(system: System, path: str, body: object = None, **headers: str) -> requests.Response:
+def act(system: System, path: str, body: object = None, **headers: str) -> requests.Response:
     return system.request(
         "POST", f"/console/api/{path}", json={} if body is None else body, headers=ORDER | headers
     )
@@ -43,7 +43,7 @@ def await_status(system: System, user_id: int, status: str) -> None:
 
 
 def rejected(system: System, name: str) -> int:
-    """A user whom the portal refuses."""
+    """A user that the portal rejects."""
     portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE")
     user_id = int(system.create(name)["id"])
     await_status(system, user_id, "failed")
@@ -52,18 +52,18 @@ def rejected(system: System, name: str) -> int:
 
 
 def received(system: System, user_id: int) -> int:
-    """How many of a user's writes the work queue has got."""
+    """How many of a user's writes have reached the work queue."""
     events = ask(system, f"users/{user_id}")["sync"]["events"]
     return sum(step["step"] == "received" for event in events for step in event["steps"])
 
 
 def test_every_figure_agrees_with_the_ledger(system: System) -> None:
     rejected(system, "Фигура Один")
-    order(system, "pause")
+    act(system, "pause")
     user_id = system.create("Фигура Два")["id"]
     system.request("POST", f"/users/{user_id}/move", json={"stage": "IN_PROCESS"})
     eventually(lambda: received(system, user_id) == 2, 20, "both writes wait for one call")
-    order(system, "resume")
+    act(system, "resume")
     system.await_synced(user_id)
     users = dict(rows(system, "SELECT sync_status, count(*) FROM users GROUP BY 1"))
     events = dict(
@@ -91,10 +91,10 @@ def test_every_figure_agrees_with_the_ledger(system: System) -> None:
             == {state: events.get(state, 0) for state in states}
         )
 
-    eventually(is_told, 70, "the console tells what the ledger holds")
+    eventually(is_told, 70, "the console shows what the ledger holds")
 
 
-def test_the_rate_counts_what_the_portal_was_sent(system: System) -> None:
+def test_the_rate_counts_the_requests_sent_to_the_portal(system: System) -> None:
     def sent() -> int:
         return sum(ask(system, "status")["rate"]["sent"])
 
@@ -105,38 +105,38 @@ def test_the_rate_counts_what_the_portal_was_sent(system: System) -> None:
     eventually(lambda: sent() >= before + called, 10, "the requests are counted")
 
 
-def test_the_oldest_waiting_write_and_the_work_are_told_while_calls_are_paused(
+def test_the_oldest_waiting_write_and_the_backlog_are_shown_while_calls_are_paused(
     system: System,
 ) -> None:
-    assert order(system, "pause", {"reason": "a test"}).json() == {"paused": True}
+    assert act(system, "pause", {"reason": "a test"}).json() == {"paused": True}
     try:
         calls = len(system.control("GET", "calls")["times"])
         user_id = system.create("Ждёт Паузы")["id"]
         eventually(
             lambda: ask(system, "status")["work"]["users_due"] >= 1,
             10,
-            "somebody is due for a call",
+            "a user is due for a call",
         )
         told = ask(system, "status")
         assert told["portal"]["paused"]
         assert told["portal"]["by_operator"]
         assert told["portal"]["reason"] == "a test"
         eventually(
-            lambda: (ask(system, "status")["ledger"]["oldest_s"] or 0) > 1, 10, "its age is told"
+            lambda: (ask(system, "status")["ledger"]["oldest_s"] or 0) > 1, 10, "its age is shown"
         )
         (event,) = ask(system, f"users/{user_id}")["sync"]["events"]
         assert [step["step"] for step in event["steps"]] == ["accepted", "published", "received"]
         assert len(system.control("GET", "calls")["times"]) == calls
     finally:
-        assert order(system, "resume").json() == {"paused": False, "was_paused": True}
+        assert act(system, "resume").json() == {"paused": False, "was_paused": True}
     system.await_synced(user_id)
-    assert order(system, "resume").json()["was_paused"] is False
+    assert act(system, "resume").json()["was_paused"] is False
 
 
-def test_a_journey_tells_each_attempt_with_its_time_and_error(system: System) -> None:
+def test_a_timeline_shows_each_attempt_with_its_time_and_error(system: System) -> None:
     portal.breaks(system, "error", status=500, description="Портал устал")
     user_id = system.create("Долгий Путь")["id"]
-    eventually(lambda: attempts(system, user_id), 20, "an attempt is told while others follow")
+    eventually(lambda: attempts(system, user_id), 20, "an attempt is shown while others follow")
     assert ask(system, f"users/{user_id}")["sync"]["status"] == "waiting"
     await_status(system, user_id, "failed")
     (event,) = ask(system, f"users/{user_id}")["sync"]["events"]
@@ -153,7 +153,7 @@ def attempts(system: System, user_id: int) -> list[dict[str, Any]]:
     return [step for step in event["steps"] if step["step"] == "attempt"]
 
 
-def test_a_user_is_found_by_id_phone_lead_and_how_the_name_begins(system: System) -> None:
+def test_a_user_is_found_by_id_phone_lead_and_name_prefix(system: System) -> None:
     answer = system.request(
         "POST", "/users", json={"full_name": "Ёжик Найденный", "phone": "+77059998811"}
     )
@@ -168,7 +168,7 @@ def test_a_user_is_found_by_id_phone_lead_and_how_the_name_begins(system: System
         assert user_id not in [user["id"] for user in found["items"]], text
 
 
-def test_users_are_filtered_by_state_and_paged_by_key(system: System) -> None:
+def test_users_are_filtered_by_status_and_paged_by_key(system: System) -> None:
     ids = [rejected(system, f"Страница {number}") for number in range(2)]
     synced = system.create("Страница 3")["id"]
     system.await_synced(synced)
@@ -184,18 +184,18 @@ def test_users_are_filtered_by_state_and_paged_by_key(system: System) -> None:
     assert len(seen) == len(set(seen))
 
 
-def test_a_user_is_sent_again(system: System) -> None:
+def test_a_user_is_resynced(system: System) -> None:
     user_id = rejected(system, "Ещё Раз")
-    told = order(system, f"users/{user_id}/again").json()
+    told = act(system, f"users/{user_id}/again").json()
     assert told == {"asked_again": 1, "waiting_already": [], "not_found": []}
     system.await_synced(user_id)
     assert len(portal.leads_of(system, user_id)) == 1
-    assert order(system, "users/9223372036854775807/again").json()["not_found"]
+    assert act(system, "users/9223372036854775807/again").json()["not_found"]
 
 
-def test_all_who_failed_are_sent_again(system: System) -> None:
+def test_all_failed_users_are_resynced(system: System) -> None:
     ids = [rejected(system, f"Все Снова {number}") for number in range(2)]
-    told = order(system, "failed/again").json()
+    told = act(system, "failed/again").json()
     assert told["asked_again"] >= len(ids)
     assert told["next"] is None
     for user_id in ids:
@@ -208,17 +208,17 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
 
     with wire.plugged_in(system) as plugged:
         plugged.publish({"pattern": "user_created", "data": {"note": "для консоли"}})
-        eventually(letters, 20, "the nonsense is a dead letter")
+        eventually(letters, 20, "the malformed message is a dead letter")
         (letter,) = letters()
         assert letter["queue"] == "bitrix_queue"
         assert "replyQueue" in letter["reason"]
         whole = ask(system, f"dead-letters/{letter['id']}")
         assert whole["body"]["data"] == {"note": "для консоли"}
-        replayed = order(system, "dead-letters/replay", {"ids": [letter["id"]]}).json()
+        replayed = act(system, "dead-letters/replay", {"ids": [letter["id"]]}).json()
         assert replayed == {"done": 1, "not_found": []}
-        eventually(letters, 20, "it died again")
+        eventually(letters, 20, "it is a dead letter again")
         (again,) = letters()
-        discarded = order(system, "dead-letters/discard", {"ids": [again["id"], "0" * 12]}).json()
+        discarded = act(system, "dead-letters/discard", {"ids": [again["id"], "0" * 12]}).json()
         assert discarded == {"done": 1, "not_found": ["0" * 12]}
         assert letters() == []
         assert system.request("GET", f"/console/api/dead-letters/{again['id']}").status_code == 404
@@ -237,7 +237,7 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
         ("dead-letters/keep", {}, 404),
     ],
 )
-def test_an_order_of_another_page_or_without_sense_changes_nothing(
+def test_a_cross_site_or_invalid_action_changes_nothing(
     system: System, path: str, headers: dict[str, str | None], status: int
 ) -> None:
     sent = {"Content-Type": "application/json", **ORDER, **headers}
@@ -248,11 +248,11 @@ def test_an_order_of_another_page_or_without_sense_changes_nothing(
     assert not ask(system, "status")["portal"]["paused"]
 
 
-def test_text_that_postgres_can_not_hold_is_refused(system: System) -> None:
-    order = {"Content-Type": "application/json", **ORDER}
+def test_text_that_postgres_cannot_store_is_refused(system: System) -> None:
+    act = {"Content-Type": "application/json", **ORDER}
     for text in ("a\0b", "a\nb", "\x9b31m"):
         sent = json.dumps({"reason": text})
-        answer = system.request("POST", "/console/api/pause", data=sent, headers=order)
+        answer = system.request("POST", "/console/api/pause", data=sent, headers=act)
         assert answer.status_code == 422, text
         asked = system.request("GET", "/console/api/audit", params={"caller": text})
         assert asked.status_code == 422, text
@@ -260,12 +260,12 @@ def test_text_that_postgres_can_not_hold_is_refused(system: System) -> None:
 
 
 @pytest.mark.parametrize("place", ["/console", "/console/", "/function/console"])
-def test_the_page_loads_nothing_from_elsewhere(system: System, place: str) -> None:
+def test_the_page_loads_nothing_from_other_sites(system: System, place: str) -> None:
     page = system.request("GET", place, headers={"Accept-Language": "ru-RU,en;q=0.5"})
     assert '<html lang="ru"' in page.text
     assert "http" not in page.text
     for name in ("main.js", "console.css", "icon.svg"):
-        # As a browser resolves `console/…` beside the page.
+        # As a browser resolves `console/…` relative to the page.
         answer = system.request("GET", f"{place.rpartition('/')[0]}/console/{name}")
         assert answer.status_code == 200, name
         policy = answer.headers["Content-Security-Policy"]

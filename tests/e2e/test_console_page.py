@@ -1,4 +1,4 @@
-"""The console as a person meets it, in a headless Chromium, and the other pages for everybody."""
+"""The console in a headless Chromium as a person sees it, and the accessibility of all pages."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ def _portal_in_order(system: System) -> Iterator[None]:
 
 @contextmanager
 def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """The console in a window of its own; nothing may go wrong in it."""
+    """The console in its own window; any error in it fails the test."""
     context = browser.new_context(**{"locale": "en-US", **options})
     page = context.new_page()
     problems: list[str] = []
@@ -59,7 +59,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
 
 
 def is_accessible(page: Page) -> bool:
-    """Whether axe finds nothing serious; what it found is printed."""
+    """Whether axe finds nothing serious; findings are printed."""
     found = Axe().run(page)
     serious = [one for one in found.response["violations"] if one["impact"] in SERIOUS]
     sys.stdout.write("".join(f"{one['id']}: {one['help']}\n" for one in serious))
@@ -75,19 +75,19 @@ def rejected(system: System, name: str) -> int:
     return user_id
 
 
-def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_mends_it(
+def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
     system: System, browser: Browser
 ) -> None:
     user_id = rejected(system, "Кого Не Видно")
     with opened(browser, f"{system.url('edge')}/console") as page:
-        expect(page.locator("#live")).to_have_class("pill good")  # the figures move it no more
+        expect(page.locator("#live")).to_have_class("pill good")  # figures no longer move it
         page.get_by_label("Id, phone, lead id, or beginning of the name").fill("кого не")
         page.get_by_role("button", name="Search").click()
         page.get_by_role("button", name=f"Open user {user_id}", exact=True).click()
         dialog = page.get_by_role("dialog")
         expect(dialog).to_contain_text("Why this user is not in Bitrix24")
         expect(dialog).to_contain_text("Нет поля")
-        expect(dialog.get_by_role("listitem")).to_have_count(5)  # a confirm is noted a little later
+        expect(dialog.get_by_role("listitem")).to_have_count(5)  # a confirm is recorded later
         steps = dialog.get_by_role("listitem").all_inner_texts()
         assert [step.split("\t")[0].split(" ")[0] for step in steps] == [
             *("Accepted", "Confirmed", "Received", "Attempt", "Replied:")
@@ -99,7 +99,7 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_mends_it(
     assert system.user(user_id)["sync"]["status"] == "synced"
 
 
-def test_calls_are_paused_and_resumed_by_the_keyboard_alone(
+def test_calls_are_paused_and_resumed_with_the_keyboard_alone(
     system: System, browser: Browser
 ) -> None:
     with opened(browser, f"{system.url('edge')}/console") as page:
@@ -119,7 +119,7 @@ def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -
     with wire.plugged_in(system) as plugged:
         plugged.publish({"pattern": "user_created", "data": "<img src=x onerror=alert(1)>"})
         dead = "/console/api/dead-letters"
-        eventually(lambda: system.request("GET", dead).json()["items"], 20, "it is dead")
+        eventually(lambda: system.request("GET", dead).json()["items"], 20, "it is a dead letter")
     with opened(browser, f"{system.url('edge')}/console") as page:
         section = page.locator("section", has=page.get_by_role("heading", name="Dead letters"))
         section.get_by_role("button", name="Show").click()
@@ -133,7 +133,7 @@ def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -
     assert system.request("GET", dead).json()["items"] == []
 
 
-def test_the_page_shows_who_has_done_what(system: System, browser: Browser) -> None:
+def test_the_page_shows_the_audit_trail(system: System, browser: Browser) -> None:
     user = system.create("Чья Запись")
     order = {"X-Leadline-Console": "1"}
     system.request("POST", "/console/api/pause", json={"reason": "why not"}, headers=order)
@@ -142,7 +142,7 @@ def test_the_page_shows_who_has_done_what(system: System, browser: Browser) -> N
         trail.get_by_role("button", name="Show").click()
         first = trail.get_by_role("listitem").first
         expect(first).to_contain_text("pause calls")
-        expect(first).to_contain_text("no name")  # this system asks for no keys
+        expect(first).to_contain_text("no name")  # this system needs no keys
         expect(first).to_contain_text("why not")
         trail.get_by_label("without writes").uncheck()
         trail.get_by_role("button", name="Show").click()
@@ -150,7 +150,7 @@ def test_the_page_shows_who_has_done_what(system: System, browser: Browser) -> N
         assert is_accessible(page)
 
 
-def test_millions_fit_where_they_are_shown(system: System, browser: Browser) -> None:
+def test_millions_fit_into_the_layout(system: System, browser: Browser) -> None:
     for width in (360, 700, 1280):
         size = {"width": width, "height": 740}
         with opened(browser, f"{system.url('edge')}/console", viewport=size) as page:
@@ -160,7 +160,7 @@ def test_millions_fit_where_they_are_shown(system: System, browser: Browser) -> 
             assert figure.evaluate("one => one.scrollWidth <= one.clientWidth"), width
 
 
-def test_the_page_of_the_api_is_for_everybody(system: System, browser: Browser) -> None:
+def test_the_api_page_is_accessible(system: System, browser: Browser) -> None:
     with opened(browser, f"{system.url('edge')}/docs") as page:
         operations = page.locator(".opblock-summary-control")
         expect(operations.first).to_be_visible()
@@ -174,9 +174,7 @@ def test_the_page_of_the_api_is_for_everybody(system: System, browser: Browser) 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_emulators_board_is_for_everybody(
-    system: System, browser: Browser, scheme: str
-) -> None:
+def test_the_emulators_board_is_accessible(system: System, browser: Browser, scheme: str) -> None:
     with opened(browser, system.url("bitrix24"), color_scheme=scheme) as page:
         expect(page.get_by_role("heading").first).to_be_visible()
         assert is_accessible(page)
@@ -199,7 +197,7 @@ def test_a_phone_shows_all_of_it_in_the_readers_language(
         expect(page.locator("#portal-state")).to_have_text("Running.")
 
 
-def test_where_keys_are_wanted_the_page_asks_for_one_and_keeps_it_in_its_tab(
+def test_with_keys_the_page_asks_for_one_and_keeps_it_in_its_tab(
     browser: Browser,
 ) -> None:
     with (
@@ -220,7 +218,7 @@ def test_where_keys_are_wanted_the_page_asks_for_one_and_keeps_it_in_its_tab(
 
 @contextmanager
 def opened_with_refusals(browser: Browser, url: str) -> Iterator[Page]:
-    """The browser itself notes each refusal as an error; here they are wanted."""
+    """The browser itself logs each refusal as an error; here they are expected."""
     context = browser.new_context(locale="en-US")
     page = context.new_page()
     page.goto(url)

@@ -1,4 +1,4 @@
-"""Requests published by hand: the public keys are enough, and nonsense harms only itself."""
+"""Messages published by hand: the public keys suffice, and malformed ones harm only themselves."""
 
 from itertools import count
 from typing import Any
@@ -10,7 +10,7 @@ from tests.faults.wire import DEAD_REPLIES, DEAD_REQUESTS, Wire
 from tests.servers import eventually
 from tests.system import System
 
-#: Users that Postgres does not know, each once.
+#: Users that Postgres does not know, each used once.
 _UNKNOWN = count(7_000_000)
 _NO_SUCH_EVENT = "answers no event of this user"
 
@@ -39,7 +39,7 @@ def _stranger(**more: object) -> dict[str, Any]:
 
 
 def _reply_to(wire: Wire, user_id: int, replies: int = 1) -> dict[str, Any]:
-    """The reply, found among the dead: Postgres does not know this user."""
+    """The reply, taken from the dead letters: Postgres does not know this user."""
     dead = wire.await_letters(DEAD_REPLIES, lambda one: _user_of(one.content) == user_id, replies)
     assert all(_NO_SUCH_EVENT in letter.reason for letter in dead)
     assert all(letter.headers["x-origin"] == "bitrix.responses" for letter in dead)
@@ -67,9 +67,7 @@ def test_a_message_with_only_the_public_keys_is_served(system: System, wire: Wir
     assert reply["bitrix_lead_id"] == int(lead["ID"])
 
 
-def test_messages_without_versions_count_in_the_order_of_their_arrival(
-    system: System, wire: Wire
-) -> None:
+def test_messages_without_versions_count_in_order_of_arrival(system: System, wire: Wire) -> None:
     user = _stranger(bitrix_lead_id=None)
     wire.publish(_message("create_card", user))
     _reply_to(wire, user["id"])
@@ -83,7 +81,7 @@ def test_messages_without_versions_count_in_the_order_of_their_arrival(
     assert portal.looks_like(portal.lead_of(system, user["id"]), moved)
 
 
-def test_an_update_or_move_of_a_user_without_a_lead_makes_the_lead(
+def test_an_update_or_move_of_a_user_without_a_lead_creates_the_lead(
     system: System, wire: Wire
 ) -> None:
     for action in ("update_card", "move_card"):
@@ -112,10 +110,10 @@ def test_an_update_or_move_of_a_user_without_a_lead_makes_the_lead(
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_odd_properties_and_headers_do_not_keep_a_good_message_from_its_end(
+def test_a_valid_message_with_odd_properties_and_headers_reaches_its_end(
     system: System, wire: Wire, properties: dict[str, Any]
 ) -> None:
-    """A lead, or a dead letter with a reason; and the next message is served."""
+    """It becomes a lead, or a dead letter with a reason; and the next message is served."""
     user, neighbour = _stranger(), _stranger()
     wire.publish(_message("create_card", user), **properties)
     wire.publish(_message("create_card", neighbour))
@@ -125,12 +123,12 @@ def test_odd_properties_and_headers_do_not_keep_a_good_message_from_its_end(
         dead = [letter for letter in wire.take(DEAD_REQUESTS) if letter.reason]
         return bool(portal.leads_of(system, user["id"]) or dead)
 
-    eventually(has_ended, 20, "the odd message has come to an end")
+    eventually(has_ended, 20, "the odd message is processed")
     assert len(portal.leads_of(system, user["id"])) <= 1
 
 
 @pytest.mark.parametrize("phone", [None, "", "   ", ...])
-def test_a_message_without_a_phone_gets_one_error_and_calls_nobody(
+def test_a_message_without_a_phone_gets_one_error_and_no_call(
     system: System, wire: Wire, phone: object
 ) -> None:
     user = _stranger(phone=phone)
@@ -149,7 +147,7 @@ def test_a_message_without_a_phone_gets_one_error_and_calls_nobody(
     mine = [each for each in wire.take(DEAD_REPLIES) if _user_of(each.content) == user["id"]]
     assert len(mine) == 1
     assert portal.leads_of(system, user["id"]) == []
-    assert system.control("GET", "calls")["requests"] - before <= 2, "the neighbour's"
+    assert system.control("GET", "calls")["requests"] - before <= 2, "the other user's"
 
 
 def _bad(**more: object) -> dict[str, Any]:
@@ -182,7 +180,7 @@ _NONSENSE: dict[str, tuple[object, str]] = {
 }
 
 
-def test_nonsense_ends_as_dead_letters_with_reasons_and_harms_no_neighbour(
+def test_malformed_messages_are_dead_lettered_with_reasons_and_harm_no_other(
     system: System, wire: Wire
 ) -> None:
     neighbours: list[dict[str, Any]] = []
@@ -204,8 +202,10 @@ def test_nonsense_ends_as_dead_letters_with_reasons_and_harms_no_neighbour(
         assert portal.looks_like(portal.lead_of(system, neighbour["id"]), neighbour)
 
 
-def test_a_reply_queue_that_is_allowed_twice_over_does_not_loop(system: System, wire: Wire) -> None:
-    """A request that lands on the reply queue is a dead letter, not a new request."""
+def test_an_allowed_reply_queue_that_is_the_request_queue_does_not_loop(
+    system: System, wire: Wire
+) -> None:
+    """A request on the reply queue is a dead letter, not a new request."""
     user = _stranger()
     wire.publish(_message("create_card", user), "bitrix.responses")
     dead = wire.await_letters(DEAD_REPLIES, lambda one: "data" in one.content)

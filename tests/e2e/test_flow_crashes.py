@@ -1,6 +1,6 @@
-"""kill -9 in the worst moments: nothing lost, nothing twice, taken up again within 90 s.
+"""kill -9 at the worst moments: nothing lost, nothing twice, resumed within 90 s.
 
-The four stories run beside each other, because each waits for most of 90 seconds.
+The four scenarios run side by side, because each waits for most of 90 seconds.
 """
 
 import time
@@ -15,7 +15,7 @@ from tests.servers import eventually
 from tests.system import System
 
 TAKEN_UP_AGAIN_S = 90
-#: Until the portal can't be at a lost create any more; killing Redis begins that wait anew.
+#: Until a lost create can no longer run at the portal; killing Redis restarts that wait.
 LOST_CREATE_S = 105
 STARTED_AGAIN_S = 20
 
@@ -28,7 +28,7 @@ def _portal_in_order(running_system: System) -> Iterator[None]:
 
 @dataclass
 class Crash:
-    """Who was hit by what, and when."""
+    """What was killed, and when."""
 
     dropped: int = 0
     dropped_at: float = 0
@@ -51,7 +51,7 @@ def crash(running_system: System) -> Crash:
         calls = system.control("GET", "calls")["requests"]
         found.in_call = [system.create(f"В Вызове {number}")["id"] for number in range(2)]
         eventually(
-            lambda: system.control("GET", "calls")["requests"] > calls, 20, "a call is under way"
+            lambda: system.control("GET", "calls")["requests"] > calls, 20, "a call is in flight"
         )
         found.killed_at = time.monotonic()
         _kill(system, _workers(system))
@@ -103,21 +103,21 @@ def _assert_one_lead_each(system: System, users: list[int], until: float) -> Non
 
 
 @pytest.mark.timeout(240)
-def test_a_create_that_never_arrived_is_made_once_when_that_is_safe(
+def test_a_create_that_never_arrived_is_repeated_once_when_that_is_safe(
     system: System, crash: Crash
 ) -> None:
     _assert_one_lead_each(system, [crash.dropped], crash.dropped_at + LOST_CREATE_S)
 
 
 @pytest.mark.timeout(240)
-def test_users_of_a_killed_worker_are_synced_within_90_s_and_not_doubled(
+def test_users_of_a_killed_worker_are_synced_within_90_s_without_duplicates(
     system: System, crash: Crash
 ) -> None:
     _assert_one_lead_each(system, crash.in_call, crash.killed_at + TAKEN_UP_AGAIN_S + 5)
 
 
 @pytest.mark.timeout(240)
-def test_a_killed_redis_loses_and_doubles_nothing(system: System, crash: Crash) -> None:
+def test_a_killed_redis_loses_and_duplicates_nothing(system: System, crash: Crash) -> None:
     _assert_one_lead_each(system, crash.without_redis, crash.killed_at + 2 * TAKEN_UP_AGAIN_S)
 
 

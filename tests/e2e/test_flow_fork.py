@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
 def as_owner(system: System, *statements: str, **params: Any) -> list[list[Any]]:
-    """What the last of these says in the ledger's database; all of it or nothing."""
+    """The result of the last of these statements in the ledger's database; all of them or none."""
     url = json.loads(system.state.environment_file.read_text())["DATABASE_URL"]
     parts = sqlalchemy.make_url(url)
     with pg8000.native.Connection(
@@ -34,7 +34,7 @@ def as_owner(system: System, *statements: str, **params: Any) -> list[list[Any]]
 
 
 def lose(system: System, kept: dict[str, Any], lost: int = 0) -> None:
-    """Bring a user back to what it was, as a failover does; another one was never there."""
+    """Restore a user's former row, as a failover does; another user never existed."""
     as_owner(
         system,
         "DELETE FROM events WHERE user_id = :id AND version > 1 OR user_id = :lost",
@@ -53,7 +53,7 @@ def is_like(system: System, user: int) -> bool:
     return found["sync"]["status"] == "synced" and portal.looks_like(lead, found)
 
 
-def test_what_postgres_has_lost_does_not_stay_on_the_lead(system: System) -> None:
+def test_a_write_that_postgres_lost_does_not_stay_on_the_lead(system: System) -> None:
     kept = system.create("Осталось Так", "+77001112233")
     user = kept["id"]
     system.await_synced(user)
@@ -63,12 +63,12 @@ def test_what_postgres_has_lost_does_not_stay_on_the_lead(system: System) -> Non
     system.request("POST", f"/users/{user}/move", json={"stage": "JUNK"})
     system.await_synced(user)
     lose(system, kept)
-    eventually(partial(is_like, system, user), 40, "the lead is what Postgres knows")
+    eventually(partial(is_like, system, user), 40, "the lead equals the row in Postgres")
     lead = portal.lead_of(system, user)
     assert (lead["TITLE"], lead["STATUS_ID"]) == ("Осталось Так", "NEW")
 
 
-def test_a_version_that_is_given_twice_ends_in_its_later_state(system: System) -> None:
+def test_a_version_assigned_twice_ends_in_its_later_state(system: System) -> None:
     kept = system.create("Первая Версия")
     user = kept["id"]
     system.await_synced(user)
@@ -77,7 +77,7 @@ def test_a_version_that_is_given_twice_ends_in_its_later_state(system: System) -
     lose(system, kept)
     answer = system.request("PATCH", f"/users/{user}", json={"full_name": "Вторая Новая"})
     assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
-    eventually(partial(is_like, system, user), 40, "the lead is what Postgres knows")
+    eventually(partial(is_like, system, user), 40, "the lead equals the row in Postgres")
     assert portal.lead_of(system, user)["TITLE"] == "Вторая Новая"
 
 

@@ -1,4 +1,4 @@
-"""A user's journey to its lead and back: one lead, the last state, only what changed."""
+"""From a user to its lead and back: one lead, the last state, only changed fields."""
 
 import re
 import time
@@ -16,7 +16,7 @@ from tests.system import System
 pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 
-def test_a_created_user_becomes_a_lead_and_its_id_comes_back(system: System) -> None:
+def test_a_created_user_becomes_a_lead_and_gets_its_id(system: System) -> None:
     answer = system.request(
         "POST", "/users", json={"full_name": "Гульнара Ахметова", "phone": "8 (700) 111-22-33"}
     )
@@ -35,7 +35,7 @@ def test_a_created_user_becomes_a_lead_and_its_id_comes_back(system: System) -> 
     assert [event["state"] for event in sync["events"]] == ["synced"]
 
 
-def test_an_idle_system_has_the_lead_there_within_a_second(system: System) -> None:
+def test_an_idle_system_creates_the_lead_within_a_second(system: System) -> None:
     took = []
     for _ in range(5):
         begun = time.monotonic()
@@ -45,10 +45,10 @@ def test_an_idle_system_has_the_lead_there_within_a_second(system: System) -> No
     assert min(took) < 1, took
 
 
-def test_writes_right_after_each_other_end_as_one_lead_with_the_last_state(
+def test_quick_successive_writes_end_as_one_lead_with_the_last_state(
     system: System,
 ) -> None:
-    def story(number: int) -> dict[str, Any]:
+    def writes(number: int) -> dict[str, Any]:
         user = system.create(f"Первая {number}", "+77001112233")
         path = f"/users/{user['id']}"
         system.request("PATCH", path, json={"full_name": f"Вторая {number}"})
@@ -63,7 +63,7 @@ def test_writes_right_after_each_other_end_as_one_lead_with_the_last_state(
         return dict(answer.json())
 
     with ThreadPoolExecutor(8) as pool:
-        users = list(pool.map(story, range(12)))
+        users = list(pool.map(writes, range(12)))
     for user in users:
         sync = system.await_synced(user["id"], within_s=30)["sync"]
         assert sync["version"] == 4
@@ -84,19 +84,19 @@ def test_messages_in_any_order_and_number_end_in_the_newest_state(
             path = f"/users/{user['id']}"
             system.request("PATCH", path, json={"full_name": "Потом Этак"})
             user = system.request("POST", f"{path}/move", json={"stage": "IN_PROCESS"}).json()
-            letters = wire.await_letters(
+            messages = wire.await_letters(
                 REQUESTS, lambda one: one.content["data"]["user"]["id"] == user["id"], 3
             )
-            letters.sort(key=lambda one: int(one.content["data"]["version"]))
+            messages.sort(key=lambda one: int(one.content["data"]["version"]))
             for at in order:
-                wire.send_back(letters[at], REQUESTS)
+                wire.send_back(messages[at], REQUESTS)
         system.await_synced(user["id"], within_s=30)
         eventually(partial(_is_settled, system, user["id"]), 20, "every event is settled")
     assert portal.looks_like(portal.lead_of(system, user["id"]), user)
     assert system.user(user["id"])["sync"]["status"] == "synced"
 
 
-def test_a_new_phone_takes_the_old_ones_place(system: System) -> None:
+def test_a_new_phone_replaces_the_old_one(system: System) -> None:
     user = system.create()
     system.await_synced(user["id"])
     row = portal.lead_of(system, user["id"])["PHONE"][0]["ID"]
@@ -107,7 +107,7 @@ def test_a_new_phone_takes_the_old_ones_place(system: System) -> None:
         assert [(each["ID"], each["VALUE"]) for each in phones] == [(row, phone)]
 
 
-def test_only_what_changed_is_sent(system: System) -> None:
+def test_only_changed_fields_are_sent(system: System) -> None:
     user = system.create("Прежнее Имя")
     system.await_synced(user["id"])
     path = f"/users/{user['id']}"
@@ -157,7 +157,7 @@ def test_setting_the_same_stage_again_moves_the_lead_back(system: System, by: st
     assert portal.lead_of(system, user["id"])["STATUS_ID"] == "PROCESSED"
 
 
-def test_a_lead_deleted_in_the_portal_comes_back_with_the_next_write(system: System) -> None:
+def test_a_lead_deleted_in_the_portal_is_recreated_with_the_next_write(system: System) -> None:
     user = system.create("Кого Удалили")
     lead_id = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
     portal.rest(system, "crm.lead.delete", id=lead_id)

@@ -1,4 +1,4 @@
-"""Answers of Bitrix24 that are lost on the way: never a second lead, never a second phone."""
+"""Lost answers of Bitrix24: never a second lead, never a second phone."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("portal_in_order")
         {"action": "drop_after"},
         {"action": "truncate"},
         {"action": "late_commit", "delay_ms": 500},
-        # Later than the first look: nothing is found, and yet nothing may be created.
+        # Later than the first lookup: it finds nothing, and still nothing may be created.
         {"action": "late_commit", "delay_ms": 4000},
         {"action": "html_502", "execute": True},
         {"action": "drop_after", "count": 2},
@@ -54,12 +54,12 @@ def test_a_lost_answer_to_an_update_does_not_make_a_second_phone(
     assert portal.looks_like(portal.lead_of(system, user["id"]), user)
 
 
-def test_a_lost_answer_to_a_full_batch_doubles_nobody(system: System) -> None:
+def test_a_lost_answer_to_a_full_batch_duplicates_no_lead(system: System) -> None:
     # While the first users are served slowly, the others gather.
     system.control("PUT", "settings", {"request_ms": 800})
     portal.breaks(system, "drop_after", "batch", count=2)
     users = [system.create(f"Из Пачки {number}") for number in range(30)]
-    eventually(partial(_are_synced, system, users), 100, "everybody is synced")
+    eventually(partial(_are_synced, system, users), 100, "all users are synced")
     for user in users:
         assert portal.looks_like(portal.lead_of(system, user["id"]), user)
     assert system.control("GET", "duplicates") == []

@@ -1,4 +1,4 @@
-"""A user who comes from another system with an id and a lead keeps both."""
+"""A user imported from another system with an id and a lead keeps both."""
 
 import os
 import subprocess
@@ -13,8 +13,8 @@ from tests.system import CHECKOUT, System
 
 
 @pytest.fixture
-def moved(system: System, tmp_path: Path) -> Line:
-    """Imported as docs/migrate-from-nestjs.md says; the lead has no origin, as others make it."""
+def imported(system: System, tmp_path: Path) -> Line:
+    """Imported as docs/migrate-from-nestjs.md says; the lead has no origin, as in other systems."""
     fields = {"TITLE": "Заявка с сайта", "NAME": "Анна", "PHONE": [{"VALUE": "+77001112233"}]}
     lead_id = int(portal.rest(system, "crm.lead.add", fields=fields))
     user = Line(
@@ -37,18 +37,18 @@ def moved(system: System, tmp_path: Path) -> Line:
     return user
 
 
-def test_a_user_who_was_moved_here_keeps_id_and_lead(system: System, moved: Line) -> None:
+def test_an_imported_user_keeps_id_and_lead(system: System, imported: Line) -> None:
     with portal.in_order(system):
-        there = system.user(moved.id or 0)
+        there = system.user(imported.id or 0)
         assert there["sync"]["status"] == "synced"
-        assert there["sync"]["bitrix_lead_id"] == moved.bitrix_lead_id
+        assert there["sync"]["bitrix_lead_id"] == imported.bitrix_lead_id
         before = len(system.leads())
-        system.request("PATCH", f"/users/{moved.id}", json={"full_name": "Анна Новая"})
-        # Longer where the workers' memory is still young.
-        now = system.await_synced(moved.id or 0, within_s=60)
-        assert now["sync"]["bitrix_lead_id"] == moved.bitrix_lead_id
+        system.request("PATCH", f"/users/{imported.id}", json={"full_name": "Анна Новая"})
+        # Longer where the Redis epoch is still young.
+        now = system.await_synced(imported.id or 0, within_s=60)
+        assert now["sync"]["bitrix_lead_id"] == imported.bitrix_lead_id
         leads = system.leads()
-        lead = next(each for each in leads if int(each["ID"]) == moved.bitrix_lead_id)
+        lead = next(each for each in leads if int(each["ID"]) == imported.bitrix_lead_id)
         assert portal.looks_like(lead, now)
         assert len(leads) == before
-        assert system.create()["id"] > (moved.id or 0)
+        assert system.create()["id"] > (imported.id or 0)

@@ -1,4 +1,4 @@
-"""Leads without an origin, which a message names: taken by name or phone, never on its word."""
+"""Leads without an origin that a message names: adopted only if the name or phone matches."""
 
 from itertools import count
 from typing import Any
@@ -9,7 +9,7 @@ from tests.faults import portal
 from tests.faults.wire import DEAD_REPLIES, Wire
 from tests.system import System
 
-#: Users that Postgres does not know, each once.
+#: Users that Postgres does not know, each used once.
 _UNKNOWN = count(8_000_000)
 
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("portal_in_order")
 
 @pytest.fixture
 def lead(system: System) -> dict[str, Any]:
-    """A lead as a person or another program makes it."""
+    """A lead as a person or another program creates it."""
     fields = {"TITLE": "Заявка с сайта", "PHONE": [{"VALUE": "8 (701) 555-66-77"}]}
     lead_id = portal.rest(system, "crm.lead.add", fields=fields)
     return _read(system, int(lead_id))
@@ -50,7 +50,7 @@ def _user(lead: dict[str, Any], full_name: str, phone: str) -> dict[str, Any]:
     }
 
 
-def test_a_lead_of_strangers_is_neither_read_out_nor_written(
+def test_a_strangers_lead_is_neither_disclosed_nor_written(
     system: System, wire: Wire, lead: dict[str, Any]
 ) -> None:
     user = _user(lead, "Чужой Человек", "+77019998877")
@@ -62,7 +62,7 @@ def test_a_lead_of_strangers_is_neither_read_out_nor_written(
     assert portal.leads_of(system, user["id"]) == []
 
 
-def test_a_lead_that_was_refused_is_taken_once_a_person_has_corrected_it(
+def test_a_refused_lead_is_adopted_once_a_person_has_corrected_it(
     system: System, wire: Wire, lead: dict[str, Any]
 ) -> None:
     user = _user(lead, "Новый Клиент", "+77018887766")
@@ -72,13 +72,13 @@ def test_a_lead_that_was_refused_is_taken_once_a_person_has_corrected_it(
     assert portal.lead_of(system, user["id"])["TITLE"] == "Новый Клиент"
 
 
-def test_a_lead_with_the_users_phone_is_taken_and_bears_its_origin_from_then_on(
+def test_a_lead_with_the_users_phone_is_adopted_and_gets_its_origin(
     system: System, wire: Wire, lead: dict[str, Any]
 ) -> None:
     user = _user(lead, "Анна Ли", "+77015556677")
     assert _answered(wire, user)["bitrix_lead_id"] == user["bitrix_lead_id"]
     assert portal.looks_like(portal.lead_of(system, user["id"]), user)
-    # By its origin it is found, though name and phone are others and nobody names it.
+    # It is found by its origin, though name and phone differ and no message names it.
     other = {**user, "full_name": "Анна Новая", "phone": "+77012223344", "bitrix_lead_id": None}
     assert _answered(wire, other, 2)["bitrix_lead_id"] == user["bitrix_lead_id"]
     assert portal.looks_like(portal.lead_of(system, user["id"]), other)

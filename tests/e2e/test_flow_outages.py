@@ -1,4 +1,4 @@
-"""RabbitMQ and Redis away: writes are accepted, and everything heals by itself."""
+"""RabbitMQ and Redis down: writes are accepted, and the system recovers by itself."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def _frozen(system: System, name: str) -> Iterator[None]:
         yield
     finally:
         for process in family:
-            # One that was killed may be reaped by now; the others must not stay stopped for it.
+            # A killed process may be reaped by now; the others must not stay stopped for it.
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
@@ -42,7 +42,7 @@ def _assert_one_lead_each(system: System, users: list[int], within_s: float) -> 
 
 
 @pytest.mark.parametrize("how", ["frozen", "killed"])
-def test_without_rabbitmq_writes_are_accepted_within_a_second_and_go_out_later(
+def test_without_rabbitmq_writes_are_accepted_within_a_second_and_published_later(
     system: System, how: str
 ) -> None:
     system.await_synced(system.create()["id"])  # connections are made
@@ -57,7 +57,7 @@ def test_without_rabbitmq_writes_are_accepted_within_a_second_and_go_out_later(
     _assert_one_lead_each(system, users, within_s=60)
 
 
-def test_a_frozen_portal_does_not_keep_writes_from_being_accepted(system: System) -> None:
+def test_a_frozen_portal_does_not_stop_writes_from_being_accepted(system: System) -> None:
     with _frozen(system, "bitrix24"):
         begun = time.monotonic()
         user = system.create("Без Портала")
@@ -65,7 +65,7 @@ def test_a_frozen_portal_does_not_keep_writes_from_being_accepted(system: System
     _assert_one_lead_each(system, [int(user["id"])], within_s=20)
 
 
-#: As move_user, which is gone between its commit and its message.
+#: As move_user does, when killed between its commit and its message.
 _MOVE_AND_DIE = """
 import sys
 from leadline.ledger import write
@@ -74,7 +74,7 @@ write.change(int(sys.argv[1]), model.Move(stage="JUNK"), None, None)
 """
 
 
-def test_a_move_whose_message_is_lost_goes_with_the_update_after_it(system: System) -> None:
+def test_a_move_whose_message_is_lost_is_sent_with_the_next_update(system: System) -> None:
     user = system.create("Чей Переход Пропал")
     system.await_synced(user["id"])
     subprocess.run(

@@ -63,7 +63,7 @@ def wire(other: System) -> Iterator[Wire]:
         yield plugged
 
 
-def test_only_known_keys_are_let_in(other: System) -> None:
+def test_requests_need_a_known_key(other: System) -> None:
     path = "/users"
     expected = {
         None: 401,
@@ -116,8 +116,8 @@ def test_a_key_opens_no_more_than_its_scope(other: System) -> None:
     assert other.user(user["id"])["full_name"] == "Только Прочитан"
 
 
-def test_every_call_keeps_to_the_document(other: System, tmp_path: Path) -> None:
-    """Examples, edge values, random and malformed requests, and calls in a row, by schemathesis."""
+def test_every_call_conforms_to_the_document(other: System, tmp_path: Path) -> None:
+    """Examples, edge values, random, malformed and successive requests, by schemathesis."""
     own = CHECKOUT / "tests/e2e"
     done = subprocess.run(
         [
@@ -125,7 +125,7 @@ def test_every_call_keeps_to_the_document(other: System, tmp_path: Path) -> None
             f"--config-file={own / 'schemathesis.toml'}",
             *("run", f"{other.url('edge')}/openapi.json", "--max-examples=8", "--no-color"),
         ],
-        cwd=tmp_path,  # it keeps what it found for its next run
+        cwd=tmp_path,  # it stores its findings for its next run
         env={
             **os.environ,
             "API_KEY": KEYS[0],
@@ -172,7 +172,7 @@ def test_the_whole_flow_works_with_nestjs_replies(other: System) -> None:
     assert portal.looks_like(portal.lead_of(other, user["id"]), user)
 
 
-def test_a_reply_goes_to_the_allowed_queue_that_was_named_in_the_nestjs_envelope(
+def test_a_reply_goes_to_the_allowed_queue_named_in_the_nestjs_envelope(
     other: System, wire: Wire
 ) -> None:
     user: dict[str, Any] = {
@@ -207,7 +207,7 @@ def test_the_reply_to_a_message_without_a_phone_is_one_error(wire: Wire) -> None
     assert len(replies) == 2
 
 
-def test_a_queue_that_is_not_on_the_list_is_never_answered_on(other: System, wire: Wire) -> None:
+def test_a_reply_queue_that_is_not_allowed_gets_no_reply(other: System, wire: Wire) -> None:
     wire.channel.queue_declare("somebody.elses", durable=False)
     data = {
         "action": "create_card",
@@ -220,8 +220,8 @@ def test_a_queue_that_is_not_on_the_list_is_never_answered_on(other: System, wir
     assert portal.leads_of(other, 8_000_004) == []
 
 
-def test_a_redis_that_forgets_everything_midway_loses_and_doubles_nothing(other: System) -> None:
-    """Creates are under way when it happens, and the next writes come before they are done."""
+def test_a_redis_that_loses_all_data_midway_loses_and_duplicates_nothing(other: System) -> None:
+    """Creates are in flight when it happens, and the next writes come before they are done."""
     system = other
     system.control("PUT", "settings", {"command_ms": 4000})
     calls = system.control("GET", "calls")["requests"]
@@ -237,14 +237,14 @@ def test_a_redis_that_forgets_everything_midway_loses_and_doubles_nothing(other:
         eventually(lambda: len(system.leads()) > 3, 20, "some leads are there")
         memory.flushall()
         users += pool.map(lambda user: _rename(system, user), many)
-    eventually(lambda: _are_synced(system, users), 100, "everybody is synced")
+    eventually(lambda: _are_synced(system, users), 100, "all users are synced")
     assert system.control("GET", "duplicates") == []
     for user in users:
         assert portal.looks_like(portal.lead_of(system, user["id"]), user)
-    eventually(system.is_well, 60, "the workers are known again")
+    eventually(system.is_well, 60, "the workers have sent heartbeats again")
 
 
-def test_an_outage_heals_without_anybodys_help(other: System) -> None:
+def test_the_system_recovers_from_an_outage_by_itself(other: System) -> None:
     portal.breaks(other, "error", status=500)
     users = [other.create(f"В Простое {number}") for number in range(10)]
     eventually(
@@ -254,14 +254,14 @@ def test_an_outage_heals_without_anybodys_help(other: System) -> None:
         assert _sync(other, user)["attempts"] == 3
         assert "retry_at" in _sync(other, user)
     portal.mend(other)
-    eventually(lambda: _are_synced(other, users), 90, "everybody is synced")
+    eventually(lambda: _are_synced(other, users), 90, "all users are synced")
     assert other.control("GET", "duplicates") == []
     for user in users:
         assert portal.looks_like(portal.lead_of(other, user["id"]), user)
         assert "retry_at" not in _sync(other, user)
 
 
-def test_no_log_line_holds_a_name_a_phone_or_a_credential_whatever_goes_wrong(
+def test_no_log_line_contains_a_name_a_phone_or_a_credential_whatever_fails(
     other: System, wire: Wire
 ) -> None:
     name, phone, wrong_key = "Нигде Не Записанный", "+77019998877", "a-key-that-nobody-has"
@@ -279,7 +279,7 @@ def test_no_log_line_holds_a_name_a_phone_or_a_credential_whatever_goes_wrong(
         portal.breaks(other, "error", count=3, **fault)
         failing.append(other.create(f"{name} {len(failing)}", phone))
         eventually(lambda: portal.bites(other) > 0, 20, f"the portal says {fault}")
-        if fault["status"] == 400:  # RQ keeps five failed jobs: it is looked at before the others
+        if fault["status"] == 400:  # RQ keeps five failed jobs: look at it before the others
             eventually(lambda: "Rejected" in _failures_in_rq(other), 20, "RQ keeps its failure")
         histories += _failures_in_rq(other)
     wire.await_letters(DEAD_REQUESTS, lambda _: True, count=dead)
@@ -294,7 +294,7 @@ def test_no_log_line_holds_a_name_a_phone_or_a_credential_whatever_goes_wrong(
 
 
 def _ask_wrongly(system: System, name: str, phone: str, wrong_key: str) -> None:
-    """Every call with every kind of mistake in it."""
+    """Every call with every kind of mistake."""
     user = system.create(name, phone)
     path = f"/users/{user['id']}"
     whole = {"full_name": name, "phone": phone}
@@ -321,7 +321,7 @@ def _ask_wrongly(system: System, name: str, phone: str, wrong_key: str) -> None:
 
 
 def _publish_nonsense(wire: Wire, name: str, phone: str) -> int:
-    """Messages that can never be served; how many."""
+    """Messages that can never be processed; returns their number."""
     user = {"id": 8_000_009, "full_name": name, "phone": phone, "stage": "NEW"}
     data = {"action": "create_card", "user": user, "replyQueue": ANSWERS}
     messages: list[object] = [
@@ -338,7 +338,7 @@ def _publish_nonsense(wire: Wire, name: str, phone: str) -> int:
 
 
 def _failures_in_rq(system: System) -> str:
-    """What RQ keeps of the last failed jobs, for its own tools to show."""
+    """What RQ keeps of the last failed jobs, and shows in its own tools."""
     with redis.Redis.from_url(system.url("redis")) as memory:
         failed = FailedJobRegistry("bitrix_jobs", memory, serializer=JSONSerializer)
         jobs = Job.fetch_many(failed.get_job_ids(), memory, JSONSerializer)

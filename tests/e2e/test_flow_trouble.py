@@ -1,4 +1,4 @@
-"""Bitrix24 in trouble: attempts at 0, 2 and 4 s, one answer, and no attempt for a refusal."""
+"""Bitrix24 fails: attempts at 0, 2 and 4 s, one reply, and no attempt for a refusal."""
 
 import time
 from itertools import pairwise
@@ -51,7 +51,7 @@ def test_three_attempts_at_0_2_and_4_seconds_then_one_error(system: System) -> N
     assert [(event["state"], event["attempts"]) for event in sync["events"]] == [  # type: ignore[attr-defined]
         ("failed", 3)
     ]
-    # Were there more to come, another write's answer would come after it.
+    # If there were more, another write's reply would come after them.
     portal.mend(system)
     system.await_synced(system.create()["id"])
     assert _replies_sent(system, "call-three-attempts") == ["error"]
@@ -69,7 +69,7 @@ def test_a_failed_user_is_synced_by_the_next_write(system: System) -> None:
     assert portal.looks_like(portal.lead_of(system, user_id), user)
 
 
-def test_a_permanent_error_is_answered_once_and_not_tried_again(system: System) -> None:
+def test_a_permanent_error_is_answered_once_and_not_retried(system: System) -> None:
     portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE", description="no")
     before = system.control("GET", "calls")["requests"]
     user_id = _create(system, "call-permanent")
@@ -87,7 +87,7 @@ def test_a_bad_user_in_a_batch_harms_no_other(system: System) -> None:
     eventually(
         lambda: all(system.user(user)["sync"]["status"] != "waiting" for user in users),
         30,
-        "everybody is answered",
+        "all users have a reply",
     )
     states = sorted(system.user(user)["sync"]["status"] for user in users)
     assert states == ["failed", *["synced"] * 7]
@@ -97,7 +97,7 @@ def test_a_bad_user_in_a_batch_harms_no_other(system: System) -> None:
     ("status", "code"),
     [(503, "QUERY_LIMIT_EXCEEDED"), (429, "OPERATION_TIME_LIMIT")],
 )
-def test_a_refusal_costs_no_attempt_and_heals_by_itself(
+def test_a_refusal_spends_no_attempt_and_recovers_by_itself(
     system: System, status: int, code: str
 ) -> None:
     portal.breaks(system, "error", status=status, code=code, count=3)
@@ -108,15 +108,15 @@ def test_a_refusal_costs_no_attempt_and_heals_by_itself(
     portal.lead_of(system, user["id"])
 
 
-def test_a_refused_command_in_a_batch_costs_no_attempt(system: System) -> None:
+def test_a_refused_command_in_a_batch_spends_no_attempt(system: System) -> None:
     portal.breaks(system, "error", "crm.item.add", code="OPERATION_TIME_LIMIT", count=4)
     user = system.create()
     assert system.await_synced(user["id"], within_s=40)["sync"]["attempts"] == 1
     assert portal.bites(system) == 4
 
 
-def test_a_portal_that_serves_nobody_is_awaited_without_attempts(system: System) -> None:
-    """The probes are 5 and 10 s apart: a few users, few calls, and nobody has failed."""
+def test_a_closed_portal_is_awaited_without_attempts(system: System) -> None:
+    """Probes are 5 and 10 s apart: a few users, few calls, and none has failed."""
     system.control("PUT", "settings", {"mode": "revoked"})
     before = system.control("GET", "calls")["requests"]
     users = [system.create(f"Ждёт {number}")["id"] for number in range(5)]

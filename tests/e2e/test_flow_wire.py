@@ -1,4 +1,4 @@
-"""What lies on the wire is what DESIGN.md says, to the letter."""
+"""The messages on the wire are exactly what DESIGN.md says."""
 
 import json
 import re
@@ -37,15 +37,15 @@ def test_each_write_is_published_as_the_contract_says(system: System, wire: Wire
         headers = {"X-Call-Id": "the-call-of-the-update", "traceparent": trace}
         system.request("PATCH", path, json={"full_name": "Пётр"}, headers=headers)
         system.request("POST", f"{path}/move", json={"stage": "PROCESSED"})
-        letters = wire.await_letters(REQUESTS, _of_user(user["id"]), 3)
-        for letter in letters:
+        messages = wire.await_letters(REQUESTS, _of_user(user["id"]), 3)
+        for letter in messages:
             wire.send_back(letter, REQUESTS)
-    # Three functions have published; which was first is left open.
-    letters.sort(key=lambda letter: int(letter.content["data"]["version"]))
+    # Three functions have published; their order is undefined.
+    messages.sort(key=lambda letter: int(letter.content["data"]["version"]))
     moved = {"id": user["id"], "full_name": "Пётр", "phone": "+77001112233", "stage": "PROCESSED"}
     states = [user, {**moved, "stage": "NEW"}, moved]
     words = ["user_created create_card", "user_updated update_card", "user_moved move_card"]
-    for version, (letter, state, word) in enumerate(zip(letters, states, words, strict=True), 1):
+    for version, (letter, state, word) in enumerate(zip(messages, states, words, strict=True), 1):
         pattern, action = word.split()
         data = letter.content["data"]
         assert letter.content == {
@@ -64,15 +64,15 @@ def test_each_write_is_published_as_the_contract_says(system: System, wire: Wire
         occurred_at = datetime.fromisoformat(data["occurred_at"])
         assert before - timedelta(seconds=1) < occurred_at < datetime.now(UTC)
         _assert_enveloped(letter, data["event_id"], f"leadline.{pattern}", data["occurred_at"])
-        assert "Иван Иванов".encode() in letters[0].body, "UTF-8, not escaped"
-    update = letters[1]
+        assert "Иван Иванов".encode() in messages[0].body, "UTF-8, not escaped"
+    update = messages[1]
     assert update.properties.correlation_id == "the-call-of-the-update"
     assert update.headers["traceparent"].split("-")[1] == "a1" * 16
     system.await_synced(user["id"], within_s=30)
 
 
 def test_a_reply_is_published_as_the_contract_says(system: System, wire: Wire) -> None:
-    """The connector is held back, so the event is handed to its function by hand."""
+    """The connector is frozen, so the event is posted to its function by hand."""
     with held_back(system, wire):
         user = system.create("Иван Иванов", "+77001112233")
         request = wire.await_letters(REQUESTS, _of_user(user["id"]))[0]
@@ -97,7 +97,7 @@ def test_a_reply_is_published_as_the_contract_says(system: System, wire: Wire) -
     assert system.await_synced(user["id"])["sync"]["bitrix_lead_id"] == int(lead["ID"])
 
 
-def test_every_queue_is_durable_and_dead_letters_have_a_place(system: System, wire: Wire) -> None:
+def test_every_queue_is_durable_and_has_a_dead_letter_queue(system: System, wire: Wire) -> None:
     found = _queues(system)
     for name in (REQUESTS, REPLIES, f"{REQUESTS}.dead", f"{REPLIES}.dead"):
         assert found[name]["durable"], name
@@ -108,7 +108,7 @@ def test_every_queue_is_durable_and_dead_letters_have_a_place(system: System, wi
 
 
 @pytest.mark.parametrize("envelope", ["nestjs", "plain"])
-def test_a_reply_of_somebody_elses_service_is_taken_in_either_envelope(
+def test_a_reply_of_a_foreign_service_is_accepted_in_either_envelope(
     system: System, wire: Wire, envelope: str
 ) -> None:
     """An existing bitrix service answers with the public keys only, in order."""
@@ -144,7 +144,7 @@ def test_a_reply_of_somebody_elses_service_is_taken_in_either_envelope(
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_reply_with_nonsense_is_kept_with_its_reason_and_harms_no_other(
+def test_a_malformed_reply_is_dead_lettered_with_its_reason_and_harms_no_other(
     system: System, wire: Wire, reply: object, reason: str
 ) -> None:
     wire.publish(reply, REPLIES)
@@ -177,7 +177,7 @@ def _assert_enveloped(letter: Letter, event_id: str, kind: str, time: str | None
 
 
 def _assert_described(letter: Letter, name: str) -> None:
-    """By the document that is given to others, docs/asyncapi.json."""
+    """By the published document, docs/asyncapi.json."""
     document = json.loads((CHECKOUT / "docs/asyncapi.json").read_text("utf-8"))
     message = document["components"]["messages"][name]
     for found, schema in (

@@ -1,4 +1,4 @@
-"""What the run has written: a story by correlation id, and no personal data or secret in it."""
+"""The run's log lines: each write can be followed by its correlation id, and no secret appears."""
 
 import json
 import zlib
@@ -26,7 +26,7 @@ def memory(system: System) -> Iterator[redis.Redis]:
         yield client
 
 
-def test_the_whole_journey_is_told_under_the_id_of_the_call(system: System) -> None:
+def test_the_whole_flow_is_logged_under_the_calls_id(system: System) -> None:
     portal.breaks(
         system, "error", "crm.item.add", code="INTERNAL_SERVER_ERROR", status=500, count=1
     )
@@ -50,13 +50,13 @@ def test_the_whole_journey_is_told_under_the_id_of_the_call(system: System) -> N
         ("reply-handler", "reply received"),
     ]
 
-    def told() -> list[tuple[str, str]]:
+    def logged() -> list[tuple[str, str]]:
         return [(line["service"], line["event"]) for line in story.of_call(system, call)]
 
-    eventually(lambda: set(wanted) <= set(told()), 10, "the story is written")
-    places = [told().index(line) for line in wanted]
+    eventually(lambda: set(wanted) <= set(logged()), 10, "all lines are written")
+    places = [logged().index(line) for line in wanted]
     assert places == sorted(places)
-    assert ("worker", "completed") in told()
+    assert ("worker", "completed") in logged()
     lines = [line for line in story.of_call(system, call) if "user_id" in line]
     assert {line["user_id"] for line in lines} == {user_id}
     assert len({line["event_id"] for line in lines}) == 1
@@ -64,7 +64,7 @@ def test_the_whole_journey_is_told_under_the_id_of_the_call(system: System) -> N
     assert "calling Bitrix24" in {line["event"] for line in _lines(system, "worker")}
 
 
-def test_each_line_of_ours_is_json_with_time_level_event_and_service(system: System) -> None:
+def test_each_of_our_lines_is_json_with_time_level_event_and_service(system: System) -> None:
     wrong = []
     for name, text in story.raw_lines(system):
         try:
@@ -78,20 +78,20 @@ def test_each_line_of_ours_is_json_with_time_level_event_and_service(system: Sys
     assert not wrong, "\n".join(wrong[:10])
 
 
-def test_what_a_log_would_tell_is_found(system: System) -> None:
-    """So that the search at the end of each system is no idle one (`story.running`)."""
+def test_personal_data_in_a_log_is_found(system: System) -> None:
+    """Proves that the search at the end of each system (`story.running`) finds something."""
     portal.breaks(system, "error", "*", status=401, code="NO_AUTH_FOUND", count=1)
     user = system.create("Найденный В Журнале", "+77015556677")
     system.await_synced(user["id"], within_s=40)
     system.request("POST", "/users", json={"full_name": "Не Принятый", "phone": "+7999888777"})
     assert not story.leaks(system)
-    told = system.state.logs / "told.log"
+    logged = system.state.logs / "told.log"
     try:
         for secret in ("Найденный В Журнале", "77015556677", "Не Принятый", "local-webhook-code"):
-            told.write_text(json.dumps({"event": secret}), encoding="utf-8")
+            logged.write_text(json.dumps({"event": secret}), encoding="utf-8")
             assert secret in story.leaks(system)
     finally:
-        told.unlink()
+        logged.unlink()
 
 
 def test_the_last_10_finished_and_5_failed_jobs_are_kept(

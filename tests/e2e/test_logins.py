@@ -1,4 +1,4 @@
-"""Each login of the running system at each server: what it needs, and nothing that others have."""
+"""The rights of each login of the running system at each server: exactly those it needs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from tests.faults import wire
 from tests.servers import eventually, logged_in
 from tests.system import CHECKOUT, System
 
-# Postgres: what may be done is done without effect; what may not is refused before that.
+# Postgres: allowed statements run without effect; forbidden ones are refused before that.
 
 ROWS = {
     "users": (
@@ -83,7 +83,7 @@ ROWS = {
     ),
 }
 _EVERYTHING = set(ROWS) - {"nothing"}
-#: What a login may do: groups of statements.
+#: The rights of a login: groups of statements.
 MAY = {
     "writer": {"users", "events", "keys", "stages", "history"},
     "reader": {"stages", "search", "holds", "audit"},
@@ -93,7 +93,7 @@ MAY = {
     "cli": _EVERYTHING,
     "watcher": set[str](),
 }
-#: Beyond whole groups.
+#: In addition to whole groups.
 MAY_ALSO = {
     "reader": {*ROWS["users"][:1], *ROWS["events"][:1]},
     "settler": {ROWS["users"][0], ROWS["users"][2]},
@@ -101,14 +101,14 @@ MAY_ALSO = {
 
 
 def address(system: System, secret: str, login: str) -> str:
-    """As the parts of this login read it."""
+    """As the parts with this login read it."""
     file = system.state.root / "secrets" / f"{secret}-{login}"
     assert file.stat().st_mode & 0o077 == 0
     return file.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("login", MAY)
-def test_a_login_does_in_postgres_what_it_needs_and_nothing_else(
+def test_a_login_may_do_in_postgres_what_it_needs_and_nothing_else(
     system: System, login: str
 ) -> None:
     expected = {text for group in MAY[login] for text in ROWS[group]} | MAY_ALSO.get(login, set())
@@ -124,7 +124,7 @@ def test_a_login_does_in_postgres_what_it_needs_and_nothing_else(
 
 
 def _refusal(connection: pg8000.native.Connection, statement: str) -> str | None:
-    """The SQLSTATE by which Postgres refuses the statement."""
+    """The SQLSTATE with which Postgres refuses the statement."""
     try:
         connection.run(statement)
     except pg8000.exceptions.DatabaseError as error:
@@ -132,7 +132,7 @@ def _refusal(connection: pg8000.native.Connection, statement: str) -> str | None
     return None
 
 
-def test_no_function_of_the_schema_is_for_everybody_nor_looks_where_others_write(
+def test_no_function_of_the_schema_is_public_or_searches_writable_schemas(
     system: System,
 ) -> None:
     with logged_in(system.url("database")) as connection:
@@ -155,7 +155,7 @@ Act = Callable[[pika.adapters.blocking_connection.BlockingChannel, str], object]
 
 
 def _publish(channel: pika.adapters.blocking_connection.BlockingChannel, queue: str) -> None:
-    # Routed nowhere: the right to the exchange is what counts.
+    # Unroutable: only the right to the exchange matters.
     channel.confirm_delivery()
     channel.basic_publish(queue, "no such key", b"{}")
 
@@ -178,7 +178,7 @@ ACTS: dict[str, Act] = {
     "publish by default": _publish_by_default,
 }
 _OPERATES = dict.fromkeys(("take", "consume", "empty"), DEAD) | {"publish by default": set(QUEUES)}
-#: What is not refused: acts, and on which queues.
+#: What is allowed: actions and their queues.
 LETS: dict[str, dict[str, set[str]]] = {
     "writer": {"publish": {topology.REQUESTS}},
     "relay": {"publish": {topology.REQUESTS}},
@@ -209,7 +209,7 @@ def _is_refused(url: str, act: Act, queue: str) -> bool:
 
 
 @pytest.mark.parametrize("login", LETS)
-def test_a_login_has_no_queue_of_others(system: System, login: str) -> None:
+def test_a_login_has_no_access_to_queues_of_others(system: System, login: str) -> None:
     url = address(system, "amqp-url", login)
     let = {
         (act, queue)
@@ -221,7 +221,7 @@ def test_a_login_has_no_queue_of_others(system: System, login: str) -> None:
     assert let == {(act, queue) for act, queues in LETS[login].items() for queue in queues}
 
 
-def test_the_connector_has_no_queue_but_ours(system: System) -> None:
+def test_the_connector_has_access_to_our_queues_only(system: System) -> None:
     url = address(system, "amqp-url", "connector")
     with wire.plugged_in(system) as plugged:
         plugged.channel.queue_declare("somebody.elses", durable=True)
@@ -289,7 +289,7 @@ RUNS = {
 
 
 @pytest.mark.parametrize("login", RUNS)
-def test_a_login_runs_the_commands_of_redis_that_it_needs(system: System, login: str) -> None:
+def test_a_login_may_run_the_redis_commands_that_it_needs(system: System, login: str) -> None:
     done = set()
     with redis.Redis.from_url(address(system, "redis-url", login)) as client:
         for command in (*READS, *CHANGES, *WORKS, *SERVERS_OWN):
@@ -306,7 +306,7 @@ def test_a_login_runs_the_commands_of_redis_that_it_needs(system: System, login:
         owner.acl_log_reset()
 
 
-def test_rabbitmq_tells_the_doctor_whose_login_administers_it(
+def test_the_doctor_reports_a_login_that_administers_rabbitmq(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker_tags, "PORT", urlsplit(system.url("rabbitmq_management")).port)
@@ -316,15 +316,15 @@ def test_rabbitmq_tells_the_doctor_whose_login_administers_it(
             assert broker_tags.surplus(address(system, "amqp-url", login.name)) == []
 
 
-def test_who_has_no_login_at_a_server_finds_none(system: System) -> None:
+def test_a_part_without_a_login_at_a_server_cannot_connect(system: System) -> None:
     found = {path.name for path in (system.state.root / "secrets").iterdir()}
     assert found == {*table.secrets(), "api-keys", "internal-key", "bitrix-webhook-url"}
 
 
-# The whole
+# All parts
 
 
-def test_every_part_has_a_login_and_no_process_the_owners(system: System) -> None:
+def test_every_part_has_a_login_and_no_process_that_of_the_owner(system: System) -> None:
     stack = yaml.safe_load((CHECKOUT / "stack.yml").read_text(encoding="utf-8"))["functions"]
     assert {*stack, "connector", "worker", "edge", "relay", "cli"} == set(table.PARTS)
     owners = [
@@ -337,7 +337,7 @@ def test_every_part_has_a_login_and_no_process_the_owners(system: System) -> Non
             assert not [one for one in owners if one in told], process.cmdline()
 
 
-def test_what_the_parts_do_all_day_is_refused_by_no_server(system: System) -> None:
+def test_normal_work_is_refused_by_no_server(system: System) -> None:
     with redis.Redis.from_url(system.url("redis")) as owner:
         owner.acl_log_reset()
         before = {name: len(system.log(name)) for name in ("postgres", "rabbitmq")}

@@ -1,4 +1,4 @@
-"""`/metrics` of every process of a running system, and what the papers say of it."""
+"""`/metrics` of every process of a running system, and their documentation."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ FROM_OUTSIDE = ("/metrics", "/function/create-user/metrics", "/function/outbox-r
 
 
 def addresses(system: System) -> dict[str, str]:
-    """Every process that counts, once all of them answer."""
+    """Every process with metrics, once all of them answer."""
     ports = system.state.ports()
     others = [name for name in system.run["processes"] if name.startswith(("worker", "connector"))]
     found = {
@@ -38,7 +38,7 @@ def scrape(url: str) -> str:
 
 
 def value(url: str, name: str, **labels: str) -> float:
-    """The sum over all series of this name that have these labels."""
+    """The sum over all series with this name and these labels."""
     families = text_string_to_metric_families(scrape(url))
     return sum(
         one.value
@@ -59,7 +59,7 @@ def documented() -> dict[str, set[str]]:
     }
 
 
-def test_the_list_of_metrics_is_what_a_running_system_tells(system: System) -> None:
+def test_the_list_of_metrics_matches_a_running_system(system: System) -> None:
     system.await_synced(system.create()["id"])
     listed = documented()
     told: set[str] = set()
@@ -75,14 +75,14 @@ def test_the_list_of_metrics_is_what_a_running_system_tells(system: System) -> N
     assert labels == {name: listed[name] for name in labels}
 
 
-def test_the_edge_shows_nobody_the_metrics(system: System) -> None:
+def test_the_edge_does_not_expose_metrics(system: System) -> None:
     for path in FROM_OUTSIDE:
         for headers in ({}, {"X-Forwarded-For": ""}, {"Connection": "X-Forwarded-For"}):
             answer = system.request("GET", path, headers=headers)
             assert "process_start_time_seconds" not in answer.text, path
 
 
-def test_a_write_is_counted_at_each_of_its_stations(system: System) -> None:
+def test_a_write_is_counted_at_each_of_its_steps(system: System) -> None:
     stations = [
         ("create-user", "leadline_http_requests_total", {"route": "/users", "status": "201"}),
         ("create-user", "leadline_writes_accepted_total", {"action": "create_card"}),
@@ -104,7 +104,7 @@ def test_a_write_is_counted_at_each_of_its_stations(system: System) -> None:
     assert _calls(urls) > calls
 
 
-def test_the_relay_tells_the_state_of_the_whole_system(system: System) -> None:
+def test_the_relay_exports_the_state_of_the_whole_system(system: System) -> None:
     eventually(system.is_well, 30, "all is well")
     text = scrape(addresses(system)["outbox-relay"])
     for line in (

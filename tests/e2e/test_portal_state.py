@@ -1,4 +1,4 @@
-"""The state of the portal, as a running system shows it, and what comes of it."""
+"""The state of the portal as a running system shows it, and its consequences."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def part(system: System) -> dict[str, str]:
     return dict(answer.json()["parts"]["portal"])
 
 
-def test_a_portal_without_an_answer_is_shown_until_it_answers_again(system: System) -> None:
+def test_a_portal_that_does_not_answer_is_shown_until_it_does(system: System) -> None:
     portal.breaks(system, "drop_before", "batch")
     user = system.create()
     eventually(lambda: "unreachable" in part(system).get("reason", ""), 60, "healthz shows it")
@@ -41,7 +41,7 @@ def test_simple_crm_mode_pauses_and_its_end_resumes(system: System) -> None:
     system.control("PUT", "settings", {"crm_mode": "simple", "simple_mode_leads": "gone"})
     portal.rest(system, "crm.lead.delete", id=portal.lead_of(system, user["id"])["ID"])
     system.request("PATCH", f"/users/{user['id']}", json={"full_name": "Другое Имя"})
-    eventually(lambda: "simple CRM mode" in part(system).get("reason", ""), 60, "it is recognised")
+    eventually(lambda: "simple CRM mode" in part(system).get("reason", ""), 60, "it is detected")
     assert portal.leads_of(system, user["id"]) == []
     system.control("PUT", "settings", {"crm_mode": "classic"})
     eventually(lambda: part(system) == {"status": "ok"}, 60, "it resumes")

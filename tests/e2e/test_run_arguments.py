@@ -1,4 +1,4 @@
-"""No secret in a list of processes, which every login of the machine can read."""
+"""No secret appears in the list of processes, which every login of the machine can read."""
 
 import contextlib
 import threading
@@ -13,7 +13,7 @@ LOOK_EVERY_S = 0.01
 
 
 class _Watch(threading.Thread):
-    """Keeps each command line that any process has, from `start` until `stop`."""
+    """Records the command line of every process, from `start` until `stop`."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -32,7 +32,7 @@ class _Watch(threading.Thread):
 
 
 def _secrets_of(system: System) -> Iterator[str]:
-    """What this run has made up or was given, each without the address it is a part of."""
+    """What this run has generated or was given, each without the URL around it."""
     for folder in ("passwords", "secrets"):
         for path in (system.state.root / folder).iterdir():
             text = path.read_text(encoding="utf-8").strip()
@@ -48,7 +48,7 @@ def test_no_process_ever_has_a_secret_among_its_arguments(
     watch = _Watch()
     watch.start()
     system.start()
-    time.sleep(2)  # the schedule has called, each process has what it starts
+    time.sleep(2)  # the schedule has run, each process has its children
     watch.stop()
     secrets = set(_secrets_of(system))
     assert API_KEY in secrets

@@ -1,4 +1,4 @@
-"""The edge: REST paths, /function/<name>, answers of its own, and no 5xx for nonsense."""
+"""The edge: REST paths, /function/<name>, its own answers, and no 5xx for malformed requests."""
 
 import json
 import socket
@@ -23,7 +23,7 @@ PROBLEM = "application/problem+json"
         ("POST", "/function/no-such-function", 404, set()),
     ],
 )
-def test_what_is_not_served_is_told_as_a_problem(
+def test_an_unknown_path_is_a_problem(
     system: System, method: str, path: str, status: int, allow: set[str]
 ) -> None:
     answer = system.request(method, path)
@@ -33,7 +33,7 @@ def test_what_is_not_served_is_told_as_a_problem(
     assert {each for each in answer.headers.get("Allow", "").split(", ") if each} == allow
 
 
-def test_a_function_sees_the_path_after_its_name(system: System) -> None:
+def test_a_function_gets_the_path_after_its_name(system: System) -> None:
     user = system.create()
     for path in (f"/users/{user['id']}", f"/{user['id']}", f"?id={user['id']}"):
         answer = system.request("GET", f"/function/get-user{path}")
@@ -83,7 +83,7 @@ def test_odd_bytes_never_give_a_5xx(system: System, request_line: bytes, header:
     assert status < b"500", answer
 
 
-def test_a_packed_body_is_not_unpacked_on_the_way(system: System) -> None:
+def test_a_compressed_body_is_passed_on_unchanged(system: System) -> None:
     head = (
         b"POST /users HTTP/1.1\r\nHost: localhost\r\n"
         b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
@@ -111,14 +111,14 @@ def _raw(system: System, request: bytes) -> bytes:
         (b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
     ],
 )
-def test_broken_http_is_told_as_a_problem_too(system: System, request_: bytes, status: int) -> None:
+def test_malformed_http_is_a_problem_too(system: System, request_: bytes, status: int) -> None:
     head, _, body = _raw(system, request_).partition(b"\r\n\r\n")
     assert head.split()[1] == str(status).encode()
     assert b"Content-Type: " + PROBLEM.encode() in head
     assert json.loads(body)["status"] == status
 
 
-def test_a_body_may_wait_until_it_is_wanted(system: System) -> None:
+def test_a_body_may_wait_until_it_is_expected(system: System) -> None:
     body = b'{"full_name": ""}'
     head = (
         b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -1,4 +1,4 @@
-"""`make run` ends cleanly, forgets nothing, and cleans up after a runner that was killed."""
+"""`make run` ends cleanly, keeps its data, and cleans up after a runner that was killed."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 from tests.servers import eventually
 from tests.system import System
 
-#: Seconds, also beside other tests on the same cores.
+#: Seconds, also next to other tests on the same cores.
 STOP_WITHIN_S = 20
 
 
@@ -20,7 +20,7 @@ STOP_WITHIN_S = 20
 def test_stopping_leaves_no_process_and_killing_is_cleaned_up(
     new_system: Callable[..., System],
 ) -> None:
-    """One story instead of three tests, as each start takes seconds."""
+    """One scenario instead of three tests, as each start takes seconds."""
     system = new_system(WORKERS="1")
     system.start()
     user = system.create(full_name="Кто Остаётся")
@@ -54,7 +54,7 @@ def test_stopping_leaves_no_process_and_killing_is_cleaned_up(
     assert "supervisord is gone" in system.output.read_text(encoding="utf-8")
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_an_error(
+def test_a_requested_port_in_use_is_an_error(
     new_system: Callable[..., System],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -63,7 +63,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(
         runner = system.launch()
         assert runner.wait(20) == 1
     assert f"PORT={port} is taken" in system.output.read_text(encoding="utf-8")
-    eventually(lambda: system.processes() == [], 5, "nothing was left running")
+    eventually(lambda: system.processes() == [], 5, "no process was left running")
 
 
 def _supervisor(system: System) -> int:

@@ -16,7 +16,7 @@ from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
 PROBLEM = "application/problem+json"
-#: Reads only, so that nothing is lost if a test breaks off.
+#: Reads only, so that nothing is lost if a test is interrupted.
 NAME = "list-users"
 
 
@@ -27,7 +27,7 @@ def cli(system: System) -> FaasCli:
 
 @pytest.fixture
 def restored(cli: FaasCli) -> Iterator[None]:
-    """list-users as other tests expect it, whatever was done to it."""
+    """list-users as other tests expect it, whatever a test has done to it."""
     yield
     assert cli.deploy(NAME).status_code == 202
     cli.await_ready(NAME)
@@ -43,7 +43,7 @@ def restored(cli: FaasCli) -> Iterator[None]:
         ("POST", "/system/scale-function/get-user"),
     ],
 )
-def test_nothing_is_told_or_done_without_the_password(
+def test_without_the_password_nothing_is_shown_or_done(
     system: System, method: str, path: str
 ) -> None:
     password = (system.state.root / "passwords" / "gateway").read_text(encoding="ascii")
@@ -57,7 +57,7 @@ def test_nothing_is_told_or_done_without_the_password(
         assert answer.status_code == 401, header
 
 
-def test_list_and_describe_tell_of_every_function(system: System, cli: FaasCli) -> None:
+def test_list_and_describe_cover_every_function(system: System, cli: FaasCli) -> None:
     assert cli.names() == set(function_names())
     before = cli.describe("get-user")["invocationCount"]
     assert cli.invoke("get-user", "?id=1") in {200, 404}
@@ -108,7 +108,7 @@ def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_rest
     finally:
         cli.put_secret("PUT", "api-keys", entry)
     assert system.pid(NAME) == pid
-    # What it was deployed with outlives the process.
+    # The settings of its deployment outlive the process.
     system.kill(NAME)
     system.await_restart(NAME, pid)
     cli.await_ready(NAME)
@@ -116,7 +116,7 @@ def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_rest
 
 
 @pytest.mark.usefixtures("restored")
-def test_a_deployed_function_has_no_secret_but_those_it_names(cli: FaasCli) -> None:
+def test_a_deployed_function_has_only_the_secrets_it_names(cli: FaasCli) -> None:
     assert cli.deploy(NAME, secrets=()).status_code == 202
     cli.await_ready(NAME)
     assert cli.invoke(NAME) >= 500, "it reads users without database-url-reader"
@@ -154,7 +154,7 @@ def test_a_removed_function_is_gone_until_it_is_deployed(system: System, cli: Fa
         ({"namespace": "other"}, "openfaas-fn"),
     ],
 )
-def test_what_this_run_can_not_deploy_is_refused_with_the_reason(
+def test_an_impossible_deployment_is_refused_with_the_reason(
     cli: FaasCli, change: dict[str, Any], told: str
 ) -> None:
     body = {"service": NAME, "image": f"{NAME}:1", "labels": None, **change}
@@ -173,7 +173,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-def test_a_malformed_body_is_the_callers_fault(cli: FaasCli, body: bytes) -> None:
+def test_a_malformed_body_is_a_client_error(cli: FaasCli, body: bytes) -> None:
     for path in ("/system/functions", "/system/secrets", "/system/scale-function/get-user"):
         for method in ("POST", "PUT", "DELETE", "PATCH"):
             answer = cli.send(method, path, body)
@@ -181,7 +181,7 @@ def test_a_malformed_body_is_the_callers_fault(cli: FaasCli, body: bytes) -> Non
             assert answer.headers["Content-Type"] == PROBLEM
 
 
-def test_a_secrets_life(system: System, cli: FaasCli) -> None:
+def test_a_secret_is_created_updated_and_removed(system: System, cli: FaasCli) -> None:
     name, value = "a-secret.of-the-tests", "swordfish-of-the-tests"
     path = system.state.root / "secrets" / name
     assert cli.put_secret("PUT", name, value) == 404
@@ -227,7 +227,7 @@ def test_logs_come_as_one_json_object_a_line(system: System, cli: FaasCli) -> No
     assert cli.ask("/system/logs?name=create-user&tail=x").status_code == 400
 
 
-def test_followed_logs_bring_what_comes(system: System, cli: FaasCli) -> None:
+def test_followed_logs_show_new_lines(system: System, cli: FaasCli) -> None:
     call_id = f"followed-{os.getpid()}"
     with cli.ask("/system/logs?follow=true&name=create-user&tail=1", stream=True) as answer:
         lines = answer.iter_lines()
@@ -237,7 +237,7 @@ def test_followed_logs_bring_what_comes(system: System, cli: FaasCli) -> None:
         assert any(call_id in json.loads(line)["text"] for line in lines)
 
 
-def test_what_the_local_run_has_not_is_said(system: System, cli: FaasCli) -> None:
+def test_an_unsupported_endpoint_says_so(system: System, cli: FaasCli) -> None:
     answer = system.request("POST", "/async-function/get-user.openfaas-fn", data=b"x")
     assert (answer.status_code, answer.headers["Content-Type"]) == (501, PROBLEM)
     scaled = '{"serviceName":"get-user","replicas":%d}'

@@ -1,4 +1,4 @@
-"""`make run` with a webhook of somebody's own: whoever has no key writes nothing into that CRM."""
+"""`make run` with the user's own webhook: without a key nothing is written into that CRM."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from tests.faults import story
 from tests.servers import eventually
 from tests.system import System
 
-#: None of the emulator's; nothing listens there.
+#: Not the emulator's; nothing listens there.
 WEBHOOK = "http://127.0.0.1:1/rest/1/s0mebodys-c0de/"
 USER = {"full_name": "Иван Иванов", "phone": "+77001112233"}
 SHOWN = "shown only once: "
@@ -32,9 +32,9 @@ def test_a_real_portal_turns_keys_on(new_system: Callable[..., System]) -> None:
     assert made.status_code == 201
     path = f"/users/{made.json()['id']}"
     assert system.request("GET", path, headers=headers).json()["sync"]["status"] == "waiting"
-    # Our own processes know what to send.
+    # Our own processes know their key.
     eventually(
-        lambda: "event received" in system.log("bitrix-handler"), 30, "the connector is let in"
+        lambda: "event received" in system.log("bitrix-handler"), 30, "the connector is authorised"
     )
     eventually(lambda: system.health()[1]["parts"]["relay"]["status"] == "ok", 10, "relay ticks")
     assert "status 40" not in system.log("relay")
@@ -46,7 +46,7 @@ def test_a_real_portal_turns_keys_on(new_system: Callable[..., System]) -> None:
     assert system.request("GET", path, headers=headers).status_code == 200
 
 
-def test_keys_may_be_turned_off_by_name_and_that_is_said(
+def test_keys_can_be_turned_off_explicitly_and_that_is_logged(
     new_system: Callable[..., System],
 ) -> None:
     system = new_system(BITRIX_WEBHOOK_URL=WEBHOOK, WORKERS="1", LEADLINE_AUTH="off")

@@ -1,4 +1,4 @@
-"""`make run` while it runs: run.json is true, /healthz is honest, what dies is started again."""
+"""`make run` while it runs: run.json and /healthz are correct, and dead processes restart."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
 SERVERS = {"postgres", "rabbitmq", "redis", "bitrix24", "epmd"}
-#: So old an answer of /healthz may be.
+#: Maximum age of an answer of /healthz.
 KEPT_S = 1.5
 OTHERS = {"connector", "relay", "edge", "worker", "worker-2", "worker-3"}
 
@@ -37,12 +37,12 @@ def test_run_json_names_every_process_and_each_is_alive(system: System) -> None:
         "redis": "redis-server",
         "epmd": "epmd",
     }
-    # One that was just started is setpriv for a moment.
+    # A process that was just started is setpriv for a moment.
     eventually(lambda: _names(system, expected) == expected, 20, "each is what its name says")
 
 
 def _names(system: System, names: Iterable[str]) -> dict[str, str]:
-    """What the kernel calls these processes, without versions."""
+    """The kernel's names of these processes, without versions."""
     processes = system.run["processes"]
     return {
         name: re.sub(r"^python[\d.]*$", "python", psutil.Process(processes[name]).name())
@@ -51,18 +51,18 @@ def _names(system: System, names: Iterable[str]) -> dict[str, str]:
     }
 
 
-def test_other_users_of_the_machine_read_nothing_of_it(system: System) -> None:
+def test_other_users_of_the_machine_can_read_nothing_of_it(system: System) -> None:
     """Passwords, and the names and phones in data, logs and state."""
     system.await_synced(system.create()["id"])
     inside = [path for path in system.state.root.iterdir() if not path.is_symlink()]
     assert {"passwords", "logs", "postgres", "run.json", "bitrix24.sqlite3"} <= {
         path.name for path in inside
     }
-    # A folder that nobody else may enter hides all that is in it.
+    # A folder that others cannot enter hides everything in it.
     assert not [path.name for path in inside if path.stat().st_mode & 0o077]
 
 
-def test_what_an_earlier_version_left_open_is_closed(tmp_path: Path) -> None:
+def test_permissions_left_open_by_an_earlier_version_are_closed(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir(mode=0o755)
     (tmp_path / "bitrix24.sqlite3").touch(mode=0o644)
     State(tmp_path).create()
@@ -80,7 +80,7 @@ def test_a_user_becomes_a_lead(system: System) -> None:
 @pytest.mark.parametrize(
     "name", ["create-user", "worker", "connector", "edge", "relay", "bitrix24", "redis", "postgres"]
 )
-def test_a_killed_process_is_started_again(system: System, name: str) -> None:
+def test_a_killed_process_is_restarted(system: System, name: str) -> None:
     eventually(system.is_well, 30, "all is well before")
     old = system.kill(name)
     new = system.await_restart(name, old)
@@ -88,21 +88,21 @@ def test_a_killed_process_is_started_again(system: System, name: str) -> None:
     eventually(lambda: _is_well(system), 30, "all is well again")
 
 
-def test_a_killed_rabbitmq_is_started_again_and_the_flow_goes_on(system: System) -> None:
+def test_a_killed_rabbitmq_is_restarted_and_the_flow_continues(system: System) -> None:
     eventually(system.is_well, 30, "all is well before")
     old = system.kill("rabbitmq")
     eventually(lambda: "rabbitmq" in _failing(system), 2 + KEPT_S, "healthz names it")
     user = system.create()
     system.await_restart("rabbitmq", old)
     eventually(system.is_well, 60, "all is well again")
-    # Redis may have been restarted just before: then a re-sent create waits a while.
+    # Redis may have been restarted just before: then a republished create waits a while.
     system.await_synced(user["id"], within_s=150)
 
 
 @pytest.mark.parametrize("name", ["redis", "rabbitmq", "postgres", "bitrix24", "get-user"])
 def test_healthz_names_a_frozen_part_within_two_seconds(system: System, name: str) -> None:
     eventually(system.is_well, 30, "all is well before")
-    processes = _family(system.pid(name))
+    processes = _descendants(system.pid(name))
     for process in processes:
         process.suspend()
     try:
@@ -110,7 +110,7 @@ def test_healthz_names_a_frozen_part_within_two_seconds(system: System, name: st
         answer = system.request("GET", "/healthz")
     finally:
         for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):  # a backend that was leaving
+            with contextlib.suppress(psutil.NoSuchProcess):  # a backend that was ending
                 process.resume()
     assert answer.elapsed.total_seconds() < 2
     assert "local-webhook-code" not in answer.text
@@ -138,7 +138,7 @@ def _failing(system: System) -> list[str]:
     return list(system.health()[1].get("failing", []))
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def _descendants(pid: int) -> list[psutil.Process]:
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
 

@@ -1,4 +1,4 @@
-"""docs/tutorial.md: its commands, in their order, show what the page shows."""
+"""docs/tutorial.md: its commands, run in order, print what the page shows."""
 
 import os
 import re
@@ -12,12 +12,12 @@ from tests.system import CHECKOUT, System
 _BLOCK = re.compile(r"^```(sh)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 #: A probe of a paused portal comes within 30 s.
 WITHIN_S = 45
-#: What may be run until it shows what it should.
+#: May be repeated until it shows the expected output.
 _READS = ("show", "status", "failed", "reconcile")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def test_each_command_shows_what_the_page_shows(new_system: Callable[..., System]) -> None:
+def test_each_command_prints_what_the_page_shows(new_system: Callable[..., System]) -> None:
     page = (CHECKOUT / "docs/tutorial.md").read_text(encoding="utf-8")
     system = new_system()
     system.start()
@@ -29,7 +29,7 @@ def test_each_command_shows_what_the_page_shows(new_system: Callable[..., System
 
 
 def _commands(text: str) -> list[tuple[str, list[str]]]:
-    """Commands of a block, each with the lines that it shows; omissions and moments aside."""
+    """Commands of a block, each with its output; without omissions and times."""
     found = []
     for each in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, *lines = each.splitlines()

@@ -26,9 +26,7 @@ class Node(RabbitMQ):
     number: int = 0
 
     def programs(self) -> tuple[Program, ...]:
-        """The broker alone; the port mapper belongs to no node, so that each node can be killed
-        separately.
-        """
+        """The broker without its port mapper, so that each node can be killed separately."""
         _, broker = super().programs()
         names = ", ".join(f"'rabbit{number}@localhost'" for number in range(NODES))
         config = Path(broker.env["RABBITMQ_CONFIG_FILE"])

@@ -310,7 +310,7 @@ HELD = (b'{"held": 1}', b'{"held": 2}')
 
 
 def await_requests(function: Function, count: int) -> None:
-    eventually(lambda: len(function.requests) == count, 10, f"{count}requests have arrived")
+    eventually(lambda: len(function.requests) == count, 10, f"{count} requests have arrived")
 
 
 def hold(function: Function, url: str) -> None:

@@ -1,6 +1,6 @@
 """Make each mistake of the table in a copy of the tree and see its tests fail.
 
-`python -m tests.mutations [WORD...]`: those whose description has one of the words, else all.
+`python -m tests.mutations [WORD...]`: those whose description contains one of the words, else all.
 """
 
 import os
@@ -24,7 +24,7 @@ TIMEOUT_S = 300
 
 @dataclass(frozen=True)
 class Run:
-    """What became of some tests; `failed` and `passed` hold the ids of all cases."""
+    """The results of some tests; `failed` and `passed` hold the ids of all cases."""
 
     failed: frozenset[str]
     passed: frozenset[str]
@@ -55,7 +55,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _trouble(servers: Servers, mutation: Mutation) -> str:
-    """Say and return what is wrong with this mutation or its tests; empty where nothing is."""
+    """Print and return the problem of this mutation or its tests; empty if there is none."""
     trouble = _found(servers, mutation)
     _say(f"{'NOT NOTICED' if trouble else 'noticed'}: {mutation.mistake}{trouble}")
     return trouble

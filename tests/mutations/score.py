@@ -1,8 +1,8 @@
-"""Mutation testing of the modules without I/O: how many changes of the code its tests notice.
+"""Mutation testing of the modules without I/O: how many changes of the code their tests detect.
 
 `python -m tests.mutations.score`: mutmut changes each expression in turn, as `[tool.mutmut]` in
-`pyproject.toml` says. Nine in ten must be noticed in each module, and each of the others must be
-in `survivors.toml` with the reason why no test can or should notice it.
+`pyproject.toml` says. Nine in ten must be detected in each module, and each of the others must be
+in `survivors.toml` with the reason why no test can or should detect it.
 """
 
 import os
@@ -45,7 +45,7 @@ class Mutant:
 
 
 def main() -> int:
-    """Returns 0 when enough is noticed and the rest is accounted for."""
+    """Returns 0 when enough are detected and the rest is accounted for."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="leadline-mutants-") as folder:
         tree.copy(Path(folder))
@@ -57,8 +57,8 @@ def main() -> int:
         survivors = [one for one in mutants if one.status not in NOTICED]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             found = list(pool.map(partial(_change, folder), survivors))
-    is_enough = _tell_shares(mutants)
-    is_known = _tell_survivors([one.place for one in survivors], found)
+    is_enough = _report_shares(mutants)
+    is_known = _report_survivors([one.place for one in survivors], found)
     _say(f"{len(mutants)} changes, {time.monotonic() - began:.0f} s")
     return 0 if is_enough and is_known else 1
 
@@ -88,8 +88,8 @@ def _change(folder: str, mutant: Mutant) -> str:
     return f"{old}  ->  {new}"
 
 
-def _tell_shares(mutants: list[Mutant]) -> bool:
-    """Whether enough was noticed in each module."""
+def _report_shares(mutants: list[Mutant]) -> bool:
+    """Whether enough were detected in each module."""
     made = Counter(one.module for one in mutants)
     noticed = Counter(one.module for one in mutants if one.status in NOTICED)
     for module, count in sorted(made.items()):
@@ -99,7 +99,7 @@ def _tell_shares(mutants: list[Mutant]) -> bool:
     return bool(made) and all(noticed[module] >= LEAST * made[module] for module in made)
 
 
-def _tell_survivors(places: list[str], changes: list[str]) -> bool:
+def _report_survivors(places: list[str], changes: list[str]) -> bool:
     """Whether each survivor is listed with its reason, and nothing else is."""
     found = set(zip(places, changes, strict=True))
     listed = {

@@ -1,4 +1,4 @@
-"""RabbitMQ and Redis for many runs of tests: each run finds them empty."""
+"""RabbitMQ and Redis for many test runs: each run finds them empty."""
 
 import queue
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from tests.servers import PrivateServer, private
 
 
 class Servers:
-    """So many pairs of them, each for one run at a time."""
+    """This many pairs of servers, each used by one run at a time."""
 
     def __init__(self, folder: Path, pairs: int) -> None:
         self._free: queue.SimpleQueue[list[PrivateServer]] = queue.SimpleQueue()

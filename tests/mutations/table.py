@@ -1,4 +1,4 @@
-"""Small mistakes in the code, and for each the tests that must notice it."""
+"""Small mistakes in the code, each with the tests that must detect it."""
 
 from dataclasses import dataclass
 

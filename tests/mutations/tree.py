@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
-#: What tests need of it.
+#: The parts that tests need.
 PARTS = ("leadline", "functions", "emulator", "local", "migrations", "tests", "pyproject.toml")
-#: Compiled files are told from those of a changed source by whole seconds only: none are made.
+#: Compiled files are matched to their source by whole seconds only: make none.
 ENVIRONMENT: Mapping[str, str] = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
 

@@ -55,7 +55,7 @@ def test_all_that_changed_is_sent_at_once() -> None:
     assert fields(changed).keys() == {"title", "name", "fm", "stageId"}
 
 
-def test_only_what_changed_is_sent() -> None:
+def test_only_changed_fields_are_sent() -> None:
     name = leads.update(LAST_APPLIED, DesiredState("Bob", STATE.phone, "NEW"), with_stage=False)
     assert fields(name) == {"title": "Bob", "name": "Bob"}
     stage = leads.update(

@@ -328,7 +328,7 @@ BREAK: dict[Rule, dict[str, History]] = {
             replies=(*WELL.replies, reply(4, 20), reply(4, 21)),
         ),
     },
-    replies.the_ledger_ends_as_was_replied: {
+    replies.the_ledger_has_the_replied_outcome: {
         "no reply": well(replies=WELL.replies[:3]),
         "a success that the ledger has as a failure": well(
             events=(replace(WELL.events[0], outcome="failed"), *WELL.events[1:]),
@@ -567,13 +567,13 @@ BREAK: dict[Rule, dict[str, History]] = {
             injected=Injected(losses=((1, 1),)),
         ),
     },
-    attempts.what_will_not_pass_is_tried_once: {
+    attempts.a_permanent_error_is_tried_once: {
         "again": on_portal(
             request(0, command(**FAILED, is_final=True)), request(9, command(events=("e4",))),
             publications=(Publication("e4"),), is_broker_complete=True,
         ),
     },
-    letters.dead_letters_hold_only_what_cannot_be_served: {
+    letters.dead_letters_hold_only_unprocessable_messages: {
         "no reason": History(dead_letters=(DeadLetter("q.dead", "m"),)),
         "an event of the ledger": well(dead_letters=(DeadLetter("q.dead", "m", "e1", "422"),)),
     },
@@ -802,13 +802,13 @@ KEEP: dict[Rule, dict[str, History]] = {
             replies=(reply(4, 0.5),),
         ),
     },
-    attempts.what_will_not_pass_is_tried_once: {
+    attempts.a_permanent_error_is_tried_once: {
         "once": on_portal(
             request(0, command(**FAILED)), request(2, command(**FAILED, is_final=True)),
             publications=(Publication("e4"),), is_broker_complete=True,
         ),
     },
-    letters.dead_letters_hold_only_what_cannot_be_served: {
+    letters.dead_letters_hold_only_unprocessable_messages: {
         "poison": well(dead_letters=(DeadLetter("q.dead", "m", None, "not JSON"),)),
     },
     letters.poison_is_kept: {
