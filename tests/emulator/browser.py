@@ -69,14 +69,14 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, script: str, timeout_s: float = 10) -> Any:
-        """The script's value as soon as it is one; an element counts, as an empty object."""
+        """The script's value as soon as it is truthy; an element counts, as an empty object."""
         deadline = time.monotonic() + timeout_s
         while (value := self.eval(script)) in (None, False, ""):
             assert time.monotonic() < deadline, f"still not: {script}; {self.problems}"
         return value
 
     def open(self, url: str) -> None:
-        """Go to a page."""
+        """Load a page."""
         self.call("Page.navigate", url=url)
 
     def mouse(self, kind: str, x: float, y: float) -> None:
@@ -92,7 +92,7 @@ class Browser:
         )
 
     def screenshot(self, path: Path) -> None:
-        """What the page looks like."""
+        """A PNG of the page."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     async def _connect(self, listing: str) -> None:

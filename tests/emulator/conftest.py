@@ -1,4 +1,4 @@
-"""One emulator for all tests here, as new before each."""
+"""One emulator for all tests here, reset before each."""
 
 from collections.abc import Iterator
 

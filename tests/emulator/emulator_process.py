@@ -1,4 +1,4 @@
-"""An emulator of our own on a free port, and a short way to talk to it."""
+"""An emulator process on a free port, and a client for it."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ WEBHOOK = "/rest/1/local-webhook-code/"
 
 @dataclass
 class Emulator:
-    """A running emulator process and a session to it."""
+    """A running emulator process and a session with it."""
 
     process: subprocess.Popen[str]
     base: str
@@ -28,7 +28,7 @@ class Emulator:
         return self.base + WEBHOOK
 
     def post(self, method: str, params: object = None, **kwargs: Any) -> requests.Response:
-        """A REST call with a JSON body; whatever it answers."""
+        """A REST call with a JSON body; any answer."""
         options = {"timeout": 20, "allow_redirects": False, **kwargs}
         return self.session.post(self.webhook + method, json=params or {}, **options)
 
@@ -43,11 +43,11 @@ class Emulator:
         return self.call(method, params)["result"]
 
     def add(self, **fields: Any) -> int:
-        """A new lead's id."""
+        """Create a lead; its id."""
         return int(self.result("crm.lead.add", {"fields": fields}))
 
     def get(self, lead_id: int) -> Any:
-        """A lead as crm.lead.get shows it."""
+        """A lead as crm.lead.get returns it."""
         return self.result("crm.lead.get", {"id": lead_id})
 
     def batch(self, cmd: object, halt: int = 0) -> Any:
@@ -71,7 +71,7 @@ class Emulator:
         self.control("POST", "faults", [{"method": method, "action": action, **rule}])
 
     def leads(self) -> Any:
-        """All leads as the control API shows them."""
+        """All leads as the control API lists them."""
         return self.control("GET", "leads")
 
     def calls(self) -> Any:
@@ -89,9 +89,9 @@ class Emulator:
 
 
 def start(state: Path, *options: str) -> Emulator:
-    """A new emulator process over a state file, ready to answer."""
+    """A new emulator process with a state file, ready to answer."""
     process = subprocess.Popen(
-        # It ends with the tests, however these end.
+        # It ends together with the tests.
         [
             shutil.which("setpriv") or "setpriv",
             "--pdeathsig",

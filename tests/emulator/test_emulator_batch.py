@@ -52,7 +52,7 @@ def test_with_halt_later_commands_appear_nowhere(emulator: Emulator, halt: Any) 
     assert len(emulator.leads()) == 1
 
 
-def test_results_are_put_into_later_commands(emulator: Emulator) -> None:
+def test_results_are_inserted_into_later_commands(emulator: Emulator) -> None:
     """E26."""
     result = emulator.batch(
         {
@@ -67,7 +67,7 @@ def test_results_are_put_into_later_commands(emulator: Emulator) -> None:
     assert (lead["NAME"], lead["TITLE"]) == ("Gleb", "copy of 1, 1")
 
 
-def test_a_reference_to_nothing_stays_as_text(emulator: Emulator) -> None:
+def test_an_unresolved_reference_stays_as_text(emulator: Emulator) -> None:
     """E26."""
     result = emulator.batch(
         {
@@ -138,7 +138,7 @@ def test_a_plus_that_is_not_encoded_becomes_a_space(emulator: Emulator) -> None:
     assert emulator.get(result["result"]["a"])["PHONE"][0]["VALUE"] == " 7700"
 
 
-def test_totals_and_next_stand_in_their_own_maps(emulator: Emulator) -> None:
+def test_totals_and_next_are_in_separate_maps(emulator: Emulator) -> None:
     """The batch answer's maps as documented."""
     emulator.batch({f"c{each}": "crm.lead.add" for each in range(50)})
     emulator.add()

@@ -1,4 +1,4 @@
-"""The board: what it serves, and that a person can watch and move leads on it."""
+"""The board: the files that it serves, and that a person can watch and move leads on it."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this ma
         ("/board/icon.svg", "image/svg+xml"),
     ],
 )
-def test_the_page_may_load_nothing_from_elsewhere(emulator: Emulator, path: str, kind: str) -> None:
+def test_the_page_loads_nothing_from_other_sites(emulator: Emulator, path: str, kind: str) -> None:
     response = emulator.session.get(emulator.base + path, timeout=5)
     assert response.status_code == 200
     assert response.headers["Content-Type"].startswith(kind)
@@ -38,7 +38,7 @@ def test_no_other_file_is_served(emulator: Emulator, name: str) -> None:
     assert emulator.session.get(f"{emulator.base}/board/{name}", timeout=5).status_code == 404
 
 
-def test_the_stream_tells_of_writes_and_figures(emulator: Emulator) -> None:
+def test_the_stream_reports_writes_and_figures(emulator: Emulator) -> None:
     url = emulator.base + "/_emulator/stream"
     with emulator.session.get(url, stream=True, timeout=5) as stream:
         lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
@@ -52,7 +52,7 @@ def test_the_stream_tells_of_writes_and_figures(emulator: Emulator) -> None:
         assert (card["id"], card["title"], card["stage"]) == (1, "Gleb", "NEW")
 
 
-def test_the_snapshot_holds_the_newest_cards_of_each_stage(emulator: Emulator) -> None:
+def test_the_snapshot_contains_the_newest_cards_of_each_stage(emulator: Emulator) -> None:
     for _ in range(2):
         emulator.batch({f"c{each}": "crm.lead.add" for each in range(50)})
     emulator.add(STATUS_ID="SOMETHING_ELSE")

@@ -92,7 +92,8 @@ def test_b24pysdk_is_refused_as_by_the_real_portal(b24: tuple[Emulator, Any]) ->
 
 @pytest.fixture
 def fast(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Bitrix:
-    # It logs all that it sends, and a test before may have sent logs of libraries to stdout.
+    # It logs all that it sends, and an earlier test may have redirected logs of libraries to
+    # stdout.
     monkeypatch.setattr(logging.getLogger("fast_bitrix24"), "disabled", True)
     return Bitrix(emulator.webhook, verbose=False)
 
@@ -112,7 +113,9 @@ def test_fast_bitrix24_creates_updates_and_lists_leads(emulator: Emulator, fast:
     assert emulator.control("GET", "phones") == {"1": 120}
 
 
-def test_fast_bitrix24_doubles_what_it_does_not_know_of(emulator: Emulator, fast: Bitrix) -> None:
+def test_fast_bitrix24_duplicates_leads_after_a_lost_answer(
+    emulator: Emulator, fast: Bitrix
+) -> None:
     """E50: as with the real portal, a lost answer makes a naive client repeat a whole batch."""
     emulator.fault("batch", "drop_after", count=1)
     fast.call("crm.lead.add", [{"fields": {"ORIGIN_ID": n}} for n in range(50)])

@@ -1,4 +1,4 @@
-"""A page of another site in the same browser reads nothing of the portal and writes nothing."""
+"""A cross-site page in the same browser reads nothing of the portal and writes nothing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,8 +30,8 @@ def ask(emulator: Emulator, method: str, path: str, **headers: str) -> int:
 
 
 @pytest.mark.parametrize("headers", [*CROSS_SITE, LINK])
-def test_it_forges_no_lead(emulator: Emulator, headers: dict[str, str]) -> None:
-    """REST takes forms, and a GET writes: an image or a link would do."""
+def test_it_creates_no_lead(emulator: Emulator, headers: dict[str, str]) -> None:
+    """REST accepts forms, and a GET writes: an image or a link would suffice."""
     assert ask(emulator, "POST", f"{WEBHOOK}crm.lead.add", **headers) == 403
     query = f"{WEBHOOK}crm.lead.add?fields[TITLE]=forged"
     for path in (query, query.replace("rest", "%72est")):
@@ -40,7 +40,7 @@ def test_it_forges_no_lead(emulator: Emulator, headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("headers", CROSS_SITE)
-def test_it_neither_steers_nor_reads(emulator: Emulator, headers: dict[str, str]) -> None:
+def test_it_can_neither_control_nor_read(emulator: Emulator, headers: dict[str, str]) -> None:
     emulator.add(TITLE="kept")
     for method, path in (
         *(("POST", "reset"), ("PUT", "settings"), ("POST", "faults"), ("PATCH", "leads/1")),
@@ -55,7 +55,7 @@ def test_a_link_leads_to_the_board(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:3024", "bitrix24:3024"])
-def test_by_another_name_it_answers_nothing(emulator: Emulator, host: str) -> None:
+def test_a_foreign_host_name_is_refused(emulator: Emulator, host: str) -> None:
     for method, path in (
         *(("GET", "/"), ("GET", "/_emulator/leads"), ("POST", "/_emulator/reset")),
         *(("POST", f"{WEBHOOK}crm.lead.add"), ("GET", f"{WEBHOOK}crm.lead.list")),
@@ -72,12 +72,12 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]
     assert found.stop() == 0
 
 
-def test_a_name_may_be_added(named: Emulator) -> None:
+def test_a_host_name_may_be_added(named: Emulator) -> None:
     assert ask(named, "POST", f"{WEBHOOK}crm.lead.add", Host="bitrix24:3024") == 200
     assert ask(named, "GET", "/", Host="evil.example") == 421
 
 
-def test_so_many_pages_may_be_open_and_no_more(emulator: Emulator) -> None:
+def test_the_number_of_open_pages_is_limited(emulator: Emulator) -> None:
     url = f"{emulator.base}/_emulator/stream"
     pages = [requests.get(url, stream=True, timeout=10) for _ in range(SUBSCRIBERS_MAX + 1)]
     try:

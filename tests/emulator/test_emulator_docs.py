@@ -1,4 +1,4 @@
-"""The emulator's page in the documentation names everything that there is."""
+"""The emulator's page in the documentation is complete."""
 
 import json
 from dataclasses import fields

@@ -10,7 +10,7 @@ def find(emulator: Emulator, *values: str, **more: Any) -> Any:
     return emulator.result("crm.duplicate.findbycomm", params)
 
 
-def test_leads_are_found_by_their_number_however_written(emulator: Emulator) -> None:
+def test_leads_are_found_by_their_number_in_any_form(emulator: Emulator) -> None:
     """E22."""
     emulator.add(PHONE=[{"VALUE": "+49 30 1234567"}])
     emulator.add(PHONE=[{"VALUE": "+49301234567 ext. 5"}])
@@ -25,7 +25,7 @@ def test_nothing_found_is_an_empty_list(emulator: Emulator) -> None:
     assert find(emulator, "1", entity_type="CONTACT") == []
 
 
-def test_only_twenty_values_are_looked_at(emulator: Emulator) -> None:
+def test_only_twenty_values_are_used(emulator: Emulator) -> None:
     """E22."""
     emulator.add(PHONE=[{"VALUE": "777"}])
     others = [str(each) for each in range(20)]

@@ -1,4 +1,4 @@
-"""What was acknowledged is remembered; start and stop are quick."""
+"""Acknowledged writes are durable; start and stop are quick."""
 
 import signal
 import subprocess
@@ -29,7 +29,7 @@ def test_leads_ids_and_histories_survive_the_end_of_the_process(
     second.stop()
 
 
-def test_it_stops_within_a_second_whatever_is_under_way(tmp_path: Path) -> None:
+def test_it_stops_within_a_second_whatever_is_in_flight(tmp_path: Path) -> None:
     emulator = start(tmp_path / "state.sqlite3")
     emulator.set(command_ms=50_000)
     emulator.session.get(emulator.base + "/_emulator/settings", timeout=5)
@@ -40,7 +40,7 @@ def test_it_stops_within_a_second_whatever_is_under_way(tmp_path: Path) -> None:
     assert time.monotonic() - began < 1
 
 
-def test_a_state_file_that_is_none_is_told_plainly(tmp_path: Path) -> None:
+def test_an_invalid_state_file_is_reported_plainly(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     state.write_text("this is no database, however long one looks at it\n" * 100)
     command = [sys.executable, "-m", "emulator", "--state", str(state), "--port", "0"]
@@ -50,7 +50,7 @@ def test_a_state_file_that_is_none_is_told_plainly(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_port_in_use_is_told_plainly(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_plainly(tmp_path: Path) -> None:
     first = start(tmp_path / "one.sqlite3")
     state, port = str(tmp_path / "two.sqlite3"), first.base.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "emulator", "--state", state, "--port", port]

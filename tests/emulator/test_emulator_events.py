@@ -14,7 +14,7 @@ Event = dict[str, str]
 
 
 class Receiver:
-    """A handler that remembers what it was sent."""
+    """A handler that records the events that it receives."""
 
     def __init__(self) -> None:
         self.events: queue.Queue[Event] = queue.Queue()
@@ -60,14 +60,16 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def told(emulator: Emulator, receiver: Receiver) -> Emulator:
+def receive_all(emulator: Emulator, receiver: Receiver) -> Emulator:
     emulator.set(outgoing_webhook_url=receiver.url, application_token="s3cret")  # noqa: S106 - of a test
     return emulator
 
 
-def test_writes_are_told_as_a_form_with_the_id_only(told: Emulator, receiver: Receiver) -> None:
+def test_writes_are_reported_as_a_form_with_the_id_only(
+    receive_all: Emulator, receiver: Receiver
+) -> None:
     """E47."""
-    told.add(NAME="Gleb")
+    receive_all.add(NAME="Gleb")
     event = receiver.next()
     assert event["type"] == "application/x-www-form-urlencoded"
     assert event["event"] == "ONCRMLEADADD"
@@ -78,14 +80,16 @@ def test_writes_are_told_as_a_form_with_the_id_only(told: Emulator, receiver: Re
     assert int(event["ts"]) > 0
 
 
-def test_our_own_writes_and_a_persons_are_told_in_order(told: Emulator, receiver: Receiver) -> None:
-    """E47, E16: a crm.item.update that changes nothing is not told."""
-    told.add(NAME="Gleb")
-    told.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Gleb"}})
+def test_our_own_writes_and_a_persons_are_reported_in_order(
+    receive_all: Emulator, receiver: Receiver
+) -> None:
+    """E47, E16: a crm.item.update that changes nothing is not reported."""
+    receive_all.add(NAME="Gleb")
+    receive_all.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Gleb"}})
     same = {"entityTypeId": 1, "id": 1, "fields": {"name": "Gleb"}}
-    told.result("crm.item.update", same)
-    told.control("PATCH", "leads/1", {"STATUS_ID": "JUNK"})
-    told.result("crm.lead.delete", {"id": 1})
+    receive_all.result("crm.item.update", same)
+    receive_all.control("PATCH", "leads/1", {"STATUS_ID": "JUNK"})
+    receive_all.result("crm.lead.delete", {"id": 1})
     assert receiver.names(4) == [
         ("ONCRMLEADADD", "1"),
         ("ONCRMLEADUPDATE", "1"),
@@ -95,27 +99,27 @@ def test_our_own_writes_and_a_persons_are_told_in_order(told: Emulator, receiver
     assert receiver.events.empty()
 
 
-def test_an_event_is_never_sent_again(told: Emulator, receiver: Receiver) -> None:
+def test_an_event_is_never_sent_twice(receive_all: Emulator, receiver: Receiver) -> None:
     """E47: whatever the handler answers."""
     receiver.status = 500
-    told.add()
-    told.add()
+    receive_all.add()
+    receive_all.add()
     assert receiver.names(2) == [("ONCRMLEADADD", "1"), ("ONCRMLEADADD", "2")]
     assert receiver.events.empty()
 
 
-def test_events_may_come_more_than_once(told: Emulator, receiver: Receiver) -> None:
+def test_events_may_come_more_than_once(receive_all: Emulator, receiver: Receiver) -> None:
     """E47."""
-    told.set(event_copies=3)
-    told.add()
+    receive_all.set(event_copies=3)
+    receive_all.add()
     assert receiver.names(3) == [("ONCRMLEADADD", "1")] * 3
 
 
-def test_events_may_be_late_and_out_of_order(told: Emulator, receiver: Receiver) -> None:
+def test_events_may_be_late_and_out_of_order(receive_all: Emulator, receiver: Receiver) -> None:
     """E47: shuffled over an emulated second."""
-    told.set(event_order="shuffled", event_delay_ms=200, speed=4, rate_per_s=0)
+    receive_all.set(event_order="shuffled", event_delay_ms=200, speed=4, rate_per_s=0)
     for _ in range(20):
-        told.add()
+        receive_all.add()
     order = [int(lead_id) for _, lead_id in receiver.names(20)]
     assert sorted(order) == list(range(1, 21))
     assert order != sorted(order)
@@ -146,7 +150,7 @@ def test_an_unknown_event_cannot_be_bound(emulator: Emulator) -> None:
     }
 
 
-def test_a_webhook_may_be_the_wrong_authorization_to_bind(emulator: Emulator) -> None:
+def test_a_webhook_may_lack_the_authorization_to_bind(emulator: Emulator) -> None:
     """As on a real portal, by the switch."""
     emulator.set(event_bind="wrong_auth_type")
     assert emulator.post("event.get").status_code == 403

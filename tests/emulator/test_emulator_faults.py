@@ -106,7 +106,7 @@ def test_an_error_may_come_with_200(emulator: Emulator) -> None:
 
 
 def test_a_renamed_portal_redirects(emulator: Emulator) -> None:
-    """E44: who follows blindly arrives with an empty GET, and is seen to."""
+    """E44: a client that follows blindly arrives with an empty GET, and is refused."""
     emulator.fault("crm.lead.add", "redirect", count=1)
     response = emulator.post("crm.lead.add", {"fields": {"NAME": "Gleb"}})
     assert response.status_code == 302
@@ -147,7 +147,9 @@ def test_a_batch_may_be_dropped_after_some_of_its_commands(
 
 @pytest.mark.parametrize("name", ["crm.lead.add", "crm.item.add"])
 @pytest.mark.parametrize("action", ["error", "error_200"])
-def test_an_error_bites_one_command_of_a_batch(emulator: Emulator, name: str, action: str) -> None:
+def test_an_error_affects_one_command_of_a_batch(
+    emulator: Emulator, name: str, action: str
+) -> None:
     """A rule on a command becomes that command's result_error; nothing of it is executed."""
     emulator.fault(name, action, code="ACCESS_DENIED", description="No", skip=1, count=1)
     result = emulator.result("batch", BATCH)
@@ -157,7 +159,7 @@ def test_an_error_bites_one_command_of_a_batch(emulator: Emulator, name: str, ac
 
 @pytest.mark.parametrize(("action", "kept"), [("drop_after", 5), ("drop_before", 0)])
 def test_a_drop_of_a_command_drops_its_batch(emulator: Emulator, action: str, kept: int) -> None:
-    """A rule on a command that breaks the connection breaks the whole batch's, once."""
+    """A rule on a command that breaks the connection breaks that of the whole batch, once."""
     emulator.fault("crm.item.add", action, count=1)
     assert is_dropped(emulator, "batch", BATCH)
     assert len(emulator.leads()) == kept
@@ -165,7 +167,7 @@ def test_a_drop_of_a_command_drops_its_batch(emulator: Emulator, action: str, ke
 
 
 @pytest.mark.parametrize("name", ["crm.lead.add", "crm.item.add"])
-def test_a_rule_on_one_api_bites_on_the_other(emulator: Emulator, name: str) -> None:
+def test_a_rule_on_one_api_affects_the_other(emulator: Emulator, name: str) -> None:
     """Both names are one operation on the same leads."""
     emulator.fault(name, "error", status=500)
     assert emulator.post("crm.lead.add").status_code == 500
@@ -212,8 +214,8 @@ def test_skip_count_and_share_choose_the_calls(emulator: Emulator) -> None:
     assert 15 < first.count(500) < 45
 
 
-def test_a_share_is_of_requests_not_of_their_commands(emulator: Emulator) -> None:
-    """5 % of the answers lost means 5 % of the batches, however many commands they hold."""
+def test_a_share_counts_requests_not_their_commands(emulator: Emulator) -> None:
+    """5 % of the answers lost means 5 % of the batches, however many commands they contain."""
     emulator.set(rate_per_s=0)
     emulator.fault("crm.lead.add", "html_502", share=0.05)
     batch = {"cmd": {f"c{each}": "crm.lead.add" for each in range(50)}}
@@ -221,7 +223,7 @@ def test_a_share_is_of_requests_not_of_their_commands(emulator: Emulator) -> Non
     assert 0 < lost < 15
 
 
-def test_cleared_faults_bite_no_more(emulator: Emulator) -> None:
+def test_cleared_faults_have_no_effect(emulator: Emulator) -> None:
     """DELETE clears."""
     emulator.fault("*", "error")
     assert emulator.control("DELETE", "faults") == []
@@ -243,7 +245,7 @@ def test_cleared_faults_bite_no_more(emulator: Emulator) -> None:
     ids=str,
 )
 def test_a_bad_rule_is_422_and_adds_none(emulator: Emulator, rule: object) -> None:
-    """The message names the rule and what is wrong with it."""
+    """The message names the rule and the problem."""
     good = {"method": "*", "action": "error"}
     url = emulator.base + "/_emulator/faults"
     response = emulator.session.post(url, json=[good, rule], timeout=5)

@@ -67,7 +67,7 @@ def test_fm_as_a_list_adds(emulator: Emulator) -> None:
 @pytest.mark.parametrize(
     "fm", [{"1": {"valueType": "WORK", "value": "9"}}, "+7700", {"99": WORK}, {"0": WORK}], ids=str
 )
-def test_fm_that_says_nothing_saves_without_phones_and_without_error(
+def test_fm_without_content_saves_without_phones_and_without_error(
     emulator: Emulator, fm: Any
 ) -> None:
     """E15."""
@@ -83,7 +83,7 @@ def test_a_missing_item_is_not_found(emulator: Emulator, method: str) -> None:
     assert (response.status_code, response.json()["error"]) == (400, "NOT_FOUND")
 
 
-def test_only_leads_are_here(emulator: Emulator) -> None:
+def test_other_entity_types_are_refused(emulator: Emulator) -> None:
     """E15."""
     response = emulator.post("crm.item.add", {"entityTypeId": 2, "fields": {}})
     assert (response.status_code, response.json()["error"]) == (400, "NOT_FOUND")

@@ -1,4 +1,4 @@
-"""The journal: what was asked and what became of it, also after the emulator was killed."""
+"""The journal: each request and its outcome, also after the emulator was killed."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ def of(journal: Path, what: str) -> list[dict[str, Any]]:
     return [line for line in lines(journal) if line["what"] == what]
 
 
-def test_a_batch_is_told_from_its_arrival_to_its_answer(tmp_path: Path, journal: Path) -> None:
+def test_a_batch_is_recorded_from_its_arrival_to_its_answer(tmp_path: Path, journal: Path) -> None:
     emulator = start(tmp_path / "state", "--journal", str(journal))
     emulator.batch({"one": "crm.lead.add?fields[TITLE]=A", "two": "crm.lead.update?id=99"})
     emulator.stop(signal.SIGKILL)
@@ -40,7 +40,9 @@ def test_a_batch_is_told_from_its_arrival_to_its_answer(tmp_path: Path, journal:
     assert [line["at"] for line in lines(journal)] == sorted(line["at"] for line in lines(journal))
 
 
-def test_a_single_call_is_told_as_a_command_without_a_key(tmp_path: Path, journal: Path) -> None:
+def test_a_single_call_is_recorded_as_a_command_without_a_key(
+    tmp_path: Path, journal: Path
+) -> None:
     emulator = start(tmp_path / "state", "--journal", str(journal))
     emulator.add(TITLE="A")
     emulator.post("crm.lead.delete", {"id": 1})
@@ -53,7 +55,7 @@ def test_a_single_call_is_told_as_a_command_without_a_key(tmp_path: Path, journa
     ]
 
 
-def test_a_refused_request_is_told_and_asks_nothing(tmp_path: Path, journal: Path) -> None:
+def test_a_refused_request_is_recorded_without_commands(tmp_path: Path, journal: Path) -> None:
     emulator = start(tmp_path / "state", "--journal", str(journal))
     emulator.set(burst=1, rate_per_s=0.001)
     for _ in range(2):
@@ -64,7 +66,7 @@ def test_a_refused_request_is_told_and_asks_nothing(tmp_path: Path, journal: Pat
     assert of(journal, "answered")[1]["error"] == "QUERY_LIMIT_EXCEEDED"
 
 
-def test_what_runs_after_its_connection_was_broken_off_is_told(
+def test_a_request_that_runs_after_its_connection_broke_is_recorded(
     tmp_path: Path, journal: Path
 ) -> None:
     emulator = start(tmp_path / "state", "--journal", str(journal))
@@ -78,7 +80,7 @@ def test_what_runs_after_its_connection_was_broken_off_is_told(
     assert answered["status"] == 0
 
 
-def test_a_new_process_goes_on_with_other_names(tmp_path: Path, journal: Path) -> None:
+def test_a_new_process_continues_with_other_names(tmp_path: Path, journal: Path) -> None:
     for _ in range(2):
         emulator = start(tmp_path / "state", "--journal", str(journal))
         emulator.post("profile")

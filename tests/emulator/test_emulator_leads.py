@@ -174,7 +174,7 @@ def test_an_overlong_name_is_cut_or_refused(emulator: Emulator) -> None:
     assert emulator.add(NAME="я" * 50) == 2
 
 
-def test_fields_describes_what_a_lead_consists_of(emulator: Emulator) -> None:
+def test_fields_describes_the_fields_of_a_lead(emulator: Emulator) -> None:
     """The documented entries, word for word."""
     fields = emulator.result("crm.lead.fields")
     assert fields["STATUS_ID"] == {

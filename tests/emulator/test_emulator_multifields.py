@@ -41,7 +41,7 @@ def test_a_row_is_deleted_in_three_ways(emulator: Emulator, row: dict[str, Any])
     assert phones_after(emulator, lead_id, [row]) == [("2", "222222", "WORK")]
 
 
-def test_the_last_row_takes_has_phone_with_it(emulator: Emulator) -> None:
+def test_deleting_the_last_row_clears_has_phone(emulator: Emulator) -> None:
     """E10, E13."""
     lead_id = lead_with(emulator, "111111")
     assert phones_after(emulator, lead_id, [{"ID": 1}]) == []

@@ -1,4 +1,4 @@
-"""No nonsense of a client makes the emulator crash, hang or lie about its state."""
+"""No malformed request of a client makes the emulator crash, hang or misreport its state."""
 
 import json
 from typing import Any
@@ -156,7 +156,7 @@ def test_a_body_that_is_too_large_is_413(emulator: Emulator) -> None:
     assert response.json()["error"] == "INVALID_REQUEST"
 
 
-def test_lone_surrogates_and_nul_are_stored_as_something(emulator: Emulator) -> None:
+def test_lone_surrogates_and_nul_are_replaced(emulator: Emulator) -> None:
     data = b'{"fields": {"NAME": "a\\ud800b", "TITLE": "a\\u0000b", "ORIGIN_ID": "\\udfff"}}'
     headers = {"Content-Type": "application/json"}
     url = emulator.webhook + "crm.lead.add"
@@ -166,7 +166,7 @@ def test_lone_surrogates_and_nul_are_stored_as_something(emulator: Emulator) -> 
 
 @pytest.mark.parametrize("verb", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("path", ["settings", "faults", "reset", "leads", "leads/1", "calls", "x"])
-def test_any_body_on_the_control_api_is_a_plain_refusal(
+def test_any_body_on_the_control_api_is_plainly_refused(
     emulator: Emulator, verb: str, path: str
 ) -> None:
     for body in (b"{", b"[1]", b'{"a": {"b": []}}', b'{"speed": 1e999}', b"\xff", b"[[" * 50_000):

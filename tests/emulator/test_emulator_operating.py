@@ -25,7 +25,7 @@ BLOCKED = {
 
 
 def spend(emulator: Emulator, method: str = "crm.lead.add", seconds: float = 1) -> None:
-    """One call that costs so many simulated seconds, in little real time."""
+    """One call that costs this many simulated seconds, in little real time."""
     emulator.set(command_ms=seconds * 1000, speed=1000)
     emulator.result(method, {"id": 1})
     emulator.set(command_ms=0, speed=1)
@@ -93,7 +93,7 @@ def test_the_budget_may_be_absent(emulator: Emulator, shown: str, missing: set[s
 
 
 def test_a_method_over_its_budget_is_blocked_alone(emulator: Emulator) -> None:
-    """E33, E35: the call that crosses the limit still ends well."""
+    """E33, E35: the call that crosses the limit still succeeds."""
     emulator.set(operating_limit_s=2)
     spend(emulator, seconds=3)
     response = emulator.post("crm.lead.add")
@@ -159,7 +159,7 @@ def test_a_blocked_command_fails_alone_in_its_batch(emulator: Emulator) -> None:
 
 
 def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
-    """E37: what ran before stays, what ran at the cut is gone, the answer is the gateway's."""
+    """E37: earlier writes stay, the interrupted one is gone, the gateway answers."""
     emulator.set(command_ms=25_000, speed=1000)
     response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(4)}})
     assert (response.status_code, response.headers["Content-Type"]) == (
@@ -169,7 +169,7 @@ def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
     assert len(emulator.leads()) == 2
 
 
-def test_a_cut_request_may_go_on_unseen(emulator: Emulator) -> None:
+def test_a_cut_request_may_continue_unseen(emulator: Emulator) -> None:
     """E37: the switch for a portal that does not interrupt."""
     emulator.set(command_ms=25_000, speed=200, cut="finish")
     response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(4)}})

@@ -1,4 +1,4 @@
-"""The control API: what it counts, shows and accepts: E49."""
+"""The control API: its counts, listings and settings: E49."""
 
 import contextlib
 
@@ -26,7 +26,7 @@ def test_leads_show_their_phones_and_the_order_of_their_writes(emulator: Emulato
     assert times == sorted(times)
 
 
-def test_leads_can_be_narrowed(emulator: Emulator) -> None:
+def test_leads_can_be_filtered(emulator: Emulator) -> None:
     """E49."""
     emulator.batch({f"c{each}": f"crm.lead.add?fields[ORIGIN_ID]={each % 2}" for each in range(9)})
     ids = {
@@ -43,7 +43,7 @@ def test_leads_can_be_narrowed(emulator: Emulator) -> None:
 
 
 def test_calls_count_requests_commands_and_refusals(emulator: Emulator) -> None:
-    """E49: a batch is in `methods` but is no command; what did not run is in neither."""
+    """E49: a batch is in `methods` but is no command; requests that did not run are in neither."""
     emulator.batch({"a": "crm.lead.add", "b": "crm.lead.get?id=9", "c": "no.such"})
     emulator.add()
     emulator.set(rate_per_s=0.001, burst=2)
@@ -83,7 +83,7 @@ def test_the_control_api_is_never_counted_limited_or_broken(emulator: Emulator) 
     assert emulator.calls()["requests"] == 0
 
 
-def test_reset_is_as_new(emulator: Emulator) -> None:
+def test_reset_restores_the_initial_state(emulator: Emulator) -> None:
     """No leads, counts, faults; default settings; ids start again."""
     defaults = emulator.control("GET", "settings")
     emulator.set(burst=3, mode="overload", speed=10)
@@ -104,7 +104,7 @@ def test_reset_is_as_new(emulator: Emulator) -> None:
 
 
 def test_a_late_commit_does_not_survive_a_reset(emulator: Emulator) -> None:
-    """What one test set in motion does not reach the next."""
+    """Late effects of one test do not reach the next."""
     emulator.fault("crm.lead.add", "late_commit", delay_ms=60_000, silent=True)
     with contextlib.suppress(requests.ReadTimeout):
         emulator.post("crm.lead.add", timeout=0.05)
@@ -165,8 +165,8 @@ def test_a_person_can_only_move_a_lead(emulator: Emulator, body: object) -> None
     assert emulator.session.patch(url + "1", json=unknown, timeout=5).status_code == 422
 
 
-def test_other_sites_pages_cannot_steer_the_portal(emulator: Emulator) -> None:
-    """A browser tells where a request comes from."""
+def test_cross_site_pages_cannot_control_the_portal(emulator: Emulator) -> None:
+    """A browser names the origin of a request."""
     url = emulator.base + "/_emulator/reset"
     headers = {"Sec-Fetch-Site": "cross-site"}
     assert emulator.session.post(url, headers=headers, timeout=5).status_code == 403

@@ -24,7 +24,7 @@ def test_fifty_pass_at_once_and_the_next_is_refused() -> None:
     assert admitted([0.0] * 52) == [True] * 50 + [False] * 2
 
 
-def test_two_a_second_pass_for_ever() -> None:
+def test_two_a_second_always_pass() -> None:
     """E31."""
     assert all(admitted([0.0] * 50 + [0.5 + each / 2 for each in range(1000)]))
 
@@ -43,7 +43,7 @@ def test_refused_requests_may_count_too() -> None:
     assert admitted(moments, refused_counts=True)[-1] is False
 
 
-def test_no_rate_is_no_limit() -> None:
+def test_without_a_rate_there_is_no_limit() -> None:
     """E31."""
     assert all(admitted([0.0] * 500, Rate(0, 50)))
     assert all(admitted([0.0] * 500, Rate(None, 50)))

@@ -26,7 +26,7 @@ def put(user_id: int = 7) -> None:
 
 
 def work() -> None:
-    """One user's lead is created."""
+    """Create one user's lead."""
     put()
     assert job.call_bitrix24("main") == 1
 

@@ -192,7 +192,7 @@ MUTATIONS = (
         "leadline/sync/decide.py",
         "VANISHED_MAX = 2",
         "VANISHED_MAX = 3",
-        (_OUTCOMES + "test_a_lead_that_vanishes_twice_in_a_row_is_its_users_error",),
+        (_OUTCOMES + "test_a_lead_that_vanishes_twice_in_a_row_is_an_error_of_its_user",),
     ),
     Mutation(
         "a refusal of the portal counts as an error of the user",
@@ -206,7 +206,7 @@ MUTATIONS = (
         "leadline/sync/decide.py",
         "if was_seen or entry.state is None or lead.resembles(entry.state):",
         "if True:",
-        (_SETTLED + "test_a_lead_without_an_origin_is_not_taken_on_a_messages_word",),
+        (_SETTLED + "test_a_lead_without_an_origin_is_not_adopted_on_a_messages_word",),
     ),
     Mutation(
         "a lead that was taken by name or phone never gets its origin",
@@ -215,7 +215,7 @@ MUTATIONS = (
         "originator_of(entry)) if False else None",
         (
             _SETTLED
-            + "test_a_lead_without_an_origin_is_taken_by_its_name_or_phone_and_gets_its_origin",
+            + "test_a_lead_without_an_origin_is_adopted_by_its_name_or_phone_and_gets_its_origin",
         ),
     ),
     Mutation(
@@ -223,7 +223,7 @@ MUTATIONS = (
         "leadline/workqueue/entry.py",
         "return self.lookup_requested_seq > self.lookup_done_seq",
         "return self.lookup_requested_seq >= self.lookup_done_seq",
-        (_ENTRY + "test_a_look_is_wanted_until_it_is_done",),
+        (_ENTRY + "test_a_lookup_is_demanded_until_it_is_done",),
     ),
     Mutation(
         "the lead that a message names counts before the one that was last applied",
@@ -232,7 +232,7 @@ MUTATIONS = (
         "return self.claimed_lead_id or (\n"
         "            self.last_applied.lead_id if self.last_applied else None\n"
         "        )",
-        (_ENTRY + "test_the_lead_that_both_sides_know_counts_before_one_that_a_message_names",),
+        (_ENTRY + "test_the_known_lead_precedes_one_that_a_message_names",),
     ),
     Mutation(
         "a key opens what it names after its last day",
@@ -253,7 +253,7 @@ MUTATIONS = (
         "leadline/runtime/http/api_keys.py",
         '_DEFAULT_SCOPES = frozenset({"read", "write"})',
         "_DEFAULT_SCOPES = SCOPES",
-        (_AUTH + "test_a_key_without_scopes_is_told_of_at_start_and_may_not_operate",),
+        (_AUTH + "test_a_key_without_scopes_is_reported_at_startup_and_may_not_operate",),
     ),
     Mutation(
         "a key of 64 bits is strong enough",
@@ -267,6 +267,6 @@ MUTATIONS = (
         "leadline/runtime/http/api_keys.py",
         "begin = key[: min(_PREFIX_LENGTH, len(key) // 4)]",
         "begin = key",
-        (_AUTH + "test_of_a_key_only_so_much_is_logged_that_the_rest_can_not_be_guessed",),
+        (_AUTH + "test_the_logged_prefix_of_a_key_leaves_the_rest_unguessable",),
     ),
 )

@@ -1,4 +1,4 @@
-"""Unit tests see no environment but their own."""
+"""Unit tests run without the environment of the machine."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
-    """Set `LEADLINE_*` variables and read the settings anew."""
+    """Set `LEADLINE_*` variables and reload the settings."""
 
     def set_variables(**variables: str) -> None:
         for name, text in variables.items():

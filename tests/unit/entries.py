@@ -1,4 +1,4 @@
-"""Entries of the work queue for the tests of its rules."""
+"""Entries of the work queue for tests of its rules."""
 
 from dataclasses import replace
 from typing import Any
@@ -28,7 +28,7 @@ def pending(version: int = 1, attempts: int = 0, **more: Any) -> PendingEvent:
 
 
 def entry(*events: PendingEvent, **more: Any) -> Entry:
-    """A leased user that both sides know nothing of yet."""
+    """A leased user of which nothing is known yet."""
     newest = max((event.seq for event in events), default=0)
     leased = Entry(
         user_id=7,
@@ -55,6 +55,6 @@ def known(*events: PendingEvent, **more: Any) -> Entry:
 
 
 def found(lead_id: int = 55, *, origin: str = "7", originator: str = "leadline") -> FoundLead:
-    """A lead as a look-up shows it."""
+    """A lead as a lookup returns it."""
     phones = ((STATE.phone, 9),)
     return FoundLead(lead_id, STATE.full_name, STATE.full_name, phones, "NEW", origin, originator)

@@ -1,4 +1,4 @@
-"""Portals that misbehave: each connection is handled by a function of the test's own."""
+"""Misbehaving portals: a function of the test handles each connection."""
 
 import os
 import socket
@@ -36,7 +36,7 @@ class Connection:
         return head + b"\r\n\r\n" + body
 
     def reset(self) -> None:
-        """Hang up with a reset."""
+        """Close with a reset."""
         self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.peer.close()
         self.raw.close()
@@ -51,7 +51,7 @@ class Connection:
 
 @dataclass
 class Server:
-    """What the test looks at afterwards."""
+    """What the test inspects afterwards."""
 
     url: str
     connections: int = 0

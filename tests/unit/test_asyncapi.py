@@ -1,4 +1,4 @@
-"""The AsyncAPI document: kept as generated, and true to what is read and sent."""
+"""The AsyncAPI document: up to date, and true to the messages that are read and sent."""
 
 import re
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ REPLY = {"status": "error", "reason": "No", "action": "move_card", "user_id": 1,
 
 
 def is_described(name: str, body: object) -> bool:
-    """Whether the document lets such a message be."""
+    """Whether the document allows such a message."""
     payload = DOCUMENT["components"]["messages"][name]["payload"]
     schema = {**payload, "components": DOCUMENT["components"]}
     return bool(jsonschema.Draft202012Validator(schema).is_valid(body))
@@ -36,12 +36,12 @@ def is_read(name: str, body: object) -> bool:
     return True
 
 
-def test_the_kept_document_is_the_generated_one() -> None:
+def test_the_committed_document_is_the_generated_one() -> None:
     hint = "run: .venv/bin/python -m leadline.api.asyncapi > docs/asyncapi.json"
     assert KEPT.read_text("utf-8") == asyncapi.text(), hint
 
 
-def test_each_reference_leads_somewhere() -> None:
+def test_each_reference_resolves() -> None:
     references = set(re.findall(r'"\$ref": "#/([^"]+)"', asyncapi.text()))
     assert references
     for reference in references:
@@ -55,7 +55,7 @@ def test_the_channels_are_the_queues() -> None:
     assert addresses == {topology.REQUESTS, topology.REPLIES}
 
 
-def test_the_examples_are_what_they_show() -> None:
+def test_the_examples_are_valid() -> None:
     for name, message in DOCUMENT["components"]["messages"].items():
         for example in message["examples"]:
             assert is_described(name, example["payload"])
@@ -73,7 +73,7 @@ def test_the_examples_are_what_they_show() -> None:
         ("reply", {"pattern": "bitrix.responses", "data": REPLY}),
     ],
 )
-def test_what_the_document_lets_be_is_read(name: str, body: object) -> None:
+def test_a_message_that_the_document_allows_is_read(name: str, body: object) -> None:
     assert is_described(name, body)
     assert is_read(name, body)
 
@@ -94,12 +94,12 @@ def test_what_the_document_lets_be_is_read(name: str, body: object) -> None:
         ("reply", {**REPLY, "attempts": -1}),
     ],
 )
-def test_what_the_document_refuses_is_refused(name: str, body: object) -> None:
+def test_a_message_that_the_document_forbids_is_refused(name: str, body: object) -> None:
     assert not is_described(name, body)
     assert not is_read(name, body)
 
 
-def test_what_is_sent_is_described() -> None:
+def test_a_message_that_we_send_is_described() -> None:
     ledger = {
         "event_id": str(UUID(int=7)),
         "version": 1,

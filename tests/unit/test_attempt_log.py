@@ -1,4 +1,4 @@
-"""An event's journey: noted attempt by attempt, small enough for a header, harmless when broken."""
+"""An event's attempt log: fits a header, and is ignored when malformed."""
 
 import base64
 
@@ -10,13 +10,13 @@ from leadline.messages import attempt_log
 from leadline.messages.attempt_log import MAX_ATTEMPTS, MAX_ERROR, MAX_HEADER, AttemptLog
 
 
-def test_a_journey_goes_through_a_header_unchanged() -> None:
+def test_an_attempt_log_passes_a_header_unchanged() -> None:
     log = AttemptLog(1).with_attempt(2, "Портал не отвечает").with_attempt(3, None)
     assert attempt_log.from_header(log.to_header()) == log
 
 
 @given(st.lists(st.text(st.characters(max_codepoint=0x7FF, exclude_categories=["Cs"])), max_size=3))
-def test_three_attempts_fit_into_a_header_whatever_their_errors(errors: list[str]) -> None:
+def test_three_attempts_with_any_errors_fit_into_a_header(errors: list[str]) -> None:
     log = AttemptLog(2**52)
     for error in errors:
         log = log.with_attempt(2**52, error)
@@ -26,7 +26,7 @@ def test_three_attempts_fit_into_a_header_whatever_their_errors(errors: list[str
         assert attempt_log.from_header(header) is not None
 
 
-def test_two_long_russian_errors_and_a_last_attempt_are_told() -> None:
+def test_two_long_russian_errors_and_a_last_attempt_are_kept() -> None:
     log = (
         AttemptLog(2**41)
         .with_attempt(2**41, "я" * 500)
@@ -54,14 +54,14 @@ def test_the_replys_reason_is_the_last_attempts_error() -> None:
     "header",
     ["", "#", "bm90IGpzb24", base64.urlsafe_b64encode(b'{"tries": [{"at_ms": -1}]}').decode()],
 )
-def test_what_makes_no_sense_tells_nothing(header: str) -> None:
+def test_a_malformed_attempt_log_is_ignored(header: str) -> None:
     assert attempt_log.from_header(header) is None
     assert attempt_log.from_header(None) is None
 
 
 @pytest.mark.parametrize("error", [r"a\u0000b", r"a\u00\u000000b", r"\n\u001b[31m", r"\u009b31m"])
-def test_what_postgres_or_a_terminal_could_not_take_is_gone(error: str) -> None:
+def test_characters_that_postgres_or_a_terminal_cannot_take_are_removed(error: str) -> None:
     text = f'{{"received_ms": 1, "tries": [{{"at_ms": 1, "error": "{error}"}}]}}'
     log = attempt_log.from_header(base64.urlsafe_b64encode(text.encode()).decode())
-    tries = log.tries if log else ()  # taken out, the middle of one makes another
+    tries = log.tries if log else ()  # removing one in the middle makes another
     assert all((one.error or "").isprintable() for one in tries)

@@ -1,4 +1,4 @@
-"""Keys: what an entry opens, who is let in, and what is said of those who are not."""
+"""Keys: the scopes of an entry, accepted and refused callers, and what is logged of a refusal."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _nobody_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "_log_limit", RateLimiter(1, 20))
     monkeypatch.setattr(refusals, "_undelayed", RateLimiter(1, 20))
 
@@ -57,10 +57,10 @@ def opened(key: str) -> set[str]:
     return found
 
 
-# What an entry opens
+# Entries
 
 
-def test_without_keys_nothing_starts_unless_that_is_wanted(configure: Configure) -> None:
+def test_without_keys_nothing_starts_unless_configured(configure: Configure) -> None:
     for scopes, secret in ((API, "api-keys"), (frozenset({"internal"}), "internal-key")):
         with pytest.raises(BadConfiguration, match=secret):
             auth.check_configured(scopes)
@@ -70,7 +70,7 @@ def test_without_keys_nothing_starts_unless_that_is_wanted(configure: Configure)
     assert auth.own_key() is None
 
 
-def test_an_empty_key_file_is_no_key(folder: Path) -> None:
+def test_an_empty_key_file_contains_no_key(folder: Path) -> None:
     (folder / "api-keys").write_text("\n \n# no key\n")
     with pytest.raises(BadConfiguration):
         auth.check_configured(API)
@@ -89,14 +89,14 @@ def test_an_empty_key_file_is_no_key(folder: Path) -> None:
         (f"site:write:{KEY}", {"write"}),
     ],
 )
-def test_a_key_opens_what_its_scopes_name(folder: Path, entry: str, expected: set[str]) -> None:
+def test_a_key_has_the_scopes_of_its_entry(folder: Path, entry: str, expected: set[str]) -> None:
     (folder / "api-keys").write_text(f"# of ours\n{OTHER}\n{entry}\n")
     auth.check_configured(API)
     assert opened(KEY) == expected
     assert opened(KEY[:-1]) == opened(f"{KEY}x") == opened(entry.rpartition(":")[0]) == set()
 
 
-def test_a_key_without_scopes_is_told_of_at_start_and_may_not_operate(
+def test_a_key_without_scopes_is_reported_at_startup_and_may_not_operate(
     folder: Path, log: list[structlog.typing.EventDict]
 ) -> None:
     (folder / "api-keys").write_text(f"{KEY}\nread:{OTHER}")
@@ -111,9 +111,7 @@ def test_a_key_without_scopes_is_told_of_at_start_and_may_not_operate(
     scopes=st.sets(st.sampled_from(sorted(ALL)), min_size=1),
     days=st.one_of(st.none(), st.integers(0, 10_000)),
 )
-def test_a_key_that_was_made_is_what_its_entry_says(
-    name: str, scopes: set[str], days: int | None
-) -> None:
+def test_a_generated_key_matches_its_entry(name: str, scopes: set[str], days: int | None) -> None:
     key, entry = api_keys.create(name, frozenset(scopes), days)
     known = api_keys.parse(entry)
     assert (known.name, known.defect) == (name, "")
@@ -127,12 +125,12 @@ def test_a_key_that_was_made_is_what_its_entry_says(
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "-a", "a" * 65, "имя"])
-def test_a_name_that_an_entry_can_not_hold_is_refused(name: str) -> None:
+def test_a_name_that_an_entry_cannot_hold_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"name|parts"):
         api_keys.create(name, API, None)
 
 
-def test_who_reads_a_hashed_entry_can_not_call(folder: Path) -> None:
+def test_a_hashed_entry_cannot_be_used_as_a_key(folder: Path) -> None:
     key, entry = api_keys.create("site", frozenset({"write"}), 30)
     (folder / "api-keys").write_text(entry)
     auth.check_configured(API)
@@ -208,9 +206,7 @@ def test_a_random_key_of_128_bits_is_strong_enough(key: str) -> None:
         "site:everything:ll_abcde:never:" + "a" * 64,
     ],
 )
-def test_an_entry_that_makes_no_sense_stops_the_start_and_opens_nothing(
-    folder: Path, entry: str
-) -> None:
+def test_an_invalid_entry_stops_the_start_and_opens_nothing(folder: Path, entry: str) -> None:
     (folder / "api-keys").write_text(f"{OTHER}\n{entry}")
     with pytest.raises(BadConfiguration, match=r"entry [23]") as error:
         auth.check_configured(API)
@@ -220,7 +216,7 @@ def test_an_entry_that_makes_no_sense_stops_the_start_and_opens_nothing(
         assert opened(sent) == set()
 
 
-# Who is let in
+# Callers
 
 
 def test_only_the_internal_key_opens_internal_functions(folder: Path) -> None:
@@ -237,7 +233,7 @@ def test_both_keys_of_a_holder_are_one_caller_while_they_are_rotated(folder: Pat
     new, new_entry = api_keys.create("site", API, None)
     (folder / "api-keys").write_text(f"{old_entry}\n{new_entry}\n{KEY}\n{OTHER}")
     assert {auth.authenticate(f"Bearer {key}", "write") for key in (old, new)} == {"site"}
-    # Without a name it is the key's own, as it was kept before names came.
+    # Without a name it is the key's own, as stored before keys had names.
     (first, second) = (auth.authenticate(f"Bearer {key}", "write") for key in (KEY, OTHER))
     assert first == api_keys.digest_of(KEY.encode()).hex()[:16]
     assert first != second
@@ -259,14 +255,14 @@ def test_a_wrong_key_is_403(folder: Path, key: str) -> None:
         auth.authenticate(f"Bearer {key}", "read")
 
 
-# What is said of those who are not
+# Refusals
 
 
 def refused(reason: str) -> float:
     return refusals.REFUSED._values[(reason,)]  # noqa: SLF001
 
 
-def test_a_refusal_is_counted_and_logged_by_the_beginning_of_the_key(
+def test_a_refusal_is_counted_and_logged_with_the_prefix_of_the_key(
     folder: Path, log: list[structlog.typing.EventDict]
 ) -> None:
     key, entry = api_keys.create("reader", frozenset({"read"}), None)
@@ -281,7 +277,7 @@ def test_a_refusal_is_counted_and_logged_by_the_beginning_of_the_key(
         ("no_key", "", None),
         ("unknown_key", unknown[:8], None),
         ("missing_scope", key[:8], "reader"),
-        ("unknown_key", "", None),  # too short to say anything of it
+        ("unknown_key", "", None),  # too short to show any of it
     ]
     assert {reason: refused(reason) - was for reason, was in before.items()} == {
         "no_key": 1,
@@ -291,7 +287,7 @@ def test_a_refusal_is_counted_and_logged_by_the_beginning_of_the_key(
 
 
 @given(st.one_of(st.text(), st.text(st.characters(codec="ascii"), min_size=15, max_size=80)))
-def test_of_a_key_only_so_much_is_logged_that_the_rest_can_not_be_guessed(sent: str) -> None:
+def test_the_logged_prefix_of_a_key_leaves_the_rest_unguessable(sent: str) -> None:
     prefix = api_keys.prefix_of(sent)
     assert sent.startswith(prefix)
     assert len(prefix) <= 8
@@ -316,7 +312,7 @@ def test_a_flood_of_guesses_is_counted_but_not_all_logged(
     assert log[-1]["not_logged"] >= 975
 
 
-def test_refused_callers_wait_and_only_so_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_callers_wait_and_only_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "WAIT_S", 0.2)
     monkeypatch.setattr(refusals, "MAX_DELAYED", 5)
 
@@ -332,7 +328,7 @@ def test_refused_callers_wait_and_only_so_many_at_a_time(monkeypatch: pytest.Mon
 
         return await asyncio.gather(*(one() for _ in range(number)))
 
-    # A few mistakes cost nobody time.
+    # A few mistakes delay no caller.
     assert asyncio.run(answers(20)) == [(403, False)] * 20
     assert Counter(asyncio.run(answers(8))) == {(403, True): 5, (429, False): 3}
     assert asyncio.run(answers(1)) == [(403, True)]

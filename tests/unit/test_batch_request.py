@@ -15,8 +15,8 @@ from tests.unit.entries import entry, known, pending
 MOST = 50  # https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html
 
 
-def test_a_batch_never_has_more_commands_than_bitrix24_takes() -> None:
-    """Found by the laboratory: two commands to look one user up, beside 49 users to write."""
+def test_a_batch_never_has_more_commands_than_bitrix24_accepts() -> None:
+    """Found by the laboratory: two commands to look up one user, next to 49 users to write."""
     written = [entry(pending(), user_id=number) for number in range(1, MOST)]
     doubtful = entry(pending(), user_id=MOST, claimed_lead_id=55)
     wanted = batch_request.build([*written, doubtful])
@@ -26,7 +26,7 @@ def test_a_batch_never_has_more_commands_than_bitrix24_takes() -> None:
     assert wanted.covers(wanted.steps[-1])
 
 
-def test_each_step_has_its_own_command_and_look_ups_share_theirs() -> None:
+def test_each_step_has_its_own_command_and_lookups_share_theirs() -> None:
     fresh = entry(pending(), user_id=1)
     doubtful = [entry(pending(), user_id=number, needs_lookup=True) for number in (2, 3)]
     hinted = entry(pending(), user_id=4, claimed_lead_id=55)
@@ -44,7 +44,7 @@ def test_each_step_has_its_own_command_and_look_ups_share_theirs() -> None:
     assert all(wanted.covers(step) for step in wanted.steps)
 
 
-def test_the_agreed_lead_of_a_user_is_read_with_the_look_up() -> None:
+def test_the_known_lead_of_a_user_is_read_with_the_lookup() -> None:
     doubted = known(pending(version=2), needs_lookup=True)
     wanted = batch_request.build([doubted])
     assert list(wanted.commands.values()) == [
@@ -53,7 +53,7 @@ def test_the_agreed_lead_of_a_user_is_read_with_the_look_up() -> None:
     ]
 
 
-def test_users_of_two_installations_do_not_share_a_look_up() -> None:
+def test_users_of_two_installations_do_not_share_a_lookup() -> None:
     ours = [entry(pending(), user_id=one, needs_lookup=True) for one in (1, 3)]
     theirs = entry(pending(), user_id=2, needs_lookup=True, originator="staging")
     wanted = batch_request.build([ours[0], theirs, ours[1]])
@@ -63,7 +63,7 @@ def test_users_of_two_installations_do_not_share_a_look_up() -> None:
 
 
 @pytest.mark.parametrize("needs_lookup", [True, False])
-def test_a_user_that_is_to_be_served_alone_has_a_request_of_its_own(*, needs_lookup: bool) -> None:
+def test_an_isolated_user_has_a_request_of_its_own(*, needs_lookup: bool) -> None:
     others = [
         entry(pending(), user_id=1, needs_lookup=True),
         *(entry(pending(), user_id=one) for one in range(3, 60)),
@@ -74,13 +74,13 @@ def test_a_user_that_is_to_be_served_alone_has_a_request_of_its_own(*, needs_loo
     assert [step.entry for step in wanted.steps if wanted.covers(step)] == [alone]
 
 
-def test_whose_reply_alone_is_owed_waits_for_no_request_of_its_own() -> None:
+def test_a_user_that_needs_only_a_reply_waits_for_no_request() -> None:
     answered = entry(pending(outcome=Outcome("failed", 1)), user_id=2, needs_own_request=True)
     wanted = batch_request.build([entry(pending(), user_id=1), answered])
     assert all(wanted.covers(step) for step in wanted.steps)
 
 
-def test_users_are_looked_up_in_parts_that_fit_a_page_though_some_have_two_leads() -> None:
+def test_lookups_are_split_to_fit_a_page_though_some_users_have_two_leads() -> None:
     numbers = list(range(1, 41))
     doubtful = [
         entry(pending(), user_id=one, needs_lookup=True, claimed_lead_id=100 + one)
@@ -95,7 +95,7 @@ def test_users_are_looked_up_in_parts_that_fit_a_page_though_some_have_two_leads
     assert len(wanted.commands) == 4
 
 
-def test_look_ups_come_first_so_that_none_of_them_is_cut_off() -> None:
+def test_lookups_come_first_so_that_none_of_them_is_cut_off() -> None:
     written = [entry(pending(), user_id=number) for number in range(1, MOST + 1)]
     doubtful = entry(pending(), user_id=99, needs_lookup=True)
     wanted = batch_request.build([*written, doubtful])
@@ -110,7 +110,7 @@ def test_no_key_of_a_batch_is_a_number() -> None:
     assert not [key for key in wanted.commands if key.isdigit()]
 
 
-def test_of_each_method_only_so_many_commands_as_are_allowed_are_sent_the_first_ones() -> None:
+def test_of_each_method_the_first_allowed_commands_are_sent() -> None:
     commands = {
         "a": Command("add", {"n": 1}),
         "b": Command("update", {}),
@@ -124,7 +124,7 @@ def test_of_each_method_only_so_many_commands_as_are_allowed_are_sent_the_first_
     assert wanted.limited_to(wanted.methods).commands == commands
 
 
-def test_a_step_is_served_only_where_all_its_commands_are_sent() -> None:
+def test_a_step_is_sent_only_with_all_its_commands() -> None:
     wanted = batch_request.build([entry(pending(), claimed_lead_id=55)])
     (step,) = wanted.steps
     assert wanted.covers(step)

@@ -1,4 +1,4 @@
-"""Every error of Bitrix24's table, and which side unknown ones fall on."""
+"""Every error in Bitrix24's table, and the class of unknown ones."""
 
 import pytest
 from hypothesis import given, settings
@@ -84,7 +84,7 @@ def test_each_row_of_the_table_in_any_case(
         (503, OutcomeUnknown),
     ],
 )
-def test_an_unknown_code_is_judged_by_the_status_and_never_final(
+def test_an_unknown_code_is_classified_by_the_status_and_never_permanent(
     status: int, expected: type[BitrixError]
 ) -> None:
     assert type(classify(status, "SOMETHING_NEW", "?")) is expected
@@ -93,7 +93,7 @@ def test_an_unknown_code_is_judged_by_the_status_and_never_final(
 
 
 @pytest.mark.parametrize("code", ["", "100", "ERROR_CORE", "CRM_FIELD_ERROR_VALUE_NOT_VALID"])
-def test_a_value_is_refused_only_where_the_status_says_so_too(code: str) -> None:
+def test_a_value_is_rejected_only_where_the_status_says_so_too(code: str) -> None:
     assert type(classify(500, code, "Invalid value")) is OutcomeUnknown
 
 
@@ -129,16 +129,16 @@ def test_a_text_is_one_line_without_control_characters() -> None:
 
 
 @given(st.integers(500, 599))
-def test_what_an_error_of_the_server_did_is_never_taken_for_certain(status: int) -> None:
+def test_a_server_error_always_leaves_the_outcome_unknown(status: int) -> None:
     assert isinstance(unreadable(status), OutcomeUnknown)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_page_instead_of_an_answer_from_a_closed_portal_pauses(status: int) -> None:
+def test_an_html_page_from_a_closed_portal_pauses(status: int) -> None:
     assert isinstance(unreadable(status), PortalDown)
 
 
-def test_a_page_instead_of_an_answer_leaves_the_outcome_unknown() -> None:
+def test_an_html_page_leaves_the_outcome_unknown() -> None:
     for status in (200, 502, 504):
         error = unreadable(status)
         assert isinstance(error, OutcomeUnknown)
@@ -147,7 +147,7 @@ def test_a_page_instead_of_an_answer_leaves_the_outcome_unknown() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 401, 403, 404, 429, 502])
-def test_a_page_instead_of_an_answer_is_told_by_its_status(status: int) -> None:
+def test_an_html_page_is_reported_by_its_status(status: int) -> None:
     error = unreadable(status)
     assert error.detail == f"HTTP {status} without a readable answer"
     assert error.code == str(status)
@@ -166,7 +166,7 @@ def test_a_page_instead_of_an_answer_is_told_by_its_status(status: int) -> None:
         (1.5, True, "?", "True"),
     ],
 )
-def test_an_error_is_told_by_its_sentence_else_its_code_else_the_status(
+def test_an_error_is_reported_by_its_description_else_its_code_else_the_status(
     code: object, description: object, error_code: str, detail: str
 ) -> None:
     error = classify(400, code, description)

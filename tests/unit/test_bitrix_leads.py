@@ -1,4 +1,4 @@
-"""A user as a lead: what is sent, and what answers mean."""
+"""A user as a lead: the commands sent, and the meaning of answers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +37,7 @@ def test_a_create_carries_the_origin_the_phone_and_the_stage() -> None:
     assert "stageId" not in fields(leads.create(7, DesiredState("Ann", "+77", None), "leadline"))
 
 
-def test_a_create_and_an_update_say_that_it_is_a_lead_and_which() -> None:
+def test_a_create_and_an_update_name_the_entity_type_and_the_lead() -> None:
     created = leads.create(7, STATE, "leadline")
     assert created.method == "crm.item.add"
     assert created.params.keys() == {"entityTypeId", "fields"}
@@ -48,7 +48,7 @@ def test_a_create_and_an_update_say_that_it_is_a_lead_and_which() -> None:
     assert created.params["entityTypeId"] == 1
 
 
-def test_all_that_changed_is_sent_at_once() -> None:
+def test_all_changed_fields_are_sent_at_once() -> None:
     changed = leads.update(
         LAST_APPLIED, DesiredState("Bob", "+77005556677", "JUNK"), with_stage=True
     )
@@ -85,7 +85,7 @@ def test_a_long_name_fits_the_columns_and_the_title_has_all_of_it(name: str) -> 
     assert sent["name"] == name[:50]
 
 
-def test_a_written_lead_is_agreed_on_with_the_row_of_its_phone() -> None:
+def test_a_written_lead_becomes_last_applied_with_its_phone_row() -> None:
     rows = [
         {"id": "8", "typeId": "EMAIL", "value": "+77001112233"},
         {"id": 9, "typeId": "PHONE", "value": "+77001112233"},
@@ -108,7 +108,7 @@ def test_a_phone_whose_row_is_not_answered_is_looked_up_before_it_is_changed(row
     assert not leads.needs_phone_row(written, STATE)
 
 
-def test_what_the_portal_answers_wins_over_what_was_asked() -> None:
+def test_the_portals_answer_wins_over_the_request() -> None:
     rows = [{"id": 9, "typeId": "PHONE", "value": "+7 700"}]
     item = {"id": 55, "title": "ANN LEE", "name": "ANN LEE", "stageId": "JUNK", "fm": rows}
     answered = lead_answers.parse_written({"item": item}, UPDATE, STATE)
@@ -126,18 +126,18 @@ def test_the_answer_of_another_lead_proves_nothing(item: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("origin", [{}, {"originId": None}, {"originId": ""}, {"originId": "7"}])
-def test_a_created_lead_has_any_id_and_need_not_say_its_origin(origin: dict[str, Any]) -> None:
+def test_a_created_lead_has_any_id_and_may_omit_its_origin(origin: dict[str, Any]) -> None:
     create = leads.create(7, STATE, "leadline")
     assert lead_answers.parse_written({"item": {"id": 99, **origin}}, create, STATE).lead_id == 99
 
 
 def test_an_updated_lead_may_have_any_origin() -> None:
-    """A message can name a lead that somebody else has made."""
+    """A message can name a lead created by someone else."""
     item = {"id": 55, "originId": "8"}
     assert lead_answers.parse_written({"item": item}, UPDATE, STATE).lead_id == 55
 
 
-def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
+def test_of_several_answered_phones_the_users_own_becomes_last_applied() -> None:
     rows = [
         {"id": 8, "typeId": "PHONE", "value": "+77005556677"},
         {"id": 9, "typeId": "PHONE", "value": STATE.phone},
@@ -149,7 +149,7 @@ def test_of_several_answered_phones_the_users_own_is_agreed_on() -> None:
 @pytest.mark.parametrize(
     "answer", [None, [], {}, True, 55, "55", {"item": None}, {"item": {}}, {"item": {"id": 0}}]
 )
-def test_an_answer_that_names_no_lead_proves_nothing(answer: object) -> None:
+def test_an_answer_without_a_lead_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer names no lead$"):
         lead_answers.parse_written(answer, UPDATE, STATE)
 
@@ -165,31 +165,31 @@ ROW = {
 }
 
 
-def test_a_lead_that_is_found_is_known_as_it_is() -> None:
+def test_a_found_lead_becomes_last_applied_as_it_is() -> None:
     (lead,) = lead_answers.parse_leads([ROW])
     assert lead.last_applied("+77001112233") == LAST_APPLIED
     assert (lead.origin, lead.originator, lead.stage) == ("7", "leadline", "NEW")
 
 
-def test_what_a_lead_does_not_have_is_empty() -> None:
+def test_missing_fields_of_a_lead_are_empty() -> None:
     (bare,) = lead_answers.parse_leads([{"ID": "55"}])
     assert bare == FoundLead(55, "", "", (), "", "", "")
     assert bare.full_name is None
     assert bare.last_applied("+77001112233") == LastApplied(55)
 
 
-def test_a_lead_whose_name_is_longer_than_its_column_is_known_by_its_title() -> None:
+def test_a_lead_with_a_name_longer_than_its_column_is_recognised_by_its_title() -> None:
     name = "A" * 60
     (lead,) = lead_answers.parse_leads([{**ROW, "TITLE": name, "NAME": name[:50]}])
     assert lead.full_name == name
 
 
-def test_a_lead_without_a_title_has_no_name_that_we_know() -> None:
+def test_a_lead_without_a_title_has_no_known_name() -> None:
     (lead,) = lead_answers.parse_leads([{**ROW, "TITLE": "", "NAME": ""}])
     assert lead.full_name is None
 
 
-def test_of_several_phones_ours_is_the_one_to_replace_else_the_first() -> None:
+def test_of_several_phones_ours_is_replaced_else_the_first() -> None:
     phones = [{"ID": "1", "VALUE": "+1"}, {"ID": "2", "VALUE": "+2"}]
     (lead,) = lead_answers.parse_leads([{**ROW, "PHONE": phones}])
     assert lead.last_applied("+2").phone_row == 2
@@ -201,18 +201,18 @@ def test_of_several_phones_ours_is_the_one_to_replace_else_the_first() -> None:
     assert bare.last_applied("+3").phone is None
 
 
-def test_a_row_of_another_kind_is_no_phone() -> None:
+def test_a_row_of_another_type_is_no_phone() -> None:
     rows = [{"ID": "8", "TYPE_ID": "EMAIL", "VALUE": "+1"}, {"ID": "9", "VALUE": "+2"}]
     (lead,) = lead_answers.parse_leads([{**ROW, "PHONE": rows}])
     assert lead.phones == (("+2", 9),)
 
 
-def test_a_name_that_was_edited_by_hand_counts_as_unknown() -> None:
+def test_a_name_edited_by_hand_counts_as_unknown() -> None:
     (lead,) = lead_answers.parse_leads([{**ROW, "NAME": "Anna"}])
     assert lead.last_applied("+77001112233").full_name is None
 
 
-def test_the_oldest_of_doubled_leads_comes_first() -> None:
+def test_the_oldest_of_duplicate_leads_comes_first() -> None:
     rows = [{**ROW, "ID": "70"}, {**ROW, "ID": "9"}, {**ROW, "ID": "55"}]
     assert [lead.lead_id for lead in lead_answers.parse_leads(rows)] == [9, 55, 70]
 
@@ -223,7 +223,7 @@ def test_an_answer_that_is_no_list_of_leads_proves_nothing(answer: object) -> No
         lead_answers.parse_leads(answer)
 
 
-def test_a_lead_id_has_as_many_digits_as_the_ledger_can_keep() -> None:
+def test_a_lead_id_has_at_most_the_digits_that_the_ledger_can_store() -> None:
     assert lead_answers.parse_leads([{**ROW, "ID": "9" * 18}])[0].lead_id == 10**18 - 1
     with pytest.raises(OutcomeUnknown):
         lead_answers.parse_leads([{**ROW, "ID": "9" * 19}])
@@ -235,7 +235,7 @@ def test_a_lead_without_an_id_proves_nothing(lead_id: object) -> None:
         lead_answers.parse_leads([ROW, {**ROW, "ID": lead_id}])
 
 
-def test_nobody_found_is_an_answer_too() -> None:
+def test_an_empty_list_is_a_valid_answer() -> None:
     assert lead_answers.parse_leads([]) == []
     assert lead_answers.parse_page([]) == lead_answers.LookupPage([], is_whole=True)
 
@@ -245,7 +245,7 @@ UNREADABLE += [{**ROW, "PHONE": [{"VALUE": "+7"}]}, {**ROW, "PHONE": {"9": {"VAL
 
 
 @pytest.mark.parametrize("row", UNREADABLE)
-def test_a_row_that_can_not_be_read_harms_no_other(row: object) -> None:
+def test_an_unreadable_row_harms_no_other(row: object) -> None:
     page = lead_answers.parse_page([ROW, row])
     assert ([lead.lead_id for lead in page.leads], page.is_whole) == ([55], False)
 
@@ -275,7 +275,7 @@ COLUMNS = ["ID", "TITLE", "NAME", "STATUS_ID", "ORIGINATOR_ID", "ORIGIN_ID", "PH
         (lambda: leads.list_after("99", "me"), {"=ORIGINATOR_ID": "me", ">ID": "99"}),
     ],
 )
-def test_a_look_up_asks_for_everything_it_needs_in_order_and_not_for_the_total(
+def test_a_lookup_requests_all_needed_fields_in_order_and_no_total(
     ask: Callable[[], Command], where: dict[str, Any]
 ) -> None:
     command = ask()
@@ -285,7 +285,7 @@ def test_a_look_up_asks_for_everything_it_needs_in_order_and_not_for_the_total(
     assert command.params == expected
 
 
-def test_the_stages_of_leads_are_asked_for_in_the_portals_order() -> None:
+def test_the_stages_of_leads_are_read_in_the_portals_order() -> None:
     asked = {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}}
     assert leads.list_stages() == Command("crm.status.list", asked)
 

@@ -1,4 +1,4 @@
-"""The checker is checked: a history that keeps every rule, and for each rule some that break it."""
+"""Tests of the checker: a history that keeps every rule, and for each rule some that break it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -107,7 +107,7 @@ def lead(state: State, *writes: LeadWrite, **more: Any) -> Lead:
     return Lead(**{"id": 7, "user": 1, "writes": writes, **its})
 
 
-#: A user was created, renamed and renamed back; then moved under a precondition. All went well.
+#: A user was created, renamed and renamed back; then moved under a precondition. All succeeded.
 WELL = History(
     writes=(
         create(0, key="k1"),
@@ -158,7 +158,7 @@ def test_a_history_that_keeps_every_rule_breaks_none() -> None:
     assert check(WELL) == []
 
 
-def test_an_event_that_a_look_up_ended_has_had_one_attempt() -> None:
+def test_an_event_settled_by_a_lookup_has_had_one_attempt() -> None:
     history = on_portal(
         request(1, command("crm.lead.list", events=("e4",))),
         replies=(reply(4, 3, status="error", outcome="failed"),),
@@ -167,19 +167,19 @@ def test_an_event_that_a_look_up_ended_has_had_one_attempt() -> None:
 
 
 def one_user(*writes: ClientWrite, events: tuple[LedgerEvent, ...], **more: Any) -> History:
-    """A history of the ledger only."""
+    """A history with the ledger only."""
     last = events[-1]
     its = {"users": user(last.version, last.state), **more}
     return History(writes=writes, events=events, **its)
 
 
 def on_portal(*requests: PortalRequest, **more: Any) -> History:
-    """A history of the portal's requests only."""
+    """A history with the portal's requests only."""
     return History(requests=requests, **more)
 
 
 def of_lead(last: State, *leads_: Lead, events: Any = None, **more: Any) -> History:
-    """A history of a lead, whose user looks like `last`."""
+    """A history of a lead whose user has the state `last`."""
     its = events or (event(1, A), event(2, last, "full_name phone stage"))
     more = {"users": user(its[-1].version, last), **more}
     return History(events=its, leads=leads_, **more)
@@ -602,14 +602,14 @@ BREAK: dict[Rule, dict[str, History]] = {
 _CASES = [(rule, case) for rule, cases in BREAK.items() for case in cases]
 
 
-def test_each_rule_is_shown_to_notice() -> None:
+def test_each_rule_has_a_case() -> None:
     assert set(BREAK) == set(RULES)
 
 
 @pytest.mark.parametrize(
     ("rule", "case"), _CASES, ids=[f"{rule.__name__}: {case}" for rule, case in _CASES]
 )
-def test_a_rule_notices(rule: Rule, case: str) -> None:
+def test_a_rule_detects(rule: Rule, case: str) -> None:
     assert [*rule(BREAK[rule][case])]
 
 

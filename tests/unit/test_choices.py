@@ -1,4 +1,4 @@
-"""What a person may choose for a local run, and what is refused before anything starts."""
+"""Choices for a local run: invalid ones are refused before anything starts."""
 
 import pytest
 
@@ -9,12 +9,12 @@ WEBHOOK = "https://portal.example/rest/1/code/"
 
 
 @pytest.mark.parametrize("given", ["", WEBHOOK])
-def test_a_webhook_is_taken_as_it_is(given: str) -> None:
+def test_a_webhook_is_used_unchanged(given: str) -> None:
     assert Choices.read({"BITRIX_WEBHOOK_URL": given}).webhook_url == (given or None)
 
 
 @pytest.mark.parametrize("given", ["secret-code", "https://", "https://portal.example/secret-code"])
-def test_a_webhook_that_is_none_is_refused_and_not_quoted(given: str) -> None:
+def test_an_invalid_webhook_is_refused_and_not_quoted(given: str) -> None:
     with pytest.raises(BadConfiguration) as refused:
         Choices.read({"BITRIX_WEBHOOK_URL": given})
     assert "secret-code" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""What would leave this machine without TLS is refused, unless a setting names it."""
+"""Connections to other machines without TLS are refused, unless a setting names them."""
 
 import pytest
 from pydantic import ValidationError
@@ -49,7 +49,7 @@ SAFE: tuple[tuple[Peer, str], ...] = (
 
 
 def take(part: Peer, url: str) -> None:
-    """As the code that connects to this part does it."""
+    """As the code that connects to this part does."""
     if part == "postgres":
         connect_options.cache_clear()  # a process reads its settings once
         Database(url)
@@ -62,7 +62,7 @@ def take(part: Peer, url: str) -> None:
 
 
 @pytest.mark.parametrize(("part", "url"), IN_CLEAR)
-def test_an_address_in_clear_is_refused_with_what_to_do(part: Peer, url: str) -> None:
+def test_a_cleartext_address_is_refused_with_instructions(part: Peer, url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         take(part, url)
     text = str(caught.value)
@@ -73,7 +73,7 @@ def test_an_address_in_clear_is_refused_with_what_to_do(part: Peer, url: str) ->
 
 
 @pytest.mark.parametrize(("part", "url"), IN_CLEAR)
-def test_a_setting_allows_the_part_that_it_names_and_no_other(
+def test_a_setting_allows_only_the_part_that_it_names(
     part: Peer, url: str, configure: Configure
 ) -> None:
     configure(cleartext=f" otlp, {part}")
@@ -88,22 +88,22 @@ def test_tls_and_loopback_need_no_setting(part: Peer, url: str) -> None:
     take(part, url)
 
 
-def test_a_part_that_does_not_exist_can_not_be_named(configure: Configure) -> None:
+def test_an_unknown_part_cannot_be_named(configure: Configure) -> None:
     configure(cleartext="everything")
     with pytest.raises(ValidationError):
         settings()
 
 
-def test_the_connector_posts_nothing_in_clear(configure: Configure) -> None:
+def test_the_connector_posts_nothing_in_cleartext(configure: Configure) -> None:
     with pytest.raises(BadConfiguration, match="functions"):
         Connector("amqp://127.0.0.1/", "bitrix_queue", "http://bitrix-handler:8080/")
     configure(cleartext="functions")
     Connector("amqp://127.0.0.1/", "bitrix_queue", "http://bitrix-handler:8080/")
 
 
-def test_the_schedule_calls_nobody_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_schedule_calls_no_function_in_cleartext(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["schedule", "http://outbox-relay:8080", "--tick", "tick"])
-    monkeypatch.setattr(schedule, "post", lambda _url: pytest.fail("the key has left"))
+    monkeypatch.setattr(schedule, "post", lambda _url: pytest.fail("the key was sent"))
     with pytest.raises(BadConfiguration, match="functions"):
         schedule.main()
 
@@ -111,7 +111,7 @@ def test_the_schedule_calls_nobody_in_clear(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     "name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
 )
-def test_no_trace_leaves_in_clear(
+def test_no_trace_is_exported_in_cleartext(
     name: str, monkeypatch: pytest.MonkeyPatch, configure: Configure
 ) -> None:
     monkeypatch.setenv(name, "http://collector.example.com:4318")
@@ -126,14 +126,14 @@ def test_no_trace_leaves_in_clear(
 @pytest.mark.parametrize(
     "variable", ["DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL"]
 )
-def test_the_local_run_does_not_start_with_a_server_in_clear(variable: str) -> None:
+def test_the_local_run_does_not_start_with_a_cleartext_server(variable: str) -> None:
     schemes = {"DATABASE_URL": "postgresql", "AMQP_URL": "amqp", "REDIS_URL": "redis"}
     url = f"{schemes.get(variable, 'http')}://u.example.com/rest/1/code/"
     with pytest.raises(BadConfiguration, match="without TLS"):
         Choices.read({variable: url})
 
 
-def test_what_is_no_url_is_not_quoted() -> None:
+def test_an_invalid_url_is_not_quoted() -> None:
     with pytest.raises(BadConfiguration) as caught:
         cleartext.require_tls("redis", "redis://:hunter2@[nowhere/0")
     assert str(caught.value) == "REDIS_URL is not a URL"

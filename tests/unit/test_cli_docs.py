@@ -14,7 +14,7 @@ PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text(encoding="utf-8")
 
 
 def commands(group: Any, *path: str) -> Iterator[tuple[str, Any]]:
-    """Each command with its words."""
+    """Each command as its words."""
     for name, command in getattr(group, "commands", {}).items():
         if hasattr(command, "commands"):
             yield from commands(command, *path, name)
@@ -42,7 +42,7 @@ def test_every_option_is_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_command_answers_machines_and_says_what_it_does(name: str) -> None:
+def test_every_command_has_a_json_option_and_a_description(name: str) -> None:
     assert "--json" in options(ALL[name])
     assert ALL[name].help
 

@@ -29,7 +29,7 @@ COMMANDS = {"u1": Command("crm.item.add", {"entityTypeId": 1}), "u2": Command("p
 
 
 class Answering:
-    """A portal that gives one answer, whatever it is asked."""
+    """A portal with one answer to every request."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -46,26 +46,26 @@ class Answering:
 
 @pytest.fixture
 def answering() -> Iterator[Answering]:
-    told = Answering()
+    portal_server = Answering()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            told.asked.append((self.path, json.loads(body)))
-            self.send_response(told.status)
-            self.send_header("Content-Length", str(len(told.body) + told.cut))
-            for name, value in told.headers.items():
+            portal_server.asked.append((self.path, json.loads(body)))
+            self.send_response(portal_server.status)
+            self.send_header("Content-Length", str(len(portal_server.body) + portal_server.cut))
+            for name, value in portal_server.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(told.body)
+            self.wfile.write(portal_server.body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told.url = f"http://127.0.0.1:{server.server_port}/rest/1/{SECRET}/"
+    portal_server.url = f"http://127.0.0.1:{server.server_port}/rest/1/{SECRET}/"
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    yield told
+    yield portal_server
     server.shutdown()
     server.server_close()
 
@@ -120,7 +120,7 @@ def test_an_empty_map_may_come_as_a_list(
         {"result": {"result": {"u9": 1}}},
     ],
 )
-def test_a_command_that_the_answer_does_not_speak_of_may_have_run(
+def test_a_command_missing_in_the_answer_may_have_run(
     portal: PortalClient, answering: Answering, body: Any
 ) -> None:
     answering.says(body)
@@ -129,7 +129,7 @@ def test_a_command_that_the_answer_does_not_speak_of_may_have_run(
 
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "100", "ERROR_METHOD_NOT_FOUND"])
-def test_a_verdict_on_the_whole_batch_is_none_on_each_of_its_records(
+def test_an_error_of_the_whole_batch_is_none_of_its_records(
     portal: PortalClient, answering: Answering, code: str
 ) -> None:
     answering.says({"error": code, "error_description": "One is not accepted"}, 400)
@@ -153,7 +153,7 @@ def test_an_error_of_odd_shape_is_still_an_error(
     [b"", b"<html>", b'{"result": {"resu', b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000],
 )
 @pytest.mark.parametrize("status", [200, 500, 502, 504])
-def test_an_answer_that_can_not_be_read_leaves_the_outcome_unknown(
+def test_an_unreadable_answer_leaves_the_outcome_unknown(
     portal: PortalClient, answering: Answering, status: int, body: bytes
 ) -> None:
     answering.says(body, status)
@@ -162,7 +162,7 @@ def test_an_answer_that_can_not_be_read_leaves_the_outcome_unknown(
     assert error.may_still_run
 
 
-def test_an_answer_that_is_cut_off_leaves_the_outcome_unknown(
+def test_a_truncated_answer_leaves_the_outcome_unknown(
     portal: PortalClient, answering: Answering
 ) -> None:
     answering.says({"result": {"result": {"u1": 1}}})
@@ -172,7 +172,7 @@ def test_an_answer_that_is_cut_off_leaves_the_outcome_unknown(
 
 
 @pytest.mark.parametrize("status", [200, 503])
-def test_an_error_counts_also_on_http_200(
+def test_an_error_counts_also_with_http_200(
     portal: PortalClient, answering: Answering, status: int
 ) -> None:
     answering.says({"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many"}, status)
@@ -197,41 +197,43 @@ def test_a_redirect_is_not_followed_and_pauses(
     assert len(answering.asked) == 1
 
 
-def test_the_address_of_a_redirect_is_cut(portal: PortalClient, answering: Answering) -> None:
+def test_the_target_of_a_redirect_is_shortened(portal: PortalClient, answering: Answering) -> None:
     answering.says(b"", 302, Location=f"https://{'x' * 60_000}/")
     error = error_of(portal)
     assert isinstance(error, PortalDown)
     assert len(error.detail) < 500
 
 
-def test_a_redirect_to_nowhere_is_an_error_like_others(
+def test_a_redirect_without_a_target_is_an_ordinary_error(
     portal: PortalClient, answering: Answering
 ) -> None:
     answering.says(b"", 302, Location="https://[nonsense")
     assert isinstance(error_of(portal), OutcomeUnknown)
 
 
-def test_a_portal_that_refuses_the_connection_was_sent_nothing() -> None:
+def test_a_refused_connection_proves_that_nothing_was_sent() -> None:
     with pytest.raises(Unavailable) as caught:
         PortalClient(f"http://127.0.0.1:1/rest/1/{SECRET}/").call(COMMANDS)
     assert SECRET not in str(caught.value)
 
 
-def test_a_portal_that_nobody_knows_was_sent_nothing(configure: Configure) -> None:
+def test_an_unresolvable_host_proves_that_nothing_was_sent(configure: Configure) -> None:
     configure(cleartext="bitrix24")
     with pytest.raises(Unavailable):
         PortalClient(f"http://no-such-portal.invalid/rest/1/{SECRET}/").call(COMMANDS)
 
 
 @pytest.mark.parametrize("times", [None, [], {}, "x", {"u1": None}, {"u1": {"operating": "x"}}])
-def test_odd_times_spoil_no_answer(portal: PortalClient, answering: Answering, times: Any) -> None:
+def test_odd_times_do_not_invalidate_an_answer(
+    portal: PortalClient, answering: Answering, times: Any
+) -> None:
     answering.says({"result": {"result": {"u1": 1, "u2": 2}, "result_time": times}, "time": times})
     assert portal.call(COMMANDS).results == {"u1": 1, "u2": 2}
 
 
 @pytest.mark.parametrize("odd", ["abc", None, True, -1, [], {}, "1e400", 1e300, 10**18], ids=repr)
 @pytest.mark.parametrize("name", ["operating", "operating_reset_at", "finish", "duration"])
-def test_an_odd_time_holds_no_method_for_long(
+def test_an_odd_time_pauses_no_method_for_long(
     portal: PortalClient, answering: Answering, name: str, odd: Any
 ) -> None:
     good = {"operating": 1.5, "operating_reset_at": 1600, "finish": 1500.0, "duration": 0.5}
@@ -245,7 +247,7 @@ def test_an_odd_time_holds_no_method_for_long(
         assert timing.used_s == 1.5
 
 
-def test_a_time_of_reset_alone_says_nothing(portal: PortalClient, answering: Answering) -> None:
+def test_a_reset_time_alone_says_nothing(portal: PortalClient, answering: Answering) -> None:
     times = {"u1": {"operating": 1.5, "operating_reset_at": 1757425271}}
     answering.says({"result": {"result": {"u1": 1}, "result_time": times}})
     assert portal.call(COMMANDS).timings["crm.item.add"].reset_in_s == 60
@@ -261,7 +263,7 @@ def json_of(floats: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
 JSON = json_of(st.floats())
 #: JSON itself, without Python's NaN.
 FINITE = json_of(st.floats(allow_nan=False, allow_infinity=False))
-#: By the names that an answer has, with anything under them.
+#: With the names that an answer has, and anything under them.
 ANSWERS = st.fixed_dictionaries(
     {},
     optional={
@@ -315,7 +317,7 @@ def test_any_json_gives_each_command_an_answer_or_is_an_error_of_the_call(
 @pytest.mark.parametrize("place", ["result", "result_error", "result_time"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(odd=FINITE)
-def test_what_is_odd_about_one_command_harms_no_other(
+def test_an_odd_result_of_one_command_harms_no_other(
     portal: PortalClient, answering: Answering, place: str, odd: Any
 ) -> None:
     parts: dict[str, dict[str, Any]] = {"result": {"u2": 2}, "result_error": {}}
@@ -346,7 +348,7 @@ def test_a_webhook_may_end_with_a_slash_or_not(answering: Answering, end: str) -
         f"https://[{SECRET}/rest/1/{SECRET}/",
     ],
 )
-def test_what_is_no_webhook_is_refused_and_not_quoted(url: str) -> None:
+def test_an_invalid_webhook_is_refused_and_not_quoted(url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         PortalClient(url)
     assert SECRET not in str(caught.value)

@@ -60,7 +60,7 @@ EVENT = {"specversion": "1.0", "id": "e-1", "type": "t", "source": "/s", "data":
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def test_each_event_of_a_batch_is_a_delivery_of_its_own() -> None:
+def test_each_event_of_a_batch_is_a_separate_delivery() -> None:
     second = {**EVENT, "id": "e-2", "attempt": "3", "correlationid": "call", "traceparent": PARENT}
     one, two = receive(request([EVENT, second], **BATCH))
     assert (one.body, one.message_id, one.is_first) == (BODY, "e-1", True)
@@ -85,7 +85,7 @@ def test_a_batch_may_be_empty() -> None:
         {name: value for name, value in EVENT.items() if name != "type"},
     ],
 )
-def test_a_batch_with_something_that_is_no_event_is_bad_as_a_whole(odd: object) -> None:
+def test_a_batch_with_an_invalid_event_is_bad_as_a_whole(odd: object) -> None:
     with pytest.raises(BadMessage):
         receive(request([EVENT, odd], **BATCH))
 
@@ -96,7 +96,7 @@ def test_a_batch_is_an_array() -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["correlationid", "traceparent"]), st.integers()))
-def test_a_trace_that_is_none_is_made_anew(odd: dict[str, int]) -> None:
+def test_an_invalid_trace_is_replaced(odd: dict[str, int]) -> None:
     (delivery,) = receive(request([{**EVENT, **odd}], **BATCH))
     assert delivery.trace.traceparent.startswith("00-")
 
@@ -114,12 +114,12 @@ def test_a_trace_that_is_none_is_made_anew(odd: dict[str, int]) -> None:
         BATCH,
     ],
 )
-def test_what_is_no_json_is_a_bad_message(body: bytes, headers: dict[str, str]) -> None:
+def test_a_body_that_is_no_json_is_a_bad_message(body: bytes, headers: dict[str, str]) -> None:
     with pytest.raises(BadMessage):
         receive(request(body, **headers))
 
 
-#: What a form or a script of any page can send without a preflight, and other nonsense.
+#: What a form or script of any page can send without a preflight, and other invalid types.
 OF_ANY_PAGE = [
     *("text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", ""),
     *("multipart/form-data; boundary=x", "text/plain; application/json", "text/plain; x=+json"),
@@ -128,7 +128,7 @@ OF_ANY_PAGE = [
 
 
 @pytest.mark.parametrize("kind", OF_ANY_PAGE)
-def test_only_json_and_cloudevents_are_taken(kind: str) -> None:
+def test_only_json_and_cloudevents_are_accepted(kind: str) -> None:
     event = {**EVENT, "data": BODY}
     for body in (BODY, event, [event]):
         with pytest.raises(InvalidRequest) as refused:
@@ -137,7 +137,7 @@ def test_only_json_and_cloudevents_are_taken(kind: str) -> None:
 
 
 def test_a_binary_cloudevent_of_another_type_is_refused_and_one_without_a_type_is_json() -> None:
-    """As RabbitmqSource sends what had none, as NestJS's messages have."""
+    """RabbitmqSource sends messages without a type so, such as those of NestJS."""
     with pytest.raises(InvalidRequest):
         receive(request(BODY, **{**BINARY, "Content-Type": "text/plain"}))
     untyped = {name: value for name, value in BINARY.items() if name != "Content-Type"}
@@ -146,7 +146,7 @@ def test_a_binary_cloudevent_of_another_type_is_refused_and_one_without_a_type_i
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON"])
-def test_json_may_be_named_with_its_character_set(kind: str) -> None:
+def test_json_may_name_its_character_set(kind: str) -> None:
     (delivery,) = receive(request(BODY, **{"Content-Type": kind}))
     assert delivery.body == BODY
 
@@ -168,7 +168,7 @@ def test_a_cloudevent_without_a_required_attribute_is_a_bad_message(missing: str
 
 
 @given(st.dictionaries(st.sampled_from(["changed", "resent", "attempt", "x"]), st.text(max_size=9)))
-def test_only_the_first_sending_and_delivery_counts_as_first(found: dict[str, str]) -> None:
+def test_only_the_first_publication_and_delivery_counts_as_first(found: dict[str, str]) -> None:
     is_first = Delivery({}, None, found).is_first
     assert is_first == ("resent" not in found and found.get("attempt", "1") == "1")
 
@@ -198,7 +198,7 @@ def test_attributes_are_cloudevents_headers() -> None:
         ({"ce-attempt": None}, True, 2),
     ],
 )
-def test_a_delivery_counts_as_first_only_if_nobody_can_have_seen_the_message(
+def test_a_delivery_counts_as_first_only_if_no_function_can_have_seen_the_message(
     headers: dict[str, Any] | None,
     redelivered: bool,  # noqa: FBT001
     attempt: int,
@@ -212,7 +212,7 @@ def test_dead_letters_exist_before_the_queue_that_sends_to_them() -> None:
     assert names == ["bitrix_queue.dead", "bitrix_queue"]
 
 
-def test_queues_are_of_the_type_that_the_setting_names(configure: Configure) -> None:
+def test_queues_have_the_configured_type(configure: Configure) -> None:
     for kind in ("quorum", "classic"):
         configure(queue_type=kind)
         others = [one for one in topology.all_queues() if one.is_auxiliary]
@@ -223,14 +223,14 @@ def test_queues_are_of_the_type_that_the_setting_names(configure: Configure) -> 
     assert topology.work_queue("q").arguments["x-dead-letter-routing-key"] == "q.dead"
 
 
-def test_a_classic_queue_is_as_plain_as_others_declare_it(configure: Configure) -> None:
+def test_a_classic_queue_is_declared_without_arguments(configure: Configure) -> None:
     configure(queue_type="classic")
     dead_letter_queue, work = topology.queues_of("q")
     assert work.arguments == {}
     assert dead_letter_queue.arguments == {"x-queue-type": "classic"}
 
 
-def test_a_delayed_message_comes_back_to_its_queue_for_certain() -> None:
+def test_a_delayed_message_returns_to_its_queue_with_confirms() -> None:
     queues = topology.delay_queues("q")
     assert [one.name for one in queues] == [f"q.delay.{step}s" for step in topology.RETRY_STEPS_S]
     for queue, step_s in zip(queues, topology.RETRY_STEPS_S, strict=True):

@@ -1,4 +1,4 @@
-"""What the process of a function may load before it serves: a cold start is little else."""
+"""The modules that a function may load before it serves: most of its cold start."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ COSTLY = {
     *("pg8000", "phonenumbers", "pika", "prometheus_client", "redis", "requests", "rq"),
     *("opentelemetry", "rich"),
 }
-#: Of these, what the first answer can't do without, or not without a change of the design.
+#: Of these, what the first answer needs, or could not do without in this design.
 LOADED = {
     "create_user": {"pg8000", "pika"},
     "update_user": {"pg8000", "pika"},
@@ -44,7 +44,7 @@ print(json.dumps({"loaded": loaded, "collects": gc.isenabled(), "frozen": gc.get
 
 
 def built(function: str, **env: str) -> Any:
-    """A process in which this function has been made ready to serve."""
+    """A process in which this function is ready to serve."""
     done = subprocess.run(
         [sys.executable, "-c", BUILT, f"functions/{function}"],
         cwd=CHECKOUT,
@@ -57,7 +57,7 @@ def built(function: str, **env: str) -> Any:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_starts_with_what_its_first_answer_needs(function: str) -> None:
+def test_a_function_loads_only_what_its_first_answer_needs(function: str) -> None:
     assert COSTLY & set(built(function)["loaded"]) == LOADED[function]
 
 
@@ -67,6 +67,6 @@ def test_a_function_collects_garbage_once_it_is_loaded() -> None:
     assert found["frozen"] > 10_000
 
 
-def test_traces_that_are_wanted_are_there() -> None:
+def test_tracing_is_loaded_when_it_is_configured() -> None:
     wanted = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
     assert "opentelemetry" in built("bitrix_handler", **wanted)["loaded"]

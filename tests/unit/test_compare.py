@@ -1,4 +1,4 @@
-"""A user and its leads: which difference is whose business."""
+"""A user and its leads: the kinds of drift, and who corrects them."""
 
 from dataclasses import replace
 
@@ -26,11 +26,11 @@ def compared(user: UserSnapshot, *by_origin: FoundLead, by_id: FoundLead | None 
     return compare(user, by_origin, by_id, "leadline")
 
 
-def test_a_lead_that_looks_like_its_user_is_ok() -> None:
+def test_a_lead_that_equals_its_user_is_ok() -> None:
     assert compared(USER, LEAD) == Finding("ok", 7, (55,), version=3)
 
 
-def test_a_user_that_waits_for_bitrix24_is_not_judged() -> None:
+def test_a_user_with_an_open_event_is_not_judged() -> None:
     waiting = replace(USER, status="waiting", full_name="Bob")
     assert compared(waiting, LEAD) == Finding("waiting", 7, version=3)
     assert compared(waiting) == Finding("waiting", 7, version=3)
@@ -54,7 +54,7 @@ def test_another_name_or_phone_is_drift_and_can_be_repaired(lead: FoundLead, fie
     assert compared(USER, lead) == expected
 
 
-def test_all_that_differs_is_named() -> None:
+def test_every_difference_is_named() -> None:
     lead = replace(LEAD, title="Bob", phones=(), stage="JUNK")
     finding = compared(replace(USER, is_stage_unsynced=True), lead)
     assert finding.fields == ("full_name", "phone", "stage")
@@ -65,7 +65,7 @@ def test_another_phone_next_to_ours_is_no_drift() -> None:
     assert compared(USER, lead).kind == "ok"
 
 
-def test_a_stage_that_was_set_in_the_crm_is_kept() -> None:
+def test_a_stage_set_in_the_crm_is_kept() -> None:
     finding = compared(USER, replace(LEAD, stage="JUNK"))
     assert finding == Finding("moved", 7, (55,), is_moved=True, version=3)
     assert finding.kind not in DIFFERENCES
@@ -89,7 +89,7 @@ def test_a_lead_that_the_ledger_does_not_name_is_unlinked(lead_id: int | None) -
     assert finding == Finding("unlinked", 7, (55,), version=3, is_repairable=True)
 
 
-def test_doubled_leads_are_told_with_the_one_that_the_ledger_names_first_then_by_age() -> None:
+def test_duplicate_leads_are_listed_with_the_ledgers_first_then_by_age() -> None:
     leads = [found(90), found(20), found(55)]
     assert compared(USER, *leads) == Finding("doubled", 7, (55, 20, 90), version=3)
     assert compared(USER, *leads[1:]).kind == "doubled"
@@ -98,7 +98,7 @@ def test_doubled_leads_are_told_with_the_one_that_the_ledger_names_first_then_by
     assert unlinked.is_repairable, "its lead can be named all the same"
 
 
-def test_a_user_that_failed_and_is_in_order_only_needs_a_success() -> None:
+def test_a_failed_user_whose_lead_is_right_only_needs_a_success() -> None:
     finding = compared(replace(USER, status="failed"), LEAD)
     assert finding == Finding("ok", 7, (55,), version=3, is_repairable=True)
 
@@ -114,13 +114,13 @@ def test_a_lead_without_an_origin_is_the_users_where_the_ledger_names_it(
 @pytest.mark.parametrize(
     ("origin", "originator"), [("8", "leadline"), ("8", "another system"), ("", "another system")]
 )
-def test_a_lead_of_others_is_not_the_users_though_the_ledger_names_it(
+def test_a_foreign_lead_is_not_the_users_though_the_ledger_names_it(
     origin: str, originator: str
 ) -> None:
     named = found(origin=origin, originator=originator)
     assert compared(USER, by_id=named).kind == "missing"
 
 
-def test_the_lead_with_the_users_origin_counts_before_the_one_that_the_ledger_names() -> None:
+def test_the_lead_with_the_users_origin_precedes_the_one_that_the_ledger_names() -> None:
     finding = compared(replace(USER, lead_id=99), LEAD, by_id=found(99, origin="", originator=""))
     assert (finding.kind, finding.lead_ids) == ("unlinked", (55,))

@@ -17,7 +17,7 @@ EVENT = "01990000-0000-7000-8000-000000000001"
 
 
 def message(**more: Any) -> dict[str, Any]:
-    """A request with only the public keys, `more` in its data."""
+    """A request with only the public keys, and `more` in its data."""
     user = {"id": 123, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
     data = {"action": "create_card", "user": user, "replyQueue": "bitrix.responses", **more}
     return {"pattern": "user_created", "data": data}
@@ -74,7 +74,7 @@ def test_a_request_with_only_the_public_keys_is_read() -> None:
     assert (request.event_id, request.version) == (None, None)
 
 
-def test_what_is_written_is_read_back() -> None:
+def test_a_written_message_is_read_back() -> None:
     body = contract.request_body(
         "move_card",
         {"id": 123, "full_name": "V", "phone": None, "stage": "NEW", "bitrix_lead_id": 7},
@@ -112,7 +112,7 @@ def test_a_reply_is_written_in_the_envelope_that_the_setting_names(configure: Co
     assert json.loads(contract.reply_body(reply(), "bitrix.responses")) == enveloped
 
 
-def test_only_allowed_queues_are_answered_on(configure: Configure) -> None:
+def test_only_allowed_reply_queues_are_used(configure: Configure) -> None:
     with pytest.raises(BadMessage):
         contract.read_request(message(replyQueue="payroll"))
     configure(reply_queues="payroll, other")
@@ -149,8 +149,8 @@ NONSENSE: list[Any] = [
 ]
 
 
-def test_a_version_that_no_user_can_have_is_told_with_the_bound() -> None:
-    """Above it the work queue's numbers are not exact (put.lua), and nothing real would follow."""
+def test_an_impossible_version_is_refused_with_the_bound() -> None:
+    """Above it the work queue's numbers are inexact (put.lua), and no real version could follow."""
     assert contract.MAX_VERSION * 1_000_000 + 999_999 < 2**53
     assert contract.read_request(message(version=contract.MAX_VERSION)).version == 10**9
     with pytest.raises(BadMessage, match=r"version .* 1000000000"):
@@ -158,7 +158,7 @@ def test_a_version_that_no_user_can_have_is_told_with_the_bound() -> None:
 
 
 @pytest.mark.parametrize("body", NONSENSE)
-def test_nonsense_is_a_bad_message_that_quotes_no_value(body: object) -> None:
+def test_a_malformed_message_is_a_bad_message_that_quotes_no_value(body: object) -> None:
     for read in (contract.read_request, contract.read_reply):
         with pytest.raises(BadMessage) as caught:
             read(body)
@@ -199,7 +199,7 @@ def test_an_error_reply_needs_no_lead() -> None:
         ("x" * 100_000, "x" * 999 + "…"),
     ],
 )
-def test_whatever_reason_a_sender_gives_its_reply_is_read(given_reason: str, kept: str) -> None:
+def test_a_reply_with_any_reason_is_read(given_reason: str, kept: str) -> None:
     read = contract.read_reply(reply(status="error", reason=given_reason))
     assert read.reason == kept
 
@@ -230,5 +230,5 @@ def test_an_event_id_is_the_given_one_else_the_messages_else_derived() -> None:
 
 
 @pytest.mark.parametrize("odd", ["x" * 129, "я" * 128, "a\ud800", "a\nb"])
-def test_a_message_id_that_amqp_could_not_carry_back_is_not_used(odd: str) -> None:
+def test_a_message_id_that_amqp_could_not_return_is_not_used(odd: str) -> None:
     assert identity(odd) == identity()

@@ -1,4 +1,4 @@
-"""A message may ask to look at a lead that both sides had agreed on."""
+"""A message may demand a lookup of a lead on which both sides had agreed."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,13 +13,13 @@ NOW = 1_000_000
 
 
 def asking(**more: object) -> Entry:
-    """A user in step whose lead somebody doubts."""
+    """A user in sync whose message demands a lookup."""
     more = {"desired_stage_seq": MILLION, "lookup_requested_seq": 2 * MILLION, **more}
     return known(pending(2), **more)
 
 
 def after_look(before: Entry, **lead: Any) -> Entry:
-    """The entry as it is leased after the look-up has found such a lead."""
+    """The entry as leased after the lookup has found such a lead."""
     fields = settle_lookup(before, replace(found(), **lead), NOW).fields
     seen = Entry.loads(
         b"7", {name.encode(): str(one).encode() for name, one in _stored(fields).items()}, []
@@ -42,17 +42,17 @@ def _stored(fields: Fields) -> dict[str, object]:
     return {"fence": 1, **kept}
 
 
-def test_a_lead_is_looked_at_when_asked_though_nothing_has_changed() -> None:
+def test_a_lead_is_looked_up_on_demand_though_nothing_has_changed() -> None:
     assert isinstance(plan(asking()), Lookup)
     assert isinstance(plan(asking(lookup_requested_seq=0)), NoCall)
 
 
-def test_one_look_is_enough() -> None:
+def test_one_lookup_is_enough() -> None:
     assert isinstance(plan(after_look(asking())), NoCall)
     assert isinstance(plan(replace(after_look(asking()), lookup_requested_seq=3 * MILLION)), Lookup)
 
 
-def test_what_the_look_shows_is_mended() -> None:
+def test_differences_that_the_lookup_finds_are_corrected() -> None:
     step = plan(after_look(asking(), title="Somebody Else", name="Somebody"))
     assert isinstance(step, Write)
     assert step.command.params["fields"] == {"title": STATE.full_name, "name": STATE.full_name}
@@ -70,7 +70,7 @@ def test_a_stage_set_by_hand_stays_unless_a_write_sets_it(
         assert step.command.params["fields"] == {"stageId": "NEW"}
 
 
-def test_a_lead_that_is_gone_is_created_anew() -> None:
+def test_a_missing_lead_is_created_again() -> None:
     fields = settle_lookup(asking(), None, NOW).fields
     assert (fields["agreed"], fields["looked_order"]) == ("", 2 * MILLION)
     step = plan(asking(last_applied=None, lookup_done_seq=2 * MILLION))

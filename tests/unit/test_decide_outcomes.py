@@ -1,4 +1,4 @@
-"""What the outcome of a call means for a user and its events."""
+"""The effect of a call's outcome on a user and its events."""
 
 from dataclasses import replace
 
@@ -49,10 +49,10 @@ def test_the_newest_event_is_synced_and_every_older_one_superseded(
     events: list[PendingEvent],
 ) -> None:
     settlement = settle_applied(entry(*events), LAST_APPLIED, is_create=True)
-    told = outcomes(settlement.events)
-    newest = max(told)
-    assert len(told) == len(events)
-    assert {version for version, outcome in told.items() if outcome == "synced"} == {newest}
+    by_version = outcomes(settlement.events)
+    newest = max(by_version)
+    assert len(by_version) == len(events)
+    assert {version for version, outcome in by_version.items() if outcome == "synced"} == {newest}
     assert all(one.outcome and one.outcome.lead_id == 55 for one in settlement.events)
 
 
@@ -61,12 +61,12 @@ def test_an_event_that_arrives_after_a_newer_one_was_applied_is_superseded() -> 
     assert outcomes(settle_applied(late, None).events) == {2: "superseded"}
 
 
-def test_a_duplicate_of_what_was_applied_is_answered_as_synced_again() -> None:
+def test_a_duplicate_of_an_applied_event_is_answered_as_synced_again() -> None:
     again = known(pending(3), applied_seq=3 * MILLION)
     assert outcomes(settle_applied(again, None).events) == {3: "synced"}
 
 
-def test_an_answer_counts_the_attempt_that_brought_it() -> None:
+def test_a_reply_counts_the_attempt_that_led_to_it() -> None:
     (event,) = settle_applied(entry(pending(attempts=2)), LAST_APPLIED, is_create=True).events
     assert event.outcome is not None
     assert event.outcome.attempts == 3
@@ -94,7 +94,7 @@ def test_a_newer_event_never_shortens_the_wait(
 
 
 @pytest.mark.parametrize("error", [Refused("limit"), PortalDown("no plan")])
-def test_a_refusal_or_a_paused_portal_costs_no_attempt(error: BitrixError) -> None:
+def test_a_refusal_or_a_paused_portal_spends_no_attempt(error: BitrixError) -> None:
     settlement = settle_failure(entry(pending(attempts=2)), error, NOW)
     assert settlement.events == ()
     assert settlement.fields == {}
@@ -109,7 +109,7 @@ def test_a_permanent_error_is_answered_once_with_its_reason() -> None:
     assert not event.outcome.is_transient
 
 
-def test_a_request_that_is_rejected_as_a_whole_is_no_verdict_on_any_of_its_users() -> None:
+def test_a_request_rejected_as_a_whole_is_no_permanent_error_of_its_users() -> None:
     settlement = settle_failure(entry(pending()), RequestRejected("One is not accepted"), NOW)
     assert settlement.fields == {"alone": 1}
     assert (outcomes(settlement.events), settlement.delay_ms) == ({}, 2000)
@@ -119,7 +119,7 @@ def test_a_request_that_is_rejected_as_a_whole_is_no_verdict_on_any_of_its_users
     assert event.outcome.is_transient
 
 
-def test_an_answer_once_given_is_never_changed() -> None:
+def test_a_reply_once_given_is_never_changed() -> None:
     answered = settle_applied(entry(pending()), LAST_APPLIED, is_create=True).events[0]
     for error in (Rejected("no"), OutcomeUnknown("?"), Unavailable("away")):
         assert answered in settle_failure(known(answered, pending(2)), error, NOW).events
@@ -131,13 +131,13 @@ def test_after_an_unknown_outcome_the_lead_is_looked_up(error: BitrixError) -> N
     assert settle_failure(known(pending(2)), error, NOW, was_written=True).fields["doubt"] == 1
 
 
-def test_a_lead_that_is_gone_is_not_looked_for_by_its_id() -> None:
+def test_a_missing_lead_is_not_looked_up_by_its_id() -> None:
     assert settle_failure(known(pending(2)), LeadGone("Not found"), NOW).fields["agreed"] == ""
     lost = settle_failure(known(pending(2)), OutcomeUnknown("reset"), NOW, was_written=True)
     assert "agreed" not in lost.fields
 
 
-def test_a_look_up_that_is_lost_makes_nobody_wait_as_after_a_lost_create() -> None:
+def test_a_lost_lookup_delays_no_user_as_a_lost_create_does() -> None:
     lost = settle_failure(
         entry(pending(), claimed_lead_id=55), OutcomeUnknown("time-out", may_still_run=True), NOW
     )
@@ -145,8 +145,8 @@ def test_a_look_up_that_is_lost_makes_nobody_wait_as_after_a_lost_create() -> No
     assert lost.delay_ms == 2000
 
 
-def test_a_lead_that_vanishes_twice_in_a_row_is_its_users_error() -> None:
-    """In simple CRM mode each update would make one lead more."""
+def test_a_lead_that_vanishes_twice_in_a_row_is_an_error_of_its_user() -> None:
+    """In simple CRM mode each update would create another lead."""
     once = settle_failure(known(pending(2)), LeadGone("Not found"), NOW)
     assert (once.fields["vanished"], outcomes(once.events)) == (1, {})
     twice = settle_failure(known(pending(3), times_vanished=1), LeadGone("Not found"), NOW)
@@ -172,7 +172,7 @@ def test_a_lead_that_was_updated_or_found_has_not_vanished() -> None:
     )
 
 
-def test_what_never_reached_the_portal_leaves_no_doubt() -> None:
+def test_a_request_that_never_reached_the_portal_needs_no_lookup() -> None:
     assert settle_failure(entry(pending()), Unavailable("refused"), NOW).fields == {}
 
 
@@ -194,7 +194,7 @@ def test_an_error_that_bitrix24_answered_itself_needs_no_long_wait() -> None:
     assert "wait_until" not in answered.fields
 
 
-def test_a_lead_that_is_found_is_adopted_and_not_created() -> None:
+def test_a_found_lead_is_adopted_and_not_created() -> None:
     settlement = settle_lookup(entry(pending(), needs_lookup=True), found(56), NOW)
     assert orjson.loads(str(settlement.fields["agreed"], "ascii"))["lead_id"] == 56  # type: ignore[arg-type]
     assert settlement.fields["doubt"] == ""
@@ -202,22 +202,22 @@ def test_a_lead_that_is_found_is_adopted_and_not_created() -> None:
     assert settlement.delay_ms == 0
 
 
-def test_a_look_up_costs_no_attempt() -> None:
+def test_a_lookup_spends_no_attempt() -> None:
     assert settle_lookup(entry(pending(), needs_lookup=True), found(), NOW).events == ()
     assert settle_lookup(entry(pending(), needs_lookup=True), None, NOW).events == ()
 
 
-def test_a_lead_of_another_user_is_never_taken_over() -> None:
+def test_a_lead_of_another_user_is_never_adopted() -> None:
     conflict = settle_lookup_by_id(entry(pending(), claimed_lead_id=55), found(origin="8"), NOW)
-    assert conflict.fields == {"agreed": "", "hint": "", "doubt": 1}, "it is not tried once more"
+    assert conflict.fields == {"agreed": "", "hint": "", "doubt": 1}, "it is not retried"
     (event,) = conflict.events
     assert event.outcome is not None
     assert event.outcome.status == "failed"
     assert "another user" in str(event.outcome.reason)
 
 
-def test_a_stage_that_the_create_wrote_is_not_written_again_when_its_message_comes_late() -> None:
-    # Version 3 created the lead; the move of version 2 comes afterwards.
+def test_a_stage_written_by_the_create_is_not_written_again_by_its_late_message() -> None:
+    # Version 3 created the lead; the move of version 2 arrives afterwards.
     created = settle_applied(entry(pending(3), desired_stage_seq=0), LAST_APPLIED, is_create=True)
     late = known(
         pending(2),

@@ -1,4 +1,4 @@
-"""What is written down of each outcome, field by field: the work queue decides by it."""
+"""The stored result of each outcome, field by field: the work queue decides by it."""
 
 from dataclasses import replace
 from typing import Any
@@ -35,9 +35,9 @@ from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 
 NOW = 1_000_000_000
 LAST_APPLIED = LastApplied(55, "Ann Lee", "+77001112233", 9)
-#: Whatever was in doubt is known.
+#: All doubts are resolved.
 CERTAIN = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
-#: From the decision to send until nothing of the call can happen any more.
+#: From the decision to send until the call can have no further effect.
 LONGEST_CALL_MS = 70_000
 
 
@@ -45,7 +45,7 @@ def dumped(agreed: LastApplied) -> bytes:
     return orjson.dumps(agreed.as_dict())
 
 
-def test_after_a_create_all_of_the_newest_state_is_agreed_on() -> None:
+def test_after_a_create_the_whole_newest_state_is_last_applied() -> None:
     leased = entry(pending(3), desired_stage_seq=MILLION, redis_epoch="e")
     assert settle_applied(leased, LAST_APPLIED, is_create=True) == Settlement(
         leased,
@@ -61,7 +61,7 @@ def test_after_a_create_all_of_the_newest_state_is_agreed_on() -> None:
     )
 
 
-def test_after_an_update_only_a_stage_that_was_touched_is_agreed_on() -> None:
+def test_after_an_update_only_a_touched_stage_is_last_applied() -> None:
     leased = known(pending(3), pending(2), desired_stage_seq=2 * MILLION, redis_epoch="e")
     assert settle_applied(leased, LAST_APPLIED) == Settlement(
         leased,
@@ -81,7 +81,7 @@ def test_after_an_update_only_a_stage_that_was_touched_is_agreed_on() -> None:
     )
 
 
-def test_where_nothing_was_to_do_what_was_agreed_on_holds_and_nothing_more_is_known() -> None:
+def test_where_nothing_was_to_do_last_applied_holds_and_nothing_more_is_known() -> None:
     leased = known(pending(2), times_vanished=1)
     assert leased.last_applied
     settlement = settle_applied(leased, None)
@@ -97,7 +97,7 @@ def test_where_nothing_was_called_and_nothing_is_known_nothing_changes(leased: A
 
 
 @pytest.mark.parametrize(("rest_ms", "delay_ms"), [(1, 1), (3000, 3000), (60_000, 5000)])
-def test_a_create_that_may_still_run_is_looked_for_again_soon_and_when_it_is_over(
+def test_a_create_that_may_still_run_is_looked_up_soon_and_when_it_is_over(
     rest_ms: int, delay_ms: int
 ) -> None:
     leased = entry(pending(), needs_lookup=True, wait_until_ms=NOW + rest_ms)
@@ -105,14 +105,14 @@ def test_a_create_that_may_still_run_is_looked_for_again_soon_and_when_it_is_ove
 
 
 @pytest.mark.parametrize("wait_until_ms", [0, NOW - 1, NOW])
-def test_a_user_without_a_lead_is_certain_to_have_none(wait_until_ms: int) -> None:
+def test_a_user_without_a_lead_certainly_has_none(wait_until_ms: int) -> None:
     leased = known(pending(2), needs_lookup=True, wait_until_ms=wait_until_ms, redis_epoch="e")
     assert settle_lookup(leased, None, NOW) == Settlement(
         leased, {"agreed": "", "epoch": "e", **CERTAIN}
     )
 
 
-def test_a_look_that_was_asked_for_is_done_whether_or_not_there_is_a_lead() -> None:
+def test_a_demanded_lookup_is_done_whether_or_not_there_is_a_lead() -> None:
     leased = known(pending(2), lookup_requested_seq=2 * MILLION, lookup_done_seq=MILLION)
     for lead in (found(), None):
         assert settle_lookup(leased, lead, NOW).fields["looked_order"] == 2 * MILLION
@@ -121,7 +121,7 @@ def test_a_look_that_was_asked_for_is_done_whether_or_not_there_is_a_lead() -> N
 
 
 @pytest.mark.parametrize(("stage", "applied_stage_seq"), [("NEW", 2), ("JUNK", 1)])
-def test_a_lead_that_is_found_is_agreed_on_as_it_is_and_compared_with_the_state(
+def test_a_found_lead_becomes_last_applied_and_is_compared_with_the_state(
     stage: str, applied_stage_seq: int
 ) -> None:
     before = LastApplied(55, STATE.full_name, STATE.phone, 9)
@@ -148,7 +148,7 @@ def test_a_lead_that_is_found_is_agreed_on_as_it_is_and_compared_with_the_state(
     )
 
 
-def test_of_several_phones_the_users_own_is_agreed_on_else_the_one_last_applied() -> None:
+def test_of_several_phones_the_users_own_is_last_applied_else_the_previous_one() -> None:
     leased = known(pending(2), last_applied=LastApplied(55, None, "+2", 2))
     others = (("+1", 1), ("+2", 2), ("+3", 3))
     for phones, row in (((*others, (STATE.phone, 9)), 9), (others, 2)):
@@ -156,7 +156,7 @@ def test_of_several_phones_the_users_own_is_agreed_on_else_the_one_last_applied(
         assert orjson.loads(fields["agreed"])["phone_row"] == row  # type: ignore[arg-type]
 
 
-def test_a_lead_that_is_found_for_a_user_without_a_state_changes_nothing() -> None:
+def test_a_lead_found_for_a_user_without_a_state_changes_nothing() -> None:
     leased = entry(pending(), state=None)
     assert settle_lookup(leased, found(), NOW) == Settlement(leased)
 
@@ -185,9 +185,7 @@ def test_a_lead_of_another_user_is_named_in_the_reason_and_forgotten() -> None:
         ("7", "", "installation"),
     ],
 )
-def test_a_lead_that_bears_somebody_elses_origin_is_not_taken(
-    origin: str, originator: str, of: str
-) -> None:
+def test_a_lead_with_a_foreign_origin_is_not_adopted(origin: str, originator: str, of: str) -> None:
     leased = entry(pending(), claimed_lead_id=55)
     (event,) = settle_lookup_by_id(leased, found(origin=origin, originator=originator), NOW).events
     assert event.outcome is not None
@@ -206,7 +204,7 @@ def test_a_lead_that_bears_somebody_elses_origin_is_not_taken(
         ("", "", "+77001112233"),
     ],
 )
-def test_a_lead_without_an_origin_is_taken_by_its_name_or_phone_and_gets_its_origin(
+def test_a_lead_without_an_origin_is_adopted_by_its_name_or_phone_and_gets_its_origin(
     title: str, name: str, phone: str
 ) -> None:
     leased = entry(pending(), claimed_lead_id=55)
@@ -226,19 +224,19 @@ def test_a_lead_without_an_origin_is_taken_by_its_name_or_phone_and_gets_its_ori
     "phone",
     ["", "112233", "+77001112234", "33", "+7 700", "0", "+77101112233", "+76001112233", "0112233"],
 )
-def test_a_lead_without_an_origin_is_not_taken_on_a_messages_word(phone: str) -> None:
+def test_a_lead_without_an_origin_is_not_adopted_on_a_messages_word(phone: str) -> None:
     stranger = FoundLead(55, "Bob Stone", "Bob", ((phone, 9),) if phone else (), "NEW", "", "")
     leased = entry(pending(), claimed_lead_id=55)
     answered = Outcome("failed", 1, reason=f"lead 55 {NOT_RECOGNISED}")
     assert settle_lookup_by_id(leased, stranger, NOW) == Settlement(
         leased, {"agreed": "", "hint": "", "doubt": 1}, (pending(outcome=answered),)
     )
-    # One that was seen as the user's stays it, whatever both are called now.
+    # A lead once recognised stays the user's, even if both are renamed.
     assert settle_lookup_by_id(known(pending(2), needs_lookup=True), stranger, NOW).events == ()
     assert settle_lookup_by_id(leased, None, NOW).events == ()
 
 
-def test_a_name_that_is_longer_than_its_column_is_known_by_either_part() -> None:
+def test_a_name_longer_than_its_column_is_recognised_by_either_part() -> None:
     state = replace(STATE, full_name="Ann " * 20 + "Lee")
     leased = entry(pending(), claimed_lead_id=55, state=state)
     for title, name in (state.full_name, ""), ("A request", state.full_name[:50]):
@@ -246,29 +244,29 @@ def test_a_name_that_is_longer_than_its_column_is_known_by_either_part() -> None
         assert settle_lookup_by_id(leased, lead, NOW).events == ()
 
 
-def test_a_phone_is_known_without_the_code_of_its_country() -> None:
+def test_a_phone_is_recognised_without_its_country_code() -> None:
     leased = entry(pending(), claimed_lead_id=55, state=replace(STATE, phone="+46701234567"))
     lead = FoundLead(55, "", "", (("070-123 45 67", 9),), "NEW", "", "")
     assert settle_lookup_by_id(leased, lead, NOW).events == ()
 
 
-def test_a_lead_with_our_name_and_without_a_user_may_be_taken() -> None:
+def test_a_lead_with_our_originator_and_without_a_user_may_be_adopted() -> None:
     leased = entry(pending(), claimed_lead_id=55)
     assert settle_lookup_by_id(leased, found(origin="", originator="leadline"), NOW).events == ()
 
 
-def test_a_lead_without_name_and_phone_is_like_nobody() -> None:
+def test_a_lead_without_name_and_phone_matches_no_user() -> None:
     blank = FoundLead(55, "", "", (), "NEW", "", "")
     leased = entry(pending(), claimed_lead_id=55, state=DesiredState("", "", None))
     assert settle_lookup_by_id(leased, blank, NOW).events != ()
 
 
-def test_what_was_not_sent_waits_for_its_method_and_is_as_it_was() -> None:
+def test_an_unsent_step_waits_for_its_method_unchanged() -> None:
     leased = entry(pending())
     assert defer(leased, 1234) == Settlement(leased, delay_ms=1234)
 
 
-def test_a_page_that_says_nothing_of_a_user_has_it_looked_up_alone_at_once() -> None:
+def test_a_page_without_a_user_has_it_looked_up_alone_at_once() -> None:
     leased = entry(pending(), needs_lookup=True)
     assert settle_inconclusive(leased) == Settlement(leased, {"alone": 1})
 
@@ -291,7 +289,7 @@ def test_a_lost_create_is_waited_for_as_long_as_it_can_run() -> None:
     )
 
 
-def test_a_lost_update_holds_back_what_is_newer_as_long_as_it_can_run() -> None:
+def test_a_lost_update_delays_newer_writes_as_long_as_it_can_run() -> None:
     leased = known(pending(2, attempts=1))
     lost = OutcomeUnknown("reset", may_still_run=True)
     assert settle_failure(leased, lost, NOW, was_written=True) == Settlement(
@@ -302,21 +300,21 @@ def test_a_lost_update_holds_back_what_is_newer_as_long_as_it_can_run() -> None:
     )
 
 
-def test_a_longer_limit_of_the_portal_is_a_longer_wait(configure: Configure) -> None:
+def test_a_longer_request_limit_of_the_portal_is_a_longer_wait(configure: Configure) -> None:
     configure(request_limit_s="300")
     lost = OutcomeUnknown("reset", may_still_run=True)
     fields = settle_failure(entry(pending()), lost, NOW, was_written=True).fields
     assert fields["wait_until"] == NOW + LONGEST_CALL_MS + 240_000
 
 
-def test_an_unknown_outcome_that_has_ended_is_only_doubted() -> None:
+def test_an_unknown_outcome_that_is_over_needs_only_a_lookup() -> None:
     leased = known(pending(2))
     assert settle_failure(leased, OutcomeUnknown("500"), NOW, was_written=True).fields == {
         "doubt": 1
     }
 
 
-def test_a_lead_that_is_gone_is_looked_for_as_if_nothing_were_known_of_it() -> None:
+def test_a_missing_lead_is_looked_up_as_if_nothing_were_known_of_it() -> None:
     leased = known(pending(2))
     gone: Fields = {"doubt": 1, "agreed": "", "agreed_stage_order": 0}
     assert settle_failure(leased, LeadGone("Not found"), NOW, was_written=True) == Settlement(
@@ -330,7 +328,7 @@ def test_a_lead_that_is_gone_is_looked_for_as_if_nothing_were_known_of_it() -> N
 
 
 @pytest.mark.parametrize("kind", [Unavailable, OutcomeUnknown, LeadGone])
-def test_the_third_failure_is_answered_with_its_reason_and_may_pass_by_itself(
+def test_the_third_failure_is_answered_with_its_reason_as_transient(
     kind: type[BitrixError],
 ) -> None:
     leased = known(pending(2, attempts=2))
@@ -340,7 +338,7 @@ def test_the_third_failure_is_answered_with_its_reason_and_may_pass_by_itself(
     assert settlement.delay_ms == 0
 
 
-def test_what_is_rejected_is_answered_at_once_and_does_not_pass() -> None:
+def test_a_rejection_is_answered_at_once_as_permanent() -> None:
     leased = known(pending(2), pending(1, attempts=1))
     assert settle_failure(leased, Rejected("no"), NOW, was_written=True) == Settlement(
         leased,
@@ -352,7 +350,7 @@ def test_what_is_rejected_is_answered_at_once_and_does_not_pass() -> None:
     )
 
 
-def test_leads_bear_what_the_setting_says_else_the_sender_else_a_default(
+def test_the_originator_is_the_setting_else_the_senders_else_the_default(
     configure: Configure,
 ) -> None:
     assert originator_of(entry(pending())) == "leadline"

@@ -1,4 +1,4 @@
-"""Which step is next for a leased user."""
+"""The next step for a leased user."""
 
 from dataclasses import replace
 from typing import Any
@@ -70,21 +70,21 @@ def test_a_stage_touched_by_an_older_message_that_arrives_late_is_still_applied(
     assert params["fields"]["stageId"] == "PROCESSED"
 
 
-def test_what_was_applied_already_is_not_sent_again() -> None:
+def test_an_applied_version_is_not_sent_again() -> None:
     assert plan(known(pending(1), desired_seq=MILLION, desired_stage_seq=MILLION)) == NoCall()
 
 
-def test_an_update_that_changes_nothing_calls_nobody() -> None:
+def test_an_update_that_changes_nothing_needs_no_call() -> None:
     assert plan(known(pending(2), desired_stage_seq=MILLION)) == NoCall()
 
 
-def test_an_event_that_carries_its_answer_calls_nobody() -> None:
+def test_an_event_that_carries_its_reply_needs_no_call() -> None:
     no_phone = pending(outcome=Outcome("failed", 1, reason="Missing phone number"))
     assert plan(entry(no_phone, state=None)) == NoCall()
     assert plan(known(no_phone)) == NoCall()
 
 
-def test_a_user_without_a_state_has_nothing_to_be_written() -> None:
+def test_a_user_without_a_state_needs_no_write() -> None:
     assert plan(entry(pending(), state=None)) == NoCall()
 
 
@@ -94,8 +94,8 @@ def test_an_update_is_no_create() -> None:
     assert step.is_create is False
 
 
-def test_what_was_applied_is_not_written_again_though_the_portal_answered_it_otherwise() -> None:
-    """A portal that cuts a name would be written to with each message that comes twice."""
+def test_an_applied_value_is_not_written_again_though_the_portal_answered_it_otherwise() -> None:
+    """A portal that truncates a name would be written to with each duplicate message."""
     cut = LastApplied(55, "Ann", STATE.phone, 9)
     again = known(pending(1), last_applied=cut)
     assert plan(again) == NoCall()

@@ -1,4 +1,4 @@
-"""What faas-cli deployed or removed stays so in the next local run."""
+"""Deployments and removals by faas-cli survive into the next local run."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def test_a_removed_function_is_not_started_by_the_next_run(tmp_path: Path) -> No
     assert stages["list-users"] is Stage.FUNCTIONS
 
 
-def test_a_function_sees_the_secrets_it_names_also_when_they_change(tmp_path: Path) -> None:
+def test_a_function_sees_its_secrets_also_when_they_change(tmp_path: Path) -> None:
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     for name in ("mine", "other"):
@@ -37,7 +37,7 @@ def test_a_function_sees_the_secrets_it_names_also_when_they_change(tmp_path: Pa
     assert (mounted / "mine").read_text() == "new"
 
 
-def test_a_function_that_was_never_deployed_gets_nothing_more(tmp_path: Path) -> None:
+def test_a_function_that_was_never_deployed_gets_no_additional_settings(tmp_path: Path) -> None:
     deployments = Deployments(tmp_path)
     assert deployments.environment("get-user", tmp_path) == {}
     assert not deployments.is_removed("get-user")

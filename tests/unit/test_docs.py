@@ -1,4 +1,4 @@
-"""The pages agree: links resolve, the index is complete, both READMEs say the same."""
+"""The pages agree: links resolve, the index is complete, both READMEs have the same content."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ def headings(text: str) -> list[tuple[str, str]]:
 
 
 def anchors(text: str) -> set[str]:
-    """As GitHub makes them of headings: the second of the same name has -1, and so on."""
+    """As GitHub derives them from headings: the second of the same name has -1, and so on."""
     found: set[str] = set()
     for _, title in headings(text):
         name = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
@@ -44,7 +44,7 @@ def _name(value: Any) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_every_relative_link_leads_somewhere(page: Path) -> None:
+def test_every_relative_link_resolves(page: Path) -> None:
     for link in links(text_of(page)):
         if re.match(r"[a-z]+:", link):
             continue
@@ -87,13 +87,13 @@ def test_both_readmes_have_the_same_figures() -> None:
 
 
 def commands(text: str) -> list[str]:
-    """Blocks of shell commands, without what is said about them."""
+    """Blocks of shell commands, without comments."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return [re.sub(r" +# .*$", "", block, flags=re.MULTILINE) for block in blocks]
 
 
 def targets(text: str) -> list[str]:
-    """Where links go, anchors within the page and the other language aside."""
+    """Targets of links, without anchors within the page and the link to the other language."""
     return sorted(
         link for link in links(text) if not link.startswith("#") and not link.startswith("README")
     )
@@ -105,6 +105,6 @@ def rows(text: str) -> list[str]:
 
 
 def figures(text: str) -> list[str]:
-    """Numbers in the prose and the tables, in any order; those in code and addresses aside."""
+    """Numbers in the prose and the tables, in any order; without those in code and addresses."""
     prose = re.sub(r"`[^`\n]*`|\]\([^)]*\)|<[^>\n]*>", "", _CODE.sub("", text))
     return sorted(re.findall(r"(?<![\w.])\d+(?:\.\d+)?", prose))

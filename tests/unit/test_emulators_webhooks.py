@@ -1,4 +1,4 @@
-"""Which webhooks are the emulator's: all others may lead to a real CRM, and turn keys on."""
+"""The emulator's own webhooks: all others may lead to a real CRM, and turn keys on."""
 
 import pytest
 

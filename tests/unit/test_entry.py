@@ -1,4 +1,4 @@
-"""Entries and events of the work queue: what is stored is what is read."""
+"""Entries and events of the work queue are read as they were stored."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def test_an_event_is_read_as_it_was_stored() -> None:
         assert PendingEvent.loads(event.stored()) == event
 
 
-def test_an_events_place_stands_before_what_is_stored_of_it() -> None:
+def test_an_events_position_precedes_its_stored_text() -> None:
     event = pending(3)
     assert event.stored() == b"3000000 " + event.dumps()
     assert "seq" not in orjson.loads(event.dumps())
@@ -38,14 +38,14 @@ def test_an_outcome_is_stored_by_the_names_that_other_releases_read() -> None:
     }
 
 
-def test_an_event_that_an_older_release_stored_is_read() -> None:
+def test_an_event_stored_by_an_older_release_is_read() -> None:
     content = orjson.loads(pending().dumps())
     for name in ("journey", "history"):
         del content[name]
     assert PendingEvent.loads(b"1000000 " + orjson.dumps(content)) == pending()
 
 
-def test_an_attempt_counts_with_the_answer_that_it_led_to() -> None:
+def test_an_attempt_counts_with_the_reply_that_it_led_to() -> None:
     event = pending(attempts=1)
     assert event.attempts_made == 1
     assert event.after_attempt() == pending(attempts=2)
@@ -130,7 +130,7 @@ def test_every_field_of_an_entry_is_read() -> None:
         (b"7", STORED, [b"1 []"]),
     ],
 )
-def test_what_we_can_not_have_stored_is_unreadable_and_is_not_quoted(
+def test_an_entry_that_we_cannot_have_stored_is_unreadable_and_is_not_quoted(
     user: bytes, content: dict[bytes, bytes], events: list[bytes]
 ) -> None:
     with pytest.raises(UnreadableEntry) as caught:
@@ -142,19 +142,19 @@ def test_what_we_can_not_have_stored_is_unreadable_and_is_not_quoted(
     assert caught.value.__cause__ is None
 
 
-def test_a_look_is_wanted_until_it_is_done() -> None:
+def test_a_lookup_is_demanded_until_it_is_done() -> None:
     assert not entry().is_lookup_requested
     assert entry(lookup_requested_seq=2, lookup_done_seq=1).is_lookup_requested
     assert not entry(lookup_requested_seq=2, lookup_done_seq=2).is_lookup_requested
 
 
-def test_the_lead_that_both_sides_know_counts_before_one_that_a_message_names() -> None:
+def test_the_known_lead_precedes_one_that_a_message_names() -> None:
     assert entry().known_lead_id is None
     assert entry(claimed_lead_id=5).known_lead_id == 5
     assert known(claimed_lead_id=5).known_lead_id == 55
 
 
-def test_only_the_events_that_had_an_attempt_note_it_with_its_error() -> None:
+def test_only_the_events_that_had_an_attempt_record_it_with_its_error() -> None:
     tried, fresh, done = (
         pending(3, attempts=1),
         pending(2),
@@ -179,6 +179,6 @@ def test_an_attempt_that_led_to_a_success_has_no_error() -> None:
     assert noted.events[0].journey.tries == (Attempt(9, None),)
 
 
-def test_an_event_that_nobody_had_leased_notes_its_first_attempt() -> None:
+def test_an_event_without_an_earlier_lease_records_its_first_attempt() -> None:
     noted = Settlement(entry(), {}, (pending(attempts=1),)).with_attempt(9, "no answer")
     assert noted.events[0].journey.tries == (Attempt(9, "no answer"),)

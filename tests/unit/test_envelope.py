@@ -1,4 +1,4 @@
-"""A message of RabbitMQ's on its way to a function: alone, or in a batch."""
+"""A message from RabbitMQ on its way to a function: alone, or in a batch."""
 
 from typing import Any
 from unittest.mock import Mock
@@ -30,7 +30,7 @@ def received(body: bytes = b"{}", **properties: Any) -> ReceivedMessage:
 
 
 def by_http(body: bytes, headers: dict[str, str]) -> list[Delivery]:
-    """What a function receives."""
+    """The request that a function receives."""
     builder = EnvironBuilder(method="POST", data=body, headers=Headers(headers))
     request = Request(builder.get_environ())
     trace_context.begin(request.headers.get("X-Call-Id"), request.headers.get("traceparent"))
@@ -59,7 +59,7 @@ HEADERS = st.dictionaries(
     message_id=st.none() | TEXTS,
     correlation_id=st.none() | TEXTS,
 )
-def test_a_message_says_the_same_in_a_batch_as_alone(
+def test_a_message_is_the_same_in_a_batch_and_alone(
     content: dict[str, str],
     headers: dict[str, Any],
     base: dict[str, str],
@@ -96,11 +96,11 @@ def test_a_message_says_the_same_in_a_batch_as_alone(
         received(headers={"ce-specversion": "1.0", "ce-id": "1"}),
     ],
 )
-def test_what_is_odd_is_never_in_a_batch(odd: ReceivedMessage) -> None:
+def test_an_odd_message_is_never_in_a_batch(odd: ReceivedMessage) -> None:
     assert envelope.event(odd) is None
 
 
-def test_after_a_batch_in_doubt_a_message_does_not_count_as_first() -> None:
+def test_after_a_batch_with_unknown_outcome_a_message_does_not_count_as_first() -> None:
     message = received().with_unknown_outcome()
     (alone,) = by_http(message.body, envelope.single_headers(message))
     assert not alone.is_first
@@ -118,7 +118,7 @@ def test_after_a_batch_in_doubt_a_message_does_not_count_as_first() -> None:
         ),
     ],
 )
-def test_a_message_goes_on_as_json_whatever_its_sender_calls_it(
+def test_a_message_is_posted_as_json_whatever_its_content_type(
     sent: str | None, posted: str
 ) -> None:
     assert envelope.single_headers(received(content_type=sent))["Content-Type"] == posted

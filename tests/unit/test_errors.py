@@ -1,4 +1,4 @@
-"""The tree in the docstring of `leadline.errors` is that of its classes."""
+"""The tree in the docstring of `leadline.errors` matches its classes."""
 
 import re
 
@@ -8,7 +8,7 @@ _LINE = re.compile(r"(?P<indent>[│ ]*)[├└]── (?P<name>\w+)")
 
 
 def _drawn() -> dict[str, str]:
-    """The base of each error, as the tree draws it."""
+    """The base of each error, as the tree shows it."""
     bases: dict[str, str] = {}
     path = ["LeadlineError"]
     for line in (errors.__doc__ or "").splitlines():

@@ -1,4 +1,4 @@
-"""What every handler has in common: paths, methods, errors as problem details."""
+"""Common to all handlers: paths, methods, errors as problem details."""
 
 import contextlib
 import json
@@ -51,7 +51,7 @@ def test_each_form_of_path_names_the_user(prefix: str, path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/users/1/move", "/1/move", "/users/1", "/move?id=1", "/users/move?id=1", "/?id=1"]
 )
-def test_a_move_may_say_so_in_its_path(path: str) -> None:
+def test_a_move_may_be_named_in_its_path(path: str) -> None:
     assert user_id(get(path), "/move") == 1
     assert user_id(get(f"/function/move-user{path}"), "/move") == 1
 
@@ -79,7 +79,7 @@ def test_a_move_may_say_so_in_its_path(path: str) -> None:
         "/other/1",
     ],
 )
-def test_a_path_that_names_no_possible_user_is_404(path: str) -> None:
+def test_a_path_without_a_possible_user_id_is_404(path: str) -> None:
     with pytest.raises(UserNotFound):
         user_id(get(path))
 
@@ -97,7 +97,7 @@ def test_any_path_is_a_user_or_404(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/users", "/users/", "/function/create-user/users"])
-def test_the_root_has_its_forms_too(path: str) -> None:
+def test_the_root_has_several_forms_too(path: str) -> None:
     require_collection(get(path))
     with pytest.raises(PathNotFound):
         require_collection(get(path.rstrip("/") + "/1"))
@@ -136,13 +136,13 @@ def test_errors_are_problem_details() -> None:
 
 
 @pytest.mark.usefixtures("auth_off")
-def test_an_error_without_a_text_says_what_its_class_says() -> None:
+def test_an_error_without_a_text_has_that_of_its_class() -> None:
     assert json.loads(served(RequestInProgress()).data)["detail"].startswith("A request with this")
     assert served(RequestInProgress()).headers["Retry-After"] == "1"
 
 
 @pytest.mark.usefixtures("auth_off")
-def test_an_unexpected_error_tells_nothing_of_itself() -> None:
+def test_an_unexpected_error_reveals_nothing() -> None:
     answer = served(RuntimeError("secret of Ivanka"))
     assert answer.status_code == 500
     assert answer.content_type == problem.CONTENT_TYPE
@@ -150,7 +150,7 @@ def test_an_unexpected_error_tells_nothing_of_itself() -> None:
 
 
 @pytest.mark.usefixtures("auth_off")
-def test_another_method_is_told_which_ones_are_served() -> None:
+def test_another_method_gets_the_allowed_ones() -> None:
     answer = served(method="POST")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
@@ -171,7 +171,7 @@ def test_another_method_is_told_which_ones_are_served() -> None:
         ("{}", "POST", {"write_scope": "operate"}, 403),
     ],
 )
-def test_a_method_asks_for_its_scope(
+def test_a_method_requires_its_scope(
     monkeypatch: pytest.MonkeyPatch, key: str, method: str, scopes: dict[str, Scope], status: int
 ) -> None:
     monkeypatch.setenv("API_KEYS", key.format(KEY))
@@ -190,7 +190,7 @@ def test_a_method_asks_for_its_scope(
         assert f"scope `{said[-2]}`" in json.loads(answer.data)["detail"]
 
 
-def test_a_page_without_data_asks_for_no_key_but_its_data_does(
+def test_a_page_without_data_needs_no_key_but_its_data_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("API_KEYS", f"read:{KEY}")
@@ -207,7 +207,7 @@ def test_a_page_without_data_asks_for_no_key_but_its_data_does(
 
 
 @pytest.mark.usefixtures("auth_off")
-def test_an_answer_names_its_correlation_id() -> None:
+def test_an_answer_has_its_correlation_id() -> None:
     assert served(None, **{"X-Call-Id": "call-1"}).headers["X-Call-Id"] == "call-1"
     assert len(served(None, **{"X-Call-Id": "я" * 10}).headers["X-Call-Id"]) == 32
     assert served(LeadlineError(), **{"X-Call-Id": "call-2"}).headers["X-Call-Id"] == "call-2"
@@ -220,7 +220,7 @@ def test_if_match_names_a_version(tag: str, version: int | None) -> None:
 
 
 @pytest.mark.parametrize("tag", ["", '"', '""', '"abc"', 'W/"3"', '"1", "2"', "9" * 19, "-1", "٣"])
-def test_a_tag_that_no_version_has_matches_none(tag: str) -> None:
+def test_an_impossible_etag_matches_no_version(tag: str) -> None:
     environ = EnvironBuilder(path="/").get_environ()
     environ["HTTP_IF_MATCH"] = tag
     with pytest.raises(VersionMismatch):
@@ -235,7 +235,7 @@ def test_an_idempotency_key_has_a_length(key: str) -> None:
     assert caught.value.status == HTTPStatus.BAD_REQUEST
 
 
-def test_a_keys_fingerprint_depends_on_all_that_is_asked_for() -> None:
+def test_a_keys_fingerprint_depends_on_the_whole_request() -> None:
     def fingerprint(*parts: object, **headers: str) -> bytes:
         request = get("/", **{"Idempotency-Key": "k", **headers})
         trace_context.set_caller("me")
@@ -267,7 +267,7 @@ def test_a_keys_fingerprint_depends_on_all_that_is_asked_for() -> None:
         "stage=" + "x" * 51,
     ],
 )
-def test_a_query_that_makes_no_sense_is_422(query: str) -> None:
+def test_an_invalid_query_is_422(query: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_query(Query, get(f"/users?{query}"))
     assert caught.value.status == HTTPStatus.UNPROCESSABLE_ENTITY

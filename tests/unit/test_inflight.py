@@ -1,4 +1,4 @@
-"""Which messages leave together, and in how few words RabbitMQ is told of it."""
+"""Which messages are sent together, and with how few acknowledgements."""
 
 import queue
 import threading
@@ -17,7 +17,7 @@ WAIT_S = 10
 
 
 class Lab:
-    """A channel, and a function that notes what it is asked; it keeps `held` tags waiting."""
+    """A channel, and a function that records its requests; requests with `held` tags wait."""
 
     def __init__(self) -> None:
         self.channel, self.connection, self.client = Mock(), Mock(), Mock()
@@ -45,7 +45,7 @@ class Lab:
         self.deliveries.post()
 
     def work(self, times: int) -> None:
-        """Let the connection do so many callbacks."""
+        """Run this many callbacks of the connection."""
         for _ in range(times):
             self.callbacks.get(timeout=WAIT_S)()
             self.deliveries.post()
@@ -79,7 +79,7 @@ def lab() -> Iterator[Lab]:
     made.deliveries.close()
 
 
-def test_what_comes_at_once_leaves_at_once_and_is_acknowledged_in_one_word(lab: Lab) -> None:
+def test_messages_that_arrive_together_are_sent_and_acknowledged_together(lab: Lab) -> None:
     lab.receive(1, 2, 3)
     lab.work(1)
     assert lab.posted == [[1, 2, 3]]
@@ -87,7 +87,7 @@ def test_what_comes_at_once_leaves_at_once_and_is_acknowledged_in_one_word(lab: 
     assert lab.deliveries.is_done
 
 
-def test_nothing_is_acknowledged_by_what_came_after_it(lab: Lab) -> None:
+def test_an_acknowledgement_covers_no_later_message(lab: Lab) -> None:
     lab.held[1] = threading.Event()
     lab.receive(1)
     lab.receive(2, 3)
@@ -101,7 +101,7 @@ def test_nothing_is_acknowledged_by_what_came_after_it(lab: Lab) -> None:
     assert lab.deliveries.is_done
 
 
-def test_what_was_not_served_is_acknowledged_after_its_own_verdict(lab: Lab) -> None:
+def test_a_failed_message_is_acknowledged_after_its_own_verdict(lab: Lab) -> None:
     lab.verdicts[2] = Verdict(is_served=False, is_final=True, reason="no")
     lab.receive(1, 2, 3, 4)
     lab.work(1)
@@ -113,7 +113,7 @@ def test_what_was_not_served_is_acknowledged_after_its_own_verdict(lab: Lab) -> 
     assert lab.acknowledged() == [call(2, multiple=True)]
 
 
-def test_two_requests_are_under_way_and_the_rest_gathers(lab: Lab) -> None:
+def test_two_requests_are_in_flight_and_further_messages_gather(lab: Lab) -> None:
     lab.held = {1: threading.Event(), 2: threading.Event()}
     lab.receive(1)
     lab.receive(2)
@@ -124,14 +124,14 @@ def test_two_requests_are_under_way_and_the_rest_gathers(lab: Lab) -> None:
     assert sorted(lab.posted) == [[1], [2], [3, 4]]
 
 
-def test_half_of_what_may_be_in_hand_goes_in_one_request_at_most(lab: Lab) -> None:
+def test_one_request_carries_at_most_half_of_the_prefetch(lab: Lab) -> None:
     lab.receive(*range(1, 9))
     lab.work(2)
     assert sorted(lab.posted) == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert lab.deliveries.is_done
 
 
-def test_what_can_not_be_put_aside_is_held_and_delivered_again_with_its_attempts_counted(
+def test_a_message_that_cannot_be_put_aside_is_held_and_delivered_again_with_its_attempts_counted(
     lab: Lab,
 ) -> None:
     lab.verdicts[1] = Verdict(is_served=False, reason="no")
@@ -141,7 +141,7 @@ def test_what_can_not_be_put_aside_is_held_and_delivered_again_with_its_attempts
     lab.receive(2)
     lab.work(1)
     assert lab.acknowledged() == [call(2)]
-    assert lab.deliveries.is_done  # RabbitMQ may give the held one to others
+    assert lab.deliveries.is_done  # RabbitMQ may deliver the held one to another consumer
     for expected_s in (1, 4, 15):
         ((delay_s, again),) = lab.timers
         assert delay_s == expected_s
@@ -159,7 +159,7 @@ def test_what_can_not_be_put_aside_is_held_and_delivered_again_with_its_attempts
     assert lab.acknowledged() == [call(1, multiple=True)]
 
 
-def test_a_copy_that_is_confirmed_when_the_connection_is_gone_is_no_mistake(lab: Lab) -> None:
+def test_a_copy_confirmed_after_the_connection_was_lost_is_no_error(lab: Lab) -> None:
     lab.verdicts[1] = Verdict(is_served=False, is_final=True, reason="no")
     lab.receive(1)
     settle = lab.callbacks.get(timeout=WAIT_S)

@@ -1,4 +1,4 @@
-"""What the log tells of a job: why a call failed, and nothing that the portal said."""
+"""The log lines of a job: why a call failed, without the portal's own text."""
 
 from dataclasses import replace
 
@@ -35,6 +35,6 @@ def test_a_failure_is_logged_with_its_class_and_code(
     )
     with capture_logs() as lines:
         job_log.log_settled(settlement)
-    (told,) = lines
-    assert (told["event"], told["error"], told["code"]) == (line, type(error).__name__, code)
-    assert QUOTE not in str(told)
+    (logged,) = lines
+    assert (logged["event"], logged["error"], logged["code"]) == (line, type(error).__name__, code)
+    assert QUOTE not in str(logged)

@@ -1,4 +1,4 @@
-"""Log lines of a process: one JSON object each, and nothing personal in them."""
+"""Log lines of a process: one JSON object each, without personal data."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def fail():
 
 
 def printed(code: str, **settings: str) -> str:
-    """What a process writes that runs this code."""
+    """The output of a process that runs this code."""
     return subprocess.run(
         [sys.executable, "-c", BEGIN + code],
         env={**os.environ, **settings},
@@ -35,7 +35,7 @@ def lines(code: str, **settings: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in printed(code, **settings).splitlines()]
 
 
-def test_a_line_says_when_who_and_what() -> None:
+def test_a_line_has_time_service_and_event() -> None:
     (line,) = lines("logger.info('write accepted', user_id=7)")
     assert line["event"] == "write accepted"
     assert (line["user_id"], line["level"], line["service"]) == (7, "info", "some-service")
@@ -44,21 +44,21 @@ def test_a_line_says_when_who_and_what() -> None:
     assert line["pid"] > 0
 
 
-def test_an_exception_is_told_by_its_places_and_never_by_its_text() -> None:
+def test_an_exception_is_logged_by_its_places_and_never_by_its_text() -> None:
     (line,) = lines("try: fail()\nexcept ValueError: logger.exception('unexpected error')")
     assert line["exception"][0] == "ValueError"
     assert line["exception"][-1].endswith(" fail")
     assert "Ivanka" not in json.dumps(line)
 
 
-def test_a_librarys_exception_is_told_without_its_text_too() -> None:
+def test_a_librarys_exception_is_logged_without_its_text_too() -> None:
     speak = "logging.getLogger('some.library').exception('it broke')"
     (line,) = lines(f"try: fail()\nexcept ValueError: {speak}")
     assert (line["event"], line["level"], line["logger"]) == ("it broke", "error", "some.library")
     assert "Ivanka" not in json.dumps(line)
 
 
-def test_libraries_speak_from_warning_on() -> None:
+def test_libraries_log_from_warning_on() -> None:
     quiet = "for name in ('some.library', 'pika.connection'): logging.getLogger(name).info('no')"
     assert lines(quiet) == []
     assert lines("logging.getLogger('pika.connection').error('no')") == []
@@ -96,7 +96,7 @@ read = [secrets.get(name.lower().replace("_", "-")) for name in {list(SECRETS)}]
 
 
 def secrets_in(text: str) -> list[str]:
-    """Secrets in a line, however it is quoted."""
+    """Secrets in a line, in any quoting."""
     return [one for one in HIDDEN for form in (one, json.dumps(one)[1:-1]) if form in text]
 
 
@@ -122,7 +122,7 @@ def test_a_secret_that_was_read_is_blanked_in_every_line(speak: str, form: str) 
         assert [json.loads(line)["service"] for line in text.splitlines()] == ["some-service"]
 
 
-def test_a_secret_from_a_file_is_blanked_also_once_it_was_replaced(tmp_path: Path) -> None:
+def test_a_secret_from_a_file_is_blanked_even_after_it_was_replaced(tmp_path: Path) -> None:
     replaced = """
 from pathlib import Path
 from leadline.runtime import secrets
@@ -138,7 +138,7 @@ for code in ("firstc0de", "secondc0de"):
     assert second["event"] == "codes [hidden] [hidden]"
 
 
-def test_what_looks_like_a_webhook_is_blanked_though_it_was_never_read() -> None:
+def test_anything_like_a_webhook_is_blanked_though_it_was_never_read() -> None:
     (line,) = lines("logger.info('moved', url='https://portal.example/rest/1/abc/batch.json?x=1')")
     assert line["url"] == "https://portal.example/rest/1/[hidden]/batch.json?x=1"
 

@@ -1,4 +1,4 @@
-"""Which of a sender's properties a copy keeps that our own login publishes."""
+"""Which of a sender's properties are copied to a message published under our own login."""
 
 from unittest.mock import Mock
 
@@ -29,13 +29,15 @@ RETRY, FINAL = (Verdict(is_served=False, is_final=final, reason="r") for final i
 
 
 @pytest.mark.parametrize("verdict", [RETRY, FINAL])
-def test_a_copy_says_all_of_its_sender_but_what_the_broker_would_act_upon(verdict: Verdict) -> None:
+def test_a_copy_keeps_all_properties_except_those_that_the_broker_acts_upon(
+    verdict: Verdict,
+) -> None:
     message = ReceivedMessage(Mock(), 1, "bitrix_queue", ANOTHER, b"{}", 1)
     copy = message.copy(verdict).properties()
     assert (copy.message_id, copy.correlation_id) == ("m-1", "call")
-    assert copy.user_id is None, "RabbitMQ refuses a message in another user's name"
+    assert copy.user_id is None, "RabbitMQ refuses a message with another user id"
     assert copy.expiration is None
     own = {name for name in copy.headers if name not in ("ce-id", "x-filler")}
     marks = {"x-reason", "x-origin", "x-died-at", "ce-attempt"}
     assert own == (marks if verdict is FINAL else {"ce-attempt"})
-    assert ANOTHER.headers["CC"], "the message itself stays as it came"
+    assert ANOTHER.headers["CC"], "the message itself is unchanged"

@@ -1,4 +1,4 @@
-"""Counting for Prometheus: cheap, exact, and no burden on a cold start."""
+"""Metrics for Prometheus: cheap, exact, and no burden on a cold start."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +14,8 @@ from leadline.runtime.telemetry import http_metrics, metrics
 CHECKOUT = Path(__file__).parents[2]
 
 
-def told() -> dict[tuple[str, tuple[str, ...]], float]:
-    """What a scrape tells: by name and label values, in the order of the labels' names."""
+def scraped() -> dict[tuple[str, tuple[str, ...]], float]:
+    """A scrape, by name and label values, in the order of the labels' names."""
     families = text_string_to_metric_families(metrics.exposition().decode())
     return {
         (one.name, tuple(text for _, text in sorted(one.labels.items()))): one.value
@@ -59,59 +59,59 @@ def test_no_count_is_lost_between_threads() -> None:
             list(pool.map(lambda _: inc_often(counter), range(8)))
     finally:
         sys.setswitchinterval(before)
-    assert told()["test_threads_total", ("a",)] == 40_000
+    assert scraped()["test_threads_total", ("a",)] == 40_000
 
 
-def test_buckets_hold_all_that_is_not_above_their_bound() -> None:
+def test_a_bucket_counts_all_values_up_to_its_bound() -> None:
     histogram = metrics.Histogram("test_spread_seconds", "Spread", buckets=(0.1, 1))
     for value in (0.05, 0.1, 0.5, 7):
         histogram.observe(value)
-    found = told()
+    found = scraped()
     buckets = [found["test_spread_seconds_bucket", (bound,)] for bound in ("0.1", "1.0", "+Inf")]
     assert buckets == [2, 3, 4]
     assert found["test_spread_seconds_count", ()] == 4
     assert found["test_spread_seconds_sum", ()] == pytest.approx(7.65)
 
 
-def test_what_nobody_knows_is_not_told() -> None:
+def test_a_value_without_a_source_is_not_exported() -> None:
     gauge = metrics.Gauge("test_level", "Level", "of")
     gauge.set(3, "milk")
-    assert told()["test_level", ("milk",)] == 3
+    assert scraped()["test_level", ("milk",)] == 3
     gauge.replace({})
-    assert ("test_level", ("milk",)) not in told()
+    assert ("test_level", ("milk",)) not in scraped()
 
 
 def test_a_request_is_counted_by_route_method_and_status() -> None:
     app = http_metrics.count_requests(answering("201 CREATED", "/users"), "test-function")
     ask(app, REQUEST_METHOD="POST")
-    found = told()
+    found = scraped()
     labels = ("test-function", "POST", "/users")
     assert found["leadline_http_requests_total", (*labels, "201")] == 1
     assert found["leadline_http_request_duration_seconds_count", labels] == 1
 
 
-def test_a_client_can_not_make_up_labels() -> None:
+def test_a_client_cannot_invent_labels() -> None:
     app = http_metrics.count_requests(answering("405 METHOD NOT ALLOWED"), "test-labels")
     for number in range(50):
         ask(app, REQUEST_METHOD=f"BREW{number}", PATH_INFO=f"/{number}")
     mine = [
         labels
-        for name, labels in told()
+        for name, labels in scraped()
         if name == "leadline_http_requests_total" and labels[0] == "test-labels"
     ]
     assert mine == [("test-labels", "other", "-", "405")]
 
 
-def test_a_request_that_broke_the_function_counts_as_500() -> None:
+def test_a_request_that_crashed_the_function_counts_as_500() -> None:
     def broken(_environ: dict[str, Any], _start: http_metrics.StartResponse) -> list[bytes]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         ask(http_metrics.count_requests(broken, "test-broken"))
-    assert told()["leadline_http_requests_total", ("test-broken", "GET", "-", "500")] == 1
+    assert scraped()["leadline_http_requests_total", ("test-broken", "GET", "-", "500")] == 1
 
 
-def test_metrics_are_for_those_who_do_not_come_through_a_gateway() -> None:
+def test_metrics_are_not_served_through_a_gateway() -> None:
     app = answer_probes(answering("404 NOT FOUND"))
     assert ask(app, PATH_INFO="/metrics")[0] == "200"
     forwarded = ask(app, PATH_INFO="/metrics", HTTP_X_FORWARDED_FOR="192.0.2.1")
@@ -119,7 +119,7 @@ def test_metrics_are_for_those_who_do_not_come_through_a_gateway() -> None:
     assert ask(app, PATH_INFO="/metrics", HTTP_X_FORWARDED_FOR="")[0] == "404"
 
 
-def test_one_of_several_servers_behind_a_port_does_not_speak_for_all(
+def test_one_of_several_servers_behind_a_port_does_not_report_for_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WORKERS", "2")

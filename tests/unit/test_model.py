@@ -1,6 +1,6 @@
 """The model of docs/model: it holds, and each rule is needed.
 
-`make model` searches it within its whole bounds. Here they are as small as shows the point.
+`make model` searches it within its full bounds. Here they are as small as the point allows.
 """
 
 import re
@@ -19,30 +19,30 @@ pytestmark = pytest.mark.skipif(
 )
 
 CREATED_TWICE = "leads<=1"
-NOT_IN_STEP = "lead==value[version]"
+NOT_IN_SYNC = "lead==value[version]"
 NOT_ANSWERED = "synced==version"
 OLDER_STATE_CAME_LAST = "order>=synced"
 
-#: For each rule bounds within which its absence shows, and what breaks.
+#: For each rule the bounds within which its absence shows, and the violation.
 RULES = {
-    "DOUBT_AFTER_LOST_LEASE": ("WRITES=3 LOSSES=0", NOT_IN_STEP),
-    "EPOCH_MARK": ("WRITES=3 LOSSES=1 MESSAGES=1", NOT_IN_STEP),
+    "DOUBT_AFTER_LOST_LEASE": ("WRITES=3 LOSSES=0", NOT_IN_SYNC),
+    "EPOCH_MARK": ("WRITES=3 LOSSES=1 MESSAGES=1", NOT_IN_SYNC),
     "EPOCH_WAIT": ("WRITES=1 LOSSES=1", CREATED_TWICE),
     "FIRST_DELIVERY": ("WRITES=1 LOSSES=1", CREATED_TWICE),
     "LOOK_UP": ("WRITES=1 LOSSES=0", CREATED_TWICE),
     "WAIT_UNTIL": ("WRITES=1 LOSSES=0", CREATED_TWICE),
     "RUNNING_UNTIL": ("WRITES=3 LOSSES=0", OLDER_STATE_CAME_LAST),
-    "DOUBT_AFTER_RUNNING_UNTIL": ("WRITES=3 LOSSES=0", NOT_IN_STEP),
+    "DOUBT_AFTER_RUNNING_UNTIL": ("WRITES=3 LOSSES=0", NOT_IN_SYNC),
     "FENCE": ("WRITES=1 LOSSES=0", CREATED_TWICE),
     "SEND_UNTIL": ("WRITES=1 LOSSES=0", CREATED_TWICE),
     "RELAY": ("WRITES=1 LOSSES=0", NOT_ANSWERED),
-    "OVERWRITES": ("WRITES=2 LOSSES=1", NOT_IN_STEP),
-    "FENCE_OF_REPEATED": ("WRITES=2 LOSSES=1", NOT_IN_STEP),
+    "OVERWRITES": ("WRITES=2 LOSSES=1", NOT_IN_SYNC),
+    "FENCE_OF_REPEATED": ("WRITES=2 LOSSES=1", NOT_IN_SYNC),
 }
 
 
 def search(*names: str) -> tuple[int, str]:
-    """The exit code of a search with these names defined, and what it printed."""
+    """The exit code of a search with these definitions, and its output."""
     options = [f"-D{name}" for name in names]
     done = subprocess.run(
         (ROOT / "scripts/model", *options), capture_output=True, text=True, check=False
@@ -72,10 +72,10 @@ def test_without_any_one_rule_a_promise_breaks(rule: str) -> None:
     code, printed = search(f"WITHOUT_{rule}", *bounds.split())
     assert code == 1, printed
     assert broken in printed.splitlines()[0]
-    assert "client: writes version 1, A" in printed  # a story that a person can follow
+    assert "client: writes version 1, A" in printed  # short enough for a person to follow
 
 
-def test_every_rule_that_the_model_names_is_tried_and_explained() -> None:
+def test_every_rule_of_the_model_is_tried_and_explained() -> None:
     named = set(re.findall(r"\bWITHOUT_([A-Z_]+)", MODEL.read_text(encoding="utf-8")))
     page = (ROOT / "docs/model/README.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"`WITHOUT_([A-Z_]+)`", page))

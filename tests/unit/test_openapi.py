@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page: valid, complete, and true to what is parsed."""
+"""The OpenAPI document and its page: valid, complete, and true to the parser."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from leadline.users.model import Changes, NewUser
 from local.gateway.routes import ROUTES
 
 CHECKOUT = Path(__file__).parents[2]
-#: These serve pages for people; what a page asks for is its own affair.
+#: These serve pages for people; requests of a page are internal.
 PAGES = {"openapi", "console"}
 NAME = openapi.build()["components"]["schemas"]["NewUser"]["properties"]["full_name"]["pattern"]
 BLANKS = "\t\n\r \x85\xa0\u2003\u2028\u3000"
@@ -37,7 +37,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     return FlaskClient(app)
 
 
-def test_the_document_keeps_to_openapi_3_1() -> None:
+def test_the_document_conforms_to_openapi_3_1() -> None:
     document = openapi.build()
     assert document["openapi"].startswith("3.1.")
     OpenAPIV31SpecValidator(document).validate()
@@ -61,7 +61,7 @@ def _operations() -> Iterator[tuple[str, dict[str, Any]]]:
         yield from item.items()
 
 
-def test_every_call_says_which_scope_opens_it_and_how_it_fails() -> None:
+def test_every_call_names_its_scope_and_its_errors() -> None:
     for method, operation in _operations():
         is_read = method == "get"
         assert operation["security"] == [{"key": ["read" if is_read else "write"]}]
@@ -82,7 +82,7 @@ def test_every_error_is_a_problem_document() -> None:
 @example(" " + "x" * 100 + " ")
 @example("a\nb")
 @example("\n a \n")
-def test_a_name_is_accepted_if_and_only_if_the_document_says_so(name: str) -> None:
+def test_a_name_is_accepted_exactly_if_the_document_allows_it(name: str) -> None:
     try:
         TypeAdapter(NewUser).validate_python({"full_name": name, "phone": "+77001112233"})
     except ValidationError:
@@ -91,7 +91,7 @@ def test_a_name_is_accepted_if_and_only_if_the_document_says_so(name: str) -> No
         assert re.search(NAME, name)
 
 
-def test_a_change_says_something_and_never_null() -> None:
+def test_a_change_has_a_field_and_never_null() -> None:
     changes = openapi.build()["components"]["schemas"]["Changes"]
     assert changes["minProperties"] == 1
     assert changes["properties"].keys() == Changes.model_fields.keys()
@@ -106,7 +106,7 @@ def test_the_document_is_served_without_a_key(client: FlaskClient) -> None:
         assert answer.get_json() == openapi.build()
 
 
-def test_where_no_key_is_wanted_none_is_asked_for(
+def test_without_keys_the_document_demands_none(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
@@ -118,7 +118,7 @@ def test_where_no_key_is_wanted_none_is_asked_for(
     openapi.document.cache_clear()
 
 
-def test_the_page_has_all_its_parts_here(client: FlaskClient) -> None:
+def test_the_page_loads_all_its_parts_from_here(client: FlaskClient) -> None:
     page = client.get("/docs")
     assert page.content_type.startswith("text/html")
     parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -134,7 +134,7 @@ def test_the_page_has_all_its_parts_here(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     "path", ["/docs/x", "/docs/../main.py", "/docs/VERSION", "/docs/a/b", "/x", "/docs/%2e%2e"]
 )
-def test_nothing_else_is_there(client: FlaskClient, path: str) -> None:
+def test_no_other_file_is_served(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
     assert answer.content_type == "application/problem+json"

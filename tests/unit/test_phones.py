@@ -1,4 +1,4 @@
-"""Phones in E.164: one that is written so already comes out as the library would have it."""
+"""Phones in E.164: a number already in that form is returned as the library would format it."""
 
 import phonenumbers
 import pytest
@@ -10,7 +10,7 @@ from leadline.users import phones
 
 
 def outcome(text: str) -> str:
-    """The number, or why it is none."""
+    """The number, or why it is invalid."""
     try:
         return phones.e164(text, "")
     except ValueError as error:
@@ -18,7 +18,7 @@ def outcome(text: str) -> str:
 
 
 def as_spaced(text: str) -> str:
-    """The same number as only the library reads it."""
+    """The same number in a form that only the library parses."""
     return f"{text[:2]} {text[2:]}"
 
 
@@ -26,14 +26,14 @@ def as_spaced(text: str) -> str:
 @example("+49030901820")  # the 0 is dialled in Germany only
 @example("+390236618300")  # this 0 is a part of the number
 @example("+77001112233")
-@example("+870773111632")  # satellites: a code of no country
+@example("+870773111632")  # satellites: no country has this code
 @example("+999123456789")  # no code at all
-def test_a_plain_number_comes_out_as_it_does_with_spaces(text: str) -> None:
+def test_a_plain_number_gives_the_same_as_with_spaces(text: str) -> None:
     assert outcome(text) == outcome(as_spaced(text))
 
 
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
-def test_each_country_s_numbers_come_out_as_they_do_with_spaces(region: str) -> None:
+def test_each_country_s_numbers_give_the_same_as_with_spaces(region: str) -> None:
     for kind in PhoneNumberType.values():
         number = phonenumbers.example_number_for_type(region, kind)
         if number:

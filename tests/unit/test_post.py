@@ -1,4 +1,4 @@
-"""What is too long is refused before anybody reads it."""
+"""Bodies and answers over the limit are refused before they are read."""
 
 import threading
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def test_a_message_over_the_limit_is_not_parsed(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def endless() -> Iterator[str]:
-    """The address of a function whose answer has no end."""
+    """The address of a function with an endless answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -62,8 +62,8 @@ def endless() -> Iterator[str]:
     server.server_close()
 
 
-def test_an_answer_without_end_is_a_verdict_too(endless: str) -> None:
-    """One function that is taken over must not take the messages of all others along."""
+def test_an_endless_answer_is_a_verdict_too(endless: str) -> None:
+    """One compromised function must not stop the messages of all others."""
     answered: Future[Verdict] = Future()
     client = FunctionClient("bitrix_queue", endless, 1)
 

@@ -1,4 +1,4 @@
-"""The rate limit of writes, by a clock of the test."""
+"""The rate limit of writes, with a clock of the test."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from leadline.runtime.http.rate_limit import RateLimiter
 
 
 class Clock:
-    """What time.monotonic says."""
+    """Stands for time.monotonic."""
 
     now = 1000.0
 
@@ -66,6 +66,6 @@ def test_a_caller_that_waits_for_retry_after_passes_and_not_before(
         assert passes(limit)
 
 
-def test_no_rate_is_no_limit() -> None:
+def test_without_a_rate_there_is_no_limit() -> None:
     limit = RateLimiter(0, 1)
     assert all(passes(limit) for _ in range(1000))

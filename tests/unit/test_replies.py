@@ -1,4 +1,4 @@
-"""Replies that we publish: whatever a portal said, our own side reads them."""
+"""Replies that we publish are readable by our own side, whatever the portal answered."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from leadline.workqueue.entry import Outcome
 from tests.unit.conftest import Configure
 from tests.unit.entries import entry, pending
 
-#: Also halves of surrogate pairs, which JSON may escape and UTF-8 can't encode.
+#: Also halves of surrogate pairs, which JSON may escape and UTF-8 cannot encode.
 ANY_CHARACTER = st.characters(exclude_categories=())
 REASONS = st.builds(
     lambda text, length: (text * (length // max(1, len(text)) + 1))[:length],
@@ -25,7 +25,7 @@ REASONS = st.builds(
 
 
 def texts(most: int) -> st.SearchStrategy[str]:
-    """Texts as JSON may carry them; control characters are six bytes there."""
+    """Texts as JSON may carry them; control characters take six bytes there."""
     alike = st.sampled_from('a\x00\x1f"\\я😀').map(lambda character: character * most)
     return st.one_of(st.text(max_size=most), alike)
 
@@ -69,7 +69,7 @@ def test_our_reader_accepts_every_reply_that_we_publish(
         assert len(reply.reason) == min(len(reason), contract.MAX_REASON)
 
 
-def test_a_long_reason_says_that_it_was_cut() -> None:
+def test_a_truncated_reason_is_marked() -> None:
     event = pending(outcome=Outcome("failed", attempts=3, reason="Lead is locked. " * 1000))
     reply = orjson.loads(replies.reply_message(entry(event), event).body)
     assert reply["reason"].startswith("Lead is locked. Lead is locked.")

@@ -1,11 +1,11 @@
-"""What a local run can't be started with is said before anything starts."""
+"""Invalid choices for a local run are reported before anything starts."""
 
 import pytest
 
 from local.runner import __main__ as runner
 
 
-def test_a_local_run_refuses_what_is_no_webhook_and_does_not_quote_it(
+def test_a_local_run_refuses_an_invalid_webhook_and_does_not_quote_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(*_: object) -> int:

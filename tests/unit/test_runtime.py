@@ -1,4 +1,4 @@
-"""Secrets, keys, settings and the trace: what a process has before it serves."""
+"""Secrets, keys, settings and traces: the state of a process before it serves."""
 
 import os
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_a_part_reads_the_secret_of_its_own_login_and_no_other(
     assert secrets.get("database-url") == "of a whole path"
 
 
-def test_a_rotated_secret_counts_without_a_restart(folder: Path) -> None:
+def test_a_rotated_secret_is_used_without_a_restart(folder: Path) -> None:
     (folder / "redis-url").write_text("old")
     assert secrets.get("redis-url") == "old"
     (folder / "redis-url").write_text("new")
@@ -88,13 +88,13 @@ def test_a_missing_secret_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch
         {"burst": "many"},
     ],
 )
-def test_a_senseless_setting_stops_the_start(configure: Configure, wrong: dict[str, str]) -> None:
+def test_an_invalid_setting_stops_the_start(configure: Configure, wrong: dict[str, str]) -> None:
     configure(**wrong)
     with pytest.raises(ValidationError):
         settings()
 
 
-def test_what_leads_bear_can_be_chosen_or_left_to_the_database(configure: Configure) -> None:
+def test_the_originator_can_be_configured_or_left_to_the_database(configure: Configure) -> None:
     configure(originator_id="auto")
     assert settings().originator_id is None
     settings.cache_clear()
@@ -110,13 +110,13 @@ def test_the_defaults_are_safe() -> None:
     assert found.originator_id is None
 
 
-def test_a_trace_that_came_is_gone_on_with() -> None:
+def test_a_received_trace_is_continued() -> None:
     trace = trace_context.begin("call-1", TRACEPARENT)
     assert (trace.correlation_id, trace.traceparent) == ("call-1", TRACEPARENT)
     assert trace_context.current() == trace
 
 
-def test_a_trace_without_a_correlation_id_is_called_by_its_trace_id() -> None:
+def test_a_trace_without_a_correlation_id_is_identified_by_its_trace_id() -> None:
     assert trace_context.begin(None, TRACEPARENT).correlation_id == TRACEPARENT[3:35]
 
 
@@ -124,14 +124,14 @@ def test_a_trace_without_a_correlation_id_is_called_by_its_trace_id() -> None:
     "odd",
     ["", "x", TRACEPARENT.upper(), TRACEPARENT + "-1", "ff" + TRACEPARENT[2:], TRACEPARENT[:-1]],
 )
-def test_a_malformed_traceparent_is_made_anew(odd: str) -> None:
+def test_a_malformed_traceparent_is_replaced(odd: str) -> None:
     made = trace_context.begin("call-1", odd).traceparent
     assert made != odd
     assert [len(part) for part in made.split("-")] == [2, 32, 16, 2]
 
 
 @given(st.text(), st.text())
-def test_whatever_came_a_trace_can_be_carried_by_amqp_and_http(call: str, parent: str) -> None:
+def test_any_received_trace_can_be_carried_by_amqp_and_http(call: str, parent: str) -> None:
     trace = trace_context.begin(call, parent)
     for text in (trace.correlation_id, trace.traceparent):
         assert 1 <= len(text.encode("latin-1")) <= 255

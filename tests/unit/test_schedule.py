@@ -1,4 +1,4 @@
-"""The schedule's key goes to its function and nowhere else."""
+"""The schedule's key is sent to its function and nowhere else."""
 
 import threading
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from leadline.connector import schedule
 
 @dataclass
 class Place:
-    """A server that remembers who was there with a key."""
+    """A server that records requests with a key."""
 
     url: str = ""
     status: int = 200
@@ -22,7 +22,7 @@ class Place:
 
 @pytest.fixture
 def places() -> Iterator[tuple[Place, Place]]:
-    """The function, and somebody else."""
+    """The function, and another server."""
     found = (Place(), Place())
     servers = [_serving(place) for place in found]
     yield found
@@ -40,7 +40,7 @@ def _serving(place: Place) -> ThreadingHTTPServer:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        do_GET = do_POST  # noqa: N815 - what a redirect would become
+        do_GET = do_POST  # noqa: N815 - as a redirect would make it
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Say nothing."""
@@ -57,14 +57,14 @@ def _has_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_takes_the_key_along(places: tuple[Place, Place], status: int) -> None:
+def test_a_redirect_does_not_get_the_key(places: tuple[Place, Place], status: int) -> None:
     function, other = places
     function.status, function.location = status, other.url
     assert schedule.post(function.url) == f"status {status}"
     assert (function.keys, other.keys) == (["Bearer hunter2"], [])
 
 
-def test_no_proxy_gets_the_key(
+def test_a_proxy_does_not_get_the_key(
     places: tuple[Place, Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     function, other = places

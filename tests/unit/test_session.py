@@ -1,4 +1,4 @@
-"""A portal's connection against servers that misbehave: what was sent, and when it ends."""
+"""A portal connection to misbehaving servers: what was sent, and when the call ends."""
 
 import gzip
 import logging
@@ -27,7 +27,7 @@ from tests.unit.misbehaving import SECRET, Behave, Connection, answer, server
 
 COMMANDS = {"u1": Command("profile", {})}
 DONE = b'{"result": {"result": {"u1": 1}}}'
-#: The whole of a call in these tests, and what a busy machine may add.
+#: The duration of a call in these tests, and what a busy machine may add.
 CONNECT_S, ANSWER_S, SPARE_S = 1.0, 1.0, 1.5
 
 Open = Callable[[str], PortalClient]
@@ -42,7 +42,7 @@ def _impatient(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """A server's; this process trusts its authority."""
+    """A server's TLS context; this process trusts its CA."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
@@ -65,7 +65,7 @@ def opened() -> Iterator[Open]:
 
 
 def error_of(portal: PortalClient) -> BitrixError:
-    """The error of a call, which ended in time and quotes no secret."""
+    """The error of a call that ended in time and quotes no secret."""
     began = time.monotonic()
     with pytest.raises(BitrixError) as caught:
         portal.call(COMMANDS)
@@ -148,7 +148,7 @@ def test_any_error_after_a_request_without_tls_leaves_the_outcome_unknown(
         assert is_in_doubt(error_of(opened(portal.url)))
 
 
-def test_a_good_answer_comes_through_tls(opened: Open, tls: ssl.SSLContext) -> None:
+def test_a_valid_answer_is_read_over_tls(opened: Open, tls: ssl.SSLContext) -> None:
     def behave(connection: Connection) -> None:
         while connection.read_request():
             connection.peer.sendall(answer(DONE))
@@ -161,7 +161,7 @@ def test_a_good_answer_comes_through_tls(opened: Open, tls: ssl.SSLContext) -> N
     assert portal.connections == 1
 
 
-def test_a_certificate_of_a_stranger_was_sent_nothing(opened: Open, tls: ssl.SSLContext) -> None:
+def test_with_an_unknown_certificate_nothing_was_sent(opened: Open, tls: ssl.SSLContext) -> None:
     trustme.CA().issue_cert("localhost").configure_cert(tls)
     seen = []
     with server(lambda connection: seen.append(connection.read_request()), tls) as portal:
@@ -170,7 +170,9 @@ def test_a_certificate_of_a_stranger_was_sent_nothing(opened: Open, tls: ssl.SSL
     assert seen == []
 
 
-def test_a_certificate_for_another_name_was_sent_nothing(opened: Open, tls: ssl.SSLContext) -> None:
+def test_with_a_certificate_for_another_name_nothing_was_sent(
+    opened: Open, tls: ssl.SSLContext
+) -> None:
     with server(says_nothing, tls) as portal:
         error = error_of(opened(portal.url.replace("localhost", "127.0.0.1")))
     assert isinstance(error, Unavailable)
@@ -179,7 +181,7 @@ def test_a_certificate_for_another_name_was_sent_nothing(opened: Open, tls: ssl.
 @pytest.mark.parametrize(
     "said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02", b""]
 )
-def test_what_fails_in_the_handshake_was_sent_nothing(opened: Open, said: bytes) -> None:
+def test_after_a_failed_handshake_nothing_was_sent(opened: Open, said: bytes) -> None:
     def behave(connection: Connection) -> None:
         connection.peer.recv(65536)
         connection.peer.sendall(said)
@@ -189,13 +191,13 @@ def test_what_fails_in_the_handshake_was_sent_nothing(opened: Open, said: bytes)
     assert isinstance(error, Unavailable)
 
 
-def test_a_handshake_that_nobody_answers_was_sent_nothing(opened: Open) -> None:
+def test_after_an_unanswered_handshake_nothing_was_sent(opened: Open) -> None:
     with server(lambda connection: connection.drip(b"\x16\x03\x03\x40\x00" * 100)) as portal:
         error = error_of(opened(portal.url.replace("http:", "https:")))
     assert isinstance(error, Unavailable)
 
 
-def test_a_name_that_is_not_resolved_in_time_was_sent_nothing(
+def test_with_a_name_that_is_not_resolved_in_time_nothing_was_sent(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over, asked, real = threading.Event(), [], socket.getaddrinfo
@@ -214,7 +216,7 @@ def test_a_name_that_is_not_resolved_in_time_was_sent_nothing(
         client = opened(portal.url)
         assert isinstance(error_of(client), Unavailable)
         assert isinstance(error_of(client), Unavailable)
-        assert len(asked) == 1, "one question at a time"
+        assert len(asked) == 1, "one lookup at a time"
         over.set()
         assert client.call(COMMANDS).results == {"u1": 1}
 
@@ -239,14 +241,12 @@ def dripping(text: bytes) -> Behave:
     ],
     ids=["body", "status", "header", "headers", "continue", "chunks"],
 )
-def test_an_answer_that_drips_ends_at_the_deadline(opened: Open, text: bytes) -> None:
+def test_a_slow_answer_ends_at_the_deadline(opened: Open, text: bytes) -> None:
     with server(dripping(text)) as portal:
         assert is_in_doubt(error_of(opened(portal.url)))
 
 
-def test_an_answer_that_drips_through_tls_ends_at_the_deadline(
-    opened: Open, tls: ssl.SSLContext
-) -> None:
+def test_a_slow_answer_over_tls_ends_at_the_deadline(opened: Open, tls: ssl.SSLContext) -> None:
     with server(dripping(answer(DONE + b" " * 1000)), tls) as portal:
         assert is_in_doubt(error_of(opened(portal.url)))
 
@@ -255,8 +255,8 @@ def large(size: int) -> dict[str, Command]:
     return {"u1": Command("crm.item.add", {"title": "x" * size})}
 
 
-def test_what_was_given_up_is_not_delivered_later(opened: Open) -> None:
-    """A portal that is stuck must not run it when it goes on."""
+def test_an_abandoned_request_is_not_delivered_later(opened: Open) -> None:
+    """A stuck portal must not run it when it continues."""
     given_up, received = threading.Event(), []
 
     def behave(connection: Connection) -> None:
@@ -270,7 +270,9 @@ def test_what_was_given_up_is_not_delivered_later(opened: Open) -> None:
     assert received == [], "it was reset"
 
 
-def test_a_request_leaves_soon_or_not_at_all(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_sent_soon_or_not_at_all(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(timed_connection, "SEND_TIMEOUT_S", 0.2)
     monkeypatch.setattr(portal_module, "READ_MARGIN_S", 30)
     began = time.monotonic()
@@ -283,7 +285,7 @@ def test_a_request_leaves_soon_or_not_at_all(opened: Open, monkeypatch: pytest.M
     assert caught.value.may_still_run
 
 
-def test_a_call_that_is_late_once_it_is_connected_sends_nothing(
+def test_a_call_that_is_late_after_connecting_sends_nothing(
     opened: Open, tls: ssl.SSLContext
 ) -> None:
     received = []
@@ -308,7 +310,7 @@ def test_a_call_that_is_late_once_it_is_connected_sends_nothing(
     assert len(received) == 1
 
 
-def test_a_connection_that_was_closed_meanwhile_is_not_used_again(opened: Open) -> None:
+def test_a_connection_closed_while_idle_is_not_used_again(opened: Open) -> None:
     closed = threading.Event()
 
     def behave(connection: Connection) -> None:
@@ -326,7 +328,7 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used_again(opened: Open) 
     assert portal.connections == 3
 
 
-def test_an_answer_after_the_answer_is_not_taken_for_the_next_one(opened: Open) -> None:
+def test_a_second_answer_is_not_taken_for_the_next_one(opened: Open) -> None:
     said = threading.Event()
 
     def behave(connection: Connection) -> None:
@@ -389,7 +391,7 @@ LONG = DONE + b" " * MAX_ANSWER_BYTES
         *("unfinished", "headers", "gzip bomb", "no gzip"),
     ],
 )
-def test_an_answer_that_is_too_long_or_broken_leaves_the_outcome_unknown(
+def test_an_answer_that_is_too_long_or_malformed_leaves_the_outcome_unknown(
     opened: Open, text: bytes
 ) -> None:
     def behave(connection: Connection) -> None:
@@ -410,7 +412,7 @@ def test_an_answer_that_is_too_long_or_broken_leaves_the_outcome_unknown(
     ],
     ids=["gzip", "chunks", "until closed", "5 MB"],
 )
-def test_an_answer_may_come_in_any_form_of_http(opened: Open, text: bytes) -> None:
+def test_an_answer_may_use_any_form_of_http(opened: Open, text: bytes) -> None:
     def behave(connection: Connection) -> None:
         connection.read_request()
         connection.peer.sendall(text)
@@ -422,7 +424,7 @@ def test_an_answer_may_come_in_any_form_of_http(opened: Open, text: bytes) -> No
 @pytest.mark.parametrize(
     "line", [b"no colon\r\n", b": no name\r\n", b"\x00\xff\r\n", b" folded\r\n"]
 )
-def test_a_malformed_header_line_tells_no_log_the_address(
+def test_a_malformed_header_line_does_not_log_the_address(
     opened: Open, caplog: pytest.LogCaptureFixture, line: bytes
 ) -> None:
     def behave(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""A figure is asked for once for many, and again when it is old or an order was given."""
+"""The stale cache: computed once for all callers, and again when old or after an action."""
 
 import itertools
 import threading
@@ -11,22 +11,22 @@ from leadline.operations.stale_cache import StaleCache
 from tests.servers import eventually
 
 
-def test_a_fresh_figure_is_not_asked_for_again_until_an_order_was_given() -> None:
+def test_a_fresh_value_is_cached_until_an_action() -> None:
     figures = itertools.count(1)
-    calm = StaleCache(lambda: next(figures), min_fresh_s=1000)
-    assert [calm.get() for _ in range(3)] == [1, 1, 1]
-    calm.invalidate()
-    assert [calm.get() for _ in range(3)] == [2, 2, 2]
+    cache = StaleCache(lambda: next(figures), min_fresh_s=1000)
+    assert [cache.get() for _ in range(3)] == [1, 1, 1]
+    cache.invalidate()
+    assert [cache.get() for _ in range(3)] == [2, 2, 2]
 
 
-def test_an_old_figure_is_asked_for_again() -> None:
+def test_an_old_value_is_computed_again() -> None:
     figures = itertools.count()
-    calm = StaleCache(lambda: next(figures), min_fresh_s=0)
-    # What took no time is not kept for long.
-    assert len({calm.get() for _ in range(10_000)}) > 1
+    cache = StaleCache(lambda: next(figures), min_fresh_s=0)
+    # A value that took no time is cached only briefly.
+    assert len({cache.get() for _ in range(10_000)}) > 1
 
 
-def test_who_can_not_be_asked_is_asked_again() -> None:
+def test_an_error_is_not_cached() -> None:
     answers = iter((DatabaseDown(), 7))
 
     def ask() -> int:
@@ -35,13 +35,13 @@ def test_who_can_not_be_asked_is_asked_again() -> None:
             raise answer
         return answer
 
-    calm = StaleCache(ask, min_fresh_s=1000)
+    cache = StaleCache(ask, min_fresh_s=1000)
     with pytest.raises(DatabaseDown):
-        calm.get()
-    assert calm.get() == 7
+        cache.get()
+    assert cache.get() == 7
 
 
-def test_a_costly_figure_keeps_nobody_waiting_who_can_have_the_last_one() -> None:
+def test_a_slow_value_delays_no_caller_that_can_have_the_last_one() -> None:
     figures, may_answer = itertools.count(1), threading.Event()
 
     def ask() -> int:
@@ -50,14 +50,14 @@ def test_a_costly_figure_keeps_nobody_waiting_who_can_have_the_last_one() -> Non
             assert may_answer.wait(60)
         return number
 
-    calm = StaleCache(ask, min_fresh_s=0)
-    assert calm.get() == 1
-    assert [calm.get() for _ in range(3)] == [1, 1, 1]
+    cache = StaleCache(ask, min_fresh_s=0)
+    assert cache.get() == 1
+    assert [cache.get() for _ in range(3)] == [1, 1, 1]
     may_answer.set()
-    eventually(lambda: calm.get() > 1, 20, "the new figure is told")
+    eventually(lambda: cache.get() > 1, 20, "the new value is returned")
 
 
-def test_what_was_asked_before_an_order_does_not_count_after_it() -> None:
+def test_a_value_computed_before_an_action_does_not_count_after_it() -> None:
     figures, is_asked, may_answer = itertools.count(1), threading.Event(), threading.Event()
 
     def ask() -> int:
@@ -67,11 +67,11 @@ def test_what_was_asked_before_an_order_does_not_count_after_it() -> None:
             assert may_answer.wait(60)
         return number
 
-    calm = StaleCache(ask, min_fresh_s=0)
-    while calm.get() == 1 and not is_asked.is_set():
+    cache = StaleCache(ask, min_fresh_s=0)
+    while cache.get() == 1 and not is_asked.is_set():
         pass
-    calm.invalidate()
+    cache.invalidate()
     with ThreadPoolExecutor(1) as pool:
-        asked_after = pool.submit(calm.get)
+        asked_after = pool.submit(cache.get)
         may_answer.set()
         assert asked_after.result() > 2

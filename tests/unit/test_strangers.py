@@ -1,4 +1,4 @@
-"""A server without TLS where TLS is asked for gets no password, whichever part connects."""
+"""A server without TLS gets no password where TLS is required, whichever part connects."""
 
 import contextlib
 import socket
@@ -25,7 +25,7 @@ ASK_FOR_PASSWORD = b"R" + struct.pack("!ii", 8, 3)
 
 @dataclass
 class Stranger:
-    """Listens, refuses TLS as Postgres does, asks for the password, and keeps what it was sent."""
+    """Refuses TLS as Postgres does, asks for the password, and records what it receives."""
 
     port: int
     heard: bytearray = field(default_factory=bytearray)
@@ -82,7 +82,7 @@ CONNECTING: dict[str, tuple[Callable[[int], str], Callable[[str], object]]] = {
 
 
 @pytest.mark.parametrize("who", CONNECTING)
-def test_a_server_without_tls_is_told_no_password(stranger: Stranger, who: str) -> None:
+def test_a_server_without_tls_gets_no_password(stranger: Stranger, who: str) -> None:
     address, work = CONNECTING[who]
     with pytest.raises((LeadlineError, AMQPError, AMQPConnectorException, RedisError, OSError)):
         work(address(stranger.port))

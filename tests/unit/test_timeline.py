@@ -1,4 +1,4 @@
-"""The steps of a write stand in their order in time, whatever was noted late."""
+"""The steps of a write are shown in order of time, however late they were recorded."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ def after(ms: int) -> datetime:
     return ACCEPTED_AT + timedelta(milliseconds=ms)
 
 
-def told(published_ms: int | None, received_ms: int | None) -> dict[str, int]:
+def steps_of(published_ms: int | None, received_ms: int | None) -> dict[str, int]:
     """Each step and its milliseconds after acceptance."""
     way = AttemptLog(
         received_ms=None if received_ms is None else int(after(received_ms).timestamp() * 1000)
@@ -33,11 +33,19 @@ def told(published_ms: int | None, received_ms: int | None) -> dict[str, int]:
     }
 
 
-def test_a_confirm_that_was_noted_late_came_no_later_than_the_message() -> None:
-    assert told(published_ms=207, received_ms=9) == {"accepted": 0, "published": 9, "received": 9}
-    assert told(published_ms=5, received_ms=9) == {"accepted": 0, "published": 5, "received": 9}
+def test_a_confirm_recorded_late_came_no_later_than_the_message() -> None:
+    assert steps_of(published_ms=207, received_ms=9) == {
+        "accepted": 0,
+        "published": 9,
+        "received": 9,
+    }
+    assert steps_of(published_ms=5, received_ms=9) == {"accepted": 0, "published": 5, "received": 9}
 
 
-def test_what_was_received_was_published_even_if_nobody_has_noted_it() -> None:
-    assert told(published_ms=None, received_ms=9) == {"accepted": 0, "published": 9, "received": 9}
-    assert told(published_ms=None, received_ms=None) == {"accepted": 0}
+def test_a_received_event_was_published_though_its_confirm_is_missing() -> None:
+    assert steps_of(published_ms=None, received_ms=9) == {
+        "accepted": 0,
+        "published": 9,
+        "received": 9,
+    }
+    assert steps_of(published_ms=None, received_ms=None) == {"accepted": 0}

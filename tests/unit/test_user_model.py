@@ -1,4 +1,4 @@
-"""What a client may say of a user."""
+"""The user as clients may write it."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ def parse(model: type[BaseModel], **fields: Any) -> Any:
 
 
 def refused(model: type[BaseModel], **fields: Any) -> list[str]:
-    """The fields that were found fault with."""
+    """The invalid fields."""
     with pytest.raises(ValidationError) as caught:
         parse(model, **fields)
     return [".".join(map(str, one["loc"])) for one in caught.value.errors()]
@@ -37,7 +37,7 @@ def test_a_name_is_trimmed() -> None:
 @pytest.mark.parametrize(
     "name", ["A", "x" * 100, "Ann 🙂 Lee", "أحمد", "O'Brien; DROP TABLE", "名"]
 )
-def test_a_name_in_any_script_is_kept_as_it_is(name: str) -> None:
+def test_a_name_in_any_script_is_kept_unchanged(name: str) -> None:
     assert parse(NewUser, full_name=name, phone=PHONE).full_name == name
 
 
@@ -75,7 +75,7 @@ def test_a_phone_becomes_e164_however_it_is_written(written: str) -> None:
 @pytest.mark.parametrize(
     "phone", ["", "abc", "87001112233", "0077001112233", "+7", "+999123456789", "+7" + "1" * 50, 7]
 )
-def test_what_is_no_number_with_its_country_code_is_refused(phone: object) -> None:
+def test_a_number_without_a_valid_country_code_is_refused(phone: object) -> None:
     assert refused(NewUser, full_name="Ann", phone=phone) == ["phone"]
 
 
@@ -103,27 +103,27 @@ def test_a_phone_is_required() -> None:
 
 @pytest.mark.parametrize("extra", ["id", "bitrix_lead_id", "version", "fullName"])
 @pytest.mark.parametrize("model", [NewUser, Changes])
-def test_a_client_can_not_set_anything_else(model: type[BaseModel], extra: str) -> None:
+def test_a_client_cannot_set_any_other_field(model: type[BaseModel], extra: str) -> None:
     assert refused(model, full_name="Ann", phone=PHONE, **{extra: 1}) == [extra]
 
 
-def test_changes_name_only_what_shall_change() -> None:
+def test_changes_contain_only_given_fields() -> None:
     changes = parse(Changes, full_name="Bob")
     assert changes.model_dump(exclude_unset=True) == {"full_name": "Bob"}
 
 
 @pytest.mark.parametrize("fields", [{}, {"full_name": None}, {"stage": None, "full_name": "Bob"}])
-def test_changes_that_say_nothing_are_refused(fields: dict[str, Any]) -> None:
+def test_empty_changes_are_refused(fields: dict[str, Any]) -> None:
     assert refused(Changes, **fields)
 
 
 @pytest.mark.parametrize("stage", ["new", "", "A B", "N\n", "NEW\x00", "S" * 51, 1, None])
-def test_a_stage_that_no_portal_could_have_is_refused(stage: object) -> None:
+def test_an_impossible_stage_is_refused(stage: object) -> None:
     assert refused(Move, stage=stage) == ["stage"]
 
 
 @pytest.mark.parametrize("stage", ["NEW", "UC_1A2B3C", "DT128_3:NEW"])
-def test_a_stage_of_a_portals_own_is_let_through(stage: str) -> None:
+def test_a_portals_own_stage_is_accepted(stage: str) -> None:
     assert parse(Move, stage=stage).stage == stage
 
 
