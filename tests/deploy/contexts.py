@@ -1,4 +1,4 @@
-"""What a builder of images is sent of a folder, by the rules of .dockerignore.
+"""The files of a folder that an image build receives, by the rules of .dockerignore.
 
 https://docs.docker.com/build/concepts/context/#syntax: the last rule that matches a file or a
 folder above it decides; `**/` stands for any number of folders, also none.
@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 @cache
 def tracked() -> tuple[str, ...]:
-    """The files of the repository as they lie in the checkout, new ones included."""
+    """The files of the repository as they are in the checkout, new ones included."""
     command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     listed = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True)
     names = filter(None, listed.stdout.split("\0"))
@@ -23,7 +23,7 @@ def tracked() -> tuple[str, ...]:
 
 
 def copy(folder: Path) -> None:
-    """Put the repository's files there, without what else lies in the checkout."""
+    """Copy the repository's files to this folder, without other files of the checkout."""
     for name in tracked():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -31,14 +31,14 @@ def copy(folder: Path) -> None:
 
 
 def sent(folder: Path, ignore: Path) -> set[str]:
-    """The files below the folder that are sent, by their paths in it."""
+    """The files of this folder that are sent, by their relative paths."""
     rules = _rules(ignore.read_text(encoding="utf-8"))
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {str(path) for path in files if _is_sent(PurePosixPath(path), rules)}
 
 
 def _rules(text: str) -> list[tuple[bool, re.Pattern[str]]]:
-    """Whether a rule lets in, and what it is about."""
+    """For each rule whether it includes, and its pattern."""
     lines = [line.strip() for line in text.splitlines()]
     kept = [line for line in lines if line and not line.startswith("#")]
     return [(line.startswith("!"), _pattern(line.removeprefix("!"))) for line in kept]

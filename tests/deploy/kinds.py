@@ -1,7 +1,7 @@
 """Strict models of the custom kinds that we use, after their public definitions.
 
-They take only the fields that we have a use for: a typo or a field that moved is an error. Core
-kinds are checked against Kubernetes' own schemas instead.
+They accept only the fields that we use: a typo or a moved field is an error. Core kinds are checked
+against Kubernetes' own schemas instead.
 """
 
 from typing import Annotated, Any, Literal
@@ -31,7 +31,7 @@ class Metadata(_Strict):
 
 
 class RevisionAnnotations(_Strict):
-    """Annotations of a revision; on the Service itself they would count for nothing."""
+    """Annotations of a revision; on the Service itself they have no effect."""
 
     scrape: Literal["true"] = Field(alias="prometheus.io/scrape")
     port: Literal["8080"] = Field(alias="prometheus.io/port")
@@ -47,19 +47,19 @@ class RevisionMetadata(_Strict):
 
 
 class RevisionSpec(_Strict):
-    """The part of a pod that Knative lets through, and its own fields."""
+    """The part of a pod that Knative accepts, and its own fields."""
 
     container_concurrency: Annotated[int, Field(ge=1, le=1000, alias="containerConcurrency")]
     timeout_s: Annotated[int, Field(ge=1, le=600, alias="timeoutSeconds")]
     automount: Literal[False] = Field(alias="automountServiceAccountToken")
     service_links: Literal[False] = Field(alias="enableServiceLinks")
-    #: A pod's, checked as such.
+    #: A pod's, validated as such.
     containers: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1)]
     volumes: list[dict[str, Any]]
 
 
 class RevisionTemplate(_Strict):
-    """What makes a new revision when it changes."""
+    """A change of it makes a new revision."""
 
     metadata: RevisionMetadata
     spec: RevisionSpec
@@ -104,13 +104,13 @@ class ConnectionSecret(_Strict):
 
 
 class ClusterReference(_Strict):
-    """A RabbitMQ that no operator runs."""
+    """A RabbitMQ without an operator."""
 
     connection_secret: ConnectionSecret = Field(alias="connectionSecret")
 
 
 class Queue(_Strict):
-    """Predeclared, or the source would make one without dead letters."""
+    """Predeclared, as the source would declare one without dead letters."""
 
     queue_name: str = Field(alias="queueName")
     predeclared: Literal[True]
@@ -118,7 +118,7 @@ class Queue(_Strict):
 
 
 class Delivery(_Strict):
-    """`retry` counts those after the first; delays in ISO 8601."""
+    """`retry` counts the attempts after the first; delays in ISO 8601."""
 
     retry: Annotated[int, Field(ge=1)]
     backoff_policy: Literal["linear", "exponential"] = Field(alias="backoffPolicy")
@@ -128,7 +128,7 @@ class Delivery(_Strict):
 
 
 class RabbitmqSourceSpec(_Strict):
-    """Can't be changed once it is there."""
+    """Immutable once created."""
 
     cluster: ClusterReference = Field(alias="rabbitmqClusterReference")
     queue: Queue = Field(alias="rabbitmqResourcesConfig")
@@ -171,14 +171,14 @@ class ScaleTarget(_Strict):
 
 
 class Fallback(_Strict):
-    """While the metric can't be had."""
+    """Applies while the metric is unavailable."""
 
     failure_threshold: Annotated[int, Field(ge=1, alias="failureThreshold")]
     replicas: Annotated[int, Field(ge=1)]
 
 
 class ScaledObjectSpec(_Strict):
-    """Never to zero: retries and wake-ups are a worker's own alarm."""
+    """Never to zero: retries and wake-ups need a worker's alarm."""
 
     target: ScaleTarget = Field(alias="scaleTargetRef")
     least: Annotated[int, Field(ge=1, alias="minReplicaCount")]
@@ -202,14 +202,14 @@ class ScaledObject(_Strict):
 
 
 class ParentRef(_Strict):
-    """The Gateway that takes the requests in."""
+    """The Gateway that accepts the requests."""
 
     name: Label
     namespace: Label
 
 
 class PathMatch(_Strict):
-    """Exact goes before any prefix, a longer prefix before a shorter one."""
+    """Exact precedes any prefix, a longer prefix a shorter one."""
 
     type: Literal["Exact", "PathPrefix"]
     value: Annotated[str, StringConstraints(pattern=r"^/")]
@@ -223,7 +223,7 @@ class Match(_Strict):
 
 
 class PathRewrite(_Strict):
-    """Either the whole path or the prefix that was matched."""
+    """Either the whole path or the matched prefix."""
 
     type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
     full: str | None = Field(None, alias="replaceFullPath")
@@ -245,14 +245,14 @@ class Rewrite(_Strict):
 
 
 class Filter(_Strict):
-    """One change on the way."""
+    """One change of the request."""
 
     type: Literal["URLRewrite"]
     rewrite: Rewrite = Field(alias="urlRewrite")
 
 
 class Backend(_Strict):
-    """A Service; another namespace's only by a ReferenceGrant there."""
+    """A Service; one of another namespace only with a ReferenceGrant there."""
 
     name: Label
     namespace: Label | None = None
@@ -260,7 +260,7 @@ class Backend(_Strict):
 
 
 class Rule(_Strict):
-    """Any match will do."""
+    """Any one match suffices."""
 
     matches: Annotated[list[Match], Field(min_length=1, max_length=64)]
     filters: Annotated[list[Filter], Field(min_length=1, max_length=1)]

@@ -1,4 +1,4 @@
-"""What the tests of deploy/ share: the manifests as documents, and who they say runs how."""
+"""Shared by the tests of deploy/: the manifests as documents, and the workloads in them."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def kustomizations() -> list[Path]:
 
 
 def documents(path: Path) -> list[Document]:
-    """What a file holds; none of it is empty."""
+    """The documents of a file; none of them is empty."""
     found = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     assert all(found), f"{path} has an empty document"
     return found
@@ -41,7 +41,7 @@ def documents(path: Path) -> list[Document]:
 
 @cache
 def resources() -> list[tuple[Path, Document]]:
-    """What a cluster would get, with its file; kustomize's own kinds are left out."""
+    """The resources for a cluster, with their files, without kustomize's own kinds."""
     own = ("kustomize.config.k8s.io/", "builtin")
     return [
         (path, document)
@@ -75,7 +75,7 @@ def compose() -> Document:
 
 @dataclass(frozen=True)
 class Container:
-    """One container of ours, whatever kind of manifest holds it."""
+    """One of our containers, from any kind of manifest."""
 
     name: str
     kind: str
@@ -95,7 +95,7 @@ class Container:
 
     @property
     def env(self) -> dict[str, str]:
-        """What is set here, beside the settings that all have."""
+        """Its own settings, in addition to the shared ones."""
         return {one["name"]: one["value"] for one in self.body.get("env", [])}
 
 
@@ -125,14 +125,14 @@ def settings_env() -> dict[str, str]:
     """The settings that all pods get from the ConfigMap."""
     lines = (DEPLOY / "base" / "settings.env").read_text(encoding="utf-8").splitlines()
     pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
-    return {name: value for name, value in pairs}  # noqa: C416 - says what the two are
+    return {name: value for name, value in pairs}  # noqa: C416 - names both parts
 
 
 def literals(platform: str) -> dict[str, str]:
-    """What this platform's kustomization adds to the settings."""
+    """The settings that this platform's kustomization adds."""
     (kustomization,) = documents(DEPLOY / platform / "base" / "kustomization.yaml")
     pairs = [one.split("=", 1) for one in kustomization["configMapGenerator"][0]["literals"]]
-    return {name: value for name, value in pairs}  # noqa: C416 - says what the two are
+    return {name: value for name, value in pairs}  # noqa: C416 - names both parts
 
 
 def routes_env(platform: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Which packages an image has, and how to hide all others from a Python of ours."""
+"""The packages of an image, and how to hide all others from a Python here."""
 
 import importlib.metadata
 import importlib.util
@@ -46,7 +46,7 @@ def pinned_for(requirements: Path) -> str:
 
 
 def hide_all_but(pinned: str, folder: Path) -> Path:
-    """Put there what hides every other installed package; PYTHONPATH must begin with it."""
+    """Write into this folder what hides all other packages; PYTHONPATH must begin with it."""
     kept = {script().name_of(line) for line in pinned.splitlines() if "==" in line}
     hidden = {
         module

@@ -28,7 +28,7 @@ _SELINUX_TYPES = {"", "container_t", "container_init_t", "container_kvm_t", "con
 
 
 def violations(pod: Pod) -> list[str]:
-    """What "restricted" forbids of this pod's spec, by the names of the rules."""
+    """The names of the rules of "restricted" that this pod's spec violates."""
     containers = [
         one
         for kind in ("containers", "initContainers", "ephemeralContainers")
@@ -37,7 +37,7 @@ def violations(pod: Pod) -> list[str]:
     found = [*_of_pod(pod)]
     for one in containers:
         own = one.get("securityContext", {})
-        # What a container does not say is the pod's.
+        # A container's missing values are the pod's.
         found += _of_container(one, own, pod.get("securityContext", {}) | own)
     return found
 
@@ -86,7 +86,7 @@ def _probes(container: Pod) -> list[Pod]:
 
 
 def _of_both(security: Pod) -> Iterator[str]:
-    """The rules about a securityContext, be it the pod's or a container's."""
+    """The rules about a securityContext, of a pod or a container."""
     selinux = security.get("seLinuxOptions", {})
     if selinux.get("type", "") not in _SELINUX_TYPES or selinux.keys() & {"user", "role"}:
         yield "SELinux"

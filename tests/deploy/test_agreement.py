@@ -1,4 +1,4 @@
-"""stack.yml and the manifests tell of the same system, and the code reads just that."""
+"""stack.yml and the manifests describe the same system, and the code reads exactly that."""
 
 import ast
 import re
@@ -34,11 +34,12 @@ PROCESSES = {
     "relay": "leadline.connector.schedule",
     "worker": "leadline.sync.worker",
 }
-#: Of these threads of a function one more may hold a connection: it marks what was confirmed.
+#: In addition to these threads of a function one more may hold a connection: it marks confirmed
+#: events.
 MARKERS = {"create-user", "update-user", "move-user"}
 #: A migration takes its lock on one connection and works on another.
 MIGRATION = 2
-#: max_connections of Postgres by default, less those kept for superusers.
+#: max_connections of Postgres by default, without those reserved for superusers.
 CONNECTIONS = 100 - 3
 
 
@@ -67,7 +68,7 @@ def _imported(path: Path) -> list[Path]:
 
 
 def secrets_read_by(source: Path) -> set[str]:
-    """The names given to `secrets.get`, `require` and `address` in all that this file imports."""
+    """The names passed to `secrets.get`, `require` and `address` in all that this file imports."""
     text = "".join(path.read_text(encoding="utf-8") for path in modules_of(source))
     return set(re.findall(r'secrets\.(?:get|require|url_source)\("([a-z-]+)"\)', text))
 
@@ -78,7 +79,7 @@ def source_of(name: str) -> Path:
     return CHECKOUT / "functions" / name.replace("-", "_") / "main.py"
 
 
-# Who there is
+# Functions
 
 
 def test_every_function_is_everywhere() -> None:
@@ -97,7 +98,7 @@ def test_openfaas_lets_the_gateway_call_every_function() -> None:
         assert sorted(selector["matchExpressions"][0]["values"]) == NAMES
 
 
-# Which image
+# Images
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -118,7 +119,7 @@ def test_the_images_component_names_every_image() -> None:
     assert named == {one.image for one in [*stack().functions.values(), processes()]}
 
 
-# Which secrets
+# Secrets
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,7 +128,7 @@ def test_a_function_gets_the_same_secrets_on_openfaas_and_knative(name: str) -> 
 
 
 @pytest.mark.parametrize("name", [*NAMES, *PROCESSES])
-def test_what_runs_gets_the_secrets_that_its_code_reads(name: str) -> None:
+def test_each_workload_gets_the_secrets_that_its_code_reads(name: str) -> None:
     container = {**functions(), **workloads()}[name]
     needed = secrets_read_by(source_of(name))
     needed -= {"api-keys", "internal-key"}
@@ -140,7 +141,7 @@ def test_what_runs_gets_the_secrets_that_its_code_reads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*NAMES, *PROCESSES])
-def test_what_runs_finds_the_addresses_of_its_own_login_in_each_home(name: str) -> None:
+def test_each_workload_gets_the_addresses_of_its_own_login_on_each_platform(name: str) -> None:
     of_login = {
         variable: login
         for address, variable in table.ADDRESSES.items()
@@ -156,7 +157,7 @@ def test_what_runs_finds_the_addresses_of_its_own_login_in_each_home(name: str) 
 
 
 def _keys_of(name: str) -> set[str]:
-    """Functions let callers in by key, three of them by that which connector and schedule send."""
+    """Functions authenticate callers by key, three of them by the key of connector and schedule."""
     if name in ("connector", "relay"):
         return {"internal-key"}
     if name not in NAMES:
@@ -165,12 +166,12 @@ def _keys_of(name: str) -> set[str]:
     return {"internal-key"} if asked else {"api-keys"}
 
 
-# Which settings
+# Settings
 
 
 def test_every_setting_can_be_chosen_and_none_is_unknown() -> None:
     known = {f"LEADLINE_{name.upper()}" for name in Settings.model_fields}
-    # Who may call is decided for each function.
+    # Authentication is decided for each function.
     wanted = known - {"LEADLINE_AUTH"}
     hint = "belongs into deploy/base/settings.env and deploy/environment/, or no longer does"
     assert settings_env().keys() == wanted, f"{settings_env().keys() ^ wanted} {hint}"
@@ -186,14 +187,14 @@ def test_settings_are_those_of_openfaas() -> None:
         assert own == functions()[name].env, name
 
 
-def test_settings_make_sense() -> None:
+def test_settings_are_valid() -> None:
     values = {
         name.removeprefix("LEADLINE_").lower(): value for name, value in settings_env().items()
     }
     Settings.model_validate(values)
 
 
-# Who calls whom
+# Calls
 
 
 def test_each_queue_goes_to_its_function() -> None:
@@ -231,17 +232,17 @@ def test_the_schedule_calls_the_relay_on_each_platform() -> None:
     )
 
 
-def test_every_function_asks_for_a_key_on_each_platform() -> None:
+def test_every_function_requires_a_key_on_each_platform() -> None:
     for name, function in stack().functions.items():
         assert function.all_environment(CHECKOUT).get("LEADLINE_AUTH", "on") == "on", name
         assert functions()[name].env.get("LEADLINE_AUTH", "on") == "on", name
 
 
-# How much
+# Resources
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_function_has_the_same_room_on_openfaas_and_knative(name: str) -> None:
+def test_a_function_has_the_same_resources_on_openfaas_and_knative(name: str) -> None:
     function, container = stack().functions[name], functions()[name]
     assert function.requests
     assert function.limits
@@ -265,7 +266,7 @@ def _most_replicas(name: str) -> int:
 
 
 def _connections(name: str, container: Container) -> int:
-    """What a function may hold of Postgres' connections, all its replicas together."""
+    """The Postgres connections that all replicas of a function may hold."""
     if "DATABASE_URL_FILE" not in container.env:
         return 0
     threads = int(container.env["THREADS"]) + (name in MARKERS)
@@ -275,11 +276,11 @@ def _connections(name: str, container: Container) -> int:
 def test_all_functions_together_fit_into_postgres() -> None:
     taken = MIGRATION + sum(_connections(name, one) for name, one in functions().items())
     assert taken <= CONNECTIONS
-    # The guide says the same number.
+    # The guide states the same number.
     guide = (CHECKOUT / "docs" / "deploy" / "README.md").read_text(encoding="utf-8")
     assert f"**{taken} connections**" in guide
 
 
-def test_only_who_writes_marks_what_was_confirmed() -> None:
+def test_only_writing_functions_mark_confirmed_events() -> None:
     marking = CHECKOUT / "leadline" / "ledger" / "accept.py"
     assert {name for name in NAMES if marking in modules_of(source_of(name))} == MARKERS

@@ -18,15 +18,15 @@ def _without_variables(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", RUNNING)
-def test_it_is_the_image_that_a_cluster_runs(name: str) -> None:
+def test_it_runs_the_same_image_as_a_cluster(name: str) -> None:
     service, body = compose()[name], RUNNING[name].body
     assert _without_variables(service["image"]) == body["image"]
-    # What follows is an address or an option, which differ.
+    # The rest is an address or an option, which differ.
     command = body.get("command", [])
     assert service.get("command", [])[: len(command) or None] == command
 
 
-def test_nothing_is_set_that_is_not_read() -> None:
+def test_no_setting_is_set_that_is_not_read() -> None:
     read = {f"LEADLINE_{name.upper()}" for name in Settings.model_fields}
     for name, service in compose().items():
         environment = service.get("environment") or {}

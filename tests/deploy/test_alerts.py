@@ -1,4 +1,4 @@
-"""Each alert by Prometheus' own tool: it fires when it should, says so, and is quiet otherwise."""
+"""Each alert in Prometheus' own tool: it fires when it should, with its text, and only then."""
 
 import subprocess
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ import yaml
 
 from tests.deploy.test_monitoring import MONITORING, rules
 
-#: Series and their values, a minute apart, as promtool has them: `0+6x20` is 0, 6, 12, … 120.
+#: promtool's series, a minute apart: `0+6x20` is 0, 6, 12, … 120.
 #: https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/
 Series = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Case:
-    """When an alert fires, with what labels and text, and what looks alike and is no reason."""
+    """When an alert fires, its labels and text, and a similar situation that is no reason."""
 
     alert: str
     series: Series
@@ -241,7 +241,7 @@ def expected(case: Case) -> dict[str, object]:
 
 
 def unit(case: Case, series: Series, alerts: list[dict[str, object]]) -> dict[str, object]:
-    """A test as promtool reads it."""
+    """A test in promtool's format."""
     return {
         "interval": "1m",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],

@@ -1,6 +1,7 @@
-"""Every function, served from the build folder that its image is made of, with its packages only.
+"""Every function, served from the build folder of its image, with its packages only.
 
-No Docker here: the folder is what the image holds, and what the function has not listed is hidden.
+Without Docker: the folder is what the image contains, and packages that the function does not list
+are hidden.
 """
 
 import os
@@ -53,7 +54,7 @@ def python(context: Path, tmp_path: Path, *words: str, **env: str) -> subprocess
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The checkout as shrinkwrap sees it, with a build folder of its own."""
+    """The checkout as shrinkwrap sees it, with a separate build folder."""
     root = tmp_path / "root"
     root.mkdir()
     for each in ("template", "functions", "deploy", "leadline", "migrations", "requirements"):
@@ -77,7 +78,7 @@ def serves(process: subprocess.Popen[str], url: str) -> bool:
 
 
 @pytest.mark.parametrize("name", STACK.functions)
-def test_a_function_serves_from_its_build_folder_while_every_server_is_away(
+def test_a_function_serves_from_its_build_folder_while_every_server_is_down(
     name: str, root: Path, tmp_path: Path, port: int
 ) -> None:
     context = shrinkwrap(STACK, name, root)
@@ -94,9 +95,7 @@ def test_a_function_serves_from_its_build_folder_while_every_server_is_away(
     assert f'"service":"{name}"' in output
 
 
-def test_what_faas_cli_new_makes_is_a_working_function(
-    root: Path, tmp_path: Path, port: int
-) -> None:
+def test_a_function_made_by_faas_cli_new_works(root: Path, tmp_path: Path, port: int) -> None:
     handler = tmp_path / "greeting"
     handler.mkdir()
     for file in (CHECKOUT / "template/leadline/function").iterdir():
@@ -104,7 +103,7 @@ def test_what_faas_cli_new_makes_is_a_working_function(
     function = STACK.functions["get-user"].model_copy(update={"handler": str(handler)})
     extended = STACK.model_copy(update={"functions": {"greeting": function}})
     context = shrinkwrap(extended, "greeting", root)
-    # As the Dockerfile sets it where no build argument says otherwise.
+    # As the Dockerfile sets it where no build argument overrides it.
     serve = ("-m", "leadline.runtime.serving.serve", "function")
     process = python(context, tmp_path, *serve, PORT=str(port), FUNCTION_TARGET="handle")
     url = f"http://127.0.0.1:{port}"
@@ -129,13 +128,13 @@ def test_all_processes_have_their_packages(root: Path, tmp_path: Path) -> None:
     assert (process.returncode, output.strip()) == (0, migrate.newest()), output
 
 
-def test_a_package_that_is_not_listed_is_not_there(root: Path, tmp_path: Path) -> None:
+def test_an_unlisted_package_is_missing(root: Path, tmp_path: Path) -> None:
     context = shrinkwrap(STACK, "create-user", root)
     process = python(context, tmp_path, "-c", "import rq")
     assert "ModuleNotFoundError" in process.communicate(timeout=60)[0]
 
 
-def test_the_folder_builds_by_a_plain_docker_build(root: Path) -> None:
+def test_the_folder_builds_with_plain_docker_build(root: Path) -> None:
     function = STACK.functions["create-user"]
     context = shrinkwrap(STACK, "create-user", root)
     assert build_command(function, context) == (
@@ -149,7 +148,7 @@ def test_the_folder_builds_by_a_plain_docker_build(root: Path) -> None:
     assert function.build_args.keys() <= arguments
 
 
-def test_a_second_time_leaves_nothing_of_the_first(root: Path) -> None:
+def test_a_second_build_leaves_nothing_of_the_first(root: Path) -> None:
     context = shrinkwrap(STACK, "create-user", root)
     (context / "function/left.py").touch()
     shrinkwrap(STACK, "create-user", root)

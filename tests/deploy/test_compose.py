@@ -1,4 +1,4 @@
-"""local/docker-compose.yml says the same as stack.yml and as the code, and keeps to itself."""
+"""local/docker-compose.yml agrees with stack.yml and the code, and exposes nothing."""
 
 import json
 import os
@@ -26,7 +26,7 @@ TEXT = (CHECKOUT / "local/docker-compose.yml").read_text(encoding="utf-8")
 STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::-([^}]*))?\}")
-#: What may differ: compose runs one replica of each, on a machine of its own.
+#: May differ: compose runs one replica of each, on a machine of its own.
 COMPOSES_OWN = {"THREADS", "LEADLINE_AUTH"}
 
 
@@ -83,12 +83,12 @@ def test_the_example_offers_each_choice_with_its_default() -> None:
     offered = dict(re.findall(r"(?m)^#([A-Z_]+)=(.*)$", example))
     defaults = dict(_VARIABLE.findall(TEXT))
     assert offered.keys() == defaults.keys()
-    # Those whose default is another than "as shown", as their comments say.
+    # Those with another default than the shown one, as their comments say.
     shown = offered.keys() - {"BITRIX_WEBHOOK_URL", "LEADLINE_AUTH", "API_KEYS"}
     assert {name: offered[name] for name in shown} == {name: defaults[name] for name in shown}
 
 
-def test_every_foreign_image_may_be_another_or_a_digest() -> None:
+def test_every_foreign_image_may_be_replaced_or_pinned() -> None:
     images = {name: each["image"] for name, each in yaml.safe_load(TEXT)["services"].items()}
     foreign = {image for name, image in images.items() if name not in OURS}
     assert len(foreign) == 3
@@ -127,7 +127,7 @@ def test_ports_are_published_on_loopback_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_everything_lasting_is_watched_limited_and_started_again() -> None:
+def test_every_long_running_service_is_probed_limited_and_restarted() -> None:
     for name in LASTING:
         service = SERVICES[name]
         assert service["restart"] == "unless-stopped", name
@@ -136,7 +136,7 @@ def test_everything_lasting_is_watched_limited_and_started_again() -> None:
         assert service["logging"]["options"]["max-size"], name
 
 
-def test_our_containers_have_no_rights_and_write_nothing_but_their_volumes() -> None:
+def test_our_containers_have_no_rights_and_write_only_to_their_volumes() -> None:
     for name, service in OURS.items():
         assert service["read_only"] or name == "secrets", name
         assert service["cap_drop"] == ["ALL"]
@@ -157,8 +157,8 @@ def test_volumes_are_named_and_secrets_are_where_the_code_looks() -> None:
             assert mounts[f"login-{login}"] == secrets.DEFAULT_FOLDER, name
 
 
-def test_a_container_sees_its_own_files_and_no_other_containers() -> None:
-    """Whoever takes one over reads nothing of the others: neither passwords nor data."""
+def test_a_container_sees_its_own_files_only() -> None:
+    """A compromised container can read no passwords and no data of the others."""
     folders = passwords.Folders()
     mounted = defaultdict[str, dict[str, str]](dict)
     for name, service in SERVICES.items():
@@ -192,7 +192,7 @@ def test_a_server_has_no_other_servers_password(prepare: "Prepare") -> None:
         assert found == {f"{server}-password"}
 
 
-def test_the_way_in_knows_neither_the_webhook_nor_a_callers_key() -> None:
+def test_the_edge_container_knows_neither_the_webhook_nor_a_clients_key() -> None:
     assert set(table.by_name(table.PARTS["edge"]).other_secrets) == {"internal-key"}
     for given, told in (("", ""), ("https://portal.example/rest/1/code/", "unused")):
         raw = _raw("edge")["environment"]["EMULATOR"]
@@ -200,7 +200,7 @@ def test_the_way_in_knows_neither_the_webhook_nor_a_callers_key() -> None:
 
 
 def test_no_variable_of_a_container_is_a_secret() -> None:
-    """`docker inspect` would show it; files come by volumes and configs."""
+    """`docker inspect` would show it; secrets come as files, by volumes and configs."""
     for name, service in SERVICES.items():
         variables = service.get("environment", {})
         telling = re.compile(
@@ -210,7 +210,7 @@ def test_no_variable_of_a_container_is_a_secret() -> None:
     assert set(SERVICES["secrets"]["configs"]) == COMPOSE["configs"].keys()
 
 
-def test_the_edge_knows_all_that_it_serves() -> None:
+def test_the_edge_has_the_address_of_every_function() -> None:
     edge = Config.parse(json.loads((CHECKOUT / "local/compose.edge.json").read_text()))
     assert edge.functions == {name: f"http://{name}:8080" for name in STACK.functions}
     assert edge.emulator
@@ -219,14 +219,14 @@ def test_the_edge_knows_all_that_it_serves() -> None:
     assert str(edge.relay.tick) in SERVICES["relay"]["command"]
 
 
-def test_postgres_quotes_nobodys_row_in_its_log() -> None:
+def test_postgres_logs_no_row() -> None:
     (stateful,) = (one for one in of_kind("StatefulSet") if one["metadata"]["name"] == "postgres")
     in_cluster = stateful["spec"]["template"]["spec"]["containers"][0]["args"]
     for command in (SERVICES["postgres"]["command"], in_cluster):
         assert "log_error_verbosity=terse" in command
 
 
-def test_redis_keeps_all_that_it_is_given() -> None:
+def test_redis_evicts_nothing() -> None:
     command = " ".join(SERVICES["redis"]["command"])
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
@@ -253,7 +253,7 @@ def _raw(name: str) -> dict[str, Any]:
 
 
 def _filled(text: str, given: dict[str, str]) -> str:
-    """As compose fills it in, the innermost first; `:-` unless given, `:+` if given."""
+    """Expand variables as compose does, the innermost first: `:-` for a default, `:+` if set."""
     inner = re.compile(r"\$\{(\w+):([-+])([^${}]*)\}")
 
     def fill(match: re.Match[str]) -> str:
@@ -265,10 +265,10 @@ def _filled(text: str, given: dict[str, str]) -> str:
     return text
 
 
-def test_edge_emulator_and_functions_know_the_names_by_which_containers_call_them() -> None:
+def test_edge_emulator_and_functions_accept_the_host_names_of_containers() -> None:
     for name in ("edge", "bitrix24", *STACK.functions):
         guard = Guard.read({"ALLOWED_HOSTS": str(SERVICES[name]["environment"]["ALLOWED_HOSTS"])})
-        # The edge passes on the name that it was called by.
+        # The edge passes on the Host that it was called with.
         assert guard == Guard(frozenset({name, "edge"} if name in STACK.functions else {name}))
 
 
@@ -277,7 +277,7 @@ Prepare = Callable[..., dict[str, dict[str, str]]]
 
 @pytest.fixture
 def prepare(tmp_path: Path) -> Prepare:
-    """Makes the secrets; returns the files of each login and server, of `kept` and of `all`."""
+    """Creates the secrets; returns the files of each login and server, of `kept` and of `all`."""
     folders = passwords.Folders(*(tmp_path / one for one in ("kept", "servers", "logins", "all")))
     for folder in (folders.passwords, folders.servers, folders.logins, folders.all_secrets):
         folder.mkdir()
@@ -293,7 +293,7 @@ def prepare(tmp_path: Path) -> Prepare:
     return run
 
 
-def test_every_secret_is_made_and_stays(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_secret_is_created_once(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
     # As the functions have it.
     cleartext = SERVICES["create-user"]["environment"]["LEADLINE_CLEARTEXT"]
     monkeypatch.setenv("LEADLINE_CLEARTEXT", cleartext)
@@ -313,7 +313,7 @@ def test_every_secret_is_made_and_stays(prepare: Prepare, monkeypatch: pytest.Mo
     assert again == made
 
 
-def test_a_password_that_was_emptied_is_made_anew(prepare: Prepare, tmp_path: Path) -> None:
+def test_an_emptied_password_is_replaced(prepare: Prepare, tmp_path: Path) -> None:
     made = prepare()
     emptied = [tmp_path / "kept" / name for name in made["kept"]]
     emptied.append(tmp_path / "all/api-keys")
@@ -325,7 +325,7 @@ def test_a_password_that_was_emptied_is_made_anew(prepare: Prepare, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", STACK.functions)
-def test_a_login_has_what_its_functions_declare_and_no_password_of_others(
+def test_a_login_gets_its_functions_secrets_and_no_password_of_others(
     prepare: Prepare, name: str
 ) -> None:
     made = prepare()
@@ -338,7 +338,7 @@ def test_a_login_has_what_its_functions_declare_and_no_password_of_others(
     assert {key for key, password in known.items() if password in texts} == own
 
 
-def test_what_is_the_operators_changes_with_each_start(prepare: Prepare) -> None:
+def test_the_operators_own_files_are_updated_at_each_start(prepare: Prepare) -> None:
     before = prepare()["all"]
     after = prepare("https://portal.example/rest/1/code/", "old new")["all"]
     assert after["bitrix-webhook-url"] == "https://portal.example/rest/1/code/"
@@ -348,14 +348,14 @@ def test_what_is_the_operators_changes_with_each_start(prepare: Prepare) -> None
 
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the operator's files are, empty as docker compose makes them."""
+    """The folder of the operator's files, empty as docker compose makes it."""
     monkeypatch.setattr(passwords, "CONFIGS", tmp_path)
     for name in COMPOSE["configs"]:
         (tmp_path / name).write_text("\n")
     return tmp_path
 
 
-def test_keys_that_nobody_would_ask_for_are_an_error(
+def test_keys_without_authentication_are_an_error(
     given: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (given / "api-keys").write_text("key-of-somebody\n")
@@ -364,7 +364,7 @@ def test_keys_that_nobody_would_ask_for_are_an_error(
     assert "key-of-somebody" not in capsys.readouterr().err
 
 
-def test_a_webhook_that_is_none_is_refused_at_the_start_and_not_quoted(
+def test_an_invalid_webhook_is_refused_at_startup_and_not_quoted(
     given: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (given / "bitrix-webhook-url").write_text("secret-but-no-url\n")

@@ -1,4 +1,4 @@
-"""The guides name only what is there."""
+"""The guides name only existing files, commands and tests."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ GUIDES = [*sorted((CHECKOUT / "docs/deploy").glob("*.md")), CHECKOUT / "docs/sec
 _IN_CODE = re.compile(r"`((?:tests|deploy|scripts|local|docs)/[\w./-]+?)(?:::(\w+))?`")
 _COMMAND = re.compile(r"(?:-k|-f|\./|^ *)((?:deploy|scripts|local)/[\w./-]+)", re.MULTILINE)
 
-#: Where commands stand that people copy or that run as they are.
+#: Files with commands that people copy or that run as they are.
 COMMANDS = sorted(
     [
         *CHECKOUT.glob("*.md"),
@@ -23,7 +23,7 @@ COMMANDS = sorted(
         CHECKOUT / "Makefile",
     ]
 )
-#: What puts a secret into the list of processes, which every login of a machine can read.
+#: Forms that put a secret into the list of processes, which every login of a machine can read.
 _IN_ARGUMENTS = re.compile(
     r"""
       -H\ *["']Authorization:\ *(?:Bearer|Basic)\b
@@ -46,10 +46,10 @@ def _id(path: Path) -> str:
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=_id)
-def test_files_and_tests_that_are_named_exist(guide: Path) -> None:
+def test_named_files_and_tests_exist(guide: Path) -> None:
     for name, test in _IN_CODE.findall(_text(guide)):
         path = CHECKOUT / name
-        # What an operator makes is not there yet.
+        # Files that an operator creates do not exist yet.
         if name == "local/.env":
             continue
         assert path.exists(), name
@@ -57,7 +57,7 @@ def test_files_and_tests_that_are_named_exist(guide: Path) -> None:
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=_id)
-def test_commands_name_files_that_exist(guide: Path) -> None:
+def test_commands_name_existing_files(guide: Path) -> None:
     for name in _COMMAND.findall(_text(guide)):
         assert (CHECKOUT / name).exists(), name
 
@@ -76,12 +76,12 @@ def test_no_command_has_a_secret_among_its_arguments(path: Path) -> None:
 
 
 _ADDRESS = re.compile(r"\b(?:postgresql|amqp|redis|http)://[^\s`'\"<>)\]]+")
-#: Within a cluster, or on one machine's own network: what runs there names them LEADLINE_CLEARTEXT.
+#: Within a cluster, or on one machine's own network: these connections are in LEADLINE_CLEARTEXT.
 _INSIDE = re.compile(r"\.svc\.cluster\.local\b|//gateway:8080\b|//0\.0\.0\.0")
 
 
 @pytest.mark.parametrize("path", [*GUIDES, CHECKOUT / "deploy/secrets.example.yaml"], ids=_id)
-def test_guides_go_by_tls_or_a_tunnel_from_the_first_command_on(path: Path) -> None:
+def test_guides_use_tls_or_a_tunnel_from_the_first_command_on(path: Path) -> None:
     addresses = [one for one in _ADDRESS.findall(_text(path)) if not _INSIDE.search(one)]
     for address in addresses:
         cleartext.require_tls("postgres", address)

@@ -27,7 +27,7 @@ def test_the_example_of_an_environment_file_is_committed() -> None:
     assert ignored.returncode == 1
 
 
-#: What people leave in a folder: secrets, dumps, lists of customers.
+#: Files that people leave in a folder: secrets, dumps, lists of customers.
 LEFT = (
     ".env",
     ".env.local",
@@ -50,13 +50,13 @@ LEFT = (
 )
 _COMPOSES = (".yml", ".env", ".env.example")
 TREES = ("leadline", "migrations", "functions", "emulator", "local")
-#: Of the trees, what no image needs: it is docker compose's own.
+#: Folders that no image needs: docker compose's own.
 COMPOSES = {path for path in tracked() if path.startswith("local/") and path.endswith(_COMPOSES)}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the repository, and beside each of them everything that people leave."""
+    """The files of the repository, and next to each of them all kinds of stray files."""
     root = tmp_path_factory.mktemp("checkout")
     copy(root)
     for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
@@ -72,7 +72,7 @@ def _is_left(path: Path) -> bool:
     return path.read_bytes() == b"canary"
 
 
-def test_compose_sends_what_images_need_and_nothing_that_was_left(checkout: Path) -> None:
+def test_compose_sends_the_files_that_images_need_and_no_stray_ones(checkout: Path) -> None:
     ours = sent(checkout, checkout / ".dockerignore")
     assert not [path for path in ours if _is_left(checkout / path)]
     needed = {path for path in tracked() if path.startswith(tuple(f"{tree}/" for tree in TREES))}
@@ -84,7 +84,7 @@ def test_compose_sends_what_images_need_and_nothing_that_was_left(checkout: Path
 
 
 @pytest.mark.parametrize("name", STACK.functions)
-def test_a_build_folder_sends_what_the_image_needs_and_nothing_that_was_left(
+def test_a_build_folder_sends_the_files_that_the_image_needs_and_no_stray_ones(
     checkout: Path, name: str
 ) -> None:
     context = shrinkwrap(STACK, name, checkout)

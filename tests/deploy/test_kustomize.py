@@ -1,4 +1,4 @@
-"""kustomize finds all that it is told of, and what it renders is complete."""
+"""kustomize finds all files that it is given, and its output is complete."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from tests.deploy.kinds import CUSTOM
 from tests.deploy.manifests import CHECKOUT, DEPLOY, Document, documents, files, kustomizations
 
 OVERLAYS = sorted(path.parent for path in DEPLOY.glob("*/overlays/*/kustomization.yaml"))
-#: What a kustomization may name files or folders by.
+#: The keys by which a kustomization names files or folders.
 LISTS = ("resources", "components", "transformers", "configurations")
 
 
@@ -32,7 +32,7 @@ def _named(kustomization: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("kustomization", kustomizations(), ids=_id)
-def test_what_a_kustomization_names_exists(kustomization: Path) -> None:
+def test_files_named_by_a_kustomization_exist(kustomization: Path) -> None:
     for path in _named(kustomization):
         found = path / "kustomization.yaml" if path.is_dir() else path
         assert found.is_file(), f"{path} is missing"
@@ -44,7 +44,7 @@ def test_no_manifest_is_forgotten() -> None:
     assert own - named == {DEPLOY / "secrets.example.yaml"}
 
 
-# The rest needs kustomize itself, which no Python package ships.
+# The rest needs kustomize itself, which no Python package contains.
 
 needs_kubectl = pytest.mark.skipif(
     shutil.which("kubectl") is None, reason="kubectl is not installed"
@@ -67,7 +67,7 @@ def _names(documents: list[Document], kind: str) -> set[str]:
 
 
 def _values(value: Any, key: str) -> list[Any]:
-    """Everything below this key, however deep."""
+    """Everything below this key, at any depth."""
     if isinstance(value, list):
         return [found for one in value for found in _values(one, key)]
     if not isinstance(value, dict):
@@ -89,10 +89,10 @@ def test_an_overlay_renders_to_valid_manifests(overlay: Path) -> None:
 
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=_id)
-def test_every_pod_gets_the_settings_as_they_are_now(overlay: Path) -> None:
+def test_every_pod_gets_the_current_settings(overlay: Path) -> None:
     rendered = _rendered(overlay)
     used = {one["name"] for one in _values(rendered, "configMapRef")}
-    # The name has the content's hash: a changed setting restarts what reads it.
+    # The name contains the hash of the content: a changed setting restarts its readers.
     assert used == _names(rendered, "ConfigMap")
     assert re.fullmatch(r"leadline-settings-[a-z0-9]+", used.pop())
 
@@ -122,7 +122,7 @@ def test_every_image_is_renamed_in_one_place(tmp_path: Path) -> None:
 
 
 @needs_kubectl
-def test_the_source_of_knative_takes_the_connectors_place(tmp_path: Path) -> None:
+def test_knatives_source_replaces_the_connector(tmp_path: Path) -> None:
     deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
     overlay = deploy / "knative" / "overlays" / "production"
     kustomization = overlay / "kustomization.yaml"
@@ -144,7 +144,7 @@ def test_the_source_of_knative_takes_the_connectors_place(tmp_path: Path) -> Non
 
 @needs_kubectl
 @pytest.mark.parametrize("platform", ["knative", "kubernetes"])
-def test_operators_may_have_a_host_of_their_own(tmp_path: Path, platform: str) -> None:
+def test_operators_may_have_a_separate_host(tmp_path: Path, platform: str) -> None:
     deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
     overlay = deploy / platform / "overlays" / "production"
     assert _names(_rendered(overlay), "HTTPRoute") == {"leadline"}
@@ -158,7 +158,7 @@ def test_operators_may_have_a_host_of_their_own(tmp_path: Path, platform: str) -
     assert len({one["parentRefs"][0]["name"] for one in routes}) == 2
 
 
-def test_the_overlays_are_there() -> None:
+def test_the_overlays_exist() -> None:
     assert {str(one.relative_to(CHECKOUT)) for one in OVERLAYS} == {
         f"deploy/{platform}/overlays/{kind}"
         for platform in ("knative", "kubernetes")

@@ -1,4 +1,4 @@
-"""What images install is a part of the one resolution that everything was tested with."""
+"""Images install a part of the resolution with which everything was tested."""
 
 import importlib.metadata
 import re
@@ -19,7 +19,7 @@ LISTS = (
 )
 
 
-#: The lock has more, for other systems and Pythons.
+#: The lock has more, for other systems and Python versions.
 INSTALLED = {script().name_of(each.name) for each in importlib.metadata.distributions()}
 
 
@@ -35,9 +35,9 @@ def pins(text: str) -> dict[str, tuple[str, frozenset[str]]]:
     }
 
 
-def test_images_get_the_versions_that_were_tested() -> None:
+def test_images_get_the_tested_versions() -> None:
     tested, installed = pins(lock("dev.txt")), pins(lock())
-    # A marker may differ: fewer packages ask for it.
+    # A marker may differ: fewer packages need it.
     for name, (version, hashes) in installed.items():
         assert hashes
         assert tested[name][0].split()[0] == version.split()[0], name
@@ -49,17 +49,17 @@ def test_no_tool_of_the_tests_is_in_an_image() -> None:
 
 
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.parent.name)
-def test_a_list_takes_all_that_it_needs_from_the_lock_and_no_more(path: Path) -> None:
+def test_a_list_takes_exactly_its_requirements_from_the_lock(path: Path) -> None:
     chosen = pins(pinned_for(path))
     for name in chosen.keys() & INSTALLED:
-        # What the package itself says it always needs.
+        # The unconditional requirements in the package's own metadata.
         needed = importlib.metadata.requires(name) or []
         for requirement in (one for one in needed if ";" not in one):
             assert script().name_of(requirement) in chosen, f"{name} needs {requirement}"
     assert len(chosen) < len(pins(lock()))
 
 
-def test_what_the_lock_lacks_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+def test_a_package_missing_in_the_lock_is_an_error_with_instructions(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("no-such-package\n")
     done = subprocess.run(
         [

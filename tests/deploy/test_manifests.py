@@ -1,4 +1,4 @@
-"""Each manifest is what its kind allows, and gives a container no right that it does not need."""
+"""Each manifest is valid for its kind, and gives a container no right that it does not need."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.deploy.manifests import (
     workloads,
 )
 
-#: The oldest and the newest Kubernetes that the manifests are for.
+#: The oldest and the newest supported Kubernetes.
 VERSIONS = ("1.32", "1.37")
 
 
@@ -54,7 +54,7 @@ def test_a_knative_function_is_a_valid_pod(container: Container) -> None:
 
 @pytest.mark.parametrize("container", OURS, ids=_name)
 def test_a_container_has_no_rights_that_it_does_not_need(container: Container) -> None:
-    # Knative takes these of the container, Kubernetes some of the pod.
+    # Knative accepts these on the container, Kubernetes some on the pod.
     security = container.pod.get("securityContext", {}) | container.body["securityContext"]
     assert security == {
         "runAsNonRoot": True,
@@ -67,14 +67,14 @@ def test_a_container_has_no_rights_that_it_does_not_need(container: Container) -
 
 
 @pytest.mark.parametrize("container", OURS, ids=_name)
-def test_a_container_asks_for_memory_and_has_a_limit(container: Container) -> None:
+def test_a_container_requests_memory_and_has_a_limit(container: Container) -> None:
     resources = container.body["resources"]
     assert {"memory", "cpu"} <= resources["requests"].keys()
     assert "memory" in resources["limits"]
 
 
 @pytest.mark.parametrize("name", [*functions(), "connector", "worker"])
-def test_what_keeps_running_is_probed_on_paths_that_ask_no_server(name: str) -> None:
+def test_long_running_workloads_are_probed_on_paths_that_need_no_server(name: str) -> None:
     body = {**functions(), **workloads()}[name].body
     assert body["livenessProbe"]["httpGet"]["path"] == "/_/health"
     assert body["readinessProbe"]["httpGet"]["path"] == "/_/ready"
@@ -87,15 +87,15 @@ def test_a_worker_may_finish_its_job_and_a_connector_its_deliveries() -> None:
         assert workloads()[name].pod["terminationGracePeriodSeconds"] > longest_s
 
 
-def test_a_function_on_knative_is_not_reached_from_outside_but_by_the_route() -> None:
+def test_a_function_on_knative_is_reached_from_outside_by_the_route_only() -> None:
     services = [one for one in of_kind("Service") if one["apiVersion"] == SERVING]
     assert {
         one["metadata"]["labels"].get("networking.knative.dev/visibility") for one in services
     } == {"cluster-local"}
 
 
-def test_the_example_holds_no_secret() -> None:
+def test_the_example_contains_no_secret() -> None:
     for one in of_kind("Secret"):
         ((name, value),) = one["stringData"].items()
-        assert name == one["metadata"]["name"], "the file is named as the secret"
+        assert name == one["metadata"]["name"], "the file is named like the secret"
         assert "CHANGE-ME" in value or "WEBHOOK_CODE" in value

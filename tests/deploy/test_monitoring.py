@@ -1,4 +1,4 @@
-"""Alerts and dashboard speak of metrics that exist, and every alert says what to do."""
+"""Alerts and dashboard use existing metrics, and every alert has instructions."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import yaml
 CHECKOUT = Path(__file__).parents[2]
 MONITORING = CHECKOUT / "deploy/monitoring"
 DOCS = CHECKOUT / "docs"
-#: What Prometheus itself makes.
+#: Metrics of Prometheus itself.
 OWN = {"up", "ALERTS"}
 
 
@@ -60,7 +60,7 @@ def documented() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("query", sorted(set(expressions())))
-def test_a_query_asks_for_what_the_processes_tell(query: str) -> None:
+def test_a_query_uses_exported_metrics(query: str) -> None:
     asked = list(selectors(promql_parser.parse(query)))
     assert asked
     for name, labels in asked:
@@ -86,7 +86,7 @@ def test_every_runbook_has_its_alert() -> None:
     assert set(re.findall(r"(?m)^## (.+)$", text)) == {rule["alert"] for rule in rules()}
 
 
-def test_links_within_the_runbooks_lead_somewhere() -> None:
+def test_links_within_the_runbooks_resolve() -> None:
     text = (DOCS / "runbooks.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\((\w+\.md)(?:#([\w-]+))?\)", text)
     assert links

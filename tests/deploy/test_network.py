@@ -1,4 +1,4 @@
-"""Who may talk to whom in a cluster: nobody, but for what somebody has a use and a secret for."""
+"""Network policies: a connection is allowed only to a workload that has the secret for it."""
 
 import ipaddress
 import shutil
@@ -12,7 +12,7 @@ import yaml
 
 from tests.deploy.manifests import DEPLOY, Document, functions, of_kind, stack, workloads
 
-#: Which secret opens a destination.
+#: The secret for each destination.
 OPENED_BY = {
     "postgres": "database-url",
     "rabbitmq": "amqp-url",
@@ -25,7 +25,7 @@ OURS = [one for one in POLICIES if one["metadata"].get("namespace") != "leadline
 
 
 def _going_to(destination: str, below: Path) -> set[str]:
-    """The names that the policies of a folder let go there."""
+    """The workloads that the policies of a folder allow to connect there."""
     return {
         name
         for one in of_kind("NetworkPolicy", below)
@@ -34,7 +34,7 @@ def _going_to(destination: str, below: Path) -> set[str]:
     }
 
 
-def test_everything_is_denied_in_every_namespace_of_ours() -> None:
+def test_everything_is_denied_in_each_of_our_namespaces() -> None:
     denied = [one for one in POLICIES if one["metadata"]["name"] == "default-deny"]
     assert {one["metadata"].get("namespace") for one in denied} == {None, "leadline-servers"}
     for one in denied:
@@ -43,12 +43,12 @@ def test_everything_is_denied_in_every_namespace_of_ours() -> None:
 
 
 def _has(secrets: Iterable[str], wanted: str) -> bool:
-    """Whether the address is among them, of whatever login."""
+    """Whether the address is among them, of any login."""
     return any(one == wanted or one.startswith(f"{wanted}-") for one in secrets)
 
 
 @pytest.mark.parametrize("destination", OPENED_BY)
-def test_who_has_the_secret_of_a_destination_goes_there_and_nobody_else(destination: str) -> None:
+def test_exactly_the_holders_of_a_destinations_secret_may_connect_to_it(destination: str) -> None:
     secret = OPENED_BY[destination]
     on_openfaas = {name for name, one in stack().functions.items() if _has(one.secrets, secret)}
     on_knative = {name for name, one in functions().items() if _has(one.secrets, secret)}
@@ -58,7 +58,7 @@ def test_who_has_the_secret_of_a_destination_goes_there_and_nobody_else(destinat
     assert _going_to(destination, DEPLOY / "base") == processes
 
 
-def test_who_goes_anywhere_asks_for_its_name_and_nobody_else() -> None:
+def test_exactly_workloads_with_a_destination_may_use_dns() -> None:
     for below in ("base", "kubernetes", "knative/base"):
         going = set().union(*(_going_to(one, DEPLOY / below) for one in OPENED_BY))
         # The schedule has no server, and calls a function by its name.
@@ -67,7 +67,7 @@ def test_who_goes_anywhere_asks_for_its_name_and_nobody_else() -> None:
 
 
 @pytest.mark.parametrize("platform", ["knative", "kubernetes"])
-def test_who_has_the_internal_key_may_call_functions_and_nobody_else(platform: str) -> None:
+def test_exactly_the_holders_of_the_internal_key_may_call_functions(platform: str) -> None:
     calling = {
         name
         for one in of_kind("NetworkPolicy", DEPLOY / platform / "base")
@@ -81,7 +81,7 @@ def _rules(policy: Document) -> list[dict[str, Any]]:
     return list(policy["spec"].get("egress") or [])
 
 
-def test_every_way_out_has_an_address_and_a_port() -> None:
+def test_every_egress_has_an_address_and_a_port() -> None:
     rules = [rule for one in OURS for rule in _rules(one)]
     assert rules
     for rule in rules:
@@ -90,8 +90,8 @@ def test_every_way_out_has_an_address_and_a_port() -> None:
         assert all(port["port"] and port["protocol"] for port in rule["ports"])
 
 
-def test_bitrix24_is_looked_for_on_the_internet_only() -> None:
-    """Not at a cloud's metadata service, at the cluster's API or at a neighbour's door."""
+def test_bitrix24_is_reached_on_the_internet_only() -> None:
+    """Not a cloud's metadata service, the cluster's API or another workload."""
     near = ("169.254.169.254", "10.96.0.1", "192.168.1.1", "127.0.0.1", "100.100.100.200")
     for policy in (one for one in OURS if one["metadata"].get("labels", {}).get(TO) == "bitrix24"):
         blocks = [target["ipBlock"] for rule in _rules(policy) for target in rule["to"]]

@@ -1,4 +1,4 @@
-"""Every workload keeps to the profile "restricted" of the Pod Security Standards."""
+"""Every workload conforms to the profile "restricted" of the Pod Security Standards."""
 
 import copy
 from typing import Any
@@ -12,7 +12,7 @@ KINDS = {"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "Ser
 
 
 def _pod(document: Document) -> Pod | None:
-    """The spec of the pods that it makes, if it makes some."""
+    """The pod spec of a workload, if it has one."""
     pod = document.get("spec", {}).get("template", {}).get("spec", {})
     return dict(pod) if "containers" in pod else None
 
@@ -48,7 +48,7 @@ def test_no_workload_is_overlooked() -> None:
         (("containers", 0, "ports"), [{"hostPort": 80}], "Host Ports"),
     ],
 )
-def test_what_is_forbidden_would_be_found(where: tuple[Any, ...], value: object, rule: str) -> None:
+def test_each_violation_is_found(where: tuple[Any, ...], value: object, rule: str) -> None:
     pod: Any = copy.deepcopy(workloads()["worker"].pod)
     inner = pod
     for key in where[:-1]:

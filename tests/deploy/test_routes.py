@@ -1,4 +1,4 @@
-"""The same calls everywhere: a cluster's routes lead to the function that the local edge picks."""
+"""A cluster's routes lead each call to the same function as the local edge."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ PATHS = (
     *("/users", "/users/42", "/users/42/move", "/users/42/other", "/users/", "/", "/healthz"),
     *("/consoles", "/docsx"),
 )
-#: Of people who look after the system; on a route of their own.
+#: Functions for operators, on a separate route.
 OPERATORS_PATHS = (
     *("/openapi.json", "/docs", "/docs/swagger-ui.css"),
     *("/console", "/console/", "/console/api/status"),
@@ -26,12 +26,12 @@ PATHS_OF_THE_GATEWAY = (
 
 @dataclass(frozen=True)
 class Cluster:
-    """An HTTPRoute, followed as the Gateway API says."""
+    """An HTTPRoute, evaluated as the Gateway API specifies."""
 
     rules: list[Rule]
 
     def route(self, method: str, path: str) -> Target | None:
-        """The function and the path that it gets to see."""
+        """The function and the path that it receives."""
         found = [
             (match.path.type == "Exact", len(match.path.value), rule, match.path.value)
             for rule in self.rules
@@ -40,7 +40,7 @@ class Cluster:
         ]
         if not found:
             return None
-        # Of equal ones the first in the list goes first.
+        # Among equals the first in the list wins.
         _, _, rule, matched = max(found, key=lambda one: one[:2])
         rewrite = rule.filters[0].rewrite
         if rewrite.hostname:  # Knative finds the function by its name
@@ -78,13 +78,13 @@ def platform(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def cluster(platform: str) -> Cluster:
-    """What the world reaches."""
+    """The public routes."""
     return _cluster(platform, "leadline")
 
 
 @pytest.fixture
 def operators(platform: str) -> Cluster:
-    """What comes in by a component that an overlay may name."""
+    """The routes of a component that an overlay may include."""
     return _cluster(platform, "leadline-operators")
 
 
@@ -95,14 +95,14 @@ def test_a_call_reaches_the_same_function_as_locally(
 ) -> None:
     here, there = route(method, path), cluster.route(method, path)
     if isinstance(here, Refusal):
-        # A prefix lets more through than the edge does: there the function itself decides.
+        # A prefix matches more than the edge does: there the function itself decides.
         assert there is None or path.startswith("/users")
     else:
         assert there == here
 
 
 @pytest.mark.parametrize("path", [*PATHS_OF_THE_GATEWAY, *OPERATORS_PATHS])
-def test_only_the_rest_paths_are_let_in(cluster: Cluster, path: str) -> None:
+def test_only_the_rest_paths_are_public(cluster: Cluster, path: str) -> None:
     assert not [method for method in METHODS if cluster.route(method, path)]
 
 
@@ -116,7 +116,7 @@ def test_operators_reach_the_same_function_as_locally(
 
 
 @pytest.mark.parametrize("path", [*PATHS, *PATHS_OF_THE_GATEWAY])
-def test_operators_have_no_second_way_to_the_rest(operators: Cluster, path: str) -> None:
+def test_operators_have_no_second_route_to_the_rest_api(operators: Cluster, path: str) -> None:
     assert not [method for method in METHODS if operators.route(method, path)]
 
 
@@ -126,7 +126,7 @@ def test_only_the_component_has_a_route_for_operators() -> None:
             assert path.parent.name == "operators-route"
 
 
-def test_knative_lets_the_route_use_its_ingress() -> None:
+def test_knative_allows_the_route_to_use_its_ingress() -> None:
     routes = of_kind("HTTPRoute", DEPLOY / "knative")
     (grant,) = of_kind("ReferenceGrant", DEPLOY / "knative")
     rules = [rule for one in routes for rule in HttpRoute.model_validate(one).spec.rules]

@@ -1,4 +1,4 @@
-"""scripts/secrets hands over exactly what stack.yml names, and tells nobody else."""
+"""scripts/secrets writes exactly the secrets that stack.yml names, readable by no one else."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def run(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_files_for_local_run_are_those_that_the_stack_names(tmp_path: Path) -> None:
+def test_files_for_a_local_run_are_those_that_the_stack_names(tmp_path: Path) -> None:
     done = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
     assert done.returncode == 0, done.stderr
     named = {
@@ -56,7 +56,7 @@ def test_files_for_local_run_are_those_that_the_stack_names(tmp_path: Path) -> N
     assert "k3y" not in done.stdout + done.stderr
 
 
-def test_no_other_user_reads_the_files(tmp_path: Path) -> None:
+def test_other_users_cannot_read_the_files(tmp_path: Path) -> None:
     (tmp_path / ".secrets").mkdir(mode=0o755)
     (tmp_path / ".secrets/api-keys").write_text("from an earlier version")
     assert run(tmp_path, "files", API_KEYS="k3y", **GIVEN).returncode == 0
@@ -67,7 +67,7 @@ def test_no_other_user_reads_the_files(tmp_path: Path) -> None:
             assert path.stat().st_mode & stat.S_IRWXG == 0, path
 
 
-def test_keys_are_made_where_none_are_given(tmp_path: Path) -> None:
+def test_keys_are_generated_where_none_are_given(tmp_path: Path) -> None:
     done = run(tmp_path, "files", **GIVEN)
     assert done.returncode == 0, done.stderr
     made = dict(re.findall(r"(?m)^([A-Z_]+_KEY)=(\S+)", done.stdout))
@@ -89,14 +89,14 @@ def test_keys_are_made_where_none_are_given(tmp_path: Path) -> None:
     assert (tmp_path / ".secrets/internal-key").read_text() != internal
 
 
-def test_what_is_missing_is_named_and_nothing_written(tmp_path: Path) -> None:
+def test_missing_values_are_named_and_nothing_is_written(tmp_path: Path) -> None:
     done = run(tmp_path, "files", DATABASE_URL=GIVEN["DATABASE_URL"])
     assert done.returncode == 1
     assert "AMQP_URL REDIS_URL BITRIX_WEBHOOK_URL" in done.stderr
     assert not (tmp_path / ".secrets").exists()
 
 
-def test_each_login_gets_an_address_of_its_own_that_the_servers_are_told_of(tmp_path: Path) -> None:
+def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "local/logins", tmp_path / "local/logins")
     run(tmp_path)
     shutil.copy(CHECKOUT / "scripts/logins", tmp_path / "scripts")
@@ -134,7 +134,7 @@ def test_each_login_gets_an_address_of_its_own_that_the_servers_are_told_of(tmp_
     assert {name: again[name] for name in table.secrets()} == {
         name: made[name] for name in table.secrets()
     }
-    # What is handed over then is each login's own.
+    # The secrets are then those of each login.
     done = run(tmp_path, "files", API_KEYS="k3y", **GIVEN)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / ".secrets/redis-url-worker").read_text() == made["redis-url-worker"]

@@ -1,4 +1,4 @@
-"""stack.yml: what an operator deploys fits the code, OpenFaaS, and its Community Edition."""
+"""stack.yml: an operator's deployment fits the code, OpenFaaS, and its Community Edition."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_every_function_is_in_the_stack_under_its_folders_name() -> None:
         assert function.requests
 
 
-def test_what_is_copied_into_images_exists_and_is_the_same_for_all() -> None:
+def test_files_copied_into_images_exist_and_are_the_same_for_all() -> None:
     assert STACK.configuration == PROCESSES.configuration
     assert all((CHECKOUT / path).exists() for path in STACK.configuration.copied)
 
@@ -73,7 +73,7 @@ def test_registry_owner_and_tag_are_variables() -> None:
 
 
 @pytest.mark.parametrize("name", STACK.functions)
-def test_a_function_is_given_variables_that_its_code_reads(name: str) -> None:
+def test_a_function_gets_the_variables_that_its_code_reads(name: str) -> None:
     function = STACK.functions[name]
     given = function.all_environment(CHECKOUT)
     known = {f"LEADLINE_{field}".upper() for field in Settings.model_fields}
@@ -81,7 +81,7 @@ def test_a_function_is_given_variables_that_its_code_reads(name: str) -> None:
     Settings.model_validate(
         {key.removeprefix("LEADLINE_").lower(): given[key] for key in given.keys() & known}
     )
-    # What an operator changes in deploy/environment/ reaches every function that it concerns.
+    # A change in deploy/environment/ reaches every function concerned.
     offered = {key for file in CHECKOUT.glob("deploy/environment/*.yml") for key in _keys(file)}
     used = set(re.findall(r"settings\(\)\.(\w+)", sources(name)))
     missing = {f"LEADLINE_{field}".upper() for field in used} & offered - given.keys()
@@ -92,7 +92,7 @@ def _keys(file: Path) -> list[str]:
     return list(yaml.safe_load(file.read_text())["environment"])
 
 
-def test_images_say_which_version_they_are() -> None:
+def test_images_are_labelled_with_their_version() -> None:
     dockerfile = (CHECKOUT / "template/leadline/Dockerfile").read_text()
     assert f"\nARG VERSION={leadline.__version__}\n" in dockerfile
     assert {each.image.rpartition(":")[2] for each in STACK.functions.values()} == {
@@ -122,7 +122,7 @@ def _broken(**changes: object) -> str:
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_what_openfaas_would_ignore_or_refuse_is_an_error(
+def test_settings_that_openfaas_would_ignore_or_refuse_are_an_error(
     changes: dict[str, object], tmp_path: Path
 ) -> None:
     path = tmp_path / "stack.yml"
@@ -133,7 +133,7 @@ def test_what_openfaas_would_ignore_or_refuse_is_an_error(
         stack.read(path, {})
 
 
-def test_names_are_dns_labels_and_fifteen_at_most(tmp_path: Path) -> None:
+def test_names_are_dns_labels_of_at_most_fifteen_characters(tmp_path: Path) -> None:
     path = tmp_path / "stack.yml"
     document = yaml.safe_load((CHECKOUT / "stack.yml").read_text())
     one = document["functions"]["get-user"]
@@ -145,6 +145,6 @@ def test_names_are_dns_labels_and_fifteen_at_most(tmp_path: Path) -> None:
 
 def test_the_template_stays_committed_after_faas_cli_new() -> None:
     lines = (CHECKOUT / ".gitignore").read_text().splitlines()
-    # It appends those of these that it does not find, which would undo the exception.
+    # It appends those that it does not find, which would undo the exception.
     assert {"template", "build", ".secrets"} <= set(lines)
     assert lines.index("!/template") > lines.index("template")

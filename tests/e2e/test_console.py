@@ -47,7 +47,7 @@ def rejected(system: System, name: str) -> int:
     portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE")
     user_id = int(system.create(name)["id"])
     await_status(system, user_id, "failed")
-    portal.mend(system)
+    portal.clear_faults(system)
     return user_id
 
 

@@ -93,7 +93,7 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
             *("Accepted", "Confirmed", "Received", "Attempt", "Replied:")
         ]
         assert is_accessible(page)
-        portal.mend(system)
+        portal.clear_faults(system)
         dialog.get_by_role("button", name="Retry").click()
         expect(dialog).to_contain_text("In sync with Bitrix24", timeout=15_000)
     assert system.user(user_id)["sync"]["status"] == "synced"

@@ -40,7 +40,7 @@ def _stranger(**more: object) -> dict[str, Any]:
 
 def _reply_to(wire: Wire, user_id: int, replies: int = 1) -> dict[str, Any]:
     """The reply, taken from the dead letters: Postgres does not know this user."""
-    dead = wire.await_letters(DEAD_REPLIES, lambda one: _user_of(one.content) == user_id, replies)
+    dead = wire.await_messages(DEAD_REPLIES, lambda one: _user_of(one.content) == user_id, replies)
     assert all(_NO_SUCH_EVENT in letter.reason for letter in dead)
     assert all(letter.headers["x-origin"] == "bitrix.responses" for letter in dead)
     return dict(dead[-1].content)
@@ -188,7 +188,7 @@ def test_malformed_messages_are_dead_lettered_with_reasons_and_harm_no_other(
         wire.publish(message, message_id=f"odd-{len(neighbours)}")
         neighbours.append(_stranger())
         wire.publish(_message("create_card", neighbours[-1]))
-    dead = wire.await_letters(
+    dead = wire.await_messages(
         DEAD_REQUESTS, lambda one: bool(one.reason), len(_NONSENSE), within_s=40
     )
     reasons = {letter.properties.message_id: letter.reason for letter in dead}
@@ -208,6 +208,6 @@ def test_an_allowed_reply_queue_that_is_the_request_queue_does_not_loop(
     """A request on the reply queue is a dead letter, not a new request."""
     user = _stranger()
     wire.publish(_message("create_card", user), "bitrix.responses")
-    dead = wire.await_letters(DEAD_REPLIES, lambda one: "data" in one.content)
+    dead = wire.await_messages(DEAD_REPLIES, lambda one: "data" in one.content)
     assert "missing or invalid" in dead[0].reason
     assert portal.leads_of(system, user["id"]) == []

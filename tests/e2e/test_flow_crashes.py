@@ -22,7 +22,7 @@ STARTED_AGAIN_S = 20
 
 @pytest.fixture(autouse=True)
 def _portal_in_order(running_system: System) -> Iterator[None]:
-    with portal.in_order(running_system, at_rest=False):
+    with portal.in_order(running_system, idle=False):
         yield
 
 
@@ -44,7 +44,7 @@ def crash(running_system: System) -> Crash:
     with portal.in_order(system):
         portal.breaks(system, "drop_before", "crm.item.add", count=1)
         found.dropped = system.create("Чей Вызов Пропал")["id"]
-        eventually(lambda: portal.bites(system) == 1, 20, "the create is dropped")
+        eventually(lambda: portal.hits(system) == 1, 20, "the create is dropped")
         found.dropped_at = time.monotonic()
 
         system.control("PUT", "settings", {"command_ms": 1500})

@@ -84,7 +84,7 @@ def test_messages_in_any_order_and_number_end_in_the_newest_state(
             path = f"/users/{user['id']}"
             system.request("PATCH", path, json={"full_name": "Потом Этак"})
             user = system.request("POST", f"{path}/move", json={"stage": "IN_PROCESS"}).json()
-            messages = wire.await_letters(
+            messages = wire.await_messages(
                 REQUESTS, lambda one: one.content["data"]["user"]["id"] == user["id"], 3
             )
             messages.sort(key=lambda one: int(one.content["data"]["version"]))

@@ -30,7 +30,7 @@ def test_a_lost_answer_to_a_create_does_not_make_a_second_lead(
     portal.breaks(system, **{"method": "crm.item.add", "count": 1, **fault})  # type: ignore[arg-type]
     user = system.create("Чей Ответ Пропал")
     sync = system.await_synced(user["id"], within_s=40)["sync"]
-    assert portal.bites(system) == 1
+    assert portal.hits(system) == 1
     lead = portal.lead_of(system, user["id"])
     assert lead["ID"] == str(sync["bitrix_lead_id"])
     assert portal.looks_like(lead, user)
@@ -50,7 +50,7 @@ def test_a_lost_answer_to_an_update_does_not_make_a_second_phone(
     body = {"full_name": "Новое Имя", "phone": "+77005556677", "stage": "IN_PROCESS"}
     user = system.request("PATCH", f"/users/{user['id']}", json=body).json()
     system.await_synced(user["id"], within_s=30)
-    assert portal.bites(system) == 1
+    assert portal.hits(system) == 1
     assert portal.looks_like(portal.lead_of(system, user["id"]), user)
 
 

@@ -183,7 +183,7 @@ def test_a_reply_goes_to_the_allowed_queue_named_in_the_nestjs_envelope(
     }
     data = {"action": "create_card", "user": user, "replyQueue": ANSWERS}
     wire.publish({"pattern": "user_created", "data": data})
-    reply = wire.await_letters(ANSWERS, lambda _: True)[0]
+    reply = wire.await_messages(ANSWERS, lambda _: True)[0]
     assert reply.content["pattern"] == ANSWERS
     answer = reply.content["data"]
     assert (answer["status"], answer["user"], answer["attempts"]) == ("success", user, 1)
@@ -195,7 +195,7 @@ def test_the_reply_to_a_message_without_a_phone_is_one_error(wire: Wire) -> None
     data = {"action": "create_card", "user": user, "replyQueue": ANSWERS}
     wire.publish({"pattern": "user_created", "data": data})
     wire.publish({"pattern": "user_created", "data": {**data, "user": {**user, "id": 8_000_003}}})
-    replies = [one.content["data"] for one in wire.await_letters(ANSWERS, lambda _: True, count=2)]
+    replies = [one.content["data"] for one in wire.await_messages(ANSWERS, lambda _: True, count=2)]
     found = {reply["user_id"]: reply for reply in replies}
     assert set(found[8_000_002]) - {"event_id", "version"} == {
         *("status", "reason", "action", "user", "user_id", "attempts")
@@ -215,7 +215,7 @@ def test_a_reply_queue_that_is_not_allowed_gets_no_reply(other: System, wire: Wi
         "replyQueue": "somebody.elses",
     }
     wire.publish({"pattern": "user_created", "data": data})
-    wire.await_letters(DEAD_REQUESTS, lambda one: "replyQueue" in one.reason)
+    wire.await_messages(DEAD_REQUESTS, lambda one: "replyQueue" in one.reason)
     assert wire.take("somebody.elses") == []
     assert portal.leads_of(other, 8_000_004) == []
 
@@ -253,7 +253,7 @@ def test_the_system_recovers_from_an_outage_by_itself(other: System) -> None:
     for user in users:
         assert _sync(other, user)["attempts"] == 3
         assert "retry_at" in _sync(other, user)
-    portal.mend(other)
+    portal.clear_faults(other)
     eventually(lambda: _are_synced(other, users), 90, "all users are synced")
     assert other.control("GET", "duplicates") == []
     for user in users:
@@ -275,15 +275,15 @@ def test_no_log_line_contains_a_name_a_phone_or_a_credential_whatever_fails(
     )
     histories = ""
     for fault in faults:
-        portal.mend(other)
+        portal.clear_faults(other)
         portal.breaks(other, "error", count=3, **fault)
         failing.append(other.create(f"{name} {len(failing)}", phone))
-        eventually(lambda: portal.bites(other) > 0, 20, f"the portal says {fault}")
+        eventually(lambda: portal.hits(other) > 0, 20, f"the portal says {fault}")
         if fault["status"] == 400:  # RQ keeps five failed jobs: look at it before the others
             eventually(lambda: "Rejected" in _failures_in_rq(other), 20, "RQ keeps its failure")
         histories += _failures_in_rq(other)
-    wire.await_letters(DEAD_REQUESTS, lambda _: True, count=dead)
-    portal.mend(other)
+    wire.await_messages(DEAD_REQUESTS, lambda _: True, count=dead)
+    portal.clear_faults(other)
     eventually(lambda: all(_is_settled(other, user) for user in failing), 60, "all is settled")
     histories += _failures_in_rq(other)
     assert "Rejected" in histories

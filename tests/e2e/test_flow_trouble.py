@@ -52,7 +52,7 @@ def test_three_attempts_at_0_2_and_4_seconds_then_one_error(system: System) -> N
         ("failed", 3)
     ]
     # If there were more, another write's reply would come after them.
-    portal.mend(system)
+    portal.clear_faults(system)
     system.await_synced(system.create()["id"])
     assert _replies_sent(system, "call-three-attempts") == ["error"]
     assert portal.leads_of(system, user_id) == []
@@ -62,7 +62,7 @@ def test_a_failed_user_is_synced_by_the_next_write(system: System) -> None:
     portal.breaks(system, "error", "crm.item.add", status=400, code="ERROR_CORE")
     user_id = _create(system, "call-next-write")
     _await_failed(system, user_id)
-    portal.mend(system)
+    portal.clear_faults(system)
     user = system.request("POST", f"/users/{user_id}/move", json={"stage": "IN_PROCESS"}).json()
     sync = system.await_synced(user_id)["sync"]
     assert (sync["reason"], sync["attempts"]) == (None, 1)
@@ -103,7 +103,7 @@ def test_a_refusal_spends_no_attempt_and_recovers_by_itself(
     portal.breaks(system, "error", status=status, code=code, count=3)
     user = system.create()
     sync = system.await_synced(user["id"], within_s=40)["sync"]
-    assert portal.bites(system) == 3
+    assert portal.hits(system) == 3
     assert sync["attempts"] == 1
     portal.lead_of(system, user["id"])
 
@@ -112,7 +112,7 @@ def test_a_refused_command_in_a_batch_spends_no_attempt(system: System) -> None:
     portal.breaks(system, "error", "crm.item.add", code="OPERATION_TIME_LIMIT", count=4)
     user = system.create()
     assert system.await_synced(user["id"], within_s=40)["sync"]["attempts"] == 1
-    assert portal.bites(system) == 4
+    assert portal.hits(system) == 4
 
 
 def test_a_closed_portal_is_awaited_without_attempts(system: System) -> None:

@@ -15,7 +15,7 @@ from tests.faults.wire import (
     DEAD_REPLIES,
     REPLIES,
     REQUESTS,
-    Letter,
+    ReceivedMessage,
     Wire,
     held_back,
 )
@@ -37,7 +37,7 @@ def test_each_write_is_published_as_the_contract_says(system: System, wire: Wire
         headers = {"X-Call-Id": "the-call-of-the-update", "traceparent": trace}
         system.request("PATCH", path, json={"full_name": "Пётр"}, headers=headers)
         system.request("POST", f"{path}/move", json={"stage": "PROCESSED"})
-        messages = wire.await_letters(REQUESTS, _of_user(user["id"]), 3)
+        messages = wire.await_messages(REQUESTS, _of_user(user["id"]), 3)
         for letter in messages:
             wire.send_back(letter, REQUESTS)
     # Three functions have published; their order is undefined.
@@ -75,11 +75,11 @@ def test_a_reply_is_published_as_the_contract_says(system: System, wire: Wire) -
     """The connector is frozen, so the event is posted to its function by hand."""
     with held_back(system, wire):
         user = system.create("Иван Иванов", "+77001112233")
-        request = wire.await_letters(REQUESTS, _of_user(user["id"]))[0]
+        request = wire.await_messages(REQUESTS, _of_user(user["id"]))[0]
         handler = system.run["functions"]["bitrix-handler"]
         headers = {"Content-Type": "application/json"}
         requests.post(handler, data=request.body, headers=headers, timeout=10).raise_for_status()
-        reply = wire.await_letters(REPLIES, lambda one: one.content["user_id"] == user["id"])[0]
+        reply = wire.await_messages(REPLIES, lambda one: one.content["user_id"] == user["id"])[0]
         wire.send_back(reply, REPLIES)
     event_id = request.content["data"]["event_id"]
     lead = portal.lead_of(system, user["id"])
@@ -114,7 +114,7 @@ def test_a_reply_of_a_foreign_service_is_accepted_in_either_envelope(
     """An existing bitrix service answers with the public keys only, in order."""
     with held_back(system, wire):
         user = system.create("Чужой Ответ")
-        wire.await_letters(REQUESTS, _of_user(user["id"]))  # their service took it
+        wire.await_messages(REQUESTS, _of_user(user["id"]))  # their service took it
     reply: dict[str, Any] = {
         "status": "success",
         "action": "create_card",
@@ -150,7 +150,7 @@ def test_a_malformed_reply_is_dead_lettered_with_its_reason_and_harms_no_other(
     wire.publish(reply, REPLIES)
     user = system.create("Сосед Чепухи")
     body = len(reply) if isinstance(reply, bytes) else None
-    dead = wire.await_letters(
+    dead = wire.await_messages(
         DEAD_REPLIES, lambda one: body == len(one.body) or one.body[:1] != b"\xff", within_s=30
     )
     assert len(dead) == 1
@@ -162,7 +162,7 @@ def _of_user(user_id: int) -> Any:
     return lambda letter: letter.content["data"]["user"]["id"] == user_id
 
 
-def _assert_enveloped(letter: Letter, event_id: str, kind: str, time: str | None) -> None:
+def _assert_enveloped(letter: ReceivedMessage, event_id: str, kind: str, time: str | None) -> None:
     _assert_described(letter, "reply" if kind == "leadline.reply" else "request")
     properties = letter.properties
     assert (properties.content_type, properties.delivery_mode) == ("application/json", 2)
@@ -176,7 +176,7 @@ def _assert_enveloped(letter: Letter, event_id: str, kind: str, time: str | None
     assert TRACE.fullmatch(headers["traceparent"])
 
 
-def _assert_described(letter: Letter, name: str) -> None:
+def _assert_described(letter: ReceivedMessage, name: str) -> None:
     """By the published document, docs/asyncapi.json."""
     document = json.loads((CHECKOUT / "docs/asyncapi.json").read_text("utf-8"))
     message = document["components"]["messages"][name]

@@ -103,9 +103,9 @@ def test_the_last_10_finished_and_5_failed_jobs_are_kept(
     eventually(lambda: 0 < memory.zcard(FINISHED) <= 10, 5, "10 finished jobs are left")
     portal.breaks(system, "error", "batch", status=500)
     system.create("Из Очереди Первый")
-    eventually(lambda: portal.bites(system) >= 1, 10, "the first call has failed")
+    eventually(lambda: portal.hits(system) >= 1, 10, "the first call has failed")
     system.create("Из Очереди Второй")
-    eventually(lambda: portal.bites(system) >= 6, 20, "three attempts each")
+    eventually(lambda: portal.hits(system) >= 6, 20, "three attempts each")
     eventually(lambda: 0 < memory.zcard(FAILED) <= 5, 5, "5 failed jobs are left")
     eventually(lambda: 0 < memory.zcard(FINISHED) <= 10, 5, "10 finished jobs are left")
 

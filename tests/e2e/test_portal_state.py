@@ -30,7 +30,7 @@ def test_a_portal_that_does_not_answer_is_shown_until_it_does(system: System) ->
     told = json.loads(leadline(system, "status", "--json").stdout)["portal"]
     assert (told["paused"], told["reachable"]) == (False, False)
     assert told["unreachable_kind"] == "no answer"
-    portal.mend(system)
+    portal.clear_faults(system)
     eventually(lambda: part(system) == {"status": "ok"}, 60, "it is over")
     system.await_synced(user["id"], within_s=100)
 

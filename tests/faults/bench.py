@@ -1,8 +1,8 @@
-"""The laboratory's bench: a whole system whose servers stand behind proxies of ours.
+"""The laboratory's bench: a whole system whose servers are behind proxies.
 
-The processes are run by the real runner; Postgres, RabbitMQ, Redis and the portal by us, so that
-each can be killed, frozen, emptied and cut off on its own. What looks on or meddles (`run`, `wire`,
-`control`) goes around the proxies and always gets through.
+The real runner starts the processes; the bench starts Postgres, RabbitMQ, Redis and the portal, so
+that each can be killed, frozen, emptied and cut off separately. The observer's own clients (`run`,
+`wire`, `control`) bypass the proxies and always get through.
 """
 
 import os
@@ -33,15 +33,15 @@ from tests.servers import PrivateServer, eventually, private
 from tests.system import System
 
 SERVERS = ("postgres", "rabbitmq", "redis", "bitrix24")
-#: Behind the portal's proxy one more: it ends the TLS that our processes speak with the portal.
+#: A second proxy in front of the portal's: it terminates the TLS that our processes use.
 UNSEALED = "bitrix24 unsealed"
-#: How long the portal lets a request run here; time-outs, leases and waits follow from it.
+#: The portal's request limit in time; time-outs, leases and waits follow from it.
 REQUEST_LIMIT_S = 3
-#: `leadline.workqueue.queue`: who is frozen for longer has lost its lease.
+#: `leadline.workqueue.queue`: a process frozen for longer has lost its lease.
 LEASE_S = REQUEST_LIMIT_S + 20
 #: The portal's request limit here: low enough to be reached.
 RATE = Rate(per_s=2, burst=12)
-#: Everything that waits for minutes in earnest waits for seconds here.
+#: Waits that take minutes in production take seconds here.
 QUICK = {
     "LEADLINE_REQUEST_LIMIT_S": str(REQUEST_LIMIT_S),
     "LEADLINE_PUBLISH_GRACE_S": "2",
@@ -53,7 +53,7 @@ QUICK = {
 }
 #: Debian's wrapper on the PATH refuses every user but root and rabbitmq.
 _RABBITMQCTL = max(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmqctl"))
-#: Not ours, or only the tests' way in.
+#: Not ours, or needed by the tests.
 _SPARED = {"edge"}
 _PORTAL = {
     "request_limit_s": REQUEST_LIMIT_S,
@@ -63,8 +63,8 @@ _PORTAL = {
     "rate_per_s": RATE.per_s,
     "burst": RATE.burst,
 }
-#: The code in our webhook, and one of another user with a rate limit of its own: who changes leads
-#: by hand is somebody else.
+#: The code of our webhook, and that of another user with a separate rate limit, who changes leads
+#: by hand.
 OUR_CODE, OTHER_CODE = "local-webhook-code", "enterprise-webhook-code"
 _TRUSTING = Path(__file__).parent / "trusting"
 
@@ -80,13 +80,13 @@ class Bench:
         self.servers["postgres"].env = _clock_ahead(skew_s) if skew_s else {}
         self.servers["bitrix24"].env = {"BITRIX_JOURNAL": str(self.journal)}
         self.skew_s = skew_s
-        #: In front of each server, seen by all processes and by all that they publish.
+        #: In front of each server, for all processes and all that they publish.
         self.proxies: dict[str, Proxy] = {}
         self.published = Published()
         self._authority = trustme.CA()
         self._authority.cert_pem.write_to_path(str(folder / "authority.pem"))
         self.locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
-        # The kernel ends a server with the thread that started it: this one lasts.
+        # The kernel ends a server with the thread that started it: this thread stays.
         self._starter = ThreadPoolExecutor(1)
         self._env, self._folder = env, folder
         self._broker_env: dict[str, str] = {}
@@ -114,7 +114,7 @@ class Bench:
         self.system.start()
 
     def end(self) -> None:
-        """Nothing of it runs any longer."""
+        """Stop everything."""
         self.system.end()
         for proxy in self.proxies.values():
             proxy.close()
@@ -125,7 +125,7 @@ class Bench:
         self._starter.shutdown()
 
     def put_right(self) -> None:
-        """No fault is left: all servers run and can be reached, no process is frozen."""
+        """End every fault: all servers run and can be reached, no process is frozen."""
         for proxy in self.proxies.values():
             proxy.heal()
         for name, server in self.servers.items():
@@ -138,19 +138,19 @@ class Bench:
         self.control("DELETE", "faults")
         self.control("PUT", "settings", _PORTAL)
 
-    # What runs
+    # Processes and servers
 
     @property
     def edge(self) -> str:
-        """Where clients write."""
+        """The clients' URL."""
         return self.system.url("edge")
 
     def process_names(self) -> list[str]:
-        """Processes of ours that may be killed, those that run now."""
+        """The running processes of ours that may be killed."""
         return sorted(set(self.system.run["processes"]) - _SPARED)
 
     def send(self, name: str, signal_: signal.Signals) -> None:
-        """To the process of this name, if it runs."""
+        """Send a signal to the process of this name, if it runs."""
         pid = self.system.run["processes"].get(name)
         try:
             if pid:
@@ -163,22 +163,22 @@ class Bench:
         server = self.servers[name]
         if server.is_running():
             return
-        # A postmaster that was killed leaves backends that hold its memory for a moment.
+        # A killed postmaster leaves backends that hold its shared memory for a moment.
         eventually(lambda: self._starter.submit(_starts, server).result(), 90, f"{name} runs again")
         if name == "bitrix24":
             self.control("PUT", "settings", _PORTAL)
 
     def crash(self, name: str, signal_: signal.Signals = signal.SIGKILL) -> None:
-        """End a server at once."""
+        """Kill a server at once."""
         self.servers[name].kill(signal_)
 
     def wipe(self, name: str) -> None:
-        """A server that was crashed loses its data."""
+        """Delete the data of a crashed server."""
         state = self.servers[name].state
         folder = {"rabbitmq": "rabbitmq/mnesia", "redis": "redis/appendonlydir"}[name]
         shutil.rmtree(state.root / folder, ignore_errors=True)
 
-    # What is in it
+    # Data
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The portal's control API."""
@@ -188,14 +188,14 @@ class Bench:
         return answer.json() if answer.content else None
 
     def leads_of(self, user: int) -> list[dict[str, Any]]:
-        """Every lead that carries this user's id; none while the portal is down."""
+        """Every lead with this user's id; none while the portal is down."""
         try:
             return list(self.control("GET", f"leads?origin_id={user}"))
         except requests.RequestException:
             return []
 
     def by_hand(self, method: str, **params: object) -> None:
-        """As a person does in the CRM, if the portal is there."""
+        """A person's call to the CRM, if the portal is up."""
         url = f"{self.servers['bitrix24'].url}/rest/1/{OTHER_CODE}/{method}"
         try:
             requests.post(url, json=params, timeout=10)
@@ -204,11 +204,11 @@ class Bench:
 
     @property
     def journal(self) -> Path:
-        """Where the portal writes what it was asked and what it did."""
+        """The portal's journal of requests and writes."""
         return self.servers["bitrix24"].state.root / "journal"
 
     def rows(self, sql: str, **params: object) -> list[dict[str, Any]]:
-        """What is in the ledger."""
+        """Rows of the ledger."""
         parts = urlsplit(self.servers["postgres"].url)
         with pg8000.native.Connection(
             parts.username or "",
@@ -223,11 +223,11 @@ class Bench:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def redis(self) -> redis.Redis:
-        """A client of Redis itself."""
+        """A Redis client that bypasses the proxy."""
         return redis.Redis.from_url(self.servers["redis"].url, socket_timeout=10)
 
     def channel(self) -> AbstractContextManager[Any]:
-        """A channel to RabbitMQ itself; nothing is published unless it can be routed."""
+        """A RabbitMQ channel that bypasses the proxy; unroutable messages are an error."""
         return _Channel(self.servers["rabbitmq"].url)
 
     def depth(self, queue: str) -> int:
@@ -246,7 +246,7 @@ class Bench:
         )
 
     def _target(self, name: str) -> int:
-        """Where a server's proxy passes on to."""
+        """The port to which a server's proxy forwards."""
         port = _port(self.servers[name].url)
         if name != "bitrix24":
             return port
@@ -276,7 +276,7 @@ class _Channel(AbstractContextManager[Any]):
 
 
 def _clock_ahead(seconds: int) -> dict[str, str]:
-    """The environment of a process whose clock is ahead, or behind; needs Debian's `faketime`."""
+    """The environment of a process with a shifted clock; needs Debian's `faketime`."""
     return {
         "LD_PRELOAD": str(next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))),
         "FAKETIME": f"{seconds:+}s",

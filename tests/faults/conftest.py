@@ -1,11 +1,11 @@
-"""One bench for all tests here: a system whose servers stand behind proxies."""
+"""One bench for all tests here: a system whose servers are behind proxies."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.faults.bench import Bench
-from tests.faults.rest import come_to_rest
+from tests.faults.rest import await_idle
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +21,8 @@ def running_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture
 def bench(running_bench: Bench) -> Iterator[Bench]:
-    """The running bench, at rest before and mended afterwards."""
-    come_to_rest(running_bench)
+    """The running bench, idle before the test and repaired afterwards."""
+    await_idle(running_bench)
     try:
         yield running_bench
     finally:

@@ -1,7 +1,7 @@
-"""How an answer is damaged on its way: each takes what arrives first and gives what is passed on.
+"""Damage to an answer: each function takes the first bytes and returns those to pass on.
 
-Those of `CLEAR` work on an HTTP answer that can be read, those of `SEALED` on records of TLS. A
-damaged answer ends its connection, unless it is to be read to its end.
+Those of `CLEAR` work on a readable HTTP answer, those of `SEALED` on TLS records. A damaged answer
+ends its connection, unless it is to be read to its end.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Damage:
-    """What becomes of the first bytes of an answer, and whether the connection then ends."""
+    """The damaged first bytes of an answer, and whether the connection then ends."""
 
     spoil: Callable[[bytes], bytes]
     is_cut: bool = True
@@ -20,7 +20,7 @@ UNDAMAGED = Damage(bytes, is_cut=False)
 
 
 def _without_colon(answer: bytes) -> bytes:
-    """A header line that is none."""
+    """A malformed header line."""
     return answer.replace(b"\r\n", b"\r\nthis is no header\r\n", 1)
 
 
@@ -42,12 +42,12 @@ def _half(answer: bytes) -> bytes:
 
 
 def _flipped(answer: bytes) -> bytes:
-    """A bit of the last byte: the record's check fails."""
+    """A flipped bit in the last byte: the record's MAC fails."""
     return answer[:-1] + bytes([answer[-1] ^ 1])
 
 
 def _plain(_: bytes) -> bytes:
-    """A balancer that answers without TLS."""
+    """A load balancer that answers without TLS."""
     return b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 

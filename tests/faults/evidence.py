@@ -1,4 +1,4 @@
-"""A round on the bench as a `History`, read once at rest for the checker."""
+"""A round on the bench as a `History`, read once when the system is idle, for the checker."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ from tests.faults import story
 from tests.faults.bench import OUR_CODE, RATE, Bench
 from tests.faults.injections import IN_THE_WAY, Toll
 from tests.faults.portal_log import PortalLog
-from tests.faults.wire import Letter
+from tests.faults.wire import ReceivedMessage
 from tests.faults.workload import MARK, PHONE_BY_HAND, PHONES, Workload
 from tests.system import CHECKOUT
 
@@ -36,14 +36,14 @@ _USERS = "SELECT * FROM users WHERE id > :after"
 
 @dataclass(frozen=True)
 class Beginning:
-    """Where the bench stood when the round began: what is later is the round's."""
+    """The state of the bench when the round began: everything later belongs to the round."""
 
     last_user: int
     journal_bytes: int
 
     @classmethod
     def now(cls, bench: Bench) -> "Beginning":
-        """At rest before the first write."""
+        """Idle before the first write."""
         bench.published.clear()
         (row,) = bench.rows("SELECT COALESCE(max(id), 0) AS last FROM users")
         return cls(int(row["last"]), bench.journal.stat().st_size)
@@ -51,7 +51,7 @@ class Beginning:
 
 @dataclass
 class Evidence:
-    """Everything that can be known of a round."""
+    """All observations of a round."""
 
     bench: Bench
     workload: Workload
@@ -68,9 +68,9 @@ class Evidence:
         self.leads = {int(lead["ID"]): lead for lead in self.bench.control("GET", "leads")}
 
     @cached_property
-    def dead(self) -> dict[str, list[Letter]]:
-        """The dead letters of both queues, taken out."""
-        found: dict[str, list[Letter]] = {}
+    def dead(self) -> dict[str, list[ReceivedMessage]]:
+        """The dead letters of both queues, taken off them."""
+        found: dict[str, list[ReceivedMessage]] = {}
         with self.bench.channel() as channel:
             for queue in (topology.REQUESTS, topology.REPLIES):
                 letters = found.setdefault(topology.dead_letter_name(queue), [])
@@ -80,12 +80,12 @@ class Evidence:
                     )
                     if method is None:
                         break
-                    letters.append(Letter(body, properties))
+                    letters.append(ReceivedMessage(body, properties))
         return found
 
     @cached_property
     def portal_log(self) -> PortalLog:
-        """What the portal was asked in this round."""
+        """The portal's requests in this round."""
         with self.bench.journal.open("rb") as journal:
             journal.seek(self.beginning.journal_bytes)
             return PortalLog(map(orjson.loads, journal), tuple(self.toll.blurs))
@@ -93,7 +93,7 @@ class Evidence:
     @cached_property
     def history(self) -> History:
         """The round."""
-        texts = [*self._texts()]  # the listing is of dead letters that are still there
+        texts = [*self._texts()]  # the listing shows those still in their queues
         after = self.beginning.last_user
         return History(
             writes=tuple(self.workload.writes),
@@ -150,7 +150,7 @@ class Evidence:
 
 
 def _metrics(name: str, port: int) -> Iterator[Text]:
-    """The metrics of one process; not every port is one of ours."""
+    """The metrics of one process; not every port belongs to us."""
     try:
         answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5)
     except IN_THE_WAY:
@@ -188,7 +188,7 @@ def _event(row: dict[str, Any]) -> LedgerEvent:
     )
 
 
-def _letter(queue: str, letter: Letter) -> DeadLetter:
+def _letter(queue: str, letter: ReceivedMessage) -> DeadLetter:
     try:
         content = letter.content
     except ValueError:

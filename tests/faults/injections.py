@@ -1,8 +1,8 @@
 """Every fault of the laboratory, each a small function: break, `yield`, repair.
 
-`@fault(target, …)` enters it in `FAULTS`. Faults of one target never overlap, those of different
-ones do. What a fault changes in what may be expected (a message that must end in the dead letters,
-leads that may be refused) it writes into the round's `Toll`.
+`@fault(target, …)` registers it in `FAULTS`. Faults of one target never overlap, those of different
+ones do. A fault records in the round's `Toll` how it changes what may be expected (a message that
+must become a dead letter, leads that may be refused).
 """
 
 import random
@@ -29,25 +29,26 @@ from tests.faults.bench import LEASE_S, UNSEALED, Bench
 from tests.faults.damage import CLEAR, SEALED, Damage
 from tests.faults.workload import NAMES, STAGES, Client, Workload
 
-#: What the portal says to a create that it will never accept.
+#: The portal's error for a create that it never accepts.
 REJECTION = "this lead is not wanted"
 
 
 @dataclass
 class Toll:
-    """What the faults of a round change in what may be expected at its end."""
+    """How the faults of a round change the expectations at its end."""
 
-    #: Ids of messages that can't be served, by the queue of dead letters in which they belong.
+    #: Ids of unprocessable messages, by the dead letter queue in which they belong.
     poison: dict[str, str] = field(default_factory=dict)
-    #: The broker has lost queues, with what may have been in them.
+    #: The broker has lost queues together with any messages in them.
     messages_were_lost: bool = False
-    #: Reasons for which users may stay failed; "late" is a forged reply's.
+    #: Reasons for which users may stay failed; "late" is that of a forged reply.
     rejections: set[str] = field(default_factory=lambda: {REJECTION, "late"})
-    #: Events that were delivered or answered by a fault.
+    #: Events that a fault delivered or answered.
     replayed: set[str] = field(default_factory=set)
-    #: When Redis lost memory.
+    #: When Redis lost data.
     redis_losses: list[float] = field(default_factory=list)
-    #: When something of ours was killed or cut off, and when the way to the portal was disturbed.
+    #: When something of ours was killed or cut off, and when the network to the portal was
+    #: disturbed.
     losses: list[Window] = field(default_factory=list)
     blurs: list[Window] = field(default_factory=list)
 
@@ -63,7 +64,7 @@ class Scene:
 
 
 Injection = Callable[[Scene], Iterator[None]]
-#: What a fault excuses while it lasts: see `Injected` of the checker.
+#: The expectations that a fault suspends while it lasts: see `Injected` of the checker.
 Excuse = Literal["loss", "blur", "both", "nothing"]
 
 
@@ -72,11 +73,11 @@ class Fault:
     """A kind of fault, and how long it may last."""
 
     name: str
-    #: What it occupies; "" for what may always happen.
+    #: Its target; "" for faults that may overlap any other.
     target: str
-    #: Shortest and longest time between breaking and mending.
+    #: Shortest and longest time between breaking and repairing.
     seconds: tuple[float, float]
-    #: How likely it is among the others.
+    #: Its probability relative to the others.
     weight: float
     excuse: Excuse
     inject: Injection
@@ -91,7 +92,7 @@ def fault(
     weight: float = 1,
     excuse: Excuse = "loss",
 ) -> Callable[[Injection], Injection]:
-    """Enter a function as a fault under its own name."""
+    """Register a function as a fault under its own name."""
 
     def enter(inject: Injection) -> Injection:
         name = inject.__name__
@@ -179,7 +180,7 @@ def _network(server: str, weight: float) -> None:
         scene.bench.proxies[server].heal()
 
     def answers_lost(scene: Scene) -> Iterator[None]:
-        # Where TLS is spoken, a deaf proxy in front would let no new connection come about.
+        # With TLS, a deaf proxy in front would prevent new connections.
         proxy = scene.bench.proxies[UNSEALED if server == "bitrix24" else server]
         proxy.is_deaf = True
         yield
@@ -214,7 +215,7 @@ def _crashing(server: str, signal_: signal.Signals, name: str, weight: float) ->
     def crash(scene: Scene) -> Iterator[None]:
         with scene.bench.locks[server]:
             scene.bench.crash(server, signal_)
-        # What RabbitMQ itself was moving from a delay queue into its queue is not confirmed to it.
+        # Messages that RabbitMQ itself was moving from a delay queue are not confirmed to it.
         scene.toll.messages_were_lost |= (server, signal_) == ("rabbitmq", signal.SIGKILL)
         yield
         with scene.bench.locks[server]:
@@ -244,7 +245,7 @@ for _server, _longest_s in (("postgres", 6), ("rabbitmq", 8), ("redis", 6), ("bi
     _freezing(_server, (1, _longest_s))
 
 
-# Memories lost
+# Lost data
 
 
 @fault("rabbitmq", (0, 2), weight=0.7)
@@ -293,7 +294,7 @@ def redis_forgot_its_last_second(scene: Scene) -> Iterator[None]:
 
 @fault("redis", (0, 1), weight=1)
 def redis_restored_from_a_copy(scene: Scene) -> Iterator[None]:
-    """As from a snapshot of its disk; no older than a second, which is all that may be lost."""
+    """As from a snapshot of its disk; at most a second old, which is all that may be lost."""
     folder = scene.bench.servers["redis"].state.root / "redis"
     copy = folder.with_name("redis-copy")
     with scene.bench.locks["redis"]:
@@ -309,7 +310,7 @@ def redis_restored_from_a_copy(scene: Scene) -> Iterator[None]:
 
 @fault("redis", (0.5, 4), weight=1)
 def redis_demoted(scene: Scene) -> Iterator[None]:
-    """It answers every ping and refuses every write, as a master that another has replaced."""
+    """It answers every ping and refuses every write, as a replaced master does."""
     with scene.bench.redis() as redis:
         redis.replicaof("127.0.0.1", "1")
         yield
@@ -366,7 +367,7 @@ def rabbitmq_out_of_disk(scene: Scene) -> Iterator[None]:
 
 @fault("postgres", (0.5, 4), weight=1)
 def postgres_out_of_space(scene: Scene) -> Iterator[None]:
-    """Postgres' own code for a full disk, raised where a row would be added."""
+    """Postgres' own code for a full disk, raised where a row would be inserted."""
     scene.bench.rows(
         "CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;"
@@ -417,7 +418,7 @@ def users_locked(scene: Scene) -> Iterator[None]:
     yield
 
 
-# The portal's own tempers
+# Failures of the portal
 
 
 def _tempers() -> None:
@@ -476,7 +477,7 @@ _tempers()
 
 @fault("bitrix24", (2, 6), weight=1, excuse="nothing")
 def portal_fails_at_length(scene: Scene) -> Iterator[None]:
-    """Each second command, with more text than any reply could carry."""
+    """Every second command, with more text than a reply can carry."""
     words = "Ошибка " * scene.dice.randrange(150, 14_000)
     rule = {"method": "crm.item.add", "action": "error", "share": 0.5, "description": words}
     scene.bench.control("POST", "faults", [rule])
@@ -502,7 +503,7 @@ def portal_serves_nobody(scene: Scene) -> Iterator[None]:
     scene.bench.control("PUT", "settings", {"mode": "ok"})
 
 
-# Answers that are damaged on their way
+# Answers damaged in transit
 
 
 def _damaging(proxy: str, name: str, damage: Damage) -> None:
@@ -527,12 +528,12 @@ def answers_drip(scene: Scene) -> Iterator[None]:
     scene.bench.proxies[UNSEALED].heal()
 
 
-# What is known of a call gets lost, and its user is taken back to what it was
+# The result of a call is lost, and its user is changed back
 
 
 @fault("bitrix24", (0.2, 1), weight=3, excuse="both")
 def an_update_is_cut_off_and_taken_back(scene: Scene) -> Iterator[None]:
-    """An update reaches the portal; its worker, or what Redis knows of it, is lost."""
+    """An update reaches the portal; its worker, or Redis' record of it, is lost."""
     users = _synced(scene)
     if not users:
         return
@@ -551,7 +552,7 @@ def an_update_is_cut_off_and_taken_back(scene: Scene) -> Iterator[None]:
 
 @fault("", weight=2)
 def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
-    """The same with a stage, and without holding up its answer: which comes first is chance."""
+    """The same with a stage, and without delaying its answer: the order is chance."""
     users = _synced(scene)
     if not users:
         return
@@ -567,7 +568,7 @@ def an_update_is_overtaken_by_a_kill(scene: Scene) -> Iterator[None]:
 
 
 def _synced(scene: Scene) -> list[int]:
-    """Users of this round for whom nothing is under way; the older half, left alone by most."""
+    """Users of this round with nothing in flight; the older half, rarely written by clients."""
     sql = "SELECT id FROM users WHERE id = ANY (:ids) AND sync_status = 'synced' ORDER BY id"
     rows = scene.bench.rows(sql, ids=list(scene.workload.users))
     return [row["id"] for row in rows[: (len(rows) + 1) // 2]]
@@ -582,7 +583,7 @@ def _await_title(bench: Bench, user: int, title: str) -> None:
 
 
 def _lose_the_result(scene: Scene) -> None:
-    """Of the call that is under way."""
+    """The result of the call in flight."""
     how = scene.dice.choice(("kill", "kill", "flush", "both"))
     if how != "flush":
         for name in _workers(scene.bench):
@@ -622,7 +623,7 @@ _NONSENSE: tuple[bytes, ...] = (
 
 @fault("", weight=2, excuse="nothing")
 def poison(scene: Scene) -> Iterator[None]:
-    """A message that nobody can serve, on either queue."""
+    """An unprocessable message on either queue."""
     queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
     message_id = f"poison-{scene.dice.randrange(10**12)}"
     properties = pika.BasicProperties(message_id=message_id, delivery_mode=2)
@@ -635,7 +636,7 @@ def poison(scene: Scene) -> Iterator[None]:
 
 @fault("", weight=3, excuse="nothing")
 def old_messages_come_again(scene: Scene) -> Iterator[None]:
-    """Any event of the ledger, served or not, in any order, more than once."""
+    """Any event of the ledger, processed or not, in any order, several times."""
     query = as_json(
         "SELECT events.id AS event_id, user_id AS id, events.full_name, events.phone, events.stage,"
         " events.version, action, changed, events.stage_version, occurred_at, correlation_id,"
@@ -656,7 +657,7 @@ def old_messages_come_again(scene: Scene) -> Iterator[None]:
 
 @fault("", weight=2, excuse="nothing")
 def old_replies_come_again(scene: Scene) -> Iterator[None]:
-    """Successes once more, and failures of writes that succeeded later."""
+    """Successes again, and failures of writes that succeeded later."""
     rows = scene.bench.rows(
         "SELECT events.id, user_id, events.version, action, bitrix_lead_id FROM events"
         " JOIN users ON users.id = user_id"
@@ -684,7 +685,7 @@ def old_replies_come_again(scene: Scene) -> Iterator[None]:
 
 @fault("", weight=2, excuse="nothing")
 def waiting_messages_swapped(scene: Scene) -> Iterator[None]:
-    """What waits in a queue is put back in another order."""
+    """The messages waiting in a queue are requeued in another order."""
     queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
     with scene.bench.channel() as channel:
         taken: list[tuple[int, pika.BasicProperties, bytes]] = []
@@ -701,7 +702,7 @@ def waiting_messages_swapped(scene: Scene) -> Iterator[None]:
     yield
 
 
-#: What a fault meets where another has been before it: the server is down, the queue is not there.
+#: Errors that a fault meets where another has come first: the server is down, the queue is missing.
 IN_THE_WAY = (
     OSError,
     requests.RequestException,

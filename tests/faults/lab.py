@@ -1,8 +1,8 @@
 """The fault laboratory: `make faults MINUTES=30 SEED=1`, or python -m tests.faults.lab.
 
-A round: clients write at random while faults happen as a seed has drawn them; then everything is
-repaired and left alone; at rest the promises are checked. The first round that breaks one ends it
-all, with the seed, the schedule, and the story of each user concerned.
+A round: clients write at random while faults drawn from a seed happen; then everything is repaired,
+and once the system is idle the promises are checked. The first round that breaks one ends the run
+with the seed, the schedule, and the log of each user concerned.
 """
 
 import argparse
@@ -24,23 +24,23 @@ from tests.checker.history import Broken, ClientWrite, Lead
 from tests.faults import schedule, story
 from tests.faults.bench import Bench
 from tests.faults.evidence import Beginning, Evidence
-from tests.faults.rest import come_to_rest
+from tests.faults.rest import await_idle
 from tests.faults.schedule import Planned
 from tests.faults.workload import Workload
 
 ROUND_S = 40.0
 _TOLD_USERS = 5
-#: A bench takes a while to start: so many rounds have the same clocks.
+#: A bench takes a while to start: this many rounds share its clocks.
 _SAME_CLOCK = 8
 
 
 class PromiseBroken(AssertionError):
-    """A round has failed; the text is all that is needed to understand why."""
+    """A round has failed; the text contains all that is needed to understand why."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a round has shown."""
+    """The result of a round."""
 
     seed: int
     schedule: tuple[str, ...]
@@ -62,10 +62,10 @@ class Outcome:
 
 
 def play_round(bench: Bench, seed: int, seconds: float = ROUND_S) -> Outcome:
-    """One round on a running system at rest.
+    """One round on a running, idle system.
 
     Raises:
-        PromiseBroken: with seed, schedule and stories.
+        PromiseBroken: with seed, schedule and logs.
     """
     planned = schedule.draw(seed, seconds)
     workload, beginning = Workload(bench, seed), Beginning.now(bench)
@@ -78,9 +78,9 @@ def play_round(bench: Bench, seed: int, seconds: float = ROUND_S) -> Outcome:
         bench.put_right()
     begun = time.monotonic()
     try:
-        come_to_rest(bench)
-        workload.speak_last()
-        come_to_rest(bench)
+        await_idle(bench)
+        workload.write_last()
+        await_idle(bench)
     except AssertionError as error:
         evidence = Evidence(bench, workload, toll, beginning)
         found = [Broken("rest", "P1", str(error)), *check(evidence.history)]
@@ -122,7 +122,7 @@ _STILL_OWED = "SELECT DISTINCT user_id FROM events WHERE due_at IS NOT NULL"
 
 
 def _story_of(user: int, evidence: Evidence) -> list[str]:
-    """What its clients, the ledger, the portal and the processes say of a user."""
+    """All that clients, ledger, portal and processes recorded about a user."""
     history = evidence.history
     told = [
         f"client {_clock(write.at)} {_asked(write)}"
@@ -179,7 +179,7 @@ def _clock(at: float) -> str:
 
 
 def main() -> int:
-    """Rounds until the time is over; 1 at the first that fails, its story on standard output."""
+    """Rounds until the time is over; 1 at the first that fails, with its log on standard output."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, help="10, or one round where a seed is given")
     parser.add_argument("--seed", type=int, help="of the first round; each next one's is one more")
@@ -222,7 +222,7 @@ def _rounds(folder: Path, first: int, seconds: float, until: float) -> Iterator[
 
 
 def skew_of(seed: int) -> int:
-    """How many seconds Postgres' clock is ahead of the others; a few seeds in a row share it."""
+    """How many seconds Postgres' clock is ahead of the others; a few successive seeds share it."""
     return (0, 5, -5)[seed // _SAME_CLOCK % 3]
 
 

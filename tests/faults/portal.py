@@ -1,4 +1,4 @@
-"""The emulated portal as a test's tool: in order before and after, broken in between."""
+"""The emulated portal as a test's tool: without faults before and after, broken in between."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ from typing import Any
 from tests.servers import eventually
 from tests.system import System
 
-#: How long the portal lets a request run in these tests, and what the systems are set to: a lost
-#: call and a failure that may pass cost seconds, not a minute.
+#: The portal's time limit for a request in these tests, and the systems' settings: a lost call and
+#: a transient failure cost seconds, not a minute.
 REQUEST_LIMIT_S = 10
 PATIENCE = {"LEADLINE_REQUEST_LIMIT_S": str(REQUEST_LIMIT_S), "LEADLINE_RESEND_AFTER_S": "15"}
 
@@ -24,16 +24,16 @@ _DEFAULTS = {
 
 
 @contextmanager
-def in_order(system: System, *, at_rest: bool = True) -> Iterator[None]:
-    """No fault and the usual settings, on a system of which every part works; nobody waits."""
-    _mend(system)
+def in_order(system: System, *, idle: bool = True) -> Iterator[None]:
+    """Clear all faults and settings on a system of which every part works; no user waits."""
+    _clear_faults(system)
     eventually(lambda: _is_well(system), 60, "all is well before")
-    if at_rest:
-        eventually(lambda: not _waiting(system), 100, "nobody waits before")
+    if idle:
+        eventually(lambda: not _waiting(system), 100, "no user waits before")
     try:
         yield
     finally:
-        _mend(system)
+        _clear_faults(system)
 
 
 def breaks(system: System, action: str, method: str = "*", **more: object) -> None:
@@ -41,18 +41,18 @@ def breaks(system: System, action: str, method: str = "*", **more: object) -> No
     system.control("POST", "faults", [{"method": method, "action": action, **more}])
 
 
-def bites(system: System) -> int:
-    """How often the rules in force have bitten."""
+def hits(system: System) -> int:
+    """How often the rules in force have matched."""
     return sum(rule["bitten"] for rule in system.control("GET", "faults"))
 
 
-def mend(system: System) -> None:
-    """No faults any more."""
+def clear_faults(system: System) -> None:
+    """Remove all faults."""
     system.control("DELETE", "faults")
 
 
 def rest(system: System, method: str, **params: object) -> Any:
-    """A call of somebody else to the portal; its result."""
+    """A call to the portal by another client; its result."""
     url = f"{system.url('bitrix24')}/rest/1/local-webhook-code/{method}.json"
     answer = system.http.post(url, json=params, timeout=30)
     answer.raise_for_status()
@@ -60,7 +60,7 @@ def rest(system: System, method: str, **params: object) -> Any:
 
 
 def leads_of(system: System, user_id: int) -> list[dict[str, Any]]:
-    """Every lead that carries this user's id."""
+    """Every lead with this user's id."""
     return list(system.control("GET", f"leads?origin_id={user_id}"))
 
 
@@ -72,7 +72,7 @@ def lead_of(system: System, user_id: int) -> dict[str, Any]:
 
 
 def looks_like(lead: dict[str, Any], user: dict[str, Any]) -> bool:
-    """Whether the lead is the user, with one phone and no other."""
+    """Whether the lead equals the user, with one phone and no other."""
     return (
         lead["TITLE"] == user["full_name"]
         and lead["NAME"] == user["full_name"][:50]
@@ -85,8 +85,8 @@ def _waiting(system: System) -> list[object]:
     return list(system.request("GET", "/users?sync=waiting").json()["items"])
 
 
-def _mend(system: System) -> None:
-    mend(system)
+def _clear_faults(system: System) -> None:
+    clear_faults(system)
     system.control("PUT", "settings", _DEFAULTS)
 
 

@@ -1,4 +1,4 @@
-"""The portal's journal as the checker reads it: requests of ours, and the lives of leads."""
+"""The portal's journal as the checker reads it: our requests, and the history of each lead."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ REFUSALS = {
     "PORTAL_DELETED",
     "OVERLOAD_LIMIT",
 }
-#: Errors of a command after which another try may help; any other is for good.
+#: Errors of a command after which a retry may help; all others are permanent.
 _PASSING = {"INTERNAL_SERVER_ERROR", "NOT_FOUND", ""}
 #: Faults of the portal whose answer may or may not arrive in time.
 _LATE = {"delay"}
@@ -72,7 +72,7 @@ class PortalLog:
                 else:
                     setattr(visit, line["what"], line)
         self._blurs = blurs
-        #: Whose each lead is, by its id.
+        #: The user of each lead, by its id.
         self.users = dict(self._origins())
 
     def requests(self) -> tuple[PortalRequest, ...]:
@@ -88,11 +88,11 @@ class PortalLog:
             if visit.arrived["code"] == OUR_CODE
         )
 
-    def leads(self, at_rest: Mapping[int, dict[str, Any]]) -> tuple[Lead, ...]:
-        """Every lead that was made in this round; `at_rest`: those that are there, by id."""
+    def leads(self, existing: Mapping[int, dict[str, Any]]) -> tuple[Lead, ...]:
+        """Every lead created in this round; `existing`: the existing ones, by id."""
         lives = self._lives()
         return tuple(
-            _lead(lead_id, user, lives[lead_id], at_rest.get(lead_id))
+            _lead(lead_id, user, lives[lead_id], existing.get(lead_id))
             for lead_id, user in self.users.items()
         )
 
@@ -104,7 +104,7 @@ class PortalLog:
                     yield lead, int(_fields(command)["originId"])
 
     def _lives(self) -> dict[int, list[LeadWrite]]:
-        """What was done to each lead, in order."""
+        """The writes of each lead, in order."""
         found: dict[int, list[LeadWrite]] = defaultdict(list)
         for visit in self._visits.values():
             is_ours = visit.arrived["code"] == OUR_CODE
@@ -135,7 +135,7 @@ class PortalLog:
         )
 
     def _concerned(self, command: dict[str, Any], ran: dict[str, Any]) -> Iterable[int]:
-        """The users for whom a command is."""
+        """The users of a command."""
         params = command["params"]
         if "originId" in _fields(command):
             yield int(_fields(command)["originId"])
@@ -151,7 +151,7 @@ class PortalLog:
         return self.users.get(int(text)) if text.isdigit() else None
 
     def _is_read(self, visit: _Visit) -> bool | None:
-        """Whether the answer was read; None where nobody can say."""
+        """Whether the answer was read; None where it is unknown."""
         if visit.answered.get("status") != 200 or visit.fault.get("action") not in {None, *_LATE}:
             return False
         begin, end = visit.arrived["at"], visit.answered["at"] + 1
@@ -199,7 +199,7 @@ def _fields(command: dict[str, Any]) -> dict[str, Any]:
 
 
 def _written(command: dict[str, Any], *, is_ours: bool) -> dict[str, str]:
-    """What a command sets, by a user's field names."""
+    """The written values, by the user's field names."""
     sent = _fields(command)
     written = {_TITLES[name]: str(value) for name, value in sent.items() if name in _TITLES}
     for row in _items(sent.get("fm") or sent.get("PHONE")):
@@ -208,7 +208,7 @@ def _written(command: dict[str, Any], *, is_ours: bool) -> dict[str, str]:
 
 
 def _items(value: object) -> list[Any]:
-    """A list as PHP has it: as such, or as a map of its places."""
+    """A list as PHP returns it: as a list, or as a map by index."""
     if isinstance(value, dict):
         return list(value.values())
     return list(value) if isinstance(value, list) else []

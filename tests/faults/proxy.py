@@ -1,4 +1,4 @@
-"""A TCP proxy in front of one server, through which a test spoils the network."""
+"""A TCP proxy in front of one server, through which a test disturbs the network."""
 
 import asyncio
 import contextlib
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from tests.faults.damage import UNDAMAGED, Damage
 
 _CHUNK = 64 * 1024
-#: A request has more bytes than what is said before the first one.
+#: A request has more bytes than the greetings before the first one.
 _REQUEST_BYTES = 200
-#: The first byte of a TLS handshake; what is said afterwards begins with another.
+#: The first byte of a TLS handshake; later records begin with another.
 _HANDSHAKE = 0x16
-#: Closing with it sends a reset and no orderly end.
+#: Closing with it sends a reset instead of an orderly end.
 _RESET = struct.pack("ii", 1, 0)
-#: Between two bytes of an answer that drips.
+#: Between two bytes of a slow answer.
 _DRIP_S = 0.3
 
-#: Given every byte of a connection that goes to the server.
+#: Called with every byte that goes to the server on a connection.
 Tap = Callable[[bytes], None]
 
 
@@ -39,9 +39,9 @@ class _Connection:
 
 
 class Proxy:
-    """Listens on `port` and passes everything on to `target`, for as long as it is told to.
+    """Listens on `port` and forwards everything to `target`.
 
-    `tls`: with clients it speaks TLS, with the server it does not.
+    `tls`: it speaks TLS with clients, and plain text with the server.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class Proxy:
         self._connections: set[_Connection] = set()
         self._flows = asyncio.Event()
         self._flows.set()
-        #: Seconds by which each piece of data is late, in both directions.
+        #: Delay in seconds of each piece of data, in both directions.
         self.delay_s = 0.0
         #: Whether requests arrive and their answers get lost.
         self.is_deaf = False
         #: Whether new connections are refused.
         self.is_closed = False
-        #: How many bytes still pass to the server before everything is cut; None: no such limit.
+        #: How many more bytes reach the server before every connection is cut; None: no limit.
         self.bytes_left: int | None = None
-        #: What becomes of answers.
+        #: Damage to answers.
         self.damage: Damage = UNDAMAGED
         #: Whether answers come byte by byte.
         self.is_dripping = False
@@ -76,15 +76,15 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._cut)
 
     def lead_to(self, target: int) -> None:
-        """Pass new connections on to another server; those that are open stay where they are."""
+        """Forward new connections to another server; open ones stay where they are."""
         self._target = target
 
     def stall(self) -> None:
-        """Let nothing through, as when a cable is pulled: nobody learns of it."""
+        """Let nothing through, as when a cable is pulled: no peer is notified."""
         self._loop.call_soon_threadsafe(self._flows.clear)
 
     def heal(self) -> None:
-        """Be a good network again; what was stalled arrives, what was lost is cut."""
+        """Work normally again; stalled data arrives, connections with lost data are cut."""
         if self.is_deaf:
             self.cut()
         self.delay_s, self.is_deaf, self.is_closed, self.bytes_left = 0.0, False, False, None
@@ -92,7 +92,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._flows.set)
 
     def close(self) -> None:
-        """Hang up for good."""
+        """Stop listening and close all connections."""
         self._loop.call_soon_threadsafe(self._cut)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
@@ -145,7 +145,7 @@ class Proxy:
             await to.server.drain()
             if self.bytes_left == 0:
                 self._cut()
-        raise ConnectionResetError  # one end has hung up, so must the other
+        raise ConnectionResetError  # when one end closes, so does the other
 
     async def _pass_answers(self, source: asyncio.StreamReader, to: _Connection) -> None:
         while data := await source.read(_CHUNK):

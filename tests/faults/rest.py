@@ -1,4 +1,4 @@
-"""Coming to rest: no fault is left, and everything that was owed is done, without a hand."""
+"""Waits until a system without faults has finished all pending work by itself."""
 
 import redis
 import requests
@@ -9,36 +9,36 @@ from tests.faults.bench import Bench
 from tests.faults.injections import IN_THE_WAY
 from tests.servers import eventually
 
-#: A lease that was lost, a create that may still run, a reply sent again, a broker that restarts.
+#: A lost lease, a create that may still run, a repeated reply, a broker that restarts.
 WITHIN_S = 240
-#: So often in a row must it look like rest: something may be on its way between two places.
+#: It must look idle this often in a row: a message may be in transit between two places.
 LOOKS = 20
 
 
-def come_to_rest(bench: Bench, within_s: float = WITHIN_S) -> None:
+def await_idle(bench: Bench, within_s: float = WITHIN_S) -> None:
     """Wait until nothing is open, queued, due or leased and every part works."""
     quiet = 0
 
-    def is_at_rest() -> bool:
+    def is_idle() -> bool:
         nonlocal quiet
-        quiet = 0 if unrest(bench) else quiet + 1
+        quiet = 0 if pending_work(bench) else quiet + 1
         return quiet >= LOOKS
 
     try:
-        eventually(is_at_rest, within_s, "the system comes to rest")
+        eventually(is_idle, within_s, "the system is idle")
     except AssertionError as late:
-        raise AssertionError(f"{late}: {unrest(bench)}") from None
+        raise AssertionError(f"{late}: {pending_work(bench)}") from None
 
 
-def unrest(bench: Bench) -> str:
-    """What is still going on; empty at rest."""
+def pending_work(bench: Bench) -> str:
+    """What is still in progress; empty when idle."""
     try:
-        return _unrest(bench)
+        return _pending_work(bench)
     except (*IN_THE_WAY, redis.RedisError, KeyError) as error:
         return f"a server does not answer: {type(error).__name__}"
 
 
-def _unrest(bench: Bench) -> str:
+def _pending_work(bench: Bench) -> str:
     owed = "SELECT state, count(*) FROM events WHERE due_at IS NOT NULL GROUP BY state"
     if rows := bench.rows(owed):
         return f"owed: { {row['state']: row['count'] for row in rows} }"

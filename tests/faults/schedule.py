@@ -1,4 +1,4 @@
-"""Which fault when, for how long: drawn from a seed, so that a seed tells the whole story."""
+"""Which fault when, for how long: drawn from a seed, so that a seed reproduces the schedule."""
 
 import random
 import time
@@ -15,15 +15,15 @@ from tests.faults.workload import Workload
 
 #: Mean time between two faults.
 EVERY_S = 1.6
-#: How long a target is left alone after a fault of its own: a broker needs that long to come back.
+#: How long a target is left alone after a fault of its own: a broker needs that long to recover.
 REST_S = {"rabbitmq": 12.0, "postgres": 4.0}
-#: How long what a fault has held up may keep arriving.
+#: How long delayed data of a fault may keep arriving.
 _AFTERMATH_S = 1.0
 
 
 @dataclass
 class Planned:
-    """One fault to come, and what became of it."""
+    """One planned fault and its result."""
 
     at_s: float
     seconds: float
@@ -56,21 +56,21 @@ def draw(seed: int, seconds: float) -> list[Planned]:
 
 
 def play(planned: list[Planned], bench: Bench, seconds: float, workload: Workload) -> Toll:
-    """Let them happen; returns when the round's time is over and every fault has been repaired."""
+    """Run the schedule; returns when the round's time is over and every fault has been repaired."""
     toll, begun = Toll(), time.monotonic()
     with ThreadPoolExecutor(len(planned) + 1) as pool:
         befallen = []
         for one in planned:
             time.sleep(max(0.0, begun + one.at_s - time.monotonic()))
-            befallen.append(pool.submit(_befall, one, bench, toll, workload))
+            befallen.append(pool.submit(_run_fault, one, bench, toll, workload))
         time.sleep(max(0.0, begun + seconds - time.monotonic()))
         for each in befallen:
             each.result()
     return toll
 
 
-def _befall(one: Planned, bench: Bench, toll: Toll, workload: Workload) -> None:
-    """Break, wait, repair; what another fault has made impossible is noted and left."""
+def _run_fault(one: Planned, bench: Bench, toll: Toll, workload: Workload) -> None:
+    """Break, wait, repair; a fault that another one has made impossible is noted and skipped."""
     dice = random.Random(one.seed)  # noqa: S311 - a game, no secret
     steps, begun = one.fault.inject(Scene(bench, dice, toll, workload)), time.time()
     try:

@@ -1,4 +1,4 @@
-"""What our processes have written, line by line."""
+"""The log lines of our processes, line by line."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from tests.faults import written
 from tests.leaks import leaking
 from tests.system import System
 
-#: Programs that are not ours write as they like, in a form of their own.
+#: Other programs log in formats of their own.
 _FOREIGN = {"postgres", "rabbitmq", "redis", "epmd", "supervisord", "bitrix24"}
 
 
@@ -23,7 +23,7 @@ def raw_lines(system: System) -> Iterator[tuple[str, str]]:
 
 
 def of_call(system: System, correlation_id: str) -> list[dict[str, Any]]:
-    """The lines that belong to one HTTP call, in the order of their times."""
+    """The lines of one HTTP call, in order of time."""
     found = [
         json.loads(line)
         for _, line in raw_lines(system)
@@ -35,7 +35,7 @@ def of_call(system: System, correlation_id: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def running(system: System) -> Iterator[System]:
-    """The system from its start to its end; nothing of anybody is found in what it has written."""
+    """The system from its start to its end; its output must contain no personal data."""
     try:
         system.start()
         yield system
@@ -48,14 +48,15 @@ def running(system: System) -> Iterator[System]:
 def leaks(
     system: System, more: Iterable[str] = (), lines: Sequence[tuple[str, str]] | None = None
 ) -> str:
-    """The lines that tell a name, a phone or a credential: one sent to the system, or of `more`.
+    """The lines with a name, a phone or a credential: one sent to the system, or of `more`.
 
-    "" where there is none. A secret is looked for as it is, and as JSON and as URLs would have it.
-    `lines` is where; all logs if not given, as nothing else can be read of a system that ended.
+    "" where there is none. A secret is searched in its plain form, and as JSON and as URLs would
+    have it. `lines` is where; all logs if not given, as nothing else of an ended system can be
+    read.
     """
     wanted = {
         form: secret
-        for secret in {*filter(_is_telling, system.sent), *_credentials(system), *more}
+        for secret in {*filter(_is_revealing, system.sent), *_credentials(system), *more}
         for form in {secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe="")}
     }
     lines = [*written.logs(system)] if lines is None else lines
@@ -69,23 +70,23 @@ def leaks(
     return "\n".join([*sorted(wanted[form] for form in found)[:5], *told[:5]])
 
 
-def _is_telling(text: str) -> bool:
-    """Whether a name or a phone is long enough to stand in no id and no word by chance."""
+def _is_revealing(text: str) -> bool:
+    """Whether a name or a phone is long enough not to occur in an id or a word by chance."""
     return len(text.strip()) > 8
 
 
 def _people(system: System) -> Iterator[str]:
-    """Names and phones of everybody whom the system knows, whoever sent them."""
+    """Names and phones of all users of the system, whoever sent them."""
     after = "0"
     while after:
         page = system.request("GET", f"/users?limit=200&after={after}").json()
         for user in page["items"]:
-            yield from filter(_is_telling, (user["full_name"], user["phone"][1:]))
+            yield from filter(_is_revealing, (user["full_name"], user["phone"][1:]))
         after = page["next"]
 
 
 def _credentials(system: System) -> Iterator[str]:
-    """Every password and key that this system was given or has made, and the webhook's code."""
+    """Every password and key, given or generated, and the webhook's code."""
     for folder in ("passwords", "secrets"):
         for path in (system.state.root / folder).glob("*"):
             for one in path.read_text(encoding="ascii").split():
@@ -95,5 +96,5 @@ def _credentials(system: System) -> Iterator[str]:
                 elif parts.scheme in {"http", "https"}:
                     yield parts.path
                 elif not parts.netloc:
-                    yield one.rpartition(":")[2]  # a key, its scopes before it
+                    yield one.rpartition(":")[2]  # a key, with its scopes before it
     yield "local-webhook-code"

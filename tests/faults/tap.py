@@ -1,4 +1,4 @@
-"""What our processes publish, read on its way to the broker: requests and replies, each copy."""
+"""Taps what our processes publish on its way to the broker: requests and replies, each copy."""
 
 import time
 from collections.abc import Callable
@@ -15,22 +15,22 @@ from tests.checker.history import Publication, Reply
 
 @dataclass
 class Published:
-    """Everything that was published to the two queues, in order."""
+    """All messages published to the two queues, in order."""
 
     requests: list[Publication] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
 
     def clear(self) -> None:
-        """A new round begins."""
+        """Begin a new round."""
         self.requests.clear()
         self.replies.clear()
 
     def tap(self) -> Callable[[bytes], None]:
-        """For one connection."""
+        """A tap for one connection."""
         return _Frames(self).feed
 
     def note(self, queue: str, properties: Any, body: bytes) -> None:
-        """A message that was sent to the broker as a whole."""
+        """Record a message that was sent to the broker completely."""
         if queue == topology.REQUESTS:
             self.requests.append(Publication(str(properties.message_id), time.time()))
         elif queue == topology.REPLIES:
@@ -70,7 +70,7 @@ class _Frames:
         self._open: dict[int, _Message] = {}
 
     def feed(self, data: bytes) -> None:
-        """More bytes."""
+        """Process more bytes."""
         self._bytes += data
         while True:
             consumed, frame = pika.frame.decode_frame(self._bytes)

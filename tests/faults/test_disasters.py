@@ -14,15 +14,15 @@ import requests
 from leadline.messages import topology
 from tests.faults import portal
 from tests.faults.bench import Bench
-from tests.faults.rest import come_to_rest
-from tests.faults.wire import Letter
+from tests.faults.rest import await_idle
+from tests.faults.wire import ReceivedMessage
 from tests.servers import eventually
 
 CLIENTS = 40
 
 
 def create(bench: Bench, count: int) -> list[dict[str, Any]]:
-    """So many users at the same time, each answered 201."""
+    """Create this many users concurrently, each answered 201."""
 
     def post(number: int) -> dict[str, Any]:
         body = {"full_name": f"Один Из {number}", "phone": f"+7701{number:07}"}
@@ -68,14 +68,14 @@ def test_kill_9_of_everything_right_after_200_writes_gives_200_leads(bench: Benc
     for server in ("redis", "rabbitmq", "postgres", "bitrix24"):
         bench.crash(server)
         bench.revive(server)
-    come_to_rest(bench)
+    await_idle(bench)
     assert len({user["id"] for user in users}) == 200
     assert_one_right_lead_each(bench, users)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_redis_emptied_and_rabbitmq_deleted_amid_2000_events_lose_and_double_nothing(
+def test_redis_emptied_and_rabbitmq_deleted_amid_2000_events_lose_and_duplicate_nothing(
     bench: Bench,
 ) -> None:
     users = create(bench, 500)
@@ -87,7 +87,7 @@ def test_redis_emptied_and_rabbitmq_deleted_amid_2000_events_lose_and_double_not
     bench.revive("rabbitmq")
     users = rename(bench, users)
     users = rename(bench, users)
-    come_to_rest(bench)
+    await_idle(bench)
     assert_one_right_lead_each(bench, users)
 
 
@@ -102,10 +102,10 @@ def _is_gone(bench: Bench) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("breaks", [_answers_500, _is_gone])
-def test_an_outage_of_bitrix24_is_told_after_three_attempts_and_heals_by_itself(
+def test_an_outage_of_bitrix24_is_reported_after_three_attempts_and_recovers_by_itself(
     bench: Bench, breaks: Callable[[Bench], None]
 ) -> None:
-    """Where one call at a time fails: each event has its attempts, its error, and a later try."""
+    """Where one call at a time fails: each event has its attempts, its error, and a later retry."""
     breaks(bench)
     users = create(bench, 500)
     ids = [user["id"] for user in users]
@@ -113,16 +113,16 @@ def test_an_outage_of_bitrix24_is_told_after_three_attempts_and_heals_by_itself(
         "SELECT count(*) FROM events WHERE state = 'failed' AND attempts = 3"
         " AND reason <> '' AND user_id = ANY(:ids)"
     )
-    eventually(lambda: bench.rows(told, ids=ids)[0]["count"] == 500, 300, "500 errors are told")
+    eventually(lambda: bench.rows(told, ids=ids)[0]["count"] == 500, 300, "500 errors are reported")
     bench.put_right()
-    come_to_rest(bench)
+    await_idle(bench)
     assert_one_right_lead_each(bench, users)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_a_portal_that_serves_nobody_costs_no_attempt_and_no_error(bench: Bench) -> None:
-    """Where all calls must fail (plan expired, webhook revoked, overload) everybody waits."""
+def test_a_closed_portal_spends_no_attempt_and_reports_no_error(bench: Bench) -> None:
+    """Where all calls must fail (plan expired, webhook revoked, overload) all users wait."""
     bench.control("PUT", "settings", {"mode": "overload"})
     users = create(bench, 500)
     ids = [user["id"] for user in users]
@@ -131,7 +131,7 @@ def test_a_portal_that_serves_nobody_costs_no_attempt_and_no_error(bench: Bench)
     ended = "SELECT count(*) FROM events WHERE state <> 'open' AND user_id = ANY(:ids)"
     assert bench.rows(ended, ids=ids) == [{"count": 0}]
     bench.put_right()
-    come_to_rest(bench)
+    await_idle(bench)
     assert_one_right_lead_each(bench, users)
     attempts = "SELECT DISTINCT attempts FROM events WHERE user_id = ANY(:ids)"
     assert bench.rows(attempts, ids=ids) == [{"attempts": 1}]
@@ -139,7 +139,7 @@ def test_a_portal_that_serves_nobody_costs_no_attempt_and_no_error(bench: Bench)
 
 #: Over our own limit, and under the broker's.
 HUGE = 100 * 1024
-#: For each queue: what nobody can serve, and a word of the reason.
+#: For each queue: unprocessable messages, and a word of the reason.
 HOPELESS: tuple[tuple[str, bytes, str], ...] = (
     (topology.REQUESTS, b"not json", "JSON"),
     (topology.REQUESTS, b"null", "object"),
@@ -165,7 +165,7 @@ HOPELESS: tuple[tuple[str, bytes, str], ...] = (
 
 
 @pytest.mark.timeout(200)
-def test_what_nobody_can_serve_is_kept_with_its_reason_and_harms_no_neighbour(
+def test_an_unprocessable_message_is_dead_lettered_with_its_reason_and_harms_no_other(
     bench: Bench,
 ) -> None:
     users = create(bench, 5)
@@ -174,24 +174,24 @@ def test_what_nobody_can_serve_is_kept_with_its_reason_and_harms_no_neighbour(
             about = pika.BasicProperties(message_id=f"hopeless-{number}", delivery_mode=2)
             channel.basic_publish("", queue, body, about, mandatory=True)
     users += create(bench, 5)
-    come_to_rest(bench)
+    await_idle(bench)
     assert_one_right_lead_each(bench, users)
-    letters: dict[str, Letter] = {}
+    dead_letters: dict[str, ReceivedMessage] = {}
 
     def all_are_kept() -> bool:
-        letters.update(_dead_letters(bench))
-        return len(letters) == len(HOPELESS)
+        dead_letters.update(_dead_letters(bench))
+        return len(dead_letters) == len(HOPELESS)
 
-    eventually(all_are_kept, 30, "every one lies in the dead letters")
+    eventually(all_are_kept, 30, "every one is in the dead letters")
     for number, (queue, body, word) in enumerate(HOPELESS):
-        letter = letters[f"hopeless-{number}"]
+        letter = dead_letters[f"hopeless-{number}"]
         assert letter.body == body
         assert word in letter.reason, letter.reason
         assert letter.headers["x-origin"] == queue
 
 
-def _dead_letters(bench: Bench) -> dict[str, Letter]:
-    """By message id, taken out; those of other tests are dropped."""
+def _dead_letters(bench: Bench) -> dict[str, ReceivedMessage]:
+    """By message id, taken off the queue; those of other tests are dropped."""
     found = {}
     with bench.channel() as channel:
         for queue in (topology.REQUESTS, topology.REPLIES):
@@ -202,5 +202,5 @@ def _dead_letters(bench: Bench) -> dict[str, Letter]:
                 if method is None:
                     break
                 if str(properties.message_id).startswith("hopeless-"):
-                    found[properties.message_id] = Letter(body, properties)
+                    found[properties.message_id] = ReceivedMessage(body, properties)
     return found

@@ -1,4 +1,4 @@
-"""One short round of the laboratory, the same each time; `make faults` plays others for long."""
+"""One short round of the laboratory, the same each time; `make faults` plays others for longer."""
 
 import pytest
 
@@ -8,12 +8,12 @@ from tests.faults.lab import play_round
 
 
 @pytest.mark.timeout(420)
-def test_whatever_fails_meanwhile_at_rest_every_promise_holds(bench: Bench) -> None:
+def test_every_promise_holds_once_faults_have_ended(bench: Bench) -> None:
     outcome = play_round(bench, seed=9, seconds=15)
     assert outcome.schedule
     assert outcome.acknowledged > 20
 
 
-def test_a_seed_tells_the_whole_schedule() -> None:
+def test_a_seed_determines_the_whole_schedule() -> None:
     assert list(map(str, schedule.draw(5, 60))) == list(map(str, schedule.draw(5, 60)))
     assert list(map(str, schedule.draw(5, 60))) != list(map(str, schedule.draw(6, 60)))

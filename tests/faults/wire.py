@@ -1,4 +1,4 @@
-"""A plain AMQP client beside the system: publishes by hand, reads what lies in a queue."""
+"""A plain AMQP client of a system: publishes by hand, reads the messages of a queue."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -22,8 +22,8 @@ DEAD_REPLIES = "bitrix.responses.dead"
 
 
 @dataclass(frozen=True)
-class Letter:
-    """A message as the broker handed it out."""
+class ReceivedMessage:
+    """A message as the broker delivered it."""
 
     body: bytes
     properties: pika.BasicProperties
@@ -40,16 +40,16 @@ class Letter:
 
     @property
     def reason(self) -> str:
-        """Why it is dead."""
+        """Why it is dead-lettered."""
         return str(self.headers.get("x-reason", ""))
 
 
 @dataclass
 class Wire:
-    """One connection; what is taken from a queue is taken for good."""
+    """One connection; messages taken off a queue are deleted."""
 
     channel: Any
-    taken: dict[str, list[Letter]] = field(default_factory=dict)
+    taken: dict[str, list[ReceivedMessage]] = field(default_factory=dict)
 
     def publish(self, message: object, queue: str = REQUESTS, **properties: object) -> None:
         """Publish JSON, or bytes as they are; returns once the broker has it."""
@@ -59,26 +59,30 @@ class Wire:
             "", queue, body, pika.BasicProperties(**properties), mandatory=True
         )
 
-    def send_back(self, letter: Letter, queue: str) -> None:
-        """Publish a message that was taken, as it was."""
-        self.channel.basic_publish("", queue, letter.body, letter.properties, mandatory=True)
+    def send_back(self, message: ReceivedMessage, queue: str) -> None:
+        """Publish a message that was taken, unchanged."""
+        self.channel.basic_publish("", queue, message.body, message.properties, mandatory=True)
 
-    def take(self, queue: str) -> list[Letter]:
-        """Everything that lay in the queue since the test began."""
-        letters = self.taken.setdefault(queue, [])
+    def take(self, queue: str) -> list[ReceivedMessage]:
+        """All messages that reached the queue since the test began."""
+        messages = self.taken.setdefault(queue, [])
         while True:
             method, properties, body = self.channel.basic_get(queue, auto_ack=True)
             if method is None:
-                return letters
-            letters.append(Letter(body, properties))
+                return messages
+            messages.append(ReceivedMessage(body, properties))
 
-    def await_letters(
-        self, queue: str, wanted: Callable[[Letter], bool], count: int = 1, within_s: float = 20
-    ) -> list[Letter]:
-        """The letters that are wanted, once there are so many of them."""
+    def await_messages(
+        self,
+        queue: str,
+        wanted: Callable[[ReceivedMessage], bool],
+        count: int = 1,
+        within_s: float = 20,
+    ) -> list[ReceivedMessage]:
+        """The wanted messages, once there are `count` of them."""
 
-        def found() -> list[Letter]:
-            return [letter for letter in self.take(queue) if wanted(letter)]
+        def found() -> list[ReceivedMessage]:
+            return [message for message in self.take(queue) if wanted(message)]
 
         promise = f"{count} letters in {queue}"
         eventually(lambda: len(found()) >= count, within_s, promise)
@@ -95,7 +99,7 @@ class Wire:
 
 @contextmanager
 def plugged_in(system: System) -> Iterator[Wire]:
-    """A client of the system's broker; the dead letters of others are swept away first."""
+    """A client of the system's broker; dead letters of other tests are deleted first."""
     connection = pika.BlockingConnection(pika.URLParameters(system.url("amqp")))
     channel = connection.channel()
     channel.confirm_delivery()
@@ -126,7 +130,7 @@ def held_back(system: System, wire: Wire) -> Iterator[None]:
             _cut(system, ours)
             return not wire.consumers(REQUESTS) and not wire.consumers(REPLIES)
 
-        eventually(is_cut, 20, "nobody consumes")
+        eventually(is_cut, 20, "no consumer is left")
         yield
     finally:
         connector.resume()

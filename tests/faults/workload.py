@@ -1,7 +1,7 @@
 """Clients that write at random, and remember exactly what they were promised.
 
-Names, phones and stages are few, so that they come back: a user is what it was a moment ago, or
-what another one is. A write is known by its user and version, or by its idempotency key.
+Names, phones and stages are few, so that they recur: a user returns to a former state, or equals
+another user. A write is known by its user and version, or by its idempotency key.
 """
 
 import random
@@ -16,12 +16,12 @@ from tests.checker.history import FIELDS, FULL_NAME, PHONE, STAGE, Action, Clien
 from tests.faults.bench import Bench
 
 STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
-#: In every name: what of it is found in a log has leaked.
+#: In every name: if part of it is found in a log, it has leaked.
 MARK = "Тайна"
 _LONG = f"{MARK} {'Долгая ' * 20}"
 NAMES = (*(f"{MARK} {word}" for word in ("Первая", "Вторая", "Третья")), _LONG[:99] + "а")
 PHONES = tuple(f"+7700555100{digit}" for digit in range(4))
-#: What nobody but a person in the CRM writes.
+#: Written by a person in the CRM only.
 NAME_BY_HAND, PHONE_BY_HAND = f"{MARK} Рукой", "+77005559999"
 CLIENTS = 4
 #: How many write to one user at the same moment.
@@ -47,7 +47,7 @@ _WEIGHTS = {
 
 
 class Client:
-    """One client with a connection of its own; enters what it sees in `writes`."""
+    """One client with its own connection; records its observations in `writes`."""
 
     def __init__(self, workload: "Workload", dice: random.Random) -> None:
         self._workload, self._dice = workload, dice
@@ -67,7 +67,7 @@ class Client:
         self._send("move_card" if is_move else "update_card", changes, user, if_match)
 
     def take_back(self, user: int) -> None:
-        """A change, and within a second what was before."""
+        """A change, and within a second the former values again."""
         before = self._workload.users[user][1]
         changes = self._any_change()
         self.change(user, changes)
@@ -85,7 +85,7 @@ class Client:
         user: int | None = None,
         if_match: int | None = None,
     ) -> None:
-        """Send it, with a key as often as it takes; sometimes once more though it was answered."""
+        """Send it, with a key until it is answered; sometimes once more afterwards."""
         key = self._workload.new_key() if self._dice.random() < 0.4 else None
         repeats_anyway = self._dice.random() < 0.2
         for _ in range(REPEATS if key else 1):
@@ -129,9 +129,9 @@ class Workload:
         self.bench = bench
         self.seed = seed
         self.writes: list[ClientWrite] = []
-        #: Newest known version of each user of this round, and how it looks.
+        #: Newest known version of each user of this round, and its state.
         self.users: dict[int, tuple[int, State]] = {}
-        #: Users whose lead somebody deleted.
+        #: Users whose lead a person deleted.
         self.deleted: set[int] = set()
         self._stop = threading.Event()
         self._keys = count()
@@ -142,7 +142,7 @@ class Workload:
         ]
 
     def dice(self, name: object) -> random.Random:
-        """Chances of their own for each part of the round."""
+        """A separate random generator for each part of the round."""
         return random.Random(f"{self.seed}/{name}")  # noqa: S311 - a game, no secret
 
     def start(self) -> None:
@@ -160,8 +160,8 @@ class Workload:
         """Wait, or until the end."""
         self._stop.wait(seconds)
 
-    def speak_last(self) -> None:
-        """A last write of every user whose lead was deleted: it must make the lead again."""
+    def write_last(self) -> None:
+        """A last write of every user whose lead was deleted: it must create the lead again."""
         client = Client(self, self.dice("last"))
         for user in sorted(self.deleted):
             seen = requests.get(f"{self.bench.edge}/users/{user}", timeout=20).json()
@@ -173,7 +173,7 @@ class Workload:
         return f"key-{self.seed}-{next(self._keys)}"
 
     def note(self, write: ClientWrite) -> None:
-        """What a client saw."""
+        """Record what a client saw."""
         with self._lock:
             self.writes.append(write)
             if write.user is None or write.version is None or write.answered is None:
@@ -195,7 +195,7 @@ class Workload:
         if kind == "create" or not users:
             client.create()
             return
-        # Most often somebody new: the dangerous time of a user is its first minute.
+        # Most often a new one: the first minute of a user is the most dangerous.
         user = users[int(len(users) * pick**0.3)]
         if kind == "take_back":
             client.take_back(user)
@@ -214,7 +214,7 @@ class Workload:
             client.change(user, changes, if_match)
 
     def _race(self, user: int, dice: random.Random) -> None:
-        """Writes of one user at the same moment: of those with the last version one may pass.
+        """Concurrent writes of one user: of those with the last version one may succeed.
 
         Others have a stale precondition, or none.
         """

@@ -1,4 +1,4 @@
-"""All that a running system has written where its operators, or their tools, read it."""
+"""All output of a running system that its operators, or their tools, read."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from tests.system import CHECKOUT, System
 
 #: The emulator stands for a foreign portal.
 _FOREIGN = {"bitrix24"}
-#: What the work queue keeps of a user is the user (docs/security.md); all else in Redis is nobody.
+#: The work queue's data of a user is personal (docs/security.md); all else in Redis must not be.
 _OF_A_USER = b"}:user:"
 
 
 def lines(system: System) -> Iterator[tuple[str, str]]:
-    """Every line with the name of where it stands: logs, metrics, dead letters, Redis."""
+    """Every line with the name of its source: logs, metrics, dead letters, Redis."""
     yield from logs(system)
     for name, url in _processes(system):
         text = _metrics(name, url)
@@ -33,7 +33,7 @@ def lines(system: System) -> Iterator[tuple[str, str]]:
 
 
 def logs(system: System) -> Iterator[tuple[str, str]]:
-    """Every line of every log, the servers' own among them."""
+    """Every line of every log, the servers' own included."""
     for path in sorted(system.state.logs.glob("*.log*")):
         if path.name.split(".")[0] not in _FOREIGN:
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -41,7 +41,7 @@ def logs(system: System) -> Iterator[tuple[str, str]]:
 
 
 def _processes(system: System) -> Iterator[tuple[str, str]]:
-    """What answers with metrics."""
+    """Processes with metrics."""
     yield from system.run["functions"].items()
     ports = json.loads((system.state.root / "ports.json").read_text(encoding="utf-8"))
     for name in ("connector", *(name for name in ports if name.startswith("worker"))):
@@ -50,7 +50,7 @@ def _processes(system: System) -> Iterator[tuple[str, str]]:
 
 
 def _metrics(name: str, url: str) -> str:
-    """The metrics of a process, which may have been started a moment ago."""
+    """The metrics of a process, which may have just started."""
     answers: list[requests.Response] = []
 
     def has_answered() -> bool:
@@ -58,7 +58,7 @@ def _metrics(name: str, url: str) -> str:
             answers.append(requests.get(f"{url}/metrics", timeout=10))
         return bool(answers)
 
-    eventually(has_answered, 30, f"{name} tells its metrics")
+    eventually(has_answered, 30, f"{name} exports its metrics")
     return answers[0].text
 
 
@@ -78,7 +78,7 @@ def _dead_letters(system: System) -> str:
 
 
 def _in_redis(client: redis.Redis) -> Iterator[tuple[str, str]]:
-    """Each key with what it holds; `DUMP` would be packed."""
+    """Each key with its value; `DUMP` would be compressed."""
     readers: dict[Any, Any] = {
         b"string": lambda key: {b"": client.get(key) or b""},
         b"hash": client.hgetall,
