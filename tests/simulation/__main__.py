@@ -12,9 +12,9 @@ from tests.simulation import many, one
 
 
 def main() -> int:
-    """Play as asked; 1 where a rule was broken."""
+    """Play the given seeds; 1 if a rule was broken."""
     if os.environ.get("PYTHONHASHSEED") != "0":
-        # The order of a set of texts differs from process to process otherwise.
+        # The order of a set of strings differs between processes otherwise.
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, (sys.executable, "-m", "tests.simulation", *sys.argv[1:]))  # noqa: S606 - ourselves
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
@@ -26,11 +26,11 @@ def main() -> int:
     parser.add_argument("--whole", action="store_true", help="with --seed: do not shrink it")
     given = parser.parse_args()
     if given.seed is not None:
-        return one.tell(given.seed, shrink=not given.whole)
+        return one.print_story(given.seed, shrink=not given.whole)
     seeds = range(given.first, given.first + given.seeds)
     failed = many.play(seeds, jobs=given.jobs, go_on=given.go_on)
     if failed and not given.go_on:
-        return one.tell(failed[0].seed, shrink=True)
+        return one.print_story(failed[0].seed, shrink=True)
     return 1 if failed else 0
 
 

@@ -1,6 +1,6 @@
-"""RabbitMQ as a model: queues, acknowledgements, confirms, delay queues; and who moves messages.
+"""RabbitMQ as a model: queues, acknowledgements, confirms, delay queues; and its clients.
 
-The connector's threads and connections are modelled here; what it makes of a message (CloudEvent
+The connector's threads and connections are modelled here; its handling of a message (CloudEvent
 attributes, attempts, delay queue or dead letters) is our real code.
 """
 
@@ -57,18 +57,18 @@ class Broker:
             for queue in (topology.REQUESTS, topology.REPLIES)
             for step in topology.RETRY_STEPS_S
         }
-        #: All that was ever published, but for the copies in delay queues and dead letters.
+        #: All that was ever published, except for the copies in delay queues and dead letters.
         self.published: list[tuple[float, str, Stored]] = []
         #: How many of the next confirms get lost.
         self.lose_confirms = 0
         self.on_lost_confirm: Callable[[], None] = lambda: None
 
     def signal(self, queue: str) -> Signal:
-        """Fires when a message comes into this queue."""
+        """Fires when a message enters this queue."""
         return self.arrived.setdefault(queue, Signal(self._world))
 
     def put(self, queue: str, stored: Stored, *, first: bool = False) -> None:
-        """A message comes into this queue."""
+        """Put a message into this queue."""
         waiting = self.queues.setdefault(queue, [])
         if first:
             waiting.insert(0, stored)
@@ -85,7 +85,7 @@ class Broker:
             self.put(back, stored)
 
     def publish(self, process: Process, queue: str, stored: Stored) -> bool:
-        """One step: into the queue; whether the broker has confirmed it."""
+        """One step: into the queue; returns whether the broker has confirmed it."""
         breaks = self.breaks
         self._world.moment(f"publish {queue} asked")
         self._world.wait(process.random.uniform(0.001, 0.004))
@@ -102,10 +102,10 @@ class Broker:
         self._world.wait(process.random.uniform(0.001, 0.004))
         return is_confirmed and breaks == self.breaks
 
-    # --- what may happen to it
+    # --- faults
 
     def away(self, seconds: float) -> None:
-        """Out of reach for a while; what was not acknowledged comes again."""
+        """Unreachable for a while; unacknowledged messages are redelivered."""
         self.is_away = True
         self.breaks += 1
         for signal in self.arrived.values():
@@ -118,7 +118,7 @@ class Broker:
             signal.fire()
 
     def forget(self) -> int:
-        """All queues are lost; returns how many messages."""
+        """All queues are lost; returns the number of messages."""
         lost = sum(map(len, self.queues.values()))
         for waiting in self.queues.values():
             waiting.clear()
@@ -128,7 +128,7 @@ class Broker:
         return lost
 
     def shuffle(self, process: Process) -> None:
-        """Messages change their order."""
+        """Reorder the messages."""
         for waiting in self.queues.values():
             process.random.shuffle(waiting)
 
@@ -157,12 +157,12 @@ class SimPublisher:
         return self._broker.publish(self._process, message.queue, stored)
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Keeps nothing."""
 
 
 @dataclass
 class Channel:
-    """What a consumer holds of its queue: deliveries that are not acknowledged."""
+    """A consumer's state at its queue: unacknowledged deliveries."""
 
     world: World
     broker: Broker
@@ -200,13 +200,13 @@ class Channel:
         )
 
     def check(self) -> None:
-        """Whether the connection still is there."""
+        """Whether the connection is still open."""
         if self.breaks != self.broker.breaks:
             self.drop()
             raise Lost
 
     def acknowledge(self, tag: int) -> None:
-        """The broker forgets this delivery."""
+        """Delete this delivery."""
         self.world.moment(f"ack {self.queue} asked")
         self.world.wait(self.process.random.uniform(0.0005, 0.002))
         self.check()
@@ -224,7 +224,7 @@ class Channel:
             raise Lost
 
     def drop(self) -> None:
-        """The connection has ended: what was not acknowledged comes again."""
+        """The connection has ended: unacknowledged messages are redelivered."""
         self.breaks = -1
         if self.drop in self.process.on_death:
             self.process.on_death.remove(self.drop)
@@ -235,7 +235,7 @@ class Channel:
 
 
 class Connector:
-    """Consumes one queue and posts what comes to a handler."""
+    """Consumes one queue and posts its messages to a handler."""
 
     def __init__(self, world: World, broker: Broker, queue: str, post: Post) -> None:
         self._world = world
@@ -244,7 +244,7 @@ class Connector:
         self._post = post
 
     def run(self) -> None:
-        """Consume; a lost connection is made again."""
+        """Consume; reconnect after a lost connection."""
         world = self._world
         while True:
             while self._broker.is_away:
@@ -252,24 +252,26 @@ class Connector:
             channel = Channel(world, self._broker, world.process, self._queue)
             try:
                 while True:
-                    lot = channel.take(LOT)
-                    world.spawn(world.process, partial(self._deliver, channel, lot))
+                    batch = channel.take(LOT)
+                    world.spawn(world.process, partial(self._deliver, channel, batch))
             except Lost:
                 world.wait(0.2)
 
-    def _deliver(self, channel: Channel, lot: list[ReceivedMessage]) -> None:
+    def _deliver(self, channel: Channel, batch: list[ReceivedMessage]) -> None:
         try:
-            for message in self._together(channel, lot):
-                self._alone(channel, message)
+            for message in self._deliver_batch(channel, batch):
+                self._deliver_one(channel, message)
         except Lost:
             pass
 
-    def _together(self, channel: Channel, lot: list[ReceivedMessage]) -> list[ReceivedMessage]:
-        """Deliver as a batch; returns those that are to be delivered alone."""
-        fit = [message for message in lot if envelope.event(message) is not None]
+    def _deliver_batch(
+        self, channel: Channel, batch: list[ReceivedMessage]
+    ) -> list[ReceivedMessage]:
+        """Deliver as a batch; returns the messages to deliver one by one."""
+        fit = [message for message in batch if envelope.event(message) is not None]
         if len(fit) < 2:
-            return lot
-        odd = [message for message in lot if message not in fit]
+            return batch
+        odd = [message for message in batch if message not in fit]
         verdict = self._post(self._queue, [delivery_of(message) for message in fit])
         if verdict.is_served:
             for message in fit:
@@ -279,7 +281,7 @@ class Connector:
             fit if verdict.is_final else [message.with_unknown_outcome() for message in fit]
         )
 
-    def _alone(self, channel: Channel, message: ReceivedMessage) -> None:
+    def _deliver_one(self, channel: Channel, message: ReceivedMessage) -> None:
         try:
             delivery = delivery_of(message)
         except BadMessage as error:
@@ -316,7 +318,7 @@ def delivery_of(message: ReceivedMessage) -> Delivery:
 
 
 class Handlers:
-    """The processes behind a function's address: who is free gets the request."""
+    """The processes behind a function's address: a free one gets the request."""
 
     def __init__(self, world: World, serve: Callable[[list[Delivery]], Verdict]) -> None:
         self._world = world
@@ -348,8 +350,8 @@ class Handlers:
         return verdict or Verdict(is_served=False, reason="no answer: timeout")
 
 
-def letters(broker: Broker) -> Sequence[tuple[str, Stored]]:
-    """The dead letters, with the queue that they come from."""
+def dead_letters(broker: Broker) -> Sequence[tuple[str, Stored]]:
+    """The dead letters with their original queues."""
     return [
         (queue, stored)
         for queue in (topology.REQUESTS, topology.REPLIES)

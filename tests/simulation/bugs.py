@@ -1,7 +1,7 @@
-"""Known mistakes, put back one at a time: the simulation must notice each of them.
+"""Known mistakes, reintroduced one at a time: the simulation must detect each of them.
 
-A function here is called in a playing process before its first history (`many.play(prepare=…)`).
-It replaces functions: what modules hold as numbers and texts is put back before each history.
+A function here is called in a playing process before its first history (`many.play(prepare=…)`). It
+replaces functions only: numbers and strings of modules are reset before each history.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from tests.simulation import patches
 
 
 def lease_doubts_creates_only() -> None:
-    """A lease that expires after an update leaves last applied as it is."""
+    """An expired lease after an update leaves last applied as it is."""
     patches.edit(
         "lease",
         "attempt(require_lookup, prefix .. 'user:' .. user)",
@@ -29,7 +29,7 @@ def lease_doubts_creates_only() -> None:
 
 
 def last_applied_outlives_an_epoch() -> None:
-    """What Redis remembers of an earlier epoch is believed, where it remembers anything."""
+    """Redis' data of an earlier epoch is trusted where there is any."""
     patches.edit(
         "lease",
         "if known_epoch ~= epoch then",
@@ -38,29 +38,29 @@ def last_applied_outlives_an_epoch() -> None:
 
 
 def no_wait_after_an_epoch() -> None:
-    """A call that was forgotten with the epoch before is not waited for."""
+    """A call forgotten with the previous epoch is not waited for."""
     patches.edit("lease", "if now < began + call_ms then", "if false then")
 
 
 def clocks_are_taken_for_equal() -> None:
-    """Clocks of Postgres and of senders say to the millisecond what belongs to Redis' epoch."""
+    """Clocks of Postgres and of senders decide to the millisecond what belongs to Redis' epoch."""
     patches.edit("put", "forgotten_at or 0) + CLOCKS_APART_MS", "forgotten_at or 0)")
 
 
 def bucket_is_full_after_a_loss() -> None:
-    """A Redis that has forgotten the requests of the last moments takes the bucket for full."""
+    """A Redis that lost the requests of the last moments takes the bucket for full."""
     patches.edit(
         "take", "tokens, at = math.min(tokens, 0), began_ms / 1000", "tokens, at = capacity, now_s"
     )
 
 
 def fence_is_not_checked() -> None:
-    """A worker that has lost the lease settles nevertheless."""
+    """A worker that has lost its lease settles nevertheless."""
     patches.edit("settle", "redis.call('HGET', entry, 'fence') == fence and ", "")
 
 
 def late_calls_are_made() -> None:
-    """A worker that was frozen after it leased calls nevertheless."""
+    """A worker that was frozen after its lease calls nevertheless."""
     lease = queue.WorkQueue.lease
 
     def wrong(self: queue.WorkQueue, limit: int) -> queue.LeasedBatch:
@@ -86,12 +86,12 @@ def reply_is_forgotten_unconfirmed() -> None:
 
 
 def default_originator_is_shared() -> None:
-    """All installations bear the same name in their leads."""
+    """All installations have the same originator."""
     decide.originator_of = lambda entry: decide.DEFAULT_ORIGINATOR  # noqa: ARG005 - same signature
 
 
 def suspended_time_is_not_counted() -> None:
-    """The last moment for a call is kept by a clock that a suspended machine stops."""
+    """The deadline of a call is measured by a clock that stops while the machine is suspended."""
 
     def wrong() -> float:
         return patches.world().process.monotonic()
@@ -100,7 +100,7 @@ def suspended_time_is_not_counted() -> None:
 
 
 def precondition_is_of_the_user() -> None:
-    """A precondition is checked where a user is locked, and not for each write that shares it.
+    """A precondition is checked where a user is locked, and not for each write of the statement.
 
     Several writes of one user then go into one statement, too.
     """
@@ -128,7 +128,7 @@ def precondition_is_of_the_user() -> None:
 
 
 def tls_breaks_before_the_request() -> None:
-    """Every error of TLS counts as if nothing had been sent."""
+    """Every TLS error counts as if nothing had been sent."""
     post = Session.post
 
     def wrong(self: Session, *args: Any, **options: Any) -> Any:
@@ -143,7 +143,7 @@ def tls_breaks_before_the_request() -> None:
 
 
 def unknown_codes_are_final() -> None:
-    """An error of an unknown code is not tried again."""
+    """An error with an unknown code is not retried."""
     known = errors._class_of
 
     def wrong(status: int, code: str, description: str) -> Any:
@@ -154,7 +154,7 @@ def unknown_codes_are_final() -> None:
 
 
 def rejected_requests_are_final() -> None:
-    """A verdict on a whole batch is one on each of its records."""
+    """An error of a whole batch counts as one of each of its records."""
     client._of_request = lambda error, commands: error  # noqa: ARG005 - same signature
 
 

@@ -1,7 +1,7 @@
 """Histories built around one dangerous pair, for a small share of the seeds.
 
-What is drawn at random seldom brings two rare things to the same moment. Here one write or fault is
-aimed at another one; how long, how far apart and which of several forms is drawn from the seed.
+Random plans seldom bring two rare things to the same moment. Here one write or fault is aimed at
+another one; duration, distance and form are drawn from the seed.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from typing import Literal
 from tests.simulation import plan
 from tests.simulation.plan import Fault, Plan, Shape, Write
 
-#: Each so many-th seed is of this kind.
+#: Every n-th seed is of this kind.
 EVERY = 10
-#: Longer than a lease lasts, so that another worker serves the user meanwhile.
+#: Longer than a lease lasts, so that another worker serves the user in between.
 LONGER_THAN_A_LEASE_S = (82.0, 110.0)
 #: Between a worker's lease and the first byte of its request.
 BEFORE_THE_CALL = ("redis lease done", "redis reserve asked", "redis reserve done")
@@ -26,10 +26,10 @@ def draw(seed: int) -> Plan:
     """The plan of this seed."""
     if seed % EVERY:
         return plan.draw(seed)
-    random = Random(f"danger/{seed}")  # noqa: S311 - comes again from its seed
+    random = Random(f"danger/{seed}")  # noqa: S311 - reproducible from its seed
     build = _DANGERS[seed // EVERY % len(_DANGERS)]
     shape, items = build(random)
-    return Plan(seed, shape, tuple(plan.kept(items)))
+    return Plan(seed, shape, tuple(plan.without_excluded(items)))
 
 
 def _shape(random: Random, *, workers: int = 2, burst: int = 50, calm_s: float = 20.0) -> Shape:
@@ -48,10 +48,10 @@ def _create(user: int, at_s: float, kind: Literal["create", "foreign"] = "create
 
 
 def _stale_precondition(random: Random) -> tuple[Shape, _Items]:
-    """A precondition that no longer holds, in one statement with another write of the same user.
+    """A stale precondition in one statement with another write of the same user.
 
-    The first write keeps the statement busy that the next ones then share; its answer is not there
-    yet when their clients state what they last saw.
+    The first write keeps the statement busy that the next ones then share; its answer is still
+    missing when their clients state the version that they last saw.
     """
     items: _Items = [_create(0, 0.0)]
     at_s = 0.0
@@ -76,7 +76,7 @@ def _worker_stands_still(random: Random) -> tuple[Shape, _Items]:
 
 
 def _bucket_is_forgotten(random: Random) -> tuple[Shape, _Items]:
-    """Redis forgets requests that the portal still counts, and new users come as soon as they may.
+    """Redis forgets requests that the portal still counts, and new users come as soon as allowed.
 
     Users of the first ten seconds after a loss wait; so the portal must forget slowly.
     """
@@ -94,7 +94,7 @@ def _bucket_is_forgotten(random: Random) -> tuple[Shape, _Items]:
 
 
 def _reply_does_not_arrive(random: Random) -> tuple[Shape, _Items]:
-    """A reply does not reach the broker, and its sender will not send its message again."""
+    """A reply does not reach the broker, and its sender will not repeat its message."""
     items: _Items = [_create(0, 0.0, "foreign")]
     seconds = random.uniform(0.2, 15)
     items.append(Fault("broker away", None, "publish nest.responses asked", 1, 0.0, seconds))
@@ -102,7 +102,7 @@ def _reply_does_not_arrive(random: Random) -> tuple[Shape, _Items]:
 
 
 def _first_message_is_held_up(random: Random) -> tuple[Shape, _Items]:
-    """Redis forgets a running create, and the same user's first message comes only after that.
+    """Redis forgets a running create, and the same user's first message arrives only after that.
 
     By the clocks of Postgres and of our processes it may have been written and sent after the loss.
     """
@@ -120,7 +120,7 @@ def _first_message_is_held_up(random: Random) -> tuple[Shape, _Items]:
 
 
 def _copy_is_held_up(random: Random) -> tuple[Shape, _Items]:
-    """Redis forgets an answered user, and a copy of its first message comes only after that.
+    """Redis forgets a settled user, and a copy of its first message arrives only after that.
 
     By the clocks of Postgres and of our processes it was written and sent after the loss.
     """
@@ -138,7 +138,7 @@ def _copy_is_held_up(random: Random) -> tuple[Shape, _Items]:
 
 
 def _batch_is_rejected(random: Random) -> tuple[Shape, _Items]:
-    """A request for several users is turned down as a whole, whoever of them is to blame."""
+    """A request for several users is rejected as a whole, whichever of them is the cause."""
     items: _Items = [_create(user, 0.0) for user in range(random.randrange(2, 6))]
     items += [Write(random.uniform(1, 10), "update", user, 0, name=1) for user in range(2)]
     for nth in random.sample(range(1, 6), 3):
@@ -147,7 +147,7 @@ def _batch_is_rejected(random: Random) -> tuple[Shape, _Items]:
 
 
 def _entry_is_damaged(random: Random) -> tuple[Shape, _Items]:
-    """The entry of a user whose create still runs can't be read any more, and a change comes."""
+    """The entry of a user whose create still runs becomes unreadable, and a change comes."""
     late_s = random.uniform(20, 40)
     items: _Items = [
         _create(0, 0.0),

@@ -1,4 +1,4 @@
-"""Faults of a plan, brought about in the world."""
+"""Executes the faults of a plan in the world."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from tests.simulation.system import System
 
 
-#: What takes no time counts as a loss for so long.
+#: An instantaneous fault counts as a loss for this long.
 MOMENT_S = 0.1
 
 
 def arrange(system: "System", fault: Fault) -> None:
-    """Let it happen when its time has come."""
+    """Schedule a fault."""
     world = system.world
     if fault.kind.startswith("portal: "):
         system.portal.troubles[fault.nth] = Trouble(
@@ -42,14 +42,14 @@ def _when_it_comes(system: "System", fault: Fault, process: Process) -> None:
 
 
 def _happen(system: "System", fault: Fault, process: Process | None) -> None:
-    """Bring it about; `process`: where the moment was."""
+    """Execute it; `process`: where the moment occurred."""
     if system.is_calm:
         return
     if fault.kind in _ON_PROCESSES:
         if process is not None and process.kind != "client":
             _on_process(system, fault.kind, process, fault.amount)
         return
-    system.world.tell("fault", fault.kind, amount=round(fault.amount, 3), moment=fault.moment)
+    system.world.record("fault", fault.kind, amount=round(fault.amount, 3), moment=fault.moment)
     _ON_SERVERS[fault.kind](system, fault)
 
 
@@ -61,7 +61,7 @@ def _on_process(system: "System", kind: str, process: Process, amount: float) ->
     if process.is_dead:
         return
     if kind.startswith("kill"):
-        world.tell("fault", f"kills {process.name}")
+        world.record("fault", f"kills {process.name}")
         world.kill(process)
         again_s = process.random.uniform(0.3, 3)
         system.note_loss(again_s)
@@ -69,7 +69,7 @@ def _on_process(system: "System", kind: str, process: Process, amount: float) ->
         return
     is_suspend = kind.startswith("suspend")
     verb = "suspends" if is_suspend else "freezes"
-    world.tell("fault", f"{verb} {process.name}", seconds=round(amount, 3))
+    world.record("fault", f"{verb} {process.name}", seconds=round(amount, 3))
     system.note_loss(amount)
     world.freeze(process, amount, suspend=is_suspend)
 
@@ -77,7 +77,7 @@ def _on_process(system: "System", kind: str, process: Process, amount: float) ->
 def _redis_loses(system: "System", fault: Fault) -> None:
     system.note_redis_loss()
     lost_s = system.redis.restart(fault.amount, fault.choice)
-    system.world.tell("fault", "was lost", seconds=round(lost_s, 3))
+    system.world.record("fault", "was lost", seconds=round(lost_s, 3))
 
 
 def _redis_flushed(system: "System", _: Fault) -> None:
@@ -91,7 +91,7 @@ def _redis_restarted(system: "System", _: Fault) -> None:
 
 
 def _redis_switched_over(system: "System", fault: Fault) -> None:
-    """To a replica with another clock, which may lack the last moments."""
+    """Promotes a replica with another clock, which may lack the last moments."""
     system.note_redis_loss()
     lose_s = fault.amount if fault.choice % 2 else None
     system.redis.restart(lose_s, fault.choice, ahead_s=(fault.choice - 5.5) / 1.1)
@@ -103,7 +103,7 @@ def _redis_away(system: "System", fault: Fault) -> None:
 
 
 def _redis_entry_damaged(system: "System", fault: Fault) -> None:
-    """A field of a user's entry becomes what our code never writes."""
+    """A field of a user's entry gets a value that our code never writes."""
     system.note_redis_loss()
     system.redis.damage(fault.choice)
 
@@ -164,7 +164,7 @@ def _lead_deleted(system: "System", fault: Fault) -> None:
 
 
 def _some_lead(system: "System", fault: Fault) -> list[Lead]:
-    """One that is there, if any."""
+    """An existing one, if any."""
     leads = [
         lead
         for lead in system.portal.leads.values()
@@ -176,7 +176,7 @@ def _some_lead(system: "System", fault: Fault) -> list[Lead]:
 def _wrote(system: "System", lead: Lead, kind: str, fields: dict[str, str]) -> None:
     now = system.world.now
     lead.writes.append(Written(now, is_ours=False, kind=kind, fields=fields))
-    system.world.tell("a person", f"{kind}s lead {lead.lead_id} by hand", **fields)
+    system.world.record("a person", f"{kind}s lead {lead.lead_id} by hand", **fields)
 
 
 _ON_SERVERS: dict[str, Callable[["System", Fault], None]] = {

@@ -1,4 +1,4 @@
-"""Many seeds on all cores: a process with servers of its own for each core."""
+"""Many seeds on all cores: one process with its own servers for each core."""
 
 import importlib
 import multiprocessing
@@ -17,9 +17,9 @@ from tests.simulation.play import Player
 
 #: Seeds that a process takes at a time.
 CHUNK = 20
-#: Without a result for so long something hangs.
+#: Without a result for this long the process hangs.
 PATIENCE_S = 120.0
-#: How long a process may take to end after the history it is at.
+#: How long a process may take to finish its current history.
 END_S = 20.0
 
 
@@ -36,7 +36,7 @@ def play(
     *,
     jobs: int = 0,
     go_on: bool = False,
-    tell: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
     prepare: str = "",
 ) -> list[Failed]:
     """Play these seeds; returns those that failed, by default at most the first that is found.
@@ -49,12 +49,12 @@ def play(
         done += chunk
         for one in found:
             failed.append(one)
-            tell(f"\nseed {one.seed}: {'; '.join(one.broken)[:400]}")
+            report(f"\nseed {one.seed}: {'; '.join(one.broken)[:400]}")
         _progress(done, len(seeds), began)
         if failed and not go_on:
             break
     spent_s = time.monotonic() - began
-    tell(
+    report(
         f"\n{done} histories in {spent_s:.0f} s, {done / spent_s:.1f} a second: "
         + (f"{len(failed)} failed" if failed else "no rule broken")
     )
@@ -68,7 +68,7 @@ def _progress(done: int, of: int, began: float) -> None:
 
 
 def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[int, list[Failed]]]:
-    """From each chunk how many were played and which failed."""
+    """For each chunk how many were played and which failed."""
     context = multiprocessing.get_context("spawn")
     chunks: Any = context.Queue()
     results: Any = context.Queue()
@@ -100,7 +100,7 @@ def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[in
 
 def _next(results: Any, processes: list[SpawnProcess]) -> tuple[int, list[Failed]]:
     found: Any = results.get(timeout=PATIENCE_S)
-    if isinstance(found, str):  # what it wrote before it ended
+    if isinstance(found, str):  # the results that it wrote before it ended
         raise ChildProcessError(f"one of {len(processes)} processes has failed:\n{found}")
     result: tuple[int, list[Failed]] = found
     return result

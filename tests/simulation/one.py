@@ -1,4 +1,4 @@
-"""One seed as a story that a person can follow, with as few faults and writes as still fail."""
+"""One seed as a story for people, with as few faults and writes as still fail."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,8 +9,8 @@ from tests.simulation.play import Player, Result
 from tests.simulation.story import written
 
 
-def tell(seed: int, *, shrink: bool) -> int:
-    """Print the story of this seed; 1 where a rule was broken."""
+def print_story(seed: int, *, shrink: bool) -> int:
+    """Print the story of this seed; 1 if a rule was broken."""
     player = Player()
     try:
         plan = draw(seed)
@@ -29,7 +29,7 @@ def tell(seed: int, *, shrink: bool) -> int:
 
 
 def shrunk(player: Player, failed: Result) -> Result:
-    """The failure with all left out that it does not need."""
+    """The failure without everything that it does not need."""
     best = failed
     is_smaller = True
     while is_smaller:
@@ -48,12 +48,12 @@ def _is_alike(result: Result, failed: Result) -> bool:
 
 
 def kinds(broken: list[str]) -> set[str]:
-    """What was broken, without numbers and names."""
+    """The broken rules, without numbers and names."""
     return {"".join(one for one in text if not one.isdigit())[:40] for text in broken}
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:
-    """Plans with one thing less."""
+    """Plans with one item less."""
     for at in reversed(range(len(plan.items))):
         yield replace(plan, items=plan.items[:at] + plan.items[at + 1 :])
     shape = plan.shape

@@ -1,7 +1,7 @@
-"""Our code on simulated ground: the names through which it reaches clocks, servers and threads.
+"""Our code on simulated ground: replaces its access to clocks, servers and threads.
 
-Installed once in a process that does nothing but simulate. Everything else in `leadline` runs as it
-is; what is replaced here is replaced wherever it was imported.
+Installed once in a process that does nothing but simulate. Everything else in `leadline` runs
+unchanged; a replaced name is replaced in every module that has imported it.
 """
 
 import functools
@@ -38,35 +38,35 @@ from tests.simulation.world import Mailbox, Signal, World
 if TYPE_CHECKING:
     from tests.simulation.system import System
 
-#: The rooms whose modules run in histories.
+#: The packages whose modules run in histories.
 ROOMS = (
     *("api", "bitrix24", "connector", "ledger", "messages"),
     *("operations", "runtime", "sync", "users", "workqueue"),
 )
-#: Caches that all processes may share: they hold nothing that a process learns.
+#: Caches that all processes may share: they hold nothing specific to a process.
 SHARED = {"settings", "is_on", "is_wanted"}
 
 #: They serve real connections to a real server.
 REAL_TIME = {"leadline.runtime.postgres.connection"}
 
 _active: list["System"] = []
-#: What scripts and statements are called in the story.
+#: Names of scripts and statements in the story.
 SCRIPTS: dict[str, str] = {}
 STATEMENTS: dict[str, str] = {}
 
 
 #: Changes of scripts.
 _edits: list[tuple[str, str, str]] = []
-#: What modules remember, as it was at the beginning.
+#: The initial values of module variables.
 _remembered: list[tuple[ModuleType, str, Any]] = []
 
 
-#: The functions without HTTP: what would be received is what they are called with.
+#: The functions without HTTP: they are called with what they would receive.
 FUNCTIONS: dict[str, Callable[[Any], object]] = {}
 
 
 def activate(system: "System") -> None:
-    """Our code runs in this system from now on, and remembers nothing of others."""
+    """Run our code in this system from now on, without any state of others."""
     _active[:] = [system]
     for module, name, value in _remembered:
         setattr(module, name, value)
@@ -83,7 +83,7 @@ def world() -> World:
 
 
 def install(raw: redis.Redis) -> None:
-    """Replace what has to be replaced."""
+    """Replace all that has to be replaced."""
     _scripts(raw)
     modules = list(_modules())
     _logs(modules)
@@ -121,7 +121,7 @@ def _everywhere(modules: list[ModuleType], old: object, new: object) -> None:
 
 
 def _scripts(raw: redis.Redis) -> None:
-    """Scripts ask the simulation for the clock and for Redis' identity."""
+    """Scripts read the clock and Redis' identity from the simulation."""
     _set(lua, "SERVER", redis_model.SERVER)
     put_together = lua.script
     known: dict[str, Any] = {}
@@ -136,14 +136,14 @@ def _scripts(raw: redis.Redis) -> None:
         if text not in known:
             known[text] = redis_model.load(raw, text)
             SCRIPTS[known[text].sha] = names[-1]
-        # Each call goes through the client of whose turn it is.
+        # Each call goes through the client of the running process.
         return functools.partial(_call, known[text].sha)
 
     _set(lua, "script", script)
 
 
 def edit(name: str, old: str, new: str) -> None:
-    """Change a script, by the last of its files' names: a mistake is put back."""
+    """Change a script, by the last of its files' names: reintroduces a mistake."""
     _edits.append((name, old, new))
 
 
@@ -231,11 +231,11 @@ def _clocks(modules: list[ModuleType]) -> None:
                 setattr(module, name, _uuid7)
 
 
-# --- what each process has for itself
+# --- state of each process
 
 
 def _caches(modules: list[ModuleType]) -> None:
-    """What a process keeps in a cache, each simulated process keeps for itself."""
+    """Give each simulated process its own cache."""
     for module in modules:
         for name, value in list(vars(module).items()):
             if not isinstance(value, functools._lru_cache_wrapper) or name in SHARED:
@@ -245,25 +245,25 @@ def _caches(modules: list[ModuleType]) -> None:
 
 
 def _per_process(make: Callable[..., Any]) -> Callable[..., Any]:
-    def kept(*args: Any) -> Any:
+    def own(*args: Any) -> Any:
         memory = world().process.memory
         key = (make, args)
         if key not in memory:
             memory[key] = make(*args)
         return memory[key]
 
-    return kept
+    return own
 
 
 class _IntervalOfProcess:
-    """Stands for what a module does now and then."""
+    """Stands for a module's Interval."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
 
     def _own(self) -> Interval:
-        kept: Interval = world().process.memory.setdefault((self, ()), Interval(self._every_s))
-        return kept
+        own: Interval = world().process.memory.setdefault((self, ()), Interval(self._every_s))
+        return own
 
     def claim(self) -> bool:
         """As Interval's."""
@@ -275,7 +275,7 @@ class _IntervalOfProcess:
 
 
 def _intervals(modules: list[ModuleType]) -> None:
-    """What a process does now and then, each simulated process does by itself."""
+    """Give each simulated process its own intervals."""
     for module in modules:
         for name, value in list(vars(module).items()):
             if isinstance(value, Interval):
@@ -327,7 +327,7 @@ def _servers(modules: list[ModuleType]) -> None:
     build = batch_request.build
 
     def noted(entries: list[Any]) -> Any:
-        """Who sends a request is asked for which events it is."""
+        """The sender of a request is asked for its events."""
         active().note_leased(entries)
         return build(entries)
 
@@ -357,7 +357,7 @@ def _servers(modules: list[ModuleType]) -> None:
 
 
 def _set(module: ModuleType, name: str, new: object) -> None:
-    """Replace what a module has by this name; it must have it."""
+    """Replace a module's variable of this name; it must exist."""
     getattr(module, name)
     setattr(module, name, new)
 
@@ -429,7 +429,7 @@ class _Group:
 
 
 class _Lock:
-    """Between tasks of one process: who waits lets the others go on."""
+    """Between tasks of one process: a waiting task yields to the others."""
 
     def __init__(self) -> None:
         self._is_held = False
@@ -501,5 +501,5 @@ class _Queue:
 def _threads() -> None:
     _set(outbox, "threading", _Threading())
     _set(outbox, "queue", _Queue())
-    # A lock that is held while Redis is asked.
+    # A lock that is held during a call to Redis.
     _set(circuit_breaker, "threading", _Threading())

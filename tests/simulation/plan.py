@@ -1,9 +1,9 @@
-"""What a history consists of: writes and faults, all drawn from its seed before it is played.
+"""The content of a history: writes and faults, all drawn from its seed before it is played.
 
-A plan is a list, so that a failing one can be shrunk: what is left out changes nothing else.
-Few users, few values: a change that is taken back is the usual case. Faults are aimed at dangerous
-moments: when the portal has just executed, between writing down and replying, shortly before Redis
-starts again.
+A plan is a list, so that a failing one can be shrunk: leaving an item out changes nothing else. Few
+users, few values: a change that is reverted is the usual case. Faults are aimed at dangerous
+moments: when the portal has just executed, between settling and replying, shortly before Redis
+restarts.
 """
 
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-#: Ids of users that a sender without versions has.
+#: User ids of a sender without versions.
 FOREIGN = range(9000, 9100)
 NAMES = ("Иван Иванов", "Пётр Петров", "Анна Каренина")
 PHONES = ("+77001112233", "+77002223344", "+77003334455")
@@ -24,22 +24,22 @@ class Write:
 
     at_s: float
     kind: Literal["create", "update", "move", "foreign", "poison"]
-    #: Which of the history's users.
+    #: The index of the user.
     user: int
-    #: Which of the API's processes serves it.
+    #: The index of the API process that serves it.
     api: int = 0
     name: int | None = None
     phone: int | None = None
     stage: int | None = None
-    #: Only if the user is still as this client last saw it.
+    #: Only if the user is unchanged since this client last saw it.
     if_match: bool = False
-    #: With an idempotency key, and again until an answer comes.
+    #: With an idempotency key, and repeated until it is answered.
     with_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that goes wrong, at a time or at the n-th occurrence of a moment."""
+    """A failure at a time, or at the n-th occurrence of a moment."""
 
     kind: str
     at_s: float | None = None
@@ -47,7 +47,7 @@ class Fault:
     nth: int = 1
     #: How long after that moment.
     delay_s: float = 0.0
-    #: For how long, how much: as the kind means it.
+    #: Duration or amount, depending on the kind.
     amount: float = 0.0
     #: Which process, which user, or which of several forms.
     choice: int = 0
@@ -55,7 +55,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How the system is set up."""
+    """The system's configuration."""
 
     workers: int
     intakes: int
@@ -65,9 +65,9 @@ class Shape:
     has_neighbours: bool
     #: How long after the last write faults still happen.
     calm_after_s: float
-    #: Requests that the portal forgets a second.
+    #: Requests that leave the portal's bucket per second.
     rate_per_s: float = 2.0
-    #: How far the clocks of Redis, of Postgres and of the processes are off.
+    #: The offsets of the clocks of Redis, of Postgres and of the processes.
     redis_ahead_s: float = 0.0
     postgres_ahead_s: float = 0.0
     processes_ahead_s: tuple[float, ...] = (0.0,)
@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def writes(self) -> list[Write]:
-        """In the order of time."""
+        """In order of time."""
         return sorted((i for i in self.items if isinstance(i, Write)), key=lambda one: one.at_s)
 
     @property
@@ -92,7 +92,7 @@ class Plan:
         return [one for one in self.items if isinstance(one, Fault)]
 
 
-#: Where processes are dangerous to hit, and how often each is drawn.
+#: Dangerous moments of processes, and their weights.
 WORKER_MOMENTS = (
     ("portal did update", 6),
     ("portal did add", 4),
@@ -169,13 +169,13 @@ FAULTS = (
     ("lead deleted", 2),
     ("portal down", 1),
 )
-#: Faults that are left out of drawn plans, separated by commas: to see what else there is.
+#: Kinds of faults to leave out of drawn plans, comma-separated: to find others.
 WITHOUT = "LEADLINE_SIMULATE_WITHOUT"
 
 
 def draw(seed: int) -> Plan:
     """The plan of this seed."""
-    random = Random(f"plan/{seed}")  # noqa: S311 - comes again from its seed
+    random = Random(f"plan/{seed}")  # noqa: S311 - reproducible from its seed
     writes = _writes(random)
     last_s = max(one.at_s for one in writes)
     count = random.choices((0, 1, 2, 3, 4), (1, 10, 8, 4, 2))[0]
@@ -183,11 +183,11 @@ def draw(seed: int) -> Plan:
     if random.random() < 0.3:
         faults += _pair(random)
     shape = _shape(random)
-    return Plan(seed, shape, tuple(kept([*writes, *faults])))
+    return Plan(seed, shape, tuple(without_excluded([*writes, *faults])))
 
 
-def kept(items: list[Write | Fault]) -> list[Write | Fault]:
-    """Without those kinds that are to be left out."""
+def without_excluded(items: list[Write | Fault]) -> list[Write | Fault]:
+    """Without the excluded kinds."""
     without = os.environ.get(WITHOUT, "").split(",")
     return [one for one in items if one.kind not in without]
 
@@ -212,7 +212,7 @@ def _shape(random: Random) -> Shape:
 
 
 def _gap(random: Random) -> float:
-    """How long after one write the next one comes."""
+    """The time between one write and the next."""
     kind = random.choices(("race", "soon", "after", "later", "much later"), (2, 3, 6, 3, 1))[0]
     return {
         "race": 0.0,
@@ -247,7 +247,7 @@ def _writes(random: Random) -> list[Write]:
 def _change(
     random: Random, at_s: float, user: int, states: list[tuple[int, int, int]], *, is_foreign: bool
 ) -> Write:
-    """The next write of a user, which often takes back the last one."""
+    """The next write of a user, which often reverts the last one."""
     before = states[-1]
     name, phone, stage = before
     if len(states) > 1 and random.random() < 0.6:
@@ -305,15 +305,15 @@ def _fault(random: Random, last_s: float) -> Fault:
     return _at_moment(random, kind, moments, duration_s, delay_s)
 
 
-#: Faults that happen at a time, whatever happens there.
+#: Faults at a time, independent of any moment.
 _AT_TIMES = {"stage by hand", "name by hand", "lead deleted", "portal down"}
-#: Of how many seconds the memory may be lost.
+#: How many seconds of data may be lost.
 _LOSES_S = {
     "redis loses": (0.2, 1.2),
     "redis switched over": (0.2, 1.2),
     "postgres forked": (0.1, 1.5),
 }
-#: At which moments each kind of fault is dangerous.
+#: The moments at which each kind of fault is dangerous.
 _WHERE: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = (
     (("kill worker", "freeze worker", "suspend worker"), WORKER_MOMENTS),
     (("redis",), (*WORKER_MOMENTS, ("redis put done", 3), ("redis put asked", 1))),
@@ -327,7 +327,7 @@ _WHERE: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = (
 
 
 def _pair(random: Random) -> list[Fault]:
-    """A call without a known end, and at the same moment the loss of what was known of it."""
+    """A call with unknown outcome, and at the same moment the loss of its record."""
     nth = random.choices((1, 2, 3, 4), (6, 6, 3, 1))[0]
     trouble = random.choice(("late", "late and cut", "lost answer", "no answer", "late"))
     call = Fault(f"portal: {trouble}", nth=nth, amount=_amount(random, trouble))
@@ -339,7 +339,7 @@ def _pair(random: Random) -> list[Fault]:
     loss = Fault(kind, None, "portal sent", nth, delay_s, random.uniform(0.2, 1.2), choice)
     if random.random() < 0.75:
         return [call, loss]
-    # A message that is held up meanwhile: what came after it is served before it.
+    # A delayed message: later messages are served before it.
     moment = random.choice(("redis put asked", "redis put asked", "publish bitrix_queue asked"))
     held_s = random.uniform(0.2, 8)
     return [call, loss, Fault("freeze other", None, moment, 1, 0.0, held_s)]
@@ -364,7 +364,7 @@ def _at_moment(
 
 
 def _amount(random: Random, trouble: str) -> float:
-    """How late, how long, or which form."""
+    """Delay, duration or form."""
     if trouble in {"late", "late and cut", "dripping"}:
         return random.choice((random.uniform(0.5, 8), random.uniform(8, 60)))
     if trouble == "slow connect":

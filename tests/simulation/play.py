@@ -1,4 +1,4 @@
-"""Play histories: servers of this process's own, one history after the other."""
+"""Plays histories on this process's own servers, one after the other."""
 
 import os
 import resource
@@ -28,7 +28,7 @@ ENVIRONMENT = {
 
 @dataclass
 class Result:
-    """How a history ended."""
+    """The result of a history."""
 
     plan: Plan
     broken: list[str]

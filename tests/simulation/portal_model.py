@@ -1,7 +1,7 @@
-"""Bitrix24 as a model: leads, its request limit, and what may go wrong on the way to it and back.
+"""Bitrix24 as a model: leads, its request limit, and failures on the way to it and back.
 
-It stands where the connection of our client would: a request leaves, arrives after a while, runs
-(perhaps late) and is answered, or not. What was planned for a request is its `Trouble`.
+It replaces our client's connection: a request is sent, arrives after a while, runs (perhaps late)
+and is answered, or not. The failure planned for a request is its `Trouble`.
 """
 
 import json
@@ -20,9 +20,9 @@ from leadline.runtime import clock
 from tests.simulation.world import EPOCH, Mailbox, Process, World
 
 STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "JUNK")
-#: What the leads of another installation are called.
+#: The titles of another installation's leads.
 NEIGHBOUR = "Сосед"
-#: The method of what was not sent.
+#: The method of a request that was not sent.
 UNSENT = "unsent"
 #: The portal's gateway gives up a request that runs longer.
 LIMIT_S = 60.0
@@ -31,16 +31,16 @@ _PART = re.compile(r"\[([^\]]*)\]")
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What happens to one request."""
+    """The failure of one request."""
 
     kind: str
-    #: How long, how late, how large: as the kind means it.
+    #: Duration, delay or size, depending on the kind.
     amount: float = 0.0
 
 
 @dataclass
 class Done:
-    """A command of a request, and what became of it."""
+    """A command of a request, and its outcome."""
 
     method: str
     params: dict[str, Any]
@@ -49,13 +49,13 @@ class Done:
     at: float | None = None
     lead: int | None = None
     is_final: bool = False
-    #: Whether its sender could read what became of it.
+    #: Whether its sender could read the outcome.
     is_read: bool = False
 
 
 @dataclass
 class Request:
-    """One request as the portal's log has it."""
+    """One request as in the portal's log."""
 
     number: int
     sent_at: float
@@ -78,9 +78,9 @@ class Written:
     at: float
     is_ours: bool
     kind: str
-    #: By the names that users have: full_name, phone, stage.
+    #: With the user's field names: full_name, phone, stage.
     fields: dict[str, str]
-    #: The place of the state that was written, where its sender is known.
+    #: The position of the written state, where its sender is known.
     written: tuple[int, int] | None = None
 
 
@@ -90,9 +90,9 @@ class Failure(Exception):
     def __init__(self, code: str, text: str, *, is_final: bool = False) -> None:
         super().__init__(text)
         self.error = {"error": code, "error_description": text}
-        #: No other try would help.
+        #: A retry would not help.
         self.is_final = is_final
-        #: It was turned away before it ran.
+        #: It was refused before it ran.
         self.is_refusal = code in {"QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT"}
 
 
@@ -121,12 +121,12 @@ class Lead:
     origin: str
     phones: dict[int, str] = field(default_factory=dict)
     is_deleted: bool = False
-    #: Of another installation in the same portal, whose users have the same ids.
+    #: Belongs to another installation in the same portal, whose users have the same ids.
     is_neighbours: bool = False
     writes: list[Written] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
-        """As crm.lead.list has it."""
+        """As in crm.lead.list."""
         row: dict[str, Any] = {
             "ID": str(self.lead_id),
             "TITLE": self.title,
@@ -143,7 +143,7 @@ class Lead:
         return row
 
     def item(self) -> dict[str, Any]:
-        """As crm.item.* answers."""
+        """As in answers of crm.item.*."""
         return {
             "id": self.lead_id,
             "title": self.title,
@@ -167,9 +167,9 @@ class PortalModel:
         self._burst = burst
         self.leads: dict[int, Lead] = {}
         self.requests: list[Request] = []
-        #: Each create by its origin: when it was made.
+        #: The time of each create, by its origin.
         self.creates: list[tuple[float, str, str, int]] = []
-        #: What happens to the n-th request.
+        #: The failure of the n-th request.
         self.troubles: dict[int, Trouble] = {}
         #: Until when all are refused, and how.
         self.down_until = 0.0
@@ -178,10 +178,10 @@ class PortalModel:
         self._counted_at = world.now
         self._next_row = 101
 
-    # --- the way there and back
+    # --- the network
 
     def posted(self, method: str, body: bytes, exchange: Exchange) -> HttpResponse:
-        """As `Session._posted`: connect, look at the clock, send, read the answer."""
+        """As `Session._posted`: connect, check the clock, send, read the answer."""
         connection = self.connect(clock.now_s() + exchange.connect_s)
         if exchange.send_until is not None and clock.now_s() > exchange.send_until:
             raise LeaseTooShort
@@ -195,7 +195,7 @@ class PortalModel:
         return reply
 
     def connect(self, until: float) -> "Connection":
-        """This process's connection, kept or new; raises OSError where it can't be made in time."""
+        """This process's connection, kept or new; raises OSError if it is not made in time."""
         world, process = self._world, self._world.process
         kept: Connection | None = process.memory.get(Connection)
         if kept is not None:
@@ -218,13 +218,13 @@ class PortalModel:
         return made
 
     def _note_unsent(self, trouble: Trouble) -> None:
-        """A request that did not leave: whom it would have been for."""
+        """Record a request that was not sent, and its users."""
         process = self._world.process
         request = self._log(UNSENT, trouble)
         request.leased = process.memory.pop("leased", {})
         for user in request.leased:
             request.commands[f"u{user}"] = Done(UNSENT, {})
-        self._world.tell(process.name, "can't connect to the portal", number=request.number)
+        self._world.record(process.name, "can't connect to the portal", number=request.number)
 
     def _next_number(self) -> int:
         return len(self.requests) + 1 if self._world.now >= EPOCH else 0
@@ -237,14 +237,14 @@ class PortalModel:
         return request
 
     def exchange(self, method: str, body: dict[str, Any], timeout_s: float) -> HttpResponse:
-        """Send a request and wait for its answer; raises what a connection does."""
+        """Send a request and wait for its answer; raises a connection's errors."""
         world, process = self._world, self._world.process
         request = self._log(method, self.troubles.get(self._next_number(), Trouble("")))
         trouble = request.trouble
         request.leased = process.memory.pop("leased", {})
         for key, text in (body.get("cmd") or {}).items():
             request.commands[key] = Done(*_command(text))
-        world.tell(
+        world.record(
             process.name,
             "sends the portal a request",
             number=request.number,
@@ -269,7 +269,7 @@ class PortalModel:
         return HttpResponse(found[0], "", found[1])
 
     def _note_read(self, request: Request, found: Any) -> None:
-        """Whether the sender could read what became of its commands."""
+        """Whether the sender could read the outcome of its commands."""
         kind = request.trouble.kind
         if found is None or isinstance(found, Exception) or kind in {"damaged", "malformed"}:
             return
@@ -282,7 +282,7 @@ class PortalModel:
         request.arrived_at = world.now
         refusal = self._refusal(request)
         if refusal:
-            world.tell("portal", "answers without running", number=request.number, how=refusal[0])
+            world.record("portal", "answers without running", number=request.number, how=refusal[0])
             world.after(0.03, lambda: answer.put(refusal))
             return
         request.fate = "executed"
@@ -306,7 +306,7 @@ class PortalModel:
         if kind == "refused":
             return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
         if self._counter + 1 > self._burst + 0.001:
-            world.tell("portal", "is asked too often", number=request.number)
+            world.record("portal", "is asked too often", number=request.number)
             return 503, _error("QUERY_LIMIT_EXCEEDED", "Too many requests")
         self._counter += 1
         request.fate = "failed"
@@ -354,7 +354,7 @@ class PortalModel:
                 failed[key] = failure.error
                 command.result = "refused" if failure.is_refusal else "error"
                 command.is_final = failure.is_final
-            self._world.tell(
+            self._world.record(
                 "portal",
                 "runs" if key in done else "refuses command",
                 number=request.number,
@@ -406,7 +406,7 @@ class PortalModel:
         raise Failure("ERROR_METHOD_NOT_FOUND", "Method not found!")
 
     def _wrote(self, lead: Lead, kind: str, command: Done, request: Request) -> dict[str, Any]:
-        """Note a write of ours."""
+        """Record a write of ours."""
         command.lead = lead.lead_id
         place = None
         if lead.origin.isdigit() and int(lead.origin) in request.leased:
@@ -450,7 +450,7 @@ class PortalModel:
         return lead
 
     def _set_phone(self, lead: Lead, row: str, value: str) -> None:
-        """A row by its id is changed, or deleted by an empty value; another key adds one."""
+        """A row with its id is changed, or deleted by an empty value; one without is added."""
         if row.isdigit() and int(row) in lead.phones:
             lead.phones[int(row)] = value
             if not value:
@@ -479,17 +479,17 @@ class PortalModel:
         self._next_row += 1
         return self._next_row
 
-    # --- not by us
+    # --- other writers
 
     def add_neighbours(self) -> None:
-        """Leads of another installation, which bears the name that was everybody's default."""
+        """Leads of another installation, with the originator that was the default of all."""
         for origin in range(1, 4):
             lead = Lead(len(self.leads) + 1, NEIGHBOUR, NEIGHBOUR, "NEW", "leadline", str(origin))
             lead.is_neighbours = True
             self.leads[lead.lead_id] = lead
 
     def of_user(self, user_id: int) -> list[Lead]:
-        """Leads with this user as their origin that are there."""
+        """Existing leads with this user as their origin."""
         return [
             lead
             for lead in self.leads.values()
@@ -504,16 +504,16 @@ class Connection:
         self._portal = portal
 
     def exchange(self, method: str, body: bytes, until: float) -> HttpResponse:
-        """Send a request and read its answer; raises what the layers of a connection do."""
+        """Send a request and read its answer; raises the errors of a connection's layers."""
         return self._portal.exchange(method, json.loads(body), until - clock.now_s())
 
     def abort(self) -> None:
-        """Hang up: the next request needs another connection."""
+        """Close: the next request needs another connection."""
         self._portal._world.process.memory.pop(Connection, None)
 
 
 def _failure(request: Request) -> tuple[int, bytes] | None:
-    """What a request that was counted fails with as a whole."""
+    """The error of a whole request that was counted."""
     kind, form = request.trouble.kind, int(request.trouble.amount)
     if kind == "5xx unrun":
         return 500, b"<html>trouble</html>"
@@ -530,7 +530,7 @@ def _error(code: str, text: str) -> bytes:
 
 
 def _malformed(value: Any, kind: int) -> Any:
-    """An answer of another form than the documented one."""
+    """An answer in another form than the documented one."""
     if kind % 4 == 0:
         return 5
     if kind % 4 == 1 and isinstance(value, dict):
@@ -541,7 +541,7 @@ def _malformed(value: Any, kind: int) -> Any:
 
 
 def _command(text: str) -> tuple[str, dict[str, Any]]:
-    """A batch's command out of `method?query`, nested as PHP does."""
+    """A batch's command from `method?query`, nested as PHP does."""
     method, _, query = text.partition("?")
     params: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
@@ -563,7 +563,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _brief(params: dict[str, Any]) -> str:
-    """What a command is about."""
+    """The subject of a command."""
     fields = params.get("fields") or params.get("filter") or {}
     return json.dumps(
         {**({"id": params["id"]} if "id" in params else {}), **fields}, ensure_ascii=False
@@ -571,7 +571,7 @@ def _brief(params: dict[str, Any]) -> str:
 
 
 def written_fields(params: dict[str, Any]) -> dict[str, str]:
-    """What a command sets, by the names that users have."""
+    """The written values, by the user's field names."""
     fields = params.get("fields") or {}
     found = {}
     if "title" in fields:

@@ -1,4 +1,4 @@
-"""Postgres: the real server and our real statements, with a clock, losses and forks of our own.
+"""Postgres: the real server and our real statements, with a simulated clock, losses and forks.
 
 `now()` is a function of the simulation's schema, first in the search path. Each statement is one
 step; those of several processes follow one another.
@@ -20,10 +20,10 @@ from local.runner.servers.postgres import binary
 from tests.simulation.world import EPOCH, World
 
 COPY_EVERY_S = 0.4
-#: There is a copy before each of these statements.
+#: A copy is made before each of these statements.
 COPY_BEFORE = {"create", "create_once", "change", "change_unlocked", "change_once", "settle"}
 COPIES = 6
-#: What a database says of itself; found before the functions of Postgres' own.
+#: Functions about the database itself, found before Postgres' own.
 _OWN = (
     """
     CREATE FUNCTION sim.now() RETURNS timestamptz LANGUAGE sql STABLE AS
@@ -51,7 +51,7 @@ ORIGINATOR = "simulated"
 
 
 def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
-    """A server that may lose everything with the machine, and the URL of an empty database."""
+    """A server that may lose all its data with the machine, and the URL of an empty database."""
     data = folder / "postgres"
     data.mkdir(parents=True)
     unprivileged.give_ownership(data)
@@ -95,7 +95,7 @@ def start(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
                 "sim", host="127.0.0.1", port=port, database="postgres"
             ) as admin:
                 admin.run("CREATE DATABASE sim")
-                # Defaults of columns bind to the function when tables are made.
+                # Column defaults bind to the function when tables are created.
                 admin.run("ALTER DATABASE sim SET search_path = sim, public, pg_catalog")
             break
         except (pg8000.native.InterfaceError, pg8000.native.DatabaseError):
@@ -139,7 +139,7 @@ class Store:
         self._histories = 0
 
     def _make_deterministic(self) -> None:
-        """What the migrations took from the clock or by chance is always the same."""
+        """Make values that migrations took from the clock or by chance constant."""
         for (definition,) in self.admin.run(_CLOCKED):
             self.admin.run(definition.replace("clock_timestamp()", "sim.now()"))
         if "installation" in self.tables:
@@ -170,7 +170,7 @@ class Store:
         self.admin.run(";".join(statements))
 
     def reset(self) -> None:
-        """As the migrations left it."""
+        """Restore the state after the migrations."""
         self._histories += 1
         if self._histories % 50 == 1:
             self.admin.run(f"TRUNCATE {', '.join(self.tables)} CASCADE")
@@ -179,15 +179,15 @@ class Store:
         self.admin.run(";".join(restarts))
 
     def lock(self) -> None:
-        """Hold all users and events, as other statements would just now."""
+        """Lock all users and events, as concurrent statements would."""
         self.admin.run("BEGIN; SELECT FROM users FOR UPDATE; SELECT FROM events FOR UPDATE")
 
     def unlock(self) -> None:
-        """Let them go."""
+        """Release the locks."""
         self.admin.run("ROLLBACK")
 
     def save(self, number: int) -> list[Any]:
-        """Copy all rows; returns where the sequences are."""
+        """Copy all rows; returns the positions of the sequences."""
         self._copy("sim", f"copy{number}")
         return [
             self.admin.run(f"SELECT last_value, is_called FROM sim.{name}")[0]  # noqa: S608 - ours
@@ -195,7 +195,7 @@ class Store:
         ]
 
     def load(self, number: int, sequences: list[Any]) -> None:
-        """Be what was copied."""
+        """Restore a copy."""
         self._copy(f"copy{number}", "sim")
         for name, (value, is_called) in zip(self.sequences, sequences, strict=True):
             self.admin.run(
@@ -208,7 +208,7 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class _Copied:
-    """A copy of all rows, and what was true then."""
+    """A copy of all rows, and the state at that time."""
 
     at: float
     number: int
@@ -226,14 +226,14 @@ class PostgresModel:
         self.ahead_s = 0.0
         self.is_away = False
         self.breaks = 0
-        self._told: tuple[float, int] = (0.0, 0)
-        #: How far its log has come, and how often it has forked.
+        self._reported: tuple[float, int] = (0.0, 0)
+        #: The position in its log, and how often it has forked.
         self._written = 0
         self._forks = 0
         self._copies: list[_Copied] = []
         #: The next statement that skips locked rows finds all of them locked.
         self.lock_next = False
-        #: Whether its last moments may be lost: then it is copied now and then.
+        #: Whether its last moments may be lost: then it is copied from time to time.
         self.may_lose = False
         store.reset()
 
@@ -263,21 +263,21 @@ class PostgresModel:
         return rows
 
     def run_now(self, sql: str, **params: object) -> list[dict[str, Any]]:
-        """One statement that is no step."""
+        """One statement outside of any step."""
         now = self._world.now + self.ahead_s
         database = self._store.database
         self._written += 1
-        if (now, self._forks) != self._told or "leadline_present" in sql:
+        if (now, self._forks) != self._reported or "leadline_present" in sql:
             database.run(
                 _SETTINGS,
                 now=f"{now:.6f}",
                 written=str(self._written),
                 fingerprint=str(self._forks),
             )
-            self._told = (now, self._forks)
+            self._reported = (now, self._forks)
         rows = database.run(sql, **params)
         if len(rows) > 1 and " ORDER BY " not in sql:
-            rows.sort(key=repr)  # any order is right, the same one each time is wanted
+            rows.sort(key=repr)  # any order is right, but it must always be the same
         return rows
 
     def _check(self, breaks: int) -> None:
@@ -286,7 +286,7 @@ class PostgresModel:
             raise DatabaseDown
 
     def away(self, seconds: float) -> None:
-        """Out of reach for a while; what runs just now is cut off."""
+        """Unreachable for a while; statements in progress are cut off."""
         self.is_away = True
         self.breaks += 1
         self._world.after(seconds, self._back)
@@ -295,7 +295,7 @@ class PostgresModel:
         self.is_away = False
 
     def fork(self, lose_s: float, choice: int) -> float:
-        """Go on as a replica that lagged behind by up to this; returns how much was lost."""
+        """Continue as a replica that lagged by up to this; returns how much was lost."""
         after = [one for one in self._copies if one.at >= self._world.now - lose_s]
         self.breaks += 1
         self._forks += 1
@@ -307,12 +307,12 @@ class PostgresModel:
         return self._world.now - found.at
 
     def events(self) -> set[tuple[int, int]]:
-        """User and version of all that the ledger holds."""
+        """User and version of all events in the ledger."""
         rows = self._store.admin.run("SELECT user_id, version FROM events")
         return {(user, version) for user, version in rows}
 
     def _copy(self, name: str) -> None:
-        """Keep what is there before the next statement, now and then."""
+        """Copy the current rows before the next statement, from time to time."""
         now = self._world.now
         is_fresh = self._copies and now < self._copies[-1].at + COPY_EVERY_S
         if not self.may_lose or (is_fresh and name not in COPY_BEFORE):
@@ -331,7 +331,7 @@ class PostgresModel:
         return float("inf") if row["due"] is None else float(row["due"]) - self.ahead_s
 
     def _is_unaware(self) -> bool:
-        """Whether the relay has not noticed a fork yet, or not looked at all users since."""
+        """Whether the relay has not noticed a fork yet, or not resynced all users since."""
         if "installation" not in self._store.tables:
             return False
         (row,) = self.run_now("SELECT fingerprint, swept_to < sweep_to AS sweeps FROM installation")

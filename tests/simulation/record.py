@@ -1,4 +1,4 @@
-"""A played history as the checker wants it."""
+"""Converts a played history to the checker's form."""
 
 from typing import Any
 
@@ -24,19 +24,19 @@ from tests.checker.history import (
     Text,
 )
 from tests.simulation import portal_model
-from tests.simulation.broker import Stored, letters
+from tests.simulation.broker import Stored, dead_letters
 from tests.simulation.plan import FOREIGN, NAMES, PHONES, STAGES
 from tests.simulation.system import FOREIGN_QUEUE, Answered, System
 
 _ACTIONS: Any = {"create": "create_card", "update": "update_card", "move": "move_card"}
 
 
-#: Versions are so far apart in the work queue; between two are messages without a version.
+#: The distance between versions in the work queue; messages without a version lie between.
 MILLION = 1_000_000
 
 
 def history(system: System) -> History:
-    """What clients, ledger, broker and portal saw."""
+    """The observations of clients, ledger, broker and portal."""
     events = tuple(
         _ledger_event(row)
         for row in system.postgres.run_now("SELECT * FROM events ORDER BY user_id, version")
@@ -74,7 +74,7 @@ def history(system: System) -> History:
                 stored.properties.message_id,
                 str((stored.properties.headers or {}).get("x-reason") or ""),
             )
-            for queue, stored in letters(system.broker)
+            for queue, stored in dead_letters(system.broker)
         ),
         requests=tuple(_request(one) for one in system.portal.requests),
         rate=Rate(system.plan.shape.rate_per_s, system.plan.shape.burst),
@@ -129,7 +129,7 @@ def _ledger_event(row: dict[str, Any]) -> LedgerEvent:
 
 
 def _event_of(stored: Stored) -> str:
-    """The event that a request is, as the work queue takes it."""
+    """The event of a request message, as in the work queue."""
     request = contract.read_request(orjson.loads(stored.body))
     return request.identity(stored.properties.message_id)
 
@@ -176,7 +176,7 @@ def _command(done: portal_model.Done, request: portal_model.Request) -> Command:
 
 
 def _users(done: portal_model.Done, request: portal_model.Request) -> tuple[int, ...]:
-    """Whom a command is for: a write's key names its user."""
+    """The users of a command: a write's key names its user."""
     if done.method in {"crm.item.add", "crm.item.update", portal_model.UNSENT}:
         key = next(key for key, one in request.commands.items() if one is done)
         return (int(key.removeprefix("u")),)
@@ -208,7 +208,7 @@ def _injected(system: System, events: tuple[LedgerEvent, ...]) -> Injected:
     texts = [str(one)[:30] for one in portal_model.COMMAND_ERRORS if one.is_final] + [VANISHED[:30]]
     return Injected(
         forks=tuple(system.forks),
-        # What an operator reads is as much of the portal's own text as a reply holds.
+        # A reply contains as much of the portal's own text as an operator reads.
         rejections=frozenset(
             one.reason for one in events if one.reason and one.reason.startswith(tuple(texts))
         ),

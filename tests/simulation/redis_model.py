@@ -1,6 +1,6 @@
-"""Redis: the real server and our real scripts, with a clock, an identity and losses of our own.
+"""Redis: the real server and our real scripts, with a simulated clock, identity and losses.
 
-All simulated processes share one connection: what each asks is one step. Scripts read the clock and
+All simulated processes share one connection: each request is one step. Scripts read the clock and
 the identity from a key; expiries count by that clock, not by the machine's.
 """
 
@@ -21,13 +21,13 @@ from tests.simulation.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Part of a second between two copies of everything, before which scripts there is one in any case,
-#: and how many are kept.
+#: Fraction of a second between two copies of all data, the scripts before which a copy is always
+#: made, and how many copies are kept.
 COPY_EVERY_S = 0.2
 COPY_BEFORE = {"put", "lease", "settle"}
 COPIES = 14
 
-#: In the place of `leadline/runtime/lua/server.lua`.
+#: Replaces `leadline/runtime/lua/server.lua`.
 SERVER = """
 local sim_redis = redis
 local sim = sim_redis.call('HMGET', 'sim:server', 's', 'us', 'id')
@@ -80,7 +80,7 @@ redis.call('SELECT', ARGV[1])
 for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('COPY', key, key, 'DB', ARGV[2]) end
 redis.call('SELECT', 0)
 """
-#: Commands that set an expiry, or see whether one is over.
+#: Commands that set an expiry, or depend on one.
 _TIMED = {"EXPIRE", "PEXPIRE", "SET", "GET", "EXISTS", "PERSIST"}
 
 
@@ -90,12 +90,12 @@ class Server:
 
     process: subprocess.Popen[bytes]
     raw: redis.Redis
-    #: By which all simulated processes ask.
+    #: The connection that all simulated processes share.
     connection: Any
 
 
 def start(folder: Path) -> Server:
-    """A server that keeps nothing on disk."""
+    """A server that stores nothing on disk."""
     folder.mkdir(parents=True, exist_ok=True)
     socket = folder / "redis.sock"
     command = (shutil.which("redis-server") or "redis-server", "--port", "0")
@@ -125,10 +125,10 @@ class RedisModel:
         self._names = names
         self.ahead_s = 0.0
         self.is_away = False
-        #: Grows each time all connections break.
+        #: Incremented each time all connections break.
         self.breaks = 0
         self._starts = 0
-        #: Whether its last moments may be lost: then it is copied now and then.
+        #: Whether its last moments may be lost: then it is copied from time to time.
         self.may_lose = False
         self._copies: list[tuple[float, int]] = []
         self._raw.flushall()
@@ -178,16 +178,16 @@ class RedisModel:
         return ("s", micros // 1_000_000, "us", micros % 1_000_000, "id", self._run_id)
 
     def name_of(self, args: tuple[Any, ...]) -> str:
-        """What a command is called in the story."""
+        """The name of a command in the story."""
         if args[0] == "EVALSHA":
             return self._names.get(str(args[1]), "script")
         return str(args[0]).lower()
 
     def peek(self, *command: Any) -> Any:
-        """An answer that is no step: it takes no virtual time."""
+        """An answer without a step: it takes no virtual time."""
         return self._raw.execute_command(*command)  # type: ignore[no-untyped-call]
 
-    # --- what may happen to it
+    # --- faults
 
     def _restart(self) -> None:
         self._starts += 1
@@ -195,12 +195,12 @@ class RedisModel:
         self.breaks += 1
 
     def flush(self) -> None:
-        """All is deleted; the server runs on."""
+        """Delete all data; the server keeps running."""
         self._raw.flushdb()
         self._returned()
 
     def restart(self, lose_s: float | None, choice: int = 0, ahead_s: float | None = None) -> float:
-        """Start again from some moment of the last `lose_s`; returns how much was lost."""
+        """Restart from some moment of the last `lose_s`; returns how much was lost."""
         lost_s = 0.0
         after = (
             []
@@ -218,7 +218,7 @@ class RedisModel:
         return lost_s
 
     def away(self, seconds: float) -> None:
-        """Out of reach for a while."""
+        """Unreachable for a while."""
         self.is_away = True
         self.breaks += 1
         self._world.after(seconds, self._back)
@@ -228,13 +228,13 @@ class RedisModel:
         self._returned()
 
     def _returned(self) -> None:
-        # Those who poll look within the next second, as they would.
+        # Polling tasks look within the next second, as they would.
         self._world.after(1.5, lambda: None)
         for happen in self.on_return:
             happen()
 
     def damage(self, choice: int) -> None:
-        """Something of a user's entry becomes what our code never writes."""
+        """A part of a user's entry gets a value that our code never writes."""
         raw, pattern = self._raw, "*:user:[0-9]*"
         found: list[bytes] = raw.keys(pattern)  # type: ignore[assignment]
         entries = [key for key in found if not key.endswith(b":events")]
@@ -249,7 +249,7 @@ class RedisModel:
             raw.hset(entry, ("state", "order", "agreed")[choice % 4 - 1], "{")
 
     def _copy(self, name: str) -> None:
-        """Keep what is there before the next command, a few times a second."""
+        """Copy all data before the next command, a few times a second."""
         now = self._world.now
         is_fresh = self._copies and now < self._copies[-1][0] + COPY_EVERY_S
         if not self.may_lose or (is_fresh and name not in COPY_BEFORE):
@@ -261,7 +261,7 @@ class RedisModel:
         self._copies.append((now, database))
 
     def due_at(self, prefix: str) -> float:
-        """When (the world's time) a user is due, a lease expires or a probe is to be made."""
+        """When (the world's time) a user is due, a lease expires or a probe is due."""
         found = [float("inf")]
         for key in (f"{prefix}due", f"{prefix}leases"):
             first: Any = self._raw.zrange(key, 0, 0, withscores=True)
@@ -270,7 +270,7 @@ class RedisModel:
 
 
 class Client(redis.Redis):
-    """What our code takes for its Redis client."""
+    """Replaces our code's Redis client."""
 
     model: RedisModel
 
@@ -290,14 +290,14 @@ class Client(redis.Redis):
         return callback(answer, **options) if callback else answer
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> "Commands":  # noqa: FBT001, FBT002 - redis-py's signature
-        """Several commands that go together."""
+        """Several commands in one step."""
         made = Commands(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         made.of = self
         return made
 
 
 class Commands(Pipeline):
-    """A pipeline; ours hold no transactions that matter."""
+    """A pipeline; ours contain no transactions that matter."""
 
     of: Client
 
@@ -319,12 +319,12 @@ class Commands(Pipeline):
 
 
 def _timed(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The command, so that expiries count by the simulated clock."""
+    """The command, changed so that expiries count by the simulated clock."""
     return ("EVAL", _PLAIN, 0, *args) if args[0] in _TIMED else args
 
 
 def load(raw: redis.Redis, text: str) -> Script:
-    """A script that the server knows already."""
+    """Load a script that the server already has."""
     made = raw.register_script(text)
     raw.script_load(text)
     return made

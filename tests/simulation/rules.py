@@ -1,4 +1,4 @@
-"""What must hold when a history has come to rest: the checker's rules, and what it can't know."""
+"""The rules for a finished history: the checker's, and those that it cannot know."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ def broken(system: System) -> list[str]:
 def _checked(system: System) -> Iterator[str]:
     """The checker's rules.
 
-    A Redis that lost its last moments may have an older state written once more: the ledger notices
-    (by the fencing token of its reply) and sends the newest again. At rest that must be right.
+    A Redis that lost its last moments may write an older state again: the ledger notices (by the
+    fencing token of its reply) and resyncs the newest. In the end that must be right.
     """
     for one in check(history(system)):
         if one.rule != "never back" or not system.redis_losses:
@@ -34,9 +34,9 @@ def _checked(system: System) -> Iterator[str]:
 
 
 def _foreign(system: System) -> Iterator[str]:
-    """A sender without versions gets its answers, and its lead is one of the states it sent.
+    """A sender without versions gets its replies, and its lead is one of the states it sent.
 
-    Its messages are sent once: what a broker forgets, and a Redis with it, is lost.
+    Its messages are sent once: if a broker forgets one, and Redis with it, it is lost.
     """
     if any(fault.kind == "broker forgets" for fault in system.plan.faults):
         return
@@ -64,7 +64,7 @@ def _neighbours(system: System) -> Iterator[str]:
 
 
 def _left(system: System) -> Iterator[str]:
-    """At rest no message is left but in dead letters."""
+    """In the end messages are left in dead letters only."""
     ends = {FOREIGN_QUEUE, *map(topology.dead_letter_name, (topology.REQUESTS, topology.REPLIES))}
     for queue, waiting in system.broker.queues.items():
         if waiting and queue not in ends:

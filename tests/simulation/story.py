@@ -1,4 +1,4 @@
-"""A history in words: when, who, what; what was planned first, what was broken last."""
+"""A history as text: when, who, what; first the plan, last the broken rules."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from tests.simulation.plan import NAMES, PHONES, STAGES, Fault, Plan, Write
 from tests.simulation.play import Result
 from tests.simulation.world import EPOCH
 
-#: Log lines that tell nothing in a story.
+#: Log lines of no use in a story.
 _QUIET = ("calling Bitrix24", "event received", "write accepted", "reply received", "stages read")
 _SHOWN = (
     "user_id",

@@ -37,12 +37,12 @@ from tests.simulation.postgres_model import PostgresModel, Store
 from tests.simulation.redis_model import Client, RedisModel, Server
 from tests.simulation.world import EPOCH, Process, Signal, Stuck, World
 
-#: The list in which RQ keeps the jobs that wait.
+#: The list of RQ's waiting jobs.
 JOBS_KEY = f"rq:queue:{JOBS}"
 
 FOREIGN_QUEUE = "nest.responses"
 RELAY_EVERY_S = 5.0
-#: A history that takes longer than this to come to rest never does.
+#: A history that takes longer than this to finish never does.
 REST_WITHIN_S = 8 * 3600.0
 MAX_STEPS = 60_000
 _TRY_AGAIN_BELOW_500 = {408, 425, 429}
@@ -51,7 +51,7 @@ _UNREADABLE = (b"{", b"[]", b'{"pattern": "user_created"}', b"\xff\xfe", b'{"dat
 
 @dataclass
 class Answered:
-    """What a client was answered."""
+    """A client's answer."""
 
     write: Write
     at: float
@@ -83,9 +83,9 @@ class System:
         default_factory=list
     )
     forks: list[Fork] = field(default_factory=list)
-    #: Messages that can't be served, by the queue of dead letters in which they belong.
+    #: Unprocessable messages, by the dead letter queue in which they belong.
     poison: dict[str, str] = field(default_factory=dict)
-    #: From when to when something was killed, frozen or out of reach; when Redis lost memory.
+    #: When something was killed, frozen or unreachable, from begin to end; when Redis lost data.
     losses: list[tuple[float, float]] = field(default_factory=list)
     redis_losses: list[float] = field(default_factory=list)
     is_calm: bool = False
@@ -140,7 +140,7 @@ class System:
         self.world.at(EPOCH, self._breaks)
 
     def _breaks(self) -> None:
-        """From here on faults happen."""
+        """Faults happen from here on."""
         self.world.count_from_here()
         for fault in self.plan.faults:
             faults.arrange(self, fault)
@@ -170,9 +170,9 @@ class System:
             self.world.spawn(process, partial(self._alarm, process))
 
     def start_again(self, process: Process) -> None:
-        """What keeps processes running starts another one in the place of a dead one."""
+        """As a supervisor does: start a process in place of a dead one."""
         number, life = process.memory["place"]
-        self.world.tell("supervisor", f"starts {process.kind}-{number + 1} again")
+        self.world.record("supervisor", f"starts {process.kind}-{number + 1} again")
         self._start_one(process.kind, number, life + 1)
 
     def _work(self) -> None:
@@ -191,9 +191,9 @@ class System:
             try:
                 getattr(job, popped.decode().rpartition(".")[2])(settings().portal)
             except (BitrixError, QueueDown) as error:
-                world.tell(world.process.name, "job failed", error=type(error).__name__)
+                world.record(world.process.name, "job failed", error=type(error).__name__)
             except redis.RedisError as error:
-                world.tell(world.process.name, "job failed", error=type(error).__name__)
+                world.record(world.process.name, "job failed", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - as RQ does; judged afterwards
                 self.unexpected(error)
 
@@ -209,7 +209,7 @@ class System:
             try:
                 patches.FUNCTIONS["outbox_relay"](None)
             except DependencyDown as error:
-                world.tell(world.process.name, "tick failed", error=type(error).__name__)
+                world.record(world.process.name, "tick failed", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
                 self.unexpected(error)
             world.poll(RELAY_EVERY_S)
@@ -222,7 +222,7 @@ class System:
         return name
 
     def note_leased(self, entries: list[Any]) -> None:
-        """What the worker that runs has leased, for the portal's log."""
+        """The entries leased by the running worker, for the portal's log."""
         self.world.process.memory["leased"] = {
             entry.user_id: (
                 (self._history_of(entry.user_id), int(entry.desired_seq)),
@@ -238,11 +238,11 @@ class System:
         return int(self.redis.peek("HGET", key, "history") or 0)
 
     def note_loss(self, seconds: float) -> None:
-        """Something other than the portal is disturbed from now on for so long."""
+        """Something other than the portal is disturbed from now on, for this long."""
         self.losses.append((self.world.now, self.world.now + seconds))
 
     def note_redis_loss(self) -> None:
-        """Redis loses memory, or counts as having lost some, as after any restart."""
+        """Redis loses data, or counts as having lost some, as after any restart."""
         self.redis_losses.append(self.world.now)
         self.note_loss(faults.MOMENT_S)
 
@@ -259,7 +259,7 @@ class System:
         lost_s = self.postgres.fork(lose_s, choice)
         lost = frozenset(before - self.postgres.events())
         self.forks.append(Fork(self.world.now, lost, number))
-        self.world.tell("fault", "was lost", seconds=round(lost_s, 3), versions=sorted(lost))
+        self.world.record("fault", "was lost", seconds=round(lost_s, 3), versions=sorted(lost))
 
     def publisher(self) -> SimPublisher:
         """The publisher of this process."""
@@ -307,7 +307,7 @@ class System:
             self.world.spawn(process, partial(self._serve, write, 1))
 
     def _serve(self, write: Write, attempt: int) -> None:
-        """The API's process serves a request; its client sends it again where it has a key."""
+        """The API's process serves a request; its client repeats it if it has a key."""
         world = self.world
         world.wait(world.process.random.uniform(0.0005, 0.002))
         user_id = self._users.get(write.user)
@@ -328,7 +328,7 @@ class System:
         except LeadlineError as error:
             answered.status, answered.answered_at = int(error.status), world.now
             answered.user_id, answered.era = user_id, len(self.forks)
-            world.tell("client", f"{write.kind} answered {int(error.status)}", user=user_id)
+            world.record("client", f"{write.kind} answered {int(error.status)}", user=user_id)
             if write.with_key:
                 process.on_death.remove(again)
                 if error.status >= 500 or error.status == 409:
@@ -348,7 +348,7 @@ class System:
         self._versions[write.user] = max(self._versions.get(write.user, 0), event.version)
         if write.with_key:
             process.on_death.remove(again)
-        world.tell(
+        world.record(
             "client",
             f"{write.kind} answered 200",
             user=event.user.id,
@@ -394,7 +394,7 @@ class System:
         body = orjson.dumps({"pattern": contract.PATTERNS[action], "data": data})
         message_id = f"foreign-{user_id}-{len(sent)}" if write.user % 2 else None
         properties = pika.BasicProperties(message_id=message_id)
-        self.world.tell("foreign sender", f"sends {action}", user=user_id, state=user)
+        self.world.record("foreign sender", f"sends {action}", user=user_id, state=user)
         stored = Stored(body, properties)
         self.broker.published.append((self.world.now, topology.REQUESTS, stored))
         self.broker.put(topology.REQUESTS, stored)
@@ -402,14 +402,14 @@ class System:
     # --- the whole history
 
     def play(self) -> None:
-        """From the first write until all is at rest."""
+        """From the first write until the system is idle."""
         world = self.world
         last_s = max((one.at_s for one in self.plan.writes), default=0.0)
         try:
             calm_at = EPOCH + last_s + self.plan.shape.calm_after_s
             world.run(calm_at, max_steps=MAX_STEPS)
             world.now = calm_at
-            self._calm()
+            self._end_faults()
             rest_by = calm_at + REST_WITHIN_S
             world.run(rest_by, max_steps=MAX_STEPS)
             if world.now >= rest_by:
@@ -417,10 +417,10 @@ class System:
         finally:
             world.end()
 
-    def _calm(self) -> None:
-        """All faults end."""
+    def _end_faults(self) -> None:
+        """End all faults."""
         self.is_calm = True
-        self.world.tell("world", "all faults end")
+        self.world.record("world", "all faults end")
         self.world.planned.clear()
         self.portal.troubles.clear()
         self.portal.down_until = 0.0
@@ -445,7 +445,7 @@ class System:
 
 
 class _Stop:
-    """The alarm's stop: never set, its waits are looks."""
+    """The alarm's stop: never set; its waits are polls."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -458,10 +458,10 @@ class _Stop:
 
 
 class _Pulse:
-    """Stands for what the alarm is given: pulses, and a webhook that can be used."""
+    """Stands for the alarm's arguments: heartbeats, and a valid webhook."""
 
     def check(self) -> bool:
         return True
 
     def beat(self) -> None:
-        """No probes look at it."""
+        """No probes use it."""

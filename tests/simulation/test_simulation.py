@@ -1,4 +1,4 @@
-"""Histories under virtual time: none breaks a rule, and mistakes that are put back are noticed."""
+"""Histories under virtual time: none breaks a rule, and reintroduced mistakes are detected."""
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from tests.simulation.traces import traces
 
 #: As many as continuous integration can afford; `make simulate` plays more.
 SEEDS = range(1, 501)
-#: Enough seeds to find any one mistake that was put back.
+#: Enough seeds to detect any one reintroduced mistake.
 ENOUGH = 2000
 
 pytestmark = pytest.mark.timeout(600)
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(autouse=True)
 def _same_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Playing processes order sets of texts alike."""
+    """Playing processes order sets of strings alike."""
     monkeypatch.setenv("PYTHONHASHSEED", "0")
 
 
 @pytest.fixture
 def played() -> Iterator[ProcessPoolExecutor]:
-    """Processes of their own, as playing replaces what our modules stand on."""
+    """Separate processes, as playing replaces the foundations of our modules."""
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield pool
 
@@ -43,14 +43,14 @@ def test_the_same_seed_is_the_same_history(played: ProcessPoolExecutor) -> None:
 
 
 @pytest.mark.parametrize("mistake", ["lease_doubts_creates_only", "reply_is_forgotten_unconfirmed"])
-def test_a_mistake_that_was_put_back_is_noticed(mistake: str) -> None:
+def test_a_reintroduced_mistake_is_detected(mistake: str) -> None:
     assert _found(mistake)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mistake", bugs.ALL)
-def test_every_mistake_is_noticed(mistake: str) -> None:
-    assert _found(mistake), f"{ENOUGH} seeds do not notice {mistake}"
+def test_every_mistake_is_detected(mistake: str) -> None:
+    assert _found(mistake), f"{ENOUGH} seeds do not detect {mistake}"
 
 
 def _found(mistake: str) -> Sequence[many.Failed]:

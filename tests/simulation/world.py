@@ -1,8 +1,8 @@
 """Virtual time: processes of which one runs at a time, each until its next step.
 
-A simulated process is a few greenlets. Whatever leaves it (a command to Redis, a statement, a
-request, an acknowledgement, a sleep) is a step: the world may let time pass there, and whatever was
-planned for that moment happens. All that is random comes from the seed, so a history can be played
+A simulated process is a few greenlets. Whenever it acts outside (a command to Redis, a statement, a
+request, an acknowledgement, a sleep), that is a step: the world may let time pass there, and events
+planned for that moment happen. All randomness comes from the seed, so a history can be played
 again.
 """
 
@@ -20,12 +20,12 @@ T = TypeVar("T")
 #: Unix time at which every history begins, and how long the system has run by then.
 EPOCH = 1_800_000_000.0
 RUNS_SINCE_S = 200.0
-#: While nothing but polling goes on, less time than this is not skipped.
+#: While nothing but polling happens, less time than this is not skipped.
 SKIP_S = 2.5
 
 
 class Stuck(AssertionError):
-    """A history does not come to rest."""
+    """A history does not finish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Line:
     facts: tuple[tuple[str, Any], ...] = ()
 
     def fact(self, name: str) -> Any:
-        """What the line says of this; None where it says nothing."""
+        """The value of this fact; None if the line has none."""
         return dict(self.facts).get(name)
 
 
@@ -49,19 +49,19 @@ class Process:
     world: "World"
     name: str
     kind: str
-    #: How far its wall clock is off.
+    #: The offset of its wall clock.
     ahead_s: float = 0.0
     frozen_until: float = 0.0
-    #: For how long its machine was suspended: CLOCK_MONOTONIC stood still meanwhile.
+    #: How long its machine was suspended: CLOCK_MONOTONIC stood still then.
     suspended_s: float = 0.0
     is_dead: bool = False
-    #: What it keeps in memory: connections, caches.
+    #: Its state in memory: connections, caches.
     memory: dict[Any, Any] = field(default_factory=dict)
     #: Its connections, which drop with it.
     on_death: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.random = Random(f"{self.world.seed}/{self.name}")  # noqa: S311 - comes again from its seed
+        self.random = Random(f"{self.world.seed}/{self.name}")  # noqa: S311 - from its seed
 
     def wall(self) -> float:
         """`time.time()` here."""
@@ -84,12 +84,12 @@ class Task:
     def __init__(self, process: Process, run: Callable[[], object]) -> None:
         self.process = process
         self.greenlet = greenlet(run)
-        #: Which of its waits is the present one.
+        #: Which of its waits is the current one.
         self.turn = 0
 
 
 class World:
-    """Time, processes, and what was planned for which moment."""
+    """Time, processes, and the events planned for each moment."""
 
     def __init__(self, seed: object) -> None:
         self.seed = seed
@@ -97,9 +97,9 @@ class World:
         self.story: list[Line] = []
         self.is_over = False
         self.steps = 0
-        #: What happens at the n-th occurrence of a moment; it gets the process that is there.
+        #: What happens at the n-th occurrence of a moment; it gets the process there.
         self.planned: dict[tuple[str, int], list[Callable[[Process], None]]] = defaultdict(list)
-        #: When something is due next if no process moves; infinite where nothing is.
+        #: When something is due next if no process moves; infinite if nothing is.
         self.next_due: Callable[[], float] = lambda: float("inf")
         self.broken: list[str] = []
         self._counts: dict[str, int] = defaultdict(int)
@@ -113,12 +113,12 @@ class World:
 
     @property
     def task(self) -> Task:
-        """Whose turn it is."""
+        """The running task."""
         return self._tasks[getcurrent()]
 
     @property
     def process(self) -> Process:
-        """In which process this runs."""
+        """The process of the running task."""
         return self.task.process
 
     def is_inside(self) -> bool:
@@ -130,7 +130,7 @@ class World:
         self.park(seconds)
 
     def poll(self, seconds: float) -> None:
-        """Wait before the next look whether there is something to do."""
+        """Wait before the next poll."""
         self.park(seconds, is_poll=True)
 
     def park(self, timeout_s: float | None = None, *, is_poll: bool = False) -> None:
@@ -146,11 +146,11 @@ class World:
             raise GreenletExit
 
     def wake(self, task: Task, after_s: float = 0.0) -> None:
-        """Let a task that parks go on."""
+        """Resume a parked task."""
         self._push(self.now + after_s, task, task.turn)
 
     def moment(self, name: str) -> None:
-        """Something that faults can be planned for happens, in this process."""
+        """A moment for which faults can be planned, in this process."""
         self._counts[name] += 1
         planned = self.planned.get((name, self._counts[name]))
         if planned:
@@ -161,10 +161,10 @@ class World:
             raise GreenletExit
 
     def count_from_here(self) -> None:
-        """The next occurrence of each moment is its first."""
+        """The next occurrence of each moment counts as its first."""
         self._counts.clear()
 
-    def tell(self, who: str, what: str, **facts: Any) -> None:
+    def record(self, who: str, what: str, **facts: Any) -> None:
         """A line for the story and the checker."""
         if not self.is_over:
             self.story.append(Line(self.now, who, what, tuple(facts.items())))
@@ -180,28 +180,28 @@ class World:
         return task
 
     def at(self, when: float, happen: Callable[[], None]) -> None:
-        """Let this happen then."""
+        """Run this then."""
         self._push(max(when, self.now), happen, 0)
 
     def after(self, seconds: float, happen: Callable[[], None]) -> None:
-        """Let this happen later."""
+        """Run this later."""
         self.at(self.now + seconds, happen)
 
     def kill(self, process: Process) -> None:
-        """End a process: nothing of it goes on, its connections drop."""
+        """End a process: all its tasks stop, its connections drop."""
         if not process.is_dead:
             process.is_dead = True
             for drop in process.on_death:
                 drop()
 
     def freeze(self, process: Process, seconds: float, *, suspend: bool = False) -> None:
-        """Stop a process for a while; suspended, its monotonic clock stands still too."""
+        """Stop a process for a while; if suspended, its monotonic clock stops too."""
         process.frozen_until = max(process.frozen_until, self.now + seconds)
         if suspend:
             process.suspended_s += seconds
 
     def run(self, until: float, *, max_steps: int) -> None:
-        """Go on until then, or until all is at rest.
+        """Continue until then, or until nothing is left to do.
 
         Raises:
             Stuck: it takes too many steps.
@@ -221,7 +221,7 @@ class World:
                 target()
 
     def end(self) -> None:
-        """Drop all that still waits."""
+        """Drop everything that still waits."""
         self.is_over = True
         for task in list(self._tasks.values()):
             if task.greenlet and not task.greenlet.dead:
@@ -257,7 +257,7 @@ class World:
         heappush(self._polls if is_poll else self._events, (when, self._sequence, target, turn))
 
     def _next(self, until: float) -> tuple[float, int, Task | Callable[[], None], int] | None:
-        """What happens next; None where nothing does until then."""
+        """The next event; None if there is none until then."""
         self._drop_stale()
         event_at = self._events[0][0] if self._events else float("inf")
         poll_at = self._polls[0][0] if self._polls else float("inf")
@@ -281,7 +281,7 @@ class World:
             heappop(self._events)
 
     def _skip_to(self, when: float) -> None:
-        """Nothing happens until then: who only looks looks again shortly before."""
+        """Nothing happens until then: polling tasks poll again shortly before."""
         polls = sorted(self._polls)
         first = polls[0][0]
         self._polls.clear()
@@ -291,7 +291,7 @@ class World:
 
 
 class Mailbox:
-    """Where one task waits for what another one, or a server, brings."""
+    """Where one task waits for items of another one, or of a server."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -299,14 +299,14 @@ class Mailbox:
         self._waiting: Task | None = None
 
     def put(self, content: object) -> None:
-        """Bring something."""
+        """Add an item."""
         self._content.append(content)
         if self._waiting is not None:
             self._world.wake(self._waiting)
             self._waiting = None
 
     def take(self, timeout_s: float | None = None) -> Any:
-        """The next thing; None where nothing comes in time."""
+        """The next item; None if none comes in time."""
         if not self._content:
             self._waiting = self._world.task
             self._world.park(timeout_s)
@@ -314,7 +314,7 @@ class Mailbox:
         return self._content.pop(0) if self._content else None
 
     def size(self) -> int:
-        """How many things are there."""
+        """How many items there are."""
         return len(self._content)
 
     def has_some(self) -> bool:
@@ -340,7 +340,7 @@ class Signal:
                 self._waiting.remove(task)
 
     def fire(self) -> None:
-        """Let all go on who wait."""
+        """Resume all waiting tasks."""
         waiting, self._waiting = self._waiting, []
         for task in waiting:
             self._world.wake(task)
