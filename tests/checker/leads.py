@@ -65,7 +65,7 @@ def _leads_in_the_end(history: History) -> Iterator[Broken]:
     lost = {user for fork in history.injected.forks for user, _ in fork.lost}
     for user, count in there.items():
         if count > 1:
-            yield Broken("one lead", "P2", f"{count} leads at rest", user)
+            yield Broken("one lead", "P2", f"{count} leads in the end", user)
         if user not in history.users and user not in lost:
             yield Broken("one lead", "P2", "a lead of no user", user)
 

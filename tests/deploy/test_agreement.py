@@ -152,8 +152,8 @@ def test_each_workload_gets_the_addresses_of_its_own_login_on_each_platform(name
     if name in NAMES:
         homes.append(stack().functions[name].environment)
     for home in homes:
-        told = {key: value for key, value in home.items() if key.endswith("_URL_FILE")}
-        assert told == {f"{variable}_FILE": secret for variable, secret in of_login.items()}
+        declared = {key: value for key, value in home.items() if key.endswith("_URL_FILE")}
+        assert declared == {f"{variable}_FILE": secret for variable, secret in of_login.items()}
 
 
 def _keys_of(name: str) -> set[str]:

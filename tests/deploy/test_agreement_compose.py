@@ -9,7 +9,7 @@ from leadline.settings import Settings
 from tests.deploy.manifests import compose, functions, routes_env, stack, workloads
 
 #: Read by the connector and by the edge themselves.
-READ_BESIDE_THE_SETTINGS = {"LEADLINE_ROUTES", "LEADLINE_EDGE"}
+READ_OUTSIDE_OF_SETTINGS = {"LEADLINE_ROUTES", "LEADLINE_EDGE"}
 RUNNING = {**functions(), **workloads()}
 
 
@@ -31,7 +31,7 @@ def test_no_setting_is_set_that_is_not_read() -> None:
     for name, service in compose().items():
         environment = service.get("environment") or {}
         leadlines = {key for key in environment if key.startswith("LEADLINE_")}
-        assert leadlines <= read | READ_BESIDE_THE_SETTINGS, name
+        assert leadlines <= read | READ_OUTSIDE_OF_SETTINGS, name
 
 
 def test_each_queue_goes_to_its_function() -> None:

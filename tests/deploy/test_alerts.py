@@ -261,8 +261,8 @@ def test_an_alert_fires_when_it_should_and_only_then(case: Case, tmp_path: Path)
         encoding="utf-8",
     )
     command = ("promtool", "test", "rules", str(file))
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert told.returncode == 0, told.stdout + told.stderr
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
 def test_every_alert_is_tried() -> None:

@@ -24,7 +24,7 @@ from tests.servers import eventually
 CHECKOUT = Path(__file__).parents[2]
 STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
-NOBODY = {
+UNREACHABLE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
     "AMQP_URL": "amqp://127.0.0.1:1/",
     "REDIS_URL": "redis://127.0.0.1:1/0",
@@ -43,7 +43,7 @@ def python(context: Path, tmp_path: Path, *words: str, **env: str) -> subprocess
             "PATH": os.environ["PATH"],
             "PYTHONPATH": f"{hidden}:{context / 'function'}",
             "LEADLINE_AUTH": "off",
-            **NOBODY,
+            **UNREACHABLE,
             **env,
         },
         stdout=subprocess.PIPE,

@@ -194,9 +194,9 @@ def test_a_server_has_no_other_servers_password(prepare: "Prepare") -> None:
 
 def test_the_edge_container_knows_neither_the_webhook_nor_a_clients_key() -> None:
     assert set(table.by_name(table.PARTS["edge"]).other_secrets) == {"internal-key"}
-    for given, told in (("", ""), ("https://portal.example/rest/1/code/", "unused")):
+    for given, output in (("", ""), ("https://portal.example/rest/1/code/", "unused")):
         raw = _raw("edge")["environment"]["EMULATOR"]
-        assert _filled(raw, {"BITRIX_WEBHOOK_URL": given}) == told
+        assert _filled(raw, {"BITRIX_WEBHOOK_URL": given}) == output
 
 
 def test_no_variable_of_a_container_is_a_secret() -> None:
@@ -369,6 +369,6 @@ def test_an_invalid_webhook_is_refused_at_startup_and_not_quoted(
 ) -> None:
     (given / "bitrix-webhook-url").write_text("secret-but-no-url\n")
     assert passwords.main() == 1
-    told = capsys.readouterr().err
-    assert "BITRIX_WEBHOOK_URL" in told
-    assert "secret-but-no-url" not in told
+    output = capsys.readouterr().err
+    assert "BITRIX_WEBHOOK_URL" in output
+    assert "secret-but-no-url" not in output

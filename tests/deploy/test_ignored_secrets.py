@@ -77,10 +77,10 @@ def test_compose_sends_the_files_that_images_need_and_no_stray_ones(checkout: Pa
     assert not [path for path in ours if _is_left(checkout / path)]
     needed = {path for path in tracked() if path.startswith(tuple(f"{tree}/" for tree in TREES))}
     assert ours >= needed - COMPOSES
-    beside = {path for path in ours if not path.startswith(tuple(f"{tree}/" for tree in TREES))}
+    outside = {path for path in ours if not path.startswith(tuple(f"{tree}/" for tree in TREES))}
     copied = {path for path in STACK.configuration.copied if path.startswith("requirements/")}
     alone = {"deploy/processes/requirements.txt", "template/leadline/Dockerfile"}
-    assert beside == copied | alone
+    assert outside == copied | alone
 
 
 @pytest.mark.parametrize("name", STACK.functions)

@@ -13,7 +13,7 @@ from tests.system import System
 
 PROBLEM = "application/problem+json"
 NEW = {"full_name": "Иван Иванов", "phone": "+77001112233"}
-NOBODY = 2**62
+UNKNOWN = 2**62
 
 
 def _assert_problem(answer: requests.Response, status: int) -> dict[str, Any]:
@@ -69,9 +69,9 @@ def test_get_shows_the_lead_in_the_sync_block(system: System) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("GET", f"/users/{NOBODY}", None, 404),
-        ("PATCH", f"/users/{NOBODY}", {"full_name": "А"}, 404),
-        ("POST", f"/users/{NOBODY}/move", {"stage": "NEW"}, 404),
+        ("GET", f"/users/{UNKNOWN}", None, 404),
+        ("PATCH", f"/users/{UNKNOWN}", {"full_name": "А"}, 404),
+        ("POST", f"/users/{UNKNOWN}/move", {"stage": "NEW"}, 404),
         ("GET", "/users/0", None, 404),
         ("GET", f"/users/{2**63}", None, 404),
         ("GET", "/users/-1", None, 404),

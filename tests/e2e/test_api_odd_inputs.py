@@ -272,8 +272,8 @@ def _trouble_with(system: System, case: Case) -> str:
     if answer.status_code >= 500 or b"Traceback" in answer.content:
         return f"{what} → {answer.status_code} {answer.text[:120]}"
     is_ours = "X-Call-Id" in answer.headers  # otherwise aiohttp has refused it itself
-    is_told = answer.headers.get("Content-Type", "").startswith("application/")
-    if answer.status_code >= 400 and is_ours and not is_told and method != "HEAD":
+    is_described = answer.headers.get("Content-Type", "").startswith("application/")
+    if answer.status_code >= 400 and is_ours and not is_described and method != "HEAD":
         return f"{what} → {answer.status_code} is no problem document: {answer.text[:80]}"
     return ""
 

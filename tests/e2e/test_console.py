@@ -76,9 +76,9 @@ def test_every_figure_agrees_with_the_ledger(system: System) -> None:
 
     assert events["superseded"]
 
-    def is_told() -> bool:
-        told = ask(system, "status")
-        ledger, hour = told["ledger"], told["hour"]
+    def agrees() -> bool:
+        reported = ask(system, "status")
+        ledger, hour = reported["ledger"], reported["hour"]
         states = ("synced", "superseded", "failed")
         assert all(
             sum(minute[state] for minute in hour["minutes"]) == hour[state] for state in states
@@ -91,7 +91,7 @@ def test_every_figure_agrees_with_the_ledger(system: System) -> None:
             == {state: events.get(state, 0) for state in states}
         )
 
-    eventually(is_told, 70, "the console shows what the ledger holds")
+    eventually(agrees, 70, "the console shows what the ledger holds")
 
 
 def test_the_rate_counts_the_requests_sent_to_the_portal(system: System) -> None:
@@ -117,10 +117,10 @@ def test_the_oldest_waiting_write_and_the_backlog_are_shown_while_calls_are_paus
             10,
             "a user is due for a call",
         )
-        told = ask(system, "status")
-        assert told["portal"]["paused"]
-        assert told["portal"]["by_operator"]
-        assert told["portal"]["reason"] == "a test"
+        reported = ask(system, "status")
+        assert reported["portal"]["paused"]
+        assert reported["portal"]["by_operator"]
+        assert reported["portal"]["reason"] == "a test"
         eventually(
             lambda: (ask(system, "status")["ledger"]["oldest_s"] or 0) > 1, 10, "its age is shown"
         )
@@ -186,8 +186,8 @@ def test_users_are_filtered_by_status_and_paged_by_key(system: System) -> None:
 
 def test_a_user_is_resynced(system: System) -> None:
     user_id = rejected(system, "Ещё Раз")
-    told = act(system, f"users/{user_id}/again").json()
-    assert told == {"asked_again": 1, "waiting_already": [], "not_found": []}
+    reported = act(system, f"users/{user_id}/again").json()
+    assert reported == {"asked_again": 1, "waiting_already": [], "not_found": []}
     system.await_synced(user_id)
     assert len(portal.leads_of(system, user_id)) == 1
     assert act(system, "users/9223372036854775807/again").json()["not_found"]
@@ -195,9 +195,9 @@ def test_a_user_is_resynced(system: System) -> None:
 
 def test_all_failed_users_are_resynced(system: System) -> None:
     ids = [rejected(system, f"Все Снова {number}") for number in range(2)]
-    told = act(system, "failed/again").json()
-    assert told["asked_again"] >= len(ids)
-    assert told["next"] is None
+    reported = act(system, "failed/again").json()
+    assert reported["asked_again"] >= len(ids)
+    assert reported["next"] is None
     for user_id in ids:
         system.await_synced(user_id)
 

@@ -23,7 +23,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 pytestmark = pytest.mark.skipif(
     not CHROMIUM, reason="no Chromium here, and scripts/browser found none that apt could install"
 )
-LOOKING, MENDING = "looking-with-128-bits-of-key", "mending-with-128-bits-of-key"
+LOOKING, OPERATING = "looking-with-128-bits-of-key", "mending-with-128-bits-of-key"
 SERIOUS = {"serious", "critical"}
 
 
@@ -201,13 +201,13 @@ def test_with_keys_the_page_asks_for_one_and_keeps_it_in_its_tab(
     browser: Browser,
 ) -> None:
     with (
-        console_with_keys(f"read:{LOOKING} operate,read:{MENDING}") as url,
+        console_with_keys(f"read:{LOOKING} operate,read:{OPERATING}") as url,
         opened_with_refusals(browser, url) as page,
     ):
-        for key, told in (("wrong", "This key is invalid."), (LOOKING, "live")):
+        for key, shown_text in (("wrong", "This key is invalid."), (LOOKING, "live")):
             page.get_by_role("textbox", name="Key").fill(key)
             page.keyboard.press("Enter")
-            expect(page.get_by_text(told, exact=True).first).to_be_visible()
+            expect(page.get_by_text(shown_text, exact=True).first).to_be_visible()
         assert page.evaluate("localStorage.length") == 0
         page.reload()
         expect(page.locator("#live")).to_have_text("live")

@@ -333,8 +333,8 @@ def test_every_part_has_a_login_and_no_process_that_of_the_owner(system: System)
     ]
     for process in system.processes():
         if process.name() in ("python", "python3"):
-            told = str(process.environ()) + str(process.cmdline())
-            assert not [one for one in owners if one in told], process.cmdline()
+            visible = str(process.environ()) + str(process.cmdline())
+            assert not [one for one in owners if one in visible], process.cmdline()
 
 
 def test_normal_work_is_refused_by_no_server(system: System) -> None:

@@ -62,16 +62,16 @@ def documented() -> dict[str, set[str]]:
 def test_the_list_of_metrics_matches_a_running_system(system: System) -> None:
     system.await_synced(system.create()["id"])
     listed = documented()
-    told: set[str] = set()
+    exported: set[str] = set()
     labels: dict[str, set[str]] = {}
     for url in addresses(system).values():
         text = scrape(url)
-        told |= {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+        exported |= {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
         for family in text_string_to_metric_families(text):
             for one in family.samples:
                 name = re.sub("_(bucket|sum|count)$", "", one.name)
                 labels.setdefault(name, set()).update(one.labels.keys() - {"le"})
-    assert told == listed.keys()
+    assert exported == listed.keys()
     assert labels == {name: listed[name] for name in labels}
 
 

@@ -27,9 +27,9 @@ def test_a_portal_that_does_not_answer_is_shown_until_it_does(system: System) ->
     portal.breaks(system, "drop_before", "batch")
     user = system.create()
     eventually(lambda: "unreachable" in part(system).get("reason", ""), 60, "healthz shows it")
-    told = json.loads(leadline(system, "status", "--json").stdout)["portal"]
-    assert (told["paused"], told["reachable"]) == (False, False)
-    assert told["unreachable_kind"] == "no answer"
+    status = json.loads(leadline(system, "status", "--json").stdout)["portal"]
+    assert (status["paused"], status["reachable"]) == (False, False)
+    assert status["unreachable_kind"] == "no answer"
     portal.clear_faults(system)
     eventually(lambda: part(system) == {"status": "ok"}, 60, "it is over")
     system.await_synced(user["id"], within_s=100)

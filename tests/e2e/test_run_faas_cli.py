@@ -88,13 +88,13 @@ def test_a_deployed_function_has_its_environment_and_a_rotated_key_needs_no_rest
     annotations = {"topic": "a.topic"}
     assert cli.deploy(NAME, {"LEADLINE_AUTH": "on"}, secrets, annotations).status_code == 202
     cli.await_ready(NAME)
-    told = cli.describe(NAME)
-    assert told["envVars"] == {"LEADLINE_AUTH": "on"}
-    assert told["secrets"] == list(secrets)
-    assert told["labels"]["com.openfaas.scale.max"] == "3"
-    assert told["annotations"] == annotations
-    assert told["limits"] == {"memory": "128Mi", "cpu": "1000m"}
-    assert told["image"] == f"ghcr.io/leadline/{NAME}:0.1.0"
+    description = cli.describe(NAME)
+    assert description["envVars"] == {"LEADLINE_AUTH": "on"}
+    assert description["secrets"] == list(secrets)
+    assert description["labels"]["com.openfaas.scale.max"] == "3"
+    assert description["annotations"] == annotations
+    assert description["limits"] == {"memory": "128Mi", "cpu": "1000m"}
+    assert description["image"] == f"ghcr.io/leadline/{NAME}:0.1.0"
 
     entry = (system.state.root / "secrets" / "api-keys").read_text(encoding="ascii").strip()
     known = entry.rpartition(":")[2]
@@ -139,7 +139,7 @@ def test_a_removed_function_is_gone_until_it_is_deployed(system: System, cli: Fa
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         ({"service": "resize", "image": "ghcr.io/acme/resize:1"}, "resize"),
         ({"image": "ghcr.io/acme/nothing@sha256:00"}, "nothing"),
@@ -155,12 +155,12 @@ def test_a_removed_function_is_gone_until_it_is_deployed(system: System, cli: Fa
     ],
 )
 def test_an_impossible_deployment_is_refused_with_the_reason(
-    cli: FaasCli, change: dict[str, Any], told: str
+    cli: FaasCli, change: dict[str, Any], reason: str
 ) -> None:
     body = {"service": NAME, "image": f"{NAME}:1", "labels": None, **change}
     answer = cli.send("POST", "/system/functions", json.dumps(body))
     assert (answer.status_code, answer.headers["Content-Type"]) == (400, PROBLEM)
-    assert told in answer.json()["detail"]
+    assert reason in answer.json()["detail"]
     assert "LEADLINE_AUTH" not in cli.describe(NAME).get("envVars", {})
 
 

@@ -52,8 +52,9 @@ def test_keys_can_be_turned_off_explicitly_and_that_is_logged(
     system = new_system(BITRIX_WEBHOOK_URL=WEBHOOK, WORKERS="1", LEADLINE_AUTH="off")
     system.start()
     assert system.request("POST", "/users", json=USER).status_code == 201
-    told = system.output.read_text()
+    printed = system.output.read_text()
     assert (
-        "LEADLINE_AUTH=off: every program on this machine may write to http://127.0.0.1:1" in told
+        "LEADLINE_AUTH=off: every program on this machine may write to http://127.0.0.1:1"
+        in printed
     )
-    assert "s0mebodys-c0de" not in told
+    assert "s0mebodys-c0de" not in printed

@@ -73,14 +73,14 @@ class Evidence:
         found: dict[str, list[ReceivedMessage]] = {}
         with self.bench.channel() as channel:
             for queue in (topology.REQUESTS, topology.REPLIES):
-                letters = found.setdefault(topology.dead_letter_name(queue), [])
+                dead_letters = found.setdefault(topology.dead_letter_name(queue), [])
                 while True:
                     method, properties, body = channel.basic_get(
                         topology.dead_letter_name(queue), auto_ack=True
                     )
                     if method is None:
                         break
-                    letters.append(ReceivedMessage(body, properties))
+                    dead_letters.append(ReceivedMessage(body, properties))
         return found
 
     @cached_property
@@ -103,7 +103,9 @@ class Evidence:
             replies=tuple(one for one in self.bench.published.replies if one.user > after),
             is_broker_complete=True,
             dead_letters=tuple(
-                _letter(queue, one) for queue, letters in self.dead.items() for one in letters
+                _dead_letter(queue, one)
+                for queue, dead_letters in self.dead.items()
+                for one in dead_letters
             ),
             requests=self.portal_log.requests(),
             rate=RATE,
@@ -188,12 +190,12 @@ def _event(row: dict[str, Any]) -> LedgerEvent:
     )
 
 
-def _letter(queue: str, letter: ReceivedMessage) -> DeadLetter:
+def _dead_letter(queue: str, dead_letter: ReceivedMessage) -> DeadLetter:
     try:
-        content = letter.content
+        content = dead_letter.content
     except ValueError:
         content = None
     data = content.get("data", content) if isinstance(content, dict) else None
     event_id = data.get("event_id") if isinstance(data, dict) else None
-    reason = letter.reason or str(letter.headers.get("x-death", ""))
-    return DeadLetter(queue, letter.properties.message_id, event_id, reason)
+    reason = dead_letter.reason or str(dead_letter.headers.get("x-death", ""))
+    return DeadLetter(queue, dead_letter.properties.message_id, event_id, reason)

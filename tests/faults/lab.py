@@ -29,7 +29,7 @@ from tests.faults.schedule import Planned
 from tests.faults.workload import Workload
 
 ROUND_S = 40.0
-_TOLD_USERS = 5
+_SHOWN_USERS = 5
 #: A bench takes a while to start: this many rounds share its clocks.
 _SAME_CLOCK = 8
 
@@ -57,7 +57,7 @@ class Outcome:
             f"seed {self.seed}: {len(self.schedule)} faults; {self.attempted} writes attempted,"
             f" {self.acknowledged} acknowledged, {self.unsure} unanswered; {self.users} users,"
             f" 0 lost, 0 doubled, 0 out of date, {self.failed} recorded as failed;"
-            f" {self.dead} dead letters; at rest after {self.rest_s:.0f} s"
+            f" {self.dead} dead letters; idle after {self.rest_s:.0f} s"
         )
 
 
@@ -113,7 +113,7 @@ def _report(seed: int, planned: list[Planned], found: list[Broken], evidence: Ev
     lines += [str(one) for one in found]
     concerned = list(dict.fromkeys(one.user for one in found if one.user))
     concerned += [row["user_id"] for row in evidence.bench.rows(_STILL_OWED)]
-    for user in list(dict.fromkeys(concerned))[:_TOLD_USERS]:
+    for user in list(dict.fromkeys(concerned))[:_SHOWN_USERS]:
         lines += [f"--- user {user}", *_story_of(user, evidence)]
     return "\n".join(lines)
 
@@ -124,26 +124,26 @@ _STILL_OWED = "SELECT DISTINCT user_id FROM events WHERE due_at IS NOT NULL"
 def _story_of(user: int, evidence: Evidence) -> list[str]:
     """All that clients, ledger, portal and processes recorded about a user."""
     history = evidence.history
-    told = [
+    story_lines = [
         f"client {_clock(write.at)} {_asked(write)}"
         for write in history.writes
         if write.user == user
     ]
-    told += [f"user   {evidence.users.get(user)}"]
-    told += [f"ledger {event}" for event in evidence.events if event["user_id"] == user]
-    told += [
+    story_lines += [f"user   {evidence.users.get(user)}"]
+    story_lines += [f"ledger {event}" for event in evidence.events if event["user_id"] == user]
+    story_lines += [
         f"reply  {_clock(reply.at)} {reply.event_id} {reply.outcome}, attempts {reply.attempts}"
         for reply in history.replies
         if reply.user == user
     ]
     for lead in history.leads:
         if lead.user == user:
-            told += [_looks(lead), *_writes(lead)]
+            story_lines += [_looks(lead), *_writes(lead)]
     mark = f'"user_id":{user},'
     for name, line in story.raw_lines(evidence.bench.system):
         if mark in line.replace('": ', '":'):
-            told.append(f"log    {name}: {_short(line)}")
-    return told
+            story_lines.append(f"log    {name}: {_short(line)}")
+    return story_lines
 
 
 def _asked(write: ClientWrite) -> str:
@@ -183,7 +183,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, help="10, or one round where a seed is given")
     parser.add_argument("--seed", type=int, help="of the first round; each next one's is one more")
-    parser.add_argument("--verbose", action="store_true", help="tell every round's faults")
+    parser.add_argument("--verbose", action="store_true", help="print every round's faults")
     parser.add_argument("--seconds", type=float, default=ROUND_S, help="how long faults happen")
     chosen = parser.parse_args()
     is_replay = chosen.seed is not None and chosen.minutes is None

@@ -62,12 +62,12 @@ def leaks(
     lines = [*written.logs(system)] if lines is None else lines
     text = "\n".join(line for _, line in lines)
     found = {form for form in wanted if form in text}
-    told = [
+    leaking_lines = [
         f"{name}: {line[:300]}"
         for name, line in lines
         if any(form in line for form in found) or leaking([line])
     ]
-    return "\n".join([*sorted(wanted[form] for form in found)[:5], *told[:5]])
+    return "\n".join([*sorted(wanted[form] for form in found)[:5], *leaking_lines[:5]])
 
 
 def _is_revealing(text: str) -> bool:

@@ -109,11 +109,13 @@ def test_an_outage_of_bitrix24_is_reported_after_three_attempts_and_recovers_by_
     breaks(bench)
     users = create(bench, 500)
     ids = [user["id"] for user in users]
-    told = (
+    reported = (
         "SELECT count(*) FROM events WHERE state = 'failed' AND attempts = 3"
         " AND reason <> '' AND user_id = ANY(:ids)"
     )
-    eventually(lambda: bench.rows(told, ids=ids)[0]["count"] == 500, 300, "500 errors are reported")
+    eventually(
+        lambda: bench.rows(reported, ids=ids)[0]["count"] == 500, 300, "500 errors are reported"
+    )
     bench.put_right()
     await_idle(bench)
     assert_one_right_lead_each(bench, users)

@@ -62,9 +62,9 @@ def test_every_write_names_its_key_in_its_event() -> None:
     served("update_user").patch(f"/users/{user}", json={"full_name": "Bob"}, headers=by(SITE))
     served("move_user").post(f"/users/{user}/move", json={"stage": "JUNK"}, headers=by(SITE))
     assert [row["caller"] for row in rows("SELECT caller FROM events")] == ["site"] * 4
-    told = audit.page(10)["items"]
-    assert [one["action"] for one in told] == ["move_card", "update_card", *["create_card"] * 2]
-    assert {(one["caller"], one["outcome"], one["kind"]) for one in told} == {
+    listed = audit.page(10)["items"]
+    assert [one["action"] for one in listed] == ["move_card", "update_card", *["create_card"] * 2]
+    assert {(one["caller"], one["outcome"], one["kind"]) for one in listed} == {
         ("site", "open", "write")
     }
     events = ask(f"users/{user}")["sync"]["events"]
@@ -135,9 +135,9 @@ def test_an_operator_can_pause_calls_while_postgres_is_down(
 ) -> None:
     assert in_redis
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    told = leadline("portal", "pause")
-    assert "not in the audit trail" in told.err
-    assert "calls are paused, but Postgres can't be reached" in told.err
+    listed = leadline("portal", "pause")
+    assert "not in the audit trail" in listed.err
+    assert "calls are paused, but Postgres can't be reached" in listed.err
 
 
 def test_a_read_only_login_can_export(
@@ -159,9 +159,9 @@ def test_a_read_only_login_can_export(
     )
     close_idle_connections()
     monkeypatch.setenv("DATABASE_URL", reader.render_as_string(hide_password=False))
-    told = leadline("export")
-    assert (told.code, told.out.decode().partition(",")[0]) == (0, "id")
-    assert "this login may not write to it" in told.err
+    listed = leadline("export")
+    assert (listed.code, listed.out.decode().partition(",")[0]) == (0, "id")
+    assert "this login may not write to it" in listed.err
 
 
 @pytest.mark.usefixtures("in_postgres", "in_redis", "keys")

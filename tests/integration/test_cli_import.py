@@ -103,7 +103,7 @@ def test_rejected_lines_can_be_fixed_and_imported_separately(
     rejected = tmp_path / "a.rejected.jsonl"
     first, second = (json.loads(line) for line in rejected.read_text().splitlines())
     assert (first["phone"], second) == (1, {"error": "line 3: is not a JSON object"})
-    fixed = write("mended.jsonl", json.dumps(first | {"full_name": "Bo", "phone": "+77001112234"}))
+    fixed = write("fixed.jsonl", json.dumps(first | {"full_name": "Bo", "phone": "+77001112234"}))
     assert leadline("import", fixed).code == 0
     assert [row["full_name"] for row in rows(USERS)] == ["Anna", "Bo"]
 
@@ -227,14 +227,16 @@ def test_foreign_ids_are_accepted_from_the_owner_only_and_on_request(
 
 
 @pytest.mark.parametrize(
-    ("cells", "told"),
+    ("cells", "problem"),
     [(",1", "id: Field required"), ("x,1", "id: "), ("5,-1", "bitrix_lead_id: "), ("0,1", "id: ")],
 )
-def test_invalid_ids_are_rejected(leadline: Leadline, write: Write, cells: str, told: str) -> None:
+def test_invalid_ids_are_rejected(
+    leadline: Leadline, write: Write, cells: str, problem: str
+) -> None:
     file = write("people.csv", f"full_name,phone,id,lead\nAnna,+77001112233,{cells}\n")
     answer = leadline("import", file, *KEEP_IDS)
     assert (answer.code, rows(LEADS)) == (1, [])
-    assert f"line 2: {told}" in answer.err
+    assert f"line 2: {problem}" in answer.err
 
 
 LEADS_ONLY = ("--map", "bitrix_lead_id=lead")
@@ -334,6 +336,6 @@ def test_rejected_lines_are_no_formulas_either_and_keep_their_text(
         header, line = csv.reader(opened)
     assert header == ["full_name", "phone", "'=note", "error"]
     assert line[:3] == ["'=1+2", "'+7 700 111", "'=3"]
-    fixed = write("mended.csv", rejected.read_text("utf-8").replace("'+7 700 111", "+77001112233"))
+    fixed = write("fixed.csv", rejected.read_text("utf-8").replace("'+7 700 111", "+77001112233"))
     assert leadline("import", fixed, "--json").json["created"] == 1
     assert rows(USERS)[0]["full_name"] == "=1+2"

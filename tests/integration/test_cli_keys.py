@@ -45,9 +45,9 @@ def test_a_new_key_opens_its_scopes_until_it_is_revoked(leadline: Leadline, file
     assert key not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert (opens(key), opens(other)) == ({"write"}, {"read", "operate"})
-    told = leadline("keys", "revoke", "crm-form")
-    assert (told.code, told.out) == (0, b"revoked: 1\n")
-    assert "kubectl" in told.err
+    result = leadline("keys", "revoke", "crm-form")
+    assert (result.code, result.out) == (0, b"revoked: 1\n")
+    assert "kubectl" in result.err
     assert (opens(key), opens(other)) == (set(), {"read", "operate"})
     assert leadline("keys", "revoke", "crm-form").code == 1
     assert leadline("keys", "revoke", "").code == 1
@@ -78,13 +78,13 @@ def test_the_list_shows_no_key_and_marks_unusable_entries(leadline: Leadline, fi
     expired = "gone:read:ll_abcde:2020-01-31:" + "a" * 64
     file.write_text(f"{plain}\nhunter2\n{expired}\nraed:{plain}\n")
     create(leadline, "crm-form", "--scope", "write", "--days", 1, "--file", file)
-    told = leadline("keys", "list", "--json")
-    shown = told.json["keys"]
-    assert told.code == 1
+    result = leadline("keys", "list", "--json")
+    shown = result.json["keys"]
+    assert result.code == 1
     assert [one["entry"] for one in shown] == [1, 2, 3, 4, 5]
     assert [bool(one["trouble"]) for one in shown] == [False, True, True, True, False]
     assert [one["kept"] for one in shown] == ["plain", "plain", "hashed", "plain", "hashed"]
-    for text in (told.out.decode(), leadline("keys", "list").out.decode()):
+    for text in (result.out.decode(), leadline("keys", "list").out.decode()):
         assert plain not in text
         assert "hunter2" not in text
 
@@ -92,8 +92,8 @@ def test_the_list_shows_no_key_and_marks_unusable_entries(leadline: Leadline, fi
 def test_a_line_with_a_second_key_is_left_alone(leadline: Leadline, file: Path) -> None:
     lines = [api_keys.create(name, frozenset({"read"}), None)[1] for name in ("one", "two")]
     file.write_text(" ".join(lines))
-    told = leadline("keys", "revoke", "one")
-    assert (told.code, "put each on its own line" in told.err) == (2, True)
+    result = leadline("keys", "revoke", "one")
+    assert (result.code, "put each on its own line" in result.err) == (2, True)
     assert file.read_text() == " ".join(lines)
 
 

@@ -148,10 +148,14 @@ def test_users_are_resynced(leadline: Leadline) -> None:
 def test_the_portal_is_described(leadline: Leadline) -> None:
     answer = leadline("portal", "check", "--json")
     assert answer.code == 0
-    told = answer.json
-    assert (told["alive"], told["crm_mode"], told["rights"]) == (True, "classic", ["crm", "user"])
-    assert told["stages"][:2] == ["NEW", "IN_PROCESS"]
-    assert told["trouble"] == []
+    shown = answer.json
+    assert (shown["alive"], shown["crm_mode"], shown["rights"]) == (
+        True,
+        "classic",
+        ["crm", "user"],
+    )
+    assert shown["stages"][:2] == ["NEW", "IN_PROCESS"]
+    assert shown["trouble"] == []
 
 
 @pytest.mark.parametrize(
@@ -219,8 +223,8 @@ def test_the_doctor_reports_logins_with_too_many_rights(
 ) -> None:
     def logins() -> dict[str, tuple[bool, str]]:
         checks = leadline("doctor", "--json").json["checks"]
-        told = {one["name"]: (one["is_well"], one["told"]) for one in checks}
-        return {name: one for name, one in told.items() if name.startswith("login")}
+        shown = {one["name"]: (one["is_well"], one["told"]) for one in checks}
+        return {name: one for name, one in shown.items() if name.startswith("login")}
 
     assert logins() == {
         "login at Postgres": (True, "leadline_cli"),
@@ -232,9 +236,9 @@ def test_the_doctor_reports_logins_with_too_many_rights(
     }
     monkeypatch.setenv("DATABASE_URL", postgres)
     close_idle_connections()
-    is_well, told = logins()["login at Postgres"]
+    is_well, shown = logins()["login at Postgres"]
     assert not is_well
-    assert {"superuser", "owns the tables"} <= set(told.partition(": ")[2].split(", "))
+    assert {"superuser", "owns the tables"} <= set(shown.partition(": ")[2].split(", "))
 
 
 def test_the_doctor_reads_the_rights_of_a_redis_user_without_trying_them(
@@ -250,7 +254,7 @@ def test_the_doctor_reads_the_rights_of_a_redis_user_without_trying_them(
     with redis.Redis.from_url(redis_url) as owner:
         owner.acl_log_reset()
         try:
-            for rights, told in (
+            for rights, shown in (
                 ("~* +@all", "every command"),
                 ("~* +@all -@dangerous +info +acl|whoami +flushall", "FLUSHALL"),
                 (next(one.redis for one in LOGINS if one.name == "cli"), ""),
@@ -261,9 +265,9 @@ def test_the_doctor_reads_the_rights_of_a_redis_user_without_trying_them(
                 url = parts._replace(netloc=f"someone:secret@{parts.hostname}:{parts.port}")
                 monkeypatch.setenv("REDIS_URL", url.geturl())
                 found = login()
-                assert found["told"] == (f"someone: {told}" if told else "someone")
-                assert found["is_well"] is not bool(told)
-                assert bool(found["mend"]) is bool(told)
+                assert found["told"] == (f"someone: {shown}" if shown else "someone")
+                assert found["is_well"] is not bool(shown)
+                assert bool(found["mend"]) is bool(shown)
             assert owner.acl_log() == []
         finally:
             owner.acl_deluser("someone")
@@ -331,8 +335,8 @@ def test_the_doctor_names_the_setting_of_an_unreachable_server(
     monkeypatch.setenv(variable, nowhere)
     answer = leadline("doctor", "--json")
     assert "hidden" not in f"{answer.json}{answer.err}"
-    mends = {one["name"]: one["mend"] for one in answer.json["checks"]}
-    assert {name for name, mend in mends.items() if variable in mend} == parts
+    fixes = {one["name"]: one["mend"] for one in answer.json["checks"]}
+    assert {name for name, fix in fixes.items() if variable in fix} == parts
 
 
 def test_a_check_costs_two_requests(leadline: Leadline, portal: str) -> None:

@@ -94,12 +94,12 @@ def test_each_kind_of_drift_is_distinguished(leadline: Leadline) -> None:
     rows("UPDATE users SET sync_status = 'waiting', version = 2 WHERE id = 7")
     answer = leadline("reconcile", "--json")
     assert answer.code == 1
-    told = [
+    differences = [
         (one["kind"], one["user_id"], one["lead_ids"], one["fields"])
         for one in answer.lines
         if "kind" in one
     ]
-    assert sorted(told, key=str) == sorted(
+    assert sorted(differences, key=str) == sorted(
         [
             ("missing", 1, [], []),
             ("doubled", 2, [2, double], []),

@@ -44,15 +44,15 @@ class Function:
 
 @pytest.fixture
 def function() -> Iterator[Function]:
-    told = Function()
-    told.may_answer.set()
+    running_function = Function()
+    running_function.may_answer.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            told.requests.append((time.monotonic(), dict(self.headers), body))
-            status = told.answers.pop(0) if told.answers else 202
-            told.may_answer.wait(30)
+            running_function.requests.append((time.monotonic(), dict(self.headers), body))
+            status = running_function.answers.pop(0) if running_function.answers else 202
+            running_function.may_answer.wait(30)
             text = b'{"detail": "because"}' if status >= 400 else b""
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
@@ -63,10 +63,10 @@ def function() -> Iterator[Function]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    told.url = f"http://127.0.0.1:{server.server_port}/"
+    running_function.url = f"http://127.0.0.1:{server.server_port}/"
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    yield told
-    told.may_answer.set()
+    yield running_function
+    running_function.may_answer.set()
     server.shutdown()
     server.server_close()
 

@@ -48,9 +48,11 @@ def test_many_events_are_enqueued_at_once_and_wake_one_worker(
     monkeypatch.setattr(enqueue, "log", bound)
     enqueue.enqueue_events([delivery(user, call=f"call-{user}") for user in range(1, 21)])
     assert rq_jobs.rq_queue().count == 1
-    told = [line for line in logged.entries if line["event"] == "event received"]
-    assert [line["correlation_id"] for line in told] == [f"call-{user}" for user in range(1, 21)]
-    assert [line["user_id"] for line in told] == [*range(1, 21)]
+    received = [line for line in logged.entries if line["event"] == "event received"]
+    assert [line["correlation_id"] for line in received] == [
+        f"call-{user}" for user in range(1, 21)
+    ]
+    assert [line["user_id"] for line in received] == [*range(1, 21)]
     assert waiting() == {user: [(f"m-{user}-Ann", f"call-{user}")] for user in range(1, 21)}
 
 

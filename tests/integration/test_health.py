@@ -98,11 +98,11 @@ def test_a_worker_exports_the_number_of_waiting_users_to_prometheus_and_keda(
     url = start("leadline.sync.worker", REDIS_URL=redis_url, BITRIX_WEBHOOK_URL=WEBHOOK)
     eventually(lambda: status(f"{url}/_/ready") == 200, 20, "the worker is ready")
 
-    def is_told() -> bool:
-        told = requests.get(f"{url}/metrics", timeout=5).text.splitlines()
-        return "leadline_users_due 0.0" in told
+    def is_exported() -> bool:
+        exported = requests.get(f"{url}/metrics", timeout=5).text.splitlines()
+        return "leadline_users_due 0.0" in exported
 
-    eventually(is_told, 20, "the number of users is exported")
+    eventually(is_exported, 20, "the number of users is exported")
 
 
 @pytest.mark.parametrize("nonsense", [None, "s3cr3tc0de", "https://portal.example/s3cr3tc0de"])

@@ -353,8 +353,8 @@ def test_an_owner_without_the_right_to_create_roles_migrates_without_them(
             for (name,) in groups:
                 admin.run(f"ALTER ROLE {name}_away RENAME TO {name}")
     assert revision == newest()
-    told = [line["role"] for line in logs if line["log_level"] == "warning"]
-    assert told == [
+    warned = [line["role"] for line in logs if line["log_level"] == "warning"]
+    assert warned == [
         *("leadline_app", "leadline_read"),
         *("leadline_write", "leadline_settle", "leadline_app"),
     ]

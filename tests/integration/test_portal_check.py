@@ -169,6 +169,6 @@ def test_doctor_and_status_show_originator_and_history(leadline: Leadline) -> No
     installation.begin_history(lost=since)
     checks = {one["name"]: one for one in leadline("doctor", "--json").json["checks"]}
     assert "users up to 0 of 1" in checks["history"]["told"]
-    told = leadline("status", "--json").json["history"]
-    assert (told["originator_id"], told["sweeping"]) == (own, True)
+    history_block = leadline("status", "--json").json["history"]
+    assert (history_block["originator_id"], history_block["sweeping"]) == (own, True)
     assert rows("SELECT count(*) AS one FROM installation") == [{"one": 1}]

@@ -263,8 +263,8 @@ def test_log_lines_of_the_connection_carry_no_callers_id() -> None:
         publisher.close(0.2)
     finally:
         structlog.reset_defaults()
-    told = [line for line in logged.entries if line["event"] == "no connection to the broker"]
-    assert {line.get("correlation_id") for line in told} == {None}
+    reported = [line for line in logged.entries if line["event"] == "no connection to the broker"]
+    assert {line.get("correlation_id") for line in reported} == {None}
 
 
 def test_a_message_that_amqp_cannot_carry_is_reported_and_harms_no_other(

@@ -27,7 +27,7 @@ from leadline.runtime.serving import cold_start, rsgi_bridge, serve
 from tests.servers import ended, eventually
 
 CHECKOUT = Path(__file__).parents[2]
-NOBODY = {
+UNREACHABLE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
     "AMQP_URL": "amqp://127.0.0.1:1/",
     "REDIS_URL": "redis://127.0.0.1:1/0",
@@ -49,7 +49,7 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "leadline.runtime.serving.serve", folder],
             cwd=CHECKOUT,
-            env={**os.environ, **NOBODY, "PORT": str(port), **env},
+            env={**os.environ, **UNREACHABLE, "PORT": str(port), **env},
             stdout=subprocess.DEVNULL,
             stderr=stderr,
         )
@@ -220,20 +220,20 @@ def test_an_answer_to_a_bad_request_stays_small(create_user: Server) -> None:
         )
         assert_problem(answer, 422)
         assert len(answer.content) <= 8000, name
-        told = answer.json()
+        problem = answer.json()
         missing = {"full_name", "phone"}
-        assert missing <= {one["field"] for one in told["errors"]}, name
-        left = len(unknown) + len(missing) - len(told["errors"])
-        assert (f"{left} more are not listed" in told["detail"]) == (left > 0), name
+        assert missing <= {one["field"] for one in problem["errors"]}, name
+        left = len(unknown) + len(missing) - len(problem["errors"])
+        assert (f"{left} more are not listed" in problem["detail"]) == (left > 0), name
 
 
 def test_a_function_does_not_start_with_a_cleartext_server(start: Start, tmp_path: Path) -> None:
-    told = tmp_path / "stderr"
-    with told.open("w", encoding="utf-8") as file:
+    output = tmp_path / "stderr"
+    with output.open("w", encoding="utf-8") as file:
         url = "postgresql://u:hunter2hunter2@db.example.com/d"
         server = start("create_user", DATABASE_URL=url, stderr=file)
         assert ended(server.process) != 0
-    text = told.read_text(encoding="utf-8")
+    text = output.read_text(encoding="utf-8")
     assert "LEADLINE_CLEARTEXT" in text
     assert "hunter2" not in text
 
@@ -474,14 +474,14 @@ def test_a_key_over_its_rate_gets_a_retry_after(start: Start, tmp_path: Path) ->
 def test_server_and_worker_import_once_and_nothing_unused(
     free_port: Callable[[], int], tmp_path: Path
 ) -> None:
-    told = tmp_path / "imports"
-    with told.open("w", encoding="utf-8") as file:
+    output = tmp_path / "imports"
+    with output.open("w", encoding="utf-8") as file:
         env = {"LEADLINE_AUTH": "off", "PYTHONPROFILEIMPORTTIME": "1"}
         server = Server("functions/create_user", free_port(), env, file)
         eventually(server.is_up, 20, "the function is served")
         server.process.terminate()
         ended(server.process, 10)
-    lines = told.read_text(encoding="utf-8").splitlines()
+    lines = output.read_text(encoding="utf-8").splitlines()
     imports = Counter(line.rpartition("|")[2].strip() for line in lines)
     assert imports["flask"] == imports["pydantic"] == imports["leadline.ledger.accept"] == 1
     # An import may have been tried in vain: only a package's modules prove that it was loaded.

@@ -22,7 +22,7 @@ from tests.integration.conftest import in_greenlets, in_threads, rows
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
 ANN = NewUser(full_name="Иван Иванов", phone="+77001112233", stage="NEW")
-NOBODY = UserId(2**62)
+UNKNOWN = UserId(2**62)
 
 
 def create() -> Event:
@@ -121,7 +121,7 @@ def test_a_write_with_a_wrong_version_changes_nothing() -> None:
 def test_an_unknown_user_is_not_found() -> None:
     for version in (None, 1):
         with pytest.raises(UserNotFound):
-            move(NOBODY, "JUNK", version)
+            move(UNKNOWN, "JUNK", version)
     assert rows("SELECT id FROM events") == []
 
 
@@ -207,10 +207,10 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
         with holding(in_postgres, "LOCK TABLE users IN SHARE MODE"):
             answers = pool.submit(in_greenlets, 20, one)
             eventually(one_waits, 10, "the first waits for the table")
-        told = dict(answers.result(30))
+        answered = dict(answers.result(30))
     assert statements.count(CREATE) < 20
     stored = rows("SELECT id, user_id, full_name FROM events WHERE version = 1")
-    assert {str(row["id"]): (row["user_id"], row["full_name"]) for row in stored} == told
+    assert {str(row["id"]): (row["user_id"], row["full_name"]) for row in stored} == answered
     assert len({row["user_id"] for row in stored}) == 20
 
 

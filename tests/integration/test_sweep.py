@@ -67,17 +67,17 @@ def test_a_reply_to_a_lost_event_harms_no_other_of_its_batch(forked: Fork) -> No
 
 @pytest.mark.usefixtures("in_postgres")
 @pytest.mark.parametrize(
-    "told",
+    "named",
     [
         *(None, "", "0", "-1", "odd", "9" * 30),
         pytest.param(str(int(time.time() + 10 * 86400) * 1000), id="in ten days"),
     ],
 )
-def test_a_reply_without_a_credible_history_is_still_a_dead_letter(told: str | None) -> None:
+def test_a_reply_without_a_credible_history_is_still_a_dead_letter(named: str | None) -> None:
     event = create()
     settled(event)
     before = history()
-    reply = replace(reply_to(lost_event_of(event)), history=told)
+    reply = replace(reply_to(lost_event_of(event)), history=named)
     with pytest.raises(BadMessage, match="answers no event"):
         settle.apply([reply])
     assert (history(), looks()) == (before, [])
@@ -101,9 +101,9 @@ def test_a_reply_of_an_unknown_user_writes_nothing(forked: Fork) -> None:
     event = create()
     forked()
     installation.ensure_history()
-    nobody = replace(event, id=str(uuid4()), user=replace(event.user, id=UserId(77)))
+    unknown = replace(event, id=str(uuid4()), user=replace(event.user, id=UserId(77)))
     with pytest.raises(BadMessage):
-        settle.apply([reply_to(nobody)])
+        settle.apply([reply_to(unknown)])
     assert looks() == []
 
 

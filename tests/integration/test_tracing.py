@@ -196,11 +196,11 @@ def test_each_message_of_a_batch_stays_in_its_own_trace(
 def test_a_trace_contains_no_personal_data_and_no_address(
     spans: dict[str, ReadableSpan], webhook_url: str, amqp_url: str
 ) -> None:
-    told = "".join(span.to_json(indent=None) for span in spans.values())
-    decoded = told.encode().decode("unicode_escape")
+    exported = "".join(span.to_json(indent=None) for span in spans.values())
+    decoded = exported.encode().decode("unicode_escape")
     secrets = (webhook_url, "local-webhook-code", amqp_url)
     for hidden in (NAME, NAME.partition(" ")[0], PHONE, PHONE[1:], *secrets):
-        assert hidden not in told
+        assert hidden not in exported
         assert hidden not in decoded
 
 

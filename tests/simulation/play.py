@@ -67,7 +67,7 @@ class Player:
         try:
             system.play()
         except Stuck as error:
-            return Result(plan, [f"never at rest: {error}"], system)
+            return Result(plan, [f"never idle: {error}"], system)
         return Result(plan, rules.broken(system), system)
 
     def cpu_s(self) -> float:

@@ -165,9 +165,9 @@ def test_a_key_of_fewer_than_128_bits_stops_the_start_and_opens_nothing(
         (folder / "api-keys").write_text(text)
         with pytest.raises(
             BadConfiguration, match=rf"api-keys, entry {number}: .*128 bits"
-        ) as told:
+        ) as caught:
             auth.check_configured(API)
-        assert key not in str(told.value)
+        assert key not in str(caught.value)
         assert opened(key) == set()
     (folder / "internal-key").write_text(key)
     with pytest.raises(BadConfiguration, match="internal-key, entry 1"):
@@ -272,8 +272,8 @@ def test_a_refusal_is_counted_and_logged_with_the_prefix_of_the_key(
     for header in (None, f"Bearer {unknown}", f"Bearer {key}", "Bearer hunter2"):
         with pytest.raises((Unauthorized, Forbidden)):
             auth.authenticate(header, "write")
-    told = [(one["reason"], one["prefix"], one.get("caller")) for one in log]
-    assert told == [
+    caught = [(one["reason"], one["prefix"], one.get("caller")) for one in log]
+    assert caught == [
         ("no_key", "", None),
         ("unknown_key", unknown[:8], None),
         ("missing_scope", key[:8], "reader"),
