@@ -559,9 +559,9 @@ end:
 
 /* The promises. */
 
-#define is_at_rest (version && synced == version && len(bitrix_queue) == 0 && !entry.events && entry.lessee == FREE && \
+#define is_settled (version && synced == version && len(bitrix_queue) == 0 && !entry.events && entry.lessee == FREE && \
                     worker[1].state == IDLE && worker[2].state == IDLE && !call[0].kind)
-#define is_in_step (leads == 1 && lead == value[version])
+#define is_in_sync (leads == 1 && lead == value[version])
 
 #ifdef CALM
 active proctype promises() {
@@ -573,7 +573,7 @@ ltl P1 { [] (is_calm && writes == WRITES -> <> (synced == version)) }
 active proctype promises() {
 end:
   do
-  :: is_at_rest && !is_in_step -> assert(is_in_step)	/* P3 */
+  :: is_settled && !is_in_sync -> assert(is_in_sync)	/* P3 */
   :: timeout && synced != version -> assert(synced == version)	/* P1 */
   od
 }

@@ -41,11 +41,11 @@ _DESCRIPTIONS = {
     404: "There is no such user.",
     408: "The body took longer than 20 s.",
     409: "A request with this Idempotency-Key is still in progress.",
-    412: "`If-Match` names another version: the user was changed meanwhile.",
+    412: "The user has changed since the version in If-Match.",
     413: "The body is longer than 64 KiB.",
     415: "The body is not JSON.",
     422: "Some fields are invalid or unknown, or the Idempotency-Key was used for another request.",
-    429: "This key exceeds its write rate.",
+    429: "This key has exceeded its rate of writes.",
     503: "Postgres can't be reached; safe to repeat.",
 }
 _KEYS = {

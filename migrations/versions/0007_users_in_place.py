@@ -7,7 +7,7 @@ table each is a page that was not touched since the last checkpoint and goes to 
 
 Triggers keep the tables that stand in for these indexes:
 
-- `unsynced_users` holds users that wait or have failed, in step with every write: few, on few
+- `unsynced_users` holds users that wait or have failed, updated with every write: few, on few
   pages.
 - `user_terms` holds names and stages. It is brought up to date later, many users at once
   (`index_users`, by the relay). Who was written since is in `users_to_index`, with what it was
@@ -157,7 +157,7 @@ def upgrade() -> None:
 
 
 def _make() -> None:
-    """Tables and triggers, and who is not in step by now; all of it or nothing."""
+    """Tables and triggers, and the users not in sync now; all of it or nothing."""
     op.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
     for table, columns in TABLES.items():
         op.execute(f"DROP TABLE IF EXISTS {table}")

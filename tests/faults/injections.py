@@ -127,7 +127,7 @@ def all_processes_killed(scene: Scene) -> Iterator[None]:
 
 
 @fault("", weight=1)
-def a_process_told_to_end(scene: Scene) -> Iterator[None]:
+def a_process_terminated(scene: Scene) -> Iterator[None]:
     scene.bench.send(scene.dice.choice(scene.bench.process_names()), signal.SIGTERM)
     yield
 
@@ -496,7 +496,7 @@ def portal_rejects_a_create_at_length(scene: Scene) -> Iterator[None]:
 
 
 @fault("bitrix24", (1, 5), weight=1, excuse="nothing")
-def portal_serves_nobody(scene: Scene) -> Iterator[None]:
+def portal_rejects_all_calls(scene: Scene) -> Iterator[None]:
     mode = scene.dice.choice(("revoked", "plan_expired", "deleted", "overload"))
     scene.bench.control("PUT", "settings", {"mode": mode})
     yield
@@ -635,7 +635,7 @@ def poison(scene: Scene) -> Iterator[None]:
 
 
 @fault("", weight=3, excuse="nothing")
-def old_messages_come_again(scene: Scene) -> Iterator[None]:
+def old_messages_redelivered(scene: Scene) -> Iterator[None]:
     """Any event of the ledger, processed or not, in any order, several times."""
     query = as_json(
         "SELECT events.id AS event_id, user_id AS id, events.full_name, events.phone, events.stage,"
@@ -656,7 +656,7 @@ def old_messages_come_again(scene: Scene) -> Iterator[None]:
 
 
 @fault("", weight=2, excuse="nothing")
-def old_replies_come_again(scene: Scene) -> Iterator[None]:
+def old_replies_redelivered(scene: Scene) -> Iterator[None]:
     """Successes again, and failures of writes that succeeded later."""
     rows = scene.bench.rows(
         "SELECT events.id, user_id, events.version, action, bitrix_lead_id FROM events"

@@ -218,7 +218,7 @@ def _declare_auxiliary(queue: Queue, channel: Any) -> None:
 
 def _on_auxiliary_closed(queue: Queue, _channel: object, reason: Exception) -> None:
     if _code(reason) not in (None, _ACCESS_REFUSED):
-        log.error("queue can't be had, publishing continues", queue=queue.name, reason=str(reason))
+        log.error("queue unavailable, publishing continues", queue=queue.name, reason=str(reason))
 
 
 def _code(reason: Exception) -> int | None:
