@@ -1,6 +1,6 @@
 """The checker: applies every rule to one history."""
 
-from tests.checker import attempts, leads, ledger, letters, rate, replies, texts
+from tests.checker import attempts, leads, ledger, rate, replies, texts
 from tests.checker.history import Broken, History
 
 RULES = (
@@ -9,7 +9,7 @@ RULES = (
     *leads.RULES,
     *rate.RULES,
     *attempts.RULES,
-    *letters.RULES,
+    *dead_letters.RULES,
     *texts.RULES,
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.bench import Bench
-from tests.faults.rest import await_idle
+from tests.faults.idle import await_idle
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from tests.checker.history import Broken, ClientWrite, Lead
 from tests.faults import schedule, story
 from tests.faults.bench import Bench
 from tests.faults.evidence import Beginning, Evidence
-from tests.faults.rest import await_idle
+from tests.faults.idle import await_idle
 from tests.faults.schedule import Planned
 from tests.faults.workload import Workload
 

@@ -14,7 +14,7 @@ import requests
 from leadline.messages import topology
 from tests.faults import portal
 from tests.faults.bench import Bench
-from tests.faults.rest import await_idle
+from tests.faults.idle import await_idle
 from tests.faults.wire import ReceivedMessage
 from tests.servers import eventually
 

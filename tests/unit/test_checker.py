@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.checker import attempts, leads, ledger, letters, rate, replies, texts
+from tests.checker import attempts, dead_letters, leads, ledger, rate, replies, texts
 from tests.checker.check import RULES, check
 from tests.checker.history import (
     Broken,
@@ -573,11 +573,11 @@ BREAK: dict[Rule, dict[str, History]] = {
             publications=(Publication("e4"),), is_broker_complete=True,
         ),
     },
-    letters.dead_letters_hold_only_unprocessable_messages: {
+    dead_letters.dead_letters_hold_only_unprocessable_messages: {
         "no reason": History(dead_letters=(DeadLetter("q.dead", "m"),)),
         "an event of the ledger": well(dead_letters=(DeadLetter("q.dead", "m", "e1", "422"),)),
     },
-    letters.poison_is_kept: {
+    dead_letters.poison_is_kept: {
         "gone": History(injected=Injected(poison={"m": "q.dead"})),
         "in another queue": History(
             dead_letters=(DeadLetter("r.dead", "m", None, "why"),),
@@ -808,10 +808,10 @@ KEEP: dict[Rule, dict[str, History]] = {
             publications=(Publication("e4"),), is_broker_complete=True,
         ),
     },
-    letters.dead_letters_hold_only_unprocessable_messages: {
+    dead_letters.dead_letters_hold_only_unprocessable_messages: {
         "poison": well(dead_letters=(DeadLetter("q.dead", "m", None, "not JSON"),)),
     },
-    letters.poison_is_kept: {
+    dead_letters.poison_is_kept: {
         "kept": History(
             dead_letters=(DeadLetter("q.dead", "m", None, "why"),),
             injected=Injected(poison={"m": "q.dead"}),

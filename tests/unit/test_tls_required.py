@@ -24,7 +24,7 @@ ASK_FOR_PASSWORD = b"R" + struct.pack("!ii", 8, 3)
 
 
 @dataclass
-class Stranger:
+class ServerWithoutTls:
     """Refuses TLS as Postgres does, asks for the password, and records what it receives."""
 
     port: int
@@ -49,9 +49,9 @@ class Stranger:
 
 
 @pytest.fixture
-def stranger() -> Iterator[Stranger]:
+def server_without_tls() -> Iterator[ServerWithoutTls]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = Stranger(listener.getsockname()[1])
+        made = ServerWithoutTls(listener.getsockname()[1])
         thread = threading.Thread(target=made.listen, args=[listener], daemon=True)
         thread.start()
         yield made
@@ -82,10 +82,12 @@ CONNECTING: dict[str, tuple[Callable[[int], str], Callable[[str], object]]] = {
 
 
 @pytest.mark.parametrize("who", CONNECTING)
-def test_a_server_without_tls_gets_no_password(stranger: Stranger, who: str) -> None:
+def test_a_server_without_tls_gets_no_password(
+    server_without_tls: ServerWithoutTls, who: str
+) -> None:
     address, work = CONNECTING[who]
     with pytest.raises((LeadlineError, AMQPError, AMQPConnectorException, RedisError, OSError)):
-        work(address(stranger.port))
-    assert stranger.visits.acquire(timeout=5)
-    assert stranger.heard
-    assert PASSWORD not in stranger.heard
+        work(address(server_without_tls.port))
+    assert server_without_tls.visits.acquire(timeout=5)
+    assert server_without_tls.heard
+    assert PASSWORD not in server_without_tls.heard
