@@ -1,6 +1,6 @@
 """The checker: applies every rule to one history."""
 
-from tests.checker import attempts, leads, ledger, rate, replies, texts
+from tests.checker import attempts, dead_letters, leads, ledger, rate, replies, texts
 from tests.checker.history import Broken, History
 
 RULES = (
