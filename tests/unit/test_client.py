@@ -129,7 +129,7 @@ def test_a_command_missing_in_the_answer_may_have_run(
 
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "100", "ERROR_METHOD_NOT_FOUND"])
-def test_an_error_of_the_whole_batch_is_none_of_its_records(
+def test_an_error_of_the_whole_batch_is_no_error_of_its_records(
     portal: PortalClient, answering: Answering, code: str
 ) -> None:
     answering.says({"error": code, "error_description": "One is not accepted"}, 400)
@@ -247,7 +247,7 @@ def test_an_odd_time_pauses_no_method_for_long(
         assert timing.used_s == 1.5
 
 
-def test_a_reset_time_alone_says_nothing(portal: PortalClient, answering: Answering) -> None:
+def test_a_reset_time_alone_is_ignored(portal: PortalClient, answering: Answering) -> None:
     times = {"u1": {"operating": 1.5, "operating_reset_at": 1757425271}}
     answering.says({"result": {"result": {"u1": 1}, "result_time": times}})
     assert portal.call(COMMANDS).timings["crm.item.add"].reset_in_s == 60

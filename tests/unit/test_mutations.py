@@ -24,7 +24,7 @@ def test_a_mistake_changes_one_place_and_names_tests_that_exist(mutation: Mutati
         )
 
 
-def test_what_is_mutated_and_its_tests_exist() -> None:
+def test_mutated_modules_and_their_tests_exist() -> None:
     for place in (*MUTMUT["only_mutate"], *MUTMUT["pytest_add_cli_args_test_selection"]):
         assert (tree.CHECKOUT / place).is_file()
 
