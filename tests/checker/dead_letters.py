@@ -8,20 +8,20 @@ from tests.checker.history import Broken, History
 def dead_letters_hold_only_unprocessable_messages(history: History) -> Iterator[Broken]:
     """Each dead letter has its reason, and none is an event of the ledger or its reply."""
     known = {event.id: event for event in history.events}
-    for letter in history.dead_letters:
-        if not letter.reason:
-            yield Broken("dead letters", "P6", f"without a reason: {letter}")
-        event = known.get(letter.event_id or "")
-        is_poison = letter.message_id in history.injected.poison
+    for dead_letter in history.dead_letters:
+        if not dead_letter.reason:
+            yield Broken("dead letters", "P6", f"without a reason: {dead_letter}")
+        event = known.get(dead_letter.event_id or "")
+        is_poison = dead_letter.message_id in history.injected.poison
         if event is not None and not is_poison and event.id not in history.injected.replayed:
-            yield Broken("dead letters", "P6", f"{letter} is {event}", event.user)
+            yield Broken("dead letters", "P6", f"{dead_letter} is {event}", event.user)
 
 
 def poison_is_kept(history: History) -> Iterator[Broken]:
     """Each unprocessable message is in its dead letter queue, unless queues were lost."""
     if history.injected.messages_were_lost:
         return
-    there = {(letter.message_id, letter.queue) for letter in history.dead_letters}
+    there = {(dead_letter.message_id, dead_letter.queue) for dead_letter in history.dead_letters}
     for message_id, queue in history.injected.poison.items():
         if (message_id, queue) not in there:
             yield Broken("dead letters", "P6", f"{message_id} is not in {queue}")

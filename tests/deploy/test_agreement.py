@@ -162,8 +162,8 @@ def _keys_of(name: str) -> set[str]:
         return {"internal-key"}
     if name not in NAMES:
         return set()
-    asked = 'write_scope="internal"' in source_of(name).read_text(encoding="utf-8")
-    return {"internal-key"} if asked else {"api-keys"}
+    requested = 'write_scope="internal"' in source_of(name).read_text(encoding="utf-8")
+    return {"internal-key"} if requested else {"api-keys"}
 
 
 # Settings

@@ -203,24 +203,24 @@ def test_all_failed_users_are_resynced(system: System) -> None:
 
 
 def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
-    def letters() -> list[dict[str, Any]]:
+    def dead_letters() -> list[dict[str, Any]]:
         return list(ask(system, "dead-letters")["items"])
 
     with wire.plugged_in(system) as plugged:
         plugged.publish({"pattern": "user_created", "data": {"note": "для консоли"}})
-        eventually(letters, 20, "the malformed message is a dead letter")
-        (letter,) = letters()
-        assert letter["queue"] == "bitrix_queue"
-        assert "replyQueue" in letter["reason"]
-        whole = ask(system, f"dead-letters/{letter['id']}")
+        eventually(dead_letters, 20, "the malformed message is a dead letter")
+        (dead_letter,) = dead_letters()
+        assert dead_letter["queue"] == "bitrix_queue"
+        assert "replyQueue" in dead_letter["reason"]
+        whole = ask(system, f"dead-letters/{dead_letter['id']}")
         assert whole["body"]["data"] == {"note": "для консоли"}
-        replayed = act(system, "dead-letters/replay", {"ids": [letter["id"]]}).json()
+        replayed = act(system, "dead-letters/replay", {"ids": [dead_letter["id"]]}).json()
         assert replayed == {"done": 1, "not_found": []}
-        eventually(letters, 20, "it is a dead letter again")
-        (again,) = letters()
+        eventually(dead_letters, 20, "it is a dead letter again")
+        (again,) = dead_letters()
         discarded = act(system, "dead-letters/discard", {"ids": [again["id"], "0" * 12]}).json()
         assert discarded == {"done": 1, "not_found": ["0" * 12]}
-        assert letters() == []
+        assert dead_letters() == []
         assert system.request("GET", f"/console/api/dead-letters/{again['id']}").status_code == 404
 
 
@@ -254,8 +254,8 @@ def test_text_that_postgres_cannot_store_is_refused(system: System) -> None:
         sent = json.dumps({"reason": text})
         answer = system.request("POST", "/console/api/pause", data=sent, headers=act)
         assert answer.status_code == 422, text
-        asked = system.request("GET", "/console/api/audit", params={"caller": text})
-        assert asked.status_code == 422, text
+        requested = system.request("GET", "/console/api/audit", params={"caller": text})
+        assert requested.status_code == 422, text
     assert not ask(system, "status")["portal"]["paused"]
 
 

@@ -41,8 +41,8 @@ def _stranger(**more: object) -> dict[str, Any]:
 def _reply_to(wire: Wire, user_id: int, replies: int = 1) -> dict[str, Any]:
     """The reply, taken from the dead letters: Postgres does not know this user."""
     dead = wire.await_messages(DEAD_REPLIES, lambda one: _user_of(one.content) == user_id, replies)
-    assert all(_NO_SUCH_EVENT in letter.reason for letter in dead)
-    assert all(letter.headers["x-origin"] == "bitrix.responses" for letter in dead)
+    assert all(_NO_SUCH_EVENT in delivered.reason for delivered in dead)
+    assert all(delivered.headers["x-origin"] == "bitrix.responses" for delivered in dead)
     return dict(dead[-1].content)
 
 
@@ -120,7 +120,7 @@ def test_a_valid_message_with_odd_properties_and_headers_reaches_its_end(
     _reply_to(wire, neighbour["id"])
 
     def has_ended() -> bool:
-        dead = [letter for letter in wire.take(DEAD_REQUESTS) if letter.reason]
+        dead = [delivered for delivered in wire.take(DEAD_REQUESTS) if delivered.reason]
         return bool(portal.leads_of(system, user["id"]) or dead)
 
     eventually(has_ended, 20, "the odd message is processed")
@@ -191,12 +191,12 @@ def test_malformed_messages_are_dead_lettered_with_reasons_and_harm_no_other(
     dead = wire.await_messages(
         DEAD_REQUESTS, lambda one: bool(one.reason), len(_NONSENSE), within_s=40
     )
-    reasons = {letter.properties.message_id: letter.reason for letter in dead}
+    reasons = {delivered.properties.message_id: delivered.reason for delivered in dead}
     assert len(dead) == len(_NONSENSE)
     for number, (name, (_, expected)) in enumerate(_NONSENSE.items()):
         assert expected in reasons[f"odd-{number}"], name
         assert "+7700" not in reasons[f"odd-{number}"], name
-    assert all(letter.headers["x-origin"] == "bitrix_queue" for letter in dead)
+    assert all(delivered.headers["x-origin"] == "bitrix_queue" for delivered in dead)
     for neighbour in neighbours:
         _reply_to(wire, neighbour["id"])
         assert portal.looks_like(portal.lead_of(system, neighbour["id"]), neighbour)

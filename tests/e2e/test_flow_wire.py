@@ -38,17 +38,19 @@ def test_each_write_is_published_as_the_contract_says(system: System, wire: Wire
         system.request("PATCH", path, json={"full_name": "Пётр"}, headers=headers)
         system.request("POST", f"{path}/move", json={"stage": "PROCESSED"})
         messages = wire.await_messages(REQUESTS, _of_user(user["id"]), 3)
-        for letter in messages:
-            wire.send_back(letter, REQUESTS)
+        for delivered in messages:
+            wire.send_back(delivered, REQUESTS)
     # Three functions have published; their order is undefined.
-    messages.sort(key=lambda letter: int(letter.content["data"]["version"]))
+    messages.sort(key=lambda delivered: int(delivered.content["data"]["version"]))
     moved = {"id": user["id"], "full_name": "Пётр", "phone": "+77001112233", "stage": "PROCESSED"}
     states = [user, {**moved, "stage": "NEW"}, moved]
     words = ["user_created create_card", "user_updated update_card", "user_moved move_card"]
-    for version, (letter, state, word) in enumerate(zip(messages, states, words, strict=True), 1):
+    for version, (delivered, state, word) in enumerate(
+        zip(messages, states, words, strict=True), 1
+    ):
         pattern, action = word.split()
-        data = letter.content["data"]
-        assert letter.content == {
+        data = delivered.content["data"]
+        assert delivered.content == {
             "pattern": pattern,
             "data": {
                 "action": action,
@@ -63,7 +65,7 @@ def test_each_write_is_published_as_the_contract_says(system: System, wire: Wire
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", data["occurred_at"])
         occurred_at = datetime.fromisoformat(data["occurred_at"])
         assert before - timedelta(seconds=1) < occurred_at < datetime.now(UTC)
-        _assert_enveloped(letter, data["event_id"], f"leadline.{pattern}", data["occurred_at"])
+        _assert_enveloped(delivered, data["event_id"], f"leadline.{pattern}", data["occurred_at"])
         assert "Иван Иванов".encode() in messages[0].body, "UTF-8, not escaped"
     update = messages[1]
     assert update.properties.correlation_id == "the-call-of-the-update"
@@ -159,16 +161,18 @@ def test_a_malformed_reply_is_dead_lettered_with_its_reason_and_harms_no_other(
 
 
 def _of_user(user_id: int) -> Any:
-    return lambda letter: letter.content["data"]["user"]["id"] == user_id
+    return lambda delivered: delivered.content["data"]["user"]["id"] == user_id
 
 
-def _assert_enveloped(letter: ReceivedMessage, event_id: str, kind: str, time: str | None) -> None:
-    _assert_described(letter, "reply" if kind == "leadline.reply" else "request")
-    properties = letter.properties
+def _assert_enveloped(
+    delivered: ReceivedMessage, event_id: str, kind: str, time: str | None
+) -> None:
+    _assert_described(delivered, "reply" if kind == "leadline.reply" else "request")
+    properties = delivered.properties
     assert (properties.content_type, properties.delivery_mode) == ("application/json", 2)
     assert properties.message_id == event_id
     assert properties.correlation_id
-    headers = letter.headers
+    headers = delivered.headers
     expected = {"ce-specversion": "1.0", "ce-id": event_id, "ce-type": kind}
     assert {name: headers.get(name) for name in expected} == expected
     assert headers["ce-source"]
@@ -176,13 +180,13 @@ def _assert_enveloped(letter: ReceivedMessage, event_id: str, kind: str, time: s
     assert TRACE.fullmatch(headers["traceparent"])
 
 
-def _assert_described(letter: ReceivedMessage, name: str) -> None:
+def _assert_described(delivered: ReceivedMessage, name: str) -> None:
     """By the published document, docs/asyncapi.json."""
     document = json.loads((CHECKOUT / "docs/asyncapi.json").read_text("utf-8"))
     message = document["components"]["messages"][name]
     for found, schema in (
-        (letter.content, message["payload"]),
-        (dict(letter.headers), message["headers"]),
+        (delivered.content, message["payload"]),
+        (dict(delivered.headers), message["headers"]),
     ):
         jsonschema.validate(found, {**schema, "components": document["components"]})
 

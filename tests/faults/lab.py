@@ -125,7 +125,7 @@ def _story_of(user: int, evidence: Evidence) -> list[str]:
     """All that clients, ledger, portal and processes recorded about a user."""
     history = evidence.history
     story_lines = [
-        f"client {_clock(write.at)} {_asked(write)}"
+        f"client {_clock(write.at)} {_requests(write)}"
         for write in history.writes
         if write.user == user
     ]
@@ -146,9 +146,9 @@ def _story_of(user: int, evidence: Evidence) -> list[str]:
     return story_lines
 
 
-def _asked(write: ClientWrite) -> str:
-    asked = {**write.changes, **({"If-Match": write.if_match} if write.if_match else {})}
-    return f"{write.action} {asked} key={write.key} → {write.status}, version {write.version}"
+def _requests(write: ClientWrite) -> str:
+    requests = {**write.changes, **({"If-Match": write.if_match} if write.if_match else {})}
+    return f"{write.action} {requests} key={write.key} → {write.status}, version {write.version}"
 
 
 def _looks(lead: Lead) -> str:

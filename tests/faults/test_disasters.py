@@ -186,10 +186,10 @@ def test_an_unprocessable_message_is_dead_lettered_with_its_reason_and_harms_no_
 
     eventually(all_are_kept, 30, "every one is in the dead letters")
     for number, (queue, body, word) in enumerate(HOPELESS):
-        letter = dead_letters[f"hopeless-{number}"]
-        assert letter.body == body
-        assert word in letter.reason, letter.reason
-        assert letter.headers["x-origin"] == queue
+        dead_letter = dead_letters[f"hopeless-{number}"]
+        assert dead_letter.body == body
+        assert word in dead_letter.reason, dead_letter.reason
+        assert dead_letter.headers["x-origin"] == queue
 
 
 def _dead_letters(bench: Bench) -> dict[str, ReceivedMessage]:

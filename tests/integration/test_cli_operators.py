@@ -137,8 +137,10 @@ def test_users_are_resynced(leadline: Leadline) -> None:
     assert answer.json == {"asked_again": 1, "waiting_already": [2], "not_found": [99]}
     assert leadline("resync", "--all-failed", "--json").json["asked_again"] == 1
     assert leadline("resync", "--all-failed", "--json").json["asked_again"] == 0
-    asked = "SELECT user_id, version, stage_version FROM events WHERE changed = 'look' ORDER BY 1"
-    assert [tuple(row.values()) for row in rows(asked)] == [
+    requested = (
+        "SELECT user_id, version, stage_version FROM events WHERE changed = 'look' ORDER BY 1"
+    )
+    assert [tuple(row.values()) for row in rows(requested)] == [
         (1, 2, None),
         (3, 3, 2),  # the stage that never reached the lead
     ]
@@ -292,11 +294,11 @@ def test_the_doctor_reports_a_rabbitmq_administrator(
     body: object,
     login: tuple[bool, str],
 ) -> None:
-    asked: list[str] = []
+    requested: list[str] = []
 
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(f"{self.path} {self.headers['Authorization'].partition(' ')[0]}")
+            requested.append(f"{self.path} {self.headers['Authorization'].partition(' ')[0]}")
             self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
@@ -309,7 +311,7 @@ def test_the_doctor_reports_a_rabbitmq_administrator(
         checks = leadline("doctor", "--json").json["checks"]
         server.shutdown()
     (found,) = (one for one in checks if one["name"] == "login at RabbitMQ")
-    assert asked == ["/api/whoami Basic"]
+    assert requested == ["/api/whoami Basic"]
     assert found["is_well"] is login[0]
     assert login[1] in found["told"]
     assert bool(found["mend"]) is not login[0]

@@ -136,11 +136,11 @@ def forks() -> Iterator[list[Any]]:
 def check_lost(known: Event, lost_move: Event, lost_user: Event) -> None:
     """A version may be used twice, in two histories; an id only once."""
     with forks() as noticed:
-        moved, newcomer = move(known, "PROCESSED"), create()
+        moved, new_user = move(known, "PROCESSED"), create()
     assert moved.version == lost_move.version
     assert (moved.history or 0) > (lost_move.history or 0) > 0
-    assert newcomer.history == moved.history
-    assert newcomer.user.id >= lost_user.user.id + GAP
+    assert new_user.history == moved.history
+    assert new_user.user.id >= lost_user.user.id + GAP
     assert len(noticed) == 1
 
 
@@ -230,10 +230,10 @@ def test_a_data_folder_is_restored_and_redis_knows_newer_versions(
 ) -> None:
     known, lost_move, lost_user = put_back
     postgres_rollback.check()
-    moved, newcomer = move(known, "PROCESSED"), create()
+    moved, new_user = move(known, "PROCESSED"), create()
     assert moved.version == lost_move.version
     assert (moved.history or 0) > (lost_move.history or 0)
-    assert newcomer.user.id >= lost_user.user.id + GAP
+    assert new_user.user.id >= lost_user.user.id + GAP
 
 
 def test_a_data_folder_is_restored_and_a_reply_reveals_it(

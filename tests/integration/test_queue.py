@@ -81,8 +81,8 @@ def one(work: WorkQueue) -> Entry:
 def finish(work: WorkQueue, entry: Entry, **fields: Any) -> bool:
     """Answer every event and release the lease."""
     events = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
-    kept = work.release([Settlement(entry, fields, events)])
-    return kept == [True]
+    stored = work.release([Settlement(entry, fields, events)])
+    return stored == [True]
 
 
 def _let_a_millisecond_pass(work: WorkQueue) -> None:
@@ -198,12 +198,12 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(
     work: WorkQueue, short_lease: Callable[[WorkQueue], None]
 ) -> None:
     put(work)
-    zombie = one(work)
+    stale = one(work)
     short_lease(work)
-    heir = one(work)
-    assert not finish(work, zombie)
-    assert work.save([Settlement(zombie, {"hint": 666})]) == [False]
-    assert finish(work, heir)
+    successor = one(work)
+    assert not finish(work, stale)
+    assert work.save([Settlement(stale, {"hint": 666})]) == [False]
+    assert finish(work, successor)
     put(work, 2)
     assert one(work).claimed_lead_id is None
 
@@ -223,14 +223,14 @@ def test_a_lease_does_not_outlive_a_later_one_though_redis_clock_was_set_back(
     ahead = str(int(time.time() + 3600) * 1_000_000)
     with redis.Redis.from_url(redis_url) as client:
         client.hset(f"{work.prefix}user:7", "fence", ahead)
-    zombie = replace(one(work), fence=ahead)
+    stale = replace(one(work), fence=ahead)
     short_lease(work)
-    heir = one(work)
-    assert not finish(work, zombie)
-    assert int(heir.fence) > int(ahead), (
+    successor = one(work)
+    assert not finish(work, stale)
+    assert int(successor.fence) > int(ahead), (
         "otherwise the ledger would take the later one for the older"
     )
-    assert finish(work, heir)
+    assert finish(work, successor)
 
 
 def test_the_time_to_send_counts_from_before_the_lease_command(

@@ -86,10 +86,10 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.lost)
     @rule(data=st.data())
-    def a_zombie_writes(self, data: st.DataObject) -> None:
-        zombie = data.draw(st.sampled_from(self.lost))
-        answered = tuple(replace(one, outcome=Outcome("synced", 1, 5)) for one in zombie.events)
-        settlement = Settlement(zombie, {"hint": 666}, answered)
+    def a_stale_worker_writes(self, data: st.DataObject) -> None:
+        stale = data.draw(st.sampled_from(self.lost))
+        answered = tuple(replace(one, outcome=Outcome("synced", 1, 5)) for one in stale.events)
+        settlement = Settlement(stale, {"hint": 666}, answered)
         assert self.work.save([settlement]) == [False]
         assert self.work.release([settlement]) == [False]
 

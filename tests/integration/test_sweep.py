@@ -130,10 +130,10 @@ def test_after_a_fork_every_user_is_resynced_once(
     settled(users[0])
     forked()
     move(users[3], "JUNK")  # a newer write is open; the lead may show a lost state all the same
-    newcomer = create()
+    new_user = create()
     relay_sweeps_all()
     assert sorted(looks()) == [(event.user.id, "synced") for event in users]
-    assert newcomer.user.id not in {user for user, _ in looks()}
+    assert new_user.user.id not in {user for user, _ in looks()}
     before = len(looks())
     sweep.step()
     assert len(looks()) == before

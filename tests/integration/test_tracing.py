@@ -40,9 +40,9 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     """Collects the spans of this process."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     tracing.is_enabled.cache_clear()
-    kept = InMemorySpanExporter()
-    tracing.start(SimpleSpanProcessor(kept))
-    yield kept
+    stored = InMemorySpanExporter()
+    tracing.start(SimpleSpanProcessor(stored))
+    yield stored
     tracing.is_enabled.cache_clear()
     monkeypatch.setattr(tracing, "_tracer", None)
 
@@ -102,7 +102,7 @@ def carry(amqp_url: str, queue: str, function: str, messages: int = 1) -> None:
 
 
 @pytest.fixture
-def everywhere(
+def all_processes(
     in_postgres: str,
     in_redis: str,
     amqp_url: str,
@@ -120,15 +120,15 @@ def everywhere(
 
 
 @pytest.fixture
-def spans(exporter: InMemorySpanExporter, everywhere: str) -> dict[str, ReadableSpan]:
+def spans(exporter: InMemorySpanExporter, all_processes: str) -> dict[str, ReadableSpan]:
     """The spans of a user's creation, by name; a second one of a name has a `'`."""
     body = {"full_name": NAME, "phone": PHONE}
     with served("create_user") as url:
         answer = requests.post(url, json=body, headers={"traceparent": CALLER}, timeout=10)
         assert answer.status_code == 201
-    carry(everywhere, topology.REQUESTS, "bitrix_handler")
+    carry(all_processes, topology.REQUESTS, "bitrix_handler")
     assert job.call_bitrix24("main") == 1
-    carry(everywhere, topology.REPLIES, "reply_handler")
+    carry(all_processes, topology.REPLIES, "reply_handler")
     assert rows("SELECT sync_status FROM users") == [{"sync_status": "synced"}]
     marked = "SELECT 1 AS one FROM events WHERE published_at IS NOT NULL"
     eventually(lambda: bool(rows(marked)), 5, "the event is marked as published")
@@ -161,16 +161,16 @@ def test_one_trace_leads_from_the_request_to_the_lead_and_back(
 
 
 def test_each_message_of_a_batch_stays_in_its_own_trace(
-    exporter: InMemorySpanExporter, everywhere: str
+    exporter: InMemorySpanExporter, all_processes: str
 ) -> None:
     callers = [CALLER, CALLER.replace("4bf92f", "5cf92f")]
     body = {"full_name": NAME, "phone": PHONE}
     with served("create_user") as url:
         for caller in callers:
             requests.post(url, json=body, headers={"traceparent": caller}, timeout=10)
-    carry(everywhere, topology.REQUESTS, "bitrix_handler", messages=2)
+    carry(all_processes, topology.REQUESTS, "bitrix_handler", messages=2)
     assert job.call_bitrix24("main") == 2
-    carry(everywhere, topology.REPLIES, "reply_handler", messages=2)
+    carry(all_processes, topology.REPLIES, "reply_handler", messages=2)
     assert rows("SELECT DISTINCT sync_status FROM users") == [{"sync_status": "synced"}]
     spans = exporter.get_finished_spans()
     way = ["POST /users", "publish bitrix_queue", "deliver", "apply create_card"]

@@ -23,7 +23,7 @@ from leadline.runtime.telemetry import trace_context
 from tests.simulation.world import Mailbox, Process, Signal, World
 
 #: As the connector's: half of the prefetch of 64.
-LOT = 32
+BATCH = 32
 CONFIRM_S = 5.0
 ANSWER_S = 50.0
 
@@ -252,7 +252,7 @@ class Connector:
             channel = Channel(world, self._broker, world.process, self._queue)
             try:
                 while True:
-                    batch = channel.take(LOT)
+                    batch = channel.take(BATCH)
                     world.spawn(world.process, partial(self._deliver, channel, batch))
             except Lost:
                 world.wait(0.2)

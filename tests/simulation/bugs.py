@@ -119,12 +119,12 @@ def precondition_is_of_the_user() -> None:
     patches.STATEMENTS[wrong] = "change_unlocked"
     write_sql.CHANGE_UNLOCKED = wrong
 
-    def together(writes: list[Any]) -> list[Any]:
+    def in_one_statement(writes: list[Any]) -> list[Any]:
         events = write._run(wrong, writes)
         return [events.get(str(one["event_id"])) for one in writes]
 
     group: Any = write._changes
-    group._flush = together
+    group._flush = in_one_statement
 
 
 def tls_breaks_before_the_request() -> None:

@@ -66,7 +66,7 @@ class Request:
     fate: str = "unsent"
     commands: dict[str, Done] = field(default_factory=dict)
     #: The command that the answer leaves out.
-    untold: Done | None = None
+    omitted: Done | None = None
     #: The entries that its sender had leased, by user.
     leased: dict[int, Any] = field(default_factory=dict)
 
@@ -274,7 +274,7 @@ class PortalModel:
         if found is None or isinstance(found, Exception) or kind in {"damaged", "malformed"}:
             return
         for one in request.commands.values():
-            if one is not request.untold:
+            if one is not request.omitted:
                 one.is_read = request.fate == "executed" and found[0] == 200
 
     def _arrive(self, request: Request, answer: Mailbox, process: Process) -> None:
@@ -366,9 +366,9 @@ class PortalModel:
         if trouble.kind == "malformed":
             done = {key: _malformed(value, int(trouble.amount)) for key, value in done.items()}
         if trouble.kind == "silent" and done:
-            untold = next(iter(done))
-            del done[untold]
-            request.untold = request.commands[untold]
+            omitted = next(iter(done))
+            del done[omitted]
+            request.omitted = request.commands[omitted]
         result: dict[str, Any] = {
             "result": done or [],
             "result_error": failed or [],

@@ -18,8 +18,8 @@ MOST = 50  # https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.ht
 def test_a_batch_never_has_more_commands_than_bitrix24_accepts() -> None:
     """Found by the laboratory: two commands to look up one user, next to 49 users to write."""
     written = [entry(pending(), user_id=number) for number in range(1, MOST)]
-    doubtful = entry(pending(), user_id=MOST, claimed_lead_id=55)
-    wanted = batch_request.build([*written, doubtful])
+    unknown = entry(pending(), user_id=MOST, claimed_lead_id=55)
+    wanted = batch_request.build([*written, unknown])
     assert len(wanted.commands) == MOST
     served = Counter(wanted.covers(step) for step in wanted.steps)
     assert served == {True: MOST - 1, False: 1}
@@ -28,18 +28,18 @@ def test_a_batch_never_has_more_commands_than_bitrix24_accepts() -> None:
 
 def test_each_step_has_its_own_command_and_lookups_share_theirs() -> None:
     fresh = entry(pending(), user_id=1)
-    doubtful = [entry(pending(), user_id=number, needs_lookup=True) for number in (2, 3)]
+    unknown = [entry(pending(), user_id=number, needs_lookup=True) for number in (2, 3)]
     hinted = entry(pending(), user_id=4, claimed_lead_id=55)
     done = known(pending(), user_id=5)
-    wanted = batch_request.build([fresh, *doubtful, hinted, done])
+    wanted = batch_request.build([fresh, *unknown, hinted, done])
     kinds = [type(step.plan) for step in wanted.steps]
     assert kinds == [Write, Lookup, Lookup, Lookup, NoCall]
     assert [step.entry.user_id for step in wanted.steps] == [1, 2, 3, 4, 5]
-    asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
+    requested = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
     look_up, read = leads.list_by_origins([2, 3, 4], "leadline"), leads.list_by_ids([55])
-    assert asked[1] == asked[2] == asked[3] == [look_up, read]
-    assert [command.method for command in asked[0]] == ["crm.item.add"]
-    assert asked[4] == []
+    assert requested[1] == requested[2] == requested[3] == [look_up, read]
+    assert [command.method for command in requested[0]] == ["crm.item.add"]
+    assert requested[4] == []
     assert wanted.methods == {"crm.item.add": 1, "crm.lead.list": 2}
     assert all(wanted.covers(step) for step in wanted.steps)
 
@@ -57,9 +57,9 @@ def test_users_of_two_installations_do_not_share_a_lookup() -> None:
     ours = [entry(pending(), user_id=one, needs_lookup=True) for one in (1, 3)]
     theirs = entry(pending(), user_id=2, needs_lookup=True, originator="staging")
     wanted = batch_request.build([ours[0], theirs, ours[1]])
-    asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
+    requested = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
     first, other = leads.list_by_origins([1, 3], "leadline"), leads.list_by_origins([2], "staging")
-    assert asked == [[first], [other], [first]]
+    assert requested == [[first], [other], [first]]
 
 
 @pytest.mark.parametrize("needs_lookup", [True, False])
@@ -82,31 +82,31 @@ def test_a_user_that_needs_only_a_reply_waits_for_no_request() -> None:
 
 def test_lookups_are_split_to_fit_a_page_though_some_users_have_two_leads() -> None:
     numbers = list(range(1, 41))
-    doubtful = [
+    unknown = [
         entry(pending(), user_id=one, needs_lookup=True, claimed_lead_id=100 + one)
         for one in numbers
     ]
-    wanted = batch_request.build(doubtful)
-    asked = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
+    wanted = batch_request.build(unknown)
+    requested = [[wanted.commands[key] for key in step.keys] for step in wanted.steps]
     for part in (numbers[:25], numbers[25:]):
         ids = [100 + one for one in part]
         expected = [leads.list_by_origins(part, "leadline"), leads.list_by_ids(ids)]
-        assert all(asked[one - 1] == expected for one in part)
+        assert all(requested[one - 1] == expected for one in part)
     assert len(wanted.commands) == 4
 
 
 def test_lookups_come_first_so_that_none_of_them_is_cut_off() -> None:
     written = [entry(pending(), user_id=number) for number in range(1, MOST + 1)]
-    doubtful = entry(pending(), user_id=99, needs_lookup=True)
-    wanted = batch_request.build([*written, doubtful])
+    unknown = entry(pending(), user_id=99, needs_lookup=True)
+    wanted = batch_request.build([*written, unknown])
     assert next(iter(wanted.commands.values())).method == "crm.lead.list"
     assert [wanted.covers(step) for step in wanted.steps].count(False) == 1
 
 
 def test_no_key_of_a_batch_is_a_number() -> None:
     """Bitrix24 would answer with a list."""
-    doubtful = entry(pending(), user_id=8, claimed_lead_id=55)
-    wanted = batch_request.build([entry(pending()), doubtful])
+    unknown = entry(pending(), user_id=8, claimed_lead_id=55)
+    wanted = batch_request.build([entry(pending()), unknown])
     assert not [key for key in wanted.commands if key.isdigit()]
 
 

@@ -286,8 +286,8 @@ def test_a_lookup_requests_all_needed_fields_in_order_and_no_total(
 
 
 def test_the_stages_of_leads_are_read_in_the_portals_order() -> None:
-    asked = {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}}
-    assert leads.list_stages() == Command("crm.status.list", asked)
+    requested = {"filter": {"ENTITY_ID": "STATUS"}, "order": {"SORT": "ASC"}}
+    assert leads.list_stages() == Command("crm.status.list", requested)
 
 
 def test_the_stages_of_an_answer_are_their_ids() -> None:
@@ -303,7 +303,7 @@ def test_an_answer_without_stages_changes_nothing(answer: object) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
 def test_no_name_can_break_out_of_its_parameter(name: str) -> None:
-    asked = dict(query(leads.create(7, DesiredState(name, "+7&a=b", "NEW"), "leadline")))
-    assert asked["fields[title]"] == name
-    assert asked["fields[fm][0][value]"] == "+7&a=b"
-    assert len(asked) == 9
+    requested = dict(query(leads.create(7, DesiredState(name, "+7&a=b", "NEW"), "leadline")))
+    assert requested["fields[title]"] == name
+    assert requested["fields[fm][0][value]"] == "+7&a=b"
+    assert len(requested) == 9

@@ -181,12 +181,12 @@ def test_a_lost_create_is_not_repeated_while_it_may_still_run() -> None:
     lost = settle_failure(entry(pending()), error, NOW, was_written=True)
     wait_until = int(lost.fields["wait_until"])
     assert wait_until >= NOW + 60_000
-    doubtful = entry(pending(attempts=1), needs_lookup=True, wait_until_ms=wait_until)
-    early = settle_lookup(doubtful, None, NOW + 2000)
+    unknown = entry(pending(attempts=1), needs_lookup=True, wait_until_ms=wait_until)
+    early = settle_lookup(unknown, None, NOW + 2000)
     assert early.fields == {}
     assert early.events == ()
     assert 0 < early.delay_ms <= wait_until - NOW
-    assert settle_lookup(doubtful, None, wait_until).fields["doubt"] == ""
+    assert settle_lookup(unknown, None, wait_until).fields["doubt"] == ""
 
 
 def test_an_error_that_bitrix24_answered_itself_needs_no_long_wait() -> None:

@@ -200,10 +200,10 @@ def test_after_an_unanswered_handshake_nothing_was_sent(opened: Open) -> None:
 def test_with_a_name_that_is_not_resolved_in_time_nothing_was_sent(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    over, asked, real = threading.Event(), [], socket.getaddrinfo
+    over, lookups, real = threading.Event(), [], socket.getaddrinfo
 
     def hang(*args: object, **named: object) -> object:
-        asked.append(args)
+        lookups.append(args)
         over.wait(10)
         return real(*args, **named)  # type: ignore[arg-type]
 
@@ -216,7 +216,7 @@ def test_with_a_name_that_is_not_resolved_in_time_nothing_was_sent(
         client = opened(portal.url)
         assert isinstance(error_of(client), Unavailable)
         assert isinstance(error_of(client), Unavailable)
-        assert len(asked) == 1, "one lookup at a time"
+        assert len(lookups) == 1, "one lookup at a time"
         over.set()
         assert client.call(COMMANDS).results == {"u1": 1}
 
