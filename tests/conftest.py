@@ -20,6 +20,7 @@ import redis
 import requests
 import sqlalchemy
 import structlog
+from hypothesis import settings
 
 from leadline.messages import topology
 from local.runner.servers.postgres import Postgres
@@ -30,6 +31,10 @@ CHECKOUT = Path(__file__).parents[1]
 
 #: On SIGABRT a process prints the stacks of its threads.
 os.environ.setdefault("PYTHONFAULTHANDLER", "1")
+
+# A busy machine may be slow at any example; timings are judged in benchmarks only.
+settings.register_profile("leadline", deadline=None)
+settings.load_profile("leadline")
 
 
 @contextmanager

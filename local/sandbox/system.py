@@ -19,7 +19,7 @@ from local.runner.processes.program import CHECKOUT
 from local.runner.state import State
 from local.sandbox.waiting import eventually
 
-READY_WITHIN_S = 90
+READY_WITHIN_S = 180
 
 
 class Ended(AssertionError):

@@ -205,8 +205,9 @@ def a_stage_set_by_hand_is_kept(history: History) -> Iterator[Broken]:
             touches[event.user].append(event)
     losses = history.injected.redis_losses
     for lead in history.leads:
-        for by_hand, ours in _stages_overwritten(lead):
-            if _puts_back(lead, by_hand, ours, history):
+        for by_hand, write in _stages_overwritten(lead):
+            ours = write.at
+            if _puts_back(lead, by_hand, ours, history) or _was_given(write, lead, history):
                 continue
             ends = [settled.get(event.id, ours) for event in touches[lead.user]]
             is_late = not any(end > by_hand for end in ends)
@@ -229,14 +230,25 @@ def _puts_back(lead: Lead, by_hand: float, ours: float, history: History) -> boo
     )
 
 
-def _stages_overwritten(lead: Lead) -> Iterator[tuple[float, float]]:
-    """When a person set a stage and when we wrote another over it."""
+def _was_given(write: LeadWrite, lead: Lead, history: History) -> bool:
+    """Whether a client gave this stage with a write that Postgres lost: its first time counts."""
+    is_first = all(one.written != write.written for one in lead.writes if one.at < write.at)
+    return is_first and any(
+        (one.user, one.version) == (lead.user, write.written and write.written[1])
+        and STAGE in one.changes
+        and _was_lost(write, lead.user, history)
+        for one in acknowledged(history)
+    )
+
+
+def _stages_overwritten(lead: Lead) -> Iterator[tuple[float, LeadWrite]]:
+    """When a person set a stage, and our write of another over it."""
     by_hand: LeadWrite | None = None
     for write in lead.writes:
         if STAGE not in write.fields:
             continue
         if write.by == "us" and by_hand and by_hand.fields[STAGE] != write.fields[STAGE]:
-            yield by_hand.at, write.at
+            yield by_hand.at, write
         by_hand = write if write.by == "hand" else None
 
 

@@ -149,7 +149,7 @@ def test_users_that_arrive_while_several_are_due_share_their_call(
 ) -> None:
     with_rate(50)
     others = iter((9, 10))
-    monkeypatch.setattr(batching.time, "sleep", lambda _s: put(next(others, 10)))
+    monkeypatch.setattr("leadline.sync.batching.time.sleep", lambda _s: put(next(others, 10)))
     put(7)
     put(8)
     assert job.call_bitrix24("main") == 4
@@ -163,7 +163,7 @@ def test_after_a_call_for_several_the_next_one_waits_for_others(
     put(7)
     put(8)
     assert job.call_bitrix24("main") == 2
-    monkeypatch.setattr(batching.time, "sleep", lambda _s: put(10))
+    monkeypatch.setattr("leadline.sync.batching.time.sleep", lambda _s: put(10))
     put(9)
     assert job.call_bitrix24("main") == 2
     assert sent() == 2

@@ -456,6 +456,21 @@ BREAK: dict[Rule, dict[str, History]] = {
             events=(event(1, A), event(2, A)), replies=(reply(1, 1),), is_broker_complete=True,
             injected=Injected(forks=(Fork(1, frozenset({(1, 2)})),)),
         ),
+        "a rename that a fork lost": of_lead(
+            A,
+            lead(A, made(0, (1, 1)), by_hand(2, stage="JUNK"), wrote(4, {"stage": "X"}, (1, 2))),
+            writes=(create(), update(3, 2, NAME_B, B)),
+            events=(event(1, A),), replies=(reply(1, 1),), is_broker_complete=True,
+            injected=Injected(forks=(Fork(5, frozenset({(1, 2)})),)),
+        ),
+        "a move that a fork lost, repeated": of_lead(
+            A,
+            lead(A, made(0, (1, 1)), wrote(3, {"stage": "X"}, (1, 2)), by_hand(4, stage="JUNK"),
+                 wrote(5, {"stage": "X"}, (1, 2))),
+            writes=(create(), update(2, 2, JUNK, MOVED)),
+            events=(event(1, A),), replies=(reply(1, 1),), is_broker_complete=True,
+            injected=Injected(forks=(Fork(6, frozenset({(1, 2)})),)),
+        ),
     },
     leads.leads_never_go_back: {
         "an older version": of_lead(A, lead(A, made(0, (1, 1)), wrote(1, NAME_B, (1, 3)),
@@ -736,6 +751,13 @@ KEEP: dict[Rule, dict[str, History]] = {
                  wrote(3, {"stage": "NEW"})),
             events=(event(1, A),), replies=(reply(1, 0.2),), is_broker_complete=True,
             injected=Injected(forks=(Fork(1, frozenset({(1, 2)})),)),
+        ),
+        "a move that a fork lost": of_lead(
+            A,
+            lead(A, made(0, (1, 1)), by_hand(2, stage="NEW2"), wrote(4, JUNK, (1, 2))),
+            writes=(create(), update(3, 2, JUNK, MOVED)),
+            events=(event(1, A),), replies=(reply(1, 1),), is_broker_complete=True,
+            injected=Injected(forks=(Fork(5, frozenset({(1, 2)})),)),
         ),
     },
     leads.leads_never_go_back: {
