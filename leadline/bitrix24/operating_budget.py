@@ -100,7 +100,7 @@ class OperatingBudget:
         }
 
     def _reserve_method(self, method: str, count: int, reserved: Reservation) -> int:
-        args = [count, self._limit_s, PROBE, LOST_S]
+        args = lua.arguments(wanted=count, limit_s=self._limit_s, probe=PROBE, lost_after_s=LOST_S)
         allowed, held, wait_ms = self._reserve(keys=self._keys(method), args=args)
         reserved.held[method] = held
         if allowed < count:
@@ -115,13 +115,17 @@ class OperatingBudget:
         Raises:
             redis.RedisError: Redis can't be reached.
         """
-        is_answered = int(bool(timings))
+        is_answered = bool(timings)
         with self._redis.pipeline(transaction=False) as pipe:
             for method, held in reserved.held.items():
-                facts = _facts(timings.get(method))
-                self._record(keys=self._keys(method), args=[held, *facts, is_answered], client=pipe)
-            per = self._seconds_per_command(reserved, timings, spent_s)
-            self._record(keys=self._keys(ANY), args=[0, "", 0, per, is_answered], client=pipe)
+                args = _record_args(timings.get(method), held, is_answered=is_answered)
+                self._record(keys=self._keys(method), args=args, client=pipe)
+            args = lua.arguments(
+                reserved_us=0,
+                per_command_s=self._seconds_per_command(reserved, timings, spent_s),
+                is_answered=is_answered,
+            )
+            self._record(keys=self._keys(ANY), args=args, client=pipe)
             pipe.execute()
 
     def _keys(self, method: str) -> list[str]:
@@ -129,20 +133,24 @@ class OperatingBudget:
 
     def _seconds_per_command(
         self, reserved: Reservation, timings: Mapping[str, Timing], spent_s: float
-    ) -> float | str:
-        """By the answer, else estimated from a call that took too long; "" if unknown."""
+    ) -> float | None:
+        """By the answer, else estimated from a call that took too long; None if unknown."""
         answered = [timing for method, timing in timings.items() if method != BATCH]
         commands = sum(timing.commands for timing in answered)
         if commands:
             return sum(timing.seconds for timing in answered) / commands
         sent = sum(reserved.allowed.values())
         # Cut off: how many commands had ended is unknown, half is a safe estimate.
-        return spent_s / (sent / 2) if sent and spent_s > self._batch_s else ""
+        return spent_s / (sent / 2) if sent and spent_s > self._batch_s else None
 
 
-def _facts(timing: Timing | None) -> list[float | str]:
-    """Seconds used, seconds until the reset, seconds per command; "" for an unknown one."""
+def _record_args(timing: Timing | None, reserved_us: int, *, is_answered: bool) -> list[bytes]:
     if timing is None:
-        return ["", 0, ""]
-    per = timing.seconds / timing.commands if timing.commands else ""
-    return ["" if timing.used_s is None else timing.used_s, timing.reset_in_s, per]
+        return lua.arguments(reserved_us=reserved_us, is_answered=is_answered)
+    return lua.arguments(
+        reserved_us=reserved_us,
+        used_s=timing.used_s,
+        reset_in_s=timing.reset_in_s,
+        per_command_s=timing.seconds / timing.commands if timing.commands else None,
+        is_answered=is_answered,
+    )

@@ -14,7 +14,7 @@ import redis
 import structlog
 
 from leadline.bitrix24.command import CALL_MARGIN_S
-from leadline.runtime import clock
+from leadline.runtime import clock, lua
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
@@ -86,10 +86,13 @@ class WorkQueue(QueueView):
             QueueDown: Redis can't be reached; whether the events were put is unknown.
         """
         keys = [self._due, self._leases, self._memory, *self.wakeups.keys]
-        args: list[Any] = [self.wakeups.wakeup_ms, self.call_ms]
         for request in requests:
             keys += self._entry_keys(request.user_id)
-            args += _put_args(request)
+        args = lua.arguments(
+            wakeup_ms=self.wakeups.wakeup_ms,
+            call_ms=self.call_ms,
+            events=[_put_args(request) for request in requests],
+        )
         with reachable():
             workers: list[int] = self._put(keys=keys, args=args)
         return [None if each < 0 else each for each in workers]
@@ -104,7 +107,13 @@ class WorkQueue(QueueView):
         with reachable():
             expired, still_due, users, now_ms, epoch = self._lease(
                 keys=[self._due, self._leases, self._memory, self._recent],
-                args=[self.prefix, limit, self.lease_ms, self.call_ms, RECENT_MS],
+                args=lua.arguments(
+                    prefix=self.prefix,
+                    limit=limit,
+                    lease_ms=self.lease_ms,
+                    call_ms=self.call_ms,
+                    recent_ms=RECENT_MS,
+                ),
             )
         entries = []
         for user, entry, events in users:
@@ -173,11 +182,11 @@ class WorkQueue(QueueView):
         return self._settle_all(settlements, release=True)
 
     def _settle_all(self, settlements: Iterable[Settlement], *, release: bool) -> list[bool]:
-        keys = [self._due, self._leases]
-        args: list[Any] = [IDLE_TTL_S]
+        keys, users = [self._due, self._leases], []
         for one in settlements:
             keys += self._entry_keys(one.entry.user_id)
-            args += _settle_args(one, release=release)
+            users.append(_settle_args(one, release=release))
+        args = lua.arguments(idle_s=IDLE_TTL_S, users=users)
         with reachable():
             return [bool(is_ours) for is_ours in self._settle(keys=keys, args=args)]
 
@@ -188,36 +197,46 @@ def work_queue() -> WorkQueue:
     return WorkQueue(client(), settings().portal, request_limit_s=settings().request_limit_s)
 
 
-def _put_args(request: EnqueueRequest) -> list[Any]:
+def _put_args(request: EnqueueRequest) -> dict[str, Any]:
     event = request.event
-    touches = {True: "1", False: "0", None: "?"}[request.touches_stage]
-    return [
-        request.user_id,
-        event.event_id,
-        event.dumps(),
-        request.state,
-        event.version or "",
-        touches,
-        "1" if request.is_first else "0",
-        request.occurred_at_ms or "",
-        request.lead_id or "",
-        "1" if request.is_lookup_requested else "0",
-        request.stage_version or "",
-        request.sent_at_ms or "",
-        event.history or "",
-        request.originator or "",
-        request.stage_set or "",
-    ]
+    return lua.without_none(
+        {
+            "user": str(request.user_id),
+            "event_id": event.event_id,
+            "event": event.dumps().decode(),
+            "state": request.state.decode() or None,
+            "version": event.version,
+            "touches_stage": request.touches_stage,
+            "is_first": request.is_first,
+            "occurred_at_ms": request.occurred_at_ms,
+            "lead_id": str(request.lead_id) if request.lead_id else None,
+            "is_lookup_requested": request.is_lookup_requested,
+            "stage_version": request.stage_version,
+            "sent_at_ms": request.sent_at_ms,
+            "history": str(event.history) if event.history else None,
+            "originator": request.originator or None,
+            "stage_set": request.stage_set,
+        }
+    )
 
 
-def _settle_args(one: Settlement, *, release: bool) -> list[Any]:
-    args: list[Any] = [one.entry.user_id, one.entry.fence, one.delay_ms if release else ""]
-    args += [len(one.fields), len(one.events)]
-    for name, text in one.fields.items():
-        args += [name, text]
-    for event in one.events:
-        args += [event.event_id, "" if release and event.outcome else event.stored()]
-    return args
+def _settle_args(one: Settlement, *, release: bool) -> dict[str, Any]:
+    return lua.without_none(
+        {
+            "user": str(one.entry.user_id),
+            "fence": one.entry.fence,
+            "delay_ms": one.delay_ms if release else None,
+            "fields": {name: _text(value) for name, value in one.fields.items()},
+            "events": {
+                event.event_id: "" if release and event.outcome else event.stored().decode()
+                for event in one.events
+            },
+        }
+    )
+
+
+def _text(value: str | bytes | int) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:

@@ -56,7 +56,7 @@ def bucket_is_full_after_a_loss() -> None:
 
 def fence_is_not_checked() -> None:
     """A worker that has lost its lease settles nevertheless."""
-    patches.edit("settle", "redis.call('HGET', entry, 'fence') == fence and ", "")
+    patches.edit("settle", "redis.call('HGET', entry, 'fence') == one.fence\n    and ", "")
 
 
 def late_calls_are_made() -> None:
@@ -71,7 +71,7 @@ def late_calls_are_made() -> None:
 
 def history_is_ignored() -> None:
     """Versions of another history of Postgres count as those of this one."""
-    patches.edit("put", "if history == '' then return false end", "do return false end")
+    patches.edit("put", "if not history then return false end", "do return false end")
 
 
 def running_update_is_not_waited_for() -> None:

@@ -1,22 +1,23 @@
 -- Operating budget: record one method's timing, and return its reservation.
 -- KEYS the method's account, epoch
--- ARGV reserved microseconds, used seconds ('' unknown), seconds until the reset, seconds per command
---      ('' unknown), whether there was an answer ('1', '0')
+-- ARGV a JSON object: reserved_us, used_s (absent: unknown), reset_in_s, per_command_s (absent:
+-- unknown), is_answered
+local args = cjson.decode(ARGV[1])
 local now_s = time[1] + time[2] / 1000000
 local account = redis.call('HMGET', KEYS[1], 'reserved', 'per', 'used', 'reset_at')
-local reserved = math.max(0, tonumber(account[1] or 0) - tonumber(ARGV[1]) / 1000000)
+local reserved = math.max(0, tonumber(account[1] or 0) - args.reserved_us / 1000000)
 redis.call('HSET', KEYS[1], 'reserved', tostring(reserved))
-if ARGV[2] ~= '' then
+if args.used_s then
   -- Answers of parallel calls come in any order: until the reset, the greatest is the newest.
-  local used = tonumber(ARGV[2])
+  local used = args.used_s
   if now_s < tonumber(account[4] or 0) then used = math.max(used, tonumber(account[3] or 0)) end
-  redis.call('HSET', KEYS[1], 'used', tostring(used), 'reset_at', tostring(now_s + ARGV[3]))
+  redis.call('HSET', KEYS[1], 'used', tostring(used), 'reset_at', tostring(now_s + args.reset_in_s))
 end
-if ARGV[4] ~= '' then
-  local per = tonumber(ARGV[4])
+if args.per_command_s then
+  local per = args.per_command_s
   if account[2] then per = 0.5 * per + 0.5 * tonumber(account[2]) end
   redis.call('HSET', KEYS[1], 'per', tostring(per))
 end
-if ARGV[5] == '1' then redis.call('HSET', KEYS[1], 'epoch', (epoch_of(KEYS[2]))) end
+if args.is_answered then redis.call('HSET', KEYS[1], 'epoch', (epoch_of(KEYS[2]))) end
 redis.call('EXPIRE', KEYS[1], 86400)
 return 1

@@ -1,9 +1,10 @@
 -- Operating budget: reserve time for commands of one method.
 -- KEYS the method's account, epoch
--- ARGV commands wanted, limit in seconds, commands of a probe, seconds until a reservation is lost
+-- ARGV a JSON object: wanted (commands), limit_s, probe (commands), lost_after_s (a reservation)
 -- Returns {commands allowed, reserved microseconds, milliseconds until more may be allowed}
 local now_s = time[1] + time[2] / 1000000
-local wanted, limit, probe, lost_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local args = cjson.decode(ARGV[1])
+local wanted, limit, probe = args.wanted, args.limit_s, args.probe
 local account = redis.call('HMGET', KEYS[1], 'used', 'reset_at', 'per', 'reserved', 'until', 'epoch')
 local used, reset_at = tonumber(account[1] or 0), tonumber(account[2] or 0)
 local per, reserved = tonumber(account[3] or 0), tonumber(account[4] or 0)
@@ -28,5 +29,5 @@ if per > 0 and used > 0 then
   end
 end
 allowed = math.min(wanted, allowed)
-redis.call('HSET', KEYS[1], 'reserved', tostring(reserved + allowed * per), 'until', now_s + lost_s)
+redis.call('HSET', KEYS[1], 'reserved', tostring(reserved + allowed * per), 'until', now_s + args.lost_after_s)
 return {allowed, math.floor(allowed * per * 1000000), math.ceil(wait_s * 1000)}

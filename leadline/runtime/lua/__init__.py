@@ -1,7 +1,9 @@
 """Lua scripts for Redis; each runs atomically."""
 
 from pathlib import Path
+from typing import Any
 
+import orjson
 import redis
 from redis.commands.core import Script
 
@@ -15,3 +17,16 @@ def script(connection: redis.Redis, folder: Path, *names: str) -> Script:
     """Register these files of a folder as one script, after server.lua and epoch.lua."""
     parts = [(folder / f"{name}.lua").read_text(encoding="utf-8") for name in names]
     return connection.register_script("".join((SERVER, _EPOCH, *parts)))
+
+
+def arguments(**named: Any) -> list[bytes]:
+    """A script's arguments as one JSON object; it reads them with `cjson.decode(ARGV[1])`.
+
+    None is left out, since cjson's null counts as true.
+    """
+    return [orjson.dumps(without_none(named))]
+
+
+def without_none(named: dict[str, Any]) -> dict[str, Any]:
+    """The values that there are."""
+    return {name: value for name, value in named.items() if value is not None}

@@ -1,10 +1,11 @@
 -- Lease due users to one worker, after ending all expired leases.
--- KEYS due, leases, epoch, recent   ARGV key prefix, limit, lease in ms, longest call in ms, ms for
--- which the queue counts as busy after a lease of several users
+-- KEYS due, leases, epoch, recent
+-- ARGV a JSON object: prefix (of keys), limit, lease_ms, call_ms (longest call), recent_ms (for which
+-- the queue counts as busy after a lease of several users)
 -- Returns {expired leases, users still due, {user, entry, events}…, Redis' clock, Redis epoch}
 local due, leases = KEYS[1], KEYS[2]
-local prefix, limit = ARGV[1], tonumber(ARGV[2])
-local lease_ms, call_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
+local args = cjson.decode(ARGV[1])
+local prefix, lease_ms, call_ms = args.prefix, args.lease_ms, args.call_ms
 local epoch, began = epoch_of(KEYS[3])
 
 -- The lead may differ from last applied, which is only a hint from here on: require a lookup.
@@ -54,11 +55,11 @@ for _, user in ipairs(expired) do
 end
 
 local leased = {}
-for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit)) do
+for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, args.limit)) do
   local entry = prefix .. 'user:' .. user
   local is_readable, found = attempt(lease, user, entry)
   if is_readable then leased[#leased + 1] = found
   else set_aside(due, leases, user, entry, prefix .. 'unreadable:' .. user, call_ms) end
 end
-if #leased > 1 then mark(KEYS[4], tonumber(ARGV[5])) end
+if #leased > 1 then mark(KEYS[4], args.recent_ms) end
 return {#expired, redis.call('ZCOUNT', due, '-inf', now), leased, now, epoch}

@@ -1,14 +1,25 @@
 -- Put events into their users' entries; a user is queued once, however many events are pending.
 -- KEYS due, leases, epoch, leader, wake-up, and for each event its user's entry and events
--- ARGV ms until a claimed wake-up expires, longest call in ms, and for each event: user, event id,
---      event, state, version, touches stage ('1', '0', '?'), first delivery ('1', '0'), when it
---      occurred in ms ('' unknown), claimed lead id, requests a lookup ('1', '0'), version that set the
---      stage ('' this one), when it was sent in ms ('' the sender doesn't retry), history of the
---      sender's database, originator of the leads, version that set the stage in that database
---      ('' unknown)
+-- ARGV a JSON object: wakeup_ms (until a claimed wake-up expires), call_ms (longest call), and events,
+-- each of which has
+--   user, event_id, event    the event as stored
+--   state                    the desired state as stored; absent: none that could be applied
+--   version                  absent: order of arrival
+--   touches_stage            absent: only if it differs from the previous desired stage
+--   is_first                 first delivery
+--   occurred_at_ms           absent: unknown
+--   lead_id                  the lead that the sender claims, if any
+--   is_lookup_requested
+--   stage_version            version that set the stage; absent: this one
+--   sent_at_ms               absent: the sender doesn't retry
+--   history                  of the sender's database, if it names one
+--   originator               of the leads, if the sender names one
+--   stage_set                version that set the stage in the sender's database; absent: unknown
+-- Ids and texts to be stored are strings: Lua's numbers are exact only below 2^53.
 -- Returns for each event 1 if a worker will lease the user, 0 if the caller must enqueue a job, or -1
 -- if the event was not accepted.
 local due, leases, memory, leader, wakeup = unpack(KEYS)
+local args = cjson.decode(ARGV[1])
 local epoch, began = epoch_of(memory)
 local is_wakeup_settled
 -- The clocks of Redis, Postgres and senders may differ by this much.
@@ -37,7 +48,7 @@ end
 -- Whether the message belongs to a lost history. If it begins a newer history, also returns the sequence
 -- number of the message that had touched the stage last.
 local function is_of_lost_history(entry, events, user, history)
-  if history == '' then return false end
+  if not history then return false end
   local present = redis.call('HGET', entry, 'history')
   if present and tonumber(history) < number(present) then return true end
   if not present then
@@ -65,56 +76,57 @@ local function name_originator(entry, originator)
   end
 end
 
-local function put(entry, events, user, event_id, event, state, version, touches, first, occurred, lead,
-    look, stage_version, sent, history, originator, stage_set)
+local function put(entry, events, request)
+  local user, event_id, state = request.user, request.event_id, request.state
+  local version, touches_stage = request.version, request.touches_stage
   local forgotten_at = tonumber(redis.call('HGET', entry, 'forgotten_at'))
   local is_known = redis.call('EXISTS', entry) == 1 and not forgotten_at
   -- A time later than this by another machine's clock is surely after this user's data was lost.
   local surely_since = math.max(began, forgotten_at or 0) + CLOCKS_APART_MS
   -- Perhaps sent before that: something newer may have been applied, answered and lost. The sender
   -- retries what is still open.
-  if not is_known and sent ~= '' and tonumber(sent) < surely_since then return -1 end
+  if not is_known and request.sent_at_ms and request.sent_at_ms < surely_since then return -1 end
 
   -- Without a version nothing proves that the user is new: it waits, and is looked up.
-  if first == '1' and version == '1' and occurred ~= '' and redis.call('HEXISTS', entry, 'fence') == 0
-      and tonumber(occurred) >= surely_since then
+  if request.is_first and version == 1 and request.occurred_at_ms
+      and redis.call('HEXISTS', entry, 'fence') == 0 and request.occurred_at_ms >= surely_since then
     -- First delivery, and written in this epoch: no call of this user can have been lost.
     redis.call('HSET', entry, 'epoch', epoch)
     redis.call('ZREM', due, user)
   end
-  local is_lost, stage_order_before = is_of_lost_history(entry, events, user, history)
-  if originator ~= '' and not is_lost then name_originator(entry, originator) end
+  local is_lost, stage_order_before = is_of_lost_history(entry, events, user, request.history)
+  if request.originator and not is_lost then name_originator(entry, request.originator) end
 
   -- Versions are a million apart; messages without one follow the newest in order of arrival.
   local newest = number(redis.call('HGET', entry, 'order'))
   local order
   if is_lost then order = -1
-  elseif version ~= '' then order = tonumber(version) * 1000000
+  elseif version then order = version * 1000000
   elseif redis.call('HGET', entry, 'last_event') == event_id then order = newest
   else order = newest + 1 end
   local order_text = string.format('%.0f', order)
 
-  if stage_order_before and touches ~= '1' and state ~= '' and stage_set ~= '' then
+  if stage_order_before and not touches_stage and state and request.stage_set then
     -- A move of the lost history may have reached the lead; a stage that a person set is kept.
-    touches = stage_order_before > tonumber(stage_set) * 1000000 and '1' or '0'
-  elseif touches == '?' and state ~= '' then
-    touches = differs_in_stage(entry, state) and '1' or '0'
+    touches_stage = stage_order_before > request.stage_set * 1000000
+  elseif touches_stage == nil and state then
+    touches_stage = differs_in_stage(entry, state)
   end
-  if state ~= '' and order > newest then
+  if state and order > newest then
     redis.call('HSET', entry, 'state', state, 'order', order_text, 'last_event', event_id)
   end
-  if touches == '1' and not is_lost then
-    local stage_order = stage_version ~= '' and tonumber(stage_version) * 1000000 or order
+  if touches_stage and not is_lost then
+    local stage_order = request.stage_version and request.stage_version * 1000000 or order
     if stage_order > number(redis.call('HGET', entry, 'stage_order')) then
       redis.call('HSET', entry, 'stage_order', string.format('%.0f', stage_order))
     end
   end
-  if look == '1' and order > number(redis.call('HGET', entry, 'look_order')) then
+  if request.is_lookup_requested and order > number(redis.call('HGET', entry, 'look_order')) then
     redis.call('HSET', entry, 'look_order', order_text)
   end
-  if lead ~= '' then redis.call('HSET', entry, 'hint', lead) end
+  if request.lead_id then redis.call('HSET', entry, 'hint', request.lead_id) end
   -- An event that is already pending keeps its attempts.
-  redis.call('HSETNX', events, event_id, order_text .. ' ' .. event)
+  redis.call('HSETNX', events, event_id, order_text .. ' ' .. request.event)
   -- Last: a full Redis refuses only the first write of a script, and only if it needs memory.
   redis.call('PERSIST', entry)
   redis.call('PERSIST', events)
@@ -125,19 +137,17 @@ local function put(entry, events, user, event_id, event, state, version, touches
   redis.call('ZADD', due, 'NX', now, user)
   if is_wakeup_settled or tonumber(redis.call('ZSCORE', due, user)) > now then return 1 end
   is_wakeup_settled = true
-  return claim_wakeup(leader, wakeup, ARGV[1]) and 0 or 1
+  return claim_wakeup(leader, wakeup, args.wakeup_ms) and 0 or 1
 end
 
-local FIELDS = 15
 local results = {}
-for at = 1, (#ARGV - 2) / FIELDS do
+for at, request in ipairs(args.events) do
   local entry, events = KEYS[4 + 2 * at], KEYS[5 + 2 * at]
-  local first = FIELDS * (at - 1) + 3
-  local is_readable, result = attempt(put, entry, events, unpack(ARGV, first, first + FIELDS - 1))
+  local is_readable, result = attempt(put, entry, events, request)
   if not is_readable then
     local unreadable = string.gsub(entry, 'user:', 'unreadable:', 1)
-    set_aside(due, leases, ARGV[first], entry, unreadable, tonumber(ARGV[2]))
-    result = put(entry, events, unpack(ARGV, first, first + FIELDS - 1))
+    set_aside(due, leases, request.user, entry, unreadable, args.call_ms)
+    result = put(entry, events, request)
   end
   results[at] = result
 end

@@ -1,48 +1,45 @@
 -- Write the settlements of leased users, and release those with a delay.
 -- KEYS due, leases, and for each user its entry and events
--- ARGV seconds until an idle entry expires, and for each user: user, fencing token, delay in ms (''
---      keeps the lease), number of fields, number of events, then names and values of the fields and
---      ids and values of the events (an empty value deletes)
+-- ARGV a JSON object: idle_s (until an idle entry expires), and users, each of which has
+--   user, fence              fencing token of the lease
+--   delay_ms                 absent: keep the lease
+--   fields, events           texts to write, by name and by event id; an empty one deletes
 -- Returns for each user 1, or 0 if the lease was lost.
-local due, leases, idle_s = KEYS[1], KEYS[2], ARGV[1]
+local due, leases = KEYS[1], KEYS[2]
+local args = cjson.decode(ARGV[1])
 
--- Write names and values from ARGV; returns the index of the argument after them.
-local function write(key, from, count)
-  local to = from + 2 * count
-  for at = from, to - 1, 2 do
-    if ARGV[at + 1] == '' then redis.call('HDEL', key, ARGV[at])
-    else redis.call('HSET', key, ARGV[at], ARGV[at + 1]) end
+local function write(key, texts)
+  for name, text in pairs(texts) do
+    if text == '' then redis.call('HDEL', key, name) else redis.call('HSET', key, name, text) end
   end
-  return to
 end
 
 local function release(user, entry, events, delay)
   redis.call('ZREM', leases, user)
   if redis.call('HLEN', events) == 0 then
     redis.call('HDEL', entry, 'streak')
-    redis.call('EXPIRE', entry, idle_s)
+    redis.call('EXPIRE', entry, args.idle_s)
     return
   end
-  if delay == '0' then
+  if delay == 0 then
     -- A new event came during the call. From the third time in a row on, linger up to a second, so
     -- that a user that changes constantly costs one call a second.
     local streak = redis.call('HINCRBY', entry, 'streak', 1)
     delay = streak < 2 and 0 or math.min(1000, 50 * 2 ^ (streak - 1))
   end
-  redis.call('ZADD', due, now + tonumber(delay), user)
+  redis.call('ZADD', due, now + delay, user)
 end
 
-local saved, at = {}, 2
-for number = 1, #KEYS / 2 - 1 do
-  local entry, events = KEYS[2 * number + 1], KEYS[2 * number + 2]
-  local user, fence, delay, field_count, event_count = unpack(ARGV, at, at + 4)
-  local is_ours = redis.call('HGET', entry, 'fence') == fence and redis.call('ZSCORE', leases, user)
+local saved = {}
+for at, one in ipairs(args.users) do
+  local entry, events = KEYS[2 * at + 1], KEYS[2 * at + 2]
+  local is_ours = redis.call('HGET', entry, 'fence') == one.fence
+    and redis.call('ZSCORE', leases, one.user)
   if is_ours then
-    local next_at = write(entry, at + 5, tonumber(field_count))
-    write(events, next_at, tonumber(event_count))
-    if delay ~= '' then release(user, entry, events, delay) end
+    write(entry, one.fields)
+    write(events, one.events)
+    if one.delay_ms then release(one.user, entry, events, one.delay_ms) end
   end
-  saved[number] = is_ours and 1 or 0
-  at = at + 5 + 2 * (field_count + event_count)
+  saved[at] = is_ours and 1 or 0
 end
 return saved
