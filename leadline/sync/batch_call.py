@@ -3,21 +3,17 @@
 import time
 from dataclasses import replace
 
-import structlog
-
 from leadline.bitrix24.client import BatchResponse, CommandResult
 from leadline.bitrix24.command import Command
 from leadline.bitrix24.operating_budget import Reservation
 from leadline.errors import BitrixError, LeaseTooShort
 from leadline.runtime import clock
-from leadline.sync import batch_request, interpret, job_log, metrics, portal_session, replies
+from leadline.sync import batch_request, interpret, portal_session, replies
 from leadline.sync.batch_request import BatchRequest, Step
 from leadline.sync.decide import defer
-from leadline.sync.job_spans import JobSpans
+from leadline.sync.job_observer import JobObserver
 from leadline.workqueue.entry import Settlement
 from leadline.workqueue.queue import LeasedBatch, WorkQueue
-
-log = structlog.get_logger()
 
 #: Delay after an unconfirmed reply; the user is then due only to send it again.
 REPLY_DELAY_MS = 2000
@@ -29,6 +25,7 @@ class BatchCall:
     def __init__(self, leased: LeasedBatch, queue: WorkQueue) -> None:
         self._leased = leased
         self._queue = queue
+        self._observer = JobObserver(len(leased.entries))
         self._error: BitrixError | None = None
 
     def run(self) -> int:
@@ -42,14 +39,13 @@ class BatchCall:
         reserved = portal_session.operating_budget().reserve(wanted.methods)
         is_late = clock.now_s() > self._leased.send_until
         if is_late:
-            log.warning("too late to call", users=len(wanted.steps))
+            self._observer.too_late()
         allowed = wanted.limited_to({} if is_late else reserved.allowed)
-        job_log.log_started(allowed)
-        self._spans = JobSpans(allowed)
+        self._observer.started(allowed)
         try:
             self._serve(wanted, allowed, reserved)
         finally:
-            self._spans.close()
+            self._observer.ended()
         if self._error is not None:
             raise self._error
         return len(wanted.steps)
@@ -70,26 +66,18 @@ class BatchCall:
         if not commands:
             portal_session.token_bucket().give_back()
             return BatchResponse({}, {})
-        metrics.BATCH.observe(len(commands))
-        began = time.monotonic()
         try:
-            with self._spans.request(len(commands)):
-                batch = portal_session.portal_client().call(
+            with self._observer.request(len(commands)):
+                return portal_session.portal_client().call(
                     commands, send_until=self._leased.send_until
                 )
         except LeaseTooShort as error:
-            log.warning("too late to call", users=len(self._leased.entries))
             portal_session.token_bucket().give_back()
             return BatchResponse(dict.fromkeys(commands, error), {})
         except BitrixError as error:
-            metrics.REQUESTS.inc(type(error).__name__)
             self._error = error
             portal_session.react(error)
             return BatchResponse(dict.fromkeys(commands, error), {})
-        finally:
-            metrics.DURATION.observe(time.monotonic() - began)
-        metrics.REQUESTS.inc("ok")
-        return batch
 
     def _settle(self, step: Step, results: dict[str, CommandResult]) -> Settlement:
         settlement = interpret.settle(step, results, self._leased.now_ms)
@@ -104,9 +92,9 @@ class BatchCall:
         saved = self._queue.save(settlements)
         ours = [one for one, is_saved in zip(settlements, saved, strict=True) if is_saved]
         if len(ours) < len(settlements):
-            log.warning("leases lost", users=len(settlements) - len(ours))
+            self._observer.leases_lost(len(settlements) - len(ours))
         answered = [
-            (one.entry, self._spans.with_span(one.entry, event))
+            (one.entry, self._observer.with_span(one.entry, event))
             for one in ours
             for event in one.events
             if event.outcome
@@ -118,8 +106,7 @@ class BatchCall:
         }
         self._queue.release([_released(one, confirmed) for one in ours])
         for one in ours:
-            job_log.log_settled(one)
-            self._spans.end(one)
+            self._observer.settled(one)
 
 
 def _released(one: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:

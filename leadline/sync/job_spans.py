@@ -14,8 +14,11 @@ from leadline.workqueue.entry import Entry, PendingEvent, Settlement
 class JobSpans:
     """A span for each event in the call, and one for the request that they share."""
 
-    def __init__(self, request: BatchRequest) -> None:
+    def __init__(self) -> None:
         self._events: dict[tuple[int, str], Span] = {}
+
+    def begin(self, request: BatchRequest) -> None:
+        """Begin the spans of the events in the call."""
         if tracing.is_enabled():
             for step in request.steps:
                 if request.covers(step):

@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from leadline.errors import BitrixError, OutcomeUnknown, Rejected, Unavailable
-from leadline.sync import job_log
 from leadline.sync.decide import settle_failure
+from leadline.sync.job_observer import JobObserver
 from tests.unit.entries import entry, pending
 
 QUOTE = "The phone of Ann Lee is wrong"
@@ -34,7 +34,7 @@ def test_a_failure_is_logged_with_its_class_and_code(
         settle_failure(entry(pending(attempts=attempts)), error, now_ms=0), error=error
     )
     with capture_logs() as lines:
-        job_log.log_settled(settlement)
+        JobObserver(users=1).settled(settlement)
     (logged,) = lines
     assert (logged["event"], logged["error"], logged["code"]) == (line, type(error).__name__, code)
     assert QUOTE not in str(logged)

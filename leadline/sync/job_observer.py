@@ -1,0 +1,114 @@
+"""Observes a job: each of its moments, as log lines, spans and metrics.
+
+Log lines have ids, attempts and outcomes, nothing personal.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from leadline.errors import BitrixError, LeaseTooShort
+from leadline.sync import metrics
+from leadline.sync.batch_request import BatchRequest
+from leadline.sync.decide import MAX_ATTEMPTS
+from leadline.sync.job_spans import JobSpans
+from leadline.workqueue.entry import Entry, PendingEvent, Settlement
+
+log = structlog.get_logger()
+
+
+class JobObserver:
+    """The moments of a job, in the order in which they happen."""
+
+    def __init__(self, users: int) -> None:
+        self._users = users
+        self._spans = JobSpans()
+
+    def too_late(self) -> None:
+        """The leases are too old for a call: nothing is sent."""
+        log.warning("too late to call", users=self._users)
+
+    def started(self, request: BatchRequest) -> None:
+        """The call begins: an attempt of each event in it."""
+        for step in request.steps:
+            for event in step.entry.events:
+                if event.outcome is None and request.covers(step):
+                    metrics.ATTEMPTS.inc(str(event.attempts + 1))
+                    log.info(
+                        "Processing bitrix_job (attempt %d/%d)",
+                        event.attempts + 1,
+                        MAX_ATTEMPTS,
+                        step=type(step.plan).__name__,
+                        **_about(step.entry, event),
+                    )
+        if request.commands:
+            log.info("calling Bitrix24", commands=len(request.commands))
+        self._spans.begin(request)
+
+    @contextmanager
+    def request(self, commands: int) -> Iterator[None]:
+        """The request, from its sending to its answer or error."""
+        metrics.BATCH.observe(commands)
+        began = time.monotonic()
+        try:
+            with self._spans.request(commands):
+                yield
+        except LeaseTooShort:
+            self.too_late()
+            raise
+        except BitrixError as error:
+            metrics.REQUESTS.inc(type(error).__name__)
+            raise
+        else:
+            metrics.REQUESTS.inc("ok")
+        finally:
+            metrics.DURATION.observe(time.monotonic() - began)
+
+    def leases_lost(self, users: int) -> None:
+        """Other workers have leased these users meanwhile: their settlements are rejected."""
+        log.warning("leases lost", users=users)
+
+    def with_span(self, entry: Entry, event: PendingEvent) -> PendingEvent:
+        """The event, with this call as the parent span of its reply."""
+        return self._spans.with_span(entry, event)
+
+    def settled(self, settlement: Settlement) -> None:
+        """A user's events are completed, failed, or due again."""
+        why = _why(settlement.error)
+        for event in settlement.events:
+            about = _about(settlement.entry, event) | why
+            metrics.EVENTS.inc(_outcome(event))
+            if event.outcome is None:
+                log.warning("retry in %d ms", settlement.delay_ms, attempts=event.attempts, **about)
+            elif event.outcome.status == "failed":
+                log.error("failed", attempts=event.outcome.attempts, **about)
+            else:
+                lead_id, outcome = event.outcome.lead_id, event.outcome.status
+                log.info("completed", outcome=outcome, bitrix_lead_id=lead_id, **about)
+        self._spans.end(settlement)
+
+    def ended(self) -> None:
+        """The job is over, perhaps by an error."""
+        self._spans.close()
+
+
+def _outcome(event: PendingEvent) -> str:
+    if event.outcome is None:
+        return "retried"
+    return "completed" if event.outcome.status == "synced" else event.outcome.status
+
+
+def _why(error: BitrixError | None) -> dict[str, object]:
+    """The error's class and Bitrix24's code; not its text, which may quote a person."""
+    return {"error": type(error).__name__, "code": error.code} if error else {}
+
+
+def _about(entry: Entry, event: PendingEvent) -> dict[str, object]:
+    return {
+        "event_id": event.event_id,
+        "user_id": entry.user_id,
+        "action": event.action,
+        "correlation_id": event.correlation_id,
+    }
