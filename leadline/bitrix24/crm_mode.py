@@ -11,6 +11,7 @@ import redis
 
 from leadline.bitrix24.command import Command
 from leadline.errors import PortalDown
+from leadline.runtime.redis import reachable
 
 #: https://apidocs.bitrix24.com/api-reference/crm/how-to-add-objects-with-crm-mode.html
 COMMAND = Command("crm.settings.mode.get", {})
@@ -44,22 +45,27 @@ class CrmMode:
         self._redis = client
         self._key = f"{prefix}crm_mode"
 
+    @reachable()
     def record_answer(self) -> None:
         """The portal has just answered, and keeps leads: no check for an hour."""
         self._redis.set(self._key, "asked", ex=CHECK_EVERY_S)
 
+    @reachable()
     def postpone_check(self) -> None:
         """The portal did not answer: no check for RETRY_S, rather than before each call."""
         self._redis.set(self._key, "not answered", ex=RETRY_S)
 
+    @reachable()
     def require_check(self) -> None:
         """A lead was gone, or the mode was simple: check before the next call."""
         self._redis.set(self._key, _IN_DOUBT)
 
+    @reachable()
     def needs_check(self) -> bool:
         """Whether the mode must be checked before the next call."""
         return self._redis.get(self._key) == _IN_DOUBT
 
+    @reachable()
     def claim_check(self) -> bool:
         """Claim the hourly check; True for one worker only."""
         return bool(self._redis.set(self._key, "being asked", nx=True, ex=60))

@@ -17,6 +17,7 @@ import redis
 
 from leadline.bitrix24.client import MAX_COMMANDS, Timing
 from leadline.runtime import lua
+from leadline.runtime.redis import reachable
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -58,11 +59,12 @@ class OperatingBudget:
         self._reserve = lua.script(client, _LUA, "reserve")
         self._record = lua.script(client, _LUA, "record")
 
+    @reachable()
     def batch_size(self) -> int:
         """How many commands a batch may have to end in time.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         per: Any = self._redis.hget(self._prefix + ANY, "per")
         if per is None:
@@ -73,7 +75,7 @@ class OperatingBudget:
         """Reserve time for these numbers of commands, by method; fewer may be allowed.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         reserved = Reservation()
         in_all = self._reserve_method(BATCH, sum(wanted.values()), reserved)
@@ -82,11 +84,12 @@ class OperatingBudget:
             in_all -= reserved.allowed[method]
         return reserved
 
+    @reachable()
     def used_s(self, methods: Iterable[str]) -> dict[str, float]:
         """Seconds used by each method, by an answer less than a minute old; others are left out.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         names = [*methods, BATCH]
         with self._redis.pipeline(transaction=False) as pipe:
@@ -99,6 +102,7 @@ class OperatingBudget:
             if used is not None and float(reset_at) > time.time()
         }
 
+    @reachable()
     def _reserve_method(self, method: str, count: int, reserved: Reservation) -> int:
         args = lua.arguments(wanted=count, limit_s=self._limit_s, probe=PROBE, lost_after_s=LOST_S)
         allowed, held, wait_ms = self._reserve(keys=self._keys(method), args=args)
@@ -107,13 +111,14 @@ class OperatingBudget:
             reserved.wait_ms = max(reserved.wait_ms, wait_ms)
         return int(allowed)
 
+    @reachable()
     def record(self, reserved: Reservation, timings: Mapping[str, Timing], spent_s: float) -> None:
         """Return a reservation, and record each method's timing.
 
         `spent_s` is how long the request took, used if the answer has no timings.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         is_answered = bool(timings)
         with self._redis.pipeline(transaction=False) as pipe:

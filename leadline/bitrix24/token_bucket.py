@@ -11,6 +11,7 @@ from typing import Any
 import redis
 
 from leadline.runtime import lua
+from leadline.runtime.redis import reachable
 
 _LUA = Path(__file__).parent / "lua"
 #: Part of the burst left unused: requests don't reach the portal as evenly as they were sent.
@@ -38,7 +39,7 @@ class TokenBucket:
         """Take a token; returns how many seconds the caller must wait before it sends.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         return self._run(1)[0]
 
@@ -46,15 +47,16 @@ class TokenBucket:
         """How full the bucket is, from 0 to 1; below 1, waiting costs no throughput.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         return self._run(0)[1]
 
+    @reachable()
     def requests_per_slot(self) -> list[int]:
         """Requests of the last HISTORY_S seconds, per SLOT_S, the newest last.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         now: Any = self._redis.time()
         last = int(now[0]) // SLOT_S
@@ -66,7 +68,7 @@ class TokenBucket:
         """How many requests may be sent at once; 0 also without a limit.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         return self.level() * self._capacity if self._rate else 0.0
 
@@ -74,11 +76,13 @@ class TokenBucket:
         """Return an unused token."""
         self._run(-1)
 
+    @reachable()
     def drain(self) -> None:
         """Drain the bucket after a refusal: all workers pause for HOLD_S."""
         if self._rate:
             self._drain(keys=[self._key, self._epoch], args=[self._rate, HOLD_S])
 
+    @reachable()
     def _run(self, tokens: int) -> tuple[float, float]:
         if not self._rate:
             return 0.0, 1.0

@@ -84,7 +84,7 @@ def inspect() -> tuple[dict[str, Any], list[str]]:
 
     Raises:
         BadConfiguration: there is no webhook, or it is not a webhook URL.
-        QueueDown, redis.RedisError: Redis can't be reached.
+        QueueDown: Redis can't be reached.
     """
     chosen = settings()
     report: dict[str, Any] = {

@@ -19,11 +19,12 @@ from leadline.errors import (
     LeaseTooShort,
     OutcomeUnknown,
     PortalDown,
+    QueueDown,
     Refused,
     Unavailable,
 )
 from leadline.runtime import secrets
-from leadline.runtime.redis import client
+from leadline.runtime.redis import client, reachable
 from leadline.settings import settings
 from leadline.sync import metrics
 from leadline.workqueue.outage import Outage
@@ -100,7 +101,7 @@ def _session(webhook_url: str) -> PortalClient:
 
 def _record(error: BitrixError | BadConfiguration | None) -> None:
     # A call that was made must be settled, even if Redis can't record this.
-    with contextlib.suppress(redis.RedisError):
+    with contextlib.suppress(QueueDown, redis.RedisError):
         if error is None:
             reachability().record_answer()
         else:
@@ -122,7 +123,7 @@ def wait_for_token() -> None:
     """Wait until one more request may be sent.
 
     Raises:
-        redis.RedisError: Redis can't be reached.
+        QueueDown: Redis can't be reached.
     """
     time.sleep(token_bucket().reserve())
 
@@ -145,7 +146,7 @@ def probe_if_due() -> bool:
     """Make the probe that is due, if any; returns whether calls may be made now.
 
     Raises:
-        redis.RedisError: Redis can't be reached.
+        QueueDown: Redis can't be reached.
     """
     if not check_webhook():
         return False
@@ -163,27 +164,29 @@ def claim_probe(pause: Outage | None, *, is_idle: bool) -> bool:
     `is_idle`: no user is queued whose calls would show whether the portal answers.
 
     Raises:
-        redis.RedisError: Redis can't be reached.
+        QueueDown: Redis can't be reached.
     """
     if pause is not None:
         return circuit_breaker().claim_probe()
     return (is_idle and reachability().claim_probe()) or crm_mode().claim_check()
 
 
+@reachable()
 def request_probe() -> None:
     """Have the next job make a probe.
 
     Raises:
-        redis.RedisError: Redis can't be reached.
+        QueueDown: Redis can't be reached.
     """
     client().set(f"{work_queue().prefix}probe_wanted", 1, px=60_000)
 
 
+@reachable()
 def claim_requested_probe() -> bool:
     """Claim a probe that was requested of this job.
 
     Raises:
-        redis.RedisError: Redis can't be reached.
+        QueueDown: Redis can't be reached.
     """
     return bool(client().delete(f"{work_queue().prefix}probe_wanted"))
 
@@ -193,7 +196,7 @@ def probe() -> bool:
 
     Raises:
         BadConfiguration: the webhook is missing or invalid.
-        redis.RedisError: Redis can't be reached.
+        QueueDown: Redis can't be reached.
     """
     try:
         check_service()
@@ -208,7 +211,7 @@ def check_service() -> None:
 
     Raises:
         BitrixError: why the portal rejects calls.
-        BadConfiguration, redis.RedisError: as `probe`.
+        BadConfiguration, QueueDown: as `probe`.
     """
     wait_for_token()
     try:

@@ -2,7 +2,7 @@
 
 import structlog
 
-from leadline.errors import BadConfiguration, BitrixError
+from leadline.errors import BadConfiguration, BitrixError, QueueDown
 from leadline.runtime import secrets
 from leadline.runtime.interval import Interval
 from leadline.users import stages
@@ -53,7 +53,7 @@ def read_portal_stages() -> list[str] | None:
             return None
         portal_session.wait_for_token()
         return _read()
-    except (BitrixError, BadConfiguration, redis.RedisError) as error:
+    except (BitrixError, BadConfiguration, QueueDown, redis.RedisError) as error:
         log.warning("stages not read", reason=type(error).__name__)
         return None
 

@@ -197,7 +197,7 @@ def _wait_for_redis(name: str, pulse: Heartbeat) -> None:
         pulse.beat()
         try:
             portal_session.worker_heartbeats().beat(name)
-        except redis.RedisError:
+        except (QueueDown, redis.RedisError):
             logger.warning("waiting for Redis")
             time.sleep(1)
         else:

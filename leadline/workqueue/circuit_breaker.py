@@ -12,6 +12,7 @@ import redis
 import structlog
 
 from leadline.errors import PortalDown
+from leadline.runtime.redis import reachable
 from leadline.workqueue.lua_scripts import script
 from leadline.workqueue.outage import Outage, OutageRecord, parse
 
@@ -32,11 +33,12 @@ class CircuitBreaker:
         #: The manual hold that this process saw at its last read.
         self._seen: Outage | None = None
 
+    @reachable()
     def state(self) -> Outage | None:
         """Why and since when the circuit is open; None while it is closed.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         with self._lock:  # or an older read could overwrite a newer one
             seen = [_seconds(self._seen.since), self._seen.reason] if self._seen else ["", ""]
@@ -56,17 +58,20 @@ class CircuitBreaker:
         if paused_for_s is not None:
             log.info("portal resumed", paused_for_s=round(paused_for_s))
 
+    @reachable()
     def hold(self, reason: str) -> float:
         """Hold all calls for an operator; returns since when (unix seconds) the circuit is open."""
         since = float(self._hold(keys=[self._key, self._released], args=[reason]))
         log.warning("calls paused by an operator")
         return since
 
+    @reachable()
     def restore_hold(self, since: float, reason: str) -> None:
         """Restore a hold that Redis has lost, unless it was released after `since`."""
         if self._restore(keys=[self._key, self._released], args=[_seconds(since), reason]):
             log.warning("Redis lost an operator's hold: restored")
 
+    @reachable()
     def release(self) -> bool:
         """Close the circuit for an operator, whatever opened it; False if it was closed."""
         was_paused = bool(self._release(keys=[self._key, self._released]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import redis
 
+from leadline.runtime.redis import reachable
 from leadline.workqueue.lua_scripts import script
 
 #: Seconds between probes; the last one repeats.
@@ -53,23 +54,27 @@ class OutageRecord:
         self._end = script(client, "outage_end")
         self._read = script(client, "read_outage")
 
+    @reachable()
     def state(self) -> Outage | None:
         """The current outage; None if there is none.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         now_ms, found = self._read(keys=[self._key])
         return parse(found, now_ms)
 
+    @reachable()
     def claim_probe(self) -> bool:
         """Claim the probe that is due; True for one worker only."""
         return bool(self._claim(keys=[self._key], args=list(PROBE_STEPS_S)))
 
+    @reachable()
     def record(self, code: str, reason: str) -> bool:
         """Begin an outage, or update the reason of the current one; True if it begins."""
         return bool(self._begin(keys=[self._key], args=[code, reason, PROBE_STEPS_S[0]]))
 
+    @reachable()
     def clear(self) -> float | None:
         """End the outage; returns how many seconds it lasted, None if there was none to end."""
         lasted_ms: int = self._end(keys=[self._key])

@@ -32,7 +32,7 @@ class Reachability:
         """Since when and why no request gets an answer; None while the portal can be reached.
 
         Raises:
-            redis.RedisError: Redis can't be reached.
+            QueueDown: Redis can't be reached.
         """
         found = self._record.state()
         return found if found and found.lasts_s >= GRACE_S else None

@@ -8,6 +8,8 @@ import time
 
 import redis
 
+from leadline.runtime.redis import reachable
+
 FORGET_AFTER_S = 3600
 
 
@@ -18,6 +20,7 @@ class WorkerHeartbeats:
         self._redis = client
         self._key = f"{prefix}workers"
 
+    @reachable()
     def beat(self, worker: str) -> None:
         """Record a heartbeat of this worker."""
         now = time.time()
@@ -26,6 +29,7 @@ class WorkerHeartbeats:
             pipe.zremrangebyscore(self._key, "-inf", now - FORGET_AFTER_S)
             pipe.execute()
 
+    @reachable()
     def silence_s(self) -> float | None:
         """Seconds since the last heartbeat of any worker; None if there was none for an hour."""
         last: list[tuple[bytes, float]] = self._redis.zrevrange(  # type: ignore[assignment]

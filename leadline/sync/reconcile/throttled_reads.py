@@ -29,7 +29,7 @@ def read_all(commands: dict[str, Command], *, while_held: bool = False) -> dict[
 
     Raises:
         BitrixError: the portal rejects all calls or a command, or stays unreachable.
-        QueueDown, redis.RedisError: Redis can't be reached.
+        QueueDown: Redis can't be reached.
     """
     results = read_each(commands, while_held=while_held)
     for result in results.values():
