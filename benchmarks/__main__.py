@@ -18,7 +18,7 @@ OUTPUT = CHECKOUT / "benchmarks"
 #: Servers with their data, deleted after each section; apart from `.local`, whose next start ends
 #: every server that it finds there.
 WORK = CHECKOUT / ".bench"
-#: Apart from the record: figures of a quick run mean nothing.
+#: Apart from the record: figures of a quick run mean nothing, but stand next to the record's.
 QUICK_OUTPUT = WORK / "quick"
 
 
@@ -33,13 +33,17 @@ def main() -> int:
     if unknown:
         parser.error(f"there is no section {', '.join(sorted(unknown))}")
     output = QUICK_OUTPUT if options.quick else OUTPUT
+    last = OUTPUT / RESULTS if options.quick else None
     (output / RESULTS).mkdir(parents=True, exist_ok=True)
     for name in () if options.report else options.sections or SECTIONS:
         _run(SECTIONS[name], QUICK if options.quick else FULL, output)
-        report.write(output)  # also if the next one fails
-    path = report.write(output)
-    sys.stdout.write(f"written: {path.relative_to(CHECKOUT)}\n")
+        report.write(output, last)  # also if the next one fails
+    _say_written(report.write(output, last))
     return 0
+
+
+def _say_written(path: Path) -> None:
+    sys.stdout.write(f"written: {path.relative_to(CHECKOUT)}\n")
 
 
 def _run(section: Section, scale: Scale, output: Path) -> None:
@@ -54,6 +58,8 @@ def _run(section: Section, scale: Scale, output: Path) -> None:
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started))
     about |= {"scale": scale.name, "started": when, "took": f"{took_s:.0f} s"}
     text = json.dumps({"about": about, "data": data}, indent=1)
+    if scale is FULL:
+        report.keep_previous(output, section.name)
     data_file(output, section.name).write_text(text + "\n", encoding="utf-8")
     shutil.rmtree(work)
     sys.stdout.write(f"  {took_s:.0f} s\n")

@@ -12,7 +12,7 @@ from benchmarks.figures import Figure, table
 from benchmarks.laboratory import NO_LIMITS, BenchSystem, whole_system
 from benchmarks.processes import MIB, pss_mib
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Section
+from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 
 WITHIN = 0.10
 _WITHIN_S = 3_600
@@ -123,7 +123,19 @@ def render(data: Data) -> Chapter:
         for name, values in rates.items()
     }
     svg = plot.lines("Rates while a backlog is drained", "events/s", "% of the events", shown)
-    return Chapter(text, {"backlog.svg": svg}, expectations)
+    measurements = [
+        Measurement(f"{server}, {where}", Figure.of([one[server]]), "MiB", 0)
+        for where, one in data["memory_mib"].items()
+        for server in ("rabbitmq", "redis")
+    ]
+    for name, values in rates.items():
+        measurements += [
+            Measurement(f"{name}: events", Figure.of(values), "/s", 0, more_is_better=True),
+            Measurement(
+                f"{name}: second half / first", Figure.of([_halves(values)]), more_is_better=True
+            ),
+        ]
+    return Chapter(text, {"backlog.svg": svg}, expectations, measurements)
 
 
 SECTION = Section("backlog", "A long backlog", measure, render)

@@ -1,30 +1,56 @@
-"""Many users at once with all limits off: the rate and cost of the whole pipeline."""
+"""Many users at once with all limits off: the rate and cost of the whole pipeline.
+
+Its CPU time an event is compared with that of a request to a bare hello in the same repeat.
+"""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import ledger, plot, wrk
 from benchmarks.figures import Figure, table
-from benchmarks.laboratory import NO_LIMITS, BenchSystem, whole_system
-from benchmarks.processes import CpuMeter, pss_mib
+from benchmarks.laboratory import NO_LIMITS, BenchSystem, Laboratory, Served, whole_system
+from benchmarks.processes import CpuMeter, await_quiet, pss_mib
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Section
+from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 from benchmarks.writes import calls
 
 EVENTS_PER_S = 300
 EVENTS_PER_S_AIM = 550
+#: CPU time an event in requests to a bare hello: of all our processes, and of the emulator.
+OURS_OF_HELLO = 5
+EMULATOR_OF_HELLO = 1
+_EMULATOR = "bitrix24"
+_SERVERS = (_EMULATOR, "epmd", "postgres", "rabbitmq", "redis")
 _CONNECTIONS = 16
 _WITHIN_S = 300
 
 
 def measure(scale: Scale, folder: Path) -> Data:
     """Repeated bursts on one system; memory is read after the last one."""
-    with whole_system(folder, **NO_LIMITS) as system:
+    runs = []
+    with (
+        Laboratory(folder / "hello").running() as laboratory,
+        whole_system(folder / "system", **NO_LIMITS) as system,
+    ):
+        hello = laboratory.serve("hello")
         once(system, scale.burst_users // 10)  # warm
-        runs = [once(system, scale.burst_users) for _ in range(scale.repeats)]
+        for _ in range(scale.repeats):
+            hello_cpu_ms = _hello_cpu_ms(hello, scale)
+            runs.append({**once(system, scale.burst_users), "hello_cpu_ms": hello_cpu_ms})
         memory = {name: pss_mib(pid) for name, pid in system.pids().items()}
         doubled = len(system.control("GET", "duplicates"))
     return {"users": scale.burst_users, "runs": runs, "memory_mib": memory, "doubled": doubled}
+
+
+def _hello_cpu_ms(hello: Served, scale: Scale) -> float:
+    """CPU time of a request to the bare hello."""
+    call, pid = calls("", 1)["hello"], hello.process.pid
+    wrk.load(hello.url, call, _CONNECTIONS, scale.warm_up_s)
+    meter = CpuMeter({"hello": pid})
+    load = wrk.load(hello.url, call, _CONNECTIONS, scale.load_s)
+    await_quiet([pid])
+    return meter.used_s()["hello"] / load.requests * 1000
 
 
 def once(system: BenchSystem, users: int) -> Data:
@@ -77,7 +103,7 @@ def render(data: Data) -> Chapter:
         " count once):\n\n"
         + table(("process", "MiB"), ((name, f"{size:.0f}") for name, size in memory))
     )
-    expectations = Expectation(
+    rate_met = Expectation(
         f"burst of {data['users']:,}",
         f">= {EVENTS_PER_S} events/s (aim {EVENTS_PER_S_AIM})",
         rate.text(),
@@ -85,11 +111,55 @@ def render(data: Data) -> Chapter:
     )
     clean = all(run["failed"] == 0 for run in runs) and not data["doubled"]
     whole = Expectation(
-        "burst", "nothing failed or doubled", "as expected" if clean else "see", clean
+        "burst",
+        "nothing failed or doubled",
+        "as expected" if clean else "see",
+        clean,
+        at_any_scale=True,
     )
     bars = {name: {"CPU ms": figure} for name, figure in list(by_class.items())[:8]}
     svg = plot.bars("CPU time of an event", "ms", bars)
-    return Chapter(text, {"burst-cpu.svg": svg}, [expectations, whole])
+    measurements = [
+        Measurement("events", rate, "/s", 0, more_is_better=True),
+        Measurement("seconds for all", Figure.of(run["took_s"] for run in runs), "s"),
+        Measurement("CPU an event, everything", Figure.of(map(_all_cpu, runs)), "ms"),
+        Measurement("memory, everything", Figure.of([sum(data["memory_mib"].values())]), "MiB", 0),
+    ]
+    chapter = Chapter(text, {"burst-cpu.svg": svg}, [rate_met, whole], measurements)
+    _add_costs(chapter, runs)
+    return chapter
+
+
+def _add_costs(chapter: Chapter, runs: list[Data]) -> None:
+    """CPU time an event in requests to hello."""
+    if not all("hello_cpu_ms" in run for run in runs):
+        chapter.text += "\nCPU time an event in requests to a bare hello: not measured yet.\n"
+        return
+    ours = Figure.of(_cpu_of_hello(run, _is_ours) for run in runs)
+    emulator = Figure.of(_cpu_of_hello(run, lambda name: name == _EMULATOR) for run in runs)
+    hello = Figure.of(run["hello_cpu_ms"] for run in runs)
+    chapter.text += (
+        "\nCPU time an event in requests to a bare hello"
+        f" ({hello.text(3)} ms each, same repeat): our processes {ours.text(1)}, the emulator"
+        f" {emulator.text(1)}.\n"
+    )
+    for what, figure, bound in (
+        ("our processes", ours, OURS_OF_HELLO),
+        ("the emulator", emulator, EMULATOR_OF_HELLO),
+    ):
+        text = f"CPU an event <= {bound} x a request to hello"
+        met = figure.median <= bound
+        chapter.expectations.append(Expectation(f"burst, {what}", text, figure.text(1), met))
+        chapter.measurements.append(Measurement(f"{what}: CPU an event of hello", figure))
+
+
+def _is_ours(name: str) -> bool:
+    return name not in _SERVERS
+
+
+def _cpu_of_hello(run: Data, is_counted: Callable[[str], bool]) -> float:
+    counted = sum(ms for name, ms in run["cpu_ms"].items() if is_counted(name))
+    return float(counted / run["hello_cpu_ms"])
 
 
 def _all_cpu(run: Data) -> float:

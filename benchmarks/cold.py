@@ -15,7 +15,7 @@ from benchmarks import plot, tables
 from benchmarks.figures import Figure, table
 from benchmarks.laboratory import Laboratory
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Section
+from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 from benchmarks.writes import calls
 from benchmarks.wrk import Call
 from leadline.messages import topology
@@ -112,16 +112,18 @@ def render(data: Data) -> Chapter:
     """Each function, and its ratio to the bare hello."""
     runs = data["runs"]
     hello = {run["repeat"]: run["ms"] for run in runs if run["function"] == "hello"}
-    lines, expectations, bars = [], [], {}
+    lines, expectations, measurements, bars = [], [], [], {}
     for name in ("hello", *_FIRST_CALLS):
         own = [run for run in runs if run["function"] == name]
         ms = Figure.of(run["ms"] for run in own)
         ratio = Figure.of(run["ms"] / hello[run["repeat"]] for run in own)
         lines.append((name, ms.text(), ratio.text(2)))
         bars[name] = {"ms": ms}
+        measurements.append(Measurement(f"{name}: cold start", ms, "ms", 0))
         if name != "hello":
             bound = f"cold start <= {RATIO:.0f} x hello (aim {RATIO_AIM})"
             expectations.append(Expectation(name, bound, ratio.text(2), ratio.median <= RATIO))
+            measurements.append(Measurement(f"{name}: cold start of hello", ratio))
     text = (
         f"{len(hello)} starts of each, in turn. The first answer is that of a real request: a user"
         " written or read, a message put into the work queue with a job for it, a reply recorded,"
@@ -129,7 +131,8 @@ def render(data: Data) -> Chapter:
         " Bytecode is compiled, as in the images.\n\n"
         + table(("function", "ms", "ratio to hello, same repeat"), lines)
     )
-    return Chapter(text, {"cold.svg": plot.bars("Cold start", "ms", bars)}, expectations)
+    svg = plot.bars("Cold start", "ms", bars)
+    return Chapter(text, {"cold.svg": svg}, expectations, measurements)
 
 
 SECTION = Section("cold", "Cold start to the first real answer", measure, render)

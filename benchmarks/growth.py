@@ -8,7 +8,7 @@ from benchmarks import burst, plot, tables, writes
 from benchmarks.figures import Figure, table
 from benchmarks.laboratory import NO_LIMITS, Laboratory, whole_system
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Expectation, Section
+from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
 
 WITHIN = 0.10
 _CONNECTIONS = 16
@@ -60,13 +60,18 @@ def render(data: Data) -> Chapter:
     sizes = sorted({run["users"] for run in runs})
     targets = list(dict.fromkeys(run["target"] for run in runs))
     rates = {target: {users: _figure(runs, target, users) for users in sizes} for target in targets}
-    lines, expectations = [], []
+    lines, expectations, measurements = [], [], []
     for target in targets:
         ratio = _ratio(runs, target, sizes[0], sizes[-1])
         lines.append((target, *(rates[target][u].text() for u in sizes), ratio.text(2)))
         what = f"{target}, {sizes[-1]:,} users against {sizes[0]:,}"
         bound = f"within {WITHIN:.0%}"
         expectations.append(Expectation(what, bound, ratio.text(2), ratio.median >= 1 - WITHIN))
+        measurements += [
+            Measurement(f"{target}, {users:,} users", figure, "/s", 0, more_is_better=True)
+            for users, figure in rates[target].items()
+        ]
+        measurements.append(Measurement(what, ratio, more_is_better=True))
     head = ("a second", *(f"{users:,} users" for users in sizes), "last / first, same repeat")
     disk = ", ".join(f"{data['size_mib'][str(u)]:,.0f} MiB with {u:,}" for u in sizes)
     text = (
@@ -79,7 +84,7 @@ def render(data: Data) -> Chapter:
         for target, known in rates.items()
     }
     svg = plot.bars("Rates by users in the tables", "a second", bars)
-    return Chapter(text, {"growth.svg": svg}, expectations)
+    return Chapter(text, {"growth.svg": svg}, expectations, measurements)
 
 
 def _figure(runs: list[Data], target: str, users: int) -> Figure:

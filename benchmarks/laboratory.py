@@ -208,11 +208,22 @@ class BenchSystem(PrivateSystem):
 
     def has_burst(self) -> bool:
         """Whether the request rate's burst has filled up, as it does after a start of Redis."""
+        with self._bucket() as bucket:
+            return bucket.level() == 1
+
+    def empty_bucket(self) -> None:
+        """Take every token, as a long queue does."""
+        with self._bucket() as bucket:
+            while not bucket.reserve():
+                pass
+            bucket.give_back()
+
+    @contextmanager
+    def _bucket(self) -> Iterator[TokenBucket]:
         with redis.Redis.from_url(self.url("redis")) as client:
             queue = WorkQueue(client, "main", request_limit_s=settings().request_limit_s)
             rate, burst = settings().rate_per_s, settings().burst
-            bucket = TokenBucket(client, queue.prefix, rate_per_s=rate, burst=burst)
-            return bucket.level() == 1
+            yield TokenBucket(client, queue.prefix, rate_per_s=rate, burst=burst)
 
     def suspend(self, prefix: str) -> None:
         """Stop the processes with this name prefix until `resume`."""

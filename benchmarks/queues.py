@@ -16,7 +16,7 @@ from benchmarks import tables
 from benchmarks.figures import Figure, table
 from benchmarks.laboratory import BenchSystem, Laboratory, whole_system
 from benchmarks.scale import Scale
-from benchmarks.sections import Chapter, Data, Section
+from benchmarks.sections import Chapter, Data, Measurement, Section
 from leadline.messages import contract, topology
 from leadline.messages.cloudevents import OUTCOME
 from leadline.runtime.rabbitmq.connection import Message
@@ -158,12 +158,16 @@ def render(data: Data) -> Chapter:
         "intake": "messages: bitrix_queue to the work queue",
         "replies": "replies: bitrix.responses to the ledger",
     }
-    lines = [(name, Figure.of(data[key]).text()) for key, name in names.items()]
+    figures = {name: Figure.of(data[key]) for key, name in names.items()}
+    lines = [(name, figure.text()) for name, figure in figures.items()]
     text = (
         f"{data['messages']:,} messages wait before the connector resumes; one job handles up to"
         " 50 users, so the rate of bare jobs is not a limit.\n\n" + table(("", "a second"), lines)
     )
-    return Chapter(text)
+    measurements = [
+        Measurement(name, figure, "/s", 0, more_is_better=True) for name, figure in figures.items()
+    ]
+    return Chapter(text, measurements=measurements)
 
 
 SECTION = Section("queues", "The queues alone", measure, render)

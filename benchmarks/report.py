@@ -1,17 +1,19 @@
 """RESULTS.md and its plots, from the data of the sections."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import backlog, burst, cold, drain, growth, idle, queues, writes
+from benchmarks import backlog, burst, cold, drain, footprint, growth, latency, queues, writes
+from benchmarks.comparison import WITHIN, Compared, compare, comparison_table
 from benchmarks.figures import table
+from benchmarks.scale import QUICK
 from benchmarks.sections import Chapter, Data, Expectation, Section
 
 #: All sections, in the order of the report.
 SECTIONS: dict[str, Section] = {
     module.SECTION.name: module.SECTION
-    for module in (writes, idle, drain, burst, queues, cold, growth, backlog)
+    for module in (writes, latency, footprint, drain, burst, queues, cold, growth, backlog)
 }
 
 _HEAD = """\
@@ -24,6 +26,8 @@ figures, and these more than figures of different machines.
 
 #: Folder of data and plots, next to the report.
 RESULTS = "results"
+#: Folder in it: the data that the last full run of a section replaced.
+PREVIOUS = "previous"
 _OF_EACH = ("load before", "started", "took")
 
 
@@ -32,24 +36,74 @@ def data_file(folder: Path, section: str) -> Path:
     return folder / RESULTS / f"{section}.json"
 
 
-def write(folder: Path) -> Path:
-    """RESULTS.md in this folder, from the data of every measured section."""
-    measured: dict[str, Data] = {}
-    for name in SECTIONS:
-        path = data_file(folder, name)
-        if path.exists():
-            measured[name] = json.loads(path.read_text(encoding="utf-8"))
+def keep_previous(folder: Path, section: str) -> None:
+    """Move the data of a section to where the next report compares with it."""
+    recorded = data_file(folder, section)
+    if recorded.exists():
+        previous = folder / RESULTS / PREVIOUS
+        previous.mkdir(exist_ok=True)
+        recorded.replace(previous / recorded.name)
+
+
+def read(folder: Path) -> dict[str, Data]:
+    """The data in this folder of every section that has been measured."""
+    paths = {name: folder / f"{name}.json" for name in SECTIONS}
+    return {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name, path in paths.items()
+        if path.exists()
+    }
+
+
+def write(folder: Path, last: Path | None = None) -> Path:
+    """RESULTS.md in this folder, from the data of every measured section.
+
+    Compares with the data in the folder `last`, by default what the last full runs replaced.
+    """
+    measured = read(folder / RESULTS)
+    earlier = read(last or folder / RESULTS / PREVIOUS)
     chapters = {name: SECTIONS[name].render(found["data"]) for name, found in measured.items()}
+    compared = {
+        name: compare(
+            chapters[name].measurements, SECTIONS[name].render(found["data"]).measurements
+        )
+        for name, found in earlier.items()
+        if name in chapters
+    }
     for chapter in chapters.values():
         for name, svg in chapter.plots.items():
             (folder / RESULTS / name).write_text(svg, encoding="utf-8")
-    parts = [_HEAD, _conditions(measured), _expectations_table(chapters)]
-    for name, chapter in chapters.items():
+    quick = {name for name, found in measured.items() if _is_quick(found)}
+    parts = [
+        _HEAD,
+        _conditions(measured),
+        _expectations_table(chapters, quick),
+        _regressions(compared, quick),
+    ]
+    for name, section in SECTIONS.items():
+        parts.append(f"## {section.title}\n")
+        if name not in chapters:
+            parts.append("Not measured yet.\n")
+            continue
+        chapter = chapters[name]
         images = (f"\n![{plot}]({RESULTS}/{plot})\n" for plot in chapter.plots)
-        parts.append(f"## {SECTIONS[name].title}\n\n{chapter.text}{''.join(images)}")
+        parts.append(f"{chapter.text}{''.join(images)}")
+        if name in compared:
+            heading = f"### Next to {_record(earlier[name])}\n"
+            is_judged = name not in quick
+            parts += [heading, comparison_table(compared[name], is_judged=is_judged)]
     path = folder / "RESULTS.md"
     path.write_text("\n".join(parts), encoding="utf-8")
     return path
+
+
+def _is_quick(found: Data) -> bool:
+    return bool(found["about"]["scale"] == QUICK.name)
+
+
+def _record(found: Data) -> str:
+    about = found["about"]
+    return f"the last record: {about['commit']}, {about['started']}, {about['machine']}"
 
 
 def _conditions(measured: dict[str, Data]) -> str:
@@ -63,14 +117,40 @@ def _conditions(measured: dict[str, Data]) -> str:
     return "\n".join(lines) + "\n\n" + table(("section", *apart), rows)
 
 
-def _expectations_table(chapters: dict[str, Chapter]) -> str:
+def _expectations_table(chapters: dict[str, Chapter], quick: set[str]) -> str:
     rows = [
-        (name, one.what, one.bound, one.measured, "met" if one.is_met else "**not met**")
+        (name, one.what, one.bound, one.measured, _verdict(one, is_quick=name in quick))
         for name, one in _all_expectations(chapters)
     ]
     head = ("section", "what", "expected", "measured", "")
     return f"## Expectations\n\n{table(head, rows)}" if rows else ""
 
 
+def _verdict(one: Expectation, *, is_quick: bool) -> str:
+    if is_quick and not one.at_any_scale:
+        return "not judged (quick)"
+    return "met" if one.is_met else "**not met**"
+
+
 def _all_expectations(chapters: dict[str, Chapter]) -> Iterable[tuple[str, Expectation]]:
     return ((name, one) for name, chapter in chapters.items() for one in chapter.expectations)
+
+
+def _regressions(compared: dict[str, list[Compared]], quick: set[str]) -> str:
+    """The ratios that got worse, of all sections that have an earlier record."""
+    judged = {name: pairs for name, pairs in compared.items() if name not in quick}
+    if not judged:
+        return "## Regressions\n\nNo full run with an earlier record: nothing to compare.\n"
+    bound = f"by more than {WITHIN:.0%}, beyond both runs' spread"
+    worse = list(_regression_lines(judged))
+    text = "\n".join(worse) if worse else "None."
+    sections = ", ".join(judged)
+    return f"## Regressions\n\nRatios that got worse {bound} ({sections}):\n\n{text}\n"
+
+
+def _regression_lines(judged: dict[str, list[Compared]]) -> Iterator[str]:
+    for name, pairs in judged.items():
+        for one in pairs:
+            if one.is_regression and one.last is not None:
+                now, last = (each.figure.text(each.digits) for each in (one.now, one.last))
+                yield f"- {name}: {one.now.what}: {now}, last {last}"

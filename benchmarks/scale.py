@@ -17,6 +17,14 @@ class Scale:
     #: Users in the tables while single functions are loaded.
     users: int
     idle_posts: int
+    #: Users drained at the limits before users are followed one by one, and how many of these.
+    latency_drain_users: int
+    after_drain_posts: int
+    #: Seconds of steady arrivals at each rate.
+    steady_s: int
+    #: Seconds of idling before the footprint is measured, and while it is.
+    idle_before_s: int
+    idle_s: int
     drain_users: int
     burst_users: int
     rq_jobs: int
@@ -35,6 +43,11 @@ FULL = Scale(
     connections=(1, 16, 64),
     users=10_000,
     idle_posts=100,
+    latency_drain_users=5_000,
+    after_drain_posts=20,
+    steady_s=60,
+    idle_before_s=15,
+    idle_s=60,
     drain_users=10_000,
     burst_users=2_000,
     rq_jobs=2_000,
@@ -52,6 +65,11 @@ QUICK = Scale(
     connections=(1, 16),
     users=1_000,
     idle_posts=10,
+    latency_drain_users=300,
+    after_drain_posts=5,
+    steady_s=5,
+    idle_before_s=2,
+    idle_s=5,
     drain_users=3_000,
     burst_users=300,
     rq_jobs=200,

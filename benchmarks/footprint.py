@@ -1,0 +1,98 @@
+"""Memory and CPU of an idle system, by process."""
+
+import time
+from pathlib import Path
+
+import psutil
+
+from benchmarks import processes
+from benchmarks.arrivals import open_connections
+from benchmarks.figures import Figure, table
+from benchmarks.laboratory import BenchSystem, whole_system
+from benchmarks.scale import Scale
+from benchmarks.sections import Chapter, Data, Expectation, Measurement, Section
+
+PSS_MIB = 700
+CPU_PERCENT = 4
+
+
+def measure(scale: Scale, folder: Path) -> Data:
+    """One user from POST to lead, then nothing: memory, and the CPU time of a while."""
+    with whole_system(folder) as system:
+        open_connections(system)
+        time.sleep(scale.idle_before_s)
+        groups = _groups(system)
+        before = {name: _cpu_s(group) for name, group in groups.items()}
+        started = time.monotonic()
+        time.sleep(scale.idle_s)
+        after = {name: _cpu_s(group) for name, group in groups.items()}
+        took_s = time.monotonic() - started
+        found = {
+            name: {
+                "rss_mib": sum(one.memory_info().rss for one in group) / processes.MIB,
+                "pss_mib": sum(one.memory_full_info().pss for one in group) / processes.MIB,
+                "cpu_percent": 100 * (after[name] - before[name]) / took_s,
+                "processes": len(group),
+            }
+            for name, group in groups.items()
+        }
+    return {"seconds": took_s, "processes": found}
+
+
+def _groups(system: BenchSystem) -> dict[str, list[psutil.Process]]:
+    """Every process of the system by the name of its program; the rest is the runner's own."""
+    groups = {name: processes.tree(pid) for name, pid in system.pids().items()}
+    known = {one.pid for group in groups.values() for one in group}
+    return groups | {"runner": [one for one in system.processes() if one.pid not in known]}
+
+
+def _cpu_s(group: list[psutil.Process]) -> float:
+    """CPU time of these processes, and of children that have ended."""
+    times = [one.cpu_times() for one in group]
+    return sum(one.user + one.system + one.children_user + one.children_system for one in times)
+
+
+def render(data: Data) -> Chapter:
+    """Each process and the sum; shared pages count once in PSS and in each process in RSS."""
+    found = data["processes"]
+    pss, rss, cpu = (total(data, key) for key in ("pss_mib", "rss_mib", "cpu_percent"))
+    lines = [
+        (
+            *(name, one["processes"], f"{one['rss_mib']:.0f}", f"{one['pss_mib']:.0f}"),
+            f"{one['cpu_percent']:.2f}",
+        )
+        for name, one in sorted(found.items(), key=lambda one: -one[1]["pss_mib"])
+    ]
+    count = sum(one["processes"] for one in found.values())
+    lines.append(("**all**", count, f"{rss:.0f}", f"{pss:.0f}", f"{cpu:.2f}"))
+    text = (
+        "The whole native system, servers and emulator included, after one user was synced. PSS"
+        f" counts shared pages once. CPU: of one core, over {data['seconds']:.0f} s.\n\n"
+        + table(("program", "processes", "RSS MiB", "PSS MiB", "CPU %"), lines)
+    )
+    memory = Expectation("idle system", f"PSS <= {PSS_MIB} MiB", f"{pss:.0f} MiB", pss <= PSS_MIB)
+    idle = Expectation(
+        "idle system", f"CPU <= {CPU_PERCENT}% of a core", f"{cpu:.1f}%", cpu <= CPU_PERCENT
+    )
+    measurements = [
+        Measurement("idle system, PSS", Figure.of([pss]), "MiB", 0),
+        Measurement("idle system, RSS", Figure.of([rss]), "MiB", 0),
+        Measurement("idle system, CPU", Figure.of([cpu]), "% of a core", 2),
+        *(
+            measurement
+            for name, one in found.items()
+            for measurement in (
+                Measurement(f"{name}, PSS", Figure.of([one["pss_mib"]]), "MiB", 0),
+                Measurement(f"{name}, CPU", Figure.of([one["cpu_percent"]]), "% of a core", 2),
+            )
+        ),
+    ]
+    return Chapter(text, expectations=[memory, idle], measurements=measurements)
+
+
+def total(data: Data, key: str) -> float:
+    """The sum over all programs."""
+    return float(sum(one[key] for one in data["processes"].values()))
+
+
+SECTION = Section("footprint", "Memory and CPU of an idle system", measure, render)

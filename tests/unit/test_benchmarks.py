@@ -1,0 +1,190 @@
+"""The benchmark's report: verdicts, and the comparison with the last record."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import burst, footprint, latency, report, writes
+from benchmarks.comparison import compare, comparison_table
+from benchmarks.figures import Figure
+from benchmarks.sections import Expectation, Measurement
+
+ROOT = Path(__file__).parents[2]
+RECORDED = ROOT / "benchmarks" / report.RESULTS
+
+
+def test_the_report_is_that_of_the_recorded_data(tmp_path: Path) -> None:
+    shutil.copytree(RECORDED, tmp_path / report.RESULTS)
+    written = report.write(tmp_path).read_text(encoding="utf-8")
+    assert written == (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")
+
+
+def test_a_quick_run_judges_only_what_its_scale_can_show(tmp_path: Path) -> None:
+    record(tmp_path, scale="quick", took_s=1_000.0)
+    written = report.write(tmp_path).read_text(encoding="utf-8")
+    assert verdict(written, "ideal / measured") == "not judged (quick)"
+    assert verdict(written, "nothing refused") == "met"
+
+
+def test_a_quick_run_still_shows_what_was_lost(tmp_path: Path) -> None:
+    record(tmp_path, scale="quick", refused=1)
+    written = report.write(tmp_path).read_text(encoding="utf-8")
+    assert verdict(written, "nothing refused") == "**not met**"
+
+
+def test_a_full_run_is_judged(tmp_path: Path) -> None:
+    record(tmp_path, took_s=1_000.0)
+    written = report.write(tmp_path).read_text(encoding="utf-8")
+    assert verdict(written, "ideal / measured") == "**not met**"
+
+
+def test_each_figure_stands_next_to_the_last_record(tmp_path: Path) -> None:
+    record(tmp_path, commit="0ld", took_s=76.0)
+    report.keep_previous(tmp_path, "drain")
+    record(tmp_path, commit="new", took_s=95.0)
+    written = report.write(tmp_path).read_text(encoding="utf-8")
+    assert "the last record: 0ld, 2026-01-31 12:00 UTC" in written
+    assert "| time | 95.0 s | 76.0 s | +25% |  |" in written
+    assert "- drain: ideal / measured: 0.795 [0.795..0.795], last 0.993" in written
+
+
+def test_a_quick_run_stands_next_to_the_record_without_marks(tmp_path: Path) -> None:
+    record(tmp_path / "record", took_s=76.0)
+    record(tmp_path / "quick", scale="quick", took_s=95.0)
+    last = tmp_path / "record" / report.RESULTS
+    written = report.write(tmp_path / "quick", last).read_text(encoding="utf-8")
+    assert "| time | 95.0 s | 76.0 s | +25% |  |" in written
+    assert "**worse**" not in written
+    assert "- drain:" not in written
+
+
+def test_a_first_run_has_nothing_to_compare(tmp_path: Path) -> None:
+    record(tmp_path)
+    written = report.write(tmp_path).read_text(encoding="utf-8")
+    assert "nothing to compare" in written
+    assert "Not measured yet." in written
+
+
+@pytest.mark.parametrize(
+    ("now", "is_marked"),
+    [
+        (Measurement("a", Figure(1.2, 1.15, 1.3)), True),
+        (Measurement("a", Figure(0.8, 0.7, 0.9)), False),
+        (Measurement("a", Figure(1.2, 1.05, 1.3)), False),
+        (Measurement("a", Figure(1.09, 1.08, 1.1)), False),
+        (Measurement("a", Figure(1.2, 1.15, 1.3), "ms"), False),
+        (Measurement("a", Figure(0.8, 0.7, 0.85), more_is_better=True), True),
+        (Measurement("a", Figure(0.8, 0.7, 0.95), more_is_better=True), False),
+        (Measurement("a", Figure(1.2, 1.15, 1.3), more_is_better=True), False),
+        (Measurement("b", Figure(9, 9, 9)), False),
+    ],
+    ids=[
+        "worse",
+        "better",
+        "within-the-spread",
+        "by-less-than-a-tenth",
+        "not-a-ratio",
+        "less-where-more-is-better",
+        "less-within-the-spread",
+        "more-where-more-is-better",
+        "new",
+    ],
+)
+def test_a_ratio_that_got_worse_is_marked(now: Measurement, *, is_marked: bool) -> None:
+    pairs = compare([now], [Measurement("a", Figure(1.0, 0.9, 1.07))])
+    assert ("**worse**" in comparison_table(pairs, is_judged=True)) is is_marked
+
+
+@pytest.mark.parametrize(
+    ("p50_ms", "is_met"), [(2.4, True), (2.6, False)], ids=["close-to-hello", "slow"]
+)
+def test_a_write_at_one_connection_is_judged_by_its_median_latency(
+    p50_ms: float, *, is_met: bool
+) -> None:
+    runs = [load_of("hello", 1.0), *(load_of(name, p50_ms) for name in ("create", "get"))]
+    runs += [
+        {**load_of(f"pgbench {name}", 1.0), "mean_ms": 1.0}
+        for name in ("create", "update", "move", "get")
+    ]
+    found = expectation(
+        writes.SECTION.render(
+            {
+                "runs": [*runs, load_of("update", 1.0), load_of("move", 1.0)],
+                "threads": 8,
+                "users": 1,
+            }
+        ).expectations,
+        "create, c=1",
+    )
+    assert found.is_met is is_met
+
+
+@pytest.mark.parametrize(("rate", "limit_ms"), [(1, 270), (5, 300), (20, 450), (60, 850)])
+def test_steady_arrivals_are_judged_by_what_the_limit_makes(rate: int, limit_ms: float) -> None:
+    assert latency.limit_ms(rate) == limit_ms
+    for median, is_met in ((limit_ms + 50, True), (limit_ms + 51, False)):
+        run: dict[str, Any] = {"per_s": rate, "requests": 2, "commands": 4, "refused": 0}
+        run["users"] = [{"answer_ms": 5.0, "lead_ms": median}]
+        chapter = latency.SECTION.render({**IDLE, "steady": [run]})
+        assert expectation(chapter.expectations, f"arrivals at {rate}/s").is_met is is_met
+
+
+def test_a_lone_user_after_a_drain_is_judged() -> None:
+    for lead_ms, is_met in ((99.0, True), (101.0, False)):
+        users = [{"answer_ms": 5.0, "lead_ms": lead_ms}]
+        chapter = latency.SECTION.render({**IDLE, "drained": 300, "after_drain": users})
+        assert expectation(chapter.expectations, "after a drain").is_met is is_met
+
+
+@pytest.mark.parametrize(
+    ("pss_mib", "cpu_percent", "met"),
+    [(350.0, 2.0, [True, True]), (351.0, 2.0, [False, True]), (350.0, 2.1, [True, False])],
+)
+def test_an_idle_system_is_judged_by_the_sum_of_its_processes(
+    pss_mib: float, cpu_percent: float, met: list[bool]
+) -> None:
+    one = {"rss_mib": 900.0, "pss_mib": pss_mib, "cpu_percent": cpu_percent, "processes": 2}
+    data = {"seconds": 60.0, "processes": {"worker": one, "runner": one}}
+    chapter = footprint.SECTION.render(data)
+    assert [one.is_met for one in chapter.expectations] == met
+
+
+def test_the_cpu_time_of_a_burst_is_compared_with_hello() -> None:
+    recorded = report.read(RECORDED)["burst"]["data"]
+    cpu_ms = {"worker": 0.6, "worker-2": 0.6, "postgres": 5.0, "bitrix24": 0.3}
+    run = {**recorded["runs"][0], "cpu_ms": cpu_ms, "hello_cpu_ms": 0.25}
+    chapter = burst.SECTION.render({**recorded, "runs": [run]})
+    assert expectation(chapter.expectations, "our processes").measured == "4.8 [4.8..4.8]"
+    assert not expectation(chapter.expectations, "the emulator").is_met
+
+
+IDLE: dict[str, Any] = {"answer_ms": [5.0], "lead_ms": [30.0], "settled_ms": [35.0]}
+
+
+def load_of(target: str, p50_ms: float) -> dict[str, Any]:
+    about = {"target": target, "repeat": 0, "connections": 1, "rate": 1.0, "errors": 0}
+    cpu = {f"{name}_cpu_ms": 1.0 for name in ("app", "postgres", "rabbitmq")}
+    return {**about, **cpu, "p50_ms": p50_ms, "p99_ms": p50_ms, "rss_mib": 1.0}
+
+
+def record(folder: Path, *, scale: str = "full", commit: str = "c0mm1t", **more: object) -> None:
+    """The data of a drain."""
+    about = {"scale": scale, "commit": commit, "started": "2026-01-31 12:00 UTC", "machine": "ours"}
+    data = {"users": 10_000, "failed": 0, "sendings": 10_000, "requests": 200, "commands": 10_000}
+    data |= {"refused": 0, "doubled": 0}
+    times = {"took_s": 76.0, "ideal_s": 75.5, "deciles_s": [7.6 * n for n in range(1, 11)]}
+    (folder / report.RESULTS).mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"about": about, "data": {**data, **times, **more}})
+    report.data_file(folder, "drain").write_text(text, encoding="utf-8")
+
+
+def verdict(written: str, what: str) -> str:
+    [line] = [line for line in written.splitlines() if line.startswith("| drain") and what in line]
+    return line.split("|")[-2].strip()
+
+
+def expectation(known: list[Expectation], what: str) -> Expectation:
+    return next(one for one in known if what in one.what)
