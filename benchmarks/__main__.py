@@ -1,4 +1,7 @@
-"""`python -m benchmarks [--quick] [SECTION...]`: measure, store the data, rewrite the report."""
+"""`python -m benchmarks [--quick] [SECTION...]`: measure, store the data, rewrite the report.
+
+A full run also updates the figures in both READMEs.
+"""
 
 import argparse
 import json
@@ -7,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import readme, report
 from benchmarks.machine import facts
 from benchmarks.report import RESULTS, SECTIONS, data_file
 from benchmarks.scale import FULL, QUICK, Scale
@@ -28,10 +31,14 @@ def main() -> int:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--quick", action="store_true", help="small scale, to try it out")
     parser.add_argument("--report", action="store_true", help="only rewrite the report")
+    parser.add_argument("--figures", action="store_true", help="only update the READMEs' figures")
     options = parser.parse_args()
     unknown = set(options.sections) - SECTIONS.keys()
     if unknown:
         parser.error(f"there is no section {', '.join(sorted(unknown))}")
+    if options.figures:
+        _update_readmes()
+        return 0
     output = QUICK_OUTPUT if options.quick else OUTPUT
     last = OUTPUT / RESULTS if options.quick else None
     (output / RESULTS).mkdir(parents=True, exist_ok=True)
@@ -39,7 +46,14 @@ def main() -> int:
         _run(SECTIONS[name], QUICK if options.quick else FULL, output)
         report.write(output, last)  # also if the next one fails
     _say_written(report.write(output, last))
+    if not options.quick:
+        _update_readmes()
     return 0
+
+
+def _update_readmes() -> None:
+    for path in readme.update(CHECKOUT, OUTPUT / RESULTS):
+        _say_written(path)
 
 
 def _say_written(path: Path) -> None:
