@@ -17,6 +17,11 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
+if __name__ == "__main__":  # before the imports that it speeds up
+    from leadline.runtime.serving import cold_start
+
+    cold_start.prepare()
+
 import pika
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
@@ -32,6 +37,7 @@ from leadline.messages import topology
 from leadline.runtime import cleartext, secrets
 from leadline.runtime.rabbitmq.connection import parameters
 from leadline.runtime.secrets import UrlSource
+from leadline.runtime.serving import cold_start
 from leadline.runtime.serving.health import serve_probes
 from leadline.runtime.telemetry import log, metrics, tracing
 from leadline.settings import settings
@@ -148,6 +154,7 @@ def routes() -> dict[str, str]:
 
 def main() -> None:
     """Run until SIGTERM or SIGINT, with one thread for each queue."""
+    cold_start.freeze()
     log.configure("connector")
     tracing.is_enabled()  # fail early on an invalid setting
     address = secrets.url_source("amqp-url")

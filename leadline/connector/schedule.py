@@ -14,10 +14,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+if __name__ == "__main__":  # before the imports that it speeds up
+    from leadline.runtime.serving import cold_start
+
+    cold_start.prepare()
+
 import structlog
 
 from leadline.runtime import cleartext
 from leadline.runtime.http import auth
+from leadline.runtime.serving import cold_start
 from leadline.runtime.telemetry import log
 
 _TIMEOUT_S = 55
@@ -38,6 +44,7 @@ _opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler(
 
 def main() -> int:
     """Tick until SIGTERM or SIGINT; returns the exit code."""
+    cold_start.freeze()
     options = _options()
     log.configure("relay")
     cleartext.require_tls("functions", options.url)

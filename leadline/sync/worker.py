@@ -10,6 +10,11 @@ import time
 from secrets import token_hex
 from typing import Any
 
+if __name__ == "__main__":  # before the imports that it speeds up
+    from leadline.runtime.serving import cold_start
+
+    cold_start.prepare()
+
 import redis
 import structlog
 from rq import SimpleWorker
@@ -20,6 +25,7 @@ from leadline.bitrix24.webhook import Webhook
 from leadline.errors import BadConfiguration, QueueDown
 from leadline.runtime import secrets
 from leadline.runtime.redis import connect
+from leadline.runtime.serving import cold_start
 from leadline.runtime.serving.health import Heartbeat, serve_probes
 from leadline.runtime.telemetry import log, tracing
 from leadline.sync import job as _preloaded  # noqa: F401 - so that the first job need not wait for it
@@ -153,6 +159,7 @@ def _wake_if_due() -> float:
 
 def main() -> None:
     """Work until SIGTERM; the job under way is finished first."""
+    cold_start.freeze()
     log.configure("worker")
     tracing.is_enabled()  # fail at the start if tracing is misconfigured
     connection = connect(secrets.url_source("redis-url"), failover_s=RQ_FAILOVER_S)

@@ -6,8 +6,14 @@ import signal
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # before the imports that it speeds up
+    from leadline.runtime.serving import cold_start
+
+    cold_start.prepare()
+
 from aiohttp import web
 
+from leadline.runtime.serving import cold_start
 from leadline.runtime.telemetry import log
 from local.gateway.answers import Connection
 from local.gateway.app import build
@@ -19,6 +25,7 @@ _HEAD_WITHIN_S = 30
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
+    cold_start.freeze()
     log.configure("edge")
     asyncio.run(_serve())
     return 0

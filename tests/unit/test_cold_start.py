@@ -70,3 +70,28 @@ def test_a_function_collects_garbage_once_it_is_loaded() -> None:
 def test_tracing_is_loaded_when_it_is_configured() -> None:
     wanted = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
     assert "opentelemetry" in built("bitrix_handler", **wanted)["loaded"]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "leadline.sync.worker",
+        "leadline.connector.consumer",
+        "leadline.connector.schedule",
+        "local.gateway",
+    ],
+)
+def test_a_long_running_process_loads_no_optional_package(module: str) -> None:
+    """They are imported at its start, and stay in memory."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", module],
+        cwd=CHECKOUT,
+        env={"LEADLINE_AUTH": "off"},  # without settings it ends after its imports
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "structlog" in loaded
+    assert not {"opentelemetry.sdk.metrics._internal", "rich.pretty"} & loaded
