@@ -5,10 +5,11 @@ URLs with credentials and the API keys are secrets (`runtime/secrets.py`): `DATA
 """
 
 import os
-from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from leadline.process import per_process
 
 PREFIX = "LEADLINE_"
 
@@ -83,7 +84,7 @@ class Settings(BaseModel):
         return frozenset(name.strip() for name in self.reply_queues.split(",") if name.strip())
 
 
-@cache
+@per_process
 def settings() -> Settings:
     """The settings of this process.
 

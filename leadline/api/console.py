@@ -99,29 +99,29 @@ def serve(request: Request, path: str) -> RawResponse:
 
 def status(_request: Request) -> object:
     """All parts of the dashboard; a part whose server fails has only an `error`."""
-    from leadline.operations.dashboard import dashboard  # noqa: PLC0415
+    from leadline.operations.dashboard import dashboard  # noqa: PLC0415 - cold start: only this call needs it
 
     return dashboard().snapshot()
 
 
 def users(request: Request) -> object:
     """A page of users: `find`, `sync`, `stage`, `after`, `limit`."""
-    from leadline.users import search  # noqa: PLC0415
+    from leadline.users import search  # noqa: PLC0415 - cold start: only this call needs it
 
     return search.page(parse_query(search.Search, request))
 
 
 def user(_request: Request, number: str) -> object:
     """One user with the steps of its last events."""
-    from leadline.operations import timeline  # noqa: PLC0415
-    from leadline.users.model import UserId  # noqa: PLC0415
+    from leadline.operations import timeline  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.users.model import UserId  # noqa: PLC0415 - cold start: only this call needs it
 
     return timeline.read(UserId(min(int(number), MAX_ID)))
 
 
 def retry(request: Request, number: str) -> object:
     """Retry one user."""
-    from leadline.operations.resync import resync_users  # noqa: PLC0415
+    from leadline.operations.resync import resync_users  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
     user_id = min(int(number), MAX_ID)
@@ -133,7 +133,7 @@ def retry(request: Request, number: str) -> object:
 
 def retry_failed(request: Request) -> object:
     """Retry failed users, as many as fit into a request; `next` is the `after` of the next one."""
-    from leadline.operations.resync import resync_failed  # noqa: PLC0415
+    from leadline.operations.resync import resync_failed  # noqa: PLC0415 - cold start: only this call needs it
 
     after = parse(After, request).after
     requested, until, rest = 0, time.monotonic() + ALL_FAILED_S, None
@@ -149,7 +149,7 @@ def retry_failed(request: Request) -> object:
 
 def pause(request: Request) -> object:
     """Pause calls to Bitrix24 until an operator resumes them; calls in flight are finished."""
-    from leadline.operations import manual_hold  # noqa: PLC0415
+    from leadline.operations import manual_hold  # noqa: PLC0415 - cold start: only this call needs it
 
     reason = parse(Reason, request).reason.strip()
     with _audited("pause calls", reason=reason):
@@ -159,7 +159,7 @@ def pause(request: Request) -> object:
 
 def resume(request: Request) -> object:
     """Resume calls, whatever paused them."""
-    from leadline.operations import manual_hold  # noqa: PLC0415
+    from leadline.operations import manual_hold  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
     with _audited("resume calls") as done:
@@ -170,7 +170,7 @@ def resume(request: Request) -> object:
 
 def trail(request: Request) -> object:
     """A page of the audit trail."""
-    from leadline.operations import audit  # noqa: PLC0415
+    from leadline.operations import audit  # noqa: PLC0415 - cold start: only this call needs it
 
     authorize(request, "operate")
     query = parse_query(Trail, request).model_dump()
@@ -180,14 +180,14 @@ def trail(request: Request) -> object:
 
 def dead_letters(_request: Request) -> object:
     """The oldest dead letters of each queue, without their contents."""
-    from leadline.operations.dead_letters import ALL, collect, summary  # noqa: PLC0415
+    from leadline.operations.dead_letters import ALL, collect, summary  # noqa: PLC0415 - cold start: only this call needs it
 
     return {"items": collect(ALL, summary, DEAD_LETTERS_MAX), "at_most": DEAD_LETTERS_MAX}
 
 
 def dead_letter(request: Request, letter_id: str) -> object:
     """One dead letter with its content."""
-    from leadline.operations.dead_letters import Selection, collect, content, summary  # noqa: PLC0415
+    from leadline.operations.dead_letters import Selection, collect, content, summary  # noqa: PLC0415 - cold start: only this call needs it
 
     authorize(request, "operate")  # the content may be anything that its sender sent
     found = collect(Selection(frozenset({letter_id})), lambda one: summary(one) | content(one))
@@ -198,8 +198,8 @@ def dead_letter(request: Request, letter_id: str) -> object:
 
 def decide(request: Request, action: str) -> object:
     """Replay or discard dead letters."""
-    from leadline.connector.dead_letters import Decision  # noqa: PLC0415
-    from leadline.operations.dead_letters import Selection, apply  # noqa: PLC0415
+    from leadline.connector.dead_letters import Decision  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.operations.dead_letters import Selection, apply  # noqa: PLC0415 - cold start: only this call needs it
 
     ids = parse(DeadLetterIds, request).ids
     with _audited(f"{action} dead letters", letters=ids[:DEAD_LETTERS_MAX]) as done:
@@ -211,8 +211,8 @@ def decide(request: Request, action: str) -> object:
 @contextmanager
 def _audited(action: str, **about: object) -> Iterator[dict[str, object]]:
     """An action: recorded in the audit trail, its effect visible in the dashboard at once."""
-    from leadline.operations import audit  # noqa: PLC0415
-    from leadline.operations.dashboard import dashboard  # noqa: PLC0415
+    from leadline.operations import audit  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.operations.dashboard import dashboard  # noqa: PLC0415 - cold start: only this call needs it
 
     with audit.recorded(action, **about) as done:
         yield done

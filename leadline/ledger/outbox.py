@@ -25,6 +25,7 @@ from leadline.messages.cloudevents import (
     STAGE_VERSION,
     attributes,
 )
+from leadline.process import per_process
 from leadline.runtime import secrets
 from leadline.runtime.postgres.pool import database
 from leadline.runtime.rabbitmq.connection import Message
@@ -154,32 +155,19 @@ class Outbox:
         return ids
 
 
-_lock = threading.Lock()
-_publisher: Publisher | None = None
-_outbox: Outbox | None = None
-
-
+@per_process
 def publisher() -> Publisher:
     """This process's publisher to `bitrix_queue`; connects lazily."""
-    global _publisher  # noqa: PLW0603 - one per process, created after any fork
-    with _lock:
-        if _publisher is None:
-            _publisher = Publisher(
-                secrets.url_source("amqp-url"), topology.queues_of(topology.REQUESTS)
-            )
-            # Server workers are forked: they run these finalizers, not atexit's.
-            util.Finalize(None, _publisher.close, exitpriority=10)
-        return _publisher
+    made = Publisher(secrets.url_source("amqp-url"), topology.queues_of(topology.REQUESTS))
+    # Server workers are forked: they run these finalizers, not atexit's.
+    util.Finalize(None, made.close, exitpriority=10)
+    return made
 
 
+@per_process
 def outbox() -> Outbox:
     """This process's outbox."""
-    global _outbox  # noqa: PLW0603 - one per process, created after any fork
-    if _outbox is None:
-        made = publisher()
-        with _lock:
-            _outbox = _outbox or Outbox(made)
-    return _outbox
+    return Outbox(publisher())
 
 
 def offer(event: Event) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from leadline.ledger.backlog import CachedCounts
 from leadline.ledger.history import last_hour
 from leadline.operations import status
 from leadline.operations.stale_cache import StaleCache
+from leadline.process import per_process
 
 Part = dict[str, Any]
 
@@ -38,7 +38,7 @@ class Dashboard:
             self._parts[name].invalidate()
 
 
-@cache
+@per_process
 def dashboard() -> Dashboard:
     """The dashboard of this process."""
     return Dashboard()

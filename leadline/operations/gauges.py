@@ -16,6 +16,7 @@ from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError
 from leadline.ledger.backlog import backlog
 from leadline.messages import topology
+from leadline.process import per_process
 from leadline.runtime import secrets
 from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry.metrics import Gauge
@@ -60,22 +61,32 @@ _FROM_POSTGRES = (USERS, EVENTS, OLDEST, OVERDUE, SWEEP)
 _FROM_RABBITMQ = (MESSAGES, CONSUMERS)
 _FROM_REDIS = (DUE, IN_CALL, SILENCE, PAUSED, UNREACHABLE, TOKENS, USED)
 
-_lock = threading.Lock()
-_read_at = -MAX_AGE_S
+
+class _Refresh:
+    """When the gauges were last refreshed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.at = -MAX_AGE_S
+
+
+@per_process
+def _last() -> _Refresh:
+    return _Refresh()
 
 
 def refresh() -> None:
     """Refresh the gauges, unless they are fresh."""
-    global _read_at  # noqa: PLW0603 - a clock of this process
-    with _lock:
-        if time.monotonic() - _read_at < MAX_AGE_S:
+    last = _last()
+    with last.lock:
+        if time.monotonic() - last.at < MAX_AGE_S:
             return
         with ThreadPoolExecutor(2) as pool:
             pool.submit(_part, "rabbitmq", _rabbitmq, _FROM_RABBITMQ)
             pool.submit(_part, "redis", _redis, _FROM_REDIS)
             # In this thread: it already has a connection.
             _part("postgres", _postgres, _FROM_POSTGRES)
-        _read_at = time.monotonic()
+        last.at = time.monotonic()
 
 
 def _part(server: str, load: Callable[[], None], gauges: tuple[Gauge, ...]) -> None:

@@ -8,7 +8,6 @@ resolves the URL again.
 import contextlib
 import os
 from collections.abc import Iterator
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +17,7 @@ from redis.exceptions import MasterDownError
 from redis.retry import Retry
 
 from leadline.errors import BadConfiguration, QueueDown
+from leadline.process import per_process
 from leadline.runtime import cleartext, secrets
 from leadline.runtime.secrets import UrlSource
 
@@ -119,7 +119,7 @@ def connect(
     return client
 
 
-@cache
+@per_process
 def client() -> redis.Redis:
     """This process's client."""
     return connect(secrets.url_source("redis-url"))

@@ -2,8 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Mapping
-from functools import cache, lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import redis
 import structlog
@@ -23,6 +23,7 @@ from leadline.errors import (
     Refused,
     Unavailable,
 )
+from leadline.process import per_process
 from leadline.runtime import secrets
 from leadline.runtime.redis import client, reachable
 from leadline.settings import settings
@@ -88,15 +89,16 @@ def portal_client() -> PortalClient:
         BadConfiguration: the webhook is missing or invalid.
     """
     try:
-        return _session(secrets.require("bitrix-webhook-url"))
+        return _clients()(secrets.require("bitrix-webhook-url"))
     except BadConfiguration as error:
         _record(error)
         raise
 
 
-@lru_cache(maxsize=1)
-def _session(webhook_url: str) -> PortalClient:
-    return _RecordingClient(webhook_url)
+@per_process
+def _clients() -> Callable[[str], PortalClient]:
+    """The client of the current webhook."""
+    return lru_cache(maxsize=1)(_RecordingClient)
 
 
 def _record(error: BitrixError | BadConfiguration | None) -> None:
@@ -108,7 +110,7 @@ def _record(error: BitrixError | BadConfiguration | None) -> None:
             reachability().record_failure(error)
 
 
-@cache
+@per_process
 def operating_budget() -> OperatingBudget:
     """The portal's operating budget."""
     return OperatingBudget(

@@ -1,12 +1,12 @@
 """Publishes the replies to events on the queues that their messages name."""
 
-import threading
 from typing import Any
 
 import structlog
 
 from leadline.messages import contract, topology
 from leadline.messages.cloudevents import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, attributes
+from leadline.process import per_process
 from leadline.runtime import secrets
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
@@ -15,14 +15,11 @@ from leadline.workqueue.entry import Entry, Outcome, PendingEvent
 
 log = structlog.get_logger()
 
-_lock = threading.Lock()
-_publisher: Publisher | None = None
-
 
 def send(events: list[tuple[Entry, PendingEvent]]) -> list[bool]:
     """Publish the replies of events with an outcome; returns which ones the broker confirmed."""
     messages = [reply_message(entry, event) for entry, event in events]
-    confirmed = _publishing().publish(messages) if messages else []
+    confirmed = _publisher().publish(messages) if messages else []
     for (entry, event), is_sent in zip(events, confirmed, strict=True):
         write = log.info if is_sent else log.warning
         write(
@@ -67,10 +64,7 @@ def _status(outcome: Outcome | None) -> str:
     return "error" if outcome is None or outcome.status == "failed" else "success"
 
 
-def _publishing() -> Publisher:
-    global _publisher  # noqa: PLW0603 - one per process, made at the first reply
-    with _lock:
-        if _publisher is None:
-            queues = topology.queues_of(topology.REPLIES)
-            _publisher = Publisher(secrets.url_source("amqp-url"), queues)
-        return _publisher
+@per_process
+def _publisher() -> Publisher:
+    """This process's publisher of replies; connects lazily."""
+    return Publisher(secrets.url_source("amqp-url"), topology.queues_of(topology.REPLIES))

@@ -61,7 +61,7 @@ def _is_canonical(text: str) -> bool:
 @cache
 def _plan(code: str) -> _Plan | None:
     """The numbering plan of a calling code, None for an unknown code."""
-    from phonenumbers import PhoneMetadata, region_code_for_country_code  # noqa: PLC0415
+    from phonenumbers import PhoneMetadata, region_code_for_country_code  # noqa: PLC0415 - cold start: costly
 
     metadata = PhoneMetadata.metadata_for_region_or_calling_code(
         int(code), region_code_for_country_code(int(code))

@@ -1,17 +1,22 @@
 """The allowed stages: the portal's own list if it was read, else Bitrix24's defaults."""
 
-import threading
 import time
 
 from leadline.errors import InvalidRequest
+from leadline.process import per_process
 from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
 from leadline.users.model import DEFAULT_STAGES
 
 CACHE_S = 60.0
 
-_lock = threading.Lock()
-_cached: tuple[float, tuple[str, ...]] = (-CACHE_S, ())
+
+class _Cache:
+    """The stages as they were last read."""
+
+    def __init__(self) -> None:
+        #: When they were read, by the monotonic clock, and the stages; replaced as one.
+        self.last: tuple[float, tuple[str, ...]] = (-CACHE_S, ())
 
 
 def allowed() -> tuple[str, ...]:
@@ -20,9 +25,7 @@ def allowed() -> tuple[str, ...]:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    global _cached  # noqa: PLW0603 - a cache of this process
-    with _lock:
-        read_at, stages = _cached
+    read_at, stages = _cache().last
     if time.monotonic() - read_at < CACHE_S:
         return stages
     rows = database().run(
@@ -30,9 +33,13 @@ def allowed() -> tuple[str, ...]:
         portal=settings().portal,
     )
     stages = tuple(row["stage"] for row in rows) or DEFAULT_STAGES
-    with _lock:
-        _cached = (time.monotonic(), stages)
+    _cache().last = (time.monotonic(), stages)
     return stages
+
+
+@per_process
+def _cache() -> _Cache:
+    return _Cache()
 
 
 def check(stage: str | None) -> None:

@@ -3,10 +3,9 @@
 Apart from `sync.portal_session`, so that monitoring needs neither an HTTP client nor the webhook.
 """
 
-from functools import cache
-
 from leadline.bitrix24.crm_mode import CrmMode
 from leadline.bitrix24.token_bucket import TokenBucket
+from leadline.process import per_process
 from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.workqueue.circuit_breaker import CircuitBreaker
@@ -15,7 +14,7 @@ from leadline.workqueue.reachability import Reachability
 from leadline.workqueue.worker_heartbeats import WorkerHeartbeats
 
 
-@cache
+@per_process
 def token_bucket() -> TokenBucket:
     """The portal's token bucket."""
     return TokenBucket(
@@ -26,25 +25,25 @@ def token_bucket() -> TokenBucket:
     )
 
 
-@cache
+@per_process
 def worker_heartbeats() -> WorkerHeartbeats:
     """The heartbeats of the portal's workers."""
     return WorkerHeartbeats(client(), work_queue().prefix)
 
 
-@cache
+@per_process
 def circuit_breaker() -> CircuitBreaker:
     """The portal's circuit breaker."""
     return CircuitBreaker(client(), work_queue().prefix)
 
 
-@cache
+@per_process
 def reachability() -> Reachability:
     """Whether the portal could be reached lately."""
     return Reachability(client(), work_queue().prefix)
 
 
-@cache
+@per_process
 def crm_mode() -> CrmMode:
     """The portal's CRM mode, as last read."""
     return CrmMode(client(), work_queue().prefix)

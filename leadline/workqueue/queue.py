@@ -7,13 +7,13 @@ after a delay when a call failed. Each step is one Lua script, hence atomic.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import redis
 import structlog
 
 from leadline.bitrix24.command import CALL_MARGIN_S
+from leadline.process import per_process
 from leadline.runtime import clock, lua
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.telemetry import metrics
@@ -191,7 +191,7 @@ class WorkQueue(QueueView):
             return [bool(is_ours) for is_ours in self._settle(keys=keys, args=args)]
 
 
-@cache
+@per_process
 def work_queue() -> WorkQueue:
     """The work queue of the portal that the settings name; one per process."""
     return WorkQueue(client(), settings().portal, request_limit_s=settings().request_limit_s)

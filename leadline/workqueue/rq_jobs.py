@@ -5,13 +5,13 @@ a lost or duplicate job does no harm, since the next one processes what is due.
 """
 
 import contextlib
-from functools import cache
 
 from rq import Queue
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
+from leadline.process import per_process
 from leadline.runtime.redis import client, reachable
 from leadline.settings import settings
 from leadline.workqueue.call_job import EARLIER_JOB, CallJob
@@ -26,7 +26,7 @@ TRIM_EVERY_MS = 1000
 _WEEK_S = 7 * 24 * 3600
 
 
-@cache
+@per_process
 def rq_queue() -> Queue:
     """RQ's queue; serialized as JSON, since a pickle runs code of anyone who can write to Redis."""
     return Queue(JOBS, connection=client(), serializer=JSONSerializer, job_class=CallJob)

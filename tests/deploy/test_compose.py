@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from leadline import process
 from leadline.runtime import secrets
 from leadline.runtime.http.cross_site import Guard
 from leadline.runtime.postgres import pool
@@ -297,7 +298,7 @@ def test_every_secret_is_created_once(prepare: Prepare, monkeypatch: pytest.Monk
     # As the functions have it.
     cleartext = SERVICES["create-user"]["environment"]["LEADLINE_CLEARTEXT"]
     monkeypatch.setenv("LEADLINE_CLEARTEXT", cleartext)
-    settings.cache_clear()
+    process.forget(settings)
     made = prepare()
     declared = {name for function in STACK.functions.values() for name in function.secrets}
     assert made["all"].keys() >= declared

@@ -24,15 +24,13 @@ import structlog
 from flask.testing import FlaskClient
 from redis import Redis
 
+from leadline import process
 from leadline.cli import main
-from leadline.ledger import outbox
-from leadline.runtime import redis
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.postgres import pool
 from leadline.runtime.postgres.connection import Session
+from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.telemetry import trace_context
-from leadline.sync import replies
-from leadline.users import stages
 from leadline.workqueue.queue import WorkQueue
 from tests.unit.conftest import SECRETS
 
@@ -46,21 +44,21 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No addresses and empty caches, as in a process that has just started."""
     for name in SECRETS:
         monkeypatch.delenv(name, raising=False)
-    _reset_process()
-    yield
-    for module in (outbox, replies):
-        if module._publisher is not None:  # noqa: SLF001
-            module._publisher.close(0.5)  # noqa: SLF001
+    _begin_trace()
+    with process.fresh() as own:
+        yield
+        for held in own.held():
+            if isinstance(held, Publisher):
+                held.close(0.5)
     # Other threads, such as the outbox's, also hold connections, and Python warns about open ones.
     for kept in gc.get_objects():
         if isinstance(kept, Session):
             kept.close()
-    if redis.client.cache_info().currsize:
-        redis.client().close()
+    del own
     with warnings.catch_warnings():
         # pika leaves the socket of an unfinished connection to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
-        _reset_process()
+        _begin_trace()
         gc.collect()
 
 
@@ -202,8 +200,9 @@ def in_threads(times: int, work: Callable[[int], Result]) -> list[Result]:
 
 def close_idle_connections() -> None:
     """Close the idle connections to Postgres; the next one uses the current settings."""
-    if pool._database is not None:  # noqa: SLF001
-        pool._database.close()  # noqa: SLF001
+    for held in process.current().held():
+        if isinstance(held, pool.Database):
+            held.close()
 
 
 def served(function: str) -> FlaskClient:
@@ -223,18 +222,6 @@ def rows(sql: str, **params: Any) -> list[dict[str, Any]]:
     return pool.database().run(sql, **params)
 
 
-def _reset_process() -> None:
-    """Reset all state of the process: `functools.cache` and the singletons."""
-    for (
-        name,
-        module,
-    ) in sys.modules.copy().items():  # in one step: other threads may import at the same time
-        if name.startswith("leadline."):
-            for kept in vars(module).copy().values():
-                if hasattr(kept, "cache_clear"):
-                    kept.cache_clear()
-    pool._database = None  # noqa: SLF001
-    outbox._publisher = outbox._outbox = replies._publisher = None  # noqa: SLF001
-    stages._cached = (-stages.CACHE_S, ())  # noqa: SLF001
-    trace_context._current.set(None)  # noqa: SLF001
+def _begin_trace() -> None:
+    trace_context._current.set(None)  # noqa: SLF001 - as in a new thread
     trace_context.set_caller("")

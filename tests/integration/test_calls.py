@@ -14,6 +14,7 @@ import redis
 import requests
 import structlog
 
+from leadline import process
 from leadline.bitrix24 import leads
 from leadline.bitrix24.client import BatchResponse, PortalClient
 from leadline.bitrix24.command import Command
@@ -124,7 +125,7 @@ def test_users_that_arrive_one_by_one_share_calls_and_jobs(
 ) -> None:
     """No alarm runs here, so users are served only by jobs that puts and other jobs enqueue."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
-    settings.cache_clear()
+    process.forget(settings)
     waiting = SimpleQueue[str | None]()
     enqueued = []
 
@@ -243,7 +244,7 @@ def test_a_method_is_paused_before_the_portal_blocks_it(
 ) -> None:
     """Ten minutes last 15 s at this speed, and allow 12 s of execution time, 0.1 s a command."""
     monkeypatch.setenv("LEADLINE_OPERATING_LIMIT_S", "12")
-    settings.cache_clear()
+    process.forget(settings)
     control("settings", "PUT", {"speed": 40, "command_ms": 100, "operating_limit_s": 12})
     put(1)
     job.call_bitrix24("main")  # to measure the time of a command
@@ -373,7 +374,7 @@ def test_an_unconfirmed_reply_is_sent_later_and_the_lead_is_left_alone(
     control: Control, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
-    settings.cache_clear()
+    process.forget(settings)
     monkeypatch.setattr("leadline.sync.batch_call.REPLY_DELAY_MS", 50)
     put(1)
     job.call_bitrix24("main")
@@ -397,7 +398,7 @@ def test_a_full_page_does_not_prove_that_a_lead_is_missing(
 ) -> None:
     """One lookup covers several users: too many leads of one must not hide another's."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
-    settings.cache_clear()
+    process.forget(settings)
     queue = work_queue()
     queue.call_ms = 0
     session, state = (

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy
 import structlog
 
+from leadline import process
 from leadline.errors import BadMessage
 from leadline.ledger import bulk_import, outbox, relay, resync, settle, write
 from leadline.ledger.event import Event, IdempotencyKey
@@ -26,7 +27,7 @@ from leadline.runtime.postgres.migrate import migrate
 from leadline.users.model import Move, NewUser
 from leadline.workqueue import postgres_rollback
 from local.runner.servers.postgres import Postgres, binary
-from tests.integration.conftest import in_threads, rows
+from tests.integration.conftest import close_idle_connections, in_threads, rows
 from tests.integration.test_relay import messages
 from tests.servers import PrivateServer, private
 
@@ -42,9 +43,8 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Use this database from now on, as a process that has lost its connections."""
 
     def use(url: str) -> None:
-        if pool._database is not None:  # noqa: SLF001
-            pool._database.close()  # noqa: SLF001
-        pool._database = None  # noqa: SLF001
+        close_idle_connections()
+        process.forget(pool.database)
         monkeypatch.setenv("DATABASE_URL", url)
 
     return use

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import requests
 
+from leadline import process
 from leadline.errors import PortalDown
 from leadline.operations import manual_hold, stored_hold
 from leadline.runtime.redis import client
@@ -34,7 +35,7 @@ def connected(
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     monkeypatch.setenv("LEADLINE_AUTH", "off")
-    settings.cache_clear()
+    process.forget(settings)
 
 
 @pytest.fixture(params=["emptied", "restarted without its last second"])
@@ -70,7 +71,7 @@ def another_process() -> CircuitBreaker:
 def reconnect() -> None:
     """The next use of Redis connects to the current REDIS_URL."""
     for kept in (client, work_queue, circuit_breaker):
-        kept.cache_clear()
+        process.forget(kept)
 
 
 def is_held() -> bool:

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy
 import structlog
 
+from leadline import process
 from leadline.runtime.postgres.migrate import migrate, newest
 from leadline.runtime.postgres.pool import Database, StatementError
 from leadline.settings import settings
@@ -171,7 +172,7 @@ def test_an_empty_database_gets_its_own_originator_and_keeps_it(fresh: str) -> N
 
 def test_a_configured_originator_is_stored(fresh: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_ORIGINATOR_ID", "acme")
-    settings.cache_clear()
+    process.forget(settings)
     _fill_0001(fresh)
     migrate(fresh)
     assert _rows(fresh, "SELECT originator_id FROM installation") == [["acme"]]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
+from leadline import process
 from leadline.bitrix24 import leads
 from leadline.messages import topology
 from leadline.messages.cloudevents import Delivery
@@ -68,7 +69,7 @@ def with_rate(monkeypatch: pytest.MonkeyPatch) -> WithRate:
 
     def set_rate(rate_per_s: float) -> None:
         monkeypatch.setenv("LEADLINE_RATE_PER_S", str(rate_per_s))
-        settings.cache_clear()
+        process.forget(settings)
 
     return set_rate
 

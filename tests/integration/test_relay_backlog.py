@@ -8,6 +8,7 @@ import orjson
 import pytest
 import redis
 
+from leadline import process
 from leadline.ledger import outbox, relay, write
 from leadline.ledger.event import Event
 from leadline.messages.cloudevents import Delivery
@@ -170,4 +171,4 @@ def forget_redis() -> None:
     """As in a process that has just started."""
     client().close()
     for made in (client, work_queue, portal_state.worker_heartbeats):
-        made.cache_clear()
+        process.forget(made)

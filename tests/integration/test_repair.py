@@ -8,6 +8,7 @@ from typing import Any
 import pika
 import pytest
 
+from leadline import process
 from leadline.bitrix24.command import Command
 from leadline.connector import envelope
 from leadline.connector.message import ReceivedMessage
@@ -45,7 +46,7 @@ def connected(
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
     monkeypatch.setenv("LEADLINE_REQUEST_LIMIT_S", "1")
-    settings.cache_clear()
+    process.forget(settings)
     # No call is lost here, so none has to be waited for.
     monkeypatch.setattr("leadline.sync.decide.CALL_MARGIN_S", 0)
     monkeypatch.setattr(work_queue(), "call_ms", 0)

@@ -19,6 +19,7 @@ from pika.exceptions import AMQPConnectionError
 from werkzeug.serving import make_server
 from werkzeug.wsgi import get_input_stream
 
+from leadline import process
 from leadline.connector.message import ReceivedMessage
 from leadline.connector.post import FunctionClient
 from leadline.messages import topology
@@ -39,11 +40,11 @@ CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     """Collects the spans of this process."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    tracing.is_enabled.cache_clear()
+    process.forget(tracing.is_enabled)
     stored = InMemorySpanExporter()
     tracing.start(SimpleSpanProcessor(stored))
     yield stored
-    tracing.is_enabled.cache_clear()
+    process.forget(tracing.is_enabled)
     monkeypatch.setattr(tracing, "_tracer", None)
 
 
@@ -115,7 +116,7 @@ def all_processes(
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     monkeypatch.setenv("AMQP_URL", amqp_url)
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    settings.cache_clear()
+    process.forget(settings)
     return amqp_url
 
 
@@ -254,6 +255,6 @@ def test_traces_can_be_switched_off(
 ) -> None:
     assert tracing.is_enabled()
     monkeypatch.setenv(name, value)
-    tracing.is_enabled.cache_clear()
+    process.forget(tracing.is_enabled)
     assert not tracing.is_enabled()
     assert not exporter.get_finished_spans()

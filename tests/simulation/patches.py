@@ -22,6 +22,7 @@ import redis
 import structlog
 
 import leadline
+from leadline import process
 from leadline.bitrix24 import timed_connection
 from leadline.ledger import outbox, retention, write
 from leadline.runtime import lua
@@ -29,6 +30,7 @@ from leadline.runtime import redis as leadline_redis
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import pool
+from leadline.settings import settings
 from leadline.sync import batch_request, portal_session, replies
 from leadline.users import search_index
 from leadline.workqueue import circuit_breaker, rq_jobs
@@ -43,9 +45,6 @@ ROOMS = (
     *("api", "bitrix24", "connector", "ledger", "messages"),
     *("operations", "runtime", "sync", "users", "workqueue"),
 )
-#: Caches that all processes may share: they hold nothing specific to a process.
-SHARED = {"settings", "is_on", "is_wanted"}
-
 #: They serve real connections to a real server.
 REAL_TIME = {"leadline.runtime.postgres.connection"}
 
@@ -88,7 +87,7 @@ def install(raw: redis.Redis) -> None:
     modules = list(_modules())
     _logs(modules)
     _clocks(modules)
-    _caches(modules)
+    _set(process, "_current", _ProcessInWorld())
     _intervals(modules)
     _names(modules)
     _servers(modules)
@@ -234,25 +233,17 @@ def _clocks(modules: list[ModuleType]) -> None:
 # --- state of each process
 
 
-def _caches(modules: list[ModuleType]) -> None:
-    """Give each simulated process its own cache."""
-    for module in modules:
-        for name, value in list(vars(module).items()):
-            if not isinstance(value, functools._lru_cache_wrapper) or name in SHARED:
-                continue
-            if not inspect.signature(value.__wrapped__).parameters or name == "_session":
-                _everywhere(modules, value, _per_process(value.__wrapped__))
+class _ProcessInWorld(process.Process):
+    """What each simulated process holds; all share the settings."""
 
-
-def _per_process(make: Callable[..., Any]) -> Callable[..., Any]:
-    def own(*args: Any) -> Any:
+    def get(self, make: Callable[[], Any]) -> Any:
+        """What `make` returned in the process that is running."""
+        if not _active or make is inspect.unwrap(settings):
+            return super().get(make)
         memory = world().process.memory
-        key = (make, args)
-        if key not in memory:
-            memory[key] = make(*args)
-        return memory[key]
-
-    return own
+        if make not in memory:
+            memory[make] = make()
+        return memory[make]
 
 
 class _IntervalOfProcess:
@@ -336,16 +327,16 @@ def _servers(modules: list[ModuleType]) -> None:
     _everywhere(modules, pool.database, lambda: active().postgres)
     _everywhere(modules, leadline_redis.client, lambda: active().client)
     _everywhere(modules, outbox.publisher, _publisher)
-    _set(replies, "_publishing", _publisher)
+    _set(replies, "_publisher", _publisher)
     _set(outbox, "outbox", _outbox)
-    make_session = portal_session._session
+    make_client = portal_session._RecordingClient
 
-    def session(webhook_url: str) -> Any:
-        made: Any = make_session(webhook_url)
+    def portal_client(webhook_url: str) -> Any:
+        made: Any = make_client(webhook_url)
         made._session._posted = active().portal.posted
         return made
 
-    _set(portal_session, "_session", session)
+    _set(portal_session, "_RecordingClient", portal_client)
     _set(timed_connection, "tls_context", lambda: None)  # never used, and costly to make
     _set(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
     _set(rq_jobs, "trim_history", lambda: None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from leadline import process
 from leadline.runtime.postgres import migrate
 from leadline.settings import settings
 from tests.simulation import patches, postgres_model, redis_model, rules
@@ -46,7 +47,7 @@ class Player:
 
     def __init__(self) -> None:
         os.environ.update(ENVIRONMENT)
-        settings.cache_clear()
+        process.forget(settings)
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-simulation-")
         folder = Path(self._folder.name)
         folder.chmod(0o755)
@@ -62,7 +63,7 @@ class Player:
         """Play this plan."""
         os.environ["LEADLINE_BURST"] = str(plan.shape.burst)
         os.environ["LEADLINE_RATE_PER_S"] = str(plan.shape.rate_per_s)
-        settings.cache_clear()
+        process.forget(settings)
         system = System(plan, self._server, self._store)
         try:
             system.play()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from leadline import process
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
 
@@ -28,9 +29,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
         if name.startswith("LEADLINE_") or name in SECRETS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path / "no-secrets"))
-    settings.cache_clear()
+    process.forget(settings)
     yield
-    settings.cache_clear()
+    process.forget(settings)
     trace_context._current.set(None)  # noqa: SLF001 - as a new thread has it
     trace_context.set_caller("")
     structlog.reset_defaults()
@@ -43,6 +44,6 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
     def set_variables(**variables: str) -> None:
         for name, text in variables.items():
             monkeypatch.setenv(f"LEADLINE_{name.upper()}", text)
-        settings.cache_clear()
+        process.forget(settings)
 
     return set_variables

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from leadline import process
 from leadline.bitrix24.webhook import Webhook
 from leadline.connector import schedule
 from leadline.connector.consumer import Connector
@@ -115,12 +116,12 @@ def test_no_trace_is_exported_in_cleartext(
     name: str, monkeypatch: pytest.MonkeyPatch, configure: Configure
 ) -> None:
     monkeypatch.setenv(name, "http://collector.example.com:4318")
-    tracing.is_enabled.cache_clear()
+    process.forget(tracing.is_enabled)
     with pytest.raises(BadConfiguration, match="otlp"):
         tracing.is_enabled()
     configure(cleartext="otlp")
     assert tracing.is_enabled()
-    tracing.is_enabled.cache_clear()
+    process.forget(tracing.is_enabled)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter, ValidationError
 
+from leadline import process
 from leadline.api import openapi
 from leadline.settings import settings
 from leadline.users.model import Changes, NewUser
@@ -110,7 +111,7 @@ def test_without_keys_the_document_demands_none(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
-    settings.cache_clear()
+    process.forget(settings)
     openapi.document.cache_clear()
     document = client.get("/openapi.json").get_json()
     OpenAPIV31SpecValidator(document).validate()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from leadline import process
 from leadline.errors import BadConfiguration
 from leadline.runtime import secrets
 from leadline.runtime.telemetry import trace_context
@@ -97,7 +98,7 @@ def test_an_invalid_setting_stops_the_start(configure: Configure, wrong: dict[st
 def test_the_originator_can_be_configured_or_left_to_the_database(configure: Configure) -> None:
     configure(originator_id="auto")
     assert settings().originator_id is None
-    settings.cache_clear()
+    process.forget(settings)
     configure(originator_id="acme")
     assert settings().originator_id == "acme"
 

@@ -15,10 +15,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar, cast
 
 from greenlet import getcurrent, greenlet
+
+from leadline.process import per_process
 
 T = TypeVar("T")
 
@@ -185,7 +186,7 @@ class Semaphore:
         self._free += 1
 
 
-@cache
+@per_process
 def _thread_pool() -> ThreadPoolExecutor:
     """This process's threads for blocking calls."""
     return ThreadPoolExecutor(THREADS, "blocking")

@@ -7,9 +7,9 @@ it. It prevents one client from starving the others; it is not a quota.
 import math
 import threading
 import time
-from functools import cache
 
 from leadline.errors import TooManyRequests
+from leadline.process import per_process
 from leadline.settings import settings
 
 #: Rounding error of sums of floating-point times.
@@ -44,7 +44,7 @@ class RateLimiter:
         raise TooManyRequests(math.ceil(wait_s))
 
 
-@cache
+@per_process
 def writes() -> RateLimiter:
     """This process's rate limit of writes."""
     return RateLimiter(settings().write_rate_per_s, settings().write_burst)

@@ -11,6 +11,7 @@ from http import HTTPStatus
 import structlog
 
 from leadline.errors import TooManyRequests
+from leadline.process import per_process
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.http import problem
 from leadline.runtime.http.rate_limit import RateLimiter
@@ -32,44 +33,56 @@ Response = tuple[int, list[tuple[str, str]], bytes]
 
 log = structlog.get_logger()
 _TOO_MANY = TooManyRequests(1, "Too many requests with a missing or unauthorized key.")
-#: Log lines: a flood of guesses must not flood the log.
-_log_limit = RateLimiter(per_s=1, burst=20)
-#: Refusals that are sent at once.
-_undelayed = RateLimiter(per_s=1, burst=20)
-_not_logged = 0
-_waiting = 0
+
+
+class _Recent:
+    """The refusals of the last time."""
+
+    def __init__(self) -> None:
+        #: Log lines: a flood of guesses must not flood the log.
+        self.log_limit = RateLimiter(per_s=1, burst=20)
+        #: Refusals that are sent at once.
+        self.undelayed = RateLimiter(per_s=1, burst=20)
+        self.not_logged = 0
+        #: Used on the loop's thread only.
+        self.waiting = 0
+
+
+@per_process
+def _recent() -> _Recent:
+    return _Recent()
 
 
 def record(reason: str, prefix: str = "", caller: str = "") -> None:
     """Count and log a refused request, with the key's prefix, and its name if it is known."""
-    global _not_logged  # noqa: PLW0603 - one per process
     REFUSED.inc(reason)
-    if not _take_token(_log_limit):
-        _not_logged += 1
+    recent = _recent()
+    if not _take_token(recent.log_limit):
+        recent.not_logged += 1
         return
     known = {"caller": caller} if caller else {}
-    skipped = {"not_logged": _not_logged} if _not_logged else {}
-    _not_logged = 0
+    skipped = {"not_logged": recent.not_logged} if recent.not_logged else {}
+    recent.not_logged = 0
     log.warning("caller refused", reason=reason, prefix=prefix, **known, **skipped)
 
 
 async def delay(response: Response) -> Response:
     """Return this refusal after a delay, if there were many; a 429 if too many wait already."""
-    global _waiting  # noqa: PLW0603 - one per process; used on the loop's thread only
-    if _take_token(_undelayed):
+    recent = _recent()
+    if _take_token(recent.undelayed):
         return response
-    if _waiting >= MAX_DELAYED:
+    if recent.waiting >= MAX_DELAYED:
         body, status, headers = problem.response_for(_TOO_MANY)
         return (
             status,
             [*headers.items(), *(one for one in response[1] if one[0] == "X-Call-Id")],
             body,
         )
-    _waiting += 1
+    recent.waiting += 1
     try:
         await asyncio.sleep(WAIT_S)
     finally:
-        _waiting -= 1
+        recent.waiting -= 1
     return response
 
 

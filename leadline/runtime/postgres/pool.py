@@ -4,13 +4,13 @@ A prepared statement takes one round trip instead of three, and network errors a
 OSError (both measured).
 """
 
-import threading
 from functools import partial
 from typing import Any
 
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from leadline.errors import DatabaseBusy, DatabaseDown
+from leadline.process import per_process
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.postgres.connection import Session
@@ -126,14 +126,7 @@ def _fields(error: DatabaseError) -> dict[str, str]:
     return error.args[0] if isinstance(error.args[0], dict) else {}
 
 
-_database: Database | None = None
-_lock = threading.Lock()
-
-
+@per_process
 def database() -> Database:
     """This process's database; connects at first use."""
-    global _database  # noqa: PLW0603 - one per process, created after any fork
-    with _lock:
-        if _database is None:
-            _database = Database(secrets.url_source("database-url"))
-        return _database
+    return Database(secrets.url_source("database-url"))

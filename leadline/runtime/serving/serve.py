@@ -203,8 +203,8 @@ def _load(folder: str) -> Callable[..., Any]:
 def main() -> None:
     """Serve until SIGTERM; requests in flight complete first."""
     from granian import Granian  # noqa: PLC0415 - only the server process needs it
-    from granian.constants import HTTPModes, Interfaces, Loops  # noqa: PLC0415
-    from granian.http import HTTP1Settings  # noqa: PLC0415
+    from granian.constants import HTTPModes, Interfaces, Loops  # noqa: PLC0415 - only the server process needs it
+    from granian.http import HTTP1Settings  # noqa: PLC0415 - only the server process needs it
 
     folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FUNCTION_FOLDER", "function")
     log.configure(_name(Path(folder)))

@@ -55,7 +55,7 @@ class Counter:
 
     def collect(self) -> "Metric":
         """The metric as an object of prometheus-client."""
-        from prometheus_client.metrics_core import CounterMetricFamily  # noqa: PLC0415
+        from prometheus_client.metrics_core import CounterMetricFamily  # noqa: PLC0415 - at a scrape only
 
         family = CounterMetricFamily(*self._description, labels=self._labels)
         for labels, value in self._values.copy().items():
@@ -82,7 +82,7 @@ class Gauge:
 
     def collect(self) -> "Metric":
         """The metric as an object of prometheus-client."""
-        from prometheus_client.metrics_core import GaugeMetricFamily  # noqa: PLC0415
+        from prometheus_client.metrics_core import GaugeMetricFamily  # noqa: PLC0415 - at a scrape only
 
         family = GaugeMetricFamily(*self._description, labels=self._labels)
         for labels, value in self._values.copy().items():
@@ -116,7 +116,7 @@ class Histogram:
 
     def collect(self) -> "Metric":
         """The metric as an object of prometheus-client."""
-        from prometheus_client.metrics_core import HistogramMetricFamily  # noqa: PLC0415
+        from prometheus_client.metrics_core import HistogramMetricFamily  # noqa: PLC0415 - at a scrape only
 
         family = HistogramMetricFamily(*self._description, labels=self._labels)
         with self._lock:
@@ -128,7 +128,7 @@ class Histogram:
         return family
 
     def _cumulative(self, counts: list[int]) -> Iterator[tuple[str, float]]:
-        from prometheus_client.utils import floatToGoString  # noqa: PLC0415
+        from prometheus_client.utils import floatToGoString  # noqa: PLC0415 - at a scrape only
 
         below = 0
         for bound, count in zip((*self._bounds, math.inf), counts, strict=True):
@@ -143,7 +143,7 @@ def on_scrape(hook: Callable[[], None]) -> None:
 
 def exposition() -> bytes:
     """All metrics of this process, with its CPU time, memory and open files."""
-    from prometheus_client import generate_latest  # noqa: PLC0415
+    from prometheus_client import generate_latest  # noqa: PLC0415 - at a scrape only
 
     for hook in _scrape_hooks:
         hook()
@@ -152,8 +152,8 @@ def exposition() -> bytes:
 
 @cache
 def _registry() -> "CollectorRegistry":
-    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
-    from prometheus_client.registry import Collector  # noqa: PLC0415
+    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415 - at a scrape only
+    from prometheus_client.registry import Collector  # noqa: PLC0415 - at a scrape only
 
     class OurCollector(Collector):
         def collect(self) -> "Iterator[Metric]":

@@ -10,12 +10,12 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 
 import os
 from collections.abc import Iterable
-from functools import cache
 from importlib.util import find_spec
 from multiprocessing import util
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadline.errors import BadConfiguration
+from leadline.process import per_process
 from leadline.runtime import cleartext
 from leadline.runtime.telemetry.http_metrics import ROUTE, App, StartResponse
 
@@ -37,7 +37,7 @@ def is_requested() -> bool:
     return not is_off and any(os.environ.get(name) for name in _ENDPOINTS)
 
 
-@cache
+@per_process
 def is_enabled() -> bool:
     """Whether this process exports traces.
 
@@ -142,10 +142,10 @@ def start(processor: "SpanProcessor | None" = None) -> None:
 
 
 def _exporter() -> "SpanProcessor":
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - only if traces are on
         OTLPSpanExporter,
     )
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - only if traces are on
 
     return BatchSpanProcessor(OTLPSpanExporter())
 
@@ -158,8 +158,8 @@ def _get_tracer() -> "Tracer":
 
 
 def _context(traceparent: str | None) -> "SpanContext":
-    from opentelemetry.trace import get_current_span  # noqa: PLC0415
-    from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
+    from opentelemetry.trace import get_current_span  # noqa: PLC0415 - only if traces are on
+    from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415 - only if traces are on
         TraceContextTextMapPropagator,
     )
 

@@ -1,0 +1,97 @@
+"""Holds what a process has once: its connections and clients, made at first use, closed together.
+
+A function with `@per_process` makes one of them; each call returns the one that the current process
+holds. There is no other place for them: a module keeps no connection, client or counter in a global
+of its own (docs/decisions/0019-one-place-for-connections.md).
+"""
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Process:
+    """The connections and clients of one process; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # making one may need another
+        self._held: dict[Callable[[], Any], Any] = {}
+
+    def get(self, make: Callable[[], T]) -> T:
+        """What `make` returned when it was first needed; it runs once, and again if it failed."""
+        try:
+            held: T = self._held[make]
+        except KeyError:
+            with self._lock:
+                if make not in self._held:
+                    self._held[make] = make()
+                held = self._held[make]
+        return held
+
+    def forget(self, make: Callable[[], Any]) -> None:
+        """Drop what `make` returned, if anything: the next `get` makes it again."""
+        with self._lock:
+            self._held.pop(make, None)
+
+    def held(self) -> list[Any]:
+        """Everything that has been made, the oldest first."""
+        with self._lock:
+            return list(self._held.values())
+
+    def close(self) -> None:
+        """Close everything that has a `close`, the newest first, as it may use the older ones."""
+        with self._lock:
+            held = self.held()
+            self._held.clear()
+        for one in reversed(held):
+            if callable(close := getattr(one, "close", None)):
+                close()
+
+
+_current = Process()
+
+
+def per_process(make: Callable[[], T]) -> Callable[[], T]:
+    """Decorator: one result of this function for each process."""
+
+    @functools.wraps(make)
+    def held() -> T:
+        return _current.get(make)
+
+    return held
+
+
+def current() -> Process:
+    """The one that `per_process` functions use."""
+    return _current
+
+
+def forget(held: Callable[[], Any]) -> None:
+    """Drop what this `per_process` function returned, such as settings that have changed."""
+    _current.forget(held.__wrapped__)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def fresh() -> Iterator[Process]:
+    """A process of its own for this block, as a test needs it; closed at the end."""
+    global _current  # noqa: PLW0603 - the only one
+    before, _current = _current, Process()
+    try:
+        yield _current
+    finally:
+        _current.close()
+        _current = before
+
+
+def _begin_in_child() -> None:
+    """Give a forked process nothing of its parent: a connection serves one of them only."""
+    global _current  # noqa: PLW0603 - the only one
+    _current = Process()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
