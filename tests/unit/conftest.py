@@ -29,9 +29,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
         if name.startswith("LEADLINE_") or name in SECRETS:
             monkeypatch.delenv(name)
     monkeypatch.setenv("LEADLINE_SECRETS_DIR", str(tmp_path / "no-secrets"))
-    process.forget(settings)
-    yield
-    process.forget(settings)
+    with process.fresh():
+        yield
     trace_context._current.set(None)  # noqa: SLF001 - as a new thread has it
     trace_context.set_caller("")
     structlog.reset_defaults()
