@@ -41,7 +41,8 @@ UNMARKED = metrics.Counter(
 )
 
 MARK_BATCH = 500
-#: Linger: how long to collect confirms before marking them in one statement.
+#: Linger: how long to collect confirms before marking them in one statement. It counts from
+#: the first confirm, on a thread that may sleep: no client waits for a mark.
 MARK_LINGER_S = 0.2
 #: Maximum of confirms queued while Postgres is slow or down; the relay handles the excess.
 MAX_CONFIRMED = 10_000

@@ -19,8 +19,6 @@ from leadline.runtime.telemetry import trace_context
 
 log = structlog.get_logger()
 
-#: Maximum length of a caller's name.
-CALLER_MAX = 200
 #: A search by caller scans this many of the newest writes: an index would slow down every write.
 _SCANNED_WRITES = 100_000
 #: Maximum of user ids stored with an action; its counts cover all users.

@@ -19,7 +19,8 @@ from leadline.workqueue.queue import LeasedBatch, WorkQueue
 log = structlog.get_logger()
 
 #: Linger: how long a batch that is not full waits for more users, if there are several already or
-#: several were leased just before. A lone user waits for nothing but its token.
+#: several were leased just before. A lone user waits for nothing but its token. The users wait in
+#: Redis, put by any process, so that the leader must poll.
 LINGER_S = RECENT_MS / 1000
 #: Shortest polling interval.
 _MIN_POLL_S = 0.02

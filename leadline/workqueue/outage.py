@@ -3,7 +3,6 @@
 All times are by Redis' clock, so that machines need not agree on the time.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,14 +33,6 @@ class Outage:
     def lasts_s(self) -> float:
         """How long it has lasted, in seconds."""
         return max(0.0, self.now - self.since)
-
-    @property
-    def next_probe_in_s(self) -> float:
-        """Seconds until a probe is due; 0 also if the clock was set back since."""
-        if self.is_held:
-            return math.inf
-        wait_s = self.next_probe_at - self.now
-        return wait_s if 0 < wait_s <= PROBE_STEPS_S[-1] else 0.0
 
 
 class OutageRecord:

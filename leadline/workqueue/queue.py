@@ -44,8 +44,6 @@ class LeasedBatch:
     entries: list[Entry]
     #: How many leases had expired: their workers died or hang.
     expired: int
-    #: Users that are due and not leased.
-    still_due: int
     #: Redis' clock.
     now_ms: int
     #: Last moment (`runtime.clock`) for a call to begin, so that it ends before the lease does.
@@ -105,7 +103,7 @@ class WorkQueue(QueueView):
         """
         send_until = clock.now_s() + SEND_WITHIN_S
         with reachable():
-            expired, still_due, users, now_ms, epoch = self._lease(
+            expired, users, now_ms, epoch = self._lease(
                 keys=[self._due, self._leases, self._memory, self._recent],
                 args=lua.arguments(
                     prefix=self.prefix,
@@ -123,7 +121,7 @@ class WorkQueue(QueueView):
                 self.set_aside(int(user), str(error))
             else:
                 entries.append(parsed)
-        return LeasedBatch(entries, expired, still_due, now_ms, send_until)
+        return LeasedBatch(entries, expired, now_ms, send_until)
 
     def set_aside(self, user_id: int, reason: str) -> None:
         """Keep an unreadable entry as `unreadable:<user>`; senders retry its events.

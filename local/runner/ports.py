@@ -64,10 +64,3 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def is_listening(port: int) -> bool:
-    """Whether something listens there."""
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -71,9 +71,6 @@ def test_a_redis_clock_that_was_set_back_does_not_prolong_a_pause() -> None:
     portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
     assert not portal_session.circuit_breaker().claim_probe()
     client().hset(f"{work_queue().prefix}paused", "next_probe_at", time.time() + 3600)
-    state = portal_session.circuit_breaker().state()
-    assert state is not None
-    assert state.next_probe_in_s == 0
     assert portal_session.circuit_breaker().claim_probe()
 
 

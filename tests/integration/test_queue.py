@@ -107,7 +107,7 @@ def test_an_event_is_due_at_once_with_the_state_it_carried(work: WorkQueue) -> N
 def test_a_user_waits_once_however_many_events_it_has(work: WorkQueue) -> None:
     for version in range(1, 11):
         put(work, version, name=f"Ann {version}")
-    assert work.lease(0).still_due == 1
+    assert work.depth().due == 1
     entry = one(work)
     assert name_of(entry) == "Ann 10"
     assert [event.version for event in entry.events] == list(range(10, 0, -1))
@@ -179,7 +179,7 @@ def test_the_longest_waiting_users_are_leased_first_and_no_more_than_requested(
         _let_a_millisecond_pass(work)
     leased = work.lease(3)
     assert [entry.user_id for entry in leased.entries] == [1, 2, 3]
-    assert leased.still_due == 4
+    assert work.depth().due == 4
     assert [entry.user_id for entry in lease(work)] == [4, 5, 6, 7]
 
 

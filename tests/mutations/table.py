@@ -66,9 +66,9 @@ MUTATIONS = (
     Mutation(
         "the moment until which a call may begin counts from the end of the lease",
         "leadline/workqueue/queue.py",
-        "return LeasedBatch(entries, expired, still_due, now_ms, send_until)",
+        "return LeasedBatch(entries, expired, now_ms, send_until)",
         "return LeasedBatch(\n"
-        "            entries, expired, still_due, now_ms, clock.now_s() + SEND_WITHIN_S\n"
+        "            entries, expired, now_ms, clock.now_s() + SEND_WITHIN_S\n"
         "        )",
         (_QUEUE + "test_the_time_to_send_counts_from_before_the_lease_command",),
     ),

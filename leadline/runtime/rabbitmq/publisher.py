@@ -35,7 +35,9 @@ LAG = metrics.Gauge(
 CONFIRM_TIMEOUT_S = 5.0
 MAX_WAITING = 10_000
 #: Linger: the first message after a pause is sent at once; under load the next ones wait this long,
-#: so that they share system calls, and the broker's disk writes and confirms.
+#: so that they share system calls, and the broker's disk writes and confirms. Unlike in group
+#: commit, no batch waits for the last one's confirms, and a lone message lingers too, since no
+#: client waits for it.
 LINGER_S = 0.02
 _TICK_S = 0.5
 _BACKOFF_S = (0.1, 0.5, 1, 2, 5)

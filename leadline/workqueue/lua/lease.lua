@@ -2,7 +2,7 @@
 -- KEYS due, leases, epoch, recent
 -- ARGV a JSON object: prefix (of keys), limit, lease_ms, call_ms (longest call), recent_ms (for which
 -- the queue counts as busy after a lease of several users)
--- Returns {expired leases, users still due, {user, entry, events}…, Redis' clock, Redis epoch}
+-- Returns {expired leases, {{user, entry, events}…}, Redis' clock, Redis epoch}
 local due, leases = KEYS[1], KEYS[2]
 local args = cjson.decode(ARGV[1])
 local prefix, lease_ms, call_ms = args.prefix, args.lease_ms, args.call_ms
@@ -62,4 +62,4 @@ for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, 
   else set_aside(due, leases, user, entry, prefix .. 'unreadable:' .. user, call_ms) end
 end
 if #leased > 1 then mark(KEYS[4], args.recent_ms) end
-return {#expired, redis.call('ZCOUNT', due, '-inf', now), leased, now, epoch}
+return {#expired, leased, now, epoch}
