@@ -75,6 +75,21 @@ def _worker_stands_still(random: Random) -> tuple[Shape, _Items]:
     return _shape(random, calm_s=100.0), items
 
 
+def _lease_is_lost(random: Random) -> tuple[Shape, _Items]:
+    """A worker stands still before it settles; when it goes on, another one has the user's lease."""
+    seconds = random.uniform(*LONGER_THAN_A_LEASE_S)
+    items: _Items = [
+        _create(0, 0.0),
+        Fault("freeze worker", None, "redis settle asked", random.choice((1, 2)), 0.0, seconds),
+        Write(random.uniform(1, 60), "update", 0, 0, name=1),
+    ]
+    for name in (2, 0):
+        items.append(Write(seconds + random.uniform(-0.3, 0.3), "update", 0, 0, name=name))
+        late = Fault("portal: late", nth=random.randrange(3, 6), amount=random.uniform(0.5, 5))
+        items.append(late)
+    return _shape(random, calm_s=30.0), items
+
+
 def _bucket_is_forgotten(random: Random) -> tuple[Shape, _Items]:
     """Redis forgets requests that the portal still counts, and new users come as soon as allowed.
 
@@ -163,6 +178,7 @@ def _entry_is_damaged(random: Random) -> tuple[Shape, _Items]:
 _DANGERS: tuple[Callable[[Random], tuple[Shape, _Items]], ...] = (
     _stale_precondition,
     _worker_stands_still,
+    _lease_is_lost,
     _bucket_is_forgotten,
     _reply_does_not_arrive,
     _first_message_is_held_up,
