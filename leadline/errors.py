@@ -18,7 +18,7 @@ LeadlineError
 │   ├── BrokerDown            RabbitMQ
 │   └── QueueDown             Redis
 ├── BadMessage                can never be processed: dead letter
-├── BadConfiguration          a setting is missing or invalid: the process does not start
+├── BadConfiguration          a setting is missing or invalid: the process does not start, or waits
 └── BitrixError
     ├── Refused               nothing ran: wait, spend no attempt
     │   └── LeaseTooShort     our own check: the lease could end before the call does

@@ -34,7 +34,7 @@ class Resources(_Strict):
 
 
 class Function(_Strict):
-    """One function as stack.yml has it."""
+    """One function of stack.yml."""
 
     lang: Literal["leadline"]
     handler: str

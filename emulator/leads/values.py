@@ -17,7 +17,7 @@ class Overlong(ValueError):
 
 
 def writable(sent: Mapping[str, Any], settings: Settings) -> dict[str, str | None]:
-    """The known, writable single-valued fields of `sent` as stored; the rest is ignored."""
+    """The known, writable single-valued fields of `sent` in their stored form."""
     stored: dict[str, str | None] = {}
     for name, value in sent.items():
         field = FIELDS.get(name)

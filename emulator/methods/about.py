@@ -1,4 +1,4 @@
-"""Cheap calls about the portal itself: stages, mode, user, time, scope."""
+"""Methods that describe the portal: stages, CRM mode, user, time, scopes."""
 
 from typing import Any
 

@@ -13,7 +13,7 @@ from leadline.users import queries
 @cooperative
 @endpoint("GET", "HEAD")
 def list_users(request: Request) -> RawResponse:
-    """200 with `items` and the key of the `next` page, or null."""
+    """200 with `items` and `next`: the key of the next page, or null after the last."""
     require_collection(request)
     query = parse_query(queries.Query, request)
     return json_response(queries.page(query))

@@ -40,7 +40,7 @@ CommandResult = Any | BitrixError
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """A method's execution time by an answer; each part may be missing."""
+    """A method's execution time as reported in a response; any field may be missing."""
 
     commands: int
     #: Execution time of these commands, in seconds.
@@ -79,7 +79,7 @@ class PortalClient:
     ) -> BatchResponse:
         """Send all commands in one request; returns each one's result or its own error.
 
-        Keys must not be numbers: the batch would answer with a list, and errors lose their command.
+        Keys must not be numeric: Bitrix24 would return a list without them.
         `send_until` is the last moment (`runtime.clock`) for the first byte of the request.
 
         Raises:
@@ -138,7 +138,7 @@ def _parse(response: HttpResponse) -> dict[str, Any]:
 
 
 def _of_request(error: Rejected, commands: int) -> BitrixError:
-    """The error of a rejected batch: it is a record's own only if the batch held a single one."""
+    """The error of a rejected batch; with one command, it is that command's own."""
     if commands == 1 and not isinstance(error, LeadGone):
         return error
     return RequestRejected(error.detail, code=error.code)

@@ -39,7 +39,7 @@ def portal() -> None:
 def check(*, json: Json = False) -> None:
     """Check the webhook: whether it works, its scopes, stages and CRM mode.
 
-    Exit code 1: lines `trouble` say what Leadline cannot work with.
+    Exit code 1: the lines `trouble` list what prevents Leadline from working.
     """
     report, problems = inspect()
     if json:
@@ -56,7 +56,7 @@ def check(*, json: Json = False) -> None:
 @app.command()
 def pause(
     *,
-    reason: Annotated[str, typer.Option(help="The reason, shown wherever the pause is.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason; status and console show it.")] = "",
     json: Json = False,
 ) -> None:
     """Pause calls to Bitrix24 until `resume`. Calls in flight finish; writes are accepted."""
@@ -80,7 +80,9 @@ def resume(*, json: Json = False) -> None:
 
 
 def inspect() -> tuple[dict[str, Any], list[str]]:
-    """What the portal reports of itself, and the problems found.
+    """Query the portal and return its report and the problems found; closes the circuit breaker.
+
+    A successful check resumes calls, unless an operator paused them.
 
     Raises:
         BadConfiguration: there is no webhook, or it is not a webhook URL.

@@ -30,16 +30,16 @@ from leadline.sync.reconcile.scan import Part, Position
 from leadline.users import snapshots
 
 #: Kinds that are only counted.
-_COUNTED_ONLY = frozenset({"ok", "waiting"})
+_NOT_LISTED = frozenset({"ok", "waiting"})
 
 
 class _Reconciliation:
     """One run, which may continue an interrupted one."""
 
-    def __init__(self, bookmark: Checkpoint, *, repair: bool, stages: bool, json: bool) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, repair: bool, stages: bool, json: bool) -> None:
         self.counts: Counter[str] = Counter()
         self.position = Position()
-        self._checkpoint = bookmark
+        self._checkpoint = checkpoint
         self._repair = repair
         self._stages = stages
         self._json = json
@@ -57,10 +57,10 @@ class _Reconciliation:
         )
 
     def handle(self, part: Part) -> None:
-        """Report the findings of a part, enter its repairs and store the checkpoint."""
+        """Report the findings of a part, request repairs and store the checkpoint."""
         for finding in part.findings:
             self.counts[finding.kind] += 1
-            if finding.kind not in _COUNTED_ONLY:
+            if finding.kind not in _NOT_LISTED:
                 self._report(finding)
         if self._repair:
             self.counts["asked_again"] += len(resync.request(self._repairs(part)))

@@ -10,10 +10,12 @@ from leadline.users import snapshots
 
 
 def recover(reply: Reply, claimed_history: str | None) -> bool:
-    """If Postgres lost the event of this reply, resync its user; returns whether it did lose it.
+    """If Postgres lost the event of this reply, begin a new history and resync its user.
+
+    Returns whether the event was lost.
 
     `claimed_history` is the history attribute of the reply. If it is the present history and the
-    event is newer than its user, Postgres was rolled back unnoticed: a new history begins.
+    event is newer than its user, Postgres has lost writes unnoticed: a new history begins.
 
     Raises:
         DatabaseDown: nothing was done, or the outcome is unknown; safe to repeat.
@@ -32,7 +34,7 @@ def recover(reply: Reply, claimed_history: str | None) -> bool:
 
 
 def _is_ahead(reply: Reply) -> bool:
-    """Whether the event is ahead of everything in the present history."""
+    """Whether the event is newer than its user, or the user id was never assigned here."""
     users = snapshots.by_ids([reply.user_id])
     if users:
         return (reply.version or 0) > users[reply.user_id].version

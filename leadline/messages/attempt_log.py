@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter
 
 from leadline.messages.contract import Reason, readable
 
-#: Maximum of attempts kept; a worker makes three.
+#: Maximum number of attempts kept; a worker makes three.
 MAX_ATTEMPTS = 5
 #: Characters kept of an error; the reply has the last error in full.
 MAX_ERROR = 150
@@ -25,7 +25,7 @@ Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt: its start in unix ms and its error; None: success, or see the reply's reason."""
+    """One attempt: its start in unix ms, and its error unless the reply has the outcome."""
 
     at_ms: Milliseconds
     error: Reason | None = None

@@ -23,7 +23,7 @@ from leadline.runtime.telemetry.trace_context import Trace
 
 #: The fields given by the client, separated by commas: an update does not write an unchanged stage.
 CHANGED = "changed"
-#: In `changed`, with or without fields: look the lead up instead of trusting last applied.
+#: A value in `changed`: look the lead up instead of trusting last applied.
 LOOK = "look"
 #: The version that last set the stage, while it is not known to be applied: an update that did not
 #: change the stage then still carries the stage of an earlier write, whose message may be lost.
@@ -31,8 +31,8 @@ STAGE_VERSION = "stageversion"
 #: The version that last set the stage in the sender's database: after a failover it shows whether a
 #: move was lost.
 STAGE_SET = "stageset"
-#: When the message was sent, in unix ms. A sender that sets it resends unanswered events: a message
-#: sent before the current Redis epoch can be ignored.
+#: When the message was sent, in unix ms. Only senders that resend unanswered events set it: their
+#: messages from before the current Redis epoch can be ignored.
 SENT = "sent"
 #: Present on resent messages: an earlier sending may have been processed.
 RESENT = "resent"
@@ -48,7 +48,7 @@ OUTCOME = "outcome"
 FENCE = "fence"
 #: Present on an error reply if the error is transient: the relay will retry.
 PASSING = "passing"
-#: The attempts before the reply: see `attempt_log`.
+#: The attempt log of the event: see `attempt_log`.
 JOURNEY = "journey"
 #: The delivery attempt, from 1; counted by the connector.
 ATTEMPT = "attempt"
@@ -175,5 +175,5 @@ def history_of(attributes: Mapping[str, str]) -> int | None:
 
 
 def is_credible(history: int) -> bool:
-    """Whether a history can have begun by now, allowing clocks to be a day off."""
+    """Whether a history is not in the future, allowing a clock skew of one day."""
     return history <= time.time() * 1000 + _CREDIBLE_AHEAD_MS

@@ -1,4 +1,4 @@
-"""Resync users: look their leads up and write them again, whatever their status."""
+"""Resync users: enter an event for each that makes a worker look its lead up and repair it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch of failed users."""
+    """The result of resyncing one batch of failed users."""
 
-    #: How many were resynced; the others were written or resynced meanwhile.
+    #: Events entered; the other users were written or resynced meanwhile.
     requested: int
     #: The last user's id: the next batch begins after it.
     last_id: int

@@ -40,11 +40,11 @@ logger = structlog.get_logger()
 #: How long an idle worker waits before its heartbeat to RQ; RQ waits 15 s less.
 WORKER_TTL_S = 60
 MAINTENANCE_S = 60
-#: Longest sleep of the alarm: how late it may notice a user put meanwhile.
+#: Longest sleep of the alarm, hence the longest delay for a user enqueued meanwhile.
 ALARM_S = 1.0
 #: Shortest sleep after a wake-up, so that users due shortly after each other share one.
 AFTER_WAKE_S = 0.25
-#: One round of the alarm may wait for several time-outs of Redis.
+#: After how long a round of the alarm counts as hung; a round may wait for several Redis time-outs.
 ALARM_PATIENCE_S = 60.0
 #: A worker whose last recorded heartbeat is older than this is not ready.
 SILENT_S = 10.0
@@ -57,7 +57,7 @@ RQ_RECONNECT_S = 2.0
 class Worker(SimpleWorker):
     """RQ's worker that runs jobs in its own process, with shorter waits for Redis.
 
-    Foreign data in Redis ends none of its loops.
+    Data that is not RQ's, found in Redis, does not end its loops.
     """
 
     max_connection_wait_time = RQ_RECONNECT_S
@@ -104,7 +104,7 @@ class WebhookWatch:
         if problem != self._problem:
             self._problem = problem
             if problem:
-                logger.error("no calls without a webhook", reason=problem)
+                logger.error("webhook missing or invalid, no calls are made", reason=problem)
             else:
                 logger.info("the webhook is usable")
         return problem is None
@@ -115,7 +115,7 @@ def alarm(
 ) -> None:
     """Enqueue a job whenever a user is due and no worker is about to lease it, until `stop`.
 
-    Makes retries punctual, and repairs lost wake-ups and jobs. Each round also records a heartbeat
+    Starts retries on time, and replaces lost wake-ups and jobs. Each round also records a heartbeat
     of this worker; `reported` beats once Redis has it. Without a webhook it does neither, so that
     the worker counts as missing.
     """
@@ -133,7 +133,7 @@ def alarm(
             rq_jobs.trim_history()  # last, since what it reads may not be RQ's own
         except (QueueDown, redis.RedisError):
             logger.warning("alarm can't reach Redis")
-        except Exception:  # the edge of the thread: if it ended, no retry would be punctual
+        except Exception:  # top of the thread: if it ended, retries would be late
             logger.exception("alarm failed")
         stop.wait(wait_s)
 

@@ -76,7 +76,7 @@ def _worker_stands_still(random: Random) -> tuple[Shape, _Items]:
 
 
 def _lease_is_lost(random: Random) -> tuple[Shape, _Items]:
-    """A worker stands still before it settles; when it goes on, another one has the user's lease."""
+    """A worker stands still before it settles; then another one has the user's lease."""
     seconds = random.uniform(*LONGER_THAN_A_LEASE_S)
     items: _Items = [
         _create(0, 0.0),

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 3
-#: A connection that was used within this time is not checked: no server restarts as fast (0.14 s).
+#: A connection used within this time is not checked: the fastest restart takes longer (0.14 s).
 CHECK_AFTER_S = 0.05
 
 #: https://www.postgresql.org/docs/current/catalog-pg-type.html
@@ -38,7 +38,7 @@ class _Socket(socket.socket):
 
 
 class TlsSocket(_Socket, ssl.SSLSocket):
-    """The same with TLS."""
+    """The same as `_Socket`, with TLS."""
 
 
 def _retry_io(
@@ -71,7 +71,7 @@ class Session:
     ) -> None:
         """Connect; blocks, and raises an error of pg8000 or OSError.
 
-        `cooperative`: the session will be used in greenlets only, else outside of them. `timeout_s`
+        `cooperative`: used only in greenlets; otherwise only outside of them. `timeout_s`
         replaces the default time-outs for connecting and, outside of greenlets, for each response.
         """
         connect_s = timeout_s or CONNECT_TIMEOUT_S

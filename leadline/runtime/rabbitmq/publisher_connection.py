@@ -99,7 +99,7 @@ class PublisherConnection:
     def send(self, message: Message) -> bool:
         """Publish; False if the message can't be encoded, so nothing was sent."""
         try:
-            # confirm and mandatory: without both an unroutable message vanishes
+            # confirms and mandatory: without both, an unroutable message is lost silently
             self._channel.basic_publish(
                 message.queue if message.queue in self._exchanges else "",
                 message.queue,
@@ -113,10 +113,10 @@ class PublisherConnection:
         return True
 
     def reconnect(self) -> None:
-        """Close the connection after a refusal, so that the next one replaces it.
+        """Close the connection after a message was nacked, so that a new one replaces it.
 
-        RabbitMQ 3.10 publishes to a quorum queue through the leader that a channel knew first; once
-        that node is down, the channel refuses every message.
+        RabbitMQ 3.10 publishes to a quorum queue through the leader at the time the channel opened:
+        once that node is down, every message is nacked.
         """
         log.warning("message refused by the broker, reconnecting")
         self._close()

@@ -2,7 +2,7 @@
 
 functions-framework loads the function and granian serves it. The middleware in between answers
 `/_/health`, `/_/ready` and `/metrics`, limits bodies and counts requests. It calls the function as
-functions-framework's own app would, but without Flask's routes, sessions and contexts, which no
+functions-framework's own app would, but skips Flask's routes, sessions and contexts, which no
 function uses and which took a quarter of a request. Requests of a cooperative function run in
 greenlets on one thread.
 The same command serves in the image, on OpenFaaS, on Knative and on a laptop.
@@ -114,7 +114,7 @@ def answer_probes(app: App) -> App:
 
 
 def refuse_cross_site(app: App, guard: cross_site.Guard) -> App:
-    """Middleware: refuse requests of other sites' pages, for a function without keys."""
+    """Middleware: refuse cross-site browser requests; used while authentication is off."""
 
     def answering(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         refusal = guard.refusal(_head(environ))

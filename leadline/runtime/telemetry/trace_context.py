@@ -1,7 +1,7 @@
 """The correlation id, the W3C trace context and the caller of the current request or message.
 
-They arrive in HTTP headers, travel in AMQP properties and in the work queue, and every log line has
-them.
+They arrive in HTTP headers, are passed on in AMQP properties and the work queue, and are in every
+log line.
 """
 
 import random
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A client's request and all that follows from it."""
+    """The ids that a client's request and everything caused by it share."""
 
     correlation_id: str
     #: https://www.w3.org/TR/trace-context/: version-traceid-parentid-flags
@@ -49,7 +49,7 @@ def current() -> Trace:
 
 
 def correlation_id() -> str | None:
-    """That of the current trace; None if there is none."""
+    """The correlation id of the current trace; None outside of a trace."""
     trace = _current.get()
     return trace.correlation_id if trace else None
 

@@ -9,7 +9,7 @@ from leadline.users.snapshots import UserSnapshot
 
 Kind = Literal["ok", "waiting", "missing", "doubled", "unlinked", "drifted", "moved", "foreign"]
 
-#: The kinds to report: `moved` is none, since people may set stages in the CRM.
+#: The kinds that count as drift; `moved` does not, since people may set stages in the CRM.
 DIFFERENCES: frozenset[Kind] = frozenset({"missing", "doubled", "unlinked", "drifted", "foreign"})
 
 

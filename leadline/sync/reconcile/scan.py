@@ -1,6 +1,6 @@
 """Scans all users against their leads, then all our leads against their users.
 
-The first walk finds missing, duplicate and drifted leads; the second one, leads whose user does not
+The first pass finds missing, duplicate and drifted leads; the second, leads whose user does not
 exist. Both proceed in parts, so that a run can be resumed.
 """
 
@@ -27,7 +27,7 @@ PAGES_PER_CALL = 10
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a run has come: the last user or lead compared."""
+    """The progress of a run: the last user or lead compared."""
 
     walk: Literal["users", "leads", "done"] = "users"
     after: int = 0
@@ -88,14 +88,14 @@ def _compare_users(users: list[UserSnapshot]) -> list[Finding]:
 def _by_origin(user_ids: list[int]) -> dict[int, list[FoundLead]]:
     """All leads of these users, by user id."""
     found: dict[int, list[FoundLead]] = {}
-    crowded: list[int] = []
+    overfull: list[int] = []
     for group, page in _pages(user_ids, leads.LOOKUP_MAX):
         if len(page) >= leads.PAGE and len(group) > 1:
-            crowded += group  # there may be more than a page: look each one up alone
+            overfull += group  # more leads than fit on the page: look each user up separately
             continue
         for lead in page:
             found.setdefault(int(lead.origin), []).append(lead)
-    for group, page in _pages(crowded, 1):
+    for group, page in _pages(overfull, 1):
         if page:
             found[group[0]] = page
     return found
@@ -146,7 +146,8 @@ def next_pages(
 ) -> list[FoundLead]:
     """The leads of several pages in a call, as far as each continues the previous one.
 
-    A page that refers to one that was not full, or was sent in another call, is arbitrary.
+    A page whose start refers to a page that was not full, or to one of another call, has arbitrary
+    leads: it is ignored.
     """
     answers = read(_page_commands(after))
     found: list[FoundLead] = []

@@ -1,4 +1,4 @@
-"""The functions as the API describes them; deploys and removes them."""
+"""Deploys and removes functions, and reports their status to the API."""
 
 import asyncio
 import datetime as dt

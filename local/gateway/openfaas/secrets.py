@@ -1,4 +1,4 @@
-"""The run's secrets, one file each; values can be written, never read."""
+"""The store of the run's secrets, one file each (write-only), and the request models for them."""
 
 import base64
 import binascii
