@@ -132,7 +132,9 @@ def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
     secret.write_text("nonsense")
     eventually(lambda: status(f"{url}/_/ready") == 503, 20, "the worker is not ready")
     eventually(
-        lambda: log.read_bytes().count(b"webhook missing or invalid, no calls are made") == 2, 5, "it reports so"
+        lambda: log.read_bytes().count(b"webhook missing or invalid, no calls are made") == 2,
+        5,
+        "it reports so",
     )
     assert b"s3cr3tc0de" not in log.read_bytes()
 
