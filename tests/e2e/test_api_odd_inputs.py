@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import requests
 
 from tests.faults import story
@@ -229,6 +230,7 @@ def _headers(user: int) -> Iterator[Case]:
         yield "PATCH", f"/users/{user}", body
 
 
+@pytest.mark.slow("sends thousands of odd requests")
 def test_no_odd_request_gives_a_5xx_or_a_stack_trace(system: System) -> None:
     user = int(system.create("Странный Сосед")["id"])
     cases = [*_fields(user), *_bodies(user), *_paths(user), *_headers(user)]

@@ -37,6 +37,7 @@ def dead_letters(system: System) -> list[dict[str, Any]]:
     return list(json.loads(answer.stdout)["dead_letters"])
 
 
+@pytest.mark.slow("starts a system of its own")
 def test_dead_letters_of_a_running_local_system_are_replayed(
     system: System,
 ) -> None:
@@ -84,6 +85,7 @@ def reconciled(system: System, *words: str) -> dict[int, dict[str, Any]]:
     return {line["user_id"]: line for line in lines if line.get("user_id")}
 
 
+@pytest.mark.slow("the portal's rate: a repair reads and writes many leads")
 def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: System) -> None:
     with portal.in_order(system):
         users = [system.create(f"Сверка {number}") for number in range(7)]
@@ -139,6 +141,7 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         assert not set(ids) & reconciled(system).keys()
 
 
+@pytest.mark.slow("forgotten calls are waited for, 15 s here")
 def test_a_repair_works_after_redis_has_lost_all_data(system: System) -> None:
     with portal.in_order(system):
         user = system.create("Забытый")

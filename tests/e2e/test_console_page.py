@@ -160,6 +160,7 @@ def test_millions_fit_into_the_layout(system: System, browser: Browser) -> None:
             assert figure.evaluate("one => one.scrollWidth <= one.clientWidth"), width
 
 
+@pytest.mark.slow("a browser loads the page and axe checks it in each state")
 def test_the_api_page_is_accessible(system: System, browser: Browser) -> None:
     with opened(browser, f"{system.url('edge')}/docs") as page:
         operations = page.locator(".opblock-summary-control")

@@ -115,6 +115,7 @@ def test_a_refused_command_in_a_batch_spends_no_attempt(system: System) -> None:
     assert portal.hits(system) == 4
 
 
+@pytest.mark.slow("probes of a closed portal back off")
 def test_a_closed_portal_is_awaited_without_attempts(system: System) -> None:
     """Probes are 5 and 10 s apart: a few users, few calls, and none has failed."""
     system.control("PUT", "settings", {"mode": "revoked"})

@@ -116,6 +116,7 @@ def test_a_key_opens_no_more_than_its_scope(other: System) -> None:
     assert other.user(user["id"])["full_name"] == "Только Прочитан"
 
 
+@pytest.mark.slow("schemathesis tries thousands of requests")
 def test_every_call_conforms_to_the_document(other: System, tmp_path: Path) -> None:
     """Examples, edge values, random, malformed and successive requests, by schemathesis."""
     own = CHECKOUT / "tests/e2e"
@@ -220,6 +221,7 @@ def test_a_reply_queue_that_is_not_allowed_gets_no_reply(other: System, wire: Wi
     assert portal.leads_of(other, 8_000_004) == []
 
 
+@pytest.mark.slow("forgotten calls are waited for, 15 s here")
 def test_a_redis_that_loses_all_data_midway_loses_and_duplicates_nothing(other: System) -> None:
     """Creates are in flight when it happens, and the next writes come before they are done."""
     system = other
@@ -244,6 +246,7 @@ def test_a_redis_that_loses_all_data_midway_loses_and_duplicates_nothing(other: 
     eventually(system.is_well, 60, "the workers have sent heartbeats again")
 
 
+@pytest.mark.slow("the portal is away for some seconds, and probed with back-off")
 def test_the_system_recovers_from_an_outage_by_itself(other: System) -> None:
     portal.breaks(other, "error", status=500)
     users = [other.create(f"В Простое {number}") for number in range(10)]

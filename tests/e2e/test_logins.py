@@ -337,6 +337,7 @@ def test_every_part_has_a_login_and_no_process_that_of_the_owner(system: System)
             assert not [one for one in owners if one in visible], process.cmdline()
 
 
+@pytest.mark.slow("watches the servers' logs while the system works")
 def test_normal_work_is_refused_by_no_server(system: System) -> None:
     with redis.Redis.from_url(system.url("redis")) as owner:
         owner.acl_log_reset()

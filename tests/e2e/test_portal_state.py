@@ -23,6 +23,7 @@ def part(system: System) -> dict[str, str]:
     return dict(answer.json()["parts"]["portal"])
 
 
+@pytest.mark.slow("a portal counts as unreachable after several failed calls")
 def test_a_portal_that_does_not_answer_is_shown_until_it_does(system: System) -> None:
     portal.breaks(system, "drop_before", "batch")
     user = system.create()

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.system import System
 
 API_KEY = "a-key-that-somebody-gave"
@@ -41,6 +43,7 @@ def _secrets_of(system: System) -> Iterator[str]:
                 yield text.rpartition("@")[0].rpartition(":")[2]
 
 
+@pytest.mark.slow("starts a system of its own")
 def test_no_process_ever_has_a_secret_among_its_arguments(
     new_system: Callable[..., System],
 ) -> None:

@@ -16,6 +16,7 @@ from tests.system import System
 STOP_WITHIN_S = 20
 
 
+@pytest.mark.slow("starts, stops, kills and cleans up several systems")
 @pytest.mark.timeout(240)
 def test_stopping_leaves_no_process_and_killing_is_cleaned_up(
     new_system: Callable[..., System],

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.faults import story
 from tests.servers import eventually
 from tests.system import System
@@ -12,6 +14,7 @@ USER = {"full_name": "Иван Иванов", "phone": "+77001112233"}
 SHOWN = "shown only once: "
 
 
+@pytest.mark.slow("starts a system of its own")
 def test_a_real_portal_turns_keys_on(new_system: Callable[..., System]) -> None:
     system = new_system(BITRIX_WEBHOOK_URL=WEBHOOK, WORKERS="1")
     system.start()
@@ -46,6 +49,7 @@ def test_a_real_portal_turns_keys_on(new_system: Callable[..., System]) -> None:
     assert system.request("GET", path, headers=headers).status_code == 200
 
 
+@pytest.mark.slow("starts a system of its own")
 def test_keys_can_be_turned_off_explicitly_and_that_is_logged(
     new_system: Callable[..., System],
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_killed_process_is_restarted(system: System, name: str) -> None:
     eventually(lambda: _is_well(system), 30, "all is well again")
 
 
+@pytest.mark.slow("RabbitMQ takes seconds to start")
 def test_a_killed_rabbitmq_is_restarted_and_the_flow_continues(system: System) -> None:
     eventually(system.is_well, 30, "all is well before")
     old = system.kill("rabbitmq")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
+
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
@@ -17,6 +19,7 @@ _READS = ("show", "status", "failed", "reconcile")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d")
 
 
+@pytest.mark.slow("starts a system of its own")
 def test_each_command_prints_what_the_page_shows(new_system: Callable[..., System]) -> None:
     page = (CHECKOUT / "docs/tutorial.md").read_text(encoding="utf-8")
     system = new_system()

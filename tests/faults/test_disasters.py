@@ -60,6 +60,7 @@ def assert_one_right_lead_each(bench: Bench, users: list[dict[str, Any]]) -> Non
     assert rows == [{"sync_status": "synced"}]
 
 
+@pytest.mark.slow("kills a whole system and starts it again")
 @pytest.mark.timeout(400)
 def test_kill_9_of_everything_right_after_200_writes_gives_200_leads(bench: Bench) -> None:
     users = create(bench, 200)

@@ -7,6 +7,7 @@ from tests.faults.bench import Bench
 from tests.faults.lab import play_round
 
 
+@pytest.mark.slow("plays rounds of faults in real time")
 @pytest.mark.timeout(420)
 def test_every_promise_holds_once_faults_have_ended(bench: Bench) -> None:
     outcome = play_round(bench, seed=9, seconds=15)

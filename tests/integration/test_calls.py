@@ -239,6 +239,7 @@ def test_a_revoked_webhook_pauses_the_queue_and_spends_no_attempt(
     assert len(control("leads")) == 100
 
 
+@pytest.mark.slow("uses up a portal's operating time")
 def test_a_method_is_paused_before_the_portal_blocks_it(
     control: Control, workers: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

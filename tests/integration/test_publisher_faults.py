@@ -103,6 +103,7 @@ def test_unconfirmed_messages_of_a_frozen_broker_wait_in_our_own_buffer(
     assert publisher.publish(many) == [True] * 100
 
 
+@pytest.mark.slow("RabbitMQ checks its memory every few seconds")
 def test_a_broker_short_of_memory_is_waited_for(
     broker: PrivateServer, publisher: Publisher
 ) -> None:

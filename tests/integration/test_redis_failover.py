@@ -241,6 +241,7 @@ def test_a_running_worker_continues_with_the_new_master(
     assert worker.is_ready()
 
 
+@pytest.mark.slow("a worker is not ready after ten silent seconds")
 def test_a_worker_whose_redis_refuses_writes_is_alive_and_not_ready(
     pair: Pair, worker: Process
 ) -> None:

@@ -159,6 +159,7 @@ def _dripped(server: Server, begin: bytes, more: bytes, within_s: float) -> byte
     return None
 
 
+@pytest.mark.slow("the time-out of a request's head is 30 s")
 def test_a_slow_client_is_disconnected(create_user: Server) -> None:
     with ThreadPoolExecutor(len(DRIPS)) as pool:
         dripping = {name: pool.submit(_dripped, create_user, *drip) for name, drip in DRIPS.items()}
@@ -369,6 +370,7 @@ def test_requests_need_a_key(start: Start, tmp_path: Path) -> None:
     assert status(Authorization=f"Bearer {NEWEST}") == 503
 
 
+@pytest.mark.slow("starts a process for each function")
 def test_only_the_internal_key_opens_internal_functions(start: Start, tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text(f"read,write,operate:{OLD}\n")
     (tmp_path / "internal-key").write_text(NEW)

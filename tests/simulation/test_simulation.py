@@ -31,17 +31,20 @@ def played() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
+@pytest.mark.slow("plays 500 histories")
 def test_no_history_breaks_a_rule() -> None:
     failed = many.play(SEEDS)
     assert not failed, _said(failed)
 
 
+@pytest.mark.slow("plays histories twice, in processes of their own")
 def test_the_same_seed_is_the_same_history(played: ProcessPoolExecutor) -> None:
     seeds = range(1, 16)
     forwards, backwards = played.map(traces, (list(seeds), list(reversed(seeds))))
     assert forwards == backwards
 
 
+@pytest.mark.slow("plays up to 2,000 histories")
 @pytest.mark.parametrize("mistake", ["lease_doubts_creates_only", "reply_is_forgotten_unconfirmed"])
 def test_a_reintroduced_mistake_is_detected(mistake: str) -> None:
     assert _found(mistake)

@@ -51,6 +51,7 @@ def search(*names: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.slow("spin searches every order")
 @pytest.mark.parametrize("bounds", ["WRITES=3 LOSSES=0 MESSAGES=1", "WRITES=1 LOSSES=1"])
 def test_all_rules_together_keep_the_promises(bounds: str) -> None:
     code, printed = search(*bounds.split())
@@ -58,6 +59,7 @@ def test_all_rules_together_keep_the_promises(bounds: str) -> None:
     assert "P3 in the end" in printed
 
 
+@pytest.mark.slow("spin searches every order")
 def test_once_faults_stop_each_version_is_answered() -> None:
     code, printed = search("CALM", "WRITES=1", "LOSSES=1", "MESSAGES=1")
     assert code == 0, printed
@@ -66,6 +68,7 @@ def test_once_faults_stop_each_version_is_answered() -> None:
     assert "acceptance cycle" in printed
 
 
+@pytest.mark.slow("spin searches every order")
 @pytest.mark.parametrize("rule", RULES)
 def test_without_any_one_rule_a_promise_breaks(rule: str) -> None:
     bounds, broken = RULES[rule]
