@@ -1,8 +1,9 @@
 """Holds what a process has once: its connections and clients, made at first use, closed together.
 
 A function with `@per_process` makes one of them; each call returns the one that the current process
-holds. There is no other place for them: a module keeps no connection, client or counter in a global
-of its own (docs/decisions/0019-one-place-for-connections.md).
+holds. `@per_process_closing` says in addition how it is closed. There is no other place for them: a
+module keeps no connection, client or counter in a global of its own
+(docs/decisions/0019-one-place-for-connections.md).
 """
 
 import functools
@@ -21,15 +22,18 @@ class Process:
     def __init__(self) -> None:
         self._lock = threading.RLock()  # making one may need another
         self._held: dict[Callable[[], Any], Any] = {}
+        self._closings: list[Callable[[], object]] = []
 
-    def get(self, make: Callable[[], T]) -> T:
+    def get(self, make: Callable[[], T], close: Callable[[T], object] | None = None) -> T:
         """What `make` returned when it was first needed; it runs once, and again if it failed."""
         try:
             held: T = self._held[make]
         except KeyError:
             with self._lock:
                 if make not in self._held:
-                    self._held[make] = make()
+                    self._held[make] = made = make()
+                    if close is not None:
+                        self._closings.append(functools.partial(close, made))
                 held = self._held[make]
         return held
 
@@ -44,13 +48,13 @@ class Process:
             return list(self._held.values())
 
     def close(self) -> None:
-        """Close everything that has a `close`, the newest first, as it may use the older ones."""
+        """Close everything that is to be closed, the newest first, as it may use the older ones."""
         with self._lock:
-            held = self.held()
+            closings = self._closings[::-1]
             self._held.clear()
-        for one in reversed(held):
-            if callable(close := getattr(one, "close", None)):
-                close()
+            self._closings.clear()
+        for close in closings:
+            close()
 
 
 _current = Process()
@@ -64,6 +68,21 @@ def per_process(make: Callable[[], T]) -> Callable[[], T]:
         return _current.get(make)
 
     return held
+
+
+def per_process_closing(
+    close: Callable[[T], object],
+) -> Callable[[Callable[[], T]], Callable[[], T]]:
+    """Decorator: as `per_process`, for what has to be closed."""
+
+    def decorate(make: Callable[[], T]) -> Callable[[], T]:
+        @functools.wraps(make)
+        def held() -> T:
+            return _current.get(make, close)
+
+        return held
+
+    return decorate
 
 
 def current() -> Process:

@@ -25,7 +25,7 @@ from leadline.messages.cloudevents import (
     STAGE_VERSION,
     attributes,
 )
-from leadline.process import per_process
+from leadline.process import per_process, per_process_closing
 from leadline.runtime import secrets
 from leadline.runtime.postgres.pool import database
 from leadline.runtime.rabbitmq.connection import Message
@@ -156,7 +156,7 @@ class Outbox:
         return ids
 
 
-@per_process
+@per_process_closing(Publisher.close)
 def publisher() -> Publisher:
     """This process's publisher to `bitrix_queue`; connects lazily."""
     made = Publisher(secrets.url_source("amqp-url"), topology.queues_of(topology.REQUESTS))

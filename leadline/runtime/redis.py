@@ -17,7 +17,7 @@ from redis.exceptions import MasterDownError
 from redis.retry import Retry
 
 from leadline.errors import BadConfiguration, QueueDown
-from leadline.process import per_process
+from leadline.process import per_process_closing
 from leadline.runtime import cleartext, secrets
 from leadline.runtime.secrets import UrlSource
 
@@ -119,7 +119,7 @@ def connect(
     return client
 
 
-@per_process
+@per_process_closing(redis.Redis.close)
 def client() -> redis.Redis:
     """This process's client."""
     return connect(secrets.url_source("redis-url"))

@@ -6,7 +6,7 @@ import structlog
 
 from leadline.messages import contract, topology
 from leadline.messages.cloudevents import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, attributes
-from leadline.process import per_process
+from leadline.process import per_process_closing
 from leadline.runtime import secrets
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
@@ -64,7 +64,7 @@ def _status(outcome: Outcome | None) -> str:
     return "error" if outcome is None or outcome.status == "failed" else "success"
 
 
-@per_process
+@per_process_closing(Publisher.close)
 def _publisher() -> Publisher:
     """This process's publisher of replies; connects lazily."""
     return Publisher(secrets.url_source("amqp-url"), topology.queues_of(topology.REPLIES))

@@ -236,10 +236,10 @@ def _clocks(modules: list[ModuleType]) -> None:
 class _ProcessInWorld(process.Process):
     """What each simulated process holds; all share the settings."""
 
-    def get(self, make: Callable[[], Any]) -> Any:
+    def get(self, make: Callable[[], Any], close: Any = None) -> Any:
         """What `make` returned in the process that is running."""
         if not _active or make is inspect.unwrap(settings):
-            return super().get(make)
+            return super().get(make, close)
         memory = world().process.memory
         if make not in memory:
             memory[make] = make()

@@ -10,7 +10,7 @@ from typing import Any
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from leadline.errors import DatabaseBusy, DatabaseDown
-from leadline.process import per_process
+from leadline.process import per_process_closing
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.postgres.connection import Session
@@ -126,7 +126,7 @@ def _fields(error: DatabaseError) -> dict[str, str]:
     return error.args[0] if isinstance(error.args[0], dict) else {}
 
 
-@per_process
+@per_process_closing(Database.close)
 def database() -> Database:
     """This process's database; connects at first use."""
     return Database(secrets.url_source("database-url"))
