@@ -97,7 +97,7 @@ def inspect() -> tuple[dict[str, Any], list[str]]:
     }
     try:
         # Also while calls are paused: after fixing the webhook, an operator checks it at once.
-        portal_session.check_service()
+        portal_session.probe_or_raise()
         pause = portal_session.circuit_breaker().state()
         if pause is not None and pause.is_held:
             return {"alive": True, **report}, [PAUSED_BY_OPERATOR]

@@ -201,14 +201,14 @@ def probe() -> bool:
         QueueDown: Redis can't be reached.
     """
     try:
-        check_service()
+        probe_or_raise()
     except BitrixError as error:
         log.warning("probe failed", error=type(error).__name__, code=error.code)
         return False
     return True
 
 
-def check_service() -> None:
+def probe_or_raise() -> None:
     """As `probe`, but raises the error.
 
     Raises:

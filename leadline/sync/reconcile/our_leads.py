@@ -65,7 +65,7 @@ def highest_user_ids() -> Iterator[int]:
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
     after, read = 0, partial(throttled_reads.read_all, while_held=True)
-    while found := scan.next_pages(after, read):
+    while found := scan.fetch_next_pages(after, read):
         after = found[-1].lead_id
         ids = [int(lead.origin) for lead in found if scan.is_user_id(lead.origin)]
         yield max((one for one in ids if one <= HIGHEST_ID), default=0)

@@ -51,12 +51,14 @@ def parts(position: Position) -> Iterator[Part]:
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
     while position.walk != "done":
-        part = _users(position.after) if position.walk == "users" else _leads(position.after)
+        part = (
+            _scan_users(position.after) if position.walk == "users" else _scan_leads(position.after)
+        )
         yield part
         position = part.next
 
 
-def _users(after: int) -> Part:
+def _scan_users(after: int) -> Part:
     users = snapshots.after(after, USERS_PER_CALL)
     if not users:
         return Part([], 0, Position("leads"))
@@ -75,9 +77,9 @@ def _users(after: int) -> Part:
 
 
 def _compare_users(users: list[UserSnapshot]) -> list[Finding]:
-    by_origin = _by_origin([user.id for user in users])
+    by_origin = _fetch_by_origin([user.id for user in users])
     unseen = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
-    by_id = _by_id(unseen)
+    by_id = _fetch_by_id(unseen)
     originator = originator_id()
     return [
         compare.compare(user, by_origin.get(user.id, ()), by_id.get(user.lead_id or 0), originator)
@@ -85,23 +87,23 @@ def _compare_users(users: list[UserSnapshot]) -> list[Finding]:
     ]
 
 
-def _by_origin(user_ids: list[int]) -> dict[int, list[FoundLead]]:
+def _fetch_by_origin(user_ids: list[int]) -> dict[int, list[FoundLead]]:
     """All leads of these users, by user id."""
     found: dict[int, list[FoundLead]] = {}
     overfull: list[int] = []
-    for group, page in _pages(user_ids, leads.LOOKUP_MAX):
+    for group, page in _fetch_pages(user_ids, leads.LOOKUP_MAX):
         if len(page) >= leads.PAGE and len(group) > 1:
             overfull += group  # more leads than fit on the page: look each user up separately
             continue
         for lead in page:
             found.setdefault(int(lead.origin), []).append(lead)
-    for group, page in _pages(overfull, 1):
+    for group, page in _fetch_pages(overfull, 1):
         if page:
             found[group[0]] = page
     return found
 
 
-def _pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[FoundLead]]]:
+def _fetch_pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[FoundLead]]]:
     originator = originator_id()
     groups = {f"g{at}": list(group) for at, group in enumerate(_groups(user_ids, size))}
     answers = throttled_reads.read_all(
@@ -115,7 +117,7 @@ def _pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[Fou
         )
 
 
-def _by_id(lead_ids: list[int]) -> dict[int, FoundLead]:
+def _fetch_by_id(lead_ids: list[int]) -> dict[int, FoundLead]:
     groups = {
         f"i{at}": leads.list_by_ids(ids) for at, ids in enumerate(_groups(lead_ids, leads.PAGE))
     }
@@ -126,9 +128,9 @@ def _by_id(lead_ids: list[int]) -> dict[int, FoundLead]:
     }
 
 
-def _leads(after: int) -> Part:
+def _scan_leads(after: int) -> Part:
     """Compare the next of our leads, by id."""
-    found = next_pages(after, throttled_reads.read_all)
+    found = fetch_next_pages(after, throttled_reads.read_all)
     if not found:
         return Part([], 0, Position("done"))
     claimed = {int(lead.origin) for lead in found if is_user_id(lead.origin)}
@@ -141,7 +143,7 @@ def _leads(after: int) -> Part:
     return Part(foreign, len(found), Position("leads", found[-1].lead_id))
 
 
-def next_pages(
+def fetch_next_pages(
     after: int, read: Callable[[dict[str, Command]], dict[str, CommandResult]]
 ) -> list[FoundLead]:
     """The leads of several pages in a call, as far as each continues the previous one.
