@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leadline.errors import (
@@ -280,6 +280,7 @@ def test_a_refusal_is_counted_and_logged_with_the_prefix_of_the_key(
     }
 
 
+@example(KEY)
 @given(st.one_of(st.text(), st.text(st.characters(codec="ascii"), min_size=15, max_size=80)))
 def test_the_logged_prefix_of_a_key_leaves_the_rest_unguessable(sent: str) -> None:
     prefix = api_keys.prefix_of(sent)
