@@ -11,22 +11,17 @@ import typer
 
 from leadline.cli import broker_tags, portal
 from leadline.cli.output import FINDINGS, Json, print_json, print_table
-from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError, QueueDown
 from leadline.ledger.backlog import counts
 from leadline.messages import topology
+from leadline.operations import health
 from leadline.runtime import secrets
 from leadline.runtime.http import auth
 from leadline.runtime.postgres import installation, migrate
 from leadline.runtime.postgres.pool import StatementError, database
 from leadline.runtime.redis import client
 from leadline.settings import settings
-from leadline.sync import portal_session
 
-#: Workers send a heartbeat every second.
-SILENT_S = 30.0
-#: The relay runs every few seconds.
-OVERDUE_S = 120.0
 #: Rights of a login that only migrations and administrators need.
 _RIGHTS = """
 SELECT rolname AS name, rolsuper AS superuser, rolcreatedb AS "creates databases",
@@ -131,7 +126,7 @@ def _database() -> Iterator[Check]:
     if found == "none":
         return
     overdue_s = counts().overdue_s or 0.0
-    is_running = overdue_s < OVERDUE_S
+    is_running = not health.is_relay_late(overdue_s)
     result = "nothing is overdue" if overdue_s <= 0 else f"overdue for {overdue_s:.0f} s"
     yield Check(
         "relay", is_running, result, "" if is_running else "call outbox-relay every few seconds"
@@ -190,21 +185,21 @@ def _installation() -> Iterator[Check]:
 
 
 def _broker() -> Iterator[Check]:
-    found = depths(secrets.require("amqp-url"), [one.name for one in topology.all_queues()])
+    found = health.queues()
     yield Check("RabbitMQ", is_ok=True, result="answers")
     yield _broker_login(secrets.require("amqp-url"))
-    missing = [name for name, depth in found.items() if depth is None]
+    missing = found.missing
     fix = "start the connector: it declares them" if missing else ""
     yield Check(
         "queues", not missing, f"missing: {', '.join(missing)}" if missing else "all present", fix
     )
     for name in (topology.REQUESTS, topology.REPLIES):
-        depth = found[name]
+        depth = found.depths[name]
         if depth is not None:
             fix = "" if depth.consumers else "start the connector, with a route for this queue"
             result = f"{depth.consumers} consumers, {depth.messages} messages"
             yield Check(name, depth.consumers > 0, result, fix)
-        dead = found[topology.dead_letter_name(name)]
+        dead = found.depths[topology.dead_letter_name(name)]
         if dead is not None:
             fix = "leadline dead-letters list" if dead.messages else ""
             yield Check(
@@ -224,14 +219,14 @@ def _redis() -> Iterator[Check]:
         "appendonly yes" if is_persistent else "appendonly no: a restart costs lookups, no data"
     )
     yield Check("Redis' persistence", is_ok=True, result=result)
-    silence_s = portal_session.worker_heartbeats().silence_s()
-    is_alive = silence_s is not None and silence_s < SILENT_S
-    result = "none was ever seen" if silence_s is None else f"seen {silence_s:.0f} s ago"
-    yield Check("workers", is_alive, result, "" if is_alive else "python -m leadline.sync.worker")
+    work = health.work()
+    result = "none was ever seen" if work.silence_s is None else f"seen {work.silence_s:.0f} s ago"
+    fix = "" if work.has_worker else "python -m leadline.sync.worker"
+    yield Check("workers", work.has_worker, result, fix)
 
 
 def _portal() -> Iterator[Check]:
-    unreachable = portal_session.reachability().state()  # read first: a successful call clears it
+    unreachable = health.portal().unreachable  # read first: a successful call clears it
     report, problems = portal.inspect()
     fix = (
         ""
@@ -245,7 +240,7 @@ def _portal() -> Iterator[Check]:
         text = f"{unreachable.code} for {unreachable.lasts_s:.0f} s: {unreachable.reason}"
         fix = "check the webhook's host, and whether workers can reach it"
         yield Check("workers' calls", is_ok=False, result=text, fix=fix)
-    pause = portal_session.circuit_breaker().state()
+    pause = health.portal().pause
     if pause is not None:
         text = f"by the portal: {pause.reason}"
         fix = "fix the cause; the next probe resumes calls"

@@ -12,19 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 import redis
 
 from leadline.bitrix24 import leads
-from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError
 from leadline.ledger.backlog import backlog
 from leadline.messages import topology
+from leadline.operations import health
 from leadline.process import per_process
-from leadline.runtime import secrets
 from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry.metrics import Gauge
 from leadline.settings import settings
 from leadline.sync import portal_session
 from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, set_paused, set_unreachable
 from leadline.workqueue import portal_state
-from leadline.workqueue.queue import work_queue
 from leadline.workqueue.worker_heartbeats import FORGET_AFTER_S
 
 #: Minimum of seconds between refreshes, however many scrapes arrive.
@@ -119,8 +117,7 @@ def _postgres() -> None:
 
 
 def _rabbitmq() -> None:
-    found = depths(secrets.require("amqp-url"), [queue.name for queue in topology.all_queues()])
-    there = {name: depth for name, depth in found.items() if depth is not None}
+    there = health.queues().existing
     MESSAGES.replace({(name,): depth.messages for name, depth in there.items()})
     CONSUMERS.replace(
         {
@@ -132,12 +129,12 @@ def _rabbitmq() -> None:
 
 
 def _redis() -> None:
-    depth, silence_s = work_queue().depth(), portal_state.worker_heartbeats().silence_s()
-    DUE.set(depth.due)
-    IN_CALL.set(depth.leased)
-    SILENCE.set(FORGET_AFTER_S if silence_s is None else silence_s)
-    set_paused(portal_state.circuit_breaker().state())
-    set_unreachable(portal_state.reachability().state())
+    found, portal = health.work(), health.portal()
+    DUE.set(found.depth.due)
+    IN_CALL.set(found.depth.leased)
+    SILENCE.set(FORGET_AFTER_S if found.silence_s is None else found.silence_s)
+    set_paused(portal.pause)
+    set_unreachable(portal.unreachable)
     TOKENS.set(portal_state.token_bucket().tokens())
     LIMIT.set(settings().operating_limit_s)
     used = portal_session.operating_budget().used_s(leads.METHODS)

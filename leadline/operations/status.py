@@ -8,11 +8,9 @@ from typing import Any
 import redis
 
 from leadline.bitrix24 import token_bucket
-from leadline.connector.queue_depths import depths
 from leadline.errors import LeadlineError
 from leadline.ledger.backlog import Counts, counts
-from leadline.messages import topology
-from leadline.runtime import secrets
+from leadline.operations import health
 from leadline.runtime.postgres import installation
 from leadline.settings import settings
 from leadline.workqueue import portal_state
@@ -49,26 +47,25 @@ def history() -> dict[str, Any]:
 
 def queues() -> dict[str, Any]:
     """Messages in each queue of RabbitMQ; None if it does not exist."""
-    names = [queue.name for queue in topology.all_queues()]
-    found = depths(secrets.require("amqp-url"), names)
+    found = health.queues().depths
     return {name: depth.messages if depth else None for name, depth in found.items()}
 
 
 def work() -> dict[str, Any]:
     """The work queue: users ready and in flight, the next due time, and the last heartbeat."""
-    depth, next_s = work_queue().depth(), work_queue().next_due_in_s()
-    silence_s = portal_state.worker_heartbeats().silence_s()
+    found, next_s = health.work(), work_queue().next_due_in_s()
     return {
-        "users_due": depth.due,
-        "users_in_a_call": depth.leased,
+        "users_due": found.depth.due,
+        "users_in_a_call": found.depth.leased,
         "next_call_in_s": next_s,
-        "worker_seen_s_ago": silence_s,
+        "worker_seen_s_ago": found.silence_s,
     }
 
 
 def portal() -> dict[str, Any]:
     """Whether calls are paused or Bitrix24 is unreachable, why, and how many requests are left."""
-    pause, unreachable = portal_state.circuit_breaker().state(), portal_state.reachability().state()
+    found = health.portal()
+    pause, unreachable = found.pause, found.unreachable
     state: dict[str, Any] = {"paused": pause is not None}
     if pause is not None:
         probe = None if pause.is_held else datetime.fromtimestamp(pause.next_probe_at, UTC)

@@ -34,6 +34,7 @@ from leadline.workqueue import rq_jobs
 from leadline.workqueue.call_job import CallJob, count_unreadable, is_unreadable
 from leadline.workqueue.keys import JOBS
 from leadline.workqueue.queue import work_queue
+from leadline.workqueue.worker_heartbeats import SILENT_S
 
 logger = structlog.get_logger()
 
@@ -46,8 +47,6 @@ ALARM_S = 1.0
 AFTER_WAKE_S = 0.25
 #: After how long a round of the alarm counts as hung; a round may wait for several Redis time-outs.
 ALARM_PATIENCE_S = 60.0
-#: A worker whose last recorded heartbeat is older than this is not ready.
-SILENT_S = 10.0
 #: How long RQ retries a command that a replica refuses, and how long it waits between attempts to
 #: connect: by default it ends the worker in the middle of a job, and waits up to a minute.
 RQ_FAILOVER_S = 15.0

@@ -11,6 +11,8 @@ import redis
 from leadline.runtime.redis import reachable
 
 FORGET_AFTER_S = 3600
+#: Each worker sends a heartbeat every second, also during a call: after this it counts as gone.
+SILENT_S = 10.0
 
 
 class WorkerHeartbeats:

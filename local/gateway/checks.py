@@ -16,14 +16,12 @@ from leadline.workqueue.circuit_breaker import CircuitBreaker
 from leadline.workqueue.keys import prefix
 from leadline.workqueue.outage import Outage
 from leadline.workqueue.reachability import KINDS, NO_ANSWER, Reachability
-from leadline.workqueue.worker_heartbeats import WorkerHeartbeats
+from leadline.workqueue.worker_heartbeats import SILENT_S, WorkerHeartbeats
 from local.gateway.config import Relay
 
 #: For a whole check.
 TIMEOUT_S = 1.5
 _STEP_S = 1.2
-#: Each worker sends a heartbeat every second, also during a call.
-_HEARTBEAT_MAX_AGE_S = 10
 _RELAY_MARGIN_S = 5
 
 
@@ -70,7 +68,7 @@ def a_worker_works(url: str) -> None:
         silence_s = WorkerHeartbeats(client, prefix(settings().portal)).silence_s()
     if silence_s is None:
         raise CheckFailed("no worker has reported")
-    if silence_s > _HEARTBEAT_MAX_AGE_S:
+    if silence_s > SILENT_S:
         raise CheckFailed(f"no worker has reported for {silence_s:.0f} s")
 
 

@@ -4,15 +4,24 @@ from collections.abc import Iterator
 
 from tests.checker.history import Broken, History
 
+#: A part of the reason of a reply to an event that is not in Postgres.
+LOST = "that Postgres has lost"
+
 
 def dead_letters_hold_only_unprocessable_messages(history: History) -> Iterator[Broken]:
-    """Each dead letter has its reason, and none is an event of the ledger or its reply."""
+    """Each dead letter has its reason, and none is an event of the ledger or its reply.
+
+    Excused is the reply to an event that Postgres had lost, and that a second restore brought back.
+    """
+    lost = {version for fork in history.injected.forks for version in fork.lost}
     known = {event.id: event for event in history.events}
     for dead_letter in history.dead_letters:
         if not dead_letter.reason:
             yield Broken("dead letters", "P6", f"without a reason: {dead_letter}")
         event = known.get(dead_letter.event_id or "")
         is_poison = dead_letter.message_id in history.injected.poison
+        if event and LOST in dead_letter.reason and (event.user, event.version) in lost:
+            continue
         if event is not None and not is_poison and event.id not in history.injected.replayed:
             yield Broken("dead letters", "P6", f"{dead_letter} is {event}", event.user)
 

@@ -122,3 +122,16 @@ def test_an_older_copy_is_not_taken_for_the_newest_state(
     work.put(replace(arrival(7), sent_at_ms=now_ms))
     (entry,) = work.lease(50).entries
     assert (entry.desired_seq, entry.needs_lookup) == (3_000_000, True)
+
+
+def test_an_older_copy_does_not_replace_a_state_whose_number_is_damaged(
+    work: WorkQueue, client: redis.Redis
+) -> None:
+    now_ms = int(time.time() * 1000)
+    work.put(arrival(7, version=2))
+    client.hset(USER, "order", "{")
+    assert work.put(replace(arrival(7), sent_at_ms=now_ms)) is None
+    assert work.lease(50).entries == []
+    assert work.put(replace(arrival(7, version=2), sent_at_ms=now_ms + 11_000)) is not None
+    (entry,) = work.lease(50).entries
+    assert (entry.desired_seq, entry.needs_lookup) == (2_000_000, True)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.checker import attempts, dead_letters, leads, ledger, rate, replies, texts
 from tests.checker.check import RULES, check
+from tests.checker.dead_letters import LOST
 from tests.checker.history import (
     Broken,
     ClientWrite,
@@ -591,6 +592,12 @@ BREAK: dict[Rule, dict[str, History]] = {
     dead_letters.dead_letters_hold_only_unprocessable_messages: {
         "no reason": History(dead_letters=(DeadLetter("q.dead", "m"),)),
         "an event of the ledger": well(dead_letters=(DeadLetter("q.dead", "m", "e1", "422"),)),
+        "an event of the ledger, though its user's versions were lost": well(
+            dead_letters=(DeadLetter("q.dead", "m", "e2", "422"),), injected=FORKED
+        ),
+        "a reply as if to a lost event": well(
+            dead_letters=(DeadLetter("r.dead", "m", "e1", f"422 {LOST}"),), injected=FORKED
+        ),
     },
     dead_letters.poison_is_kept: {
         "gone": History(injected=Injected(poison={"m": "q.dead"})),
@@ -832,6 +839,9 @@ KEEP: dict[Rule, dict[str, History]] = {
     },
     dead_letters.dead_letters_hold_only_unprocessable_messages: {
         "poison": well(dead_letters=(DeadLetter("q.dead", "m", None, "not JSON"),)),
+        "a reply to a lost event that came back": well(
+            dead_letters=(DeadLetter("r.dead", "m", "e2", f"422 {LOST}"),), injected=FORKED
+        ),
     },
     dead_letters.poison_is_kept: {
         "kept": History(

@@ -1,8 +1,11 @@
--- Stored data may be damaged: an invalid number counts as 0, and an entry that breaks a step is set
--- aside for an operator, so that it blocks no other.
+-- Stored data may be damaged: an entry that breaks a step is set aside for an operator, so that it
+-- blocks no other.
 local KEEP_S = 30 * 24 * 3600
 
-local function number(text) return tonumber(text or 0) or 0 end
+local function number(text)
+  -- Of a damaged sequence number nothing is known: taken for 0, any older message would be newer.
+  return tonumber(text or 0) or error('not a valid number', 0)
+end
 
 -- Errors of a step on a damaged entry: a wrong type, or a text of the wrong format. A full or read-only
 -- Redis is no such error.
