@@ -17,6 +17,7 @@ LeadlineError
 │   │   └── DatabaseBusy      a lock was not released in time, nothing was written
 │   ├── BrokerDown            RabbitMQ
 │   └── QueueDown             Redis
+├── QueueDefect               Redis refuses a command that a retry won't make valid
 ├── BadMessage                can never be processed: dead letter
 ├── BadConfiguration          a setting is missing or invalid: the process does not start, or waits
 └── BitrixError
@@ -162,6 +163,10 @@ class BrokerDown(DependencyDown):
 
 class QueueDown(DependencyDown):
     """Redis can't be reached."""
+
+
+class QueueDefect(LeadlineError):
+    """Redis refused a command, or its answer is damaged; the cause says which."""
 
 
 class BadMessage(LeadlineError):

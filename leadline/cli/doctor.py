@@ -11,7 +11,7 @@ import typer
 
 from leadline.cli import broker_tags, portal
 from leadline.cli.output import FINDINGS, Json, print_json, print_table
-from leadline.errors import LeadlineError, QueueDown
+from leadline.errors import LeadlineError, QueueDefect, QueueDown
 from leadline.ledger.backlog import counts
 from leadline.messages import topology
 from leadline.operations import health
@@ -19,7 +19,7 @@ from leadline.runtime import secrets
 from leadline.runtime.http import auth
 from leadline.runtime.postgres import installation, migrate
 from leadline.runtime.postgres.pool import StatementError, database
-from leadline.runtime.redis import client
+from leadline.runtime.redis import client, reachable
 from leadline.settings import settings
 
 #: Rights of a login that only migrations and administrators need.
@@ -141,6 +141,7 @@ def _postgres_rights() -> tuple[str, list[str]]:
     return str(row.pop("name")), [right for right, has_it in row.items() if has_it]
 
 
+@reachable()
 def _redis_rights() -> tuple[str, list[str]]:
     """The same for Redis; before Redis 7, which reports it, `default` may run every command."""
     try:
@@ -208,7 +209,8 @@ def _broker() -> Iterator[Check]:
 
 
 def _redis() -> Iterator[Check]:
-    info: dict[str, Any] = client().info()
+    with reachable():
+        info: dict[str, Any] = client().info()
     yield Check("Redis", is_ok=True, result="answers")
     yield _login("Redis", *_redis_rights())
     policy = str(info.get("maxmemory_policy"))
@@ -264,7 +266,7 @@ def _run(name: str, setting: str, run_checks: Callable[[], Iterator[Check]]) -> 
     """The checks of one part; if it can't be reached, that is its last check."""
     try:
         yield from run_checks()
-    except (QueueDown, redis.RedisError):
+    except (QueueDown, QueueDefect):
         fix = "check that Redis is up, and REDIS_URL"
         yield Check(name, is_ok=False, result="Redis can't be reached", fix=fix)
     except (LeadlineError, StatementError) as error:

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import redis
 import structlog
 import typer
 from pydantic import ValidationError
@@ -32,7 +31,7 @@ from leadline.cli import (
     users,
 )
 from leadline.cli.output import print_error
-from leadline.errors import InvalidRequest, LeadlineError, UserNotFound
+from leadline.errors import InvalidRequest, LeadlineError, QueueDefect, UserNotFound
 from leadline.runtime.postgres.pool import StatementError
 from leadline.runtime.telemetry import trace_context
 
@@ -92,6 +91,8 @@ def main() -> None:
         app()
     except (InvalidRequest, UserNotFound) as error:
         _exit(str(error), WRONG_USAGE)
+    except QueueDefect:
+        _exit("Redis can't be reached", UNAVAILABLE)
     except LeadlineError as error:
         _exit(str(error), UNAVAILABLE)
     except StatementError as error:
@@ -100,8 +101,6 @@ def main() -> None:
     except ValidationError as error:
         names = ", ".join(f"LEADLINE_{'.'.join(map(str, e['loc']))}" for e in error.errors())
         _exit(f"invalid settings: {names.upper()}", UNAVAILABLE)
-    except redis.RedisError:
-        _exit("Redis can't be reached", UNAVAILABLE)
     except BrokenPipeError:
         # The reader has closed the pipe; Python must not fail when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

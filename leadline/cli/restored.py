@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from leadline.cli.output import Json, print_facts, print_json
 from leadline.operations import audit
 from leadline.runtime.postgres import installation
-from leadline.runtime.redis import reachable
 from leadline.sync.reconcile import our_leads
 from leadline.sync.reconcile.originator import originator_id
 
@@ -22,11 +21,10 @@ def restored(*, json: Json = False) -> None:
     with audit.recorded("restored") as done:
         history = installation.begin_history(lost=installation.ensure_history().history)
         done["history"] = history
-        with reachable():
-            greatest = max(our_leads.highest_user_ids(), default=0)
-            installation.reserve_ids(greatest)
-            installation.mark_portal_checked()
-            was_held = our_leads.release_hold(originator_id())
+        greatest = max(our_leads.highest_user_ids(), default=0)
+        installation.reserve_ids(greatest)
+        installation.mark_portal_checked()
+        was_held = our_leads.release_hold(originator_id())
     report = {
         "history_since": datetime.fromtimestamp(history / 1000, UTC),
         "greatest_id_on_a_lead": greatest,

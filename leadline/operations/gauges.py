@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import redis
-
 from leadline.bitrix24 import leads
 from leadline.errors import LeadlineError
 from leadline.ledger.backlog import backlog
@@ -91,7 +89,7 @@ def _part(server: str, load: Callable[[], None], gauges: tuple[Gauge, ...]) -> N
     """Refresh the gauges of one server; if it fails, they are omitted."""
     try:
         load()
-    except (LeadlineError, redis.RedisError):
+    except LeadlineError:
         for gauge in gauges:
             gauge.replace({})
         REACHABLE.set(0, server)

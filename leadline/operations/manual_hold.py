@@ -4,14 +4,12 @@ If Redis is emptied or loses its last second, the relay's next tick restores the
 Without a database (Bitrix24's side deployed alone) it is stored in Redis only.
 """
 
-import redis
 import structlog
 
-from leadline.errors import BadConfiguration, DatabaseDown, QueueDown
+from leadline.errors import BadConfiguration, DatabaseDown, QueueDefect, QueueDown
 from leadline.operations import stored_hold
 from leadline.operations.stored_hold import Hold
 from leadline.runtime import secrets
-from leadline.runtime.redis import reachable
 from leadline.workqueue.portal_state import circuit_breaker
 
 log = structlog.get_logger()
@@ -24,8 +22,7 @@ def hold(reason: str) -> None:
         QueueDown, DatabaseDown: the hold was stored in one of the two only; the text says where.
     """
     try:
-        with reachable():
-            since = circuit_breaker().hold(reason)
+        since = circuit_breaker().hold(reason)
     except QueueDown:
         if not _has_database():
             raise
@@ -51,8 +48,7 @@ def release() -> bool:
     """
     # Postgres first, or the relay would restore the hold.
     was_stored = _has_database() and stored_hold.delete()
-    with reachable():
-        return circuit_breaker().release() or was_stored
+    return circuit_breaker().release() or was_stored
 
 
 def restore(stored: Hold) -> None:
@@ -60,9 +56,8 @@ def restore(stored: Hold) -> None:
     if secrets.get("redis-url") is None:
         return
     try:
-        with reachable():
-            circuit_breaker().restore_hold(stored.since, stored.reason)
-    except (QueueDown, BadConfiguration, redis.RedisError) as error:
+        circuit_breaker().restore_hold(stored.since, stored.reason)
+    except (QueueDown, QueueDefect, BadConfiguration) as error:
         log.warning("manual hold not restored in Redis", error=type(error).__name__)
 
 

@@ -5,10 +5,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-import redis
-
 from leadline.bitrix24 import token_bucket
-from leadline.errors import LeadlineError
+from leadline.errors import LeadlineError, QueueDefect
 from leadline.ledger.backlog import Counts, counts
 from leadline.operations import health
 from leadline.runtime.postgres import installation
@@ -21,10 +19,10 @@ def or_error(load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A part of the status, or its error: one failed server must not hide the other parts."""
     try:
         return load()
+    except QueueDefect:
+        return {"error": "Redis can't be reached"}
     except LeadlineError as error:
         return {"error": str(error)}
-    except redis.RedisError:
-        return {"error": "Redis can't be reached"}
 
 
 def ledger(counts: Callable[[], Counts] = counts) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import MasterDownError
 from redis.retry import Retry
 
-from leadline.errors import BadConfiguration, QueueDown
+from leadline.errors import BadConfiguration, QueueDefect, QueueDown
 from leadline.process import per_process_closing
 from leadline.runtime import cleartext, secrets
 from leadline.runtime.secrets import UrlSource
@@ -127,17 +127,24 @@ def client() -> redis.Redis:
 
 @contextlib.contextmanager
 def reachable() -> Iterator[None]:
-    """Raise QueueDown where Redis is unreachable, busy or full; its other errors are defects."""
+    """Translate the errors of Redis, so that callers need not know its client.
+
+    Raises:
+        QueueDown: Redis is unreachable, busy or full.
+        QueueDefect: any other error: missing rights, a key of another type, a damaged answer.
+    """
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
-        if isinstance(error, redis.ResponseError) and not _is_transient(error):
-            raise
-        raise QueueDown from None
+    except redis.RedisError as error:
+        if _is_transient(error):
+            raise QueueDown from None
+        raise QueueDefect from error
 
 
-def _is_transient(error: redis.ResponseError) -> bool:
-    """Whether Redis is out of memory or busy, and may accept the command later."""
+def _is_transient(error: redis.RedisError) -> bool:
+    """Whether Redis can't be reached, is out of memory or busy: it may accept the command later."""
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+        return True
     # redis-py strips the codes for which it has a class from the text.
     is_full = isinstance(error, redis.OutOfMemoryError)
     # In a pipeline the text begins with the command.

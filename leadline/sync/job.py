@@ -1,7 +1,6 @@
 """The RQ job: one call to Bitrix24 for the users that are due, up to a batch of them."""
 
 from leadline.errors import BitrixError
-from leadline.runtime.redis import reachable
 from leadline.sync import portal_session
 from leadline.sync.batch_call import BatchCall
 from leadline.sync.batching import batch_leader, lease_batch
@@ -15,10 +14,10 @@ def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - names the portal in RQ'
     Raises:
         BitrixError: the call as a whole failed; all settlements are saved, RQ only counts it.
         QueueDown: Redis can't be reached; the leases expire and the users are due again.
+        QueueDefect: the same, until Redis' data or rights are corrected.
     """
     try:
-        with reachable():
-            return _serve(work_queue())
+        return _serve(work_queue())
     except BitrixError as error:
         # RQ stores the text of what it catches, and Bitrix24 may quote a person in its own.
         raise type(error)(code=error.code) from None

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-import redis
 import structlog
 
 from leadline.bitrix24 import crm_mode as modes
@@ -19,6 +18,7 @@ from leadline.errors import (
     LeaseTooShort,
     OutcomeUnknown,
     PortalDown,
+    QueueDefect,
     QueueDown,
     Refused,
     Unavailable,
@@ -103,7 +103,7 @@ def _clients() -> Callable[[str], PortalClient]:
 
 def _record(error: BitrixError | BadConfiguration | None) -> None:
     # A call that was made must be settled, even if Redis can't record this.
-    with contextlib.suppress(QueueDown, redis.RedisError):
+    with contextlib.suppress(QueueDown, QueueDefect):
         if error is None:
             reachability().record_answer()
         else:

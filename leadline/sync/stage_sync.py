@@ -2,7 +2,7 @@
 
 import structlog
 
-from leadline.errors import BadConfiguration, BitrixError, QueueDown
+from leadline.errors import BadConfiguration, BitrixError, QueueDefect, QueueDown
 from leadline.runtime import secrets
 from leadline.runtime.interval import Interval
 from leadline.users import stages
@@ -44,8 +44,6 @@ def read_portal_stages() -> list[str] | None:
     Opens the circuit if the portal rejects all calls or keeps no leads.
     """
     # Most ticks don't get here: importing HTTP and Redis takes longer than all else of a tick.
-    import redis  # noqa: PLC0415
-
     from leadline.sync import portal_session  # noqa: PLC0415
 
     try:
@@ -53,7 +51,7 @@ def read_portal_stages() -> list[str] | None:
             return None
         portal_session.wait_for_token()
         return _read()
-    except (BitrixError, BadConfiguration, QueueDown, redis.RedisError) as error:
+    except (BitrixError, BadConfiguration, QueueDown, QueueDefect) as error:
         log.warning("stages not read", reason=type(error).__name__)
         return None
 

@@ -15,14 +15,13 @@ if __name__ == "__main__":  # before the imports that it speeds up
 
     cold_start.prepare()
 
-import redis
 import structlog
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 from rq.utils import now as rq_now
 
 from leadline.bitrix24.webhook import Webhook
-from leadline.errors import BadConfiguration, QueueDown
+from leadline.errors import BadConfiguration, QueueDefect, QueueDown
 from leadline.runtime import secrets
 from leadline.runtime.redis import connect
 from leadline.runtime.serving import cold_start
@@ -130,7 +129,7 @@ def alarm(
             work_queue().ensure_redis_epoch()
             wait_s = min(wait_s, _wake_if_due())
             rq_jobs.trim_history()  # last, since what it reads may not be RQ's own
-        except (QueueDown, redis.RedisError):
+        except (QueueDown, QueueDefect):
             logger.warning("alarm can't reach Redis")
         except Exception:  # top of the thread: if it ended, retries would be late
             logger.exception("alarm failed")
@@ -203,7 +202,7 @@ def _wait_for_redis(name: str, pulse: Heartbeat) -> None:
         pulse.beat()
         try:
             portal_session.worker_heartbeats().beat(name)
-        except (QueueDown, redis.RedisError):
+        except (QueueDown, QueueDefect):
             logger.warning("waiting for Redis")
             time.sleep(1)
         else:

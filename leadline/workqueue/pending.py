@@ -5,7 +5,7 @@ from itertools import compress
 
 import structlog
 
-from leadline.errors import BadConfiguration, QueueDown
+from leadline.errors import BadConfiguration, QueueDefect, QueueDown
 from leadline.runtime import secrets
 
 log = structlog.get_logger()
@@ -29,8 +29,6 @@ class PendingEvents:
         if not events or not self._is_known:
             return set()
         # A tick that finds nothing unanswered needs no Redis, whose import is slow.
-        import redis  # noqa: PLC0415
-
         from leadline.workqueue.portal_state import worker_heartbeats  # noqa: PLC0415
         from leadline.workqueue.queue import work_queue  # noqa: PLC0415
 
@@ -40,7 +38,7 @@ class PendingEvents:
                 held = work_queue().are_pending(events)
                 return {event_id for _, event_id in compress(events, held)}
             log.warning("no worker serves the work queue: retrying all unanswered events")
-        except (QueueDown, BadConfiguration, redis.RedisError) as error:
+        except (QueueDown, QueueDefect, BadConfiguration) as error:
             log.warning(
                 "pending events unknown: retrying all unanswered ones", error=type(error).__name__
             )

@@ -6,7 +6,7 @@ witness outside of Postgres can tell that it had been further.
 
 import structlog
 
-from leadline.errors import BadConfiguration, QueueDown
+from leadline.errors import BadConfiguration, QueueDefect, QueueDown
 from leadline.runtime import secrets
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import installation
@@ -31,28 +31,29 @@ def check() -> None:
     """
     if secrets.get("redis-url") is None or not _checks.claim():
         return
-    import redis  # noqa: PLC0415 - a relay is ready to serve without it, see test_cold_start
-
     try:
         _compare()
-    except (QueueDown, BadConfiguration, redis.RedisError) as error:
+    except (QueueDown, QueueDefect, BadConfiguration) as error:
         log.warning("last position of Postgres unknown", error=type(error).__name__)
         _checks.reschedule(RETRY_S)
 
 
 def _compare() -> None:
-    from leadline.runtime.redis import client  # noqa: PLC0415 - see `check`
-    from leadline.workqueue.queue import work_queue  # noqa: PLC0415 - see `check`
+    # A relay is ready to serve without Redis' client, see test_cold_start.
+    from leadline.runtime.redis import client, reachable  # noqa: PLC0415
+    from leadline.workqueue.queue import work_queue  # noqa: PLC0415
 
     key = f"{work_queue().prefix}postgres"
     # Read Redis first: a position that another relay stored is reached by the time we read ours.
-    remembered = _remembered(client().hmget(key, "history", "written"))
+    with reachable():
+        remembered = _remembered(client().hmget(key, "history", "written"))
     now = installation.position()
     if remembered and now < remembered:
         log.error("Postgres was rolled back", history=remembered.history)
         installation.begin_history(lost=remembered.history)
         now = installation.position()
-    client().hset(key, mapping={"history": now.history, "written": now.written})
+    with reachable():
+        client().hset(key, mapping={"history": now.history, "written": now.written})
 
 
 def _remembered(values: object) -> Position | None:

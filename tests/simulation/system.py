@@ -17,6 +17,7 @@ from leadline.errors import (
     BitrixError,
     DependencyDown,
     LeadlineError,
+    QueueDefect,
     QueueDown,
 )
 from leadline.ledger import accept
@@ -190,9 +191,7 @@ class System:
                 continue
             try:
                 getattr(job, popped.decode().rpartition(".")[2])(settings().portal)
-            except (BitrixError, QueueDown) as error:
-                world.record(world.process.name, "job failed", error=type(error).__name__)
-            except redis.RedisError as error:
+            except (BitrixError, QueueDown, QueueDefect) as error:
                 world.record(world.process.name, "job failed", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - as RQ does; judged afterwards
                 self.unexpected(error)

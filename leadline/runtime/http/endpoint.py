@@ -16,6 +16,7 @@ from leadline.errors import (
     InvalidRequest,
     LeadlineError,
     MethodNotAllowed,
+    QueueDefect,
 )
 from leadline.runtime.http import auth, problem, rate_limit
 from leadline.runtime.http.auth import Scope
@@ -79,11 +80,14 @@ def endpoint(
                 if scope == "write" and trace_context.caller():
                     rate_limit.writes().acquire(trace_context.caller())
                 response = handler(request)
+            except QueueDefect:  # its cause is for the log, not for the client
+                log.exception("unexpected error")
+                response = _internal_error()
             except LeadlineError as error:
                 response = _problem(error)
             except Exception:  # the edge of the process
                 log.exception("unexpected error")
-                response = _problem(LeadlineError("Internal error; quote X-Call-Id to support."))
+                response = _internal_error()
             response.headers["X-Call-Id"] = trace.correlation_id
             return response
 
@@ -91,6 +95,10 @@ def endpoint(
         return guarded
 
     return decorate
+
+
+def _internal_error() -> RawResponse:
+    return _problem(LeadlineError("Internal error; quote X-Call-Id to support."))
 
 
 def scopes_of(handler: object) -> frozenset[str]:

@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-import redis
 import structlog
 
 from leadline.bitrix24 import lead_answers, leads
 from leadline.bitrix24.lead_answers import FoundLead
-from leadline.errors import BitrixError, QueueDown
+from leadline.errors import BitrixError, QueueDefect, QueueDown
 from leadline.sync import portal_session
 from leadline.sync.reconcile import scan, throttled_reads
 from leadline.users import snapshots
@@ -44,7 +43,7 @@ def check_known(originator: str) -> bool | None:
         if unknown:
             log.error("leads of our origin without a user", leads=len(unknown))
             portal_session.circuit_breaker().hold(UNKNOWN.format(originator=originator))
-    except (BitrixError, QueueDown, redis.RedisError) as error:
+    except (BitrixError, QueueDown, QueueDefect) as error:
         log.warning("leads of our origin not read", reason=type(error).__name__)
         return None
     return not unknown
