@@ -1,0 +1,176 @@
+"""A Redis that answers and refuses: a login without rights (NOPERM), and no memory left (OOM)."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+import structlog
+from flask.testing import FlaskClient
+
+from leadline import process
+from leadline.errors import LeadlineError, QueueDefect, QueueDown, Unavailable
+from leadline.operations import stored_hold
+from leadline.runtime.redis import client
+from leadline.runtime.serving.health import Heartbeat
+from leadline.settings import settings
+from leadline.sync import job, portal_session, worker
+from leadline.workqueue.queue import work_queue
+from local.sandbox.servers import private
+from tests.integration import test_relay
+from tests.integration.conftest import Answer, served, skip_clock_tolerance
+from tests.integration.test_calls import put
+from tests.servers import eventually
+
+#: Refusals, and the error that each becomes.
+REFUSALS: dict[str, type[LeadlineError]] = {"NOPERM": QueueDefect, "OOM": QueueDown}
+
+
+class Refusing:
+    """A server, and an administrator's connection to it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._admin = redis.Redis.from_url(url)
+
+    def refuse(self, kind: str) -> None:
+        """Refuse every write, and with NOPERM every command but AUTH."""
+        if kind == "OOM":
+            self._admin.config_set("maxmemory", 1)
+        else:
+            self._admin.execute_command("ACL", "SETUSER", "leadline", "-@all", "+auth")
+
+    def accept(self) -> None:
+        """Accept everything."""
+        self._admin.config_set("maxmemory", 0)
+        self._admin.execute_command("ACL", "SETUSER", "leadline", "+@all")
+
+    def close(self) -> None:
+        self._admin.close()
+
+    def grant(self) -> str:
+        """The URL of a login whose rights can be taken away."""
+        self._admin.execute_command(
+            "ACL", "SETUSER", "leadline", "on", ">secret", "~*", "&*", "+@all"
+        )
+        return f"redis://leadline:secret@127.0.0.1:{urlsplit(self.url).port}/0"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refusing]:
+    """A server of its own: its memory and logins concern all clients."""
+    one = private("redis", tmp_path_factory.mktemp("refusing"))
+    one.start()
+    made = Refusing(one.url)
+    yield made
+    made.close()
+    one.stop()
+
+
+@pytest.fixture(autouse=True)
+def refusing(
+    server: Refusing, amqp_url: str, webhook_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Refusing]:
+    """This process uses it, and it accepts everything yet."""
+    monkeypatch.setenv("REDIS_URL", server.grant())
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    process.forget(settings)
+    client().flushdb()
+    work_queue().begin_first_epoch()
+    skip_clock_tolerance(work_queue())
+    yield server
+    server.accept()
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_the_refusal_has_an_error_of_ours(refusing: Refusing, kind: str) -> None:
+    refusing.refuse(kind)
+    with pytest.raises(REFUSALS[kind]):
+        portal_session.worker_heartbeats().beat("worker")
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_the_alarm_outlives_it(refusing: Refusing, kind: str) -> None:
+    stop, reported = threading.Event(), Heartbeat(60)
+    refusing.refuse(kind)
+    with structlog.testing.capture_logs() as logs:
+        thread = threading.Thread(
+            target=worker.alarm,
+            args=("worker", stop, Heartbeat(60), reported, worker.WebhookWatch()),
+        )
+        thread.start()
+        try:
+            eventually(lambda: _events(logs), 5, "the alarm meets the refusal")
+            refusing.accept()
+            eventually(_is_alive, 5, "the alarm sends heartbeats again")
+        finally:
+            stop.set()
+            thread.join()
+    assert _events(logs) == {"alarm can't reach Redis"}
+
+
+def _events(logs: Any) -> set[str]:
+    return {entry["event"] for entry in logs if entry["log_level"] in ("warning", "error")}
+
+
+def _is_alive() -> bool:
+    return portal_session.worker_heartbeats().silence_s() is not None
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_failed_call_keeps_its_own_error(
+    refusing: Refusing, kind: str, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}/rest/1/hidden-code/"
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", url)
+    calls = portal_session.portal_client()
+    refusing.refuse(kind)
+    with pytest.raises(Unavailable):
+        calls.call(portal_session._PROBE)  # noqa: SLF001 - any command does
+
+
+def test_a_call_is_settled_though_its_answer_cannot_be_recorded() -> None:
+    client().set(f"{work_queue().prefix}unreachable", "of another type")
+    put(1)
+    assert job.call_bitrix24("main") == 1
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_tick_of_the_relay_retries_what_is_unanswered(
+    refusing: Refusing, kind: str, in_postgres: str
+) -> None:
+    assert in_postgres
+    relay = served("outbox_relay")
+    test_relay.create()
+    test_relay.make_due()
+    assert _published(relay) == 1
+    test_relay.make_due()
+    stored_hold.save(None, "maintenance")
+    refusing.refuse(kind)
+    with structlog.testing.capture_logs() as logs:
+        assert _published(relay) == 1
+    assert "manual hold not restored in Redis" in _events(logs)
+
+
+def _published(relay: FlaskClient) -> int:
+    answer = relay.post("/")
+    assert answer.status_code == 200
+    return int(answer.get_json()["published"])
+
+
+def test_the_status_and_the_doctor_say_it(
+    refusing: Refusing, in_postgres: str, leadline: Callable[..., Answer]
+) -> None:
+    assert in_postgres
+    refusing.refuse("NOPERM")
+    status = leadline("status", "--json")
+    assert status.code == 3
+    assert status.json["work"] == {"error": "Redis can't be reached"}
+    assert status.json["portal"] == {"error": "Redis can't be reached"}
+    assert "Redis can't be reached" in leadline("doctor").out.decode()
+    paused = leadline("portal", "pause", "--reason", "maintenance")
+    assert (paused.code, paused.err.strip()) == (3, "leadline: Redis can't be reached")
