@@ -40,19 +40,19 @@ class Refusing:
         if kind == "OOM":
             self._admin.config_set("maxmemory", 1)
         else:
-            self._admin.execute_command("ACL", "SETUSER", "leadline", "-@all", "+auth")
+            self._admin.execute_command("ACL", "SETUSER", "leadline", "-@all", "+auth")  # type: ignore[no-untyped-call]
 
     def accept(self) -> None:
         """Accept everything."""
         self._admin.config_set("maxmemory", 0)
-        self._admin.execute_command("ACL", "SETUSER", "leadline", "+@all")
+        self._admin.execute_command("ACL", "SETUSER", "leadline", "+@all")  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         self._admin.close()
 
     def grant(self) -> str:
         """The URL of a login whose rights can be taken away."""
-        self._admin.execute_command(
+        self._admin.execute_command(  # type: ignore[no-untyped-call]
             "ACL", "SETUSER", "leadline", "on", ">secret", "~*", "&*", "+@all"
         )
         return f"redis://leadline:secret@127.0.0.1:{urlsplit(self.url).port}/0"
