@@ -18,8 +18,6 @@ from local.runner.terminal.console import Console
 from local.runner.terminal.follow import Follower
 
 _POLL_EVERY_S = 0.25
-#: A question to supervisord costs both sides several ms of CPU.
-_STATUS_EVERY_S = 1.0
 #: Both together: below the 10 s that stopping may take.
 _STOP_WITHIN_S = 7.5
 _LAST_GRACE_S = 0.5
@@ -75,11 +73,8 @@ def _run(state: State, choices: Choices, console: Console) -> int:
 
 def _watch(system: System, supervisor: Supervisor, run_file: RunFile, follower: Follower) -> None:
     """Keep run.json current and print new log lines, until a signal or the loss of supervisord."""
-    next_status = time.monotonic()
     while supervisor.is_alive():
-        if time.monotonic() >= next_status:
-            run_file.update(system, supervisor.statuses())
-            next_status = time.monotonic() + _STATUS_EVERY_S
+        run_file.update(system, supervisor.statuses())
         follower.show_new_lines()
         time.sleep(_POLL_EVERY_S)
     raise SupervisorLost
