@@ -414,7 +414,7 @@ def test_unreadable_headers_do_not_close_the_connection(
     publish_as(amqp_url, b"hostile", hostile)
     publish(amqp_url, b"next")
     eventually(lambda: len(function.requests) == 2, 5, "both are delivered, once each")
-    assert [body for _, _, body in function.requests] == [b"hostile", b"next"]
+    assert {body for _, _, body in function.requests} == {b"hostile", b"next"}
     assert function.requests[0][1]["ce-attempt"] == "1"
     eventually(lambda: depth(amqp_url, DEAD) == 1, 5, "the message is dead")
     ((properties, body),) = take(amqp_url, DEAD)
