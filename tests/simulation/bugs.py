@@ -124,6 +124,7 @@ def precondition_is_of_the_user() -> None:
         return [events.get(str(one["event_id"])) for one in writes]
 
     group: Any = write._changes
+    assert group._flush, "the simulation's group commit has another attribute by now"
     group._flush = in_one_statement
 
 

@@ -374,8 +374,8 @@ def _outbox() -> Any:
 class _GroupCommit:
     """Group commit: writes that arrive while one is in flight share the next statement."""
 
-    def __init__(self, serve: Callable[[list[Any]], list[Any]], at_most: int) -> None:
-        self._serve = serve
+    def __init__(self, flush: Callable[[list[Any]], list[Any]], at_most: int) -> None:
+        self._flush = flush
         self._at_most = at_most
 
     def submit(self, ask: Any) -> Any:
@@ -399,7 +399,7 @@ class _GroupCommit:
             part = group.waiting[: self._at_most]
             del group.waiting[: self._at_most]
             try:
-                answers = self._serve([ask for ask, _ in part])
+                answers = self._flush([ask for ask, _ in part])
             except Exception as error:  # noqa: BLE001 - for all of the group
                 for _, mailbox in part:
                     mailbox.put(error)
