@@ -94,6 +94,7 @@ def test_personal_data_in_a_log_is_found(system: System) -> None:
         logged.unlink()
 
 
+@pytest.mark.slow("needs dozens of calls")
 def test_the_last_10_finished_and_5_failed_jobs_are_kept(
     system: System, memory: redis.Redis
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_worker_exports_the_number_of_waiting_users_to_prometheus_and_keda(
     eventually(is_exported, 20, "the number of users is exported")
 
 
+@pytest.mark.slow("watches the log for as long as a repeated line would take")
 @pytest.mark.parametrize("nonsense", [None, "s3cr3tc0de", "https://portal.example/s3cr3tc0de"])
 def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
     start: Start, redis_url: str, tmp_path: Path, nonsense: str | None

@@ -157,6 +157,7 @@ def failed_create(control: Control, settle: Callable[[], None]) -> UserId:
     return user_id
 
 
+@pytest.mark.slow("runs a user through several calls, retries and a repair")
 def test_a_stage_set_by_hand_outlives_a_create_that_seemed_to_fail(
     control: Control, settle: Callable[[], None], repair: Repair, forget: Callable[[], None]
 ) -> None:
@@ -180,6 +181,7 @@ def test_an_update_without_the_stage_does_not_revert_it_either(
     assert (lead_of(user_id)["STATUS_ID"], lead_of(user_id)["TITLE"]) == (BY_HAND, "Ann Lee")
 
 
+@pytest.mark.slow("runs a user through several calls, retries and a repair")
 def test_a_stage_that_never_reached_the_crm_is_written(
     control: Control, settle: Callable[[], None], repair: Repair, forget: Callable[[], None]
 ) -> None:
