@@ -40,6 +40,7 @@ def test_stopping_leaves_no_process_and_killing_is_cleaned_up(
     assert [each["ID"] for each in system.leads()] == [str(lead)]
 
     old = {process.pid for process in system.processes()}
+    before = _family(system)
     for process in [psutil.Process(_supervisor(system)), system.runner]:
         assert process is not None
         process.kill()
@@ -47,12 +48,25 @@ def test_stopping_leaves_no_process_and_killing_is_cleaned_up(
     system.runner.wait(5)
     system.start()
     assert not old & {process.pid for process in system.processes()}
+    eventually(lambda: not _running(before), 10, "nothing is left of the killed run")
     assert system.user(user["id"])["full_name"] == "Кто Остаётся"
 
+    before = _family(system)
     os.kill(_supervisor(system), signal.SIGKILL)
     assert system.runner.wait(STOP_WITHIN_S) == 1
     assert system.processes() == []
+    eventually(lambda: not _running(before), 10, "nothing is left")
     assert "supervisord is gone" in system.output.read_text(encoding="utf-8")
+
+
+def _family(system: System) -> list[psutil.Process]:
+    """The processes by their parents: what identifies them for the runner may be missing."""
+    parents = [psutil.Process(pid) for pid in system.run["processes"].values()]
+    return [*parents, *(child for one in parents for child in one.children(recursive=True))]
+
+
+def _running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_requested_port_in_use_is_an_error(

@@ -6,8 +6,9 @@ import sys
 
 from leadline.runtime.telemetry import tracing
 
-#: Slow optional imports that no function needs: rich by structlog, dotenv by granian.
-UNUSED = ("rich", "dotenv")
+#: Optional imports that no function needs. rich by structlog and dotenv by granian are slow; with
+#: setproctitle granian overwrites its environment, by which the local run finds its processes.
+UNUSED = ("rich", "dotenv", "setproctitle")
 #: redis-py imports its SDK whether or not traces are on.
 TRACES = "opentelemetry"
 #: Allocations before a garbage collection: a request makes hundreds and leaves no cycles, and with
