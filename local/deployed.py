@@ -1,13 +1,19 @@
 """`python -m local.deployed functions/create_user`: serve a function as it was deployed last.
 
-The deployment that the edge's OpenFaaS API stored becomes the environment; then this process turns
-into the function's server.
+The deployment that the edge's OpenFaaS API stored becomes the environment, then the function's
+server starts in this process.
 """
 
 import os
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":  # before the imports that it speeds up
+    from leadline.runtime.serving import cold_start
+
+    cold_start.prepare()
+
+from leadline.runtime.serving import serve
 from local.deployments import Deployments
 
 #: Removed from the environment: a function has only the secrets that it names, as on OpenFaaS.
@@ -16,7 +22,7 @@ _SECRETS = (*_KEYS, "DATABASE_URL", "AMQP_URL", "REDIS_URL", "BITRIX_WEBHOOK_URL
 
 
 def main() -> None:
-    """Replace this process by the function's server."""
+    """Serve until SIGTERM."""
     name = Path(sys.argv[1]).name.replace("_", "-")
     deployments = Deployments(Path(os.environ["LEADLINE_DEPLOYMENTS"]))
     environment = deployments.environment(name, Path(os.environ["LEADLINE_SECRETS_DIR"]))
@@ -24,8 +30,7 @@ def main() -> None:
         for secret in _SECRETS:
             os.environ.pop(secret, None)
         os.environ.update(environment)
-    command = (sys.executable, "-m", "leadline.runtime.serving.serve", sys.argv[1])
-    os.execv(sys.executable, command)  # noqa: S606 - our own module, without a shell
+    serve.main()
 
 
 if __name__ == "__main__":
