@@ -32,6 +32,11 @@ CHECKOUT = Path(__file__).parents[1]
 #: On SIGABRT a process prints the stacks of its threads.
 os.environ.setdefault("PYTHONFAULTHANDLER", "1")
 
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Each process of the test run chooses its ports from a part of its own.
+    begin = 20_000 + int(worker.removeprefix("gw")) % 8 * 1500
+    os.environ["PORT_RANGE"] = f"{begin}-{begin + 1500}"
+
 # A busy machine may be slow at any example; timings are judged in benchmarks only.
 settings.register_profile("leadline", deadline=None)
 settings.load_profile("leadline")

@@ -1,5 +1,6 @@
 """Ports on loopback: the default if it is free, else another one, the same at each start."""
 
+import os
 import random
 import socket
 from collections.abc import Mapping
@@ -7,6 +8,16 @@ from collections.abc import Mapping
 #: Below the range for outgoing connections (32768 and up): a client that keeps
 #: connecting to a dead server inside that range may connect to itself and occupy the port.
 _FREE_RANGE = range(20000, 32000)
+
+
+def _free_range() -> range:
+    """PORT_RANGE, such as `20000-21500`, or all: systems that start side by side need parts apart.
+
+    A port is chosen seconds before its server listens, and two functions on one port would share
+    its requests (SO_REUSEPORT).
+    """
+    begin, _, end = os.environ.get("PORT_RANGE", "").partition("-")
+    return range(int(begin), int(end)) if begin else _FREE_RANGE
 
 
 class PortTaken(Exception):
@@ -50,7 +61,7 @@ class Ports:
 
     def _random(self) -> int:
         while True:
-            port = random.choice(_FREE_RANGE)  # noqa: S311 - no secret
+            port = random.choice(_free_range())  # noqa: S311 - no secret
             if port not in self._previous.values() and self._is_usable(port):
                 return port
 
