@@ -62,27 +62,22 @@ _current = Process()
 
 def per_process(make: Callable[[], T]) -> Callable[[], T]:
     """Decorator: one result of this function for each process."""
-
-    @functools.wraps(make)
-    def held() -> T:
-        return _current.get(make)
-
-    return held
+    return _held(make, None)
 
 
 def per_process_closing(
     close: Callable[[T], object],
 ) -> Callable[[Callable[[], T]], Callable[[], T]]:
     """Decorator: as `per_process`, for what has to be closed."""
+    return lambda make: _held(make, close)
 
-    def decorate(make: Callable[[], T]) -> Callable[[], T]:
-        @functools.wraps(make)
-        def held() -> T:
-            return _current.get(make, close)
 
-        return held
+def _held(make: Callable[[], T], close: Callable[[T], object] | None) -> Callable[[], T]:
+    @functools.wraps(make)
+    def held() -> T:
+        return _current.get(make, close)
 
-    return decorate
+    return held
 
 
 def current() -> Process:
