@@ -18,7 +18,7 @@ from benchmarks.laboratory import BenchSystem, Laboratory, whole_system
 from benchmarks.scale import Scale
 from benchmarks.sections import Chapter, Data, Measurement, Section
 from leadline.messages import contract, topology
-from leadline.messages.cloudevents import OUTCOME
+from leadline.messages.attributes import OUTCOME
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.workqueue import rq_jobs

@@ -161,11 +161,15 @@ class BrokerDown(DependencyDown):
     """RabbitMQ can't be reached, or did not confirm."""
 
 
-class QueueDown(DependencyDown):
+class QueueError(LeadlineError):
+    """The work queue in Redis could not be used."""
+
+
+class QueueDown(DependencyDown, QueueError):
     """Redis can't be reached."""
 
 
-class QueueDefect(LeadlineError):
+class QueueDefect(QueueError):
     """Redis refused a command, or its answer is damaged; the cause says which."""
 
 

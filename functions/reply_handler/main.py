@@ -6,15 +6,8 @@ from flask import Request, Response
 from leadline.ledger import settle
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages import attempt_log, contract
-from leadline.messages.cloudevents import (
-    FENCE,
-    HISTORY,
-    JOURNEY,
-    OUTCOME,
-    PASSING,
-    Delivery,
-    receive,
-)
+from leadline.messages.attributes import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING
+from leadline.messages.cloudevents import Delivery, receive
 from leadline.runtime.http.endpoint import endpoint
 
 

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 import leadline
 from leadline.messages import topology
-from leadline.messages.cloudevents import (
+from leadline.messages.attributes import (
     CHANGED,
     HISTORY,
     ORIGINATOR,

@@ -121,7 +121,7 @@ def user(_request: Request, number: str) -> object:
 
 def retry(request: Request, number: str) -> object:
     """Retry one user."""
-    from leadline.operations.resync import resync_users  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.operations.resync_users import resync_users  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
     user_id = min(int(number), MAX_ID)
@@ -133,7 +133,7 @@ def retry(request: Request, number: str) -> object:
 
 def retry_failed(request: Request) -> object:
     """Retry failed users, as many as fit into a request; `next` is the `after` of the next one."""
-    from leadline.operations.resync import resync_failed  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.operations.resync_users import resync_failed  # noqa: PLC0415 - cold start: only this call needs it
 
     after = parse(After, request).after
     requested, until, rest = 0, time.monotonic() + ALL_FAILED_S, None

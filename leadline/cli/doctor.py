@@ -11,7 +11,7 @@ import typer
 
 from leadline.cli import broker_tags, portal
 from leadline.cli.output import FINDINGS, Json, print_json, print_table
-from leadline.errors import LeadlineError, QueueDefect, QueueDown
+from leadline.errors import LeadlineError, QueueError
 from leadline.ledger.backlog import counts
 from leadline.messages import topology
 from leadline.operations import health
@@ -266,7 +266,7 @@ def _run(name: str, setting: str, run_checks: Callable[[], Iterator[Check]]) -> 
     """The checks of one part; if it can't be reached, that is its last check."""
     try:
         yield from run_checks()
-    except (QueueDown, QueueDefect):
+    except QueueError:
         fix = "check that Redis is up, and REDIS_URL"
         yield Check(name, is_ok=False, result="Redis can't be reached", fix=fix)
     except (LeadlineError, StatementError) as error:

@@ -19,8 +19,8 @@ from leadline.cli.output import (
     print_note,
     progress_bar,
 )
-from leadline.ledger import resync
-from leadline.ledger.resync import ResyncRequest
+from leadline.ledger import resync_events
+from leadline.ledger.resync_events import ResyncRequest
 from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
@@ -63,7 +63,7 @@ class _Reconciliation:
             if finding.kind not in _NOT_LISTED:
                 self._report(finding)
         if self._repair:
-            self.counts["asked_again"] += len(resync.request(self._repairs(part)))
+            self.counts["asked_again"] += len(resync_events.request(self._repairs(part)))
         self.position = part.next
         self._checkpoint.store(
             {

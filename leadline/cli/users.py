@@ -18,7 +18,7 @@ from leadline.cli.output import (
 )
 from leadline.errors import InvalidRequest
 from leadline.operations import audit
-from leadline.operations.resync import resync_failed, resync_users
+from leadline.operations.resync_users import resync_failed, resync_users
 from leadline.runtime.telemetry import trace_context
 from leadline.users import queries
 from leadline.users.model import UserId

@@ -21,7 +21,7 @@ from leadline.connector.message import ATTEMPT_HEADER, forwarded_properties
 from leadline.connector.queue_depths import depth, open_connection
 from leadline.errors import BrokerDown
 from leadline.messages import topology
-from leadline.messages.cloudevents import RESENT
+from leadline.messages.attributes import RESENT
 from leadline.settings import settings
 
 #: Headers added when a message was dead-lettered; a replay removes them and so resets its attempts.

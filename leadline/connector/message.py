@@ -11,7 +11,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.data import encode_table
 
 from leadline.messages import topology
-from leadline.messages.cloudevents import ATTEMPT
+from leadline.messages.attributes import ATTEMPT
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.telemetry import metrics
 

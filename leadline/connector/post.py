@@ -9,7 +9,7 @@ import urllib3
 from leadline.connector import envelope
 from leadline.connector.envelope import Event
 from leadline.connector.message import SERVED, ReceivedMessage, Verdict
-from leadline.messages.cloudevents import TRACEPARENT
+from leadline.messages.attributes import TRACEPARENT
 from leadline.messages.contract import readable
 from leadline.runtime.telemetry import metrics, tracing
 from leadline.runtime.telemetry.tracing import Span

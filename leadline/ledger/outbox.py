@@ -15,7 +15,7 @@ import structlog
 from leadline.errors import DatabaseDown
 from leadline.ledger.event import Event
 from leadline.messages import contract, topology
-from leadline.messages.cloudevents import (
+from leadline.messages.attributes import (
     CHANGED,
     HISTORY,
     ORIGINATOR,
@@ -23,7 +23,7 @@ from leadline.messages.cloudevents import (
     SENT,
     STAGE_SET,
     STAGE_VERSION,
-    attributes,
+    cloudevent_headers,
 )
 from leadline.process import per_process, per_process_closing
 from leadline.runtime import secrets
@@ -69,7 +69,7 @@ def to_message(event: Event, *, resent: bool = False) -> Message:
         {"event_id": event_id, "version": event.version, "occurred_at": occurred_at},
     )
     kind = f"leadline.{contract.PATTERNS[event.action]}"
-    headers = attributes(kind, event_id, settings().source, occurred_at)
+    headers = cloudevent_headers(kind, event_id, settings().source, occurred_at)
     headers["traceparent"] = event.traceparent
     headers[f"ce-{SENT}"] = str(int(time.time() * 1000))
     headers[f"ce-{CHANGED}"] = ",".join(event.changed)

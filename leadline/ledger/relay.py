@@ -17,7 +17,7 @@ from itertools import compress
 import structlog
 
 from leadline.errors import BrokerDown
-from leadline.ledger import outbox, retention, sweep
+from leadline.ledger import fork_resync, outbox, retention
 from leadline.ledger.event import Event, event_from_row
 from leadline.ledger.write import query_json
 from leadline.ledger.write_sql import as_json
@@ -111,7 +111,7 @@ def run(pending: PendingLookup = lambda _: (), budget_s: float = BUDGET_S) -> Ru
     result = RunResult()
     until = time.monotonic() + budget_s
     if installation.ensure_history().is_sweeping:
-        sweep.step()
+        fork_resync.step()
     try:
         _publish_due(result, pending, until)
     finally:

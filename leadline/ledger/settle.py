@@ -9,10 +9,11 @@ import orjson
 import structlog
 
 from leadline.errors import BadMessage
-from leadline.ledger import lost_events, resync, settle_sql
-from leadline.ledger.resync import ResyncRequest
+from leadline.ledger import resync_events, settle_sql
+from leadline.ledger.lost_event_recovery import recover
+from leadline.ledger.resync_events import ResyncRequest
 from leadline.messages.attempt_log import AttemptLog
-from leadline.messages.cloudevents import number
+from leadline.messages.attributes import number
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres.pool import UNIQUE_VIOLATION, Row, StatementError, database
 from leadline.runtime.telemetry import metrics, trace_context
@@ -103,7 +104,7 @@ def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
         trace_context.resume(replies[user_id].trace)
         _report(replies[user_id], params[user_id], row, is_repeated=user_id in repeated)
     unknown = replies.keys() - settled.keys() - repeated.keys()
-    were_lost = [lost_events.recover(replies[one].reply, replies[one].history) for one in unknown]
+    were_lost = [recover(replies[one].reply, replies[one].history) for one in unknown]
     if unknown:
         raise BadMessage(LOST_EVENT if any(were_lost) else UNKNOWN_EVENT)
 
@@ -153,7 +154,7 @@ def _report(received: ReceivedReply, params: _ReplyParams, row: Row, *, is_repea
         log.error("lead belongs to another user", user_id=reply.user_id)
     if row["overwrites"]:
         with_stage = row["overwrites_stage"]
-        resync.request(
+        resync_events.request(
             [ResyncRequest(reply.user_id, row["version"], with_stage=with_stage, force=True)]
         )
         log.warning("older version overwrote a newer one, resyncing", user_id=reply.user_id)

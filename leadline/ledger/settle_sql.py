@@ -3,7 +3,7 @@
 A group costs little more than a single reply: most of the cost is the statement and its commit.
 """
 
-from leadline.messages.cloudevents import LOOK
+from leadline.messages.attributes import LOOK
 
 _REPLIES_AS = """
 WITH {name} AS (

@@ -6,7 +6,7 @@ Without a database (Bitrix24's side deployed alone) it is stored in Redis only.
 
 import structlog
 
-from leadline.errors import BadConfiguration, DatabaseDown, QueueDefect, QueueDown
+from leadline.errors import BadConfiguration, DatabaseDown, QueueDown, QueueError
 from leadline.operations import stored_hold
 from leadline.operations.stored_hold import Hold
 from leadline.runtime import secrets
@@ -57,7 +57,7 @@ def restore(stored: Hold) -> None:
         return
     try:
         circuit_breaker().restore_hold(stored.since, stored.reason)
-    except (QueueDown, QueueDefect, BadConfiguration) as error:
+    except (QueueError, BadConfiguration) as error:
         log.warning("manual hold not restored in Redis", error=type(error).__name__)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from leadline.errors import QueueDown
+from leadline.errors import QueueError
 from leadline.ledger.history import last_events
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
@@ -31,7 +31,7 @@ def read(user_id: UserId) -> dict[str, Any]:
     try:
         entry_events, due_ms = work_queue().pending_events(user_id)
         pending = {event.event_id: event.journey for event in entry_events}
-    except QueueDown as down:
+    except QueueError as down:
         error = str(down)
     events = [
         {**event, "steps": list(steps(event, pending.get(event["event_id"]) or _stored(journey)))}

@@ -8,17 +8,17 @@ import structlog
 
 from leadline.messages import contract
 from leadline.messages.attempt_log import AttemptLog
-from leadline.messages.cloudevents import (
+from leadline.messages.attributes import (
     CHANGED,
     LOOK,
     ORIGINATOR,
     SENT,
     STAGE_SET,
     STAGE_VERSION,
-    Delivery,
     history_of,
     number,
 )
+from leadline.messages.cloudevents import Delivery
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.entry import EnqueueRequest, Outcome, PendingEvent

@@ -2,13 +2,10 @@
 
 from dataclasses import replace
 
-import structlog
-
 from leadline.bitrix24 import lead_answers, leads
 from leadline.bitrix24.client import CommandResult
 from leadline.bitrix24.lead_answers import LookupPage
 from leadline.errors import BitrixError, OutcomeUnknown
-from leadline.sync import metrics
 from leadline.sync.batch_request import Step
 from leadline.sync.decide import (
     Lookup,
@@ -20,8 +17,6 @@ from leadline.sync.decide import (
     settle_lookup_by_id,
 )
 from leadline.workqueue.entry import Entry, Settlement
-
-log = structlog.get_logger()
 
 
 def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settlement:
@@ -48,11 +43,9 @@ def _settle_lookup(
 ) -> Settlement:
     ours = [lead for lead in by_origin.leads if lead.origin == str(entry.user_id)]
     if ours:
-        if len(ours) > 1:
-            metrics.DOUBLED.inc()
-            log.error("leads doubled", user_id=entry.user_id, leads=len(ours))
         known = (lead for lead in ours if lead.lead_id == entry.known_lead_id)
-        return settle_lookup(entry, next(known, ours[0]), now_ms)
+        settlement = settle_lookup(entry, next(known, ours[0]), now_ms)
+        return replace(settlement, leads_found=len(ours))
     named_leads = by_id.leads if by_id else []
     named = next((lead for lead in named_leads if lead.lead_id == entry.known_lead_id), None)
     if not by_origin.is_whole or (by_id and not named and not by_id.is_whole):

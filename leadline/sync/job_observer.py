@@ -76,6 +76,11 @@ class JobObserver:
 
     def settled(self, settlement: Settlement) -> None:
         """A user's events are completed, failed, or due again."""
+        if settlement.leads_found > 1:
+            metrics.DOUBLED.inc()
+            log.error(
+                "leads doubled", user_id=settlement.entry.user_id, leads=settlement.leads_found
+            )
         why = _why(settlement.error)
         for event in settlement.events:
             about = _about(settlement.entry, event) | why

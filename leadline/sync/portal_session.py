@@ -18,8 +18,7 @@ from leadline.errors import (
     LeaseTooShort,
     OutcomeUnknown,
     PortalDown,
-    QueueDefect,
-    QueueDown,
+    QueueError,
     Refused,
     Unavailable,
 )
@@ -103,7 +102,7 @@ def _clients() -> Callable[[str], PortalClient]:
 
 def _record(error: BitrixError | BadConfiguration | None) -> None:
     # A call that was made must be settled, even if Redis can't record this.
-    with contextlib.suppress(QueueDown, QueueDefect):
+    with contextlib.suppress(QueueError):
         if error is None:
             reachability().record_answer()
         else:

@@ -5,7 +5,14 @@ from typing import Any
 import structlog
 
 from leadline.messages import contract, topology
-from leadline.messages.cloudevents import FENCE, HISTORY, JOURNEY, OUTCOME, PASSING, attributes
+from leadline.messages.attributes import (
+    FENCE,
+    HISTORY,
+    JOURNEY,
+    OUTCOME,
+    PASSING,
+    cloudevent_headers,
+)
 from leadline.process import per_process_closing
 from leadline.runtime import secrets
 from leadline.runtime.rabbitmq.connection import Message
@@ -46,7 +53,7 @@ def reply_message(entry: Entry, event: PendingEvent) -> Message:
     reply |= {"attempts": outcome.attempts, "event_id": event.event_id}
     if event.version is not None:
         reply["version"] = event.version
-    headers = attributes("leadline.reply", event.event_id, settings().source, None)
+    headers = cloudevent_headers("leadline.reply", event.event_id, settings().source, None)
     headers |= {"traceparent": event.traceparent, f"ce-{OUTCOME}": outcome.status}
     if outcome.is_transient:
         headers[f"ce-{PASSING}"] = "true"

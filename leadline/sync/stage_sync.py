@@ -2,7 +2,7 @@
 
 import structlog
 
-from leadline.errors import BadConfiguration, BitrixError, QueueDefect, QueueDown
+from leadline.errors import BadConfiguration, BitrixError, QueueError
 from leadline.runtime import secrets
 from leadline.runtime.interval import Interval
 from leadline.users import stages
@@ -51,7 +51,7 @@ def read_portal_stages() -> list[str] | None:
             return None
         portal_session.wait_for_token()
         return _read()
-    except (BitrixError, BadConfiguration, QueueDown, QueueDefect) as error:
+    except (BitrixError, BadConfiguration, QueueError) as error:
         log.warning("stages not read", reason=type(error).__name__)
         return None
 

@@ -246,6 +246,8 @@ class Settlement:
     delay_ms: int = 0
     #: Why the call failed, if it did.
     error: BitrixError | None = None
+    #: How many leads of this user a lookup found.
+    leads_found: int = 0
 
     def with_attempt(self, now_ms: int, error: str | None = None) -> "Settlement":
         """With the attempt just made added to the journeys of the events that had one."""

@@ -5,7 +5,7 @@ from itertools import compress
 
 import structlog
 
-from leadline.errors import BadConfiguration, QueueDefect, QueueDown
+from leadline.errors import BadConfiguration, QueueError
 from leadline.runtime import secrets
 
 log = structlog.get_logger()
@@ -38,7 +38,7 @@ class PendingEvents:
                 held = work_queue().are_pending(events)
                 return {event_id for _, event_id in compress(events, held)}
             log.warning("no worker serves the work queue: retrying all unanswered events")
-        except (QueueDown, QueueDefect, BadConfiguration) as error:
+        except (QueueError, BadConfiguration) as error:
             log.warning(
                 "pending events unknown: retrying all unanswered ones", error=type(error).__name__
             )

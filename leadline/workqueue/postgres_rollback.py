@@ -6,7 +6,7 @@ witness outside of Postgres can tell that it had been further.
 
 import structlog
 
-from leadline.errors import BadConfiguration, QueueDefect, QueueDown
+from leadline.errors import BadConfiguration, QueueError
 from leadline.runtime import secrets
 from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import installation
@@ -33,7 +33,7 @@ def check() -> None:
         return
     try:
         _compare()
-    except (QueueDown, QueueDefect, BadConfiguration) as error:
+    except (QueueError, BadConfiguration) as error:
         log.warning("last position of Postgres unknown", error=type(error).__name__)
         _checks.reschedule(RETRY_S)
 

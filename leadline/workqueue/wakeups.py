@@ -11,7 +11,7 @@ from leadline.runtime.redis import reachable
 from leadline.workqueue.lua_scripts import script
 
 #: How long an enqueued job counts as a wake-up. If the job is lost, the next one is enqueued after
-#: this time plus the alarm's second.
+#: this time plus the wake timer's second.
 WAKEUP_MS = 1000
 
 

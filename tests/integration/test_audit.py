@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy
 
 from leadline.errors import DatabaseDown
-from leadline.ledger import retention, sweep
+from leadline.ledger import fork_resync, retention
 from leadline.operations import audit
 from leadline.runtime.http import api_keys
 from leadline.runtime.telemetry import trace_context
@@ -201,7 +201,7 @@ def test_a_sweep_after_a_fork_is_audited_under_its_own_name(forked: Callable[[],
     create()
     forked()
     create()  # begins the new history
-    assert sweep.step() == 1
+    assert fork_resync.step() == 1
     callers = [row["caller"] for row in rows("SELECT caller FROM events ORDER BY id")]
     assert callers == ["site", "site", "leadline sweep"]
 

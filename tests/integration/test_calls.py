@@ -123,7 +123,7 @@ def test_waiting_users_share_full_batches(
 def test_users_that_arrive_one_by_one_share_calls_and_jobs(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No alarm runs here, so users are served only by jobs that puts and other jobs enqueue."""
+    """No wake timer runs: users are served only by jobs that puts and other jobs enqueue."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
     process.forget(settings)
     waiting = SimpleQueue[str | None]()

@@ -6,7 +6,7 @@ import pytest
 
 from leadline.bitrix24.crm_mode import SIMPLE_MODE
 from leadline.errors import PortalDown
-from leadline.sync import job, portal_session, stage_sync, worker
+from leadline.sync import job, portal_session, stage_sync, wake_timer
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Control
@@ -49,11 +49,11 @@ def do_jobs() -> None:
             waiting.perform()
 
 
-def run_alarm_once() -> bool:
-    """One round of the worker's alarm and the jobs that it enqueues; returns whether calls are
+def run_timer_once() -> bool:
+    """One round of the wake timer and the jobs that it enqueues; returns whether calls are
     allowed.
     """
-    worker._wake_if_due()  # noqa: SLF001 - the alarm itself is an endless thread
+    wake_timer.wake_if_due()
     do_jobs()
     return portal_session.circuit_breaker().state() is None
 
@@ -76,7 +76,7 @@ def test_five_versions_of_a_user_make_one_lead_though_the_mode_was_unknown(
 @pytest.mark.usefixtures("simple")
 def test_a_worker_detects_it_before_its_first_call(control: Control) -> None:
     put(1)
-    run_alarm_once()
+    run_timer_once()
     assert is_paused_for_it()
     assert created(control) == 0
     assert work_queue().depth().due == 1, "it waits, and no attempt is spent"
@@ -103,10 +103,10 @@ def test_it_resumes_by_itself_once_the_mode_is_classic_though_no_user_is_due(
 ) -> None:
     control("settings", "PUT", {"crm_mode": "simple"})
     stage_sync.read_portal_stages()
-    run_alarm_once()
+    run_timer_once()
     assert is_paused_for_it()
     control("settings", "PUT", {"crm_mode": "classic"})
-    eventually(run_alarm_once, 10, "it resumes")
+    eventually(run_timer_once, 10, "it resumes")
     put(1)
     eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 10, "the user is served")
     assert created(control) == 1
@@ -130,7 +130,7 @@ def test_a_portal_that_does_not_report_its_mode_is_called(control: Control, code
     rule = {"method": "crm.settings.mode.get", "action": "error", "code": code, "status": 400}
     control("faults", "POST", [rule])
     put(1)
-    run_alarm_once()
+    run_timer_once()
     assert stage_sync.read_portal_stages()
     job.call_bitrix24("main")
     assert portal_session.circuit_breaker().state() is None
@@ -139,5 +139,5 @@ def test_a_portal_that_does_not_report_its_mode_is_called(control: Control, code
 
 def test_the_mode_is_read_once_an_hour_and_not_by_each_worker(control: Control) -> None:
     for _ in range(5):
-        run_alarm_once()
+        run_timer_once()
     assert control("calls")["methods"]["crm.settings.mode.get"] == 1

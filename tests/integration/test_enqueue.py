@@ -9,7 +9,8 @@ import structlog
 from leadline.bitrix24.leads import LastApplied
 from leadline.errors import BadMessage
 from leadline.messages import topology
-from leadline.messages.cloudevents import ATTEMPT, CHANGED, RESENT, SENT, STAGE_VERSION, Delivery
+from leadline.messages.attributes import ATTEMPT, CHANGED, RESENT, SENT, STAGE_VERSION
+from leadline.messages.cloudevents import Delivery
 from leadline.runtime.redis import client
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.log import add_context

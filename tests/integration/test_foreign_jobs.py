@@ -13,8 +13,7 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client
-from leadline.runtime.serving.health import Heartbeat
-from leadline.sync import worker
+from leadline.sync.wake_timer import WakeTimer
 from leadline.sync.worker import Worker
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.call_job import FOREIGN, JOB, CallJob
@@ -145,10 +144,8 @@ def test_a_malformed_registry_entry_delays_no_retry(
     woken, stop = threading.Event(), threading.Event()
     monkeypatch.setattr(rq_jobs, "wake", woken.set)
     monkeypatch.setattr(rq_jobs, "TRIM_EVERY_MS", 1)
-    pulses = (Heartbeat(60.0), Heartbeat(60.0))
-    about = ("worker", stop, *pulses, worker.WebhookWatch())
-    alarm = threading.Thread(target=worker.alarm, args=about, daemon=True)
-    alarm.start()
+    timer = threading.Thread(target=WakeTimer("worker", stop).run, daemon=True)
+    timer.start()
     assert woken.wait(5), "the due user is served"
     stop.set()
-    alarm.join(5)
+    timer.join(5)

@@ -16,9 +16,9 @@ import structlog
 
 from leadline import process
 from leadline.errors import BadMessage
-from leadline.ledger import bulk_import, outbox, relay, resync, settle, write
+from leadline.ledger import bulk_import, outbox, relay, resync_events, settle, write
 from leadline.ledger.event import Event, IdempotencyKey
-from leadline.ledger.resync import ResyncRequest
+from leadline.ledger.resync_events import ResyncRequest
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.runtime.interval import Interval
@@ -283,7 +283,9 @@ WRITES: dict[str, Callable[[Event], object]] = {
     "change under a key": lambda event: write.change(
         event.user.id, Move(stage="JUNK"), 1, IdempotencyKey("a", "k", b"f")
     ),
-    "look again": lambda event: resync.request([ResyncRequest(event.user.id, 1, force=True)]),
+    "look again": lambda event: resync_events.request(
+        [ResyncRequest(event.user.id, 1, force=True)]
+    ),
     "import": lambda _: bulk_import.create(
         [("one", bulk_import.Line(full_name="A", phone="+77001112233"))]
     ),

@@ -15,7 +15,7 @@ from leadline.workqueue.queue import work_queue
 from local.gateway import checks
 from tests.integration.conftest import Control
 from tests.integration.test_calls import put
-from tests.integration.test_crm_mode import run_alarm_once
+from tests.integration.test_crm_mode import run_timer_once
 from tests.servers import eventually
 
 
@@ -172,13 +172,13 @@ def test_an_invalid_webhook_is_reported_and_nothing_is_leased_until_it_is_fixed(
 ) -> None:
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook)
     put(1)
-    run_alarm_once()
+    run_timer_once()
     assert job.call_bitrix24("main") == 0
     assert work_queue().depth().due == 1
     assert reachability.CONFIGURATION in healthz_status(in_redis)
     assert webhook not in healthz_status(in_redis) or not webhook
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    run_alarm_once()
+    run_timer_once()
     job.call_bitrix24("main")
     assert healthz_status(in_redis) == "ok"
     assert len(control("leads")) == 1
@@ -192,7 +192,7 @@ def test_a_portal_that_recovers_is_noticed_though_no_user_is_due(
     control("faults", "POST", [{"method": "batch", "action": "drop_after", "count": 2}])
     assert not portal_session.probe()
     assert healthz_status(in_redis) != "ok"
-    eventually(lambda: run_alarm_once() and healthz_status(in_redis) == "ok", 10, "it is noticed")
+    eventually(lambda: run_timer_once() and healthz_status(in_redis) == "ok", 10, "it is noticed")
 
 
 def test_healthz_quotes_nothing_that_the_portal_or_an_operator_wrote(in_redis: str) -> None:
@@ -212,6 +212,6 @@ def test_a_manual_hold_is_not_probed(control: Control, monkeypatch: pytest.Monke
     time.sleep(0.3)
     put(1)
     for _ in range(3):
-        run_alarm_once()
+        run_timer_once()
         job.call_bitrix24("main")
     assert control("calls")["requests"] == 1

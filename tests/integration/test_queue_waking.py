@@ -60,7 +60,7 @@ def test_only_the_first_put_claims_the_wakeup(work: WorkQueue) -> None:
 
 def test_a_claimed_wakeup_that_was_not_enqueued_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
-    eventually(work.wakeups.claim_wakeup, 5, "the alarm claims a wake-up")
+    eventually(work.wakeups.claim_wakeup, 5, "the wake timer claims a wake-up")
 
 
 def test_no_job_is_enqueued_while_a_batch_leader_lingers(work: WorkQueue) -> None:
@@ -111,7 +111,7 @@ def test_a_batch_leader_that_was_killed_is_replaced(work: WorkQueue) -> None:
     put(work, 1)
     work.wakeups.claim_leadership("killed", 50)
     put(work, 2)
-    eventually(work.wakeups.claim_wakeup, 5, "the alarm claims a wake-up")
+    eventually(work.wakeups.claim_wakeup, 5, "the wake timer claims a wake-up")
     assert work.wakeups.claim_leadership("successor", LONG_MS)
     work.wakeups.resign_leadership("killed")
     assert put(work, 3) == 1, "the successor leads"
@@ -190,7 +190,7 @@ class Machine(RuleBasedStateMachine):
     def release(self, *, is_done: bool) -> None:
         entry = self.held.pop()
         self.tick()
-        # A user that keeps changing is delayed, and delays are the alarm's task.
+        # A user that keeps changing is delayed, and delays are the wake timer's task.
         self.client.hdel(f"{self.work.prefix}user:{entry.user_id}", "streak")
         answered = tuple(replace(one, outcome=Outcome("synced", 1, 5)) for one in entry.events)
         self.work.release([Settlement(entry, {}, answered if is_done else ())])

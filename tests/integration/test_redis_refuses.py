@@ -14,9 +14,9 @@ from leadline import process
 from leadline.errors import LeadlineError, QueueDefect, QueueDown, Unavailable
 from leadline.operations import stored_hold
 from leadline.runtime.redis import client
-from leadline.runtime.serving.health import Heartbeat
 from leadline.settings import settings
-from leadline.sync import job, portal_session, worker
+from leadline.sync import job, portal_session
+from leadline.sync.wake_timer import WakeTimer
 from leadline.workqueue.queue import work_queue
 from local.sandbox.servers import private
 from tests.integration import test_relay
@@ -94,23 +94,20 @@ def test_the_refusal_has_an_error_of_ours(refusing: Refusing, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_the_alarm_outlives_it(refusing: Refusing, kind: str) -> None:
-    stop, reported = threading.Event(), Heartbeat(60)
+def test_the_wake_timer_outlives_it(refusing: Refusing, kind: str) -> None:
+    stop = threading.Event()
     refusing.refuse(kind)
     with structlog.testing.capture_logs() as logs:
-        thread = threading.Thread(
-            target=worker.alarm,
-            args=("worker", stop, Heartbeat(60), reported, worker.WebhookWatch()),
-        )
+        thread = threading.Thread(target=WakeTimer("worker", stop).run)
         thread.start()
         try:
-            eventually(lambda: _events(logs), 5, "the alarm meets the refusal")
+            eventually(lambda: _events(logs), 5, "the timer meets the refusal")
             refusing.accept()
-            eventually(_is_alive, 5, "the alarm sends heartbeats again")
+            eventually(_is_alive, 5, "the timer sends heartbeats again")
         finally:
             stop.set()
             thread.join()
-    assert _events(logs) == {"alarm can't reach Redis"}
+    assert _events(logs) == {"the wake timer can't reach Redis"}
 
 
 def _events(logs: Any) -> set[str]:

@@ -15,7 +15,7 @@ from leadline.connector.message import ReceivedMessage
 from leadline.errors import BitrixError
 from leadline.ledger import accept, relay
 from leadline.messages import topology
-from leadline.operations import resync
+from leadline.operations import resync_users
 from leadline.runtime.redis import client
 from leadline.settings import settings
 from leadline.sync import job, portal_session
@@ -222,6 +222,6 @@ def test_after_an_outage_users_keep_stages_set_by_hand(
 ) -> None:
     user_id = failed_create(control, settle)
     moved_by_hand(user_id)
-    assert [part.requested for part in resync.resync_failed()] == [1]
+    assert [part.requested for part in resync_users.resync_failed()] == [1]
     settle()
     assert lead_of(user_id)["STATUS_ID"] == BY_HAND

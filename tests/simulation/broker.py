@@ -17,7 +17,8 @@ from leadline.connector import envelope
 from leadline.connector.message import ATTEMPT_HEADER, SERVED, ReceivedMessage, Verdict, attempt_of
 from leadline.errors import BadMessage
 from leadline.messages import topology
-from leadline.messages.cloudevents import CORRELATION_ID, NO_ID, TRACEPARENT, Delivery
+from leadline.messages.attributes import CORRELATION_ID, NO_ID, TRACEPARENT
+from leadline.messages.cloudevents import Delivery
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.telemetry import trace_context
 from tests.simulation.world import Mailbox, Process, Signal, World

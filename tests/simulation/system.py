@@ -1,6 +1,5 @@
 """The whole system in one world: our processes, the servers, the portal and the clients."""
 
-import inspect
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,19 +12,14 @@ import redis
 
 from leadline.api import write_headers
 from leadline.connector.message import SERVED, Verdict
-from leadline.errors import (
-    BitrixError,
-    DependencyDown,
-    LeadlineError,
-    QueueDefect,
-    QueueDown,
-)
+from leadline.errors import BitrixError, DependencyDown, LeadlineError, QueueError
 from leadline.ledger import accept
 from leadline.messages import contract, topology
 from leadline.messages.cloudevents import Delivery
 from leadline.runtime.redis import reachable
 from leadline.settings import settings
-from leadline.sync import job, worker
+from leadline.sync import job
+from leadline.sync.wake_timer import WakeTimer
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.workqueue.call_job import JOB
 from leadline.workqueue.keys import JOBS, prefix
@@ -168,7 +162,7 @@ class System:
             self.world.spawn(process, self._relay)
         else:
             self.world.spawn(process, self._work)
-            self.world.spawn(process, partial(self._alarm, process))
+            self.world.spawn(process, partial(self._wake_timer, process))
 
     def start_again(self, process: Process) -> None:
         """As a supervisor does: start a process in place of a dead one."""
@@ -191,15 +185,14 @@ class System:
                 continue
             try:
                 getattr(job, popped.decode().rpartition(".")[2])(settings().portal)
-            except (BitrixError, QueueDown, QueueDefect) as error:
+            except (BitrixError, QueueError) as error:
                 world.record(world.process.name, "job failed", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - as RQ does; judged afterwards
                 self.unexpected(error)
 
-    def _alarm(self, process: Process) -> None:
+    def _wake_timer(self, process: Process) -> None:
         stop: Any = _Stop(self.world)
-        pulses: Any = [_Pulse() for one in inspect.signature(worker.alarm).parameters][2:]
-        worker.alarm(process.name, stop, *pulses)
+        WakeTimer(process.name, stop).run()
 
     def _relay(self) -> None:
         world = self.world
@@ -444,7 +437,7 @@ class System:
 
 
 class _Stop:
-    """The alarm's stop: never set; its waits are polls."""
+    """The wake timer's stop: never set; its waits are polls."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -454,13 +447,3 @@ class _Stop:
 
     def wait(self, seconds: float) -> None:
         self._world.poll(seconds)
-
-
-class _Pulse:
-    """Stands for the alarm's arguments: heartbeats, and a valid webhook."""
-
-    def check(self) -> bool:
-        return True
-
-    def beat(self) -> None:
-        """No probes use it."""

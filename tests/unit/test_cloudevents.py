@@ -15,7 +15,8 @@ from werkzeug.test import EnvironBuilder
 from leadline.connector.message import attempt_of
 from leadline.errors import BadMessage, InvalidRequest
 from leadline.messages import topology
-from leadline.messages.cloudevents import HISTORY, Delivery, attributes, history_of, receive
+from leadline.messages.attributes import HISTORY, cloudevent_headers, history_of
+from leadline.messages.cloudevents import Delivery, receive
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.trace_context import Trace
 from tests.unit.conftest import Configure
@@ -174,7 +175,7 @@ def test_only_the_first_publication_and_delivery_counts_as_first(found: dict[str
 
 
 def test_attributes_are_cloudevents_headers() -> None:
-    found = attributes("leadline.reply", "e-1", "/leadline", "2026-01-31T12:00:00.000Z")
+    found = cloudevent_headers("leadline.reply", "e-1", "/leadline", "2026-01-31T12:00:00.000Z")
     assert found.pop("traceparent")
     assert found == {
         "ce-specversion": "1.0",

@@ -14,7 +14,8 @@ from werkzeug.test import EnvironBuilder
 
 from leadline.connector import envelope
 from leadline.connector.message import ReceivedMessage
-from leadline.messages.cloudevents import Delivery, attributes, receive
+from leadline.messages.attributes import cloudevent_headers
+from leadline.messages.cloudevents import Delivery, receive
 from leadline.runtime.telemetry import trace_context
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -42,7 +43,7 @@ def batched(*messages: ReceivedMessage) -> list[Delivery]:
     return by_http(body, envelope.batch_headers())
 
 
-OURS = attributes("leadline.reply", "e-1", "/leadline", "2026-01-31T12:00:00.000Z")
+OURS = cloudevent_headers("leadline.reply", "e-1", "/leadline", "2026-01-31T12:00:00.000Z")
 TEXTS = st.text(max_size=9) | st.sampled_from(["a\r\nb: c", "я", '"\\', "-", PARENT])
 HEADERS = st.dictionaries(
     st.sampled_from(

@@ -8,7 +8,7 @@ import structlog
 
 from leadline.bitrix24 import lead_answers, leads
 from leadline.bitrix24.lead_answers import FoundLead
-from leadline.errors import BitrixError, QueueDefect, QueueDown
+from leadline.errors import BitrixError, QueueError
 from leadline.sync import portal_session
 from leadline.sync.reconcile import scan, throttled_reads
 from leadline.users import snapshots
@@ -43,7 +43,7 @@ def check_known(originator: str) -> bool | None:
         if unknown:
             log.error("leads of our origin without a user", leads=len(unknown))
             portal_session.circuit_breaker().hold(UNKNOWN.format(originator=originator))
-    except (BitrixError, QueueDown, QueueDefect) as error:
+    except (BitrixError, QueueError) as error:
         log.warning("leads of our origin not read", reason=type(error).__name__)
         return None
     return not unknown

@@ -14,12 +14,12 @@ from local.deployments import Deployments
 from local.gateway.answers import expect, problem_response
 from local.gateway.functions import Functions
 from local.gateway.openfaas import access
+from local.gateway.openfaas.deployed_functions import DeployedFunctions
 from local.gateway.openfaas.deployment import Deployment
 from local.gateway.openfaas.gateway import Gateway
-from local.gateway.openfaas.inventory import Inventory
 from local.gateway.openfaas.platform import LogLine, PlatformDown
 from local.gateway.openfaas.requests import LogQuery, Refused, body_of, check_namespace
-from local.gateway.openfaas.secrets import NamedSecret, NewSecret, Secrets
+from local.gateway.openfaas.secret_files import NamedSecret, NewSecret, SecretFiles
 from local.gateway.routes import NAMESPACE
 
 #: Log streams open at once; followed logs stay open until the client disconnects.
@@ -42,9 +42,9 @@ class Api:
 
     def __init__(self, gateway: Gateway, functions: Functions, deployments: Deployments) -> None:
         self._password = gateway.password
-        self._secrets = Secrets(gateway.secrets, gateway.secrets_mode)
+        self._secrets = SecretFiles(gateway.secrets, gateway.secrets_mode)
         self._platform = gateway.platform
-        self._inventory = Inventory(functions, deployments, self._secrets, self._platform)
+        self._deployed = DeployedFunctions(functions, deployments, self._secrets, self._platform)
         self._streams = 0
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -97,39 +97,39 @@ class Api:
     # Functions
 
     async def _list(self, _request: web.Request) -> web.Response:
-        return _json(await self._inventory.all())
+        return _json(await self._deployed.all())
 
     async def _describe(self, request: web.Request) -> web.Response:
         is_usage_wanted = request.query.get("usage") == "1"
-        return _json(await self._inventory.one(request.match_info["name"], is_usage_wanted))
+        return _json(await self._deployed.one(request.match_info["name"], is_usage_wanted))
 
     async def _create(self, request: web.Request) -> web.Response:
         deployment = await body_of(request, Deployment)
         check_namespace(deployment.namespace)
-        await self._inventory.deploy(deployment)
+        await self._deployed.deploy(deployment)
         return web.Response(status=HTTPStatus.ACCEPTED)
 
     async def _update(self, request: web.Request) -> web.Response:
         deployment = await body_of(request, Deployment)
         check_namespace(deployment.namespace)
         # On 404 faas-cli creates the function.
-        self._inventory.check_served(deployment.service)
-        await self._inventory.deploy(deployment)
+        self._deployed.check_served(deployment.service)
+        await self._deployed.deploy(deployment)
         return web.Response(status=HTTPStatus.ACCEPTED)
 
     async def _remove(self, request: web.Request) -> web.Response:
         removal = await body_of(request, _Removal)
         check_namespace(removal.namespace)
-        await self._inventory.remove(removal.name)
+        await self._deployed.remove(removal.name)
         return web.Response(status=HTTPStatus.ACCEPTED)
 
     async def _scale(self, request: web.Request) -> web.Response:
-        self._inventory.check_served(request.match_info["name"])
+        self._deployed.check_served(request.match_info["name"])
         if (await body_of(request, _Scale)).replicas != 1:
             raise Refused(HTTPStatus.BAD_REQUEST, self._platform.scaling)
         return web.Response(status=HTTPStatus.ACCEPTED)
 
-    # Secrets
+    # SecretFiles
 
     async def _list_secrets(self, _request: web.Request) -> web.Response:
         return _json([{"name": each, "namespace": NAMESPACE} for each in self._secrets.names()])
@@ -162,7 +162,7 @@ class Api:
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         query = LogQuery.parse(request)
-        self._inventory.check_served(query.name)
+        self._deployed.check_served(query.name)
         if self._streams >= STREAMS_MAX:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "Too many logs are being read.")
         self._streams += 1

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from leadline.ledger import resync
-from leadline.ledger.resync import ResyncRequest
+from leadline.ledger import resync_events
+from leadline.ledger.resync_events import ResyncRequest
 from leadline.users import snapshots
 from leadline.users.snapshots import UserSnapshot
 
@@ -48,4 +48,4 @@ def resync_failed(after: int = 0) -> Iterator[Batch]:
 
 
 def _request(users: list[UserSnapshot]) -> list[int]:
-    return resync.request(ResyncRequest(one.id, one.version) for one in users)
+    return resync_events.request(ResyncRequest(one.id, one.version) for one in users)

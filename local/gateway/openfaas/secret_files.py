@@ -37,7 +37,7 @@ class NewSecret(NamedSecret):
         return self.value.encode() or self.raw_value
 
 
-class Secrets:
+class SecretFiles:
     """The secrets in a folder."""
 
     def __init__(self, folder: Path, mode: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from uuid_utils.compat import uuid7
 
-from leadline.messages.cloudevents import LOOK
+from leadline.messages.attributes import LOOK
 from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import Row
 from leadline.runtime.telemetry import trace_context

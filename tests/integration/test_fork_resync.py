@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from leadline.errors import BadMessage
-from leadline.ledger import relay, settle, sweep
+from leadline.ledger import fork_resync, relay, settle
 from leadline.ledger.event import Event
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
@@ -113,7 +113,7 @@ def test_a_reply_of_an_unknown_user_writes_nothing(forked: Fork) -> None:
 def relay_sweeps_all() -> None:
     """Run ticks of the relay and answer its events until the sweep is done."""
     while installation.ensure_history().is_sweeping:
-        sweep.step()
+        fork_resync.step()
         for row in rows("SELECT id, user_id, version FROM events WHERE state = 'open'"):
             about = {"action": "update_card", "user_id": row["user_id"], "attempts": 1}
             about |= {"status": "success", "bitrix_lead_id": 5 + row["user_id"]}
@@ -125,7 +125,7 @@ def relay_sweeps_all() -> None:
 def test_after_a_fork_every_user_is_resynced_once(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "MAX_OPEN", 3)
+    monkeypatch.setattr(fork_resync, "MAX_OPEN", 3)
     users = [create() for _ in range(7)]
     settled(users[0])
     forked()
@@ -135,7 +135,7 @@ def test_after_a_fork_every_user_is_resynced_once(
     assert sorted(looks()) == [(event.user.id, "synced") for event in users]
     assert new_user.user.id not in {user for user, _ in looks()}
     before = len(looks())
-    sweep.step()
+    fork_resync.step()
     assert len(looks()) == before
 
 
@@ -143,55 +143,55 @@ def test_after_a_fork_every_user_is_resynced_once(
 def test_the_sweep_waits_while_clients_have_many_open_events(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "MAX_OPEN", 3)
+    monkeypatch.setattr(fork_resync, "MAX_OPEN", 3)
     users = [create() for _ in range(5)]
     forked()
     assert installation.ensure_history().is_sweeping
-    assert sweep.step() == 0
+    assert fork_resync.step() == 0
     for event in users[:3]:
         settled(event)
-    assert sweep.step() == 1, "one more may be open"
-    assert sweep.step() == 0
+    assert fork_resync.step() == 1, "one more may be open"
+    assert fork_resync.step() == 0
 
 
 @pytest.mark.usefixtures("in_postgres")
 def test_failures_with_a_later_retry_do_not_delay_the_sweep(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "MAX_OPEN", 2)
+    monkeypatch.setattr(fork_resync, "MAX_OPEN", 2)
     for _ in range(3):
         event = create()
         failed = reply_to(event, status="error", reason="HTTP 500", bitrix_lead_id=None)
         settle.apply([replace(failed, outcome="failed", is_transient=True)])
     forked()
     assert installation.ensure_history().is_sweeping
-    assert sweep.step() == 2
+    assert fork_resync.step() == 2
 
 
 @pytest.mark.usefixtures("in_postgres")
 def test_concurrent_sweeps_do_not_resync_twice(
     forked: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep, "MAX_OPEN", 10)
+    monkeypatch.setattr(fork_resync, "MAX_OPEN", 10)
     users = [create() for _ in range(40)]
     for event in users:
         settled(event)
     forked()
     installation.ensure_history()
-    in_threads(8, lambda _: sweep.step())
+    in_threads(8, lambda _: fork_resync.step())
     found = [user for user, _ in looks()]
     assert len(found) == len(set(found)) >= 10
 
 
 @pytest.mark.usefixtures("in_postgres")
 def test_a_fork_during_a_sweep_restarts_it(forked: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "MAX_OPEN", 2)
+    monkeypatch.setattr(fork_resync, "MAX_OPEN", 2)
     users = [create() for _ in range(3)]
     for event in users:
         settled(event)
     forked()
     installation.ensure_history()
-    assert sweep.step() == 2
+    assert fork_resync.step() == 2
     forked()
     relay_sweeps_all()
     assert {user for user, _ in looks()} == {event.user.id for event in users}

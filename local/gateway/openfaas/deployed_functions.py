@@ -12,7 +12,7 @@ from local.gateway.functions import Functions
 from local.gateway.openfaas.deployment import Deployment
 from local.gateway.openfaas.platform import Instances, Platform
 from local.gateway.openfaas.requests import Refused
-from local.gateway.openfaas.secrets import Secrets
+from local.gateway.openfaas.secret_files import SecretFiles
 from local.gateway.routes import NAMESPACE
 
 _READY_WITHIN = aiohttp.ClientTimeout(total=1)
@@ -22,14 +22,14 @@ _RESERVED = frozenset(
 )
 
 
-class Inventory:
+class DeployedFunctions:
     """Every function of the run; one change at a time."""
 
     def __init__(
         self,
         functions: Functions,
         deployments: Deployments,
-        secrets: Secrets,
+        secrets: SecretFiles,
         platform: Platform,
     ) -> None:
         self._functions = functions

@@ -1,4 +1,4 @@
-"""The sweep after a fork of Postgres: resync every user, since its lead may show a lost state.
+"""Resync every user after a fork of Postgres (the sweep): its lead may show a lost state.
 
 It enters resync events in id order, a limited number at a time, so that clients' writes do not wait
 behind them.
@@ -7,7 +7,7 @@ behind them.
 import structlog
 from uuid_utils.compat import uuid7
 
-from leadline.ledger import resync
+from leadline.ledger import resync_events
 from leadline.runtime.telemetry import trace_context
 
 log = structlog.get_logger()
@@ -48,7 +48,7 @@ def step() -> int:
     """
     trace_context.set_caller(CALLER)
     event_ids = [str(uuid7()) for _ in range(MAX_OPEN)]
-    users = resync.enter_events(_NEXT, max_open=MAX_OPEN, event_ids=event_ids)
+    users = resync_events.enter_events(_NEXT, max_open=MAX_OPEN, event_ids=event_ids)
     if users:
         log.info("sweep after a fork: users resynced", users=len(users))
     return len(users)

@@ -1,8 +1,8 @@
 """Replies to unknown events: they may show that Postgres lost events in a failover or restore."""
 
-from leadline.ledger import resync
-from leadline.ledger.resync import ResyncRequest
-from leadline.messages.cloudevents import is_credible, number
+from leadline.ledger import resync_events
+from leadline.ledger.resync_events import ResyncRequest
+from leadline.messages.attributes import is_credible, number
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres import installation
 from leadline.runtime.postgres.pool import database
@@ -29,7 +29,7 @@ def recover(reply: Reply, claimed_history: str | None) -> bool:
     elif history == present:
         return False
     users = snapshots.by_ids([reply.user_id])
-    resync.request(ResyncRequest(one.id, one.version) for one in users.values())
+    resync_events.request(ResyncRequest(one.id, one.version) for one in users.values())
     return True
 
 

@@ -1,0 +1,87 @@
+"""Attributes of our messages: CloudEvents' and our extensions; in AMQP, headers `ce-<name>`."""
+
+import re
+import time
+from collections.abc import Mapping
+
+from leadline.errors import BadMessage
+from leadline.runtime.telemetry import trace_context
+
+#: The fields given by the client, separated by commas: an update does not write an unchanged stage.
+CHANGED = "changed"
+#: A value in `changed`: look the lead up instead of trusting last applied.
+LOOK = "look"
+#: The version that last set the stage, while it is not known to be applied: an update that did not
+#: change the stage then still carries the stage of an earlier write, whose message may be lost.
+STAGE_VERSION = "stageversion"
+#: The version that last set the stage in the sender's database: after a failover it shows whether a
+#: move was lost.
+STAGE_SET = "stageset"
+#: When the message was sent, in unix ms. Only senders that resend unanswered events set it: their
+#: messages from before the current Redis epoch can be ignored.
+SENT = "sent"
+#: Present on resent messages: an earlier sending may have been processed.
+RESENT = "resent"
+#: The history of the sender's database that the version belongs to, in unix ms; a failover or
+#: restore that lost versions begins a greater one. The reply carries it too.
+HISTORY = "history"
+#: The ORIGINATOR_ID of the leads of the sender's installation.
+ORIGINATOR = "originator"
+#: The final state of the event: synced, superseded, or failed.
+OUTCOME = "outcome"
+#: On a success: the fencing token of the lease that applied the event. Tokens only grow, so they
+#: show which of two versions was written last.
+FENCE = "fence"
+#: Present on an error reply if the error is transient: the relay will retry.
+PASSING = "passing"
+#: The attempt log of the event: see `attempt_log`.
+JOURNEY = "journey"
+#: The delivery attempt, from 1; counted by the connector.
+ATTEMPT = "attempt"
+
+#: The `id` of a CloudEvent built from a message without id.
+NO_ID = "-"
+#: The required attributes of a CloudEvent, apart from `specversion`.
+REQUIRED = frozenset({"id", "source", "type"})
+#: Attributes of an event in a batch; a single event has them as HTTP headers
+#: (https://github.com/cloudevents/spec/tree/main/cloudevents/extensions, the same names).
+CORRELATION_ID, TRACEPARENT = "correlationid", "traceparent"
+_CREDIBLE_AHEAD_MS = 86_400_000
+
+
+def cloudevent_headers(
+    event_type: str, event_id: str, source: str, occurred_at: str | None
+) -> dict[str, str]:
+    """CloudEvents attributes as AMQP headers; Knative's RabbitmqSource forwards them."""
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-type": event_type,
+        "ce-id": event_id,
+        "ce-source": source,
+        "traceparent": trace_context.current().traceparent,
+    }
+    if occurred_at:
+        headers["ce-time"] = occurred_at
+    return headers
+
+
+def number(text: str | None) -> int | None:
+    """An attribute as a positive integer of at most 18 digits; None if it is not one."""
+    return int(text) if text and re.fullmatch("[1-9][0-9]{0,17}", text) else None
+
+
+def history_of(attributes: Mapping[str, str]) -> int | None:
+    """The history that a message belongs to, in unix ms.
+
+    Raises:
+        BadMessage: it is in the future: all messages of the present history would count as lost.
+    """
+    found = number(attributes.get(HISTORY))
+    if found is not None and not is_credible(found):
+        raise BadMessage(f"ce-{HISTORY} is more than a day ahead of the clock")
+    return found
+
+
+def is_credible(history: int) -> bool:
+    """Whether a history is not in the future, allowing a clock skew of one day."""
+    return history <= time.time() * 1000 + _CREDIBLE_AHEAD_MS

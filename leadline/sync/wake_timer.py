@@ -1,0 +1,118 @@
+"""Timer of a worker: a thread that enqueues jobs for users whose delay is over.
+
+It also replaces lost wake-ups, records the worker's heartbeat, and watches the webhook's secret,
+whose file may be replaced at any time.
+"""
+
+import threading
+
+import structlog
+
+from leadline.bitrix24.webhook import Webhook
+from leadline.errors import BadConfiguration, QueueError
+from leadline.runtime import secrets
+from leadline.runtime.serving.health import Heartbeat
+from leadline.sync import metrics, portal_session
+from leadline.workqueue import rq_jobs
+from leadline.workqueue.queue import work_queue
+from leadline.workqueue.worker_heartbeats import SILENT_S
+
+logger = structlog.get_logger()
+
+#: Longest pause between rounds, hence the longest delay for a user enqueued meanwhile.
+ROUND_S = 1.0
+#: Shortest pause after a wake-up, so that users due shortly after each other share one.
+AFTER_WAKE_S = 0.25
+#: After how long a round counts as hung; it may wait for several Redis time-outs.
+PATIENCE_S = 60.0
+
+
+class WakeTimer:
+    """Enqueues a job whenever a user is due and no worker is about to lease it.
+
+    Without a valid webhook it does neither that nor records heartbeats, so that the worker counts
+    as missing. Setting `stop` ends it.
+    """
+
+    def __init__(self, worker: str, stop: threading.Event) -> None:
+        self._worker = worker
+        self._stop = stop
+        self._webhook_problem: str | None = None
+        #: Beats with each round.
+        self.pulse = Heartbeat(PATIENCE_S)
+        #: Beats once Redis has the worker's heartbeat.
+        self.reported = Heartbeat(SILENT_S, has_begun=False)
+
+    def start(self) -> None:
+        """Wait until the webhook is valid and Redis accepts writes, then begin the rounds.
+
+        Without a webhook a worker would only fail jobs, and RQ registers a worker only once.
+        """
+        while not (self._webhook_is_valid() and self._is_registered()):
+            self.pulse.beat()
+            self._stop.wait(ROUND_S)
+        threading.Thread(target=self.run, name="wake-timer", daemon=True).start()
+
+    def run(self) -> None:
+        """Make rounds until `stop`."""
+        while not self._stop.is_set():
+            self.pulse.beat()
+            self._stop.wait(self._round() if self._webhook_is_valid() else ROUND_S)
+
+    def _round(self) -> float:
+        """One round; returns the seconds until the next."""
+        try:
+            portal_session.worker_heartbeats().beat(self._worker)
+            self.reported.beat()
+            work_queue().ensure_redis_epoch()
+            wait_s = min(ROUND_S, wake_if_due())
+            rq_jobs.trim_history()  # last, since what it reads may not be RQ's own
+        except QueueError:
+            logger.warning("the wake timer can't reach Redis")
+        except Exception:  # top of the thread: if it ended, retries would be late
+            logger.exception("the wake timer failed")
+        else:
+            return wait_s
+        return ROUND_S
+
+    def _is_registered(self) -> bool:
+        try:
+            portal_session.worker_heartbeats().beat(self._worker)
+        except QueueError:
+            logger.warning("waiting for Redis")
+            return False
+        return True
+
+    def _webhook_is_valid(self) -> bool:
+        """Whether the webhook is valid now; logs each change, with the reason."""
+        problem = None
+        try:
+            Webhook.parse(secrets.require("bitrix-webhook-url"))
+        except BadConfiguration as error:
+            problem = error.detail
+        if problem != self._webhook_problem:
+            self._webhook_problem = problem
+            if problem:
+                logger.error("webhook missing or invalid, no calls are made", reason=problem)
+            else:
+                logger.info("the webhook is usable")
+        return problem is None
+
+
+def wake_if_due() -> float:
+    """Enqueue a job for due users or a due probe; returns the seconds until the next round."""
+    depth, outage = work_queue().depth(), portal_session.circuit_breaker().state()
+    metrics.DUE.set(depth.due)
+    metrics.set_paused(outage)
+    metrics.set_unreachable(portal_session.reachability().state())
+    next_in_s = ROUND_S if depth.next_in_s is None else depth.next_in_s
+    if not portal_session.check_webhook():
+        return ROUND_S
+    is_idle = not depth.due and not depth.leased and depth.next_in_s is None
+    if portal_session.claim_probe(outage, is_idle=is_idle):
+        portal_session.request_probe()
+        rq_jobs.enqueue(at_front=True)
+    if not depth.due or outage is not None:
+        return next_in_s
+    rq_jobs.wake()
+    return max(AFTER_WAKE_S, next_in_s)
