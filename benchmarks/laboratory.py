@@ -116,7 +116,6 @@ class Laboratory:
             **environment,
             "LEADLINE_SECRETS_DIR": str(self._secrets(more.pop("DATABASE_URL", None))),
             "HOST": "127.0.0.1",
-            "WORKERS": "1",
             "THREADS": str(THREADS),
             **NO_WRITE_LIMIT,
             **more,

@@ -116,7 +116,7 @@ def render(data: Data) -> Chapter:
         f"Each function with its own server: 1 worker, {data['threads']} threads, auth and log on,"
         f" secrets in files, {data['users']:,} users in the table, all on the same machine as wrk."
         " `of hello`: the figure before it divided by that of the bare hello in the same repeat."
-        " RSS: the serving process, without its small parent.\n\n"
+        " RSS: the serving process.\n\n"
         + table(head, lines)
         + "\nThe same statements by pgbench (prepared, one thread): the limit of the database.\n\n"
         + table(("statement", "c", "tps", "mean ms"), limits)

@@ -1,6 +1,6 @@
 """`python -m benchmarks.hello`: serve the bare hello with the server of our functions.
 
-The same granian with the same workers and threads (PORT, WORKERS, THREADS), and the plain
+The same granian with the same threads (PORT, THREADS), and the plain
 `functions_framework.create_app()` in it: none of our auth, log, limits or probes.
 """
 
@@ -30,7 +30,6 @@ def main() -> None:
         address=os.environ.get("HOST", "127.0.0.1"),
         port=int(os.environ["PORT"]),
         interface=Interfaces.WSGI,
-        workers=int(os.environ.get("WORKERS", "1")),
         blocking_threads=int(os.environ.get("THREADS", "8")),
         log_enabled=False,
         websockets=False,

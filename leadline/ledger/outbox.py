@@ -8,7 +8,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing import util
 
 import structlog
 
@@ -159,10 +158,7 @@ class Outbox:
 @per_process_closing(Publisher.close)
 def publisher() -> Publisher:
     """This process's publisher to `bitrix_queue`; connects lazily."""
-    made = Publisher(secrets.url_source("amqp-url"), topology.queues_of(topology.REQUESTS))
-    # Server workers are forked: they run these finalizers, not atexit's.
-    util.Finalize(None, made.close, exitpriority=10)
-    return made
+    return Publisher(secrets.url_source("amqp-url"), topology.queues_of(topology.REQUESTS))
 
 
 @per_process

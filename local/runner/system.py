@@ -150,7 +150,7 @@ def _python(module: str, *words: str) -> tuple[str, ...]:
 
 def _function(state: State, name: str, port: int, threads: int) -> Program:
     folder = f"functions/{name.replace('-', '_')}"
-    env = {"HOST": "127.0.0.1", "PORT": str(port), "THREADS": str(threads), "WORKERS": "1"}
+    env = {"HOST": "127.0.0.1", "PORT": str(port), "THREADS": str(threads)}
     is_removed = Deployments(state.folder(DEPLOYMENTS)).is_removed(name)
     stage = Stage.LATER if is_removed else Stage.FUNCTIONS
     return Program(name, _python("local.deployed", folder), Group.FUNCTIONS, stage, env)

@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).parents[2]
 STACK = stack.read(CHECKOUT / "stack.yml", {})
 PROCESSES = stack.read(CHECKOUT / "deploy/processes/stack.yml", {})
 #: What leadline.runtime.serving.serve itself reads.
-SERVER = {"HOST", "PORT", "THREADS", "WORKERS"} | {f"{one}_FILE" for one in ADDRESSES.values()}
+SERVER = {"HOST", "PORT", "THREADS"} | {f"{one}_FILE" for one in ADDRESSES.values()}
 
 
 def function_folder(name: str) -> Path:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import multiprocessing
 import os
 import signal
 import socket
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import pika
 import psutil
@@ -522,44 +521,11 @@ def test_sigterm_leaves_nothing_unpublished(start: Start, database_url: str, amq
         assert connection.channel().queue_purge(topology.REQUESTS).method.message_count == 1
 
 
-def test_kill_9_of_the_server_leaves_no_worker(start: Start) -> None:
+def test_it_serves_in_the_process_that_was_started(start: Start) -> None:
+    """So a kill leaves no orphan, which would answer requests for the next server on its port."""
     server = start("create_user")
     eventually(server.is_up, 20, "the function is served")
-    workers = psutil.Process(server.process.pid).children(recursive=True)
-    assert workers
-    server.process.kill()
-    server.process.wait()
-    _, alive = psutil.wait_procs(workers, timeout=5)
-    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
-
-
-def test_a_worker_whose_server_was_killed_during_its_start_ends() -> None:
-    """An orphan would answer requests for the next server on its port."""
-    context = multiprocessing.get_context("fork")
-    reading, writing = context.Pipe(duplex=False)
-    server = context.Process(target=_starts_a_worker, args=(context, writing))
-    server.start()
-    writing.close()
-    assert reading.recv() == "started"
-    server.join(10)
-    assert server.exitcode == -signal.SIGKILL
-    with pytest.raises(EOFError):  # the worker has ended, and its end of the pipe with it
-        reading.recv()
-
-
-def _starts_a_worker(context: Any, writing: Any) -> None:
-    context.Process(target=_is_orphaned, args=(writing,)).start()
-    signal.pause()
-
-
-def _is_orphaned(writing: Any) -> None:
-    server = os.getppid()
-    writing.send("started")
-    os.kill(server, signal.SIGKILL)
-    while os.getppid() == server:
-        time.sleep(0.001)
-    serve.exit_with_parent()
-    writing.send("still there")
+    assert psutil.Process(server.process.pid).children(recursive=True) == []
 
 
 def test_the_relay_does_not_run_by_get(start: Start) -> None:

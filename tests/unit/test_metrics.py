@@ -117,10 +117,3 @@ def test_metrics_are_not_served_through_a_gateway() -> None:
     forwarded = ask(app, PATH_INFO="/metrics", HTTP_X_FORWARDED_FOR="192.0.2.1")
     assert forwarded == ("404", b"the function")
     assert ask(app, PATH_INFO="/metrics", HTTP_X_FORWARDED_FOR="")[0] == "404"
-
-
-def test_one_of_several_servers_behind_a_port_does_not_report_for_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("WORKERS", "2")
-    assert ask(answer_probes(answering("200 OK")), PATH_INFO="/metrics")[0] == "501"

@@ -1,7 +1,7 @@
 """Rate limit of writes: a token bucket for each caller, in this process's memory.
 
-The limit applies to each process, so with WORKERS x replicas of a function a key has a multiple of
-it. It prevents one client from starving the others; it is not a quota.
+The limit applies to each replica, so with several of a function a key has a multiple of it. It
+prevents one client from starving the others; it is not a quota.
 """
 
 import math

@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 
-from leadline.runtime.telemetry import tracing
+from leadline.runtime.telemetry import otel_environment
 
 #: Optional imports that no function needs. rich by structlog and dotenv by granian are slow; with
 #: setproctitle granian overwrites its environment, by which the local run finds its processes.
@@ -24,7 +24,7 @@ def prepare() -> None:
     gc.disable()
     # https://docs.pydantic.dev/latest/concepts/plugins/: the search visits every package
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
-    for name in UNUSED if tracing.is_requested() else (*UNUSED, TRACES):
+    for name in UNUSED if otel_environment.is_requested() else (*UNUSED, TRACES):
         # https://docs.python.org/3/reference/import.html#the-module-cache: None is "not found"
         sys.modules[name] = None  # type: ignore[assignment]
 

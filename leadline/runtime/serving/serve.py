@@ -8,9 +8,9 @@ greenlets on one thread.
 The same command serves in the image, on OpenFaaS, on Knative and on a laptop.
 """
 
-import ctypes
+import asyncio
+import contextlib
 import io
-import multiprocessing
 import os
 import signal
 import sys
@@ -26,8 +26,13 @@ if __name__ == "__main__":  # before the imports that it speeds up
 
 import functions_framework
 import structlog
+import uvloop
 from flask import Request
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
 
+from leadline import process
 from leadline.runtime import cleartext
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.http import auth, cross_site, problem
@@ -46,6 +51,9 @@ HEAD_TIMEOUT_S = 30
 MAX_HEAD = 32 * 1024
 #: Maximum connections of a process; others wait in the backlog. Each may hold a head and a body.
 MAX_CONNECTIONS = 512
+BACKLOG = 1024
+#: After SIGTERM, how long requests in flight may take to complete.
+STOP_TIMEOUT_S = 20
 
 PROBES = frozenset({"/_/health", "/_/ready"})
 
@@ -105,8 +113,8 @@ def answer_probes(app: App) -> App:
             ok = RawResponse(b"ok", HTTPStatus.OK, {"Content-Type": "text/plain"})
             return ok(environ, start_response)
         if http_metrics.is_scrape(environ):
-            status, text = http_metrics.scrape()
-            exposition = RawResponse(text, status, {"Content-Type": metrics.CONTENT_TYPE})
+            headers = {"Content-Type": metrics.CONTENT_TYPE}
+            exposition = RawResponse(metrics.exposition(), HTTPStatus.OK, headers)
             return exposition(environ, start_response)
         return app(environ, start_response)
 
@@ -178,54 +186,52 @@ def _read_body(environ: dict[str, Any], limit: int) -> bytes | None:
     return body if len(body) <= limit else None
 
 
-def exit_with_parent() -> None:
-    """Have the kernel kill this worker when its server is killed with SIGKILL.
-
-    An orphan would still accept requests, as would the workers of the next server on its port.
-    """
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    parent = multiprocessing.parent_process()
-    if parent and os.getppid() != parent.pid:  # killed before prctl
-        os._exit(1)
-
-
-def _load(folder: str) -> Callable[..., Any]:
-    exit_with_parent()
-    function = _load_function(Path(folder))
-    app = _app(function, _name(Path(folder)))
+def _load(folder: Path) -> Callable[..., Any]:
+    function = _load_function(folder)
+    app = _app(function, _name(folder))
     cold_start.freeze()
     return rsgi_bridge.rsgi_app(
         app, settings().body_limit, cooperative=greenlets.is_cooperative(function)
     )
 
 
-def main() -> None:
-    """Serve until SIGTERM; requests in flight complete first."""
-    from granian import Granian  # noqa: PLC0415 - only the server process needs it
-    from granian.constants import HTTPModes, Interfaces, Loops  # noqa: PLC0415 - only the server process needs it
-    from granian.http import HTTP1Settings  # noqa: PLC0415 - only the server process needs it
-
-    folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FUNCTION_FOLDER", "function")
-    log.configure(_name(Path(folder)))
-    server = Granian(
-        folder,
+async def _serve(app: Callable[..., Any]) -> None:
+    """Serve the app in this process until SIGTERM or SIGINT; requests in flight complete first."""
+    server = Server(
+        app,
         address=os.environ.get("HOST", "127.0.0.1"),
         port=int(os.environ.get("PORT", "8080")),
         interface=Interfaces.RSGI,
-        loop=Loops.uvloop,
-        workers=int(os.environ.get("WORKERS", "1")),
-        workers_kill_timeout=20,
         log_enabled=False,
         websockets=False,
         http=HTTPModes.http1,  # with HTTP/2 a connection would have any number of requests
         http1_settings=HTTP1Settings(
             header_read_timeout=HEAD_TIMEOUT_S * 1000, max_buffer_size=MAX_HEAD
         ),
+        backlog=BACKLOG,
         backpressure=MAX_CONNECTIONS,
     )
+    loop = asyncio.get_running_loop()
+    serving = loop.create_task(server.serve())
+
+    def stop() -> None:
+        server.stop()  # type: ignore[no-untyped-call]
+        loop.call_later(STOP_TIMEOUT_S, serving.cancel)
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop)
     structlog.get_logger().info("function starts", port=server.bind_port)
-    server.serve(target_loader=_load)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    folder = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FUNCTION_FOLDER", "function")
+    app = _load(Path(folder))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(app))
+        process.current().close()  # messages in flight are confirmed on this loop
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """HTTP metrics: rate, errors and duration of requests; and `/metrics` itself."""
 
-import os
 import time
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from typing import Any
 
 from leadline.runtime.telemetry import metrics
@@ -61,11 +59,3 @@ def is_scrape(environ: dict[str, Any]) -> bool:
     the internet, whatever paths a gateway lets through.
     """
     return environ["PATH_INFO"] == metrics.PATH and "HTTP_X_FORWARDED_FOR" not in environ
-
-
-def scrape() -> tuple[HTTPStatus, bytes]:
-    """Status and text of the metrics; refused if several processes share the port."""
-    if int(os.environ.get("WORKERS", "1")) > 1:
-        text = b"Each of the WORKERS has its own metrics, and only one would answer: set WORKERS=1."
-        return HTTPStatus.NOT_IMPLEMENTED, text
-    return HTTPStatus.OK, metrics.exposition()

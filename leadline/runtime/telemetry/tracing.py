@@ -8,16 +8,17 @@ and counts, no personal data and no URLs.
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
+import atexit
 import os
 from collections.abc import Iterable
 from importlib.util import find_spec
-from multiprocessing import util
 from typing import TYPE_CHECKING, Any, Literal
 
 from leadline.errors import BadConfiguration
 from leadline.process import per_process
 from leadline.runtime import cleartext
 from leadline.runtime.telemetry.http_metrics import ROUTE, App, StartResponse
+from leadline.runtime.telemetry.otel_environment import ENDPOINTS, is_requested
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -25,16 +26,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["SERVER", "CLIENT", "PRODUCER", "CONSUMER", "INTERNAL"]
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-
 _tracer: "Tracer | None" = None
-
-
-def is_requested() -> bool:
-    """Whether the environment requests traces."""
-    is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    is_off |= os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
-    return not is_off and any(os.environ.get(name) for name in _ENDPOINTS)
 
 
 @per_process
@@ -48,8 +40,8 @@ def is_enabled() -> bool:
     if not is_requested():
         return False
     if find_spec("opentelemetry") is None:
-        raise BadConfiguration(f"{_ENDPOINTS[0]} requests traces: install requirements/otel.txt")
-    for name in _ENDPOINTS:
+        raise BadConfiguration(f"{ENDPOINTS[0]} requests traces: install requirements/otel.txt")
+    for name in ENDPOINTS:
         if endpoint := os.environ.get(name):
             cleartext.require_tls("otlp", endpoint)
     return True
@@ -136,8 +128,7 @@ def start(processor: "SpanProcessor | None" = None) -> None:
     resource = Resource.create({"service.name": name})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(processor or _exporter())
-    # Server workers are forked, and run these finalizers instead of atexit's.
-    util.Finalize(None, provider.shutdown, exitpriority=5)
+    atexit.register(provider.shutdown)
     _tracer = provider.get_tracer("leadline")
 
 

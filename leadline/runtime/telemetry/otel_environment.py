@@ -1,0 +1,15 @@
+"""Whether OpenTelemetry's environment variables request traces.
+
+Apart from `tracing`, so that `cold_start` can ask before anything else is imported.
+"""
+
+import os
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+def is_requested() -> bool:
+    """Whether the environment requests traces."""
+    is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    is_off |= os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
+    return not is_off and any(os.environ.get(name) for name in ENDPOINTS)
