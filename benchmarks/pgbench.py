@@ -11,7 +11,7 @@ from leadline.runtime.postgres.dsn import connect_options
 from leadline.users import queries
 from local.runner.servers.postgres import binary
 
-_ONE = queries._GET  # noqa: SLF001 - private to other code
+_ONE = queries._ONE  # noqa: SLF001 - private to other code
 
 #: One write as JSON, built in SQL: pgbench substitutes no variables within a text.
 _WRITES = """json_build_array(json_build_object('id', CAST(:id AS bigint), {fields}))"""

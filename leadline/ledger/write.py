@@ -19,7 +19,7 @@ from leadline.errors import (
 )
 from leadline.ledger import write_sql
 from leadline.ledger.event import Accepted, Event, IdempotencyKey, event_from_row
-from leadline.runtime.concurrency.group_commit import GroupCommit
+from leadline.runtime.concurrency.coalescing import Coalescer
 from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import (
     UNIQUE_VIOLATION,
@@ -107,12 +107,12 @@ def _run_group(sql: str, writes: Sequence[_WriteParams]) -> list[Event | None]:
     return [events.get(str(write["event_id"])) for write in writes]
 
 
-_creates = GroupCommit(partial(_run_group, write_sql.CREATE), at_most=write_sql.AT_MOST)
-_changes = GroupCommit(partial(_run_group, write_sql.CHANGE_UNLOCKED), at_most=write_sql.AT_MOST)
+_creates = Coalescer(partial(_run_group, write_sql.CREATE), at_most=write_sql.AT_MOST)
+_changes = Coalescer(partial(_run_group, write_sql.CHANGE_UNLOCKED), at_most=write_sql.AT_MOST)
 
 
 def _write_grouped(
-    group: GroupCommit[_WriteParams, Event | None], alone: str, write: _WriteParams
+    group: Coalescer[_WriteParams, Event | None], alone: str, write: _WriteParams
 ) -> Accepted | None:
     """Write in a group commit, or with the SQL `alone` if that failed; None: no row matched."""
     event = group.submit(write) or next(iter(_run(alone, [write]).values()), None)

@@ -1,14 +1,16 @@
 """Read users with the sync status of their last write."""
 
+from collections.abc import Sequence
 from typing import cast
 
 from leadline.errors import UserNotFound
+from leadline.runtime.concurrency.coalescing import Coalescer
 from leadline.runtime.postgres.pool import Row, database
 from leadline.users import filters
 from leadline.users.model import UserId
 from leadline.users.views import Page, Query, SyncHistory, UserDetails, UserSummary
 
-_GET = f"""
+_SELECT = f"""
 SELECT {filters.COLUMNS}, (
     SELECT due_at FROM events
     WHERE user_id = users.id AND version = users.version AND state = 'failed'
@@ -19,8 +21,12 @@ SELECT {filters.COLUMNS}, (
         FROM events WHERE user_id = users.id ORDER BY version DESC LIMIT 10
     ) AS last
 ) AS events
-FROM users WHERE id = :id
+FROM users
 """  # noqa: S608 - of constants; values are parameters
+_ONE = f"{_SELECT} WHERE id = :id"
+#: Postgres plans a query with a list anew each time, which costs as much as reading one user.
+_SEVERAL = f"{_SELECT} WHERE id = ANY(CAST(:ids AS bigint[]))"
+AT_MOST = 64
 
 
 def get(user_id: UserId) -> UserDetails:
@@ -32,14 +38,29 @@ def get(user_id: UserId) -> UserDetails:
         UserNotFound: no user has this id.
         DatabaseDown: Postgres can't be reached.
     """
-    rows = database().run(_GET, id=user_id)
-    if not rows:
+    row = _reads.submit(user_id)
+    if row is None:
         raise UserNotFound
-    user = with_sync(rows[0])
-    history = cast("SyncHistory", {**user["sync"], "events": rows[0]["events"]})
-    if rows[0]["retry_at"] is not None:
-        history["retry_at"] = rows[0]["retry_at"]
+    user = with_sync(row)
+    history = cast("SyncHistory", {**user["sync"], "events": row["events"]})
+    if row["retry_at"] is not None:
+        history["retry_at"] = row["retry_at"]
     return {**user, "sync": history}
+
+
+def _by_id(user_ids: Sequence[UserId]) -> list[Row | None]:
+    """The rows of these users, None for each that is unknown."""
+    different = set(user_ids)
+    if len(different) == 1:
+        rows = database().run(_ONE, id=user_ids[0])
+    else:
+        rows = database().run(_SEVERAL, ids=f"{{{','.join(map(str, different))}}}")
+    found = {row["id"]: row for row in rows}
+    return [found.get(user_id) for user_id in user_ids]
+
+
+#: Reads that arrive while one is in flight share the next query.
+_reads = Coalescer(_by_id, at_most=AT_MOST)
 
 
 def page(query: Query) -> Page:

@@ -1,12 +1,16 @@
 """Users as clients read them: one with its last events, many by pages."""
 
+import asyncio
+from functools import partial
+
 import pytest
 
 from leadline.errors import InvalidRequest, UserNotFound
 from leadline.ledger import accept, write
+from leadline.runtime.concurrency import greenlets
 from leadline.users import queries, stages
 from leadline.users.model import Move, NewUser, UserId
-from leadline.users.views import Query
+from leadline.users.views import Query, UserDetails
 from tests.integration.conftest import rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
@@ -35,6 +39,29 @@ def test_a_user_is_shown_with_its_last_ten_events_newest_first() -> None:
 def test_a_user_that_does_not_exist_is_not_found() -> None:
     with pytest.raises(UserNotFound):
         queries.get(UserId(2**63 - 1))
+
+
+def test_concurrent_reads_each_get_their_own_user_as_it_is_now() -> None:
+    """They share queries: of different users, of the same one, of unknown ones."""
+    users = [create(stage) for stage in ("NEW", "JUNK", "IN_PROCESS")]
+    unknown = UserId(2**63 - 1)
+    asked = [users[0], users[1], unknown, users[2], users[1], *users]
+
+    async def read_all() -> list[UserDetails | BaseException]:
+        return await asyncio.gather(
+            *(greenlets.spawn(partial(queries.get, one)) for one in asked), return_exceptions=True
+        )
+
+    for stage in ("CONVERTED", "PROCESSED"):
+        for user in users:
+            write.change(user, Move(stage=stage), None, None)
+        for user, found in zip(asked, asyncio.run(read_all()), strict=True):
+            if user == unknown:
+                assert isinstance(found, UserNotFound)
+            else:
+                assert not isinstance(found, BaseException)
+                assert (found["id"], found["stage"]) == (user, stage)
+                assert found["sync"]["events"][0]["version"] == found["sync"]["version"]
 
 
 def test_pages_show_each_user_once_though_users_are_added() -> None:

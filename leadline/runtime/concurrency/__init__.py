@@ -1,1 +1,1 @@
-"""Concurrency within a process: greenlets on one event loop, and group commit."""
+"""Concurrency within a process: greenlets on one event loop, and coalescing of their requests."""

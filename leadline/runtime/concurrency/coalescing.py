@@ -1,4 +1,9 @@
-"""Group commit: requests that arrive while one is in flight share the next statement."""
+"""Request coalescing: those that arrive while one is in flight share the next statement.
+
+For writes this is group commit. It needs no linger: under load the statement in flight is what
+requests wait for, and a single client, which sends its next request after each response, waits for
+nothing.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,15 +15,10 @@ from leadline.runtime.concurrency import greenlets
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
-#: Linger: how long after the last flush a group waits for more requests. Each statement has a fixed
-#: cost, which a larger group shares. A request lingers only if the last group had several members:
-#: a single client, which sends its next request after each response, never waits.
-LINGER_S = 0.003
-
 _Group = list[tuple[Request, asyncio.Future[Result]]]
 
 
-class GroupCommit(Generic[Request, Result]):
+class Coalescer(Generic[Request, Result]):
     """Runs the requests of concurrent greenlets in groups, one group at a time.
 
     `flush` takes up to `at_most` requests and returns a result for each, in order; it runs in a
@@ -33,8 +33,6 @@ class GroupCommit(Generic[Request, Result]):
         # All of this is used on the loop's thread only.
         self._waiting: _Group[Request, Result] = []
         self._is_flushing = False
-        self._last_flush_at = float("-inf")
-        self._last_had_several = False
 
     def submit(self, request: Request) -> Result:
         """The result of this request; an error of `flush` is raised for each of its group."""
@@ -45,26 +43,16 @@ class GroupCommit(Generic[Request, Result]):
         self._waiting.append((request, result))
         if not self._is_flushing:
             self._is_flushing = True
-            loop.call_soon(self._schedule)  # requests of the same loop iteration join the group
+            loop.call_soon(self._start)  # requests of the same loop iteration join the group
         return greenlets.await_(result)
-
-    def _schedule(self) -> None:
-        """Start the next group now, or after the linger."""
-        loop = asyncio.get_running_loop()
-        wait_s = self._last_flush_at + LINGER_S - loop.time()
-        if wait_s > 0 and (self._last_had_several or len(self._waiting) > 1):
-            loop.call_later(wait_s, self._start)
-        else:
-            self._start()
 
     def _start(self) -> None:
         """Flush the waiting requests, in order of arrival."""
-        loop = asyncio.get_running_loop()
-        self._last_flush_at = loop.time()
         group, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
-        self._last_had_several = len(group) > 1
         requests = [request for request, _ in group]
-        flushed = loop.create_task(greenlets.spawn(lambda: self._flush(requests)))
+        flushed = asyncio.get_running_loop().create_task(
+            greenlets.spawn(lambda: self._flush(requests))
+        )
         flushed.add_done_callback(partial(self._complete, group))
 
     def _complete(
@@ -73,7 +61,7 @@ class GroupCommit(Generic[Request, Result]):
         # The next group starts first, so that Postgres works while this one's results are handled.
         self._is_flushing = bool(self._waiting)
         if self._is_flushing:
-            self._schedule()
+            self._start()
         error = flushed.exception()
         results = flushed.result() if error is None else [None] * len(group)
         for (_, future), result in zip(group, results, strict=True):

@@ -1,4 +1,4 @@
-"""Group commit: requests share a flush, and each gets its own result."""
+"""Coalesced requests share a flush, and each gets its own result."""
 
 import asyncio
 import threading
@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from leadline.runtime.concurrency import greenlets, group_commit
-from leadline.runtime.concurrency.group_commit import GroupCommit
+from leadline.runtime.concurrency import greenlets
+from leadline.runtime.concurrency.coalescing import Coalescer
 
 
 class Backend:
@@ -30,7 +30,7 @@ class Backend:
 
 def submit_concurrently(backend: Backend, first: int, *others: int) -> list[int | BaseException]:
     """The results where the others arrive while the first is in flight."""
-    group = GroupCommit(backend.flush, at_most=3)
+    group = Coalescer(backend.flush, at_most=3)
 
     async def run_all() -> list[int | BaseException]:
         results = [asyncio.create_task(greenlets.spawn(partial(group.submit, first)))]
@@ -51,40 +51,25 @@ def test_requests_that_arrive_during_a_flush_share_the_next_one() -> None:
     assert backend.groups == [[0], [1, 2, 3], [4, 5]]
 
 
-def test_a_single_client_never_lingers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "LINGER_S", 3600)
+def test_no_request_waits_for_company() -> None:
     backend = Backend()
     backend.opened.set()
-    group = GroupCommit(backend.flush, at_most=3)
-
-    async def one_after_the_other() -> list[int]:
-        return [await greenlets.spawn(partial(group.submit, one)) for one in (1, 2, 3)]
-
-    assert asyncio.run(asyncio.wait_for(one_after_the_other(), 10)) == [10, 20, 30]
-
-
-def test_after_a_group_of_several_the_next_one_lingers(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(group_commit, "LINGER_S", 1)
-    backend = Backend()
-    backend.opened.set()
-    group = GroupCommit(backend.flush, at_most=3)
+    group = Coalescer(backend.flush, at_most=3)
 
     async def submit(*requests: int) -> list[int]:
         return await asyncio.gather(
             *(greenlets.spawn(partial(group.submit, one)) for one in requests)
         )
 
-    async def run_all() -> None:
+    async def in_turn() -> None:
         await submit(1, 2)
         early = asyncio.create_task(submit(3))
-        for _ in range(10):  # iterations in which a request that does not linger is flushed
+        for _ in range(10):  # iterations of the loop; a linger would be one of its timers
             await asyncio.sleep(0)
         await asyncio.gather(early, submit(4))
 
-    asyncio.run(run_all())
-    assert backend.groups == [[1, 2], [3, 4]]
+    asyncio.run(in_turn())
+    assert backend.groups == [[1, 2], [3], [4]]
 
 
 def test_an_error_is_raised_for_its_own_group_only() -> None:
@@ -95,7 +80,7 @@ def test_an_error_is_raised_for_its_own_group_only() -> None:
 
 def test_a_cancelled_request_holds_up_no_other_of_its_group() -> None:
     backend = Backend()
-    group = GroupCommit(backend.flush, at_most=3)
+    group = Coalescer(backend.flush, at_most=3)
 
     async def cancels() -> list[int]:
         tasks = [
@@ -112,7 +97,7 @@ def test_a_cancelled_request_holds_up_no_other_of_its_group() -> None:
 def test_outside_of_a_greenlet_each_request_is_flushed_alone() -> None:
     backend = Backend()
     backend.opened.set()
-    group = GroupCommit(backend.flush, at_most=3)
+    group = Coalescer(backend.flush, at_most=3)
     with pytest.raises(ValueError, match="-1"):
         group.submit(-1)
     assert group.submit(1) == 10
