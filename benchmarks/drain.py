@@ -16,7 +16,7 @@ RATE_PER_S = 2
 BURST = 50
 COMMANDS = 50
 #: Promise P4: the share of the limit that is used while there is work.
-USED = 0.95
+USED = 0.98
 _CONNECTIONS = 16
 _FILL_WITHIN_S = 300
 

@@ -123,8 +123,15 @@ class Laboratory:
 
     def launch(self, name: str, **env: str) -> Served:
         """Start serving a function, without waiting; its log goes to a file."""
+        return self._launch(name, self.command(name), **env)
+
+    def launch_worker(self) -> Served:
+        """Start a worker, without waiting."""
+        return self._launch("worker", (sys.executable, "-m", "leadline.sync.worker"))
+
+    def _launch(self, name: str, command: tuple[str, ...], **env: str) -> Served:
         port = Ports({}, with_defaults=False).choose(name)
-        program = Program(name, self.command(name), Group.FUNCTIONS, Stage.FUNCTIONS)
+        program = Program(name, command, Group.FUNCTIONS, Stage.FUNCTIONS)
         with (self._state.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own function
                 tied_to_this_process(program),

@@ -1,8 +1,5 @@
 """The three queues alone: bare RQ jobs, messages into the work queue, replies into the ledger."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,8 +20,6 @@ from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.workqueue import rq_jobs
 from leadline.workqueue.keys import JOBS
-from local.runner.processes.program import CHECKOUT, Group, Program, Stage
-from local.sandbox.servers import tied_to_this_process
 from local.sandbox.waiting import NotInTime, eventually
 
 _POLL_EVERY_S = 0.01
@@ -63,24 +58,11 @@ def _jobs(laboratory: Laboratory, jobs: int) -> float:
             queue.enqueue(
                 f"{__name__}.nothing", job_timeout=rq_jobs.JOB_TIMEOUT_S, result_ttl=_WITHIN_S
             )
-        worker = _worker(laboratory)
+        worker = laboratory.launch_worker()
         try:
             return _rate(jobs, lambda: queue.count)
         finally:
-            worker.terminate()
-            worker.wait(30)
-
-
-def _worker(laboratory: Laboratory) -> subprocess.Popen[bytes]:
-    command = (sys.executable, "-m", "leadline.sync.worker")
-    program = Program("worker", command, Group.FUNCTIONS, Stage.FUNCTIONS)
-    return subprocess.Popen(  # noqa: S603 - our own worker
-        tied_to_this_process(program),
-        cwd=CHECKOUT,
-        env={**os.environ, **laboratory.environment()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+            worker.end()
 
 
 def _rate(total: int, left: Callable[[], int]) -> float:

@@ -11,13 +11,13 @@ import orjson
 from leadline.connector.message import ReceivedMessage
 from leadline.messages.attributes import (
     ATTEMPT,
+    BATCH_TYPE,
     CORRELATION_ID,
     NO_ID,
     REQUIRED,
     RESENT,
     TRACEPARENT,
 )
-from leadline.messages.cloudevents import BATCH_TYPE
 from leadline.runtime.http import auth
 from leadline.runtime.http.endpoint import is_json
 

@@ -43,6 +43,9 @@ ATTEMPT = "attempt"
 NO_ID = "-"
 #: The required attributes of a CloudEvent, apart from `specversion`.
 REQUIRED = frozenset({"id", "source", "type"})
+#: The media type of a batch:
+#: https://github.com/cloudevents/spec/blob/main/cloudevents/formats/json-format.md, 4
+BATCH_TYPE = "application/cloudevents-batch+json"
 #: Attributes of an event in a batch; a single event has them as HTTP headers
 #: (https://github.com/cloudevents/spec/tree/main/cloudevents/extensions, the same names).
 CORRELATION_ID, TRACEPARENT = "correlationid", "traceparent"

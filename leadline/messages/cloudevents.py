@@ -14,13 +14,17 @@ from cloudevents.http import CloudEvent, from_dict, from_http
 from flask import Request
 
 from leadline.errors import BadMessage
-from leadline.messages.attributes import ATTEMPT, CORRELATION_ID, NO_ID, RESENT, TRACEPARENT
+from leadline.messages.attributes import (
+    ATTEMPT,
+    BATCH_TYPE,
+    CORRELATION_ID,
+    NO_ID,
+    RESENT,
+    TRACEPARENT,
+)
 from leadline.runtime.http.endpoint import require_json
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.trace_context import Trace
-
-#: https://github.com/cloudevents/spec/blob/main/cloudevents/formats/json-format.md, 4
-BATCH_TYPE = "application/cloudevents-batch+json"
 
 
 @dataclass(frozen=True, slots=True)
