@@ -20,8 +20,8 @@ from leadline.errors import BrokerDown
 from leadline.ledger import fork_resync, outbox, retention
 from leadline.ledger.event import Event, event_from_row
 from leadline.ledger.write import query_json
-from leadline.ledger.write_sql import as_json
 from leadline.runtime.postgres import installation
+from leadline.runtime.postgres.json_rows import as_json
 from leadline.runtime.postgres.pool import Row, database
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings

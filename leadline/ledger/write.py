@@ -20,6 +20,7 @@ from leadline.errors import (
 from leadline.ledger import write_sql
 from leadline.ledger.event import Accepted, Event, IdempotencyKey, event_from_row
 from leadline.runtime.concurrency.coalescing import Coalescer
+from leadline.runtime.postgres import json_rows
 from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import (
     UNIQUE_VIOLATION,
@@ -157,7 +158,5 @@ def _first_response(key: IdempotencyKey) -> Accepted | None:
 
 
 def query_json(sql: str, **params: object) -> list[Row]:
-    """The rows of a query built by `write_sql.as_json`; raises as `run_in_current_history`."""
-    (row,) = run_in_current_history(sql, **params)
-    rows: list[Row] = orjson.loads(row["result"])
-    return rows
+    """The rows of a query built by `as_json`; raises as `run_in_current_history`."""
+    return json_rows.parse(run_in_current_history(sql, **params))

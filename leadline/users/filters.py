@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from leadline.runtime.postgres import json_rows
 from leadline.runtime.postgres.pool import Row, database
 from leadline.users.views import Query
 
@@ -72,7 +73,8 @@ def scan_by_id(limit: int, after: int, where: Sequence[Filter]) -> list[Row]:
     """As `select`, but scans users in id order and ignores candidates."""
     condition = " AND ".join(["id > :after", *(one.condition for one in where)])
     sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id LIMIT :limit"  # noqa: S608 - of constants; values are parameters
-    return database().run(sql, **{**_params(where), "after": after, "limit": limit})
+    params = {**_params(where), "after": after, "limit": limit}
+    return json_rows.parse(database().run(json_rows.as_json(sql), **params))
 
 
 def _params(where: Sequence[Filter]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ import requests
 
 from leadline.ledger.event import event_from_row
 from leadline.ledger.outbox import to_message
-from leadline.ledger.write_sql import as_json
 from leadline.messages import topology
+from leadline.runtime.postgres.json_rows import as_json
 from tests.checker.history import FULL_NAME, STAGE, Window
 from tests.faults.bench import LEASE_S, UNSEALED, Bench
 from tests.faults.damage import CLEAR, SEALED, Damage
