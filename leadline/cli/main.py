@@ -26,6 +26,7 @@ from leadline.cli import (
     local_system,
     portal,
     reconcile,
+    restore,
     restored,
     status,
     users,
@@ -60,6 +61,7 @@ for command in (
     users.failed,
     users.resync,
     reconcile.reconcile,
+    restore.restore,
     restored.restored,
     audit.audit,
 ):

@@ -1,6 +1,7 @@
 """`leadline restored`: begin a new history after Postgres was restored to an earlier time."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from leadline.cli.output import Json, print_facts, print_json
 from leadline.operations import audit
@@ -18,6 +19,16 @@ def restored(*, json: Json = False) -> None:
 
     A failover, and a dump restored by pg_restore, are detected without it; it does no harm then.
     """
+    report = begin_history()
+    print_json(report) if json else print_facts(report.items())
+
+
+def begin_history() -> dict[str, Any]:
+    """Do what `restored` says; returns its report.
+
+    Raises:
+        LeadlineError: a server or the portal can't be reached; safe to repeat.
+    """
     with audit.recorded("restored") as done:
         history = installation.begin_history(lost=installation.ensure_history().history)
         done["history"] = history
@@ -25,9 +36,8 @@ def restored(*, json: Json = False) -> None:
         installation.reserve_ids(greatest)
         installation.mark_portal_checked()
         was_held = our_leads.release_hold(originator_id())
-    report = {
+    return {
         "history_since": datetime.fromtimestamp(history / 1000, UTC),
         "greatest_id_on_a_lead": greatest,
         "calls_resumed": was_held,
     }
-    print_json(report) if json else print_facts(report.items())

@@ -52,19 +52,22 @@ class Compose:
         return f"http://127.0.0.1:{self.env['BITRIX_PORT']}"
 
     def run(self, *words: str, within_s: float = 120) -> str:
-        """`docker compose …` on this project."""
+        """The output of `docker compose …` on this project."""
+        return self.run_binary(*words, within_s=within_s).decode().strip()
+
+    def run_binary(self, *words: str, within_s: float = 120) -> bytes:
+        """As `run`, for output that is no text."""
         file = str(self.checkout / "local/docker-compose.yml")
         command = ("docker", "compose", "-p", self.project, "-f", file, *words)
         done = subprocess.run(
             command,
             check=False,
             capture_output=True,
-            text=True,
             timeout=within_s,
             env={**os.environ, **self.env},
         )
-        assert done.returncode == 0, f"{' '.join(words)}: {done.stderr[-3000:]}"
-        return done.stdout.strip()
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stderr[-3000:].decode()}"
+        return done.stdout
 
     def up(self, *words: str) -> None:
         """Start everything and wait until it is healthy."""

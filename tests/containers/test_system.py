@@ -1,9 +1,11 @@
 """The whole system under docker compose: the README's calls, killed containers, scaling."""
 
+import os
 import random
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +136,34 @@ def test_functions_and_workers_scale(compose: Compose) -> None:
         return replicas <= set(compose.run(*psql).split())
 
     eventually(both_serve, WITHIN_S, "both replicas have served")
+
+
+def test_a_dump_is_restored_and_no_lead_goes_to_another_user(
+    compose: Compose, tmp_path: Path
+) -> None:
+    kept = created(compose)
+    dump = tmp_path / "leadline.dump"
+    words = ("exec", "-T", "postgres", "pg_dump", "-U", "leadline", "-Fc", "leadline")
+    dump.write_bytes(compose.run_binary(*words))
+    lost = created(compose)
+    eventually(lambda: is_synced(compose, lost), WITHIN_S, "the user that will be lost has a lead")
+    restored = subprocess.run(
+        [CHECKOUT / "scripts/restore", dump],
+        check=False,
+        input="y\n",
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S * 4,
+        env={**os.environ, **compose.env, "COMPOSE_PROJECT_NAME": compose.project},
+    )
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    assert requests.get(f"{compose.edge}/users/{lost}", timeout=30).status_code == 404
+    new = created(compose)
+    assert new > lost
+    eventually(
+        lambda: is_synced(compose, kept) and is_synced(compose, new), WITHIN_S, "both are in sync"
+    )
+    assert lead(compose, new)["ID"] != lead(compose, lost)["ID"]
 
 
 def test_a_container_holds_the_secrets_of_its_own_login(compose: Compose) -> None:

@@ -1,0 +1,136 @@
+"""`leadline restore`: a dump replaces everything, or nothing is changed."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from leadline import process
+from leadline.ledger import write
+from leadline.runtime.postgres import pool
+from leadline.users.model import Move, NewUser, UserId
+from local.runner.servers.postgres import binary
+from tests.integration.conftest import Answer, close_idle_connections, rows
+
+Leadline = Callable[..., Answer]
+
+ANN = NewUser(full_name="Ann", phone="+77001112233", stage="NEW")
+BOB = NewUser(full_name="Bob", phone="+77001112244", stage="NEW")
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    in_postgres: str,
+    in_redis: str,
+    webhook_url: str,
+    _postgres_urls: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the owner's URL, as for a migration."""
+    assert in_postgres
+    assert in_redis
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    monkeypatch.setenv("DATABASE_URL", _postgres_urls[0])
+
+
+@pytest.fixture
+def ann() -> UserId:
+    return create(ANN)
+
+
+@pytest.fixture
+def dump(ann: UserId, tmp_path: Path) -> Path:
+    """Made when Ann was the only user, and new; since then she was moved, and Bob was created."""
+    made = tmp_path / "leadline.dump"
+    url = urlsplit(os.environ["DATABASE_URL"])
+    subprocess.run(
+        (binary("pg_dump"), "--format=custom", f"--file={made}", url.geturl()),
+        check=True,
+        timeout=60,
+    )
+    write.change(ann, Move(stage="JUNK"), None, None)
+    create(BOB)
+    disconnect()
+    return made
+
+
+def create(user: NewUser) -> UserId:
+    return write.create(user, None).event.user.id
+
+
+def disconnect() -> None:
+    close_idle_connections()
+    process.forget(pool.database)
+
+
+def names() -> list[tuple[str, str]]:
+    found = [(row["full_name"], row["stage"]) for row in rows("SELECT * FROM users ORDER BY id")]
+    disconnect()
+    return found
+
+
+def test_everything_is_as_in_the_dump_and_no_id_is_assigned_twice(
+    leadline: Leadline, dump: Path, ann: UserId
+) -> None:
+    before = [row["history"] for row in rows("SELECT history FROM installation")]
+    disconnect()
+    answer = leadline("restore", dump, "--yes", "--json")
+    assert (answer.code, answer.json["greatest_id_on_a_lead"]) == (0, 0), answer.err
+    assert names() == [("Ann", "NEW")]
+    assert [row["history"] for row in rows("SELECT history FROM installation")] > before
+    assert create(BOB) > ann + 1, "Bob's id may be on a lead"
+
+
+def test_it_refuses_while_others_may_write(
+    leadline: Leadline, dump: Path, database_url: str
+) -> None:
+    other = pool.Database(database_url)
+    other.run("SELECT 1 AS one")
+    answer = leadline("restore", dump, "--yes")
+    assert answer.code == 3
+    assert f"{urlsplit(database_url).username} (1)" in answer.err
+    other.close()
+    assert len(names()) == 2
+
+
+def test_it_refuses_what_is_no_dump_of_leadline(leadline: Leadline, tmp_path: Path) -> None:
+    create(ANN)
+    disconnect()
+    damaged, foreign = tmp_path / "damaged", tmp_path / "foreign"
+    damaged.write_bytes(b"no dump")
+    subprocess.run(
+        (
+            binary("pg_dump"),
+            "--format=custom",
+            "--schema-only",
+            "--table=alembic_version",
+            f"--file={foreign}",
+            os.environ["DATABASE_URL"],
+        ),
+        check=True,
+        timeout=60,
+    )
+    for file in (damaged, foreign):
+        answer = leadline("restore", file, "--yes")
+        assert answer.code == 3
+        assert "Traceback" not in answer.err
+    assert len(names()) == 1
+
+
+def test_a_login_that_owns_nothing_changes_nothing(
+    leadline: Leadline, dump: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    answer = leadline("restore", dump, "--yes")
+    assert answer.code == 3
+    assert "nothing was changed" in answer.err
+    assert (urlsplit(database_url).password or "?") not in answer.err
+    assert len(names()) == 2
+
+
+def test_without_a_yes_it_asks(leadline: Leadline, dump: Path) -> None:
+    assert leadline("restore", dump, stdin="n\n").code == 1
+    assert len(names()) == 2
