@@ -18,6 +18,9 @@ from local.gateway.routes import INTERNAL, Refusal, route
 
 CALL_ID = "X-Call-Id"
 _BODY_LIMIT = 1024 * 1024
+#: How long a request waits for a function that accepts no connection, and between its attempts.
+RESTART_S = 5.0
+_RECONNECT_S = 0.2
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=3)
 #: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
 _HOP_BY_HOP = frozenset(
@@ -89,7 +92,21 @@ class Proxy:
             detail = f"The edge accepts at most {_BODY_LIMIT} bytes."
             return problem_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, X_Call_Id=call_id)
         self._functions.calls[target.function] += 1
-        return await self._exchange(request, base + target.path, headers, body)
+        return await self._exchange_once_up(request, base + target.path, headers, body)
+
+    async def _exchange_once_up(
+        self, request: web.Request, url: str, headers: CIMultiDict[str], body: bytes
+    ) -> web.StreamResponse:
+        """Wait for a function that is being replaced: without a connection nothing was sent."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + RESTART_S
+        while True:
+            try:
+                return await self._exchange(request, url, headers, body)
+            except aiohttp.ClientConnectorError:
+                if loop.time() >= deadline:
+                    raise
+                await asyncio.sleep(_RECONNECT_S)
 
     async def _exchange(
         self, request: web.Request, url: str, headers: CIMultiDict[str], body: bytes

@@ -4,6 +4,8 @@ import os
 import random
 import re
 import subprocess
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,23 @@ import requests
 
 from local import stack
 from local.logins import table
-from tests.containers.engine import CHECKOUT, STOPPED_WITHIN_S, Compose, docker, inspect, kill_9
+from tests.containers.engine import (
+    CHECKOUT,
+    MEASURED,
+    STOPPED_WITHIN_S,
+    Compose,
+    docker,
+    inspect,
+    kill_9,
+)
 from tests.servers import eventually
 
 pytestmark = pytest.mark.containers
 
 #: Maximum time to recover; a restarted RabbitMQ takes longest.
 WITHIN_S = 120
+#: Maximum time without an edge while it is replaced.
+EDGE_REPLACED_S = 5
 OURS = ("create-user", "bitrix-handler", "reply-handler", "connector", "worker", "relay")
 FUNCTIONS = stack.read(CHECKOUT / "stack.yml", {}).functions
 SERVERS = ("postgres", "redis", "rabbitmq")
@@ -136,6 +148,53 @@ def test_functions_and_workers_scale(compose: Compose) -> None:
         return replicas <= set(compose.run(*psql).split())
 
     eventually(both_serve, WITHIN_S, "both replicas have served")
+
+
+def test_an_upgrade_refuses_no_write(compose: Compose) -> None:
+    """Only the edge's own replacement takes a moment: one container at a time can have its port."""
+    answers: list[tuple[float, requests.Response]] = []
+    refused: list[float] = []
+    is_over = threading.Event()
+
+    def write() -> None:
+        while not is_over.wait(0.05):
+            began = time.monotonic()
+            try:
+                answer = create(compose)
+            except requests.ConnectionError:
+                refused.append(began)
+            else:
+                answers.append((time.monotonic() - began, answer))
+
+    before = compose.containers("create-user")
+    with ThreadPoolExecutor(2) as clients:
+        writing = [clients.submit(write) for _ in range(2)]
+        try:
+            changed = {"LEADLINE_LOG_LEVEL": "WARNING", "COMPOSE_PROJECT_NAME": compose.project}
+            upgraded = subprocess.run(
+                [CHECKOUT / "scripts/upgrade"],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=WITHIN_S * 5,
+                env={**os.environ, **compose.env, **changed},
+            )
+        finally:
+            is_over.set()
+        for one in writing:
+            one.result()
+    assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
+    assert set(compose.containers("create-user")).isdisjoint(before)
+    assert {answer.status_code for _, answer in answers} == {201}
+    MEASURED["slowest write during an upgrade"] = f"{max(took for took, _ in answers):.1f} s"
+    gap_s = max(refused) - min(refused) if refused else 0.0
+    MEASURED["the edge's port was closed during an upgrade"] = f"{gap_s:.1f} s"
+    assert gap_s < EDGE_REPLACED_S
+    ids = [int(answer.json()["id"]) for _, answer in answers]
+    eventually(lambda: is_synced(compose, ids[-1]), WITHIN_S, "the last user is in Bitrix24")
+    leads = requests.get(f"{compose.portal}/_emulator/leads", timeout=30).json()
+    origins = [one["ORIGIN_ID"] for one in leads]
+    assert [origins.count(str(one)) for one in ids] == [1] * len(ids)
 
 
 def test_a_dump_is_restored_and_no_lead_goes_to_another_user(
