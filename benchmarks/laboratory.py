@@ -21,7 +21,7 @@ from leadline.settings import settings
 from leadline.workqueue.queue import WorkQueue
 from local.runner.choices import Choices
 from local.runner.ports import Ports
-from local.runner.processes.program import CHECKOUT, Group, Program, Stage
+from local.runner.processes.program import CHECKOUT, Group, Program, StartPhase
 from local.runner.servers.bitrix24 import Bitrix24
 from local.runner.servers.postgres import Postgres
 from local.runner.state import State, write
@@ -131,7 +131,7 @@ class Laboratory:
 
     def _launch(self, name: str, command: tuple[str, ...], **env: str) -> Served:
         port = Ports({}, with_defaults=False).choose(name)
-        program = Program(name, command, Group.FUNCTIONS, Stage.FUNCTIONS)
+        program = Program(name, command, Group.FUNCTIONS, StartPhase.FUNCTIONS)
         with (self._state.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own function
                 tied_to_this_process(program),

@@ -1,4 +1,4 @@
-"""Start the emulator: `python -m emulator [--host H] [--port P] [--state FILE]`."""
+"""Start the emulator of Bitrix24: `python -m emulator --help` lists the options."""
 
 import argparse
 import asyncio
@@ -31,14 +31,16 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m emulator", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m emulator", description="Start the emulator of Bitrix24."
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=int(os.environ.get("BITRIX_PORT", "3024")))
     parser.add_argument("--state", type=Path, default=Path(".local/bitrix24.sqlite3"))
     parser.add_argument(
         "--journal",
         type=Path,
-        default=os.environ.get("BITRIX_JOURNAL"),
+        default=os.environ.get("BITRIX_JOURNAL") or None,
         help="append requests, commands and answers to this file",
     )
     parser.add_argument("--tls-cert", type=Path, help="serve https with this certificate")
@@ -59,11 +61,11 @@ async def _serve(options: argparse.Namespace) -> None:
         shutdown_timeout=_SHUTDOWN_S,
         handler_cancellation=False,
     )
-    await runner.setup()
     try:
+        await runner.setup()
         site = web.TCPSite(runner, options.host, options.port, ssl_context=_tls(options))
         await site.start()
-        _notify(site, tls=bool(options.tls_cert))
+        _print_address(site, tls=bool(options.tls_cert))
         await stopped.wait()
     finally:
         await runner.cleanup()
@@ -79,7 +81,7 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
     return context
 
 
-def _notify(site: web.TCPSite, *, tls: bool) -> None:
+def _print_address(site: web.TCPSite, *, tls: bool) -> None:
     """Print the address; with --port 0 the only way to learn the port."""
     server = site._server  # noqa: SLF001 (aiohttp has no public way to the chosen port)
     host, port = server.sockets[0].getsockname()[:2]  # type: ignore[union-attr]

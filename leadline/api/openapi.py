@@ -15,7 +15,7 @@ import leadline
 from leadline.api.paths import MAX_ID
 from leadline.runtime.http import problem
 from leadline.runtime.http.auth import Scope
-from leadline.runtime.http.endpoint import KEY_MAX
+from leadline.runtime.http.endpoint import IDEMPOTENCY_KEY_MAX
 from leadline.settings import settings
 from leadline.users.model import Changes, Move, NewUser, User
 from leadline.users.views import Page, Query, UserDetails
@@ -238,7 +238,7 @@ def _parameters() -> Json:
             "name": "Idempotency-Key",
             "in": "header",
             "description": "The same key and request give the same answer for 24 hours.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": KEY_MAX},
+            "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX},
             "example": "8e03978e-40d5-43e8-bc93-6894a57f9324",
         },
         "If-Match": {

@@ -7,7 +7,7 @@ from flask import Request
 
 from leadline.errors import InvalidRequest, VersionMismatch
 from leadline.ledger.event import Accepted, IdempotencyKey
-from leadline.runtime.http.endpoint import KEY_MAX, RawResponse, json_response
+from leadline.runtime.http.endpoint import IDEMPOTENCY_KEY_MAX, RawResponse, json_response
 from leadline.runtime.telemetry import trace_context
 
 
@@ -33,9 +33,9 @@ def idempotency_key(request: Request, *parts: object) -> IdempotencyKey | None:
         InvalidRequest: the key is empty or too long.
     """
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    if key is not None and not 1 <= len(key) <= KEY_MAX:
+    if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
         raise InvalidRequest(
-            f"An Idempotency-Key has 1 to {KEY_MAX} characters.",
+            f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX} characters.",
             status=HTTPStatus.BAD_REQUEST,
         )
     return bind_key(trace_context.caller(), key, request.environ.get("HTTP_IF_MATCH"), *parts)

@@ -59,7 +59,7 @@ def lease_batch(queue: WorkQueue, leader: str) -> LeasedBatch:
         time.sleep(wait_s)
     leased = queue.lease(limit)
     if leased.expired:
-        metrics.STALLED.inc(by=leased.expired)
+        metrics.LEASES_EXPIRED.inc(by=leased.expired)
         log.warning("leases expired: their users are due again", stalled=leased.expired)
     if not leased.entries:
         portal_session.token_bucket().give_back()

@@ -21,20 +21,20 @@ from leadline.messages.attributes import (
 from leadline.messages.cloudevents import Delivery
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.entry import EnqueueRequest, Outcome, PendingEvent
+from leadline.workqueue.entry import EnqueueRequest, Outcome, PendingEvent, PutResult
 from leadline.workqueue.queue import work_queue
 
 log = structlog.get_logger()
 
 FIRST_VERSION = 1
 
-RECEIVED = metrics.Counter(
+EVENTS_RECEIVED = metrics.Counter(
     "leadline_events_received_total",
     "Events put into the work queue, by action",
     "action",
     known=contract.PATTERNS,
 )
-JOBS = metrics.Counter(
+JOBS_ENQUEUED = metrics.Counter(
     "leadline_jobs_enqueued_total", "RQ jobs enqueued because no worker was about to lease"
 )
 
@@ -47,79 +47,82 @@ def enqueue_events(deliveries: Sequence[Delivery]) -> None:
         QueueDown: Redis can't be reached; the messages must be redelivered.
     """
     requests = [_enqueue_request(contract.read_request(one.body), one) for one in deliveries]
-    workers = work_queue().put_all(requests)
-    for delivery, request, count in zip(deliveries, requests, workers, strict=True):
+    results = work_queue().put_all(requests)
+    for delivery, request, result in zip(deliveries, requests, results, strict=True):
         trace_context.resume(delivery.trace)
-        _log_received(request, is_accepted=count is not None)
-    if 0 in workers:
-        JOBS.inc()
+        _log_received(request, is_put=result is not PutResult.TOO_OLD)
+    if PutResult.WAKE_UP_CLAIMED in results:
+        JOBS_ENQUEUED.inc()
         log.info("job enqueued", job_id=rq_jobs.enqueue())
 
 
-def _log_received(request: EnqueueRequest, *, is_accepted: bool) -> None:
+def _log_received(request: EnqueueRequest, *, is_put: bool) -> None:
     event = request.event
-    RECEIVED.inc(event.action)
     about = {"event_id": event.event_id, "user_id": request.user_id}
-    if is_accepted:
+    if is_put:
+        EVENTS_RECEIVED.inc(event.action)
         log.info("event received", action=event.action, **about)
     else:
-        log.warning("event older than the Redis epoch, not accepted: its sender retries", **about)
+        log.warning(
+            "event older than the Redis epoch, not put: its sender republishes it",
+            **about,
+        )
 
 
-def _enqueue_request(request: contract.Request, delivery: Delivery) -> EnqueueRequest:
-    user = request.user
-    stage_version = _earlier_version(request, delivery, STAGE_VERSION)
+def _enqueue_request(message: contract.Request, delivery: Delivery) -> EnqueueRequest:
+    user = message.user
+    stage_version = _version_up_to_own(message, delivery, STAGE_VERSION)
     state = {"full_name": user.full_name, "phone": user.phone, "stage": user.stage}
     has_phone = user.phone is not None
     return EnqueueRequest(
         user_id=user.id,
-        event=_pending_event(request, delivery),
+        event=_pending_event(message, delivery),
         state=orjson.dumps(state) if has_phone else b"",
-        touches_stage=_touches_stage(request, delivery, stage_version) if has_phone else False,
+        touches_stage=_touches_stage(message, delivery, stage_version) if has_phone else False,
         is_first=delivery.is_first,
-        occurred_at_ms=int(request.occurred_at.timestamp() * 1000) if request.occurred_at else None,
+        occurred_at_ms=int(message.occurred_at.timestamp() * 1000) if message.occurred_at else None,
         lead_id=user.bitrix_lead_id,
         is_lookup_requested=LOOK in delivery.attributes.get(CHANGED, "").split(","),
         stage_version=stage_version,
         sent_at_ms=number(delivery.attributes.get(SENT)),
         originator=delivery.attributes.get(ORIGINATOR),
-        stage_set=_earlier_version(request, delivery, STAGE_SET),
+        stage_set=_version_up_to_own(message, delivery, STAGE_SET),
     )
 
 
-def _pending_event(request: contract.Request, delivery: Delivery) -> PendingEvent:
-    user = request.user.model_dump(exclude={"bitrix_lead_id"}, exclude_none=True)
+def _pending_event(message: contract.Request, delivery: Delivery) -> PendingEvent:
+    user = message.user.model_dump(exclude={"bitrix_lead_id"}, exclude_none=True)
     no_phone = Outcome("failed", attempts=1, reason=contract.MISSING_PHONE)
     return PendingEvent(
-        event_id=request.identity(delivery.message_id),
-        action=request.action,
+        event_id=message.identity(delivery.message_id),
+        action=message.action,
         user=user,
-        reply_queue=request.reply_queue,
-        version=request.version,
+        reply_queue=message.reply_queue,
+        version=message.version,
         correlation_id=delivery.trace.correlation_id,
         traceparent=delivery.trace.traceparent,
-        outcome=no_phone if request.user.phone is None else None,
+        outcome=no_phone if message.user.phone is None else None,
         journey=AttemptLog(received_ms=int(time.time() * 1000)),
         history=history_of(delivery.attributes),
     )
 
 
 def _touches_stage(
-    request: contract.Request, delivery: Delivery, stage_version: int | None
+    message: contract.Request, delivery: Delivery, stage_version: int | None
 ) -> bool | None:
     """Whether to write the stage; None if the message doesn't say."""
-    if request.user.stage is None:
+    if message.user.stage is None:
         return False
-    if (stage_version or request.version) == FIRST_VERSION:
-        # Its create writes it; on a lead that exists already, another stage is a person's choice.
+    if (stage_version or message.version) == FIRST_VERSION:
+        # Creating the lead writes this stage. On a lead that exists, a person may have changed it.
         return False
-    if request.action != "update_card" or stage_version:
+    if message.action != "update_card" or stage_version:
         return True
     changed = delivery.attributes.get(CHANGED)
     return None if changed is None else "stage" in changed.split(",")
 
 
-def _earlier_version(request: contract.Request, delivery: Delivery, name: str) -> int | None:
-    """The version in this attribute; None unless it is at most the message's own."""
+def _version_up_to_own(message: contract.Request, delivery: Delivery, name: str) -> int | None:
+    """The version in this attribute if it is not above the message's own, else None."""
     version = number(delivery.attributes.get(name))
-    return version if version and version <= (request.version or 0) else None
+    return version if version and version <= (message.version or 0) else None

@@ -1,4 +1,4 @@
-"""The metrics of a worker."""
+"""Metrics of calls to Bitrix24; a worker's others are where they are counted."""
 
 from leadline.runtime.telemetry.metrics import Counter, Gauge, Histogram
 from leadline.workqueue.outage import Outage
@@ -6,13 +6,13 @@ from leadline.workqueue.reachability import KINDS
 
 EVENTS = Counter(
     "leadline_events_total",
-    "Settled events by outcome",
+    "Events of a call by outcome",
     "outcome",
     known=("completed", "superseded", "failed", "retried"),
 )
 ATTEMPTS = Counter(
     "leadline_attempts_total",
-    "Delivery attempts by number",
+    "Events in a call by attempt",
     "attempt",
     known=("1", "2", "3"),
 )
@@ -35,7 +35,9 @@ BATCH = Histogram(
     "Commands in a request",
     buckets=(1, 2, 5, 10, 20, 30, 40, 50),
 )
-STALLED = Counter("leadline_leases_expired_total", "Leases that expired: their workers were lost")
+LEASES_EXPIRED = Counter(
+    "leadline_leases_expired_total", "Leases that expired: their workers were lost"
+)
 DOUBLED = Counter("leadline_leads_doubled_total", "Users found with duplicate leads")
 TOKEN_WAIT = Counter(
     "leadline_token_wait_seconds_total", "Seconds waited for tokens of the portal's request rate"

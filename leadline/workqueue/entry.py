@@ -4,6 +4,7 @@ Redis keeps the field names of earlier releases; only this module maps them to o
 """
 
 from dataclasses import dataclass, field, fields, replace
+from enum import Enum
 from typing import Any, Literal
 
 import orjson
@@ -108,6 +109,18 @@ _STORED_AS_NAMED = tuple(
 def _outcome(outcome: OutcomeStatus, *, is_passing: bool = False, **same: Any) -> Outcome:
     """Parse what `Outcome.as_stored` returned."""
     return Outcome(outcome, **same, is_transient=is_passing)
+
+
+class PutResult(Enum):
+    """What became of an event that was put into the work queue; the values are those of put.lua."""
+
+    #: Sent before Redis lost its data, which may have held something newer of this user. Its sender
+    #: republishes it if it is still open.
+    TOO_OLD = -1
+    #: The caller has claimed the wake-up and must enqueue a job.
+    WAKE_UP_CLAIMED = 0
+    #: A worker will lease it without another job.
+    WAKE_UP_NOT_NEEDED = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,22 @@ from leadline.runtime import secrets
 log = structlog.get_logger()
 
 #: A work queue whose workers have been silent for longer may be abandoned.
-TRUSTED_S = 300.0
+MAX_WORKER_SILENCE_S = 300.0
 
 
 class PendingEvents:
     """What is pending in the work queue, for one run of the relay.
 
     Nothing counts as pending if that can't be determined: Redis fails, no worker serves the work
-    queue, or there is no `redis-url`, as with a consumer of another installation.
+    queue, or there is no `redis-url`, as where another program consumes `bitrix_queue`.
     """
 
     def __init__(self) -> None:
-        self._is_known = secrets.get("redis-url") is not None
+        self._can_ask = secrets.get("redis-url") is not None
 
     def pending_among(self, events: Sequence[tuple[int, str]]) -> set[str]:
-        """The ids of those (user id, event id) that will be answered without a retry."""
-        if not events or not self._is_known:
+        """The ids of those (user id, event id) that will be answered without being republished."""
+        if not events or not self._can_ask:
             return set()
         # A tick that finds nothing unanswered needs no Redis, whose import is slow.
         from leadline.workqueue.portal_state import worker_heartbeats  # noqa: PLC0415
@@ -34,13 +34,14 @@ class PendingEvents:
 
         try:
             silence_s = worker_heartbeats().silence_s()
-            if silence_s is not None and silence_s <= TRUSTED_S:
+            if silence_s is not None and silence_s <= MAX_WORKER_SILENCE_S:
                 held = work_queue().are_pending(events)
                 return {event_id for _, event_id in compress(events, held)}
-            log.warning("no worker serves the work queue: retrying all unanswered events")
+            log.warning("no worker serves the work queue: republishing all unanswered events")
         except (QueueError, BadConfiguration) as error:
             log.warning(
-                "pending events unknown: retrying all unanswered ones", error=type(error).__name__
+                "pending events unknown: republishing all unanswered ones",
+                error=type(error).__name__,
             )
-        self._is_known = False  # nor later in this run: the attempt may have cost a time-out
+        self._can_ask = False  # not again in this run: it may have cost a time-out
         return set()

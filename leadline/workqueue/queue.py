@@ -18,7 +18,13 @@ from leadline.runtime import clock, lua
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
-from leadline.workqueue.entry import EnqueueRequest, Entry, Settlement, UnreadableEntry
+from leadline.workqueue.entry import (
+    EnqueueRequest,
+    Entry,
+    PutResult,
+    Settlement,
+    UnreadableEntry,
+)
 from leadline.workqueue.inspect import RECENT_MS, QueueView
 from leadline.workqueue.lua_scripts import script
 from leadline.workqueue.wakeups import Wakeups
@@ -68,17 +74,13 @@ class WorkQueue(QueueView):
         self._begin_first_epoch = script(connection, "begin_first_epoch")
         self._set_aside = script(connection, "entry", "set_aside")
 
-    def put(self, request: EnqueueRequest) -> int | None:
+    def put(self, request: EnqueueRequest) -> PutResult:
         """Put one event; as `put_all`."""
-        (workers,) = self.put_all([request])
-        return workers
+        (result,) = self.put_all([request])
+        return result
 
-    def put_all(self, requests: Sequence[EnqueueRequest]) -> list[int | None]:
-        """Put events into their users' entries; returns for each how many workers will lease it.
-
-        0: the caller has claimed the wake-up and must enqueue a job. None: not accepted, since it
-        was sent before Redis lost its data, which may have held something newer of this user. Its
-        sender retries it if it is still open.
+    def put_all(self, requests: Sequence[EnqueueRequest]) -> list[PutResult]:
+        """Put events into their users' entries.
 
         Raises:
             QueueDown: Redis can't be reached; whether the events were put is unknown.
@@ -92,8 +94,7 @@ class WorkQueue(QueueView):
             events=[_put_args(request) for request in requests],
         )
         with reachable():
-            workers: list[int] = self._put(keys=keys, args=args)
-        return [None if each < 0 else each for each in workers]
+            return [PutResult(each) for each in self._put(keys=keys, args=args)]
 
     def lease(self, limit: int) -> LeasedBatch:
         """Lease up to `limit` due users, the longest due first.

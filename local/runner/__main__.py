@@ -15,7 +15,11 @@ def main() -> int:
     console = Console(sys.stdout)
     commands = {"stop": stop, "reset": reset}
     if sys.argv[1:]:
-        return commands[sys.argv[1]](State.default(), console)
+        command = commands.get(sys.argv[1])
+        if command is None or sys.argv[2:]:
+            console.error(f"usage: {__doc__.partition('`')[2].partition('`')[0]}")
+            return 2
+        return command(State.default(), console)
     try:
         choices = Choices.read()
     except ValueError as error:

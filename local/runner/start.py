@@ -1,5 +1,6 @@
 """Start the system: each step waits for its dependencies and is printed."""
 
+import http.client
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable
 
 import orjson
 
-from local.runner.processes.program import CHECKOUT, Stage
+from local.runner.processes.program import CHECKOUT, StartPhase
 from local.runner.processes.supervision import Supervisor, SupervisorLost, log_file
 from local.runner.system import System
 
@@ -25,7 +26,7 @@ class NotStarted(Exception):
 
 
 def start(system: System, supervisor: Supervisor, print_step: PrintStep) -> list[str]:
-    """Start stage after stage; returns the parts that do not work after 60 s.
+    """Start phase after phase; returns the parts that do not work after 60 s.
 
     Raises:
         NotStarted: a server does not come up, or the migrations fail.
@@ -33,27 +34,27 @@ def start(system: System, supervisor: Supervisor, print_step: PrintStep) -> list
     """
     ours = system.servers.private()
     print_step(f"starting {', '.join(ours)}" if ours else "using your servers")
-    supervisor.start(system.programs, system.environment())
+    supervisor.launch(system.programs, system.environment())
     for name in ("postgres", "redis"):
         _await_server(system, supervisor, name, print_step)
     if system.servers.redis:
         system.servers.redis.begin_first_epoch(system.environment().get("LEADLINE_PORTAL", "main"))
     _migrate(system)
-    # They wait for RabbitMQ themselves; their imports take as long as its start.
+    # The functions wait for RabbitMQ themselves; their imports take as long as its start.
     print_step("database migrated; starting functions, connector, worker, relay and edge")
-    removed = [each.name for each in system.programs if each.stage is Stage.LATER]
+    removed = [each.name for each in system.programs if each.phase is StartPhase.REMOVED]
     if removed:
         print_step(f"not started, as faas-cli removed them: {', '.join(removed)}")
-    _start_stage(system, supervisor, Stage.FUNCTIONS)
+    _start_phase(system, supervisor, StartPhase.FUNCTIONS)
     _await_server(system, supervisor, "bitrix24", print_step)
     _await_server(system, supervisor, "rabbitmq", print_step)
     failing = _await_all(system, supervisor)
-    _start_stage(system, supervisor, Stage.MORE)
+    _start_phase(system, supervisor, StartPhase.AFTER_READY)
     return failing
 
 
-def _start_stage(system: System, supervisor: Supervisor, stage: Stage) -> None:
-    supervisor.start_more(program for program in system.programs if program.stage is stage)
+def _start_phase(system: System, supervisor: Supervisor, phase: StartPhase) -> None:
+    supervisor.start_programs(program for program in system.programs if program.phase is phase)
 
 
 def _await_server(system: System, supervisor: Supervisor, name: str, print_step: PrintStep) -> None:
@@ -98,12 +99,12 @@ def _migrate(system: System) -> None:
 
 
 def _await_all(system: System, supervisor: Supervisor) -> list[str]:
-    failing = {"edge": ""}
+    failing: dict[str, str] = {}
 
     def all_parts_work() -> bool:
         failing.clear()
         failing.update(failing_parts(system.edge_url))
-        # The portal is not started here, so there is nothing to wait for.
+        # Waiting ends no pause and no outage of the portal: they are reported only.
         return not failing.keys() - {"portal"}
 
     wait_until(all_parts_work, supervisor, _ALL_WITHIN_S)
@@ -118,12 +119,12 @@ def failing_parts(edge_url: str) -> dict[str, str]:
     except urllib.error.HTTPError as error:
         try:
             parts = orjson.loads(error.read())["parts"]
-        except (orjson.JSONDecodeError, KeyError, OSError):
+        except (orjson.JSONDecodeError, KeyError, OSError, http.client.HTTPException):
             return {"edge": ""}
         return {
             name: state.get("reason", "")
             for name, state in parts.items()
             if state["status"] == "failing"
         }
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return {"edge": ""}

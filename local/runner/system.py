@@ -14,7 +14,7 @@ from local.runner.choices import Choices
 from local.runner.ports import Ports
 from local.runner.processes.configuration import socket
 from local.runner.processes.leftovers import MARK
-from local.runner.processes.program import CHECKOUT, Group, Program, Stage
+from local.runner.processes.program import CHECKOUT, Group, Program, StartPhase
 from local.runner.secrets import access, cli_access, mounted, owner_access
 from local.runner.servers.choice import Servers
 from local.runner.state import State, write_json
@@ -152,8 +152,8 @@ def _function(state: State, name: str, port: int, threads: int) -> Program:
     folder = f"functions/{name.replace('-', '_')}"
     env = {"HOST": "127.0.0.1", "PORT": str(port), "THREADS": str(threads)}
     is_removed = Deployments(state.folder(DEPLOYMENTS)).is_removed(name)
-    stage = Stage.LATER if is_removed else Stage.FUNCTIONS
-    return Program(name, _python("local.deployed", folder), Group.FUNCTIONS, stage, env)
+    phase = StartPhase.REMOVED if is_removed else StartPhase.FUNCTIONS
+    return Program(name, _python("local.deployed", folder), Group.FUNCTIONS, phase, env)
 
 
 def _workers(count: int, ports: Ports) -> list[Program]:
@@ -165,7 +165,7 @@ def _workers(count: int, ports: Ports) -> list[Program]:
             name,
             command,
             Group.FUNCTIONS,
-            Stage.FUNCTIONS if name == "worker" else Stage.MORE,
+            StartPhase.FUNCTIONS if name == "worker" else StartPhase.AFTER_READY,
             {"PORT": str(ports.choose(name))},
         )
         for name in names
@@ -176,7 +176,7 @@ def _connector(port: int, urls: Mapping[str, str]) -> Program:
     routes = {queue: f"{urls[name]}/" for queue, name in _ROUTES.items() if name in urls}
     env = {"PORT": str(port), "LEADLINE_ROUTES": json.dumps(routes)}
     command = _python("leadline.connector.consumer")
-    return Program("connector", command, Group.FUNCTIONS, Stage.FUNCTIONS, env)
+    return Program("connector", command, Group.FUNCTIONS, StartPhase.FUNCTIONS, env)
 
 
 def _relay(state: State, urls: Mapping[str, str], choices: Choices) -> list[Program]:
@@ -184,7 +184,7 @@ def _relay(state: State, urls: Mapping[str, str], choices: Choices) -> list[Prog
         return []
     words = ("--every", str(choices.relay_every_s), "--tick", str(state.root / "relay.tick"))
     command = _python("leadline.connector.schedule", urls[_RELAY], *words)
-    return [Program("relay", command, Group.FUNCTIONS, Stage.FUNCTIONS)]
+    return [Program("relay", command, Group.FUNCTIONS, StartPhase.FUNCTIONS)]
 
 
 def _edge(state: State, port: int, config: Mapping[str, Any], gateway: object) -> Program:
@@ -198,7 +198,7 @@ def _edge(state: State, port: int, config: Mapping[str, Any], gateway: object) -
         "PORT": str(port),
     }
     command = _python("local.gateway")
-    return Program("edge", command, Group.EDGE, Stage.FUNCTIONS, env, stop_wait_s=1)
+    return Program("edge", command, Group.EDGE, StartPhase.FUNCTIONS, env, stop_wait_s=1)
 
 
 def _gateway(state: State, secrets: Path) -> dict[str, Any]:

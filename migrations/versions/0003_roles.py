@@ -2,7 +2,7 @@
 
 A login that the functions use is made a member of `leadline_app`, one for people and reports of
 `leadline_read`; the owner, who migrates, is neither. Roles belong to the whole server: where the
-owner may not make them and nobody else has, nothing is granted, and docs/operations.md tells how
+owner may not make them and nobody else has, nothing is granted, and docs/postgres.md tells how
 to make up for it.
 """
 
@@ -43,7 +43,9 @@ def upgrade() -> None:
     for role, grants in GRANTS.items():
         if not connection.execute(text(EXISTS), {"role": role}).scalar():
             if not connection.execute(text(MAY_CREATE)).scalar():
-                log.warning("role not made, nothing granted to it", role=role, see="operations.md")
+                log.warning(
+                    "role not made, nothing granted to it", role=role, see="docs/postgres.md#roles"
+                )
                 continue
             op.execute(CREATE.format(role=role))
         for grant in grants:

@@ -61,7 +61,9 @@ def upgrade() -> None:
     for role, grants in GRANTS.items():
         if not connection.execute(text(EXISTS), {"role": role}).scalar():
             if not connection.execute(text(MAY_CREATE)).scalar():
-                log.warning("role not made, nothing granted to it", role=role, see="operations.md")
+                log.warning(
+                    "role not made, nothing granted to it", role=role, see="docs/postgres.md#roles"
+                )
                 continue
             op.execute(CREATE.format(role=role))
         for grant in grants:

@@ -1,4 +1,4 @@
-"""The packages of an image, and how to hide all others from a Python here."""
+"""The packages of an image, and how to hide all others from a Python process."""
 
 import importlib.metadata
 import importlib.util
@@ -25,7 +25,7 @@ sys.meta_path.insert(0, Hide())
 
 
 @cache
-def script() -> ModuleType:
+def pinned_module() -> ModuleType:
     """requirements/pinned.py, as the image's build runs it."""
     spec = importlib.util.spec_from_file_location("pinned", REQUIREMENTS / "pinned.py")
     assert spec
@@ -35,23 +35,27 @@ def script() -> ModuleType:
     return module
 
 
-def lock(name: str = "run.txt") -> str:
+def requirements_file(name: str = "run.txt") -> str:
     """A file of requirements/."""
     return (REQUIREMENTS / name).read_text(encoding="utf-8")
 
 
 def pinned_for(requirements: Path) -> str:
     """The lines of the lock that an image with this list installs."""
-    return str(script().pinned(lock(), lock("base.txt") + requirements.read_text("utf-8")))
+    return str(
+        pinned_module().pinned(
+            requirements_file(), requirements_file("base.txt") + requirements.read_text("utf-8")
+        )
+    )
 
 
 def hide_all_but(pinned: str, folder: Path) -> Path:
     """Write into this folder what hides all other packages; PYTHONPATH must begin with it."""
-    kept = {script().name_of(line) for line in pinned.splitlines() if "==" in line}
+    kept = {pinned_module().name_of(line) for line in pinned.splitlines() if "==" in line}
     hidden = {
         module
         for module, names in _installed().items()
-        if not any(script().name_of(name) in kept for name in names)
+        if not any(pinned_module().name_of(name) in kept for name in names)
     }
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(_HIDE.format(hidden=hidden), encoding="utf-8")

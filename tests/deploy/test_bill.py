@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.packages import REQUIREMENTS, lock
+from tests.deploy.packages import REQUIREMENTS, requirements_file
 
-PINNED = dict(re.findall(r"(?m)^([\w.-]+)(?:\[\w+\])?==([^ ;\\\n]+)", lock()))
+PINNED = dict(re.findall(r"(?m)^([\w.-]+)(?:\[\w+\])?==([^ ;\\\n]+)", requirements_file()))
 
 
 def bill(kind: str) -> str:
@@ -47,4 +47,4 @@ def test_the_bill_names_each_package_with_its_version_and_hashes(sbom: Any) -> N
         for file in component["externalReferences"]
         for one in file["hashes"]
     }
-    assert hashes == set(re.findall(r"sha256:(\w{64})", lock()))
+    assert hashes == set(re.findall(r"sha256:(\w{64})", requirements_file()))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.packages import REQUIREMENTS, lock, pinned_for, script
+from tests.deploy.packages import REQUIREMENTS, pinned_for, pinned_module, requirements_file
 
 CHECKOUT = Path(__file__).parents[2]
 LISTS = (
@@ -20,7 +20,7 @@ LISTS = (
 
 
 #: The lock has more, for other systems and Python versions.
-INSTALLED = {script().name_of(each.name) for each in importlib.metadata.distributions()}
+INSTALLED = {pinned_module().name_of(each.name) for each in importlib.metadata.distributions()}
 
 
 def pins(text: str) -> dict[str, tuple[str, frozenset[str]]]:
@@ -36,7 +36,7 @@ def pins(text: str) -> dict[str, tuple[str, frozenset[str]]]:
 
 
 def test_images_get_the_tested_versions() -> None:
-    tested, installed = pins(lock("dev.txt")), pins(lock())
+    tested, installed = pins(requirements_file("dev.txt")), pins(requirements_file())
     # A marker may differ: fewer packages need it.
     for name, (version, hashes) in installed.items():
         assert hashes
@@ -45,7 +45,7 @@ def test_images_get_the_tested_versions() -> None:
 
 
 def test_no_tool_of_the_tests_is_in_an_image() -> None:
-    assert not {"pytest", "mypy", "ruff", "hypothesis"} & pins(lock()).keys()
+    assert not {"pytest", "mypy", "ruff", "hypothesis"} & pins(requirements_file()).keys()
 
 
 @pytest.mark.parametrize("path", LISTS, ids=lambda path: path.parent.name)
@@ -55,8 +55,8 @@ def test_a_list_takes_exactly_its_requirements_from_the_lock(path: Path) -> None
         # The unconditional requirements in the package's own metadata.
         needed = importlib.metadata.requires(name) or []
         for requirement in (one for one in needed if ";" not in one):
-            assert script().name_of(requirement) in chosen, f"{name} needs {requirement}"
-    assert len(chosen) < len(pins(lock()))
+            assert pinned_module().name_of(requirement) in chosen, f"{name} needs {requirement}"
+    assert len(chosen) < len(pins(requirements_file()))
 
 
 def test_a_package_missing_in_the_lock_is_an_error_with_instructions(tmp_path: Path) -> None:

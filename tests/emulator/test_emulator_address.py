@@ -1,4 +1,4 @@
-"""Paths, encodings and access: E1 to E6."""
+"""Paths, encodings and access."""
 
 import pytest
 import requests
@@ -23,18 +23,15 @@ FORM = {
 
 @pytest.mark.parametrize("method", ["server.time", "server.time.json", "server.time/"])
 def test_a_method_has_three_path_forms(emulator: Emulator, method: str) -> None:
-    """E1."""
     assert emulator.result(method)
 
 
 @pytest.mark.parametrize("method", ["crm.lead.Add.json", "CRM.LEAD.ADD", "crm.lead.add"])
 def test_the_case_of_a_method_does_not_matter(emulator: Emulator, method: str) -> None:
-    """E2."""
     assert emulator.result(method) == 1
 
 
 def test_all_four_encodings_make_the_same_lead(emulator: Emulator) -> None:
-    """E3."""
     url = emulator.webhook + "crm.lead.add"
     session = emulator.session
     answers = [
@@ -53,14 +50,12 @@ def test_all_four_encodings_make_the_same_lead(emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("name", ["id", "ID"])
 def test_the_id_may_be_upper_or_lower_case(emulator: Emulator, name: str) -> None:
-    """E4."""
     emulator.add()
     assert emulator.result("crm.lead.get", {name: "1"})["ID"] == "1"
 
 
 @pytest.mark.parametrize("path", ["/rest/1/wrong/profile", "/rest/profile", "/rest", "/rest/2/x/y"])
 def test_a_wrong_code_is_no_auth_found(emulator: Emulator, path: str) -> None:
-    """E5."""
     response = requests.post(emulator.base + path, timeout=5)
     assert response.status_code == 401
     assert response.json() == {
@@ -70,7 +65,6 @@ def test_a_wrong_code_is_no_auth_found(emulator: Emulator, path: str) -> None:
 
 
 def test_a_webhook_without_the_crm_right_has_insufficient_scope(emulator: Emulator) -> None:
-    """E5."""
     emulator.set(scope=["user"])
     response = emulator.post("crm.lead.add")
     assert (response.status_code, response.json()["error"]) == (403, "insufficient_scope")
@@ -80,14 +74,12 @@ def test_a_webhook_without_the_crm_right_has_insufficient_scope(emulator: Emulat
 
 @pytest.mark.parametrize("status", [404, 400])
 def test_an_unknown_method_is_method_not_found(emulator: Emulator, status: int) -> None:
-    """E5."""
     emulator.set(unknown_method_status=status)
     response = emulator.post("crm.led.add")
     assert (response.status_code, response.json()["error"]) == (status, "ERROR_METHOD_NOT_FOUND")
 
 
 def test_a_double_slash_is_accepted_or_not_found(emulator: Emulator) -> None:
-    """E6."""
     assert emulator.post("/profile").status_code == 200
     emulator.set(double_slash="not_found")
     assert emulator.post("/profile").status_code == 404

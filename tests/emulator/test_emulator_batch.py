@@ -1,4 +1,4 @@
-"""batch: E23 to E30."""
+"""batch."""
 
 import itertools
 import time
@@ -11,14 +11,12 @@ from tests.emulator.emulator_process import Emulator
 
 
 def test_the_fifty_first_command_fails_alone(emulator: Emulator) -> None:
-    """E23."""
     result = emulator.batch({f"c{each}": "crm.lead.add" for each in range(51)})
     assert len(result["result"]) == 50
     assert result["result_error"]["c50"]["error"] == "ERROR_BATCH_LENGTH_EXCEEDED"
 
 
 def test_an_overlong_batch_fails_as_a_whole_by_the_switch(emulator: Emulator) -> None:
-    """E23."""
     emulator.set(batch_overflow="request")
     response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(51)}})
     assert response.status_code == 400
@@ -27,7 +25,6 @@ def test_an_overlong_batch_fails_as_a_whole_by_the_switch(emulator: Emulator) ->
 
 
 def test_a_batch_in_a_batch_is_not_allowed(emulator: Emulator) -> None:
-    """E24."""
     result = emulator.batch({"a": "batch?cmd[b]=crm.lead.add", "c": "crm.lead.add"})
     assert result["result_error"]["a"]["error"] == "ERROR_BATCH_METHOD_NOT_ALLOWED"
     assert result["result"] == {"c": 1}
@@ -35,7 +32,6 @@ def test_a_batch_in_a_batch_is_not_allowed(emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("halt", [0, "0", False])
 def test_without_halt_all_commands_run(emulator: Emulator, halt: Any) -> None:
-    """E25."""
     result = emulator.batch({"a": "crm.lead.get?id=9", "b": "crm.lead.add"}, halt)
     assert result["result"] == {"b": 1}
     assert list(result["result_error"]) == ["a"]
@@ -44,7 +40,6 @@ def test_without_halt_all_commands_run(emulator: Emulator, halt: Any) -> None:
 
 @pytest.mark.parametrize("halt", [1, "1", True])
 def test_with_halt_later_commands_appear_nowhere(emulator: Emulator, halt: Any) -> None:
-    """E25."""
     cmd = {"a": "crm.lead.add", "b": "crm.lead.get?id=9", "c": "crm.lead.add"}
     result = emulator.batch(cmd, halt)
     assert result["result"] == {"a": 1}
@@ -53,7 +48,6 @@ def test_with_halt_later_commands_appear_nowhere(emulator: Emulator, halt: Any) 
 
 
 def test_results_are_inserted_into_later_commands(emulator: Emulator) -> None:
-    """E26."""
     result = emulator.batch(
         {
             "new": "crm.lead.add?fields[NAME]=Gleb&fields[PHONE][0][VALUE]=1",
@@ -68,7 +62,6 @@ def test_results_are_inserted_into_later_commands(emulator: Emulator) -> None:
 
 
 def test_an_unresolved_reference_stays_as_text(emulator: Emulator) -> None:
-    """E26."""
     result = emulator.batch(
         {
             "bad": "crm.lead.get?id=9",
@@ -79,7 +72,6 @@ def test_an_unresolved_reference_stays_as_text(emulator: Emulator) -> None:
 
 
 def test_empty_maps_are_lists(emulator: Emulator) -> None:
-    """E27."""
     assert emulator.batch({}) == {
         "result": [],
         "result_error": [],
@@ -90,7 +82,6 @@ def test_empty_maps_are_lists(emulator: Emulator) -> None:
 
 
 def test_numeric_keys_make_lists(emulator: Emulator) -> None:
-    """E27."""
     result = emulator.batch(["crm.lead.get?id=9", "crm.lead.add", "crm.lead.add"])
     assert result["result_error"] == [{"error": "", "error_description": "Not found"}]
     assert result["result"] == {"1": 1, "2": 2}
@@ -98,7 +89,6 @@ def test_numeric_keys_make_lists(emulator: Emulator) -> None:
 
 
 def test_a_batch_answers_200_when_every_command_failed(emulator: Emulator) -> None:
-    """E28."""
     result = emulator.batch({"a": "no.such", "b": "crm.lead.get?id=9"})
     assert result["result"] == []
     assert result["result_time"] == []
@@ -109,7 +99,6 @@ def test_a_batch_answers_200_when_every_command_failed(emulator: Emulator) -> No
 
 
 def test_a_batch_is_one_request_in_the_bucket(emulator: Emulator) -> None:
-    """E29."""
     emulator.set(rate_per_s=0.001, burst=2)
     for _ in range(2):
         emulator.batch({f"c{each}": "crm.lead.add" for each in range(50)})
@@ -118,7 +107,6 @@ def test_a_batch_is_one_request_in_the_bucket(emulator: Emulator) -> None:
 
 
 def test_values_inside_a_command_are_url_encoded_once_more(emulator: Emulator) -> None:
-    """E30."""
     title = "A & B = 100%+ «тест»?"
     json_id = emulator.batch({"a": f"crm.lead.add?fields[TITLE]={quote(title)}"})["result"]["a"]
     response = emulator.session.post(
@@ -133,7 +121,6 @@ def test_values_inside_a_command_are_url_encoded_once_more(emulator: Emulator) -
 
 
 def test_a_plus_that_is_not_encoded_becomes_a_space(emulator: Emulator) -> None:
-    """E30."""
     result = emulator.batch({"a": "crm.lead.add?fields[PHONE][0][VALUE]=+7700"})
     assert emulator.get(result["result"]["a"])["PHONE"][0]["VALUE"] == " 7700"
 

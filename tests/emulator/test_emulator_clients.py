@@ -1,4 +1,4 @@
-"""Real clients, unmodified: E50."""
+"""Real clients, unmodified."""
 
 import logging
 import subprocess
@@ -58,7 +58,6 @@ def b24(over_tls: tuple[Emulator, Path], monkeypatch: pytest.MonkeyPatch) -> tup
 
 
 def test_b24pysdk_creates_updates_lists_and_deletes_leads(b24: tuple[Emulator, Any]) -> None:
-    """E50."""
     emulator, client = b24
     lead_id = client.crm.lead.add(fields={"NAME": "Gleb", "PHONE": [{"VALUE": "+7700"}]}).result
     assert lead_id == 1
@@ -70,7 +69,7 @@ def test_b24pysdk_creates_updates_lists_and_deletes_leads(b24: tuple[Emulator, A
 
 
 def test_b24pysdk_batches(b24: tuple[Emulator, Any]) -> None:
-    """E50: 120 commands make three requests."""
+    """120 commands make three requests."""
     emulator, client = b24
     requests = {f"k{n}": client.crm.lead.add(fields={"NAME": f"Name {n} & Co"}) for n in range(120)}
     result = client.call_batches(requests).result
@@ -81,7 +80,6 @@ def test_b24pysdk_batches(b24: tuple[Emulator, Any]) -> None:
 
 
 def test_b24pysdk_is_refused_as_by_the_real_portal(b24: tuple[Emulator, Any]) -> None:
-    """E50."""
     emulator, client = b24
     with pytest.raises(BitrixAPIError):
         _ = client.crm.lead.get(bitrix_id=9).result
@@ -99,7 +97,7 @@ def fast(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Bitrix:
 
 
 def test_fast_bitrix24_creates_updates_and_lists_leads(emulator: Emulator, fast: Bitrix) -> None:
-    """E50: 120 leads, of which `get_all` needs three pages."""
+    """120 leads, of which `get_all` needs three pages."""
     items = [{"fields": {"NAME": f"Имя {n}", "PHONE": [{"VALUE": f"+{n}"}]}} for n in range(120)]
     assert len(fast.call("crm.lead.add", items)) == 120
     assert fast.call("crm.lead.update", {"ID": 5, "fields": {"STATUS_ID": "JUNK"}}) is True
@@ -116,7 +114,7 @@ def test_fast_bitrix24_creates_updates_and_lists_leads(emulator: Emulator, fast:
 def test_fast_bitrix24_duplicates_leads_after_a_lost_answer(
     emulator: Emulator, fast: Bitrix
 ) -> None:
-    """E50: as with the real portal, a lost answer makes a naive client repeat a whole batch."""
+    """As with the real portal, a lost answer makes a naive client repeat a whole batch."""
     emulator.fault("batch", "drop_after", count=1)
     fast.call("crm.lead.add", [{"fields": {"ORIGIN_ID": n}} for n in range(50)])
     assert len(emulator.leads()) == 100

@@ -1,4 +1,4 @@
-"""crm.duplicate.findbycomm: E22."""
+"""crm.duplicate.findbycomm."""
 
 from typing import Any
 
@@ -11,7 +11,6 @@ def find(emulator: Emulator, *values: str, **more: Any) -> Any:
 
 
 def test_leads_are_found_by_their_number_in_any_form(emulator: Emulator) -> None:
-    """E22."""
     emulator.add(PHONE=[{"VALUE": "+49 30 1234567"}])
     emulator.add(PHONE=[{"VALUE": "+49301234567 ext. 5"}])
     assert find(emulator, "+49301234567") == {"LEAD": [1, 2]}
@@ -19,14 +18,12 @@ def test_leads_are_found_by_their_number_in_any_form(emulator: Emulator) -> None
 
 
 def test_nothing_found_is_an_empty_list(emulator: Emulator) -> None:
-    """E22."""
     emulator.add(PHONE=[{"VALUE": "1"}])
     assert find(emulator, "2") == []
     assert find(emulator, "1", entity_type="CONTACT") == []
 
 
 def test_only_twenty_values_are_used(emulator: Emulator) -> None:
-    """E22."""
     emulator.add(PHONE=[{"VALUE": "777"}])
     others = [str(each) for each in range(20)]
     assert find(emulator, *others[:19], "777") == {"LEAD": [1]}
@@ -34,7 +31,6 @@ def test_only_twenty_values_are_used(emulator: Emulator) -> None:
 
 
 def test_the_type_is_required(emulator: Emulator) -> None:
-    """E22."""
     response = emulator.post("crm.duplicate.findbycomm", {"values": ["8976543"]})
     assert response.status_code == 400
     assert response.json() == {

@@ -1,4 +1,4 @@
-"""Outgoing events: E47."""
+"""Outgoing events."""
 
 import queue
 import threading
@@ -68,7 +68,6 @@ def receive_all(emulator: Emulator, receiver: Receiver) -> Emulator:
 def test_writes_are_reported_as_a_form_with_the_id_only(
     receive_all: Emulator, receiver: Receiver
 ) -> None:
-    """E47."""
     receive_all.add(NAME="Gleb")
     event = receiver.next()
     assert event["type"] == "application/x-www-form-urlencoded"
@@ -83,7 +82,7 @@ def test_writes_are_reported_as_a_form_with_the_id_only(
 def test_our_own_writes_and_a_persons_are_reported_in_order(
     receive_all: Emulator, receiver: Receiver
 ) -> None:
-    """E47, E16: a crm.item.update that changes nothing is not reported."""
+    """A crm.item.update that changes nothing is not reported."""
     receive_all.add(NAME="Gleb")
     receive_all.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Gleb"}})
     same = {"entityTypeId": 1, "id": 1, "fields": {"name": "Gleb"}}
@@ -100,7 +99,7 @@ def test_our_own_writes_and_a_persons_are_reported_in_order(
 
 
 def test_an_event_is_never_sent_twice(receive_all: Emulator, receiver: Receiver) -> None:
-    """E47: whatever the handler answers."""
+    """Whatever the handler answers."""
     receiver.status = 500
     receive_all.add()
     receive_all.add()
@@ -109,14 +108,13 @@ def test_an_event_is_never_sent_twice(receive_all: Emulator, receiver: Receiver)
 
 
 def test_events_may_come_more_than_once(receive_all: Emulator, receiver: Receiver) -> None:
-    """E47."""
     receive_all.set(event_copies=3)
     receive_all.add()
     assert receiver.names(3) == [("ONCRMLEADADD", "1")] * 3
 
 
 def test_events_may_be_late_and_out_of_order(receive_all: Emulator, receiver: Receiver) -> None:
-    """E47: shuffled over an emulated second."""
+    """Shuffled over an emulated second."""
     receive_all.set(event_order="shuffled", event_delay_ms=200, speed=4, rate_per_s=0)
     for _ in range(20):
         receive_all.add()
@@ -126,7 +124,6 @@ def test_events_may_be_late_and_out_of_order(receive_all: Emulator, receiver: Re
 
 
 def test_handlers_are_bound_and_unbound(emulator: Emulator, receiver: Receiver) -> None:
-    """E47."""
     params = {"event": "onCrmLeadAdd", "handler": receiver.url}
     assert emulator.result("event.bind", params) is True
     assert emulator.post("event.bind", params).status_code == 400

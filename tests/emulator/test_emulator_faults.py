@@ -1,4 +1,4 @@
-"""Scripted faults: E38 to E46."""
+"""Scripted faults."""
 
 import time
 from typing import Any
@@ -27,7 +27,6 @@ def wait_for_leads(emulator: Emulator, count: int) -> None:
 
 @pytest.mark.parametrize("name", ["crm.lead.add", "*"])
 def test_a_lost_answer_does_not_undo_the_write(emulator: Emulator, name: str) -> None:
-    """E38."""
     emulator.fault(name, "drop_after", count=1)
     assert is_dropped(emulator, "crm.lead.add")
     assert len(emulator.leads()) == 1
@@ -35,7 +34,6 @@ def test_a_lost_answer_does_not_undo_the_write(emulator: Emulator, name: str) ->
 
 
 def test_a_lost_request_writes_nothing(emulator: Emulator) -> None:
-    """E39."""
     emulator.fault("crm.lead.add", "drop_before", count=1)
     assert is_dropped(emulator, "crm.lead.add")
     assert emulator.leads() == []
@@ -43,7 +41,6 @@ def test_a_lost_request_writes_nothing(emulator: Emulator) -> None:
 
 
 def test_a_write_may_be_committed_after_the_client_has_gone(emulator: Emulator) -> None:
-    """E40."""
     emulator.fault("crm.lead.add", "late_commit", delay_ms=3_600_000, count=1)
     assert is_dropped(emulator, "crm.lead.add")
     assert emulator.leads() == []
@@ -53,7 +50,7 @@ def test_a_write_may_be_committed_after_the_client_has_gone(emulator: Emulator) 
 
 
 def test_a_client_that_leaves_does_not_stop_its_request(emulator: Emulator) -> None:
-    """E40: as with PHP behind nginx."""
+    """As with PHP behind nginx."""
     emulator.set(command_ms=50_000)
     with pytest.raises(requests.ReadTimeout):
         emulator.post("crm.lead.add", timeout=0.05)
@@ -63,7 +60,6 @@ def test_a_client_that_leaves_does_not_stop_its_request(emulator: Emulator) -> N
 
 
 def test_a_silent_late_commit_leaves_the_client_waiting(emulator: Emulator) -> None:
-    """E40."""
     emulator.fault("crm.lead.add", "late_commit", delay_ms=3_600_000, silent=True)
     with pytest.raises(requests.ReadTimeout):
         emulator.post("crm.lead.add", timeout=0.05)
@@ -76,7 +72,7 @@ def test_a_silent_late_commit_leaves_the_client_waiting(emulator: Emulator) -> N
 def test_the_gateway_may_answer_with_html(
     emulator: Emulator, rule: dict[str, Any], status: int
 ) -> None:
-    """E41: nothing executed, unless the rule says so."""
+    """Nothing executed, unless the rule says so."""
     emulator.fault("*", "html_502", count=1, **rule)
     emulator.fault("*", "html_502", execute=True)
     response = emulator.post("crm.lead.add")
@@ -87,7 +83,6 @@ def test_the_gateway_may_answer_with_html(
 
 
 def test_an_answer_may_be_truncated(emulator: Emulator) -> None:
-    """E42."""
     emulator.fault("crm.lead.add", "truncate")
     response = emulator.post("crm.lead.add")
     assert response.status_code == 200
@@ -97,7 +92,6 @@ def test_an_answer_may_be_truncated(emulator: Emulator) -> None:
 
 
 def test_an_error_may_come_with_200(emulator: Emulator) -> None:
-    """E43."""
     emulator.fault("crm.lead.add", "error_200", code="ACCESS_DENIED", description="No")
     response = emulator.post("crm.lead.add")
     assert response.status_code == 200
@@ -106,7 +100,7 @@ def test_an_error_may_come_with_200(emulator: Emulator) -> None:
 
 
 def test_a_renamed_portal_redirects(emulator: Emulator) -> None:
-    """E44: a client that follows blindly arrives with an empty GET, and is refused."""
+    """A client that follows blindly arrives with an empty GET, and is refused."""
     emulator.fault("crm.lead.add", "redirect", count=1)
     response = emulator.post("crm.lead.add", {"fields": {"NAME": "Gleb"}})
     assert response.status_code == 302
@@ -122,7 +116,6 @@ def test_a_renamed_portal_redirects(emulator: Emulator) -> None:
 
 
 def test_latency_may_be_fixed_or_exponential(emulator: Emulator) -> None:
-    """E45."""
     emulator.set(command_ms=1000, speed=1000)
     cmd = {"cmd": {f"c{each}": "profile" for each in range(30)}}
     fixed = emulator.call("batch", cmd)["result"]["result_time"]
@@ -139,7 +132,6 @@ def test_latency_may_be_fixed_or_exponential(emulator: Emulator) -> None:
 def test_a_batch_may_be_dropped_after_some_of_its_commands(
     emulator: Emulator, after: int | None, kept: int
 ) -> None:
-    """E46."""
     emulator.fault("batch", "drop_after", after_commands=after, count=1)
     assert is_dropped(emulator, "batch", BATCH)
     assert [lead["ORIGIN_ID"] for lead in emulator.leads()] == [str(each) for each in range(kept)]

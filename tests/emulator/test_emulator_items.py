@@ -1,4 +1,4 @@
-"""crm.item.* with entityTypeId 1: E15 and E16."""
+"""crm.item.* with entityTypeId 1."""
 
 from typing import Any
 
@@ -20,7 +20,6 @@ def update(emulator: Emulator, lead_id: int, **fields: Any) -> Any:
 
 
 def test_add_answers_the_lead_with_the_ids_of_its_rows(emulator: Emulator) -> None:
-    """E15."""
     item = add(emulator, name="Klaus", originId="7", originatorId="core", fm=[WORK])
     assert (item["id"], item["title"], item["name"], item["stageId"]) == (
         1,
@@ -33,7 +32,6 @@ def test_add_answers_the_lead_with_the_ids_of_its_rows(emulator: Emulator) -> No
 
 
 def test_both_apis_see_the_same_lead(emulator: Emulator) -> None:
-    """E15."""
     add(emulator, name="Klaus", stageId="IN_PROCESS", fm=[WORK])
     lead = emulator.get(1)
     assert (lead["NAME"], lead["STATUS_ID"]) == ("Klaus", "IN_PROCESS")
@@ -44,7 +42,6 @@ def test_both_apis_see_the_same_lead(emulator: Emulator) -> None:
 
 
 def test_fm_as_an_object_changes_deletes_and_leaves_alone(emulator: Emulator) -> None:
-    """E15."""
     add(emulator, fm=[WORK, {**WORK, "value": "2"}, {**WORK, "value": "3"}])
     fm = {
         "1": {"typeId": "PHONE", "valueType": "MOBILE", "value": "one"},
@@ -59,7 +56,6 @@ def test_fm_as_an_object_changes_deletes_and_leaves_alone(emulator: Emulator) ->
 
 
 def test_fm_as_a_list_adds(emulator: Emulator) -> None:
-    """E15."""
     add(emulator, fm=[WORK])
     assert [row["id"] for row in update(emulator, 1, fm=[WORK])["fm"]] == [1, 2]
 
@@ -70,7 +66,6 @@ def test_fm_as_a_list_adds(emulator: Emulator) -> None:
 def test_fm_without_content_saves_without_phones_and_without_error(
     emulator: Emulator, fm: Any
 ) -> None:
-    """E15."""
     add(emulator, fm=[WORK])
     item = update(emulator, 1, name="Karl", fm=fm)
     assert (item["name"], item["fm"]) == ("Karl", [SHOWN])
@@ -78,13 +73,11 @@ def test_fm_without_content_saves_without_phones_and_without_error(
 
 @pytest.mark.parametrize("method", ["crm.item.get", "crm.item.update", "crm.item.delete"])
 def test_a_missing_item_is_not_found(emulator: Emulator, method: str) -> None:
-    """E15."""
     response = emulator.post(method, {"entityTypeId": 1, "id": 9, "fields": {}})
     assert (response.status_code, response.json()["error"]) == (400, "NOT_FOUND")
 
 
 def test_other_entity_types_are_refused(emulator: Emulator) -> None:
-    """E15."""
     response = emulator.post("crm.item.add", {"entityTypeId": 2, "fields": {}})
     assert (response.status_code, response.json()["error"]) == (400, "NOT_FOUND")
     response = emulator.post("crm.item.add", {"fields": {}})
@@ -92,14 +85,13 @@ def test_other_entity_types_are_refused(emulator: Emulator) -> None:
 
 
 def test_delete_removes_the_lead(emulator: Emulator) -> None:
-    """E15."""
     add(emulator)
     assert emulator.result("crm.item.delete", {"entityTypeId": 1, "id": 1}) == []
     assert emulator.leads() == []
 
 
 def test_an_update_that_changes_nothing_saves_nothing(emulator: Emulator) -> None:
-    """E16: neither a later DATE_MODIFY nor a write in the history (nor an event: E47's file)."""
+    """Neither a later DATE_MODIFY nor a write in the history."""
     before = add(emulator, name="Klaus", fm=[WORK])
     fm = {"1": {"typeId": "PHONE", "valueType": "WORK", "value": WORK["value"]}}
     assert update(emulator, 1, name="Klaus", fm=fm) == before

@@ -1,4 +1,4 @@
-"""crm.lead.*: E7 to E11 and E17 to E21."""
+"""crm.lead.*."""
 
 from datetime import datetime
 
@@ -11,33 +11,28 @@ INVALID_ID = {"error": "", "error_description": "ID is not defined or invalid."}
 
 
 def test_add_answers_growing_integers(emulator: Emulator) -> None:
-    """E7."""
     first, second = emulator.call("crm.lead.add"), emulator.call("crm.lead.add")
     assert (first["result"], second["result"]) == (1, 2)
 
 
 def test_a_deleted_id_is_not_used_again(emulator: Emulator) -> None:
-    """E7."""
     emulator.add()
     emulator.result("crm.lead.delete", {"id": 1})
     assert emulator.add() == 2
 
 
 def test_a_new_lead_is_new_and_named_after_its_id(emulator: Emulator) -> None:
-    """E7, E8."""
     lead = emulator.get(emulator.add())
     assert (lead["STATUS_ID"], lead["TITLE"], lead["STATUS_SEMANTIC_ID"]) == ("NEW", "Lead #1", "P")
 
 
 def test_unknown_and_read_only_fields_are_ignored(emulator: Emulator) -> None:
-    """E9."""
     lead = emulator.get(emulator.add(NMAE="x", ID=99, HAS_PHONE="Y", NAME="Gleb"))
     assert "NMAE" not in lead
     assert (lead["ID"], lead["HAS_PHONE"], lead["NAME"]) == ("1", "N", "Gleb")
 
 
 def test_get_gives_texts_and_only_multifields_with_rows(emulator: Emulator) -> None:
-    """E10."""
     lead_id = emulator.add(NAME="Gleb", OPPORTUNITY=12500, PHONE=[{"VALUE": "555888"}])
     lead = emulator.get(lead_id)
     rows = lead.pop("PHONE")
@@ -53,21 +48,18 @@ def test_get_gives_texts_and_only_multifields_with_rows(emulator: Emulator) -> N
 def test_a_stage_has_a_meaning_and_may_close_the_lead(
     emulator: Emulator, status: str, meaning: str
 ) -> None:
-    """E10."""
     lead = emulator.get(emulator.add(STATUS_ID=status))
     assert lead["STATUS_SEMANTIC_ID"] == meaning
     assert bool(lead["DATE_CLOSED"]) == (meaning != "P")
 
 
 def test_dates_are_iso_with_an_offset(emulator: Emulator) -> None:
-    """E10."""
     lead = emulator.get(emulator.add())
     for name in ("DATE_CREATE", "DATE_MODIFY", "MOVED_TIME"):
         assert datetime.fromisoformat(lead[name]).tzinfo is not None
 
 
 def test_update_and_delete_answer_true(emulator: Emulator) -> None:
-    """E11."""
     emulator.add()
     assert emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Gleb"}}) is True
     assert emulator.get(1)["NAME"] == "Gleb"
@@ -83,13 +75,11 @@ def test_update_and_delete_answer_true(emulator: Emulator) -> None:
 def test_a_missing_lead_and_a_bad_id_differ(
     emulator: Emulator, method: str, lead_id: object, body: dict[str, str]
 ) -> None:
-    """E11."""
     response = emulator.post(method, {"id": lead_id, "fields": {"NAME": "x"}})
     assert (response.status_code, response.json()) == (400, body)
 
 
 def test_an_origin_is_not_unique(emulator: Emulator) -> None:
-    """E17."""
     for _ in range(2):
         emulator.add(ORIGINATOR_ID="core", ORIGIN_ID="7")
     assert emulator.control("GET", "duplicates") == [
@@ -98,7 +88,6 @@ def test_an_origin_is_not_unique(emulator: Emulator) -> None:
 
 
 def test_stages_are_listed_with_their_meaning(emulator: Emulator) -> None:
-    """E18."""
     answer = emulator.call("crm.status.list", {"filter": {"ENTITY_ID": "STATUS"}})
     meanings = {row["STATUS_ID"]: row["SEMANTICS"] for row in answer["result"]}
     assert meanings == {
@@ -126,12 +115,10 @@ def test_stages_are_listed_with_their_meaning(emulator: Emulator) -> None:
 
 
 def test_an_unknown_stage_is_stored(emulator: Emulator) -> None:
-    """E18."""
     assert emulator.get(emulator.add(STATUS_ID="NO_SUCH"))["STATUS_ID"] == "NO_SUCH"
 
 
 def test_an_unknown_stage_is_rejected_by_the_switch(emulator: Emulator) -> None:
-    """E18."""
     emulator.set(unknown_status="reject")
     response = emulator.post("crm.lead.add", {"fields": {"STATUS_ID": "NO_SUCH"}})
     assert (response.status_code, response.json()["error"]) == (400, "")
@@ -142,7 +129,6 @@ def test_an_unknown_stage_is_rejected_by_the_switch(emulator: Emulator) -> None:
 
 
 def test_simple_mode_converts_a_lead_with_a_name(emulator: Emulator) -> None:
-    """E19."""
     assert emulator.result("crm.settings.mode.get") == 1
     emulator.set(crm_mode="simple")
     assert emulator.result("crm.settings.mode.get") == 2
@@ -151,14 +137,12 @@ def test_simple_mode_converts_a_lead_with_a_name(emulator: Emulator) -> None:
 
 
 def test_simple_mode_may_hide_the_converted_lead(emulator: Emulator) -> None:
-    """E19."""
     emulator.set(crm_mode="simple", simple_mode_leads="gone")
     lead_id = emulator.add(NAME="Klaus")
     assert emulator.post("crm.lead.get", {"id": lead_id}).json() == NOT_FOUND
 
 
 def test_a_field_can_be_mandatory(emulator: Emulator) -> None:
-    """E20."""
     emulator.set(mandatory_fields=["LAST_NAME", "PHONE"])
     response = emulator.post("crm.lead.add", {"fields": {"LAST_NAME": "Titov"}})
     assert response.status_code == 400
@@ -167,7 +151,6 @@ def test_a_field_can_be_mandatory(emulator: Emulator) -> None:
 
 
 def test_an_overlong_name_is_cut_or_refused(emulator: Emulator) -> None:
-    """E21."""
     assert emulator.get(emulator.add(NAME="я" * 51))["NAME"] == "я" * 50
     emulator.set(overlong="error")
     assert emulator.post("crm.lead.add", {"fields": {"NAME": "я" * 51}}).status_code == 400

@@ -1,4 +1,4 @@
-"""Lists: filters, pages, selection: E12."""
+"""Lists: filters, pages, selection."""
 
 from typing import Any
 
@@ -52,12 +52,10 @@ def three(emulator: Emulator) -> Emulator:
     ids=str,
 )
 def test_a_filter_finds(three: Emulator, wanted: dict[str, Any], found: list[int]) -> None:
-    """E12."""
     assert ids(three, filter=wanted) == found
 
 
 def test_the_item_api_filters_in_camel_case(three: Emulator) -> None:
-    """E12, E15."""
     params = {
         "entityTypeId": 1,
         "filter": {"@originId": ["11", "10"], "!stageId": "JUNK"},
@@ -70,7 +68,6 @@ def test_the_item_api_filters_in_camel_case(three: Emulator) -> None:
 
 
 def test_order_and_select(three: Emulator) -> None:
-    """E12."""
     params = {"order": {"NAME": "DESC"}, "select": ["NAME"]}
     assert three.result("crm.lead.list", params) == [
         {"ID": "3", "NAME": "Boris"},
@@ -80,7 +77,6 @@ def test_order_and_select(three: Emulator) -> None:
 
 
 def test_everything_does_not_include_phones(three: Emulator) -> None:
-    """E12."""
     assert "PHONE" not in three.result("crm.lead.list", {"select": ["*", "UF_*"]})[2]
     with_phone = three.result("crm.lead.list", {"select": ["*", "PHONE"]})
     assert with_phone[2]["PHONE"][0]["VALUE"] == "+7700"
@@ -88,7 +84,6 @@ def test_everything_does_not_include_phones(three: Emulator) -> None:
 
 
 def test_pages_hold_fifty(emulator: Emulator) -> None:
-    """E12."""
     for start in (1, 51):
         count = 50 if start == 1 else 20
         emulator.batch({f"c{each}": "crm.lead.add" for each in range(count)})

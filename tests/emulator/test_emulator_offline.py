@@ -1,4 +1,4 @@
-"""Offline events: E48."""
+"""Offline events."""
 
 from typing import Any
 
@@ -17,7 +17,6 @@ def take(emulator: Emulator, **params: Any) -> tuple[str | None, list[tuple[str,
 
 
 def test_only_the_last_state_of_a_lead_waits_and_is_read_once(emulator: Emulator) -> None:
-    """E48."""
     bind(emulator)
     emulator.add()
     for name in ("a", "b"):
@@ -27,7 +26,6 @@ def test_only_the_last_state_of_a_lead_waits_and_is_read_once(emulator: Emulator
 
 
 def test_parallel_readers_get_disjoint_sets_until_they_clear(emulator: Emulator) -> None:
-    """E48."""
     bind(emulator, "ONCRMLEADADD")
     for _ in range(3):
         emulator.add()
@@ -41,7 +39,6 @@ def test_parallel_readers_get_disjoint_sets_until_they_clear(emulator: Emulator)
 
 
 def test_an_applications_own_writes_are_not_in_its_queue(emulator: Emulator) -> None:
-    """E48."""
     bind(emulator, "ONCRMLEADADD", "mine")
     bind(emulator, "ONCRMLEADADD", "theirs")
     emulator.result("crm.lead.add", {"fields": {}, "auth_connector": "mine"})
@@ -51,7 +48,6 @@ def test_an_applications_own_writes_are_not_in_its_queue(emulator: Emulator) -> 
 
 
 def test_an_offline_handler_is_listed_and_unbound(emulator: Emulator) -> None:
-    """E48."""
     bind(emulator)
     listed = [{"event": "ONCRMLEADUPDATE", "connector_id": "", "offline": 1}]
     assert emulator.result("event.get") == listed

@@ -1,4 +1,4 @@
-"""The execution-time budget, the time object and the cut: E32 to E34, E37."""
+"""The execution-time budget, the time object and the cut."""
 
 import time
 from typing import Any
@@ -37,7 +37,6 @@ def other_webhook(emulator: Emulator, method: str) -> int:
 
 
 def test_baskets_leave_ten_minutes_after_their_first_call() -> None:
-    """E32."""
     meter = Meter()
     for moment, seconds in ((0, 1.0), (59, 2.0), (61, 4.0)):
         meter.advance(moment)
@@ -50,7 +49,6 @@ def test_baskets_leave_ten_minutes_after_their_first_call() -> None:
 
 
 def test_each_method_of_each_payer_has_its_own_meter() -> None:
-    """E33."""
     meters = Meters()
     meters.meter("a", "crm.lead.add", 0).bill(5)
     assert meters.meter("a", "crm.lead.get", 0).operating == 0
@@ -59,7 +57,6 @@ def test_each_method_of_each_payer_has_its_own_meter() -> None:
 
 
 def test_every_result_has_a_time_object(emulator: Emulator) -> None:
-    """E32."""
     before = time.time()
     answers = [emulator.call("crm.lead.add"), emulator.call("batch", {"cmd": {"a": "profile"}})]
     answers.append(answers[1]["result"]["result_time"]["a"])
@@ -71,7 +68,7 @@ def test_every_result_has_a_time_object(emulator: Emulator) -> None:
 
 
 def test_operating_accumulates_per_method_above_the_floor(emulator: Emulator) -> None:
-    """E32: commands of less than 0.1 s are free."""
+    """Commands of less than 0.1 s are free."""
     spend(emulator, seconds=2)
     spend(emulator, seconds=3)
     spend(emulator, seconds=0.09)
@@ -87,13 +84,12 @@ def test_operating_accumulates_per_method_above_the_floor(emulator: Emulator) ->
     ],
 )
 def test_the_budget_may_be_absent(emulator: Emulator, shown: str, missing: set[str]) -> None:
-    """E32."""
     emulator.set(operating_fields=shown)
     assert set(emulator.call("profile")["time"]) == TIME_KEYS - missing
 
 
 def test_a_method_over_its_budget_is_blocked_alone(emulator: Emulator) -> None:
-    """E33, E35: the call that crosses the limit still succeeds."""
+    """The call that crosses the limit still succeeds."""
     emulator.set(operating_limit_s=2)
     spend(emulator, seconds=3)
     response = emulator.post("crm.lead.add")
@@ -105,7 +101,6 @@ def test_a_method_over_its_budget_is_blocked_alone(emulator: Emulator) -> None:
 
 
 def test_the_budget_may_be_the_whole_portals(emulator: Emulator) -> None:
-    """E33."""
     emulator.set(operating_limit_s=2, operating_scope="portal")
     spend(emulator, seconds=3)
     assert other_webhook(emulator, "crm.lead.add") == 429
@@ -113,7 +108,7 @@ def test_the_budget_may_be_the_whole_portals(emulator: Emulator) -> None:
 
 
 def test_a_blocked_method_is_free_again_when_its_baskets_have_left(emulator: Emulator) -> None:
-    """E33: `operating_reset_at` is when, on the client's own clock, even when time runs faster."""
+    """`operating_reset_at` is when, on the client's own clock, even when time runs faster."""
     emulator.set(operating_limit_s=2)
     spend(emulator, seconds=3)
     assert emulator.post("crm.lead.add").status_code == 429
@@ -130,7 +125,6 @@ def batch_time(emulator: Emulator) -> tuple[Any, Any]:
 
 
 def test_a_batch_is_billed_to_its_commands(emulator: Emulator) -> None:
-    """E33."""
     emulator.set(command_ms=2000, speed=1000)
     result, outer = batch_time(emulator)
     assert outer["operating"] == 0
@@ -141,7 +135,7 @@ def test_a_batch_is_billed_to_its_commands(emulator: Emulator) -> None:
 
 
 def test_a_batch_may_be_billed_to_itself(emulator: Emulator) -> None:
-    """E33: as the official JavaScript SDK measured it."""
+    """As the official JavaScript SDK measured it."""
     emulator.set(command_ms=2000, speed=1000, batch_billing="batch", operating_limit_s=3)
     _, outer = batch_time(emulator)
     assert outer["operating"] == 4
@@ -150,7 +144,6 @@ def test_a_batch_may_be_billed_to_itself(emulator: Emulator) -> None:
 
 
 def test_a_blocked_command_fails_alone_in_its_batch(emulator: Emulator) -> None:
-    """E34."""
     emulator.set(operating_limit_s=2)
     spend(emulator, seconds=3)
     result, _ = batch_time(emulator)
@@ -159,7 +152,7 @@ def test_a_blocked_command_fails_alone_in_its_batch(emulator: Emulator) -> None:
 
 
 def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
-    """E37: earlier writes stay, the interrupted one is gone, the gateway answers."""
+    """Earlier writes stay, the interrupted one is gone, the gateway answers."""
     emulator.set(command_ms=25_000, speed=1000)
     response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(4)}})
     assert (response.status_code, response.headers["Content-Type"]) == (
@@ -170,7 +163,7 @@ def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
 
 
 def test_a_cut_request_may_continue_unseen(emulator: Emulator) -> None:
-    """E37: the switch for a portal that does not interrupt."""
+    """The switch for a portal that does not interrupt."""
     emulator.set(command_ms=25_000, speed=200, cut="finish")
     response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(4)}})
     assert response.status_code == 504

@@ -1,4 +1,4 @@
-"""The control API: its counts, listings and settings: E49."""
+"""The control API: its counts, listings and settings."""
 
 import contextlib
 
@@ -9,7 +9,6 @@ from tests.emulator.emulator_process import Emulator
 
 
 def test_leads_show_their_phones_and_the_order_of_their_writes(emulator: Emulator) -> None:
-    """E49."""
     fields = {"NAME": "Иван", "ORIGIN_ID": "7", "PHONE": [{"VALUE": "+7700", "VALUE_TYPE": "WORK"}]}
     emulator.add(**fields)
     emulator.result("crm.lead.update", {"id": 1, "fields": {"NAME": "Пётр"}})
@@ -27,7 +26,6 @@ def test_leads_show_their_phones_and_the_order_of_their_writes(emulator: Emulato
 
 
 def test_leads_can_be_filtered(emulator: Emulator) -> None:
-    """E49."""
     emulator.batch({f"c{each}": f"crm.lead.add?fields[ORIGIN_ID]={each % 2}" for each in range(9)})
     ids = {
         query: [int(lead["ID"]) for lead in emulator.control("GET", f"leads?{query}")]
@@ -43,7 +41,7 @@ def test_leads_can_be_filtered(emulator: Emulator) -> None:
 
 
 def test_calls_count_requests_commands_and_refusals(emulator: Emulator) -> None:
-    """E49: a batch is in `methods` but is no command; requests that did not run are in neither."""
+    """A batch is in `methods` but is no command; requests that did not run are in neither."""
     emulator.batch({"a": "crm.lead.add", "b": "crm.lead.get?id=9", "c": "no.such"})
     emulator.add()
     emulator.set(rate_per_s=0.001, burst=2)
@@ -58,7 +56,6 @@ def test_calls_count_requests_commands_and_refusals(emulator: Emulator) -> None:
 
 
 def test_the_rate_is_known_second_by_second(emulator: Emulator) -> None:
-    """E49."""
     for _ in range(3):
         emulator.post("profile")
     rate = emulator.control("GET", "rate")
@@ -68,14 +65,12 @@ def test_the_rate_is_known_second_by_second(emulator: Emulator) -> None:
 
 
 def test_phone_rows_are_counted(emulator: Emulator) -> None:
-    """E49."""
     emulator.add()
     emulator.add(PHONE=[{"VALUE": "1"}, {"VALUE": "1"}])
     assert emulator.control("GET", "phones") == {"0": 1, "2": 1}
 
 
 def test_the_control_api_is_never_counted_limited_or_broken(emulator: Emulator) -> None:
-    """E49."""
     emulator.set(rate_per_s=0.001, burst=1, mode="revoked")
     emulator.fault("*", "drop_before")
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""The request limit and the portal's modes: E31, E35, E36."""
+"""The request limit and the portal's modes."""
 
 from dataclasses import replace
 
@@ -20,37 +20,32 @@ def admitted(moments: list[float], rate: Rate = STANDARD, **switches: object) ->
 
 
 def test_fifty_pass_at_once_and_the_next_is_refused() -> None:
-    """E31."""
     assert admitted([0.0] * 52) == [True] * 50 + [False] * 2
 
 
 def test_two_a_second_always_pass() -> None:
-    """E31."""
     assert all(admitted([0.0] * 50 + [0.5 + each / 2 for each in range(1000)]))
 
 
 def test_the_bucket_drains_continuously_or_in_steps() -> None:
-    """E31: the documentation says `once per second`, and leaves open what that means."""
+    """The documentation says `once per second`, and leaves open what that means."""
     moments = [0.0] * 50 + [0.5, 0.5, 1.0]
     assert admitted(moments)[50:] == [True, False, True]
     assert admitted(moments, drain="stepped")[50:] == [False, False, True]
 
 
 def test_refused_requests_may_count_too() -> None:
-    """E31."""
     moments = [0.0] * 52 + [1.0]
     assert admitted(moments)[-1] is True
     assert admitted(moments, refused_counts=True)[-1] is False
 
 
 def test_without_a_rate_there_is_no_limit() -> None:
-    """E31."""
     assert all(admitted([0.0] * 500, Rate(0, 50)))
     assert all(admitted([0.0] * 500, Rate(None, 50)))
 
 
 def test_a_refusal_has_the_documented_body_and_no_side_effect(emulator: Emulator) -> None:
-    """E31, E35."""
     emulator.set(rate_per_s=0.001, burst=1)
     emulator.add()
     response = emulator.post("crm.lead.add")
@@ -62,7 +57,7 @@ def test_a_refusal_has_the_documented_body_and_no_side_effect(emulator: Emulator
 
 
 def test_each_portal_has_its_own_limit(emulator: Emulator) -> None:
-    """E31: the Enterprise portal takes 250 at once."""
+    """The Enterprise portal takes 250 at once."""
     url = emulator.base + "/rest/1/enterprise-webhook-code/profile"
     statuses = [emulator.session.get(url, timeout=5).status_code for _ in range(251)]
     assert statuses[:250] == [200] * 250
@@ -72,7 +67,7 @@ def test_each_portal_has_its_own_limit(emulator: Emulator) -> None:
 
 
 def test_webhooks_of_one_portal_share_its_limit(emulator: Emulator) -> None:
-    """E31: counted per portal and source address, not per webhook."""
+    """Counted per portal and source address, not per webhook."""
     emulator.set(rate_per_s=0.001, burst=1)
     assert emulator.post("profile").status_code == 200
     other = emulator.base + "/rest/1/second-webhook-code/profile"
@@ -87,7 +82,6 @@ class FromAddress(HTTPAdapter):
 
 
 def test_each_source_address_has_its_own_bucket(emulator: Emulator) -> None:
-    """E31."""
     emulator.set(rate_per_s=0.001, burst=1)
     emulator.post("profile")
     assert emulator.post("profile").status_code == 503
@@ -109,7 +103,6 @@ def test_each_source_address_has_its_own_bucket(emulator: Emulator) -> None:
 def test_a_mode_closes_the_whole_portal(
     emulator: Emulator, mode: str, status: int, code: str
 ) -> None:
-    """E36."""
     emulator.set(mode=mode)
     for method in ("crm.lead.add", "profile", "batch"):
         response = emulator.post(method)
@@ -121,12 +114,11 @@ def test_a_mode_closes_the_whole_portal(
 
 
 def test_a_deleted_portal_may_answer_410(emulator: Emulator) -> None:
-    """E36."""
     emulator.set(mode="deleted", deleted_status=410)
     assert emulator.post("profile").status_code == 410
 
 
 def test_speed_makes_the_bucket_drain_faster(emulator: Emulator) -> None:
-    """E31: at ten thousand times the speed a second is a tenth of a millisecond."""
+    """At ten thousand times the speed a second is a tenth of a millisecond."""
     emulator.set(burst=1, speed=10_000)
     assert all(emulator.post("profile").status_code == 200 for _ in range(20))

@@ -25,7 +25,7 @@ from leadline.settings import settings
 from leadline.sync import job, portal_session
 from leadline.sync.decide import Write, plan
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.entry import EnqueueRequest, PendingEvent
+from leadline.workqueue.entry import EnqueueRequest, PendingEvent, PutResult
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Control
 from tests.servers import eventually
@@ -65,7 +65,7 @@ def workers() -> Iterator[Callable[[int], None]]:
         thread.join()
 
 
-def put(user_id: int, version: int = 1, *, first: bool = True, **state: str) -> int | None:
+def put(user_id: int, version: int = 1, *, first: bool = True, **state: str) -> PutResult:
     whole = {"full_name": f"User {user_id}", "phone": f"+7700{user_id:07}", "stage": "NEW", **state}
     event_id = f"{user_id}-{version}"
     pending = PendingEvent(
@@ -142,7 +142,7 @@ def test_users_that_arrive_one_by_one_share_calls_and_jobs(
     with ThreadPoolExecutor(4) as pool:
         served = pool.map(work, range(4))
         for user_id in range(1, 301):
-            if put(user_id) == 0:
+            if put(user_id) is PutResult.WAKE_UP_CLAIMED:
                 rq_jobs.enqueue()
         eventually(is_idle, 60, "all is settled")
         for _ in range(4):

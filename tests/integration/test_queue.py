@@ -14,7 +14,7 @@ from leadline.errors import OutcomeUnknown, QueueDown
 from leadline.runtime import clock
 from leadline.settings import settings
 from leadline.sync.decide import Lookup, plan, settle_failure, settle_lookup
-from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, Settlement
+from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, PutResult, Settlement
 from leadline.workqueue.queue import SEND_WITHIN_S, WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import found, pending
@@ -53,7 +53,7 @@ def put(
     occurred_at_ms: int | None = None,
     lead: int | None = None,
     event_id: str | None = None,
-) -> int | None:
+) -> PutResult:
     state = {"full_name": name, "phone": "+77001112233", "stage": stage}
     event = replace(pending(event_id=event_id or f"{user}-{version}"), version=version)
     return work.put(

@@ -12,7 +12,7 @@ import redis
 from leadline.errors import QueueDown
 from leadline.runtime.redis import connect
 from leadline.sync.decide import settle_lookup
-from leadline.workqueue.entry import EnqueueRequest, Fields, Outcome, Settlement
+from leadline.workqueue.entry import EnqueueRequest, Fields, Outcome, PutResult, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import PrivateServer, private
 from tests.unit.entries import found, pending
@@ -47,23 +47,28 @@ def arrival(user: int, version: int = 1) -> EnqueueRequest:
     )
 
 
+#: Clocks of machines may differ by ten seconds (`put.lua`).
+WITHIN_TOLERANCE_MS, BEYOND_TOLERANCE_MS = 5_000, 11_000
+
+
 def later(one: EnqueueRequest, than_now_ms: int) -> EnqueueRequest:
     """The same, written and sent this much later by the clocks of Postgres and of its sender."""
     at_ms = int(time.time() * 1000) + than_now_ms
     return replace(one, occurred_at_ms=at_ms, sent_at_ms=at_ms)
 
 
-def know(work: WorkQueue, user: int) -> None:
+def settle_with_lead(work: WorkQueue, user: int) -> None:
     """Lease the user and settle it with a lead."""
     work.put(arrival(user))
     (entry,) = work.lease(50).entries
     done = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
+    # Redis' names for last applied
     fields: Fields = {"agreed": orjson.dumps({"lead_id": 5}), "agreed_order": entry.desired_seq}
     assert work.release([Settlement(entry, fields, done)]) == [True]
 
 
 def queue_of(client: redis.Redis) -> WorkQueue:
-    """A queue whose epoch is older than any call."""
+    """A queue in which no call can date from before its epoch, so that users need not wait."""
     work = WorkQueue(client, "test")
     work.begin_first_epoch()
     work.call_ms = 0
@@ -74,13 +79,13 @@ def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     work = queue_of(client)
-    know(work, 8)
+    settle_with_lead(work, 8)
     work.put(arrival(7))
     work.put(arrival(8, version=2))
     server.restart()
     work.call_ms = 70_000
     work.ensure_redis_epoch()
-    work.put(later(arrival(9), 11_000))
+    work.put(later(arrival(9), BEYOND_TOLERANCE_MS))
     # The lost last second may have contained a call for 7 or 8.
     entries = work.lease(50).entries
     assert {entry.user_id: entry.needs_lookup for entry in entries} == {9: False}
@@ -95,7 +100,7 @@ def test_after_a_restart_last_applied_is_a_hint_until_the_lead_was_read(
 ) -> None:
     """The lost last second may have contained an update that the user then reverts."""
     work = queue_of(client)
-    know(work, 8)
+    settle_with_lead(work, 8)
     server.restart()
     work.put(arrival(8, version=2))
     (entry,) = work.lease(50).entries
@@ -105,7 +110,7 @@ def test_after_a_restart_last_applied_is_a_hint_until_the_lead_was_read(
     assert not entry.needs_lookup
 
 
-def test_an_event_with_a_skewed_clock_is_not_newer_than_redis_itself(
+def test_a_postgres_clock_that_is_ahead_makes_no_event_newer_than_the_epoch(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     """Postgres' clock is ahead: a write from before the restart looks newer."""
@@ -115,12 +120,12 @@ def test_an_event_with_a_skewed_clock_is_not_newer_than_redis_itself(
     work.lease(50)
     server.restart()
     work.call_ms = 70_000
-    client.zrem(f"{work.prefix}leases", 7)  # the last second, and the lease with it
+    client.zrem(f"{work.prefix}leases", 7)  # Redis lost its last second: the lease is gone
     client.zadd(f"{work.prefix}due", {"7": 0})
     assert work.lease(50).entries == []
 
 
-def test_a_user_with_a_clock_seconds_ahead_is_not_newer_than_redis(
+def test_a_user_written_within_the_clock_tolerance_may_be_older_than_the_loss(
     client: redis.Redis,
 ) -> None:
     """The user and its lead may have been created before the loss."""
@@ -128,8 +133,8 @@ def test_a_user_with_a_clock_seconds_ahead_is_not_newer_than_redis(
     client.flushall()
     work.call_ms = 70_000
     work.ensure_redis_epoch()
-    work.put(replace(later(arrival(7), 5000), sent_at_ms=None))
-    work.put(replace(later(arrival(8), 11_000), sent_at_ms=None))
+    work.put(replace(later(arrival(7), WITHIN_TOLERANCE_MS), sent_at_ms=None))
+    work.put(replace(later(arrival(8), BEYOND_TOLERANCE_MS), sent_at_ms=None))
     assert [entry.user_id for entry in work.lease(50).entries] == [8]
 
 
@@ -140,12 +145,14 @@ def test_a_message_sent_before_a_flush_is_processed_only_when_republished(
     work = queue_of(client)
     client.flushall()
     work.ensure_redis_epoch()
-    late = later(arrival(7, version=2), 5000)  # perhaps: clocks may differ by this much
-    assert work.put(late) is None
+    late = later(arrival(7, version=2), WITHIN_TOLERANCE_MS)  # perhaps sent before the flush
+    assert work.put(late) is PutResult.TOO_OLD
     assert work.next_due_in_s() is None
-    assert work.put(later(late, 11_000)) is not None
-    assert work.put(late) is not None, "the user is known by now"
-    assert work.put(arrival(8, version=2)) is not None, "it would not be republished"
+    assert work.put(later(late, BEYOND_TOLERANCE_MS)) is not PutResult.TOO_OLD
+    assert work.put(late) is not PutResult.TOO_OLD, "the user is known by now"
+    assert work.put(arrival(8, version=2)) is not PutResult.TOO_OLD, (
+        "its sender republishes nothing"
+    )
 
 
 def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: redis.Redis) -> None:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 import redis
 
-from leadline.workqueue.entry import EnqueueRequest
+from leadline.workqueue.entry import EnqueueRequest, PutResult
 from leadline.workqueue.queue import WorkQueue
 from tests.unit.entries import pending
 
@@ -82,7 +82,10 @@ def test_its_user_is_served_when_its_events_are_republished(
     work.put(arrival(7))
     damage(client)
     work.lease(50)
-    assert work.put_all([arrival(6), replace(arrival(7, 2), is_first=False)]) != [None, None]
+    assert (
+        work.put_all([arrival(6), replace(arrival(7, 2), is_first=False)])
+        != [PutResult.TOO_OLD] * 2
+    )
     work.lease_ms = 1
     users = {entry.user_id for entry in work.lease(50).entries}
     assert 6 in users
@@ -117,8 +120,11 @@ def test_an_older_copy_is_not_taken_for_the_newest_state(
     work.put(arrival(7, version=2))
     client.hset(USER, "state", "{")
     work.lease(50)
-    assert work.put(replace(arrival(7), sent_at_ms=now_ms)) is None
-    assert work.put(replace(arrival(7, version=3), sent_at_ms=now_ms + 11_000)) is not None
+    assert work.put(replace(arrival(7), sent_at_ms=now_ms)) is PutResult.TOO_OLD
+    assert (
+        work.put(replace(arrival(7, version=3), sent_at_ms=now_ms + 11_000))
+        is not PutResult.TOO_OLD
+    )
     work.put(replace(arrival(7), sent_at_ms=now_ms))
     (entry,) = work.lease(50).entries
     assert (entry.desired_seq, entry.needs_lookup) == (3_000_000, True)
@@ -130,8 +136,11 @@ def test_an_older_copy_does_not_replace_a_state_whose_number_is_damaged(
     now_ms = int(time.time() * 1000)
     work.put(arrival(7, version=2))
     client.hset(USER, "order", "{")
-    assert work.put(replace(arrival(7), sent_at_ms=now_ms)) is None
+    assert work.put(replace(arrival(7), sent_at_ms=now_ms)) is PutResult.TOO_OLD
     assert work.lease(50).entries == []
-    assert work.put(replace(arrival(7, version=2), sent_at_ms=now_ms + 11_000)) is not None
+    assert (
+        work.put(replace(arrival(7, version=2), sent_at_ms=now_ms + 11_000))
+        is not PutResult.TOO_OLD
+    )
     (entry,) = work.lease(50).entries
     assert (entry.desired_seq, entry.needs_lookup) == (2_000_000, True)

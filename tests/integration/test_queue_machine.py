@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, Settlement
+from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, PutResult, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import pending
@@ -41,9 +41,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(events=st.lists(st.tuples(USERS, VERSIONS), min_size=1, max_size=5))
     def put(self, events: list[tuple[int, int]]) -> None:
-        wakeups = self.work.put_all([_arrival(*event) for event in events])
-        assert None not in wakeups
-        assert wakeups.count(0) <= 1, "one job is enough for a whole batch"
+        results = self.work.put_all([_arrival(*event) for event in events])
+        assert PutResult.TOO_OLD not in results
+        assert results.count(PutResult.WAKE_UP_CLAIMED) <= 1, "one job is enough for a whole batch"
         for user, version in events:
             self.pending.setdefault(user, set()).add(version)
             self.newest[user] = max(version, self.newest.get(user, 0))

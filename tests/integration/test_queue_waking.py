@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, Settlement
+from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, PutResult, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import pending
@@ -19,7 +19,7 @@ from tests.unit.entries import pending
 LONG_MS = 60_000
 
 
-def put(work: WorkQueue, user: int, version: int = 1) -> int | None:
+def put(work: WorkQueue, user: int, version: int = 1) -> PutResult:
     return work.put(
         EnqueueRequest(
             user_id=user,
@@ -53,8 +53,8 @@ def work(client: redis.Redis) -> WorkQueue:
 
 
 def test_only_the_first_put_claims_the_wakeup(work: WorkQueue) -> None:
-    assert put(work, 1) == 0
-    assert put(work, 2) == 1
+    assert put(work, 1) is PutResult.WAKE_UP_CLAIMED
+    assert put(work, 2) is PutResult.WAKE_UP_NOT_NEEDED
     assert not work.wakeups.claim_wakeup()
 
 
@@ -66,7 +66,7 @@ def test_a_claimed_wakeup_that_was_not_enqueued_is_replaced(work: WorkQueue) -> 
 def test_no_job_is_enqueued_while_a_batch_leader_lingers(work: WorkQueue) -> None:
     put(work, 1)
     assert work.wakeups.claim_leadership("a", LONG_MS)
-    assert put(work, 2) == 1
+    assert put(work, 2) is PutResult.WAKE_UP_NOT_NEEDED
     assert not work.wakeups.claim_wakeup()
     assert not work.wakeups.claim_leadership("b", LONG_MS)
     assert [entry.user_id for entry in work.lease(50).entries] == [1, 2]
@@ -80,13 +80,13 @@ def test_a_user_put_after_the_lease_or_the_batch_leader_gets_a_job(
     work.wakeups.claim_leadership("a", LONG_MS)
     work.lease(50)
     if has_leased:
-        assert put(work, 2) == 1
+        assert put(work, 2) is PutResult.WAKE_UP_NOT_NEEDED
         work.wakeups.resign_leadership("a")
         assert work.wakeups.claim_wakeup()
     else:
         work.wakeups.resign_leadership("a")
         assert not work.wakeups.claim_wakeup()
-        assert put(work, 2) == 0
+        assert put(work, 2) is PutResult.WAKE_UP_CLAIMED
 
 
 def test_changes_of_users_in_a_call_or_before_a_retry_make_no_jobs(work: WorkQueue) -> None:
@@ -94,17 +94,17 @@ def test_changes_of_users_in_a_call_or_before_a_retry_make_no_jobs(work: WorkQue
     work.wakeups.claim_leadership("a", LONG_MS)
     (entry,) = work.lease(50).entries
     work.wakeups.resign_leadership("a")
-    assert put(work, 1, 2) == 1
+    assert put(work, 1, 2) is PutResult.WAKE_UP_NOT_NEEDED
     work.release([Settlement(entry, delay_ms=LONG_MS)])
-    assert put(work, 1, 3) == 1
-    assert put(work, 2) == 0
+    assert put(work, 1, 3) is PutResult.WAKE_UP_NOT_NEEDED
+    assert put(work, 2) is PutResult.WAKE_UP_CLAIMED
 
 
 def test_a_job_that_found_no_user_leaves_none_waiting(work: WorkQueue) -> None:
     put(work, 1)
     work.lease(50)
     assert not work.wakeups.claim_leadership("late", LONG_MS)
-    assert put(work, 2) == 0
+    assert put(work, 2) is PutResult.WAKE_UP_CLAIMED
 
 
 def test_a_batch_leader_that_was_killed_is_replaced(work: WorkQueue) -> None:
@@ -114,7 +114,7 @@ def test_a_batch_leader_that_was_killed_is_replaced(work: WorkQueue) -> None:
     eventually(work.wakeups.claim_wakeup, 5, "the wake timer claims a wake-up")
     assert work.wakeups.claim_leadership("successor", LONG_MS)
     work.wakeups.resign_leadership("killed")
-    assert put(work, 3) == 1, "the successor leads"
+    assert put(work, 3) is PutResult.WAKE_UP_NOT_NEEDED, "the successor leads"
 
 
 def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
@@ -157,7 +157,7 @@ class Machine(RuleBasedStateMachine):
     def put(self, user: int) -> None:
         self.tick()
         self.version += 1
-        self.claimed += put(self.work, user, self.version) == 0
+        self.claimed += put(self.work, user, self.version) is PutResult.WAKE_UP_CLAIMED
 
     @precondition(lambda self: self.claimed)
     @rule()

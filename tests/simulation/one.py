@@ -6,7 +6,7 @@ from dataclasses import replace
 from tests.simulation.dangers import draw
 from tests.simulation.plan import Fault, Plan, Shape, Write
 from tests.simulation.play import Player, Result
-from tests.simulation.story import written
+from tests.simulation.story import render
 
 
 def print_story(seed: int, *, shrink: bool) -> int:
@@ -22,7 +22,7 @@ def print_story(seed: int, *, shrink: bool) -> int:
                 f"to {len(smaller.plan.items)}"
             )
             result = smaller
-        print(written(result))
+        print(render(result))
         return 1 if result.broken else 0
     finally:
         player.close()

@@ -1,4 +1,4 @@
-"""A history as text: when, who, what; first the plan, last the broken rules."""
+"""A run as text: when, who, what; first the plan, last the broken rules."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ _SHOWN = (
 )
 
 
-def written(result: Result) -> str:
+def render(result: Result) -> str:
     """The whole story."""
     system = result.system
     lines = [(line.at, line.who, line.what, dict(line.facts)) for line in system.world.story]
@@ -40,6 +40,7 @@ def written(result: Result) -> str:
         (
             *_planned(result.plan),
             "",
+            # Lines before it are those of the start.
             *(_line(*one) for one in lines if one[0] >= EPOCH),
             "",
             *(f"BROKEN: {text}" for text in result.broken or ["nothing"]),

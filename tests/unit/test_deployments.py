@@ -4,7 +4,7 @@ from pathlib import Path
 
 from local.deployments import Deployments, Record
 from local.runner.choices import Choices
-from local.runner.processes.program import Stage
+from local.runner.processes.program import StartPhase
 from local.runner.state import State
 from local.runner.system import DEPLOYMENTS, plan
 
@@ -14,9 +14,9 @@ def test_a_removed_function_is_not_started_by_the_next_run(tmp_path: Path) -> No
     state.create()
     choices = Choices.read({"LEADLINE_FREE_PORTS": "1"})
     Deployments(state.folder(DEPLOYMENTS)).save("get-user", Record(None, "2026-01-31T12:00:00Z"))
-    stages = {program.name: program.stage for program in plan(state, choices).programs}
-    assert stages["get-user"] is Stage.LATER
-    assert stages["list-users"] is Stage.FUNCTIONS
+    stages = {program.name: program.phase for program in plan(state, choices).programs}
+    assert stages["get-user"] is StartPhase.REMOVED
+    assert stages["list-users"] is StartPhase.FUNCTIONS
 
 
 def test_a_function_sees_its_secrets_also_when_they_change(tmp_path: Path) -> None:

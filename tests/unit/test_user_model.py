@@ -113,7 +113,7 @@ def test_changes_contain_only_given_fields() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"full_name": None}, {"stage": None, "full_name": "Bob"}])
-def test_empty_changes_are_refused(fields: dict[str, Any]) -> None:
+def test_changes_without_a_field_or_with_null_are_refused(fields: dict[str, Any]) -> None:
     assert refused(Changes, **fields)
 
 

@@ -47,7 +47,7 @@ class RawResponse:
 Handler = Callable[[Request], Response | RawResponse]
 Model = TypeVar("Model", bound=BaseModel)
 #: Longest Idempotency-Key, in characters.
-KEY_MAX = 255
+IDEMPOTENCY_KEY_MAX = 255
 _SAFE = frozenset({"GET", "HEAD"})
 #: The key in the environ under which the server stores the body.
 BODY = "leadline.body"

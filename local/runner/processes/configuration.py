@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from local.runner.processes.program import Group, Program, Stage
+from local.runner.processes.program import Group, Program, StartPhase
 from local.runner.state import State
 
 _HEAD = """\
@@ -81,7 +81,7 @@ def _program(program: Program, logs: str) -> str:
         command=_plain(shlex.join(program.command)),
         folder=_plain(program.folder),
         environment=environment,
-        autostart="true" if program.stage is Stage.SERVERS else "false",
+        autostart="true" if program.phase is StartPhase.SERVERS else "false",
         stop_signal=program.stop_signal,
         stop_wait_s=program.stop_wait_s,
         logs=logs,

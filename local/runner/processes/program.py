@@ -8,13 +8,13 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
-class Stage(Enum):
+class StartPhase(Enum):
     """When a process starts: as soon as it can work, so that it logs no false errors."""
 
     SERVERS = "at once"
     FUNCTIONS = "with the database migrated"
-    MORE = "with the whole system up"
-    LATER = "when it is deployed again: it was removed by the OpenFaaS API"
+    AFTER_READY = "with the whole system up"
+    REMOVED = "when it is deployed again: it was removed by the OpenFaaS API"
 
 
 class Group(Enum):
@@ -37,7 +37,7 @@ class Program:
     name: str
     command: tuple[str, ...]
     group: Group
-    stage: Stage
+    phase: StartPhase
     env: Mapping[str, str] = field(default_factory=dict)
     folder: Path = CHECKOUT
     stop_signal: str = "TERM"
@@ -47,4 +47,4 @@ class Program:
     @property
     def niceness(self) -> int:
         """Servers have priority: RabbitMQ takes longest to start, and all others wait for it."""
-        return 0 if self.stage is Stage.SERVERS else 19
+        return 0 if self.phase is StartPhase.SERVERS else 19

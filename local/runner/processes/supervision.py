@@ -38,8 +38,8 @@ class Supervisor:
         self._socket = socket(state)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, programs: Iterable[Program], env: Mapping[str, str]) -> None:
-        """Start the daemon and with it the servers; the others start with `start_more`.
+    def launch(self, programs: Iterable[Program], env: Mapping[str, str]) -> None:
+        """Start the daemon and with it the servers; the others start with `start_programs`.
 
         Raises:
             SupervisorLost: it does not answer.
@@ -62,7 +62,7 @@ class Supervisor:
                 raise SupervisorLost
             time.sleep(0.05)
 
-    def start_more(self, programs: Iterable[Program]) -> None:
+    def start_programs(self, programs: Iterable[Program]) -> None:
         """Start more programs, without waiting for them."""
         for program in programs:
             name = f"{program.group.label}:{program.name}"

@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
-from local.runner.processes.program import Group, Program, Stage
+from local.runner.processes.program import Group, Program, StartPhase
 from local.runner.state import State
 
 _WEBHOOK_PATH = "/rest/1/local-webhook-code/"
@@ -33,7 +33,7 @@ class Bitrix24:
         leads = self.state.root / "bitrix24.sqlite3"
         words = ("--port", str(self.port), "--state", str(leads))
         command = (sys.executable, "-m", "emulator", *words)
-        return (Program("bitrix24", command, Group.SERVERS, Stage.SERVERS),)
+        return (Program("bitrix24", command, Group.SERVERS, StartPhase.SERVERS),)
 
     def is_ready(self) -> bool:
         """Whether its control API answers."""

@@ -12,7 +12,7 @@ import pg8000.native
 from local.logins import postgres as logins
 from local.logins.table import LOGINS, OWNER, Login, by_name
 from local.runner.processes import unprivileged
-from local.runner.processes.program import Group, Program, Stage
+from local.runner.processes.program import Group, Program, StartPhase
 from local.runner.state import State, write
 
 DATABASE = "leadline"
@@ -55,7 +55,12 @@ class Postgres:
         command = unprivileged.command(data, *words, *options)
         return (
             Program(
-                "postgres", command, Group.SERVERS, Stage.SERVERS, folder=data, stop_signal="INT"
+                "postgres",
+                command,
+                Group.SERVERS,
+                StartPhase.SERVERS,
+                folder=data,
+                stop_signal="INT",
             ),
         )
 

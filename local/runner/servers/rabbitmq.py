@@ -13,7 +13,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from leadline.settings import settings
 from local.logins import rabbitmq as logins
 from local.logins.table import LOGINS, OWNER, Login
-from local.runner.processes.program import Group, Program, Stage
+from local.runner.processes.program import Group, Program, StartPhase
 from local.runner.servers.erlang import minimal_home
 from local.runner.state import State, write, write_json
 
@@ -69,14 +69,14 @@ class RabbitMQ:
                 "epmd",
                 (*epmd, "-address", "127.0.0.1"),
                 Group.SERVERS,
-                Stage.SERVERS,
+                StartPhase.SERVERS,
                 folder=folder,
             ),
             Program(
                 "rabbitmq",
                 (_script(env),),
                 Group.SERVERS,
-                Stage.SERVERS,
+                StartPhase.SERVERS,
                 env,
                 folder,
                 # Its data is on disk within 1 s; then the management plugin idles for 5 s.

@@ -8,7 +8,7 @@ import redis
 from leadline.workqueue.queue import WorkQueue
 from local.logins import redis as logins
 from local.logins.table import LOGINS, Login
-from local.runner.processes.program import Group, Program, Stage
+from local.runner.processes.program import Group, Program, StartPhase
 from local.runner.state import State, write
 
 
@@ -48,7 +48,7 @@ class Redis:
         lines += [f"user {user}" for user in logins.users(passwords)]
         write(config, "".join(f"{line}\n" for line in lines))
         command = (shutil.which("redis-server") or "redis-server", str(config))
-        return (Program("redis", command, Group.SERVERS, Stage.SERVERS, folder=folder),)
+        return (Program("redis", command, Group.SERVERS, StartPhase.SERVERS, folder=folder),)
 
     def _password(self, login: Login) -> str:
         return self.state.password(f"redis-{login.name}")
