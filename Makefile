@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo check coverage test test-containers bench faults mutants simulate model lint setup api-check audit notices sbom
+.PHONY: help run stop reset logs demo check coverage test test-packages test-containers bench faults mutants simulate model lint setup api-check audit notices sbom
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -27,9 +27,11 @@ demo: setup ## follow one user from HTTP to its lead
 check: setup ## lint, types, unit tests and changed test files: run before each commit
 	@scripts/check
 
-test: setup ## run every test on private servers
+test-packages: setup
 	@scripts/browser
 	@scripts/packages prometheus spin gcc
+
+test: test-packages ## run every test on private servers
 	@$(RUN) pytest $(SIDE_BY_SIDE) --junitxml build/test-times.xml -o junit_duration_report=call
 
 test-containers: setup ## test the images and the compose system; needs a Docker Engine with Compose
