@@ -33,6 +33,8 @@ class PrivateSystem:
     state: State
     env: dict[str, str] = field(default_factory=dict)
     http: requests.Session = field(default_factory=requests.Session)
+    #: The version of Leadline that runs.
+    checkout: Path = CHECKOUT
     runner: subprocess.Popen[bytes] | None = None
     launched_at: float = 0
 
@@ -50,7 +52,7 @@ class PrivateSystem:
         with self.output.open("ab") as output:
             self.runner = subprocess.Popen(  # noqa: S603 - our own runner
                 (*_tied_to_this_process(), sys.executable, "-m", "local.runner"),
-                cwd=CHECKOUT,
+                cwd=self.checkout,
                 env={
                     **os.environ,
                     "LEADLINE_FREE_PORTS": "1",

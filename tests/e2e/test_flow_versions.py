@@ -1,0 +1,113 @@
+"""Two versions side by side on one set of servers, as during an upgrade and after a rollback."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from tests.faults.portal import PATIENCE
+from tests.servers import eventually
+from tests.system import CHECKOUT, System
+
+#: The commit of the version before this one; move it on with each release.
+PREVIOUS = "670fb51"
+KEY = "a-key-for-both-versions-0123456789"
+COMMON = {
+    **PATIENCE,
+    "API_KEYS": f"client:read,write,operate:{KEY}",
+    "LEADLINE_AUTH": "on",
+    "LEADLINE_RELAY_EVERY_S": "1",
+    "WORKERS": "2",
+}
+USERS = 60
+WITHIN_S = 60
+
+pytestmark = pytest.mark.slow("starts a system of each of two versions")
+
+
+@pytest.fixture(scope="module")
+def previous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The previous version's checkout, with the packages of this one."""
+    folder = tmp_path_factory.mktemp("versions") / "previous"
+    made = git("worktree", "add", "--detach", str(folder), PREVIOUS)
+    if made.returncode:
+        pytest.skip(f"no history of this checkout: {made.stderr.strip()}")
+    yield folder
+    git("worktree", "remove", "--force", str(folder))
+
+
+def git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ("git", *words),  # noqa: S607 - whichever is on the PATH
+        cwd=CHECKOUT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def both(previous: Path, new_system: Callable[..., System]) -> tuple[System, System]:
+    """The old version with servers of its own, and this one on the same servers."""
+    old = new_system(**COMMON)
+    old.checkout = previous
+    old.start()
+    new = new_system(
+        **COMMON,
+        DATABASE_URL=old.url("database"),
+        AMQP_URL=old.url("amqp"),
+        REDIS_URL=old.url("redis"),
+        BITRIX_WEBHOOK_URL=f"{old.url('bitrix24')}/rest/1/local-webhook-code/",
+    )
+    new.start()
+    for one in (old, new):
+        one.http.headers["Authorization"] = f"Bearer {KEY}"
+    return old, new
+
+
+def test_both_versions_serve_and_nothing_is_lost_or_doubled(both: tuple[System, System]) -> None:
+    old, new = both
+
+    def change_one(number: int) -> int:
+        first, second = both if number % 2 else both[::-1]
+        user = first.create(f"Created {number}")["id"]
+        answer = second.request("PATCH", f"/users/{user}", json={"full_name": f"Changed {number}"})
+        assert answer.status_code == HTTPStatus.OK, answer.text
+        answer = first.request("POST", f"/users/{user}/move", json={"stage": "IN_PROCESS"})
+        assert answer.status_code == HTTPStatus.OK, answer.text
+        return int(user)
+
+    with ThreadPoolExecutor(4) as clients:
+        users = list(clients.map(change_one, range(USERS)))
+    eventually(lambda: not waiting(new, "waiting"), WITHIN_S, "every user is settled")
+    assert not waiting(new, "failed")
+    check_leads(old, {user: f"Changed {number}" for number, user in enumerate(users)})
+
+
+def test_after_a_rollback_the_previous_version_goes_on(both: tuple[System, System]) -> None:
+    old, new = both
+    users = {new.create(f"New {number}")["id"]: f"New {number}" for number in range(USERS)}
+    new.stop()
+    for user in list(users)[::2]:
+        users[user] = f"Changed {user}"
+        answer = old.request("PATCH", f"/users/{user}", json={"full_name": users[user]})
+        assert answer.status_code == HTTPStatus.OK, answer.text
+    eventually(lambda: not waiting(old, "waiting"), WITHIN_S * 2, "every user is settled")
+    assert not waiting(old, "failed")
+    check_leads(old, users)
+
+
+def waiting(system: System, status: str) -> list[int]:
+    """The users with this sync status."""
+    page = system.request("GET", f"/users?sync={status}&limit=200").json()
+    return [user["id"] for user in page["items"]]
+
+
+def check_leads(system: System, names: dict[int, str]) -> None:
+    """One lead for each user, with its newest name."""
+    found = [(int(one["ORIGIN_ID"]), one["NAME"]) for one in system.leads()]
+    assert sorted(found) == sorted(names.items())
