@@ -46,7 +46,8 @@ def _distribution() -> str:
 
 
 def _commit() -> str:
-    changed = _output_of("git", "status", "--porcelain", "--untracked-files=no")
+    others = (".", ":!benchmarks/results", ":!benchmarks/RESULTS.md")  # the run's own output
+    changed = _output_of("git", "status", "--porcelain", "--untracked-files=no", "--", *others)
     return _output_of("git", "rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
 
 
