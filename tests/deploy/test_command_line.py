@@ -1,0 +1,97 @@
+"""Every home on containers has a command line that can run each command, and a name for it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from leadline.cli.main import app
+from local.logins import table
+from tests.deploy.manifests import CHECKOUT, DEPLOY, documents, workloads
+from tests.deploy.test_agreement import secrets_read_by
+
+GUIDES = {"knative": "leadline", "openfaas": "openfaas-fn"}
+#: Only connector and schedule send it.
+NOT_READ = {"internal-key"}
+
+
+def _function(guide: str) -> str:
+    """The shell function `leadline` of a guide."""
+    text = (CHECKOUT / "docs/deploy" / f"{guide}.md").read_text(encoding="utf-8")
+    found = re.search(r"```sh\n\s*(leadline\(\) \{.*?\})\n\s*```", text, re.DOTALL)
+    assert found, f"{guide}.md defines no function leadline()"
+    return found[1]
+
+
+def _arguments(guide: str, tool: str, tmp_path: Path, *arguments: str) -> list[str]:
+    """What the guide's function passes to `kubectl` or `docker`."""
+    stub = tmp_path / tool
+    stub.write_text('#!/bin/sh\nfor each; do printf "%s\\n" "$each"; done\n', encoding="utf-8")
+    stub.chmod(0o755)
+    ran = subprocess.run(
+        [
+            shutil.which("bash") or "bash",
+            "-c",
+            f'{_function(guide)}\nleadline "$@"',
+            "-",
+            *arguments,
+        ],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "PWD": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return ran.stdout.splitlines()
+
+
+def test_it_has_every_secret_that_a_command_reads() -> None:
+    needed = secrets_read_by(CHECKOUT / "leadline/cli/main.py") - NOT_READ
+    login = table.by_name(table.PARTS["cli"])
+    assert workloads()["cli"].secrets == {
+        login.secret(one) if one in table.ADDRESSES else one for one in needed
+    }
+
+
+def test_checkpoints_have_a_writable_folder_under_the_read_only_root() -> None:
+    cli = workloads()["cli"]
+    assert cli.body["securityContext"]["readOnlyRootFilesystem"] is True
+    mounts = {one["mountPath"]: one["name"] for one in cli.body["volumeMounts"]}
+    (volume,) = (
+        one for one in cli.pod["volumes"] if one["name"] == mounts[cli.env["LEADLINE_STATE"]]
+    )
+    assert "emptyDir" in volume
+
+
+@pytest.mark.parametrize(("guide", "namespace"), GUIDES.items())
+def test_a_guide_names_a_command_that_runs_in_its_pod(
+    guide: str, namespace: str, tmp_path: Path
+) -> None:
+    (deployment,) = documents(DEPLOY / "base/500-cli.yaml")
+    passed = _arguments(guide, "kubectl", tmp_path, "audit", "--user", "two words")
+    # Without a terminal there is no -t, which would change the line ends of a redirected output.
+    assert passed == [
+        *("-n", namespace, "exec", "-i", f"deploy/{deployment['metadata']['name']}", "--"),
+        *("python", "-m", "leadline", "audit", "--user", "two words"),
+    ]
+
+
+def test_faasd_runs_it_with_the_same_logins_and_a_folder_for_checkpoints(tmp_path: Path) -> None:
+    passed = _arguments("faasd", "docker", tmp_path, "reconcile")
+    given = {passed[at + 1] for at, one in enumerate(passed) if one == "-e"}
+    assert given == {f"{name}={value}" for name, value in workloads()["cli"].env.items()}
+    assert passed[-4:] == ["python", "-m", "leadline", "reconcile"]
+    volumes = [passed[at + 1] for at, one in enumerate(passed) if one == "-v"]
+    folder = workloads()["cli"].env["LEADLINE_STATE"]
+    assert [one.split(":")[1] for one in volumes] == ["/var/openfaas/secrets", folder]
+
+
+@pytest.mark.parametrize("guide", [*GUIDES, "faasd"])
+def test_the_commands_that_a_guide_names_exist(guide: str) -> None:
+    text = (CHECKOUT / "docs/deploy" / f"{guide}.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`leadline ([a-z-]+)", text))
+    known = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
+    known |= {str(one.name) for one in app.registered_groups}
+    assert {"doctor", "failed", "resync", "reconcile", "dead-letters"} <= named <= known
