@@ -56,6 +56,9 @@ class RevisionSpec(_Strict):
     #: A pod's, validated as such.
     containers: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1)]
     volumes: list[dict[str, Any]]
+    pull_secrets: list[dict[str, str]] = Field(default_factory=list, alias="imagePullSecrets")
+    #: Only with the feature kubernetes.podspec-topologyspreadconstraints.
+    topology: list[dict[str, Any]] = Field(default_factory=list, alias="topologySpreadConstraints")
 
 
 class RevisionTemplate(_Strict):
@@ -324,10 +327,116 @@ class ReferenceGrant(_Strict):
     spec: GrantSpec
 
 
+# https://github.com/openfaas/faas-netes/blob/master/artifacts/crds/openfaas.com_functions.yaml
+
+
+class FunctionResources(_Strict):
+    """Quantities."""
+
+    cpu: str
+    memory: str
+
+
+class FunctionSpec(_Strict):
+    """An OpenFaaS function; secrets by the names of Secrets in its namespace."""
+
+    name: Label
+    image: str
+    environment: dict[str, str]
+    secrets: list[Label]
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    requests: FunctionResources
+    limits: FunctionResources
+    read_only: Literal[True] = Field(alias="readOnlyRootFilesystem")
+
+
+class OpenFaasFunction(_Strict):
+    """openfaas.com/v1 Function, for OpenFaaS Standard."""
+
+    api_version: Literal["openfaas.com/v1"] = Field(alias="apiVersion")
+    kind: Literal["Function"]
+    metadata: Metadata
+    spec: FunctionSpec
+
+
+# https://prometheus-operator.dev/docs/api-reference/api/
+
+
+class Relabeling(_Strict):
+    """As Prometheus' relabel_config, in camel case."""
+
+    source_labels: list[str] = Field(default_factory=list, alias="sourceLabels")
+    separator: str | None = None
+    regex: str | None = None
+    action: Literal["keep", "labeldrop"] | None = None
+    target_label: str | None = Field(None, alias="targetLabel")
+    replacement: str | None = None
+
+
+class PodMetricsEndpoint(_Strict):
+    """Without a port: the relabelings set the address."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^/")]
+    relabelings: list[Relabeling]
+
+
+class PodMonitorSpec(_Strict):
+    """Of the pods of its own namespace."""
+
+    selector: dict[str, Any]
+    endpoints: list[PodMetricsEndpoint] = Field(alias="podMetricsEndpoints")
+
+
+class PodMonitor(_Strict):
+    """monitoring.coreos.com/v1 PodMonitor."""
+
+    api_version: Literal["monitoring.coreos.com/v1"] = Field(alias="apiVersion")
+    kind: Literal["PodMonitor"]
+    metadata: Metadata
+    spec: PodMonitorSpec
+
+
+class AlertRule(_Strict):
+    """As in a file of rules."""
+
+    alert: str
+    expr: str
+    wait: str | None = Field(None, alias="for")
+    keep: str | None = Field(None, alias="keep_firing_for")
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class RuleGroup(_Strict):
+    """Evaluated together."""
+
+    name: str
+    rules: list[AlertRule]
+
+
+class PrometheusRuleSpec(_Strict):
+    """The content of a file of rules."""
+
+    groups: list[RuleGroup]
+
+
+class PrometheusRule(_Strict):
+    """monitoring.coreos.com/v1 PrometheusRule."""
+
+    api_version: Literal["monitoring.coreos.com/v1"] = Field(alias="apiVersion")
+    kind: Literal["PrometheusRule"]
+    metadata: Metadata
+    spec: PrometheusRuleSpec
+
+
 CUSTOM: dict[tuple[str, str], type[BaseModel]] = {
     ("serving.knative.dev/v1", "Service"): KnativeService,
     ("sources.knative.dev/v1alpha1", "RabbitmqSource"): RabbitmqSource,
     ("keda.sh/v1alpha1", "ScaledObject"): ScaledObject,
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): HttpRoute,
     ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant"): ReferenceGrant,
+    ("openfaas.com/v1", "Function"): OpenFaasFunction,
+    ("monitoring.coreos.com/v1", "PodMonitor"): PodMonitor,
+    ("monitoring.coreos.com/v1", "PrometheusRule"): PrometheusRule,
 }

@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 import yaml
 
 from tests.deploy.kinds import CUSTOM
+from tests.deploy.kustomize import needs_kubectl, render
 from tests.deploy.manifests import CHECKOUT, DEPLOY, Document, documents, files, kustomizations
 
 OVERLAYS = sorted(path.parent for path in DEPLOY.glob("*/overlays/*/kustomization.yaml"))
@@ -44,22 +43,7 @@ def test_no_manifest_is_forgotten() -> None:
     assert own - named == {DEPLOY / "secrets.example.yaml"}
 
 
-# The rest needs kustomize itself, which no Python package contains.
-
-needs_kubectl = pytest.mark.skipif(
-    shutil.which("kubectl") is None, reason="kubectl is not installed"
-)
-
-
-@cache
-def _rendered(overlay: Path) -> list[Document]:
-    text = subprocess.run(
-        ["kubectl", "kustomize", str(overlay)],  # noqa: S607 - whichever is on the PATH
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return list(yaml.load_all(text, yaml.CSafeLoader))
+# The rest needs kustomize itself.
 
 
 def _names(documents: list[Document], kind: str) -> set[str]:
@@ -79,7 +63,7 @@ def _values(value: Any, key: str) -> list[Any]:
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=_id)
 def test_an_overlay_renders_to_valid_manifests(overlay: Path) -> None:
-    for document in _rendered(overlay):
+    for document in render(overlay):
         custom = CUSTOM.get((document["apiVersion"], document["kind"]))
         if custom:
             custom.model_validate(document)
@@ -90,7 +74,7 @@ def test_an_overlay_renders_to_valid_manifests(overlay: Path) -> None:
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=_id)
 def test_every_pod_gets_the_current_settings(overlay: Path) -> None:
-    rendered = _rendered(overlay)
+    rendered = render(overlay)
     used = {one["name"] for one in _values(rendered, "configMapRef")}
     # The name contains the hash of the content: a changed setting restarts its readers.
     assert used == _names(rendered, "ConfigMap")
@@ -102,11 +86,11 @@ def test_every_pod_gets_the_current_settings(overlay: Path) -> None:
 def test_everything_has_the_namespace_where_it_belongs(overlay: Path) -> None:
     homeless = [
         one["metadata"]["name"]
-        for one in _rendered(overlay)
+        for one in render(overlay)
         if "namespace" not in one["metadata"] and one["kind"] != "Namespace"
     ]
     assert not homeless
-    assert "NAMESPACE" not in yaml.safe_dump(_rendered(overlay))
+    assert "NAMESPACE" not in yaml.safe_dump(render(overlay))
 
 
 @needs_kubectl
@@ -115,7 +99,7 @@ def test_every_image_is_renamed_in_one_place(tmp_path: Path) -> None:
     images = deploy / "components" / "images" / "kustomization.yaml"
     images.write_text(images.read_text().replace("newTag: 0.1.0", "newTag: 9.9.9"))
     for overlay in OVERLAYS:
-        rendered = _rendered(deploy / overlay.relative_to(DEPLOY))
+        rendered = render(deploy / overlay.relative_to(DEPLOY))
         tags = {image for image in _values(rendered, "image") if "/leadline/" in image}
         assert tags
         assert all(image.endswith(":9.9.9") for image in tags)
@@ -129,7 +113,7 @@ def test_knatives_source_replaces_the_connector(tmp_path: Path) -> None:
     line = "  - ../../components/rabbitmq-source"
     assert f"#{line}" in kustomization.read_text()
     kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
-    rendered = _rendered(overlay)
+    rendered = render(overlay)
     assert len(_names(rendered, "RabbitmqSource")) == 2
     served = {"LEADLINE_AUTH": "off", "ALLOWED_HOSTS": ".svc.cluster.local"}
     for name in ("bitrix-handler", "reply-handler"):
@@ -147,13 +131,13 @@ def test_knatives_source_replaces_the_connector(tmp_path: Path) -> None:
 def test_operators_may_have_a_separate_host(tmp_path: Path, platform: str) -> None:
     deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
     overlay = deploy / platform / "overlays" / "production"
-    assert _names(_rendered(overlay), "HTTPRoute") == {"leadline"}
+    assert _names(render(overlay), "HTTPRoute") == {"leadline"}
     kustomization = overlay / "kustomization.yaml"
     line = "  - ../../components/operators-route"
     assert f"#{line}" in kustomization.read_text()
     kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
-    _rendered.cache_clear()
-    routes = [one["spec"] for one in _rendered(overlay) if one["kind"] == "HTTPRoute"]
+    render.cache_clear()
+    routes = [one["spec"] for one in render(overlay) if one["kind"] == "HTTPRoute"]
     assert len({one["hostnames"][0] for one in routes}) == 2
     assert len({one["parentRefs"][0]["name"] for one in routes}) == 2
 

@@ -1,0 +1,438 @@
+"""The chart installs what the kustomize overlays install, and each value changes what it says."""
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.deploy import helm, kustomize
+from tests.deploy.kinds import CUSTOM
+from tests.deploy.manifests import CHECKOUT, DEPLOY, Document, processes, stack
+from tests.deploy.pod_security import violations
+from tests.deploy.test_monitoring import rules
+
+CHART = DEPLOY / "helm/leadline"
+NAMESPACES = {"knative": "leadline", "openfaas": "openfaas-fn"}
+OVERLAYS = {"knative": "knative", "openfaas": "kubernetes"}
+#: Labels that only the chart sets.
+OWN_LABELS = {"app.kubernetes.io/managed-by", "helm.sh/chart"}
+EVERYTHING: dict[str, Any] = {
+    "home": "knative",
+    "images": {
+        "repository": "registry.example.com/acme",
+        "tag": "9.9.9",
+        "pullPolicy": "Always",
+        "pullSecrets": [{"name": "registry-login"}],
+    },
+    "settings": {"LEADLINE_PHONE_REGION": "KZ"},
+    "processes": {
+        "connector": {"replicas": 3, "resources": {"limits": {"memory": "256Mi"}}},
+    },
+    "workerAutoscaling": {"minReplicas": 2, "maxReplicas": 16},
+    "functions": {
+        "get-user": {
+            "minScale": 2,
+            "maxScale": 6,
+            "resources": {
+                "requests": {"memory": "96Mi", "cpu": "100m"},
+                "limits": {"memory": "256Mi", "cpu": "1000m"},
+            },
+        }
+    },
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+    ],
+    "knative": {"topologySpread": True},
+    "podDisruptionBudgets": {"maxUnavailable": "25%"},
+    "networkPolicies": {
+        "egress": {
+            "dns": {"ports": [53]},
+            "postgres": {"to": [{"ipBlock": {"cidr": "10.20.0.5/32"}}], "ports": [6432]},
+        }
+    },
+    "route": {
+        "parentRefs": [{"name": "edge", "namespace": "ingress"}],
+        "hostnames": ["leads.example.org"],
+    },
+    "operatorsRoute": {"enabled": True},
+    "monitoring": {
+        "namespace": "observability",
+        "labels": {"release": "prometheus"},
+        "podMonitor": True,
+        "prometheusRule": True,
+    },
+    "emulator": {"enabled": True},
+}
+
+
+def _render(values: dict[str, Any], home: str = "knative", namespace: str = "") -> list[Document]:
+    """The chart's objects in this home."""
+    return helm.render(CHART, values | {"home": home}, namespace or NAMESPACES[home])
+
+
+def _of_kind(documents: list[Document], kind: str) -> dict[str, Document]:
+    return {one["metadata"]["name"]: one for one in documents if one["kind"] == kind}
+
+
+def _pods(documents: list[Document]) -> dict[str, Document]:
+    """The pod specs of all workloads, by the workload's name."""
+    return {
+        one["metadata"]["name"]: one["spec"]["template"]["spec"]
+        for one in documents
+        if "template" in one.get("spec", {})
+    }
+
+
+# The same as kustomize
+
+
+def _key(document: Document) -> tuple[str, str, str]:
+    metadata = document["metadata"]
+    name = re.sub(r"^(leadline-settings)-\w+$", r"\1", metadata["name"])
+    return document["kind"], metadata.get("namespace", ""), name
+
+
+def _comparable(document: Document) -> Document:
+    """Without labels of the chart, names with hashes, and the hook."""
+    text = re.sub(r"leadline-settings-[a-z0-9]+", "leadline-settings", json.dumps(document))
+    one: Document = json.loads(text)
+    for label in OWN_LABELS:
+        one["metadata"].get("labels", {}).pop(label, None)
+    annotations = one["metadata"].pop("annotations", {})
+    assert not annotations or one["kind"] == "Job"
+    return one
+
+
+@kustomize.needs_kubectl
+@pytest.mark.parametrize("home", NAMESPACES)
+def test_without_values_it_installs_what_the_production_overlay_does(home: str) -> None:
+    overlay = kustomize.render(DEPLOY / OVERLAYS[home] / "overlays/production")
+    expected = {_key(one): _comparable(one) for one in overlay if one["kind"] != "Namespace"}
+    found = {_key(one): _comparable(one) for one in _render({}, home)}
+    assert found.keys() == expected.keys()
+    job = ("Job", NAMESPACES[home], "leadline-migrate")
+    settings = expected["ConfigMap", NAMESPACES[home], "leadline-settings"]["data"]
+    _expand_settings(expected[job], settings)
+    _sort_env(found[job])
+    for key, document in found.items():
+        assert document == expected[key]
+
+
+def _expand_settings(job: Document, settings: dict[str, str]) -> None:
+    """A hook can't refer to a ConfigMap that is created after it."""
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    del container["envFrom"]
+    container["env"] += [{"name": name, "value": value} for name, value in settings.items()]
+    _sort_env(job)
+
+
+def _sort_env(job: Document) -> None:
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    container["env"].sort(key=lambda one: one["name"])
+
+
+@pytest.mark.parametrize("home", NAMESPACES)
+def test_it_may_be_installed_into_any_namespace(home: str) -> None:
+    text = yaml.safe_dump_all(_render({"operatorsRoute": {"enabled": True}}, home, "crm"))
+    assert f".{NAMESPACES[home]}.svc" not in text
+    assert f"namespace: {NAMESPACES[home]}\n" not in text
+    assert "NAMESPACE" not in text
+
+
+# Valid objects
+
+
+@pytest.mark.parametrize("home", NAMESPACES)
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+def test_every_object_is_valid(values: dict[str, Any], home: str) -> None:
+    more = {"openfaas": {"functions": True}} if home == "openfaas" else {}
+    documents = _render(values | more, home)
+    for document in documents:
+        custom = CUSTOM.get((document["apiVersion"], document["kind"]))
+        if custom:
+            custom.model_validate(document)
+        else:
+            kubernetes_validate.validate(document, "1.32", strict=True)
+    for name, pod in _pods(documents).items():
+        assert violations(pod) == [], name
+
+
+@pytest.mark.parametrize("home", NAMESPACES)
+def test_helm_finds_nothing_to_complain_about(home: str) -> None:
+    assert helm.lint(CHART, {"home": home}, NAMESPACES[home]) == []
+    assert helm.lint(CHART, EVERYTHING | {"home": home}, NAMESPACES[home]) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"home": "lambda"},
+        {"replicas": 3},
+        {"functions": {"get_user": {"minScale": 1}}},
+        {"functions": {"get-user": {"min": 1}}},
+        {"processes": {"console": {"replicas": 1}}},
+        {"settings": {"DATABASE_URL": "postgresql://user:password@host/db"}},
+        {"settings": {"LEADLINE_BURST": 50}},
+        {"networkPolicies": {"egress": {"mysql": {"ports": [3306]}}}},
+        {"networkPolicies": {"egress": {"redis": {"ports": [0]}}}},
+        {"existingSecrets": {"database-url": {"name": "pg", "key": "uri"}}},
+        {"podDisruptionBudgets": {"maxUnavailable": "a few"}},
+        {"processes": {"worker": {"replicas": 4}}},
+        {"processes": {"migrate": {"replicas": 2}}},
+        {
+            "home": "openfaas",
+            "openfaas": {"functions": True},
+            "existingSecrets": {"api-keys": {"name": "keys", "key": "keys"}},
+        },
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(helm.ChartError):
+        helm.render(CHART, values, "leadline")
+
+
+# What each value does
+
+
+def test_images_come_from_one_repository_with_one_tag() -> None:
+    pods = _pods(_render(EVERYTHING))
+    for pod in pods.values():
+        (container,) = pod["containers"]
+        assert re.fullmatch(r"registry\.example\.com/acme/[a-z-]+:9\.9\.9", container["image"])
+        assert container["imagePullPolicy"] == "Always"
+        assert pod["imagePullSecrets"] == [{"name": "registry-login"}]
+    ours = {one.image.partition("/leadline/")[2].partition(":")[0] for one in _images()}
+    used = {pod["containers"][0]["image"].split("/")[-1].split(":")[0] for pod in pods.values()}
+    assert used - {"local"} == ours
+
+
+def _images() -> list[Any]:
+    return [*stack().functions.values(), processes()]
+
+
+def test_a_setting_reaches_every_process_and_restarts_it() -> None:
+    before, after = _render({}), _render({"settings": {"LEADLINE_PHONE_REGION": "KZ"}})
+    (old,), (new,) = (_of_kind(one, "ConfigMap").items() for one in (before, after))
+    assert old[0] != new[0]
+    assert new[1]["data"]["LEADLINE_PHONE_REGION"] == "KZ"
+    pods = _pods(after)
+    job = pods.pop("leadline-migrate")
+    assert {"name": "LEADLINE_PHONE_REGION", "value": "KZ"} in job["containers"][0]["env"]
+    for pod in pods.values():
+        assert pod["containers"][0]["envFrom"] == [{"configMapRef": {"name": new[0]}}]
+
+
+def test_the_migration_precedes_everything_and_needs_nothing_of_the_release() -> None:
+    (job,) = _of_kind(_render({}), "Job").values()
+    # Argo CD runs them as PreSync:
+    # https://argo-cd.readthedocs.io/en/stable/user-guide/helm/#helm-hooks
+    assert job["metadata"]["annotations"] == {
+        "helm.sh/hook": "pre-install,pre-upgrade",
+        "helm.sh/hook-delete-policy": "before-hook-creation",
+    }
+    assert "configMap" not in json.dumps(job)
+
+
+def test_a_secret_may_have_another_name_and_key() -> None:
+    mapped = {"database-url-owner": {"name": "postgres-app", "key": "uri"}}
+    pods = _pods(_render({"existingSecrets": mapped | {"api-keys": {"name": "k", "key": "v"}}}))
+    sources = pods["leadline-migrate"]["volumes"][0]["projected"]["sources"]
+    assert sources == [
+        {
+            "secret": {
+                "name": "postgres-app",
+                "items": [{"key": "uri", "path": "database-url-owner"}],
+            }
+        }
+    ]
+    sources = pods["openapi"]["volumes"][0]["projected"]["sources"]
+    assert sources == [{"secret": {"name": "k", "items": [{"key": "v", "path": "api-keys"}]}}]
+
+
+def test_replicas_resources_and_scale_are_values() -> None:
+    documents = _render(EVERYTHING)
+    connector = _of_kind(documents, "Deployment")["leadline-connector"]
+    assert connector["spec"]["replicas"] == 3
+    (container,) = connector["spec"]["template"]["spec"]["containers"]
+    assert container["resources"] == {"limits": {"memory": "256Mi"}}
+    (scaled,) = _of_kind(documents, "ScaledObject").values()
+    assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (2, 16)
+    function = next(one for one in documents if one["metadata"]["name"] == "get-user")
+    annotations = function["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["autoscaling.knative.dev/min-scale"] == "2"
+    assert annotations["autoscaling.knative.dev/max-scale"] == "6"
+    resources = EVERYTHING["functions"]["get-user"]["resources"]
+    assert _pods(documents)["get-user"]["containers"][0]["resources"] == resources
+    spec = _of_kind(_render(EVERYTHING | {"openfaas": {"functions": True}}, "openfaas"), "Function")
+    labels = spec["get-user"]["spec"]["labels"]
+    assert labels == {"com.openfaas.scale.min": "2", "com.openfaas.scale.max": "6"}
+    assert spec["get-user"]["spec"]["limits"] == resources["limits"]
+
+
+def test_without_keda_the_number_of_workers_is_a_value() -> None:
+    values = {"workerAutoscaling": {"enabled": False}, "processes": {"worker": {"replicas": 4}}}
+    documents = _render(values)
+    assert not _of_kind(documents, "ScaledObject")
+    assert _of_kind(documents, "Deployment")["leadline-worker"]["spec"]["replicas"] == 4
+
+
+def test_pods_are_spread_by_their_own_name() -> None:
+    values = copy.deepcopy(EVERYTHING) | {"knative": {"topologySpread": False}}
+    for name, pod in _pods(_render(values)).items():
+        if name.startswith("leadline-") and name != "leadline-emulator":
+            (constraint,) = pod["topologySpreadConstraints"]
+            label = name.removeprefix("leadline-")
+            wanted = {"matchLabels": {"app.kubernetes.io/name": label}}
+            assert constraint["labelSelector"] == wanted
+            assert constraint["topologyKey"] == "zone"
+        else:  # Knative refuses it without a feature flag
+            assert "topologySpreadConstraints" not in pod
+    assert "topologySpreadConstraints" in _pods(_render(EVERYTHING))["get-user"]
+
+
+def test_budgets_are_values() -> None:
+    budgets = _of_kind(_render(EVERYTHING), "PodDisruptionBudget")
+    assert {one["spec"]["maxUnavailable"] for one in budgets.values()} == {"25%"}
+    assert not _of_kind(
+        _render({"podDisruptionBudgets": {"enabled": False}}), "PodDisruptionBudget"
+    )
+
+
+@pytest.mark.parametrize("home", NAMESPACES)
+def test_addresses_and_ports_are_values(home: str) -> None:
+    values = {"networkPolicies": EVERYTHING["networkPolicies"]}
+    policies = _of_kind(_render(values, home), "NetworkPolicy").values()
+    before = _of_kind(_render({}, home), "NetworkPolicy")
+    for policy in policies:
+        to = policy["metadata"]["labels"].get("leadline/egress-to")
+        (rule,) = policy["spec"].get("egress") or [{}]
+        if to == "postgres":
+            assert rule["to"] == [{"ipBlock": {"cidr": "10.20.0.5/32"}}]
+            assert rule["ports"] == [{"protocol": "TCP", "port": 6432}]
+        elif to == "dns":
+            assert rule["to"] == before[policy["metadata"]["name"]]["spec"]["egress"][0]["to"]
+            assert rule["ports"] == [{"protocol": one, "port": 53} for one in ("UDP", "TCP")]
+        else:
+            assert policy == before[policy["metadata"]["name"]]
+    assert not _of_kind(_render({"networkPolicies": {"enabled": False}}, home), "NetworkPolicy")
+
+
+@pytest.mark.parametrize("home", NAMESPACES)
+def test_routes_are_values(home: str) -> None:
+    routes = _of_kind(_render(EVERYTHING, home), "HTTPRoute")
+    assert routes["leadline"]["spec"]["hostnames"] == ["leads.example.org"]
+    assert routes["leadline"]["spec"]["parentRefs"] == [{"name": "edge", "namespace": "ingress"}]
+    assert routes["leadline-operators"]["spec"]["hostnames"] == ["operators.leadline.example.com"]
+    none = {document["kind"] for document in _render({"route": {"enabled": False}}, home)}
+    assert not none & {"HTTPRoute", "ReferenceGrant"}
+
+
+def test_prometheus_gets_our_rules_and_scrapes_as_our_example() -> None:
+    documents = _render(EVERYTHING)
+    (rule,) = _of_kind(documents, "PrometheusRule").values()
+    assert [one for group in rule["spec"]["groups"] for one in group["rules"]] == rules()
+    (monitor,) = _of_kind(documents, "PodMonitor").values()
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    example = yaml.safe_load((DEPLOY / "monitoring/prometheus.yml").read_text(encoding="utf-8"))
+    expected = [
+        {re.sub(r"_(\w)", lambda match: match[1].upper(), key): value for key, value in one.items()}
+        for one in example["scrape_configs"][0]["relabel_configs"]
+    ]
+    assert endpoint["relabelings"][:-1] == expected
+    for policy in _of_kind(documents, "NetworkPolicy").values():
+        assert "'monitoring'" not in str(policy["spec"])
+    assert not {"PodMonitor", "PrometheusRule"} & {one["kind"] for one in _render({})}
+
+
+@pytest.mark.parametrize("home", NAMESPACES)
+def test_a_trial_with_the_emulator_reaches_no_real_crm(home: str) -> None:
+    values = {"emulator": {"enabled": True}, "openfaas": {"functions": home == "openfaas"}}
+    documents = _render(values, home)
+    assert "0.0.0.0/0" not in yaml.safe_dump(_of_kind(documents, "NetworkPolicy"))
+    (webhook,) = _of_kind(documents, "Secret").values()
+    host = f"leadline-emulator.{NAMESPACES[home]}.svc.cluster.local"
+    assert webhook["stringData"]["bitrix-webhook-url"].startswith(f"http://{host}:3024/rest/")
+    for pod in _pods(documents).values():
+        for volume in pod["volumes"]:
+            for source in volume.get("projected", {}).get("sources", []):
+                assert source["secret"]["name"] != "bitrix-webhook-url"
+    (settings,) = _of_kind(documents, "ConfigMap").values()
+    assert "bitrix24" in settings["data"]["LEADLINE_CLEARTEXT"].split(",")
+    for function in _of_kind(documents, "Function").values():
+        assert "bitrix-webhook-url" not in function["spec"]["secrets"]
+        # faas-netes mounts each key of a Secret as a file of that name:
+        # https://github.com/openfaas/faas-netes/blob/master/pkg/k8s/secrets.go
+        assert "BITRIX_WEBHOOK_URL_FILE" not in function["spec"]["environment"]
+
+
+def test_openfaas_functions_are_those_of_the_stack() -> None:
+    documents = _render({"openfaas": {"functions": True}}, "openfaas")
+    found = _of_kind(documents, "Function")
+    assert found.keys() == stack().functions.keys()
+    for name, function in stack().functions.items():
+        spec = found[name]["spec"]
+        assert spec["image"] == function.image
+        assert spec["environment"] == function.all_environment(CHECKOUT)
+        assert spec["secrets"] == function.secrets
+        assert spec["labels"] == function.labels
+        assert spec["annotations"] == function.annotations
+        assert spec["readOnlyRootFilesystem"] is True
+        assert function.requests
+        assert function.limits
+        assert spec["requests"] == function.requests.model_dump()
+        assert spec["limits"] == function.limits.model_dump()
+    assert not _of_kind(_render({}, "openfaas"), "Function")
+
+
+@pytest.mark.parametrize("home", NAMESPACES)
+def test_the_guides_values_are_accepted(home: str) -> None:
+    guide = (CHECKOUT / "docs/deploy" / f"{home}.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```yaml\n# values\.yaml(.*?)```", guide, re.DOTALL):
+        assert _render(yaml.safe_load("#" + block), home)
+    for name in re.findall(r"(?:--set '?|`)((?:[a-zA-Z]+\.)?[a-zA-Z]+)=", guide):
+        schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+        assert name.split(".")[0] in schema["properties"], name
+
+
+def test_the_notes_name_the_command_line_and_what_is_left_to_do() -> None:
+    notes = {
+        home: helm.texts(CHART, {"home": home}, namespace)["leadline/templates/NOTES.txt"]
+        for home, namespace in NAMESPACES.items()
+    }
+    for home, namespace in NAMESPACES.items():
+        assert f"kubectl -n {namespace} exec" in notes[home]
+        assert "https://leadline.example.com/users" in notes[home]
+    assert "faas-cli deploy -f stack.yml" in notes["openfaas"]
+    assert "faas-cli" not in notes["knative"]
+
+
+# The files
+
+
+def test_a_package_contains_what_the_links_lead_to(tmp_path: Path) -> None:
+    archive = helm.package(CHART, tmp_path)
+    assert helm.render(archive, EVERYTHING, "leadline") == _render(EVERYTHING)
+
+
+def test_every_link_leads_to_a_file_of_the_repository() -> None:
+    """Argo CD refuses links that leave the repository."""
+    links = [path for path in (CHART / "files").iterdir() if path.is_symlink()]
+    assert links == [*(CHART / "files").iterdir()]
+    for link in links:
+        assert not Path(link.readlink()).is_absolute()
+        assert link.resolve(strict=True).is_relative_to(CHECKOUT)
+
+
+def test_the_schema_knows_every_value_and_every_function() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    assert schema["properties"].keys() - {"global"} == values.keys()
+    names = schema["properties"]["functions"]["propertyNames"]["enum"]
+    assert sorted(names) == sorted(stack().functions)
