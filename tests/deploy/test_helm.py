@@ -12,8 +12,9 @@ import yaml
 
 from tests.deploy import helm, kustomize
 from tests.deploy.kinds import CUSTOM
-from tests.deploy.manifests import CHECKOUT, DEPLOY, Document, processes, stack
+from tests.deploy.manifests import CHECKOUT, DEPLOY, SERVING, Document, processes, stack
 from tests.deploy.pod_security import violations
+from tests.deploy.serving import refusals
 from tests.deploy.test_monitoring import rules
 
 CHART = DEPLOY / "helm/leadline"
@@ -162,6 +163,18 @@ def test_every_object_is_valid(values: dict[str, Any], home: str) -> None:
         assert violations(pod) == [], name
 
 
+def test_knative_accepts_every_function() -> None:
+    # Spreading functions needs a feature of Knative.
+    documents = _render(EVERYTHING | {"knative": {"topologySpread": False}})
+    functions = [one for one in documents if one["apiVersion"] == SERVING]
+    assert len(functions) == len(stack().functions)
+    assert [reason for one in functions for reason in refusals(one)] == []
+    spread = [one for one in _render(EVERYTHING) if one["apiVersion"] == SERVING]
+    assert {reason for one in spread for reason in refusals(one)} == {
+        "spec.topologySpreadConstraints"
+    }
+
+
 @pytest.mark.parametrize("home", NAMESPACES)
 def test_helm_finds_nothing_to_complain_about(home: str) -> None:
     assert helm.lint(CHART, {"home": home}, NAMESPACES[home]) == []
@@ -175,6 +188,12 @@ def test_helm_finds_nothing_to_complain_about(home: str) -> None:
         {"replicas": 3},
         {"functions": {"get_user": {"minScale": 1}}},
         {"functions": {"get-user": {"min": 1}}},
+        {"functions": {"get-user": {"minScale": 4}}},
+        {
+            "home": "openfaas",
+            "openfaas": {"functions": True},
+            "functions": {"get-user": {"minScale": 4}},
+        },
         {"processes": {"console": {"replicas": 1}}},
         {"settings": {"DATABASE_URL": "postgresql://user:password@host/db"}},
         {"settings": {"LEADLINE_BURST": 50}},

@@ -102,6 +102,16 @@ The Job stays for its log, and is replaced by the next one.
 {{- if hasKey . "minScale" -}}{{- $_ := set $annotations "autoscaling.knative.dev/min-scale" (toString .minScale) -}}{{- end -}}
 {{- if hasKey . "maxScale" -}}{{- $_ := set $annotations "autoscaling.knative.dev/max-scale" (toString .maxScale) -}}{{- end -}}
 {{- with .resources -}}{{- $_ := set (first $template.spec.containers) "resources" . -}}{{- end -}}
+{{- $least := get $annotations "autoscaling.knative.dev/min-scale" -}}
+{{- $most := get $annotations "autoscaling.knative.dev/max-scale" -}}
+{{- include "leadline.checkScale" (dict "name" $name "least" $least "most" $most) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Knative refuses such a Service; OpenFaaS can't fulfil it. */}}
+{{- define "leadline.checkScale" -}}
+{{- if gt (int .least) (int .most) -}}
+{{- fail (printf "functions.%s: minScale %s exceeds maxScale %s" .name .least .most) -}}
 {{- end -}}
 {{- end }}
 
