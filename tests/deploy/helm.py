@@ -11,6 +11,15 @@ from tests.deploy.manifests import Document
 
 helm_python = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
 
+#: No cluster answers there: a dry run asks none.
+_KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: none, context: {cluster: none, user: none}}]
+current-context: none
+users: [{name: none, user: {}}]
+"""
 #: Severities of findings: 1 is information, such as a missing icon.
 _WARNING = 2
 
@@ -52,6 +61,15 @@ def render(chart: Path, values: dict[str, Any], namespace: str) -> list[Document
         for document in yaml.load_all(text, yaml.CSafeLoader)
         if document
     ]
+
+
+def installed(chart: Path, values: dict[str, Any], namespace: str) -> list[Document]:
+    """What `helm install` applies once the hooks have succeeded, in its order; by a dry run."""
+    with helm_python.Config(
+        kubeconfig_content=_KUBECONFIG, namespace=namespace, storage_driver="memory"
+    ) as config:
+        release = config.install(chart, "leadline", values, dry_run="client")
+    return [one for one in yaml.load_all(release["manifest"], yaml.CSafeLoader) if one]
 
 
 def lint(chart: Path, values: dict[str, Any], namespace: str) -> list[str]:

@@ -258,6 +258,15 @@ def test_the_migration_precedes_everything_and_needs_nothing_of_the_release() ->
     assert "configMap" not in json.dumps(job)
 
 
+@pytest.mark.parametrize("home", NAMESPACES)
+def test_an_installation_applies_everything_but_the_migration_after_it(home: str) -> None:
+    after = helm.installed(CHART, {"home": home}, NAMESPACES[home])
+    everything = {_key(one) for one in _render({}, home)}
+    assert everything - {_key(one) for one in after} == {
+        ("Job", NAMESPACES[home], "leadline-migrate")
+    }
+
+
 def test_a_secret_may_have_another_name_and_key() -> None:
     mapped = {"database-url-owner": {"name": "postgres-app", "key": "uri"}}
     pods = _pods(_render({"existingSecrets": mapped | {"api-keys": {"name": "k", "key": "v"}}}))
