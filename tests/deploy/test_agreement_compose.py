@@ -8,8 +8,8 @@ import pytest
 from leadline.settings import Settings
 from tests.deploy.manifests import compose, functions, routes_env, stack, workloads
 
-#: Read by the connector and by the edge themselves.
-READ_OUTSIDE_OF_SETTINGS = {"LEADLINE_ROUTES", "LEADLINE_EDGE"}
+#: Read by the connector, by the edge and by the command line themselves.
+READ_OUTSIDE_OF_SETTINGS = {"LEADLINE_ROUTES", "LEADLINE_EDGE", "LEADLINE_STATE"}
 RUNNING = {**functions(), **workloads()}
 
 
