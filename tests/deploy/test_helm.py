@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -456,6 +457,12 @@ def test_every_link_leads_to_a_file_of_the_repository() -> None:
     for link in links:
         assert not Path(link.readlink()).is_absolute()
         assert link.resolve(strict=True).is_relative_to(CHECKOUT)
+
+
+def test_the_chart_has_the_version_of_what_it_installs() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert {chart["version"], chart["appVersion"]} == {project["project"]["version"]}
 
 
 def test_the_schema_knows_every_value_and_every_function() -> None:
