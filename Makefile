@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo check coverage test test-packages test-containers bench faults mutants simulate model lint setup api-check audit notices sbom
+.PHONY: help run stop reset logs demo check coverage test test-packages test-containers bench faults mutants simulate model lint setup api-check audit notices sbom package release-check
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -74,6 +74,12 @@ notices: setup ## rewrite THIRD-PARTY.md after a change of the lock
 
 sbom: setup ## bill of materials of the images: build/sbom.cdx.json
 	@mkdir -p build && .venv/bin/python requirements/bill.py sbom > build/sbom.cdx.json
+
+package: setup ## the Python package of command line and emulator: build/dist
+	@scripts/package
+
+release-check: setup ## what a release of this checkout would be; fails if something is missing
+	@.venv/bin/python -m local.release check
 
 lint: setup ## style, types, direction of imports
 	@scripts/lint

@@ -146,7 +146,8 @@ def main() -> int:
     prepare(Folders(), webhook, keys)
     if os.environ.get("LEADLINE_AUTH") != "off" and not keys:
         sys.stdout.write(
-            f"callers need a key; it is in the service console, in {DEFAULT_FOLDER}/api-keys\n"
+            "callers need a key; this shows the generated one: docker compose -f"
+            f" local/docker-compose.yml exec console cut -d: -f3 {DEFAULT_FOLDER}/{KEYS}\n"
         )
     return 0
 

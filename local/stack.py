@@ -106,7 +106,10 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Stack:
     Raises:
         pydantic.ValidationError: a key is unknown, or OpenFaaS does not accept a value.
     """
-    text = _VARIABLE.sub(
-        lambda match: environment.get(match[1]) or match[2] or "", path.read_text("utf-8")
-    )
+    text = expanded(path.read_text("utf-8"), environment)
     return Stack.model_validate(yaml.safe_load(text))
+
+
+def expanded(text: str, environment: Mapping[str, str]) -> str:
+    """The text with `${NAME:-default}` replaced by the variable's value or the default."""
+    return _VARIABLE.sub(lambda match: environment.get(match[1]) or match[2] or "", text)

@@ -26,7 +26,7 @@ import pika
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from leadline.connector.auxiliary_queues import AuxiliaryQueues
 from leadline.connector.inflight import MAX_THREADS, Deliveries
@@ -35,7 +35,7 @@ from leadline.connector.post import FunctionClient
 from leadline.errors import BadConfiguration
 from leadline.messages import topology
 from leadline.runtime import cleartext, secrets
-from leadline.runtime.rabbitmq.connection import parameters
+from leadline.runtime.rabbitmq.connection import parameters, reason_of
 from leadline.runtime.secrets import UrlSource
 from leadline.runtime.serving import cold_start
 from leadline.runtime.serving.health import serve_probes
@@ -81,8 +81,10 @@ class Connector:
         while not self._stopping.is_set():
             try:
                 self._consume()
+            except ChannelClosedByBroker as error:
+                logger.error("channel closed", queue=self.queue, reason=reason_of(error))  # noqa: TRY400 - the broker's words say it all
             except (AMQPError, AMQPConnectorException, OSError) as error:
-                logger.warning("no connection to the broker", reason=type(error).__name__)
+                logger.warning("no connection to the broker", reason=reason_of(error))
             except Exception:  # edge of the thread: if it died, its queue would not be consumed
                 # pika raises ValueError if a connection is reset at once.
                 logger.exception("connector failed")

@@ -27,17 +27,23 @@ DEFAULT_FOLDER = "/var/openfaas/secrets"
 
 
 def get(name: str) -> str | None:
-    """The secret's text, stripped; None if it is neither in a file nor in the environment."""
+    """The secret's text, stripped; None if it is neither in a file nor in the environment.
+
+    Raises:
+        BadConfiguration: this process's user may not read the file or its folder.
+    """
     folder = os.environ.get("LEADLINE_SECRETS_DIR", DEFAULT_FOLDER)
     variable = _variable(name)
     other = os.environ.get(f"{variable}_FILE")
     for candidate in _candidates(folder, other or name):
         try:
             found = os.stat(candidate)  # noqa: PTH116 - on each request, and a Path takes five times as long
+            if stat.S_ISREG(found.st_mode):
+                return _text(candidate, found.st_ino, found.st_size, found.st_mtime_ns)
+        except PermissionError:
+            raise BadConfiguration(f"user {os.getuid()} may not read {candidate}") from None
         except OSError:
             continue
-        if stat.S_ISREG(found.st_mode):
-            return _text(candidate, found.st_ino, found.st_size, found.st_mtime_ns)
     value = "" if other else os.environ.get(variable, "").strip()
     if value and value not in _read:
         _remember(value)

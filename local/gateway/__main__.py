@@ -17,6 +17,7 @@ from leadline.runtime.serving import cold_start
 from leadline.runtime.telemetry import log
 from local.gateway.answers import Connection
 from local.gateway.app import build
+from local.gateway.request_log import RequestLog
 
 _SHUTDOWN_S = 0.5
 #: How long a connection may be idle, or the head of a request may take.
@@ -55,7 +56,11 @@ async def _listen(server: web.Server | None) -> asyncio.Server:
     return await loop.create_server(
         # Bodies pass through unchanged: decompression is up to the function.
         lambda: Connection(
-            server, loop=loop, auto_decompress=False, keepalive_timeout=_HEAD_WITHIN_S
+            server,
+            loop=loop,
+            auto_decompress=False,
+            keepalive_timeout=_HEAD_WITHIN_S,
+            access_log_class=RequestLog,
         ),
         host,
         port,

@@ -8,11 +8,13 @@ from leadline.runtime.http.cross_site import Guard
 from local.deployments import Deployments
 from local.gateway.answers import cross_site_guard, expect, http_errors_as_problems
 from local.gateway.config import ConfigFile
+from local.gateway.front_page import handle as front_page
 from local.gateway.functions import Functions
 from local.gateway.health import Health
 from local.gateway.openfaas.api import Api, refuse_api, refuse_async
 from local.gateway.openfaas.gateway import Gateway
 from local.gateway.proxy import Proxy
+from local.gateway.request_log import HEALTH
 
 
 def build(config_path: Path) -> web.Application:
@@ -25,7 +27,8 @@ def build(config_path: Path) -> web.Application:
     app = web.Application(middlewares=[http_errors_as_problems, cross_site_guard(Guard.read())])
     app.on_startup.append(proxy.open)
     app.on_cleanup.append(proxy.close)
-    app.router.add_get("/healthz", health.handle)
+    app.router.add_get("/", front_page)
+    app.router.add_get(HEALTH, health.handle)
     if gateway and deployments:
         Api(gateway, functions, deployments).add_to(app.router)
     else:

@@ -17,6 +17,8 @@ from local.gateway.internal_key import require_internal_key
 from local.gateway.routes import INTERNAL, Refusal, route
 
 CALL_ID = "X-Call-Id"
+#: The function of a request, for the log.
+FUNCTION = web.RequestKey("function", str)
 _BODY_LIMIT = 1024 * 1024
 #: How long a request waits for a function that accepts no connection, and between its attempts.
 RESTART_S = 5.0
@@ -80,6 +82,7 @@ class Proxy:
         if base is None:
             detail = "There is no function of this name."
             return problem_response(HTTPStatus.NOT_FOUND, detail, X_Call_Id=call_id)
+        request[FUNCTION] = target.function
         headers = _request_headers(request, call_id)
         if headers is None:
             return problem_response(HTTPStatus.BAD_REQUEST, "A header is not UTF-8.")

@@ -10,6 +10,7 @@ from local.runner.state import State, write
 
 #: The holder of the generated key, and its scopes: everything a person may do.
 KEY_OWNER = "owner:read,write,operate"
+_OF_A_NEW_FUNCTION = "public"
 
 
 def mounted(state: State, servers: Servers) -> Path:
@@ -53,9 +54,10 @@ def key_to_show_once(state: State) -> str | None:
 def access(part: str, servers: Servers) -> dict[str, str]:
     """The variables by which a function or process finds the secrets of its login.
 
-    With LEADLINE_SECRETS_DIR they are the URLs themselves, which that folder may lack.
+    With LEADLINE_SECRETS_DIR they are the URLs themselves, which that folder may lack. A function
+    that the table of logins does not list yet reaches no server.
     """
-    login = by_name(PARTS[part])
+    login = by_name(PARTS.get(part, _OF_A_NEW_FUNCTION))
     addresses = servers.addresses(login)
     if _configured_folder():
         return {_variable(secret): address for secret, address in addresses.items()}

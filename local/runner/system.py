@@ -108,14 +108,18 @@ def plan(state: State, choices: Choices) -> System:
         else ports.choose("edge", EDGE_PORT)
     )
     servers = Servers.choose(state, choices, ports)
-    functions = {name: ports.choose(name) for name in function_names()}
+    folders = function_folders()
+    functions = {name: ports.choose(name) for name in folders}
     connector = ports.choose("connector")
     workers = _workers(choices.workers, ports)
     state.save_ports(ports.chosen)
     urls = {name: f"http://127.0.0.1:{port}" for name, port in functions.items()}
     secrets = mounted(state, servers)
     ours = (
-        *(_function(state, name, port, choices.threads) for name, port in functions.items()),
+        *(
+            _function(state, name, folders[name], port, choices.threads)
+            for name, port in functions.items()
+        ),
         *workers,
         _connector(connector, urls),
         *_relay(state, urls, choices),
@@ -138,22 +142,22 @@ def _with_access(program: Program, servers: Servers) -> Program:
     return replace(program, env={**program.env, **access(part, servers)})
 
 
-def function_names() -> list[str]:
+def function_folders() -> dict[str, Path]:
     """Every folder in functions/ with a main.py: folder create_user is function create-user."""
     entry_points = sorted((CHECKOUT / "functions").glob("*/main.py"))
-    return [entry_point.parent.name.replace("_", "-") for entry_point in entry_points]
+    return {one.parent.name.replace("_", "-"): one.parent for one in entry_points}
 
 
 def _python(module: str, *words: str) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *words)
 
 
-def _function(state: State, name: str, port: int, threads: int) -> Program:
-    folder = f"functions/{name.replace('-', '_')}"
+def _function(state: State, name: str, folder: Path, port: int, threads: int) -> Program:
     env = {"HOST": "127.0.0.1", "PORT": str(port), "THREADS": str(threads)}
     is_removed = Deployments(state.folder(DEPLOYMENTS)).is_removed(name)
     phase = StartPhase.REMOVED if is_removed else StartPhase.FUNCTIONS
-    return Program(name, _python("local.deployed", folder), Group.FUNCTIONS, phase, env)
+    command = _python("local.deployed", str(folder.relative_to(CHECKOUT)))
+    return Program(name, command, Group.FUNCTIONS, phase, env)
 
 
 def _workers(count: int, ports: Ports) -> list[Program]:

@@ -365,6 +365,30 @@ def test_keys_without_authentication_are_an_error(
     assert "key-of-somebody" not in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("given")
+def test_a_generated_key_can_be_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(passwords, "prepare", lambda *_: None)
+    monkeypatch.setenv("LEADLINE_AUTH", "on")
+    assert passwords.main() == 0
+    (command,) = re.findall(r"docker compose .+", capsys.readouterr().out)
+    mentioned = (CHECKOUT / "docs/deploy/compose.md", CHECKOUT / "docs/access.md")
+    for page in mentioned:
+        assert command in page.read_text(encoding="utf-8"), page
+
+
+def test_the_guide_names_the_variable_of_each_published_port() -> None:
+    """Docker's error names only the port that is taken."""
+    guide = (CHECKOUT / "docs/deploy/compose.md").read_text(encoding="utf-8")
+    published = [
+        port for each in yaml.safe_load(TEXT)["services"].values() for port in each.get("ports", ())
+    ]
+    for port in published:
+        ((variable, default),) = _VARIABLE.findall(port)
+        assert f"`{variable}` ({default})" in guide
+
+
 def test_an_invalid_webhook_is_refused_at_startup_and_not_quoted(
     given: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

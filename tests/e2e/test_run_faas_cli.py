@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from local.logins import table
-from local.runner.system import function_names
+from local.runner.system import function_folders
 from tests.e2e.faas_cli import FaasCli
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
@@ -59,7 +59,7 @@ def test_without_the_password_nothing_is_shown_or_done(
 
 
 def test_list_and_describe_cover_every_function(system: System, cli: FaasCli) -> None:
-    assert cli.names() == set(function_names())
+    assert cli.names() == set(function_folders())
     before = cli.describe("get-user")["invocationCount"]
     assert cli.invoke("get-user", "?id=1") in {200, 404}
     after = cli.describe("get-user")
@@ -243,6 +243,7 @@ def test_followed_logs_show_new_lines(system: System, cli: FaasCli) -> None:
 def test_an_unsupported_endpoint_says_so(system: System, cli: FaasCli) -> None:
     answer = system.request("POST", "/async-function/get-user.openfaas-fn", data=b"x")
     assert (answer.status_code, answer.headers["Content-Type"]) == (501, PROBLEM)
+    assert "docs/faas-cli.md" in answer.json()["detail"]
     scaled = '{"serviceName":"get-user","replicas":%d}'
     path = "/system/scale-function/get-user"
     assert cli.send("POST", path, scaled % 1).status_code == 202

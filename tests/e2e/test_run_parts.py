@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from local.runner.state import State
-from local.runner.system import function_names
+from local.runner.system import function_folders
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
@@ -23,14 +23,14 @@ OTHERS = {"connector", "relay", "edge", "worker", "worker-2", "worker-3"}
 
 
 def test_run_json_names_every_process_and_each_is_alive(system: System) -> None:
-    every = SERVERS | OTHERS | set(function_names())
+    every = SERVERS | OTHERS | set(function_folders())
     eventually(lambda: system.run["processes"].keys() == every, 20, "every process is listed")
     run = system.run
     assert run.keys() == {"urls", "functions", "processes"}
     assert run["urls"].keys() == {
         *("edge", "bitrix24", "database", "amqp", "redis", "rabbitmq_management")
     }
-    assert run["functions"].keys() == set(function_names())
+    assert run["functions"].keys() == set(function_folders())
     expected = dict.fromkeys(OTHERS, "python") | {
         "postgres": "postgres",
         "rabbitmq": "beam.smp",

@@ -19,6 +19,7 @@ from typing import Any
 import pika
 import pytest
 import requests
+import structlog
 from pika.exceptions import ChannelClosedByBroker
 
 from leadline.connector.consumer import Connector
@@ -206,6 +207,26 @@ def test_next_to_a_nestjs_peer_queues_are_plain_and_messages_keep_their_order(
         eventually(lambda: len(function.requests) == 3, 10, "all are delivered")
     bodies = [body for _, _, body in function.requests]
     assert bodies == [b'{"n": 0}', b'{"n": 1}', b'{"n": 2}']
+
+
+def test_the_log_says_why_the_broker_refuses_a_peers_queue(
+    function: Function, amqp_url: str
+) -> None:
+    """The first thing that goes wrong next to NestJS: our queue has a type, the peer's has none."""
+    with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
+        connection.channel().queue_declare(QUEUE, durable=True)
+    connector = Connector(amqp_url, QUEUE, function.url)
+    with structlog.testing.capture_logs() as logged:
+        thread = threading.Thread(target=connector.run)
+        thread.start()
+        try:
+            eventually(lambda: any("queue" in line for line in logged), 20, "it is refused")
+        finally:
+            connector.stop()
+            thread.join()
+    said = next(line for line in logged if line.get("queue") == QUEUE)
+    assert (said["event"], said["log_level"]) == ("channel closed", "error")
+    assert "PRECONDITION_FAILED - inequivalent arg 'x-" in said["reason"]
 
 
 @pytest.mark.usefixtures("running")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,14 +12,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
+from leadline import process
 from leadline.errors import Forbidden
+from leadline.settings import settings
 from local.gateway import __main__ as main
-from local.gateway import app, proxy
+from local.gateway import app, front_page, proxy
 from local.gateway.internal_key import require_internal_key
 from tests.servers import eventually
 
@@ -74,6 +80,7 @@ class Edge:
     url: str
     functions: Functions
     password: Path
+    log: Path
 
     @property
     def port(self) -> int:
@@ -92,11 +99,22 @@ class Edge:
         assert (status == 200) == (len(self.functions.calls) > before)
         return status
 
+    def logged(self, correlation_id: str) -> dict[str, Any]:
+        """The one log line of the request with this id."""
+
+        def found() -> list[dict[str, Any]]:
+            lines = map(json.loads, self.log.read_text(encoding="utf-8").splitlines())
+            return [line for line in lines if line.get("correlation_id") == correlation_id]
+
+        eventually(found, 5, "the request is logged")
+        (line,) = found()
+        return line
+
 
 @pytest.fixture(scope="module")
 def edge(functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     folder = tmp_path_factory.mktemp("edge")
-    names = ("create-user", "get-user", "list-users", "console", *INTERNAL)
+    names = ("create-user", "get-user", "list-users", "console", "openapi", *INTERNAL)
     config, secrets = folder / "edge.json", folder / "secrets"
     config.write_text(json.dumps({"functions": dict.fromkeys(names, functions.url)}))
     secrets.mkdir()
@@ -110,8 +128,10 @@ def edge(functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iter
     }
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
+    log = folder / "edge.log"
     process = subprocess.Popen(
         [sys.executable, "-m", "local.gateway"],
+        stdout=log.open("wb"),
         env={
             **os.environ,
             "PORT": str(port),
@@ -122,7 +142,7 @@ def edge(functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "ALLOWED_HOSTS": "leadline.example, Other.example",
         },
     )
-    found = Edge(f"http://127.0.0.1:{port}", functions, folder / "password")
+    found = Edge(f"http://127.0.0.1:{port}", functions, folder / "password", log)
     eventually(lambda: _listens(port), 20, "the edge listens")
     yield found
     process.terminate()
@@ -272,8 +292,64 @@ def test_healthz_checks_the_parts_once_a_second_for_all_callers(edge: Edge) -> N
     for _ in range(20):
         headers = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
         assert requests.get(f"{edge.url}/healthz", headers=headers, timeout=10).status_code == 200
-    parts = 7
+    parts = 8
     assert len(edge.functions.calls) - before <= 3 * parts
+
+
+def test_each_request_is_one_log_line(edge: Edge) -> None:
+    edge.ask("POST", "/function/create-user/users?phone=%2B77001112233", **{"X-Call-Id": "made"})
+    edge.ask("GET", "/users/+77001112233", **{"X-Call-Id": "by-phone"})
+    edge.ask("DELETE", "/users", **{"X-Call-Id": "refused"})
+    edge.ask("POST", "/function/outbox-relay", **{"X-Call-Id": "keyless"})
+    made = edge.logged("made")
+    assert (made["level"], made["service"], made["event"]) == ("info", "edge", "request")
+    assert (made["method"], made["path"]) == ("POST", "/function/create-user/users")
+    assert (made["status"], made["function"]) == (200, "create-user")
+    assert 0 < made["ms"] < 10_000
+    assert edge.logged("by-phone")["path"] == "/users/*"
+    assert edge.logged("refused")["status"] == 405
+    assert edge.logged("keyless")["status"] == 401
+    assert "7700111" not in edge.log.read_text()
+
+
+def test_the_log_names_the_id_that_a_call_without_one_gets(edge: Edge) -> None:
+    given = edge.ask("GET", "/users").headers["X-Call-Id"]
+    assert edge.logged(given)["path"] == "/users"
+
+
+def test_requests_of_any_form_are_logged_but_successful_probes_are_not(edge: Edge) -> None:
+    def logged() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in edge.log.read_text(encoding="utf-8").splitlines()]
+
+    before = len(logged())
+    assert edge.ask("GET", "/healthz").status_code == 200
+    for sent in (b"NONSENSE", b"FOO /users/\xff HTTP/1.1\r\nHost: localhost\r\nX-Call-Id: \xff"):
+        with socket.create_connection(("127.0.0.1", edge.port), timeout=5) as connection:
+            connection.sendall(sent + b"\r\n\r\n")
+            assert connection.recv(4096).split()[1].startswith(b"4")
+    eventually(lambda: len(logged()) == before + 2, 5, "both are logged")
+    assert [line["method"] for line in logged()[before:]] == ["other", "other"]
+
+
+def test_the_front_page_links_to_what_the_edge_serves(edge: Edge) -> None:
+    answer = requests.get(edge.url, timeout=10)
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    links = re.findall(r'href="([^"]+)"', answer.text)
+    assert links == ["/console", "/docs", "/openapi.json", "/healthz"]
+    for link in links:
+        assert requests.get(urljoin(edge.url, link), timeout=10).status_code == 200, link
+    assert "no key" in answer.text
+
+
+def test_with_keys_on_the_front_page_says_where_a_key_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_AUTH", "on")
+    process.forget(settings)
+    try:
+        page = asyncio.run(front_page.handle(make_mocked_request("GET", "/"))).text
+    finally:
+        process.forget(settings)
+    assert page
+    assert "/var/openfaas/secrets/api-keys" in page
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /users HTTP/1.1\r\nHost: localhost\r\nX-A: "])

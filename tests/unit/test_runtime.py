@@ -70,6 +70,21 @@ def test_a_missing_secret_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch
         secrets.require("amqp-url")
 
 
+def test_a_secret_that_the_processes_user_may_not_read_is_not_a_missing_one(folder: Path) -> None:
+    """The user of the images is not the one who created the folder, as `local-run` does."""
+    (folder / "amqp-url").write_text("amqp://mq/")
+    own = os.geteuid()
+    folder.chmod(0)
+    try:
+        if own == 0:
+            os.seteuid(10001)
+        with pytest.raises(BadConfiguration, match=r"user \d+ may not read .*amqp-url"):
+            secrets.get("amqp-url")
+    finally:
+        os.seteuid(own)
+        folder.chmod(0o700)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 #: The key of the advisory lock: any constant that the database uses for nothing else.
 LOCK = 0x1EAD11E
-MIGRATIONS = Path(__file__).parents[3] / "migrations"
+_PACKAGE = Path(__file__).parents[2]
+#: Next to the package; in the wheel inside it.
+MIGRATIONS = (_PACKAGE if (_PACKAGE / "migrations").is_dir() else _PACKAGE.parent) / "migrations"
 _LOCK_POLL_S = 0.2
 
 _UNDEFINED_TABLE = "42P01"

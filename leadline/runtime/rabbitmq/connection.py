@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pika
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
@@ -80,6 +81,13 @@ def parameters(url: str) -> pika.URLParameters:
     params.blocked_connection_timeout = 60
     params.connection_attempts = 1
     return params
+
+
+def reason_of(error: BaseException) -> str:
+    """What the broker said when it closed a channel or connection; else the class of the error."""
+    if isinstance(error, ChannelClosedByBroker | ConnectionClosedByBroker):
+        return f"{error.reply_code} {error.reply_text}"
+    return type(error).__name__
 
 
 def _ssl_context(cacertfile: str | None = None, verify: str = "verify_peer") -> ssl.SSLContext:

@@ -20,7 +20,7 @@ from pika.exceptions import (
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.rabbitmq.confirms import Confirms
-from leadline.runtime.rabbitmq.connection import Message, Queue, parameters
+from leadline.runtime.rabbitmq.connection import Message, Queue, parameters, reason_of
 from leadline.runtime.rabbitmq.corked_connection import CorkedConnection
 from leadline.runtime.secrets import UrlSource
 
@@ -186,13 +186,13 @@ class PublisherConnection:
         if self._must_declare:
             log.info("queues are missing", reason=str(reason))
         elif not self._is_closing:
-            log.error("channel closed", reason=str(reason))
+            log.error("channel closed", reason=reason_of(reason))
         self._close()
 
     def _on_lost(self, _connection: object, reason: Exception) -> None:
         self._is_ready = False
         if not self._is_closing:
-            log.warning("no connection to the broker", reason=type(reason).__name__)
+            log.warning("no connection to the broker", reason=reason_of(reason))
         self._resolve_lost()
 
     def _close(self) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -55,11 +56,13 @@ BACKLOG = 1024
 #: After SIGTERM, how long requests in flight may take to complete.
 STOP_TIMEOUT_S = 20
 
+#: What `faas-cli new` calls a function, whatever its folder.
+_TEMPLATES = "handle"
 PROBES = frozenset({"/_/health", "/_/ready"})
 
 
 def build_app(folder: Path) -> App:
-    """The WSGI app of the function in this folder, named FUNCTION_TARGET or like the folder.
+    """The WSGI app of the function in this folder.
 
     Raises:
         BadConfiguration: a setting is missing or invalid; the function must not start.
@@ -88,12 +91,17 @@ def _app(function: Function, name: str) -> App:
 
 
 def _target(folder: Path) -> str:
-    return os.environ.get("FUNCTION_TARGET") or folder.resolve().name
+    """FUNCTION_TARGET, else the function named like its folder, else the template's `handle`."""
+    if target := os.environ.get("FUNCTION_TARGET"):
+        return target
+    own = folder.resolve().name
+    source = (folder / "main.py").read_text(encoding="utf-8")
+    return own if re.search(rf"^def {re.escape(own)}\(", source, re.MULTILINE) else _TEMPLATES
 
 
 def _name(folder: Path) -> str:
     """The function's name in logs, metrics and traces."""
-    return _target(folder).replace("_", "-")
+    return (os.environ.get("FUNCTION_TARGET") or folder.resolve().name).replace("_", "-")
 
 
 def _wsgi_app(function: Function) -> App:

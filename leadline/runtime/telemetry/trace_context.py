@@ -32,7 +32,7 @@ def trace_from_headers(correlation_id: str | None, traceparent: str | None) -> T
     if not traceparent or not _is_traceparent(traceparent):
         ids = f"{random.getrandbits(192):048x}"
         traceparent = f"00-{ids[:32]}-{ids[32:]}-01"
-    if not correlation_id or not _is_correlation_id(correlation_id):
+    if not correlation_id or not is_correlation_id(correlation_id):
         correlation_id = traceparent[3:35]
     return Trace(correlation_id, traceparent)
 
@@ -65,8 +65,8 @@ def caller() -> str:
     return _caller.get()
 
 
-def _is_correlation_id(text: str) -> bool:
-    """Whether it fits into an AMQP short string (255 bytes) and a header."""
+def is_correlation_id(text: str) -> bool:
+    """Whether this text fits into an AMQP short string (255 bytes) and a header."""
     return len(text) <= 128 and text.isascii() and text.isprintable()
 
 

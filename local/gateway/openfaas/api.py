@@ -203,8 +203,11 @@ async def refuse_api(_request: web.Request) -> web.Response:
 
 
 async def refuse_async(_request: web.Request) -> web.Response:
-    """/async-function: asynchronous calls need a durable queue, which the local run lacks."""
-    detail = "Asynchronous calls are not supported; call /function/<name>, or send a message."
+    """/async-function: docs/faas-cli.md, "Asynchronous calls", says why not."""
+    detail = (
+        "There are no asynchronous calls: call /function/<name>. A write is answered as soon as it"
+        " is stored, and GET /users/{id} shows its outcome; docs/faas-cli.md says more."
+    )
     return problem_response(HTTPStatus.NOT_IMPLEMENTED, detail)
 
 

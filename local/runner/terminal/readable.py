@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -22,10 +23,21 @@ def readable(name: str, line: str, *, colours: bool) -> str | None:
     if not isinstance(fields, dict) or "event" not in fields:
         is_problem = _PROBLEM.search(line)
         return _paint(f"         {name:<15} {line}", _DIM, colours) if is_problem else None
+    if _is_poll(fields):
+        return None
     level = str(fields.get("level", "info"))
     shown = (f"{key}={_short(value)}" for key, value in fields.items() if _is_shown(key, value))
     text = f"{_clock(fields.get('timestamp'))} {name:<15} {fields['event']}"
     return _paint(f"{text:<70} {'  '.join(shown)}".rstrip(), _COLOURS.get(level, ""), colours)
+
+
+def _is_poll(fields: dict[str, Any]) -> bool:
+    """Whether it is a successful request of an open console, which sends one every few seconds."""
+    return (
+        fields["event"] == "request"
+        and str(fields.get("path", "")).startswith("/console/")
+        and fields.get("status", 0) < HTTPStatus.BAD_REQUEST
+    )
 
 
 def _is_shown(key: str, value: Any) -> bool:

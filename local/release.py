@@ -1,0 +1,179 @@
+"""`python -m local.release check [TAG] | notes | digests FILE`: a release of this checkout.
+
+`check` prints the release and fails if something is missing; `notes` prints its part of the
+changelog; `digests` prints the pushed images by digest, from the metadata file of
+`docker buildx bake`.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local import stack
+
+CHANGELOG = "CHANGELOG.md"
+WORKFLOW = ".github/workflows/release.yml"
+_COMPOSE = "local/docker-compose.yml"
+_STACKS = ("stack.yml", "deploy/processes/stack.yml")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+#: Where the version stands besides pyproject.toml: files, and what precedes it there.
+_PLACES = (
+    ("leadline/__init__.py", r'__version__ = "([^"]+)"'),
+    ("template/leadline/Dockerfile", r"ARG VERSION=(\S+)"),
+    ("docs/asyncapi.json", r'"version": "([^"]+)"'),
+    *((file, r"\$\{TAG:-([^}]+)\}") for file in (*_STACKS, _COMPOSE)),
+    ("local/.env.example", r"(?m)^#TAG=(\S+)"),
+    ("deploy/**/kustomization.yaml", r"newTag: (\S+)"),
+    ("deploy/**/*.yaml", r"image: ghcr\.io/leadline/[\w-]+:(\S+)"),
+    ("deploy/helm/*/Chart.yaml", r"(?m)^(?:version|appVersion): \"?([^\"\s]+)"),
+)
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a checkout would release."""
+
+    root: Path
+    version: str
+    #: The body of its section in the changelog; "" if there is none.
+    notes: str
+    date: str
+    images: tuple[str, ...]
+
+    @classmethod
+    def read(cls, root: Path, environment: Mapping[str, str] = os.environ) -> "Release":
+        """The release of this checkout; REGISTRY, OWNER and TAG say how its images are called."""
+        project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+        version = str(project["project"]["version"])
+        date, notes = _section((root / CHANGELOG).read_text(encoding="utf-8"), version)
+        return cls(root, version, notes, date, _images(root, environment))
+
+    @property
+    def tag(self) -> str:
+        """The tag that starts the release."""
+        return f"v{self.version}"
+
+    def problems(self, tag: str | None) -> Iterator[str]:
+        """Everything that is missing; `tag` is the one that was pushed, if any."""
+        if not _VERSION.fullmatch(self.version):
+            yield f"{self.version} is not a version of three numbers"
+        if tag is not None and tag != self.tag:
+            yield f"the tag {tag} is not that of version {self.version}"
+        yield from self._other_versions()
+        yield from self._changelog()
+        yield from self._missing_images()
+        yield from self._git()
+        if not (self.root / WORKFLOW).exists():
+            yield f"there is no {WORKFLOW}"
+
+    def _other_versions(self) -> Iterator[str]:
+        for pattern, expression in _PLACES:
+            for path in sorted(self.root.glob(pattern)):
+                found = set(re.findall(expression, path.read_text(encoding="utf-8")))
+                for other in sorted(found - {self.version}):
+                    yield f"{path.relative_to(self.root)} says {other}, not {self.version}"
+
+    def _changelog(self) -> Iterator[str]:
+        if not self.notes:
+            yield f"{CHANGELOG} has no entries under `## {self.version} - YYYY-MM-DD`"
+        elif not self.date:
+            yield f"{CHANGELOG}: the heading of {self.version} has no date"
+        if _section((self.root / CHANGELOG).read_text(encoding="utf-8"), "Unreleased")[1]:
+            yield f"{CHANGELOG} has entries under Unreleased: move them to {self.version}"
+
+    def _missing_images(self) -> Iterator[str]:
+        for file in _STACKS:
+            for name in stack.read(self.root / file, {}).functions:
+                if not any(f"/{name}:" in image for image in self.images):
+                    yield f"{_COMPOSE} does not build the image {name} of {file}"
+
+    def _git(self) -> Iterator[str]:
+        if changed := _git(self.root, "status", "--porcelain").splitlines():
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            yield f"not committed: {changed[0].strip()}{more}"
+        tagged = _git(self.root, "rev-parse", "--quiet", "--verify", f"{self.tag}^{{commit}}")
+        if tagged and tagged != _git(self.root, "rev-parse", "HEAD"):
+            yield f"the tag {self.tag} is at another commit: choose a new version"
+
+    def summary(self) -> str:
+        """What is released, for people."""
+        entries = self.notes.count("\n- ") + self.notes.startswith("- ")
+        return "\n".join(
+            [
+                f"Leadline {self.version}, by the tag {self.tag}",
+                f"  commit     {_git(self.root, 'log', '-1', '--format=%h %s')}",
+                f"  changelog  {entries} entries{f' of {self.date}' if self.date else ''}",
+                f"  package    leadline-{self.version}-py3-none-any.whl",
+                *(f"  image      {image}" for image in self.images),
+            ]
+        )
+
+
+def _section(changelog: str, title: str) -> tuple[str, str]:
+    """Date and body of a section of the changelog; both "" if there is none."""
+    heading = rf"(?m)^## \[?{re.escape(title)}\]?(?: - (\d{{4}}-\d\d-\d\d))?$"
+    match = re.search(heading, changelog)
+    if not match:
+        return "", ""
+    return match[1] or "", re.split(r"(?m)^## ", changelog[match.end() :])[0].strip()
+
+
+def _images(root: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The images that docker compose builds, which are all there are."""
+    services = yaml.safe_load((root / _COMPOSE).read_text(encoding="utf-8"))["services"]
+    built = (each["image"] for each in services.values() if "build" in each)
+    return tuple(sorted(stack.expanded(image, environment) for image in built))
+
+
+def _git(root: Path, *words: str) -> str:
+    """The output of a git command; "" if it fails."""
+    command = ("git", "-C", str(root), *words)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - words of our own
+    return done.stdout.strip()
+
+
+def digests(metadata: Mapping[str, Any]) -> list[str]:
+    """`name@sha256:…` of each image in the metadata of a bake, sorted."""
+    found = {
+        f"{name.rpartition(':')[0]}@{each['containerimage.digest']}"
+        for each in metadata.values()
+        if isinstance(each, dict) and "containerimage.digest" in each
+        for name in each["image.name"].split(",")
+    }
+    return sorted(found)
+
+
+def main() -> int:
+    """The exit code: 1 if something is missing."""
+    parser = argparse.ArgumentParser(prog="python -m local.release", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("check").add_argument("tag", nargs="?")
+    verbs.add_parser("notes")
+    verbs.add_parser("digests").add_argument("file", type=Path)
+    options = parser.parse_args()
+    if options.verb == "digests":
+        metadata = json.loads(options.file.read_text(encoding="utf-8"))
+        sys.stdout.write("".join(f"{one}\n" for one in digests(metadata)))
+        return 0
+    release = Release.read(Path())
+    if options.verb == "notes":
+        sys.stdout.write(release.notes + "\n")
+        return 0
+    sys.stdout.write(release.summary() + "\n")
+    problems = list(release.problems(options.tag))
+    sys.stdout.write("".join(f"  MISSING    {one}\n" for one in problems))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The workflows are valid, run what exists, and use actions that nobody can replace."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).parents[2]
+WORKFLOWS = sorted((CHECKOUT / ".github/workflows").glob("*.yml"))
+_USED = re.compile(r"(?m)^ +- uses: (\S+)(.*)$")
+_COMMAND = re.compile(r"(?<![\w$./-])(?:(scripts/[\w-]+)|make ((?:[a-z-]+ ?)+))")
+
+
+def _id(path: Path) -> str:
+    return path.name
+
+
+def _document(path: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=_id)
+def test_actions_are_pinned_by_commit_with_their_version(path: Path) -> None:
+    used = _USED.findall(path.read_text(encoding="utf-8"))
+    assert used
+    for action, comment in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=_id)
+def test_a_job_has_the_rights_it_needs_and_an_end(path: Path) -> None:
+    document = _document(path)
+    assert document["permissions"] in ({}, {"contents": "read"})
+    for name, job in document["jobs"].items():
+        assert "timeout-minutes" in job or "uses" in job, name
+        assert not [right for right in job.get("permissions", {}).values() if right == "write-all"]
+    text = path.read_text(encoding="utf-8")
+    checkouts = text.count("actions/checkout@")
+    assert text.count("persist-credentials: false") == checkouts
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=_id)
+def test_commands_are_those_of_the_repository(path: Path) -> None:
+    targets = re.findall(r"(?m)^([a-z-]+):", (CHECKOUT / "Makefile").read_text(encoding="utf-8"))
+    steps = [step for job in _document(path)["jobs"].values() for step in job.get("steps", ())]
+    commands = [step["run"] for step in steps if "run" in step]
+    named = [match for command in commands for match in _COMMAND.findall(command)]
+    assert named
+    for script, words in named:
+        assert not script or (CHECKOUT / script).exists(), script
+        assert {*words.split()} <= {*targets}, words
+
+
+def test_a_tag_is_released_only_after_every_check() -> None:
+    jobs = _document(CHECKOUT / ".github/workflows/release.yml")["jobs"]
+    assert jobs["checks"]["uses"] == "./.github/workflows/checks.yml"
+    assert {"checks", "package"} <= {*jobs["images"]["needs"]}
+    assert {"package", "images"} <= {*jobs["publish"]["needs"]}
+    writes = {name for name, job in jobs.items() if "write" in job["permissions"].values()}
+    assert writes == {"images", "publish"}
