@@ -30,6 +30,7 @@ check: setup ## lint, types, unit tests and changed test files: run before each 
 test-packages: setup
 	@scripts/browser
 	@scripts/packages prometheus spin gcc
+	@scripts/actionlint
 
 test: test-packages ## run every test on private servers
 	@$(RUN) pytest $(SIDE_BY_SIDE) --junitxml build/test-times.xml -o junit_duration_report=call

@@ -1,12 +1,9 @@
-"""`python -m local.release check [TAG] | notes | digests FILE`: a release of this checkout.
+"""`python -m local.release check [TAG] | notes`: a release of this checkout.
 
-`check` prints the release and fails if something is missing; `notes` prints its part of the
-changelog; `digests` prints the pushed images by digest, from the metadata file of
-`docker buildx bake`.
+`check` prints it and fails if something is missing; `notes` prints its part of the changelog.
 """
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -15,15 +12,12 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from local import stack
+from local.images import COMPOSE, Image, images
 
 CHANGELOG = "CHANGELOG.md"
 WORKFLOW = ".github/workflows/release.yml"
-_COMPOSE = "local/docker-compose.yml"
 _STACKS = ("stack.yml", "deploy/processes/stack.yml")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 #: Where the version stands besides pyproject.toml: files, and what precedes it there.
@@ -31,7 +25,7 @@ _PLACES = (
     ("leadline/__init__.py", r'__version__ = "([^"]+)"'),
     ("template/leadline/Dockerfile", r"ARG VERSION=(\S+)"),
     ("docs/asyncapi.json", r'"version": "([^"]+)"'),
-    *((file, r"\$\{TAG:-([^}]+)\}") for file in (*_STACKS, _COMPOSE)),
+    *((file, r"\$\{TAG:-([^}]+)\}") for file in (*_STACKS, str(COMPOSE))),
     ("local/.env.example", r"(?m)^#TAG=(\S+)"),
     ("deploy/**/kustomization.yaml", r"newTag: (\S+)"),
     ("deploy/**/*.yaml", r"image: ghcr\.io/leadline/[\w-]+:(\S+)"),
@@ -48,7 +42,7 @@ class Release:
     #: The body of its section in the changelog; "" if there is none.
     notes: str
     date: str
-    images: tuple[str, ...]
+    images: tuple[Image, ...]
 
     @classmethod
     def read(cls, root: Path, environment: Mapping[str, str] = os.environ) -> "Release":
@@ -56,7 +50,7 @@ class Release:
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
         version = str(project["project"]["version"])
         date, notes = _section((root / CHANGELOG).read_text(encoding="utf-8"), version)
-        return cls(root, version, notes, date, _images(root, environment))
+        return cls(root, version, notes, date, tuple(images(root, environment)))
 
     @property
     def tag(self) -> str:
@@ -92,10 +86,11 @@ class Release:
             yield f"{CHANGELOG} has entries under Unreleased: move them to {self.version}"
 
     def _missing_images(self) -> Iterator[str]:
+        names = {image.repository.rpartition("/")[2] for image in self.images}
         for file in _STACKS:
             for name in stack.read(self.root / file, {}).functions:
-                if not any(f"/{name}:" in image for image in self.images):
-                    yield f"{_COMPOSE} does not build the image {name} of {file}"
+                if name not in names:
+                    yield f"{COMPOSE} does not build the image {name} of {file}"
 
     def _git(self) -> Iterator[str]:
         if changed := _git(self.root, "status", "--porcelain").splitlines():
@@ -114,7 +109,7 @@ class Release:
                 f"  commit     {_git(self.root, 'log', '-1', '--format=%h %s')}",
                 f"  changelog  {entries} entries{f' of {self.date}' if self.date else ''}",
                 f"  package    leadline-{self.version}-py3-none-any.whl",
-                *(f"  image      {image}" for image in self.images),
+                *(f"  image      {image.reference}" for image in self.images),
             ]
         )
 
@@ -128,29 +123,11 @@ def _section(changelog: str, title: str) -> tuple[str, str]:
     return match[1] or "", re.split(r"(?m)^## ", changelog[match.end() :])[0].strip()
 
 
-def _images(root: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The images that docker compose builds, which are all there are."""
-    services = yaml.safe_load((root / _COMPOSE).read_text(encoding="utf-8"))["services"]
-    built = (each["image"] for each in services.values() if "build" in each)
-    return tuple(sorted(stack.expanded(image, environment) for image in built))
-
-
 def _git(root: Path, *words: str) -> str:
     """The output of a git command; "" if it fails."""
     command = ("git", "-C", str(root), *words)
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - words of our own
     return done.stdout.strip()
-
-
-def digests(metadata: Mapping[str, Any]) -> list[str]:
-    """`name@sha256:…` of each image in the metadata of a bake, sorted."""
-    found = {
-        f"{name.rpartition(':')[0]}@{each['containerimage.digest']}"
-        for each in metadata.values()
-        if isinstance(each, dict) and "containerimage.digest" in each
-        for name in each["image.name"].split(",")
-    }
-    return sorted(found)
 
 
 def main() -> int:
@@ -159,12 +136,7 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("check").add_argument("tag", nargs="?")
     verbs.add_parser("notes")
-    verbs.add_parser("digests").add_argument("file", type=Path)
     options = parser.parse_args()
-    if options.verb == "digests":
-        metadata = json.loads(options.file.read_text(encoding="utf-8"))
-        sys.stdout.write("".join(f"{one}\n" for one in digests(metadata)))
-        return 0
     release = Release.read(Path())
     if options.verb == "notes":
         sys.stdout.write(release.notes + "\n")

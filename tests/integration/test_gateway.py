@@ -129,19 +129,20 @@ def edge(functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     log = folder / "edge.log"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "local.gateway"],
-        stdout=log.open("wb"),
-        env={
-            **os.environ,
-            "PORT": str(port),
-            "LEADLINE_AUTH": "off",
-            "LEADLINE_EDGE": str(config),
-            "LEADLINE_GATEWAY": json.dumps(gateway),
-            "LEADLINE_SECRETS_DIR": str(secrets),
-            "ALLOWED_HOSTS": "leadline.example, Other.example",
-        },
-    )
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local.gateway"],
+            stdout=output,
+            env={
+                **os.environ,
+                "PORT": str(port),
+                "LEADLINE_AUTH": "off",
+                "LEADLINE_EDGE": str(config),
+                "LEADLINE_GATEWAY": json.dumps(gateway),
+                "LEADLINE_SECRETS_DIR": str(secrets),
+                "ALLOWED_HOSTS": "leadline.example, Other.example",
+            },
+        )
     found = Edge(f"http://127.0.0.1:{port}", functions, folder / "password", log)
     eventually(lambda: _listens(port), 20, "the edge listens")
     yield found

@@ -38,7 +38,7 @@ def test_a_function_from_the_template_is_served_without_further_files(
     (program,) = (one for one in planned.programs if one.name == name)
     assert not any("URL" in variable for variable in program.env), "it has no login"
 
-    url = f"http://127.0.0.1:{planned.functions[name]}"
+    url = planned.functions[name]
     process = subprocess.Popen(
         program.command,
         cwd=tmp_path,
