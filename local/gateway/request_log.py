@@ -36,15 +36,14 @@ log = structlog.get_logger()
 
 
 class RequestLog(AbstractAccessLogger):
-    """Logs each response of the edge; successful probes at DEBUG."""
+    """Logs each response of the edge; probes at DEBUG, as there are many while a system starts."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """Log one request; `time` is in seconds."""
         function = request.get(FUNCTION)
         call_id = response.headers.get(CALL_ID)
         path = loggable(request.raw_path, function)
-        is_probe = path == HEALTH and response.status == web.HTTPOk.status_code
-        (log.debug if is_probe else log.info)(
+        (log.debug if path == HEALTH else log.info)(
             "request",
             method=request.method if request.method in _METHODS else "other",
             path=path,

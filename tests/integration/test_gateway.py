@@ -318,7 +318,7 @@ def test_the_log_names_the_id_that_a_call_without_one_gets(edge: Edge) -> None:
     assert edge.logged(given)["path"] == "/users"
 
 
-def test_requests_of_any_form_are_logged_but_successful_probes_are_not(edge: Edge) -> None:
+def test_requests_of_any_form_are_logged_but_probes_are_not(edge: Edge) -> None:
     def logged() -> list[dict[str, Any]]:
         return [json.loads(line) for line in edge.log.read_text(encoding="utf-8").splitlines()]
 
