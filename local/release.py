@@ -109,6 +109,7 @@ class Release:
                 f"  commit     {_git(self.root, 'log', '-1', '--format=%h %s')}",
                 f"  changelog  {entries} entries{f' of {self.date}' if self.date else ''}",
                 f"  package    leadline-{self.version}-py3-none-any.whl",
+                f"  chart      leadline-{self.version}.tgz",
                 *(f"  image      {image.reference}" for image in self.images),
             ]
         )

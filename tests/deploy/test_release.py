@@ -90,6 +90,7 @@ def test_a_release_names_its_version_changelog_package_and_images(ready: Path) -
         ("leadline/__init__.py", VERSION, "9.9.9", "leadline/__init__.py says 9.9.9"),
         ("template/leadline/Dockerfile", VERSION, "9.9.9", "Dockerfile says 9.9.9"),
         ("stack.yml", "create-user:${TAG:-", "create-user:${TAG:-9", "stack.yml says 9"),
+        ("deploy/helm/leadline/Chart.yaml", VERSION, "9.9.9", "Chart.yaml says 9.9.9"),
         ("CHANGELOG.md", f"## {VERSION} - 20", "## 0.0.1 - 20", f"`## {VERSION} - YYYY-MM-DD`"),
         ("CHANGELOG.md", "## Unreleased\n", "## Unreleased\n\n- More.\n", "under Unreleased"),
         ("local/docker-compose.yml", "/openapi:$", "/other:$", "does not build the image openapi"),
