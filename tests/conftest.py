@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pg8000.native
 import pika
@@ -161,6 +162,15 @@ def _postgres_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[s
         made = server.server
         assert isinstance(made, Postgres)
         yield made.url, made.functions_url
+
+
+@pytest.fixture
+def functions_login(_postgres_urls: tuple[str, str]) -> str:
+    """The login of functions, which may do less than the owner; skips if both are one."""
+    owners, functions = _postgres_urls
+    if owners == functions:
+        pytest.skip("DATABASE_URL is one login")
+    return str(urlsplit(functions).username)
 
 
 @pytest.fixture(scope="session")

@@ -218,7 +218,7 @@ def test_the_trail_is_pruned_as_events_are() -> None:
     assert [row["action"] for row in rows("SELECT action FROM audit")] == ["new"]
 
 
-@pytest.mark.usefixtures("in_postgres")
+@pytest.mark.usefixtures("in_postgres", "functions_login")
 def test_a_function_cannot_change_an_audit_entry() -> None:
     with audit.recorded("pause calls"):
         pass

@@ -214,6 +214,7 @@ def test_users_of_another_system_keep_their_ids_and_leads(
     assert rows(LEADS)[-1]["id"] == 10
 
 
+@pytest.mark.usefixtures("functions_login")
 def test_foreign_ids_are_accepted_from_the_owner_only_and_on_request(
     leadline: Leadline, write: Write
 ) -> None:

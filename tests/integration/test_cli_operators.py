@@ -219,7 +219,7 @@ def test_the_doctor_examines_everything_when_nothing_is_configured(
     assert wrong == {"API keys", "Postgres", "RabbitMQ", "Redis", "Bitrix24"}
 
 
-@pytest.mark.usefixtures("queues")
+@pytest.mark.usefixtures("queues", "functions_login")
 def test_the_doctor_reports_logins_with_too_many_rights(
     leadline: Leadline, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

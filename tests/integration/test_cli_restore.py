@@ -21,6 +21,10 @@ ANN = NewUser(full_name="Ann", phone="+77001112233", stage="NEW")
 BOB = NewUser(full_name="Bob", phone="+77001112244", stage="NEW")
 
 
+#: pg_dump must not be older than the server, which a given one may be.
+pytestmark = pytest.mark.usefixtures("functions_login")
+
+
 @pytest.fixture(autouse=True)
 def connected(
     in_postgres: str,

@@ -318,6 +318,7 @@ def test_it_waits_for_other_transactions_for_a_moment_only(fresh: str) -> None:
         "COPY users TO PROGRAM 'true'",
     ],
 )
+@pytest.mark.usefixtures("functions_login")
 def test_functions_have_no_rights_that_they_do_not_need(in_postgres: str, statement: str) -> None:
     database = Database(in_postgres)
     with pytest.raises(StatementError) as caught:
