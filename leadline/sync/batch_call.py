@@ -43,14 +43,16 @@ class BatchCall:
         allowed = wanted.limited_to({} if is_late else reserved.allowed)
         self._observer.started(allowed)
         try:
-            self._serve(wanted, allowed, reserved)
+            self._call_and_settle(wanted, allowed, reserved)
         finally:
             self._observer.ended()
         if self._error is not None:
             raise self._error
         return len(wanted.steps)
 
-    def _serve(self, wanted: BatchRequest, allowed: BatchRequest, reserved: Reservation) -> None:
+    def _call_and_settle(
+        self, wanted: BatchRequest, allowed: BatchRequest, reserved: Reservation
+    ) -> None:
         began = time.monotonic()
         batch = self._send(allowed.commands)
         portal_session.operating_budget().record(reserved, batch.timings, time.monotonic() - began)
@@ -93,7 +95,7 @@ class BatchCall:
         ours = [one for one, is_saved in zip(settlements, saved, strict=True) if is_saved]
         if len(ours) < len(settlements):
             self._observer.leases_lost(len(settlements) - len(ours))
-        answered = [
+        to_reply = [
             (one.entry, self._observer.with_span(one.entry, event))
             for one in ours
             for event in one.events
@@ -101,7 +103,7 @@ class BatchCall:
         ]
         confirmed = {
             (entry.user_id, event.event_id)
-            for (entry, event), is_sent in zip(answered, replies.send(answered), strict=True)
+            for (entry, event), is_sent in zip(to_reply, replies.send(to_reply), strict=True)
             if is_sent
         }
         self._queue.release([_released(one, confirmed) for one in ours])
@@ -110,8 +112,11 @@ class BatchCall:
 
 
 def _released(one: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:
-    """Delete events whose reply is confirmed; the others stay, to be replied later."""
-    answered = [event for event in one.events if event.outcome]
-    sent = [event for event in answered if (one.entry.user_id, event.event_id) in confirmed]
-    delay_ms = one.delay_ms if len(sent) == len(answered) else max(one.delay_ms, REPLY_DELAY_MS)
-    return replace(one, fields={}, events=tuple(sent), delay_ms=delay_ms)
+    """The settlement that releases a user: it deletes only the events whose reply is confirmed.
+
+    The reply to the others is sent again later.
+    """
+    to_reply = [event for event in one.events if event.outcome]
+    replied = [event for event in to_reply if (one.entry.user_id, event.event_id) in confirmed]
+    delay_ms = one.delay_ms if len(replied) == len(to_reply) else max(one.delay_ms, REPLY_DELAY_MS)
+    return replace(one, fields={}, events=tuple(replied), delay_ms=delay_ms)

@@ -53,24 +53,24 @@ def build(entries: list[Entry]) -> BatchRequest:
     """Build a batch: one command per user to write, and a few shared ones for all lookups.
 
     Lookups come first, as a user may need two commands; writes beyond the batch wait for the next
-    one. If a user must be served alone, all others wait.
+    one. If a user needs a request of its own, all others wait.
     """
     plans = [(entry, plan(entry)) for entry in entries]
-    lookups = _lookups([entry for entry, step in plans if isinstance(step, Lookup)])
+    lookups = _lookups([entry for entry, planned in plans if isinstance(planned, Lookup)])
     commands: dict[str, Command] = {}
     for shared in lookups.values():
         commands |= shared
     commands |= {
-        _write_key(entry): step.command for entry, step in plans if isinstance(step, Write)
+        _write_key(entry): planned.command for entry, planned in plans if isinstance(planned, Write)
     }
     steps = []
-    for entry, step in plans:
+    for entry, planned in plans:
         keys: tuple[str, ...] = ()
-        if isinstance(step, Write):
+        if isinstance(planned, Write):
             keys = (_write_key(entry),)
-        elif isinstance(step, Lookup):
+        elif isinstance(planned, Lookup):
             keys = tuple(lookups[entry.user_id])
-        steps.append(Step(entry, step, keys))
+        steps.append(Step(entry, planned, keys))
     alone = next((step for step in steps if step.entry.needs_own_request and step.keys), None)
     if alone:
         commands = {key: commands[key] for key in alone.keys}

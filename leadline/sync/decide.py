@@ -54,9 +54,9 @@ class Write:
 
 Plan = NoCall | Lookup | Write
 
-#: Which lead is the user's, if any, is certain.
+#: It is certain which lead is the user's, or that there is none.
 _LEAD_KNOWN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
-#: The next request serves this user alone.
+#: The next request is for this user alone.
 _OWN_REQUEST: Fields = {"alone": 1}
 #: How often in a row a lead may vanish before its events fail: in simple CRM mode each one does.
 VANISHED_MAX = 2
@@ -144,8 +144,8 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
             return Settlement(entry, delay_ms=min(rest_ms, LOOKUP_RETRY_MS))
         if entry.times_vanished >= VANISHED_MAX and not entry.is_lookup_requested:
             return settle_failure(entry, Rejected(VANISHED), now_ms)
-        none: Fields = {"agreed": "", "epoch": entry.redis_epoch}
-        return Settlement(entry, none | _LEAD_KNOWN | _lookup_done(entry))
+        no_lead: Fields = {"agreed": "", "epoch": entry.redis_epoch}
+        return Settlement(entry, no_lead | _LEAD_KNOWN | _lookup_done(entry))
     if entry.state is None:
         return Settlement(entry)
     is_same_stage = lead.stage == entry.state.stage
@@ -179,8 +179,8 @@ def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Se
     if lead.belongs_to_other(originator_of(entry)):
         other = "user" if lead.originator == originator_of(entry) else "installation"
         return _reject_claimed_lead(entry, f"lead {lead.lead_id} belongs to another {other}")
-    was_seen = entry.last_applied is not None and entry.last_applied.lead_id == lead.lead_id
-    if was_seen or entry.state is None or lead.resembles(entry.state):
+    was_applied = entry.last_applied is not None and entry.last_applied.lead_id == lead.lead_id
+    if was_applied or entry.state is None or lead.resembles(entry.state):
         return settle_lookup(entry, lead, now_ms)
     return _reject_claimed_lead(entry, f"lead {lead.lead_id} {NOT_RECOGNISED}")
 
@@ -234,12 +234,12 @@ def _forget_lead(entry: Entry) -> Fields:
 def _look_up_before_retry(entry: Entry, error: OutcomeUnknown, now_ms: int) -> Fields:
     """Outcome unknown: the lead is looked up before the next write."""
     fields: Fields = {"doubt": 1}
-    over_ms = now_ms + int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
+    runs_until_ms = now_ms + int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
     if error.may_still_run and entry.last_applied is None:
-        fields["wait_until"] = over_ms
+        fields["wait_until"] = runs_until_ms
     elif error.may_still_run:
         # Nothing newer may be written until then: the lost update could overwrite it.
-        fields |= {"running_until": over_ms, "running_order": entry.desired_seq}
+        fields |= {"running_until": runs_until_ms, "running_order": entry.desired_seq}
     return fields
 
 

@@ -8,22 +8,22 @@ from leadline.workqueue import rq_jobs
 from leadline.workqueue.queue import WorkQueue, work_queue
 
 
-def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - names the portal in RQ's history
+def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - RQ's list of jobs shows the portal
     """Lease, call and settle; returns the number of users settled.
 
     Raises:
-        BitrixError: the call as a whole failed; all settlements are saved, RQ only counts it.
+        BitrixError: the call as a whole failed; all settlements are saved, RQ records a failed job.
         QueueDown: Redis can't be reached; the leases expire and the users are due again.
         QueueDefect: the same, until Redis' data or rights are corrected.
     """
     try:
-        return _serve(work_queue())
+        return _run(work_queue())
     except BitrixError as error:
         # RQ stores the text of what it catches, and Bitrix24 may quote a person in its own.
         raise type(error)(code=error.code) from None
 
 
-def _serve(queue: WorkQueue) -> int:
+def _run(queue: WorkQueue) -> int:
     if portal_session.claim_requested_probe() and portal_session.check_webhook():
         portal_session.probe()
     with batch_leader(queue) as name:

@@ -55,7 +55,7 @@ __all__ = [
 
 log = structlog.get_logger()
 
-#: One method has used up its operating budget; the others continue.
+#: Bitrix24's code for a method that has used up its operating budget; the others continue.
 METHOD_LIMIT = "OPERATION_TIME_LIMIT"
 #: The cheapest commands that show whether the portal accepts calls.
 _PROBE = {"user": Command("profile", {}), "mode": modes.COMMAND}

@@ -24,13 +24,13 @@ ROUND_S = 1.0
 #: Shortest pause after a wake-up, so that users due shortly after each other share one.
 AFTER_WAKE_S = 0.25
 #: After how long a round counts as hung; it may wait for several Redis time-outs.
-PATIENCE_S = 60.0
+HUNG_AFTER_S = 60.0
 
 
 class WakeTimer:
     """Enqueues a job whenever a user is due and no worker is about to lease it.
 
-    Without a valid webhook it does neither that nor records heartbeats, so that the worker counts
+    Without a valid webhook it enqueues nothing and records no heartbeat, so that the worker counts
     as missing. Setting `stop` ends it.
     """
 
@@ -38,35 +38,35 @@ class WakeTimer:
         self._worker = worker
         self._stop = stop
         self._webhook_problem: str | None = None
-        #: Beats with each round.
-        self.pulse = Heartbeat(PATIENCE_S)
-        #: Beats once Redis has the worker's heartbeat.
-        self.reported = Heartbeat(SILENT_S, has_begun=False)
+        #: Beats with each round: whether the timer hangs.
+        self.rounds = Heartbeat(HUNG_AFTER_S)
+        #: Beats with each heartbeat that Redis has stored: whether the worker counts as alive.
+        self.reports = Heartbeat(SILENT_S, has_begun=False)
 
     def start(self) -> None:
         """Wait until the webhook is valid and Redis accepts writes, then begin the rounds.
 
         Without a webhook a worker would only fail jobs, and RQ registers a worker only once.
         """
-        while not (self._webhook_is_valid() and self._is_registered()):
-            self.pulse.beat()
+        while not (self._check_webhook() and self._try_heartbeat()):
+            self.rounds.beat()
             self._stop.wait(ROUND_S)
         threading.Thread(target=self.run, name="wake-timer", daemon=True).start()
 
     def run(self) -> None:
         """Make rounds until `stop`."""
         while not self._stop.is_set():
-            self.pulse.beat()
-            self._stop.wait(self._round() if self._webhook_is_valid() else ROUND_S)
+            self.rounds.beat()
+            self._stop.wait(self._round() if self._check_webhook() else ROUND_S)
 
     def _round(self) -> float:
         """One round; returns the seconds until the next."""
         try:
             portal_session.worker_heartbeats().beat(self._worker)
-            self.reported.beat()
+            self.reports.beat()
             work_queue().ensure_redis_epoch()
             wait_s = min(ROUND_S, wake_if_due())
-            rq_jobs.trim_history()  # last, since what it reads may not be RQ's own
+            rq_jobs.trim_finished_jobs()  # last: data that is not RQ's may make it fail
         except QueueError:
             logger.warning("the wake timer can't reach Redis")
         except Exception:  # top of the thread: if it ended, retries would be late
@@ -75,7 +75,8 @@ class WakeTimer:
             return wait_s
         return ROUND_S
 
-    def _is_registered(self) -> bool:
+    def _try_heartbeat(self) -> bool:
+        """Record a heartbeat; returns whether Redis has stored it."""
         try:
             portal_session.worker_heartbeats().beat(self._worker)
         except QueueError:
@@ -83,8 +84,8 @@ class WakeTimer:
             return False
         return True
 
-    def _webhook_is_valid(self) -> bool:
-        """Whether the webhook is valid now; logs each change, with the reason."""
+    def _check_webhook(self) -> bool:
+        """Return whether the webhook is valid now; logs each change, with the reason."""
         problem = None
         try:
             Webhook.parse(secrets.require("bitrix-webhook-url"))

@@ -31,7 +31,7 @@ from leadline.workqueue.keys import JOBS
 
 logger = structlog.get_logger()
 
-#: How long an idle worker waits before its heartbeat to RQ; RQ waits 15 s less.
+#: How long RQ keeps a worker registered; an idle one renews this 15 s earlier.
 WORKER_TTL_S = 60
 MAINTENANCE_S = 60
 #: How long RQ retries a command that a replica refuses, and how long it waits between attempts to
@@ -85,7 +85,7 @@ def main() -> None:
     stop = threading.Event()
     timer = WakeTimer(name, stop)
     if "PORT" in os.environ:
-        serve_probes(is_alive=timer.pulse.is_recent, is_ready=timer.reported.is_recent)
+        serve_probes(is_alive=timer.rounds.is_recent, is_ready=timer.reports.is_recent)
     timer.start()
     worker = Worker(
         [JOBS],

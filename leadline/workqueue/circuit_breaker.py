@@ -2,8 +2,8 @@
 
 While the portal rejects all calls the circuit is open: only slow probes are sent, until one
 succeeds. A manual hold is not probed, and only an operator releases it. It survives a loss of
-Redis' data: every process that has seen the hold restores it before its next call, and the ledger
-keeps it for processes that start later (`leadline.operations.manual_hold`).
+Redis' data: every process that has seen the hold restores it before its next call, and Postgres
+has it for processes that start later (`leadline.operations.manual_hold`).
 """
 
 import threading

@@ -106,9 +106,9 @@ _STORED_AS_NAMED = tuple(
 )
 
 
-def _outcome(outcome: OutcomeStatus, *, is_passing: bool = False, **same: Any) -> Outcome:
+def _outcome(outcome: OutcomeStatus, *, is_passing: bool = False, **others: Any) -> Outcome:
     """Parse what `Outcome.as_stored` returned."""
-    return Outcome(outcome, **same, is_transient=is_passing)
+    return Outcome(outcome, **others, is_transient=is_passing)
 
 
 class PutResult(Enum):
@@ -143,7 +143,8 @@ class EnqueueRequest:
     is_lookup_requested: bool = False
     #: The earlier write that set the stage, where its own message may have been lost.
     stage_version: int | None = None
-    #: When a sender that retries published it, in unix ms; None for any other sender.
+    #: When it was published by a sender that republishes unanswered events, in unix ms; None for
+    #: any other sender.
     sent_at_ms: int | None = None
     #: ORIGINATOR_ID of the leads of the sender's installation; None if it doesn't say.
     originator: str | None = None
@@ -163,12 +164,12 @@ class Entry:
     desired_seq: int
     #: Sequence number of the newest message that touched the stage.
     desired_stage_seq: int
-    #: The lead as last applied, and the sequence numbers applied then. Only a hint while
+    #: The lead as last applied, and the sequence numbers applied then. Not to be trusted while
     #: `needs_lookup`.
     last_applied: LastApplied | None
     applied_seq: int
     applied_stage_seq: int
-    #: A lead id that a message named and we have not verified.
+    #: A lead id that a message named and no lookup has verified.
     claimed_lead_id: int | None
     #: The lead may differ from last applied, or exist unknown to us: look it up first.
     needs_lookup: bool

@@ -66,7 +66,7 @@ class QueueView:
         )
 
     def are_pending(self, events: Sequence[tuple[int, str]]) -> list[bool]:
-        """For each (user id, event id): will it be answered without a retry by its sender?
+        """For each (user id, event id): will it be answered without being republished?
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -80,7 +80,8 @@ class QueueView:
             pipe.zmscore(self._due, users)
             pipe.zmscore(self._leases, users)
             *known, due, leased = pipe.execute()
-        # A user leased or released between these reads may seem neither; a retry is harmless.
+        # A user that is leased or released between these two reads may seem neither due nor leased:
+        # its events are then republished, which is harmless.
         return [
             bool(is_pending and has_state) and (due_at is not None or lease is not None)
             for is_pending, has_state, due_at, lease in zip(

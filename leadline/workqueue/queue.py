@@ -36,10 +36,11 @@ UNREADABLE = metrics.Counter(
 )
 
 #: Longer than any call: a worker that leases the user after an expiry sees all effects of the lost
-#: call. Short enough for the promised 90 s.
+#: call. Short enough for the users of a killed worker to continue within 90 s, as docs promise.
 LEASE_MARGIN_S = CALL_MARGIN_S + 10
 #: A worker whose lease is older than this (it was frozen, or waited for Redis) must not send.
 SEND_WITHIN_S = 5.0
+#: How long Redis keeps an entry without pending events.
 IDLE_TTL_S = 30 * 24 * 3600
 
 
@@ -65,7 +66,7 @@ class WorkQueue(QueueView):
         super().__init__(connection, portal)
         self.call_ms = int((request_limit_s + CALL_MARGIN_S) * 1000)
         self.lease_ms = int((request_limit_s + LEASE_MARGIN_S) * 1000)
-        self._memory = f"{self.prefix}memory"
+        self._epoch = f"{self.prefix}memory"
         self.wakeups = Wakeups(connection, self.prefix)
         self._put = script(connection, "entry", "wakeups", "put")
         self._lease = script(connection, "entry", "wakeups", "lease")
@@ -85,7 +86,7 @@ class WorkQueue(QueueView):
         Raises:
             QueueDown: Redis can't be reached; whether the events were put is unknown.
         """
-        keys = [self._due, self._leases, self._memory, *self.wakeups.keys]
+        keys = [self._due, self._leases, self._epoch, *self.wakeups.keys]
         for request in requests:
             keys += self._entry_keys(request.user_id)
         args = lua.arguments(
@@ -105,7 +106,7 @@ class WorkQueue(QueueView):
         send_until = clock.now_s() + SEND_WITHIN_S
         with reachable():
             expired, users, now_ms, epoch = self._lease(
-                keys=[self._due, self._leases, self._memory, self._recent],
+                keys=[self._due, self._leases, self._epoch, self._recent],
                 args=lua.arguments(
                     prefix=self.prefix,
                     limit=limit,
@@ -125,7 +126,7 @@ class WorkQueue(QueueView):
         return LeasedBatch(entries, expired, now_ms, send_until)
 
     def set_aside(self, user_id: int, reason: str) -> None:
-        """Keep an unreadable entry as `unreadable:<user>`; senders retry its events.
+        """Keep an unreadable entry as `unreadable:<user>`; senders republish its events.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -142,13 +143,13 @@ class WorkQueue(QueueView):
     def ensure_redis_epoch(self) -> int:
         """Begin a new Redis epoch if Redis is empty or has restarted; call it often.
 
-        Returns when the epoch began (unix ms): since then Redis' memory is whole.
+        Returns when the epoch began (unix ms): since then Redis' memory is complete.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
         with reachable():
-            return int(self._read_epoch(keys=[self._memory])[1])
+            return int(self._read_epoch(keys=[self._epoch])[1])
 
     def begin_first_epoch(self) -> bool:
         """Declare that this Redis was just created, so that it can't have lost anything.
@@ -160,7 +161,7 @@ class WorkQueue(QueueView):
             QueueDown: Redis can't be reached.
         """
         with reachable():
-            return bool(self._begin_first_epoch(keys=[self._memory]))
+            return bool(self._begin_first_epoch(keys=[self._epoch]))
 
     def save(self, settlements: Iterable[Settlement]) -> list[bool]:
         """Write the settlements of leased users and keep the leases; False for each lost lease.

@@ -61,7 +61,7 @@ def wake() -> None:
 
 
 @reachable()
-def trim_history() -> None:
+def trim_finished_jobs() -> None:
     """Delete all but the last finished and failed jobs; at most once per TRIM_EVERY_MS."""
     if not client().set(f"{work_queue().prefix}trimmed", 1, nx=True, px=TRIM_EVERY_MS):
         return

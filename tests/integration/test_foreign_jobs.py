@@ -54,7 +54,7 @@ FORGED: list[list[Any]] = [
     [JOB, None, ["main"], {}],
     [JOB, None, [], {"portal": "another"}],
     ["leadline.sync.job.work_queue", None, [], {"portal": "main"}],
-    ["leadline.workqueue.rq_jobs.trim_history", None, [], {}],
+    ["leadline.workqueue.rq_jobs.trim_finished_jobs", None, [], {}],
 ]
 
 

@@ -59,8 +59,8 @@ MUTATIONS = (
     Mutation(
         "a name's change does not carry the stage that an earlier write set",
         "leadline/sync/enqueue.py",
-        'if request.action != "update_card" or stage_version:',
-        'if request.action != "update_card":',
+        'if message.action != "update_card" or stage_version:',
+        'if message.action != "update_card":',
         (_ENQUEUE + "test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one",),
     ),
     Mutation(
@@ -204,7 +204,7 @@ MUTATIONS = (
     Mutation(
         "a lead without an origin is taken on a message's word",
         "leadline/sync/decide.py",
-        "if was_seen or entry.state is None or lead.resembles(entry.state):",
+        "if was_applied or entry.state is None or lead.resembles(entry.state):",
         "if True:",
         (_SETTLED + "test_a_lead_without_an_origin_is_not_adopted_on_a_messages_word",),
     ),

@@ -339,7 +339,7 @@ def _servers(modules: list[ModuleType]) -> None:
     _set(portal_session, "_RecordingClient", portal_client)
     _set(timed_connection, "tls_context", lambda: None)  # never used, and costly to make
     _set(rq_jobs, "enqueue", lambda *args, **options: active().enqueue(*args, **options))
-    _set(rq_jobs, "trim_history", lambda: None)
+    _set(rq_jobs, "trim_finished_jobs", lambda: None)
     _set(search_index, "catch_up", lambda _until: 0)
     _set(retention, "run", lambda _until: 0)
     for name in ("_creates", "_changes"):

@@ -1,10 +1,11 @@
 -- The Redis epoch: since when its memory is complete. A server that was flushed, restarted or failed
--- over has lost everything, or its last second. Returns the epoch's unique id and its start in ms.
-local function epoch_of(memory)
-  local server, began = run_id(), redis.call('HGET', memory, 'born')
-  if not began or redis.call('HGET', memory, 'run_id') ~= server then
+-- over may have lost everything, or the writes of its last second (with appendfsync everysec, or
+-- not replicated yet). Returns the epoch's unique id and its start in ms.
+local function epoch_of(key)
+  local server, began = run_id(), redis.call('HGET', key, 'born')
+  if not began or redis.call('HGET', key, 'run_id') ~= server then
     began = string.format('%.0f', now)
-    redis.call('HSET', memory, 'run_id', server, 'born', began)
+    redis.call('HSET', key, 'run_id', server, 'born', began)
   end
   return began .. '-' .. string.sub(server, 1, 8), tonumber(began)
 end

@@ -34,7 +34,7 @@ class Finding:
 def compare(
     user: UserSnapshot, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
 ) -> Finding:
-    """Compare a user with its leads; `by_id` is the one that the ledger names, if it exists."""
+    """Compare a user with its leads; `by_id` is the one with the user's lead id, if it exists."""
     if user.status == "waiting":
         return Finding("waiting", user.id, version=user.version)
     ours = _ours(user, by_origin, by_id, originator)
@@ -43,7 +43,7 @@ def compare(
     lead = ours[0]
     drifted = _drifted(user, lead)
     is_moved = "stage" not in drifted and lead.stage != user.stage
-    claims: dict[Kind, bool] = {
+    applies: dict[Kind, bool] = {
         "doubled": len(ours) > 1,
         "unlinked": lead.lead_id != user.lead_id,
         "drifted": bool(drifted),
@@ -51,24 +51,24 @@ def compare(
         "ok": True,
     }
     return Finding(
-        next(kind for kind, is_true in claims.items() if is_true),
+        next(kind for kind, is_true in applies.items() if is_true),
         user.id,
         tuple(lead.lead_id for lead in ours),
         drifted,
         is_moved,
         user.version,
         # A failed user whose lead is in order: a resync makes it `synced`.
-        is_repairable=claims["drifted"] or claims["unlinked"] or user.status == "failed",
+        is_repairable=applies["drifted"] or applies["unlinked"] or user.status == "failed",
     )
 
 
 def _ours(
     user: UserSnapshot, by_origin: Sequence[FoundLead], by_id: FoundLead | None, originator: str
 ) -> list[FoundLead]:
-    """The user's leads: the one that the ledger names first, then by age."""
+    """The user's leads: the one with the user's lead id first, then by age."""
     if by_origin:
         return sorted(by_origin, key=lambda lead: (lead.lead_id != user.lead_id, lead.lead_id))
-    # It may be ours without an origin: a reply or an import named it.
+    # It may be the user's without an origin: a reply or an import named it.
     return [] if by_id is None or by_id.belongs_to_other(originator) else [by_id]
 
 

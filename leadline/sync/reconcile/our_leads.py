@@ -27,9 +27,9 @@ HIGHEST_ID = 2**62
 
 
 def check_known(originator: str) -> bool | None:
-    """Check the first page of our leads, and hold all calls if users of theirs don't exist.
+    """Check the first page of our leads, and hold all calls if the user of one doesn't exist.
 
-    Returns whether all exist; None if the portal is paused or can't be read now.
+    Returns whether all users exist; None if the portal is paused or can't be read now.
     """
     try:
         if portal_session.circuit_breaker().state() is not None:
@@ -52,8 +52,8 @@ def check_known(originator: str) -> bool | None:
 def unknown_origins(found: list[FoundLead]) -> list[int]:
     """The user ids on these leads that don't exist; leaves out origins that are no user ids."""
     claimed = sorted({int(lead.origin) for lead in found if scan.is_user_id(lead.origin)})
-    there = snapshots.by_ids(claimed)
-    return [user_id for user_id in claimed if user_id not in there]
+    existing = snapshots.by_ids(claimed)
+    return [user_id for user_id in claimed if user_id not in existing]
 
 
 def highest_user_ids() -> Iterator[int]:

@@ -64,22 +64,22 @@ def _scan_users(after: int) -> Part:
         return Part([], 0, Position("leads"))
     findings = _compare_users([user for user in users if user.status != "waiting"])
     now = snapshots.by_ids([one.user_id for one in findings if one.kind != "ok" and one.user_id])
-    seen = {user.id: user for user in users}
+    compared = {user.id: user for user in users}
     # If the user was written meanwhile, the comparison proves nothing.
-    settled = [
+    valid = [
         one
-        if one.kind == "ok" or one.user_id is None or now.get(one.user_id) == seen[one.user_id]
+        if one.kind == "ok" or one.user_id is None or now.get(one.user_id) == compared[one.user_id]
         else Finding("waiting", one.user_id)
         for one in findings
     ]
     waiting = [Finding("waiting", user.id) for user in users if user.status == "waiting"]
-    return Part([*settled, *waiting], len(users), Position("users", users[-1].id))
+    return Part([*valid, *waiting], len(users), Position("users", users[-1].id))
 
 
 def _compare_users(users: list[UserSnapshot]) -> list[Finding]:
     by_origin = _fetch_by_origin([user.id for user in users])
-    unseen = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
-    by_id = _fetch_by_id(unseen)
+    not_found = [user.lead_id for user in users if user.lead_id and user.id not in by_origin]
+    by_id = _fetch_by_id(not_found)
     originator = originator_id()
     return [
         compare.compare(user, by_origin.get(user.id, ()), by_id.get(user.lead_id or 0), originator)
@@ -134,11 +134,11 @@ def _scan_leads(after: int) -> Part:
     if not found:
         return Part([], 0, Position("done"))
     claimed = {int(lead.origin) for lead in found if is_user_id(lead.origin)}
-    there = snapshots.by_ids(sorted(claimed))
+    existing = snapshots.by_ids(sorted(claimed))
     foreign = [
         Finding("foreign", None, (lead.lead_id,))
         for lead in found
-        if not is_user_id(lead.origin) or int(lead.origin) not in there
+        if not is_user_id(lead.origin) or int(lead.origin) not in existing
     ]
     return Part(foreign, len(found), Position("leads", found[-1].lead_id))
 

@@ -47,7 +47,7 @@ def read_each(
     while missing := {key: one for key, one in commands.items() if key not in results}:
         _yield_to_workers()
         try:
-            results |= _part(missing, while_held=while_held)
+            results |= _call(missing, while_held=while_held)
             failures = 0
         except (OutcomeUnknown, Unavailable):
             if failures == len(RETRY_DELAYS_S):
@@ -66,7 +66,7 @@ def _yield_to_workers() -> None:
         time.sleep(_POLL_S)
 
 
-def _part(wanted: dict[str, Command], *, while_held: bool) -> dict[str, CommandResult]:
+def _call(wanted: dict[str, Command], *, while_held: bool) -> dict[str, CommandResult]:
     """One call with as many of these commands as may be sent now; returns what was answered."""
     outage = portal_session.circuit_breaker().state()
     if outage is not None and not (while_held and outage.is_held):

@@ -3,7 +3,7 @@
 local KEEP_S = 30 * 24 * 3600
 
 local function number(text)
-  -- Of a damaged sequence number nothing is known: taken for 0, any older message would be newer.
+  -- A damaged sequence number is an error: if it counted as 0, any older message would seem newer.
   return tonumber(text or 0) or error('not a valid number', 0)
 end
 
@@ -12,7 +12,7 @@ end
 local DAMAGE = {'WRONGTYPE', 'not an integer', 'not a valid', 'attempt to', 'bad argument', 'Expected'}
 
 -- Run a step for one user. Returns whether the entry was readable, and the step's result.
-local function attempt(step, ...)
+local function try_step(step, ...)
   local is_readable, result = pcall(step, ...)
   if is_readable then return true, result end
   local text = type(result) == 'table' and result.err or tostring(result)

@@ -8,7 +8,7 @@ local args = cjson.decode(ARGV[1])
 local prefix, lease_ms, call_ms = args.prefix, args.lease_ms, args.call_ms
 local epoch, began = epoch_of(KEYS[3])
 
--- The lead may differ from last applied, which is only a hint from here on: require a lookup.
+-- The lead may differ from last applied, which can't be trusted from here on: require a lookup.
 local function require_lookup(entry)
   if redis.call('EXISTS', entry) == 1 then redis.call('HSET', entry, 'doubt', 1) end
 end
@@ -51,13 +51,13 @@ for _, user in ipairs(expired) do
   redis.call('ZREM', leases, user)
   redis.call('ZADD', due, 'NX', now, user)
   -- Its call may have reached the portal; by now it has ended there.
-  attempt(require_lookup, prefix .. 'user:' .. user)
+  try_step(require_lookup, prefix .. 'user:' .. user)
 end
 
 local leased = {}
 for _, user in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, args.limit)) do
   local entry = prefix .. 'user:' .. user
-  local is_readable, found = attempt(lease, user, entry)
+  local is_readable, found = try_step(lease, user, entry)
   if is_readable then leased[#leased + 1] = found
   else set_aside(due, leases, user, entry, prefix .. 'unreadable:' .. user, call_ms) end
 end

@@ -11,17 +11,18 @@
 --   lead_id                  the lead that the sender claims, if any
 --   is_lookup_requested
 --   stage_version            version that set the stage; absent: this one
---   sent_at_ms               absent: the sender doesn't retry
+--   sent_at_ms               absent: the sender doesn't republish unanswered events
 --   history                  of the sender's database, if it names one
 --   originator               of the leads, if the sender names one
 --   stage_set                version that set the stage in the sender's database; absent: unknown
 -- Ids and texts to be stored are strings: Lua's numbers are exact only below 2^53.
 -- Returns for each event 1 if a worker will lease the user, 0 if the caller must enqueue a job, or -1
--- if the event was not accepted.
-local due, leases, memory, leader, wakeup = unpack(KEYS)
+-- if the event is too old to be put.
+local due, leases, epoch_key, leader, wakeup = unpack(KEYS)
 local args = cjson.decode(ARGV[1])
-local epoch, began = epoch_of(memory)
-local is_wakeup_settled
+local epoch, began = epoch_of(epoch_key)
+-- Whether a user of this call is ready, so that the wake-up has been claimed or is not needed.
+local is_wakeup_decided
 -- The clocks of Redis, Postgres and senders may differ by this much.
 local CLOCKS_APART_MS = 10000
 
@@ -84,7 +85,7 @@ local function put(entry, events, request)
   -- A time later than this by another machine's clock is surely after this user's data was lost.
   local surely_since = math.max(began, forgotten_at or 0) + CLOCKS_APART_MS
   -- Perhaps sent before that: something newer may have been applied, answered and lost. The sender
-  -- retries what is still open.
+  -- republishes what is still open.
   if not is_known and request.sent_at_ms and request.sent_at_ms < surely_since then return -1 end
 
   -- Without a version nothing proves that the user is new: it waits, and is looked up.
@@ -127,7 +128,7 @@ local function put(entry, events, request)
   if request.lead_id then redis.call('HSET', entry, 'hint', request.lead_id) end
   -- An event that is already pending keeps its attempts.
   redis.call('HSETNX', events, event_id, order_text .. ' ' .. request.event)
-  -- Last: a full Redis refuses only the first write of a script, and only if it needs memory.
+  -- Not earlier: a full Redis checks only the first write of a script, and only if that needs memory.
   redis.call('PERSIST', entry)
   redis.call('PERSIST', events)
   if forgotten_at then redis.call('HDEL', entry, 'forgotten_at') end
@@ -135,15 +136,15 @@ local function put(entry, events, request)
   -- A leased user is due again after its release; a delayed one keeps its delay.
   if redis.call('ZSCORE', leases, user) then return 1 end
   redis.call('ZADD', due, 'NX', now, user)
-  if is_wakeup_settled or tonumber(redis.call('ZSCORE', due, user)) > now then return 1 end
-  is_wakeup_settled = true
+  if is_wakeup_decided or tonumber(redis.call('ZSCORE', due, user)) > now then return 1 end
+  is_wakeup_decided = true
   return claim_wakeup(leader, wakeup, args.wakeup_ms) and 0 or 1
 end
 
 local results = {}
 for at, request in ipairs(args.events) do
   local entry, events = KEYS[4 + 2 * at], KEYS[5 + 2 * at]
-  local is_readable, result = attempt(put, entry, events, request)
+  local is_readable, result = try_step(put, entry, events, request)
   if not is_readable then
     local unreadable = string.gsub(entry, 'user:', 'unreadable:', 1)
     set_aside(due, leases, request.user, entry, unreadable, args.call_ms)
