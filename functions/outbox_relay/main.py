@@ -39,7 +39,7 @@ def outbox_relay(_request: Request) -> RawResponse:
     """200 with the counts of a tick; 503 while Postgres or RabbitMQ can't be reached."""
     _restore_hold()
     postgres_rollback.check()
-    swept = relay.run(PendingEvents().pending_among)
+    result = relay.run(PendingEvents().pending_among)
     stage_sync.refresh()
     portal_check.run()
-    return json_response({"published": swept.published, "pruned": swept.pruned})
+    return json_response({"published": result.published, "pruned": result.pruned})

@@ -90,7 +90,7 @@ class PortalClient:
         try:
             response = self._post("batch", {"halt": 0, "cmd": cmd}, send_until)
         except Rejected as error:
-            raise _of_request(error, len(commands)) from None
+            raise _error_of_batch(error, len(commands)) from None
         results = _as_map(response.get("result"))
         failed = _as_map(results.get("result_error"))
         done = _as_map(results.get("result"))
@@ -137,7 +137,7 @@ def _parse(response: HttpResponse) -> dict[str, Any]:
     return body
 
 
-def _of_request(error: Rejected, commands: int) -> BitrixError:
+def _error_of_batch(error: Rejected, commands: int) -> BitrixError:
     """The error of a rejected batch; with one command, it is that command's own."""
     if commands == 1 and not isinstance(error, LeadGone):
         return error

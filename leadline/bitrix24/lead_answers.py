@@ -33,10 +33,10 @@ def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApp
     phones = _phones(item.get("fm"), "typeId", "value", "id")
     phone, row = _choose_phone(phones or (), state.phone, None) or (state.phone, None)
     title, name = _text(item, "title"), _text(item, "name")
-    asked = state.full_name
+    sent = state.full_name
     return LastApplied(
         lead_id,
-        _full_name(asked if title is None else title, asked[:NAME_MAX] if name is None else name),
+        _full_name(sent if title is None else title, sent[:NAME_MAX] if name is None else name),
         phone,
         row,
     )
@@ -44,10 +44,10 @@ def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApp
 
 def _check_identity(item: dict[str, Any], lead_id: int, command: Command) -> None:
     """Raise OutcomeUnknown if the answer is another lead than the one that was written."""
-    asked_id = command.params.get("id", lead_id)
-    asked_origin = command.params["fields"].get("originId")
+    sent_id = command.params.get("id", lead_id)
+    sent_origin = command.params["fields"].get("originId")
     origin = _text(item, "originId")
-    if lead_id != asked_id or (asked_origin and origin and origin != asked_origin):
+    if lead_id != sent_id or (sent_origin and origin and origin != sent_origin):
         raise OutcomeUnknown("the answer is another lead's")
 
 

@@ -34,9 +34,10 @@ class DesiredState:
 
 @dataclass(frozen=True, slots=True)
 class LastApplied:
-    """The state of a lead that both sides last agreed on, as the portal has it; None: unknown."""
+    """The state of a lead that both sides last agreed on, as the portal has it."""
 
     lead_id: int
+    #: None: unknown.
     full_name: str | None = None
     #: None: it has no phone.
     phone: str | None = None

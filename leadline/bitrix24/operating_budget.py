@@ -24,11 +24,13 @@ _LUA = Path(__file__).parent / "lua"
 #: Share of the limit that is used; the rest is for commands that run between two readings.
 SHARE = 0.98
 #: Commands sent after a reset, to learn what is left.
-PROBE = 5
+PROBE_COMMANDS = 5
 #: Share of the portal's request limit that a batch should stay below.
 BATCH_SHARE = 2 / 3
 #: A reservation not returned by then is lost: its worker died.
 LOST_S = 90
+#: Accounts in addition to those of the methods: one for the seconds per command of any method, one
+#: for portals that bill a batch as a whole.
 ANY = "any"
 BATCH = "batch"
 
@@ -42,7 +44,7 @@ class Reservation:
     #: Milliseconds until more may be allowed.
     wait_ms: int = 0
     #: Microseconds reserved for this call, by method.
-    held: dict[str, int] = field(default_factory=dict)
+    reserved_us: dict[str, int] = field(default_factory=dict)
 
 
 class OperatingBudget:
@@ -104,9 +106,11 @@ class OperatingBudget:
 
     @reachable()
     def _reserve_method(self, method: str, count: int, reserved: Reservation) -> int:
-        args = lua.arguments(wanted=count, limit_s=self._limit_s, probe=PROBE, lost_after_s=LOST_S)
-        allowed, held, wait_ms = self._reserve(keys=self._keys(method), args=args)
-        reserved.held[method] = held
+        args = lua.arguments(
+            wanted=count, limit_s=self._limit_s, probe=PROBE_COMMANDS, lost_after_s=LOST_S
+        )
+        allowed, reserved_us, wait_ms = self._reserve(keys=self._keys(method), args=args)
+        reserved.reserved_us[method] = reserved_us
         if allowed < count:
             reserved.wait_ms = max(reserved.wait_ms, wait_ms)
         return int(allowed)
@@ -122,8 +126,8 @@ class OperatingBudget:
         """
         is_answered = bool(timings)
         with self._redis.pipeline(transaction=False) as pipe:
-            for method, held in reserved.held.items():
-                args = _record_args(timings.get(method), held, is_answered=is_answered)
+            for method, reserved_us in reserved.reserved_us.items():
+                args = _record_args(timings.get(method), reserved_us, is_answered=is_answered)
                 self._record(keys=self._keys(method), args=args, client=pipe)
             args = lua.arguments(
                 reserved_us=0,

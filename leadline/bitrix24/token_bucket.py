@@ -16,11 +16,11 @@ from leadline.runtime.redis import reachable
 _LUA = Path(__file__).parent / "lua"
 #: Part of the burst left unused: requests don't reach the portal as evenly as they were sent.
 MARGIN = 2
-#: How long all workers pause after a refusal, which should not happen.
-HOLD_S = 2.0
-#: Requests are counted per slot of SLOT_S; the counts of HISTORY_S are reported.
+#: How long all workers wait after a refusal, which should not happen.
+REFUSAL_WAIT_S = 2.0
+#: Requests are counted per slot of SLOT_S; the counts of the last COUNTED_S are reported.
 SLOT_S = 5
-HISTORY_S = 300
+COUNTED_S = 300
 
 
 class TokenBucket:
@@ -44,7 +44,7 @@ class TokenBucket:
         return self._run(1)[0]
 
     def level(self) -> float:
-        """How full the bucket is, from 0 to 1; below 1, waiting costs no throughput.
+        """How full the bucket is, from 0 to 1.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -53,14 +53,14 @@ class TokenBucket:
 
     @reachable()
     def requests_per_slot(self) -> list[int]:
-        """Requests of the last HISTORY_S seconds, per SLOT_S, the newest last.
+        """Requests of the last COUNTED_S seconds, per SLOT_S, the newest last.
 
         Raises:
             QueueDown: Redis can't be reached.
         """
         now: Any = self._redis.time()
         last = int(now[0]) // SLOT_S
-        slots = range(last - HISTORY_S // SLOT_S + 1, last + 1)
+        slots = range(last - COUNTED_S // SLOT_S + 1, last + 1)
         counts: Any = self._redis.mget([f"{self._key}:sent:{slot}" for slot in slots])
         return [max(0, int(count or 0)) for count in counts]
 
@@ -78,9 +78,9 @@ class TokenBucket:
 
     @reachable()
     def drain(self) -> None:
-        """Drain the bucket after a refusal: all workers pause for HOLD_S."""
+        """Drain the bucket after a refusal: all workers wait for REFUSAL_WAIT_S."""
         if self._rate:
-            self._drain(keys=[self._key, self._epoch], args=[self._rate, HOLD_S])
+            self._drain(keys=[self._key, self._epoch], args=[self._rate, REFUSAL_WAIT_S])
 
     @reachable()
     def _run(self, tokens: int) -> tuple[float, float]:

@@ -1,8 +1,8 @@
-"""Auxiliary queues of a work queue (dead letters and delay queues): declare them, publish to them.
+"""Auxiliary queues of a main queue (dead letters and delay queues): declare them, publish to them.
 
 They use their own threads and connections. So a queue that is unavailable (its nodes are down, or
-it exists with other arguments) or confirms nothing does not block consuming: the connector holds
-the messages meant for it.
+it exists with other arguments) or confirms nothing does not block consuming: the connector keeps
+the messages meant for it unacknowledged.
 """
 
 import threading
@@ -29,7 +29,7 @@ RETRY_EVERY_S = 5.0
 
 
 class AuxiliaryQueues:
-    """The auxiliary queues of one work queue; thread-safe."""
+    """The auxiliary queues of one main queue; thread-safe."""
 
     def __init__(self, address: UrlSource, name: str) -> None:
         self._address = address

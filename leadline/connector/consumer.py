@@ -2,10 +2,10 @@
 
 `LEADLINE_ROUTES` maps queues to functions: `{"bitrix_queue": "http://bitrix-handler:8080/"}`.
 A message is acknowledged only after its function answered 2xx. After a transient failure (429, 5xx,
-no answer) it goes to a delay queue and is delivered again, with its attempts counted. After a
-permanent one (another 4xx) or too many attempts it goes to the dead letters with the reason. While
-that queue is unavailable, the connector holds the message without acknowledging it. If this process
-dies, RabbitMQ redelivers what was not acknowledged.
+no answer) it goes to a delay queue and is delivered again, with its delivery attempts counted.
+After a permanent one (another 4xx) or too many delivery attempts it goes to the dead letters with
+the reason. While that queue is unavailable, the connector keeps the message without acknowledging
+it. If this process dies, RabbitMQ redelivers what was not acknowledged.
 """
 
 import json
@@ -98,7 +98,7 @@ class Connector:
         connection = pika.BlockingConnection(parameters(secrets.resolve(self._address)))
         channel = connection.channel()
         channel.basic_qos(prefetch_count=self._prefetch)
-        queue = topology.work_queue(self.queue)
+        queue = topology.main_queue(self.queue)
         topology.declare(channel, queue)
         self._auxiliary.declare_now(timeout_s=_AUXILIARY_S)
         deliveries = Deliveries(

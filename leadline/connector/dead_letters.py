@@ -24,7 +24,8 @@ from leadline.messages import topology
 from leadline.messages.attributes import RESENT
 from leadline.settings import settings
 
-#: Headers added when a message was dead-lettered; a replay removes them and so resets its attempts.
+#: Headers added when a message was dead-lettered; a replay removes them, and so counts its delivery
+#: attempts from 1 again.
 _DEATH_HEADERS = frozenset(
     {"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER}
 )
@@ -90,7 +91,7 @@ class DeadLetter:
 Decide = Callable[[DeadLetter], Decision]
 
 
-def work_queues() -> tuple[str, ...]:
+def main_queues() -> tuple[str, ...]:
     """The queues that have dead letters: ours and the allowed reply queues."""
     return tuple(
         dict.fromkeys(
@@ -105,7 +106,7 @@ def walk(
     """Carry out `decide` for each dead letter, oldest first; returns the count of each decision.
 
     `limit` is the maximum for each queue. Dead letters that arrive meanwhile are left for the next
-    walk. A replay is confirmed by its work queue before it is removed here: a crash in between
+    walk. A replay is confirmed by its main queue before it is removed here: a crash in between
     duplicates the message, which is harmless, and never loses it.
 
     Raises:
@@ -128,12 +129,12 @@ def _dead_letters(
     connection: pika.BlockingConnection, queue: str, limit: int | None
 ) -> Iterator[tuple[DeadLetter, BlockingChannel, int]]:
     dead_letter_queue = topology.dead_letter_name(queue)
-    there = depth(connection, dead_letter_queue)
-    if there is None:
+    found = depth(connection, dead_letter_queue)
+    if found is None:
         return
     channel = connection.channel()
     channel.confirm_delivery()
-    for _ in range(there.messages if limit is None else min(there.messages, limit)):
+    for _ in range(found.messages if limit is None else min(found.messages, limit)):
         method, properties, body = channel.basic_get(dead_letter_queue)
         if method is None or properties is None or body is None:
             break  # another walk holds or has removed the rest

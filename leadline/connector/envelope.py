@@ -21,7 +21,7 @@ from leadline.messages.attributes import (
 from leadline.runtime.http import auth
 from leadline.runtime.http.endpoint import is_json
 
-Event = dict[str, Any]
+CloudEvent = dict[str, Any]
 
 _JSON = "application/json"
 #: Valid CloudEvents attribute names; others may not be valid HTTP headers.
@@ -45,10 +45,10 @@ def batch_headers() -> dict[str, str]:
     return {"Content-Type": BATCH_TYPE, **_common()}
 
 
-def event(message: ReceivedMessage) -> Event | None:
-    """The message as an event of a batch; None if it is unusual and must be sent alone."""
+def cloud_event(message: ReceivedMessage) -> CloudEvent | None:
+    """The message as a CloudEvent of a batch; None if it is unusual and must be sent alone."""
     properties = message.properties
-    attributes: Event = {**_attributes(message)}
+    attributes: CloudEvent = {**_attributes(message)}
     if (
         properties.content_type not in {None, "", _JSON}
         or attributes["specversion"] != "1.0"

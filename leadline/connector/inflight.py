@@ -34,7 +34,7 @@ DELIVERIES = metrics.Counter(
 
 #: Concurrent posts: while the function processes one, the next batch collects.
 FAST_POSTS = 2
-#: A post that takes longer than this no longer counts as one of them.
+#: A post that takes longer than this no longer counts as one of these: the next one may start.
 SLOW_AFTER_S = 1.0
 #: Maximum of concurrent posts, slow ones included.
 MAX_THREADS = 16
@@ -60,7 +60,7 @@ class Deliveries:
         self._waiting: deque[ReceivedMessage] = deque()
         #: Delivery tags of all unacknowledged messages.
         self._unsettled: set[int] = set()
-        #: Tags held until the next attempt, because their auxiliary queue is unavailable.
+        #: Tags held until the next delivery attempt, because their auxiliary queue is unavailable.
         self._held: set[int] = set()
         #: Start times of running posts, by the tag of their first message.
         self._posts: dict[int, float] = {}
@@ -170,7 +170,7 @@ class Deliveries:
 
     def _redeliver(self, message: ReceivedMessage) -> None:
         self._held.discard(message.tag)
-        self._waiting.append(message.next_attempt())
+        self._waiting.append(message.for_redelivery())
 
     def _acknowledge(self, messages: Sequence[ReceivedMessage]) -> None:
         """Acknowledge with one frame all before the first unsettled tag, the others one by one."""

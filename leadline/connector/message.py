@@ -21,7 +21,7 @@ DEAD = metrics.Counter(
     "leadline_messages_died_total", "Messages moved to the dead letters, by queue", "queue"
 )
 
-MAX_ATTEMPTS = 20
+MAX_DELIVERY_ATTEMPTS = 20
 #: Maximum size of a sender's headers, half of a frame (RabbitMQ's frame_max).
 HEADERS_MAX_BYTES = 64 * 1024
 ATTEMPT_HEADER = f"ce-{ATTEMPT}"
@@ -70,6 +70,7 @@ class ReceivedMessage:
     queue: str
     properties: pika.BasicProperties
     body: bytes
+    #: The delivery attempt, from 1.
     attempt: int
     #: It was in a batch whose outcome is unknown.
     maybe_served: bool = False
@@ -80,7 +81,7 @@ class ReceivedMessage:
 
     @property
     def delay_s(self) -> int:
-        """Seconds until the next attempt."""
+        """Seconds until the next delivery attempt."""
         return topology.RETRY_STEPS_S[min(self.attempt, len(topology.RETRY_STEPS_S)) - 1]
 
     def target_queue(self, verdict: Verdict) -> str:
@@ -106,8 +107,8 @@ class ReceivedMessage:
         else:
             logger.warning("message delayed", retry_in_s=self.delay_s, **fields)
 
-    def next_attempt(self) -> "ReceivedMessage":
-        """The message for another attempt by this connector."""
+    def for_redelivery(self) -> "ReceivedMessage":
+        """The message for another delivery attempt by this connector."""
         return replace(self, attempt=self.attempt + 1)
 
     def log_fields(self) -> dict[str, Any]:
@@ -120,7 +121,7 @@ class ReceivedMessage:
         }
 
     def _is_dead(self, verdict: Verdict) -> bool:
-        return verdict.is_final or self.attempt >= MAX_ATTEMPTS
+        return verdict.is_final or self.attempt >= MAX_DELIVERY_ATTEMPTS
 
     def _new_headers(self, verdict: Verdict) -> dict[str, Any]:
         """The attempt header, and for a dead letter its reason, origin and time."""
@@ -163,5 +164,6 @@ def attempt_of(properties: pika.BasicProperties, *, redelivered: bool) -> int:
     headers = properties.headers or {}
     counted = headers.get(ATTEMPT_HEADER, 1)
     # Capped: a larger number may overflow the header once incremented.
-    attempt = min(counted, MAX_ATTEMPTS) if isinstance(counted, int) and counted > 0 else 1
+    is_number = isinstance(counted, int) and counted > 0
+    attempt = min(counted, MAX_DELIVERY_ATTEMPTS) if is_number else 1
     return attempt + 1 if redelivered else attempt

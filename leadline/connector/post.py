@@ -7,7 +7,7 @@ import orjson
 import urllib3
 
 from leadline.connector import envelope
-from leadline.connector.envelope import Event
+from leadline.connector.envelope import CloudEvent
 from leadline.connector.message import SERVED, ReceivedMessage, Verdict
 from leadline.messages.attributes import TRACEPARENT
 from leadline.messages.contract import readable
@@ -36,10 +36,11 @@ REASON_MAX = 500
 ANSWER_MAX = 64 * 1024
 #: 401 and 403 concern our own key: the message can be served once the key is fixed.
 _RETRY_STATUSES = frozenset({401, 403, 408, 425, 429})
-#: Bytes added to each event: a comma, and a traceparent if it has none.
+#: Bytes added to each CloudEvent: a comma, and a traceparent if it has none.
 _OVERHEAD = 80
 
-_Event = tuple[ReceivedMessage, Event]
+#: A message and its CloudEvent.
+_Envelope = tuple[ReceivedMessage, CloudEvent]
 
 
 class FunctionClient:
@@ -71,7 +72,7 @@ class FunctionClient:
         """
         # Oversized messages are not parsed: delivered alone, they are rejected.
         events = [
-            (message, None if _is_too_long(message) else envelope.event(message))
+            (message, None if _is_too_long(message) else envelope.cloud_event(message))
             for message in messages
         ]
         unserved = [message for message, event in events if event is None]
@@ -91,7 +92,7 @@ class FunctionClient:
             )
         return unserved
 
-    def _post_batch(self, batch: Sequence[_Event]) -> Verdict:
+    def _post_batch(self, batch: Sequence[_Envelope]) -> Verdict:
         events, headers = [event for _, event in batch], envelope.batch_headers()
         if not tracing.is_enabled():
             return self._post(orjson.dumps(events), headers, len(batch))
@@ -130,9 +131,9 @@ def _is_too_long(message: ReceivedMessage) -> bool:
     return len(message.body) > settings().body_limit
 
 
-def _batches(sent: Sequence[_Event]) -> Iterator[list[_Event]]:
+def _batches(sent: Sequence[_Envelope]) -> Iterator[list[_Envelope]]:
     """Split into batches within the function's body limit."""
-    batch: list[_Event] = []
+    batch: list[_Envelope] = []
     size = 0
     for message, event in sent:
         more = len(orjson.dumps(event)) + _OVERHEAD

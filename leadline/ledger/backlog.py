@@ -29,7 +29,8 @@ SELECT :known + (SELECT count(*) FROM users WHERE id > :up_to) AS users, backlog
 FROM ({_BACKLOG}) AS backlog
 """  # noqa: S608 - of constants; values are parameters
 
-# Ids may be committed out of order, but no statement lasts a minute.
+# Users older than a minute are counted for good: ids may be committed out of order, but no
+# statement lasts a minute.
 _COMMITTED = """
 SELECT GREATEST(newest.id, :up_to) AS up_to,
        (SELECT count(*) FROM users WHERE id > :up_to AND id <= newest.id) AS more

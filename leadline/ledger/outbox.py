@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 UNMARKED = metrics.Counter(
     "leadline_confirms_unmarked_total",
-    "Events confirmed by the broker but not marked in the ledger: the relay will send them again",
+    "Events confirmed by the broker but not marked in the ledger: the relay will republish them",
 )
 
 MARK_BATCH = 500
@@ -59,7 +59,7 @@ WHERE id IN (
 
 
 def to_message(event: Event, *, resent: bool = False) -> Message:
-    """The event as a message for `bitrix_queue`; `resent`: it may have been published before."""
+    """The event as a message for `bitrix_queue`; `resent`: it may have been published already."""
     event_id, occurred_at = event.id, contract.timestamp(event.occurred_at)
     body = contract.request_body(
         event.action,
@@ -92,10 +92,10 @@ def to_message(event: Event, *, resent: bool = False) -> Message:
 
 
 def mark_published(ids: list[str]) -> None:
-    """Record that the broker confirmed these events, and set when to resend if no reply arrives.
+    """Record that the broker confirmed these events, and when to republish them without a reply.
 
     Raises:
-        DatabaseDown: nothing was recorded; the relay will send them again.
+        DatabaseDown: nothing was recorded; the relay will republish them.
     """
     # An array literal: pg8000 would escape a list character by character, delaying other requests.
     database().run(
@@ -137,12 +137,12 @@ class Outbox:
             except DatabaseDown:
                 UNMARKED.inc(by=len(ids))
                 log.warning(
-                    "confirmed events not marked, the relay will resend them", events=len(ids)
+                    "confirmed events not marked, the relay will republish them", events=len(ids)
                 )
             except Exception:  # edge of the thread: if it died, each event would be sent twice
                 UNMARKED.inc(by=len(ids))
                 log.exception(
-                    "confirmed events not marked, the relay will resend them", events=len(ids)
+                    "confirmed events not marked, the relay will republish them", events=len(ids)
                 )
 
     def _next_batch(self) -> list[str]:

@@ -1,9 +1,10 @@
-"""The relay: publish unconfirmed events, resend unanswered ones, retry transient failures.
+"""The relay: publish unconfirmed events, republish unanswered ones, retry transient failures.
 
 `due_at` says when an event is due: an open event until its reply is recorded; one with a transient
 failure until it succeeds, its user has a newer version, or its retry period ends. Of a user's
-published open events only the newest is resent; its success settles the older ones. An event that
-is still pending in the work queue is not resent, or a long backlog would be sent over and over.
+published open events only the newest is republished; its success settles the older ones. An event
+that is still pending in the work queue is not republished, or a long backlog would be published
+over and over.
 
 Any number of relays may run at once: each claims its rows for `CLAIM_S` (`SKIP LOCKED`), and the
 claim of a killed relay expires.
@@ -36,6 +37,7 @@ PRUNED = metrics.Counter("leadline_rows_pruned_total", "Old events and keys that
 
 BATCH = 200
 CLAIM_S = 30
+#: How long a run publishes, and how long it then updates the search index.
 BUDGET_S = 20.0
 INDEX_S = 4.0
 
@@ -44,7 +46,7 @@ _TO_SEND = as_json("""
            claimed.stage, claimed.version, claimed.action, claimed.changed, claimed.stage_version,
            claimed.occurred_at, claimed.correlation_id, claimed.traceparent, users.bitrix_lead_id,
            history, originator_id, users.stage_version AS stage_set,
-           -- A newer open version contains the older state. Resending the older one could only
+           -- A newer open version contains the older state. Republishing the older one could only
            -- revert the lead, if Redis has lost the applied version.
            claimed.due_at IS NOT NULL AND NOT (
                claimed.published_at IS NOT NULL AND EXISTS (
@@ -79,15 +81,15 @@ UPDATE events SET due_at = {when} WHERE id IN (
 )
 """
 _RELEASE = _DUE.format(when="now()")
-# The delay doubles, as if it had been resent each time.
+# The delay doubles, as if it had been republished each time.
 _POSTPONE = _DUE.format(
     when="""now() + LEAST(make_interval(secs => :resend_cap_s),
         GREATEST(make_interval(secs => :resend_after_s), now() - published_at))"""
 )
 
 #: Takes (user id, event id) of published events without a reply; returns the ids of events that
-#: are still pending in the work queue and need no resending.
-PendingLookup = Callable[[Sequence[tuple[int, str]]], Collection[str]]
+#: are still pending in the work queue and need not be republished.
+PendingAmong = Callable[[Sequence[tuple[int, str]]], Collection[str]]
 
 
 @dataclass(slots=True)
@@ -98,11 +100,11 @@ class RunResult:
     pruned: int = 0
 
 
-def run(pending: PendingLookup = lambda _: (), budget_s: float = BUDGET_S) -> RunResult:
+def run(pending_among: PendingAmong = lambda _: (), budget_s: float = BUDGET_S) -> RunResult:
     """Publish due events until none is left or `budget_s` is used up, then do housekeeping.
 
-    Housekeeping updates the search index and deletes expired rows. Events that `pending` returns
-    are postponed. After a fork of Postgres, each run does a step of the sweep.
+    Housekeeping updates the search index and deletes expired rows. Events that `pending_among`
+    returns are postponed. After a fork of Postgres, each run does a step of the sweep.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -113,7 +115,7 @@ def run(pending: PendingLookup = lambda _: (), budget_s: float = BUDGET_S) -> Ru
     if installation.ensure_history().is_sweeping:
         fork_resync.step()
     try:
-        _publish_due(result, pending, until)
+        _publish_due(result, pending_among, until)
     finally:
         # Also when the broker is down or the backlog long, or searches would slow down.
         search_index.catch_up(time.monotonic() + INDEX_S)
@@ -124,10 +126,10 @@ def run(pending: PendingLookup = lambda _: (), budget_s: float = BUDGET_S) -> Ru
     return result
 
 
-def _publish_due(result: RunResult, pending: PendingLookup, until: float) -> None:
+def _publish_due(result: RunResult, pending_among: PendingAmong, until: float) -> None:
     while time.monotonic() < until:
         claimed = query_json(_CLAIM, claim_s=CLAIM_S, batch=BATCH)
-        to_send = _drop_pending([row for row in claimed if row["must_send"]], pending)
+        to_send = _drop_pending([row for row in claimed if row["must_send"]], pending_among)
         _publish(to_send)
         result.published += len(to_send)
         RESENT.inc(by=len(to_send))
@@ -135,11 +137,11 @@ def _publish_due(result: RunResult, pending: PendingLookup, until: float) -> Non
             break
 
 
-def _drop_pending(to_send: list[Row], pending: PendingLookup) -> list[Event]:
+def _drop_pending(to_send: list[Row], pending_among: PendingAmong) -> list[Event]:
     """The events of these rows, without those pending in the work queue: they are postponed."""
     events = [event_from_row(row) for row in to_send]
     unanswered = [row["is_unanswered"] for row in to_send]
-    ids = pending([(one.user.id, one.id) for one in compress(events, unanswered)])
+    ids = pending_among([(one.user.id, one.id) for one in compress(events, unanswered)])
     if ids:
         database().run(
             _POSTPONE,
@@ -159,11 +161,12 @@ def _publish(events: list[Event]) -> None:
     confirmed = outbox.publisher().publish(
         [outbox.to_message(event, resent=True) for event in events]
     )
-    ids = {True: [], False: []}  # type: dict[bool, list[str]]
-    for event, is_confirmed in zip(events, confirmed, strict=True):
-        ids[is_confirmed].append(event.id)
-    if ids[True]:
-        outbox.mark_published(ids[True])
-    if ids[False]:
-        database().run(_RELEASE, ids=ids[False])
-        raise BrokerDown(f"RabbitMQ did not confirm {len(ids[False])} of {len(events)} events")
+    published = [
+        event.id for event, is_confirmed in zip(events, confirmed, strict=True) if is_confirmed
+    ]
+    unconfirmed = [event.id for event in events if event.id not in published]
+    if published:
+        outbox.mark_published(published)
+    if unconfirmed:
+        database().run(_RELEASE, ids=unconfirmed)
+        raise BrokerDown(f"RabbitMQ did not confirm {len(unconfirmed)} of {len(events)} events")

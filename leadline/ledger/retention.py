@@ -1,6 +1,6 @@
 """Delete expired events, idempotency keys and audit rows, in small batches to keep locks short.
 
-A user's state and sync status are stored in `users`; events are only its history.
+A user's state and sync status are stored in `users`, and need none of its events.
 """
 
 import time
@@ -55,7 +55,7 @@ def run(until: float) -> int:
 
 
 def _delete(until: float, sql: str, **params: object) -> int:
-    """At least one batch: a relay with much to publish must not let the tables grow."""
+    """Delete in batches, at least one: a relay with much to publish must not let tables grow."""
     deleted = 0
     while True:
         batch = len(database().run(sql, batch=BATCH, **params))

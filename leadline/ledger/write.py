@@ -109,7 +109,7 @@ def _run_group(sql: str, writes: Sequence[_WriteParams]) -> list[Event | None]:
 
 
 _creates = Coalescer(partial(_run_group, write_sql.CREATE), at_most=write_sql.AT_MOST)
-_changes = Coalescer(partial(_run_group, write_sql.CHANGE_UNLOCKED), at_most=write_sql.AT_MOST)
+_changes = Coalescer(partial(_run_group, write_sql.CHANGE_SKIP_LOCKED), at_most=write_sql.AT_MOST)
 
 
 def _write_grouped(

@@ -84,7 +84,7 @@ CREATE = _CREATE + _EVENT + _RESULT
 #: Changes; waits for row locks.
 CHANGE = _CHANGE.format(locked="") + _EVENT + _RESULT
 #: Changes; skips users locked by another statement. At most one change for each user.
-CHANGE_UNLOCKED = _CHANGE.format(locked="SKIP LOCKED") + _EVENT + _RESULT
+CHANGE_SKIP_LOCKED = _CHANGE.format(locked="SKIP LOCKED") + _EVENT + _RESULT
 #: One write under an idempotency key: an existing key rolls it all back.
 CREATE_ONCE = _CREATE + _EVENT + _KEY + _RESULT
 CHANGE_ONCE = _CHANGE.format(locked="") + _EVENT + _KEY + _RESULT

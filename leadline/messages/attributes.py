@@ -17,10 +17,10 @@ STAGE_VERSION = "stageversion"
 #: The version that last set the stage in the sender's database: after a failover it shows whether a
 #: move was lost.
 STAGE_SET = "stageset"
-#: When the message was sent, in unix ms. Only senders that resend unanswered events set it: their
-#: messages from before the current Redis epoch can be ignored.
+#: When the message was published, in unix ms. Only senders that republish unanswered events set it:
+#: their messages from before the current Redis epoch can be ignored.
 SENT = "sent"
-#: Present on resent messages: an earlier sending may have been processed.
+#: Present on a republished message: an earlier one of this event may have been processed.
 RESENT = "resent"
 #: The history of the sender's database that the version belongs to, in unix ms; a failover or
 #: restore that lost versions begins a greater one. The reply carries it too.

@@ -1,4 +1,4 @@
-"""The queues: two work queues, each with a dead-letter queue and delay queues.
+"""The queues: two main queues, each with a dead-letter queue and delay queues.
 
 `bitrix_queue` and `bitrix.responses` carry the messages. `<queue>.delay.<seconds>s` holds a failed
 message until its delay is over, then returns it. `<queue>.dead` keeps messages that can't be
@@ -6,7 +6,7 @@ processed, with the reason in a header, until an operator replays or discards th
 
 All queues have one type, quorum by default: replicated, so they survive the loss of a node.
 
-Each work queue has an exchange of its name. A login that may publish to the default exchange can
+Each main queue has an exchange of its name. A login that may publish to the default exchange can
 write to every queue; so each publisher has permission for one of these exchanges only.
 """
 
@@ -34,8 +34,8 @@ UNLIMITED_DELIVERIES = 2**31 - 1
 _AT_LEAST_ONCE = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
 
-def work_queue(name: str) -> Queue:
-    """The definition of a work queue; RabbitMQ moves poison messages to its dead letters.
+def main_queue(name: str) -> Queue:
+    """The definition of a main queue; RabbitMQ moves poison messages to its dead letters.
 
     A classic queue has no arguments, as other clients declare it: RabbitMQ rejects a declaration
     with different arguments. Classic queues have no delivery limit.
@@ -55,7 +55,7 @@ def work_queue(name: str) -> Queue:
 
 
 def declare(channel: "BlockingChannel", queue: Queue) -> None:
-    """Declare a work queue and its exchange."""
+    """Declare a main queue and its exchange."""
     name = queue.name
     channel.queue_declare(name, durable=True, arguments=queue.arguments)
     channel.exchange_declare(name, "direct", durable=True)
@@ -63,12 +63,12 @@ def declare(channel: "BlockingChannel", queue: Queue) -> None:
 
 
 def queues_of(name: str) -> tuple[Queue, ...]:
-    """A work queue and its dead-letter queue, in the order to declare them; for publishers."""
-    return (dead_letter_queue(name), work_queue(name))
+    """A main queue and its dead-letter queue, in the order to declare them; for publishers."""
+    return (dead_letter_queue(name), main_queue(name))
 
 
 def dead_letter_queue(name: str) -> Queue:
-    """The dead-letter queue of a work queue."""
+    """The dead-letter queue of a main queue."""
     arguments: dict[str, object] = {"x-queue-type": settings().queue_type}
     if settings().queue_type == "quorum":
         arguments["x-delivery-limit"] = UNLIMITED_DELIVERIES
@@ -76,7 +76,7 @@ def dead_letter_queue(name: str) -> Queue:
 
 
 def delay_queues(name: str) -> tuple[Queue, ...]:
-    """The delay queues of a work queue; expired messages return to the work queue."""
+    """The delay queues of a main queue; expired messages return to the main queue."""
     kind = settings().queue_type
     arguments: dict[str, object] = {
         "x-queue-type": kind,
@@ -93,7 +93,7 @@ def delay_queues(name: str) -> tuple[Queue, ...]:
 
 
 def auxiliary_queues(name: str) -> tuple[Queue, ...]:
-    """The queues that the connector needs in addition to the work queue."""
+    """The queues that the connector needs in addition to the main queue."""
     return (dead_letter_queue(name), *delay_queues(name))
 
 
@@ -105,12 +105,12 @@ def all_queues() -> tuple[Queue, ...]:
 
 
 def dead_letter_name(name: str) -> str:
-    """The name of a work queue's dead-letter queue."""
+    """The name of a main queue's dead-letter queue."""
     return f"{name}.dead"
 
 
 def delay_name(name: str, seconds: int) -> str:
-    """The name of a work queue's delay queue."""
+    """The name of a main queue's delay queue."""
     return f"{name}.delay.{seconds}s"
 
 

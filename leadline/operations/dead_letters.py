@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from leadline.connector.dead_letters import DeadLetter, Decision, walk, work_queues
+from leadline.connector.dead_letters import DeadLetter, Decision, main_queues, walk
 from leadline.errors import InvalidRequest
 from leadline.runtime import secrets
 
@@ -27,12 +27,12 @@ class Selection:
         return (not self.ids or letter.id in self.ids) and self.reason in letter.reason
 
     def queues(self) -> tuple[str, ...]:
-        """The work queues to search.
+        """The main queues whose dead letters to search.
 
         Raises:
             InvalidRequest: unknown queue.
         """
-        known = work_queues()
+        known = main_queues()
         if self.queue and self.queue not in known:
             raise InvalidRequest(f"the queue is one of {', '.join(known)}")
         return (self.queue,) if self.queue else known

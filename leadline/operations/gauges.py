@@ -38,7 +38,7 @@ SWEEP = Gauge(
     "User ids that the sweep after a fork of Postgres has not reached yet",
 )
 MESSAGES = Gauge("leadline_queue_messages", "Messages in a queue of RabbitMQ", "queue")
-CONSUMERS = Gauge("leadline_queue_consumers", "Consumers of a work queue", "queue")
+CONSUMERS = Gauge("leadline_queue_consumers", "Consumers of a main queue", "queue")
 IN_CALL = Gauge("leadline_users_in_call", "Users in flight: leased to a worker")
 SILENCE = Gauge(
     "leadline_worker_silence_seconds",
@@ -115,13 +115,13 @@ def _postgres() -> None:
 
 
 def _rabbitmq() -> None:
-    there = health.queues().existing
-    MESSAGES.replace({(name,): depth.messages for name, depth in there.items()})
+    existing = health.queues().existing
+    MESSAGES.replace({(name,): depth.messages for name, depth in existing.items()})
     CONSUMERS.replace(
         {
-            (name,): there[name].consumers
+            (name,): existing[name].consumers
             for name in (topology.REQUESTS, topology.REPLIES)
-            if name in there
+            if name in existing
         }
     )
 

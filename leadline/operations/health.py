@@ -1,4 +1,4 @@
-"""What the servers show of the system's health: read here once, judged here once.
+"""The system's health, as its servers show it: the one place that reads and judges it.
 
 `leadline doctor`, `leadline status`, the console's dashboard and the gauges render it. The edge's
 `/healthz` must answer within two seconds, so it reads through connections of its own; it shares the
@@ -17,7 +17,7 @@ from leadline.workqueue.outage import Outage
 from leadline.workqueue.queue import work_queue
 from leadline.workqueue.worker_heartbeats import SILENT_S
 
-#: The relay runs every few seconds.
+#: An event that has been due for longer shows that no relay runs: it runs every few seconds.
 OVERDUE_S = 120.0
 
 

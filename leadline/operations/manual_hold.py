@@ -1,6 +1,7 @@
 """Manual hold: an operator's pause, in Redis for the workers and in Postgres for durability.
 
-If Redis is emptied or loses its last second, the relay's next tick restores the hold from Postgres.
+If Redis loses its data or the writes of its last second, the relay's next tick restores the hold
+from Postgres.
 Without a database (Bitrix24's side deployed alone) it is stored in Redis only.
 """
 

@@ -54,7 +54,7 @@ def steps(event: dict[str, Any], log: AttemptLog) -> Iterator[Step]:
         yield {"step": "published", "at": min(times), "times": event["sendings"]}
     if received_at:
         yield {"step": "received", "at": received_at}
-    # After a transient failure the event is resent: these are the attempts of the last sending.
+    # An event that failed is published again: these are the attempts since it was last published.
     for number, one in enumerate(log.tries, 1):
         yield {"step": "attempt", "number": number, "at": _at(one.at_ms), "error": one.error}
     if event["settled_at"]:

@@ -1,1 +1,1 @@
-"""The user: model, rules and storage, one statement per write."""
+"""The user: its model and rules, and how users are read and searched; `ledger` writes them."""

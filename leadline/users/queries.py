@@ -24,7 +24,7 @@ SELECT {filters.COLUMNS}, (
 FROM users
 """  # noqa: S608 - of constants; values are parameters
 _ONE = f"{_SELECT} WHERE id = :id"
-#: Postgres plans a query with a list anew each time, which costs as much as reading one user.
+#: Postgres plans a query with a list at each execution, which costs as much as reading one user.
 _SEVERAL = f"{_SELECT} WHERE id = ANY(CAST(:ids AS bigint[]))"
 AT_MOST = 64
 

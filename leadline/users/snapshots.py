@@ -1,4 +1,4 @@
-"""Snapshots of users for reconcile: desired state and what is known of the lead."""
+"""Snapshots of users, to compare with their leads and to resync."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

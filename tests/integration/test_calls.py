@@ -18,7 +18,7 @@ from leadline import process
 from leadline.bitrix24 import leads
 from leadline.bitrix24.client import BatchResponse, PortalClient
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.operating_budget import PROBE
+from leadline.bitrix24.operating_budget import PROBE_COMMANDS
 from leadline.errors import BitrixError
 from leadline.messages import topology
 from leadline.settings import settings
@@ -223,7 +223,7 @@ def test_one_bad_command_harms_no_other(control: Control, amqp_url: str) -> None
 def test_a_revoked_webhook_pauses_the_queue_and_spends_no_attempt(
     control: Control, workers: Callable[[int], None], amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.5, 0.5))
+    monkeypatch.setattr("leadline.workqueue.outage.PROBE_COMMANDS_STEPS_S", (0.5, 0.5))
     control("settings", "PUT", {"mode": "revoked"})
     for user_id in range(1, 101):
         put(user_id)
@@ -260,7 +260,7 @@ def test_a_method_is_paused_before_the_portal_blocks_it(
     assert control("duplicates") == []
     # Whenever a minute of usage expires, a few commands probe the budget. On a slow machine the
     # three batches spread over as many minutes.
-    assert sum(line["event"] == "refused" for line in lines) <= 3 * PROBE
+    assert sum(line["event"] == "refused" for line in lines) <= 3 * PROBE_COMMANDS
     assert took_s > 10, "12 s of execution time did not suffice for 200 commands: some had to wait"
 
 

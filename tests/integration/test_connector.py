@@ -23,7 +23,7 @@ import structlog
 from pika.exceptions import ChannelClosedByBroker
 
 from leadline.connector.consumer import Connector
-from leadline.connector.message import ATTEMPT_HEADER, MAX_ATTEMPTS
+from leadline.connector.message import ATTEMPT_HEADER, MAX_DELIVERY_ATTEMPTS
 from leadline.messages import topology
 from leadline.settings import settings
 from tests.raw_properties import HOSTILE, RawProperties
@@ -478,7 +478,7 @@ def test_an_attempt_count_at_its_maximum_stays_there(function: Function, amqp_ur
     publish(amqp_url, b"{}", headers={ATTEMPT_HEADER: 2**63 - 1})
     eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message is dead")
     ((properties, _),) = take(amqp_url, DEAD)
-    assert properties.headers[ATTEMPT_HEADER] == MAX_ATTEMPTS
+    assert properties.headers[ATTEMPT_HEADER] == MAX_DELIVERY_ATTEMPTS
 
 
 @pytest.mark.usefixtures("running")

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from leadline.bitrix24.client import Timing
-from leadline.bitrix24.operating_budget import BATCH, PROBE, OperatingBudget
+from leadline.bitrix24.operating_budget import BATCH, PROBE_COMMANDS, OperatingBudget
 from leadline.workqueue.queue import WorkQueue
 
 LIMIT_S = 480.0
@@ -66,11 +66,11 @@ def test_usage_that_redis_lost_is_measured_with_a_few_commands(
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     reserved = budget.reserve(Counter({METHOD: 50}))
-    assert reserved.allowed == {METHOD: PROBE}
+    assert reserved.allowed == {METHOD: PROBE_COMMANDS}
     if timings is None:  # a portal that reports no times has no such limit
         timings = {BATCH: Timing(5, 0, None, reset_in_s=60)}
         expected = range(50, 51)
     else:
-        expected = range(1, 17) if timings else range(PROBE, PROBE + 1)
+        expected = range(1, 17) if timings else range(PROBE_COMMANDS, PROBE_COMMANDS + 1)
     budget.record(reserved, timings, 5)
     assert allowed(budget) in expected

@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadline.bitrix24.token_bucket import HOLD_S, MARGIN, TokenBucket
+from leadline.bitrix24.token_bucket import MARGIN, REFUSAL_WAIT_S, TokenBucket
 from tests.integration.conftest import in_threads
 
 RATE, BURST = 50.0, 12
@@ -134,7 +134,7 @@ def test_the_rate_is_never_crossed_whatever_workers_do(
 def test_after_a_refusal_all_callers_wait_for_a_moment(client: redis.Redis) -> None:
     bucket = bucket_of(client)
     bucket.drain()
-    assert HOLD_S - 0.5 < bucket.reserve() <= HOLD_S + 2 / RATE
+    assert REFUSAL_WAIT_S - 0.5 < bucket.reserve() <= REFUSAL_WAIT_S + 2 / RATE
 
 
 def test_a_refusal_never_shortens_the_wait(client: redis.Redis) -> None:
@@ -177,4 +177,4 @@ def test_a_wait_after_a_refusal_applies_in_a_new_epoch_too(client: redis.Redis) 
     bucket = bucket_of(client)
     client.flushall()
     bucket.drain()
-    assert bucket.reserve() > HOLD_S - 0.5
+    assert bucket.reserve() > REFUSAL_WAIT_S - 0.5

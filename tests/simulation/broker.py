@@ -269,7 +269,7 @@ class Connector:
         self, channel: Channel, batch: list[ReceivedMessage]
     ) -> list[ReceivedMessage]:
         """Deliver as a batch; returns the messages to deliver one by one."""
-        fit = [message for message in batch if envelope.event(message) is not None]
+        fit = [message for message in batch if envelope.cloud_event(message) is not None]
         if len(fit) < 2:
             return batch
         odd = [message for message in batch if message not in fit]

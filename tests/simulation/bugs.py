@@ -104,7 +104,7 @@ def precondition_is_of_the_user() -> None:
 
     Several writes of one user then go into one statement, too.
     """
-    wrong = write_sql.CHANGE_UNLOCKED
+    wrong = write_sql.CHANGE_SKIP_LOCKED
     for old, new in (
         ("SELECT request.* FROM users", "SELECT users.id FROM users"),
         ("held.", "request."),
@@ -114,10 +114,10 @@ def precondition_is_of_the_user() -> None:
         ),
     ):
         if old not in wrong:
-            raise ValueError(f"CHANGE_UNLOCKED has no more: {old}")
+            raise ValueError(f"CHANGE_SKIP_LOCKED has no more: {old}")
         wrong = wrong.replace(old, new)
-    patches.STATEMENTS[wrong] = "change_unlocked"
-    write_sql.CHANGE_UNLOCKED = wrong
+    patches.STATEMENTS[wrong] = "change_skip_locked"
+    write_sql.CHANGE_SKIP_LOCKED = wrong
 
     def in_one_statement(writes: list[Any]) -> list[Any]:
         events = write._run(wrong, writes)
@@ -156,7 +156,7 @@ def unknown_codes_are_final() -> None:
 
 def rejected_requests_are_final() -> None:
     """An error of a whole batch counts as one of each of its records."""
-    client._of_request = lambda error, commands: error  # noqa: ARG005 - same signature
+    client._error_of_batch = lambda error, commands: error  # noqa: ARG005 - same signature
 
 
 def set_aside_is_forgotten() -> None:

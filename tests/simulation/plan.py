@@ -120,7 +120,7 @@ OTHER_MOMENTS = (
     ("sql mark done", 1),
     ("sql create done", 1),
     ("sql create_once done", 1),
-    ("sql change_unlocked done", 1),
+    ("sql change_skip_locked done", 1),
 )
 PORTAL_TROUBLES = (
     ("lost answer", 4),
@@ -321,7 +321,7 @@ _WHERE: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...] = (
     (("kill other", "freeze other", "postgres", "broker away"), OTHER_MOMENTS),
     (
         ("rows locked",),
-        (("sql mark asked", 2), ("sql claim asked", 2), ("sql change_unlocked asked", 3)),
+        (("sql mark asked", 2), ("sql claim asked", 2), ("sql change_skip_locked asked", 3)),
     ),
 )
 

@@ -21,7 +21,7 @@ from tests.simulation.world import EPOCH, World
 
 COPY_EVERY_S = 0.4
 #: A copy is made before each of these statements.
-COPY_BEFORE = {"create", "create_once", "change", "change_unlocked", "change_once", "settle"}
+COPY_BEFORE = {"create", "create_once", "change", "change_skip_locked", "change_once", "settle"}
 COPIES = 6
 #: Functions about the database itself, found before Postgres' own.
 _OWN = (

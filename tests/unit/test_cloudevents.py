@@ -220,8 +220,8 @@ def test_queues_have_the_configured_type(configure: Configure) -> None:
         assert len(others) == 2 * (1 + len(topology.RETRY_STEPS_S))
         assert {one.arguments["x-queue-type"] for one in others} == {kind}
     configure(queue_type="quorum")
-    assert topology.work_queue("q").arguments["x-queue-type"] == "quorum"
-    assert topology.work_queue("q").arguments["x-dead-letter-routing-key"] == "q.dead"
+    assert topology.main_queue("q").arguments["x-queue-type"] == "quorum"
+    assert topology.main_queue("q").arguments["x-dead-letter-routing-key"] == "q.dead"
 
 
 def test_a_classic_queue_is_declared_without_arguments(configure: Configure) -> None:

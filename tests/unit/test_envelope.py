@@ -39,7 +39,7 @@ def by_http(body: bytes, headers: dict[str, str]) -> list[Delivery]:
 
 
 def batched(*messages: ReceivedMessage) -> list[Delivery]:
-    body = orjson.dumps([envelope.event(message) for message in messages])
+    body = orjson.dumps([envelope.cloud_event(message) for message in messages])
     return by_http(body, envelope.batch_headers())
 
 
@@ -98,7 +98,7 @@ def test_a_message_is_the_same_in_a_batch_and_alone(
     ],
 )
 def test_an_odd_message_is_never_in_a_batch(odd: ReceivedMessage) -> None:
-    assert envelope.event(odd) is None
+    assert envelope.cloud_event(odd) is None
 
 
 def test_after_a_batch_with_unknown_outcome_a_message_does_not_count_as_first() -> None:

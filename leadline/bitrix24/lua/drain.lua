@@ -1,5 +1,5 @@
--- Token bucket: a request was refused, so the portal's own count is at its limit; pause for a while.
--- KEYS bucket, epoch   ARGV rate per second, seconds to pause
+-- Token bucket: a request was refused, so the portal's own count is at its limit; wait for a while.
+-- KEYS bucket, epoch   ARGV rate per second, seconds to wait
 local now_s = time[1] + time[2] / 1000000
 local debt = -tonumber(ARGV[1]) * tonumber(ARGV[2])
 local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or 0)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
-#: `read` users and figures, `write` users, `operate` the system: retry, pause, dead letters.
+#: `read` users and figures, `write` users, `operate` the system: resync, pause, dead letters.
 Scope = Literal["read", "write", "operate"]
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
 #: The scopes of an entry that names none.

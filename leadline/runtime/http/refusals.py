@@ -36,7 +36,7 @@ _TOO_MANY = TooManyRequests(1, "Too many requests with a missing or unauthorized
 
 
 class _Recent:
-    """The refusals of the last time."""
+    """Limits on what follows recent refusals, and how many responses are delayed now."""
 
     def __init__(self) -> None:
         #: Log lines: a flood of guesses must not flood the log.

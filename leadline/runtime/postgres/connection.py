@@ -44,12 +44,12 @@ class TlsSocket(_Socket, ssl.SSLSocket):
 def _retry_io(
     wait: Callable[[socket.socket, float], None],
     connection: socket.socket,
-    attempt: Callable[..., int],
+    operation: Callable[..., int],
     *args: Any,
 ) -> int:
     while True:
         try:
-            return attempt(*args)
+            return operation(*args)
         except BlockingIOError:
             wait(connection, _io_timeout_s())
         except ssl.SSLWantReadError:

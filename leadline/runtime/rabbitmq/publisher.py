@@ -36,10 +36,11 @@ CONFIRM_TIMEOUT_S = 5.0
 MAX_WAITING = 10_000
 #: Linger: the first message after a pause is sent at once; under load the next ones wait this long,
 #: so that they share system calls, and the broker's disk writes and confirms. Unlike in group
-#: commit, no batch waits for the last one's confirms, and a lone message lingers too, since no
-#: client waits for it.
+#: commit, no batch waits for the last one's confirms, and the second message lingers even if no
+#: other follows, since no client waits for it.
 LINGER_S = 0.02
-_TICK_S = 0.5
+#: Interval of a timer that fails messages past their deadline, and publishes what still waits.
+_TIMER_S = 0.5
 _BACKOFF_S = (0.1, 0.5, 1, 2, 5)
 
 
@@ -147,7 +148,7 @@ class Publisher:
 
         until = time.monotonic() + timeout_s
         self._offer([Outgoing(one, recorder(index), until) for index, one in enumerate(messages)])
-        deadline = until + 2 * _TICK_S
+        deadline = until + 2 * _TIMER_S
         for _ in messages:
             completed.acquire(timeout=max(0.0, deadline - time.monotonic()))
         return list(outcomes)
@@ -200,11 +201,11 @@ class Publisher:
 
     async def _serve_connection(self) -> None:
         """Connect and publish until the connection is lost or closed."""
-        ticking = asyncio.get_running_loop().create_task(self._tick())
+        timer = asyncio.get_running_loop().create_task(self._run_timer())
         try:
             await self._connection.serve()
         finally:
-            ticking.cancel()
+            timer.cancel()
             self._is_drain_scheduled = False
 
     async def _back_off(self) -> None:
@@ -246,9 +247,9 @@ class Publisher:
         elif was_full:
             self._drain()
 
-    async def _tick(self) -> None:
+    async def _run_timer(self) -> None:
         while True:
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(_TIMER_S)
             self._expire()
             self._confirms.expire()
             self._drain()

@@ -60,7 +60,7 @@ def _close(connection: socket.socket) -> None:
 
 
 class Heartbeat:
-    """Detects a loop that hangs: it calls `beat` in each iteration."""
+    """Detects a loop that hangs: the loop calls `beat` in each iteration."""
 
     def __init__(self, timeout_s: float, *, has_begun: bool = True) -> None:
         self._timeout_s = timeout_s
