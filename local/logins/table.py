@@ -24,7 +24,7 @@ class Permissions:
     """Rights of a user of RabbitMQ, as patterns of names; `^$` is none.
 
     https://www.rabbitmq.com/docs/access-control#authorisation: publishing to an exchange needs
-    `write` on it, and the default exchange (`amq.default`) reaches every queue. So each work queue
+    `write` on it, and the default exchange (`amq.default`) reaches every queue. So each main queue
     has an exchange of the same name.
     """
 
