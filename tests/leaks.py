@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 #: Also as escaped in JSON and in URLs.
-_TELLING = re.compile(
+_CONFIDENTIAL = re.compile(
     r"[А-Яа-яЁё]|\\u04[0-9a-f]{2}|%d0%[89ab]|(?:\+|%2b)\d{10,15}\b|/rest/\d+/[\w.-]{8,}/",
     re.IGNORECASE,
 )
@@ -20,7 +20,7 @@ _LOGGED = re.compile(
 
 def leaking(lines: Iterable[str]) -> list[str]:
     """The lines that contain personal data or a webhook."""
-    return [line for line in lines if _TELLING.search(line)]
+    return [line for line in lines if _CONFIDENTIAL.search(line)]
 
 
 def logged(output: str) -> list[str]:

@@ -9,10 +9,10 @@ import pg8000.native
 from local.sandbox.servers import PrivateServer, private
 from local.sandbox.waiting import eventually
 
-__all__ = ["PrivateServer", "ended", "eventually", "logged_in", "private"]
+__all__ = ["PrivateServer", "eventually", "exit_code_of", "postgres_connection", "private"]
 
 
-def logged_in(url: str) -> pg8000.native.Connection:
+def postgres_connection(url: str) -> pg8000.native.Connection:
     """A connection to Postgres with the login in this URL."""
     parts = urlsplit(url)
     return pg8000.native.Connection(
@@ -25,7 +25,7 @@ def logged_in(url: str) -> pg8000.native.Connection:
     )
 
 
-def ended(process: subprocess.Popen[bytes], within_s: float = 20) -> int:
+def exit_code_of(process: subprocess.Popen[bytes], within_s: float = 20) -> int:
     """The exit code of a process that is about to end.
 
     Raises:

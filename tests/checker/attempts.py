@@ -72,7 +72,10 @@ def _too_early(
 
 
 def _after(one: _Attempt, counts: set[int], *, joins: bool) -> tuple[set[int], float]:
-    """How many attempts may be spent after this one, and the minimum time to the next."""
+    """How many attempts may be spent after this one, and the minimum time to the next.
+
+    `joins`: the attempts are of a user, and another event may have joined meanwhile.
+    """
     spent = {count + 1 for count in counts}
     wait_s = min(WAITS_S.get(count, 0.0) for count in spent)
     if MAX_ATTEMPTS in spent:
@@ -103,7 +106,7 @@ def refusals_cost_no_attempt(history: History) -> Iterator[Broken]:
                 continue  # requests that never arrived are not known
             attempts = by_user.get(reply.user, [])
         failed = sum(one.seen != "done" for one in attempts)
-        is_verdict = not reply.is_passing and bool(attempts) and attempts[-1].is_lookup
+        is_verdict = not reply.is_transient and bool(attempts) and attempts[-1].is_lookup
         if reply.attempts > failed + (reply.status == "success" or is_verdict):
             yield _broken("refusals", f"{failed} attempts failed, but {reply}", reply.user)
 
@@ -117,7 +120,7 @@ def three_attempts_are_made(history: History) -> Iterator[Broken]:
         if event.attempts > MAX_ATTEMPTS:
             yield _broken("three", f"{event.attempts} attempts: {event}", event.user)
     for reply in history.replies:
-        is_early = reply.is_passing and reply.attempts < MAX_ATTEMPTS
+        is_early = reply.is_transient and reply.attempts < MAX_ATTEMPTS
         if is_early and reply.event_id not in history.injected.replayed:
             yield _broken("three", f"gave up too early: {reply}", reply.user)
     if not history.is_broker_complete:

@@ -30,9 +30,9 @@ def poison_is_kept(history: History) -> Iterator[Broken]:
     """Each unprocessable message is in its dead letter queue, unless queues were lost."""
     if history.injected.messages_were_lost:
         return
-    there = {(dead_letter.message_id, dead_letter.queue) for dead_letter in history.dead_letters}
+    found = {(dead_letter.message_id, dead_letter.queue) for dead_letter in history.dead_letters}
     for message_id, queue in history.injected.poison.items():
-        if (message_id, queue) not in there:
+        if (message_id, queue) not in found:
             yield Broken("dead letters", "P6", f"{message_id} is not in {queue}")
 
 

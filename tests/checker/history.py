@@ -1,8 +1,9 @@
-"""A run of the whole system as observed from outside: the checker's input.
+"""A run of the whole system as observed from outside, a history: the checker's input.
 
-Plain data, filled in by the simulation and by the laboratory. Every `at` is a time of the observer
-(the harness), in seconds; times by clocks of the system under test have no place here. A field that
-a harness cannot know keeps its default, and the rules then judge the rest.
+The history of Postgres, which a fork ends, is `history_number` here. Plain data, filled in by the
+simulation and by the laboratory. Every `at` is a time of the observer (the harness), in seconds;
+times by clocks of the system under test have no place here. A field that a harness cannot know
+keeps its default, and the rules then judge the rest.
 """
 
 from collections.abc import Iterable, Mapping
@@ -119,7 +120,7 @@ class Reply:
     at: float = 0.0
     reason: str | None = None
     #: The failure may be transient: the ledger will republish the event.
-    is_passing: bool = False
+    is_transient: bool = False
     #: The public `version` of the reply.
     version: int | None = None
 
@@ -256,7 +257,7 @@ class Injected:
     losses: tuple[Window, ...] = ()
     #: Events that the harness itself delivered or answered, in addition to the system.
     replayed: frozenset[str] = frozenset()
-    #: When Redis lost data, all or its last second: attempts start again.
+    #: When Redis lost data, all or the writes of its last second: attempts start again.
     redis_losses: tuple[float, ...] = ()
     #: Begin and end of each time when the network to the portal was so disturbed that arrivals say
     #: little about when requests were sent, or that some did not arrive.

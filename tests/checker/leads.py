@@ -16,7 +16,7 @@ from tests.checker.history import (
 )
 from tests.checker.reading import acknowledged, events_of_users, is_lost
 
-#: Maximum duration of a call: when Redis loses a call that has not arrived, it is lost as a whole.
+#: Maximum duration of a call: it may write a lead this long after Redis has forgotten it.
 LONGEST_CALL_S = 70.0
 
 
@@ -61,9 +61,9 @@ def _creates(history: History) -> dict[int, list[float]]:
 
 
 def _leads_in_the_end(history: History) -> Iterator[Broken]:
-    there = Counter(lead.user for lead in history.leads if not lead.is_deleted)
+    leads = Counter(lead.user for lead in history.leads if not lead.is_deleted)
     lost = {user for fork in history.injected.forks for user, _ in fork.lost}
-    for user, count in there.items():
+    for user, count in leads.items():
         if count > 1:
             yield Broken("one lead", "P2", f"{count} leads in the end", user)
         if user not in history.users and user not in lost:

@@ -7,10 +7,10 @@ from tests.checker.history import Broken, ClientWrite, History, LedgerEvent
 from tests.checker.matching import matched
 from tests.checker.reading import (
     acknowledged,
-    after_fork,
     by_version,
     distinct,
     events_of_users,
+    fork_that_lost,
     is_lost,
 )
 
@@ -47,7 +47,7 @@ def every_version_ends(history: History) -> Iterator[Broken]:
         if newest.outcome == "superseded":
             yield _broken("ends", f"superseded by nothing newer: {newest}", user)
         if newest.outcome == "failed" and not _is_rejection(newest.reason or "", history):
-            yield _broken("ends", f"failed for what passes: {newest}", user)
+            yield _broken("ends", f"failed for a transient reason: {newest}", user)
     rows = by_version(history)
     for user, row in history.users.items():
         end = rows.get((user, row.version))
@@ -123,7 +123,7 @@ def conditional_writes_form_a_chain(history: History) -> Iterator[Broken]:
         if write.if_match is not None and write.version != write.if_match + 1:
             yield _broken("chain", f"another version passed: {write}", write.user)
         if write.user is not None and write.version is not None:
-            made[write.user, write.version, after_fork(write, history)].append(write)
+            made[write.user, write.version, fork_that_lost(write, history)].append(write)
     for (user, version, _), writes in made.items():
         if len(writes) > 1:
             yield _broken("chain", f"version {version} was answered to {writes}", user)

@@ -21,10 +21,10 @@ def distinct(writes: Iterable[ClientWrite]) -> list[ClientWrite]:
 
 def is_lost(write: ClientWrite, history: History) -> bool:
     """Whether a fork after the answer lost this write's version."""
-    return after_fork(write, history) > 0
+    return fork_that_lost(write, history) > 0
 
 
-def after_fork(write: ClientWrite, history: History) -> int:
+def fork_that_lost(write: ClientWrite, history: History) -> int:
     """Which fork, counted from 1, lost this write's version; 0: none."""
     for number, fork in enumerate(history.injected.forks[write.era :], write.era + 1):
         if (write.user, write.version) in fork.lost:

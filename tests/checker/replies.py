@@ -22,7 +22,7 @@ def an_event_has_one_final_reply(history: History) -> Iterator[Broken]:
         if reply.event_id not in history.injected.replayed:
             by_event[reply.event_id].append(reply)
     for event, replies in by_event.items():
-        ends = sorted({one.outcome for one in replies if not one.is_passing})
+        ends = sorted({one.outcome for one in replies if not one.is_transient})
         is_contradictory = len(ends) > 1 and len(sent[event]) < 2
         if not is_contradictory and len(replies) <= len(sent[event]):
             continue

@@ -20,7 +20,7 @@ from leadline.workqueue.keys import JOBS, prefix
 from local.logins import table
 from tests.e2e.test_cli import leadline
 from tests.faults import wire
-from tests.servers import eventually, logged_in
+from tests.servers import eventually, postgres_connection
 from tests.system import CHECKOUT, System
 
 # Postgres: allowed statements run without effect; forbidden ones are refused before that.
@@ -113,7 +113,7 @@ def test_a_login_may_do_in_postgres_what_it_needs_and_nothing_else(
 ) -> None:
     expected = {text for group in MAY[login] for text in ROWS[group]} | MAY_ALSO.get(login, set())
     done = set()
-    with logged_in(address(system, "database-url", login)) as connection:
+    with postgres_connection(address(system, "database-url", login)) as connection:
         for statement in (text for group in ROWS.values() for text in group):
             refusal = _refusal(connection, statement)
             if refusal is None:
@@ -135,7 +135,7 @@ def _refusal(connection: pg8000.native.Connection, statement: str) -> str | None
 def test_no_function_of_the_schema_is_public_or_searches_writable_schemas(
     system: System,
 ) -> None:
-    with logged_in(system.url("database")) as connection:
+    with postgres_connection(system.url("database")) as connection:
         found = connection.run(
             "SELECT proname, proacl IS NULL OR array_to_string(proacl, ',') ~ '(^|,)=',"
             " COALESCE(array_to_string(proconfig, ',') ~ 'search_path=', false)"

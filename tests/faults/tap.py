@@ -47,7 +47,7 @@ def _reply(properties: Any, body: bytes) -> Reply:
         attempts=int(content["attempts"]),
         at=time.time(),
         reason=content.get("reason"),
-        is_passing=headers.get("ce-passing") == "true",
+        is_transient=headers.get("ce-passing") == "true",
         version=content.get("version"),
     )
 

@@ -123,7 +123,7 @@ def forked(in_postgres: str, _postgres_urls: tuple[str, str]) -> Callable[[], No
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandOutput:
     """A command's output and exit code."""
 
     code: int
@@ -144,10 +144,10 @@ class Answer:
 @pytest.fixture
 def leadline(
     monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
-) -> Iterator[Callable[..., Answer]]:
+) -> Iterator[Callable[..., CommandOutput]]:
     """The command line, as in a process of its own: `leadline("status", "--json")`."""
 
-    def run(*words: object, stdin: str = "") -> Answer:
+    def run(*words: object, stdin: str = "") -> CommandOutput:
         monkeypatch.setattr(sys, "argv", ["leadline", *map(str, words)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         capsysbinary.readouterr()
@@ -157,7 +157,7 @@ def leadline(
         except SystemExit as end:
             code = end.code
         out, err = capsysbinary.readouterr()
-        return Answer(int(str(code or 0)), out, err.decode())
+        return CommandOutput(int(str(code or 0)), out, err.decode())
 
     yield run
     structlog.reset_defaults()
@@ -205,7 +205,7 @@ def close_idle_connections() -> None:
             held.close()
 
 
-def served(function: str) -> FlaskClient:
+def function_client(function: str) -> FlaskClient:
     """A test client of this function, in this process."""
     source = FUNCTIONS / function / "main.py"
     app: Any = functions_framework.create_app(function, str(source), "http")  # type: ignore[no-untyped-call]

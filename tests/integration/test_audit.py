@@ -13,9 +13,9 @@ from leadline.ledger import fork_resync, retention
 from leadline.operations import audit
 from leadline.runtime.http import api_keys
 from leadline.runtime.telemetry import trace_context
-from tests.integration.conftest import Answer, close_idle_connections, rows, served
+from tests.integration.conftest import CommandOutput, close_idle_connections, function_client, rows
 
-Leadline = Callable[..., Answer]
+Leadline = Callable[..., CommandOutput]
 ANN = {"full_name": "Ann", "phone": "+77001112233"}
 SITE, SITE_ENTRY = api_keys.create("site", frozenset({"read", "write"}), None)
 OPS, OPS_ENTRY = api_keys.create("ops.anna", frozenset({"read", "operate"}), None)
@@ -38,19 +38,19 @@ def by(key: str, **more: str) -> dict[str, str]:
 
 
 def create(**headers: str) -> int:
-    answer = served("create_user").post("/users", json=ANN, headers=by(SITE, **headers))
+    answer = function_client("create_user").post("/users", json=ANN, headers=by(SITE, **headers))
     assert answer.status_code == 201, answer.text
     return int(answer.get_json()["id"])
 
 
 def ask(path: str, key: str = OPS) -> Any:
-    answer = served("console").get(f"/console/api/{path}", headers=by(key))
+    answer = function_client("console").get(f"/console/api/{path}", headers=by(key))
     assert answer.status_code == 200, answer.text
     return answer.get_json()
 
 
 def operate(path: str, **body: object) -> Any:
-    answer = served("console").post(f"/console/api/{path}", json=body, headers=by(OPS))
+    answer = function_client("console").post(f"/console/api/{path}", json=body, headers=by(OPS))
     assert answer.status_code == 200, answer.text
     return answer.get_json()
 
@@ -59,8 +59,12 @@ def operate(path: str, **body: object) -> Any:
 def test_every_write_names_its_key_in_its_event() -> None:
     user = create()
     create(**{"Idempotency-Key": "one"})
-    served("update_user").patch(f"/users/{user}", json={"full_name": "Bob"}, headers=by(SITE))
-    served("move_user").post(f"/users/{user}/move", json={"stage": "JUNK"}, headers=by(SITE))
+    function_client("update_user").patch(
+        f"/users/{user}", json={"full_name": "Bob"}, headers=by(SITE)
+    )
+    function_client("move_user").post(
+        f"/users/{user}/move", json={"stage": "JUNK"}, headers=by(SITE)
+    )
     assert [row["caller"] for row in rows("SELECT caller FROM events")] == ["site"] * 4
     listed = audit.page(10)["items"]
     assert [one["action"] for one in listed] == ["move_card", "update_card", *["create_card"] * 2]
@@ -70,7 +74,7 @@ def test_every_write_names_its_key_in_its_event() -> None:
     events = ask(f"users/{user}")["sync"]["events"]
     assert {one["caller"] for one in events} == {"site"}
     # Clients see the same answer as before.
-    answer = served("get_user").get(f"/users/{user}", headers=by(SITE)).get_json()
+    answer = function_client("get_user").get(f"/users/{user}", headers=by(SITE)).get_json()
     assert "site" not in str(answer)
 
 
@@ -78,7 +82,7 @@ def test_every_write_names_its_key_in_its_event() -> None:
 def test_without_keys_the_trail_names_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
     trace_context.set_caller("whoever was served before")
-    served("create_user").post("/users", json=ANN)
+    function_client("create_user").post("/users", json=ANN)
     assert rows("SELECT caller FROM events") == [{"caller": None}]
 
 
@@ -112,17 +116,17 @@ def test_every_action_of_the_console_names_its_key() -> None:
 
 @pytest.mark.usefixtures("in_postgres", "keys")
 def test_only_the_scope_operate_reads_the_trail() -> None:
-    answer = served("console").get("/console/api/audit", headers=by(SITE))
+    answer = function_client("console").get("/console/api/audit", headers=by(SITE))
     assert answer.status_code == 403
     for query in ("before=x", "limit=0", "limit=201", "user_id=0", "user_id=x", "odd=1"):
-        answer = served("console").get(f"/console/api/audit?{query}", headers=by(OPS))
+        answer = function_client("console").get(f"/console/api/audit?{query}", headers=by(OPS))
         assert answer.status_code == 422 or query == "odd=1"
 
 
 @pytest.mark.usefixtures("in_postgres")
 def test_a_failed_action_is_in_the_trail_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")
-    answer = served("console").post(
+    answer = function_client("console").post(
         "/console/api/pause", json={}, headers={"X-Leadline-Console": "1"}
     )
     assert answer.status_code >= 500  # there is no Redis
@@ -234,7 +238,7 @@ def test_a_rotated_key_keeps_the_idempotency_keys_of_its_holder(
     first = create(**{"Idempotency-Key": "one"})
     new, entry = api_keys.create("site", frozenset({"write"}), 30)
     monkeypatch.setenv("API_KEYS", entry)
-    answer = served("create_user").post(
+    answer = function_client("create_user").post(
         "/users", json=ANN, headers=by(new, **{"Idempotency-Key": "one"})
     )
     assert answer.get_json()["id"] == first

@@ -13,11 +13,11 @@ from leadline.connector import dead_letters
 from leadline.connector.dead_letters import DeadLetter, Decision
 from leadline.connector.message import ReceivedMessage, Verdict
 from leadline.messages import topology
-from tests.integration.conftest import Answer
+from tests.integration.conftest import CommandOutput
 from tests.raw_properties import HOSTILE, RawProperties
 from tests.servers import eventually
 
-Leadline = Callable[..., Answer]
+Leadline = Callable[..., CommandOutput]
 QUEUE = topology.REQUESTS
 DEAD = topology.dead_letter_name(QUEUE)
 #: Neither JSON nor text.

@@ -11,9 +11,9 @@ import pytest
 
 from leadline.ledger import bulk_import
 from leadline.users import stages
-from tests.integration.conftest import Answer, rows
+from tests.integration.conftest import CommandOutput, rows
 
-Leadline = Callable[..., Answer]
+Leadline = Callable[..., CommandOutput]
 USERS = "SELECT id, full_name, phone, stage, version, sync_status FROM users ORDER BY id"
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from leadline.errors import Forbidden
 from leadline.runtime.http import api_keys, auth
-from tests.integration.conftest import Answer, rows
+from tests.integration.conftest import CommandOutput, rows
 
-Leadline = Callable[..., Answer]
+Leadline = Callable[..., CommandOutput]
 
 
 @pytest.fixture

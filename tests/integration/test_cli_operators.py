@@ -16,9 +16,9 @@ from leadline.cli import broker_tags
 from leadline.messages import topology
 from leadline.sync import portal_session
 from local.logins.table import LOGINS
-from tests.integration.conftest import Answer, close_idle_connections, rows
+from tests.integration.conftest import CommandOutput, close_idle_connections, rows
 
-Leadline = Callable[..., Answer]
+Leadline = Callable[..., CommandOutput]
 
 
 @pytest.fixture(autouse=True)

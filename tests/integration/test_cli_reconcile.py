@@ -12,9 +12,9 @@ from leadline.bitrix24.command import Command
 from leadline.sync import portal_session
 from leadline.sync.reconcile import compare, scan, throttled_reads
 from leadline.users.snapshots import UserSnapshot
-from tests.integration.conftest import Answer, rows
+from tests.integration.conftest import CommandOutput, rows
 
-Leadline = Callable[..., Answer]
+Leadline = Callable[..., CommandOutput]
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def crm(method: str, **params: object) -> Any:
     return portal_session.portal_client().call({"one": Command(method, params)}).results["one"]
 
 
-def findings(answer: Answer) -> dict[int | None, dict[str, Any]]:
+def findings(answer: CommandOutput) -> dict[int | None, dict[str, Any]]:
     return {one["user_id"]: one for one in answer.lines if "kind" in one}
 
 

@@ -13,9 +13,9 @@ from leadline.ledger import write
 from leadline.runtime.postgres import pool
 from leadline.users.model import Move, NewUser, UserId
 from local.runner.servers.postgres import binary
-from tests.integration.conftest import Answer, close_idle_connections, rows
+from tests.integration.conftest import CommandOutput, close_idle_connections, rows
 
-Leadline = Callable[..., Answer]
+Leadline = Callable[..., CommandOutput]
 
 ANN = NewUser(full_name="Ann", phone="+77001112233", stage="NEW")
 BOB = NewUser(full_name="Bob", phone="+77001112244", stage="NEW")

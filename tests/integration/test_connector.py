@@ -27,7 +27,7 @@ from leadline.connector.message import ATTEMPT_HEADER, MAX_DELIVERY_ATTEMPTS
 from leadline.messages import topology
 from leadline.settings import settings
 from tests.raw_properties import HOSTILE, RawProperties
-from tests.servers import PrivateServer, ended, eventually, private
+from tests.servers import PrivateServer, eventually, exit_code_of, private
 
 QUEUE = topology.REQUESTS
 DEAD = topology.dead_letter_name(QUEUE)
@@ -85,7 +85,7 @@ class Process:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return ended(self.process)
+        return exit_code_of(self.process)
 
 
 Start = Callable[..., Process]
@@ -321,7 +321,7 @@ def test_sigterm_finishes_requests_in_flight(
     running.process.send_signal(signal.SIGTERM)
     publish(amqp_url, b"{}")
     function.may_answer.set()
-    assert ended(running.process) == 0
+    assert exit_code_of(running.process) == 0
     assert depth(amqp_url) <= 1
     assert depth(amqp_url) == 2 - len(function.requests)
 
@@ -515,7 +515,7 @@ def test_sigterm_finishes_waiting_messages_too(
     eventually(lambda: depth(amqp_url) == 0, 10, "the connector has all")
     running.process.send_signal(signal.SIGTERM)
     function.may_answer.set()
-    assert ended(running.process) == 0
+    assert exit_code_of(running.process) == 0
     assert depth(amqp_url) == 0
 
 
@@ -658,13 +658,13 @@ def test_it_ends_though_the_signal_did_not_interrupt_its_wait(start: Start) -> N
     others = [int(one.name) for one in Path(f"/proc/{process}/task").iterdir()]
     others.remove(process)
     assert ctypes.CDLL(None).tgkill(process, others[0], signal.SIGTERM) == 0
-    assert ended(connector.process) == 0
+    assert exit_code_of(connector.process) == 0
 
 
 @pytest.mark.parametrize("routes", ["", "nonsense", "[]", "{}"])
 def test_without_valid_routes_it_does_not_start(start: Start, routes: str) -> None:
     connector = start("amqp://127.0.0.1:1/", LEADLINE_ROUTES=routes)
-    assert ended(connector.process) != 0
+    assert exit_code_of(connector.process) != 0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from leadline.workqueue import keys
 from leadline.workqueue.circuit_breaker import CircuitBreaker
 from leadline.workqueue.portal_state import circuit_breaker
 from leadline.workqueue.queue import work_queue
-from tests.integration.conftest import Answer, served
+from tests.integration.conftest import CommandOutput, function_client
 from tests.integration.test_calls import put
 
 Forget = Callable[[], None]
@@ -56,7 +56,7 @@ def forget(request: pytest.FixtureRequest) -> Forget:
 def tick(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """One tick of the relay's schedule."""
     monkeypatch.delenv("BITRIX_WEBHOOK_URL")
-    relay = served("outbox_relay")
+    relay = function_client("outbox_relay")
 
     def call() -> None:
         assert relay.post("/").status_code == 200
@@ -130,7 +130,7 @@ def test_only_holds_are_restored_not_an_open_circuit(forget: Forget) -> None:
 
 
 def test_the_relay_restores_a_hold_that_no_worker_saw(
-    leadline: Callable[..., Answer], tick: Callable[[], None], forget: Forget
+    leadline: Callable[..., CommandOutput], tick: Callable[[], None], forget: Forget
 ) -> None:
     assert leadline("portal", "pause", "--reason", "a migration").code == 0
     forget()
@@ -169,9 +169,9 @@ def test_the_start_of_a_hold_is_restored(forget: Forget) -> None:
 
 
 def test_console_and_command_line_resume_each_others_holds(
-    leadline: Callable[..., Answer],
+    leadline: Callable[..., CommandOutput],
 ) -> None:
-    console = served("console")
+    console = function_client("console")
     own = {"X-Leadline-Console": "1"}
     assert console.post("/api/pause", json={"reason": "x"}, headers=own).status_code == 200
     assert stored_hold.load() is not None
@@ -184,7 +184,7 @@ def test_console_and_command_line_resume_each_others_holds(
 
 
 def test_without_a_database_redis_alone_stores_it(
-    leadline: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+    leadline: Callable[..., CommandOutput], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
     assert leadline("portal", "pause").code == 0
@@ -194,7 +194,7 @@ def test_without_a_database_redis_alone_stores_it(
 
 
 def test_with_postgres_down_calls_are_paused_and_the_command_warns_that_the_hold_is_not_stored(
-    leadline: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+    leadline: Callable[..., CommandOutput], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     answer = leadline("portal", "pause")
@@ -207,7 +207,9 @@ def test_with_postgres_down_calls_are_paused_and_the_command_warns_that_the_hold
 
 
 def test_with_redis_down_the_relay_pauses_later(
-    leadline: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch, tick: Callable[[], None]
+    leadline: Callable[..., CommandOutput],
+    monkeypatch: pytest.MonkeyPatch,
+    tick: Callable[[], None],
 ) -> None:
     with monkeypatch.context() as away:
         away.setenv("REDIS_URL", "redis://127.0.0.1:1/0")

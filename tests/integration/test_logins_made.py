@@ -15,7 +15,7 @@ import requests
 
 from local.runner.servers.postgres import binary
 from local.runner.servers.rabbitmq import RabbitMQ
-from tests.servers import logged_in, private
+from tests.servers import postgres_connection, private
 
 CHECKOUT = Path(__file__).parents[2]
 Made = dict[str, str]
@@ -63,7 +63,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 def test_each_login_connects_with_its_generated_url(made: Made) -> None:
     for name, text in made.items():
         if name.startswith("database-url-"):
-            with logged_in(text) as connection:
+            with postgres_connection(text) as connection:
                 assert connection.run("SELECT current_user") == [[urlsplit(text).username]]
         elif name.startswith("amqp-url-"):
             pika.BlockingConnection(pika.URLParameters(text)).close()

@@ -15,9 +15,9 @@ from leadline.sync import portal_session
 from leadline.sync.reconcile import portal_check
 from leadline.sync.reconcile.originator import originator_id
 from leadline.users.model import NewUser
-from tests.integration.conftest import Answer, rows
+from tests.integration.conftest import CommandOutput, rows
 
-Leadline = Callable[..., Answer]
+Leadline = Callable[..., CommandOutput]
 Crm = Callable[..., None]
 
 OURS = "acme"

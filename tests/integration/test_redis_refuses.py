@@ -20,7 +20,7 @@ from leadline.sync.wake_timer import WakeTimer
 from leadline.workqueue.queue import work_queue
 from local.sandbox.servers import private
 from tests.integration import test_relay
-from tests.integration.conftest import Answer, served, skip_clock_tolerance
+from tests.integration.conftest import CommandOutput, function_client, skip_clock_tolerance
 from tests.integration.test_calls import put
 from tests.servers import eventually
 
@@ -141,7 +141,7 @@ def test_a_tick_of_the_relay_retries_what_is_unanswered(
     refusing: Refusing, kind: str, in_postgres: str
 ) -> None:
     assert in_postgres
-    relay = served("outbox_relay")
+    relay = function_client("outbox_relay")
     test_relay.create()
     test_relay.make_due()
     assert _published(relay) == 1
@@ -160,7 +160,7 @@ def _published(relay: FlaskClient) -> int:
 
 
 def test_the_status_and_the_doctor_say_it(
-    refusing: Refusing, in_postgres: str, leadline: Callable[..., Answer]
+    refusing: Refusing, in_postgres: str, leadline: Callable[..., CommandOutput]
 ) -> None:
     assert in_postgres
     refusing.refuse("NOPERM")

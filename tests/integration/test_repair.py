@@ -21,10 +21,16 @@ from leadline.settings import settings
 from leadline.sync import job, portal_session
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.workqueue.queue import work_queue
-from tests.integration.conftest import Answer, Control, rows, served, skip_clock_tolerance
+from tests.integration.conftest import (
+    CommandOutput,
+    Control,
+    function_client,
+    rows,
+    skip_clock_tolerance,
+)
 from tests.servers import eventually
 
-Leadline = Callable[..., Answer]
+Leadline = Callable[..., CommandOutput]
 Repair = Callable[[UserId], None]
 
 ROUTES = {topology.REQUESTS: "bitrix_handler", topology.REPLIES: "reply_handler"}
@@ -59,7 +65,7 @@ def settle(amqp_url: str) -> Callable[[], None]:
         channel = connection.channel()
         for queue in topology.all_queues():
             channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
-    functions = {queue: served(name) for queue, name in ROUTES.items()}
+    functions = {queue: function_client(name) for queue, name in ROUTES.items()}
 
     def carry(queue: str) -> None:
         with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
@@ -128,7 +134,7 @@ def repair(request: pytest.FixtureRequest, leadline: Leadline) -> Repair:
     def console(user_id: UserId) -> None:
         own = {"X-Leadline-Console": "1"}
         path = f"/api/users/{user_id}/again"
-        assert served("console").post(path, json={}, headers=own).status_code == 200
+        assert function_client("console").post(path, json={}, headers=own).status_code == 200
 
     ways: dict[str, Repair] = {"reconcile": reconcile, "resync": by_id, "console": console}
     return ways[str(request.param)]

@@ -23,7 +23,7 @@ import requests
 
 from leadline.messages import topology
 from leadline.runtime.serving import cold_start, rsgi_bridge, serve
-from tests.servers import ended, eventually
+from tests.servers import eventually, exit_code_of
 
 CHECKOUT = Path(__file__).parents[2]
 UNREACHABLE = {
@@ -88,7 +88,7 @@ def create_user() -> Iterator[Server]:
     eventually(server.is_up, 20, "the function is served")
     yield server
     server.process.terminate()
-    assert ended(server.process, 10) == 0
+    assert exit_code_of(server.process, 10) == 0
 
 
 def assert_problem(answer: requests.Response, status: int) -> None:
@@ -232,7 +232,7 @@ def test_a_function_does_not_start_with_a_cleartext_server(start: Start, tmp_pat
     with output.open("w", encoding="utf-8") as file:
         url = "postgresql://u:hunter2hunter2@db.example.com/d"
         server = start("create_user", DATABASE_URL=url, stderr=file)
-        assert ended(server.process) != 0
+        assert exit_code_of(server.process) != 0
     text = output.read_text(encoding="utf-8")
     assert "LEADLINE_CLEARTEXT" in text
     assert "hunter2" not in text
@@ -350,7 +350,7 @@ def test_with_keys_a_function_accepts_any_host(start: Start, tmp_path: Path) -> 
 def test_without_keys_a_function_does_not_start(start: Start) -> None:
     for auth in ({"LEADLINE_AUTH": "on"}, {"LEADLINE_AUTH": "perhaps"}):
         server = start("create_user", LEADLINE_SECRETS_DIR="/nowhere", **auth)
-        assert ended(server.process) != 0
+        assert exit_code_of(server.process) != 0
 
 
 def test_requests_need_a_key(start: Start, tmp_path: Path) -> None:
@@ -413,7 +413,7 @@ def test_a_weak_key_stops_the_start(
 ) -> None:
     (tmp_path / secret).write_text(key)
     server = start(name, LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
-    assert ended(server.process) != 0
+    assert exit_code_of(server.process) != 0
 
 
 def test_guessing_keys_slows_down_no_other_caller(start: Start, tmp_path: Path) -> None:
@@ -481,7 +481,7 @@ def test_server_and_worker_import_once_and_nothing_unused(
         server = Server("functions/create_user", free_port(), env, file)
         eventually(server.is_up, 20, "the function is served")
         server.process.terminate()
-        ended(server.process, 10)
+        exit_code_of(server.process, 10)
     lines = output.read_text(encoding="utf-8").splitlines()
     imports = Counter(line.rpartition("|")[2].strip() for line in lines)
     assert imports["flask"] == imports["pydantic"] == imports["leadline.ledger.accept"] == 1
@@ -507,7 +507,7 @@ def test_sigterm_finishes_the_request_in_flight(start: Start) -> None:
         thread.join(20)
         waiting.close()
     assert statuses == [503]
-    assert ended(server.process, 15) == 0
+    assert exit_code_of(server.process, 15) == 0
 
 
 def test_sigterm_leaves_nothing_unpublished(start: Start, database_url: str, amqp_url: str) -> None:
@@ -516,7 +516,7 @@ def test_sigterm_leaves_nothing_unpublished(start: Start, database_url: str, amq
     # The first one has to wait for a connection to the broker.
     assert requests.post(server.url, json=ANN, timeout=20).status_code == HTTPStatus.CREATED
     server.process.terminate()
-    assert ended(server.process, 15) == 0
+    assert exit_code_of(server.process, 15) == 0
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         assert connection.channel().queue_purge(topology.REQUESTS).method.message_count == 1
 

@@ -51,6 +51,7 @@ class Broker:
         self._world = world
         self.queues: dict[str, list[Stored]] = {one.name: [] for one in topology.all_queues()}
         self.is_away = False
+        #: Incremented each time all connections break.
         self.breaks = 0
         self.arrived: dict[str, Signal] = {}
         self._delays = {
@@ -158,7 +159,7 @@ class SimPublisher:
         return self._broker.publish(self._process, message.queue, stored)
 
     def close(self) -> None:
-        """Keeps nothing."""
+        """There is nothing to close."""
 
 
 @dataclass
@@ -201,7 +202,11 @@ class Channel:
         )
 
     def check(self) -> None:
-        """Whether the connection is still open."""
+        """Require that the connection is still open.
+
+        Raises:
+            Lost: it has ended.
+        """
         if self.breaks != self.broker.breaks:
             self.drop()
             raise Lost

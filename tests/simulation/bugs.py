@@ -22,9 +22,9 @@ def lease_doubts_creates_only() -> None:
     """An expired lease after an update leaves last applied as it is."""
     patches.edit(
         "lease",
-        "attempt(require_lookup, prefix .. 'user:' .. user)",
+        "try_step(require_lookup, prefix .. 'user:' .. user)",
         "if redis.call('HEXISTS', prefix .. 'user:' .. user, 'agreed') == 0 then"
-        " attempt(require_lookup, prefix .. 'user:' .. user) end",
+        " try_step(require_lookup, prefix .. 'user:' .. user) end",
     )
 
 

@@ -17,8 +17,8 @@ from tests.simulation.play import Player
 
 #: Seeds that a process takes at a time.
 CHUNK = 20
-#: Without a result for this long the process hangs.
-PATIENCE_S = 120.0
+#: Without a result for this long the processes hang.
+HUNG_AFTER_S = 120.0
 #: How long a process may take to finish its current history.
 END_S = 20.0
 
@@ -99,7 +99,7 @@ def _results(seeds: Sequence[int], jobs: int, prepare: str) -> Iterator[tuple[in
 
 
 def _next(results: Any, processes: list[SpawnProcess]) -> tuple[int, list[Failed]]:
-    found: Any = results.get(timeout=PATIENCE_S)
+    found: Any = results.get(timeout=HUNG_AFTER_S)
     if isinstance(found, str):  # the results that it wrote before it ended
         raise ChildProcessError(f"one of {len(processes)} processes has failed:\n{found}")
     result: tuple[int, list[Failed]] = found

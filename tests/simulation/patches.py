@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from tests.simulation.system import System
 
 #: The packages whose modules run in histories.
-ROOMS = (
+PACKAGES = (
     *("api", "bitrix24", "connector", "ledger", "messages"),
     *("operations", "runtime", "sync", "users", "workqueue"),
 )
-#: They serve real connections to a real server.
+#: Modules that keep the real clock: their connections are real, to a real server.
 REAL_TIME = {"leadline.runtime.postgres.connection"}
 
 _active: list["System"] = []
@@ -104,8 +104,8 @@ def install(raw: redis.Redis) -> None:
 def _modules() -> Iterator[ModuleType]:
     folder = Path(leadline.__file__).parent
     yield importlib.import_module("leadline.settings")
-    for room in ROOMS:
-        for found in pkgutil.walk_packages([str(folder / room)], f"leadline.{room}."):
+    for package in PACKAGES:
+        for found in pkgutil.walk_packages([str(folder / package)], f"leadline.{package}."):
             yield importlib.import_module(found.name)
 
 
@@ -318,7 +318,7 @@ def _servers(modules: list[ModuleType]) -> None:
     build = batch_request.build
 
     def noted(entries: list[Any]) -> Any:
-        """The sender of a request is asked for its events."""
+        """Note which events a request is for, before it is built."""
         active().note_leased(entries)
         return build(entries)
 
@@ -378,28 +378,28 @@ class _GroupCommit:
         self._flush = flush
         self._at_most = at_most
 
-    def submit(self, ask: Any) -> Any:
-        place = world()
-        memory = place.process.memory
-        group = memory.setdefault((self, "group"), _Group(place))
-        mine = Mailbox(place)
-        group.waiting.append((ask, mine))
+    def submit(self, request: Any) -> Any:
+        here = world()
+        memory = here.process.memory
+        group = memory.setdefault((self, "group"), _Group(here))
+        mine = Mailbox(here)
+        group.waiting.append((request, mine))
         if not group.is_busy:
             group.is_busy = True
-            place.spawn(place.process, lambda: self._work(group))
+            here.spawn(here.process, lambda: self._work(group))
         found = mine.take()
         if isinstance(found, Exception):
             raise found
         return found[0]
 
     def _work(self, group: "_Group") -> None:
-        place = world()
+        here = world()
         while group.waiting:
-            place.wait(place.process.random.choice((0.0, 0.003)))
+            here.wait(here.process.random.choice((0.0, 0.003)))
             part = group.waiting[: self._at_most]
             del group.waiting[: self._at_most]
             try:
-                answers = self._flush([ask for ask, _ in part])
+                answers = self._flush([request for request, _ in part])
             except Exception as error:  # noqa: BLE001 - for all of the group
                 for _, mailbox in part:
                     mailbox.put(error)
@@ -410,10 +410,10 @@ class _GroupCommit:
 
 
 class _Group:
-    def __init__(self, place: World) -> None:
+    def __init__(self, here: World) -> None:
         self.waiting: list[tuple[Any, Mailbox]] = []
         self.is_busy = False
-        self.signal = Signal(place)
+        self.signal = Signal(here)
 
 
 # --- threads

@@ -80,7 +80,7 @@ class Written:
     kind: str
     #: With the user's field names: full_name, phone, stage.
     fields: dict[str, str]
-    #: The position of the written state, where its sender is known.
+    #: History and sequence number of the written state, where its sender is known.
     written: tuple[int, int] | None = None
 
 
@@ -408,12 +408,12 @@ class PortalModel:
     def _wrote(self, lead: Lead, kind: str, command: Done, request: Request) -> dict[str, Any]:
         """Record a write of ours."""
         command.lead = lead.lead_id
-        place = None
+        version = None
         if lead.origin.isdigit() and int(lead.origin) in request.leased:
-            place = request.leased[int(lead.origin)][0]
+            version = request.leased[int(lead.origin)][0]
         fields = written_fields(command.params)
         lead.writes.append(
-            Written(self._world.now, is_ours=True, kind=kind, fields=fields, written=place)
+            Written(self._world.now, is_ours=True, kind=kind, fields=fields, written=version)
         )
         return {"item": lead.item()}
 

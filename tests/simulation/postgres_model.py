@@ -113,7 +113,7 @@ def _connected(port: int) -> pg8000.native.Connection:
 
 
 class Store:
-    """The database of this machine's process, used by one history after the other."""
+    """The database of one playing process, used by one history after the other."""
 
     def __init__(self, url: str, port: int) -> None:
         self.database = Database(url)

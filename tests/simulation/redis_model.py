@@ -228,7 +228,7 @@ class RedisModel:
         self._returned()
 
     def _returned(self) -> None:
-        # Polling tasks look within the next second, as they would.
+        # An event soon after keeps the clock from skipping the polls of the next second.
         self._world.after(1.5, lambda: None)
         for happen in self.on_return:
             happen()
@@ -261,7 +261,7 @@ class RedisModel:
         self._copies.append((now, database))
 
     def due_at(self, prefix: str) -> float:
-        """When (the world's time) a user is due, a lease expires or a probe is due."""
+        """When (the world's time) a user is due or a lease expires."""
         found = [float("inf")]
         for key in (f"{prefix}due", f"{prefix}leases"):
             first: Any = self._raw.zrange(key, 0, 0, withscores=True)

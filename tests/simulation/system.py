@@ -37,7 +37,7 @@ JOBS_KEY = f"rq:queue:{JOBS}"
 
 FOREIGN_QUEUE = "nest.responses"
 RELAY_EVERY_S = 5.0
-#: A history that takes longer than this to finish never does.
+#: A history that is not idle after this long never will be.
 REST_WITHIN_S = 8 * 3600.0
 MAX_STEPS = 60_000
 _TRY_AGAIN_BELOW_500 = {408, 425, 429}
@@ -46,7 +46,7 @@ _UNREADABLE = (b"{", b"[]", b'{"pattern": "user_created"}', b"\xff\xfe", b'{"dat
 
 @dataclass
 class Answered:
-    """A client's answer."""
+    """A client's request and its answer; status 0 while there is none."""
 
     write: Write
     at: float
@@ -132,9 +132,9 @@ class System:
         self._start_one("relay", 0)
         for write in self.plan.writes:
             self.world.at(EPOCH + write.at_s, partial(self._begin, write))
-        self.world.at(EPOCH, self._breaks)
+        self.world.at(EPOCH, self._arrange_faults)
 
-    def _breaks(self) -> None:
+    def _arrange_faults(self) -> None:
         """Faults happen from here on."""
         self.world.count_from_here()
         for fault in self.plan.faults:

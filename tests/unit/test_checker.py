@@ -209,7 +209,7 @@ BREAK: dict[Rule, dict[str, History]] = {
     ledger.every_version_ends: {
         "open": well(events=(replace(WELL.events[0], outcome="open"), *WELL.events[1:])),
         "the newest is superseded": one_user(events=(event(1, A, outcome="superseded"),)),
-        "failed for what passes": one_user(
+        "failed for a transient reason": one_user(
             events=(event(1, A, outcome="failed", reason="HTTP 502"),),
             users=user(1, A, sync_status="failed"),
             injected=Injected(rejections=frozenset({"not wanted"})),
@@ -565,13 +565,13 @@ BREAK: dict[Rule, dict[str, History]] = {
         ),
         "a look-up that ended nothing": on_portal(
             request(1, command("crm.lead.list", events=("e4",))),
-            replies=(reply(4, 3, status="error", outcome="failed", is_passing=True),),
+            replies=(reply(4, 3, status="error", outcome="failed", is_transient=True),),
         ),
     },
     attempts.three_attempts_are_made: {
         "the ledger counts four": one_user(events=(event(1, A, attempts=4),)),
         "gave up early": History(
-            replies=(reply(1, attempts=2, status="error", outcome="failed", is_passing=True),)
+            replies=(reply(1, attempts=2, status="error", outcome="failed", is_transient=True),)
         ),
         "four at the portal": on_portal(
             *[request(at, command(**FAILED)) for at in (0, 2, 6, 12)],
@@ -656,7 +656,7 @@ KEEP: dict[Rule, dict[str, History]] = {
             users=user(1, A, sync_status="failed"),
             injected=Injected(rejections=frozenset({"x" * 9000})),
         ),
-        "an older one failed for what passes": one_user(
+        "an older one failed for a transient reason": one_user(
             events=(event(1, A, outcome="failed", reason="HTTP 502"), event(2, B, "full_name"))
         ),
     },
@@ -788,7 +788,7 @@ KEEP: dict[Rule, dict[str, History]] = {
         "failed for now, sent again": well(
             publications=(*WELL.publications, Publication("e3", 15)),
             replies=(*WELL.replies, reply(3, 3, attempts=3, status="error", outcome="failed",
-                                          is_passing=True)),
+                                          is_transient=True)),
         ),
     },
     rate.requests_stay_within_the_limit: {
