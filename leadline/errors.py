@@ -16,8 +16,9 @@ LeadlineError
 │   ├── DatabaseDown          Postgres
 │   │   └── DatabaseBusy      a lock was not released in time, nothing was written
 │   ├── BrokerDown            RabbitMQ
-│   └── QueueDown             Redis
-├── QueueDefect               Redis refuses a command that a retry won't make valid
+│   └── QueueDown             Redis; also a QueueError
+├── QueueError                the work queue in Redis could not be used
+│   └── QueueDefect           Redis refuses a command that a retry won't make valid
 ├── BadMessage                can never be processed: dead letter
 ├── BadConfiguration          a setting is missing or invalid: the process does not start, or waits
 └── BitrixError
@@ -184,7 +185,7 @@ class BadConfiguration(LeadlineError):
 
 
 class BitrixError(LeadlineError):
-    """Bitrix24 did not execute a call."""
+    """A call to Bitrix24 failed."""
 
     def __init__(self, detail: str | None = None, *, code: str = "") -> None:
         super().__init__(detail)

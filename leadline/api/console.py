@@ -20,7 +20,7 @@ from leadline.runtime.telemetry import trace_context
 
 #: Pages of other origins can't send this header: without keys it shows that our page asks.
 OWN_HEADER = "X-Leadline-Console"
-#: How long one request retries failed users; the page continues with the rest.
+#: How long one request resyncs failed users; the page continues with the rest.
 ALL_FAILED_S = 5.0
 DEAD_LETTERS_MAX = 200
 
@@ -119,8 +119,8 @@ def user(_request: Request, number: str) -> object:
     return timeline.read(UserId(min(int(number), MAX_ID)))
 
 
-def retry(request: Request, number: str) -> object:
-    """Retry one user."""
+def resync(request: Request, number: str) -> object:
+    """Resync one user: the page's *Retry*."""
     from leadline.operations.resync_users import resync_users  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
@@ -131,8 +131,8 @@ def retry(request: Request, number: str) -> object:
     return {"asked_again": requested, "waiting_already": waiting, "not_found": missing}
 
 
-def retry_failed(request: Request) -> object:
-    """Retry failed users, as many as fit into a request; `next` is the `after` of the next one."""
+def resync_all_failed(request: Request) -> object:
+    """Resync failed users, as many as fit into a request; `next` is the `after` of the next one."""
     from leadline.operations.resync_users import resync_failed  # noqa: PLC0415 - cold start: only this call needs it
 
     after = parse(After, request).after
@@ -224,8 +224,8 @@ _ROUTES: tuple[_Route, ...] = (
     ("GET", r"api/status", status),
     ("GET", r"api/users", users),
     ("GET", r"api/users/([0-9]{1,19})", user),
-    ("POST", r"api/users/([0-9]{1,19})/again", retry),
-    ("POST", r"api/failed/again", retry_failed),
+    ("POST", r"api/users/([0-9]{1,19})/again", resync),
+    ("POST", r"api/failed/again", resync_all_failed),
     ("POST", r"api/pause", pause),
     ("POST", r"api/resume", resume),
     ("GET", r"api/audit", trail),

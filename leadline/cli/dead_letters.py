@@ -94,7 +94,7 @@ def replay(
     reason: Reason = "",
     json: Json = False,
 ) -> None:
-    """Return dead letters to the queue where they died, with attempts reset.
+    """Return dead letters to the queue where they died, with delivery attempts reset.
 
     Safe to repeat: messages that were processed already are recognised.
     """

@@ -85,14 +85,14 @@ class _Validated:
     good: int
     bad: int
     last_id: int
-    #: Lines whose lead belongs to an existing user.
-    held: frozenset[int]
+    #: Lines whose lead belongs to another user already.
+    conflicts: frozenset[int]
 
 
 def _validate(source: File, digest: str, refused: Rejected) -> _Validated:
     """Validate all lines; rejected ones go to the file."""
     good = last_id = 0
-    held = set[int]()
+    conflicts = set[int]()
     with progress_bar() as bar:
         task = bar.add_task("checking", total=None)
         for record in _without_conflicts(source.records(), digest):
@@ -102,12 +102,12 @@ def _validate(source: File, digest: str, refused: Rejected) -> _Validated:
                 last_id = record.user.id or 0
                 continue
             if record.user is not None:
-                held.add(record.line)
+                conflicts.add(record.line)
             if refused.count < _SHOWN:
                 print_note(f"line {record.line}: {record.error}")
             refused.add(record)
     refused.close()
-    return _Validated(good, refused.count, last_id, frozenset(held))
+    return _Validated(good, refused.count, last_id, frozenset(conflicts))
 
 
 def _without_conflicts(records: Iterator[Record], digest: str) -> Iterator[Record]:
@@ -117,8 +117,8 @@ def _without_conflicts(records: Iterator[Record], digest: str) -> Iterator[Recor
             [(_key(digest, one.line), one.user) for one in part if one.user]
         )
         for one in part:
-            is_held = _key(digest, one.line) in keys
-            yield replace(one, error="bitrix_lead_id: another user has it") if is_held else one
+            is_conflict = _key(digest, one.line) in keys
+            yield replace(one, error="bitrix_lead_id: another user has it") if is_conflict else one
 
 
 def _key(digest: str, line: int) -> str:
@@ -134,8 +134,10 @@ def _create(source: File, found: _Validated, digest: str, checkpoint: Checkpoint
     if last:
         print_note(f"continuing after line {last}")
     trace_context.begin()
-    records = (one for one in source.records() if one.line > last and one.line not in found.held)
-    users = ((one.line, one.user) for one in records if one.user)
+    records = (one for one in source.records() if one.line > last)
+    users = (
+        (one.line, one.user) for one in records if one.user and one.line not in found.conflicts
+    )
     created = entered = 0
     with progress_bar() as bar:
         task = bar.add_task("importing", total=found.good, completed=done)

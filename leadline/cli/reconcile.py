@@ -111,9 +111,10 @@ def reconcile(
 ) -> None:
     """Compare every user with its lead, and every lead of ours with its user.
 
-    missing: no lead · doubled: several leads · unlinked: the ledger does not name its lead ·
-    drifted: another name or phone · moved: another stage, set in the CRM · foreign: a lead of no
-    user · waiting: a write is in progress. Exit code 1: something differs (moved does not count).
+    missing: no lead · doubled: several leads · unlinked: the user has another lead id, or none ·
+    drifted: another name or phone, or a stage that a failed write could not set · moved: another
+    stage, set in the CRM · foreign: a lead of no user · waiting: a write is in progress. Exit code
+    1: something differs (moved does not count).
 
     It shares Bitrix24's limits with the workers and yields to them. When interrupted, the same
     command resumes. A repair is an event that makes the worker read the lead and write what

@@ -8,8 +8,8 @@ from redis import Redis
 
 from local.runner.state import State
 from tests.faults import portal, story
-from tests.faults.portal import PATIENCE
-from tests.faults.wire import Wire, plugged_in
+from tests.faults.portal import SHORT_WAITS
+from tests.faults.wire import Wire, wire_to
 from tests.servers import eventually
 from tests.system import System
 
@@ -21,7 +21,7 @@ _FAILED = pytest.StashKey[bool]()
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Started once, by the real runner; its first requests to the portal are done."""
-    with story.running(System(State(tmp_path_factory.mktemp("system")), PATIENCE)) as system:
+    with story.running(System(State(tmp_path_factory.mktemp("system")), SHORT_WAITS)) as system:
         eventually(
             lambda: system.control("GET", "calls")["methods"].keys() >= _AT_START,
             60,
@@ -50,7 +50,7 @@ def portal_in_order(system: System) -> Iterator[None]:
 @pytest.fixture
 def wire(system: System) -> Iterator[Wire]:
     """An AMQP client of the running system."""
-    with plugged_in(system) as plugged:
+    with wire_to(system) as plugged:
         yield plugged
 
 

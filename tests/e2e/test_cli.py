@@ -41,7 +41,7 @@ def dead_letters(system: System) -> list[dict[str, Any]]:
 def test_dead_letters_of_a_running_local_system_are_replayed(
     system: System,
 ) -> None:
-    with wire.plugged_in(system) as plugged:
+    with wire.wire_to(system) as plugged:
         plugged.publish({"pattern": "user_created"})
         eventually(lambda: dead_letters(system), 20, "the malformed message is a dead letter")
         (before,) = dead_letters(system)

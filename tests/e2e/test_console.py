@@ -206,7 +206,7 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
     def dead_letters() -> list[dict[str, Any]]:
         return list(ask(system, "dead-letters")["items"])
 
-    with wire.plugged_in(system) as plugged:
+    with wire.wire_to(system) as plugged:
         plugged.publish({"pattern": "user_created", "data": {"note": "для консоли"}})
         eventually(dead_letters, 20, "the malformed message is a dead letter")
         (dead_letter,) = dead_letters()

@@ -116,7 +116,7 @@ def test_calls_are_paused_and_resumed_with_the_keyboard_alone(
 
 
 def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -> None:
-    with wire.plugged_in(system) as plugged:
+    with wire.wire_to(system) as plugged:
         plugged.publish({"pattern": "user_created", "data": "<img src=x onerror=alert(1)>"})
         dead = "/console/api/dead-letters"
         eventually(lambda: system.request("GET", dead).json()["items"], 20, "it is a dead letter")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults import portal
-from tests.faults.wire import REQUESTS, held_back, plugged_in
+from tests.faults.wire import REQUESTS, held_back, wire_to
 from tests.servers import eventually
 from tests.system import System
 
@@ -78,7 +78,7 @@ def test_quick_successive_writes_end_as_one_lead_with_the_last_state(
 def test_messages_in_any_order_and_number_end_in_the_newest_state(
     system: System, order: tuple[int, ...]
 ) -> None:
-    with plugged_in(system) as wire:
+    with wire_to(system) as wire:
         with held_back(system, wire):
             user = system.create("Сначала Так", "+77001112233")
             path = f"/users/{user['id']}"

@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 from local.runner.state import State
 from tests.emulator.browser import Browser
 from tests.faults import portal, story
-from tests.faults.wire import DEAD_REQUESTS, REPLIES, Wire, plugged_in
+from tests.faults.wire import DEAD_REQUESTS, REPLIES, Wire, wire_to
 from tests.servers import eventually
 from tests.system import CHECKOUT, System
 
@@ -33,7 +33,7 @@ ANSWERS = "answers.of.the.tests"
 @pytest.fixture(scope="module")
 def _own_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     env = {
-        **portal.PATIENCE,
+        **portal.SHORT_WAITS,
         "API_KEYS": " ".join([*KEYS, f"read:{READER}", f"ops:read,operate:{OPERATOR}"]),
         "LEADLINE_AUTH": "on",
         "LEADLINE_REPLY_QUEUES": f"bitrix.responses, {ANSWERS}",
@@ -57,7 +57,7 @@ def other(_own_system: System) -> Iterator[System]:
 
 @pytest.fixture
 def wire(other: System) -> Iterator[Wire]:
-    with plugged_in(other) as plugged:
+    with wire_to(other) as plugged:
         plugged.channel.queue_declare(ANSWERS, durable=True)
         plugged.forget(ANSWERS)
         yield plugged

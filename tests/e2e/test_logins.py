@@ -223,7 +223,7 @@ def test_a_login_has_no_access_to_queues_of_others(system: System, login: str) -
 
 def test_the_connector_has_access_to_our_queues_only(system: System) -> None:
     url = address(system, "amqp-url", "connector")
-    with wire.plugged_in(system) as plugged:
+    with wire.wire_to(system) as plugged:
         plugged.channel.queue_declare("somebody.elses", durable=True)
         try:
             for act in ("declare", "delete", "take", "consume", "empty", "bind"):

@@ -39,9 +39,9 @@ def pending_work(bench: Bench) -> str:
 
 
 def _pending_work(bench: Bench) -> str:
-    owed = "SELECT state, count(*) FROM events WHERE due_at IS NOT NULL GROUP BY state"
-    if rows := bench.rows(owed):
-        return f"owed: { {row['state']: row['count'] for row in rows} }"
+    events = "SELECT state, count(*) FROM events WHERE due_at IS NOT NULL GROUP BY state"
+    if rows := bench.rows(events):
+        return f"events of the relay: { {row['state']: row['count'] for row in rows} }"
     for queue in (topology.REQUESTS, topology.REPLIES):
         if bench.depth(queue):
             return f"{queue} is not empty"
@@ -52,5 +52,5 @@ def _pending_work(bench: Bench) -> str:
     health = requests.get(f"{bench.edge}/healthz", timeout=10)
     if health.status_code != 200:
         parts = health.json()["parts"]
-        return f"ailing: { {name: one for name, one in parts.items() if one['status'] != 'ok'} }"
+        return f"failing: { {name: one for name, one in parts.items() if one['status'] != 'ok'} }"
     return ""

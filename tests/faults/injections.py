@@ -421,7 +421,7 @@ def users_locked(scene: Scene) -> Iterator[None]:
 # Failures of the portal
 
 
-def _tempers() -> None:
+def _portal_faults() -> None:
     refused: dict[str, Any] = {"action": "error", "status": 503, "code": "QUERY_LIMIT_EXCEEDED"}
     rules: dict[str, dict[str, Any]] = {
         "portal_drops_before": {"action": "drop_before", "share": 0.3},
@@ -459,20 +459,20 @@ def _tempers() -> None:
         "portal_finds_nothing": {"method": "crm.lead.list", "action": "error_200", "share": 0.5},
     }
     for name, rule in rules.items():
-        _temper(name, {"method": "batch", **rule})
+        _portal_fault(name, {"method": "batch", **rule})
 
 
-def _temper(name: str, rule: dict[str, Any]) -> None:
-    def bad_temper(scene: Scene) -> Iterator[None]:
+def _portal_fault(name: str, rule: dict[str, Any]) -> None:
+    def portal_fault(scene: Scene) -> Iterator[None]:
         scene.bench.control("POST", "faults", [rule])
         yield
         scene.bench.control("DELETE", "faults")
 
-    bad_temper.__name__ = name
-    fault("bitrix24", (2, 6), weight=0.5, excuse="nothing")(bad_temper)
+    portal_fault.__name__ = name
+    fault("bitrix24", (2, 6), weight=0.5, excuse="nothing")(portal_fault)
 
 
-_tempers()
+_portal_faults()
 
 
 @fault("bitrix24", (2, 6), weight=1, excuse="nothing")

@@ -112,13 +112,13 @@ def _report(seed: int, planned: list[Planned], found: list[Broken], evidence: Ev
     lines += [f"  {one}" for one in planned]
     lines += [str(one) for one in found]
     concerned = list(dict.fromkeys(one.user for one in found if one.user))
-    concerned += [row["user_id"] for row in evidence.bench.rows(_STILL_OWED)]
+    concerned += [row["user_id"] for row in evidence.bench.rows(_STILL_DUE)]
     for user in list(dict.fromkeys(concerned))[:_SHOWN_USERS]:
         lines += [f"--- user {user}", *_story_of(user, evidence)]
     return "\n".join(lines)
 
 
-_STILL_OWED = "SELECT DISTINCT user_id FROM events WHERE due_at IS NOT NULL"
+_STILL_DUE = "SELECT DISTINCT user_id FROM events WHERE due_at IS NOT NULL"
 
 
 def _story_of(user: int, evidence: Evidence) -> list[str]:

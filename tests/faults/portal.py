@@ -10,7 +10,7 @@ from tests.system import System
 #: The portal's time limit for a request in these tests, and the systems' settings: a lost call and
 #: a transient failure cost seconds, not a minute.
 REQUEST_LIMIT_S = 10
-PATIENCE = {"LEADLINE_REQUEST_LIMIT_S": str(REQUEST_LIMIT_S), "LEADLINE_RESEND_AFTER_S": "15"}
+SHORT_WAITS = {"LEADLINE_REQUEST_LIMIT_S": str(REQUEST_LIMIT_S), "LEADLINE_RESEND_AFTER_S": "15"}
 
 _DEFAULTS = {
     "mode": "ok",

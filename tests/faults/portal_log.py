@@ -29,7 +29,7 @@ REFUSALS = {
     "OVERLOAD_LIMIT",
 }
 #: Errors of a command after which a retry may help; all others are permanent.
-_PASSING = {"INTERNAL_SERVER_ERROR", "NOT_FOUND", ""}
+_TRANSIENT = {"INTERNAL_SERVER_ERROR", "NOT_FOUND", ""}
 #: Faults of the portal whose answer may or may not arrive in time.
 _LATE = {"delay"}
 _TITLES = {"title": FULL_NAME, "TITLE": FULL_NAME, "stageId": STAGE, "STATUS_ID": STAGE}
@@ -131,7 +131,7 @@ class PortalLog:
             fields=_written(command, is_ours=True),
             at=None if ran is None else ran["at"],
             is_answer_read=self._is_read(visit),
-            is_final=error is not None and error not in _PASSING | REFUSALS,
+            is_final=error is not None and error not in _TRANSIENT | REFUSALS,
         )
 
     def _concerned(self, command: dict[str, Any], ran: dict[str, Any]) -> Iterable[int]:

@@ -59,12 +59,12 @@ def play(planned: list[Planned], bench: Bench, seconds: float, workload: Workloa
     """Run the schedule; returns when the round's time is over and every fault has been repaired."""
     toll, begun = Toll(), time.monotonic()
     with ThreadPoolExecutor(len(planned) + 1) as pool:
-        befallen = []
+        running = []
         for one in planned:
             time.sleep(max(0.0, begun + one.at_s - time.monotonic()))
-            befallen.append(pool.submit(_run_fault, one, bench, toll, workload))
+            running.append(pool.submit(_run_fault, one, bench, toll, workload))
         time.sleep(max(0.0, begun + seconds - time.monotonic()))
-        for each in befallen:
+        for each in running:
             each.result()
     return toll
 

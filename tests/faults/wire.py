@@ -84,7 +84,7 @@ class Wire:
         def found() -> list[ReceivedMessage]:
             return [message for message in self.take(queue) if wanted(message)]
 
-        promise = f"{count} letters in {queue}"
+        promise = f"{count} messages in {queue}"
         eventually(lambda: len(found()) >= count, within_s, promise)
         return found()
 
@@ -98,7 +98,7 @@ class Wire:
 
 
 @contextmanager
-def plugged_in(system: System) -> Iterator[Wire]:
+def wire_to(system: System) -> Iterator[Wire]:
     """A client of the system's broker; dead letters of other tests are deleted first."""
     connection = pika.BlockingConnection(pika.URLParameters(system.url("amqp")))
     channel = connection.channel()
