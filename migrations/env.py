@@ -1,4 +1,4 @@
-"""Alembic's environment: one connection, one advisory lock, forward only in production."""
+"""Alembic's environment: runs in the connection that `migrate.py` opens under its advisory lock."""
 
 from alembic import context
 

@@ -1,6 +1,6 @@
 """Users and the ledger.
 
-Sizes per million rows and the reasons for each index: docs/operations.md.
+Sizes per million rows, and what finds which users: docs/postgres.md.
 """
 
 from alembic import op
@@ -33,7 +33,7 @@ UP = (
     )
     """,
     "CREATE INDEX users_by_stage ON users (stage, id)",
-    # Most users are synced; the others are the ones that somebody looks for.
+    # Most users are synced; operators search for the others.
     "CREATE INDEX users_not_synced ON users (sync_status, id) WHERE sync_status <> 'synced'",
     """
     CREATE TABLE events (

@@ -1,11 +1,11 @@
-"""What is due, what is settled, and what can't be stored any more.
+"""Settled events are no longer due; constraints exclude contradictory rows.
 
 For a database in use: nothing here holds a lock for longer than a moment. Indexes are built
 CONCURRENTLY. Constraints are added NOT VALID, which checks new rows only, and validated afterwards
-under a lock that lets reads and writes pass. Rows are changed in batches. Whatever is interrupted
+under a lock that lets reads and writes pass. Rows are changed in batches. After an interruption it
 can be run again.
 
-From the first constraint on, reply handlers of the version before can't settle events: their
+From the first constraint on, reply handlers of the previous version can't settle events: their
 replies wait in the delay queues for the new ones.
 """
 
@@ -16,9 +16,9 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-#: Table, name and rule of what can't be stored any more.
+#: The constraints: table, name, condition.
 RULES = (
-    # Due is what the relay has to do something with: failed rows only as long as they may pass.
+    # An event is due if the relay has to process it; a failed one only if its error is transient.
     ("events", "events_open_is_due", "state <> 'open' OR due_at IS NOT NULL"),
     ("events", "events_settled_is_not_due", "due_at IS NULL OR state IN ('open', 'failed')"),
     ("events", "events_sendings_published", "(sendings = 0) = (published_at IS NULL)"),
@@ -47,18 +47,18 @@ END $$
 """
 
 INDEXES = {
-    # What the relay has to send: few rows, however long the table is.
+    # Events that the relay has to publish: few rows, however long the table is.
     "events_due": "ON events (due_at) WHERE due_at IS NOT NULL",
-    # What the relay may delete, the oldest first.
+    # Events that the relay may delete, the oldest first.
     "events_settled": "ON events (settled_at) WHERE settled_at IS NOT NULL",
 }
 
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
-        # Looking at the isolation level has made pg8000 begin a transaction.
+        # Reading the isolation level has made pg8000 begin a transaction.
         op.execute("COMMIT")
-        # Rather fail, and be run again, than hold up everybody who queues behind us.
+        # Fail and be run again, rather than block every statement that queues behind this one.
         op.execute("SET lock_timeout = '5s'")
         op.execute("ALTER TABLE events ALTER due_at DROP NOT NULL")
         for table, name, rule in RULES:
@@ -71,7 +71,7 @@ def upgrade() -> None:
         for table, name, _ in RULES:
             op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
         for name, what in INDEXES.items():
-            # One that was interrupted is left behind, and is of no use.
+            # An interrupted build leaves an invalid index behind.
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             op.execute(f"CREATE INDEX CONCURRENTLY {name} {what}")
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS events_open")

@@ -1,9 +1,9 @@
-"""Two group roles, so that functions can neither drop nor alter what they work with.
+"""Two group roles, so that functions can neither drop nor alter their tables.
 
-A login that the functions use is made a member of `leadline_app`, one for people and reports of
-`leadline_read`; the owner, who migrates, is neither. Roles belong to the whole server: where the
-owner may not make them and nobody else has, nothing is granted, and docs/postgres.md tells how
-to make up for it.
+The functions' logins become members of `leadline_app`, those of people and reports of
+`leadline_read`; the owner, who migrates, is in neither. Roles belong to the whole server: where
+they do not exist and the owner may not create them, nothing is granted, and docs/postgres.md says
+how to grant it later.
 """
 
 import structlog
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 GRANTS = {
     "leadline_app": (
         "SELECT, INSERT, UPDATE ON users",
-        # DELETE: the relay prunes. UPDATE of keys: it locks them before.
+        # DELETE: the relay deletes expired rows. UPDATE of keys: it locks them first.
         "SELECT, INSERT, UPDATE, DELETE ON events, idempotency_keys, stages",
         "SELECT ON alembic_version",
     ),

@@ -1,7 +1,7 @@
-"""Which write set a user's stage, so that a later one can carry it where its message was lost.
+"""The version that set a user's stage: a later event carries it in case its own message was lost.
 
-An update that leaves the stage alone does not say so of what came before: without this, one that
-was applied would close the book over a move that nobody had ever seen.
+An update that does not change the stage leaves the lead's stage as it is. If the message of an
+earlier move was lost, its success would settle that move as well, though the portal never saw it.
 """
 
 from alembic import op
@@ -16,19 +16,19 @@ RULES = (
     ("events", "events_stage_was_set", "stage_version BETWEEN 1 AND version"),
 )
 
-# Only where the CRM may not have had it; else any version that was synced will do.
-OWED = """
-UPDATE users SET stage_version = owed.version FROM (
+# Only for stages that may not have reached the CRM; for all others any synced version is right.
+UNSYNCED = """
+UPDATE users SET stage_version = unsynced.version FROM (
     SELECT user_id, max(version) AS version FROM events
     WHERE state IN ('open', 'failed') AND 'stage' = ANY (string_to_array(changed, ','))
     GROUP BY user_id
-) AS owed WHERE owed.user_id = users.id AND stage_version < owed.version
+) AS unsynced WHERE unsynced.user_id = users.id AND stage_version < unsynced.version
 """
 
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
-        op.execute("COMMIT")  # looking at the isolation level has made pg8000 begin a transaction
+        op.execute("COMMIT")  # see 0002
         op.execute("SET lock_timeout = '5s'")
         op.execute(
             "ALTER TABLE users ADD COLUMN IF NOT EXISTS stage_version bigint NOT NULL DEFAULT 1"
@@ -40,7 +40,7 @@ def upgrade() -> None:
         op.execute("RESET lock_timeout")
         for table, name, _ in RULES:
             op.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
-        op.execute(OWED)
+        op.execute(UNSYNCED)
 
 
 def downgrade() -> None:

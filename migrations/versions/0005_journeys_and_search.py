@@ -1,7 +1,7 @@
-"""How each event fared on its way, and the indexes that find a user by name, phone or lead.
+"""The attempt log of each event, and the indexes that find a user by name, phone or lead.
 
-For a database in use: the column is added in a moment, indexes are built CONCURRENTLY, and whatever
-is interrupted can be run again.
+For a database in use: the column is added in a moment, indexes are built CONCURRENTLY, and after an
+interruption it can be run again.
 """
 
 from alembic import op
@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 INDEXES = {
-    # Prefixes, in any case of letters; text_pattern_ops, since order by locale knows no prefixes.
+    # For prefixes, ignoring case; text_pattern_ops, since a locale's order does not support them.
     "users_by_name": "ON users (lower(full_name) text_pattern_ops)",
     "users_by_phone": "ON users (phone text_pattern_ops)",
     "users_by_lead": "ON users (bitrix_lead_id) WHERE bitrix_lead_id IS NOT NULL",
@@ -26,7 +26,7 @@ def upgrade() -> None:
         op.execute("ALTER TABLE events ADD COLUMN IF NOT EXISTS journey jsonb")
         op.execute("RESET lock_timeout")
         for name, what in INDEXES.items():
-            # One that was interrupted is left behind, and is of no use.
+            # An interrupted build leaves an invalid index behind.
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             op.execute(f"CREATE INDEX CONCURRENTLY {name} {what}")
 

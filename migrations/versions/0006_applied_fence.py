@@ -1,4 +1,7 @@
-"""Under which lease a user's newest state was applied: tells when an older one came after."""
+"""The fencing token under which a user's newest version was applied.
+
+It shows whether an older version was applied after it.
+"""
 
 from alembic import op
 

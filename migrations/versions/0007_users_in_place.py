@@ -1,20 +1,21 @@
-"""What users are looked for by moves out of their table, so that a write touches fewer pages.
+"""Search terms of users move to tables of their own, so that a write touches fewer pages.
 
-As long as no indexed column changes, Postgres puts a row's new version beside the old one and
-enters no index (a heap-only tuple, HOT: its documentation, "Heap-Only Tuples"). Name, stage and
-status change all the time; with their indexes every write of a user entered six, and in a large
-table each is a page that was not touched since the last checkpoint and goes to the WAL whole.
+While no indexed column changes, Postgres puts a row's new version on the same page and changes no
+index (a heap-only tuple, HOT: its documentation, "Heap-Only Tuples"). Name, stage and status change
+often; with their indexes every write of a user changed six, and in a large table each is a page
+that was not touched since the last checkpoint, so that it goes to the WAL in full
+(docs/decisions/0013-users-in-place.md).
 
-Triggers keep the tables that stand in for these indexes:
+Triggers maintain the tables that replace these indexes:
 
 - `unsynced_users` holds users that wait or have failed, updated with every write: few, on few
   pages.
-- `user_terms` holds names and stages. It is brought up to date later, many users at once
-  (`index_users`, by the relay). Who was written since is in `users_to_index`, with what it was
-  called before, and is looked at by every search.
+- `user_terms` holds names and stages, updated later for many users at once (`index_users`, by the
+  relay). Users written since are in `users_to_index` with their previous name and stage, and are
+  candidates of every search.
 
-For a database in use: writers wait for a moment while the triggers are made; filling `user_terms`
-holds up nobody. Whatever is interrupted can be run again.
+For a database in use: writes wait for a moment while the triggers are created; filling `user_terms`
+blocks none. After an interruption it can be run again.
 """
 
 from alembic import op
@@ -27,7 +28,7 @@ depends_on = None
 
 TABLES = {
     "unsynced_users": "status text, user_id bigint, PRIMARY KEY (status, user_id)",
-    # In the order of bytes, which knows prefixes.
+    # In the order of bytes, which supports prefixes.
     "user_terms": """
         kind text, term text COLLATE "C", user_id bigint, PRIMARY KEY (kind, term, user_id)
     """,
@@ -38,10 +39,10 @@ TABLES = {
     """,
 }
 
-# By the owner's rights: whoever may write users need not have any on these tables.
+# With the owner's rights: a login that may write users needs none on these tables.
 _RIGHTS = "LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp"
 
-# Plans are kept, and may have been made when the tables were empty and one user was written.
+# With planner settings, since plans are cached and may have been made for empty tables.
 FUNCTIONS = {
     f"users_were_written() RETURNS trigger {_RIGHTS} SET enable_seqscan = off"
     " SET enable_nestloop = off": """
@@ -74,15 +75,15 @@ BEGIN
         DELETE FROM unsynced_users
         WHERE status IN ('waiting', 'failed') AND user_id = ANY (ARRAY (SELECT id FROM was));
     ELSE
-        DELETE FROM unsynced_users; -- TRUNCATE must not touch what it was called with, too
+        DELETE FROM unsynced_users; -- not TRUNCATE: these tables may be in the same command
         DELETE FROM user_terms;
         DELETE FROM users_to_index;
     END IF;
     RETURN NULL;
 END
 """,
-    # How many entries it took. One at a time: two would not see each other's terms, and one could
-    # leave behind what the other has just made out of date.
+    # Returns how many entries it processed. Only one call works at a time: two would not see each
+    # other's terms, and one could keep a term that the other has just made obsolete.
     f"index_users(at_most integer) RETURNS bigint {_RIGHTS} SET enable_seqscan = off"
     " SET enable_hashjoin = off SET enable_mergejoin = off": """
 DECLARE entries bigint := 0;
@@ -123,8 +124,8 @@ TRIGGERS = {
 
 GRANT = f"SELECT ON {', '.join(TABLES)}"
 
-# In the order of its index. Who is written meanwhile is in `users_to_index`; nobody works that off
-# before this is there, as what it says of the past would be entered afterwards.
+# In the order of its index. Users written meanwhile are in `users_to_index`, which is processed
+# only after this is committed: otherwise this would enter terms that are already obsolete.
 FILL = """
 INSERT INTO user_terms
 SELECT 'name', lower(full_name), id FROM users UNION ALL SELECT 'stage', stage, id FROM users
@@ -157,7 +158,7 @@ def upgrade() -> None:
 
 
 def _make() -> None:
-    """Tables and triggers, and the users not in sync now; all of it or nothing."""
+    """Create tables and triggers, and enter the users that are not synced; all of it or nothing."""
     op.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
     for table, columns in TABLES.items():
         op.execute(f"DROP TABLE IF EXISTS {table}")
@@ -166,7 +167,7 @@ def _make() -> None:
     for function, body in FUNCTIONS.items():
         op.execute(f"CREATE OR REPLACE FUNCTION {function.format(schema=schema)} AS $${body}$$")
     for event, tables in TRIGGERS.items():
-        # To drop one that is there would take a lock that deadlocks with writers who wait for ours.
+        # Not dropped first: the lock for that would deadlock with writers that wait for ours.
         op.execute(
             f"CREATE OR REPLACE TRIGGER users_{event.lower()} AFTER {event} ON users {tables}"
             " FOR EACH STATEMENT EXECUTE FUNCTION users_were_written()"

@@ -1,4 +1,4 @@
-"""Which installation this is, and which history of Postgres it lives in.
+"""The installation that this database belongs to, and the present history of Postgres.
 
 A failover to an asynchronous replica or a restore loses the newest transactions: afterwards the
 same version of a user may name another state, and the same id another person. The one row of
@@ -6,7 +6,7 @@ same version of a user may name another state, and the same id another person. T
 write compares it with the running database; where they differ, a new history begins first
 (docs/decisions/0014-history-of-postgres.md).
 
-For a database in use: nothing waits, and whatever is interrupted can be run again.
+For a database in use: no statement has to wait, and after an interruption it can be run again.
 """
 
 from alembic import op
@@ -19,17 +19,17 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-# Leads of a database in use bear the name that was the default before.
+# Leads of a database in use carry the previous default.
 _FORMER_DEFAULT = "leadline"
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS installation (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
     originator_id text NOT NULL CHECK (char_length(originator_id) BETWEEN 1 AND 255),
-    -- When the present history was recognised, in unix ms; grows with each.
+    -- When the present history was recognised, in unix ms; each one's is greater.
     history bigint NOT NULL CHECK (history > 0),
     fingerprint text NOT NULL,
-    -- The sweep after a fork: users up to `swept_to` have their LOOK event, `sweep_to` is the last.
+    -- The sweep after a fork: users up to `swept_to` have a resync event, `sweep_to` is the last.
     swept_to bigint NOT NULL DEFAULT 0,
     sweep_to bigint NOT NULL DEFAULT 0,
     -- The portal has no lead of ours without a user, or an operator has accepted those it has.
@@ -37,13 +37,13 @@ CREATE TABLE IF NOT EXISTS installation (
 )
 """
 
-# By the owner's rights: functions may neither write history nor move the sequence of ids.
+# With the owner's rights: functions may write neither the history nor the sequence of ids.
 _RIGHTS = "SECURITY DEFINER SET search_path = {schema}, pg_temp"
 
 FUNCTIONS = {
-    # The timeline changes with a promotion, the database's oid with a restore beside, the table's
-    # with a restore in place. Not pg_control_checkpoint(): its timeline is that of the last
-    # checkpoint, which may be older than the first writes after a promotion.
+    # The timeline changes with a promotion, the database's oid with a restore into another
+    # database, the table's oid with a restore in place. Not pg_control_checkpoint(): its timeline
+    # is that of the last checkpoint, which may be older than the first writes after a promotion.
     f"leadline_fingerprint() RETURNS text LANGUAGE plpgsql STABLE {_RIGHTS}": """
 BEGIN
     RETURN concat_ws('-',
@@ -64,9 +64,10 @@ BEGIN
     END IF;
 END
 """,
-    # The present history; a new one where Postgres has forked, or `lost` is not older than it. So
-    # any number of callers that saw the same fork begin one. Ids go far beyond any that the lost
-    # history may have given; setval is seen at once, before the first write of the new one.
+    # Returns the present history; begins a new one if Postgres has forked, or if the present one is
+    # not newer than `lost`. So any number of callers that saw the same fork begin one. Ids continue
+    # far beyond any that the lost history may have assigned; setval takes effect at once, before
+    # the first write of the new history.
     f"leadline_history_after(lost bigint, OUT history bigint, OUT is_new boolean)"
     f" LANGUAGE plpgsql {_RIGHTS}": """
 DECLARE
@@ -89,7 +90,7 @@ BEGIN
     PERFORM setval('users_id_seq', GREATEST(last_id, last_value)) FROM users_id_seq;
 END
 """,
-    # Who empties all tables has a new installation: its ids begin at 1 and must not meet old leads.
+    # Emptying all tables makes a new installation: its ids begin at 1 and must not match old leads.
     f"leadline_new_installation() RETURNS trigger LANGUAGE plpgsql {_RIGHTS}": """
 BEGIN
     INSERT INTO installation (originator_id, history, fingerprint)

@@ -1,13 +1,12 @@
 """A lead belongs to one user at most.
 
-Of users that share a lead today the one that was synced last keeps it: whose lead it is can't be
-known from here, but what stands in the CRM is that user's state. The others lose it and count as
-failed, so that `leadline failed` and `leadline reconcile` show them; those that wait for an answer
-go on waiting for it.
+If several users share a lead, the one synced last keeps it: it is unknown whose lead it is, but the
+CRM has that user's state. The others lose it and become failed, so that `leadline failed` and
+`leadline reconcile` show them; those that wait for a reply keep waiting.
 
-For a database in use: the index is built CONCURRENTLY, beside the one that it replaces, and no lock
-is held for longer than a moment. Reply handlers of the version before may give a lead to a second
-user meanwhile; the index is refused then, and the next run begins again.
+For a database in use: the index is built CONCURRENTLY, in addition to the one that it replaces, and
+no lock is held for longer than a moment. Reply handlers of the previous version may give a lead to
+a second user meanwhile; then the index can't be built, and the next run starts over.
 """
 
 import structlog
@@ -24,7 +23,7 @@ log = structlog.get_logger()
 INDEX, BEFORE = "users_unique_lead", "users_by_lead"
 RULE = "INDEX CONCURRENTLY {name} ON users (bitrix_lead_id) WHERE bitrix_lead_id IS NOT NULL"
 
-# A user whose lead has changed since it was looked at is left as it is.
+# A user whose lead has changed since it was read is left as it is.
 TAKE_FROM_OTHERS = """
 WITH shared AS (
     SELECT id, bitrix_lead_id AS lead_id, row_number() OVER (
@@ -53,7 +52,7 @@ RETURNING users.id, lead_id
 def upgrade() -> None:
     with op.get_context().autocommit_block():
         op.execute("COMMIT")  # see 0002
-        # One that was interrupted is left behind, and is of no use.
+        # An interrupted build leaves an invalid index behind.
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX}")
         for user_id, lead_id in op.get_bind().execute(text(TAKE_FROM_OTHERS)):
             log.warning("lead belongs to another user", user_id=user_id, bitrix_lead_id=lead_id)

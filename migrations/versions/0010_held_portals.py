@@ -1,4 +1,4 @@
-"""Portals whose calls an operator has paused: Redis may forget that, and must not."""
+"""Manual holds, by portal: they must survive a loss of Redis' data."""
 
 from alembic import op
 from sqlalchemy import text

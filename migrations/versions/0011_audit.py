@@ -1,7 +1,7 @@
-"""Who wrote each event, and what operators have done.
+"""The audit trail: the caller of each write, and operators' actions.
 
-For a database in use: the column is added without a rewrite, and code from before it goes on
-writing events without it.
+For a database in use: the column is added without a rewrite, and the previous version keeps writing
+events without it.
 """
 
 from alembic import op
@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 UP = (
-    # The name of a key, an operator or a process; NULL: written without keys, or before this.
+    # The name of a key, an operator or a process; NULL: written without keys, or before 0011.
     "ALTER TABLE events ADD COLUMN IF NOT EXISTS caller text",
     """
     CREATE TABLE IF NOT EXISTS audit (
@@ -22,7 +22,7 @@ UP = (
         caller text,
         action text NOT NULL,
         about jsonb NOT NULL DEFAULT '{}',
-        -- NULL: it was begun, and whoever did it was lost before it could say what came of it.
+        -- NULL: the action was begun, and its process ended before it could record the outcome.
         outcome text
     )
     """,
@@ -30,7 +30,7 @@ UP = (
 )
 
 GRANTS = {
-    # What was entered stays as it is: later only what came of it is added.
+    # An entry can't be changed, except that its outcome is added.
     "leadline_app": "SELECT, INSERT, UPDATE (about, outcome), DELETE ON audit",
     "leadline_read": "SELECT ON audit",
 }

@@ -1,11 +1,11 @@
-"""Each function writes what it writes; nobody else runs what our triggers and jobs are made of.
+"""Least privilege: each function may write only what it has to.
 
-`leadline_app` was one role for all that write. Beside it there are two lesser ones:
+`leadline_app` was the one role for all that write. There are now two lesser ones:
 `leadline_write` for the functions that clients call (no outcome, nothing deleted but their own
 expired keys), and `leadline_settle` for the one that takes replies (no new user, no key).
 `leadline_app` stays for the relay, the console and the command line.
 
-Postgres lets everybody execute a new function: that right is taken from PUBLIC.
+Postgres lets every login execute a new function: triggers' and jobs' own are revoked from PUBLIC.
 """
 
 import structlog
@@ -24,7 +24,7 @@ _HISTORY = "EXECUTE ON FUNCTION leadline_present(), leadline_history_after(bigin
 GRANTS = {
     "leadline_write": (
         "SELECT, INSERT, UPDATE ON users",
-        # To mark what RabbitMQ has confirmed.
+        # To mark events that RabbitMQ has confirmed.
         "SELECT, INSERT, UPDATE (published_at, sendings, due_at) ON events",
         "SELECT, INSERT, UPDATE, DELETE ON idempotency_keys",
         "SELECT ON stages, installation, alembic_version",
@@ -32,7 +32,7 @@ GRANTS = {
     ),
     "leadline_settle": (
         "SELECT, UPDATE ON users",
-        # A lead that is behind is sent again: a new event.
+        # INSERT: the resync event of a user whose lead was overwritten by an older version.
         "SELECT, INSERT, UPDATE ON events",
         "SELECT ON installation, alembic_version",
         _HISTORY,
@@ -40,7 +40,7 @@ GRANTS = {
     "leadline_app": ("EXECUTE ON FUNCTION index_users(integer)",),
 }
 
-#: What PUBLIC loses; those of 0008 were made without it.
+#: Functions that PUBLIC may no longer execute; for those of 0008, it never could.
 INTERNAL = ("users_were_written()", "index_users(integer)")
 
 EXISTS = "SELECT 1 FROM pg_roles WHERE rolname = :role"
