@@ -61,7 +61,7 @@ class Served:
             self.process.wait()
 
 
-#: All writes use one key here.
+#: Writes are limited by API key, and a benchmark has only one.
 NO_WRITE_LIMIT = {"LEADLINE_WRITE_RATE_PER_S": "0"}
 
 

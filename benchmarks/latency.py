@@ -20,8 +20,9 @@ LONE_MEDIAN_MS = 100
 #: Users a second; the portal takes RATE_PER_S calls a second.
 RATES = (1, 5, 20, 60)
 COMMAND_MS = 40
-#: A user waits half the time between two tokens on average; ours may add OWN_MS.
+#: A user waits half the time between two tokens on average.
 _TOKEN_MS = 1000 / RATE_PER_S / 2
+#: What Leadline may add to the waits for the portal.
 OWN_MS = 50
 #: At RATE_PER_S the bucket refills between users; random, so that it does not align with a
 #: schedule of the system.

@@ -74,7 +74,7 @@ def _rate(total: int, left: Callable[[], int]) -> float:
 
 
 def _open_events(system: BenchSystem, count: int) -> list[list[Any]]:
-    """New users, each with an event that waits for its reply and that the relay does not resend."""
+    """New users, each with an event that awaits a reply and that the relay does not republish."""
     database = system.url("database")
     tables.add_waiting(database, count, due_in_s=_WITHIN_S * 10)
     return tables.rows(database, _OPEN_EVENTS)
@@ -108,9 +108,9 @@ def _publish(publisher: Publisher, messages: Iterable[Message]) -> None:
 
 def _request(event: object, user: object, full_name: str, phone: str, stage: str) -> Message:
     about = {"id": user, "full_name": full_name, "phone": phone, "stage": stage}
-    ledger: dict[str, object] = {"event_id": str(event), "version": 1}
+    of_event: dict[str, object] = {"event_id": str(event), "version": 1}
     body = contract.request_body(
-        "create_card", {**about, "bitrix_lead_id": None}, topology.REPLIES, ledger
+        "create_card", {**about, "bitrix_lead_id": None}, topology.REPLIES, of_event
     )
     return Message(topology.REQUESTS, body, str(event), headers=_headers("request", event))
 

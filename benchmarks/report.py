@@ -28,6 +28,7 @@ figures, and these more than figures of different machines.
 RESULTS = "results"
 #: Folder in it: the data that the last full run of a section replaced.
 PREVIOUS = "previous"
+#: Facts shown for each section, even if they are equal.
 _OF_EACH = ("load before", "started", "took")
 
 

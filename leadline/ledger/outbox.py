@@ -58,8 +58,8 @@ WHERE id IN (
 """
 
 
-def to_message(event: Event, *, resent: bool = False) -> Message:
-    """The event as a message for `bitrix_queue`; `resent`: it may have been published already."""
+def to_message(event: Event, *, republished: bool = False) -> Message:
+    """The event as a message for `bitrix_queue`; `republished`: perhaps not the first copy."""
     event_id, occurred_at = event.id, contract.timestamp(event.occurred_at)
     body = contract.request_body(
         event.action,
@@ -80,7 +80,7 @@ def to_message(event: Event, *, resent: bool = False) -> Message:
         headers[f"ce-{HISTORY}"] = str(event.history)
     if originator_id := settings().originator_id or event.originator_id:
         headers[f"ce-{ORIGINATOR}"] = originator_id
-    if resent:
+    if republished:
         headers[f"ce-{RESENT}"] = "true"
     return Message(
         topology.REQUESTS,

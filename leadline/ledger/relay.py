@@ -159,7 +159,7 @@ def _publish(events: list[Event]) -> None:
         BrokerDown: RabbitMQ did not confirm some events.
     """
     confirmed = outbox.publisher().publish(
-        [outbox.to_message(event, resent=True) for event in events]
+        [outbox.to_message(event, republished=True) for event in events]
     )
     published = [
         event.id for event, is_confirmed in zip(events, confirmed, strict=True) if is_confirmed

@@ -126,10 +126,10 @@ class Reply(_Message):
 
 
 def request_body(
-    action: str, user: dict[str, object], reply_queue: str, ledger: dict[str, object]
+    action: str, user: dict[str, object], reply_queue: str, of_event: dict[str, object]
 ) -> bytes:
-    """The message on `bitrix_queue`; `ledger`: our event_id, version and occurred_at."""
-    data = {"action": action, "user": user, "replyQueue": reply_queue, **ledger}
+    """The message on `bitrix_queue`; `of_event`: our event_id, version and occurred_at."""
+    data = {"action": action, "user": user, "replyQueue": reply_queue, **of_event}
     return orjson.dumps({"pattern": PATTERNS[action], "data": data})
 
 

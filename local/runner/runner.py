@@ -18,7 +18,7 @@ from local.runner.terminal.console import Console
 from local.runner.terminal.follow import Follower
 
 _POLL_EVERY_S = 0.25
-#: Both together: below the 10 s that stopping may take.
+#: With _LAST_GRACE_S below the 10 s that stopping may take.
 _STOP_WITHIN_S = 7.5
 _LAST_GRACE_S = 0.5
 

@@ -650,7 +650,7 @@ def old_messages_redelivered(scene: Scene) -> Iterator[None]:
     scene.toll.replayed.update(str(row["event_id"]) for row in chosen)
     with scene.bench.channel() as channel:
         for row in chosen:
-            message = to_message(event_from_row(row), resent=True)
+            message = to_message(event_from_row(row), republished=True)
             channel.basic_publish("", message.queue, message.body, message.properties())
     yield
 

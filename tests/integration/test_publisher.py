@@ -83,7 +83,7 @@ def test_an_event_is_on_the_wire_exactly_as_documented(amqp_url: str) -> None:
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )
     publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
-    assert publisher.publish([outbox.to_message(event), outbox.to_message(event, resent=True)])
+    assert publisher.publish([outbox.to_message(event), outbox.to_message(event, republished=True)])
     publisher.close()
     with channel_to(amqp_url) as channel:
         _, properties, body = channel.basic_get(QUEUE, auto_ack=True)

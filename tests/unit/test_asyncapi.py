@@ -100,13 +100,13 @@ def test_a_message_that_the_document_forbids_is_refused(name: str, body: object)
 
 
 def test_a_message_that_we_send_is_described() -> None:
-    ledger = {
+    of_event = {
         "event_id": str(UUID(int=7)),
         "version": 1,
         "occurred_at": contract.timestamp(datetime.now(UTC)),
     }
     for action in contract.PATTERNS:
         sent = contract.request_body(
-            action, {**USER, "bitrix_lead_id": None}, topology.REPLIES, dict(ledger)
+            action, {**USER, "bitrix_lead_id": None}, topology.REPLIES, dict(of_event)
         )
         assert is_described("request", orjson.loads(sent))
