@@ -13,7 +13,7 @@ from tests.faults.wire import Wire, wire_to
 from tests.servers import eventually
 from tests.system import System
 
-#: The three requests that a system sends to the portal at startup.
+#: The methods that a system calls at startup.
 _AT_START = {"profile", "crm.settings.mode.get", "crm.status.list", "crm.lead.list"}
 _FAILED = pytest.StashKey[bool]()
 

@@ -55,7 +55,7 @@ def test_a_lost_answer_to_an_update_does_not_make_a_second_phone(
 
 
 def test_a_lost_answer_to_a_full_batch_duplicates_no_lead(system: System) -> None:
-    # While the first users are served slowly, the others gather.
+    # While the first calls take long, the others gather.
     system.control("PUT", "settings", {"request_ms": 800})
     portal.breaks(system, "drop_after", "batch", count=2)
     users = [system.create(f"Из Пачки {number}") for number in range(30)]

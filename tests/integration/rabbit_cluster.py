@@ -31,8 +31,8 @@ class Node(RabbitMQ):
         names = ", ".join(f"'rabbit{number}@localhost'" for number in range(NODES))
         config = Path(broker.env["RABBITMQ_CONFIG_FILE"])
         text = config.read_text(encoding="utf-8")
-        found = f"{{rabbit, [\n   {{cluster_nodes, {{[{names}], disc}}}},"
-        write(config, text.replace("{rabbit, [", found, 1))
+        clustered = f"{{rabbit, [\n   {{cluster_nodes, {{[{names}], disc}}}},"
+        write(config, text.replace("{rabbit, [", clustered, 1))
         named = {**broker.env, "RABBITMQ_NODENAME": f"rabbit{self.number}@localhost"}
         return (replace(broker, env=named),)
 

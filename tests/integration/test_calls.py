@@ -123,7 +123,7 @@ def test_waiting_users_share_full_batches(
 def test_users_that_arrive_one_by_one_share_calls_and_jobs(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No wake timer runs: users are served only by jobs that puts and other jobs enqueue."""
+    """No wake timer runs: calls begin only in jobs that puts and other jobs enqueue."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
     process.forget(settings)
     waiting = SimpleQueue[str | None]()
@@ -140,14 +140,14 @@ def test_users_that_arrive_one_by_one_share_calls_and_jobs(
 
     monkeypatch.setattr(rq_jobs, "enqueue", enqueue)
     with ThreadPoolExecutor(4) as pool:
-        served = pool.map(work, range(4))
+        done = pool.map(work, range(4))
         for user_id in range(1, 301):
             if put(user_id) is PutResult.WAKE_UP_CLAIMED:
                 rq_jobs.enqueue()
         eventually(is_idle, 60, "all is settled")
         for _ in range(4):
             waiting.put(None)
-        list(served)
+        list(done)
     calls = control("calls")["methods"]["batch"]
     assert len(control("leads")) == 300
     assert calls <= 300 / 10
@@ -223,7 +223,7 @@ def test_one_bad_command_harms_no_other(control: Control, amqp_url: str) -> None
 def test_a_revoked_webhook_pauses_the_queue_and_spends_no_attempt(
     control: Control, workers: Callable[[int], None], amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leadline.workqueue.outage.PROBE_COMMANDS_STEPS_S", (0.5, 0.5))
+    monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.5, 0.5))
     control("settings", "PUT", {"mode": "revoked"})
     for user_id in range(1, 101):
         put(user_id)
@@ -367,7 +367,7 @@ def test_a_worker_frozen_after_its_lease_does_not_call(
         frozen.setattr("leadline.workqueue.queue.SEND_WITHIN_S", -1.0)
         job.call_bitrix24("main")
     assert control("calls")["requests"] == 0
-    eventually(lambda: job.call_bitrix24("main") == 1, 10, "it is served as usual")
+    eventually(lambda: job.call_bitrix24("main") == 1, 10, "it is synced as usual")
     assert len(control("leads")) == 1
 
 

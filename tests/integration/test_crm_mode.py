@@ -108,7 +108,7 @@ def test_it_resumes_by_itself_once_the_mode_is_classic_though_no_user_is_due(
     control("settings", "PUT", {"crm_mode": "classic"})
     eventually(run_timer_once, 10, "it resumes")
     put(1)
-    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 10, "the user is served")
+    eventually(lambda: job.call_bitrix24("main") >= 0 and is_idle(), 10, "the user is synced")
     assert created(control) == 1
 
 

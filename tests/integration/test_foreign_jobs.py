@@ -146,6 +146,6 @@ def test_a_malformed_registry_entry_delays_no_retry(
     monkeypatch.setattr(rq_jobs, "TRIM_EVERY_MS", 1)
     timer = threading.Thread(target=WakeTimer("worker", stop).run, daemon=True)
     timer.start()
-    assert woken.wait(5), "the due user is served"
+    assert woken.wait(5), "the due user is synced"
     stop.set()
     timer.join(5)

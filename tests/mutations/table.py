@@ -155,7 +155,7 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "a look-up that may have left our lead out counts as one that has it not",
+        "a lookup that may have left our lead out counts as one without it",
         "leadline/sync/interpret.py",
         "if not by_origin.is_whole or (by_id",
         "if False or (by_id",
