@@ -28,7 +28,7 @@ def test_a_message_over_the_limit_is_not_parsed(monkeypatch: pytest.MonkeyPatch)
     def event(message: ReceivedMessage) -> Any:
         parsed.append(len(message.body))
 
-    monkeypatch.setattr(envelope, "event", event)
+    monkeypatch.setattr(envelope, "cloud_event", event)
     client = FunctionClient("bitrix_queue", "http://127.0.0.1:1/", 1)
     messages = [received(b" " * (limit + 1)), received(b" " * limit)]
     assert client.deliver_batch(messages) == messages
