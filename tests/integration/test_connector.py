@@ -127,13 +127,12 @@ def running(start: Start, amqp_url: str) -> Process:
 
 
 def publish(url: str, *bodies: bytes, **properties: Any) -> None:
-    connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
-    channel.confirm_delivery()
-    for number, body in enumerate(bodies):
-        about = pika.BasicProperties(message_id=f"m-{number}", **properties)
-        channel.basic_publish("", QUEUE, body, about, mandatory=True)
-    connection.close()
+    with closing(pika.BlockingConnection(pika.URLParameters(url))) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        for number, body in enumerate(bodies):
+            about = pika.BasicProperties(message_id=f"m-{number}", **properties)
+            channel.basic_publish("", QUEUE, body, about, mandatory=True)
 
 
 def publish_as(url: str, body: bytes, properties: pika.BasicProperties) -> None:
