@@ -1,4 +1,4 @@
-"""The HTTP API through the edge: each status code of DESIGN.md, with headers and body."""
+"""The HTTP API through the edge: each status code of docs/reference.md, with headers and body."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""The messages on the wire are exactly what DESIGN.md says."""
+"""The messages on the wire are exactly what docs/reference.md says."""
 
 import json
 import re

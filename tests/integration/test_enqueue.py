@@ -99,7 +99,7 @@ def next_step() -> Plan:
     return plan(leased())
 
 
-def agree_on(version: int) -> None:
+def mark_applied(version: int) -> None:
     """Make this version, which set all fields, the last applied state of user 7."""
     enqueue.enqueue_events([versioned(version, **{CHANGED: "full_name,phone,stage"})])
     written = settle_applied(
@@ -135,14 +135,14 @@ def test_a_first_delivery_of_a_first_version_needs_no_lookup() -> None:
 
 @pytest.mark.usefixtures("old_epoch")
 def test_a_message_can_demand_a_lookup_though_nothing_seems_to_differ() -> None:
-    agree_on(1)
+    mark_applied(1)
     enqueue.enqueue_events([versioned(2, **{CHANGED: "look"})])
     assert isinstance(next_step(), Lookup)
 
 
 @pytest.mark.usefixtures("old_epoch")
 def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None:
-    agree_on(1)
+    mark_applied(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: "2"}
     enqueue.enqueue_events([versioned(3, name="Bob", stage="JUNK", **changed)])
     step = next_step()
@@ -154,7 +154,7 @@ def test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one() -> None
 @pytest.mark.parametrize("stage_version", [1, 2])
 def test_an_older_stage_change_keeps_its_version(stage_version: int) -> None:
     """The CRM already has it, and a person may have moved the lead since."""
-    agree_on(stage_version)
+    mark_applied(stage_version)
     changed = {CHANGED: "full_name", STAGE_VERSION: str(stage_version)}
     enqueue.enqueue_events([versioned(3, **changed)])
     assert isinstance(next_step(), NoCall)
@@ -163,7 +163,7 @@ def test_an_older_stage_change_keeps_its_version(stage_version: int) -> None:
 @pytest.mark.parametrize("stage_version", ["4", "0", "-1", "x", "9" * 30])
 @pytest.mark.usefixtures("old_epoch")
 def test_an_impossible_stage_version_is_ignored(stage_version: str) -> None:
-    agree_on(1)
+    mark_applied(1)
     changed = {CHANGED: "full_name", STAGE_VERSION: stage_version}
     enqueue.enqueue_events([versioned(3, stage="JUNK", **changed)])
     assert isinstance(next_step(), NoCall)

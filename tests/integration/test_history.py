@@ -259,7 +259,7 @@ def test_a_data_folder_is_restored_and_a_reply_reveals_a_lost_user(
 
 
 def reply_to(event: Event, **more: Any) -> ReceivedReply:
-    """The reply of the connector's side: applied."""
+    """The reply to an event whose state was applied."""
     about = {"action": event.action, "user_id": event.user.id, "event_id": event.id}
     success = {"status": "success", "bitrix_lead_id": 5, "version": event.version}
     history = more.pop("history", event.history)

@@ -95,7 +95,7 @@ class Journey:
             )
         )
 
-    def serve(self, outcome: str) -> bool:
+    def run_job(self, outcome: str) -> bool:
         """One job; False if nothing was due."""
         while self.work.next_due_in_s():
             continue  # for a millisecond
@@ -182,11 +182,11 @@ def test_a_user_ends_as_one_lead_with_its_newest_state_and_each_event_is_answere
         journey.put(version, state, touches=touches, first=version not in seen)
         seen.add(version)
         for outcome in outcomes:
-            journey.serve(outcome if outcome not in COUNTED or may_fail > 0 else OK)
+            journey.run_job(outcome if outcome not in COUNTED or may_fail > 0 else OK)
             may_fail -= outcome in COUNTED
     served = 0
     while journey.work.next_due_in_s() is not None:
-        served += journey.serve(OK)
+        served += journey.run_job(OK)
         assert served < 10, "it settles"
 
     newest = states[-1][0]

@@ -76,7 +76,7 @@ def test_an_unreadable_entry_harms_no_other(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_its_user_is_served_when_its_events_are_republished(
+def test_its_user_is_due_again_when_its_events_are_republished(
     work: WorkQueue, client: redis.Redis, damage: Any
 ) -> None:
     work.put(arrival(7))

@@ -61,7 +61,7 @@ def one(work: WorkQueue) -> Entry:
 
 
 def apply(work: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
-    """Serve the user so that its lead equals its state."""
+    """Record a write after which the user's lead equals its state."""
     entry = one(work)
     assert entry.state is not None
     step = plan(entry)
@@ -160,7 +160,7 @@ def test_a_worker_that_leased_in_the_lost_history_settles_nothing(work: WorkQueu
     assert work.lease(50).entries == []  # its call may still run
 
 
-def test_a_call_of_the_lost_history_ends_before_its_user_is_served_again(
+def test_a_call_of_the_lost_history_ends_before_its_user_is_called_for_again(
     work: WorkQueue,
 ) -> None:
     work.lease_ms = 30

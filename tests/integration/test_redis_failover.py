@@ -89,7 +89,7 @@ class Pair:
 def remember() -> None:
     """Begin the server's epoch, as workers do, and skip its first ten seconds.
 
-    Users created afterwards are served at once; others wait for calls that may have been forgotten.
+    Users created afterwards are due at once; others wait for calls that may have been forgotten.
     """
     portal_session.worker_heartbeats().beat("a worker of this test")
     skip_clock_tolerance(work_queue())

@@ -118,7 +118,7 @@ def test_an_event_whose_reply_was_lost_is_republished() -> None:
     assert sent_when_due() == 1
 
 
-def test_an_event_that_no_worker_would_serve_is_republished(redis_url: str) -> None:
+def test_an_event_that_no_worker_would_take_is_republished(redis_url: str) -> None:
     accepted()
     with redis.Redis.from_url(redis_url) as connection:
         connection.delete(f"{work_queue().prefix}due")

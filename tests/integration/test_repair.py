@@ -111,14 +111,14 @@ def moved_by_hand(user_id: UserId) -> None:
     crm("crm.lead.update", id=lead_of(user_id)["ID"], fields={"STATUS_ID": BY_HAND})
 
 
-def lose_memory() -> None:
+def empty_redis() -> None:
     client().flushall()
     skip_clock_tolerance(work_queue())
 
 
 @pytest.fixture(params=["Redis remembers", "Redis has forgotten"])
 def forget(request: pytest.FixtureRequest) -> Callable[[], None]:
-    return lose_memory if "forgotten" in request.param else lambda: None
+    return empty_redis if "forgotten" in request.param else lambda: None
 
 
 @pytest.fixture(params=["reconcile", "resync", "console"])
@@ -181,7 +181,7 @@ def test_an_update_without_the_stage_does_not_revert_it_either(
 ) -> None:
     user_id = failed_create(control, settle)
     moved_by_hand(user_id)
-    lose_memory()
+    empty_redis()
     accept.change(user_id, Changes(full_name="Ann Lee"), None, None)
     settle()
     assert (lead_of(user_id)["STATUS_ID"], lead_of(user_id)["TITLE"]) == (BY_HAND, "Ann Lee")

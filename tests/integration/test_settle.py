@@ -321,7 +321,7 @@ def test_the_same_holds_when_the_user_has_another_open_event() -> None:
 
 
 def test_a_version_written_again_may_have_overwritten_an_unanswered_newer_one() -> None:
-    """Redis lost its last second and served version 1 again; found by the model."""
+    """Redis lost its last second, and version 1 was written again; found by the model."""
     events = writes(3)
     applied(events[0], fence=10)
     applied(events[0], fence=30)

@@ -43,7 +43,7 @@ MUTATIONS = (
         (_ENQUEUE + "test_a_possible_redelivery_is_looked_up_first",),
     ),
     Mutation(
-        "the wish to look is lost",
+        "the demand for a lookup is lost",
         "leadline/sync/enqueue.py",
         'is_lookup_requested=LOOK in delivery.attributes.get(CHANGED, "").split(","),',
         "is_lookup_requested=False,",

@@ -14,7 +14,8 @@ from leadline.errors import (
     Rejected,
 )
 
-#: facts/bitrix24.md, section 2: status, code, description, class.
+#: Documented errors (https://apidocs.bitrix24.com/error-codes.html, limits.html, methods): status,
+#: code, description, and our class.
 TABLE: list[tuple[int, str, str, type[BitrixError]]] = [
     (503, "QUERY_LIMIT_EXCEEDED", "Too many requests", Refused),
     (429, "QUERY_LIMIT_EXCEEDED", "Too many requests", Refused),

@@ -52,7 +52,7 @@ def test_an_attempt_counts_with_the_reply_that_it_led_to() -> None:
     assert replace(event, outcome=Outcome("synced", 2)).attempts_made == 2
 
 
-def test_a_user_that_was_never_served_is_read_with_nothing_known() -> None:
+def test_a_user_that_was_never_called_for_is_read_with_nothing_known() -> None:
     assert Entry.loads(b"7", STORED, []) == Entry(
         user_id=7,
         fence="17",

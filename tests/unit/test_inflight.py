@@ -131,7 +131,7 @@ def test_one_request_carries_at_most_half_of_the_prefetch(lab: Lab) -> None:
     assert lab.deliveries.is_done
 
 
-def test_a_message_that_cannot_be_put_aside_is_held_and_delivered_again_with_its_attempts_counted(
+def test_a_message_that_cannot_be_delayed_is_held_and_delivered_again_with_its_attempts_counted(
     lab: Lab,
 ) -> None:
     lab.verdicts[1] = Verdict(is_served=False, reason="no")
