@@ -212,7 +212,8 @@ class OutcomeUnknown(BitrixError):
         self, detail: str | None = None, *, code: str = "", may_still_run: bool = False
     ) -> None:
         super().__init__(detail, code=code)
-        #: Bitrix24 itself did not answer: the call may still run for up to 60 s.
+        #: Bitrix24 itself did not answer: the call may run on until the portal's
+        #: time limit.
         self.may_still_run = may_still_run
 
 

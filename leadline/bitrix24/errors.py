@@ -35,8 +35,9 @@ _BY_CODE: dict[str, type[BitrixError]] = {
     "portal_deleted": PortalDown,
     "invalid_request": PortalDown,
     "allowed_only_intranet_user": PortalDown,
-    # This record, or a mistake of ours: a retry fails too.
+    # The lead is gone: another one is looked for, else created.
     "not_found": LeadGone,
+    # This record, or a mistake of ours: a retry fails too.
     "error_method_not_found": Rejected,
     "error_batch_length_exceeded": Rejected,
     "error_batch_method_not_allowed": Rejected,
@@ -65,6 +66,7 @@ def classify(status: int, code: object, description: object) -> BitrixError:
 
     `status` is the HTTP status; 400 for a command of a batch, which has none of its own.
     """
+    # A code of another type must not count as none.
     name = bounded(code, CODE_MAX) or ("?" if code else "")
     sentence = bounded(description, TEXT_MAX)
     text = sentence or name or f"HTTP {status}"
@@ -72,7 +74,7 @@ def classify(status: int, code: object, description: object) -> BitrixError:
 
 
 def bounded(value: object, length: int) -> str:
-    """A portal's text as one printable line of at most this length; "" for other types."""
+    """A portal's text or number as one printable line of this length at most; else ""."""
     if isinstance(value, int) and value:
         value = str(value)
     if not isinstance(value, str):
@@ -84,6 +86,7 @@ def bounded(value: object, length: int) -> str:
 def unreadable(status: int) -> BitrixError:
     """The error of an answer that is not JSON: a gateway's page, or a truncated body."""
     text = f"HTTP {status} without a readable answer"
+    # A page for 404 is that of a web server without this portal.
     if status in _BY_STATUS or status == HTTPStatus.NOT_FOUND:
         return _BY_STATUS.get(status, PortalDown)(text, code=str(status))
     return OutcomeUnknown(text, code=str(status), may_still_run=True)

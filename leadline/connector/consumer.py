@@ -29,7 +29,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from leadline.connector.auxiliary_queues import AuxiliaryQueues
-from leadline.connector.inflight import MAX_THREADS, Deliveries
+from leadline.connector.deliveries import MAX_THREADS, Deliveries
 from leadline.connector.message import ReceivedMessage, attempt_of
 from leadline.connector.post import FunctionClient
 from leadline.errors import BadConfiguration

@@ -10,7 +10,7 @@ import structlog
 
 from leadline.errors import BadMessage
 from leadline.ledger import resync_events, settle_sql
-from leadline.ledger.lost_event_recovery import recover
+from leadline.ledger.replies_to_lost_events import recover
 from leadline.ledger.resync_events import ResyncRequest
 from leadline.messages.attempt_log import AttemptLog
 from leadline.messages.attributes import number

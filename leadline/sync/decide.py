@@ -1,4 +1,4 @@
-"""Decides the next step for a leased user, and its settlement after a call. Pure rules, no I/O.
+"""Decides the plan for a leased user, and its settlement after a call. Pure rules, no I/O.
 
 Applying a message means: make the lead look like this, unless something newer was applied. So the
 desired state is compared with last applied, and all events of an entry get their outcome together,
@@ -36,7 +36,7 @@ LOOKUP_RETRY_MS = 5000
 
 @dataclass(frozen=True, slots=True)
 class NoCall:
-    """The lead has the desired state: only replies are pending."""
+    """No call is needed: the lead has the desired state, or no message carried a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ Plan = NoCall | Lookup | Write
 _LEAD_KNOWN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
 #: The next request is for this user alone.
 _OWN_REQUEST: Fields = {"alone": 1}
-#: How often in a row a lead may vanish before its events fail: in simple CRM mode each one does.
+#: The events fail when the lead vanishes this many times in a row. In simple CRM mode, each lead
+#: vanishes at once.
 VANISHED_MAX = 2
 VANISHED = "its lead vanished twice in a row: is it deleted at once, or is the CRM in simple mode?"
 #: Why a lead that a message claims is not taken for the user's.
@@ -75,7 +76,7 @@ def originator_of(entry: Entry) -> str:
 
 
 def plan(entry: Entry) -> Plan:
-    """Decide the next step for this user."""
+    """Decide the plan for this user."""
     pending = [event for event in entry.events if event.outcome is None]
     if entry.state is None or not pending:
         return NoCall()
@@ -113,7 +114,7 @@ def settle_applied(
     last_applied = last_applied or entry.last_applied
     pending = [event.seq for event in entry.events if event.outcome is None]
     if last_applied is None or not pending:
-        # Only events that had an outcome from the start (a message without a phone).
+        # No event is open (such as of a message without a phone), or no state was ever known.
         return Settlement(entry, events=entry.events)
     fields: Fields = {
         "agreed": orjson.dumps(last_applied.as_dict()),
@@ -202,11 +203,11 @@ def settle_inconclusive(entry: Entry) -> Settlement:
 
 
 def settle_failure(
-    entry: Entry, error: BitrixError, now_ms: int, *, was_written: bool = False
+    entry: Entry, error: BitrixError, now_ms: int, *, is_write: bool = False
 ) -> Settlement:
     """The call failed: the class of the error says whether to wait, to retry or to give up.
 
-    `was_written`: a create or an update failed, so the lead may have been changed.
+    `is_write`: the call was a create or an update, so the lead may have been changed.
     """
     if isinstance(error, Refused | PortalDown):
         return Settlement(entry, delay_ms=REFUSED_DELAY_MS)
@@ -217,7 +218,7 @@ def settle_failure(
             error = Rejected(VANISHED)
     elif isinstance(error, RequestRejected):
         fields = _OWN_REQUEST
-    elif was_written and isinstance(error, OutcomeUnknown):
+    elif is_write and isinstance(error, OutcomeUnknown):
         fields = _look_up_before_retry(entry, error, now_ms)
     if isinstance(error, Rejected) and not isinstance(error, LeadGone):
         return Settlement(entry, fields, tuple(_fail(one, error) for one in entry.events))

@@ -32,8 +32,8 @@ def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settle
             pages = map(lead_answers.parse_page, values)
             return _settle_lookup(entry, now_ms, *pages).with_attempt(now_ms)
     except BitrixError as error:
-        was_written = isinstance(step.plan, Write)
-        settlement = settle_failure(entry, error, now_ms, was_written=was_written)
+        is_write = isinstance(step.plan, Write)
+        settlement = settle_failure(entry, error, now_ms, is_write=is_write)
         return replace(settlement, error=error).with_attempt(now_ms, error.detail)
     return settle_applied(entry, None)
 

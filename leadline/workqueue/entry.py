@@ -1,6 +1,7 @@
 """A user's entry in the work queue: its pending events, desired state and what was last applied.
 
-Redis keeps the field names of earlier releases; only this module maps them to ours.
+Redis keeps the field names of earlier releases. This module maps them to ours when it reads them;
+`Fields` of a settlement have Redis' names.
 """
 
 from dataclasses import dataclass, field, fields, replace

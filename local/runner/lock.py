@@ -2,9 +2,13 @@
 
 import fcntl
 import os
+import time
 from typing import IO
 
 from local.runner.state import State
+
+#: A caller of `holder` has the lock for a moment.
+_HOLDER_ASKS_S = 0.2
 
 
 class AlreadyRunning(Exception):
@@ -21,13 +25,14 @@ def acquire(state: State) -> IO[str]:
         AlreadyRunning: another runner holds it.
     """
     file = state.lock_file.open("a+", encoding="ascii")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        pid = file.read().strip()
-        file.close()
-        raise AlreadyRunning(pid) from None
+    deadline = time.monotonic() + _HOLDER_ASKS_S
+    while not _try_lock(file, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            file.seek(0)
+            pid = file.read().strip()
+            file.close()
+            raise AlreadyRunning(pid)
+        time.sleep(0.01)
     file.truncate(0)
     file.write(f"{os.getpid()}\n")
     file.flush()
@@ -35,10 +40,23 @@ def acquire(state: State) -> IO[str]:
 
 
 def holder(state: State) -> int | None:
-    """The pid of the runner in this state folder, or None."""
+    """The pid of the runner in this state folder, or None.
+
+    Its own lock is shared and writes nothing, so that callers do not see each other.
+    """
     state.create()
+    with state.lock_file.open("a+", encoding="ascii") as file:
+        if _try_lock(file, fcntl.LOCK_SH):
+            return None
+        file.seek(0)
+        pid = file.read().strip()
+        return int(pid) if pid else None  # a runner that begins has none yet
+
+
+def _try_lock(file: IO[str], kind: int) -> bool:
+    """Take this lock if it is free; returns whether it was."""
     try:
-        acquire(state).close()
-    except AlreadyRunning:
-        return int(state.lock_file.read_text(encoding="ascii"))
-    return None
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -23,7 +23,7 @@ def mounted(state: State, servers: Servers) -> Path:
         return given
     folder = state.folder("secrets")
     for login in LOGINS:
-        for secret, address in servers.addresses(login).items():
+        for secret, address in servers.secrets_of(login).items():
             write(folder / _name(secret, login), address)
     write(folder / "database-url-owner", servers.owner_database_url)
     for secret in ADDRESSES:  # an earlier version had one login for all
@@ -58,7 +58,7 @@ def access(part: str, servers: Servers) -> dict[str, str]:
     that the table of logins does not list yet reaches no server.
     """
     login = by_name(PARTS.get(part, _OF_A_NEW_FUNCTION))
-    addresses = servers.addresses(login)
+    addresses = servers.secrets_of(login)
     if _configured_folder():
         return {_variable(secret): address for secret, address in addresses.items()}
     return {f"{_variable(secret)}_FILE": _name(secret, login) for secret in addresses}
@@ -73,7 +73,7 @@ def owner_access(servers: Servers) -> dict[str, str]:
 
 def cli_access(servers: Servers) -> dict[str, str]:
     """The URLs for the command line, by variable."""
-    found = servers.addresses(by_name(PARTS["cli"]))
+    found = servers.secrets_of(by_name(PARTS["cli"]))
     return {_variable(secret): address for secret, address in found.items()}
 
 

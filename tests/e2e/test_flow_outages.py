@@ -1,4 +1,4 @@
-"""RabbitMQ and Redis down: writes are accepted, and the system recovers by itself."""
+"""RabbitMQ or the portal down, a message lost: writes are accepted, and all recovers by itself."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Probes of connector and worker: they fail only where a restart would help."""
+"""Probes of connector and worker: health fails only where a restart would help."""
 
 import contextlib
 import os
@@ -92,7 +92,7 @@ def test_a_worker_without_redis_is_alive(start: Start) -> None:
     eventually(lambda: status(f"{url}/_/health") == 200, 20, "the worker is alive")
 
 
-def test_a_worker_exports_the_number_of_waiting_users_to_prometheus_and_keda(
+def test_a_worker_exports_the_number_of_ready_users_to_prometheus_and_keda(
     start: Start, redis_url: str
 ) -> None:
     url = start("leadline.sync.worker", REDIS_URL=redis_url, BITRIX_WEBHOOK_URL=WEBHOOK)

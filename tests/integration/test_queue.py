@@ -354,9 +354,7 @@ def test_nothing_newer_is_written_while_an_unanswered_update_may_still_run(
     leased = work.lease(50)
     over_in_ms = 500 - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
     error = OutcomeUnknown("reset", may_still_run=True)
-    settlement = settle_failure(
-        leased.entries[0], error, leased.now_ms + over_in_ms, was_written=True
-    )
+    settlement = settle_failure(leased.entries[0], error, leased.now_ms + over_in_ms, is_write=True)
     work.release([replace(settlement, delay_ms=1)])
     put(work, 3)
     eventually(lambda: work.next_due_in_s() == 0, 5, "its retry is due")
@@ -376,7 +374,7 @@ def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
     leased = work.lease(50)
     error = OutcomeUnknown("reset", may_still_run=True)
     long_ago_ms = leased.now_ms - int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
-    lost = settle_failure(leased.entries[0], error, long_ago_ms, was_written=True)
+    lost = settle_failure(leased.entries[0], error, long_ago_ms, is_write=True)
     work.release([replace(lost, delay_ms=1)])
     eventually(lambda: work.next_due_in_s() == 0, 5, "its retry is due")
     entry = one(work)

@@ -120,11 +120,11 @@ class Journey:
         if not isinstance(step, Write | Lookup):
             return settle_applied(entry, None)
         if outcome in ERRORS:
-            return settle_failure(entry, ERRORS[outcome], 0, was_written=isinstance(step, Write))
+            return settle_failure(entry, ERRORS[outcome], 0, is_write=isinstance(step, Write))
         answer = self.portal.run(command)
         if outcome == LOST:
             error = OutcomeUnknown("reset", may_still_run=True)
-            return settle_failure(entry, error, 0, was_written=isinstance(step, Write))
+            return settle_failure(entry, error, 0, is_write=isinstance(step, Write))
         if isinstance(step, Lookup):
             ours = lead_answers.parse_leads(answer)
             now_ms = max(entry.wait_until_ms, int(time.time() * 1000))

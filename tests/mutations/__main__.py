@@ -45,8 +45,10 @@ def main(words: Sequence[str]) -> int:
     ):
         tests = sorted({test for one in chosen for test in one.tests})
         unchanged = pool.submit(_run, servers, None, tests)
-        troubles = list(pool.map(partial(_trouble, servers), chosen))
-    if unchanged.result().failed or not unchanged.result().passed:
+        troubles = list(pool.map(partial(_check, servers), chosen))
+    if unchanged.result().failed or not all(
+        _is_in(test, unchanged.result().passed) for test in tests
+    ):
         _say(f"tests fail without any mistake:\n{unchanged.result().output}")
         return 1
     noticed = troubles.count("")
@@ -54,24 +56,22 @@ def main(words: Sequence[str]) -> int:
     return 0 if noticed == len(chosen) else 1
 
 
-def _trouble(servers: Servers, mutation: Mutation) -> str:
+def _check(servers: Servers, mutation: Mutation) -> str:
     """Print and return the problem of this mutation or its tests; empty if there is none."""
-    trouble = _found(servers, mutation)
-    _say(f"{'NOT NOTICED' if trouble else 'noticed'}: {mutation.mistake}{trouble}")
-    return trouble
+    problem = _problem_of(servers, mutation)
+    _say(f"{'NOT NOTICED' if problem else 'noticed'}: {mutation.mistake}{problem}")
+    return problem
 
 
-def _found(servers: Servers, mutation: Mutation) -> str:
+def _problem_of(servers: Servers, mutation: Mutation) -> str:
     occurrences = (tree.CHECKOUT / mutation.file).read_text("utf-8").count(mutation.old)
     if occurrences != 1:
         return f"\n  its old text occurs {occurrences} times in {mutation.file}"
     run = _run(servers, mutation, mutation.tests)
-    still_pass = [test for test in mutation.tests if not _is_in(test, run.failed)]
-    if not still_pass:
-        return ""
-    if not any(_is_in(test, run.passed) for test in still_pass):
-        return f"\n  its tests could not be run:\n{run.output}"
-    return "".join(f"\n  passes all the same: {test}" for test in still_pass)
+    not_failed = [test for test in mutation.tests if not _is_in(test, run.failed)]
+    if unrun := [test for test in not_failed if not _is_in(test, run.passed)]:
+        return f"\n  could not be run: {', '.join(unrun)}\n{run.output}"
+    return "".join(f"\n  passes all the same: {test}" for test in not_failed)
 
 
 def _is_in(test: str, cases: Iterable[str]) -> bool:

@@ -128,12 +128,12 @@ def test_a_reply_once_given_is_never_changed() -> None:
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("reset"), LeadGone("Not found")])
 def test_after_an_unknown_outcome_the_lead_is_looked_up(error: BitrixError) -> None:
-    assert settle_failure(known(pending(2)), error, NOW, was_written=True).fields["doubt"] == 1
+    assert settle_failure(known(pending(2)), error, NOW, is_write=True).fields["doubt"] == 1
 
 
 def test_a_missing_lead_is_not_looked_up_by_its_id() -> None:
     assert settle_failure(known(pending(2)), LeadGone("Not found"), NOW).fields["agreed"] == ""
-    lost = settle_failure(known(pending(2)), OutcomeUnknown("reset"), NOW, was_written=True)
+    lost = settle_failure(known(pending(2)), OutcomeUnknown("reset"), NOW, is_write=True)
     assert "agreed" not in lost.fields
 
 
@@ -178,7 +178,7 @@ def test_a_request_that_never_reached_the_portal_needs_no_lookup() -> None:
 
 def test_a_lost_create_is_not_repeated_while_it_may_still_run() -> None:
     error = OutcomeUnknown("time-out", may_still_run=True)
-    lost = settle_failure(entry(pending()), error, NOW, was_written=True)
+    lost = settle_failure(entry(pending()), error, NOW, is_write=True)
     wait_until = int(lost.fields["wait_until"])
     assert wait_until >= NOW + 60_000
     unknown = entry(pending(attempts=1), needs_lookup=True, wait_until_ms=wait_until)
@@ -190,7 +190,7 @@ def test_a_lost_create_is_not_repeated_while_it_may_still_run() -> None:
 
 
 def test_an_error_that_bitrix24_answered_itself_needs_no_long_wait() -> None:
-    answered = settle_failure(entry(pending()), OutcomeUnknown("500"), NOW, was_written=True)
+    answered = settle_failure(entry(pending()), OutcomeUnknown("500"), NOW, is_write=True)
     assert "wait_until" not in answered.fields
 
 

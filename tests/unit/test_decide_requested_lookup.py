@@ -53,9 +53,9 @@ def test_one_lookup_is_enough() -> None:
 
 
 def test_differences_that_the_lookup_finds_are_corrected() -> None:
-    step = plan(after_look(asking(), title="Somebody Else", name="Somebody"))
-    assert isinstance(step, Write)
-    assert step.command.params["fields"] == {"title": STATE.full_name, "name": STATE.full_name}
+    planned = plan(after_look(asking(), title="Somebody Else", name="Somebody"))
+    assert isinstance(planned, Write)
+    assert planned.command.params["fields"] == {"title": STATE.full_name, "name": STATE.full_name}
 
 
 @pytest.mark.parametrize(
@@ -64,18 +64,18 @@ def test_differences_that_the_lookup_finds_are_corrected() -> None:
 def test_a_stage_set_by_hand_stays_unless_a_write_sets_it(
     *, desired_stage_seq: int, is_written: bool
 ) -> None:
-    step = plan(after_look(asking(desired_stage_seq=desired_stage_seq), stage="JUNK"))
-    assert isinstance(step, Write) is is_written
-    if isinstance(step, Write):
-        assert step.command.params["fields"] == {"stageId": "NEW"}
+    planned = plan(after_look(asking(desired_stage_seq=desired_stage_seq), stage="JUNK"))
+    assert isinstance(planned, Write) is is_written
+    if isinstance(planned, Write):
+        assert planned.command.params["fields"] == {"stageId": "NEW"}
 
 
 def test_a_missing_lead_is_created_again() -> None:
     fields = settle_lookup(asking(), None, NOW).fields
     assert (fields["agreed"], fields["looked_order"]) == ("", 2 * MILLION)
-    step = plan(asking(last_applied=None, lookup_done_seq=2 * MILLION))
-    assert isinstance(step, Write)
-    assert step.is_create
+    planned = plan(asking(last_applied=None, lookup_done_seq=2 * MILLION))
+    assert isinstance(planned, Write)
+    assert planned.is_create
 
 
 def test_a_user_without_a_known_lead_is_looked_up_too() -> None:

@@ -81,7 +81,7 @@ def test_after_an_update_only_a_touched_stage_is_last_applied() -> None:
     )
 
 
-def test_where_nothing_was_to_do_last_applied_holds_and_nothing_more_is_known() -> None:
+def test_without_a_call_last_applied_and_times_vanished_stay() -> None:
     leased = known(pending(2), times_vanished=1)
     assert leased.last_applied
     settlement = settle_applied(leased, None)
@@ -92,7 +92,7 @@ def test_where_nothing_was_to_do_last_applied_holds_and_nothing_more_is_known() 
 @pytest.mark.parametrize(
     "leased", [entry(pending(outcome=Outcome("failed", 1))), known(), entry(pending())]
 )
-def test_where_nothing_was_called_and_nothing_is_known_nothing_changes(leased: Any) -> None:
+def test_without_an_open_event_or_a_known_lead_nothing_changes(leased: Any) -> None:
     assert settle_applied(leased, None) == Settlement(leased, events=leased.events)
 
 
@@ -105,7 +105,7 @@ def test_a_create_that_may_still_run_is_looked_up_soon_and_when_it_is_over(
 
 
 @pytest.mark.parametrize("wait_until_ms", [0, NOW - 1, NOW])
-def test_a_user_without_a_lead_certainly_has_none(wait_until_ms: int) -> None:
+def test_no_lead_found_after_the_wait_means_that_there_is_none(wait_until_ms: int) -> None:
     leased = known(pending(2), needs_lookup=True, wait_until_ms=wait_until_ms, redis_epoch="e")
     assert settle_lookup(leased, None, NOW) == Settlement(
         leased, {"agreed": "", "epoch": "e", **CERTAIN}
@@ -213,10 +213,12 @@ def test_a_lead_without_an_origin_is_adopted_by_its_name_or_phone_and_gets_its_o
     )
     assert (taken.events, taken.fields["lacks_origin"]) == ((), 1)
     agreed = LastApplied(55, STATE.full_name, STATE.phone, 9)
-    step = plan(replace(leased, last_applied=agreed, lacks_origin=True, applied_stage_seq=MILLION))
-    assert isinstance(step, Write)
-    assert step.command.params["id"] == 55
-    assert step.command.params["fields"] == {"originatorId": "leadline", "originId": "7"}
+    planned = plan(
+        replace(leased, last_applied=agreed, lacks_origin=True, applied_stage_seq=MILLION)
+    )
+    assert isinstance(planned, Write)
+    assert planned.command.params["id"] == 55
+    assert planned.command.params["fields"] == {"originatorId": "leadline", "originId": "7"}
     assert settle_applied(leased, agreed).fields["lacks_origin"] == ""
 
 
@@ -261,7 +263,7 @@ def test_a_lead_without_name_and_phone_matches_no_user() -> None:
     assert settle_lookup_by_id(leased, blank, NOW).events != ()
 
 
-def test_an_unsent_step_waits_for_its_method_unchanged() -> None:
+def test_without_operating_budget_a_user_waits_unchanged() -> None:
     leased = entry(pending())
     assert defer(leased, 1234) == Settlement(leased, delay_ms=1234)
 
@@ -273,7 +275,7 @@ def test_a_page_without_a_user_has_it_looked_up_alone_at_once() -> None:
 
 def test_a_refused_command_is_repeated_after_a_second() -> None:
     leased = entry(pending(attempts=2))
-    assert settle_failure(leased, Refused("limit"), NOW, was_written=True) == Settlement(
+    assert settle_failure(leased, Refused("limit"), NOW, is_write=True) == Settlement(
         leased, delay_ms=1000
     )
 
@@ -281,7 +283,7 @@ def test_a_refused_command_is_repeated_after_a_second() -> None:
 def test_a_lost_create_is_waited_for_as_long_as_it_can_run() -> None:
     leased = entry(pending())
     lost = OutcomeUnknown("reset", may_still_run=True)
-    assert settle_failure(leased, lost, NOW, was_written=True) == Settlement(
+    assert settle_failure(leased, lost, NOW, is_write=True) == Settlement(
         leased,
         {"doubt": 1, "wait_until": NOW + LONGEST_CALL_MS},
         (pending(attempts=1),),
@@ -292,7 +294,7 @@ def test_a_lost_create_is_waited_for_as_long_as_it_can_run() -> None:
 def test_a_lost_update_delays_newer_writes_as_long_as_it_can_run() -> None:
     leased = known(pending(2, attempts=1))
     lost = OutcomeUnknown("reset", may_still_run=True)
-    assert settle_failure(leased, lost, NOW, was_written=True) == Settlement(
+    assert settle_failure(leased, lost, NOW, is_write=True) == Settlement(
         leased,
         {"doubt": 1, "running_until": NOW + LONGEST_CALL_MS, "running_order": 2 * MILLION},
         (pending(2, attempts=2),),
@@ -303,26 +305,24 @@ def test_a_lost_update_delays_newer_writes_as_long_as_it_can_run() -> None:
 def test_a_longer_request_limit_of_the_portal_is_a_longer_wait(configure: Configure) -> None:
     configure(request_limit_s="300")
     lost = OutcomeUnknown("reset", may_still_run=True)
-    fields = settle_failure(entry(pending()), lost, NOW, was_written=True).fields
+    fields = settle_failure(entry(pending()), lost, NOW, is_write=True).fields
     assert fields["wait_until"] == NOW + LONGEST_CALL_MS + 240_000
 
 
 def test_an_unknown_outcome_that_is_over_needs_only_a_lookup() -> None:
     leased = known(pending(2))
-    assert settle_failure(leased, OutcomeUnknown("500"), NOW, was_written=True).fields == {
-        "doubt": 1
-    }
+    assert settle_failure(leased, OutcomeUnknown("500"), NOW, is_write=True).fields == {"doubt": 1}
 
 
 def test_a_missing_lead_is_looked_up_as_if_nothing_were_known_of_it() -> None:
     leased = known(pending(2))
     gone: Fields = {"doubt": 1, "agreed": "", "agreed_stage_order": 0}
-    assert settle_failure(leased, LeadGone("Not found"), NOW, was_written=True) == Settlement(
+    assert settle_failure(leased, LeadGone("Not found"), NOW, is_write=True) == Settlement(
         leased, {**gone, "vanished": 1}, (pending(2, attempts=1),), delay_ms=2000
     )
     again = known(pending(3), times_vanished=1)
     answered = Outcome("failed", 1, reason=VANISHED)
-    assert settle_failure(again, LeadGone("Not found"), NOW, was_written=True) == Settlement(
+    assert settle_failure(again, LeadGone("Not found"), NOW, is_write=True) == Settlement(
         again, {**gone, "vanished": 2}, (pending(3, outcome=answered),)
     )
 
@@ -340,7 +340,7 @@ def test_the_third_failure_is_answered_with_its_reason_as_transient(
 
 def test_a_rejection_is_answered_at_once_as_permanent() -> None:
     leased = known(pending(2), pending(1, attempts=1))
-    assert settle_failure(leased, Rejected("no"), NOW, was_written=True) == Settlement(
+    assert settle_failure(leased, Rejected("no"), NOW, is_write=True) == Settlement(
         leased,
         {},
         (

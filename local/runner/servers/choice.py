@@ -66,7 +66,7 @@ class Servers:
         }
         return {name: server for name, server in every.items() if server}
 
-    def addresses(self, login: Login) -> dict[str, str]:
+    def secrets_of(self, login: Login) -> dict[str, str]:
         """The secrets of a login: URLs of the servers with its password, and the webhook.
 
         A server given by URL has one URL for all logins.
@@ -92,12 +92,12 @@ class Servers:
 
     @property
     def amqp_url(self) -> str:
-        """The URL with the credentials of RabbitMQ's administrator."""
+        """The URL; a private server's has its administrator's credentials."""
         return self.rabbitmq.url if self.rabbitmq else self.choices.amqp_url or ""
 
     @property
     def redis_url(self) -> str:
-        """The URL with the credentials of Redis' administrator."""
+        """The URL; a private server's has its administrator's credentials."""
         return self.redis.url if self.redis else self.choices.redis_url or ""
 
     @property

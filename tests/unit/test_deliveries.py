@@ -9,7 +9,7 @@ import pika
 import pytest
 from pika.exceptions import ConnectionWrongStateError
 
-from leadline.connector.inflight import Deliveries
+from leadline.connector.deliveries import Deliveries
 from leadline.connector.message import SERVED, ReceivedMessage, Verdict
 from leadline.runtime.rabbitmq.connection import Message
 

@@ -12,9 +12,9 @@ from tests.unit.entries import MILLION, STATE, entry, known, pending
 
 
 def command_of(leased: Entry) -> tuple[str, dict[str, Any]]:
-    step = plan(leased)
-    assert isinstance(step, Write)
-    return step.command.method, dict(step.command.params)
+    planned = plan(leased)
+    assert isinstance(planned, Write)
+    return planned.command.method, dict(planned.command.params)
 
 
 def test_a_new_user_is_created_with_its_origin() -> None:
@@ -57,13 +57,11 @@ def test_an_untouched_stage_is_not_sent() -> None:
 def test_a_stage_touched_by_an_older_message_that_arrives_late_is_still_applied() -> None:
     # Version 3 (a name) was applied first; version 2 (a move) arrives now.
     state = DesiredState("Third", STATE.phone, "PROCESSED")
-    late = known(pending(2), state=state, desired_seq=3 * MILLION, desired_stage_seq=2 * MILLION)
     late = known(
         pending(2),
         state=state,
         desired_seq=3 * MILLION,
         desired_stage_seq=2 * MILLION,
-        last_applied=late.last_applied,
         applied_seq=3 * MILLION,
     )
     _, params = command_of(late)
@@ -89,9 +87,9 @@ def test_a_user_without_a_state_needs_no_write() -> None:
 
 
 def test_an_update_is_no_create() -> None:
-    step = plan(known(pending(2)))
-    assert isinstance(step, Write)
-    assert step.is_create is False
+    planned = plan(known(pending(2)))
+    assert isinstance(planned, Write)
+    assert planned.is_create is False
 
 
 def test_an_applied_value_is_not_written_again_though_the_portal_answered_it_otherwise() -> None:
@@ -99,5 +97,5 @@ def test_an_applied_value_is_not_written_again_though_the_portal_answered_it_oth
     cut = LastApplied(55, "Ann", STATE.phone, 9)
     again = known(pending(1), last_applied=cut)
     assert plan(again) == NoCall()
-    step = plan(replace(again, desired_stage_seq=2 * MILLION))
-    assert isinstance(step, Write), "a later move is written"
+    planned = plan(replace(again, desired_stage_seq=2 * MILLION))
+    assert isinstance(planned, Write), "a later move is written"
