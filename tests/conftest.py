@@ -4,6 +4,7 @@
 `database_url`, `amqp_url`, `redis_url` or `webhook_url` to get the same server, emptied.
 """
 
+import gc
 import os
 import re
 import subprocess
@@ -76,6 +77,12 @@ LONGEST = (
 
 #: End-to-end tests that start systems of their own; all others share one running system.
 _OWN_SYSTEMS = re.compile(r"tests/e2e/test_(run_(arguments|ends|keys)|flow_settings|tutorial)\.py")
+
+
+def pytest_collection_finish() -> None:
+    """Exempt all that is imported from garbage collections: each visits every other object."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
