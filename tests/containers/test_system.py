@@ -150,6 +150,7 @@ def test_functions_and_workers_scale(compose: Compose) -> None:
     eventually(both_serve, WITHIN_S, "both replicas have served")
 
 
+@pytest.mark.slow("replaces every container one after the other")
 def test_an_upgrade_refuses_no_write(compose: Compose) -> None:
     """Only the edge's own replacement takes a moment: one container at a time can have its port."""
     answers: list[tuple[float, requests.Response]] = []
@@ -197,6 +198,7 @@ def test_an_upgrade_refuses_no_write(compose: Compose) -> None:
     assert [origins.count(str(one)) for one in ids] == [1] * len(ids)
 
 
+@pytest.mark.slow("stops and starts the whole system")
 def test_a_dump_is_restored_and_no_lead_goes_to_another_user(
     compose: Compose, tmp_path: Path
 ) -> None:

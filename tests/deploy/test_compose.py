@@ -175,7 +175,8 @@ def test_a_container_sees_its_own_files_only() -> None:
             server: f"{passwords.SERVERS_OWN}:ro",
         }
     ticks = mounted.pop("ticks")
-    assert ticks == {"relay": "/var/lib/leadline", "edge": "/var/lib/leadline:ro"}
+    state = "/var/lib/leadline"
+    assert ticks == {"relay": state, "cli": state, "edge": f"{state}:ro"}
     for volume, services in mounted.items():
         others = services.keys() - {"secrets"}
         if volume.startswith("login-"):
