@@ -61,19 +61,18 @@ class WakeTimer:
 
     def _round(self) -> float:
         """One round; returns the seconds until the next."""
+        wait_s = ROUND_S
         try:
             portal_session.worker_heartbeats().beat(self._worker)
             self.reports.beat()
             work_queue().ensure_redis_epoch()
-            wait_s = min(ROUND_S, wake_if_due())
+            wait_s = min(wait_s, wake_if_due())
             rq_jobs.trim_finished_jobs()  # last: data that is not RQ's may make it fail
         except QueueError:
             logger.warning("the wake timer can't reach Redis")
         except Exception:  # top of the thread: if it ended, retries would be late
             logger.exception("the wake timer failed")
-        else:
-            return wait_s
-        return ROUND_S
+        return wait_s
 
     def _try_heartbeat(self) -> bool:
         """Record a heartbeat; returns whether Redis has stored it."""

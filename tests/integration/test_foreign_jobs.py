@@ -13,6 +13,7 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.serializers import JSONSerializer
 
 from leadline.runtime.redis import client
+from leadline.sync import wake_timer
 from leadline.sync.wake_timer import WakeTimer
 from leadline.sync.worker import Worker
 from leadline.workqueue import rq_jobs
@@ -147,5 +148,29 @@ def test_a_malformed_registry_entry_delays_no_retry(
     timer = threading.Thread(target=WakeTimer("worker", stop).run, daemon=True)
     timer.start()
     assert woken.wait(5), "the due user is synced"
+    stop.set()
+    timer.join(5)
+
+
+def test_a_malformed_registry_entry_does_not_delay_the_next_round(
+    monkeypatch: pytest.MonkeyPatch, webhook_url: str
+) -> None:
+    """Users become due in between: a round says itself when the next one has to be."""
+    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
+    client().zadd(f"rq:finished:{JOBS}", {b"\xff\xfe": 2**40})
+    monkeypatch.setattr(rq_jobs, "TRIM_EVERY_MS", 1)
+    monkeypatch.setattr(wake_timer, "ROUND_S", 3600)
+    rounds, stop, third = [0], threading.Event(), threading.Event()
+
+    def count_round() -> float:
+        rounds[0] += 1
+        if rounds[0] == 3:
+            third.set()
+        return 0.01
+
+    monkeypatch.setattr(wake_timer, "wake_if_due", count_round)
+    timer = threading.Thread(target=WakeTimer("worker", stop).run, daemon=True)
+    timer.start()
+    assert third.wait(5)
     stop.set()
     timer.join(5)
