@@ -161,10 +161,9 @@ def _publish(events: list[Event]) -> None:
     confirmed = outbox.publisher().publish(
         [outbox.to_message(event, republished=True) for event in events]
     )
-    published = [
-        event.id for event, is_confirmed in zip(events, confirmed, strict=True) if is_confirmed
-    ]
-    unconfirmed = [event.id for event in events if event.id not in published]
+    outcomes = list(zip(events, confirmed, strict=True))
+    published = [event.id for event, is_confirmed in outcomes if is_confirmed]
+    unconfirmed = [event.id for event, is_confirmed in outcomes if not is_confirmed]
     if published:
         outbox.mark_published(published)
     if unconfirmed:
