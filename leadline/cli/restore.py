@@ -16,8 +16,6 @@ from leadline.runtime import secrets
 from leadline.runtime.postgres.migrate import migrate
 from leadline.runtime.postgres.pool import database
 
-#: As Debian's packages install them, without a link on the PATH.
-_INSTALLED = "/usr/lib/postgresql"
 #: A table of each dump of ours.
 _TABLE = " TABLE public events "
 _CLIENTS = """
@@ -49,7 +47,9 @@ def restore(
     If it fails, nothing has changed: the dump is restored in one transaction.
     """
     url = secrets.require("database-url")
-    pg_restore = _find_pg_restore()
+    pg_restore = shutil.which("pg_restore")
+    if pg_restore is None:
+        raise RestoreRefused("pg_restore is missing: install postgresql-client")
     if _TABLE not in _run(pg_restore, "--list", str(dump)):
         raise RestoreRefused(f"{dump} is no dump of Leadline: it has no table events")
     _check_unused()
@@ -66,18 +66,6 @@ def restore(
         raise
     print_json(report) if json else print_facts(report.items())
     print_note("now start everything; then `leadline reconcile` shows what the dump did not have")
-
-
-def _find_pg_restore() -> str:
-    newest_first = sorted(
-        Path(_INSTALLED).glob("*/bin/pg_restore"),
-        key=lambda path: int(path.parts[-3]) if path.parts[-3].isdigit() else 0,
-        reverse=True,
-    )
-    found = shutil.which("pg_restore") or next(map(str, newest_first), None)
-    if found is None:
-        raise RestoreRefused("pg_restore is missing: install postgresql-client")
-    return found
 
 
 def _check_unused() -> None:
