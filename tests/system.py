@@ -69,6 +69,15 @@ class System(PrivateSystem):
         """Every lead of the emulated portal."""
         return list(self.control("GET", "leads"))
 
+    def await_relay_run(self) -> None:
+        """Wait for a run of the relay that began after this call: the second that ends."""
+        for _ in range(2):
+            self._await_tick((self.state.root / "relay.tick").stat().st_mtime_ns)
+
+    def _await_tick(self, last: int) -> None:
+        tick = self.state.root / "relay.tick"
+        eventually(lambda: tick.stat().st_mtime_ns != last, 30, "the relay has run")
+
     # Faults
 
     def kill(self, name: str) -> int:

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 
 
 def _load(target: str) -> Callable[..., Any]:
-    import functions_framework  # noqa: PLC0415 - in the worker, as our own server does
+    import functions_framework  # noqa: PLC0415 - in the worker that serves it
 
     app: Any = functions_framework.create_app(target, str(FOLDER / "main.py"), "http")  # type: ignore[no-untyped-call]
     loaded: Callable[..., Any] = app.wsgi_app

@@ -2,14 +2,13 @@
 
 import ipaddress
 import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests.deploy.kustomize import needs_kubectl, render
 from tests.deploy.manifests import DEPLOY, Document, functions, of_kind, stack, workloads
 
 #: The secret for each destination.
@@ -108,7 +107,7 @@ def _is_in(address: Any, block: dict[str, Any]) -> bool:
     )
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+@needs_kubectl
 @pytest.mark.parametrize("platform", ["knative", "kubernetes"])
 def test_addresses_and_ports_are_changed_in_one_place(platform: str, tmp_path: Path) -> None:
     deploy = shutil.copytree(DEPLOY, tmp_path / "deploy")
@@ -117,14 +116,7 @@ def test_addresses_and_ports_are_changed_in_one_place(platform: str, tmp_path: P
     line = "  - ../../../components/egress"
     assert f"#{line}" in kustomization.read_text()
     kustomization.write_text(kustomization.read_text().replace(f"#{line}", line))
-    text = subprocess.run(
-        ["kubectl", "kustomize", str(overlay)],  # noqa: S607 - whichever is on the PATH
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    rendered = [*yaml.load_all(text, yaml.CSafeLoader)]
-    policies = [one for one in rendered if one["kind"] == "NetworkPolicy"]
+    policies = [one for one in render(overlay) if one["kind"] == "NetworkPolicy"]
     ports: dict[str, set[int]] = {}
     for one in (one for one in policies if TO in one["metadata"].get("labels", {})):
         for rule in _rules(one):

@@ -84,7 +84,7 @@ def test_a_release_names_its_version_changelog_package_and_images(ready: Path) -
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "told"),
+    ("name", "old", "new", "problem"),
     [
         ("pyproject.toml", f'version = "{VERSION}"', 'version = "9.9.9"', f"says {VERSION}"),
         ("leadline/__init__.py", VERSION, "9.9.9", "leadline/__init__.py says 9.9.9"),
@@ -96,12 +96,12 @@ def test_a_release_names_its_version_changelog_package_and_images(ready: Path) -
         ("local/docker-compose.yml", "/openapi:$", "/other:$", "does not build the image openapi"),
     ],
 )
-def test_what_is_missing_is_named(ready: Path, name: str, old: str, new: str, told: str) -> None:
+def test_what_is_missing_is_named(ready: Path, name: str, old: str, new: str, problem: str) -> None:
     change(ready, name, old, new)
     git(ready, "commit", "--all", "--quiet", "--message", "A mistake")
     code, said = check(ready)
     assert code == 1
-    assert told in said, said
+    assert problem in said, said
 
 
 def test_only_a_committed_state_under_a_new_version_is_released(ready: Path) -> None:

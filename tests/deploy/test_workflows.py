@@ -1,4 +1,4 @@
-"""The workflows are valid, run what exists, and use actions that nobody can replace."""
+"""The workflows are valid, run what exists, and use actions pinned by commit."""
 
 import re
 import shutil

@@ -1,6 +1,5 @@
 """The rights of each login of the running system at each server: exactly those it needs."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
@@ -369,7 +368,7 @@ def test_normal_work_is_refused_by_no_server(system: System) -> None:
             assert "Traceback" not in answer_.stderr
         system.kill("worker")
         eventually(system.is_well, 30, "all is well again")
-        time.sleep(3)  # the relay's tick
+        system.await_relay_run()
         assert [entry["username"] for entry in owner.acl_log()] == []
     for name, length in before.items():
         new = system.log(name)[length:]

@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def test_no_process_ever_has_a_secret_among_its_arguments(
     watch = _Watch()
     watch.start()
     system.start()
-    time.sleep(2)  # the schedule has run, each process has its children
+    system.await_relay_run()
     watch.stop()
     secrets = set(_secrets_of(system))
     assert API_KEY in secrets
