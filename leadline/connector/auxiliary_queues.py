@@ -10,14 +10,14 @@ from contextlib import suppress
 
 import pika
 import structlog
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from leadline.connector.queue_depths import open_connection
 from leadline.errors import BrokerDown
 from leadline.messages import topology
 from leadline.runtime import secrets
 from leadline.runtime.rabbitmq.confirms import Done
-from leadline.runtime.rabbitmq.connection import Message, Queue
+from leadline.runtime.rabbitmq.connection import Message, Queue, reason_of
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.secrets import UrlSource
 
@@ -48,7 +48,8 @@ class AuxiliaryQueues:
             self._wake.clear()
             try:
                 for queue in self._queues:
-                    self._declare(queue)
+                    if not stop.is_set():
+                        self._declare(queue)
                 self._remove_retired()
             except Exception:  # edge of the thread: if it died, no queue would be declared
                 logger.exception("auxiliary queues failed")
@@ -111,8 +112,8 @@ def _declare_error(connection: pika.BlockingConnection, queue: Queue) -> str | N
     channel = connection.channel()
     try:
         channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
-    except ChannelClosedByBroker as error:
-        return str(error)
+    except (ChannelClosedByBroker, ConnectionClosedByBroker) as error:
+        return reason_of(error)
     channel.close()
     return None
 

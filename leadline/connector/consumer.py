@@ -75,9 +75,10 @@ class Connector:
     def run(self) -> None:
         """Consume until stopped; reconnects indefinitely."""
         failures = 0
-        threading.Thread(
+        maintenance = threading.Thread(
             target=self._auxiliary.maintain, args=[self._stopping], daemon=True
-        ).start()
+        )
+        maintenance.start()
         while not self._stopping.is_set():
             try:
                 self._consume()
@@ -93,6 +94,9 @@ class Connector:
             wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
             self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
         self._auxiliary.close()
+        # A declaration that outlives this connector can meet a deletion of its queue; RabbitMQ 3.10
+        # then answers 541 to each later declaration of that queue, until it restarts.
+        maintenance.join(_AUXILIARY_S)
 
     def _consume(self) -> None:
         connection = pika.BlockingConnection(parameters(secrets.resolve(self._address)))

@@ -228,6 +228,29 @@ def test_the_log_says_why_the_broker_refuses_a_peers_queue(
     assert "PRECONDITION_FAILED - inequivalent arg 'x-" in said["reason"]
 
 
+def test_nothing_of_a_stopped_connector_goes_on(
+    function: Function, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue that is declared while it is being deleted is unusable in RabbitMQ 3.10."""
+    connect, declaring = pika.BlockingConnection, threading.Event()
+
+    def slowly_in_other_threads(parameters: pika.URLParameters) -> pika.BlockingConnection:
+        if connector.is_consuming:
+            declaring.set()
+            time.sleep(0.5)
+        return connect(parameters)
+
+    monkeypatch.setattr(pika, "BlockingConnection", slowly_in_other_threads)
+    before = set(threading.enumerate())
+    connector = Connector(amqp_url, QUEUE, function.url)
+    thread = threading.Thread(target=connector.run)
+    thread.start()
+    assert declaring.wait(10)
+    connector.stop()
+    thread.join()
+    assert set(threading.enumerate()) <= before
+
+
 @pytest.mark.usefixtures("running")
 def test_a_message_reaches_its_function_as_a_cloudevent(function: Function, amqp_url: str) -> None:
     publish(
