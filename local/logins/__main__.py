@@ -36,10 +36,12 @@ def main() -> int:
         reply_queues=os.environ.get("LEADLINE_REPLY_QUEUES", ""),
     )
     _write("rabbitmq.json", json.dumps(definitions, indent=1))
+    _write("rabbitmq-secrets.yaml", rabbitmq.credential_secrets(passwords["amqp-url"]))
     users = [*redis.users(passwords["redis-url"])]
     _write("redis.conf", "".join(f"user {user}\n" for user in users))
     _write("redis.commands", "".join(f"ACL SETUSER {user}\n" for user in users))
-    sys.stdout.write(f"· {FOLDER}: postgres.sql, rabbitmq.json, redis.conf, redis.commands\n")
+    files = "postgres.sql, rabbitmq.json, rabbitmq-secrets.yaml, redis.conf, redis.commands"
+    sys.stdout.write(f"· {FOLDER}: {files}\n")
     return 0
 
 

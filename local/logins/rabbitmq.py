@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -46,6 +47,25 @@ def definitions(
             for name, _, _, rights in found
         ],
     }
+
+
+def credential_secrets(passwords: Mapping[str, str]) -> str:
+    """Kubernetes Secrets that the Users of the Messaging Topology Operator import, as YAML.
+
+    https://www.rabbitmq.com/kubernetes/operator/using-topology-operator#users-permissions. They
+    have no namespace: the release's.
+    """
+    secrets = [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": f"rabbitmq-user-{login.name}"},
+            "stringData": {"username": login.user, "password": passwords[login.name]},
+        }
+        for login in LOGINS
+        if login.rabbitmq is not None
+    ]
+    return "".join(f"---\n{json.dumps(one)}\n" for one in secrets)
 
 
 def _with_replies(login: str, rights: Permissions, others: list[str]) -> Permissions:

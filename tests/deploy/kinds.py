@@ -430,6 +430,96 @@ class PrometheusRule(_Strict):
     spec: PrometheusRuleSpec
 
 
+# https://github.com/rabbitmq/cluster-operator/blob/main/api/v1beta1/rabbitmqcluster_types.go
+
+
+class Persistence(_Strict):
+    """Of each node."""
+
+    storage: str
+
+
+class RabbitmqConfiguration(_Strict):
+    """In the format of rabbitmq.conf."""
+
+    additional: Annotated[str, StringConstraints(max_length=2000)] = Field(alias="additionalConfig")
+
+
+class RabbitmqClusterSpec(_Strict):
+    """Only 1, 3 and 5 replicas are tested."""
+
+    replicas: Literal[1, 3, 5]
+    persistence: Persistence
+    rabbitmq: RabbitmqConfiguration
+
+
+class RabbitmqCluster(_Strict):
+    """rabbitmq.com/v1beta1 RabbitmqCluster."""
+
+    api_version: Literal["rabbitmq.com/v1beta1"] = Field(alias="apiVersion")
+    kind: Literal["RabbitmqCluster"]
+    metadata: Metadata
+    spec: RabbitmqClusterSpec
+
+
+# https://github.com/rabbitmq/messaging-topology-operator/tree/main/api/v1beta1
+
+
+class Named(_Strict):
+    """A reference within the namespace."""
+
+    name: Label
+
+
+class RabbitmqClusterReference(_Strict):
+    """The cluster allows other namespaces by an annotation."""
+
+    name: Label
+    namespace: Label
+
+
+class RabbitmqUserSpec(_Strict):
+    """The Secret has the keys `username` and `password`, or `passwordHash`."""
+
+    credentials: Named = Field(alias="importCredentialsSecret")
+    cluster: RabbitmqClusterReference = Field(alias="rabbitmqClusterReference")
+
+
+class RabbitmqUser(_Strict):
+    """rabbitmq.com/v1beta1 User."""
+
+    api_version: Literal["rabbitmq.com/v1beta1"] = Field(alias="apiVersion")
+    kind: Literal["User"]
+    metadata: Metadata
+    spec: RabbitmqUserSpec
+
+
+class RabbitmqRights(_Strict):
+    """Patterns of names."""
+
+    configure: str
+    write: str
+    read: str
+
+
+class RabbitmqPermissionSpec(_Strict):
+    """Of a User object, or of a user by name."""
+
+    vhost: str
+    user: Named = Field(alias="userReference")
+    permissions: RabbitmqRights
+    cluster: RabbitmqClusterReference = Field(alias="rabbitmqClusterReference")
+
+
+class RabbitmqPermission(_Strict):
+    """rabbitmq.com/v1beta1 Permission."""
+
+    api_version: Literal["rabbitmq.com/v1beta1"] = Field(alias="apiVersion")
+    kind: Literal["Permission"]
+    metadata: Metadata
+    spec: RabbitmqPermissionSpec
+
+
 CUSTOM: dict[tuple[str, str], type[BaseModel]] = {
     ("serving.knative.dev/v1", "Service"): KnativeService,
     ("sources.knative.dev/v1alpha1", "RabbitmqSource"): RabbitmqSource,
@@ -439,4 +529,7 @@ CUSTOM: dict[tuple[str, str], type[BaseModel]] = {
     ("openfaas.com/v1", "Function"): OpenFaasFunction,
     ("monitoring.coreos.com/v1", "PodMonitor"): PodMonitor,
     ("monitoring.coreos.com/v1", "PrometheusRule"): PrometheusRule,
+    ("rabbitmq.com/v1beta1", "RabbitmqCluster"): RabbitmqCluster,
+    ("rabbitmq.com/v1beta1", "User"): RabbitmqUser,
+    ("rabbitmq.com/v1beta1", "Permission"): RabbitmqPermission,
 }

@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from local.logins.table import LOGINS
 from tests.deploy import helm, kustomize
 from tests.deploy.kinds import CUSTOM
 from tests.deploy.manifests import CHECKOUT, DEPLOY, SERVING, Document, processes, stack
@@ -69,6 +71,10 @@ EVERYTHING: dict[str, Any] = {
         "prometheusRule": True,
     },
     "emulator": {"enabled": True},
+    "rabbitmq": {
+        "cluster": {"enabled": True, "replicas": 5, "storage": "20Gi"},
+        "users": {"enabled": True},
+    },
 }
 
 
@@ -204,6 +210,12 @@ def test_helm_finds_nothing_to_complain_about(home: str) -> None:
         {"podDisruptionBudgets": {"maxUnavailable": "a few"}},
         {"processes": {"worker": {"replicas": 4}}},
         {"processes": {"migrate": {"replicas": 2}}},
+        {"rabbitmq": {"cluster": {"enabled": True, "replicas": 2}}},
+        {"rabbitmq": {"cluster": {"enabled": True}, "namespace": "leadline"}},
+        {
+            "rabbitmq": {"users": {"enabled": True}},
+            "settings": {"LEADLINE_REPLY_QUEUES": "core.responses"},
+        },
         {
             "home": "openfaas",
             "openfaas": {"functions": True},
@@ -399,6 +411,34 @@ def test_a_trial_with_the_emulator_reaches_no_real_crm(home: str) -> None:
         # faas-netes mounts each key of a Secret as a file of that name:
         # https://github.com/openfaas/faas-netes/blob/master/pkg/k8s/secrets.go
         assert "BITRIX_WEBHOOK_URL_FILE" not in function["spec"]["environment"]
+
+
+def test_rabbitmqs_operators_get_a_cluster_and_a_user_for_each_login() -> None:
+    values = {
+        "cluster": {"enabled": True, "replicas": 5},
+        "users": {"enabled": True},
+        "vhost": "crm",
+    }
+    documents = _render({"rabbitmq": values}, namespace="sync")
+    (cluster,) = _of_kind(documents, "RabbitmqCluster").values()
+    assert cluster["spec"]["replicas"] == 5
+    allowed = cluster["metadata"]["annotations"]["rabbitmq.com/topology-allowed-namespaces"]
+    assert allowed == "sync"
+    expected = {
+        login.name: asdict(login.rabbitmq) for login in LOGINS if login.rabbitmq is not None
+    }
+    permissions = _of_kind(documents, "Permission")
+    for name, user in _of_kind(documents, "User").items():
+        spec = permissions.pop(name)["spec"]
+        assert spec["userReference"] == {"name": name}
+        assert spec["vhost"] == "crm"
+        assert spec["permissions"] == expected.pop(name.removeprefix("leadline-"))
+        for one in (spec, user["spec"]):
+            where = {key: cluster["metadata"][key] for key in ("name", "namespace")}
+            assert one["rabbitmqClusterReference"] == where
+    assert (permissions, expected) == ({}, {})
+    kinds = {one["kind"] for one in _render({})}
+    assert not kinds & {"RabbitmqCluster", "User", "Permission"}
 
 
 def test_openfaas_functions_are_those_of_the_stack() -> None:

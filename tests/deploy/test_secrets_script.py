@@ -10,6 +10,8 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import yaml
+
 from leadline.runtime.http import api_keys
 from local import stack
 from local.logins import table
@@ -128,6 +130,11 @@ def test_each_login_gets_its_own_address_which_the_servers_know(tmp_path: Path) 
     definitions = json.loads(made["rabbitmq.json"])
     assert {one["vhost"] for one in definitions["permissions"]} == {"ours"}
     assert not any(one["tags"] for one in definitions["users"])
+    secrets = [one["stringData"] for one in yaml.safe_load_all(made["rabbitmq-secrets.yaml"])]
+    brokers = [urlsplit(made[name]) for name in table.secrets() if name.startswith("amqp-")]
+    assert {one["username"]: one["password"] for one in secrets} == {
+        url.username: url.password for url in brokers
+    }
     digest = hashlib.sha256((urlsplit(made["redis-url-worker"]).password or "").encode())
     assert f"user leadline_worker reset on #{digest.hexdigest()} " in made["redis.conf"]
     again = logins()
