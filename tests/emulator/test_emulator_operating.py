@@ -164,10 +164,10 @@ def test_a_request_is_cut_after_sixty_seconds(emulator: Emulator) -> None:
 
 def test_a_cut_request_may_continue_unseen(emulator: Emulator) -> None:
     """The switch for a portal that does not interrupt."""
-    emulator.set(command_ms=25_000, speed=200, cut="finish")
+    emulator.set(command_ms=25_000, speed=50, cut="finish")
     response = emulator.post("batch", {"cmd": {f"c{each}": "crm.lead.add" for each in range(4)}})
     assert response.status_code == 504
-    assert len(emulator.leads()) == 2
+    assert len(emulator.leads()) < 4
     deadline = time.monotonic() + 5
     while len(emulator.leads()) < 4:
         assert time.monotonic() < deadline
