@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 
 from leadline.ledger import write_sql
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.dsn import servers
 from leadline.users import queries
 from local.runner.servers.postgres import binary
 
@@ -61,7 +61,7 @@ STATEMENTS: dict[str, tuple[str, dict[str, str]]] = {
 def run(url: str, function: str, connections: int, seconds: int, users: int) -> tuple[float, float]:
     """Statements a second, and the mean milliseconds of one; ids are random up to `users`."""
     sql, params = STATEMENTS[function]
-    options = connect_options(url)
+    options = servers(url).options[0]
     with tempfile.NamedTemporaryFile("w", suffix=".sql", encoding="utf-8") as script:
         script.write(f"\\set id random(1, {users})\n{_filled(sql, params).strip()};\n")
         script.flush()

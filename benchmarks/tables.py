@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pg8000.native
 
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.postgres.migrate import migrate
 
 #: Events settled within this time are kept (LEADLINE_KEEP_EVENTS_S), so the relay prunes none.
@@ -71,7 +71,7 @@ FROM new
 @contextmanager
 def connection(url: str) -> Iterator[pg8000.native.Connection]:
     """A connection without a time-out."""
-    with pg8000.native.Connection(**connect_options(url)) as opened:
+    with pg8000.native.Connection(**servers(url).options[0]) as opened:
         yield opened
 
 

@@ -22,13 +22,12 @@ _PRIVILEGED = ("administrator", "policymaker", "impersonator")
 
 def login(url: str) -> str:
     """The login in this URL."""
-    return str(_credentials(broker.parameters(url)).username)
+    return str(_credentials(broker.parameters(url)[0]).username)
 
 
 def surplus(url: str) -> list[str] | None:
     """Tags of this login that Leadline does not need; None if the API is unreachable."""
-    parameters = broker.parameters(url)
-    tags = _tags(parameters)
+    tags = next((tags for one in broker.parameters(url) if (tags := _tags(one)) is not None), None)
     return None if tags is None else [tag for tag in _PRIVILEGED if tag in tags]
 
 

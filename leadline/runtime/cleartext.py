@@ -9,12 +9,13 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from leadline.errors import BadConfiguration
 from leadline.runtime import secrets
+from leadline.runtime.hosts import each_host
 from leadline.settings import Peer, settings
 
 #: libpq's modes that never fall back to no TLS
 #: (https://www.postgresql.org/docs/current/libpq-ssl.html).
 TLS_MODES = frozenset({"require", "verify-ca", "verify-full"})
-_ENCRYPTED = frozenset({"amqps", "rediss", "https"})
+_ENCRYPTED = frozenset({"amqps", "rediss", "rediss+sentinel", "https"})
 #: The secrets that hold a URL.
 _SECRETS: dict[str, Peer] = {
     "database-url": "postgres",
@@ -34,14 +35,14 @@ _REMEDIES: dict[Peer, str] = {
 
 
 def require_tls(peer: Peer, url: str) -> None:
-    """Require TLS for a URL of another machine, unless the settings exempt this peer.
+    """Require TLS for a URL with a host on another machine, unless the settings exempt this peer.
 
     Raises:
         BadConfiguration: the URL does not use TLS, or is invalid; the text does not quote it.
     """
     try:
-        parts = urlsplit(url.strip())
-        is_safe = _is_encrypted(parts) or _is_loopback(parts)
+        nodes = [urlsplit(one) for one in each_host(url.strip())]
+        is_safe = all(_is_encrypted(one) or _is_loopback(one) for one in nodes)
     except ValueError:  # its text would quote the URL
         raise BadConfiguration(f"{_REMEDIES[peer].partition(':')[0]} is not a URL") from None
     if not is_safe and peer not in settings().cleartext:

@@ -2,7 +2,7 @@
 
 In a failover by Sentinel a master becomes a replica without a restart: its connections stay open,
 pings succeed, and every write is refused. Such a connection is closed, so that the next one
-resolves the URL again.
+resolves the URL again, or asks the Sentinels.
 """
 
 import contextlib
@@ -18,8 +18,10 @@ from redis.retry import Retry
 
 from leadline.errors import BadConfiguration, QueueDefect, QueueDown
 from leadline.process import per_process_closing
-from leadline.runtime import cleartext, secrets
+from leadline.runtime import cleartext, secrets, sentinel
+from leadline.runtime.hosts import each_host
 from leadline.runtime.secrets import UrlSource
+from leadline.runtime.sentinel import Sentinels
 
 if TYPE_CHECKING:
     _Base = redis.Connection
@@ -50,6 +52,18 @@ class _FailoverMixin(_Base):
                 raise
             self.disconnect()  # type: ignore[no-untyped-call]
             raise Demoted("this Redis accepts no writes") from None
+
+
+class _SentinelMixin(_FailoverMixin):
+    """Connects to the master that the Sentinels name at that time."""
+
+    sentinels: Sentinels
+
+    def connect_check_health(self, *args: Any, **options: Any) -> None:
+        """As redis-py's, which calls it before each command."""
+        if not self.is_connected:
+            self.host, self.port = self.sentinels.master()
+        super().connect_check_health(*args, **options)
 
 
 def _is_demotion(error: redis.ResponseError) -> bool:
@@ -84,20 +98,20 @@ def connect(
     replaces the default time-outs for connecting and for each response.
 
     `rediss://` is TLS, with redis-py's own query: `ssl_ca_certs` names a file of CA certificates
-    (default: the system's), `ssl_cert_reqs=none` accepts any certificate.
+    (default: the system's), `ssl_cert_reqs=none` accepts any certificate. `redis+sentinel://` and
+    `rediss+sentinel://` name Sentinels, see `sentinel`.
 
     Raises:
         BadConfiguration: the URL is invalid or lacks TLS; the text does not quote it.
     """
     try:
         url = secrets.resolve(source)
-        _, at, host = url.rpartition("@")
-        # Without the credentials, which are read for each connection.
-        bare = f"{urlsplit(url).scheme}://{host}" if at else url
+        by_sentinel = sentinel.is_sentinel(url)
+        bare = url if by_sentinel else _without_credentials(url)
         cleartext.require_tls("redis", bare)
         client = redis.Redis.from_url(
-            bare,
-            credential_provider=_Credentials(source) if at else None,
+            sentinel.redis_url(url) if by_sentinel else bare,
+            credential_provider=_Credentials(source) if "@" in url else None,
             socket_connect_timeout=timeout_s or CONNECT_TIMEOUT_S,
             socket_timeout=timeout_s or RESPONSE_TIMEOUT_S,
             health_check_interval=30,
@@ -108,15 +122,34 @@ def connect(
             ),
         )
         kind = client.connection_pool.connection_class
-        client.connection_pool.connection_class = type(kind.__name__, (_FailoverMixin, kind), {})
+        bases = (_SentinelMixin if by_sentinel else _FailoverMixin, kind)
+        client.connection_pool.connection_class = type(
+            kind.__name__, bases, {"sentinels": Sentinels(source)}
+        )
         # redis-py checks its other options only when it connects, and a typo could disable TLS.
         client.connection_pool.make_connection()
     except (ValueError, TypeError, redis.RedisError):
-        raise BadConfiguration("REDIS_URL must look like redis://:password@host:6379/0") from None
+        raise BadConfiguration(
+            "REDIS_URL must look like redis://:password@host:6379/0,"
+            " or redis+sentinel://:password@one,two,three/NAME/0"
+        ) from None
     roots = client.connection_pool.connection_kwargs.get("ssl_ca_certs")
     if roots is not None and not os.access(roots, os.R_OK):
         raise BadConfiguration("ssl_ca_certs is not a readable file of certificates")
     return client
+
+
+def _without_credentials(url: str) -> str:
+    """The credentials are read for each connection.
+
+    Raises:
+        ValueError: the URL names several hosts, of which only Sentinels know the master.
+    """
+    _, at, host = url.rpartition("@")
+    bare = f"{urlsplit(url).scheme}://{host}" if at else url
+    if len(each_host(bare)) > 1:
+        raise ValueError("several hosts")
+    return bare
 
 
 @per_process_closing(redis.Redis.close)

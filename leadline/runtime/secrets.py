@@ -136,6 +136,10 @@ def _parts(value: str) -> Iterator[str]:
         return
     if password and password != url.username:
         yield from (password, unquote(password))
+    for pair in url.query.split("&"):
+        key, _, text = pair.partition("=")
+        if key.endswith("password"):
+            yield from (text, unquote(text))
     segments = [one for one in url.path.split("/") if one]
     if len(segments) > 1:  # a webhook's code; a server's URL has at most a database name
         yield segments[-1]

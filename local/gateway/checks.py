@@ -7,8 +7,7 @@ import pika
 import redis
 
 from leadline.bitrix24.crm_mode import SIMPLE_MODE
-from leadline.runtime.postgres.connection import Session
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.cluster import Cluster
 from leadline.runtime.rabbitmq.connection import parameters
 from leadline.runtime.redis import connect
 from leadline.settings import settings
@@ -38,7 +37,7 @@ async def responds(session: aiohttp.ClientSession, url: str) -> None:
 
 def postgres_works(url: str) -> None:
     """SELECT 1 on a connection of its own."""
-    session = Session(connect_options(url), cooperative=False, timeout_s=_STEP_S)
+    session = Cluster(url).connect(cooperative=False, timeout_s=_STEP_S)
     try:
         session.run("SELECT 1", {})
     finally:
@@ -47,10 +46,10 @@ def postgres_works(url: str) -> None:
 
 def rabbitmq_works(url: str) -> None:
     """A client can log in and open a channel."""
-    options = parameters(url)
-    options.socket_timeout = options.stack_timeout = _STEP_S
-    options.blocked_connection_timeout = _STEP_S
-    connection = pika.BlockingConnection(options)
+    nodes = parameters(url)
+    for one in nodes:
+        one.socket_timeout = one.stack_timeout = one.blocked_connection_timeout = _STEP_S
+    connection = pika.BlockingConnection(nodes)
     connection.channel()
     connection.close()
 

@@ -8,7 +8,7 @@ import pg8000.native
 import pytest
 import requests
 
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.dsn import servers
 from tests.faults import portal, wire
 from tests.servers import eventually
 from tests.system import System
@@ -32,7 +32,7 @@ def act(system: System, path: str, body: object = None, **headers: str) -> reque
 
 
 def rows(system: System, sql: str) -> list[Any]:
-    with pg8000.native.Connection(**connect_options(system.url("database"))) as connection:
+    with pg8000.native.Connection(**servers(system.url("database")).options[0]) as connection:
         return list(connection.run(sql))
 
 

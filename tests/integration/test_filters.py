@@ -21,7 +21,7 @@ from leadline.ledger import relay, settle, write
 from leadline.ledger.event import Event
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.dsn import servers
 from leadline.users import filters, search, search_index, snapshots
 from leadline.users.model import Changes, Move, NewUser
 from leadline.users.search import Search
@@ -259,4 +259,4 @@ def _updates() -> dict[str, int]:
 
 
 def _owner(url: str) -> pg8000.native.Connection:
-    return pg8000.native.Connection(**connect_options(url))
+    return pg8000.native.Connection(**servers(url).options[0])

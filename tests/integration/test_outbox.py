@@ -11,7 +11,7 @@ import pytest
 from leadline.ledger import outbox, write
 from leadline.ledger.event import Event
 from leadline.messages import topology
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.rabbitmq.confirms import Done
 from leadline.runtime.rabbitmq.connection import Message
 from leadline.runtime.rabbitmq.publisher import Publisher
@@ -44,7 +44,7 @@ def unmarked() -> float:
 @contextmanager
 def refused(owner_url: str) -> Iterator[None]:
     """Postgres refuses every mark until the block ends."""
-    with pg8000.native.Connection(**connect_options(owner_url)) as owner:
+    with pg8000.native.Connection(**servers(owner_url).options[0]) as owner:
         owner.run(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
             " $$BEGIN RAISE EXCEPTION 'no'; END$$"

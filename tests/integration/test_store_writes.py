@@ -13,7 +13,7 @@ from leadline.errors import UserNotFound, VersionMismatch
 from leadline.ledger import write
 from leadline.ledger.event import Event, IdempotencyKey
 from leadline.ledger.write_sql import CREATE
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.postgres.pool import Database, StatementError, database
 from leadline.users.model import Changes, Move, NewUser, UserId
 from local.sandbox.waiting import eventually
@@ -173,7 +173,7 @@ def test_the_database_refuses_an_impossible_state(statement: str) -> None:
 @contextmanager
 def holding(url: str, lock: str) -> Iterator[None]:
     """Another transaction holds this in Postgres until the block ends; statements wait for it."""
-    with pg8000.native.Connection(**connect_options(url)) as other:
+    with pg8000.native.Connection(**servers(url).options[0]) as other:
         other.run("BEGIN")
         other.run(lock)
         yield

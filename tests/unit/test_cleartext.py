@@ -9,7 +9,7 @@ from leadline.connector import schedule
 from leadline.connector.consumer import Connector
 from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.postgres.pool import Database
 from leadline.runtime.rabbitmq import connection
 from leadline.runtime.redis import connect
@@ -31,6 +31,9 @@ IN_CLEAR: tuple[tuple[Peer, str], ...] = (
     ("redis", "redis://:hunter2hunter2@0.0.0.0/0"),
     ("redis", "redis:///0?host=redis.example.com&password=hunter2hunter2"),
     ("redis", "redis://localhost/hunter2hunter2@redis.example.com:6379/0"),
+    ("postgres", "postgresql://u:hunter2hunter2@127.0.0.1,db.example.com/d"),
+    ("rabbitmq", "amqp://u:hunter2hunter2@localhost:5672,mq.example.com/"),
+    ("redis", "redis+sentinel://:hunter2hunter2@localhost,redis.example.com/main"),
     ("bitrix24", "http://portal.example.com/rest/1/hunter2hunter2/"),
     ("bitrix24", "http://192.168.0.7/rest/1/hunter2hunter2/"),
 )
@@ -44,6 +47,9 @@ SAFE: tuple[tuple[Peer, str], ...] = (
     ("redis", "redis://:p@127.0.0.1/0"),
     ("redis", "rediss://:p@redis.example.com/0"),
     ("redis", "unix:///run/redis.sock"),
+    ("postgres", "postgresql://u:p@localhost:5432,127.0.0.1:5433/d"),
+    ("rabbitmq", "amqps://u:p@one.example.com,two.example.com:5673/"),
+    ("redis", "rediss+sentinel://:p@one.example.com,two.example.com/main/0"),
     ("bitrix24", "http://127.0.0.1:3024/rest/1/code/"),
     ("bitrix24", "https://portal.example.com/rest/1/code/"),
 )
@@ -52,7 +58,7 @@ SAFE: tuple[tuple[Peer, str], ...] = (
 def take(part: Peer, url: str) -> None:
     """As the code that connects to this part does."""
     if part == "postgres":
-        connect_options.cache_clear()  # a process reads its settings once
+        servers.cache_clear()  # a process reads its settings once
         Database(url)
     elif part == "rabbitmq":
         connection.parameters(url)

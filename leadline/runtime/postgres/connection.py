@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection, PreparedStatement
 
 from leadline.runtime.concurrency import greenlets
@@ -63,16 +64,26 @@ def _io_timeout_s() -> float:
     return STATEMENT_TIMEOUT_S + 2
 
 
+class ReadOnlyServer(ConnectionError):
+    """The server accepts no writes: it is a standby."""
+
+
 class Session:
     """A connection with its prepared statements, for one thread or greenlet at a time."""
 
     def __init__(
-        self, options: Mapping[str, Any], *, cooperative: bool, timeout_s: float | None = None
+        self,
+        options: Mapping[str, Any],
+        *,
+        cooperative: bool,
+        timeout_s: float | None = None,
+        must_accept_writes: bool = False,
     ) -> None:
         """Connect; blocks, and raises an error of pg8000 or OSError.
 
         `cooperative`: used only in greenlets; otherwise only outside of them. `timeout_s`
         replaces the default time-outs for connecting and, outside of greenlets, for each response.
+        With `must_accept_writes` a standby raises ReadOnlyServer.
         """
         connect_s = timeout_s or CONNECT_TIMEOUT_S
         address = (options["host"], options["port"])
@@ -96,6 +107,8 @@ class Session:
                 # would read the whole table, whatever its size by then.
                 "SET random_page_cost = 1.1"
             )
+            if must_accept_writes:
+                self._require_writes()
         except BaseException:
             self.close()
             raise
@@ -104,6 +117,10 @@ class Session:
         self._connection.register_in_adapter(_TIMESTAMPTZ_OID, datetime.fromisoformat)
         self._prepared: dict[str, PreparedStatement] = {}
         self._used_at = float("-inf")
+
+    def _require_writes(self) -> None:
+        if self._connection.run("SHOW transaction_read_only") != [["off"]]:
+            raise ReadOnlyServer
 
     def run(self, sql: str, params: Mapping[str, object]) -> list[dict[str, Any]]:
         """The rows that this statement returns; raises an error of pg8000 or OSError."""
@@ -130,6 +147,16 @@ class Session:
         fileno = self._socket.detach()
         if fileno >= 0:
             os.close(fileno)
+
+
+def sqlstate(error: DatabaseError) -> str:
+    """The error's code, "" if it has none."""
+    return fields(error).get("C", "")
+
+
+def fields(error: DatabaseError) -> dict[str, str]:
+    """https://www.postgresql.org/docs/current/protocol-error-fields.html."""
+    return error.args[0] if isinstance(error.args[0], dict) else {}
 
 
 def _with_tls(plain: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:

@@ -2,40 +2,62 @@
 
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
+from leadline.runtime.hosts import each_host
 from leadline.runtime.postgres.connection import TlsSocket
+
+#: libpq's words for a server that accepts writes.
+_WRITABLE = ("read-write", "primary")
+
+
+@dataclass(frozen=True)
+class Servers:
+    """What a database URL names: one server, or the nodes of a cluster."""
+
+    #: pg8000's options for each.
+    options: tuple[Mapping[str, Any], ...]
+    #: Use only a server that accepts writes.
+    must_accept_writes: bool
 
 
 @lru_cache(maxsize=4)
-def connect_options(url: str) -> Mapping[str, Any]:
-    """The options of this URL; `sslmode` and `sslrootcert` configure TLS as in libpq.
+def servers(url: str) -> Servers:
+    """The servers of this URL; `sslmode`, `sslrootcert` and `target_session_attrs` as in libpq.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html, "Specifying Multiple Hosts".
 
     Raises:
         BadConfiguration: the URL is invalid or lacks TLS; the text does not quote it.
     """
     try:
-        parts = urlsplit(url)
-        port = parts.port or 5432
+        nodes = [urlsplit(one) for one in each_host(url)]
+        addresses = [(one.hostname or "", one.port or 5432) for one in nodes]
     except ValueError:  # its text would quote the URL
-        parts, port = urlsplit(""), 0
-    if parts.scheme not in {"postgresql", "postgres"} or not parts.hostname:
+        nodes, addresses = [urlsplit("")], [("", 0)]
+    parts = nodes[0]
+    if parts.scheme not in {"postgresql", "postgres"} or not all(host for host, _ in addresses):
         raise BadConfiguration(
             "DATABASE_URL must look like postgresql://user:password@host:5432/db"
         )
     cleartext.require_tls("postgres", url)
-    return {
-        "host": parts.hostname,
-        "port": port,
+    query = dict(parse_qsl(parts.query))
+    wanted = query.get("target_session_attrs", "any")
+    if wanted not in ("any", *_WRITABLE):
+        raise BadConfiguration("target_session_attrs must be any, read-write or primary")
+    common = {
         "user": unquote(parts.username or "postgres"),
         "password": unquote(parts.password) if parts.password else None,
         "database": unquote(parts.path.lstrip("/")) or "postgres",
-        "ssl_context": _ssl_context(dict(parse_qsl(parts.query))),
+        "ssl_context": _ssl_context(query),
     }
+    options = tuple({"host": host, "port": port, **common} for host, port in addresses)
+    return Servers(options, must_accept_writes=wanted in _WRITABLE)
 
 
 def _ssl_context(query: dict[str, str]) -> ssl.SSLContext | bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from leadline.runtime import secrets
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.cluster import Cluster
 from leadline.runtime.postgres.pool import Database, StatementError
 from leadline.runtime.telemetry import log
 
@@ -66,7 +66,7 @@ def _upgrade(url: str, to: str) -> str:
 
     engine = sqlalchemy.create_engine(
         "postgresql+pg8000://",
-        connect_args=connect_options(url),
+        connect_args=Cluster(url).options(),
         isolation_level="AUTOCOMMIT",
         poolclass=sqlalchemy.NullPool,  # a pooled connection would keep the lock
     )

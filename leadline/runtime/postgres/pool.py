@@ -13,8 +13,8 @@ from leadline.errors import DatabaseBusy, DatabaseDown
 from leadline.process import per_process_closing
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.postgres.connection import Session
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.cluster import Cluster
+from leadline.runtime.postgres.connection import Session, fields, sqlstate
 from leadline.runtime.secrets import UrlSource
 
 #: SQLSTATE classes and codes of transient errors: connection, resources, operator intervention,
@@ -44,8 +44,7 @@ class Database:
     """
 
     def __init__(self, source: UrlSource) -> None:
-        self._source = source
-        connect_options(secrets.resolve(source))  # an invalid URL is an error at once
+        self._cluster = Cluster(source)
         self._slots = greenlets.Semaphore(greenlets.THREADS)
         #: Idle sessions for greenlets (True) and for threads. The one used last comes first: its
         #: statements are warm, and surplus sessions stay idle.
@@ -81,7 +80,7 @@ class Database:
             rows = session.run(sql, params)
             is_usable = True
         except DatabaseError as error:
-            is_usable = not _code(error).startswith(_TRANSIENT)
+            is_usable = not sqlstate(error).startswith(_TRANSIENT)
             raise
         finally:
             if is_usable:
@@ -97,33 +96,21 @@ class Database:
                 session = idle.pop()
             except IndexError:
                 return greenlets.run_in_thread(
-                    partial(self._connect, cooperative=greenlets.in_greenlet())
+                    partial(self._cluster.connect, cooperative=greenlets.in_greenlet())
                 )
             if not session.is_stale():
                 return session
             session.close()
 
-    def _connect(self, *, cooperative: bool) -> Session:
-        return Session(connect_options(secrets.resolve(self._source)), cooperative=cooperative)
-
 
 def _translate(error: DatabaseError) -> Exception:
     """An error of pg8000 as one of ours."""
-    code = _code(error)
+    code = sqlstate(error)
     if code.startswith(_TRANSIENT):
         return DatabaseDown()
     if code == LOCK_NOT_AVAILABLE:
         return DatabaseBusy()
-    return StatementError(code, _fields(error).get("n", ""))
-
-
-def _code(error: DatabaseError) -> str:
-    return _fields(error).get("C", "")
-
-
-def _fields(error: DatabaseError) -> dict[str, str]:
-    """https://www.postgresql.org/docs/current/protocol-error-fields.html."""
-    return error.args[0] if isinstance(error.args[0], dict) else {}
+    return StatementError(code, fields(error).get("n", ""))
 
 
 @per_process_closing(Database.close)

@@ -1,5 +1,6 @@
 """RabbitMQ: messages, queues and connection parameters."""
 
+import random
 import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,6 +13,7 @@ from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
+from leadline.runtime.hosts import each_host
 from leadline.runtime.rabbitmq import properties
 
 HEARTBEAT_S = 20
@@ -52,29 +54,37 @@ class Queue:
     is_auxiliary: bool = False
 
 
-def parameters(url: str) -> pika.URLParameters:
-    """Connection parameters with our time-outs; `amqps://` with RabbitMQ's own query for TLS.
+def parameters(url: str) -> list[pika.URLParameters]:
+    """Connection parameters for each node in this URL, in random order, with our time-outs.
 
-    https://www.rabbitmq.com/docs/uri-query-parameters: `cacertfile` names a file of CA certificates
-    (default: the system's), `verify=verify_none` accepts any certificate. A connection never falls
-    back to no TLS.
+    `amqps://` has RabbitMQ's own query for TLS
+    (https://www.rabbitmq.com/docs/uri-query-parameters): `cacertfile` names a file of CA
+    certificates (default: the system's), `verify=verify_none` accepts any certificate. A connection
+    never falls back to no TLS.
 
     Raises:
         BadConfiguration: the URL or its TLS options are invalid, or it lacks TLS; the text does not
             quote it.
     """
+    cleartext.require_tls("rabbitmq", url)
+    nodes = each_host(url)
+    return [_node(one) for one in random.sample(nodes, len(nodes))]
+
+
+def _node(url: str) -> pika.URLParameters:
     try:
         parts = urlsplit(url)
         query = dict(parse_qsl(parts.query))
         tls = {name: query.pop(name) for name in _TLS if name in query}
         params = pika.URLParameters(parts._replace(query=urlencode(query)).geturl())
     except (ValueError, TypeError):
-        raise BadConfiguration("AMQP_URL must look like amqp://user:password@host:5672/") from None
+        raise BadConfiguration(
+            "AMQP_URL must look like amqp://user:password@host:5672/ (or @one,two,three/)"
+        ) from None
     if params.ssl_options:
         params.ssl_options = pika.SSLOptions(_ssl_context(**tls), params.host)
     elif tls:
         raise BadConfiguration("AMQP_URL has TLS options, but is not amqps://")
-    cleartext.require_tls("rabbitmq", url)
     params.heartbeat = HEARTBEAT_S
     params.socket_timeout = CONNECT_TIMEOUT_S
     params.stack_timeout = CONNECT_TIMEOUT_S * 2

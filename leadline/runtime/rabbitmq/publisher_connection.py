@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import pika
 import structlog
 from pika.exceptions import (
     ChannelClosedByBroker,
@@ -57,6 +58,7 @@ class PublisherConnection:
         self._connection: CorkedConnection | None = None
         self._lost: asyncio.Future[None] | None = None
         self._channel: Any = None
+        self._has_opened = False
         self._is_ready = False
         self._is_closing = False
 
@@ -71,11 +73,18 @@ class PublisherConnection:
         return self._is_ready
 
     async def serve(self) -> None:
-        """Connect and wait until the connection is lost or closed."""
+        """Connect to the first node that accepts it, and wait until the connection ends."""
+        for node in parameters(secrets.resolve(self._source)):
+            self._has_opened = False
+            await self._serve_node(node)
+            if self._has_opened or self._is_closing:
+                return
+
+    async def _serve_node(self, node: pika.URLParameters) -> None:
         loop = asyncio.get_running_loop()
         self._lost = loop.create_future()
         self._connection = CorkedConnection(
-            parameters(secrets.resolve(self._source)),
+            node,
             on_open_callback=self._on_open,
             on_open_error_callback=self._on_lost,
             on_close_callback=self._on_lost,
@@ -130,6 +139,7 @@ class PublisherConnection:
             self._resolve_lost()
 
     def _on_open(self, connection: Any) -> None:
+        self._has_opened = True
         connection.add_on_connection_blocked_callback(self._on_blocked)
         connection.add_on_connection_unblocked_callback(self._on_unblocked)
         connection.channel(on_open_callback=self._on_channel)

@@ -1,0 +1,17 @@
+"""URLs that name several hosts, the nodes of a cluster: `amqp://user:password@one,two:5673/`."""
+
+from urllib.parse import urlsplit
+
+
+def each_host(url: str) -> list[str]:
+    """The URL of each host alone, in the given order.
+
+    Raises:
+        ValueError: the URL is invalid, or a host is empty.
+    """
+    parts = urlsplit(url)
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    names = hosts.split(",")
+    if len(names) > 1 and not all(names):
+        raise ValueError("an empty host")
+    return [parts._replace(netloc=f"{credentials}{at}{name}").geturl() for name in names]

@@ -1,0 +1,57 @@
+"""Connects to the server of a cluster that qualifies, such as the primary after a failover."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pg8000.exceptions import DatabaseError
+
+from leadline.runtime import secrets
+from leadline.runtime.postgres.connection import Session, sqlstate
+from leadline.runtime.postgres.dsn import servers
+from leadline.runtime.secrets import UrlSource
+
+#: SQLSTATE classes after which the next server is tried, as libpq does it: no resources, and
+#: starting or shutting down. After any other error, such as a wrong password, it is not.
+_TRY_NEXT = ("53", "57")
+
+
+class Cluster:
+    """Opens sessions on the servers of one URL; thread-safe."""
+
+    def __init__(self, source: UrlSource) -> None:
+        self._source = source
+        servers(secrets.resolve(source))  # an invalid URL is an error at once
+        #: The server used last, tried first: another one may take seconds not to answer.
+        self._last = 0
+
+    def options(self) -> Mapping[str, Any]:
+        """pg8000's options for the first server that qualifies; raises as `connect`."""
+        self.connect(cooperative=False).close()
+        return servers(secrets.resolve(self._source)).options[self._last]
+
+    def connect(self, *, cooperative: bool, timeout_s: float | None = None) -> Session:
+        """A session on the first server that qualifies; arguments and errors as of Session.
+
+        If none qualifies, the error is that of the last one tried.
+        """
+        found = servers(secrets.resolve(self._source))
+        count = len(found.options)
+        order = [(self._last + step) % count for step in range(count)]
+        for place in order:
+            try:
+                session = Session(
+                    found.options[place],
+                    cooperative=cooperative,
+                    timeout_s=timeout_s,
+                    must_accept_writes=found.must_accept_writes,
+                )
+            except OSError:
+                if place == order[-1]:
+                    raise
+            except DatabaseError as error:
+                if place == order[-1] or not sqlstate(error).startswith(_TRY_NEXT):
+                    raise
+            else:
+                self._last = place
+                return session
+        raise AssertionError("a URL has at least one host")

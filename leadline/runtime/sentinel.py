@@ -1,0 +1,97 @@
+"""Redis by Sentinel: which node is the master now.
+
+`redis+sentinel://user:password@one,two:26380/NAME/0` names the Sentinels, the master that they
+watch, and the database. User and password are those of Redis; `sentinel_username` and
+`sentinel_password` in the query are those of the Sentinels. With `rediss+sentinel://` both use TLS.
+"""
+
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+import redis
+
+from leadline.runtime import cleartext, secrets
+from leadline.runtime.hosts import each_host
+from leadline.runtime.secrets import UrlSource
+
+PORT = 26379
+#: For connecting, and for the answer of each Sentinel: a dead one must not delay a failover.
+TIMEOUT_S = 1.0
+_SUFFIX = "+sentinel"
+_USERNAME, _PASSWORD = "sentinel_username", "sentinel_password"
+
+
+def is_sentinel(url: str) -> bool:
+    """Whether the URL names Sentinels, and not a Redis."""
+    return urlsplit(url).scheme.endswith(_SUFFIX)
+
+
+def redis_url(url: str) -> str:
+    """The same as a URL of a Redis, whose host is to be replaced by the master's.
+
+    Raises:
+        ValueError: the URL names no master.
+    """
+    parts = urlsplit(each_host(url)[0])
+    name, _, database = parts.path.strip("/").partition("/")
+    if not name:
+        raise ValueError("no name of a master")
+    return _plain(parts)._replace(path=f"/{database}").geturl()
+
+
+class Sentinels:
+    """The Sentinels of a URL."""
+
+    def __init__(self, source: UrlSource) -> None:
+        self._source = source
+        #: The Sentinel that answered last is asked first.
+        self._last = 0
+
+    def master(self) -> tuple[str, int]:
+        """The master's host and port.
+
+        Raises:
+            redis.ConnectionError: no Sentinel answers, or none knows the master.
+            BadConfiguration: the master is on another machine, and the URL is without TLS.
+        """
+        url = secrets.resolve(self._source)
+        nodes = each_host(url)
+        name = urlsplit(url).path.strip("/").partition("/")[0]
+        for step in range(len(nodes)):
+            place = (self._last + step) % len(nodes)
+            try:
+                with _client(nodes[place]) as sentinel:
+                    found: Any = sentinel.sentinel_get_master_addr_by_name(name)
+            except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
+                continue
+            if found is not None:
+                self._last = place
+                host, port = found
+                named = f"[{host}]" if ":" in host else host
+                cleartext.require_tls("redis", f"{_plain(urlsplit(url)).scheme}://{named}")
+                return host, port
+        raise redis.ConnectionError("no Sentinel knows the master")
+
+
+def _client(url: str) -> redis.Redis:
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    plain = _plain(parts)._replace(path="")
+    if parts.port is None:
+        plain = plain._replace(netloc=f"{plain.netloc}:{PORT}")
+    return redis.Redis.from_url(
+        plain.geturl(),
+        username=query.get(_USERNAME),
+        password=query.get(_PASSWORD),
+        socket_connect_timeout=TIMEOUT_S,
+        socket_timeout=TIMEOUT_S,
+        decode_responses=True,
+    )
+
+
+def _plain(parts: SplitResult) -> SplitResult:
+    """A Redis URL without credentials and the options for Sentinels."""
+    query = [pair for pair in parse_qsl(parts.query) if pair[0] not in (_USERNAME, _PASSWORD)]
+    host = parts.netloc.rpartition("@")[2]
+    scheme = parts.scheme.removesuffix(_SUFFIX)
+    return parts._replace(scheme=scheme, netloc=host, query=urlencode(query))

@@ -1,0 +1,248 @@
+"""URLs that name the nodes of a cluster: any of them may be gone, and the right one is found."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from leadline.connector.queue_depths import depths
+from leadline.errors import BadConfiguration, DatabaseDown, QueueDown
+from leadline.messages import topology
+from leadline.runtime.postgres.migrate import migrate
+from leadline.runtime.postgres.pool import Database
+from leadline.runtime.rabbitmq.connection import Message, parameters
+from leadline.runtime.rabbitmq.publisher import Publisher
+from leadline.runtime.redis import connect, reachable
+from local.gateway import checks
+from local.sandbox.servers import PrivateServer, private
+from local.sandbox.waiting import eventually
+from tests.integration.test_connector import Function, Start, function, start
+from tests.integration.test_history import data_in, owner, running, tool
+from tests.integration.test_redis_failover import Pair
+
+__all__ = ["function", "start"]
+
+FreePort = Callable[[], int]
+
+
+def with_dead_hosts(url: str, free_port: FreePort, count: int = 6) -> str:
+    """The URL with further hosts that refuse connections, before the one that serves."""
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    dead = ",".join(f"127.0.0.1:{free_port()}" for _ in range(count))
+    return url.replace(host, f"{dead},{host}")
+
+
+# RabbitMQ
+
+
+def test_with_one_node_left_messages_are_published_and_consumed(
+    amqp_url: str, free_port: FreePort, start: Start, function: Function
+) -> None:
+    url = with_dead_hosts(amqp_url, free_port)
+    connector = start(url)
+    eventually(lambda: connector.health() == 200, 20, "the connector consumes")
+    publisher = Publisher(url, topology.queues_of(topology.REQUESTS))
+    with closing(publisher):
+        assert publisher.publish([Message(topology.REQUESTS, b"{}", "one")]) == [True]
+    eventually(lambda: function.requests, 10, "the message is delivered")
+    assert depths(url, [topology.REQUESTS])
+    checks.rabbitmq_works(url)
+
+
+def test_every_node_is_used(amqp_url: str, free_port: FreePort) -> None:
+    """Connections spread over the nodes: the first node tried is not always the same."""
+    url = with_dead_hosts(amqp_url, free_port, count=3)
+    assert len({parameters(url)[0].port for _ in range(100)}) == 4
+
+
+# Postgres
+
+
+@contextmanager
+def primary_and_standby(folder: Path) -> Iterator[tuple[PrivateServer, PrivateServer]]:
+    with running(folder / "primary") as primary:
+        migrate(primary.url)
+        tool(primary, "pg_basebackup", "-R", "-c", "fast", "-D", str(folder / "copy"))
+        with running(data_in(folder / "standby", folder / "copy", primary)) as standby:
+            yield primary, standby
+
+
+def pair_url(first: PrivateServer, second: PrivateServer, attributes: str) -> str:
+    hosts = [urlsplit(one.url).netloc.rpartition("@")[2] for one in (first, second)]
+    return f"{first.url.replace(hosts[0], ','.join(hosts))}?target_session_attrs={attributes}"
+
+
+def port_of(database: Database) -> int:
+    (row,) = database.run("SELECT current_setting('port')::int AS port")
+    return int(row["port"])
+
+
+@pytest.mark.slow("copies a server")
+def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> None:
+    with primary_and_standby(tmp_path) as (primary, standby):
+        of_primary, of_standby = (urlsplit(one.url).port for one in (primary, standby))
+        url = pair_url(standby, primary, "read-write")
+        database = Database(url)
+        assert port_of(database) == of_primary
+        anything = Database(pair_url(standby, primary, "any"))
+        assert port_of(anything) == of_standby
+        anything.close()
+        checks.postgres_works(url)
+        assert migrate(url)
+
+        primary.stop()
+        for _ in range(2):
+            with pytest.raises(DatabaseDown):
+                port_of(database)
+        with owner(standby) as connection:
+            connection.run("SELECT pg_promote()")
+        with closing(database):
+            assert port_of(database) == of_standby
+            database.run("CREATE TABLE after_the_failover ()")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter22@one,,two/d",
+        "postgresql://u:hunter22@one:5432,two:port/d",
+        "postgresql://u:hunter22@127.0.0.1/d?target_session_attrs=standby",
+    ],
+)
+def test_a_wrong_url_is_refused_without_quoting_it(url: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        Database(url)
+    assert "hunter22" not in str(caught.value)
+
+
+# Redis by Sentinel
+
+
+class Sentinels:
+    """A master, its replica, and Sentinels that fail over within two seconds."""
+
+    NAME = "main"
+    PASSWORD = "for-sentinels"  # noqa: S105 - of this test's own servers
+
+    def __init__(self, folder: Path, free_port: FreePort) -> None:
+        self.servers = [private("redis", folder / name) for name in ("a", "b")]
+        self.ports = [free_port() for _ in range(3)]
+        password = urlsplit(self.servers[0].url).password
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        options = f"sentinel_password={self.PASSWORD}"
+        self.url = f"redis+sentinel://:{password}@{hosts}/{self.NAME}/0?{options}"
+        self._configs = [self._config(folder, port, password) for port in self.ports]
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        for one in self.servers:
+            one.start()
+        Pair(*self.servers).close()
+        program = shutil.which("redis-server") or "redis-server"
+        for config in self._configs:
+            command = (program, str(config), "--sentinel")
+            self._processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        for port in self.ports:
+            eventually(lambda port=port: self._is_complete(port), 20, "the Sentinels know all")  # type: ignore[misc]
+
+    def kill_a_sentinel(self) -> None:
+        """The one that is asked first."""
+        self._processes[0].kill()
+        self._processes[0].wait()
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        for server in self.servers:
+            server.stop()
+
+    def _config(self, folder: Path, port: int, password: str | None) -> Path:
+        """Written by the Sentinel itself, too."""
+        config = folder / f"sentinel-{port}.conf"
+        lines = (
+            f"port {port}",
+            "bind 127.0.0.1",
+            f"requirepass {self.PASSWORD}",
+            f"sentinel sentinel-pass {self.PASSWORD}",
+            f"sentinel monitor {self.NAME} 127.0.0.1 {urlsplit(self.servers[0].url).port} 2",
+            f"sentinel auth-pass {self.NAME} {password}",
+            f"sentinel down-after-milliseconds {self.NAME} 1000",
+            f"sentinel failover-timeout {self.NAME} 4000",
+        )
+        config.write_text("\n".join(lines), encoding="utf-8")
+        return config
+
+    def _is_complete(self, port: int) -> bool:
+        with (
+            suppress(redis.RedisError),
+            redis.Redis(port=port, password=self.PASSWORD) as sentinel,
+        ):
+            master = sentinel.sentinel_master(self.NAME)
+            return bool(master["num-slaves"] == 1 and master["num-other-sentinels"] == 2)
+        return False
+
+
+@pytest.fixture
+def sentinels(tmp_path: Path, free_port: FreePort) -> Iterator[Sentinels]:
+    made = Sentinels(tmp_path, free_port)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.slow("Sentinels wait a second before they fail over")
+def test_the_master_is_found_after_its_death_without_one_sentinel(sentinels: Sentinels) -> None:
+    client = connect(sentinels.url)
+    with closing(client):
+        client.set("written", "before")
+        assert client.wait(1, 5000) == 1
+        checks.redis_works(sentinels.url)
+        sentinels.kill_a_sentinel()
+        sentinels.servers[0].kill()
+
+        def is_served() -> bool:
+            with suppress(QueueDown), reachable():
+                return bool(client.set("written", "after"))
+            return False
+
+        eventually(is_served, 20, "the new master is found")
+        info = client.info("replication")
+        assert info["role"] == "master"
+        sentinels.servers[0].start()  # and becomes a replica
+
+
+@pytest.mark.slow("Sentinels wait a second before they fail over")
+def test_a_demoted_master_is_left(sentinels: Sentinels) -> None:
+    """`SENTINEL failover`: the old master stays reachable, and refuses writes."""
+    client = connect(sentinels.url)
+    with closing(client):
+        client.set("n", 1)
+        before = client.info("server")["tcp_port"]
+        with redis.Redis(port=sentinels.ports[0], password=sentinels.PASSWORD) as sentinel:
+            sentinel.sentinel_failover(sentinels.NAME)
+
+        def is_moved() -> bool:
+            with suppress(QueueDown), reachable():
+                client.incr("n")
+                return bool(client.info("server")["tcp_port"] != before)
+            return False
+
+        eventually(is_moved, 20, "writes go to the new master")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://:hunter22@127.0.0.1,localhost/0", "redis+sentinel://:hunter22@127.0.0.1/"],
+)
+def test_several_redis_without_a_masters_name_are_refused(url: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        connect(url)
+    assert "hunter22" not in str(caught.value)
