@@ -1,6 +1,19 @@
 """URLs that name several hosts, the nodes of a cluster: `amqp://user:password@one,two:5673/`."""
 
+from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that a URL names, as it answers now."""
+
+    #: Host and port.
+    address: str
+    #: What it is in its cluster; "" if it does not answer.
+    role: str
+    #: Why it does not answer.
+    error: str = ""
 
 
 def each_host(url: str) -> list[str]:

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 import redis
 
 from leadline.runtime import cleartext, secrets
-from leadline.runtime.hosts import each_host
+from leadline.runtime.hosts import Node, each_host
 from leadline.runtime.secrets import UrlSource
 
 PORT = 26379
@@ -32,10 +32,10 @@ def redis_url(url: str) -> str:
     Raises:
         ValueError: the URL names no master.
     """
-    parts = urlsplit(each_host(url)[0])
-    name, _, database = parts.path.strip("/").partition("/")
-    if not name:
+    if not _name(url):
         raise ValueError("no name of a master")
+    parts = urlsplit(each_host(url)[0])
+    database = parts.path.strip("/").partition("/")[2]
     return _plain(parts)._replace(path=f"/{database}").geturl()
 
 
@@ -55,14 +55,12 @@ class Sentinels:
             BadConfiguration: the master is on another machine, and the URL is without TLS.
         """
         url = secrets.resolve(self._source)
-        nodes = each_host(url)
-        name = urlsplit(url).path.strip("/").partition("/")[0]
-        for step in range(len(nodes)):
-            place = (self._last + step) % len(nodes)
+        every = each_host(url)
+        for step in range(len(every)):
+            place = (self._last + step) % len(every)
             try:
-                with _client(nodes[place]) as sentinel:
-                    found: Any = sentinel.sentinel_get_master_addr_by_name(name)
-            except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
+                found = _ask(every[place])
+            except redis.RedisError:
                 continue
             if found is not None:
                 self._last = place
@@ -71,6 +69,34 @@ class Sentinels:
                 cleartext.require_tls("redis", f"{_plain(urlsplit(url)).scheme}://{named}")
                 return host, port
         raise redis.ConnectionError("no Sentinel knows the master")
+
+
+def nodes(url: str) -> list[Node]:
+    """Each Sentinel of this URL, with the master that it names as its role."""
+    return [_node(one) for one in each_host(url)]
+
+
+def _node(url: str) -> Node:
+    parts = urlsplit(url)
+    address = f"{parts.hostname}:{parts.port or PORT}"
+    try:
+        found = _ask(url)
+    except redis.RedisError as error:
+        return Node(address, "", type(error).__name__)
+    if found is None:
+        return Node(address, "", f"it watches no master {_name(url)!r}")
+    return Node(address, f"Sentinel, the master is {found[0]}:{found[1]}")
+
+
+def _ask(url: str) -> tuple[str, int] | None:
+    """The master that this Sentinel names, if it watches it."""
+    with _client(url) as client:
+        found: Any = client.sentinel_get_master_addr_by_name(_name(url))
+    return found and (str(found[0]), int(found[1]))
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.strip("/").partition("/")[0]
 
 
 def _client(url: str) -> redis.Redis:

@@ -13,11 +13,14 @@ import redis
 from leadline.connector.queue_depths import depths
 from leadline.errors import BadConfiguration, DatabaseDown, QueueDown
 from leadline.messages import topology
+from leadline.runtime.postgres import cluster
 from leadline.runtime.postgres.migrate import migrate
 from leadline.runtime.postgres.pool import Database
 from leadline.runtime.rabbitmq.connection import Message, parameters
+from leadline.runtime.rabbitmq.nodes import nodes as rabbitmq_nodes
 from leadline.runtime.rabbitmq.publisher import Publisher
 from leadline.runtime.redis import connect, reachable
+from leadline.runtime.sentinel import nodes as sentinel_nodes
 from local.gateway import checks
 from local.sandbox.servers import PrivateServer, private
 from local.sandbox.waiting import eventually
@@ -52,6 +55,9 @@ def test_with_one_node_left_messages_are_published_and_consumed(
     eventually(lambda: function.requests, 10, "the message is delivered")
     assert depths(url, [topology.REQUESTS])
     checks.rabbitmq_works(url)
+    answering = [one.address for one in rabbitmq_nodes(url) if one.role]
+    assert answering == [urlsplit(amqp_url).netloc.rpartition("@")[2]]
+    assert len(rabbitmq_nodes(url)) == 7
 
 
 def test_every_node_is_used(amqp_url: str, free_port: FreePort) -> None:
@@ -94,8 +100,16 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
         anything.close()
         checks.postgres_works(url)
         assert migrate(url)
+        assert [one.role for one in cluster.nodes(url)] == [cluster.STANDBY, cluster.PRIMARY]
+        with owner(primary) as connection:
+            connection.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.run("SELECT pg_reload_conf()")
+        eventually(
+            lambda: cluster.nodes(url)[1].role == cluster.SYNCHRONOUS_PRIMARY, 10, "it is reloaded"
+        )
 
         primary.stop()
+        assert [bool(one.role) for one in cluster.nodes(url)] == [True, False]
         for _ in range(2):
             with pytest.raises(DatabaseDown):
                 port_of(database)
@@ -206,6 +220,9 @@ def test_the_master_is_found_after_its_death_without_one_sentinel(sentinels: Sen
         assert client.wait(1, 5000) == 1
         checks.redis_works(sentinels.url)
         sentinels.kill_a_sentinel()
+        port = urlsplit(sentinels.servers[0].url).port
+        named = [one.role for one in sentinel_nodes(sentinels.url)]
+        assert named == ["", *[f"Sentinel, the master is 127.0.0.1:{port}"] * 2]
         sentinels.servers[0].kill()
 
         def is_served() -> bool:

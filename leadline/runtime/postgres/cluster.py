@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pg8000.exceptions import DatabaseError
+from pg8000.exceptions import DatabaseError, InterfaceError
 
 from leadline.runtime import secrets
+from leadline.runtime.hosts import Node
 from leadline.runtime.postgres.connection import Session, sqlstate
 from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.secrets import UrlSource
@@ -55,3 +56,30 @@ class Cluster:
                 self._last = place
                 return session
         raise AssertionError("a URL has at least one host")
+
+
+PRIMARY, SYNCHRONOUS_PRIMARY, STANDBY = "primary", "primary with a synchronous standby", "standby"
+_ROLE = f"""
+SELECT CASE WHEN pg_is_in_recovery() THEN '{STANDBY}'
+            WHEN current_setting('synchronous_standby_names') = '' THEN '{PRIMARY}'
+            ELSE '{SYNCHRONOUS_PRIMARY}' END AS role
+"""
+_ASK_S = 3.0
+
+
+def nodes(url: str) -> list[Node]:
+    """The role of each server in this URL: one of the constants above."""
+    return [_node(options) for options in servers(url).options]
+
+
+def _node(options: Mapping[str, Any]) -> Node:
+    address = f"{options['host']}:{options['port']}"
+    try:
+        session = Session(options, cooperative=False, timeout_s=_ASK_S)
+        try:
+            (row,) = session.run(_ROLE, {})
+        finally:
+            session.close()
+    except (DatabaseError, InterfaceError, OSError) as error:
+        return Node(address, "", type(error).__name__)
+    return Node(address, str(row["role"]))
