@@ -48,8 +48,9 @@ def add(portal: Portal, write: Write) -> Lead:
     _enter_stage(data, now)
     with portal.store.transaction():
         lead_id = portal.store.insert(data)
-        data["TITLE"] = data.get("TITLE") or f"Lead #{lead_id}"
-        portal.store.save(lead_id, data)
+        if not data.get("TITLE"):
+            data["TITLE"] = f"Lead #{lead_id}"
+            portal.store.save(lead_id, data)
         portal.store.change_rows(lead_id, write.rows)
         _record(portal, lead_id, write)
         lead = _stored(portal, lead_id)
