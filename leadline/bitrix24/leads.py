@@ -5,7 +5,7 @@ rows, so that a phone can be replaced instead of added. Lookups use `crm.lead.li
 select phones.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from leadline.bitrix24.command import Command
@@ -43,10 +43,6 @@ class LastApplied:
     phone: str | None = None
     #: The id of the phone's row; if None though there is a phone, look it up before a change.
     phone_row: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """As a dict, to be stored as JSON."""
-        return asdict(self)
 
 
 def create(user_id: int, state: DesiredState, originator: str) -> Command:

@@ -5,7 +5,7 @@ Its size is bounded: a few attempts, with error texts cut to fit into a header.
 """
 
 import base64
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import orjson
@@ -51,7 +51,7 @@ class AttemptLog:
 
     def to_json(self) -> str:
         """As JSON."""
-        return orjson.dumps(asdict(self)).decode()
+        return orjson.dumps(self).decode()
 
     def to_header(self) -> str | None:
         """As a header value, in base64 so that no gateway alters it; None if it is too long."""

@@ -117,7 +117,7 @@ def settle_applied(
         # No event is open (such as of a message without a phone), or no state was ever known.
         return Settlement(entry, events=entry.events)
     fields: Fields = {
-        "agreed": orjson.dumps(last_applied.as_dict()),
+        "agreed": orjson.dumps(last_applied),
         "agreed_order": entry.desired_seq,
         # A create wrote the stage as part of the state; an update only if it was touched, and an
         # older message that touched it may still arrive.
@@ -151,7 +151,7 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
         return Settlement(entry)
     is_same_stage = lead.stage == entry.state.stage
     fields: Fields = {
-        "agreed": orjson.dumps(lead.last_applied(entry.state.phone, entry.last_applied).as_dict()),
+        "agreed": orjson.dumps(lead.last_applied(entry.state.phone, entry.last_applied)),
         "agreed_order": 0,
         "epoch": entry.redis_epoch,
         "vanished": "",

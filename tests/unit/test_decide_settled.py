@@ -42,7 +42,7 @@ LONGEST_CALL_MS = 70_000
 
 
 def dumped(agreed: LastApplied) -> bytes:
-    return orjson.dumps(agreed.as_dict())
+    return orjson.dumps(agreed)
 
 
 def test_after_a_create_the_whole_newest_state_is_last_applied() -> None:
