@@ -54,6 +54,16 @@ class Demo:
         print_step("the lead equals the user" if is_equal else f"the lead differs from {settled}")
         return is_equal
 
+    def print_next(self) -> None:
+        """Where to look next."""
+        sys.stdout.write(
+            "\nNext: `make run` keeps the system running. Then\n"
+            f"  console     {self._edge}/console\n"
+            f"  API         {self._edge}/docs\n"
+            f"  the leads   {self._portal}\n"
+            "  tutorial    docs/tutorial.md: take the portal away, lose an answer, fix a user\n"
+        )
+
     def _write(self, method: str, path: str, body: dict[str, str]) -> dict[str, Any]:
         print_step(f"{method} {path} {json.dumps(body, ensure_ascii=False)}")
         answer = self._http.request(method, self._edge + path, json=body, timeout=30)
@@ -141,7 +151,10 @@ def main() -> int:
         with running_system(state, print_step) as run:
             connections = json.loads(state.environment_file.read_text(encoding="utf-8"))
             os.environ["LEADLINE_SECRETS_DIR"] = connections["LEADLINE_SECRETS_DIR"]
-            return 0 if Demo(run).play() else 1
+            demo = Demo(run)
+            is_equal = demo.play()
+            demo.print_next()
+            return 0 if is_equal else 1
     except (Failed, NoSystem, requests.RequestException) as error:
         sys.stderr.write(f"demo: {error}\n")
         return 1

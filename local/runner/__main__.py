@@ -1,8 +1,10 @@
 """`python -m local.runner [stop | reset]`: run the system, stop it, or delete its data."""
 
 import sys
+from pathlib import Path
 
 from leadline.errors import BadConfiguration
+from local.runner import env_file
 from local.runner.choices import Choices
 from local.runner.runner import run
 from local.runner.state import State
@@ -20,6 +22,9 @@ def main() -> int:
             console.error(f"usage: {__doc__.partition('`')[2].partition('`')[0]}")
             return 2
         return command(State.default(), console)
+    if loaded := env_file.load():
+        file, names = loaded
+        console.step(f"{_relative(file)} sets {', '.join(names) or 'nothing new'}")
     try:
         choices = Choices.read()
     except ValueError as error:
@@ -29,6 +34,11 @@ def main() -> int:
         console.error(str(error))
         return 1
     return run(State.default(), choices, console)
+
+
+def _relative(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 if __name__ == "__main__":

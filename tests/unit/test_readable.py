@@ -1,4 +1,4 @@
-"""The terminal of `make run` shows requests, but not those that an open console repeats."""
+"""The terminal of `make run`: a line for each finished event, and problems."""
 
 import json
 
@@ -8,18 +8,23 @@ from local.runner.terminal.readable import readable
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "is_shown"),
+    ("fields", "is_shown"),
     [
-        ("/users", 200, True),
-        ("/console/api/status", 200, False),
-        ("/console/api/status", 503, True),
-        ("/console", 200, True),
+        ({"event": "completed", "level": "info", "user_id": 7}, True),
+        ({"event": "retry in 2000 ms", "level": "warning"}, True),
+        ({"event": "failed", "level": "error"}, True),
+        ({"event": "event received", "level": "info"}, False),
+        ({"event": "request", "level": "info", "path": "/users", "status": 201}, False),
+        ({"event": "request", "level": "info", "path": "/users", "status": 422}, True),
+        ({"event": "request", "level": "info", "path": "/console/api/status", "status": 503}, True),
     ],
+    ids=str,
 )
-def test_an_open_console_does_not_fill_the_terminal(
-    path: str,
-    status: int,
+def test_the_terminal_shows_ends_of_events_and_problems(
+    fields: dict[str, object],
     is_shown: bool,  # noqa: FBT001
 ) -> None:
-    line = json.dumps({"event": "request", "path": path, "status": status})
-    assert (readable("edge", line, colours=False) is not None) == is_shown
+    text = readable("worker", json.dumps(fields), colours=False)
+    assert (text is not None) == is_shown
+    if text and "user_id" in fields:
+        assert "user_id=7" in text

@@ -18,10 +18,14 @@ Leadline runs: {edge}   (Ctrl-C stops everything)
               -d '{{"stage": "IN_PROCESS"}}'
   rejected  curl -i {edge}/users{auth} -H 'Content-Type: application/json' \\
               -d '{{"full_name": "Без Телефона"}}'
+
+  console   {edge}/console   users, queues, the portal: why is somebody not in Bitrix24?
+  API page  {edge}/docs
 {portal}
   health    curl {edge}/healthz
+  commands  .venv/bin/leadline status   (in another terminal; `leadline --help` lists all)
   faas-cli  faas-cli login -g {edge} -u admin --password-stdin < {password}
-{management}  logs      {logs}
+{management}  logs      make logs   (all of {logs}; here: each finished event, and problems)
 """
 _AUTHORIZATION = ' -H "Authorization: Bearer $KEY"'
 

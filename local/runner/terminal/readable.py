@@ -12,6 +12,9 @@ _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 #: Shown in another way already, or useful to machines only.
 _HIDDEN = frozenset({"timestamp", "level", "event", "logger", "service", "pid"})
+_ROUTINE_LEVELS = frozenset({"debug", "info"})
+#: The line that a worker logs for each event that Bitrix24 has accepted.
+_ENDS = frozenset({"completed"})
 
 
 def readable(name: str, line: str, *, colours: bool) -> str | None:
@@ -23,7 +26,7 @@ def readable(name: str, line: str, *, colours: bool) -> str | None:
     if not isinstance(fields, dict) or "event" not in fields:
         is_problem = _PROBLEM.search(line)
         return _paint(f"         {name:<15} {line}", _DIM, colours) if is_problem else None
-    if _is_poll(fields):
+    if _is_routine(fields):
         return None
     level = str(fields.get("level", "info"))
     shown = (f"{key}={_short(value)}" for key, value in fields.items() if _is_shown(key, value))
@@ -31,13 +34,11 @@ def readable(name: str, line: str, *, colours: bool) -> str | None:
     return _paint(f"{text:<70} {'  '.join(shown)}".rstrip(), _COLOURS.get(level, ""), colours)
 
 
-def _is_poll(fields: dict[str, Any]) -> bool:
-    """Whether it is a successful request of an open console, which sends one every few seconds."""
-    return (
-        fields["event"] == "request"
-        and str(fields.get("path", "")).startswith("/console/")
-        and fields.get("status", 0) < HTTPStatus.BAD_REQUEST
-    )
+def _is_routine(fields: dict[str, Any]) -> bool:
+    """Whether the line is neither a problem nor the end of an event: then only files have it."""
+    if fields["event"] == "request":
+        return bool(fields.get("status", 0) < HTTPStatus.BAD_REQUEST)
+    return fields.get("level", "info") in _ROUTINE_LEVELS and fields["event"] not in _ENDS
 
 
 def _is_shown(key: str, value: Any) -> bool:

@@ -1,0 +1,38 @@
+"""`make run` reads the options of docker compose, local/.env."""
+
+from pathlib import Path
+
+import pytest
+
+from local.runner import env_file
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / ".env"
+    path.write_text(
+        "# a comment\nBITRIX_WEBHOOK_URL='https://p.bitrix24.com/rest/1/c0de/'\nPORT=3001\nWORKERS=\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_the_environment_wins_over_the_file(file: Path) -> None:
+    environment = {"LEADLINE_ENV_FILE": str(file), "PORT": "4000"}
+    assert env_file.load(environment) == (file, ["BITRIX_WEBHOOK_URL"])
+    assert environment["PORT"] == "4000"
+    assert environment["BITRIX_WEBHOOK_URL"] == "https://p.bitrix24.com/rest/1/c0de/"
+    assert "WORKERS" not in environment
+
+
+@pytest.mark.parametrize("name", ["", "no such file"])
+def test_without_a_file_nothing_changes(name: str, tmp_path: Path) -> None:
+    environment = {"LEADLINE_ENV_FILE": name and str(tmp_path / name)}
+    before = dict(environment)
+    assert env_file.load(environment) is None
+    assert environment == before
+
+
+def test_it_is_the_file_of_docker_compose() -> None:
+    """Compose reads the `.env` next to its file."""
+    assert env_file.DEFAULT.parent.joinpath("docker-compose.yml").is_file()
