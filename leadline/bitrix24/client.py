@@ -1,6 +1,6 @@
 """Client of one Bitrix24 portal: many commands in one request to its webhook.
 
-Every call is a `batch`, even for a single command: one way to send, one way to parse an answer
+Every call is a `batch`, even for a single command: one way to send, one way to parse a response
 (https://apidocs.bitrix24.com/settings/how-to-call-rest-api/batch.html).
 """
 
@@ -53,7 +53,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class BatchResponse:
-    """The answer to a batch: results by command key, timings by method."""
+    """The response to a batch: results by command key, timings by method."""
 
     results: dict[str, CommandResult]
     timings: dict[str, Timing]
@@ -83,7 +83,7 @@ class PortalClient:
         `send_until` is the last moment (`runtime.clock`) for the first byte of the request.
 
         Raises:
-            LeaseTooShort: that moment had passed once connected; nothing was sent.
+            LeaseTooShort: `send_until` had passed before the connection was open; nothing was sent.
             BitrixError: the request as a whole failed; its class says what may have run.
         """
         cmd = {key: command.as_query() for key, command in commands.items()}
@@ -111,7 +111,7 @@ class PortalClient:
             method,
             orjson.dumps(body),
             connect_s=CONNECT_TIMEOUT_S,
-            answer_s=settings().request_limit_s + READ_MARGIN_S,
+            response_s=settings().request_limit_s + READ_MARGIN_S,
             send_until=send_until,
         )
         return _parse(response)
@@ -167,14 +167,14 @@ def _as_map(value: object) -> dict[str, Any]:
 
 def _timing(rows: list[Any]) -> Timing:
     """Combine the `time` objects of one method's commands; an invalid value counts as missing."""
-    found = [row for row in rows if isinstance(row, dict)]
-    used = [_seconds(row.get("operating")) for row in found]
-    resets = [_reset_in_s(row.get("operating_reset_at"), row.get("finish")) for row in found]
+    valid = [row for row in rows if isinstance(row, dict)]
+    used = [_seconds(row.get("operating")) for row in valid]
+    resets = [_reset_in_s(row.get("operating_reset_at"), row.get("finish")) for row in valid]
     return Timing(
-        commands=len(found),
-        seconds=sum(min(_seconds(row.get("duration")) or 0, OPERATING_WINDOW_S) for row in found),
-        used_s=max((one for one in used if one is not None), default=None),
-        reset_in_s=min((one for one in resets if one is not None), default=60.0),
+        commands=len(valid),
+        seconds=sum(min(_seconds(row.get("duration")) or 0, OPERATING_WINDOW_S) for row in valid),
+        used_s=max((used_s for used_s in used if used_s is not None), default=None),
+        reset_in_s=min((reset_s for reset_s in resets if reset_s is not None), default=60.0),
     )
 
 

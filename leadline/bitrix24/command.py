@@ -1,4 +1,4 @@
-"""One command of a batch; apart from the HTTP client, to keep cold starts short."""
+"""One command of a batch; separate from the HTTP client, to keep cold starts short."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_plus
 
-#: How much longer than the portal's own limit a call may last, from the decision to make it (5 s to
-#: the first byte, 3 s to arrive, some to spare) until none of it can run any more.
+#: How much longer than the portal's own limit for a request a call may last, from the decision to
+#: make it until none of it can run any more: 5 s until the first byte is sent, 3 s until the last
+#: byte has arrived, and some to spare.
 CALL_MARGIN_S = 10.0
 
 

@@ -1,8 +1,8 @@
 """The CRM's mode: a portal in simple mode turns each lead into a deal and keeps no leads.
 
-There an update finds no lead and would create another one, so no calls are made until the mode is
-classic again. The mode is checked when a worker starts, each hour, and after a lead was gone: the
-mode may have been changed.
+In simple mode an update finds no lead and would create another one, so no calls are made until the
+mode is classic again. The mode may change: it is checked when a worker starts, each hour, and after
+a lead was found to be gone.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ SIMPLE_MODE = "SIMPLE_CRM_MODE"
 CHECK_EVERY_S = 3600
 RETRY_S = 30
 
-_IN_DOUBT = b"in doubt"
+_CHECK_REQUIRED = b"in doubt"
 
 
 def check(answer: Any) -> None:
@@ -47,23 +47,23 @@ class CrmMode:
 
     @reachable()
     def record_answer(self) -> None:
-        """The portal has just answered, and keeps leads: no check for an hour."""
+        """Postpone the check for an hour: the portal has just answered, and keeps leads."""
         self._redis.set(self._key, "asked", ex=CHECK_EVERY_S)
 
     @reachable()
     def postpone_check(self) -> None:
-        """The portal did not answer: no check for RETRY_S, rather than before each call."""
+        """Postpone the check for RETRY_S, as the portal did not answer."""
         self._redis.set(self._key, "not answered", ex=RETRY_S)
 
     @reachable()
     def require_check(self) -> None:
-        """A lead was gone, or the mode was simple: check before the next call."""
-        self._redis.set(self._key, _IN_DOUBT)
+        """Require a check before the next call: a lead was gone, or the mode was simple."""
+        self._redis.set(self._key, _CHECK_REQUIRED)
 
     @reachable()
     def needs_check(self) -> bool:
         """Whether the mode must be checked before the next call."""
-        return self._redis.get(self._key) == _IN_DOUBT
+        return self._redis.get(self._key) == _CHECK_REQUIRED
 
     @reachable()
     def claim_check(self) -> bool:

@@ -1,7 +1,7 @@
 """Bitrix24's errors and the class of ours that each one maps to.
 
 Sources: https://apidocs.bitrix24.com/error-codes.html, …/limits.html and the CRM methods' pages.
-Codes come in any case; the lead methods send `""` with a sentence.
+Codes come in upper or lower case; the lead methods send `""` with a sentence.
 """
 
 from http import HTTPStatus
@@ -35,7 +35,7 @@ _BY_CODE: dict[str, type[BitrixError]] = {
     "portal_deleted": PortalDown,
     "invalid_request": PortalDown,
     "allowed_only_intranet_user": PortalDown,
-    # The lead is gone: another one is looked for, else created.
+    # The lead is gone: another one is looked up, or else created.
     "not_found": LeadGone,
     # This record, or a mistake of ours: a retry fails too.
     "error_method_not_found": Rejected,
@@ -66,7 +66,7 @@ def classify(status: int, code: object, description: object) -> BitrixError:
 
     `status` is the HTTP status; 400 for a command of a batch, which has none of its own.
     """
-    # A code of another type must not count as none.
+    # A code that is neither text nor number must not count as missing.
     name = bounded(code, CODE_MAX) or ("?" if code else "")
     sentence = bounded(description, TEXT_MAX)
     text = sentence or name or f"HTTP {status}"
@@ -86,7 +86,7 @@ def bounded(value: object, length: int) -> str:
 def unreadable(status: int) -> BitrixError:
     """The error of an answer that is not JSON: a gateway's page, or a truncated body."""
     text = f"HTTP {status} without a readable answer"
-    # A page for 404 is that of a web server without this portal.
+    # A 404 page comes from a web server that does not have this portal.
     if status in _BY_STATUS or status == HTTPStatus.NOT_FOUND:
         return _BY_STATUS.get(status, PortalDown)(text, code=str(status))
     return OutcomeUnknown(text, code=str(status), may_still_run=True)
@@ -96,7 +96,7 @@ def _class_of(status: int, code: str, description: str) -> type[BitrixError]:
     if code in _BY_CODE:
         return _BY_CODE[code]
     if code == "access_denied":
-        # With 403 it is about the plan, with any other status about this one record.
+        # With 403 it concerns the plan, with any other status this one record.
         return PortalDown if status == HTTPStatus.FORBIDDEN else Rejected
     if code == "" and description == "not found":
         return LeadGone

@@ -10,17 +10,18 @@ from leadline.errors import OutcomeUnknown
 
 #: Digits of the longest number that is accepted.
 _DIGITS = 18
-#: How many trailing digits notations of one phone share: without country and trunk codes.
+#: How many trailing digits two notations of one phone have in common, without country and trunk
+#: codes.
 _PHONE_TAIL = range(7, 11)
 
 Phone = tuple[str, int]
 
 
 def parse_written(answer: Any, command: Command, state: DesiredState) -> LastApplied:
-    """Parse the lead that a create or an update answers.
+    """Parse the lead that a create or an update returns.
 
-    The portal's answer wins over what was sent: it may have truncated a name. What the answer
-    leaves out counts as sent.
+    The portal's answer wins over what was sent: it may have truncated a name. A field that the
+    answer leaves out counts as written.
 
     Raises:
         OutcomeUnknown: the answer is not the lead that was written.
@@ -97,8 +98,8 @@ class LookupPage:
 
     #: Oldest first.
     leads: list[FoundLead]
-    #: No lead can be missing: the page is not full, and each of its rows is readable.
-    is_whole: bool
+    #: No lead can be missing: the page was not full, and all its rows were readable.
+    is_complete: bool
 
 
 def parse_page(answer: Any) -> LookupPage:
@@ -110,8 +111,8 @@ def parse_page(answer: Any) -> LookupPage:
     if not isinstance(answer, list):
         raise OutcomeUnknown("the answer is no list of leads")
     readable = [lead for lead in map(_parse_lead, answer) if lead]
-    is_whole = len(readable) == len(answer) < PAGE
-    return LookupPage(sorted(readable, key=lambda lead: lead.lead_id), is_whole)
+    is_complete = len(readable) == len(answer) < PAGE
+    return LookupPage(sorted(readable, key=lambda lead: lead.lead_id), is_complete)
 
 
 def parse_leads(answer: Any) -> list[FoundLead]:
@@ -156,7 +157,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _is_same_phone(one: str, other: str) -> bool:
-    """Whether both are the same: +7 701 111 22 33, 8 (701) 111-22-33 and 701 1112233 are."""
+    """Whether both are one phone, as +7 701 111 22 33, 8 (701) 111-22-33 and 701 1112233 are."""
     digits = [re.sub(r"\D", "", number).lstrip("0")[-_PHONE_TAIL[-1] :] for number in (one, other)]
     shared = min(map(len, digits))
     return shared in _PHONE_TAIL and digits[0][-shared:] == digits[1][-shared:]
@@ -172,9 +173,9 @@ def _phones(rows: Any, kind: str, value: str, row_id: str) -> tuple[Phone, ...] 
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return None
     phones = [row for row in rows if row.get(kind, "PHONE") == "PHONE"]
-    read = tuple((_text(row, value), _positive_int(row.get(row_id))) for row in phones)
-    whole = tuple((number, number_id) for number, number_id in read if number and number_id)
-    return whole if len(whole) == len(read) else None
+    parsed = [(_text(row, value), _positive_int(row.get(row_id))) for row in phones]
+    readable = tuple((number, number_id) for number, number_id in parsed if number and number_id)
+    return readable if len(readable) == len(parsed) else None
 
 
 def _choose_phone(
@@ -183,8 +184,8 @@ def _choose_phone(
     """Choose the user's own phone, else the one last applied, else the first."""
     row, number = (previous.phone_row, previous.phone) if previous else (None, None)
 
-    def rank(one: Phone) -> tuple[bool, bool, bool]:
-        return one[0] != phone, one[1] != row, one[0] != number
+    def rank(candidate: Phone) -> tuple[bool, bool, bool]:
+        return candidate[0] != phone, candidate[1] != row, candidate[0] != number
 
     return min(phones, key=rank, default=None)
 

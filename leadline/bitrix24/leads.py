@@ -41,7 +41,7 @@ class LastApplied:
     full_name: str | None = None
     #: None: it has no phone.
     phone: str | None = None
-    #: The id of the phone's row; if None though there is a phone, look it up before a change.
+    #: The id of the phone's row; None although there is a phone: look it up before a change.
     phone_row: int | None = None
 
 
@@ -97,7 +97,9 @@ def needs_phone_row(last_applied: LastApplied, state: DesiredState) -> bool:
 
 def list_by_origins(origins: list[int], originator: str) -> Command:
     """List the leads of these users, by their origin."""
-    return _list({"=ORIGINATOR_ID": originator, "@ORIGIN_ID": [str(one) for one in origins]})
+    return _list(
+        {"=ORIGINATOR_ID": originator, "@ORIGIN_ID": [str(user_id) for user_id in origins]}
+    )
 
 
 def list_by_ids(lead_ids: list[int]) -> Command:

@@ -27,7 +27,7 @@ SHARE = 0.98
 PROBE_COMMANDS = 5
 #: Share of the portal's request limit that a batch should stay below.
 BATCH_SHARE = 2 / 3
-#: A reservation not returned by then is lost: its worker died.
+#: A reservation that has not been returned after this is lost: its worker died.
 LOST_S = 90
 #: Accounts in addition to those of the methods: one for the seconds per command of any method, one
 #: for portals that bill a batch as a whole.
@@ -37,7 +37,7 @@ BATCH = "batch"
 
 @dataclass(slots=True)
 class Reservation:
-    """The commands that may be sent, and the time to return after the answer."""
+    """The commands that may be sent, and what is reserved for them until the answer."""
 
     #: Commands allowed, by method.
     allowed: dict[str, int] = field(default_factory=dict)
@@ -80,15 +80,17 @@ class OperatingBudget:
             QueueDown: Redis can't be reached.
         """
         reserved = Reservation()
-        in_all = self._reserve_method(BATCH, sum(wanted.values()), reserved)
+        batch_left = self._reserve_method(BATCH, sum(wanted.values()), reserved)
         for method, count in wanted.items():
-            reserved.allowed[method] = self._reserve_method(method, min(count, in_all), reserved)
-            in_all -= reserved.allowed[method]
+            reserved.allowed[method] = self._reserve_method(
+                method, min(count, batch_left), reserved
+            )
+            batch_left -= reserved.allowed[method]
         return reserved
 
     @reachable()
     def used_s(self, methods: Iterable[str]) -> dict[str, float]:
-        """Seconds used by each method, by an answer less than a minute old; others are left out.
+        """Seconds used by each method; methods without an answer of the last minute are left out.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -143,7 +145,7 @@ class OperatingBudget:
     def _seconds_per_command(
         self, reserved: Reservation, timings: Mapping[str, Timing], spent_s: float
     ) -> float | None:
-        """By the answer, else estimated from a call that took too long; None if unknown."""
+        """From the answer, else an estimate from a call that took too long; None if unknown."""
         answered = [timing for method, timing in timings.items() if method != BATCH]
         commands = sum(timing.commands for timing in answered)
         if commands:

@@ -1,6 +1,6 @@
-"""HTTP session with one portal: every exchange ends in time, and a failed one in one of two ways.
+"""HTTP session with one portal: every exchange has a deadline, and fails in one of two ways.
 
-Either provably nothing was sent: the name was not resolved, the connection was refused, the TLS
+Either nothing was sent, provably: the name was not resolved, the connection was refused, the TLS
 handshake failed. Or the first byte was sent: from then on an error of any layer leaves the outcome
 unknown.
 """
@@ -12,20 +12,25 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from leadline.bitrix24 import timed_connection
-from leadline.bitrix24.timed_connection import MAX_ANSWER_BYTES, Adapter, AnswerTooLong, Exchange
+from leadline.bitrix24.timed_connection import (
+    MAX_RESPONSE_BYTES,
+    Adapter,
+    Exchange,
+    ResponseTooLong,
+)
 from leadline.bitrix24.webhook import Webhook
 from leadline.errors import OutcomeUnknown, Unavailable
 
-_PIECE_BYTES = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 _HEADERS = {
     "Content-Type": "application/json",
     "Accept": "application/json",
-    "Accept-Encoding": "identity",  # answers are short, and none can be a decompression bomb
+    "Accept-Encoding": "identity",  # responses are short, and none can be a decompression bomb
     "User-Agent": "leadline",
 }
 
 
-# It logs paths, even at WARNING (for a malformed header line), and the path is a credential.
+# urllib3 logs paths, even at WARNING (for a malformed header line); the path is a credential.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
@@ -55,21 +60,21 @@ class Session:
         body: bytes,
         *,
         connect_s: float,
-        answer_s: float,
+        response_s: float,
         send_until: float | None = None,
     ) -> HttpResponse:
-        """Post JSON to a method, within `connect_s` to connect and `answer_s` for all the rest.
+        """Post JSON to a method, within `connect_s` to connect and `response_s` for all the rest.
 
         Raises:
             Unavailable: nothing was sent.
             LeaseTooShort: nothing was sent, since `send_until` had passed once connected.
             OutcomeUnknown: the request or a part of it was sent.
         """
-        exchange = Exchange(connect_s, answer_s, send_until, self._tls)
+        exchange = Exchange(connect_s, response_s, send_until, self._tls)
         token = timed_connection.current_exchange.set(exchange)
         # `from None`: a library's error may quote the path, which is a credential.
         try:
-            return self._posted(method, body, exchange)
+            return self._send(method, body, exchange)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             text = f"no answer from Bitrix24: {type(error).__name__}"
             if exchange.was_sent:
@@ -78,7 +83,7 @@ class Session:
         finally:
             timed_connection.current_exchange.reset(token)
 
-    def _posted(self, method: str, body: bytes, exchange: Exchange) -> HttpResponse:
+    def _send(self, method: str, body: bytes, exchange: Exchange) -> HttpResponse:
         path = self._webhook.path.get_secret_value()
         with self._session.post(
             f"{_scheme(self._webhook)}://{self._webhook.authority}{path}{method}.json",
@@ -87,13 +92,13 @@ class Session:
             allow_redirects=False,  # a followed redirect becomes an empty GET
             stream=True,
         ) as response:
-            text = b""
-            for piece in response.iter_content(_PIECE_BYTES):
-                text += piece
-                if len(text) > MAX_ANSWER_BYTES:
-                    raise AnswerTooLong
-            exchange.is_whole = True
-            return HttpResponse(response.status_code, response.headers.get("Location", ""), text)
+            content = b""
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                content += chunk
+                if len(content) > MAX_RESPONSE_BYTES:
+                    raise ResponseTooLong
+            exchange.is_complete = True
+            return HttpResponse(response.status_code, response.headers.get("Location", ""), content)
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,6 +1,6 @@
 """Connections for urllib3 with deadlines for the exchange as a whole, however the peer behaves.
 
-A library's time-outs hold for each read, not for the whole answer; these sockets keep to the
+A library's time-outs apply to each read, not to the whole response; these sockets enforce the
 deadlines of the exchange that they carry.
 """
 
@@ -25,34 +25,36 @@ from leadline.runtime import clock
 #: How long sending a request may take, and how long its bytes may stay unacknowledged: what has not
 #: arrived by then never arrives, see `CALL_MARGIN_S`.
 SEND_TIMEOUT_S = 3.0
-MAX_ANSWER_BYTES = 10 * 1024 * 1024
+MAX_RESPONSE_BYTES = 10 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class Exchange:
-    """A request and its answer, in progress."""
+    """A request and its response, in progress."""
 
     #: Limits in seconds: to connect, and for all the rest.
     connect_s: float
-    answer_s: float
+    response_s: float
     #: The last moment (`runtime.clock`) for the first byte; None: no limit.
     send_until: float | None
     #: None: without TLS.
     tls: ssl.SSLContext | None
+    #: The request or a part of it was sent.
     was_sent: bool = False
-    is_whole: bool = False
+    #: The response was read to its end.
+    is_complete: bool = False
 
 
 #: The exchange that this thread's connections carry.
 current_exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 
-class AnswerTooLong(OSError):
-    """An answer is longer than that to any batch could be."""
+class ResponseTooLong(OSError):
+    """The response is longer than that of any batch could be."""
 
 
 class _Socket(socket.socket):
-    """A socket with a deadline across all its reads and writes, and a limit of bytes to read."""
+    """A socket with one deadline for all its reads and writes, and a limit on the bytes to read."""
 
     deadline_s = float("inf")
     bytes_left = 0
@@ -62,7 +64,7 @@ class _Socket(socket.socket):
         count = super().recv_into(*args)
         self.bytes_left -= count
         if self.bytes_left < 0:
-            raise AnswerTooLong
+            raise ResponseTooLong
         return count
 
     def send(self, *args: Any) -> int:
@@ -78,8 +80,8 @@ class _TlsSocket(_Socket, ssl.SSLSocket):
     """The same, with TLS."""
 
 
-class _Timed:
-    """A urllib3 connection that keeps to the limits of its exchange."""
+class _TimedMixin:
+    """A urllib3 connection that enforces the limits of its exchange."""
 
     host: str
     port: int
@@ -103,26 +105,26 @@ class _Timed:
         if exchange.send_until is not None and now_s > exchange.send_until:
             raise LeaseTooShort
         exchange.was_sent = True
-        self.sock.bytes_left = MAX_ANSWER_BYTES
-        self.sock.deadline_s = now_s + min(SEND_TIMEOUT_S, exchange.answer_s)
+        self.sock.bytes_left = MAX_RESPONSE_BYTES
+        self.sock.deadline_s = now_s + min(SEND_TIMEOUT_S, exchange.response_s)
         super().request(*args, **options)  # type: ignore[misc]
-        self.sock.deadline_s = now_s + exchange.answer_s
+        self.sock.deadline_s = now_s + exchange.response_s
 
     def close(self) -> None:
-        """Close; by a reset if no answer came, so that no buffered byte is sent any more."""
+        """Close, with a TCP reset if the response is incomplete: no buffered byte is sent then."""
         exchange = self._exchange
-        if self.sock is not None and exchange and exchange.was_sent and not exchange.is_whole:
+        if self.sock is not None and exchange and exchange.was_sent and not exchange.is_complete:
             with contextlib.suppress(OSError):
                 reset = struct.pack("ii", 1, 0)
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
         super().close()  # type: ignore[misc]
 
 
-class _Connection(_Timed, HTTPConnection):
+class _Connection(_TimedMixin, HTTPConnection):
     """Without TLS, as to the emulator."""
 
 
-class _TlsConnection(_Timed, HTTPSConnection):
+class _TlsConnection(_TimedMixin, HTTPSConnection):
     """With TLS; the certificate was verified when it connected."""
 
     is_verified = True
@@ -169,7 +171,7 @@ class _Resolver:
         self._pending: dict[tuple[str, int], Future[list[Any]]] = {}
 
     def addresses(self, host: str, port: int, deadline_s: float) -> list[Any]:
-        """The addresses as `getaddrinfo` returns them; raises what it does, or TimeoutError."""
+        """The addresses as `getaddrinfo` returns them; raises its errors, or TimeoutError."""
         with self._lock:
             found = self._pending.get((host, port))
             if found is None:

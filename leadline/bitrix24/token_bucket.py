@@ -65,7 +65,7 @@ class TokenBucket:
         return [max(0, int(count or 0)) for count in counts]
 
     def tokens(self) -> float:
-        """How many requests may be sent at once; 0 also without a limit.
+        """How many requests may be sent at once; 0 if requests are not limited.
 
         Raises:
             QueueDown: Redis can't be reached.

@@ -31,11 +31,11 @@ class Webhook:
         """Parse a URL.
 
         Raises:
-            BadConfiguration: not a webhook's, or not encrypted; the text does not quote it.
+            BadConfiguration: not a webhook's URL, or not encrypted; the text does not quote it.
         """
         try:
             parts = urlsplit(url.strip())
-            # Both raise ValueError for an invalid one.
+            # Both raise ValueError if they are invalid.
             host, port = (parts.hostname or "").encode("idna").decode(), parts.port
         except ValueError:  # its text quotes the URL
             parts, host, port = urlsplit(""), "", None
@@ -57,5 +57,5 @@ class Webhook:
     def authority(self) -> str:
         """Host and port as the Host header has them (RFC 9112, 3.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        is_usual = self.port == _PORTS["https" if self.is_https else "http"]
-        return host if is_usual else f"{host}:{self.port}"
+        is_default_port = self.port == _PORTS["https" if self.is_https else "http"]
+        return host if is_default_port else f"{host}:{self.port}"

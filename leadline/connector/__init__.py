@@ -1,1 +1,1 @@
-"""The connector: messages out of RabbitMQ's queues, by HTTP into functions."""
+"""The connector: consumes RabbitMQ's queues and posts the messages to functions over HTTP."""

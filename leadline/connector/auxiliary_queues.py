@@ -1,8 +1,8 @@
 """Auxiliary queues of a main queue (dead letters and delay queues): declare them, publish to them.
 
-They use their own threads and connections. So a queue that is unavailable (its nodes are down, or
-it exists with other arguments) or confirms nothing does not block consuming: the connector keeps
-the messages meant for it unacknowledged.
+This work has its own thread and connections. So consuming is not blocked by a queue that is
+unavailable (its nodes are down, or it exists with other arguments) or confirms nothing: the
+connector keeps the messages for that queue unacknowledged.
 """
 
 import threading
@@ -23,7 +23,7 @@ from leadline.runtime.secrets import UrlSource
 
 logger = structlog.get_logger()
 
-#: Seconds between declarations of all queues; and while one is missing.
+#: Seconds between declarations: usually, and while a queue is unavailable.
 DECLARE_EVERY_S = 60.0
 RETRY_EVERY_S = 5.0
 
@@ -31,9 +31,9 @@ RETRY_EVERY_S = 5.0
 class AuxiliaryQueues:
     """The auxiliary queues of one main queue; thread-safe."""
 
-    def __init__(self, address: UrlSource, name: str) -> None:
-        self._address = address
-        self._publisher = Publisher(address, ())
+    def __init__(self, source: UrlSource, name: str) -> None:
+        self._source = source
+        self._publisher = Publisher(source, ())
         self._queues = topology.auxiliary_queues(name)
         self._retired = set(topology.retired(name))
         #: The last error of each unavailable queue.
@@ -54,8 +54,8 @@ class AuxiliaryQueues:
             except Exception:  # edge of the thread: if it died, no queue would be declared
                 logger.exception("auxiliary queues failed")
             self._declared.set()
-            has_all = len(self._usable) == len(self._queues)
-            self._wake.wait(DECLARE_EVERY_S if has_all else RETRY_EVERY_S)
+            all_usable = len(self._usable) == len(self._queues)
+            self._wake.wait(DECLARE_EVERY_S if all_usable else RETRY_EVERY_S)
 
     def declare_now(self, timeout_s: float = 0) -> None:
         """Trigger a declaration and wait up to `timeout_s` for it."""
@@ -86,7 +86,7 @@ class AuxiliaryQueues:
     def _declare(self, queue: Queue) -> None:
         # One connection for each queue: some errors close it.
         try:
-            with open_connection(secrets.resolve(self._address)) as connection:
+            with open_connection(secrets.resolve(self._source)) as connection:
                 reason = _declare_error(connection, queue)
         except BrokerDown as error:
             reason = error.detail
@@ -103,8 +103,8 @@ class AuxiliaryQueues:
     def _remove_retired(self) -> None:
         if not self._retired:
             return
-        with suppress(BrokerDown), open_connection(secrets.resolve(self._address)) as connection:
-            self._retired = {one for one in self._retired if not _is_removed(connection, one)}
+        with suppress(BrokerDown), open_connection(secrets.resolve(self._source)) as connection:
+            self._retired = {name for name in self._retired if not _remove(connection, name)}
 
 
 def _declare_error(connection: pika.BlockingConnection, queue: Queue) -> str | None:
@@ -118,7 +118,7 @@ def _declare_error(connection: pika.BlockingConnection, queue: Queue) -> str | N
     return None
 
 
-def _is_removed(connection: pika.BlockingConnection, name: str) -> bool:
+def _remove(connection: pika.BlockingConnection, name: str) -> bool:
     """Delete a retired queue unless it holds messages; returns whether it is gone."""
     channel = connection.channel()
     try:

@@ -1,11 +1,12 @@
-"""From RabbitMQ to the event functions: `python -m leadline.connector.consumer`.
+"""Consume RabbitMQ's queues for the event functions: `python -m leadline.connector.consumer`.
 
 `LEADLINE_ROUTES` maps queues to functions: `{"bitrix_queue": "http://bitrix-handler:8080/"}`.
-A message is acknowledged only after its function answered 2xx. After a transient failure (429, 5xx,
-no answer) it goes to a delay queue and is delivered again, with its delivery attempts counted.
-After a permanent one (another 4xx) or too many delivery attempts it goes to the dead letters with
-the reason. While that queue is unavailable, the connector keeps the message without acknowledging
-it. If this process dies, RabbitMQ redelivers what was not acknowledged.
+A message is acknowledged only after its function has answered 2xx. After a transient failure (429,
+5xx, no answer) it goes to a delay queue and is delivered again, with its delivery attempts counted.
+After a permanent failure (another 4xx) or too many delivery attempts it goes to the dead letters
+with the reason. While the queue that it should go to is unavailable, the connector keeps the
+message without acknowledging it. If this process dies, RabbitMQ redelivers what was not
+acknowledged.
 """
 
 import json
@@ -51,20 +52,20 @@ CONSUMING = metrics.Gauge(
 _BACKOFF_S = (0.2, 0.5, 1)
 _POLL_S = 0.5
 #: How long to wait for the auxiliary queues before consuming without them.
-_AUXILIARY_S = 5.0
+_AUXILIARY_WAIT_S = 5.0
 
 
 class Connector:
     """Consumes one queue on its own connection, for one function."""
 
-    def __init__(self, address: UrlSource, queue: str, function: str) -> None:
-        self._address = address
-        parameters(secrets.resolve(address))  # fail early on an invalid URL
-        cleartext.require_tls("functions", function)
+    def __init__(self, source: UrlSource, queue: str, function_url: str) -> None:
+        self._source = source
+        parameters(secrets.resolve(source))  # fail early on an invalid URL
+        cleartext.require_tls("functions", function_url)
         self.queue = queue
         self._prefetch = settings().prefetch
-        self._client = FunctionClient(queue, function, connections=MAX_THREADS)
-        self._auxiliary = AuxiliaryQueues(address, queue)
+        self._client = FunctionClient(queue, function_url, connections=MAX_THREADS)
+        self._auxiliary = AuxiliaryQueues(source, queue)
         self._stopping = threading.Event()
         self.is_consuming = False
 
@@ -83,36 +84,36 @@ class Connector:
             try:
                 self._consume()
             except ChannelClosedByBroker as error:
-                logger.error("channel closed", queue=self.queue, reason=reason_of(error))  # noqa: TRY400 - the broker's words say it all
+                logger.error("channel closed", queue=self.queue, reason=reason_of(error))  # noqa: TRY400 - the broker's text is enough
             except (AMQPError, AMQPConnectorException, OSError) as error:
                 logger.warning("no connection to the broker", reason=reason_of(error))
             except Exception:  # edge of the thread: if it died, its queue would not be consumed
-                # pika raises ValueError if a connection is reset at once.
+                # Such as the ValueError that pika raises if a new connection is reset.
                 logger.exception("connector failed")
             failures = 0 if self.is_consuming else failures + 1
             self.is_consuming = False
             wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
             self._stopping.wait(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
         self._auxiliary.close()
-        # A declaration that outlives this connector can meet a deletion of its queue; RabbitMQ 3.10
-        # then answers 541 to each later declaration of that queue, until it restarts.
-        maintenance.join(_AUXILIARY_S)
+        # A declaration that outlives this connector may coincide with a deletion of its queue; then
+        # RabbitMQ 3.10 answers each later declaration of that queue with 541, until it restarts.
+        maintenance.join(_AUXILIARY_WAIT_S)
 
     def _consume(self) -> None:
-        connection = pika.BlockingConnection(parameters(secrets.resolve(self._address)))
+        connection = pika.BlockingConnection(parameters(secrets.resolve(self._source)))
         channel = connection.channel()
         channel.basic_qos(prefetch_count=self._prefetch)
         queue = topology.main_queue(self.queue)
         topology.declare(channel, queue)
-        self._auxiliary.declare_now(timeout_s=_AUXILIARY_S)
+        self._auxiliary.declare_now(timeout_s=_AUXILIARY_WAIT_S)
         deliveries = Deliveries(
             connection, channel, self._client, self._auxiliary, prefetch=self._prefetch
         )
         try:
-            channel.basic_consume(self.queue, partial(self._received, deliveries))
+            channel.basic_consume(self.queue, partial(self._on_message, deliveries))
             self.is_consuming = True
-            logger.info("connector consumes", queue=self.queue)
-            # If its queue is deleted, RabbitMQ cancels the consumer and nothing raises.
+            logger.info("connector consuming", queue=self.queue)
+            # If the queue is deleted, RabbitMQ cancels the consumer and nothing raises.
             while channel.consumer_tags and not self._stopping.is_set():
                 connection.process_data_events(time_limit=_POLL_S)
                 deliveries.post()
@@ -126,11 +127,11 @@ class Connector:
                 connection.process_data_events(time_limit=_POLL_S)
         finally:
             deliveries.close()
-            # Also after an error: else RabbitMQ would redeliver only after missed heartbeats.
+            # Also after an error: otherwise RabbitMQ redelivers only after missed heartbeats.
             if connection.is_open:
                 connection.close()
 
-    def _received(
+    def _on_message(
         self,
         deliveries: Deliveries,
         channel: BlockingChannel,
@@ -163,8 +164,8 @@ def main() -> None:
     cold_start.freeze()
     log.configure("connector")
     tracing.is_enabled()  # fail early on an invalid setting
-    address = secrets.url_source("amqp-url")
-    connectors = [Connector(address, queue, function) for queue, function in routes().items()]
+    source = secrets.url_source("amqp-url")
+    connectors = [Connector(source, queue, url) for queue, url in routes().items()]
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         for connector in connectors:
@@ -176,7 +177,7 @@ def main() -> None:
     for thread in threads:
         thread.start()
     metrics.on_scrape(
-        lambda: CONSUMING.replace({(one.queue,): one.is_consuming for one in connectors})
+        lambda: CONSUMING.replace({(each.queue,): each.is_consuming for each in connectors})
     )
     serve_probes(
         is_alive=lambda: all(thread.is_alive() for thread in threads),

@@ -1,8 +1,8 @@
 """Dead letters: list, replay and discard messages that could not be processed.
 
-These queues have no consumer. `walk` fetches messages with `basic.get` without acknowledging them
-and requeues at its end those to keep. So an aborted walk loses nothing: RabbitMQ requeues what a
-closed channel held. Concurrent walks each see only the messages that the other has not fetched.
+These queues have no consumer. `walk` fetches messages with `basic.get`, does not acknowledge those
+to keep, and requeues them at its end. So an aborted walk loses nothing: RabbitMQ requeues what a
+closed channel held. Of two concurrent walks, each sees only what the other has not fetched.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from leadline.messages import topology
 from leadline.messages.attributes import RESENT
 from leadline.settings import settings
 
-#: Headers added when a message was dead-lettered; a replay removes them, and so counts its delivery
-#: attempts from 1 again.
+#: Headers added when a message was dead-lettered; a replay removes them, so that its delivery
+#: attempts are counted from 1 again.
 _DEATH_HEADERS = frozenset(
     {"x-reason", "x-origin", "x-died-at", "x-delivery-count", ATTEMPT_HEADER}
 )
-#: Maximum of characters of a displayed reason; RabbitMQ's own may contain text of the sender.
+#: Maximum length of a displayed reason, in characters; RabbitMQ's own may quote the sender.
 REASON_MAX = 1000
 
 
@@ -147,7 +147,7 @@ def _dead_letters(
 def _replay(channel: BlockingChannel, letter: DeadLetter) -> None:
     properties = forwarded_properties(letter.properties)
     kept = {name: value for name, value in properties.headers.items() if name not in _DEATH_HEADERS}
-    # An earlier delivery may have created a lead: it must be looked up first.
+    # An earlier delivery may have created a lead: the lead must be looked up first.
     properties.headers = {**kept, f"ce-{RESENT}": "true"}
     try:
         # confirm and mandatory: without both an unroutable message vanishes
@@ -155,4 +155,4 @@ def _replay(channel: BlockingChannel, letter: DeadLetter) -> None:
     except UnroutableError:
         raise BrokerDown(f"there is no queue {letter.queue}: start the connector") from None
     except NackError:
-        raise BrokerDown(f"RabbitMQ did not take a message for {letter.queue}") from None
+        raise BrokerDown(f"RabbitMQ did not accept a message for {letter.queue}") from None

@@ -1,7 +1,7 @@
-"""Messages in flight: messages that arrive while posts are running share the next batch.
+"""Messages in flight: those that arrive while posts are running share the next batch.
 
-A message that arrives alone is posted at once. Each message gets its own verdict: messages of a
-batch that were not served are delivered again one by one.
+A message that arrives alone is posted at once. Each message gets its own verdict: if a batch is not
+served, its messages are delivered again one by one.
 """
 
 import math
@@ -34,9 +34,9 @@ DELIVERIES = metrics.Counter(
 
 #: Concurrent posts: while the function processes one, the next batch collects.
 FAST_POSTS = 2
-#: A post that takes longer than this no longer counts as one of these: the next one may start.
+#: A post that takes longer no longer counts towards FAST_POSTS, so that the next one may start.
 SLOW_AFTER_S = 1.0
-#: Maximum of concurrent posts, slow ones included.
+#: Maximum number of concurrent posts, slow ones included.
 MAX_THREADS = 16
 
 
@@ -56,7 +56,7 @@ class Deliveries:
         self._channel = channel
         self._client = client
         self._auxiliary = auxiliary
-        self._at_most = max(1, prefetch // FAST_POSTS)
+        self._max_batch = max(1, prefetch // FAST_POSTS)
         self._waiting: deque[ReceivedMessage] = deque()
         #: Delivery tags of all unacknowledged messages.
         self._unsettled: set[int] = set()
@@ -80,7 +80,7 @@ class Deliveries:
     def post(self) -> None:
         """Start posts for the waiting messages while there are free slots."""
         while self._waiting and self._has_slot():
-            count = min(self._at_most, len(self._waiting))
+            count = min(self._max_batch, len(self._waiting))
             batch = [self._waiting.popleft() for _ in range(count)]
             self._posts[batch[0].tag] = time.monotonic()
             self._pool.submit(self._deliver, batch)
@@ -123,7 +123,7 @@ class Deliveries:
         # If the connection is closed, RabbitMQ redelivers the message.
         with suppress(ConnectionWrongStateError):
             self._run_on_connection(
-                partial(self._moved, message, verdict, is_confirmed=is_confirmed)
+                partial(self._acknowledge_or_hold, message, verdict, is_confirmed=is_confirmed)
             )
 
     # --- in the connection's thread
@@ -148,7 +148,9 @@ class Deliveries:
             done = partial(self._on_confirm, message, verdict)
             self._auxiliary.put(message.copy(verdict), done)
 
-    def _moved(self, message: ReceivedMessage, verdict: Verdict, *, is_confirmed: bool) -> None:
+    def _acknowledge_or_hold(
+        self, message: ReceivedMessage, verdict: Verdict, *, is_confirmed: bool
+    ) -> None:
         """Acknowledge a message whose copy was confirmed by its auxiliary queue, else hold it."""
         if is_confirmed:
             message.log_moved(verdict)
@@ -173,12 +175,12 @@ class Deliveries:
         self._waiting.append(message.for_redelivery())
 
     def _acknowledge(self, messages: Sequence[ReceivedMessage]) -> None:
-        """Acknowledge with one frame all before the first unsettled tag, the others one by one."""
+        """Acknowledge all before the first unsettled tag with one frame, the others one by one."""
         tags = [message.tag for message in messages]
         self._unsettled.difference_update(tags)
-        first_left = min(self._unsettled, default=math.inf)
-        before = bisect_left(tags, first_left)
-        if before:
-            self._channel.basic_ack(tags[before - 1], multiple=True)
-        for tag in tags[before:]:
+        first_unsettled = min(self._unsettled, default=math.inf)
+        count = bisect_left(tags, first_unsettled)
+        if count:
+            self._channel.basic_ack(tags[count - 1], multiple=True)
+        for tag in tags[count:]:
             self._channel.basic_ack(tag)

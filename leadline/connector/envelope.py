@@ -1,4 +1,4 @@
-"""RabbitMQ messages as CloudEvents over HTTP: single in binary mode, or in a batch.
+"""RabbitMQ messages as CloudEvents over HTTP: a single one in binary mode, several as a batch.
 
 https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol-binding.md
 """
@@ -31,7 +31,7 @@ _ATTRIBUTE = re.compile(r"ce-([a-z0-9]+)")
 def single_headers(message: ReceivedMessage) -> dict[str, str]:
     """The request headers of a single message: attributes as `ce-*`, trace and correlation id."""
     properties = message.properties
-    headers = {"Content-Type": _media_type(properties.content_type), **_common()}
+    headers = {"Content-Type": _media_type(properties.content_type), **_common_headers()}
     headers |= {f"ce-{name}": value for name, value in _attributes(message).items()}
     if traceparent := (properties.headers or {}).get(TRACEPARENT):
         headers[TRACEPARENT] = _printable(traceparent)
@@ -42,11 +42,11 @@ def single_headers(message: ReceivedMessage) -> dict[str, str]:
 
 def batch_headers() -> dict[str, str]:
     """The request headers of a batch."""
-    return {"Content-Type": BATCH_TYPE, **_common()}
+    return {"Content-Type": BATCH_TYPE, **_common_headers()}
 
 
 def cloud_event(message: ReceivedMessage) -> CloudEvent | None:
-    """The message as a CloudEvent of a batch; None if it is unusual and must be sent alone."""
+    """The message as a CloudEvent of a batch; None if only the binary mode can carry it."""
     properties = message.properties
     attributes: CloudEvent = {**_attributes(message)}
     if (
@@ -69,7 +69,7 @@ def _media_type(sent: object) -> str:
     return given if is_json(given) else _JSON
 
 
-def _common() -> dict[str, str]:
+def _common_headers() -> dict[str, str]:
     """The headers of every request to a function."""
     key = auth.own_key()
     return {"Authorization": f"Bearer {key}"} if key else {}
@@ -77,19 +77,19 @@ def _common() -> dict[str, str]:
 
 def _attributes(message: ReceivedMessage) -> dict[str, str]:
     """CloudEvents attributes by name, with defaults if the sender set none."""
-    found = {
+    attributes = {
         match[1]: _printable(value)
         for name, value in (message.properties.headers or {}).items()
         if (match := _ATTRIBUTE.fullmatch(name))
     }
-    if "specversion" not in found:
+    if "specversion" not in attributes:
         message_id = _printable(message.properties.message_id or "")
-        found |= {"specversion": "1.0", "type": "amqp.message", "source": "/amqp"}
-        found["id"] = message_id or NO_ID
+        attributes |= {"specversion": "1.0", "type": "amqp.message", "source": "/amqp"}
+        attributes["id"] = message_id or NO_ID
     if message.maybe_served:
-        found[RESENT] = "true"
-    found[ATTEMPT] = str(message.attempt)
-    return found
+        attributes[RESENT] = "true"
+    attributes[ATTEMPT] = str(message.attempt)
+    return attributes
 
 
 def _is_json(body: bytes) -> bool:
@@ -104,5 +104,5 @@ def _printable(value: object) -> str:
     """A safe header value: printable ASCII, at most 1000 characters."""
     text = str(value)
     if not (text.isascii() and text.isprintable()):
-        text = "".join(one for one in text if one.isascii() and one.isprintable())
+        text = "".join(char for char in text if char.isascii() and char.isprintable())
     return text[:1000]

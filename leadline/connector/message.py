@@ -33,7 +33,7 @@ _DEATH_PREFIXES = ("x-death", "x-first-death-", "x-last-death-")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer of a function: served, retry later, or never (dead letter)."""
+    """What a function's answer means: served, retry later, or dead letter."""
 
     is_served: bool
     is_final: bool = False
@@ -72,7 +72,7 @@ class ReceivedMessage:
     body: bytes
     #: The delivery attempt, from 1.
     attempt: int
-    #: It was in a batch whose outcome is unknown.
+    #: It was in a batch with an unknown outcome, so its function may have served it.
     maybe_served: bool = False
 
     def with_unknown_outcome(self) -> "ReceivedMessage":
@@ -91,9 +91,12 @@ class ReceivedMessage:
         return topology.delay_name(self.queue, self.delay_s)
 
     def copy(self, verdict: Verdict) -> Forwarded:
-        """The copy for that queue; acknowledge this message once the broker confirms the copy."""
+        """The copy for `target_queue`; acknowledge this message once that copy is confirmed."""
         properties = forwarded_properties(self.properties)
-        properties.headers = {**_fitting(properties.headers or {}), **self._new_headers(verdict)}
+        properties.headers = {
+            **_headers_that_fit(properties.headers or {}),
+            **self._new_headers(verdict),
+        }
         return Forwarded(
             self.target_queue(verdict), self.body, properties.message_id or "", original=properties
         )
@@ -138,8 +141,8 @@ class ReceivedMessage:
 def forwarded_properties(properties: pika.BasicProperties) -> pika.BasicProperties:
     """The sender's properties for a copy that our own login publishes.
 
-    Omits those by which RabbitMQ would route the copy to queues of the sender's choice, expire it
-    at the sender's time, or reject it as another user's.
+    Omits the properties that would make RabbitMQ route the copy to queues of the sender's choice,
+    expire it when the sender wanted, or reject it as published by another login.
     """
     forwarded = copy(properties)
     forwarded.headers = {
@@ -152,9 +155,10 @@ def forwarded_properties(properties: pika.BasicProperties) -> pika.BasicProperti
     return forwarded
 
 
-def _fitting(headers: dict[str, Any]) -> dict[str, Any]:
-    """These headers, none if they are too large: the broker closes the connection on a frame over
-    its limit, and would do so again at each delivery.
+def _headers_that_fit(headers: dict[str, Any]) -> dict[str, Any]:
+    """These headers, or none if they are too large.
+
+    The broker closes the connection on a frame over its limit, and would again at each delivery.
     """
     return headers if encode_table([], headers) <= HEADERS_MAX_BYTES else {}
 

@@ -32,11 +32,11 @@ BATCHES = metrics.Histogram(
 #: Longer than the sum of any function's time-outs, shorter than a gateway's 60 s.
 TIMEOUT = urllib3.Timeout(connect=3.0, read=50.0)
 REASON_MAX = 500
-#: Maximum of bytes read of a response; a problem document has at most 8 kB.
-ANSWER_MAX = 64 * 1024
+#: Maximum number of bytes read of a response; a problem document has at most 8 kB.
+RESPONSE_MAX = 64 * 1024
 #: 401 and 403 concern our own key: the message can be served once the key is fixed.
 _RETRY_STATUSES = frozenset({401, 403, 408, 425, 429})
-#: Bytes added to each CloudEvent: a comma, and a traceparent if it has none.
+#: Bytes that a batch adds to each CloudEvent: a comma, and a traceparent if it has none.
 _OVERHEAD = 80
 
 #: A message and its CloudEvent.
@@ -52,8 +52,8 @@ class FunctionClient:
         self._pool = urllib3.PoolManager(maxsize=connections, timeout=TIMEOUT, retries=False)
 
     def deliver(self, message: ReceivedMessage) -> Verdict:
-        """Post one message; any response, and a missing one, is a verdict."""
-        if _is_too_long(message):
+        """Post one message; any response gives a verdict, and so does the lack of one."""
+        if _is_too_large(message):
             limit = settings().body_limit
             reason = f"the message has {len(message.body)} bytes, {limit} are allowed"
             return Verdict(is_served=False, is_final=True, reason=reason)
@@ -68,11 +68,11 @@ class FunctionClient:
     def deliver_batch(self, messages: Sequence[ReceivedMessage]) -> list[ReceivedMessage]:
         """Post messages in batches; returns those not served, to be delivered one by one.
 
-        A batch is served as a whole; any other response is no verdict on its single messages.
+        A 2xx serves the whole batch; any other response is no verdict on its single messages.
         """
         # Oversized messages are not parsed: delivered alone, they are rejected.
         events = [
-            (message, None if _is_too_long(message) else envelope.cloud_event(message))
+            (message, None if _is_too_large(message) else envelope.cloud_event(message))
             for message in messages
         ]
         unserved = [message for message, event in events if event is None]
@@ -114,8 +114,9 @@ class FunctionClient:
             response = self._pool.request(
                 "POST", self._url, body=body, headers=headers, redirect=False, preload_content=False
             )
-            text = response.read(ANSWER_MAX)
-            # A response read to its end has returned its connection; the rest of others is dropped.
+            text = response.read(RESPONSE_MAX)
+            # If the response was read to its end, its connection is back in the pool by now;
+            # otherwise this drops the connection.
             response.close()
         except urllib3.exceptions.HTTPError as error:
             return Verdict(is_served=False, reason=f"no answer: {type(error).__name__}")
@@ -127,7 +128,7 @@ class FunctionClient:
         return Verdict(is_served=False, is_final=not is_retryable, reason=_reason(response, text))
 
 
-def _is_too_long(message: ReceivedMessage) -> bool:
+def _is_too_large(message: ReceivedMessage) -> bool:
     return len(message.body) > settings().body_limit
 
 
@@ -136,12 +137,12 @@ def _batches(sent: Sequence[_Envelope]) -> Iterator[list[_Envelope]]:
     batch: list[_Envelope] = []
     size = 0
     for message, event in sent:
-        more = len(orjson.dumps(event)) + _OVERHEAD
-        if batch and size + more > settings().body_limit:
+        event_size = len(orjson.dumps(event)) + _OVERHEAD
+        if batch and size + event_size > settings().body_limit:
             yield batch
             batch, size = [], 0
         batch.append((message, event))
-        size += more
+        size += event_size
     if batch:
         yield batch
 

@@ -1,4 +1,4 @@
-"""The schedule of outbox-relay: calls it every few seconds with the internal key.
+"""Schedules the relay: calls outbox-relay every few seconds with the internal key.
 
 Used on every platform: OpenFaaS's cron connector and a Knative PingSource cannot send a key, and a
 Kubernetes CronJob runs at most once a minute.
@@ -90,16 +90,16 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("url")
     parser.add_argument("--every", type=float, default=2.0, help="seconds")
-    parser.add_argument("--tick", type=Path, required=True, help="touched after each call")
+    parser.add_argument("--tick", type=Path, required=True, help="file to touch after each call")
     return parser.parse_args()
 
 
 def _exit_on_signals() -> None:
-    def leave(_signal: int, _frame: FrameType | None) -> None:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
         sys.exit(0)
 
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, leave)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
 
 
 if __name__ == "__main__":

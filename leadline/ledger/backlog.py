@@ -29,8 +29,8 @@ SELECT :known + (SELECT count(*) FROM users WHERE id > :up_to) AS users, backlog
 FROM ({_BACKLOG}) AS backlog
 """  # noqa: S608 - of constants; values are parameters
 
-# Users older than a minute are counted for good: ids may be committed out of order, but no
-# statement lasts a minute.
+# The count of users created more than a minute ago is final: ids may be committed out of order, but
+# no statement lasts a minute.
 _COMMITTED = """
 SELECT GREATEST(newest.id, :up_to) AS up_to,
        (SELECT count(*) FROM users WHERE id > :up_to AND id <= newest.id) AS more
@@ -49,14 +49,14 @@ class Backlog:
     #: Users whose last write is waiting for its reply, or has failed.
     waiting: int
     failed: int
-    #: Events without a reply; those of them not yet confirmed by RabbitMQ.
+    #: Events without a reply; and how many of these RabbitMQ has not confirmed yet.
     open_events: int
     unpublished: int
     #: Failed events that are retried automatically.
     retrying: int
     #: Age of the oldest event without a reply.
     oldest_s: float | None
-    #: How long the oldest due event has waited for the relay; negative or None: nothing is due.
+    #: How long the oldest due event has waited for the relay; negative or None if nothing is due.
     overdue_s: float | None
 
 

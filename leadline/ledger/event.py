@@ -33,7 +33,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The event of a write; not `is_new` if an earlier request with the same key made it."""
+    """The event of a write; not `is_new` if an earlier request with the same key entered it."""
 
     event: Event
     is_new: bool

@@ -14,10 +14,11 @@ log = structlog.get_logger()
 
 #: The caller recorded in the ledger; no API key can have this name.
 CALLER = "leadline sweep"
-#: Maximum of open events: the sweep adds users up to this number.
+#: The sweep enters no more events while this many are open.
 MAX_OPEN = 200
 
-# The statement saves its progress too: an aborted step is repeated, by one relay at a time.
+# The statement also saves the progress, so an aborted step is repeated. One relay at a time does a
+# step.
 _NEXT = """
 WITH sweep AS (
     SELECT swept_to, sweep_to FROM installation WHERE swept_to < sweep_to

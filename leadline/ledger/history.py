@@ -21,7 +21,7 @@ FROM (
 GROUP BY GROUPING SETS ((minute), ()) ORDER BY minute
 """
 
-#: The same number as `GET /users/{id}` returns.
+#: How many events; `GET /users/{id}` returns as many.
 LAST = 10
 
 _LAST_EVENTS = f"""
@@ -45,7 +45,7 @@ def last_hour() -> dict[str, Any]:
 
 
 def last_events(user_id: int) -> list[dict[str, Any]]:
-    """The newest first; `journey` as `messages.attempt_log` writes it, None if none was stored.
+    """A user's last events, newest first; `journey` is the attempt log, None if none is stored.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

@@ -43,7 +43,7 @@ MARK_BATCH = 500
 #: Linger: how long to collect confirms before marking them in one statement. It counts from
 #: the first confirm, on a thread that may sleep: no client waits for a mark.
 MARK_LINGER_S = 0.2
-#: Maximum of confirms queued while Postgres is slow or down; the relay handles the excess.
+#: Maximum number of confirms queued while Postgres is slow or down; the relay handles the excess.
 MAX_CONFIRMED = 10_000
 
 _MARK = """
@@ -92,7 +92,7 @@ def to_message(event: Event, *, republished: bool = False) -> Message:
 
 
 def mark_published(ids: list[str]) -> None:
-    """Record that the broker confirmed these events, and when to republish them without a reply.
+    """Record that the broker confirmed these events, and when to republish them if no reply comes.
 
     Raises:
         DatabaseDown: nothing was recorded; the relay will republish them.
@@ -139,7 +139,7 @@ class Outbox:
                 log.warning(
                     "confirmed events not marked, the relay will republish them", events=len(ids)
                 )
-            except Exception:  # edge of the thread: if it died, each event would be sent twice
+            except Exception:  # edge of the thread: if it died, all events would be sent twice
                 UNMARKED.inc(by=len(ids))
                 log.exception(
                     "confirmed events not marked, the relay will republish them", events=len(ids)

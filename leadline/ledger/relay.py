@@ -37,7 +37,7 @@ PRUNED = metrics.Counter("leadline_rows_pruned_total", "Old events and keys that
 
 BATCH = 200
 CLAIM_S = 30
-#: How long a run publishes, and how long it then updates the search index.
+#: How long a run may publish, and how long it may then update the search index.
 BUDGET_S = 20.0
 INDEX_S = 4.0
 
@@ -77,7 +77,7 @@ WITH claimed AS (
 _DUE = """
 UPDATE events SET due_at = {when} WHERE id IN (
     SELECT id FROM events WHERE id = ANY (CAST(:ids AS uuid[])) AND due_at IS NOT NULL
-    FOR UPDATE SKIP LOCKED -- being settled right now: not due, and waiting may deadlock
+    FOR UPDATE SKIP LOCKED -- being settled right now: no longer due, and waiting may deadlock
 )
 """
 _RELEASE = _DUE.format(when="now()")
@@ -117,7 +117,7 @@ def run(pending_among: PendingAmong = lambda _: (), budget_s: float = BUDGET_S) 
     try:
         _publish_due(result, pending_among, until)
     finally:
-        # Also when the broker is down or the backlog long, or searches would slow down.
+        # Even if the broker is down or the backlog is long: searches would slow down otherwise.
         search_index.catch_up(time.monotonic() + INDEX_S)
     result.pruned = retention.run(until)
     PRUNED.inc(by=result.pruned)

@@ -14,7 +14,7 @@ def recover(reply: Reply, claimed_history: str | None) -> bool:
 
     Returns whether the event was lost.
 
-    `claimed_history` is the history attribute of the reply. If it is the present history and the
+    `claimed_history` is the history attribute of the reply. If it is the current history and the
     event is newer than its user, Postgres has lost writes unnoticed: a new history begins.
 
     Raises:
@@ -23,13 +23,13 @@ def recover(reply: Reply, claimed_history: str | None) -> bool:
     history = number(claimed_history)
     if history is None or not is_credible(history):
         return False
-    present = installation.ensure_history().history
-    if history > present or (history == present and _is_ahead(reply)):
+    current = installation.ensure_history().history
+    if history > current or (history == current and _is_ahead(reply)):
         installation.begin_history(lost=history)
-    elif history == present:
+    elif history == current:
         return False
     users = snapshots.by_ids([reply.user_id])
-    resync_events.request(ResyncRequest(one.id, one.version) for one in users.values())
+    resync_events.request(ResyncRequest(user.id, user.version) for user in users.values())
     return True
 
 

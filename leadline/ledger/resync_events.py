@@ -1,7 +1,7 @@
 """Resync: enter an event that changes no field and makes a worker look the lead up and repair it.
 
-It takes the path of every write: a new version in the ledger, published by the relay, applied by a
-worker, settled by a reply. So every guarantee for writes holds for repairs too.
+The event takes the path of every write: a new version in the ledger, published by the relay,
+applied by a worker, settled by a reply. So every guarantee for writes holds for repairs too.
 """
 
 from collections.abc import Iterable
@@ -64,16 +64,16 @@ def request(users: Iterable[ResyncRequest]) -> list[int]:
     Raises:
         DatabaseDown: nothing was entered, or the outcome is unknown; safe to repeat.
     """
-    requested = list(users)
-    if not requested:
+    requests = list(users)
+    if not requests:
         return []
     rows = enter_events(
         _REQUESTED,
-        ids=[one.user_id for one in requested],
-        versions=[one.version for one in requested],
-        event_ids=[str(uuid7()) for _ in requested],
-        with_stage=[one.with_stage for one in requested],
-        force=[one.force for one in requested],
+        ids=[each.user_id for each in requests],
+        versions=[each.version for each in requests],
+        event_ids=[str(uuid7()) for _ in requests],
+        with_stage=[each.with_stage for each in requests],
+        force=[each.force for each in requests],
     )
     return sorted(int(row["user_id"]) for row in rows)
 

@@ -55,7 +55,7 @@ def run(until: float) -> int:
 
 
 def _delete(until: float, sql: str, **params: object) -> int:
-    """Delete in batches, at least one: a relay with much to publish must not let tables grow."""
+    """Delete in batches, at least one: tables must not grow while a relay has much to publish."""
     deleted = 0
     while True:
         batch = len(database().run(sql, batch=BATCH, **params))

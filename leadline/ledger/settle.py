@@ -89,8 +89,10 @@ def apply(replies: Sequence[ReceivedReply]) -> None:
     """
     remaining = list(replies)
     while remaining:
-        first = {one.reply.user_id: one for one in reversed(remaining)}
-        remaining = [one for one in remaining if first[one.reply.user_id] is not one]
+        first = {received.reply.user_id: received for received in reversed(remaining)}
+        remaining = [
+            received for received in remaining if first[received.reply.user_id] is not received
+        ]
         _apply_group(first)
 
 
@@ -98,13 +100,13 @@ def _apply_group(replies: Mapping[int, ReceivedReply]) -> None:
     """Apply one reply per user; `replies` is by user id."""
     params = {user_id: _reply_params(received) for user_id, received in replies.items()}
     settled = _settle(params.values())
-    others = [one for user_id, one in params.items() if user_id not in settled]
+    others = [reply for user_id, reply in params.items() if user_id not in settled]
     repeated = _run(settle_sql.REPEATED, others) if others else {}
     for user_id, row in {**settled, **repeated}.items():
         trace_context.resume(replies[user_id].trace)
         _report(replies[user_id], params[user_id], row, is_repeated=user_id in repeated)
     unknown = replies.keys() - settled.keys() - repeated.keys()
-    were_lost = [recover(replies[one].reply, replies[one].history) for one in unknown]
+    were_lost = [recover(replies[user_id].reply, replies[user_id].history) for user_id in unknown]
     if unknown:
         raise BadMessage(LOST_EVENT if any(were_lost) else UNKNOWN_EVENT)
 
@@ -116,7 +118,8 @@ def _settle(params: Iterable[_ReplyParams]) -> dict[int, Row]:
     except StatementError as error:
         if error.code != UNIQUE_VIOLATION:
             raise
-        # A concurrent statement gave one of these leads to another user; now it is visible.
+        # A concurrent statement has just given one of these leads to another user, which is visible
+        # now.
         return _run(settle_sql.SETTLE, params, retry_for_s=settings().retry_for_s)
 
 
@@ -191,7 +194,7 @@ def _ledger_id(text: str) -> str:
 
 
 def _event_without_id(reply: Reply) -> str:
-    """The oldest open event: a sender that sends only the public keys replies in order.
+    """The id of the oldest open event: a sender of only the public keys replies in order.
 
     Raises:
         BadMessage: the user has no open event of this action.

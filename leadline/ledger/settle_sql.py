@@ -14,7 +14,7 @@ WITH {name} AS (
 )"""
 
 # A lead belongs to one user: a reply that names another user's lead counts as failed, and the
-# holder is unchanged. If several users without a lead name the same one, one of them gets it.
+# other user keeps the lead. If several users without a lead name the same one, one of them gets it.
 _CHECKED = f"""{_REPLIES_AS.format(name="received")}, claim AS (
     SELECT received.*, (SELECT id FROM users WHERE bitrix_lead_id = received.lead_id) AS holder
     FROM received

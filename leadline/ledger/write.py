@@ -108,8 +108,10 @@ def _run_group(sql: str, writes: Sequence[_WriteParams]) -> list[Event | None]:
     return [events.get(str(write["event_id"])) for write in writes]
 
 
-_creates = Coalescer(partial(_run_group, write_sql.CREATE), at_most=write_sql.AT_MOST)
-_changes = Coalescer(partial(_run_group, write_sql.CHANGE_SKIP_LOCKED), at_most=write_sql.AT_MOST)
+_creates = Coalescer(partial(_run_group, write_sql.CREATE), max_group=write_sql.MAX_GROUP)
+_changes = Coalescer(
+    partial(_run_group, write_sql.CHANGE_SKIP_LOCKED), max_group=write_sql.MAX_GROUP
+)
 
 
 def _write_grouped(

@@ -7,8 +7,9 @@ from leadline.runtime.postgres.json_rows import as_json
 
 #: How long an idempotency key returns its first response.
 KEY_LIFETIME = "24 hours"
-#: Maximum of writes in one statement: beyond it latency grows and cost per write hardly falls.
-AT_MOST = 64
+#: Maximum number of writes in one statement: beyond it, latency grows and the cost per write hardly
+#: falls.
+MAX_GROUP = 64
 
 # leadline_present() raises after a fork of Postgres: run these with `run_in_current_history`.
 _WRITES = """
@@ -37,8 +38,8 @@ _CREATE = f"""{_WRITES}, created AS (
 )"""  # noqa: S608 - of constants; values are parameters
 
 # Rows are locked in id order, so that statements cannot deadlock. The array makes the planner
-# expect few rows: it assumes 100 for JSON and would scan a small table. A precondition holds for
-# its own write only: just the write that passed it under the lock is applied, none other.
+# expect few rows: it assumes 100 for JSON and would scan a small table. A precondition applies to
+# its own write only: of several writes, only the one that passed it under the lock is applied.
 _CHANGE = f"""{_WRITES}, held AS (
     SELECT request.* FROM users JOIN request ON request.id = users.id
     WHERE users.id = ANY (ARRAY (SELECT id FROM request))

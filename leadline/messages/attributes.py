@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from leadline.errors import BadMessage
 from leadline.runtime.telemetry import trace_context
 
-#: The fields given by the client, separated by commas: an update does not write an unchanged stage.
+#: The fields given by the client, separated by commas: an update writes the stage only if it is one
+#: of them.
 CHANGED = "changed"
 #: A value in `changed`: look the lead up instead of trusting last applied.
 LOOK = "look"
-#: The version that last set the stage, while it is not known to be applied: an update that did not
-#: change the stage then still carries the stage of an earlier write, whose message may be lost.
+#: The version that last set the stage; absent once that version is known to be applied. Until then
+#: every update carries its stage, since the message of that version may be lost.
 STAGE_VERSION = "stageversion"
 #: The version that last set the stage in the sender's database: after a failover it shows whether a
 #: move was lost.
 STAGE_SET = "stageset"
-#: When the message was published, in unix ms. Only senders that republish unanswered events set it:
-#: their messages from before the current Redis epoch can be ignored.
+#: When the message was published, in unix ms. Set only by senders that republish unanswered events:
+#: the work queue can ignore their messages from before the current Redis epoch.
 SENT = "sent"
 #: Present on a republished message: an earlier one of this event may have been processed.
 RESENT = "resent"
@@ -49,7 +50,7 @@ BATCH_TYPE = "application/cloudevents-batch+json"
 #: Attributes of an event in a batch; a single event has them as HTTP headers
 #: (https://github.com/cloudevents/spec/tree/main/cloudevents/extensions, the same names).
 CORRELATION_ID, TRACEPARENT = "correlationid", "traceparent"
-_CREDIBLE_AHEAD_MS = 86_400_000
+_MAX_CLOCK_SKEW_MS = 86_400_000
 
 
 def cloudevent_headers(
@@ -77,7 +78,8 @@ def history_of(attributes: Mapping[str, str]) -> int | None:
     """The history that a message belongs to, in unix ms.
 
     Raises:
-        BadMessage: it is in the future: all messages of the present history would count as lost.
+        BadMessage: it is in the future, and would make all messages of the current history count as
+            lost.
     """
     found = number(attributes.get(HISTORY))
     if found is not None and not is_credible(found):
@@ -87,4 +89,4 @@ def history_of(attributes: Mapping[str, str]) -> int | None:
 
 def is_credible(history: int) -> bool:
     """Whether a history is not in the future, allowing a clock skew of one day."""
-    return history <= time.time() * 1000 + _CREDIBLE_AHEAD_MS
+    return history <= time.time() * 1000 + _MAX_CLOCK_SKEW_MS

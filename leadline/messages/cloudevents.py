@@ -77,25 +77,27 @@ def _events(body: bytes) -> list[Any]:
 def _from_batch(content: Any) -> Delivery:
     event = _event(from_dict, content)
     delivery = _delivery(event, event.data)
-    sent = delivery.attributes
+    attributes = delivery.attributes
     return replace(
         delivery,
-        trace=trace_context.trace_from_headers(sent.get(CORRELATION_ID), sent.get(TRACEPARENT)),
+        trace=trace_context.trace_from_headers(
+            attributes.get(CORRELATION_ID), attributes.get(TRACEPARENT)
+        ),
     )
 
 
-def _event(read: Callable[..., CloudEvent], *given: Any) -> CloudEvent:
+def _event(parse: Callable[..., CloudEvent], *args: Any) -> CloudEvent:
     try:
-        return read(*given)
+        return parse(*args)
     except (GenericException, ValueError, TypeError, AttributeError, RecursionError):
         # The library validates little: malformed input raises any of these.
         raise BadMessage("not a valid CloudEvent") from None
 
 
 def _delivery(event: CloudEvent, data: Any) -> Delivery:
-    found = {name: str(value) for name, value in event.get_attributes().items()}
-    message_id = found.get("id")
-    return Delivery(data, None if message_id == NO_ID else message_id, found)
+    attributes = {name: str(value) for name, value in event.get_attributes().items()}
+    message_id = attributes.get("id")
+    return Delivery(data, None if message_id == NO_ID else message_id, attributes)
 
 
 def _json(body: bytes) -> Any:

@@ -36,9 +36,9 @@ MAX_ID = 2**63 - 1
 #: The work queue stores versions a million apart (`put.lua`) as doubles, exact up to 2^53: with
 #: this bound they stay below 10^15 + 10^6.
 MAX_VERSION = 10**9
-#: Maximum of characters of a reason; longer texts from a portal or another sender are cut.
+#: Maximum length of a reason, in characters; longer texts from a portal or another sender are cut.
 MAX_REASON = 1000
-#: Characters of a reason in a reply that would exceed the message size limit.
+#: The same for a reply that would otherwise exceed the message size limit.
 SHORT_REASON = 100
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
@@ -54,9 +54,9 @@ _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def readable(text: str, at_most: int = MAX_REASON) -> str:
+def readable(text: str, max_length: int = MAX_REASON) -> str:
     """A text from outside made safe for JSON, Postgres and log lines: cut, on one line."""
-    cut = text if len(text) <= at_most else f"{text[: at_most - 1]}…"
+    cut = text if len(text) <= max_length else f"{text[: max_length - 1]}…"
     # JSON may escape a lone surrogate, UTF-8 can't encode it.
     return cut.encode("utf-8", "replace").decode().translate(_CONTROLS)
 
@@ -126,10 +126,10 @@ class Reply(_Message):
 
 
 def request_body(
-    action: str, user: dict[str, object], reply_queue: str, of_event: dict[str, object]
+    action: str, user: dict[str, object], reply_queue: str, event_fields: dict[str, object]
 ) -> bytes:
-    """The message on `bitrix_queue`; `of_event`: our event_id, version and occurred_at."""
-    data = {"action": action, "user": user, "replyQueue": reply_queue, **of_event}
+    """The message on `bitrix_queue`; `event_fields`: event_id, version, occurred_at."""
+    data = {"action": action, "user": user, "replyQueue": reply_queue, **event_fields}
     return orjson.dumps({"pattern": PATTERNS[action], "data": data})
 
 
@@ -198,11 +198,11 @@ def _read(model: type[Model], body: object) -> Model:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise BadMessage(
-            f"missing or invalid: {', '.join(sorted({*map(_place, found)}))}"
+            f"missing or invalid: {', '.join(sorted({*map(_field, found)}))}"
         ) from None
 
 
-def _place(error: Any) -> str:
+def _field(error: Any) -> str:
     """The name of the invalid field, with its bound if exceeded; never its value."""
     name = ".".join(map(str, error["loc"])) or "data"
     return f"{name} ({error['msg']})" if error["type"] == "less_than_equal" else name

@@ -1,7 +1,7 @@
 """The clock for deadlines that other machines rely on, such as that of a lease.
 
-`time.monotonic` stops while a machine is suspended, and a lease does not. Linux' CLOCK_BOOTTIME
-continues; macOS lacks it, but its CLOCK_MONOTONIC continues too.
+`time.monotonic` stops while a machine is suspended, and a lease does not. Linux's CLOCK_BOOTTIME
+continues; macOS lacks it, but its CLOCK_MONOTONIC continues as well.
 """
 
 import time

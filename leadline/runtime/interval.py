@@ -1,4 +1,4 @@
-"""Work that a process does at most once in an interval, on whichever thread is first."""
+"""Work that a process does at most once per interval, on whichever thread comes first."""
 
 import threading
 import time

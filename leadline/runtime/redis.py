@@ -1,7 +1,7 @@
 """Redis: one client per process, with time-outs on everything.
 
 In a failover by Sentinel a master becomes a replica without a restart: its connections stay open,
-pings succeed, and every write is refused. Such a connection is closed, so that the next one
+pings succeed, and every write is rejected. Such a connection is closed, so that the next one
 resolves the URL again, or asks the Sentinels.
 """
 
@@ -30,7 +30,7 @@ else:
 
 CONNECT_TIMEOUT_S = 3
 RESPONSE_TIMEOUT_S = 5
-#: How long a command that a replica refuses is repeated, until the URL resolves to a master.
+#: How long a command that a replica rejects is repeated, until the URL resolves to a master.
 FAILOVER_S = 2.0
 _FAILOVER_STEP_S = 0.25
 _DEMOTED = ("READONLY", "UNBLOCKED", "NOREPLICAS")
@@ -44,7 +44,7 @@ class _FailoverMixin(_Base):
     """Closes a connection, of any class of redis-py, when its server is no longer the master."""
 
     def read_response(self, *args: Any, **options: Any) -> Any:
-        """As redis-py's; raises Demoted if the command was refused for that reason."""
+        """As redis-py's; raises Demoted if the server is no longer the master."""
         try:
             return super().read_response(*args, **options)
         except redis.ResponseError as error:
@@ -78,7 +78,7 @@ def _is_demotion(error: redis.ResponseError) -> bool:
 
 
 class _Credentials(redis.CredentialProvider):
-    """The URL's user and password at the time of connecting."""
+    """The user and password in the URL, read at each connect."""
 
     def __init__(self, source: UrlSource) -> None:
         self._source = source
@@ -94,7 +94,7 @@ def connect(
 ) -> redis.Redis:
     """A client that connects at first use, and reconnects when a connection is lost.
 
-    A command that a replica refused has not run, and is repeated for `failover_s`. `timeout_s`
+    A command that a replica rejected has not run, and is repeated for `failover_s`. `timeout_s`
     replaces the default time-outs for connecting and for each response.
 
     `rediss://` is TLS, with redis-py's own query: `ssl_ca_certs` names a file of CA certificates
@@ -133,8 +133,8 @@ def connect(
             "REDIS_URL must look like redis://:password@host:6379/0,"
             " or redis+sentinel://:password@one,two,three/NAME/0"
         ) from None
-    roots = client.connection_pool.connection_kwargs.get("ssl_ca_certs")
-    if roots is not None and not os.access(roots, os.R_OK):
+    ca_file = client.connection_pool.connection_kwargs.get("ssl_ca_certs")
+    if ca_file is not None and not os.access(ca_file, os.R_OK):
         raise BadConfiguration("ssl_ca_certs is not a readable file of certificates")
     return client
 
@@ -164,7 +164,7 @@ def reachable() -> Iterator[None]:
 
     Raises:
         QueueDown: Redis is unreachable, busy or full.
-        QueueDefect: any other error: missing rights, a key of another type, a damaged answer.
+        QueueDefect: any other error: missing rights, a key of the wrong type, a malformed response.
     """
     try:
         yield

@@ -3,7 +3,7 @@
 A secret `database-url` is read from the file `/var/openfaas/secrets/database-url` (OpenFaaS; the
 Knative manifests mount the same path) or `…/database-url/database-url` (as `faas-cli generate`
 mounts it for Knative: a folder per secret), else from the environment variable `DATABASE_URL`.
-`DATABASE_URL_FILE` names another file, in that folder or elsewhere, and disables both: so processes
+`DATABASE_URL_FILE` names another file, in that folder or elsewhere, to read instead: so processes
 that share a folder can have different logins (`database-url-reader`).
 Files are checked on each use, so a rotated secret takes effect without a restart.
 """
@@ -34,17 +34,17 @@ def get(name: str) -> str | None:
     """
     folder = os.environ.get("LEADLINE_SECRETS_DIR", DEFAULT_FOLDER)
     variable = _variable(name)
-    other = os.environ.get(f"{variable}_FILE")
-    for candidate in _candidates(folder, other or name):
+    other_file = os.environ.get(f"{variable}_FILE")
+    for candidate in _candidates(folder, other_file or name):
         try:
-            found = os.stat(candidate)  # noqa: PTH116 - on each request, and a Path takes five times as long
-            if stat.S_ISREG(found.st_mode):
-                return _text(candidate, found.st_ino, found.st_size, found.st_mtime_ns)
+            status = os.stat(candidate)  # noqa: PTH116 - on each request, and a Path takes five times as long
+            if stat.S_ISREG(status.st_mode):
+                return _text(candidate, status.st_ino, status.st_size, status.st_mtime_ns)
         except PermissionError:
             raise BadConfiguration(f"user {os.getuid()} may not read {candidate}") from None
         except OSError:
             continue
-    value = "" if other else os.environ.get(variable, "").strip()
+    value = "" if other_file else os.environ.get(variable, "").strip()
     if value and value not in _read:
         _remember(value)
     return value or None
@@ -75,7 +75,7 @@ def resolve(source: UrlSource) -> str:
 
 @lru_cache(maxsize=32)
 def _candidates(folder: str, name: str) -> tuple[str, str]:
-    """The files that may have this secret, the first one first."""
+    """The files that may contain this secret, in the order in which they are tried."""
     path = Path(folder, name)
     return str(path), str(path / path.name)
 
@@ -91,14 +91,14 @@ def confidential() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=32)
-def _text(path: str, _inode: int, _size: int, _changed_ns: int) -> str:
+def _text(path: str, _inode: int, _size: int, _mtime_ns: int) -> str:
     """The file's text, cached until the file changes, as in a rotation."""
     value = Path(path).read_text(encoding="utf-8").strip()
     _remember(value)
     return value
 
 
-#: A shorter password could be a part of ordinary words.
+#: A shorter password could be part of an ordinary word.
 _MIN_LENGTH = 8
 #: An entry of `api-keys`: all but its holder's name and its prefix is confidential.
 _ENTRY = re.compile(r"(?:[\w.-]+:)?(?:read|write|operate|,)+:(?:[^:]*:[^:]*:)?([^:]+)")
@@ -112,10 +112,10 @@ _lock = threading.Lock()
 def _remember(value: str) -> None:
     global _confidential  # noqa: PLW0603 - one per process
     with _lock:
-        parts = {one for one in _parts(value) if len(one) >= _MIN_LENGTH}
+        parts = {part for part in _parts(value) if len(part) >= _MIN_LENGTH}
         # Also in the escaped forms in which log lines quote them.
-        quoted = {json.dumps(one, ensure_ascii=False)[1:-1] for one in parts}
-        _read[value] = parts | quoted | {repr(one)[1:-1] for one in parts}
+        quoted = {json.dumps(part, ensure_ascii=False)[1:-1] for part in parts}
+        _read[value] = parts | quoted | {repr(part)[1:-1] for part in parts}
         if len(_read) > _MAX_READ:
             del _read[next(iter(_read))]
         # The longest first, since one may be a part of another.
@@ -140,6 +140,6 @@ def _parts(value: str) -> Iterator[str]:
         key, _, text = pair.partition("=")
         if key.endswith("password"):
             yield from (text, unquote(text))
-    segments = [one for one in url.path.split("/") if one]
+    segments = [segment for segment in url.path.split("/") if segment]
     if len(segments) > 1:  # a webhook's code; a server's URL has at most a database name
         yield segments[-1]

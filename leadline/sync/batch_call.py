@@ -15,7 +15,7 @@ from leadline.sync.job_observer import JobObserver
 from leadline.workqueue.entry import Settlement
 from leadline.workqueue.queue import LeasedBatch, WorkQueue
 
-#: Delay after an unconfirmed reply; the user is then due only to send it again.
+#: Delay after an unconfirmed reply; the user is due again then, only to send the reply again.
 REPLY_DELAY_MS = 2000
 
 
@@ -92,13 +92,15 @@ class BatchCall:
     def _finish(self, settlements: list[Settlement]) -> None:
         """Save, reply, release: a crash between these steps loses and duplicates nothing."""
         saved = self._queue.save(settlements)
-        ours = [one for one, is_saved in zip(settlements, saved, strict=True) if is_saved]
+        ours = [
+            settlement for settlement, is_ours in zip(settlements, saved, strict=True) if is_ours
+        ]
         if len(ours) < len(settlements):
             self._observer.leases_lost(len(settlements) - len(ours))
         to_reply = [
-            (one.entry, self._observer.with_span(one.entry, event))
-            for one in ours
-            for event in one.events
+            (settlement.entry, self._observer.with_span(settlement.entry, event))
+            for settlement in ours
+            for event in settlement.events
             if event.outcome
         ]
         confirmed = {
@@ -106,17 +108,19 @@ class BatchCall:
             for (entry, event), is_sent in zip(to_reply, replies.send(to_reply), strict=True)
             if is_sent
         }
-        self._queue.release([_released(one, confirmed) for one in ours])
-        for one in ours:
-            self._observer.settled(one)
+        self._queue.release([_for_release(settlement, confirmed) for settlement in ours])
+        for settlement in ours:
+            self._observer.settled(settlement)
 
 
-def _released(one: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:
+def _for_release(settlement: Settlement, confirmed: set[tuple[int, str]]) -> Settlement:
     """The settlement that releases a user: it deletes only the events whose reply is confirmed.
 
-    The reply to the others is sent again later.
+    The replies to the others are sent again later.
     """
-    to_reply = [event for event in one.events if event.outcome]
-    replied = [event for event in to_reply if (one.entry.user_id, event.event_id) in confirmed]
-    delay_ms = one.delay_ms if len(replied) == len(to_reply) else max(one.delay_ms, REPLY_DELAY_MS)
-    return replace(one, fields={}, events=tuple(replied), delay_ms=delay_ms)
+    user_id, delay_ms = settlement.entry.user_id, settlement.delay_ms
+    to_reply = [event for event in settlement.events if event.outcome]
+    replied = [event for event in to_reply if (user_id, event.event_id) in confirmed]
+    if len(replied) < len(to_reply):
+        delay_ms = max(delay_ms, REPLY_DELAY_MS)
+    return replace(settlement, fields={}, events=tuple(replied), delay_ms=delay_ms)

@@ -35,7 +35,7 @@ class BatchRequest:
         return Counter(command.method for command in self.commands.values())
 
     def limited_to(self, allowed: Mapping[str, int]) -> "BatchRequest":
-        """The request with at most the allowed number of commands per method, the first ones."""
+        """The request with only the first commands of each method, as many as are allowed."""
         left = Counter(allowed)
         chosen = {}
         for key, command in self.commands.items():
@@ -78,7 +78,7 @@ def build(entries: list[Entry]) -> BatchRequest:
 
 
 def _lookups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
-    """The commands that look each user up, shared with others."""
+    """The commands that look up each user, by user id; several users share them."""
     found: dict[int, dict[str, Command]] = {}
     for number, group in enumerate(_lookup_groups(entries)):
         users = [entry.user_id for entry in group]
@@ -91,17 +91,17 @@ def _lookups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
 
 
 def _lookup_groups(entries: list[Entry]) -> Iterator[list[Entry]]:
-    """Entries that may share a lookup: of one originator, few enough to leave room on its page."""
+    """Groups of entries that share a lookup: one originator, few enough to leave room on a page."""
     yield from ([entry] for entry in entries if entry.needs_own_request)
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         if not entry.needs_own_request:
             groups.setdefault(originator_of(entry), []).append(entry)
     for group in groups.values():
-        for at in range(0, len(group), leads.LOOKUP_MAX):
-            yield group[at : at + leads.LOOKUP_MAX]
+        for start in range(0, len(group), leads.LOOKUP_MAX):
+            yield group[start : start + leads.LOOKUP_MAX]
 
 
 def _write_key(entry: Entry) -> str:
-    # Not a bare number: a batch with such keys answers with a list.
+    # Not a bare number: for a batch with such keys the portal returns a list.
     return f"u{entry.user_id}"

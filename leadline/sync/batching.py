@@ -19,18 +19,18 @@ from leadline.workqueue.queue import LeasedBatch, WorkQueue
 log = structlog.get_logger()
 
 #: Linger: how long a batch that is not full waits for more users, if there are several already or
-#: several were leased just before. A lone user waits for nothing but its token. The users wait in
-#: Redis, put by any process, so that the leader must poll.
+#: several were leased just before. A lone user waits for nothing but its token. The leader must
+#: poll: any process may put users into Redis.
 LINGER_S = RECENT_MS / 1000
 #: Shortest polling interval.
 _MIN_POLL_S = 0.02
-#: A batch leader that was killed blocks the others no longer than this.
+#: A batch leader that was killed blocks the others for no longer than this.
 LEADERSHIP_MS = 10_000
 
 
 @contextmanager
 def batch_leader(queue: WorkQueue) -> Iterator[str | None]:
-    """Lead the next batch, under the name returned; None if another worker leads or no user is due.
+    """Lead the next batch: yields the leader's name; None if another one leads or no user is due.
 
     Raises:
         QueueDown: Redis can't be reached.

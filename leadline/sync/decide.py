@@ -106,15 +106,15 @@ def _must_look_up(entry: Entry, state: DesiredState) -> bool:
 def settle_applied(
     entry: Entry, last_applied: LastApplied | None, *, is_create: bool = False
 ) -> Settlement:
-    """The lead has the desired state: give every event of the entry its outcome.
+    """Settle an entry whose lead has the desired state: every event gets its outcome.
 
-    `last_applied` None: no call was needed, and the entry's own still holds.
+    If `last_applied` is None, no call was needed, and the entry's own still holds.
     """
     was_updated = last_applied is not None and not is_create
     last_applied = last_applied or entry.last_applied
     pending = [event.seq for event in entry.events if event.outcome is None]
     if last_applied is None or not pending:
-        # No event is open (such as of a message without a phone), or no state was ever known.
+        # All events have an outcome (such as one without a phone), or no state was ever known.
         return Settlement(entry, events=entry.events)
     fields: Fields = {
         "agreed": orjson.dumps(last_applied),
@@ -138,11 +138,11 @@ def settle_applied(
 
 
 def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settlement:
-    """A lookup found this lead, or none: then create one as soon as that is safe."""
+    """Settle a lookup that found this lead, or None: then create one as soon as that is safe."""
     if lead is None:
         if entry.wait_until_ms > now_ms:
-            rest_ms = entry.wait_until_ms - now_ms
-            return Settlement(entry, delay_ms=min(rest_ms, LOOKUP_RETRY_MS))
+            remaining_ms = entry.wait_until_ms - now_ms
+            return Settlement(entry, delay_ms=min(remaining_ms, LOOKUP_RETRY_MS))
         if entry.times_vanished >= VANISHED_MAX and not entry.is_lookup_requested:
             return settle_failure(entry, Rejected(VANISHED), now_ms)
         no_lead: Fields = {"agreed": "", "epoch": entry.redis_epoch}
@@ -193,19 +193,19 @@ def _reject_claimed_lead(entry: Entry, reason: str) -> Settlement:
 
 
 def defer(entry: Entry, wait_ms: int) -> Settlement:
-    """The method's operating budget is used up: nothing was sent, no attempt is spent."""
+    """Settle an entry that no operating budget was left for: no attempt is spent."""
     return Settlement(entry, delay_ms=wait_ms)
 
 
 def settle_inconclusive(entry: Entry) -> Settlement:
-    """A shared lookup doesn't show whether there is a lead: look this user up alone next."""
+    """Settle a shared lookup that leaves it open whether there is a lead: look it up alone next."""
     return Settlement(entry, _OWN_REQUEST)
 
 
 def settle_failure(
     entry: Entry, error: BitrixError, now_ms: int, *, is_write: bool = False
 ) -> Settlement:
-    """The call failed: the class of the error says whether to wait, to retry or to give up.
+    """Settle a failed call: the class of the error says whether to wait, to retry or to give up.
 
     `is_write`: the call was a create or an update, so the lead may have been changed.
     """
@@ -221,19 +221,19 @@ def settle_failure(
     elif is_write and isinstance(error, OutcomeUnknown):
         fields = _look_up_before_retry(entry, error, now_ms)
     if isinstance(error, Rejected) and not isinstance(error, LeadGone):
-        return Settlement(entry, fields, tuple(_fail(one, error) for one in entry.events))
+        return Settlement(entry, fields, tuple(_fail(event, error) for event in entry.events))
     events = tuple(_count_attempt(event, error) for event in entry.events)
     waits = [RETRY_DELAYS_MS[event.attempts - 1] for event in events if event.outcome is None]
     return Settlement(entry, fields, events, delay_ms=max(waits, default=0))
 
 
 def _forget_lead(entry: Entry) -> Fields:
-    """The lead is gone from the portal: look for another one, else create one."""
+    """Forget a lead that is gone from the portal: another one is looked up, or else created."""
     return {"doubt": 1, "agreed": "", "agreed_stage_order": 0, "vanished": entry.times_vanished + 1}
 
 
 def _look_up_before_retry(entry: Entry, error: OutcomeUnknown, now_ms: int) -> Fields:
-    """Outcome unknown: the lead is looked up before the next write."""
+    """After an unknown outcome, require a lookup before the next write."""
     fields: Fields = {"doubt": 1}
     runs_until_ms = now_ms + int((settings().request_limit_s + CALL_MARGIN_S) * 1000)
     if error.may_still_run and entry.last_applied is None:

@@ -46,7 +46,9 @@ def enqueue_events(deliveries: Sequence[Delivery]) -> None:
         BadMessage: one of the messages is invalid; nothing was put.
         QueueDown: Redis can't be reached; the messages must be redelivered.
     """
-    requests = [_enqueue_request(contract.read_request(one.body), one) for one in deliveries]
+    requests = [
+        _enqueue_request(contract.read_request(delivery.body), delivery) for delivery in deliveries
+    ]
     results = work_queue().put_all(requests)
     for delivery, request, result in zip(deliveries, requests, results, strict=True):
         trace_context.resume(delivery.trace)
@@ -58,14 +60,14 @@ def enqueue_events(deliveries: Sequence[Delivery]) -> None:
 
 def _log_received(request: EnqueueRequest, *, is_put: bool) -> None:
     event = request.event
-    about = {"event_id": event.event_id, "user_id": request.user_id}
+    ids = {"event_id": event.event_id, "user_id": request.user_id}
     if is_put:
         EVENTS_RECEIVED.inc(event.action)
-        log.info("event received", action=event.action, **about)
+        log.info("event received", action=event.action, **ids)
     else:
         log.warning(
             "event older than the Redis epoch, not put: its sender republishes it",
-            **about,
+            **ids,
         )
 
 

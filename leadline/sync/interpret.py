@@ -20,7 +20,7 @@ from leadline.workqueue.entry import Entry, Settlement
 
 
 def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settlement:
-    """The settlement of the step's user; `error` is that of its commands, if one failed."""
+    """The settlement of the step's user; has the `error` if a command of the step failed."""
     entry = step.entry
     try:
         values = [_value(results[key]) for key in step.keys]
@@ -43,16 +43,16 @@ def _settle_lookup(
 ) -> Settlement:
     ours = [lead for lead in by_origin.leads if lead.origin == str(entry.user_id)]
     if ours:
-        known = (lead for lead in ours if lead.lead_id == entry.known_lead_id)
-        settlement = settle_lookup(entry, next(known, ours[0]), now_ms)
+        lead = next((lead for lead in ours if lead.lead_id == entry.known_lead_id), ours[0])
+        settlement = settle_lookup(entry, lead, now_ms)
         return replace(settlement, leads_found=len(ours))
-    named_leads = by_id.leads if by_id else []
-    named = next((lead for lead in named_leads if lead.lead_id == entry.known_lead_id), None)
-    if not by_origin.is_whole or (by_id and not named and not by_id.is_whole):
+    leads_by_id = by_id.leads if by_id else []
+    known = next((lead for lead in leads_by_id if lead.lead_id == entry.known_lead_id), None)
+    if not by_origin.is_complete or (by_id and not known and not by_id.is_complete):
         if entry.needs_own_request:
             raise OutcomeUnknown("the lookup is unreadable")
         return settle_inconclusive(entry)
-    return settle_lookup_by_id(entry, named, now_ms)
+    return settle_lookup_by_id(entry, known, now_ms)
 
 
 def _value(result: CommandResult) -> CommandResult:

@@ -1,6 +1,6 @@
-"""Observes a job: each of its moments, as log lines, spans and metrics.
+"""Reports the steps of a job as log lines, spans and metrics.
 
-Log lines have ids, attempts and outcomes, nothing personal.
+Log lines contain ids, attempts and outcomes, nothing personal.
 """
 
 import time
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class JobObserver:
-    """The moments of a job, in the order in which they happen."""
+    """A callback for each step of a job, in order."""
 
     def __init__(self, users: int) -> None:
         self._users = users
@@ -31,7 +31,7 @@ class JobObserver:
         log.warning("too late to call", users=self._users)
 
     def started(self, request: BatchRequest) -> None:
-        """The call begins: an attempt of each event in it."""
+        """The call begins, an attempt of each event in it."""
         for step in request.steps:
             for event in step.entry.events:
                 if event.outcome is None and request.covers(step):
@@ -41,7 +41,7 @@ class JobObserver:
                         event.attempts + 1,
                         MAX_ATTEMPTS,
                         step=type(step.plan).__name__,
-                        **_about(step.entry, event),
+                        **_event_fields(step.entry, event),
                     )
         if request.commands:
             log.info("calling Bitrix24", commands=len(request.commands))
@@ -81,21 +81,23 @@ class JobObserver:
             log.error(
                 "leads doubled", user_id=settlement.entry.user_id, leads=settlement.leads_found
             )
-        why = _why(settlement.error)
+        error_fields = _error_fields(settlement.error)
         for event in settlement.events:
-            about = _about(settlement.entry, event) | why
+            fields = _event_fields(settlement.entry, event) | error_fields
             metrics.EVENTS.inc(_outcome(event))
             if event.outcome is None:
-                log.warning("retry in %d ms", settlement.delay_ms, attempts=event.attempts, **about)
+                log.warning(
+                    "retry in %d ms", settlement.delay_ms, attempts=event.attempts, **fields
+                )
             elif event.outcome.status == "failed":
-                log.error("failed", attempts=event.outcome.attempts, **about)
+                log.error("failed", attempts=event.outcome.attempts, **fields)
             else:
                 lead_id, outcome = event.outcome.lead_id, event.outcome.status
-                log.info("completed", outcome=outcome, bitrix_lead_id=lead_id, **about)
+                log.info("completed", outcome=outcome, bitrix_lead_id=lead_id, **fields)
         self._spans.end(settlement)
 
     def ended(self) -> None:
-        """The job is over, perhaps by an error."""
+        """The job has ended, perhaps with an error."""
         self._spans.close()
 
 
@@ -105,12 +107,12 @@ def _outcome(event: PendingEvent) -> str:
     return "completed" if event.outcome.status == "synced" else event.outcome.status
 
 
-def _why(error: BitrixError | None) -> dict[str, object]:
+def _error_fields(error: BitrixError | None) -> dict[str, object]:
     """The error's class and Bitrix24's code; not its text, which may quote a person."""
     return {"error": type(error).__name__, "code": error.code} if error else {}
 
 
-def _about(entry: Entry, event: PendingEvent) -> dict[str, object]:
+def _event_fields(entry: Entry, event: PendingEvent) -> dict[str, object]:
     return {
         "event_id": event.event_id,
         "user_id": entry.user_id,

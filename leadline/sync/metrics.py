@@ -1,4 +1,4 @@
-"""Metrics of calls to Bitrix24; a worker's others are where they are counted."""
+"""Metrics of calls to Bitrix24; a worker's other metrics are defined where they are counted."""
 
 from leadline.runtime.telemetry.metrics import Counter, Gauge, Histogram
 from leadline.workqueue.outage import Outage

@@ -70,7 +70,7 @@ class _RecordingClient(PortalClient):
         try:
             batch = super().call(commands, send_until=send_until)
         except LeaseTooShort:
-            raise  # nothing was sent: it shows nothing about the portal
+            raise  # nothing was sent, so it says nothing about the portal
         except (Unavailable, OutcomeUnknown) as error:
             _record(error)
             raise
@@ -144,7 +144,7 @@ def react(error: BitrixError) -> None:
 
 
 def probe_if_due() -> bool:
-    """Make the probe that is due, if any; returns whether calls may be made now.
+    """Send the probe that is due, if any; returns whether calls may be made now.
 
     Raises:
         QueueDown: Redis can't be reached.
@@ -174,7 +174,7 @@ def claim_probe(pause: Outage | None, *, is_idle: bool) -> bool:
 
 @reachable()
 def request_probe() -> None:
-    """Have the next job make a probe.
+    """Have the next job send a probe.
 
     Raises:
         QueueDown: Redis can't be reached.
@@ -184,7 +184,7 @@ def request_probe() -> None:
 
 @reachable()
 def claim_requested_probe() -> bool:
-    """Claim a probe that was requested of this job.
+    """Claim the probe that `request_probe` has requested, if any.
 
     Raises:
         QueueDown: Redis can't be reached.

@@ -43,7 +43,7 @@ def read_portal_stages() -> list[str] | None:
 
     Opens the circuit if the portal rejects all calls or keeps no leads.
     """
-    # Most ticks don't get here: importing HTTP and Redis takes longer than all else of a tick.
+    # Most ticks don't get here: importing HTTP and Redis takes longer than the rest of a tick.
     from leadline.sync import portal_session  # noqa: PLC0415
 
     try:
@@ -67,7 +67,7 @@ def _read() -> list[str]:
     except BitrixError as error:
         portal_session.react(error)
         raise
-    # Its own error concerns one command, and is no reason to stop calls.
+    # An error of this one command is no reason to stop all calls.
     if isinstance(results["stages"], BitrixError):
         raise results["stages"]
     return lead_answers.parse_stage_ids(results["stages"])

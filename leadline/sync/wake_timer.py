@@ -38,9 +38,9 @@ class WakeTimer:
         self._worker = worker
         self._stop = stop
         self._webhook_problem: str | None = None
-        #: Beats with each round: whether the timer hangs.
+        #: Beats in each round: shows whether the timer hangs.
         self.rounds = Heartbeat(HUNG_AFTER_S)
-        #: Beats with each heartbeat that Redis has stored: whether the worker counts as alive.
+        #: Beats with each heartbeat that Redis has stored: shows whether the worker seems alive.
         self.reports = Heartbeat(SILENT_S, has_begun=False)
 
     def start(self) -> None:

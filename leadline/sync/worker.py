@@ -1,4 +1,4 @@
-"""An RQ worker: `python -m leadline.sync.worker`. Run one per call in flight.
+"""An RQ worker: `python -m leadline.sync.worker`. Each has one call in flight: run several.
 
 It runs jobs in its own process (RQ's SimpleWorker), so that the connections to Bitrix24, RabbitMQ
 and Redis persist between jobs.
@@ -34,8 +34,9 @@ logger = structlog.get_logger()
 #: How long RQ keeps a worker registered; an idle one renews this 15 s earlier.
 WORKER_TTL_S = 60
 MAINTENANCE_S = 60
-#: How long RQ retries a command that a replica refuses, and how long it waits between attempts to
-#: connect: by default it ends the worker in the middle of a job, and waits up to a minute.
+#: How long RQ retries a command that a replica rejects, and how long it waits between attempts to
+#: connect. By default it does not retry, which ends the worker in the middle of a job, and waits up
+#: to a minute.
 RQ_FAILOVER_S = 15.0
 RQ_RECONNECT_S = 2.0
 
@@ -43,7 +44,7 @@ RQ_RECONNECT_S = 2.0
 class Worker(SimpleWorker):
     """RQ's worker that runs jobs in its own process, with shorter waits for Redis.
 
-    Data that is not RQ's, found in Redis, does not end its loops.
+    Data in Redis that RQ did not write does not end its loops.
     """
 
     max_connection_wait_time = RQ_RECONNECT_S
@@ -57,7 +58,7 @@ class Worker(SimpleWorker):
                 count_unreadable()
 
     def run_maintenance_tasks(self) -> None:
-        """As RQ, but unreadable registries are left to the next time."""
+        """As RQ, but leaves unreadable registries for the next time."""
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except Exception as error:
@@ -80,7 +81,7 @@ def main() -> None:
     log.configure("worker")
     tracing.is_enabled()  # fail at the start if tracing is misconfigured
     connection = connect(secrets.url_source("redis-url"), failover_s=RQ_FAILOVER_S)
-    # A unique name: RQ refuses that of a worker that it believes alive.
+    # A unique name: RQ rejects the name of a worker that it believes to be alive.
     name = f"{JOBS}-{os.uname().nodename}-{os.getpid()}-{token_hex(3)}"
     stop = threading.Event()
     timer = WakeTimer(name, stop)

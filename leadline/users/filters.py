@@ -39,8 +39,8 @@ def from_query(query: Query) -> list[Filter]:
     where = []
     if query.sync is not None:
         # Most users are synced: candidates would not narrow the search.
-        few = () if query.sync == "synced" else (_UNSYNCED,)
-        where.append(Filter("sync_status = :status", {"status": query.sync}, few))
+        candidates = () if query.sync == "synced" else (_UNSYNCED,)
+        where.append(Filter("sync_status = :status", {"status": query.sync}, candidates))
     if query.stage is not None:
         where.append(Filter("stage = :stage", {"stage": query.stage}, (_AT_STAGE, NOT_INDEXED_YET)))
     return where
@@ -54,13 +54,13 @@ def select(limit: int, after: int, where: Sequence[Filter]) -> list[Row]:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    candidates = next((one.candidates for one in where if one.candidates), None)
+    candidates = next((filter_.candidates for filter_ in where if filter_.candidates), None)
     if candidates is None:
         return scan_by_id(limit, after, where)
     rows: list[Row] = []
     size = limit
     while len(rows) < limit:
-        ids = _ids(candidates, _params(where), after, size)
+        ids = _candidate_ids(candidates, _params(where), after, size)
         in_page = Filter("id = ANY (CAST(:ids AS bigint[]))", {"ids": ids})
         rows += scan_by_id(limit - len(rows), after, [in_page, *where])
         if len(ids) < size:
@@ -71,23 +71,25 @@ def select(limit: int, after: int, where: Sequence[Filter]) -> list[Row]:
 
 def scan_by_id(limit: int, after: int, where: Sequence[Filter]) -> list[Row]:
     """As `select`, but scans users in id order and ignores candidates."""
-    condition = " AND ".join(["id > :after", *(one.condition for one in where)])
+    condition = " AND ".join(["id > :after", *(filter_.condition for filter_ in where)])
     sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id LIMIT :limit"  # noqa: S608 - of constants; values are parameters
     params = {**_params(where), "after": after, "limit": limit}
     return json_rows.parse(database().run(json_rows.as_json(sql), **params))
 
 
 def _params(where: Sequence[Filter]) -> dict[str, Any]:
-    return {name: value for one in where for name, value in one.params.items()}
+    return {name: value for filter_ in where for name, value in filter_.params.items()}
 
 
-def _ids(candidates: Sequence[str], params: dict[str, Any], after: int, size: int) -> list[int]:
+def _candidate_ids(
+    candidates: Sequence[str], params: dict[str, Any], after: int, size: int
+) -> list[int]:
     # A LIMIT in each branch lets it stop early: sorting the whole union may take seconds.
-    each = [
-        f"(SELECT * FROM ({one}) AS one WHERE user_id > :after ORDER BY user_id LIMIT :size)"  # noqa: S608 - of constants; values are parameters
-        for one in candidates
+    branches = [
+        f"(SELECT * FROM ({query}) AS branch WHERE user_id > :after ORDER BY user_id LIMIT :size)"  # noqa: S608 - of constants; values are parameters
+        for query in candidates
     ]
-    union = " UNION ALL ".join(each)
+    union = " UNION ALL ".join(branches)
     sql = f"SELECT user_id FROM ({union}) AS candidate ORDER BY user_id LIMIT :size"  # noqa: S608 - of constants; values are parameters
-    found = database().run(sql, **{**params, "after": after, "size": size})
-    return [row["user_id"] for row in found]
+    rows = database().run(sql, **{**params, "after": after, "size": size})
+    return [row["user_id"] for row in rows]

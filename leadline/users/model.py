@@ -34,7 +34,7 @@ _NAME = rf"^[{_BLANK}]*{_VISIBLE}(?:[^{_CONTROL}]{{0,98}}{_VISIBLE})?[{_BLANK}]*
 
 
 def _printable(text: str) -> str:
-    if not text.isprintable() and any(unicodedata.category(one) in _UNPRINTABLE for one in text):
+    if not text.isprintable() and any(unicodedata.category(char) in _UNPRINTABLE for char in text):
         raise ValueError("must not contain control characters")
     return text
 
@@ -114,7 +114,7 @@ class Move(_Body):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user as the writing calls return it."""
+    """A user as write requests return it."""
 
     id: UserId
     full_name: str
@@ -122,7 +122,7 @@ class User:
     stage: str
 
     def body(self) -> dict[str, object]:
-        """The JSON body of the three writing calls."""
+        """The JSON body of the response to a write request."""
         return {
             "id": self.id,
             "full_name": self.full_name,

@@ -1,8 +1,8 @@
 """Normalise phone numbers to ITU-T E.164: `+77001112233`.
 
 The library `phonenumbers` does the parsing. It matches patterns for brackets, extensions and
-dialling prefixes, which took a tenth of a write. Most clients already send E.164; a fast path
-recognises it from the library's numbering plans and skips the parser.
+dialling prefixes, which took a tenth of a write's time. Most clients already send E.164; a fast
+path recognises it from the library's numbering plans and skips the parser.
 """
 
 import re
@@ -43,7 +43,7 @@ class _Plan(NamedTuple):
     """The numbering plan of a calling code."""
 
     lengths: Container[int]
-    #: The national dialling prefix, not part of the number.
+    #: The national dialling prefix, which is not part of the number.
     prefix: re.Pattern[str]
 
 

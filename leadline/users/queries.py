@@ -24,9 +24,11 @@ SELECT {filters.COLUMNS}, (
 FROM users
 """  # noqa: S608 - of constants; values are parameters
 _ONE = f"{_SELECT} WHERE id = :id"
-#: Postgres plans a query with a list at each execution, which costs as much as reading one user.
+#: Not for a single user: Postgres plans a query with a list at each execution, which costs as much
+#: as reading the user.
 _SEVERAL = f"{_SELECT} WHERE id = ANY(CAST(:ids AS bigint[]))"
-AT_MOST = 64
+#: Maximum number of reads in one query.
+MAX_GROUP = 64
 
 
 def get(user_id: UserId) -> UserDetails:
@@ -50,17 +52,17 @@ def get(user_id: UserId) -> UserDetails:
 
 def _by_id(user_ids: Sequence[UserId]) -> list[Row | None]:
     """The rows of these users, None for each that is unknown."""
-    different = set(user_ids)
-    if len(different) == 1:
+    unique = set(user_ids)
+    if len(unique) == 1:
         rows = database().run(_ONE, id=user_ids[0])
     else:
-        rows = database().run(_SEVERAL, ids=f"{{{','.join(map(str, different))}}}")
+        rows = database().run(_SEVERAL, ids=f"{{{','.join(map(str, unique))}}}")
     found = {row["id"]: row for row in rows}
     return [found.get(user_id) for user_id in user_ids]
 
 
 #: Reads that arrive while one is in flight share the next query.
-_reads = Coalescer(_by_id, at_most=AT_MOST)
+_reads = Coalescer(_by_id, max_group=MAX_GROUP)
 
 
 def page(query: Query) -> Page:

@@ -22,7 +22,7 @@ _LAST = chr(0x10FFFF)
 _NUMBER = re.compile(r"\+?[0-9][0-9 ()./-]*")
 _EXACT = "id = :number OR bitrix_lead_id = :number"
 # The operators of text_pattern_ops compare by character, like collation "C": they use the prefix
-# indexes even in a generic plan, made before the text is known.
+# indexes even in a generic plan, which Postgres makes without knowing the text.
 _FROM, _UP_TO = "lower(CAST(:text AS text))", "(lower(CAST(:text AS text)) || CAST(:last AS text))"
 _NAMED = f"lower(full_name) ~>=~ {_FROM} AND lower(full_name) ~<~ {_UP_TO}"
 _PHONED = f"phone ~>=~ {_FROM} AND phone ~<~ {_UP_TO}"

@@ -7,7 +7,7 @@ from typing import Literal
 from leadline.runtime.postgres.pool import database
 
 # If the write that set the stage failed, a different stage in the CRM is drift and not a manual
-# change. The stage of version 1 is always synced if the lead exists: it was created with it.
+# change. The stage of version 1 is always synced if the lead exists: the lead was created with it.
 _SELECT = """
 SELECT id, full_name, phone, stage, version, bitrix_lead_id AS lead_id, sync_status AS status,
        sync_status = 'failed' AND stage_version > GREATEST(synced_version, 1) AS is_stage_unsynced

@@ -15,7 +15,7 @@ class _Cache:
     """The stages as they were last read."""
 
     def __init__(self) -> None:
-        #: When they were read, by the monotonic clock, and the stages; replaced as one.
+        #: When they were read (`time.monotonic`), and the stages; replaced together.
         self.last: tuple[float, tuple[str, ...]] = (-CACHE_S, ())
 
 
@@ -72,7 +72,7 @@ def are_fresh() -> bool:
 
 
 def replace(stages: list[str]) -> None:
-    """Replace the stored list by the one read from the portal.
+    """Replace the stored list with the one read from the portal.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

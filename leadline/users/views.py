@@ -1,4 +1,4 @@
-"""The query and the response bodies of the reading calls."""
+"""The query and the response bodies of read requests."""
 
 from typing import Annotated, Literal, NotRequired
 

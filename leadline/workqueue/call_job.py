@@ -29,18 +29,19 @@ FOREIGN = metrics.Counter(
 
 
 class ForeignJob(Exception):
-    """Not a job of ours; the text quotes nothing of it."""
+    """A job that is not ours; the text quotes nothing from it."""
 
 
-def count_unreadable(**about: object) -> None:
+def count_unreadable(**fields: object) -> None:
     """Count and log an unreadable job."""
     FOREIGN.inc()
-    log.error("unreadable job refused", **about)
+    log.error("unreadable job refused", **fields)
 
 
 def is_unreadable(error: Exception) -> bool:
-    """Whether the error shows data in Redis that RQ didn't write, rather than a server that is away
-    or read-only.
+    """Whether RQ failed on data in Redis that it can't have written.
+
+    The alternative is a server that is unreachable or read-only.
     """
     if isinstance(error, redis.ResponseError):
         return str(error).startswith("WRONGTYPE")
@@ -77,9 +78,9 @@ class CallJob(Job):
         Raises:
             ForeignJob: the function or its arguments are not ours.
         """
-        given = (self.instance, list(self.args), self.kwargs)
+        arguments = (self.instance, list(self.args), self.kwargs)
         ours: Any = (None, [], {"portal": settings().portal})
-        if self.func_name not in {JOB, EARLIER_JOB} or given != ours:
+        if self.func_name not in {JOB, EARLIER_JOB} or arguments != ours:
             FOREIGN.inc()
             log.error("foreign job refused", job_id=self.id)
             raise ForeignJob("foreign job")

@@ -3,7 +3,7 @@
 While the portal rejects all calls the circuit is open: only slow probes are sent, until one
 succeeds. A manual hold is not probed, and only an operator releases it. It survives a loss of
 Redis' data: every process that has seen the hold restores it before its next call, and Postgres
-has it for processes that start later (`leadline.operations.manual_hold`).
+has it for processes that start later (see `leadline.operations.manual_hold`).
 """
 
 import threading
@@ -40,7 +40,7 @@ class CircuitBreaker:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        with self._lock:  # or an older read could overwrite a newer one
+        with self._lock:  # otherwise an older read could overwrite a newer one
             seen = [_seconds(self._seen.since), self._seen.reason] if self._seen else ["", ""]
             now_ms, found = self._read(keys=[self._key, self._released], args=seen)
             state = parse(found, now_ms)
@@ -53,7 +53,7 @@ class CircuitBreaker:
             log.error("portal paused", reason=error.detail, code=error.code)
 
     def close(self) -> None:
-        """The portal answers: close the circuit, unless an operator holds it."""
+        """Close the circuit because the portal answers, unless an operator holds it."""
         paused_for_s = self._record.clear()
         if paused_for_s is not None:
             log.info("portal resumed", paused_for_s=round(paused_for_s))
@@ -85,5 +85,5 @@ class CircuitBreaker:
 
 
 def _seconds(since: float) -> str:
-    """In the format of the Lua scripts."""
+    """Unix seconds as the Lua scripts write them."""
     return f"{since:.3f}"

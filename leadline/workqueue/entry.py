@@ -38,7 +38,7 @@ class Outcome:
     fence: str | None = None
 
     def as_stored(self) -> dict[str, Any]:
-        """The outcome by the names that Redis has for its parts."""
+        """The outcome under the field names used in Redis."""
         return {
             "outcome": self.status,
             "attempts": self.attempts,
@@ -58,7 +58,7 @@ class PendingEvent:
     #: The user as in the message, for the reply.
     user: dict[str, Any]
     reply_queue: str
-    #: As in the message; None where it carries only the public keys.
+    #: As in the message; None if the message has only the public keys.
     version: int | None
     correlation_id: str
     traceparent: str
@@ -71,12 +71,12 @@ class PendingEvent:
     history: int | None = None
 
     def dumps(self) -> bytes:
-        """The event as stored, without its sequence number."""
+        """The event as JSON, without its sequence number."""
         stored = {name: getattr(self, name) for name in _STORED_AS_NAMED}
         return orjson.dumps(stored | {"answered": self.outcome and self.outcome.as_stored()})
 
     def stored(self) -> bytes:
-        """The event as stored, after its sequence number."""
+        """The event as Redis stores it: its sequence number, then its JSON."""
         return b"%d %s" % (self.seq, self.dumps())
 
     @classmethod
@@ -103,7 +103,7 @@ class PendingEvent:
 
 
 _STORED_AS_NAMED = tuple(
-    one.name for one in fields(PendingEvent) if one.name not in {"seq", "outcome"}
+    field_.name for field_ in fields(PendingEvent) if field_.name not in {"seq", "outcome"}
 )
 
 
@@ -130,7 +130,7 @@ class EnqueueRequest:
 
     user_id: int
     event: PendingEvent
-    #: The desired state as JSON; empty where the message has none that could be applied.
+    #: The desired state as JSON; empty if the message has none that could be applied.
     state: bytes
     #: Whether to write the stage; None: only if it differs from the previous desired stage.
     touches_stage: bool | None
@@ -265,13 +265,13 @@ class Settlement:
     leads_found: int = 0
 
     def with_attempt(self, now_ms: int, error: str | None = None) -> "Settlement":
-        """With the attempt just made added to the journeys of the events that had one."""
-        before = {event.event_id: event.attempts_made for event in self.entry.events}
+        """A copy with the attempt just made in the attempt log of each event that it counts for."""
+        attempts_before = {event.event_id: event.attempts_made for event in self.entry.events}
         events = tuple(
             replace(
                 event, journey=event.journey.with_attempt(now_ms, None if event.outcome else error)
             )
-            if event.attempts_made > before.get(event.event_id, 0)
+            if event.attempts_made > attempts_before.get(event.event_id, 0)
             else event
             for event in self.events
         )

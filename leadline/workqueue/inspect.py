@@ -66,7 +66,7 @@ class QueueView:
         )
 
     def are_pending(self, events: Sequence[tuple[int, str]]) -> list[bool]:
-        """For each (user id, event id): will it be answered without being republished?
+        """Whether each of these (user id, event id) will be answered without being republished.
 
         Raises:
             QueueDown: Redis can't be reached.

@@ -17,7 +17,7 @@ PROBE_STEPS_S = (2, 5, 10, 15, 30)
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Since when (unix seconds) and why, and when the next probe is due (unix seconds)."""
+    """An outage: since when and why, and when the next probe is due; times in unix seconds."""
 
     since: float
     reason: str

@@ -22,11 +22,11 @@ class PendingEvents:
     """
 
     def __init__(self) -> None:
-        self._can_ask = secrets.get("redis-url") is not None
+        self._redis_is_usable = secrets.get("redis-url") is not None
 
     def pending_among(self, events: Sequence[tuple[int, str]]) -> set[str]:
         """The ids of those (user id, event id) that will be answered without being republished."""
-        if not events or not self._can_ask:
+        if not events or not self._redis_is_usable:
             return set()
         # A tick that finds nothing unanswered needs no Redis, whose import is slow.
         from leadline.workqueue.portal_state import worker_heartbeats  # noqa: PLC0415
@@ -35,13 +35,13 @@ class PendingEvents:
         try:
             silence_s = worker_heartbeats().silence_s()
             if silence_s is not None and silence_s <= MAX_WORKER_SILENCE_S:
-                held = work_queue().are_pending(events)
-                return {event_id for _, event_id in compress(events, held)}
+                are_pending = work_queue().are_pending(events)
+                return {event_id for _, event_id in compress(events, are_pending)}
             log.warning("no worker serves the work queue: republishing all unanswered events")
         except (QueueError, BadConfiguration) as error:
             log.warning(
                 "pending events unknown: republishing all unanswered ones",
                 error=type(error).__name__,
             )
-        self._can_ask = False  # not again in this run: it may have cost a time-out
+        self._redis_is_usable = False  # don't try again in this run: each try may cost a time-out
         return set()

@@ -1,6 +1,6 @@
 """The portal's state that all processes share in Redis: rate, circuit breaker, heartbeats, mode.
 
-Apart from `sync.portal_session`, so that monitoring needs neither an HTTP client nor the webhook.
+Separate from `sync.portal_session`: monitoring needs neither an HTTP client nor the webhook.
 """
 
 from leadline.bitrix24.crm_mode import CrmMode

@@ -1,7 +1,7 @@
 """Detects a Postgres that was rolled back, by the position that Redis remembers.
 
 A data directory restored from a snapshot looks like the same database in the same history. Only a
-witness outside of Postgres can tell that it had been further.
+witness outside of Postgres can tell that it had advanced further.
 """
 
 import structlog
@@ -44,7 +44,8 @@ def _compare() -> None:
     from leadline.workqueue.queue import work_queue  # noqa: PLC0415
 
     key = f"{work_queue().prefix}postgres"
-    # Read Redis first: a position that another relay stored is reached by the time we read ours.
+    # Read Redis first: by the time we read Postgres, it has passed any position that another relay
+    # stored.
     with reachable():
         remembered = _remembered(client().hmget(key, "history", "written"))
     now = installation.position()

@@ -154,8 +154,8 @@ class WorkQueue(QueueView):
     def begin_first_epoch(self) -> bool:
         """Declare that this Redis was just created, so that it can't have lost anything.
 
-        For the process that creates it; returns False if Redis is not empty. Without this, an empty
-        Redis may have been flushed, and users wait until calls that it may have lost are over.
+        For the process that creates it; returns False if Redis is not empty. Without this call, an
+        empty Redis counts as flushed, and users wait until calls that it may have lost are over.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -183,9 +183,9 @@ class WorkQueue(QueueView):
 
     def _settle_all(self, settlements: Iterable[Settlement], *, release: bool) -> list[bool]:
         keys, users = [self._due, self._leases], []
-        for one in settlements:
-            keys += self._entry_keys(one.entry.user_id)
-            users.append(_settle_args(one, release=release))
+        for settlement in settlements:
+            keys += self._entry_keys(settlement.entry.user_id)
+            users.append(_settle_args(settlement, release=release))
         args = lua.arguments(idle_s=IDLE_TTL_S, users=users)
         with reachable():
             return [bool(is_ours) for is_ours in self._settle(keys=keys, args=args)]
@@ -220,16 +220,16 @@ def _put_args(request: EnqueueRequest) -> dict[str, Any]:
     )
 
 
-def _settle_args(one: Settlement, *, release: bool) -> dict[str, Any]:
+def _settle_args(settlement: Settlement, *, release: bool) -> dict[str, Any]:
     return lua.without_none(
         {
-            "user": str(one.entry.user_id),
-            "fence": one.entry.fence,
-            "delay_ms": one.delay_ms if release else None,
-            "fields": {name: _text(value) for name, value in one.fields.items()},
+            "user": str(settlement.entry.user_id),
+            "fence": settlement.entry.fence,
+            "delay_ms": settlement.delay_ms if release else None,
+            "fields": {name: _text(value) for name, value in settlement.fields.items()},
             "events": {
                 event.event_id: "" if release and event.outcome else event.stored().decode()
-                for event in one.events
+                for event in settlement.events
             },
         }
     )

@@ -1,6 +1,6 @@
 """Whether Bitrix24 can be reached, recorded with each request.
 
-For monitoring only: it shows a portal that does not answer, or a webhook that is no URL. Calls
+For monitoring only: it shows a portal that does not answer, or a webhook that is not a URL. Calls
 continue, and their attempts decide the outcome of each event.
 """
 
@@ -18,12 +18,12 @@ NO_CONNECTION = "no connection"
 NO_ANSWER = "no answer"
 SERVER_ERRORS = "server errors"
 KINDS = (CONFIGURATION, NO_CONNECTION, NO_ANSWER, SERVER_ERRORS)
-#: Single answers get lost: only after this long without any is the portal unreachable.
+#: Single answers get lost: the portal counts as unreachable only after this long without any.
 GRACE_S = 5.0
 
 
 class Reachability:
-    """As of the last request of any worker."""
+    """The portal's reachability as of the last request of any worker."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._record = OutageRecord(client, f"{prefix}unreachable")
@@ -38,14 +38,14 @@ class Reachability:
         return found if found and found.lasts_s >= GRACE_S else None
 
     def record_failure(self, error: BitrixError | BadConfiguration) -> None:
-        """A request could not be sent, or got no answer from Bitrix24 itself."""
+        """Record that a request could not be sent, or got no answer from Bitrix24 itself."""
         kind = _kind(error)
         if self._record.record(kind, error.detail):
-            # Not its text: it may be the portal's, which may quote a person.
+            # Without its text, which may come from the portal and quote a person.
             log.warning("no answer from Bitrix24", kind=kind, error=type(error).__name__)
 
     def record_answer(self) -> None:
-        """A request was answered, with a result or an error."""
+        """Record that a request was answered, with a result or an error."""
         lasted_s = self._record.clear()
         if lasted_s is not None and lasted_s >= GRACE_S:
             log.info("Bitrix24 answers again", unreachable_for_s=round(lasted_s))

@@ -28,7 +28,7 @@ _WEEK_S = 7 * 24 * 3600
 
 @per_process
 def rq_queue() -> Queue:
-    """RQ's queue; serialized as JSON, since a pickle runs code of anyone who can write to Redis."""
+    """RQ's queue, in JSON: with pickle, anyone who can write to Redis could run code here."""
     return Queue(JOBS, connection=client(), serializer=JSONSerializer, job_class=CallJob)
 
 

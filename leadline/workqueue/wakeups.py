@@ -1,8 +1,8 @@
 """Wake-ups: decides whether a producer must enqueue an RQ job, and which worker leads a batch.
 
 A producer enqueues a job only if no worker is about to lease its user: no batch leader is filling a
-batch (it will lease all users that are due when it ends), and no job was enqueued within the last
-second that no worker has begun.
+batch (it will lease all users that are due by then), and no job of the last second is still waiting
+for a worker.
 """
 
 import redis

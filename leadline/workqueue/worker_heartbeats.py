@@ -1,7 +1,7 @@
 """Heartbeats: which workers are alive.
 
-RQ has its own registry, but a worker enters it only at its start: after Redis lost its data, it
-would stay empty.
+RQ has its own registry, but a worker is entered there only when it starts: after Redis has lost its
+data, the registry would stay empty.
 """
 
 import time
@@ -11,7 +11,8 @@ import redis
 from leadline.runtime.redis import reachable
 
 FORGET_AFTER_S = 3600
-#: Each worker sends a heartbeat every second, also during a call: after this it counts as gone.
+#: Each worker sends a heartbeat every second, also during a call; one silent for longer than this
+#: counts as gone.
 SILENT_S = 10.0
 
 

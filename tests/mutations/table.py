@@ -82,7 +82,7 @@ MUTATIONS = (
     Mutation(
         "a reply is forgotten though the broker did not confirm it",
         "leadline/sync/batch_call.py",
-        "if (one.entry.user_id, event.event_id) in confirmed]",
+        "if (user_id, event.event_id) in confirmed]",
         "if confirmed is not None]",
         (_CALLS + "test_an_unconfirmed_reply_is_sent_later_and_the_lead_is_left_alone",),
     ),
@@ -147,8 +147,8 @@ MUTATIONS = (
     Mutation(
         "a full page without our lead counts as proof that there is none",
         "leadline/bitrix24/lead_answers.py",
-        "is_whole = len(readable) == len(answer) < PAGE",
-        "is_whole = len(readable) == len(answer)",
+        "is_complete = len(readable) == len(answer) < PAGE",
+        "is_complete = len(readable) == len(answer)",
         (
             _CALLS + "test_a_full_page_does_not_prove_that_a_lead_is_missing",
             "tests/unit/test_bitrix_leads.py::test_a_full_page_may_have_left_out_a_lead",
@@ -157,7 +157,7 @@ MUTATIONS = (
     Mutation(
         "a lookup that may have left our lead out counts as one without it",
         "leadline/sync/interpret.py",
-        "if not by_origin.is_whole or (by_id",
+        "if not by_origin.is_complete or (by_id",
         "if False or (by_id",
         (_CALLS + "test_a_full_page_does_not_prove_that_a_lead_is_missing",),
     ),

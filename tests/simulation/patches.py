@@ -333,7 +333,7 @@ def _servers(modules: list[ModuleType]) -> None:
 
     def portal_client(webhook_url: str) -> Any:
         made: Any = make_client(webhook_url)
-        made._session._posted = active().portal.posted
+        made._session._send = active().portal.posted
         return made
 
     _set(portal_session, "_RecordingClient", portal_client)
@@ -344,7 +344,7 @@ def _servers(modules: list[ModuleType]) -> None:
     _set(retention, "run", lambda _until: 0)
     for name in ("_creates", "_changes"):
         group: Any = getattr(write, name)
-        _set(write, name, _GroupCommit(group._flush, group._at_most))
+        _set(write, name, _GroupCommit(group._flush, group._max_group))
 
 
 def _set(module: ModuleType, name: str, new: object) -> None:
@@ -374,9 +374,9 @@ def _outbox() -> Any:
 class _GroupCommit:
     """Group commit: writes that arrive while one is in flight share the next statement."""
 
-    def __init__(self, flush: Callable[[list[Any]], list[Any]], at_most: int) -> None:
+    def __init__(self, flush: Callable[[list[Any]], list[Any]], max_group: int) -> None:
         self._flush = flush
-        self._at_most = at_most
+        self._max_group = max_group
 
     def submit(self, request: Any) -> Any:
         here = world()
@@ -396,8 +396,8 @@ class _GroupCommit:
         here = world()
         while group.waiting:
             here.wait(here.process.random.choice((0.0, 0.003)))
-            part = group.waiting[: self._at_most]
-            del group.waiting[: self._at_most]
+            part = group.waiting[: self._max_group]
+            del group.waiting[: self._max_group]
             try:
                 answers = self._flush([request for request, _ in part])
             except Exception as error:  # noqa: BLE001 - for all of the group

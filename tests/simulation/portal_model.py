@@ -181,16 +181,16 @@ class PortalModel:
     # --- the network
 
     def posted(self, method: str, body: bytes, exchange: Exchange) -> HttpResponse:
-        """As `Session._posted`: connect, check the clock, send, read the answer."""
+        """As `Session._send`: connect, check the clock, send, read the answer."""
         connection = self.connect(clock.now_s() + exchange.connect_s)
         if exchange.send_until is not None and clock.now_s() > exchange.send_until:
             raise LeaseTooShort
         exchange.was_sent = True
         try:
-            reply = connection.exchange(method, body, clock.now_s() + exchange.answer_s)
-            exchange.is_whole = True
+            reply = connection.exchange(method, body, clock.now_s() + exchange.response_s)
+            exchange.is_complete = True
         finally:
-            if not exchange.is_whole:
+            if not exchange.is_complete:
                 connection.abort()
         return reply
 

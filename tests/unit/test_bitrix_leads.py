@@ -237,7 +237,7 @@ def test_a_lead_without_an_id_proves_nothing(lead_id: object) -> None:
 
 def test_an_empty_list_is_a_valid_answer() -> None:
     assert lead_answers.parse_leads([]) == []
-    assert lead_answers.parse_page([]) == lead_answers.LookupPage([], is_whole=True)
+    assert lead_answers.parse_page([]) == lead_answers.LookupPage([], is_complete=True)
 
 
 UNREADABLE: list[Any] = [None, 5, "x", [], {}, {**ROW, "ID": "9" * 40}, {**ROW, "PHONE": 5}]
@@ -247,12 +247,12 @@ UNREADABLE += [{**ROW, "PHONE": [{"VALUE": "+7"}]}, {**ROW, "PHONE": {"9": {"VAL
 @pytest.mark.parametrize("row", UNREADABLE)
 def test_an_unreadable_row_harms_no_other(row: object) -> None:
     page = lead_answers.parse_page([ROW, row])
-    assert ([lead.lead_id for lead in page.leads], page.is_whole) == ([55], False)
+    assert ([lead.lead_id for lead in page.leads], page.is_complete) == ([55], False)
 
 
 def test_a_full_page_may_have_left_out_a_lead() -> None:
-    assert lead_answers.parse_page([ROW] * 49).is_whole
-    assert not lead_answers.parse_page([ROW] * 50).is_whole
+    assert lead_answers.parse_page([ROW] * 49).is_complete
+    assert not lead_answers.parse_page([ROW] * 50).is_complete
 
 
 def query(command: Command) -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ class Backend:
 
 def submit_concurrently(backend: Backend, first: int, *others: int) -> list[int | BaseException]:
     """The results where the others arrive while the first is in flight."""
-    group = Coalescer(backend.flush, at_most=3)
+    group = Coalescer(backend.flush, max_group=3)
 
     async def run_all() -> list[int | BaseException]:
         results = [asyncio.create_task(greenlets.spawn(partial(group.submit, first)))]
@@ -54,7 +54,7 @@ def test_requests_that_arrive_during_a_flush_share_the_next_one() -> None:
 def test_no_request_waits_for_company() -> None:
     backend = Backend()
     backend.opened.set()
-    group = Coalescer(backend.flush, at_most=3)
+    group = Coalescer(backend.flush, max_group=3)
 
     async def submit(*requests: int) -> list[int]:
         return await asyncio.gather(
@@ -80,7 +80,7 @@ def test_an_error_is_raised_for_its_own_group_only() -> None:
 
 def test_a_cancelled_request_holds_up_no_other_of_its_group() -> None:
     backend = Backend()
-    group = Coalescer(backend.flush, at_most=3)
+    group = Coalescer(backend.flush, max_group=3)
 
     async def cancels() -> list[int]:
         tasks = [
@@ -97,7 +97,7 @@ def test_a_cancelled_request_holds_up_no_other_of_its_group() -> None:
 def test_outside_of_a_greenlet_each_request_is_flushed_alone() -> None:
     backend = Backend()
     backend.opened.set()
-    group = Coalescer(backend.flush, at_most=3)
+    group = Coalescer(backend.flush, max_group=3)
     with pytest.raises(ValueError, match="-1"):
         group.submit(-1)
     assert group.submit(1) == 10

@@ -19,7 +19,7 @@ from leadline.bitrix24 import client as portal_module
 from leadline.bitrix24 import timed_connection
 from leadline.bitrix24.client import PortalClient
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.timed_connection import MAX_ANSWER_BYTES
+from leadline.bitrix24.timed_connection import MAX_RESPONSE_BYTES
 from leadline.errors import BitrixError, LeaseTooShort, OutcomeUnknown, Refused, Unavailable
 from leadline.runtime import clock
 from tests.unit.conftest import Configure
@@ -368,7 +368,7 @@ def chunked(size: bytes, text: bytes) -> bytes:
     return head + size + b"\r\n" + text
 
 
-LONG = DONE + b" " * MAX_ANSWER_BYTES
+LONG = DONE + b" " * MAX_RESPONSE_BYTES
 
 
 @pytest.mark.parametrize(
@@ -408,7 +408,7 @@ def test_an_answer_that_is_too_long_or_malformed_leaves_the_outcome_unknown(
         answer(gzip.compress(DONE), headers=b"Content-Encoding: gzip\r\n"),
         chunked(b"%x" % len(DONE), DONE + b"\r\n0\r\n\r\n"),
         b"HTTP/1.0 200 OK\r\n\r\n" + DONE,
-        answer(DONE + b" " * (MAX_ANSWER_BYTES // 2)),
+        answer(DONE + b" " * (MAX_RESPONSE_BYTES // 2)),
     ],
     ids=["gzip", "chunks", "until closed", "5 MB"],
 )

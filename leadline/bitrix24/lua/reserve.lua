@@ -1,6 +1,7 @@
 -- Operating budget: reserve time for commands of one method.
 -- KEYS the method's account, epoch
--- ARGV a JSON object: wanted (commands), limit_s, probe (commands), lost_after_s (a reservation)
+-- ARGV a JSON object: wanted (commands), limit_s, probe (commands),
+-- lost_after_s (until a reservation counts as lost)
 -- Returns {commands allowed, reserved microseconds, milliseconds until more may be allowed}
 local now_s = time[1] + time[2] / 1000000
 local args = cjson.decode(ARGV[1])
@@ -16,7 +17,7 @@ if reserved < 0.001 then reserved = 0 end
 local epoch, began = epoch_of(KEYS[2])
 local allowed, wait_s = wanted, 1
 if began > 1 and account[6] ~= epoch then
-  -- The time used so far is lost: the first answer of this epoch has it.
+  -- The time used so far was lost with the previous epoch; the first answer of this one reports it.
   allowed = probe
 end
 if per > 0 and used > 0 then

@@ -1,4 +1,4 @@
-"""Request coalescing: those that arrive while one is in flight share the next statement.
+"""Request coalescing: requests that arrive while one is in flight share the next statement.
 
 For writes this is group commit. It needs no linger: under load the statement in flight is what
 requests wait for, and a single client, which sends its next request after each response, waits for
@@ -21,16 +21,16 @@ _Group = list[tuple[Request, asyncio.Future[Result]]]
 class Coalescer(Generic[Request, Result]):
     """Runs the requests of concurrent greenlets in groups, one group at a time.
 
-    `flush` takes up to `at_most` requests and returns a result for each, in order; it runs in a
+    `flush` takes up to `max_group` requests and returns a result for each, in order; it runs in a
     greenlet of its own. Outside of a greenlet each request is a group by itself.
     """
 
     def __init__(
-        self, flush: Callable[[Sequence[Request]], Sequence[Result]], *, at_most: int
+        self, flush: Callable[[Sequence[Request]], Sequence[Result]], *, max_group: int
     ) -> None:
         self._flush = flush
-        self._at_most = at_most
-        # All of this is used on the loop's thread only.
+        self._max_group = max_group
+        # The rest is used on the loop's thread only.
         self._waiting: _Group[Request, Result] = []
         self._is_flushing = False
 
@@ -48,7 +48,7 @@ class Coalescer(Generic[Request, Result]):
 
     def _start(self) -> None:
         """Flush the waiting requests, in order of arrival."""
-        group, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
+        group, self._waiting = self._waiting[: self._max_group], self._waiting[self._max_group :]
         requests = [request for request, _ in group]
         flushed = asyncio.get_running_loop().create_task(
             greenlets.spawn(lambda: self._flush(requests))

@@ -49,7 +49,7 @@ async def spawn(request: Callable[[], T]) -> T:
     while type(yielded) is not _Completion:
         try:
             result = await yielded
-        except BaseException as error:  # noqa: BLE001 - for the request, a cancellation too
+        except BaseException as error:  # noqa: BLE001 - the request must see a cancellation, too
             yielded = worker.throw(error)
         else:
             yielded = worker.switch(result)
@@ -103,7 +103,7 @@ def await_(future: asyncio.Future[T]) -> T:
 
 
 def run_in_thread(blocking: Callable[[], T]) -> T:
-    """Run a blocking call, in a greenlet on a thread of the pool; return its result."""
+    """Run a blocking call, for a greenlet on a thread of the pool; return its result."""
     if not in_greenlet():
         return blocking()
     return await_(asyncio.get_running_loop().run_in_executor(_thread_pool(), blocking))

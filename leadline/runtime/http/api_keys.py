@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _HEX = (set("0123456789abcdef"), set("0123456789ABCDEF"))
-_CLASSES = (string.digits, string.ascii_lowercase, string.ascii_uppercase, "-_")
+_CHARACTER_CLASSES = (string.digits, string.ascii_lowercase, string.ascii_uppercase, "-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +140,8 @@ def _bits(key: str) -> float:
         return 0
     if any(used <= digits for digits in _HEX):
         return len(key) * 4
-    alphabet = sum(len(one) for one in _CLASSES if used & set(one))
-    return len(key) * math.log2(alphabet + len(used - set("".join(_CLASSES))))
+    alphabet = sum(len(chars) for chars in _CHARACTER_CLASSES if used & set(chars))
+    return len(key) * math.log2(alphabet + len(used - set("".join(_CHARACTER_CLASSES))))
 
 
 def _plain(key: str, name: str = "") -> Key:

@@ -72,8 +72,8 @@ class Guard:
         return bool(name) and (name == own_address or self._is_named(name) or _is_loopback(name))
 
     def _is_named(self, name: str) -> bool:
-        below = (one for one in self.names if one.startswith("."))
-        return name in self.names or any(name.endswith(one) for one in below)
+        suffixes = (suffix for suffix in self.names if suffix.startswith("."))
+        return name in self.names or any(name.endswith(suffix) for suffix in suffixes)
 
     def _is_cross_origin(self, head: Head, host: SplitResult | None) -> bool:
         """Whether a page of another origin sent the request."""

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 class RawResponse:
     """A complete response as a WSGI app, accepted by Flask in place of its own.
 
-    Creating one of Flask's takes as long as all else that a handler does.
+    Creating one of Flask's takes as long as everything else in a handler.
     """
 
     body: bytes
@@ -38,7 +38,7 @@ class RawResponse:
     headers: dict[str, str]
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """PEP 3333."""
+        """Respond as a WSGI app (PEP 3333)."""
         headers = [*self.headers.items(), ("Content-Length", str(len(self.body)))]
         start_response(f"{self.status.value} {self.status.phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
@@ -65,7 +65,7 @@ def endpoint(
     def decorate(handler: Handler) -> Handler:
         @functools.wraps(handler)
         def guarded(request: Request) -> Response | RawResponse:
-            environ = request.environ  # reading Flask's headers takes as long as all else here
+            environ = request.environ  # reading Flask's headers takes as long as the rest of this
             trace = trace_context.begin(
                 environ.get("HTTP_X_CALL_ID"), environ.get("HTTP_TRACEPARENT")
             )
@@ -124,8 +124,8 @@ def json_response(body: object, status: HTTPStatus = HTTPStatus.OK, **headers: s
 def require_json(request: Request) -> None:
     """Require a JSON content type.
 
-    It protects from other sites: a page can send a form or plain text anywhere, but JSON only after
-    a preflight request (https://fetch.spec.whatwg.org/#http-cors-protocol), which no function
+    This keeps other sites out: a page can send a form or plain text anywhere, but JSON only after a
+    preflight request (https://fetch.spec.whatwg.org/#http-cors-protocol), which no function
     answers.
 
     Raises:
@@ -172,11 +172,12 @@ def parse_query(model: type[Model], request: Request) -> Model:
 
 def invalid_request(error: ValidationError) -> InvalidRequest:
     """The error response for a validation error: fields and reasons, without values."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    if any(one["type"] == "json_invalid" for one in found):
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(detail["type"] == "json_invalid" for detail in details):
         return InvalidRequest("The body is not valid JSON.", status=HTTPStatus.BAD_REQUEST)
     fields: list[FieldError] = [
-        {"field": ".".join(map(str, one["loc"])) or "body", "message": one["msg"]} for one in found
+        {"field": ".".join(map(str, detail["loc"])) or "body", "message": detail["msg"]}
+        for detail in details
     ]
     return InvalidRequest("Some fields are missing or invalid.", fields=fields)
 

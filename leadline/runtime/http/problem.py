@@ -20,7 +20,7 @@ CONTENT_TYPE = "application/problem+json"
 #: Maximum characters of texts that may quote a request, so that a body stays below 8 kB.
 DETAIL_MAX = 500
 FIELD_MAX = 100
-#: Maximum bytes of the listed fields; the detail has the number of those left out.
+#: Maximum bytes of the listed fields; the detail says how many more there are.
 FIELDS_MAX_BYTES = 4000
 
 
@@ -45,9 +45,11 @@ def document(
         "status": status.value,
     }
     listed = _truncated(fields or [])
-    more = len(fields or []) - len(listed)
+    omitted = len(fields or []) - len(listed)
     if detail:
-        problem["detail"] = detail[:DETAIL_MAX] + (f" {more} more are not listed." if more else "")
+        problem["detail"] = detail[:DETAIL_MAX] + (
+            f" {omitted} more are not listed." if omitted else ""
+        )
     if listed:
         problem["errors"] = listed
     return orjson.dumps(problem)
@@ -56,11 +58,11 @@ def document(
 def _truncated(fields: list[FieldError]) -> list[FieldError]:
     """The first fields, up to the maximum size, with names and messages cut."""
     listed: list[FieldError] = []
-    left = FIELDS_MAX_BYTES
-    for one in fields:
-        cut = FieldError(field=one["field"][:FIELD_MAX], message=one["message"][:DETAIL_MAX])
-        left -= len(orjson.dumps(cut))
-        if left < 0:
+    bytes_left = FIELDS_MAX_BYTES
+    for field in fields:
+        cut = FieldError(field=field["field"][:FIELD_MAX], message=field["message"][:DETAIL_MAX])
+        bytes_left -= len(orjson.dumps(cut))
+        if bytes_left < 0:
             break
         listed.append(cut)
     return listed

@@ -1,7 +1,7 @@
 """Rate limit of writes: a token bucket for each caller, in this process's memory.
 
-The limit applies to each replica, so with several of a function a key has a multiple of it. It
-prevents one client from starving the others; it is not a quota.
+Each replica of a function limits on its own, so several allow a key a multiple of the limit. The
+limit prevents one client from starving the others; it is not a quota.
 """
 
 import math
@@ -30,7 +30,7 @@ class RateLimiter:
         """Take a token for a write.
 
         Raises:
-            TooManyRequests: there is none; has the wait until the next one.
+            TooManyRequests: there is none; says how long to wait for the next one.
         """
         if not self._per_s:
             return

@@ -36,12 +36,12 @@ _TOO_MANY = TooManyRequests(1, "Too many requests with a missing or unauthorized
 
 
 class _Recent:
-    """Limits on what follows recent refusals, and how many responses are delayed now."""
+    """Rate limits on what a refusal causes, and how many responses are delayed now."""
 
     def __init__(self) -> None:
-        #: Log lines: a flood of guesses must not flood the log.
+        #: For log lines: a flood of guesses must not flood the log.
         self.log_limit = RateLimiter(per_s=1, burst=20)
-        #: Refusals that are sent at once.
+        #: For refusals that are sent without a delay.
         self.undelayed = RateLimiter(per_s=1, burst=20)
         self.not_logged = 0
         #: Used on the loop's thread only.
@@ -67,7 +67,7 @@ def record(reason: str, prefix: str = "", caller: str = "") -> None:
 
 
 async def delay(response: Response) -> Response:
-    """Return this refusal after a delay, if there were many; a 429 if too many wait already."""
+    """Return this refusal, after a delay if there were many; a 429 if too many are waiting."""
     recent = _recent()
     if _take_token(recent.undelayed):
         return response
@@ -75,7 +75,7 @@ async def delay(response: Response) -> Response:
         body, status, headers = problem.response_for(_TOO_MANY)
         return (
             status,
-            [*headers.items(), *(one for one in response[1] if one[0] == "X-Call-Id")],
+            [*headers.items(), *(header for header in response[1] if header[0] == "X-Call-Id")],
             body,
         )
     recent.waiting += 1

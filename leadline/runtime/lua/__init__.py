@@ -22,11 +22,11 @@ def script(connection: redis.Redis, folder: Path, *names: str) -> Script:
 def arguments(**named: Any) -> list[bytes]:
     """A script's arguments as one JSON object; it reads them with `cjson.decode(ARGV[1])`.
 
-    None is left out, since cjson's null counts as true.
+    None is left out, since cjson decodes null to a value that counts as true.
     """
     return [orjson.dumps(without_none(named))]
 
 
 def without_none(named: dict[str, Any]) -> dict[str, Any]:
-    """The values that there are."""
+    """The items whose value is not None."""
     return {name: value for name, value in named.items() if value is not None}

@@ -103,8 +103,8 @@ class Session:
             self._connection.run(
                 f"SET statement_timeout = {STATEMENT_TIMEOUT_S * 1000};"
                 f"SET lock_timeout = {LOCK_TIMEOUT_S * 1000};"
-                # For SSDs. Also: plans made for empty tables last until the first autoanalyze, and
-                # would read the whole table, whatever its size by then.
+                # For SSDs. Also, a plan made for an empty table lasts until the first autoanalyze,
+                # and would otherwise scan the whole table, however large it is by then.
                 "SET random_page_cost = 1.1"
             )
             if must_accept_writes:
@@ -138,7 +138,7 @@ class Session:
         """Whether the server closed the idle connection: there are unexpected bytes to read."""
         if time.monotonic() - self._used_at < CHECK_AFTER_S:
             return False
-        poll = select.poll()  # unlike select, for any file descriptor
+        poll = select.poll()  # unlike select, it works with any file descriptor
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(0))
 

@@ -61,9 +61,9 @@ def servers(url: str) -> Servers:
 
 
 def _ssl_context(query: dict[str, str]) -> ssl.SSLContext | bool:
-    """https://www.postgresql.org/docs/current/libpq-ssl.html; `require` accepts any certificate.
+    """TLS as in https://www.postgresql.org/docs/current/libpq-ssl.html; False for none.
 
-    Called once per URL, since creating a context takes 30 ms.
+    `require` accepts any certificate. Called once per URL: creating a context takes 30 ms.
     """
     mode, roots = query.get("sslmode", "disable"), query.get("sslrootcert", "system")
     if mode == "disable":

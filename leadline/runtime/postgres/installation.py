@@ -23,7 +23,7 @@ FORKS = metrics.Counter(
 #: SQLSTATE of `leadline_present()` if Postgres has forked.
 _FORKED = "LL001"
 
-# How far the WAL is flushed: a crash can't lose what comes before.
+# How far the WAL has been flushed: a crash can't lose anything before that.
 _POSITION = """
 SELECT history, CAST(pg_current_wal_flush_lsn() - '0/0' AS bigint) AS written
 FROM leadline_present()
@@ -42,7 +42,7 @@ class Installation:
     originator_id: str
     #: When the current history began, in unix ms.
     history: int
-    #: The sweep after a fork: the last user that has its resync event, and the last to get one.
+    #: The sweep after a fork: the last user resynced so far, and the last one to resync.
     swept_to: int
     sweep_to: int
     #: The leads of our origin have been compared with the users.
@@ -56,7 +56,7 @@ class Installation:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A point in time of Postgres: within a history its WAL only grows."""
+    """How far Postgres has advanced; within a history, its WAL only grows."""
 
     history: int
     #: Bytes of the WAL.
@@ -133,7 +133,7 @@ def mark_portal_checked() -> None:
 
 
 def stored() -> Installation:
-    """The installation as stored; has no effect.
+    """The installation as stored, without checking for a fork.
 
     Raises:
         DatabaseDown: Postgres can't be reached.

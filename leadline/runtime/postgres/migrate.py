@@ -36,9 +36,9 @@ def migrate(url: str, to: str | None = None) -> str:
         DatabaseDown: the database can't be reached.
         sqlalchemy.exc.SQLAlchemyError: a migration failed.
     """
-    wanted, present = to or newest(), _current_revision(url)
+    target, current = to or newest(), _current_revision(url)
     # Most starts find nothing to do, and need not import Alembic.
-    return present if present == wanted else _upgrade(url, wanted)
+    return current if current == target else _upgrade(url, target)
 
 
 def newest() -> str:
@@ -83,8 +83,8 @@ def _upgrade(url: str, to: str) -> str:
 
 def _lock(guard: "sqlalchemy.Connection") -> None:
     """Wait for the advisory lock, which ends with the connection."""
-    # Polling, since CREATE INDEX CONCURRENTLY waits for every running statement: a migration would
-    # wait for a blocking lock statement, and that one for the migration.
+    # Polls, since CREATE INDEX CONCURRENTLY waits for every running statement: a migration would
+    # wait for another run's blocking lock statement, and that one for the migration.
     while not guard.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar_one():
         time.sleep(_LOCK_POLL_S)
 

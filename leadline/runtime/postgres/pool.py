@@ -46,8 +46,8 @@ class Database:
     def __init__(self, source: UrlSource) -> None:
         self._cluster = Cluster(source)
         self._slots = greenlets.Semaphore(greenlets.THREADS)
-        #: Idle sessions for greenlets (True) and for threads. The one used last comes first: its
-        #: statements are warm, and surplus sessions stay idle.
+        #: Idle sessions for greenlets (True) and for threads (False). The one used last is taken
+        #: first: its statements are warm, and surplus sessions stay idle.
         self._idle: dict[bool, list[Session]] = {True: [], False: []}
 
     def run(self, sql: str, **params: object) -> list[Row]:

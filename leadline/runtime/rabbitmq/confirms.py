@@ -1,4 +1,4 @@
-"""Publisher confirms: tracks each message until the broker confirms or refuses it."""
+"""Publisher confirms: tracks each message until the broker acks or nacks it."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -23,6 +23,7 @@ PUBLISHED = metrics.Counter(
 #: Maximum unconfirmed messages of a channel; pika would keep further ones in memory.
 MAX_UNCONFIRMED = 1000
 
+#: Called with whether the broker confirmed the message.
 Done = Callable[[bool], None]
 #: Identifies a returned message: queue, id and body; equal ones are interchangeable.
 _Key = tuple[str, str | None, bytes]
@@ -49,7 +50,7 @@ class Confirms:
         return len(self._unconfirmed)
 
     def is_full(self) -> bool:
-        """Whether the maximum of unconfirmed messages is reached."""
+        """Whether there are as many unconfirmed messages as allowed."""
         return len(self._unconfirmed) >= MAX_UNCONFIRMED
 
     def begin_channel(self) -> None:
@@ -77,10 +78,10 @@ class Confirms:
         tag = method.delivery_tag
         tags = [tag]
         if method.multiple:
-            tags = [one for one in self._unconfirmed if one <= tag or tag == 0]
+            tags = [each for each in self._unconfirmed if each <= tag or tag == 0]
         was_confirmed = False
-        for one in tags:
-            item = self._unconfirmed.pop(one, None)
+        for each in tags:
+            item = self._unconfirmed.pop(each, None)
             if item is None:
                 continue
             if acked and not self._was_returned(item.message):
@@ -112,7 +113,7 @@ class Confirms:
 
 
 def is_ack(method: Any) -> bool:
-    """Whether this is a confirm, and not a refusal (basic.nack)."""
+    """Whether this is a basic.ack, not a basic.nack."""
     return type(method).__name__ == "Ack"
 
 

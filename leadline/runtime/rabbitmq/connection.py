@@ -104,14 +104,14 @@ def _ssl_context(cacertfile: str | None = None, verify: str = "verify_peer") -> 
     if verify not in {"verify_peer", "verify_none"}:
         raise BadConfiguration("verify must be verify_peer or verify_none")
     try:
-        changed_ns = Path(cacertfile).stat().st_mtime_ns if cacertfile else 0
-        return _cached_context(cacertfile, verify, changed_ns)
+        mtime_ns = Path(cacertfile).stat().st_mtime_ns if cacertfile else 0
+        return _cached_context(cacertfile, verify, mtime_ns)
     except OSError:  # ssl.SSLError is one too
         raise BadConfiguration("cacertfile must be a readable file of certificates") from None
 
 
 @lru_cache(maxsize=4)
-def _cached_context(cacertfile: str | None, verify: str, _changed_ns: int) -> ssl.SSLContext:
+def _cached_context(cacertfile: str | None, verify: str, _mtime_ns: int) -> ssl.SSLContext:
     """Cached until the file changes, since creating a context blocks the loop for 30 ms."""
     context = ssl.create_default_context(cafile=cacertfile)
     if verify == "verify_none":

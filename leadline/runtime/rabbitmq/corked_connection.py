@@ -8,9 +8,10 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 
 
 class CorkedConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
-    """Pika sends each frame by itself: three system calls for a message.
+    """Sends the frames of a `corked` block with one system call.
 
-    Each of them takes longer than encoding the frame.
+    Pika sends each frame by itself, three for a message, and each system call takes longer than
+    encoding the frame.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Decodes any properties of a received message, whatever its sender has put into them.
+"""Decodes the properties of a received message, whatever its sender has put into them.
 
 pika decodes them with the frame: an error ends the connection, and RabbitMQ redelivers the message,
 so one message would stop a consumer for good. Examples are a timestamp beyond the year 9999, tables
@@ -53,7 +53,7 @@ def _is_readable(value: Any, depth: int) -> bool:
 
 
 def _are_readable(values: Any, depth: int) -> bool:
-    return all(_is_readable(one, depth - 1) for one in values)
+    return all(_is_readable(value, depth - 1) for value in values)
 
 
 def _without_headers(encoded: bytes, offset: int) -> bytes:
@@ -63,12 +63,12 @@ def _without_headers(encoded: bytes, offset: int) -> bytes:
     flag is set, in order; content type and encoding precede the headers, as short strings.
     """
     (flags,) = struct.unpack_from(">H", encoded, offset)
-    at = offset + 2
+    position = offset + 2
     for flag in (
         pika.BasicProperties.FLAG_CONTENT_TYPE,
         pika.BasicProperties.FLAG_CONTENT_ENCODING,
     ):
         if flags & flag:
-            at += 1 + encoded[at]
-    (length,) = struct.unpack_from(">I", encoded, at)
-    return encoded[:at] + bytes(4) + encoded[at + 4 + length :]
+            position += 1 + encoded[position]
+    (length,) = struct.unpack_from(">I", encoded, position)
+    return encoded[:position] + bytes(4) + encoded[position + 4 + length :]

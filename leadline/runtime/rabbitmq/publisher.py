@@ -31,7 +31,7 @@ LAG = metrics.Gauge(
     "leadline_publisher_messages", "Messages not confirmed yet", "state"
 )  # waiting, unconfirmed
 
-#: Without a confirm by then a message counts as not published; the ledger has the event.
+#: Without a confirm after this, a message counts as not published; the ledger has the event.
 CONFIRM_TIMEOUT_S = 5.0
 MAX_WAITING = 10_000
 #: Linger: the first message after a pause is sent at once; under load the next ones wait this long,
@@ -147,7 +147,9 @@ class Publisher:
             return record
 
         until = time.monotonic() + timeout_s
-        self._offer([Outgoing(one, recorder(index), until) for index, one in enumerate(messages)])
+        self._offer(
+            [Outgoing(message, recorder(index), until) for index, message in enumerate(messages)]
+        )
         deadline = until + 2 * _TIMER_S
         for _ in messages:
             completed.acquire(timeout=max(0.0, deadline - time.monotonic()))
@@ -228,7 +230,7 @@ class Publisher:
             self._publish_waiting()
 
     def _publish_waiting(self) -> None:
-        """Publish waiting messages, up to the maximum of unconfirmed ones."""
+        """Publish waiting messages, while no more are unconfirmed than allowed."""
         while self._waiting and self._connection.is_ready and not self._confirms.is_full():
             item = self._waiting.popleft()
             if item.deadline < time.monotonic():
@@ -261,7 +263,7 @@ class Publisher:
 
 
 def _set_lag() -> None:
-    lags = [one.lag() for one in list(_publishers)]
+    lags = [publisher.lag() for publisher in list(_publishers)]
     LAG.set(sum(waiting for waiting, _ in lags), "waiting")
     LAG.set(sum(unconfirmed for _, unconfirmed in lags), "unconfirmed")
 

@@ -45,12 +45,12 @@ class PublisherConnection:
         on_confirm: Callable[[Any], None],
     ) -> None:
         self._source = source
-        parameters(secrets.resolve(source))  # an invalid URL is an error at once
+        parameters(secrets.resolve(source))  # fail early on an invalid URL
         queues = tuple(queues)
-        self._queues = [one for one in queues if not one.is_auxiliary]
-        self._auxiliary = [one for one in queues if one.is_auxiliary]
+        self._queues = [queue for queue in queues if not queue.is_auxiliary]
+        self._auxiliary = [queue for queue in queues if queue.is_auxiliary]
         #: Each of our queues has an exchange of its name; other queues use the default exchange.
-        self._exchanges = {one.name for one in self._queues}
+        self._exchanges = {queue.name for queue in self._queues}
         self._confirms = confirms
         self._notify_ready = on_ready
         self._handle_confirm = on_confirm
@@ -127,7 +127,7 @@ class PublisherConnection:
         RabbitMQ 3.10 publishes to a quorum queue through the leader at the time the channel opened:
         once that node is down, every message is nacked.
         """
-        log.warning("message refused by the broker, reconnecting")
+        log.warning("message nacked by the broker, reconnecting")
         self._close()
 
     def close(self) -> None:
@@ -191,7 +191,7 @@ class PublisherConnection:
         self._on_ready(None)
 
     def _on_channel_closed(self, _channel: object, reason: Exception) -> None:
-        # The next connection declares what is missing; a login that may not keeps checking.
+        # The next connection declares what is missing; a login without that right keeps checking.
         self._must_declare = not self._is_ready and _code(reason) == _NOT_FOUND
         if self._must_declare:
             log.info("queues are missing", reason=str(reason))

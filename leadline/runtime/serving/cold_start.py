@@ -6,20 +6,21 @@ import sys
 
 from leadline.runtime.telemetry import otel_environment
 
-#: Optional imports that no function needs. rich by structlog and dotenv by granian are slow; with
-#: setproctitle granian overwrites its environment, by which the local run finds its processes.
+#: Optional imports that no function needs. structlog's import of rich and granian's of dotenv are
+#: slow; with setproctitle, granian overwrites its environment, by which the local run finds its
+#: processes.
 UNUSED = ("rich", "dotenv", "setproctitle")
-#: redis-py imports its SDK whether or not traces are on.
+#: redis-py imports OpenTelemetry's SDK whether or not traces are on.
 TRACES = "opentelemetry"
-#: Allocations before a garbage collection: a request makes hundreds and leaves no cycles, and with
-#: Python's default of 700 collections took some 3 % of its time. Costs some MiB.
+#: Allocations before a garbage collection. A request makes hundreds and leaves no cycles; with
+#: Python's default threshold, 700, collections took some 3 % of its time. Costs a few MiB.
 GC_THRESHOLD = 20_000
 
 
 def prepare() -> None:
     """Call before all other imports: hide unused packages and disable garbage collection.
 
-    A collection during imports visits every object so far, and finds hardly any garbage.
+    A collection during imports visits every object created so far, and finds hardly any garbage.
     """
     gc.disable()
     # https://docs.pydantic.dev/latest/concepts/plugins/: the search visits every package
@@ -30,7 +31,7 @@ def prepare() -> None:
 
 
 def freeze() -> None:
-    """Call after all imports: collect garbage again, rarely, and without the objects so far."""
+    """Call after all imports: enable garbage collection again, rarer, and only for new objects."""
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
     gc.enable()

@@ -16,7 +16,7 @@ from typing import Any
 
 from leadline.runtime.telemetry import metrics
 
-#: Time-out of a request with its response.
+#: Time-out of a request and its response.
 TIMEOUT_S = 5.0
 #: Maximum connections; further ones are closed. Probes and scrapes need a few.
 MAX_CONNECTIONS = 64
@@ -39,7 +39,7 @@ class _Server(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        # A socket time-out would restart with each byte.
+        # Not a socket time-out, which restarts with each byte.
         timeout = threading.Timer(TIMEOUT_S, _close, [request])
         timeout.start()
         try:
@@ -49,7 +49,7 @@ class _Server(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log no closed connections."""
+        """Don't log closed connections."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -82,7 +82,7 @@ def serve_probes(
 ) -> None:
     """Serve probes on `HOST` and `PORT`, in a daemon thread.
 
-    `/_/health` is 200 while `is_alive`, `/metrics` are the metrics, and any other path is 200 while
+    `/_/health` returns 200 while `is_alive`, `/metrics` the metrics, and any other path 200 while
     `is_ready`.
     """
 
@@ -102,7 +102,7 @@ def serve_probes(
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Log no probes."""
+            """Don't log probes."""
 
     address = (os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8080")))
     server = _Server(address, Probe)

@@ -21,7 +21,7 @@ _Response = tuple[int, _Headers, bytes]
 
 #: Time-out of reading a whole body.
 BODY_TIMEOUT_S = 20
-#: The key in the environ of a request whose body took longer.
+#: The key set in the environ if the body took longer.
 TIMED_OUT = "leadline.too_slow"
 
 _CONSTANT = {
@@ -33,7 +33,7 @@ _CONSTANT = {
     "wsgi.multiprocess": False,
     "wsgi.run_once": False,
 }
-_NAMES = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+_CGI_NAMES = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
 class _Scope(Protocol):
@@ -53,8 +53,8 @@ def rsgi_app(app: App, body_limit: int, *, cooperative: bool) -> Callable[..., A
     """An RSGI app for this WSGI app.
 
     `cooperative`: requests run in greenlets on the loop's thread, otherwise each on a thread of the
-    pool. Of a body, the app gets at most `body_limit` + 1 bytes, so that it can tell that there are
-    more; of a body that timed out, nothing, and TIMED_OUT is set.
+    pool. The app gets at most `body_limit` + 1 bytes of a body, so that it notices a longer one. If
+    the body times out, the app gets none of it, and TIMED_OUT is set.
     """
     threads = ThreadPoolExecutor(greenlets.THREADS, "request")
 
@@ -106,12 +106,12 @@ def _environ(scope: _Scope) -> dict[str, Any]:
         "REMOTE_ADDR": scope.client.rpartition(":")[0],
         "wsgi.url_scheme": scope.scheme,
     }
-    others = len(environ)
+    without_headers = len(environ)
     for header, value in scope.headers.items():
         key = _key(header)
         environ[key] = f"{environ[key]},{value}" if key in environ else value
     names = scope.headers.keys()
-    if len(environ) - others < len(names):  # granian leaves out a value that is not ASCII
+    if len(environ) - without_headers < len(names):  # granian leaves out a value that is not ASCII
         for header in names:
             environ.setdefault(_key(header), "")
     return environ
@@ -120,7 +120,7 @@ def _environ(scope: _Scope) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _key(header: str) -> str:
     """The key of this header in the environ."""
-    return _NAMES.get(header) or "HTTP_" + header.upper().replace("-", "_")
+    return _CGI_NAMES.get(header) or "HTTP_" + header.upper().replace("-", "_")
 
 
 def _has_body(environ: dict[str, Any]) -> bool:
@@ -128,11 +128,11 @@ def _has_body(environ: dict[str, Any]) -> bool:
 
 
 async def _body(environ: dict[str, Any], protocol: Any, limit: int) -> bytes:
-    """The body; if it is over the limit, nothing or the first `limit` + 1 bytes."""
+    """The body; if it is over the limit, its first `limit` + 1 bytes or nothing."""
     length = environ.get("CONTENT_LENGTH", "")
     if length.isdigit():
-        whole: bytes = await protocol() if 0 < int(length) <= limit else b""
-        return whole
+        body: bytes = await protocol() if 0 < int(length) <= limit else b""
+        return body
     if "HTTP_TRANSFER_ENCODING" not in environ:
         return b""
     read = bytearray()

@@ -48,16 +48,17 @@ Function = Callable[[Request], App]
 #: Time-out of a request's head, including the idle time before it. Longer than the edge keeps idle
 #: connections (15 s), so that none is closed while a request is on its way.
 HEAD_TIMEOUT_S = 30
-#: Maximum size of a head with its path and query, in bytes, give or take a read.
+#: Maximum size of a head, path and query included, in bytes; may be exceeded by one read.
 MAX_HEAD = 32 * 1024
-#: Maximum connections of a process; others wait in the backlog. Each may hold a head and a body.
+#: Maximum connections of a process, each with up to a head and a body in memory; others wait in the
+#: listen backlog.
 MAX_CONNECTIONS = 512
-BACKLOG = 1024
+LISTEN_BACKLOG = 1024
 #: After SIGTERM, how long requests in flight may take to complete.
 STOP_TIMEOUT_S = 20
 
 #: What `faas-cli new` calls a function, whatever its folder.
-_TEMPLATES = "handle"
+_TEMPLATE_TARGET = "handle"
 PROBES = frozenset({"/_/health", "/_/ready"})
 
 
@@ -96,7 +97,7 @@ def _target(folder: Path) -> str:
         return target
     own = folder.resolve().name
     source = (folder / "main.py").read_text(encoding="utf-8")
-    return own if re.search(rf"^def {re.escape(own)}\(", source, re.MULTILINE) else _TEMPLATES
+    return own if re.search(rf"^def {re.escape(own)}\(", source, re.MULTILINE) else _TEMPLATE_TARGET
 
 
 def _name(folder: Path) -> str:
@@ -158,7 +159,7 @@ def _head(environ: dict[str, Any]) -> cross_site.Head:
 
 
 def limit_body(app: App, limit: int) -> App:
-    """Middleware: refuse bodies that are over the limit (also chunked ones) or timed out."""
+    """Middleware: reject bodies that are over the limit (chunked ones, too) or timed out."""
 
     def limited(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if rsgi_bridge.TIMED_OUT in environ:
@@ -212,11 +213,11 @@ async def _serve(app: Callable[..., Any]) -> None:
         interface=Interfaces.RSGI,
         log_enabled=False,
         websockets=False,
-        http=HTTPModes.http1,  # with HTTP/2 a connection would have any number of requests
+        http=HTTPModes.http1,  # with HTTP/2 a connection could carry any number of requests
         http1_settings=HTTP1Settings(
             header_read_timeout=HEAD_TIMEOUT_S * 1000, max_buffer_size=MAX_HEAD
         ),
-        backlog=BACKLOG,
+        backlog=LISTEN_BACKLOG,
         backpressure=MAX_CONNECTIONS,
     )
     loop = asyncio.get_running_loop()
@@ -226,8 +227,8 @@ async def _serve(app: Callable[..., Any]) -> None:
         server.stop()  # type: ignore[no-untyped-call]
         loop.call_later(STOP_TIMEOUT_S, serving.cancel)
 
-    for one in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(one, stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
     structlog.get_logger().info("function starts", port=server.bind_port)
     with contextlib.suppress(asyncio.CancelledError):
         await serving

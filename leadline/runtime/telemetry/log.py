@@ -1,8 +1,7 @@
 """Logs on stdout: one JSON object per line, or a readable form for a terminal.
 
 Lines at INFO and above contain ids, actions, attempts and durations; never a name, a phone or a
-secret. A secret that gets into a line all the same, such as a URL in a library's text, is redacted
-here.
+secret. A secret that still gets into a line, such as a URL in a library's text, is redacted here.
 """
 
 import asyncio
@@ -45,7 +44,7 @@ def configure(service: str) -> None:
 
 
 def _libraries(processors: list[Any]) -> None:
-    """Format log records of libraries (standard logging) alike, from WARNING on."""
+    """Format the log records of libraries (standard logging) in the same way, from WARNING on."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -56,7 +55,7 @@ def _libraries(processors: list[Any]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    # They log a stack trace for each reconnect or failed job; our own line says it once.
+    # They log a stack trace for each reconnect or failed job; a line of ours says it already.
     for library in ("pika", "rq.worker"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     # Their warnings quote URLs.

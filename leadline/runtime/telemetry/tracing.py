@@ -2,8 +2,8 @@
 
 A trace follows its write, by W3C traceparent: from the HTTP request into the ledger, through
 RabbitMQ and the work queue to Bitrix24, and back with the reply. A span's parent is always passed
-as that text, never taken from the thread, since a write passes through many. Attributes contain ids
-and counts, no personal data and no URLs.
+as a traceparent, never taken from the thread, since a write passes through many threads. Attributes
+contain ids and counts, no personal data and no URLs.
 
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
@@ -67,7 +67,7 @@ class Span:
             context,
             trace.SpanKind[kind],
             {f"leadline.{key}": value for key, value in attributes.items()},
-            [trace.Link(_context(one)) for one in links],
+            [trace.Link(_context(traceparent)) for traceparent in links],
         )
 
     @property

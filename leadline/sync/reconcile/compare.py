@@ -57,7 +57,7 @@ def compare(
         drifted,
         is_moved,
         user.version,
-        # A failed user whose lead is in order: a resync makes it `synced`.
+        # A failed user whose lead is correct: a resync makes it `synced`.
         is_repairable=applies["drifted"] or applies["unlinked"] or user.status == "failed",
     )
 
@@ -68,16 +68,16 @@ def _ours(
     """The user's leads: the one with the user's lead id first, then by age."""
     if by_origin:
         return sorted(by_origin, key=lambda lead: (lead.lead_id != user.lead_id, lead.lead_id))
-    # It may be the user's without an origin: a reply or an import named it.
+    # A lead without an origin may be the user's, too: a reply or an import named it.
     return [] if by_id is None or by_id.belongs_to_other(originator) else [by_id]
 
 
 def _drifted(user: UserSnapshot, lead: FoundLead) -> tuple[str, ...]:
     differs = {
         "full_name": lead.full_name != user.full_name,
-        # Further numbers on the lead are no drift.
+        # Additional numbers on the lead are not drift.
         "phone": user.phone not in {number for number, _ in lead.phones},
         # People may change an applied stage in the CRM; one that was never applied is drift.
         "stage": user.is_stage_unsynced and lead.stage != user.stage,
     }
-    return tuple(name for name, is_other in differs.items() if is_other)
+    return tuple(name for name, is_different in differs.items() if is_different)

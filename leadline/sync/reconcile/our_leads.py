@@ -27,7 +27,7 @@ HIGHEST_ID = 2**62
 
 
 def check_known(originator: str) -> bool | None:
-    """Check the first page of our leads, and hold all calls if the user of one doesn't exist.
+    """Check the first page of our leads, and hold all calls if one belongs to no user.
 
     Returns whether all users exist; None if the portal is paused or can't be read now.
     """
@@ -50,14 +50,14 @@ def check_known(originator: str) -> bool | None:
 
 
 def unknown_origins(found: list[FoundLead]) -> list[int]:
-    """The user ids on these leads that don't exist; leaves out origins that are no user ids."""
+    """The user ids on these leads that don't exist; leaves out origins that are not user ids."""
     claimed = sorted({int(lead.origin) for lead in found if scan.is_user_id(lead.origin)})
     existing = snapshots.by_ids(claimed)
     return [user_id for user_id in claimed if user_id not in existing]
 
 
 def highest_user_ids() -> Iterator[int]:
-    """The highest user id on each part of our leads; reads also while calls are held.
+    """The highest user id in each part of our leads; also reads while calls are held.
 
     Raises:
         BitrixError: as `throttled_reads.read`.
@@ -67,11 +67,11 @@ def highest_user_ids() -> Iterator[int]:
     while found := scan.fetch_next_pages(after, read):
         after = found[-1].lead_id
         ids = [int(lead.origin) for lead in found if scan.is_user_id(lead.origin)]
-        yield max((one for one in ids if one <= HIGHEST_ID), default=0)
+        yield max((user_id for user_id in ids if user_id <= HIGHEST_ID), default=0)
 
 
 def release_hold(originator: str) -> bool:
-    """Release a hold of `check_known`; False if there is none."""
+    """Release a hold that `check_known` placed; False if there is none."""
     outage = portal_session.circuit_breaker().state()
     if (
         outage is None

@@ -1,7 +1,7 @@
 """Checks once per installation whether the portal has leads of its originator without a user.
 
-If so, this is an empty or old database in the place of another one: calls are held, since new users
-would get the leads of others. An operator decides: `leadline restored`.
+If so, this is an empty or old database in place of another one: calls are held, since new users
+would get the leads of others. An operator decides, see `leadline restored`.
 """
 
 import structlog
@@ -20,7 +20,7 @@ _checks = Interval(CHECK_EVERY_S)
 
 
 def run() -> None:
-    """Compare a page of our leads with our users, unless that was done; hold calls if need be.
+    """Compare a page of our leads with our users, unless that is done; hold calls if need be.
 
     If the portal can't be read now, a later run checks it.
 
@@ -31,7 +31,7 @@ def run() -> None:
         return
     if installation.stored().is_portal_checked:
         return
-    # Once per installation: importing HTTP and Redis takes longer than all else of a tick.
+    # Once per installation: importing HTTP and Redis takes longer than the rest of a tick.
     from leadline.sync.reconcile import our_leads  # noqa: PLC0415
 
     originator = originator_id()

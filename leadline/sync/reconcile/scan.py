@@ -63,14 +63,18 @@ def _scan_users(after: int) -> Part:
     if not users:
         return Part([], 0, Position("leads"))
     findings = _compare_users([user for user in users if user.status != "waiting"])
-    now = snapshots.by_ids([one.user_id for one in findings if one.kind != "ok" and one.user_id])
-    compared = {user.id: user for user in users}
+    before = {user.id: user for user in users}
+    now = snapshots.by_ids(
+        [each.user_id for each in findings if each.kind != "ok" and each.user_id]
+    )
     # If the user was written meanwhile, the comparison proves nothing.
     valid = [
-        one
-        if one.kind == "ok" or one.user_id is None or now.get(one.user_id) == compared[one.user_id]
-        else Finding("waiting", one.user_id)
-        for one in findings
+        each
+        if each.kind == "ok"
+        or each.user_id is None
+        or now.get(each.user_id) == before[each.user_id]
+        else Finding("waiting", each.user_id)
+        for each in findings
     ]
     waiting = [Finding("waiting", user.id) for user in users if user.status == "waiting"]
     return Part([*valid, *waiting], len(users), Position("users", users[-1].id))
@@ -105,7 +109,7 @@ def _fetch_by_origin(user_ids: list[int]) -> dict[int, list[FoundLead]]:
 
 def _fetch_pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], list[FoundLead]]]:
     originator = originator_id()
-    groups = {f"g{at}": list(group) for at, group in enumerate(_groups(user_ids, size))}
+    groups = {f"g{number}": group for number, group in enumerate(_groups(user_ids, size))}
     answers = throttled_reads.read_all(
         {key: leads.list_by_origins(group, originator) for key, group in groups.items()}
     )
@@ -119,7 +123,8 @@ def _fetch_pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], li
 
 def _fetch_by_id(lead_ids: list[int]) -> dict[int, FoundLead]:
     groups = {
-        f"i{at}": leads.list_by_ids(ids) for at, ids in enumerate(_groups(lead_ids, leads.PAGE))
+        f"i{number}": leads.list_by_ids(ids)
+        for number, ids in enumerate(_groups(lead_ids, leads.PAGE))
     }
     return {
         lead.lead_id: lead
@@ -146,7 +151,7 @@ def _scan_leads(after: int) -> Part:
 def fetch_next_pages(
     after: int, read: Callable[[dict[str, Command]], dict[str, CommandResult]]
 ) -> list[FoundLead]:
-    """The leads of several pages in a call, as far as each continues the previous one.
+    """The leads of consecutive pages, fetched in one call, as far as each follows the previous one.
 
     A page whose start refers to a page that was not full, or to one of another call, has arbitrary
     leads: it is ignored.
@@ -168,9 +173,9 @@ def _page_commands(after: int) -> dict[str, Command]:
     originator = originator_id()
     starts = [
         str(after),
-        *(f"$result[p{one}][{leads.PAGE - 1}][ID]" for one in range(PAGES_PER_CALL - 1)),
+        *(f"$result[p{page}][{leads.PAGE - 1}][ID]" for page in range(PAGES_PER_CALL - 1)),
     ]
-    return {f"p{at}": leads.list_after(start, originator) for at, start in enumerate(starts)}
+    return {f"p{page}": leads.list_after(start, originator) for page, start in enumerate(starts)}
 
 
 def is_user_id(origin: str) -> bool:
@@ -179,4 +184,4 @@ def is_user_id(origin: str) -> bool:
 
 
 def _groups(ids: list[int], size: int) -> list[list[int]]:
-    return [ids[at : at + size] for at in range(0, len(ids), size)]
+    return [ids[start : start + size] for start in range(0, len(ids), size)]

@@ -1,7 +1,7 @@
 """Read-only calls within the workers' limits, with retries.
 
 Reads are idempotent, so every transient error is retried here. They yield to the workers: while
-users are due, these get most of the portal's requests.
+users are due, the workers get most of the portal's requests.
 """
 
 import time
@@ -17,15 +17,15 @@ from leadline.workqueue.queue import work_queue
 #: Interval of calls while users are due.
 YIELD_S = 2.0
 _POLL_S = 0.1
-#: Delays after a failed call; after the last one it is given up.
+#: Delays after a failed call; after the last one, the error is raised.
 RETRY_DELAYS_S = (2.0, 4.0, 8.0)
 REFUSED_DELAY_S = 1.0
 
 
 def read_all(commands: dict[str, Command], *, while_held: bool = False) -> dict[str, CommandResult]:
-    """The result of each command, in as many calls and retries as that takes.
+    """The result of each command, in as many calls and retries as it takes.
 
-    `while_held`: also during a manual hold.
+    `while_held`: read even during a manual hold.
 
     Raises:
         BitrixError: the portal rejects all calls or a command, or stays unreachable.
@@ -44,7 +44,7 @@ def read_each(
     """As `read_all`, but a rejected command has its error as its result."""
     results: dict[str, CommandResult] = {}
     failures = 0
-    while missing := {key: one for key, one in commands.items() if key not in results}:
+    while missing := {key: command for key, command in commands.items() if key not in results}:
         _yield_to_workers()
         try:
             results |= _call(missing, while_held=while_held)
@@ -75,7 +75,7 @@ def _call(wanted: dict[str, Command], *, while_held: bool) -> dict[str, CommandR
     budget = portal_session.operating_budget()
     batch_size = budget.batch_size()
     first = dict(list(wanted.items())[:batch_size])
-    reserved = budget.reserve(Counter(one.method for one in first.values()))
+    reserved = budget.reserve(Counter(command.method for command in first.values()))
     allowed = BatchRequest([], first).limited_to(reserved.allowed).commands
     batch, began = BatchResponse({}, {}), time.monotonic()
     try:

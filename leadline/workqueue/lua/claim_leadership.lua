@@ -1,4 +1,4 @@
--- Become the leader of the next batch, which leases all users that are due when it ends.
+-- Become the batch leader: it fills the next batch, then leases all users that are due by then.
 -- KEYS due, leases, leader, wake-up   ARGV name, ms until the leadership expires
 -- Returns 1, or 0 if no user is due or another worker leads.
 local due, leases, leader, wakeup = unpack(KEYS)

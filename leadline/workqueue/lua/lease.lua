@@ -1,6 +1,6 @@
 -- Lease due users to one worker, after ending all expired leases.
 -- KEYS due, leases, epoch, recent
--- ARGV a JSON object: prefix (of keys), limit, lease_ms, call_ms (longest call), recent_ms (for which
+-- ARGV a JSON object: prefix (of keys), limit, lease_ms, call_ms (longest call), recent_ms (how long
 -- the queue counts as busy after a lease of several users)
 -- Returns {expired leases, {{user, entry, events}…}, Redis' clock, Redis epoch}
 local due, leases = KEYS[1], KEYS[2]

@@ -48,13 +48,13 @@ end
 
 -- Whether the message belongs to a lost history. If it begins a newer history, also returns the sequence
 -- number of the message that had touched the stage last.
-local function is_of_lost_history(entry, events, user, history)
+local function is_from_lost_history(entry, events, user, history)
   if not history then return false end
-  local present = redis.call('HGET', entry, 'history')
-  if present and tonumber(history) < number(present) then return true end
-  if not present then
+  local current = redis.call('HGET', entry, 'history')
+  if current and tonumber(history) < number(current) then return true end
+  if not current then
     redis.call('HSET', entry, 'history', history)
-  elseif tonumber(history) > number(present) then
+  elseif tonumber(history) > number(current) then
     return false, begin_history(entry, events, user, history)
   end
   return false
@@ -68,7 +68,7 @@ local function differs_in_stage(entry, state)
 end
 
 -- Another originator means another installation, hence another user with this id and another lead.
-local function name_originator(entry, originator)
+local function set_originator(entry, originator)
   local before = redis.call('HGET', entry, 'originator')
   redis.call('HSET', entry, 'originator', originator)
   if before and before ~= originator then
@@ -82,21 +82,21 @@ local function put(entry, events, request)
   local version, touches_stage = request.version, request.touches_stage
   local forgotten_at = tonumber(redis.call('HGET', entry, 'forgotten_at'))
   local is_known = redis.call('EXISTS', entry) == 1 and not forgotten_at
-  -- A time later than this by another machine's clock is surely after this user's data was lost.
-  local surely_since = math.max(began, forgotten_at or 0) + CLOCKS_APART_MS
-  -- Perhaps sent before that: something newer may have been applied, answered and lost. The sender
-  -- republishes what is still open.
-  if not is_known and request.sent_at_ms and request.sent_at_ms < surely_since then return -1 end
+  -- Even by another machine's clock, a later time than this is after this user's data was lost.
+  local safe_after = math.max(began, forgotten_at or 0) + CLOCKS_APART_MS
+  -- Sent before that, perhaps: something newer may have been applied, answered and then lost. The
+  -- sender republishes what is still open.
+  if not is_known and request.sent_at_ms and request.sent_at_ms < safe_after then return -1 end
 
   -- Without a version nothing proves that the user is new: it waits, and is looked up.
   if request.is_first and version == 1 and request.occurred_at_ms
-      and redis.call('HEXISTS', entry, 'fence') == 0 and request.occurred_at_ms >= surely_since then
+      and redis.call('HEXISTS', entry, 'fence') == 0 and request.occurred_at_ms >= safe_after then
     -- First delivery, and written in this epoch: no call of this user can have been lost.
     redis.call('HSET', entry, 'epoch', epoch)
     redis.call('ZREM', due, user)
   end
-  local is_lost, stage_order_before = is_of_lost_history(entry, events, user, request.history)
-  if request.originator and not is_lost then name_originator(entry, request.originator) end
+  local is_lost, stage_order_before = is_from_lost_history(entry, events, user, request.history)
+  if request.originator and not is_lost then set_originator(entry, request.originator) end
 
   -- Versions are a million apart; messages without one follow the newest in order of arrival.
   local newest = number(redis.call('HGET', entry, 'order'))
@@ -108,7 +108,7 @@ local function put(entry, events, request)
   local order_text = string.format('%.0f', order)
 
   if stage_order_before and not touches_stage and state and request.stage_set then
-    -- A move of the lost history may have reached the lead; a stage that a person set is kept.
+    -- A move of the lost history may have reached the lead; a stage set by a person is kept.
     touches_stage = stage_order_before > request.stage_set * 1000000
   elseif touches_stage == nil and state then
     touches_stage = differs_in_stage(entry, state)
