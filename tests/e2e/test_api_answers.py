@@ -164,7 +164,7 @@ def test_malformed_json_is_400_another_type_415_and_too_much_413(system: System)
         ("DELETE", "/function/list-users", {"GET", "HEAD"}),
     ],
 )
-def test_another_method_is_405_with_allow(
+def test_another_method_gets_a_405_with_allow(
     system: System, method: str, path: str, allowed: set[str]
 ) -> None:
     answer = system.request(method, path)
@@ -250,7 +250,7 @@ def test_a_list_is_paged_by_key_and_filtered(system: System) -> None:
         *("sync=maybe", "stage=%00", "stage=a'b", "offset=5"),
     ],
 )
-def test_an_invalid_query_is_422(system: System, query: str) -> None:
+def test_an_invalid_query_gets_a_422(system: System, query: str) -> None:
     _assert_problem(system.request("GET", f"/users?{query}"), 422)
 
 

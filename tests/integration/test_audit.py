@@ -211,7 +211,7 @@ def test_a_sweep_after_a_fork_is_audited_under_its_own_name(forked: Callable[[],
 
 
 @pytest.mark.usefixtures("in_postgres", "keys")
-def test_the_trail_is_pruned_as_events_are() -> None:
+def test_audit_rows_are_pruned_like_events() -> None:
     rows(
         "INSERT INTO audit (id, at, action)"
         " VALUES (gen_random_uuid(), now() - interval '31 days', 'old')"

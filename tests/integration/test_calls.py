@@ -209,7 +209,7 @@ def test_ten_waiting_updates_of_a_user_cost_one_call(control: Control, amqp_url:
     assert sorted(one["version"] for one in replies(amqp_url)) == list(range(1, 12))
 
 
-def test_one_bad_command_harms_no_other(control: Control, amqp_url: str) -> None:
+def test_one_bad_command_does_not_affect_the_others(control: Control, amqp_url: str) -> None:
     rule = {"method": "crm.item.add", "action": "error", "code": "CRM_FIELD_ERROR", "status": 400}
     control("faults", "POST", [rule | {"skip": 3, "count": 1}])
     for user_id in range(1, 11):
@@ -300,7 +300,9 @@ def test_a_change_reverted_after_its_worker_was_lost_reaches_the_lead(
     assert {one["version"]: one["status"] for one in replies(amqp_url)}[3] == "success"
 
 
-def test_a_user_with_a_full_page_of_leads_harms_no_other(control: Control, amqp_url: str) -> None:
+def test_a_user_with_a_full_page_of_leads_does_not_affect_the_others(
+    control: Control, amqp_url: str
+) -> None:
     fields = {"ORIGINATOR_ID": "leadline", "ORIGIN_ID": "2", "TITLE": "Copy"}
     copy = Command("crm.lead.add", {"fields": fields})
     for _ in range(2):
@@ -316,7 +318,7 @@ def test_a_user_with_a_full_page_of_leads_harms_no_other(control: Control, amqp_
 
 
 @pytest.mark.parametrize("part", [{"fm": 5}, {"fm": ["x"]}, {"id": []}, {"title": {}}])
-def test_an_unreadable_item_harms_no_other(
+def test_an_unreadable_item_does_not_affect_the_others(
     monkeypatch: pytest.MonkeyPatch, amqp_url: str, part: dict[str, Any]
 ) -> None:
     call = PortalClient.call
@@ -338,7 +340,7 @@ def test_an_unreadable_item_harms_no_other(
     assert work_queue().depth().leased == 0
 
 
-def test_a_portal_in_simple_mode_gets_no_lead_for_each_update(
+def test_updates_create_no_leads_at_a_portal_in_simple_mode(
     control: Control, webhook_url: str, amqp_url: str
 ) -> None:
     put(1)

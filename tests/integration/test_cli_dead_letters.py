@@ -78,7 +78,7 @@ def by_id(leadline: Leadline) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
-def test_a_malformed_dead_letter_hides_no_other_and_can_be_discarded(
+def test_a_malformed_dead_letter_does_not_hide_others_and_can_be_discarded(
     leadline: Leadline, broker: Broker, headers: bytes
 ) -> None:
     properties = RawProperties(message_id=b"\xff", correlation_id=b"\xfe", headers=headers)
@@ -117,7 +117,7 @@ def test_a_replay_goes_to_its_own_queue_only_and_stays_there(
         {"x-reason": "r" * 100_000, "ce-attempt": "many"},
     ],
 )
-def test_forged_death_headers_harm_nothing(
+def test_forged_death_headers_do_no_harm(
     leadline: Leadline, broker: Broker, headers: dict[str, Any]
 ) -> None:
     """As when RabbitMQ dead-letters a message itself, without the connector's headers."""

@@ -151,7 +151,7 @@ def test_an_interrupted_import_resumes_without_duplicates(
     assert found == [f"User {n}" for n in range(3500)]
 
 
-def test_a_resumed_import_skips_no_user_though_a_stage_was_removed(
+def test_a_resumed_import_skips_no_user_even_if_a_stage_was_removed(
     leadline: Leadline, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stages, "CACHE_S", 0)
@@ -327,7 +327,7 @@ def test_no_exported_cell_is_a_formula_to_a_spreadsheet(leadline: Leadline, writ
     assert {"'=1+2", "'+1+2", "'=cmd|calc"} <= cells
 
 
-def test_rejected_lines_are_no_formulas_either_and_keep_their_text(
+def test_rejected_lines_contain_no_formulas_either_and_keep_their_text(
     leadline: Leadline, write: Write, tmp_path: Path
 ) -> None:
     file = write("people.csv", "full_name,phone,=note\n=1+2,+7 700 111,'=3\n")

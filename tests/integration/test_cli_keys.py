@@ -37,7 +37,7 @@ def create(leadline: Leadline, *words: object) -> tuple[str, str]:
     return made.json["key"], made.json["entry"]
 
 
-def test_a_new_key_opens_its_scopes_until_it_is_revoked(leadline: Leadline, file: Path) -> None:
+def test_a_new_key_grants_its_scopes_until_it_is_revoked(leadline: Leadline, file: Path) -> None:
     words = ("--scope", "write", "--days", 30, "--file", file)
     key, entry = create(leadline, "crm-form", *words)
     other, _ = create(leadline, "ops", "--scope", "read", "--scope", "operate", "--file", file)

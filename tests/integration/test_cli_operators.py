@@ -87,7 +87,7 @@ def test_status_counts_and_names_pending_work(leadline: Leadline) -> None:
     assert b"ledger: waiting" in leadline("status").out
 
 
-def test_status_reports_a_part_that_is_down_and_all_others(
+def test_status_reports_a_component_that_is_down_and_all_others(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
     monkeypatch.setenv("AMQP_URL", f"amqp://someone:geheim@127.0.0.1:{free_port()}/")

@@ -126,7 +126,7 @@ def test_a_report_contains_no_names(leadline: Leadline) -> None:
     assert b"User 3" not in said.out
 
 
-def test_a_lead_made_by_hand_and_reported_to_us_belongs_to_the_user(leadline: Leadline) -> None:
+def test_a_lead_created_by_hand_and_reported_to_us_belongs_to_the_user(leadline: Leadline) -> None:
     in_sync(1)
     crm("crm.lead.update", id=1, fields={"ORIGINATOR_ID": "", "ORIGIN_ID": ""})
     assert leadline("reconcile", "--json").code == 0
@@ -158,7 +158,7 @@ def test_more_duplicates_than_a_page_are_all_found(leadline: Leadline) -> None:
     )
 
 
-def test_a_concurrent_write_is_no_drift(
+def test_a_concurrent_write_is_not_drift(
     leadline: Leadline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_sync(3)

@@ -100,7 +100,9 @@ def test_it_refuses_while_others_may_write(
     assert len(names()) == 2
 
 
-def test_it_refuses_what_is_no_dump_of_leadline(leadline: Leadline, tmp_path: Path) -> None:
+def test_it_rejects_a_file_that_is_not_a_dump_of_leadline(
+    leadline: Leadline, tmp_path: Path
+) -> None:
     create(ANN)
     disconnect()
     damaged, foreign = tmp_path / "damaged", tmp_path / "foreign"
@@ -135,6 +137,6 @@ def test_a_login_that_owns_nothing_changes_nothing(
     assert len(names()) == 2
 
 
-def test_without_a_yes_it_asks(leadline: Leadline, dump: Path) -> None:
+def test_without_yes_it_asks_for_confirmation(leadline: Leadline, dump: Path) -> None:
     assert leadline("restore", dump, stdin="n\n").code == 1
     assert len(names()) == 2

@@ -208,7 +208,7 @@ def test_next_to_a_nestjs_peer_queues_are_plain_and_messages_keep_their_order(
     assert bodies == [b'{"n": 0}', b'{"n": 1}', b'{"n": 2}']
 
 
-def test_the_log_says_why_the_broker_refuses_a_peers_queue(
+def test_the_log_says_why_the_broker_rejects_the_declaration_of_a_peers_queue(
     function: Function, amqp_url: str
 ) -> None:
     """The first thing that goes wrong next to NestJS: our queue has a type, the peer's has none."""
@@ -228,7 +228,7 @@ def test_the_log_says_why_the_broker_refuses_a_peers_queue(
     assert "PRECONDITION_FAILED - inequivalent arg 'x-" in said["reason"]
 
 
-def test_nothing_of_a_stopped_connector_goes_on(
+def test_a_stopped_connector_leaves_nothing_running(
     function: Function, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A queue that is declared while it is being deleted is unusable in RabbitMQ 3.10."""
@@ -325,7 +325,7 @@ def test_a_message_over_the_limit_is_dead_lettered_and_never_sent(
 
 
 @pytest.mark.usefixtures("running")
-def test_headers_that_http_cannot_carry_harm_nothing(function: Function, amqp_url: str) -> None:
+def test_headers_that_http_cannot_carry_do_no_harm(function: Function, amqp_url: str) -> None:
     odd = {"ce-specversion": "1.0", "ce-id": "a\r\nX-Evil: 1", "ce-я": "я", "ce-table": {"a": 1}}
     publish(amqp_url, b"{}", headers=odd, correlation_id="a\r\nb")
     publish(amqp_url, b"{}")
@@ -425,7 +425,7 @@ def test_events_of_a_failed_batch_are_delivered_one_by_one(
 
 
 @pytest.mark.usefixtures("running")
-def test_the_broker_refuses_a_message_far_over_the_limit(function: Function, amqp_url: str) -> None:
+def test_the_broker_rejects_a_message_far_over_the_limit(function: Function, amqp_url: str) -> None:
     with pytest.raises(ChannelClosedByBroker, match="larger than configured max size"):
         publish(amqp_url, b'"%s"' % (b"x" * 2 * settings().body_limit))
     publish(amqp_url, b"1")
@@ -504,7 +504,7 @@ def test_an_attempt_count_at_its_maximum_stays_there(function: Function, amqp_ur
 
 
 @pytest.mark.usefixtures("running")
-def test_an_odd_message_harms_no_batch(function: Function, amqp_url: str) -> None:
+def test_an_unusual_message_does_not_affect_a_batch(function: Function, amqp_url: str) -> None:
     odd = [b"nonsense", b'{},{"specversion": "1.0"}', b"x" * 70_000]
     publish_while_held(function, amqp_url, b'{"n": 1}', *odd, b'{"n": 2}')
     eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message over the limit is dead")
@@ -542,7 +542,7 @@ def test_sigterm_finishes_waiting_messages_too(
 
 
 @pytest.mark.usefixtures("running")
-def test_slow_functions_delay_no_other(function: Function, amqp_url: str) -> None:
+def test_slow_functions_do_not_delay_other_messages(function: Function, amqp_url: str) -> None:
     function.may_answer.clear()
     for number in range(1, 5):
         publish(amqp_url, b"{}")
@@ -637,7 +637,7 @@ def test_a_held_message_returns_to_the_broker_when_the_connector_ends(
 
 
 @pytest.mark.usefixtures("running")
-def test_deleted_auxiliary_queues_are_declared_again_and_cost_no_message(
+def test_deleted_auxiliary_queues_are_declared_again_and_no_message_is_lost(
     function: Function, amqp_url: str
 ) -> None:
     for answer, name in ((503, f"{QUEUE}.delay.1s"), (422, DEAD)):
@@ -666,13 +666,13 @@ def test_delay_queues_of_earlier_versions_are_deleted_once_empty(
             assert [body for _, body in take(amqp_url, full)] == [b"old"]
 
 
-def test_without_a_broker_it_reports_so_and_keeps_trying(start: Start) -> None:
+def test_without_a_broker_it_reports_that_and_keeps_trying(start: Start) -> None:
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")
     assert connector.stop() == 0
 
 
-def test_it_ends_though_the_signal_did_not_interrupt_its_wait(start: Start) -> None:
+def test_it_ends_even_if_the_signal_did_not_interrupt_its_wait(start: Start) -> None:
     """As when SIGTERM arrives a moment before the main thread begins to wait."""
     connector = start("amqp://127.0.0.1:1/")
     eventually(lambda: connector.health() == 503, 20, "the connector says that it does not consume")

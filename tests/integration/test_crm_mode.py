@@ -58,7 +58,7 @@ def run_timer_once() -> bool:
     return portal_session.circuit_breaker().state() is None
 
 
-def test_five_versions_of_a_user_make_one_lead_though_the_mode_was_unknown(
+def test_five_versions_of_a_user_create_one_lead_even_if_the_mode_was_unknown(
     control: Control,
 ) -> None:
     control("settings", "PUT", {"crm_mode": "simple", "simple_mode_leads": "gone"})
@@ -98,7 +98,7 @@ def test_a_pause_lasts_while_the_portal_answers_only_profile_requests(control: C
     assert created(control) == 0
 
 
-def test_it_resumes_by_itself_once_the_mode_is_classic_though_no_user_is_due(
+def test_it_resumes_by_itself_once_the_mode_is_classic_even_if_no_user_is_due(
     control: Control,
 ) -> None:
     control("settings", "PUT", {"crm_mode": "simple"})
@@ -113,7 +113,7 @@ def test_it_resumes_by_itself_once_the_mode_is_classic_though_no_user_is_due(
 
 
 @pytest.mark.usefixtures("simple")
-def test_resuming_by_hand_creates_no_leads_there(control: Control) -> None:
+def test_resuming_by_hand_creates_no_leads_in_simple_mode(control: Control) -> None:
     stage_sync.read_portal_stages()
     put(1)
     portal_session.circuit_breaker().release()

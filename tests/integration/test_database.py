@@ -136,7 +136,7 @@ def test_a_read_only_database_is_down_and_not_a_statement_error(
     assert db.run("INSERT INTO odd VALUES (1) RETURNING id") == [{"id": 1}]
 
 
-def test_a_refused_statement_reports_its_code_and_constraint_but_no_value(
+def test_a_rejected_statement_reports_its_code_and_constraint_but_no_value(
     db: Database, server: PrivateServer
 ) -> None:
     as_admin(server.url, "CREATE TABLE IF NOT EXISTS one (name text CONSTRAINT once UNIQUE)")

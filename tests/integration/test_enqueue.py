@@ -108,7 +108,7 @@ def mark_applied(version: int) -> None:
     assert work_queue().release([written]) == [True]
 
 
-def test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender() -> None:
+def test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender_to_republish() -> None:
     client().flushall()
     since_ms = work_queue().ensure_redis_epoch() + 10_000  # the tolerated difference of clocks
     enqueue.enqueue_events([versioned(2, **{SENT: str(since_ms - 1)})])
@@ -134,7 +134,7 @@ def test_a_first_delivery_of_a_first_version_needs_no_lookup() -> None:
 
 
 @pytest.mark.usefixtures("old_epoch")
-def test_a_message_can_demand_a_lookup_though_nothing_seems_to_differ() -> None:
+def test_a_message_can_request_a_lookup_even_if_nothing_seems_to_differ() -> None:
     mark_applied(1)
     enqueue.enqueue_events([versioned(2, **{CHANGED: "look"})])
     assert isinstance(next_step(), Lookup)

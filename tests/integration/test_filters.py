@@ -167,7 +167,7 @@ def test_former_values_are_not_found() -> None:
     assert rows("SELECT * FROM users_to_index") == []
 
 
-def test_nothing_is_lost_under_concurrent_writes_and_indexing() -> None:
+def test_nothing_is_lost_with_concurrent_writes_and_indexing() -> None:
     users = [create(), create()]
 
     def work(number: int) -> None:
@@ -214,7 +214,7 @@ def test_a_user_deleted_by_hand_is_not_found(in_postgres: str, postgres: str) ->
     assert rows("SELECT user_id FROM user_terms UNION SELECT user_id FROM unsynced_users") == []
 
 
-def test_rows_that_bypassed_the_triggers_stop_no_write(postgres: str) -> None:
+def test_rows_that_bypassed_the_triggers_do_not_stop_writes(postgres: str) -> None:
     event = create()
     answer(event, is_synced=True)
     with _owner(postgres) as owner:

@@ -107,7 +107,7 @@ def put_job(job_id: bytes, **fields: bytes) -> None:
     client().rpush(f"rq:queue:{JOBS}", job_id)
 
 
-def test_a_malformed_job_ends_no_worker(enqueue: Callable[..., str]) -> None:
+def test_a_malformed_job_does_not_end_a_worker(enqueue: Callable[..., str]) -> None:
     """Each of them would end RQ's own worker, and a cluster delays its restart ever longer."""
     put_job(b"no-hash")
     put_job(b"no-job", data=b"\xff\x00", created_at=b"never", status=b"zap", timeout=b"x")
@@ -122,7 +122,7 @@ def test_a_malformed_job_ends_no_worker(enqueue: Callable[..., str]) -> None:
 
 
 @pytest.mark.parametrize("registry", ["wip", "finished", "failed", "deferred", "scheduled"])
-def test_a_malformed_registry_entry_ends_no_worker(
+def test_a_malformed_registry_entry_does_not_end_a_worker(
     enqueue: Callable[..., str], registry: str
 ) -> None:
     for name in (b"\xff\xfe", b"no-hash", b"a:b:c"):
@@ -136,7 +136,7 @@ def test_a_malformed_registry_entry_ends_no_worker(
     assert ran.work(burst=True, logging_level="CRITICAL"), "ours has run"
 
 
-def test_a_malformed_registry_entry_delays_no_retry(
+def test_a_malformed_registry_entry_does_not_delay_a_retry(
     monkeypatch: pytest.MonkeyPatch, webhook_url: str
 ) -> None:
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)

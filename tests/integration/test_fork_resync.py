@@ -55,7 +55,7 @@ def test_a_lead_reached_by_a_lost_write_is_resynced_once(forked: Fork, status: s
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_a_reply_to_a_lost_event_harms_no_other_of_its_batch(forked: Fork) -> None:
+def test_a_reply_to_a_lost_event_does_not_affect_the_rest_of_its_batch(forked: Fork) -> None:
     first, second = create(), create()
     forked()
     installation.ensure_history()
@@ -84,7 +84,7 @@ def test_a_reply_without_a_credible_history_is_still_a_dead_letter(named: str | 
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_a_reply_to_an_event_that_was_pruned_means_no_fork() -> None:
+def test_a_reply_to_a_pruned_event_does_not_mean_a_fork() -> None:
     event = create()
     settled(event)
     before = history()
@@ -97,7 +97,7 @@ def test_a_reply_to_an_event_that_was_pruned_means_no_fork() -> None:
 
 
 @pytest.mark.usefixtures("in_postgres")
-def test_a_reply_of_an_unknown_user_writes_nothing(forked: Fork) -> None:
+def test_a_reply_about_an_unknown_user_writes_nothing(forked: Fork) -> None:
     event = create()
     forked()
     installation.ensure_history()

@@ -273,7 +273,7 @@ def test_without_an_internal_key_no_caller_has_it(
             require_internal_key(sent)
 
 
-def test_an_empty_gateway_password_opens_nothing(edge: Edge) -> None:
+def test_an_empty_gateway_password_grants_no_access(edge: Edge) -> None:
     made = edge.password.read_text()
     assert len(made) >= 32
     assert edge.password.stat().st_mode & 0o077 == 0
@@ -288,7 +288,7 @@ def test_an_empty_gateway_password_opens_nothing(edge: Edge) -> None:
     edge.password.write_text(made)
 
 
-def test_healthz_checks_the_parts_once_a_second_for_all_callers(edge: Edge) -> None:
+def test_healthz_checks_the_components_once_a_second_for_all_callers(edge: Edge) -> None:
     before = len(edge.functions.calls)
     for _ in range(20):
         headers = {"Cache-Control": "no-cache", "Pragma": "no-cache"}

@@ -140,7 +140,7 @@ def test_a_worker_without_a_webhook_reports_so_once_and_waits_for_one(
     assert b"s3cr3tc0de" not in log.read_bytes()
 
 
-def test_a_stalled_loop_is_noticed() -> None:
+def test_a_stalled_loop_is_detected() -> None:
     pulse = Heartbeat(timeout_s=0.05)
     assert pulse.is_recent()
     eventually(lambda: not pulse.is_recent(), 5, "the stall is noticed")

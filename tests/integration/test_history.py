@@ -320,7 +320,7 @@ def test_no_message_names_the_lost_history(forked: Fork, in_rabbitmq: str) -> No
     assert headers["ce-originator"] == event.originator_id
 
 
-def test_of_many_concurrent_discoverers_of_a_fork_one_begins_the_history(forked: Fork) -> None:
+def test_of_many_threads_that_detect_a_fork_at_once_one_begins_the_history(forked: Fork) -> None:
     create()
     forked()
     with forks() as noticed:
@@ -331,7 +331,7 @@ def test_of_many_concurrent_discoverers_of_a_fork_one_begins_the_history(forked:
     assert min(event.user.id for event in events) >= GAP
 
 
-def test_a_clock_that_was_set_back_makes_no_older_history(forked: Fork) -> None:
+def test_a_clock_that_was_set_back_begins_no_older_history(forked: Fork) -> None:
     create()
     late = int(time.time() * 1000) + 3_600_000
     assert installation.begin_history(lost=late) == late + 1

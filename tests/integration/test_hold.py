@@ -79,7 +79,7 @@ def is_held() -> bool:
     return state is not None and state.is_held
 
 
-def test_a_worker_that_saw_a_hold_makes_no_call_though_redis_lost_it(
+def test_a_worker_that_saw_a_hold_makes_no_call_even_if_redis_lost_it(
     forget: Forget, portal: str
 ) -> None:
     put(1)

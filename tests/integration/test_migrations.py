@@ -285,7 +285,7 @@ def test_a_migration_is_repeated_under_concurrent_writes(fresh: str) -> None:
             writing.result(30)
 
 
-def test_it_waits_for_other_transactions_for_a_moment_only(fresh: str) -> None:
+def test_it_waits_for_other_transactions_only_briefly(fresh: str) -> None:
     """Statements that queue behind a waiting ALTER TABLE would wait as long."""
     _fill_0001(fresh)
     with _connected(fresh) as reader:

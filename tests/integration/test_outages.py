@@ -75,7 +75,7 @@ def test_a_redis_clock_that_was_set_back_does_not_prolong_a_pause() -> None:
 
 
 @pytest.mark.parametrize("mode", ["revoked", "plan_expired"])
-def test_each_request_takes_a_token_probes_and_stages_too(
+def test_probes_and_reads_of_stages_take_a_token_too(
     control: Control, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))
@@ -185,7 +185,7 @@ def test_an_invalid_webhook_is_reported_and_nothing_is_leased_until_it_is_fixed(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_portal_that_recovers_is_noticed_though_no_user_is_due(
+def test_a_portal_that_recovers_is_detected_even_if_no_user_is_due(
     control: Control, in_redis: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leadline.workqueue.outage.PROBE_STEPS_S", (0.1, 0.1))

@@ -59,7 +59,7 @@ def refused(owner_url: str) -> Iterator[None]:
             owner.run("DROP FUNCTION refuse CASCADE")
 
 
-def test_a_refused_mark_does_not_stop_later_ones(
+def test_a_rejected_mark_does_not_stop_later_ones(
     postgres: str,
 ) -> None:
     before = unmarked()

@@ -95,7 +95,7 @@ def test_restored_reads_any_number_of_leads(leadline: Leadline) -> None:
 
 
 @pytest.mark.usefixtures("ours")
-def test_a_manual_hold_stays_one(leadline: Leadline) -> None:
+def test_an_operators_own_hold_is_left_in_place(leadline: Leadline) -> None:
     portal_session.circuit_breaker().hold("maintenance")
     lead(5)
     portal_check.run()
@@ -122,7 +122,7 @@ def test_restored_names_the_server_that_is_down_and_can_be_repeated(
 
 
 @pytest.mark.usefixtures("ours")
-def test_leads_of_our_users_are_no_problem_and_checked_once(portal: str) -> None:
+def test_leads_of_existing_users_pause_nothing_and_are_checked_once(portal: str) -> None:
     event = write.create(ANN, None).event
     lead(event.user.id)
     lead("")

@@ -55,7 +55,7 @@ def stale(writes: Iterable[Write]) -> list[Write]:
     return [one for one in writes if one.expected and one.made not in (None, one.expected + 1)]
 
 
-def test_a_stale_precondition_is_refused_whatever_is_written_at_the_same_moment() -> None:
+def test_a_stale_precondition_fails_whatever_is_written_at_the_same_moment() -> None:
     user, version = create(), 1
     for round_ in range(ROUNDS):
         expectations = [None, version - 1, None, version, version, version + 1]

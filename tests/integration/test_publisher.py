@@ -130,7 +130,7 @@ def test_a_deleted_queue_is_reported_and_declared_again(
     assert waiting(amqp_url) == ["m-3"]
 
 
-def test_a_message_that_the_broker_refuses_is_not_confirmed(amqp_url: str) -> None:
+def test_a_message_that_the_broker_nacks_is_not_confirmed(amqp_url: str) -> None:
     """A full queue answers with a nack; so does one whose replicas are down."""
     full = Queue("test.full", {"x-max-length": 1, "x-overflow": "reject-publish"})
     publisher = Publisher(amqp_url, [full])
@@ -210,7 +210,7 @@ def test_close_waits_for_messages_in_flight(amqp_url: str) -> None:
     assert outcomes[-1] is False
 
 
-def test_close_sends_messages_of_greenlets_though_their_loop_has_stopped(
+def test_close_sends_messages_of_greenlets_even_if_their_loop_has_stopped(
     amqp_url: str,
 ) -> None:
     publisher = Publisher(amqp_url, topology.queues_of(QUEUE))
@@ -267,7 +267,7 @@ def test_log_lines_of_the_connection_carry_no_callers_id() -> None:
     assert {line.get("correlation_id") for line in reported} == {None}
 
 
-def test_a_message_that_amqp_cannot_carry_is_reported_and_harms_no_other(
+def test_a_message_that_amqp_cannot_carry_is_reported_and_does_not_affect_the_others(
     publisher: Publisher, amqp_url: str
 ) -> None:
     odd = message(2, correlation_id="я" * 128)

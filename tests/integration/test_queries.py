@@ -64,7 +64,7 @@ def test_concurrent_reads_each_get_their_own_user_as_it_is_now() -> None:
                 assert found["sync"]["events"][0]["version"] == found["sync"]["version"]
 
 
-def test_pages_show_each_user_once_though_users_are_added() -> None:
+def test_pages_show_each_user_once_even_if_users_are_added() -> None:
     made = [create() for _ in range(7)]
     first = queries.page(Query(limit=3))
     create()

@@ -215,7 +215,7 @@ def test_a_lease_cannot_be_released_twice(work: WorkQueue) -> None:
     assert not finish(work, entry)
 
 
-def test_a_lease_does_not_outlive_a_later_one_though_redis_clock_was_set_back(
+def test_a_lease_does_not_outlive_a_later_one_even_if_redis_clock_was_set_back(
     work: WorkQueue, redis_url: str, short_lease: Callable[[WorkQueue], None]
 ) -> None:
     put(work)
@@ -384,7 +384,7 @@ def test_a_read_made_while_an_unanswered_update_may_run_is_not_trusted_later(
     assert plan(one(work)) == Lookup()
 
 
-def test_the_newest_message_that_touched_the_stage_owns_it(
+def test_the_newest_message_that_touched_the_stage_decides_it(
     work: WorkQueue,
 ) -> None:
     put(work, 1, touches=True)
@@ -404,7 +404,7 @@ def test_a_message_without_the_list_of_changes_touches_the_stage_only_by_changin
     assert one(work).desired_stage_seq == 3_000_000
 
 
-def test_a_lead_id_in_a_message_is_a_hint(work: WorkQueue) -> None:
+def test_a_lead_id_in_a_message_is_only_a_claim(work: WorkQueue) -> None:
     put(work, lead=456)
     assert one(work).claimed_lead_id == 456
 

@@ -95,7 +95,7 @@ def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
     assert 60 < due_in_s <= 70
 
 
-def test_after_a_restart_last_applied_is_a_hint_until_the_lead_was_read(
+def test_after_a_restart_last_applied_is_a_claim_until_the_lead_was_read(
     server: PrivateServer, client: redis.Redis
 ) -> None:
     """The lost last second may have contained an update that the user then reverts."""

@@ -66,7 +66,7 @@ DAMAGES: list[Any] = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_an_unreadable_entry_harms_no_other(
+def test_an_unreadable_entry_does_not_affect_the_others(
     work: WorkQueue, client: redis.Redis, damage: Any
 ) -> None:
     work.put_all([arrival(user) for user in (6, 7, 8)])

@@ -131,7 +131,7 @@ def test_a_stage_that_a_lost_move_may_have_set_is_set_back(
     assert fields(one(work)) == {"title": "Bob", "name": "Bob", "stageId": "NEW"}
 
 
-def test_a_stage_set_by_hand_stays_though_a_version_was_lost(work: WorkQueue) -> None:
+def test_a_stage_set_by_hand_stays_even_if_a_version_was_lost(work: WorkQueue) -> None:
     """Found by the simulation: the lost version had changed the name only."""
     put(work, 1, FIRST)
     apply(work)

@@ -89,7 +89,7 @@ def test_a_user_put_after_the_lease_or_the_batch_leader_gets_a_job(
         assert put(work, 2) is PutResult.WAKE_UP_CLAIMED
 
 
-def test_changes_of_users_in_a_call_or_before_a_retry_make_no_jobs(work: WorkQueue) -> None:
+def test_changes_of_users_in_a_call_or_before_a_retry_enqueue_no_jobs(work: WorkQueue) -> None:
     put(work, 1)
     work.wakeups.claim_leadership("a", LONG_MS)
     (entry,) = work.lease(50).entries

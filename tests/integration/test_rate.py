@@ -133,7 +133,7 @@ def _spend_all_but_one() -> None:
     assert bucket.level() < 0.05
 
 
-def test_a_lone_user_waits_for_no_others_however_scarce_tokens_are(
+def test_a_lone_user_does_not_wait_for_others_however_scarce_tokens_are(
     monkeypatch: pytest.MonkeyPatch, with_rate: WithRate
 ) -> None:
     """As after a long drain: the bucket is nearly empty, and no one else is due."""

@@ -130,7 +130,7 @@ def test_a_failed_call_keeps_its_own_error(
         calls.call(portal_session._PROBE)  # noqa: SLF001 - any command does
 
 
-def test_a_call_is_settled_though_its_answer_cannot_be_recorded() -> None:
+def test_a_call_is_settled_even_if_its_answer_cannot_be_recorded() -> None:
     client().set(f"{work_queue().prefix}unreachable", "of another type")
     put(1)
     assert job.call_bitrix24("main") == 1

@@ -160,7 +160,7 @@ def test_a_failure_is_over_once_its_user_has_a_newer_version(in_rabbitmq: str) -
     ]
 
 
-def test_an_older_state_is_republished_only_where_the_newer_one_failed(
+def test_an_older_state_is_republished_only_if_the_newer_one_failed(
     in_rabbitmq: str,
 ) -> None:
     older = create()

@@ -99,7 +99,7 @@ def test_an_event_that_waited_at_first_is_republished_once_it_is_lost(redis_url:
 
 
 @pytest.mark.parametrize("silence_s", [301, 4000])
-def test_a_waiting_event_is_republished_where_no_worker_has_been_seen_for_long(
+def test_a_waiting_event_is_republished_if_no_worker_has_been_seen_for_long(
     redis_url: str, silence_s: int
 ) -> None:
     accepted()
@@ -118,14 +118,14 @@ def test_an_event_whose_reply_was_lost_is_republished() -> None:
     assert sent_when_due() == 1
 
 
-def test_an_event_that_no_worker_would_take_is_republished(redis_url: str) -> None:
+def test_an_event_that_no_worker_would_lease_is_republished(redis_url: str) -> None:
     accepted()
     with redis.Redis.from_url(redis_url) as connection:
         connection.delete(f"{work_queue().prefix}due")
     assert sent_when_due() == 1
 
 
-def test_a_newer_write_that_has_not_arrived_is_republished_though_an_older_one_waits() -> None:
+def test_a_newer_write_that_has_not_arrived_is_republished_even_if_an_older_one_waits() -> None:
     (event,) = accepted()
     newer = write.change(event.user.id, Move(stage="JUNK"), None, None).event
     outbox.mark_published([newer.id])
@@ -154,7 +154,7 @@ def test_while_redis_is_unreachable_everything_is_republished(
     assert sent_when_due() == 2
 
 
-def test_a_redis_that_refuses_the_lookup_stops_no_republishing(
+def test_a_redis_that_rejects_the_lookup_does_not_stop_republishing(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accepted(2)

@@ -28,7 +28,7 @@ class Rotated:
         return self._right if self.is_valid else self._wrong
 
 
-def test_of_postgres(database_url: str) -> None:
+def test_a_rotated_password_of_postgres_is_used(database_url: str) -> None:
     address = Rotated(database_url)
     database = Database(address)
     with pytest.raises(StatementError):
@@ -38,7 +38,7 @@ def test_of_postgres(database_url: str) -> None:
     database.close()
 
 
-def test_of_redis(redis_url: str) -> None:
+def test_a_rotated_password_of_redis_is_used(redis_url: str) -> None:
     address = Rotated(redis_url)
     client = connect(address)
     with pytest.raises(redis.AuthenticationError):
@@ -48,7 +48,7 @@ def test_of_redis(redis_url: str) -> None:
     client.close()
 
 
-def test_of_rabbitmq_for_a_publisher(amqp_url: str) -> None:
+def test_a_rotated_password_of_rabbitmq_is_used_by_a_publisher(amqp_url: str) -> None:
     address = Rotated(amqp_url)
     publisher = Publisher(address, topology.queues_of(QUEUE))
     try:

@@ -104,7 +104,7 @@ def test_probes_are_answered_while_every_server_is_down(create_user: Server, pro
     assert (head.status_code, head.content) == (200, b"")
 
 
-def test_a_write_without_a_database_is_503_with_retry_after(
+def test_a_write_without_a_database_gets_a_503_with_retry_after(
     create_user: Server,
 ) -> None:
     answer = requests.post(create_user.url, json=ANN, timeout=10)
@@ -112,7 +112,7 @@ def test_a_write_without_a_database_is_503_with_retry_after(
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_a_body_over_the_limit_is_413_also_without_a_content_length(
+def test_a_body_over_the_limit_gets_a_413_even_without_a_content_length(
     create_user: Server,
 ) -> None:
     big = b" " * 65_537
@@ -238,7 +238,7 @@ def test_a_function_does_not_start_with_a_cleartext_server(start: Start, tmp_pat
     assert "hunter2" not in text
 
 
-def test_a_body_that_is_not_json_is_415_and_malformed_json_400(create_user: Server) -> None:
+def test_a_body_that_is_not_json_gets_a_415_and_malformed_json_a_400(create_user: Server) -> None:
     assert_problem(requests.post(create_user.url, data={"a": "b"}, timeout=10), 415)
     assert_problem(requests.post(create_user.url, data=b"{}", timeout=10), 415)
     too_deep = (b"[" * 60_000, b'{"a":' * 9000 + b"1" + b"}" * 9000, b"[" * 300 + b"]" * 300)
@@ -258,20 +258,20 @@ def test_a_422_lists_its_fields_without_their_values(create_user: Server) -> Non
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
-def test_another_method_is_405_with_allow(create_user: Server, method: str) -> None:
+def test_another_method_gets_a_405_with_allow(create_user: Server, method: str) -> None:
     answer = requests.request(method, create_user.url, timeout=10)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
 
 
-def test_an_unknown_method_is_no_server_error(create_user: Server) -> None:
+def test_an_unknown_method_is_not_a_server_error(create_user: Server) -> None:
     for method in ("BREW", "TRACE", "PROPFIND"):
         answer = requests.request(method, create_user.url, timeout=10)
         assert 400 <= answer.status_code <= 501
         assert answer.status_code != 500
 
 
-def test_an_unknown_path_is_404(create_user: Server) -> None:
+def test_an_unknown_path_gets_a_404(create_user: Server) -> None:
     for path in ("/other", "/users/1", "/function/create-user/x", "/../etc/passwd"):
         assert requests.post(create_user.url + path, json=ANN, timeout=10).status_code == 404, path
 
@@ -370,7 +370,7 @@ def test_requests_need_a_key(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow("starts a process for each function")
-def test_only_the_internal_key_opens_internal_functions(start: Start, tmp_path: Path) -> None:
+def test_internal_functions_accept_only_the_internal_key(start: Start, tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text(f"read,write,operate:{OLD}\n")
     (tmp_path / "internal-key").write_text(NEW)
     env = {"LEADLINE_AUTH": "on", "LEADLINE_SECRETS_DIR": str(tmp_path)}
@@ -408,7 +408,7 @@ def test_a_key_for_metrics_does_not_read_the_contents_of_messages(
 @pytest.mark.parametrize(
     ("name", "secret"), [("create_user", "api-keys"), ("bitrix_handler", "internal-key")]
 )
-def test_a_weak_key_stops_the_start(
+def test_a_weak_key_prevents_startup(
     start: Start, tmp_path: Path, name: str, secret: str, key: str
 ) -> None:
     (tmp_path / secret).write_text(key)
@@ -416,7 +416,7 @@ def test_a_weak_key_stops_the_start(
     assert exit_code_of(server.process) != 0
 
 
-def test_guessing_keys_slows_down_no_other_caller(start: Start, tmp_path: Path) -> None:
+def test_guessing_keys_does_not_slow_down_other_callers(start: Start, tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text(OLD)
     server = start("openapi", LEADLINE_AUTH="on", LEADLINE_SECRETS_DIR=str(tmp_path))
     eventually(server.is_up, 20, "the function is served")
@@ -528,7 +528,7 @@ def test_it_serves_in_the_process_that_was_started(start: Start) -> None:
     assert psutil.Process(server.process.pid).children(recursive=True) == []
 
 
-def test_the_relay_does_not_run_by_get(start: Start) -> None:
+def test_the_relay_does_not_run_on_a_get(start: Start) -> None:
     """Any link, image or preview makes a GET."""
     server = start("outbox_relay")
     eventually(server.is_up, 20, "the function is served")

@@ -121,7 +121,7 @@ def test_the_newest_versions_reply_decides_whatever_came_before(order: tuple[int
     assert "open" not in states()
 
 
-def test_ten_concurrent_copies_of_a_reply_change_nothing_more() -> None:
+def test_ten_concurrent_copies_of_a_reply_settle_its_event_once() -> None:
     (event,) = writes(1)
     in_threads(10, lambda _: apply(reply_to(event), "synced"))
     (row,) = rows("SELECT state, attempts FROM events")
@@ -291,7 +291,7 @@ def test_a_newer_state_overwritten_by_an_older_one_is_resynced() -> None:
 
 @pytest.mark.parametrize("is_late", [True, False], ids=["late", "first"])
 @pytest.mark.parametrize(("older", "stage_version"), [("move", 4), ("name", None)])
-def test_the_stage_is_rewritten_only_where_the_older_write_may_have_set_it(
+def test_the_stage_is_rewritten_only_if_the_older_write_may_have_set_it(
     older: str, stage_version: int | None, *, is_late: bool
 ) -> None:
     """Otherwise a person may have set the lead's stage."""
@@ -306,14 +306,14 @@ def test_the_stage_is_rewritten_only_where_the_older_write_may_have_set_it(
     assert resynced()[0] == (4, "look", stage_version)
 
 
-def test_the_same_holds_when_the_replies_arrive_in_reverse() -> None:
+def test_an_overwritten_state_is_resynced_even_if_the_replies_arrive_in_reverse() -> None:
     events = writes(3)
     applied(events[1], fence=40)
     applied(events[2], fence=30)
     assert resynced() == [(4, "look", None)]
 
 
-def test_the_same_holds_when_the_user_has_another_open_event() -> None:
+def test_an_overwritten_state_is_resynced_even_if_the_user_has_another_open_event() -> None:
     events = writes(3)
     applied(events[1], fence=30)
     applied(events[0], fence=40)
@@ -487,7 +487,7 @@ def test_of_two_replies_in_a_batch_that_name_the_same_lead_one_gets_it() -> None
     assert [row["bitrix_lead_id"] for row in holders] == [456, 77]
 
 
-def test_the_holder_keeps_its_lead_whoever_names_it_in_the_same_batch() -> None:
+def test_a_user_keeps_its_lead_whoever_names_it_in_the_same_batch() -> None:
     other, holder = writes(1)[0], writes(1)[0]
     apply(reply_to(holder, bitrix_lead_id=9), "synced")
     newer = write.change(holder.user.id, Changes(full_name="Bo"), None, None).event

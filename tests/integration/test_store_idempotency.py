@@ -70,7 +70,7 @@ def test_a_repeat_answers_with_the_state_right_after_its_write() -> None:
     assert rows("SELECT full_name FROM users") == [{"full_name": "Carl"}]
 
 
-def test_a_repeat_under_if_match_is_no_mismatch() -> None:
+def test_a_repeat_under_if_match_is_not_a_mismatch() -> None:
     user = create().event.user.id
     key = IdempotencyKey("caller", "key-2", b"bob")
     assert rename(user, "Bob", key, version=1).is_new
@@ -78,7 +78,7 @@ def test_a_repeat_under_if_match_is_no_mismatch() -> None:
     assert (again.is_new, again.event.version) == (False, 2)
 
 
-def test_a_key_with_another_request_is_refused() -> None:
+def test_a_key_with_another_request_is_rejected() -> None:
     user = create().event.user.id
     with pytest.raises(InvalidRequest):
         create(IdempotencyKey("caller", "key-1", b"asked for Bob"))
@@ -125,7 +125,7 @@ def other_transaction(
         yield other
 
 
-def test_a_key_in_use_answers_409(other_transaction: pg8000.native.Connection) -> None:
+def test_a_key_in_use_gets_a_409(other_transaction: pg8000.native.Connection) -> None:
     event = create(IdempotencyKey("caller", "other", b"x")).event
     other_transaction.run(
         "INSERT INTO idempotency_keys (caller, key, fingerprint, event_id)"

@@ -163,7 +163,7 @@ IMPOSSIBLE = [
 
 
 @pytest.mark.parametrize("statement", IMPOSSIBLE)
-def test_the_database_refuses_an_impossible_state(statement: str) -> None:
+def test_the_database_rejects_an_impossible_state(statement: str) -> None:
     create()
     with pytest.raises(StatementError) as caught:
         database().run(statement)
@@ -214,7 +214,7 @@ def test_concurrent_writers_share_a_statement_and_get_their_own_user(
     assert len({row["user_id"] for row in stored}) == 20
 
 
-def test_a_write_that_postgres_refuses_harms_no_other_of_its_group() -> None:
+def test_a_write_that_postgres_rejects_does_not_affect_the_rest_of_its_group() -> None:
     users = [create().user.id for _ in range(8)]
     refused = Changes.model_construct(full_name="")  # beyond what a client could send
 
@@ -231,7 +231,7 @@ def test_a_write_that_postgres_refuses_harms_no_other_of_its_group() -> None:
         assert in_greenlets(8, one) == [1, 2, 2, 2, 1, 2, 2, 2]
 
 
-def test_waiting_for_a_row_blocks_no_other_writer(in_postgres: str) -> None:
+def test_waiting_for_a_row_does_not_block_other_writers(in_postgres: str) -> None:
     held, free = create().user.id, create().user.id
     with ThreadPoolExecutor(1) as pool:
         with holding(in_postgres, f"SELECT FROM users WHERE id = {held} FOR UPDATE"):

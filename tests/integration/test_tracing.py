@@ -230,7 +230,7 @@ def test_without_the_variables_nothing_of_opentelemetry_is_imported(folder: str)
     assert subprocess.run(command, cwd=CHECKOUT, env=env, check=False).returncode == 0
 
 
-def test_impossible_tracing_settings_are_an_error_at_startup(tmp_path: Path) -> None:
+def test_invalid_tracing_settings_are_an_error_at_startup(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.modules['opentelemetry'] = None\n", encoding="utf-8"
     )

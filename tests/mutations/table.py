@@ -33,7 +33,10 @@ MUTATIONS = (
         "leadline/sync/enqueue.py",
         "sent_at_ms=number(delivery.attributes.get(SENT)),",
         "sent_at_ms=None,",
-        (_ENQUEUE + "test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender",),
+        (
+            _ENQUEUE
+            + "test_a_message_sent_before_redis_lost_its_data_is_left_to_its_sender_to_republish",
+        ),
     ),
     Mutation(
         "every delivery counts as the first",
@@ -47,7 +50,7 @@ MUTATIONS = (
         "leadline/sync/enqueue.py",
         'is_lookup_requested=LOOK in delivery.attributes.get(CHANGED, "").split(","),',
         "is_lookup_requested=False,",
-        (_ENQUEUE + "test_a_message_can_demand_a_lookup_though_nothing_seems_to_differ",),
+        (_ENQUEUE + "test_a_message_can_request_a_lookup_even_if_nothing_seems_to_differ",),
     ),
     Mutation(
         "the stage's version is lost",
@@ -77,7 +80,7 @@ MUTATIONS = (
         "leadline/runtime/rabbitmq/confirms.py",
         'return type(method).__name__ == "Ack"',
         "return True",
-        (_PUBLISHER + "test_a_message_that_the_broker_refuses_is_not_confirmed",),
+        (_PUBLISHER + "test_a_message_that_the_broker_nacks_is_not_confirmed",),
     ),
     Mutation(
         "a reply is forgotten though the broker did not confirm it",
@@ -142,7 +145,7 @@ MUTATIONS = (
         "leadline/workqueue/lua/lease.lua",
         "math.max(time[1] * 1000000 + time[2], last + 1)",
         "time[1] * 1000000 + time[2]",
-        (_QUEUE + "test_a_lease_does_not_outlive_a_later_one_though_redis_clock_was_set_back",),
+        (_QUEUE + "test_a_lease_does_not_outlive_a_later_one_even_if_redis_clock_was_set_back",),
     ),
     Mutation(
         "a full page without our lead counts as proof that there is none",
@@ -176,7 +179,7 @@ MUTATIONS = (
         (
             _PUBLISHER + "test_a_deleted_queue_is_reported_and_declared_again",
             _PUBLISHER + "test_an_unroutable_message_does_not_affect_the_others",
-            _CONNECTOR + "test_deleted_auxiliary_queues_are_declared_again_and_cost_no_message",
+            _CONNECTOR + "test_deleted_auxiliary_queues_are_declared_again_and_no_message_is_lost",
         ),
     ),
     # Constants and properties, which the generated changes leave alone.
@@ -206,7 +209,10 @@ MUTATIONS = (
         "leadline/sync/decide.py",
         "if was_applied or entry.state is None or lead.resembles(entry.state):",
         "if True:",
-        (_SETTLED + "test_a_lead_without_an_origin_is_not_adopted_on_a_messages_word",),
+        (
+            _SETTLED
+            + "test_a_lead_without_an_origin_is_not_adopted_only_because_a_message_names_it",
+        ),
     ),
     Mutation(
         "a lead that was taken by name or phone never gets its origin",
@@ -223,7 +229,7 @@ MUTATIONS = (
         "leadline/workqueue/entry.py",
         "return self.lookup_requested_seq > self.lookup_done_seq",
         "return self.lookup_requested_seq >= self.lookup_done_seq",
-        (_ENTRY + "test_a_lookup_is_demanded_until_it_is_done",),
+        (_ENTRY + "test_a_lookup_is_requested_until_it_is_done",),
     ),
     Mutation(
         "the lead that a message names counts before the one that was last applied",
@@ -239,14 +245,14 @@ MUTATIONS = (
         "leadline/runtime/http/auth.py",
         "if not key.is_expired]",
         "]",
-        (_AUTH + "test_an_expired_key_opens_nothing_and_does_not_stop_the_start",),
+        (_AUTH + "test_an_expired_key_grants_nothing_and_does_not_prevent_startup",),
     ),
     Mutation(
         "a client's or operator's key opens what only our own processes call",
         "leadline/runtime/http/auth.py",
         'return INTERNAL_KEY if scope == "internal" else API_KEYS',
         "return API_KEYS",
-        (_AUTH + "test_only_the_internal_key_opens_internal_functions",),
+        (_AUTH + "test_internal_functions_accept_only_the_internal_key",),
     ),
     Mutation(
         "a key that names no scopes opens all of them",
@@ -260,7 +266,7 @@ MUTATIONS = (
         "leadline/runtime/http/api_keys.py",
         "_MIN_BITS = 128",
         "_MIN_BITS = 64",
-        (_AUTH + "test_a_key_of_fewer_than_128_bits_stops_the_start_and_opens_nothing",),
+        (_AUTH + "test_a_key_of_fewer_than_128_bits_prevents_startup_and_grants_nothing",),
     ),
     Mutation(
         "the whole key is logged where it is refused",

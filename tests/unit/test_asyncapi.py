@@ -94,7 +94,7 @@ def test_a_message_that_the_document_allows_is_read(name: str, body: object) -> 
         ("reply", {**REPLY, "attempts": -1}),
     ],
 )
-def test_a_message_that_the_document_forbids_is_refused(name: str, body: object) -> None:
+def test_a_message_that_the_document_forbids_is_rejected(name: str, body: object) -> None:
     assert not is_described(name, body)
     assert not is_read(name, body)
 

@@ -60,7 +60,7 @@ def test_a_malformed_attempt_log_is_ignored(header: str) -> None:
 
 
 @pytest.mark.parametrize("error", [r"a\u0000b", r"a\u00\u000000b", r"\n\u001b[31m", r"\u009b31m"])
-def test_characters_that_postgres_or_a_terminal_cannot_take_are_removed(error: str) -> None:
+def test_characters_that_postgres_or_a_terminal_cannot_handle_are_removed(error: str) -> None:
     text = f'{{"received_ms": 1, "tries": [{{"at_ms": 1, "error": "{error}"}}]}}'
     log = attempt_log.from_header(base64.urlsafe_b64encode(text.encode()).decode())
     tries = log.tries if log else ()  # removing one in the middle makes another

@@ -54,7 +54,7 @@ def opened(key: str) -> set[str]:
 # Entries
 
 
-def test_without_keys_nothing_starts_unless_configured(configure: Configure) -> None:
+def test_without_keys_no_function_starts_unless_configured(configure: Configure) -> None:
     for scopes, secret in ((API, "api-keys"), (frozenset({"internal"}), "internal-key")):
         with pytest.raises(BadConfiguration, match=secret):
             auth.check_configured(scopes)
@@ -119,7 +119,7 @@ def test_a_generated_key_matches_its_entry(name: str, scopes: set[str], days: in
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "-a", "a" * 65, "имя"])
-def test_a_name_that_an_entry_cannot_hold_is_refused(name: str) -> None:
+def test_a_name_that_does_not_fit_an_entry_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match=r"name|parts"):
         api_keys.create(name, API, None)
 
@@ -134,7 +134,7 @@ def test_a_hashed_entry_cannot_be_used_as_a_key(folder: Path) -> None:
         assert opened(sent) == set()
 
 
-def test_an_expired_key_opens_nothing_and_does_not_stop_the_start(
+def test_an_expired_key_grants_nothing_and_does_not_prevent_startup(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, entry = api_keys.create("site", API, 1)
@@ -152,7 +152,7 @@ WEAK = ["k3y", "hunter2-hunter2", "a" * 100, "ab" * 40, "1234567890" * 3, "CHANG
 
 
 @pytest.mark.parametrize("key", WEAK)
-def test_a_key_of_fewer_than_128_bits_stops_the_start_and_opens_nothing(
+def test_a_key_of_fewer_than_128_bits_prevents_startup_and_grants_nothing(
     folder: Path, key: str
 ) -> None:
     for text, number in ((key, 1), (f"{KEY}\nread:{key}", 2), (f"{KEY} {OTHER} x:read:{key}", 3)):
@@ -200,7 +200,7 @@ def test_a_random_key_of_128_bits_is_strong_enough(key: str) -> None:
         "site:everything:ll_abcde:never:" + "a" * 64,
     ],
 )
-def test_an_invalid_entry_stops_the_start_and_opens_nothing(folder: Path, entry: str) -> None:
+def test_an_invalid_entry_prevents_startup_and_grants_nothing(folder: Path, entry: str) -> None:
     (folder / "api-keys").write_text(f"{OTHER}\n{entry}")
     with pytest.raises(BadConfiguration, match=r"entry [23]") as error:
         auth.check_configured(API)
@@ -213,7 +213,7 @@ def test_an_invalid_entry_stops_the_start_and_opens_nothing(folder: Path, entry:
 # Callers
 
 
-def test_only_the_internal_key_opens_internal_functions(folder: Path) -> None:
+def test_internal_functions_accept_only_the_internal_key(folder: Path) -> None:
     (folder / "api-keys").write_text(f"read,write,operate:{KEY}")
     (folder / "internal-key").write_text(f"{OTHER}\n{THIRD}\n")
     auth.check_configured(frozenset({"internal"}))
@@ -234,7 +234,7 @@ def test_both_keys_of_a_holder_are_one_caller_while_they_are_rotated(folder: Pat
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", f"Basic {KEY}", KEY])
-def test_without_a_bearer_key_it_is_401(folder: Path, header: str | None) -> None:
+def test_a_request_without_a_bearer_key_gets_a_401(folder: Path, header: str | None) -> None:
     (folder / "api-keys").write_text(KEY)
     with pytest.raises(Unauthorized):
         auth.authenticate(header, "read")
@@ -243,7 +243,7 @@ def test_without_a_bearer_key_it_is_401(folder: Path, header: str | None) -> Non
 @pytest.mark.parametrize(
     "key", [KEY[:-1], f"{KEY}1", KEY.upper(), "ключ", "\udcff", f"{KEY} {KEY}", "x" * 10_000_000]
 )
-def test_a_wrong_key_is_403(folder: Path, key: str) -> None:
+def test_a_wrong_key_gets_a_403(folder: Path, key: str) -> None:
     (folder / "api-keys").write_text(KEY)
     with pytest.raises(Forbidden):
         auth.authenticate(f"Bearer {key}", "read")

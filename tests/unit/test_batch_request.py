@@ -80,7 +80,7 @@ def test_a_user_that_needs_only_a_reply_waits_for_no_request() -> None:
     assert all(wanted.covers(step) for step in wanted.steps)
 
 
-def test_lookups_are_split_to_fit_a_page_though_some_users_have_two_leads() -> None:
+def test_lookups_are_split_to_fit_a_page_even_if_some_users_have_two_leads() -> None:
     numbers = list(range(1, 41))
     unknown = [
         entry(pending(), user_id=one, needs_lookup=True, claimed_lead_id=100 + one)
@@ -110,7 +110,7 @@ def test_no_key_of_a_batch_is_a_number() -> None:
     assert not [key for key in wanted.commands if key.isdigit()]
 
 
-def test_of_each_method_the_first_allowed_commands_are_sent() -> None:
+def test_the_first_commands_of_each_method_are_sent_up_to_the_allowed_number() -> None:
     commands = {
         "a": Command("add", {"n": 1}),
         "b": Command("update", {}),

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "benchmarks" / report.RESULTS
 
 
-def test_the_report_is_that_of_the_recorded_data(tmp_path: Path) -> None:
+def test_the_report_matches_the_recorded_data(tmp_path: Path) -> None:
     shutil.copytree(RECORDED, tmp_path / report.RESULTS)
     written = report.write(tmp_path).read_text(encoding="utf-8")
     assert written == (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")

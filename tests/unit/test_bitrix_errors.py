@@ -94,7 +94,7 @@ def test_an_unknown_code_is_classified_by_the_status_and_never_permanent(
 
 
 @pytest.mark.parametrize("code", ["", "100", "ERROR_CORE", "CRM_FIELD_ERROR_VALUE_NOT_VALID"])
-def test_a_value_is_rejected_only_where_the_status_says_so_too(code: str) -> None:
+def test_a_value_error_is_permanent_only_with_a_status_of_4xx(code: str) -> None:
     assert type(classify(500, code, "Invalid value")) is OutcomeUnknown
 
 
@@ -135,7 +135,7 @@ def test_a_server_error_always_leaves_the_outcome_unknown(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_an_html_page_from_a_closed_portal_pauses(status: int) -> None:
+def test_an_html_page_from_a_closed_portal_pauses_calls(status: int) -> None:
     assert isinstance(unreadable(status), PortalDown)
 
 

@@ -100,7 +100,9 @@ def test_a_written_lead_becomes_last_applied_with_its_phone_row() -> None:
     "rows",
     [None, [], 5, "x", ["x"], {"9": {}}, [{"typeId": "PHONE"}], [{"typeId": "PHONE", "id": 9}]],
 )
-def test_a_phone_whose_row_is_not_answered_is_looked_up_before_it_is_changed(rows: object) -> None:
+def test_a_phone_whose_row_is_missing_in_the_answer_is_looked_up_before_a_change(
+    rows: object,
+) -> None:
     """Without its row's id a phone is added, not replaced."""
     written = lead_answers.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
     assert (written.phone, written.phone_row) == (STATE.phone, None)
@@ -137,7 +139,7 @@ def test_an_updated_lead_may_have_any_origin() -> None:
     assert lead_answers.parse_written({"item": item}, UPDATE, STATE).lead_id == 55
 
 
-def test_of_several_answered_phones_the_users_own_becomes_last_applied() -> None:
+def test_of_several_phones_in_an_answer_the_users_own_becomes_last_applied() -> None:
     rows = [
         {"id": 8, "typeId": "PHONE", "value": "+77005556677"},
         {"id": 9, "typeId": "PHONE", "value": STATE.phone},
@@ -201,7 +203,7 @@ def test_of_several_phones_ours_is_replaced_else_the_first() -> None:
     assert bare.last_applied("+3").phone is None
 
 
-def test_a_row_of_another_type_is_no_phone() -> None:
+def test_a_row_of_another_type_is_not_a_phone() -> None:
     rows = [{"ID": "8", "TYPE_ID": "EMAIL", "VALUE": "+1"}, {"ID": "9", "VALUE": "+2"}]
     (lead,) = lead_answers.parse_leads([{**ROW, "PHONE": rows}])
     assert lead.phones == (("+2", 9),)
@@ -218,7 +220,7 @@ def test_the_oldest_of_duplicate_leads_comes_first() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, {}, "x", {"items": []}])
-def test_an_answer_that_is_no_list_of_leads_proves_nothing(answer: object) -> None:
+def test_an_answer_that_is_not_a_list_of_leads_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of leads$"):
         lead_answers.parse_leads(answer)
 
@@ -245,7 +247,7 @@ UNREADABLE += [{**ROW, "PHONE": [{"VALUE": "+7"}]}, {**ROW, "PHONE": {"9": {"VAL
 
 
 @pytest.mark.parametrize("row", UNREADABLE)
-def test_an_unreadable_row_harms_no_other(row: object) -> None:
+def test_an_unreadable_row_does_not_affect_the_others(row: object) -> None:
     page = lead_answers.parse_page([ROW, row])
     assert ([lead.lead_id for lead in page.leads], page.is_complete) == ([55], False)
 
@@ -290,7 +292,7 @@ def test_the_stages_of_leads_are_read_in_the_portals_order() -> None:
     assert leads.list_stages() == Command("crm.status.list", requested)
 
 
-def test_the_stages_of_an_answer_are_their_ids() -> None:
+def test_stages_are_read_by_their_ids() -> None:
     rows = [{"STATUS_ID": "NEW"}, {"STATUS_ID": 5}, {"STATUS_ID": ""}, {}, None, "x"]
     assert lead_answers.parse_stage_ids(rows) == ["NEW", "5"]
 

@@ -14,7 +14,7 @@ def test_a_webhook_is_used_unchanged(given: str) -> None:
 
 
 @pytest.mark.parametrize("given", ["secret-code", "https://", "https://portal.example/secret-code"])
-def test_an_invalid_webhook_is_refused_and_not_quoted(given: str) -> None:
+def test_an_invalid_webhook_is_rejected_and_not_quoted(given: str) -> None:
     with pytest.raises(BadConfiguration) as refused:
         Choices.read({"BITRIX_WEBHOOK_URL": given})
     assert "secret-code" not in str(refused.value)

@@ -69,7 +69,7 @@ def take(part: Peer, url: str) -> None:
 
 
 @pytest.mark.parametrize(("part", "url"), IN_CLEAR)
-def test_a_cleartext_address_is_refused_with_instructions(part: Peer, url: str) -> None:
+def test_a_cleartext_address_is_rejected_with_instructions(part: Peer, url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         take(part, url)
     text = str(caught.value)
@@ -80,7 +80,7 @@ def test_a_cleartext_address_is_refused_with_instructions(part: Peer, url: str) 
 
 
 @pytest.mark.parametrize(("part", "url"), IN_CLEAR)
-def test_a_setting_allows_only_the_part_that_it_names(
+def test_a_setting_exempts_only_the_peer_that_it_names(
     part: Peer, url: str, configure: Configure
 ) -> None:
     configure(cleartext=f" otlp, {part}")
@@ -95,7 +95,7 @@ def test_tls_and_loopback_need_no_setting(part: Peer, url: str) -> None:
     take(part, url)
 
 
-def test_an_unknown_part_cannot_be_named(configure: Configure) -> None:
+def test_an_unknown_peer_cannot_be_exempted(configure: Configure) -> None:
     configure(cleartext="everything")
     with pytest.raises(ValidationError):
         settings()

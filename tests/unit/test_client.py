@@ -129,7 +129,7 @@ def test_a_command_missing_in_the_answer_may_have_run(
 
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "100", "ERROR_METHOD_NOT_FOUND"])
-def test_an_error_of_the_whole_batch_is_no_error_of_its_records(
+def test_an_error_of_the_whole_batch_is_not_an_error_of_its_commands(
     portal: PortalClient, answering: Answering, code: str
 ) -> None:
     answering.says({"error": code, "error_description": "One is not accepted"}, 400)
@@ -140,9 +140,7 @@ def test_an_error_of_the_whole_batch_is_no_error_of_its_records(
         portal.call(one)
 
 
-def test_an_error_of_odd_shape_is_still_an_error(
-    portal: PortalClient, answering: Answering
-) -> None:
+def test_a_malformed_error_is_still_an_error(portal: PortalClient, answering: Answering) -> None:
     answering.says({"result": {"result": {"u1": 1}, "result_error": {"u1": "odd", "u2": None}}})
     answers = portal.call(COMMANDS).results
     assert all(isinstance(one, BitrixError) for one in answers.values())
@@ -172,7 +170,7 @@ def test_a_truncated_answer_leaves_the_outcome_unknown(
 
 
 @pytest.mark.parametrize("status", [200, 503])
-def test_an_error_counts_also_with_http_200(
+def test_an_error_counts_even_with_http_200(
     portal: PortalClient, answering: Answering, status: int
 ) -> None:
     answering.says({"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many"}, status)
@@ -187,7 +185,7 @@ def test_the_errors_of_rest_3_are_read_too(portal: PortalClient, answering: Answ
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed_and_pauses(
+def test_a_redirect_is_not_followed_and_pauses_calls(
     portal: PortalClient, answering: Answering, status: int
 ) -> None:
     answering.says(b"", status, Location=f"{answering.url}batch.json")
@@ -224,7 +222,7 @@ def test_an_unresolvable_host_proves_that_nothing_was_sent(configure: Configure)
 
 
 @pytest.mark.parametrize("times", [None, [], {}, "x", {"u1": None}, {"u1": {"operating": "x"}}])
-def test_odd_times_do_not_invalidate_an_answer(
+def test_malformed_times_do_not_invalidate_an_answer(
     portal: PortalClient, answering: Answering, times: Any
 ) -> None:
     answering.says({"result": {"result": {"u1": 1, "u2": 2}, "result_time": times}, "time": times})
@@ -233,7 +231,7 @@ def test_odd_times_do_not_invalidate_an_answer(
 
 @pytest.mark.parametrize("odd", ["abc", None, True, -1, [], {}, "1e400", 1e300, 10**18], ids=repr)
 @pytest.mark.parametrize("name", ["operating", "operating_reset_at", "finish", "duration"])
-def test_an_odd_time_pauses_no_method_for_long(
+def test_an_implausible_time_does_not_pause_a_method_for_long(
     portal: PortalClient, answering: Answering, name: str, odd: Any
 ) -> None:
     good = {"operating": 1.5, "operating_reset_at": 1600, "finish": 1500.0, "duration": 0.5}
@@ -298,7 +296,7 @@ ANSWERS = st.fixed_dictionaries(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(body=ANSWERS | JSON, status=st.sampled_from([200, 400, 403, 500]))
-def test_any_json_gives_each_command_an_answer_or_is_an_error_of_the_call(
+def test_any_json_gives_each_command_a_result_or_is_an_error_of_the_call(
     portal: PortalClient, answering: Answering, body: Any, status: int
 ) -> None:
     answering.says(body, status)
@@ -317,7 +315,7 @@ def test_any_json_gives_each_command_an_answer_or_is_an_error_of_the_call(
 @pytest.mark.parametrize("place", ["result", "result_error", "result_time"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(odd=FINITE)
-def test_an_odd_result_of_one_command_harms_no_other(
+def test_a_malformed_result_of_one_command_does_not_affect_the_others(
     portal: PortalClient, answering: Answering, place: str, odd: Any
 ) -> None:
     parts: dict[str, dict[str, Any]] = {"result": {"u2": 2}, "result_error": {}}
@@ -327,7 +325,7 @@ def test_an_odd_result_of_one_command_harms_no_other(
 
 
 @pytest.mark.parametrize("end", ["", "/", "//", " \n"])
-def test_a_webhook_may_end_with_a_slash_or_not(answering: Answering, end: str) -> None:
+def test_the_trailing_slash_of_a_webhook_is_optional(answering: Answering, end: str) -> None:
     answering.says({"result": {}})
     made = PortalClient(answering.url.rstrip("/") + end)
     made.call(COMMANDS)
@@ -348,7 +346,7 @@ def test_a_webhook_may_end_with_a_slash_or_not(answering: Answering, end: str) -
         f"https://[{SECRET}/rest/1/{SECRET}/",
     ],
 )
-def test_an_invalid_webhook_is_refused_and_not_quoted(url: str) -> None:
+def test_an_invalid_webhook_is_rejected_and_not_quoted(url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         PortalClient(url)
     assert SECRET not in str(caught.value)

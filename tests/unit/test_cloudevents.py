@@ -86,12 +86,12 @@ def test_a_batch_may_be_empty() -> None:
         {name: value for name, value in EVENT.items() if name != "type"},
     ],
 )
-def test_a_batch_with_an_invalid_event_is_bad_as_a_whole(odd: object) -> None:
+def test_a_batch_with_an_invalid_event_is_rejected_as_a_whole(odd: object) -> None:
     with pytest.raises(BadMessage):
         receive(request([EVENT, odd], **BATCH))
 
 
-def test_a_batch_is_an_array() -> None:
+def test_a_batch_must_be_an_array() -> None:
     with pytest.raises(BadMessage):
         receive(request(EVENT, **BATCH))
 
@@ -115,7 +115,7 @@ def test_an_invalid_trace_is_replaced(odd: dict[str, int]) -> None:
         BATCH,
     ],
 )
-def test_a_body_that_is_no_json_is_a_bad_message(body: bytes, headers: dict[str, str]) -> None:
+def test_a_body_that_is_not_json_is_a_bad_message(body: bytes, headers: dict[str, str]) -> None:
     with pytest.raises(BadMessage):
         receive(request(body, **headers))
 
@@ -137,7 +137,7 @@ def test_only_json_and_cloudevents_are_accepted(kind: str) -> None:
         assert refused.value.status == 415
 
 
-def test_a_binary_cloudevent_of_another_type_is_refused_and_one_without_a_type_is_json() -> None:
+def test_a_binary_cloudevent_of_another_media_type_is_rejected_and_one_without_is_json() -> None:
     """RabbitmqSource sends messages without a type so, such as those of NestJS."""
     with pytest.raises(InvalidRequest):
         receive(request(BODY, **{**BINARY, "Content-Type": "text/plain"}))
@@ -152,7 +152,7 @@ def test_json_may_name_its_character_set(kind: str) -> None:
     assert delivery.body == BODY
 
 
-def test_a_history_that_has_not_begun_is_a_bad_message() -> None:
+def test_a_history_in_the_future_is_a_bad_message() -> None:
     now_ms = int(time.time() * 1000)
     for history in (1, now_ms, now_ms + 3_600_000):
         assert history_of({HISTORY: str(history)}) == history

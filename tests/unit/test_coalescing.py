@@ -51,7 +51,7 @@ def test_requests_that_arrive_during_a_flush_share_the_next_one() -> None:
     assert backend.groups == [[0], [1, 2, 3], [4, 5]]
 
 
-def test_no_request_waits_for_company() -> None:
+def test_a_lone_request_does_not_wait_for_others() -> None:
     backend = Backend()
     backend.opened.set()
     group = Coalescer(backend.flush, max_group=3)

@@ -30,7 +30,7 @@ def test_a_lead_that_equals_its_user_is_ok() -> None:
     assert compared(USER, LEAD) == Finding("ok", 7, (55,), version=3)
 
 
-def test_a_user_with_an_open_event_is_not_judged() -> None:
+def test_a_user_with_an_open_event_is_not_compared() -> None:
     waiting = replace(USER, status="waiting", full_name="Bob")
     assert compared(waiting, LEAD) == Finding("waiting", 7, version=3)
     assert compared(waiting) == Finding("waiting", 7, version=3)
@@ -60,7 +60,7 @@ def test_every_difference_is_named() -> None:
     assert finding.fields == ("full_name", "phone", "stage")
 
 
-def test_another_phone_next_to_ours_is_no_drift() -> None:
+def test_another_phone_next_to_ours_is_not_drift() -> None:
     lead = replace(LEAD, phones=(("+77005556677", 8), (USER.phone, 9)))
     assert compared(USER, lead).kind == "ok"
 
@@ -98,13 +98,13 @@ def test_duplicate_leads_are_listed_with_the_ledgers_first_then_by_age() -> None
     assert unlinked.is_repairable, "its lead can be named all the same"
 
 
-def test_a_failed_user_whose_lead_is_right_only_needs_a_success() -> None:
+def test_a_failed_user_with_a_correct_lead_only_needs_a_resync() -> None:
     finding = compared(replace(USER, status="failed"), LEAD)
     assert finding == Finding("ok", 7, (55,), version=3, is_repairable=True)
 
 
 @pytest.mark.parametrize(("origin", "originator"), [("", ""), ("", "leadline")])
-def test_a_lead_without_an_origin_is_the_users_where_the_ledger_names_it(
+def test_a_lead_without_an_origin_is_the_users_if_the_ledger_names_it(
     origin: str, originator: str
 ) -> None:
     named = found(origin=origin, originator=originator)
@@ -114,7 +114,7 @@ def test_a_lead_without_an_origin_is_the_users_where_the_ledger_names_it(
 @pytest.mark.parametrize(
     ("origin", "originator"), [("8", "leadline"), ("8", "another system"), ("", "another system")]
 )
-def test_a_foreign_lead_is_not_the_users_though_the_ledger_names_it(
+def test_a_foreign_lead_is_not_the_users_even_if_the_ledger_names_it(
     origin: str, originator: str
 ) -> None:
     named = found(origin=origin, originator=originator)

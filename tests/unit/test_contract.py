@@ -58,7 +58,7 @@ def test_a_request_is_written_exactly_as_documented() -> None:
 
 
 @given(st.timezones(), st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001
-def test_a_time_is_written_in_utc_whatever_zone_the_database_uses(
+def test_a_time_is_written_in_utc_whatever_time_zone_the_database_uses(
     zone: timezone, moment: datetime
 ) -> None:
     text = contract.timestamp(moment.replace(tzinfo=zone))
@@ -149,7 +149,7 @@ NONSENSE: list[Any] = [
 ]
 
 
-def test_an_impossible_version_is_refused_with_the_bound() -> None:
+def test_an_impossible_version_is_rejected_with_the_bound() -> None:
     """Above it the work queue's numbers are inexact (put.lua), and no real version could follow."""
     assert contract.MAX_VERSION * 1_000_000 + 999_999 < 2**53
     assert contract.read_request(message(version=contract.MAX_VERSION)).version == 10**9

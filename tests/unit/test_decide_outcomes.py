@@ -109,7 +109,7 @@ def test_a_permanent_error_is_answered_once_with_its_reason() -> None:
     assert not event.outcome.is_transient
 
 
-def test_a_request_rejected_as_a_whole_is_no_permanent_error_of_its_users() -> None:
+def test_a_request_rejected_as_a_whole_is_not_a_permanent_error_of_its_users() -> None:
     settlement = settle_failure(entry(pending()), RequestRejected("One is not accepted"), NOW)
     assert settlement.fields == {"alone": 1}
     assert (outcomes(settlement.events), settlement.delay_ms) == ({}, 2000)
@@ -137,7 +137,7 @@ def test_a_missing_lead_is_not_looked_up_by_its_id() -> None:
     assert "agreed" not in lost.fields
 
 
-def test_a_lost_lookup_delays_no_user_as_a_lost_create_does() -> None:
+def test_a_lost_lookup_does_not_delay_a_user_as_a_lost_create_does() -> None:
     lost = settle_failure(
         entry(pending(), claimed_lead_id=55), OutcomeUnknown("time-out", may_still_run=True), NOW
     )
@@ -189,7 +189,7 @@ def test_a_lost_create_is_not_repeated_while_it_may_still_run() -> None:
     assert settle_lookup(unknown, None, wait_until).fields["doubt"] == ""
 
 
-def test_an_error_that_bitrix24_answered_itself_needs_no_long_wait() -> None:
+def test_an_error_returned_by_bitrix24_itself_needs_no_long_wait() -> None:
     answered = settle_failure(entry(pending()), OutcomeUnknown("500"), NOW, is_write=True)
     assert "wait_until" not in answered.fields
 

@@ -76,7 +76,7 @@ def test_an_update_that_changes_nothing_needs_no_call() -> None:
     assert plan(known(pending(2), desired_stage_seq=MILLION)) == NoCall()
 
 
-def test_an_event_that_carries_its_reply_needs_no_call() -> None:
+def test_an_event_that_has_its_outcome_needs_no_call() -> None:
     no_phone = pending(outcome=Outcome("failed", 1, reason="Missing phone number"))
     assert plan(entry(no_phone, state=None)) == NoCall()
     assert plan(known(no_phone)) == NoCall()
@@ -86,13 +86,13 @@ def test_a_user_without_a_state_needs_no_write() -> None:
     assert plan(entry(pending(), state=None)) == NoCall()
 
 
-def test_an_update_is_no_create() -> None:
+def test_an_update_is_not_a_create() -> None:
     planned = plan(known(pending(2)))
     assert isinstance(planned, Write)
     assert planned.is_create is False
 
 
-def test_an_applied_value_is_not_written_again_though_the_portal_answered_it_otherwise() -> None:
+def test_an_applied_value_is_not_written_again_even_if_the_portal_returned_another() -> None:
     """A portal that truncates a name would be written to with each duplicate message."""
     cut = LastApplied(55, "Ann", STATE.phone, 9)
     again = known(pending(1), last_applied=cut)

@@ -42,7 +42,7 @@ def _stored(fields: Fields) -> dict[str, object]:
     return {"fence": 1, **kept}
 
 
-def test_a_lead_is_looked_up_on_demand_though_nothing_has_changed() -> None:
+def test_a_requested_lookup_is_done_even_if_nothing_has_changed() -> None:
     assert isinstance(plan(asking()), Lookup)
     assert isinstance(plan(asking(lookup_requested_seq=0)), NoCall)
 

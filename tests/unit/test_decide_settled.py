@@ -97,7 +97,7 @@ def test_without_an_open_event_or_a_known_lead_nothing_changes(leased: Any) -> N
 
 
 @pytest.mark.parametrize(("rest_ms", "delay_ms"), [(1, 1), (3000, 3000), (60_000, 5000)])
-def test_a_create_that_may_still_run_is_looked_up_soon_and_when_it_is_over(
+def test_a_create_that_may_still_run_is_looked_up_soon_and_again_when_it_is_over(
     rest_ms: int, delay_ms: int
 ) -> None:
     leased = entry(pending(), needs_lookup=True, wait_until_ms=NOW + rest_ms)
@@ -112,7 +112,7 @@ def test_no_lead_found_after_the_wait_means_that_there_is_none(wait_until_ms: in
     )
 
 
-def test_a_demanded_lookup_is_done_whether_or_not_there_is_a_lead() -> None:
+def test_a_requested_lookup_is_done_whether_or_not_there_is_a_lead() -> None:
     leased = known(pending(2), lookup_requested_seq=2 * MILLION, lookup_done_seq=MILLION)
     for lead in (found(), None):
         assert settle_lookup(leased, lead, NOW).fields["looked_order"] == 2 * MILLION
@@ -226,7 +226,9 @@ def test_a_lead_without_an_origin_is_adopted_by_its_name_or_phone_and_gets_its_o
     "phone",
     ["", "112233", "+77001112234", "33", "+7 700", "0", "+77101112233", "+76001112233", "0112233"],
 )
-def test_a_lead_without_an_origin_is_not_adopted_on_a_messages_word(phone: str) -> None:
+def test_a_lead_without_an_origin_is_not_adopted_only_because_a_message_names_it(
+    phone: str,
+) -> None:
     stranger = FoundLead(55, "Bob Stone", "Bob", ((phone, 9),) if phone else (), "NEW", "", "")
     leased = entry(pending(), claimed_lead_id=55)
     answered = Outcome("failed", 1, reason=f"lead 55 {NOT_RECOGNISED}")
@@ -268,7 +270,7 @@ def test_without_operating_budget_a_user_waits_unchanged() -> None:
     assert defer(leased, 1234) == Settlement(leased, delay_ms=1234)
 
 
-def test_a_page_without_a_user_has_it_looked_up_alone_at_once() -> None:
+def test_a_user_whose_shared_lookup_was_inconclusive_is_looked_up_alone_at_once() -> None:
     leased = entry(pending(), needs_lookup=True)
     assert settle_inconclusive(leased) == Settlement(leased, {"alone": 1})
 
@@ -314,7 +316,7 @@ def test_an_unknown_outcome_that_is_over_needs_only_a_lookup() -> None:
     assert settle_failure(leased, OutcomeUnknown("500"), NOW, is_write=True).fields == {"doubt": 1}
 
 
-def test_a_missing_lead_is_looked_up_as_if_nothing_were_known_of_it() -> None:
+def test_a_missing_lead_is_looked_up_as_if_nothing_were_known_about_it() -> None:
     leased = known(pending(2))
     gone: Fields = {"doubt": 1, "agreed": "", "agreed_stage_order": 0}
     assert settle_failure(leased, LeadGone("Not found"), NOW, is_write=True) == Settlement(

@@ -113,7 +113,7 @@ def test_a_failed_message_is_acknowledged_after_its_own_verdict(lab: Lab) -> Non
     assert lab.acknowledged() == [call(2, multiple=True)]
 
 
-def test_two_requests_are_in_flight_and_further_messages_gather(lab: Lab) -> None:
+def test_while_two_requests_are_in_flight_further_messages_wait(lab: Lab) -> None:
     lab.held = {1: threading.Event(), 2: threading.Event()}
     lab.receive(1)
     lab.receive(2)

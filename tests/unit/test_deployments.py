@@ -19,7 +19,7 @@ def test_a_removed_function_is_not_started_by_the_next_run(tmp_path: Path) -> No
     assert stages["list-users"] is StartPhase.FUNCTIONS
 
 
-def test_a_function_sees_its_secrets_also_when_they_change(tmp_path: Path) -> None:
+def test_a_function_sees_only_its_own_secrets_and_their_changes(tmp_path: Path) -> None:
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     for name in ("mine", "other"):

@@ -14,7 +14,7 @@ from emulator.http.webhooks import is_emulators
         "http://[::1]:3024/rest/1/second-webhook-code/",
     ],
 )
-def test_one_of_its_codes_on_this_machine_is(url: str) -> None:
+def test_a_url_on_this_machine_with_a_code_of_the_emulator_is_its_own_webhook(url: str) -> None:
     assert is_emulators(url)
 
 
@@ -32,5 +32,5 @@ def test_one_of_its_codes_on_this_machine_is(url: str) -> None:
         "http://127.0.0.1:3024/rest/1/a-real-code/?x=/local-webhook-code",
     ],
 )
-def test_nothing_else_is(url: str) -> None:
+def test_any_other_url_is_not_the_emulators_webhook(url: str) -> None:
     assert not is_emulators(url)

@@ -142,7 +142,7 @@ def test_an_entry_that_we_cannot_have_stored_is_unreadable_and_is_not_quoted(
     assert caught.value.__cause__ is None
 
 
-def test_a_lookup_is_demanded_until_it_is_done() -> None:
+def test_a_lookup_is_requested_until_it_is_done() -> None:
     assert not entry().is_lookup_requested
     assert entry(lookup_requested_seq=2, lookup_done_seq=1).is_lookup_requested
     assert not entry(lookup_requested_seq=2, lookup_done_seq=2).is_lookup_requested

@@ -97,7 +97,7 @@ def test_a_message_is_the_same_in_a_batch_and_alone(
         received(headers={"ce-specversion": "1.0", "ce-id": "1"}),
     ],
 )
-def test_an_odd_message_is_never_in_a_batch(odd: ReceivedMessage) -> None:
+def test_an_unusual_message_is_never_in_a_batch(odd: ReceivedMessage) -> None:
     assert envelope.cloud_event(odd) is None
 
 

@@ -79,17 +79,17 @@ def test_a_move_may_be_named_in_its_path(path: str) -> None:
         "/other/1",
     ],
 )
-def test_a_path_without_a_possible_user_id_is_404(path: str) -> None:
+def test_a_path_without_a_possible_user_id_gets_a_404(path: str) -> None:
     with pytest.raises(UserNotFound):
         user_id(get(path))
 
 
-def test_the_greatest_id_is_a_possible_one() -> None:
+def test_the_greatest_possible_id_is_accepted() -> None:
     assert user_id(get("/users/9223372036854775807")) == 2**63 - 1
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
-def test_any_path_is_a_user_or_404(path: str) -> None:
+def test_any_path_names_a_user_or_gets_a_404(path: str) -> None:
     environ = EnvironBuilder(path="/").get_environ()
     environ["PATH_INFO"] = ("/" + path).encode().decode("latin-1")
     with contextlib.suppress(UserNotFound):
@@ -150,7 +150,7 @@ def test_an_unexpected_error_reveals_nothing() -> None:
 
 
 @pytest.mark.usefixtures("auth_off")
-def test_another_method_gets_the_allowed_ones() -> None:
+def test_an_error_for_another_method_lists_the_allowed_ones() -> None:
     answer = served(method="POST")
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
@@ -228,7 +228,7 @@ def test_an_impossible_etag_matches_no_version(tag: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
-def test_an_idempotency_key_has_a_length(key: str) -> None:
+def test_an_idempotency_key_has_a_maximum_length(key: str) -> None:
     request = get("/", **{"Idempotency-Key": key})
     with pytest.raises(InvalidRequest) as caught:
         write_headers.idempotency_key(request, "create")
@@ -267,7 +267,7 @@ def test_a_keys_fingerprint_depends_on_the_whole_request() -> None:
         "stage=" + "x" * 51,
     ],
 )
-def test_an_invalid_query_is_422(query: str) -> None:
+def test_an_invalid_query_gets_a_422(query: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_query(Query, get(f"/users?{query}"))
     assert caught.value.status == HTTPStatus.UNPROCESSABLE_ENTITY

@@ -32,6 +32,6 @@ def test_personal_data_or_a_webhook_in_a_url_is_found(text: str) -> None:
     assert leaking([text]) == [text]
 
 
-def test_text_that_we_write_ourselves_is_no_personal_data() -> None:
+def test_text_that_we_write_ourselves_is_not_personal_data() -> None:
     line = '{"event":"completed","timestamp":"2026-11-28T09:28:51.621737Z","user_id":77001112233}'
     assert leaking([line, "2026-11-28 09:28:51.621 +0000", "/rest/1/[hidden]/"]) == []

@@ -44,7 +44,7 @@ def test_a_line_has_time_service_and_event() -> None:
     assert line["pid"] > 0
 
 
-def test_an_exception_is_logged_by_its_places_and_never_by_its_text() -> None:
+def test_an_exception_is_logged_with_its_stack_and_never_with_its_text() -> None:
     (line,) = lines("try: fail()\nexcept ValueError: logger.exception('unexpected error')")
     assert line["exception"][0] == "ValueError"
     assert line["exception"][-1].endswith(" fail")
@@ -75,7 +75,7 @@ def test_a_value_of_any_type_can_be_logged() -> None:
     assert line["event"] == "odd"
 
 
-def test_the_readable_form_is_for_people() -> None:
+def test_the_console_form_is_readable_text() -> None:
     text = printed("logger.info('retry in %d ms', 2000, user_id=7)", LEADLINE_LOG="console")
     assert "retry in 2000 ms" in text
     assert "user_id=7" in text
@@ -114,7 +114,7 @@ def secrets_in(text: str) -> list[str]:
         "try: raise ValueError(*read)\nexcept ValueError: logger.exception('odd')",
     ],
 )
-def test_a_secret_that_was_read_is_blanked_in_every_line(speak: str, form: str) -> None:
+def test_a_secret_that_was_read_is_redacted_in_every_line(speak: str, form: str) -> None:
     text = printed(READ + speak, LEADLINE_LOG=form, **SECRETS)
     assert "odd" in text or "bad" in text
     assert secrets_in(text) == []
@@ -122,7 +122,7 @@ def test_a_secret_that_was_read_is_blanked_in_every_line(speak: str, form: str) 
         assert [json.loads(line)["service"] for line in text.splitlines()] == ["some-service"]
 
 
-def test_a_secret_from_a_file_is_blanked_even_after_it_was_replaced(tmp_path: Path) -> None:
+def test_a_secret_from_a_file_is_redacted_even_after_it_was_replaced(tmp_path: Path) -> None:
     replaced = """
 from pathlib import Path
 from leadline.runtime import secrets
@@ -138,7 +138,7 @@ for code in ("firstc0de", "secondc0de"):
     assert second["event"] == "codes [hidden] [hidden]"
 
 
-def test_anything_like_a_webhook_is_blanked_though_it_was_never_read() -> None:
+def test_anything_like_a_webhook_is_redacted_even_if_it_was_never_read() -> None:
     (line,) = lines("logger.info('moved', url='https://portal.example/rest/1/abc/batch.json?x=1')")
     assert line["url"] == "https://portal.example/rest/1/[hidden]/batch.json?x=1"
 

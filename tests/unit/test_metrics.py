@@ -73,7 +73,7 @@ def test_a_bucket_counts_all_values_up_to_its_bound() -> None:
     assert found["test_spread_seconds_sum", ()] == pytest.approx(7.65)
 
 
-def test_a_value_without_a_source_is_not_exported() -> None:
+def test_a_value_that_is_no_longer_known_is_not_exported() -> None:
     gauge = metrics.Gauge("test_level", "Level", "of")
     gauge.set(3, "milk")
     assert scraped()["test_level", ("milk",)] == 3

@@ -107,7 +107,7 @@ def test_the_document_is_served_without_a_key(client: FlaskClient) -> None:
         assert answer.get_json() == openapi.build()
 
 
-def test_without_keys_the_document_demands_none(
+def test_without_keys_the_document_requires_none(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEADLINE_AUTH", "off")

@@ -27,7 +27,7 @@ def _own_process() -> Iterator[None]:
         yield
 
 
-def test_it_is_made_once_however_many_threads_ask_at_the_same_time() -> None:
+def test_an_object_is_created_once_however_many_threads_ask_at_the_same_time() -> None:
     @per_process
     def thing() -> object:
         time.sleep(0.05)
@@ -43,7 +43,7 @@ def test_it_is_made_once_however_many_threads_ask_at_the_same_time() -> None:
     assert set(map(id, found)) == {id(thing())}
 
 
-def test_what_failed_is_tried_again() -> None:
+def test_a_creation_that_failed_is_tried_again() -> None:
     outcomes: list[object] = [OSError(), "made"]
 
     @per_process
@@ -58,7 +58,7 @@ def test_what_failed_is_tried_again() -> None:
     assert thing() == "made"
 
 
-def test_what_is_to_be_closed_is_closed_the_newest_first_and_nothing_else() -> None:
+def test_objects_with_a_close_are_closed_newest_first_and_no_others() -> None:
     closed: list[str] = []
 
     @per_process_closing(Thing.close)
@@ -80,7 +80,7 @@ def test_what_is_to_be_closed_is_closed_the_newest_first_and_nothing_else() -> N
     assert closed == ["above", "below"]
 
 
-def test_each_process_has_its_own_and_gets_the_earlier_one_back() -> None:
+def test_a_fresh_process_has_its_own_object_and_the_earlier_one_returns_after_it() -> None:
     @per_process
     def thing() -> object:
         return object()

@@ -5,7 +5,7 @@ import pytest
 from local.runner import __main__ as runner
 
 
-def test_a_local_run_refuses_an_invalid_webhook_and_does_not_quote_it(
+def test_a_local_run_rejects_an_invalid_webhook_and_does_not_quote_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(*_: object) -> int:

@@ -39,7 +39,7 @@ def test_a_secret_may_be_a_folder_of_its_own(folder: Path) -> None:
     assert secrets.get("database-url") == "nested"
 
 
-def test_a_part_reads_the_secret_of_its_own_login_and_no_other(
+def test_a_process_reads_the_secret_of_its_own_login_and_no_other(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (folder / "database-url").write_text("everybody's")
@@ -70,7 +70,7 @@ def test_a_missing_secret_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch
         secrets.require("amqp-url")
 
 
-def test_a_secret_that_the_processes_user_may_not_read_is_not_a_missing_one(folder: Path) -> None:
+def test_a_secret_that_the_processes_user_may_not_read_is_an_error_of_its_own(folder: Path) -> None:
     """The user of the images is not the one who created the folder, as `local-run` does."""
     (folder / "amqp-url").write_text("amqp://mq/")
     own = os.geteuid()
@@ -104,7 +104,7 @@ def test_a_secret_that_the_processes_user_may_not_read_is_not_a_missing_one(fold
         {"burst": "many"},
     ],
 )
-def test_an_invalid_setting_stops_the_start(configure: Configure, wrong: dict[str, str]) -> None:
+def test_an_invalid_setting_prevents_startup(configure: Configure, wrong: dict[str, str]) -> None:
     configure(**wrong)
     with pytest.raises(ValidationError):
         settings()

@@ -57,7 +57,7 @@ def test_a_slow_value_delays_no_caller_that_can_have_the_last_one() -> None:
     eventually(lambda: cache.get() > 1, 20, "the new value is returned")
 
 
-def test_a_value_computed_before_an_action_does_not_count_after_it() -> None:
+def test_a_value_computed_before_an_action_is_not_served_after_it() -> None:
     figures, is_asked, may_answer = itertools.count(1), threading.Event(), threading.Event()
 
     def ask() -> int:

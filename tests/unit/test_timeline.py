@@ -33,7 +33,7 @@ def steps_of(published_ms: int | None, received_ms: int | None) -> dict[str, int
     }
 
 
-def test_a_confirm_recorded_late_came_no_later_than_the_message() -> None:
+def test_a_confirm_recorded_late_is_shown_no_later_than_the_message() -> None:
     assert steps_of(published_ms=207, received_ms=9) == {
         "accepted": 0,
         "published": 9,
@@ -42,7 +42,7 @@ def test_a_confirm_recorded_late_came_no_later_than_the_message() -> None:
     assert steps_of(published_ms=5, received_ms=9) == {"accepted": 0, "published": 5, "received": 9}
 
 
-def test_a_received_event_was_published_though_its_confirm_is_missing() -> None:
+def test_a_received_event_was_published_even_if_its_confirm_is_missing() -> None:
     assert steps_of(published_ms=None, received_ms=9) == {
         "accepted": 0,
         "published": 9,

@@ -42,7 +42,7 @@ def test_a_name_in_any_script_is_kept_unchanged(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 101, "a\nb", "a\x00b", "a\x7fb", "a\u2028b", 7])
-def test_a_name_that_is_empty_too_long_or_has_control_characters_is_refused(name: object) -> None:
+def test_a_name_that_is_empty_too_long_or_has_control_characters_is_rejected(name: object) -> None:
     assert refused(NewUser, full_name=name, phone=PHONE) == ["full_name"]
 
 
@@ -75,7 +75,7 @@ def test_a_phone_becomes_e164_however_it_is_written(written: str) -> None:
 @pytest.mark.parametrize(
     "phone", ["", "abc", "87001112233", "0077001112233", "+7", "+999123456789", "+7" + "1" * 50, 7]
 )
-def test_a_number_without_a_valid_country_code_is_refused(phone: object) -> None:
+def test_a_number_without_a_valid_country_code_is_rejected(phone: object) -> None:
     assert refused(NewUser, full_name="Ann", phone=phone) == ["phone"]
 
 
@@ -113,12 +113,12 @@ def test_changes_contain_only_given_fields() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"full_name": None}, {"stage": None, "full_name": "Bob"}])
-def test_changes_without_a_field_or_with_null_are_refused(fields: dict[str, Any]) -> None:
+def test_changes_without_a_field_or_with_null_are_rejected(fields: dict[str, Any]) -> None:
     assert refused(Changes, **fields)
 
 
 @pytest.mark.parametrize("stage", ["new", "", "A B", "N\n", "NEW\x00", "S" * 51, 1, None])
-def test_an_impossible_stage_is_refused(stage: object) -> None:
+def test_an_impossible_stage_is_rejected(stage: object) -> None:
     assert refused(Move, stage=stage) == ["stage"]
 
 
@@ -128,7 +128,7 @@ def test_a_portals_own_stage_is_accepted(stage: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"1", b"{", b"", b"\xff", b"[" * 9000])
-def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_rejected(body: bytes) -> None:
     with pytest.raises(ValidationError):
         NewUser.model_validate_json(body)
 
