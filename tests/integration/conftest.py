@@ -1,4 +1,4 @@
-"""Fixtures for one part against one real server, with fresh per-process state for each test."""
+"""Fixtures for one component on one real server, with fresh per-process state for each test."""
 
 import asyncio
 import gc
@@ -145,7 +145,7 @@ class CommandOutput:
 def leadline(
     monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> Iterator[Callable[..., CommandOutput]]:
-    """The command line, as in a process of its own: `leadline("status", "--json")`."""
+    """The command line as in a process of its own, such as `leadline("status", "--json")`."""
 
     def run(*words: object, stdin: str = "") -> CommandOutput:
         monkeypatch.setattr(sys, "argv", ["leadline", *map(str, words)])

@@ -123,7 +123,7 @@ def test_waiting_users_share_full_batches(
 def test_users_that_arrive_one_by_one_share_calls_and_jobs(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No wake timer runs: calls begin only in jobs that puts and other jobs enqueue."""
+    """No wake timer runs: only puts and other jobs enqueue jobs."""
     monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
     process.forget(settings)
     waiting = SimpleQueue[str | None]()

@@ -20,7 +20,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "api-keys"
 
 
-def opens(key: str) -> set[str]:
+def grants(key: str) -> set[str]:
     found = set()
     for scope in ("read", "write", "operate"):
         try:
@@ -44,11 +44,11 @@ def test_a_new_key_grants_its_scopes_until_it_is_revoked(leadline: Leadline, fil
     assert file.read_text().splitlines()[0] == entry
     assert key not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert (opens(key), opens(other)) == ({"write"}, {"read", "operate"})
+    assert (grants(key), grants(other)) == ({"write"}, {"read", "operate"})
     result = leadline("keys", "revoke", "crm-form")
     assert (result.code, result.out) == (0, b"revoked: 1\n")
     assert "kubectl" in result.err
-    assert (opens(key), opens(other)) == (set(), {"read", "operate"})
+    assert (grants(key), grants(other)) == (set(), {"read", "operate"})
     assert leadline("keys", "revoke", "crm-form").code == 1
     assert leadline("keys", "revoke", "").code == 1
 
@@ -59,7 +59,7 @@ def test_one_of_two_keys_of_a_holder_is_revoked_by_its_prefix(
     words = ("crm-form", "--scope", "write", "--file", file)
     old, new = create(leadline, *words)[0], create(leadline, *words)[0]
     assert leadline("keys", "revoke", old[:8], "--file", file).code == 0
-    assert (opens(old), opens(new)) == (set(), {"write"})
+    assert (grants(old), grants(new)) == (set(), {"write"})
 
 
 def test_comments_and_other_entries_stay_as_they_are(leadline: Leadline, file: Path) -> None:

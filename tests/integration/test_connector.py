@@ -61,7 +61,7 @@ def function() -> Iterator[Function]:
             self.wfile.write(text)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     running_function.url = f"http://127.0.0.1:{server.server_port}/"
@@ -326,8 +326,13 @@ def test_a_message_over_the_limit_is_dead_lettered_and_never_sent(
 
 @pytest.mark.usefixtures("running")
 def test_headers_that_http_cannot_carry_do_no_harm(function: Function, amqp_url: str) -> None:
-    odd = {"ce-specversion": "1.0", "ce-id": "a\r\nX-Evil: 1", "ce-я": "я", "ce-table": {"a": 1}}
-    publish(amqp_url, b"{}", headers=odd, correlation_id="a\r\nb")
+    mismatched = {
+        "ce-specversion": "1.0",
+        "ce-id": "a\r\nX-Evil: 1",
+        "ce-я": "я",
+        "ce-table": {"a": 1},
+    }
+    publish(amqp_url, b"{}", headers=mismatched, correlation_id="a\r\nb")
     publish(amqp_url, b"{}")
     eventually(lambda: depth(amqp_url) == 0, 10, "both are taken")
     eventually(lambda: len(function.requests) >= 1, 10, "the valid message is served")
@@ -505,13 +510,13 @@ def test_an_attempt_count_at_its_maximum_stays_there(function: Function, amqp_ur
 
 @pytest.mark.usefixtures("running")
 def test_an_unusual_message_does_not_affect_a_batch(function: Function, amqp_url: str) -> None:
-    odd = [b"nonsense", b'{},{"specversion": "1.0"}', b"x" * 70_000]
-    publish_while_held(function, amqp_url, b'{"n": 1}', *odd, b'{"n": 2}')
+    mismatched = [b"nonsense", b'{},{"specversion": "1.0"}', b"x" * 70_000]
+    publish_while_held(function, amqp_url, b'{"n": 1}', *mismatched, b'{"n": 2}')
     eventually(lambda: depth(amqp_url, DEAD) == 1, 10, "the message over the limit is dead")
     eventually(lambda: len(function.requests) == 5, 10, "all others are delivered")
     (batch,) = batches(function)
     assert [event["data"] for event in batch] == [{"n": 1}, {"n": 2}]
-    assert sorted(body for _, body in alone(function)) == sorted(odd[:2])
+    assert sorted(body for _, body in alone(function)) == sorted(mismatched[:2])
 
 
 def test_a_batch_stays_within_the_body_limit(
@@ -589,7 +594,7 @@ def exists(url: str, name: str) -> bool:
 
 
 @pytest.fixture
-def odd(amqp_url: str) -> Iterator[list[str]]:
+def mismatched(amqp_url: str) -> Iterator[list[str]]:
     """Auxiliary queues that another client has declared differently."""
     # The queue of an earlier version belongs to that version's code.
     names = [*(f"{QUEUE}.{kind}" for kind in ("delay.1s", "delay.4s", "retry.1s")), DEAD]
@@ -603,7 +608,7 @@ def odd(amqp_url: str) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("answer", [503, 422])
 def test_unusable_auxiliary_queues_do_not_stop_consuming(
-    start: Start, function: Function, amqp_url: str, odd: list[str], answer: int
+    start: Start, function: Function, amqp_url: str, mismatched: list[str], answer: int
 ) -> None:
     connector = start(amqp_url)
     eventually(lambda: connector.health() == 200, 20, "the connector consumes")
@@ -618,15 +623,15 @@ def test_unusable_auxiliary_queues_do_not_stop_consuming(
     )
     assert [first[1], second[1], others[1]] == ["1", "2", "1"]
     assert second[0] - first[0] >= 0.9
-    assert [depth(amqp_url, name) for name in odd if exists(amqp_url, name)] == [0, 0, 0]
+    assert [depth(amqp_url, name) for name in mismatched if exists(amqp_url, name)] == [0, 0, 0]
     assert connector.stop() == 0
     assert depth(amqp_url) == 0
 
 
 def test_a_held_message_returns_to_the_broker_when_the_connector_ends(
-    start: Start, function: Function, amqp_url: str, odd: list[str]
+    start: Start, function: Function, amqp_url: str, mismatched: list[str]
 ) -> None:
-    assert odd
+    assert mismatched
     connector = start(amqp_url)
     eventually(lambda: connector.health() == 200, 20, "the connector consumes")
     function.answers = [503] * 9

@@ -36,12 +36,12 @@ def created(control: Control) -> int:
     return int(control("calls")["methods"].get("crm.item.add", 0))
 
 
-def is_paused_for_it() -> bool:
+def is_paused_for_simple_mode() -> bool:
     pause = portal_session.circuit_breaker().state()
     return pause is not None and pause.code == SIMPLE_MODE
 
 
-def do_jobs() -> None:
+def run_jobs() -> None:
     """Run all enqueued jobs, as RQ's workers would."""
     while jobs_left := rq_jobs.rq_queue().jobs:
         for waiting in jobs_left:
@@ -54,7 +54,7 @@ def run_timer_once() -> bool:
     allowed.
     """
     wake_timer.wake_if_due()
-    do_jobs()
+    run_jobs()
     return portal_session.circuit_breaker().state() is None
 
 
@@ -67,7 +67,9 @@ def test_five_versions_of_a_user_create_one_lead_even_if_the_mode_was_unknown(
         for _ in range(3):
             job.call_bitrix24("main")
     # An update that found no lead is retried after two seconds, when the mode is known.
-    eventually(lambda: not job.call_bitrix24("main") and is_paused_for_it(), 10, "it is paused")
+    eventually(
+        lambda: not job.call_bitrix24("main") and is_paused_for_simple_mode(), 10, "it is paused"
+    )
     eventually(lambda: work_queue().depth().due, 10, "the update is due again")
     assert job.call_bitrix24("main") == 0
     assert created(control) == 1
@@ -77,7 +79,7 @@ def test_five_versions_of_a_user_create_one_lead_even_if_the_mode_was_unknown(
 def test_a_worker_detects_it_before_its_first_call(control: Control) -> None:
     put(1)
     run_timer_once()
-    assert is_paused_for_it()
+    assert is_paused_for_simple_mode()
     assert created(control) == 0
     assert work_queue().depth().due == 1, "it waits, and no attempt is spent"
 
@@ -85,15 +87,17 @@ def test_a_worker_detects_it_before_its_first_call(control: Control) -> None:
 @pytest.mark.usefixtures("simple")
 def test_reading_the_stages_detects_it() -> None:
     stage_sync.read_portal_stages()
-    assert is_paused_for_it()
+    assert is_paused_for_simple_mode()
 
 
 @pytest.mark.usefixtures("simple")
 def test_a_pause_lasts_while_the_portal_answers_only_profile_requests(control: Control) -> None:
     portal_session.circuit_breaker().open(PortalDown("the plan has expired", code="ACCESS_DENIED"))
     put(1)
-    eventually(lambda: portal_session.probe_if_due() or is_paused_for_it(), 10, "it is probed")
-    assert is_paused_for_it(), "the newest reason is shown"
+    eventually(
+        lambda: portal_session.probe_if_due() or is_paused_for_simple_mode(), 10, "it is probed"
+    )
+    assert is_paused_for_simple_mode(), "the newest reason is shown"
     assert job.call_bitrix24("main") == 0
     assert created(control) == 0
 
@@ -104,7 +108,7 @@ def test_it_resumes_by_itself_once_the_mode_is_classic_even_if_no_user_is_due(
     control("settings", "PUT", {"crm_mode": "simple"})
     stage_sync.read_portal_stages()
     run_timer_once()
-    assert is_paused_for_it()
+    assert is_paused_for_simple_mode()
     control("settings", "PUT", {"crm_mode": "classic"})
     eventually(run_timer_once, 10, "it resumes")
     put(1)
@@ -118,7 +122,7 @@ def test_resuming_by_hand_creates_no_leads_in_simple_mode(control: Control) -> N
     put(1)
     portal_session.circuit_breaker().release()
     assert job.call_bitrix24("main") == 0
-    assert is_paused_for_it()
+    assert is_paused_for_simple_mode()
     assert created(control) == 0
 
 

@@ -155,7 +155,7 @@ def test_a_malformed_registry_entry_does_not_delay_a_retry(
 def test_a_malformed_registry_entry_does_not_delay_the_next_round(
     monkeypatch: pytest.MonkeyPatch, webhook_url: str
 ) -> None:
-    """Users become due in between: a round says itself when the next one has to be."""
+    """Users become due in between, so each round decides when the next one must be."""
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
     client().zadd(f"rq:finished:{JOBS}", {b"\xff\xfe": 2**40})
     monkeypatch.setattr(rq_jobs, "TRIM_EVERY_MS", 1)

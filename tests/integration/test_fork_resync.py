@@ -24,7 +24,7 @@ Fork = Callable[[], None]
 # --- Replies of the lost history ----------------------------------------------------------------
 
 
-def looks() -> list[tuple[int, str]]:
+def resyncs() -> list[tuple[int, str]]:
     """Users and states of the resync events."""
     found = rows("SELECT user_id, state FROM events WHERE changed = 'look' ORDER BY version")
     return [(row["user_id"], row["state"]) for row in found]
@@ -47,11 +47,11 @@ def test_a_lead_reached_by_a_lost_write_is_resynced_once(forked: Fork, status: s
     relay_sweeps_all()
     settled(event)
     lost = reply_to(lost_event_of(event), status=status, reason="HTTP 500")
-    before = looks()
+    before = resyncs()
     for _ in range(3):  # it may be repeated
         with pytest.raises(BadMessage, match="Postgres has lost"):
             settle.apply([lost])
-    assert looks() == [*before, (event.user.id, "open")]
+    assert resyncs() == [*before, (event.user.id, "open")]
 
 
 @pytest.mark.usefixtures("in_postgres")
@@ -80,7 +80,7 @@ def test_a_reply_without_a_credible_history_is_still_a_dead_letter(named: str | 
     reply = replace(reply_to(lost_event_of(event)), history=named)
     with pytest.raises(BadMessage, match="answers no event"):
         settle.apply([reply])
-    assert (history(), looks()) == (before, [])
+    assert (history(), resyncs()) == (before, [])
 
 
 @pytest.mark.usefixtures("in_postgres")
@@ -93,7 +93,7 @@ def test_a_reply_to_a_pruned_event_does_not_mean_a_fork() -> None:
     for one in (pruned, replace(pruned, version=2)):
         with pytest.raises(BadMessage, match="answers no event"):
             settle.apply([reply_to(one)])
-    assert (history(), looks()) == (before, [])
+    assert (history(), resyncs()) == (before, [])
 
 
 @pytest.mark.usefixtures("in_postgres")
@@ -104,7 +104,7 @@ def test_a_reply_about_an_unknown_user_writes_nothing(forked: Fork) -> None:
     unknown = replace(event, id=str(uuid4()), user=replace(event.user, id=UserId(77)))
     with pytest.raises(BadMessage):
         settle.apply([reply_to(unknown)])
-    assert looks() == []
+    assert resyncs() == []
 
 
 # --- The sweep ------------------------------------------------------------------------------------
@@ -129,14 +129,14 @@ def test_after_a_fork_every_user_is_resynced_once(
     users = [create() for _ in range(7)]
     settled(users[0])
     forked()
-    move(users[3], "JUNK")  # a newer write is open; the lead may show a lost state all the same
+    move(users[3], "JUNK")  # a newer write is open; the lead may still show a lost state
     new_user = create()
     relay_sweeps_all()
-    assert sorted(looks()) == [(event.user.id, "synced") for event in users]
-    assert new_user.user.id not in {user for user, _ in looks()}
-    before = len(looks())
+    assert sorted(resyncs()) == [(event.user.id, "synced") for event in users]
+    assert new_user.user.id not in {user for user, _ in resyncs()}
+    before = len(resyncs())
     fork_resync.step()
-    assert len(looks()) == before
+    assert len(resyncs()) == before
 
 
 @pytest.mark.usefixtures("in_postgres")
@@ -179,7 +179,7 @@ def test_concurrent_sweeps_do_not_resync_twice(
     forked()
     installation.ensure_history()
     in_threads(8, lambda _: fork_resync.step())
-    found = [user for user, _ in looks()]
+    found = [user for user, _ in resyncs()]
     assert len(found) == len(set(found)) >= 10
 
 
@@ -194,7 +194,7 @@ def test_a_fork_during_a_sweep_restarts_it(forked: Fork, monkeypatch: pytest.Mon
     assert fork_resync.step() == 2
     forked()
     relay_sweeps_all()
-    assert {user for user, _ in looks()} == {event.user.id for event in users}
+    assert {user for user, _ in resyncs()} == {event.user.id for event in users}
     assert installation.stored().swept_to == users[-1].user.id
 
 

@@ -1,4 +1,4 @@
-"""A Postgres that lost its newest transactions: noticed, and its lost history does not count."""
+"""A Postgres that lost its newest transactions: it is detected, and the lost history is ignored."""
 
 import shutil
 import signal

@@ -22,7 +22,7 @@ class Fate:
 
     event: Event
     state: str = "open"
-    #: Whether the relay has nothing left to do with it.
+    #: Whether the relay still has to publish it, now or later.
     is_due: bool = True
     sendings: int = 0
 

@@ -29,8 +29,8 @@ def connected(
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A single failed request counts as an outage."""
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the grace time: a single failed request counts as an outage."""
     monkeypatch.setattr(reachability, "GRACE_S", 0.0)
 
 
@@ -104,7 +104,7 @@ def test_a_probe_waits_for_its_token(control: Control) -> None:
     assert control("calls")["requests"] == 1
 
 
-@pytest.mark.usefixtures("nowhere", "impatient")
+@pytest.mark.usefixtures("nowhere", "no_grace")
 def test_a_portal_that_refuses_connections_is_reported_as_unreachable(in_redis: str) -> None:
     put(1)
     with pytest.raises(Exception, match="Bitrix24"):
@@ -122,7 +122,7 @@ def test_one_lost_answer_does_not_make_a_portal_unreachable() -> None:
     assert portal_session.reachability().state() is None
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("no_grace")
 @pytest.mark.parametrize(
     ("action", "kind"),
     [
@@ -152,7 +152,7 @@ def test_the_kind_of_outage_is_recorded_and_ends_with_the_next_answer(
     assert healthz_status(in_redis) == "ok"
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("no_grace")
 def test_an_answer_to_another_worker_ends_it_for_all(
     webhook_url: str, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
@@ -165,7 +165,7 @@ def test_an_answer_to_another_worker_ends_it_for_all(
     assert portal_session.reachability().state() is None
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("no_grace")
 @pytest.mark.parametrize("webhook", ["see the vault", "http://", "https://a/rest/1/", ""])
 def test_an_invalid_webhook_is_reported_and_nothing_is_leased_until_it_is_fixed(
     webhook: str, webhook_url: str, in_redis: str, monkeypatch: pytest.MonkeyPatch, control: Control
@@ -184,7 +184,7 @@ def test_an_invalid_webhook_is_reported_and_nothing_is_leased_until_it_is_fixed(
     assert len(control("leads")) == 1
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("no_grace")
 def test_a_portal_that_recovers_is_detected_even_if_no_user_is_due(
     control: Control, in_redis: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -265,7 +265,7 @@ def test_an_idle_user_is_kept_once_an_event_waits(
 def test_an_interrupted_call_is_followed_by_a_lookup(
     work: WorkQueue, short_lease: Callable[[WorkQueue], None], *, is_known: bool
 ) -> None:
-    """The lead may have changed: last applied is a hint, and the change may be reverted."""
+    """The lead may have changed: last applied is only a claim, and the change may be reverted."""
     put(work)
     entry = one(work)
     if is_known:

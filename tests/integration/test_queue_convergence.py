@@ -70,7 +70,7 @@ class FakePortal:
         return [(int(at) if at.isdigit() else None, phone["value"]) for at, phone in given.items()]
 
 
-class Journey:
+class OneUser:
     """One user's messages through the work queue to the portal, with a minimal worker."""
 
     def __init__(self, work: WorkQueue) -> None:
@@ -98,7 +98,7 @@ class Journey:
     def run_job(self, outcome: str) -> bool:
         """One job; False if nothing was due."""
         while self.work.next_due_in_s():
-            continue  # for a millisecond
+            continue  # a delay lasts a millisecond
         leased = self.work.lease(50)
         for entry in leased.entries:
             settlement = self._settle(entry, outcome)
@@ -164,7 +164,7 @@ def test_a_user_ends_as_one_lead_with_its_newest_state_and_each_event_is_answere
     client: redis.Redis, writes: list[dict[str, str]], data: st.DataObject
 ) -> None:
     client.flushall()
-    journey = Journey(WorkQueue(client, "test"))
+    user = OneUser(WorkQueue(client, "test"))
     states = [({"full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}, True)]
     for write in writes:
         states.append(({**states[-1][0], **write}, "stage" in write))
@@ -177,27 +177,27 @@ def test_a_user_ends_as_one_lead_with_its_newest_state_and_each_event_is_answere
         state, touches = states[version - 1]
         outcomes = data.draw(st.lists(st.sampled_from((*FREE, *COUNTED, OK)), max_size=3))
         # A repeated event gets its reply again: that is tested elsewhere.
-        if f"e{version}" in {event for event, _ in journey.replies}:
+        if f"e{version}" in {event for event, _ in user.replies}:
             continue
-        journey.put(version, state, touches=touches, first=version not in seen)
+        user.put(version, state, touches=touches, first=version not in seen)
         seen.add(version)
         for outcome in outcomes:
-            journey.run_job(outcome if outcome not in COUNTED or may_fail > 0 else OK)
+            user.run_job(outcome if outcome not in COUNTED or may_fail > 0 else OK)
             may_fail -= outcome in COUNTED
     served = 0
-    while journey.work.next_due_in_s() is not None:
-        served += journey.run_job(OK)
+    while user.work.next_due_in_s() is not None:
+        served += user.run_job(OK)
         assert served < 10, "it settles"
 
     newest = states[-1][0]
-    (lead,) = journey.portal.leads.values()
+    (lead,) = user.portal.leads.values()
     assert lead["title"] == newest["full_name"]
     assert lead["name"] == newest["full_name"][:50]
     assert list(lead["rows"].values()) == [newest["phone"]]
     assert lead["stageId"] == newest["stage"]
-    assert Counter(event for event, _ in journey.replies.elements()) == {
+    assert Counter(event for event, _ in user.replies.elements()) == {
         f"e{version}": 1 for version in versions
     }
-    assert max(journey.attempts) <= 3
-    synced = {event for event, outcome in journey.replies if outcome == "synced"}
+    assert max(user.attempts) <= 3
+    synced = {event for event, outcome in user.replies if outcome == "synced"}
     assert f"e{len(states)}" in synced

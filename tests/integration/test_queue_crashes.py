@@ -34,7 +34,7 @@ def client(server: PrivateServer) -> Iterator[redis.Redis]:
         yield client
 
 
-def arrival(user: int, version: int = 1) -> EnqueueRequest:
+def enqueue_request(user: int, version: int = 1) -> EnqueueRequest:
     event = replace(pending(event_id=f"{user}-{version}"), version=version)
     return EnqueueRequest(
         user,
@@ -51,15 +51,15 @@ def arrival(user: int, version: int = 1) -> EnqueueRequest:
 WITHIN_TOLERANCE_MS, BEYOND_TOLERANCE_MS = 5_000, 11_000
 
 
-def later(one: EnqueueRequest, than_now_ms: int) -> EnqueueRequest:
-    """The same, written and sent this much later by the clocks of Postgres and of its sender."""
-    at_ms = int(time.time() * 1000) + than_now_ms
-    return replace(one, occurred_at_ms=at_ms, sent_at_ms=at_ms)
+def dated_later(request: EnqueueRequest, by_ms: int) -> EnqueueRequest:
+    """The request as if written and sent this much later."""
+    at_ms = int(time.time() * 1000) + by_ms
+    return replace(request, occurred_at_ms=at_ms, sent_at_ms=at_ms)
 
 
 def settle_with_lead(work: WorkQueue, user: int) -> None:
     """Lease the user and settle it with a lead."""
-    work.put(arrival(user))
+    work.put(enqueue_request(user))
     (entry,) = work.lease(50).entries
     done = tuple(replace(event, outcome=Outcome("synced", 1, 5)) for event in entry.events)
     # Redis' names for last applied
@@ -80,12 +80,12 @@ def test_after_a_restart_users_wait_for_calls_that_redis_may_have_forgotten(
 ) -> None:
     work = queue_of(client)
     settle_with_lead(work, 8)
-    work.put(arrival(7))
-    work.put(arrival(8, version=2))
+    work.put(enqueue_request(7))
+    work.put(enqueue_request(8, version=2))
     server.restart()
     work.call_ms = 70_000
     work.ensure_redis_epoch()
-    work.put(later(arrival(9), BEYOND_TOLERANCE_MS))
+    work.put(dated_later(enqueue_request(9), BEYOND_TOLERANCE_MS))
     # The lost last second may have contained a call for 7 or 8.
     entries = work.lease(50).entries
     assert {entry.user_id: entry.needs_lookup for entry in entries} == {9: False}
@@ -102,7 +102,7 @@ def test_after_a_restart_last_applied_is_a_claim_until_the_lead_was_read(
     work = queue_of(client)
     settle_with_lead(work, 8)
     server.restart()
-    work.put(arrival(8, version=2))
+    work.put(enqueue_request(8, version=2))
     (entry,) = work.lease(50).entries
     assert (entry.needs_lookup, entry.known_lead_id) == (True, 5)
     work.release([settle_lookup(entry, found(5, origin="8"), 0)])
@@ -116,7 +116,7 @@ def test_a_postgres_clock_that_is_ahead_makes_no_event_newer_than_the_epoch(
     """Postgres' clock is ahead: a write from before the restart looks newer."""
     work = queue_of(client)
     ahead = int(time.time() * 1000) + 60_000
-    work.put(replace(arrival(7), occurred_at_ms=ahead))
+    work.put(replace(enqueue_request(7), occurred_at_ms=ahead))
     work.lease(50)
     server.restart()
     work.call_ms = 70_000
@@ -133,8 +133,8 @@ def test_a_user_written_within_the_clock_tolerance_may_be_older_than_the_loss(
     client.flushall()
     work.call_ms = 70_000
     work.ensure_redis_epoch()
-    work.put(replace(later(arrival(7), WITHIN_TOLERANCE_MS), sent_at_ms=None))
-    work.put(replace(later(arrival(8), BEYOND_TOLERANCE_MS), sent_at_ms=None))
+    work.put(replace(dated_later(enqueue_request(7), WITHIN_TOLERANCE_MS), sent_at_ms=None))
+    work.put(replace(dated_later(enqueue_request(8), BEYOND_TOLERANCE_MS), sent_at_ms=None))
     assert [entry.user_id for entry in work.lease(50).entries] == [8]
 
 
@@ -145,12 +145,13 @@ def test_a_message_sent_before_a_flush_is_processed_only_when_republished(
     work = queue_of(client)
     client.flushall()
     work.ensure_redis_epoch()
-    late = later(arrival(7, version=2), WITHIN_TOLERANCE_MS)  # perhaps sent before the flush
+    # perhaps sent before the flush
+    late = dated_later(enqueue_request(7, version=2), WITHIN_TOLERANCE_MS)
     assert work.put(late) is PutResult.TOO_OLD
     assert work.next_due_in_s() is None
-    assert work.put(later(late, BEYOND_TOLERANCE_MS)) is not PutResult.TOO_OLD
+    assert work.put(dated_later(late, BEYOND_TOLERANCE_MS)) is not PutResult.TOO_OLD
     assert work.put(late) is not PutResult.TOO_OLD, "the user is known by now"
-    assert work.put(arrival(8, version=2)) is not PutResult.TOO_OLD, (
+    assert work.put(enqueue_request(8, version=2)) is not PutResult.TOO_OLD, (
         "its sender republishes nothing"
     )
 
@@ -158,7 +159,7 @@ def test_a_message_sent_before_a_flush_is_processed_only_when_republished(
 def test_a_killed_redis_loses_no_lease_for_good(server: PrivateServer, client: redis.Redis) -> None:
     work = queue_of(client)
     work.lease_ms = 100
-    work.put(arrival(7))
+    work.put(enqueue_request(7))
     work.lease(50)
     server.restart()
     leased = work.lease(50)
@@ -171,10 +172,10 @@ def test_a_hanging_redis_is_queue_down_within_seconds(
     monkeypatch.setattr("leadline.runtime.redis.RESPONSE_TIMEOUT_S", 0.3)
     with connect(server.url) as impatient:
         work = queue_of(impatient)
-        work.put(arrival(7))
+        work.put(enqueue_request(7))
         server.freeze()
         with pytest.raises(QueueDown):
-            work.put(arrival(8))
+            work.put(enqueue_request(8))
         server.thaw()
         assert {entry.user_id for entry in queue_of(client).lease(50).entries} >= {7}
 
@@ -182,10 +183,10 @@ def test_a_hanging_redis_is_queue_down_within_seconds(
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_full_redis_is_queue_down_and_keeps_its_data(client: redis.Redis, version: int) -> None:
     work = queue_of(client)
-    work.put(arrival(7))
+    work.put(enqueue_request(7))
     client.config_set("maxmemory", "1mb")
     client.config_set("maxmemory-policy", "noeviction")
     with pytest.raises(QueueDown):
-        work.put(arrival(8, version))
+        work.put(enqueue_request(8, version))
     client.config_set("maxmemory", "0")
     assert [entry.user_id for entry in work.lease(50).entries] == [7]

@@ -30,7 +30,7 @@ def work(client: redis.Redis) -> WorkQueue:
     return work
 
 
-def arrival(user: int, version: int = 1) -> EnqueueRequest:
+def enqueue_request(user: int, version: int = 1) -> EnqueueRequest:
     state = {"full_name": "Ann", "phone": "+77001112233", "stage": "NEW"}
     return EnqueueRequest(
         user_id=user,
@@ -69,7 +69,7 @@ DAMAGES: list[Any] = [
 def test_an_unreadable_entry_does_not_affect_the_others(
     work: WorkQueue, client: redis.Redis, damage: Any
 ) -> None:
-    work.put_all([arrival(user) for user in (6, 7, 8)])
+    work.put_all([enqueue_request(user) for user in (6, 7, 8)])
     damage(client)
     assert {entry.user_id for entry in work.lease(50).entries} >= {6, 8}
     assert work.lease(50).expired == 0
@@ -79,11 +79,11 @@ def test_an_unreadable_entry_does_not_affect_the_others(
 def test_its_user_is_due_again_when_its_events_are_republished(
     work: WorkQueue, client: redis.Redis, damage: Any
 ) -> None:
-    work.put(arrival(7))
+    work.put(enqueue_request(7))
     damage(client)
     work.lease(50)
     assert (
-        work.put_all([arrival(6), replace(arrival(7, 2), is_first=False)])
+        work.put_all([enqueue_request(6), replace(enqueue_request(7, 2), is_first=False)])
         != [PutResult.TOO_OLD] * 2
     )
     work.lease_ms = 1
@@ -99,13 +99,13 @@ def test_a_call_that_the_lost_entry_knew_of_is_waited_for(
     work: WorkQueue, client: redis.Redis
 ) -> None:
     """A create may still be running: an immediate lookup would miss it, and create another lead."""
-    work.put(arrival(7))
+    work.put(enqueue_request(7))
     work.lease(50)
     client.hset(USER, "state", "{")
     client.zadd("{leadline:test}:leases", {"7": 0})
     work.call_ms = 70_000
     assert work.lease(50).entries == []
-    work.put(arrival(7, version=2))
+    work.put(enqueue_request(7, version=2))
     assert work.lease(50).entries == []
     due_in_s = work.next_due_in_s()
     assert due_in_s is not None
@@ -117,15 +117,15 @@ def test_an_older_copy_is_not_taken_for_the_newest_state(
 ) -> None:
     """Something newer was applied and lost with the entry."""
     now_ms = int(time.time() * 1000)
-    work.put(arrival(7, version=2))
+    work.put(enqueue_request(7, version=2))
     client.hset(USER, "state", "{")
     work.lease(50)
-    assert work.put(replace(arrival(7), sent_at_ms=now_ms)) is PutResult.TOO_OLD
+    assert work.put(replace(enqueue_request(7), sent_at_ms=now_ms)) is PutResult.TOO_OLD
     assert (
-        work.put(replace(arrival(7, version=3), sent_at_ms=now_ms + 11_000))
+        work.put(replace(enqueue_request(7, version=3), sent_at_ms=now_ms + 11_000))
         is not PutResult.TOO_OLD
     )
-    work.put(replace(arrival(7), sent_at_ms=now_ms))
+    work.put(replace(enqueue_request(7), sent_at_ms=now_ms))
     (entry,) = work.lease(50).entries
     assert (entry.desired_seq, entry.needs_lookup) == (3_000_000, True)
 
@@ -134,12 +134,12 @@ def test_an_older_copy_does_not_replace_a_state_whose_number_is_damaged(
     work: WorkQueue, client: redis.Redis
 ) -> None:
     now_ms = int(time.time() * 1000)
-    work.put(arrival(7, version=2))
+    work.put(enqueue_request(7, version=2))
     client.hset(USER, "order", "{")
-    assert work.put(replace(arrival(7), sent_at_ms=now_ms)) is PutResult.TOO_OLD
+    assert work.put(replace(enqueue_request(7), sent_at_ms=now_ms)) is PutResult.TOO_OLD
     assert work.lease(50).entries == []
     assert (
-        work.put(replace(arrival(7, version=2), sent_at_ms=now_ms + 11_000))
+        work.put(replace(enqueue_request(7, version=2), sent_at_ms=now_ms + 11_000))
         is not PutResult.TOO_OLD
     )
     (entry,) = work.lease(50).entries

@@ -41,7 +41,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(events=st.lists(st.tuples(USERS, VERSIONS), min_size=1, max_size=5))
     def put(self, events: list[tuple[int, int]]) -> None:
-        results = self.work.put_all([_arrival(*event) for event in events])
+        results = self.work.put_all([_enqueue_request(*event) for event in events])
         assert PutResult.TOO_OLD not in results
         assert results.count(PutResult.WAKE_UP_CLAIMED) <= 1, "one job is enough for a whole batch"
         for user, version in events:
@@ -116,7 +116,7 @@ class Machine(RuleBasedStateMachine):
             self.held[entry.user_id] = entry
 
 
-def _arrival(user: int, version: int) -> EnqueueRequest:
+def _enqueue_request(user: int, version: int) -> EnqueueRequest:
     state = {"full_name": str(version), "phone": "+77001112233", "stage": "NEW"}
     return EnqueueRequest(
         user_id=user,

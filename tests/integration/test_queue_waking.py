@@ -1,4 +1,4 @@
-"""Wake-ups: jobs enough that no user is left waiting, but not one for each event."""
+"""Wake-ups: enough jobs that no user is left waiting, but not one for each event."""
 
 import time
 from collections.abc import Iterator
@@ -128,7 +128,7 @@ def test_an_expired_lease_gets_a_job(work: WorkQueue) -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    """A worker is always about to lease any due user."""
+    """Checks that some worker is always about to lease whatever user is due."""
 
     client: redis.Redis
 
@@ -144,7 +144,7 @@ class Machine(RuleBasedStateMachine):
         #: Batch leaders; workers that have leased or released and not yet checked for other due
         #: users.
         self.leaders: list[str] = []
-        self.looking = 0
+        self.checking = 0
         self.held: list[Entry] = []
 
     def tick(self) -> None:
@@ -183,7 +183,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def resign_leadership(self) -> None:
         self.work.wakeups.resign_leadership(self.leaders.pop())
-        self.looking += 1
+        self.checking += 1
 
     @precondition(lambda self: self.held)
     @rule(is_done=st.booleans())
@@ -194,17 +194,17 @@ class Machine(RuleBasedStateMachine):
         self.client.hdel(f"{self.work.prefix}user:{entry.user_id}", "streak")
         answered = tuple(replace(one, outcome=Outcome("synced", 1, 5)) for one in entry.events)
         self.work.release([Settlement(entry, {}, answered if is_done else ())])
-        self.looking += 1
+        self.checking += 1
 
-    @precondition(lambda self: self.looking)
+    @precondition(lambda self: self.checking)
     @rule()
-    def look(self) -> None:
-        self.looking -= 1
+    def check_for_due_users(self) -> None:
+        self.checking -= 1
         self.claimed += self.work.wakeups.claim_wakeup()
 
     @invariant()
     def no_user_is_left_waiting(self) -> None:
-        acting = self.claimed + len(self.leaders) + self.looking
+        acting = self.claimed + len(self.leaders) + self.checking
         assert not self.work.depth().due or acting or self.jobs
 
 

@@ -1,4 +1,4 @@
-"""Redis fails over without a restart: the old master keeps its connections and refuses writes.
+"""Redis fails over without a restart: the old master keeps its connections and rejects writes.
 
 Two servers behind one address, as behind a Kubernetes service or Sentinel.
 """
@@ -29,7 +29,7 @@ from tests.faults.proxy import Proxy
 from tests.integration.conftest import skip_clock_tolerance
 from tests.integration.test_calls import put
 
-#: Longer than a failover lasts after the first refused write, far shorter than any time-out.
+#: Longer than a failover lasts after the first rejected write, far shorter than any time-out.
 SOON_S = 8
 
 

@@ -1,4 +1,4 @@
-"""A repair writes what is missing, and leaves a stage set by hand in the CRM as it is."""
+"""A repair writes what is missing, and keeps a stage that was set by hand in the CRM."""
 
 import contextlib
 from collections.abc import Callable

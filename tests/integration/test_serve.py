@@ -315,7 +315,7 @@ def test_without_keys_a_function_accepts_one_host(create_user: Server) -> None:
 def test_without_keys_a_non_ascii_origin_counts_as_an_origin(
     create_user: Server, others: bytes
 ) -> None:
-    """The server passes such a header on without its value, in any company of other headers."""
+    """The server passes such a header on without its value, whatever the other headers are."""
     head = HEAD + others + b"Origin: http://\xe9vil.example\r\nContent-Length: 2\r\n\r\n{}"
     with socket.create_connection(("127.0.0.1", create_user.port), timeout=5) as connection:
         connection.sendall(head)

@@ -1,4 +1,4 @@
-"""Misbehaving portals: a function of the test handles each connection."""
+"""Misbehaving portals: a function that the test passes in handles each connection."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ class Connection:
     ended: threading.Event
 
     def read_request(self) -> bytes:
-        """A whole request; less where the client went away."""
+        """Read a whole request; less if the client hangs up."""
         text = b""
         while b"\r\n\r\n" not in text:
             part = self.peer.recv(65536)
@@ -42,7 +42,7 @@ class Connection:
         self.raw.close()
 
     def drip(self, text: bytes, every_s: float = 0.05) -> None:
-        """Byte by byte, until the client hangs up or the test ends."""
+        """Send byte by byte, until the client hangs up or the test ends."""
         for byte in text:
             if self.ended.wait(every_s):
                 return
@@ -51,7 +51,7 @@ class Connection:
 
 @dataclass
 class Server:
-    """What the test inspects afterwards."""
+    """A running server, and what the test inspects afterwards."""
 
     url: str
     connections: int = 0

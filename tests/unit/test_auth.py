@@ -39,8 +39,8 @@ def log() -> Iterator[list[structlog.typing.EventDict]]:
         yield lines
 
 
-def opened(key: str) -> set[str]:
-    """The scopes that this key opens."""
+def granted(key: str) -> set[str]:
+    """The scopes that this key grants."""
     found = set()
     for scope in get_args(auth.Scope):
         try:
@@ -86,8 +86,8 @@ def test_an_empty_key_file_contains_no_key(folder: Path) -> None:
 def test_a_key_has_the_scopes_of_its_entry(folder: Path, entry: str, expected: set[str]) -> None:
     (folder / "api-keys").write_text(f"# of ours\n{OTHER}\n{entry}\n")
     auth.check_configured(API)
-    assert opened(KEY) == expected
-    assert opened(KEY[:-1]) == opened(f"{KEY}x") == opened(entry.rpartition(":")[0]) == set()
+    assert granted(KEY) == expected
+    assert granted(KEY[:-1]) == granted(f"{KEY}x") == granted(entry.rpartition(":")[0]) == set()
 
 
 def test_a_key_without_scopes_is_reported_at_startup_and_may_not_operate(
@@ -97,7 +97,7 @@ def test_a_key_without_scopes_is_reported_at_startup_and_may_not_operate(
     auth.check_configured(API)
     assert [line["entry"] for line in log] == [1]
     assert KEY not in str(log)
-    assert opened(KEY) == {"read", "write"}
+    assert granted(KEY) == {"read", "write"}
 
 
 @given(
@@ -128,10 +128,10 @@ def test_a_hashed_entry_cannot_be_used_as_a_key(folder: Path) -> None:
     key, entry = api_keys.create("site", frozenset({"write"}), 30)
     (folder / "api-keys").write_text(entry)
     auth.check_configured(API)
-    assert opened(key) == {"write"}
+    assert granted(key) == {"write"}
     assert auth.authenticate(f"Bearer {key}", "write") == "site"
     for sent in (entry, *entry.split(":"), bytes.fromhex(entry.rpartition(":")[2]).hex().upper()):
-        assert opened(sent) == set()
+        assert granted(sent) == set()
 
 
 def test_an_expired_key_grants_nothing_and_does_not_prevent_startup(
@@ -140,7 +140,7 @@ def test_an_expired_key_grants_nothing_and_does_not_prevent_startup(
     key, entry = api_keys.create("site", API, 1)
     (folder / "api-keys").write_text(entry)
     auth.check_configured(API)
-    assert opened(key) == API
+    assert granted(key) == API
     tomorrow = time.time() + 2 * 86_400
     monkeypatch.setattr(time, "time", lambda: tomorrow)
     with pytest.raises(ExpiredKey):
@@ -162,11 +162,11 @@ def test_a_key_of_fewer_than_128_bits_prevents_startup_and_grants_nothing(
         ) as caught:
             auth.check_configured(API)
         assert key not in str(caught.value)
-        assert opened(key) == set()
+        assert granted(key) == set()
     (folder / "internal-key").write_text(key)
     with pytest.raises(BadConfiguration, match="internal-key, entry 1"):
         auth.check_configured(frozenset({"internal"}))
-    assert opened(key) == set()
+    assert granted(key) == set()
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,9 @@ def test_an_invalid_entry_prevents_startup_and_grants_nothing(folder: Path, entr
     with pytest.raises(BadConfiguration, match=r"entry [23]") as error:
         auth.check_configured(API)
     assert KEY not in str(error.value)
-    assert opened(OTHER) == API
+    assert granted(OTHER) == API
     for sent in (KEY, entry, "k"):
-        assert opened(sent) == set()
+        assert granted(sent) == set()
 
 
 # Callers
@@ -217,8 +217,8 @@ def test_internal_functions_accept_only_the_internal_key(folder: Path) -> None:
     (folder / "api-keys").write_text(f"read,write,operate:{KEY}")
     (folder / "internal-key").write_text(f"{OTHER}\n{THIRD}\n")
     auth.check_configured(frozenset({"internal"}))
-    assert opened(KEY) == ALL
-    assert opened(OTHER) == opened(THIRD) == {"internal"}
+    assert granted(KEY) == ALL
+    assert granted(OTHER) == granted(THIRD) == {"internal"}
     assert auth.own_key() == OTHER
 
 

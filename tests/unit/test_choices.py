@@ -1,4 +1,4 @@
-"""Choices for a local run: invalid ones are refused before anything starts."""
+"""Choices for a local run: invalid ones are rejected before anything starts."""
 
 import pytest
 

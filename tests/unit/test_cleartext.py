@@ -1,4 +1,4 @@
-"""Connections to other machines without TLS are refused, unless a setting names them."""
+"""Connections to other machines without TLS are rejected, unless a setting exempts the peer."""
 
 import pytest
 from pydantic import ValidationError
@@ -55,14 +55,14 @@ SAFE: tuple[tuple[Peer, str], ...] = (
 )
 
 
-def take(part: Peer, url: str) -> None:
-    """As the code that connects to this part does."""
-    if part == "postgres":
+def connect_to(peer: Peer, url: str) -> None:
+    """Read the URL as the code that connects to this peer does."""
+    if peer == "postgres":
         servers.cache_clear()  # a process reads its settings once
         Database(url)
-    elif part == "rabbitmq":
+    elif peer == "rabbitmq":
         connection.parameters(url)
-    elif part == "redis":
+    elif peer == "redis":
         connect(url)
     else:
         Webhook.parse(url)
@@ -71,7 +71,7 @@ def take(part: Peer, url: str) -> None:
 @pytest.mark.parametrize(("part", "url"), IN_CLEAR)
 def test_a_cleartext_address_is_rejected_with_instructions(part: Peer, url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
-        take(part, url)
+        connect_to(part, url)
     text = str(caught.value)
     assert "LEADLINE_CLEARTEXT" in text
     assert part in text
@@ -84,15 +84,15 @@ def test_a_setting_exempts_only_the_peer_that_it_names(
     part: Peer, url: str, configure: Configure
 ) -> None:
     configure(cleartext=f" otlp, {part}")
-    take(part, url)
+    connect_to(part, url)
     configure(cleartext="otlp,functions")
     with pytest.raises(BadConfiguration):
-        take(part, url)
+        connect_to(part, url)
 
 
 @pytest.mark.parametrize(("part", "url"), SAFE)
 def test_tls_and_loopback_need_no_setting(part: Peer, url: str) -> None:
-    take(part, url)
+    connect_to(part, url)
 
 
 def test_an_unknown_peer_cannot_be_exempted(configure: Configure) -> None:

@@ -60,7 +60,7 @@ def answering() -> Iterator[Answering]:
             self.wfile.write(portal_server.body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     portal_server.url = f"http://127.0.0.1:{server.server_port}/rest/1/{SECRET}/"

@@ -138,7 +138,7 @@ def test_only_json_and_cloudevents_are_accepted(kind: str) -> None:
 
 
 def test_a_binary_cloudevent_of_another_media_type_is_rejected_and_one_without_is_json() -> None:
-    """RabbitmqSource sends messages without a type so, such as those of NestJS."""
+    """So RabbitmqSource sends a message that has no content type, such as one of NestJS."""
     with pytest.raises(InvalidRequest):
         receive(request(BODY, **{**BINARY, "Content-Type": "text/plain"}))
     untyped = {name: value for name, value in BINARY.items() if name != "Content-Type"}

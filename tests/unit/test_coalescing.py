@@ -29,7 +29,7 @@ class Backend:
 
 
 def submit_concurrently(backend: Backend, first: int, *others: int) -> list[int | BaseException]:
-    """The results where the others arrive while the first is in flight."""
+    """The results if the others arrive while the first one is in flight."""
     group = Coalescer(backend.flush, max_group=3)
 
     async def run_all() -> list[int | BaseException]:

@@ -16,7 +16,7 @@ COSTLY = {
     *("pg8000", "phonenumbers", "pika", "prometheus_client", "redis", "requests", "rq"),
     *("opentelemetry", "rich"),
 }
-#: Of these, what the first answer needs, or could not do without in this design.
+#: Those of them that a function's first answer needs, or that this design can't avoid.
 LOADED = {
     "create_user": {"pg8000", "pika"},
     "update_user": {"pg8000", "pika"},

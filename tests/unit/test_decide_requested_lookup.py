@@ -1,4 +1,4 @@
-"""A message may demand a lookup of a lead on which both sides had agreed."""
+"""A message can request a lookup of a lead although last applied is known."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,13 +12,13 @@ from tests.unit.entries import MILLION, STATE, entry, found, known, pending
 NOW = 1_000_000
 
 
-def asking(**more: object) -> Entry:
-    """A user in sync whose message demands a lookup."""
+def lookup_requested(**more: object) -> Entry:
+    """A user in sync whose message requests a lookup."""
     more = {"desired_stage_seq": MILLION, "lookup_requested_seq": 2 * MILLION, **more}
     return known(pending(2), **more)
 
 
-def after_look(before: Entry, **lead: Any) -> Entry:
+def after_lookup(before: Entry, **lead: Any) -> Entry:
     """The entry as leased after the lookup has found such a lead."""
     fields = settle_lookup(before, replace(found(), **lead), NOW).fields
     seen = Entry.loads(
@@ -43,17 +43,19 @@ def _stored(fields: Fields) -> dict[str, object]:
 
 
 def test_a_requested_lookup_is_done_even_if_nothing_has_changed() -> None:
-    assert isinstance(plan(asking()), Lookup)
-    assert isinstance(plan(asking(lookup_requested_seq=0)), NoCall)
+    assert isinstance(plan(lookup_requested()), Lookup)
+    assert isinstance(plan(lookup_requested(lookup_requested_seq=0)), NoCall)
 
 
 def test_one_lookup_is_enough() -> None:
-    assert isinstance(plan(after_look(asking())), NoCall)
-    assert isinstance(plan(replace(after_look(asking()), lookup_requested_seq=3 * MILLION)), Lookup)
+    assert isinstance(plan(after_lookup(lookup_requested())), NoCall)
+    assert isinstance(
+        plan(replace(after_lookup(lookup_requested()), lookup_requested_seq=3 * MILLION)), Lookup
+    )
 
 
 def test_differences_that_the_lookup_finds_are_corrected() -> None:
-    planned = plan(after_look(asking(), title="Somebody Else", name="Somebody"))
+    planned = plan(after_lookup(lookup_requested(), title="Somebody Else", name="Somebody"))
     assert isinstance(planned, Write)
     assert planned.command.params["fields"] == {"title": STATE.full_name, "name": STATE.full_name}
 
@@ -64,16 +66,18 @@ def test_differences_that_the_lookup_finds_are_corrected() -> None:
 def test_a_stage_set_by_hand_stays_unless_a_write_sets_it(
     *, desired_stage_seq: int, is_written: bool
 ) -> None:
-    planned = plan(after_look(asking(desired_stage_seq=desired_stage_seq), stage="JUNK"))
+    planned = plan(
+        after_lookup(lookup_requested(desired_stage_seq=desired_stage_seq), stage="JUNK")
+    )
     assert isinstance(planned, Write) is is_written
     if isinstance(planned, Write):
         assert planned.command.params["fields"] == {"stageId": "NEW"}
 
 
 def test_a_missing_lead_is_created_again() -> None:
-    fields = settle_lookup(asking(), None, NOW).fields
+    fields = settle_lookup(lookup_requested(), None, NOW).fields
     assert (fields["agreed"], fields["looked_order"]) == ("", 2 * MILLION)
-    planned = plan(asking(last_applied=None, lookup_done_seq=2 * MILLION))
+    planned = plan(lookup_requested(last_applied=None, lookup_done_seq=2 * MILLION))
     assert isinstance(planned, Write)
     assert planned.is_create
 

@@ -16,7 +16,7 @@ from leadline.runtime.rabbitmq.connection import Message
 WAIT_S = 10
 
 
-class Lab:
+class Harness:
     """A channel, and a function that records its requests; requests with `held` tags wait."""
 
     def __init__(self) -> None:
@@ -71,99 +71,99 @@ class Lab:
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    made = Lab()
+def harness() -> Iterator[Harness]:
+    made = Harness()
     yield made
     for event in made.held.values():
         event.set()
     made.deliveries.close()
 
 
-def test_messages_that_arrive_together_are_sent_and_acknowledged_together(lab: Lab) -> None:
-    lab.receive(1, 2, 3)
-    lab.work(1)
-    assert lab.posted == [[1, 2, 3]]
-    assert lab.acknowledged() == [call(3, multiple=True)]
-    assert lab.deliveries.is_done
+def test_messages_that_arrive_together_are_sent_and_acknowledged_together(harness: Harness) -> None:
+    harness.receive(1, 2, 3)
+    harness.work(1)
+    assert harness.posted == [[1, 2, 3]]
+    assert harness.acknowledged() == [call(3, multiple=True)]
+    assert harness.deliveries.is_done
 
 
-def test_an_acknowledgement_covers_no_later_message(lab: Lab) -> None:
-    lab.held[1] = threading.Event()
-    lab.receive(1)
-    lab.receive(2, 3)
-    lab.work(1)
-    assert lab.acknowledged() == [call(2), call(3)]
-    lab.receive(4)
-    lab.work(1)
-    lab.held[1].set()
-    lab.work(1)
-    assert lab.acknowledged() == [call(4), call(1, multiple=True)]
-    assert lab.deliveries.is_done
+def test_an_acknowledgement_covers_no_later_message(harness: Harness) -> None:
+    harness.held[1] = threading.Event()
+    harness.receive(1)
+    harness.receive(2, 3)
+    harness.work(1)
+    assert harness.acknowledged() == [call(2), call(3)]
+    harness.receive(4)
+    harness.work(1)
+    harness.held[1].set()
+    harness.work(1)
+    assert harness.acknowledged() == [call(4), call(1, multiple=True)]
+    assert harness.deliveries.is_done
 
 
-def test_a_failed_message_is_acknowledged_after_its_own_verdict(lab: Lab) -> None:
-    lab.verdicts[2] = Verdict(is_served=False, is_final=True, reason="no")
-    lab.receive(1, 2, 3, 4)
-    lab.work(1)
-    assert lab.acknowledged() == [call(1, multiple=True), call(3), call(4)]
-    lab.work(1)
-    assert lab.posted == [[1, 2, 3, 4], [2]]
-    lab.work(1)
-    assert lab.put_into == ["q.dead"]
-    assert lab.acknowledged() == [call(2, multiple=True)]
+def test_a_failed_message_is_acknowledged_after_its_own_verdict(harness: Harness) -> None:
+    harness.verdicts[2] = Verdict(is_served=False, is_final=True, reason="no")
+    harness.receive(1, 2, 3, 4)
+    harness.work(1)
+    assert harness.acknowledged() == [call(1, multiple=True), call(3), call(4)]
+    harness.work(1)
+    assert harness.posted == [[1, 2, 3, 4], [2]]
+    harness.work(1)
+    assert harness.put_into == ["q.dead"]
+    assert harness.acknowledged() == [call(2, multiple=True)]
 
 
-def test_while_two_requests_are_in_flight_further_messages_wait(lab: Lab) -> None:
-    lab.held = {1: threading.Event(), 2: threading.Event()}
-    lab.receive(1)
-    lab.receive(2)
-    lab.receive(3)
-    lab.receive(4)
-    lab.held[1].set()
-    lab.work(2)
-    assert sorted(lab.posted) == [[1], [2], [3, 4]]
+def test_while_two_requests_are_in_flight_further_messages_wait(harness: Harness) -> None:
+    harness.held = {1: threading.Event(), 2: threading.Event()}
+    harness.receive(1)
+    harness.receive(2)
+    harness.receive(3)
+    harness.receive(4)
+    harness.held[1].set()
+    harness.work(2)
+    assert sorted(harness.posted) == [[1], [2], [3, 4]]
 
 
-def test_one_request_carries_at_most_half_of_the_prefetch(lab: Lab) -> None:
-    lab.receive(*range(1, 9))
-    lab.work(2)
-    assert sorted(lab.posted) == [[1, 2, 3, 4], [5, 6, 7, 8]]
-    assert lab.deliveries.is_done
+def test_one_request_carries_at_most_half_of_the_prefetch(harness: Harness) -> None:
+    harness.receive(*range(1, 9))
+    harness.work(2)
+    assert sorted(harness.posted) == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert harness.deliveries.is_done
 
 
 def test_a_message_that_cannot_be_delayed_is_held_and_delivered_again_with_its_attempts_counted(
-    lab: Lab,
+    harness: Harness,
 ) -> None:
-    lab.verdicts[1] = Verdict(is_served=False, reason="no")
-    lab.is_confirmed = False
-    lab.receive(1)
-    lab.work(2)
-    lab.receive(2)
-    lab.work(1)
-    assert lab.acknowledged() == [call(2)]
-    assert lab.deliveries.is_done  # RabbitMQ may deliver the held one to another consumer
+    harness.verdicts[1] = Verdict(is_served=False, reason="no")
+    harness.is_confirmed = False
+    harness.receive(1)
+    harness.work(2)
+    harness.receive(2)
+    harness.work(1)
+    assert harness.acknowledged() == [call(2)]
+    assert harness.deliveries.is_done  # RabbitMQ may deliver the held one to another consumer
     for expected_s in (1, 4, 15):
-        ((delay_s, again),) = lab.timers
+        ((delay_s, again),) = harness.timers
         assert delay_s == expected_s
-        lab.timers.clear()
+        harness.timers.clear()
         again()
-        lab.deliveries.post()
-        assert not lab.deliveries.is_done
-        lab.work(2)
-    assert lab.posted == [[1], [2], [1], [1], [1]]
-    assert lab.put_into == ["q.delay.1s", "q.delay.4s", "q.delay.15s", "q.delay.60s"]
-    lab.is_confirmed = True
-    lab.timers.pop()[1]()
-    lab.deliveries.post()
-    lab.work(2)
-    assert lab.acknowledged() == [call(1, multiple=True)]
+        harness.deliveries.post()
+        assert not harness.deliveries.is_done
+        harness.work(2)
+    assert harness.posted == [[1], [2], [1], [1], [1]]
+    assert harness.put_into == ["q.delay.1s", "q.delay.4s", "q.delay.15s", "q.delay.60s"]
+    harness.is_confirmed = True
+    harness.timers.pop()[1]()
+    harness.deliveries.post()
+    harness.work(2)
+    assert harness.acknowledged() == [call(1, multiple=True)]
 
 
-def test_a_copy_confirmed_after_the_connection_was_lost_is_no_error(lab: Lab) -> None:
-    lab.verdicts[1] = Verdict(is_served=False, is_final=True, reason="no")
-    lab.receive(1)
-    settle = lab.callbacks.get(timeout=WAIT_S)
-    lab.connection.add_callback_threadsafe = Mock(side_effect=ConnectionWrongStateError)
+def test_a_copy_confirmed_after_the_connection_was_lost_is_no_error(harness: Harness) -> None:
+    harness.verdicts[1] = Verdict(is_served=False, is_final=True, reason="no")
+    harness.receive(1)
+    settle = harness.callbacks.get(timeout=WAIT_S)
+    harness.connection.add_callback_threadsafe = Mock(side_effect=ConnectionWrongStateError)
     settle()
-    assert lab.put_into == ["q.dead"]
-    assert lab.acknowledged() == []
+    assert harness.put_into == ["q.dead"]
+    assert harness.acknowledged() == []

@@ -1,4 +1,4 @@
-"""The emulator's own webhooks: all others may lead to a real CRM, and turn keys on."""
+"""Which webhooks are the emulator's own: any other may lead to a real CRM, and requires keys."""
 
 import pytest
 

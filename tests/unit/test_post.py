@@ -52,7 +52,7 @@ def endless() -> Iterator[str]:
                     self.wfile.write(b"x" * 64 * 1024)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

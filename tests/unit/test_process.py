@@ -1,4 +1,4 @@
-"""What a process has once."""
+"""Objects of which a process has one: created once, closed, replaced in tests and after a fork."""
 
 import os
 import threading

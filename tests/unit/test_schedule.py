@@ -11,7 +11,7 @@ from leadline.connector import schedule
 
 
 @dataclass
-class Place:
+class RecordingServer:
     """A server that records requests with a key."""
 
     url: str = ""
@@ -21,33 +21,33 @@ class Place:
 
 
 @pytest.fixture
-def places() -> Iterator[tuple[Place, Place]]:
+def recorders() -> Iterator[tuple[RecordingServer, RecordingServer]]:
     """The function, and another server."""
-    found = (Place(), Place())
-    servers = [_serving(place) for place in found]
+    found = (RecordingServer(), RecordingServer())
+    servers = [_serving(recorder) for recorder in found]
     yield found
     for server in servers:
         server.shutdown()
         server.server_close()
 
 
-def _serving(place: Place) -> ThreadingHTTPServer:
+def _serving(recorder: RecordingServer) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            place.keys.append(self.headers.get("Authorization", ""))
-            self.send_response(place.status)
-            self.send_header("Location", place.location)
+            recorder.keys.append(self.headers.get("Authorization", ""))
+            self.send_response(recorder.status)
+            self.send_header("Location", recorder.location)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         do_GET = do_POST  # noqa: N815 - as a redirect would make it
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    place.url = f"http://127.0.0.1:{server.server_port}/"
+    recorder.url = f"http://127.0.0.1:{server.server_port}/"
     return server
 
 
@@ -57,17 +57,19 @@ def _has_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_does_not_get_the_key(places: tuple[Place, Place], status: int) -> None:
-    function, other = places
+def test_a_redirect_does_not_get_the_key(
+    recorders: tuple[RecordingServer, RecordingServer], status: int
+) -> None:
+    function, other = recorders
     function.status, function.location = status, other.url
     assert schedule.post(function.url) == f"status {status}"
     assert (function.keys, other.keys) == (["Bearer hunter2"], [])
 
 
 def test_a_proxy_does_not_get_the_key(
-    places: tuple[Place, Place], monkeypatch: pytest.MonkeyPatch
+    recorders: tuple[RecordingServer, RecordingServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function, other = places
+    function, other = recorders
     monkeypatch.setenv("http_proxy", other.url)
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)

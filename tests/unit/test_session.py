@@ -28,15 +28,15 @@ from tests.unit.misbehaving import SECRET, Behave, Connection, answer, server
 COMMANDS = {"u1": Command("profile", {})}
 DONE = b'{"result": {"result": {"u1": 1}}}'
 #: The duration of a call in these tests, and what a busy machine may add.
-CONNECT_S, ANSWER_S, SPARE_S = 1.0, 1.0, 1.5
+CONNECT_S, RESPONSE_S, SPARE_S = 1.0, 1.0, 1.5
 
 Open = Callable[[str], PortalClient]
 
 
 @pytest.fixture(autouse=True)
-def _impatient(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_timeouts(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     configure(request_limit_s="1")
-    monkeypatch.setattr(portal_module, "READ_MARGIN_S", ANSWER_S - 1)
+    monkeypatch.setattr(portal_module, "READ_MARGIN_S", RESPONSE_S - 1)
     monkeypatch.setattr(portal_module, "CONNECT_TIMEOUT_S", CONNECT_S)
 
 
@@ -69,12 +69,12 @@ def error_of(portal: PortalClient) -> BitrixError:
     began = time.monotonic()
     with pytest.raises(BitrixError) as caught:
         portal.call(COMMANDS)
-    assert time.monotonic() - began < CONNECT_S + ANSWER_S + SPARE_S
+    assert time.monotonic() - began < CONNECT_S + RESPONSE_S + SPARE_S
     assert SECRET not in f"{caught.value} {caught.value!r} {caught.value.__cause__}"
     return caught.value
 
 
-def is_in_doubt(error: BitrixError) -> bool:
+def may_still_run(error: BitrixError) -> bool:
     return isinstance(error, OutcomeUnknown) and error.may_still_run
 
 
@@ -137,7 +137,7 @@ def test_any_error_after_a_request_with_tls_leaves_the_outcome_unknown(
     opened: Open, tls: ssl.SSLContext, behave: Behave
 ) -> None:
     with server(behave, tls) as portal:
-        assert is_in_doubt(error_of(opened(portal.url)))
+        assert may_still_run(error_of(opened(portal.url)))
 
 
 @pytest.mark.parametrize("behave", BROKEN[3:])
@@ -145,7 +145,7 @@ def test_any_error_after_a_request_without_tls_leaves_the_outcome_unknown(
     opened: Open, behave: Behave
 ) -> None:
     with server(behave) as portal:
-        assert is_in_doubt(error_of(opened(portal.url)))
+        assert may_still_run(error_of(opened(portal.url)))
 
 
 def test_a_valid_answer_is_read_over_tls(opened: Open, tls: ssl.SSLContext) -> None:
@@ -243,12 +243,12 @@ def dripping(text: bytes) -> Behave:
 )
 def test_a_slow_answer_ends_at_the_deadline(opened: Open, text: bytes) -> None:
     with server(dripping(text)) as portal:
-        assert is_in_doubt(error_of(opened(portal.url)))
+        assert may_still_run(error_of(opened(portal.url)))
 
 
 def test_a_slow_answer_over_tls_ends_at_the_deadline(opened: Open, tls: ssl.SSLContext) -> None:
     with server(dripping(answer(DONE + b" " * 1000)), tls) as portal:
-        assert is_in_doubt(error_of(opened(portal.url)))
+        assert may_still_run(error_of(opened(portal.url)))
 
 
 def large(size: int) -> dict[str, Command]:
@@ -399,7 +399,7 @@ def test_an_answer_that_is_too_long_or_malformed_leaves_the_outcome_unknown(
         connection.peer.sendall(text)
 
     with server(behave) as portal:
-        assert is_in_doubt(error_of(opened(portal.url)))
+        assert may_still_run(error_of(opened(portal.url)))
 
 
 @pytest.mark.parametrize(

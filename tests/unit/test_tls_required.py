@@ -1,4 +1,4 @@
-"""A server without TLS gets no password where TLS is required, whichever part connects."""
+"""A server without TLS gets no password if TLS is required, whichever client connects."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""The rate limit of writes, with a clock of the test."""
+"""The rate limit of writes, with a test clock."""
 
 import pytest
 from hypothesis import given
