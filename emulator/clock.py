@@ -57,7 +57,7 @@ def iso(unix_s: float) -> str:
 
 
 def portal_iso(text: str) -> str | None:
-    """A client's date in the portal's format; None if it is no date."""
+    """A client's date in the portal's format; None if it is not a date."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

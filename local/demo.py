@@ -18,7 +18,7 @@ from leadline.runtime.http import api_keys
 from local.runner.running_system import NoSystem, running_system
 from local.runner.state import State
 
-_JOURNEY_WITHIN_S = 60
+_SETTLED_WITHIN_S = 60
 _POLL_EVERY_S = 0.05
 
 
@@ -37,7 +37,7 @@ class Demo:
             self._http.headers["Authorization"] = f"Bearer {key}"
 
     def play(self) -> bool:
-        """Create, update and move a user; returns whether its lead equals it in the end."""
+        """Create, update and move a user; returns whether its lead finally equals it."""
         user = self._write("POST", "/users", {"full_name": "Иван Иванов", "phone": "+77001112233"})
         path = f"/users/{user['id']}"
         self._follow(path)
@@ -75,7 +75,7 @@ class Demo:
     def _follow(self, path: str) -> dict[str, Any]:
         """Print each change of the newest event until it is settled; returns the user then."""
         printed: set[str] = set()
-        deadline = time.monotonic() + _JOURNEY_WITHIN_S
+        deadline = time.monotonic() + _SETTLED_WITHIN_S
         while time.monotonic() < deadline:
             user = dict(self._http.get(self._edge + path, timeout=30).json())
             sync = user["sync"]
@@ -89,7 +89,7 @@ class Demo:
             if sync["status"] == "failed":
                 raise Failed(f"Bitrix24 rejects it: {sync['reason']}")
             time.sleep(_POLL_EVERY_S)
-        raise Failed(f"not synced within {_JOURNEY_WITHIN_S} s; see the logs")
+        raise Failed(f"not synced within {_SETTLED_WITHIN_S} s; see the logs")
 
     def _lead(self, user_id: int) -> dict[str, Any] | None:
         answer = self._http.get(f"{self._portal}/_emulator/leads", timeout=30)
@@ -145,7 +145,7 @@ def print_step(text: str, depth: int = 0) -> None:
 
 
 def main() -> int:
-    """The exit code."""
+    """Follow a user; returns the exit code."""
     state = State.default()
     try:
         with running_system(state, print_step) as run:

@@ -1,4 +1,4 @@
-"""`python -m local.deployed functions/create_user`: serve a function as it was deployed last.
+"""`python -m local.deployed functions/create_user`: serve a function as it was last deployed.
 
 The deployment that the edge's OpenFaaS API stored becomes the environment, then the function's
 server starts in this process.

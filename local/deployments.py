@@ -1,4 +1,4 @@
-"""What the edge's OpenFaaS API deployed or removed: a file for each function, across runs.
+"""What the edge's OpenFaaS API deployed or removed: a file for each function, kept across runs.
 
 The edge writes it; a function reads its own when it starts. A function without a file runs with
 the defaults of `make run`.

@@ -1,7 +1,7 @@
 """`python -m local.images`: build every image for amd64 and arm64, and push it.
 
 Each is pushed with its bill of materials and provenance, as REGISTRY/OWNER/NAME:TAG. stdout gets
-the images by digest, one a line; progress goes to stderr. SOURCE_URL is the repository's address,
+the images by digest, one per line; progress goes to stderr. SOURCE_URL is the repository's address,
 for the images' labels.
 """
 
@@ -18,10 +18,10 @@ import yaml
 
 from local import stack
 
-#: What it builds is all there is: the functions, the processes, and the local system.
+#: It builds every image: of the functions, the processes and the local system.
 COMPOSE = Path("local/docker-compose.yml")
 PLATFORMS = "linux/amd64,linux/arm64"
-#: Only such a builder can do several platforms and attestations.
+#: Our own builder: docker's default one supports neither several platforms nor attestations.
 _BUILDER = "leadline"
 _LABEL = "org.opencontainers.image"
 
@@ -96,7 +96,7 @@ def _run(*command: str) -> None:
 
 
 def main() -> int:
-    """The exit code."""
+    """Build and push all images; returns the exit code."""
     commit = subprocess.check_output(("git", "rev-parse", "HEAD"), text=True).strip()  # noqa: S607 - whichever is on the PATH
     labels = {f"{_LABEL}.revision": commit}
     if source := os.environ.get("SOURCE_URL"):

@@ -104,8 +104,8 @@ def _server_files(
 
 
 def _address(server: str, user: str, password: str) -> str:
-    scheme, place = _SERVERS[server]
-    return f"{scheme}://{user}:{password}@{place}"
+    scheme, location = _SERVERS[server]
+    return f"{scheme}://{user}:{password}@{location}"
 
 
 def config(name: str) -> str:
@@ -113,10 +113,10 @@ def config(name: str) -> str:
     return (CONFIGS / name).read_text("utf-8").strip()
 
 
-def _password(path: Path, before: str = "") -> str:
+def _password(path: Path, prefix: str = "") -> str:
     # An empty password counts as missing: it would let in clients without one.
     if not path.exists() or not path.read_text("utf-8").strip():
-        _write(path, before + token_urlsafe(24))
+        _write(path, prefix + token_urlsafe(24))
     return path.read_text("utf-8")
 
 
@@ -131,7 +131,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def main() -> int:
-    """The exit code."""
+    """Write the secrets; returns the exit code."""
     keys = config("api-keys")
     if keys and os.environ.get("LEADLINE_AUTH") == "off":
         sys.stderr.write("API_KEYS is set, but LEADLINE_AUTH=off requires no keys\n")

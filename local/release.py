@@ -20,7 +20,7 @@ CHANGELOG = "CHANGELOG.md"
 WORKFLOW = ".github/workflows/release.yml"
 _STACKS = ("stack.yml", "deploy/processes/stack.yml")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
-#: Where the version stands besides pyproject.toml: files, and what precedes it there.
+#: Where else than in pyproject.toml the version is written: files, and a pattern that finds it.
 _PLACES = (
     ("leadline/__init__.py", r'__version__ = "([^"]+)"'),
     ("template/leadline/Dockerfile", r"ARG VERSION=(\S+)"),
@@ -46,7 +46,7 @@ class Release:
 
     @classmethod
     def read(cls, root: Path, environment: Mapping[str, str] = os.environ) -> "Release":
-        """The release of this checkout; REGISTRY, OWNER and TAG say how its images are called."""
+        """The release of this checkout; REGISTRY, OWNER and TAG name its images."""
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
         version = str(project["project"]["version"])
         date, notes = _section((root / CHANGELOG).read_text(encoding="utf-8"), version)
@@ -132,7 +132,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def main() -> int:
-    """The exit code: 1 if something is missing."""
+    """Print the release or its notes; returns the exit code, 1 if something is missing."""
     parser = argparse.ArgumentParser(prog="python -m local.release", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("check").add_argument("tag", nargs="?")
@@ -144,7 +144,7 @@ def main() -> int:
         return 0
     sys.stdout.write(release.summary() + "\n")
     problems = list(release.problems(options.tag))
-    sys.stdout.write("".join(f"  MISSING    {one}\n" for one in problems))
+    sys.stdout.write("".join(f"  MISSING    {problem}\n" for problem in problems))
     return 1 if problems else 0
 
 

@@ -20,20 +20,20 @@ _COUNTS = "SELECT json_extract(data, '$.STATUS_ID') AS stage, count(*) FROM lead
 
 
 async def snapshot(request: web.Request) -> web.Response:
-    """GET: the stages, their newest cards, and the figures."""
+    """GET: the stages, their newest cards, and the statistics."""
     portal = request.app[PORTAL]
-    figures = _figures(portal)
-    cards = [card for stage in figures["counts"] for card in _newest(portal, stage)]
+    statistics = _statistics(portal)
+    cards = [card for stage in statistics["counts"] for card in _newest(portal, stage)]
     stages = [
         {"status": each.status, "name": each.name, "color": each.color, "meaning": each.semantics}
         for each in STAGES
     ]
     seconds = [list(each) for each in portal.counts.seconds][-120:]
-    return json_response({"stages": stages, "cards": cards, "seconds": seconds, **figures})
+    return json_response({"stages": stages, "cards": cards, "seconds": seconds, **statistics})
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """GET: server-sent events: each write of a lead, and the figures once a second."""
+    """GET: server-sent events: each write of a lead, and the statistics once a second."""
     portal = request.app[PORTAL]
     if portal.stream.is_full:
         return problem(503, "too many pages are open")
@@ -69,11 +69,11 @@ def _newest(portal: Portal, stage: str) -> list[dict[str, Any]]:
 
 def _tick(portal: Portal) -> bytes:
     seconds = [list(each) for each in portal.counts.seconds][-3:]
-    data = json.dumps({**_figures(portal), "seconds": seconds})
+    data = json.dumps({**_statistics(portal), "seconds": seconds})
     return f"event: tick\ndata: {data}\n\n".encode()
 
 
-def _figures(portal: Portal) -> dict[str, Any]:
+def _statistics(portal: Portal) -> dict[str, Any]:
     calls = portal.counts
     return {
         "now": int(portal.clock.wall()),

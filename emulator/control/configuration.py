@@ -14,7 +14,7 @@ async def settings(request: web.Request) -> web.Response:
 
 
 async def change_settings(request: web.Request) -> web.Response:
-    """PUT: change some; returns all; 422 changes nothing."""
+    """PUT: change some settings; returns all of them. A 422 changes none."""
     portal = request.app[PORTAL]
     try:
         changes = await read_json(request)
@@ -32,7 +32,7 @@ async def faults(request: web.Request) -> web.Response:
 
 
 async def add_faults(request: web.Request) -> web.Response:
-    """POST: append rules; returns all; 422 adds none."""
+    """POST: append rules; returns all of them. A 422 adds none."""
     portal = request.app[PORTAL]
     try:
         portal.faults.rules.extend(parse(await read_json(request)))

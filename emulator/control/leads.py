@@ -20,7 +20,7 @@ _SHOWN = ("ID", "ORIGINATOR_ID", "ORIGIN_ID", "NAME", "TITLE", "STATUS_ID", "DAT
 
 
 async def leads(request: web.Request) -> web.StreamResponse:
-    """GET: all leads by id; `?origin_id=`, `?after=` an id and `?limit=` narrow it."""
+    """GET: all leads by id; `?origin_id=`, `?after=` an id and `?limit=` narrow them."""
     store = request.app[PORTAL].store
     origin_id = request.query.get("origin_id")
     after = positive_int(request.query.get("after")) or 0
@@ -43,7 +43,7 @@ async def leads(request: web.Request) -> web.StreamResponse:
 
 
 async def move(request: web.Request) -> web.Response:
-    """PATCH: set a lead's stage as a person at the board does."""
+    """PATCH: set a lead's stage, as a person does on the board."""
     portal = request.app[PORTAL]
     lead_id = positive_int(request.match_info["id"])
     try:
@@ -66,8 +66,8 @@ def _slice(store: Store, origin_id: str | None, after: int, limit: int) -> list[
     condition, values = "WHERE id > ?", [after]
     if origin_id is not None:
         condition += " AND json_extract(data, '$.ORIGIN_ID') = ?"
-    bound = [*values, *([] if origin_id is None else [origin_id]), limit]
-    found = store.find(f"{condition} ORDER BY id LIMIT ?", bound)
+    parameters = [*values, *([] if origin_id is None else [origin_id]), limit]
+    found = store.find(f"{condition} ORDER BY id LIMIT ?", parameters)
     histories = _histories(store.db, found)
     return [json.dumps(_view(lead, histories[lead.id]), ensure_ascii=False) for lead in found]
 

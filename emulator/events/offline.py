@@ -1,7 +1,7 @@
 """Offline events: a queue that an application polls.
 
-An event of a lead waits only once, the last one; an application's own writes, made with its
-`auth_connector`, are not queued for it.
+Of several equal events of a lead only the last one stays queued; an application's own writes, made
+with its `auth_connector`, are not queued for it.
 """
 
 import secrets
@@ -21,13 +21,13 @@ class OfflineEvent:
 
 
 class OfflineQueue:
-    """All applications' queues; an application is known by its connector, or by none."""
+    """All applications' queues; a connector, perhaps empty, identifies an application."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def handlers(self) -> list[tuple[str, str]]:
-        """The queued events, each with its connector."""
+        """The events to queue, each with the connector that bound it."""
         rows = self._store.db.execute("SELECT event, connector FROM offline_handler")
         return [(event, connector) for event, connector in rows]
 
@@ -45,8 +45,8 @@ class OfflineQueue:
 
     def add(self, event: str, lead_id: int, by: str, time: float) -> None:
         """Queue the event of a write made by the connector `by`."""
-        for wanted, connector in self.handlers():
-            if wanted == event and (not by or by != connector):
+        for bound, connector in self.handlers():
+            if bound == event and (not by or by != connector):
                 self._put(event, connector, lead_id, time)
 
     def fetch(

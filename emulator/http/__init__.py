@@ -1,1 +1,1 @@
-"""HTTP at its lowest: parameters, replies, webhooks, and protection from other sites."""
+"""Low-level HTTP: parameters, responses, webhooks, and protection from other sites."""

@@ -14,7 +14,7 @@ from emulator.leads.fields import FIELDS, INTEGERS, MULTIFIELDS
 
 _KEY = re.compile(r"^(>=|<=|!@|!=%|!%=|!%|!=|=%|%=|@|>|<|!|%|=|)(\w+)$")
 _LISTED = "(SELECT value FROM json_each(?))"
-_NOTHING = (None, "", False)
+_EMPTY = (None, "", False)
 
 
 @dataclass
@@ -76,19 +76,21 @@ def _add(found: Where, operator: str, name: str, value: Any) -> None:
 
 
 def _add_in(found: Where, expression: str, values: list[Any]) -> None:
-    real = [each for each in values if each not in _NOTHING]
-    choices = [f"{expression} IN {_LISTED}"] if real else []
-    if len(real) < len(values):
+    non_empty = [each for each in values if each not in _EMPTY]
+    choices = [f"{expression} IN {_LISTED}"] if non_empty else []
+    if len(non_empty) < len(values):
         choices.append(f"coalesce({expression}, '') = ''")
-    found.add("(" + " OR ".join(choices or ["0"]) + ")", *([json.dumps(real)] if real else []))
+    found.add(
+        "(" + " OR ".join(choices or ["0"]) + ")", *([json.dumps(non_empty)] if non_empty else [])
+    )
 
 
 def _add_not_in(found: Where, expression: str, values: list[Any]) -> None:
-    real = [each for each in values if each not in _NOTHING]
-    if len(real) < len(values):
+    non_empty = [each for each in values if each not in _EMPTY]
+    if len(non_empty) < len(values):
         found.add(f"coalesce({expression}, '') <> ''")
-    if real:
-        found.add(f"coalesce({expression}, '') NOT IN {_LISTED}", json.dumps(real))
+    if non_empty:
+        found.add(f"coalesce({expression}, '') NOT IN {_LISTED}", json.dumps(non_empty))
 
 
 def _add_like(found: Where, expression: str, values: list[Any], *, negated: bool) -> None:
@@ -112,7 +114,7 @@ def _value(name: str, value: Any) -> Any:
     kind = FIELDS[name].kind
     if name == "ID":
         return _number(value)
-    if value in _NOTHING:
+    if value in _EMPTY:
         return None
     if kind == "double":
         return _number(value)

@@ -84,7 +84,7 @@ class Store:
         return int(cursor.lastrowid or 0)
 
     def save(self, lead_id: int, data: dict[str, str | None]) -> None:
-        """Replace a lead's fields by `data`."""
+        """Replace a lead's fields with `data`."""
         self.db.execute("UPDATE lead SET data = ? WHERE id = ?", (_dump(data), lead_id))
 
     def change_rows(self, lead_id: int, changes: Sequence[RowChange]) -> None:
@@ -111,7 +111,7 @@ class Store:
         return found[0] if found else None
 
     def find(self, tail: str, values: Sequence[Any], *, with_rows: bool = True) -> list[Lead]:
-        """The leads selected by `tail`, WHERE/ORDER/LIMIT clauses of ours."""
+        """The leads that `tail` selects: our own WHERE, ORDER BY and LIMIT clauses."""
         cursor = self.db.execute(f"SELECT id, data FROM lead {tail}", values)  # noqa: S608
         leads = [Lead(lead_id, json.loads(data)) for lead_id, data in cursor]
         if with_rows and leads:
@@ -119,7 +119,7 @@ class Store:
         return leads
 
     def count(self, tail: str, values: Sequence[Any]) -> int:
-        """The number of leads selected by `tail`, a WHERE clause of ours."""
+        """The number of leads that `tail` selects: our own WHERE clause."""
         row = self.db.execute(f"SELECT count(*) FROM lead {tail}", values).fetchone()  # noqa: S608
         return int(row[0])
 

@@ -7,7 +7,7 @@ from emulator.settings import Settings
 
 @dataclass(frozen=True)
 class Rate:
-    """Requests that drain a second, and that fit; `per_s` None or 0 means no limit."""
+    """How many requests drain per second, and how many fit; `per_s` None or 0: no limit."""
 
     per_s: float | None
     burst: float

@@ -21,7 +21,7 @@ _USER: dict[str, Any] = {
 
 
 def status_list(_: Portal, params: Params) -> MethodResult:
-    """crm.status.list: the stages; other directories are empty here."""
+    """crm.status.list: the stages; the lists of other entities are empty here."""
     wanted = argument(params, "filter")
     rows = [stage.described() for stage in STAGES]
     for key, value in wanted.items() if isinstance(wanted, dict) else ():

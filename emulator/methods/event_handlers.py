@@ -14,7 +14,7 @@ _PAGE = 50
 
 
 def bind(portal: Portal, params: Params) -> MethodResult:
-    """event.bind: true; a real portal allows it to applications only (switch `event_bind`)."""
+    """event.bind: true; a real portal allows it to applications only (setting `event_bind`)."""
     event, url = _event(portal, params), argument(params, "handler")
     if argument(params, "event_type") == "offline":
         portal.offline.bind(event, connector(params))

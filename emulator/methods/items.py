@@ -23,19 +23,19 @@ def add(portal: Portal, params: Params) -> MethodResult:
 
 def update(portal: Portal, params: Params) -> MethodResult:
     """crm.item.update: the updated lead; saves nothing if nothing changes."""
-    lead = _found(portal, params)
+    lead = _existing_lead(portal, params)
     write = _write("crm.item.update", params)
     return _view(write_lead.update(portal, lead.id, write, skip_unchanged=True))
 
 
 def get(portal: Portal, params: Params) -> MethodResult:
     """crm.item.get: the lead."""
-    return _view(_found(portal, params))
+    return _view(_existing_lead(portal, params))
 
 
 def delete(portal: Portal, params: Params) -> MethodResult:
     """crm.item.delete: an empty list."""
-    lead = _found(portal, params)
+    lead = _existing_lead(portal, params)
     write_lead.delete(portal, lead.id, connector(params))
     return MethodResult([], lead=lead.id)
 
@@ -59,7 +59,7 @@ def require_lead_entity(params: Params) -> None:
         raise RestError("NOT_FOUND", "Smart Process not found")
 
 
-def _found(portal: Portal, params: Params) -> Lead:
+def _existing_lead(portal: Portal, params: Params) -> Lead:
     require_lead_entity(params)
     sent = argument(params, "id")
     if sent is None:

@@ -60,7 +60,7 @@ async def run(
     portal = context.portal
     _require_length(context, entries)
     stopwatch = Stopwatch(portal)
-    pays_itself = portal.settings.batch_billing == "batch"
+    is_billed_whole = portal.settings.batch_billing == "batch"
     meter = meter_within_limit(context, "batch")
     portal.counts.count_batch()
     stopwatch.processing()
@@ -69,7 +69,7 @@ async def run(
     for index, entry in enumerate(entries[:stop_after]):
         try:
             require_allowed(index, entry, faults)
-            done = await _run_one(context, entry, collected, meter if pays_itself else None)
+            done = await _run_one(context, entry, collected, meter if is_billed_whole else None)
             context.note("ran", key=entry.key, lead=done.result.lead)
         except RestError as error:
             context.note("ran", key=entry.key, error=error.code)

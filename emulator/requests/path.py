@@ -1,4 +1,4 @@
-"""The path of a REST call, /rest/{user}/{code}/{method}, parsed as loosely as by the portal."""
+"""The path of a REST call, /rest/{user}/{code}/{method}, parsed as leniently as the portal does."""
 
 from emulator.errors import RestError
 from emulator.http.webhooks import WEBHOOKS, Webhook
@@ -8,7 +8,7 @@ from emulator.portal import Portal
 def parse_path(path: str, portal: Portal) -> tuple[Webhook, str]:
     """The webhook and the lower-case method; raises RestError if the path has none.
 
-    `.json`, a trailing slash and any case of the method are accepted; `//` depends on a switch.
+    `.json`, a trailing slash and the method in any case are accepted; `//` depends on a setting.
     """
     if "//" in path and portal.settings.double_slash == "not_found":
         raise RestError("ERROR_METHOD_NOT_FOUND", "Method not found!", 404)

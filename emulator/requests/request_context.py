@@ -30,7 +30,7 @@ class RequestContext:
         return self.webhook.portal if by_portal else self.webhook.code
 
     async def work(self, seconds: float) -> None:
-        """Spend simulated time; past the limit, interrupt, or continue unseen (switch `cut`)."""
+        """Spend simulated time; past the limit, interrupt, or continue unseen (setting `cut`)."""
         limit = self.portal.settings.request_limit_s
         self.spent_s += seconds
         await self._sleep_until(min(self.spent_s, limit))

@@ -5,7 +5,7 @@ Counts and settings are lost when the emulator is killed; written lines are not.
 
 - `arrived`: a request; its `address`, and the `code` of the webhook in its path, if any
 - `asked`: its `method` and `commands` (`key`, `method`, `params`), and the `fault` applied to it
-- `ran`: the command `key` came to its `error` (code), or was done, to the `lead` that it concerns
+- `ran`: the command `key` has run: its `error` (code), or the `lead` that it wrote
 - `answered`: HTTP `status` and `error`; status 0 if the connection was aborted
 """
 
@@ -24,7 +24,7 @@ class Journal:
         self._numbers = count()
 
     def number(self) -> str:
-        """A unique name for a request, also across restarts."""
+        """A name for a request, unique even across restarts."""
         return f"{os.getpid()}-{next(self._numbers)}"
 
     def note(self, what: str, request: str, at: float, **more: object) -> None:

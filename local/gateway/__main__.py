@@ -25,7 +25,7 @@ _HEAD_WITHIN_S = 30
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; the exit code."""
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
     cold_start.freeze()
     log.configure("edge")
     asyncio.run(_serve())

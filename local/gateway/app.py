@@ -12,7 +12,7 @@ from local.gateway.front_page import handle as front_page
 from local.gateway.functions import Functions
 from local.gateway.health import Health
 from local.gateway.openfaas.api import Api, refuse_api, refuse_async
-from local.gateway.openfaas.gateway import Gateway
+from local.gateway.openfaas.gateway import ApiConfig
 from local.gateway.proxy import Proxy
 from local.gateway.request_log import HEALTH
 
@@ -20,8 +20,8 @@ from local.gateway.request_log import HEALTH
 def build(config_path: Path) -> web.Application:
     """The application; functions are looked up in `config_path` at each request."""
     config = ConfigFile(config_path)
-    gateway = Gateway.read()
-    deployments = Deployments(gateway.deployments) if gateway else None
+    api = ApiConfig.read()
+    deployments = Deployments(api.deployments) if api else None
     functions = Functions(config, deployments)
     health, proxy = Health(config, functions), Proxy(functions)
     app = web.Application(middlewares=[http_errors_as_problems, cross_site_guard(Guard.read())])
@@ -29,8 +29,8 @@ def build(config_path: Path) -> web.Application:
     app.on_cleanup.append(proxy.close)
     app.router.add_get("/", front_page)
     app.router.add_get(HEALTH, health.handle)
-    if gateway and deployments:
-        Api(gateway, functions, deployments).add_to(app.router)
+    if api and deployments:
+        Api(api, functions, deployments).add_to(app.router)
     else:
         app.router.add_route("*", "/system{rest:(/.*)?}", refuse_api, expect_handler=expect)
     app.router.add_route("*", "/async-function/{anything:.*}", refuse_async, expect_handler=expect)

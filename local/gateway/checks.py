@@ -1,4 +1,4 @@
-"""Health checks, one for each kind of part: return if it works, raise any exception if not."""
+"""Health checks, one for each kind of part: each returns if the part works, and raises if not."""
 
 import time
 
@@ -18,9 +18,9 @@ from leadline.workqueue.reachability import KINDS, NO_ANSWER, Reachability
 from leadline.workqueue.worker_heartbeats import SILENT_S, WorkerHeartbeats
 from local.gateway.config import Relay
 
-#: For a whole check.
+#: For a whole check; and for each wait in it.
 TIMEOUT_S = 1.5
-_STEP_S = 1.2
+_STEP_TIMEOUT_S = 1.2
 _RELAY_MARGIN_S = 5
 
 
@@ -28,41 +28,42 @@ class CheckFailed(Exception):
     """The part answers but does not work; the text says why, without secrets."""
 
 
-async def responds(session: aiohttp.ClientSession, url: str) -> None:
-    """GET answers 200."""
+async def check_http(session: aiohttp.ClientSession, url: str) -> None:
+    """Check that a GET gets a 200."""
     async with session.get(url, allow_redirects=False) as answer:
         if answer.status != 200:
             raise CheckFailed(f"status {answer.status}")
 
 
-def postgres_works(url: str) -> None:
-    """SELECT 1 on a connection of its own."""
-    session = Cluster(url).connect(cooperative=False, timeout_s=_STEP_S)
+def check_postgres(url: str) -> None:
+    """Check that Postgres answers, by SELECT 1 on a connection of its own."""
+    session = Cluster(url).connect(cooperative=False, timeout_s=_STEP_TIMEOUT_S)
     try:
         session.run("SELECT 1", {})
     finally:
         session.close()
 
 
-def rabbitmq_works(url: str) -> None:
-    """A client can log in and open a channel."""
+def check_rabbitmq(url: str) -> None:
+    """Check that a client can log in and open a channel."""
     nodes = parameters(url)
-    for one in nodes:
-        one.socket_timeout = one.stack_timeout = one.blocked_connection_timeout = _STEP_S
+    for node in nodes:
+        node.socket_timeout = node.stack_timeout = _STEP_TIMEOUT_S
+        node.blocked_connection_timeout = _STEP_TIMEOUT_S
     connection = pika.BlockingConnection(nodes)
     connection.channel()
     connection.close()
 
 
-def redis_works(url: str) -> None:
-    """Redis answers and is a master: a replica would refuse every write."""
+def check_redis(url: str) -> None:
+    """Check that Redis answers and is a master: a replica would reject every write."""
     with _redis(url) as client:
         if client.info("replication")["role"] != "master":
             raise CheckFailed("it is a read-only replica")
 
 
-def a_worker_works(url: str) -> None:
-    """At least one worker has sent a recent heartbeat."""
+def check_workers(url: str) -> None:
+    """Check that at least one worker has sent a recent heartbeat."""
     with _redis(url) as client:
         silence_s = WorkerHeartbeats(client, prefix(settings().portal)).silence_s()
     if silence_s is None:
@@ -71,8 +72,8 @@ def a_worker_works(url: str) -> None:
         raise CheckFailed(f"no worker has reported for {silence_s:.0f} s")
 
 
-def portal_serves(url: str) -> None:
-    """Calls are made and answered. The reason is public, so it quotes nothing received."""
+def check_portal(url: str) -> None:
+    """Check that calls are made and answered. The error is public: it quotes nothing received."""
     key = prefix(settings().portal)
     with _redis(url) as client:
         pause, unreachable = CircuitBreaker(client, key).state(), Reachability(client, key).state()
@@ -91,16 +92,16 @@ def _cause(pause: Outage) -> str:
     return "Bitrix24 rejects all calls"
 
 
-def relay_ticks(relay: Relay) -> None:
-    """The schedule has ticked recently."""
+def check_relay(relay: Relay) -> None:
+    """Check that the schedule has ticked recently."""
     try:
         silence_s = time.time() - relay.tick.stat().st_mtime
     except FileNotFoundError:
         raise CheckFailed("no tick yet") from None
-    # A tick may wait for a slow function: late only after several.
+    # A tick may wait for a slow function: the relay is late only if several are missing.
     if silence_s > 3 * relay.every_s + _RELAY_MARGIN_S:
         raise CheckFailed(f"no tick for {silence_s:.0f} s")
 
 
 def _redis(url: str) -> redis.Redis:
-    return connect(url, failover_s=0, timeout_s=_STEP_S)
+    return connect(url, failover_s=0, timeout_s=_STEP_TIMEOUT_S)

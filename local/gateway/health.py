@@ -58,7 +58,7 @@ class Health:
 async def _check_all(config: Config, functions: Mapping[str, str]) -> dict[str, Part]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         pending = _checks(config, functions, session)
-        results = await asyncio.gather(*(_outcome(check) for check in pending.values()))
+        results = await asyncio.gather(*(_run(check) for check in pending.values()))
     parts = dict(zip(pending, results, strict=True))
     if not _is_emulated(config):
         # A check would spend the limits of a real portal, and spread its webhook.
@@ -70,24 +70,24 @@ def _checks(
     config: Config, functions: Mapping[str, str], session: aiohttp.ClientSession
 ) -> dict[str, Awaitable[None]]:
     found: dict[str, Awaitable[None]] = {
-        name: checks.responds(session, f"{url}/_/ready") for name, url in functions.items()
+        name: checks.check_http(session, f"{url}/_/ready") for name, url in functions.items()
     }
     database, amqp, redis = (secrets.get(n) for n in ("database-url", "amqp-url", "redis-url"))
     if database:
-        found["postgres"] = asyncio.to_thread(checks.postgres_works, database)
+        found["postgres"] = asyncio.to_thread(checks.check_postgres, database)
     if amqp:
-        found["rabbitmq"] = asyncio.to_thread(checks.rabbitmq_works, amqp)
+        found["rabbitmq"] = asyncio.to_thread(checks.check_rabbitmq, amqp)
     if redis:
-        found["redis"] = asyncio.to_thread(checks.redis_works, redis)
+        found["redis"] = asyncio.to_thread(checks.check_redis, redis)
     if redis and config.workers:
-        found["worker"] = asyncio.to_thread(checks.a_worker_works, redis)
-        found["portal"] = asyncio.to_thread(checks.portal_serves, redis)
+        found["worker"] = asyncio.to_thread(checks.check_workers, redis)
+        found["portal"] = asyncio.to_thread(checks.check_portal, redis)
     if config.connector:
-        found["connector"] = checks.responds(session, f"{config.connector}/healthz")
+        found["connector"] = checks.check_http(session, f"{config.connector}/healthz")
     if _is_emulated(config):
-        found["bitrix24"] = checks.responds(session, f"{config.emulator}/_emulator/settings")
+        found["bitrix24"] = checks.check_http(session, f"{config.emulator}/_emulator/settings")
     if config.relay:
-        found["relay"] = asyncio.to_thread(checks.relay_ticks, config.relay)
+        found["relay"] = asyncio.to_thread(checks.check_relay, config.relay)
     return found
 
 
@@ -96,7 +96,7 @@ def _is_emulated(config: Config) -> bool:
     return bool(config.emulator) and os.environ.get("EMULATOR") != "unused"
 
 
-async def _outcome(check: Awaitable[None]) -> Part:
+async def _run(check: Awaitable[None]) -> Part:
     try:
         await asyncio.wait_for(check, checks.TIMEOUT_S)
     except checks.CheckFailed as error:

@@ -95,12 +95,12 @@ class Proxy:
             detail = f"The edge accepts at most {_BODY_LIMIT} bytes."
             return problem_response(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, X_Call_Id=call_id)
         self._functions.calls[target.function] += 1
-        return await self._exchange_once_up(request, base + target.path, headers, body)
+        return await self._exchange_with_retries(request, base + target.path, headers, body)
 
-    async def _exchange_once_up(
+    async def _exchange_with_retries(
         self, request: web.Request, url: str, headers: CIMultiDict[str], body: bytes
     ) -> web.StreamResponse:
-        """Wait for a function that is being replaced: without a connection nothing was sent."""
+        """Retry while a function is being replaced: without a connection, nothing was sent."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + RESTART_S
         while True:

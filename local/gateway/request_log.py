@@ -1,7 +1,7 @@
 """One log line per request: method, path, status, milliseconds and the call's id.
 
 A path may contain what a caller typed, such as a phone. So only words of our own paths, names of
-functions and numbers as short as ids are logged, and no query.
+functions and numbers as short as ids are logged, and never the query.
 """
 
 import re
@@ -17,11 +17,11 @@ from local.gateway.routes import ROUTES
 HEALTH = "/healthz"
 HIDDEN = "*"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_OF_ROUTES = {segment for path in ROUTES for segment in path.split("/") if "{" not in segment}
-#: Of our own paths: the API, the console, the gateway's paths and its REST API, probes.
+_ROUTE_WORDS = {segment for path in ROUTES for segment in path.split("/") if "{" not in segment}
+#: The words of our own paths: the API, the console, the gateway's paths and its REST API, probes.
 _WORDS = frozenset(
     {
-        *_OF_ROUTES,
+        *_ROUTE_WORDS,
         *("console", "api", "status", "again", "failed", "pause", "resume", "audit"),
         *("dead-letters", "replay", "discard"),
         *("function", "async-function", "system", "functions", "scale-function", "secrets"),
@@ -66,7 +66,7 @@ def _is_ours(segment: str, known: frozenset[str]) -> bool:
 
 
 def _correlation(call_id: str | None) -> dict[str, str]:
-    """The id under which functions log the call; they replace a malformed one by their own."""
+    """The id under which functions log the call; they replace a malformed one with their own."""
     if call_id and trace_context.is_correlation_id(call_id):
         return {"correlation_id": call_id}
     return {}

@@ -17,7 +17,7 @@ ROUTES = {
 }
 #: Served to our own processes only.
 INTERNAL = frozenset({"bitrix-handler", "reply-handler", "outbox-relay"})
-#: With everything below it: files and data of the page.
+#: Serves its path with everything below: the page, its files and its data.
 CONSOLE = "console"
 _CONSOLE = {"GET": CONSOLE, "POST": CONSOLE}
 

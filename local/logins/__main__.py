@@ -1,4 +1,4 @@
-"""`scripts/logins`: scripts that create the logins on existing servers, and the URLs with them.
+"""`scripts/logins`: scripts that create the logins on existing servers, and the logins' URLs.
 
 `DATABASE_URL`, `AMQP_URL` and `REDIS_URL` are those of the servers' administrators. It connects to
 nothing: the files in `.local/logins` are the scripts that an administrator runs, and the secrets of
@@ -19,7 +19,7 @@ FOLDER = Path(".local/logins")
 
 
 def main() -> int:
-    """The exit code."""
+    """Write the scripts and secrets; returns the exit code."""
     missing = [name for name in ADDRESSES.values() if not os.environ.get(name)]
     if missing:
         sys.stderr.write(f"scripts/logins: please set {' '.join(missing)}\n")

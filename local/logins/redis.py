@@ -7,7 +7,7 @@ from local.logins.table import LOGINS
 
 
 def users(passwords: Mapping[str, str]) -> Iterator[str]:
-    """Lines of redis.conf, of an ACL file, or behind `ACL SETUSER`; passwords by login, hashed.
+    """Users for redis.conf, an ACL file, or `ACL SETUSER`; `passwords` by login, hashed here.
 
     https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/.
     """

@@ -13,7 +13,7 @@ from local.runner.terminal.console import Console
 
 
 def main() -> int:
-    """The exit code."""
+    """Run, stop or reset the system; returns the exit code."""
     console = Console(sys.stdout)
     commands = {"stop": stop, "reset": reset}
     if sys.argv[1:]:

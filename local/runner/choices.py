@@ -36,14 +36,14 @@ class Choices:
         """From the environment.
 
         Raises:
-            ValueError: PORT, WORKERS and the like are no numbers.
+            ValueError: PORT, WORKERS or the like is not a number.
             BadConfiguration: the webhook is not a webhook URL, or a server would need cleartext.
         """
         if webhook := env.get("BITRIX_WEBHOOK_URL"):
             Webhook.parse(webhook)
-        for variable, part in _SERVERS.items():
+        for variable, peer in _SERVERS.items():
             if url := env.get(variable):
-                cleartext.require_tls(part, url)
+                cleartext.require_tls(peer, url)
         port, bitrix_port = env.get("PORT"), env.get("BITRIX_PORT")
         return cls(
             port=int(port) if port else None,

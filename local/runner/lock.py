@@ -7,8 +7,8 @@ from typing import IO
 
 from local.runner.state import State
 
-#: A caller of `holder` has the lock for a moment.
-_HOLDER_ASKS_S = 0.2
+#: How long a call of `holder` may hold the lock.
+_HOLDER_CALL_S = 0.2
 
 
 class AlreadyRunning(Exception):
@@ -25,7 +25,7 @@ def acquire(state: State) -> IO[str]:
         AlreadyRunning: another runner holds it.
     """
     file = state.lock_file.open("a+", encoding="ascii")
-    deadline = time.monotonic() + _HOLDER_ASKS_S
+    deadline = time.monotonic() + _HOLDER_CALL_S
     while not _try_lock(file, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             file.seek(0)

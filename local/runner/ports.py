@@ -11,7 +11,7 @@ _FREE_RANGE = range(20000, 32000)
 
 
 def _free_range() -> range:
-    """PORT_RANGE, such as `20000-21500`, or all: systems that start side by side need parts apart.
+    """PORT_RANGE, such as `20000-21500`, or all: systems that start together need disjoint ranges.
 
     A port is chosen seconds before its server listens, and two functions on one port would share
     its requests (SO_REUSEPORT).

@@ -104,7 +104,7 @@ def _await_all(system: System, supervisor: Supervisor) -> list[str]:
     def all_parts_work() -> bool:
         failing.clear()
         failing.update(failing_parts(system.edge_url))
-        # Waiting ends no pause and no outage of the portal: they are reported only.
+        # Waiting would not end a pause or an outage of the portal: these are only reported.
         return not failing.keys() - {"portal"}
 
     wait_until(all_parts_work, supervisor, _ALL_WITHIN_S)

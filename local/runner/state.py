@@ -37,7 +37,7 @@ class State:
     def create(self) -> None:
         """Create the folders; other users may traverse to their own folder, but list nothing.
 
-        Also closes files that an earlier version left readable by others.
+        Also makes files private that an earlier version left readable by others.
         """
         self.root.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.logs.mkdir(mode=0o700, exist_ok=True)

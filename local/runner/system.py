@@ -145,7 +145,7 @@ def _with_access(program: Program, servers: Servers) -> Program:
 def function_folders() -> dict[str, Path]:
     """Every folder in functions/ with a main.py: folder create_user is function create-user."""
     entry_points = sorted((CHECKOUT / "functions").glob("*/main.py"))
-    return {one.parent.name.replace("_", "-"): one.parent for one in entry_points}
+    return {path.parent.name.replace("_", "-"): path.parent for path in entry_points}
 
 
 def _python(module: str, *words: str) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""Private servers and whole systems for tests and benchmarks, apart from `make run`."""
+"""Private servers and whole systems for tests and benchmarks, separate from `make run`."""

@@ -18,7 +18,7 @@ from local.sandbox.waiting import eventually
 
 READY_WITHIN_S = 60
 
-_MAKERS: dict[str, Callable[[State, Ports], Server]] = {
+_FACTORIES: dict[str, Callable[[State, Ports], Server]] = {
     "postgres": choice.postgres,
     "rabbitmq": choice.rabbitmq,
     "redis": choice.redis,
@@ -119,6 +119,6 @@ def private(name: str, folder: Path) -> PrivateServer:
     state = State(folder)
     state.create()
     ports = Ports(state.ports(), with_defaults=False)
-    server = _MAKERS[name](state, ports)
+    server = _FACTORIES[name](state, ports)
     state.save_ports(ports.chosen)
     return PrivateServer(server, state)

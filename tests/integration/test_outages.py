@@ -43,7 +43,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> No
 
 def healthz_status(url: str) -> str:
     try:
-        checks.portal_serves(url)
+        checks.check_portal(url)
     except checks.CheckFailed as error:
         return str(error)
     return "ok"

@@ -253,9 +253,9 @@ def test_a_worker_whose_redis_refuses_writes_is_alive_and_not_ready(
 
 
 def test_the_local_health_check_names_a_redis_that_became_a_replica(pair: Pair) -> None:
-    checks.redis_works(pair.url)
+    checks.check_redis(pair.url)
     pair.promote()
     with pytest.raises(checks.CheckFailed, match="replica"):
-        checks.redis_works(pair.url)
+        checks.check_redis(pair.url)
     pair.route_to_new_master()
-    checks.redis_works(pair.url)
+    checks.check_redis(pair.url)

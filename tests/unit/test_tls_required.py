@@ -73,11 +73,11 @@ def redis(port: int) -> str:
 
 CONNECTING: dict[str, tuple[Callable[[int], str], Callable[[str], object]]] = {
     "a function's Postgres": (postgres, lambda url: Database(url).run("SELECT 1")),
-    "the edge's Postgres": (postgres, checks.postgres_works),
+    "the edge's Postgres": (postgres, checks.check_postgres),
     "a process's RabbitMQ": (rabbitmq, lambda url: depths(url, ["bitrix_queue"])),
-    "the edge's RabbitMQ": (rabbitmq, checks.rabbitmq_works),
+    "the edge's RabbitMQ": (rabbitmq, checks.check_rabbitmq),
     "a process's Redis": (redis, lambda url: connect(url, timeout_s=1).ping()),
-    "the edge's Redis": (redis, checks.redis_works),
+    "the edge's Redis": (redis, checks.check_redis),
 }
 
 

@@ -16,7 +16,7 @@ from local.gateway.functions import Functions
 from local.gateway.openfaas import access
 from local.gateway.openfaas.deployed_functions import DeployedFunctions
 from local.gateway.openfaas.deployment import Deployment
-from local.gateway.openfaas.gateway import Gateway
+from local.gateway.openfaas.gateway import ApiConfig
 from local.gateway.openfaas.platform import LogLine, PlatformDown
 from local.gateway.openfaas.requests import LogQuery, Refused, body_of, check_namespace
 from local.gateway.openfaas.secret_files import NamedSecret, NewSecret, SecretFiles
@@ -40,10 +40,10 @@ class _Scale(BaseModel):
 class Api:
     """GET, POST, PUT and DELETE below /system."""
 
-    def __init__(self, gateway: Gateway, functions: Functions, deployments: Deployments) -> None:
-        self._password = gateway.password
-        self._secrets = SecretFiles(gateway.secrets, gateway.secrets_mode)
-        self._platform = gateway.platform
+    def __init__(self, config: ApiConfig, functions: Functions, deployments: Deployments) -> None:
+        self._password = config.password
+        self._secrets = SecretFiles(config.secrets, config.secrets_mode)
+        self._platform = config.platform
         self._deployed = DeployedFunctions(functions, deployments, self._secrets, self._platform)
         self._streams = 0
 
@@ -101,7 +101,7 @@ class Api:
 
     async def _describe(self, request: web.Request) -> web.Response:
         is_usage_wanted = request.query.get("usage") == "1"
-        return _json(await self._deployed.one(request.match_info["name"], is_usage_wanted))
+        return _json(await self._deployed.describe(request.match_info["name"], is_usage_wanted))
 
     async def _create(self, request: web.Request) -> web.Response:
         deployment = await body_of(request, Deployment)
@@ -129,7 +129,7 @@ class Api:
             raise Refused(HTTPStatus.BAD_REQUEST, self._platform.scaling)
         return web.Response(status=HTTPStatus.ACCEPTED)
 
-    # SecretFiles
+    # Secrets
 
     async def _list_secrets(self, _request: web.Request) -> web.Response:
         return _json([{"name": each, "namespace": NAMESPACE} for each in self._secrets.names()])
@@ -197,13 +197,13 @@ class Api:
 
 
 async def refuse_api(_request: web.Request) -> web.Response:
-    """/system in a run without LEADLINE_GATEWAY."""
+    """Answer /system in a run without LEADLINE_GATEWAY: not implemented."""
     detail = "This run has no OpenFaaS API; with docker compose, add local/compose.faas-cli.yml."
     return problem_response(HTTPStatus.NOT_IMPLEMENTED, detail)
 
 
 async def refuse_async(_request: web.Request) -> web.Response:
-    """/async-function: docs/faas-cli.md, "Asynchronous calls", says why not."""
+    """Answer /async-function: not implemented; docs/faas-cli.md, "Asynchronous calls", says why."""
     detail = (
         "There are no asynchronous calls: call /function/<name>. A write is answered as soon as it"
         " is stored, and GET /users/{id} shows its outcome; docs/faas-cli.md says more."

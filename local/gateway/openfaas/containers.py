@@ -1,6 +1,6 @@
 """Functions as containers of a docker compose project, through the Docker Engine's API.
 
-A container's environment can't change, so a deployment replaces the container by a new one, made
+A container's environment can't change, so a deployment replaces the container with a new one, made
 from compose's configuration and the deployment.
 """
 
@@ -78,7 +78,7 @@ class Containers:
         return found
 
     async def usage(self, name: str) -> Usage | None:
-        """As `docker stats` counts it, of all containers together."""
+        """The usage of all containers together, as `docker stats` counts it."""
         async with _engine() as docker:
             running = [
                 each for each in await self._find(docker, name) if each["State"] == "running"
@@ -87,7 +87,7 @@ class Containers:
         used = [_used(sample[0]) for sample in samples]
         if not used:
             return None
-        return Usage(sum(one[0] for one in used), sum(one[1] for one in used))
+        return Usage(sum(memory for memory, _ in used), sum(cpu for _, cpu in used))
 
     async def logs(
         self, name: str, since: dt.datetime | None, tail: int | None, *, is_followed: bool

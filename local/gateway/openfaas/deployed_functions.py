@@ -44,7 +44,7 @@ class DeployedFunctions:
         known = [name for name in self._functions.served if name in instances]
         return list(await asyncio.gather(*(self._status(name, instances[name]) for name in known)))
 
-    async def one(self, name: str, is_usage_wanted: bool) -> dict[str, Any]:  # noqa: FBT001
+    async def describe(self, name: str, is_usage_wanted: bool) -> dict[str, Any]:  # noqa: FBT001
         """FunctionStatus of this function.
 
         Raises:
@@ -87,7 +87,7 @@ class DeployedFunctions:
             self._functions.refresh(name)
 
     async def remove(self, name: str) -> None:
-        """Stop the function and no longer serve it, also after a restart of the run.
+        """Stop the function and no longer serve it, even after a restart of the run.
 
         Raises:
             Refused: 404, it is not served.

@@ -15,11 +15,12 @@ _VALUE = r"^[^\x00]*$"
 
 SecretName = Annotated[str, Field(pattern=_SECRETS_NAME, max_length=253)]
 #: faas-cli sends null for what stack.yml lacks.
-_OrNoMap = BeforeValidator(lambda given: {} if given is None else given)
-_OrNoList = BeforeValidator(lambda given: [] if given is None else given)
-_Words = Annotated[dict[str, str], _OrNoMap]
+_NullAsEmptyMap = BeforeValidator(lambda value: {} if value is None else value)
+_NullAsEmptyList = BeforeValidator(lambda value: [] if value is None else value)
+_StringMap = Annotated[dict[str, str], _NullAsEmptyMap]
 _Variables = Annotated[
-    dict[Annotated[str, Field(pattern=_VARIABLE)], Annotated[str, Field(pattern=_VALUE)]], _OrNoMap
+    dict[Annotated[str, Field(pattern=_VARIABLE)], Annotated[str, Field(pattern=_VALUE)]],
+    _NullAsEmptyMap,
 ]
 
 
@@ -46,10 +47,10 @@ class Deployment(Model):
     namespace: str = ""
     env_process: str | None = None
     env_vars: _Variables = Field(default_factory=dict)
-    constraints: Annotated[list[str], _OrNoList] = Field(default_factory=list)
-    secrets: Annotated[list[SecretName], _OrNoList] = Field(default_factory=list)
-    labels: _Words = Field(default_factory=dict)
-    annotations: _Words = Field(default_factory=dict)
+    constraints: Annotated[list[str], _NullAsEmptyList] = Field(default_factory=list)
+    secrets: Annotated[list[SecretName], _NullAsEmptyList] = Field(default_factory=list)
+    labels: _StringMap = Field(default_factory=dict)
+    annotations: _StringMap = Field(default_factory=dict)
     limits: Resources | None = None
     requests: Resources | None = None
     read_only_root_filesystem: bool = False

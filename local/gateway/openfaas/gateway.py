@@ -9,7 +9,7 @@ from local.gateway.openfaas.platform import Platform
 
 
 @dataclass(frozen=True)
-class Gateway:
+class ApiConfig:
     """Files and folders of one run, and the platform of its functions."""
 
     platform: Platform
@@ -22,7 +22,7 @@ class Gateway:
     password: Path
 
     @classmethod
-    def read(cls) -> "Gateway | None":
+    def read(cls) -> "ApiConfig | None":
         """From the environment; None if this run has no API."""
         text = os.environ.get("LEADLINE_GATEWAY")
         if not text:

@@ -43,7 +43,7 @@ def _rotated(path: Path) -> list[str]:
 
 
 class _Parser:
-    """Lines without a time, such as stack traces, get that of the line before."""
+    """Parses lines; one without a time, as in a stack trace, gets the time of the line before."""
 
     def __init__(self, name: str, path: Path) -> None:
         self._name = name

@@ -37,7 +37,7 @@ class LogLine:
 
 
 class Platform(Protocol):
-    """Starts and stops functions by name. Every call but `logs` raises PlatformDown."""
+    """Starts and stops functions by name. Every call but `logs` may raise PlatformDown."""
 
     #: As `faas-cli version` shows it.
     orchestration: str

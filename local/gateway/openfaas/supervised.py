@@ -48,7 +48,7 @@ class Supervised:
         await self._call("stopProcess", f"{_GROUP}:{name}", accepted=_NOT_RUNNING)
 
     async def instances(self) -> dict[str, Instances]:
-        """One instance of each, since its last start."""
+        """One instance of each function, since its last start."""
         programs = await self._call("getAllProcessInfo")
         return {
             each["name"]: Instances(

@@ -32,7 +32,7 @@ class Group(Enum):
 
 @dataclass(frozen=True)
 class Program:
-    """A command that stays in the foreground; its pid is the pid of the thing itself."""
+    """A command that stays in the foreground; its pid is the program's, not a wrapper's."""
 
     name: str
     command: tuple[str, ...]

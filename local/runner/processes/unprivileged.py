@@ -1,4 +1,4 @@
-"""Run programs that refuse root as another user, also in a folder that only root may enter."""
+"""Run programs that refuse root as another user, even in a folder that only root may enter."""
 
 import os
 import pwd
@@ -12,7 +12,7 @@ _CANDIDATES = ("postgres", "nobody")
 
 @cache
 def user_for_servers() -> pwd.struct_passwd | None:
-    """The user for such programs; None if we are not root ourselves."""
+    """The user for programs that refuse root; None if we are not root ourselves."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name: entry for entry in pwd.getpwall()}

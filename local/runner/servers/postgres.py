@@ -65,7 +65,7 @@ class Postgres:
         )
 
     def is_ready(self) -> bool:
-        """Whether it accepts connections; the first time, create database and logins."""
+        """Whether it accepts connections; if so, creates the missing database and logins."""
         try:
             with self._connect("postgres") as connection:
                 known = connection.run("SELECT 1 FROM pg_database WHERE datname = :n", n=DATABASE)

@@ -106,8 +106,8 @@ class RabbitMQ:
         definitions = folder / "definitions.json"
         owner = self.state.password("rabbitmq")
         replies = os.environ.get("LEADLINE_REPLY_QUEUES", "")
-        made = logins.definitions(passwords, owner_password=owner, reply_queues=replies)
-        write_json(definitions, made)
+        content = logins.definitions(passwords, owner_password=owner, reply_queues=replies)
+        write_json(definitions, content)
         config = folder / "rabbitmq.config"
         write(
             config,
@@ -121,7 +121,7 @@ class RabbitMQ:
         write(folder / "enabled_plugins", "[rabbitmq_management].\n")
         write(folder / "names", _NAMES)
         home = minimal_home(folder)
-        lean = (
+        minimal = (
             {
                 "RABBITMQ_SCRIPTS_DIR": str(home / "sbin"),
                 "RABBITMQ_PLUGINS_DIR": str(home / "plugins"),
@@ -130,7 +130,7 @@ class RabbitMQ:
             else {}
         )
         return {
-            **lean,
+            **minimal,
             "HOME": str(folder),
             "RABBITMQ_NODENAME": "rabbit@localhost",
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),

@@ -9,7 +9,7 @@ from local.runner.terminal.console import Console
 from local.runner.terminal.readable import readable
 from local.runner.terminal.tail import Tail
 
-#: Processes whose logs are only in files: long, and for experts.
+#: Processes whose logs are not printed: they are long, and for experts.
 _FILE_ONLY = frozenset({"postgres", "rabbitmq", "redis", "epmd"})
 
 
