@@ -202,10 +202,10 @@ def parse_stage_ids(answer: Any) -> list[str]:
         OutcomeUnknown: the answer is not a list of stages.
     """
     rows = [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
-    found = [str(row["STATUS_ID"]) for row in rows if row.get("STATUS_ID")]
-    if not found:
+    stage_ids = [str(row["STATUS_ID"]) for row in rows if row.get("STATUS_ID")]
+    if not stage_ids:
         raise OutcomeUnknown("the answer is no list of stages")
-    return found
+    return stage_ids
 
 
 def _positive_int(value: object) -> int | None:

@@ -173,18 +173,18 @@ class _Resolver:
     def addresses(self, host: str, port: int, deadline_s: float) -> list[Any]:
         """The addresses as `getaddrinfo` returns them; raises its errors, or TimeoutError."""
         with self._lock:
-            found = self._pending.get((host, port))
-            if found is None:
-                found = self._pending[host, port] = Future()
-                args = (host, port, found)
+            addresses = self._pending.get((host, port))
+            if addresses is None:
+                addresses = self._pending[host, port] = Future()
+                args = (host, port, addresses)
                 threading.Thread(target=self._resolve, args=args, name="dns", daemon=True).start()
-        return found.result(_remaining_s(deadline_s))
+        return addresses.result(_remaining_s(deadline_s))
 
-    def _resolve(self, host: str, port: int, found: Future[list[Any]]) -> None:
+    def _resolve(self, host: str, port: int, addresses: Future[list[Any]]) -> None:
         try:
-            found.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            addresses.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except OSError as error:
-            found.set_exception(error)
+            addresses.set_exception(error)
         with self._lock:
             del self._pending[host, port]
 

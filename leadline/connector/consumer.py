@@ -151,12 +151,12 @@ def routes() -> dict[str, str]:
         BadConfiguration: LEADLINE_ROUTES is not a JSON object of queue names and URLs.
     """
     try:
-        found = json.loads(os.environ.get("LEADLINE_ROUTES", ""))
+        parsed = json.loads(os.environ.get("LEADLINE_ROUTES", ""))
     except json.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict) or not found:
+        parsed = None
+    if not isinstance(parsed, dict) or not parsed:
         raise BadConfiguration('LEADLINE_ROUTES must look like {"bitrix_queue": "http://…/"}')
-    return {str(queue): str(url) for queue, url in found.items()}
+    return {str(queue): str(url) for queue, url in parsed.items()}
 
 
 def main() -> None:

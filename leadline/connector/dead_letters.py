@@ -129,12 +129,13 @@ def _dead_letters(
     connection: pika.BlockingConnection, queue: str, limit: int | None
 ) -> Iterator[tuple[DeadLetter, BlockingChannel, int]]:
     dead_letter_queue = topology.dead_letter_name(queue)
-    found = depth(connection, dead_letter_queue)
-    if found is None:
+    queue_depth = depth(connection, dead_letter_queue)
+    if queue_depth is None:
         return
     channel = connection.channel()
     channel.confirm_delivery()
-    for _ in range(found.messages if limit is None else min(found.messages, limit)):
+    count = queue_depth.messages
+    for _ in range(count if limit is None else min(count, limit)):
         method, properties, body = channel.basic_get(dead_letter_queue)
         if method is None or properties is None or body is None:
             break  # another walk holds or has removed the rest

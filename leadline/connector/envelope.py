@@ -65,8 +65,8 @@ def cloud_event(message: ReceivedMessage) -> CloudEvent | None:
 
 def _media_type(sent: object) -> str:
     """The sender's content type; JSON if it is missing or no function accepts it."""
-    given = _printable(sent or "")
-    return given if is_json(given) else _JSON
+    media_type = _printable(sent or "")
+    return media_type if is_json(media_type) else _JSON
 
 
 def _common_headers() -> dict[str, str]:

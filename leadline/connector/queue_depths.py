@@ -37,13 +37,13 @@ def depth(connection: pika.BlockingConnection, name: str) -> Depth | None:
     """The depth of one queue, None if it does not exist."""
     channel = connection.channel()
     try:
-        found = channel.queue_declare(name, passive=True).method
+        declared = channel.queue_declare(name, passive=True).method
     except ChannelClosedByBroker as error:
         if error.reply_code != _NOT_FOUND:
             raise
         return None
     channel.close()
-    return Depth(found.message_count, found.consumer_count)
+    return Depth(declared.message_count, declared.consumer_count)
 
 
 @contextmanager

@@ -141,7 +141,7 @@ def _drop_pending(to_send: list[Row], pending_among: PendingAmong) -> list[Event
     """The events of these rows, without those pending in the work queue: they are postponed."""
     events = [event_from_row(row) for row in to_send]
     unanswered = [row["is_unanswered"] for row in to_send]
-    ids = pending_among([(one.user.id, one.id) for one in compress(events, unanswered)])
+    ids = pending_among([(event.user.id, event.id) for event in compress(events, unanswered)])
     if ids:
         database().run(
             _POSTPONE,

@@ -81,10 +81,10 @@ def history_of(attributes: Mapping[str, str]) -> int | None:
         BadMessage: it is in the future, and would make all messages of the current history count as
             lost.
     """
-    found = number(attributes.get(HISTORY))
-    if found is not None and not is_credible(found):
+    history = number(attributes.get(HISTORY))
+    if history is not None and not is_credible(history):
         raise BadMessage(f"ce-{HISTORY} is more than a day ahead of the clock")
-    return found
+    return history
 
 
 def is_credible(history: int) -> bool:

@@ -196,9 +196,9 @@ def _read(model: type[Model], body: object) -> Model:
     try:
         return model.model_validate(inner)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
+        details = error.errors(include_url=False, include_context=False, include_input=False)
         raise BadMessage(
-            f"missing or invalid: {', '.join(sorted({*map(_field, found)}))}"
+            f"missing or invalid: {', '.join(sorted({*map(_field, details)}))}"
         ) from None
 
 

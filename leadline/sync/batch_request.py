@@ -79,15 +79,15 @@ def build(entries: list[Entry]) -> BatchRequest:
 
 def _lookups(entries: list[Entry]) -> dict[int, dict[str, Command]]:
     """The commands that look up each user, by user id; several users share them."""
-    found: dict[int, dict[str, Command]] = {}
+    by_user: dict[int, dict[str, Command]] = {}
     for number, group in enumerate(_lookup_groups(entries)):
         users = [entry.user_id for entry in group]
         commands = {f"origins{number}": leads.list_by_origins(users, originator_of(group[0]))}
         known_ids = [entry.known_lead_id for entry in group if entry.known_lead_id is not None]
         if known_ids:
             commands[f"ids{number}"] = leads.list_by_ids(known_ids)
-        found |= dict.fromkeys(users, commands)
-    return found
+        by_user |= dict.fromkeys(users, commands)
+    return by_user
 
 
 def _lookup_groups(entries: list[Entry]) -> Iterator[list[Entry]]:

@@ -77,8 +77,8 @@ def originator_of(entry: Entry) -> str:
 
 def plan(entry: Entry) -> Plan:
     """Decide the plan for this user."""
-    pending = [event for event in entry.events if event.outcome is None]
-    if entry.state is None or not pending:
+    unsettled = [event for event in entry.events if event.outcome is None]
+    if entry.state is None or not unsettled:
         return NoCall()
     if _must_look_up(entry, entry.state):
         return Lookup()
@@ -112,8 +112,8 @@ def settle_applied(
     """
     was_updated = last_applied is not None and not is_create
     last_applied = last_applied or entry.last_applied
-    pending = [event.seq for event in entry.events if event.outcome is None]
-    if last_applied is None or not pending:
+    unsettled = [event.seq for event in entry.events if event.outcome is None]
+    if last_applied is None or not unsettled:
         # All events have an outcome (such as one without a phone), or no state was ever known.
         return Settlement(entry, events=entry.events)
     fields: Fields = {
@@ -129,7 +129,7 @@ def settle_applied(
     if was_updated:
         fields["vanished"] = ""
     # An older message may arrive after a newer one was applied and answered.
-    newest = max(*pending, entry.applied_seq)
+    newest = max(*unsettled, entry.applied_seq)
     return Settlement(
         entry,
         fields,

@@ -30,11 +30,11 @@ def refresh() -> None:
 
 def _replace() -> bool:
     """Replace the list; returns whether the portal could be read."""
-    found = read_portal_stages()
-    if found is None:
+    stage_ids = read_portal_stages()
+    if stage_ids is None:
         return False
-    stages.replace(found)
-    log.info("stages read", stages=len(found))
+    stages.replace(stage_ids)
+    log.info("stages read", stages=len(stage_ids))
     return True
 
 

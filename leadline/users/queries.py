@@ -57,8 +57,8 @@ def _by_id(user_ids: Sequence[UserId]) -> list[Row | None]:
         rows = database().run(_ONE, id=user_ids[0])
     else:
         rows = database().run(_SEVERAL, ids=f"{{{','.join(map(str, unique))}}}")
-    found = {row["id"]: row for row in rows}
-    return [found.get(user_id) for user_id in user_ids]
+    by_id = {row["id"]: row for row in rows}
+    return [by_id.get(user_id) for user_id in user_ids]
 
 
 #: Reads that arrive while one is in flight share the next query.

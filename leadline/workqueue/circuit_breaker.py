@@ -42,8 +42,8 @@ class CircuitBreaker:
         """
         with self._lock:  # otherwise an older read could overwrite a newer one
             seen = [_seconds(self._seen.since), self._seen.reason] if self._seen else ["", ""]
-            now_ms, found = self._read(keys=[self._key, self._released], args=seen)
-            state = parse(found, now_ms)
+            now_ms, stored = self._read(keys=[self._key, self._released], args=seen)
+            state = parse(stored, now_ms)
             self._seen = state if state and state.is_held else None
         return state
 

@@ -52,8 +52,8 @@ class OutageRecord:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        now_ms, found = self._read(keys=[self._key])
-        return parse(found, now_ms)
+        now_ms, stored = self._read(keys=[self._key])
+        return parse(stored, now_ms)
 
     @reachable()
     def claim_probe(self) -> bool:
@@ -72,11 +72,11 @@ class OutageRecord:
         return None if lasted_ms < 0 else lasted_ms / 1000
 
 
-def parse(found: Sequence[bytes], now_ms: int) -> Outage | None:
-    """Parse an outage out of a Redis hash, names and values in turn; None if it is empty."""
-    if not found:
+def parse(stored: Sequence[bytes], now_ms: int) -> Outage | None:
+    """Parse an outage from a Redis hash, names and values in turn; None if it is empty."""
+    if not stored:
         return None
-    texts = [text.decode() for text in found]
+    texts = [text.decode() for text in stored]
     fields = dict(zip(texts[::2], texts[1::2], strict=True))
     return Outage(
         since=float(fields.get("since", 0)),

@@ -34,8 +34,8 @@ class Reachability:
         Raises:
             QueueDown: Redis can't be reached.
         """
-        found = self._record.state()
-        return found if found and found.lasts_s >= GRACE_S else None
+        outage = self._record.state()
+        return outage if outage and outage.lasts_s >= GRACE_S else None
 
     def record_failure(self, error: BitrixError | BadConfiguration) -> None:
         """Record that a request could not be sent, or got no answer from Bitrix24 itself."""

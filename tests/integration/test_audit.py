@@ -1,4 +1,4 @@
-"""The audit trail names the caller of each write and action, and is deleted as events are."""
+"""The audit trail names the caller of each write and action, and is deleted like events."""
 
 import getpass
 import socket

@@ -47,7 +47,7 @@ def ann() -> UserId:
 
 @pytest.fixture
 def dump(ann: UserId, tmp_path: Path) -> Path:
-    """Made when Ann was the only user, and new; since then she was moved, and Bob was created."""
+    """A dump of when Ann was the only user, and new; then she was moved, and Bob was created."""
     made = tmp_path / "leadline.dump"
     url = urlsplit(os.environ["DATABASE_URL"])
     subprocess.run(

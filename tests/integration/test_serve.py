@@ -1,4 +1,4 @@
-"""The server entry as a process; the servers that its function depends on are down."""
+"""A function served in its own process; the servers that it depends on are down."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The token bucket on a real Redis: no worker, thread or process crosses the portal's rate."""
+"""The token bucket on a real Redis: workers, threads and processes never exceed the rate."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def bucket_of(client: redis.Redis, rate: float = RATE) -> TokenBucket:
     return bucket
 
 
-def assert_never_crossed(moments: list[float], slack: int = 1) -> None:
+def assert_never_exceeded(moments: list[float], slack: int = 1) -> None:
     """Check that no interval contains more calls than the burst and its refill."""
     moments.sort()
     for first in range(len(moments)):
@@ -61,7 +61,7 @@ def test_a_burst_goes_at_once_and_the_rest_at_the_rate(client: redis.Redis) -> N
     assert 3 / RATE < waits[-1] <= 5 / RATE
 
 
-def test_many_threads_never_cross_the_rate(client: redis.Redis) -> None:
+def test_many_threads_never_exceed_the_rate(client: redis.Redis) -> None:
     bucket = bucket_of(client)
     began = time.time()
 
@@ -74,12 +74,12 @@ def test_many_threads_never_cross_the_rate(client: redis.Redis) -> None:
 
     moments = [moment for part in in_threads(8, call) for moment in part]
     assert len(moments) == 160
-    assert_never_crossed(moments, slack=3)
+    assert_never_exceeded(moments, slack=3)
     # And the rate is used to the full.
     assert max(moments) - began <= (160 - CAPACITY) / RATE + 0.5
 
 
-def test_many_processes_never_cross_the_rate(redis_url: str) -> None:
+def test_many_processes_never_exceed_the_rate(redis_url: str) -> None:
     processes = [
         subprocess.Popen([sys.executable, "-c", MANY, redis_url], stdout=subprocess.PIPE)
         for _ in range(2)
@@ -88,7 +88,7 @@ def test_many_processes_never_cross_the_rate(redis_url: str) -> None:
     assert [one.returncode for one in processes] == [0, 0]
     moments = sorted(map(float, lines))[:400]
     assert len(moments) > CAPACITY
-    assert_never_crossed(moments, slack=3)
+    assert_never_exceeded(moments, slack=3)
 
 
 def test_an_unused_token_can_be_used_by_the_next_call(client: redis.Redis) -> None:
@@ -114,7 +114,7 @@ def test_returning_tokens_never_makes_the_burst_greater(client: redis.Redis) -> 
 @given(
     steps=st.lists(st.sampled_from(["call", "call", "call", "give back", "refused"]), max_size=80)
 )
-def test_the_rate_is_never_crossed_whatever_workers_do(
+def test_the_rate_is_never_exceeded_whatever_workers_do(
     client: redis.Redis, steps: list[str]
 ) -> None:
     client.flushdb()
@@ -128,7 +128,7 @@ def test_the_rate_is_never_crossed_whatever_workers_do(
         elif step == "refused":
             bucket.drain()
             assert 0 <= bucket.level() <= 1
-    assert_never_crossed(calls)
+    assert_never_exceeded(calls)
 
 
 def test_after_a_refusal_all_callers_wait_for_a_moment(client: redis.Redis) -> None:
@@ -158,7 +158,7 @@ def test_after_a_loss_the_bucket_starts_empty(client: redis.Redis) -> None:
     moments = [time.time() + bucket.reserve() for _ in range(CAPACITY)]
     client.flushall()
     moments += [time.time() + bucket.reserve() for _ in range(CAPACITY)]
-    assert_never_crossed(moments)
+    assert_never_exceeded(moments)
 
 
 def test_a_restored_bucket_is_trusted_no_more_than_a_lost_one(client: redis.Redis) -> None:
@@ -170,7 +170,7 @@ def test_a_restored_bucket_is_trusted_no_more_than_a_lost_one(client: redis.Redi
     client.restore("ttokens", 0, copy, replace=True)
     client.hset("tmemory", "run_id", "of the server before")
     moments += [time.time() + bucket.reserve() for _ in range(CAPACITY)]
-    assert_never_crossed(moments)
+    assert_never_exceeded(moments)
 
 
 def test_a_wait_after_a_refusal_applies_in_a_new_epoch_too(client: redis.Redis) -> None:

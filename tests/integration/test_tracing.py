@@ -32,7 +32,7 @@ from tests.servers import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 NAME, PHONE = "Айгерим Серикова", "+77015550199"
-#: From a caller that makes traces itself.
+#: The headers of a caller that starts traces itself.
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 

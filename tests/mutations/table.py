@@ -29,7 +29,7 @@ _CONNECTOR = "tests/integration/test_connector.py::"
 
 MUTATIONS = (
     Mutation(
-        "a message says nothing of when it was sent",
+        "a message does not say when it was sent",
         "leadline/sync/enqueue.py",
         "sent_at_ms=number(delivery.attributes.get(SENT)),",
         "sent_at_ms=None,",
@@ -46,7 +46,7 @@ MUTATIONS = (
         (_ENQUEUE + "test_a_possible_redelivery_is_looked_up_first",),
     ),
     Mutation(
-        "the demand for a lookup is lost",
+        "the request for a lookup is lost",
         "leadline/sync/enqueue.py",
         'is_lookup_requested=LOOK in delivery.attributes.get(CHANGED, "").split(","),',
         "is_lookup_requested=False,",
@@ -67,7 +67,7 @@ MUTATIONS = (
         (_ENQUEUE + "test_a_stage_whose_own_message_was_lost_is_written_by_the_next_one",),
     ),
     Mutation(
-        "the moment until which a call may begin counts from the end of the lease",
+        "the time in which a call may begin counts from the end of the lease command",
         "leadline/workqueue/queue.py",
         "return LeasedBatch(entries, expired, now_ms, send_until)",
         "return LeasedBatch(\n"
@@ -83,7 +83,7 @@ MUTATIONS = (
         (_PUBLISHER + "test_a_message_that_the_broker_nacks_is_not_confirmed",),
     ),
     Mutation(
-        "a reply is forgotten though the broker did not confirm it",
+        "a reply is forgotten although the broker did not confirm it",
         "leadline/sync/batch_call.py",
         "if (user_id, event.event_id) in confirmed]",
         "if confirmed is not None]",
@@ -134,7 +134,7 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "half more than the operating limit is used",
+        "one and a half times the operating limit is used",
         "leadline/bitrix24/operating_budget.py",
         "SHARE = 0.98",
         "SHARE = 1.5",
@@ -165,14 +165,14 @@ MUTATIONS = (
         (_CALLS + "test_a_full_page_does_not_prove_that_a_lead_is_missing",),
     ),
     Mutation(
-        "an entry that was about to expire does so though an event waits",
+        "an entry that was about to expire does so although an event waits",
         "leadline/workqueue/lua/put.lua",
         "  redis.call('PERSIST', entry)\n",
         "",
         (_QUEUE + "test_an_idle_user_is_kept_once_an_event_waits",),
     ),
     Mutation(
-        "a message, or a copy for later, may go nowhere",
+        "a message, or its copy for an auxiliary queue, may be unroutable without notice",
         "leadline/runtime/rabbitmq/publisher_connection.py",
         "mandatory=True,",
         "mandatory=False,",
@@ -205,7 +205,7 @@ MUTATIONS = (
         ("tests/unit/test_bitrix_errors.py::test_each_row_of_the_table_in_any_case",),
     ),
     Mutation(
-        "a lead without an origin is taken on a message's word",
+        "a lead without an origin is adopted only because a message names it",
         "leadline/sync/decide.py",
         "if was_applied or entry.state is None or lead.resembles(entry.state):",
         "if True:",
@@ -215,7 +215,7 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "a lead that was taken by name or phone never gets its origin",
+        "a lead that was adopted by name or phone never gets its origin",
         "leadline/sync/decide.py",
         "originator_of(entry)) if entry.lacks_origin else None",
         "originator_of(entry)) if False else None",
@@ -225,7 +225,7 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "a lead is read again though that was done",
+        "a lead is read again although that was done",
         "leadline/workqueue/entry.py",
         "return self.lookup_requested_seq > self.lookup_done_seq",
         "return self.lookup_requested_seq >= self.lookup_done_seq",
@@ -241,21 +241,21 @@ MUTATIONS = (
         (_ENTRY + "test_the_known_lead_precedes_one_that_a_message_names",),
     ),
     Mutation(
-        "a key opens what it names after its last day",
+        "an expired key still grants its scopes",
         "leadline/runtime/http/auth.py",
         "if not key.is_expired]",
         "]",
         (_AUTH + "test_an_expired_key_grants_nothing_and_does_not_prevent_startup",),
     ),
     Mutation(
-        "a client's or operator's key opens what only our own processes call",
+        "internal functions accept the key of a client or operator",
         "leadline/runtime/http/auth.py",
         'return INTERNAL_KEY if scope == "internal" else API_KEYS',
         "return API_KEYS",
         (_AUTH + "test_internal_functions_accept_only_the_internal_key",),
     ),
     Mutation(
-        "a key that names no scopes opens all of them",
+        "a key that names no scopes grants all of them",
         "leadline/runtime/http/api_keys.py",
         '_DEFAULT_SCOPES = frozenset({"read", "write"})',
         "_DEFAULT_SCOPES = SCOPES",
@@ -269,7 +269,7 @@ MUTATIONS = (
         (_AUTH + "test_a_key_of_fewer_than_128_bits_prevents_startup_and_grants_nothing",),
     ),
     Mutation(
-        "the whole key is logged where it is refused",
+        "the whole key is logged when it is refused",
         "leadline/runtime/http/api_keys.py",
         "begin = key[: min(_PREFIX_LENGTH, len(key) // 4)]",
         "begin = key",

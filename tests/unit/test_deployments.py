@@ -1,4 +1,4 @@
-"""Deployments and removals by faas-cli survive into the next local run."""
+"""Deployments and removals by faas-cli also hold in the next local run."""
 
 from pathlib import Path
 

@@ -67,13 +67,13 @@ def authenticate(authorization: str | None, scope: Scope) -> str:
     if scheme.lower() != "bearer" or not sent:
         refusals.record("no_key")
         raise Unauthorized
-    found = _matching(sent, _load(_secret_of(scope)))
-    if not found:
+    matching = _matching(sent, _load(_secret_of(scope)))
+    if not matching:
         refusals.record("unknown_key", prefix=api_keys.prefix_of(sent))
         raise Forbidden
-    valid = [key for key in found if not key.is_expired]
+    valid = [key for key in matching if not key.is_expired]
     if not valid:
-        refusals.record("expired_key", prefix=found[0].prefix, caller=found[0].name)
+        refusals.record("expired_key", prefix=matching[0].prefix, caller=matching[0].name)
         raise ExpiredKey
     name = next((key.name for key in valid if scope in key.scopes), None)
     if name is None:

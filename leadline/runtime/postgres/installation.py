@@ -29,8 +29,8 @@ SELECT history, CAST(pg_current_wal_flush_lsn() - '0/0' AS bigint) AS written
 FROM leadline_present()
 """
 _STORED = """
-SELECT one.originator_id, one.history, swept_to, sweep_to, is_portal_checked
-FROM installation AS one
+SELECT installation.originator_id, installation.history, swept_to, sweep_to, is_portal_checked
+FROM installation
 """
 
 
