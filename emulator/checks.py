@@ -14,7 +14,7 @@ class Number:
     optional: bool = False
 
     def check(self, value: object) -> float | None:
-        """The number itself, whole numbers left whole."""
+        """Return the number unchanged."""
         if value is None and self.optional:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -33,7 +33,7 @@ class Whole:
     optional: bool = False
 
     def check(self, value: object) -> int | None:
-        """The number itself."""
+        """Return the number unchanged."""
         if value is None and self.optional:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
@@ -50,7 +50,7 @@ class Choice:
         self.values = values
 
     def check(self, value: object) -> str | int:
-        """The value itself."""
+        """Return the value unchanged."""
         for allowed in self.values:
             if type(value) is type(allowed) and value == allowed:
                 return allowed
@@ -61,7 +61,7 @@ class Flag:
     """True or false."""
 
     def check(self, value: object) -> bool:
-        """The value itself."""
+        """Return the value unchanged."""
         if not isinstance(value, bool):
             raise _wrong_type("must be true or false")
         return value
@@ -75,7 +75,7 @@ class Text:
     optional: bool = False
 
     def check(self, value: object) -> str | None:
-        """The text itself."""
+        """Return the text unchanged."""
         if value is None and self.optional:
             return None
         if not isinstance(value, str) or len(value) > self.max_length:
@@ -87,7 +87,7 @@ class Names:
     """A list of names."""
 
     def check(self, value: object) -> tuple[str, ...]:
-        """The names, as a tuple."""
+        """Return the names as a tuple."""
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise ValueError("must be a list of names")
         return tuple(value)
@@ -97,7 +97,7 @@ class WebAddress:
     """An http or https URL, or null."""
 
     def check(self, value: object) -> str | None:
-        """The URL as given."""
+        """Return the URL unchanged."""
         if value is None:
             return None
         if not is_web_address(value):
@@ -106,7 +106,7 @@ class WebAddress:
 
 
 def _wrong_type(reason: str) -> ValueError:
-    """The error of a wrong type; ValueError, as for every check."""
+    """The error for a wrong type: a ValueError, as for every failed check."""
     return ValueError(reason)
 
 

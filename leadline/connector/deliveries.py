@@ -41,7 +41,7 @@ MAX_THREADS = 16
 
 
 class Deliveries:
-    """The unsettled messages of one channel; used by its connection's thread only."""
+    """The unacknowledged messages of one channel; used by its connection's thread only."""
 
     def __init__(
         self,
@@ -59,22 +59,22 @@ class Deliveries:
         self._max_batch = max(1, prefetch // FAST_POSTS)
         self._waiting: deque[ReceivedMessage] = deque()
         #: Delivery tags of all unacknowledged messages.
-        self._unsettled: set[int] = set()
+        self._unacknowledged: set[int] = set()
         #: Tags held until the next delivery attempt, because their auxiliary queue is unavailable.
         self._held: set[int] = set()
         #: Start times of running posts, by the tag of their first message.
         self._posts: dict[int, float] = {}
-        # One pool for each connection: a message can be settled only on the channel it came from.
+        # One pool for each connection: a message must be acknowledged on the channel it came from.
         self._pool = ThreadPoolExecutor(MAX_THREADS)
 
     @property
     def is_done(self) -> bool:
         """Whether only held messages are unacknowledged; RabbitMQ may redeliver those elsewhere."""
-        return self._unsettled == self._held
+        return self._unacknowledged == self._held
 
     def add(self, message: ReceivedMessage) -> None:
         """Queue a message for the next `post`."""
-        self._unsettled.add(message.tag)
+        self._unacknowledged.add(message.tag)
         self._waiting.append(message)
 
     def post(self) -> None:
@@ -104,7 +104,7 @@ class Deliveries:
         except Exception:  # edge of the thread: a slot would be lost
             logger.exception("delivery failed")
             unserved = [message.with_unknown_outcome() for message in batch]
-        self._run_on_connection(partial(self._settle_batch, batch, unserved))
+        self._run_on_connection(partial(self._finish_batch, batch, unserved))
 
     def _deliver_alone(self, message: ReceivedMessage) -> None:
         try:
@@ -112,7 +112,7 @@ class Deliveries:
         except Exception as error:  # edge of the thread: a slot would be lost
             logger.exception("delivery failed")
             verdict = Verdict(is_served=False, reason=f"not sent: {type(error).__name__}")
-        self._run_on_connection(partial(self._settle, message, verdict))
+        self._run_on_connection(partial(self._finish, message, verdict))
 
     def _run_on_connection(self, work: Callable[[], None]) -> None:
         self._connection.add_callback_threadsafe(work)
@@ -128,7 +128,7 @@ class Deliveries:
 
     # --- in the connection's thread
 
-    def _settle_batch(self, batch: list[ReceivedMessage], unserved: list[ReceivedMessage]) -> None:
+    def _finish_batch(self, batch: list[ReceivedMessage], unserved: list[ReceivedMessage]) -> None:
         """Acknowledge the served messages and deliver the others one by one."""
         del self._posts[batch[0].tag]
         tags = {message.tag for message in unserved}
@@ -139,7 +139,7 @@ class Deliveries:
         for message in unserved:
             self._pool.submit(self._deliver_alone, message)
 
-    def _settle(self, message: ReceivedMessage, verdict: Verdict) -> None:
+    def _finish(self, message: ReceivedMessage, verdict: Verdict) -> None:
         self._posts.pop(message.tag, None)
         DELIVERIES.inc(message.queue, verdict.name)
         if verdict.is_served:
@@ -175,11 +175,11 @@ class Deliveries:
         self._waiting.append(message.for_redelivery())
 
     def _acknowledge(self, messages: Sequence[ReceivedMessage]) -> None:
-        """Acknowledge all before the first unsettled tag with one frame, the others one by one."""
+        """Acknowledge tags below the lowest that stays unacknowledged in one frame, others singly."""
         tags = [message.tag for message in messages]
-        self._unsettled.difference_update(tags)
-        first_unsettled = min(self._unsettled, default=math.inf)
-        count = bisect_left(tags, first_unsettled)
+        self._unacknowledged.difference_update(tags)
+        first_unacknowledged = min(self._unacknowledged, default=math.inf)
+        count = bisect_left(tags, first_unacknowledged)
         if count:
             self._channel.basic_ack(tags[count - 1], multiple=True)
         for tag in tags[count:]:

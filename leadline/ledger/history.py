@@ -32,7 +32,7 @@ FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
 
 
 def last_hour() -> dict[str, Any]:
-    """Events settled within the last hour, by outcome, and the seconds from their acceptance.
+    """Events settled within the last hour, by outcome, and the seconds from acceptance to then.
 
     The whole hour, and in `minutes` each minute that had any, by its unix seconds `at_s`.
 

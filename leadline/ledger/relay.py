@@ -161,9 +161,9 @@ def _publish(events: list[Event]) -> None:
     confirmed = outbox.publisher().publish(
         [outbox.to_message(event, republished=True) for event in events]
     )
-    outcomes = list(zip(events, confirmed, strict=True))
-    published = [event.id for event, is_confirmed in outcomes if is_confirmed]
-    unconfirmed = [event.id for event, is_confirmed in outcomes if not is_confirmed]
+    results = list(zip(events, confirmed, strict=True))
+    published = [event.id for event, is_confirmed in results if is_confirmed]
+    unconfirmed = [event.id for event, is_confirmed in results if not is_confirmed]
     if published:
         outbox.mark_published(published)
     if unconfirmed:

@@ -39,8 +39,8 @@ TIME_TO_LEAD = metrics.Histogram(
 
 UNKNOWN_EVENT = "the reply answers no event of this user that the ledger knows"
 LOST_EVENT = (
-    "the reply answers an event that Postgres has lost, by a failover or a restore; if it still has"
-    " the user, the lead is compared with it"
+    "the reply answers an event that Postgres has lost in a failover or restore; if the user still"
+    " exists, its lead is compared with it"
 )
 
 #: A reply as a JSON record of the statements in `settle_sql`.

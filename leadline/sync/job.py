@@ -26,10 +26,10 @@ def call_bitrix24(portal: str) -> int:  # noqa: ARG001 - RQ's list of jobs shows
 def _run(queue: WorkQueue) -> int:
     if portal_session.claim_requested_probe() and portal_session.check_webhook():
         portal_session.probe()
-    with batch_leader(queue) as name:
-        if name is None or not portal_session.probe_if_due():
+    with batch_leader(queue) as leader:
+        if leader is None or not portal_session.probe_if_due():
             return 0
-        leased = lease_batch(queue, name)
+        leased = lease_batch(queue, leader)
     # Users put after the batch was leased belong to the next job.
     rq_jobs.wake()
     if not leased.entries:

@@ -55,10 +55,10 @@ UNREACHABLE = Gauge(
 DUE = Gauge("leadline_users_due", "Users that are ready for a call")
 
 
-def set_paused(pause: Outage | None) -> None:
+def set_paused(outage: Outage | None) -> None:
     """Set `PAUSED` by the circuit breaker's state."""
-    PAUSED.set(pause is not None and not pause.is_held, "portal")
-    PAUSED.set(pause is not None and pause.is_held, "operator")
+    PAUSED.set(outage is not None and not outage.is_held, "portal")
+    PAUSED.set(outage is not None and outage.is_held, "operator")
 
 
 def set_unreachable(unreachable: Outage | None) -> None:

@@ -159,7 +159,7 @@ def probe_if_due() -> bool:
     return True
 
 
-def claim_probe(pause: Outage | None, *, is_idle: bool) -> bool:
+def claim_probe(outage: Outage | None, *, is_idle: bool) -> bool:
     """Claim the probe that is due in this state of the circuit; True for one worker only.
 
     `is_idle`: no user is queued whose calls would show whether the portal answers.
@@ -167,7 +167,7 @@ def claim_probe(pause: Outage | None, *, is_idle: bool) -> bool:
     Raises:
         QueueDown: Redis can't be reached.
     """
-    if pause is not None:
+    if outage is not None:
         return circuit_breaker().claim_probe()
     return (is_idle and reachability().claim_probe()) or crm_mode().claim_check()
 

@@ -1,4 +1,4 @@
-"""Publishes the replies to events on the queues that their messages name."""
+"""Publishes the reply to an event on the queue that its message names."""
 
 from typing import Any
 
@@ -28,8 +28,8 @@ def send(events: list[tuple[Entry, PendingEvent]]) -> list[bool]:
     messages = [reply_message(entry, event) for entry, event in events]
     confirmed = _publisher().publish(messages) if messages else []
     for (entry, event), is_sent in zip(events, confirmed, strict=True):
-        write = log.info if is_sent else log.warning
-        write(
+        log_line = log.info if is_sent else log.warning
+        log_line(
             "reply sent" if is_sent else "reply not confirmed: will be retried",
             event_id=event.event_id,
             user_id=entry.user_id,

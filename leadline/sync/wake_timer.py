@@ -19,7 +19,7 @@ from leadline.workqueue.worker_heartbeats import SILENT_S
 
 logger = structlog.get_logger()
 
-#: Longest pause between rounds, hence the longest delay for a user enqueued meanwhile.
+#: Longest pause between rounds, hence the longest that a user waits if it becomes due in between.
 ROUND_S = 1.0
 #: Shortest pause after a wake-up, so that users due shortly after each other share one.
 AFTER_WAKE_S = 0.25
@@ -41,7 +41,7 @@ class WakeTimer:
         #: Beats in each round: shows whether the timer hangs.
         self.rounds = Heartbeat(HUNG_AFTER_S)
         #: Beats with each heartbeat that Redis has stored: shows whether the worker seems alive.
-        self.reports = Heartbeat(SILENT_S, has_begun=False)
+        self.stored_heartbeats = Heartbeat(SILENT_S, has_begun=False)
 
     def start(self) -> None:
         """Wait until the webhook is valid and Redis accepts writes, then begin the rounds.
@@ -54,7 +54,7 @@ class WakeTimer:
         threading.Thread(target=self.run, name="wake-timer", daemon=True).start()
 
     def run(self) -> None:
-        """Make rounds until `stop`."""
+        """Run rounds until stopped."""
         while not self._stop.is_set():
             self.rounds.beat()
             self._stop.wait(self._round() if self._check_webhook() else ROUND_S)
@@ -64,13 +64,13 @@ class WakeTimer:
         wait_s = ROUND_S
         try:
             portal_session.worker_heartbeats().beat(self._worker)
-            self.reports.beat()
+            self.stored_heartbeats.beat()
             work_queue().ensure_redis_epoch()
             wait_s = min(wait_s, wake_if_due())
             rq_jobs.trim_finished_jobs()  # last: data that is not RQ's may make it fail
         except QueueError:
             logger.warning("the wake timer can't reach Redis")
-        except Exception:  # top of the thread: if it ended, retries would be late
+        except Exception:  # edge of the thread: if it died, retries would be late
             logger.exception("the wake timer failed")
         return wait_s
 

@@ -86,7 +86,7 @@ def main() -> None:
     stop = threading.Event()
     timer = WakeTimer(name, stop)
     if "PORT" in os.environ:
-        serve_probes(is_alive=timer.rounds.is_recent, is_ready=timer.reports.is_recent)
+        serve_probes(is_alive=timer.rounds.is_recent, is_ready=timer.stored_heartbeats.is_recent)
     timer.start()
     worker = Worker(
         [JOBS],

@@ -136,12 +136,12 @@ class Publisher:
 
         Not in a greenlet: it would block the loop that receives the confirms.
         """
-        outcomes = [False] * len(messages)
+        results = [False] * len(messages)
         completed = threading.Semaphore(0)
 
         def recorder(index: int) -> Done:
             def record(confirmed: bool) -> None:  # noqa: FBT001
-                outcomes[index] = confirmed
+                results[index] = confirmed
                 completed.release()
 
             return record
@@ -153,7 +153,7 @@ class Publisher:
         deadline = until + 2 * _TIMER_S
         for _ in messages:
             completed.acquire(timeout=max(0.0, deadline - time.monotonic()))
-        return list(outcomes)
+        return list(results)
 
     def lag(self) -> tuple[int, int]:
         """How many messages wait to be sent, and how many are unconfirmed."""

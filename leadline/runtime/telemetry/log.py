@@ -33,17 +33,19 @@ def configure(service: str) -> None:
         _add_service(service),
         add_context,
     ]
-    final = _console() if settings().log == "console" else [_json]
+    final = _console_processors() if settings().log == "console" else [_json]
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Stdout())),
         cache_logger_on_first_use=True,
     )
-    _libraries([*shared, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final])
+    _configure_libraries(
+        [*shared, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
+    )
 
 
-def _libraries(processors: list[Any]) -> None:
+def _configure_libraries(processors: list[Any]) -> None:
     """Format the log records of libraries (standard logging) in the same way, from WARNING on."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
@@ -134,7 +136,7 @@ def _stack_without_values() -> list[str]:
     return frames
 
 
-def _console() -> list[Any]:
+def _console_processors() -> list[Any]:
     return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()), _redact_line]
 
 
