@@ -175,7 +175,7 @@ class Deliveries:
         self._waiting.append(message.for_redelivery())
 
     def _acknowledge(self, messages: Sequence[ReceivedMessage]) -> None:
-        """Acknowledge tags below the lowest that stays unacknowledged in one frame, others singly."""
+        """Acknowledge tags below the lowest one that stays open in one frame, the others singly."""
         tags = [message.tag for message in messages]
         self._unacknowledged.difference_update(tags)
         first_unacknowledged = min(self._unacknowledged, default=math.inf)
