@@ -90,7 +90,7 @@ class OperatingBudget:
 
     @reachable()
     def used_s(self, methods: Iterable[str]) -> dict[str, float]:
-        """Seconds used by each method; methods without an answer of the last minute are left out.
+        """Seconds used by each method; methods without an answer in the last minute are left out.
 
         Raises:
             QueueDown: Redis can't be reached.

@@ -35,7 +35,7 @@ _CHECKED = f"""{_REPLIES_AS.format(name="received")}, claim AS (
 
 # Redis may lose the last applied version; a late message then reverts the lead to an older state.
 # Fencing tokens grow with each lease, so they show that the older of two versions was written last.
-# An event that looks the lead up before it writes needs no such repair.
+# An event that requests a lookup needs no such repair: the lead is read before it is written.
 _OVERWRITES = f"""
 settled.state = 'synced' AND COALESCE(CASE
     WHEN settled.version < settled.before THEN settled.fence > settled.applied_fence
@@ -57,8 +57,8 @@ CASE WHEN NOT ({_OVERWRITES}) THEN false
 # never changes what a newer version has set. Users are locked first, because concurrent replies to
 # one user would deadlock on its events, and in id order, so that statements cannot deadlock. Each
 # user may appear only once: Postgres would apply one of its replies and drop the rest.
-# Only a transient failure keeps its due_at: the retry happens when the reply was due anyway, with a
-# delay that grows with each sending. So a repeated reply changes nothing here either.
+# Only a transient failure keeps its due_at: it is retried when it would have been republished
+# without a reply, after a delay that grows each time. So a repeated reply changes nothing either.
 # The arrays make the planner expect few rows: it assumes 100 for JSON and would scan a small table.
 SETTLE = f"""{_CHECKED}, owner AS (
     SELECT id, synced_version, applied_fence FROM users

@@ -36,6 +36,7 @@ class AttemptLog:
     """When the work queue received the event, in unix ms, and its attempts, oldest first."""
 
     received_ms: Milliseconds | None = None
+    #: The attempts; stored logs have this name.
     tries: Annotated[tuple[Attempt, ...], Field(max_length=MAX_ATTEMPTS)] = ()
 
     def with_attempt(self, at_ms: int, error: str | None) -> "AttemptLog":

@@ -88,7 +88,8 @@ def plan(entry: Entry) -> Plan:
     with_stage = entry.desired_stage_seq > entry.applied_stage_seq
     if entry.applied_seq >= entry.desired_seq and not with_stage:
         return NoCall()
-    # It was recognised by name or phone, which may change: write the origin with the first update.
+    # A lead without an origin was recognised by name or phone, which may change: the first update
+    # writes the origin.
     origin = leads.origin(entry.user_id, originator_of(entry)) if entry.lacks_origin else None
     command = leads.update(entry.last_applied, entry.state, with_stage=with_stage, origin=origin)
     return Write(command, is_create=False) if command else NoCall()
@@ -138,7 +139,7 @@ def settle_applied(
 
 
 def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settlement:
-    """Settle a lookup that found this lead, or None: then create one as soon as that is safe."""
+    """Settle a lookup that found this lead; if it found none, create one as soon as it is safe."""
     if lead is None:
         if entry.wait_until_ms > now_ms:
             remaining_ms = entry.wait_until_ms - now_ms
@@ -188,8 +189,8 @@ def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Se
 
 def _reject_claimed_lead(entry: Entry, reason: str) -> Settlement:
     """Fail the events and drop the claimed lead; a later event without a claim creates one."""
-    settled = settle_failure(entry, Rejected(reason), now_ms=0)
-    return replace(settled, fields={"agreed": "", "hint": "", "doubt": 1})
+    settlement = settle_failure(entry, Rejected(reason), now_ms=0)
+    return replace(settlement, fields={"agreed": "", "hint": "", "doubt": 1})
 
 
 def defer(entry: Entry, wait_ms: int) -> Settlement:

@@ -1,4 +1,4 @@
-"""Filter users by id order: find candidates in side tables, then check each against `users`.
+"""Filter users in id order: find candidates in side tables, then check each against `users`.
 
 Writes change no indexed column of `users`, so updates stay heap-only (migration 0007). Names and
 stages are indexed in `user_terms`, waiting and failed users in `unsynced_users`. Terms are updated

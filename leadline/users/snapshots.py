@@ -36,10 +36,10 @@ def after(user_id: int, limit: int, *, only_failed: bool = False) -> list[UserSn
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    which, by = "", "id"
+    join, key = "", "id"
     if only_failed:
-        which, by = "JOIN unsynced_users ON user_id = id AND status = 'failed'", "user_id"
-    sql = f"{_SELECT} {which} WHERE {by} > :after ORDER BY {by} LIMIT :limit"
+        join, key = "JOIN unsynced_users ON user_id = id AND status = 'failed'", "user_id"
+    sql = f"{_SELECT} {join} WHERE {key} > :after ORDER BY {key} LIMIT :limit"
     return [UserSnapshot(**row) for row in database().run(sql, after=user_id, limit=limit)]
 
 

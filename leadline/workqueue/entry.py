@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """An event whose reply is not sent yet."""
+    """An event whose reply is not confirmed yet."""
 
     event_id: str
     action: str
@@ -64,6 +64,7 @@ class PendingEvent:
     traceparent: str
     attempts: int = 0
     outcome: Outcome | None = None
+    #: Its attempt log; named as in Redis.
     journey: AttemptLog = field(default_factory=AttemptLog)
     #: Sequence number among the user's events, assigned by the work queue.
     seq: int = 0
@@ -142,7 +143,7 @@ class EnqueueRequest:
     lead_id: int | None
     #: The sender wants the lead read before last applied is trusted.
     is_lookup_requested: bool = False
-    #: The earlier write that set the stage, where its own message may have been lost.
+    #: The version that set the stage, if the message of that version may be lost; None: this one.
     stage_version: int | None = None
     #: When it was published by a sender that republishes unanswered events, in unix ms; None for
     #: any other sender.
@@ -155,10 +156,10 @@ class EnqueueRequest:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A leased user."""
+    """The entry of a leased user."""
 
     user_id: int
-    #: Grows with each lease; writes under an earlier token are rejected.
+    #: The fencing token: each lease has a higher one; writes under an earlier lease are rejected.
     fence: str
     #: The newest state that any message carried, and its sequence number.
     state: DesiredState | None
@@ -172,7 +173,7 @@ class Entry:
     applied_stage_seq: int
     #: A lead id that a message named and no lookup has verified.
     claimed_lead_id: int | None
-    #: The lead may differ from last applied, or exist unknown to us: look it up first.
+    #: The lead may differ from last applied, or exist without our knowing: look it up first.
     needs_lookup: bool
     #: Until then (unix ms by Redis' clock) a lost create may still run on the portal.
     wait_until_ms: int

@@ -30,7 +30,7 @@ class Wakeups:
         self._resign = script(connection, "wakeups", "resign_leadership")
 
     def claim_wakeup(self) -> bool:
-        """Return True if users are due and no worker is about to lease them: enqueue a job then.
+        """Claim the wake-up if users are due that no worker will lease soon; True: enqueue a job.
 
         The claim lasts `wakeup_ms`: no other caller gets it meanwhile.
 

@@ -7,6 +7,9 @@ from typing import Literal
 from leadline.bitrix24.lead_answers import FoundLead
 from leadline.users.snapshots import UserSnapshot
 
+#: `missing`: no lead; `doubled`: several; `unlinked`: one that the ledger does not name; `drifted`:
+#: fields differ; `moved`: only the stage differs, as set in the CRM; `foreign`: a lead of our
+#: originator without a user; `waiting`: not compared, its newest event is open.
 Kind = Literal["ok", "waiting", "missing", "doubled", "unlinked", "drifted", "moved", "foreign"]
 
 #: The kinds that count as drift; `moved` does not, since people may set stages in the CRM.

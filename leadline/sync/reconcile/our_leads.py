@@ -60,7 +60,7 @@ def highest_user_ids() -> Iterator[int]:
     """The highest user id in each part of our leads; also reads while calls are held.
 
     Raises:
-        BitrixError: as `throttled_reads.read`.
+        BitrixError: as `throttled_reads.read_all`.
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
     after, read = 0, partial(throttled_reads.read_all, while_held=True)

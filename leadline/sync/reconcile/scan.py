@@ -27,7 +27,7 @@ PAGES_PER_CALL = 10
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The progress of a run: the last user or lead compared."""
+    """The progress of a run: its current pass, and the last user or lead compared in it."""
 
     walk: Literal["users", "leads", "done"] = "users"
     after: int = 0
@@ -47,7 +47,7 @@ def parts(position: Position) -> Iterator[Part]:
     """The remaining parts, a few calls each.
 
     Raises:
-        BitrixError: as `throttled_reads.read`.
+        BitrixError: as `throttled_reads.read_all`.
         DatabaseDown, QueueDown: Postgres or Redis can't be reached.
     """
     while position.walk != "done":
