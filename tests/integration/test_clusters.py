@@ -54,7 +54,7 @@ def test_with_one_node_left_messages_are_published_and_consumed(
         assert publisher.publish([Message(topology.REQUESTS, b"{}", "one")]) == [True]
     eventually(lambda: function.requests, 10, "the message is delivered")
     assert depths(url, [topology.REQUESTS])
-    checks.rabbitmq_works(url)
+    checks.check_rabbitmq(url)
     answering = [one.address for one in rabbitmq_nodes(url) if one.role]
     assert answering == [urlsplit(amqp_url).netloc.rpartition("@")[2]]
     assert len(rabbitmq_nodes(url)) == 7
@@ -98,7 +98,7 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
         anything = Database(pair_url(standby, primary, "any"))
         assert port_of(anything) == of_standby
         anything.close()
-        checks.postgres_works(url)
+        checks.check_postgres(url)
         assert migrate(url)
         assert [one.role for one in cluster.nodes(url)] == [cluster.STANDBY, cluster.PRIMARY]
         with owner(primary) as connection:
@@ -218,7 +218,7 @@ def test_the_master_is_found_after_its_death_without_one_sentinel(sentinels: Sen
     with closing(client):
         client.set("written", "before")
         assert client.wait(1, 5000) == 1
-        checks.redis_works(sentinels.url)
+        checks.check_redis(sentinels.url)
         sentinels.kill_a_sentinel()
         port = urlsplit(sentinels.servers[0].url).port
         named = [one.role for one in sentinel_nodes(sentinels.url)]
