@@ -97,7 +97,7 @@ def connect(
     A command that a replica rejected has not run, and is repeated for `failover_s`. `timeout_s`
     replaces the default time-outs for connecting and for each response.
 
-    `rediss://` is TLS, with redis-py's own query: `ssl_ca_certs` names a file of CA certificates
+    `rediss://` means TLS, with redis-py's own query: `ssl_ca_certs` names a file of CA certificates
     (default: the system's), `ssl_cert_reqs=none` accepts any certificate. `redis+sentinel://` and
     `rediss+sentinel://` name Sentinels, see `sentinel`.
 

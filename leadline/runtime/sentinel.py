@@ -22,12 +22,12 @@ _USERNAME, _PASSWORD = "sentinel_username", "sentinel_password"
 
 
 def is_sentinel(url: str) -> bool:
-    """Whether the URL names Sentinels, and not a Redis."""
+    """Whether the URL names Sentinels rather than a Redis server."""
     return urlsplit(url).scheme.endswith(_SUFFIX)
 
 
 def redis_url(url: str) -> str:
-    """The same as a URL of a Redis, whose host is to be replaced by the master's.
+    """The Redis URL that this one stands for; its host must be replaced by the master's.
 
     Raises:
         ValueError: the URL names no master.
@@ -55,44 +55,44 @@ class Sentinels:
             BadConfiguration: the master is on another machine, and the URL is without TLS.
         """
         url = secrets.resolve(self._source)
-        every = each_host(url)
-        for step in range(len(every)):
-            place = (self._last + step) % len(every)
+        sentinel_urls = each_host(url)
+        for step in range(len(sentinel_urls)):
+            index = (self._last + step) % len(sentinel_urls)
             try:
-                found = _ask(every[place])
+                master = _ask(sentinel_urls[index])
             except redis.RedisError:
                 continue
-            if found is not None:
-                self._last = place
-                host, port = found
-                named = f"[{host}]" if ":" in host else host
-                cleartext.require_tls("redis", f"{_plain(urlsplit(url)).scheme}://{named}")
+            if master is not None:
+                self._last = index
+                host, port = master
+                url_host = f"[{host}]" if ":" in host else host
+                cleartext.require_tls("redis", f"{_plain(urlsplit(url)).scheme}://{url_host}")
                 return host, port
         raise redis.ConnectionError("no Sentinel knows the master")
 
 
 def nodes(url: str) -> list[Node]:
     """Each Sentinel of this URL, with the master that it names as its role."""
-    return [_node(one) for one in each_host(url)]
+    return [_node(sentinel_url) for sentinel_url in each_host(url)]
 
 
 def _node(url: str) -> Node:
     parts = urlsplit(url)
     address = f"{parts.hostname}:{parts.port or PORT}"
     try:
-        found = _ask(url)
+        master = _ask(url)
     except redis.RedisError as error:
         return Node(address, "", type(error).__name__)
-    if found is None:
+    if master is None:
         return Node(address, "", f"it watches no master {_name(url)!r}")
-    return Node(address, f"Sentinel, the master is {found[0]}:{found[1]}")
+    return Node(address, f"Sentinel, the master is {master[0]}:{master[1]}")
 
 
 def _ask(url: str) -> tuple[str, int] | None:
-    """The master that this Sentinel names, if it watches it."""
+    """Host and port of the master that this Sentinel names; None if it watches no such master."""
     with _client(url) as client:
-        found: Any = client.sentinel_get_master_addr_by_name(_name(url))
-    return found and (str(found[0]), int(found[1]))
+        master: Any = client.sentinel_get_master_addr_by_name(_name(url))
+    return master and (str(master[0]), int(master[1]))
 
 
 def _name(url: str) -> str:
@@ -116,7 +116,7 @@ def _client(url: str) -> redis.Redis:
 
 
 def _plain(parts: SplitResult) -> SplitResult:
-    """A Redis URL without credentials and the options for Sentinels."""
+    """The `redis` or `rediss` URL without credentials or Sentinel options."""
     query = [pair for pair in parse_qsl(parts.query) if pair[0] not in (_USERNAME, _PASSWORD)]
     host = parts.netloc.rpartition("@")[2]
     scheme = parts.scheme.removesuffix(_SUFFIX)

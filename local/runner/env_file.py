@@ -20,7 +20,7 @@ def load(environment: MutableMapping[str, str] = os.environ) -> tuple[Path, list
     file = Path(environment.get("LEADLINE_ENV_FILE", str(DEFAULT)))
     if not file.is_file():
         return None
-    found = {name: value for name, value in dotenv_values(file).items() if value}
-    added = {name: value for name, value in found.items() if name not in environment}
+    in_file = {name: value for name, value in dotenv_values(file).items() if value}
+    added = {name: value for name, value in in_file.items() if name not in environment}
     environment.update(added)
     return file, sorted(added)

@@ -128,7 +128,7 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
         "postgresql://u:hunter22@127.0.0.1/d?target_session_attrs=standby",
     ],
 )
-def test_a_wrong_url_is_refused_without_quoting_it(url: str) -> None:
+def test_a_wrong_url_is_rejected_without_quoting_it(url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         Database(url)
     assert "hunter22" not in str(caught.value)
@@ -213,7 +213,7 @@ def sentinels(tmp_path: Path, free_port: FreePort) -> Iterator[Sentinels]:
 
 
 @pytest.mark.slow("Sentinels wait a second before they fail over")
-def test_the_master_is_found_after_its_death_without_one_sentinel(sentinels: Sentinels) -> None:
+def test_the_new_master_is_found_even_if_one_sentinel_is_down(sentinels: Sentinels) -> None:
     client = connect(sentinels.url)
     with closing(client):
         client.set("written", "before")
@@ -237,8 +237,8 @@ def test_the_master_is_found_after_its_death_without_one_sentinel(sentinels: Sen
 
 
 @pytest.mark.slow("Sentinels wait a second before they fail over")
-def test_a_demoted_master_is_left(sentinels: Sentinels) -> None:
-    """`SENTINEL failover`: the old master stays reachable, and refuses writes."""
+def test_writes_move_from_a_demoted_master_to_the_new_one(sentinels: Sentinels) -> None:
+    """`SENTINEL failover`: the old master stays reachable, and rejects writes."""
     client = connect(sentinels.url)
     with closing(client):
         client.set("n", 1)
@@ -259,7 +259,7 @@ def test_a_demoted_master_is_left(sentinels: Sentinels) -> None:
     "url",
     ["redis://:hunter22@127.0.0.1,localhost/0", "redis+sentinel://:hunter22@127.0.0.1/"],
 )
-def test_several_redis_without_a_masters_name_are_refused(url: str) -> None:
+def test_several_redis_hosts_without_a_masters_name_are_rejected(url: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         connect(url)
     assert "hunter22" not in str(caught.value)

@@ -12,7 +12,7 @@ from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.secrets import UrlSource
 
 #: SQLSTATE classes after which the next server is tried, as libpq does it: no resources, and
-#: starting or shutting down. After any other error, such as a wrong password, it is not.
+#: starting or shutting down. Any other error, such as a wrong password, is raised at once.
 _TRY_NEXT = ("53", "57")
 
 
@@ -22,7 +22,7 @@ class Cluster:
     def __init__(self, source: UrlSource) -> None:
         self._source = source
         servers(secrets.resolve(source))  # an invalid URL is an error at once
-        #: The server used last, tried first: another one may take seconds not to answer.
+        #: Index of the server used last; it is tried first, as a dead one costs a time-out.
         self._last = 0
 
     def options(self) -> Mapping[str, Any]:
@@ -35,25 +35,25 @@ class Cluster:
 
         If none qualifies, the error is that of the last one tried.
         """
-        found = servers(secrets.resolve(self._source))
-        count = len(found.options)
+        named = servers(secrets.resolve(self._source))
+        count = len(named.options)
         order = [(self._last + step) % count for step in range(count)]
-        for place in order:
+        for index in order:
             try:
                 session = Session(
-                    found.options[place],
+                    named.options[index],
                     cooperative=cooperative,
                     timeout_s=timeout_s,
-                    must_accept_writes=found.must_accept_writes,
+                    must_accept_writes=named.must_accept_writes,
                 )
             except OSError:
-                if place == order[-1]:
+                if index == order[-1]:
                     raise
             except DatabaseError as error:
-                if place == order[-1] or not sqlstate(error).startswith(_TRY_NEXT):
+                if index == order[-1] or not sqlstate(error).startswith(_TRY_NEXT):
                     raise
             else:
-                self._last = place
+                self._last = index
                 return session
         raise AssertionError("a URL has at least one host")
 

@@ -68,7 +68,7 @@ def parameters(url: str) -> list[pika.URLParameters]:
     """
     cleartext.require_tls("rabbitmq", url)
     nodes = each_host(url)
-    return [_node(one) for one in random.sample(nodes, len(nodes))]
+    return [_node(node) for node in random.sample(nodes, len(nodes))]
 
 
 def _node(url: str) -> pika.URLParameters:

@@ -13,7 +13,7 @@ ANSWERS = "answers"
 
 def nodes(url: str) -> list[Node]:
     """Each node of this URL; the nodes of a cluster have no roles."""
-    return sorted((_node(one) for one in parameters(url)), key=lambda node: node.address)
+    return sorted((_node(options) for options in parameters(url)), key=lambda node: node.address)
 
 
 def _node(options: pika.URLParameters) -> Node:
