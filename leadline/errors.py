@@ -2,6 +2,8 @@
 
 LeadlineError
 ├── InvalidRequest            400, 413, 415, 422: the client must change the request
+│   ├── IdempotencyKeyReused  422: the key was used for another request
+│   └── DuplicateExternalId   422: an earlier user of the batch has it
 ├── Unauthorized              401: no key was sent
 ├── Forbidden                 403: the key is unknown
 │   ├── ExpiredKey            403: the key has expired
@@ -10,6 +12,7 @@ LeadlineError
 ├── PathNotFound              404: no route
 ├── MethodNotAllowed          405
 ├── RequestInProgress         409: the same idempotency key is in use, repeat soon
+├── ExternalIdTaken           409: another user has it
 ├── VersionMismatch           412: the precondition failed
 ├── TooManyRequests           429: over the rate limit of this key, or of refused callers
 ├── DependencyDown            503: safe to repeat
@@ -47,6 +50,8 @@ class FieldError(TypedDict):
 class LeadlineError(Exception):
     """An error whose class says how to handle it; the docstring is the default text."""
 
+    #: The stable name of its problem type, for clients (docs/problems.md).
+    problem = "internal_error"
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     retry_after_s: int | None = None
 
@@ -58,6 +63,7 @@ class LeadlineError(Exception):
 class InvalidRequest(LeadlineError):
     """The request is invalid."""
 
+    problem = "invalid_fields"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
     def __init__(
@@ -65,32 +71,52 @@ class InvalidRequest(LeadlineError):
         detail: str | None = None,
         *,
         status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY,
+        problem: str | None = None,
         fields: list[FieldError] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
+        self.problem = problem or type(self).problem
         #: One entry per field.
         self.fields = fields or []
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """This idempotency key was used for another request."""
+
+    problem = "idempotency_key_reused"
+
+
+class DuplicateExternalId(InvalidRequest):
+    """An earlier user of this batch has the same external id."""
+
+    problem = "duplicate_external_id"
 
 
 class Unauthorized(LeadlineError):
     """An `Authorization: Bearer <key>` header is required."""
 
+    problem = "key_missing"
     status = HTTPStatus.UNAUTHORIZED
 
 
 class Forbidden(LeadlineError):
     """This key is not known."""
 
+    problem = "key_unknown"
     status = HTTPStatus.FORBIDDEN
 
 
 class ExpiredKey(Forbidden):
     """This key has expired."""
 
+    problem = "key_expired"
+
 
 class MissingScope(Forbidden):
     """This key lacks the required scope."""
+
+    problem = "scope_missing"
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"This key does not have the scope `{scope}`.")
@@ -101,18 +127,21 @@ class MissingScope(Forbidden):
 class UserNotFound(LeadlineError):
     """There is no such user."""
 
+    problem = "user_not_found"
     status = HTTPStatus.NOT_FOUND
 
 
 class PathNotFound(LeadlineError):
     """There is nothing at this path."""
 
+    problem = "path_not_found"
     status = HTTPStatus.NOT_FOUND
 
 
 class MethodNotAllowed(LeadlineError):
     """This path does not support this method."""
 
+    problem = "method_not_allowed"
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
     def __init__(self, allowed: str) -> None:
@@ -123,19 +152,29 @@ class MethodNotAllowed(LeadlineError):
 class RequestInProgress(LeadlineError):
     """A request with this idempotency key is still in progress."""
 
+    problem = "request_in_progress"
     status = HTTPStatus.CONFLICT
     retry_after_s = 1
+
+
+class ExternalIdTaken(LeadlineError):
+    """Another user has this external id."""
+
+    problem = "external_id_taken"
+    status = HTTPStatus.CONFLICT
 
 
 class VersionMismatch(LeadlineError):
     """The user has changed since the version in If-Match."""
 
+    problem = "version_mismatch"
     status = HTTPStatus.PRECONDITION_FAILED
 
 
 class TooManyRequests(LeadlineError):
     """This key has exceeded its rate of writes."""
 
+    problem = "rate_limited"
     status = HTTPStatus.TOO_MANY_REQUESTS
 
     def __init__(self, retry_after_s: int, detail: str | None = None) -> None:
@@ -146,6 +185,7 @@ class TooManyRequests(LeadlineError):
 class DependencyDown(LeadlineError):
     """A required server can't be reached; repeating is safe."""
 
+    problem = "dependency_unavailable"
     status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after_s = 5
 
@@ -177,6 +217,7 @@ class QueueDefect(QueueError):
 class BadMessage(LeadlineError):
     """The message can never be processed."""
 
+    problem = "bad_message"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 

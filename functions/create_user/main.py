@@ -6,8 +6,10 @@ from flask import Request
 from leadline.api import write_headers
 from leadline.api.paths import require_collection
 from leadline.ledger import accept
+from leadline.ledger.upsert import accept as upserts
+from leadline.ledger.upsert.outcome import Item
 from leadline.runtime.concurrency.greenlets import cooperative
-from leadline.runtime.http.endpoint import RawResponse, endpoint, parse
+from leadline.runtime.http.endpoint import RawResponse, endpoint
 from leadline.users.model import NewUser
 
 
@@ -15,8 +17,11 @@ from leadline.users.model import NewUser
 @cooperative
 @endpoint("POST")
 def create_user(request: Request) -> RawResponse:
-    """201 with the user and its Location."""
+    """201 with the user and its Location; 409 if another user has its external id."""
     require_collection(request)
-    new = parse(NewUser, request)
-    accepted = accept.create(new, write_headers.idempotency_key(request, "create", new))
-    return write_headers.user_response(accepted, created=True)
+    new = write_headers.parse_body(NewUser, request)
+    key = write_headers.idempotency_key(request, "create", new)
+    if new.external_id is not None:
+        item = Item(**new.model_dump(), must_be_new=True)
+        return write_headers.outcome_response(upserts.one(item, key))
+    return write_headers.user_response(accept.create(new, key), created=True)

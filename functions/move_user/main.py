@@ -7,7 +7,7 @@ from leadline.api import write_headers
 from leadline.api.paths import user_id
 from leadline.ledger import accept
 from leadline.runtime.concurrency.greenlets import cooperative
-from leadline.runtime.http.endpoint import RawResponse, endpoint, parse
+from leadline.runtime.http.endpoint import RawResponse, endpoint
 from leadline.users.model import Move, UserId
 
 
@@ -17,7 +17,7 @@ from leadline.users.model import Move, UserId
 def move_user(request: Request) -> RawResponse:
     """200 with the user; 404 if it does not exist, 412 if its version is not that of If-Match."""
     user = UserId(user_id(request, "/move"))
-    move = parse(Move, request)
+    move = write_headers.parse_body(Move, request)
     key = write_headers.idempotency_key(request, "move", user, move)
     return write_headers.user_response(
         accept.change(user, move, write_headers.expected_version(request), key)

@@ -3,7 +3,7 @@
 import functions_framework
 from flask import Request, Response
 
-from leadline.api import docs_page
+from leadline.api import docs_page, problem_types
 from leadline.api.openapi import document
 from leadline.api.paths import path_of
 from leadline.errors import PathNotFound
@@ -17,6 +17,8 @@ def openapi(request: Request) -> Response:
     match path_of(request).strip("/").split("/"):
         case [""] | ["openapi.json"]:
             return Response(document(), content_type="application/json")
+        case ["docs", "problems"]:
+            return Response(problem_types.html(), headers=docs_page.SECURITY)
         case ["docs"]:
             return Response(docs_page.html(), headers=docs_page.SECURITY)
         case ["docs", name]:

@@ -3,7 +3,6 @@
 https://spec.openapis.org/oas/v3.1.1.html
 """
 
-from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -12,42 +11,48 @@ import orjson
 from pydantic import TypeAdapter
 
 import leadline
+from leadline.api.openapi_operations import OPERATIONS, TAGS, Operation
 from leadline.api.paths import MAX_ID
 from leadline.runtime.http import problem
-from leadline.runtime.http.auth import Scope
 from leadline.runtime.http.endpoint import IDEMPOTENCY_KEY_MAX
 from leadline.settings import settings
-from leadline.users.model import Changes, Move, NewUser, User
-from leadline.users.views import Page, Query, UserDetails
+from leadline.users.model import Batch, BatchItem, Changes, ExternalId, Move, NewUser, Upsert
+from leadline.users.views import BatchAnswer, Page, StageList, User, UserDetails
 
 Json = dict[str, Any]
 
-_READING = (401, 403, 503)
-_WRITING = (400, 401, 403, 408, 409, 413, 415, 422, 429, 503)
-
-#: Response headers by status, in addition to X-Call-Id.
+#: Headers of errors by status, in addition to X-Call-Id.
 _HEADERS_OF = {
-    200: ("ETag",),
-    201: ("ETag", "Location"),
     401: ("WWW-Authenticate",),
-    409: ("Retry-After",),
     429: ("Retry-After",),
     503: ("Retry-After",),
 }
-_DESCRIPTIONS = {
-    400: "The JSON is malformed or nested too deeply, or the Idempotency-Key is empty or too long.",
-    401: "No key was sent.",
-    403: "The key is unknown or lacks the scope.",
-    404: "There is no such user.",
-    408: "The body took longer than 20 s.",
-    409: "A request with this Idempotency-Key is still in progress.",
-    412: "The user has changed since the version in If-Match.",
-    413: "The body is longer than 64 KiB.",
-    415: "The body is not JSON.",
-    422: "Some fields are invalid or unknown, or the Idempotency-Key was used for another request.",
-    429: "This key has exceeded its rate of writes.",
-    503: "Postgres can't be reached; safe to repeat.",
+#: Of each error status, what it means and the code of its example.
+_ERRORS = {
+    400: (
+        "The JSON is malformed or nested too deeply, or the Idempotency-Key is empty or too long.",
+        "malformed_json",
+    ),
+    401: ("No key was sent.", "key_missing"),
+    403: ("The key is unknown, has expired or lacks the scope.", "key_unknown"),
+    404: ("There is no such user.", "user_not_found"),
+    408: ("The body took longer than 20 s.", "body_timeout"),
+    409: (
+        "A request with this Idempotency-Key is in progress, or another user has the external id.",
+        "request_in_progress",
+    ),
+    412: ("The user has changed since the version in If-Match.", "version_mismatch"),
+    413: ("The body is longer than 64 KiB, that of a batch than 1 MiB.", "body_too_large"),
+    415: ("The body is not JSON.", "not_json"),
+    422: (
+        "Some fields are invalid or unknown, or the Idempotency-Key was used for another request.",
+        "invalid_fields",
+    ),
+    429: ("This key has exceeded its rate of writes.", "rate_limited"),
+    503: ("Postgres can't be reached; safe to repeat.", "dependency_unavailable"),
 }
+_REQUESTS = (NewUser, Changes, Move, Upsert, Batch, BatchItem)
+_RESPONSES = (User, UserDetails, Page, BatchAnswer, StageList, problem.Problem)
 _KEYS = {
     "key": {
         "type": "http",
@@ -55,37 +60,6 @@ _KEYS = {
         "description": "One of the operator's keys; scopes: read, write, operate.",
     }
 }
-
-
-@dataclass(frozen=True)
-class Operation:
-    """An operation of the API and its models."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    scope: Scope
-    response: Any
-    status: int = 200
-    body: Any = None
-    query: Any = None
-    headers: tuple[str, ...] = ()
-    errors: tuple[int, ...] = field(default=_READING)
-
-
-OPERATIONS = (
-    Operation("GET", "/users", "listUsers", "List users by id, a page at a time.", "read", Page,
-              query=Query, errors=(*_READING, 422)),
-    Operation("POST", "/users", "createUser", "Create a user.", "write", User, status=201,
-              body=NewUser, headers=("Idempotency-Key",), errors=_WRITING),
-    Operation("GET", "/users/{id}", "getUser", "Show a user and its sync status.", "read",
-              UserDetails, errors=(*_READING, 404)),
-    Operation("PATCH", "/users/{id}", "updateUser", "Change the given fields.", "write", User,
-              body=Changes, headers=("Idempotency-Key", "If-Match"), errors=(*_WRITING, 404, 412)),
-    Operation("POST", "/users/{id}/move", "moveUser", "Set the stage.", "write", User, body=Move,
-              headers=("Idempotency-Key", "If-Match"), errors=(*_WRITING, 404, 412)),
-)  # fmt: skip
 
 
 @cache
@@ -109,12 +83,13 @@ def build(*, with_keys: bool = True) -> Json:
             "A write answered with 2xx reaches the CRM or ends as a recorded error.",
         },
         "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": _schemas(),
             "parameters": _parameters(),
             "headers": _headers(),
-            "responses": {_error_name(status): _error(status) for status in sorted(_DESCRIPTIONS)},
+            "responses": {_error_name(status): _error(status) for status in sorted(_ERRORS)},
             "securitySchemes": _KEYS if with_keys else {},
         },
     }
@@ -123,10 +98,12 @@ def build(*, with_keys: bool = True) -> Json:
 def _describe(operation: Operation) -> Json:
     described: Json = {
         "operationId": operation.name,
+        "tags": [operation.tag],
         "summary": operation.summary,
+        "description": operation.description,
         "parameters": _parameters_of(operation),
         "responses": {
-            str(operation.status): _success(operation),
+            **{str(status): _success(operation, status) for status in operation.statuses},
             **{
                 str(status): {"$ref": f"#/components/responses/{_error_name(status)}"}
                 for status in sorted(operation.errors)
@@ -134,10 +111,8 @@ def _describe(operation: Operation) -> Json:
         },
     }
     if operation.body:
-        described["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _reference(operation.body)}},
-        }
+        content = {"schema": _reference(operation.body), "example": operation.body_example}
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described
 
 
@@ -146,7 +121,8 @@ def _security(operation: Operation, *, with_keys: bool) -> Json:
 
 
 def _parameters_of(operation: Operation) -> list[Json]:
-    names = ["UserId"] if "{id}" in operation.path else []
+    in_path = {"{id}": "UserId", "{external_id}": "ExternalId"}
+    names = [name for part, name in in_path.items() if part in operation.path]
     names += [*operation.headers, "X-Call-Id", "traceparent"]
     shared = [{"$ref": f"#/components/parameters/{name}"} for name in names]
     return [*_query(operation.query), *shared]
@@ -158,24 +134,27 @@ def _query(model: Any) -> list[Json]:
         return []
     schema = TypeAdapter(model).json_schema()
     return [
-        {"name": name, "in": "query", "required": False, "schema": _without_null(one)}
+        {"name": name, "in": "query", "required": False, **_parameter(one)}
         for name, one in schema["properties"].items()
     ]
 
 
-def _without_null(schema: Json) -> Json:
-    """A schema without null: a missing parameter is absent, never null."""
+def _parameter(schema: Json) -> Json:
+    """A parameter with this schema, which is absent in place of null."""
     (given,) = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
-    rest = {key: value for key, value in schema.items() if key not in {"anyOf", "title"}}
-    return {**rest, **given} if rest.get("default", ...) is not None else given
+    whole = {**schema, **given}
+    texts = {name: whole.pop(name) for name in ("description",) if name in whole}
+    dropped = {"anyOf", "title"} | ({"default"} if whole.get("default", ...) is None else set())
+    return {**texts, "schema": {name: one for name, one in whole.items() if name not in dropped}}
 
 
-def _success(operation: Operation) -> Json:
-    answer: Json = {
-        "description": HTTPStatus(operation.status).phrase,
-        "headers": _header_references(operation.status if operation.response is not Page else 0),
-        "content": {"application/json": {"schema": _reference(operation.response)}},
-    }
+def _success(operation: Operation, status: int) -> Json:
+    names = ("ETag", "Location") if status == HTTPStatus.CREATED else operation.response_headers
+    answer: Json = {"description": HTTPStatus(status).phrase, "headers": _header_references(names)}
+    if status == HTTPStatus.NOT_MODIFIED:
+        return answer
+    content = {"schema": _reference(operation.response), "example": operation.example}
+    answer["content"] = {"application/json": content}
     if operation.name == "createUser":
         answer["links"] = {
             other.name: {"operationId": other.name, "parameters": {"id": "$response.body#/id"}}
@@ -186,18 +165,17 @@ def _success(operation: Operation) -> Json:
 
 
 def _error(status: int) -> Json:
+    text, code = _ERRORS[status]
+    headers = _header_references(_HEADERS_OF.get(status, ()))
+    if status == HTTPStatus.CONFLICT:
+        headers["Retry-After"] = {**_headers()["Retry-After"], "required": False}
     return {
-        "description": _DESCRIPTIONS[status],
-        "headers": _header_references(status),
+        "description": text,
+        "headers": headers,
         "content": {
             problem.CONTENT_TYPE: {
                 "schema": _reference(problem.Problem),
-                "example": {
-                    "type": "about:blank",
-                    "title": HTTPStatus(status).phrase,
-                    "status": status,
-                    "detail": _DESCRIPTIONS[status],
-                },
+                "example": problem.of_type(code, HTTPStatus(status), text),
             }
         },
     }
@@ -207,9 +185,11 @@ def _error_name(status: int) -> str:
     return HTTPStatus(status).phrase.title().replace(" ", "")
 
 
-def _header_references(status: int) -> Json:
-    names = ("X-Call-Id", *_HEADERS_OF.get(status, ()))
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+def _header_references(names: tuple[str, ...]) -> Json:
+    return {
+        name.removesuffix("-Of-List"): {"$ref": f"#/components/headers/{name}"}
+        for name in ("X-Call-Id", *names)
+    }
 
 
 def _reference(model: Any) -> Json:
@@ -217,8 +197,8 @@ def _reference(model: Any) -> Json:
 
 
 def _schemas() -> Json:
-    requests = [(model, "validation") for model in (NewUser, Changes, Move)]
-    responses = [(model, "serialization") for model in (User, UserDetails, Page, problem.Problem)]
+    requests = [(model, "validation") for model in _REQUESTS]
+    responses = [(model, "serialization") for model in _RESPONSES]
     inputs: Any = [(model, mode, TypeAdapter(model)) for model, mode in [*requests, *responses]]
     _, result = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
     schemas: Json = result["$defs"]
@@ -233,6 +213,20 @@ def _parameters() -> Json:
             "required": True,
             "schema": {"type": "integer", "minimum": 1, "maximum": MAX_ID},
             "example": 1,
+        },
+        "ExternalId": {
+            "name": "external_id",
+            "in": "path",
+            "required": True,
+            "schema": TypeAdapter(ExternalId).json_schema(),
+            "example": "crm-4711",
+        },
+        "If-None-Match": {
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "The ETag of the list that the client has: 304 if it is still the same.",
+            "schema": {"type": "string"},
+            "example": '"9c5b94b1a3f0e1d2"',
         },
         "Idempotency-Key": {
             "name": "Idempotency-Key",
@@ -269,6 +263,8 @@ def _headers() -> Json:
     described = {
         "X-Call-Id": ("The call id, given or generated.", {"type": "string"}),
         "ETag": ("The user's version.", {"type": "string", "pattern": '^"[0-9]+"$'}),
+        "ETag-Of-List": ("The version of the list.", {"type": "string", "pattern": '^"[^"]+"$'}),
+        "Cache-Control": ("How long it may be cached.", {"type": "string"}),
         "Location": ("The new user's path.", {"type": "string", "pattern": "^/users/[0-9]+$"}),
         "Retry-After": ("Seconds to wait before retrying.", {"type": "integer", "minimum": 1}),
         "WWW-Authenticate": ("How to authenticate.", {"type": "string"}),

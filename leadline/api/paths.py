@@ -10,6 +10,8 @@ from leadline.runtime.telemetry.http_metrics import ROUTE
 MAX_ID = 2**63 - 1
 
 _FUNCTION_PREFIX = re.compile(r"^/function/[a-z0-9.-]+(?=/|$)")
+_EXTERNAL_ID_PATH = re.compile(r"^(?:/users)?/by-external-id/(.+)$", re.DOTALL)
+_BATCH = frozenset({"/users/batch", "/batch"})
 _USER_PATH = re.compile(r"^(?:/users)?/([0-9]{1,19})(/move)?/?$")
 
 
@@ -27,6 +29,45 @@ def require_collection(request: Request) -> None:
     if path_of(request).rstrip("/") not in {"", "/users"}:
         raise PathNotFound
     request.environ[ROUTE] = "/users"
+
+
+def is_stages(request: Request) -> bool:
+    """Whether the path is `/stages`."""
+    if path_of(request).rstrip("/") != "/stages":
+        return False
+    request.environ[ROUTE] = "/stages"
+    return True
+
+
+def require_batch(request: Request) -> None:
+    """Require the path `/users/batch`, `/batch` or `/`.
+
+    Raises:
+        PathNotFound: any other path.
+    """
+    if path_of(request).rstrip("/") not in {"", *_BATCH}:
+        raise PathNotFound
+    request.environ[ROUTE] = "/users/batch"
+
+
+def is_batch(path: str) -> bool:
+    """Whether this is the path of a batch, which may be larger than other bodies."""
+    return _FUNCTION_PREFIX.sub("", path).rstrip("/") in _BATCH
+
+
+def external_id(request: Request) -> str:
+    """The external id from `/users/by-external-id/x`, `/by-external-id/x` or `?external_id=x`.
+
+    Raises:
+        PathNotFound: no external id in the path.
+    """
+    path = path_of(request)
+    match = _EXTERNAL_ID_PATH.match(path)
+    given = match[1] if match else request.args.get("external_id")
+    if given is None or not (match or path == "/"):
+        raise PathNotFound
+    request.environ[ROUTE] = "/users/by-external-id/{external_id}"
+    return given
 
 
 def user_id(request: Request, suffix: str = "") -> int:

@@ -1,4 +1,4 @@
-"""Headers of the three writing calls: preconditions, idempotency keys, and the response."""
+"""Headers of the writing calls: preconditions, idempotency keys, and the response."""
 
 import hashlib
 from http import HTTPStatus
@@ -7,8 +7,29 @@ from flask import Request
 
 from leadline.errors import InvalidRequest, VersionMismatch
 from leadline.ledger.event import Accepted, IdempotencyKey
-from leadline.runtime.http.endpoint import IDEMPOTENCY_KEY_MAX, RawResponse, json_response
+from leadline.ledger.upsert.outcome import Outcome
+from leadline.runtime.http.endpoint import (
+    IDEMPOTENCY_KEY_MAX,
+    Model,
+    RawResponse,
+    json_response,
+    parse,
+)
 from leadline.runtime.telemetry import trace_context
+from leadline.users import stages
+from leadline.users.model import User
+
+
+def parse_body(model: type[Model], request: Request) -> Model:
+    """Parse the body of a write.
+
+    Raises:
+        InvalidRequest: as `parse`; an impossible stage is answered with those that exist.
+    """
+    try:
+        return parse(model, request)
+    except InvalidRequest as error:
+        raise stages.with_names(error) from None
 
 
 def expected_version(request: Request) -> int | None:
@@ -37,6 +58,7 @@ def idempotency_key(request: Request, *parts: object) -> IdempotencyKey | None:
         raise InvalidRequest(
             f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX} characters.",
             status=HTTPStatus.BAD_REQUEST,
+            problem="invalid_idempotency_key",
         )
     return bind_key(trace_context.caller(), key, request.environ.get("HTTP_IF_MATCH"), *parts)
 
@@ -51,9 +73,24 @@ def bind_key(caller: str, key: str | None, *parts: object) -> IdempotencyKey | N
 
 def user_response(accepted: Accepted, *, created: bool = False) -> RawResponse:
     """The response: the user after this write, with its version as ETag."""
-    event = accepted.event
-    headers = {"ETag": f'"{event.version}"'}
+    return _response(accepted.event.user, accepted.event.version, created=created)
+
+
+def outcome_response(outcome: Outcome) -> RawResponse:
+    """The response to an upsert that was accepted."""
+    assert outcome.user is not None  # noqa: S101 - an accepted one has it
+    return _response(outcome.user, outcome.version, created=outcome.kind == "created")
+
+
+def body_of(user: User) -> dict[str, object]:
+    """The JSON body of a user in responses to writes."""
+    own_id = {} if user.external_id is None else {"external_id": user.external_id}
+    return {**user.body(), **own_id}
+
+
+def _response(user: User, version: int, *, created: bool) -> RawResponse:
+    headers = {"ETag": f'"{version}"'}
     if created:
-        headers["Location"] = f"/users/{event.user.id}"
+        headers["Location"] = f"/users/{user.id}"
     status = HTTPStatus.CREATED if created else HTTPStatus.OK
-    return json_response(event.user.body(), status, **headers)
+    return json_response(body_of(user), status, **headers)

@@ -10,6 +10,8 @@ from leadline.errors import OutcomeUnknown
 
 #: Digits of the longest number that is accepted.
 _DIGITS = 18
+#: Longer names of stages are cut.
+STAGE_NAME_MAX = 255
 #: How many trailing digits two notations of one phone have in common, without country and trunk
 #: codes.
 _PHONE_TAIL = range(7, 11)
@@ -196,16 +198,31 @@ def _text(row: dict[str, Any], name: str) -> str | None:
 
 
 def parse_stage_ids(answer: Any) -> list[str]:
-    """Parse the stage ids of `list_stages`.
+    """Parse the stage ids of `list_stages`; raises as `parse_stages`."""
+    return [stage for stage, _ in parse_stages(answer)]
+
+
+def parse_stages(answer: Any) -> list[tuple[str, str | None]]:
+    """Parse the answer to `list_stages`: the id and the name of each stage.
 
     Raises:
         OutcomeUnknown: the answer is not a list of stages.
     """
     rows = [row for row in answer if isinstance(row, dict)] if isinstance(answer, list) else []
-    stage_ids = [str(row["STATUS_ID"]) for row in rows if row.get("STATUS_ID")]
-    if not stage_ids:
+    parsed = [
+        (str(row["STATUS_ID"]), _stage_name(_text(row, "NAME") or ""))
+        for row in rows
+        if row.get("STATUS_ID")
+    ]
+    if not parsed:
         raise OutcomeUnknown("the answer is no list of stages")
-    return stage_ids
+    return parsed
+
+
+def _stage_name(text: str) -> str | None:
+    """A name on one line, without what Postgres rejects; None if nothing is left."""
+    line = " ".join(text.split())
+    return "".join(char for char in line if char.isprintable())[:STAGE_NAME_MAX] or None
 
 
 def _positive_int(value: object) -> int | None:

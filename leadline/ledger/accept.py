@@ -22,7 +22,7 @@ ACCEPTED = metrics.Counter(
 def create(new: NewUser, key: IdempotencyKey | None) -> Accepted:
     """Create a user; raises as `write.create`, and InvalidRequest for an unknown stage."""
     stages.check(new.stage)
-    return _offer(write.create(new, key))
+    return offer(write.create(new, key))
 
 
 def change(
@@ -33,10 +33,11 @@ def change(
 ) -> Accepted:
     """Change a user; raises as `write.change`, and InvalidRequest for an unknown stage."""
     stages.check(change.stage)
-    return _offer(write.change(user_id, change, expected_version, key))
+    return offer(write.change(user_id, change, expected_version, key))
 
 
-def _offer(accepted: Accepted) -> Accepted:
+def offer(accepted: Accepted) -> Accepted:
+    """Offer the event of a stored write to the outbox, unless an earlier request did."""
     event = accepted.event
     if accepted.is_new:
         ACCEPTED.inc(event.action)

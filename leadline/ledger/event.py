@@ -53,7 +53,13 @@ def event_from_row(row: Row) -> Event:
     return Event(
         id=row["event_id"],
         action=row["action"],
-        user=User(UserId(row["id"]), row["full_name"], row["phone"], row["stage"]),
+        user=User(
+            UserId(row["id"]),
+            row["full_name"],
+            row["phone"],
+            row["stage"],
+            row.get("external_id"),
+        ),
         version=row["version"],
         bitrix_lead_id=row["bitrix_lead_id"],
         changed=tuple(row["changed"].split(",")),

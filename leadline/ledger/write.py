@@ -12,7 +12,8 @@ from uuid_utils import uuid7
 from leadline.errors import (
     DatabaseBusy,
     DatabaseDown,
-    InvalidRequest,
+    ExternalIdTaken,
+    IdempotencyKeyReused,
     RequestInProgress,
     UserNotFound,
     VersionMismatch,
@@ -40,7 +41,7 @@ def create(new: NewUser, key: IdempotencyKey | None) -> Accepted:
     """Store a user.
 
     Raises:
-        InvalidRequest: the idempotency key was used for another request.
+        IdempotencyKeyReused: the idempotency key was used for another request.
         RequestInProgress: a request with this idempotency key is in progress.
         DatabaseDown: nothing was stored, or the outcome is unknown; repeat with the same key.
     """
@@ -66,16 +67,22 @@ def change(
     Raises:
         UserNotFound: no user has this id.
         VersionMismatch: its version is not the expected one.
-        InvalidRequest, RequestInProgress, DatabaseDown: as `create`.
+        ExternalIdTaken: another user has the given external id.
+        IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `create`.
     """
     given = change.model_dump(exclude_unset=True)
     action = "move_card" if isinstance(change, Move) else "update_card"
     about = {"id": user_id, "expected_version": expected_version}
     write = _params(action, tuple(given), {**about, **given})
-    if key is None:
-        accepted = _write_grouped(_changes, write_sql.CHANGE, write)
-    else:
-        accepted = _write_idempotent(write_sql.CHANGE_ONCE, write, key)
+    try:
+        if key is None:
+            accepted = _write_grouped(_changes, write_sql.CHANGE, write)
+        else:
+            accepted = _write_idempotent(write_sql.CHANGE_ONCE, write, key)
+    except StatementError as error:
+        if error.constraint != write_sql.EXTERNAL_ID:
+            raise
+        raise ExternalIdTaken from None
     if accepted is None:
         exists = database().run("SELECT 1 AS one FROM users WHERE id = :id", id=user_id)
         raise VersionMismatch if exists else UserNotFound
@@ -131,7 +138,7 @@ def _write_idempotent(sql: str, write: _WriteParams, key: IdempotencyKey) -> Acc
     except DatabaseBusy:
         raise RequestInProgress from None
     except StatementError as error:
-        if error.code != UNIQUE_VIOLATION:
+        if error.code != UNIQUE_VIOLATION or error.constraint == write_sql.EXTERNAL_ID:
             raise
     earlier = _first_response(key)
     if earlier is None and database().run(write_sql.FORGET_EXPIRED, **params):
@@ -155,7 +162,7 @@ def _first_response(key: IdempotencyKey) -> Accepted | None:
     if not rows:
         return None
     if rows[0]["fingerprint"] != key.fingerprint.hex():
-        raise InvalidRequest("This idempotency key was used for another request.")
+        raise IdempotencyKeyReused
     return Accepted(event_from_row(rows[0]), is_new=False)
 
 

@@ -7,6 +7,8 @@ from leadline.runtime.postgres.json_rows import as_json
 
 #: How long an idempotency key returns its first response.
 KEY_LIFETIME = "24 hours"
+#: The index of external ids, which no two users share.
+EXTERNAL_ID = "users_unique_external_id"
 #: Maximum number of writes in one statement: beyond it, latency grows and the cost per write hardly
 #: falls.
 MAX_GROUP = 64
@@ -16,8 +18,8 @@ _WRITES = """
 WITH request AS (
     SELECT * FROM json_to_recordset(CAST(:writes AS json)) AS one (
         id bigint, expected_version bigint, full_name text, phone text, stage text,
-        event_id uuid, action text, changed text, correlation_id text, traceparent text,
-        caller text
+        external_id text, event_id uuid, action text, changed text, correlation_id text,
+        traceparent text, caller text
     ), leadline_present()
 )"""
 
@@ -50,16 +52,18 @@ _CHANGE = f"""{_WRITES}, held AS (
         full_name = COALESCE(held.full_name, users.full_name),
         phone = COALESCE(held.phone, users.phone),
         stage = COALESCE(held.stage, users.stage),
+        external_id = COALESCE(held.external_id, users.external_id),
         version = version + 1,
         stage_version = CASE WHEN held.stage IS NULL THEN stage_version ELSE version + 1 END,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0,
         updated_at = now()
     FROM held WHERE users.id = held.id
     RETURNING users.id, users.full_name, users.phone, users.stage, version, stage_version,
-              synced_version, bitrix_lead_id, {_WRITE}
+              synced_version, bitrix_lead_id, users.external_id, {_WRITE}
 )"""  # noqa: S608 - of constants; values are parameters
 
-_EVENT = """, event AS (
+#: The events of the users in `written`.
+EVENT = """, event AS (
     INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
                         stage_version, correlation_id, traceparent, caller, due_at)
     SELECT event_id, id, version, action, full_name, phone, stage, changed,
@@ -75,30 +79,29 @@ _KEY = """, key AS (
     SELECT :caller, :key, :fingerprint, event_id FROM event
 )"""
 
-_RESULT = as_json("""
-SELECT event.*, bitrix_lead_id, history, originator_id, written.stage_version AS stage_set
-FROM event JOIN written USING (event_id)
-""")
+_COLUMNS = "event.*, bitrix_lead_id, history, originator_id, written.stage_version AS stage_set"
+_RESULT = as_json(f"SELECT {_COLUMNS} FROM event JOIN written USING (event_id)")  # noqa: S608 - of constants; values are parameters
+_CHANGED = as_json(f"SELECT {_COLUMNS}, external_id FROM event JOIN written USING (event_id)")  # noqa: S608 - of constants; values are parameters
 
 #: New users.
-CREATE = _CREATE + _EVENT + _RESULT
+CREATE = _CREATE + EVENT + _RESULT
 #: Changes; waits for row locks.
-CHANGE = _CHANGE.format(locked="") + _EVENT + _RESULT
+CHANGE = _CHANGE.format(locked="") + EVENT + _CHANGED
 #: Changes; skips users locked by another statement. At most one change for each user.
-CHANGE_SKIP_LOCKED = _CHANGE.format(locked="SKIP LOCKED") + _EVENT + _RESULT
+CHANGE_SKIP_LOCKED = _CHANGE.format(locked="SKIP LOCKED") + EVENT + _CHANGED
 #: One write under an idempotency key: an existing key rolls it all back.
-CREATE_ONCE = _CREATE + _EVENT + _KEY + _RESULT
-CHANGE_ONCE = _CHANGE.format(locked="") + _EVENT + _KEY + _RESULT
+CREATE_ONCE = _CREATE + EVENT + _KEY + _RESULT
+CHANGE_ONCE = _CHANGE.format(locked="") + EVENT + _KEY + _CHANGED
 
-#: The first response under an idempotency key.
+#: The first response under an idempotency key; without an event if that was of an upsert.
 FIRST_RESPONSE = as_json(f"""
 SELECT encode(key.fingerprint, 'hex') AS fingerprint, event.user_id AS id,
        event.full_name, event.phone, event.stage,
        event.version, CAST(NULL AS bigint) AS bitrix_lead_id, event.id AS event_id, event.action,
        event.changed, event.stage_version, event.occurred_at, event.correlation_id,
-       event.traceparent, history, originator_id
-FROM leadline_present(),
-     idempotency_keys AS key JOIN events AS event ON event.id = key.event_id
+       event.traceparent, history, originator_id, users.external_id
+FROM leadline_present(), idempotency_keys AS key
+LEFT JOIN events AS event ON event.id = key.event_id LEFT JOIN users ON users.id = event.user_id
 WHERE key.caller = :caller AND key.key = :key
   AND key.created_at > now() - interval '{KEY_LIFETIME}'
 """)  # noqa: S608 - of constants; values are parameters

@@ -38,8 +38,8 @@ def _replace() -> bool:
     return True
 
 
-def read_portal_stages() -> list[str] | None:
-    """The stage ids in the portal's order; None if it is paused or can't be read now.
+def read_portal_stages() -> list[stages.Stage] | None:
+    """The stages in the portal's order; None if it is paused or can't be read now.
 
     Opens the circuit if the portal rejects all calls or keeps no leads.
     """
@@ -56,7 +56,7 @@ def read_portal_stages() -> list[str] | None:
         return None
 
 
-def _read() -> list[str]:
+def _read() -> list[stages.Stage]:
     from leadline.bitrix24 import crm_mode, lead_answers, leads  # noqa: PLC0415 - see `read_portal_stages`
     from leadline.sync import portal_session  # noqa: PLC0415 - see `read_portal_stages`
 
@@ -70,4 +70,4 @@ def _read() -> list[str]:
     # An error of this one command is no reason to stop all calls.
     if isinstance(results["stages"], BitrixError):
         raise results["stages"]
-    return lead_answers.parse_stage_ids(results["stages"])
+    return [stages.Stage(*one) for one in lead_answers.parse_stages(results["stages"])]

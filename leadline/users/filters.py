@@ -1,27 +1,59 @@
-"""Filter users in id order: find candidates in side tables, then check each against `users`.
+"""Filter users in id order: find candidates by an index, then check each against `users`.
 
 Writes change no indexed column of `users`, so updates stay heap-only (migration 0007). Names and
-stages are indexed in `user_terms`, waiting and failed users in `unsynced_users`. Terms are updated
-asynchronously; users written since are listed in `users_to_index` and are candidates for any term.
+stages are indexed in `user_terms`, waiting and failed users in `unsynced_users`; a user changed
+recently has an event. Terms are updated asynchronously; users written since are listed in
+`users_to_index` and are candidates for any term.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from leadline.runtime.postgres import json_rows
 from leadline.runtime.postgres.pool import Row, database
+from leadline.settings import settings
 from leadline.users.views import Query
 
-COLUMNS = """
-id, full_name, phone, stage, version, bitrix_lead_id, sync_status, sync_reason, sync_attempts
+
+def _timestamp(column: str) -> str:
+    """SQL of a column as RFC 3339."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {column}"""
+
+
+COLUMNS = f"""
+id, full_name, phone, stage, external_id, {_timestamp("created_at")}, {_timestamp("updated_at")},
+version, bitrix_lead_id, sync_status, sync_reason, sync_attempts
 """
 #: Each further page of candidates is this many times larger.
 GROWTH_FACTOR = 16
+#: A filter with this many candidates or more is common: they would not narrow the search.
+COMMON = 2000
+#: For common filters, scanning this many ids usually fills a page.
+SCAN_IDS = 20_000
+_MAX_ID = 2**63 - 1
+#: Sorts after every other character.
+_LAST = chr(0x10FFFF)
+#: By how much the clocks of functions and Postgres may differ.
+_CLOCK_SKEW_S = 3600
 
 NOT_INDEXED_YET = "SELECT user_id FROM users_to_index"
 _AT_STAGE = "SELECT user_id FROM user_terms WHERE kind = 'stage' AND term = :stage"
 _UNSYNCED = "SELECT user_id FROM unsynced_users WHERE status = :status"
+# `+ 0` keeps the planner from walking users or events by id until enough of them match.
+_EQUAL = "SELECT id + 0 AS user_id FROM users WHERE {}"
+_WRITTEN = (
+    "SELECT DISTINCT user_id + 0 AS user_id FROM events WHERE id >= CAST(:from_event AS uuid)"
+)
+# As in `search`: the operators of text_pattern_ops compare by character, like collation "C".
+_FROM, _UP_TO = "lower(CAST(:name AS text))", "(lower(CAST(:name AS text)) || CAST(:last AS text))"
+_NAMED = f"lower(full_name) ~>=~ {_FROM} AND lower(full_name) ~<~ {_UP_TO}"
+_NAMES = (
+    f"SELECT user_id FROM user_terms WHERE kind = 'name' AND term >= {_FROM} AND term < {_UP_TO}"  # noqa: S608 - of constants; values are parameters
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +64,91 @@ class Filter:
     params: dict[str, Any]
     #: Queries of `user_id` whose union contains every match; empty means scan all users.
     candidates: tuple[str, ...] = ()
+    #: There may be many candidates, found in another order than that of ids.
+    may_be_common: bool = False
 
 
 def from_query(query: Query) -> list[Filter]:
     """The filters of a query, the most selective first."""
-    where = []
+    return [*_by_value(query), *_by_state(query)]
+
+
+def _by_value(query: Query) -> Iterator[Filter]:
+    """Filters that few users match."""
+    if query.external_id is not None:
+        by_id = "external_id = :external_id"
+        yield Filter(by_id, {"external_id": query.external_id}, (_EQUAL.format(by_id),))
+    if query.bitrix_lead_id is not None:
+        by_lead = "bitrix_lead_id = :lead_id"
+        yield Filter(by_lead, {"lead_id": query.bitrix_lead_id}, (_EQUAL.format(by_lead),))
+    if query.phone is not None:
+        by_phone = "phone = ANY (CAST(:phones AS text[]))"
+        yield Filter(by_phone, {"phones": list(query.phone)}, (_EQUAL.format(by_phone),))
+
+
+def _by_state(query: Query) -> Iterator[Filter]:
+    """Filters that many users may match."""
     if query.sync is not None:
         # Most users are synced: candidates would not narrow the search.
-        candidates = () if query.sync == "synced" else (_UNSYNCED,)
-        where.append(Filter("sync_status = :status", {"status": query.sync}, candidates))
+        few = () if query.sync == "synced" else (_UNSYNCED,)
+        yield Filter("sync_status = :status", {"status": query.sync}, few)
+    if query.updated_since is not None:
+        yield _updated(query.updated_since)
+    if query.name is not None:
+        params = {"name": query.name, "last": _LAST}
+        yield Filter(_NAMED, params, (_NAMES, NOT_INDEXED_YET), may_be_common=True)
     if query.stage is not None:
-        where.append(Filter("stage = :stage", {"stage": query.stage}, (_AT_STAGE, NOT_INDEXED_YET)))
-    return where
+        yield Filter("stage = :stage", {"stage": query.stage}, (_AT_STAGE, NOT_INDEXED_YET))
+
+
+def _updated(since: datetime) -> Filter:
+    """The users written since: each has an event, as long as the ledger keeps it.
+
+    Ids of events begin with their time (RFC 9562, UUIDv7), so they need no other index.
+    """
+    since_s = since.timestamp() - _CLOCK_SKEW_S
+    first = UUID(int=max(0, int(since_s * 1000)) << 80)
+    are_kept = since_s > time.time() - settings().keep_events_s
+    return Filter(
+        "updated_at >= CAST(:since AS timestamptz)",
+        {"since": since.isoformat(), "from_event": str(first)},
+        (_WRITTEN,) if are_kept else (),
+        may_be_common=True,
+    )
 
 
 def select(limit: int, after: int, where: Sequence[Filter]) -> list[Row]:
     """The first `limit` users with an id above `after` that match all filters, as rows of COLUMNS.
 
-    Candidates come from the first filter that has any.
+    Candidates come from the first filter that has any, preferably not too many.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    candidates = next((filter_.candidates for filter_ in where if filter_.candidates), None)
-    if candidates is None:
+    narrowing = [one for one in where if one.candidates]
+    if not narrowing:
         return scan_by_id(limit, after, where)
+    chosen = next((one for one in narrowing if not _is_common(one)), None)
+    if chosen is None:
+        nearby = Filter("id <= :last_near", {"last_near": min(after + SCAN_IDS, _MAX_ID)})
+        rows = scan_by_id(limit, after, [nearby, *where])
+        if len(rows) == limit:
+            return rows
+        chosen = narrowing[0]
+    return _select_among(chosen.candidates, limit, after, where)
+
+
+def _is_common(one: Filter) -> bool:
+    if not one.may_be_common:
+        return False
+    union = " UNION ALL ".join(f"({each})" for each in one.candidates)
+    sql = f"SELECT count(*) AS found FROM (SELECT 1 FROM ({union}) AS one LIMIT :few) AS few"  # noqa: S608 - of constants; values are parameters
+    return bool(database().run(sql, few=COMMON, **one.params)[0]["found"] == COMMON)
+
+
+def _select_among(
+    candidates: Sequence[str], limit: int, after: int, where: Sequence[Filter]
+) -> list[Row]:
     rows: list[Row] = []
     size = limit
     while len(rows) < limit:

@@ -1,6 +1,8 @@
 """The user, and the bodies of the three write requests."""
 
+import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, NewType
 
@@ -23,6 +25,10 @@ LeadId = NewType("LeadId", int)
 #: The stages of a new portal (crm.status.list, ENTITY_ID=STATUS).
 DEFAULT_STAGES = ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
 
+_STAGE = r"^[A-Z0-9_:]{1,50}$"
+#: The message for a stage that no portal can have.
+NO_STAGE = "must be one of the portal's stages, which GET /stages lists"
+
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 # The rule of full_name as a JSON Schema pattern (ECMA-262): leading and trailing whitespace is
@@ -36,6 +42,18 @@ _NAME = rf"^[{_BLANK}]*{_VISIBLE}(?:[^{_CONTROL}]{{0,98}}{_VISIBLE})?[{_BLANK}]*
 def _printable(text: str) -> str:
     if not text.isprintable() and any(unicodedata.category(char) in _UNPRINTABLE for char in text):
         raise ValueError("must not contain control characters")
+    return text
+
+
+def _printable_id(text: str) -> str:
+    if text != text.strip():
+        raise ValueError("must not begin or end with white space")
+    return _printable(text)
+
+
+def _possible_stage(text: str) -> str:
+    if not re.fullmatch(_STAGE, text):
+        raise ValueError(NO_STAGE)
     return text
 
 
@@ -62,15 +80,35 @@ Phone = Annotated[
     AfterValidator(_e164),
     Field(examples=["+77001112233"], json_schema_extra={"format": "phone"}),
 ]
+ExternalId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    AfterValidator(_printable_id),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "description": "The caller's own id of the user, unique: 1 to 255 printable characters "
+            "without white space at the ends",
+            "pattern": rf"^{_VISIBLE}(?:[^{_CONTROL}]{{0,253}}{_VISIBLE})?$",
+            "examples": ["crm-4711"],
+        }
+    ),
+]
 Stage = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Z0-9_:]{1,50}$"),
-    Field(examples=["NEW"], json_schema_extra={"format": "stage"}),
+    AfterValidator(_possible_stage),
+    WithJsonSchema({"type": "string", "pattern": _STAGE, "format": "stage", "examples": ["NEW"]}),
 ]
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """An idempotency key is bound to this text, in which an absent external id is left out."""
+        for name, value in super().__repr_args__():
+            if name != "external_id" or value is not None:
+                yield name, value
 
 
 class NewUser(_Body):
@@ -79,6 +117,37 @@ class NewUser(_Body):
     full_name: FullName
     phone: Phone
     stage: Stage = DEFAULT_STAGES[0]
+    external_id: ExternalId | None = None
+
+
+class Upsert(_Body):
+    """The body of PUT /users/by-external-id/{external_id}."""
+
+    full_name: FullName
+    phone: Phone
+    stage: Annotated[
+        Stage | None,
+        Field(description="Absent: NEW for a new user, unchanged for an existing one."),
+    ] = None
+
+
+class BatchItem(Upsert):
+    """A user in the body of POST /users/batch; with an external id, an upsert."""
+
+    external_id: ExternalId | None = None
+
+
+#: Maximum of users in a batch.
+BATCH_MAX = 1000
+
+
+class Batch(_Body):
+    """The body of POST /users/batch."""
+
+    #: Each is validated alone: an invalid one is no reason to refuse the others.
+    users: list[Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/BatchItem"})]] = Field(
+        min_length=1, max_length=BATCH_MAX
+    )
 
 
 def _optional_not_null(schema: dict[str, Any]) -> None:
@@ -96,11 +165,12 @@ class Changes(_Body):
     full_name: FullName | None = None
     phone: Phone | None = None
     stage: Stage | None = None
+    external_id: ExternalId | None = None
 
     @model_validator(mode="after")
     def _require_changes(self) -> "Changes":
         if not self.model_fields_set:
-            raise ValueError("name at least one of full_name, phone, stage")
+            raise ValueError("name at least one of full_name, phone, stage, external_id")
         if any(getattr(self, name) is None for name in self.model_fields_set):
             raise ValueError("a field that is given must not be null")
         return self
@@ -120,9 +190,10 @@ class User:
     full_name: str
     phone: str
     stage: str
+    external_id: str | None = None
 
     def body(self) -> dict[str, object]:
-        """The JSON body of the response to a write request."""
+        """The user as messages carry it; responses add its external id, if it has one."""
         return {
             "id": self.id,
             "full_name": self.full_name,

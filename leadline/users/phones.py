@@ -7,6 +7,7 @@ path recognises it from the library's numbering plans and skips the parser.
 
 import re
 from collections.abc import Container
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
@@ -37,6 +38,26 @@ def e164(text: str, region: str) -> str:
     if len(formatted) > 1 + MAX_DIGITS:
         raise ValueError(f"must have {MAX_DIGITS} digits at most")
     return formatted
+
+
+def possible(text: str, region: str) -> tuple[str, ...]:
+    """The numbers in E.164 that this text may mean, to look users up by a phone in any notation.
+
+    `region` as in `e164`. A number without `+` may also begin with its country code.
+
+    Raises:
+        ValueError: it can be no phone number; the text is meant for the client.
+    """
+    notations = [text.strip()]
+    if not notations[0].startswith("+"):
+        notations.append("+" + re.sub("[^0-9]", "", text).removeprefix("00"))
+    found: dict[str, None] = {}
+    for one in notations:
+        with suppress(ValueError):
+            found[e164(one, region)] = None
+    if not found:
+        raise ValueError("must be a phone number with country code, like +77001112233")
+    return tuple(found)
 
 
 class _Plan(NamedTuple):

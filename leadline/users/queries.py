@@ -88,6 +88,9 @@ def with_sync(row: Row) -> UserSummary:
         "full_name": row["full_name"],
         "phone": row["phone"],
         "stage": row["stage"],
+        "external_id": row["external_id"],
+        "created_at": row["created_at"],
+        "updated_at": row["updated_at"],
         "sync": {
             "status": row["sync_status"],
             "reason": row["sync_reason"],

@@ -1,14 +1,24 @@
 """The allowed stages: the portal's own list if it was read, else Bitrix24's defaults."""
 
 import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
 
-from leadline.errors import InvalidRequest
+from leadline.errors import DatabaseDown, FieldError, InvalidRequest
 from leadline.process import per_process
 from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
-from leadline.users.model import DEFAULT_STAGES
+from leadline.users.model import DEFAULT_STAGES, NO_STAGE
 
 CACHE_S = 60.0
+
+
+class Stage(NamedTuple):
+    """A stage of the portal: its STATUS_ID, and its name if that was read."""
+
+    id: str
+    name: str | None = None
 
 
 class _Cache:
@@ -16,10 +26,15 @@ class _Cache:
 
     def __init__(self) -> None:
         #: When they were read (`time.monotonic`), and the stages; replaced together.
-        self.last: tuple[float, tuple[str, ...]] = (-CACHE_S, ())
+        self.last: tuple[float, tuple[Stage, ...]] = (-CACHE_S, ())
 
 
 def allowed() -> tuple[str, ...]:
+    """The ids of `listed`; raises as it does."""
+    return tuple(one.id for one in listed())
+
+
+def listed() -> tuple[Stage, ...]:
     """The stages in the portal's order, cached for up to a minute.
 
     Raises:
@@ -29,10 +44,10 @@ def allowed() -> tuple[str, ...]:
     if time.monotonic() - read_at < CACHE_S:
         return stages
     rows = database().run(
-        "SELECT stage FROM stages WHERE portal = :portal ORDER BY position",
+        "SELECT stage AS id, name FROM stages WHERE portal = :portal ORDER BY position",
         portal=settings().portal,
     )
-    stages = tuple(row["stage"] for row in rows) or DEFAULT_STAGES
+    stages = tuple(Stage(**row) for row in rows) or tuple(map(Stage, DEFAULT_STAGES))
     _cache().last = (time.monotonic(), stages)
     return stages
 
@@ -50,10 +65,29 @@ def check(stage: str | None) -> None:
         DatabaseDown: Postgres can't be reached.
     """
     if stage is not None and stage not in allowed():
-        message = f"must be one of {', '.join(allowed())}"
-        raise InvalidRequest(
-            "Some fields are missing or invalid.", fields=[{"field": "stage", "message": message}]
-        )
+        raise unknown(allowed())
+
+
+def with_names(error: InvalidRequest) -> InvalidRequest:
+    """The error, with the stages that exist if it is about one that can't.
+
+    Without Postgres it stays as it is.
+    """
+    about = [one for one in error.fields if one["message"] == NO_STAGE]
+    if about:
+        with suppress(DatabaseDown):
+            about[0]["message"] = _one_of(allowed())
+    return error
+
+
+def unknown(stages: Iterable[str]) -> InvalidRequest:
+    """The error of a stage other than these."""
+    fields: list[FieldError] = [{"field": "stage", "message": _one_of(stages)}]
+    return InvalidRequest("Some fields are missing or invalid.", fields=fields)
+
+
+def _one_of(stages: Iterable[str]) -> str:
+    return f"must be one of the portal's stages: {', '.join(stages)}"
 
 
 def are_fresh() -> bool:
@@ -71,22 +105,26 @@ def are_fresh() -> bool:
     )
 
 
-def replace(stages: list[str]) -> None:
-    """Replace the stored list with the one read from the portal.
+def replace(stages: Iterable[Stage]) -> None:
+    """Replace the stored list with the one read from the portal, in its order.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
+    read = list(stages)
     database().run(
         """
         WITH gone AS (
             DELETE FROM stages WHERE portal = :portal AND NOT stage = ANY (CAST(:stages AS text[]))
         )
-        INSERT INTO stages (portal, stage, position)
-        SELECT :portal, stage, position
-        FROM unnest(CAST(:stages AS text[])) WITH ORDINALITY AS new (stage, position)
-        ON CONFLICT (portal, stage) DO UPDATE SET position = excluded.position, read_at = now()
+        INSERT INTO stages (portal, stage, name, position)
+        SELECT :portal, stage, name, position
+        FROM unnest(CAST(:stages AS text[]), CAST(:names AS text[]))
+            WITH ORDINALITY AS new (stage, name, position)
+        ON CONFLICT (portal, stage) DO UPDATE
+            SET name = excluded.name, position = excluded.position, read_at = now()
         """,
         portal=settings().portal,
-        stages=stages,
+        stages=[one.id for one in read],
+        names=[one.name for one in read],
     )

@@ -1,11 +1,24 @@
 """The query and the response bodies of read requests."""
 
+import re
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field, with_config
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    with_config,
+)
 from typing_extensions import TypedDict  # required by pydantic before Python 3.12
 
-from leadline.users.model import Stage, UserId
+from leadline.runtime.http.problem import Problem
+from leadline.settings import settings
+from leadline.users import phones
+from leadline.users.model import ExternalId, Stage, UserId
 
 Timestamp = Annotated[
     str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T12:00:00.000Z"])
@@ -13,15 +26,48 @@ Timestamp = Annotated[
 _CLOSED = with_config(ConfigDict(extra="forbid"))
 
 
+_MAX_ID = 2**63 - 1
+
+
+def _possible_phones(text: object) -> object:
+    return phones.possible(text, settings().phone_region) if isinstance(text, str) else text
+
+
+def _with_plus(text: object) -> object:
+    """A `+` that was not percent-encoded arrives as a space: that of a time zone."""
+    return re.sub(r" (?=[0-9:]+$)", "+", text) if isinstance(text, str) and "T" in text else text
+
+
 class Query(BaseModel):
-    """The query of GET /users."""
+    """The query of GET /users: users that meet all of its conditions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     stage: Stage | None = None
     sync: Literal["waiting", "synced", "failed"] | None = None
+    phone: Annotated[
+        tuple[str, ...] | None,
+        BeforeValidator(_possible_phones),
+        WithJsonSchema({"type": "string", "maxLength": 40, "format": "phone"}),
+        Field(description="In any notation.", examples=["+77001112233"]),
+    ] = None
+    external_id: ExternalId | None = None
+    bitrix_lead_id: int | None = Field(None, ge=1, le=_MAX_ID)
+    name: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
+        | None,
+        Field(description="How the name begins, in any case.", examples=["иван"]),
+    ] = None
+    updated_since: Annotated[
+        AwareDatetime | None,
+        BeforeValidator(_with_plus),
+        Field(
+            description="Created or changed at this time or later, by the user's `updated_at`.",
+            examples=["2026-01-31T12:00:00Z"],
+        ),
+    ] = None
     limit: int = Field(50, ge=1, le=200)
-    after: int = Field(0, ge=0, le=2**63 - 1)
+    after: int = Field(0, ge=0, le=_MAX_ID)
 
 
 @_CLOSED
@@ -72,14 +118,27 @@ class _User(TypedDict):
 
 
 @_CLOSED
-class UserSummary(_User):
+class User(_User):
+    """A user as the writing calls return it."""
+
+    external_id: Annotated[NotRequired[str], Field(description="If the user has one.")]
+
+
+class _StoredUser(_User):
+    external_id: str | None
+    created_at: Timestamp
+    updated_at: Annotated[Timestamp, Field(description="When a client last wrote the user.")]
+
+
+@_CLOSED
+class UserSummary(_StoredUser):
     """A user in a list."""
 
     sync: Sync
 
 
 @_CLOSED
-class UserDetails(_User):
+class UserDetails(_StoredUser):
     """A user with its sync history."""
 
     sync: SyncHistory
@@ -91,3 +150,37 @@ class Page(TypedDict):
 
     items: list[UserSummary]
     next: Annotated[str | None, Field(description="The `after` of the next page; null: the last.")]
+
+
+@_CLOSED
+class BatchOutcome(TypedDict):
+    """What became of a user of a batch: the user if it was accepted, else the problem."""
+
+    status: Annotated[
+        int, Field(description="201: created; 200: changed or unchanged; else as for one user.")
+    ]
+    version: Annotated[NotRequired[int], Field(description="As in the ETag of one user.")]
+    user: NotRequired[User]
+    problem: NotRequired[Problem]
+
+
+@_CLOSED
+class BatchAnswer(TypedDict):
+    """An outcome for each user, in the order of the request."""
+
+    items: list[BatchOutcome]
+
+
+@_CLOSED
+class StageView(TypedDict):
+    """A stage that a user can have."""
+
+    id: Annotated[str, Field(examples=["NEW"])]
+    name: Annotated[str | None, Field(description="In the portal's language; null: not read yet.")]
+
+
+@_CLOSED
+class StageList(TypedDict):
+    """The stages in the portal's order."""
+
+    items: list[StageView]

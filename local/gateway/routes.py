@@ -9,8 +9,11 @@ NAMESPACE = "openfaas-fn"
 #: Path and method of every call, and its function; GET serves HEAD, too.
 ROUTES = {
     "/users": {"POST": "create-user", "GET": "list-users"},
+    "/users/batch": {"POST": "upsert-users"},
+    "/users/by-external-id/{external_id}": {"PUT": "upsert-users"},
     "/users/{id}": {"GET": "get-user", "PATCH": "update-user"},
     "/users/{id}/move": {"POST": "move-user"},
+    "/stages": {"GET": "list-users"},
     "/openapi.json": {"GET": "openapi"},
     "/docs": {"GET": "openapi"},
     "/docs/{file}": {"GET": "openapi"},

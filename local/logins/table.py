@@ -135,6 +135,7 @@ PARTS = MappingProxyType(
         "create-user": "writer",
         "update-user": "writer",
         "move-user": "writer",
+        "upsert-users": "writer",
         "get-user": "reader",
         "list-users": "reader",
         "openapi": "public",

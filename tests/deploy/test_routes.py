@@ -11,7 +11,8 @@ from tests.deploy.manifests import DEPLOY, of_kind, resources
 METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
 PATHS = (
     *("/users", "/users/42", "/users/42/move", "/users/42/other", "/users/", "/", "/healthz"),
-    *("/consoles", "/docsx"),
+    *("/users/batch", "/users/by-external-id/crm-1", "/users/by-external-id", "/users/batch/1"),
+    *("/stages", "/stages/1", "/consoles", "/docsx"),
 )
 #: Functions for operators, on a separate route.
 OPERATORS_PATHS = (

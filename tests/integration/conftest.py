@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -181,6 +182,20 @@ class GreenletDatabase(pool.Database):
     def run(self, sql: str, **params: object) -> list[pool.Row]:
         """As `Database.run`."""
         return asyncio.run(greenlets.spawn(lambda: pool.Database.run(self, sql, **params)))
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each statement has run."""
+    counted: Counter[str] = Counter()
+    run = pool.Database.run
+
+    def counting(self: pool.Database, sql: str, **params: object) -> list[pool.Row]:
+        counted[sql] += 1
+        return run(self, sql, **params)
+
+    monkeypatch.setattr(pool.Database, "run", counting)
+    return counted
 
 
 def in_greenlets(times: int, work: Callable[[int], Result]) -> list[Result]:

@@ -155,13 +155,13 @@ def test_a_resumed_import_skips_no_user_even_if_a_stage_was_removed(
     leadline: Leadline, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stages, "CACHE_S", 0)
-    stages.replace(["NEW", "OLD"])
+    stages.replace([stages.Stage("NEW"), stages.Stage("OLD")])
     lines = (f"User {n},+7700{n:07},{'OLD' if n < 1500 else 'NEW'}\n" for n in range(2500))
     file = write("people.csv", "full_name,phone,stage\n" + "".join(lines))
     with monkeypatch.context() as broken:
         interrupt_after_two_parts(broken)
         assert leadline("import", file).code != 0
-    stages.replace(["NEW"])
+    stages.replace([stages.Stage("NEW")])
     assert leadline("import", file, "--skip-rejected", "--json").json["created"] == 500
     assert [row["full_name"] for row in rows(USERS)] == [f"User {n}" for n in range(2500)]
 

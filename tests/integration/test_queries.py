@@ -94,8 +94,8 @@ def test_users_are_listed_by_stage_and_sync_status() -> None:
 def test_a_portals_own_stages_replace_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "CACHE_S", 0.0)
     assert stages.allowed() == ("NEW", "IN_PROCESS", "PROCESSED", "CONVERTED", "JUNK")
-    stages.replace(["NEW", "UC_1", "JUNK"])
-    stages.replace(["UC_1", "NEW"])
+    stages.replace([stages.Stage("NEW"), stages.Stage("UC_1"), stages.Stage("JUNK")])
+    stages.replace([stages.Stage("UC_1"), stages.Stage("NEW")])
     assert stages.allowed() == ("UC_1", "NEW")
     with pytest.raises(InvalidRequest) as caught:
         accept.create(NewUser(full_name="Ann", phone="+77001112233", stage="JUNK"), None)

@@ -46,15 +46,7 @@ def test_a_created_user_has_one_open_event_with_its_whole_state() -> None:
     assert (user["version"], user["sync_status"], user["synced_version"]) == (1, "waiting", 0)
 
 
-def test_each_write_is_one_statement(monkeypatch: pytest.MonkeyPatch) -> None:
-    statements: Counter[str] = Counter()
-    run = Database.run
-
-    def counted(self: Database, sql: str, **params: object) -> list[dict[str, Any]]:
-        statements[sql] += 1
-        return run(self, sql, **params)
-
-    monkeypatch.setattr(Database, "run", counted)
+def test_each_write_is_one_statement(statements: Counter[str]) -> None:
     user = create().user.id
     assert statements.total() == 1
     move(user, "JUNK")

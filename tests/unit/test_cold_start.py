@@ -21,6 +21,7 @@ LOADED = {
     "create_user": {"pg8000", "pika"},
     "update_user": {"pg8000", "pika"},
     "move_user": {"pg8000", "pika"},
+    "upsert_users": {"pg8000", "pika"},
     "get_user": {"pg8000"},
     "list_users": {"pg8000"},
     "bitrix_handler": {"redis", "rq"},

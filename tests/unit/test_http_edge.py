@@ -1,6 +1,7 @@
 """Common to all handlers: paths, methods, errors as problem details."""
 
 import contextlib
+import hashlib
 import json
 from http import HTTPStatus
 
@@ -9,6 +10,7 @@ import werkzeug
 from flask import Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
@@ -25,8 +27,9 @@ from leadline.errors import (
 )
 from leadline.runtime.http import problem
 from leadline.runtime.http.auth import Scope
-from leadline.runtime.http.endpoint import Handler, authorize, endpoint, parse_query
+from leadline.runtime.http.endpoint import Handler, authorize, endpoint, parse_query, validate
 from leadline.runtime.telemetry import trace_context
+from leadline.users.model import NO_STAGE, Batch, BatchItem, Changes, Move, NewUser
 from leadline.users.views import Query
 from tests.unit.conftest import Configure
 
@@ -127,7 +130,8 @@ def test_errors_are_problem_details() -> None:
     assert answer.status_code == 422
     assert answer.content_type == problem.CONTENT_TYPE
     assert answer.json == {
-        "type": "about:blank",
+        "type": "/docs/problems#invalid_fields",
+        "code": "invalid_fields",
         "title": "Unprocessable Entity",
         "status": 422,
         "detail": "Some fields are invalid.",
@@ -254,6 +258,27 @@ def test_a_keys_fingerprint_depends_on_the_whole_request() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (
+            NewUser(full_name="Ann", phone="+77001112233"),
+            "NewUser(full_name='Ann', phone='+77001112233', stage='NEW')",
+        ),
+        (Changes(stage="JUNK"), "Changes(full_name=None, phone=None, stage='JUNK')"),
+    ],
+)
+def test_a_key_of_the_previous_version_is_recognised(body: object, text: str) -> None:
+    """Two versions run side by side, and a repeat may reach the other one."""
+    key = write_headers.idempotency_key(get("/", **{"Idempotency-Key": "k"}), "create", body)
+    assert key
+    assert key.fingerprint == hashlib.sha256(f"(None, 'create', {text})".encode()).digest()
+    other = body.model_copy(update={"external_id": "a"})  # type: ignore[attr-defined]
+    named = write_headers.idempotency_key(get("/", **{"Idempotency-Key": "k"}), "create", other)
+    assert named
+    assert named.fingerprint != key.fingerprint
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "limit=0",
@@ -276,4 +301,53 @@ def test_an_invalid_query_gets_a_422(query: str) -> None:
 
 def test_a_query_has_defaults() -> None:
     query = parse_query(Query, get("/users?stage=NEW&after=7"))
-    assert query.model_dump() == {"stage": "NEW", "sync": None, "limit": 50, "after": 7}
+    expected = {"stage": "NEW", "limit": 50, "after": 7}
+    assert query.model_dump(exclude_none=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "errors"),
+    [
+        (NewUser, {}, {"full_name": "is required", "phone": "is required"}),
+        (NewUser, [], {"body": "must be a JSON object"}),
+        (
+            NewUser,
+            {"full_name": "", "phone": 7, "age": 1},
+            {
+                "full_name": "must have at least 1 characters",
+                "phone": "must be a string",
+                "age": "is not a field of this request",
+            },
+        ),
+        (
+            NewUser,
+            {"full_name": "x" * 101, "phone": "1"},
+            {
+                "full_name": "must have at most 100 characters",
+                "phone": "must be a phone number with country code, like +77001112233",
+            },
+        ),
+        (Move, {"stage": "new"}, {"stage": NO_STAGE}),
+        (Batch, {"users": []}, {"users": "must have at least 1 entries"}),
+        (Batch, {"users": 1}, {"users": "must be a list"}),
+        (
+            BatchItem,
+            {"full_name": "A", "phone": "+77001112233", "external_id": " "},
+            {"external_id": "must not begin or end with white space"},
+        ),
+        (
+            Query,
+            {"limit": "x", "sync": "no"},
+            {
+                "limit": "must be an integer",
+                "sync": "must be one of 'waiting', 'synced' or 'failed'",
+            },
+        ),
+    ],
+)
+def test_a_field_is_refused_in_a_sentence(
+    model: type[BaseModel], body: object, errors: dict[str, str]
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        validate(model, body)
+    assert {one["field"]: one["message"] for one in caught.value.fields} == errors

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from flask.testing import FlaskClient
 from hypothesis import example, given
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from leadline import process
-from leadline.api import openapi
+from leadline.api import openapi, problem_types
+from leadline.api.openapi_operations import OPERATIONS
+from leadline.errors import InvalidRequest, LeadlineError
+from leadline.runtime.http import problem
 from leadline.settings import settings
-from leadline.users.model import Changes, NewUser
+from leadline.users.model import Batch, BatchItem, Changes, NewUser
 from local.gateway.routes import ROUTES
 
 CHECKOUT = Path(__file__).parents[2]
@@ -73,9 +77,83 @@ def test_every_call_names_its_scope_and_its_errors() -> None:
             assert answer.get("$ref", "").startswith("#/components/responses/") == is_error
 
 
+def test_every_operation_has_texts_a_tag_and_valid_examples() -> None:
+    document = openapi.build()
+    tags = {tag["name"] for tag in document["tags"]}
+    used = set()
+    for _, operation in _operations():
+        assert operation["summary"]
+        assert operation["description"]
+        used |= set(operation["tags"])
+    assert used == tags
+    for one in OPERATIONS:
+        TypeAdapter(one.response).validate_python(one.example)
+        if one.body and one.body is not Batch:
+            TypeAdapter(one.body).validate_python(one.body_example)
+        assert bool(one.body) == bool(one.body_example)
+
+
 def test_every_error_is_a_problem_document() -> None:
     for answer in openapi.build()["components"]["responses"].values():
+        (content,) = answer["content"].values()
         assert list(answer["content"]) == ["application/problem+json"]
+        example = TypeAdapter(problem.Problem).validate_python(content["example"])
+        assert (example["code"], example["status"]) in {
+            (one.code, one.status) for one in problem_types.TYPES
+        }
+
+
+def _errors(base: type[LeadlineError] = LeadlineError) -> Iterator[type[LeadlineError]]:
+    yield base
+    for one in base.__subclasses__():
+        yield from _errors(one)
+
+
+def test_every_code_is_explained_once() -> None:
+    codes = [one.code for one in problem_types.TYPES]
+    assert len(set(codes)) == len(codes)
+    statuses = {one.code: one.status for one in problem_types.TYPES}
+    for error in _errors():
+        if error is not InvalidRequest:
+            assert statuses[error.problem] == error.status, error
+    for status in HTTPStatus:
+        if status >= 400:
+            document = json.loads(problem.document(status, "x"))
+            assert document["code"] in statuses
+    used = re.compile(r'problem="(\w+)"')
+    for path in (CHECKOUT / "leadline").rglob("*.py"):
+        assert set(used.findall(path.read_text(encoding="utf-8"))) <= statuses.keys(), path
+
+
+def test_the_type_of_a_problem_leads_to_its_code(client: FlaskClient) -> None:
+    """On the page of a running system, and in the repository."""
+    page = client.get("/docs/problems")
+    assert page.content_type.startswith("text/html")
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    written = (CHECKOUT / "docs/problems.md").read_text(encoding="utf-8")
+    assert written == problem_types.markdown()
+    for one in problem_types.TYPES:
+        path, _, anchor = f"{problem.TYPES}{one.code}".partition("#")
+        assert path == "/docs/problems"
+        assert f'id="{anchor}"' in page.text
+        assert f"## `{anchor}`" in written
+
+
+@pytest.mark.parametrize("model", [NewUser, BatchItem])
+@given(external_id=st.text(max_size=260) | st.text(BLANKS + "a\x00\x1f\x7f", max_size=5))
+@example(external_id="x" * 256)
+@example(external_id=" x")
+def test_an_external_id_is_accepted_exactly_if_the_document_allows_it(
+    model: type[BaseModel], external_id: str
+) -> None:
+    pattern = openapi.build()["components"]["parameters"]["ExternalId"]["schema"]["pattern"]
+    body = {"full_name": "A", "phone": "+77001112233", "external_id": external_id}
+    try:
+        model.model_validate(body)
+    except ValidationError:
+        assert not re.search(rf"{pattern[:-1]}\Z", external_id)
+    else:
+        assert re.search(pattern, external_id)
 
 
 @given(st.text(max_size=110) | st.text(BLANKS + "a\x00\x1f\x7f"))

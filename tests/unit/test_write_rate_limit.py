@@ -66,6 +66,63 @@ def test_a_caller_that_waits_for_retry_after_passes_and_not_before(
         assert passes(limit)
 
 
+def batch_passes(limit: RateLimiter, writes: int) -> bool:
+    try:
+        limit.acquire("me")
+        limit.acquire_more("me", writes)
+    except TooManyRequests:
+        return False
+    return True
+
+
+def test_a_batch_counts_each_of_its_writes(clock: Clock) -> None:
+    limit = RateLimiter(10, 100)
+    assert batch_passes(limit, 60)
+    assert not batch_passes(limit, 60)
+    assert batch_passes(limit, 39)  # 40 tokens were left, of which the refused one took one
+    assert not passes(limit)
+    clock.now += 2
+    assert batch_passes(limit, 20)
+    assert not passes(limit)
+
+
+def test_a_batch_over_the_burst_needs_a_full_bucket_and_later_ones_pay_for_it(
+    clock: Clock,
+) -> None:
+    limit = RateLimiter(10, 100)
+    assert passes(limit)
+    assert not batch_passes(limit, 300)
+    clock.now += 0.2
+    assert batch_passes(limit, 300)
+    clock.now += 20
+    assert not passes(limit)
+    clock.now += 0.2
+    assert passes(limit)
+
+
+@given(sizes=st.lists(st.integers(1, 1000), min_size=1, max_size=30), burst=st.integers(1, 500))
+def test_over_time_batches_get_no_more_than_the_rate(sizes: list[int], burst: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        clock = Clock()
+        patch.setattr(rate_limit, "time", clock)
+        limit = RateLimiter(100, burst)
+        written = 0
+        for size in sizes:
+            for _ in range(50):
+                try:
+                    limit.acquire("me")
+                    written += 1
+                    limit.acquire_more("me", size)
+                except TooManyRequests as refused:
+                    clock.now += refused.retry_after_s or 0
+                else:
+                    written += size - 1
+                    break
+            else:
+                pytest.fail("a batch that waits as it is asked to is never accepted")
+            assert written - max(sizes) <= burst + 100 * (clock.now - 1000)
+
+
 def test_without_a_rate_there_is_no_limit() -> None:
     limit = RateLimiter(0, 1)
     assert all(passes(limit) for _ in range(1000))

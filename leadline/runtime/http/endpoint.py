@@ -18,7 +18,7 @@ from leadline.errors import (
     MethodNotAllowed,
     QueueDefect,
 )
-from leadline.runtime.http import auth, problem, rate_limit
+from leadline.runtime.http import auth, field_messages, problem, rate_limit
 from leadline.runtime.http.auth import Scope
 from leadline.runtime.telemetry import trace_context
 from leadline.runtime.telemetry.http_metrics import StartResponse
@@ -46,6 +46,7 @@ class RawResponse:
 
 Handler = Callable[[Request], Response | RawResponse]
 Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T")
 #: Longest Idempotency-Key, in characters.
 IDEMPOTENCY_KEY_MAX = 255
 _SAFE = frozenset({"GET", "HEAD"})
@@ -101,6 +102,22 @@ def _internal_error() -> RawResponse:
     return _problem(LeadlineError("Internal error; quote X-Call-Id to support."))
 
 
+def large_bodies(is_large: Callable[[str], bool], limit: int) -> Callable[[T], T]:
+    """Decorator: bodies of requests to these paths may have up to `limit` bytes."""
+
+    def decorate(handler: T) -> T:
+        handler.large_bodies = (is_large, limit)  # type: ignore[attr-defined]
+        return handler
+
+    return decorate
+
+
+def body_limit_of(handler: object, usual: int) -> Callable[[str], int]:
+    """The maximum size of a body by path, in bytes, where `usual` is that of most functions."""
+    is_large, limit = getattr(handler, "large_bodies", (None, 0))
+    return lambda path: max(usual, limit) if is_large and is_large(path) else usual
+
+
 def scopes_of(handler: object) -> frozenset[str]:
     """The scopes that a handler requires; `read` for one that is not an `endpoint`."""
     scopes: frozenset[str] = getattr(handler, "scopes", frozenset({"read"}))
@@ -135,6 +152,7 @@ def require_json(request: Request) -> None:
         raise InvalidRequest(
             "Send JSON with Content-Type: application/json.",
             status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            problem="not_json",
         )
 
 
@@ -164,19 +182,30 @@ def parse_query(model: type[Model], request: Request) -> Model:
     Raises:
         InvalidRequest: 422 with the invalid parameters.
     """
+    return validate(model, request.args.to_dict())
+
+
+def validate(model: type[Model], value: object) -> Model:
+    """A value, parsed already, as this model.
+
+    Raises:
+        InvalidRequest: 422 with the invalid fields.
+    """
     try:
-        return model.model_validate(request.args.to_dict())
+        return model.model_validate(value)
     except ValidationError as error:
         raise invalid_request(error) from None
 
 
 def invalid_request(error: ValidationError) -> InvalidRequest:
     """The error response for a validation error: fields and reasons, without values."""
-    details = error.errors(include_url=False, include_context=False, include_input=False)
+    details = error.errors(include_url=False, include_input=False)
     if any(detail["type"] == "json_invalid" for detail in details):
-        return InvalidRequest("The body is not valid JSON.", status=HTTPStatus.BAD_REQUEST)
+        return InvalidRequest(
+            "The body is not valid JSON.", status=HTTPStatus.BAD_REQUEST, problem="malformed_json"
+        )
     fields: list[FieldError] = [
-        {"field": ".".join(map(str, detail["loc"])) or "body", "message": detail["msg"]}
+        {"field": ".".join(map(str, detail["loc"])) or "body", "message": field_messages.of(detail)}
         for detail in details
     ]
     return InvalidRequest("Some fields are missing or invalid.", fields=fields)

@@ -22,43 +22,73 @@ DETAIL_MAX = 500
 FIELD_MAX = 100
 #: Maximum bytes of the listed fields; the detail says how many more there are.
 FIELDS_MAX_BYTES = 4000
+#: The same in the answer to one of up to 1,000 users.
+ITEM_FIELDS_MAX_BYTES = 500
+#: The page that describes each type; docs/problems.md is the same.
+TYPES = "/docs/problems#"
+#: The types of errors that are no LeadlineError, such as the edge's.
+_BY_STATUS = {
+    HTTPStatus.BAD_REQUEST: "bad_request",
+    HTTPStatus.UNAUTHORIZED: "key_missing",
+    HTTPStatus.FORBIDDEN: "forbidden",
+    HTTPStatus.NOT_FOUND: "path_not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_TIMEOUT: "body_timeout",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "not_json",
+    HTTPStatus.EXPECTATION_FAILED: "expectation_failed",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "invalid_fields",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "head_too_large",
+    HTTPStatus.NOT_IMPLEMENTED: "not_implemented",
+    HTTPStatus.BAD_GATEWAY: "function_failed",
+    HTTPStatus.SERVICE_UNAVAILABLE: "function_unreachable",
+    HTTPStatus.GATEWAY_TIMEOUT: "function_timeout",
+}
 
 
 @with_config(ConfigDict(extra="forbid"))
 class Problem(TypedDict):
     """The problem details of RFC 9457."""
 
-    type: str
+    type: Annotated[str, Field(json_schema_extra={"format": "uri-reference"})]
+    code: Annotated[str, Field(description="The stable name of the type.")]
     title: str
     status: Annotated[int, Field(ge=400, le=599)]
     detail: NotRequired[str]
     errors: Annotated[NotRequired[list[FieldError]], Field(description="Where the status is 422.")]
 
 
-def document(
-    status: HTTPStatus, detail: str | None = None, fields: list[FieldError] | None = None
-) -> bytes:
-    """The body of an error response; `fields` becomes `errors`, up to a maximum size."""
-    problem: Problem = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-    }
-    listed = _truncated(fields or [])
-    omitted = len(fields or []) - len(listed)
-    if detail:
-        problem["detail"] = detail[:DETAIL_MAX] + (
-            f" {omitted} more are not listed." if omitted else ""
-        )
+def document(status: HTTPStatus, detail: str) -> bytes:
+    """The body of an error response that is no LeadlineError."""
+    return orjson.dumps(of_type(_BY_STATUS.get(status, "internal_error"), status, detail))
+
+
+def of(error: LeadlineError, fields_max_bytes: int = FIELDS_MAX_BYTES) -> Problem:
+    """The problem details of this error; its fields become `errors`, up to a maximum size."""
+    problem = of_type(error.problem, error.status, error.detail)
+    fields = error.fields if isinstance(error, InvalidRequest) else []
+    listed = _truncated(fields, fields_max_bytes)
+    if omitted := len(fields) - len(listed):
+        problem["detail"] += f" {omitted} more are not listed."
     if listed:
         problem["errors"] = listed
-    return orjson.dumps(problem)
+    return problem
 
 
-def _truncated(fields: list[FieldError]) -> list[FieldError]:
-    """The first fields, up to the maximum size, with names and messages cut."""
+def of_type(code: str, status: HTTPStatus, detail: str) -> Problem:
+    """Problem details of this type."""
+    return {
+        "type": f"{TYPES}{code}",
+        "code": code,
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail[:DETAIL_MAX],
+    }
+
+
+def _truncated(fields: list[FieldError], bytes_left: int) -> list[FieldError]:
+    """The first fields, up to this many bytes, with names and messages cut."""
     listed: list[FieldError] = []
-    bytes_left = FIELDS_MAX_BYTES
     for field in fields:
         cut = FieldError(field=field["field"][:FIELD_MAX], message=field["message"][:DETAIL_MAX])
         bytes_left -= len(orjson.dumps(cut))
@@ -81,5 +111,4 @@ def response_for(error: LeadlineError) -> tuple[bytes, HTTPStatus, dict[str, str
         headers["WWW-Authenticate"] = (
             f'Bearer realm="leadline", error="insufficient_scope", scope="{error.scope}"'
         )
-    fields = error.fields if isinstance(error, InvalidRequest) else None
-    return document(error.status, error.detail, fields), error.status, headers
+    return orjson.dumps(of(error)), error.status, headers

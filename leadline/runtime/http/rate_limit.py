@@ -32,14 +32,28 @@ class RateLimiter:
         Raises:
             TooManyRequests: there is none; says how long to wait for the next one.
         """
+        self._take(caller, 1, needed=1)
+
+    def acquire_more(self, caller: str, writes: int) -> None:
+        """Take the other tokens of a request of several writes, of which it has one.
+
+        It needs as many as there are, but at most `burst`: what it exceeds that by is a debt, which
+        later requests wait for.
+
+        Raises:
+            TooManyRequests: there are fewer; has the wait until then.
+        """
+        self._take(caller, writes - 1, needed=min(writes, self._burst) - 1)
+
+    def _take(self, caller: str, tokens: int, *, needed: int) -> None:
         if not self._per_s:
             return
         now = time.monotonic()
         with self._lock:
-            full_at = max(self._full_at.get(caller, now), now) + 1 / self._per_s
-            wait_s = full_at - now - self._burst / self._per_s
+            full_at = max(self._full_at.get(caller, now), now)
+            wait_s = full_at - now - (self._burst - needed) / self._per_s
             if wait_s <= _ROUNDING_S:
-                self._full_at[caller] = full_at
+                self._full_at[caller] = full_at + tokens / self._per_s
                 return
         raise TooManyRequests(math.ceil(wait_s))
 

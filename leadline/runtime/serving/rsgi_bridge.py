@@ -49,12 +49,12 @@ class _Scope(Protocol):
     headers: Any
 
 
-def rsgi_app(app: App, body_limit: int, *, cooperative: bool) -> Callable[..., Any]:
+def rsgi_app(app: App, limit_of: Callable[[str], int], *, cooperative: bool) -> Callable[..., Any]:
     """An RSGI app for this WSGI app.
 
     `cooperative`: requests run in greenlets on the loop's thread, otherwise each on a thread of the
-    pool. The app gets at most `body_limit` + 1 bytes of a body, so that it notices a longer one. If
-    the body times out, the app gets none of it, and TIMED_OUT is set.
+    pool. The app gets at most one byte more of a body than its path's limit, so that it notices a
+    longer one. If the body times out, the app gets none of it, and TIMED_OUT is set.
     """
     threads = ThreadPoolExecutor(greenlets.THREADS, "request")
 
@@ -64,7 +64,7 @@ def rsgi_app(app: App, body_limit: int, *, cooperative: bool) -> Callable[..., A
         if _has_body(environ):
             try:
                 async with asyncio.timeout(BODY_TIMEOUT_S):
-                    body = await _body(environ, protocol, body_limit)
+                    body = await _body(environ, protocol, limit_of(scope.path))
             except TimeoutError:
                 environ[TIMED_OUT] = True
         environ["wsgi.input"] = io.BytesIO(body)

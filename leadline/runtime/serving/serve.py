@@ -37,7 +37,7 @@ from leadline import process
 from leadline.runtime import cleartext
 from leadline.runtime.concurrency import greenlets
 from leadline.runtime.http import auth, cross_site, problem
-from leadline.runtime.http.endpoint import BODY, RawResponse, scopes_of
+from leadline.runtime.http.endpoint import BODY, RawResponse, body_limit_of, scopes_of
 from leadline.runtime.serving import cold_start, rsgi_bridge
 from leadline.runtime.telemetry import http_metrics, log, metrics, tracing
 from leadline.runtime.telemetry.http_metrics import App, StartResponse
@@ -83,7 +83,7 @@ def _load_function(folder: Path) -> Function:
 
 
 def _app(function: Function, name: str) -> App:
-    app = limit_body(_wsgi_app(function), settings().body_limit)
+    app = limit_body(_wsgi_app(function), body_limit_of(function, settings().body_limit))
     if settings().auth == "off":
         app = refuse_cross_site(app, cross_site.Guard.read())
     if tracing.is_enabled():
@@ -158,10 +158,11 @@ def _head(environ: dict[str, Any]) -> cross_site.Head:
     )
 
 
-def limit_body(app: App, limit: int) -> App:
-    """Middleware: reject bodies that are over the limit (chunked ones, too) or timed out."""
+def limit_body(app: App, limit_of: Callable[[str], int]) -> App:
+    """Middleware: reject bodies over their path's limit (chunked ones, too) or timed out."""
 
     def limited(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        limit = limit_of(environ["PATH_INFO"])
         if rsgi_bridge.TIMED_OUT in environ:
             detail = f"A body must be sent within {rsgi_bridge.BODY_TIMEOUT_S} s."
             return _close_with(HTTPStatus.REQUEST_TIMEOUT, detail)(environ, start_response)
@@ -200,7 +201,9 @@ def _load(folder: Path) -> Callable[..., Any]:
     app = _app(function, _name(folder))
     cold_start.freeze()
     return rsgi_bridge.rsgi_app(
-        app, settings().body_limit, cooperative=greenlets.is_cooperative(function)
+        app,
+        body_limit_of(function, settings().body_limit),
+        cooperative=greenlets.is_cooperative(function),
     )
 
 

@@ -1,0 +1,156 @@
+"""The operations of the HTTP API, with their models, texts and examples."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from leadline.runtime.http.auth import Scope
+from leadline.users.model import Batch, Changes, Move, NewUser, Upsert
+from leadline.users.views import (
+    BatchAnswer,
+    Page,
+    Query,
+    StageList,
+    User,
+    UserDetails,
+)
+
+_READING = (401, 403, 503)
+_WRITING = (400, 401, 403, 408, 409, 413, 415, 422, 429, 503)
+
+TAGS = {
+    "Users": "A user lives in Postgres; its lead in Bitrix24 follows. `sync` says how far.",
+    "Own ids": "Users by the caller's own id, one or many: no id of Leadline needs to be stored.",
+    "Stages": "The stages of the portal's leads.",
+}
+
+_NAME, _PHONE = "Иван Иванов", "+77001112233"
+_USER = {"id": 1, "full_name": _NAME, "phone": _PHONE, "stage": "NEW"}
+_OWN = {**_USER, "external_id": "crm-4711"}
+_TIMES = {
+    "created_at": "2026-01-31T12:00:00.000000Z",
+    "updated_at": "2026-01-31T12:00:00.000000Z",
+}
+_SYNC = {
+    "status": "synced",
+    "reason": None,
+    "attempts": 1,
+    "bitrix_lead_id": 456,
+    "version": 1,
+}
+_EVENT = {
+    "event_id": "01a20904-edc6-7729-a816-5943b5169ce7",
+    "version": 1,
+    "action": "create_card",
+    "state": "synced",
+    "reason": None,
+    "attempts": 1,
+    "occurred_at": "2026-01-31T12:00:00.000000+00:00",
+    "published_at": "2026-01-31T12:00:00.015000+00:00",
+    "settled_at": "2026-01-31T12:00:00.600000+00:00",
+}
+_STORED = {**_OWN, **_TIMES, "sync": _SYNC}
+_INVALID = {
+    "type": "/docs/problems#invalid_fields",
+    "code": "invalid_fields",
+    "title": "Unprocessable Entity",
+    "status": 422,
+    "detail": "Some fields are missing or invalid.",
+    "errors": [{"field": "phone", "message": "is required"}],
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation of the API and its models."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    scope: Scope
+    response: Any
+    tag: str
+    description: str
+    #: Of the response.
+    example: Any
+    statuses: tuple[int, ...] = (200,)
+    body: Any = None
+    body_example: Any = None
+    query: Any = None
+    headers: tuple[str, ...] = ()
+    #: Of successful responses.
+    response_headers: tuple[str, ...] = ("ETag",)
+    errors: tuple[int, ...] = field(default=_READING)
+
+
+OPERATIONS = (
+    Operation(
+        "GET", "/users", "listUsers", "List users by id, a page at a time.", "read", Page, "Users",
+        "All conditions must hold. `next` is the `after` of the next page. To follow changes, pass "
+        "the newest `updated_at` of the last round, less ten seconds, as `updated_since`: a write "
+        "may become visible that much later than its time. A `+` in a query must be sent as `%2B`.",
+        {"items": [_STORED], "next": None},
+        query=Query, response_headers=(), errors=(*_READING, 422),
+    ),
+    Operation(
+        "POST", "/users", "createUser", "Create a user.", "write", User, "Users",
+        "The lead is created soon after, also if RabbitMQ, Redis or Bitrix24 is down now.",
+        _USER, (201,), NewUser, {"full_name": _NAME, "phone": _PHONE},
+        headers=("Idempotency-Key",), response_headers=("ETag", "Location"), errors=_WRITING,
+    ),
+    Operation(
+        "POST", "/users/batch", "batchUsers", "Create or change up to 1,000 users.", "write",
+        BatchAnswer, "Own ids",
+        "Each user is handled for itself, as `POST /users` does, or with an `external_id` as "
+        "`PUT /users/by-external-id/{external_id}`: the status of the whole is 200 although some "
+        "are refused. One `external_id` may occur once. The rate limit counts users.",
+        {
+            "items": [
+                {"status": 201, "version": 1, "user": _OWN},
+                {"status": 422, "problem": _INVALID},
+            ]
+        },
+        body=Batch,
+        body_example={
+            "users": [
+                {"full_name": _NAME, "phone": _PHONE, "external_id": "crm-4711"},
+                {"full_name": "Пётр Петров"},
+            ]
+        },
+        headers=("Idempotency-Key",), response_headers=(), errors=_WRITING,
+    ),
+    Operation(
+        "PUT", "/users/by-external-id/{external_id}", "upsertUser",
+        "Create or change the user with this external id.", "write", User, "Own ids",
+        "201 if it is new. Otherwise only what differs is changed; if nothing does, there is no "
+        "new version. Concurrent requests create one user. With If-Match no user is created.",
+        _OWN, (200, 201), Upsert, {"full_name": _NAME, "phone": _PHONE},
+        headers=("Idempotency-Key", "If-Match"), errors=(*_WRITING, 412),
+    ),
+    Operation(
+        "GET", "/users/{id}", "getUser", "Show a user and its sync status.", "read", UserDetails,
+        "Users", "With the last ten writes of the last 30 days.",
+        {**_STORED, "sync": {**_SYNC, "events": [_EVENT]}}, errors=(*_READING, 404),
+    ),
+    Operation(
+        "PATCH", "/users/{id}", "updateUser", "Change the given fields.", "write", User, "Users",
+        "The other fields keep their values, and so does the stage of the lead unless it is given.",
+        {**_USER, "full_name": "Пётр Петров"}, body=Changes,
+        body_example={"full_name": "Пётр Петров"}, headers=("Idempotency-Key", "If-Match"),
+        errors=(*_WRITING, 404, 412),
+    ),
+    Operation(
+        "POST", "/users/{id}/move", "moveUser", "Set the stage.", "write", User, "Users",
+        "Also if the lead was moved in the CRM meanwhile.", {**_USER, "stage": "IN_PROCESS"},
+        body=Move, body_example={"stage": "IN_PROCESS"}, headers=("Idempotency-Key", "If-Match"),
+        errors=(*_WRITING, 404, 412),
+    ),
+    Operation(
+        "GET", "/stages", "listStages", "List the stages that a user can have.", "read", StageList,
+        "Stages",
+        "Read from the portal hourly; before the first time, the stages of a new portal. May be "
+        "cached for a minute.",
+        {"items": [{"id": "NEW", "name": "Unassigned"}, {"id": "JUNK", "name": None}]},
+        (200, 304), headers=("If-None-Match",), response_headers=("ETag-Of-List", "Cache-Control"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,103 @@
+"""Upserts by external id: one user, or a batch of them."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from flask import Request
+from pydantic import BaseModel
+
+from leadline.api import write_headers
+from leadline.errors import DuplicateExternalId, InvalidRequest, LeadlineError
+from leadline.ledger.upsert import accept
+from leadline.ledger.upsert.outcome import Item, Outcome
+from leadline.runtime.http import problem, rate_limit
+from leadline.runtime.http.endpoint import RawResponse, json_response, parse, validate
+from leadline.runtime.telemetry import trace_context
+from leadline.users import stages
+from leadline.users.model import Batch, BatchItem, ExternalId, Upsert
+
+#: Maximum size of the body of a batch, in bytes: a kilobyte for each user.
+BATCH_BODY_LIMIT = 1024 * 1024
+
+
+class _Path(BaseModel):
+    external_id: ExternalId
+
+
+def put(request: Request, external_id: str) -> RawResponse:
+    """Create or change the user with this external id.
+
+    Raises:
+        InvalidRequest: 415, 400, 422 as `parse`, or an unknown stage.
+        VersionMismatch: If-Match names another version, or there is no such user.
+    """
+    validate(_Path, {"external_id": external_id})
+    body = write_headers.parse_body(Upsert, request)
+    item = Item(
+        **body.model_dump(),
+        external_id=external_id,
+        expected_version=write_headers.expected_version(request),
+        must_exist="HTTP_IF_MATCH" in request.environ,
+    )
+    key = write_headers.idempotency_key(request, "upsert", external_id, body)
+    return write_headers.outcome_response(accept.one(item, key))
+
+
+def batch(request: Request) -> RawResponse:
+    """Create or change users, each for itself: an outcome for each, in order.
+
+    Raises:
+        InvalidRequest: 415, 400, 422 as `parse`, for the batch as a whole.
+        TooManyRequests: over the rate limit, which counts users.
+    """
+    users = parse(Batch, request).users
+    if caller := trace_context.caller():
+        rate_limit.writes().acquire_more(caller, len(users))
+    key = write_headers.idempotency_key(request, "batch", users)
+    items, refused = _parse(users)
+    outcomes = accept.many(items, key)
+    unknown_stage = stages.unknown(stages.allowed())
+    answers = (
+        _accepted(outcomes[position])
+        if position in outcomes
+        else _refused(refused.get(position, unknown_stage))
+        for position in range(len(users))
+    )
+    return json_response({"items": list(answers)})
+
+
+def _parse(users: Sequence[Any]) -> tuple[dict[int, Item], dict[int, LeadlineError]]:
+    """The valid users and the errors of the others, by position."""
+    items: dict[int, Item] = {}
+    refused: dict[int, LeadlineError] = {}
+    known: set[str] = set()
+    for position, one in enumerate(users):
+        try:
+            parsed = validate(BatchItem, one)
+            if parsed.external_id in known:
+                raise DuplicateExternalId
+        except InvalidRequest as error:
+            refused[position] = stages.with_names(error)
+            continue
+        if parsed.external_id is not None:
+            known.add(parsed.external_id)
+        items[position] = Item(**parsed.model_dump())
+    return items, refused
+
+
+def _accepted(outcome: Outcome) -> dict[str, object]:
+    assert outcome.user is not None  # noqa: S101 - an accepted one has it
+    status = HTTPStatus.CREATED if outcome.kind == "created" else HTTPStatus.OK
+    return {
+        "status": status.value,
+        "version": outcome.version,
+        "user": write_headers.body_of(outcome.user),
+    }
+
+
+def _refused(error: LeadlineError) -> dict[str, object]:
+    return {
+        "status": error.status.value,
+        "problem": problem.of(error, problem.ITEM_FIELDS_MAX_BYTES),
+    }

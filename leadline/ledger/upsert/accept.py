@@ -1,0 +1,50 @@
+"""Accept upserts: store the users with their events, then offer the events to the outbox."""
+
+from collections.abc import Mapping
+
+from leadline.errors import ExternalIdTaken, VersionMismatch
+from leadline.ledger import accept
+from leadline.ledger.event import Accepted, IdempotencyKey
+from leadline.ledger.upsert import store
+from leadline.ledger.upsert.outcome import Item, Outcome
+from leadline.users import stages
+
+
+def one(item: Item, key: IdempotencyKey | None) -> Outcome:
+    """Create or change a user.
+
+    Raises:
+        ExternalIdTaken: it must be new, and its external id has a user.
+        VersionMismatch: its version is not the expected one, or it must exist and does not.
+        InvalidRequest: unknown stage.
+        IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `store.write`.
+    """
+    if key and (earlier := store.first_outcomes({0: item}, key)):
+        return earlier[0]
+    stages.check(item.stage)
+    outcome = _offered(store.write({0: item}, key))[0]
+    if outcome.kind == "taken":
+        raise ExternalIdTaken
+    if outcome.kind in ("stale", "missing"):
+        raise VersionMismatch
+    return outcome
+
+
+def many(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Outcome]:
+    """Create or change users; an item without an outcome has an unknown stage.
+
+    Raises:
+        IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `store.write`.
+    """
+    if key and (earlier := store.first_outcomes(items, key)):
+        return earlier
+    allowed = (None, *stages.allowed())
+    valid = {position: item for position, item in items.items() if item.stage in allowed}
+    return _offered(store.write(valid, key)) if valid else {}
+
+
+def _offered(outcomes: dict[int, Outcome]) -> dict[int, Outcome]:
+    for outcome in outcomes.values():
+        if outcome.event is not None:
+            accept.offer(Accepted(outcome.event, is_new=True))
+    return outcomes
