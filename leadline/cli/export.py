@@ -15,7 +15,7 @@ from leadline.users import queries, snapshots
 from leadline.users.views import Query
 
 _PAGE = 200
-_COLUMNS = ("id", "full_name", "phone", "stage")
+_COLUMNS = ("id", "full_name", "phone", "stage", "external_id", "created_at", "updated_at")
 _SYNC = ("status", "reason", "bitrix_lead_id", "version")
 
 

@@ -26,7 +26,8 @@ def import_file(
     columns: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", help="FIELD=COLUMN, for full_name, phone, stage, id and bitrix_lead_id."
+            "--map",
+            help="FIELD=COLUMN, for full_name, phone, stage, external_id, id and bitrix_lead_id.",
         ),
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Stage of lines without one.")] = None,
@@ -111,14 +112,15 @@ def _validate(source: File, digest: str, refused: Rejected) -> _Validated:
 
 
 def _without_conflicts(records: Iterator[Record], digest: str) -> Iterator[Record]:
-    """The records; a valid one that names another user's lead gets an error."""
+    """The records; a valid one with another user's lead or external id gets an error."""
     while part := list(islice(records, PART)):
-        keys = bulk_import.leads_of_others(
-            [(_key(digest, one.line), one.user) for one in part if one.user]
-        )
+        users = [(_key(digest, one.line), one.user) for one in part if one.user]
+        leads = bulk_import.of_others(users, "bitrix_lead_id")
+        own_ids = bulk_import.of_others(users, "external_id")
         for one in part:
-            is_conflict = _key(digest, one.line) in keys
-            yield replace(one, error="bitrix_lead_id: another user has it") if is_conflict else one
+            key = _key(digest, one.line)
+            field = "bitrix_lead_id" if key in leads else "external_id" if key in own_ids else None
+            yield replace(one, error=f"{field}: another user has it") if field else one
 
 
 def _key(digest: str, line: int) -> str:

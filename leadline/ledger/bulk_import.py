@@ -6,11 +6,13 @@ synced and nothing is sent to Bitrix24; `leadline reconcile` verifies it.
 
 import hashlib
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 from uuid_utils.compat import uuid7
 
 from leadline.errors import BadConfiguration, InvalidRequest
+from leadline.ledger.write_sql import EXTERNAL_ID
 from leadline.messages.contract import Id
 from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import (
@@ -33,20 +35,28 @@ class Line(NewUser):
     bitrix_lead_id: Id | None = Field(None, strict=False)
 
 
+#: Fields that no two users share, and their types.
+Unique = Literal["bitrix_lead_id", "external_id"]
+_UNIQUE: dict[Unique, str] = {"bitrix_lead_id": "bigint", "external_id": "text"}
+_TAKEN = {"users_unique_lead": "a lead", EXTERNAL_ID: "an external id"}
+
 _ENTER = """
 WITH line AS (
     SELECT * FROM unnest(CAST(:keys AS text[]), CAST(:names AS text[]), CAST(:phones AS text[]),
                          CAST(:stages AS text[]), CAST(:event_ids AS uuid[]),
-                         CAST(:ids AS bigint[]), CAST(:lead_ids AS bigint[])) WITH ORDINALITY
-        AS line (key, full_name, phone, stage, event_id, id, lead_id, position)
+                         CAST(:ids AS bigint[]), CAST(:lead_ids AS bigint[]),
+                         CAST(:external_ids AS text[])) WITH ORDINALITY
+        AS line (key, full_name, phone, stage, event_id, id, lead_id, external_id, position)
 ), fresh AS (
     SELECT row_number() OVER (ORDER BY position) AS rank, line.* FROM line, leadline_present()
     WHERE NOT EXISTS (
         SELECT FROM idempotency_keys AS known WHERE known.caller = :caller AND known.key = line.key
     ) AND NOT EXISTS (SELECT FROM users WHERE users.id = line.id)
 ), written AS (
-    INSERT INTO users ({id} full_name, phone, stage, bitrix_lead_id, synced_version, sync_status)
-    SELECT {id} full_name, phone, stage, lead_id, CASE WHEN lead_id IS NULL THEN 0 ELSE 1 END,
+    INSERT INTO users ({id} full_name, phone, stage, external_id, bitrix_lead_id, synced_version,
+                       sync_status)
+    SELECT {id} full_name, phone, stage, external_id, lead_id,
+           CASE WHEN lead_id IS NULL THEN 0 ELSE 1 END,
            CASE WHEN lead_id IS NULL THEN 'waiting' ELSE 'synced' END
     FROM fresh ORDER BY rank
     RETURNING id, full_name, phone, stage, bitrix_lead_id IS NULL AS needs_lead
@@ -69,11 +79,11 @@ RETURNING 1 AS one
 _ENTER_NEW, _ENTER_WITH_IDS = _ENTER.format(id=""), _ENTER.format(id="id,")
 
 # A line imported before is recognised by its key or by its id.
-_LEADS_OF_OTHERS = """
+_OF_OTHERS = """
 SELECT line.key FROM unnest(
-    CAST(:keys AS text[]), CAST(:ids AS bigint[]), CAST(:lead_ids AS bigint[])
-) AS line (key, id, lead_id)
-JOIN users ON users.bitrix_lead_id = line.lead_id
+    CAST(:keys AS text[]), CAST(:ids AS bigint[]), CAST(:values AS {kind}[])
+) AS line (key, id, value)
+JOIN users ON users.{field} = line.value
 WHERE users.id IS DISTINCT FROM line.id AND NOT EXISTS (
     SELECT FROM idempotency_keys AS known WHERE known.caller = :caller AND known.key = line.key
 )
@@ -102,20 +112,20 @@ def reserve(last_id: int) -> None:
         ) from None
 
 
-def leads_of_others(users: Sequence[tuple[str, Line]]) -> frozenset[str]:
-    """The keys of the users whose lead already belongs to another user.
+def of_others(users: Sequence[tuple[str, Line]], field: Unique) -> frozenset[str]:
+    """The keys of the users whose lead or external id already belongs to another user.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    with_lead = [(key, user) for key, user in users if user.bitrix_lead_id]
-    if not with_lead:
+    having = [(key, user) for key, user in users if getattr(user, field)]
+    if not having:
         return frozenset()
     rows = database().run(
-        _LEADS_OF_OTHERS,
-        keys=[key for key, _ in with_lead],
-        ids=[user.id for _, user in with_lead],
-        lead_ids=[user.bitrix_lead_id for _, user in with_lead],
+        _OF_OTHERS.format(field=field, kind=_UNIQUE[field]),
+        keys=[key for key, _ in having],
+        ids=[user.id for _, user in having],
+        values=[getattr(user, field) for _, user in having],
         caller=CALLER,
     )
     return frozenset(row["key"] for row in rows)
@@ -128,7 +138,8 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
     24 hours or its id exists.
 
     Raises:
-        InvalidRequest: a lead was assigned to another user meanwhile; nothing was stored.
+        InvalidRequest: a lead or an external id was assigned to another user meanwhile; nothing
+            was stored.
         DatabaseDown: nothing was stored, or the outcome is unknown; safe to repeat.
     """
     trace = trace_context.current()
@@ -143,6 +154,7 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
             event_ids=[str(uuid7()) for _ in users],
             ids=[user.id for _, user in users],
             lead_ids=[user.bitrix_lead_id for _, user in users],
+            external_ids=[user.external_id for _, user in users],
             caller=CALLER,
             fingerprint=hashlib.sha256(CALLER.encode()).digest(),
             correlation_id=trace.correlation_id,
@@ -150,9 +162,10 @@ def create(users: Sequence[tuple[str, Line]]) -> int:
             operator=trace_context.caller() or None,
         )
     except StatementError as error:
-        if (error.code, error.constraint) != (UNIQUE_VIOLATION, "users_unique_lead"):
+        if error.code != UNIQUE_VIOLATION or error.constraint not in _TAKEN:
             raise
+        what = _TAKEN[error.constraint]
         raise InvalidRequest(
-            "a lead in this file was just assigned to another user: start again to recheck all"
+            f"{what} in this file was just assigned to another user: start again to recheck all"
         ) from None
     return len(rows)

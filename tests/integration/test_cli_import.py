@@ -289,6 +289,30 @@ def test_a_lead_assigned_during_an_import_leaves_nothing_half_imported(
     assert (len(rows(LEADS)), rows("SELECT 1 AS one FROM idempotency_keys")) == (1, [])
 
 
+def test_external_ids_are_imported_each_for_one_user(leadline: Leadline, write: Write) -> None:
+    first = write(
+        "first.csv", "full_name,phone,external_id\nAnna,+77001112233,a\nBo,+77001112234,\n"
+    )
+    assert leadline("import", first, "--json").json["created"] == 2
+    ids = "SELECT external_id FROM users ORDER BY id"
+    assert [row["external_id"] for row in rows(ids)] == ["a", None]
+    lines = "Cy,+77001112235,b\nDee,+77001112236,a\nEd,+77001112237,b\nFay,+77001112238,\n"
+    second = write("second.csv", f"full_name,phone,own\n{lines}")
+    answer = leadline("import", second, "--map", "external_id=own")
+    assert (answer.code, len(rows(ids))) == (1, 2)
+    assert "line 3: external_id: another user has it" in answer.err
+    assert "line 4: external_id: already on an earlier line" in answer.err
+    answer = leadline("import", second, "--map", "external_id=own", "--skip-rejected", "--json")
+    assert (answer.json["created"], answer.json["rejected"]) == (2, 2)
+    assert [row["external_id"] for row in rows(ids)] == ["a", None, "b", None]
+    # A repeat after the keys have expired makes no second user.
+    rows("DELETE FROM idempotency_keys")
+    assert leadline("import", first).code == 1
+    assert len(rows(ids)) == 4
+    answer = leadline("import", first, "--map", "external_id=nowhere")
+    assert "no column nowhere" in answer.err
+
+
 def test_an_unreadable_file_is_reported(leadline: Leadline, write: Write, tmp_path: Path) -> None:
     for file, text in (
         (tmp_path / "none.csv", "can't be read"),

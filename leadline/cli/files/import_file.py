@@ -83,8 +83,10 @@ class File:
         file.seek(0)
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
         names = reader.fieldnames = [unescape(name) for name in reader.fieldnames or []]
+        is_mapped = self._columns["external_id"] != "external_id"
+        optional = {"stage"} if is_mapped else {"stage", "external_id"}
         missing = [
-            one for name, one in self._columns.items() if name != "stage" and one not in names
+            one for name, one in self._columns.items() if name not in optional and one not in names
         ]
         if missing:
             raise InvalidRequest(f"there is no column {', '.join(missing)}: see --map")
@@ -129,6 +131,8 @@ class File:
             return "id: must be greater than on earlier lines"
         if user.bitrix_lead_id in earlier.lead_ids:
             return "bitrix_lead_id: already on an earlier line"
+        if user.external_id in earlier.external_ids:
+            return "external_id: already on an earlier line"
         return ""
 
 
@@ -139,12 +143,15 @@ class _Earlier:
     allowed: frozenset[str]
     last_id: int = 0
     lead_ids: set[int] = field(default_factory=set)
+    external_ids: set[str] = field(default_factory=set)
 
     def add(self, user: Line) -> None:
         """Add a valid line."""
         self.last_id = user.id or self.last_id
         if user.bitrix_lead_id:
             self.lead_ids.add(user.bitrix_lead_id)
+        if user.external_id:
+            self.external_ids.add(user.external_id)
 
 
 class Rejected:
