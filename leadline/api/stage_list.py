@@ -24,6 +24,7 @@ def response(request: Request) -> RawResponse:
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     # Private: a shared cache must not answer callers without a key.
     headers = {"ETag": etag, "Cache-Control": f"private, max-age={MAX_AGE_S}"}
-    if etag in request.environ.get("HTTP_IF_NONE_MATCH", ""):
+    known = request.environ.get("HTTP_IF_NONE_MATCH", "")
+    if etag in known or known.strip() == "*":
         return RawResponse(b"", HTTPStatus.NOT_MODIFIED, headers)
     return RawResponse(body, HTTPStatus.OK, {"Content-Type": "application/json", **headers})

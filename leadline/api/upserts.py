@@ -57,11 +57,11 @@ def batch(request: Request) -> RawResponse:
     key = write_headers.idempotency_key(request, "batch", users)
     items, refused = _parse(users)
     outcomes = accept.many(items, key)
-    unknown_stage = stages.unknown(stages.allowed())
+    if len(outcomes) < len(items):
+        unknown_stage = stages.unknown(stages.allowed())
+        refused |= dict.fromkeys(items.keys() - outcomes.keys(), unknown_stage)
     answers = (
-        _accepted(outcomes[position])
-        if position in outcomes
-        else _refused(refused.get(position, unknown_stage))
+        _accepted(outcomes[position]) if position in outcomes else _refused(refused[position])
         for position in range(len(users))
     )
     return json_response({"items": list(answers)})

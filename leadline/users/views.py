@@ -29,13 +29,26 @@ _CLOSED = with_config(ConfigDict(extra="forbid"))
 _MAX_ID = 2**63 - 1
 
 
+#: Longest notation of a phone, as in bodies.
+_PHONE_MAX = 40
+
+
 def _possible_phones(text: object) -> object:
+    if isinstance(text, str) and len(text) > _PHONE_MAX:
+        raise ValueError(f"must have at most {_PHONE_MAX} characters")
     return phones.possible(text, settings().phone_region) if isinstance(text, str) else text
 
 
-def _with_plus(text: object) -> object:
-    """A `+` that was not percent-encoded arrives as a space: that of a time zone."""
-    return re.sub(r" (?=[0-9:]+$)", "+", text) if isinstance(text, str) and "T" in text else text
+def _rfc_3339(text: object) -> object:
+    """A time as text; a `+` that was not percent-encoded arrives as a space.
+
+    Without the check a number would count as seconds since 1970.
+    """
+    if not isinstance(text, str):
+        return text
+    if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt]", text):
+        raise ValueError("must be a time with its zone, like 2026-01-31T12:00:00Z")
+    return re.sub(r" (?=[0-9:]+$)", "+", text)
 
 
 class Query(BaseModel):
@@ -48,7 +61,7 @@ class Query(BaseModel):
     phone: Annotated[
         tuple[str, ...] | None,
         BeforeValidator(_possible_phones),
-        WithJsonSchema({"type": "string", "maxLength": 40, "format": "phone"}),
+        WithJsonSchema({"type": "string", "maxLength": _PHONE_MAX, "format": "phone"}),
         Field(description="In any notation.", examples=["+77001112233"]),
     ] = None
     external_id: ExternalId | None = None
@@ -60,7 +73,7 @@ class Query(BaseModel):
     ] = None
     updated_since: Annotated[
         AwareDatetime | None,
-        BeforeValidator(_with_plus),
+        BeforeValidator(_rfc_3339),
         Field(
             description="Created or changed at this time or later, by the user's `updated_at`.",
             examples=["2026-01-31T12:00:00Z"],

@@ -58,7 +58,12 @@ def loggable(raw: str, function: str | None = None) -> str:
     """The path without its query, and `*` for each word that is not ours."""
     known = _WORDS if function is None else _WORDS | {function}
     segments = raw.partition("?")[0].split("/")
-    return "/".join(each if _is_ours(each, known) else HIDDEN for each in segments)
+    logged = [each if _is_ours(each, known) else HIDDEN for each in segments]
+    # An external id may be a phone, however short.
+    for place, segment in enumerate(segments[1:], 1):
+        if segments[place - 1] == "by-external-id" and segment:
+            logged[place] = HIDDEN
+    return "/".join(logged)
 
 
 def _is_ours(segment: str, known: frozenset[str]) -> bool:

@@ -13,7 +13,7 @@ from leadline.ledger.settle import ReceivedReply
 from leadline.ledger.upsert import store
 from leadline.ledger.upsert.outcome import Item
 from leadline.messages.contract import Reply
-from leadline.runtime.postgres.dsn import connect_options
+from leadline.runtime.postgres.dsn import servers
 from leadline.users import filters, search_index, stages
 from leadline.users.model import Changes, Move, NewUser
 from tests.integration.conftest import function_client, rows
@@ -251,7 +251,7 @@ def test_a_lookup_reads_few_rows(
     )
     search_index.catch_up(time.monotonic() + 60)
     if is_analyzed:
-        with pg8000.native.Connection(**connect_options(postgres)) as owner:
+        with pg8000.native.Connection(**servers(postgres).options[0]) as owner:
             owner.run("ANALYZE")
     monkeypatch.setattr(filters, "time", _Clock())
     rows("BEGIN")  # on the connection that all statements use

@@ -125,6 +125,32 @@ def test_a_body_over_the_limit_gets_a_413_even_without_a_content_length(
     assert_problem(fits, 422)
 
 
+def test_only_a_batch_may_be_larger_up_to_its_own_limit(start: Start) -> None:
+    server = start("upsert_users")
+    eventually(server.is_up, 20, "the function is served")
+    limit = 1024 * 1024
+
+    def status(method: str, path: str, size: int, *, is_chunked: bool = False) -> int:
+        body = b'{"users": [{}]}'.ljust(size)
+        data = iter([body]) if is_chunked else body
+        headers = {"Content-Type": "application/json"}
+        return requests.request(
+            method, f"{server.url}{path}", data=data, headers=headers, timeout=10
+        ).status_code
+
+    for path in ("/users/batch", "/batch", "/function/upsert-users/users/batch"):
+        for is_chunked in (False, True):
+            assert status("POST", path, limit, is_chunked=is_chunked) == 503, path  # no Postgres
+            assert status("POST", path, limit + 1, is_chunked=is_chunked) == 413, path
+    for method, path in (
+        ("PUT", "/users/by-external-id/batch"),
+        ("POST", "/"),
+        ("POST", "/users/batch/1"),
+    ):
+        assert status(method, path, 65_537) == 413, path
+        assert status(method, path, 65_536) != 413, path
+
+
 HEAD = b"POST /users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 #: How a client begins, what it sends each half second, and how long it may take.
 DRIPS = {

@@ -21,6 +21,8 @@ from local.gateway.request_log import loggable
         ("/users/%D0%98%D0%B2%D0%B0%D0%BD", "/users/*"),
         ("/users/Иван\udcff", "/users/*"),
         ("/ivanov/7", "/*/7"),
+        ("/users/by-external-id/4711", "/users/by-external-id/*"),
+        ("/function/upsert-users/by-external-id/ivan", "/function/*/by-external-id/*"),
         ("*", "*"),
     ],
 )
