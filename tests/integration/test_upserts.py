@@ -553,6 +553,7 @@ def race(seed: int, user: UserId) -> list[Conditional]:
     return [one for _ in range(6) for one in in_greenlets(8, attempt)]
 
 
+@pytest.mark.slow("processes race for one user")
 def test_conditional_puts_and_patches_form_a_chain(offered: list[Event]) -> None:
     user = accept.one(ITEM, None).user
     assert user
