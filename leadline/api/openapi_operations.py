@@ -103,7 +103,7 @@ OPERATIONS = (
         BatchAnswer, "Own ids",
         "Each user is handled for itself, as `POST /users` does, or with an `external_id` as "
         "`PUT /users/by-external-id/{external_id}`: the status of the whole is 200 although some "
-        "are refused. One `external_id` may occur once. The rate limit counts users.",
+        "are rejected. One `external_id` may occur once. The rate limit counts users.",
         {
             "items": [
                 {"status": 201, "version": 1, "user": _OWN},

@@ -81,9 +81,9 @@ TYPES = (
 def html() -> bytes:
     """The page of all types, with an anchor for each code."""
     rows = "".join(
-        f'<section id="{one.code}"><h2><code>{one.code}</code> {one.status}</h2>'
-        f"<p>{_html(one.meaning)}</p><p>{_html(one.remedy)}</p></section>"
-        for one in TYPES
+        f'<section id="{type_.code}"><h2><code>{type_.code}</code> {type_.status}</h2>'
+        f"<p>{_html(type_.meaning)}</p><p>{_html(type_.remedy)}</p></section>"
+        for type_ in TYPES
     )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -95,13 +95,16 @@ def html() -> bytes:
 
 def _html(text: str) -> str:
     parts = escape(text).split("`")
-    return "".join(f"<code>{one}</code>" if odd % 2 else one for odd, one in enumerate(parts))
+    return "".join(
+        f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts)
+    )
 
 
 def markdown() -> str:
     """The page docs/problems.md."""
     sections = "".join(
-        f"\n## `{one.code}`\n\n{one.status}: {one.meaning} {one.remedy}\n" for one in TYPES
+        f"\n## `{type_.code}`\n\n{type_.status}: {type_.meaning} {type_.remedy}\n"
+        for type_ in TYPES
     )
     return (
         "# Problems\n\nEach error of the HTTP API is `application/problem+json`. Its `code` is "

@@ -19,7 +19,7 @@ def response(request: Request) -> RawResponse:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    items = [{"id": one.id, "name": one.name} for one in stages.listed()]
+    items = [{"id": stage.id, "name": stage.name} for stage in stages.listed()]
     body = orjson.dumps({"items": items})
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     # Private: a shared cache must not answer callers without a key.

@@ -55,35 +55,36 @@ def batch(request: Request) -> RawResponse:
     if caller := trace_context.caller():
         rate_limit.writes().acquire_more(caller, len(users))
     key = write_headers.idempotency_key(request, "batch", users)
-    items, refused = _parse(users)
+    allowed = stages.allowed()
+    items, rejected = _parse(users, allowed)
     outcomes = accept.many(items, key)
-    if len(outcomes) < len(items):
-        unknown_stage = stages.unknown(stages.allowed())
-        refused |= dict.fromkeys(items.keys() - outcomes.keys(), unknown_stage)
+    rejected |= dict.fromkeys(items.keys() - outcomes.keys(), stages.unknown(allowed))
     answers = (
-        _accepted(outcomes[position]) if position in outcomes else _refused(refused[position])
+        _accepted(outcomes[position]) if position in outcomes else _rejected(rejected[position])
         for position in range(len(users))
     )
     return json_response({"items": list(answers)})
 
 
-def _parse(users: Sequence[Any]) -> tuple[dict[int, Item], dict[int, LeadlineError]]:
+def _parse(
+    users: Sequence[Any], allowed: Sequence[str]
+) -> tuple[dict[int, Item], dict[int, LeadlineError]]:
     """The valid users and the errors of the others, by position."""
     items: dict[int, Item] = {}
-    refused: dict[int, LeadlineError] = {}
+    rejected: dict[int, LeadlineError] = {}
     known: set[str] = set()
-    for position, one in enumerate(users):
+    for position, user in enumerate(users):
         try:
-            parsed = validate(BatchItem, one)
+            parsed = validate(BatchItem, user)
             if parsed.external_id in known:
                 raise DuplicateExternalId
         except InvalidRequest as error:
-            refused[position] = stages.with_names(error)
+            rejected[position] = stages.with_names(error, allowed)
             continue
         if parsed.external_id is not None:
             known.add(parsed.external_id)
         items[position] = Item(**parsed.model_dump())
-    return items, refused
+    return items, rejected
 
 
 def _accepted(outcome: Outcome) -> dict[str, object]:
@@ -96,7 +97,7 @@ def _accepted(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _refused(error: LeadlineError) -> dict[str, object]:
+def _rejected(error: LeadlineError) -> dict[str, object]:
     return {
         "status": error.status.value,
         "problem": problem.of(error, problem.ITEM_FIELDS_MAX_BYTES),

@@ -1,11 +1,12 @@
 """Headers of the writing calls: preconditions, idempotency keys, and the response."""
 
 import hashlib
+from contextlib import suppress
 from http import HTTPStatus
 
 from flask import Request
 
-from leadline.errors import InvalidRequest, VersionMismatch
+from leadline.errors import DatabaseDown, InvalidRequest, VersionMismatch
 from leadline.ledger.event import Accepted, IdempotencyKey
 from leadline.ledger.upsert.outcome import Outcome
 from leadline.runtime.http.endpoint import (
@@ -17,19 +18,23 @@ from leadline.runtime.http.endpoint import (
 )
 from leadline.runtime.telemetry import trace_context
 from leadline.users import stages
-from leadline.users.model import User
+from leadline.users.model import NO_STAGE, User
 
 
 def parse_body(model: type[Model], request: Request) -> Model:
     """Parse the body of a write.
 
     Raises:
-        InvalidRequest: as `parse`; an impossible stage is answered with those that exist.
+        InvalidRequest: as `parse`; an impossible stage is answered with those that exist, if
+            Postgres can be reached.
     """
     try:
         return parse(model, request)
     except InvalidRequest as error:
-        raise stages.with_names(error) from None
+        if any(field["message"] == NO_STAGE for field in error.fields):
+            with suppress(DatabaseDown):
+                stages.with_names(error, stages.allowed())
+        raise
 
 
 def expected_version(request: Request) -> int | None:

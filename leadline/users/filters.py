@@ -125,10 +125,10 @@ def select(limit: int, after: int, where: Sequence[Filter]) -> list[Row]:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    narrowing = [one for one in where if one.candidates]
+    narrowing = [filter_ for filter_ in where if filter_.candidates]
     if not narrowing:
         return scan_by_id(limit, after, where)
-    chosen = next((one for one in narrowing if not _is_common(one)), None)
+    chosen = next((filter_ for filter_ in narrowing if not _is_common(filter_)), None)
     if chosen is None:
         nearby = Filter("id <= :last_near", {"last_near": min(after + SCAN_IDS, _MAX_ID)})
         rows = scan_by_id(limit, after, [nearby, *where])
@@ -138,12 +138,12 @@ def select(limit: int, after: int, where: Sequence[Filter]) -> list[Row]:
     return _select_among(chosen.candidates, limit, after, where)
 
 
-def _is_common(one: Filter) -> bool:
-    if not one.may_be_common:
+def _is_common(filter_: Filter) -> bool:
+    if not filter_.may_be_common:
         return False
-    union = " UNION ALL ".join(f"({each})" for each in one.candidates)
+    union = " UNION ALL ".join(f"({each})" for each in filter_.candidates)
     sql = f"SELECT count(*) AS found FROM (SELECT 1 FROM ({union}) AS one LIMIT :few) AS few"  # noqa: S608 - of constants; values are parameters
-    return bool(database().run(sql, few=COMMON, **one.params)[0]["found"] == COMMON)
+    return bool(database().run(sql, few=COMMON, **filter_.params)[0]["found"] == COMMON)
 
 
 def _select_among(

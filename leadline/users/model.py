@@ -144,7 +144,7 @@ BATCH_MAX = 1000
 class Batch(_Body):
     """The body of POST /users/batch."""
 
-    #: Each is validated alone: an invalid one is no reason to refuse the others.
+    #: Each is validated alone: an invalid one is no reason to reject the others.
     users: list[Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/BatchItem"})]] = Field(
         min_length=1, max_length=BATCH_MAX
     )

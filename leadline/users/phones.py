@@ -52,9 +52,9 @@ def possible(text: str, region: str) -> tuple[str, ...]:
     if not notations[0].startswith("+"):
         notations.append("+" + re.sub("[^0-9]", "", text).removeprefix("00"))
     found: dict[str, None] = {}
-    for one in notations:
+    for notation in notations:
         with suppress(ValueError):
-            found[e164(one, region)] = None
+            found[e164(notation, region)] = None
     if not found:
         raise ValueError("must be a phone number with country code, like +77001112233")
     return tuple(found)

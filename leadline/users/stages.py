@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import NamedTuple
 
-from leadline.errors import DatabaseDown, FieldError, InvalidRequest
+from leadline.errors import FieldError, InvalidRequest
 from leadline.process import per_process
 from leadline.runtime.postgres.pool import database
 from leadline.settings import settings
@@ -31,7 +30,7 @@ class _Cache:
 
 def allowed() -> tuple[str, ...]:
     """The ids of `listed`; raises as it does."""
-    return tuple(one.id for one in listed())
+    return tuple(stage.id for stage in listed())
 
 
 def listed() -> tuple[Stage, ...]:
@@ -68,15 +67,11 @@ def check(stage: str | None) -> None:
         raise unknown(allowed())
 
 
-def with_names(error: InvalidRequest) -> InvalidRequest:
-    """The error, with the stages that exist if it is about one that can't.
-
-    Without Postgres it stays as it is.
-    """
-    about = [one for one in error.fields if one["message"] == NO_STAGE]
-    if about:
-        with suppress(DatabaseDown):
-            about[0]["message"] = _one_of(allowed())
+def with_names(error: InvalidRequest, stages: Iterable[str]) -> InvalidRequest:
+    """The error, with these stages if it is about one that no portal can have."""
+    for field in error.fields:
+        if field["message"] == NO_STAGE:
+            field["message"] = _one_of(stages)
     return error
 
 
@@ -125,6 +120,6 @@ def replace(stages: Iterable[Stage]) -> None:
             SET name = excluded.name, position = excluded.position, read_at = now()
         """,
         portal=settings().portal,
-        stages=[one.id for one in read],
-        names=[one.name for one in read],
+        stages=[stage.id for stage in read],
+        names=[stage.name for stage in read],
     )

@@ -89,7 +89,7 @@ _OUTCOME = """, outcome AS (
     WHERE must_exist AND NOT EXISTS (SELECT FROM held WHERE held.external_id = request.external_id)
 )"""
 
-# A request that was refused is not remembered.
+# A rejected request is not remembered.
 _KEY = f""", key AS (
     INSERT INTO idempotency_keys (caller, key, fingerprint, outcomes)
     SELECT :caller, :key, :fingerprint, jsonb_agg(jsonb_build_object(

@@ -51,7 +51,7 @@ def write(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Ou
 def _run(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Outcome]:
     trace = trace_context.current()
     params: dict[str, object] = {
-        "items": orjson.dumps([_params(*one) for one in items.items()]).decode(),
+        "items": orjson.dumps([_params(*numbered) for numbered in items.items()]).decode(),
         "first_stage": DEFAULT_STAGES[0],
         "grace_s": settings().publish_grace_s,
         "correlation_id": trace.correlation_id,
@@ -104,7 +104,8 @@ def first_outcomes(items: Mapping[int, Item], key: IdempotencyKey) -> dict[int, 
         return None
     if rows[0]["fingerprint"] != key.fingerprint.hex():
         raise IdempotencyKeyReused
-    return {one["position"]: _repeated(items[one["position"]], one) for one in rows[0]["outcomes"]}
+    stored = {outcome["position"]: outcome for outcome in rows[0]["outcomes"]}
+    return {position: _repeated(items[position], outcome) for position, outcome in stored.items()}
 
 
 def _repeated(item: Item, stored: dict[str, Any]) -> Outcome:
