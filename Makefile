@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo check coverage test test-packages test-containers bench faults mutants simulate model lint setup api-check audit notices sbom package release-check
+.PHONY: help run stop reset logs demo check coverage test test-packages test-containers bench faults mutants simulate model lint setup api-check clients audit notices sbom package release-check
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -66,6 +66,9 @@ model: ## check the model of the rules in every order (docs/model)
 api-check: setup ## search for calls of a running system (URL) that violate its OpenAPI document; API_KEY=...
 	@SCHEMATHESIS_HOOKS=tests/e2e/schemathesis_hooks.py .venv/bin/schemathesis --config-file tests/e2e/schemathesis.toml run $(or $(URL),http://127.0.0.1:3000)/openapi.json \
 	  --max-examples $(or $(EXAMPLES),300)
+
+clients: setup ## generate the API's clients for Python and TypeScript again; needs Node.js
+	@scripts/clients
 
 audit: ## known vulnerabilities of packages in the images; needs uv and PyPI's advisories
 	@uvx pip-audit --strict --disable-pip --require-hashes --requirement requirements/run.txt

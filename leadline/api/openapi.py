@@ -1,8 +1,9 @@
 """The HTTP API as an OpenAPI 3.1 document, generated from the functions' own models.
 
-https://spec.openapis.org/oas/v3.1.1.html
+https://spec.openapis.org/oas/v3.1.1.html. `python -m leadline.api.openapi` prints it.
 """
 
+import sys
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -273,3 +274,7 @@ def _headers() -> Json:
         name: {"description": text, "required": True, "schema": schema}
         for name, (text, schema) in described.items()
     }
+
+
+if __name__ == "__main__":  # clients/openapi.json
+    sys.stdout.buffer.write(orjson.dumps(build(), option=orjson.OPT_INDENT_2) + b"\n")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_ELSEWHERE = {".venv", ".git", ".local", ".bench", "node_modules"}
+_ELSEWHERE = {".venv", ".git", ".local", ".bench", "node_modules", "build"}
 PAGES = sorted(
     path for path in ROOT.rglob("*.md") if not _ELSEWHERE & set(path.relative_to(ROOT).parts)
 )

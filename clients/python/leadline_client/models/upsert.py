@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="Upsert")
+
+
+@_attrs_define
+class Upsert:
+    """The body of PUT /users/by-external-id/{external_id}.
+
+    Attributes:
+        full_name (str): 1 to 100 characters after trimming, no control characters
+        phone (str):
+        stage (None | str | Unset): Absent: NEW for a new user, unchanged for an existing one.
+    """
+
+    full_name: str
+    phone: str
+    stage: None | str | Unset = UNSET
+
+    def to_dict(self) -> dict[str, Any]:
+        full_name = self.full_name
+
+        phone = self.phone
+
+        stage: None | str | Unset
+        if isinstance(self.stage, Unset):
+            stage = UNSET
+        else:
+            stage = self.stage
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "full_name": full_name,
+                "phone": phone,
+            }
+        )
+        if stage is not UNSET:
+            field_dict["stage"] = stage
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        full_name = d.pop("full_name")
+
+        phone = d.pop("phone")
+
+        def _parse_stage(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        stage = _parse_stage(d.pop("stage", UNSET))
+
+        upsert = cls(
+            full_name=full_name,
+            phone=phone,
+            stage=stage,
+        )
+
+        return upsert

@@ -1,0 +1,103 @@
+"""The examples of docs/clients.md run, and the generated clients are those of the document."""
+
+import filecmp
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.system import CHECKOUT, System
+
+CLIENTS, BUILD = CHECKOUT / "clients", CHECKOUT / "build/clients"
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EXAMPLES = _BLOCK.findall((CHECKOUT / "docs/clients.md").read_text(encoding="utf-8"))
+WITHOUT_CLIENT = [one for one in EXAMPLES if one[0] in {"sh", "js", "php"} or "requests" in one[1]]
+PROGRAMS = {"sh": "bash", "js": "node", "php": "php", "python": sys.executable}
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clients, generated now."""
+    if not shutil.which("npm"):
+        pytest.skip("the generator for TypeScript needs Node.js and npm")
+    folder = tmp_path_factory.mktemp("clients")
+    subprocess.run((CHECKOUT / "scripts/clients", folder), check=True)
+    return folder
+
+
+def run(system: System, *command: str | Path, **env: str) -> str:
+    """The output of a command, which must succeed."""
+    done = subprocess.run(
+        command,
+        cwd=system.state.root,
+        env={**os.environ, "API_KEY": "none-is-needed", **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def written(system: System, example: str, path: Path) -> Path:
+    """The file with an example, for this system."""
+    text = example.replace("http://127.0.0.1:3000", system.url("edge"))
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def client_example(marker: str) -> str:
+    (example,) = [text for _, text in EXAMPLES if marker in text]
+    return str(example)
+
+
+@pytest.mark.parametrize(("language", "example"), WITHOUT_CLIENT, ids=lambda one: one[:4])
+def test_an_example_creates_the_user(
+    system: System, tmp_path: Path, language: str, example: str
+) -> None:
+    program = shutil.which(PROGRAMS[language])
+    if not program:
+        pytest.skip(f"no {PROGRAMS[language]} on this machine")
+    suffix = {"js": "mjs"}.get(language, language)
+    assert "crm-4711" in run(system, program, written(system, example, tmp_path / f"it.{suffix}"))
+
+
+@pytest.mark.slow("runs both generators; the first time, installs them")
+def test_the_generated_clients_are_those_of_the_document(generated: Path) -> None:
+    made = [path.relative_to(generated) for path in generated.rglob("*") if path.is_file()]
+    names = [str(path) for path in made if ".ruff_cache" not in path.parts]
+    assert len(names) > 30
+    _, different, missing = filecmp.cmpfiles(generated, CLIENTS, names, shallow=False)
+    assert (different, missing) == ([], []), "run make clients"
+
+
+@pytest.mark.usefixtures("generated")
+def test_the_python_client_works(system: System, tmp_path: Path) -> None:
+    script = written(system, client_example("leadline_client"), tmp_path / "it.py")
+    python = BUILD / "venv/bin/python"
+    assert "crm-4711" in run(system, python, script, PYTHONPATH=str(CLIENTS / "python"))
+
+
+@pytest.mark.usefixtures("generated")
+@pytest.mark.slow("compiles TypeScript")
+def test_the_typescript_client_compiles_and_works(system: System, tmp_path: Path) -> None:
+    shutil.copy(CLIENTS / "typescript/leadline.d.ts", tmp_path)
+    (tmp_path / "node_modules").symlink_to(BUILD / "node_modules")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    example = client_example("openapi-fetch")
+    script = written(system, example, tmp_path / "it.ts")
+    types = BUILD / "node_modules/@types"
+    options: tuple[str | Path, ...] = ("--strict", "--module", "nodenext", "--target", "es2022")
+    options += ("--typeRoots", types, "--types", "node")
+    compiler = BUILD / "node_modules/.bin/tsc"
+    run(system, compiler, *options, "--outDir", tmp_path / "made", script)
+    compiled = next((tmp_path / "made").rglob("it.js"))
+    assert "crm-4711" in run(system, "node", shutil.copy(compiled, tmp_path))
+    wrong = written(system, example.replace("full_name:", "name:"), tmp_path / "wrong.ts")
+    with pytest.raises(AssertionError, match="full_name"):
+        run(system, compiler, *options, "--noEmit", wrong)
