@@ -12,11 +12,13 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from leadline import process
 from leadline.errors import DatabaseBusy, ExternalIdTaken, VersionMismatch
 from leadline.ledger import outbox, write
 from leadline.ledger.event import Event
 from leadline.ledger.upsert import accept, store
 from leadline.ledger.upsert.outcome import Item, Outcome
+from leadline.settings import settings
 from leadline.users import stages
 from leadline.users.model import Changes, Move, NewUser, UserId
 from tests.integration.conftest import function_client, in_greenlets, in_threads, rows
@@ -442,6 +444,32 @@ def test_a_stored_answer_has_no_personal_data(client: FlaskClient) -> None:
     (row,) = rows("SELECT CAST(outcomes AS text) AS outcomes FROM idempotency_keys")
     for personal in ("Ann", PHONE, "crm-1"):
         assert personal not in row["outcomes"]
+
+
+def test_the_write_rate_counts_the_users_of_a_batch(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "k3y-of-the-tests-of-128-bits"
+    for name, value in (("AUTH", "on"), ("WRITE_RATE_PER_S", "0.1"), ("WRITE_BURST", "10")):
+        monkeypatch.setenv(f"LEADLINE_{name}", value)
+    monkeypatch.setenv("API_KEYS", f"write:{key}")
+    process.forget(settings)
+    headers = {"Authorization": f"Bearer {key}"}
+    assert len(batch(client, [ANN] * 6, **headers)) == 6
+    answer = client.post("/users/batch", json={"users": [ANN] * 6}, headers=headers)
+    assert (answer.status_code, answer.get_json()["code"]) == (429, "rate_limited")
+    assert int(answer.headers["Retry-After"]) > 1
+    assert put(client, "crm-1", ANN, **headers).status_code == 201
+    assert len(rows("SELECT 1 AS one FROM users")) == 7
+
+
+def test_messages_keep_their_documented_keys(client: FlaskClient, offered: list[Event]) -> None:
+    put(client, "crm-1", ANN)
+    batch(client, [{**ANN, "external_id": "crm-1", "full_name": "Bo"}])
+    for event in offered:
+        data = json.loads(outbox.to_message(event).body)["data"]
+        assert data["user"].keys() == {"id", "full_name", "phone", "stage", "bitrix_lead_id"}
+        assert b"crm-1" not in outbox.to_message(event).body
 
 
 # Paths
