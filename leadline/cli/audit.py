@@ -25,10 +25,16 @@ def audit(
     before: Annotated[str | None, typer.Option(help="Continue before this id.")] = None,
     json: Json = False,
 ) -> None:
-    """Show who wrote what and ran which actions, newest first.
+    """Show who wrote what and ran which actions.
 
-    A caller is a key's name, or an operator as USER@HOST; it is searched among the newest 100,000
-    writes and all actions. Entries are kept as long as events (LEADLINE_KEEP_EVENTS_S).
+    Newest first. A caller is a key's name, or an operator as USER@HOST; it is searched among the
+    newest 100,000 writes and all actions. Entries are kept as long as events
+    (LEADLINE_KEEP_EVENTS_S).
+
+    Examples:
+        leadline audit --orders --limit 5
+        leadline audit --user 4300
+        leadline audit --caller crm-form --json
     """
     page = trail.page(limit, before=_id(before), user_id=user, caller=caller, only_orders=orders)
     if json:

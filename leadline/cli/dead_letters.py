@@ -17,6 +17,7 @@ from leadline.cli.output import (
     print_table,
     printable,
 )
+from leadline.cli.terminal.confirm import Yes, confirm
 from leadline.connector.dead_letters import Decision
 from leadline.connector.queue_depths import depths
 from leadline.errors import InvalidRequest
@@ -44,7 +45,12 @@ def show_list(
     limit: Annotated[int, typer.Option(min=1, help="Messages to read from each queue.")] = LIST_MAX,
     json: Json = False,
 ) -> None:
-    """List dead letters, oldest of each queue first. They stay until you replay or discard them."""
+    """List dead letters, oldest of each queue first. They stay until you replay or discard them.
+
+    Examples:
+        leadline dead-letters list
+        leadline dead-letters list --queue bitrix_queue --reason 422 --json
+    """
     selection = Selection(frozenset(), queue, reason)
     names = [topology.dead_letter_name(name) for name in selection.queues()]
     queue_depths = depths(url(), names).values()
@@ -66,7 +72,12 @@ def show(
     raw: Annotated[bool, typer.Option("--raw", help="Only the body, byte for byte.")] = False,
     json: Json = False,
 ) -> None:
-    """Show one dead letter in full: envelope and body."""
+    """Show one dead letter in full: envelope and body.
+
+    Examples:
+        leadline dead-letters show cee1663500a4
+        leadline dead-letters show cee1663500a4 --raw > body
+    """
     found = collect(Selection(frozenset({dead_letter_id})), lambda dead_letter: dead_letter)
     if not found:
         raise InvalidRequest(f"there is no dead letter {dead_letter_id}")
@@ -92,14 +103,26 @@ def replay(
     everything: All = False,
     queue: Queue = "",
     reason: Reason = "",
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Return dead letters to the queue where they died, with delivery attempts reset.
 
-    Safe to repeat: messages that were processed already are recognised.
+    Safe to repeat: messages that were processed already are recognised. It asks before it replays
+    more than those that you name.
+
+    Examples:
+        leadline dead-letters replay cee1663500a4
+        leadline dead-letters replay --reason 503
+        leadline dead-letters replay --all --yes
     """
     selection = _selection(ids, queue, reason, everything=everything)
-    _apply(selection, Decision.REPLAY, "replayed", json=json)
+    if not ids and not yes:
+        selection = _confirmed(selection, "Replay {} dead letters?")
+    if ids or yes or selection.ids:
+        _apply(selection, Decision.REPLAY, "replayed", json=json)
+    else:
+        _print_done("replayed", 0, [], json=json)
 
 
 @app.command()
@@ -109,22 +132,33 @@ def discard(
     everything: All = False,
     queue: Queue = "",
     reason: Reason = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Delete dead letters permanently."""
+    """Delete dead letters permanently. It asks first.
+
+    Examples:
+        leadline dead-letters discard cee1663500a4
+        leadline dead-letters discard --reason "422 missing" --yes
+    """
     selection = _selection(ids, queue, reason, everything=everything)
     if not yes:
-        # Discard no more than what the question counted.
-        selection = Selection(
-            frozenset(collect(selection, lambda dead_letter: dead_letter.id)), queue
-        )
+        selection = _confirmed(selection, "Discard {} dead letters permanently?")
         if not selection.ids:
             raise InvalidRequest("there is no such dead letter")
-        typer.confirm(
-            f"Discard {len(selection.ids)} dead letters permanently?", abort=True, err=True
-        )
     _apply(selection, Decision.DISCARD, "discarded", json=json)
+
+
+def _confirmed(selection: Selection, question: str) -> Selection:
+    """The dead letters that the question counted, and no more; none if there are none.
+
+    Raises:
+        NotConfirmed: see `confirm`.
+    """
+    ids = frozenset(collect(selection, lambda dead_letter: dead_letter.id))
+    if ids:
+        confirm(question.format(len(ids)), yes=False)
+    return Selection(ids, selection.queue)
 
 
 def _apply(selection: Selection, decision: Decision, done: str, *, json: bool) -> None:
@@ -132,10 +166,14 @@ def _apply(selection: Selection, decision: Decision, done: str, *, json: bool) -
     with audit.recorded(f"{decision.value} dead letters", **about) as record:
         number, missing = apply(selection, decision)
         record["done"] = number
-    print_json({done: number, "not_found": missing}) if json else print_line(f"{done}: {number}")
+    _print_done(done, number, missing, json=json)
     if missing:
         print_error(f"not found: {', '.join(missing)}")
         raise typer.Exit(FINDINGS)
+
+
+def _print_done(done: str, number: int, missing: list[str], *, json: bool) -> None:
+    print_json({done: number, "not_found": missing}) if json else print_line(f"{done}: {number}")
 
 
 def _selection(ids: list[str] | None, queue: str, reason: str, *, everything: bool) -> Selection:

@@ -19,6 +19,7 @@ from leadline.cli.output import (
     print_note,
     print_table,
 )
+from leadline.cli.terminal.confirm import Yes, confirm
 from leadline.errors import InvalidRequest
 from leadline.operations import audit
 from leadline.runtime import secrets
@@ -59,6 +60,10 @@ def create(
 
     Keys with the same name are the same caller, so that a key can be rotated and its holder's
     idempotency keys stay valid.
+
+    Examples:
+        leadline keys create crm-form --scope write --days 365
+        leadline keys create crm-form --scope read --scope write --file api-keys
     """
     try:
         key, entry = api_keys.create(name, frozenset(",".join(scope).split(",")), days)
@@ -80,7 +85,12 @@ def create(
 
 @app.command("list")
 def show_list(*, file: File = None, json: Json = False) -> None:
-    """List the keys, without the keys themselves. Exit code 1: an entry is invalid or expired."""
+    """List the keys, without the keys themselves. Exit code 1: an entry is invalid or expired.
+
+    Examples:
+        leadline keys list
+        leadline keys list --file api-keys --json
+    """
     found = [api_keys.parse(entry) for entry in api_keys.entries(_text(file))]
     rows = [
         {
@@ -107,9 +117,15 @@ def revoke(
     which: Annotated[str, typer.Argument(help="A name or a prefix, as `list` shows it.")],
     *,
     file: File = None,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Remove a key's entry from the file. A name removes all its keys."""
+    """Remove a key's entry from the file. A name removes all its keys; it asks if it has several.
+
+    Examples:
+        leadline keys revoke crm-form
+        leadline keys revoke ll_pZk0m --file api-keys
+    """
     path = file or _mounted()
     if path is None:
         raise InvalidRequest(f"no file {_SECRET} is mounted here: name one with --file")
@@ -117,6 +133,8 @@ def revoke(
     remaining = [line for line in lines if not _matches(line, which)]
     revoked = len(lines) - len(remaining)
     if revoked:
+        if revoked > 1:
+            confirm(f"Revoke {revoked} keys of {which}?", yes=yes)
         with audit.recorded("revoke key", key=which) as done:
             _write(path, "".join(remaining))
             done["revoked"] = revoked

@@ -1,112 +1,87 @@
-"""The program `leadline`: its commands, and the one place where errors become exit codes.
+"""The program `leadline`: its options, and the process around a command."""
 
-0: success · 1: done, with findings (differences, failed users, …) · 2: wrong usage ·
-3: a server is unreachable or a setting is wrong.
-"""
-
-import logging
 import os
 import pwd
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
-import structlog
 import typer
-from pydantic import ValidationError
 
-from leadline.cli import (
-    audit,
-    dead_letters,
-    doctor,
-    export,
-    import_users,
-    keys,
-    local_system,
-    portal,
-    reconcile,
-    restore,
-    restored,
-    status,
-    users,
-)
-from leadline.cli.output import print_error
-from leadline.errors import InvalidRequest, LeadlineError, QueueDefect, UserNotFound
-from leadline.runtime.postgres.pool import StatementError
-from leadline.runtime.telemetry import trace_context
-
-WRONG_USAGE = 2
-UNAVAILABLE = 3
-_SCHEMA_MISSING = ("42P01", "42703")
-_MIGRATE = "python -m leadline.runtime.postgres.migrate"
+from leadline import __version__
+from leadline.cli.commands import HELP_OPTIONS, LazyGroup
+from leadline.cli.output import print_line
+from leadline.cli.terminal import completion, failures
 
 app = typer.Typer(
-    name="leadline",
-    help="Check sync status, diagnose and fix problems.",
+    name=completion.PROGRAM,
+    cls=LazyGroup,
     no_args_is_help=True,
     add_completion=False,
     # A traceback with local variables would show credentials and personal data.
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
+    epilog=(
+        "Connections come from the same secrets and variables as the functions' (DATABASE_URL,"
+        " AMQP_URL, REDIS_URL, BITRIX_WEBHOOK_URL); if none is set, from the local run."
+        "\n\nExit codes: 0 success, 1 findings or an unknown id, 2 wrong usage or not confirmed,"
+        " 3 a server is unreachable or a setting is wrong, 130 Ctrl-C."
+        "\n\nleadline help COMMAND shows examples."
+    ),
 )
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(portal.app, name="portal")
-app.add_typer(keys.app, name="keys")
-for command in (
-    status.status,
-    doctor.doctor,
-    users.users,
-    users.show,
-    users.failed,
-    users.resync,
-    reconcile.reconcile,
-    restore.restore,
-    restored.restored,
-    audit.audit,
-):
-    app.command()(command)
-app.command("import")(import_users.import_file)
-app.command()(export.export)
+
+
+def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if is_wanted:
+        print_line(f"leadline {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def configure(
+    ctx: typer.Context,
+    *,
     state: Annotated[
         Path | None,
         typer.Option(help="State folder of the local run (make run) to use."),
     ] = None,
+    version: Annotated[  # noqa: ARG001 - its callback prints and ends
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
-    """Check sync status, diagnose and fix problems.
+    """Check sync status, diagnose and fix problems."""
+    if ctx.invoked_subcommand in {"help", "completion"}:
+        return
+    from leadline.cli import local_system  # noqa: PLC0415 - help and completion need no system
+    from leadline.runtime.telemetry import trace_context  # noqa: PLC0415 - the same
+    from leadline.settings import settings  # noqa: PLC0415 - the same
 
-    Connections come from the same secrets and variables as the functions' (DATABASE_URL, AMQP_URL,
-    REDIS_URL, BITRIX_WEBHOOK_URL); if none is set, from the local run.
-    """
     _quiet_logs()
     local_system.use(state)
+    settings()  # an invalid one ends every command, as it keeps every process from starting
     trace_context.set_caller(_operator())
 
 
 def main() -> None:
-    """Run a command; an error becomes one sentence on stderr, without values, and an exit code."""
+    """Run a command; an error becomes one sentence on stderr, or JSON, and an exit code."""
+    completion.prepare()
     try:
-        app()
-    except (InvalidRequest, UserNotFound) as error:
-        _exit(str(error), WRONG_USAGE)
-    except QueueDefect:
-        _exit("Redis can't be reached", UNAVAILABLE)
-    except LeadlineError as error:
-        _exit(str(error), UNAVAILABLE)
-    except StatementError as error:
-        hint = f": run `{_MIGRATE}`" if error.code in _SCHEMA_MISSING else ""
-        _exit(f"Postgres rejected the statement ({error}){hint}", UNAVAILABLE)
-    except ValidationError as error:
-        names = ", ".join(f"LEADLINE_{'.'.join(map(str, e['loc']))}" for e in error.errors())
-        _exit(f"invalid settings: {names.upper()}", UNAVAILABLE)
+        code = failures.run(
+            lambda: app(
+                prog_name=completion.PROGRAM,
+                complete_var=completion.VARIABLE,
+                standalone_mode=False,
+            )
+        )
     except BrokenPipeError:
         # The reader has closed the pipe; Python must not fail when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = 0
+    sys.exit(code)
 
 
 def _operator() -> str:
@@ -118,13 +93,12 @@ def _operator() -> str:
     return f"{name}@{socket.gethostname()}"[:100]
 
 
-def _exit(text: str, code: int) -> NoReturn:
-    print_error(text)
-    sys.exit(code)
-
-
 def _quiet_logs() -> None:
     """Log warnings only, and to stderr: stdout is for results."""
+    import logging  # noqa: PLC0415 - help and completion log nothing
+
+    import structlog  # noqa: PLC0415 - the same
+
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

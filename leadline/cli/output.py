@@ -4,21 +4,15 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.text import Text
 
 #: Exit code: done, with findings that need attention.
 FINDINGS = 1
@@ -36,24 +30,29 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under their columns' names."""
+    from rich.table import Table  # noqa: PLC0415 - JSON needs no table
+
     shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        shown.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
+        shown.add_row(*map(_cell, row))
     _console().print(shown)
 
 
 def print_facts(pairs: Iterable[tuple[str, object]]) -> None:
     """Print a name and its value on each line."""
+    from rich.table import Table  # noqa: PLC0415 - JSON needs no table
+
     shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column(style="bold")
     for name, value in pairs:
-        shown.add_row(name, Text(printable(value), overflow="fold"))
+        shown.add_row(name, _cell(value))
     _console().print(shown)
 
 
 def print_line(text: str) -> None:
-    """Print a line of the result."""
+    """Print a line of the result; a reader of a pipe gets it at once."""
     sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def print_note(text: str) -> None:
@@ -66,8 +65,18 @@ def print_error(text: str) -> None:
     print_note(f"leadline: {text}")
 
 
-def progress_bar() -> Progress:
+def progress_bar() -> "Progress":
     """A progress bar on stderr; invisible unless stderr is a terminal."""
+    from rich.console import Console  # noqa: PLC0415 - only long commands have one
+    from rich.progress import (  # noqa: PLC0415 - the same
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -97,7 +106,15 @@ def printable(value: object) -> str:
     return "".join("�" if unicodedata.category(one) == "Cc" else one for one in str(value))
 
 
-def _console() -> Console:
+def _cell(value: object) -> "Text":
+    from rich.text import Text  # noqa: PLC0415 - JSON needs no table
+
+    return Text(printable(value), overflow="fold")
+
+
+def _console() -> "Console":
+    from rich.console import Console  # noqa: PLC0415 - JSON needs no table
+
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, width=_PIPED_WIDTH)

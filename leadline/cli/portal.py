@@ -8,6 +8,7 @@ from leadline.bitrix24 import crm_mode, lead_answers, leads
 from leadline.bitrix24.client import CommandResult
 from leadline.bitrix24.command import Command
 from leadline.cli.output import FINDINGS, Json, print_facts, print_json, print_line
+from leadline.cli.terminal.confirm import Yes, confirm
 from leadline.errors import BitrixError
 from leadline.operations import audit, manual_hold
 from leadline.settings import settings
@@ -19,7 +20,7 @@ _MODES = {1: "classic", crm_mode.SIMPLE: "simple"}
 
 PAUSED_BY_OPERATOR = "an operator has paused all calls: leadline portal resume"
 
-app = typer.Typer(no_args_is_help=True, help="The portal of Bitrix24.")
+app = typer.Typer(no_args_is_help=True, help="The portal: check it, pause and resume calls.")
 
 _PROBES = {
     "rights": Command("scope", {}),
@@ -32,7 +33,7 @@ _PROBES = {
 
 @app.callback()
 def portal() -> None:
-    """The portal of Bitrix24."""
+    """The portal: check it, pause and resume calls."""
 
 
 @app.command()
@@ -40,6 +41,10 @@ def check(*, json: Json = False) -> None:
     """Check the webhook: whether it works, its scopes, stages and CRM mode.
 
     Exit code 1: the lines `trouble` list what prevents Leadline from working.
+
+    Examples:
+        leadline portal check
+        leadline portal check --json
     """
     report, problems = inspect()
     if json:
@@ -57,9 +62,18 @@ def check(*, json: Json = False) -> None:
 def pause(
     *,
     reason: Annotated[str, typer.Option(help="The reason; status and console show it.")] = "",
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Pause calls to Bitrix24 until `resume`. Calls in flight finish; writes are accepted."""
+    """Pause calls to Bitrix24 until `resume`. Calls in flight finish; writes are accepted.
+
+    It asks first: no lead changes until somebody resumes.
+
+    Examples:
+        leadline portal pause --reason "leads are being imported by hand"
+        leadline portal pause --yes
+    """
+    confirm("Pause all calls to Bitrix24 until `portal resume`?", yes=yes)
     with audit.recorded("pause calls", reason=reason):
         manual_hold.hold(reason)
     if json:
@@ -70,7 +84,11 @@ def pause(
 
 @app.command()
 def resume(*, json: Json = False) -> None:
-    """Resume calls, whatever paused them. A portal that still fails pauses them again."""
+    """Resume calls, whatever paused them. A portal that still fails pauses them again.
+
+    Examples:
+        leadline portal resume
+    """
     with audit.recorded("resume calls") as done:
         done["was_paused"] = was_paused = manual_hold.release()
     if json:

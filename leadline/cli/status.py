@@ -1,36 +1,113 @@
-"""`leadline status`: what is synced, what is waiting, and where."""
+"""`leadline status`: what is synced, what is waiting, where, and what needs attention."""
 
-from typing import Any
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
 
-from leadline.cli.output import Json, print_facts, print_json
+from leadline.cli.output import FINDINGS, Json, print_facts, print_json, print_line
+from leadline.cli.terminal.failures import UNAVAILABLE
+from leadline.cli.terminal.times import span
+from leadline.messages import topology
+from leadline.operations.health import is_relay_late
 from leadline.operations.status import history, ledger, or_error, portal, queues, work
+from leadline.workqueue.worker_heartbeats import SILENT_S
 
-#: Exit code: a server could not be reached.
-UNREACHABLE = 3
 #: What the text output calls JSON keys that keep an earlier name.
 _LABELS = {"users_due": "ready", "users_in_a_call": "in_flight"}
+#: Ages and spans; a clock that differs must not make one negative.
+_AGES = ("oldest_s", "overdue_s", "next_call_in_s", "worker_seen_s_ago")
+_CLEAR = "\033[H\033[2J\033[3J"
+
+Snapshot = dict[str, dict[str, Any]]
 
 
-def status(*, json: Json = False) -> None:
-    """Show users by state, the oldest open event, queues, workers, and whether calls are paused."""
-    snapshot = {
-        "ledger": or_error(ledger),
-        "history": or_error(history),
-        "queues": or_error(queues),
-        "work": or_error(work),
-        "portal": or_error(portal),
-    }
+def status(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat until Ctrl-C.")] = False,
+    every: Annotated[
+        float,
+        typer.Option(min=1, max=3600, metavar="SECONDS", help="With --watch: seconds between."),
+    ] = 2.0,
+    json: Json = False,
+) -> None:
+    """Show whether everything is in sync.
+
+    Users by state, the oldest open event, queues, workers and whether calls are paused; lines
+    `attention` name what needs an operator, with a command. Exit code 1: there is something;
+    3: a server can't be reached. --watch ends by Ctrl-C (130); with --json it prints a line of JSON
+    each time.
+
+    Examples:
+        leadline status
+        leadline status --watch --every 5
+        leadline status --json | jq .ledger.failed
+    """
+    while True:
+        code = _print(_snapshot(), is_watch=watch, json=json)
+        if not watch:
+            raise typer.Exit(code)
+        time.sleep(every)
+
+
+def _print(snapshot: Snapshot, *, is_watch: bool, json: bool) -> int:
+    """Print the status; returns the exit code."""
+    attention = list(_attention(snapshot))
     if json:
-        print_json(snapshot)
+        at = {"at": datetime.now(UTC)} if is_watch else {}
+        print_json({**at, **snapshot, "attention": attention})
     else:
-        print_facts(_flat(snapshot))
+        if is_watch and sys.stdout.isatty():
+            sys.stdout.write(_CLEAR)
+        print_facts([*_flat(snapshot), *(("attention", text) for text in attention)])
+        if is_watch:
+            print_line(f"at {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}, until Ctrl-C\n")
     if any("error" in part for part in snapshot.values()):
-        raise typer.Exit(UNREACHABLE)
+        return UNAVAILABLE
+    return FINDINGS if attention else 0
 
 
-def _flat(snapshot: dict[str, dict[str, Any]]) -> list[tuple[str, Any]]:
+def _snapshot() -> Snapshot:
+    parts = {"ledger": ledger, "history": history, "queues": queues, "work": work, "portal": portal}
+    snapshot = {name: or_error(load) for name, load in parts.items()}
+    for part in snapshot.values():
+        part.update({name: max(0.0, part[name]) for name in _AGES if part.get(name) is not None})
+    return snapshot
+
+
+def _attention(snapshot: Snapshot) -> Iterator[str]:
+    """What needs an operator, each with a command."""
+    ledger, work, portal = (snapshot[name] for name in ("ledger", "work", "portal"))
+    if portal.get("paused"):
+        yield _pause(portal)
+    if portal.get("reachable") is False:
+        kind, reason = portal["unreachable_kind"], portal["unreachable_reason"]
+        yield f"Bitrix24 is unreachable, {kind}: {reason}; leadline portal check"
+    if "error" not in work and (seen_s := work["worker_seen_s_ago"]) is None:
+        yield "no worker has reported within the last hour: nothing is called; leadline doctor"
+    elif "error" not in work and seen_s > SILENT_S:
+        yield f"no worker has reported for {span(seen_s)}: nothing is called; leadline doctor"
+    if is_relay_late(ledger.get("overdue_s")):
+        yield f"the relay is late by {span(ledger['overdue_s'])}; leadline doctor"
+    if final := ledger.get("failed", 0):
+        yield f"{final} users failed; leadline failed --group"
+    dead = (topology.dead_letter_name(name) for name in (topology.REQUESTS, topology.REPLIES))
+    if letters := sum(snapshot["queues"].get(name) or 0 for name in dead):
+        yield f"{letters} dead letters; leadline dead-letters list"
+
+
+def _pause(portal: dict[str, Any]) -> str:
+    if not portal["by_operator"]:
+        return f"Bitrix24 rejects all calls: {portal['reason']}; leadline portal check"
+    reason = f": {portal['reason']}" if portal["reason"] else ""
+    by = portal.get("by") or "an operator"
+    return f"calls are paused by {by}{reason}; leadline audit --orders, leadline portal resume"
+
+
+def _flat(snapshot: Snapshot) -> list[tuple[str, Any]]:
     return [
         (f"{part}: {_LABELS.get(name, name)}", value)
         for part, values in snapshot.items()

@@ -1,15 +1,18 @@
 """The timeline of a user: its last events, step by step."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from leadline.errors import QueueError
+from leadline.errors import BadConfiguration, QueueError
 from leadline.ledger.history import last_events
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
+from leadline.operations.why import why
 from leadline.users import queries
 from leadline.users.model import UserId
+from leadline.workqueue import portal_state
 from leadline.workqueue.queue import work_queue
 
 Step = dict[str, Any]
@@ -18,8 +21,9 @@ Step = dict[str, Any]
 def read(user_id: UserId) -> dict[str, Any]:
     """The user as `GET /users/{id}` returns it, each of its last events with its `steps`.
 
-    `next_try_at`: when the work queue next calls Bitrix24 for it; `error`: the work queue can't be
-    reached, so steps of unsettled events may be missing.
+    `next_try_at`: when the work queue next calls Bitrix24 for it; `why`: the reason of its state,
+    as `operations.why`; `error`: the work queue can't be reached, so steps of unsettled events and
+    a pause may be missing.
 
     Raises:
         UserNotFound: no user has this id.
@@ -27,18 +31,21 @@ def read(user_id: UserId) -> dict[str, Any]:
     """
     user = queries.get(user_id)
     pending: dict[str, AttemptLog] = {}
-    due_ms, error = None, None
+    due_ms, paused, error = None, None, None
     try:
         entry_events, due_ms = work_queue().pending_events(user_id)
         pending = {event.event_id: event.journey for event in entry_events}
-    except QueueError as down:
+        pause = portal_state.circuit_breaker().state()
+        paused = pause.reason if pause else None
+    except (QueueError, BadConfiguration) as down:
         error = str(down)
     events = [
         {**event, "steps": list(steps(event, pending.get(event["event_id"]) or _stored(journey)))}
         for event, journey in ((event, event.pop("journey")) for event in last_events(user_id))
     ]
     sync = {**user["sync"], "next_try_at": _at(due_ms), "events": events}
-    return {**user, "sync": sync, "error": error}
+    taken = [one["step"] for one in events[0]["steps"]] if events else []
+    return {**user, "sync": sync, "why": asdict(why(sync, taken, paused)), "error": error}
 
 
 def _stored(journey: Any) -> AttemptLog:

@@ -86,13 +86,14 @@ class System:
         return {**self.environment(), **owner_access(self.servers)}
 
     def connections(self) -> dict[str, str]:
-        """What the command line needs: URLs and settings of this system."""
+        """What the command line needs: URLs and settings of this system, and its console."""
         settings = {
             name: value
             for name, value in self.environment().items()
             if name.startswith("LEADLINE_") and name not in _RUNNER_SETTINGS
         }
-        return {**settings, **cli_access(self.servers)}
+        console = {"LEADLINE_CONSOLE_URL": f"{self.edge_url}/console"}
+        return {**settings, **console, **cli_access(self.servers)}
 
 
 def plan(state: State, choices: Choices) -> System:

@@ -104,7 +104,7 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         origin = {"ORIGINATOR_ID": ours, "ORIGIN_ID": str(doubled)}
         double = portal.rest(system, "crm.lead.add", fields=origin)
 
-        found = reconciled(system, "--repair")
+        found = reconciled(system, "--repair", "--yes")
         kinds = {user: found[user]["kind"] for user in ids if user in found}
         assert kinds == {
             gone: "missing",
@@ -128,7 +128,7 @@ def test_a_repair_corrects_changes_made_in_the_crm_and_nothing_else(system: Syst
         writes = len(portal.lead_of(system, unharmed)["history"])
         assert writes == 1, "it was not touched"
 
-        found = reconciled(system, "--repair", "--stages")
+        found = reconciled(system, "--repair", "--yes", "--stages")
         assert {user: found[user]["kind"] for user in ids if user in found} == {
             moved: "moved",
             both: "moved",
@@ -151,7 +151,7 @@ def test_a_repair_works_after_redis_has_lost_all_data(system: System) -> None:
         )
         with redis.Redis.from_url(system.url("redis")) as client:
             client.flushall()
-        assert reconciled(system, "--repair")[user["id"]]["kind"] == "drifted"
+        assert reconciled(system, "--repair", "--yes")[user["id"]]["kind"] == "drifted"
         system.await_synced(user["id"], within_s=100)
         lead = portal.lead_of(system, user["id"])
         assert portal.looks_like(lead, user | {"stage": "JUNK"})

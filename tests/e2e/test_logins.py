@@ -13,7 +13,7 @@ import redis
 import requests
 import yaml
 
-from leadline.cli import broker_tags
+from leadline.cli.checks import broker_tags
 from leadline.messages import topology
 from leadline.workqueue.keys import JOBS, prefix
 from local.logins import table

@@ -139,7 +139,7 @@ def test_an_operator_can_pause_calls_while_postgres_is_down(
 ) -> None:
     assert in_redis
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    listed = leadline("portal", "pause")
+    listed = leadline("portal", "pause", "--yes")
     assert "not in the audit trail" in listed.err
     assert "calls are paused, but Postgres can't be reached" in listed.err
 
@@ -176,7 +176,7 @@ def test_the_command_line_is_audited_under_its_own_name(leadline: Leadline) -> N
     for words in (
         ("resync", user),
         ("resync", "--all-failed"),
-        ("portal", "pause", "--reason", "why"),
+        ("portal", "pause", "--reason", "why", "--yes"),
         ("portal", "resume"),
         ("export",),
     ):

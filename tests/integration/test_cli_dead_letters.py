@@ -203,10 +203,10 @@ def test_dead_letters_are_replayed_by_reason_or_all(leadline: Leadline, broker: 
     broker.dead_letter(b"b", "503 busy")
     broker.dead_letter(b"c", "503 busy", topology.REPLIES)
     assert leadline("dead-letters", "replay").code == 2, "without a choice nothing is replayed"
-    assert leadline("dead-letters", "replay", "--reason", "503").code == 0
+    assert leadline("dead-letters", "replay", "--reason", "503", "--yes").code == 0
     assert [body for _, body in broker.take(QUEUE)] == [b"b"]
     assert [body for _, body in broker.take(topology.REPLIES)] == [b"c"]
-    leadline("dead-letters", "replay", "--all")
+    leadline("dead-letters", "replay", "--all", "--yes")
     assert [body for _, body in broker.take(QUEUE)] == [b"a"]
     assert listed(leadline) == []
 
@@ -218,14 +218,14 @@ def test_the_largest_and_unreadable_bodies_are_replayed_unchanged(
     broker.dead_letter(large)
     broker.dead_letter(UNREADABLE)
     assert [one["bytes"] for one in listed(leadline)] == [len(large), len(UNREADABLE)]
-    leadline("dead-letters", "replay", "--all")
+    leadline("dead-letters", "replay", "--all", "--yes")
     assert [body for _, body in broker.take(QUEUE)] == [large, UNREADABLE]
 
 
 def test_a_dead_letter_whose_queue_is_gone_stays(leadline: Leadline, broker: Broker) -> None:
     broker.dead_letter(b"one")
     broker.channel.queue_delete(QUEUE)
-    answer = leadline("dead-letters", "replay", "--all")
+    answer = leadline("dead-letters", "replay", "--all", "--yes")
     assert answer.code == 3
     assert QUEUE in answer.err
     assert len(listed(leadline)) == 1

@@ -12,7 +12,7 @@ import pytest
 import redis
 import requests
 
-from leadline.cli import broker_tags
+from leadline.cli.checks import broker_tags
 from leadline.messages import topology
 from leadline.sync import portal_session
 from local.logins.table import LOGINS
@@ -135,8 +135,8 @@ def test_users_are_resynced(leadline: Leadline) -> None:
     answer = leadline("resync", 1, 2, 99, "--json")
     assert answer.code == 1
     assert answer.json == {"asked_again": 1, "waiting_already": [2], "not_found": [99]}
-    assert leadline("resync", "--all-failed", "--json").json["asked_again"] == 1
-    assert leadline("resync", "--all-failed", "--json").json["asked_again"] == 0
+    assert leadline("resync", "--all-failed", "--yes", "--json").json["asked_again"] == 1
+    assert leadline("resync", "--all-failed", "--yes", "--json").json["asked_again"] == 0
     requested = (
         "SELECT user_id, version, stage_version FROM events WHERE changed = 'look' ORDER BY 1"
     )

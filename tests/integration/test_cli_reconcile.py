@@ -249,13 +249,16 @@ def test_a_repair_writes_events_only_for_users_that_need_one(leadline: Leadline)
     crm("crm.lead.delete", id=1)
     crm("crm.lead.update", id=2, fields={"STATUS_ID": "JUNK"})
     crm("crm.lead.update", id=3, fields={"STATUS_ID": "JUNK", "TITLE": "Somebody Else"})
-    assert leadline("reconcile", "--repair", "--json").lines[-1]["summary"]["asked_again"] == 2
+    assert (
+        leadline("reconcile", "--repair", "--yes", "--json").lines[-1]["summary"]["asked_again"]
+        == 2
+    )
     events = "SELECT user_id, version, stage_version, state FROM events ORDER BY user_id"
     entered = [tuple(row.values()) for row in rows(events)]
     assert entered == [
         (1, 2, None, "open"),
         (3, 2, None, "open"),
     ]
-    again = leadline("reconcile", "--repair", "--stages", "--json").lines[-1]["summary"]
+    again = leadline("reconcile", "--repair", "--yes", "--stages", "--json").lines[-1]["summary"]
     assert (again["waiting"], again["moved"], again["asked_again"]) == (2, 1, 1)
     assert [row["stage_version"] for row in rows(events)] == [None, 2, None]

@@ -132,7 +132,7 @@ def test_only_holds_are_restored_not_an_open_circuit(forget: Forget) -> None:
 def test_the_relay_restores_a_hold_that_no_worker_saw(
     leadline: Callable[..., CommandOutput], tick: Callable[[], None], forget: Forget
 ) -> None:
-    assert leadline("portal", "pause", "--reason", "a migration").code == 0
+    assert leadline("portal", "pause", "--yes", "--reason", "a migration").code == 0
     forget()
     tick()
     state = another_process().state()
@@ -177,7 +177,7 @@ def test_console_and_command_line_resume_each_others_holds(
     assert stored_hold.load() is not None
     assert leadline("portal", "resume", "--json").json == {"paused": False, "was_paused": True}
     assert stored_hold.load() is None
-    assert leadline("portal", "pause").code == 0
+    assert leadline("portal", "pause", "--yes").code == 0
     resumed: Any = console.post("/api/resume", json={}, headers=own).json
     assert resumed["was_paused"]
     assert not is_held()
@@ -187,7 +187,7 @@ def test_without_a_database_redis_alone_stores_it(
     leadline: Callable[..., CommandOutput], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
-    assert leadline("portal", "pause").code == 0
+    assert leadline("portal", "pause", "--yes").code == 0
     assert is_held()
     assert leadline("portal", "resume").code == 0
     assert not is_held()
@@ -197,7 +197,7 @@ def test_with_postgres_down_calls_are_paused_and_the_command_warns_that_the_hold
     leadline: Callable[..., CommandOutput], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    answer = leadline("portal", "pause")
+    answer = leadline("portal", "pause", "--yes")
     assert answer.code == 3
     assert "calls are paused" in answer.err
     assert is_held()
@@ -214,7 +214,7 @@ def test_with_redis_down_the_relay_pauses_later(
     with monkeypatch.context() as away:
         away.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
         reconnect()
-        assert leadline("portal", "pause", "--reason", "x").code == 3
+        assert leadline("portal", "pause", "--yes", "--reason", "x").code == 3
         tick()  # does all its other work
     reconnect()
     assert not is_held()

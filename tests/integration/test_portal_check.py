@@ -73,7 +73,7 @@ def test_restored_keeps_the_leads_and_new_users_get_ids_of_their_own(
     lead(9_000_000, "another")
     before = installation.stored().history
     portal_check.run()
-    answer = leadline("restored", "--json")
+    answer = leadline("restored", "--yes", "--json")
     assert (answer.code, answer.json["calls_resumed"]) == (0, True)
     assert answer.json["greatest_id_on_a_lead"] == 2_000_012
     assert held() is None
@@ -91,7 +91,7 @@ def test_restored_reads_any_number_of_leads(leadline: Leadline) -> None:
         portal_session.portal_client().call(
             {f"u{n}": leads.create(3_000_600 - n, state, OURS) for n in made}
         )
-    assert leadline("restored", "--json").json["greatest_id_on_a_lead"] == 3_000_599
+    assert leadline("restored", "--yes", "--json").json["greatest_id_on_a_lead"] == 3_000_599
 
 
 @pytest.mark.usefixtures("ours")
@@ -99,7 +99,7 @@ def test_an_operators_own_hold_is_left_in_place(leadline: Leadline) -> None:
     portal_session.circuit_breaker().hold("maintenance")
     lead(5)
     portal_check.run()
-    answer = leadline("restored", "--json")
+    answer = leadline("restored", "--yes", "--json")
     assert (answer.code, answer.json["calls_resumed"]) == (0, False)
     assert held() == "maintenance"
 
@@ -112,12 +112,12 @@ def test_restored_names_the_server_that_is_down_and_can_be_repeated(
     portal_check.run()
     monkeypatch.setattr("leadline.sync.reconcile.throttled_reads.RETRY_DELAYS_S", ())
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", "http://127.0.0.1:1/rest/1/geheim/")
-    answer = leadline("restored")
+    answer = leadline("restored", "--yes")
     assert answer.code == 3
     assert "geheim" not in answer.err
     assert held()
     monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    assert leadline("restored").code == 0
+    assert leadline("restored", "--yes").code == 0
     assert held() is None
 
 

@@ -169,5 +169,5 @@ def test_the_status_and_the_doctor_say_it(
     assert status.json["work"] == {"error": "Redis can't be reached"}
     assert status.json["portal"] == {"error": "Redis can't be reached"}
     assert "Redis can't be reached" in leadline("doctor").out.decode()
-    paused = leadline("portal", "pause", "--reason", "maintenance")
+    paused = leadline("portal", "pause", "--yes", "--reason", "maintenance")
     assert (paused.code, paused.err.strip()) == (3, "leadline: Redis can't be reached")

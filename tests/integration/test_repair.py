@@ -126,7 +126,7 @@ def repair(request: pytest.FixtureRequest, leadline: Leadline) -> Repair:
     """Each way to have a user's lead repaired."""
 
     def reconcile(_user_id: UserId) -> None:
-        assert leadline("reconcile", "--repair", "--restart").code in {0, 1}
+        assert leadline("reconcile", "--repair", "--yes", "--restart").code in {0, 1}
 
     def by_id(user_id: UserId) -> None:
         assert leadline("resync", user_id).code == 0
@@ -218,7 +218,7 @@ def test_a_repair_of_stages_overwrites_them(leadline: Leadline, settle: Callable
     user_id = created()
     settle()
     moved_by_hand(user_id)
-    assert leadline("reconcile", "--repair", "--stages").code == 0
+    assert leadline("reconcile", "--repair", "--yes", "--stages").code == 0
     settle()
     assert lead_of(user_id)["STATUS_ID"] == FIRST
 

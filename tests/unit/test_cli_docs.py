@@ -1,6 +1,9 @@
-"""The command line's page in the documentation names every command and option."""
+"""The command line describes itself: in its help, in its list of commands and in the docs."""
 
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,18 +11,21 @@ from typing import Any
 import pytest
 import typer
 
-from leadline.cli.main import app
+from leadline.cli.commands import COMMANDS, load
 
 PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text(encoding="utf-8")
+#: They print text for people and shells.
+WITHOUT_JSON = {"completion", "help"}
+#: Client libraries of the servers, and what else takes long to import.
+HEAVY = ("pg8000", "pika", "redis", "rq", "sqlalchemy", "requests", "pydantic", "rich.table")
 
 
-def commands(group: Any, *path: str) -> Iterator[tuple[str, Any]]:
+def commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
     """Each command as its words."""
-    for name, command in getattr(group, "commands", {}).items():
-        if hasattr(command, "commands"):
-            yield from commands(command, *path, name)
-        else:
-            yield " ".join((*path, name)), command
+    if not hasattr(command, "commands"):
+        yield " ".join(path), command
+    for name, one in getattr(command, "commands", {}).items():
+        yield from commands(one, *path, name)
 
 
 def options(command: Any) -> set[str]:
@@ -27,11 +33,18 @@ def options(command: Any) -> set[str]:
     return {word for each in command.params for word in each.opts if word.startswith("--")}
 
 
-ALL = dict(commands(typer.main.get_command(app)))
+ALL = {words: one for name in COMMANDS for words, one in commands(load(name), name)}
+
+
+def examples(command: Any) -> list[list[str]]:
+    """The words of each example after `leadline`, up to a redirection or a pipe."""
+    lines = (command.epilog or "").splitlines()
+    found = [re.search(r"leadline ([^|>)]*)", line) for line in lines if "leadline" in line]
+    return [shlex.split(one[1]) for one in found if one]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_command_has_an_example(name: str) -> None:
+def test_every_command_is_documented(name: str) -> None:
     assert f"leadline {name}" in PAGE
 
 
@@ -43,8 +56,39 @@ def test_every_option_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_command_has_a_json_option_and_a_description(name: str) -> None:
-    assert "--json" in options(ALL[name])
+    assert ("--json" in options(ALL[name])) is (name not in WITHOUT_JSON)
     assert ALL[name].help
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_help_has_examples_that_the_command_accepts(name: str) -> None:
+    command, words = ALL[name], name.split()
+    assert examples(command)
+    for example in examples(command):
+        assert example[: len(words)] == words
+        try:
+            command.make_context(name, example[len(words) :])
+        except typer.BadParameter as error:
+            # The example's files are not here.
+            assert "does not exist" in error.message  # noqa: PT017 - other examples raise nothing
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_the_help_says(name: str) -> None:
+    assert (load(name).help or "").split("\n")[0] == COMMANDS[name].summary
+
+
+def test_the_start_loads_no_server_and_no_command() -> None:
+    """Listing and completing must not cost more than Python and typer."""
+    code = f"""
+import sys
+import leadline.cli.main
+print([one for one in {HEAVY} if one in sys.modules])
+"""
+    ran = subprocess.run(
+        (sys.executable, "-c", code), capture_output=True, text=True, check=True, timeout=30
+    )
+    assert ran.stdout == "[]\n"
 
 
 def test_no_function_and_no_process_loads_the_command_line() -> None:

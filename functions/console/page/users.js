@@ -75,25 +75,14 @@ export function show() {
   if (hadFocus) (button.disabled ? byId("one-title") : button).focus();
 }
 
-// One sentence: what blocks the user, and what to do.
-function verdict({ sync }) {
+// One sentence: what blocks the user, and what to do. The server decides (operations/why.py).
+function verdict({ sync, why }) {
   if (sync.status === "synced") return element("div", { class: "reason good" }, element("h3", {}, t("allWell")));
   const isFailed = sync.status === "failed";
   return element("div", { class: `reason ${KINDS[sync.status]}` },
     element("h3", {}, t(isFailed ? "why" : "waitsWhy")),
     isFailed ? element("p", {}, element("b", {}, sync.reason)) : null,
-    element("p", {}, isFailed ? failed(sync) : waits(sync)));
-}
-
-const failed = (sync) => sync.retry_at ? t("whyTransient", { at: when(sync.retry_at) }) : t("whyPermanent");
-
-function waits(sync) {
-  const steps = sync.events[0]?.steps.map((each) => each.step) ?? [];
-  if (status.portal?.paused) return t("whyPaused", { why: status.portal.reason || t("byOperator") });
-  if (!steps.includes("published")) return t("whyUnpublished");
-  if (!steps.includes("received")) return t("whyUnreceived");
-  if (!sync.next_try_at) return t("whyInFlight");
-  return t(steps.includes("attempt") ? "whyTried" : "whyUntried", { at: when(sync.next_try_at) });
+    element("p", {}, t(why.code, { at: when(why.at), why: why.reason || t("byOperator") })));
 }
 
 function event(one) {

@@ -1,6 +1,7 @@
 """Output of the runner in the terminal."""
 
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from local.runner.secrets import is_key_generated, key_to_show_once
@@ -22,6 +23,8 @@ Leadline runs: {edge}   (Ctrl-C stops everything)
   console   {edge}/console   users, queues, the portal: why is somebody not in Bitrix24?
   API page  {edge}/docs
 {portal}
+  console   {edge}/console
+  operate   {leadline} status   (on your PATH: docs/cli.md)
   health    curl {edge}/healthz
   commands  .venv/bin/leadline status   (in another terminal; `leadline --help` lists all)
   faas-cli  faas-cli login -g {edge} -u admin --password-stdin < {password}
@@ -66,6 +69,7 @@ class Console:
                 auth=_AUTHORIZATION if system.requires_keys else "",
                 portal=portal,
                 management=management,
+                leadline=_command_line(),
                 logs=system.state.logs,
                 password=system.state.root / "passwords" / "gateway",
             )
@@ -88,6 +92,13 @@ class Console:
         """Print one line unchanged."""
         self._out.write(text + "\n")
         self._out.flush()
+
+
+def _command_line() -> str:
+    """How to call the command line of this checkout from here."""
+    program = Path(sys.prefix) / "bin" / "leadline"
+    here = Path.cwd()
+    return str(program.relative_to(here) if program.is_relative_to(here) else program)
 
 
 def _key_line(system: System) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from leadline.cli.files.csv_cells import escape
 from leadline.cli.output import Json, print_json, progress_bar
-from leadline.cli.users import Sync
+from leadline.cli.users.listing import Sync
 from leadline.operations import audit
 from leadline.users import queries, snapshots
 from leadline.users.views import Query
@@ -24,7 +24,14 @@ def export(
     sync: Annotated[Sync | None, typer.Option(help="Only users with this sync status.")] = None,
     json: Json = False,
 ) -> None:
-    """Write all users to stdout: CSV, or JSON lines with --json. `import` reads both."""
+    """Write all users to stdout.
+
+    CSV, or JSON lines with --json; `import` reads both.
+
+    Examples:
+        (umask 077; leadline export > users.csv)
+        leadline export --sync failed --json
+    """
     with audit.recorded("export users", sync=sync) as done, progress_bar() as bar:
         task = bar.add_task("exporting", total=snapshots.count())
         writer = csv.writer(sys.stdout)

@@ -9,7 +9,8 @@ import phonenumbers
 import redis
 import typer
 
-from leadline.cli import broker_tags, portal
+from leadline.cli import portal
+from leadline.cli.checks import broker_tags
 from leadline.cli.output import FINDINGS, Json, print_json, print_table
 from leadline.errors import LeadlineError, QueueError
 from leadline.ledger.backlog import counts
@@ -62,9 +63,13 @@ class Check:
 
 
 def doctor(*, json: Json = False) -> None:
-    """Check every setting and connection, and say how to fix problems.
+    """Check every setting and connection.
 
-    Exit code 1: there are problems.
+    The last column says how to fix a problem. Exit code 1: there are problems.
+
+    Examples:
+        leadline doctor
+        leadline doctor --json
     """
     checks = [check for part in _PARTS for check in _run(*part)]
     is_ok = all(check.is_ok for check in checks)

@@ -19,6 +19,7 @@ from leadline.cli.output import (
     print_note,
     progress_bar,
 )
+from leadline.cli.terminal.confirm import Yes, confirm
 from leadline.ledger import resync_events
 from leadline.ledger.resync_events import ResyncRequest
 from leadline.operations import audit
@@ -107,9 +108,10 @@ def reconcile(
         bool, typer.Option("--restart", help="Start over, ignoring the checkpoint.")
     ] = False,
     bookmark: Annotated[Path | None, typer.Option(help="Checkpoint file of this run.")] = None,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Compare every user with its lead, and every lead of ours with its user.
+    """Compare all users with all leads.
 
     missing: no lead · doubled: several leads · unlinked: the user has another lead id, or none ·
     drifted: another name or phone, or a stage that a failed write could not set · moved: another
@@ -118,8 +120,16 @@ def reconcile(
 
     It shares Bitrix24's limits with the workers and yields to them. When interrupted, the same
     command resumes. A repair is an event that makes the worker read the lead and write what
-    differs; doubled and foreign leads are only reported.
+    differs; doubled and foreign leads are only reported. --repair asks first.
+
+    Examples:
+        leadline reconcile
+        leadline reconcile --json > differences.jsonl
+        leadline reconcile --repair
     """
+    if repair:
+        moved = " and overwrite stages set in the CRM" if stages else ""
+        confirm(f"Create missing leads, write what differs{moved}, for all users?", yes=yes)
     checkpoint = Checkpoint.at("reconcile", bookmark)
     run = _Reconciliation(checkpoint, repair=repair, stages=stages, json=json)
     if restart:

@@ -4,21 +4,28 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leadline.cli.output import Json, print_facts, print_json
+from leadline.cli.terminal.confirm import Yes, confirm
 from leadline.operations import audit
 from leadline.runtime.postgres import installation
 from leadline.sync.reconcile import our_leads
 from leadline.sync.reconcile.originator import originator_id
 
 
-def restored(*, json: Json = False) -> None:
-    """Declare that Postgres was restored to an earlier time, or takes over a portal's leads.
+def restored(*, yes: Yes = False, json: Json = False) -> None:
+    """Declare that Postgres was restored.
 
-    A new history begins: versions and ids that Postgres has lost no longer count, and every lead
-    is compared with its user and corrected. New users get ids that no lead carries. If calls were
-    held because the portal has leads of unknown users, they resume.
+    It went back to an earlier time, or takes over a portal's leads. A new history begins: versions
+    and ids that Postgres has lost no longer count, and every lead is compared with its user and
+    corrected. New users get ids that no lead carries. If calls were held because the portal has
+    leads of unknown users, they resume. It asks first.
 
     A failover, and a dump restored by pg_restore, are detected without it; it does no harm then.
+
+    Examples:
+        leadline restored
+        leadline restored --yes --json
     """
+    confirm("Begin a new history and compare every lead with its user?", yes=yes)
     report = begin_history()
     print_json(report) if json else print_facts(report.items())
 

@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from leadline.cli.output import Json, print_facts, print_json, print_note
-from leadline.cli.restored import begin_history
+from leadline.cli.recovery.restored import begin_history
+from leadline.cli.terminal.confirm import Yes, confirm
 from leadline.errors import LeadlineError
 from leadline.runtime import secrets
 from leadline.runtime.postgres.migrate import migrate
@@ -34,17 +35,21 @@ class RestoreRefused(LeadlineError):
 def restore(
     dump: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Replace all users and events by those of a dump (pg_dump --format=custom).
+    """Put a dump of Postgres back.
 
+    All users and events are replaced by those of the dump (pg_dump --format=custom).
     DATABASE_URL has to be the owner's, and pg_restore on this machine. Stop functions, connector
     and workers first: while any client is connected, the command refuses. Redis and RabbitMQ stay
     as they are. Afterwards the schema is migrated and a new history begun, as `restored` does;
     start everything, then `leadline reconcile` shows what the dump did not contain.
 
     If it fails, nothing has changed: the dump is restored in one transaction.
+
+    Examples:
+        leadline restore leadline.dump
     """
     url = secrets.require("database-url")
     pg_restore = shutil.which("pg_restore")
@@ -53,8 +58,7 @@ def restore(
     if _TABLE not in _run(pg_restore, "--list", str(dump)):
         raise RestoreRefused(f"{dump} is no dump of Leadline: it has no table events")
     _check_unused()
-    if not yes:
-        typer.confirm("Replace all users and events by those of the dump?", abort=True, err=True)
+    confirm("Replace all users and events by those of the dump?", yes=yes)
     database().close()  # or it would wait for our own connection
     _run(pg_restore, *_OPTIONS, f"--dbname={_without_password(url)}", str(dump), url=url)
     print_note(f"restored: {dump}")

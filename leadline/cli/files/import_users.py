@@ -17,7 +17,8 @@ from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 
 PART = 1000
-_SHOWN = 10
+#: Rejected lines that are printed; all of them are in the file.
+_SHOWN = 20
 
 
 def import_file(
@@ -39,14 +40,20 @@ def import_file(
     bookmark: Annotated[Path | None, typer.Option(help="Checkpoint file of this import.")] = None,
     json: Json = False,
 ) -> None:
-    """Create a user for each line of a file.
+    """Create users from a file.
 
     All lines are validated first; if one is wrong, nothing is imported. Rejected lines are written
     to a file (FILE.rejected), to be corrected and imported separately. When interrupted, the same
     command resumes; no line becomes two users if it is repeated within a day.
 
     Users of another system keep their ids if --map names the column; ids must ascend. A user with
-    a bitrix_lead_id counts as synced, and nothing is sent: see `leadline reconcile`.
+    a bitrix_lead_id counts as synced, and nothing is sent: see `leadline reconcile`. Exit code 1:
+    lines were rejected.
+
+    Examples:
+        leadline import users.csv --check
+        leadline import people.csv --map full_name=Имя --map phone=Телефон
+        leadline import people.csv --skip-rejected --json
     """
     source = File(file, _mapping(columns or []), stage)
     digest = source.digest()
@@ -68,7 +75,8 @@ def import_file(
             ", ".join(f"{name.replace('_', ' ')}: {number}" for name, number in report.items())
         )
     if bad:
-        print_note(f"rejected lines, and why: {refused}")
+        more = f"{bad - _SHOWN} more rejected lines; all" if bad > _SHOWN else "rejected lines"
+        print_note(f"{more}, and why: {refused}")
         raise typer.Exit(FINDINGS)
 
 

@@ -1,0 +1,1 @@
+"""`leadline doctor`: its checks."""

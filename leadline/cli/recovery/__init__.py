@@ -1,0 +1,1 @@
+"""Commands that compare everything, or restore it: reconcile, restore, restored."""

@@ -1,0 +1,1 @@
+"""The terminal: help, completion, confirmation, times, errors, the browser."""

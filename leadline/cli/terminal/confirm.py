@@ -1,0 +1,29 @@
+"""Confirmation of what touches many: asked on a terminal, `--yes` elsewhere."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from leadline.cli.terminal.failures import NotConfirmed
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Return if an operator confirms, or has by `--yes`.
+
+    Raises:
+        NotConfirmed: the answer is no, or there is no terminal to ask on.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NotConfirmed(f"{question} Nothing was done: without a terminal, confirm with --yes")
+    try:
+        is_confirmed = typer.confirm(question, err=True)
+    except typer.Abort:
+        sys.stderr.write("\n")
+        is_confirmed = False
+    if not is_confirmed:
+        raise NotConfirmed

@@ -1,0 +1,28 @@
+"""`leadline help`: the same as `--help`, in the order in which people type it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from leadline.cli.output import print_line
+from leadline.errors import InvalidRequest
+
+
+def help_command(
+    ctx: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...")] = None,
+) -> None:
+    """Show the help of a command.
+
+    Examples:
+        leadline help
+        leadline help failed
+        leadline help dead-letters replay
+    """
+    found: Any = ctx.find_root()
+    for word in words or ():
+        if not hasattr(found.command, "resolve_command"):
+            raise InvalidRequest(f"{found.info_name} has no commands")
+        name, command, _ = found.command.resolve_command(found, [word])
+        found = typer.Context(command, info_name=name, parent=found)
+    print_line(found.get_help())

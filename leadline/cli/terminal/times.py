@@ -1,0 +1,58 @@
+"""Moments as operators type them, and spans of time as they read them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from leadline.errors import InvalidRequest
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AGO = re.compile(r"(\d{1,6})\s*([smhd])")
+_CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d)?")
+
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Since a moment: 12:00, 2026-01-31, 2026-01-31T12:00, or 90s, 15m, 2h, 7d ago.",
+    ),
+]
+
+
+def parse_moment(text: str, now: datetime | None = None) -> datetime:
+    """The moment that a text names, in local time unless the text has a zone.
+
+    A clock time is the last such moment: 23:00 at noon is yesterday's.
+
+    Raises:
+        InvalidRequest: it is no moment.
+    """
+    present = (now or datetime.now(UTC)).astimezone()
+    text = text.strip()
+    try:
+        if ago := _AGO.fullmatch(text):
+            return present - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        if _CLOCK.fullmatch(text):
+            clock = datetime.strptime(text, "%H:%M:%S" if text.count(":") == 2 else "%H:%M")  # noqa: DTZ007 - only the clock is read
+            found = present.replace(
+                hour=clock.hour, minute=clock.minute, second=clock.second, microsecond=0
+            )
+            return found if found <= present else found - timedelta(days=1)
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise InvalidRequest(
+            "--since is a clock time (12:00), a date (2026-01-31), both (2026-01-31T12:00),"
+            " or how long ago (90s, 15m, 2h, 7d)"
+        ) from None
+
+
+def span(seconds: float) -> str:
+    """A span in one unit: `45 s`, `12 min`, `3.5 h`, `2 d`; never negative."""
+    seconds = max(0.0, seconds)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"

@@ -1,0 +1,75 @@
+"""`leadline failed`: users whose last write failed, one by one or by reason."""
+
+from typing import Annotated
+
+import typer
+
+from leadline.cli.output import FINDINGS, Json, print_json, print_note, print_table
+from leadline.cli.terminal.times import Since, parse_moment
+from leadline.cli.users.listing import After, Limit
+from leadline.operations import failed_users
+from leadline.operations.failed_users import Failed
+
+Reason = Annotated[
+    str, typer.Option(help="Only reasons that contain this; numbers in it match any number.")
+]
+
+_COLUMNS = ("id", "failed_at", "attempts", "bitrix_lead_id", "retry_at", "reason")
+_GROUP = ("users", "first_at", "last_at", "retrying", "common", "user", "reason")
+
+
+def failed(
+    *,
+    since: Since = None,
+    reason: Reason = "",
+    group: Annotated[
+        bool, typer.Option("--group", help="Count by reason, and show what is common.")
+    ] = False,
+    limit: Limit = 50,
+    after: After = 0,
+    json: Json = False,
+) -> None:
+    """List users whose last write failed.
+
+    Each with the reason and, if the ledger retries it, when. With --group: each reason with its
+    number of users, the time from the first to the last failure, how many are retried
+    automatically, what they have in common (action, stage, caller), and one of the users. Numbers
+    in a reason count as equal. Exit code 1: there are failed users.
+
+    Examples:
+        leadline failed --since 12:00 --group
+        leadline failed --reason "Field X"
+        leadline failed --limit 200 --json
+    """
+    which = Failed(parse_moment(since) if since else None, reason)
+    if group:
+        is_any = _print_groups(which, limit, json=json)
+    else:
+        is_any = _print_page(which, limit, after, json=json)
+    if is_any:
+        raise typer.Exit(FINDINGS)
+
+
+def _print_page(which: Failed, limit: int, after: int, *, json: bool) -> bool:
+    page = failed_users.page(which, limit, after)
+    if json:
+        print_json(page)
+        return bool(page["items"])
+    rows = [{"id": user["id"], **user["sync"]} for user in page["items"]]
+    print_table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in rows])
+    if page["next"]:
+        print_note(f"more: --after {page['next']}")
+    return bool(rows)
+
+
+def _print_groups(which: Failed, limit: int, *, json: bool) -> bool:
+    groups = failed_users.groups(which, limit)
+    if json:
+        print_json({"groups": groups})
+        return bool(groups)
+    for one in groups:
+        one["common"] = ", ".join(f"{name} {value}" for name, value in one["common"].items())
+    print_table(_GROUP, [[one[name] for name in _GROUP] for one in groups])
+    if groups:
+        print_note("retry a group: leadline resync --all-failed --reason TEXT")
+    return bool(groups)

@@ -1,0 +1,82 @@
+"""`leadline show`: a user, why it is not in the CRM, and its last events."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from leadline.cli.output import (
+    Json,
+    print_facts,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+    printable,
+)
+from leadline.operations import timeline
+from leadline.operations.why import Why
+from leadline.users.model import UserId
+
+_COLUMNS = (
+    *("version", "action", "occurred_at", "published_at", "settled_at"),
+    *("state", "attempts", "reason", "caller"),
+)
+#: What an operator can run, by the reason of the state.
+_COMMANDS = {
+    "whyTransient": "leadline resync {id}",
+    "whyPermanent": "leadline resync {id}",
+    "whyPaused": "leadline status; leadline portal resume",
+    "whyUnpublished": "leadline doctor",
+    "whyUnreceived": "leadline doctor; leadline dead-letters list",
+}
+
+
+def show(
+    user_id: Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="The user's id.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Show a user, and why it is not in the CRM.
+
+    The reason is the console's, with the command that helps; below are the user's last events.
+    Exit code 1: no user has this id.
+
+    Examples:
+        leadline show 4300
+        leadline show 4300 --json
+    """
+    user = timeline.read(UserId(user_id))
+    if json:
+        print_json(user)
+        return
+    sync = user["sync"]
+    print_facts([*_own_facts(user), *_sync_facts(sync), *_reason(user)])
+    print_line("")
+    print_table(_COLUMNS, [[_cell(event, name) for name in _COLUMNS] for event in sync["events"]])
+    if user["error"]:
+        print_note(f"the work queue is not shown: {user['error']}")
+
+
+def _own_facts(user: Mapping[str, Any]) -> list[tuple[str, object]]:
+    return [(name, user[name]) for name in user if name not in {"sync", "why", "error"}]
+
+
+def _sync_facts(sync: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """The outcome; the reason and the times of retries are in the sentence."""
+    names = ("status", "reason", "attempts", "bitrix_lead_id", "version")
+    return [(name, sync[name]) for name in names if sync[name] is not None]
+
+
+def _reason(user: Mapping[str, Any]) -> list[tuple[str, object]]:
+    why = Why(**user["why"])
+    facts: list[tuple[str, object]] = [("why", why.sentence(printable))]
+    if command := _COMMANDS.get(why.code):
+        facts.append(("next", command.format(id=user["id"])))
+    return facts
+
+
+def _cell(event: Mapping[str, Any], name: str) -> object:
+    # An operator's resync is stored as an update that changes nothing.
+    is_resync = name == "action" and event["changed"].startswith("look")
+    return "resync" if is_resync else event[name]

@@ -1,0 +1,139 @@
+"""Users whose last write failed: by the time of the failure and its reason, or grouped by reason.
+
+Reads `unsynced_users`, so the cost grows with the number of failed users, not with all users.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from leadline.runtime.postgres.pool import Row, database
+from leadline.users import filters, queries
+from leadline.users.filters import Filter
+from leadline.users.views import Query
+
+# Texts that differ only in numbers are one reason.
+_REASON = "regexp_replace(sync_reason, '[0-9]+', '#', 'g')"
+_CONTAINS = f"strpos(lower({_REASON}), lower(CAST(:reason AS text))) > 0"
+_FAILED = """
+FROM unsynced_users JOIN users ON users.id = unsynced_users.user_id
+LEFT JOIN events ON events.user_id = users.id AND events.version = users.version
+"""
+_AFTER = "unsynced_users.status = 'failed' AND users.sync_status = 'failed' AND users.id > :after"
+
+_COMMON = ", ".join(
+    f"CASE WHEN count(DISTINCT {column}) = 1 AND count({column}) = count(*)"
+    f" THEN min({column}) END AS {name}"
+    for name, column in (
+        ("action", "events.action"),
+        ("stage", "users.stage"),
+        ("caller", "events.caller"),
+    )
+)
+_GROUPS = f"""
+SELECT min(sync_reason) AS reason, count(*) AS users, min(settled_at) AS first_at,
+       max(settled_at) AS last_at, count(due_at) AS retrying, min(users.id) AS "user", {_COMMON}
+{_FAILED} WHERE {_AFTER} {{where}}
+GROUP BY {_REASON} ORDER BY users DESC, reason LIMIT :limit
+"""
+_COUNT = f"SELECT count(*) AS users {_FAILED} WHERE {_AFTER} {{where}}"
+_IDS = f"SELECT users.id {_FAILED} WHERE {_AFTER} {{where}} ORDER BY users.id LIMIT :limit"
+_SETTLED_AT = """
+(SELECT settled_at FROM events WHERE user_id = users.id AND version = users.version)
+"""
+_WHEN = """
+SELECT events.user_id AS id, settled_at AS failed_at, due_at AS retry_at
+FROM events JOIN users ON users.id = events.user_id AND users.version = events.version
+WHERE users.id = ANY (CAST(:ids AS bigint[])) AND state = 'failed'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Which failed users; the default is all."""
+
+    #: Only those that failed at this moment or later.
+    since: datetime | None = None
+    #: Only those whose reason contains this; numbers and case don't matter.
+    reason: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """The restrictions, for the audit trail."""
+        since = self.since.isoformat() if self.since else None
+        return {name: value for name, value in (("since", since), ("reason", self.reason)) if value}
+
+    def filters(self, settled_at: str) -> list[Filter]:
+        """The restrictions as filters; the time of the failure is the given expression."""
+        found = []
+        if self.since:
+            since = f"{settled_at} >= CAST(:since AS timestamptz)"
+            found.append(Filter(since, {"since": self.since.isoformat()}))
+        if self.reason:
+            found.append(Filter(_CONTAINS, {"reason": re.sub("[0-9]+", "#", self.reason)}))
+        return found
+
+
+def page(which: Failed, limit: int, after: int) -> dict[str, Any]:
+    """A keyset page as `queries.page`; each `sync` block also with `failed_at` and `retry_at`.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    failed = filters.from_query(Query(sync="failed"))
+    rows = filters.select(limit + 1, after, [*failed, *which.filters(_SETTLED_AT)])
+    found: dict[str, Any] = {**queries.to_page(rows, limit)}
+    when = _times([user["id"] for user in found["items"]])
+    for user in found["items"]:
+        user["sync"] = {**user["sync"], **when.get(user["id"], _UNKNOWN)}
+    return found
+
+
+def groups(which: Failed, limit: int) -> list[dict[str, Any]]:
+    """Reasons by number of users, the most frequent first.
+
+    Texts that differ only in numbers are one reason, shown by one of them. `first_at` and
+    `last_at`: the first and last failure that the ledger still has; `retrying`: how many are
+    retried automatically; `common`: action, stage and caller if all have the same; `user`: one of
+    the users.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    found = _run(_GROUPS, which, limit=limit)
+    for one in found:
+        common = {name: one.pop(name) for name in ("action", "stage", "caller")}
+        one["common"] = {name: value for name, value in common.items() if value is not None}
+    return found
+
+
+def count(which: Failed) -> int:
+    """How many there are.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return int(_run(_COUNT, which)[0]["users"])
+
+
+def ids(which: Failed, limit: int, after: int) -> list[int]:
+    """The next ids above `after`, ascending.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return [int(row["id"]) for row in _run(_IDS, which, limit=limit, after=after)]
+
+
+_UNKNOWN = {"failed_at": None, "retry_at": None}
+
+
+def _times(user_ids: list[int]) -> dict[int, dict[str, Any]]:
+    return {row.pop("id"): row for row in database().run(_WHEN, ids=user_ids)}
+
+
+def _run(sql: str, which: Failed, after: int = 0, **params: object) -> list[Row]:
+    chosen = which.filters("settled_at")
+    conditions = "".join(f" AND {one.condition}" for one in chosen)
+    values = {name: value for one in chosen for name, value in one.params.items()}
+    return database().run(sql.format(where=conditions), after=after, **values, **params)

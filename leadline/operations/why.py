@@ -1,0 +1,77 @@
+"""Why a user is not in Bitrix24: the one rule and the one wording of console and command line.
+
+The console has the sentences in both its languages, under the same codes
+(`functions/console/page/texts.js`); a test compares the English ones with these.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+ALL_WELL = "allWell"
+BY_OPERATOR = "byOperator"
+
+#: By code; `{at}` is the time of the next try, `{why}` why calls are paused.
+SENTENCES = MappingProxyType(
+    {
+        ALL_WELL: "In sync with Bitrix24",
+        "whyTransient": "The portal could not be reached or failed. Next automatic retry at {at};"
+        " “Retry” does it now.",
+        "whyPermanent": "Bitrix24 rejects this record. Fix the cause (change the user or the"
+        " portal), then “Retry”.",
+        "whyPaused": "All calls are paused: {why}. Nothing is lost; they continue once resumed.",
+        "whyUnpublished": "RabbitMQ has not confirmed it yet. The relay publishes it every few"
+        " seconds.",
+        "whyUnreceived": "It waits in RabbitMQ: the connector or bitrix-handler has not received"
+        " it. See the queues and the dead letters.",
+        "whyInFlight": "Its call is in flight, or its reply is on its way.",
+        "whyTried": "The last attempt failed; the next one is due at {at}.",
+        "whyUntried": "It waits for a call; the next one is due at {at}.",
+        BY_OPERATOR: "by an operator",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a user is in its state, and what happens next."""
+
+    #: A key of SENTENCES.
+    code: str
+    #: When the next try is due; None if none is.
+    at: datetime | None = None
+    #: Why calls are paused; "" if an operator gave no reason.
+    reason: str = ""
+
+    def sentence(self, shown: Callable[[datetime | None], str]) -> str:
+        """The sentence, its time as `shown` writes it."""
+        why = self.reason or SENTENCES[BY_OPERATOR]
+        return SENTENCES[self.code].format(at=shown(self.at), why=why)
+
+
+def why(sync: Mapping[str, Any], steps: Iterable[str], paused: str | None) -> Why:
+    """Why this user is in its state.
+
+    `sync`: its `sync` block with `next_try_at`. `steps`: names of the steps that its newest event
+    has taken. `paused`: why calls are paused ("": no reason was given), None if they are not.
+    """
+    if sync["status"] == "synced":
+        return Why(ALL_WELL)
+    if sync["status"] == "failed":
+        retry_at = sync.get("retry_at")
+        return Why("whyTransient", _moment(retry_at)) if retry_at else Why("whyPermanent")
+    taken = set(steps)
+    if paused is not None:
+        return Why("whyPaused", reason=paused)
+    for step, code in (("published", "whyUnpublished"), ("received", "whyUnreceived")):
+        if step not in taken:
+            return Why(code)
+    if sync["next_try_at"] is None:
+        return Why("whyInFlight")
+    return Why("whyTried" if "attempt" in taken else "whyUntried", sync["next_try_at"])
+
+
+def _moment(found: datetime | str) -> datetime:
+    return datetime.fromisoformat(found) if isinstance(found, str) else found

@@ -1,0 +1,101 @@
+"""Errors of every command: one shape with --json, and the exit codes of docs/cli.md."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from tests.integration.conftest import CommandOutput
+
+Leadline = Callable[..., CommandOutput]
+
+NOWHERE = "postgresql://u:geheim@127.0.0.1:1/x"
+FAILURES = [
+    (("show",), {}, "wrong_usage", 2),
+    (("show", "nobody"), {}, "wrong_usage", 2),
+    (("nothing",), {}, "wrong_usage", 2),
+    (("users", "--limit", "0"), {}, "wrong_usage", 2),
+    (("failed", "--since", "noon"), {"DATABASE_URL": NOWHERE}, "wrong_usage", 2),
+    (("open", "user"), {}, "wrong_usage", 2),
+    (("dead-letters", "replay"), {}, "wrong_usage", 2),
+    (("portal", "pause"), {}, "not_confirmed", 2),
+    (("restored",), {}, "not_confirmed", 2),
+    (("reconcile", "--repair"), {}, "not_confirmed", 2),
+    (("show", "1"), {}, "bad_configuration", 3),
+    (("open",), {}, "bad_configuration", 3),
+    (("open",), {"LEADLINE_CONSOLE_URL": "leads.example.com"}, "bad_configuration", 3),
+    (("users",), {"DATABASE_URL": NOWHERE}, "database_down", 3),
+    (("failed", "--group"), {"DATABASE_URL": NOWHERE}, "database_down", 3),
+    (("tail", "--limit", "1"), {"DATABASE_URL": NOWHERE}, "database_down", 3),
+    (("audit",), {"DATABASE_URL": NOWHERE}, "database_down", 3),
+    (
+        ("dead-letters", "list"),
+        {"AMQP_URL": "amqp://u:geheim@127.0.0.1:1/"},
+        "broker_down",
+        3,
+    ),
+    (("portal", "resume"), {"REDIS_URL": "redis://:geheim@127.0.0.1:1"}, "queue_down", 3),
+    (("doctor",), {"LEADLINE_BURST": "1"}, "invalid_settings", 3),
+]
+
+
+@pytest.fixture(autouse=True)
+def unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No connection, and no local run."""
+    monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
+
+
+@pytest.mark.parametrize(("words", "settings", "code", "exit_code"), FAILURES)
+def test_an_error_has_one_shape_and_its_exit_code(
+    leadline: Leadline,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    words: tuple[str, ...],
+    settings: dict[str, str],
+    code: str,
+    exit_code: int,
+) -> None:
+    for name, text in settings.items():
+        monkeypatch.setenv(name, text)
+    answer = leadline(*words, "--json")
+    assert (answer.code, answer.out) == (exit_code, b"")
+    error = json.loads(answer.err.splitlines()[-1])["error"]
+    assert set(error) == {"code", "message", "exit_code"}
+    assert (error["code"], error["exit_code"]) == (code, exit_code)
+    as_text = leadline(*words)
+    assert (as_text.code, as_text.out) == (exit_code, b"")
+    assert error["message"] in as_text.err
+    assert "geheim" not in answer.err + as_text.err
+
+
+def test_an_invalid_setting_is_named_with_what_is_expected(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADLINE_BURST", "geheim")
+    monkeypatch.setenv("LEADLINE_QUEUE_TYPE", "stream")
+    answer = leadline("status")
+    assert answer.code == 3
+    assert "LEADLINE_BURST: should be a valid integer" in answer.err
+    assert "LEADLINE_QUEUE_TYPE: should be 'quorum' or 'classic'" in answer.err
+    assert "geheim" not in answer.err
+    assert "stream" not in answer.err
+
+
+@pytest.mark.usefixtures("in_postgres", "in_redis")
+def test_an_unknown_user_is_a_finding(leadline: Leadline) -> None:
+    answer = leadline("show", 99, "--json")
+    assert (answer.code, answer.out) == (1, b"")
+    assert json.loads(answer.err)["error"]["code"] == "user_not_found"
+
+
+def test_a_missing_schema_is_named_with_the_migration(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch, postgres: str
+) -> None:
+    empty = sqlalchemy.make_url(postgres).set(database="template1")
+    monkeypatch.setenv("DATABASE_URL", empty.render_as_string(hide_password=False))
+    answer = leadline("failed", "--json")
+    error = json.loads(answer.err)["error"]
+    assert (answer.code, error["code"]) == (3, "schema_outdated")
+    assert "migrate" in error["message"]
