@@ -27,12 +27,12 @@ occurred_at, published_at, settled_at
 _OF_USER = "(CAST(:user_id AS bigint) IS NULL OR user_id = CAST(:user_id AS bigint))"
 _ACCEPTED = f"""
 SELECT {_COLUMNS} FROM events WHERE id > CAST(:after AS uuid) AND {_OF_USER}
-ORDER BY id LIMIT {PAGE}
+ORDER BY id LIMIT :limit
 """  # noqa: S608 - of constants; values are parameters
 _SETTLED = f"""
 SELECT {_COLUMNS} FROM events
 WHERE settled_at IS NOT NULL AND (settled_at, id) > (:at, CAST(:after AS uuid)) AND {_OF_USER}
-ORDER BY settled_at, id LIMIT {PAGE}
+ORDER BY settled_at, id LIMIT :limit
 """  # noqa: S608 - of constants; values are parameters
 _AWAITED = f"SELECT {_COLUMNS} FROM events WHERE id = ANY (CAST(:ids AS uuid[]))"  # noqa: S608 - of constants; values are parameters
 _NOW = "SELECT clock_timestamp() AS now"
@@ -79,7 +79,7 @@ class EventFeed:
 
     def _pages(self, sql: str, **key: object) -> Iterator[Row]:
         while True:
-            rows = database().run(sql, user_id=self._user_id, **key)
+            rows = database().run(sql, user_id=self._user_id, limit=PAGE, **key)
             yield from rows
             if len(rows) < PAGE:
                 return

@@ -45,10 +45,10 @@ class Why:
     #: Why calls are paused; "" if an operator gave no reason.
     reason: str = ""
 
-    def sentence(self, shown: Callable[[datetime | None], str]) -> str:
+    def sentence(self, shown: Callable[[datetime], str]) -> str:
         """The sentence, its time as `shown` writes it."""
-        why = self.reason or SENTENCES[BY_OPERATOR]
-        return SENTENCES[self.code].format(at=shown(self.at), why=why)
+        at = shown(self.at) if self.at else ""
+        return SENTENCES[self.code].format(at=at, why=self.reason or SENTENCES[BY_OPERATOR])
 
 
 def why(sync: Mapping[str, Any], steps: Iterable[str], paused: str | None) -> Why:

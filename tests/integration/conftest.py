@@ -146,11 +146,16 @@ class CommandOutput:
 def leadline(
     monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> Iterator[Callable[..., CommandOutput]]:
-    """The command line as in a process of its own, such as `leadline("status", "--json")`."""
+    """The command line as in a process of its own, such as `leadline("status", "--json")`.
 
-    def run(*words: object, stdin: str = "") -> CommandOutput:
+    `typed`: the answer of an operator at a terminal; without it there is no terminal.
+    """
+
+    def run(*words: object, typed: str | None = None) -> CommandOutput:
         monkeypatch.setattr(sys, "argv", ["leadline", *map(str, words)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed or ""))
+        for stream in (sys.stdin, sys.stderr):
+            monkeypatch.setattr(stream, "isatty", lambda: typed is not None, raising=False)
         capsysbinary.readouterr()
         code: object = 0
         try:

@@ -249,14 +249,32 @@ def test_an_interrupted_replay_loses_no_dead_letter(leadline: Leadline, broker: 
 def test_discard_asks_for_confirmation(leadline: Leadline, broker: Broker) -> None:
     broker.dead_letter(b"one", "422 one")
     broker.dead_letter(b"two", "422 two")
-    answer = leadline("dead-letters", "discard", "--all", stdin="n\n")
-    assert answer.code == 1
+    answer = leadline("dead-letters", "discard", "--all", typed="n\n")
+    assert (answer.code, "Discard 2 dead letters" in answer.err) == (2, True)
+    answer = leadline("dead-letters", "discard", listed(leadline)[0]["id"])
+    assert (answer.code, "--yes" in answer.err) == (2, True), "without a terminal it can't ask"
     assert len(listed(leadline)) == 2
-    assert leadline("dead-letters", "discard", "--reason", "one", stdin="y\n").code == 0
+    assert leadline("dead-letters", "discard", "--reason", "one", typed="y\n").code == 0
     assert [one["reason"] for one in listed(leadline)] == ["422 two"]
     assert leadline("dead-letters", "discard", "--all", "--yes").code == 0
     assert listed(leadline) == []
     assert broker.take(QUEUE) == []
+
+
+def test_a_replay_of_more_than_those_named_asks_for_confirmation(
+    leadline: Leadline, broker: Broker
+) -> None:
+    assert leadline("dead-letters", "replay", "--all").code == 0, "there is nothing to ask for"
+    broker.dead_letter(b"one", "422 one")
+    broker.dead_letter(b"two", "422 two")
+    for typed in (None, "n\n"):
+        answer = leadline("dead-letters", "replay", "--reason", "422", typed=typed)
+        assert (answer.code, "Replay 2 dead letters" in answer.err) == (2, True)
+    assert len(listed(leadline)) == 2
+    answer = leadline("dead-letters", "replay", "--reason", "one", "--json", typed="y\n")
+    assert (answer.code, answer.json) == (0, {"replayed": 1, "not_found": []})
+    assert [one["reason"] for one in listed(leadline)] == ["422 two"]
+    assert [body for _, body in broker.take(QUEUE)] == [b"one"]
 
 
 def test_an_unknown_id_is_reported(leadline: Leadline, broker: Broker) -> None:

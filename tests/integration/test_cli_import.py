@@ -93,6 +93,19 @@ def test_nothing_is_imported_while_a_line_is_invalid(
     ]
 
 
+@pytest.mark.parametrize(("number", "said"), [(20, "rejected lines, and why"), (23, "3 more")])
+def test_every_rejected_line_is_shown_or_the_rest_is_counted(
+    leadline: Leadline, write: Write, tmp_path: Path, number: int, said: str
+) -> None:
+    file = write("people.csv", "full_name,phone\n" + "Bo,wrong\n" * number)
+    answer = leadline("import", file)
+    assert answer.code == 1
+    assert answer.err.count("phone:") == 20
+    assert said in answer.err
+    with (tmp_path / "people.rejected.csv").open(encoding="utf-8") as rejected:
+        assert len(list(csv.DictReader(rejected))) == number
+
+
 def test_rejected_lines_can_be_fixed_and_imported_separately(
     leadline: Leadline, write: Write, tmp_path: Path
 ) -> None:

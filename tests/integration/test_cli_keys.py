@@ -62,6 +62,17 @@ def test_one_of_two_keys_of_a_holder_is_revoked_by_its_prefix(
     assert (grants(old), grants(new)) == (set(), {"write"})
 
 
+def test_revoking_several_keys_at_once_asks(leadline: Leadline, file: Path) -> None:
+    words = ("crm-form", "--scope", "write", "--file", file)
+    keys = [create(leadline, *words)[0] for _ in range(2)]
+    for typed in (None, "n\n"):
+        answer = leadline("keys", "revoke", "crm-form", typed=typed)
+        assert (answer.code, "Revoke 2 keys of crm-form?" in answer.err) == (2, True)
+    assert [grants(key) for key in keys] == [{"write"}] * 2
+    assert leadline("keys", "revoke", "crm-form", "--yes").code == 0
+    assert [grants(key) for key in keys] == [set(), set()]
+
+
 def test_comments_and_other_entries_stay_as_they_are(leadline: Leadline, file: Path) -> None:
     plain = "read:plain-key-of-the-tests-of-128-bits"
     file.write_text(f"# ours\n{plain}")

@@ -77,7 +77,7 @@ def users() -> None:
 def test_status_counts_and_names_pending_work(leadline: Leadline) -> None:
     users()
     answer = leadline("status", "--json")
-    assert answer.code == 0
+    assert answer.code == 1
     ledger = answer.json["ledger"]
     assert [ledger[name] for name in ("users", "synced", "waiting", "failed")] == [3, 1, 1, 1]
     assert (ledger["open_events"], ledger["unpublished"], ledger["retrying"]) == (1, 1, 0)
@@ -127,7 +127,7 @@ def test_a_user_is_shown_with_the_timeline_of_its_events(leadline: Leadline) -> 
     text = leadline("show", 3).out.decode()
     assert "move_card" in text
     assert "no such stage" in text
-    assert leadline("show", 99).code == 2
+    assert leadline("show", 99).code == 1
 
 
 def test_users_are_resynced(leadline: Leadline) -> None:

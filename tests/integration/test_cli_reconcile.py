@@ -247,6 +247,9 @@ def test_a_refusal_is_waited_out_and_a_paused_portal_is_reported(
 def test_a_repair_writes_events_only_for_users_that_need_one(leadline: Leadline) -> None:
     in_sync(5)
     crm("crm.lead.delete", id=1)
+    for typed in (None, "n\n"):
+        assert leadline("reconcile", "--repair", typed=typed).code == 2
+    assert rows("SELECT * FROM events") == []
     crm("crm.lead.update", id=2, fields={"STATUS_ID": "JUNK"})
     crm("crm.lead.update", id=3, fields={"STATUS_ID": "JUNK", "TITLE": "Somebody Else"})
     assert (

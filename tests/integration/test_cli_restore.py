@@ -138,5 +138,8 @@ def test_a_login_that_owns_nothing_changes_nothing(
 
 
 def test_without_yes_it_asks_for_confirmation(leadline: Leadline, dump: Path) -> None:
-    assert leadline("restore", dump, stdin="n\n").code == 1
+    answer = leadline("restore", dump, typed="n\n")
+    assert (answer.code, "Replace all users" in answer.err) == (2, True)
+    disconnect()
+    assert leadline("restore", dump).code == 2, "without a terminal it can't ask"
     assert len(names()) == 2

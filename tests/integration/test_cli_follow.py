@@ -1,0 +1,136 @@
+"""`leadline tail` and `status --watch`, as processes: they follow until Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pg8000.native
+import pytest
+import sqlalchemy
+
+from leadline.ledger import write
+from leadline.users.model import NewUser
+from tests.integration.conftest import close_idle_connections
+
+CHECKOUT = Path(__file__).parents[2]
+#: Ctrl-C, also where this test runs in the background of a shell and inherits that it is ignored.
+_PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from leadline.cli.main import main
+main()
+"""
+
+
+@pytest.fixture(autouse=True)
+def connected(
+    in_postgres: str,
+    in_redis: str,
+    amqp_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    assert in_postgres
+    assert in_redis
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
+
+
+@contextmanager
+def following(*words: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        (sys.executable, "-c", _PROGRAM, *words),
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def lines(process: subprocess.Popen[str], number: int) -> list[str]:
+    assert process.stdout
+    return [process.stdout.readline() for _ in range(number)]
+
+
+def interrupted(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """The exit code after Ctrl-C, and what it then says."""
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    return process.returncode, said
+
+
+def create() -> int:
+    return write.create(NewUser(full_name="Ann", phone="+77001112233"), None).event.user.id
+
+
+def test_the_status_is_repeated_until_it_is_interrupted() -> None:
+    with following("status", "--watch", "--every", "1", "--json") as process:
+        first, second = (json.loads(line) for line in lines(process, 2))
+        assert first["ledger"] == second["ledger"]
+        assert second["at"] > first["at"]
+        assert interrupted(process) == (130, "")
+
+
+def test_new_events_are_followed_until_it_is_interrupted() -> None:
+    before = create()
+    with following("tail", "--since", "1h", "--every", "0.2", "--json") as process:
+        (first,) = (json.loads(line) for line in lines(process, 1))
+        assert (first["user_id"], first["step"]) == (before, "accepted")
+        after = create()
+        (second,) = (json.loads(line) for line in lines(process, 1))
+        assert (second["user_id"], second["step"]) == (after, "accepted")
+        assert interrupted(process) == (130, "")
+
+
+def test_a_lost_connection_to_postgres_loses_no_event(postgres: str) -> None:
+    first = create()
+    with following("tail", "--since", "1h", "--every", "0.2", "--json") as process:
+        assert json.loads(lines(process, 1)[0])["user_id"] == first
+        for _ in range(3):
+            disconnect(postgres)
+        second = create()
+        assert json.loads(lines(process, 1)[0])["user_id"] == second
+        code, said = interrupted(process)
+        assert (code, "Traceback" in said) == (130, False)
+
+
+def disconnect(postgres: str) -> None:
+    """End every connection to the database but one's own, as a failover does."""
+    close_idle_connections()
+    parts = sqlalchemy.make_url(postgres)
+    with pg8000.native.Connection(
+        parts.username,
+        host=parts.host,
+        port=parts.port or 5432,
+        database=parts.database,
+        password=parts.password,
+    ) as owner:
+        owner.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
+
+
+def test_a_reader_that_closes_the_pipe_ends_it_quietly() -> None:
+    create()
+    with following("tail", "--since", "1h", "--every", "0.2") as process:
+        lines(process, 1)
+        assert process.stdout
+        process.stdout.close()
+        create()
+        assert process.wait(30) in {0, 1}
+        assert process.stderr
+        assert process.stderr.read() == ""

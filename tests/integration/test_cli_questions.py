@@ -1,0 +1,309 @@
+"""An operator's questions, each answered by one command: why, what failed, retry just those."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from leadline.errors import PortalDown, Unavailable
+from leadline.ledger import settle, write
+from leadline.ledger.event import Event
+from leadline.ledger.settle import ReceivedReply
+from leadline.messages import topology
+from leadline.operations import event_feed
+from leadline.sync import portal_session
+from leadline.users.model import NewUser
+from leadline.workqueue import reachability
+from tests.integration.conftest import CommandOutput, rows
+from tests.integration.test_settle import failure, reply_to
+
+Leadline = Callable[..., CommandOutput]
+
+
+@pytest.fixture(autouse=True)
+def connected(in_postgres: str, in_redis: str) -> None:
+    assert in_postgres
+    assert in_redis
+
+
+def create(name: str = "Ann", phone: str = "+77001112233") -> Event:
+    return write.create(NewUser(full_name=name, phone=phone), None).event
+
+
+def failed(reason: str, minutes_ago: int = 0, *, retried: bool = False) -> int:
+    """A user whose only write has failed."""
+    event = create()
+    settle.apply([ReceivedReply(failure(event, reason))])
+    rows(
+        "UPDATE events SET settled_at = now() - make_interval(mins => :ago),"
+        " due_at = CASE WHEN :retried THEN now() + interval '1 hour' END WHERE id = :id",
+        ago=minutes_ago,
+        retried=retried,
+        id=event.id,
+    )
+    return event.user.id
+
+
+# Why is this user not in the CRM?
+
+
+def why(leadline: Leadline, user_id: int) -> tuple[str, str]:
+    """The code of the reason, and all that a person reads."""
+    shown = leadline("show", user_id)
+    assert shown.code == 0
+    return leadline("show", user_id, "--json").json["why"]["code"], shown.out.decode()
+
+
+def test_a_rejected_user_is_shown_with_the_portals_words_and_the_command_that_retries(
+    leadline: Leadline,
+) -> None:
+    user_id = failed("Field X is required")
+    code, text = why(leadline, user_id)
+    assert code == "whyPermanent"
+    assert "Field X is required" in text
+    assert "Bitrix24 rejects this record" in text
+    assert f"leadline resync {user_id}" in text
+
+
+def test_a_user_that_will_be_retried_is_shown_with_the_time(leadline: Leadline) -> None:
+    code, text = why(leadline, failed("the portal did not answer", retried=True))
+    assert code == "whyTransient"
+    at = datetime.now(UTC).astimezone() + timedelta(hours=1)
+    assert f"{at:%Y-%m-%d %H:}" in text
+
+
+def test_a_waiting_user_is_shown_with_what_it_waits_for(leadline: Leadline) -> None:
+    event = create()
+    code, text = why(leadline, event.user.id)
+    assert (code, "RabbitMQ has not confirmed it" in text) == ("whyUnpublished", True)
+    rows("UPDATE events SET published_at = now(), sendings = 1")
+    assert why(leadline, event.user.id)[0] == "whyUnreceived"
+    portal_session.circuit_breaker().open(PortalDown("the plan has expired"))
+    code, text = why(leadline, event.user.id)
+    assert (code, "All calls are paused: the plan has expired" in text) == ("whyPaused", True)
+    portal_session.circuit_breaker().hold("")
+    assert "paused: by an operator" in why(leadline, event.user.id)[1]
+    settle.apply([ReceivedReply(reply_to(event))])
+    assert why(leadline, event.user.id)[0] == "allWell"
+
+
+def test_without_redis_the_ledgers_part_is_still_shown(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_id = failed("no such stage")
+    for down in ("redis://127.0.0.1:1", None):
+        monkeypatch.setenv("REDIS_URL", down) if down else monkeypatch.delenv("REDIS_URL")
+        answer = leadline("show", user_id)
+        assert (answer.code, "no such stage" in answer.out.decode()) == (0, True)
+        assert "the work queue is not shown" in answer.err
+
+
+# What failed, and what is common to it?
+
+
+def test_failures_are_restricted_by_time_and_reason(leadline: Leadline) -> None:
+    old, new = failed("Field X is required", 90), failed("Field X is required")
+    stage = failed("no such stage", retried=True)
+
+    def found(*words: object) -> list[int]:
+        return [one["id"] for one in leadline("failed", "--json", *words).json["items"]]
+
+    assert found() == [old, new, stage]
+    assert found("--since", "1h") == [new, stage]
+    assert found("--reason", "field x") == [old, new]
+    assert found("--since", "1h", "--reason", "FIELD X") == [new]
+    assert found("--since", "1h", "--limit", 1) == [new]
+    assert found("--since", "1h", "--limit", 1, "--after", new) == [stage]
+    assert found("--reason", "nothing like it") == []
+    assert leadline("failed", "--reason", "nothing like it").code == 0
+    text = leadline("failed", "--since", "1h").out.decode()
+    assert f"{datetime.now(UTC).astimezone():%Y-%m-%d}" in text
+    assert "no such stage" in text
+
+
+def test_failures_are_grouped_by_reason_with_what_is_common(leadline: Leadline) -> None:
+    for number in (12, 345):
+        failed(f"lead {number} belongs to another user", 90)
+    failed("lead 6 belongs to another user", retried=True)
+    other = failed("no such stage")
+    rows("UPDATE users SET stage = 'JUNK' WHERE id = 2")
+    answer = leadline("failed", "--group", "--json")
+    assert answer.code == 1
+    leads, stage = answer.json["groups"]
+    assert (leads["users"], leads["retrying"], leads["user"]) == (3, 1, 1)
+    assert leads["common"] == {"action": "create_card"}
+    lasted = datetime.fromisoformat(leads["last_at"]) - datetime.fromisoformat(leads["first_at"])
+    assert lasted >= timedelta(minutes=89)
+    assert (stage["users"], stage["user"], stage["reason"]) == (1, other, "no such stage")
+    assert stage["common"]["stage"] == "NEW"
+    recent = leadline("failed", "--group", "--since", "1h", "--json").json["groups"]
+    assert [one["users"] for one in recent] == [1, 1]
+    text = leadline("failed", "--group").out.decode()
+    assert "action create_card" in text
+    rows("UPDATE users SET sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0")
+    assert leadline("failed", "--group", "--json").json == {"groups": []}
+    assert leadline("failed", "--group").code == 0
+
+
+# Retry just those
+
+
+def waiting() -> list[int]:
+    found = rows("SELECT id FROM users WHERE sync_status = 'waiting' ORDER BY id")
+    return [int(row["id"]) for row in found]
+
+
+def test_only_the_failures_that_were_listed_are_resynced(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leadline.cli.users.resync.BATCH", 1)
+    old, first, second = (failed(f"Field {n} is required", 90 if n == 1 else 0) for n in (1, 2, 3))
+    other = failed("no such stage")
+    words = ("resync", "--all-failed", "--since", "1h", "--reason", "field 2 is required")
+    for typed in (None, "n\n"):
+        answer = leadline(*words, typed=typed)
+        assert (answer.code, "Resync 2 failed users?" in answer.err) == (2, True)
+    assert waiting() == []
+    answer = leadline(*words, "--json", typed="y\n")
+    assert (answer.code, answer.json["asked_again"]) == (0, 2)
+    assert waiting() == [first, second]
+    (action,) = leadline("audit", "--orders", "--json").json["items"]
+    assert action["about"]["reason"] == "field 2 is required"
+    assert action["about"]["asked"] == 2
+    assert leadline("resync", "--all-failed", "--yes", "--json").json["asked_again"] == 2
+    assert waiting() == [old, first, second, other]
+
+
+def test_what_restricts_nothing_is_wrong_usage(leadline: Leadline) -> None:
+    for words in (("1", "--since", "1h"), ("1", "--reason", "x"), ("1", "--all-failed"), ()):
+        assert leadline("resync", *words).code == 2
+
+
+# Is everything in sync?
+
+
+def test_a_healthy_system_needs_no_attention_and_has_no_negative_age(
+    leadline: Leadline, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    portal_session.worker_heartbeats().beat("one")
+    event = create()
+    rows("UPDATE events SET due_at = now() + interval '1 hour', occurred_at = now()")
+    answer = leadline("status", "--json")
+    assert (answer.code, answer.json["attention"]) == (0, [])
+    assert answer.json["ledger"]["overdue_s"] == 0
+    rows("UPDATE events SET occurred_at = now() + interval '5 s'")  # another clock
+    assert leadline("status", "--json").json["ledger"]["oldest_s"] == 0
+    assert b"-5" not in leadline("status").out
+    settle.apply([ReceivedReply(failure(event))])
+    assert leadline("status").code == 1
+
+
+def test_status_names_what_needs_an_operator_with_a_command(
+    leadline: Leadline, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+    failed("no such stage")
+    portal_session.circuit_breaker().hold("leads are imported")
+    monkeypatch.setattr(reachability, "GRACE_S", 0.0)
+    portal_session.reachability().record_failure(Unavailable("connection refused"))
+    rows("UPDATE events SET due_at = now() - interval '1 hour'")
+    text = "\n".join(leadline("status", "--json").json["attention"])
+    for words in (
+        "paused by an operator: leads are imported",
+        "leadline portal resume",
+        "Bitrix24 is unreachable, no connection",
+        "no worker has reported",
+        "the relay is late by 60 min",
+        "1 users failed; leadline failed --group",
+    ):
+        assert words in text
+    assert topology.REQUESTS not in text
+
+
+# Who is it?
+
+
+def test_users_are_found_as_in_the_console(leadline: Leadline) -> None:
+    ann, bob = create("Анна Ким"), create("Bob", "+77009998877")
+
+    def found(*words: object) -> list[int]:
+        return [one["id"] for one in leadline("users", *words, "--json").json["items"]]
+
+    assert found("анна") == [ann.user.id]
+    assert found("+7 700 999") == [bob.user.id]
+    assert found(bob.user.id) == [bob.user.id]
+    assert found("bob", "--sync", "failed") == []
+    assert found("nobody") == []
+    assert leadline("users", "x" * 101).code == 2
+
+
+# What happens right now?
+
+
+def steps(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
+    return [(one["user_id"], one["step"]) for one in feed.poll()]
+
+
+def test_each_step_of_a_write_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_feed, "PAGE", 2)
+    create("before")
+    feed = event_feed.EventFeed()
+    assert steps(feed) == []
+    events = [create() for _ in range(5)]
+    ids = [event.user.id for event in events]
+    assert steps(feed) == [(one, "accepted") for one in ids]
+    assert steps(feed) == []
+    rows("UPDATE events SET published_at = now(), sendings = 1 WHERE user_id = 2")
+    assert steps(feed) == [(2, "published")]
+    settle.apply([ReceivedReply(reply_to(event)) for event in events[1:]])
+    settle.apply([ReceivedReply(failure(events[0]))])
+    assert sorted(steps(feed)) == [(2, "failed"), *((one, "synced") for one in ids[1:])]
+    assert steps(feed) == []
+
+
+def test_what_was_accepted_long_ago_is_followed_to_its_outcome() -> None:
+    old = create()
+    rows("UPDATE events SET occurred_at = now() - interval '1 day'")
+    rows("UPDATE events SET id = CAST(:id AS uuid)", id=f"{1:012x}{0:020x}")
+    feed = event_feed.EventFeed()
+    assert steps(feed) == []
+    rows("UPDATE events SET state = 'failed', reason = 'x', due_at = NULL, settled_at = now()")
+    assert steps(feed) == [(old.user.id, "failed")]
+
+
+def test_a_write_that_becomes_visible_late_is_not_missed() -> None:
+    feed = event_feed.EventFeed()
+    first = create()
+    rows("UPDATE events SET occurred_at = now()")
+    rows("CREATE TEMP TABLE late AS SELECT * FROM events")
+    rows("DELETE FROM events")
+    second = create()
+    assert steps(feed) == [(second.user.id, "accepted")]
+    rows("INSERT INTO events SELECT * FROM late")
+    assert steps(feed) == [(first.user.id, "accepted")]
+
+
+def test_the_steps_of_one_user_and_one_kind_can_be_followed(leadline: Leadline) -> None:
+    ann, bob = create(), create()
+    settle.apply([ReceivedReply(failure(ann, "no such stage")), ReceivedReply(reply_to(bob))])
+    of_ann = leadline("tail", "--user", ann.user.id, "--since", "1h", "--limit", 2, "--json")
+    assert (of_ann.code, [one["step"] for one in of_ann.lines]) == (0, ["accepted", "failed"])
+    assert {one["user_id"] for one in of_ann.lines} == {ann.user.id}
+    assert "Ann" not in of_ann.out.decode()
+    assert "7700" not in of_ann.out.decode()
+    text = leadline("tail", "--status", "failed", "--since", "1h", "--limit", 1).out.decode()
+    assert f"failed      user {ann.user.id}  version 1" in text
+    assert "no such stage" in text
+    assert leadline("tail", "--status", "lost").code == 2
+    assert leadline("tail", "--every", "0").code == 2
+
+
+def test_a_resync_and_its_operator_are_shown_as_such(leadline: Leadline) -> None:
+    event = create()
+    settle.apply([ReceivedReply(reply_to(event))])
+    leadline("resync", event.user.id)
+    shown: list[dict[str, Any]] = leadline("tail", "--since", "1h", "--limit", 3, "--json").lines
+    assert (shown[-1]["step"], shown[-1]["action"]) == ("accepted", "resync")
+    assert "@" in shown[-1]["caller"]

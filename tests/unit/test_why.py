@@ -1,0 +1,67 @@
+"""Why a user is not in Bitrix24: one rule and one wording for console and command line."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadline.operations.why import SENTENCES, Why, why
+
+PAGE = Path(__file__).parents[2] / "functions/console/page"
+AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+ALL = ("accepted", "published", "received", "attempt")
+
+
+def texts() -> dict[str, list[str]]:
+    """The page's texts by name, one in each language, wherever a file of the page has them."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(PAGE.glob("texts*.js")):
+        for name, text in re.findall(r'\b(\w+): "((?:[^"\\]|\\.)*)"', file.read_text("utf-8")):
+            found.setdefault(name, []).append(text)
+    return found
+
+
+@pytest.mark.parametrize("code", SENTENCES)
+def test_the_console_says_the_same_in_english_and_something_in_russian(code: str) -> None:
+    sentences = texts()[code]
+    assert SENTENCES[code] in sentences
+    assert len(sentences) == 2
+    places = [set(re.findall(r"\{\w+\}", one)) for one in sentences]
+    assert places[0] == places[1]
+
+
+def waiting(next_try_at: datetime | None = None) -> dict[str, Any]:
+    return {"status": "waiting", "next_try_at": next_try_at}
+
+
+@pytest.mark.parametrize(
+    ("sync", "steps", "paused", "expected"),
+    [
+        ({"status": "synced"}, ALL, None, Why("allWell")),
+        ({"status": "synced"}, ALL, "revoked", Why("allWell")),
+        ({"status": "failed"}, ALL, "revoked", Why("whyPermanent")),
+        ({"status": "failed", "retry_at": AT}, ALL, None, Why("whyTransient", AT)),
+        ({"status": "failed", "retry_at": AT.isoformat()}, ALL, None, Why("whyTransient", AT)),
+        (waiting(AT), ALL, "revoked", Why("whyPaused", reason="revoked")),
+        (waiting(), ALL[:1], "", Why("whyPaused", reason="")),
+        (waiting(), ALL[:1], None, Why("whyUnpublished")),
+        (waiting(), ALL[:2], None, Why("whyUnreceived")),
+        (waiting(AT), ALL[:3], None, Why("whyUntried", AT)),
+        (waiting(AT), ALL, None, Why("whyTried", AT)),
+        (waiting(), ALL, None, Why("whyInFlight")),
+        (waiting(), (), None, Why("whyUnpublished")),
+    ],
+)
+def test_the_first_thing_that_holds_a_user_up_is_the_reason(
+    sync: dict[str, Any], steps: tuple[str, ...], paused: str | None, expected: Why
+) -> None:
+    assert why(sync, steps, paused) == expected
+
+
+def test_the_sentence_has_the_time_and_the_reason() -> None:
+    shown = lambda at: f"{at:%H:%M}"  # noqa: E731 - as short as it is
+    assert "at 12:00" in Why("whyTried", AT).sentence(shown)
+    assert "paused: revoked." in Why("whyPaused", reason="revoked").sentence(shown)
+    assert "paused: by an operator." in Why("whyPaused").sentence(shown)
