@@ -11,7 +11,9 @@ import typer
 from leadline.cli.output import FINDINGS, Json, print_facts, print_json, print_line
 from leadline.cli.terminal.failures import UNAVAILABLE
 from leadline.cli.terminal.times import span
+from leadline.ledger.throughput import throughput
 from leadline.messages import topology
+from leadline.operations.forecast import forecast
 from leadline.operations.health import is_relay_late
 from leadline.operations.status import history, ledger, or_error, portal, queues, work
 from leadline.workqueue.worker_heartbeats import SILENT_S
@@ -36,10 +38,10 @@ def status(
 ) -> None:
     """Show whether everything is in sync.
 
-    Users by state, the oldest open event, queues, workers and whether calls are paused; lines
-    `attention` name what needs an operator, with a command. Exit code 1: there is something;
-    3: a server can't be reached. --watch ends by Ctrl-C (130); with --json it prints a line of JSON
-    each time.
+    Users by state, the oldest open event, queues, workers, whether calls are paused, and how long
+    the backlog takes. Lines `attention` name what needs an operator, with a command. Exit code 1:
+    there is something; 3: a server can't be reached. --watch ends by Ctrl-C (130); with --json it
+    prints a line of JSON each time.
 
     Examples:
         leadline status
@@ -73,9 +75,28 @@ def _print(snapshot: Snapshot, *, is_watch: bool, json: bool) -> int:
 def _snapshot() -> Snapshot:
     parts = {"ledger": ledger, "history": history, "queues": queues, "work": work, "portal": portal}
     snapshot = {name: or_error(load) for name, load in parts.items()}
+    if "error" not in snapshot["ledger"]:
+        snapshot["forecast"] = or_error(lambda: _forecast(snapshot["ledger"]["waiting"]))
     for part in snapshot.values():
         part.update({name: max(0.0, part[name]) for name in _AGES if part.get(name) is not None})
     return snapshot
+
+
+def _forecast(waiting: int) -> dict[str, Any]:
+    return forecast(waiting, throughput()).as_json()
+
+
+def _forecast_line(found: dict[str, Any]) -> str:
+    """The forecast as a sentence; a range, since rates change."""
+    settled, accepted = found["settled_per_min"], found["accepted_per_min"]
+    rates = f"{settled:g} settled and {accepted:g} accepted a minute"
+    return {
+        "empty": "nothing waits",
+        "stalled": "unknown: nothing was settled within ten minutes",
+        "growing": f"the backlog grows: {rates}",
+        "range": f"empty in {span(found['low_s'] or 0)} to {span(found['high_s'] or 0)}, if no more"
+        f" is accepted: {rates}",
+    }[found["outlook"]]
 
 
 def _attention(snapshot: Snapshot) -> Iterator[str]:
@@ -108,8 +129,11 @@ def _pause(portal: dict[str, Any]) -> str:
 
 
 def _flat(snapshot: Snapshot) -> list[tuple[str, Any]]:
-    return [
+    lines = [
         (f"{part}: {_LABELS.get(name, name)}", value)
         for part, values in snapshot.items()
         for name, value in values.items()
+        if part != "forecast" or name == "error"
     ]
+    found = snapshot.get("forecast", {"error": ""})
+    return lines if "error" in found else [*lines, ("forecast", _forecast_line(found))]

@@ -17,8 +17,8 @@ BY_OPERATOR = "byOperator"
 SENTENCES = MappingProxyType(
     {
         ALL_WELL: "In sync with Bitrix24",
-        "whyTransient": "The portal could not be reached or failed. Next automatic retry at {at};"
-        " “Retry” does it now.",
+        "whyTransient": "The portal could not be reached or failed. It is retried automatically,"
+        " not before {at}; “Retry” does it now.",
         "whyPermanent": "Bitrix24 rejects this record. Fix the cause (change the user or the"
         " portal), then “Retry”.",
         "whyPaused": "All calls are paused: {why}. Nothing is lost; they continue once resumed.",
@@ -27,8 +27,8 @@ SENTENCES = MappingProxyType(
         "whyUnreceived": "It waits in RabbitMQ: the connector or bitrix-handler has not received"
         " it. See the queues and the dead letters.",
         "whyInFlight": "Its call is in flight, or its reply is on its way.",
-        "whyTried": "The last attempt failed; the next one is due at {at}.",
-        "whyUntried": "It waits for a call; the next one is due at {at}.",
+        "whyTried": "The last attempt failed; the next one is due, not before {at}.",
+        "whyUntried": "It waits for a call, not before {at}.",
         BY_OPERATOR: "by an operator",
     }
 )

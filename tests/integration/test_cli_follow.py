@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pg8000.native
 import pytest
-import sqlalchemy
 
 from leadline.ledger import write
+from leadline.runtime.postgres import pool
 from leadline.users.model import NewUser
 from tests.integration.conftest import close_idle_connections
 
@@ -109,19 +108,13 @@ def test_a_lost_connection_to_postgres_loses_no_event(postgres: str) -> None:
 def disconnect(postgres: str) -> None:
     """End every connection to the database but one's own, as a failover does."""
     close_idle_connections()
-    parts = sqlalchemy.make_url(postgres)
-    with pg8000.native.Connection(
-        parts.username,
-        host=parts.host,
-        port=parts.port or 5432,
-        database=parts.database,
-        password=parts.password,
-    ) as owner:
-        owner.run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            " AND backend_type = 'client backend'"
-        )
+    owner = pool.Database(postgres)
+    owner.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'"
+    )
+    owner.close()
 
 
 def test_a_reader_that_closes_the_pipe_ends_it_quietly() -> None:

@@ -222,6 +222,29 @@ def test_status_names_what_needs_an_operator_with_a_command(
     assert topology.REQUESTS not in text
 
 
+def test_the_backlog_has_a_forecast_as_a_range(
+    leadline: Leadline, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMQP_URL", amqp_url)
+
+    def shown() -> tuple[str, str]:
+        return leadline("status", "--json").json["forecast"]["outlook"], leadline(
+            "status"
+        ).out.decode()
+
+    outlook, text = shown()
+    assert (outlook, "nothing waits" in text) == ("empty", True)
+    events = [create() for _ in range(20)]
+    assert shown()[0] == "stalled"
+    settle.apply([ReceivedReply(reply_to(event)) for event in events[:10]])
+    assert shown()[0] == "growing"
+    long_ago = "overlay(CAST(id AS text) placing '00000000-0001' from 1 for 13)"
+    rows(f"UPDATE events SET id = CAST({long_ago} AS uuid)")  # noqa: S608 - a constant
+    outlook, text = shown()
+    assert outlook == "range"
+    assert "empty in 60 s to 10 min, if no more is accepted" in text
+
+
 # Who is it?
 
 
