@@ -45,7 +45,7 @@ COMMANDS: dict[str, Entry] = {
     "audit": _entry("audit", "audit", _SEE, "Show who wrote what and ran which actions."),
     "open": _entry("open_console", "open_console", _SEE, "Open the console in a browser."),
     "doctor": _entry("checks.doctor", "doctor", _FIX, "Check every setting and connection."),
-    "resync": _entry("users.resync", "resync", _FIX, "Compare users with their leads and correct."),
+    "resync": _entry("users.resync", "resync", _FIX, "Compare users with their leads and fix."),
     "dead-letters": _entry("dead_letters", "app", _FIX, "Messages that failed, with the reason."),
     "portal": _entry("portal", "app", _FIX, "The portal: check it, pause and resume calls."),
     "reconcile": _entry(

@@ -64,7 +64,7 @@ def _print(snapshot: Snapshot, *, is_watch: bool, json: bool) -> int:
     else:
         if is_watch and sys.stdout.isatty():
             sys.stdout.write(_CLEAR)
-        print_facts([*_flat(snapshot), *(("attention", text) for text in attention)])
+        print_facts([*(("attention", text) for text in attention), *_flat(snapshot)])
         if is_watch:
             print_line(f"at {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}, until Ctrl-C\n")
     if any("error" in part for part in snapshot.values()):
@@ -114,10 +114,14 @@ def _attention(snapshot: Snapshot) -> Iterator[str]:
     if is_relay_late(ledger.get("overdue_s")):
         yield f"the relay is late by {span(ledger['overdue_s'])}; leadline doctor"
     if final := ledger.get("failed", 0):
-        yield f"{final} users failed; leadline failed --group"
+        yield f"{_counted(final, 'user')} failed; leadline failed --group"
     dead = (topology.dead_letter_name(name) for name in (topology.REQUESTS, topology.REPLIES))
     if letters := sum(snapshot["queues"].get(name) or 0 for name in dead):
-        yield f"{letters} dead letters; leadline dead-letters list"
+        yield f"{_counted(letters, 'dead letter')}; leadline dead-letters list"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _pause(portal: dict[str, Any]) -> str:
@@ -129,11 +133,16 @@ def _pause(portal: dict[str, Any]) -> str:
 
 
 def _flat(snapshot: Snapshot) -> list[tuple[str, Any]]:
-    lines = [
+    """Lines of all parts; delay queues only while something waits in them."""
+    found = snapshot.get("forecast", {})
+    first: list[tuple[str, Any]] = []
+    if "outlook" in found:
+        is_paused = snapshot["portal"].get("paused")
+        line = "unknown while calls are paused" if is_paused else _forecast_line(found)
+        first = [("forecast", line)]
+    return first + [
         (f"{part}: {_LABELS.get(name, name)}", value)
         for part, values in snapshot.items()
         for name, value in values.items()
-        if part != "forecast" or name == "error"
+        if (value or ".delay." not in name) and not (part == "forecast" and first)
     ]
-    found = snapshot.get("forecast", {"error": ""})
-    return lines if "error" in found else [*lines, ("forecast", _forecast_line(found))]

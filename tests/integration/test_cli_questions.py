@@ -1,5 +1,6 @@
 """An operator's questions, each answered by one command: why, what failed, retry just those."""
 
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -139,9 +140,11 @@ def test_failures_are_grouped_by_reason_with_what_is_common(leadline: Leadline) 
     assert stage["common"]["stage"] == "NEW"
     recent = leadline("failed", "--group", "--since", "1h", "--json").json["groups"]
     assert [one["users"] for one in recent] == [1, 1]
-    text = leadline("failed", "--group").out.decode()
-    assert "action create_card" in text
-    rows("UPDATE users SET sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0")
+    shown = leadline("failed", "--group", "--since", "2h")
+    assert "action create_card" in shown.out.decode()
+    _, _, retry = shown.err.partition("leadline ")
+    assert leadline(*shlex.split(retry), "--yes", "--json").json["asked_again"] == 3
+    assert leadline("resync", "--all-failed", "--yes").code == 0
     assert leadline("failed", "--group", "--json").json == {"groups": []}
     assert leadline("failed", "--group").code == 0
 
@@ -216,7 +219,7 @@ def test_status_names_what_needs_an_operator_with_a_command(
         "Bitrix24 is unreachable, no connection",
         "no worker has reported",
         "the relay is late by 60 min",
-        "1 users failed; leadline failed --group",
+        "1 user failed; leadline failed --group",
     ):
         assert words in text
     assert topology.REQUESTS not in text

@@ -1,10 +1,11 @@
 """`leadline failed`: users whose last write failed, one by one or by reason."""
 
+import shlex
 from typing import Annotated
 
 import typer
 
-from leadline.cli.output import FINDINGS, Json, print_json, print_note, print_table
+from leadline.cli.output import FINDINGS, Json, print_json, print_note, print_table, printable
 from leadline.cli.terminal.times import Since, parse_moment
 from leadline.cli.users.listing import After, Limit
 from leadline.operations import failed_users
@@ -43,7 +44,7 @@ def failed(
     """
     which = Failed(parse_moment(since) if since else None, reason)
     if group:
-        is_any = _print_groups(which, limit, json=json)
+        is_any = _print_groups(which, limit, since, json=json)
     else:
         is_any = _print_page(which, limit, after, json=json)
     if is_any:
@@ -62,7 +63,7 @@ def _print_page(which: Failed, limit: int, after: int, *, json: bool) -> bool:
     return bool(rows)
 
 
-def _print_groups(which: Failed, limit: int, *, json: bool) -> bool:
+def _print_groups(which: Failed, limit: int, since: str | None, *, json: bool) -> bool:
     groups = failed_users.groups(which, limit)
     if json:
         print_json({"groups": groups})
@@ -71,5 +72,10 @@ def _print_groups(which: Failed, limit: int, *, json: bool) -> bool:
         one["common"] = ", ".join(f"{name} {value}" for name, value in one["common"].items())
     print_table(_GROUP, [[one[name] for name in _GROUP] for one in groups])
     if groups:
-        print_note("retry a group: leadline resync --all-failed --reason TEXT")
+        options = [
+            *(["--since", since] if since else []),
+            "--reason",
+            printable(groups[0]["reason"]),
+        ]
+        print_note(f"retry the first: leadline resync --all-failed {shlex.join(options)}")
     return bool(groups)

@@ -28,7 +28,7 @@ def resync(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Compare users with their leads and correct.
+    """Compare users with their leads and fix.
 
     Whatever the last outcome was, the worker reads the lead and writes what differs. --since and
     --reason restrict --all-failed as they restrict `failed`. It asks before it resyncs all failed
