@@ -1,0 +1,174 @@
+"""The command line at a terminal and in a shell: help, completion, confirmation, the browser."""
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from leadline import __version__
+from tests.integration.conftest import CommandOutput
+
+Leadline = Callable[..., CommandOutput]
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No connection, and no local run."""
+    monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
+    return tmp_path
+
+
+# Help and version
+
+
+def test_the_version_is_that_of_the_package(leadline: Leadline) -> None:
+    assert leadline("--version").out.decode() == f"leadline {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [("failed",), ("dead-letters", "replay"), ("portal",)])
+def test_help_prints_what_the_option_prints(leadline: Leadline, words: tuple[str, ...]) -> None:
+    asked = leadline("help", *words)
+    assert (asked.code, asked.out) == (0, leadline(*words, "--help").out)
+    assert f"leadline {' '.join(words)}" in asked.out.decode()
+
+
+def test_help_of_an_unknown_command_is_wrong_usage(leadline: Leadline) -> None:
+    assert leadline("help", "nothing").code == 2
+    assert leadline("help", "status", "nothing").code == 2
+
+
+# Completion
+
+CASES = {
+    "re": {"resync", "reconcile", "restore", "restored"},
+    "dead-letters re": {"replay"},
+    "failed --s": {"--since"},
+    "users --sync ": {"waiting", "synced", "failed"},
+    "completion z": {"zsh"},
+}
+
+
+@pytest.mark.slow("starts the program for each line, as a shell does")
+def test_bash_completes_commands_options_and_values(state: Path) -> None:
+    bash = shutil.which("bash")
+    assert bash
+    program = state / "leadline"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m leadline "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    each = "".join(
+        f"COMP_WORDS=(leadline {line if line[-1] != ' ' else line + chr(39) * 2});"
+        " COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _leadline_completion leadline;"
+        ' echo "${COMPREPLY[*]}"\n'
+        for line in CASES
+    )
+    ran = subprocess.run(
+        (bash, "-c", f"source <(leadline completion bash)\n{each}"),
+        cwd=CHECKOUT,
+        env={**os.environ, "PATH": f"{state}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    offered = [set(line.split()) for line in ran.stdout.splitlines()]
+    assert dict(zip(CASES, offered, strict=True)) == CASES
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_complete_by_the_same_program(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    script = leadline("completion", shell)
+    assert (script.code, script.err) == (0, "")
+    assert f"_LEADLINE_COMPLETE=complete_{shell}" in script.out.decode()
+    monkeypatch.setenv("_LEADLINE_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "leadline dead-")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    assert "dead-letters" in leadline().out.decode()
+
+
+# Confirmation
+
+
+def at_a_terminal(answer: str, *words: str) -> tuple[int, str]:
+    """The exit code and the output of a command whose question gets this answer."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        (sys.executable, "-m", "leadline", *words),
+        cwd=CHECKOUT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = ""
+    for text in _read(ours):
+        shown += text
+        if answer and "[y/N]" in shown:
+            os.write(ours, answer.encode())
+            answer = ""
+    os.close(ours)
+    return process.wait(30), shown
+
+
+def _read(terminal: int) -> Iterator[str]:
+    until = time.monotonic() + 60
+    while time.monotonic() < until and select.select([terminal], [], [], 60)[0]:
+        try:
+            data = os.read(terminal, 4096)
+        except OSError:  # Linux: the other end is closed
+            return
+        if not data:
+            return
+        yield data.decode(errors="replace")
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "\x04"])
+def test_a_question_without_a_yes_does_nothing(answer: str) -> None:
+    code, shown = at_a_terminal(answer, "portal", "pause")
+    assert code == 2
+    assert "Pause all calls" in shown
+    assert "nothing was done" in shown
+
+
+def test_a_yes_goes_on() -> None:
+    code, shown = at_a_terminal("y\n", "portal", "pause")
+    assert (code, "REDIS_URL" in shown) == (3, True), "it went on, and misses its server"
+
+
+def test_the_option_answers_the_question(leadline: Leadline) -> None:
+    answer = leadline("portal", "pause", "--yes")
+    assert (answer.code, "Pause all" in answer.err) == (3, False)
+
+
+def test_without_a_terminal_the_refusal_says_how_to_confirm(leadline: Leadline) -> None:
+    answer = leadline("portal", "pause")
+    assert (answer.code, "--yes" in answer.err) == (2, True)
+
+
+# The console's address
+
+
+@pytest.mark.parametrize(
+    "base", ["https://leads.example.com/console", "http://[::1]:3000/console/"]
+)
+def test_the_url_of_a_user_is_printed_where_no_browser_is(
+    leadline: Leadline, monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    monkeypatch.setenv("LEADLINE_CONSOLE_URL", base)
+    answer = leadline("open", "user", 42)
+    assert answer.code == 0
+    assert answer.out.decode() == f"{base.rstrip('/')}#/users/42\n"
+    assert "no browser" in answer.err
+    assert leadline("open", "user", 42, "--print").err == ""
+    assert leadline("open", "--json").json == {"url": base.rstrip("/"), "opened": False}
