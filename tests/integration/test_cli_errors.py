@@ -1,6 +1,7 @@
 """Errors of every command: one shape with --json, and the exit codes of docs/cli.md."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,18 @@ FAILURES = [
 def unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No connection, and no local run."""
     monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
+
+
+def documented() -> dict[str, int]:
+    """The exit code of each error code, by the page."""
+    page = (Path(__file__).parents[2] / "docs/cli.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (`[a-z_`, ]+`) \| (\d+) \|", page, re.MULTILINE)
+    return {name: int(code) for names, code in table for name in re.findall("[a-z_]+", names)}
+
+
+def test_the_page_names_each_error_with_its_exit_code() -> None:
+    used = {code: exit_code for _, _, code, exit_code in FAILURES}
+    assert used.items() <= documented().items()
 
 
 @pytest.mark.parametrize(("words", "settings", "code", "exit_code"), FAILURES)
