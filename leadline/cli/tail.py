@@ -10,7 +10,7 @@ import typer
 from leadline.cli.output import Json, print_json, print_line, print_note, printable
 from leadline.cli.terminal.times import Since, parse_moment
 from leadline.errors import DatabaseDown
-from leadline.operations.event_feed import EventFeed
+from leadline.operations.diagnosis.event_feed import EventFeed
 
 
 class StepName(StrEnum):
@@ -74,7 +74,8 @@ def _steps(feed: EventFeed, every_s: float) -> Iterator[dict[str, Any]]:
                 print_note("Postgres is back")
             is_lost = False
         yield from found
-        time.sleep(every_s)
+        if is_lost or not feed.is_behind:
+            time.sleep(every_s)
 
 
 def _line(step: dict[str, Any]) -> str:

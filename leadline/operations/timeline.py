@@ -9,7 +9,7 @@ from leadline.errors import BadConfiguration, QueueError
 from leadline.ledger.history import last_events
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
-from leadline.operations.why import why
+from leadline.operations.diagnosis.why import why
 from leadline.users import queries
 from leadline.users.model import UserId
 from leadline.workqueue import portal_state
@@ -22,7 +22,7 @@ def read(user_id: UserId) -> dict[str, Any]:
     """The user as `GET /users/{id}` returns it, each of its last events with its `steps`.
 
     `next_try_at`: when the work queue next calls Bitrix24 for it; `why`: the reason of its state,
-    as `operations.why`; `error`: the work queue can't be reached, so steps of unsettled events and
+    as `operations.diagnosis.why`; `error`: the work queue can't be reached, so steps of unsettled events and
     a pause may be missing.
 
     Raises:

@@ -93,6 +93,16 @@ def test_nothing_is_imported_while_a_line_is_invalid(
     ]
 
 
+def test_a_file_that_cannot_be_written_is_named(leadline: Leadline, write: Write) -> None:
+    file = write("people.csv", "full_name,phone\nBo,wrong\n")
+    answer = leadline(
+        "import", file, "--rejected", file.with_name("none") / "rejected.csv", "--json"
+    )
+    error = json.loads(answer.err.splitlines()[-1])["error"]
+    assert (answer.code, error["code"]) == (2, "file_error")
+    assert "none/rejected.csv: No such file" in error["message"]
+
+
 @pytest.mark.parametrize(("number", "said"), [(20, "rejected lines, and why"), (23, "3 more")])
 def test_every_rejected_line_is_shown_or_the_rest_is_counted(
     leadline: Leadline, write: Write, tmp_path: Path, number: int, said: str

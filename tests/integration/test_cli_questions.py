@@ -12,7 +12,7 @@ from leadline.ledger import settle, write
 from leadline.ledger.event import Event
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages import topology
-from leadline.operations import event_feed
+from leadline.operations.diagnosis import event_feed
 from leadline.sync import portal_session
 from leadline.users.model import NewUser
 from leadline.workqueue import reachability
@@ -272,6 +272,13 @@ def steps(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
     return [(one["user_id"], one["step"]) for one in feed.poll()]
 
 
+def caught_up(feed: event_feed.EventFeed) -> list[tuple[int, str]]:
+    found = steps(feed)
+    while feed.is_behind:
+        found += steps(feed)
+    return found
+
+
 def test_each_step_of_a_write_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_feed, "PAGE", 2)
     create("before")
@@ -279,13 +286,33 @@ def test_each_step_of_a_write_is_reported_once(monkeypatch: pytest.MonkeyPatch) 
     assert steps(feed) == []
     events = [create() for _ in range(5)]
     ids = [event.user.id for event in events]
-    assert steps(feed) == [(one, "accepted") for one in ids]
+    assert caught_up(feed) == [(one, "accepted") for one in ids]
     assert steps(feed) == []
     rows("UPDATE events SET published_at = now(), sendings = 1 WHERE user_id = 2")
-    assert steps(feed) == [(2, "published")]
+    assert caught_up(feed) == [(2, "published")]
     settle.apply([ReceivedReply(reply_to(event)) for event in events[1:]])
     settle.apply([ReceivedReply(failure(events[0]))])
-    assert sorted(steps(feed)) == [(2, "failed"), *((one, "synced") for one in ids[1:])]
+    assert sorted(caught_up(feed)) == [(2, "failed"), *((one, "synced") for one in ids[1:])]
+    assert steps(feed) == []
+
+
+def test_a_feed_from_the_past_catches_up_in_pages_and_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    began = datetime.now(UTC) - timedelta(minutes=1)
+    events = [create() for _ in range(20)]
+    settle.apply([ReceivedReply(reply_to(event)) for event in events])  # at one time
+    monkeypatch.setattr(event_feed, "PAGE", 3)
+    feed = event_feed.EventFeed(began)
+    pages = [steps(feed)]
+    while feed.is_behind:
+        pages.append(steps(feed))
+    assert len(pages) > 3
+    ids = [event.user.id for event in events]
+    shown = [one for page in pages for one in page]
+    assert [user for user, step in shown if step == "accepted"] == ids
+    assert sorted(user for user, step in shown if step == "synced") == ids
+    assert len(shown) == 40
     assert steps(feed) == []
 
 

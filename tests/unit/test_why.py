@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from leadline.operations.why import SENTENCES, Why, why
+from leadline.operations.diagnosis.why import SENTENCES, Why, why
 
 PAGE = Path(__file__).parents[2] / "functions/console/page"
 AT = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

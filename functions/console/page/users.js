@@ -75,7 +75,7 @@ export function show() {
   if (hadFocus) (button.disabled ? byId("one-title") : button).focus();
 }
 
-// One sentence: what blocks the user, and what to do. The server decides (operations/why.py).
+// One sentence: what blocks the user, and what to do. The server decides (operations/diagnosis/why.py).
 function verdict({ sync, why }) {
   if (sync.status === "synced") return element("div", { class: "reason good" }, element("h3", {}, t("allWell")));
   const isFailed = sync.status === "failed";

@@ -3,8 +3,9 @@
     {"error": {"code": "database_down", "message": "Postgres can't be reached", "exit_code": 3}}
 
 Both forms go to stderr, so that stdout has results only. The code is the error's name in
-`leadline/errors.py` in snake case, or `wrong_usage`, `not_confirmed`, `invalid_settings`,
-`schema_outdated` or `statement_rejected`. A text never contains a value of a setting or a user.
+`leadline/errors.py` in snake case, or `wrong_usage`, `not_confirmed`, `file_error`,
+`invalid_settings`, `schema_outdated` or `statement_rejected`. A text never contains a value of a
+setting or a user.
 """
 
 import re
@@ -53,6 +54,8 @@ def run(command: Callable[[], object]) -> int:
             error.show()
             return WRONG_USAGE
         return report(Failure("wrong_usage", error.format_message(), WRONG_USAGE), is_json=is_json)
+    except BrokenPipeError:
+        raise  # not a failure: the reader has what it wants
     except _expected() as error:
         return report(failure_of(error), is_json=is_json)
     return code if isinstance(code, int) else 0
@@ -83,6 +86,9 @@ def failure_of(error: BaseException) -> Failure:
             message = message or str(NotConfirmed())
         case UserNotFound():
             code = FINDINGS
+        case OSError():
+            name, code = "file_error", WRONG_USAGE
+            message = f"{error.filename}: {error.strerror}" if error.filename else message
         case QueueDefect():
             message = "Redis can't be reached"
         case ValidationError():
@@ -101,7 +107,7 @@ def _expected() -> tuple[type[BaseException], ...]:
 
     from leadline.runtime.postgres.pool import StatementError  # noqa: PLC0415 - the same
 
-    return LeadlineError, StatementError, ValidationError, Abort
+    return LeadlineError, StatementError, ValidationError, Abort, OSError
 
 
 def _settings_text(error: Any) -> str:

@@ -8,8 +8,8 @@ import typer
 from leadline.cli.output import FINDINGS, Json, print_json, print_note, print_table, printable
 from leadline.cli.terminal.times import Since, parse_moment
 from leadline.cli.users.listing import After, Limit
-from leadline.operations import failed_users
-from leadline.operations.failed_users import Failed
+from leadline.operations.diagnosis import failed_users
+from leadline.operations.diagnosis.failed_users import Failed
 
 Reason = Annotated[
     str, typer.Option(help="Only reasons that contain this; numbers in it match any number.")

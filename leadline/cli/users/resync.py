@@ -9,8 +9,9 @@ from leadline.cli.terminal.confirm import Yes, confirm
 from leadline.cli.terminal.times import Since, parse_moment
 from leadline.cli.users.failed import Reason
 from leadline.errors import InvalidRequest
-from leadline.operations import audit, failed_users
-from leadline.operations.failed_users import Failed
+from leadline.operations import audit
+from leadline.operations.diagnosis import failed_users
+from leadline.operations.diagnosis.failed_users import Failed
 from leadline.operations.resync_users import BATCH, resync_users
 from leadline.runtime.telemetry import trace_context
 

@@ -15,7 +15,7 @@ from leadline.cli.output import (
     printable,
 )
 from leadline.operations import timeline
-from leadline.operations.why import Why
+from leadline.operations.diagnosis.why import Why
 from leadline.users.model import UserId
 
 _COLUMNS = (

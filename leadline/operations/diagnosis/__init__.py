@@ -1,0 +1,1 @@
+"""What an operator asks about users and events: why, what failed, what happens now."""

@@ -1,0 +1,151 @@
+"""The feed of events: what happens to writes, read from the ledger as it happens.
+
+Three reads by index for each poll, whatever the size of the ledger: events accepted since the last
+poll (by their time-ordered ids), events settled since (by `settled_at`), and the open events seen
+so far, by id, of which RabbitMQ may have confirmed some. Transactions become visible out of order,
+so each read begins a few seconds before the last one ended, and what was reported is skipped.
+
+A feed that begins in the past catches up in pages, so that it needs little memory.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from leadline.runtime.postgres.pool import Row, database
+
+#: How much earlier than the last one each read begins; no statement of ours lasts as long.
+OVERLAP = timedelta(seconds=10)
+#: Rows of a read; more only if as many have the same time.
+PAGE = 1000
+#: Open events whose confirm is awaited, and reported steps that are remembered; the oldest go.
+AWAITED_MAX = 2000
+REPORTED_MAX = 100_000
+
+_COLUMNS = """
+CAST(id AS text) AS event_id, user_id, version, action, changed, caller, state, reason, attempts,
+occurred_at, published_at, settled_at
+"""
+#: Appended for one user: its events are found by the index of (user_id, version).
+_OF_USER = "AND user_id = CAST(:user_id AS bigint)"
+_ACCEPTED = f"""
+SELECT {_COLUMNS} FROM events WHERE id >= CAST(:after AS uuid) {{of_user}}
+ORDER BY id LIMIT :limit
+"""  # noqa: S608 - of constants; values are parameters
+_SETTLED = f"""
+SELECT {_COLUMNS} FROM events
+WHERE settled_at >= CAST(:at AS timestamptz) {{of_user}} ORDER BY settled_at LIMIT :limit
+"""  # noqa: S608 - of constants; values are parameters
+_AWAITED = f"SELECT {_COLUMNS} FROM events WHERE id = ANY (CAST(:ids AS uuid[]))"  # noqa: S608 - of constants; values are parameters
+_NOW = "SELECT clock_timestamp() AS now"
+
+Step = dict[str, Any]
+
+
+class EventFeed:
+    """Follows the ledger from a moment on; `poll` returns the steps taken since the last poll."""
+
+    def __init__(self, since: datetime | None = None, user_id: int | None = None) -> None:
+        """By default from now, by the clock of Postgres.
+
+        Raises:
+            DatabaseDown: Postgres can't be reached.
+        """
+        self._since = since or _now()
+        self._read_from = self._since
+        self._of_user = "" if user_id is None else _OF_USER
+        self._params = {} if user_id is None else {"user_id": user_id}
+        self._page = PAGE
+        self._reported: dict[tuple[str, str, datetime], None] = {}
+        self._awaited: dict[str, None] = {}
+        #: The feed has not caught up yet: poll again at once.
+        self.is_behind = False
+
+    def poll(self) -> list[Step]:
+        """The steps that were taken since the last poll, in order of time.
+
+        A step has `at`, `step` (accepted, published, synced, superseded, failed), `event_id`,
+        `user_id`, `version`, `action`, `caller`, `attempts` and `reason`.
+
+        Raises:
+            DatabaseDown: Postgres can't be reached; the next poll reports what this one missed.
+        """
+        now = _now()
+        accepted = self._read(_ACCEPTED, after=_first_id(self._read_from))
+        settled = self._read(_SETTLED, at=self._read_from)
+        awaited = database().run(_AWAITED, ids=list(self._awaited))
+        # A full page may have left rows behind: what is later than its end is read once more.
+        ends = [_accepted_at(accepted[-1])] if len(accepted) == self._page else []
+        ends += [settled[-1]["settled_at"]] if len(settled) == self._page else []
+        until = min([now, *ends])
+        found = [
+            *(step for row in accepted if _accepted_at(row) <= until for step in self._begun(row)),
+            *(step for row in awaited for step in self._begun(row)),
+            *(step for row in settled if row["settled_at"] <= until for step in self._ended(row)),
+        ]
+        self._continue_after(until, now, is_behind=bool(ends))
+        return sorted(found, key=lambda step: (step["at"], step["version"]))
+
+    def _read(self, sql: str, **key: object) -> list[Row]:
+        sql = sql.format(of_user=self._of_user)
+        return database().run(sql, limit=self._page, **key, **self._params)
+
+    def _continue_after(self, until: datetime, now: datetime, *, is_behind: bool) -> None:
+        begin = until if is_behind else max(self._since, now - OVERLAP)
+        # A page of rows with one time would be read for ever.
+        is_stuck = is_behind and begin - self._read_from < timedelta(milliseconds=1)
+        self._page = self._page * 2 if is_stuck else PAGE
+        self._read_from, self.is_behind = begin, is_behind
+        _limit(self._awaited, AWAITED_MAX)
+        _limit(self._reported, REPORTED_MAX)
+
+    def _begun(self, row: Row) -> Iterator[Step]:
+        """The new steps of an event up to its confirm."""
+        if row["published_at"] is None and row["state"] == "open":
+            self._awaited[row["event_id"]] = None
+        else:
+            self._awaited.pop(row["event_id"], None)
+        yield from self._new(row, "accepted", row["occurred_at"])
+        yield from self._new(row, "published", row["published_at"])
+
+    def _ended(self, row: Row) -> Iterator[Step]:
+        """The outcome of an event, if it is new."""
+        outcome = {"attempts": row["attempts"], "reason": row["reason"]}
+        for step in self._new(row, row["state"], row["settled_at"]):
+            yield step | outcome
+
+    def _new(self, row: Row, step: str, at: datetime | None) -> Iterator[Step]:
+        key = (row["event_id"], step, at)
+        if at is not None and at >= self._since and key not in self._reported:
+            self._reported[(row["event_id"], step, at)] = None
+            yield _step(row, step, at)
+
+
+def _step(row: Row, step: str, at: datetime) -> Step:
+    # An operator's resync is stored as an update that changes nothing.
+    action = "resync" if row["changed"].startswith("look") else row["action"]
+    names = ("event_id", "user_id", "version", "caller")
+    about = {name: row[name] for name in names}
+    return {"at": at, "step": step, **about, "action": action, "attempts": None, "reason": None}
+
+
+def _now() -> datetime:
+    now: datetime = database().run(_NOW)[0]["now"]
+    return now
+
+
+def _accepted_at(row: Row) -> datetime:
+    """The time in an event's UUIDv7, by the clock of the function that accepted it."""
+    ms = int(row["event_id"].replace("-", "")[:12], 16)
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _first_id(moment: datetime) -> str:
+    """The smallest UUIDv7 of a moment."""
+    return f"{int(moment.timestamp() * 1000):012x}{0:020x}"
+
+
+def _limit(kept: dict[Any, None], number: int) -> None:
+    """Forget the oldest, so that at most this number is kept."""
+    for key in list(kept)[: max(0, len(kept) - number)]:
+        del kept[key]
