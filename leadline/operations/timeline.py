@@ -22,8 +22,8 @@ def read(user_id: UserId) -> dict[str, Any]:
     """The user as `GET /users/{id}` returns it, each of its last events with its `steps`.
 
     `next_try_at`: when the work queue next calls Bitrix24 for it; `why`: the reason of its state,
-    as `operations.diagnosis.why`; `error`: the work queue can't be reached, so steps of unsettled events and
-    a pause may be missing.
+    as `diagnosis.why`; `error`: the work queue can't be reached, so steps of unsettled events and a
+    pause may be missing.
 
     Raises:
         UserNotFound: no user has this id.
