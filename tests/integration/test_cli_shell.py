@@ -54,6 +54,7 @@ CASES = {
     "failed --s": {"--since"},
     "users --sync ": {"waiting", "synced", "failed"},
     "completion z": {"zsh"},
+    "help dea": {"dead-letters"},
 }
 
 

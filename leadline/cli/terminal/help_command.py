@@ -4,13 +4,20 @@ from typing import Annotated, Any
 
 import typer
 
+from leadline.cli.commands import COMMANDS
 from leadline.cli.output import print_line
 from leadline.errors import InvalidRequest
 
 
+def _names(incomplete: str) -> list[str]:
+    return [name for name in COMMANDS if name.startswith(incomplete)]
+
+
 def help_command(
     ctx: typer.Context,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", autocompletion=_names)
+    ] = None,
 ) -> None:
     """Show the help of a command.
 
