@@ -60,7 +60,7 @@ def tail(
 
 
 def _steps(feed: EventFeed, every_s: float) -> Iterator[dict[str, Any]]:
-    """Steps as they happen, for ever; a note when Postgres is lost and when it is back."""
+    """Steps as they happen, without end; a note when Postgres is lost and when it is back."""
     is_lost = False
     while True:
         try:

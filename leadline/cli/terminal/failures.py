@@ -22,7 +22,7 @@ from leadline.errors import InvalidRequest, LeadlineError, QueueDefect, UserNotF
 
 #: Exit code: wrong usage, or not confirmed; nothing was done.
 WRONG_USAGE = 2
-#: Exit code: a server is unreachable, a setting is wrong, or the portal refuses.
+#: Exit code: a server is unreachable, a setting is wrong, or Bitrix24 rejects a call.
 UNAVAILABLE = 3
 #: Exit code: ended by Ctrl-C, as the shell's convention is.
 INTERRUPTED = 130

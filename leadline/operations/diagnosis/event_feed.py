@@ -92,7 +92,7 @@ class EventFeed:
 
     def _continue_after(self, until: datetime, now: datetime, *, is_behind: bool) -> None:
         begin = until if is_behind else max(self._since, now - OVERLAP)
-        # A page of rows with one time would be read for ever.
+        # A page of rows that all have one time would be read again and again.
         is_stuck = is_behind and begin - self._read_from < timedelta(milliseconds=1)
         self._page = self._page * 2 if is_stuck else PAGE
         self._read_from, self.is_behind = begin, is_behind
