@@ -1,6 +1,7 @@
 """`leadline show`: a user, why it is not in the CRM, and its last events."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -59,7 +60,13 @@ def show(
 
 
 def _own_facts(user: Mapping[str, Any]) -> list[tuple[str, object]]:
-    return [(name, user[name]) for name in user if name not in {"sync", "why", "error"}]
+    names = [name for name in user if name not in {"sync", "why", "error"}]
+    return [(name, _local(user[name]) if name.endswith("_at") else user[name]) for name in names]
+
+
+def _local(moment: str | None) -> datetime | None:
+    """A moment of the user's JSON, to be printed in local time."""
+    return datetime.fromisoformat(moment) if moment else None
 
 
 def _sync_facts(sync: Mapping[str, Any]) -> list[tuple[str, object]]:
