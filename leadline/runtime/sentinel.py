@@ -85,7 +85,7 @@ def _node(url: str) -> Node:
         return Node(address, "", type(error).__name__)
     if master is None:
         return Node(address, "", f"it watches no master {_name(url)!r}")
-    return Node(address, f"Sentinel, the master is {master[0]}:{master[1]}")
+    return Node(address, f"the master is {master[0]}:{master[1]}")
 
 
 def _ask(url: str) -> tuple[str, int] | None:

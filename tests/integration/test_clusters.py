@@ -24,6 +24,7 @@ from leadline.runtime.sentinel import nodes as sentinel_nodes
 from local.gateway import checks
 from local.sandbox.servers import PrivateServer, private
 from local.sandbox.waiting import eventually
+from tests.integration.conftest import CommandOutput
 from tests.integration.test_connector import Function, Start, function, start
 from tests.integration.test_history import data_in, owner, running, tool
 from tests.integration.test_redis_failover import Pair
@@ -64,6 +65,21 @@ def test_every_node_is_used(amqp_url: str, free_port: FreePort) -> None:
     """Connections spread over the nodes: the first node tried is not always the same."""
     url = with_dead_hosts(amqp_url, free_port, count=3)
     assert len({parameters(url)[0].port for _ in range(100)}) == 4
+
+
+def test_doctor_shows_each_node(
+    amqp_url: str,
+    free_port: FreePort,
+    leadline: Callable[..., CommandOutput],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AMQP_URL", with_dead_hosts(amqp_url, free_port, count=2))
+    checks = leadline("doctor", "--json").json["checks"]
+    nodes = [one for one in checks if one["name"].startswith("RabbitMQ 127.0.0.1:")]
+    assert sorted(one["is_well"] for one in nodes) == [False, False, True]
+    (well,) = (one for one in nodes if one["is_well"])
+    assert well["name"].removeprefix("RabbitMQ ") in amqp_url
+    assert all(one["mend"] for one in nodes if not one["is_well"])
 
 
 # Postgres
@@ -222,7 +238,7 @@ def test_the_new_master_is_found_even_if_one_sentinel_is_down(sentinels: Sentine
         sentinels.kill_a_sentinel()
         port = urlsplit(sentinels.servers[0].url).port
         named = [one.role for one in sentinel_nodes(sentinels.url)]
-        assert named == ["", *[f"Sentinel, the master is 127.0.0.1:{port}"] * 2]
+        assert named == ["", *[f"the master is 127.0.0.1:{port}"] * 2]
         sentinels.servers[0].kill()
 
         def is_served() -> bool:

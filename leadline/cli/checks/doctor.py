@@ -1,7 +1,6 @@
 """`leadline doctor`: check every setting and connection, and say how to fix problems."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +9,8 @@ import redis
 import typer
 
 from leadline.cli import portal
-from leadline.cli.checks import broker_tags
+from leadline.cli.checks import broker_tags, nodes
+from leadline.cli.checks.check import Check
 from leadline.cli.output import FINDINGS, Json, print_json, print_table
 from leadline.errors import LeadlineError, QueueError
 from leadline.ledger.backlog import counts
@@ -45,21 +45,6 @@ for _, one in ipairs({{{", ".join(f"'{command}'" for command in _ADMIN_COMMANDS)
 end
 return redis.acl_check_cmd and found or redis.error_reply('ERR before Redis 7')
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check."""
-
-    name: str
-    is_ok: bool
-    result: str
-    #: What to do about a problem, or else empty.
-    fix: str = ""
-
-    def as_json(self) -> dict[str, object]:
-        """The check under its public names."""
-        return {"name": self.name, "is_well": self.is_ok, "told": self.result, "mend": self.fix}
 
 
 def doctor(*, json: Json = False) -> None:
@@ -117,6 +102,7 @@ def _keys() -> Check:
 
 
 def _database() -> Iterator[Check]:
+    yield from nodes.postgres(secrets.require("database-url"))
     database().run("SELECT 1 AS one")
     yield Check("Postgres", is_ok=True, result="answers")
     yield _login("Postgres", *_postgres_rights())
@@ -191,6 +177,7 @@ def _installation() -> Iterator[Check]:
 
 
 def _broker() -> Iterator[Check]:
+    yield from nodes.rabbitmq(secrets.require("amqp-url"))
     found = health.queues()
     yield Check("RabbitMQ", is_ok=True, result="answers")
     yield _broker_login(secrets.require("amqp-url"))
@@ -214,6 +201,7 @@ def _broker() -> Iterator[Check]:
 
 
 def _redis() -> Iterator[Check]:
+    yield from nodes.redis(secrets.require("redis-url"))
     with reachable():
         info: dict[str, Any] = client().info()
     yield Check("Redis", is_ok=True, result="answers")
