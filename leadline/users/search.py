@@ -1,85 +1,86 @@
-"""Search users by id, phone prefix, lead id or name prefix."""
+"""Search users by any part of what is known of them, newest first."""
 
-import re
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from leadline.runtime.postgres.pool import database
-from leadline.users import filters, queries
+from leadline.users import failures, filters, newest_first, queries
 from leadline.users.filters import Filter
+from leadline.users.search_text import Meaning, meaning_of
 from leadline.users.views import Page, Query
 
-#: Shorter phone prefixes match too many users.
-PHONE_DIGITS = 5
-#: A text with this many matches or more is common: candidates would not narrow the search.
-COUNT_LIMIT = 2000
-#: For a common text, scanning this many ids usually fills a page.
-SCAN_IDS = 20_000
-MAX_ID = 2**63 - 1
-#: Sorts after every other character.
-_LAST = chr(0x10FFFF)
+#: Above every id.
+_END = 2**63 - 1
 
-_NUMBER = re.compile(r"\+?[0-9][0-9 ()./-]*")
-_EXACT = "id = :number OR bitrix_lead_id = :number"
-# The operators of text_pattern_ops compare by character, like collation "C": they use the prefix
-# indexes even in a generic plan, which Postgres makes without knowing the text.
-_FROM, _UP_TO = "lower(CAST(:text AS text))", "(lower(CAST(:text AS text)) || CAST(:last AS text))"
-_NAMED = f"lower(full_name) ~>=~ {_FROM} AND lower(full_name) ~<~ {_UP_TO}"
-_PHONED = f"phone ~>=~ {_FROM} AND phone ~<~ {_UP_TO}"
-
-_NAMES = f"FROM user_terms WHERE kind = 'name' AND term >= {_FROM} AND term < {_UP_TO}"
-_PHONES = f"FROM users WHERE {_PHONED}"
-_COUNT = "SELECT count(*) AS found FROM (SELECT {} LIMIT :few) AS few"
-_COUNT_NAMES = _COUNT.format(f"{_NAMES} ORDER BY term")
-_COUNT_PHONES = _COUNT.format(f"{_PHONES} ORDER BY phone USING ~<~")
-# `id + 0` keeps the planner from scanning the primary key to its end.
-_WITH_PHONE = f"SELECT id + 0 AS user_id {_PHONES}"
-_WITH_NUMBER = f"SELECT id + 0 AS user_id FROM users WHERE {_EXACT}"  # noqa: S608 - of constants; values are parameters
-_WITH_NAME = f"SELECT user_id {_NAMES}"
+_ACTIVE = """EXISTS (
+    SELECT FROM events WHERE user_id = users.id
+    AND (id >= CAST(:first_event AS uuid) OR settled_at >= CAST(:active_since AS timestamptz))
+)"""
+_ACCEPTED = "SELECT user_id FROM events WHERE id >= CAST(:first_event AS uuid)"
+_SETTLED = "SELECT user_id FROM events WHERE settled_at >= CAST(:active_since AS timestamptz)"
 
 
 class Search(Query):
-    """The query of a search; an empty `find` matches all users."""
+    """The query of a search, newest first: `after` is the `next` of the page before.
+
+    An empty `find` matches all users.
+    """
 
     find: str = Field("", max_length=100)
+    #: A group of failed users (`failures.groups`).
+    reason_id: str | None = Field(None, pattern=r"^[0-9a-f]{1,16}$")
+    #: Only users with a write accepted or settled since.
+    active_since: AwareDatetime | None = None
 
 
 def page(search: Search) -> Page:
-    """As `queries.page`, for the users that match the search.
+    """A page of the users that match, newest first; those that `find` names exactly come first.
+
+    `next` is the `after` of the next page.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    limit, after = search.limit + 1, search.after
-    where = filters.from_query(search)
+    if search.reason_id is not None:
+        search = search.model_copy(update={"sync": "failed"})
     text = search.find.strip().replace("\x00", "")
-    if text:
-        matches, is_common = _filter_of(text)
-        where = [*where, matches] if is_common else [matches, *where]
-        if is_common:
-            nearby = Filter("id <= :last_near", {"last_near": min(after + SCAN_IDS, MAX_ID)})
-            rows = filters.scan_by_id(limit, after, [nearby, *where])
-            if len(rows) == limit:
-                return queries.to_page(rows, search.limit)
-    return queries.to_page(filters.select(limit, after, where), search.limit)
+    meaning = meaning_of(text) if text else None
+    others = _filters(search)
+    exact = _exact(meaning, others)
+    part = [] if meaning is None else [meaning.part] if meaning.part else None
+    before = search.after or _END
+    rows: list[dict[str, Any]] = []
+    if part is not None:
+        named = Filter(
+            "NOT id = ANY (CAST(:named AS bigint[]))", {"named": [one["id"] for one in exact]}
+        )
+        rows = newest_first.select(search.limit + 1, before, [*part, *others, named])
+    found = queries.to_page(rows, search.limit)
+    if not search.after:
+        found["items"][:0] = [queries.with_sync(row) for row in exact]
+    return found
 
 
-def _filter_of(text: str) -> tuple[Filter, bool]:
-    """The filter of a search text, and whether it matches many users."""
-    digits = re.sub(r"[^0-9]", "", text)
-    if not _NUMBER.fullmatch(text):
-        params = {"text": text, "last": _LAST}
-        matches = Filter(_NAMED, params, (_WITH_NAME, filters.NOT_INDEXED_YET))
-        return matches, _is_common(_COUNT_NAMES, params)
-    number = None if text.startswith("+") or int(digits) > MAX_ID else int(digits)
-    if len(digits) < PHONE_DIGITS:
-        return Filter(f"({_EXACT})", {"number": number}, (_WITH_NUMBER,)), False
-    phone = {"text": f"+{digits}", "last": _LAST}
-    matches = Filter(
-        f"({_EXACT} OR {_PHONED})", {"number": number, **phone}, (_WITH_NUMBER, _WITH_PHONE)
-    )
-    return matches, _is_common(_COUNT_PHONES, phone)
+def _exact(meaning: Meaning | None, others: list[Filter]) -> list[dict[str, Any]]:
+    """The users that the text names exactly: one by its id, one by its lead's."""
+    if meaning is None or meaning.exact is None:
+        return []
+    return newest_first.select(2, _END, [meaning.exact, *others])
 
 
-def _is_common(sql: str, params: dict[str, str]) -> bool:
-    return bool(database().run(sql, few=COUNT_LIMIT, **params)[0]["found"] == COUNT_LIMIT)
+def _filters(search: Search) -> list[Filter]:
+    where = filters.from_query(search)
+    if search.reason_id is not None:
+        where.append(Filter(f"{failures.REASON_ID} = :reason_id", {"reason_id": search.reason_id}))
+    if search.active_since is not None:
+        where.append(_active(search.active_since))
+    return where
+
+
+def _active(since: datetime) -> Filter:
+    # Ids of events begin with their time.
+    first = UUID(int=max(0, int(since.timestamp() * 1000)) << 80)
+    params = {"first_event": str(first), "active_since": since.isoformat()}
+    return Filter(_ACTIVE, params, (_ACCEPTED, _SETTLED))

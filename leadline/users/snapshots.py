@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from leadline.runtime.postgres.pool import database
+from leadline.users.failures import REASON_ID
 
 # If the write that set the stage failed, a different stage in the CRM is drift and not a manual
 # change. The stage of version 1 is always synced if the lead exists: the lead was created with it.
@@ -30,17 +31,24 @@ class UserSnapshot:
     is_stage_unsynced: bool
 
 
-def after(user_id: int, limit: int, *, only_failed: bool = False) -> list[UserSnapshot]:
+def after(
+    user_id: int, limit: int, *, only_failed: bool = False, reason_id: str | None = None
+) -> list[UserSnapshot]:
     """The next users by id; `only_failed`: only users whose last write failed.
+
+    `reason_id`: of these, only this group (`failures.groups`).
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    join, key = "", "id"
+    join, key, of_group = "", "id", ""
     if only_failed:
         join, key = "JOIN unsynced_users ON user_id = id AND status = 'failed'", "user_id"
-    sql = f"{_SELECT} {join} WHERE {key} > :after ORDER BY {key} LIMIT :limit"
-    return [UserSnapshot(**row) for row in database().run(sql, after=user_id, limit=limit)]
+    params: dict[str, object] = {"after": user_id, "limit": limit}
+    if reason_id is not None:
+        of_group, params["reason_id"] = f"AND {REASON_ID} = :reason_id", reason_id
+    sql = f"{_SELECT} {join} WHERE {key} > :after {of_group} ORDER BY {key} LIMIT :limit"
+    return [UserSnapshot(**row) for row in database().run(sql, **params)]
 
 
 def by_ids(user_ids: Sequence[int]) -> dict[int, UserSnapshot]:

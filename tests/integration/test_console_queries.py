@@ -5,7 +5,7 @@ import pytest
 from leadline.errors import PortalDown
 from leadline.ledger import write
 from leadline.ledger.backlog import CachedCounts, counts
-from leadline.users import search
+from leadline.users import newest_first, search
 from leadline.users.model import NewUser
 from leadline.users.search import Search
 from leadline.workqueue.portal_state import circuit_breaker
@@ -38,19 +38,19 @@ def test_cached_counts_equal_fresh_ones() -> None:
 def test_users_are_found_by_rare_and_common_terms_near_and_far(
     few: int, near: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "COUNT_LIMIT", few)
-    monkeypatch.setattr(search, "SCAN_IDS", near)
+    monkeypatch.setattr(newest_first, "COMMON", few)
+    monkeypatch.setattr(newest_first, "SCAN_IDS", near)
     ids = [create("Анна Ким"), create("анна Ли", "+77009998877"), create("Ян")]
 
     def found(text: str, after: int = 0) -> list[int]:
         return [user["id"] for user in search.page(Search(find=text, after=after))["items"]]
 
-    assert found("АННА") == ids[:2]
-    assert found("анна", after=ids[0]) == ids[1:2]
-    assert found("+7 700 111") == [ids[0], ids[2]]
+    assert found("АННА") == [ids[1], ids[0]]
+    assert found("анна", after=ids[1]) == [ids[0]]
+    assert found("+7 700 111") == [ids[2], ids[0]]
     assert found("77009") == [ids[1]]
     assert found(str(ids[2])) == [ids[2]]
-    assert found("") == ids
+    assert found("") == ids[::-1]
 
 
 @pytest.mark.usefixtures("in_redis")

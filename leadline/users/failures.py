@@ -1,0 +1,47 @@
+"""Failed users, grouped by the reason: texts that differ only in numbers are one reason."""
+
+from typing import Any
+
+from leadline.runtime.postgres.pool import database
+
+#: The most groups that are listed.
+MAX_GROUPS = 50
+
+_REASON = "regexp_replace(sync_reason, '[0-9]+', '#', 'g')"
+#: The id of a user's group: the same for as long as the reason's text is.
+REASON_ID = f"to_hex(hashtextextended({_REASON}, 0))"
+
+_GROUPS = f"""
+SELECT {REASON_ID} AS reason_id, min(sync_reason) AS reason, count(*) AS users,
+       count(due_at) AS retrying, min(settled_at) AS since, max(settled_at) AS latest
+FROM unsynced_users JOIN users ON users.id = user_id AND sync_status = 'failed'
+LEFT JOIN events ON events.user_id = users.id AND events.version = users.version
+WHERE status = 'failed'
+GROUP BY 1 ORDER BY users DESC, reason LIMIT :limit
+"""  # noqa: S608 - of constants; values are parameters
+
+_COUNT = f"""
+SELECT count(*) AS users FROM unsynced_users JOIN users ON users.id = user_id
+WHERE status = 'failed' AND (CAST(:reason_id AS text) IS NULL OR {REASON_ID} = :reason_id)
+"""  # noqa: S608 - of constants; values are parameters
+
+
+def groups() -> list[dict[str, Any]]:
+    """Groups of failed users, the largest first, `MAX_GROUPS` at most.
+
+    Each has the `reason` of one of them, how many `users` and how many of these are `retrying`
+    automatically, and `since` when and until when (`latest`) they failed.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return database().run(_GROUPS, limit=MAX_GROUPS)
+
+
+def count(reason_id: str | None = None) -> int:
+    """How many users have failed, of this group or of all.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return int(database().run(_COUNT, reason_id=reason_id)[0]["users"])

@@ -1,0 +1,80 @@
+"""Select users newest first, by filters: for searches, which end at the first few pages."""
+
+from collections.abc import Sequence
+
+from leadline.runtime.postgres import json_rows
+from leadline.runtime.postgres.pool import Row, database
+from leadline.users.filters import COLUMNS, GROWTH_FACTOR, Filter
+
+#: A filter with this many candidates or more is common: they would not narrow the search.
+COMMON = 2000
+#: If all filters are common, scanning this many ids usually fills a page.
+SCAN_IDS = 20_000
+
+# The newest id below the key is looked up first: ids may have gaps.
+_NEARBY = "id > (SELECT max(id) FROM users WHERE id < :before) - CAST(:scan_ids AS bigint)"
+
+
+def select(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
+    """The newest `limit` users with an id below `before` that match all filters.
+
+    Candidates come from the first filter that has some and is not common.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    narrowing = [one.candidates for one in where if one.candidates]
+    if not narrowing:
+        return _scan(limit, before, where)
+    candidates = next((one for one in where if one.candidates and not _is_common(one)), None)
+    if candidates is not None:
+        return _among(candidates.candidates, limit, before, where)
+    nearby = Filter(_NEARBY, {"scan_ids": SCAN_IDS})
+    rows = _scan(limit, before, [nearby, *where])
+    return rows if len(rows) == limit else _among(narrowing[0], limit, before, where)
+
+
+def _is_common(one: Filter) -> bool:
+    few = "(SELECT * FROM ({}) AS one LIMIT :few)".format
+    union = " UNION ALL ".join(map(few, one.candidates))
+    sql = f"SELECT count(*) AS found FROM ({union}) AS candidate"  # noqa: S608 - of constants; values are parameters
+    return int(database().run(sql, few=COMMON, **one.params)[0]["found"]) >= COMMON
+
+
+def _among(
+    candidates: Sequence[str], limit: int, before: int, where: Sequence[Filter]
+) -> list[Row]:
+    """As `select`, from the union of these candidates, in growing pages of them."""
+    rows: list[Row] = []
+    size = limit
+    while len(rows) < limit:
+        ids = _ids(candidates, where, before, size)
+        in_page = Filter("id = ANY (CAST(:ids AS bigint[]))", {"ids": ids})
+        rows += _scan(limit - len(rows), before, [in_page, *where])
+        if len(ids) < size:
+            break
+        before, size = ids[-1], size * GROWTH_FACTOR
+    return rows
+
+
+def _ids(candidates: Sequence[str], where: Sequence[Filter], before: int, size: int) -> list[int]:
+    # A LIMIT in each branch lets it stop early: sorting the whole union may take seconds.
+    union = " UNION ".join(
+        f"(SELECT DISTINCT user_id FROM ({one}) AS one WHERE user_id < :before"  # noqa: S608 - of constants; values are parameters
+        " ORDER BY user_id DESC LIMIT :size)"
+        for one in candidates
+    )
+    sql = f"SELECT user_id FROM ({union}) AS candidate ORDER BY user_id DESC LIMIT :size"  # noqa: S608 - of constants; values are parameters
+    found = database().run(sql, **{**_params(where), "before": before, "size": size})
+    return [row["user_id"] for row in found]
+
+
+def _scan(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
+    condition = " AND ".join(["id < :before", *(one.condition for one in where)])
+    sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id DESC LIMIT :limit"  # noqa: S608 - of constants; values are parameters
+    params = {**_params(where), "before": before, "limit": limit}
+    return json_rows.parse(database().run(json_rows.as_json(sql), **params))
+
+
+def _params(where: Sequence[Filter]) -> dict[str, object]:
+    return {name: value for one in where for name, value in one.params.items()}

@@ -1,0 +1,118 @@
+"""What the text of a search may mean: an id, a lead, a phone, a correlation id, a name."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from leadline.users.filters import NOT_INDEXED_YET, Filter
+
+#: Shorter parts of a phone match too many users; shorter texts can't be found by their trigrams.
+PART = 3
+#: Words of a name that are looked for; more are ignored.
+MAX_WORDS = 6
+#: A correlation id is looked for in this many of the newest events: an index on it would slow down
+#: every write.
+NEWEST_EVENTS = 200_000
+_MAX_ID = 2**63 - 1
+
+_NUMBER = re.compile(r"\+?[0-9() ./-]*[0-9][0-9() ./-]*")
+_HEX = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PREFIXED = re.compile(r"(id|lead|call):\s*(\S+)")
+#: A national dialling prefix with ten digits behind it: 8 (700) 111-22-33 is +7 700 111-22-33.
+_DIALLED = re.compile(r"8([0-9]{10})")
+
+# `id + 0` keeps the planner from walking the primary key until enough users match.
+_EXACT = "SELECT id + 0 AS user_id FROM users WHERE {}"
+_TERMS = "SELECT user_id FROM user_terms WHERE kind = '{}' AND term LIKE {}"
+_BY_EVENT = """
+SELECT user_id FROM events WHERE id = CAST(:event_id AS uuid)
+UNION ALL
+SELECT user_id FROM (
+    SELECT user_id, correlation_id FROM events ORDER BY id DESC LIMIT :newest_events
+) AS newest WHERE correlation_id = :call_id
+"""
+_NO_EVENT = "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The users that a text stands for."""
+
+    #: Those that it names exactly, shown first.
+    exact: Filter | None = None
+    #: Those that contain it.
+    part: Filter | None = None
+
+
+def meaning_of(text: str) -> Meaning:
+    """What the text of a search means; both filters are None if it can match nothing.
+
+    `id:42`, `lead:456` and `call:…` name a user, a lead and a correlation id.
+    """
+    if prefixed := _PREFIXED.fullmatch(text):
+        return _PREFIXES[prefixed[1]](prefixed[2])
+    if _HEX.fullmatch(text.lower()):
+        return _call(text)
+    return _number(text) if _NUMBER.fullmatch(text) else Meaning(part=_named(text.split()))
+
+
+def _number(text: str) -> Meaning:
+    digits = re.sub(r"[^0-9]", "", text)
+    is_international = text.startswith("+")
+    exact = None if is_international else _exact("id = :number OR bitrix_lead_id = :number", digits)
+    if len(digits) < PART:
+        return Meaning(exact)
+    dialled = _DIALLED.fullmatch(digits)
+    national = dialled[1] if dialled else digits.removeprefix("00")
+    pattern = f"+{digits}%" if is_international else f"%{national}%"
+    like = "CAST(:phone AS text)"
+    candidates = (_TERMS.format("phone", like), NOT_INDEXED_YET)
+    return Meaning(exact, Filter(f"phone LIKE {like}", {"phone": pattern}, candidates))
+
+
+def _exact(condition: str, digits: str) -> Filter | None:
+    if not digits.isascii() or not digits.isdigit() or int(digits) > _MAX_ID:
+        return None
+    return Filter(f"({condition})", {"number": int(digits)}, (_EXACT.format(condition),))
+
+
+def _call(text: str) -> Meaning:
+    """By an event's id, or a correlation id among the newest events."""
+    is_uuid = _HEX.fullmatch(text.lower()) is not None
+    params = {
+        "event_id": text if is_uuid else _NO_EVENT,
+        "call_id": text,
+        "newest_events": NEWEST_EVENTS,
+    }
+    return Meaning(part=Filter(f"id IN ({_BY_EVENT})", params, (_BY_EVENT,)))
+
+
+def _named(words: list[str]) -> Filter | None:
+    """Every word is a part of the name; a short one begins a word of it."""
+    if not words:
+        return None
+    words = words[:MAX_WORDS]
+    params = {f"word{at}": re.sub(r"([\\%_])", r"\\\1", word) for at, word in enumerate(words)}
+    patterns = [_patterns(at, word) for at, word in enumerate(words)]
+    condition = " AND ".join(
+        f"lower(full_name) LIKE ANY (ARRAY[{', '.join(one)}])" for one in patterns
+    )
+    # The longest word has the fewest candidates.
+    longest = max(range(len(words)), key=lambda at: len(words[at]))
+    names = [_TERMS.format("name", pattern) for pattern in patterns[longest]]
+    return Filter(condition, dict(params), (*names, NOT_INDEXED_YET))
+
+
+def _patterns(at: int, word: str) -> list[str]:
+    """SQL of the patterns of which the name matches one."""
+    text = f"lower(CAST(:word{at} AS text))"
+    if len(word) < PART:
+        return [f"{text} || '%'", f"'% ' || {text} || '%'"]
+    return [f"'%' || {text} || '%'"]
+
+
+_PREFIXES: dict[str, Callable[[str], Meaning]] = {
+    "id": lambda number: Meaning(_exact("id = :number", number)),
+    "lead": lambda number: Meaning(_exact("bitrix_lead_id = :number", number)),
+    "call": _call,
+}
