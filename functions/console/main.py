@@ -5,7 +5,7 @@ from pathlib import Path
 import functions_framework
 from flask import Request, Response
 
-from leadline.api.console import serve, subpath
+from leadline.api.console.routes import serve, subpath
 from leadline.api.static_files import StaticFiles
 from leadline.runtime.http.endpoint import RawResponse, endpoint
 

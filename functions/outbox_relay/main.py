@@ -1,6 +1,7 @@
 """The relay, called by a schedule: publish the events that are due, and do periodic checks.
 
-It also restores an operator's manual hold in Redis, in case Redis has lost its memory.
+It also restores an operator's manual hold in Redis, in case Redis has lost its memory, and advances
+bulk jobs.
 """
 
 import functions_framework
@@ -8,6 +9,7 @@ from flask import Request
 
 from leadline.ledger import relay
 from leadline.operations import stored_hold
+from leadline.operations.bulk import jobs
 from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response
 from leadline.runtime.telemetry import metrics
 from leadline.sync import stage_sync
@@ -39,6 +41,7 @@ def outbox_relay(_request: Request) -> RawResponse:
     """200 with the counts of a tick; 503 while Postgres or RabbitMQ can't be reached."""
     _restore_hold()
     postgres_rollback.check()
+    jobs.advance()
     result = relay.run(PendingEvents().pending_among)
     stage_sync.refresh()
     portal_check.run()

@@ -47,6 +47,17 @@ class Reservation:
     reserved_us: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The execution time that a method has used, by an answer less than a minute old."""
+
+    used_s: float
+    #: When its oldest minute leaves the window (unix seconds).
+    frees_at: float
+    #: Not one more command fits before that.
+    is_used_up: bool
+
+
 class OperatingBudget:
     """Execution time used by all workers together, in Redis."""
 
@@ -89,8 +100,8 @@ class OperatingBudget:
         return reserved
 
     @reachable()
-    def used_s(self, methods: Iterable[str]) -> dict[str, float]:
-        """Seconds used by each method; methods without an answer in the last minute are left out.
+    def usage(self, methods: Iterable[str]) -> dict[str, Usage]:
+        """What each method has used, by an answer less than a minute old; others are left out.
 
         Raises:
             QueueDown: Redis can't be reached.
@@ -98,11 +109,11 @@ class OperatingBudget:
         names = [*methods, BATCH]
         with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.hmget(self._prefix + name, "used", "reset_at")
+                pipe.hmget(self._prefix + name, "used", "reset_at", "per")
             accounts = pipe.execute()
         return {
-            name: float(used)
-            for name, (used, reset_at) in zip(names, accounts, strict=True)
+            name: Usage(float(used), float(reset_at), float(used) + float(per or 0) > self._limit_s)
+            for name, (used, reset_at, per) in zip(names, accounts, strict=True)
             if used is not None and float(reset_at) > time.time()
         }
 

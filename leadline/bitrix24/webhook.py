@@ -54,6 +54,11 @@ class Webhook:
         )
 
     @property
+    def site(self) -> str:
+        """The portal's site, without the credential: https://example.bitrix24.com."""
+        return f"{'https' if self.is_https else 'http'}://{self.authority}"
+
+    @property
     def authority(self) -> str:
         """Host and port as the Host header has them (RFC 9112, 3.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host

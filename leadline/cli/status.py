@@ -1,4 +1,4 @@
-"""`leadline status`: what is synced, what is waiting, where, and what needs attention."""
+"""`leadline status`: the verdict, what needs attention, what is synced, waiting, and where."""
 
 import sys
 import time
@@ -13,13 +13,14 @@ from leadline.cli.terminal.failures import UNAVAILABLE
 from leadline.cli.terminal.times import span
 from leadline.ledger.throughput import throughput
 from leadline.messages import topology
+from leadline.operations import verdict
 from leadline.operations.forecast import forecast
 from leadline.operations.health import is_relay_late
-from leadline.operations.status import history, ledger, or_error, portal, queues, work
+from leadline.operations.status import findings, history, ledger, or_error, portal, queues, work
 from leadline.workqueue.worker_heartbeats import SILENT_S
 
 #: What the text output calls JSON keys that keep an earlier name.
-_LABELS = {"users_due": "ready", "users_in_a_call": "in_flight"}
+_LABELS = {"users_due": "ready", "users_delayed": "delayed", "users_in_a_call": "in_flight"}
 #: Ages and spans; a clock that differs must not make one negative.
 _AGES = ("oldest_s", "overdue_s", "next_call_in_s", "worker_seen_s_ago")
 _CLEAR = "\033[H\033[2J\033[3J"
@@ -38,10 +39,10 @@ def status(
 ) -> None:
     """Show whether everything is in sync.
 
-    Users by state, the oldest open event, queues, workers, whether calls are paused, and how long
-    the backlog takes. Lines `attention` name what needs an operator, with a command. Exit code 1:
-    there is something; 3: a server can't be reached. --watch ends by Ctrl-C (130); with --json it
-    prints a line of JSON each time.
+    The verdict, users by state, the oldest open event, queues, workers, whether calls are paused,
+    and how long the backlog takes. Lines `attention` name what needs an operator, with a command.
+    Exit code 1: there is something; 3: a server can't be reached. --watch ends by Ctrl-C (130);
+    with --json it prints a line of JSON each time.
 
     Examples:
         leadline status
@@ -58,13 +59,15 @@ def status(
 def _print(snapshot: Snapshot, *, is_watch: bool, json: bool) -> int:
     """Print the status; returns the exit code."""
     attention = list(_attention(snapshot))
+    found = findings(snapshot)
     if json:
         at = {"at": datetime.now(UTC)} if is_watch else {}
-        print_json({**at, **snapshot, "attention": attention})
+        print_json({**at, "verdict": verdict.as_json(found), **snapshot, "attention": attention})
     else:
         if is_watch and sys.stdout.isatty():
             sys.stdout.write(_CLEAR)
-        print_facts([*(("attention", text) for text in attention), *_flat(snapshot)])
+        first = [("verdict", verdict.line(found[0])), *(("attention", one) for one in attention)]
+        print_facts([*first, *_flat(snapshot)])
         if is_watch:
             print_line(f"at {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}, until Ctrl-C\n")
     if any("error" in part for part in snapshot.values()):

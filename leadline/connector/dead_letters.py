@@ -101,13 +101,19 @@ def main_queues() -> tuple[str, ...]:
 
 
 def walk(
-    url: str, decide: Decide, queues: Iterable[str], *, limit: int | None = None
+    url: str,
+    decide: Decide,
+    queues: Iterable[str],
+    *,
+    limit: int | None = None,
+    is_enough: Callable[[], bool] = lambda: False,
 ) -> Counter[Decision]:
     """Carry out `decide` for each dead letter, oldest first; returns the count of each decision.
 
-    `limit` is the maximum for each queue. Dead letters that arrive meanwhile are left for the next
-    walk. A replay is confirmed by its main queue before it is removed here: a crash in between
-    duplicates the message, which is harmless, and never loses it.
+    `limit` is the maximum for each queue; `is_enough` ends the walk before the next letter. Dead
+    letters that arrive meanwhile are left for the next walk. A replay is confirmed by its main
+    queue before it is removed here: a crash in between duplicates the message, which is harmless,
+    and never loses it.
 
     Raises:
         BrokerDown: RabbitMQ can't be reached, or did not confirm a replay; that message stays.
@@ -115,7 +121,7 @@ def walk(
     done: Counter[Decision] = Counter()
     with open_connection(url) as connection:
         for queue in queues:
-            for letter, channel, tag in _dead_letters(connection, queue, limit):
+            for letter, channel, tag in _dead_letters(connection, queue, limit, is_enough):
                 decision = decide(letter)
                 if decision is Decision.REPLAY:
                     _replay(channel, letter)
@@ -126,7 +132,10 @@ def walk(
 
 
 def _dead_letters(
-    connection: pika.BlockingConnection, queue: str, limit: int | None
+    connection: pika.BlockingConnection,
+    queue: str,
+    limit: int | None,
+    is_enough: Callable[[], bool],
 ) -> Iterator[tuple[DeadLetter, BlockingChannel, int]]:
     dead_letter_queue = topology.dead_letter_name(queue)
     queue_depth = depth(connection, dead_letter_queue)
@@ -136,6 +145,8 @@ def _dead_letters(
     channel.confirm_delivery()
     count = queue_depth.messages
     for _ in range(count if limit is None else min(count, limit)):
+        if is_enough():
+            break
         method, properties, body = channel.basic_get(dead_letter_queue)
         if method is None or properties is None or body is None:
             break  # another walk holds or has removed the rest

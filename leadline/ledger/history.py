@@ -1,11 +1,14 @@
-"""Settled events of the last hour, and the last events of a user."""
+"""Settled events by time, and the last events of a user."""
 
 from typing import Any
 
 from leadline.runtime.postgres.pool import database
 
-_HOUR = """
-SELECT minute * 60 AS at_s,
+#: Periods that the console plots: their length and that of a slot, in seconds.
+PERIODS = {"1h": (3600, 60), "24h": (86_400, 900), "7d": (604_800, 7200)}
+
+_SETTLED = """
+SELECT slot * CAST(:slot_s AS bigint) AS at_s,
        count(*) FILTER (WHERE state = 'synced') AS synced,
        count(*) FILTER (WHERE state = 'superseded') AS superseded,
        count(*) FILTER (WHERE state = 'failed') AS failed,
@@ -14,11 +17,11 @@ SELECT minute * 60 AS at_s,
        percentile_cont(0.95) WITHIN GROUP (ORDER BY took_s) FILTER (WHERE state = 'synced')
            AS p95_s
 FROM (
-    SELECT CAST(floor(extract(epoch FROM settled_at) / 60) AS bigint) AS minute, state,
+    SELECT CAST(floor(extract(epoch FROM settled_at) / :slot_s) AS bigint) AS slot, state,
            CAST(extract(epoch FROM settled_at - occurred_at) AS float) AS took_s
-    FROM events WHERE settled_at > now() - interval '1 hour'
-) AS hour
-GROUP BY GROUPING SETS ((minute), ()) ORDER BY minute
+    FROM events WHERE settled_at > now() - make_interval(secs => :length_s)
+) AS settled
+GROUP BY GROUPING SETS ((slot), ()) ORDER BY slot
 """
 
 #: How many events; `GET /users/{id}` returns as many.
@@ -31,17 +34,33 @@ FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
 """  # noqa: S608 - of constants; values are parameters
 
 
-def last_hour() -> dict[str, Any]:
-    """Events settled within the last hour, by outcome, and the seconds from acceptance to then.
+_LAST_STATES = f"""
+SELECT CAST(id AS text) AS event_id, version, full_name, phone, stage, changed
+FROM events WHERE user_id = :user_id ORDER BY version DESC LIMIT {LAST}
+"""  # noqa: S608 - of constants; values are parameters
 
-    The whole hour, and in `minutes` each minute that had any, by its unix seconds `at_s`.
+
+def settled_since(period: str) -> dict[str, Any]:
+    """Events settled within one of `PERIODS`, by outcome, and the seconds from their acceptance.
+
+    The whole period, and in `slots` each slot that had any, by its unix seconds `at_s`.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    *minutes, whole = database().run(_HOUR)
+    length_s, slot_s = PERIODS[period]
+    *slots, whole = database().run(_SETTLED, length_s=length_s, slot_s=slot_s)
     del whole["at_s"]
-    return {**whole, "minutes": minutes}
+    return {**whole, "length_s": length_s, "slot_s": slot_s, "slots": slots}
+
+
+def last_states(user_id: int) -> list[dict[str, Any]]:
+    """The state that each of the last events carried to Bitrix24, the newest first.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    return database().run(_LAST_STATES, user_id=user_id)
 
 
 def last_events(user_id: int) -> list[dict[str, Any]]:

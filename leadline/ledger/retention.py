@@ -1,4 +1,4 @@
-"""Delete expired events, idempotency keys and audit rows, in small batches to keep locks short.
+"""Delete expired events, keys, audit rows and bulk jobs, in small batches to keep locks short.
 
 A user's state and sync status are stored in `users`, and need none of its events.
 """
@@ -39,6 +39,14 @@ DELETE FROM audit WHERE id IN (
 RETURNING 1 AS one
 """
 
+_JOBS = """
+DELETE FROM bulk_jobs WHERE id IN (
+    SELECT id FROM bulk_jobs WHERE ended_at <= now() - make_interval(secs => :keep_s)
+    ORDER BY ended_at LIMIT :batch FOR UPDATE SKIP LOCKED
+)
+RETURNING 1 AS one
+"""
+
 
 def run(until: float) -> int:
     """Delete in batches until none is left or `until` (monotonic); returns the number of rows.
@@ -51,6 +59,7 @@ def run(until: float) -> int:
         _delete(until, _KEYS)
         + _delete(until, _EVENTS, keep_s=keep_s)
         + _delete(until, _AUDIT, keep_s=keep_s)
+        + _delete(until, _JOBS, keep_s=keep_s)
     )
 
 

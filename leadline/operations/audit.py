@@ -33,6 +33,8 @@ UPDATE audit SET outcome = :outcome, about = about || CAST(:found AS jsonb)
 WHERE id = CAST(:id AS uuid)
 """
 
+_LAST_CALLER = "SELECT caller FROM audit WHERE action = :action ORDER BY id DESC LIMIT 1"
+
 _TRAIL = """
 WITH written AS (
     SELECT id, occurred_at AS at, caller, action, user_id, version, state AS outcome, reason,
@@ -79,6 +81,16 @@ def recorded(action: str, **about: object) -> Iterator[dict[str, object]]:
 def first_user_ids(user_ids: list[int]) -> list[int]:
     """The user ids to store with an action, limited in number."""
     return user_ids[:_MAX_USER_IDS]
+
+
+def last_caller(action: str) -> str | None:
+    """Who did this last; None if it was done without keys, or longer ago than the trail goes back.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    rows = database().run(_LAST_CALLER, action=action)
+    return rows[0]["caller"] if rows else None
 
 
 def page(

@@ -2,13 +2,19 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from leadline.ledger.backlog import CachedCounts
-from leadline.ledger.history import last_hour
-from leadline.operations import status
+from leadline.ledger.history import PERIODS, settled_since
+from leadline.ledger.throughput import Throughput, throughput
+from leadline.operations import status, verdict
+from leadline.operations.bulk import jobs
+from leadline.operations.forecast import forecast
 from leadline.operations.stale_cache import StaleCache
+from leadline.operations.verdict import Finding
 from leadline.process import per_process
+from leadline.users import failures
 
 Part = dict[str, Any]
 
@@ -23,25 +29,82 @@ class Dashboard:
             "work": _cached(status.work, 1),
             "portal": _cached(status.portal, 1),
             "rate": _cached(status.rate, 1),
-            "queues": _cached(status.queues, 3),
-            "hour": _cached(last_hour, 3),
+            "budget": _cached(status.budget, 1),
+            "rabbitmq": _cached(status.rabbitmq, 3),
+            "throughput": _cached(_throughput, 3),
+            "jobs": _cached(jobs.overview, 1),
+            "hour": _cached(lambda: settled_since("1h"), 3),
         }
+        self._failures = _cached(lambda: {"groups": failures.groups()}, 3)
+        #: The longer ones cost more, and are only loaded while somebody looks at them.
+        self._periods = {name: _cached(partial(settled_since, name), 30) for name in PERIODS}
+        self._periods["1h"] = self._parts["hour"]
+        #: When this process first saw each finding that does not know since when it applies.
+        self._first_seen: dict[str, datetime] = {}
 
     def snapshot(self) -> dict[str, Any]:
-        """Every part by name; a part whose server fails has only an `error`."""
+        """Every part by name, the verdict and the forecast.
+
+        A part whose server fails has only an `error`.
+        """
         parts: dict[str, Any] = {name: part.get() for name, part in self._parts.items()}
-        return {"now": datetime.now(UTC), **parts}
+        rabbitmq = parts.pop("rabbitmq")
+        both = {"queues": rabbitmq, "consumers": rabbitmq} if "error" in rabbitmq else rabbitmq
+        parts |= both
+        found = self._dated(status.findings(parts))
+        now = datetime.now(UTC)
+        return {
+            "now": now,
+            "verdict": verdict.as_json(found),
+            "forecast": _forecast(parts, found, now),
+            **parts,
+        }
+
+    def settled(self, period: str) -> Part:
+        """Settled events of this period (`history.PERIODS`)."""
+        return self._periods[period].get()
+
+    def failures(self) -> Part:
+        """Failed users, in `groups` by reason."""
+        return self._failures.get()
 
     def invalidate(self) -> None:
         """Drop cached parts after an action, to show its effect; expensive parts may be late."""
-        for name in ("ledger", "work", "portal"):
+        for name in ("ledger", "work", "portal", "jobs"):
             self._parts[name].invalidate()
+        self._failures.invalidate()
+
+    def _dated(self, found: list[Finding]) -> list[Finding]:
+        """The findings, each with since when it applies: as far as this process has seen it."""
+        now = datetime.now(UTC)
+        codes = {one.code for one in found}
+        self._first_seen = {code: self._first_seen.get(code, now) for code in codes}
+        return [one.dated(self._first_seen[one.code]) for one in found]
 
 
 @per_process
 def dashboard() -> Dashboard:
     """The dashboard of this process."""
     return Dashboard()
+
+
+def _throughput() -> Part:
+    found = throughput()
+    return {"settled": list(found.settled), "accepted": found.accepted}
+
+
+def _forecast(parts: dict[str, Part], found: list[Finding], now: datetime) -> Part | None:
+    """The forecast; None if Postgres, which has the backlog, can't be reached."""
+    measured = parts["throughput"]
+    if "error" in parts["ledger"] or "error" in measured:
+        return None
+    frees_at = [one.values["at"] for one in found if one.code == "operating_budget"]
+    blocked_s = [(at - now).total_seconds() for at in frees_at if isinstance(at, datetime)]
+    return forecast(
+        parts["ledger"]["waiting"],
+        Throughput(tuple(measured["settled"]), measured["accepted"]),
+        max(0.0, *blocked_s, 0.0),
+    ).as_json()
 
 
 def _cached(load: Callable[[], Part], min_fresh_s: float) -> StaleCache[Part]:

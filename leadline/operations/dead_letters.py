@@ -1,15 +1,19 @@
 """Dead letters for operators: select, list, show, replay, discard."""
 
 import base64
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
 from leadline.connector.dead_letters import DeadLetter, Decision, main_queues, walk
 from leadline.errors import InvalidRequest
 from leadline.runtime import secrets
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Result = TypeVar("Result")
 
@@ -42,21 +46,31 @@ class Selection:
 ALL = Selection(frozenset())
 
 
-def apply(selection: Selection, decision: Decision) -> tuple[int, list[str]]:
+def apply(
+    selection: Selection, decision: Decision, *, at_most: int | None = None
+) -> tuple[int, list[str]]:
     """Apply a decision to the selected dead letters; returns their number and the ids not found.
+
+    `at_most`: the rest of the selected ones stay.
 
     Raises:
         BrokerDown: RabbitMQ can't be reached or did not confirm a replay; earlier ones are done.
     """
     seen: set[str] = set()
+    left = at_most
 
     def decide(letter: DeadLetter) -> Decision:
+        nonlocal left
         if not selection.matches(letter):
             return Decision.KEEP
         seen.add(letter.id)
+        left = None if left is None else left - 1
         return decision
 
-    number = walk(url(), decide, selection.queues())[decision]
+    def is_enough() -> bool:
+        return left is not None and left <= 0
+
+    number = walk(url(), decide, selection.queues(), is_enough=is_enough)[decision]
     return number, sorted(selection.ids - seen)
 
 
@@ -87,6 +101,25 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
         "message_id": letter.properties.message_id,
         "correlation_id": letter.properties.correlation_id,
     }
+
+
+def grouped(letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How many of these (`summary`) have the same queue and reason, and since when; most first."""
+    counts = Counter((one["queue"], one["reason"]) for one in letters)
+    times: dict[tuple[str, str], list[datetime]] = {}
+    for one in letters:
+        if one["died_at"] is not None:
+            times.setdefault((one["queue"], one["reason"]), []).append(one["died_at"])
+    return [
+        {
+            "queue": queue,
+            "reason": reason,
+            "letters": number,
+            "since": min(times.get((queue, reason), []), default=None),
+            "latest": max(times.get((queue, reason), []), default=None),
+        }
+        for (queue, reason), number in counts.most_common()
+    ]
 
 
 def content(letter: DeadLetter) -> dict[str, Any]:

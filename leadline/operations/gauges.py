@@ -18,7 +18,6 @@ from leadline.process import per_process
 from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry.metrics import Gauge
 from leadline.settings import settings
-from leadline.sync import portal_session
 from leadline.sync.metrics import DUE, PAUSED, UNREACHABLE, set_paused, set_unreachable
 from leadline.workqueue import portal_state
 from leadline.workqueue.worker_heartbeats import FORGET_AFTER_S
@@ -135,5 +134,5 @@ def _redis() -> None:
     set_unreachable(portal.unreachable)
     TOKENS.set(portal_state.token_bucket().tokens())
     LIMIT.set(settings().operating_limit_s)
-    used = portal_session.operating_budget().used_s(leads.METHODS)
-    USED.replace({(method,): used_s for method, used_s in used.items()})
+    usage = portal_state.operating_budget().usage(leads.METHODS)
+    USED.replace({(method,): used.used_s for method, used in usage.items()})

@@ -17,6 +17,7 @@ class Batch:
 
     #: Events entered; the other users were written or resynced meanwhile.
     requested: int
+    users: int
     #: The last user's id: the next batch begins after it.
     last_id: int
 
@@ -42,9 +43,19 @@ def resync_failed(after: int = 0) -> Iterator[Batch]:
     Raises:
         DatabaseDown: the outcome is unknown; safe to repeat.
     """
-    while batch := snapshots.after(after, BATCH, only_failed=True):
-        after = batch[-1].id
-        yield Batch(len(_request(batch)), after)
+    while batch := resync_batch(after):
+        after = batch.last_id
+        yield batch
+
+
+def resync_batch(after: int, reason_id: str | None = None) -> Batch | None:
+    """Resync the next `BATCH` failed users by id, of this group or of all; None: none is left.
+
+    Raises:
+        DatabaseDown: the outcome is unknown; safe to repeat.
+    """
+    users = snapshots.after(after, BATCH, only_failed=True, reason_id=reason_id)
+    return Batch(len(_request(users)), len(users), users[-1].id) if users else None
 
 
 def _request(users: list[UserSnapshot]) -> list[int]:

@@ -1,26 +1,31 @@
 """The status of the system: is everything in sync, and if not, where is the backlog?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from leadline.bitrix24 import token_bucket
-from leadline.errors import LeadlineError, QueueDefect
+from leadline.bitrix24 import leads, token_bucket
+from leadline.errors import BadConfiguration, DatabaseDown, LeadlineError, QueueDefect
 from leadline.ledger.backlog import Counts, counts
-from leadline.operations import health
+from leadline.operations import audit, health
+from leadline.operations.verdict import Finding, judge
 from leadline.runtime.postgres import installation
 from leadline.settings import settings
 from leadline.workqueue import portal_state
-from leadline.workqueue.queue import work_queue
 
 
 def or_error(load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A part of the status, or its error: one failed server must not hide the other parts."""
+    """A part of the status, or its error: one failed server must not hide the other parts.
+
+    `is_set` false: the part's server is not configured here, and may serve another installation.
+    """
     try:
         return load()
     except QueueDefect:
         return {"error": "Redis can't be reached"}
+    except BadConfiguration as error:
+        return {"error": str(error), "is_set": False}
     except LeadlineError as error:
         return {"error": str(error)}
 
@@ -45,17 +50,27 @@ def history() -> dict[str, Any]:
 
 def queues() -> dict[str, Any]:
     """Messages in each queue of RabbitMQ; None if it does not exist."""
-    found = health.queues().depths
-    return {name: depth.messages if depth else None for name, depth in found.items()}
+    return rabbitmq()["queues"]
+
+
+def rabbitmq() -> dict[str, dict[str, Any]]:
+    """Messages in each queue (None if it does not exist), and consumers of each that exists."""
+    found = health.queues()
+    return {
+        "queues": {name: one.messages if one else None for name, one in found.depths.items()},
+        "consumers": {name: one.consumers for name, one in found.existing.items()},
+    }
 
 
 def work() -> dict[str, Any]:
-    """The work queue: users ready and in flight, the next due time, and the last heartbeat."""
-    found, next_s = health.work(), work_queue().next_due_in_s()
+    """The work queue: users ready, delayed and in flight, the next due time, the heartbeat."""
+    found = health.work()
+    depth = found.depth
     return {
-        "users_due": found.depth.due,
-        "users_in_a_call": found.depth.leased,
-        "next_call_in_s": next_s,
+        "users_due": depth.due,
+        "users_delayed": depth.delayed,
+        "users_in_a_call": depth.leased,
+        "next_call_in_s": 0.0 if depth.due else depth.next_in_s,
         "worker_seen_s_ago": found.silence_s,
     }
 
@@ -64,11 +79,15 @@ def portal() -> dict[str, Any]:
     """Whether calls are paused or Bitrix24 is unreachable, why, and how many requests are left."""
     found = health.portal()
     pause, unreachable = found.pause, found.unreachable
-    state: dict[str, Any] = {"paused": pause is not None}
+    state: dict[str, Any] = {
+        "site": portal_state.worker_heartbeats().site(),
+        "paused": pause is not None,
+    }
     if pause is not None:
         probe = None if pause.is_held else datetime.fromtimestamp(pause.next_probe_at, UTC)
         state |= {
             "by_operator": pause.is_held,
+            "by": _holder() if pause.is_held else None,
             "reason": pause.reason,
             "code": pause.code,
             "since": datetime.fromtimestamp(pause.since, UTC),
@@ -84,6 +103,28 @@ def portal() -> dict[str, Any]:
     return state | {"requests_left": round(portal_state.token_bucket().level(), 2)}
 
 
+def _holder() -> str | None:
+    """Who paused the calls, as far as the audit trail says."""
+    try:
+        return audit.last_caller("pause calls")
+    except (DatabaseDown, BadConfiguration):
+        return None
+
+
+def budget() -> dict[str, Any]:
+    """The operating budget: the limit, and what each method called lately has used of it."""
+    usage = portal_state.operating_budget().usage(leads.METHODS)
+    methods = {
+        method: {
+            "used_s": used.used_s,
+            "frees_at": datetime.fromtimestamp(used.frees_at, UTC),
+            "is_used_up": used.is_used_up,
+        }
+        for method, used in usage.items()
+    }
+    return {"limit_s": settings().operating_limit_s, "methods": methods}
+
+
 def rate() -> dict[str, Any]:
     """Requests to Bitrix24 and its limit: `sent` in each slot of `slot_s` seconds, newest last."""
     return {
@@ -92,3 +133,20 @@ def rate() -> dict[str, Any]:
         "slot_s": token_bucket.SLOT_S,
         "sent": portal_state.token_bucket().requests_per_slot(),
     }
+
+
+def findings(parts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """The verdict on these parts, and what applies besides; loads the parts that are missing."""
+    loads = {
+        "ledger": ledger,
+        "work": work,
+        "portal": portal,
+        "rate": rate,
+        "budget": budget,
+    }
+    known = dict(parts)
+    if not {"queues", "consumers"} <= known.keys():
+        both = or_error(rabbitmq)
+        known |= {"queues": both, "consumers": both} if "error" in both else both
+    known |= {name: or_error(load) for name, load in loads.items() if name not in known}
+    return judge(known, datetime.now(UTC))

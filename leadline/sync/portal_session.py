@@ -10,7 +10,6 @@ import structlog
 from leadline.bitrix24 import crm_mode as modes
 from leadline.bitrix24.client import BatchResponse, PortalClient
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.operating_budget import OperatingBudget
 from leadline.errors import (
     BadConfiguration,
     BitrixError,
@@ -25,12 +24,12 @@ from leadline.errors import (
 from leadline.process import per_process
 from leadline.runtime import secrets
 from leadline.runtime.redis import client, reachable
-from leadline.settings import settings
 from leadline.sync import metrics
 from leadline.workqueue.outage import Outage
 from leadline.workqueue.portal_state import (
     circuit_breaker,
     crm_mode,
+    operating_budget,
     reachability,
     token_bucket,
     worker_heartbeats,
@@ -107,17 +106,6 @@ def _record(error: BitrixError | BadConfiguration | None) -> None:
             reachability().record_answer()
         else:
             reachability().record_failure(error)
-
-
-@per_process
-def operating_budget() -> OperatingBudget:
-    """The portal's operating budget."""
-    return OperatingBudget(
-        client(),
-        work_queue().prefix,
-        limit_s=settings().operating_limit_s,
-        request_limit_s=settings().request_limit_s,
-    )
 
 
 def wait_for_token() -> None:

@@ -38,6 +38,7 @@ class WakeTimer:
         self._worker = worker
         self._stop = stop
         self._webhook_problem: str | None = None
+        self._site = ""
         #: Beats in each round: shows whether the timer hangs.
         self.rounds = Heartbeat(HUNG_AFTER_S)
         #: Beats with each heartbeat that Redis has stored: shows whether the worker seems alive.
@@ -63,7 +64,7 @@ class WakeTimer:
         """One round; returns the seconds until the next."""
         wait_s = ROUND_S
         try:
-            portal_session.worker_heartbeats().beat(self._worker)
+            portal_session.worker_heartbeats().beat(self._worker, self._site)
             self.stored_heartbeats.beat()
             work_queue().ensure_redis_epoch()
             wait_s = min(wait_s, wake_if_due())
@@ -77,7 +78,7 @@ class WakeTimer:
     def _try_heartbeat(self) -> bool:
         """Record a heartbeat; returns whether Redis has stored it."""
         try:
-            portal_session.worker_heartbeats().beat(self._worker)
+            portal_session.worker_heartbeats().beat(self._worker, self._site)
         except QueueError:
             logger.warning("waiting for Redis")
             return False
@@ -87,7 +88,7 @@ class WakeTimer:
         """Return whether the webhook is valid now; logs each change, with the reason."""
         problem = None
         try:
-            Webhook.parse(secrets.require("bitrix-webhook-url"))
+            self._site = Webhook.parse(secrets.require("bitrix-webhook-url")).site
         except BadConfiguration as error:
             problem = error.detail
         if problem != self._webhook_problem:

@@ -26,6 +26,8 @@ class Depth:
     next_in_s: float | None
     #: A batch of several users was leased less than `RECENT_MS` ago.
     is_busy: bool
+    #: Users whose next call is due later, after a back-off.
+    delayed: int
 
 
 class QueueView:
@@ -46,10 +48,11 @@ class QueueView:
             QueueDown: Redis can't be reached.
         """
         with reachable():
-            due, leased, next_ms, is_busy = self._depth(
+            due, leased, next_ms, is_busy, delayed = self._depth(
                 keys=[self._due, self._leases, self._recent]
             )
-        return Depth(due, leased, None if next_ms < 0 else next_ms / 1000, bool(is_busy))
+        next_in_s = None if next_ms < 0 else next_ms / 1000
+        return Depth(due, leased, next_in_s, bool(is_busy), delayed)
 
     def pending_events(self, user_id: int) -> tuple[list[PendingEvent], int | None]:
         """A user's pending events, and when (unix ms) the user is due; None while leased or idle.
@@ -64,6 +67,15 @@ class QueueView:
         return [PendingEvent.loads(event) for event in events], None if due_ms is None else int(
             due_ms
         )
+
+    def users_before(self, due_ms: int) -> int:
+        """How many users are due before this time (unix ms); those in flight are not counted.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        with reachable():
+            return int(self._redis.zcount(self._due, "-inf", f"({due_ms}"))
 
     def are_pending(self, events: Sequence[tuple[int, str]]) -> list[bool]:
         """Whether each of these (user id, event id) will be answered without being republished.

@@ -1,9 +1,10 @@
-"""The portal's state that all processes share in Redis: rate, circuit breaker, heartbeats, mode.
+"""The portal's state that all processes share in Redis: limits, circuit, heartbeats, mode.
 
 Separate from `sync.portal_session`: monitoring needs neither an HTTP client nor the webhook.
 """
 
 from leadline.bitrix24.crm_mode import CrmMode
+from leadline.bitrix24.operating_budget import OperatingBudget
 from leadline.bitrix24.token_bucket import TokenBucket
 from leadline.process import per_process
 from leadline.runtime.redis import client
@@ -22,6 +23,17 @@ def token_bucket() -> TokenBucket:
         work_queue().prefix,
         rate_per_s=settings().rate_per_s,
         burst=settings().burst,
+    )
+
+
+@per_process
+def operating_budget() -> OperatingBudget:
+    """The portal's operating budget."""
+    return OperatingBudget(
+        client(),
+        work_queue().prefix,
+        limit_s=settings().operating_limit_s,
+        request_limit_s=settings().request_limit_s,
     )
 
 

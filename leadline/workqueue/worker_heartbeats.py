@@ -22,14 +22,17 @@ class WorkerHeartbeats:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis = client
         self._key = f"{prefix}workers"
+        self._site = f"{prefix}site"
 
     @reachable()
-    def beat(self, worker: str) -> None:
-        """Record a heartbeat of this worker."""
+    def beat(self, worker: str, site: str = "") -> None:
+        """Record a heartbeat of this worker, and the address of its portal's site."""
         now = time.time()
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.zadd(self._key, {worker: now})
             pipe.zremrangebyscore(self._key, "-inf", now - FORGET_AFTER_S)
+            if site:
+                pipe.set(self._site, site, ex=FORGET_AFTER_S)
             pipe.execute()
 
     @reachable()
@@ -39,3 +42,9 @@ class WorkerHeartbeats:
             self._key, 0, 0, withscores=True
         )
         return max(0.0, time.time() - last[0][1]) if last else None
+
+    @reachable()
+    def site(self) -> str | None:
+        """The portal's site, such as https://example.bitrix24.com; None if no worker names one."""
+        found: bytes | None = self._redis.get(self._site)  # type: ignore[assignment]
+        return found.decode() if found else None

@@ -25,7 +25,7 @@ _CALLS: dict[str, Callable[[redis.Redis], object]] = {
     "bucket drain": lambda client: _bucket(client).drain(),
     "budget batch size": lambda client: _budget(client).batch_size(),
     "budget reserve": lambda client: _budget(client).reserve(Counter({"crm.item.add": 1})),
-    "budget used": lambda client: _budget(client).used_s(["crm.item.add"]),
+    "budget used": lambda client: _budget(client).usage(["crm.item.add"]),
     "budget record": lambda client: _budget(client).record(Reservation(), {}, 1.0),
     "mode answered": lambda client: CrmMode(client, "p:").record_answer(),
     "mode postponed": lambda client: CrmMode(client, "p:").postpone_check(),

@@ -1,7 +1,7 @@
 -- How much work there is.
 -- KEYS due, leases, recent
 -- Returns {users due, users leased, ms until the next one is due or its lease expires (-1: none),
--- whether several users were leased just now}
+-- whether several users were leased just now, users delayed}
 local due, leases, recent = unpack(KEYS)
 local expired = redis.call('ZCOUNT', leases, '-inf', now)
 local wait = -1
@@ -14,4 +14,5 @@ return {
   redis.call('ZCARD', leases) - expired,
   wait,
   marked(recent) and 1 or 0,
+  redis.call('ZCOUNT', due, '(' .. now, '+inf'),
 }

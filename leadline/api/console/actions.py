@@ -1,0 +1,143 @@
+"""What an operator orders in the console; the scope is `operate`, and each action is audited."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from flask import Request
+
+from leadline.api.console.bodies import DeadLetterIds, Empty, NewJob, Reason
+from leadline.api.paths import MAX_ID
+from leadline.runtime.http.endpoint import parse
+
+if TYPE_CHECKING:
+    from leadline.users.views import UserSummary
+
+#: Ids of dead letters that are stored with an action.
+AUDITED_IDS = 200
+#: The most users of one export, in pages of this size.
+EXPORTED = 5000
+EXPORT_PAGE = 200
+#: What a job is called in the audit trail.
+JOB_ACTIONS = {
+    "resync": "send failed again",
+    "replay": "replay dead letters",
+    "discard": "discard dead letters",
+}
+
+
+def resync(request: Request, number: str) -> object:
+    """Resync one user: the page's *Retry*."""
+    from leadline.operations.resync_users import resync_users  # noqa: PLC0415 - cold start: only this call needs it
+
+    parse(Empty, request)
+    user_id = min(int(number), MAX_ID)
+    with _audited("send again", user_ids=[user_id]) as done:
+        requested, waiting, missing = resync_users([user_id])
+        done["asked"] = requested
+    return {"asked_again": requested, "waiting_already": waiting, "not_found": missing}
+
+
+def sent(request: Request, number: str) -> object:
+    """The values that a user's last events carried: personal data, so the asking is audited."""
+    from leadline.ledger.history import last_states  # noqa: PLC0415 - cold start: only this call needs it
+
+    parse(Empty, request)
+    user_id = min(int(number), MAX_ID)
+    with _audited("read what was sent", user_ids=[user_id]) as done:
+        states = last_states(user_id)
+        done["events"] = len(states)
+    return {"events": states}
+
+
+def export(request: Request) -> object:
+    """The users that match a search, for a file; `is_all` false: there are more."""
+    from leadline.users import search  # noqa: PLC0415 - cold start: only this call needs it
+
+    query = parse(search.Search, request).model_copy(update={"limit": EXPORT_PAGE, "after": 0})
+    users: list[UserSummary] = []
+    after: str | None = "0"
+    chosen = {"sync": query.sync, "stage": query.stage, "is_search": bool(query.find)}
+    with _audited("export users", **chosen) as done:
+        while after is not None and len(users) < EXPORTED:
+            page = search.page(query.model_copy(update={"after": int(after)}))
+            users += page["items"]
+            after = page["next"]
+        done["users"] = len(users)
+    return {"items": users, "is_all": after is None}
+
+
+def begin_job(request: Request) -> object:
+    """Begin a bulk job; the status lists it with its progress."""
+    from leadline.operations.bulk import jobs  # noqa: PLC0415 - cold start: only this call needs it
+
+    job = parse(NewJob, request)
+    selection = jobs.Selection(
+        user_ids=tuple(job.user_ids),
+        reason_id=job.reason_id,
+        ids=tuple(job.ids),
+        queue=job.queue,
+        reason=job.reason,
+    )
+    is_all = not selection.stored()
+    action = "send all failed again" if is_all and job.kind == "resync" else JOB_ACTIONS[job.kind]
+    about: dict[str, object] = {"user_ids": job.user_ids[:100]} if job.user_ids else {}
+    with _audited(action, **about) as done:
+        begun = jobs.begin(job.kind, selection)
+        done["job"], done["asked"] = begun["id"], begun["total"]
+    return begun
+
+
+def cancel_job(request: Request, job_id: str) -> object:
+    """Cancel a bulk job; what is done stays done."""
+    from leadline.operations.bulk import jobs  # noqa: PLC0415 - cold start: only this call needs it
+
+    parse(Empty, request)
+    with _audited("cancel job", job=job_id) as done:
+        cancelled = jobs.cancel(job_id)
+        done["done"] = cancelled["done"]
+    return cancelled
+
+
+def pause(request: Request) -> object:
+    """Pause calls to Bitrix24 until an operator resumes them; calls in flight are finished."""
+    from leadline.operations import manual_hold  # noqa: PLC0415 - cold start: only this call needs it
+
+    reason = parse(Reason, request).reason.strip()
+    with _audited("pause calls", reason=reason):
+        manual_hold.hold(reason)
+    return {"paused": True}
+
+
+def resume(request: Request) -> object:
+    """Resume calls, whatever paused them."""
+    from leadline.operations import manual_hold  # noqa: PLC0415 - cold start: only this call needs it
+
+    parse(Empty, request)
+    with _audited("resume calls") as done:
+        was_paused = manual_hold.release()
+        done["was_paused"] = was_paused
+    return {"paused": False, "was_paused": was_paused}
+
+
+def decide(request: Request, action: str) -> object:
+    """Replay or discard dead letters at once."""
+    from leadline.connector.dead_letters import Decision  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.operations.dead_letters import Selection, apply  # noqa: PLC0415 - cold start: only this call needs it
+
+    ids = parse(DeadLetterIds, request).ids
+    with _audited(f"{action} dead letters", letters=ids[:AUDITED_IDS]) as done:
+        number, missing = apply(Selection(frozenset(ids)), Decision(action))
+        done["done"] = number
+    return {"done": number, "not_found": missing}
+
+
+@contextmanager
+def _audited(action: str, **about: object) -> Iterator[dict[str, object]]:
+    """An action: recorded in the audit trail, its effect visible in the dashboard at once."""
+    from leadline.operations import audit  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.operations.dashboard import dashboard  # noqa: PLC0415 - cold start: only this call needs it
+
+    with audit.recorded(action, **about) as done:
+        yield done
+    dashboard().invalidate()

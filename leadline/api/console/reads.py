@@ -1,0 +1,104 @@
+"""What the console's page reads; the scope is `read`, and `operate` where personal data may be."""
+
+from typing import Literal
+from uuid import UUID
+
+from flask import Request
+from pydantic import Field
+
+from leadline.api.console.bodies import Body, Line
+from leadline.api.paths import MAX_ID
+from leadline.errors import PathNotFound
+from leadline.runtime.http.endpoint import authorize, parse_query
+
+#: Dead letters of each queue that are listed, and that are counted by reason.
+DEAD_LETTERS_MAX = 200
+DEAD_LETTERS_COUNTED = 2000
+
+
+class Period(Body):
+    """The period of a plot."""
+
+    period: Literal["1h", "24h", "7d"] = "1h"
+
+
+class Trail(Body):
+    """A query of the audit trail."""
+
+    before: UUID | None = None
+    user_id: int | None = Field(None, ge=1, le=MAX_ID)
+    caller: Line | None = Field(None, min_length=1)
+    only_orders: bool = False
+    limit: int = Field(50, ge=1, le=200)
+
+
+def status(_request: Request) -> object:
+    """The dashboard: the verdict, the forecast, and all parts; a part may have only an `error`."""
+    from leadline.operations.dashboard import dashboard  # noqa: PLC0415 - cold start: only this call needs it
+
+    return dashboard().snapshot()
+
+
+def settled(request: Request) -> object:
+    """Settled events of a `period`, by time."""
+    from leadline.operations.dashboard import dashboard  # noqa: PLC0415 - cold start: only this call needs it
+
+    return dashboard().settled(parse_query(Period, request).period)
+
+
+def users(request: Request) -> object:
+    """A page of users, newest first (`users.search.Search`)."""
+    from leadline.users import search  # noqa: PLC0415 - cold start: only this call needs it
+
+    return search.page(parse_query(search.Search, request))
+
+
+def user(_request: Request, number: str) -> object:
+    """One user with the steps of its last events."""
+    from leadline.operations import timeline  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.users.model import UserId  # noqa: PLC0415 - cold start: only this call needs it
+
+    return timeline.read(UserId(min(int(number), MAX_ID)))
+
+
+def failures(_request: Request) -> object:
+    """Failed users, grouped by reason."""
+    from leadline.operations.dashboard import dashboard  # noqa: PLC0415 - cold start: only this call needs it
+
+    return dashboard().failures()
+
+
+def trail(request: Request) -> object:
+    """A page of the audit trail."""
+    from leadline.operations import audit  # noqa: PLC0415 - cold start: only this call needs it
+
+    authorize(request, "operate")
+    query = parse_query(Trail, request).model_dump()
+    before = query.pop("before")
+    return audit.page(**query, before=str(before) if before else None)
+
+
+def dead_letters(_request: Request) -> object:
+    """The oldest dead letters of each queue, without contents, and how many have which reason."""
+    from leadline.operations.dead_letters import ALL, collect, grouped, summary  # noqa: PLC0415 - cold start: only this call needs it
+
+    found = collect(ALL, summary, DEAD_LETTERS_COUNTED)
+    queues = sorted({one["queue"] for one in found})
+    each = ([one for one in found if one["queue"] == queue] for queue in queues)
+    return {
+        "items": [one for listed in each for one in listed[:DEAD_LETTERS_MAX]],
+        "groups": grouped(found),
+        "at_most": DEAD_LETTERS_MAX,
+        "counted_at_most": DEAD_LETTERS_COUNTED,
+    }
+
+
+def dead_letter(request: Request, letter_id: str) -> object:
+    """One dead letter with its content."""
+    from leadline.operations.dead_letters import Selection, collect, content, summary  # noqa: PLC0415 - cold start: only this call needs it
+
+    authorize(request, "operate")  # the content may be anything that its sender sent
+    found = collect(Selection(frozenset({letter_id})), lambda one: summary(one) | content(one))
+    if not found:
+        raise PathNotFound("This dead letter no longer exists.")
+    return found[0]

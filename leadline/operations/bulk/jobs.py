@@ -1,0 +1,208 @@
+"""Bulk jobs are entered, advanced step by step, cancelled and listed.
+
+A job is stored in Postgres, so it survives every restart. The relay's tick and each poll of a
+console advance it. A step is claimed for `CLAIM_S`; one that is killed is repeated, which is
+harmless: a user that waits already is skipped, and a dead letter that is gone is not found.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from uuid_utils.compat import uuid7
+
+from leadline.errors import BrokerDown, PathNotFound
+from leadline.ledger import outcomes
+from leadline.operations.bulk import steps
+from leadline.operations.bulk.steps import Step
+from leadline.runtime.postgres.pool import Row, database
+from leadline.runtime.telemetry import trace_context
+
+Kind = Literal["resync", "replay", "discard"]
+#: Kinds that any process can advance; the others need the right to read dead letters.
+OF_USERS: tuple[Kind, ...] = ("resync",)
+ALL_KINDS: tuple[Kind, ...] = ("resync", "replay", "discard")
+#: Longer than any step takes.
+CLAIM_S = 60
+LISTED = 20
+#: The outcome is counted for this many of the newest jobs.
+WITH_OUTCOME = 3
+
+_FIELDS = """
+CAST(id AS text) AS id, kind, CAST(selection AS text) AS selection, caller, total, done, changed,
+cursor, state, problem, created_at, ended_at
+"""
+_ENTER = f"""
+INSERT INTO bulk_jobs (id, caller, kind, selection, total)
+VALUES (CAST(:id AS uuid), :caller, :kind, CAST(:selection AS jsonb), :total) RETURNING {_FIELDS}
+"""  # noqa: S608 - of constants; values are parameters
+_CLAIM = f"""
+UPDATE bulk_jobs SET claimed_until = now() + make_interval(secs => :claim_s) WHERE id = (
+    SELECT id FROM bulk_jobs
+    WHERE state = 'running' AND kind = ANY (CAST(:kinds AS text[]))
+      AND (claimed_until IS NULL OR claimed_until < now())
+    ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+) RETURNING {_FIELDS}
+"""  # noqa: S608 - of constants; values are parameters
+# Only from the position that the step began at: a step whose claim has expired changes nothing.
+_PROGRESS = f"""
+UPDATE bulk_jobs SET done = done + :done, changed = changed + :changed, cursor = :cursor,
+    problem = NULL, claimed_until = now() + make_interval(secs => :claim_s),
+    state = CASE WHEN :is_last THEN 'done' ELSE state END,
+    ended_at = CASE WHEN :is_last THEN now() END
+WHERE id = CAST(:id AS uuid) AND state = 'running' AND cursor = :before RETURNING {_FIELDS}
+"""  # noqa: S608 - of constants; values are parameters
+_RELEASE = """
+UPDATE bulk_jobs SET claimed_until = NULL, problem = :problem
+WHERE id = CAST(:id AS uuid) AND state = 'running'
+"""
+_CANCEL = f"""
+UPDATE bulk_jobs SET state = 'cancelled', ended_at = now()
+WHERE id = CAST(:id AS uuid) AND state = 'running' RETURNING {_FIELDS}
+"""  # noqa: S608 - of constants; values are parameters
+_NEWEST = f"SELECT {_FIELDS} FROM bulk_jobs ORDER BY bulk_jobs.id DESC LIMIT :limit"  # noqa: S608 - of constants; values are parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a job is about; without any field, all failed users or all dead letters."""
+
+    user_ids: tuple[int, ...] = ()
+    #: A group of failed users (`users.failures`).
+    reason_id: str | None = None
+    #: Dead letters by id, queue and reason.
+    ids: tuple[str, ...] = ()
+    queue: str = ""
+    reason: str = ""
+
+    def stored(self) -> dict[str, Any]:
+        """The fields that are set."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in values.items() if value}
+
+
+def begin(kind: Kind, selection: Selection) -> dict[str, Any]:
+    """Enter a job for the current caller; it is carried out by `advance`.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+        BrokerDown: dead letters can't be counted.
+        InvalidRequest: an unknown queue.
+    """
+    found = database().run(
+        _ENTER,
+        id=str(uuid7()),
+        caller=trace_context.caller() or None,
+        kind=kind,
+        selection=orjson.dumps(selection.stored()).decode(),
+        total=steps.count(kind, selection.stored()),
+    )
+    return _as_json(found[0])
+
+
+def cancel(job_id: str) -> dict[str, Any]:
+    """Cancel a running job: what is done stays done.
+
+    Raises:
+        PathNotFound: no job of this id is running.
+        DatabaseDown: Postgres can't be reached.
+    """
+    rows = database().run(_CANCEL, id=job_id)
+    if not rows:
+        raise PathNotFound("No such job is running.")
+    return _as_json(rows[0])
+
+
+def advance(kinds: Iterable[Kind] = OF_USERS, budget_s: float = 1.0) -> int:
+    """Carry out steps of running jobs for this long; returns how many users or letters are done.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    until, done = time.monotonic() + budget_s, 0
+    while time.monotonic() < until:
+        rows = database().run(_CLAIM, kinds=list(kinds), claim_s=CLAIM_S)
+        if not rows:
+            break
+        with _on_behalf_of(rows[0]):
+            done += _advance(rows[0], until)
+    return done
+
+
+def overview() -> dict[str, Any]:
+    """Advance the running jobs a little, and list the newest ones.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    advance(ALL_KINDS, budget_s=0.5)
+    jobs = [_as_json(row) for row in database().run(_NEWEST, limit=LISTED)]
+    resyncs = [job for job in jobs if job["kind"] == "resync"]
+    for job in resyncs[:WITH_OUTCOME]:
+        job["outcome"] = outcomes.of_call(_call_id(job["id"]), job["created_at"], job["ended_at"])
+    return {"items": jobs}
+
+
+def _advance(job: Row, until: float) -> int:
+    """Steps of one claimed job, until it ends, is cancelled, fails or the time is over."""
+    selection, done = orjson.loads(job["selection"]), 0
+    cursor, problem = job["cursor"], None
+    while True:
+        try:
+            step = steps.run(job["kind"], selection, cursor)
+        except BrokerDown as down:
+            problem = str(down)
+            break
+        if not _is_recorded(job["id"], cursor, step):
+            return done
+        done, cursor = done + step.done, step.cursor
+        if step.is_last:
+            return done
+        if time.monotonic() >= until:
+            break
+    database().run(_RELEASE, id=job["id"], problem=problem)
+    return done
+
+
+def _is_recorded(job_id: str, before: int, step: Step) -> bool:
+    """Record a step; False if the job was cancelled, or claimed by another process, meanwhile."""
+    rows = database().run(
+        _PROGRESS,
+        id=job_id,
+        before=before,
+        done=step.done,
+        changed=step.changed,
+        cursor=step.cursor,
+        is_last=step.is_last,
+        claim_s=CLAIM_S,
+    )
+    return bool(rows)
+
+
+@contextmanager
+def _on_behalf_of(job: Row) -> Iterator[None]:
+    """Events of this block name the operator who began the job, and carry the job's id."""
+    trace, caller = trace_context.current(), trace_context.caller()
+    trace_context.begin(_call_id(job["id"]))
+    trace_context.set_caller(job["caller"] or "")
+    try:
+        yield
+    finally:
+        trace_context.resume(trace)
+        trace_context.set_caller(caller)
+
+
+def _call_id(job_id: str) -> str:
+    """The correlation id of all events of a job."""
+    return f"job-{job_id}"
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    selection = orjson.loads(row["selection"])
+    if selection.keys() & {"user_ids", "ids"}:
+        selection = {"chosen": row["total"]}
+    shown = {name: value for name, value in row.items() if name != "cursor"}
+    return {**shown, "selection": selection}
