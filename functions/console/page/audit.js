@@ -1,35 +1,67 @@
 // The audit trail: writes and operators' actions, newest first.
 
 import { get } from "./api.js";
-import { byId, element } from "./dom.js";
+import { byId, element, put, replaceEntries } from "./dom.js";
+import { address, go } from "./route.js";
 import { number, t, when } from "./texts.js";
 
+const PAGE = 50;
+let query = {};
 let items = null;
 let next = null;
 
+// Shows the trail of this address.
+export function enter(given) {
+  const form = byId("audit-filter").elements;
+  query = given;
+  form.caller.value = given.caller ?? "";
+  form.user.value = given.user ?? "";
+  form.actions.checked = given.writes !== "1";
+  return load();
+}
+
+export function submit(form) {
+  const { caller, user, actions } = Object.fromEntries(new FormData(form));
+  const given = { caller: caller.trim(), user, writes: actions ? "" : "1" };
+  if (address("audit", given) === location.hash) return load();
+  go("audit", given);
+  return Promise.resolve();
+}
+
 export async function load(fresh = true) {
-  const page = await get("audit", { only_orders: byId("audit-actions").checked, limit: 50, before: fresh ? null : next });
+  const page = await get("audit", {
+    only_orders: query.writes !== "1", caller: query.caller ?? "", user_id: query.user ?? "", limit: PAGE, before: fresh ? null : next });
+  const before = JSON.stringify(items);
   items = fresh ? page.items : [...items, ...page.items];
   next = page.next;
-  list();
+  if (before !== JSON.stringify(items)) list();
+}
+
+// Keeps the first page up to date; a longer list stays as it was read.
+export async function refresh() {
+  if (items !== null && items.length <= PAGE) await load();
 }
 
 export function list() {
   if (items === null) return;
-  byId("audit-found").textContent = items.length ? t(next ? "foundMore" : "foundSome", { n: number(items.length) }) : t("auditNone");
+  put("audit-found", items.length ? t(next ? "foundMore" : "foundSome", { n: number(items.length) }) : t("auditNone"));
   byId("audit-more").hidden = next === null;
-  byId("audit").replaceChildren(...items.map(item));
+  replaceEntries("audit", items.map(entry));
 }
 
 // Writes are named as in a user's journey; stored names of actions get a label where one exists.
-function item(one) {
+function entry(one) {
   const isResync = one.kind === "write" && one.about.changed[0] === "look";
   const what = one.kind === "write" ? t(isResync ? "resynced" : one.action) : t(one.action);
-  const about = Object.entries(one.about).filter(([, value]) => value !== "" && value !== null)
-    .map(([name, value]) => `${name}: ${Array.isArray(value) ? value.join(", ") : value}`).join(" · ");
-  return element("li", {},
+  const { asked, user_ids: users, ...others } = one.about;
+  const about = Object.entries(others).filter(([, value]) => value !== "" && value !== null && value !== false)
+    .map(([name, value]) => `${name}: ${Array.isArray(value) ? value.join(", ") : value}`);
+  const user = one.user_id ?? (users?.length === 1 ? users[0] : null);
+  return element("li", { "data-key": one.id },
     element("time", { datetime: one.at }, when(one.at)),
     element("b", {}, one.caller ?? t("noCaller")),
-    element("span", { class: "grow" }, [what, one.user_id ? `${t("user")} ${one.user_id}` : "", about].filter(Boolean).join(" · ")),
+    element("span", { class: "grow" },
+      [what, asked === undefined ? "" : t("onHowMany", { n: number(asked) }), ...about].filter(Boolean).join(" · "),
+      ...(user ? [" · ", element("a", { href: `#/users/${user}` }, `${t("user")} ${user}`)] : [])),
     element("span", { class: one.outcome === "failed" ? "bad" : "quiet" }, one.outcome ?? t("notYet")));
 }

@@ -1,25 +1,39 @@
-// Dead letters: list, read, replay, discard.
+// Dead letters: by reason and one by one; read, replay, discard. A whole group is a job.
 
 import { get, post } from "./api.js";
-import { ask, byId, element, say } from "./dom.js";
+import { ask, byId, element, put, replaceEntries, say } from "./dom.js";
+import * as jobs from "./jobs.js";
 import { number, t, when } from "./texts.js";
 
-let letters = null;
+let found = null;
 
 export async function load() {
-  letters = (await get("dead-letters")).items;
+  found = await get("dead-letters");
   list();
 }
 
 export function list() {
-  if (letters === null) return;
-  byId("dead-letters-found").textContent = letters.length ? t("deadLettersSome", { n: number(letters.length) }) : t("deadLettersNone");
-  byId("dead-letters").replaceChildren(...letters.map(item));
+  if (found === null) return;
+  const { items, groups, counted_at_most: most } = found;
+  const total = groups.reduce((sum, each) => sum + each.letters, 0);
+  put("dead-letters-found", items.length
+    ? `${t("deadLettersSome", { n: number(items.length) })}${total >= most ? ` ${t("countedMore", { n: number(most) })}` : ""}` : t("deadLettersNone"));
+  replaceEntries("dead-letter-groups", groups.length > 1 || total > 1 ? groups.map(group) : []);
+  replaceEntries("dead-letters", items.map(entry));
 }
 
-function item(letter) {
+function group({ queue, reason, letters, since, latest }) {
+  const n = number(letters);
+  const button = (kind) => element("button", { type: "button", "aria-label": `${t(`${kind}Group`)}: ${reason}`, onclick: () => all(kind, n, { queue, reason }) }, t(`${kind}Group`));
+  return element("li", { "data-key": `${queue} ${reason}` },
+    element("b", { class: "why bad" }, reason),
+    element("span", { class: "grow" }, [queue, t("lettersIn", { n }), since ? t("sinceUntil", { since: when(since), latest: when(latest) }) : ""].filter(Boolean).join(" · ")),
+    button("replay"), button("discard"));
+}
+
+function entry(letter) {
   const button = (name, onclick) => element("button", { type: "button", onclick, "aria-label": `${t(name)} ${letter.id}` }, t(name));
-  return element("li", {},
+  return element("li", { "data-key": letter.id },
     element("b", {}, letter.queue),
     element("span", { class: "grow" }, `${when(letter.died_at)} · ${letter.id} · ${number(letter.attempts)} ${t("attempts")}`),
     button("read", () => read(letter)),
@@ -37,6 +51,11 @@ async function read(letter) {
     element("pre", { tabindex: "0" }, JSON.stringify(whole.headers, null, 2)));
   byId("one").showModal();
   byId("one-title").focus();
+}
+
+async function all(kind, n, selection) {
+  if (await ask({ title: t(`${kind}AllTitle`, { n }), words: selection.reason, yes: t(kind) }) === null) return;
+  await jobs.begin({ kind, ...selection });
 }
 
 async function discard(letter) {

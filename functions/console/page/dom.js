@@ -5,12 +5,35 @@ export const byId = (id) => document.getElementById(id);
 export function element(tag, attributes = {}, ...children) {
   const created = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "onclick") created.addEventListener("click", value);
-    else if (name === "disabled") created.disabled = value;
+    if (name.startsWith("on")) created.addEventListener(name.slice(2), value);
+    else if (name === "disabled" || name === "checked") created[name] = value;
     else if (value !== undefined) created.setAttribute(name, value);
   }
   created.append(...children.filter((child) => child !== null && child !== undefined));
   return created;
+}
+
+// Unchanged text is not set again: screen readers would announce it with every poll.
+export function put(id, text) {
+  if (byId(id).textContent !== text) byId(id).textContent = text;
+}
+
+// Replaces the entries of a list; the focus stays on the same part of the same entry (`data-key`).
+export function replaceEntries(id, entries) {
+  const list = byId(id);
+  const focused = document.activeElement?.closest(`#${id} > li`);
+  const parts = (entry) => [...entry.querySelectorAll("a, button, input")];
+  const place = focused ? parts(focused).indexOf(document.activeElement) : -1;
+  list.replaceChildren(...entries);
+  if (!focused) return;
+  const again = entries.find((entry) => entry.dataset.key === focused.dataset.key);
+  if (again) (parts(again)[place] ?? parts(again)[0])?.focus();
+}
+
+export function download(name, text) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
 export function shape(tag, attributes, text = "") {

@@ -1,104 +1,82 @@
-// The console: polls the status every two seconds and offers an operator's actions.
+// The console: polls the status every two seconds, shows the view of the address, offers an operator's actions.
 
 import { get, post } from "./api.js";
 import * as audit from "./audit.js";
-import { ask, byId, element, say } from "./dom.js";
 import * as deadLetters from "./dead_letters.js";
+import { ask, byId, say } from "./dom.js";
+import * as failures from "./failures.js";
+import * as jobs from "./jobs.js";
+import * as keys from "./keys.js";
 import * as plots from "./plots.js";
-import { number, span, speak, t, when } from "./texts.js";
+import { current } from "./route.js";
+import * as summary from "./summary.js";
+import { speak, t } from "./texts.js";
+import * as user from "./user.js";
 import * as users from "./users.js";
+import * as verdict from "./verdict.js";
 
 const POLL_MS = 2000;
-//: After this time without a heartbeat no worker is running.
-const SILENT_S = 10;
 let status = null;
+let failure = null;
+let view = null;
 
 function show() {
+  if (status || failure) verdict.show(status, failure);
   if (!status) return;
-  const { ledger, work, portal, rate, queues, hour } = status;
-  users.setStatus(status);
-  figures(ledger, hour);
-  state(portal, work);
-  if (!rate.error && !portal.error) plots.rate(rate, portal.requests_left);
-  if (!hour.error) plots.hour(hour, status.now);
-  depths(queues, work);
-  const errors = Object.values(status).map((part) => part.error).filter(Boolean);
-  set("trouble", [...new Set(errors)].join(" · "));
+  for (const part of [user, failures, jobs]) part.setStatus(status);
+  summary.show(status);
 }
 
-function figures(ledger, hour) {
-  const known = ledger.error ? {} : ledger;
-  const pairs = [
-    ["synced", number(known.synced), "good"], ["waiting", number(known.waiting), known.waiting ? "warn" : ""],
-    ["failed", number(known.failed), known.failed ? "bad" : ""], ["superseded", number(hour.superseded), ""],
-    ["oldest", span(known.oldest_s), ""], ["total", number(known.users), ""],
-    ["retrying", number(known.retrying), ""], ["unpublished", number(known.unpublished), ""],
-  ];
-  byId("figures").replaceChildren(...pairs.map(([name, value, kind]) => element("div", {},
-    element("dt", {}, t(name)), element("dd", { class: kind, id: `figure-${name}` }, value))));
-}
-
-function state(portal, work) {
-  if (portal.error) {
-    set("portal-state", portal.error);
-    return;
-  }
-  byId("portal").classList.toggle("stopped", portal.paused || !portal.reachable);
-  byId("pause").hidden = portal.paused && portal.by_operator;
-  byId("resume").hidden = !portal.paused;
-  const at = when(portal.since);
-  const held = () => `${t("heldBy", { at })}${portal.reason ? ` ${t("reasonIs", { why: portal.reason })}` : ""}`;
-  const down = () => t(portal.code === "SIMPLE_CRM_MODE" ? "pausedSimple" : "pausedBy", { at, why: portal.reason, next: when(portal.next_probe) });
-  const unreachable = () => t("unreachable", { at: when(portal.unreachable_since), kind: t(portal.unreachable_kind), why: portal.unreachable_reason });
-  if (portal.paused) set("portal-state", portal.by_operator ? held() : down());
-  else if (work.worker_seen_s_ago === null) set("portal-state", t("noWorkerEver"));
-  else if (work.worker_seen_s_ago > SILENT_S) set("portal-state", t("noWorker", { ago: span(work.worker_seen_s_ago) }));
-  else if (!portal.reachable) set("portal-state", unreachable());
-  else set("portal-state", t("running"));
-}
-
-function depths(queues, work) {
-  const known = [
-    ...(work.error ? [] : [[t("ready"), work.users_due], [t("inFlight"), work.users_in_a_call]]),
-    // Delay queues are shown only while something waits in them.
-    ...(queues.error ? [] : Object.entries(queues).filter(([name, depth]) => depth || !name.includes(".delay."))),
-  ];
-  byId("queues").replaceChildren(...known.flatMap(([name, depth]) => [element("dt", {}, name),
-    element("dd", { class: depth && name.endsWith(".dead") ? "bad" : "" }, depth === null ? t("gone") : number(depth))]));
-}
-
-// Unchanged text is not set again: screen readers would announce it every two seconds.
-function set(id, text) {
-  if (byId(id).textContent !== text) byId(id).textContent = text;
-}
-
-function live(error) {
-  byId("live").className = `pill ${error ? "bad" : "good"}`;
-  set("live", error ? t("lost", { why: error.message }) : t("live"));
-}
+// What a view loads with each poll.
+const REFRESH = { overview: () => plots.show(status), users: users.refresh, failures: failures.load, audit: audit.refresh };
+const ENTER = {
+  overview: ({ range }) => { plots.enter(range); return status ? plots.show(status) : null; },
+  users: users.enter, failures: failures.load, "dead-letters": deadLetters.load, audit: audit.enter,
+};
 
 async function poll() {
   if (document.hidden) return;
-  status = await get("status");
+  try {
+    status = await get("status");
+    failure = null;
+  } catch (error) {
+    failure = error;
+  }
   show();
-  await users.refresh();
+  if (failure) return;
+  await user.refresh();
+  if (view in REFRESH) await REFRESH[view]();
 }
 
 async function loop() {
-  try {
-    await poll();
-    live(null);
-  } catch (error) {
-    live(error);
-  }
+  await poll().catch((error) => say(error.message));
   setTimeout(loop, POLL_MS);
 }
+
+// Shows what the address names. A user or lead is shown above the view that it was opened from.
+async function route() {
+  const { view: wanted, id, query } = current();
+  const isOne = id !== null && (wanted === "users" || wanted === "leads");
+  const next = isOne ? view ?? "users" : wanted === "leads" ? "users" : wanted;
+  if (!isOne && byId("one").open) byId("one").close();
+  const isNew = next !== view;
+  view = next;
+  for (const section of document.querySelectorAll("[data-of]")) section.hidden = !section.dataset.of.split(" ").includes(view);
+  for (const link of document.querySelectorAll("nav [data-view]")) {
+    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (!isOne || isNew) await ENTER[view](isOne ? {} : query);
+  if (isOne) await (wanted === "users" ? user.open(id) : user.openByLead(id));
+}
+
+const guarded = (action) => () => action().catch((error) => say(error.message));
 
 // Runs an action and shows its error.
 function on(id, action, event = "click") {
   byId(id).addEventListener(event, (trigger) => {
     trigger.preventDefault();
-    action().catch((error) => say(error.message));
+    guarded(async () => action())();
   });
 }
 
@@ -116,26 +94,40 @@ async function resume() {
   byId("pause").focus();
 }
 
+// Back to the address of the list that the user was opened from.
+function closed() {
+  user.close();
+  if (current().id !== null) history.replaceState(null, "", view === "users" ? users.listAddress() : `#/${view === "overview" ? "" : view}`);
+}
+
 on("search", () => users.submit(byId("search")), "submit");
 on("more", () => users.search(false));
-on("all-failed", users.retryAllFailed);
+on("export", users.exportShown);
+on("retry-chosen", users.retryChosen);
+on("all-failed", failures.retryAll);
 on("dead-letters-show", deadLetters.load);
-on("audit-show", () => audit.load());
+on("audit-filter", () => audit.submit(byId("audit-filter")), "submit");
 on("audit-more", () => audit.load(false));
 on("pause", pause);
 on("resume", resume);
-byId("search").elements.sync.addEventListener("change", () => byId("search").requestSubmit());
-byId("one").addEventListener("close", users.close);
+on("help", keys.help);
+for (const name of ["sync", "within"]) byId("search").elements[name].addEventListener("change", () => byId("search").requestSubmit());
+byId("one").addEventListener("close", closed);
 byId("one").querySelector(".close").addEventListener("click", () => byId("one").close());
+window.addEventListener("hashchange", guarded(route));
 window.addEventListener("unhandledrejection", (event) => say(event.reason?.message ?? String(event.reason)));
-document.addEventListener("visibilitychange", () => { if (!document.hidden) poll().catch(live); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden) guarded(poll)(); });
 for (const each of document.querySelectorAll("[data-language]")) {
   each.addEventListener("click", () => {
     speak(each.dataset.language);
-    for (const render of [show, users.list, users.show, deadLetters.list, audit.list]) render();
+    show();
+    for (const part of [users, failures, jobs, deadLetters, audit]) part.list();
+    user.show();
+    if (status && view === "overview") guarded(() => plots.show(status))();
   });
 }
 
 speak();
+keys.listen();
+guarded(route)();
 loop();
-users.search().catch(live);

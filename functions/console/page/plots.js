@@ -1,75 +1,121 @@
-// Three small SVG plots; the text above each says the same for those who can't see them.
+// Three SVG plots with axes, a clock and values under the pointer; the text above says the same.
 
-import { byId, shape } from "./dom.js";
-import { number, span, t } from "./texts.js";
+import { get } from "./api.js";
+import { byId, put, shape } from "./dom.js";
+import { number, span, t, time } from "./texts.js";
 
-const WIDTH = 600;
-const HEIGHT = 130;
-const FOOT = 18;
-const MINUTES = 60;
-const PLOT = HEIGHT - FOOT;
-//: The filled part of a plot's height; above it is the label of its top.
-const ROOM = 0.88;
+const [WIDTH, HEIGHT, LEFT, FOOT, TOP] = [600, 180, 66, 26, 22];
+const [ROOM, PLOT] = [WIDTH - LEFT, HEIGHT - FOOT - TOP];
+const RANGES = ["1h", "24h", "7d"];
+//: Longer periods change slowly, and cost the ledger more.
+const RELOAD_MS = 30000;
+let range = "1h";
+let longer = null;
+let loadedAt = 0;
 
-export function rate({ limit_per_s: limit, burst, slot_s: slot, sent }, left) {
+export function enter(wanted) {
+  range = RANGES.includes(wanted) ? wanted : "1h";
+  [longer, loadedAt] = [null, 0];
+  for (const link of document.querySelectorAll("[data-range]")) {
+    if (link.dataset.range === range) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+export async function show(status) {
+  if (!status.rate.error && !status.portal.error) rate(status.rate, status.portal.requests_left, new Date(status.now));
+  if (range !== "1h" && Date.now() - loadedAt > RELOAD_MS) {
+    loadedAt = Date.now();
+    longer = await get("settled", { period: range });
+  }
+  const found = range === "1h" ? status.hour : longer;
+  if (found && !found.error) settled(found, new Date(status.now));
+}
+
+function rate({ limit_per_s: limit, burst, slot_s: slot, sent }, left, now) {
   const perSecond = sent.map((count) => count / slot);
   // The newest slot is still being filled.
   const lately = perSecond.slice(-4, -1).reduce((sum, each) => sum + each, 0) / 3;
-  byId("rate-words").textContent = limit
+  put("rate-words", limit
     ? t("rateWords", { now: number(lately, 1), limit: number(limit, 1), burst, left: number(left * 100) })
-    : t("rateFree", { now: number(lately, 1) });
-  const most = Math.max(limit * 1.4, ...perSecond, 0.5);
-  const bars = perSecond.map((each, at) => bar(at, perSecond.length, 0, each / most));
-  if (limit) {
-    const y = PLOT * (1 - limit / most);
-    bars.push(shape("line", { class: "limit", x1: 0, x2: WIDTH, y1: y, y2: y }));
-    bars.push(shape("text", { x: 2, y: y - 5 }, `${t("limit")} ${number(limit, 1)}/${t("unit")[0] ?? ""}`));
-  }
-  draw("rate-plot", bars, "−5:00");
+    : t("rateFree", { now: number(lately, 1) }));
+  const axis = scale(Math.max(limit * 1.2, ...perSecond, 0.5));
+  const end = Math.floor(now / 1000 / slot) * slot + slot;
+  const at = (place) => new Date((end - (sent.length - place) * slot) * 1000);
+  const bars = perSecond.map((each, place) => bar(place, sent.length, 0, each / axis.most));
+  if (limit) bars.push(shape("line", { class: "limit", x1: LEFT, x2: WIDTH, y1: y(limit / axis.most), y2: y(limit / axis.most) }));
+  draw("rate", bars, axis.ticks.map((value) => [value / axis.most, number(value, 1)]), t("rateUnit"), at, sent.length,
+    (place) => t("rateAt", { at: time(at(place)), n: number(perSecond[place], 1) }));
 }
 
-export function hour({ synced, superseded, failed, median_s: median, p95_s: p95, minutes }, now) {
-  byId("hour-words").textContent = t("hourWords", { synced: number(synced), superseded: number(superseded), failed: number(failed) });
-  byId("lead-words").textContent = median === null ? t("none") : t("leadWords", { median: span(median), p95: span(p95) });
-  const first = Math.floor(new Date(now).getTime() / 60000) - MINUTES + 1;
-  const placed = minutes.map((each) => ({ ...each, place: each.at_s / 60 - first })).filter(({ place }) => place >= 0);
-  settled(placed);
-  timeToLead(placed.filter((each) => each.median_s !== null));
+function settled(found, now) {
+  const { slot_s: slot, length_s: length } = found;
+  const places = Math.round(length / slot);
+  const first = Math.floor(now / 1000 / slot) - places + 1;
+  const at = (place) => new Date((first + place) * slot * 1000);
+  const slots = new Map(found.slots.map((each) => [each.at_s / slot - first, each]).filter(([place]) => place >= 0));
+  put("settled-words", t("settledWords", { synced: number(found.synced), superseded: number(found.superseded), failed: number(found.failed), slot: span(slot) }));
+  outcomes(slots, places, at, slot);
+  put("lead-words", found.median_s === null ? t("none") : t("leadWords", { median: span(found.median_s), p95: span(found.p95_s) }));
+  times(new Map([...slots].filter(([, each]) => each.median_s !== null)), places, at);
 }
 
-function settled(placed) {
-  const most = Math.max(1, ...placed.map((each) => each.synced + each.superseded + each.failed));
-  // The number above the highest bar stays readable.
-  const top = most / ROOM;
-  const shapes = [];
-  for (const each of placed) {
+function outcomes(slots, places, at, slot) {
+  const axis = scale(Math.max(1, ...[...slots.values()].map((each) => each.synced + each.superseded + each.failed)));
+  const bars = [];
+  for (const [place, each] of slots) {
     let below = 0;
     for (const kind of ["failed", "superseded", "synced"]) {
-      if (each[kind]) shapes.push(bar(each.place, MINUTES, below / top, each[kind] / top, kind));
+      if (each[kind]) bars.push(bar(place, places, below / axis.most, each[kind] / axis.most, kind));
       below += each[kind];
     }
   }
-  shapes.push(shape("text", { x: 2, y: 12 }, number(most)));
-  draw("hour-plot", shapes, "−60");
+  const none = { synced: 0, superseded: 0, failed: 0 };
+  draw("settled", bars, axis.ticks.map((value) => [value / axis.most, number(value)]), t("settledUnit", { slot: span(slot) }), at, places, (place) => {
+    const { synced, superseded, failed } = slots.get(place) ?? none;
+    return t("settledAt", { at: time(at(place)), synced: number(synced), superseded: number(superseded), failed: number(failed) });
+  });
 }
 
-function timeToLead(placed) {
-  const most = Math.max(1, ...placed.map((each) => each.p95_s));
-  const line = (kind, value) => shape("polyline", {
-    class: kind,
-    points: placed.map((each) => `${(each.place + 0.5) * (WIDTH / MINUTES)},${PLOT * (1 - (ROOM * each[value]) / most)}`).join(" "),
+function times(slots, places, at) {
+  const axis = scale(Math.max(1, ...[...slots.values()].map((each) => each.p95_s)));
+  const line = (kind, value) => shape("polyline", { class: kind, points: [...slots].map(([place, each]) => `${x(place + 0.5, places)},${y(each[value] / axis.most)}`).join(" ") });
+  // A line needs two points: one slot alone is a bar.
+  const alone = [...(slots.size === 1 ? slots : [])].map(([place, each]) => bar(place, places, 0, each.median_s / axis.most));
+  draw("lead", [line("slow", "p95_s"), line("usual", "median_s"), ...alone], axis.ticks.map((value) => [value / axis.most, span(value)]), t("leadUnit"), at, places, (place) => {
+    const each = slots.get(place);
+    return each ? t("leadAt", { at: time(at(place)), median: span(each.median_s), p95: span(each.p95_s) }) : `${time(at(place))}: –`;
   });
-  // A line needs two points: one minute alone is a bar.
-  const alone = placed.length === 1 ? [bar(placed[0].place, MINUTES, 0, ROOM * placed[0].median_s / most)] : [];
-  draw("lead-plot", [line("slow", "p95_s"), line("usual", "median_s"), ...alone, shape("text", { x: 2, y: 12 }, placed.length ? span(most) : "")], "−60");
 }
+
+// Round values for an axis up to at least `most`: four steps of 1, 2 or 5 times a power of ten.
+function scale(most) {
+  const rough = most / 4;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= rough);
+  const ticks = [0, 1, 2, 3, 4].map((number_) => number_ * step).filter((value) => value <= most * 1.3);
+  return { most: ticks.at(-1), ticks };
+}
+
+const x = (place, places) => LEFT + (place / places) * ROOM;
+const y = (part) => TOP + PLOT * (1 - part);
 
 function bar(place, places, from, part, kind = "synced") {
-  const width = WIDTH / places;
-  return shape("rect", { class: kind, x: place * width, y: PLOT * (1 - from - part), width: width * 0.8, height: PLOT * part });
+  return shape("rect", { class: kind, x: x(place, places), y: y(from + part), width: (ROOM / places) * 0.8, height: PLOT * part });
 }
 
-function draw(id, shapes, earliest) {
-  const ground = shape("line", { x1: 0, x2: WIDTH, y1: PLOT, y2: PLOT });
-  byId(id).replaceChildren(ground, ...shapes, shape("text", { x: 0, y: HEIGHT - 3 }, earliest));
+function draw(id, shapes, ticks, unit, at, places, words) {
+  const axis = ticks.flatMap(([part, label]) => [
+    shape("line", { x1: LEFT, x2: WIDTH, y1: y(part), y2: y(part) }),
+    shape("text", { x: LEFT - 6, y: y(part) + 4, "text-anchor": "end" }, label)]);
+  const hours = [0, 1, 2, 3].map((quarter) => Math.round((quarter * places) / 4)).map((place) =>
+    shape("text", { x: x(place, places), y: HEIGHT - 4 }, time(at(place))));
+  const plot = byId(`${id}-plot`);
+  plot.replaceChildren(...axis, ...shapes, ...hours, shape("text", { x: LEFT, y: 15 }, unit));
+  plot.onpointermove = (event) => {
+    const box = plot.getBoundingClientRect();
+    const place = Math.floor((((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (ROOM / places));
+    put(`${id}-readout`, place >= 0 && place < places ? words(place) : "");
+  };
+  plot.onpointerleave = () => put(`${id}-readout`, "");
 }

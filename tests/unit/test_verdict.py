@@ -1,0 +1,171 @@
+"""The verdict names what holds the sync up, why, since when, and what happens next."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadline.operations import verdict
+from leadline.operations.reasons import REASONS
+from leadline.operations.verdict import judge
+
+NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+SINCE = NOW - timedelta(minutes=7)
+LATER = NOW + timedelta(minutes=3)
+PAGE = Path(__file__).parents[2] / "functions/console/page"
+
+
+def parts(**changed: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The parts of the status of a system in which nothing waits, with these values changed."""
+    found: dict[str, dict[str, Any]] = {
+        "ledger": {"waiting": 0, "failed": 0, "oldest_s": None, "overdue_s": None},
+        "work": {"users_due": 0, "worker_seen_s_ago": 0.4},
+        "portal": {"paused": False, "reachable": True, "requests_left": 1.0},
+        "queues": {"bitrix_queue": 0, "bitrix.responses": 0},
+        "consumers": {"bitrix_queue": 1, "bitrix.responses": 1},
+        "rate": {"limit_per_s": 2.0},
+        "budget": {"limit_s": 480.0, "methods": {}},
+    }
+    for name, values in changed.items():
+        found[name] = values if "error" in values else {**found[name], **values}
+    return found
+
+
+def error(text: str = "can't be reached", **more: Any) -> dict[str, Any]:
+    return {"error": text, **more}
+
+
+def held(**more: Any) -> dict[str, Any]:
+    pause = {"paused": True, "by_operator": True, "reason": "", "code": "", "since": SINCE}
+    return {**pause, "next_probe": None, **more}
+
+
+def used_up(seconds: float = 470.2) -> dict[str, Any]:
+    account = {"used_s": seconds, "frees_at": LATER, "is_used_up": True}
+    return {"methods": {"crm.item.add": account}}
+
+
+def codes(**changed: dict[str, Any]) -> list[str]:
+    return [one.code for one in judge(parts(**changed), NOW)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "reason"),
+    [
+        ({}, "healthy", "in_sync"),
+        ({"ledger": {"waiting": 3, "oldest_s": 2.0}}, "healthy", "running"),
+        ({"ledger": error()}, "stopped", "postgres_down"),
+        ({"work": error(), "portal": error(), "rate": error()}, "stopped", "redis_down"),
+        ({"queues": error(), "consumers": error()}, "stopped", "rabbitmq_down"),
+        ({"portal": held()}, "stopped", "manual_hold"),
+        ({"portal": held(by_operator=False, code="PORTAL_DELETED")}, "stopped", "circuit_open"),
+        (
+            {"portal": held(by_operator=False, code="SIMPLE_CRM_MODE")},
+            "stopped",
+            "simple_crm_mode",
+        ),
+        ({"work": {"worker_seen_s_ago": 11.0}}, "stopped", "no_worker"),
+        ({"work": {"worker_seen_s_ago": None}}, "stopped", "no_worker_ever"),
+        ({"consumers": {"bitrix_queue": 0}}, "stopped", "no_connector"),
+        ({"consumers": {"bitrix.responses": 0}}, "stopped", "no_connector"),
+        (
+            {
+                "portal": {
+                    "reachable": False,
+                    "unreachable_kind": "no answer",
+                    "unreachable_reason": "timed out",
+                    "unreachable_since": SINCE,
+                }
+            },
+            "stopped",
+            "portal_unreachable",
+        ),
+        ({"ledger": {"overdue_s": 130.0}}, "slowed", "no_relay"),
+        ({"budget": used_up()}, "slowed", "operating_budget"),
+        (
+            {
+                "ledger": {"waiting": 2492, "oldest_s": 130.0},
+                "work": {"users_due": 2400},
+                "portal": {"requests_left": 0.01},
+            },
+            "slowed",
+            "request_limit",
+        ),
+        ({"ledger": {"waiting": 1, "oldest_s": 130.0}}, "slowed", "slow"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_reason_leads_to_its_state(
+    changed: dict[str, dict[str, Any]], state: str, reason: str
+) -> None:
+    found = judge(parts(**changed), NOW)
+    assert (found[0].code, found[0].state) == (reason, state)
+    assert len(found) == 1, "only what applies is named"
+    assert "{" not in found[0].sentence + found[0].next
+    assert found[0].sentence.endswith(".")
+    assert found[0].next.endswith(".")
+
+
+def test_users_that_wait_for_execution_time_are_not_called_running() -> None:
+    (found,) = judge(parts(budget=used_up(), ledger={"waiting": 2492, "oldest_s": 700.0}), NOW)
+    assert found.state == "slowed"
+    assert "crm.item.add" in found.sentence
+    assert "470 of 480 s" in found.sentence
+    assert LATER.astimezone().strftime("%H:%M:%S") in found.next
+    assert "not before" in found.next
+
+
+def test_the_most_important_of_several_reasons_is_the_verdict_and_the_others_follow() -> None:
+    found = codes(ledger=error(), portal=held(), budget=used_up(), queues=error())
+    assert found == ["postgres_down", "manual_hold", "rabbitmq_down", "operating_budget"]
+    shown = verdict.as_json(judge(parts(portal=held(), budget=used_up()), NOW))
+    assert shown["reason"] == "manual_hold"
+    assert [one["reason"] for one in shown["also"]] == ["operating_budget"]
+
+
+def test_a_hold_names_who_paused_why_and_since_when() -> None:
+    (found,) = judge(parts(portal=held(by="ops.anna", reason="leads are imported")), NOW)
+    assert "ops.anna" in found.sentence
+    assert "leads are imported" in found.sentence
+    assert found.since == SINCE
+    line = verdict.line(found)
+    assert line.startswith("stopped: Calls to Bitrix24 are paused by ops.anna.")
+    assert "Since " in line
+    (unknown,) = judge(parts(portal=held()), NOW)
+    assert "an operator" in unknown.sentence
+
+
+def test_a_silence_dates_from_the_last_sign_of_life() -> None:
+    (found,) = judge(parts(work={"worker_seen_s_ago": 600.0}), NOW)
+    assert found.since == NOW - timedelta(minutes=10)
+    assert "10 min" in found.sentence
+
+
+def test_a_server_that_is_not_set_here_is_no_failure() -> None:
+    """Bitrix24's side deployed alone has no database; the other side has no Redis."""
+    alone = error("set DATABASE_URL", is_set=False)
+    assert codes(ledger=alone) == ["unknown_backlog"]
+    without_redis = {"work": alone, "portal": alone, "rate": alone, "budget": alone}
+    assert codes(**without_redis) == ["in_sync"]
+
+
+def test_what_the_console_has_seen_first_dates_a_failure_but_nothing_healthy() -> None:
+    (down,) = judge(parts(ledger=error()), NOW)
+    assert down.dated(SINCE).since == SINCE
+    (paused,) = judge(parts(portal=held()), NOW)
+    assert paused.dated(NOW).since == SINCE
+    (well,) = judge(parts(), NOW)
+    assert well.dated(SINCE).since is None
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_the_page_has_every_sentence_with_the_same_values(language: str) -> None:
+    texts = (PAGE / f"texts_{language}.js").read_text(encoding="utf-8")
+    for code, reason in REASONS.items():
+        for kind, english in (("why", reason.sentence), ("next", reason.next)):
+            found = re.search(rf'\bverdict_{code}_{kind}: "(.*)",$', texts, re.MULTILINE)
+            assert found, f"{code}: {kind}"
+            assert set(re.findall(r"\{\w+\}", found[1])) == set(re.findall(r"\{\w+\}", english))
+            assert language != "en" or found[1] == english
