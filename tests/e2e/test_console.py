@@ -80,9 +80,7 @@ def test_every_figure_agrees_with_the_ledger(system: System) -> None:
         reported = ask(system, "status")
         ledger, hour = reported["ledger"], reported["hour"]
         states = ("synced", "superseded", "failed")
-        assert all(
-            sum(minute[state] for minute in hour["minutes"]) == hour[state] for state in states
-        )
+        assert all(sum(slot[state] for slot in hour["slots"]) == hour[state] for state in states)
         return (
             {state: ledger[state] for state in ("synced", "waiting", "failed")}
             == {state: users.get(state, 0) for state in ("synced", "waiting", "failed")}
@@ -121,6 +119,11 @@ def test_the_oldest_waiting_write_and_the_backlog_are_shown_while_calls_are_paus
         assert reported["portal"]["paused"]
         assert reported["portal"]["by_operator"]
         assert reported["portal"]["reason"] == "a test"
+        assert (reported["verdict"]["state"], reported["verdict"]["reason"]) == (
+            "stopped",
+            "manual_hold",
+        )
+        assert "a test" in reported["verdict"]["sentence"]
         eventually(
             lambda: (ask(system, "status")["ledger"]["oldest_s"] or 0) > 1, 10, "its age is shown"
         )
@@ -153,17 +156,32 @@ def attempts(system: System, user_id: int) -> list[dict[str, Any]]:
     return [step for step in event["steps"] if step["step"] == "attempt"]
 
 
-def test_a_user_is_found_by_id_phone_lead_and_name_prefix(system: System) -> None:
+def test_a_user_is_found_by_any_part_of_what_is_known(system: System) -> None:
     answer = system.request(
         "POST", "/users", json={"full_name": "Ёжик Найденный", "phone": "+77059998811"}
     )
     user_id = answer.json()["id"]
     lead_id = system.await_synced(user_id)["sync"]["bitrix_lead_id"]
-    texts = (user_id, lead_id, "+7705999", "7 (705) 999-88-11", "ёжик н", "ЁЖИК Найденный")
+    (event,) = ask(system, f"users/{user_id}")["sync"]["events"]
+    texts = (
+        *(user_id, f"id:{user_id}", lead_id, f"lead:{lead_id}"),
+        *("+7705999", "7 (705) 999-88-11", "8 705 999 88 11", "998-811", "8811", "9988"),
+        *("ёжик н", "ЁЖИК Найденный", "Найденный", "йден", "нный ёж", "на"),
+        *(event["correlation_id"], f"call:{event['correlation_id']}", event["event_id"]),
+    )
     for text in texts:
         found = system.request("GET", "/console/api/users", params={"find": text}).json()
         assert user_id in [user["id"] for user in found["items"]], text
-    for text in ("Найденный", "+7705999881122", "%", "0"):
+    for text in (
+        "+7705999881122",
+        "+999",
+        "%",
+        "_",
+        "0",
+        "денный ёжи к",
+        f"id:{lead_id}0",
+        "lead:x",
+    ):
         found = system.request("GET", "/console/api/users", params={"find": text}).json()
         assert user_id not in [user["id"] for user in found["items"]], text
 
@@ -179,7 +197,7 @@ def test_users_are_filtered_by_status_and_paged_by_key(system: System) -> None:
         page = system.request("GET", "/console/api/users", params={**query, "after": after}).json()
         seen += [user["id"] for user in page["items"]]
         after = page["next"]
-    assert [one for one in seen if one in ids] == ids
+    assert [one for one in seen if one in ids] == ids[::-1], "the newest first"
     assert synced not in seen
     assert len(seen) == len(set(seen))
 
@@ -193,13 +211,92 @@ def test_a_user_is_resynced(system: System) -> None:
     assert act(system, "users/9223372036854775807/again").json()["not_found"]
 
 
-def test_all_failed_users_are_resynced(system: System) -> None:
+def job(system: System, job_id: str) -> dict[str, Any]:
+    return next(one for one in ask(system, "status")["jobs"]["items"] if one["id"] == job_id)
+
+
+def finished(system: System, job_id: str) -> dict[str, Any]:
+    eventually(lambda: job(system, job_id)["state"] != "running", 30, "the job has ended")
+    return job(system, job_id)
+
+
+def test_failed_users_are_grouped_by_reason_and_a_group_is_resynced_as_a_job(
+    system: System,
+) -> None:
     ids = [rejected(system, f"Все Снова {number}") for number in range(2)]
-    reported = act(system, "failed/again").json()
-    assert reported["asked_again"] >= len(ids)
-    assert reported["next"] is None
+    groups = ask(system, "failures")["groups"]
+    eventually(
+        lambda: sum(one["users"] for one in ask(system, "failures")["groups"]) >= len(ids),
+        10,
+        "they are counted",
+    )
+    groups = ask(system, "failures")["groups"]
+    (group,) = [
+        one
+        for one in groups
+        if {*ids} <= {user["id"] for user in users_of(system, one["reason_id"])}
+    ]
+    assert group["users"] == len(users_of(system, group["reason_id"]))
+    assert group["since"] <= group["latest"]
+    begun = act(system, "jobs", {"kind": "resync", "reason_id": group["reason_id"]}).json()
+    assert begun["total"] == group["users"]
+    ended = finished(system, begun["id"])
+    assert (ended["state"], ended["done"]) == ("done", group["users"])
     for user_id in ids:
         system.await_synced(user_id)
+    outcome = "its outcome is counted"
+    eventually(
+        lambda: job(system, begun["id"])["outcome"] == {"synced": ended["changed"]}, 20, outcome
+    )
+
+
+def users_of(system: System, reason_id: str) -> list[dict[str, Any]]:
+    found = system.request(
+        "GET", "/console/api/users", params={"reason_id": reason_id, "limit": "200"}
+    ).json()
+    return list(found["items"])
+
+
+def test_dead_letters_are_replayed_and_discarded_as_a_job(system: System) -> None:
+    def counted() -> dict[str, int]:
+        return {one["reason"]: one["letters"] for one in ask(system, "dead-letters")["groups"]}
+
+    with wire.wire_to(system) as plugged:
+        for number in range(3):
+            plugged.publish({"pattern": "user_created", "data": {"note": number}})
+        plugged.publish({"pattern": "user_created", "data": "text"})
+        eventually(lambda: sum(counted().values()) == 4, 20, "they are dead letters")
+        of_three = next(reason for reason, number in counted().items() if number == 3)
+        begun = act(system, "jobs", {"kind": "discard", "reason": of_three}).json()
+        assert begun["total"] == 3
+        ended = finished(system, begun["id"])
+        assert (ended["state"], ended["changed"]) == ("done", 3)
+        eventually(lambda: sum(counted().values()) == 1, 20, "the other one is kept")
+        assert finished(system, act(system, "jobs", {"kind": "replay"}).json()["id"])["done"] == 1
+        eventually(lambda: sum(counted().values()) == 1, 20, "it is a dead letter again")
+        finished(system, act(system, "jobs", {"kind": "discard"}).json()["id"])
+        eventually(lambda: not counted(), 20, "all are discarded")
+
+
+def test_what_was_sent_is_shown_to_operators_and_the_asking_is_audited(system: System) -> None:
+    user_id = system.create("Отправленное Имя")["id"]
+    system.await_synced(user_id)
+    journey = json.dumps(ask(system, f"users/{user_id}")["sync"]["events"], ensure_ascii=False)
+    assert "Отправленное" not in journey
+    (sent,) = act(system, f"users/{user_id}/sent").json()["events"]
+    assert (sent["full_name"], sent["version"]) == ("Отправленное Имя", 1)
+    latest = ask(system, f"audit?user_id={user_id}&only_orders=true")["items"][0]
+    assert (latest["action"], latest["about"]["events"]) == ("read what was sent", 1)
+
+
+def test_an_export_has_what_the_search_shows_and_is_audited(system: System) -> None:
+    system.await_synced(system.create("Выгрузка Раз")["id"])
+    exported = act(system, "users/export", {"find": "выгрузка раз"}).json()
+    shown = system.request("GET", "/console/api/users", params={"find": "выгрузка раз"}).json()
+    assert exported == {"items": shown["items"], "is_all": True}
+    latest = ask(system, "audit?only_orders=true&limit=1")["items"][0]
+    assert (latest["action"], latest["about"]["users"]) == ("export users", len(shown["items"]))
+    assert "выгрузка" not in json.dumps(latest, ensure_ascii=False)
 
 
 def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
@@ -243,6 +340,10 @@ def test_dead_letters_are_read_replayed_and_discarded(system: System) -> None:
         ("status", {}, 405),
         ("users/x/again", {}, 404),
         ("dead-letters/keep", {}, 404),
+        ("jobs", {"X-Leadline-Console": None}, 403),
+        ("jobs", {}, 422),
+        ("users/1/sent", {"X-Leadline-Console": None}, 403),
+        ("users/export", {"X-Leadline-Console": None}, 403),
     ],
 )
 def test_a_cross_site_or_invalid_action_changes_nothing(
@@ -262,6 +363,8 @@ def test_text_that_postgres_cannot_store_is_refused(system: System) -> None:
         sent = json.dumps({"reason": text})
         answer = system.request("POST", "/console/api/pause", data=sent, headers=act)
         assert answer.status_code == 422, text
+        found = system.request("GET", "/console/api/users", params={"find": text})
+        assert found.status_code == 200, text
         requested = system.request("GET", "/console/api/audit", params={"caller": text})
         assert requested.status_code == 422, text
     assert not ask(system, "status")["portal"]["paused"]

@@ -81,9 +81,10 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
     user_id = rejected(system, "Кого Не Видно")
     with opened(browser, f"{system.url('edge')}/console") as page:
         expect(page.locator("#live")).to_have_class("pill good")  # figures no longer move it
-        page.get_by_label("Id, phone, lead id, or beginning of the name").fill("кого не")
+        page.get_by_role("link", name="Users", exact=True).click()
+        page.get_by_role("searchbox").fill("не вид")
         page.get_by_role("button", name="Search").click()
-        page.get_by_role("button", name=f"Open user {user_id}", exact=True).click()
+        page.get_by_role("link", name=f"Open user {user_id}", exact=True).click()
         dialog = page.get_by_role("dialog")
         expect(dialog).to_contain_text("Why this user is not in Bitrix24")
         expect(dialog).to_contain_text("Нет поля")
@@ -94,8 +95,15 @@ def test_a_person_sees_why_a_user_is_not_in_bitrix24_and_fixes_it(
         ]
         assert is_accessible(page)
         portal.clear_faults(system)
+        dialog.get_by_role("button", name="Show what was sent").click()
+        expect(dialog).to_contain_text("+7")
         dialog.get_by_role("button", name="Retry").click()
         expect(dialog).to_contain_text("In sync with Bitrix24", timeout=15_000)
+        lead = dialog.get_by_role("link", name="in Bitrix24")
+        lead_id = system.user(user_id)["sync"]["bitrix_lead_id"]
+        expected = f"{system.url('bitrix24')}/crm/lead/details/{lead_id}/"
+        expect(lead).to_have_attribute("href", expected)
+        assert "local-webhook-code" not in page.content()
     assert system.user(user_id)["sync"]["status"] == "synced"
 
 
@@ -107,11 +115,12 @@ def test_calls_are_paused_and_resumed_with_the_keyboard_alone(
         page.keyboard.press("Enter")
         page.keyboard.type("so it shall be")
         page.keyboard.press("Enter")
+        expect(page.locator("#verdict-state")).to_have_text("Stopped")
         expect(page.locator("#portal-state")).to_contain_text("so it shall be")
         expect(page.get_by_role("button", name="Resume now")).to_be_focused()
         assert is_accessible(page)
         page.keyboard.press("Enter")
-        expect(page.locator("#portal-state")).to_have_text("Running.")
+        expect(page.locator("#verdict-state")).to_have_text("Healthy")
     eventually(system.is_well, 10, "all is well again")
 
 
@@ -120,9 +129,7 @@ def test_a_dead_letter_is_read_and_discarded(system: System, browser: Browser) -
         plugged.publish({"pattern": "user_created", "data": "<img src=x onerror=alert(1)>"})
         dead = "/console/api/dead-letters"
         eventually(lambda: system.request("GET", dead).json()["items"], 20, "it is a dead letter")
-    with opened(browser, f"{system.url('edge')}/console") as page:
-        section = page.locator("section", has=page.get_by_role("heading", name="Dead letters"))
-        section.get_by_role("button", name="Show").click()
+    with opened(browser, f"{system.url('edge')}/console#/dead-letters") as page:
         page.get_by_role("button", name="Read").first.click()
         expect(page.get_by_role("dialog")).to_contain_text("<img src=x onerror=alert(1)>")
         assert is_accessible(page)
@@ -137,17 +144,21 @@ def test_the_page_shows_the_audit_trail(system: System, browser: Browser) -> Non
     user = system.create("Чья Запись")
     order = {"X-Leadline-Console": "1"}
     system.request("POST", "/console/api/pause", json={"reason": "why not"}, headers=order)
-    with opened(browser, f"{system.url('edge')}/console") as page:
+    with opened(browser, f"{system.url('edge')}/console#/audit") as page:
         trail = page.locator("section", has=page.get_by_role("heading", name="Audit trail"))
-        trail.get_by_role("button", name="Show").click()
         first = trail.get_by_role("listitem").first
         expect(first).to_contain_text("pause calls")
         expect(first).to_contain_text("no name")  # this system needs no keys
         expect(first).to_contain_text("why not")
         trail.get_by_label("without writes").uncheck()
-        trail.get_by_role("button", name="Show").click()
-        expect(trail.get_by_role("list")).to_contain_text(f"created · User {user['id']}")
+        trail.get_by_role("button", name="Filter").click()
+        expect(trail.get_by_role("list")).to_contain_text("created")
         assert is_accessible(page)
+        trail.get_by_label("User id").fill(str(user["id"]))
+        trail.get_by_role("button", name="Filter").click()
+        expect(trail.get_by_role("listitem")).to_have_count(1)
+        trail.get_by_role("link", name=f"User {user['id']}").click()
+        expect(page.get_by_role("dialog")).to_contain_text("Чья Запись")
 
 
 def test_millions_fit_into_the_layout(system: System, browser: Browser) -> None:
@@ -156,7 +167,7 @@ def test_millions_fit_into_the_layout(system: System, browser: Browser) -> None:
         with opened(browser, f"{system.url('edge')}/console", viewport=size) as page:
             figure = page.locator("#figure-synced")
             expect(figure).not_to_have_text("–")
-            figure.evaluate("one => { one.textContent = '9,999,999'; }")
+            figure.evaluate("one => { one.firstChild.textContent = '9,999,999'; }")
             assert figure.evaluate("one => one.scrollWidth <= one.clientWidth"), width
 
 
@@ -188,14 +199,116 @@ def test_a_phone_shows_all_of_it_in_the_readers_language(
     phone = {"width": 360, "height": 740}
     options = {"viewport": phone, "color_scheme": scheme, "reduced_motion": "reduce"}
     with opened(browser, f"{system.url('edge')}/console", locale="ru-RU", **options) as page:
-        expect(page.locator("#portal-state")).to_have_text("Идут.")
+        expect(page.locator("#verdict-state")).to_have_text("Работает")
         expect(page.locator("#figure-synced")).not_to_have_text("–")
         assert page.evaluate("document.documentElement.scrollWidth") == phone["width"]
         assert is_accessible(page)
         page.get_by_role("button", name="English").click()
-        expect(page.locator("#portal-state")).to_have_text("Running.")
+        expect(page.locator("#verdict-state")).to_have_text("Healthy")
         page.reload()
-        expect(page.locator("#portal-state")).to_have_text("Running.")
+        expect(page.locator("#verdict-state")).to_have_text("Healthy")
+
+
+def test_without_answers_or_figures_nothing_is_shown_as_healthy(
+    system: System, browser: Browser
+) -> None:
+    with opened_with_refusals(browser, f"{system.url('edge')}/console") as page:
+        expect(page.locator("#live")).to_have_class("pill good")
+        page.route("**/api/status", lambda route: route.abort())
+        expect(page.locator("#verdict-state")).to_have_text("Unknown")
+        expect(page.locator("#live")).to_have_class("pill bad")
+        expect(page.locator("#portal-state")).to_contain_text("may be outdated")
+        page.unroute("**/api/status")
+        expect(page.locator("#verdict-state")).to_have_text("Healthy")
+
+
+def test_every_view_filter_and_user_has_an_address(system: System, browser: Browser) -> None:
+    user = system.create("Адресный Поиск")
+    lead_id = system.await_synced(user["id"])["sync"]["bitrix_lead_id"]
+    url = f"{system.url('edge')}/console"
+    with opened(browser, f"{url}#/users?find=сный+поиск&sync=synced") as page:
+        expect(page.get_by_role("searchbox")).to_have_value("сный поиск")
+        expect(page.locator("#list > li")).to_have_count(1)
+        page.get_by_role("link", name=f"Open user {user['id']}", exact=True).click()
+        expect(page.get_by_role("dialog")).to_contain_text("Адресный Поиск")
+        assert page.url.endswith(f"#/users/{user['id']}")
+        page.get_by_role("dialog").get_by_role("button", name="Close").click()
+        assert "sync=synced" in page.url
+        page.get_by_label("State").select_option("failed")
+        expect(page.locator("#found")).to_have_text("No users found.")
+        page.go_back()
+        expect(page.locator("#list > li")).to_have_count(1)
+    with opened(browser, f"{url}#/leads/{lead_id}") as page:
+        expect(page.get_by_role("dialog")).to_contain_text("Адресный Поиск")
+    with opened(browser, url) as page:
+        page.locator("#figure-synced a").click()
+        expect(page.get_by_label("State")).to_have_value("synced")
+        expect(page.locator("#list > li").first).to_be_visible()
+
+
+def test_a_list_shows_new_users_by_itself_and_is_exported(system: System, browser: Browser) -> None:
+    with opened(browser, f"{system.url('edge')}/console#/users?find=сама") as page:
+        expect(page.locator("#found")).to_have_text("No users found.")
+        user = system.create("Сама Появилась")
+        expect(page.locator("#list")).to_contain_text("Сама Появилась", timeout=15_000)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Export CSV").click()
+        lines = download.value.path().read_text(encoding="utf-8").splitlines()
+        assert lines[0].startswith("id,full_name,phone,stage,status")
+        assert lines[1].startswith(f"{user['id']},Сама Появилась,+7")
+
+
+def test_failures_are_retried_by_reason_as_a_job(system: System, browser: Browser) -> None:
+    user_id = rejected(system, "По Причине")
+    portal.clear_faults(system)
+    with opened(browser, f"{system.url('edge')}/console#/failures") as page:
+        group = page.locator("#failures > li", has_text="Нет поля")
+        expect(group).to_contain_text("users", timeout=15_000)
+        assert is_accessible(page)
+        group.get_by_role("button", name="Retry these").click()
+        page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+        job = page.locator("#jobs > li").first
+        expect(job).to_contain_text("done", timeout=15_000)
+        expect(job).to_contain_text("1 synced", timeout=15_000)
+    eventually(lambda: system.user(user_id)["sync"]["status"] == "synced", 20, "it is synced")
+
+
+def test_the_keyboard_alone_searches_and_goes_through_a_list(
+    system: System, browser: Browser
+) -> None:
+    user = system.create("Клавиша Икс")
+    system.await_synced(user["id"])
+    with opened(browser, f"{system.url('edge')}/console") as page:
+        expect(page.locator("#live")).to_have_class("pill good")
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_contain_text("Keyboard shortcuts")
+        page.keyboard.press("Escape")
+        page.keyboard.press("/")
+        expect(page.get_by_role("searchbox")).to_be_focused()
+        page.keyboard.type("клавиша икс")
+        page.keyboard.press("Enter")
+        opens = page.get_by_role("link", name=f"Open user {user['id']}", exact=True)
+        expect(opens).to_be_visible()
+        page.get_by_role("button", name="Search").focus()
+        page.keyboard.press("j")
+        expect(opens).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_contain_text("Клавиша Икс")
+
+
+@pytest.mark.parametrize("period", ["1h", "24h", "7d"])
+def test_plots_have_units_a_clock_and_values_under_the_pointer(
+    system: System, browser: Browser, period: str
+) -> None:
+    system.await_synced(system.create("На Графике")["id"])
+    with opened(browser, f"{system.url('edge')}/console#/?range={period}") as page:
+        plot = page.locator("#settled-plot")
+        expect(plot).to_contain_text("events per")
+        expect(plot).to_contain_text(":")
+        box = plot.bounding_box()
+        assert box
+        plot.hover(position={"x": box["width"] - 3, "y": box["height"] / 2})
+        expect(page.locator("#settled-readout")).to_contain_text("synced")
 
 
 def test_with_keys_the_page_asks_for_one_and_keeps_it_in_its_tab(
@@ -205,13 +318,14 @@ def test_with_keys_the_page_asks_for_one_and_keeps_it_in_its_tab(
         console_with_keys(f"read:{LOOKING} operate,read:{OPERATING}") as url,
         opened_with_refusals(browser, url) as page,
     ):
-        for key, shown_text in (("wrong", "This key is invalid."), (LOOKING, "live")):
+        for key, shown_text in (("wrong", "This key is invalid."), (LOOKING, "incomplete")):
             page.get_by_role("textbox", name="Key").fill(key)
             page.keyboard.press("Enter")
             expect(page.get_by_text(shown_text, exact=True).first).to_be_visible()
         assert page.evaluate("localStorage.length") == 0
         page.reload()
-        expect(page.locator("#live")).to_have_text("live")
+        expect(page.locator("#live")).to_have_text("incomplete")
+        page.get_by_role("link", name="Failures", exact=True).click()
         page.get_by_role("button", name="Retry all failed").click()
         page.get_by_role("dialog").get_by_role("button", name="Retry all failed").click()
         expect(page.locator("#toast")).to_contain_text("operate")
