@@ -37,7 +37,8 @@ FROM users, LATERAL (
 # As written by the relay; no trigger fires here.
 _TERMS = """
 INSERT INTO user_terms SELECT 'name', lower(full_name), id FROM users
-UNION ALL SELECT 'stage', stage, id FROM users ORDER BY 1, 2, 3
+UNION ALL SELECT 'stage', stage, id FROM users
+UNION ALL SELECT 'phone', phone, id FROM users ORDER BY 1, 2, 3
 """
 
 _SETTLE_EVENTS = """

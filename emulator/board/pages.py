@@ -30,6 +30,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/", _index),
         web.get("/board/{name}", _file),
+        web.get("/crm/lead/details/{id:[0-9]{1,15}}/", _lead),
         web.get("/_emulator/board", snapshot),
         web.get("/_emulator/stream", stream),
     ]
@@ -37,6 +38,11 @@ def routes() -> list[web.RouteDef]:
 
 async def _index(_: web.Request) -> web.Response:
     return _served(_FILES["index.html"])
+
+
+async def _lead(request: web.Request) -> web.Response:
+    """The address of a lead's card in Bitrix24 opens it on the board."""
+    raise web.HTTPFound(f"/#lead-{request.match_info['id']}")
 
 
 async def _file(request: web.Request) -> web.Response:

@@ -49,6 +49,12 @@ ROWS = {
         "DELETE FROM held_portals WHERE false",
     ),
     "audit": ("SELECT count(*) FROM audit",),
+    "jobs": (
+        "SELECT id FROM bulk_jobs LIMIT 1",
+        "INSERT INTO bulk_jobs SELECT * FROM bulk_jobs WHERE false",
+        "UPDATE bulk_jobs SET done = done WHERE false",
+        "DELETE FROM bulk_jobs WHERE false",
+    ),
     "holds": ("SELECT portal FROM held_portals LIMIT 1",),
     "search": (
         "SELECT user_id FROM user_terms LIMIT 1",
@@ -94,7 +100,7 @@ MAY = {
 }
 #: In addition to whole groups.
 MAY_ALSO = {
-    "reader": {*ROWS["users"][:1], *ROWS["events"][:1]},
+    "reader": {*ROWS["users"][:1], *ROWS["events"][:1], *ROWS["jobs"][:1]},
     "settler": {ROWS["users"][0], ROWS["users"][2]},
 }
 

@@ -105,6 +105,33 @@ def test_a_person_watches_and_moves_leads(page: tuple[Emulator, Browser]) -> Non
 
 
 @needs_chromium
+def test_the_address_of_a_lead_in_bitrix24_opens_it_on_the_board(
+    page: tuple[Emulator, Browser],
+) -> None:
+    emulator, browser = page
+    emulator.add(TITLE="Gleb")
+    answer = emulator.session.get(f"{emulator.base}/crm/lead/details/1/", timeout=5)
+    assert answer.url == f"{emulator.base}/#lead-1"
+    browser.open(f"{emulator.base}/crm/lead/details/1/")
+    browser.wait_for("document.getElementById('lead-title').innerText.includes('Gleb')")
+
+
+@needs_chromium
+def test_the_board_speaks_russian_too(page: tuple[Emulator, Browser]) -> None:
+    _, browser = page
+    browser.eval("document.querySelector('[data-language=ru]').click()")
+    browser.wait_for("document.querySelector('.column h2')?.innerText === 'Не обработан'")
+    assert browser.eval("document.documentElement.lang") == "ru"
+    missing = browser.eval(
+        "[...document.querySelectorAll('[data-text], .faults button')]"
+        ".map((each) => each.textContent).filter((text) => /[a-z]{4}/i.test(text))"
+    )
+    assert missing == []
+    browser.eval("document.querySelector('[data-language=en]').click()")
+    browser.wait_for("document.querySelector('.column h2')?.innerText === 'Not processed'")
+
+
+@needs_chromium
 def test_arrow_keys_move_a_card_and_keep_the_focus(page: tuple[Emulator, Browser]) -> None:
     emulator, browser = page
     emulator.add()

@@ -29,7 +29,7 @@ from tests.integration.conftest import in_threads, rows
 
 pytestmark = pytest.mark.usefixtures("in_postgres")
 
-PHONE = "+77001112233"
+PHONE, OTHER_PHONE = PHONES = ("+77001112233", "+4930901820")
 NAMES = ("Ян", "яна", "Ян Ли", "Bo")
 STAGES = ("NEW", "JUNK")
 
@@ -97,6 +97,7 @@ class Machine(RuleBasedStateMachine):
         request=st.one_of(
             st.sampled_from(NAMES).map(lambda name: Changes(full_name=name)),
             st.sampled_from(STAGES).map(lambda stage: Move(stage=stage)),
+            st.sampled_from(PHONES).map(lambda phone: Changes(phone=phone)),
         ),
     )
     def change(self, data: st.DataObject, request: Changes | Move) -> None:
@@ -118,6 +119,12 @@ class Machine(RuleBasedStateMachine):
     def all_users_are_found_by_their_values(self) -> None:
         for name in ("я", "ЯН", "ян ли", "bo"):
             self._finds(lambda user, name=name: user.is_named(name), find=name)
+        for part, phone in (
+            ("8 (700) 111-22-33", PHONE),
+            ("0182", OTHER_PHONE),
+            ("+49", OTHER_PHONE),
+        ):
+            self._finds(lambda user, phone=phone: user.event.user.phone == phone, find=part)
         for stage in STAGES:
             self._finds(lambda user, stage=stage: user.event.user.stage == stage, stage=stage)
         for sync in ("waiting", "synced", "failed"):

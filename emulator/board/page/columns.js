@@ -1,6 +1,7 @@
 // Columns and cards. Each column shows its newest cards; the counts come from the portal.
 
 import { byId, element } from "./dom.js";
+import { number, t } from "./texts.js";
 
 const MOST_CARDS = 60;
 const columns = new Map();
@@ -10,7 +11,7 @@ export function build(stages) {
   columns.clear();
   origins.clear();
   byId("board").replaceChildren();
-  for (const stage of stages) column(stage.status, stage.name, stage.color);
+  for (const stage of stages) column(stage.status, t(stage.name), stage.color);
 }
 
 export function stageBeside(stage, step) {
@@ -48,9 +49,9 @@ export function count(counts) {
   for (const stage of Object.keys(counts)) column(stage, stage);
   for (const [stage, each] of columns) {
     const total = counts[stage] ?? 0;
-    each.count.textContent = total.toLocaleString("en");
+    each.count.textContent = number(total);
     const hidden = total - each.cards.childElementCount;
-    each.more.textContent = hidden > 0 ? `and ${hidden.toLocaleString("en")} more` : "";
+    each.more.textContent = hidden > 0 ? t("and {n} more", { n: number(hidden) }) : "";
   }
 }
 
@@ -70,7 +71,7 @@ function column(stage, name, color) {
 }
 
 function card(data) {
-  const title = data.title || `Lead #${data.id}`;
+  const title = data.title || t("Lead #{id}", { id: data.id });
   const sub = [`#${data.id}`, data.name !== title && data.name, ...data.phones];
   const made = element(
     "article",
@@ -79,7 +80,7 @@ function card(data) {
     element("div", { class: "sub" }, sub.filter(Boolean).join(" · ")),
   );
   const doubles = doublesOf(data);
-  if (doubles) made.append(element("div", { class: "sub double" }, `origin ${data.origin_id} has ${doubles} leads`));
+  if (doubles) made.append(element("div", { class: "sub double" }, t("origin {origin} has {n} leads", { origin: data.origin_id, n: doubles })));
   return made;
 }
 

@@ -2,17 +2,21 @@
 
 import * as api from "./api.js";
 import { byId, element, say } from "./dom.js";
+import { language, t } from "./texts.js";
 
 byId("lead-close").addEventListener("click", () => byId("lead").close());
 
 export async function open(id, stages) {
   const lead = await api.lead(id).catch((error) => say(error.message));
-  if (!lead) return;
+  if (!lead) {
+    say(t("Lead {id} does not exist.", { id }));
+    return;
+  }
   byId("lead-title").textContent = `${lead.TITLE} · #${lead.ID}`;
   byId("lead-stages").replaceChildren(...stages.map((stage) => choice(lead, stage)));
-  const phones = lead.PHONE.map((row) => `${row.VALUE} (${row.VALUE_TYPE}, row ${row.ID})`);
+  const phones = lead.PHONE.map((row) => t("{phone} ({type}, row {row})", { phone: row.VALUE, type: row.VALUE_TYPE, row: row.ID }));
   byId("lead-phones").replaceChildren(
-    ...(phones.length ? phones : ["none"]).map((text) => element("li", {}, text)),
+    ...(phones.length ? phones : [t("none")]).map((text) => element("li", {}, text)),
   );
   byId("lead-history").replaceChildren(...lead.history.map(write));
   if (!byId("lead").open) byId("lead").showModal();
@@ -32,7 +36,7 @@ function write({ time, method, fields }) {
   return element(
     "li",
     {},
-    element("time", { datetime: at.toISOString() }, at.toLocaleTimeString("en-GB")),
+    element("time", { datetime: at.toISOString() }, at.toLocaleTimeString(language === "ru" ? "ru" : "en-GB")),
     method,
     element("code", {}, JSON.stringify(fields)),
   );

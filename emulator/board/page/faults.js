@@ -2,6 +2,7 @@
 
 import { addFault, change, clearFaults, reset } from "./api.js";
 import { byId, element, say } from "./dom.js";
+import { t } from "./texts.js";
 
 const FAULTS = [
   ["Lose the next answer", { method: "*", action: "drop_after", count: 1 }],
@@ -33,7 +34,7 @@ export function build() {
   }
   byId("repair").append(
     button("Clear all faults", clearAll, "clear"),
-    button("Reset the portal", () => confirm("Delete all leads?") && reset(), "reset"),
+    button("Reset the portal", () => confirm(t("Delete all leads?")) && reset(), "reset"),
   );
 }
 
@@ -47,10 +48,10 @@ export function show({ faults, settings }) {
 }
 
 function describe(rule) {
-  const share = rule.share < 1 ? `${rule.share * 100} % of ` : "";
-  const left = rule.count === null ? "" : `, ${rule.count - rule.bitten} left`;
-  const what = `${rule.action} on ${share}${rule.method === "*" ? "all calls" : rule.method}${left}: `;
-  return element("li", {}, what, element("b", {}, `applied ${rule.bitten} times`));
+  const share = rule.share < 1 ? t("{share} % of ", { share: rule.share * 100 }) : "";
+  const left = rule.count === null ? "" : t(", {left} left", { left: rule.count - rule.bitten });
+  const what = t("{action} on {share}{calls}{left}: ", { action: rule.action, share, calls: rule.method === "*" ? t("all calls") : rule.method, left });
+  return element("li", {}, what, element("b", {}, t("applied {times} times", { times: rule.bitten })));
 }
 
 async function clearAll() {
@@ -60,5 +61,5 @@ async function clearAll() {
 
 function button(name, act, kind) {
   const onclick = () => Promise.resolve(act()).catch((error) => say(error.message));
-  return element("button", { type: "button", class: kind, onclick }, name);
+  return element("button", { type: "button", class: kind, onclick }, t(name));
 }

@@ -7,8 +7,10 @@ import { byId, say } from "./dom.js";
 import * as drag from "./drag.js";
 import * as faults from "./faults.js";
 import * as plot from "./plot.js";
+import { number, speak, t } from "./texts.js";
 
 let pending = [];
+let linked = /^#lead-([0-9]{1,15})$/.exec(location.hash)?.[1];
 
 async function loadAll() {
   pending = [];
@@ -17,6 +19,9 @@ async function loadAll() {
   plot.clear();
   for (const card of board.cards.sort((one, other) => one.id - other.id)) columns.put(card);
   tick(board);
+  // The address of a lead's card in Bitrix24 leads here.
+  if (linked) details.open(Number(linked), columns.names());
+  linked = null;
 }
 
 function tick(news) {
@@ -24,7 +29,7 @@ function tick(news) {
   plot.draw(news);
   faults.show(news);
   const total = Object.values(news.counts).reduce((sum, each) => sum + each, 0);
-  byId("leads").textContent = total.toLocaleString("en");
+  byId("leads").textContent = number(total);
 }
 
 // At a hundred leads a second, one update of the page per frame is enough.
@@ -39,11 +44,12 @@ function later(act) {
 }
 
 function live(on) {
-  byId("live").textContent = on ? "live" : "connection lost, trying again";
+  byId("live").textContent = t(on ? "live" : "connection lost, trying again");
   byId("live").classList.toggle("on", on);
 }
 
 byId("webhook").textContent = `${location.origin}/rest/1/local-webhook-code/`;
+speak();
 faults.build();
 drag.enable({
   onMove: (id, stage) => api.move(id, stage).catch((error) => say(error.message)),

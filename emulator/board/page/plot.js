@@ -1,6 +1,7 @@
 // Requests second by second against the limit.
 
 import { byId } from "./dom.js";
+import { number, t } from "./texts.js";
 
 const SECONDS = 120;
 const WIDTH = 600;
@@ -58,13 +59,13 @@ function gauge(levels, burst, perSecond) {
   meter.high = burst * 0.92;
   meter.value = level;
   byId("level").textContent = `${level.toFixed(1)} / ${burst}`;
-  byId("limit").textContent = perSecond ? `${perSecond}/s` : "none";
+  byId("limit").textContent = perSecond ? `${perSecond}/${t("s")}` : t("none");
 }
 
 function figures(calls) {
   for (const [name, value] of Object.entries(calls)) {
     const shown = byId(name);
-    shown.textContent = value.toLocaleString("en");
+    shown.textContent = number(value);
     shown.classList.toggle("some", value > 0);
   }
 }

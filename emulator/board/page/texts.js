@@ -1,0 +1,44 @@
+// The board's texts: English in the page and the code, and here their Russian.
+
+const RUSSIAN = {
+  "emulator": "эмулятор", "connecting": "подключение", "live": "на связи", "connection lost, trying again": "связь потеряна, повторяем",
+  "Leads · Bitrix24 emulator": "Лиды · эмулятор Битрикс24", "Bitrix24": "Битрикс24",
+  "Traffic and faults": "Трафик и сбои", "Requests a second": "Запросов в секунду", "served": "обработано", "refused": "отклонено", "limit": "лимит", "none": "нет",
+  "Requests of the last two minutes, second by second, against the limit": "Запросы за две минуты по секундам и лимит",
+  "Bucket": "Счётчик запросов", "leads": "лиды", "requests": "запросы", "commands": "команды", "dropped": "оборвано", "Faults": "Сбои",
+  "Leads by stage": "Лиды по стадиям", "Close": "Закрыть", "Move to": "Переместить", "Phones": "Телефоны", "Writes, in order": "Записи по порядку", "Language": "Язык",
+  "Lose the next answer": "Потерять следующий ответ", "Lose 5 % of answers": "Терять 5 % ответов", "Lose the next request": "Потерять следующий запрос",
+  "Commit 5 s late": "Записать на 5 с позже", "500 to everything": "500 на всё", "502 ten times": "502 десять раз", "Cut the next answer": "Обрезать следующий ответ",
+  "Webhook revoked": "Вебхук отозван", "Plan expired": "Тариф истёк", "Overload": "Перегрузка", "Slow: 0.3 s a command": "Медленно: 0,3 с на команду",
+  "Clear all faults": "Убрать все сбои", "Reset the portal": "Очистить портал", "s": "с", "Delete all leads?": "Удалить все лиды?",
+  "{share} % of ": "{share} % — ", ", {left} left": ", осталось {left}", "{action} on {share}{calls}{left}: ": "{action}, {share}{calls}{left}: ", "all calls": "все вызовы", "applied {times} times": "сработало раз: {times}",
+  "Lead #{id}": "Лид № {id}", "origin {origin} has {n} leads": "у источника {origin} лидов: {n}", "and {n} more": "и ещё {n}", "{phone} ({type}, row {row})": "{phone} ({type}, строка {row})",
+  "Lead {id} does not exist.": "Лида {id} нет.",
+  "Not processed": "Не обработан", "In progress": "В работе", "Processed": "Обработан", "Waiting for documents": "Ждём документы", "Converted": "Качественный лид", "Low-quality lead": "Некачественный лид",
+};
+
+const CHOICE = "board-language";
+const wanted = localStorage.getItem(CHOICE) ?? navigator.language;
+export const language = wanted.startsWith("ru") ? "ru" : "en";
+
+export function t(english, values = {}) {
+  const text = (language === "ru" && RUSSIAN[english]) || english;
+  return Object.entries(values).reduce((found, [name, value]) => found.replace(`{${name}}`, () => value), text);
+}
+
+export const number = (value) => value.toLocaleString(language);
+
+// Translates the page, and lets a reader choose the other language.
+export function speak() {
+  document.documentElement.lang = language;
+  document.title = t("Leads · Bitrix24 emulator");
+  for (const each of document.querySelectorAll("[data-text]")) each.textContent = t(each.textContent);
+  for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", t(each.getAttribute("aria-label")));
+  for (const each of document.querySelectorAll("[data-language]")) {
+    each.setAttribute("aria-pressed", String(each.dataset.language === language));
+    each.addEventListener("click", () => {
+      localStorage.setItem(CHOICE, each.dataset.language);
+      location.reload();
+    });
+  }
+}

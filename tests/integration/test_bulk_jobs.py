@@ -1,0 +1,185 @@
+"""Bulk jobs: an operator's action on many users survives restarts and can be cancelled."""
+
+from typing import Any
+
+import pytest
+
+from leadline.errors import DatabaseDown, PathNotFound
+from leadline.ledger import resync_events, retention, write
+from leadline.operations import resync_users
+from leadline.operations.bulk import jobs, steps
+from leadline.operations.bulk.jobs import Selection
+from leadline.runtime.telemetry import trace_context
+from leadline.users import failures
+from leadline.users.model import NewUser
+from tests.integration.conftest import function_client, in_threads, rows
+
+pytestmark = pytest.mark.usefixtures("in_postgres")
+
+
+def failed(number: int, reason: str = "no such field") -> list[int]:
+    """Users whose first write has failed."""
+    phone = "+77001112233"
+    ids: list[int] = [
+        write.create(NewUser(full_name="Ann", phone=phone), None).event.user.id
+        for _ in range(number)
+    ]
+    rows(
+        "UPDATE events SET state = 'failed', reason = :reason, due_at = NULL, settled_at = now()"
+        " WHERE user_id = ANY (CAST(:ids AS bigint[]))",
+        reason=reason,
+        ids=ids,
+    )
+    rows(
+        "UPDATE users SET sync_status = 'failed', sync_reason = :reason"
+        " WHERE id = ANY (CAST(:ids AS bigint[]))",
+        reason=reason,
+        ids=ids,
+    )
+    return ids
+
+
+def waiting() -> list[int]:
+    sql = "SELECT id FROM users WHERE sync_status = 'waiting' ORDER BY id"
+    return [row["id"] for row in rows(sql)]
+
+
+def begin(**selection: Any) -> str:
+    trace_context.set_caller("ops.anna")
+    begun = jobs.begin("resync", Selection(**selection))
+    trace_context.set_caller("")
+    return str(begun["id"])
+
+
+def job(job_id: str) -> dict[str, Any]:
+    return next(one for one in jobs.overview()["items"] if one["id"] == job_id)
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step for each two users."""
+    monkeypatch.setattr(steps, "BATCH", 2)
+    monkeypatch.setattr(resync_users, "BATCH", 2)
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_job_resyncs_all_failed_users_in_the_name_of_who_began_it() -> None:
+    ids = failed(5)
+    job_id = begin()
+    assert jobs.advance(budget_s=30) == 5
+    assert waiting() == ids
+    found = job(job_id)
+    assert (found["state"], found["total"], found["done"], found["changed"]) == ("done", 5, 5, 5)
+    assert found["caller"] == "ops.anna"
+    assert found["outcome"] == {"open": 5}
+    events = rows("SELECT caller, correlation_id FROM events WHERE version = 2")
+    assert {tuple(one.values()) for one in events} == {("ops.anna", f"job-{job_id}")}
+    assert not trace_context.caller(), "the process goes on under its own name"
+
+
+def test_a_job_is_about_one_reason_or_about_chosen_users_only() -> None:
+    first, second, third = failed(3, "lead 12 belongs to another user")
+    failed(1, "lead 345 belongs to another user")
+    others = failed(2)
+    groups = {one["users"]: one for one in failures.groups()}
+    assert groups.keys() == {4, 2}, "texts that differ in numbers only are one reason"
+    begin(reason_id=groups[2]["reason_id"])
+    jobs.advance(budget_s=30)
+    assert waiting() == others
+    begin(user_ids=(first, third, 10**9))
+    jobs.advance(budget_s=30)
+    assert waiting() == [first, third, *others]
+    assert job(begin(user_ids=(second,)))["total"] == 1
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_job_goes_on_where_a_killed_process_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = failed(6)
+    job_id = begin()
+    requests = resync_events.request
+    calls: list[int] = []
+
+    def dies(*args: Any) -> list[int]:
+        calls.append(1)
+        if len(calls) == 2:
+            raise DatabaseDown
+        return requests(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resync_events, "request", dies)
+        with pytest.raises(DatabaseDown):
+            jobs.advance(budget_s=30)
+    assert waiting() == ids[:2]
+    # The claim of the killed one expires.
+    assert jobs.advance(budget_s=30) == 0
+    rows("UPDATE bulk_jobs SET claimed_until = now() - interval '1 second'")
+    jobs.advance(budget_s=30)
+    assert waiting() == ids
+    assert job(job_id)["state"] == "done"
+    assert {row["version"] for row in rows("SELECT version FROM users")} == {2}, "none twice"
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_job_is_bounded_in_time_and_can_be_cancelled_between_steps() -> None:
+    ids = failed(6)
+    job_id = begin()
+    assert jobs.advance(budget_s=0.0001) == 2
+    assert job_state(job_id) == "running"
+    cancelled = jobs.cancel(job_id)
+    assert (cancelled["state"], cancelled["done"]) == ("cancelled", 2)
+    assert jobs.advance(budget_s=30) == 0
+    assert waiting() == ids[:2]
+    with pytest.raises(PathNotFound):
+        jobs.cancel(job_id)
+
+
+def job_state(job_id: str) -> str:
+    sql = "SELECT state FROM bulk_jobs WHERE id = CAST(:id AS uuid)"
+    return str(rows(sql, id=job_id)[0]["state"])
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_several_processes_share_the_work_and_retry_no_user_twice() -> None:
+    ids = failed(20)
+    job_id = begin()
+    in_threads(4, lambda _: jobs.advance(budget_s=30))
+    assert waiting() == ids
+    assert {row["version"] for row in rows("SELECT version FROM users")} == {2}
+    assert job(job_id)["done"] == 20
+
+
+def test_users_that_fail_again_do_not_make_a_job_endless() -> None:
+    failed(3)
+    begin()
+    jobs.advance(budget_s=30)
+    rows("UPDATE users SET sync_status = 'failed', sync_reason = 'again'")
+    assert jobs.advance(budget_s=30) == 0
+
+
+def test_a_tick_of_the_relay_advances_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/")
+    monkeypatch.setattr("leadline.runtime.rabbitmq.publisher.CONFIRM_TIMEOUT_S", 0.3)
+    ids = failed(3)
+    begin()
+    function_client("outbox_relay").post("/")  # though RabbitMQ can't be reached
+    assert waiting() == ids
+
+
+def test_old_jobs_are_deleted_and_running_ones_kept() -> None:
+    failed(1)
+    ended, running = begin(), begin()
+    jobs.cancel(ended)
+    rows("UPDATE bulk_jobs SET created_at = now() - interval '40 days'")
+    rows("UPDATE bulk_jobs SET ended_at = now() - interval '31 days' WHERE state = 'cancelled'")
+    retention.run(0)
+    assert [row["id"] for row in rows("SELECT CAST(id AS text) AS id FROM bulk_jobs")] == [running]
+
+
+def test_the_groups_say_since_when_and_how_many_are_retried_anyway() -> None:
+    ids = failed(2)
+    rows("UPDATE events SET settled_at = now() - interval '1 hour' WHERE user_id = :id", id=ids[0])
+    rows("UPDATE events SET due_at = now() WHERE user_id = :id", id=ids[1])
+    (group,) = failures.groups()
+    assert (group["users"], group["retrying"], group["reason"]) == (2, 1, "no such field")
+    assert 3590 < (group["latest"] - group["since"]).total_seconds() < 3610
