@@ -100,10 +100,23 @@ def fill(url: str, users: int) -> None:
         opened.run("SET session_replication_role = replica")
         opened.run(_USERS, users=users)
         opened.run(_EVENTS, users=users)
-        opened.run(_TERMS)
+        _insert_terms(opened)
         opened.run("SELECT setval('users_id_seq', :users)", users=users)
         _vacuum(opened)
         opened.run("CHECKPOINT")
+
+
+def _insert_terms(opened: pg8000.native.Connection) -> None:
+    """Build the trigram indexes afterwards: row by row takes a hundred times as long."""
+    indexes = opened.run(
+        "SELECT indexname, indexdef FROM pg_indexes"
+        " WHERE tablename = 'user_terms' AND indexdef LIKE '% gin %'"
+    )
+    for name, _ in indexes or ():
+        opened.run(f"DROP INDEX {name}")
+    opened.run(_TERMS)
+    for _, definition in indexes or ():
+        opened.run(definition)
 
 
 def _vacuum(opened: pg8000.native.Connection) -> None:

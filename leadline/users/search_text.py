@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from leadline.runtime.postgres.pool import database
 from leadline.users.filters import NOT_INDEXED_YET, Filter
 
 #: Shorter parts of a phone match too many users; shorter texts can't be found by their trigrams.
@@ -12,7 +13,7 @@ PART = 3
 MAX_WORDS = 6
 #: A correlation id is looked for in this many of the newest events: an index on it would slow down
 #: every write.
-NEWEST_EVENTS = 200_000
+NEWEST_EVENTS = 100_000
 _MAX_ID = 2**63 - 1
 
 _NUMBER = re.compile(r"\+?[0-9() ./-]*[0-9][0-9() ./-]*")
@@ -24,14 +25,12 @@ _DIALLED = re.compile(r"8([0-9]{10})")
 # `id + 0` keeps the planner from walking the primary key until enough users match.
 _EXACT = "SELECT id + 0 AS user_id FROM users WHERE {}"
 _TERMS = "SELECT user_id FROM user_terms WHERE kind = '{}' AND term LIKE {}"
-_BY_EVENT = """
-SELECT user_id FROM events WHERE id = CAST(:event_id AS uuid)
-UNION ALL
-SELECT user_id FROM (
+_BY_EVENT = "SELECT user_id FROM events WHERE id = CAST(:event_id AS uuid)"
+_BY_CALL = """
+SELECT DISTINCT user_id FROM (
     SELECT user_id, correlation_id FROM events ORDER BY id DESC LIMIT :newest_events
 ) AS newest WHERE correlation_id = :call_id
 """
-_NO_EVENT = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,9 @@ def meaning_of(text: str) -> Meaning:
     """What the text of a search means; both filters are None if it can match nothing.
 
     `id:42`, `lead:456` and `call:…` name a user, a lead and a correlation id.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
     """
     if prefixed := _PREFIXED.fullmatch(text):
         return _PREFIXES[prefixed[1]](prefixed[2])
@@ -77,14 +79,13 @@ def _exact(condition: str, digits: str) -> Filter | None:
 
 
 def _call(text: str) -> Meaning:
-    """By an event's id, or a correlation id among the newest events."""
-    is_uuid = _HEX.fullmatch(text.lower()) is not None
-    params = {
-        "event_id": text if is_uuid else _NO_EVENT,
-        "call_id": text,
-        "newest_events": NEWEST_EVENTS,
-    }
-    return Meaning(part=Filter(f"id IN ({_BY_EVENT})", params, (_BY_EVENT,)))
+    """By an event's id, or else a correlation id among the newest events."""
+    found = database().run(_BY_EVENT, event_id=text) if _HEX.fullmatch(text.lower()) else []
+    if not found:
+        found = database().run(_BY_CALL, call_id=text, newest_events=NEWEST_EVENTS)
+    ids = {"of_call": [row["user_id"] for row in found]}
+    by_id = "id = ANY (CAST(:of_call AS bigint[]))"
+    return Meaning(part=Filter(by_id, ids, (_EXACT.format(by_id),)))
 
 
 def _named(words: list[str]) -> Filter | None:

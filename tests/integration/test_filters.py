@@ -122,7 +122,7 @@ class Machine(RuleBasedStateMachine):
         for part, phone in (
             ("8 (700) 111-22-33", PHONE),
             ("0182", OTHER_PHONE),
-            ("+49", OTHER_PHONE),
+            ("+493", OTHER_PHONE),
         ):
             self._finds(lambda user, phone=phone: user.event.user.phone == phone, find=part)
         for stage in STAGES:
