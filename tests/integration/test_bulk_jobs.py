@@ -9,6 +9,7 @@ from leadline.ledger import resync_events, retention, write
 from leadline.operations import resync_users
 from leadline.operations.bulk import jobs, steps
 from leadline.operations.bulk.jobs import Selection
+from leadline.runtime.postgres.pool import StatementError
 from leadline.runtime.telemetry import trace_context
 from leadline.users import failures
 from leadline.users.model import NewUser
@@ -183,3 +184,13 @@ def test_the_groups_say_since_when_and_how_many_are_retried_anyway() -> None:
     (group,) = failures.groups()
     assert (group["users"], group["retrying"], group["reason"]) == (2, 1, "no such field")
     assert 3590 < (group["latest"] - group["since"]).total_seconds() < 3610
+
+
+def test_a_login_that_may_not_change_jobs_still_sees_the_rest_of_the_console(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object, **__: object) -> int:
+        raise StatementError("42501", "")
+
+    monkeypatch.setattr(jobs, "advance", refused)
+    assert "42501" in jobs.overview()["error"]
