@@ -93,6 +93,11 @@ REASONS: Mapping[str, Reason] = {
         "The oldest write has waited for {ago}, and nothing known holds it up.",
         "Open a waiting user: its steps show where the write is.",
     ),
+    "operator_needed": Reason(
+        "healthy",
+        "Calls go through. Failed users: {n}, dead letters: {letters}.",
+        "They stay until an operator decides: failures and dead letters show the reasons.",
+    ),
     "running": Reason(
         "healthy", "{n} users are on their way to Bitrix24.", "Nothing needs to be done."
     ),

@@ -159,6 +159,12 @@ def _healthy(parts: Mapping[str, Part]) -> Finding:
     if "error" in parts["ledger"]:
         return Finding("unknown_backlog")
     waiting = parts["ledger"]["waiting"]
+    # The others are retried automatically.
+    failed = parts["ledger"]["failed"] - parts["ledger"]["retrying"]
+    dead = map(topology.dead_letter_name, (topology.REQUESTS, topology.REPLIES))
+    letters = sum(parts["queues"].get(name) or 0 for name in dead)
+    if failed > 0 or letters:
+        return Finding("operator_needed", {"n": max(0, failed), "letters": letters})
     return Finding("running", {"n": waiting}) if waiting else Finding("in_sync")
 
 

@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "functions/console/page"
 def parts(**changed: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The parts of the status of a system in which nothing waits, with these values changed."""
     found: dict[str, dict[str, Any]] = {
-        "ledger": {"waiting": 0, "failed": 0, "oldest_s": None, "overdue_s": None},
+        "ledger": {"waiting": 0, "failed": 0, "retrying": 0, "oldest_s": None, "overdue_s": None},
         "work": {"users_due": 0, "worker_seen_s_ago": 0.4},
         "portal": {"paused": False, "reachable": True, "requests_left": 1.0},
         "queues": {"bitrix_queue": 0, "bitrix.responses": 0},
@@ -56,6 +56,9 @@ def codes(**changed: dict[str, Any]) -> list[str]:
     [
         ({}, "healthy", "in_sync"),
         ({"ledger": {"waiting": 3, "oldest_s": 2.0}}, "healthy", "running"),
+        ({"ledger": {"failed": 3, "retrying": 1}}, "healthy", "operator_needed"),
+        ({"ledger": {"failed": 3, "retrying": 3}}, "healthy", "in_sync"),
+        ({"queues": {"bitrix_queue.dead": 2}}, "healthy", "operator_needed"),
         ({"ledger": error()}, "stopped", "postgres_down"),
         ({"work": error(), "portal": error(), "rate": error()}, "stopped", "redis_down"),
         ({"queues": error(), "consumers": error()}, "stopped", "rabbitmq_down"),

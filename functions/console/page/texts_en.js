@@ -86,6 +86,8 @@ export const TEXTS = {
   verdict_request_limit_next: "The backlog is worked off at that rate.",
   verdict_slow_why: "The oldest write has waited for {ago}, and nothing known holds it up.",
   verdict_slow_next: "Open a waiting user: its steps show where the write is.",
+  verdict_operator_needed_why: "Calls go through. Failed users: {n}, dead letters: {letters}.",
+  verdict_operator_needed_next: "They stay until an operator decides: failures and dead letters show the reasons.",
   verdict_running_why: "{n} users are on their way to Bitrix24.",
   verdict_running_next: "Nothing needs to be done.",
   verdict_in_sync_why: "No user waits: every accepted write is settled.",
