@@ -1,5 +1,9 @@
 """The console's requests to the ledger and to Redis."""
 
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
 
 from leadline.errors import PortalDown
@@ -10,6 +14,8 @@ from leadline.users.model import NewUser
 from leadline.users.search import Search
 from leadline.workqueue.portal_state import circuit_breaker
 from tests.integration.conftest import rows
+
+PAGE = Path(__file__).parents[2] / "functions/console/page"
 
 
 def create(name: str = "Ann", phone: str = "+77001112233") -> int:
@@ -51,6 +57,58 @@ def test_users_are_found_by_rare_and_common_terms_near_and_far(
     assert found("77009") == [ids[1]]
     assert found(str(ids[2])) == [ids[2]]
     assert found("") == ids[::-1]
+
+
+@pytest.mark.usefixtures("in_postgres")
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_every_example_of_the_hint_finds_what_it_promises(language: str) -> None:
+    texts = (PAGE / f"texts_{language}.js").read_text(encoding="utf-8")
+    hint = re.search(r'findHint: "[^:]*: (.*)"', texts)
+    assert hint
+    examples = hint[1].partition('",')[0].split(" · ")
+    assert len(examples) == 6
+    name = "Ivan Ivanov" if language == "en" else "Иван Иванов"
+    rows(
+        "INSERT INTO users (id, full_name, phone, stage, bitrix_lead_id, synced_version,"
+        " sync_status) VALUES (42, :name, '+77001112233', 'NEW', 456, 1, 'synced')",
+        name=name,
+    )
+    rows(
+        "INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,"
+        " correlation_id, traceparent, due_at) VALUES (gen_random_uuid(), 42, 1, 'create_card',"
+        " :name, '+77001112233', 'NEW', 'stage', '3f2a…', '', now())",
+        name=name,
+    )
+    for example in examples:
+        assert [user["id"] for user in search.page(Search(find=example))["items"]] == [42], example
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_the_user_that_a_number_names_comes_before_the_phones_that_contain_it() -> None:
+    named = create(phone="+4930901820")
+    rows("UPDATE users SET bitrix_lead_id = 7001 WHERE id = :id", id=named)
+    newer = [create() for _ in range(3)][::-1]
+    first = search.page(Search(find="7001", limit=2))
+    assert [user["id"] for user in first["items"]] == [named, *newer[:2]]
+    rest = search.page(Search(find="7001", limit=2, after=int(first["next"] or 0)))
+    assert [user["id"] for user in rest["items"]] == newer[2:], "and only once"
+
+
+@pytest.mark.usefixtures("in_postgres")
+def test_users_are_filtered_by_the_time_of_their_last_activity() -> None:
+    old, settled, written = create(), create(), create()
+    long_ago = "00000000-0001-7000-8000-00000000000"
+    for number, user_id in enumerate((old, settled), 1):
+        rows(
+            "UPDATE events SET id = CAST(:id AS uuid), state = 'synced', due_at = NULL,"
+            " settled_at = now() - interval '2 days' WHERE user_id = :user_id",
+            id=f"{long_ago}{number}",
+            user_id=user_id,
+        )
+    rows("UPDATE events SET settled_at = now() WHERE user_id = :id", id=settled)
+    since = datetime.now(UTC) - timedelta(hours=1)
+    found = search.page(Search(active_since=since))["items"]
+    assert [user["id"] for user in found] == [written, settled]
 
 
 @pytest.mark.usefixtures("in_redis")
