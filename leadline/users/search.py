@@ -64,10 +64,10 @@ def page(search: Search) -> Page:
 
 
 def _exact(meaning: Meaning | None, others: list[Filter]) -> list[dict[str, Any]]:
-    """The users that the text names exactly: one by its id, one by its lead's."""
+    """The users that the text names exactly: by its id, its lead's, its external id."""
     if meaning is None or meaning.exact is None:
         return []
-    return newest_first.select(2, _END, [meaning.exact, *others])
+    return newest_first.select(3, _END, [meaning.exact, *others])
 
 
 def _filters(search: Search) -> list[Filter]:

@@ -1,4 +1,4 @@
-"""What the text of a search may mean: an id, a lead, a phone, a correlation id, a name."""
+"""What the text of a search may mean: a user's, lead's, external or correlation id, phone, name."""
 
 import re
 from collections.abc import Callable
@@ -24,6 +24,8 @@ _DIALLED = re.compile(r"8([0-9]{10})")
 
 # `id + 0` keeps the planner from walking the primary key until enough users match.
 _EXACT = "SELECT id + 0 AS user_id FROM users WHERE {}"
+_EXTERNAL = "external_id = :external_id"
+_NUMBERED = f"id = :number OR bitrix_lead_id = :number OR {_EXTERNAL}"
 _TERMS = "SELECT user_id FROM user_terms WHERE kind = '{}' AND term LIKE {}"
 _BY_EVENT = "SELECT user_id FROM events WHERE id = CAST(:event_id AS uuid)"
 _BY_CALL = """
@@ -55,13 +57,16 @@ def meaning_of(text: str) -> Meaning:
         return _PREFIXES[prefixed[1]](prefixed[2])
     if _HEX.fullmatch(text.lower()):
         return _call(text)
-    return _number(text) if _NUMBER.fullmatch(text) else Meaning(part=_named(text.split()))
+    if _NUMBER.fullmatch(text):
+        return _number(text)
+    by_external_id = Filter(_EXTERNAL, {"external_id": text}, (_EXACT.format(_EXTERNAL),))
+    return Meaning(by_external_id, _named(text.split()))
 
 
 def _number(text: str) -> Meaning:
     digits = re.sub(r"[^0-9]", "", text)
     is_international = text.startswith("+")
-    exact = None if is_international else _exact("id = :number OR bitrix_lead_id = :number", digits)
+    exact = None if is_international else _exact(_NUMBERED, digits)
     if len(digits) < PART:
         return Meaning(exact)
     dialled = _DIALLED.fullmatch(digits)
@@ -73,9 +78,14 @@ def _number(text: str) -> Meaning:
 
 
 def _exact(condition: str, digits: str) -> Filter | None:
+    """A filter by the number that these digits are; None if they are none."""
     if not digits.isascii() or not digits.isdigit() or int(digits) > _MAX_ID:
         return None
-    return Filter(f"({condition})", {"number": int(digits)}, (_EXACT.format(condition),))
+    return Filter(
+        f"({condition})",
+        {"number": int(digits), "external_id": digits},
+        (_EXACT.format(condition),),
+    )
 
 
 def _call(text: str) -> Meaning:

@@ -95,6 +95,15 @@ def test_the_user_that_a_number_names_comes_before_the_phones_that_contain_it() 
 
 
 @pytest.mark.usefixtures("in_postgres")
+def test_a_user_is_found_by_its_external_id() -> None:
+    ids = [create(), create()]
+    for external_id in ("crm-4711", "4711"):
+        rows("UPDATE users SET external_id = :one WHERE id = :id", one=external_id, id=ids[0])
+        found = search.page(Search(find=external_id))["items"]
+        assert [user["id"] for user in found] == ids[:1]
+
+
+@pytest.mark.usefixtures("in_postgres")
 def test_users_are_filtered_by_the_time_of_their_last_activity() -> None:
     old, settled, written = create(), create(), create()
     long_ago = "00000000-0001-7000-8000-00000000000"
