@@ -358,12 +358,17 @@ def test_normal_work_is_refused_by_no_server(system: System) -> None:
         system.await_synced(user["id"])
         for query in ("", "?stage=IN_PROCESS", "?sync=failed"):
             assert system.request("GET", f"/users{query}").status_code == 200
-        for what in ("status", "users", f"users/{user['id']}", "letters"):
-            assert system.request("GET", f"/console/api/{what}").status_code in (200, 404)
+        one = f"users/{user['id']}"
+        for what in ("status", "users", one, "failures", "settled", "dead-letters", "audit"):
+            assert system.request("GET", f"/console/api/{what}").status_code == 200
+        job = {"kind": "resync", "user_ids": [user["id"]]}
+        order = {"X-Leadline-Console": "1"}
+        answer = system.request("POST", "/console/api/jobs", json=job, headers=order)
+        assert answer.status_code == 200
         for words in (
             ("status",),
             ("resync", str(user["id"])),
-            ("portal", "pause"),
+            ("portal", "pause", "--yes"),
             ("portal", "resume"),
             ("reconcile",),
             ("dead-letters", "list"),
