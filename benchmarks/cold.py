@@ -101,7 +101,7 @@ def _first_answer(url: str, call: Call) -> int:
 
 
 _FIRST_CALLS = (
-    *("create_user", "update_user", "move_user", "get_user", "list_users"),
+    *("create_user", "update_user", "move_user", "delete_user", "get_user", "list_users"),
     *("bitrix_handler", "reply_handler", "outbox_relay", "console", "openapi"),
 )
 _PAGES = {"list_users": "/users", "console": "/console/api/users", "openapi": "/openapi.json"}

@@ -9,6 +9,7 @@ LeadlineError
 │   ├── ExpiredKey            403: the key has expired
 │   └── MissingScope          403: the key lacks the required scope
 ├── UserNotFound              404
+├── UserErased                410: the person was erased, the id stays taken
 ├── PathNotFound              404: no route
 ├── MethodNotAllowed          405
 ├── RequestInProgress         409: the same idempotency key is in use, repeat soon
@@ -129,6 +130,14 @@ class UserNotFound(LeadlineError):
 
     problem = "user_not_found"
     status = HTTPStatus.NOT_FOUND
+
+
+class UserErased(LeadlineError):
+    """This user was erased."""
+
+    problem = "user_erased"
+    status = HTTPStatus.GONE
+    problem = "user_erased"
 
 
 class PathNotFound(LeadlineError):

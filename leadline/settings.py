@@ -70,6 +70,8 @@ class Settings(BaseModel):
     portal: str = Field("main", pattern=r"^[a-z0-9-]{1,32}$")
     #: ORIGINATOR_ID of our leads; None (`auto`): the one stored in the database.
     originator_id: Annotated[str | None, _AUTO] = Field(None, min_length=1, max_length=255)
+    #: What becomes of the lead of an erased user.
+    erase_lead: Literal["keep", "blank", "delete"] = "blank"
     #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.
     rate_per_s: float = Field(2, ge=0)
     burst: int = Field(50, ge=3)

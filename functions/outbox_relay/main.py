@@ -1,14 +1,14 @@
 """The relay, called by a schedule: publish the events that are due, and do periodic checks.
 
-It also restores an operator's manual hold in Redis, in case Redis has lost its memory, and advances
-bulk jobs.
+It also restores an operator's manual hold in Redis, in case Redis has lost its memory, advances
+bulk jobs, and removes what is left of erased users.
 """
 
 import functions_framework
 from flask import Request
 
 from leadline.ledger import relay
-from leadline.operations import stored_hold
+from leadline.operations import erased_again, stored_hold
 from leadline.operations.bulk import jobs
 from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response
 from leadline.runtime.telemetry import metrics
@@ -32,6 +32,12 @@ def _restore_hold() -> None:
         manual_hold.restore(hold)
 
 
+def _sweep_erased() -> None:
+    from leadline.operations import erased_messages  # noqa: PLC0415 - imports the connector's client, and few ticks need it
+
+    erased_messages.sweep()
+
+
 metrics.on_scrape(_set_gauges)
 
 
@@ -42,7 +48,9 @@ def outbox_relay(_request: Request) -> RawResponse:
     _restore_hold()
     postgres_rollback.check()
     jobs.advance()
+    erased_again.run()
     result = relay.run(PendingEvents().pending_among)
+    _sweep_erased()
     stage_sync.refresh()
     portal_check.run()
     return json_response({"published": result.published, "pruned": result.pruned})

@@ -42,6 +42,7 @@ _ERRORS = {
         "A request with this Idempotency-Key is in progress, or another user has the external id.",
         "request_in_progress",
     ),
+    410: ("The user was erased.", "user_erased"),
     412: ("The user has changed since the version in If-Match.", "version_mismatch"),
     413: ("The body is longer than 64 KiB, that of a batch than 1 MiB.", "body_too_large"),
     415: ("The body is not JSON.", "not_json"),
@@ -58,7 +59,7 @@ _KEYS = {
     "key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "One of the operator's keys; scopes: read, write, operate.",
+        "description": "One of the operator's keys; scopes: read, write, operate, erase.",
     }
 }
 
@@ -152,7 +153,7 @@ def _parameter(schema: Json) -> Json:
 def _success(operation: Operation, status: int) -> Json:
     names = ("ETag", "Location") if status == HTTPStatus.CREATED else operation.response_headers
     answer: Json = {"description": HTTPStatus(status).phrase, "headers": _header_references(names)}
-    if status == HTTPStatus.NOT_MODIFIED:
+    if operation.response is None or status == HTTPStatus.NOT_MODIFIED:
         return answer
     content = {"schema": _reference(operation.response), "example": operation.example}
     answer["content"] = {"application/json": content}

@@ -15,7 +15,7 @@ from leadline.users.views import (
 )
 
 _READING = (401, 403, 503)
-_WRITING = (400, 401, 403, 408, 409, 413, 415, 422, 429, 503)
+_WRITING = (400, 401, 403, 408, 409, 410, 413, 415, 422, 429, 503)
 
 TAGS = {
     "Users": "A user lives in Postgres; its lead in Bitrix24 follows. `sync` says how far.",
@@ -130,7 +130,7 @@ OPERATIONS = (
     Operation(
         "GET", "/users/{id}", "getUser", "Show a user and its sync status.", "read", UserDetails,
         "Users", "With the last ten writes of the last 30 days.",
-        {**_STORED, "sync": {**_SYNC, "events": [_EVENT]}}, errors=(*_READING, 404),
+        {**_STORED, "sync": {**_SYNC, "events": [_EVENT]}}, errors=(*_READING, 404, 410),
     ),
     Operation(
         "PATCH", "/users/{id}", "updateUser", "Change the given fields.", "write", User, "Users",
@@ -144,6 +144,12 @@ OPERATIONS = (
         "Also if the lead was moved in the CRM meanwhile.", {**_USER, "stage": "IN_PROCESS"},
         body=Move, body_example={"stage": "IN_PROCESS"}, headers=("Idempotency-Key", "If-Match"),
         errors=(*_WRITING, 404, 412),
+    ),
+    Operation(
+        "DELETE", "/users/{id}", "eraseUser", "Erase the person, for good.", "erase", None, "Users",
+        "Name and phone are forgotten here and in Bitrix24; id and version stay. A repetition is "
+        "204, too.", None, (204,), headers=("If-Match",), response_headers=(),
+        errors=(*_READING, 404, 412, 429),
     ),
     Operation(
         "GET", "/stages", "listStages", "List the stages that a user can have.", "read", StageList,

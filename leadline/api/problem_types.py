@@ -43,6 +43,8 @@ TYPES = (
                 "Repeat the same request after `Retry-After`."),
     ProblemType("external_id_taken", 409, "Another user has this external id.",
                 "Change that user, for example by `PUT /users/by-external-id/{external_id}`."),
+    ProblemType("user_erased", 410, "The user was erased, for good; also for a repetition of a "
+                "request whose user was erased.", "Delete your copy; a new user gets a new id."),
     ProblemType("version_mismatch", 412, "The user has another version than `If-Match` names, or "
                 "does not exist.", "Read the user, apply the change to it, and use its new ETag."),
     ProblemType("body_too_large", 413, "The body is over the limit: 64 KiB, 1 MiB for a batch.",

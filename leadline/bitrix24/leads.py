@@ -5,15 +5,17 @@ rows, so that a phone can be replaced instead of added. Lookups use `crm.lead.li
 select phones.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from leadline.bitrix24.command import Command
 
 LEAD = 1
-ADD, UPDATE, LIST = "crm.item.add", "crm.item.update", "crm.lead.list"
+ADD, UPDATE, DELETE = "crm.item.add", "crm.item.update", "crm.item.delete"
+LIST = "crm.lead.list"
 #: The methods of all calls for users.
-METHODS = (ADD, UPDATE, LIST)
+METHODS = (ADD, UPDATE, DELETE, LIST)
 #: Lengths of the columns; Bitrix24 may truncate or reject longer texts.
 TITLE_MAX = 255
 NAME_MAX = 50
@@ -84,6 +86,21 @@ def update(
     if not fields:
         return None
     return Command(UPDATE, {"entityTypeId": LEAD, "id": last_applied.lead_id, "fields": fields})
+
+
+def blank(lead_id: int, name: str, phone_rows: Iterable[int]) -> Command:
+    """Write this name over that of the person, and delete these phone rows."""
+    fields: dict[str, Any] = _name(name)
+    # An empty value deletes the row.
+    rows = {str(row): {"typeId": "PHONE", "valueType": "WORK", "value": ""} for row in phone_rows}
+    if rows:
+        fields["fm"] = rows
+    return Command(UPDATE, {"entityTypeId": LEAD, "id": lead_id, "fields": fields})
+
+
+def delete(lead_id: int) -> Command:
+    """Delete the lead; the portal may keep it in its recycle bin."""
+    return Command(DELETE, {"entityTypeId": LEAD, "id": lead_id})
 
 
 def needs_phone_row(last_applied: LastApplied, state: DesiredState) -> bool:

@@ -51,6 +51,8 @@ COMMANDS: dict[str, Entry] = {
     "reconcile": _entry(
         "recovery.reconcile", "reconcile", _FIX, "Compare all users with all leads."
     ),
+    "erase": _entry("erase", "erase", _DATA, "Erase persons for good."),
+    "erased": _entry("erase", "erased", _DATA, "Show the receipts of erasures."),
     "import": _entry("files.import_users", "import_file", _DATA, "Create users from a file."),
     "export": _entry("files.export", "export", _DATA, "Write all users to stdout."),
     "restore": _entry("recovery.restore", "restore", _DATA, "Put a dump of Postgres back."),

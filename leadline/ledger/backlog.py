@@ -23,21 +23,24 @@ FROM (
 """
 
 
+# An erased user counts until its lead is done: it waits or has failed until then.
+_COUNTED = "(erased_at IS NULL OR sync_status <> 'synced')"
+
 # Synced users need no count: all that are neither waiting nor failed.
 _COUNTS = f"""
-SELECT :known + (SELECT count(*) FROM users WHERE id > :up_to) AS users, backlog.*
+SELECT :known + (SELECT count(*) FROM users WHERE id > :up_to AND {_COUNTED}) AS users, backlog.*
 FROM ({_BACKLOG}) AS backlog
 """  # noqa: S608 - of constants; values are parameters
 
 # The count of users created more than a minute ago is final: ids may be committed out of order, but
 # no statement lasts a minute.
-_COMMITTED = """
+_COMMITTED = f"""
 SELECT GREATEST(newest.id, :up_to) AS up_to,
-       (SELECT count(*) FROM users WHERE id > :up_to AND id <= newest.id) AS more
+       (SELECT count(*) FROM users WHERE id > :up_to AND id <= newest.id AND {_COUNTED}) AS more
 FROM (
     SELECT id FROM users WHERE created_at < now() - interval '1 minute' ORDER BY id DESC LIMIT 1
 ) AS newest
-"""
+"""  # noqa: S608 - of constants; values are parameters
 #: Seconds between full counts: users may have been deleted by hand.
 RECOUNT_S = 600
 

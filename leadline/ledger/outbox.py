@@ -16,6 +16,7 @@ from leadline.ledger.event import Event
 from leadline.messages import contract, topology
 from leadline.messages.attributes import (
     CHANGED,
+    ERASE,
     HISTORY,
     ORIGINATOR,
     RESENT,
@@ -61,12 +62,11 @@ WHERE id IN (
 def to_message(event: Event, *, republished: bool = False) -> Message:
     """The event as a message for `bitrix_queue`; `republished`: perhaps not the first copy."""
     event_id, occurred_at = event.id, contract.timestamp(event.occurred_at)
-    body = contract.request_body(
-        event.action,
-        {**event.user.body(), "bitrix_lead_id": event.bitrix_lead_id},
-        topology.REPLIES,
-        {"event_id": event_id, "version": event.version, "occurred_at": occurred_at},
-    )
+    about = {"event_id": event_id, "version": event.version, "occurred_at": occurred_at}
+    user = {**event.user.body(), "bitrix_lead_id": event.bitrix_lead_id}
+    if ERASE in event.changed:
+        about["erased"], user = True, {**user, "phone": None, "stage": None}
+    body = contract.request_body(event.action, user, topology.REPLIES, about)
     kind = f"leadline.{contract.PATTERNS[event.action]}"
     headers = cloudevent_headers(kind, event_id, settings().source, occurred_at)
     headers["traceparent"] = event.traceparent

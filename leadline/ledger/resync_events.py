@@ -1,7 +1,8 @@
 """Resync: enter an event that changes no field and makes a worker look the lead up and repair it.
 
 The event takes the path of every write: a new version in the ledger, published by the relay,
-applied by a worker, settled by a reply. So every guarantee for writes holds for repairs too.
+applied by a worker, settled by a reply. So every guarantee for writes holds for repairs too. The
+resync of an erased user erases what its lead has of the person again.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from uuid_utils.compat import uuid7
 
-from leadline.messages.attributes import LOOK
+from leadline.messages.attributes import ERASE, LOOK
 from leadline.runtime.postgres.installation import run_in_current_history
 from leadline.runtime.postgres.pool import Row
 from leadline.runtime.telemetry import trace_context
@@ -25,11 +26,12 @@ _ENTER = """{requested}, held AS (
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0
     FROM held
     WHERE users.id = held.id
-    RETURNING users.id, version, full_name, phone, stage, stage_version, synced_version, event_id
+    RETURNING users.id, version, full_name, phone, stage, stage_version, synced_version, event_id,
+              CASE WHEN erased_at IS NULL THEN :changed ELSE :erased END AS changed
 )
 INSERT INTO events (id, user_id, version, action, full_name, phone, stage, changed,
                     stage_version, correlation_id, traceparent, caller, due_at)
-SELECT event_id, id, version, 'update_card', full_name, phone, stage, :changed,
+SELECT event_id, id, version, 'update_card', full_name, phone, stage, changed,
        CASE WHEN stage_version > synced_version THEN stage_version END,
        :correlation_id, :traceparent, :caller, now()
 FROM written
@@ -90,6 +92,7 @@ def enter_events(requested: str, **params: object) -> list[Row]:
     return run_in_current_history(
         _ENTER.format(requested=requested),
         changed=LOOK,
+        erased=ERASE,
         correlation_id=trace.correlation_id,
         traceparent=trace.traceparent,
         caller=trace_context.caller() or None,

@@ -10,6 +10,7 @@ import structlog
 
 from leadline.errors import BadMessage
 from leadline.ledger import resync_events, settle_sql
+from leadline.ledger.erasure import receipts
 from leadline.ledger.replies_to_lost_events import recover
 from leadline.ledger.resync_events import ResyncRequest
 from leadline.messages.attempt_log import AttemptLog
@@ -170,6 +171,8 @@ def _report(received: ReceivedReply, params: _ReplyParams, row: Row, *, is_repea
         attempts=reply.attempts,
         bitrix_lead_id=reply.bitrix_lead_id,
     )
+    if reply.lead is not None and state == "synced":
+        receipts.record_lead(reply.user_id, reply.lead)
 
 
 def _count_settled(settled: Row, state: FinalState, action: str) -> None:

@@ -3,7 +3,7 @@
 A group costs little more than a single reply: most of the cost is the statement and its commit.
 """
 
-from leadline.messages.attributes import LOOK
+from leadline.messages.attributes import ERASE, LOOK
 
 _REPLIES_AS = """
 WITH {name} AS (
@@ -40,7 +40,7 @@ _OVERWRITES = f"""
 settled.state = 'synced' AND COALESCE(CASE
     WHEN settled.version < settled.before THEN settled.fence > settled.applied_fence
     WHEN settled.version > settled.before
-    THEN settled.fence < settled.applied_fence AND settled.changed <> '{LOOK}'
+    THEN settled.fence < settled.applied_fence AND settled.changed NOT IN ('{LOOK}', '{ERASE}')
 END, false)"""
 
 # Whether the older version, written last, can have overwritten the stage: only if its event carries

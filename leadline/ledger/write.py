@@ -14,7 +14,9 @@ from leadline.errors import (
     DatabaseDown,
     ExternalIdTaken,
     IdempotencyKeyReused,
+    LeadlineError,
     RequestInProgress,
+    UserErased,
     UserNotFound,
     VersionMismatch,
 )
@@ -42,6 +44,7 @@ def create(new: NewUser, key: IdempotencyKey | None) -> Accepted:
 
     Raises:
         IdempotencyKeyReused: the idempotency key was used for another request.
+        UserErased: it was used for a user that has been erased since.
         RequestInProgress: a request with this idempotency key is in progress.
         DatabaseDown: nothing was stored, or the outcome is unknown; repeat with the same key.
     """
@@ -66,6 +69,7 @@ def change(
 
     Raises:
         UserNotFound: no user has this id.
+        UserErased: the user was erased.
         VersionMismatch: its version is not the expected one.
         ExternalIdTaken: another user has the given external id.
         IdempotencyKeyReused, RequestInProgress, DatabaseDown: as `create`.
@@ -84,9 +88,18 @@ def change(
             raise
         raise ExternalIdTaken from None
     if accepted is None:
-        exists = database().run("SELECT 1 AS one FROM users WHERE id = :id", id=user_id)
-        raise VersionMismatch if exists else UserNotFound
+        raise _why_unchanged(user_id)
     return accepted
+
+
+def _why_unchanged(user_id: UserId) -> LeadlineError:
+    """Why no row matched a change of this user."""
+    rows = database().run(
+        "SELECT erased_at IS NOT NULL AS is_erased FROM users WHERE id = :id", id=user_id
+    )
+    if not rows:
+        return UserNotFound()
+    return UserErased() if rows[0]["is_erased"] else VersionMismatch()
 
 
 def _params(action: str, changed: tuple[str, ...], fields: Mapping[str, object]) -> _WriteParams:
@@ -161,6 +174,8 @@ def _first_response(key: IdempotencyKey) -> Accepted | None:
     rows = query_json(write_sql.FIRST_RESPONSE, caller=key.caller, key=key.key)
     if not rows:
         return None
+    if rows[0]["is_erased"]:  # a repeat must not bring the person back
+        raise UserErased
     if rows[0]["fingerprint"] != key.fingerprint.hex():
         raise IdempotencyKeyReused
     return Accepted(event_from_row(rows[0]), is_new=False)

@@ -44,7 +44,7 @@ _CREATE = f"""{_WRITES}, created AS (
 # its own write only: of several writes, only the one that passed it under the lock is applied.
 _CHANGE = f"""{_WRITES}, held AS (
     SELECT request.* FROM users JOIN request ON request.id = users.id
-    WHERE users.id = ANY (ARRAY (SELECT id FROM request))
+    WHERE users.id = ANY (ARRAY (SELECT id FROM request)) AND erased_at IS NULL
       AND (expected_version IS NULL OR version = expected_version)
     ORDER BY users.id FOR NO KEY UPDATE OF users {{locked}}
 ), written AS (
@@ -99,7 +99,8 @@ SELECT encode(key.fingerprint, 'hex') AS fingerprint, event.user_id AS id,
        event.full_name, event.phone, event.stage,
        event.version, CAST(NULL AS bigint) AS bitrix_lead_id, event.id AS event_id, event.action,
        event.changed, event.stage_version, event.occurred_at, event.correlation_id,
-       event.traceparent, history, originator_id, users.external_id
+       event.traceparent, history, originator_id, users.external_id,
+       users.erased_at IS NOT NULL AS is_erased
 FROM leadline_present(), idempotency_keys AS key
 LEFT JOIN events AS event ON event.id = key.event_id LEFT JOIN users ON users.id = event.user_id
 WHERE key.caller = :caller AND key.key = :key

@@ -12,6 +12,8 @@ from leadline.runtime.telemetry import trace_context
 CHANGED = "changed"
 #: A value in `changed`: look the lead up instead of trusting last applied.
 LOOK = "look"
+#: A value in `changed`: the person was erased, and so is what the lead has of it.
+ERASE = "erase"
 #: The version that last set the stage; absent once that version is known to be applied. Until then
 #: every update carries its stage, since the message of that version may be lost.
 STAGE_VERSION = "stageversion"

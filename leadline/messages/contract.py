@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
 
 from leadline.errors import BadMessage
@@ -82,6 +83,12 @@ class WireUser(_Message):
     bitrix_lead_id: Id | None = None
 
 
+#: The name on the lead of an erased user, and in its messages where a name is required.
+ERASED_NAME = "Erased"
+#: What became of the lead of an erased user; `none`: it had none.
+LeadOutcome = Literal["kept", "blanked", "deleted", "none"]
+
+
 class Request(_Message):
     """A request: make the user's lead match this state."""
 
@@ -91,6 +98,19 @@ class Request(_Message):
     event_id: UUID | None = None
     version: Version | None = None
     occurred_at: datetime | None = None
+    erased: Annotated[
+        bool, Field(description="The user was erased: its lead is kept, blanked or deleted.")
+    ] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _forget_erased(cls, data: Any) -> Any:
+        """Take nothing but the ids of an erased user, whatever its sender sent."""
+        user = data.get("user") if isinstance(data, dict) else None
+        if not isinstance(user, dict) or data.get("erased") is not True:
+            return data
+        ids = {name: user[name] for name in ("id", "bitrix_lead_id") if name in user}
+        return {**data, "user": {**ids, "full_name": ERASED_NAME}}
 
     def identity(self, message_id: str | None) -> str:
         """The event id: the given one, else the message id, else a hash of the content."""
@@ -123,6 +143,9 @@ class Reply(_Message):
     attempts: int = Field(1, ge=0, lt=2**31)
     event_id: Text | None = None
     version: Annotated[int, Field(le=MAX_VERSION)] | None = None
+    lead: Annotated[
+        LeadOutcome | None, Field(description="What became of the lead of an erased user.")
+    ] = None
 
 
 def request_body(
@@ -172,7 +195,7 @@ def read_reply(body: object) -> Reply:
         BadMessage: invalid, permanently.
     """
     reply = _read(Reply, body)
-    if reply.status == "success" and reply.bitrix_lead_id is None:
+    if reply.status == "success" and reply.bitrix_lead_id is None and reply.lead is None:
         raise BadMessage("a success names no bitrix_lead_id")
     return reply
 

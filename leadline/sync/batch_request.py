@@ -9,6 +9,7 @@ from leadline.bitrix24 import leads
 from leadline.bitrix24.client import MAX_COMMANDS
 from leadline.bitrix24.command import Command
 from leadline.sync.decide import Lookup, Plan, Write, originator_of, plan
+from leadline.sync.erasure import rules as erasure
 from leadline.workqueue.entry import Entry
 
 
@@ -55,7 +56,7 @@ def build(entries: list[Entry]) -> BatchRequest:
     Lookups come first, as a user may need two commands; writes beyond the batch wait for the next
     one. If a user needs a request of its own, all others wait.
     """
-    plans = [(entry, plan(entry)) for entry in entries]
+    plans = [(entry, erasure.plan(entry) if entry.erased else plan(entry)) for entry in entries]
     lookups = _lookups([entry for entry, planned in plans if isinstance(planned, Lookup)])
     commands: dict[str, Command] = {}
     for shared in lookups.values():

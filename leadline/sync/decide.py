@@ -55,7 +55,7 @@ class Write:
 Plan = NoCall | Lookup | Write
 
 #: It is certain which lead is the user's, or that there is none.
-_LEAD_KNOWN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
+LEAD_KNOWN: Fields = {"doubt": "", "hint": "", "wait_until": "", "alone": ""}
 #: The next request is for this user alone.
 _OWN_REQUEST: Fields = {"alone": 1}
 #: The events fail when the lead vanishes this many times in a row. In simple CRM mode, each lead
@@ -125,7 +125,7 @@ def settle_applied(
         "agreed_stage_order": entry.desired_seq if is_create else entry.desired_stage_seq,
         "epoch": entry.redis_epoch,
         "lacks_origin": "",
-        **_LEAD_KNOWN,
+        **LEAD_KNOWN,
     }
     if was_updated:
         fields["vanished"] = ""
@@ -147,7 +147,7 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
         if entry.times_vanished >= VANISHED_MAX and not entry.is_lookup_requested:
             return settle_failure(entry, Rejected(VANISHED), now_ms)
         no_lead: Fields = {"agreed": "", "epoch": entry.redis_epoch}
-        return Settlement(entry, no_lead | _LEAD_KNOWN | _lookup_done(entry))
+        return Settlement(entry, no_lead | LEAD_KNOWN | lookup_done(entry))
     if entry.state is None:
         return Settlement(entry)
     is_same_stage = lead.stage == entry.state.stage
@@ -159,13 +159,13 @@ def settle_lookup(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settleme
         # A stage that was applied before and differs now was set by a person in the CRM.
         "agreed_stage_order": entry.desired_stage_seq if is_same_stage else entry.applied_stage_seq,
         "lacks_origin": "" if lead.origin else 1,
-        **_LEAD_KNOWN,
-        **_lookup_done(entry),
+        **LEAD_KNOWN,
+        **lookup_done(entry),
     }
     return Settlement(entry, fields)
 
 
-def _lookup_done(entry: Entry) -> Fields:
+def lookup_done(entry: Entry) -> Fields:
     """Mark a requested lookup as done."""
     return {"looked_order": entry.lookup_requested_seq} if entry.is_lookup_requested else {}
 

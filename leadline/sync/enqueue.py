@@ -74,17 +74,18 @@ def _log_received(request: EnqueueRequest, *, is_put: bool) -> None:
 def _enqueue_request(message: contract.Request, delivery: Delivery) -> EnqueueRequest:
     user = message.user
     stage_version = _version_up_to_own(message, delivery, STAGE_VERSION)
-    state = {"full_name": user.full_name, "phone": user.phone, "stage": user.stage}
-    has_phone = user.phone is not None
+    state = {"full_name": user.full_name, "phone": user.phone or "", "stage": user.stage}
+    has_state = user.phone is not None or message.erased
     return EnqueueRequest(
         user_id=user.id,
         event=_pending_event(message, delivery),
-        state=orjson.dumps(state) if has_phone else b"",
-        touches_stage=_touches_stage(message, delivery, stage_version) if has_phone else False,
+        state=orjson.dumps(state) if has_state else b"",
+        touches_stage=_touches_stage(message, delivery, stage_version) if has_state else False,
         is_first=delivery.is_first,
         occurred_at_ms=int(message.occurred_at.timestamp() * 1000) if message.occurred_at else None,
         lead_id=user.bitrix_lead_id,
         is_lookup_requested=LOOK in delivery.attributes.get(CHANGED, "").split(","),
+        is_erasure=message.erased,
         stage_version=stage_version,
         sent_at_ms=number(delivery.attributes.get(SENT)),
         originator=delivery.attributes.get(ORIGINATOR),
@@ -103,7 +104,7 @@ def _pending_event(message: contract.Request, delivery: Delivery) -> PendingEven
         version=message.version,
         correlation_id=delivery.trace.correlation_id,
         traceparent=delivery.trace.traceparent,
-        outcome=no_phone if message.user.phone is None else None,
+        outcome=no_phone if message.user.phone is None and not message.erased else None,
         journey=AttemptLog(received_ms=int(time.time() * 1000)),
         history=history_of(delivery.attributes),
     )

@@ -16,6 +16,7 @@ from leadline.sync.decide import (
     settle_lookup,
     settle_lookup_by_id,
 )
+from leadline.sync.erasure import rules as erasure
 from leadline.workqueue.entry import Entry, Settlement
 
 
@@ -24,6 +25,8 @@ def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settle
     entry = step.entry
     try:
         values = [_value(results[key]) for key in step.keys]
+        if isinstance(step.plan, Write) and entry.erased:
+            return erasure.settle_written(entry).with_attempt(now_ms)
         if isinstance(step.plan, Write):
             last_applied = lead_answers.parse_written(values[0], step.plan.command, _state(entry))
             settlement = settle_applied(entry, last_applied, is_create=step.plan.is_create)
@@ -33,15 +36,18 @@ def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settle
             return _settle_lookup(entry, now_ms, *pages).with_attempt(now_ms)
     except BitrixError as error:
         is_write = isinstance(step.plan, Write)
-        settlement = settle_failure(entry, error, now_ms, is_write=is_write)
+        settle_error = erasure.settle_failure if entry.erased else settle_failure
+        settlement = settle_error(entry, error, now_ms, is_write=is_write)
         return replace(settlement, error=error).with_attempt(now_ms, error.detail)
-    return settle_applied(entry, None)
+    return erasure.settle_done(entry) if entry.erased else settle_applied(entry, None)
 
 
 def _settle_lookup(
     entry: Entry, now_ms: int, by_origin: LookupPage, by_id: LookupPage | None = None
 ) -> Settlement:
     ours = [lead for lead in by_origin.leads if lead.origin == str(entry.user_id)]
+    if ours and entry.erased:
+        return replace(erasure.settle_lookup(entry, ours, now_ms), leads_found=len(ours))
     if ours:
         lead = next((lead for lead in ours if lead.lead_id == entry.known_lead_id), ours[0])
         settlement = settle_lookup(entry, lead, now_ms)
@@ -52,7 +58,8 @@ def _settle_lookup(
         if entry.needs_own_request:
             raise OutcomeUnknown("the lookup is unreadable")
         return settle_inconclusive(entry)
-    return settle_lookup_by_id(entry, known, now_ms)
+    by_id_rule = erasure.settle_lookup_by_id if entry.erased else settle_lookup_by_id
+    return by_id_rule(entry, known, now_ms)
 
 
 def _value(result: CommandResult) -> CommandResult:

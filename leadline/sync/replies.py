@@ -50,6 +50,8 @@ def reply_message(entry: Entry, event: PendingEvent) -> Message:
     reply |= {"action": event.action, "user": event.user, "user_id": entry.user_id}
     if outcome.lead_id is not None:
         reply["bitrix_lead_id"] = outcome.lead_id
+    if outcome.lead is not None:
+        reply["lead"] = outcome.lead
     reply |= {"attempts": outcome.attempts, "event_id": event.event_id}
     if event.version is not None:
         reply["version"] = event.version

@@ -162,8 +162,9 @@ def _select_among(
 
 
 def scan_by_id(limit: int, after: int, where: Sequence[Filter]) -> list[Row]:
-    """As `select`, but scans users in id order and ignores candidates."""
-    condition = " AND ".join(["id > :after", *(filter_.condition for filter_ in where)])
+    """As `select`, but scans users in id order and ignores candidates; leaves out erased users."""
+    of_query = (filter_.condition for filter_ in where)
+    condition = " AND ".join(["id > :after", "erased_at IS NULL", *of_query])
     sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id LIMIT :limit"  # noqa: S608 - of constants; values are parameters
     params = {**_params(where), "after": after, "limit": limit}
     return json_rows.parse(database().run(json_rows.as_json(sql), **params))

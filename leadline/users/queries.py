@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
-from leadline.errors import UserNotFound
+from leadline.errors import UserErased, UserNotFound
 from leadline.runtime.concurrency.coalescing import Coalescer
 from leadline.runtime.postgres.pool import Row, database
 from leadline.users import filters
@@ -11,7 +11,7 @@ from leadline.users.model import UserId
 from leadline.users.views import Page, Query, SyncHistory, UserDetails, UserSummary
 
 _SELECT = f"""
-SELECT {filters.COLUMNS}, (
+SELECT {filters.COLUMNS}, erased_at IS NOT NULL AS is_erased, (
     SELECT due_at FROM events
     WHERE user_id = users.id AND version = users.version AND state = 'failed'
 ) AS retry_at, (
@@ -38,11 +38,14 @@ def get(user_id: UserId) -> UserDetails:
 
     Raises:
         UserNotFound: no user has this id.
+        UserErased: the user was erased.
         DatabaseDown: Postgres can't be reached.
     """
     row = _reads.submit(user_id)
     if row is None:
         raise UserNotFound
+    if row["is_erased"]:
+        raise UserErased
     user = with_sync(row)
     history = cast("SyncHistory", {**user["sync"], "events": row["events"]})
     if row["retry_at"] is not None:

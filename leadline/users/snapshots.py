@@ -14,6 +14,7 @@ SELECT id, full_name, phone, stage, version, bitrix_lead_id AS lead_id, sync_sta
        sync_status = 'failed' AND stage_version > GREATEST(synced_version, 1) AS is_stage_unsynced
 FROM users
 """
+_COUNT = "SELECT count(*) AS users FROM users WHERE erased_at IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +35,27 @@ class UserSnapshot:
 def after(
     user_id: int, limit: int, *, only_failed: bool = False, reason_id: str | None = None
 ) -> list[UserSnapshot]:
-    """The next users by id; `only_failed`: only users whose last write failed.
+    """The next users by id, without erased ones; `only_failed`: those whose last write failed.
+
+    A failed erasure is one of these: a resync repeats it.
 
     `reason_id`: of these, only this group (`failures.groups`).
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    join, key, of_group = "", "id", ""
+    join, key, of_group = "WHERE erased_at IS NULL AND", "id", ""
     if only_failed:
-        join, key = "JOIN unsynced_users ON user_id = id AND status = 'failed'", "user_id"
+        join, key = "JOIN unsynced_users ON user_id = id AND status = 'failed' WHERE", "user_id"
     params: dict[str, object] = {"after": user_id, "limit": limit}
     if reason_id is not None:
         of_group, params["reason_id"] = f"AND {REASON_ID} = :reason_id", reason_id
-    sql = f"{_SELECT} {join} WHERE {key} > :after {of_group} ORDER BY {key} LIMIT :limit"
+    sql = f"{_SELECT} {join} {key} > :after {of_group} ORDER BY {key} LIMIT :limit"
     return [UserSnapshot(**row) for row in database().run(sql, **params)]
 
 
 def by_ids(user_ids: Sequence[int]) -> dict[int, UserSnapshot]:
-    """The users with these ids, by id; unknown ids are left out.
+    """The users with these ids, by id, erased ones included; unknown ids are left out.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -62,9 +65,9 @@ def by_ids(user_ids: Sequence[int]) -> dict[int, UserSnapshot]:
 
 
 def count() -> int:
-    """The number of users.
+    """The number of users that are not erased.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    return int(database().run("SELECT count(*) AS users FROM users")[0]["users"])
+    return int(database().run(_COUNT)[0]["users"])

@@ -14,6 +14,7 @@ from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import BitrixError
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
+from leadline.messages.contract import LeadOutcome
 
 OutcomeStatus = Literal["synced", "superseded", "failed"]
 #: Fields of an entry to write, by their names in Redis; an empty text deletes one.
@@ -36,10 +37,13 @@ class Outcome:
     is_transient: bool = False
     #: Fencing token of the lease under which the event was applied.
     fence: str | None = None
+    #: What became of the lead of an erased user.
+    lead: LeadOutcome | None = None
 
     def as_stored(self) -> dict[str, Any]:
         """The outcome under the field names used in Redis."""
-        return {
+        erased = {"lead": self.lead} if self.lead else {}
+        return erased | {
             "outcome": self.status,
             "attempts": self.attempts,
             "lead_id": self.lead_id,
@@ -143,6 +147,8 @@ class EnqueueRequest:
     lead_id: int | None
     #: The sender wants the lead read before last applied is trusted.
     is_lookup_requested: bool = False
+    #: The user was erased: the entry forgets the person.
+    is_erasure: bool = False
     #: The version that set the stage, if the message of that version may be lost; None: this one.
     stage_version: int | None = None
     #: When it was published by a sender that republishes unanswered events, in unix ms; None for
@@ -193,6 +199,11 @@ class Entry:
     needs_own_request: bool = False
     #: The lead was found by its id and has no origin yet.
     lacks_origin: bool = False
+    #: The user was erased: "" no, else `1`, or `deleted` once a lead of it has been deleted.
+    erased: str = ""
+    #: Of an erased user: the leads already written, and the phone rows of the one to write.
+    erased_leads: frozenset[int] = frozenset()
+    phone_rows: tuple[int, ...] = ()
 
     @property
     def is_lookup_requested(self) -> bool:
@@ -246,8 +257,16 @@ class Entry:
             times_vanished=number(b"vanished"),
             needs_own_request=b"alone" in content,
             lacks_origin=b"lacks_origin" in content,
+            erased=content.get(b"erased", b"").decode(),
+            erased_leads=frozenset(_numbers(content.get(b"erased_leads"))),
+            phone_rows=_numbers(content.get(b"phone_rows")),
             events=tuple(sorted(map(PendingEvent.loads, events), key=lambda event: -event.seq)),
         )
+
+
+def _numbers(text: bytes | None) -> tuple[int, ...]:
+    """Numbers that are stored separated by commas."""
+    return tuple(int(one) for one in text.split(b",")) if text else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Read-only view of the work queue."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 
@@ -12,6 +13,8 @@ from leadline.workqueue.lua_scripts import script
 
 #: How long after a lease of several users the queue counts as busy.
 RECENT_MS = 250
+#: Erased users read at once.
+ERASED_PART = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,23 @@ class QueueView:
                 known[::2], known[1::2], due, leased, strict=True
             )
         ]
+
+    def erased_users(self, originator: str) -> Iterator[list[int]]:
+        """The ids of the users of this originator that were ever erased, in parts.
+
+        Raises:
+            QueueDown: Redis can't be reached.
+        """
+        first = 0
+        while True:
+            with reachable():
+                part: list[Any] = self._redis.zrange(
+                    f"{self.prefix}erased:{originator}", first, first + ERASED_PART - 1
+                )
+            if not part:
+                return
+            yield [int(user_id) for user_id in part]
+            first += len(part)
 
     def next_due_in_s(self) -> float | None:
         """Seconds until a user is due or a lease expires, 0 if one is due; None if nothing waits.

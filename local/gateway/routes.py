@@ -11,7 +11,7 @@ ROUTES = {
     "/users": {"POST": "create-user", "GET": "list-users"},
     "/users/batch": {"POST": "upsert-users"},
     "/users/by-external-id/{external_id}": {"PUT": "upsert-users"},
-    "/users/{id}": {"GET": "get-user", "PATCH": "update-user"},
+    "/users/{id}": {"GET": "get-user", "PATCH": "update-user", "DELETE": "delete-user"},
     "/users/{id}/move": {"POST": "move-user"},
     "/stages": {"GET": "list-users"},
     "/openapi.json": {"GET": "openapi"},

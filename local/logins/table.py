@@ -93,13 +93,16 @@ _OPERATOR = Permissions(write=r"^amq\.default$", read=rf"^{_QUEUES}\.dead$")
 
 LOGINS = (
     Login("writer", ("leadline_write",), Permissions(write=f"^{REQUESTS}$")),
+    # Erases users; no other function can.
+    Login("eraser", ("leadline_erase",), Permissions(write=f"^{REQUESTS}$")),
     Login("reader", ("leadline_read",)),
     Login("intake", redis=_PRODUCER, other_secrets=(INTERNAL,)),
     Login("settler", ("leadline_settle",), other_secrets=(INTERNAL,)),
+    # It also discards the dead letters of erased users.
     Login(
         "relay",
         ("leadline_app",),
-        Permissions(write=f"^{REQUESTS}$"),
+        Permissions(write=f"^{REQUESTS}$", read=rf"^{_QUEUES}\.dead$"),
         _PRODUCER,
         (INTERNAL, WEBHOOK),
     ),
@@ -136,6 +139,7 @@ PARTS = MappingProxyType(
         "update-user": "writer",
         "move-user": "writer",
         "upsert-users": "writer",
+        "delete-user": "eraser",
         "get-user": "reader",
         "list-users": "reader",
         "openapi": "public",

@@ -36,7 +36,7 @@ PROCESSES = {
 }
 #: In addition to these threads of a function one more may hold a connection: it marks confirmed
 #: events.
-MARKERS = {"create-user", "update-user", "move-user", "upsert-users"}
+MARKERS = {"create-user", "update-user", "move-user", "upsert-users", "delete-user"}
 #: A migration takes its lock on one connection and works on another.
 MIGRATION = 2
 #: max_connections of Postgres by default, without those reserved for superusers.

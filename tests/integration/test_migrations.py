@@ -347,7 +347,8 @@ def test_an_owner_without_the_right_to_create_roles_migrates_without_them(
         admin.run("CREATE ROLE plain LOGIN PASSWORD 'p'")
         admin.run("ALTER DATABASE fresh OWNER TO plain")
         groups = admin.run(
-            "SELECT rolname FROM pg_roles WHERE rolname ~ '^leadline_(app|read|write|settle)$'"
+            "SELECT rolname FROM pg_roles"
+            " WHERE rolname ~ '^leadline_(app|read|write|settle|erase)$'"
         )
         for (name,) in groups:
             admin.run(f"ALTER ROLE {name} RENAME TO {name}_away")
@@ -362,5 +363,6 @@ def test_an_owner_without_the_right_to_create_roles_migrates_without_them(
     assert warned == [
         *("leadline_app", "leadline_read"),
         *("leadline_write", "leadline_settle", "leadline_app"),
+        *("leadline_erase", "leadline_app", "leadline_settle", "leadline_read"),
     ]
     assert _rows(fresh, "SELECT count(*) FROM users") == [[0]]

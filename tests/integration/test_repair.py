@@ -1,24 +1,19 @@
 """A repair writes what is missing, and keeps a stage that was set by hand in the CRM."""
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pika
 import pytest
 
 from leadline import process
 from leadline.bitrix24.command import Command
-from leadline.connector import envelope
-from leadline.connector.message import ReceivedMessage
 from leadline.errors import BitrixError
-from leadline.ledger import accept, relay
-from leadline.messages import topology
+from leadline.ledger import accept
 from leadline.operations import resync_users
 from leadline.runtime.redis import client
 from leadline.settings import settings
-from leadline.sync import job, portal_session
+from leadline.sync import portal_session
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import (
@@ -28,12 +23,11 @@ from tests.integration.conftest import (
     rows,
     skip_clock_tolerance,
 )
-from tests.servers import eventually
+from tests.integration.pipeline import Pipeline
 
 Leadline = Callable[..., CommandOutput]
 Repair = Callable[[UserId], None]
 
-ROUTES = {topology.REQUESTS: "bitrix_handler", topology.REPLIES: "reply_handler"}
 BY_HAND, FIRST, OURS = "PROCESSED", "NEW", "IN_PROCESS"
 
 
@@ -61,34 +55,7 @@ def connected(
 @pytest.fixture
 def settle(amqp_url: str) -> Callable[[], None]:
     """Deliver messages and run jobs until every write is settled."""
-    with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
-        channel = connection.channel()
-        for queue in topology.all_queues():
-            channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
-    functions = {queue: function_client(name) for queue, name in ROUTES.items()}
-
-    def carry(queue: str) -> None:
-        with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
-            channel = connection.channel()
-            while (got := channel.basic_get(queue))[0] is not None:
-                method, properties, body = got
-                message = ReceivedMessage(channel, method.delivery_tag, queue, properties, body, 1)
-                answer = functions[queue].post(
-                    "/", data=body, headers=envelope.single_headers(message)
-                )
-                assert answer.status_code < 300, answer.text
-                channel.basic_ack(method.delivery_tag)
-
-    def once() -> bool:
-        rows("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL AND published_at IS NULL")
-        relay.run()
-        carry(topology.REQUESTS)
-        with contextlib.suppress(BitrixError):  # its users are due again, or have failed
-            job.call_bitrix24("main")
-        carry(topology.REPLIES)
-        return not rows("SELECT 1 AS one FROM events WHERE state = 'open'")
-
-    return lambda: eventually(once, 60, "all is settled")
+    return Pipeline(amqp_url).settle
 
 
 def created(**more: str) -> UserId:

@@ -22,6 +22,7 @@ LOADED = {
     "update_user": {"pg8000", "pika"},
     "move_user": {"pg8000", "pika"},
     "upsert_users": {"pg8000", "pika"},
+    "delete_user": {"pg8000", "pika"},
     "get_user": {"pg8000"},
     "list_users": {"pg8000"},
     "bitrix_handler": {"redis", "rq"},

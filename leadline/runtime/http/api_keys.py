@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
-#: `read` users and figures, `write` users, `operate` the system: resync, pause, dead letters.
-Scope = Literal["read", "write", "operate"]
+#: `read` users and figures, `write` users, `operate` the system: resync, pause, dead letters;
+#: `erase` users for good.
+Scope = Literal["read", "write", "operate", "erase"]
 SCOPES: frozenset[str] = frozenset(get_args(Scope))
 #: The scopes of an entry that names none.
 _DEFAULT_SCOPES = frozenset({"read", "write"})

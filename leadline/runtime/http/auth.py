@@ -24,7 +24,7 @@ from leadline.runtime.http.api_keys import Key
 from leadline.settings import settings
 
 #: `internal`: for events, replies and the relay's tick.
-Scope = Literal["read", "write", "operate", "internal"]
+Scope = Literal["read", "write", "operate", "erase", "internal"]
 API_KEYS, INTERNAL_KEY = "api-keys", "internal-key"
 #: Maximum length of a key; nothing longer is hashed.
 _MAX_LENGTH = 512

@@ -52,6 +52,8 @@ T = TypeVar("T")
 #: Longest Idempotency-Key, in characters.
 IDEMPOTENCY_KEY_MAX = 255
 _SAFE = frozenset({"GET", "HEAD"})
+#: The scopes under the rate limit of writes.
+_LIMITED = frozenset({"write", "erase"})
 #: The key in the environ under which the server stores the body.
 BODY = "leadline.body"
 
@@ -80,7 +82,7 @@ def endpoint(
                 if request.method not in methods:
                     raise MethodNotAllowed(", ".join(methods))  # noqa: TRY301
                 # Without authentication there is no caller, and no limit.
-                if scope == "write" and trace_context.caller():
+                if scope in _LIMITED and trace_context.caller():
                     rate_limit.writes().acquire(trace_context.caller())
                 response = handler(request)
             except QueueDefect:  # its cause is for the log, not for the client

@@ -10,6 +10,7 @@
 --   occurred_at_ms           absent: unknown
 --   lead_id                  the lead that the sender claims, if any
 --   is_lookup_requested
+--   is_erasure               the user was erased
 --   stage_version            version that set the stage; absent: this one
 --   sent_at_ms               absent: the sender doesn't republish unanswered events
 --   history                  of the sender's database, if it names one
@@ -26,6 +27,13 @@ local is_wakeup_decided
 -- The clocks of Redis, Postgres and senders may differ by this much.
 local CLOCKS_APART_MS = 10000
 
+-- Reject the settlement of a worker that has leased the user, if any.
+local function reject_settlement(entry, user)
+  if not redis.call('ZSCORE', leases, user) then return end
+  local fence = number(redis.call('HGET', entry, 'fence'))
+  redis.call('HSET', entry, 'fence', string.format('%.0f', fence + 1))
+end
+
 -- The sender's database has lost its newest versions, whose numbers now name other states. Last applied
 -- still holds; the newest version doesn't. Returns the sequence number of the newest message that
 -- touched the stage.
@@ -38,12 +46,24 @@ local function begin_history(entry, events, user, history)
   for at = 1, #stored, 2 do
     redis.call('HSET', events, stored[at], '-1 ' .. (string.match(stored[at + 1], '^%S+ (.*)$') or ''))
   end
-  -- A worker that has leased the user uses the old numbers: reject its settlement.
-  if redis.call('ZSCORE', leases, user) then
-    local fence = number(redis.call('HGET', entry, 'fence'))
-    redis.call('HSET', entry, 'fence', string.format('%.0f', fence + 1))
-  end
+  -- A worker that has leased the user uses the old numbers.
+  reject_settlement(entry, user)
   return stage_order
+end
+
+-- The user was erased. Its sender has closed all earlier events: they get no reply. The id of the lead
+-- stays; the lead is looked up before it is erased.
+local function forget_person(entry, events, request)
+  local lead_id = string.match(redis.call('HGET', entry, 'agreed') or '', '"lead_id":(%d+)')
+  if lead_id then redis.call('HSET', entry, 'agreed', '{"lead_id":' .. lead_id .. '}') end
+  redis.call('HSET', entry, 'erased', 1)
+  local unreadable = string.gsub(entry, 'user:', 'unreadable:', 1)
+  redis.call('DEL', events, unreadable, unreadable .. ':events')
+  -- Postgres may be restored to a time before it: this remembers whom to erase again.
+  local erased = string.gsub(entry, 'user:.*$', 'erased:' .. (request.originator or ''), 1)
+  redis.call('ZADD', erased, request.version or 0, request.user)
+  -- A worker that has leased the user would write the person back.
+  reject_settlement(entry, request.user)
 end
 
 -- Whether the message belongs to a lost history. If it begins a newer history, also returns the sequence
@@ -115,6 +135,8 @@ local function put(entry, events, request)
   end
   if state and order > newest then
     redis.call('HSET', entry, 'state', state, 'order', order_text, 'last_event', event_id)
+    if request.is_erasure then forget_person(entry, events, request)
+    else redis.call('HDEL', entry, 'erased', 'erased_leads', 'phone_rows') end
   end
   if touches_stage and not is_lost then
     local stage_order = request.stage_version and request.stage_version * 1000000 or order
@@ -127,7 +149,10 @@ local function put(entry, events, request)
   end
   if request.lead_id then redis.call('HSET', entry, 'hint', request.lead_id) end
   -- An event that is already pending keeps its attempts.
-  redis.call('HSETNX', events, event_id, order_text .. ' ' .. request.event)
+  -- One from before the user was erased is closed at its sender, and must leave no trace of the person.
+  if request.is_erasure or order > newest or redis.call('HEXISTS', entry, 'erased') == 0 then
+    redis.call('HSETNX', events, event_id, order_text .. ' ' .. request.event)
+  end
   -- Not earlier: a full Redis checks only the first write of a script, and only if that needs memory.
   redis.call('PERSIST', entry)
   redis.call('PERSIST', events)

@@ -1,0 +1,22 @@
+"""DELETE /users/{id}: erase the person, for good."""
+
+from http import HTTPStatus
+
+import functions_framework
+from flask import Request
+
+from leadline.api import write_headers
+from leadline.api.paths import user_id
+from leadline.ledger.erasure import erase
+from leadline.runtime.concurrency.greenlets import cooperative
+from leadline.runtime.http.endpoint import RawResponse, endpoint
+from leadline.users.model import UserId
+
+
+@functions_framework.http
+@cooperative
+@endpoint("DELETE", read_scope="erase", write_scope="erase")
+def delete_user(request: Request) -> RawResponse:
+    """204, also for a user that was erased before; 404 for an id that no user ever had."""
+    erase.erase(UserId(user_id(request)), write_headers.expected_version(request))
+    return RawResponse(b"", HTTPStatus.NO_CONTENT, {})

@@ -1,0 +1,97 @@
+"""`leadline erase` and `erased`: erase persons, and show the receipts."""
+
+from typing import Annotated
+
+import typer
+
+from leadline.cli.output import (
+    FINDINGS,
+    Json,
+    print_error,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+)
+from leadline.cli.terminal.confirm import Yes, confirm
+from leadline.errors import UserNotFound
+from leadline.ledger.erasure import erase as erasure
+from leadline.ledger.erasure import receipts
+from leadline.operations import audit
+from leadline.runtime.telemetry import trace_context
+from leadline.users.model import UserId
+
+_COLUMNS = (
+    "user_id",
+    "erased_at",
+    "caller",
+    "events",
+    "idempotency_keys",
+    "dead_letters",
+    "status",
+    "lead",
+    "bitrix_lead_id",
+    "reason",
+)
+
+
+def erase(
+    user_ids: Annotated[list[int], typer.Argument(min=1, help="User ids.")],
+    *,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Erase persons for good: name and phone, here and in Bitrix24.
+
+    What becomes of the leads is the setting LEADLINE_ERASE_LEAD of the workers: they are blanked,
+    unless it says to keep or to delete them. The id stays taken. A repetition does no harm.
+
+    Examples:
+    leadline erase 42
+    leadline erase 42 43 --yes --json
+    """
+    people = "this person" if len(user_ids) == 1 else f"these {len(user_ids)} persons"
+    confirm(f"Erase {people}? It cannot be undone.", yes=yes)
+    trace_context.begin()
+    erased, before, missing = list[int](), list[int](), list[int]()
+    with audit.recorded("erase", user_ids=audit.first_user_ids(user_ids)) as done:
+        for user_id in user_ids:
+            try:
+                (erased if erasure.erase(UserId(user_id)) else before).append(user_id)
+            except UserNotFound:
+                missing.append(user_id)
+        done["erased"] = len(erased)
+    if json:
+        print_json({"erased": erased, "erased_before": before, "not_found": missing})
+    else:
+        print_line(f"erased: {len(erased)}; `leadline erased` shows what becomes of the leads")
+        for user_id in before:
+            print_line(f"user {user_id} was erased before")
+    if missing:
+        print_error(f"not found: {', '.join(map(str, missing))}")
+        raise typer.Exit(FINDINGS)
+
+
+def erased(
+    user_ids: Annotated[list[int] | None, typer.Argument(min=1, help="Only these users.")] = None,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of users.")] = 200,
+    after: Annotated[int, typer.Option(min=0, help="Continue after this user.")] = 0,
+    json: Json = False,
+) -> None:
+    """Show the receipts of erasures: who asked, when, what was removed, and the lead's outcome.
+
+    Examples:
+    leadline erased
+    leadline erased 42 --json
+    """
+    found = receipts.by_ids(user_ids) if user_ids else receipts.page(after, limit)
+    if json:
+        print_json({"erasures": found})
+    else:
+        print_table(_COLUMNS, [[one[name] for name in _COLUMNS] for one in found])
+        if not user_ids and len(found) == limit:
+            print_note(f"more: --after {found[-1]['user_id']}")
+    if missing := set(user_ids or ()) - {one["user_id"] for one in found}:
+        print_error(f"not erased: {', '.join(map(str, sorted(missing)))}")
+        raise typer.Exit(FINDINGS)

@@ -1,0 +1,1 @@
+"""Erase a person: a write whose state is a tombstone, and the receipt that stays."""

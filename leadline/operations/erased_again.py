@@ -1,0 +1,70 @@
+"""Erases again whom Postgres has forgotten to be erased: it was restored to a time before.
+
+Redis remembers the ids of erased users as a witness outside of Postgres; a failover to an
+asynchronous replica, or a restore, may lose the newest erasures.
+"""
+
+import structlog
+
+from leadline.errors import BadConfiguration, QueueError
+from leadline.ledger.erasure import erase, receipts
+from leadline.process import per_process
+from leadline.runtime import secrets
+from leadline.runtime.postgres import installation
+from leadline.runtime.telemetry import trace_context
+from leadline.settings import settings
+from leadline.users.model import UserId
+
+log = structlog.get_logger()
+
+#: The caller recorded in the ledger, as of the sweep that follows; no API key can have this name.
+CALLER = "leadline sweep"
+
+
+class _Checked:
+    """The last history of Postgres in which this process has compared both."""
+
+    history = 0
+
+
+@per_process
+def _checked() -> _Checked:
+    return _Checked()
+
+
+def run() -> int:
+    """Erase the users that only Redis knows to be erased; returns how many.
+
+    It compares once for each history of Postgres, and again if Redis can't be reached.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    if secrets.get("redis-url") is None:
+        return 0
+    present = installation.ensure_history()
+    if _checked().history == present.history:
+        return 0
+    try:
+        lost = _lost(settings().originator_id or present.originator_id)
+    except (QueueError, BadConfiguration) as error:
+        log.warning("erasures not compared with Redis", error=type(error).__name__)
+        return 0
+    trace_context.set_caller(CALLER)
+    for user_id in lost:
+        erase.erase(UserId(user_id))
+    if lost:
+        log.error("Postgres had lost erasures, erased again", users=len(lost))
+    _checked().history = present.history
+    return len(lost)
+
+
+def _lost(originator: str) -> list[int]:
+    # A relay is ready to serve without Redis' client, see test_cold_start.
+    from leadline.workqueue.queue import work_queue  # noqa: PLC0415
+
+    return [
+        user_id
+        for part in work_queue().erased_users(originator)
+        for user_id in receipts.not_erased(part)
+    ]

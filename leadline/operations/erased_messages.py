@@ -1,0 +1,121 @@
+"""Discards the dead letters of erased users.
+
+A message that waits in a main queue or a delay queue leaves it within a minute; a dead letter stays
+until it is discarded. One may still arrive after the erasure, so the search is repeated, at growing
+intervals, for 30 days.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+import structlog
+
+from leadline.connector.dead_letters import DeadLetter, Decision
+from leadline.errors import BrokerDown
+from leadline.operations.dead_letters import ALL, Selection, apply, collect
+from leadline.runtime.postgres.pool import database
+
+log = structlog.get_logger()
+
+#: Dead letters of a queue that one search reads, the oldest first; some 20 s.
+SEARCH_MAX = 20_000
+
+_IS_DUE = "SELECT 1 AS one FROM erasures WHERE sweep_at <= now() LIMIT 1"
+_OF_ERASED = """
+SELECT CAST(events.id AS text) AS message_id, user_id FROM events
+JOIN users ON users.id = user_id AND erased_at IS NOT NULL
+WHERE events.id = ANY (CAST(:message_ids AS uuid[]))
+UNION ALL
+SELECT NULL, id FROM users WHERE erased_at IS NOT NULL AND id = ANY (CAST(:user_ids AS bigint[]))
+"""
+_COUNT = """
+UPDATE erasures SET dead_letters = dead_letters + found.letters
+FROM unnest(CAST(:user_ids AS bigint[]), CAST(:letters AS integer[])) AS found (user_id, letters)
+WHERE erasures.user_id = found.user_id
+"""
+_NEXT = """
+UPDATE erasures SET sweeps = sweeps + 1, sweep_at = CASE
+    WHEN erased_at > now() - interval '30 days'
+    THEN now() + LEAST(interval '1 minute' * power(4, LEAST(sweeps, 10)), interval '7 days') END
+WHERE sweep_at <= now()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """What tells whose dead letter it is."""
+
+    id: str
+    message_id: str | None
+    user_id: int | None
+
+
+def sweep() -> int:
+    """Discard the dead letters of erased users if a search is due; returns how many.
+
+    If RabbitMQ can't be read, the search stays due.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached.
+    """
+    if not database().run(_IS_DUE):
+        return 0
+    try:
+        found = _of_erased(collect(ALL, _letter, SEARCH_MAX))
+        number = apply(Selection(frozenset(found)), Decision.DISCARD)[0] if found else 0
+    except BrokerDown as error:
+        log.warning("dead letters of erased users not searched", reason=str(error))
+        return 0
+    users = Counter(found.values())
+    database().run(_COUNT, user_ids=[*users], letters=[*users.values()])
+    database().run(_NEXT)
+    if number:
+        log.info("dead letters of erased users discarded", dead_letters=number)
+    return number
+
+
+def _of_erased(letters: list[_Letter]) -> dict[str, int]:
+    """The ids of the dead letters of erased users, each with its user."""
+    rows = database().run(
+        _OF_ERASED,
+        message_ids=[one.message_id for one in letters if one.message_id],
+        user_ids=[one.user_id for one in letters if one.user_id],
+    )
+    by_message = {row["message_id"]: row["user_id"] for row in rows if row["message_id"]}
+    erased = {row["user_id"] for row in rows}
+    return {
+        one.id: user_id
+        for one in letters
+        if (user_id := by_message.get(one.message_id, one.user_id)) in erased and user_id
+    }
+
+
+def _letter(letter: DeadLetter) -> _Letter:
+    content = _content(letter.body)
+    user = content.get("user")
+    user_id = content.get("user_id") or (user.get("id") if isinstance(user, dict) else None)
+    is_id = isinstance(user_id, int) and 0 < user_id < 2**63
+    # The message of an erasure names nobody; an operator may want to know why it failed.
+    is_erasure = content.get("erased") is True
+    message_id = None if is_erasure else _uuid(letter.properties.message_id)
+    return _Letter(letter.id, message_id, user_id if is_id and not is_erasure else None)
+
+
+def _content(body: bytes) -> dict[str, Any]:
+    """The message without its envelope; {} if it is not JSON."""
+    try:
+        message = orjson.loads(body)
+    except ValueError:
+        return {}
+    inner = message.get("data", message) if isinstance(message, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def _uuid(text: str | None) -> str | None:
+    try:
+        return str(UUID(text)) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Erases what the lead of an erased user has of the person."""

@@ -1,0 +1,158 @@
+"""Decides what an erased user's leads still need, and settles it. Pure rules, no I/O.
+
+The lead is looked up before each write and after the last one: the erasure is done once a lookup
+shows that nothing of the person is left. So a create that was in flight when the user was erased,
+a lost answer, or a second lead are found as well. Redis gets no name and no phone of the leads.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import orjson
+
+from leadline.bitrix24 import leads
+from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.leads import LastApplied
+from leadline.errors import BitrixError, LeadGone, OutcomeUnknown, Rejected
+from leadline.messages.contract import ERASED_NAME, LeadOutcome
+from leadline.settings import settings
+from leadline.sync import decide
+from leadline.sync.decide import LEAD_KNOWN, LOOKUP_RETRY_MS, Lookup, NoCall, Plan, Write
+from leadline.workqueue.entry import (
+    Entry,
+    Fields,
+    Outcome,
+    OutcomeStatus,
+    PendingEvent,
+    Settlement,
+)
+
+#: `erased` of an entry whose lead was deleted.
+DELETED = "deleted"
+#: The user's next call follows at once; with 0 it would linger, as a user that keeps changing.
+AT_ONCE_MS = 1
+STILL_THERE = "the lead still has a name or phone after it was erased: does the CRM restore them?"
+OF_OTHER = "lead {} belongs to another user or installation: nothing was erased there"
+
+
+def plan(entry: Entry) -> Plan:
+    """Decide the plan for this erased user."""
+    if settings().erase_lead == "keep" or all(event.outcome for event in entry.events):
+        return NoCall()
+    lead = entry.last_applied
+    is_claimed = lead is None and entry.claimed_lead_id is not None
+    if entry.is_lookup_requested or entry.needs_lookup or is_claimed:
+        return Lookup()
+    if lead is None or (_is_blank(lead) and settings().erase_lead == "blank"):
+        return NoCall()
+    if settings().erase_lead == "delete":
+        return Write(leads.delete(lead.lead_id), is_create=False)
+    return Write(leads.blank(lead.lead_id, ERASED_NAME, entry.phone_rows), is_create=False)
+
+
+def settle_lookup(entry: Entry, found: Sequence[FoundLead], now_ms: int) -> Settlement:
+    """A lookup found these leads of the user: the first that needs a write is next."""
+    if not found and entry.wait_until_ms > now_ms:
+        # A lost create may still run.
+        rest_ms = entry.wait_until_ms - now_ms
+        return Settlement(entry, delay_ms=min(rest_ms, LOOKUP_RETRY_MS))
+    lead = next((one for one in found if not _is_done(one)), next(iter(found), None))
+    if lead is not None and not _is_done(lead) and lead.lead_id in entry.erased_leads:
+        return settle_failure(entry, OutcomeUnknown(STILL_THERE), now_ms)
+    rows = [str(row) for _, row in lead.phones] if lead else []
+    fields: Fields = {
+        "agreed": _last_applied(lead) if lead else "",
+        "agreed_order": 0,
+        "phone_rows": ",".join(rows),
+        "epoch": entry.redis_epoch,
+        **LEAD_KNOWN,
+        **decide.lookup_done(entry),
+    }
+    return Settlement(entry, fields, delay_ms=AT_ONCE_MS)
+
+
+def settle_lookup_by_id(entry: Entry, lead: FoundLead | None, now_ms: int) -> Settlement:
+    """As `settle_lookup`, for a lead without this user's origin: imported, or named by a reply."""
+    if lead is not None and lead.belongs_to_other(decide.originator_of(entry)):
+        error = Rejected(OF_OTHER.format(lead.lead_id))
+        settled = decide.settle_failure(entry, error, now_ms)
+        return replace(settled, fields={"agreed": "", "hint": "", "doubt": 1})
+    return settle_lookup(entry, [lead] if lead else [], now_ms)
+
+
+def settle_written(entry: Entry) -> Settlement:
+    """The lead was blanked or deleted: a lookup has to confirm it."""
+    lead = entry.last_applied
+    written = {*entry.erased_leads, *([lead.lead_id] if lead else [])}
+    fields: Fields = {"doubt": 1, "erased_leads": ",".join(map(str, sorted(written)))}
+    if settings().erase_lead == "delete":
+        fields |= {"agreed": "", "erased": DELETED}
+    return Settlement(entry, fields, entry.events, AT_ONCE_MS)
+
+
+def settle_failure(
+    entry: Entry, error: BitrixError, now_ms: int, *, is_write: bool = False
+) -> Settlement:
+    """As `decide.settle_failure`; that the lead is gone is no failure."""
+    if isinstance(error, LeadGone):
+        return Settlement(entry, {"doubt": 1, "agreed": ""}, entry.events, AT_ONCE_MS)
+    return decide.settle_failure(entry, error, now_ms, is_write=is_write)
+
+
+def settle_done(entry: Entry) -> Settlement:
+    """Nothing of the person is left, or the lead is kept: give every event its outcome."""
+    is_kept = settings().erase_lead == "keep"
+    lead = entry.last_applied
+    fields: Fields = {
+        "agreed": orjson.dumps({"lead_id": lead.lead_id}) if lead and is_kept else _agreed(lead),
+        "agreed_order": entry.desired_seq,
+        "agreed_stage_order": entry.desired_stage_seq,
+        "erased_leads": "",
+        "phone_rows": "",
+    }
+    applied = lead.lead_id if lead else None
+    lead_id = entry.known_lead_id if is_kept else applied
+    outcome = _outcome(entry, lead_id)
+    newest = max((one.seq for one in entry.events if one.outcome is None), default=0)
+    events = tuple(_succeed(entry, one, lead_id, outcome, newest) for one in entry.events)
+    return Settlement(entry, fields, events)
+
+
+def _outcome(entry: Entry, lead_id: int | None) -> LeadOutcome:
+    if lead_id is None:
+        return "deleted" if entry.erased == DELETED else "none"
+    return "kept" if settings().erase_lead == "keep" else "blanked"
+
+
+def _succeed(
+    entry: Entry, event: PendingEvent, lead_id: int | None, lead: LeadOutcome, newest: int
+) -> PendingEvent:
+    if event.outcome is not None:
+        return event
+    status: OutcomeStatus = "synced" if event.seq == newest else "superseded"
+    outcome = Outcome(status, event.attempts + 1, lead_id, fence=entry.fence, lead=lead)
+    return replace(event, outcome=outcome)
+
+
+def _is_done(lead: FoundLead) -> bool:
+    """Whether this lead needs no write."""
+    return settings().erase_lead == "blank" and _is_blank_name(lead) and not lead.phones
+
+
+def _is_blank_name(lead: FoundLead) -> bool:
+    return lead.full_name == ERASED_NAME
+
+
+def _is_blank(lead: LastApplied) -> bool:
+    return lead.full_name == ERASED_NAME and lead.phone is None
+
+
+def _last_applied(lead: FoundLead) -> bytes:
+    """The lead without name and phone: whether it has them is all that counts."""
+    name = ERASED_NAME if _is_blank_name(lead) else None
+    phone = "" if lead.phones else None
+    return orjson.dumps(LastApplied(lead.lead_id, name, phone))
+
+
+def _agreed(lead: LastApplied | None) -> bytes:
+    return orjson.dumps(lead) if lead else b""

@@ -1,0 +1,67 @@
+"""The whole pipeline in this process, step by step: relay, handlers, jobs."""
+
+import contextlib
+
+import pika
+
+from leadline.connector import envelope
+from leadline.connector.message import ReceivedMessage
+from leadline.errors import BitrixError
+from leadline.ledger import relay
+from leadline.messages import topology
+from leadline.sync import job
+from tests.integration.conftest import function_client, rows
+from tests.servers import eventually
+
+ROUTES = {topology.REQUESTS: "bitrix_handler", topology.REPLIES: "reply_handler"}
+
+
+class Pipeline:
+    """Delivers messages and runs jobs."""
+
+    def __init__(self, amqp_url: str) -> None:
+        self._url = amqp_url
+        with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
+            channel = connection.channel()
+            for queue in topology.all_queues():
+                channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+        self._functions = {queue: function_client(name) for queue, name in ROUTES.items()}
+
+    def publish(self) -> None:
+        """Have the relay publish all that no function has."""
+        rows("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL AND published_at IS NULL")
+        relay.run()
+
+    def deliver(self, queue: str) -> int:
+        """Post all messages of a queue to its function; returns how many."""
+        delivered = 0
+        with pika.BlockingConnection(pika.URLParameters(self._url)) as connection:
+            channel = connection.channel()
+            while (got := channel.basic_get(queue))[0] is not None:
+                method, properties, body = got
+                message = ReceivedMessage(channel, method.delivery_tag, queue, properties, body, 1)
+                answer = self._functions[queue].post(
+                    "/", data=body, headers=envelope.single_headers(message)
+                )
+                assert answer.status_code < 300, answer.text
+                channel.basic_ack(method.delivery_tag)
+                delivered += 1
+        return delivered
+
+    @staticmethod
+    def call() -> None:
+        """One call to Bitrix24."""
+        with contextlib.suppress(BitrixError):  # its users are due again, or have failed
+            job.call_bitrix24("main")
+
+    def once(self) -> bool:
+        """One round; returns whether all events are settled."""
+        self.publish()
+        self.deliver(topology.REQUESTS)
+        self.call()
+        self.deliver(topology.REPLIES)
+        return not rows("SELECT 1 AS one FROM events WHERE state = 'open'")
+
+    def settle(self) -> None:
+        """Go round until every event is settled."""
+        eventually(self.once, 60, "all is settled")
