@@ -137,7 +137,6 @@ class UserErased(LeadlineError):
 
     problem = "user_erased"
     status = HTTPStatus.GONE
-    problem = "user_erased"
 
 
 class PathNotFound(LeadlineError):

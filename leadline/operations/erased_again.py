@@ -7,7 +7,7 @@ asynchronous replica, or a restore, may lose the newest erasures.
 import structlog
 
 from leadline.errors import BadConfiguration, QueueError
-from leadline.ledger.erasure import erase, receipts
+from leadline.ledger.erasure import receipts, tombstone
 from leadline.process import per_process
 from leadline.runtime import secrets
 from leadline.runtime.postgres import installation
@@ -52,7 +52,7 @@ def run() -> int:
         return 0
     trace_context.set_caller(CALLER)
     for user_id in lost:
-        erase.erase(UserId(user_id))
+        tombstone.write(UserId(user_id))
     if lost:
         log.error("Postgres had lost erasures, erased again", users=len(lost))
     _checked().history = present.history

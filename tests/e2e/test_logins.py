@@ -64,6 +64,11 @@ ROWS = {
     "history": ("SELECT * FROM leadline_present()",),
     "index": ("SELECT index_users(0)",),
     "ids": ("SELECT leadline_reserve_ids(0)",),
+    "erase": (
+        "SELECT * FROM leadline_erase(0, NULL, gen_random_uuid(), '', '', '', 0)",
+        "SELECT * FROM erasures LIMIT 1",
+    ),
+    "receipt": ("UPDATE erasures SET lead = lead WHERE false",),
     # No part does any of these.
     "nothing": (
         "DELETE FROM users WHERE false",
@@ -91,8 +96,9 @@ _EVERYTHING = set(ROWS) - {"nothing"}
 #: The rights of a login: groups of statements.
 MAY = {
     "writer": {"users", "events", "keys", "stages", "history"},
+    "eraser": {"erase", "history"},
     "reader": {"stages", "search", "holds", "audit"},
-    "settler": {"events", "outcome", "history"},
+    "settler": {"events", "outcome", "history", "receipt"},
     "relay": _EVERYTHING,
     "operator": _EVERYTHING,
     "cli": _EVERYTHING,
@@ -100,8 +106,14 @@ MAY = {
 }
 #: In addition to whole groups.
 MAY_ALSO = {
-    "reader": {*ROWS["users"][:1], *ROWS["events"][:1], *ROWS["jobs"][:1]},
-    "settler": {ROWS["users"][0], ROWS["users"][2]},
+    "eraser": {ROWS["users"][0], ROWS["events"][0], ROWS["events"][2]},
+    "reader": {
+        *ROWS["users"][:1],
+        *ROWS["events"][:1],
+        *ROWS["jobs"][:1],
+        ROWS["erase"][1],
+    },
+    "settler": {ROWS["users"][0], ROWS["users"][2], ROWS["erase"][1]},
 }
 
 
@@ -186,7 +198,8 @@ _OPERATES = dict.fromkeys(("take", "consume", "empty"), DEAD) | {"publish by def
 #: What is allowed: actions and their queues.
 LETS: dict[str, dict[str, set[str]]] = {
     "writer": {"publish": {topology.REQUESTS}},
-    "relay": {"publish": {topology.REQUESTS}},
+    "eraser": {"publish": {topology.REQUESTS}},
+    "relay": dict.fromkeys(("take", "consume", "empty"), DEAD) | {"publish": {topology.REQUESTS}},
     "worker": {"publish": {topology.REPLIES}},
     "operator": _OPERATES,
     "cli": _OPERATES,

@@ -1,79 +1,28 @@
-"""Erase a user: its row becomes a tombstone, and everything in Postgres forgets the person.
-
-An erasure is a write like any other: a new version, hence newer than every state that is still on
-its way, and an event that is published, applied to the lead and settled.
-"""
-
-from datetime import UTC, datetime
+"""Erase a user, then offer the event to the outbox."""
 
 import structlog
-from uuid_utils.compat import uuid7
 
-from leadline.errors import UserNotFound, VersionMismatch
 from leadline.ledger import outbox
-from leadline.ledger.event import Event
-from leadline.messages.attributes import ERASE
-from leadline.runtime.postgres.installation import run_in_current_history
-from leadline.runtime.postgres.pool import Row
-from leadline.runtime.telemetry import metrics, trace_context
+from leadline.ledger.erasure import tombstone
+from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
-from leadline.users.model import LeadId, User, UserId
+from leadline.users.model import UserId
 
 log = structlog.get_logger()
 
 ERASED = metrics.Counter("leadline_users_erased_total", "Users erased by this process")
-
-_ERASE = """
-SELECT * FROM leadline_erase(:user_id, :expected, CAST(:event_id AS uuid), :caller,
-                             :correlation_id, :traceparent, CAST(:grace_s AS float8))
-"""
 
 
 def erase(user_id: UserId, expected_version: int | None = None) -> bool:
     """Erase a user; returns False if it was erased before.
 
     Raises:
-        UserNotFound: no user ever had this id.
-        VersionMismatch: its version is not the expected one.
-        DatabaseDown: nothing was erased, or the outcome is unknown; safe to repeat.
+        UserNotFound, VersionMismatch, DatabaseDown: as `tombstone.write`.
     """
-    trace = trace_context.current()
-    event_id = str(uuid7())
-    (row,) = run_in_current_history(
-        _ERASE,
-        user_id=user_id,
-        expected=expected_version,
-        event_id=event_id,
-        caller=trace_context.caller() or None,
-        correlation_id=trace.correlation_id,
-        traceparent=trace.traceparent,
-        grace_s=settings().publish_grace_s,
-    )
-    if row["outcome"] == "unknown":
-        raise UserNotFound
-    if row["outcome"] == "changed":
-        raise VersionMismatch
-    if row["outcome"] == "before":
+    event = tombstone.write(user_id, expected_version, grace_s=settings().publish_grace_s)
+    if event is None:
         return False
     ERASED.inc()
-    outbox.offer(_event(event_id, user_id, row))  # best effort: the relay guarantees delivery
-    log.info("user erased", user_id=user_id, event_id=event_id, version=row["at_version"])
+    outbox.offer(event)  # best effort: the relay guarantees delivery
+    log.info("user erased", user_id=user_id, event_id=event.id, version=event.version)
     return True
-
-
-def _event(event_id: str, user_id: UserId, row: Row) -> Event:
-    trace = trace_context.current()
-    return Event(
-        id=event_id,
-        action="update_card",
-        user=User(user_id, "", "", ""),
-        version=row["at_version"],
-        bitrix_lead_id=None if row["lead_id"] is None else LeadId(row["lead_id"]),
-        changed=(ERASE,),
-        stage_version=None,
-        occurred_at=datetime.now(UTC),
-        correlation_id=trace.correlation_id,
-        traceparent=trace.traceparent,
-        history=row["history"],
-        originator_id=row["originator_id"],
-    )
