@@ -1,19 +1,40 @@
 """The whole pipeline in this process, step by step: relay, handlers, jobs."""
 
 import contextlib
+from pathlib import Path
 
 import pika
+import pytest
 
+from leadline import process
 from leadline.connector import envelope
 from leadline.connector.message import ReceivedMessage
 from leadline.errors import BitrixError
 from leadline.ledger import relay
 from leadline.messages import topology
+from leadline.settings import settings
 from leadline.sync import job
+from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import function_client, rows
 from tests.servers import eventually
 
 ROUTES = {topology.REQUESTS: "bitrix_handler", topology.REPLIES: "reply_handler"}
+
+
+def configure(monkeypatch: pytest.MonkeyPatch, webhook_url: str, state: Path) -> None:
+    """No keys and no limits; what a lost call may still do is over at once."""
+    chosen = {
+        "BITRIX_WEBHOOK_URL": webhook_url,
+        "LEADLINE_STATE": str(state),
+        "LEADLINE_AUTH": "off",
+        "LEADLINE_RATE_PER_S": "0",
+        "LEADLINE_REQUEST_LIMIT_S": "1",
+    }
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    process.forget(settings)
+    monkeypatch.setattr("leadline.sync.decide.CALL_MARGIN_S", 0)
+    monkeypatch.setattr(work_queue(), "call_ms", 0)
 
 
 class Pipeline:

@@ -36,7 +36,7 @@ from tests.integration.conftest import (
     rows,
     skip_clock_tolerance,
 )
-from tests.integration.pipeline import Pipeline
+from tests.integration.pipeline import Pipeline, configure
 from tests.servers import postgres_connection
 
 Leadline = Callable[..., CommandOutput]
@@ -57,15 +57,7 @@ def connected(  # noqa: PLR0917 - fixtures
     tmp_path: Path,
 ) -> None:
     assert all((in_postgres, in_redis, in_rabbitmq))
-    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
-    monkeypatch.setenv("LEADLINE_AUTH", "off")
-    monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
-    monkeypatch.setenv("LEADLINE_REQUEST_LIMIT_S", "1")
-    process.forget(settings)
-    # So that a lost call is over within a second.
-    monkeypatch.setattr("leadline.sync.decide.CALL_MARGIN_S", 0)
-    monkeypatch.setattr(work_queue(), "call_ms", 0)
+    configure(monkeypatch, webhook_url, tmp_path)
     monkeypatch.setattr(work_queue(), "lease_ms", 1000)
 
 

@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from leadline import process
 from leadline.bitrix24.command import Command
 from leadline.errors import BitrixError
 from leadline.ledger import accept
 from leadline.operations import resync_users
 from leadline.runtime.redis import client
-from leadline.settings import settings
 from leadline.sync import portal_session
 from leadline.users.model import Changes, Move, NewUser, UserId
 from leadline.workqueue.queue import work_queue
@@ -23,7 +21,7 @@ from tests.integration.conftest import (
     rows,
     skip_clock_tolerance,
 )
-from tests.integration.pipeline import Pipeline
+from tests.integration.pipeline import Pipeline, configure
 
 Leadline = Callable[..., CommandOutput]
 Repair = Callable[[UserId], None]
@@ -41,15 +39,7 @@ def connected(
     servers: None, webhook_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert servers is None
-    monkeypatch.setenv("BITRIX_WEBHOOK_URL", webhook_url)
-    monkeypatch.setenv("LEADLINE_STATE", str(tmp_path))
-    monkeypatch.setenv("LEADLINE_AUTH", "off")
-    monkeypatch.setenv("LEADLINE_RATE_PER_S", "0")
-    monkeypatch.setenv("LEADLINE_REQUEST_LIMIT_S", "1")
-    process.forget(settings)
-    # No call is lost here, so none has to be waited for.
-    monkeypatch.setattr("leadline.sync.decide.CALL_MARGIN_S", 0)
-    monkeypatch.setattr(work_queue(), "call_ms", 0)
+    configure(monkeypatch, webhook_url, tmp_path)
 
 
 @pytest.fixture
