@@ -70,6 +70,8 @@ class Settings(BaseModel):
     portal: str = Field("main", pattern=r"^[a-z0-9-]{1,32}$")
     #: ORIGINATOR_ID of our leads; None (`auto`): the one stored in the database.
     originator_id: Annotated[str | None, _AUTO] = Field(None, min_length=1, max_length=255)
+    #: Publish results on the topic exchange `leadline.users`.
+    results_exchange: Literal["on", "off"] = "off"
     #: What becomes of the lead of an erased user.
     erase_lead: Literal["keep", "blank", "delete"] = "blank"
     #: Bitrix24's limits (https://apidocs.bitrix24.com/limits.html): 2 and 50, Enterprise 5 and 250.

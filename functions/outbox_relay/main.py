@@ -1,7 +1,7 @@
 """The relay, called by a schedule: publish the events that are due, and do periodic checks.
 
 It also restores an operator's manual hold in Redis, in case Redis has lost its memory, advances
-bulk jobs, and removes what is left of erased users.
+bulk jobs, removes what is left of erased users, and delivers results to other systems.
 """
 
 import functions_framework
@@ -10,6 +10,7 @@ from flask import Request
 from leadline.ledger import relay
 from leadline.operations import erased_again, stored_hold
 from leadline.operations.bulk import jobs
+from leadline.results import endpoints
 from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response
 from leadline.runtime.telemetry import metrics
 from leadline.sync import stage_sync
@@ -38,6 +39,13 @@ def _sweep_erased() -> None:
     erased_messages.sweep()
 
 
+def _deliver_results() -> None:
+    if endpoints.is_configured():
+        from leadline.results import tick  # noqa: PLC0415 - few installations have endpoints
+
+        tick.run()
+
+
 metrics.on_scrape(_set_gauges)
 
 
@@ -47,10 +55,11 @@ def outbox_relay(_request: Request) -> RawResponse:
     """200 with the counts of a tick; 503 while Postgres or RabbitMQ can't be reached."""
     _restore_hold()
     postgres_rollback.check()
-    jobs.advance()
     erased_again.run()
+    jobs.advance()
     result = relay.run(PendingEvents().pending_among)
     _sweep_erased()
     stage_sync.refresh()
     portal_check.run()
+    _deliver_results()
     return json_response({"published": result.published, "pruned": result.pruned})

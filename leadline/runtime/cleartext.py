@@ -42,7 +42,7 @@ def require_tls(peer: Peer, url: str) -> None:
     """
     try:
         nodes = [urlsplit(one) for one in each_host(url.strip())]
-        is_safe = all(_is_encrypted(one) or _is_loopback(one) for one in nodes)
+        is_safe = all(_is_encrypted(one) or is_loopback(one) for one in nodes)
     except ValueError:  # its text would quote the URL
         raise BadConfiguration(f"{_REMEDIES[peer].partition(':')[0]} is not a URL") from None
     if not is_safe and peer not in settings().cleartext:
@@ -70,7 +70,7 @@ def _is_encrypted(parts: SplitResult) -> bool:
     return parts.scheme in _ENCRYPTED
 
 
-def _is_loopback(parts: SplitResult) -> bool:
+def is_loopback(parts: SplitResult) -> bool:
     """Whether the host is this machine by its name alone: DNS answers may change."""
     host = parts.hostname or ""
     if parts.scheme == "unix" or host == "localhost":

@@ -102,6 +102,8 @@ def _text(path: str, _inode: int, _size: int, _mtime_ns: int) -> str:
 _MIN_LENGTH = 8
 #: An entry of `api-keys`: all but its holder's name and its prefix is confidential.
 _ENTRY = re.compile(r"(?:[\w.-]+:)?(?:read|write|operate|,)+:(?:[^:]*:[^:]*:)?([^:]+)")
+#: The prefix of a key that signs results.
+_SIGNING_KEY = "whsec_"
 #: How many of the values read last are remembered, so that rotations do not accumulate.
 _MAX_READ = 32
 _read: dict[str, set[str]] = {}
@@ -129,6 +131,10 @@ def _parts(value: str) -> Iterator[str]:
         password, is_url = url.password, bool(url.scheme and url.hostname)
     except ValueError:
         password, is_url = None, False
+    if _SIGNING_KEY in value:  # endpoints of results: their keys, and their URLs as a whole
+        for text in value.split():
+            yield from text.split(",") if _SIGNING_KEY in text else [text] if "//" in text else []
+        return
     if not is_url:
         for text in value.split():
             entry = _ENTRY.fullmatch(text)

@@ -11,6 +11,8 @@ OWNER = "leadline"
 
 REQUESTS, REPLIES = "bitrix_queue", "bitrix.responses"
 _QUEUES = r"(bitrix_queue|bitrix\.responses)"
+#: The topic exchange of results.
+_RESULTS = r"leadline\.users"
 
 #: Secrets with the URL of a server, and their variables.
 ADDRESSES = MappingProxyType(
@@ -98,11 +100,15 @@ LOGINS = (
     Login("reader", ("leadline_read",)),
     Login("intake", redis=_PRODUCER, other_secrets=(INTERNAL,)),
     Login("settler", ("leadline_settle",), other_secrets=(INTERNAL,)),
-    # It also discards the dead letters of erased users.
+    # It also discards the dead letters of erased users, and publishes results.
     Login(
         "relay",
         ("leadline_app",),
-        Permissions(write=f"^{REQUESTS}$", read=rf"^{_QUEUES}\.dead$"),
+        Permissions(
+            configure=rf"^{_RESULTS}$",
+            write=rf"^({REQUESTS}|{_RESULTS})$",
+            read=rf"^{_QUEUES}\.dead$",
+        ),
         _PRODUCER,
         (INTERNAL, WEBHOOK),
     ),

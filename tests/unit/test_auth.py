@@ -214,7 +214,7 @@ def test_an_invalid_entry_prevents_startup_and_grants_nothing(folder: Path, entr
 
 
 def test_internal_functions_accept_only_the_internal_key(folder: Path) -> None:
-    (folder / "api-keys").write_text(f"read,write,operate:{KEY}")
+    (folder / "api-keys").write_text(f"read,write,operate,erase:{KEY}")
     (folder / "internal-key").write_text(f"{OTHER}\n{THIRD}\n")
     auth.check_configured(frozenset({"internal"}))
     assert granted(KEY) == ALL

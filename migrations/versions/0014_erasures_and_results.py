@@ -1,11 +1,16 @@
-"""Erasing a person: the tombstone of a user, the receipt of each erasure, and the write itself.
+"""Erasing a person, and results for other systems.
+
+Erasing: the tombstone of a user, the receipt of each erasure, and the write itself.
 
 A tombstone is a row of `users` with `erased_at` and no name, phone or stage. The rules of those
 columns give way for tombstones only, and a new one keeps a function of the previous version from
 writing a name into one.
 
-The write is a function of the owner: the login of delete-user may erase a user, and change nothing
-else.
+The write that erases is a function of the owner: the login of delete-user may erase a user, and
+change nothing else.
+
+Results: what became of writes, and what is still to be delivered to each endpoint. They are
+collected from the ledger, so that no write pays for them.
 
 For a database in use: no statement holds a lock for longer than a moment, and after an interruption
 it can be run again. Functions of the previous version write and read as before.
@@ -62,6 +67,63 @@ TO_SWEEP = """
 CREATE INDEX IF NOT EXISTS erasures_to_sweep ON erasures (sweep_at) WHERE sweep_at IS NOT NULL
 """
 
+RESULTS = (
+    # How far results were collected: settled events by time, accepted ones by the time in their id.
+    """
+    CREATE TABLE IF NOT EXISTS results_cursor (
+        is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+        settled_to timestamptz NOT NULL,
+        accepted_to timestamptz NOT NULL
+    )
+    """,
+    # Without name and phone. In the order of `seq` for each user.
+    """
+    CREATE TABLE IF NOT EXISTS results (
+        seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        kind text NOT NULL,
+        event_id uuid NOT NULL,
+        user_id bigint NOT NULL,
+        version bigint NOT NULL,
+        bitrix_lead_id bigint,
+        reason text,
+        is_erasure boolean NOT NULL,
+        at timestamptz NOT NULL,
+        collected_at timestamptz NOT NULL DEFAULT now(),
+        UNIQUE (event_id, kind)
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS results_by_age ON results (collected_at)",
+    """
+    CREATE TABLE IF NOT EXISTS result_deliveries (
+        endpoint text NOT NULL,
+        user_id bigint NOT NULL,
+        seq bigint NOT NULL REFERENCES results (seq) ON DELETE CASCADE,
+        attempts integer NOT NULL DEFAULT 0,
+        -- NULL: given up; an operator may replay it.
+        due_at timestamptz DEFAULT now(),
+        -- Why the last attempt failed.
+        problem text,
+        PRIMARY KEY (endpoint, user_id, seq)
+    )
+    """,
+    """
+    CREATE INDEX IF NOT EXISTS result_deliveries_due ON result_deliveries (endpoint, due_at)
+    WHERE due_at IS NOT NULL
+    """,
+    "CREATE INDEX IF NOT EXISTS result_deliveries_by_seq ON result_deliveries (seq)",
+    # An endpoint that could not be reached, and when it is tried again.
+    """
+    CREATE TABLE IF NOT EXISTS result_endpoints (
+        endpoint text PRIMARY KEY,
+        failures integer NOT NULL,
+        retry_at timestamptz NOT NULL,
+        since timestamptz NOT NULL DEFAULT now(),
+        problem text NOT NULL
+    )
+    """,
+)
+_RESULT_TABLES = "results_cursor, results, result_deliveries, result_endpoints"
+
 # A user is locked before its events, as when a reply is settled. Older events are closed: the
 # tombstone is the newest state. Their keys answer no more, but stay, so that a repeated request
 # does not create the person again. The trigger of 0007 queues the name for removal from searches.
@@ -96,7 +158,7 @@ BEGIN
         settled_at = COALESCE(settled_at, now()), due_at = NULL
     WHERE user_id = person;
     GET DIAGNOSTICS forgot_events = ROW_COUNT;
-    UPDATE users SET full_name = '', phone = '', stage = '', version = at_version,
+    UPDATE users SET full_name = '', phone = '', stage = '', {also} version = at_version,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0,
         updated_at = now(), erased_at = now()
     WHERE id = person;
@@ -129,10 +191,11 @@ GRANTS = {
     ),
     "leadline_app": (
         "SELECT, UPDATE ON erasures",
+        f"SELECT, INSERT, UPDATE, DELETE ON {_RESULT_TABLES}",
         f"EXECUTE ON FUNCTION {_NAME}",
     ),
     "leadline_settle": ("SELECT, UPDATE (lead, lead_at) ON erasures",),
-    "leadline_read": ("SELECT ON erasures",),
+    "leadline_read": (f"SELECT ON erasures, {_RESULT_TABLES}",),
 }
 
 EXISTS = "SELECT 1 FROM pg_roles WHERE rolname = :role"
@@ -157,13 +220,17 @@ def upgrade() -> None:
         _add(*EMPTY)
         op.execute(RECEIPTS)
         op.execute(TO_SWEEP)
+        for statement in RESULTS:
+            op.execute(statement)
         op.execute("RESET lock_timeout")
         for name in (*(name for _, name, _ in RELAXED), EMPTY[0]):
             op.execute(f"ALTER TABLE users VALIDATE CONSTRAINT {name}")
+        # The caller's own id of the user, if this schema has it.
+        also = "external_id = NULL," if _has_column("external_id") else ""
         schema = op.get_bind().execute(text("SELECT quote_ident(current_schema())")).scalar()
         op.execute(
             f"CREATE OR REPLACE FUNCTION {_SIGNATURE} LANGUAGE plpgsql SECURITY DEFINER"
-            f" SET search_path = {schema}, pg_temp AS $${ERASE}$$"
+            f" SET search_path = {schema}, pg_temp AS $${ERASE.format(also=also)}$$"
         )
         op.execute(f"REVOKE ALL ON FUNCTION {_NAME} FROM PUBLIC")
         _grant()
@@ -172,6 +239,14 @@ def upgrade() -> None:
 def _add(name: str, rule: str) -> None:
     op.execute(f"ALTER TABLE users DROP CONSTRAINT IF EXISTS {name}")
     op.execute(f"ALTER TABLE users ADD CONSTRAINT {name} CHECK ({rule}) NOT VALID")
+
+
+def _has_column(name: str) -> bool:
+    found = text(
+        "SELECT 1 FROM information_schema.columns WHERE table_schema = current_schema()"
+        " AND table_name = 'users' AND column_name = :name"
+    )
+    return bool(op.get_bind().execute(found, {"name": name}).scalar())
 
 
 def _grant() -> None:
@@ -191,6 +266,7 @@ def _grant() -> None:
 def downgrade() -> None:
     op.execute(f"DROP FUNCTION {_NAME}")
     op.execute("DROP TABLE erasures")
+    op.execute(f"DROP TABLE {_RESULT_TABLES}")
     # Users without a name did not exist before.
     erased = "SELECT id FROM users WHERE erased_at IS NOT NULL"
     op.execute(f"DELETE FROM events WHERE user_id IN ({erased})")  # noqa: S608 - of constants

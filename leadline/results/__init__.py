@@ -1,0 +1,1 @@
+"""Results: reports to other systems what became of writes, so that no client has to poll."""

@@ -1,0 +1,105 @@
+"""Collects results from the ledger, each once, and enters its deliveries.
+
+By keyset: settled events by the time of their outcome, accepted ones by the time in their id. A
+statement may commit after one that began later, and clocks of functions may differ, so each
+collection begins `OVERLAP` before the end of the last one; what it has seen before is skipped.
+"""
+
+from collections.abc import Sequence
+
+from leadline.results.endpoints import Endpoint
+from leadline.runtime.postgres.pool import database
+
+BATCH = 500
+#: Longer than any statement lasts (5 s) and clocks differ (10 s) together.
+OVERLAP = "30 seconds"
+
+_BEGIN = """
+INSERT INTO results_cursor (settled_to, accepted_to) VALUES (now(), now())
+ON CONFLICT DO NOTHING RETURNING is_only
+"""
+
+# A reason may quote the person: the portal's words about a field.
+_COLLECT = """
+WITH cursor AS (
+    SELECT settled_to, accepted_to FROM results_cursor FOR NO KEY UPDATE SKIP LOCKED
+), found AS ({found}
+), entered AS (
+    INSERT INTO results (kind, event_id, user_id, version, bitrix_lead_id, reason, is_erasure, at)
+    SELECT kind, found.id, user_id, found.version, users.bitrix_lead_id,
+           replace(replace(reason, NULLIF(found.full_name, ''), '…'), NULLIF(found.phone, ''), '…'),
+           changed = 'erase', at
+    FROM found JOIN users ON users.id = user_id
+    ORDER BY at, found.version
+    ON CONFLICT DO NOTHING
+    RETURNING seq, kind, user_id
+), deliveries AS (
+    INSERT INTO result_deliveries (endpoint, user_id, seq)
+    SELECT endpoint, user_id, seq FROM entered
+    JOIN unnest(CAST(:names AS text[]), CAST(:kinds AS text[])) AS wanted (endpoint, kind)
+    USING (kind)
+), moved AS (
+    -- A batch that is not full reached the present.
+    UPDATE results_cursor SET {cursor} = GREATEST({cursor},
+        CASE WHEN seen.events < :batch THEN now() ELSE seen.last_at END)
+    FROM (SELECT count(*) AS events, max(at) AS last_at FROM found) AS seen
+    WHERE EXISTS (SELECT FROM cursor)
+)
+SELECT count(*) AS events FROM found
+"""
+_SETTLED = _COLLECT.format(
+    found=f"""
+    SELECT id, user_id, version, full_name, phone, reason, changed, settled_at AS at,
+           'user.' || state AS kind
+    FROM events, cursor
+    WHERE settled_at > settled_to - interval '{OVERLAP}' AND state IN ('synced', 'failed')
+      AND 'user.' || state = ANY (CAST(:kinds AS text[]))
+      AND NOT EXISTS (
+          SELECT FROM results WHERE event_id = events.id AND kind = 'user.' || events.state
+      )
+    ORDER BY settled_at LIMIT :batch""",  # noqa: S608 - of constants; values are parameters
+    cursor="settled_to",
+)
+# A UUIDv7 begins with its unix milliseconds in 48 bits.
+_ACCEPTED = _COLLECT.format(
+    found=f"""
+    SELECT events.id, user_id, version, full_name, phone, CAST(NULL AS text) AS reason, changed,
+           occurred_at AS at, 'user.changed' AS kind
+    FROM events, cursor, LATERAL (
+        SELECT CAST(floor(extract(epoch FROM accepted_to - interval '{OVERLAP}') * 1000)
+                    AS bigint) AS ms
+    ) AS first
+    WHERE events.id > CAST(lpad(to_hex(ms), 12, '0') || repeat('0', 20) AS uuid)
+      AND changed <> 'look' AND NOT EXISTS (
+          SELECT FROM results WHERE event_id = events.id AND kind = 'user.changed'
+      )
+    ORDER BY events.id LIMIT :batch""",  # noqa: S608 - of constants; values are parameters
+    cursor="accepted_to",
+)
+
+
+def collect(endpoints: Sequence[Endpoint]) -> int:
+    """Collect all new results and enter their deliveries; returns how many were found.
+
+    The first call begins at the present. Any number of relays may call it: one works at a time.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached; safe to repeat.
+    """
+    if database().run(_BEGIN):
+        return 0
+    pairs = [(one.name, kind) for one in endpoints for kind in sorted(one.kinds)]
+    wanted = {kind for _, kind in pairs}
+    params = {"names": [name for name, _ in pairs], "kinds": [kind for _, kind in pairs]}
+    # In the order in which they happened to a user.
+    found = _all(_ACCEPTED, params) if "user.changed" in wanted else 0
+    return found + _all(_SETTLED, params)
+
+
+def _all(sql: str, params: dict[str, list[str]]) -> int:
+    found = 0
+    while True:
+        events = int(database().run(sql, batch=BATCH, **params)[0]["events"])
+        found += events
+        if events < BATCH:
+            return found

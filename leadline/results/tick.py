@@ -1,0 +1,109 @@
+"""One run of results: collect them from the ledger, then deliver what is due to each endpoint."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import structlog
+
+from leadline.errors import BadConfiguration
+from leadline.results import deliveries
+from leadline.results.collect import collect
+from leadline.results.endpoints import Endpoint, endpoints
+from leadline.results.message import Outcome, Result
+from leadline.runtime.telemetry import metrics
+
+log = structlog.get_logger()
+
+DELIVERED = metrics.Counter(
+    "leadline_results_delivered_total",
+    "Results by the outcome of an attempt to deliver them",
+    "outcome",
+    known=("delivered", "rejected", "unreachable", "given_up"),
+)
+
+#: How long a run delivers: the relay has other work.
+BUDGET_S = 10.0
+BATCH = 50
+
+
+class Sender(Protocol):
+    """Sends results to one endpoint."""
+
+    def send(self, results: list[Result]) -> list[Outcome]:
+        """An outcome for each result."""
+
+    def close(self) -> None:
+        """Close its connections."""
+
+
+def run(budget_s: float = BUDGET_S) -> None:
+    """Collect and deliver; the endpoints are served in parallel.
+
+    An invalid configuration is logged, and nothing is lost by it: results are collected once it is
+    corrected.
+
+    Raises:
+        DatabaseDown: Postgres can't be reached; what was delivered may be delivered again.
+    """
+    try:
+        receivers = endpoints()
+    except BadConfiguration as error:
+        log.error("results not delivered", reason=str(error))  # noqa: TRY400 - the text says it all
+        return
+    if not receivers:
+        return
+    collect(receivers)
+    until = time.monotonic() + budget_s
+    with ThreadPoolExecutor(len(receivers), thread_name_prefix="endpoint") as threads:
+        list(threads.map(lambda one: _deliver(one, until), receivers))
+    if given_up := deliveries.prune():
+        DELIVERED.inc("given_up", by=given_up)
+        log.error("results given up", results=given_up)
+
+
+def _deliver(endpoint: Endpoint, until: float) -> None:
+    """Deliver to one endpoint until nothing is due, it can't be reached, or the time is over."""
+    sender: Sender | None = None
+    try:
+        while time.monotonic() < until and (claimed := deliveries.claim(endpoint.name, BATCH)):
+            sender = sender or _sender(endpoint)
+            if not _settle(endpoint, claimed, sender.send(claimed)):
+                return
+    finally:
+        if sender is not None:
+            sender.close()
+
+
+def _settle(endpoint: Endpoint, results: list[Result], outcomes: list[Outcome]) -> bool:
+    """Record the outcomes; returns whether the endpoint can be reached."""
+    pairs = list(zip(results, outcomes, strict=True))
+    done = [one for one, outcome in pairs if not outcome.problem]
+    failed = [(one, outcome) for one, outcome in pairs if outcome.problem]
+    if done:
+        deliveries.delivered(endpoint.name, [one.seq for one in done])
+        DELIVERED.inc("delivered", by=len(done))
+    is_down = bool(failed) and not done and any(outcome.is_unreachable for _, outcome in failed)
+    if is_down:
+        problem = next(outcome.problem for _, outcome in failed if outcome.is_unreachable)
+        deliveries.unreachable(endpoint.name, [one.seq for one, _ in failed], problem)
+        DELIVERED.inc("unreachable", by=len(failed))
+        log.warning("endpoint unreachable", endpoint=endpoint.name, reason=problem)
+    elif failed:
+        deliveries.rejected(endpoint.name, [(one, outcome.problem) for one, outcome in failed])
+        DELIVERED.inc("rejected", by=len(failed))
+        log.warning(
+            "results rejected", endpoint=endpoint.name, results=len(failed),
+            reason=failed[0][1].problem,
+        )  # fmt: skip
+    return not is_down
+
+
+def _sender(endpoint: Endpoint) -> Sender:
+    if endpoint.url is None:
+        from leadline.results.exchange import ExchangeSender  # noqa: PLC0415 - few have it
+
+        return ExchangeSender()
+    from leadline.results.webhooks import WebhookSender  # noqa: PLC0415 - requests is slow to import
+
+    return WebhookSender(endpoint)

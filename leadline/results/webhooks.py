@@ -1,0 +1,73 @@
+"""Posts results to an endpoint, signed.
+
+No redirect is followed, an answer's body is read up to `ANSWER_MAX`, and each call ends within
+`CONNECT_S` and `ANSWER_S` whatever the receiver does.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from leadline.bitrix24 import timed_connection
+from leadline.bitrix24.timed_connection import Adapter, Exchange
+from leadline.results.endpoints import Endpoint
+from leadline.results.message import Outcome, Result, headers
+
+CONNECT_S, ANSWER_S = 3.0, 5.0
+#: Bytes of an answer that are read, so that its connection can be used again.
+ANSWER_MAX = 16 * 1024
+#: Calls to an endpoint at a time; each is about another user.
+PARALLEL = 8
+_HEADERS = {"Content-Type": "application/json", "User-Agent": "leadline"}
+#: The receiver, not the result, is at fault.
+_BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
+
+class WebhookSender:
+    """Posts to one endpoint over persistent connections."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._url = endpoint.url or ""
+        self._session = requests.Session()
+        self._session.trust_env = False
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, Adapter(pool_maxsize=PARALLEL))
+        self._tls = timed_connection.tls_context() if self._url.startswith("https:") else None
+
+    def send(self, results: Sequence[Result]) -> list[Outcome]:
+        """Post these results; returns an outcome for each."""
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="results") as threads:
+            return list(threads.map(self._post, results))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _post(self, result: Result) -> Outcome:
+        body = result.body()
+        signed = headers(result, body, self._endpoint.keys, int(time.time()))
+        exchange = Exchange(CONNECT_S, ANSWER_S, None, self._tls)
+        token = timed_connection.current_exchange.set(exchange)
+        try:
+            with self._session.post(
+                self._url, data=body, headers=_HEADERS | signed, allow_redirects=False, stream=True
+            ) as response:
+                exchange.is_whole = len(response.raw.read(ANSWER_MAX)) < ANSWER_MAX
+                return _outcome(response.status_code)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            # Only the class: a library's text may quote the URL.
+            return Outcome(type(error).__name__, is_unreachable=True)
+        finally:
+            timed_connection.current_exchange.reset(token)
+
+
+def _outcome(status: int) -> Outcome:
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return Outcome()
+    is_unreachable = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _BUSY
+    return Outcome(f"status {status}", is_unreachable=is_unreachable)

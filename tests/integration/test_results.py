@@ -1,0 +1,376 @@
+"""Results: each reaches every endpoint at least once, in order for each user."""
+
+import base64
+import hashlib
+import hmac
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import orjson
+import pika
+import pytest
+
+from leadline import process
+from leadline.ledger import settle, write
+from leadline.ledger.erasure import tombstone
+from leadline.ledger.event import Event
+from leadline.ledger.settle import ReceivedReply
+from leadline.messages.contract import Reply
+from leadline.results import collect, deliveries, endpoints, tick, webhooks
+from leadline.settings import settings
+from leadline.users.model import Changes, NewUser
+from tests.integration.conftest import CommandOutput, function_client, in_threads, rows
+from tests.servers import postgres_connection
+
+pytestmark = pytest.mark.usefixtures("in_postgres")
+
+KEY = base64.b64encode(b"k" * 32).decode()
+NAME, PHONE = "Ann Example", "+77001112233"
+
+
+@dataclass
+class Receiver:
+    """An endpoint that records what it receives."""
+
+    url: str = ""
+    status: int = 200
+    #: The status for a user's results; overrides `status`.
+    status_of: dict[int, int] = field(default_factory=dict)
+    wait_s: float = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    received: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    def entry(self, name: str, kinds: str = "") -> str:
+        return f"{name} {self.url} whsec_{KEY} {kinds}".strip()
+
+    def versions(self, user_id: int) -> list[int]:
+        """Of the user's accepted results, in order."""
+        return [one["version"] for one in self.received if one["user_id"] == user_id]
+
+
+def _serve(receiver: Receiver) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            receiver.requests.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            data = orjson.loads(body)["data"]
+            status = receiver.status_of.get(data["user_id"], receiver.status)
+            if status < 300:
+                receiver.received.append({**data, "type": orjson.loads(body)["type"]})
+            time.sleep(receiver.wait_s)
+            self.send_response(status)
+            for name, value in receiver.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.fixture
+def receivers() -> Iterator[Callable[[], Receiver]]:
+    servers: list[ThreadingHTTPServer] = []
+
+    def make() -> Receiver:
+        receiver = Receiver()
+        servers.append(_serve(receiver))
+        return receiver
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def receiver(receivers: Callable[[], Receiver]) -> Receiver:
+    return receivers()
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Configure these endpoints; collection begins at this moment."""
+
+    def configure(*entries: str) -> None:
+        monkeypatch.setenv("RESULT_ENDPOINTS", "\n".join(entries))
+        tick.run()
+
+    return configure
+
+
+def create() -> Event:
+    return write.create(NewUser(full_name=NAME, phone=PHONE), None).event
+
+
+def change(event: Event, name: str) -> Event:
+    return write.change(event.user.id, Changes(full_name=name), None, None).event
+
+
+def settled(event: Event, **more: Any) -> None:
+    success = {"status": "success", "bitrix_lead_id": 455 + event.user.id, "attempts": 1}
+    about = {"action": event.action, "user_id": event.user.id, "event_id": str(event.id)}
+    settle.apply([ReceivedReply(Reply(**{**success, **about, **more}))])
+
+
+def failed(event: Event, reason: str = "no") -> None:
+    settled(event, status="error", reason=reason, bitrix_lead_id=None)
+
+
+def awake() -> None:
+    """No endpoint rests, and nothing waits for its next attempt."""
+    rows("UPDATE result_endpoints SET retry_at = now()")
+    rows("UPDATE result_deliveries SET due_at = now() WHERE due_at IS NOT NULL")
+
+
+def test_an_endpoint_gets_each_outcome_signed(receiver: Receiver, use: Callable[..., None]) -> None:
+    use(receiver.entry("crm"))
+    event = create()
+    settled(event)
+    failed(change(event, "Ann B"), "Field X is required")
+    tick.run()
+    tick.run()
+    assert receiver.received == [
+        {"type": "user.synced", "user_id": 1, "version": 1, "status": "synced", "reason": None,
+         "bitrix_lead_id": 456, "erased": False, "event_id": event.id},
+        {**receiver.received[1], "type": "user.failed", "version": 2, "status": "failed",
+         "reason": "Field X is required"},
+    ]  # fmt: skip
+    headers, body = receiver.requests[0]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = hmac.digest(b"k" * 32, signed, hashlib.sha256)
+    assert headers["webhook-signature"] == f"v1,{base64.b64encode(expected).decode()}"
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+
+
+def test_nothing_is_stored_without_endpoints(in_rabbitmq: str, in_redis: str,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    assert in_rabbitmq
+    assert in_redis
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    process.forget(settings)
+    settled(create())
+    assert function_client("outbox_relay").post("/").status_code == 200
+    assert rows("SELECT FROM results UNION ALL SELECT FROM results_cursor") == []
+
+
+def test_the_relay_delivers(
+    receiver: Receiver, use: Callable[..., None], in_rabbitmq: str, in_redis: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    assert in_rabbitmq
+    assert in_redis
+    monkeypatch.setenv("LEADLINE_AUTH", "off")
+    process.forget(settings)
+    use(receiver.entry("crm"))
+    settled(create())
+    assert function_client("outbox_relay").post("/").status_code == 200
+    assert receiver.versions(1) == [1]
+
+
+def test_after_an_outage_an_endpoint_gets_all_in_order_and_delays_no_other(
+    receivers: Callable[[], Receiver], use: Callable[..., None]
+) -> None:
+    down, well = receivers(), receivers()
+    down.status = 503
+    use(down.entry("down"), well.entry("well"))
+    users = [create() for _ in range(5)]
+    for event in users:
+        settled(event)
+    for round_ in range(2, 5):
+        users = [change(event, f"Ann {round_}") for event in users]
+        for event in users:
+            settled(event)
+        tick.run()
+    assert all(well.versions(event.user.id) for event in users)
+    tried = len(down.requests)
+    tick.run()
+    assert len(down.requests) == tried, "it rests"
+    awake()
+    down.status = 200
+    tick.run()
+    tick.run()
+    for event in users:
+        assert down.versions(event.user.id) == [1, 2, 3, 4]
+        assert well.versions(event.user.id) == [1, 2, 3, 4]
+    assert rows("SELECT FROM result_deliveries") == []
+
+
+def test_a_rejected_result_holds_up_its_own_user_only(
+    receiver: Receiver, use: Callable[..., None]
+) -> None:
+    use(receiver.entry("crm"))
+    first, second = create(), create()
+    receiver.status_of[first.user.id] = 422
+    for event in (first, second):
+        settled(event)
+        settled(change(event, "Ann B"))
+    tick.run()
+    assert receiver.versions(second.user.id) == [1, 2]
+    assert receiver.versions(first.user.id) == []
+    receiver.status_of.clear()
+    awake()
+    tick.run()
+    assert receiver.versions(first.user.id) == [1, 2]
+
+
+def test_a_result_that_commits_late_is_not_missed(
+    receiver: Receiver, use: Callable[..., None], postgres: str
+) -> None:
+    """Its transaction began before a collection, and ends after it."""
+    use(receiver.entry("crm"))
+    event, other = create(), create()
+    with postgres_connection(postgres) as slow:
+        slow.run("BEGIN")
+        slow.run(
+            "UPDATE events SET state = 'synced', settled_at = now(), due_at = NULL WHERE id = :id",
+            id=event.id,
+        )
+        settled(other)
+        tick.run()
+        assert receiver.versions(event.user.id) == []
+        slow.run("COMMIT")
+    tick.run()
+    assert receiver.versions(event.user.id) == [1]
+    assert receiver.versions(other.user.id) == [1]
+
+
+def test_more_results_than_a_batch_arrive_once(
+    receiver: Receiver, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "BATCH", 3)
+    use(receiver.entry("crm"))
+    users = [create() for _ in range(10)]
+    for event in users:
+        settled(event)
+    in_threads(4, lambda _: tick.run())
+    tick.run()
+    assert sorted(one["user_id"] for one in receiver.received) == [one.user.id for one in users]
+
+
+def test_changes_come_before_their_outcome_if_asked_for(
+    receiver: Receiver, use: Callable[..., None]
+) -> None:
+    use(receiver.entry("crm", "user.changed,user.synced"))
+    settled(create())
+    tick.run()
+    assert [one["type"] for one in receiver.received] == ["user.changed", "user.synced"]
+
+
+def test_no_result_names_the_person(receiver: Receiver, use: Callable[..., None]) -> None:
+    use(receiver.entry("crm", "user.changed,user.failed,user.synced"))
+    event = create()
+    failed(event, f"{NAME} has a wrong phone {PHONE}")
+    tick.run()
+    assert receiver.received[-1]["reason"] == "… has a wrong phone …"
+    tombstone.write(event.user.id)
+    tick.run()
+    assert receiver.received[-1]["erased"]
+    sent = b"".join(body for _, body in receiver.requests).decode()
+    assert NAME not in sent
+    assert PHONE not in sent
+    stored = repr(rows("SELECT * FROM results"))
+    assert NAME not in stored
+    assert PHONE not in stored
+
+
+def test_a_redirect_is_not_followed(
+    receivers: Callable[[], Receiver], use: Callable[..., None]
+) -> None:
+    target, redirecting = receivers(), receivers()
+    redirecting.status, redirecting.headers = 307, {"Location": target.url}
+    use(redirecting.entry("crm"))
+    settled(create())
+    tick.run()
+    assert (len(redirecting.requests), target.requests) == (1, [])
+
+
+def test_an_endpoint_that_hangs_is_given_up_in_time(
+    receiver: Receiver, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "ANSWER_S", 0.2)
+    receiver.wait_s = 2
+    use(receiver.entry("crm"))
+    for _ in range(20):
+        settled(create())
+    began = time.monotonic()
+    tick.run()
+    assert time.monotonic() - began < 2
+    (state,) = deliveries.status()
+    assert (state["waiting"], bool(state["unreachable"])) == (20, True)
+
+
+def test_a_result_is_given_up_after_days_and_can_be_replayed(
+    receiver: Receiver, use: Callable[..., None], leadline: Callable[..., CommandOutput]
+) -> None:
+    use(receiver.entry("crm"))
+    event = create()
+    settled(event)
+    receiver.status = 422
+    tick.run()
+    rows("UPDATE results SET collected_at = now() - interval '4 days'")
+    awake()
+    tick.run()
+    listed = leadline("results", "list", "--json")
+    assert listed.json["endpoints"][0]["given_up"] == 1
+    assert listed.code == 1
+    settled(change(event, "Ann B"))
+    receiver.status = 200
+    tick.run()
+    assert receiver.versions(1) == [2]
+    assert leadline("results", "replay", "crm", "--hours", 200, "--yes", "--json").json == {
+        "replayed": 2
+    }
+    tick.run()
+    tick.run()
+    assert receiver.versions(1) == [2, 1, 2]
+    ids = [headers["webhook-id"] for headers, _ in receiver.requests]
+    assert len(set(ids)) == 2
+    assert leadline("results", "replay", "other").code == 2
+
+
+def test_an_invalid_entry_stops_nothing_else(
+    receiver: Receiver, use: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(receiver.entry("crm"))
+    monkeypatch.setenv("RESULT_ENDPOINTS", "crm http://example.com/ whsec_x")
+    settled(create())
+    tick.run()
+    monkeypatch.setenv("RESULT_ENDPOINTS", receiver.entry("crm"))
+    tick.run()
+    assert receiver.versions(1) == [1]
+
+
+def test_the_exchange_routes_by_kind(in_rabbitmq: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_RESULTS_EXCHANGE", "on")
+    process.forget(settings)
+    tick.run()
+    settled(create())
+    tick.run()  # nobody is bound: it is dropped
+    assert rows("SELECT FROM result_deliveries") == []
+    with pika.BlockingConnection(pika.URLParameters(in_rabbitmq)) as connection:
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        channel.queue_bind(queue, endpoints.EXCHANGE, "user.failed")
+        event = create()
+        settled(event)
+        failed(change(event, "Ann B"))
+        tick.run()
+        tick.run()
+        (method, properties, body) = channel.basic_get(queue, auto_ack=True)
+        assert method.routing_key == "user.failed"
+        assert orjson.loads(body)["data"]["user_id"] == event.user.id
+        assert properties.message_id.startswith("user.failed:")
+        assert channel.basic_get(queue)[0] is None
