@@ -33,7 +33,8 @@ def show_list(*, json: Json = False) -> None:
     if json:
         print_json({"endpoints": found})
     else:
-        print_table(_COLUMNS, [[one[name] for name in _COLUMNS] for one in found])
+        shown = [{**one, "kinds": ",".join(one["kinds"] or ())} for one in found]
+        print_table(_COLUMNS, [[one[name] for name in _COLUMNS] for one in shown])
     if any(one["unreachable"] or one["given_up"] for one in found):
         raise typer.Exit(FINDINGS)
 

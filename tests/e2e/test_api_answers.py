@@ -157,7 +157,7 @@ def test_malformed_json_is_400_another_type_415_and_too_much_413(system: System)
     ("method", "path", "allowed"),
     [
         ("DELETE", "/users", {"GET", "POST"}),
-        ("PUT", "/users/1", {"GET", "PATCH"}),
+        ("PUT", "/users/1", {"GET", "PATCH", "DELETE"}),
         ("DELETE", "/users/1/move", {"POST"}),
         ("GET", "/function/create-user", {"POST"}),
         ("POST", "/function/get-user/1", {"GET", "HEAD"}),
@@ -176,6 +176,26 @@ def test_another_method_gets_a_405_with_allow(
     answer = system.request(method, path)
     _assert_problem(answer, 405)
     assert set(answer.headers["Allow"].split(", ")) >= allowed
+
+
+def test_an_erased_user_is_gone_and_its_lead_is_blank(system: System) -> None:
+    user = system.create("Стёртая", "+77001239999")
+    system.await_synced(user["id"])
+    path = f"/users/{user['id']}"
+    assert [system.request("DELETE", path).status_code for _ in range(2)] == [204, 204]
+    _assert_problem(system.request("DELETE", f"/users/{UNKNOWN}"), 404)
+    for method, below, body in (
+        ("GET", "", None),
+        ("PATCH", "", {"full_name": "Стёртая"}),
+        ("POST", "/move", {"stage": "NEW"}),
+    ):
+        _assert_problem(system.request(method, path + below, json=body), 410)
+
+    def is_done() -> bool:
+        found = [one for one in system.leads() if one["ORIGIN_ID"] == str(user["id"])]
+        return [(one["TITLE"], one["PHONE"]) for one in found] == [("Erased", [])]
+
+    eventually(is_done, 30, "the lead is blank")
 
 
 def test_if_match_accepts_the_current_version_only(system: System) -> None:

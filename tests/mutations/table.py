@@ -25,6 +25,7 @@ _OUTCOMES = "tests/unit/test_decide_outcomes.py::"
 _AUTH = "tests/unit/test_auth.py::"
 _ENTRY = "tests/unit/test_entry.py::"
 _SETTLED = "tests/unit/test_decide_settled.py::"
+_ERASE = "tests/integration/test_erase.py::"
 _CONNECTOR = "tests/integration/test_connector.py::"
 
 MUTATIONS = (
@@ -274,5 +275,40 @@ MUTATIONS = (
         "begin = key[: min(_PREFIX_LENGTH, len(key) // 4)]",
         "begin = key",
         (_AUTH + "test_the_logged_prefix_of_a_key_leaves_the_rest_unguessable",),
+    ),
+    Mutation(
+        "a write at the same moment survives an erasure",
+        "leadline/ledger/write_sql.py",
+        "(ARRAY (SELECT id FROM request)) AND erased_at IS NULL",
+        "(ARRAY (SELECT id FROM request))",
+        (_ERASE + "test_writes_and_reads_of_an_erased_user_are_gone",),
+    ),
+    Mutation(
+        "a worker that has the lease writes an erased person back",
+        "leadline/workqueue/lua/put.lua",
+        "  reject_settlement(entry, request.user)\n",
+        "",
+        (_ERASE + "test_a_worker_that_has_the_lease_does_not_write_the_person_back",),
+    ),
+    Mutation(
+        "a message from before an erasure is kept",
+        "leadline/workqueue/lua/put.lua",
+        "if request.is_erasure or order > newest or redis.call",
+        "if true or redis.call",
+        (_ERASE + "test_a_message_from_before_changes_nothing",),
+    ),
+    Mutation(
+        "an erasure is done without a last look",
+        "leadline/sync/erasure/rules.py",
+        '{"doubt": 1, "erased_leads"',
+        '{"erased_leads"',
+        (_ERASE + "test_every_lead_and_every_phone_of_the_user_is_erased",),
+    ),
+    Mutation(
+        "a result that commits late is missed",
+        "leadline/results/collect.py",
+        'OVERLAP = "30 seconds"',
+        'OVERLAP = "0 seconds"',
+        ("tests/integration/test_results.py::test_a_result_that_commits_late_is_not_missed",),
     ),
 )

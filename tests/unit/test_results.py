@@ -3,8 +3,14 @@
 import base64
 import hashlib
 import hmac
+import json
 import os
+import shutil
+import subprocess
+import time
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -110,3 +116,45 @@ def test_a_body_names_ids_and_no_person() -> None:
         },
     }
     assert RESULT.id == "user.synced:01a20904-edc6-7729-a816-5943b5169ce7"
+
+
+PAGE = (Path(__file__).parents[2] / "docs/results.md").read_text("utf-8")
+
+
+def snippet(language: str) -> str:
+    return PAGE.partition(f"```{language}\n")[2].partition("```")[0]
+
+
+def signed(now_s: int) -> tuple[dict[str, str], bytes]:
+    key = base64.b64decode(KEY.removeprefix("whsec_"))
+    body = RESULT.body()
+    return message.headers(RESULT, body, [os.urandom(32), key], now_s), body
+
+
+def test_the_pages_python_verifies_a_request() -> None:
+    scope: dict[str, Any] = {}
+    exec(snippet("python"), scope)  # noqa: S102 - our own page
+    is_ours = scope["is_ours"]
+    headers, body = signed(int(time.time()))
+    assert is_ours(KEY, headers, body)
+    assert not is_ours(KEY, headers, body.replace(b"42", b"43"))
+    assert not is_ours(KEY, {**headers, "webhook-id": "another"}, body)
+    late, body = signed(int(time.time()) - 600)
+    assert not is_ours(KEY, late, body)
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="there is no node")
+def test_the_pages_javascript_verifies_a_request() -> None:
+    headers, body = signed(int(time.time()))
+    calls = "".join(
+        f"console.log(isOurs({json.dumps(KEY)}, {json.dumps(headers)}, Buffer.from({text})));\n"
+        for text in (json.dumps(body.decode()), json.dumps("{}"))
+    )
+    done = subprocess.run(
+        ("node", "-e", snippet("js") + calls),  # noqa: S607 - found on the PATH
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert done.stdout.split() == ["true", "false"]

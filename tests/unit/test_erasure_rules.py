@@ -1,0 +1,227 @@
+"""The rules of an erasure, against a portal that loses answers, loses leads and restores names."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadline import process
+from leadline.bitrix24 import leads
+from leadline.bitrix24.command import Command
+from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.leads import DesiredState
+from leadline.errors import LeadGone, OutcomeUnknown, Unavailable
+from leadline.messages.contract import ERASED_NAME
+from leadline.settings import settings
+from leadline.sync.decide import Lookup, NoCall, Write
+from leadline.sync.erasure import rules
+from leadline.workqueue.entry import Entry, PendingEvent, Settlement
+from tests.unit.entries import entry, found, pending
+
+NOW = 1_000_000
+GONE = DesiredState(ERASED_NAME, "", None)
+PERSON = ("Ann Lee", "Somebody", "+7700")
+
+What = Literal["answer", "answer lost", "request lost", "gone"]
+
+
+@dataclass
+class Portal:
+    """The user's leads by id, and what happens to each write, the last of it forever."""
+
+    leads: dict[int, FoundLead]
+    fate: list[What]
+
+    def write(self, command: Command) -> What:
+        fate: What = self.fate.pop(0) if self.fate else "answer"
+        lead_id = command.params["id"]
+        if lead_id not in self.leads:
+            return "gone"
+        if fate == "gone" or (fate != "request lost" and command.method == leads.DELETE):
+            del self.leads[lead_id]
+        elif fate != "request lost":
+            name = command.params["fields"]["title"]
+            rows = {int(row) for row in command.params["fields"].get("fm", {})}
+            before = self.leads[lead_id]
+            phones = tuple(one for one in before.phones if one[1] not in rows)
+            self.leads[lead_id] = replace(before, title=name, name=name, phones=phones)
+        return fate
+
+
+def erased(*events: PendingEvent, **more: object) -> Entry:
+    more = {"state": GONE, "erased": "1", "lookup_requested_seq": events[0].seq, **more}
+    return entry(*events, **more)
+
+
+def stored(before: Entry, settlement: Settlement) -> Entry:
+    """The entry as it is leased after the settlement was written to Redis."""
+    content = {
+        b"fence": b"1", b"erased": before.erased.encode(),
+        b"erased_leads": ",".join(map(str, before.erased_leads)).encode(),
+    }  # fmt: skip
+    if before.needs_lookup:
+        content[b"doubt"] = b"1"
+    for name, value in settlement.fields.items():
+        text = value if isinstance(value, bytes) else str(value).encode()
+        content[name.encode()] = text
+    parsed = Entry.loads(b"7", {name: text for name, text in content.items() if text}, [])
+    return replace(
+        before,
+        last_applied=parsed.last_applied if "agreed" in settlement.fields else before.last_applied,
+        needs_lookup=parsed.needs_lookup,
+        erased=parsed.erased,
+        erased_leads=parsed.erased_leads,
+        phone_rows=parsed.phone_rows,
+        lookup_done_seq=parsed.lookup_done_seq or before.lookup_done_seq,
+        events=settlement.events or before.events,
+    )
+
+
+def step(now: Entry, portal: Portal) -> Settlement:
+    """What a worker does with a leased user."""
+    match rules.plan(now):
+        case Lookup():
+            listed = sorted(portal.leads.values(), key=lambda lead: lead.lead_id)
+            return rules.settle_lookup(now, listed, NOW)
+        case Write(command):
+            fate = portal.write(command)
+            if fate == "gone":
+                return rules.settle_failure(now, LeadGone("gone"), NOW, is_write=True)
+            if fate == "answer":
+                return rules.settle_written(now)
+            return rules.settle_failure(now, OutcomeUnknown("lost"), NOW, is_write=True)
+        case NoCall():
+            return rules.settle_done(now)
+
+
+def play(portal: Portal, now: Entry, steps: int = 60) -> tuple[Entry, list[Settlement]]:
+    """Until the events have an outcome."""
+    made: list[Settlement] = []
+    for _ in range(steps):
+        settlement = step(now, portal)
+        made.append(settlement)
+        now = stored(now, settlement)
+        if all(event.outcome for event in now.events):
+            return now, made
+    raise AssertionError("no outcome")
+
+
+def use(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    monkeypatch.setenv("LEADLINE_ERASE_LEAD", mode)
+    process.forget(settings)
+
+
+LEADS = st.lists(
+    st.builds(
+        FoundLead,
+        lead_id=st.integers(1, 5),
+        title=st.sampled_from([*PERSON[:2], ERASED_NAME]),
+        name=st.sampled_from([*PERSON[:2], ERASED_NAME, ""]),
+        phones=st.lists(
+            st.tuples(st.just("+7700"), st.integers(1, 99)),
+            max_size=3,
+            unique_by=lambda one: one[1],
+        ).map(tuple),
+        stage=st.just("NEW"),
+        origin=st.just("7"),
+        originator=st.just("leadline"),
+    ),
+    max_size=4,
+    unique_by=lambda one: one.lead_id,
+)
+FATES = st.lists(
+    st.sampled_from(("answer", "answer lost", "request lost", "gone")), max_size=2
+).map(list)
+
+
+@pytest.mark.parametrize("mode", ["blank", "delete"])
+def test_a_success_leaves_nothing_of_the_person(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """Whatever leads there are, and whatever of two calls is lost."""
+    use(monkeypatch, mode)
+
+    @given(LEADS, FATES)
+    def check(listed: list[FoundLead], fates: list[What]) -> None:
+        portal = Portal({one.lead_id: one for one in listed}, fates)
+        end, made = play(portal, erased(pending(2)))
+        (event,) = end.events
+        assert event.outcome
+        assert event.outcome.status == "synced"
+        for lead in portal.leads.values():
+            assert (mode, lead.title, lead.name, lead.phones) == (
+                "blank", ERASED_NAME, ERASED_NAME, (),
+            )  # fmt: skip
+        expected = "blanked" if portal.leads else None
+        assert event.outcome.lead == expected or event.outcome.lead in {"none", "deleted"}
+        assert event.outcome.lead_id in {None, *portal.leads}
+        # Nothing of the person was ever written to Redis.
+        written = repr([one.fields for one in made])
+        assert not [text for text in PERSON if text in written]
+
+    check()
+
+
+def test_names_that_the_crm_restores_end_as_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "blank")
+
+    class Restoring(Portal):
+        def write(self, command: Command) -> What:
+            assert command.method == leads.UPDATE
+            return "answer"
+
+    end, made = play(Restoring({55: found()}, []), erased(pending(2)))
+    outcome = end.events[0].outcome
+    assert outcome
+    assert (outcome.status, outcome.is_transient) == ("failed", True)
+    assert outcome.attempts == 3
+    assert outcome.reason == rules.STILL_THERE
+    assert [one.delay_ms for one in made if one.delay_ms > 1] == [2000, 4000]
+
+
+def test_without_an_answer_an_erasure_fails_after_three_attempts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(monkeypatch, "blank")
+    now = erased(pending(2))
+    for _ in range(3):
+        now = stored(now, rules.settle_failure(now, Unavailable("down"), NOW))
+    assert now.events[0].outcome
+    assert now.events[0].outcome.status == "failed"
+
+
+def test_a_kept_lead_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "keep")
+    now = erased(pending(2), claimed_lead_id=55)
+    assert isinstance(rules.plan(now), NoCall)
+    outcome = rules.settle_done(now).events[0].outcome
+    assert outcome
+    assert (outcome.lead, outcome.lead_id) == ("kept", 55)
+
+
+def test_while_a_lost_create_may_run_nothing_is_concluded(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "blank")
+    now = erased(pending(2), wait_until_ms=NOW + 9000)
+    settlement = rules.settle_lookup(now, [], NOW)
+    assert settlement.events == ()
+    assert 0 < settlement.delay_ms <= 9000
+    assert rules.settle_lookup(now, [found()], NOW).fields["agreed"]
+
+
+@pytest.mark.parametrize(("origin", "originator"), [("8", "leadline"), ("7", "others"), ("", "x")])
+def test_the_lead_of_another_is_never_erased(
+    monkeypatch: pytest.MonkeyPatch, origin: str, originator: str
+) -> None:
+    use(monkeypatch, "delete")
+    now = erased(pending(2), claimed_lead_id=55)
+    other = found(origin=origin, originator=originator)
+    settlement = rules.settle_lookup_by_id(now, other, NOW)
+    assert settlement.events[0].outcome
+    assert settlement.events[0].outcome.status == "failed"
+    assert not settlement.fields["agreed"]
+
+
+def test_older_events_are_superseded(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "keep")
+    events = rules.settle_done(erased(pending(3), pending(2))).events
+    assert [one.outcome and one.outcome.status for one in events] == ["synced", "superseded"]
