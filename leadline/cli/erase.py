@@ -15,8 +15,7 @@ from leadline.cli.output import (
 )
 from leadline.cli.terminal.confirm import Yes, confirm
 from leadline.errors import UserNotFound
-from leadline.ledger.erasure import erase as erasure
-from leadline.ledger.erasure import receipts
+from leadline.ledger.erasure import receipts, tombstone
 from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 from leadline.users.model import UserId
@@ -57,7 +56,8 @@ def erase(
     with audit.recorded("erase", user_ids=audit.first_user_ids(user_ids)) as done:
         for user_id in user_ids:
             try:
-                (erased if erasure.erase(UserId(user_id)) else before).append(user_id)
+                # The relay publishes it at its next tick.
+                (erased if tombstone.write(UserId(user_id)) else before).append(user_id)
             except UserNotFound:
                 missing.append(user_id)
         done["erased"] = len(erased)

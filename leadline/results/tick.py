@@ -11,6 +11,7 @@ from leadline.results import deliveries
 from leadline.results.collect import collect
 from leadline.results.endpoints import Endpoint, endpoints
 from leadline.results.message import Outcome, Result
+from leadline.runtime.interval import Interval
 from leadline.runtime.telemetry import metrics
 
 log = structlog.get_logger()
@@ -23,8 +24,12 @@ DELIVERED = metrics.Counter(
 )
 
 #: How long a run delivers: the relay has other work.
-BUDGET_S = 10.0
+BUDGET_S = 5.0
 BATCH = 50
+
+
+#: An invalid configuration is logged once in this time.
+_complaints = Interval(60)
 
 
 class Sender(Protocol):
@@ -49,7 +54,8 @@ def run(budget_s: float = BUDGET_S) -> None:
     try:
         receivers = endpoints()
     except BadConfiguration as error:
-        log.error("results not delivered", reason=str(error))  # noqa: TRY400 - the text says it all
+        if _complaints.claim():
+            log.error("results not delivered", reason=str(error))  # noqa: TRY400 - the text says it all
         return
     if not receivers:
         return
