@@ -57,7 +57,7 @@ class WebhookSender:
             with self._session.post(
                 self._url, data=body, headers=_HEADERS | signed, allow_redirects=False, stream=True
             ) as response:
-                exchange.is_whole = len(response.raw.read(ANSWER_MAX)) < ANSWER_MAX
+                exchange.is_complete = len(response.raw.read(ANSWER_MAX)) < ANSWER_MAX
                 return _outcome(response.status_code)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             # Only the class: a library's text may quote the URL.
