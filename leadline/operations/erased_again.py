@@ -8,8 +8,8 @@ import structlog
 
 from leadline.errors import BadConfiguration, QueueError
 from leadline.ledger.erasure import receipts, tombstone
-from leadline.process import per_process
 from leadline.runtime import secrets
+from leadline.runtime.interval import Interval
 from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings
@@ -21,21 +21,17 @@ log = structlog.get_logger()
 CALLER = "leadline sweep"
 
 
-class _Checked:
-    """The last history of Postgres in which this process has compared both."""
+#: How often a process compares; and after an error of Redis, since each costs a time-out.
+COMPARE_EVERY_S = 60.0
 
-    history = 0
-
-
-@per_process
-def _checked() -> _Checked:
-    return _Checked()
+_comparisons = Interval(COMPARE_EVERY_S)
 
 
 def run() -> int:
     """Erase the users that only Redis knows to be erased; returns how many.
 
-    It compares once for each history of Postgres, and again if Redis can't be reached.
+    It compares once a minute, since the message of a lost erasure may still be on its way to Redis,
+    and during a sweep each time, before the next leads get the state of Postgres.
 
     Raises:
         DatabaseDown: Postgres can't be reached.
@@ -43,7 +39,7 @@ def run() -> int:
     if secrets.get("redis-url") is None:
         return 0
     present = installation.ensure_history()
-    if _checked().history == present.history:
+    if not (_comparisons.claim() or present.is_sweeping):
         return 0
     try:
         lost = _lost(settings().originator_id or present.originator_id)
@@ -55,7 +51,6 @@ def run() -> int:
         tombstone.write(UserId(user_id))
     if lost:
         log.error("Postgres had lost erasures, erased again", users=len(lost))
-    _checked().history = present.history
     return len(lost)
 
 

@@ -167,7 +167,9 @@ BEGIN
     VALUES (event, person, at_version, 'update_card', '', '', '', 'erase',
             correlation, trace, asked_by, now() + make_interval(secs => grace_s));
     INSERT INTO erasures (user_id, version, caller, events, idempotency_keys)
-    VALUES (person, at_version, asked_by, forgot_events, forgot_keys);
+    VALUES (person, at_version, asked_by, forgot_events, forgot_keys)
+    ON CONFLICT (user_id) DO UPDATE SET version = at_version, erased_at = now(), lead = NULL,
+        lead_at = NULL, sweep_at = now(), sweeps = 0;
     RETURN;
 END
 """

@@ -37,6 +37,17 @@ def test_no_history_breaks_a_rule() -> None:
     assert not failed, _said(failed)
 
 
+@pytest.mark.slow("plays 150 histories")
+def test_no_history_brings_an_erased_person_back() -> None:
+    failed = many.play(range(1, 151), prepare="tests.simulation.erasures:with_erasures")
+    assert not failed, "\n".join(f"seed {one.seed}: {one.broken}" for one in failed)
+
+
+@pytest.mark.slow("plays up to 150 histories")
+def test_an_erasure_without_a_lookup_is_detected() -> None:
+    assert many.play(range(1, 151), prepare="tests.simulation.erasures:lookup_is_left_out")
+
+
 @pytest.mark.slow("plays histories twice, in processes of their own")
 def test_the_same_seed_is_the_same_history(played: ProcessPoolExecutor) -> None:
     seeds = range(1, 16)

@@ -51,6 +51,12 @@ local function begin_history(entry, events, user, history)
   return stage_order
 end
 
+-- Postgres may be restored to a time before the erasure: remember whom to erase again.
+local function remember_erasure(entry, request)
+  local erased = string.gsub(entry, 'user:.*$', 'erased:' .. (request.originator or ''), 1)
+  redis.call('ZADD', erased, request.version or 0, request.user)
+end
+
 -- The user was erased. Its sender has closed all earlier events: they get no reply. The id of the lead
 -- stays; the lead is looked up before it is erased.
 local function forget_person(entry, events, request)
@@ -59,9 +65,6 @@ local function forget_person(entry, events, request)
   redis.call('HSET', entry, 'erased', 1)
   local unreadable = string.gsub(entry, 'user:', 'unreadable:', 1)
   redis.call('DEL', events, unreadable, unreadable .. ':events')
-  -- Postgres may be restored to a time before it: this remembers whom to erase again.
-  local erased = string.gsub(entry, 'user:.*$', 'erased:' .. (request.originator or ''), 1)
-  redis.call('ZADD', erased, request.version or 0, request.user)
   -- A worker that has leased the user would write the person back.
   reject_settlement(entry, request.user)
 end
@@ -116,6 +119,7 @@ local function put(entry, events, request)
     redis.call('ZREM', due, user)
   end
   local is_lost, stage_order_before = is_from_lost_history(entry, events, user, request.history)
+  if request.is_erasure then remember_erasure(entry, request) end
   if request.originator and not is_lost then set_originator(entry, request.originator) end
 
   -- Versions are a million apart; messages without one follow the newest in order of arrival.

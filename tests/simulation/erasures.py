@@ -1,0 +1,154 @@
+"""Erasures in histories with faults: nothing brings the person back.
+
+`with_erasures` adds an erasure of some users to each plan, at any moment, and replaces the rules:
+the checker's are about users that stay. Not modelled: dead letters.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from random import Random
+from typing import Any
+
+from leadline.errors import LeadlineError
+from leadline.ledger.erasure import erase
+from leadline.messages.contract import ERASED_NAME
+from leadline.operations import erased_messages
+from leadline.users.model import UserId
+from tests.simulation import dangers, many, patches, play, rules
+from tests.simulation.plan import FOREIGN, NAMES, PHONES, Fault, Plan
+from tests.simulation.system import System
+from tests.simulation.world import EPOCH
+
+#: A fork may lose a write that was answered this long before.
+FORK_LOSES_S = 3.0
+
+
+@dataclass
+class Erased:
+    """An erasure that was answered with 204."""
+
+    user_id: int
+    at: float
+
+
+class ErasingSystem(System):
+    """Users are erased, too, by clients that repeat the request until it is answered."""
+
+    def __post_init__(self) -> None:
+        """As a system, with the times of the erasures."""
+        self.erased: list[Erased] = []
+        super().__post_init__()
+        random = Random(f"erasures/{self.plan.seed}")  # noqa: S311 - reproducible from its seed
+        writes = [one for one in self.plan.writes if one.kind not in {"foreign", "poison"}]
+        last_s = max((one.at_s for one in writes), default=0.0)
+        for user in sorted({one.user for one in writes}):
+            if random.random() < 0.7:
+                at_s = random.choice((random.uniform(0, last_s), last_s + random.uniform(0, 5)))
+                self.world.after(at_s, partial(self._request, user))
+
+    def _request(self, user: int) -> None:
+        alive = [one for one in self._apis if not one.is_dead]
+        if not alive or user not in self._users:
+            if self.world.now < EPOCH + 600:
+                self.world.after(0.5, partial(self._request, user))
+            return
+        process = alive[user % len(alive)]
+        again = partial(self.world.after, 1.0, partial(self._request, user))
+        process.on_death.append(again)
+        self.world.spawn(process, partial(self._erase, user, again))
+
+    def _erase(self, user: int, again: partial[None]) -> None:
+        process = self.world.process
+        user_id = self._users[user]
+        try:
+            erase.erase(UserId(user_id))
+        except LeadlineError as error:
+            process.on_death.remove(again)
+            if error.status >= 500:  # a fork may have lost the user: 404
+                again()
+            return
+        except Exception as error:  # noqa: BLE001 - a 500; judged afterwards
+            self.unexpected(error)
+            return
+        process.on_death.remove(again)
+        self.erased.append(Erased(user_id, self.world.now))
+        self.world.record("client", "erasure answered 204", user=user_id)
+
+
+def with_erasures() -> None:
+    """Play histories with erasures: `many.play(prepare="tests.simulation.erasures:…")`."""
+    vars(many)["draw"] = draw
+    vars(play)["System"] = ErasingSystem
+    vars(rules)["broken"] = broken
+    erased_messages.sweep = lambda: 0
+
+
+def lookup_is_left_out() -> None:
+    """An erasure trusts last applied."""
+    with_erasures()
+    patches.edit("put", "if request.is_lookup_requested and order >", "if false and order >")
+
+
+def draw(seed: int) -> Plan:
+    """The plan of this seed, without people who type names into leads."""
+    plan = dangers.draw(seed)
+    items = [
+        one for one in plan.items if not (isinstance(one, Fault) and one.kind == "name by hand")
+    ]
+    return replace(plan, items=tuple(items))
+
+
+def broken(system: ErasingSystem) -> list[str]:
+    """Every rule that was broken."""
+    return [*system.world.broken, *_judged(system)]
+
+
+def _judged(system: ErasingSystem) -> Iterator[str]:
+    admin = system.store.admin
+    users = {
+        user_id: (is_erased, status)
+        for user_id, is_erased, status in admin.run(
+            "SELECT id, erased_at IS NOT NULL, sync_status FROM users"
+        )
+    }
+    for user_id in sorted({one.user_id for one in system.erased}):
+        is_erased, status = users.get(user_id, (None, None))
+        if not is_erased:
+            if not _may_be_lost(system, user_id):
+                yield f"user {user_id} was erased and is back"
+            continue
+        if status == "waiting":
+            yield f"the erasure of user {user_id} never ends"
+        events = admin.run(
+            "SELECT count(*) FROM events WHERE user_id = :id AND full_name || phone <> ''",
+            id=user_id,
+        )
+        if events[0][0]:
+            yield f"events of erased user {user_id} name the person"
+        if traces := [text for text in (*NAMES, *PHONES) if text in _in_redis(system, user_id)]:
+            yield f"Redis keeps {', '.join(traces)} of erased user {user_id}"
+        for lead in system.portal.of_user(user_id) if status == "synced" else ():
+            if lead.title != ERASED_NAME or lead.phones:
+                yield f"lead {lead.lead_id} of erased user {user_id} is {lead.title}"
+
+
+def _may_be_lost(system: ErasingSystem, user_id: int) -> bool:
+    """Whether a fork of Postgres may have lost each answered erasure of this user."""
+    forks = [fork.at for fork in system.forks]
+    return all(
+        any(one.at - 1 <= fork <= one.at + FORK_LOSES_S for fork in forks)
+        for one in system.erased
+        if one.user_id == user_id
+    )
+
+
+def _in_redis(system: ErasingSystem, user_id: int) -> str:
+    assert user_id not in FOREIGN
+    raw = system.server.raw
+    found = []
+    for name in (f"user:{user_id}", f"user:{user_id}:events", f"unreadable:{user_id}"):
+        for key in raw.keys(f"*}}:{name}"):
+            values: list[Any] = raw.hvals(key)
+            found += [value.decode("utf-8", "replace") for value in values]
+    return " ".join(found)
