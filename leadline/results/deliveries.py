@@ -39,9 +39,9 @@ WITH head AS (
       AND one.seq = head.seq
     RETURNING one.seq, attempts
 )
-SELECT results.seq, kind, CAST(event_id AS text) AS event_id, user_id, version, bitrix_lead_id,
-       reason, is_erasure, at, attempts
-FROM claimed JOIN results USING (seq) ORDER BY results.seq
+SELECT results.seq, kind, CAST(event_id AS text) AS event_id, user_id, results.version,
+       results.bitrix_lead_id, reason, is_erasure, at, attempts, external_id
+FROM claimed JOIN results USING (seq) JOIN users ON users.id = user_id ORDER BY results.seq
 """
 _DELIVERED = """
 DELETE FROM result_deliveries

@@ -31,6 +31,8 @@ class Result:
     at: datetime
     #: Failed attempts to deliver it to this endpoint.
     attempts: int = 0
+    #: The caller's own id of the user, as it is now.
+    external_id: str | None = None
 
     @property
     def id(self) -> str:
@@ -38,9 +40,10 @@ class Result:
         return f"{self.kind}:{self.event_id}"
 
     def body(self) -> bytes:
-        """The body, the same for each delivery."""
+        """The body."""
         data: dict[str, Any] = {
             "user_id": self.user_id,
+            "external_id": self.external_id,
             "version": self.version,
             "status": "waiting" if self.kind == "user.changed" else self.kind.partition(".")[2],
             "bitrix_lead_id": self.bitrix_lead_id,

@@ -40,7 +40,7 @@ RELAXED = (
 )
 EMPTY = (
     "users_erased_is_empty",
-    "erased_at IS NULL OR (full_name = '' AND phone = '' AND stage = '')",
+    "erased_at IS NULL OR (full_name || phone || stage = '' AND external_id IS NULL)",
 )
 
 RECEIPTS = """
@@ -158,7 +158,8 @@ BEGIN
         settled_at = COALESCE(settled_at, now()), due_at = NULL
     WHERE user_id = person;
     GET DIAGNOSTICS forgot_events = ROW_COUNT;
-    UPDATE users SET full_name = '', phone = '', stage = '', {also} version = at_version,
+    UPDATE users SET full_name = '', phone = '', stage = '', external_id = NULL,
+        version = at_version,
         sync_status = 'waiting', sync_reason = NULL, sync_attempts = 0,
         updated_at = now(), erased_at = now()
     WHERE id = person;
@@ -227,12 +228,10 @@ def upgrade() -> None:
         op.execute("RESET lock_timeout")
         for name in (*(name for _, name, _ in RELAXED), EMPTY[0]):
             op.execute(f"ALTER TABLE users VALIDATE CONSTRAINT {name}")
-        # The caller's own id of the user, if this schema has it.
-        also = "external_id = NULL," if _has_column("external_id") else ""
         schema = op.get_bind().execute(text("SELECT quote_ident(current_schema())")).scalar()
         op.execute(
             f"CREATE OR REPLACE FUNCTION {_SIGNATURE} LANGUAGE plpgsql SECURITY DEFINER"
-            f" SET search_path = {schema}, pg_temp AS $${ERASE.format(also=also)}$$"
+            f" SET search_path = {schema}, pg_temp AS $${ERASE}$$"
         )
         op.execute(f"REVOKE ALL ON FUNCTION {_NAME} FROM PUBLIC")
         _grant()
@@ -241,14 +240,6 @@ def upgrade() -> None:
 def _add(name: str, rule: str) -> None:
     op.execute(f"ALTER TABLE users DROP CONSTRAINT IF EXISTS {name}")
     op.execute(f"ALTER TABLE users ADD CONSTRAINT {name} CHECK ({rule}) NOT VALID")
-
-
-def _has_column(name: str) -> bool:
-    found = text(
-        "SELECT 1 FROM information_schema.columns WHERE table_schema = current_schema()"
-        " AND table_name = 'users' AND column_name = :name"
-    )
-    return bool(op.get_bind().execute(found, {"name": name}).scalar())
 
 
 def _grant() -> None:

@@ -175,7 +175,7 @@ def test_the_script_builds_what_is_released(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == pushed
     commands = [json.loads(line) for line in called.read_text().splitlines()]
     builds = [words for words in commands if words[:3] == ["docker", "buildx", "build"]]
-    assert len(builds) == len(pushed) == 13
+    assert len(builds) == len(pushed) == 14
     for words, image in zip(builds, wanted, strict=True):
         assert {"--push", "--sbom=true", "--provenance=mode=max"} <= {*words}
         options = [*itertools.pairwise(words)]

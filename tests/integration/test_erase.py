@@ -456,6 +456,17 @@ def test_a_repeated_request_creates_nobody() -> None:
     assert len(rows("SELECT FROM users")) == 1
 
 
+def test_an_external_id_is_forgotten_and_free_again(pipeline: Pipeline) -> None:
+    own, body = "/users/by-external-id/zarina-1", {"full_name": NAME, "phone": PHONE}
+    client_ = function_client("upsert_users")
+    first = client_.put(own, json=body).get_json()["id"]
+    erase.erase(UserId(first))
+    pipeline.settle()
+    assert rows("SELECT external_id FROM users") == [{"external_id": None}]
+    second = client_.put(own, json=body)
+    assert (second.status_code, second.get_json()["id"] != first) == (201, True)
+
+
 def test_a_write_at_the_same_moment_does_not_survive_the_erasure() -> None:
     users = [create(phone=f"+770112398{number}") for number in range(10, 26)]
 

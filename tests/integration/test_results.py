@@ -143,7 +143,8 @@ def test_an_endpoint_gets_each_outcome_signed(receiver: Receiver, use: Callable[
     tick.run()
     tick.run()
     assert receiver.received == [
-        {"type": "user.synced", "user_id": 1, "version": 1, "status": "synced", "reason": None,
+        {"type": "user.synced", "user_id": 1, "external_id": None, "version": 1,
+         "status": "synced", "reason": None,
          "bitrix_lead_id": 456, "erased": False, "event_id": event.id},
         {**receiver.received[1], "type": "user.failed", "version": 2, "status": "failed",
          "reason": "Field X is required"},
@@ -153,6 +154,15 @@ def test_an_endpoint_gets_each_outcome_signed(receiver: Receiver, use: Callable[
     expected = hmac.digest(b"k" * 32, signed, hashlib.sha256)
     assert headers["webhook-signature"] == f"v1,{base64.b64encode(expected).decode()}"
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+
+
+def test_a_result_names_the_callers_own_id(receiver: Receiver, use: Callable[..., None]) -> None:
+    use(receiver.entry("crm"))
+    event = create()
+    write.change(event.user.id, Changes(external_id="crm-4711"), None, None)
+    settled(event)
+    tick.run()
+    assert receiver.received[0]["external_id"] == "crm-4711"
 
 
 def test_nothing_is_stored_without_endpoints(in_rabbitmq: str, in_redis: str,

@@ -107,6 +107,7 @@ def test_a_body_names_ids_and_no_person() -> None:
         "timestamp": "2026-01-31T12:00:00.000Z",
         "data": {
             "user_id": 42,
+            "external_id": None,
             "version": 3,
             "status": "synced",
             "bitrix_lead_id": 456,
