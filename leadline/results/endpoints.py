@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from leadline.errors import BadConfiguration
 from leadline.runtime import secrets
 from leadline.runtime.cleartext import is_loopback
+from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
 
 #: `changed`: a write was accepted. Of an erased user: `is_erasure`.
@@ -30,6 +31,14 @@ SECRET = "result-endpoints"  # noqa: S105 - a name
 #: The topic exchange, and its name among the endpoints; no other endpoint can have it.
 EXCHANGE = "leadline.users"
 MAX_ENDPOINTS = 20
+
+# Here, since a relay without endpoints reports it, too.
+DELIVERED = metrics.Counter(
+    "leadline_results_delivered_total",
+    "Results by the outcome of an attempt to deliver them",
+    "outcome",
+    known=("delivered", "rejected", "unreachable", "given_up"),
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - public

@@ -9,19 +9,11 @@ import structlog
 from leadline.errors import BadConfiguration
 from leadline.results import deliveries
 from leadline.results.collect import collect
-from leadline.results.endpoints import Endpoint, endpoints
+from leadline.results.endpoints import DELIVERED, Endpoint, endpoints
 from leadline.results.message import Outcome, Result
 from leadline.runtime.interval import Interval
-from leadline.runtime.telemetry import metrics
 
 log = structlog.get_logger()
-
-DELIVERED = metrics.Counter(
-    "leadline_results_delivered_total",
-    "Results by the outcome of an attempt to deliver them",
-    "outcome",
-    known=("delivered", "rejected", "unreachable", "given_up"),
-)
 
 #: How long a run delivers: the relay has other work.
 BUDGET_S = 5.0
