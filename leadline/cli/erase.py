@@ -40,10 +40,11 @@ def erase(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Erase persons for good: name and phone, here and in Bitrix24.
+    """Erase persons for good.
 
-    What becomes of the leads is the setting LEADLINE_ERASE_LEAD of the workers: they are blanked,
-    unless it says to keep or to delete them. The id stays taken. A repetition does no harm.
+    Name and phone are forgotten here and in Bitrix24. LEADLINE_ERASE_LEAD of the workers decides
+    what becomes of the leads: they are blanked, unless it says keep or delete. The id stays taken.
+    A repetition does no harm.
 
     Examples:
     leadline erase 42
@@ -79,7 +80,9 @@ def erased(
     after: Annotated[int, typer.Option(min=0, help="Continue after this user.")] = 0,
     json: Json = False,
 ) -> None:
-    """Show the receipts of erasures: who asked, when, what was removed, and the lead's outcome.
+    """Show the receipts of erasures.
+
+    A receipt says who asked, when, what was removed, and what became of the lead.
 
     Examples:
     leadline erased

@@ -23,6 +23,7 @@ FAILURES = [
     (("dead-letters", "replay"), {}, "wrong_usage", 2),
     (("portal", "pause"), {}, "not_confirmed", 2),
     (("restored",), {}, "not_confirmed", 2),
+    (("erase", "1"), {}, "not_confirmed", 2),
     (("reconcile", "--repair"), {}, "not_confirmed", 2),
     (("show", "1"), {}, "bad_configuration", 3),
     (("open",), {}, "bad_configuration", 3),
