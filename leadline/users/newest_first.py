@@ -76,7 +76,8 @@ def _ids(
 
 
 def _scan(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
-    condition = " AND ".join(["id < :before", *(one.condition for one in where)])
+    of_query = (one.condition for one in where)
+    condition = " AND ".join(["id < :before", "erased_at IS NULL", *of_query])
     sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id DESC LIMIT :limit"  # noqa: S608 - of constants; values are parameters
     params = {**_params(where), "before": before, "limit": limit}
     return json_rows.parse(database().run(json_rows.as_json(sql), **params))

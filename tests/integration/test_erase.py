@@ -429,6 +429,10 @@ def test_writes_and_reads_of_an_erased_user_are_gone(pipeline: Pipeline) -> None
         answer = function_client(function).open(path, method=method, json=body)
         assert (answer.status_code, answer.get_json()["title"]) == (410, "Gone"), function
     assert queries.page(Query())["items"] == []
+    for find in ("", str(user_id)):
+        console = function_client("console")
+        found = console.get(f"/api/users?find={find}", headers={"X-Leadline-Console": "1"})
+        assert found.get_json()["items"] == [], find
 
 
 def test_an_erasure_can_be_repeated_and_an_unknown_id_is_not_found() -> None:
