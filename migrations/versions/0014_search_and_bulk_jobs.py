@@ -14,7 +14,7 @@ import structlog
 from alembic import op
 from sqlalchemy import text
 
-revision = "0015"
+revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None

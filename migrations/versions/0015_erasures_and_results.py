@@ -20,8 +20,8 @@ import structlog
 from alembic import op
 from sqlalchemy import text
 
-revision = "0016"
-down_revision = "0015"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
