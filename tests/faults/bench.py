@@ -12,8 +12,9 @@ import ssl
 import subprocess
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,7 +56,7 @@ QUICK = {
 _RABBITMQCTL = max(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmqctl"))
 #: Not ours, or needed by the tests.
 _SPARED = {"edge"}
-_PORTAL = {
+PORTAL = {
     "request_limit_s": REQUEST_LIMIT_S,
     "command_ms": 20,
     "request_ms": 0,
@@ -75,6 +76,9 @@ class Bench:
     `skew_s`: how far Postgres' clock is ahead of all others.
     """
 
+    #: Plays a seed's round again.
+    command = "make faults SEED={}"
+
     def __init__(self, folder: Path, skew_s: int = 0, **env: str) -> None:
         self.servers = {name: private(name, folder / name) for name in SERVERS}
         self.servers["postgres"].env = _clock_ahead(skew_s) if skew_s else {}
@@ -86,6 +90,8 @@ class Bench:
         self._authority = trustme.CA()
         self._authority.cert_pem.write_to_path(str(folder / "authority.pem"))
         self.locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        #: Whether `published` has all that our processes publish.
+        self.is_broker_complete = True
         # The kernel ends a server with the thread that started it: this thread stays.
         self._starter = ThreadPoolExecutor(1)
         self._env, self._folder = env, folder
@@ -110,7 +116,7 @@ class Bench:
             **QUICK,
             **self._env,
         }
-        self.control("PUT", "settings", _PORTAL)
+        self.control("PUT", "settings", PORTAL)
         self.system.start()
 
     def end(self) -> None:
@@ -136,9 +142,23 @@ class Bench:
             if process.is_running() and process.status() == psutil.STATUS_STOPPED:
                 process.resume()
         self.control("DELETE", "faults")
-        self.control("PUT", "settings", _PORTAL)
+        self.control("PUT", "settings", PORTAL)
 
     # Processes and servers
+
+    @property
+    def systems(self) -> tuple[System, ...]:
+        """All that serve clients, each run by a runner."""
+        return (self.system,)
+
+    def on_host_of(self, _system: System) -> AbstractContextManager[None]:
+        """Where 127.0.0.1 is that of this system."""
+        return nullcontext()
+
+    def passwords(self) -> Iterator[Path]:
+        """Files with the servers' passwords."""
+        for server in self.servers.values():
+            yield from (server.state.root / "passwords").glob("*")
 
     @property
     def edge(self) -> str:
@@ -166,7 +186,7 @@ class Bench:
         # A killed postmaster leaves backends that hold its shared memory for a moment.
         eventually(lambda: self._starter.submit(_starts, server).result(), 90, f"{name} runs again")
         if name == "bitrix24":
-            self.control("PUT", "settings", _PORTAL)
+            self.control("PUT", "settings", PORTAL)
 
     def crash(self, name: str, signal_: signal.Signals = signal.SIGKILL) -> None:
         """Kill a server at once."""
@@ -182,7 +202,7 @@ class Bench:
 
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The portal's control API."""
-        url = f"{self.servers['bitrix24'].url}/_emulator/{path}"
+        url = f"{self.portal_url}/_emulator/{path}"
         answer = requests.request(method, url, json=body, timeout=30)
         answer.raise_for_status()
         return answer.json() if answer.content else None
@@ -196,11 +216,16 @@ class Bench:
 
     def by_hand(self, method: str, **params: object) -> None:
         """A person's call to the CRM, if the portal is up."""
-        url = f"{self.servers['bitrix24'].url}/rest/1/{OTHER_CODE}/{method}"
+        url = f"{self.portal_url}/rest/1/{OTHER_CODE}/{method}"
         try:
             requests.post(url, json=params, timeout=10)
         except requests.RequestException:
             return
+
+    @property
+    def portal_url(self) -> str:
+        """The portal's own address."""
+        return self.servers["bitrix24"].url
 
     @property
     def journal(self) -> Path:

@@ -101,7 +101,7 @@ class Evidence:
             events=tuple(map(_event, self.events)),
             publications=tuple(self.bench.published.requests),
             replies=tuple(one for one in self.bench.published.replies if one.user > after),
-            is_broker_complete=True,
+            is_broker_complete=self.bench.is_broker_complete,
             dead_letters=tuple(
                 _dead_letter(queue, one)
                 for queue, dead_letters in self.dead.items()
@@ -128,8 +128,9 @@ class Evidence:
 
     def _texts(self) -> Iterator[Text]:
         """Every line of our logs, the listing of the dead letters, and all metrics."""
-        for name, line in story.raw_lines(self.bench.system):
-            yield Text(name, line)
+        for system in self.bench.systems:
+            for name, line in story.raw_lines(system):
+                yield Text(name, line)
         listed = subprocess.run(
             (sys.executable, "-m", "leadline", "dead-letters", "list"),
             cwd=CHECKOUT,
@@ -141,14 +142,15 @@ class Evidence:
         )
         for line in listed.stdout.splitlines():
             yield Text("dead letters", line)
-        for name, port in self.bench.system.state.ports().items():
-            yield from _metrics(name, port)
+        for system in self.bench.systems:
+            with self.bench.on_host_of(system):
+                for name, port in system.state.ports().items():
+                    yield from _metrics(name, port)
 
     def _secrets(self) -> Iterator[str]:
         yield from (MARK, OUR_CODE, PHONE_BY_HAND, *PHONES)
-        for server in self.bench.servers.values():
-            for path in (server.state.root / "passwords").glob("*"):
-                yield path.read_text(encoding="ascii")
+        for path in self.bench.passwords():
+            yield path.read_text(encoding="ascii")
 
 
 def _metrics(name: str, port: int) -> Iterator[Text]:

@@ -49,8 +49,10 @@ def _pending_work(bench: Bench) -> str:
         work = WorkQueue(client, "main")
         if work.next_due_in_s() is not None:
             return f"users wait in Redis: {work.depth()}"
-    health = requests.get(f"{bench.edge}/healthz", timeout=10)
-    if health.status_code != 200:
-        parts = health.json()["parts"]
-        return f"failing: { {name: one for name, one in parts.items() if one['status'] != 'ok'} }"
+    for system in bench.systems:
+        with bench.on_host_of(system):
+            health = requests.get(f"{system.url('edge')}/healthz", timeout=10)
+        if health.status_code != 200:
+            parts = health.json()["parts"].items()
+            return f"failing: { {name: one for name, one in parts if one['status'] != 'ok'} }"
     return ""

@@ -67,8 +67,20 @@ def play_round(bench: Bench, seed: int, seconds: float = ROUND_S) -> Outcome:
     Raises:
         PromiseBroken: with seed, schedule and logs.
     """
+    begun = time.monotonic()
     planned = schedule.draw(seed, seconds)
-    workload, beginning = Workload(bench, seed), Beginning.now(bench)
+    evidence = play(planned, Workload(bench, seed), seconds)
+    return outcome_of(planned, evidence, time.monotonic() - begun - seconds)
+
+
+def play(planned: list[Planned], workload: Workload, seconds: float) -> Evidence:
+    """These faults on a running, idle system; what was observed, if no promise is broken.
+
+    Raises:
+        PromiseBroken: with seed, schedule and logs.
+    """
+    bench, seed = workload.bench, workload.seed
+    beginning = Beginning.now(bench)
     bench.control("PUT", "settings", {"seed": seed})
     workload.start()
     try:
@@ -76,7 +88,6 @@ def play_round(bench: Bench, seed: int, seconds: float = ROUND_S) -> Outcome:
     finally:
         workload.stop()
         bench.put_right()
-    begun = time.monotonic()
     try:
         await_idle(bench)
         workload.write_last()
@@ -89,13 +100,14 @@ def play_round(bench: Bench, seed: int, seconds: float = ROUND_S) -> Outcome:
     found = check(evidence.history)
     if found:
         raise PromiseBroken(_report(seed, planned, found, evidence))
-    return _outcome(seed, planned, evidence, time.monotonic() - begun)
+    return evidence
 
 
-def _outcome(seed: int, planned: list[Planned], evidence: Evidence, rest_s: float) -> Outcome:
+def outcome_of(planned: list[Planned], evidence: Evidence, rest_s: float) -> Outcome:
+    """Figures of a round in which no promise was broken."""
     writes = evidence.workload.writes
     return Outcome(
-        seed=seed,
+        seed=evidence.workload.seed,
         schedule=tuple(map(str, planned)),
         attempted=len(writes),
         acknowledged=sum(write.is_acknowledged for write in writes),
@@ -108,7 +120,8 @@ def _outcome(seed: int, planned: list[Planned], evidence: Evidence, rest_s: floa
 
 
 def _report(seed: int, planned: list[Planned], found: list[Broken], evidence: Evidence) -> str:
-    lines = [f"seed {seed} breaks a promise; `make faults SEED={seed}` plays it again", "faults:"]
+    again = evidence.bench.command.format(seed)
+    lines = [f"seed {seed} breaks a promise; `{again}` plays it again", "faults:"]
     lines += [f"  {one}" for one in planned]
     lines += [str(one) for one in found]
     concerned = list(dict.fromkeys(one.user for one in found if one.user))
@@ -140,9 +153,12 @@ def _story_of(user: int, evidence: Evidence) -> list[str]:
         if lead.user == user:
             story_lines += [_looks(lead), *_writes(lead)]
     mark = f'"user_id":{user},'
-    for name, line in story.raw_lines(evidence.bench.system):
-        if mark in line.replace('": ', '":'):
-            story_lines.append(f"log    {name}: {_short(line)}")
+    for system in evidence.bench.systems:
+        story_lines += [
+            f"log    {name}: {_short(line)}"
+            for name, line in story.raw_lines(system)
+            if mark in line.replace('": ', '":')
+        ]
     return story_lines
 
 

@@ -3,6 +3,7 @@
 import random
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -37,10 +38,16 @@ class Planned:
         return f"{self.at_s:6.1f} s  {self.fault.name}{lasting}{notes}"
 
 
-def draw(seed: int, seconds: float) -> list[Planned]:
+def draw(
+    seed: int,
+    seconds: float,
+    faults: Mapping[str, Fault] = FAULTS,
+    every_s: float = EVERY_S,
+    rest_s: Mapping[str, float] = REST_S,
+) -> list[Planned]:
     """The faults of a round: several may be in force at once, of one target only one."""
     dice = random.Random(seed)  # noqa: S311 - a game, no secret
-    kinds = [one for one in FAULTS.values() if one.seconds[0] < seconds]
+    kinds = [one for one in faults.values() if one.seconds[0] < seconds]
     weights = [one.weight for one in kinds]
     free_at: dict[str, float] = defaultdict(float)
     planned: list[Planned] = []
@@ -50,8 +57,8 @@ def draw(seed: int, seconds: float) -> list[Planned]:
         lasts, own_seed = dice.uniform(*kind.seconds), dice.randrange(2**32)
         if at_s >= free_at[kind.target] or not kind.target:
             planned.append(Planned(at_s, lasts, kind, own_seed))
-            free_at[kind.target] = at_s + lasts + REST_S.get(kind.target, 1.0)
-        at_s += dice.expovariate(1 / EVERY_S)
+            free_at[kind.target] = at_s + lasts + rest_s.get(kind.target, 1.0)
+        at_s += dice.expovariate(1 / every_s)
     return planned
 
 

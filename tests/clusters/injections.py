@@ -1,0 +1,211 @@
+"""Every fault of the clusters: of each cluster one node at a time.
+
+A fault breaks, `yield`s, and repairs, as those of tests/faults do.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from leadline.messages import topology
+from tests.clusters.bench import ClusterBench
+from tests.clusters.node import Node
+from tests.clusters.postgres import PATIENCE_S
+from tests.faults.injections import Fault, Injection, Scene
+
+FAULTS: dict[str, Fault] = {}
+#: Breaks one node.
+Break = Callable[[ClusterBench, Node], None]
+
+_BREAKS: dict[str, Break] = {
+    "killed": lambda _bench, node: node.kill(),
+    "frozen": lambda _bench, node: node.freeze(),
+    "cut_off": lambda bench, node: bench.network.cut(node.name),
+    "silent": lambda bench, node: bench.network.silence(node.name),
+    "deaf": lambda bench, node: bench.network.deafen(node.name),
+}
+_DISTURBS: dict[str, Break] = {
+    "lossy": lambda bench, node: bench.network.lose(node.name, 20),
+    "slow": lambda bench, node: bench.network.slow(node.name),
+}
+
+
+def _enter(target: str, name: str, seconds: tuple[float, float], inject: Injection) -> None:
+    FAULTS[name] = Fault(name, target, seconds, 1, "loss", inject)
+
+
+def _bench(scene: Scene) -> ClusterBench:
+    return cast("ClusterBench", scene.bench)
+
+
+# RabbitMQ
+
+
+def _of_a_broker(name: str, break_: Break) -> None:
+    def inject(scene: Scene) -> Iterator[None]:
+        bench = _bench(scene)
+        break_(bench, scene.dice.choice(bench.brokers.nodes))
+        yield
+        bench.brokers.repair()
+
+    _enter("rabbitmq", f"broker_{name}", (5, 20), inject)
+
+
+for _name, _break in {**_BREAKS, **_DISTURBS}.items():
+    _of_a_broker(_name, _break)
+
+
+def _of_a_leader(name: str, break_: Break) -> None:
+    def inject(scene: Scene) -> Iterator[None]:
+        bench = _bench(scene)
+        queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
+        break_(bench, bench.brokers.leader_of(queue))
+        yield
+        bench.brokers.repair()
+
+    _enter("rabbitmq", f"queue_leader_{name}", (5, 20), inject)
+
+
+for _name in ("killed", "frozen", "cut_off"):
+    _of_a_leader(_name, _BREAKS[_name])
+
+
+def two_brokers_parted(scene: Scene) -> Iterator[None]:
+    """Both still see the third, and clients see all."""
+    bench = _bench(scene)
+    one, other, _ = scene.dice.sample(bench.brokers.nodes, 3)
+    bench.network.part(one.name, [other.name])
+    yield
+    bench.brokers.repair()
+
+
+_enter("rabbitmq", "two_brokers_parted", (5, 20), two_brokers_parted)
+
+
+def broker_parted_from_brokers(scene: Scene) -> Iterator[None]:
+    """Clients still see it: it is a minority that takes connections."""
+    bench = _bench(scene)
+    one, *others = scene.dice.sample(bench.brokers.nodes, 3)
+    bench.network.part(one.name, [other.name for other in others])
+    yield
+    bench.brokers.repair()
+
+
+_enter("rabbitmq", "broker_parted_from_brokers", (5, 20), broker_parted_from_brokers)
+
+
+# Redis
+
+
+def _of_redis(role: str, name: str, break_: Break) -> None:
+    def inject(scene: Scene) -> Iterator[None]:
+        bench = _bench(scene)
+        master = bench.redises.master()
+        node = scene.dice.choice([one for one in bench.redises.nodes if one is not master])
+        if role == "master":
+            node = master
+            scene.toll.redis_losses.append(time.time())
+        break_(bench, node)
+        yield
+        bench.redises.repair()
+        if role == "master":
+            scene.toll.redis_losses.append(time.time())
+
+    _enter("redis", f"redis_{role}_{name}", (5, 20), inject)
+
+
+for _name, _break in {**_BREAKS, **_DISTURBS}.items():
+    _of_redis("master", _name, _break)
+for _name in ("killed", "frozen", "cut_off"):
+    _of_redis("replica", _name, _BREAKS[_name])
+
+
+def sentinel_failover(scene: Scene) -> Iterator[None]:
+    """An operator moves the master."""
+    bench = _bench(scene)
+    scene.toll.redis_losses.append(time.time())
+    bench.redises.failover()
+    yield
+    bench.redises.repair()
+
+
+_enter("redis", "sentinel_failover", (5, 10), sentinel_failover)
+
+
+# Postgres
+
+
+def _of_primary(name: str, break_: Break) -> None:
+    def inject(scene: Scene) -> Iterator[None]:
+        bench = _bench(scene)
+        break_(bench, bench.postgres.primary)
+        time.sleep(PATIENCE_S)
+        bench.postgres.promote()
+        yield
+        bench.postgres.repair()
+
+    _enter("postgres", f"primary_{name}", (5, 15), inject)
+
+
+def _of_standby(name: str, break_: Break) -> None:
+    def inject(scene: Scene) -> Iterator[None]:
+        bench = _bench(scene)
+        break_(bench, bench.postgres.standby)
+        time.sleep(PATIENCE_S)
+        bench.postgres.go_on_alone()
+        yield
+        bench.postgres.repair()
+
+    _enter("postgres", f"standby_{name}", (5, 15), inject)
+
+
+for _name in ("killed", "frozen", "cut_off"):
+    _of_primary(_name, _BREAKS[_name])
+    _of_standby(_name, _BREAKS[_name])
+
+
+def _of_primarys_link(name: str, break_: Break) -> None:
+    """It stays the primary."""
+
+    def inject(scene: Scene) -> Iterator[None]:
+        bench = _bench(scene)
+        break_(bench, bench.postgres.primary)
+        yield
+        bench.postgres.repair()
+
+    _enter("postgres", f"primary_{name}", (5, 15), inject)
+
+
+for _name, _break in _DISTURBS.items():
+    _of_primarys_link(_name, _break)
+
+
+# Leadline's hosts
+
+
+def _of_a_host(server: str, nodes: Callable[[ClusterBench], list[Node]]) -> None:
+    def inject(scene: Scene) -> Iterator[None]:
+        bench = _bench(scene)
+        host = scene.dice.choice(list(bench.hosts))
+        bench.network.part(host.name, [node.name for node in nodes(bench)])
+        yield
+        host.heal()
+
+    _enter("hosts", f"host_parted_from_{server}", (5, 20), inject)
+
+
+_of_a_host("redis", lambda bench: bench.redises.nodes)
+_of_a_host("redis_master", lambda bench: [bench.redises.master()])
+_of_a_host("rabbitmq", lambda bench: bench.brokers.nodes)
+_of_a_host("a_broker", lambda bench: bench.brokers.nodes[:1])
+
+
+def host_lossy(scene: Scene) -> Iterator[None]:
+    """Packets between one host and all servers get lost."""
+    host = scene.dice.choice(list(_bench(scene).hosts))
+    scene.bench.network.lose(host.name, 10)  # type: ignore[attr-defined]
+    yield
+    host.heal()
+
+
+_enter("hosts", "host_lossy", (5, 20), host_lossy)

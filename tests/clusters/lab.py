@@ -1,0 +1,105 @@
+"""Two hosts of Leadline on clusters of servers, of which nodes fail: `make clusters MINUTES=30`.
+
+A round: clients write at random while faults drawn from a seed happen to one node of each cluster;
+then everything is repaired, and once the system is idle the checker judges. `--fault NAME` plays
+this fault alone and measures the pauses that it causes.
+"""
+
+import argparse
+import itertools
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.clusters import network, pauses
+from tests.clusters.bench import ClusterBench, ClusterWorkload
+from tests.clusters.injections import FAULTS
+from tests.faults import schedule
+from tests.faults.lab import PromiseBroken, outcome_of, play
+from tests.faults.schedule import Planned
+
+ROUND_S = 60.0
+#: Mean time between two faults, and how long a cluster is left alone after one of its own.
+EVERY_S, REST_S = 8.0, dict.fromkeys(("rabbitmq", "redis", "postgres", "hosts"), 10.0)
+#: Of a fault alone: when it begins, how long it lasts, and how long clients write afterwards.
+_BEFORE_S, _LASTS_S, _AFTER_S = 8.0, 25.0, 20.0
+
+
+def main() -> int:
+    """1 at the first round that fails, with its log on standard output."""
+    chosen = _options()
+    if obstacle := "" if network.is_enclosed() else network.obstacle():
+        _say(f"the clusters were not tested: {obstacle}")
+        return 0
+    if not network.is_enclosed():
+        network.enclose("tests.clusters.lab", sys.argv[1:])
+    folder = Path(tempfile.mkdtemp(prefix="leadline-clusters-"))
+    folder.chmod(0o711)
+    bench = ClusterBench(folder, is_synchronous=not chosen.asynchronous)
+    with network.inside(next(iter(bench.hosts)).name):
+        try:
+            begun = time.monotonic()
+            bench.start()
+            _say(f"started after {time.monotonic() - begun:.0f} s")
+            for line in _alone(bench, chosen) if chosen.fault else _rounds(bench, chosen):
+                _say(line)
+        except PromiseBroken as failure:
+            _say(f"{failure}\nall logs: {folder}")
+            return 1
+        finally:
+            bench.end()
+    shutil.rmtree(folder)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, help="10, or one round where a seed is given")
+    parser.add_argument("--seed", type=int, help="of the first round; each next one's is one more")
+    parser.add_argument("--seconds", type=float, default=ROUND_S, help="how long faults happen")
+    parser.add_argument("--fault", nargs="+", metavar="NAME", help="or quiet, or every")
+    parser.add_argument("--asynchronous", action="store_true", help="the standby may lag behind")
+    return parser.parse_args()
+
+
+def _rounds(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
+    is_replay = chosen.seed is not None and chosen.minutes is None
+    first = random.SystemRandom().randrange(10**6) if chosen.seed is None else chosen.seed
+    until = time.monotonic() + (0 if is_replay else (chosen.minutes or 10) * 60)
+    for seed in itertools.count(first):
+        planned = schedule.draw(seed, chosen.seconds, FAULTS, EVERY_S, REST_S)
+        yield _round(bench, seed, planned, chosen.seconds)
+        if time.monotonic() > until:
+            return
+
+
+def _alone(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
+    """Each of these faults in a round of its own."""
+    names = [*FAULTS] if chosen.fault == ["every"] else chosen.fault
+    for seed, name in enumerate(names, chosen.seed or 1):
+        fault = FAULTS.get(name)
+        planned = [Planned(_BEFORE_S, _LASTS_S, fault, seed)] if fault else []
+        yield f"{name}: {_round(bench, seed, planned, _BEFORE_S + _LASTS_S + _AFTER_S)}"
+
+
+def _round(bench: ClusterBench, seed: int, planned: list[Planned], seconds: float) -> str:
+    workload = ClusterWorkload(bench, seed)
+    begun, monotonic = time.time(), time.monotonic()
+    evidence = play(planned, workload, seconds)
+    rest_s = time.monotonic() - monotonic - seconds
+    found = pauses.measure(evidence, workload, (begun + _BEFORE_S, begun + seconds))
+    outcome = outcome_of(planned, evidence, rest_s)
+    return "\n".join((f"{outcome}; longest pauses: {found}", *outcome.schedule))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

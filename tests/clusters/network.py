@@ -1,0 +1,184 @@
+"""A network of the laboratory's own: each node has a namespace, all are joined by one bridge.
+
+`enclose` runs the laboratory in network, mount and process namespaces of its own. The kernel ends
+and removes all that was made in them with its first process, also after kill -9: nothing of the
+machine's network is touched, and nothing is left behind.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+SUBNET = "10.77.0"
+_BRIDGE = "leadline"
+_NAMESPACES = Path("/run/netns")
+_OWN = Path("/proc/thread-self/ns/net")
+_TOOLS = ("unshare", "ip", "tc", "nft", "mount")
+#: Set inside.
+_ENCLOSED = "LEADLINE_ENCLOSED"
+_UNSHARE = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_NEWNET = 0x40000000
+#: Of a slow link: a megabyte takes more than two minutes, a short message some milliseconds.
+_SLOW = ("rate", "64kbit", "burst", "4kb", "latency", "4s")
+
+
+def obstacle() -> str:
+    """Why there can be no such network here; "" if there can."""
+    if missing := [tool for tool in _TOOLS if not _path(tool)]:
+        return f"missing: {', '.join(missing)}"
+    script = (
+        "ip link add name a type veth && nft add table bridge a && tc qdisc add dev a root tbf "
+    )
+    words = (_path("unshare"), *_UNSHARE, "sh", "-c", script + " ".join(_SLOW))
+    tried = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    return "" if tried.returncode == 0 else f"no namespaces: {tried.stderr.strip()}"
+
+
+def is_enclosed() -> bool:
+    """Whether this process runs in namespaces of its own."""
+    return os.environ.get(_ENCLOSED) == "1"
+
+
+def enclose(module: str, words: Sequence[str]) -> None:
+    """Replace this process by `python -m module` in namespaces of its own."""
+    # A shell is their first process: it also waits for processes that have lost their parent.
+    script = f'{sys.executable} -m {module} "$@"; exit $?'
+    command = (_path("unshare"), *_UNSHARE, "bash", "-c", script, "bash", *words)
+    os.execve(command[0], command, {**os.environ, _ENCLOSED: "1"})  # noqa: S606 - our own words
+
+
+@contextmanager
+def inside(name: str) -> Iterator[None]:
+    """Move this thread to a node: its sockets, threads and processes are made there."""
+    with _OWN.open() as before, (_NAMESPACES / name).open() as wanted:
+        _enter(wanted.fileno())
+        try:
+            yield
+        finally:
+            _enter(before.fileno())
+
+
+def whereabouts() -> str:
+    """The node in which this thread is."""
+    own = _OWN.stat().st_ino
+    return next(one.name for one in _NAMESPACES.iterdir() if one.stat().st_ino == own)
+
+
+class Network:
+    """The nodes' network, to be made once, in `enclose`."""
+
+    def __init__(self) -> None:
+        if not is_enclosed():
+            raise PermissionError("this network would be the machine's own")
+        self._addresses: dict[str, str] = {}
+        #: What is disturbed now, with the rules for it.
+        self._rules: dict[str, list[str]] = {}
+        self._slow: set[str] = set()
+        _NAMESPACES.mkdir(exist_ok=True)
+        _run("mount", "-t", "tmpfs", "none", str(_NAMESPACES))
+        _run("ip", "link", "set", "lo", "up")
+        _run("ip", "link", "add", _BRIDGE, "type", "bridge")
+        _run("ip", "link", "set", _BRIDGE, "up")
+        self._apply()
+
+    def add(self, name: str) -> str:
+        """A new node's address."""
+        address = f"{SUBNET}.{11 + len(self._addresses)}"
+        _run("ip", "netns", "add", name)
+        _run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        _run("ip", "link", "set", name, "master", _BRIDGE, "up")
+        _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", "eth0")
+        for device in ("lo", "eth0"):
+            _run("ip", "-n", name, "link", "set", device, "up")
+        self._addresses[name] = address
+        return address
+
+    def pids(self, name: str) -> list[int]:
+        """The processes of a node."""
+        listed = subprocess.run(
+            (_path("ip"), "netns", "pids", name), capture_output=True, text=True, check=True
+        )
+        return [pid for pid in map(int, listed.stdout.split()) if pid != os.getpid()]
+
+    def cut(self, name: str) -> None:
+        """Nothing gets out of a node or into it."""
+        self._disturb(f"{name} cut off", _both(self._addresses[name], "drop"))
+
+    def silence(self, name: str) -> None:
+        """Everything gets into a node, and nothing out of it."""
+        self._disturb(f"{name} silent", [f"ip saddr {self._addresses[name]} drop"])
+
+    def deafen(self, name: str) -> None:
+        """Everything gets out of a node, and nothing into it."""
+        self._disturb(f"{name} deaf", [f"ip daddr {self._addresses[name]} drop"])
+
+    def part(self, name: str, others: Sequence[str]) -> None:
+        """Nothing gets from a node to these others, or back."""
+        one = self._addresses[name]
+        pairs = [(one, self._addresses[other]) for other in others]
+        rules = [
+            f"ip saddr {source} ip daddr {target} drop"
+            for pair in pairs
+            for source, target in (pair, pair[::-1])
+        ]
+        self._disturb(f"{name} parted", rules)
+
+    def lose(self, name: str, percent: int) -> None:
+        """Packets of a node get lost, this share in each direction."""
+        rules = _both(self._addresses[name], f"numgen random mod 100 < {percent} drop")
+        self._disturb(f"{name} lossy", rules)
+
+    def slow(self, name: str) -> None:
+        """A node's link carries 8 kB a second in each direction."""
+        self._slow.add(name)
+        for words in _ends(name):
+            _run("tc", *words[0], "qdisc", "add", "dev", words[1], "root", "tbf", *_SLOW)
+
+    def heal(self, name: str) -> None:
+        """End all that disturbs a node's network."""
+        for key in [key for key in self._rules if key.split()[0] == name]:
+            del self._rules[key]
+        self._apply()
+        if name in self._slow:
+            self._slow.remove(name)
+            for words in _ends(name):
+                _run("tc", *words[0], "qdisc", "del", "dev", words[1], "root")
+
+    def _disturb(self, key: str, rules: list[str]) -> None:
+        self._rules[key] = rules
+        self._apply()
+
+    def _apply(self) -> None:
+        rules = "\n".join(rule for rules in list(self._rules.values()) for rule in rules)
+        table = "table bridge leadline"
+        hook = "type filter hook forward priority 0;"
+        text = f"{table}\ndelete {table}\n{table} {{\nchain forward {{\n{hook}\n{rules}\n}}\n}}\n"
+        _run("nft", "-f", "-", text=text)
+
+
+def _both(address: str, verdict: str) -> list[str]:
+    return [f"ip {side} {address} {verdict}" for side in ("saddr", "daddr")]
+
+
+def _ends(name: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """Both ends of a node's link: options of tc, and the device."""
+    return (((), name), (("-n", name), "eth0"))
+
+
+def _enter(namespace: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(namespace, _NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def _path(tool: str) -> str:
+    return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or ""
+
+
+def _run(tool: str, *words: str, text: str | None = None) -> None:
+    subprocess.run((_path(tool), *words), input=text, text=True, check=True, timeout=20)

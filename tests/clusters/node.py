@@ -1,0 +1,88 @@
+"""One machine of a cluster: a namespace with its servers, to be killed, frozen and cut off."""
+
+import os
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from local.runner.servers.choice import Server
+from local.runner.state import State
+from local.sandbox.servers import PrivateServer
+from tests.clusters.network import Network, inside
+
+#: The kernel ends a server with the thread that started it: this one stays.
+_STARTER = ThreadPoolExecutor(1, thread_name_prefix="starter")
+
+
+class Node:
+    """A machine with an address and the servers that run on it."""
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.network, self.name = network, name
+        self.address = network.add(name)
+        self.servers: list[PrivateServer] = []
+
+    def place(self, server: Server, state: State) -> None:
+        """Let it run here; it is not started yet."""
+        self.servers.append(PrivateServer(server, state))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether no server of it has ended."""
+        return all(one.is_running() for one in self.servers)
+
+    def start(self) -> None:
+        """Start what does not run, and wait until it answers."""
+        for server in self.servers:
+            if not server.is_running():
+                _STARTER.submit(self._start, server).result()
+
+    def kill(self) -> None:
+        """Kill -9 all that runs on it."""
+        self.signal(signal.SIGKILL)
+        for server in self.servers:
+            server.kill()
+
+    def freeze(self) -> None:
+        """Stop all that runs on it: connections stay open, nothing is answered."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Continue after `freeze`."""
+        self.signal(signal.SIGCONT)
+
+    def signal(self, signal_: signal.Signals) -> None:
+        """Send a signal to each of its processes."""
+        for pid in self.network.pids(self.name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal_)
+
+    def heal(self) -> None:
+        """End every fault except that its servers may be down."""
+        self.network.heal(self.name)
+        self.thaw()
+
+    def repair(self) -> None:
+        """End every fault."""
+        self.heal()
+        self.start()
+
+    def _start(self, server: PrivateServer) -> None:
+        with inside(self.name):
+            server.start()
+
+
+def state_in(folder: Path, passwords: Path) -> State:
+    """A state folder with the passwords that all servers share."""
+    state = State(folder)
+    state.create()
+    passwords.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "passwords").symlink_to(passwords)
+    return state
+
+
+def fresh(folder: Path) -> None:
+    """Delete a folder's data."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,188 @@
+"""Postgres and a standby; `Pair` does what a failover manager such as Patroni does."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pg8000.exceptions
+import pg8000.native
+
+from local.logins.table import OWNER
+from local.runner.processes import unprivileged
+from local.runner.processes.program import Program
+from local.runner.servers.postgres import DATABASE, Postgres, binary
+from local.sandbox.waiting import eventually
+from tests.clusters.network import SUBNET, Network, inside
+from tests.clusters.node import Node, fresh, state_in
+
+_PORT = 5432
+#: How long the manager waits for a silent server before it acts.
+PATIENCE_S = 2.0
+_OPTIONS = (
+    *("-c", "wal_sender_timeout=5s"),
+    *("-c", "wal_receiver_timeout=5s"),
+    *("-c", "wal_retrieve_retry_interval=500ms"),
+    *("-c", "wal_keep_size=512MB"),
+)
+_STREAMS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+
+
+@dataclass(frozen=True)
+class Member(Postgres):
+    """Primary or standby; takes replication and clients from the network."""
+
+    def programs(self) -> tuple[Program, ...]:
+        """The postmaster."""
+        (program,) = super().programs()
+        command = tuple("*" if word == "127.0.0.1" else word for word in program.command)
+        rules = self.state.root / "postgres" / "pg_hba.conf"
+        text = rules.read_text(encoding="utf-8")
+        if SUBNET not in text:
+            lines = (f"host {what} all {SUBNET}.0/24 scram-sha-256" for what in _USES)
+            rules.write_text("\n".join((text, *lines, "")), encoding="utf-8")
+        return (replace(program, command=(*command, *_OPTIONS)),)
+
+
+_USES = ("all", "replication")
+
+
+class Pair:
+    """The primary and its standby.
+
+    `is_synchronous`: the primary acknowledges only what its standby has, while it has one.
+    """
+
+    def __init__(
+        self, network: Network, folder: Path, passwords: Path, *, is_synchronous: bool
+    ) -> None:
+        self.nodes = [Node(network, f"postgres-{number}") for number in (1, 2)]
+        self.is_synchronous = is_synchronous
+        for node in self.nodes:
+            state = state_in(folder / node.name, passwords)
+            node.place(Member(state, _PORT), state)
+        self._password = state.password("postgres")
+        self.primary, self.standby = self.nodes
+
+    @property
+    def url(self) -> str:
+        """For clients: names both."""
+        hosts = ",".join(node.address for node in self.nodes)
+        return (
+            f"postgresql://{OWNER}:{self._password}@{hosts}/{DATABASE}"
+            "?target_session_attrs=read-write"
+        )
+
+    def start(self) -> None:
+        """Start the primary, copy it, start the standby."""
+        self.primary.start()
+        self._rebuild_standby()
+
+    def promote(self) -> None:
+        """The standby becomes the primary; the old one, if it lives, is left as it is."""
+        with self._session(self.standby) as session:
+            session.run("ALTER SYSTEM RESET synchronous_standby_names")
+            session.run("SELECT pg_reload_conf()")
+            session.run("SELECT pg_promote(true, 30)")
+        self.primary, self.standby = self.standby, self.primary
+
+    def go_on_alone(self) -> None:
+        """The primary no longer waits for its standby."""
+        self._wait_for_standby(is_needed=False)
+
+    def repair(self) -> None:
+        """End every fault: the former primary, or a standby left behind, follows the primary."""
+        if self.is_whole():
+            return
+        for node in self.nodes:
+            if self._is_former_primary(node):
+                node.kill()  # before it is reachable again
+            node.heal()
+        self.primary.start()
+        if self._is_former_primary(self.standby):
+            self._rebuild_standby()
+        else:
+            self.standby.start()
+            self._await_standby()
+
+    def is_whole(self) -> bool:
+        """Whether the standby follows the primary, and is waited for if it has to be."""
+        with suppress(pg8000.exceptions.Error, OSError), self._session(self.primary) as session:
+            streams = session.run(_STREAMS) == [[1]]
+            needed = session.run("SHOW synchronous_standby_names") != [[""]]
+            return streams and needed is self.is_synchronous
+        return False
+
+    def rows(self, sql: str, **params: object) -> list[dict[str, Any]]:
+        """Rows of the primary."""
+        return self.rows_of(self.primary, sql, **params)
+
+    def rows_of(self, node: Node, sql: str, **params: object) -> list[dict[str, Any]]:
+        """Rows of one server, whatever its network."""
+        with self._session(node, DATABASE) as session:
+            rows = session.run(sql, **params) or []
+            names = [column["name"] for column in session.columns or []]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def _is_former_primary(self, node: Node) -> bool:
+        return node is not self.primary and not (_data(node) / "standby.signal").exists()
+
+    def _rebuild_standby(self) -> None:
+        data = _data(self.standby)
+        fresh(data)
+        draft = data.with_name("postgres.copy")
+        fresh(draft)
+        draft.mkdir(mode=0o700)
+        unprivileged.give_ownership(draft)
+        source = f"host={self.primary.address} port={_PORT} user={OWNER} password={self._password}"
+        words = (binary("pg_basebackup"), "-R", "-c", "fast", "-D", str(draft), "-d", source)
+        with inside(self.standby.name):
+            subprocess.run(unprivileged.command(draft, *words), check=True, timeout=60, cwd=draft)
+        shutil.move(draft, data)
+        self.standby.start()
+        self._await_standby()
+
+    def _await_standby(self) -> None:
+        def streams() -> bool:
+            with self._session(self.primary) as session:
+                return bool(session.run(_STREAMS) == [[1]])
+
+        eventually(streams, 60, "the standby follows the primary")
+        self._wait_for_standby(is_needed=self.is_synchronous)
+
+    def _wait_for_standby(self, *, is_needed: bool) -> None:
+        names = "*" if is_needed else ""
+        with self._session(self.primary) as session:
+            session.run(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+            session.run("SELECT pg_reload_conf()")
+        wanted = [[names]]
+
+        def is_so() -> bool:
+            with self._session(self.primary) as session:
+                return bool(session.run("SHOW synchronous_standby_names") == wanted)
+
+        eventually(is_so, 10, "the primary has read its configuration")
+
+    @contextmanager
+    def _session(
+        self, node: Node, database: str = "postgres"
+    ) -> Iterator[pg8000.native.Connection]:
+        with (
+            inside(node.name),
+            pg8000.native.Connection(
+                OWNER,
+                host="127.0.0.1",
+                port=_PORT,
+                database=database,
+                password=self._password,
+                timeout=20,
+            ) as session,
+        ):
+            yield session
+
+
+def _data(node: Node) -> Path:
+    return node.servers[0].state.root / "postgres"

@@ -1,0 +1,130 @@
+"""Three RabbitMQ brokers that form a cluster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pika
+import requests
+
+from local.runner.processes.program import Program
+from local.runner.servers.rabbitmq import RabbitMQ
+from local.runner.state import write
+from local.sandbox.waiting import eventually
+from tests.clusters.network import Network, inside
+from tests.clusters.node import Node, state_in
+
+_PORTS = (5672, 15672, 25672, 4369)
+#: How long a silent node is a member of the cluster; RabbitMQ's default is 60.
+NET_TICK_S = 10
+
+
+@dataclass(frozen=True)
+class Broker(RabbitMQ):
+    """One of several brokers; a minority of them stops serving, so that its clients move."""
+
+    address: str = ""
+    members: tuple[str, ...] = ()
+
+    def programs(self) -> tuple[Program, ...]:
+        """Port mapper and broker, reachable from other nodes."""
+        epmd, broker = super().programs()
+        config = Path(broker.env["RABBITMQ_CONFIG_FILE"])
+        names = ", ".join(f"'rabbit@{one}'" for one in self.members)
+        ours = (
+            f"{{cluster_nodes, {{[{names}], disc}}}},"
+            " {cluster_partition_handling, pause_minority},"
+        )
+        text = config.read_text(encoding="utf-8")
+        text = text.replace("{rabbit, [", f"{{rabbit, [\n   {ours}", 1)
+        text = text.replace('{tcp_listeners, [{"127.0.0.1",', '{tcp_listeners, [{"0.0.0.0",', 1)
+        write(config, text.replace("[", f"[\n {{kernel, [{{net_ticktime, {NET_TICK_S}}}]}},", 1))
+        env = {name: value for name, value in broker.env.items() if name != "ERL_EPMD_ADDRESS"}
+        env |= {
+            "RABBITMQ_NODENAME": f"rabbit@{self.address}",
+            "RABBITMQ_USE_LONGNAME": "true",
+            # As many threads as three brokers need on a small machine.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none",
+        }
+        return (replace(epmd, command=epmd.command[:-2]), replace(broker, env=env))
+
+
+class Brokers:
+    """The cluster."""
+
+    def __init__(self, network: Network, folder: Path, passwords: Path) -> None:
+        self.nodes = [Node(network, f"rabbitmq-{number}") for number in (1, 2, 3)]
+        members = tuple(node.address for node in self.nodes)
+        for node in self.nodes:
+            state = state_in(folder / node.name, passwords)
+            cookie = state.folder("rabbitmq") / ".erlang.cookie"
+            write(cookie, state.password("rabbitmq"))
+            cookie.chmod(0o400)
+            broker = Broker(state, *_PORTS, address=node.address, members=members)
+            node.place(broker, state)
+        self._owner = urlsplit(self.nodes[0].servers[0].url)
+
+    @property
+    def url(self) -> str:
+        """For clients: names all nodes."""
+        return self._url(",".join(node.address for node in self.nodes))
+
+    def start(self) -> None:
+        """Start one after the other: each joins those that run."""
+        for node in self.nodes:
+            node.start()
+        eventually(self.is_whole, 60, "the brokers form a cluster")
+
+    def repair(self) -> None:
+        """End every fault, and wait until all nodes are in step."""
+        for node in self.nodes:
+            node.repair()
+        eventually(self.is_whole, 90, "the brokers form a cluster", 0.5)
+
+    def is_whole(self) -> bool:
+        """Whether each node serves clients and knows all others."""
+        try:
+            return all(self._knows_all(node) for node in self.nodes)
+        except (requests.RequestException, KeyError):
+            return False
+
+    def leader_of(self, queue: str) -> Node:
+        """The node with the leader of a quorum queue."""
+        for node in self.nodes:
+            with suppress(requests.RequestException, KeyError):
+                leader = str(self._asked(node, f"queues/%2F/{queue}")["leader"])
+                return next(one for one in self.nodes if leader.endswith(f"@{one.address}"))
+        raise LookupError(queue)
+
+    @contextmanager
+    def channel(self) -> Iterator[Any]:
+        """A channel with confirms to any node."""
+        nodes = [pika.URLParameters(self._url(node.address)) for node in self.nodes]
+        connection = pika.BlockingConnection(nodes)
+        try:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            yield channel
+        finally:
+            connection.close()
+
+    def _knows_all(self, node: Node) -> bool:
+        with inside(node.name):
+            is_ready = node.servers[0].server.is_ready()
+        known = [one for one in self._asked(node, "nodes") if one["running"]]
+        return is_ready and len(known) == len(self.nodes)
+
+    def _asked(self, node: Node, path: str) -> Any:
+        """An answer of this node's management API."""
+        login = self._owner.username or "", self._owner.password or ""
+        with inside(node.name):
+            url = f"http://127.0.0.1:{_PORTS[1]}/api/{path}"
+            answer = requests.get(url, auth=login, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+    def _url(self, hosts: str) -> str:
+        return f"amqp://{self._owner.username}:{self._owner.password}@{hosts}:{_PORTS[0]}/%2F"
