@@ -34,6 +34,10 @@ logger = structlog.get_logger()
 #: How long RQ keeps a worker registered; an idle one renews this 15 s earlier.
 WORKER_TTL_S = 60
 MAINTENANCE_S = 60
+#: How long an idle worker waits for a job with one command, and how much later Redis counts as
+#: silent. RQ would wait 45 and 10 s, and a master that is frozen or cut off ends no connection.
+DEQUEUE_S = 5
+SILENT_AFTER_S = 3
 #: How long RQ retries a command that a replica rejects, and how long it waits between attempts to
 #: connect. By default it does not retry, which ends the worker in the middle of a job, and waits up
 #: to a minute.
@@ -48,6 +52,16 @@ class Worker(SimpleWorker):
     """
 
     max_connection_wait_time = RQ_RECONNECT_S
+
+    @property
+    def dequeue_timeout(self) -> int:
+        """Seconds for which RQ blocks until a job arrives."""
+        return DEQUEUE_S
+
+    @property
+    def connection_timeout(self) -> int:
+        """Seconds after which RQ gives a connection up."""
+        return DEQUEUE_S + SILENT_AFTER_S
 
     def dequeue_job_and_maintain_ttl(self, *args: Any, **options: Any) -> Any:
         """As RQ, but skips job ids that are not text."""

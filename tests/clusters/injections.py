@@ -44,9 +44,10 @@ def _bench(scene: Scene) -> ClusterBench:
 def _of_a_broker(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
-        break_(bench, scene.dice.choice(bench.brokers.nodes))
+        node = scene.dice.choice(bench.brokers.nodes)
+        break_(bench, node)
         yield
-        bench.brokers.repair()
+        bench.brokers.repair(node)
 
     _enter("rabbitmq", f"broker_{name}", (5, 20), inject)
 
@@ -59,9 +60,10 @@ def _of_a_leader(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
         queue = scene.dice.choice((topology.REQUESTS, topology.REPLIES))
-        break_(bench, bench.brokers.leader_of(queue))
+        node = bench.brokers.leader_of(queue)
+        break_(bench, node)
         yield
-        bench.brokers.repair()
+        bench.brokers.repair(node)
 
     _enter("rabbitmq", f"queue_leader_{name}", (5, 20), inject)
 
@@ -76,7 +78,7 @@ def two_brokers_parted(scene: Scene) -> Iterator[None]:
     one, other, _ = scene.dice.sample(bench.brokers.nodes, 3)
     bench.network.part(one.name, [other.name])
     yield
-    bench.brokers.repair()
+    bench.brokers.repair(one)
 
 
 _enter("rabbitmq", "two_brokers_parted", (5, 20), two_brokers_parted)
@@ -88,7 +90,7 @@ def broker_parted_from_brokers(scene: Scene) -> Iterator[None]:
     one, *others = scene.dice.sample(bench.brokers.nodes, 3)
     bench.network.part(one.name, [other.name for other in others])
     yield
-    bench.brokers.repair()
+    bench.brokers.repair(one)
 
 
 _enter("rabbitmq", "broker_parted_from_brokers", (5, 20), broker_parted_from_brokers)

@@ -52,7 +52,10 @@ def main() -> int:
             return 1
         finally:
             bench.end()
-    shutil.rmtree(folder)
+    if chosen.keep:
+        _say(f"all logs: {folder}")
+    else:
+        shutil.rmtree(folder)
     return 0
 
 
@@ -63,6 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=ROUND_S, help="how long faults happen")
     parser.add_argument("--fault", nargs="+", metavar="NAME", help="or quiet, or every")
     parser.add_argument("--asynchronous", action="store_true", help="the standby may lag behind")
+    parser.add_argument("--keep", action="store_true", help="keep the logs")
     return parser.parse_args()
 
 

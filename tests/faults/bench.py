@@ -14,13 +14,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pg8000.native
-import pika
 import psutil
 import redis
 import requests
@@ -28,9 +27,10 @@ import trustme
 
 from local.runner.state import State
 from tests.checker.history import Rate
+from tests.faults.bench_parts import Channel, clock_ahead, has_started, port_of
 from tests.faults.proxy import Proxy
 from tests.faults.tap import Published
-from tests.servers import PrivateServer, eventually, private
+from tests.servers import eventually, private
 from tests.system import System
 
 SERVERS = ("postgres", "rabbitmq", "redis", "bitrix24")
@@ -81,7 +81,7 @@ class Bench:
 
     def __init__(self, folder: Path, skew_s: int = 0, **env: str) -> None:
         self.servers = {name: private(name, folder / name) for name in SERVERS}
-        self.servers["postgres"].env = _clock_ahead(skew_s) if skew_s else {}
+        self.servers["postgres"].env = clock_ahead(skew_s) if skew_s else {}
         self.servers["bitrix24"].env = {"BITRIX_JOURNAL": str(self.journal)}
         self.skew_s = skew_s
         #: In front of each server, for all processes and all that they publish.
@@ -184,7 +184,9 @@ class Bench:
         if server.is_running():
             return
         # A killed postmaster leaves backends that hold its shared memory for a moment.
-        eventually(lambda: self._starter.submit(_starts, server).result(), 90, f"{name} runs again")
+        eventually(
+            lambda: self._starter.submit(has_started, server).result(), 90, f"{name} runs again"
+        )
         if name == "bitrix24":
             self.control("PUT", "settings", PORTAL)
 
@@ -253,7 +255,7 @@ class Bench:
 
     def channel(self) -> AbstractContextManager[Any]:
         """A RabbitMQ channel that bypasses the proxy; unroutable messages are an error."""
-        return _Channel(self.servers["rabbitmq"].url)
+        return Channel(self.servers["rabbitmq"].url)
 
     def depth(self, queue: str) -> int:
         """How many messages are ready in a queue."""
@@ -272,7 +274,7 @@ class Bench:
 
     def _target(self, name: str) -> int:
         """The port to which a server's proxy forwards."""
-        port = _port(self.servers[name].url)
+        port = port_of(self.servers[name].url)
         if name != "bitrix24":
             return port
         sealing = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -284,39 +286,3 @@ class Bench:
         parts = urlsplit(self.servers[name].url)
         address = parts.netloc.replace(f":{parts.port}", f":{self.proxies[name].port}")
         return parts._replace(netloc=address).geturl()
-
-
-class _Channel(AbstractContextManager[Any]):
-    def __init__(self, url: str) -> None:
-        self._connection = pika.BlockingConnection(pika.URLParameters(url))
-
-    def __enter__(self) -> Any:
-        channel = self._connection.channel()
-        channel.confirm_delivery()
-        return channel
-
-    def __exit__(self, *_error: object) -> None:
-        with closing(self._connection):
-            pass
-
-
-def _clock_ahead(seconds: int) -> dict[str, str]:
-    """The environment of a process with a shifted clock; needs Debian's `faketime`."""
-    return {
-        "LD_PRELOAD": str(next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))),
-        "FAKETIME": f"{seconds:+}s",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
-
-
-def _port(url: str) -> int:
-    return urlsplit(url).port or 0
-
-
-def _starts(server: PrivateServer) -> bool:
-    try:
-        server.start()
-    except AssertionError:
-        server.kill()
-        return False
-    return True

@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +26,7 @@ from leadline.runtime.sentinel import nodes as sentinel_nodes
 from local.gateway import checks
 from local.sandbox.servers import PrivateServer, private
 from local.sandbox.waiting import eventually
+from tests.faults.proxy import Proxy
 from tests.integration.conftest import CommandOutput
 from tests.integration.test_connector import Function, Start, function, start
 from tests.integration.test_history import data_in, owner, running, tool
@@ -82,6 +85,30 @@ def test_doctor_shows_each_node(
     assert all(one["mend"] for one in nodes if not one["is_well"])
 
 
+@pytest.mark.slow("a confirm is waited for, for five seconds")
+def test_a_node_that_confirms_nothing_is_left_for_another(amqp_url: str) -> None:
+    """As one that is frozen, cut off, or a minority of its cluster: it ends no connection."""
+    port = urlsplit(amqp_url).port or 0
+    silent, other = Proxy(port), Proxy(port)
+    urls = [amqp_url.replace(f":{port}/", f":{one.port}/") for one in (silent, other)]
+    both = urls[0].replace(f":{silent.port}/", f":{silent.port},127.0.0.1:{other.port}/")
+    named = [urls[0]]
+    publisher = Publisher(lambda: named[0], topology.queues_of(topology.REQUESTS))
+
+    def is_published(timeout_s: float) -> bool:
+        message = Message(topology.REQUESTS, b"{}", "one")
+        return publisher.publish([message], timeout_s=timeout_s) == [True]
+
+    with closing(publisher):
+        assert is_published(10)
+        named[0] = both
+        silent.stall()
+        assert not is_published(0.5)
+        eventually(lambda: is_published(0.5), 9, "another node confirms")
+    for proxy in (silent, other):
+        proxy.close()
+
+
 # Postgres
 
 
@@ -134,6 +161,30 @@ def test_the_primary_is_found_before_and_after_a_failover(tmp_path: Path) -> Non
         with closing(database):
             assert port_of(database) == of_standby
             database.run("CREATE TABLE after_the_failover ()")
+
+
+@pytest.mark.slow("copies a server")
+def test_a_silent_primary_is_left_once_another_server_accepts_writes(tmp_path: Path) -> None:
+    """As one that is frozen or cut off: it ends no connection."""
+    with primary_and_standby(tmp_path) as (primary, standby):
+        ports = [urlsplit(one.url).port or 0 for one in (primary, standby)]
+        proxy = Proxy(ports[0])
+        url = pair_url(primary, standby, "read-write")
+        database = Database(url.replace(f":{ports[0]},", f":{proxy.port},"))
+        with closing(database), ThreadPoolExecutor(3) as pool:
+            list(pool.map(database.run, ["SELECT pg_sleep(0.2)"] * 3))  # three idle sessions
+            assert database.run("SELECT 1 AS one FROM pg_sleep(2.5)") == [{"one": 1}]
+
+            proxy.stall()
+            waiting = pool.submit(database.run, "SELECT 1")
+            with owner(standby) as connection:
+                connection.run("SELECT pg_promote()")
+            with pytest.raises(DatabaseDown):
+                waiting.result(3.5)
+            began = time.monotonic()
+            assert list(pool.map(port_of, [database] * 3)) == [ports[1]] * 3
+            assert time.monotonic() - began < 1
+        proxy.close()
 
 
 @pytest.mark.parametrize(

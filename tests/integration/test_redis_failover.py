@@ -37,6 +37,7 @@ class Pair:
     """A master and its replica, and the address of the current master."""
 
     def __init__(self, master: PrivateServer, replica: PrivateServer) -> None:
+        self.servers = master, replica
         self._password = urlsplit(master.url).password or ""
         self.master, self.replica = (self._client(one.url) for one in (master, replica))
         self._ports = [urlsplit(one.url).port or 0 for one in (master, replica)]
@@ -60,6 +61,12 @@ class Pair:
     def route_to_new_master(self) -> None:
         """Route new connections to the new master."""
         self.proxy.lead_to(self._ports[1])
+
+    def freeze_master(self) -> None:
+        """Promote the replica while the master hangs: its connections stay open, and silent."""
+        self.servers[0].freeze()
+        self.replica.replicaof("NO", "ONE")
+        self.route_to_new_master()
 
     def switch_over(self) -> None:
         """Both at once."""
@@ -104,6 +111,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     monkeypatch.setenv("REDIS_URL", made.url)
     remember()
     yield made
+    servers[0].thaw()
     made.close()
     for one in servers:
         one.stop()
@@ -239,6 +247,20 @@ def test_a_running_worker_continues_with_the_new_master(
     eventually(is_done, SOON_S, "the worker continues with the new master")
     assert worker.is_alive()
     assert worker.is_ready()
+
+
+@pytest.mark.slow("an idle worker waits some seconds for a job")
+def test_an_idle_worker_leaves_a_master_that_is_silent(pair: Pair, worker: Process) -> None:
+    put(1)
+    rq_jobs.enqueue()
+    eventually(is_done, 20, "the worker works")
+    pair.freeze_master()
+    client().connection_pool.disconnect()  # of this test
+    remember()
+    put(2)
+    rq_jobs.enqueue()
+    eventually(is_done, 15, "the worker continues with the new master")
+    assert worker.is_alive()
 
 
 @pytest.mark.slow("a worker is not ready after ten silent seconds")

@@ -1,15 +1,22 @@
 """Connects to the server of a cluster that qualifies, such as the primary after a failover."""
 
+import time
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
+import structlog
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from leadline.runtime import secrets
+from leadline.runtime.concurrency import greenlets
 from leadline.runtime.hosts import Node
-from leadline.runtime.postgres.connection import Session, sqlstate
+from leadline.runtime.postgres.connection import ANSWER_CHECK_S, Session, sqlstate
 from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.secrets import UrlSource
+
+log = structlog.get_logger()
 
 #: SQLSTATE classes after which the next server is tried, as libpq does it: no resources, and
 #: starting or shutting down. Any other error, such as a wrong password, is raised at once.
@@ -24,6 +31,7 @@ class Cluster:
         servers(secrets.resolve(source))  # an invalid URL is an error at once
         #: Index of the server used last; it is tried first, as a dead one costs a time-out.
         self._last = 0
+        self._looked_at = float("-inf")
 
     def options(self) -> Mapping[str, Any]:
         """pg8000's options for the first server that qualifies; raises as `connect`."""
@@ -38,6 +46,7 @@ class Cluster:
         named = servers(secrets.resolve(self._source))
         count = len(named.options)
         order = [(self._last + step) % count for step in range(count)]
+        can_be_superseded = named.must_accept_writes and count > 1
         for index in order:
             try:
                 session = Session(
@@ -45,6 +54,9 @@ class Cluster:
                     cooperative=cooperative,
                     timeout_s=timeout_s,
                     must_accept_writes=named.must_accept_writes,
+                    is_superseded=partial(self._is_superseded, index)
+                    if can_be_superseded
+                    else None,
                 )
             except OSError:
                 if index == order[-1]:
@@ -54,8 +66,38 @@ class Cluster:
                     raise
             else:
                 self._last = index
+                session.server = index if can_be_superseded else None
                 return session
         raise AssertionError("a URL has at least one host")
+
+    def is_current(self, session: Session) -> bool:
+        """Whether no other server has been found to accept writes since this session began."""
+        return session.server in (None, self._last)
+
+    def _is_superseded(self, index: int) -> bool:
+        """Whether another server accepts writes, asked because this one does not answer.
+
+        A server that is frozen or cut off ends no connection: each statement would wait for its
+        time-out, and so would its client.
+        """
+        now = time.monotonic()
+        if self._last == index and now - self._looked_at >= ANSWER_CHECK_S:
+            self._looked_at = now
+            greenlets.run_in_thread(partial(self._look_for_other, index))
+        return self._last != index
+
+    def _look_for_other(self, index: int) -> None:
+        named = servers(secrets.resolve(self._source))
+        for other, options in enumerate(named.options):
+            if other == index:
+                continue
+            with suppress(OSError, DatabaseError, InterfaceError):
+                Session(
+                    options, cooperative=False, timeout_s=ANSWER_CHECK_S, must_accept_writes=True
+                ).close()
+                self._last = other
+                log.warning("another Postgres accepts writes, leaving one that does not answer")
+                return
 
 
 PRIMARY, SYNCHRONOUS_PRIMARY, STANDBY = "primary", "primary with a synchronous standby", "standby"

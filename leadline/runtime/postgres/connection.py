@@ -8,7 +8,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from pg8000.exceptions import DatabaseError
@@ -21,6 +21,8 @@ log = structlog.get_logger()
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 3
+#: A server of a cluster that is silent for so long may have been replaced.
+ANSWER_CHECK_S = 1.0
 #: A connection used within this time is not checked: the fastest restart takes longer (0.14 s).
 CHECK_AFTER_S = 0.05
 
@@ -31,8 +33,22 @@ _TIMESTAMPTZ_OID = 1184
 class _Socket(socket.socket):
     """A socket that, if it is non-blocking, waits in a greenlet and yields to other requests."""
 
+    #: Asked after each `ANSWER_CHECK_S` without an answer: whether to wait no longer.
+    is_superseded: Callable[[], bool] | None = None
+
     def recv_into(self, *args: Any) -> int:
-        return _retry_io(greenlets.wait_readable, self, super().recv_into, *args)
+        steps = int(_io_timeout_s() / ANSWER_CHECK_S)
+        while True:
+            try:
+                return _retry_io(greenlets.wait_readable, self, super().recv_into, *args)
+            except TimeoutError:
+                steps -= 1
+                if self.is_superseded is None or steps <= 0 or self.is_superseded():
+                    raise
+
+    def io_timeout_s(self) -> float:
+        """How long one wait lasts."""
+        return ANSWER_CHECK_S if self.is_superseded else _io_timeout_s()
 
     def send(self, *args: Any) -> int:
         return _retry_io(greenlets.wait_writable, self, super().send, *args)
@@ -44,7 +60,7 @@ class TlsSocket(_Socket, ssl.SSLSocket):
 
 def _retry_io(
     wait: Callable[[socket.socket, float], None],
-    connection: socket.socket,
+    connection: _Socket,
     operation: Callable[..., int],
     *args: Any,
 ) -> int:
@@ -52,11 +68,11 @@ def _retry_io(
         try:
             return operation(*args)
         except BlockingIOError:
-            wait(connection, _io_timeout_s())
+            wait(connection, connection.io_timeout_s())
         except ssl.SSLWantReadError:
-            greenlets.wait_readable(connection, _io_timeout_s())
+            greenlets.wait_readable(connection, connection.io_timeout_s())
         except ssl.SSLWantWriteError:
-            greenlets.wait_writable(connection, _io_timeout_s())
+            greenlets.wait_writable(connection, connection.io_timeout_s())
 
 
 def _io_timeout_s() -> float:
@@ -78,17 +94,19 @@ class Session:
         cooperative: bool,
         timeout_s: float | None = None,
         must_accept_writes: bool = False,
+        is_superseded: Callable[[], bool] | None = None,
     ) -> None:
         """Connect; blocks, and raises an error of pg8000 or OSError.
 
         `cooperative`: used only in greenlets; otherwise only outside of them. `timeout_s`
         replaces the default time-outs for connecting and, outside of greenlets, for each response.
-        With `must_accept_writes` a standby raises ReadOnlyServer.
+        With `must_accept_writes` a standby raises ReadOnlyServer. `is_superseded` is asked while
+        the server does not answer: true ends the wait with TimeoutError.
         """
         connect_s = timeout_s or CONNECT_TIMEOUT_S
         address = (options["host"], options["port"])
         plain = socket.create_connection(address, timeout=connect_s)
-        self._socket: socket.socket = _Socket(fileno=plain.detach())
+        self._socket = _Socket(fileno=plain.detach())
         self._socket.settimeout(connect_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -112,9 +130,13 @@ class Session:
         except BaseException:
             self.close()
             raise
-        self._socket.settimeout(0 if cooperative else timeout_s or _io_timeout_s())
+        if timeout_s is None:
+            self._socket.is_superseded = is_superseded
+        self._socket.settimeout(0 if cooperative else timeout_s or self._socket.io_timeout_s())
         # pg8000's own parser of timestamps takes ten times as long.
         self._connection.register_in_adapter(_TIMESTAMPTZ_OID, datetime.fromisoformat)
+        #: Which server of its cluster this is, if another one may replace it.
+        self.server: int | None = None
         self._prepared: dict[str, PreparedStatement] = {}
         self._used_at = float("-inf")
 
@@ -159,14 +181,15 @@ def fields(error: DatabaseError) -> dict[str, str]:
     return error.args[0] if isinstance(error.args[0], dict) else {}
 
 
-def _with_tls(plain: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+def _with_tls(plain: socket.socket, context: ssl.SSLContext, host: str) -> TlsSocket:
     """Start TLS (https://www.postgresql.org/docs/current/protocol-flow.html, SSLRequest)."""
     plain.sendall(struct.pack("!ii", 8, 80877103))
     if plain.recv(1) != b"S":
         log.error("Postgres refuses TLS")
         raise ConnectionRefusedError
     try:
-        return context.wrap_socket(plain, server_hostname=host)
+        wrapped = context.wrap_socket(plain, server_hostname=host)
     except ssl.SSLError as error:
         log.error("TLS to Postgres failed", reason=error.reason)  # noqa: TRY400 - no stack needed
         raise
+    return cast("TlsSocket", wrapped)  # the context's own class of sockets

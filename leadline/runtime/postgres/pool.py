@@ -98,7 +98,7 @@ class Database:
                 return greenlets.run_in_thread(
                     partial(self._cluster.connect, cooperative=greenlets.in_greenlet())
                 )
-            if not session.is_stale():
+            if self._cluster.is_current(session) and not session.is_stale():
                 return session
             session.close()
 

@@ -92,11 +92,12 @@ class Confirms:
                 fail([item])
         return was_confirmed
 
-    def expire(self) -> None:
-        """Fail the messages past their deadline."""
+    def expire(self) -> bool:
+        """Fail the messages past their deadline; returns whether there were any."""
         now = time.monotonic()
         late = [tag for tag, item in self._unconfirmed.items() if item.deadline < now]
         fail([self._unconfirmed.pop(tag) for tag in late])
+        return bool(late)
 
     def fail_all(self) -> None:
         """Fail all messages, as after a lost connection."""

@@ -16,7 +16,9 @@ from leadline.runtime import cleartext
 from leadline.runtime.hosts import each_host
 from leadline.runtime.rabbitmq import properties
 
-HEARTBEAT_S = 20
+#: pika ends a connection on which nothing arrives for one to two times this and 5 s. RabbitMQ
+#: recommends 5 to 20 s (https://www.rabbitmq.com/docs/heartbeats).
+HEARTBEAT_S = 6
 CONNECT_TIMEOUT_S = 3
 _TLS = ("cacertfile", "verify")
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.exceptions import AMQPHeartbeatTimeout
 
 
 class CorkedConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
@@ -28,6 +29,10 @@ class CorkedConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no 
             self._buffer = None
             if buffer:
                 self._adapter_emit_data(b"".join(buffer))
+
+    def abort(self) -> None:
+        """Drop the connection at once: a broker that does not answer confirms no closing either."""
+        self._terminate_stream(AMQPHeartbeatTimeout("no confirms"))
 
     def _adapter_emit_data(self, data: bytes) -> None:
         """Overrides how pika's adapter sends."""

@@ -69,7 +69,7 @@ class Publisher:
         self._thread: threading.Thread | None = None
         self._context = Context()  # not that of a request, since all requests share the publisher
         self._is_drain_scheduled = False
-        self._last_drain_at = float("-inf")
+        self._last_drain_at = self._last_confirm_at = float("-inf")
         self._failures = 0
         self._wake = asyncio.Event()
         self._is_closing = False
@@ -203,6 +203,7 @@ class Publisher:
 
     async def _serve_connection(self) -> None:
         """Connect and publish until the connection is lost or closed."""
+        self._last_confirm_at = time.monotonic()
         timer = asyncio.get_running_loop().create_task(self._run_timer())
         try:
             await self._connection.serve()
@@ -241,6 +242,7 @@ class Publisher:
                 confirms.fail([self._confirms.untrack_last()])
 
     def _on_confirm(self, frame: Any) -> None:
+        self._last_confirm_at = time.monotonic()
         was_full = self._confirms.is_full()
         if self._confirms.resolve(frame.method):
             self._failures = 0
@@ -253,8 +255,17 @@ class Publisher:
         while True:
             await asyncio.sleep(_TIMER_S)
             self._expire()
-            self._confirms.expire()
+            if self._confirms.expire():
+                self._leave_if_silent()
             self._drain()
+
+    def _leave_if_silent(self) -> None:
+        """Drop a connection that confirms nothing, so that another node is tried.
+
+        The node may be frozen, cut off, or a minority of its cluster: it ends no connection.
+        """
+        if time.monotonic() - self._last_confirm_at >= CONFIRM_TIMEOUT_S:
+            self._connection.abandon()
 
     def _expire(self) -> None:
         now = time.monotonic()

@@ -59,6 +59,7 @@ class PublisherConnection:
         self._lost: asyncio.Future[None] | None = None
         self._channel: Any = None
         self._has_opened = False
+        self._last_node: tuple[str, int] | None = None
         self._is_ready = False
         self._is_closing = False
 
@@ -73,9 +74,15 @@ class PublisherConnection:
         return self._is_ready
 
     async def serve(self) -> None:
-        """Connect to the first node that accepts it, and wait until the connection ends."""
-        for node in parameters(secrets.resolve(self._source)):
+        """Connect to the first node that accepts it, and wait until the connection ends.
+
+        The node of the last connection is tried last: it has just failed, if it is not the only
+        one.
+        """
+        nodes = parameters(secrets.resolve(self._source))
+        for node in sorted(nodes, key=lambda one: (one.host, one.port) == self._last_node):
             self._has_opened = False
+            self._last_node = node.host, node.port
             await self._serve_node(node)
             if self._has_opened or self._is_closing:
                 return
@@ -129,6 +136,13 @@ class PublisherConnection:
         """
         log.warning("message nacked by the broker, reconnecting")
         self._close()
+
+    def abandon(self) -> None:
+        """Drop a connection to a broker that confirms nothing, unless it has said why."""
+        if self._connection is not None and self._is_ready:
+            log.warning("no confirms from the broker, reconnecting")
+            self._is_ready = False
+            self._connection.abort()
 
     def close(self) -> None:
         """Close the connection for good, or stop connecting."""
