@@ -1,4 +1,4 @@
-.PHONY: help run stop reset logs demo check coverage test test-packages test-containers bench faults mutants simulate model lint setup api-check clients audit notices sbom package release-check
+.PHONY: help run stop reset logs demo check coverage test test-packages test-containers test-clusters bench faults clusters mutants simulate model lint setup api-check clients audit notices sbom package release-check
 .DEFAULT_GOAL := help
 # The runner stops when make is killed, however that happens.
 RUN := setpriv --pdeathsig TERM .venv/bin/python -m
@@ -45,6 +45,12 @@ bench: setup ## measure against baselines; QUICK=1 to try it, SECTIONS="writes b
 faults: setup ## random faults for MINUTES (10), starting at SEED; SEED alone repeats one round
 	@scripts/packages faketime
 	@$(RUN) tests.faults.lab $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+test-clusters: setup ## a round of faults on clusters of servers; needs Linux and root
+	@$(RUN) tests.clusters.lab --seed 1 --seconds 40
+
+clusters: setup ## random faults on clusters for MINUTES (10), starting at SEED; SEED alone repeats one round; FAULT=... one alone
+	@$(RUN) tests.clusters.lab $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT)) $(if $(ASYNCHRONOUS),--asynchronous)
 
 coverage: setup ## the branches that no unit or integration test takes
 	@rm -rf build/coverage && mkdir -p build/coverage

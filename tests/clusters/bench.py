@@ -180,12 +180,15 @@ class ClusterWorkload(Workload):
     def __init__(self, bench: ClusterBench, seed: int) -> None:
         self._hosts = [host.name for host in bench.hosts]
         self._placed = 0
+        #: When a standby was promoted that may have lagged behind.
+        self.forked_at: list[float] = []
         self.acknowledged: defaultdict[str, list[float]] = defaultdict(list)
         super().__init__(bench, seed)
 
     def note(self, write: ClientWrite) -> None:
         """Record what a client saw."""
-        super().note(write)
+        answered_at = write.answered_at or 0
+        super().note(replace(write, era=sum(at < answered_at for at in self.forked_at)))
         if write.is_acknowledged:
             self.acknowledged[whereabouts()].append(time.time())
 

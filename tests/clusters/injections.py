@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 from leadline.messages import topology
-from tests.clusters.bench import ClusterBench
+from tests.checker.history import Fork
+from tests.clusters.bench import ClusterBench, ClusterWorkload
 from tests.clusters.node import Node
 from tests.clusters.postgres import PATIENCE_S
 from tests.faults.injections import Fault, Injection, Scene
 
 FAULTS: dict[str, Fault] = {}
+#: How far a standby lags behind.
+LAG_S = 1.5
 #: Breaks one node.
 Break = Callable[[ClusterBench, Node], None]
 
@@ -140,11 +143,17 @@ _enter("redis", "sentinel_failover", (5, 10), sentinel_failover)
 def _of_primary(name: str, break_: Break) -> None:
     def inject(scene: Scene) -> Iterator[None]:
         bench = _bench(scene)
+        (row,) = bench.postgres.rows("SELECT history FROM installation")
         break_(bench, bench.postgres.primary)
         time.sleep(PATIENCE_S)
+        promoted_at = time.time()
+        if not bench.postgres.is_synchronous:
+            cast("ClusterWorkload", scene.workload).forked_at.append(promoted_at)
         bench.postgres.promote()
         yield
-        bench.postgres.repair()
+        lost = bench.postgres.repair()
+        if not bench.postgres.is_synchronous:
+            scene.toll.forks.append(Fork(promoted_at, lost, row["history"]))
 
     _enter("postgres", f"primary_{name}", (5, 15), inject)
 
@@ -164,6 +173,16 @@ def _of_standby(name: str, break_: Break) -> None:
 for _name in ("killed", "frozen", "cut_off"):
     _of_primary(_name, _BREAKS[_name])
     _of_standby(_name, _BREAKS[_name])
+
+
+def _break_with_lagging_standby(bench: ClusterBench, node: Node) -> None:
+    """What the primary accepts in its last seconds is lost, unless it waits for the standby."""
+    bench.network.part(node.name, [bench.postgres.standby.name])
+    time.sleep(LAG_S)
+    node.kill()
+
+
+_of_primary("killed_with_lagging_standby", _break_with_lagging_standby)
 
 
 def _of_primarys_link(name: str, break_: Break) -> None:

@@ -75,10 +75,14 @@ def _rounds(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:
     first = random.SystemRandom().randrange(10**6) if chosen.seed is None else chosen.seed
     until = time.monotonic() + (0 if is_replay else (chosen.minutes or 10) * 60)
     for seed in itertools.count(first):
-        planned = schedule.draw(seed, chosen.seconds, FAULTS, EVERY_S, REST_S)
-        yield _round(bench, seed, planned, chosen.seconds)
+        yield _round(bench, seed, draw(seed, chosen.seconds), chosen.seconds)
         if time.monotonic() > until:
             return
+
+
+def draw(seed: int, seconds: float) -> list[Planned]:
+    """The faults of a round: of each cluster at most one node at a time."""
+    return schedule.draw(seed, seconds, FAULTS, EVERY_S, REST_S)
 
 
 def _alone(bench: ClusterBench, chosen: argparse.Namespace) -> Iterator[str]:

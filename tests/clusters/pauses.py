@@ -31,13 +31,14 @@ def measure(evidence: Evidence, workload: ClusterWorkload, window: Window) -> Pa
     settled = [row["settled_at"] for row in evidence.events if row["settled_at"]]
     hosts = workload.acknowledged.values()
     return Pauses(
-        max(_longest(times, window) for times in hosts),
-        _longest(writes, window),
-        _longest((at.timestamp() for at in settled), window),
+        max(longest(times, window) for times in hosts),
+        longest(writes, window),
+        longest((at.timestamp() for at in settled), window),
     )
 
 
-def _longest(times: Iterable[float], window: Window) -> float:
+def longest(times: Iterable[float], window: Window) -> float:
+    """The longest time between two of these, or to begin and end of the window."""
     begin, end = window
     inside = sorted(at for at in times if begin < at < end)
     return max(later - earlier for earlier, later in pairwise((begin, *inside, end)))

@@ -60,7 +60,7 @@ class Pair:
         self, network: Network, folder: Path, passwords: Path, *, is_synchronous: bool
     ) -> None:
         self.nodes = [Node(network, f"postgres-{number}") for number in (1, 2)]
-        self.is_synchronous = is_synchronous
+        self.network, self.is_synchronous = network, is_synchronous
         for node in self.nodes:
             state = state_in(folder / node.name, passwords)
             node.place(Member(state, _PORT), state)
@@ -93,20 +93,35 @@ class Pair:
         """The primary no longer waits for its standby."""
         self._wait_for_standby(is_needed=False)
 
-    def repair(self) -> None:
-        """End every fault: the former primary, or a standby left behind, follows the primary."""
+    def repair(self) -> frozenset[tuple[int, int]]:
+        """End every fault: the former primary, or a standby left behind, follows the primary.
+
+        Returns user and version of the events that only the former primary had.
+        """
         if self.is_whole():
-            return
-        for node in self.nodes:
-            if self._is_former_primary(node):
-                node.kill()  # before it is reachable again
-            node.heal()
-        self.primary.start()
-        if self._is_former_primary(self.standby):
-            self._rebuild_standby()
-        else:
-            self.standby.start()
+            return frozenset()
+        self.primary.repair()
+        if not self._is_former_primary(self.standby):
+            self.standby.repair()
             self._await_standby()
+            return frozenset()
+        lost = self._only_in_former_primary()
+        self.standby.heal()
+        self._rebuild_standby()
+        return lost
+
+    def _only_in_former_primary(self) -> frozenset[tuple[int, int]]:
+        """It is started for this, without a network, and killed again."""
+        self.standby.kill()
+        self.network.cut(self.standby.name)
+        self.standby.start()
+        sql = "SELECT id, user_id, version FROM events"
+        former = self.rows_of(self.standby, sql)
+        self.standby.kill()
+        kept = {row["id"] for row in self.rows(sql)}
+        return frozenset(
+            (row["user_id"], row["version"]) for row in former if row["id"] not in kept
+        )
 
     def is_whole(self) -> bool:
         """Whether the standby follows the primary, and is waited for if it has to be."""

@@ -99,6 +99,7 @@ class Evidence:
             writes=tuple(self.workload.writes),
             users={row["id"]: _user(row) for row in self.users.values()},
             events=tuple(map(_event, self.events)),
+            history_number=self._history_number(),
             publications=tuple(self.bench.published.requests),
             replies=tuple(one for one in self.bench.published.replies if one.user > after),
             is_broker_complete=self.bench.is_broker_complete,
@@ -115,6 +116,10 @@ class Evidence:
             secrets=frozenset(self._secrets()),
         )
 
+    def _history_number(self) -> int:
+        (row,) = self.bench.rows("SELECT history FROM installation")
+        return int(row["history"])
+
     def _injected(self) -> Injected:
         return Injected(
             rejections=frozenset(self.toll.rejections),
@@ -124,6 +129,7 @@ class Evidence:
             replayed=frozenset(self.toll.replayed),
             redis_losses=tuple(self.toll.redis_losses),
             blurs=tuple(self.toll.blurs),
+            forks=tuple(self.toll.forks),
         )
 
     def _texts(self) -> Iterator[Text]:

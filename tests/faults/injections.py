@@ -24,7 +24,7 @@ from leadline.ledger.event import event_from_row
 from leadline.ledger.outbox import to_message
 from leadline.messages import topology
 from leadline.runtime.postgres.json_rows import as_json
-from tests.checker.history import FULL_NAME, STAGE, Window
+from tests.checker.history import FULL_NAME, STAGE, Fork, Window
 from tests.faults.bench import LEASE_S, UNSEALED, Bench
 from tests.faults.damage import CLEAR, SEALED, Damage
 from tests.faults.workload import NAMES, STAGES, Client, Workload
@@ -50,6 +50,8 @@ class Toll:
     #: When something of ours was killed or cut off, and when the network to the portal was
     #: disturbed.
     losses: list[Window] = field(default_factory=list)
+    #: Promotions of a standby that may have lagged behind.
+    forks: list[Fork] = field(default_factory=list)
     blurs: list[Window] = field(default_factory=list)
 
 
