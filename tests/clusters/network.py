@@ -17,6 +17,8 @@ from pathlib import Path
 SUBNET = "10.77.0"
 _BRIDGE = "leadline"
 _NAMESPACES = Path("/run/netns")
+#: The namespace with the bridge, whatever the calling thread's is.
+_OUTER = "outer"
 _OWN = Path("/proc/thread-self/ns/net")
 _TOOLS = ("unshare", "ip", "tc", "nft", "mount")
 #: Set inside.
@@ -44,12 +46,11 @@ def is_enclosed() -> bool:
     return os.environ.get(_ENCLOSED) == "1"
 
 
-def enclose(module: str, words: Sequence[str]) -> None:
-    """Replace this process by `python -m module` in namespaces of its own."""
+def enclosed(module: str, words: Sequence[str] = ()) -> tuple[str, ...]:
+    """The command that runs `python -m module` in namespaces of its own."""
     # A shell is their first process: it also waits for processes that have lost their parent.
-    script = f'{sys.executable} -m {module} "$@"; exit $?'
-    command = (_path("unshare"), *_UNSHARE, "bash", "-c", script, "bash", *words)
-    os.execve(command[0], command, {**os.environ, _ENCLOSED: "1"})  # noqa: S606 - our own words
+    script = f'export {_ENCLOSED}=1; {sys.executable} -m {module} "$@"; exit $?'
+    return (_path("unshare"), *_UNSHARE, "bash", "-c", script, "bash", *words)
 
 
 @contextmanager
@@ -81,6 +82,8 @@ class Network:
         self._slow: set[str] = set()
         _NAMESPACES.mkdir(exist_ok=True)
         _run("mount", "-t", "tmpfs", "none", str(_NAMESPACES))
+        (_NAMESPACES / _OUTER).touch()
+        _run("mount", "--bind", str(_OWN), str(_NAMESPACES / _OUTER))
         _run("ip", "link", "set", "lo", "up")
         _run("ip", "link", "add", _BRIDGE, "type", "bridge")
         _run("ip", "link", "set", _BRIDGE, "up")
@@ -89,12 +92,14 @@ class Network:
     def add(self, name: str) -> str:
         """A new node's address."""
         address = f"{SUBNET}.{11 + len(self._addresses)}"
-        _run("ip", "netns", "add", name)
-        _run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
-        _run("ip", "link", "set", name, "master", _BRIDGE, "up")
-        _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", "eth0")
+        _run_outside("ip", "netns", "add", name)
+        _run_outside(
+            "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name
+        )
+        _run_outside("ip", "link", "set", name, "master", _BRIDGE, "up")
+        _run_outside("ip", "-n", name, "address", "add", f"{address}/24", "dev", "eth0")
         for device in ("lo", "eth0"):
-            _run("ip", "-n", name, "link", "set", device, "up")
+            _run_outside("ip", "-n", name, "link", "set", device, "up")
         self._addresses[name] = address
         return address
 
@@ -137,7 +142,7 @@ class Network:
         """A node's link carries 8 kB a second in each direction."""
         self._slow.add(name)
         for words in _ends(name):
-            _run("tc", *words[0], "qdisc", "add", "dev", words[1], "root", "tbf", *_SLOW)
+            _run_outside("tc", *words[0], "qdisc", "add", "dev", words[1], "root", "tbf", *_SLOW)
 
     def heal(self, name: str) -> None:
         """End all that disturbs a node's network."""
@@ -147,7 +152,7 @@ class Network:
         if name in self._slow:
             self._slow.remove(name)
             for words in _ends(name):
-                _run("tc", *words[0], "qdisc", "del", "dev", words[1], "root")
+                _run_outside("tc", *words[0], "qdisc", "del", "dev", words[1], "root")
 
     def _disturb(self, key: str, rules: list[str]) -> None:
         self._rules[key] = rules
@@ -158,7 +163,7 @@ class Network:
         table = "table bridge leadline"
         hook = "type filter hook forward priority 0;"
         text = f"{table}\ndelete {table}\n{table} {{\nchain forward {{\n{hook}\n{rules}\n}}\n}}\n"
-        _run("nft", "-f", "-", text=text)
+        _run_outside("nft", "-f", "-", text=text)
 
 
 def _both(address: str, verdict: str) -> list[str]:
@@ -182,3 +187,8 @@ def _path(tool: str) -> str:
 
 def _run(tool: str, *words: str, text: str | None = None) -> None:
     subprocess.run((_path(tool), *words), input=text, text=True, check=True, timeout=20)
+
+
+def _run_outside(tool: str, *words: str, text: str | None = None) -> None:
+    with inside(_OUTER):
+        _run(tool, *words, text=text)

@@ -1,0 +1,68 @@
+"""Each disturbance of the network, seen by UDP between nodes; `test_network.py` runs it."""
+
+import socket
+import time
+from collections.abc import Callable
+
+from tests.clusters.network import Network, inside
+
+_PORT = 5000
+#: More than a slow link carries while it is listened to, less than a socket's buffer.
+_COUNT, _BYTES, _LISTEN_S = 100, 300, 0.5
+
+
+def main() -> None:
+    """Assert what arrives."""
+    network = Network()
+    addresses = {name: network.add(name) for name in ("one", "two", "three")}
+
+    def share(source: str, target: str) -> float:
+        """The share of packets that arrive."""
+        with inside(target):
+            receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiver.bind(("0.0.0.0", _PORT))  # noqa: S104 - in a namespace
+        receiver.settimeout(_LISTEN_S)
+        with inside(source):
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with receiver, sender:
+            for _ in range(_COUNT):
+                sender.sendto(bytes(_BYTES), (addresses[target], _PORT))
+            return _received(receiver) / _COUNT
+
+    def check(
+        disturb: Callable[[], None], expected: dict[tuple[str, str], tuple[float, float]]
+    ) -> None:
+        disturb()
+        for (source, target), (least, most) in expected.items():
+            found = share(source, target)
+            assert least <= found <= most, f"{disturb}: {source} to {target} {found}"
+        network.heal("one")
+
+    every = [(a, b) for a in addresses for b in addresses if a != b]
+    whole, nothing = (1.0, 1.0), (0.0, 0.0)
+    out, into, apart = ("one", "two"), ("two", "one"), ("two", "three")
+    with inside("three"):  # wherever the caller is
+        check(lambda: None, dict.fromkeys(every, whole))
+        check(lambda: network.cut("one"), {out: nothing, into: nothing, apart: whole})
+        check(lambda: network.silence("one"), {out: nothing, into: whole, apart: whole})
+        check(lambda: network.deafen("one"), {out: whole, into: nothing, apart: whole})
+        parted = {out: nothing, into: nothing, ("one", "three"): whole, apart: whole}
+        check(lambda: network.part("one", ["two"]), parted)
+        check(lambda: network.lose("one", 50), {out: (0.2, 0.8), into: (0.2, 0.8), apart: whole})
+        check(lambda: network.slow("one"), {out: (0, 0.5), into: (0, 0.5), apart: whole})
+        check(lambda: None, dict.fromkeys(every, whole))
+
+
+def _received(receiver: socket.socket) -> int:
+    count, until = 0, time.monotonic() + _LISTEN_S
+    while time.monotonic() < until and count < _COUNT:
+        try:
+            receiver.recv(2 * _BYTES)
+        except TimeoutError:
+            break
+        count += 1
+    return count
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The network of the laboratory: each disturbance does what its name says, and nothing is left."""
+
+import socket
+import subprocess
+
+import pytest
+
+from tests.clusters import network
+from tests.system import CHECKOUT
+
+
+@pytest.mark.slow("listens where nothing may arrive")
+def test_each_disturbance_stops_what_it_should_and_nothing_else() -> None:
+    if obstacle := network.obstacle():
+        pytest.skip(obstacle)
+    before = _links()
+    command = network.enclosed("tests.clusters.check_network")
+    done = subprocess.run(
+        command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert _links() == before
+
+
+def _links() -> list[str]:
+    return [name for _, name in socket.if_nameindex()]
