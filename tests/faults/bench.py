@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import ssl
-import subprocess
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ import trustme
 
 from local.runner.state import State
 from tests.checker.history import Rate
-from tests.faults.bench_parts import Channel, clock_ahead, has_started, port_of
+from tests.faults.bench_parts import Channel, clock_ahead, has_started, port_of, rabbitmqctl
 from tests.faults.proxy import Proxy
 from tests.faults.tap import Published
 from tests.servers import eventually, private
@@ -52,8 +51,6 @@ QUICK = {
     "LEADLINE_BURST": str(RATE.burst),
     "WORKERS": "3",
 }
-#: Debian's wrapper on the PATH refuses every user but root and rabbitmq.
-_RABBITMQCTL = max(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmqctl"))
 #: Not ours, or needed by the tests.
 _SPARED = {"edge"}
 PORTAL = {
@@ -264,13 +261,7 @@ class Bench:
 
     def rabbitmqctl(self, *words: str) -> None:
         """An operator's command to the broker."""
-        subprocess.run(
-            (str(_RABBITMQCTL), *words),
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **self._broker_env},
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        rabbitmqctl(self._broker_env, *words)
 
     def _target(self, name: str) -> int:
         """The port to which a server's proxy forwards."""

@@ -1,5 +1,7 @@
-"""Parts of the bench: a channel that bypasses its proxies, a shifted clock."""
+"""Parts of the bench: clients of the broker that bypass its proxies, a shifted clock."""
 
+import subprocess
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,9 @@ from urllib.parse import urlsplit
 import pika
 
 from tests.servers import PrivateServer
+
+#: Debian's wrapper on the PATH refuses every user but root and rabbitmq.
+_RABBITMQCTL = max(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmqctl"))
 
 
 class Channel(AbstractContextManager[Any]):
@@ -33,6 +38,17 @@ def clock_ahead(seconds: int) -> dict[str, str]:
         "FAKETIME": f"{seconds:+}s",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
+
+
+def rabbitmqctl(env: Mapping[str, str], *words: str) -> None:
+    """An operator's command to the broker with this environment."""
+    subprocess.run(
+        (str(_RABBITMQCTL), *words),
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **env},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
 
 
 def port_of(url: str) -> int:

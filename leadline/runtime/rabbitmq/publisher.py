@@ -260,10 +260,7 @@ class Publisher:
             self._drain()
 
     def _leave_if_silent(self) -> None:
-        """Drop a connection that confirms nothing, so that another node is tried.
-
-        The node may be frozen, cut off, or a minority of its cluster: it ends no connection.
-        """
+        """Leave a node that confirms nothing and ends no connection, as one that is cut off."""
         if time.monotonic() - self._last_confirm_at >= CONFIRM_TIMEOUT_S:
             self._connection.abandon()
 
