@@ -25,7 +25,9 @@ from tests.faults.schedule import Planned
 
 ROUND_S = 60.0
 #: Mean time between two faults, and how long a cluster is left alone after one of its own.
-EVERY_S, REST_S = 8.0, dict.fromkeys(("rabbitmq", "redis", "postgres", "hosts"), 10.0)
+EVERY_S, REST_S = 4.0, dict.fromkeys(("rabbitmq", "redis", "postgres", "hosts"), 10.0)
+#: When the first lead is certainly written.
+_WARM_S = 3.0
 #: Of a fault alone: when it begins, how long it lasts, and how long clients write afterwards.
 _BEFORE_S, _LASTS_S, _AFTER_S = 8.0, 25.0, 20.0
 
@@ -101,7 +103,7 @@ def _round(bench: ClusterBench, seed: int, planned: list[Planned], seconds: floa
     begun, monotonic = time.time(), time.monotonic()
     evidence = play(planned, workload, seconds)
     rest_s = time.monotonic() - monotonic - seconds
-    found = pauses.measure(evidence, workload, (begun + _BEFORE_S, begun + seconds))
+    found = pauses.measure(evidence, workload, (begun + _WARM_S, begun + seconds))
     outcome = outcome_of(planned, evidence, rest_s)
     return "\n".join((f"{outcome}; longest pauses: {found}", *outcome.schedule))
 
