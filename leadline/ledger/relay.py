@@ -45,7 +45,10 @@ _TO_SEND = as_json("""
     SELECT claimed.id AS event_id, claimed.user_id AS id, claimed.full_name, claimed.phone,
            claimed.stage, claimed.version, claimed.action, claimed.changed, claimed.stage_version,
            claimed.occurred_at, claimed.correlation_id, claimed.traceparent, users.bitrix_lead_id,
-           history, originator_id, users.stage_version AS stage_set,
+           -- None of an older version: it would count as newer than all versions before a fork,
+           -- and revert the lead. The newest version names the history.
+           CASE WHEN claimed.version = users.version THEN history END AS history, originator_id,
+           users.stage_version AS stage_set,
            -- A newer open version contains the older state. Republishing the older one could only
            -- revert the lead, if Redis has lost the applied version.
            claimed.due_at IS NOT NULL AND NOT (

@@ -180,8 +180,6 @@ class ClusterWorkload(Workload):
     def __init__(self, bench: ClusterBench, seed: int) -> None:
         self._hosts = [host.name for host in bench.hosts]
         self._placed = 0
-        #: When a standby was promoted that may have lagged behind.
-        self.forked_at: list[float] = []
         self.acknowledged: defaultdict[str, list[float]] = defaultdict(list)
         super().__init__(bench, seed)
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from leadline.messages import topology
 from tests.checker.history import Fork
-from tests.clusters.bench import ClusterBench, ClusterWorkload
+from tests.clusters.bench import ClusterBench
 from tests.clusters.node import Node
 from tests.clusters.postgres import PATIENCE_S
 from tests.faults.injections import Fault, Injection, Scene
@@ -148,7 +148,7 @@ def _of_primary(name: str, break_: Break) -> None:
         time.sleep(PATIENCE_S)
         promoted_at = time.time()
         if not bench.postgres.is_synchronous:
-            cast("ClusterWorkload", scene.workload).forked_at.append(promoted_at)
+            scene.workload.forked_at.append(promoted_at)
         bench.postgres.promote()
         yield
         lost = bench.postgres.repair()

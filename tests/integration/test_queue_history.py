@@ -192,6 +192,16 @@ def test_messages_without_a_history_belong_to_the_current_one(work: WorkQueue) -
     assert fields(one(work))["title"] == "Bob"
 
 
+def test_an_older_version_without_a_history_is_superseded(work: WorkQueue) -> None:
+    for version in (1, 2):
+        put(work, version, FIRST, name=f"Ann {version}")
+        apply(work)
+    put(work, 1, None)
+    entry = one(work)
+    assert plan(entry) == NoCall()
+    assert outcomes(entry) == {"None-1": "superseded"}
+
+
 def test_a_reply_can_name_the_history(work: WorkQueue) -> None:
     put(work, 1, SECOND)
     (event,) = one(work).events
