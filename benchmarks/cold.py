@@ -22,8 +22,8 @@ from benchmarks.writes import calls
 from benchmarks.wrk import Call
 from leadline.messages import topology
 from leadline.settings import settings
-from leadline.workqueue.call_job import JOB
 from leadline.workqueue.keys import JOBS
+from leadline.workqueue.restricted_job import JOB
 from local.sandbox.waiting import eventually
 
 RATIO = 1.5

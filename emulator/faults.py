@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, get_type_hints
 
-from emulator.checks import Choice, Flag, Number, Text, Whole
+from emulator.validators import Choice, Flag, Number, Text, Whole
 
 _IN_BOTH_APIS = {"add", "update", "get", "list", "delete", "fields"}
 _PER_COMMAND = {"error", "error_200"}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, get_type_hints
 
-from emulator.checks import Choice, Flag, Names, Number, Text, WebAddress, Whole
+from emulator.validators import Choice, Flag, Names, Number, Text, WebAddress, Whole
 
 
 class InvalidSetting(ValueError):

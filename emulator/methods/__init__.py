@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from emulator.http.params import Params
-from emulator.methods import about, duplicates, event_handlers, items, lead_methods, lists
+from emulator.methods import duplicates, event_handlers, items, lead_methods, lists, portal_info
 from emulator.methods.result import MethodResult
 from emulator.portal import Portal
 
@@ -15,7 +15,7 @@ METHODS: dict[str, Method] = {
     **lists.METHODS,
     **duplicates.METHODS,
     **event_handlers.METHODS,
-    **about.METHODS,
+    **portal_info.METHODS,
 }
 
 

@@ -1,6 +1,5 @@
 """event.*: handlers of lead events, and offline events."""
 
-from emulator.checks import is_web_address
 from emulator.clock import iso
 from emulator.errors import RestError
 from emulator.events.online import LEAD_EVENTS
@@ -9,6 +8,7 @@ from emulator.leads.multifields import positive_int
 from emulator.leads.query import argument, connector
 from emulator.methods.result import MethodResult
 from emulator.portal import Portal
+from emulator.validators import is_web_address
 
 _PAGE = 50
 

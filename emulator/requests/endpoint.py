@@ -7,7 +7,7 @@ rejected before execution has no side effect.
 from aiohttp import web
 
 from emulator.errors import RestError
-from emulator.http import replies
+from emulator.http import responses
 from emulator.http.params import read
 from emulator.http.webhooks import Webhook
 from emulator.portal import Portal
@@ -32,10 +32,10 @@ async def serve(request: web.Request) -> web.StreamResponse:
     try:
         reply, error = await _admit_and_run(portal, request, name), ""
     except RestError as refusal:
-        reply, error = replies.error(refusal), refusal.code
+        reply, error = responses.error(refusal), refusal.code
     except web.HTTPRequestEntityTooLarge:
         error = "INVALID_REQUEST"
-        reply = replies.error(RestError(error, "Request entity too large", 413))
+        reply = responses.error(RestError(error, "Request entity too large", 413))
     except Dropped:
         portal.journal.note("answered", name, portal.clock.wall(), status=0, error="")
         counts.count_response("dropped")

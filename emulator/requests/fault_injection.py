@@ -8,7 +8,7 @@ from aiohttp import web
 
 from emulator.errors import RestError
 from emulator.faults import Rule
-from emulator.http import replies
+from emulator.http import responses
 from emulator.requests.parsed_request import ParsedRequest
 from emulator.requests.request_context import RequestContext
 from emulator.requests.run_request import AdmittedRequest, Dropped, run
@@ -45,11 +45,11 @@ async def respond(
 
 async def _error(faulty: FaultyRequest) -> web.Response:
     rule = faulty.rule
-    return replies.error(RestError(rule.code, rule.error_description, rule.status or 500))
+    return responses.error(RestError(rule.code, rule.error_description, rule.status or 500))
 
 
 async def _error_200(faulty: FaultyRequest) -> web.Response:
-    return replies.error(RestError(faulty.rule.code, faulty.rule.error_description, 200))
+    return responses.error(RestError(faulty.rule.code, faulty.rule.error_description, 200))
 
 
 async def _drop_before(_: FaultyRequest) -> web.Response:
@@ -84,15 +84,15 @@ async def _delay(faulty: FaultyRequest) -> web.Response:
 async def _html(faulty: FaultyRequest) -> web.Response:
     if faulty.rule.execute:
         await run(faulty.admitted)
-    return replies.gateway(faulty.rule.status or 502)
+    return responses.gateway(faulty.rule.status or 502)
 
 
 async def _truncate(faulty: FaultyRequest) -> web.Response:
-    return replies.truncated(await run(faulty.admitted))
+    return responses.truncated(await run(faulty.admitted))
 
 
 async def _redirect(faulty: FaultyRequest) -> web.Response:
-    return replies.moved(faulty.rule.location or _renamed(faulty.request))
+    return responses.moved(faulty.rule.location or _renamed(faulty.request))
 
 
 def _renamed(request: web.Request) -> str:

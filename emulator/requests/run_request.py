@@ -7,7 +7,7 @@ from aiohttp import web
 
 from emulator.errors import RestError
 from emulator.faults import FaultPlan
-from emulator.http import replies
+from emulator.http import responses
 from emulator.requests import batch
 from emulator.requests.method_call import execute
 from emulator.requests.parsed_request import ParsedRequest
@@ -42,7 +42,7 @@ async def run(admitted: AdmittedRequest) -> web.Response:
     finally:
         cut.cancel()
     if admitted.context.cut.is_set():
-        return replies.gateway(504)
+        return responses.gateway(504)
     if task.cancelled():
         raise Dropped
     await task
@@ -53,9 +53,9 @@ async def _execute(admitted: AdmittedRequest, replied: asyncio.Future[web.Respon
     try:
         reply = await _run(admitted)
     except RestError as error:
-        reply = replies.error(error)
+        reply = responses.error(error)
     except Interrupted:
-        reply = replies.gateway(504)
+        reply = responses.gateway(504)
     replied.set_result(reply)
 
 
@@ -64,7 +64,7 @@ async def _run(admitted: AdmittedRequest) -> web.Response:
     stopwatch = Stopwatch(context.portal)
     await context.work(context.portal.settings.request_ms / 1000)
     if parsed.method == "batch":
-        return replies.ok(
+        return responses.ok(
             await batch.run(
                 context,
                 parsed.params,
@@ -81,4 +81,4 @@ async def _run(admitted: AdmittedRequest) -> web.Response:
     context.note("ran", key="", lead=done.result.lead)
     paging = {"next": done.result.next, "total": done.result.total}
     present = {name: value for name, value in paging.items() if value is not None}
-    return replies.ok({"result": done.result.result, **present, "time": done.time})
+    return responses.ok({"result": done.result.result, **present, "time": done.time})

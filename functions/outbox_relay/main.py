@@ -8,15 +8,16 @@ import functions_framework
 from flask import Request
 
 from leadline.ledger import relay
-from leadline.operations import erased_again, stored_hold
+from leadline.operations import stored_hold
 from leadline.operations.bulk import jobs
+from leadline.operations.erasure import erased_again
 from leadline.results import endpoints
 from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response
 from leadline.runtime.telemetry import metrics
 from leadline.sync import stage_sync
 from leadline.sync.reconcile import portal_check
 from leadline.workqueue import postgres_rollback
-from leadline.workqueue.pending import PendingEvents
+from leadline.workqueue.pending_events import PendingEvents
 
 
 def _set_gauges() -> None:
@@ -34,7 +35,7 @@ def _restore_hold() -> None:
 
 
 def _sweep_erased() -> None:
-    from leadline.operations import erased_messages  # noqa: PLC0415 - imports the connector's client, and few ticks need it
+    from leadline.operations.erasure import erased_messages  # noqa: PLC0415 - imports the connector's client, and few ticks need it
 
     erased_messages.sweep()
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from leadline.bitrix24 import crm_mode, lead_answers, leads
+from leadline.bitrix24 import crm_mode, lead_parsing, leads
 from leadline.bitrix24.client import CommandResult
 from leadline.bitrix24.command import Command
 from leadline.cli.output import FINDINGS, Json, print_facts, print_json, print_line
@@ -134,7 +134,7 @@ def _facts(answers: dict[str, CommandResult]) -> dict[str, Any]:
         "rights": sorted(map(str, rights)) if isinstance(rights, list) else None,
         "administrator": user.get("ADMIN") if isinstance(user, dict) else None,
         "crm_mode": _MODES.get(mode) if isinstance(mode, int) else None,
-        "stages": None if isinstance(stages, BitrixError) else lead_answers.parse_stage_ids(stages),
+        "stages": None if isinstance(stages, BitrixError) else lead_parsing.parse_stage_ids(stages),
     }
 
 

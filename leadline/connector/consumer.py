@@ -31,8 +31,8 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from leadline.connector.auxiliary_queues import AuxiliaryQueues
 from leadline.connector.deliveries import MAX_THREADS, Deliveries
+from leadline.connector.function_client import FunctionClient
 from leadline.connector.message import ReceivedMessage, attempt_of
-from leadline.connector.post import FunctionClient
 from leadline.errors import BadConfiguration
 from leadline.messages import topology
 from leadline.runtime import cleartext, secrets

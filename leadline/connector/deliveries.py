@@ -19,8 +19,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ConnectionWrongStateError
 
 from leadline.connector.auxiliary_queues import AuxiliaryQueues
+from leadline.connector.function_client import FunctionClient
 from leadline.connector.message import SERVED, ReceivedMessage, Verdict
-from leadline.connector.post import FunctionClient
 from leadline.runtime.telemetry import metrics
 
 logger = structlog.get_logger()

@@ -18,8 +18,9 @@ from itertools import compress
 import structlog
 
 from leadline.errors import BrokerDown
-from leadline.ledger import fork_resync, outbox, retention
+from leadline.ledger import outbox, retention
 from leadline.ledger.event import Event, event_from_row
+from leadline.ledger.resync import fork_resync
 from leadline.ledger.write import query_json
 from leadline.runtime.postgres import installation
 from leadline.runtime.postgres.json_rows import as_json

@@ -9,10 +9,11 @@ import orjson
 import structlog
 
 from leadline.errors import BadMessage
-from leadline.ledger import resync_events, settle_sql
+from leadline.ledger import settle_sql
 from leadline.ledger.erasure import receipts
-from leadline.ledger.replies_to_lost_events import recover
-from leadline.ledger.resync_events import ResyncRequest
+from leadline.ledger.resync import resync_events
+from leadline.ledger.resync.replies_to_lost_events import recover
+from leadline.ledger.resync.resync_events import ResyncRequest
 from leadline.messages.attempt_log import AttemptLog
 from leadline.messages.attributes import number
 from leadline.messages.contract import Reply

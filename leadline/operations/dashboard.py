@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from leadline.ledger.backlog import CachedCounts
-from leadline.ledger.history import PERIODS, settled_since
+from leadline.ledger.recent_events import PERIODS, settled_since
 from leadline.ledger.throughput import Throughput, throughput
 from leadline.operations import status, verdict
 from leadline.operations.bulk import jobs

@@ -12,9 +12,9 @@ from leadline.connector.queue_depths import depths
 from leadline.messages import topology
 from leadline.runtime import secrets
 from leadline.workqueue import portal_state
-from leadline.workqueue.inspect import Depth
 from leadline.workqueue.outage import Outage
 from leadline.workqueue.queue import work_queue
+from leadline.workqueue.queue_view import Depth
 from leadline.workqueue.worker_heartbeats import SILENT_S
 
 #: An event that has been due for longer shows that no relay runs: it runs every few seconds.

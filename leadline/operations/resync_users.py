@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from leadline.ledger import resync_events
-from leadline.ledger.resync_events import ResyncRequest
+from leadline.ledger.resync import resync_events
+from leadline.ledger.resync.resync_events import ResyncRequest
 from leadline.users import snapshots
 from leadline.users.snapshots import UserSnapshot
 

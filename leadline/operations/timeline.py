@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leadline.errors import BadConfiguration, QueueError
-from leadline.ledger.history import last_events
+from leadline.ledger.recent_events import last_events
 from leadline.messages import attempt_log
 from leadline.messages.attempt_log import AttemptLog
 from leadline.operations.diagnosis.why import why

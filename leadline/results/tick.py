@@ -11,7 +11,7 @@ from leadline.results import deliveries
 from leadline.results.collect import collect
 from leadline.results.endpoints import DELIVERED, Endpoint, endpoints
 from leadline.results.message import Outcome, Result
-from leadline.runtime.interval import Interval
+from leadline.runtime.once_per_interval import Interval
 
 log = structlog.get_logger()
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import structlog
 
 from leadline.sync import metrics, portal_session
-from leadline.workqueue.inspect import RECENT_MS
 from leadline.workqueue.queue import LeasedBatch, WorkQueue
+from leadline.workqueue.queue_view import RECENT_MS
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ import orjson
 
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import CALL_MARGIN_S, Command
-from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import (
     BitrixError,

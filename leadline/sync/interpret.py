@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from leadline.bitrix24 import lead_answers, leads
+from leadline.bitrix24 import lead_parsing, leads
 from leadline.bitrix24.client import CommandResult
-from leadline.bitrix24.lead_answers import LookupPage
+from leadline.bitrix24.lead_parsing import LookupPage
 from leadline.errors import BitrixError, OutcomeUnknown
 from leadline.sync.batch_request import Step
 from leadline.sync.decide import (
@@ -28,11 +28,11 @@ def settle(step: Step, results: dict[str, CommandResult], now_ms: int) -> Settle
         if isinstance(step.plan, Write) and entry.erased:
             return erasure.settle_written(entry).with_attempt(now_ms)
         if isinstance(step.plan, Write):
-            last_applied = lead_answers.parse_written(values[0], step.plan.command, _state(entry))
+            last_applied = lead_parsing.parse_written(values[0], step.plan.command, _state(entry))
             settlement = settle_applied(entry, last_applied, is_create=step.plan.is_create)
             return settlement.with_attempt(now_ms)
         if isinstance(step.plan, Lookup):
-            pages = map(lead_answers.parse_page, values)
+            pages = map(lead_parsing.parse_page, values)
             return _settle_lookup(entry, now_ms, *pages).with_attempt(now_ms)
     except BitrixError as error:
         is_write = isinstance(step.plan, Write)

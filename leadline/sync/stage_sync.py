@@ -4,7 +4,7 @@ import structlog
 
 from leadline.errors import BadConfiguration, BitrixError, QueueError
 from leadline.runtime import secrets
-from leadline.runtime.interval import Interval
+from leadline.runtime.once_per_interval import Interval
 from leadline.users import stages
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ def read_portal_stages() -> list[stages.Stage] | None:
 
 
 def _read() -> list[stages.Stage]:
-    from leadline.bitrix24 import crm_mode, lead_answers, leads  # noqa: PLC0415 - see `read_portal_stages`
+    from leadline.bitrix24 import crm_mode, lead_parsing, leads  # noqa: PLC0415 - see `read_portal_stages`
     from leadline.sync import portal_session  # noqa: PLC0415 - see `read_portal_stages`
 
     commands = {"stages": leads.list_stages(), "mode": crm_mode.COMMAND}
@@ -70,4 +70,4 @@ def _read() -> list[stages.Stage]:
     # An error of this one command is no reason to stop all calls.
     if isinstance(results["stages"], BitrixError):
         raise results["stages"]
-    return [stages.Stage(*one) for one in lead_answers.parse_stages(results["stages"])]
+    return [stages.Stage(*one) for one in lead_parsing.parse_stages(results["stages"])]

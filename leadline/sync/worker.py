@@ -26,8 +26,8 @@ from leadline.runtime.serving.health import serve_probes
 from leadline.runtime.telemetry import log, tracing
 from leadline.sync import job as _preloaded  # noqa: F401 - so that the first job need not wait for it
 from leadline.sync.wake_timer import WakeTimer
-from leadline.workqueue.call_job import CallJob, count_unreadable, is_unreadable
 from leadline.workqueue.keys import JOBS
+from leadline.workqueue.restricted_job import CallJob, count_unreadable, is_unreadable
 
 logger = structlog.get_logger()
 

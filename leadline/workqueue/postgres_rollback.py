@@ -8,7 +8,7 @@ import structlog
 
 from leadline.errors import BadConfiguration, QueueError
 from leadline.runtime import secrets
-from leadline.runtime.interval import Interval
+from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.postgres import installation
 from leadline.runtime.postgres.installation import Position
 

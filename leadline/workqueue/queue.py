@@ -25,8 +25,8 @@ from leadline.workqueue.entry import (
     Settlement,
     UnreadableEntry,
 )
-from leadline.workqueue.inspect import RECENT_MS, QueueView
 from leadline.workqueue.lua_scripts import script
+from leadline.workqueue.queue_view import RECENT_MS, QueueView
 from leadline.workqueue.wakeups import Wakeups
 
 log = structlog.get_logger()

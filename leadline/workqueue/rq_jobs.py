@@ -14,9 +14,9 @@ from rq.serializers import JSONSerializer
 from leadline.process import per_process
 from leadline.runtime.redis import client, reachable
 from leadline.settings import settings
-from leadline.workqueue.call_job import EARLIER_JOB, CallJob
 from leadline.workqueue.keys import JOBS
 from leadline.workqueue.queue import work_queue
+from leadline.workqueue.restricted_job import EARLIER_JOB, CallJob
 
 #: Longer than the longest call with its waits; the lease expires earlier.
 JOB_TIMEOUT_S = 120

@@ -15,9 +15,9 @@ from aiohttp import web
 
 from leadline.runtime.serving import cold_start
 from leadline.runtime.telemetry import log
-from local.gateway.answers import Connection
 from local.gateway.app import build
 from local.gateway.request_log import RequestLog
+from local.gateway.responses import Connection
 
 _SHUTDOWN_S = 0.5
 #: How long a connection may be idle, or the head of a request may take.

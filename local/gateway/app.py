@@ -6,15 +6,15 @@ from aiohttp import web
 
 from leadline.runtime.http.cross_site import Guard
 from local.deployments import Deployments
-from local.gateway.answers import cross_site_guard, expect, http_errors_as_problems
 from local.gateway.config import ConfigFile
 from local.gateway.front_page import handle as front_page
 from local.gateway.functions import Functions
 from local.gateway.health import Health
 from local.gateway.openfaas.api import Api, refuse_api, refuse_async
-from local.gateway.openfaas.gateway import ApiConfig
+from local.gateway.openfaas.api_config import ApiConfig
 from local.gateway.proxy import Proxy
 from local.gateway.request_log import HEALTH
+from local.gateway.responses import cross_site_guard, expect, http_errors_as_problems
 
 
 def build(config_path: Path) -> web.Application:

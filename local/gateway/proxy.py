@@ -11,9 +11,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from leadline.errors import LeadlineError
-from local.gateway.answers import BODY_WITHIN_S, error_response, problem_response
 from local.gateway.functions import Functions
 from local.gateway.internal_key import require_internal_key
+from local.gateway.responses import BODY_WITHIN_S, error_response, problem_response
 from local.gateway.routes import INTERNAL, Refusal, route
 
 CALL_ID = "X-Call-Id"

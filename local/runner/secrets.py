@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 from local.logins.table import ADDRESSES, INTERNAL, KEYS, LOGINS, PARTS, Login, by_name
-from local.runner.servers.choice import Servers
+from local.runner.servers.selection import Servers
 from local.runner.state import State, write
 
 #: The holder of the generated key, and its scopes: everything a person may do.

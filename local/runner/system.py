@@ -16,7 +16,7 @@ from local.runner.processes.configuration import socket
 from local.runner.processes.leftovers import MARK
 from local.runner.processes.program import CHECKOUT, Group, Program, StartPhase
 from local.runner.secrets import access, cli_access, mounted, owner_access
-from local.runner.servers.choice import Servers
+from local.runner.servers.selection import Servers
 from local.runner.state import State, write_json
 
 EDGE_PORT = 3000

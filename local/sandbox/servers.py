@@ -11,18 +11,18 @@ from pathlib import Path
 from local.runner.ports import Ports
 from local.runner.processes.leftovers import MARK
 from local.runner.processes.program import Program
-from local.runner.servers import choice
-from local.runner.servers.choice import Server
+from local.runner.servers import selection
+from local.runner.servers.selection import Server
 from local.runner.state import State
 from local.sandbox.waiting import eventually
 
 READY_WITHIN_S = 60
 
 _FACTORIES: dict[str, Callable[[State, Ports], Server]] = {
-    "postgres": choice.postgres,
-    "rabbitmq": choice.rabbitmq,
-    "redis": choice.redis,
-    "bitrix24": choice.bitrix24,
+    "postgres": selection.postgres,
+    "rabbitmq": selection.rabbitmq,
+    "redis": selection.redis,
+    "bitrix24": selection.bitrix24,
 }
 
 

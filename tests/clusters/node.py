@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from local.runner.servers.choice import Server
+from local.runner.servers.selection import Server
 from local.runner.state import State
 from local.sandbox.servers import PrivateServer
 from tests.clusters.network import Network, inside

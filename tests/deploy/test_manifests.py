@@ -5,7 +5,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from leadline.connector import post
+from leadline.connector import function_client
 from leadline.workqueue import rq_jobs
 from tests.deploy.kinds import CUSTOM
 from tests.deploy.manifests import (
@@ -81,7 +81,7 @@ def test_long_running_workloads_are_probed_on_paths_that_need_no_server(name: st
 
 
 def test_a_worker_may_finish_its_job_and_a_connector_its_deliveries() -> None:
-    timeout: Any = post.TIMEOUT
+    timeout: Any = function_client.TIMEOUT
     delivery_s = timeout.connect_timeout + timeout.read_timeout
     for name, longest_s in {"worker": rq_jobs.JOB_TIMEOUT_S, "connector": delivery_s}.items():
         assert workloads()[name].pod["terminationGracePeriodSeconds"] > longest_s

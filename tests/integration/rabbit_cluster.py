@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from local.runner.ports import Ports
 from local.runner.processes.program import Program
-from local.runner.servers import choice
+from local.runner.servers import selection
 from local.runner.servers.rabbitmq import RabbitMQ
 from local.runner.state import State, write
 from local.sandbox.servers import PrivateServer
@@ -62,7 +62,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     """Nodes that have formed a cluster."""
     nodes: list[PrivateServer] = []
     secret = State(folder / "node0").password("rabbitmq")
-    mapper = choice.rabbitmq(State(folder / "node0"), Ports({}, with_defaults=False)).epmd_port
+    mapper = selection.rabbitmq(State(folder / "node0"), Ports({}, with_defaults=False)).epmd_port
     command = (shutil.which("epmd") or "epmd", "-port", str(mapper), "-address", "127.0.0.1")
     epmd = subprocess.Popen(command)
     try:
@@ -73,7 +73,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             cookie = state.folder("rabbitmq") / ".erlang.cookie"
             write(cookie, secret)
             cookie.chmod(0o400)
-            made = choice.rabbitmq(state, Ports({}, with_defaults=False))
+            made = selection.rabbitmq(state, Ports({}, with_defaults=False))
             ports = (made.port, made.management_port, made.distribution_port, mapper)
             nodes.append(PrivateServer(Node(state, *ports, number=number), state))
             nodes[-1].start()

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy
 
 from leadline.errors import DatabaseDown
-from leadline.ledger import fork_resync, retention
+from leadline.ledger import retention
+from leadline.ledger.resync import fork_resync
 from leadline.operations import audit
 from leadline.runtime.http import api_keys
 from leadline.runtime.telemetry import trace_context

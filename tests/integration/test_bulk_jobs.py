@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from leadline.errors import DatabaseDown, PathNotFound
-from leadline.ledger import resync_events, retention, write
+from leadline.ledger import retention, write
+from leadline.ledger.resync import resync_events
 from leadline.operations import resync_users
 from leadline.operations.bulk import jobs, steps
 from leadline.operations.bulk.jobs import Selection

@@ -17,8 +17,8 @@ from leadline.sync import wake_timer
 from leadline.sync.wake_timer import WakeTimer
 from leadline.sync.worker import Worker
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.call_job import FOREIGN, JOB, CallJob
 from leadline.workqueue.keys import JOBS
+from leadline.workqueue.restricted_job import FOREIGN, JOB, CallJob
 from tests.integration.test_calls import put as put_user
 
 pytestmark = pytest.mark.usefixtures("in_redis")

@@ -8,8 +8,9 @@ from uuid import uuid4
 import pytest
 
 from leadline.errors import BadMessage
-from leadline.ledger import fork_resync, relay, settle
+from leadline.ledger import relay, settle
 from leadline.ledger.event import Event
+from leadline.ledger.resync import fork_resync
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres import installation

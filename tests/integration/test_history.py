@@ -16,12 +16,13 @@ import structlog
 
 from leadline import process
 from leadline.errors import BadMessage
-from leadline.ledger import bulk_import, outbox, relay, resync_events, settle, write
+from leadline.ledger import bulk_import, outbox, relay, settle, write
 from leadline.ledger.event import Event, IdempotencyKey
-from leadline.ledger.resync_events import ResyncRequest
+from leadline.ledger.resync import resync_events
+from leadline.ledger.resync.resync_events import ResyncRequest
 from leadline.ledger.settle import ReceivedReply
 from leadline.messages.contract import Reply
-from leadline.runtime.interval import Interval
+from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.postgres import installation, pool
 from leadline.runtime.postgres.migrate import migrate
 from leadline.users.model import Move, NewUser

@@ -9,7 +9,7 @@ import structlog
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
 from leadline.ledger import write
-from leadline.runtime.interval import Interval
+from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.postgres import installation
 from leadline.sync import portal_session
 from leadline.sync.reconcile import portal_check

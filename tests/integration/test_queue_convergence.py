@@ -12,7 +12,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from leadline.bitrix24 import lead_answers, leads
+from leadline.bitrix24 import lead_parsing, leads
 from leadline.bitrix24.command import Command
 from leadline.errors import OutcomeUnknown, PortalDown, Refused, Unavailable
 from leadline.sync.decide import Lookup, Write, plan, settle_applied, settle_failure, settle_lookup
@@ -126,13 +126,13 @@ class OneUser:
             error = OutcomeUnknown("reset", may_still_run=True)
             return settle_failure(entry, error, 0, is_write=isinstance(step, Write))
         if isinstance(step, Lookup):
-            ours = lead_answers.parse_leads(answer)
+            ours = lead_parsing.parse_leads(answer)
             now_ms = max(entry.wait_until_ms, int(time.time() * 1000))
             return settle_lookup(entry, ours[0] if ours else None, now_ms)
         assert entry.state is not None
         return settle_applied(
             entry,
-            lead_answers.parse_written(answer, command, entry.state),
+            lead_parsing.parse_written(answer, command, entry.state),
             is_create=step.is_create,
         )
 

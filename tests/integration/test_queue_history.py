@@ -9,7 +9,7 @@ import orjson
 import pytest
 import redis
 
-from leadline.bitrix24 import lead_answers
+from leadline.bitrix24 import lead_parsing
 from leadline.sync.decide import Lookup, NoCall, Write, plan, settle_applied, settle_lookup
 from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, Settlement
 from leadline.workqueue.queue import WorkQueue
@@ -67,7 +67,7 @@ def apply(work: WorkQueue, *, stage_by_hand: str | None = None) -> Entry:
     step = plan(entry)
     assert isinstance(step, Write)
     item = {"item": {"id": 5, "stageId": stage_by_hand or entry.state.stage}}
-    agreed = lead_answers.parse_written(item, step.command, entry.state)
+    agreed = lead_parsing.parse_written(item, step.command, entry.state)
     settled = settle_applied(entry, agreed, is_create=step.is_create)
     assert work.save([settled]) == [True]
     sent = tuple(one for one in settled.events if one.outcome)

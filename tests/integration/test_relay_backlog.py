@@ -18,7 +18,7 @@ from leadline.sync import enqueue
 from leadline.users.model import Move, NewUser
 from leadline.workqueue import portal_state
 from leadline.workqueue.entry import Outcome, Settlement
-from leadline.workqueue.pending import PendingEvents
+from leadline.workqueue.pending_events import PendingEvents
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import rows
 

@@ -17,7 +17,7 @@ from leadline.runtime.rabbitmq import connection
 from leadline.runtime.redis import connect
 from local.runner.processes import unprivileged
 from local.runner.processes.program import Program
-from local.runner.servers.choice import Server
+from local.runner.servers.selection import Server
 from tests.servers import PrivateServer, private
 
 

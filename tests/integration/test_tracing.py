@@ -20,8 +20,8 @@ from werkzeug.serving import make_server
 from werkzeug.wsgi import get_input_stream
 
 from leadline import process
+from leadline.connector.function_client import FunctionClient
 from leadline.connector.message import ReceivedMessage
-from leadline.connector.post import FunctionClient
 from leadline.messages import topology
 from leadline.runtime.serving.serve import build_app
 from leadline.runtime.telemetry import tracing

@@ -150,7 +150,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a full page without our lead counts as proof that there is none",
-        "leadline/bitrix24/lead_answers.py",
+        "leadline/bitrix24/lead_parsing.py",
         "is_complete = len(readable) == len(answer) < PAGE",
         "is_complete = len(readable) == len(answer)",
         (

@@ -13,7 +13,7 @@ from typing import Any
 from leadline.errors import LeadlineError
 from leadline.ledger.erasure import erase
 from leadline.messages.contract import ERASED_NAME
-from leadline.operations import erased_messages
+from leadline.operations.erasure import erased_messages
 from leadline.users.model import UserId
 from tests.simulation import dangers, many, patches, play, rules
 from tests.simulation.plan import FOREIGN, NAMES, PHONES, Fault, Plan

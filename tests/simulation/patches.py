@@ -28,7 +28,7 @@ from leadline.ledger import outbox, retention, write
 from leadline.runtime import lua
 from leadline.runtime import redis as leadline_redis
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.interval import Interval
+from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.postgres import pool
 from leadline.settings import settings
 from leadline.sync import batch_request, portal_session, replies

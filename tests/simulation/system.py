@@ -21,8 +21,8 @@ from leadline.settings import settings
 from leadline.sync import job
 from leadline.sync.wake_timer import WakeTimer
 from leadline.users.model import Changes, Move, NewUser, UserId
-from leadline.workqueue.call_job import JOB
 from leadline.workqueue.keys import JOBS, prefix
+from leadline.workqueue.restricted_job import JOB
 from tests.checker.history import Fork
 from tests.simulation import faults, patches
 from tests.simulation.broker import CONFIRM_S, Broker, Connector, Handlers, SimPublisher, Stored

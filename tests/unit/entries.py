@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.workqueue.entry import Entry, PendingEvent
 

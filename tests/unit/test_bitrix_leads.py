@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline.bitrix24 import lead_answers, leads
+from leadline.bitrix24 import lead_parsing, leads
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import OutcomeUnknown
 
@@ -91,7 +91,7 @@ def test_a_written_lead_becomes_last_applied_with_its_phone_row() -> None:
         {"id": 9, "typeId": "PHONE", "value": "+77001112233"},
     ]
     assert (
-        lead_answers.parse_written({"item": {"id": "55", "fm": rows}}, UPDATE, STATE)
+        lead_parsing.parse_written({"item": {"id": "55", "fm": rows}}, UPDATE, STATE)
         == LAST_APPLIED
     )
 
@@ -104,7 +104,7 @@ def test_a_phone_whose_row_is_missing_in_the_answer_is_looked_up_before_a_change
     rows: object,
 ) -> None:
     """Without its row's id a phone is added, not replaced."""
-    written = lead_answers.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    written = lead_parsing.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
     assert (written.phone, written.phone_row) == (STATE.phone, None)
     assert leads.needs_phone_row(written, DesiredState("Ann Lee", "+77005556677", "NEW"))
     assert not leads.needs_phone_row(written, STATE)
@@ -113,7 +113,7 @@ def test_a_phone_whose_row_is_missing_in_the_answer_is_looked_up_before_a_change
 def test_the_portals_answer_wins_over_the_request() -> None:
     rows = [{"id": 9, "typeId": "PHONE", "value": "+7 700"}]
     item = {"id": 55, "title": "ANN LEE", "name": "ANN LEE", "stageId": "JUNK", "fm": rows}
-    answered = lead_answers.parse_written({"item": item}, UPDATE, STATE)
+    answered = lead_parsing.parse_written({"item": item}, UPDATE, STATE)
     assert answered == LastApplied(55, "ANN LEE", "+7 700", 9)
     command = leads.update(answered, STATE, with_stage=False)
     assert set(fields(command)) == {"title", "name", "fm"}
@@ -124,19 +124,19 @@ def test_the_answer_of_another_lead_proves_nothing(item: dict[str, Any]) -> None
     create = leads.create(7, STATE, "leadline")
     command = create if "originId" in item else UPDATE
     with pytest.raises(OutcomeUnknown, match=r"^the answer is another lead's$"):
-        lead_answers.parse_written({"item": item}, command, STATE)
+        lead_parsing.parse_written({"item": item}, command, STATE)
 
 
 @pytest.mark.parametrize("origin", [{}, {"originId": None}, {"originId": ""}, {"originId": "7"}])
 def test_a_created_lead_has_any_id_and_may_omit_its_origin(origin: dict[str, Any]) -> None:
     create = leads.create(7, STATE, "leadline")
-    assert lead_answers.parse_written({"item": {"id": 99, **origin}}, create, STATE).lead_id == 99
+    assert lead_parsing.parse_written({"item": {"id": 99, **origin}}, create, STATE).lead_id == 99
 
 
 def test_an_updated_lead_may_have_any_origin() -> None:
     """A message can name a lead created by someone else."""
     item = {"id": 55, "originId": "8"}
-    assert lead_answers.parse_written({"item": item}, UPDATE, STATE).lead_id == 55
+    assert lead_parsing.parse_written({"item": item}, UPDATE, STATE).lead_id == 55
 
 
 def test_of_several_phones_in_an_answer_the_users_own_becomes_last_applied() -> None:
@@ -144,7 +144,7 @@ def test_of_several_phones_in_an_answer_the_users_own_becomes_last_applied() -> 
         {"id": 8, "typeId": "PHONE", "value": "+77005556677"},
         {"id": 9, "typeId": "PHONE", "value": STATE.phone},
     ]
-    answered = lead_answers.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
+    answered = lead_parsing.parse_written({"item": {"id": 55, "fm": rows}}, UPDATE, STATE)
     assert (answered.phone, answered.phone_row) == (STATE.phone, 9)
 
 
@@ -153,7 +153,7 @@ def test_of_several_phones_in_an_answer_the_users_own_becomes_last_applied() -> 
 )
 def test_an_answer_without_a_lead_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer names no lead$"):
-        lead_answers.parse_written(answer, UPDATE, STATE)
+        lead_parsing.parse_written(answer, UPDATE, STATE)
 
 
 ROW = {
@@ -168,13 +168,13 @@ ROW = {
 
 
 def test_a_found_lead_becomes_last_applied_as_it_is() -> None:
-    (lead,) = lead_answers.parse_leads([ROW])
+    (lead,) = lead_parsing.parse_leads([ROW])
     assert lead.last_applied("+77001112233") == LAST_APPLIED
     assert (lead.origin, lead.originator, lead.stage) == ("7", "leadline", "NEW")
 
 
 def test_missing_fields_of_a_lead_are_empty() -> None:
-    (bare,) = lead_answers.parse_leads([{"ID": "55"}])
+    (bare,) = lead_parsing.parse_leads([{"ID": "55"}])
     assert bare == FoundLead(55, "", "", (), "", "", "")
     assert bare.full_name is None
     assert bare.last_applied("+77001112233") == LastApplied(55)
@@ -182,64 +182,64 @@ def test_missing_fields_of_a_lead_are_empty() -> None:
 
 def test_a_lead_with_a_name_longer_than_its_column_is_recognised_by_its_title() -> None:
     name = "A" * 60
-    (lead,) = lead_answers.parse_leads([{**ROW, "TITLE": name, "NAME": name[:50]}])
+    (lead,) = lead_parsing.parse_leads([{**ROW, "TITLE": name, "NAME": name[:50]}])
     assert lead.full_name == name
 
 
 def test_a_lead_without_a_title_has_no_known_name() -> None:
-    (lead,) = lead_answers.parse_leads([{**ROW, "TITLE": "", "NAME": ""}])
+    (lead,) = lead_parsing.parse_leads([{**ROW, "TITLE": "", "NAME": ""}])
     assert lead.full_name is None
 
 
 def test_of_several_phones_ours_is_replaced_else_the_first() -> None:
     phones = [{"ID": "1", "VALUE": "+1"}, {"ID": "2", "VALUE": "+2"}]
-    (lead,) = lead_answers.parse_leads([{**ROW, "PHONE": phones}])
+    (lead,) = lead_parsing.parse_leads([{**ROW, "PHONE": phones}])
     assert lead.last_applied("+2").phone_row == 2
     assert lead.last_applied("+3").phone_row == 1
     assert lead.last_applied("+3", LastApplied(55, None, "+2", None)).phone_row == 2
     assert lead.last_applied("+3", LastApplied(55, None, "+9", 2)).phone_row == 2
     assert lead.last_applied("+1", LastApplied(55, None, "+2", 2)).phone_row == 1
-    (bare,) = lead_answers.parse_leads([{**ROW, "PHONE": None}])
+    (bare,) = lead_parsing.parse_leads([{**ROW, "PHONE": None}])
     assert bare.last_applied("+3").phone is None
 
 
 def test_a_row_of_another_type_is_not_a_phone() -> None:
     rows = [{"ID": "8", "TYPE_ID": "EMAIL", "VALUE": "+1"}, {"ID": "9", "VALUE": "+2"}]
-    (lead,) = lead_answers.parse_leads([{**ROW, "PHONE": rows}])
+    (lead,) = lead_parsing.parse_leads([{**ROW, "PHONE": rows}])
     assert lead.phones == (("+2", 9),)
 
 
 def test_a_name_edited_by_hand_counts_as_unknown() -> None:
-    (lead,) = lead_answers.parse_leads([{**ROW, "NAME": "Anna"}])
+    (lead,) = lead_parsing.parse_leads([{**ROW, "NAME": "Anna"}])
     assert lead.last_applied("+77001112233").full_name is None
 
 
 def test_the_oldest_of_duplicate_leads_comes_first() -> None:
     rows = [{**ROW, "ID": "70"}, {**ROW, "ID": "9"}, {**ROW, "ID": "55"}]
-    assert [lead.lead_id for lead in lead_answers.parse_leads(rows)] == [9, 55, 70]
+    assert [lead.lead_id for lead in lead_parsing.parse_leads(rows)] == [9, 55, 70]
 
 
 @pytest.mark.parametrize("answer", [None, {}, "x", {"items": []}])
 def test_an_answer_that_is_not_a_list_of_leads_proves_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of leads$"):
-        lead_answers.parse_leads(answer)
+        lead_parsing.parse_leads(answer)
 
 
 def test_a_lead_id_has_at_most_the_digits_that_the_ledger_can_store() -> None:
-    assert lead_answers.parse_leads([{**ROW, "ID": "9" * 18}])[0].lead_id == 10**18 - 1
+    assert lead_parsing.parse_leads([{**ROW, "ID": "9" * 18}])[0].lead_id == 10**18 - 1
     with pytest.raises(OutcomeUnknown):
-        lead_answers.parse_leads([{**ROW, "ID": "9" * 19}])
+        lead_parsing.parse_leads([{**ROW, "ID": "9" * 19}])
 
 
 @pytest.mark.parametrize("lead_id", [None, "", "0", "-1", "x", "٣", 5.5])
 def test_a_lead_without_an_id_proves_nothing(lead_id: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^a lead can't be read$"):
-        lead_answers.parse_leads([ROW, {**ROW, "ID": lead_id}])
+        lead_parsing.parse_leads([ROW, {**ROW, "ID": lead_id}])
 
 
 def test_an_empty_list_is_a_valid_answer() -> None:
-    assert lead_answers.parse_leads([]) == []
-    assert lead_answers.parse_page([]) == lead_answers.LookupPage([], is_complete=True)
+    assert lead_parsing.parse_leads([]) == []
+    assert lead_parsing.parse_page([]) == lead_parsing.LookupPage([], is_complete=True)
 
 
 UNREADABLE: list[Any] = [None, 5, "x", [], {}, {**ROW, "ID": "9" * 40}, {**ROW, "PHONE": 5}]
@@ -248,13 +248,13 @@ UNREADABLE += [{**ROW, "PHONE": [{"VALUE": "+7"}]}, {**ROW, "PHONE": {"9": {"VAL
 
 @pytest.mark.parametrize("row", UNREADABLE)
 def test_an_unreadable_row_does_not_affect_the_others(row: object) -> None:
-    page = lead_answers.parse_page([ROW, row])
+    page = lead_parsing.parse_page([ROW, row])
     assert ([lead.lead_id for lead in page.leads], page.is_complete) == ([55], False)
 
 
 def test_a_full_page_may_have_left_out_a_lead() -> None:
-    assert lead_answers.parse_page([ROW] * 49).is_complete
-    assert not lead_answers.parse_page([ROW] * 50).is_complete
+    assert lead_parsing.parse_page([ROW] * 49).is_complete
+    assert not lead_parsing.parse_page([ROW] * 50).is_complete
 
 
 def query(command: Command) -> list[tuple[str, str]]:
@@ -294,13 +294,13 @@ def test_the_stages_of_leads_are_read_in_the_portals_order() -> None:
 
 def test_stages_are_read_by_their_ids() -> None:
     rows = [{"STATUS_ID": "NEW"}, {"STATUS_ID": 5}, {"STATUS_ID": ""}, {}, None, "x"]
-    assert lead_answers.parse_stage_ids(rows) == ["NEW", "5"]
+    assert lead_parsing.parse_stage_ids(rows) == ["NEW", "5"]
 
 
 @pytest.mark.parametrize("answer", [None, {}, "x", [], [{}], ["x"]])
 def test_an_answer_without_stages_changes_nothing(answer: object) -> None:
     with pytest.raises(OutcomeUnknown, match=r"^the answer is no list of stages$"):
-        lead_answers.parse_stage_ids(answer)
+        lead_parsing.parse_stage_ids(answer)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))

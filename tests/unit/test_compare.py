@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.sync.reconcile.compare import DIFFERENCES, Finding, compare
 from leadline.users.snapshots import UserSnapshot
 from tests.unit.entries import found

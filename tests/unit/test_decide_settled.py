@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState, LastApplied
 from leadline.errors import (
     BitrixError,

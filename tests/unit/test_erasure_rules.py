@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from leadline import process
 from leadline.bitrix24 import leads
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import DesiredState
 from leadline.errors import LeadGone, OutcomeUnknown, Unavailable
 from leadline.messages.contract import ERASED_NAME

@@ -12,8 +12,8 @@ import pika
 import pytest
 
 from leadline.connector import envelope
+from leadline.connector.function_client import FunctionClient
 from leadline.connector.message import ReceivedMessage, Verdict
-from leadline.connector.post import FunctionClient
 from leadline.settings import settings
 
 

@@ -40,7 +40,7 @@ def resync(request: Request, number: str) -> object:
 
 def sent(request: Request, number: str) -> object:
     """The values that a user's last events carried: personal data, so the asking is audited."""
-    from leadline.ledger.history import last_states  # noqa: PLC0415 - cold start: only this call needs it
+    from leadline.ledger.recent_events import last_states  # noqa: PLC0415 - cold start: only this call needs it
 
     parse(Empty, request)
     user_id = min(int(number), MAX_ID)

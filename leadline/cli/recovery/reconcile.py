@@ -20,8 +20,8 @@ from leadline.cli.output import (
     progress_bar,
 )
 from leadline.cli.terminal.confirm import Yes, confirm
-from leadline.ledger import resync_events
-from leadline.ledger.resync_events import ResyncRequest
+from leadline.ledger.resync import resync_events
+from leadline.ledger.resync.resync_events import ResyncRequest
 from leadline.operations import audit
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings

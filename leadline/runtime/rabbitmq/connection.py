@@ -14,7 +14,7 @@ from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 from leadline.errors import BadConfiguration
 from leadline.runtime import cleartext
 from leadline.runtime.hosts import each_host
-from leadline.runtime.rabbitmq import properties
+from leadline.runtime.rabbitmq import tolerant_properties
 
 #: pika ends a connection on which nothing arrives for one to two times this and 5 s. RabbitMQ
 #: recommends 5 to 20 s (https://www.rabbitmq.com/docs/heartbeats).
@@ -22,7 +22,7 @@ HEARTBEAT_S = 6
 CONNECT_TIMEOUT_S = 3
 _TLS = ("cacertfile", "verify")
 
-properties.install()
+tolerant_properties.install()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 import orjson
 
 from leadline.bitrix24 import leads
-from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.bitrix24.leads import LastApplied
 from leadline.errors import BitrixError, LeadGone, OutcomeUnknown, Rejected
 from leadline.messages.contract import ERASED_NAME, LeadOutcome

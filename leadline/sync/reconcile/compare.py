@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.users.snapshots import UserSnapshot
 
 #: `missing`: no lead; `doubled`: several; `unlinked`: one that the ledger does not name; `drifted`:

@@ -6,8 +6,8 @@ from functools import partial
 
 import structlog
 
-from leadline.bitrix24 import lead_answers, leads
-from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24 import lead_parsing, leads
+from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.errors import BitrixError, QueueError
 from leadline.sync import portal_session
 from leadline.sync.reconcile import scan, throttled_reads
@@ -39,7 +39,7 @@ def check_known(originator: str) -> bool | None:
         result = portal_session.portal_client().call(first_page).results["ours"]
         if isinstance(result, BitrixError):
             raise result
-        unknown = unknown_origins(lead_answers.parse_leads(result))
+        unknown = unknown_origins(lead_parsing.parse_leads(result))
         if unknown:
             log.error("leads of our origin without a user", leads=len(unknown))
             portal_session.circuit_breaker().hold(UNKNOWN.format(originator=originator))

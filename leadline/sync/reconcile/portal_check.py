@@ -7,7 +7,7 @@ would get the leads of others. An operator decides, see `leadline restored`.
 import structlog
 
 from leadline.runtime import secrets
-from leadline.runtime.interval import Interval
+from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.postgres import installation
 from leadline.sync.reconcile.originator import originator_id
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline.bitrix24 import lead_answers, leads
+from leadline.bitrix24 import lead_parsing, leads
 from leadline.bitrix24.client import CommandResult
 from leadline.bitrix24.command import Command
-from leadline.bitrix24.lead_answers import FoundLead
+from leadline.bitrix24.lead_parsing import FoundLead
 from leadline.sync.reconcile import compare, throttled_reads
 from leadline.sync.reconcile.compare import Finding
 from leadline.sync.reconcile.originator import originator_id
@@ -117,7 +117,7 @@ def _fetch_pages(user_ids: list[int], size: int) -> Iterator[tuple[list[int], li
         theirs = {str(user_id) for user_id in group}
         yield (
             group,
-            [lead for lead in lead_answers.parse_leads(answers[key]) if lead.origin in theirs],
+            [lead for lead in lead_parsing.parse_leads(answers[key]) if lead.origin in theirs],
         )
 
 
@@ -129,7 +129,7 @@ def _fetch_by_id(lead_ids: list[int]) -> dict[int, FoundLead]:
     return {
         lead.lead_id: lead
         for page in throttled_reads.read_all(groups).values()
-        for lead in lead_answers.parse_leads(page)
+        for lead in lead_parsing.parse_leads(page)
     }
 
 
@@ -159,7 +159,7 @@ def fetch_next_pages(
     answers = read(_page_commands(after))
     found: list[FoundLead] = []
     for number in range(PAGES_PER_CALL):
-        page = lead_answers.parse_leads(answers[f"p{number}"])
+        page = lead_parsing.parse_leads(answers[f"p{number}"])
         if not page or page[0].lead_id <= (found[-1].lead_id if found else after):
             break
         found += page

@@ -11,15 +11,15 @@ from pydantic import BaseModel, Field
 
 from leadline import __version__
 from local.deployments import Deployments
-from local.gateway.answers import expect, problem_response
 from local.gateway.functions import Functions
 from local.gateway.openfaas import access
+from local.gateway.openfaas.api_config import ApiConfig
 from local.gateway.openfaas.deployed_functions import DeployedFunctions
 from local.gateway.openfaas.deployment import Deployment
-from local.gateway.openfaas.gateway import ApiConfig
 from local.gateway.openfaas.platform import LogLine, PlatformDown
 from local.gateway.openfaas.requests import LogQuery, Refused, body_of, check_namespace
 from local.gateway.openfaas.secret_files import NamedSecret, NewSecret, SecretFiles
+from local.gateway.responses import expect, problem_response
 from local.gateway.routes import NAMESPACE
 
 #: Log streams open at once; followed logs stay open until the client disconnects.

@@ -9,7 +9,7 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from local.gateway.answers import BODY_WITHIN_S
+from local.gateway.responses import BODY_WITHIN_S
 from local.gateway.routes import NAMESPACE
 
 _Body = TypeVar("_Body", bound=BaseModel)

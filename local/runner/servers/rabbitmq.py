@@ -14,7 +14,7 @@ from leadline.settings import settings
 from local.logins import rabbitmq as logins
 from local.logins.table import LOGINS, OWNER, Login
 from local.runner.processes.program import Group, Program, StartPhase
-from local.runner.servers.erlang import minimal_home
+from local.runner.servers.rabbitmq_home import minimal_home
 from local.runner.state import State, write, write_json
 
 #: The script itself: Debian's wrapper in /usr/sbin refuses users other than root and rabbitmq.

@@ -1,7 +1,7 @@
 """Replies to unknown events: they may show that Postgres lost events in a failover or restore."""
 
-from leadline.ledger import resync_events
-from leadline.ledger.resync_events import ResyncRequest
+from leadline.ledger.resync import resync_events
+from leadline.ledger.resync.resync_events import ResyncRequest
 from leadline.messages.attributes import is_credible, number
 from leadline.messages.contract import Reply
 from leadline.runtime.postgres import installation

@@ -9,7 +9,7 @@ import structlog
 from leadline.errors import BadConfiguration, QueueError
 from leadline.ledger.erasure import receipts, tombstone
 from leadline.runtime import secrets
-from leadline.runtime.interval import Interval
+from leadline.runtime.once_per_interval import Interval
 from leadline.runtime.postgres import installation
 from leadline.runtime.telemetry import trace_context
 from leadline.settings import settings

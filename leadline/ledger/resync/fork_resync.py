@@ -7,7 +7,7 @@ behind them.
 import structlog
 from uuid_utils.compat import uuid7
 
-from leadline.ledger import resync_events
+from leadline.ledger.resync import resync_events
 from leadline.runtime.telemetry import trace_context
 
 log = structlog.get_logger()

@@ -1,0 +1,1 @@
+"""Resync events: a worker looks the lead up and repairs it."""

@@ -1,0 +1,1 @@
+"""What erasures leave to be done outside of the ledger."""
