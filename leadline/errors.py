@@ -78,7 +78,6 @@ class InvalidRequest(LeadlineError):
         super().__init__(detail)
         self.status = status
         self.problem = problem or type(self).problem
-        #: One entry per field.
         self.fields = fields or []
 
 
@@ -261,8 +260,7 @@ class OutcomeUnknown(BitrixError):
         self, detail: str | None = None, *, code: str = "", may_still_run: bool = False
     ) -> None:
         super().__init__(detail, code=code)
-        #: Bitrix24 itself did not answer: the call may run on until the portal's
-        #: time limit.
+        #: Bitrix24 itself did not answer: the call may run on until the portal's time limit.
         self.may_still_run = may_still_run
 
 

@@ -21,7 +21,8 @@ from leadline.messages.attributes import (
 from leadline.messages.cloudevents import Delivery
 from leadline.runtime.telemetry import metrics, trace_context
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.entry import EnqueueRequest, Outcome, PendingEvent, PutResult
+from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
+from leadline.workqueue.entry import Outcome, PendingEvent
 from leadline.workqueue.queue import work_queue
 
 log = structlog.get_logger()

@@ -13,7 +13,7 @@ import structlog
 
 from leadline.errors import PortalDown
 from leadline.runtime.redis import reachable
-from leadline.workqueue.lua_scripts import script
+from leadline.workqueue.lua import script
 from leadline.workqueue.outage import Outage, OutageRecord, parse
 
 log = structlog.get_logger()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import redis
 
 from leadline.runtime.redis import reachable
-from leadline.workqueue.lua_scripts import script
+from leadline.workqueue.lua import script
 
 #: Seconds between probes; the last one repeats.
 PROBE_STEPS_S = (2, 5, 10, 15, 30)

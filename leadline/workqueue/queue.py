@@ -18,14 +18,9 @@ from leadline.runtime import clock, lua
 from leadline.runtime.redis import client, reachable
 from leadline.runtime.telemetry import metrics
 from leadline.settings import settings
-from leadline.workqueue.entry import (
-    EnqueueRequest,
-    Entry,
-    PutResult,
-    Settlement,
-    UnreadableEntry,
-)
-from leadline.workqueue.lua_scripts import script
+from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
+from leadline.workqueue.entry import Entry, Settlement, UnreadableEntry
+from leadline.workqueue.lua import script
 from leadline.workqueue.queue_view import RECENT_MS, QueueView
 from leadline.workqueue.wakeups import Wakeups
 

@@ -9,7 +9,7 @@ import redis
 from leadline.runtime.redis import reachable
 from leadline.workqueue.entry import PendingEvent
 from leadline.workqueue.keys import prefix
-from leadline.workqueue.lua_scripts import script
+from leadline.workqueue.lua import script
 
 #: How long after a lease of several users the queue counts as busy.
 RECENT_MS = 250

@@ -8,7 +8,7 @@ for a worker.
 import redis
 
 from leadline.runtime.redis import reachable
-from leadline.workqueue.lua_scripts import script
+from leadline.workqueue.lua import script
 
 #: How long an enqueued job counts as a wake-up. If the job is lost, the next one is enqueued after
 #: this time plus the wake timer's second.

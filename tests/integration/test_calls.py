@@ -25,7 +25,8 @@ from leadline.settings import settings
 from leadline.sync import job, portal_session
 from leadline.sync.decide import Write, plan
 from leadline.workqueue import rq_jobs
-from leadline.workqueue.entry import EnqueueRequest, PendingEvent, PutResult
+from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
+from leadline.workqueue.entry import PendingEvent
 from leadline.workqueue.queue import work_queue
 from tests.integration.conftest import Control
 from tests.servers import eventually

@@ -14,7 +14,8 @@ from leadline.errors import OutcomeUnknown, QueueDown
 from leadline.runtime import clock
 from leadline.settings import settings
 from leadline.sync.decide import Lookup, plan, settle_failure, settle_lookup
-from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, PutResult, Settlement
+from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
+from leadline.workqueue.entry import Entry, Outcome, Settlement
 from leadline.workqueue.queue import SEND_WITHIN_S, WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import found, pending

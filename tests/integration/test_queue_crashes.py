@@ -12,7 +12,8 @@ import redis
 from leadline.errors import QueueDown
 from leadline.runtime.redis import connect
 from leadline.sync.decide import settle_lookup
-from leadline.workqueue.entry import EnqueueRequest, Fields, Outcome, PutResult, Settlement
+from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
+from leadline.workqueue.entry import Fields, Outcome, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import PrivateServer, private
 from tests.unit.entries import found, pending

@@ -9,7 +9,7 @@ import orjson
 import pytest
 import redis
 
-from leadline.workqueue.entry import EnqueueRequest, PutResult
+from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
 from leadline.workqueue.queue import WorkQueue
 from tests.unit.entries import pending
 

@@ -11,7 +11,8 @@ import redis
 
 from leadline.bitrix24 import lead_parsing
 from leadline.sync.decide import Lookup, NoCall, Write, plan, settle_applied, settle_lookup
-from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, Settlement
+from leadline.workqueue.enqueue_request import EnqueueRequest
+from leadline.workqueue.entry import Entry, Outcome, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import found, pending

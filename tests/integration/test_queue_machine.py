@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from leadline.workqueue.entry import EnqueueRequest, Entry, Outcome, PutResult, Settlement
+from leadline.workqueue.enqueue_request import EnqueueRequest, PutResult
+from leadline.workqueue.entry import Entry, Outcome, Settlement
 from leadline.workqueue.queue import WorkQueue
 from tests.servers import eventually
 from tests.unit.entries import pending

@@ -7,7 +7,7 @@ from redis.commands.core import Script
 
 from leadline.runtime import lua
 
-_FOLDER = Path(__file__).parent / "lua"
+_FOLDER = Path(__file__).parent
 
 
 def script(connection: redis.Redis, *names: str) -> Script:

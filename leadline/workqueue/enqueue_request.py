@@ -1,0 +1,49 @@
+"""An event to put into the work queue, and what became of it."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from leadline.workqueue.entry import PendingEvent
+
+
+class PutResult(Enum):
+    """What became of an event that was put into the work queue; the values are those of put.lua."""
+
+    #: Sent before Redis lost its data, which may have held something newer of this user. Its sender
+    #: republishes it if it is still open.
+    TOO_OLD = -1
+    #: The caller has claimed the wake-up and must enqueue a job.
+    WAKE_UP_CLAIMED = 0
+    #: A worker will lease it without another job.
+    WAKE_UP_NOT_NEEDED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueRequest:
+    """An event to put into the work queue."""
+
+    user_id: int
+    event: PendingEvent
+    #: The desired state as JSON; empty if the message has none that could be applied.
+    state: bytes
+    #: Whether to write the stage; None: only if it differs from the previous desired stage.
+    touches_stage: bool | None
+    #: First delivery: the event can't have been applied before.
+    is_first: bool
+    #: When the write was accepted, in unix ms; None if the message doesn't say.
+    occurred_at_ms: int | None
+    #: The lead id that the sender claims.
+    lead_id: int | None
+    #: The sender wants the lead read before last applied is trusted.
+    is_lookup_requested: bool = False
+    #: The user was erased: the entry forgets the person.
+    is_erasure: bool = False
+    #: The version that set the stage, if the message of that version may be lost; None: this one.
+    stage_version: int | None = None
+    #: When it was published by a sender that republishes unanswered events, in unix ms; None for
+    #: any other sender.
+    sent_at_ms: int | None = None
+    #: ORIGINATOR_ID of the leads of the sender's installation; None if it doesn't say.
+    originator: str | None = None
+    #: The version that set the stage in the sender's database; None if it doesn't say.
+    stage_set: int | None = None
