@@ -101,8 +101,9 @@ def _first_answer(url: str, call: Call) -> int:
 
 
 _FIRST_CALLS = (
-    *("create_user", "update_user", "move_user", "delete_user", "get_user", "list_users"),
-    *("bitrix_handler", "reply_handler", "outbox_relay", "console", "openapi"),
+    *("create_user", "update_user", "move_user", "upsert_users", "delete_user"),
+    *("get_user", "list_users", "bitrix_handler", "reply_handler", "outbox_relay"),
+    *("console", "openapi"),
 )
 _PAGES = {"list_users": "/users", "console": "/console/api/users", "openapi": "/openapi.json"}
 
@@ -125,6 +126,11 @@ def _call(laboratory: Laboratory, name: str) -> Call:
         user = {"id": 1, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
         data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES}
         return Call("POST", "/", json.dumps({"pattern": "user_created", "data": data}), key)
+    if name == "upsert_users":
+        new = {"full_name": "Иван Иванов", "phone": "+77001112233"}
+        return Call("PUT", "/users/by-external-id/bench", json.dumps(new), key)
+    if name == "delete_user":
+        return Call("DELETE", f"/users/{_USERS}", key=key)
     if name in _PAGES:
         return Call("GET", _PAGES[name], key=key)
     return calls(key, 1)[name.removesuffix("_user")]
