@@ -105,6 +105,7 @@ _FIRST_CALLS = (
     *("get_user", "list_users", "bitrix_handler", "reply_handler", "outbox_relay"),
     *("console", "openapi"),
 )
+_USER = json.dumps({"full_name": "Иван Иванов", "phone": "+77001112233"})
 _PAGES = {"list_users": "/users", "console": "/console/api/users", "openapi": "/openapi.json"}
 
 
@@ -126,14 +127,12 @@ def _call(laboratory: Laboratory, name: str) -> Call:
         user = {"id": 1, "full_name": "Иван Иванов", "phone": "+77001112233", "stage": "NEW"}
         data = {"action": "create_card", "user": user, "replyQueue": topology.REPLIES}
         return Call("POST", "/", json.dumps({"pattern": "user_created", "data": data}), key)
-    if name == "upsert_users":
-        new = {"full_name": "Иван Иванов", "phone": "+77001112233"}
-        return Call("PUT", "/users/by-external-id/bench", json.dumps(new), key)
-    if name == "delete_user":
-        return Call("DELETE", f"/users/{_USERS}", key=key)
-    if name in _PAGES:
-        return Call("GET", _PAGES[name], key=key)
-    return calls(key, 1)[name.removesuffix("_user")]
+    others = {
+        "upsert_users": Call("PUT", "/users/by-external-id/bench", _USER, key),
+        "delete_user": Call("DELETE", f"/users/{_USERS}", key=key),
+        **{page: Call("GET", path, key=key) for page, path in _PAGES.items()},
+    }
+    return others.get(name) or calls(key, 1)[name.removesuffix("_user")]
 
 
 def render(data: Data) -> Chapter:

@@ -167,7 +167,7 @@ class Laboratory:
             "amqp-url": known.get("rabbitmq", ""),
             "redis-url": known.get("redis", ""),
             "bitrix-webhook-url": self._webhook(),
-            "api-keys": self.key,
+            "api-keys": f"read,write,erase:{self.key}",
             "internal-key": self.key,
         }
         for name, text in texts.items():
