@@ -15,7 +15,7 @@ PROBLEM = "application/problem+json"
     ("method", "path", "status", "allow"),
     [
         ("DELETE", "/users", 405, {"POST", "GET"}),
-        ("PUT", "/users/1", 405, {"GET", "PATCH"}),
+        ("PUT", "/users/1", 405, {"GET", "PATCH", "DELETE"}),
         ("GET", "/users/1/move", 405, {"POST"}),
         ("GET", "//", 404, set()),
         ("GET", "/nothing", 404, set()),

@@ -49,7 +49,7 @@ def test_help_of_an_unknown_command_is_wrong_usage(leadline: Leadline) -> None:
 # Completion
 
 CASES = {
-    "re": {"resync", "reconcile", "restore", "restored"},
+    "re": {"resync", "reconcile", "restore", "restored", "results"},
     "dead-letters re": {"replay"},
     "failed --s": {"--since"},
     "users --sync ": {"waiting", "synced", "failed"},
