@@ -16,6 +16,11 @@ class Node:
     error: str = ""
 
 
+def order_from(first: int, count: int) -> list[int]:
+    """The indices of `count` nodes, from this one on: the last that served is tried first."""
+    return [(first + step) % count for step in range(count)]
+
+
 def each_host(url: str) -> list[str]:
     """The URL of each host alone, in the given order.
 

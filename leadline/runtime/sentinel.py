@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 import redis
 
 from leadline.runtime import cleartext, secrets
-from leadline.runtime.hosts import Node, each_host
+from leadline.runtime.hosts import Node, each_host, order_from
 from leadline.runtime.secrets import UrlSource
 
 PORT = 26379
@@ -56,8 +56,7 @@ class Sentinels:
         """
         url = secrets.resolve(self._source)
         sentinel_urls = each_host(url)
-        for step in range(len(sentinel_urls)):
-            index = (self._last + step) % len(sentinel_urls)
+        for index in order_from(self._last, len(sentinel_urls)):
             try:
                 master = _ask(sentinel_urls[index])
             except redis.RedisError:

@@ -7,9 +7,10 @@ from leadline.runtime.postgres.pool import database
 #: The most groups that are listed.
 MAX_GROUPS = 50
 
-_REASON = "regexp_replace(sync_reason, '[0-9]+', '#', 'g')"
+#: A reason without its numbers.
+REASON = "regexp_replace(sync_reason, '[0-9]+', '#', 'g')"
 #: The id of a user's group: the same for as long as the reason's text is.
-REASON_ID = f"to_hex(hashtextextended({_REASON}, 0))"
+REASON_ID = f"to_hex(hashtextextended({REASON}, 0))"
 
 _GROUPS = f"""
 SELECT {REASON_ID} AS reason_id, min(sync_reason) AS reason, count(*) AS users,

@@ -152,7 +152,7 @@ def _select_among(
     rows: list[Row] = []
     size = limit
     while len(rows) < limit:
-        ids = _candidate_ids(candidates, _params(where), after, size)
+        ids = _candidate_ids(candidates, params_of(where), after, size)
         in_page = Filter("id = ANY (CAST(:ids AS bigint[]))", {"ids": ids})
         rows += scan_by_id(limit - len(rows), after, [in_page, *where])
         if len(ids) < size:
@@ -166,11 +166,12 @@ def scan_by_id(limit: int, after: int, where: Sequence[Filter]) -> list[Row]:
     of_query = (filter_.condition for filter_ in where)
     condition = " AND ".join(["id > :after", "erased_at IS NULL", *of_query])
     sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id LIMIT :limit"  # noqa: S608 - of constants; values are parameters
-    params = {**_params(where), "after": after, "limit": limit}
+    params = {**params_of(where), "after": after, "limit": limit}
     return json_rows.parse(database().run(json_rows.as_json(sql), **params))
 
 
-def _params(where: Sequence[Filter]) -> dict[str, Any]:
+def params_of(where: Sequence[Filter]) -> dict[str, Any]:
+    """The parameters of all these conditions."""
     return {name: value for filter_ in where for name, value in filter_.params.items()}
 
 

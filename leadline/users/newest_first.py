@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from leadline.runtime.postgres import json_rows
 from leadline.runtime.postgres.pool import Row, database
-from leadline.users.filters import COLUMNS, GROWTH_FACTOR, Filter
-
-#: A filter with this many candidates or more is common: they would not narrow the search.
-COMMON = 2000
-#: If all filters are common, scanning this many ids usually fills a page.
-SCAN_IDS = 20_000
+from leadline.users.filters import (
+    COLUMNS,
+    COMMON,
+    GROWTH_FACTOR,
+    SCAN_IDS,
+    Filter,
+    params_of,
+)
 
 # The newest id below the key is looked up first: ids may have gaps.
 _NEARBY = "id > (SELECT max(id) FROM users WHERE id < :before) - CAST(:scan_ids AS bigint)"
@@ -71,7 +73,7 @@ def _ids(
         SELECT DISTINCT user_id FROM ({first}) AS candidate WHERE user_id < :before {also}
         ORDER BY user_id DESC LIMIT :size
     """  # noqa: S608 - of constants; values are parameters
-    found = database().run(sql, **{**_params(where), "before": before, "size": size})
+    found = database().run(sql, **{**params_of(where), "before": before, "size": size})
     return [row["user_id"] for row in found]
 
 
@@ -79,9 +81,5 @@ def _scan(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
     of_query = (one.condition for one in where)
     condition = " AND ".join(["id < :before", "erased_at IS NULL", *of_query])
     sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id DESC LIMIT :limit"  # noqa: S608 - of constants; values are parameters
-    params = {**_params(where), "before": before, "limit": limit}
+    params = {**params_of(where), "before": before, "limit": limit}
     return json_rows.parse(database().run(json_rows.as_json(sql), **params))
-
-
-def _params(where: Sequence[Filter]) -> dict[str, object]:
-    return {name: value for one in where for name, value in one.params.items()}

@@ -6,16 +6,18 @@ from leadline.cli.checks.check import Check
 from leadline.runtime import sentinel
 from leadline.runtime.hosts import Node
 from leadline.runtime.postgres import cluster
+from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.rabbitmq import nodes as broker
+from leadline.runtime.rabbitmq.connection import parameters
 
 _ASYNCHRONOUS = "commits wait for no standby: a failover may lose acknowledged writes"
 
 
 def postgres(url: str) -> Iterator[Check]:
     """Each server, and whether one of them accepts writes and its commits wait for a standby."""
-    found = cluster.nodes(url)
-    if len(found) == 1:
+    if len(servers(url).options) == 1:
         return
+    found = cluster.nodes(url)
     yield from _each("Postgres", found)
     roles = {one.role for one in found}
     if cluster.PRIMARY in roles:
@@ -27,9 +29,8 @@ def postgres(url: str) -> Iterator[Check]:
 
 def rabbitmq(url: str) -> Iterator[Check]:
     """Whether each node accepts clients."""
-    found = broker.nodes(url)
-    if len(found) > 1:
-        yield from _each("RabbitMQ", found)
+    if len(parameters(url)) > 1:
+        yield from _each("RabbitMQ", broker.nodes(url))
 
 
 def redis(url: str) -> Iterator[Check]:

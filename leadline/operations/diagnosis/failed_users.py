@@ -10,12 +10,11 @@ from typing import Any
 
 from leadline.runtime.postgres.pool import Row, database
 from leadline.users import filters, queries
+from leadline.users.failures import REASON
 from leadline.users.filters import Filter
 from leadline.users.views import Query
 
-# Texts that differ only in numbers are one reason.
-_REASON = "regexp_replace(sync_reason, '[0-9]+', '#', 'g')"
-_CONTAINS = f"strpos(lower({_REASON}), lower(CAST(:reason AS text))) > 0"
+_CONTAINS = f"strpos(lower({REASON}), lower(CAST(:reason AS text))) > 0"
 _FAILED = """
 FROM unsynced_users JOIN users ON users.id = unsynced_users.user_id
 LEFT JOIN events ON events.user_id = users.id AND events.version = users.version
@@ -35,7 +34,7 @@ _GROUPS = f"""
 SELECT min(sync_reason) AS reason, count(*) AS users, min(settled_at) AS first_at,
        max(settled_at) AS last_at, count(due_at) AS retrying, min(users.id) AS "user", {_COMMON}
 {_FAILED} WHERE {_AFTER} {{where}}
-GROUP BY {_REASON} ORDER BY users DESC, reason LIMIT :limit
+GROUP BY {REASON} ORDER BY users DESC, reason LIMIT :limit
 """
 _COUNT = f"SELECT count(*) AS users {_FAILED} WHERE {_AFTER} {{where}}"
 _IDS = f"SELECT users.id {_FAILED} WHERE {_AFTER} {{where}} ORDER BY users.id LIMIT :limit"

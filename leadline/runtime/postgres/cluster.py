@@ -11,7 +11,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 
 from leadline.runtime import secrets
 from leadline.runtime.concurrency import greenlets
-from leadline.runtime.hosts import Node
+from leadline.runtime.hosts import Node, order_from
 from leadline.runtime.postgres.connection import ANSWER_CHECK_S, Session, sqlstate
 from leadline.runtime.postgres.dsn import servers
 from leadline.runtime.secrets import UrlSource
@@ -45,7 +45,7 @@ class Cluster:
         """
         named = servers(secrets.resolve(self._source))
         count = len(named.options)
-        order = [(self._last + step) % count for step in range(count)]
+        order = order_from(self._last, count)
         can_be_superseded = named.must_accept_writes and count > 1
         for index in order:
             try:
