@@ -51,7 +51,8 @@ CONSUMING = metrics.Gauge(
 
 _BACKOFF_S = (0.2, 0.5, 1)
 _POLL_S = 0.5
-#: How long to wait for the auxiliary queues before consuming without them.
+#: How long to wait for the auxiliary queues: at the start, before consuming without them; at the
+#: end, for a declaration that is under way.
 _AUXILIARY_WAIT_S = 5.0
 
 

@@ -56,7 +56,7 @@ class PrivateSystem:
                 env={
                     **os.environ,
                     "LEADLINE_FREE_PORTS": "1",
-                    # The options of whoever works in this checkout are not the tests'.
+                    # Tests must not read the developer's own options.
                     "LEADLINE_ENV_FILE": "",
                     # Enough to run in parallel, few enough to start quickly.
                     "WORKERS": "3",

@@ -1,4 +1,4 @@
-"""Redis with two replicas, and a Sentinel beside each."""
+"""Redis with two replicas, and a Sentinel on each node."""
 
 import shutil
 from collections.abc import Iterator

@@ -98,7 +98,7 @@ def _letter(letter: DeadLetter) -> _Letter:
     user = content.get("user")
     user_id = content.get("user_id") or (user.get("id") if isinstance(user, dict) else None)
     is_id = isinstance(user_id, int) and 0 < user_id < 2**63
-    # The message of an erasure names nobody; an operator may want to know why it failed.
+    # The message of an erasure has no personal data; an operator may want to know why it failed.
     is_erasure = content.get("erased") is True
     message_id = None if is_erasure else _uuid(letter.properties.message_id)
     return _Letter(letter.id, message_id, user_id if is_id and not is_erasure else None)
