@@ -1,5 +1,6 @@
 """An operator's questions, each answered by one command: why, what failed, retry just those."""
 
+import re
 import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -198,7 +199,7 @@ def test_a_healthy_system_needs_no_attention_and_has_no_negative_age(
     assert answer.json["ledger"]["overdue_s"] == 0
     rows("UPDATE events SET occurred_at = now() + interval '5 s'")  # another clock
     assert leadline("status", "--json").json["ledger"]["oldest_s"] == 0
-    assert b"-5" not in leadline("status").out
+    assert not re.search(rb"\s-\d", leadline("status").out)
     settle.apply([ReceivedReply(failure(event))])
     assert leadline("status").code == 1
 
@@ -345,7 +346,7 @@ def test_the_steps_of_one_user_and_one_kind_can_be_followed(leadline: Leadline) 
     assert (of_ann.code, [one["step"] for one in of_ann.lines]) == (0, ["accepted", "failed"])
     assert {one["user_id"] for one in of_ann.lines} == {ann.user.id}
     assert "Ann" not in of_ann.out.decode()
-    assert "7700" not in of_ann.out.decode()
+    assert "77001112233" not in of_ann.out.decode()
     text = leadline("tail", "--status", "failed", "--since", "1h", "--limit", 1).out.decode()
     assert f"failed      user {ann.user.id}  version 1" in text
     assert "no such stage" in text
