@@ -47,7 +47,8 @@ def follow(system: BenchSystem, journal: Path, pauses_s: Iterable[float]) -> lis
     leads = {int(user): int(lead) for user, lead in tables.rows(database, _LEADS)}
     created = _created(journal)
     return [
-        Followed(one.answer_ms, (created[leads[one.user]] - one.sent_at) * 1000) for one in posts
+        Followed(post.answer_ms, (created[leads[post.user]] - post.sent_at) * 1000)
+        for post in posts
     ]
 
 
@@ -67,7 +68,7 @@ def _send(system: BenchSystem, pauses_s: Iterable[float]) -> list[_Post]:
             due += pause_s
             time.sleep(max(0.0, due - time.monotonic()))
             posts.append(pool.submit(_post, system, url, key))
-    return [one.result() for one in posts]
+    return [post.result() for post in posts]
 
 
 def _post(system: BenchSystem, url: str, key: str) -> _Post:

@@ -91,8 +91,8 @@ def _halves(rates: list[float]) -> float:
 def render(data: Data) -> Chapter:
     """Memory at each stage, and rates by tenths."""
     memory = [
-        (where, f"{one['rabbitmq']:.0f}", f"{one['redis']:.0f}")
-        for where, one in data["memory_mib"].items()
+        (where, f"{usage['rabbitmq']:.0f}", f"{usage['redis']:.0f}")
+        for where, usage in data["memory_mib"].items()
     ]
     rates: dict[str, list[float]] = data["rates"]
     lines = [
@@ -124,8 +124,8 @@ def render(data: Data) -> Chapter:
     }
     svg = plot.lines("Rates while a backlog is drained", "events/s", "% of the events", shown)
     measurements = [
-        Measurement(f"{server}, {where}", Figure.of([one[server]]), "MiB", 0)
-        for where, one in data["memory_mib"].items()
+        Measurement(f"{server}, {where}", Figure.of([usage[server]]), "MiB", 0)
+        for where, usage in data["memory_mib"].items()
         for server in ("rabbitmq", "redis")
     ]
     for name, values in rates.items():

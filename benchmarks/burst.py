@@ -92,13 +92,13 @@ def render(data: Data) -> Chapter:
         ("users with two leads", f"{data['doubled']}"),
         ("CPU ms an event, everything", Figure.of(map(_all_cpu, runs)).text(2)),
     ]
-    memory = sorted(data["memory_mib"].items(), key=lambda one: -one[1])
+    memory = sorted(data["memory_mib"].items(), key=lambda item: -item[1])
     text = (
         f"{data['users']:,} users over {_CONNECTIONS} connections, {len(runs)} times; the load"
         " generator, the portal's emulator and all servers on the same machine.\n\n"
         + table(("", "median [lowest..highest]"), summary)
         + "\nCPU time of an event in the whole pipeline:\n\n"
-        + table(("process", "ms"), ((name, one.text(3)) for name, one in by_class.items()))
+        + table(("process", "ms"), ((name, figure.text(3)) for name, figure in by_class.items()))
         + "\nResident memory after the last burst, each with its child processes (PSS: shared pages"
         " count once):\n\n"
         + table(("process", "MiB"), ((name, f"{size:.0f}") for name, size in memory))
@@ -177,7 +177,7 @@ def _by_class(runs: list[Data]) -> dict[str, Figure]:
         for kind, ms in summed.items():
             kinds.setdefault(kind, []).append(ms)
     figures = {kind: Figure.of(values) for kind, values in kinds.items()}
-    return dict(sorted(figures.items(), key=lambda one: -one[1].median))
+    return dict(sorted(figures.items(), key=lambda item: -item[1].median))
 
 
 SECTION = Section("burst", "A burst through the whole pipeline, limits off", measure, render)

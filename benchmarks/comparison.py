@@ -40,27 +40,29 @@ class Compared:
 
 def compare(now: Iterable[Measurement], last: Iterable[Measurement]) -> list[Compared]:
     """Pair the measurements of two runs by name."""
-    by_name = {one.what: one for one in last}
-    return [Compared(one, by_name.get(one.what)) for one in now]
+    by_name = {measurement.what: measurement for measurement in last}
+    return [Compared(measurement, by_name.get(measurement.what)) for measurement in now]
 
 
 def comparison_table(compared: Iterable[Compared], *, is_judged: bool) -> str:
     """One line for each measurement; regressions are marked if the run is judged."""
     lines = [
         (
-            one.now.what,
-            _text(one.now),
-            _text(one.last) if one.last else "not measured",
-            "" if one.change is None else f"{one.change:+.0%}",
-            "**worse**" if is_judged and one.is_regression else "",
+            row.now.what,
+            _text(row.now),
+            _text(row.last) if row.last else "not measured",
+            "" if row.change is None else f"{row.change:+.0%}",
+            "**worse**" if is_judged and row.is_regression else "",
         )
-        for one in compared
+        for row in compared
     ]
     return table(("figure", "this run", "last record", "change", ""), lines)
 
 
-def _text(one: Measurement) -> str:
-    figure = one.figure
+def _text(measurement: Measurement) -> str:
+    figure = measurement.figure
     is_single = figure.lowest == figure.highest
-    text = f"{figure.median:,.{one.digits}f}" if is_single else figure.text(one.digits)
-    return f"{text} {one.unit}".strip()
+    text = (
+        f"{figure.median:,.{measurement.digits}f}" if is_single else figure.text(measurement.digits)
+    )
+    return f"{text} {measurement.unit}".strip()

@@ -29,8 +29,8 @@ def measure(scale: Scale, folder: Path) -> Data:
         took_s = time.monotonic() - started
         found = {
             name: {
-                "rss_mib": sum(one.memory_info().rss for one in group) / processes.MIB,
-                "pss_mib": sum(one.memory_full_info().pss for one in group) / processes.MIB,
+                "rss_mib": sum(process.memory_info().rss for process in group) / processes.MIB,
+                "pss_mib": sum(process.memory_full_info().pss for process in group) / processes.MIB,
                 "cpu_percent": 100 * (after[name] - before[name]) / took_s,
                 "processes": len(group),
             }
@@ -42,14 +42,16 @@ def measure(scale: Scale, folder: Path) -> Data:
 def _groups(system: BenchSystem) -> dict[str, list[psutil.Process]]:
     """Every process of the system by the name of its program; the rest is the runner's own."""
     groups = {name: processes.tree(pid) for name, pid in system.pids().items()}
-    known = {one.pid for group in groups.values() for one in group}
-    return groups | {"runner": [one for one in system.processes() if one.pid not in known]}
+    known = {process.pid for group in groups.values() for process in group}
+    return groups | {
+        "runner": [process for process in system.processes() if process.pid not in known]
+    }
 
 
 def _cpu_s(group: list[psutil.Process]) -> float:
     """CPU time of these processes, and of children that have ended."""
-    times = [one.cpu_times() for one in group]
-    return sum(one.user + one.system + one.children_user + one.children_system for one in times)
+    times = [process.cpu_times() for process in group]
+    return sum(cpu.user + cpu.system + cpu.children_user + cpu.children_system for cpu in times)
 
 
 def render(data: Data) -> Chapter:
@@ -58,12 +60,12 @@ def render(data: Data) -> Chapter:
     pss, rss, cpu = (total(data, key) for key in ("pss_mib", "rss_mib", "cpu_percent"))
     lines = [
         (
-            *(name, one["processes"], f"{one['rss_mib']:.0f}", f"{one['pss_mib']:.0f}"),
-            f"{one['cpu_percent']:.2f}",
+            *(name, usage["processes"], f"{usage['rss_mib']:.0f}", f"{usage['pss_mib']:.0f}"),
+            f"{usage['cpu_percent']:.2f}",
         )
-        for name, one in sorted(found.items(), key=lambda one: -one[1]["pss_mib"])
+        for name, usage in sorted(found.items(), key=lambda item: -item[1]["pss_mib"])
     ]
-    count = sum(one["processes"] for one in found.values())
+    count = sum(usage["processes"] for usage in found.values())
     lines.append(("**all**", count, f"{rss:.0f}", f"{pss:.0f}", f"{cpu:.2f}"))
     text = (
         "The whole native system, servers and emulator included, after one user was synced. PSS"
@@ -80,10 +82,10 @@ def render(data: Data) -> Chapter:
         Measurement("idle system, CPU", Figure.of([cpu]), "% of a core", 2),
         *(
             measurement
-            for name, one in found.items()
+            for name, usage in found.items()
             for measurement in (
-                Measurement(f"{name}, PSS", Figure.of([one["pss_mib"]]), "MiB", 0),
-                Measurement(f"{name}, CPU", Figure.of([one["cpu_percent"]]), "% of a core", 2),
+                Measurement(f"{name}, PSS", Figure.of([usage["pss_mib"]]), "MiB", 0),
+                Measurement(f"{name}, CPU", Figure.of([usage["cpu_percent"]]), "% of a core", 2),
             )
         ),
     ]
@@ -92,7 +94,7 @@ def render(data: Data) -> Chapter:
 
 def total(data: Data, key: str) -> float:
     """The sum over all programs."""
-    return float(sum(one[key] for one in data["processes"].values()))
+    return float(sum(usage[key] for usage in data["processes"].values()))
 
 
 SECTION = Section("footprint", "Memory and CPU of an idle system", measure, render)

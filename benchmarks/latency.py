@@ -56,11 +56,11 @@ def measure(scale: Scale, folder: Path) -> Data:
         after_drain = follow(system, journal, _pauses(scale.after_drain_posts))
         steady = [_steady(system, journal, rate, scale.steady_s) for rate in RATES]
     return {
-        "answer_ms": [one.answer_ms for one in idle],
-        "lead_ms": [one.lead_ms for one in idle],
+        "answer_ms": [user.answer_ms for user in idle],
+        "lead_ms": [user.lead_ms for user in idle],
         "settled_ms": settled,
         "drained": scale.latency_drain_users,
-        "after_drain": [asdict(one) for one in after_drain],
+        "after_drain": [asdict(user) for user in after_drain],
         "steady": steady,
     }
 
@@ -87,7 +87,7 @@ def _steady(system: BenchSystem, journal: Path, rate: int, seconds: int) -> Data
     after = system.control("GET", "calls")
     return {
         "per_s": rate,
-        "users": [asdict(one) for one in found],
+        "users": [asdict(user) for user in found],
         **{name: after[name] - before[name] for name in ("requests", "commands", "refused")},
     }
 
@@ -129,8 +129,8 @@ def _idle(data: Data) -> Chapter:
 
 
 def _after_drain(data: Data) -> Chapter:
-    users = [Followed(**one) for one in data["after_drain"]]
-    leads = [one.lead_ms for one in users]
+    users = [Followed(**user) for user in data["after_drain"]]
+    leads = [user.lead_ms for user in users]
     median = percentile(leads, 50)
     text = (
         f"{len(users)} users one by one right after {data['drained']:,} have taken every token;"
@@ -153,7 +153,7 @@ def _after_drain(data: Data) -> Chapter:
 def _steady_arrivals(data: Data) -> Chapter:
     lines, expectations, measurements = [], [], []
     for run in data["steady"]:
-        leads = [one["lead_ms"] for one in run["users"]]
+        leads = [user["lead_ms"] for user in run["users"]]
         rate, median = run["per_s"], percentile(leads, 50)
         limit = limit_ms(rate)
         calls_made = max(1, run["requests"])

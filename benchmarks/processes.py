@@ -24,12 +24,12 @@ def cpu_s(pid: int) -> float:
 
 def rss_mib(pid: int) -> float:
     """Resident MiB of the largest process of this tree: a server's worker, not its parent."""
-    return max(one.memory_info().rss for one in tree(pid)) / MIB
+    return max(process.memory_info().rss for process in tree(pid)) / MIB
 
 
 def pss_mib(pid: int) -> float:
     """MiB of this tree, with shared pages counted once (PSS)."""
-    return sum(one.memory_full_info().pss for one in tree(pid)) / MIB
+    return sum(process.memory_full_info().pss for process in tree(pid)) / MIB
 
 
 class CpuMeter:

@@ -120,21 +120,31 @@ def _conditions(measured: dict[str, Data]) -> str:
 
 def _expectations_table(chapters: dict[str, Chapter], quick: set[str]) -> str:
     rows = [
-        (name, one.what, one.bound, one.measured, _verdict(one, is_quick=name in quick))
-        for name, one in _all_expectations(chapters)
+        (
+            name,
+            expectation.what,
+            expectation.bound,
+            expectation.measured,
+            _verdict(expectation, is_quick=name in quick),
+        )
+        for name, expectation in _all_expectations(chapters)
     ]
     head = ("section", "what", "expected", "measured", "")
     return f"## Expectations\n\n{table(head, rows)}" if rows else ""
 
 
-def _verdict(one: Expectation, *, is_quick: bool) -> str:
-    if is_quick and not one.at_any_scale:
+def _verdict(expectation: Expectation, *, is_quick: bool) -> str:
+    if is_quick and not expectation.at_any_scale:
         return "not judged (quick)"
-    return "met" if one.is_met else "**not met**"
+    return "met" if expectation.is_met else "**not met**"
 
 
 def _all_expectations(chapters: dict[str, Chapter]) -> Iterable[tuple[str, Expectation]]:
-    return ((name, one) for name, chapter in chapters.items() for one in chapter.expectations)
+    return (
+        (name, expectation)
+        for name, chapter in chapters.items()
+        for expectation in chapter.expectations
+    )
 
 
 def _regressions(compared: dict[str, list[Compared]], quick: set[str]) -> str:
@@ -151,7 +161,7 @@ def _regressions(compared: dict[str, list[Compared]], quick: set[str]) -> str:
 
 def _regression_lines(judged: dict[str, list[Compared]]) -> Iterator[str]:
     for name, pairs in judged.items():
-        for one in pairs:
-            if one.is_regression and one.last is not None:
-                now, last = (each.figure.text(each.digits) for each in (one.now, one.last))
-                yield f"- {name}: {one.now.what}: {now}, last {last}"
+        for pair in pairs:
+            if pair.is_regression and pair.last is not None:
+                now, last = (each.figure.text(each.digits) for each in (pair.now, pair.last))
+                yield f"- {name}: {pair.now.what}: {now}, last {last}"

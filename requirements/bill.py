@@ -62,8 +62,8 @@ class Package:
         if own and "\n" not in own and "://" not in own:
             return str(own)
         classifiers = told.get_all("Classifier") or []
-        found = [one.rpartition(" :: ")[2] for one in classifiers if one.startswith("License")]
-        return " OR ".join(found)
+        licences = [text for text in classifiers if text.startswith("License")]
+        return " OR ".join(text.rpartition(" :: ")[2] for text in licences)
 
 
 def packages(lock: str) -> Iterator[Package]:
@@ -76,7 +76,7 @@ def packages(lock: str) -> Iterator[Package]:
 
 def notices(lock: str) -> str:
     """THIRD-PARTY.md."""
-    rows = (f"| {one.name} | {one.version} | {one.licence} |\n" for one in packages(lock))
+    rows = (f"| {each.name} | {each.version} | {each.licence} |\n" for each in packages(lock))
     return _HEAD + "".join(rows)
 
 
@@ -89,7 +89,7 @@ def sbom(lock: str, version: str) -> dict[str, Any]:
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": product},
-        "components": [_component(one) for one in packages(lock)],
+        "components": [_component(package) for package in packages(lock)],
     }
 
 
@@ -100,9 +100,9 @@ def _component(package: Package) -> dict[str, Any]:
         {
             "type": "distribution",
             "url": f"https://pypi.org/project/{package.name}/{package.version}/",
-            "hashes": [{"alg": "SHA-256", "content": one}],
+            "hashes": [{"alg": "SHA-256", "content": digest}],
         }
-        for one in package.sha256
+        for digest in package.sha256
     ]
     return {
         "type": "library",

@@ -23,5 +23,5 @@ def create_user(request: Request) -> RawResponse:
     key = write_headers.idempotency_key(request, "create", new)
     if new.external_id is not None:
         item = Item(**new.model_dump(), must_be_new=True)
-        return write_headers.outcome_response(upserts.one(item, key))
+        return write_headers.outcome_response(upserts.accept_one(item, key))
     return write_headers.user_response(accept.create(new, key), created=True)

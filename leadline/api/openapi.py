@@ -136,18 +136,21 @@ def _query(model: Any) -> list[Json]:
         return []
     schema = TypeAdapter(model).json_schema()
     return [
-        {"name": name, "in": "query", "required": False, **_parameter(one)}
-        for name, one in schema["properties"].items()
+        {"name": name, "in": "query", "required": False, **_parameter(property_schema)}
+        for name, property_schema in schema["properties"].items()
     ]
 
 
 def _parameter(schema: Json) -> Json:
     """A parameter with this schema, which is absent in place of null."""
-    (given,) = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+    (given,) = [branch for branch in schema.get("anyOf", [schema]) if branch.get("type") != "null"]
     whole = {**schema, **given}
     texts = {name: whole.pop(name) for name in ("description",) if name in whole}
     dropped = {"anyOf", "title"} | ({"default"} if whole.get("default", ...) is None else set())
-    return {**texts, "schema": {name: one for name, one in whole.items() if name not in dropped}}
+    return {
+        **texts,
+        "schema": {name: value for name, value in whole.items() if name not in dropped},
+    }
 
 
 def _success(operation: Operation, status: int) -> Json:

@@ -41,7 +41,7 @@ def put(request: Request, external_id: str) -> RawResponse:
         must_exist="HTTP_IF_MATCH" in request.environ,
     )
     key = write_headers.idempotency_key(request, "upsert", external_id, body)
-    return write_headers.outcome_response(accept.one(item, key))
+    return write_headers.outcome_response(accept.accept_one(item, key))
 
 
 def batch(request: Request) -> RawResponse:
@@ -57,7 +57,7 @@ def batch(request: Request) -> RawResponse:
     key = write_headers.idempotency_key(request, "batch", users)
     allowed = stages.allowed()
     items, rejected = _parse(users, allowed)
-    outcomes = accept.many(items, key)
+    outcomes = accept.accept_many(items, key)
     rejected |= dict.fromkeys(items.keys() - outcomes.keys(), stages.unknown(allowed))
     answers = (
         _accepted(outcomes[position]) if position in outcomes else _rejected(rejected[position])

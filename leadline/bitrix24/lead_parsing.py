@@ -158,9 +158,9 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.casefold().split())
 
 
-def _is_same_phone(one: str, other: str) -> bool:
+def _is_same_phone(phone: str, other: str) -> bool:
     """Whether both are one phone, as +7 701 111 22 33, 8 (701) 111-22-33 and 701 1112233 are."""
-    digits = [re.sub(r"\D", "", number).lstrip("0")[-_PHONE_TAIL[-1] :] for number in (one, other)]
+    digits = [re.sub(r"\D", "", text).lstrip("0")[-_PHONE_TAIL[-1] :] for text in (phone, other)]
     shared = min(map(len, digits))
     return shared in _PHONE_TAIL and digits[0][-shared:] == digits[1][-shared:]
 

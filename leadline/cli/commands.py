@@ -103,7 +103,7 @@ def _split_examples(command: Any) -> None:
     """Move the examples of each docstring below the options, one a line; reflow the rest."""
     text, _, examples = (command.help or "").partition(_EXAMPLES)
     # The help keeps the line ends of a docstring, which is wider than many terminals.
-    command.help = "\n\n".join(" ".join(one.split()) for one in text.split("\n\n"))
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
     if examples:
         lines = [line.strip() for line in examples.splitlines() if line.strip()]
         command.epilog = "\n".join(["Examples:", *(f"  {line}" for line in lines)])

@@ -55,7 +55,7 @@ def show_list(
     names = [topology.dead_letter_name(name) for name in selection.queues()]
     queue_depths = depths(url(), names).values()
     found = collect(selection, summary, limit)
-    unread = sum(max(0, one.messages - limit) for one in queue_depths if one)
+    unread = sum(max(0, depth.messages - limit) for depth in queue_depths if depth)
     if json:
         print_json({"dead_letters": found, "not_looked_at": unread})
         return

@@ -92,9 +92,9 @@ def erased(
     if json:
         print_json({"erasures": found})
     else:
-        print_table(_COLUMNS, [[one[name] for name in _COLUMNS] for one in found])
+        print_table(_COLUMNS, [[receipt[name] for name in _COLUMNS] for receipt in found])
         if not user_ids and len(found) == limit:
             print_note(f"more: --after {found[-1]['user_id']}")
-    if missing := set(user_ids or ()) - {one["user_id"] for one in found}:
+    if missing := set(user_ids or ()) - {receipt["user_id"] for receipt in found}:
         print_error(f"not erased: {', '.join(map(str, sorted(missing)))}")
         raise typer.Exit(FINDINGS)

@@ -103,7 +103,7 @@ def printable(value: object) -> str:
         value = orjson.dumps(value, default=str).decode()
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return "".join("�" if unicodedata.category(one) == "Cc" else one for one in str(value))
+    return "".join("�" if unicodedata.category(char) == "Cc" else char for char in str(value))
 
 
 def _cell(value: object) -> "Text":

@@ -51,7 +51,8 @@ def check(*, json: Json = False) -> None:
         print_json({**report, "trouble": problems})
     else:
         lists = (
-            (name, ", ".join(one) if isinstance(one, list) else one) for name, one in report.items()
+            (name, ", ".join(value) if isinstance(value, list) else value)
+            for name, value in report.items()
         )
         print_facts([*lists, *(("trouble", text) for text in problems)])
     if problems:

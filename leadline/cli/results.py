@@ -23,9 +23,9 @@ def show_list(*, json: Json = False) -> None:
     leadline results list
     leadline results list --json
     """
-    stored = {one["endpoint"]: one for one in deliveries.status()}
+    stored = {row["endpoint"]: row for row in deliveries.status()}
     nothing = {"waiting": 0, "given_up": 0, "oldest": None, "unreachable": None, "since": None}
-    configured = {one.name: sorted(one.kinds) for one in endpoints.endpoints()}
+    configured = {endpoint.name: sorted(endpoint.kinds) for endpoint in endpoints.endpoints()}
     found = [
         {**nothing, **stored.get(name, {}), "endpoint": name, "kinds": configured.get(name)}
         for name in sorted({*configured, *stored})
@@ -33,9 +33,9 @@ def show_list(*, json: Json = False) -> None:
     if json:
         print_json({"endpoints": found})
     else:
-        shown = [{**one, "kinds": ",".join(one["kinds"] or ())} for one in found]
-        print_table(_COLUMNS, [[one[name] for name in _COLUMNS] for one in shown])
-    if any(one["unreachable"] or one["given_up"] for one in found):
+        shown = [{**row, "kinds": ",".join(row["kinds"] or ())} for row in found]
+        print_table(_COLUMNS, [[row[name] for name in _COLUMNS] for row in shown])
+    if any(row["unreachable"] or row["given_up"] for row in found):
         raise typer.Exit(FINDINGS)
 
 
@@ -54,7 +54,7 @@ def replay(
     leadline results replay crm-form --hours 6
     leadline results replay crm-form --user 42 --yes
     """
-    known = {one.name: one for one in endpoints.endpoints()}
+    known = {receiver.name: receiver for receiver in endpoints.endpoints()}
     if endpoint not in known:
         raise InvalidRequest(f"the endpoint is one of {', '.join(sorted(known)) or '(none)'}")
     whose = "this user" if user else "every user"

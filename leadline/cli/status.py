@@ -66,7 +66,7 @@ def _print(snapshot: Snapshot, *, is_watch: bool, json: bool) -> int:
     else:
         if is_watch and sys.stdout.isatty():
             sys.stdout.write(_CLEAR)
-        first = [("verdict", verdict.line(found[0])), *(("attention", one) for one in attention)]
+        first = [("verdict", verdict.line(found[0])), *(("attention", text) for text in attention)]
         print_facts([*first, *_flat(snapshot)])
         if is_watch:
             print_line(f"at {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}, until Ctrl-C\n")

@@ -77,9 +77,9 @@ class Dashboard:
     def _dated(self, found: list[Finding]) -> list[Finding]:
         """The findings, each with since when it applies: as far as this process has seen it."""
         now = datetime.now(UTC)
-        codes = {one.code for one in found}
+        codes = {finding.code for finding in found}
         self._first_seen = {code: self._first_seen.get(code, now) for code in codes}
-        return [one.dated(self._first_seen[one.code]) for one in found]
+        return [finding.dated(self._first_seen[finding.code]) for finding in found]
 
 
 @per_process
@@ -98,7 +98,7 @@ def _forecast(parts: dict[str, Part], found: list[Finding], now: datetime) -> Pa
     measured = parts["throughput"]
     if "error" in parts["ledger"] or "error" in measured:
         return None
-    frees_at = [one.values["at"] for one in found if one.code == "operating_budget"]
+    frees_at = [finding.values["at"] for finding in found if finding.code == "operating_budget"]
     blocked_s = [(at - now).total_seconds() for at in frees_at if isinstance(at, datetime)]
     return forecast(
         parts["ledger"]["waiting"],

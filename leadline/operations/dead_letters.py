@@ -105,11 +105,11 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
 
 def grouped(letters: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """How many of these (`summary`) have the same queue and reason, and since when; most first."""
-    counts = Counter((one["queue"], one["reason"]) for one in letters)
+    counts = Counter((letter["queue"], letter["reason"]) for letter in letters)
     times: dict[tuple[str, str], list[datetime]] = {}
-    for one in letters:
-        if one["died_at"] is not None:
-            times.setdefault((one["queue"], one["reason"]), []).append(one["died_at"])
+    for letter in letters:
+        if letter["died_at"] is not None:
+            times.setdefault((letter["queue"], letter["reason"]), []).append(letter["died_at"])
     return [
         {
             "queue": queue,

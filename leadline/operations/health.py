@@ -49,7 +49,9 @@ def queues() -> Queues:
     Raises:
         BrokerDown: RabbitMQ can't be reached.
     """
-    return Queues(depths(secrets.require("amqp-url"), [one.name for one in topology.all_queues()]))
+    return Queues(
+        depths(secrets.require("amqp-url"), [queue.name for queue in topology.all_queues()])
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,4 +59,4 @@ def resync_batch(after: int, reason_id: str | None = None) -> Batch | None:
 
 
 def _request(users: list[UserSnapshot]) -> list[int]:
-    return resync_events.request(ResyncRequest(one.id, one.version) for one in users)
+    return resync_events.request(ResyncRequest(user.id, user.version) for user in users)

@@ -57,8 +57,8 @@ def rabbitmq() -> dict[str, dict[str, Any]]:
     """Messages in each queue (None if it does not exist), and consumers of each that exists."""
     found = health.queues()
     return {
-        "queues": {name: one.messages if one else None for name, one in found.depths.items()},
-        "consumers": {name: one.consumers for name, one in found.existing.items()},
+        "queues": {name: depth.messages if depth else None for name, depth in found.depths.items()},
+        "consumers": {name: depth.consumers for name, depth in found.existing.items()},
     }
 
 

@@ -50,7 +50,7 @@ def read(user_id: UserId) -> dict[str, Any]:
         "users_before": ahead,
         "events": events,
     }
-    taken = [one["step"] for one in events[0]["steps"]] if events else []
+    taken = [step["step"] for step in events[0]["steps"]] if events else []
     return {**user, "sync": sync, "why": asdict(why(sync, taken, paused)), "error": error}
 
 
@@ -68,8 +68,13 @@ def steps(event: dict[str, Any], log: AttemptLog) -> Iterator[Step]:
     if received_at:
         yield {"step": "received", "at": received_at}
     # An event that failed is published again: these are the attempts since it was last published.
-    for number, one in enumerate(log.tries, 1):
-        yield {"step": "attempt", "number": number, "at": _at(one.at_ms), "error": one.error}
+    for number, attempt in enumerate(log.tries, 1):
+        yield {
+            "step": "attempt",
+            "number": number,
+            "at": _at(attempt.at_ms),
+            "error": attempt.error,
+        }
     if event["settled_at"]:
         reply = {"step": "replied", "at": event["settled_at"], "outcome": event["state"]}
         yield {**reply, "error": event["reason"]}

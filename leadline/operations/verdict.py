@@ -70,15 +70,15 @@ def judge(parts: Mapping[str, Part], now: datetime) -> list[Finding]:
 
     `parts`: `ledger`, `work`, `portal`, `queues`, `consumers` and `budget` of the status.
     """
-    found = [one for check in _CHECKS for one in check(parts, now)]
-    found.sort(key=lambda one: _RANK[one.code])
+    found = [finding for check in _CHECKS for finding in check(parts, now)]
+    found.sort(key=lambda finding: _RANK[finding.code])
     return found or [*_unexplained(parts, now)] or [_healthy(parts)]
 
 
 def as_json(findings: list[Finding]) -> dict[str, Any]:
     """The verdict, and in `also` what applies besides."""
     verdict, *others = findings
-    return {**verdict.as_json(), "also": [one.as_json() for one in others]}
+    return {**verdict.as_json(), "also": [finding.as_json() for finding in others]}
 
 
 def line(verdict: Finding) -> str:

@@ -88,7 +88,7 @@ def collect(endpoints: Sequence[Endpoint]) -> int:
     """
     if database().run(_BEGIN):
         return 0
-    pairs = [(one.name, kind) for one in endpoints for kind in sorted(one.kinds)]
+    pairs = [(endpoint.name, kind) for endpoint in endpoints for kind in sorted(endpoint.kinds)]
     wanted = {kind for _, kind in pairs}
     params = {"names": [name for name, _ in pairs], "kinds": [kind for _, kind in pairs]}
     # In the order in which they happened to a user.

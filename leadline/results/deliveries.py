@@ -112,11 +112,11 @@ def delivered(endpoint: str, seqs: Sequence[int]) -> None:
 
 def rejected(endpoint: str, results: Sequence[tuple[Result, str]]) -> None:
     """The endpoint rejected these results, each with a problem: deliver them later."""
-    waits = [RETRY_S[min(one.attempts, len(RETRY_S) - 1)] for one, _ in results]
+    waits = [RETRY_S[min(result.attempts, len(RETRY_S) - 1)] for result, _ in results]
     database().run(
         _REJECTED,
         endpoint=endpoint,
-        seqs=[one.seq for one, _ in results],
+        seqs=[result.seq for result, _ in results],
         waits=[float(wait) for wait in waits],
         problems=[problem for _, problem in results],
     )

@@ -78,7 +78,7 @@ def endpoints() -> tuple[Endpoint, ...]:
 def _parse(text: str) -> tuple[Endpoint, ...]:
     lines = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
     found = tuple(_entry(number, line) for number, line in enumerate(filter(None, lines), 1))
-    if len({one.name for one in found}) < len(found):
+    if len({endpoint.name for endpoint in found}) < len(found):
         raise BadConfiguration(f"{SECRET}: two entries have the same name")
     if len(found) > MAX_ENDPOINTS:
         raise BadConfiguration(f"{SECRET}: there are more than {MAX_ENDPOINTS} entries")

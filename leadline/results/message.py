@@ -71,5 +71,7 @@ def headers(result: Result, body: bytes, keys: Sequence[bytes], now_s: int) -> d
     return {
         "webhook-id": result.id,
         "webhook-timestamp": str(now_s),
-        "webhook-signature": " ".join(f"v1,{base64.b64encode(one).decode()}" for one in signatures),
+        "webhook-signature": " ".join(
+            f"v1,{base64.b64encode(signature).decode()}" for signature in signatures
+        ),
     }

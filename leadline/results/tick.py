@@ -54,7 +54,7 @@ def run(budget_s: float = BUDGET_S) -> None:
     collect(receivers)
     until = time.monotonic() + budget_s
     with ThreadPoolExecutor(len(receivers), thread_name_prefix="endpoint") as threads:
-        list(threads.map(lambda one: _deliver(one, until), receivers))
+        list(threads.map(lambda receiver: _deliver(receiver, until), receivers))
     if given_up := deliveries.prune():
         DELIVERED.inc("given_up", by=given_up)
         log.error("results given up", results=given_up)
@@ -76,19 +76,21 @@ def _deliver(endpoint: Endpoint, until: float) -> None:
 def _settle(endpoint: Endpoint, results: list[Result], outcomes: list[Outcome]) -> bool:
     """Record the outcomes; returns whether the endpoint can be reached."""
     pairs = list(zip(results, outcomes, strict=True))
-    done = [one for one, outcome in pairs if not outcome.problem]
-    failed = [(one, outcome) for one, outcome in pairs if outcome.problem]
+    done = [result for result, outcome in pairs if not outcome.problem]
+    failed = [(result, outcome) for result, outcome in pairs if outcome.problem]
     if done:
-        deliveries.delivered(endpoint.name, [one.seq for one in done])
+        deliveries.delivered(endpoint.name, [result.seq for result in done])
         DELIVERED.inc("delivered", by=len(done))
     is_down = bool(failed) and not done and any(outcome.is_unreachable for _, outcome in failed)
     if is_down:
         problem = next(outcome.problem for _, outcome in failed if outcome.is_unreachable)
-        deliveries.unreachable(endpoint.name, [one.seq for one, _ in failed], problem)
+        deliveries.unreachable(endpoint.name, [result.seq for result, _ in failed], problem)
         DELIVERED.inc("unreachable", by=len(failed))
         log.warning("endpoint unreachable", endpoint=endpoint.name, reason=problem)
     elif failed:
-        deliveries.rejected(endpoint.name, [(one, outcome.problem) for one, outcome in failed])
+        deliveries.rejected(
+            endpoint.name, [(result, outcome.problem) for result, outcome in failed]
+        )
         DELIVERED.inc("rejected", by=len(failed))
         log.warning(
             "results rejected", endpoint=endpoint.name, results=len(failed),

@@ -41,8 +41,8 @@ def require_tls(peer: Peer, url: str) -> None:
         BadConfiguration: the URL does not use TLS, or is invalid; the text does not quote it.
     """
     try:
-        nodes = [urlsplit(one) for one in each_host(url.strip())]
-        is_safe = all(_is_encrypted(one) or is_loopback(one) for one in nodes)
+        nodes = [urlsplit(node) for node in each_host(url.strip())]
+        is_safe = all(_is_encrypted(node) or is_loopback(node) for node in nodes)
     except ValueError:  # its text would quote the URL
         raise BadConfiguration(f"{_REMEDIES[peer].partition(':')[0]} is not a URL") from None
     if not is_safe and peer not in settings().cleartext:

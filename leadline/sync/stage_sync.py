@@ -70,4 +70,4 @@ def _read() -> list[stages.Stage]:
     # An error of this one command is no reason to stop all calls.
     if isinstance(results["stages"], BitrixError):
         raise results["stages"]
-    return [stages.Stage(*one) for one in lead_parsing.parse_stages(results["stages"])]
+    return [stages.Stage(*row) for row in lead_parsing.parse_stages(results["stages"])]

@@ -142,7 +142,7 @@ def _is_common(filter_: Filter) -> bool:
     if not filter_.may_be_common:
         return False
     union = " UNION ALL ".join(f"({each})" for each in filter_.candidates)
-    sql = f"SELECT count(*) AS found FROM (SELECT 1 FROM ({union}) AS one LIMIT :few) AS few"  # noqa: S608 - of constants; values are parameters
+    sql = f"SELECT count(*) AS found FROM (SELECT 1 FROM ({union}) AS candidate LIMIT :few) AS few"  # noqa: S608 - of constants; values are parameters
     return bool(database().run(sql, few=COMMON, **filter_.params)[0]["found"] == COMMON)
 
 

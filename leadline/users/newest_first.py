@@ -26,22 +26,24 @@ def select(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
     Raises:
         DatabaseDown: Postgres can't be reached.
     """
-    narrowing = [one.candidates for one in where if one.candidates]
+    narrowing = [filter_ for filter_ in where if filter_.candidates]
     if not narrowing:
         return _scan(limit, before, where)
-    candidates = next((one for one in where if one.candidates and not _is_common(one)), None)
-    if candidates is not None:
-        return _among([candidates.candidates], limit, before, where, size=limit)
+    chosen = next((filter_ for filter_ in narrowing if not _is_common(filter_)), None)
+    if chosen is not None:
+        return _among([chosen.candidates], limit, before, where, size=limit)
     nearby = Filter(_NEARBY, {"scan_ids": SCAN_IDS})
     rows = _scan(limit, before, [nearby, *where])
-    return rows if len(rows) == limit else _among(narrowing, limit, before, where, size=COMMON)
+    if len(rows) == limit:
+        return rows
+    return _among([each.candidates for each in narrowing], limit, before, where, size=COMMON)
 
 
-def _is_common(one: Filter) -> bool:
-    few = "(SELECT * FROM ({}) AS one LIMIT :few)".format
-    union = " UNION ALL ".join(map(few, one.candidates))
+def _is_common(filter_: Filter) -> bool:
+    few = "(SELECT * FROM ({}) AS branch LIMIT :few)".format
+    union = " UNION ALL ".join(map(few, filter_.candidates))
     sql = f"SELECT count(*) AS found FROM ({union}) AS candidate"  # noqa: S608 - of constants; values are parameters
-    return int(database().run(sql, few=COMMON, **one.params)[0]["found"]) >= COMMON
+    return int(database().run(sql, few=COMMON, **filter_.params)[0]["found"]) >= COMMON
 
 
 def _among(
@@ -67,7 +69,7 @@ def _among(
 def _ids(
     narrowing: Sequence[Sequence[str]], where: Sequence[Filter], before: int, size: int
 ) -> list[int]:
-    first, *others = (" UNION ALL ".join(one) for one in narrowing)
+    first, *others = (" UNION ALL ".join(queries) for queries in narrowing)
     also = "".join(f" AND user_id IN ({other})" for other in others)
     sql = f"""
         SELECT DISTINCT user_id FROM ({first}) AS candidate WHERE user_id < :before {also}
@@ -78,7 +80,7 @@ def _ids(
 
 
 def _scan(limit: int, before: int, where: Sequence[Filter]) -> list[Row]:
-    of_query = (one.condition for one in where)
+    of_query = (filter_.condition for filter_ in where)
     condition = " AND ".join(["id < :before", "erased_at IS NULL", *of_query])
     sql = f"SELECT {COLUMNS} FROM users WHERE {condition} ORDER BY id DESC LIMIT :limit"  # noqa: S608 - of constants; values are parameters
     params = {**params_of(where), "before": before, "limit": limit}

@@ -54,7 +54,7 @@ def page(search: Search) -> Page:
     rows: list[dict[str, Any]] = []
     if part is not None:
         named = Filter(
-            "NOT id = ANY (CAST(:named AS bigint[]))", {"named": [one["id"] for one in exact]}
+            "NOT id = ANY (CAST(:named AS bigint[]))", {"named": [user["id"] for user in exact]}
         )
         rows = newest_first.select(search.limit + 1, before, [*part, *others, named])
     found = queries.to_page(rows, search.limit)

@@ -106,7 +106,7 @@ def _named(words: list[str]) -> Filter | None:
     params = {f"word{at}": re.sub(r"([\\%_])", r"\\\1", word) for at, word in enumerate(words)}
     patterns = [_patterns(at, word) for at, word in enumerate(words)]
     condition = " AND ".join(
-        f"lower(full_name) LIKE ANY (ARRAY[{', '.join(one)}])" for one in patterns
+        f"lower(full_name) LIKE ANY (ARRAY[{', '.join(alternatives)}])" for alternatives in patterns
     )
     # The longest word has the fewest candidates.
     longest = max(range(len(words)), key=lambda at: len(words[at]))

@@ -222,7 +222,7 @@ class Entry:
 
 def _numbers(text: bytes | None) -> tuple[int, ...]:
     """Numbers that are stored separated by commas."""
-    return tuple(int(one) for one in text.split(b",")) if text else ()
+    return tuple(int(part) for part in text.split(b",")) if text else ()
 
 
 @dataclass(frozen=True, slots=True)

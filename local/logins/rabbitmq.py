@@ -65,7 +65,7 @@ def credential_secrets(passwords: Mapping[str, str]) -> str:
         for login in LOGINS
         if login.rabbitmq is not None
     ]
-    return "".join(f"---\n{json.dumps(one)}\n" for one in secrets)
+    return "".join(f"---\n{json.dumps(secret)}\n" for secret in secrets)
 
 
 def _with_replies(login: str, rights: Permissions, others: list[str]) -> Permissions:

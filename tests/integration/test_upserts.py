@@ -492,7 +492,7 @@ def test_only_these_paths_are_served(client: FlaskClient) -> None:
 
 def test_concurrent_puts_create_one_user() -> None:
     def attempt(number: int) -> Outcome:
-        return accept.one(replace(ITEM, full_name=f"N{number}"), None)
+        return accept.accept_one(replace(ITEM, full_name=f"N{number}"), None)
 
     outcomes = in_threads(12, attempt)
     assert Counter(outcome.kind for outcome in outcomes) == {"created": 1, "changed": 11}
@@ -504,7 +504,7 @@ def test_concurrent_puts_create_one_user() -> None:
 def test_concurrent_creates_with_one_external_id_create_one_user() -> None:
     def attempt(_: int) -> bool:
         try:
-            accept.one(replace(ITEM, must_be_new=True), None)
+            accept.accept_one(replace(ITEM, must_be_new=True), None)
         except ExternalIdTaken:
             return False
         return True
@@ -518,7 +518,7 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_a_user() -> 
 
     def attempt(number: int) -> dict[int, Outcome]:
         order = names[::-1] if number % 2 else names[number:] + names[:number]
-        return accept.many(
+        return accept.accept_many(
             {
                 place: Item(f"N{number}", PHONE, external_id=one)
                 for place, one in enumerate(order[:30])
@@ -536,7 +536,7 @@ def test_overlapping_batches_in_any_order_neither_deadlock_nor_lose_a_user() -> 
 def test_batches_and_single_writes_keep_each_other_whole() -> None:
     """Users of a batch are locked while changes of the same users commit in groups."""
     ids = [
-        accept.one(Item("Ann", PHONE, external_id=f"crm-{n}"), None).user.id  # type: ignore[union-attr]
+        accept.accept_one(Item("Ann", PHONE, external_id=f"crm-{n}"), None).user.id  # type: ignore[union-attr]
         for n in range(8)
     ]
 
@@ -545,7 +545,7 @@ def test_batches_and_single_writes_keep_each_other_whole() -> None:
             items = {
                 n: Item(f"B{number}", PHONE, external_id=f"crm-{n}") for n in reversed(range(8))
             }
-            return sum(one.kind == "changed" for one in accept.many(items, None).values())
+            return sum(one.kind == "changed" for one in accept.accept_many(items, None).values())
         write.change(ids[number % 8], Changes(full_name=f"P{number}"), None, None)
         return 1
 
@@ -583,7 +583,7 @@ def race(seed: int, user: UserId) -> list[Conditional]:
 
 @pytest.mark.slow("processes race for one user")
 def test_conditional_puts_and_patches_form_a_chain(offered: list[Event]) -> None:
-    user = accept.one(ITEM, None).user
+    user = accept.accept_one(ITEM, None).user
     assert user
     assert offered
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
@@ -613,7 +613,7 @@ def test_a_user_that_another_request_creates_meanwhile_is_changed(
         return run(items, key)
 
     monkeypatch.setattr(store, "_run", meanwhile)
-    assert accept.one(ITEM, None).kind == "changed"
+    assert accept.accept_one(ITEM, None).kind == "changed"
     monkeypatch.setattr(store, "ATTEMPTS", 0)
     with pytest.raises(DatabaseBusy):
-        accept.one(ITEM, None)
+        accept.accept_one(ITEM, None)

@@ -83,10 +83,10 @@ def dead_letters(_request: Request) -> object:
     from leadline.operations.dead_letters import ALL, collect, grouped, summary  # noqa: PLC0415 - cold start: only this call needs it
 
     found = collect(ALL, summary, DEAD_LETTERS_COUNTED)
-    queues = sorted({one["queue"] for one in found})
-    each = ([one for one in found if one["queue"] == queue] for queue in queues)
+    queues = sorted({letter["queue"] for letter in found})
+    each = ([letter for letter in found if letter["queue"] == queue] for queue in queues)
     return {
-        "items": [one for listed in each for one in listed[:DEAD_LETTERS_MAX]],
+        "items": [letter for listed in each for letter in listed[:DEAD_LETTERS_MAX]],
         "groups": grouped(found),
         "at_most": DEAD_LETTERS_MAX,
         "counted_at_most": DEAD_LETTERS_COUNTED,
@@ -98,7 +98,9 @@ def dead_letter(request: Request, letter_id: str) -> object:
     from leadline.operations.dead_letters import Selection, collect, content, summary  # noqa: PLC0415 - cold start: only this call needs it
 
     authorize(request, "operate")  # the content may be anything that its sender sent
-    found = collect(Selection(frozenset({letter_id})), lambda one: summary(one) | content(one))
+    found = collect(
+        Selection(frozenset({letter_id})), lambda letter: summary(letter) | content(letter)
+    )
     if not found:
         raise PathNotFound("This dead letter no longer exists.")
     return found[0]

@@ -27,7 +27,9 @@ def login(url: str) -> str:
 
 def surplus(url: str) -> list[str] | None:
     """Tags of this login that Leadline does not need; None if the API is unreachable."""
-    tags = next((tags for one in broker.parameters(url) if (tags := _tags(one)) is not None), None)
+    tags = next(
+        (tags for node in broker.parameters(url) if (tags := _tags(node)) is not None), None
+    )
     return None if tags is None else [tag for tag in _PRIVILEGED if tag in tags]
 
 

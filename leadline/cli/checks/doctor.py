@@ -61,7 +61,9 @@ def doctor(*, json: Json = False) -> None:
     if json:
         print_json({"is_well": is_ok, "checks": [check.as_json() for check in checks]})
     else:
-        rows = (["ok" if one.is_ok else "!!", one.name, one.result, one.fix] for one in checks)
+        rows = (
+            ["ok" if check.is_ok else "!!", check.name, check.result, check.fix] for check in checks
+        )
         print_table(("", "check", "result", "fix"), rows)
     if not is_ok:
         raise typer.Exit(FINDINGS)
@@ -145,7 +147,7 @@ def _redis_rights() -> tuple[str, list[str]]:
         found: list[Any] = client().evalsha(client().script_load(_ALLOWED_ADMIN_COMMANDS), 0)
     except redis.ResponseError:
         return name, ["every command"] if name == "default" else []
-    surplus = [one.decode() if isinstance(one, bytes) else one for one in found]
+    surplus = [command.decode() if isinstance(command, bytes) else command for command in found]
     return name, ["every command"] if len(surplus) == len(_ADMIN_COMMANDS) else surplus
 
 
@@ -164,15 +166,15 @@ def _broker_login(url: str) -> Check:
 
 
 def _installation() -> Iterator[Check]:
-    one = installation.stored()
-    result = settings().originator_id or one.originator_id
-    if result != one.originator_id:
-        result += f" by LEADLINE_ORIGINATOR_ID; the database has {one.originator_id}"
+    stored = installation.stored()
+    result = settings().originator_id or stored.originator_id
+    if result != stored.originator_id:
+        result += f" by LEADLINE_ORIGINATOR_ID; the database has {stored.originator_id}"
     yield Check("originator", is_ok=True, result=result)
-    since = datetime.fromtimestamp(one.history / 1000).astimezone()
-    result = f"of Postgres, {one.history}, since {since:%Y-%m-%d %H:%M:%S}"
-    if one.is_sweeping:
-        result += f"; leads are compared: users up to {one.swept_to} of {one.sweep_to}"
+    since = datetime.fromtimestamp(stored.history / 1000).astimezone()
+    result = f"of Postgres, {stored.history}, since {since:%Y-%m-%d %H:%M:%S}"
+    if stored.is_sweeping:
+        result += f"; leads are compared: users up to {stored.swept_to} of {stored.sweep_to}"
     yield Check("history", is_ok=True, result=result)
 
 

@@ -19,7 +19,7 @@ def postgres(url: str) -> Iterator[Check]:
         return
     found = cluster.nodes(url)
     yield from _each("Postgres", found)
-    roles = {one.role for one in found}
+    roles = {node.role for node in found}
     if cluster.PRIMARY in roles:
         fix = "set synchronous_standby_names at the primary"
         yield Check("Postgres' standby", is_ok=False, result=_ASYNCHRONOUS, fix=fix)

@@ -86,7 +86,9 @@ class File:
         is_mapped = self._columns["external_id"] != "external_id"
         optional = {"stage"} if is_mapped else {"stage", "external_id"}
         missing = [
-            one for name, one in self._columns.items() if name not in optional and one not in names
+            column
+            for name, column in self._columns.items()
+            if name not in optional and column not in names
         ]
         if missing:
             raise InvalidRequest(f"there is no column {', '.join(missing)}: see --map")

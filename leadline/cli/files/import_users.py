@@ -122,13 +122,13 @@ def _validate(source: File, digest: str, refused: Rejected) -> _Validated:
 def _without_conflicts(records: Iterator[Record], digest: str) -> Iterator[Record]:
     """The records; a valid one with another user's lead or external id gets an error."""
     while part := list(islice(records, PART)):
-        users = [(_key(digest, one.line), one.user) for one in part if one.user]
+        users = [(_key(digest, record.line), record.user) for record in part if record.user]
         leads = bulk_import.of_others(users, "bitrix_lead_id")
         own_ids = bulk_import.of_others(users, "external_id")
-        for one in part:
-            key = _key(digest, one.line)
+        for record in part:
+            key = _key(digest, record.line)
             field = "bitrix_lead_id" if key in leads else "external_id" if key in own_ids else None
-            yield replace(one, error=f"{field}: another user has it") if field else one
+            yield replace(record, error=f"{field}: another user has it") if field else record
 
 
 def _key(digest: str, line: int) -> str:
@@ -144,9 +144,11 @@ def _create(source: File, found: _Validated, digest: str, checkpoint: Checkpoint
     if last:
         print_note(f"continuing after line {last}")
     trace_context.begin()
-    records = (one for one in source.records() if one.line > last)
+    records = (record for record in source.records() if record.line > last)
     users = (
-        (one.line, one.user) for one in records if one.user and one.line not in found.conflicts
+        (record.line, record.user)
+        for record in records
+        if record.user and record.line not in found.conflicts
     )
     created = entered = 0
     with progress_bar() as bar:

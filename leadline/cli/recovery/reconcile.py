@@ -77,12 +77,12 @@ class _Reconciliation:
     def _repairs(self, part: Part) -> list[ResyncRequest]:
         return [
             ResyncRequest(
-                one.user_id,
-                one.version,
-                with_stage="stage" in one.fields or (self._stages and one.is_moved),
+                finding.user_id,
+                finding.version,
+                with_stage="stage" in finding.fields or (self._stages and finding.is_moved),
             )
-            for one in part.findings
-            if one.user_id and (one.is_repairable or (self._stages and one.is_moved))
+            for finding in part.findings
+            if finding.user_id and (finding.is_repairable or (self._stages and finding.is_moved))
         ]
 
     def _report(self, finding: Finding) -> None:

@@ -75,7 +75,7 @@ def restore(
 def _check_unused() -> None:
     """Refuse while others are connected: they would write between the old state and the new."""
     if clients := database().run(_CLIENTS):
-        logins = ", ".join(f"{one['login']} ({one['connections']})" for one in clients)
+        logins = ", ".join(f"{client['login']} ({client['connections']})" for client in clients)
         raise RestoreRefused(f"stop functions, connector and workers first; connected: {logins}")
 
 

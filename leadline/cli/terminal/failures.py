@@ -113,8 +113,8 @@ def _expected() -> tuple[type[BaseException], ...]:
 def _settings_text(error: Any) -> str:
     """Each invalid setting with what is expected, without its value."""
     problems = [
-        f"LEADLINE_{'.'.join(map(str, one['loc'])).upper()}: {_expectation(one['msg'])}"
-        for one in error.errors(include_url=False, include_input=False, include_context=False)
+        f"LEADLINE_{'.'.join(map(str, detail['loc'])).upper()}: {_expectation(detail['msg'])}"
+        for detail in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     return f"invalid settings: {'; '.join(problems)}"
 

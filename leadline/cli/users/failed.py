@@ -68,9 +68,9 @@ def _print_groups(which: Failed, limit: int, since: str | None, *, json: bool) -
     if json:
         print_json({"groups": groups})
         return bool(groups)
-    for one in groups:
-        one["common"] = ", ".join(f"{name} {value}" for name, value in one["common"].items())
-    print_table(_GROUP, [[one[name] for name in _GROUP] for one in groups])
+    for group in groups:
+        group["common"] = ", ".join(f"{name} {value}" for name, value in group["common"].items())
+    print_table(_GROUP, [[group[name] for name in _GROUP] for group in groups])
     if groups:
         options = [
             *(["--since", since] if since else []),

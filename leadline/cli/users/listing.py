@@ -50,7 +50,7 @@ def users(
     try:
         query = Search(find=text, stage=stage, sync=sync, limit=limit, after=after)
     except ValidationError as invalid:
-        names = [str(one["loc"][0]) for one in invalid.errors()]
+        names = [str(detail["loc"][0]) for detail in invalid.errors()]
         raise InvalidRequest("; ".join(_EXPECTED.get(name, name) for name in names)) from None
     page = search.page(query) if text.strip() else queries.page(query)
     if json:

@@ -10,8 +10,8 @@ from leadline.ledger.upsert.outcome import Item, Outcome
 from leadline.users import stages
 
 
-def one(item: Item, key: IdempotencyKey | None) -> Outcome:
-    """Create or change a user.
+def accept_one(item: Item, key: IdempotencyKey | None) -> Outcome:
+    """Create or change a user; returns what became of it.
 
     Raises:
         ExternalIdTaken: it must be new, and its external id has a user.
@@ -30,7 +30,7 @@ def one(item: Item, key: IdempotencyKey | None) -> Outcome:
     return outcome
 
 
-def many(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Outcome]:
+def accept_many(items: Mapping[int, Item], key: IdempotencyKey | None) -> dict[int, Outcome]:
     """Create or change users; an item without an outcome has an unknown stage.
 
     Raises:

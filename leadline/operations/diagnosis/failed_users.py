@@ -100,9 +100,9 @@ def groups(which: Failed, limit: int) -> list[dict[str, Any]]:
         DatabaseDown: Postgres can't be reached.
     """
     found = _run(_GROUPS, which, limit=limit)
-    for one in found:
-        common = {name: one.pop(name) for name in ("action", "stage", "caller")}
-        one["common"] = {name: value for name, value in common.items() if value is not None}
+    for group in found:
+        common = {name: group.pop(name) for name in ("action", "stage", "caller")}
+        group["common"] = {name: value for name, value in common.items() if value is not None}
     return found
 
 
@@ -133,6 +133,6 @@ def _times(user_ids: list[int]) -> dict[int, dict[str, Any]]:
 
 def _run(sql: str, which: Failed, after: int = 0, **params: object) -> list[Row]:
     chosen = which.filters("settled_at")
-    conditions = "".join(f" AND {one.condition}" for one in chosen)
-    values = {name: value for one in chosen for name, value in one.params.items()}
+    conditions = "".join(f" AND {restriction.condition}" for restriction in chosen)
+    values = {name: value for restriction in chosen for name, value in restriction.params.items()}
     return database().run(sql.format(where=conditions), after=after, **values, **params)

@@ -81,15 +81,15 @@ def _of_erased(letters: list[_Letter]) -> dict[str, int]:
     """The ids of the dead letters of erased users, each with its user."""
     rows = database().run(
         _OF_ERASED,
-        message_ids=[one.message_id for one in letters if one.message_id],
-        user_ids=[one.user_id for one in letters if one.user_id],
+        message_ids=[letter.message_id for letter in letters if letter.message_id],
+        user_ids=[letter.user_id for letter in letters if letter.user_id],
     )
     by_message = {row["message_id"]: row["user_id"] for row in rows if row["message_id"]}
     erased = {row["user_id"] for row in rows}
     return {
-        one.id: user_id
-        for one in letters
-        if (user_id := by_message.get(one.message_id, one.user_id)) in erased and user_id
+        letter.id: user_id
+        for letter in letters
+        if (user_id := by_message.get(letter.message_id, letter.user_id)) in erased and user_id
     }
 
 

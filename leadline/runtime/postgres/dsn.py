@@ -36,8 +36,8 @@ def servers(url: str) -> Servers:
         BadConfiguration: the URL is invalid or lacks TLS; the text does not quote it.
     """
     try:
-        nodes = [urlsplit(one) for one in each_host(url)]
-        addresses = [(one.hostname or "", one.port or 5432) for one in nodes]
+        nodes = [urlsplit(node) for node in each_host(url)]
+        addresses = [(node.hostname or "", node.port or 5432) for node in nodes]
     except ValueError:  # its text would quote the URL
         nodes, addresses = [urlsplit("")], [("", 0)]
     parts = nodes[0]

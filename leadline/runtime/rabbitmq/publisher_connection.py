@@ -80,7 +80,7 @@ class PublisherConnection:
         one.
         """
         nodes = parameters(secrets.resolve(self._source))
-        for node in sorted(nodes, key=lambda one: (one.host, one.port) == self._last_node):
+        for node in sorted(nodes, key=lambda node: (node.host, node.port) == self._last_node):
             self._has_opened = False
             self._last_node = node.host, node.port
             await self._serve_node(node)

@@ -56,7 +56,7 @@ def settle_lookup(entry: Entry, found: Sequence[FoundLead], now_ms: int) -> Sett
         # A lost create may still run.
         rest_ms = entry.wait_until_ms - now_ms
         return Settlement(entry, delay_ms=min(rest_ms, LOOKUP_RETRY_MS))
-    lead = next((one for one in found if not _is_done(one)), next(iter(found), None))
+    lead = next((lead for lead in found if not _is_done(lead)), next(iter(found), None))
     if lead is not None and not _is_done(lead) and lead.lead_id in entry.erased_leads:
         return settle_failure(entry, OutcomeUnknown(STILL_THERE), now_ms)
     rows = [str(row) for _, row in lead.phones] if lead else []
@@ -113,8 +113,8 @@ def settle_done(entry: Entry) -> Settlement:
     applied = lead.lead_id if lead else None
     lead_id = entry.known_lead_id if is_kept else applied
     outcome = _outcome(entry, lead_id)
-    newest = max((one.seq for one in entry.events if one.outcome is None), default=0)
-    events = tuple(_succeed(entry, one, lead_id, outcome, newest) for one in entry.events)
+    newest = max((event.seq for event in entry.events if event.outcome is None), default=0)
+    events = tuple(_succeed(entry, event, lead_id, outcome, newest) for event in entry.events)
     return Settlement(entry, fields, events)
 
 
