@@ -10,7 +10,7 @@ from flask import Request
 from leadline.ledger import relay
 from leadline.operations import stored_hold
 from leadline.operations.bulk import jobs
-from leadline.operations.erasure import erased_again
+from leadline.operations.erasure import lost_erasures
 from leadline.results import endpoints
 from leadline.runtime.http.endpoint import RawResponse, endpoint, json_response
 from leadline.runtime.telemetry import metrics
@@ -34,10 +34,10 @@ def _restore_hold() -> None:
         manual_hold.restore(hold)
 
 
-def _sweep_erased() -> None:
-    from leadline.operations.erasure import erased_messages  # noqa: PLC0415 - imports the connector's client, and few ticks need it
+def _discard_dead_letters_of_erased() -> None:
+    from leadline.operations.erasure import dead_letters  # noqa: PLC0415 - imports the connector's client, and few ticks need it
 
-    erased_messages.sweep()
+    dead_letters.discard_due()
 
 
 def _deliver_results() -> None:
@@ -56,10 +56,10 @@ def outbox_relay(_request: Request) -> RawResponse:
     """200 with the counts of a tick; 503 while Postgres or RabbitMQ can't be reached."""
     _restore_hold()
     postgres_rollback.check()
-    erased_again.run()
+    lost_erasures.run()
     jobs.advance()
     result = relay.run(PendingEvents().pending_among)
-    _sweep_erased()
+    _discard_dead_letters_of_erased()
     stage_sync.refresh()
     portal_check.run()
     _deliver_results()

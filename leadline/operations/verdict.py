@@ -12,7 +12,7 @@ from typing import Any
 from leadline.bitrix24.crm_mode import SIMPLE_MODE
 from leadline.messages import topology
 from leadline.operations.health import is_relay_late
-from leadline.operations.reasons import REASONS, State
+from leadline.operations.verdict_reasons import REASONS, State
 from leadline.workqueue.worker_heartbeats import SILENT_S
 
 Part = Mapping[str, Any]

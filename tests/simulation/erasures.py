@@ -13,7 +13,7 @@ from typing import Any
 from leadline.errors import LeadlineError
 from leadline.ledger.erasure import erase
 from leadline.messages.contract import ERASED_NAME
-from leadline.operations.erasure import erased_messages
+from leadline.operations.erasure import dead_letters
 from leadline.users.model import UserId
 from tests.simulation import dangers, many, patches, play, rules
 from tests.simulation.plan import FOREIGN, NAMES, PHONES, Fault, Plan
@@ -81,7 +81,7 @@ def with_erasures() -> None:
     vars(many)["draw"] = draw
     vars(play)["System"] = ErasingSystem
     vars(rules)["broken"] = broken
-    erased_messages.sweep = lambda: 0
+    dead_letters.discard_due = lambda: 0
 
 
 def lookup_is_left_out() -> None:

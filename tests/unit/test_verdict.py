@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from leadline.operations import verdict
-from leadline.operations.reasons import REASONS
 from leadline.operations.verdict import judge
+from leadline.operations.verdict_reasons import REASONS
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 SINCE = NOW - timedelta(minutes=7)

@@ -57,7 +57,7 @@ export const TEXTS = {
   "resume calls": "resume calls", "send failed again": "retry failed", "cancel job": "cancel job", "replay dead letters": "replay dead letters", "discard dead letters": "discard dead letters",
   keys: "Keyboard", keysHelp: "Keyboard shortcuts", key_search: "search", key_next: "next entry of the list", key_previous: "previous entry", key_open: "open the entry", key_help: "this help",
   key_views: "the five views", noLeadFound: "No user has the lead {id}.",
-  // The verdict, by the reason's code: as leadline/operations/reasons.py.
+  // The verdict, by the reason's code: as leadline/operations/verdict_reasons.py.
   verdict_postgres_down_why: "Postgres can't be reached: no write is accepted, and how many users wait is unknown.",
   verdict_postgres_down_next: "Everything continues by itself once Postgres answers.",
   verdict_redis_down_why: "Redis can't be reached: no calls to Bitrix24. Writes are accepted and wait in Postgres.",

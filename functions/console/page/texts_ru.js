@@ -58,7 +58,7 @@ export const TEXTS = {
   "resume calls": "возобновление вызовов", "send failed again": "повтор с ошибкой", "cancel job": "отмена задания", "replay dead letters": "повтор недоставленных",
   "discard dead letters": "удаление недоставленных", keys: "Клавиатура", keysHelp: "Клавиши", key_search: "поиск", key_next: "следующая строка списка", key_previous: "предыдущая строка",
   key_open: "открыть строку", key_help: "эта справка", key_views: "пять разделов", noLeadFound: "Ни у кого нет лида {id}.",
-  // The verdict, by the reason's code: as leadline/operations/reasons.py.
+  // The verdict, by the reason's code: as leadline/operations/verdict_reasons.py.
   verdict_postgres_down_why: "Postgres недоступен: записи не принимаются, и сколько пользователей ждёт, неизвестно.",
   verdict_postgres_down_next: "Всё продолжится само, когда Postgres ответит.",
   verdict_redis_down_why: "Redis недоступен: вызовов Битрикс24 нет. Записи принимаются и ждут в Postgres.",

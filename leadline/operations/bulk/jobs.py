@@ -15,7 +15,7 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from leadline.errors import BrokerDown, PathNotFound
-from leadline.ledger import outcomes
+from leadline.ledger import correlated_events
 from leadline.operations.bulk import steps
 from leadline.operations.bulk.steps import Step
 from leadline.runtime.postgres.pool import Row, StatementError, database
@@ -151,7 +151,9 @@ def _overview() -> dict[str, Any]:
     jobs = [_as_json(row) for row in database().run(_NEWEST, limit=LISTED)]
     resyncs = [job for job in jobs if job["kind"] == "resync"]
     for job in resyncs[:WITH_OUTCOME]:
-        job["outcome"] = outcomes.of_call(_call_id(job["id"]), job["created_at"], job["ended_at"])
+        job["outcome"] = correlated_events.states(
+            _call_id(job["id"]), job["created_at"], job["ended_at"]
+        )
     return {"items": jobs}
 
 

@@ -16,7 +16,7 @@ GROUP BY state
 _CLOCK_SKEW = timedelta(minutes=1)
 
 
-def of_call(call_id: str, began_at: datetime, ended_at: datetime | None) -> dict[str, int]:
+def states(call_id: str, began_at: datetime, ended_at: datetime | None) -> dict[str, int]:
     """How many events with this correlation id are in each state; they were written in this time.
 
     Raises:

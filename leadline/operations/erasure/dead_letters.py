@@ -53,7 +53,7 @@ class _Letter:
     user_id: int | None
 
 
-def sweep() -> int:
+def discard_due() -> int:
     """Discard the dead letters of erased users if a search is due; returns how many.
 
     If RabbitMQ can't be read, the search stays due.
